@@ -1,0 +1,22 @@
+"""The errors that are the user's to mend: shown without a traceback, exit status 2."""
+
+
+class MmtxError(ValueError):
+    """What a user did. The message says what is wrong, where, and what to do about it."""
+
+    def __init__(self, *faults: str) -> None:
+        """Take every fault found, so that all are shown at once."""
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class ConfigError(MmtxError):
+    """A fault of the configuration; the message names the config path."""
+
+
+class DataError(MmtxError):
+    """A fault of the user's data; the message names file:line or the sample id."""
+
+
+class CheckpointError(MmtxError):
+    """A checkpoint or model folder that is absent, damaged or does not fit."""

@@ -1,0 +1,66 @@
+"""The vocabulary of the project: what flows from the data to the predictions.
+
+Shape letters: b batch, n tokens, l raw length, d width, h heads, v vocabulary, t frames.
+A mask is True where the content is real.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+
+@dataclass
+class Field:
+    """The raw input of one modality: tokens, pixels, frames, with what of it is real.
+
+    ``mask`` has l = 1 for an image; a sample that lacks the modality is a row of False.
+    """
+
+    data: Shaped[Tensor, "b ..."]
+    mask: Bool[Tensor, "b l"]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What an encoder gives: n token vectors a sample, and which of them are real."""
+
+    x: Float[Tensor, "b n d"]
+    mask: Bool[Tensor, "b n"]
+
+    @property
+    def present(self) -> Bool[Tensor, " b"]:
+        """True for the samples that have anything of this modality."""
+        return self.mask.any(dim=1)
+
+
+Streams = dict[str, Tokens]
+
+
+@dataclass
+class Batch:
+    """Inputs by modality, targets by name, and the ids that name each row."""
+
+    inputs: dict[str, Field]
+    targets: dict[str, Tensor] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
+
+    def to(self, device: object, non_blocking: bool = False) -> "Batch":
+        """Return the batch with every tensor on ``device``."""
+
+        def move(x: Tensor) -> Tensor:
+            return x.to(device, non_blocking=non_blocking)  # type: ignore[call-overload]
+
+        inputs = {name: Field(move(f.data), move(f.mask)) for name, f in self.inputs.items()}
+        return replace(self, inputs=inputs, targets={k: move(v) for k, v in self.targets.items()})
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a head gives: the loss (None without targets) and what metrics and commands read."""
+
+    loss: Tensor | None
+    outputs: dict[str, Tensor]
