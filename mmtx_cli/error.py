@@ -20,3 +20,12 @@ class DataError(MmtxError):
 
 class CheckpointError(MmtxError):
     """A checkpoint or model folder that is absent, damaged or does not fit."""
+
+
+class Interrupted(BaseException):
+    """The run was told to stop by a signal, and has saved where it stands."""
+
+    def __init__(self, number: int, path: object) -> None:
+        """Take the signal's number and the checkpoint's path."""
+        self.number, self.path = number, path
+        super().__init__(f"stopped by signal {number}; saved {path}")

@@ -4,8 +4,10 @@ Shape letters: b batch, n tokens, l raw length, d width, h heads, v vocabulary, 
 A mask is True where the content is real.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
@@ -35,24 +37,37 @@ class Tokens:
 
 
 Streams = dict[str, Tokens]
+IGNORE = -100
+"""The value of a target that a sample lacks: torch's own sign for it."""
+FUSED = "fused"
+"""The stream that a feature-level fusion adds."""
 
 
 @dataclass
 class Batch:
-    """Inputs by modality, targets by name, and the ids that name each row."""
+    """Inputs by modality, targets by name, and the ids that name each row.
+
+    ``faults`` tells of the samples whose files could not be read (``id``, ``path``, ``reason``):
+    they are in the batch as samples that lack every modality and every target.
+    """
 
     inputs: dict[str, Field]
     targets: dict[str, Tensor] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
+    faults: list[dict[str, str]] = field(default_factory=list)
 
-    def to(self, device: object, non_blocking: bool = False) -> "Batch":
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return the batch with ``change`` made to every tensor."""
+        inputs = {name: Field(change(f.data), change(f.mask)) for name, f in self.inputs.items()}
+        return replace(self, inputs=inputs, targets={k: change(v) for k, v in self.targets.items()})
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
         """Return the batch with every tensor on ``device``."""
+        return self.each(lambda x: x.to(device, non_blocking=non_blocking))
 
-        def move(x: Tensor) -> Tensor:
-            return x.to(device, non_blocking=non_blocking)  # type: ignore[call-overload]
-
-        inputs = {name: Field(move(f.data), move(f.mask)) for name, f in self.inputs.items()}
-        return replace(self, inputs=inputs, targets={k: move(v) for k, v in self.targets.items()})
+    def pin_memory(self) -> "Batch":
+        """Return the batch in page-locked memory, from which copies to a GPU overlap."""
+        return self.each(lambda x: x.pin_memory())
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,0 +1,7 @@
+"""``python -m mmtx_cli`` is ``mmtx``."""
+
+import sys
+
+from mmtx_cli.cli import main
+
+sys.exit(main())

@@ -1,0 +1,139 @@
+"""The command line: ``mmtx <command> [group=choice] [key=value] …``.
+
+Nothing heavy is imported before a command needs it: ``mmtx --help`` answers at once.
+"""
+
+import os
+import sys
+
+COMMANDS = {
+    "demo": "make the built-in data, pre-train, fine-tune, evaluate, caption: minutes on 2 cores",
+    "pretrain": "pre-train encoders and fusion with one or more weighted objectives",
+    "finetune": "train a task head, from scratch or from ckpt=",
+    "eval": "score a trained model: metrics with intervals, predictions, an HTML report",
+    "caption": "caption images: inputs= files, folders, globs",
+    "score": "caption metrics alone: references=, predictions=",
+    "data": "action=make|check|import: built-in data, check a manifest, convert a data set",
+    "export": "write a model folder from a run or checkpoint",
+}
+
+HELP = """mmtx: train, compare and use multimodal transformers
+
+usage: mmtx <command> [group=choice] [key=value] ...
+
+{commands}
+
+Options of every command (they are Hydra's own):
+  mmtx <command> --help        its groups and settings
+  mmtx <command> --cfg job     the configuration it would run with
+  -m, --multirun               run every combination: fusion=concat,decision seed=1,2,3
+  --config-dir DIR             add your own configuration groups
+
+First steps:  mmtx demo
+Environment:  MMTX_DEBUG=1 shows tracebacks
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; return the exit status."""
+    args = sys.argv[1:] if argv is None else argv
+    if not args or args[0] in ("-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        lines = (f"  {name:{width}}  {about}" for name, about in COMMANDS.items())
+        print(HELP.format(commands="\n".join(lines)), end="")
+        return 0
+    if args[0] == "--version":
+        from mmtx_cli import __version__
+
+        print(f"mmtx {__version__}")
+        return 0
+    if args[0] not in COMMANDS:
+        from difflib import get_close_matches
+
+        close = get_close_matches(args[0], COMMANDS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(COMMANDS)}"
+        print(f"mmtx: {args[0]!r} is no command; {hint}", file=sys.stderr)
+        return 2
+    return guarded(args[0], args[1:])
+
+
+def guarded(command: str, args: list[str]) -> int:
+    """Run a command under Hydra; turn what goes wrong into a message and an exit status."""
+    from mmtx_cli.error import Interrupted, MmtxError
+
+    try:
+        launch(command, args)
+    except MmtxError as error:
+        if os.environ.get("MMTX_DEBUG") == "1":
+            raise
+        return complain(command, error.faults)
+    except Interrupted as stop:
+        print(f"mmtx {command}: {stop}; go on with resume=true", file=sys.stderr)
+        return 128 + stop.number
+    except KeyboardInterrupt:
+        print(f"mmtx {command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        from mmtx_cli.override import explained
+
+        faults = explained(error, command, args)
+        if faults is None or os.environ.get("MMTX_DEBUG") == "1":
+            raise
+        return complain(command, faults)
+    return 0
+
+
+def complain(command: str, faults: "tuple[str, ...] | list[str]") -> int:
+    """Print the faults of a user's input."""
+    if len(faults) == 1:
+        print(f"mmtx {command}: {faults[0]}", file=sys.stderr)
+    else:
+        lines = "\n".join(f"  {fault}" for fault in faults)
+        print(f"mmtx {command}: {len(faults)} faults\n{lines}", file=sys.stderr)
+    return 2
+
+
+def launch(command: str, args: list[str]) -> None:
+    """Give the arguments to Hydra, and the composed configuration to the command."""
+    import hydra
+    from omegaconf import DictConfig
+
+    from mmtx_cli.override import conf_dir, opened
+    from mmtx_cli.relaunch import job_argv, job_run_dir
+
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a console script does not look where the user stands
+    if "--help" in args or "-h" in args:
+        from mmtx_cli.usage import print_usage
+
+        print_usage(command)
+        return
+    program = sys.argv[0]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; they are told in guarded()
+    sys.argv = [program, *opened(args)]
+
+    def task(cfg: DictConfig) -> None:
+        from importlib import import_module
+
+        job_run_dir(cfg)
+        # Lightning starts further processes with this command line
+        sys.argv = [program, command, *job_argv(args, cfg)]
+        try:
+            import_module(f"mmtx_cli.command.{command}").run(cfg)
+        except Exception as error:
+            raise Failed(error) from error
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(task)()
+    except Failed as failed:
+        raise failed.error from failed.error.__cause__
+
+
+class Failed(BaseException):
+    """Carries a job's error past Hydra, which would print about it."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error

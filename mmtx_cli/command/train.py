@@ -1,0 +1,163 @@
+"""The training run that ``pretrain`` and ``finetune`` share."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from mmtx_cli.check import check
+from mmtx_cli.command.inherit import inherit
+from mmtx_cli.command.resume import resumed
+from mmtx_cli.command.run_folder import is_first_process, open_run, write_json
+from mmtx_cli.error import CheckpointError, DataError
+from mmtx_cli.settings import SECTIONS
+from mmtx_cli.weights import read_config, read_weights, save_folder
+
+DEFAULTS = {"dim": 256, "image_size": 224, "max_length": 64}
+
+
+def run(cfg: DictConfig) -> None:
+    """Train, and leave checkpoints, metrics, a model folder and the report in the run folder."""
+    stored = None
+    if cfg.resume:
+        cfg, stored = resumed(cfg)
+    elif cfg.ckpt:
+        stored = read_config(cfg.ckpt)
+        inherit(cfg, stored)
+    for key, value in DEFAULTS.items():
+        cfg[key] = value if cfg[key] is None else cfg[key]
+    check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    train(cfg, stored)
+
+
+def sections(cfg: DictConfig) -> dict[str, Any]:
+    """The plain sections as typed settings."""
+    return {
+        name: OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), cfg[name]))
+        for name, schema in SECTIONS.items()
+    }
+
+
+def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
+    """Build data and model, fit, and write down what came out."""
+    from mmtx_cli.build import build_data, usable
+    from mmtx_cli.data.dataset import Preparation
+    from mmtx_cli.data.quarantine import Quarantine
+    from mmtx_cli.training.data import TrainingData
+    from mmtx_cli.training.fit import Length, fit, make_trainer
+    from mmtx_cli.training.module import TrainingModule
+
+    begun = time.perf_counter()
+    settings = sections(cfg)
+    data, trainer_settings = settings["data"], settings["trainer"]
+    preparation = Preparation(cfg.image_size, data.fit, data.text, cfg.max_length)
+    corpus = build_data(data, preparation, cfg.seed, stored)
+    with open_dict(cfg):
+        cfg.update(corpus.facts())
+    config = plain_config(cfg, asdict(preparation), corpus.tokenizer)
+    run_dir = open_run(cfg)
+
+    trusted = tuple(cfg.trusted_packages)
+    # The length of the run needs the data, the data what the heads need, the optimizer the length.
+    module = TrainingModule(config, settings["optimizer"], 0, cfg.seed, trusted, tuple(cfg.freeze))
+    heads = module.model.head.values()
+    needs = sorted({need for head in heads for need in head.needs})
+    rows = usable(corpus.rows("train"), needs, corpus.manifest)
+    if not rows:
+        raise DataError(f"{corpus.manifest.path}: no row has split=train")
+    val_rows = usable(corpus.rows("val"), needs, corpus.manifest)
+    modalities = list(module.model.encoder)
+    samples = corpus.samples(rows, modalities, needs, training=True, seed=cfg.seed)
+    val = corpus.samples(val_rows, modalities, needs) if val_rows else None
+    loaders = TrainingData(samples, val, data, cfg.seed, 8 if trainer_settings.compile else 1)
+    length = Length.of(trainer_settings, len(loaders.order))
+    module.steps = length.steps
+    if cfg.ckpt and not cfg.resume:
+        load_initial(module.model, cfg.ckpt)
+    total = len(rows) + len(val_rows)
+    quarantine = Quarantine(run_dir / "quarantine.jsonl", total, data.max_bad_fraction)
+    trainer, save = make_trainer(
+        trainer_settings,
+        settings["logger"],
+        run_dir,
+        length,
+        len(loaders.order),
+        quarantine,
+        str(cfg.command),
+    )
+    announce(run_dir, module.model, len(rows), len(val_rows), length)
+    resume = save.last_path if cfg.resume else None
+    fit(trainer, module, loaders, length, trainer_settings, resume)
+    if is_first_process():
+        finish(cfg, config, module, save, time.perf_counter() - begun)
+
+
+def plain_config(
+    cfg: DictConfig, preparation: Mapping[str, Any], tokenizer: Any
+) -> dict[str, Any]:
+    """What rebuilds the model anywhere: plain data only."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    keys = ("root", "split", "path", "allow_outside_root")
+    where = {key: plain["data"].get(key) for key in keys}
+    where["path"] = str(Path(where["path"]).absolute())
+    return {
+        "model": {key: plain[key] for key in ("dim", "encoder", "fusion", "head")},
+        "preparation": dict(preparation),
+        "label_names": plain["label_names"],
+        "multi_label": plain["multi_label"],
+        "tokenizer": tokenizer.to_json() if tokenizer else None,
+        "data": where,
+        "seed": plain["seed"],
+    }
+
+
+def load_initial(model: Any, ckpt: str) -> None:
+    """Begin with trained weights wherever name and shape agree, and say what did not."""
+    weights, state = read_weights(ckpt), model.state_dict()
+    fitting = {k: v for k, v in weights.items() if k in state and state[k].shape == v.shape}
+    if not fitting:
+        raise CheckpointError(f"ckpt={ckpt}: none of its tensors fits this model")
+    model.load_state_dict(fitting, strict=False)
+    if is_first_process():
+        new = sorted({".".join(k.split(".")[:2]) for k in state.keys() - fitting.keys()})
+        said = f"; new: {', '.join(new)}" if new else ""
+        print(f"ckpt: {len(fitting)} of {len(state)} tensors from {ckpt}{said}")
+
+
+def announce(run_dir: Path, model: Any, train: int, val: int, length: Any) -> None:
+    """Say what is about to happen."""
+    if is_first_process():
+        number = sum(p.numel() for p in model.parameters())
+        free = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        print(
+            f"{number / 1e6:.2f} M parameters ({free / 1e6:.2f} M trained), {train} training and "
+            f"{val} validation samples, {length.steps} steps; run folder {run_dir}",
+            flush=True,
+        )
+
+
+def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any, seconds: float) -> None:
+    """Write the model folder (the best weights), the result and the report."""
+    from mmtx_cli.report.html import write_report
+
+    run_dir = Path(cfg.run_dir)
+    best = save.best_path if save.best is not None else None
+    weights = read_weights(str(best)) if best else module.model.state_dict()
+    save_folder(run_dir / "model", config, weights)
+    metrics = {cfg.trainer.get("monitor", "val/loss"): save.best} if best else {}
+    count = len(module.trainer.datamodule.train)
+    write_json(
+        run_dir / "result.json",
+        {
+            "command": cfg.command,
+            "metrics": metrics,
+            "count": count,
+            "steps": module.trainer.global_step,
+            "seconds": round(seconds, 3),
+        },
+    )
+    write_report(run_dir)
+    print(run_dir)

@@ -1,0 +1,72 @@
+"""Flickr8k: a token file, lists of images by split and a folder of images to manifest rows.
+
+Source: Hodosh, Young, Hockenmaier, JAIR 47 (2013), 853-899. A line of the token file is
+``NAME.jpg#k<TAB>caption``; a line of a list is ``NAME.jpg``.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.error import DataError
+
+_SHOWN = 20
+
+
+def rows(
+    captions: str | Path, images: str | Path, splits: Mapping[str, str | Path]
+) -> Iterator[dict[str, Any]]:
+    """Yield a row an image that the lists name, in their order; the id is its name's stem.
+
+    Raises:
+        DataError: with each fault's file:line, if a line is malformed, or an image is listed
+            twice or has no caption.
+    """
+    texts, faults = _captions(Path(captions))
+    listed: dict[str, tuple[str, str]] = {}
+    for split, path in splits.items():
+        for line, name in _lines(Path(path)):
+            where = f"{path}:{line}"
+            if name in listed:
+                faults.append(f"{where}: {name} is listed already at {listed[name][1]}; remove one")
+            elif name not in texts:
+                faults.append(f"{where}: {name} has no caption in {captions}; remove it there")
+            else:
+                listed[name] = split, where
+    if faults:
+        more = [f"… and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
+        raise DataError(*faults[:_SHOWN], *more)
+    folder = Path(images)
+    for name, (split, _) in listed.items():
+        yield {
+            "id": Path(name).stem,
+            "split": split,
+            "image": str(folder / name),
+            "captions": texts[name],
+        }
+
+
+def _captions(path: Path) -> tuple[dict[str, list[str]], list[str]]:
+    texts: dict[str, list[str]] = defaultdict(list)
+    faults = []
+    for line, text in _lines(path):
+        name, tab, caption = text.partition("\t")
+        name, mark, _ = name.partition("#")
+        if tab and mark and caption.strip():
+            texts[name].append(caption.strip())
+        else:
+            faults.append(f"{path}:{line}: {text[:40]!r} is not NAME#k<TAB>caption; mend the line")
+    return dict(texts), faults
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; give the file of Flickr8k") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 at byte {error.start + 1}; save it as UTF-8") from error
+    for line, content in enumerate(text.split("\n"), 1):
+        if content.strip():
+            yield line, content.strip()

@@ -1,0 +1,75 @@
+"""A JPEG source that tells damaged pictures from whole ones.
+
+libjpeg fills what is missing with grey, and Pillow drops its warnings. So the compressed scan is
+handed over with its end marker replaced by a few zero bytes: a picture that needs more bits than
+the file has then runs dry, and one that is complete long before its data end was led astray by a
+wrong code. Progressive files, and those of several scans, are left as they are: libjpeg reads
+them whole, and Pillow reports a missing end itself.
+"""
+
+import io
+import re
+
+_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
+_BASELINE = (0xC0, 0xC1)
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_START_OF_SCAN = 0xDA
+_NEXT_SCAN = frozenset({0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE})
+# Huffman decoding looks up to eight bytes ahead of what it needs
+_LOOKAHEAD = bytes(16)
+# what encoders leave unread at the end of a sound scan stays below this
+_SPARE_BYTES, _SPARE_SHARE = 64, 0.01
+
+
+def baseline_scan(data: bytes) -> tuple[int, int] | None:
+    """Return where the only scan of a sequential Huffman JPEG begins and ends, else None."""
+    at, sequential = 2, False
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker in _FRAMES:
+            sequential = marker in _BASELINE
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == _START_OF_SCAN:
+            break
+    else:
+        return None
+    found = _MARKER.search(data, at)
+    if not sequential or (found and found.group()[-1] in _NEXT_SCAN):
+        return None
+    return at, found.start() if found else len(data)
+
+
+class StrictJpeg(io.BytesIO):
+    """A JPEG file in memory; after decoding, ``has_excess`` tells a scan read only in part."""
+
+    def __init__(self, data: bytes) -> None:
+        """Take the whole file."""
+        scan = baseline_scan(data)
+        self._bound = self._furthest = 0
+        if scan is None:
+            super().__init__(data)
+            return
+        start, end = scan
+        super().__init__(data[:end] + _LOOKAHEAD)
+        # a run of one value at the end is padding
+        end = start + len(data[start:end].rstrip(data[end - 1 : end]))
+        spare = max(_SPARE_BYTES, int((end - start) * _SPARE_SHARE))
+        self._bound = max(start, end - spare)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to ``size`` bytes, never past the last part of the scan in one go."""
+        at = self.tell()
+        if at < self._bound:
+            left = self._bound - at
+            size = left if size is None or size < 0 else min(size, left)
+        data = super().read(size)
+        self._furthest = max(self._furthest, self.tell())
+        return data
+
+    @property
+    def has_excess(self) -> bool:
+        """True if the picture was complete before the last part of its data was asked for."""
+        return self._furthest <= self._bound and self._bound > 0

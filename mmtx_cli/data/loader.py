@@ -1,0 +1,106 @@
+"""Loaders that bring the batches of the order, from any batch on, with any number of workers."""
+
+import os
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from mmtx_cli.data.collate import Collate
+from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.order import TrainOrder, evaluation_batches, rank_slice
+
+Keys = list[tuple[int, int]]
+
+
+class TrainSampler(Sampler[Keys]):
+    """Batches ``start`` to ``total`` of an endless run of epochs, this process' share of each.
+
+    Its length is ``total``, wherever it starts: progress counts from the beginning of the run.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        order: TrainOrder,
+        total: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        bucket: bool = True,
+    ) -> None:
+        self.samples, self.order = samples, order
+        self.total, self.start = total, start
+        self.rank, self.world = rank, world
+        self.bucket = bucket and bool(samples.columns)
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __iter__(self) -> Iterator[Keys]:
+        k = self.start
+        while k < self.total:
+            epoch, first = divmod(k, len(self.order))
+            lengths = self.samples.lengths(epoch) if self.bucket else None
+            for batch in self.order.epoch(epoch, lengths)[first : first + self.total - k]:
+                yield [(epoch, int(row)) for row in rank_slice(batch, self.rank, self.world)]
+                k += 1
+
+
+class EvaluationSampler(Sampler[Keys]):
+    """Every sample once over all processes; ``all_texts`` adds the further texts of each."""
+
+    def __init__(
+        self,
+        samples: Samples,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        all_texts: str | None = None,
+    ) -> None:
+        whole = evaluation_batches(samples.lengths(0), batch_size, rank, world)
+        self.batches = [[(0, int(row)) for row in batch] for batch in whole]
+        if all_texts in samples.columns:
+            column = samples.columns[all_texts]
+            mine = [row for batch in self.batches for _, row in batch]
+            more = [(which, row) for row in mine for which in range(1, column.count(row))]
+            self.batches += [more[i : i + batch_size] for i in range(0, len(more), batch_size)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Keys]:
+        return iter(self.batches)
+
+
+def make_loader(
+    samples: Samples,
+    sampler: Sampler[Keys],
+    num_workers: int | None,
+    round_to: int = 1,
+) -> DataLoader:
+    """Build a loader; ``num_workers=None`` chooses by the machine."""
+    collate = Collate(
+        samples.modalities,
+        samples.needs,
+        samples.preparation.image_size,
+        len(samples.labels),
+        samples.multi_label,
+        round_to,
+    )
+    workers = default_workers() if num_workers is None else num_workers
+    return DataLoader(
+        samples,
+        batch_sampler=sampler,
+        collate_fn=collate,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def default_workers() -> int:
+    """A worker a core but one, up to eight a process; one core is left to the model."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", 1)))
+    return max(0, min(8, cores // processes - 1))

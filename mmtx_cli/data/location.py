@@ -1,0 +1,68 @@
+"""Paths of a manifest: made absolute, and kept inside the root they are relative to."""
+
+import os
+import re
+import stat
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:")
+_PLAIN = re.compile(r"[^\x00./:]+(?:[./][^\x00./:]+)*")
+
+
+class Root:
+    """The folder that a manifest's paths are relative to and may not leave.
+
+    A hostile manifest must not be able to read files elsewhere, be it by ``..``, by an absolute
+    path or through a link that lies inside the root.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, allow_outside: bool, check_files: bool):
+        """Take the folder, and whether paths may leave it and files must exist."""
+        self.folder = os.path.abspath(folder)
+        self.real = os.path.realpath(self.folder)
+        self._allow_outside = allow_outside
+        self._check_files = check_files
+        self._real_folders: dict[str, bool] = {}
+
+    def resolve(self, path: str) -> tuple[str, str | None]:
+        """Return the absolute path, and what is wrong with it (None if nothing)."""
+        full = f"{self.folder}{os.sep}{path}"
+        if _PLAIN.fullmatch(path) is None:
+            if "\0" in path:
+                return path, f"path {path!r} holds a NUL character; write a file's path"
+            if _URL.match(path):
+                return path, f"{path} is a URL; download the file and write its path"
+            full = os.path.normpath(os.path.join(self.folder, path))
+        outside = None if self._allow_outside else self._outside(full)
+        if outside:
+            remedy = "move the file, give root=…, or set data.allow_outside_root=true"
+            return full, f"{path} {outside} {self.folder}; {remedy}"
+        return full, self._absent(full, path) if self._check_files else None
+
+    def _outside(self, full: str) -> str | None:
+        if not (_within(full, self.folder) or _within(full, self.real)):
+            return "lies outside the root"
+        folder = os.path.dirname(full)
+        if folder not in self._real_folders:
+            self._real_folders[folder] = _within(os.path.realpath(folder), self.real)
+        if not self._real_folders[folder]:
+            return "leads through a link out of the root"
+        # a link in place of the file itself costs a call a file: left to the check of the files
+        linked = self._check_files and os.path.islink(full)
+        if linked and not _within(os.path.realpath(full), self.real):
+            return "is a link out of the root"
+        return None
+
+    def _absent(self, full: str, path: str) -> str | None:
+        try:
+            mode = os.stat(full).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return f"no such file {full}; mend the path, or give root=… if the files lie elsewhere"
+        except OSError as error:
+            return f"cannot reach {full}: {error.strerror}; mend the path or its permissions"
+        if not stat.S_ISREG(mode):
+            return f"{full} is no regular file; write the path of a file"
+        return None
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)

@@ -1,0 +1,207 @@
+"""The manifest: one row a sample, read whole, with every fault of every row told at once."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+
+from mmtx_cli.data.card import Card, card_path, read_card
+from mmtx_cli.data.location import Root
+from mmtx_cli.data.row import RowReader
+from mmtx_cli.data.sample import SPLITS, Sample
+from mmtx_cli.data.table import Line, is_text_table, read_lines
+from mmtx_cli.error import ConfigError, DataError
+
+__all__ = [
+    "SPLITS",
+    "Manifest",
+    "Sample",
+    "check_ratios",
+    "read_faulty",
+    "read_manifest",
+    "split_of",
+]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All samples of a data set, in the order of the file, with its card."""
+
+    path: Path
+    samples: list[Sample]
+    card: Card
+
+    def split(self, name: str) -> list[Sample]:
+        """Return the samples of train, val or test."""
+        return [sample for sample in self.samples if sample.split == name]
+
+    def where(self, sample: Sample) -> str:
+        """Return the sample's place as file:line, for messages."""
+        return f"{self.path}:{sample.line}"
+
+    @cached_property
+    def label_names(self) -> list[str]:
+        """The class names: the card's, else those of the training split, sorted."""
+        if self.card.label_names is not None:
+            return self.card.label_names
+        names: set[str] = set()
+        for sample in self.split("train"):
+            if isinstance(sample.label, str):
+                names.add(sample.label)
+            elif isinstance(sample.label, tuple):
+                names.update(sample.label)
+        return sorted(names)
+
+
+def read_manifest(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    split: Mapping[str, float] | None = None,
+    seed: int = 0,
+    allow_outside_root: bool = False,
+    check_files: bool = True,
+    max_faults: int = 20,
+) -> Manifest:
+    """Read and check a manifest: JSON Lines, CSV, TSV or Parquet, with the card beside it.
+
+    Paths are relative to ``root``, else to the card's root, else to the manifest's folder. A row
+    without a split gets one from the ratios ``split`` by a hash of (``seed``, id), so that it
+    keeps it whatever other rows come or go. URLs are always refused; paths and links out of the
+    root unless ``allow_outside_root``. Without ``check_files`` no media file is looked at, which
+    also leaves links in place of single files unseen.
+
+    Raises:
+        DataError: with every fault as ``file:line: what; what to do``, at most ``max_faults`` of
+            them, then how many more.
+        ConfigError: if the ratios are no ratios.
+    """
+    manifest, faults = read_faulty(
+        path,
+        root=root,
+        split=split,
+        seed=seed,
+        allow_outside_root=allow_outside_root,
+        check_files=check_files,
+    )
+    if len(faults) > max_faults:
+        faults = [*faults[:max_faults], f"… and {len(faults) - max_faults} more"]
+    if faults:
+        raise DataError(*faults)
+    return manifest
+
+
+def read_faulty(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    split: Mapping[str, float] | None = None,
+    seed: int = 0,
+    allow_outside_root: bool = False,
+    check_files: bool = True,
+) -> tuple[Manifest, list[str]]:
+    """Return what is sound of a manifest, and all its faults; see ``read_manifest``."""
+    path = Path(path)
+    lines = read_lines(path)
+    card = read_card(card_path(path))
+    folder = root if root is not None else path.parent / (card.root or "")
+    reader = RowReader(
+        Root(folder, allow_outside=allow_outside_root, check_files=check_files),
+        typed=not is_text_table(path),
+        assign=_assigner(split, seed),
+        card=card,
+    )
+    samples, found = _read_rows(lines, reader, header=is_text_table(path))
+    faults = [f"{path}:{line}: {fault}" for line, fault in found]
+    if not samples and not faults:
+        faults = [f"{path}: no rows; write one JSON object a line"]
+    if is_text_table(path) and card.label_type is None:
+        samples = _with_number_labels(samples)
+    return Manifest(path, samples, card), faults or _miscounted(samples, card)
+
+
+def _read_rows(
+    lines: Iterable[Line], reader: RowReader, header: bool
+) -> tuple[list[Sample], list[tuple[int, str]]]:
+    samples: list[Sample] = []
+    faults: list[tuple[int, str]] = []
+    first: dict[str, int] = {}
+    keys_checked = False
+    for line, row in lines:
+        if isinstance(row, str):
+            faults.append((line, row))
+            continue
+        if not keys_checked:
+            faults += [(line, fault) for fault in reader.misspelt(row)]
+            keys_checked = header  # one header for all rows: its faults are told once
+        sample, ident, found = reader.sample(row, line)
+        faults += [(line, fault) for fault in found]
+        if ident and first.setdefault(ident, line) != line:
+            faults.append((line, f"id {ident!r} is taken by line {first[ident]}; rename one"))
+        elif sample is not None:
+            samples.append(sample)
+    return samples, faults
+
+
+def split_of(ident: str, ratios: Mapping[str, float], seed: int) -> str:
+    """Return the split of an id: a pure function of (seed, id) and the ratios."""
+    digest = blake2b(f"{seed}:{ident}".encode(), digest_size=8).digest()
+    point, total = int.from_bytes(digest, "big") / 2**64, 0.0
+    names = [name for name in SPLITS if ratios.get(name, 0) > 0]
+    for name in names:
+        total += ratios[name]
+        if point < total:
+            return name
+    return names[-1]
+
+
+def check_ratios(ratios: Mapping[str, float]) -> None:
+    """Refuse what is no share for each split, summing to 1.
+
+    Raises:
+        ConfigError: saying what to write.
+    """
+    example = "write e.g. split={train: 0.8, val: 0.1, test: 0.1}"
+    if not isinstance(ratios, Mapping) or not set(ratios) <= set(SPLITS):
+        raise ConfigError(f"split={ratios!r} is no ratio by split; {example}")
+    shares = list(ratios.values())
+    positive = all(isinstance(share, (int, float)) and share >= 0 for share in shares)
+    if not positive or abs(sum(shares) - 1) > 1e-6:
+        raise ConfigError(f"split={dict(ratios)}: ratios are positive and sum to 1; {example}")
+
+
+def _assigner(ratios: Mapping[str, float] | None, seed: int) -> Callable[[str], str] | None:
+    if ratios is None:
+        return None
+    check_ratios(ratios)
+    return lambda ident: split_of(ident, ratios, seed)
+
+
+def _miscounted(samples: list[Sample], card: Card) -> list[str]:
+    rows = Counter(sample.split for sample in samples)
+    return [
+        f"{card.path}: expects {count} rows of {split}, the manifest has {rows[split]}; "
+        "restore the rows or mend counts"
+        for split, count in card.counts.items()
+        if rows[split] != count
+    ]
+
+
+def _with_number_labels(samples: list[Sample]) -> list[Sample]:
+    """Read a text column of labels as numbers if all are, and one has a point or exponent.
+
+    A column of whole numbers only stays names, since classes are often numbered; the card's
+    ``label_type: number`` says otherwise.
+    """
+    labels = [sample.label for sample in samples if isinstance(sample.label, str)]
+    if not any("." in label or "e" in label.lower() for label in labels):
+        return samples
+    with contextlib.suppress(ValueError):
+        numbers = {label: float(label) for label in labels}
+        return [
+            replace(s, label=numbers[s.label]) if isinstance(s.label, str) else s for s in samples
+        ]
+    return samples

@@ -1,0 +1,66 @@
+"""What the k-th global batch of an epoch holds: a pure function of (seed, epoch, k)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+POOL = 50
+"""Batches that are sorted by length together: enough to even lengths out, few enough to mix."""
+
+
+@dataclass(frozen=True)
+class TrainOrder:
+    """Shuffled global batches; with ``lengths``, samples of like length share a batch.
+
+    A remainder smaller than a batch waits for another epoch's shuffle; a data set smaller than a
+    batch is one batch. ``batch_size`` counts the samples of all processes together.
+    """
+
+    num_samples: int
+    batch_size: int
+    seed: int
+
+    @property
+    def size(self) -> int:
+        """Samples in each batch."""
+        return min(self.batch_size, self.num_samples)
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return self.num_samples // self.size
+
+    def epoch(
+        self, epoch: int, lengths: Int[np.ndarray, " n"] | None = None
+    ) -> Int[np.ndarray, "k b"]:
+        """Row numbers of every batch of an epoch, in order."""
+        rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, epoch]))
+        rows = rng.permutation(self.num_samples)[: len(self) * self.size]
+        if lengths is not None:
+            rows = by_length(rows, lengths, self.size * POOL)
+        batches = rows.reshape(len(self), self.size)
+        return batches if lengths is None else batches[rng.permutation(len(self))]
+
+
+def by_length(
+    rows: Int[np.ndarray, " n"], lengths: Int[np.ndarray, " n"], pool: int
+) -> Int[np.ndarray, " n"]:
+    """Sort each run of ``pool`` shuffled rows by length."""
+    parts = [rows[i : i + pool] for i in range(0, len(rows), pool)]
+    return np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts])
+
+
+def rank_slice(batch: Int[np.ndarray, " b"], rank: int, world: int) -> Int[np.ndarray, " r"]:
+    """The rows of a global batch that one process takes: as many for each."""
+    share = len(batch) // world
+    return batch[rank * share : (rank + 1) * share]
+
+
+def evaluation_batches(
+    lengths: Int[np.ndarray, " n"], batch_size: int, rank: int, world: int
+) -> Iterator[Int[np.ndarray, " b"]]:
+    """Every row once over all processes, long texts first: a batch too big shows at once."""
+    rows = np.argsort(-lengths, kind="stable")
+    batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return iter(batches[rank::world])

@@ -1,0 +1,187 @@
+"""A raw row to a Sample: every value is checked, and every fault says what to write instead."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from mmtx_cli.data.card import Card
+from mmtx_cli.data.location import Root
+from mmtx_cli.data.name import nearest
+from mmtx_cli.data.sample import KEYS, SPLITS, Sample
+from mmtx_cli.data.value import json_of, number_of, seconds_of, shown, text_of, texts_of
+
+Row = dict[str, Any]
+_SPLITS = {name: name for name in SPLITS} | dict.fromkeys(("validation", "valid", "dev"), "val")
+_CAPTION_MARK = " | "
+
+
+class RowReader:
+    """Turns raw rows into samples, and collects what is wrong with each.
+
+    ``assign`` gives the split of an id whose row names none; ``typed`` is False for CSV, whose
+    cells are all text: there a cell of ``image``, ``captions`` or ``label`` that begins with
+    ``[`` and a cell of ``answers`` that begins with ``{`` is JSON, captions may also be
+    separated by " | ", and a bare answer has weight 1.
+    """
+
+    def __init__(
+        self,
+        root: Root,
+        *,
+        typed: bool,
+        assign: Callable[[str], str] | None,
+        card: Card,
+    ):
+        """Take what all rows share: the root, the card, and how splits are assigned."""
+        self._root = root
+        self._typed = typed
+        self._assign = assign
+        self._label_names = frozenset(card.label_names or ())
+        self._label_type = card.label_type
+        self._meant: dict[str, str | None] = dict.fromkeys((*KEYS, *card.extra_keys, "idx"))
+
+    def misspelt(self, row: Row) -> list[str]:
+        """Return a fault for every key that is a near miss of a known one that the row lacks."""
+        faults = []
+        for key in row:
+            if key not in self._meant:
+                self._meant[key] = nearest(key, KEYS)
+            known = self._meant[key]
+            if known is not None and known not in row:
+                faults.append(
+                    f"unknown key {key!r}; did you mean {known!r}? (a column of your own: list "
+                    "it under extra_keys in the dataset card)"
+                )
+        return faults
+
+    def sample(self, row: Row, line: int) -> tuple[Sample | None, str, list[str]]:
+        """Return the sample (None if faulty), its id ("" if it has none), and the faults."""
+        faults: list[str] = []
+        ident = self._ident(row, faults)
+        values: dict[str, Any] = {
+            "image": self._images(row.get("image"), faults),
+            "text": text_of("text", row.get("text"), faults),
+            "captions": self._captions(row.get("captions"), faults),
+            "label": self._label(row.get("label"), faults),
+            "answers": self._answers(row.get("answers"), faults),
+            "group": text_of("group", row.get("group"), faults),
+        }
+        for name in ("video", "audio"):
+            path = text_of(name, row.get(name), faults, "one path")
+            values[name] = None if path is None else self._path(name, path, faults)
+        start, end = (seconds_of(name, row.get(name), faults) for name in ("start", "end"))
+        if start is not None and end is not None and start >= end:
+            faults.append(f"start {start:g} is not before end {end:g}; give seconds in order")
+        split = self._split(row.get("split"), ident, faults)
+        if faults:
+            return None, ident, faults
+        return Sample(id=ident, split=split, start=start, end=end, line=line, **values), ident, []
+
+    def _ident(self, row: Row, faults: list[str]) -> str:
+        value = row.get("id")
+        if type(value) is int:
+            return str(value)
+        if isinstance(value, str) and value.strip():
+            return text_of("id", value, faults) or ""
+        what = "no id" if value in (None, "") else f"id is {shown(value)}"
+        faults.append(f'{what}; give every row an id of its own, e.g. "id": "a17"')
+        return ""
+
+    def _split(self, value: object, ident: str, faults: list[str]) -> str:
+        if value is None or value == "":
+            if self._assign is not None:
+                return self._assign(ident)
+            faults.append(
+                "no split; write train, val or test, or set "
+                "data.split={train: 0.8, val: 0.1, test: 0.1}"
+            )
+            return ""
+        split = _SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
+        if split is None:
+            near = nearest(value, _SPLITS, 0.6) if isinstance(value, str) else None
+            hint = f"did you mean {_SPLITS[near]}?" if near else "write train, val or test"
+            faults.append(f"unknown split {shown(value)}; {hint}")
+        return split or ""
+
+    def _path(self, name: str, path: str, faults: list[str]) -> str:
+        full, fault = self._root.resolve(path)
+        if fault:
+            faults.append(f"{name}: {fault}")
+        return full
+
+    def _images(self, value: object, faults: list[str]) -> tuple[str, ...]:
+        if value is None or value == "":
+            return ()
+        if isinstance(value, str):
+            if self._typed or not value.startswith("["):
+                path = text_of("image", value, faults)
+                return () if path is None else (self._path("image", path, faults),)
+            value = json_of("image", value, faults)
+        paths = texts_of(
+            "image", value, faults, 'a path or a list of paths, e.g. ["a.jpg", "b.jpg"]'
+        )
+        return tuple(self._path("image", path, faults) for path in paths)
+
+    def _captions(self, value: object, faults: list[str]) -> tuple[str, ...]:
+        if value is None or value == "":
+            return ()
+        if isinstance(value, str) and not self._typed:
+            cell = value.strip()
+            value = (
+                json_of("captions", cell, faults)
+                if cell.startswith("[")
+                else cell.split(_CAPTION_MARK)
+            )
+        if value == []:
+            faults.append("captions is an empty list; leave the key out if there are none")
+            return ()
+        return texts_of("captions", value, faults, 'a list of captions, e.g. ["a red ball"]')
+
+    def _label(self, value: object, faults: list[str]) -> str | float | tuple[str, ...] | None:
+        if value is None or value == "":
+            return None
+        if isinstance(value, str) and not self._typed and value.startswith("["):
+            value = json_of("label", value, faults)
+        if isinstance(value, list):
+            names = texts_of("label", value, faults, 'names, e.g. ["cat", "dog"]')
+            return self._known(names, faults)
+        if self._label_type == "number":
+            return number_of("label", value, faults)
+        if type(value) in (int, float) and self._label_type is None:
+            return number_of("label", value, faults)
+        text = str(value) if type(value) in (int, float) else value
+        name = text_of("label", text, faults, "a name, a number or a list of names")
+        return None if name is None else self._known((name,), faults)[0]
+
+    def _known(self, names: tuple[str, ...], faults: list[str]) -> tuple[str, ...]:
+        if self._label_names and not self._label_names.issuperset(names):
+            faults += [self._unknown_label(name) for name in names if name not in self._label_names]
+        return names
+
+    def _unknown_label(self, name: str) -> str:
+        near = nearest(name, self._label_names, 0.6)
+        hint = f"did you mean {near!r}?" if near else "add it there, or mend the row"
+        return f"label {name!r} is not among the label_names of the dataset card; {hint}"
+
+    def _answers(self, value: object, faults: list[str]) -> dict[str, float]:
+        if value is None or value == "":
+            return {}
+        if isinstance(value, str) and not self._typed:
+            cell = value.strip()
+            value = json_of("answers", cell, faults) if cell.startswith("{") else {cell: 1.0}
+        if isinstance(value, list) and all(isinstance(v, tuple) and len(v) == 2 for v in value):
+            value = dict(value)  # a Parquet map
+        example = 'weights by answer, e.g. {"red": 8, "dark red": 2}'
+        if not isinstance(value, dict) or not value:
+            faults.append(f"answers is {shown(value)}; write {example}")
+            return {}
+        answers = {}
+        for answer, weight in value.items():
+            number = type(weight) in (int, float) and math.isfinite(weight) and weight > 0
+            if not number or not isinstance(answer, str) or not answer.strip():
+                faults.append(
+                    f"answers gives {answer!r} the weight {shown(weight)}; write positive {example}"
+                )
+                continue
+            answers[answer] = float(weight)
+        return answers

@@ -1,0 +1,82 @@
+"""What is in a scene: the description from which pictures and sentences are made apart."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
+SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
+SIZES = ("small", "large")
+RELATIONS = ("left of", "right of", "above", "below")
+PLACES = ("top left", "top right", "bottom left", "bottom right", "middle")
+INVERSE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+
+Pair = tuple[str, str]  # (colour, shape)
+PAIRS: tuple[Pair, ...] = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
+
+_RADIUS = {"small": 0.11, "large": 0.195}
+# where the first of two things lies, seen from the middle
+_DIRECTION = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
+_CORNER = {"top": -1, "bottom": 1, "left": -1, "right": 1}
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One thing: what it is, and where. Lengths are shares of the picture's side, y downwards."""
+
+    colour: str
+    shape: str
+    size: str
+    x: float
+    y: float
+    radius: float
+    angle: float  # radians
+
+    @property
+    def pair(self) -> Pair:
+        """The combination by which the compositional split is made."""
+        return self.colour, self.shape
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One thing in a ``place``, or a large and a small one with the first's ``relation``.
+
+    Of two things the first is the large one; they differ in colour and in shape, so that either
+    names one of them.
+    """
+
+    things: tuple[Thing, ...]
+    relation: str | None
+    place: str | None
+
+
+def sample_scene(random: Random, pairs: Sequence[Pair], must: Sequence[Pair] = ()) -> Scene:
+    """Draw a scene of things from ``pairs``; with ``must``, one thing is of those."""
+    first = random.choice(must) if must else random.choice(pairs)
+    if random.random() < 0.25:
+        place = random.choice(PLACES)
+        return Scene((_placed(random, first, random.choice(SIZES), _corner(place)),), None, place)
+    others = [pair for pair in pairs if pair[0] != first[0] and pair[1] != first[1]]
+    two = [first, random.choice(others)]
+    random.shuffle(two)
+    relation = random.choice(RELATIONS)
+    dx, dy = _DIRECTION[relation]
+    large = _placed(random, two[0], "large", (0.5 + 0.24 * dx, 0.5 + 0.24 * dy))
+    small = _placed(random, two[1], "small", (0.5 - 0.26 * dx, 0.5 - 0.26 * dy))
+    return Scene((large, small), relation, None)
+
+
+def _corner(place: str) -> tuple[float, float]:
+    if place == "middle":
+        return 0.5, 0.5
+    vertical, horizontal = place.split()
+    return 0.5 + 0.24 * _CORNER[horizontal], 0.5 + 0.24 * _CORNER[vertical]
+
+
+def _placed(random: Random, pair: Pair, size: str, centre: tuple[float, float]) -> Thing:
+    radius = _RADIUS[size] * random.uniform(0.92, 1.08)
+    # near enough to the centre to leave relation and place beyond doubt
+    x, y = (c + random.uniform(-0.045, 0.045) for c in centre)
+    return Thing(*pair, size, x, y, radius, random.uniform(-1, 1) * math.radians(8))

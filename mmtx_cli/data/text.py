@@ -1,0 +1,58 @@
+"""The texts of a data set, tokenised once and kept flat."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int, UInt64
+
+from mmtx_cli.data.draw import draws
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.tokenizer import Tokenizer
+
+CAPTION = 1
+"""The purpose of the draw that picks a caption."""
+
+
+class TextColumn:
+    """Zero or more tokenised texts a sample, of which an epoch draws one.
+
+    One flat array and offsets: a million captions cost what their tokens cost, and workers
+    share them.
+    """
+
+    def __init__(
+        self, texts: Sequence[Sequence[str]], tokenizer: Tokenizer, max_length: int
+    ) -> None:
+        flat = [text for several in texts for text in several]
+        encoded = tokenizer.encode(flat, max_length)
+        self.tokens = np.fromiter((t for e in encoded for t in e), dtype=np.int32)
+        self.ends = np.cumsum([0, *(len(e) for e in encoded)])
+        self.first = np.cumsum([0, *(len(several) for several in texts)])
+
+    def count(self, row: int) -> int:
+        """Texts of a sample."""
+        return int(self.first[row + 1] - self.first[row])
+
+    def get(self, row: int, which: int) -> Int[np.ndarray, " l"]:
+        """Tokens of one text of a sample."""
+        i = self.first[row] + which
+        return self.tokens[self.ends[i] : self.ends[i + 1]]
+
+    def drawn(self, seed: int, epoch: int, keys: UInt64[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        """Which text of each sample this epoch uses (0 where there is none)."""
+        count = np.diff(self.first)
+        random = draws(seed, epoch, keys, CAPTION)
+        return (random % np.maximum(count, 1).astype(np.uint64)).astype(np.int64)
+
+    def lengths(self, which: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        """Tokens of the given text of each sample; 0 where there is none."""
+        length = np.append(np.diff(self.ends), 0)
+        has = np.diff(self.first) > 0
+        return np.where(has, length[np.where(has, self.first[:-1] + which, -1)], 0)
+
+
+def column_texts(samples: Sequence[Sample], column: str) -> list[tuple[str, ...]]:
+    """The texts in ``text`` or ``captions`` of each sample."""
+    if column == "captions":
+        return [sample.captions for sample in samples]
+    return [(sample.text,) if sample.text else () for sample in samples]

@@ -1,0 +1,98 @@
+"""Text to token numbers and back: a byte-level BPE trained on the captions, or a given file."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer as Backend
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+from mmtx_cli.error import DataError
+
+PAD, UNK, BOS, EOS, MASK = SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
+# what a tokenizer from elsewhere may call them
+NAMES = {
+    "pad": (PAD, "<pad>", "<|pad|>", "<|endoftext|>"),
+    "bos": (BOS, "<s>", "[CLS]", "<|startoftext|>", "<bos>", "<|endoftext|>"),
+    "eos": (EOS, "</s>", "[SEP]", "<|endoftext|>", "<eos>"),
+}
+
+
+class Tokenizer:
+    """A tokenizer whose texts begin with BOS and end with EOS."""
+
+    def __init__(self, backend: Backend, source: str = "the tokenizer") -> None:
+        """``source`` names it in messages. Raises DataError if a special token is missing."""
+        backend.no_padding()
+        backend.no_truncation()
+        self.backend = backend
+        missing = [kind for kind in NAMES if self.special(kind) is None]
+        if missing:
+            names = "; ".join(f"{kind}: one of {', '.join(NAMES[kind])}" for kind in missing)
+            raise DataError(f"{source} lacks special tokens ({names}); add them to its vocabulary")
+        self.pad_id, self.bos_id, self.eos_id = (int(self.special(kind)) for kind in NAMES)  # type: ignore[arg-type]
+
+    def special(self, kind: str) -> int | None:
+        """Number of the first of the known names that the vocabulary has."""
+        found = (self.backend.token_to_id(name) for name in NAMES[kind])
+        return next((number for number in found if number is not None), None)
+
+    @classmethod
+    def train(cls, texts: Iterable[str], size: int = 8000, lowercase: bool = True) -> "Tokenizer":
+        """Learn byte-pair merges (Sennrich et al. 2016) on bytes, so that no text is unknown."""
+        backend = Backend(models.BPE())
+        steps = [normalizers.NFKC(), *([normalizers.Lowercase()] if lowercase else [])]
+        backend.normalizer = normalizers.Sequence(steps)
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        backend.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=size,
+            min_frequency=2,
+            special_tokens=list(SPECIAL),
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        backend.train_from_iterator(texts, trainer)
+        return cls(backend)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Tokenizer":
+        """Read a ``tokenizer.json``."""
+        path = Path(path)
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such tokenizer file")
+        try:
+            backend = Backend.from_file(str(path))
+        except Exception as error:  # the library raises plain Exception
+            raise DataError(
+                f"{path}: no tokenizer.json of the tokenizers library: {error}"
+            ) from error
+        return cls(backend, str(path))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Tokenizer":
+        """Rebuild one from ``to_json``."""
+        return cls(Backend.from_str(text))
+
+    def to_json(self) -> str:
+        """Everything there is to it, as a checkpoint keeps it."""
+        return str(self.backend.to_str())
+
+    def save(self, path: Path) -> None:
+        """Write a ``tokenizer.json``."""
+        self.backend.save(str(path))
+
+    def __len__(self) -> int:
+        """Tokens in the vocabulary."""
+        return int(self.backend.get_vocab_size(with_added_tokens=True))
+
+    def encode(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
+        """BOS, the text, EOS; cut to ``max_length`` tokens with EOS kept."""
+        encoded = self.backend.encode_batch(list(texts), add_special_tokens=False)
+        return [[self.bos_id, *e.ids[: max_length - 2], self.eos_id] for e in encoded]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text up to the first EOS, without special tokens."""
+        said = list(tokens)
+        if self.eos_id in said:
+            said = said[: said.index(self.eos_id)]
+        return str(self.backend.decode(said, skip_special_tokens=True)).strip()

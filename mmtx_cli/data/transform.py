@@ -1,0 +1,71 @@
+"""Pictures of any size to the square that a batch holds, still as bytes."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+Picture = UInt8[Tensor, "3 h w"]
+FITS = ("crop", "squash")
+
+
+def to_tensor(pixels: UInt8[np.ndarray, "h w 3"]) -> Picture:
+    """Channels first, without a copy."""
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def resize(picture: Picture, height: int, width: int) -> Picture:
+    """Antialiased bilinear interpolation on bytes, as torchvision's ``v2.Resize`` does it."""
+    if picture.shape[1:] == (height, width):
+        return picture
+    size = (height, width)
+    return F.interpolate(picture[None], size, mode="bilinear", antialias=True)[0]
+
+
+def fit(picture: Picture, size: int, how: str) -> Picture:
+    """Make a ``size`` x ``size`` square.
+
+    "crop" scales the shorter side to ``size`` and keeps the centre; "squash" keeps everything
+    and lets the proportions go.
+    """
+    if how == "squash":
+        return resize(picture, size, size)
+    height, width = picture.shape[1:]
+    scale = size / min(height, width)
+    picture = resize(picture, max(size, round(height * scale)), max(size, round(width * scale)))
+    top, left = (picture.shape[1] - size) // 2, (picture.shape[2] - size) // 2
+    return picture[:, top : top + size, left : left + size]
+
+
+def augmentation(
+    size: int, scale: Sequence[float] = (1.0, 1.0), flip: bool = False, color: float = 0.0
+) -> Callable[[Tensor], Tensor] | None:
+    """Random crop of ``scale`` of the area, mirror, colour jitter; None where nothing is asked.
+
+    A mirror exchanges left and right, which captions may speak of: it is off by default.
+    """
+    if tuple(scale) == (1.0, 1.0) and not flip and not color:
+        return None
+    from torchvision.transforms import v2
+
+    steps: list[Callable] = []
+    if tuple(scale) != (1.0, 1.0):
+        steps.append(v2.RandomResizedCrop(size, scale=tuple(scale), antialias=True))
+    if flip:
+        steps.append(v2.RandomHorizontalFlip())
+    if color:
+        steps.append(v2.ColorJitter(color, color, color))
+    return v2.Compose(steps)
+
+
+def augmented(picture: Picture, augment: Callable[[Tensor], Tensor], seed: int) -> Picture:
+    """Apply ``augment`` with its own random numbers, leaving torch's as they were."""
+    state = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        return augment(picture)
+    finally:
+        torch.default_generator.set_state(state)

@@ -1,0 +1,91 @@
+"""Manifests written: JSON Lines, with a card beside them, so that a reader finds every file."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmtx_cli.data.card import card_path
+from mmtx_cli.error import DataError
+
+MEDIA = ("image", "video", "audio")
+
+
+def write_manifest(
+    path: str | Path,
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    root: str | Path | None = None,
+    card: Mapping[str, Any] | None = None,
+) -> int:
+    """Write rows as a manifest and return how many; a crash leaves no half-written file.
+
+    Media paths in the rows are absolute, or relative to ``root`` (default: the manifest's
+    folder). They are written relative to the manifest where ``root`` lies in its folder, else
+    relative to ``root``, which then stands in the card. The card also gets the rows by split;
+    what an older card of that name says besides is kept.
+
+    Raises:
+        DataError: if a path leaves the root, naming the row.
+    """
+    path = Path(path)
+    home = Path(os.path.abspath(path.parent))
+    base = home if root is None else Path(os.path.abspath(root))
+    within = base.is_relative_to(home)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    counts: Counter[str] = Counter()
+    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with half.open("w", encoding="utf-8") as file:
+            for row in rows:
+                placed = _placed(row, base, home if within else base)
+                file.write(json.dumps(placed, ensure_ascii=False) + "\n")
+                counts[str(row.get("split"))] += 1
+            file.flush()
+            os.fsync(file.fileno())
+        says = {**(card or {}), "counts": dict(counts)}
+        _write_card(card_path(path), says, None if within else str(base))
+        os.replace(half, path)
+    finally:
+        half.unlink(missing_ok=True)
+    return counts.total()
+
+
+def _placed(row: Mapping[str, Any], base: Path, start: Path) -> dict[str, Any]:
+    """Return the row with its media paths relative to ``start``, and without empty values."""
+    placed = {key: value for key, value in row.items() if value not in (None, "", [], {})}
+    for key in MEDIA:
+        value = placed.get(key)
+        if isinstance(value, str):
+            placed[key] = _relative(value, base, start, row)
+        elif value is not None:
+            placed[key] = [_relative(item, base, start, row) for item in value]
+    return placed
+
+
+def _relative(value: str, base: Path, start: Path, row: Mapping[str, Any]) -> str:
+    # a plain relative path, the usual case, need not be taken apart
+    if base == start and not value.startswith("/") and ".." not in value:
+        return value
+    full = Path(os.path.normpath(base / value))
+    if not full.is_relative_to(start):
+        raise DataError(
+            f"row {row.get('id')}: {full} lies outside {start}; give a root that holds all files"
+        )
+    return full.relative_to(start).as_posix()
+
+
+def _write_card(path: Path, says: dict[str, Any], root: str | None) -> None:
+    old: dict[str, Any] = {}
+    if path.is_file():
+        old = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        old.pop("root", None)
+    new = {**old, **says, **({} if root is None else {"root": root})}
+    text = yaml.safe_dump(new, sort_keys=False, allow_unicode=True, width=100)
+    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    half.write_text(text, encoding="utf-8")
+    os.replace(half, path)

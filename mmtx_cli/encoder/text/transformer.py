@@ -1,0 +1,39 @@
+"""A text Transformer trained from scratch."""
+
+import torch
+from torch import nn
+
+from mmtx_cli.encoder.base import Encoder, real_content
+from mmtx_cli.layer.transformer import Transformer
+from mmtx_cli.types import Field, Tokens
+
+
+class TextTransformer(Encoder):
+    """Token embeddings, learned positions and pre-norm blocks (as in CLIP's text tower, but
+    looking both ways; Radford et al. 2021, section 2.4).
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        width: int = 256,
+        depth: int = 4,
+        num_heads: int = 4,
+        max_length: int = 64,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+    ) -> None:
+        """``max_length`` bounds the tokens of a text; the tokenizer cuts there."""
+        super().__init__()
+        self.width = width
+        self.embedding = nn.Embedding(vocab_size, width)
+        self.position = nn.Parameter(torch.empty(max_length, width))
+        self.dropout = nn.Dropout(dropout)
+        self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        nn.init.normal_(self.position, std=0.02)
+
+    def forward(self, field: Field) -> Tokens:
+        """``field.data`` is [b, l] token numbers; one vector a token comes back."""
+        x = self.embedding(real_content(field)) + self.position[: field.data.shape[1]]
+        return Tokens(self.transformer(self.dropout(x), field.mask), field.mask)

@@ -1,0 +1,36 @@
+"""Joint self-attention over the tokens of all modalities in one sequence."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from mmtx_cli.fusion.base import Fusion
+from mmtx_cli.layer.transformer import Transformer
+from mmtx_cli.types import Streams, Tokens
+
+
+class ConcatFusion(Fusion):
+    """One sequence, a learned embedding a modality, ``depth`` joint blocks (VisualBERT, Li et
+    al. 2019; UNITER, Chen et al. 2020).
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        modalities: Sequence[str],
+        depth: int = 2,
+        num_heads: int = 4,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(dim, modalities)
+        self.kind = nn.Parameter(torch.empty(len(self.modalities), dim))
+        self.transformer = Transformer(dim, depth, num_heads, mlp_ratio, dropout)
+        nn.init.normal_(self.kind, std=0.02)
+
+    def fuse(self, streams: Streams) -> Tokens:
+        """Tokens of all modalities, each having looked at all others."""
+        marked = [streams[name].x + self.kind[i] for i, name in enumerate(self.modalities)]
+        mask = torch.cat([streams[name].mask for name in self.modalities], dim=1)
+        return Tokens(self.transformer(torch.cat(marked, dim=1), mask), mask)

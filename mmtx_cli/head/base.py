@@ -1,0 +1,71 @@
+"""What every head is: an output layer, its loss, and how its outputs are scored."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor, nn
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.metric.scores import Scores
+from mmtx_cli.types import FUSED, Batch, Prediction, Streams
+
+
+class Detokenizer(Protocol):
+    """Turns token numbers into text."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of the tokens, without special ones."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluated head reports: a row a sample to keep and show, and the figures."""
+
+    rows: list[dict[str, Any]]
+    scores: Scores
+
+
+class Head(nn.Module, ABC):
+    """Reads streams of width ``dim``; several heads of one model add up, each by its weight."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """The columns of the manifest that hold its targets."""
+
+    def __init__(
+        self,
+        dim: int,
+        streams: Sequence[str],
+        reads: Sequence[str] | None = None,
+        weight: float = 1.0,
+    ) -> None:
+        """``reads`` defaults to the fused stream if there is one, else to all."""
+        super().__init__()
+        default = [FUSED] if FUSED in streams else list(streams)
+        self.reads = tuple(sorted(default if reads is None else reads))
+        for name in self.reads:
+            if name not in streams:
+                raise ValueError(f"reads: there is no stream {name!r} (there are {list(streams)})")
+        if not self.reads:
+            raise ValueError("reads is empty: name at least one stream")
+        self.dim = dim
+        self.weight = weight
+
+    def view(self, batch: Batch) -> Batch:
+        """The batch this head wants encoded: itself, or a corrupted copy (masked objectives)."""
+        return batch
+
+    @abstractmethod
+    def forward(self, streams: Streams, batch: Batch) -> Prediction:
+        """Outputs, and the loss where the batch has this head's targets."""
+
+    def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
+        """What the head says of each sample, without targets: one row a sample."""
+        return self(streams, batch).outputs
+
+    @abstractmethod
+    def evaluate(
+        self, outputs: list[dict[str, Tensor]], samples: list[Sample], text: Detokenizer
+    ) -> Evaluation:
+        """Score what ``predict`` said, a dict a sample, against the samples' own targets."""

@@ -1,0 +1,129 @@
+"""Captioning: an autoregressive Transformer decoder that looks at the streams."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.generation.beam import beam_search
+from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.layer.decoder import TextDecoder
+from mmtx_cli.layer.distributed import global_mean
+from mmtx_cli.metric.caption import caption_scores
+from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
+
+
+class CaptioningHead(Head):
+    """Predicts a caption word by word from the tokens it reads (Vaswani et al. 2017)."""
+
+    needs: ClassVar[tuple[str, ...]] = ("captions",)
+
+    def __init__(
+        self,
+        dim: int,
+        streams: Sequence[str],
+        vocab_size: int,
+        bos_id: int,
+        eos_id: int,
+        reads: Sequence[str] | None = None,
+        weight: float = 1.0,
+        depth: int = 3,
+        num_heads: int = 4,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.1,
+        label_smoothing: float = 0.1,
+        max_length: int = 64,
+        num_beams: int = 3,
+        length_penalty: float = 1.0,
+    ) -> None:
+        """``max_length`` bounds a caption's tokens; ``num_beams=1`` decodes greedily.
+
+        ``length_penalty`` is the power of the length that a hypothesis' score is divided by.
+        """
+        super().__init__(dim, streams, reads, weight)
+        self.bos_id, self.eos_id = bos_id, eos_id
+        self.label_smoothing = label_smoothing
+        self.max_length = max_length
+        self.num_beams = num_beams
+        self.length_penalty = length_penalty
+        self.decoder = TextDecoder(
+            vocab_size, dim, depth, num_heads, max_length, mlp_ratio, dropout
+        )
+
+    def context(self, streams: Streams) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
+        """Everything the decoder may look at, in one sequence."""
+        x = torch.cat([streams[name].x for name in self.reads], dim=1)
+        return x, torch.cat([streams[name].mask for name in self.reads], dim=1)
+
+    def forward(self, streams: Streams, batch: Batch) -> Prediction:
+        """Teacher forcing: ``targets["captions"]`` is [b, t], from BOS to EOS, then IGNORE."""
+        target = batch.targets.get("captions")
+        if target is None:
+            return Prediction(None, {})
+        said, following = target[:, :-1], target[:, 1:]
+        hidden = self.decoder(said.clamp(min=0), *self.context(streams))
+        total = self.loss(hidden.flatten(0, 1), following.flatten())
+        count = (following != IGNORE).sum()
+        return Prediction(global_mean(total, count, shared=self.training), {"count": count})
+
+    def loss(
+        self, hidden: Float[Tensor, "n d"], target: Int[Tensor, " n"]
+    ) -> Float[Tensor, ""]:
+        """Sum of the cross-entropy over the tokens that are real."""
+        smoothing = self.label_smoothing if self.training else 0.0
+        weight = self.decoder.embedding.weight
+        options = {"ignore_index": IGNORE, "label_smoothing": smoothing, "reduction": "sum"}
+        if hasattr(F, "linear_cross_entropy"):  # torch 2.14: never holds all the logits
+            return F.linear_cross_entropy(hidden, weight.to(hidden.dtype), target, **options)
+        return F.cross_entropy(F.linear(hidden, weight).float(), target, **options)
+
+    @torch.no_grad()
+    def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
+        """``tokens`` [b, max_length], ended by EOS, and ``score`` [b], the mean log-probability.
+
+        The score is divided by the length to the power of ``length_penalty``.
+        """
+        context, mask = self.context(streams)
+        caches = self.decoder.start(context, self.num_beams, self.max_length)
+
+        def step(tokens: Tensor, position: int) -> Tensor:
+            return self.decoder.step(tokens, mask, caches, position)
+
+        def reorder(rows: Tensor, length: int) -> None:
+            for cache in caches:
+                cache.reorder(rows, length)
+
+        tokens, score = beam_search(
+            step,
+            reorder,
+            len(context),
+            self.num_beams,
+            self.max_length,
+            self.bos_id,
+            self.eos_id,
+            self.length_penalty,
+            context.device,
+        )
+        return {"tokens": tokens, "score": score}
+
+    def evaluate(
+        self, outputs: list[dict[str, Tensor]], samples: list[Sample], text: Detokenizer
+    ) -> Evaluation:
+        """BLEU, ROUGE-L and CIDEr-D against all captions of each sample."""
+        said = [text.decode(output["tokens"].tolist()) for output in outputs]
+        references = [list(sample.captions) for sample in samples]
+        scores = caption_scores([sample.id for sample in samples], said, references)
+        rows = [
+            {
+                "caption": caption,
+                "score": float(output["score"]),
+                "references": list(sample.captions),
+                "scores": {name: float(x[i]) for name, x in scores.per_sample.items()},
+            }
+            for i, (caption, output, sample) in enumerate(zip(said, outputs, samples, strict=True))
+        ]
+        return Evaluation(rows, scores)

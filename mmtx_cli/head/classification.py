@@ -1,0 +1,134 @@
+"""Classification: one label a sample, or several."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.layer.distributed import global_mean
+from mmtx_cli.layer.pooling import masked_mean
+from mmtx_cli.metric.classification import classification_scores, multilabel_scores
+from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
+
+
+class ClassificationHead(Head):
+    """Mean of a stream's tokens, norm, linear; several streams vote with the mean of their logits.
+
+    Cross-entropy for one label, binary cross-entropy a class where ``multi_label``.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("label",)
+
+    def __init__(
+        self,
+        dim: int,
+        streams: Sequence[str],
+        label_names: Sequence[str],
+        multi_label: bool = False,
+        reads: Sequence[str] | None = None,
+        weight: float = 1.0,
+        label_smoothing: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(dim, streams, reads, weight)
+        self.label_names = list(label_names)
+        self.multi_label = multi_label
+        self.label_smoothing = label_smoothing
+        self.outputs = nn.ModuleDict(
+            {
+                name: nn.Sequential(
+                    nn.LayerNorm(dim), nn.Dropout(dropout), nn.Linear(dim, len(label_names))
+                )
+                for name in self.reads
+            }
+        )
+
+    def forward(self, streams: Streams, batch: Batch) -> Prediction:
+        """``outputs["logits"]`` is [b, classes], ``outputs["count"]`` the labels there are."""
+        logits = self.vote(streams)
+        target = batch.targets.get("label")
+        if target is None:
+            return Prediction(None, {"logits": logits})
+        known = (target[:, 0] if self.multi_label else target) != IGNORE
+        loss = global_mean(self.loss(logits, target, known), known.sum(), shared=self.training)
+        return Prediction(loss, {"logits": logits, "count": known.sum()})
+
+    def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
+        """``logits`` [b, classes]."""
+        return {"logits": self.vote(streams)}
+
+    def vote(self, streams: Streams) -> Float[Tensor, "b c"]:
+        """Mean of the logits of the streams that a sample has."""
+        total: Tensor | float = 0.0
+        count: Tensor | int = 0
+        for name in self.reads:
+            stream = streams[name]
+            logits = self.outputs[name](masked_mean(stream.x, stream.mask))
+            total = total + logits * stream.present[:, None]
+            count = count + stream.present.long()
+        assert isinstance(count, Tensor)
+        assert isinstance(total, Tensor)
+        return total / count.clamp(min=1)[:, None]
+
+    def loss(
+        self, logits: Float[Tensor, "b c"], target: Tensor, known: Bool[Tensor, " b"]
+    ) -> Float[Tensor, ""]:
+        """Sum over the samples that have a label."""
+        logits = logits.float()
+        if self.multi_label:
+            each = F.binary_cross_entropy_with_logits(
+                logits, target.clamp(min=0).float(), reduction="none"
+            )
+            return (each.mean(dim=1) * known).sum()
+        smoothing = self.label_smoothing if self.training else 0.0
+        return F.cross_entropy(
+            logits, target, ignore_index=IGNORE, label_smoothing=smoothing, reduction="sum"
+        )
+
+    def evaluate(
+        self, outputs: list[dict[str, Tensor]], samples: list[Sample], text: Detokenizer
+    ) -> Evaluation:
+        """Accuracy and F1; a row holds the prediction, its probability and the five likeliest."""
+        logits = torch.stack([output["logits"] for output in outputs]).float()
+        probabilities = (logits.sigmoid() if self.multi_label else logits.softmax(dim=1)).numpy()
+        index = {name: i for i, name in enumerate(self.label_names)}
+        if self.multi_label:
+            targets = np.zeros(probabilities.shape, dtype=bool)
+            for row, sample in enumerate(samples):
+                targets[row, [index[name] for name in labels_of(sample)]] = True
+            scores = multilabel_scores(probabilities, targets)
+        else:
+            labels = np.array([index[str(sample.label)] for sample in samples])
+            scores = classification_scores(probabilities, labels)
+        rows = [self.row(p, sample) for p, sample in zip(probabilities, samples, strict=True)]
+        return Evaluation(rows, scores)
+
+    def row(self, probabilities: np.ndarray, sample: Sample) -> dict[str, Any]:
+        """One sample's prediction in words."""
+        order = np.argsort(-probabilities, kind="stable")[:5]
+        top = [[self.label_names[i], float(probabilities[i])] for i in order]
+        if self.multi_label:
+            said = [n for n, p in zip(self.label_names, probabilities, strict=True) if p >= 0.5]
+            return {"prediction": said, "label": labels_of(sample), "top": top}
+        label = str(sample.label)
+        truth = float(probabilities[self.label_names.index(label)])
+        return {
+            "prediction": top[0][0],
+            "label": label,
+            "probability": top[0][1],
+            "scores": {"probability_of_label": truth},
+            "top": top,
+        }
+
+
+def labels_of(sample: Sample) -> list[str]:
+    """The labels of a sample as a list."""
+    if sample.label is None:
+        return []
+    return list(sample.label) if isinstance(sample.label, tuple) else [str(sample.label)]

@@ -1,0 +1,137 @@
+"""The decoder block: masked self-attention, cross-attention, feed-forward; and its cache.
+
+Shape letters: b inputs, k beams an input, t tokens, n context tokens, d width, v vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from mmtx_cli.layer.attention import Attention, KeyValue
+from mmtx_cli.layer.transformer import FeedForward
+
+
+@dataclass
+class LayerCache:
+    """What one block keeps between steps: its own past, and the projected context.
+
+    ``past`` is [b * k, h, length, d / h] for keys and values; ``context`` is one an input, which
+    all its beams share.
+    """
+
+    past: KeyValue
+    context: KeyValue
+
+    def reorder(self, rows: Int[Tensor, " rows"], length: int) -> None:
+        """Let row i go on from what row ``rows[i]`` has seen in its first ``length`` tokens."""
+        for kept in self.past:
+            kept[:, :, :length] = kept[rows, :, :length]
+
+
+class DecoderBlock(nn.Module):
+    """A pre-norm block that looks at its past and at a context."""
+
+    def __init__(
+        self, dim: int, num_heads: int, mlp_ratio: float = 4.0, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attention = Attention(dim, num_heads, dropout)
+        self.norm2 = nn.LayerNorm(dim)
+        self.cross_attention = Attention(dim, num_heads, dropout)
+        self.norm3 = nn.LayerNorm(dim)
+        self.feed_forward = FeedForward(dim, mlp_ratio, dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b t d"],
+        context: Float[Tensor, "b n d"],
+        context_mask: Bool[Tensor, "b n"],
+    ) -> Float[Tensor, "b t d"]:
+        """All tokens at once, each looking at those before it: training."""
+        x = x + self.attention(self.norm1(x), causal=True)
+        x = x + self.cross_attention(self.norm2(x), context, context_mask)
+        return x + self.feed_forward(self.norm3(x))
+
+    def start(self, context: Float[Tensor, "b n d"], beams: int, length: int) -> LayerCache:
+        """Make room for ``length`` tokens of ``beams`` beams an input."""
+        keys = self.cross_attention.keys(context)
+        b, h, _, width = keys[0].shape
+        past = keys[0].new_zeros(2, b * beams, h, length, width)
+        return LayerCache((past[0], past[1]), keys)
+
+    def step(
+        self,
+        x: Float[Tensor, "b k d"],
+        context_mask: Bool[Tensor, "b n"],
+        cache: LayerCache,
+        position: int,
+    ) -> Float[Tensor, "b k d"]:
+        """One more token a beam; the beams of an input are the query tokens of one attention."""
+        b, k, d = x.shape
+        new = self.norm1(x).reshape(b * k, 1, d)
+        for kept, fresh in zip(cache.past, self.attention.keys(new), strict=True):
+            kept[:, :, position] = fresh[:, :, 0]
+        key, value = cache.past
+        keys = key[:, :, : position + 1], value[:, :, : position + 1]
+        x = x + self.attention.read(new, keys).view(b, k, d)
+        x = x + self.cross_attention.read(self.norm2(x), cache.context, context_mask)
+        return x + self.feed_forward(self.norm3(x))
+
+
+class TextDecoder(nn.Module):
+    """An autoregressive Transformer over tokens with cross-attention; embeddings tied to output."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        dim: int,
+        depth: int,
+        num_heads: int,
+        max_length: int,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, dim)
+        self.position = nn.Parameter(torch.empty(max_length, dim))
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            DecoderBlock(dim, num_heads, mlp_ratio, dropout) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(dim)
+        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
+        nn.init.normal_(self.position, std=0.02)
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "b t"],
+        context: Float[Tensor, "b n d"],
+        context_mask: Bool[Tensor, "b n"],
+    ) -> Float[Tensor, "b t d"]:
+        """Hidden states; ``x @ embedding.weight.T`` are the logits of the next token."""
+        x = self.dropout(self.embedding(tokens) + self.position[: tokens.shape[1]])
+        for block in self.blocks:
+            x = block(x, context, context_mask)
+        return self.norm(x)
+
+    def start(
+        self, context: Float[Tensor, "b n d"], beams: int, length: int
+    ) -> list[LayerCache]:
+        """Project the context of every block and make room for the past."""
+        return [block.start(context, beams, length) for block in self.blocks]
+
+    def step(
+        self,
+        tokens: Int[Tensor, "b k"],
+        context_mask: Bool[Tensor, "b n"],
+        caches: list[LayerCache],
+        position: int,
+    ) -> Float[Tensor, "b k v"]:
+        """Logits of the next token of every beam."""
+        x = self.embedding(tokens) + self.position[position]
+        for block, cache in zip(self.blocks, caches, strict=True):
+            x = block.step(x, context_mask, cache, position)
+        return self.norm(x) @ self.embedding.weight.T

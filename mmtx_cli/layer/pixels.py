@@ -1,0 +1,30 @@
+"""Pixels: from the bytes that travel to the normalised floats that a network reads."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Pixels(nn.Module):
+    """``(x / 255 - mean) / std`` a channel; float input is taken to be in 0..1 already."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, x: Shaped[Tensor, "*b c h w"]) -> Float[Tensor, "*b c h w"]:
+        """Normalise a batch of pictures on its device, at once."""
+        if not x.is_floating_point():
+            x = x.to(self.mean.dtype) / 255
+        return (x - self.mean) / self.std

@@ -1,0 +1,56 @@
+"""The figures of image captioning: BLEU, ROUGE-L and CIDEr-D of captions against references."""
+
+from itertools import chain
+
+from mmtx_cli.error import DataError
+from mmtx_cli.metric.bleu import bleu_scores
+from mmtx_cli.metric.cider import cider_scores
+from mmtx_cli.metric.corpus import Corpus
+from mmtx_cli.metric.ptb import tokenize
+from mmtx_cli.metric.rouge import rouge_scores
+from mmtx_cli.metric.scores import Scores
+
+_NAMED = 20
+
+
+def caption_scores(ids: list[str], candidates: list[str], references: list[list[str]]) -> Scores:
+    """Return ``bleu_1`` … ``bleu_4``, ``rouge_l`` (in [0, 1]) and ``cider`` (in [0, 10]).
+
+    The figures of the MS-COCO caption evaluation (Chen et al., 2015, arXiv:1504.00325), its
+    tokenizer included. An empty candidate scores 0. Raises DataError for ids without
+    references, or with an empty one.
+    """
+    missing = [
+        name
+        for name, own in zip(ids, references, strict=True)
+        if not (own and all(caption.strip() for caption in own))
+    ]
+    if missing:
+        shown = ", ".join(missing[:_NAMED]) + (" …" if len(missing) > _NAMED else "")
+        raise DataError(
+            f"{len(missing)} of {len(ids)} samples lack reference captions, or have an empty one: {shown}; "
+            "add the captions, or leave these samples out"
+        )
+    return token_scores(
+        [tokenize(candidate) for candidate in candidates],
+        [[tokenize(caption) for caption in own] for own in references],
+    )
+
+
+def token_scores(candidates: list[list[str]], references: list[list[list[str]]]) -> Scores:
+    """Return the figures of ``caption_scores`` for captions given as tokens."""
+    corpus = Corpus.build(candidates, references)
+    words = corpus
+    every = chain(candidates, chain.from_iterable(references))
+    # that evaluation counts n-grams of words between any white space: a token such as a fraction
+    # with a no-break space in it is one token to ROUGE-L and two words to BLEU and CIDEr-D
+    if any(len(token.split()) > 1 for token in set(chain.from_iterable(every))):
+        words = Corpus.build(
+            [_words(tokens) for tokens in candidates],
+            [[_words(tokens) for tokens in own] for own in references],
+        )
+    return Scores.merged(bleu_scores(words), rouge_scores(corpus), cider_scores(words))
+
+
+def _words(tokens: list[str]) -> list[str]:
+    return " ".join(tokens).split()

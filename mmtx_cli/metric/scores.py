@@ -1,0 +1,126 @@
+"""Figures of a set of samples: values to show, sums that give the figures, and their intervals."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmtx_cli.error import MmtxError
+
+# Resampled sums are made in pieces of about this many numbers, to bound the memory.
+_PIECE = 4_000_000
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per-sample statistics whose weighted sums give the figures.
+
+    Args:
+        per_sample: Name to [n], one value a sample, to show and to sort by.
+        statistics: [n, k], any real type; summed as float64.
+        reduce: Gives the figures, each [...], of summed statistics [..., k].
+        strata: [n] of integers, or None. Intervals resample within each stratum, so that every
+            resample holds as many samples of it as there are.
+    """
+
+    per_sample: dict[str, np.ndarray]
+    statistics: np.ndarray
+    reduce: Callable[[np.ndarray], dict[str, np.ndarray]]
+    strata: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.statistics)
+
+    def figures(self) -> dict[str, float]:
+        """Return each figure over all samples. Raises MmtxError where there is no sample."""
+        self._require_samples()
+        sums = self.statistics.sum(axis=0, dtype=np.float64)
+        return {name: float(value) for name, value in self.reduce(sums).items()}
+
+    def intervals(
+        self, level: float = 0.95, resamples: int = 1000, seed: int = 0
+    ) -> dict[str, tuple[float, float]]:
+        """Return the percentile bootstrap interval of each figure (Efron, 1979).
+
+        Samples are drawn with replacement, the same ones for every figure, so a seed gives the
+        same draws for two runs over the same samples. One sample alone gives an interval of no
+        width. Raises MmtxError for no sample, fewer than one resample, or a level not in (0, 1).
+        """
+        self._require_samples()
+        if not 0 < level < 1:
+            raise MmtxError(f"the level of an interval lies between 0 and 1, not {level}")
+        if resamples < 1:
+            raise MmtxError(f"an interval needs at least 1 resample, not {resamples}")
+        figures = self.reduce(self._resampled_sums(resamples, np.random.default_rng(seed)))
+        tails = [(1 - level) / 2, (1 + level) / 2]
+        bounds = {name: np.quantile(values, tails) for name, values in figures.items()}
+        return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+
+    def subset(self, rows: np.ndarray) -> "Scores":
+        """Return the scores of some samples: row numbers, or a mask [n]."""
+        return Scores(
+            {name: values[rows] for name, values in self.per_sample.items()},
+            self.statistics[rows],
+            self.reduce,
+            None if self.strata is None else self.strata[rows],
+        )
+
+    @staticmethod
+    def merged(*parts: "Scores") -> "Scores":
+        """Return one Scores with the figures of several over the same samples in the same order."""
+        lengths = {len(part) for part in parts}
+        assert len(lengths) == 1, f"scores of different samples: {sorted(lengths)}"
+        assert all(_equal(part.strata, parts[0].strata) for part in parts), "strata differ"
+        ends = np.cumsum([part.statistics.shape[1] for part in parts])
+
+        def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
+            figures: dict[str, np.ndarray] = {}
+            for part, columns in zip(parts, np.split(sums, ends[:-1], axis=-1), strict=True):
+                figures |= part.reduce(columns)
+            return figures
+
+        return Scores(
+            {name: values for part in parts for name, values in part.per_sample.items()},
+            np.concatenate([part.statistics for part in parts], axis=1),
+            reduce,
+            parts[0].strata,
+        )
+
+    def _require_samples(self) -> None:
+        if not len(self):
+            raise MmtxError("there is no sample to score")
+
+    def _resampled_sums(self, resamples: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the summed statistics [resamples, k] of as many draws of n samples."""
+        total = np.zeros((resamples, self.statistics.shape[1]))
+        strata = np.zeros(len(self), int) if self.strata is None else self.strata
+        for stratum in np.unique(strata):
+            rows = np.flatnonzero(strata == stratum)
+            step = max(1, _PIECE // len(rows))
+            for first in range(0, resamples, step):
+                size = min(step, resamples - first)
+                weights = _bootstrap_weights(size, len(rows), rng)
+                total[first : first + size] += _weighted(weights, self.statistics, rows)
+        return total
+
+
+def _bootstrap_weights(resamples: int, num_rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how often each row is drawn [resamples, rows]: multinomial, rows draws each."""
+    drawn = rng.integers(num_rows, size=(resamples, num_rows))
+    drawn += np.arange(resamples)[:, None] * num_rows
+    counts = np.bincount(drawn.ravel(), minlength=resamples * num_rows)
+    return counts.reshape(resamples, num_rows).astype(np.float64)
+
+
+def _weighted(weights: np.ndarray, statistics: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return ``weights @ statistics[rows]``, so that small integer types stay small in memory."""
+    step = max(1, _PIECE // len(rows))
+    blocks = [
+        weights @ statistics[rows, first : first + step].astype(np.float64)
+        for first in range(0, statistics.shape[1], step)
+    ]
+    return np.concatenate(blocks, axis=1)
+
+
+def _equal(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    return (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))

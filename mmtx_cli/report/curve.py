@@ -1,0 +1,97 @@
+"""Which curves a `metrics.csv` holds, and which of them belong on one pair of axes."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from mmtx_cli.report.plot import Series, curves_svg
+from mmtx_cli.report.rounding import rounded
+
+SPLITS = ("train", "val", "test")
+LOG_FROM = 30  # largest over smallest value from which a linear axis hides the end of training
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One plot: a quantity, its lines (train, val, …) and a sentence that says the same."""
+
+    name: str
+    lines: list[str]
+    summary: str
+    small: bool
+    svg: str
+
+
+def curves(rows: list[dict[str, Any]]) -> list[Curve]:
+    """Draw every quantity of `metrics.csv` that has at least two points; losses first."""
+    quantities: dict[str, list[Series]] = {}
+    for column in dict.fromkeys(name for row in rows for name in row):
+        if column in ("step", "epoch"):
+            continue
+        split, _, rest = column.partition("/")
+        name, line = (rest, split) if split in SPLITS and rest else (column, "")
+        series = _series(rows, column, line)
+        if series.values:
+            quantities.setdefault(name, []).append(series)
+    drawn = [
+        _curve(name, sorted(series, key=_split_order))
+        for name, series in quantities.items()
+        if max(len(line.values) for line in series) > 1
+    ]
+    return sorted(drawn, key=lambda curve: (curve.small, _loss_order(curve.name)))
+
+
+def _series(rows: list[dict[str, Any]], column: str, line: str) -> Series:
+    """Give the finite values of a column over its steps (else epochs, else rows)."""
+    points = []
+    for number, row in enumerate(rows):
+        step = _number(row.get("step", row.get("epoch", number)))
+        value = _number(row.get(column))
+        if step is not None and value is not None:
+            points.append((step, value))
+    points.sort(key=lambda point: point[0])
+    return Series(line, [step for step, _ in points], [value for _, value in points])
+
+
+def _curve(name: str, series: list[Series]) -> Curve:
+    values = [value for line in series for value in line.values]
+    log = min(values) > 0 and max(values) / min(values) >= LOG_FROM
+    small = not any(line.name for line in series)  # of no split: learning rate, speed
+    summary = "; ".join(_sentence(line, "loss" in name) for line in series)
+    if log and not small:
+        summary += " (logarithmic)"
+    return Curve(
+        name,
+        [line.name for line in series],
+        summary,
+        small,
+        curves_svg(series, log=log and not small, small=small),
+    )
+
+
+def _sentence(line: Series, lower_is_better: bool) -> str:
+    last = f"{rounded(line.values[-1])} at step {rounded(round(line.steps[-1]))}"
+    text = f"{line.name} {last}".strip()
+    if not (lower_is_better and line.name == "val"):
+        return text
+    best = min(range(len(line.values)), key=line.values.__getitem__)
+    if line.values[best] >= line.values[-1]:
+        return text
+    where = rounded(round(line.steps[best]))
+    return f"{text}, lowest {rounded(line.values[best])} at step {where}"
+
+
+def _number(cell: Any) -> float | None:
+    try:
+        value = float(cell)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _split_order(line: Series) -> int:
+    return SPLITS.index(line.name) if line.name in SPLITS else len(SPLITS)
+
+
+def _loss_order(name: str) -> int:
+    return 0 if name == "loss" else 1 if name.endswith("loss") else 2

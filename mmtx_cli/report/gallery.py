@@ -1,0 +1,123 @@
+"""The best, the worst and a fair draw of a head's predictions, with their pictures."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.report.confusion import Confusion, confusion
+from mmtx_cli.report.thumbnail import Thumbnail, Thumbnails
+from mmtx_cli.report.verdict import Verdict, verdict
+
+PICTURES = ("image", "video")
+MAX_PICTURES = 4
+
+
+@dataclass(frozen=True)
+class Card:
+    """One sample of a gallery."""
+
+    id: str
+    group: str
+    pictures: list[Thumbnail]
+    more_pictures: int
+    prompt: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Part:
+    """A titled row of cards: best, worst, random."""
+
+    title: str
+    cards: list[Card]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What one head said: how many samples, ranked by what, the cards, the confusions."""
+
+    head: str
+    count: int
+    measure: str
+    parts: list[Part]
+    confusion: Confusion | None
+
+
+def galleries(rows: list[dict[str, Any]], size: int, thumbnails: Thumbnails) -> list[Gallery]:
+    """Give a gallery a head of `predictions.jsonl`, in order of first appearance."""
+    heads: dict[str, list[tuple[dict[str, Any], Verdict]]] = {}
+    for row in rows:
+        for name, output in row.items():
+            if name != "inputs" and (judged := verdict(output)):
+                heads.setdefault(name, []).append((row, judged))
+    return [_gallery(name, judged, size, thumbnails) for name, judged in heads.items()]
+
+
+def captions_part(rows: list[dict[str, Any]], size: int, thumbnails: Thumbnails) -> Part:
+    """Give the first rows of a `captions.jsonl`, in their own order."""
+    cards = []
+    for row in rows[:size]:
+        path = str(row.get("path", ""))
+        if row.get("error"):
+            picture = Thumbnail(Path(path).name, problem=str(row["error"]))
+        else:
+            picture = thumbnails(Path(path))
+        said = verdict({"caption": row.get("caption"), "scores": {"score": row.get("score")}})
+        assert said is not None
+        cards.append(Card(Path(path).name, "", [picture], 0, "", said))
+    return Part(f"{len(cards)} of {len(rows)}" if len(rows) > len(cards) else "", cards)
+
+
+def _gallery(
+    head: str, judged: list[tuple[dict[str, Any], Verdict]], size: int, thumbnails: Thumbnails
+) -> Gallery:
+    first = judged[0][1]
+    parts = [
+        Part(title, [_card(row, said, thumbnails) for row, said in chosen])
+        for title, chosen in _choose(judged, size)
+    ]
+    pairs = [(said.truth[0], said.said) for _, said in judged if said.kind == "class"]
+    return Gallery(head, len(judged), first.measure, parts, confusion(pairs))
+
+
+def _choose(
+    judged: list[tuple[dict[str, Any], Verdict]], size: int
+) -> list[tuple[str, list[tuple[dict[str, Any], Verdict]]]]:
+    """Pick what to show, by score and then by id, so that equal runs show equal samples."""
+    if size < 1:
+        return []
+    scored = [pair for pair in judged if pair[1].score is not None]
+    scored.sort(key=lambda pair: (-(pair[1].score or 0.0), _draw(pair[0])))
+    if scored and len(judged) <= size:
+        rest = [pair for pair in judged if pair[1].score is None]
+        return [("All, best first", scored + rest)]
+    # The draw depends on the ids alone: reports of two runs show the same samples.
+    random = sorted(judged, key=lambda pair: _draw(pair[0]))[:size]
+    if not scored:
+        return [("Random", random)]
+    worst = scored[size:][-size:][::-1]
+    return [("Best", scored[:size]), ("Worst", worst), ("Random", random)]
+
+
+def _draw(row: dict[str, Any]) -> str:
+    return hashlib.sha256(str(row.get("id")).encode(errors="replace")).hexdigest()
+
+
+def _card(row: dict[str, Any], said: Verdict, thumbnails: Thumbnails) -> Card:
+    inputs = row.get("inputs")
+    inputs = inputs if isinstance(inputs, dict) else {}
+    paths = [path for name in PICTURES for path in _paths(inputs.get(name))]
+    return Card(
+        id=str(row.get("id", "")),
+        group=str(row.get("group") or ""),
+        pictures=[thumbnails(path) for path in paths[:MAX_PICTURES]],
+        more_pictures=max(0, len(paths) - MAX_PICTURES),
+        prompt=str(inputs.get("text") or ""),
+        verdict=said,
+    )
+
+
+def _paths(value: Any) -> list[Path]:
+    values = value if isinstance(value, list) else [value]
+    return [Path(path) for path in values if isinstance(path, str) and path]

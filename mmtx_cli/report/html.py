@@ -1,0 +1,72 @@
+"""The report: one HTML file that needs no other file, no network and no script."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mmtx_cli.error import DataError
+from mmtx_cli.report.run_folder import read_run_folder
+from mmtx_cli.report.section import Section, facts, section
+from mmtx_cli.report.thumbnail import STILL, Thumbnails
+
+
+def write_report(
+    run_dir: Path,
+    *,
+    title: str | None = None,
+    gallery: int = 12,
+    sections: Sequence[tuple[str, Path]] | None = None,
+    still: STILL | None = None,
+) -> Path:
+    """Write `report.html` into a run folder from the plain files it holds, and give its path.
+
+    Args:
+        run_dir: The run folder. A file that it lacks leaves out its part of the page.
+        title: The heading; by default it names the folder.
+        gallery: How many samples to show of the best, the worst and a random draw each.
+        sections: Titles and run folders to show one after another, instead of `run_dir` itself.
+        still: How to get a picture of a file that Pillow cannot open, such as a video.
+
+    Raises:
+        DataError: `run_dir` is no folder.
+    """
+    if not run_dir.is_dir():
+        raise DataError(f"{run_dir}: no such run folder, so there is nothing to report")
+    thumbnails = Thumbnails(still)
+    own = read_run_folder(run_dir)
+    if sections is None:
+        shown = [section("", own, gallery, thumbnails)]
+    else:
+        runs = [(name, read_run_folder(Path(path))) for name, path in sections]
+        shown = [section(name, run, gallery, thumbnails) for name, run in runs]
+    page = _render(title or f"Report of {run_dir.resolve().name}", facts(own), shown)
+    return _write(run_dir / "report.html", page)
+
+
+def _render(title: str, header: list[tuple[str, str]], sections: list[Section]) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # captions, labels, paths and configs are other people's words
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    machines = [part.environment for part in sections if part.environment]
+    # One machine for every stage is the common case: say it once, at the end.
+    shared = machines[0] if machines and machines.count(machines[0]) == len(machines) else None
+    return environment.get_template("report.html.j2").render(
+        title=title,
+        facts=header,
+        sections=sections,
+        shared_environment=shared,
+    )
+
+
+def _write(path: Path, page: str) -> Path:
+    """Write beside the target and move, so that nobody ever opens half a page."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(page, encoding="utf-8", errors="replace")
+    beside.replace(path)
+    return path

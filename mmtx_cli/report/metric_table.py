@@ -1,0 +1,106 @@
+"""The table of a run's metrics: with intervals, by group, and beside simple baselines."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mmtx_cli.report.rounding import is_number, rounded
+
+# What a reader asks for first, all of them better when higher.
+HEADLINES = ("cider", "accuracy", "text_recall@1", "image_recall@1", "recall@1", "map", "f1")
+MAX_HEADLINES = 4
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of figures; `note` is the number of its samples."""
+
+    title: str
+    note: str = ""
+    baseline: bool = False
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric: `head/name`, a cell a column, empty where the column lacks it."""
+
+    head: str
+    name: str
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A figure to show large, with its interval and the best baseline under it."""
+
+    name: str
+    value: str
+    interval: str
+    baseline: str
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """The whole of `result.json` as a table."""
+
+    columns: list[Column]
+    rows: list[MetricRow]
+    headlines: list[Headline]
+
+
+def metric_table(result: dict[str, Any]) -> MetricTable | None:
+    """Lay out metrics, intervals, groups and baselines; None where there are no metrics."""
+    overall = (Column("all", _note(result)), _mapping(result, "metrics"), result)
+    groups = [
+        (Column(str(name), _note(part)), _mapping(part, "metrics"), part)
+        for name, part in _mapping(result, "groups").items()
+    ]
+    baselines: list[tuple[Column, dict[str, Any], Any]] = [
+        (Column(str(name), baseline=True), part if isinstance(part, dict) else {}, {})
+        for name, part in _mapping(result, "baselines").items()
+    ]
+    table = [overall, *groups, *baselines]
+    names = dict.fromkeys(name for _, figures, _ in [overall, *groups] for name in figures)
+    if not names:
+        return None
+    rows = []
+    for key in names:
+        head, _, name = key.rpartition("/")
+        cells = [
+            rounded(figures[key], _mapping(part, "intervals").get(key)) if key in figures else ""
+            for _, figures, part in table
+        ]
+        rows.append(MetricRow(head, name, cells))
+    return MetricTable([column for column, _, _ in table], rows, _headlines(result))
+
+
+def _headlines(result: dict[str, Any]) -> list[Headline]:
+    metrics, intervals = _mapping(result, "metrics"), _mapping(result, "intervals")
+    chosen = [key for key in metrics if key.rpartition("/")[2] in HEADLINES][:MAX_HEADLINES]
+    headlines = []
+    for key in chosen:
+        value, _, interval = rounded(metrics[key], intervals.get(key)).partition(" ")
+        headlines.append(Headline(key, value, interval, _best_baseline(result, key)))
+    return headlines
+
+
+def _best_baseline(result: dict[str, Any], key: str) -> str:
+    found = [
+        (figures[key], name)
+        for name, figures in _mapping(result, "baselines").items()
+        if isinstance(figures, dict) and is_number(figures.get(key))
+    ]
+    if not found:
+        return ""
+    value, name = max(found, key=lambda pair: pair[0])
+    return f"{name}: {rounded(value)}"
+
+
+def _note(part: Any) -> str:
+    count = part.get("count") if isinstance(part, dict) else None
+    return "" if count is None else f"n = {rounded(count)}"
+
+
+def _mapping(part: Any, key: str) -> dict[str, Any]:
+    """Give a dictionary whatever the file holds, so that an odd file cannot stop the report."""
+    value = part.get(key) if isinstance(part, dict) else None
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,118 @@
+"""Curves as inline SVG whose colours the page chooses, so that they follow light and dark."""
+
+import io
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+# Stand-ins that matplotlib draws with; the page's own CSS variables take their place.
+INK, GRID = "#010203", "#010204"
+COLOURS = ["#010205", "#010206", "#010207", "#010208"]
+CSS = {INK: "--muted", GRID: "--line", **{c: f"--plot-{i}" for i, c in enumerate(COLOURS, 1)}}
+
+MAX_POINTS = 150
+SIZES = {False: (5.6, 3.0), True: (3.6, 1.9)}  # inches, by `small`
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a plot: finite values over ascending steps."""
+
+    name: str
+    steps: list[float]
+    values: list[float]
+
+
+def curves_svg(series: list[Series], *, log: bool = False, small: bool = False) -> str:
+    """Draw the lines on one pair of axes and give an `<svg>` element for an HTML page.
+
+    The picture holds numbers only: names and legend are the page's. A long series is drawn as
+    the mean of bins, in a band from their minimum to their maximum. Equal input, equal bytes.
+    """
+    # matplotlib takes 0.3 s to import: a page without curves does not pay for it
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with rc_context({"svg.hashsalt": "mmtx", "svg.fonttype": "none", "font.size": 10}):
+        figure = Figure(figsize=SIZES[small], layout="constrained")
+        axes = figure.add_subplot()
+        for line, colour in zip(series, _cycle(len(series)), strict=True):
+            _draw(axes, line, colour)
+        _dress(axes, log)
+        text = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        FigureCanvasSVG(figure).print_svg(text, metadata=nothing)
+    return _inline(text.getvalue())
+
+
+def bins(values: list[float], num_bins: int) -> list[list[float]]:
+    """Cut a series into at most `num_bins` runs of nearly equal length, in order."""
+    num_bins = min(num_bins, len(values))
+    edges = [len(values) * i // num_bins for i in range(num_bins + 1)]
+    return [values[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def _cycle(count: int) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(count)]
+
+
+def _draw(axes: Any, line: Series, colour: str) -> None:
+    steps, values = line.steps, line.values
+    if len(values) > MAX_POINTS:
+        cut = bins(values, MAX_POINTS)
+        steps = [sum(run) / len(run) for run in bins(steps, MAX_POINTS)]
+        axes.fill_between(steps, [*map(min, cut)], [*map(max, cut)], color=colour, alpha=0.18, lw=0)
+        values = [sum(run) / len(run) for run in cut]
+    marker = "o" if len(values) <= 30 else None
+    axes.plot(steps, values, color=colour, lw=1.6, marker=marker, markersize=3.5)
+
+
+def _dress(axes: Any, log: bool) -> None:
+    """Leave a quiet frame: two light axes, a faint grid, few and plain tick labels."""
+    from matplotlib import ticker
+
+    if log:
+        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        few = math.log10(high / low) < 2.5
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if few else (1,), numticks=8))
+        axes.yaxis.set_minor_locator(ticker.NullLocator())
+    else:
+        axes.yaxis.set_major_locator(ticker.MaxNLocator(5))
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda step, _: _step(step)))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.4g}"))
+    axes.margins(x=0.02)
+    axes.grid(axis="y", color=GRID, lw=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, length=0)
+    axes.patch.set_visible(False)
+    axes.figure.patch.set_visible(False)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(GRID)
+
+
+def _step(step: float) -> str:
+    return f"{step:,.0f}" if abs(step) < 10_000 else f"{step / 1000:,g}k"
+
+
+def _inline(svg: str) -> str:
+    """Make a stand-alone SVG fit for a page that holds several."""
+    svg = svg[svg.index("<svg") :]
+    # Its style sheet would apply to the whole page; names and size are for a file of its own.
+    svg = re.sub(r"<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' (?:xmlns(?::xlink)?|version)="[^"]*"', "", svg)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = svg.replace("xlink:href", "href")
+    # figure_1, axes_1 … would repeat from plot to plot; kept are only those referred to, whose
+    # names are hashes of what they hold.
+    used = set(re.findall(r"#([A-Za-z]\w*)", svg))
+    svg = re.sub(r' id="([^"]*)"', lambda m: m[0] if m[1] in used else "", svg)
+    for colour, variable in CSS.items():
+        svg = svg.replace(colour, f"var({variable})")
+    svg = re.sub(r"font: [^;\"]*?(\d+)px[^;\"]*", r"font-size: \1px", svg)
+    return svg.replace("<svg", '<svg aria-hidden="true"', 1)

@@ -1,0 +1,56 @@
+"""Figures as people read them: rounded to what the data supports."""
+
+import math
+from typing import Any, TypeGuard
+
+MISSING = "–"
+
+
+def rounded(value: Any, interval: Any = None) -> str:
+    """Write a figure, with its interval if there is one: `3.21 [3.02, 3.40]`."""
+    if not is_number(value):
+        return MISSING if value is None else str(value)
+    if not _is_interval(interval):
+        return _plain(value)
+    low, high = (float(end) for end in interval)
+    if not all(map(math.isfinite, (value, low, high))) or high <= low:
+        return f"{_plain(value)} [{_plain(low)}, {_plain(high)}]"
+    # Two digits of the half width: more would be noise, fewer would hide differences.
+    digits = min(6, max(0, 1 - math.floor(math.log10((high - low) / 2))))
+    return f"{value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Say whether a value can be compared and counted with: no NaN, no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def duration(seconds: float | int) -> str:
+    """Write a length of time: `12.3 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.3g} s" if seconds < 9.95 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60:,} h {minutes % 60:02d} min"
+
+
+def percent(share: float | int) -> str:
+    """Write a share of one: `93 %`, `0.4 %`."""
+    return f"{100 * share:.1f} %" if 0 < share < 0.0995 else f"{100 * share:.0f} %"
+
+
+def _plain(value: float | int) -> str:
+    """About three significant digits, and whole numbers whole."""
+    size = abs(value)
+    if not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) or size >= 1000:
+        return f"{value:,.0f}"
+    if size >= 1:
+        return f"{value:.{2 if size < 100 else 1}f}"
+    return f"{value:.3f}" if size >= 0.01 or size == 0 else f"{value:.2g}"
+
+
+def _is_interval(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value))

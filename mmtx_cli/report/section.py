@@ -1,0 +1,84 @@
+"""One run folder as what a page shows of it."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from mmtx_cli.report.curve import Curve, curves
+from mmtx_cli.report.gallery import Gallery, Part, captions_part, galleries
+from mmtx_cli.report.metric_table import MetricTable, metric_table
+from mmtx_cli.report.rounding import duration, is_number, rounded
+from mmtx_cli.report.run_folder import RunFolder
+from mmtx_cli.report.thumbnail import Thumbnails
+
+MAX_QUARANTINE = 200
+
+
+@dataclass(frozen=True)
+class Section:
+    """Everything of one run, ready for the template; what the run lacks is empty."""
+
+    title: str
+    facts: list[tuple[str, str]]
+    table: MetricTable | None
+    curves: list[Curve]
+    galleries: list[Gallery]
+    captions: Part | None
+    quarantine: list[dict[str, str]]
+    num_quarantined: int
+    config: str
+    environment: dict[str, str]
+    faults: list[str]
+
+    @property
+    def empty(self) -> bool:
+        """Whether the run folder held nothing that can be shown."""
+        shown = (self.table, self.curves, self.galleries, self.captions, self.quarantine)
+        return not any((*shown, self.config, self.environment))
+
+
+def section(title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails) -> Section:
+    """Turn the files of a run into tables, curves and galleries of `gallery` cards a part."""
+    quarantine = [
+        {key: str(row.get(key) or "") for key in ("path", "reason", "id")}
+        for row in run.quarantine[:MAX_QUARANTINE]
+    ]
+    return Section(
+        title=title,
+        facts=facts(run),
+        table=metric_table(run.result),
+        curves=curves(run.metrics),
+        galleries=galleries(run.predictions, gallery, thumbnails),
+        captions=captions_part(run.captions, 3 * gallery, thumbnails) if run.captions else None,
+        quarantine=quarantine,
+        num_quarantined=len(run.quarantine),
+        config=run.config.strip(),
+        environment=dict(_flat(run.environment)),
+        faults=run.faults,
+    )
+
+
+def facts(run: RunFolder) -> list[tuple[str, str]]:
+    """Say in a line what ran, when, over how many samples and for how long."""
+    command, count, seconds = (run.result.get(key) for key in ("command", "count", "seconds"))
+    found = [
+        ("command", f"mmtx {command}" if command else ""),
+        ("finished", run.when),
+        ("samples", rounded(count) if count is not None else ""),
+        ("duration", duration(seconds) if _is_time(seconds) else ""),
+    ]
+    return [(name, value) for name, value in found if value]
+
+
+def _is_time(value: Any) -> TypeGuard[int | float]:
+    return is_number(value) and 0 <= value < math.inf
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    pairs = []
+    for key, item in value.items():
+        if isinstance(item, dict):
+            pairs += _flat(item, f"{prefix}{key}.")
+        else:
+            pairs.append((f"{prefix}{key}", "" if item is None else str(item)))
+    return pairs

@@ -1,0 +1,113 @@
+"""What a head said of one sample, against the truth; the head is known by what it wrote."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmtx_cli.report.rounding import is_number, percent, rounded
+
+CAPTION_SCORES = ("cider", "bleu_4", "rouge_l", "meteor")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One sample as one head saw it; a higher `score` is a better answer."""
+
+    kind: str
+    said: str
+    truth: list[str] = field(default_factory=list)
+    truth_name: str = "label"
+    measure: str = ""
+    score: float | None = None
+    shown: str = ""
+    correct: bool | None = None
+    others: list[str] = field(default_factory=list)
+
+
+def verdict(output: Any) -> Verdict | None:
+    """Judge a head's output by the keys it has; None if it is of no kind we can show."""
+    if not isinstance(output, dict):
+        return None
+    for keys, judge in KINDS:
+        if keys <= output.keys():
+            return judge(output)
+    return None
+
+
+def _caption(output: dict[str, Any]) -> Verdict:
+    scores = output.get("scores")
+    scores = scores if isinstance(scores, dict) else {}
+    scores = {name: value for name, value in scores.items() if is_number(value)}
+    measure = next((name for name in (*CAPTION_SCORES, *scores) if name in scores), "")
+    score = float(scores[measure]) if measure else None
+    shown = f"{measure} {rounded(score)}" if measure else ""
+    truth = _texts(output.get("references"))
+    return Verdict("caption", _text(output["caption"]), truth, "reference", measure, score, shown)
+
+
+def _class(output: dict[str, Any]) -> Verdict:
+    said, label = output["prediction"], output["label"]
+    if isinstance(said, list) or isinstance(label, list):
+        return _labels(_texts(said), _texts(label))
+    if isinstance(said, float) and is_number(label):
+        error = abs(said - label)
+        shown, of = f"error {rounded(error)}", "absolute error"
+        return Verdict("number", rounded(said), [rounded(label)], "target", of, -error, shown)
+    top = [(_text(name), float(p)) for name, p in output.get("top") or [] if is_number(p)]
+    correct, probability = _text(said) == _text(label), output.get("probability")
+    found = dict(top).get(_text(label), probability if correct else None)
+    if is_number(found):
+        score, shown = float(found), f"p(label) {percent(found)}"
+    else:
+        # Not among the top: below them all, and the worse the surer the model was.
+        score = -float(probability) if is_number(probability) else float(correct)
+        shown = f"label not in top {len(top)}" if top else ""
+    others = [f"{name} {percent(p)}" for name, p in top[:5]]
+    truth, of = [_text(label)], "probability of the label"
+    return Verdict("class", _text(said), truth, "label", of, score, shown, correct, others)
+
+
+def _labels(said: list[str], truth: list[str]) -> Verdict:
+    both, either = len({*said} & {*truth}), len({*said} | {*truth})
+    score = both / either if either else 1.0
+    shown, of = f"overlap {percent(score)}", "overlap of label sets"
+    return Verdict("labels", ", ".join(said), truth, "label", of, score, shown, score == 1)
+
+
+def _answer(output: dict[str, Any]) -> Verdict:
+    said, answers = _text(output["prediction"]), output["answers"]
+    counts = answers if isinstance(answers, dict) else dict.fromkeys(_texts(answers), 3)
+    votes = counts.get(said, 0)
+    score = min(1.0, votes / 3) if is_number(votes) else 0.0  # VQA's soft accuracy
+    shown, of = f"accuracy {percent(score)}", "soft accuracy"
+    return Verdict("answer", said, [*map(str, counts)], "answer", of, score, shown, score > 0)
+
+
+def _rank(output: dict[str, Any]) -> Verdict | None:
+    ranks = {
+        name.removesuffix("_rank"): rank
+        for name, rank in output.items()
+        if name.endswith("_rank") and is_number(rank)
+    }
+    if not ranks:
+        return None
+    said = ", ".join(f"{name} found at place {rank + 1}" for name, rank in ranks.items())
+    score = -sum(ranks.values()) / len(ranks)
+    return Verdict("rank", said, measure="mean place", score=score, correct=score == 0)
+
+
+KINDS: list[tuple[set[str], Callable[[dict[str, Any]], Verdict | None]]] = [
+    ({"caption"}, _caption),
+    ({"prediction", "label"}, _class),
+    ({"prediction", "answers"}, _answer),
+    (set(), _rank),
+]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _texts(value: Any) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [_text(item) for item in values if item is not None]

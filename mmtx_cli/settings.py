@@ -1,0 +1,142 @@
+"""The plain settings of a run, section by section: their names, types and defaults.
+
+The configuration holds what differs from these. Nothing here imports torch, so that a wrong
+configuration is told at once.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class AugmentSettings:
+    """``data.augment``: random changes to training pictures."""
+
+    scale: list[float] = field(default_factory=lambda: [1.0, 1.0])
+    """Smallest and largest part of the picture's area that a random crop keeps."""
+    flip: bool = False
+    """Mirror half of the pictures; exchanges left and right, which captions may speak of."""
+    color: float = 0.0
+    """Strength of the random changes of brightness, contrast and saturation."""
+
+
+@dataclass
+class DataSettings:
+    """``data``: which samples, and how they become batches."""
+
+    path: str | None = None
+    """The manifest (.jsonl, .csv, .parquet)."""
+    root: str | None = None
+    """Folder that the manifest's paths are relative to (default: the manifest's)."""
+    split: dict[str, float] | None = None
+    """Ratios such as {train: 0.8, val: 0.1, test: 0.1} for rows that name no split."""
+    allow_outside_root: bool = False
+    text: str | None = "text"
+    """What the text encoder reads: text, captions (one is drawn each epoch), or null."""
+    fit: str = "crop"
+    """crop: shorter side to image_size, keep the centre; squash: keep everything."""
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    batch_size: int = 32
+    """Samples a step over all devices together."""
+    eval_batch_size: int | None = None
+    """Samples a step and device when nothing is trained (default: batch_size)."""
+    bucket: bool = True
+    """Put texts of like length into one batch."""
+    tokenizer: str | None = None
+    """A tokenizer.json to use; null trains a BPE on the training texts."""
+    tokenizer_size: int = 8000
+    lowercase: bool = True
+    num_workers: int | None = None
+    """Processes that decode, for each device (default: a core each but one, at most eight)."""
+    limit: int | None = None
+    """Use only the first rows of each split: for a quick trial."""
+    max_bad_fraction: float = 0.01
+    """Stop when more than this part of the files cannot be read."""
+
+
+@dataclass
+class OptimizerSettings:
+    """``optimizer``: AdamW with warm-up and cosine decay."""
+
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    """For matrices only: never for norms, biases, embeddings and positions."""
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.98])
+    eps: float = 1e-8
+    warmup: float = 0.05
+    """Part of the steps (below 1) or number of steps of linear warm-up."""
+    min_lr: float = 0.01
+    """Where the cosine ends, as a part of lr."""
+    lr_scale: dict[str, float] = field(default_factory=dict)
+    """Factor of lr by parameter prefix, e.g. {encoder.image: 0.1}."""
+
+
+@dataclass
+class EarlyStoppingSettings:
+    """``trainer.early_stopping``: stop when ``trainer.monitor`` no longer improves."""
+
+    patience: int = 5
+    """Validations without improvement to wait for."""
+    min_delta: float = 0.0
+
+
+@dataclass
+class TrainerSettings:
+    """``trainer``: how long, on what, and what is kept."""
+
+    max_epochs: int | None = 10
+    max_steps: int | None = None
+    """Optimizer steps; takes the place of max_epochs."""
+    accelerator: str = "auto"
+    devices: int | str = 1
+    """A number, auto, or the devices to use such as "0,2"."""
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+    """32-true, bf16-mixed, 16-mixed, …"""
+    accumulate: int = 1
+    """Batches an optimizer step."""
+    clip: float | None = 1.0
+    """Largest norm of the gradient; null does not clip."""
+    compile: bool = False
+    """torch.compile the model."""
+    ema: float | None = None
+    """Decay of an exponential moving average of the weights, e.g. 0.999."""
+    val_every: int | None = None
+    """Optimizer steps between validations (default: an epoch)."""
+    save_every: int | None = None
+    """Optimizer steps between saves of last.ckpt (default: at each validation)."""
+    log_every: int = 20
+    """Optimizer steps between rows of metrics.csv."""
+    monitor: str = "val/loss"
+    """What best.ckpt is best in."""
+    monitor_mode: str = "min"
+    early_stopping: EarlyStoppingSettings | None = None
+    deterministic: bool = False
+    progress: bool = True
+
+
+@dataclass
+class WandbSettings:
+    """``logger.wandb``."""
+
+    project: str = "mmtx"
+    name: str | None = None
+    entity: str | None = None
+    offline: bool = False
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass
+class LoggerSettings:
+    """``logger``: besides metrics.csv, which is always written."""
+
+    wandb: WandbSettings | None = None
+    tensorboard: bool = False
+
+
+SECTIONS: dict[str, type] = {
+    "data": DataSettings,
+    "optimizer": OptimizerSettings,
+    "trainer": TrainerSettings,
+    "logger": LoggerSettings,
+}

@@ -1,0 +1,31 @@
+"""Checkpoints that are whole or not there: written beside the target, synced, then renamed.
+
+Lightning's own writer goes through the temporary folder and does not sync: a process killed
+while it writes can leave neither the old checkpoint nor the new one.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io import TorchCheckpointIO
+
+from mmtx_cli.weights import load_checkpoint, replaced
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Writes atomically and durably; reads tensors and plain data only."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike, storage_options: Any = None
+    ) -> None:
+        """Replace ``path`` by the new checkpoint in one step."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(target) as temporary:
+            torch.save(checkpoint, temporary)
+
+    def load_checkpoint(self, path: str | os.PathLike, *_: Any, **__: Any) -> dict[str, Any]:
+        """Read a checkpoint; nothing in it is executed."""
+        return load_checkpoint(Path(path))

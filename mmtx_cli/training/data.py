@@ -1,0 +1,63 @@
+"""The loaders of a training run: where it begins, and this process' share of each batch."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.loader import EvaluationSampler, TrainSampler, make_loader
+from mmtx_cli.data.order import TrainOrder
+from mmtx_cli.error import ConfigError
+from mmtx_cli.settings import DataSettings
+
+
+class TrainingData(pl.LightningDataModule):
+    """One endless run of epochs, of which a checkpoint says at which batch it stands."""
+
+    def __init__(
+        self, train: Samples, val: Samples | None, settings: DataSettings, seed: int, round_to: int
+    ) -> None:
+        super().__init__()
+        self.train, self.val = train, val
+        self.settings = settings
+        self.order = TrainOrder(len(train), settings.batch_size, seed)
+        self.round_to = round_to
+        self.total = 0
+        self.start = 0
+
+    def check_world(self, world: int) -> None:
+        """Every process must get as many samples of a batch."""
+        if self.order.size % world:
+            raise ConfigError(
+                f"data.batch_size: a batch of {self.order.size} samples cannot be shared evenly by "
+                f"{world} devices; choose a multiple of {world}"
+            )
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches from ``start`` to ``total``."""
+        assert self.trainer is not None
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        sampler = TrainSampler(
+            self.train, self.order, self.total, self.start, rank, world, self.settings.bucket
+        )
+        return make_loader(self.train, sampler, self.settings.num_workers, self.round_to)
+
+    def val_dataloader(self) -> DataLoader | list:
+        """Every validation sample once over all processes."""
+        if self.val is None:
+            return []
+        assert self.trainer is not None
+        size = self.settings.eval_batch_size or self.settings.batch_size
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        sampler = EvaluationSampler(self.val, size, rank, world)
+        return make_loader(self.val, sampler, self.settings.num_workers, self.round_to)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many batches are done."""
+        assert self.trainer is not None
+        return {"batch": self.trainer.fit_loop.epoch_loop.batch_progress.current.ready}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Begin behind them."""
+        self.start = state_dict["batch"]

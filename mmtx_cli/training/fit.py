@@ -1,0 +1,149 @@
+"""Train: put module, data and callbacks together, and hand them to Lightning."""
+
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
+
+from mmtx_cli.data.quarantine import Quarantine
+from mmtx_cli.error import ConfigError
+from mmtx_cli.settings import LoggerSettings, TrainerSettings
+from mmtx_cli.training.checkpoint import SafeCheckpointIO
+from mmtx_cli.training.data import TrainingData
+from mmtx_cli.training.logger import make_loggers
+from mmtx_cli.training.metrics import MetricsCallback
+from mmtx_cli.training.module import TrainingModule
+from mmtx_cli.training.progress import ProgressCallback
+from mmtx_cli.training.save import SaveCallback
+from mmtx_cli.types import Batch
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is."""
+
+    batches: int
+    steps: int
+
+    @classmethod
+    def of(cls, settings: TrainerSettings, batches_an_epoch: int) -> "Length":
+        """``max_steps`` optimizer steps, or ``max_epochs`` epochs with the last step filled up."""
+        if settings.max_steps is not None:
+            steps = settings.max_steps
+        elif settings.max_epochs is not None:
+            steps = math.ceil(settings.max_epochs * batches_an_epoch / settings.accumulate)
+        else:
+            raise ConfigError("trainer.max_epochs: set it, or trainer.max_steps")
+        if steps < 1:
+            raise ConfigError("trainer: the run has no step; raise max_epochs or max_steps")
+        return cls(steps * settings.accumulate, steps)
+
+
+class QuarantineCallback(pl.Callback):
+    """Writes down what could not be read."""
+
+    def __init__(self, quarantine: Quarantine) -> None:
+        self.quarantine = quarantine
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """After each batch."""
+        if batch.faults:
+            self.quarantine.add(batch.faults)
+
+    def on_validation_batch_end(  # type: ignore[override]
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Batch, *_: Any
+    ) -> None:
+        """After each batch."""
+        if batch.faults:
+            self.quarantine.add(batch.faults)
+
+
+def make_trainer(
+    settings: TrainerSettings,
+    loggers: LoggerSettings,
+    run_dir: Path,
+    length: Length,
+    batches_an_epoch: int,
+    quarantine: Quarantine,
+    label: str,
+) -> tuple[pl.Trainer, SaveCallback]:
+    """Lightning's trainer over one long "epoch": real epochs are the data order's affair.
+
+    So a run that is resumed is always in the middle, and no loader is rebuilt between epochs.
+    """
+    quiet()
+    metrics = MetricsCallback(run_dir / "metrics.csv", settings.log_every, batches_an_epoch)
+    save = SaveCallback(run_dir / "checkpoints", settings)
+    callbacks: list[pl.Callback] = [metrics, QuarantineCallback(quarantine)]
+    if settings.ema is not None:
+        callbacks.append(EMAWeightAveraging(decay=settings.ema, use_buffers=False))
+    if settings.early_stopping is not None:
+        callbacks.append(
+            EarlyStopping(
+                settings.monitor,
+                mode=settings.monitor_mode,
+                patience=settings.early_stopping.patience,
+                min_delta=settings.early_stopping.min_delta,
+            )
+        )
+    if settings.progress:
+        callbacks.append(ProgressCallback(metrics, label))
+    every = settings.val_every or max(1, batches_an_epoch // settings.accumulate)
+    trainer = pl.Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=settings.strategy,
+        precision=settings.precision,  # type: ignore[arg-type]
+        max_epochs=1,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip,
+        check_val_every_n_epoch=None,
+        val_check_interval=min(every * settings.accumulate, length.batches),
+        num_sanity_val_steps=0,
+        callbacks=[*callbacks, save],
+        plugins=[SafeCheckpointIO()],
+        logger=make_loggers(loggers, run_dir) or False,
+        enable_checkpointing=True,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        deterministic=settings.deterministic or None,
+        default_root_dir=run_dir,
+    )
+    return trainer, save
+
+
+def quiet() -> None:
+    """Silence advice of Lightning's that does not fit here."""
+    for about in (
+        r".*ended before the epoch ended and your dataloader is.*",  # ours begins where it ended
+        r".*does not have many workers.*",
+        r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+        r".*GPU available but not used.*",
+        r".*Checkpoint directory .* exists and is not empty.*",
+    ):
+        warnings.filterwarnings("ignore", about)
+
+
+def fit(
+    trainer: pl.Trainer,
+    module: TrainingModule,
+    data: TrainingData,
+    length: Length,
+    settings: TrainerSettings,
+    resume: Path | None,
+) -> None:
+    """Run it, from the beginning or from a checkpoint."""
+    data.total = length.batches
+    data.check_world(trainer.world_size)
+    if settings.compile:
+        module.forward_model = torch.compile(module.model)  # type: ignore[assignment]
+    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)

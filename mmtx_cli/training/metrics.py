@@ -1,0 +1,112 @@
+"""``metrics.csv`` and the other loggers: a row every few steps and one a validation."""
+
+import csv
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from mmtx_cli.error import MmtxError
+from mmtx_cli.training.module import TrainingModule
+from mmtx_cli.types import Batch
+
+
+class MetricsFile:
+    """A CSV file that gains columns as new figures appear, and goes on where a run resumes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, str]] = []
+        self.columns = ["step", "epoch"]
+
+    def resume(self, step: int) -> None:
+        """Keep the rows up to ``step`` of what is there; a new run (step 0) keeps none."""
+        if step and self.path.is_file():
+            with open(self.path, newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file)
+                self.rows = [row for row in reader if int(row["step"]) <= step]
+                self.columns = list(reader.fieldnames or self.columns)
+        self.rewrite()
+
+    def write(self, row: dict[str, float]) -> None:
+        """Append a row; a new column rewrites the file."""
+        texts = {name: f"{value:.6g}" for name, value in row.items() if name != "step"}
+        texts["step"] = str(int(row["step"]))
+        self.rows.append(texts)
+        new = [name for name in texts if name not in self.columns]
+        if new:
+            self.columns += new
+            self.rewrite()
+            return
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns, restval="").writerow(texts)
+
+    def rewrite(self) -> None:
+        """Write everything there is."""
+        with open(self.path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.columns, restval="")
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+class MetricsCallback(pl.Callback):
+    """Fetches the losses from the device every ``every`` steps only, and writes them down."""
+
+    def __init__(self, path: Path, every: int, batches_an_epoch: int) -> None:
+        self.file = MetricsFile(path)
+        self.every = every
+        self.batches_an_epoch = batches_an_epoch
+        self.items = 0
+        self.started = 0.0
+        self.latest: dict[str, float] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin the file, or go on in it."""
+        if trainer.is_global_zero:
+            self.file.resume(trainer.global_step)
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(  # type: ignore[override]
+        self,
+        trainer: pl.Trainer,
+        pl_module: TrainingModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Count samples; write a row when it is due."""
+        self.items += len(batch) * trainer.world_size
+        if trainer.global_step % self.every or trainer.fit_loop.epoch_loop._should_accumulate():
+            return
+        means = pl_module.train_tally.means()
+        now = time.perf_counter()
+        rate = self.items / max(now - self.started, 1e-9)
+        self.items, self.started = 0, now
+        self.latest = {"items_per_second": rate, "loss": means["loss"]}
+        if not math.isfinite(means["loss"]):
+            raise MmtxError(
+                f"the loss is {means['loss']} at step {trainer.global_step}: lower optimizer.lr, "
+                "raise optimizer.warmup, or look for odd values in the data"
+            )
+        row = {f"train/{name}": value for name, value in means.items()}
+        row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "items_per_second": rate}
+        self.write(trainer, row, batch_idx)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the means of the validation; its time is not training's."""
+        row = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
+        if row:
+            self.latest["val loss"] = row.get("val/loss", math.nan)
+            self.write(trainer, row, trainer.fit_loop.epoch_loop.batch_idx)
+        self.items, self.started = 0, time.perf_counter()
+
+    def write(self, trainer: pl.Trainer, row: dict[str, float], batch_idx: int) -> None:
+        """Give one row to the file and to every logger."""
+        if not trainer.is_global_zero:
+            return
+        row = {"epoch": (batch_idx + 1) / self.batches_an_epoch, **row}
+        self.file.write({"step": trainer.global_step, **row})
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=trainer.global_step)

@@ -1,0 +1,114 @@
+"""The Lightning module: it steps, adds up and optimises, and knows no task."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from mmtx_cli.build import build_model
+from mmtx_cli.layer.distributed import rank, world_size
+from mmtx_cli.settings import OptimizerSettings
+from mmtx_cli.training.optimizer import make_optimizer, make_schedule
+from mmtx_cli.types import Batch, Prediction
+
+
+class Tally:
+    """Values and their counts, left on the device until their means are asked for."""
+
+    def __init__(self) -> None:
+        self.noted: dict[str, list[tuple[Tensor, Tensor | float]]] = {}
+
+    def add(self, name: str, value: Tensor, count: Tensor | float) -> None:
+        """Note a mean over ``count``; nothing is computed yet."""
+        self.noted.setdefault(name, []).append((value, count))
+
+    def means(self, everywhere: bool = False) -> dict[str, float]:
+        """Means since the last call, over all processes if asked; then it begins anew."""
+        noted, self.noted = self.noted, {}
+        if not noted:
+            return {}
+        sums = torch.stack([weighted_sum(pairs) for pairs in noted.values()])
+        if everywhere and world_size() > 1:
+            torch.distributed.all_reduce(sums)
+        totals, counts = sums.T.tolist()
+        return {n: t / c if c else 0.0 for n, t, c in zip(noted, totals, counts, strict=True)}
+
+
+def weighted_sum(pairs: list[tuple[Tensor, Tensor | float]]) -> Tensor:
+    """[sum of value times count, sum of counts]."""
+    values = torch.stack([value for value, _ in pairs]).float()
+    counts = torch.stack([torch.as_tensor(n, device=values.device) for _, n in pairs]).float()
+    return torch.stack([(values * counts).sum(), counts.sum()])
+
+
+class TrainingModule(pl.LightningModule):
+    """Takes a run's plain config and builds the model from it.
+
+    Everything random in a step (dropout) is seeded by (seed, batch number, rank): a resumed run
+    draws what an uninterrupted one would.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        optimizer: OptimizerSettings,
+        steps: int,
+        seed: int = 0,
+        trusted: tuple[str, ...] = (),
+        freeze: tuple[str, ...] = (),
+    ) -> None:
+        """``steps`` is the number of optimizer steps of the run, ``freeze`` names submodules."""
+        super().__init__()
+        torch.manual_seed(seed)
+        self.config = config
+        self.settings = optimizer
+        self.steps = steps
+        self.seed = seed
+        self.model = build_model(config, trusted)
+        self.forward_model = self.model
+        for prefix in freeze:
+            frozen = self.model.get_submodule(prefix)
+            frozen.requires_grad_(False).eval()  # Lightning keeps each module's mode
+        self.train_tally, self.val_tally = Tally(), Tally()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Weighted sum of the heads' losses."""
+        torch.manual_seed((self.seed * 1_000_003 + batch_idx) * 4099 + rank())
+        total = self.total(self.forward_model(batch), self.train_tally, len(batch))
+        self.train_tally.add("loss", total.detach(), len(batch))
+        return total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Note the losses; nothing is shared between processes before the end."""
+        self.total(self.forward_model(batch), self.val_tally, len(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log each head's mean over all processes, and their weighted sum."""
+        means = self.val_tally.means(everywhere=True)
+        means["loss"] = sum(
+            head.weight * means[f"{name}/loss"] for name, head in self.model.head.items()
+        )
+        self.log_dict({f"val/{k}": v for k, v in means.items()}, rank_zero_only=True)
+
+    def total(self, predictions: dict[str, Prediction], tally: Tally, size: int) -> Tensor:
+        """Add up the heads, and note each one's loss."""
+        weighted = []
+        for name, prediction in predictions.items():
+            assert prediction.loss is not None, f"head {name} was given no targets"
+            tally.add(f"{name}/loss", prediction.loss.detach(), prediction.outputs.get("count", size))
+            weighted.append(self.model.head[name].weight * prediction.loss)
+        return torch.stack(weighted).sum()
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW, and the schedule advanced every step."""
+        optimizer = make_optimizer(self.model, self.settings)
+        schedule = make_schedule(optimizer, self.settings, self.steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what rebuilds the model."""
+        checkpoint["config"] = self.config

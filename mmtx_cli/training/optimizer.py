@@ -1,0 +1,85 @@
+"""AdamW with decay where it belongs, and a warm-up and cosine schedule."""
+
+import math
+from collections.abc import Callable, Iterator
+
+from torch import nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from mmtx_cli.error import ConfigError
+from mmtx_cli.settings import OptimizerSettings
+
+UNDECAYED = (nn.Embedding, nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
+
+
+def decayed_names(model: nn.Module) -> set[str]:
+    """Parameters that decay: matrices, but not norms, biases, embeddings, positions, scales."""
+    names = set()
+    for prefix, module in model.named_modules():
+        for name, parameter in module.named_parameters(prefix, recurse=False):
+            if name.endswith(".weight") and not isinstance(module, UNDECAYED) and parameter.dim() > 1:
+                names.add(name)
+    return names
+
+
+def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> AdamW:
+    """AdamW (Loshchilov and Hutter 2019), fused into one kernel where the device has it."""
+    decayed = decayed_names(model)
+    unmatched = [p for p in settings.lr_scale if not any(matching(model, p))]
+    if unmatched:
+        raise ConfigError(*(f"optimizer.lr_scale.{p}: no parameter begins so" for p in unmatched))
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            scale = lr_scale(name, settings.lr_scale)
+            groups.setdefault((scale, name in decayed), []).append(parameter)
+    return AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": settings.lr * scale,
+                "weight_decay": settings.weight_decay if decays else 0.0,
+            }
+            for (scale, decays), parameters in groups.items()
+        ],
+        lr=settings.lr,
+        betas=(settings.betas[0], settings.betas[1]),
+        eps=settings.eps,
+        fused=True,
+    )
+
+
+def matching(model: nn.Module, prefix: str) -> Iterator[str]:
+    """Parameters in the module of that name."""
+    return (name for name, _ in model.named_parameters() if within(name, prefix))
+
+
+def within(name: str, prefix: str) -> bool:
+    """Is the parameter that one, or inside the module of that name?"""
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def lr_scale(name: str, scales: dict[str, float]) -> float:
+    """Factor of the longest prefix that fits; 1 where none does."""
+    fitting = [prefix for prefix in scales if within(name, prefix)]
+    return scales[max(fitting, key=len)] if fitting else 1.0
+
+
+def make_schedule(optimizer: AdamW, settings: OptimizerSettings, steps: int) -> LambdaLR:
+    """Linear warm-up, then half a cosine (Loshchilov and Hutter 2017) down to ``min_lr``."""
+    return LambdaLR(optimizer, warmup_cosine(settings, steps))
+
+
+def warmup_cosine(settings: OptimizerSettings, steps: int) -> Callable[[int], float]:
+    """Factor of the learning rate at a step of a run of ``steps``."""
+    warmup = settings.warmup if settings.warmup >= 1 else settings.warmup * steps
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        done = min(1.0, (step - warmup) / max(1.0, steps - warmup))
+        cosine = 0.5 * (1 + math.cos(math.pi * done))
+        return settings.min_lr + (1 - settings.min_lr) * cosine
+
+    return factor

@@ -1,0 +1,80 @@
+"""The progress bar: step, loss, samples a second, time left; drawn a few times a second."""
+
+import sys
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mmtx_cli.training.metrics import MetricsCallback
+
+REDRAW_SECONDS = 0.2
+PLAIN_SECONDS = 15.0
+
+
+class ProgressCallback(pl.Callback):
+    """A rich bar on a terminal; a line now and then where the output goes to a file."""
+
+    def __init__(self, metrics: MetricsCallback, label: str) -> None:
+        self.metrics = metrics
+        self.label = label
+        self.next_draw = 0.0
+        self.bar: Progress | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the bar."""
+        if not trainer.is_global_zero:
+            return
+        console = Console(file=sys.stderr)
+        if console.is_terminal:
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[figures]}"),
+                TimeRemainingColumn(),
+                console=console,
+                auto_refresh=False,
+            )
+            total = int(trainer.num_training_batches)
+            self.task = self.bar.add_task(self.label, total=total, figures="")
+            self.bar.start()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Redraw if the last time is long enough ago."""
+        now = time.monotonic()
+        if now < self.next_draw or not trainer.is_global_zero:
+            return
+        done, total = batch_idx + 1, int(trainer.num_training_batches)
+        figures = figures_text(self.metrics.latest)
+        if self.bar is not None:
+            self.next_draw = now + REDRAW_SECONDS
+            self.bar.update(self.task, completed=done, figures=figures, refresh=True)
+        else:
+            first, self.next_draw = self.next_draw == 0.0, now + PLAIN_SECONDS
+            if not first:
+                print(f"{self.label} {done}/{total} {figures}", file=sys.stderr, flush=True)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Leave the bar as it stands."""
+        if self.bar is not None:
+            self.bar.update(self.task, completed=trainer.fit_loop.epoch_loop.batch_idx + 1)
+            self.bar.stop()
+            self.bar = None
+
+
+def figures_text(figures: dict[str, float]) -> str:
+    """The newest figures in a few words."""
+    words = [f"{k} {v:.3f}" for k, v in figures.items() if k != "items_per_second"]
+    if "items_per_second" in figures:
+        words.append(f"{figures['items_per_second']:.0f} samples/s")
+    return " · ".join(words)

@@ -1,0 +1,127 @@
+"""Trained models on disk: run folders, Lightning checkpoints, and model folders.
+
+A model folder holds ``model.safetensors``, ``config.json`` and ``tokenizer.json``: tensors and
+plain data only. A run folder's is ``RUN/model``.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.error import CheckpointError
+
+WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+PREFIX = "model."
+"""Where the Lightning module keeps the model."""
+
+
+def find(path: str) -> Path:
+    """The model folder or .ckpt that ``ckpt=`` names; a run folder gives its model or last save."""
+    given = Path(path).expanduser()
+    if not given.exists():
+        here = given.parent if given.parent.is_dir() else Path()
+        close = get_close_matches(given.name, os.listdir(here), n=1)
+        hint = f"; did you mean {here / close[0]}?" if close else ""
+        raise CheckpointError(f"ckpt={path}: there is no such file or folder{hint}")
+    if given.is_file():
+        return given
+    saves = (given / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
+    for found in (given, given / "model", *saves):
+        if found.is_file() or (found / WEIGHTS).is_file():
+            return found
+    raise CheckpointError(
+        f"ckpt={path}: the folder has neither {WEIGHTS}, model/{WEIGHTS} nor checkpoints/last.ckpt"
+    )
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """The config of a trained model, without its tensors where that can be (torch stays out)."""
+    found = find(path)
+    if found.is_dir():
+        return read_folder_config(found)
+    return dict(load_checkpoint(found)["config"])
+
+
+def read_folder_config(folder: Path) -> dict[str, Any]:
+    """The config of a model folder, tokenizer included."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / CONFIG}: cannot be read: {error}") from error
+    tokenizer = folder / TOKENIZER
+    config["tokenizer"] = tokenizer.read_text(encoding="utf-8") if tokenizer.is_file() else None
+    return config
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A whole .ckpt, as tensors and plain data: nothing in it is ever executed."""
+    import torch
+
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file may raise anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path}: cannot be read as a checkpoint ({reason}); it may be cut off or no mmtx "
+            "checkpoint: take another save of the run, or its model folder"
+        ) from error
+    if not isinstance(checkpoint, dict) or "config" not in checkpoint:
+        raise CheckpointError(
+            f"{path}: not a checkpoint of mmtx (it has no 'config'); ckpt= takes a run folder, "
+            "a .ckpt that mmtx wrote, or a model folder"
+        )
+    return checkpoint
+
+
+def read_weights(path: str) -> dict[str, Any]:
+    """Tensors of a trained model by parameter name."""
+    found = find(path)
+    if found.is_dir():
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(found / WEIGHTS)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{found / WEIGHTS}: cannot be read: {error}") from error
+    state = load_checkpoint(found)["state_dict"]
+    return {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+
+
+def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> Path:
+    """Write a model folder; each file appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items()}
+    with replaced(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary)
+    plain = {key: value for key, value in config.items() if key != "tokenizer"}
+    with replaced(folder / CONFIG) as temporary:
+        temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+    if config.get("tokenizer"):
+        with replaced(folder / TOKENIZER) as temporary:
+            temporary.write_text(config["tokenizer"], encoding="utf-8")
+    return folder
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``, and move it there, safely on disk, at the end."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
