@@ -1,6 +1,6 @@
 """The model: encode each modality, fuse, and let every head speak."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ class MultimodalModel(nn.Module):
         self, dim: int, encoders: Mapping[str, Encoder], fusion: Fusion, heads: Mapping[str, Head]
     ) -> None:
         super().__init__()
+        self.dim = dim
         self.encoder = nn.ModuleDict(encoders)
         self.project = nn.ModuleDict(
             {name: nn.Linear(encoder.width, dim) for name, encoder in encoders.items()}
@@ -40,17 +41,26 @@ class MultimodalModel(nn.Module):
         return predictions
 
     @torch.no_grad()
-    def predict(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
-        """Say what every head says of each sample, without targets."""
+    def predict(
+        self, batch: Batch, heads: Sequence[str] | None = None
+    ) -> dict[str, dict[str, Tensor]]:
+        """Say what each head (or each of ``heads``) says of each sample, without targets."""
         streams = self.fusion(self.encode(batch))
-        return {name: head.predict(streams, batch) for name, head in self.head.items()}
+        names = self.head if heads is None else heads
+        return {name: self.head[name].predict(streams, batch) for name in names}
 
     def encode(self, batch: Batch) -> Streams:
         """One stream a modality, of the shared width, zero where nothing is real."""
         return {name: self.encode_one(name, batch.inputs[name]) for name in self.encoder}
 
     def encode_one(self, name: str, field: Field) -> Tokens:
-        """Encode and project one modality."""
+        """Encode and project one modality; in evaluation, one that the batch lacks costs nothing.
+
+        In training it is encoded all the same, so that every process has the same graph.
+        """
+        if not self.training and not field.mask.any():
+            mask = field.mask.new_zeros(len(field.mask), 1)
+            return Tokens(self.project[name].weight.new_zeros(len(mask), 1, self.dim), mask)
         tokens = self.encoder[name](field)
         x = self.project[name](tokens.x).masked_fill(~tokens.mask[..., None], 0)
         return Tokens(x, tokens.mask)

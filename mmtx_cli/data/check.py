@@ -1,14 +1,14 @@
 """What a data set holds and what is wrong with it, told before anything trains."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
 from mmtx_cli.data.image import decode_image
-from mmtx_cli.data.manifest import Manifest, read_faulty
+from mmtx_cli.data.manifest import Manifest, Ratios, read_faulty
 from mmtx_cli.data.progress import track
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.summary import Summary, summarise
@@ -23,7 +23,7 @@ def check_manifest(
     path: str | Path,
     *,
     root: str | Path | None = None,
-    split: Mapping[str, float] | None = None,
+    split: Ratios | None = None,
     seed: int = 0,
     allow_outside_root: bool = False,
     decode: bool = False,

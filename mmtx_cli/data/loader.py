@@ -48,23 +48,31 @@ class TrainSampler(Sampler[Keys]):
 
 
 class EvaluationSampler(Sampler[Keys]):
-    """Every sample once over all processes; ``all_texts`` adds the further texts of each."""
+    """Every sample once over all processes."""
 
     def __init__(
-        self,
-        samples: Samples,
-        batch_size: int,
-        rank: int = 0,
-        world: int = 1,
-        all_texts: str | None = None,
+        self, samples: Samples, batch_size: int, rank: int = 0, world: int = 1
     ) -> None:
-        whole = evaluation_batches(samples.lengths(0), batch_size, rank, world)
-        self.batches = [[(0, int(row)) for row in batch] for batch in whole]
-        if all_texts in samples.columns:
-            column = samples.columns[all_texts]
-            mine = [row for batch in self.batches for _, row in batch]
-            more = [(which, row) for row in mine for which in range(1, column.count(row))]
-            self.batches += [more[i : i + batch_size] for i in range(0, len(more), batch_size)]
+        self.batch_size = batch_size
+        batches = evaluation_batches(samples.lengths(0), batch_size, rank, world)
+        self.batches = [[(0, int(row)) for row in batch] for batch in batches]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Keys]:
+        return iter(self.batches)
+
+
+class FurtherTexts(Sampler[Keys]):
+    """The texts behind the first of the samples that another sampler brings, texts alone."""
+
+    def __init__(self, samples: Samples, whole: EvaluationSampler, column: str) -> None:
+        rows = [row for batch in whole for _, row in batch]
+        count = samples.columns[column].count
+        keys = [(which, row) for row in rows for which in range(1, count(row))]
+        size = whole.batch_size
+        self.batches = [keys[i : i + size] for i in range(0, len(keys), size)]
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -41,7 +41,7 @@ class Root:
     def _outside(self, full: str) -> str | None:
         if not (_within(full, self.folder) or _within(full, self.real)):
             return "lies outside the root"
-        folder = os.path.dirname(full)
+        folder = os.path.dirname(full) if full != self.folder else full
         if folder not in self._real_folders:
             self._real_folders[folder] = _within(os.path.realpath(folder), self.real)
         if not self._real_folders[folder]:

@@ -25,6 +25,8 @@ __all__ = [
     "split_of",
 ]
 
+Ratios = Mapping[str, float | int]  # shares of the splits, summing to 1
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -60,7 +62,7 @@ def read_manifest(
     path: str | Path,
     *,
     root: str | Path | None = None,
-    split: Mapping[str, float] | None = None,
+    split: Ratios | None = None,
     seed: int = 0,
     allow_outside_root: bool = False,
     check_files: bool = True,
@@ -98,7 +100,7 @@ def read_faulty(
     path: str | Path,
     *,
     root: str | Path | None = None,
-    split: Mapping[str, float] | None = None,
+    split: Ratios | None = None,
     seed: int = 0,
     allow_outside_root: bool = False,
     check_files: bool = True,
@@ -146,7 +148,7 @@ def _read_rows(
     return samples, faults
 
 
-def split_of(ident: str, ratios: Mapping[str, float], seed: int) -> str:
+def split_of(ident: str, ratios: Ratios, seed: int) -> str:
     """Return the split of an id: a pure function of (seed, id) and the ratios."""
     digest = blake2b(f"{seed}:{ident}".encode(), digest_size=8).digest()
     point, total = int.from_bytes(digest, "big") / 2**64, 0.0
@@ -158,7 +160,7 @@ def split_of(ident: str, ratios: Mapping[str, float], seed: int) -> str:
     return names[-1]
 
 
-def check_ratios(ratios: Mapping[str, float]) -> None:
+def check_ratios(ratios: Ratios) -> None:
     """Refuse what is no share for each split, summing to 1.
 
     Raises:
@@ -173,7 +175,7 @@ def check_ratios(ratios: Mapping[str, float]) -> None:
         raise ConfigError(f"split={dict(ratios)}: ratios are positive and sum to 1; {example}")
 
 
-def _assigner(ratios: Mapping[str, float] | None, seed: int) -> Callable[[str], str] | None:
+def _assigner(ratios: Ratios | None, seed: int) -> Callable[[str], str] | None:
     if ratios is None:
         return None
     check_ratios(ratios)

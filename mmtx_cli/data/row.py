@@ -11,6 +11,7 @@ from mmtx_cli.data.sample import KEYS, SPLITS, Sample
 from mmtx_cli.data.value import json_of, number_of, seconds_of, shown, text_of, texts_of
 
 Row = dict[str, Any]
+Label = str | float | int | tuple[str, ...] | None
 _SPLITS = {name: name for name in SPLITS} | dict.fromkeys(("validation", "valid", "dev"), "val")
 _CAPTION_MARK = " | "
 
@@ -137,7 +138,7 @@ class RowReader:
             return ()
         return texts_of("captions", value, faults, 'a list of captions, e.g. ["a red ball"]')
 
-    def _label(self, value: object, faults: list[str]) -> str | float | tuple[str, ...] | None:
+    def _label(self, value: object, faults: list[str]) -> Label:
         if value is None or value == "":
             return None
         if isinstance(value, str) and not self._typed and value.startswith("["):

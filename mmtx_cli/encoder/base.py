@@ -3,8 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import Field, Tokens
 
 
@@ -19,6 +21,11 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, field: Field) -> Tokens:
         """Encode one modality of a batch."""
+
+    def summary(self, field: Field) -> Float[Tensor, "b c"]:
+        """One vector a sample to find like samples by: pre-trained features where there are some."""
+        tokens = self(field)
+        return masked_mean(tokens.x, tokens.mask)
 
 
 def real_content(field: Field) -> Tensor:

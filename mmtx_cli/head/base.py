@@ -33,6 +33,9 @@ class Head(nn.Module, ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     """The columns of the manifest that hold its targets."""
 
+    scores_every_text: ClassVar[bool] = False
+    """Is every caption of a sample scored, not the first alone?"""
+
     def __init__(
         self,
         dim: int,
@@ -66,6 +69,9 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def evaluate(
-        self, outputs: list[dict[str, Tensor]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Score what ``predict`` said, a dict a sample, against the samples' own targets."""
+        """Score what ``predict`` said of each sample against the sample's own targets.
+
+        A sample has one output, and one more for each further text where ``scores_every_text``.
+        """

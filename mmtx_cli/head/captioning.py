@@ -111,10 +111,10 @@ class CaptioningHead(Head):
         return {"tokens": tokens, "score": score}
 
     def evaluate(
-        self, outputs: list[dict[str, Tensor]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
         """BLEU, ROUGE-L and CIDEr-D against all captions of each sample."""
-        said = [text.decode(output["tokens"].tolist()) for output in outputs]
+        said = [text.decode(output["tokens"].tolist()) for (output,) in outputs]
         references = [list(sample.captions) for sample in samples]
         scores = caption_scores([sample.id for sample in samples], said, references)
         rows = [
@@ -124,6 +124,6 @@ class CaptioningHead(Head):
                 "references": list(sample.captions),
                 "scores": {name: float(x[i]) for name, x in scores.per_sample.items()},
             }
-            for i, (caption, output, sample) in enumerate(zip(said, outputs, samples, strict=True))
+            for i, (caption, (output,), sample) in enumerate(zip(said, outputs, samples, strict=True))
         ]
         return Evaluation(rows, scores)

@@ -92,10 +92,10 @@ class ClassificationHead(Head):
         )
 
     def evaluate(
-        self, outputs: list[dict[str, Tensor]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
         """Accuracy and F1; a row holds the prediction, its probability and the five likeliest."""
-        logits = torch.stack([output["logits"] for output in outputs]).float()
+        logits = torch.stack([output["logits"] for (output,) in outputs]).float()
         probabilities = (logits.sigmoid() if self.multi_label else logits.softmax(dim=1)).numpy()
         index = {name: i for i, name in enumerate(self.label_names)}
         if self.multi_label:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import combinations
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -26,6 +27,8 @@ class ContrastiveHead(Head):
     al. 2021, figure 3). ``loss="sigmoid"``: every pair on its own, with a learned scale and bias
     (Zhai et al. 2023, algorithm 1). Negatives come from all processes.
     """
+
+    scores_every_text: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -114,11 +117,10 @@ class ContrastiveHead(Head):
         return {name: self.embed(streams, name) for name in self.reads} | present
 
     def evaluate(
-        self, outputs: list[dict[str, Tensor]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Recall at 1, 5 and 10 both ways between the first two streams it reads.
+        """Recall at 1, 5 and 10 both ways between the first two streams it reads."""
+        a, b = self.reads[:2]
+        return retrieval_evaluation(a, b, outputs)
 
-        A sample may stand in several rows (one a caption): each of them is a right answer, and
-        its figure is the mean over its rows.
-        """
-        raise AssertionError("to be joined with the retrieval metric")
+

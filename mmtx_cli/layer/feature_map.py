@@ -43,7 +43,15 @@ class FeatureMap(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
         """Row by row, the cells of each picture's map."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
-            features = self.body(pixels)
+        features = self.features(pixels)
         x = self.project(features.flatten(2).mT) + self.position(*features.shape[2:])
         return self.transformer(self.dropout(x))
+
+    def features(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:
+        """The body's map."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
+            return self.body(pixels)
+
+    def pooled(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 c"]:
+        """The mean of the body's map, as one token."""
+        return self.features(pixels).flatten(2).mean(dim=2)[:, None]

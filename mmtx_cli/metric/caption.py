@@ -28,8 +28,8 @@ def caption_scores(ids: list[str], candidates: list[str], references: list[list[
     if missing:
         shown = ", ".join(missing[:_NAMED]) + (" …" if len(missing) > _NAMED else "")
         raise DataError(
-            f"{len(missing)} of {len(ids)} samples lack reference captions, or have an empty one: {shown}; "
-            "add the captions, or leave these samples out"
+            f"{len(missing)} of {len(ids)} samples have no reference caption, or an empty one: "
+            f"{shown}; add the captions, or leave these samples out"
         )
     return token_scores(
         [tokenize(candidate) for candidate in candidates],

@@ -16,7 +16,7 @@ class Curve:
     """One plot: a quantity, its lines (train, val, …) and a sentence that says the same."""
 
     name: str
-    lines: list[str]
+    lines: list[Series]
     summary: str
     small: bool
     svg: str
@@ -34,7 +34,7 @@ def curves(rows: list[dict[str, Any]]) -> list[Curve]:
         if series.values:
             quantities.setdefault(name, []).append(series)
     drawn = [
-        _curve(name, sorted(series, key=_split_order))
+        _curve(name, sorted(series, key=lambda line: line.colour))
         for name, series in quantities.items()
         if max(len(line.values) for line in series) > 1
     ]
@@ -50,7 +50,8 @@ def _series(rows: list[dict[str, Any]], column: str, line: str) -> Series:
         if step is not None and value is not None:
             points.append((step, value))
     points.sort(key=lambda point: point[0])
-    return Series(line, [step for step, _ in points], [value for _, value in points])
+    colour = SPLITS.index(line) if line else 0
+    return Series(line, [step for step, _ in points], [value for _, value in points], colour)
 
 
 def _curve(name: str, series: list[Series]) -> Curve:
@@ -62,7 +63,7 @@ def _curve(name: str, series: list[Series]) -> Curve:
         summary += " (logarithmic)"
     return Curve(
         name,
-        [line.name for line in series],
+        series,
         summary,
         small,
         curves_svg(series, log=log and not small, small=small),
@@ -87,10 +88,6 @@ def _number(cell: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return value if math.isfinite(value) else None
-
-
-def _split_order(line: Series) -> int:
-    return SPLITS.index(line.name) if line.name in SPLITS else len(SPLITS)
 
 
 def _loss_order(name: str) -> int:

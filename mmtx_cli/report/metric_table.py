@@ -92,7 +92,7 @@ def _best_baseline(result: dict[str, Any], key: str) -> str:
     if not found:
         return ""
     value, name = max(found, key=lambda pair: pair[0])
-    return f"{name}: {rounded(value)}"
+    return f"baseline {rounded(value)} ({name})"
 
 
 def _note(part: Any) -> str:

@@ -4,6 +4,7 @@ import io
 import math
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 # Stand-ins that matplotlib draws with; the page's own CSS variables take their place.
@@ -17,11 +18,12 @@ SIZES = {False: (5.6, 3.0), True: (3.6, 1.9)}  # inches, by `small`
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a plot: finite values over ascending steps."""
+    """One line of a plot: finite values over ascending steps; `colour` counts from 0."""
 
     name: str
     steps: list[float]
     values: list[float]
+    colour: int = 0
 
 
 def curves_svg(series: list[Series], *, log: bool = False, small: bool = False) -> str:
@@ -38,8 +40,8 @@ def curves_svg(series: list[Series], *, log: bool = False, small: bool = False) 
     with rc_context({"svg.hashsalt": "mmtx", "svg.fonttype": "none", "font.size": 10}):
         figure = Figure(figsize=SIZES[small], layout="constrained")
         axes = figure.add_subplot()
-        for line, colour in zip(series, _cycle(len(series)), strict=True):
-            _draw(axes, line, colour)
+        for line in series:
+            _draw(axes, line)
         _dress(axes, log)
         text = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -51,15 +53,11 @@ def bins(values: list[float], num_bins: int) -> list[list[float]]:
     """Cut a series into at most `num_bins` runs of nearly equal length, in order."""
     num_bins = min(num_bins, len(values))
     edges = [len(values) * i // num_bins for i in range(num_bins + 1)]
-    return [values[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [values[a:b] for a, b in pairwise(edges)]
 
 
-def _cycle(count: int) -> list[str]:
-    return [COLOURS[i % len(COLOURS)] for i in range(count)]
-
-
-def _draw(axes: Any, line: Series, colour: str) -> None:
-    steps, values = line.steps, line.values
+def _draw(axes: Any, line: Series) -> None:
+    colour, steps, values = COLOURS[line.colour], line.steps, line.values
     if len(values) > MAX_POINTS:
         cut = bins(values, MAX_POINTS)
         steps = [sum(run) / len(run) for run in bins(steps, MAX_POINTS)]
@@ -76,14 +74,15 @@ def _dress(axes: Any, log: bool) -> None:
     if log:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
-        few = math.log10(high / low) < 2.5
-        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if few else (1,), numticks=8))
+        decades = math.log10(high / low)
+        subs = (1, 2, 5) if decades < 2 else (1, 3) if decades < 3.5 else (1,)
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=8))
         axes.yaxis.set_minor_locator(ticker.NullLocator())
     else:
-        axes.yaxis.set_major_locator(ticker.MaxNLocator(5))
+        axes.yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda step, _: _step(step)))
-    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.4g}"))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _value(value)))
     axes.margins(x=0.02)
     axes.grid(axis="y", color=GRID, lw=0.8)
     axes.set_axisbelow(True)
@@ -97,6 +96,13 @@ def _dress(axes: Any, log: bool) -> None:
 
 def _step(step: float) -> str:
     return f"{step:,.0f}" if abs(step) < 10_000 else f"{step / 1000:,g}k"
+
+
+def _value(value: float) -> str:
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.4g}"
+    digits, power = f"{value:.2e}".split("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
 
 
 def _inline(svg: str) -> str:

@@ -24,9 +24,9 @@ from mmtx_cli.metric.caption import token_scores  # noqa: E402
 
 Captions = tuple[list[list[str]], list[list[list[str]]]]
 
-WHO = "man woman boy girl dog child person player rider group".split()
-DOES = "runs jumps sits stands plays walks looks climbs rides holds".split()
-WHERE = "in on near beside behind through over with at".split()
+WHO = ["man", "woman", "boy", "girl", "dog", "child", "person", "player", "rider", "group"]
+DOES = ["runs", "jumps", "sits", "stands", "plays", "walks", "looks", "climbs", "rides", "holds"]
+WHERE = ["in", "on", "near", "beside", "behind", "through", "over", "with", "at"]
 
 
 def corpus(samples: int, references: int, seed: int = 0) -> Captions:

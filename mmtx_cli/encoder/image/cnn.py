@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from mmtx_cli.encoder.base import Encoder, encode_pictures
 from mmtx_cli.layer.feature_map import FeatureMap
 from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
+from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import Field, Tokens
 
 
@@ -44,6 +46,11 @@ class ImageCnn(Encoder):
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, l, 3, height, width] for l pictures a sample."""
         return encode_pictures(field, lambda pictures: self.map(self.pixels(pictures)))
+
+    def summary(self, field: Field) -> Float[Tensor, "b c"]:
+        """Mean of the body's features over the pictures."""
+        pooled = encode_pictures(field, lambda pictures: self.map.pooled(self.pixels(pictures)))
+        return masked_mean(pooled.x, pooled.mask)
 
 
 def convolutional_body(name: str, weights: str | None, stride: int) -> tuple[nn.Module, int]:

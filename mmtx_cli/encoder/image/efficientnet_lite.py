@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from mmtx_cli.encoder.base import Encoder, encode_pictures
 from mmtx_cli.layer.feature_map import FeatureMap
 from mmtx_cli.layer.pixels import Pixels
+from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import Field, Tokens
 
 CHANNELS = 1280
@@ -41,6 +42,11 @@ class ImageEfficientNetLite(Encoder):
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, l, 3, height, width] for l pictures a sample."""
         return encode_pictures(field, lambda pictures: self.map(self.pixels(pictures)))
+
+    def summary(self, field: Field) -> Float[Tensor, "b c"]:
+        """Mean of the body's features over the pictures."""
+        pooled = encode_pictures(field, lambda pictures: self.map.pooled(self.pixels(pictures)))
+        return masked_mean(pooled.x, pooled.mask)
 
 
 class Lite0Body(nn.Module):

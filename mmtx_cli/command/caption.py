@@ -1,0 +1,145 @@
+"""``mmtx caption``: a caption for every image file, folder or glob."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from mmtx_cli.check import check
+from mmtx_cli.command.inherit import inherit
+from mmtx_cli.command.run_folder import open_run
+from mmtx_cli.command.train import sections
+from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.weights import read_config
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif"}
+"""What a folder is searched for; a file that is named itself may have any suffix."""
+
+
+def run(cfg: DictConfig) -> None:
+    """Caption the inputs in their order."""
+    if not cfg.ckpt:
+        raise ConfigError("ckpt: required; write ckpt=RUN (a run folder, .ckpt or model folder)")
+    if cfg.inputs is None:
+        raise ConfigError("inputs: required; write inputs=FILE, inputs=FOLDER or inputs='*.jpg'")
+    paths = found(cfg.inputs)
+    stored = read_config(cfg.ckpt)
+    inherit(cfg, stored)
+    check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    caption(cfg, stored, paths)
+
+
+def found(inputs: Any) -> list[str]:
+    """Files that the inputs name; of folders, the images in them and below."""
+    given = list(inputs) if isinstance(inputs, (list, ListConfig)) else [inputs]
+    paths, faults = [], []
+    for text in map(str, given):
+        path = Path(text).expanduser()
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            faults += [] if files else [f"inputs: {text}: no image in this folder"]
+            paths += map(str, files)
+        elif has_magic(text) and not path.exists():
+            files = [Path(p) for p in sorted(glob(str(path), recursive=True))]
+            faults += [] if files else [f"inputs: {text}: matches no file"]
+            paths += [str(p) for p in files if p.is_file()]
+        else:
+            paths.append(str(path))  # one that is not there is told of in its own line
+    if faults:
+        raise DataError(*faults)
+    return paths
+
+
+def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> None:
+    """Write a JSON object a file, as the batches come; the first process puts them together."""
+    from mmtx_cli.training.launch import launch
+
+    settings = sections(cfg)
+    process = launch(settings["trainer"])
+    run_dir = open_run(cfg)
+    share = run_dir / f".captions-{process.rank}.jsonl"
+    mine = list(range(process.rank, len(paths), process.world))
+    only = process.world == 1
+    with open(share, "w", encoding="utf-8") as file:
+        for index, row in captioned(cfg, stored, settings, process, paths, mine):
+            line = json.dumps(row, ensure_ascii=False)
+            file.write(f"{index}\t{line}\n")
+            if only:
+                print(line, flush=True)
+    process.barrier()
+    if process.is_first:
+        finish(run_dir, process.world, echo=not only)
+
+
+def captioned(
+    cfg: DictConfig,
+    stored: dict[str, Any],
+    settings: dict[str, Any],
+    process: Any,
+    paths: Sequence[str],
+    mine: Sequence[int],
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number of the input, its row) in order."""
+    from mmtx_cli.command.trained import load_model, predict
+    from mmtx_cli.data.dataset import Preparation, Samples
+    from mmtx_cli.data.loader import EvaluationSampler, make_loader
+    from mmtx_cli.data.sample import Sample
+    from mmtx_cli.data.tokenizer import Tokenizer
+
+    model = load_model(cfg, process.device)
+    heads = [name for name, head in model.head.items() if "captions" in head.needs]
+    if not heads or "image" not in model.encoder:
+        raise ConfigError(
+            f"ckpt={cfg.ckpt}: this model cannot caption images (heads: {', '.join(model.head)}; "
+            f"encoders: {', '.join(model.encoder)}); fine-tune it with head=captioning"
+        )
+    data, tokenizer = settings["data"], Tokenizer.from_json(stored["tokenizer"])
+    samples = Samples(
+        [Sample(id=str(i), split="test", image=(paths[i],)) for i in mine],
+        list(model.encoder),
+        (),
+        Preparation(cfg.image_size, data.fit, None, cfg.max_length),
+        tokenizer,
+    )
+    sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
+    loader = make_loader(samples, sampler, data.num_workers)
+    precision = settings["trainer"].precision
+    for batch, outputs in predict(model, heads[:1], loader, process, precision):
+        unread = {fault["id"]: fault["reason"] for fault in batch.faults}
+        output = outputs[heads[0]]
+        for i, tokens, score in zip(batch.ids, output["tokens"], output["score"], strict=True):
+            row: dict[str, Any] = {"path": paths[int(i)]}
+            if i in unread:
+                row["error"] = unread[i]
+            else:
+                row |= {"caption": tokenizer.decode(tokens.tolist()), "score": float(score)}
+            yield int(i), row
+
+
+def finish(run_dir: Path, world: int, echo: bool) -> None:
+    """Merge the shares into captions.jsonl; what could not be read goes to quarantine.jsonl."""
+    rows: dict[int, str] = {}
+    for rank in range(world):
+        share = run_dir / f".captions-{rank}.jsonl"
+        for text in share.read_text(encoding="utf-8").splitlines():
+            index, _, line = text.partition("\t")
+            rows[int(index)] = line
+        share.unlink()
+    lines = [rows[i] for i in sorted(rows)]
+    (run_dir / "captions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if echo:
+        print("\n".join(lines))
+    bad = [row for row in map(json.loads, lines) if "error" in row]
+    with open(run_dir / "quarantine.jsonl", "w", encoding="utf-8") as file:
+        for row in bad:
+            fault = {"id": row["path"], "path": row["path"], "reason": row["error"]}
+            file.write(json.dumps(fault, ensure_ascii=False) + "\n")
+    print(run_dir)
+    if len(bad) == len(lines):
+        raise DataError(f"none of the {len(lines)} inputs could be captioned; see {run_dir}")
+    if bad:
+        print(f"{len(bad)} of {len(lines)} inputs could not be read", file=sys.stderr)

@@ -1,0 +1,36 @@
+"""``mmtx export``: a model folder that stands by itself."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from mmtx_cli.error import ConfigError
+from mmtx_cli.weights import read_config, read_weights, replaced, save_folder
+
+
+def run(cfg: DictConfig) -> None:
+    """Copy the weights and config of ``ckpt`` into ``out``, with a model card."""
+    if not cfg.ckpt or not cfg.out:
+        raise ConfigError("ckpt, out: both are required; write ckpt=RUN out=FOLDER")
+    config = read_config(cfg.ckpt)
+    folder = save_folder(Path(cfg.out).expanduser().absolute(), config, read_weights(cfg.ckpt))
+    with replaced(folder / "README.md") as temporary:
+        temporary.write_text(model_card(folder.name, config), encoding="utf-8")
+    print(folder)
+
+
+def model_card(name: str, config: dict[str, Any]) -> str:
+    """What the model is and how to use it."""
+    model = config["model"]
+    parts = [f"{kind} encoder: `{node['_target_']}`" for kind, node in model["encoder"].items()]
+    parts.append(f"fusion: `{model['fusion']['_target_']}`")
+    parts += [f"head {head}: `{node['_target_']}`" for head, node in model["head"].items()]
+    listed = "\n".join(f"- {part}" for part in parts)
+    use = "caption" if any("aptioning" in n["_target_"] for n in model["head"].values()) else "eval"
+    inputs = " inputs=PICTURES" if use == "caption" else " data.path=MANIFEST.jsonl"
+    return (
+        f"# {name}\n\nA multimodal model trained with mmtx.\n\n{listed}\n"
+        f"- pictures: {config['preparation']['image_size']} pixels\n\n"
+        f"```\nmmtx {use} ckpt={name}{inputs}\n```\n"
+    )

@@ -1,0 +1,26 @@
+"""A table of figures on the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_figures(result: Mapping[str, Any]) -> None:
+    """Figures with their intervals, by group, and the floors beside them."""
+    groups, floors = result.get("groups", {}), result.get("baselines", {})
+    table = Table(title=f"{result['count']} samples")
+    table.add_column("metric")
+    table.add_column("value [95 % interval]", justify="right")
+    for name, part in groups.items():
+        table.add_column(f"{name} ({part['count']})", justify="right")
+    for name in floors:
+        table.add_column(name, justify="right")
+    for metric, value in result["metrics"].items():
+        low, high = result["intervals"][metric]
+        others = [part["metrics"].get(metric) for part in groups.values()]
+        others += [figures.get(metric) for figures in floors.values()]
+        shown = ("" if other is None else f"{other:.3f}" for other in others)
+        table.add_row(metric, f"{value:.3f} [{low:.3f}, {high:.3f}]", *shown)
+    Console().print(table)

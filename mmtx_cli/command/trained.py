@@ -1,0 +1,81 @@
+"""A trained model made ready for evaluation or captioning."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import track
+from torch.utils.data import DataLoader
+
+from mmtx_cli.build import build_model
+from mmtx_cli.error import CheckpointError
+from mmtx_cli.model import MultimodalModel
+from mmtx_cli.training.launch import Process
+from mmtx_cli.types import Batch
+from mmtx_cli.weights import read_weights
+
+Outputs = dict[str, list[tuple[str, dict[str, torch.Tensor]]]]
+"""By head: (sample id, that sample's outputs), in no particular order."""
+
+
+def load_model(cfg: DictConfig, device: torch.device) -> MultimodalModel:
+    """The model that ``cfg`` describes after it inherited from ``cfg.ckpt``, with its weights."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    model = build_model({"model": plain}, tuple(cfg.trusted_packages))
+    weights = read_weights(cfg.ckpt)
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    if missing or unexpected:
+        odd = ", ".join([*missing, *unexpected][:5])
+        raise CheckpointError(
+            f"ckpt={cfg.ckpt}: {len(missing)} tensors are missing and {len(unexpected)} are of no "
+            f"use to this model ({odd}); leave the model's keys as they were trained"
+        )
+    return model.eval().to(device)
+
+
+def predict(
+    model: MultimodalModel,
+    heads: Sequence[str],
+    loader: DataLoader,
+    process: Process,
+    precision: str,
+) -> Iterator[tuple[Batch, dict[str, dict[str, torch.Tensor]]]]:
+    """Run every batch, with a progress bar in the first process; outputs come back on the CPU."""
+    console = Console(stderr=True, quiet=not process.is_first)
+    label = ", ".join(heads)
+    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    cast = torch.autocast(process.device.type, dtype=dtype) if dtype else nullcontext()
+    shown = track(loader, label, console=console, transient=True, disable=not console.is_terminal)
+    with torch.inference_mode(), cast:
+        for batch in shown:
+            outputs = model.predict(batch.to(process.device, non_blocking=True), heads)
+            yield batch, {n: {k: v.cpu() for k, v in o.items()} for n, o in outputs.items()}
+
+
+def by_sample(outputs: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+    """Cut a batch's outputs into one dict a sample; copies, so that batches can be freed."""
+    rows = {name: x.unbind(0) for name, x in outputs.items()}
+    count = len(next(iter(rows.values())))
+    return [{name: x[i].clone() for name, x in rows.items()} for i in range(count)]
+
+
+def merge(mine: Outputs, process: Process, folder: Path) -> Outputs:
+    """Every process writes its own, the first reads all; there is no other exchange."""
+    if process.world == 1:
+        return mine
+    part = folder / f".outputs-{process.rank}.pt"
+    torch.save(mine, part)
+    process.barrier()
+    if not process.is_first:
+        return {}
+    every: Outputs = {}
+    for rank in range(process.world):
+        path = folder / f".outputs-{rank}.pt"
+        for head, rows in torch.load(path, weights_only=True).items():
+            every.setdefault(head, []).extend(rows)
+        path.unlink()
+    return every

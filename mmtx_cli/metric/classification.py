@@ -1,0 +1,114 @@
+"""The figures of classification, with one label a sample or several."""
+
+import numpy as np
+
+from mmtx_cli.error import DataError
+from mmtx_cli.metric.scores import Scores
+
+_TOP = 5
+_NAMED = 20
+
+
+def classification_scores(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
+    """Return ``accuracy``, ``top5_accuracy`` (of more than 5 classes) and ``f1_macro``.
+
+    The first of equal probabilities counts as the greater. ``f1_macro`` is the mean F1 of the
+    classes that occur, as a label or as a prediction, among the samples it is taken over.
+
+    Args:
+        probabilities: [n, c], or any scores that rise with them.
+        labels: [n] integers in [0, c).
+
+    Raises:
+        DataError: Scores that are not numbers, or labels that are no class; names the rows.
+    """
+    _check_scores(probabilities)
+    num_classes = probabilities.shape[1]
+    _refuse((labels < 0) | (labels >= num_classes), f"a label outside [0, {num_classes})")
+    rank = _label_rank(probabilities, labels)
+    predictions = probabilities.argmax(axis=1)
+    per_sample = {"accuracy": (rank == 0).astype(np.float64)}
+    if num_classes > _TOP:
+        per_sample["top5_accuracy"] = (rank < _TOP).astype(np.float64)
+    names = list(per_sample)
+    classes = np.arange(num_classes)
+    truth, guess = labels[:, None] == classes, predictions[:, None] == classes
+    # bytes, as there may be many classes and samples
+    columns = [np.ones((len(labels), 1), np.uint8), *(per_sample[name][:, None] for name in names)]
+    statistics = np.concatenate([*columns, truth & guess, truth + guess.astype(np.uint8)], axis=1)
+
+    def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
+        head = 1 + len(names)
+        means = {name: sums[..., 1 + at] / sums[..., 0] for at, name in enumerate(names)}
+        return means | {"f1_macro": _f1_macro(sums[..., head:])}
+
+    return Scores(per_sample, statistics.astype(np.uint8), figures)
+
+
+def multilabel_scores(
+    probabilities: np.ndarray, targets: np.ndarray, threshold: float = 0.5
+) -> Scores:
+    """Return ``f1_micro``, ``f1_macro`` and ``exact_match``; a label is given at the threshold.
+
+    ``f1_macro`` is the mean F1 of the labels that occur, in a target or a prediction, among the
+    samples it is taken over. A sample's own ``f1`` is 1 where it rightly has no label.
+
+    Args:
+        probabilities: [n, c].
+        targets: [n, c] bool.
+        threshold: Probabilities of at least this are predictions.
+
+    Raises:
+        DataError: Probabilities that are not numbers; names the rows.
+    """
+    _check_scores(probabilities)
+    predictions = probabilities >= threshold
+    both, either = targets & predictions, targets + predictions.astype(np.uint8)
+    exact = (targets == predictions).all(axis=1)
+    matched, given = both.sum(axis=1, dtype=np.float64), either.sum(axis=1, dtype=np.float64)
+    per_sample = {
+        "f1": np.divide(2 * matched, given, out=np.ones_like(matched), where=given > 0),
+        "exact_match": exact.astype(np.float64),
+    }
+    head = np.stack([np.ones_like(exact), exact], axis=1)
+    statistics = np.concatenate([head, both, either], axis=1, dtype=np.uint8)
+
+    def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
+        matched, given = np.split(sums[..., 2:], 2, axis=-1)
+        return {
+            "f1_micro": _ratio(2 * matched.sum(axis=-1), given.sum(axis=-1)),
+            "f1_macro": _f1_macro(sums[..., 2:]),
+            "exact_match": sums[..., 1] / sums[..., 0],
+        }
+
+    return Scores(per_sample, statistics, figures)
+
+
+def _label_rank(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return how many classes [n] come before the label's."""
+    own = np.take_along_axis(probabilities, labels[:, None], axis=1)
+    earlier = np.arange(probabilities.shape[1]) < labels[:, None]
+    return ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
+
+
+def _f1_macro(sums: np.ndarray) -> np.ndarray:
+    """Return the mean F1 of classes that occur, of [..., 2 c]: matched, and labelled + predicted."""
+    matched, given = np.split(sums, 2, axis=-1)
+    return _ratio(_ratio(2 * matched, given).sum(axis=-1), (given > 0).sum(axis=-1))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return the quotient, 0 where there is nothing to divide by."""
+    return part / np.where(whole > 0, whole, 1)
+
+
+def _check_scores(probabilities: np.ndarray) -> None:
+    assert probabilities.ndim == 2, f"scores must be [n, c], not {probabilities.shape}"
+    _refuse(np.isnan(probabilities).any(axis=1), "a score that is not a number (NaN)")
+
+
+def _refuse(wrong: np.ndarray, what: str) -> None:
+    rows = np.flatnonzero(wrong)
+    if len(rows):
+        shown = ", ".join(map(str, rows[:_NAMED])) + (" …" if len(rows) > _NAMED else "")
+        raise DataError(f"{len(rows)} samples have {what}: rows {shown}")

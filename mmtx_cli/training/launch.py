@@ -1,0 +1,42 @@
+"""Processes for work without training: evaluation and captioning on one device or many."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from mmtx_cli.settings import TrainerSettings
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among those that share the work."""
+
+    rank: int
+    world: int
+    device: torch.device
+    barrier: Callable[[], None]
+
+    @property
+    def is_first(self) -> bool:
+        """Does it merge and report?"""
+        return self.rank == 0
+
+
+def launch(settings: TrainerSettings) -> Process:
+    """Start the other processes if there are to be any; one device needs no Lightning."""
+    alone = str(settings.devices) == "1" and settings.num_nodes == 1
+    if alone and int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        return Process(0, 1, torch.device("cuda:0" if gpu else "cpu"), lambda: None)
+    from lightning_fabric import Fabric
+
+    fabric = Fabric(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        strategy=settings.strategy,
+        num_nodes=settings.num_nodes,
+    )
+    fabric.launch()
+    return Process(fabric.global_rank, fabric.world_size, fabric.device, fabric.barrier)

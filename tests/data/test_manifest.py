@@ -1,0 +1,457 @@
+import json
+import os
+import string
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmtx_cli.data.manifest import Manifest, read_manifest, split_of
+from mmtx_cli.data.write import write_manifest
+from mmtx_cli.error import ConfigError, DataError
+
+ROW = {"id": "a", "split": "train", "image": "a.jpg"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "set"
+    root.mkdir()
+    for name in ("a.jpg", "b.jpg", "c.wav", "d.mp4"):
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def write(folder, *rows, name="m.jsonl"):
+    path = folder / name
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def faults_of(path, **kwargs):
+    with pytest.raises(DataError) as caught:
+        read_manifest(path, **kwargs)
+    return caught.value.faults
+
+
+def only_fault(folder, row, **kwargs):
+    path = write(folder, row)
+    (fault,) = faults_of(path, **kwargs)
+    assert fault.startswith(f"{path}:1: ")
+    return fault
+
+
+def read_one(folder, row, **kwargs):
+    (sample,) = read_manifest(write(folder, row), **kwargs).samples
+    return sample
+
+
+def test_every_field_is_read(folder):
+    row = {
+        "id": "a17",
+        "split": "validation",
+        "image": ["a.jpg", "b.jpg"],
+        "video": "d.mp4",
+        "start": 1,
+        "end": 2.5,
+        "audio": "c.wav",
+        "text": "what colour is it?",
+        "captions": ["a red ball", "the ball is red"],
+        "label": ["red", "round"],
+        "answers": {"red": 8, "dark red": 2},
+        "group": "seen",
+        "speaker": "theo",
+    }
+    manifest = read_manifest(write(folder, row))
+    (sample,) = manifest.samples
+    assert sample.split == "val"
+    assert sample.image == (str(folder / "a.jpg"), str(folder / "b.jpg"))
+    assert (sample.video, sample.start, sample.end) == (str(folder / "d.mp4"), 1.0, 2.5)
+    assert sample.audio == str(folder / "c.wav")
+    assert sample.captions == ("a red ball", "the ball is red")
+    assert sample.label == ("red", "round")
+    assert sample.answers == {"red": 8.0, "dark red": 2.0}
+    assert (sample.group, sample.line) == ("seen", 1)
+    assert manifest.where(sample) == f"{folder / 'm.jsonl'}:1"
+    assert manifest.split("val") == [sample]
+    assert manifest.split("train") == []
+
+
+@pytest.mark.parametrize("absent", [None, ""])
+def test_null_and_empty_are_missing_modalities(folder, absent):
+    names = ("image", "video", "audio", "text", "captions", "label", "answers", "start", "group")
+    sample = read_one(folder, {"id": 7, "split": "test"} | dict.fromkeys(names, absent))
+    assert sample.id == "7"
+    assert (sample.image, sample.captions, sample.answers) == ((), (), {})
+    assert (sample.video, sample.audio, sample.text, sample.label) == (None,) * 4
+
+
+@pytest.mark.parametrize("label", ["cat", 3, 0.5, -1])
+def test_labels_keep_their_type(folder, label):
+    read = read_one(folder, ROW | {"label": label}).label
+    assert read == label
+    assert type(read) is type(label)
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "remedy"),
+    [
+        ({"id": None}, "no id", '"id": "a17"'),
+        ({"id": True}, "id is true", "an id of its own"),
+        ({"split": "trian"}, 'unknown split "trian"', "did you mean train?"),
+        ({"split": "x"}, "unknown split", "write train, val or test"),
+        ({"split": None}, "no split", "data.split={train: 0.8"),
+        ({"image": 5}, "image is 5", "a list of paths"),
+        ({"image": ["a.jpg", ""]}, 'image has "" in place 2', "a list of paths"),
+        ({"image": "nope.jpg"}, "no such file", "mend the path"),
+        ({"image": "https://x.org/a.jpg"}, "is a URL", "download the file"),
+        ({"image": "../../a.jpg"}, "lies outside the root", "data.allow_outside_root=true"),
+        ({"image": "/etc/passwd"}, "lies outside the root", "data.allow_outside_root=true"),
+        ({"image": "a\0.jpg"}, "NUL character", "write a file's path"),
+        ({"image": "."}, "no regular file", "write the path of a file"),
+        ({"video": ["d.mp4"]}, 'video is ["d.mp4"]', "one path"),
+        ({"audio": 3}, "audio is 3", "one path"),
+        ({"text": ["a"]}, 'text is ["a"]', "text in quotes"),
+        ({"text": "\ud83d"}, "half a surrogate pair", "whole characters"),
+        ({"captions": "a cat"}, 'captions is "a cat"', "a list of captions"),
+        ({"captions": []}, "captions is an empty list", "leave the key out"),
+        ({"captions": ["a", " "]}, "in place 2", "a list of captions"),
+        ({"captions": ["a", 3]}, "captions has 3 in place 2", "a list of captions"),
+        ({"label": True}, "label is true", "a name, a number or a list"),
+        ({"label": float("nan")}, "label is NaN", "a finite number"),
+        ({"label": ["a", 1]}, "label has 1 in place 2", "names"),
+        ({"answers": {"red": 0}}, "'red' the weight 0", "positive weights"),
+        ({"answers": {"red": "8"}}, "'red' the weight \"8\"", "positive weights"),
+        ({"answers": ["red"]}, 'answers is ["red"]', "weights by answer"),
+        ({"answers": {}}, "answers is {}", "weights by answer"),
+        ({"start": 2, "end": 2}, "start 2 is not before end 2", "seconds in order"),
+        ({"start": -1}, "start is -1", "seconds from the beginning"),
+        ({"end": "soon"}, 'end is "soon"', "seconds from the beginning"),
+        ({"captoins": ["a"]}, "unknown key 'captoins'", "did you mean 'captions'?"),
+        ({"lable": "a"}, "unknown key 'lable'", "did you mean 'label'?"),
+        ({"Audio": "c.wav"}, "unknown key 'Audio'", "did you mean 'audio'?"),
+    ],
+)
+def test_a_fault_says_where_what_and_what_to_do(folder, change, what, remedy):
+    fault = only_fault(folder, ROW | change)
+    assert what in fault
+    assert remedy in fault.split(what)[1]
+
+
+@pytest.mark.parametrize("key", ["speaker", "idx", "url", "question_id", "level", "coco_id"])
+def test_keys_of_the_users_own_are_left_alone(folder, key):
+    assert read_one(folder, ROW | {key: 1}).id == "a"
+
+
+def test_a_near_miss_can_be_declared_in_the_card(folder):
+    (folder / "m.yaml").write_text("extra_keys: [stars]")
+    assert read_one(folder, ROW | {"stars": 5}).id == "a"
+    assert read_one(folder, ROW | {"caption": "x", "captions": ["y"]}).captions == ("y",)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ('{"id": "b", }', "not JSON at column 13"),
+        ("[1, 2]", "a JSON array"),
+        ('"text"', "a JSON str, not an object"),
+        ("[" * 100_000, "not JSON that can be read"),
+        ("{" + '"id": ' + "9" * 5000 + "}", "not JSON that can be read"),
+    ],
+)
+def test_a_line_that_is_no_object(folder, line, what):
+    path = write(folder, ROW, "", line)
+    (fault,) = faults_of(path)
+    assert fault.startswith(f"{path}:3: {what}")
+    assert "write" in fault
+
+
+def test_all_faults_are_told_up_to_a_limit(folder):
+    path = write(folder, *[{"id": str(i), "split": "x"} for i in range(30)])
+    faults = faults_of(path)
+    assert len(faults) == 21
+    assert faults[-1] == "… and 10 more"
+    assert [f.split(": ")[0] for f in faults[:3]] == [f"{path}:{n}" for n in (1, 2, 3)]
+    assert len(faults_of(path, max_faults=5)) == 6
+
+
+def test_a_duplicate_id_names_both_lines(folder):
+    path = write(folder, ROW, ROW | {"id": "b"}, ROW)
+    (fault,) = faults_of(path)
+    assert fault.startswith(f"{path}:3: id 'a' is taken by line 1")
+
+
+def test_encodings(folder):
+    path = folder / "m.jsonl"
+    line = json.dumps(ROW | {"text": "größer"}, ensure_ascii=False)
+    path.write_bytes(b"\xef\xbb\xbf" + line.encode())
+    assert read_manifest(path).samples[0].text == "größer"
+    path.write_bytes(line.encode("utf-16"))
+    assert faults_of(path) == (f"{path}:1: encoded as UTF-16; save the file as UTF-8",)
+    path.write_bytes(b'{"id": "0"}\n' + line.encode("latin-1"))
+    assert any(f.startswith(f"{path}:2: not UTF-8 at byte") for f in faults_of(path))
+
+
+def test_the_nearest_manifest_is_suggested(folder):
+    write(folder, ROW, name="train.jsonl")
+    assert "did you mean train.jsonl?" in str(faults_of(folder / "tain.jsonl"))
+    assert "give a file in it: train.jsonl" in str(faults_of(folder))
+    assert "no folder" in str(faults_of(folder / "no" / "m.jsonl"))
+    (folder / "captions.json").write_text("{}")
+    assert "format=coco" in str(faults_of(folder / "captions.json"))
+
+
+def test_an_empty_manifest_is_refused(folder):
+    assert "no rows" in str(faults_of(write(folder, "")))
+
+
+class TestRoot:
+    def test_a_root_given_wins_over_the_cards(self, folder, tmp_path):
+        path = write(tmp_path, ROW)
+        (tmp_path / "m.yaml").write_text("root: set")
+        assert read_manifest(path).samples[0].image == (str(folder / "a.jpg"),)
+        assert "no such file" in str(faults_of(path, root=tmp_path))
+        assert len(read_manifest(path, root=folder).samples) == 1
+
+    def test_links_out_of_the_root_are_refused(self, folder, tmp_path):
+        (tmp_path / "secret").mkdir()
+        (tmp_path / "secret" / "s.jpg").write_bytes(b"x")
+        os.symlink(tmp_path / "secret", folder / "dir")
+        os.symlink(tmp_path / "secret" / "s.jpg", folder / "file.jpg")
+        os.symlink(folder / "a.jpg", folder / "inside.jpg")
+        assert "through a link out of the root" in only_fault(folder, ROW | {"image": "dir/s.jpg"})
+        assert "is a link out of the root" in only_fault(folder, ROW | {"image": "file.jpg"})
+        assert read_one(folder, ROW | {"image": "inside.jpg"})
+        assert read_one(folder, ROW | {"image": "dir/s.jpg"}, allow_outside_root=True)
+
+    def test_a_root_that_is_itself_a_link(self, folder, tmp_path):
+        write(folder, ROW, ROW | {"id": "b", "image": str(folder / "b.jpg")})
+        os.symlink(folder, tmp_path / "link")
+        assert len(read_manifest(tmp_path / "link" / "m.jsonl").samples) == 2
+
+    def test_paths_that_stay_inside_are_fine(self, folder):
+        sample = read_one(folder, ROW | {"image": "./x/../a.jpg"})
+        assert sample.image == (str(folder / "a.jpg"),)
+
+    def test_files_are_left_unseen_on_request(self, folder):
+        assert read_one(folder, ROW | {"image": "nope.jpg"}, check_files=False)
+        assert "outside" in only_fault(folder, ROW | {"image": "../x"}, check_files=False)
+
+
+class TestCard:
+    def test_what_it_says(self, folder):
+        (folder / "m.yaml").write_text(
+            "license: CC0\nsource: here\nlabel_names: [b, a]\ncounts: {train: 1}\nmade_by: me\n"
+        )
+        manifest = read_manifest(write(folder, ROW | {"label": "a"}))
+        assert manifest.card.licence == "CC0"
+        assert manifest.card.other == {"made_by": "me"}
+        assert manifest.label_names == ["b", "a"]
+
+    def test_labels_that_it_does_not_list(self, folder):
+        (folder / "m.yaml").write_text("label_names: [circle, square]")
+        fault = only_fault(folder, ROW | {"label": ["circle", "sqare"]})
+        assert "'sqare' is not among the label_names" in fault
+        assert "did you mean 'square'?" in fault
+
+    def test_counts_that_do_not_hold(self, folder):
+        (folder / "m.yaml").write_text("counts: {train: 2, test: 0}")
+        (fault,) = faults_of(write(folder, ROW))
+        assert "expects 2 rows of train, the manifest has 1" in fault
+
+    @pytest.mark.parametrize(
+        ("text", "what"),
+        [
+            ("root: [", "m.yaml:1: not YAML"),
+            ("- a", "is a mapping"),
+            ("label_names: [a, 1]", "label_names is ['a', 1]; write a list of different names"),
+            ("counts: {training: 3}", "rows by split"),
+            ("label_name: [a]", "did you mean 'label_names'?"),
+        ],
+    )
+    def test_faults(self, folder, text, what):
+        (folder / "m.yaml").write_text(text)
+        assert what in str(faults_of(write(folder, ROW)))
+
+    def test_label_names_come_from_the_training_split_only(self, folder):
+        rows = [
+            ROW | {"id": str(i), "split": split, "label": label}
+            for i, (split, label) in enumerate(
+                [("train", "b"), ("train", ["a", "b"]), ("test", "z"), ("train", 3)]
+            )
+        ]
+        assert read_manifest(write(folder, *rows)).label_names == ["a", "b"]
+
+    def test_label_type(self, folder):
+        (folder / "m.yaml").write_text("label_type: number")
+        assert read_one(folder, ROW | {"label": "3"}).label == 3.0
+        assert 'label is "x"; give a finite number' in only_fault(folder, ROW | {"label": "x"})
+        (folder / "m.yaml").write_text("label_type: name")
+        assert read_one(folder, ROW | {"label": 3}).label == "3"
+
+
+class TestRatios:
+    def test_every_row_keeps_its_split(self, folder):
+        rows = [{"id": str(i)} for i in range(400)]
+        ratios = {"train": 0.5, "val": 0.25, "test": 0.25}
+        all_of = read_manifest(write(folder, *rows), split=ratios, seed=3)
+        half_of = read_manifest(write(folder, *rows[::2]), split=ratios, seed=3)
+        splits = {sample.id: sample.split for sample in all_of.samples}
+        assert all(splits[sample.id] == sample.split for sample in half_of.samples)
+        assert 150 < len(all_of.split("train")) < 250
+        assert 60 < len(all_of.split("val")) < 140
+        other = read_manifest(write(folder, *rows), split=ratios, seed=4)
+        assert {s.id: s.split for s in other.samples} != splits
+
+    def test_a_rows_own_split_wins(self, folder):
+        assert read_one(folder, ROW | {"split": "dev"}, split={"test": 1.0}).split == "val"
+
+    @pytest.mark.parametrize("ratios", [{"train": 0.5}, {"training": 1.0}, {"train": 2, "val": -1}])
+    def test_no_ratios(self, folder, ratios):
+        with pytest.raises(ConfigError, match=r"split=\{train: 0.8"):
+            read_manifest(write(folder, ROW), split=ratios)
+
+    @given(st.text(min_size=1), st.integers(0, 99))
+    def test_a_split_without_share_stays_empty(self, ident, seed):
+        assert split_of(ident, {"train": 0.0, "val": 0.5, "test": 0.5}, seed) in ("val", "test")
+
+
+class TestCsv:
+    def test_cells(self, folder):
+        path = folder / "m.csv"
+        path.write_text(
+            "id,split,image,captions,label,answers,start,end,video\n"
+            "a,train,a.jpg,a cat | the cat,7,red,,,\n"
+            'b,test,"[""a.jpg"", ""b.jpg""]","[""one, two""]",8,"{""red"": 2}",1,2,d.mp4\n'
+        )
+        one, two = read_manifest(path).samples
+        assert one.captions == ("a cat", "the cat")
+        assert (one.label, one.answers, one.video) == ("7", {"red": 1.0}, None)
+        assert two.image == (str(folder / "a.jpg"), str(folder / "b.jpg"))
+        assert (two.captions, two.answers, two.start) == (("one, two",), {"red": 2.0}, 1.0)
+        assert two.line == 3
+
+    def test_tabs_and_a_byte_order_mark(self, folder):
+        path = folder / "m.tsv"
+        path.write_text("id\tsplit\ttext\n1\ttrain\tone, two\n", encoding="utf-8-sig")
+        assert read_manifest(path).samples[0].text == "one, two"
+
+    @pytest.mark.parametrize(
+        ("cells", "labels"),
+        [
+            ("0.5 2 1e3", [0.5, 2.0, 1000.0]),
+            ("0 1 2", ["0", "1", "2"]),
+            ("a 0.5 b", ["a", "0.5", "b"]),
+        ],
+    )
+    def test_a_column_of_numbers(self, folder, cells, labels):
+        path = folder / "m.csv"
+        lines = [f"{i},train,{cell}" for i, cell in enumerate(cells.split())]
+        path.write_text("id,split,label\n" + "\n".join(lines))
+        assert [sample.label for sample in read_manifest(path).samples] == labels
+
+    @pytest.mark.parametrize(
+        ("text", "what"),
+        [
+            ("id,split,lable\na,train,x\nb,train,y\n", ":2: unknown key 'lable'"),
+            ("id,split\na,train,x\n", ":2: 3 cells for 2 columns"),
+            ('id,split,text\na,train,"two\nlines"\nb,x,y\n', ":4: unknown split"),
+            ('id,split,text\na,train,"open\n', ":2: not CSV"),
+            ("id,id\na,b\n", ":1: column id occurs twice"),
+            ('id,split,captions\na,train,"[1,"\n', ":2: captions begins like JSON"),
+        ],
+    )
+    def test_faults(self, folder, text, what):
+        path = folder / "m.csv"
+        path.write_text(text)
+        (fault,) = faults_of(path)
+        assert fault.startswith(f"{path}{what}")
+
+
+def test_parquet(folder):
+    pyarrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    rows = [
+        ROW | {"captions": ["a cat", "the cat"], "answers": [("red", 2.0)], "label": None},
+        ROW | {"id": "b", "captions": None, "answers": None, "label": "x"},
+    ]
+    answers = pyarrow.field("answers", pyarrow.map_(pyarrow.string(), pyarrow.float64()))
+    fields = [pyarrow.field(name, pyarrow.string()) for name in ("id", "split", "image", "label")]
+    captions = pyarrow.field("captions", pyarrow.list_(pyarrow.string()))
+    table = pyarrow.Table.from_pylist(rows, pyarrow.schema([*fields, captions, answers]))
+    parquet.write_table(table, folder / "m.parquet")
+    one, two = read_manifest(folder / "m.parquet").samples
+    assert (one.captions, one.answers, one.label) == (("a cat", "the cat"), {"red": 2.0}, None)
+    assert (two.captions, two.answers, two.label) == ((), {}, "x")
+    (folder / "n.parquet").write_bytes(b"PAR1 not")
+    assert "n.parquet:1: not Parquet" in str(faults_of(folder / "n.parquet"))
+
+
+def test_parquet_without_pyarrow_says_what_to_install(folder, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    (folder / "m.parquet").write_bytes(b"")
+    assert "pip install mmtx[parquet]" in str(faults_of(folder / "m.parquet"))
+
+
+TEXT = st.text(min_size=1, max_size=20).filter(lambda text: text.strip())
+PATH = st.text(string.ascii_letters + "é .-_", min_size=1, max_size=8).filter(
+    lambda text: text.strip(". ") == text and text
+)
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {"id": TEXT, "split": st.sampled_from(("train", "val", "test"))},
+        optional={
+            "image": PATH | st.lists(PATH, min_size=1, max_size=3),
+            "audio": PATH,
+            "text": TEXT,
+            "captions": st.lists(TEXT, min_size=1, max_size=3),
+            "label": TEXT | st.integers(-9, 9) | st.floats(-9, 9) | st.lists(TEXT, min_size=1),
+            "answers": st.dictionaries(TEXT, st.integers(1, 9), min_size=1, max_size=3),
+        },
+    ),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda row: row["id"],
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(ROWS)
+def test_what_is_written_is_read(tmp_path, rows):
+    path = tmp_path / "m.jsonl"
+    assert write_manifest(path, rows) == len(rows)
+    manifest = read_manifest(path, check_files=False)
+    assert isinstance(manifest, Manifest)
+    for row, sample in zip(rows, manifest.samples, strict=True):
+        images = row.get("image", [])
+        images = [images] if isinstance(images, str) else images
+        assert sample.image == tuple(str(tmp_path / name) for name in images)
+        assert (sample.id, sample.split, sample.text) == (row["id"], row["split"], row.get("text"))
+        assert sample.captions == tuple(row.get("captions", ()))
+        assert sample.answers == row.get("answers", {})
+        label = row.get("label")
+        assert sample.label == (tuple(label) if isinstance(label, list) else label)
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.binary(max_size=40) | st.text(max_size=40).map(str.encode), max_size=4))
+def test_any_bytes_give_a_data_error_or_rows(tmp_path, lines):
+    for name in ("m.jsonl", "m.csv"):
+        (tmp_path / name).write_bytes(b"\n".join(lines))
+        try:
+            read_manifest(tmp_path / name)
+        except DataError as error:
+            assert str(tmp_path / name) in str(error)  # noqa: PT017
+            str(error).encode()
+
+
+def test_the_path_is_absolute_from_a_relative_manifest(folder, monkeypatch):
+    write(folder, ROW)
+    monkeypatch.chdir(folder)
+    assert read_manifest("m.jsonl").samples[0].image == (str(folder / "a.jpg"),)
