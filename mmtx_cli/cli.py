@@ -99,7 +99,7 @@ def complain(command: str, faults: "tuple[str, ...] | list[str]") -> int:
 def launch(command: str, args: list[str]) -> None:
     """Give the arguments to Hydra, and the composed configuration to the command."""
     import hydra
-    from omegaconf import DictConfig
+    from omegaconf import DictConfig, OmegaConf
 
     from mmtx_cli.override import conf_dir, opened
     from mmtx_cli.relaunch import job_argv, job_run_dir
@@ -118,6 +118,7 @@ def launch(command: str, args: list[str]) -> None:
     def task(cfg: DictConfig) -> None:
         from importlib import import_module
 
+        OmegaConf.set_struct(cfg, False)
         job_run_dir(cfg)
         # Lightning starts further processes with this command line
         sys.argv = [program, command, *job_argv(args, cfg)]

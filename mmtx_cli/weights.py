@@ -115,6 +115,9 @@ def replaced(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)  # some writers make files that only their owner reads
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -189,10 +189,7 @@ def _root(settings: Settings) -> str:
 def _require(settings: Settings, keys: tuple[str, ...], what: str) -> None:
     missing = [key for key in keys if settings[key] in (None, "", {})]
     if missing:
-        raise ConfigError(
-            *(f"{key} is missing" for key in missing[:-1]),
-            f"{missing[-1]} is missing{_example(what)}",
-        )
+        raise ConfigError(f"missing: {', '.join(f'{key}=…' for key in missing)}{_example(what)}")
 
 
 def _chosen(key: str, settings: Settings, choices: Mapping[str, Choice]) -> Choice:

@@ -23,4 +23,7 @@ def print_figures(result: Mapping[str, Any]) -> None:
         others += [figures.get(metric) for figures in floors.values()]
         shown = ("" if other is None else f"{other:.3f}" for other in others)
         table.add_row(metric, f"{value:.3f} [{low:.3f}, {high:.3f}]", *shown)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=40 + 28 * len(table.columns))  # a file has room for every column
+    console.print(table)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 PREPARATION = ("image_size", "max_length")
 
@@ -15,19 +15,18 @@ def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     (``head.captioning.num_beams=5``) change it.
     """
     model, preparation = stored["model"], stored["preparation"]
-    with open_dict(cfg):
-        cfg.dim = model["dim"] if cfg.get("dim") is None else cfg.dim
-        for key in PREPARATION:
-            cfg[key] = preparation[key] if cfg.get(key) is None else cfg[key]
-        if cfg.get("fusion") is None or "_target_" not in cfg.fusion:
-            cfg.fusion = OmegaConf.merge(model["fusion"], cfg.get("fusion") or {})
-        cfg.encoder = merged(model["encoder"], cfg.get("encoder") or {})
-        chosen = cfg.get("head") or {}
-        new = any("_target_" in node for node in chosen.values())
-        cfg.head = OmegaConf.create(chosen) if new else merged(model["head"], chosen)
-        cfg.data = cfg.get("data") or {}
-        for key in ("fit", "text"):
-            cfg.data.setdefault(key, preparation[key])
+    cfg.dim = model["dim"] if cfg.get("dim") is None else cfg.dim
+    for key in PREPARATION:
+        cfg[key] = preparation[key] if cfg.get(key) is None else cfg[key]
+    if cfg.get("fusion") is None or "_target_" not in cfg.fusion:
+        cfg.fusion = OmegaConf.merge(model["fusion"], cfg.get("fusion") or {})
+    cfg.encoder = merged(model["encoder"], cfg.get("encoder") or {})
+    chosen = cfg.get("head") or {}
+    new = any("_target_" in node for node in chosen.values())
+    cfg.head = OmegaConf.create(chosen) if new else merged(model["head"], chosen)
+    cfg.data = cfg.get("data") or {}
+    for key in ("fit", "text"):
+        cfg.data.setdefault(key, preparation[key])
 
 
 def merged(stored: Mapping[str, Any], chosen: Mapping[str, Any]) -> DictConfig:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.error import CheckpointError, ConfigError
 from mmtx_cli.override import is_section_key
@@ -30,19 +30,18 @@ def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     saved = OmegaConf.load(saved_path)
     assert isinstance(saved, DictConfig)
     faults = []
-    with open_dict(saved):
-        for key in overridden():
-            given, kept = OmegaConf.select(cfg, key), OmegaConf.select(saved, key)
-            if key.split(".")[0] in FREE or key in FREE:
-                OmegaConf.update(saved, key, given, force_add=True)
-            elif plain(given) != plain(kept):
-                faults.append(
-                    f"{key}: the run in {run_dir} has {kept!r}, not {given!r}; to resume, leave it "
-                    "out; to change it, start a new run with ckpt="
-                )
-        if faults:
-            raise ConfigError(*faults)
-        saved.run_dir, saved.resume = cfg.run_dir, True
+    for key in overridden():
+        given, kept = OmegaConf.select(cfg, key), OmegaConf.select(saved, key)
+        if key.split(".")[0] in FREE or key in FREE:
+            OmegaConf.update(saved, key, given)
+        elif plain(given) != plain(kept):
+            faults.append(
+                f"{key}: the run in {run_dir} has {kept!r}, not {given!r}; to resume, leave it "
+                "out; to change it, start a new run with ckpt="
+            )
+    if faults:
+        raise ConfigError(*faults)
+    saved.run_dir, saved.resume = cfg.run_dir, True
     return saved, read_config(str(last))
 
 

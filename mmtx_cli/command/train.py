@@ -6,14 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.resume import resumed
 from mmtx_cli.command.run_folder import is_first_process, open_run, write_json
 from mmtx_cli.error import CheckpointError, DataError
-from mmtx_cli.settings import SECTIONS
+from mmtx_cli.settings import SECTIONS, DataSettings
 from mmtx_cli.weights import read_config, read_weights, save_folder
 
 DEFAULTS = {"dim": 256, "image_size": 224, "max_length": 64}
@@ -55,9 +55,8 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
     data, trainer_settings = settings["data"], settings["trainer"]
     preparation = Preparation(cfg.image_size, data.fit, data.text, cfg.max_length)
     corpus = build_data(data, preparation, cfg.seed, stored)
-    with open_dict(cfg):
-        cfg.update(corpus.facts())
-    config = plain_config(cfg, asdict(preparation), corpus.tokenizer)
+    cfg.update(corpus.facts())
+    config = plain_config(cfg, data, asdict(preparation), corpus.tokenizer)
     run_dir = open_run(cfg)
 
     trusted = tuple(cfg.trusted_packages)
@@ -96,13 +95,12 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
 
 
 def plain_config(
-    cfg: DictConfig, preparation: Mapping[str, Any], tokenizer: Any
+    cfg: DictConfig, data: DataSettings, preparation: Mapping[str, Any], tokenizer: Any
 ) -> dict[str, Any]:
     """What rebuilds the model anywhere: plain data only."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    keys = ("root", "split", "path", "allow_outside_root")
-    where = {key: plain["data"].get(key) for key in keys}
-    where["path"] = str(Path(where["path"]).absolute())
+    where = {key: getattr(data, key) for key in ("root", "split", "path", "allow_outside_root")}
+    where["path"] = str(Path(str(data.path)).absolute())
     return {
         "model": {key: plain[key] for key in ("dim", "encoder", "fusion", "head")},
         "preparation": dict(preparation),

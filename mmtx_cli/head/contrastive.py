@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.data.sample import Sample
+from mmtx_cli.error import DataError
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import gather, global_mean, rank
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.metric.retrieval import retrieval_ranks, retrieval_scores
+from mmtx_cli.metric.recall import recall_scores
+from mmtx_cli.metric.retrieval import retrieval_ranks
 from mmtx_cli.types import FUSED, Batch, Prediction, Streams
 
 MAX_SCALE = 100.0
@@ -121,6 +123,33 @@ class ContrastiveHead(Head):
     ) -> Evaluation:
         """Recall at 1, 5 and 10 both ways between the first two streams it reads."""
         a, b = self.reads[:2]
-        return retrieval_evaluation(a, b, outputs)
+        sides = {name: side(outputs, name) for name in (a, b)}
+        ranks = {}
+        for asking, asked in ((a, b), (b, a)):
+            queries, owner = sides[asking]
+            rank = retrieval_ranks(queries, sides[asked][0], owner, sides[asked][1])
+            ranks[f"{asking}_to_{asked}"] = rank.numpy(), owner.numpy()
+        scores = recall_scores(ranks, len(samples))
+        rows = [
+            {name: finite(values[i]) for name, values in scores.per_sample.items()}
+            for i in range(len(samples))
+        ]
+        return Evaluation(rows, scores)
 
 
+def side(outputs: list[list[dict[str, Tensor]]], name: str) -> tuple[Tensor, Tensor]:
+    """Embeddings [q, embed_dim] of all that is there of a stream, and the sample of each [q]."""
+    found = [
+        (i, output[name])
+        for i, several in enumerate(outputs)
+        for output in several
+        if output[f"{name}_present"]
+    ]
+    if not found:
+        raise DataError(f"no sample has {name}: nothing can be retrieved")
+    return torch.stack([x for _, x in found]).float(), torch.tensor([i for i, _ in found])
+
+
+def finite(value: float) -> float | None:
+    """A number that JSON can hold."""
+    return float(value) if math.isfinite(value) else None

@@ -92,7 +92,7 @@ def _label_rank(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _f1_macro(sums: np.ndarray) -> np.ndarray:
-    """Return the mean F1 of classes that occur, of [..., 2 c]: matched, and labelled + predicted."""
+    """Return the mean F1 of the classes that occur, of sums [..., 2 c]: matched, then given."""
     matched, given = np.split(sums, 2, axis=-1)
     return _ratio(_ratio(2 * matched, given).sum(axis=-1), (given > 0).sum(axis=-1))
 

@@ -19,14 +19,11 @@ class Scores:
         per_sample: Name to [n], one value a sample, to show and to sort by.
         statistics: [n, k], any real type; summed as float64.
         reduce: Gives the figures, each [...], of summed statistics [..., k].
-        strata: [n] of integers, or None. Intervals resample within each stratum, so that every
-            resample holds as many samples of it as there are.
     """
 
     per_sample: dict[str, np.ndarray]
     statistics: np.ndarray
     reduce: Callable[[np.ndarray], dict[str, np.ndarray]]
-    strata: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.statistics)
@@ -62,7 +59,6 @@ class Scores:
             {name: values[rows] for name, values in self.per_sample.items()},
             self.statistics[rows],
             self.reduce,
-            None if self.strata is None else self.strata[rows],
         )
 
     @staticmethod
@@ -70,7 +66,6 @@ class Scores:
         """Return one Scores with the figures of several over the same samples in the same order."""
         lengths = {len(part) for part in parts}
         assert len(lengths) == 1, f"scores of different samples: {sorted(lengths)}"
-        assert all(_equal(part.strata, parts[0].strata) for part in parts), "strata differ"
         ends = np.cumsum([part.statistics.shape[1] for part in parts])
 
         def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
@@ -83,7 +78,6 @@ class Scores:
             {name: values for part in parts for name, values in part.per_sample.items()},
             np.concatenate([part.statistics for part in parts], axis=1),
             reduce,
-            parts[0].strata,
         )
 
     def _require_samples(self) -> None:
@@ -92,15 +86,11 @@ class Scores:
 
     def _resampled_sums(self, resamples: int, rng: np.random.Generator) -> np.ndarray:
         """Return the summed statistics [resamples, k] of as many draws of n samples."""
-        total = np.zeros((resamples, self.statistics.shape[1]))
-        strata = np.zeros(len(self), int) if self.strata is None else self.strata
-        for stratum in np.unique(strata):
-            rows = np.flatnonzero(strata == stratum)
-            step = max(1, _PIECE // len(rows))
-            for first in range(0, resamples, step):
-                size = min(step, resamples - first)
-                weights = _bootstrap_weights(size, len(rows), rng)
-                total[first : first + size] += _weighted(weights, self.statistics, rows)
+        total = np.empty((resamples, self.statistics.shape[1]))
+        step = max(1, _PIECE // len(self))
+        for first in range(0, resamples, step):
+            piece = total[first : first + step]
+            piece[:] = _weighted(_bootstrap_weights(len(piece), len(self), rng), self.statistics)
         return total
 
 
@@ -112,15 +102,11 @@ def _bootstrap_weights(resamples: int, num_rows: int, rng: np.random.Generator) 
     return counts.reshape(resamples, num_rows).astype(np.float64)
 
 
-def _weighted(weights: np.ndarray, statistics: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return ``weights @ statistics[rows]``, so that small integer types stay small in memory."""
-    step = max(1, _PIECE // len(rows))
+def _weighted(weights: np.ndarray, statistics: np.ndarray) -> np.ndarray:
+    """Return ``weights @ statistics``, so that small integer types stay small in memory."""
+    step = max(1, _PIECE // len(statistics))
     blocks = [
-        weights @ statistics[rows, first : first + step].astype(np.float64)
+        weights @ statistics[:, first : first + step].astype(np.float64)
         for first in range(0, statistics.shape[1], step)
     ]
     return np.concatenate(blocks, axis=1)
-
-
-def _equal(a: np.ndarray | None, b: np.ndarray | None) -> bool:
-    return (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))

@@ -1,5 +1,6 @@
 """Train: put module, data and callbacks together, and hand them to Lightning."""
 
+import logging
 import math
 import warnings
 from dataclasses import dataclass
@@ -122,7 +123,9 @@ def make_trainer(
 
 
 def quiet() -> None:
-    """Silence advice of Lightning's that does not fit here."""
+    """Silence advice of Lightning's that does not fit here, and its advertisements."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for about in (
         r".*ended before the epoch ended and your dataloader is.*",  # ours begins where it ended
         r".*does not have many workers.*",

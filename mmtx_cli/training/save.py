@@ -62,7 +62,7 @@ class SaveCallback(Checkpoint):
         number = self.asked_to_stop(step, trainer)
         finished = loop._num_ready_batches_reached()
         if number is not None or finished or (every and step % every == 0):
-            trainer.save_checkpoint(self.last_path)
+            trainer.save_checkpoint(self.last_path, weights_only=False)
         if number is not None and not finished:
             raise Interrupted(number, self.last_path)
 
@@ -84,8 +84,8 @@ class SaveCallback(Checkpoint):
         if better:
             assert value is not None
             self.best = float(value)
-            trainer.save_checkpoint(self.best_path)
-        trainer.save_checkpoint(self.last_path)
+            trainer.save_checkpoint(self.best_path, weights_only=False)
+        trainer.save_checkpoint(self.last_path, weights_only=False)
 
     def improves(self, value: float) -> bool:
         """Is it better than the best so far? NaN never is."""

@@ -150,13 +150,15 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _swap(fresh: Path, target: Path, made_with: dict[str, int]) -> None:
+    # another process may have made the same set meanwhile: then theirs, perhaps in use, stays
+    if _is_complete(target, made_with):
+        return
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     try:
         if target.exists():
             os.rename(target, old)
         os.rename(fresh, target)
     except OSError:
-        # another process may have made the same set meanwhile: then theirs will do
         if not _is_complete(target, made_with):
             raise
     finally:

@@ -63,8 +63,8 @@ def sample_scene(random: Random, pairs: Sequence[Pair], must: Sequence[Pair] = (
     random.shuffle(two)
     relation = random.choice(RELATIONS)
     dx, dy = _DIRECTION[relation]
-    large = _placed(random, two[0], "large", (0.5 + 0.24 * dx, 0.5 + 0.24 * dy))
-    small = _placed(random, two[1], "small", (0.5 - 0.26 * dx, 0.5 - 0.26 * dy))
+    large = _placed(random, two[0], "large", (0.5 + 0.22 * dx, 0.5 + 0.22 * dy))
+    small = _placed(random, two[1], "small", (0.5 - 0.28 * dx, 0.5 - 0.28 * dy))
     return Scene((large, small), relation, None)
 
 
@@ -72,11 +72,11 @@ def _corner(place: str) -> tuple[float, float]:
     if place == "middle":
         return 0.5, 0.5
     vertical, horizontal = place.split()
-    return 0.5 + 0.24 * _CORNER[horizontal], 0.5 + 0.24 * _CORNER[vertical]
+    return 0.5 + 0.22 * _CORNER[horizontal], 0.5 + 0.22 * _CORNER[vertical]
 
 
 def _placed(random: Random, pair: Pair, size: str, centre: tuple[float, float]) -> Thing:
     radius = _RADIUS[size] * random.uniform(0.92, 1.08)
     # near enough to the centre to leave relation and place beyond doubt
-    x, y = (c + random.uniform(-0.045, 0.045) for c in centre)
+    x, y = (c + random.uniform(-0.035, 0.035) for c in centre)
     return Thing(*pair, size, x, y, radius, random.uniform(-1, 1) * math.radians(8))

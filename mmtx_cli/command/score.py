@@ -1,0 +1,112 @@
+"""``mmtx score``: caption metrics of a file of predictions, without a model."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from mmtx_cli.command.figures import print_figures
+from mmtx_cli.command.run_folder import open_run, write_json
+from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.metric.caption import caption_scores
+from mmtx_cli.metric.caption_file import CaptionFile, read_predictions, read_references
+from mmtx_cli.metric.scores import Scores
+from mmtx_cli.weights import replaced
+
+_FORMS = {
+    "references": 'COCO captions, an mmtx manifest, or JSON lines {"id", "captions": […]}',
+    "predictions": 'COCO results, or JSON lines {"id", "caption"}',
+}
+_NAMED = 20
+
+
+def run(cfg: DictConfig) -> None:
+    """Score ``predictions`` against ``references``; write ``result.json`` and ``scores.jsonl``.
+
+    The folder's path is the last line on standard output.
+
+    Raises:
+        ConfigError: if a key is missing or wrong.
+        DataError: with every fault of the two files; nothing is written then.
+    """
+    begun = time.perf_counter()
+    _check(cfg)
+    references = read_references(cfg.references, cfg.get("split"))
+    predictions = read_predictions(cfg.predictions)
+    faults = references.told() + predictions.told() + _unmatched(references, predictions, cfg)
+    if faults:
+        raise DataError(*faults)
+    ids = list(references.captions)
+    scores = caption_scores(
+        ids,
+        [predictions.captions[name][0] for name in ids],
+        list(references.captions.values()),
+    )
+    run_dir = open_run(cfg)
+    result = _result(scores, cfg)
+    _write_rows(run_dir / "scores.jsonl", ids, scores)
+    result["seconds"] = round(time.perf_counter() - begun, 3)
+    write_json(run_dir / "result.json", result)
+    print_figures(result)
+    print(run_dir)
+
+
+def _check(cfg: DictConfig) -> None:
+    """Refuse a configuration that lacks a file, or a number that is none."""
+    faults = [
+        f"{key}: required; write {key}=FILE ({form})"
+        for key, form in _FORMS.items()
+        if not cfg.get(key)
+    ]
+    for key, least in (("bootstrap", 1), ("seed", 0)):
+        value = cfg.get(key)
+        if type(value) is not int or value < least:
+            faults.append(f"{key}={value}: write a whole number from {least} up, e.g. {key}=1000")
+    if faults:
+        raise ConfigError(*faults)
+
+
+def _unmatched(references: CaptionFile, predictions: CaptionFile, cfg: DictConfig) -> list[str]:
+    """Return what is wrong with the two files together."""
+    faults = []
+    alone = [name for name in predictions.places if name not in references.places]
+    if alone and references.complete:
+        faults.append(
+            f"{predictions.places[alone[0]]}: {len(alone)} of {len(predictions.places)} "
+            f"predictions have no references in {references.path}: {_listed(alone)}; "
+            "are these the same ids?"
+        )
+    missing = [name for name in references.places if name not in predictions.places]
+    if missing and predictions.complete:
+        remedy = "predict every id, or take these out"
+        if cfg.get("split") is None:
+            remedy += " (of a manifest with splits, split=test keeps one)"
+        faults.append(
+            f"{references.places[missing[0]]}: {len(missing)} of {len(references.places)} ids "
+            f"have no prediction in {predictions.path}: {_listed(missing)}; {remedy}"
+        )
+    return faults
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
+
+
+def _result(scores: Scores, cfg: DictConfig) -> dict[str, Any]:
+    intervals = scores.intervals(resamples=cfg.bootstrap, seed=cfg.seed)
+    return {
+        "command": "score",
+        "metrics": {f"caption/{name}": value for name, value in scores.figures().items()},
+        "intervals": {f"caption/{name}": list(bounds) for name, bounds in intervals.items()},
+        "count": len(scores),
+    }
+
+
+def _write_rows(path: Path, ids: Sequence[str], scores: Scores) -> None:
+    with replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        for row, name in enumerate(ids):
+            values = {metric: float(x[row]) for metric, x in scores.per_sample.items()}
+            file.write(json.dumps({"id": name} | values) + "\n")

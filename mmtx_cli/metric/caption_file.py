@@ -1,0 +1,193 @@
+"""References and predictions as people keep them: COCO JSON, or JSON lines."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.error import DataError
+
+_SHOWN = 100
+_REFERENCE = 'a reference is {"id": …, "captions": ["…", …]}, or of COCO {"image_id", "caption"}'
+_PREDICTION = 'a prediction is {"id": …, "caption": "…"}, or of COCO {"image_id", "caption"}'
+
+
+@dataclass
+class CaptionFile:
+    """The captions of each id in a file, in its order, and every fault found in it."""
+
+    path: Path
+    captions: dict[str, list[str]] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)  # file:line where an id first stands
+    faults: list[str] = field(default_factory=list)
+    complete: bool = True  # False: some row has no readable id, so an id may be missing
+
+    def fault(self, place: str, what: str) -> None:
+        """Note a fault; past the first hundred they are only counted."""
+        self.faults.append(f"{place}: {what}")
+
+    def told(self) -> list[str]:
+        """Return the faults, as many as help."""
+        more = len(self.faults) - _SHOWN
+        return self.faults[:_SHOWN] + ([f"{self.path}: and {more} more faults"] if more > 0 else [])
+
+
+def read_references(path: str | Path, split: str | None = None) -> CaptionFile:
+    """Read references: COCO captions, JSON lines of ids with captions, or an mmtx manifest.
+
+    ``split`` keeps the rows of one split of a manifest. Raises DataError for a file that cannot
+    be read at all; other faults are in the result.
+    """
+    file = CaptionFile(Path(path))
+    splits: set[str] = set()
+    for place, row in _rows(file):
+        if split is not None:
+            splits.add(str(row.get("split")))
+            if row.get("split") != split:
+                continue
+        name = _id(file, place, row, _REFERENCE)
+        if name is None:
+            continue
+        if "captions" in row:
+            if name in file.places:
+                file.fault(place, f"id {name} is there already, at {file.places[name]}")
+            own = row["captions"]
+        else:
+            own = [row["caption"]] if "caption" in row else []
+        file.places.setdefault(name, place)
+        _add_references(file, place, name, own)
+    for name, own in file.captions.items():
+        if not own:
+            file.fault(file.places[name], f"id {name} has no reference caption; {_REFERENCE}")
+    if split is not None and split not in splits:
+        known = ", ".join(sorted(splits - {"None"})) or "none"
+        file.faults = [f"{path}: no row has split={split}; splits there: {known}"]
+        file.complete = False
+    return file
+
+
+def _add_references(file: CaptionFile, place: str, name: str, own: Any) -> None:
+    kept = file.captions.setdefault(name, [])
+    if not isinstance(own, list) or not all(isinstance(caption, str) for caption in own):
+        file.fault(place, f"id {name}: captions are not a list of strings; {_REFERENCE}")
+        kept.append("")  # has one, though a wrong one: not to be told of twice
+    elif not all(caption.strip() for caption in own):
+        file.fault(place, f"id {name} has an empty reference caption; write it or take it out")
+        kept.append("")
+    else:
+        kept += own
+
+
+def read_predictions(path: str | Path) -> CaptionFile:
+    """Read predictions: COCO results, JSON lines, or ``predictions.jsonl`` of ``mmtx eval``.
+
+    Raises DataError for a file that cannot be read at all; other faults are in the result.
+    """
+    file = CaptionFile(Path(path))
+    for place, row in _rows(file):
+        name = _id(file, place, row, _PREDICTION)
+        if name is None:
+            continue
+        if name in file.places:
+            file.fault(place, f"id {name} is predicted already, at {file.places[name]}; keep one")
+            continue
+        file.places[name] = place
+        # a row of mmtx eval holds what each head says: {"id", HEAD: {"caption", …}}
+        heads = [part for part in row.values() if isinstance(part, dict) and "caption" in part]
+        caption = row.get("caption")
+        if not isinstance(caption, str):
+            caption = heads[0]["caption"] if len(heads) == 1 else None
+        if not isinstance(caption, str):
+            file.fault(place, f"id {name} has no caption (a string); {_PREDICTION}")
+            caption = ""
+        file.captions[name] = [caption]
+    return file
+
+
+def _id(file: CaptionFile, place: str, row: dict[str, Any], form: str) -> str | None:
+    """Return the id of a row as a string; without one, note the fault and return None."""
+    name = row.get("image_id", row.get("id"))
+    if isinstance(name, str | int) and not isinstance(name, bool) and name != "":
+        return str(name)
+    file.complete = False
+    file.fault(place, f"the row has no id; {form}")
+    return None
+
+
+def _rows(file: CaptionFile) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each row with its place, file:line, or file with the number of the entry."""
+    text = _text(file.path)
+    if not text.strip():
+        file.complete = False
+        file.fault(str(file.path), "the file is empty; write a caption a line, as JSON")
+        return
+    document = _document(file, text)
+    found = _lines(file, text) if document is None else _entries(file, document)
+    for place, row in found:
+        if isinstance(row, dict):
+            yield place, row
+        else:
+            file.complete = False
+            file.fault(place, f"not an object but {json.dumps(row)[:40]}; write {{…}}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes().count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from None
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise DataError(f"{path}: {reason}; write the path of a JSON or JSON lines file") from None
+
+
+def _document(file: CaptionFile, text: str) -> Any:
+    """Return the content of one JSON document; None for JSON lines. Raises DataError if broken."""
+    first = text.lstrip().split("\n", 1)[0]
+    try:
+        row = json.loads(first)
+        if not isinstance(row, list) and "annotations" not in row:
+            return None
+    except (ValueError, TypeError, RecursionError):
+        pass  # a document over many lines, or a broken first line
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise DataError(f"{file.path}: nested too deeply to be a caption file") from None
+    except ValueError as error:
+        if not first.startswith("[") and first.strip() != "{" and '"annotations"' not in text:
+            return None
+        line, what = getattr(error, "lineno", 1), getattr(error, "msg", error)
+        raise DataError(f"{file.path}:{line}: not JSON: {what}") from None
+
+
+def _entries(file: CaptionFile, document: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the entries of a JSON document: a list, COCO annotations, or one row alone."""
+    if isinstance(document, dict) and "annotations" not in document:
+        document = [document]
+    if isinstance(document, dict):
+        for image in document.get("images") or []:
+            if isinstance(image, dict) and "id" in image:
+                name = str(image["id"])
+                file.places.setdefault(name, f"{file.path}: image {name}")
+                file.captions.setdefault(name, [])
+        document = document["annotations"]
+    if not isinstance(document, list):
+        raise DataError(f"{file.path}: annotations are not a list")
+    for number, entry in enumerate(document):
+        yield f"{file.path}: entry {number}", entry
+
+
+def _lines(file: CaptionFile, text: str) -> Iterator[tuple[str, Any]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        place = f"{file.path}:{number}"
+        try:
+            yield place, json.loads(line)
+        except (ValueError, RecursionError) as error:
+            file.complete = False
+            what = getattr(error, "msg", error)
+            file.fault(place, f"not JSON: {what}; write one object a line")

@@ -1,0 +1,177 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from mmtx_cli.data.importer import coco, csv_table, flickr8k
+from mmtx_cli.data.manifest import read_manifest
+from mmtx_cli.data.write import write_manifest
+from mmtx_cli.error import DataError
+
+FLICKR = Path(os.environ.get("MMTX_TEST_DATA", "../shared/data")) / "flickr8k_mini"
+
+
+def faults_of(rows):
+    with pytest.raises(DataError) as caught:
+        list(rows)
+    return caught.value.faults
+
+
+class TestCoco:
+    @pytest.fixture
+    def content(self):
+        return {
+            "images": [{"id": 9, "file_name": "0009.jpg"}, {"id": 4, "file_name": "0004.jpg"}],
+            "annotations": [
+                {"image_id": 4, "id": 1, "caption": "A cat.\n"},
+                {"image_id": 9, "id": 2, "caption": "a dog"},
+                {"image_id": 4, "id": 3, "caption": "a  cat sits"},
+            ],
+        }
+
+    def rows(self, tmp_path, content):
+        path = tmp_path / "captions.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return coco.rows(path, "val2017", "val")
+
+    def test_rows(self, tmp_path, content):
+        assert list(self.rows(tmp_path, content)) == [
+            {"id": "9", "split": "val", "image": "val2017/0009.jpg", "captions": ["a dog"]},
+            {
+                "id": "4",
+                "split": "val",
+                "image": "val2017/0004.jpg",
+                "captions": ["A cat.", "a cat sits"],
+            },
+        ]
+
+    def test_faults(self, tmp_path, content):
+        content["annotations"] += [{"image_id": 4}, {"image_id": 5, "caption": "x"}]
+        faults = faults_of(self.rows(tmp_path, content))
+        assert "annotations[3]: no caption" in faults[0]
+        assert "image_id 5 has captions, but is not among the images" in faults[1]
+        assert "no list 'annotations'" in str(faults_of(self.rows(tmp_path, {"images": []})))
+        assert "captions.json:2: not JSON" in str(faults_of(self.rows(tmp_path, "{\n,")))
+        assert "annotations= names" in str(faults_of(coco.rows(tmp_path / "no", "x", "val")))
+
+
+class TestFlickr8k:
+    def rows(self, tmp_path, tokens, **lists):
+        (tmp_path / "tokens.txt").write_text(tokens)
+        for split, text in lists.items():
+            (tmp_path / f"{split}.txt").write_text(text)
+        files = {split: tmp_path / f"{split}.txt" for split in lists}
+        return flickr8k.rows(tmp_path / "tokens.txt", "pictures", files)
+
+    def test_rows(self, tmp_path):
+        tokens = "b.jpg#0\tA dog .\na.jpg#0\tA cat .\na.jpg#1\tThe cat .\nx.jpg.1#0\tstray\n"
+        assert list(self.rows(tmp_path, tokens, train="a.jpg\n\n", test="b.jpg")) == [
+            {
+                "id": "a",
+                "split": "train",
+                "image": "pictures/a.jpg",
+                "captions": ["A cat .", "The cat ."],
+            },
+            {"id": "b", "split": "test", "image": "pictures/b.jpg", "captions": ["A dog ."]},
+        ]
+
+    def test_faults(self, tmp_path):
+        tokens = "a.jpg#0\tA cat .\na.jpg A cat .\na.jpg#1\t \n"
+        faults = faults_of(self.rows(tmp_path, tokens, train="a.jpg\nb.jpg", test="a.jpg"))
+        where = [fault.split(": ")[0].removeprefix(f"{tmp_path}/") for fault in faults]
+        assert where == ["tokens.txt:2", "tokens.txt:3", "train.txt:2", "test.txt:1"]
+        assert "NAME#k<TAB>caption" in faults[0]
+        assert "b.jpg has no caption" in faults[2]
+        assert "listed already at" in faults[3]
+
+    @pytest.mark.skipif(not FLICKR.is_dir(), reason=f"no test data in {FLICKR}")
+    def test_real_files(self, tmp_path):
+        lists = {split: FLICKR / f"{split}_images.txt" for split in ("train", "val", "test")}
+        images = (FLICKR / "images").resolve()
+        rows = flickr8k.rows(FLICKR / "captions.token.txt", images, lists)
+        assert write_manifest(tmp_path / "f.jsonl", rows, root=images) == 1000
+        manifest = read_manifest(tmp_path / "f.jsonl")
+        assert [len(manifest.split(s)) for s in ("train", "val", "test")] == [800, 100, 100]
+        assert all(len(sample.captions) == 5 for sample in manifest.samples)
+
+
+class TestCsv:
+    def rows(self, tmp_path, text, columns=None, **kwargs):
+        (tmp_path / "t.csv").write_text(text)
+        return csv_table.rows(tmp_path / "t.csv", "pictures", columns, **kwargs)
+
+    def test_lines_of_an_image_are_one_row(self, tmp_path):
+        text = 'image,caption\na.jpg,"one, two"\nb.jpg,three\na.jpg,four\n'
+        assert list(self.rows(tmp_path, text, split="train")) == [
+            {
+                "id": "a.jpg",
+                "split": "train",
+                "image": "pictures/a.jpg",
+                "captions": ["one, two", "four"],
+            },
+            {"id": "b.jpg", "split": "train", "image": "pictures/b.jpg", "captions": ["three"]},
+        ]
+
+    def test_columns_of_other_names(self, tmp_path):
+        text = "no|file| sound|what|part\n1|a.jpg|a.wav|cat|test\n2|a.jpg|b.wav|cat|val\n"
+        columns = {"id": "no", "image": "file", "audio": "sound", "label": "what", "split": "part"}
+        one, two = self.rows(tmp_path, text, columns, delimiter="|")
+        assert one["audio"] == "pictures/a.wav"
+        assert (two["id"], two["image"], two["label"]) == ("2", "pictures/a.jpg", "cat")
+        assert (one["split"], two["split"]) == ("test", "val")
+
+    @pytest.mark.parametrize(
+        ("text", "columns", "what"),
+        [
+            ("imgs,c\na,b\n", {"image": "img"}, "t.csv:1: no column 'img'; did you mean 'imgs'?"),
+            ("image,c\na,b\n", {"picture": "image"}, "columns.picture: write one of id, image"),
+            ("a,b\nx,y\n", None, "t.csv:1: which column holds the images? it has a, b"),
+            ("image,caption\n,b\n", None, "t.csv:2: neither id nor image"),
+            ("image,label\na,x\na,y\n", None, "t.csv:3: a has label 'y' here, 'x' before"),
+            ("image,caption\n", None, "no lines below the header"),
+        ],
+    )
+    def test_faults(self, tmp_path, text, columns, what):
+        assert what in faults_of(self.rows(tmp_path, text, columns))[0]
+
+
+class TestWrite:
+    ROW = {"id": "a", "split": "train", "image": "x/a.jpg"}
+
+    def test_files_beside_the_manifest_need_no_root(self, tmp_path):
+        path = tmp_path / "m.jsonl"
+        rows = [self.ROW | {"image": [str(tmp_path / "x" / "a.jpg"), "x/b.jpg"], "text": None}]
+        write_manifest(path, rows, card={"source": "here"})
+        assert json.loads(path.read_text()) == self.ROW | {"image": ["x/a.jpg", "x/b.jpg"]}
+        card = (tmp_path / "m.yaml").read_text()
+        assert "root" not in card
+        assert "source: here" in card
+        assert "train: 1" in card
+
+    def test_a_root_below_the_manifest(self, tmp_path):
+        write_manifest(tmp_path / "m.jsonl", [self.ROW], root=tmp_path / "deep")
+        (sample,) = read_manifest(tmp_path / "m.jsonl", check_files=False).samples
+        assert sample.image == (str(tmp_path / "deep/x/a.jpg"),)
+
+    def test_a_root_elsewhere_goes_into_the_card(self, tmp_path):
+        path, root = tmp_path / "out" / "m.jsonl", tmp_path / "media"
+        write_manifest(path, [self.ROW | {"image": str(root / "x" / "a.jpg")}], root=root)
+        assert json.loads(path.read_text()) == self.ROW
+        (sample,) = read_manifest(path, check_files=False).samples
+        assert sample.image == (str(root / "x/a.jpg"),)
+
+    def test_an_older_card_keeps_what_it_says_besides(self, tmp_path):
+        (tmp_path / "m.yaml").write_text("licence: CC0\nroot: old\ncounts: {test: 5}\n")
+        write_manifest(tmp_path / "m.jsonl", [self.ROW])
+        card = read_manifest(tmp_path / "m.jsonl", check_files=False).card
+        assert (card.licence, card.root, card.counts) == ("CC0", None, {"train": 1})
+
+    def test_a_crash_leaves_the_old_manifest(self, tmp_path):
+        path = tmp_path / "m.jsonl"
+        write_manifest(path, [self.ROW])
+        before = path.read_text()
+        with pytest.raises(DataError, match=r"row b: .* lies outside .*; give a root"):
+            write_manifest(path, [self.ROW, self.ROW | {"id": "b", "image": "../../a.jpg"}])
+        assert path.read_text() == before
+        assert sorted(os.listdir(tmp_path)) == ["m.jsonl", "m.yaml"]

@@ -1,0 +1,43 @@
+from mmtx_cli.report.curve import Curve, curves
+
+ROWS = [
+    {"step": "1", "epoch": "0", "train/loss": "9.0", "lr": "1e-4"},
+    {"step": "2", "epoch": "0", "train/loss": "0.1", "train/caption/loss": "2"},
+    {"step": "2", "epoch": "0", "val/loss": "3.0", "val/caption/cider": "0.5"},
+    {"step": "3", "epoch": "1", "train/loss": "nan", "train/caption/loss": "1", "lr": "2e-4"},
+    {"step": "4", "epoch": "1", "val/loss": "4.0", "val/caption/cider": "0.6"},
+]
+
+
+def by_name(rows: list[dict]) -> dict[str, Curve]:
+    return {curve.name: curve for curve in curves(rows)}
+
+
+def test_train_and_val_of_a_quantity_share_a_plot_and_losses_come_first() -> None:
+    found = by_name(ROWS)
+    assert list(found) == ["loss", "caption/loss", "caption/cider", "lr"]
+    assert [line.name for line in found["loss"].lines] == ["train", "val"]
+    assert [curve.small for curve in found.values()] == [False, False, False, True]
+
+
+def test_says_in_words_what_it_draws() -> None:
+    found = by_name(ROWS)
+    assert found["loss"].summary == (
+        "train 0.100 at step 2; val 4.00 at step 4, lowest 3.00 at step 2 (logarithmic)"
+    )
+    assert found["caption/cider"].summary == "val 0.600 at step 4"
+
+
+def test_a_split_keeps_its_colour() -> None:
+    assert [line.colour for line in by_name(ROWS)["caption/cider"].lines] == [1]
+
+
+def test_single_points_and_words_are_no_curves() -> None:
+    rows = [{"step": "1", "train/loss": "1", "note": "a"}, {"step": "2", "note": "b"}]
+    assert curves(rows) == []
+    assert curves([]) == []
+
+
+def test_steps_may_be_epochs_or_rows() -> None:
+    for rows in ([{"epoch": "5", "x": "1"}, {"epoch": "6", "x": "2"}], [{"x": "1"}, {"x": "2"}]):
+        assert len(curves(rows)[0].lines[0].steps) == 2
