@@ -48,7 +48,7 @@ def write_report(
 def _render(title: str, header: list[tuple[str, str]], sections: list[Section]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=False,  # captions, labels, paths and configs are other people's words
+        autoescape=True,  # captions, labels, paths and configs are other people's words
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -74,7 +74,7 @@ def _dress(axes: Any, log: bool) -> None:
     if log:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
-        decades = math.log10(high / low)
+        decades = math.log10(high) - math.log10(low)
         subs = (1, 2, 5) if decades < 2 else (1, 3) if decades < 3.5 else (1,)
         axes.yaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=8))
         axes.yaxis.set_minor_locator(ticker.NullLocator())

@@ -53,7 +53,7 @@ def _class(output: dict[str, Any]) -> Verdict:
         error = abs(said - label)
         shown, of = f"error {rounded(error)}", "absolute error"
         return Verdict("number", rounded(said), [rounded(label)], "target", of, -error, shown)
-    top = [(_text(name), float(p)) for name, p in output.get("top") or [] if is_number(p)]
+    top = _top(output.get("top"))
     correct, probability = _text(said) == _text(label), output.get("probability")
     found = dict(top).get(_text(label), probability if correct else None)
     if is_number(found):
@@ -65,6 +65,13 @@ def _class(output: dict[str, Any]) -> Verdict:
     others = [f"{name} {percent(p)}" for name, p in top[:5]]
     truth, of = [_text(label)], "probability of the label"
     return Verdict("class", _text(said), truth, "label", of, score, shown, correct, others)
+
+
+def _top(value: Any) -> list[tuple[str, float]]:
+    """Give the pairs of a label and its probability, likeliest first."""
+    pairs = value if isinstance(value, list) else []
+    pairs = [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+    return [(_text(name), float(p)) for name, p in pairs if is_number(p)]
 
 
 def _labels(said: list[str], truth: list[str]) -> Verdict:

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from mmtx_cli.error import MmtxError
+from mmtx_cli.metric import scores as module
+from mmtx_cli.metric.scores import Scores
+
+
+def mean_of(values, name="mean"):
+    values = np.asarray(values, dtype=float)
+    statistics = np.stack([values, np.ones_like(values)], axis=1)
+    return Scores({name: values}, statistics, lambda sums: {name: sums[..., 0] / sums[..., 1]})
+
+
+@pytest.fixture
+def normal():
+    return np.random.default_rng(0).normal(5, 2, size=400)
+
+
+def test_figures_are_those_of_the_sums(normal):
+    assert mean_of(normal).figures() == {"mean": pytest.approx(normal.mean())}
+
+
+def test_intervals_are_those_of_theory(normal):
+    low, high = mean_of(normal).intervals(resamples=4000)["mean"]
+    half = 1.96 * normal.std() / np.sqrt(len(normal))
+    assert (low, high) == pytest.approx((normal.mean() - half, normal.mean() + half), abs=0.03)
+
+
+def test_a_lower_level_is_a_narrower_interval(normal):
+    low, high = mean_of(normal).intervals(level=0.5)["mean"]
+    wide_low, wide_high = mean_of(normal).intervals(level=0.99)["mean"]
+    assert wide_low < low < normal.mean() < high < wide_high
+
+
+def test_intervals_are_repeatable_and_depend_on_the_seed(normal):
+    scores = mean_of(normal)
+    assert scores.intervals(seed=3) == scores.intervals(seed=3)
+    assert scores.intervals(seed=3) != scores.intervals(seed=4)
+
+
+def test_intervals_in_pieces_are_as_good(normal, monkeypatch):
+    whole = mean_of(normal).intervals()["mean"]
+    monkeypatch.setattr(module, "_PIECE", 500)
+    assert mean_of(normal).intervals()["mean"] == pytest.approx(whole, abs=0.05)
+
+
+def test_small_integers_are_summed_as_real_numbers():
+    ones = np.ones((1000, 1), dtype=np.uint8)
+    scores = Scores({}, ones, lambda sums: {"sum": sums[..., 0]})
+    assert scores.figures() == {"sum": 1000}
+    assert scores.intervals(resamples=10) == {"sum": (1000, 1000)}
+
+
+def test_one_sample_has_an_interval_of_no_width():
+    assert mean_of([3]).intervals() == {"mean": (3, 3)}
+
+
+@pytest.mark.parametrize("ask", [Scores.figures, Scores.intervals])
+def test_no_sample_is_an_error(ask):
+    with pytest.raises(MmtxError, match="no sample"):
+        ask(mean_of([]))
+
+
+@pytest.mark.parametrize("wrong", [{"level": 0.0}, {"level": 1.0}, {"resamples": 0}])
+def test_wrong_settings_are_errors(wrong):
+    with pytest.raises(MmtxError):
+        mean_of([1, 2]).intervals(**wrong)
+
+
+def test_a_subset_by_rows_or_mask(normal):
+    rows = np.array([5, 2, 7])
+    part = mean_of(normal).subset(rows)
+    assert part.figures()["mean"] == pytest.approx(normal[rows].mean())
+    assert part.per_sample["mean"].tolist() == normal[rows].tolist()
+    mask = np.isin(np.arange(len(normal)), rows)
+    assert mean_of(normal).subset(mask).figures() == pytest.approx(part.figures())
+
+
+def test_merged_scores_are_those_of_the_parts(normal):
+    one, other = mean_of(normal, "a"), mean_of(normal**2, "b")
+    both = Scores.merged(one, other)
+    assert both.figures() == one.figures() | other.figures()
+    assert both.intervals() == pytest.approx(one.intervals() | other.intervals())
+    assert list(both.per_sample) == ["a", "b"]
+    assert both.subset(np.arange(9)).figures() == pytest.approx(
+        one.subset(np.arange(9)).figures() | other.subset(np.arange(9)).figures()
+    )
