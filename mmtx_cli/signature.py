@@ -96,6 +96,10 @@ def class_constant(target: str, name: str) -> object:
     """Value of a literal class attribute, or None where there is none."""
     _, node = class_source(target)
     for item in node.body:
-        if isinstance(item, ast.AnnAssign) and getattr(item.target, "id", None) == name and item.value:
+        if (
+            isinstance(item, ast.AnnAssign)
+            and getattr(item.target, "id", None) == name
+            and item.value
+        ):
             return ast.literal_eval(item.value)
     return None

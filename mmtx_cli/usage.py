@@ -51,7 +51,13 @@ def setting_lines(path: str, schema: type) -> Iterator[str]:
             continue
         made = field.default_factory is not MISSING
         default = field.default_factory() if made else field.default  # type: ignore[misc]
-        shown = "null" if default is None else str(default).lower() if isinstance(default, bool) else default
+        shown = (
+            "null"
+            if default is None
+            else str(default).lower()
+            if isinstance(default, bool)
+            else default
+        )
         yield f"{key}={shown}" + (f"    {about[field.name]}" if field.name in about else "")
 
 

@@ -53,7 +53,10 @@ def overridden() -> list[str]:
     for override in HydraConfig.get().overrides.task:
         key = override.lstrip("+~").partition("=")[0]
         plain_key = key.replace("/", ".")
-        is_choice = not is_section_key(override) and plain_key.split(".")[0] in ("head", "experiment")
+        is_choice = not is_section_key(override) and plain_key.split(".")[0] in (
+            "head",
+            "experiment",
+        )
         if not is_choice:
             keys.append(plain_key)
     return keys

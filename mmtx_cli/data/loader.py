@@ -50,9 +50,7 @@ class TrainSampler(Sampler[Keys]):
 class EvaluationSampler(Sampler[Keys]):
     """Every sample once over all processes."""
 
-    def __init__(
-        self, samples: Samples, batch_size: int, rank: int = 0, world: int = 1
-    ) -> None:
+    def __init__(self, samples: Samples, batch_size: int, rank: int = 0, world: int = 1) -> None:
         self.batch_size = batch_size
         batches = evaluation_batches(samples.lengths(0), batch_size, rank, world)
         self.batches = [[(0, int(row)) for row in batch] for batch in batches]
@@ -109,6 +107,8 @@ def make_loader(
 
 def default_workers() -> int:
     """A worker a core but one, up to eight a process; one core is left to the model."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", 1)))
     return max(0, min(8, cores // processes - 1))

@@ -70,9 +70,7 @@ class CaptioningHead(Head):
         count = (following != IGNORE).sum()
         return Prediction(global_mean(total, count, shared=self.training), {"count": count})
 
-    def loss(
-        self, hidden: Float[Tensor, "n d"], target: Int[Tensor, " n"]
-    ) -> Float[Tensor, ""]:
+    def loss(self, hidden: Float[Tensor, "n d"], target: Int[Tensor, " n"]) -> Float[Tensor, ""]:
         """Sum of the cross-entropy over the tokens that are real."""
         smoothing = self.label_smoothing if self.training else 0.0
         weight = self.decoder.embedding.weight
@@ -124,6 +122,8 @@ class CaptioningHead(Head):
                 "references": list(sample.captions),
                 "scores": {name: float(x[i]) for name, x in scores.per_sample.items()},
             }
-            for i, (caption, (output,), sample) in enumerate(zip(said, outputs, samples, strict=True))
+            for i, (caption, (output,), sample) in enumerate(
+                zip(said, outputs, samples, strict=True)
+            )
         ]
         return Evaluation(rows, scores)

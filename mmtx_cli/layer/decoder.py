@@ -117,9 +117,7 @@ class TextDecoder(nn.Module):
             x = block(x, context, context_mask)
         return self.norm(x)
 
-    def start(
-        self, context: Float[Tensor, "b n d"], beams: int, length: int
-    ) -> list[LayerCache]:
+    def start(self, context: Float[Tensor, "b n d"], beams: int, length: int) -> list[LayerCache]:
         """Project the context of every block and make room for the past."""
         return [block.start(context, beams, length) for block in self.blocks]
 

@@ -4,9 +4,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def masked_mean(
-    x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]
-) -> Float[Tensor, "b d"]:
+def masked_mean(x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b d"]:
     """Mean of the real tokens; zeros where there are none."""
     total = x.masked_fill(~mask[..., None], 0).sum(dim=1)
     return total / mask.sum(dim=1, keepdim=True).clamp(min=1)

@@ -3,8 +3,8 @@
 A pattern is over the shape of the text (``ptb_shape``). Group 1 is the token; what it matches
 after that is context, which must be there but is read again. Of the patterns that match at a
 place, the one that covers most text wins, context included, and of equals the first.
-Possessive quantifiers (``++``) stand wherever giving back could not help, so that a hostile
-caption costs no more than a long one.
+Possessive quantifiers (``++``) stand wherever giving back could not help, so that no caption,
+however hostile, costs more than the square of its length.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Retrieval: how high the right item ranks."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mmtx_cli.error import DataError
@@ -35,18 +35,19 @@ def retrieval_ranks(
     """
     _refuse(~queries.isfinite().all(dim=1), "queries have an embedding that is not finite")
     _refuse(~gallery.isfinite().all(dim=1), "items have an embedding that is not finite")
+    missing = ~torch.isin(query_groups, gallery_groups)
+    _refuse(missing, "queries have no right item in the gallery")
     ranks = []
     for rows in torch.arange(len(queries), device=queries.device).split(chunk):
         scores = queries[rows] @ gallery.T
         right = query_groups[rows, None] == gallery_groups
-        _refuse(~right.any(dim=1), "queries have no right item in the gallery", rows)
         best = scores.masked_fill(~right, -torch.inf).amax(dim=1, keepdim=True)
         ranks.append(((scores >= best) & ~right).sum(dim=1))
     return torch.cat(ranks) if ranks else query_groups.new_zeros(0, dtype=torch.int64)
 
 
-def _refuse(wrong: Tensor, what: str, rows: Tensor | None = None) -> None:
-    found = (wrong.nonzero().flatten() if rows is None else rows[wrong]).tolist()
-    if found:
-        shown = ", ".join(map(str, found[:_NAMED])) + (" …" if len(found) > _NAMED else "")
-        raise DataError(f"{len(found)} {what}: rows {shown}")
+def _refuse(wrong: Bool[Tensor, " r"], what: str) -> None:
+    rows = wrong.nonzero().flatten().tolist()
+    if rows:
+        shown = ", ".join(map(str, rows[:_NAMED])) + (" …" if len(rows) > _NAMED else "")
+        raise DataError(f"{len(rows)} {what}: rows {shown}")

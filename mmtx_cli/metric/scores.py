@@ -18,7 +18,7 @@ class Scores:
     Args:
         per_sample: Name to [n], one value a sample, to show and to sort by.
         statistics: [n, k], any real type; summed as float64.
-        reduce: Gives the figures, each [...], of summed statistics [..., k].
+        reduce: Gives the figures, each [r], of r times summed statistics [r, k].
     """
 
     per_sample: dict[str, np.ndarray]
@@ -31,8 +31,8 @@ class Scores:
     def figures(self) -> dict[str, float]:
         """Return each figure over all samples. Raises MmtxError where there is no sample."""
         self._require_samples()
-        sums = self.statistics.sum(axis=0, dtype=np.float64)
-        return {name: float(value) for name, value in self.reduce(sums).items()}
+        sums = self.statistics.sum(axis=0, keepdims=True, dtype=np.float64)
+        return {name: float(value[0]) for name, value in self.reduce(sums).items()}
 
     def intervals(
         self, level: float = 0.95, resamples: int = 1000, seed: int = 0

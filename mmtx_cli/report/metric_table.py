@@ -6,7 +6,7 @@ from typing import Any
 from mmtx_cli.report.rounding import is_number, rounded
 
 # What a reader asks for first, all of them better when higher.
-HEADLINES = ("cider", "accuracy", "text_recall@1", "image_recall@1", "recall@1", "map", "f1")
+HEADLINES = ("cider", "accuracy", "f1_macro", "image_to_text_r1", "text_to_image_r1")
 MAX_HEADLINES = 4
 
 

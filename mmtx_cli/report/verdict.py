@@ -55,7 +55,10 @@ def _class(output: dict[str, Any]) -> Verdict:
         return Verdict("number", rounded(said), [rounded(label)], "target", of, -error, shown)
     top = _top(output.get("top"))
     correct, probability = _text(said) == _text(label), output.get("probability")
-    found = dict(top).get(_text(label), probability if correct else None)
+    scores = output.get("scores")
+    found = scores.get("probability_of_label") if isinstance(scores, dict) else None
+    if not is_number(found):
+        found = dict(top).get(_text(label), probability if correct else None)
     if is_number(found):
         score, shown = float(found), f"p(label) {percent(found)}"
     else:
@@ -92,13 +95,14 @@ def _answer(output: dict[str, Any]) -> Verdict:
 
 def _rank(output: dict[str, Any]) -> Verdict | None:
     ranks = {
-        name.removesuffix("_rank"): rank
+        name.removesuffix("_rank").replace("_", " "): rank
         for name, rank in output.items()
         if name.endswith("_rank") and is_number(rank)
     }
     if not ranks:
         return None
-    said = ", ".join(f"{name} found at place {rank + 1}" for name, rank in ranks.items())
+    # Ranks count from 0, and are means where a sample asks several queries.
+    said = ", ".join(f"{name}: place {rank + 1:.3g}" for name, rank in ranks.items())
     score = -sum(ranks.values()) / len(ranks)
     return Verdict("rank", said, measure="mean place", score=score, correct=score == 0)
 

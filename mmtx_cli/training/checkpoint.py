@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric.plugins.io import TorchCheckpointIO
 
+from mmtx_cli.training.lightning import pl
 from mmtx_cli.weights import load_checkpoint, replaced
 
 
-class SafeCheckpointIO(TorchCheckpointIO):
+class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
     """Writes atomically and durably; reads tensors and plain data only."""
 
     def save_checkpoint(

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from mmtx_cli.data.dataset import Samples
@@ -10,6 +9,7 @@ from mmtx_cli.data.loader import EvaluationSampler, TrainSampler, make_loader
 from mmtx_cli.data.order import TrainOrder
 from mmtx_cli.error import ConfigError
 from mmtx_cli.settings import DataSettings
+from mmtx_cli.training.lightning import pl
 
 
 class TrainingData(pl.LightningDataModule):

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
 
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.error import ConfigError
 from mmtx_cli.settings import LoggerSettings, TrainerSettings
 from mmtx_cli.training.checkpoint import SafeCheckpointIO
 from mmtx_cli.training.data import TrainingData
+from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.logger import make_loggers
 from mmtx_cli.training.metrics import MetricsCallback
 from mmtx_cli.training.module import TrainingModule
@@ -84,10 +83,10 @@ def make_trainer(
     save = SaveCallback(run_dir / "checkpoints", settings)
     callbacks: list[pl.Callback] = [metrics, QuarantineCallback(quarantine)]
     if settings.ema is not None:
-        callbacks.append(EMAWeightAveraging(decay=settings.ema, use_buffers=False))
+        callbacks.append(pl.callbacks.EMAWeightAveraging(decay=settings.ema, use_buffers=False))
     if settings.early_stopping is not None:
         callbacks.append(
-            EarlyStopping(
+            pl.callbacks.EarlyStopping(
                 settings.monitor,
                 mode=settings.monitor_mode,
                 patience=settings.early_stopping.patience,

@@ -30,7 +30,7 @@ def launch(settings: TrainerSettings) -> Process:
     if alone and int(os.environ.get("WORLD_SIZE", "1")) == 1:
         gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         return Process(0, 1, torch.device("cuda:0" if gpu else "cpu"), lambda: None)
-    from lightning_fabric import Fabric
+    from mmtx_cli.training.lightning import Fabric
 
     fabric = Fabric(
         accelerator=settings.accelerator,

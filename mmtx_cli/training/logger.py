@@ -2,19 +2,16 @@
 
 from pathlib import Path
 
-from pytorch_lightning.loggers import Logger
-
 from mmtx_cli.settings import LoggerSettings
+from mmtx_cli.training.lightning import pl
 
 
-def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[Logger]:
+def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Logger]:
     """Weights & Biases and TensorBoard, where they are asked for."""
-    loggers: list[Logger] = []
+    loggers: list[pl.loggers.Logger] = []
     if settings.wandb is not None:
-        from pytorch_lightning.loggers import WandbLogger
-
         loggers.append(
-            WandbLogger(
+            pl.loggers.WandbLogger(
                 project=settings.wandb.project,
                 name=settings.wandb.name or run_dir.name,
                 entity=settings.wandb.entity,
@@ -26,9 +23,7 @@ def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[Logger]:
             )
         )
     if settings.tensorboard:
-        from pytorch_lightning.loggers import TensorBoardLogger
-
-        loggers.append(TensorBoardLogger(run_dir, name="", version="tensorboard"))
+        loggers.append(pl.loggers.TensorBoardLogger(run_dir, name="", version="tensorboard"))
     return loggers
 
 

@@ -6,9 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-
 from mmtx_cli.error import MmtxError
+from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.module import TrainingModule
 from mmtx_cli.types import Batch
 

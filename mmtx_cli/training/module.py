@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from mmtx_cli.build import build_model
 from mmtx_cli.layer.distributed import rank, world_size
 from mmtx_cli.settings import OptimizerSettings
+from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule
 from mmtx_cli.types import Batch, Prediction
 
@@ -96,7 +96,9 @@ class TrainingModule(pl.LightningModule):
         weighted = []
         for name, prediction in predictions.items():
             assert prediction.loss is not None, f"head {name} was given no targets"
-            tally.add(f"{name}/loss", prediction.loss.detach(), prediction.outputs.get("count", size))
+            tally.add(
+                f"{name}/loss", prediction.loss.detach(), prediction.outputs.get("count", size)
+            )
             weighted.append(self.model.head[name].weight * prediction.loss)
         return torch.stack(weighted).sum()
 

@@ -18,7 +18,11 @@ def decayed_names(model: nn.Module) -> set[str]:
     names = set()
     for prefix, module in model.named_modules():
         for name, parameter in module.named_parameters(prefix, recurse=False):
-            if name.endswith(".weight") and not isinstance(module, UNDECAYED) and parameter.dim() > 1:
+            if (
+                name.endswith(".weight")
+                and not isinstance(module, UNDECAYED)
+                and parameter.dim() > 1
+            ):
                 names.add(name)
     return names
 

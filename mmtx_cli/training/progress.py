@@ -4,10 +4,10 @@ import sys
 import time
 from typing import Any
 
-import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.metrics import MetricsCallback
 
 REDRAW_SECONDS = 0.2

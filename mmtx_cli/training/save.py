@@ -5,20 +5,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-from pytorch_lightning.callbacks import Checkpoint
 
 from mmtx_cli.error import Interrupted
 from mmtx_cli.layer.distributed import world_size
 from mmtx_cli.settings import TrainerSettings
+from mmtx_cli.training.lightning import pl
 
 AGREE_EVERY = 10
 """Steps between the processes' asking each other whether one was told to stop."""
 
 
-class SaveCallback(Checkpoint):
+class SaveCallback(pl.callbacks.Checkpoint):
     """Writes ``last.ckpt`` at each validation and every ``save_every`` steps, ``best.ckpt`` when
     the monitored value improves, and stops between two steps after SIGINT or SIGTERM.
     """

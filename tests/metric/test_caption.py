@@ -2,7 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
@@ -55,6 +55,7 @@ def test_equals_pycocoevalcap_on_random_captions(num_samples, seed):
 @settings(max_examples=150, deadline=None)
 def test_equals_pycocoevalcap_on_any_captions(samples):
     candidates, references = map(list, zip(*samples, strict=True))
+    assume(any(tokens for own in references for tokens in own))  # pycocoevalcap fails on that
     expected = theirs(*joined(candidates, references))
     assert_same(token_scores(candidates, references), expected, 1e-9)
 

@@ -84,7 +84,7 @@ def test_intervals_hold_the_figures():
 def test_names_rows_with_wrong_input():
     with pytest.raises(DataError, match=r"2 samples have a label outside \[0, 3\): rows 1, 2"):
         classification_scores(np.eye(3), np.array([0, 3, -1]))
-    with pytest.raises(DataError, match="NaN.*: rows 0"):
+    with pytest.raises(DataError, match=r"NaN.*: rows 0"):
         classification_scores(np.array([[np.nan, 1.0]]), np.array([0]))
 
 

@@ -1,3 +1,4 @@
+import random
 import shutil
 import subprocess
 from pathlib import Path
@@ -150,8 +151,8 @@ def test_tokens_are_lower_case_without_punctuation_or_spaces(caption):
 @pytest.mark.parametrize(
     "piece", ["a.", "x-", "a'", "<a ", "1 ", "www.a", "&", "\xad", "a@", "(", "é"]
 )
-def test_a_hostile_caption_costs_no_more_than_a_long_one(piece):
-    tokenize(piece * 3000)  # patterns that backtrack would not end
+def test_a_hostile_caption_comes_to_an_end(piece):
+    assert tokenize(piece * 3000) is not None  # patterns that backtrack would run for ever
 
 
 def java_tokens(captions):
@@ -179,10 +180,9 @@ def test_agrees_with_java_on_real_captions():
 
 
 @needs_java
-@given(st.data())
-@settings(max_examples=3, deadline=None)
-def test_agrees_with_java_on_random_captions(data):
-    draw = data.draw(st.randoms(use_true_random=False))
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_java_on_random_captions(seed):
+    draw = random.Random(seed)
     glue = [" "] * 8 + ["", "", "", ", ", ".", "-", "'", "/"]
     # an open tag or quote would run on into the next caption
     pieces = [piece for piece in PIECES if not set(piece) & set('<>"=')]

@@ -9,7 +9,9 @@ def slow_ranks(queries, gallery, query_groups, gallery_groups):
     """Count, query by query, the wrong items that score no lower than the best right one."""
     ranks = []
     for query, group in zip(queries, query_groups, strict=True):
-        scores = [(float(query @ item), int(g)) for item, g in zip(gallery, gallery_groups)]
+        scores = [
+            (float(query @ item), int(g)) for item, g in zip(gallery, gallery_groups, strict=True)
+        ]
         best = max(score for score, g in scores if g == group)
         ranks.append(sum(score >= best for score, g in scores if g != group))
     return ranks

@@ -30,6 +30,10 @@ def seen(output: Any) -> tuple[Any, ...] | None:
             {"prediction": "red", "label": "blue", "probability": 0.9, "top": [["red", 0.9]]},
             ("class", "red", -0.9, "label not in top 1", False),
         ),
+        (
+            {"prediction": "a", "label": "b", "scores": {"probability_of_label": 0.01}},
+            ("class", "a", 0.01, "p(label) 1.0 %", False),
+        ),
         ({"prediction": 3, "label": 3}, ("class", "3", 1.0, "", True)),
         ({"prediction": 2.5, "label": 3}, ("number", "2.50", -0.5, "error 0.500", None)),
         (
@@ -41,8 +45,8 @@ def seen(output: Any) -> tuple[Any, ...] | None:
             ("answer", "red", 2 / 3, "accuracy 67 %", True),
         ),
         (
-            {"scores": {}, "text_rank": 3, "image_rank": 0},
-            ("rank", "text found at place 4, image found at place 1", -1.5, "", False),
+            {"image_to_text_rank": 2.5, "text_to_image_rank": 0, "other_rank": None},
+            ("rank", "image to text: place 3.5, text to image: place 1", -1.25, "", False),
         ),
         ({"scores": {}}, None),
         ("a word", None),
@@ -54,3 +58,9 @@ def test_a_head_is_known_by_what_it_wrote(output: Any, expected: tuple[Any, ...]
 
 def test_not_a_number_is_no_score() -> None:
     assert verdict({"caption": "x", "scores": {"cider": float("nan")}}).score is None  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("top", [None, 3, ["red"], [["red"], ["red", None], None]])
+def test_a_damaged_top_list_is_passed_over(top: Any) -> None:
+    output = {"prediction": "red", "label": "red", "probability": 0.9, "top": top}
+    assert seen(output) == ("class", "red", 0.9, "p(label) 90 %", True)

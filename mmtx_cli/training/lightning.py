@@ -1,0 +1,44 @@
+"""The one door to Lightning, and a quick one.
+
+Lightning imports torchmetrics, which imports every optional package that one of its hundreds of
+metrics could want: torchvision, scipy, matplotlib, transformers. That is half of the time to the
+first training step, for metrics that are never used here. They are reported absent to torchmetrics
+while it is imported; nothing else sees a difference.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lightning_utilities.core import imports
+from packaging.requirements import Requirement
+
+UNUSED = frozenset({"matplotlib", "scipy", "torchaudio", "torchvision", "transformers"})
+
+
+@contextmanager
+def reported_absent(packages: frozenset[str]) -> Iterator[None]:
+    """Let lightning_utilities say that these packages are not installed."""
+    has_package, meets = imports.package_available, imports.RequirementCache.__bool__
+
+    def known(cache: imports.RequirementCache) -> bool:
+        name = Requirement(cache.requirement).name if cache.requirement else cache.module
+        return name not in packages and meets(cache)
+
+    imports.RequirementCache.__bool__ = known  # type: ignore[method-assign]
+    imports.package_available = lambda name: name not in packages and has_package(name)
+    try:
+        yield
+    finally:
+        imports.RequirementCache.__bool__ = meets  # type: ignore[method-assign]
+        imports.package_available = has_package
+
+
+if "torchmetrics" not in sys.modules:
+    with reported_absent(UNUSED):
+        import torchmetrics  # noqa: F401
+
+import pytorch_lightning as pl  # noqa: E402
+from lightning_fabric import Fabric  # noqa: E402
+
+__all__ = ["Fabric", "pl"]

@@ -1,0 +1,236 @@
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from mmtx_cli.command.score import run
+from mmtx_cli.error import ConfigError, DataError
+
+CAPTIONS = {
+    "1": ["a dog runs in the grass", "the dog is running"],
+    "2": ["two men ride red bicycles", "men on bikes"],
+    "3": ["a girl holds a balloon", "a child with a balloon"],
+}
+SAID = {"1": "a dog runs on grass", "2": "a man rides a bicycle", "3": "a girl with a balloon"}
+METRICS = ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"]
+
+
+@pytest.fixture
+def score(tmp_path, monkeypatch, capsys):
+    """Write the two files, run the command, and give its folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def scored(references, predictions, **settings):
+        Path("refs.json").write_text(references, encoding="utf-8")
+        Path("said.json").write_text(predictions, encoding="utf-8")
+        run(config(**settings))
+        return Path(capsys.readouterr().out.splitlines()[-1])
+
+    return scored
+
+
+def config(**settings):
+    keys = {"references": "refs.json", "predictions": "said.json", "run_dir": "runs/score/one"}
+    return OmegaConf.create(keys | {"bootstrap": 50, "seed": 1, "split": None} | settings)
+
+
+def lines(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def reference_lines(**more):
+    return lines({"id": name, "captions": own} | more for name, own in CAPTIONS.items())
+
+
+def prediction_lines():
+    return lines({"id": name, "caption": said} for name, said in SAID.items())
+
+
+def coco_references(indent=None):
+    images = [{"id": int(name), "file_name": f"{name}.jpg"} for name in CAPTIONS]
+    annotations = [
+        {"id": 10 * int(name) + at, "image_id": int(name), "caption": caption}
+        for at in range(2)
+        for name, own in CAPTIONS.items()
+        for caption in own[at : at + 1]
+    ]
+    return json.dumps({"info": {}, "images": images, "annotations": annotations}, indent=indent)
+
+
+def coco_results(indent=None):
+    return json.dumps([{"image_id": int(i), "caption": c} for i, c in SAID.items()], indent=indent)
+
+
+def faults(score, references, predictions, **settings):
+    with pytest.raises(DataError) as caught:
+        score(references, predictions, **settings)
+    assert not Path("runs").exists()
+    return caught.value.faults
+
+
+def test_writes_the_result_and_a_row_an_id(score):
+    run_dir = score(reference_lines(), prediction_lines())
+    assert run_dir == Path("runs/score/one")
+    result = json.loads((run_dir / "result.json").read_text())
+    assert list(result["metrics"]) == [f"caption/{name}" for name in METRICS]
+    assert result["count"] == 3
+    assert result["seconds"] > 0
+    for name, (low, high) in result["intervals"].items():
+        assert low <= result["metrics"][name] <= high
+    rows = [json.loads(line) for line in (run_dir / "scores.jsonl").read_text().splitlines()]
+    assert [list(row) for row in rows] == [["id", *METRICS]] * 3
+    assert [row["id"] for row in rows] == list(CAPTIONS)
+    mean = math.fsum(row["cider"] for row in rows) / 3
+    assert result["metrics"]["caption/cider"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("references", [reference_lines(), coco_references(), coco_references(2)])
+@pytest.mark.parametrize("predictions", [prediction_lines(), coco_results(), coco_results(2)])
+def test_every_form_gives_the_same_scores(score, references, predictions):
+    expected = score(reference_lines(), prediction_lines(), run_dir="runs/lines")
+    run_dir = score(references, predictions)
+    assert (run_dir / "scores.jsonl").read_text() == (expected / "scores.jsonl").read_text()
+
+
+def test_the_order_of_predictions_does_not_matter(score):
+    expected = score(reference_lines(), prediction_lines(), run_dir="runs/lines")
+    turned = "".join(reversed(prediction_lines().splitlines(keepends=True)))
+    run_dir = score("\ufeff" + reference_lines(), "\n" + turned.rstrip() + "\r\n")
+    assert (run_dir / "scores.jsonl").read_text() == (expected / "scores.jsonl").read_text()
+
+
+def test_takes_a_manifest_and_a_split_of_it(score):
+    other = {"id": "x", "split": "train", "image": "x.jpg", "captions": ["a cat"], "label": "cat"}
+    manifest = lines([other]) + reference_lines(split="test", image="a.jpg", video=None)
+    run_dir = score(manifest, prediction_lines(), split="test")
+    assert json.loads((run_dir / "result.json").read_text())["count"] == 3
+    with pytest.raises(DataError, match="no row has split=tset; splits there: test, train"):
+        score(manifest, prediction_lines(), split="tset")
+
+
+def test_takes_the_predictions_of_eval(score):
+    expected = score(reference_lines(), prediction_lines(), run_dir="runs/lines")
+    for head in ("caption", "captioning"):
+        rows = ({"id": i, "inputs": {}, head: {"caption": c, "score": -1}} for i, c in SAID.items())
+        run_dir = score(reference_lines(), lines(rows))
+        assert (run_dir / "scores.jsonl").read_text() == (expected / "scores.jsonl").read_text()
+
+
+def test_an_empty_prediction_scores_zero(score):
+    rows = [{"id": i, "caption": "" if i == "2" else c} for i, c in SAID.items()]
+    run_dir = score(reference_lines(), lines(rows))
+    row = json.loads((run_dir / "scores.jsonl").read_text().splitlines()[1])
+    assert [row[name] for name in METRICS] == [0] * 6
+
+
+def test_tells_every_fault_at_once(score):
+    references = [
+        '{"id": "1", "captions": ["a dog"]}',
+        '{"id": "2", "captions": []}',
+        '{"id": "3", "captions": "a girl"}',
+        '{"id": "4", "captions": ["a cat", " "]}',
+        '{"captions": ["a cat"]}',
+        '{"id": "1", "captions": ["a cow"]}',
+    ]
+    predictions = [
+        '{"id": "1", "caption": "a dog"}',
+        '{"id": "1", "caption": "a cow"}',
+        '{"id": "2", "text": "a dog"}',
+        '{"id": "3", "caption": "a dog"',
+        "[]",
+        '{"id": "9", "caption": "a dog"}',
+    ]
+    told = faults(score, "\n".join(references), "\n".join(predictions))
+    begin = [fault.split(" ", 1)[0] for fault in told]
+    assert sorted(begin) == sorted(
+        [f"refs.json:{n}:" for n in (2, 3, 4, 5, 6)] + [f"said.json:{n}:" for n in (2, 3, 4, 5)]
+    )
+    assert "refs.json:1" in next(fault for fault in told if fault.startswith("refs.json:6:"))
+
+
+def test_names_ids_that_only_one_file_has(score):
+    references = lines({"id": i, "captions": ["a dog"]} for i in range(30))
+    predictions = lines({"id": i, "caption": "a dog"} for i in range(29, 31))
+    alone, missing = faults(score, references, predictions)
+    assert alone.startswith("said.json:2: 1 of 2 predictions have no references in refs.json: 30;")
+    assert missing.startswith("refs.json:1: 29 of 30 ids have no prediction in said.json: 0, 1,")
+    assert ", 19 …; " in missing
+    assert "split=" in missing
+
+
+def test_names_coco_images_without_captions(score):
+    references = json.dumps({"images": [{"id": 7}], "annotations": []})
+    (fault,) = faults(score, references, lines([{"id": 7, "caption": "a dog"}]))
+    assert fault.startswith("refs.json: image 7: id 7 has no reference caption")
+
+
+@pytest.mark.parametrize(
+    ("references", "place"),
+    [
+        ("", "refs.json: the file is empty"),
+        ('{"images": [],\n"annotations": [}', "refs.json:2: not JSON"),
+        ('[{"image_id": 1,\n\n"caption": }]', "refs.json:3: not JSON"),
+        ('{"annotations": {"a": 1}}', "refs.json: annotations are not a list"),
+        ("[" * 100_000, "refs.json"),
+        ('{"id": ' + "9" * 5000 + "}", "refs.json:1: not JSON"),
+        ('{"id": true, "captions": ["a"]}', "refs.json:1: the row has no id"),
+        ("a dog", "refs.json:1: not JSON"),
+    ],
+)
+def test_says_what_is_wrong_with_a_file(score, references, place):
+    assert faults(score, references, prediction_lines())[0].startswith(place)
+
+
+def test_does_not_tell_a_hundred_thousand_times(score):
+    told = faults(score, "a dog\n" * 1000, prediction_lines())
+    assert len(told) == 101
+    assert told[-1] == "refs.json: and 900 more faults"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("no.json", "no such file"), (".", "is a directory"), ("latin.jsonl", "2: not UTF-8")],
+)
+def test_says_what_is_wrong_with_a_path(tmp_path, monkeypatch, path, reason):
+    monkeypatch.chdir(tmp_path)
+    Path("refs.json").write_text(reference_lines())
+    Path("latin.jsonl").write_bytes(b'{"id": 1}\n{"id": 2, "caption": "caf\xe9"}\n')
+    with pytest.raises(DataError, match=f"^{path}:.*{reason}"):
+        run(config(predictions=path))
+
+
+def test_says_which_keys_to_write():
+    with pytest.raises(ConfigError) as caught:
+        run(config(references=None, predictions=None, bootstrap=0, seed="x"))
+    assert [fault.split(":")[0].split("=")[0] for fault in caught.value.faults] == [
+        "references",
+        "predictions",
+        "bootstrap",
+        "seed",
+    ]
+    assert "write references=FILE" in caught.value.faults[0]
+
+
+def test_from_the_command_line(tmp_path):
+    (tmp_path / "refs.jsonl").write_text(reference_lines())
+    (tmp_path / "said.json").write_text(coco_results())
+    command = [sys.executable, "-m", "mmtx_cli", "score", "run_dir=out"]
+    files = ["references=refs.jsonl", "predictions=said.json"]
+    done = subprocess.run([*command, *files], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.splitlines()[-1]) == Path("out")
+    assert "caption/cider" in done.stdout
+    assert (tmp_path / "out" / "result.json").exists()
+    done = subprocess.run([*command, files[0]], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "write predictions=FILE" in done.stderr
+
+
+def test_imports_no_torch():
+    code = "import sys, mmtx_cli.command.score; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
