@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -12,6 +12,7 @@ from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import FUSED, Batch, Prediction, Streams
 
 
+@runtime_checkable
 class Detokenizer(Protocol):
     """Turns token numbers into text."""
 

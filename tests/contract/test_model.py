@@ -1,0 +1,202 @@
+"""What every fusion and every head promises, in a whole model."""
+
+from itertools import product
+
+import pytest
+import torch
+from tiny import (
+    FUSIONS,
+    HEADS,
+    chosen_rows,
+    gradients,
+    noisy_where_absent,
+    same,
+    tiny_batch,
+    tiny_model,
+)
+
+from mmtx_cli.types import FUSED, Batch, Field
+
+MIXED = {"text": [4, 0, 7, 0, 2], "image": [1, 2, 0, 0, 1]}
+"""Both, one of each, none, both again."""
+WHOLE = {"text": [4, 6, 7], "image": [1, 2, 1]}
+PRESENCE = {
+    "all": WHOLE,
+    "text": {**WHOLE, "image": [0, 0, 0]},
+    "image": {**WHOLE, "text": [0, 0, 0]},
+    "none": {"text": [0, 0, 0], "image": [0, 0, 0]},
+    "mixed": MIXED,
+}
+
+by_fusion = pytest.mark.parametrize("fusion", FUSIONS)
+by_head = pytest.mark.parametrize("head", HEADS)
+
+
+@pytest.fixture(scope="module", params=FUSIONS)
+def model(request):
+    """All heads at once on this fusion."""
+    return tiny_model(request.param, HEADS)
+
+
+def test_streams_are_as_the_fusion_says(model):
+    streams = model.fusion(model.encode(tiny_batch(model, MIXED)))
+    assert set(streams) == set(model.fusion.streams)
+    for name, tokens in streams.items():
+        assert tokens.x.shape == (*tokens.mask.shape, model.dim), name
+        assert tokens.x.isfinite().all()
+    assert set(model.encoder) <= set(streams)
+    if FUSED in streams:
+        present = streams["text"].present | streams["image"].present
+        assert streams[FUSED].present.tolist() == present.tolist()
+
+
+@pytest.mark.parametrize("counts", PRESENCE.values(), ids=PRESENCE)
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_any_subset_of_the_modalities(model, counts, training):
+    batch = tiny_batch(model, counts)
+    model.train(training).zero_grad()
+    for name, prediction in model(batch).items():
+        assert prediction.loss.shape == ()
+        assert prediction.loss.isfinite(), name
+        assert all(x.isfinite().all() for x in prediction.outputs.values())
+        prediction.loss.backward(retain_graph=True)
+    assert all(g.isfinite().all() for g in gradients(model).values())
+    model.eval()
+    for name, outputs in model.predict(batch).items():
+        assert {len(x) for x in outputs.values()} == {len(batch)}, name
+        assert all(x.isfinite().all() for x in outputs.values())
+
+
+def test_what_is_not_real_changes_no_output(model):
+    clean = tiny_batch(model, MIXED)
+    inputs = {name: noisy_where_absent(field) for name, field in clean.inputs.items()}
+    noisy = Batch(inputs, clean.targets, clean.ids)
+    for mode in (True, False):
+        model.train(mode)
+        a, b = model(clean), model(noisy)
+        same({k: p.loss for k, p in b.items()}, {k: p.loss for k, p in a.items()})
+    same(model.predict(noisy), model.predict(clean))
+
+
+def test_a_sample_alone_is_a_sample_in_a_batch(model):
+    batch = tiny_batch(model, MIXED)
+    together = model.predict(batch)
+    for i in range(len(batch)):
+        alone = model.predict(chosen_rows(batch, [i], trim=True))
+        for name in together:
+            same(alone[name], {k: x[i : i + 1] for k, x in together[name].items()}, 1e-5)
+
+
+def test_the_order_of_the_samples_is_theirs(model):
+    batch = tiny_batch(model, MIXED)
+    order = [3, 1, 4, 0, 2]
+    turned, straight = model.predict(chosen_rows(batch, order)), model.predict(batch)
+    for name in straight:
+        same(turned[name], {k: x[order] for k, x in straight[name].items()}, 1e-5)
+    losses = model(batch), model(chosen_rows(batch, order))
+    same(*({name: p.loss for name, p in side.items()} for side in losses), 1e-5)
+
+
+@by_fusion
+def test_the_order_of_the_modalities_has_no_meaning(fusion):
+    model = tiny_model(fusion, HEADS)
+    batch = tiny_batch(model, MIXED)
+    other = tiny_model(fusion, HEADS, modalities=("image", "text"), seed=5)
+    other.load_state_dict(model.state_dict())
+    turned = Batch(dict(reversed(batch.inputs.items())), batch.targets, batch.ids)
+    same(other.predict(turned), model.predict(batch))
+
+
+def test_a_saved_state_brings_the_outputs_back(model):
+    batch = tiny_batch(model, MIXED)
+    other = tiny_model(model_choice(model), HEADS, seed=5)
+    other.load_state_dict(model.state_dict())
+    same(other.predict(batch), model.predict(batch))
+
+
+def model_choice(model):
+    """The name in conf/fusion of what the model has."""
+    return type(model.fusion).__module__.rpartition(".")[2]
+
+
+def test_half_precision(model):
+    batch = tiny_batch(model, MIXED)
+    model.train().zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = model(batch)
+        torch.stack([prediction.loss for prediction in half.values()]).sum().backward()
+        said = model.eval().predict(batch)
+    whole = model.train()(batch)
+    for name, prediction in half.items():
+        torch.testing.assert_close(prediction.loss.float(), whole[name].loss, atol=0.1, rtol=0.1)
+    assert all(x.isfinite().all() for outputs in said.values() for x in outputs.values())
+    assert all(g.isfinite().all() for g in gradients(model).values())
+    model.eval()
+
+
+@pytest.mark.parametrize(("fusion", "head"), list(product(FUSIONS, HEADS)))
+class TestEveryHeadOnEveryFusion:
+    def test_gradients_reach_all_that_it_reads(self, fusion, head):
+        model = tiny_model(fusion, [head]).train()
+        batch = tiny_batch(model, MIXED)
+        model(batch)[head].loss.backward()
+        reads = model.head[head].reads
+        parts = [f"head.{head}"]
+        parts += ["fusion"] if FUSED in reads else []
+        streams = model.encoder if FUSED in reads else reads
+        parts += [f"{part}.{name}" for part in ("encoder", "project") for name in streams]
+        trained = {
+            name
+            for name, p in model.named_parameters()
+            if p.requires_grad and any(name.startswith(f"{part}.") for part in parts)
+        }
+        found = gradients(model)
+        assert found.keys() == trained
+        assert [name for name, g in found.items() if not g.any()] == []
+
+    def test_learns_a_batch_by_heart(self, fusion, head):
+        model = tiny_model(fusion, [head]).train()
+        batch = tiny_batch(model, {"text": [4, 6, 7, 3], "image": [1, 1, 1, 1]}, seed=1)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+        losses = []
+        for _ in range(60):
+            optimizer.zero_grad()
+            loss = model(batch)[head].loss
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+        assert losses[-1] < 0.1 * losses[0]
+
+    def test_targets_make_the_loss(self, fusion, head):
+        model = tiny_model(fusion, [head])
+        own = model.head[head]
+        batch = tiny_batch(model, MIXED, with_targets=False)
+        prediction = model(batch)[head]
+        assert (prediction.loss is None) == bool(own.needs)
+        said = model.predict(batch)[head]
+        assert said
+        same(said, model.predict(tiny_batch(model, MIXED))[head])
+
+
+@by_fusion
+def test_one_modality_alone(fusion):
+    heads = [head for head in HEADS if head != "contrastive"]
+    model = tiny_model(fusion, heads, modalities=("image",))
+    batch = tiny_batch(model, {"image": [1, 0, 2]})
+    assert all(p.loss.isfinite() for p in model(batch).values())
+
+
+def test_an_absent_modality_costs_nothing_in_evaluation():
+    model = tiny_model()
+    batch = tiny_batch(model, PRESENCE["text"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model.encoder["image"], "forward", None)
+        assert model.encode(batch)["image"].x.shape == (3, 1, model.dim)
+
+
+def test_a_field_may_be_empty_of_real_content_without_a_trace(model):
+    """Two batches that lack a modality agree, whatever shape its raw input has."""
+    batch = tiny_batch(model, PRESENCE["text"])
+    small = Field(batch.inputs["image"].data[..., :32, :32], batch.inputs["image"].mask)
+    other = Batch({**batch.inputs, "image": small}, batch.targets, batch.ids)
+    same(model.predict(other), model.predict(batch))

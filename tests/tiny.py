@@ -1,0 +1,204 @@
+"""Tiny models composed from conf/ as a user would, and batches that fit them.
+
+A new component of conf/ is tested by existing. A new modality says in ``RAW`` what its raw input
+looks like, a new column of the manifest in ``TARGETS`` what its target looks like.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from mmtx_cli.build import build_model, component
+from mmtx_cli.check import components
+from mmtx_cli.error import ConfigError
+from mmtx_cli.model import MultimodalModel
+from mmtx_cli.override import choices, conf_dir, opened
+from mmtx_cli.signature import signature_of
+from mmtx_cli.types import IGNORE, Batch, Field, Tokens
+
+VOCAB, BOS, EOS, FIRST_WORD = 30, 2, 3, 5
+LABELS = ("red", "green", "blue")
+SIDE, LENGTH, DIM = 64, 10, 16
+
+FACTS = (
+    f"dim={DIM}",
+    f"image_size={SIDE}",
+    f"max_length={LENGTH}",
+    f"vocab_size={VOCAB}",
+    f"bos_id={BOS}",
+    f"eos_id={EOS}",
+    f"label_names=[{','.join(LABELS)}]",
+    "multi_label=false",
+)
+# what makes a component small and predictable, where its class has such an argument
+SIZES = {
+    "width": 16,
+    "depth": 1,
+    "num_heads": 2,
+    "patch_size": 16,
+    "stride": 16,
+    "embed_dim": 8,
+    "dropout": 0.0,
+    "label_smoothing": 0.0,
+}
+REPRESENTATIVE = {"text": "transformer", "image": "vit"}
+
+ENCODERS = sorted(
+    (path.parent.name, path.stem) for path in (conf_dir() / "encoder").glob("*/*.yaml")
+)
+FUSIONS = choices("fusion")
+HEADS = choices("head")
+
+
+@cache
+def composed(*args: str) -> dict[str, Any]:
+    """The configuration of ``mmtx finetune`` with these arguments and all parts made tiny."""
+    with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
+        chosen = OmegaConf.to_container(compose("finetune", opened([*args])))
+        small = [
+            f"{path}.{name}={value}"
+            for _, path, node in components(chosen)
+            if node
+            for name, value in SIZES.items()
+            if name in signature_of(node["_target_"]).parameters
+        ]
+        cfg = compose("finetune", opened([*args, *FACTS, *without_said(small, args)]))
+    return OmegaConf.to_container(cfg, resolve=True)
+
+
+def without_said(small: Sequence[str], args: Sequence[str]) -> list[str]:
+    """The sizes that the arguments do not set themselves."""
+    said = {arg.partition("=")[0] for arg in args}
+    return [size for size in small if size.partition("=")[0] not in said]
+
+
+def build_or_skip(build: Any, *args: Any) -> Any:
+    """Build; a package that only this component needs and that is not there skips the test."""
+    try:
+        return build(*args)
+    except ConfigError as error:
+        if "not installed" in str(error):
+            pytest.skip(str(error))
+        raise
+
+
+def tiny_encoder(modality: str, name: str, *args: str) -> Any:
+    """One encoder alone."""
+    cfg = composed(f"encoder/{modality}={name}", *args)
+    return build_or_skip(component, f"encoder.{modality}", cfg["encoder"][modality])
+
+
+def tiny_model(
+    fusion: str = "concat",
+    heads: Sequence[str] = ("classification",),
+    modalities: Sequence[str] = ("text", "image"),
+    args: Sequence[str] = (),
+    seed: int = 0,
+) -> MultimodalModel:
+    """A whole model, in evaluation mode."""
+    chosen = [f"encoder/{modality}={REPRESENTATIVE[modality]}" for modality in modalities]
+    cfg = composed(*chosen, f"fusion={fusion}", f"head=[{','.join(heads)}]", *args)
+    encoder = {name: cfg["encoder"][name] for name in modalities}
+    torch.manual_seed(seed)
+    return build_or_skip(build_model, {"model": {**cfg, "encoder": encoder}}).eval()
+
+
+def text_data(random: torch.Generator, b: int, n: int) -> Tensor:
+    return torch.randint(FIRST_WORD, VOCAB, (b, n), generator=random)
+
+
+def image_data(random: torch.Generator, b: int, n: int) -> Tensor:
+    return torch.randint(0, 256, (b, n, 3, SIDE, SIDE), generator=random, dtype=torch.uint8)
+
+
+RAW = {"text": text_data, "image": image_data}
+
+
+def tiny_field(modality: str, counts: Sequence[int], seed: int = 0) -> Field:
+    """Noise, of which the first ``counts[i]`` of sample i are real; 0 is absent."""
+    random = torch.Generator().manual_seed(seed)
+    assert modality in RAW, f"say in tests/tiny.py what the raw input of {modality!r} looks like"
+    longest = max(1, *counts)
+    mask = torch.arange(longest) < torch.tensor(counts)[:, None]
+    return Field(RAW[modality](random, len(counts), longest), mask)
+
+
+def captions(random: torch.Generator, b: int) -> Tensor:
+    lengths = torch.randint(3, LENGTH - 1, (b, 1), generator=random)
+    place = torch.arange(LENGTH - 1)
+    words = torch.randint(FIRST_WORD, VOCAB, (b, LENGTH - 1), generator=random)
+    words[:, 0] = BOS
+    return words.where(place < lengths, EOS).where(place <= lengths, IGNORE)
+
+
+def label(random: torch.Generator, b: int) -> Tensor:
+    return torch.randint(len(LABELS), (b,), generator=random)
+
+
+TARGETS = {"captions": captions, "label": label}
+
+
+def tiny_batch(
+    model: MultimodalModel,
+    counts: Mapping[str, Sequence[int]],
+    seed: int = 0,
+    with_targets: bool = True,
+) -> Batch:
+    """Noise for each modality, and the targets that the heads need."""
+    b = len(next(iter(counts.values())))
+    inputs = {name: tiny_field(name, own, seed + i) for i, (name, own) in enumerate(counts.items())}
+    needs = sorted({need for head in model.head.values() for need in head.needs})
+    unknown = set(needs) - set(TARGETS)
+    assert not unknown, f"say in tests/tiny.py what the targets {unknown} look like"
+    random = torch.Generator().manual_seed(seed)
+    targets = {need: TARGETS[need](random, b) for need in needs} if with_targets else {}
+    return Batch(inputs, targets, [str(i) for i in range(b)])
+
+
+def noisy_where_absent(field: Field, seed: int = 99) -> Field:
+    """The same field with other content where nothing is real."""
+    random = torch.Generator().manual_seed(seed)
+    noise = field.data.flatten()[torch.randperm(field.data.numel(), generator=random)]
+    mask = field.mask.view(*field.mask.shape, *[1] * (field.data.dim() - 2))
+    return Field(torch.where(mask, field.data, noise.view_as(field.data)), field.mask)
+
+
+def chosen_rows(batch: Batch, rows: Sequence[int], trim: bool = False) -> Batch:
+    """Some samples of a batch; with ``trim``, without the padding that they do not need."""
+    index = torch.tensor(rows)
+
+    def pick(field: Field) -> Field:
+        mask = field.mask[index]
+        longest = max(1, int(mask.sum(dim=1).max())) if trim else mask.shape[1]
+        return Field(field.data[index, :longest], mask[:, :longest])
+
+    inputs = {name: pick(field) for name, field in batch.inputs.items()}
+    targets = {name: target[index] for name, target in batch.targets.items()}
+    return Batch(inputs, targets, [batch.ids[i] for i in rows])
+
+
+def same(a: Any, b: Any, tolerance: float = 0.0) -> None:
+    """Tensors, or dicts of them, agree; numbers that are not floating exactly."""
+    if isinstance(a, Mapping):
+        assert a.keys() == b.keys()
+        for name in a:
+            same(a[name], b[name], tolerance)
+    else:
+        slack = tolerance if a.is_floating_point() else 0.0
+        torch.testing.assert_close(a, b, atol=slack, rtol=slack)
+
+
+def real(tokens: Tokens) -> Tensor:
+    """The vectors of the real tokens, one after the other."""
+    return tokens.x[tokens.mask]
+
+
+def gradients(module: nn.Module) -> dict[str, Tensor]:
+    """Of every parameter that has one."""
+    return {k: p.grad.clone() for k, p in module.named_parameters() if p.grad is not None}
