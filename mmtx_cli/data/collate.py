@@ -14,12 +14,14 @@ from mmtx_cli.types import IGNORE, Batch, Field
 class Collate:
     """Pads with zeros and masks; targets that a sample lacks are IGNORE.
 
-    Texts are as long as the longest of the batch, rounded up to a multiple of ``round_to``.
+    Texts are as long as the longest of the batch, rounded up to a multiple of ``round_to`` but
+    never beyond ``max_length``, for which models have positions.
     """
 
     modalities: tuple[str, ...]
     needs: tuple[str, ...]
     image_size: int
+    max_length: int
     num_labels: int = 0
     multi_label: bool = False
     round_to: int = 1
@@ -36,14 +38,19 @@ class Collate:
         rows = [example.inputs.get(name) for example in examples]
         if name == "image":
             size = self.image_size
-            return pad(rows, (3, size, size), torch.uint8)
-        return pad(rows, (), torch.long, self.round_to)
+            return pad(rows, longest(rows), (3, size, size), torch.uint8)
+        return self.texts(rows)
+
+    def texts(self, rows: Sequence[Tensor | None]) -> Field:
+        """Token numbers of all samples."""
+        length = -(-longest(rows) // self.round_to) * self.round_to
+        return pad(rows, min(length, self.max_length), (), torch.long)
 
     def target(self, name: str, examples: Sequence[Example]) -> Tensor:
         """One target of all samples."""
         rows = [example.targets.get(name) for example in examples]
         if name == "captions":
-            tokens = pad(rows, (), torch.long, self.round_to)
+            tokens = self.texts(rows)
             return tokens.data.masked_fill(~tokens.mask, IGNORE)
         absent = torch.tensor(IGNORE)
         if self.multi_label:
@@ -51,12 +58,15 @@ class Collate:
         return torch.stack([absent if row is None else row for row in rows])
 
 
+def longest(rows: Sequence[Tensor | None]) -> int:
+    """Length of the longest row, at least 1."""
+    return max((len(row) for row in rows if row is not None and len(row)), default=1)
+
+
 def pad(
-    rows: Sequence[Tensor | None], shape: tuple[int, ...], dtype: torch.dtype, round_to: int = 1
+    rows: Sequence[Tensor | None], length: int, shape: tuple[int, ...], dtype: torch.dtype
 ) -> Field:
-    """[b, l, *shape] with zeros behind each row, and the mask [b, l]; l is at least 1."""
-    longest = max((len(row) for row in rows if row is not None), default=1)
-    length = -(-max(longest, 1) // round_to) * round_to
+    """[b, length, *shape] with zeros behind each row, and the mask [b, length]."""
     data = torch.zeros(len(rows), length, *shape, dtype=dtype)
     mask = torch.zeros(len(rows), length, dtype=torch.bool)
     for i, row in enumerate(rows):

@@ -90,6 +90,7 @@ def make_loader(
         samples.modalities,
         samples.needs,
         samples.preparation.image_size,
+        samples.preparation.max_length,
         len(samples.labels),
         samples.multi_label,
         round_to,

@@ -24,6 +24,7 @@ class Tokenizer:
         """``source`` names it in messages. Raises DataError if a special token is missing."""
         backend.no_padding()
         backend.no_truncation()
+        backend.encode_special_tokens = True  # a text that says "[EOS]" says no more than that
         self.backend = backend
         missing = [kind for kind in NAMES if self.special(kind) is None]
         if missing:

@@ -28,15 +28,15 @@ def resize(picture: Picture, height: int, width: int) -> Picture:
 def fit(picture: Picture, size: int, how: str) -> Picture:
     """Make a ``size`` x ``size`` square.
 
-    "crop" scales the shorter side to ``size`` and keeps the centre; "squash" keeps everything
-    and lets the proportions go.
+    "crop" scales the shorter side to ``size`` and keeps the centre, to the pixel as torchvision's
+    ``Resize`` and ``CenterCrop`` do; "squash" keeps everything and lets the proportions go.
     """
     if how == "squash":
         return resize(picture, size, size)
     height, width = picture.shape[1:]
-    scale = size / min(height, width)
-    picture = resize(picture, max(size, round(height * scale)), max(size, round(width * scale)))
-    top, left = (picture.shape[1] - size) // 2, (picture.shape[2] - size) // 2
+    shorter = min(height, width)
+    picture = resize(picture, size * height // shorter, size * width // shorter)
+    top, left = (round((side - size) / 2) for side in picture.shape[1:])
     return picture[:, top : top + size, left : left + size]
 
 

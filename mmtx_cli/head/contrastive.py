@@ -85,7 +85,8 @@ class ContrastiveHead(Head):
         rows = torch.arange(len(a), device=a.device) + (rank() * len(a) if shared else 0)
         scale = self.log_scale.exp().clamp(max=MAX_SCALE)
         ways = [(a, gather(b, shared)), (b, gather(a, shared))]
-        logits = [scale * query.float() @ keys.float().T for query, keys in ways]
+        with torch.autocast(a.device.type, enabled=False):  # half precision blurs what is large
+            logits = [scale * query.float() @ keys.float().T for query, keys in ways]
         if self.form == "sigmoid":
             total = self.sigmoid(logits[0], rows, everyone, paired)
         else:
@@ -121,14 +122,20 @@ class ContrastiveHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Recall at 1, 5 and 10 both ways between the first two streams it reads."""
+        """Recall at 1, 5 and 10 both ways between the first two streams it reads.
+
+        A sample that lacks one of them is among what is searched, and asks for nothing.
+        """
         a, b = self.reads[:2]
         sides = {name: side(outputs, name) for name in (a, b)}
         ranks = {}
         for asking, asked in ((a, b), (b, a)):
-            queries, owner = sides[asking]
-            rank = retrieval_ranks(queries, sides[asked][0], owner, sides[asked][1])
-            ranks[f"{asking}_to_{asked}"] = rank.numpy(), owner.numpy()
+            (queries, owner), (items, item_owner) = sides[asking], sides[asked]
+            paired = torch.isin(owner, item_owner)
+            if not paired.any():
+                raise DataError(f"no sample has both {a} and {b}: nothing can be retrieved")
+            rank = retrieval_ranks(queries[paired], items, owner[paired], item_owner)
+            ranks[f"{asking}_to_{asked}"] = rank.numpy(), owner[paired].numpy()
         scores = recall_scores(ranks, len(samples))
         rows = [
             {name: finite(values[i]) for name, values in scores.per_sample.items()}

@@ -40,7 +40,7 @@ class Decoder:
     def step(self, tokens, position):
         assert tokens.shape == (len(self.tables), self.beams)
         said = [past[:position] for past in self.past]
-        self.past = [past + (int(t),) for past, t in zip(said, tokens.flatten(), strict=True)]
+        self.past = [(*past, int(t)) for past, t in zip(said, tokens.flatten(), strict=True)]
         rows = [self.tables[i // self.beams].logits(past[1:]) for i, past in enumerate(self.past)]
         return torch.tensor(np.array(rows)).view(*tokens.shape, -1)
 

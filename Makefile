@@ -1,0 +1,51 @@
+# make demo   set up and run the main job on the built-in data
+# make test   set up and run the checks and the quick tests
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
+
+.PHONY: demo test test-all check format benchmark wheel clean
+
+demo: $(VENV)/.run
+	$(BIN)/mmtx demo
+
+test: $(VENV)/.dev check
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
+
+test-all: $(VENV)/.dev check
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: $(VENV)/.dev
+	$(BIN)/python tests/benchmark/startup.py
+	$(BIN)/python tests/benchmark/train_step.py
+	$(BIN)/python tests/benchmark/score.py
+
+wheel: $(VENV)/.dev
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing mmtx into $(VENV) (some minutes, PyTorch is large)"
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing mmtx and its development tools into $(VENV) (some minutes, PyTorch is large)"
+	$(PIP) -e ".[dev]"
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,180 @@
+"""Compare a training step under ``mmtx pretrain``'s own trainer with a bare PyTorch loop.
+
+Run from the project's root: ``python tests/benchmark/train_step.py``. Takes some minutes.
+Same model, same weights, same batches in memory, AdamW fused, gradients clipped on both sides;
+mmtx's side has its logging, progress, checkpoints and schedule on. One process, A B B A, the time
+from the first measured batch to the last.
+"""
+
+import argparse
+import copy
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+
+import torch  # noqa: E402
+from paired import paired_ratio  # noqa: E402
+
+from mmtx_cli.data.quarantine import Quarantine  # noqa: E402
+from mmtx_cli.settings import (  # noqa: E402
+    DataSettings,
+    LoggerSettings,
+    OptimizerSettings,
+    TrainerSettings,
+)
+from mmtx_cli.training.data import TrainingData  # noqa: E402
+from mmtx_cli.training.fit import Length, fit, make_trainer  # noqa: E402
+from mmtx_cli.training.module import TrainingModule  # noqa: E402
+from mmtx_cli.training.optimizer import make_optimizer  # noqa: E402
+from mmtx_cli.types import Batch, Field  # noqa: E402
+
+WARM = 5
+VOCABULARY = 200
+
+
+class Timed:
+    """Batches in memory; notes when the first measured one and the last were asked for."""
+
+    def __init__(self, batches: list[Batch], steps: int) -> None:
+        self.batches, self.steps = batches, steps
+        self.times = [0.0, 0.0]
+
+    def __len__(self) -> int:
+        return WARM + self.steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        for step in range(len(self)):
+            if step == WARM:
+                self.times[0] = time.perf_counter()
+            yield self.batches[step % len(self.batches)]
+        self.times[1] = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return self.times[1] - self.times[0]
+
+
+class Canned(TrainingData):
+    """The command's data module with ready batches in the place of files."""
+
+    def __init__(self, timed: Timed, settings: DataSettings) -> None:
+        super().__init__(range(len(timed) * 8), None, settings, 0, 1)
+        self.timed = timed
+
+    def train_dataloader(self) -> Timed:
+        return self.timed
+
+
+def make_config(width: int, depth: int) -> dict:
+    """A captioner on a ViT: what ``experiment=scenes_caption`` trains, of the asked size."""
+    return {
+        "model": {
+            "dim": width,
+            "encoder": {
+                "image": {
+                    "_target_": "mmtx_cli.encoder.image.vit.ImageViT",
+                    "image_size": 64,
+                    "patch_size": 16,
+                    "width": width,
+                    "depth": depth,
+                    "num_heads": 4,
+                }
+            },
+            "fusion": {"_target_": "mmtx_cli.fusion.decision.DecisionFusion", "dim": width},
+            "head": {
+                "captioning": {
+                    "_target_": "mmtx_cli.head.captioning.CaptioningHead",
+                    "dim": width,
+                    "vocab_size": VOCABULARY,
+                    "bos_id": 2,
+                    "eos_id": 3,
+                    "depth": 2,
+                    "dropout": 0.0,
+                }
+            },
+        }
+    }
+
+
+def make_batches(size: int, count: int = 8) -> list[Batch]:
+    """Random pictures and captions."""
+    generator = torch.Generator().manual_seed(0)
+    batches = []
+    for _ in range(count):
+        pictures = torch.randint(256, (size, 1, 3, 64, 64), dtype=torch.uint8, generator=generator)
+        image = Field(pictures, torch.ones(size, 1, dtype=torch.bool))
+        captions = torch.randint(4, VOCABULARY, (size, 12), generator=generator)
+        ids = [str(i) for i in range(size)]
+        batches.append(Batch({"image": image}, {"captions": captions}, ids))
+    return batches
+
+
+def bare(module: TrainingModule, timed: Timed) -> float:
+    """A loop as one writes it by hand."""
+    model = module.model.train()
+    optimizer = make_optimizer(model, OptimizerSettings())
+    for batch in timed:
+        loss = model(batch)["captioning"].loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    return timed.seconds
+
+
+def trained(module: TrainingModule, timed: Timed) -> float:
+    """The command's own trainer."""
+    settings = TrainerSettings(max_steps=len(timed), accelerator="cpu", clip=1.0)
+    length = Length.of(settings, len(timed))
+    module.steps = length.steps
+    data = Canned(timed, DataSettings(batch_size=8))
+    with tempfile.TemporaryDirectory() as folder:
+        quarantine = Quarantine(Path(folder) / "quarantine.jsonl", 1, 0.0)
+        trainer, _ = make_trainer(
+            settings, LoggerSettings(), Path(folder), length, len(timed), quarantine, "benchmark"
+        )
+        fit(trainer, module, data, length, settings, None)
+    return timed.seconds
+
+
+def compare(name: str, width: int, depth: int, size: int, steps: int, rounds: int) -> None:
+    """Print the ratio for one size of model."""
+    batches = make_batches(size)
+    original = TrainingModule(make_config(width, depth), OptimizerSettings(), 1, seed=0)
+    seconds: list[float] = []
+
+    def ours() -> float:
+        return trained(copy.deepcopy(original), Timed(batches, steps))
+
+    def theirs() -> float:
+        seconds.append(bare(copy.deepcopy(original), Timed(batches, steps)))
+        return seconds[-1]
+
+    ratio, ratios = paired_ratio(ours, theirs, rounds)
+    step = 1000 * sorted(seconds)[len(seconds) // 2] / steps
+    print(
+        f"{name}: bare step {step:.1f} ms; mmtx / bare = {ratio:.3f} (median of {rounds} rounds, "
+        f"{min(ratios):.3f} to {max(ratios):.3f})",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Both sizes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="the short step only")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    compare("short step", 64, 2, 8, 100, options.rounds)
+    if not options.quick:
+        compare("long step", 256, 6, 64, 6, options.rounds)
+
+
+if __name__ == "__main__":
+    main()

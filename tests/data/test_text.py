@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from mmtx_cli.data.draw import id_keys
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.text import TextColumn, column_texts
+
+from .small import LENGTH, tokenizer
+
+TEXTS = [("a red ball", "a dog"), (), ("the cat sits on the mat now",), ("a", "b", "c", "d")]
+
+
+@pytest.fixture(scope="module")
+def column():
+    return TextColumn(TEXTS, tokenizer(), LENGTH)
+
+
+def test_each_text_where_it_belongs(column):
+    wanted = tokenizer().encode([text for several in TEXTS for text in several], LENGTH)
+    found = [
+        column.get(row, which).tolist()
+        for row, several in enumerate(TEXTS)
+        for which in range(len(several))
+    ]
+    assert found == wanted
+    assert [column.count(row) for row in range(4)] == [2, 0, 1, 4]
+
+
+def test_lengths(column):
+    which = np.array([1, 0, 0, 3])
+    wanted = [len(column.get(0, 1)), 0, len(column.get(2, 0)), len(column.get(3, 3))]
+    assert column.lengths(which).tolist() == wanted
+
+
+def test_no_text_at_all():
+    empty = TextColumn([(), ()], tokenizer(), LENGTH)
+    keys = id_keys("ab")
+    assert empty.drawn(0, 0, keys).tolist() == [0, 0]
+    assert empty.lengths(np.zeros(2, dtype=np.int64)).tolist() == [0, 0]
+
+
+def test_draws_are_even():
+    num = 6000
+    column = TextColumn([("a", "b", "c", "d", "e")] * num, tokenizer(), LENGTH)
+    keys = id_keys(str(i) for i in range(num))
+    drawn = np.stack([column.drawn(3, epoch, keys) for epoch in range(4)])
+    for epoch in drawn:
+        off = ((np.bincount(epoch, minlength=5) - num / 5) ** 2 / (num / 5)).sum()
+        assert off < chi2.ppf(0.9999, 4)
+    # and one epoch says nothing of the next
+    repeated = (drawn[0] == drawn[1]).mean()
+    assert abs(repeated - 0.2) < 4 * np.sqrt(0.2 * 0.8 / num)
+
+
+def test_draws_depend_on_seed_epoch_and_id_alone():
+    names = [str(i) for i in range(50)]
+    order = np.random.default_rng(0).permutation(50)
+    texts = [("a", "b", "c")] * 50
+    column, other = TextColumn(texts, tokenizer(), LENGTH), TextColumn(texts, tokenizer(), LENGTH)
+    straight = column.drawn(1, 2, id_keys(names))
+    turned = other.drawn(1, 2, id_keys(names[i] for i in order))
+    assert np.array_equal(turned, straight[order])
+    assert not np.array_equal(column.drawn(1, 3, id_keys(names)), straight)
+    assert not np.array_equal(column.drawn(2, 2, id_keys(names)), straight)
+
+
+def test_which_column():
+    samples = [
+        Sample("a", "train", text="what?", captions=("x", "y")),
+        Sample("b", "train", text=""),
+        Sample("c", "train"),
+    ]
+    assert column_texts(samples, "text") == [("what?",), (), ()]
+    assert column_texts(samples, "captions") == [("x", "y"), (), ()]

@@ -1,0 +1,190 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.error import DataError
+from mmtx_cli.head.captioning import CaptioningHead
+from mmtx_cli.types import IGNORE, Batch, Tokens
+
+from .words import EOS, Words
+
+DIM, VOCAB, BOS, LENGTH = 8, 12, 2, 9
+
+
+def head_of(streams=("image",), **kwargs):
+    sizes = {"depth": 2, "num_heads": 2, "dropout": 0.0, "max_length": LENGTH}
+    return CaptioningHead(DIM, streams, VOCAB, BOS, EOS, **(sizes | kwargs))
+
+
+@pytest.fixture
+def streams():
+    """Of four samples: two of another length, one that lacks everything."""
+    mask = torch.arange(5) < torch.tensor([[5], [3], [1], [0]])
+    return {"image": Tokens(torch.randn(4, 5, DIM), mask)}
+
+
+@pytest.fixture
+def batch():
+    """Captions of 7, 4 and 2 tokens, and none."""
+    target = torch.randint(5, VOCAB, (4, 7))
+    target[:, 0] = BOS
+    for row, length in enumerate([7, 4, 2, 0]):
+        target[row, max(0, length - 1) :] = EOS
+        target[row, length:] = IGNORE
+    return Batch({}, {"captions": target}, list("abcd"))
+
+
+def next_word(head, streams, row, said):
+    """Log-probabilities [v] of what follows ``said``, in float64."""
+    x, mask = head.context(streams)
+    tokens = torch.tensor([said])
+    hidden = head.decoder(tokens, x[row : row + 1], mask[row : row + 1])[0, -1].detach().double()
+    logits = (head.decoder.embedding.weight.detach().double() @ hidden).numpy()
+    return logits - logits.max() - math.log(np.exp(logits - logits.max()).sum())
+
+
+def naive_loss(head, streams, batch, smoothing):
+    """Mean over the tokens, word by word (Szegedy et al. 2016, section 7, for smoothing)."""
+    total, count = 0.0, 0
+    for row, target in enumerate(batch.targets["captions"].tolist()):
+        said = [token for token in target if token != IGNORE]
+        for t in range(1, len(said)):
+            log_p = next_word(head, streams, row, said[:t])
+            total -= (1 - smoothing) * log_p[said[t]] + smoothing * log_p.mean()
+            count += 1
+    return total / count
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_loss_is_that_of_the_next_word(streams, batch, smoothing):
+    head = head_of(label_smoothing=smoothing).train()
+    prediction = head(streams, batch)
+    assert prediction.outputs["count"].item() == 6 + 3 + 1
+    wanted = naive_loss(head, streams, batch, smoothing)
+    assert prediction.loss.item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_evaluation_is_not_smoothed(streams, batch):
+    head = head_of(label_smoothing=0.2).eval()
+    assert head(streams, batch).loss.item() == pytest.approx(
+        naive_loss(head, streams, batch, 0.0), rel=1e-5
+    )
+
+
+@pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="this torch has one path only")
+@pytest.mark.parametrize("training", [False, True])
+def test_both_paths_of_the_loss_agree(streams, batch, monkeypatch, training):
+    head = head_of(label_smoothing=0.1).train(training)
+
+    def step():
+        head.zero_grad()
+        loss = head(streams, batch).loss
+        loss.backward()
+        return [loss.detach(), *(p.grad.clone() for p in head.parameters())]
+
+    fused = step()
+    monkeypatch.delattr(F, "linear_cross_entropy")
+    for a, b in zip(fused, step(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("length", [1, 4])
+def test_no_caption_at_all(streams, monkeypatch, fused, length):
+    if not fused:
+        monkeypatch.delattr(F, "linear_cross_entropy", raising=False)
+    head = head_of().train()
+    nothing = torch.full((4, length), IGNORE)
+    loss = head(streams, Batch({}, {"captions": nothing}, list("abcd"))).loss
+    assert loss.item() == 0.0
+    loss.backward()
+    for name, p in head.named_parameters():
+        assert p.grad is not None, name
+        assert not p.grad.any(), name
+
+
+def test_no_target_no_loss(streams):
+    assert head_of()(streams, Batch({}, {}, list("abcd"))).loss is None
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_says_what_beam_search_without_a_cache_says(streams, beams):
+    head = head_of(num_beams=beams).eval()
+    with torch.no_grad():  # decided enough to say something
+        head.decoder.embedding.weight *= 3
+    said = head.predict(streams, Batch({}, {}, list("abcd")))
+    assert said["tokens"].shape == (4, LENGTH)
+    for row in range(4):
+        tokens, score = plain_search(head, streams, row, beams)
+        assert said["tokens"][row].tolist() == tokens + [EOS] * (LENGTH - len(tokens))
+        assert said["score"][row].item() == pytest.approx(score, abs=1e-5)
+
+
+def plain_search(head, streams, row, beams):
+    """Beam search by lists, the whole decoder run anew at every step."""
+    alive, ended = [(0.0, [])], []
+    for length in range(1, LENGTH):
+        candidates = [
+            (total + log_p, [*said, token])
+            for total, said in alive
+            for token, log_p in enumerate(next_word(head, streams, row, [BOS, *said]))
+        ]
+        candidates = sorted(candidates, reverse=True)[: 2 * beams]
+        ended += [(x / length, y) for x, y in candidates[:beams] if y[-1] == EOS]
+        ended = sorted(ended, reverse=True)[:beams]
+        alive = [(x, y) for x, y in candidates if y[-1] != EOS][:beams]
+        if len(ended) == beams and ended[-1][0] >= alive[0][0] / length:
+            break
+    score, tokens = (ended or [(x / length, y) for x, y in alive])[0]
+    return tokens, score
+
+
+def test_looks_at_all_that_it_reads(batch):
+    made = {
+        name: Tokens(torch.randn(4, n, DIM), torch.ones(4, n, dtype=torch.bool))
+        for name, n in [("text", 2), ("image", 3)]
+    }
+    head = head_of(("text", "image")).eval()
+    assert head.reads == ("image", "text")
+    before = head(made, batch).loss
+    for name in made:
+        other = {**made, name: Tokens(made[name].x + 1, made[name].mask)}
+        assert (head(other, batch).loss - before).abs() > 1e-4
+
+
+class TestEvaluate:
+    samples = [
+        Sample("a", "test", captions=("a red ball", "red ball on grass")),
+        Sample("b", "test", captions=("a dog runs",)),
+    ]
+
+    def said(self, *tokens):
+        return [{"tokens": torch.tensor([*tokens, EOS, EOS]), "score": torch.tensor(-0.5)}]
+
+    def test_figures_and_rows(self):
+        outputs = [self.said(5, 6, 7), self.said(5, 6, 7)]
+        evaluation = head_of().evaluate(outputs, self.samples, Words())
+        right, wrong = evaluation.rows
+        assert right["caption"] == wrong["caption"] == "a red ball"
+        assert right["references"] == ["a red ball", "red ball on grass"]
+        assert right["score"] == -0.5
+        assert right["scores"]["rouge_l"] == pytest.approx(1.0)
+        assert wrong["scores"]["rouge_l"] == pytest.approx(1 / 3, abs=0.01)
+        assert right["scores"]["cider"] > wrong["scores"]["cider"]
+        figures = evaluation.scores.figures()
+        assert figures["bleu_1"] == pytest.approx(4 / 6)
+        assert figures["rouge_l"] == pytest.approx(2 / 3, abs=0.01)
+
+    def test_nothing_said(self):
+        outputs = [self.said(), self.said(5, 8, 9)]
+        evaluation = head_of().evaluate(outputs, self.samples, Words())
+        assert evaluation.rows[0]["caption"] == ""
+        assert evaluation.rows[0]["scores"]["rouge_l"] == 0.0
+
+    def test_nothing_to_compare_with(self):
+        with pytest.raises(DataError, match="no reference caption"):
+            head_of().evaluate([self.said(5)], [Sample("c", "test")], Words())

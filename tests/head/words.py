@@ -1,0 +1,11 @@
+"""A detokenizer for tests: token 5 is the first word."""
+
+EOS = 3
+WORDS = ["a", "red", "ball", "dog", "runs", "on", "grass"]
+
+
+class Words:
+    def decode(self, tokens):
+        tokens = list(tokens)
+        said = tokens[: tokens.index(EOS)] if EOS in tokens else tokens
+        return " ".join(WORDS[token - 5] for token in said)

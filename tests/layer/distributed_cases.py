@@ -1,0 +1,112 @@
+"""Two processes, each with its half of a batch, against one process with all of it.
+
+Each case is a small model (a shared layer in front of a head) and a batch; the halves lack
+different numbers of samples, tokens and labels.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mmtx_cli.head.base import Head
+from mmtx_cli.head.captioning import CaptioningHead
+from mmtx_cli.head.classification import ClassificationHead
+from mmtx_cli.head.contrastive import ContrastiveHead
+from mmtx_cli.types import IGNORE, Batch, Tokens
+
+WORLD, BATCH, DIM, VOCAB = 2, 6, 8, 11
+
+CASES: dict[str, Callable[[], Head]] = {
+    "infonce": partial(ContrastiveHead, DIM, ["image", "text"], embed_dim=4),
+    "sigmoid": partial(ContrastiveHead, DIM, ["image", "text"], embed_dim=4, loss="sigmoid"),
+    "infonce of three": partial(ContrastiveHead, DIM, ["audio", "image", "text"], embed_dim=4),
+    "captioning": partial(
+        CaptioningHead, DIM, ["image"], VOCAB, 2, 3, depth=1, num_heads=2, dropout=0.0
+    ),
+    "classification": partial(ClassificationHead, DIM, ["image", "text"], ["a", "b", "c"]),
+    "several labels": partial(
+        ClassificationHead, DIM, ["image"], ["a", "b", "c"], multi_label=True
+    ),
+}
+
+
+class Small(nn.Module):
+    """A layer that all streams share, and a head."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.layer = nn.Linear(DIM, DIM)
+        self.head = head
+
+    def forward(self, x: dict[str, Tensor], mask: dict[str, Tensor], batch: Batch) -> Tensor:
+        streams = {name: Tokens(self.layer(x[name]), mask[name]) for name in x}
+        loss = self.head(streams, batch).loss
+        assert loss is not None
+        return loss
+
+
+def small(case: str) -> Small:
+    """The same weights in every process."""
+    torch.manual_seed(1)
+    return Small(CASES[case]()).train()
+
+
+def inputs(rows: slice) -> tuple[dict[str, Tensor], dict[str, Tensor], Batch]:
+    """Some rows of the one batch that there is."""
+    random = torch.Generator().manual_seed(2)
+    absent = {"image": [4], "text": [0, 4, 5], "audio": [1]}
+    x, mask = {}, {}
+    for name, gone in absent.items():
+        x[name] = torch.randn(BATCH, 3, DIM, generator=random)
+        mask[name] = torch.ones(BATCH, 3, dtype=torch.bool)
+        mask[name][gone] = False
+    captions = torch.randint(4, VOCAB, (BATCH, 7), generator=random)
+    for row, length in enumerate([7, 6, 7, 2, 3, 0]):
+        captions[row, length:] = IGNORE
+    label = torch.tensor([0, 1, 2, IGNORE, IGNORE, 1])
+    several = torch.randint(0, 2, (BATCH, 3), generator=random)
+    several[3:5] = IGNORE
+    targets = {"captions": captions, "label": label, "several": several}
+    batch = Batch({}, targets, [str(i) for i in range(BATCH)])
+    part = batch.each(lambda t: t[rows])
+    return {k: v[rows] for k, v in x.items()}, {k: v[rows] for k, v in mask.items()}, part
+
+
+def loss_and_gradients(case: str, model: nn.Module, rows: slice) -> dict[str, Tensor]:
+    """One step forwards and backwards."""
+    x, mask, batch = inputs(rows)
+    if case == "several labels":
+        batch.targets["label"] = batch.targets["several"]
+    loss = model(x, mask, batch)
+    loss.backward()
+    own = getattr(model, "module", model)
+    return {"loss": loss.detach()} | {k: p.grad for k, p in own.named_parameters()}
+
+
+def single() -> dict[str, Any]:
+    """Each case in this process."""
+    return {case: loss_and_gradients(case, small(case), slice(None)) for case in CASES}
+
+
+def process(rank: int, folder: str) -> None:
+    """Each case in one process of several; the first writes down what they found together."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD
+    )
+    share = BATCH // WORLD
+    found = {}
+    for case in CASES:
+        model = DistributedDataParallel(small(case))
+        own = loss_and_gradients(case, model, slice(rank * share, (rank + 1) * share))
+        dist.all_reduce(own["loss"])
+        found[case] = own | {"loss": own["loss"] / WORLD}
+    torch.save(found, Path(folder) / f"{rank}.pt")
+    dist.barrier()
+    dist.destroy_process_group()

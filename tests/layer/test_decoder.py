@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from mmtx_cli.layer.decoder import TextDecoder
+
+VOCAB, DIM, LENGTH = 11, 16, 7
+
+
+@pytest.fixture
+def decoder():
+    return TextDecoder(VOCAB, DIM, depth=2, num_heads=4, max_length=LENGTH).eval()
+
+
+@pytest.fixture
+def context():
+    """Of three inputs: whole, padded, and nothing at all."""
+    mask = torch.arange(5) < torch.tensor([[5], [2], [0]])
+    return torch.randn(3, 5, DIM), mask
+
+
+def logits(decoder, tokens, context):
+    """Of every next token, by teacher forcing."""
+    return decoder(tokens, *context) @ decoder.embedding.weight.T
+
+
+def repeated(context, beams):
+    return tuple(x.repeat_interleave(beams, dim=0) for x in context)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@torch.no_grad()
+def test_step_by_step_is_all_at_once(decoder, context, beams):
+    tokens = torch.randint(VOCAB, (3 * beams, LENGTH))
+    wanted = logits(decoder, tokens, repeated(context, beams))
+    caches = decoder.start(context[0], beams, LENGTH)
+    for position in range(LENGTH):
+        said = tokens[:, position].view(3, beams)
+        found = decoder.step(said, context[1], caches, position).flatten(0, 1)
+        torch.testing.assert_close(found, wanted[:, position], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_beams_change_places(decoder, context):
+    """At every step each beam goes on from any beam of its input."""
+    beams = 3
+    caches = decoder.start(context[0], beams, LENGTH)
+    past = torch.empty(3 * beams, 0, dtype=torch.long)
+    for position in range(LENGTH):
+        said = torch.randint(VOCAB, (3, beams))
+        past = torch.cat([past, said.view(-1, 1)], dim=1)
+        found = decoder.step(said, context[1], caches, position).flatten(0, 1)
+        wanted = logits(decoder, past, repeated(context, beams))[:, -1]
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+        origin = torch.randint(beams, (3, beams))
+        rows = (torch.arange(3)[:, None] * beams + origin).flatten()
+        past = past[rows]
+        for cache in caches:
+            cache.reorder(rows, position + 1)
+
+
+def test_no_token_sees_what_follows(decoder, context):
+    tokens = torch.randint(VOCAB, (3, LENGTH))
+    other = tokens.clone()
+    other[:, 4:] = (other[:, 4:] + 1) % VOCAB
+    a, b = decoder(tokens, *context), decoder(other, *context)
+    torch.testing.assert_close(a[:, :4], b[:, :4])
+    assert (a[:, 4:] - b[:, 4:]).abs().amax(dim=-1).min() > 1e-3
+
+
+def test_no_token_sees_what_is_masked(decoder, context):
+    tokens = torch.randint(VOCAB, (3, LENGTH))
+    x, mask = context
+    other = x.masked_fill(~mask[..., None], 50.0)
+    assert torch.equal(decoder(tokens, x, mask), decoder(tokens, other, mask))
+
+
+def test_without_context_it_is_a_language_model(decoder, context):
+    tokens = torch.randint(VOCAB, (1, LENGTH)).expand(3, -1)
+    hidden = decoder(tokens, *context)
+    hidden[2].square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in decoder.parameters() if p.grad is not None)
+    assert (hidden[0] - hidden[2]).abs().max() > 1e-3
