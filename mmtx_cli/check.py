@@ -1,69 +1,153 @@
 """Check a configuration before any data or device is touched: all faults at once, in place."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmtx_cli.error import ConfigError
+from mmtx_cli.limits import at, limit_faults
+from mmtx_cli.override import choices
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.signature import TargetError, class_constant, signature_of
 
 PROVIDED = {"fusion": {"modalities"}, "head": {"streams"}}
 """Arguments that are not configured: the parts of the model that come before give them."""
 
+TYPES = {
+    "seed": "int",
+    "dim": "int | None",
+    "image_size": "int | None",
+    "max_length": "int | None",
+    "bootstrap": "int",
+    "floors": "bool",
+    "resume": "bool",
+}
+"""Plain keys at the root, of whichever command has them."""
+
+TRAINING = ("pretrain", "finetune")
+
 
 def check(cfg: Mapping[str, Any]) -> None:
     """Raise one ConfigError that lists every fault of a run's plain configuration."""
-    faults = [*component_faults(cfg), *section_faults(cfg), *meaning_faults(cfg)]
+    faults = [
+        *root_faults(cfg),
+        *component_faults(cfg),
+        *section_faults(cfg),
+        *limit_faults(cfg),
+        *meaning_faults(cfg),
+    ]
     if faults:
         raise ConfigError(*faults)
 
 
-def nearest(word: str, names: "Mapping[str, Any] | list[str]") -> str:
-    """Say which of the names was meant, or which there are."""
-    close = get_close_matches(word, list(names), n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"there are: {', '.join(names)}" if names else "there are none"
+def nearest(word: str, names: Iterable[str], full: bool = False) -> str:
+    """Say which of the names was meant, or (``full``: and) which there are."""
+    known = list(names)
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    hints = [f"did you mean {close[0]!r}?"] if close else []
+    if full or not close:
+        hints.append(f"there are: {', '.join(known)}" if known else "there are none")
+    return " ".join(hints)
+
+
+def root_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Wrongly typed keys at the root."""
+    for key, kind in TYPES.items():
+        if key in cfg and (fault := type_fault(cfg[key], kind)):
+            yield f"{key}: {fault}"
+    for key in ("freeze", "trusted_packages"):
+        if not isinstance(cfg.get(key, []), list):
+            yield f"{key}: {cfg[key]!r} is no list; write {key}=[{cfg[key]}]"
 
 
 def components(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """(group, config path, node) of every part of the model."""
-    for name, node in (cfg.get("encoder") or {}).items():
+    for name, node in entries(cfg, "encoder"):
         yield "encoder", f"encoder.{name}", node
     if cfg.get("fusion") is not None:
         yield "fusion", "fusion", cfg["fusion"]
-    for name, node in (cfg.get("head") or {}).items():
+    for name, node in entries(cfg, "head"):
         yield "head", f"head.{name}", node
+
+
+def entries(cfg: Mapping[str, Any], key: str) -> Iterable[tuple[str, Any]]:
+    """Names and nodes of a mapping of components; of anything else, none."""
+    node = cfg.get(key)
+    return node.items() if isinstance(node, Mapping) else ()
 
 
 def component_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Resolve every target and bind what is configured to its signature."""
     trusted = tuple(cfg.get("trusted_packages") or ())
+    wrong_roots = {key for key in TYPES if key in cfg and type_fault(cfg[key], TYPES[key])}
     for group, path, node in components(cfg):
         if node is None:
             continue
         if not isinstance(node, Mapping) or "_target_" not in node:
-            known = [p for _, p, n in components(cfg) if isinstance(n, Mapping) and "_target_" in n]
-            choice = path.replace(".", "/", 1) if group == "encoder" else group
-            yield f"{path}: no component is chosen here: write {choice}=NAME first, or " + nearest(
-                path, known
-            )
+            yield f"{path}: no component is chosen here; {choice_hint(group, path, node, cfg)}"
             continue
-        try:
-            signature = signature_of(str(node["_target_"]), trusted)
-        except TargetError as error:
-            yield f"{path}._target_: {error}"
-            continue
-        yield from argument_faults(path, node, signature, PROVIDED.get(group, set()))
+        told = {key for key in wrong_roots if node.get(key) == cfg[key]}
+        kept = {key: value for key, value in node.items() if key not in told}
+        yield from node_faults(path, kept, trusted, PROVIDED.get(group, set()) | told, group)
+
+
+def choice_hint(group: str, path: str, node: Any, cfg: Mapping[str, Any]) -> str:
+    """What to write instead of a component that is none."""
+    known = [p for _, p, n in components(cfg) if isinstance(n, Mapping) and "_target_" in n]
+    close = get_close_matches(path, known, n=1, cutoff=0.75)
+    if close and isinstance(node, Mapping):
+        return f"did you mean {close[0]!r}?"
+    choice = path.replace(".", "/", 1) if group == "encoder" else group
+    there = choices(choice)
+    return f"write {choice}=NAME" + (f" ({', '.join(there)})" if there else "")
+
+
+def node_faults(
+    path: str,
+    node: Mapping[str, Any],
+    trusted: tuple[str, ...],
+    provided: Set[str] = frozenset(),
+    group: str | None = None,
+) -> Iterator[str]:
+    """Faults of one target and its arguments, and of targets nested in these.
+
+    Whatever is instantiated is looked at here first: a target may sit anywhere in the arguments.
+    """
+    target = str(node["_target_"])
+    try:
+        signature = signature_of(target, trusted)
+    except TargetError as error:
+        yield f"{path}._target_: {error}"
+        return
+    if group and target.startswith("mmtx_cli.") and not target.startswith(f"mmtx_cli.{group}."):
+        yield f"{path}._target_: {target!r} is not from mmtx_cli.{group}: it is no {group}"
+        return
+    yield from argument_faults(path, node, signature, provided)
+    for key, value in node.items():
+        yield from nested_faults(f"{path}.{key}", value, trusted)
+
+
+def nested_faults(path: str, value: Any, trusted: tuple[str, ...]) -> Iterator[str]:
+    """Targets inside an argument are held to the same rules; an interpolation could hide one."""
+    if isinstance(value, str) and "${" in value:
+        yield f"{path}: {value!r} is an interpolation that was not resolved"
+    elif isinstance(value, Mapping) and "_target_" in value:
+        yield from node_faults(path, value, trusted)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from nested_faults(f"{path}.{key}", item, trusted)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from nested_faults(f"{path}[{i}]", item, trusted)
 
 
 def argument_faults(
-    path: str, node: Mapping[str, Any], signature: inspect.Signature, provided: set[str]
+    path: str, node: Mapping[str, Any], signature: inspect.Signature, provided: Set[str]
 ) -> Iterator[str]:
     """Unknown, missing and wrongly typed arguments of one component."""
     known = signature.parameters
@@ -72,8 +156,9 @@ def argument_faults(
     for key, value in node.items():
         if key == "_target_":
             continue
-        if key in provided or (key not in known and not open_ended):
-            yield f"{path}.{key}: unknown key; {nearest(key, names)}"
+        special = str(key).startswith("_") and str(key).endswith("_")  # Hydra's own: _args_ …
+        if key in provided or special or (key not in known and not open_ended):
+            yield f"{path}.{key}: unknown key; {nearest(str(key), names)}"
         elif key in known:
             fault = type_fault(value, known[key].annotation)
             if fault:
@@ -89,10 +174,10 @@ def argument_faults(
 
 def type_fault(value: object, annotation: object) -> str | None:
     """Say if a plain value is not of a plainly annotated type; None stands for "not known yet"."""
-    text = str(annotation)
-    allowed = {part.strip() for part in text.split("|")}
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    allowed = {part.strip().partition("[")[0] for part in text.split("|")}
     kinds: dict[str, type | tuple[type, ...]] = {
-        "int": int, "float": (int, float), "bool": bool, "str": str
+        "int": int, "float": (int, float), "bool": bool, "str": str, "Sequence": list, "list": list
     }  # fmt: skip
     if value is None or not allowed <= {*kinds, "None"}:
         return None
@@ -105,52 +190,83 @@ def type_fault(value: object, annotation: object) -> str | None:
 def section_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Hold each plain section against its settings."""
     for name, settings in SECTIONS.items():
-        yield from settings_faults(name, cfg.get(name) or {}, settings)
+        yield from settings_faults(name, {} if cfg.get(name) is None else cfg[name], settings)
 
 
-def settings_faults(path: str, node: Mapping[str, Any], settings: type) -> Iterator[str]:
+def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
     """Set one key after the other on the typed settings, and collect what it says."""
-    schema = OmegaConf.structured(settings)
+    if not isinstance(node, Mapping):
+        yield f"{path}: {node!r} is no section; set its keys one by one: {path}.KEY=VALUE"
+        return
+    names, sections = [field.name for field in fields(settings)], subsections(settings)
     for key, value in node.items():
-        if key not in schema:
-            yield f"{path}.{key}: unknown key; {nearest(key, [str(k) for k in schema])}"
-            continue
-        try:
-            OmegaConf.update(schema, key, value, merge=True)
-        except OmegaConfBaseException as error:
-            reason = str(error).splitlines()[0]
-            yield f"{path}.{error.full_key or key}: {reason}"
+        if key not in names:
+            yield f"{path}.{key}: unknown key; {nearest(str(key), names)}"
+        elif key in sections and value is not None:
+            yield from settings_faults(f"{path}.{key}", value, sections[key])
+        else:
+            try:
+                OmegaConf.merge(OmegaConf.structured(settings), {key: value})
+            except OmegaConfBaseException as error:
+                yield f"{path}.{key}: {str(error).splitlines()[0]}"
+
+
+def subsections(settings: type) -> dict[str, type]:
+    """Fields of settings that are settings themselves, and their classes."""
+    hints = get_type_hints(settings).items()
+    return {name: kind for name, t in hints for kind in (t, *get_args(t)) if is_dataclass(kind)}  # type: ignore[misc]
 
 
 def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """What each part allows and the whole does not."""
-    data = cfg.get("data") or {}
-    if data.get("text", "text") not in ("text", "captions", None):
-        yield f"data.text: {data['text']!r} is none of text, captions, null"
-    if data.get("fit", "crop") not in ("crop", "squash"):
-        yield f"data.fit: {data['fit']!r} is neither crop nor squash"
-    if not any((cfg.get("encoder") or {}).values()):
+    encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
+    if not encoders:
         yield "encoder: no encoder is chosen; write for example encoder/image=vit"
     if not cfg.get("head"):
         yield "head: no head is chosen; write for example head=captioning"
     if not cfg.get("fusion"):
         yield "fusion: none is chosen; write for example fusion=concat"
+    if cfg.get("command") in TRAINING:
+        yield from training_faults(cfg, encoders)
     yield from leak_faults(cfg)
+
+
+def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
+    """What a run that trains needs besides."""
+    if not at(cfg, "data.path"):
+        yield "data.path: no data; write data.path=MANIFEST.jsonl or data=scenes"
+    mute = "text" in (cfg.get("data") or {}) and at(cfg, "data.text") is None
+    if mute and "text" in encoders and any(reads_text(node) for _, node in entries(cfg, "head")):
+        yield "encoder.text: has nothing to read; set data.text, or choose encoder/text=null"
+    heads = [f"head.{name}" for name, _ in entries(cfg, "head")]
+    parts = [f"{kind}.{name}" for kind in ("encoder", "project") for name in sorted(encoders)]
+    known = ["encoder", "project", *parts, "fusion", "head", *heads]
+    frozen = cfg.get("freeze")
+    for name in map(str, frozen) if isinstance(frozen, list) else ():
+        if name not in known and not name.startswith(
+            tuple(f"{k}." for k in [*parts, "fusion", *heads])
+        ):
+            yield f"freeze: the model has no part {name!r}; {nearest(name, known)}"
+
+
+def reads_text(head: Any) -> bool:
+    """Does a head look at the text, itself or fused with others?"""
+    reads = head.get("reads") if isinstance(head, Mapping) else None
+    return not isinstance(reads, list) or bool({"text", "fused"} & set(reads))
 
 
 def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """A head must not read the captions that it is to produce."""
-    encoders = {name for name, node in (cfg.get("encoder") or {}).items() if node}
-    if (cfg.get("data") or {}).get("text") != "captions" or "text" not in encoders:
+    encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
+    if at(cfg, "data.text") != "captions" or "text" not in encoders:
         return
-    for name, node in (cfg.get("head") or {}).items():
+    for name, node in entries(cfg, "head"):
         target = str(node.get("_target_", "")) if isinstance(node, Mapping) else ""
         try:
             needs = class_constant(target, "needs")
         except TargetError:
             continue
-        reads = node.get("reads")
-        if needs and "captions" in needs and (reads is None or {"text", "fused"} & set(reads)):  # type: ignore[operator]
+        if needs and "captions" in needs and reads_text(node):  # type: ignore[operator]
             others = sorted(encoders - {"text"})
             yield (
                 f"head.{name}: would read the captions it is to produce (data.text=captions); "

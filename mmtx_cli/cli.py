@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it: ``mmtx --help`` answers at 
 
 import os
 import sys
+from typing import NoReturn
 
 COMMANDS = {
     "demo": "make the built-in data, pre-train, fine-tune, evaluate, caption: minutes on 2 cores",
@@ -37,6 +38,17 @@ Environment:  MMTX_DEBUG=1 shows tracebacks
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return the exit status."""
     args = sys.argv[1:] if argv is None else argv
+    try:
+        status = dispatch(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def dispatch(args: list[str]) -> int:
+    """Say what there is, or run the command that is named first."""
     if not args or args[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
         lines = (f"  {name:{width}}  {about}" for name, about in COMMANDS.items())
@@ -73,16 +85,6 @@ def guarded(command: str, args: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"mmtx {command}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception as error:
-        from mmtx_cli.override import explained
-
-        faults = explained(error, command, args)
-        if faults is None or os.environ.get("MMTX_DEBUG") == "1":
-            raise
-        return complain(command, faults)
     return 0
 
 
@@ -98,31 +100,36 @@ def complain(command: str, faults: "tuple[str, ...] | list[str]") -> int:
 
 def launch(command: str, args: list[str]) -> None:
     """Give the arguments to Hydra, and the composed configuration to the command."""
-    import hydra
-    from omegaconf import DictConfig, OmegaConf
-
-    from mmtx_cli.override import conf_dir, opened
-    from mmtx_cli.relaunch import job_argv, job_run_dir
-
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # a console script does not look where the user stands
     if "--help" in args or "-h" in args:
         from mmtx_cli.usage import print_usage
 
         print_usage(command)
         return
+
+    import hydra
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import InterpolationResolutionError
+
+    from mmtx_cli.error import ConfigError
+    from mmtx_cli.override import conf_dir, explained, explained_interpolation, opened, split
+    from mmtx_cli.relaunch import job_argv, job_run_dir
+
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a console script does not look where the user stands
+    options, overrides = split(args)
+    check_options(options, command)
     program = sys.argv[0]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; they are told in guarded()
-    sys.argv = [program, *opened(args)]
+    sys.argv = [program, *options, *opened(overrides)]
 
     def task(cfg: DictConfig) -> None:
         from importlib import import_module
 
         OmegaConf.set_struct(cfg, False)
-        job_run_dir(cfg)
-        # Lightning starts further processes with this command line
-        sys.argv = [program, command, *job_argv(args, cfg)]
         try:
+            job_run_dir(cfg, args)
+            # Lightning starts further processes with this command line
+            sys.argv = [program, command, *job_argv(args, cfg)]
             import_module(f"mmtx_cli.command.{command}").run(cfg)
         except Exception as error:
             raise Failed(error) from error
@@ -130,7 +137,29 @@ def launch(command: str, args: list[str]) -> None:
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(task)()
     except Failed as failed:
+        if isinstance(failed.error, InterpolationResolutionError):
+            raise ConfigError(explained_interpolation(failed.error)) from failed.error
         raise failed.error from failed.error.__cause__
+    except OSError:
+        raise
+    except Exception as error:  # of Hydra's own: the command has not begun
+        raise ConfigError(*explained(error, command, args)) from error
+
+
+def check_options(options: list[str], command: str) -> None:
+    """Refuse options that Hydra does not have, in one line."""
+    from hydra._internal.utils import get_args_parser
+
+    from mmtx_cli.error import ConfigError
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(
+            f"{message}; settings are written key=value, and mmtx {command} --help lists them"
+        )
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    parser.parse_args(options)
 
 
 class Failed(BaseException):

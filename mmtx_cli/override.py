@@ -1,12 +1,30 @@
 """Overrides on the command line: opened for Hydra, and explained where they are wrong."""
 
 import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
 
 SECTIONS = ("encoder", "fusion", "head", "data", "optimizer", "trainer", "logger")
 """Nodes whose schema is a signature: ``check`` knows their keys, Hydra does not."""
 
-UNKNOWN_KEY = re.compile(r"Could not override '([^']*)'")
+CONFIG_DIR = ("--config-dir", "-cd")
+VALUED = (
+    *CONFIG_DIR,
+    "--cfg",
+    "-c",
+    "--config-path",
+    "-cp",
+    "--config-name",
+    "-cn",
+    "--package",
+    "-p",
+)
+"""Hydra's options that are followed by a value."""
 
 
 def conf_dir() -> Path:
@@ -14,6 +32,24 @@ def conf_dir() -> Path:
     here = Path(__file__).parent
     packaged = here / "conf"
     return packaged if packaged.is_dir() else here.parent / "conf"
+
+
+def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's options with their values, and the overrides, in whatever order they were mixed."""
+    options: list[str] = []
+    overrides: list[str] = []
+    for i, arg in enumerate(args):
+        is_option = arg.startswith("-") or (i > 0 and args[i - 1] in VALUED)
+        (options if is_option else overrides).append(arg)
+    return options, overrides
+
+
+def config_dirs(args: Sequence[str]) -> list[Path]:
+    """Where groups are looked for: our own configuration and the user's ``--config-dir``."""
+    options, _ = split(args)
+    given = [value for option, value in pairwise(options) if option in CONFIG_DIR]
+    given += [o.partition("=")[2] for o in options if o.startswith(f"{CONFIG_DIR[0]}=")]
+    return [conf_dir(), *map(Path, given)]
 
 
 def opened(args: list[str]) -> list[str]:
@@ -27,46 +63,106 @@ def is_section_key(arg: str) -> bool:
     return bool(equals) and "." in key and key.split(".")[0] in SECTIONS
 
 
-def explained(error: Exception, command: str, args: list[str]) -> list[str] | None:
-    """What is wrong with the configuration, in the user's terms; None if it is something else."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    if not isinstance(error, (HydraException, OmegaConfBaseException)):
-        return None
-    faults = [fault for arg in args if (fault := unknown_key(command, arg))]
+def explained(error: Exception, command: str, args: list[str]) -> list[str]:
+    """What is wrong with a command line that Hydra cannot compose, in the user's terms."""
+    faults = [fault for arg in split(args)[1] for fault in override_faults(arg, command, args)]
     if faults:
-        return faults
-    choice = re.search(r"Could not find '([^']*)'", str(error))
-    if choice:
-        return [unknown_choice(choice.group(1), command)]
+        return [*faults, *plain_section_faults(args)]
     missing = re.search(r"Missing mandatory value: (\S+)", str(error))
     if missing:
         return [f"{missing.group(1)}: required; write {missing.group(1)}=VALUE"]
-    return [" ".join(line.strip() for line in str(error).splitlines() if line.strip())]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return [" ".join(line for line in lines if "hydra.cc" not in line).replace("'++", "'")]
 
 
-def unknown_key(command: str, arg: str) -> str | None:
-    """A plain ``key=value`` whose key the command's configuration does not have."""
+def explained_interpolation(error: Exception) -> str:
+    """What an interpolation lacks, and at which key."""
+    reason, *more = str(error).splitlines()
+    where = [line.partition("full_key:")[2].strip() for line in more if "full_key:" in line]
+    return ": ".join([*where, reason])
+
+
+def parsed(arg: str) -> "Override":
+    """An override as Hydra reads it; raises HydraException if it cannot."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create().parse_override(arg)
+
+
+def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str]:
+    """What is wrong with one argument by itself."""
+    from hydra.errors import HydraException
+
+    key, equals, value = arg.partition("=")
+    if not key or (not equals and not key.startswith("~")):
+        yield f"{arg}: write key=value or group=choice (mmtx {command} --help lists them)"
+        return
+    try:
+        override = parsed(arg)
+    except HydraException:
+        example = f'{key.lstrip("+~")}="a b, c"'
+        yield (
+            f"{arg}: the value cannot be read; close brackets and quotes, and put a text with "
+            f"commas, =, quotes or brackets into quotes of its own, e.g. '{example}'"
+        )
+        return
+    swept = override.is_sweep_override()
+    if swept and not {"-m", "--multirun"} & set(args):
+        yield (
+            f"{arg}: several values; add -m to run each, or write {key}=[{value}] for a list, or "
+            f"'{key}=\"{value}\"' for a text"
+        )
+    elif key[0] not in "+~" and not key.startswith("hydra.") and not is_section_key(arg):
+        values = list(override.sweep_string_iterator()) if swept else [override.value()]
+        yield from key_faults(key.split("@")[0], values, command, config_dirs(args))
+
+
+def key_faults(key: str, values: list[Any], command: str, dirs: list[Path]) -> Iterator[str]:
+    """An unknown key, group or choice, or a choice that this command does not make."""
     from mmtx_cli.check import nearest
 
-    key, equals, _ = arg.partition("=")
-    if not equals or key[:1] in "-+~" or key.startswith("hydra.") or is_section_key(arg):
-        return None
+    known, groups = root_keys(command), group_names(dirs)
+    below = [group for group in groups if group.startswith(f"{key}/")]
+    if key in groups and key not in default_groups(command):
+        yield f"{key}: mmtx {command} has no choice of {key}; {taken(command, key)}"
+    elif key in groups:
+        names = [n for v in values if v is not None for n in (v if isinstance(v, list) else [v])]
+        there = choices(key, dirs)
+        for name in names:
+            if name not in there and not isinstance(name, dict):
+                hint = nearest(str(name), there, full=True)
+                yield f"{key}={name}: there is no such choice; {hint}"
+    elif "/" in key:
+        yield f"{key}: there is no such group; {nearest(key, groups)}"
+    elif below and isinstance(values[0], str):
+        yield f"{key}={values[0]}: write {' or '.join(f'{group}=NAME' for group in below)}"
+    elif key.split(".")[0] not in known:
+        yield f"{key}: unknown key; {nearest(key, dict.fromkeys([*known, *groups]))}"
+
+
+def taken(command: str, key: str) -> str:
+    """Where a command that makes no choice of a group has it from."""
     known = root_keys(command)
-    groups = group_names()
-    if key in known or key in groups or "/" in key:
-        return None if "/" not in key or key in groups else unknown_group(key, groups)
-    if key.split(".")[0] in known:
-        return None
-    return f"{key}: unknown key; {nearest(key, [*known, *groups])}"
+    if key.split("/")[0] in known:
+        return f"it comes with ckpt=; set single keys of it: {key.replace('/', '.')}.KEY=VALUE"
+    return f"there are: {', '.join(known)}"
 
 
-def unknown_group(key: str, groups: list[str]) -> str:
-    """A group that does not exist."""
-    from mmtx_cli.check import nearest
+def plain_section_faults(args: Sequence[str]) -> list[str]:
+    """Faults of the plain sections' keys, which need no composing."""
+    from omegaconf import OmegaConf
 
-    return f"{key}: there is no such group; {nearest(key, groups)}"
+    from mmtx_cli.check import section_faults
+
+    cfg = OmegaConf.create()
+    for arg in filter(is_section_key, split(args)[1]):
+        try:
+            override = parsed(arg)
+        except Exception:  # told by override_faults
+            continue
+        if not override.is_sweep_override() and "${" not in arg:
+            OmegaConf.update(cfg, override.key_or_group, override.value())
+    return list(section_faults(OmegaConf.to_container(cfg)))  # type: ignore[arg-type]
 
 
 def root_keys(command: str) -> list[str]:
@@ -84,23 +180,24 @@ def root_keys(command: str) -> list[str]:
     return sorted(set(keys))
 
 
-def group_names() -> list[str]:
+def default_groups(command: str) -> list[str]:
+    """Groups that a command's configuration makes a choice of."""
+    import yaml
+
+    text = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text(encoding="utf-8"))
+    return [key for item in text.get("defaults", ()) if isinstance(item, dict) for key in item]
+
+
+def group_names(dirs: Sequence[Path] = ()) -> list[str]:
     """Every group that has a choice."""
-    root = conf_dir()
-    return sorted({str(path.parent.relative_to(root)) for path in root.glob("*/**/*.yaml")})
+    roots = dirs or [conf_dir()]
+    return sorted(
+        {str(p.parent.relative_to(root)) for root in roots for p in root.glob("*/**/*.yaml")}
+    )
 
 
-def choices(group: str) -> list[str]:
+def choices(group: str, dirs: Sequence[Path] = ()) -> list[str]:
     """Names of a group's choices."""
-    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-
-
-def unknown_choice(path: str, command: str) -> str:
-    """A choice that a group does not have."""
-    from mmtx_cli.check import nearest
-
-    group, _, name = path.rpartition("/")
-    if not group:
-        return f"there is no configuration {name!r}"
-    there = choices(group)
-    return f"{group}={name}: there is no such choice; {nearest(name, there)} ({', '.join(there)})"
+    return sorted(
+        {path.stem for root in dirs or [conf_dir()] for path in (root / group).glob("*.yaml")}
+    )

@@ -2,11 +2,15 @@
 
 import os
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+
+from mmtx_cli.override import parsed, split
 
 
-def job_run_dir(cfg: DictConfig) -> None:
+def job_run_dir(cfg: DictConfig, args: Sequence[str]) -> None:
     """Fix ``run_dir``: absolute, and a folder of its own for each job of a multirun."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -16,27 +20,38 @@ def job_run_dir(cfg: DictConfig) -> None:
     hydra = HydraConfig.get()
     run_dir = os.path.abspath(os.path.expanduser(str(cfg.run_dir)))
     if hydra.mode == RunMode.MULTIRUN:
-        words = [o for o in hydra.overrides.task if not o.startswith(("run_dir=", "++run_dir="))]
-        name = re.sub(r"[^\w.=,+-]+", "_", ",".join(w.lstrip("+") for w in words))
-        run_dir = os.path.join(run_dir, f"{hydra.job.num}_{name}"[:150])
+        # Hydra's record of the sweep holds the command line as it was typed, secrets and all
+        (Path(run_dir) / "multirun.yaml").unlink(missing_ok=True)
+        swept = {key(arg) for arg in split(args)[1] if parsed(arg).is_sweep_override()}
+        words = [o.lstrip("+") for o in job_overrides() if key(o) in swept]
+        # no comma and no "=": the path can be given to ckpt= as it is
+        name = "_".join(re.sub(r"[^\w.+]+", "-", word) for word in (str(hydra.job.num), *words))
+        run_dir = os.path.join(run_dir, name[:150])
     cfg.run_dir = run_dir
 
 
-def job_argv(args: list[str], cfg: DictConfig) -> list[str]:
+def job_argv(args: Sequence[str], cfg: DictConfig) -> list[str]:
     """Arguments that run this job alone, in this run folder."""
+    options = [arg for arg in split(args)[0] if arg not in ("-m", "--multirun")]
+    kept = [o for o in job_overrides() if key(o) != "run_dir"]
+    if "run_dir" in cfg:
+        kept.append(f"run_dir={quoted(cfg.run_dir)}")
+    return [*options, *kept]
+
+
+def job_overrides() -> list[str]:
+    """The overrides of this job as they were written: interpolations may hold secrets."""
     from hydra.core.hydra_config import HydraConfig
 
-    kept = [o for o in HydraConfig.get().overrides.task if not o.startswith("run_dir=")]
-    if "run_dir" in cfg:
-        kept.append(f"run_dir='{cfg.run_dir}'")
-    return [*flags(args), *kept]
+    return OmegaConf.to_container(HydraConfig.get().overrides.task)  # type: ignore[return-value]
 
 
-def flags(args: list[str]) -> list[str]:
-    """Hydra's options among the arguments, without the one that asks for a multirun."""
-    found, take_next = [], False
-    for arg in args:
-        if take_next or (arg.startswith("-") and arg not in ("-m", "--multirun")):
-            found.append(arg)
-            take_next = not take_next and arg in ("--config-dir", "-cd", "--config-path", "-cp")
-    return found
+def key(override: str) -> str:
+    """The config path that an override names."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def quoted(text: str) -> str:
+    """A text in quotes, as Hydra's grammar reads it back: backslashes count only before a quote."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -19,7 +20,9 @@ def signature_of(target: str, trusted: tuple[str, ...] = ()) -> inspect.Signatur
     A path in a trusted package of the user's is imported; one in mmtx is read from the source.
     Raises TargetError if there is no such thing, and for anything else that is not trusted.
     """
-    if target.startswith("mmtx_cli."):
+    if not all(part.isidentifier() for part in target.split(".")):
+        raise TargetError(f"{target!r} is no dotted path of a class")
+    if target.startswith(f"{PACKAGE.name}."):
         return inspect.Signature(own_parameters(target))
     if any(target == name or target.startswith(f"{name}.") for name in trusted):
         return imported_signature(target)
@@ -34,15 +37,17 @@ def imported_signature(target: str) -> inspect.Signature:
     module, _, name = target.rpartition(".")
     try:
         return inspect.signature(getattr(importlib.import_module(module), name))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise TargetError(f"{target!r} cannot be imported: {error}") from error
+    except Exception as error:  # the user's module may raise anything
+        reason = f"{type(error).__name__}: {error}"
+        raise TargetError(f"{target!r} cannot be imported: {reason}") from error
 
 
 def class_source(target: str) -> tuple[ast.Module, ast.ClassDef]:
     """Parsed module and class of a path inside mmtx."""
     module, _, name = target.rpartition(".")
-    path = PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
-    if not path.is_file():
+    package, *names = module.split(".")
+    path = PACKAGE.joinpath(*names).with_suffix(".py")
+    if package != PACKAGE.name or not path.is_file():
         raise TargetError(f"there is no module {module}")
     tree = ast.parse(path.read_text(encoding="utf-8"))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
@@ -51,24 +56,32 @@ def class_source(target: str) -> tuple[ast.Module, ast.ClassDef]:
     return tree, classes[name]
 
 
+def lineage(target: str) -> Iterator[ast.ClassDef]:
+    """The class that a path inside mmtx names, and the classes of mmtx that it inherits from."""
+    tree, node = class_source(target)
+    yield node
+    for base in node.bases:
+        origin = origin_of(tree, target.rpartition(".")[0], getattr(base, "id", ""))
+        if origin is not None and origin.startswith(f"{PACKAGE.name}."):
+            yield from lineage(origin)
+
+
 def own_parameters(target: str) -> list[inspect.Parameter]:
     """Parameters of ``__init__``, the class' own or inherited, without ``self``."""
-    tree, node = class_source(target)
-    for item in node.body:
-        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return parameters(item.args)
-    for base in node.bases:
-        origin = imported_from(tree, base.id) if isinstance(base, ast.Name) else None
-        if origin is not None and origin.startswith("mmtx_cli."):
-            return own_parameters(origin)
+    for node in lineage(target):
+        for item in node.body:
+            if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+                return parameters(item.args)
     return []
 
 
-def imported_from(tree: ast.Module, name: str) -> str | None:
-    """Dotted path of a name that a module imports."""
+def origin_of(tree: ast.Module, module: str, name: str) -> str | None:
+    """Dotted path of a class that a module imports or defines."""
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and any(a.name == name for a in node.names):
             return f"{node.module}.{name}"
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return f"{module}.{name}"
     return None
 
 
@@ -93,13 +106,10 @@ def parameters(args: ast.arguments) -> list[inspect.Parameter]:
 
 
 def class_constant(target: str, name: str) -> object:
-    """Value of a literal class attribute, or None where there is none."""
-    _, node = class_source(target)
-    for item in node.body:
-        if (
-            isinstance(item, ast.AnnAssign)
-            and getattr(item.target, "id", None) == name
-            and item.value
-        ):
-            return ast.literal_eval(item.value)
+    """Value of a literal class attribute, the class' own or inherited; None where there is none."""
+    for node in lineage(target):
+        for item in node.body:
+            named = isinstance(item, ast.AnnAssign) and getattr(item.target, "id", None) == name
+            if named and item.value:  # type: ignore[attr-defined]
+                return ast.literal_eval(item.value)  # type: ignore[attr-defined]
     return None

@@ -3,10 +3,10 @@
 import ast
 import inspect
 from collections.abc import Iterator
-from dataclasses import MISSING, fields, is_dataclass
-from typing import get_args, get_type_hints
+from dataclasses import MISSING, fields
 
 from mmtx_cli import settings
+from mmtx_cli.check import subsections
 from mmtx_cli.override import choices, conf_dir, group_names, root_keys
 
 TRAINING = ("pretrain", "finetune")
@@ -25,7 +25,9 @@ EXAMPLES = {
 
 def print_usage(command: str) -> None:
     """Print everything a command can be told."""
-    print(f"usage: mmtx {command} [group=choice] [key=value] ...\n\nexample: {EXAMPLES[command]}")
+    print(f"usage: mmtx {command} [group=choice] [key=value] ...")
+    if command in EXAMPLES:
+        print(f"\nexample: {EXAMPLES[command]}")
     if command in TRAINING:
         print("\nGroups")
         for group in group_names():
@@ -42,15 +44,14 @@ def print_usage(command: str) -> None:
 def setting_lines(path: str, schema: type) -> Iterator[str]:
     """One line a setting: its path, its default, what it is."""
     about = attribute_docs(schema)
-    hints = get_type_hints(schema)
+    sections = subsections(schema)
     for field in fields(schema):
-        nested = [t for t in (hints[field.name], *get_args(hints[field.name])) if is_dataclass(t)]
         key = f"{path}.{field.name}"
-        if nested:
-            yield from setting_lines(key, nested[0])  # type: ignore[arg-type]
+        if field.name in sections:
+            yield from setting_lines(key, sections[field.name])
             continue
         made = field.default_factory is not MISSING
-        default = field.default_factory() if made else field.default  # type: ignore[misc]
+        default = field.default_factory() if made else field.default  # type: ignore[misc,operator]
         shown = (
             "null"
             if default is None

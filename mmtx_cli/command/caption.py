@@ -13,7 +13,7 @@ from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.run_folder import open_run
 from mmtx_cli.command.train import sections
-from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.weights import read_config
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif"}
@@ -22,10 +22,13 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 
 def run(cfg: DictConfig) -> None:
     """Caption the inputs in their order."""
-    if not cfg.ckpt:
-        raise ConfigError("ckpt: required; write ckpt=RUN (a run folder, .ckpt or model folder)")
-    if cfg.inputs is None:
-        raise ConfigError("inputs: required; write inputs=FILE, inputs=FOLDER or inputs='*.jpg'")
+    examples = {
+        "ckpt": "ckpt=RUN (a run folder, .ckpt or model folder)",
+        "inputs": "inputs=FILE, inputs=FOLDER or inputs='*.jpg'",
+    }
+    missing = [key for key in examples if cfg[key] in (None, "", [])]
+    if missing:
+        raise ConfigError(*(f"{key}: required; write {examples[key]}" for key in missing))
     paths = found(cfg.inputs)
     stored = read_config(cfg.ckpt)
     inherit(cfg, stored)
@@ -36,7 +39,8 @@ def run(cfg: DictConfig) -> None:
 def found(inputs: Any) -> list[str]:
     """Files that the inputs name; of folders, the images in them and below."""
     given = list(inputs) if isinstance(inputs, (list, ListConfig)) else [inputs]
-    paths, faults = [], []
+    paths: list[str] = []
+    faults: list[str] = []
     for text in map(str, given):
         path = Path(text).expanduser()
         if path.is_dir():
@@ -97,6 +101,8 @@ def captioned(
             f"ckpt={cfg.ckpt}: this model cannot caption images (heads: {', '.join(model.head)}; "
             f"encoders: {', '.join(model.encoder)}); fine-tune it with head=captioning"
         )
+    if not stored["tokenizer"]:
+        raise CheckpointError(f"ckpt={cfg.ckpt}: it has no tokenizer.json; take the whole folder")
     data, tokenizer = settings["data"], Tokenizer.from_json(stored["tokenizer"])
     samples = Samples(
         [Sample(id=str(i), split="test", image=(paths[i],)) for i in mine],

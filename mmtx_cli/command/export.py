@@ -11,12 +11,19 @@ from mmtx_cli.weights import read_config, read_weights, replaced, save_folder
 
 def run(cfg: DictConfig) -> None:
     """Copy the weights and config of ``ckpt`` into ``out``, with a model card."""
-    if not cfg.ckpt or not cfg.out:
-        raise ConfigError("ckpt, out: both are required; write ckpt=RUN out=FOLDER")
-    config = read_config(cfg.ckpt)
-    folder = save_folder(Path(cfg.out).expanduser().absolute(), config, read_weights(cfg.ckpt))
-    with replaced(folder / "README.md") as temporary:
-        temporary.write_text(model_card(folder.name, config), encoding="utf-8")
+    faults = [
+        f"{key}: required; write ckpt=RUN out=FOLDER" for key in ("ckpt", "out") if not cfg[key]
+    ]
+    if faults:
+        raise ConfigError(*faults)
+    config, out = read_config(cfg.ckpt), Path(str(cfg.out)).expanduser().absolute()
+    card, weights = model_card(out.name, config), read_weights(cfg.ckpt)
+    try:
+        folder = save_folder(out, config, weights)
+        with replaced(folder / "README.md") as temporary:
+            temporary.write_text(card, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"out={out}: cannot be written: {error.strerror}") from error
     print(folder)
 
 

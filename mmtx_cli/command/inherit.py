@@ -1,9 +1,12 @@
 """What a command takes over from a trained model, where the user chose nothing else."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from mmtx_cli.error import CheckpointError
 
 PREPARATION = ("image_size", "max_length")
 
@@ -14,27 +17,38 @@ def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     A component that is chosen anew (it has a ``_target_``) replaces the stored one; single keys
     (``head.captioning.num_beams=5``) change it.
     """
+    if "${" in json.dumps([stored[key] for key in ("model", "preparation", "data")]):
+        raise CheckpointError(
+            f"ckpt={cfg.ckpt}: its config holds interpolations, which mmtx never writes"
+        )
     model, preparation = stored["model"], stored["preparation"]
     cfg.dim = model["dim"] if cfg.get("dim") is None else cfg.dim
     for key in PREPARATION:
         cfg[key] = preparation[key] if cfg.get(key) is None else cfg[key]
-    if cfg.get("fusion") is None or "_target_" not in cfg.fusion:
-        cfg.fusion = OmegaConf.merge(model["fusion"], cfg.get("fusion") or {})
+    if cfg.get("fusion") is None:
+        cfg.fusion = model["fusion"]
+    elif is_change(cfg.fusion):
+        cfg.fusion = OmegaConf.merge(model["fusion"], cfg.fusion)
     cfg.encoder = merged(model["encoder"], cfg.get("encoder") or {})
     chosen = cfg.get("head") or {}
-    new = any("_target_" in node for node in chosen.values())
+    new = any(node is not None and not is_change(node) for node in chosen.values())
     cfg.head = OmegaConf.create(chosen) if new else merged(model["head"], chosen)
     cfg.data = cfg.get("data") or {}
     for key in ("fit", "text"):
         cfg.data.setdefault(key, preparation[key])
 
 
+def is_change(node: object) -> bool:
+    """Does it set single keys of a component, rather than choose one?"""
+    return isinstance(node, (DictConfig, Mapping)) and "_target_" not in node
+
+
 def merged(stored: Mapping[str, Any], chosen: Mapping[str, Any]) -> DictConfig:
     """Stored components, each changed or replaced by what was chosen."""
     result = dict(stored)
     for name, node in chosen.items():
-        if node is None or "_target_" in node or name not in stored:
-            result[name] = node
-        else:
+        if is_change(node) and name in stored:
             result[name] = OmegaConf.merge(stored[name], node)
+        else:
+            result[name] = node
     return OmegaConf.create(result)

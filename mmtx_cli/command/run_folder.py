@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -13,9 +14,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli import __version__
+from mmtx_cli.error import ConfigError
 from mmtx_cli.weights import replaced
 
-SECRET_KEY = re.compile(r"(^|_)(api_?key|token|secret|password|passwd|credentials?)$", re.I)
+SECRET = (
+    r"(?:(?:api|access|secret|private)_?key|token|secret|passw(?:or)?d|passphrase|credentials?)"
+)
+SECRET_KEY = re.compile(rf"{SECRET}$", re.I)
+SECRET_PAIR = re.compile(rf"""({SECRET}["']?\s*[=:]\s*)(?!\$\{{)[^\s,&;}}]+""", re.I)
 USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
 HIDDEN = "***"
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "tokenizers", "pillow")
@@ -29,13 +35,27 @@ def is_first_process() -> bool:
 def open_run(cfg: DictConfig) -> Path:
     """Make the folder and write what the run is; secrets never reach the disk."""
     run_dir = Path(cfg.run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    if is_first_process():
-        plain = OmegaConf.to_container(cfg, resolve=True)
-        with replaced(run_dir / "config.yaml") as temporary:
-            OmegaConf.save(OmegaConf.create(redacted(plain)), temporary)
-        write_json(run_dir / "environment.json", environment())
+    first = is_first_process()
+    if first and not cfg.get("resume") and (run_dir / "checkpoints" / "last.ckpt").is_file():
+        raise ConfigError(
+            f"run_dir={run_dir}: there is a trained model in it already; name another folder, "
+            "or go on with that run by resume=true"
+        )
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        if first:
+            write_run(run_dir, cfg)
+    except OSError as error:
+        raise ConfigError(f"run_dir={run_dir}: cannot be written: {error.strerror}") from error
     return run_dir
+
+
+def write_run(run_dir: Path, cfg: DictConfig) -> None:
+    """Configuration and environment."""
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    with replaced(run_dir / "config.yaml") as temporary:
+        OmegaConf.save(OmegaConf.create(redacted(plain)), temporary)
+    write_json(run_dir / "environment.json", environment())
 
 
 def redacted(value: Any, key: str = "") -> Any:
@@ -44,16 +64,24 @@ def redacted(value: Any, key: str = "") -> Any:
         return {k: redacted(v, str(k)) for k, v in value.items()}
     if isinstance(value, list):
         return [redacted(v, key) for v in value]
-    if value is None or isinstance(value, bool) or (value and SECRET_KEY.search(key)):
-        return HIDDEN if value and SECRET_KEY.search(key) else value
-    if isinstance(value, str):
-        return HIDDEN if value in secrets() else USER_INFO.sub(f"{HIDDEN}@", value)
-    return value
+    if not value or isinstance(value, bool):
+        return value
+    if SECRET_KEY.search(key):
+        return HIDDEN
+    return redacted_text(value) if isinstance(value, str) else value
 
 
-def secrets() -> set[str]:
-    """Values of environment variables whose names speak of secrets."""
-    return {v for k, v in os.environ.items() if len(v) > 5 and SECRET_KEY.search(k)}
+def redacted_text(text: str) -> str:
+    """A text without what looks like a secret in it."""
+    for secret in secrets():
+        text = text.replace(secret, HIDDEN)
+    return USER_INFO.sub(f"{HIDDEN}@", SECRET_PAIR.sub(rf"\1{HIDDEN}", text))
+
+
+def secrets() -> list[str]:
+    """Values of environment variables whose names speak of secrets, the longest first."""
+    found = {v for k, v in os.environ.items() if len(v) > 5 and SECRET_KEY.search(k)}
+    return sorted(found, key=len, reverse=True)
 
 
 def environment() -> dict[str, Any]:
@@ -81,8 +109,9 @@ def redacted_command() -> str:
     words = []
     for arg in sys.argv[1:]:
         key, equals, value = arg.partition("=")
-        words.append(f"{key}={redacted(value, key.split('.')[-1])}" if equals else arg)
-    return " ".join(["mmtx", *words])
+        plain = f"{key}={redacted(value, key.split('.')[-1])}" if equals else redacted_text(arg)
+        words.append(plain)
+    return shlex.join(["mmtx", *words])
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -44,8 +44,8 @@ class TrainOrder:
 
 
 def by_length(
-    rows: Int[np.ndarray, " n"], lengths: Int[np.ndarray, " n"], pool: int
-) -> Int[np.ndarray, " n"]:
+    rows: Int[np.ndarray, " m"], lengths: Int[np.ndarray, " n"], pool: int
+) -> Int[np.ndarray, " m"]:
     """Sort each run of ``pool`` shuffled rows by length."""
     parts = [rows[i : i + pool] for i in range(0, len(rows), pool)]
     return np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts])
@@ -60,7 +60,11 @@ def rank_slice(batch: Int[np.ndarray, " b"], rank: int, world: int) -> Int[np.nd
 def evaluation_batches(
     lengths: Int[np.ndarray, " n"], batch_size: int, rank: int, world: int
 ) -> Iterator[Int[np.ndarray, " b"]]:
-    """Every row once over all processes, long texts first: a batch too big shows at once."""
+    """Every row once over all processes, long texts first: a batch too big shows at once.
+
+    Where there are few rows the batches are smaller, so that no process goes without.
+    """
     rows = np.argsort(-lengths, kind="stable")
-    batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    size = min(batch_size, max(1, len(rows) // world))
+    batches = [rows[i : i + size] for i in range(0, len(rows), size)]
     return iter(batches[rank::world])

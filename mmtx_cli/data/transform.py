@@ -17,7 +17,7 @@ def to_tensor(pixels: UInt8[np.ndarray, "h w 3"]) -> Picture:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def resize(picture: Picture, height: int, width: int) -> Picture:
+def resize(picture: Picture, height: int, width: int) -> UInt8[Tensor, "3 {height} {width}"]:
     """Antialiased bilinear interpolation on bytes, as torchvision's ``v2.Resize`` does it."""
     if picture.shape[1:] == (height, width):
         return picture
@@ -25,7 +25,7 @@ def resize(picture: Picture, height: int, width: int) -> Picture:
     return F.interpolate(picture[None], size, mode="bilinear", antialias=True)[0]
 
 
-def fit(picture: Picture, size: int, how: str) -> Picture:
+def fit(picture: Picture, size: int, how: str) -> UInt8[Tensor, "3 {size} {size}"]:
     """Make a ``size`` x ``size`` square.
 
     "crop" scales the shorter side to ``size`` and keeps the centre, to the pixel as torchvision's
@@ -61,7 +61,9 @@ def augmentation(
     return v2.Compose(steps)
 
 
-def augmented(picture: Picture, augment: Callable[[Tensor], Tensor], seed: int) -> Picture:
+def augmented(
+    picture: Picture, augment: Callable[[Tensor], Tensor], seed: int
+) -> UInt8[Tensor, "3 _ _"]:
     """Apply ``augment`` with its own random numbers, leaving torch's as they were."""
     state = torch.default_generator.get_state()
     torch.default_generator.manual_seed(seed)

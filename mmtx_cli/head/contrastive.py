@@ -64,12 +64,13 @@ class ContrastiveHead(Head):
         self.bias = nn.Parameter(torch.tensor(-10.0)) if loss == "sigmoid" else None
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """``outputs[name]`` is the unit embedding of a stream, [b, embed_dim]."""
+        """``outputs[name]`` is the unit embedding of a stream, [b, embed_dim]; ``count`` pairs."""
         outputs = {name: self.embed(streams, name) for name in self.reads}
         present = {name: streams[name].present for name in self.reads}
         pairs = list(combinations(self.reads, 2))
         losses = [self.align(outputs[a], outputs[b], present[a] & present[b]) for a, b in pairs]
-        return Prediction(torch.stack(losses).mean(), outputs)
+        count = torch.stack([(present[a] & present[b]).sum() for a, b in pairs]).sum()
+        return Prediction(torch.stack(losses).mean(), {**outputs, "count": count})
 
     def embed(self, streams: Streams, name: str) -> Float[Tensor, "b e"]:
         """Mean of the tokens, projected to the unit sphere."""

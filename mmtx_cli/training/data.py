@@ -11,6 +11,9 @@ from mmtx_cli.error import ConfigError
 from mmtx_cli.settings import DataSettings
 from mmtx_cli.training.lightning import pl
 
+NOTHING = 2**31
+"""The number of a text that no sample has: brings a sample that lacks everything."""
+
 
 class TrainingData(pl.LightningDataModule):
     """One endless run of epochs, of which a checkpoint says at which batch it stands."""
@@ -51,6 +54,8 @@ class TrainingData(pl.LightningDataModule):
         size = self.settings.eval_batch_size or self.settings.batch_size
         rank, world = self.trainer.global_rank, self.trainer.world_size
         sampler = EvaluationSampler(self.val, size, rank, world)
+        if not sampler.batches:  # Lightning wants every process to validate something
+            sampler.batches = [[(NOTHING, 0)]]
         return make_loader(self.val, sampler, self.settings.num_workers, self.round_to)
 
     def state_dict(self) -> dict[str, Any]:

@@ -129,6 +129,7 @@ def quiet() -> None:
         r".*ended before the epoch ended and your dataloader is.*",  # ours begins where it ended
         r".*does not have many workers.*",
         r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+        r".*It is recommended to use `self.log.*sync_dist.*",  # the sums are already everyone's
         r".*GPU available but not used.*",
         r".*Checkpoint directory .* exists and is not empty.*",
     ):

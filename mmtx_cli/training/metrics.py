@@ -79,7 +79,7 @@ class MetricsCallback(pl.Callback):
         self.items += len(batch) * trainer.world_size
         if trainer.global_step % self.every or trainer.fit_loop.epoch_loop._should_accumulate():
             return
-        means = pl_module.train_tally.means()
+        means = pl_module.train_tally.means(everywhere=True)
         now = time.perf_counter()
         rate = self.items / max(now - self.started, 1e-9)
         self.items, self.started = 0, now

@@ -92,24 +92,39 @@ class TrainingModule(pl.LightningModule):
         self.log_dict({f"val/{k}": v for k, v in means.items()}, rank_zero_only=True)
 
     def total(self, predictions: dict[str, Prediction], tally: Tally, size: int) -> Tensor:
-        """Add up the heads, and note each one's loss."""
+        """Add up the heads, and note each one's loss.
+
+        In training a process' loss is scaled such that the mean over the processes is that of the
+        whole batch; in validation it is the mean over its own ``count``.
+        """
         weighted = []
         for name, prediction in predictions.items():
             assert prediction.loss is not None, f"head {name} was given no targets"
-            tally.add(
-                f"{name}/loss", prediction.loss.detach(), prediction.outputs.get("count", size)
-            )
+            count = size if self.training else prediction.outputs.get("count", size)
+            tally.add(f"{name}/loss", prediction.loss.detach(), count)
             weighted.append(self.model.head[name].weight * prediction.loss)
         return torch.stack(weighted).sum()
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW, and the schedule advanced every step."""
-        optimizer = make_optimizer(self.model, self.settings)
+        # the fused step would unscale float16 gradients only after they were clipped
+        fused = self.trainer.precision != "16-mixed"
+        optimizer = make_optimizer(self.model, self.settings, fused)
         schedule = make_schedule(optimizer, self.settings, self.steps)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm; Lightning itself refuses to where the optimizer is fused."""
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what rebuilds the model."""

@@ -27,8 +27,8 @@ def decayed_names(model: nn.Module) -> set[str]:
     return names
 
 
-def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> AdamW:
-    """AdamW (Loshchilov and Hutter 2019), fused into one kernel where the device has it."""
+def make_optimizer(model: nn.Module, settings: OptimizerSettings, fused: bool = True) -> AdamW:
+    """AdamW (Loshchilov and Hutter 2019), its step one kernel where ``fused``."""
     decayed = decayed_names(model)
     unmatched = [p for p in settings.lr_scale if not any(matching(model, p))]
     if unmatched:
@@ -50,7 +50,7 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings) -> AdamW:
         lr=settings.lr,
         betas=(settings.betas[0], settings.betas[1]),
         eps=settings.eps,
-        fused=True,
+        fused=fused,
     )
 
 

@@ -9,7 +9,7 @@ from mmtx_cli.data.tokenizer import Tokenizer
 
 NAMES = ["red", "green", "blue"]
 SIDE, LENGTH = 16, 12
-WORDS = "a red green blue ball dog cat runs sits on the grass mat quickly now".split()
+WORDS = ["a", "red", "green", "ball", "dog", "cat", "runs", "sits", "on", "the", "grass", "now"]
 
 
 def rows(folder, num=24):

@@ -53,7 +53,7 @@ def test_nothing_asked_nothing_done():
 
 @pytest.mark.parametrize(
     "options",
-    [{"scale": [0.3, 0.8]}, {"flip": True}, {"color": 0.4}, {"scale": [0.5, 1], "color": 0.1}],
+    [{"scale": [0.3, 0.8]}, {"flip": True}, {"color": 0.4}, {"scale": [0.5, 1.0], "color": 0.1}],
 )
 def test_augmentation_is_a_function_of_its_seed(options):
     augment = augmentation(32, **options)

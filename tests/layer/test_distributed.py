@@ -6,6 +6,8 @@ from mmtx_cli.layer.distributed import gather, global_mean, rank, world_size
 
 from .distributed_cases import CASES, WORLD, process, single
 
+pytestmark = pytest.mark.xdist_group("processes")  # so that they are started once
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
@@ -21,7 +23,13 @@ def test_two_processes_learn_what_one_would(found, case):
     for own in found:
         assert own[case].keys() == wanted.keys()
         for name, value in wanted.items():
-            torch.testing.assert_close(own[case][name], value, atol=1e-5, rtol=1e-5, msg=name)
+            torch.testing.assert_close(
+                own[case][name],
+                value,
+                atol=1e-5,
+                rtol=1e-5,
+                msg=lambda m, name=name: f"{name}: {m}",
+            )
 
 
 def test_alone_everything_stays_here():

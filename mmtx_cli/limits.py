@@ -1,0 +1,87 @@
+"""What values may be beyond their types: bounds of numbers, and words to choose from."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+BOUNDS: dict[str, tuple[float | int, float | int]] = {
+    "seed": (0, 2**63 - 1),
+    "dim": (1, 1e9),
+    "image_size": (1, 1e5),
+    "max_length": (2, 1e6),
+    "bootstrap": (1, 1e9),
+    "data.augment.scale": (0, 1),
+    "data.augment.color": (0, 1e3),
+    "data.batch_size": (1, 1e9),
+    "data.eval_batch_size": (1, 1e9),
+    "data.tokenizer_size": (1, 1e9),
+    "data.num_workers": (0, 1e4),
+    "data.limit": (1, 1e12),
+    "data.max_bad_fraction": (0, 1),
+    "optimizer.lr": (0, 1e6),
+    "optimizer.weight_decay": (0, 1e6),
+    "optimizer.betas": (0, 1 - 1e-9),
+    "optimizer.eps": (0, 1),
+    "optimizer.warmup": (0, 1e12),
+    "optimizer.min_lr": (0, 1),
+    "trainer.max_epochs": (1, 1e9),
+    "trainer.max_steps": (1, 1e12),
+    "trainer.num_nodes": (1, 1e6),
+    "trainer.accumulate": (1, 1e9),
+    "trainer.clip": (0, 1e12),
+    "trainer.ema": (0, 1),
+    "trainer.val_every": (1, 1e12),
+    "trainer.save_every": (1, 1e12),
+    "trainer.log_every": (1, 1e12),
+    "trainer.early_stopping.patience": (1, 1e9),
+}
+"""Least and greatest value of a number, or of each number of a list."""
+
+LENGTHS = {"data.augment.scale": 2, "optimizer.betas": 2}
+
+WORDS: dict[str, tuple[str, ...]] = {
+    "split": ("train", "val", "test"),
+    "data.text": ("text", "captions"),
+    "data.fit": ("crop", "squash"),
+    "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
+    "trainer.precision": ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
+    "trainer.monitor_mode": ("min", "max"),
+}
+
+
+def limit_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Values of the right type that mean nothing."""
+    for path, (least, most) in BOUNDS.items():
+        value = at(cfg, path)
+        for number in value if isinstance(value, list) else [value]:
+            if is_number(number) and not least <= number <= most:
+                yield f"{path}: {value} is out of bounds; write {written(least, most)}"
+                break
+    for path, length in LENGTHS.items():
+        value = at(cfg, path)
+        if isinstance(value, list) and len(value) != length:
+            yield f"{path}: {value} has {len(value)} numbers, not {length}"
+    for path, words in WORDS.items():
+        value = at(cfg, path)
+        if isinstance(value, str) and value not in words:
+            yield f"{path}: {value!r} is none of {', '.join(words)}"
+    devices = at(cfg, "trainer.devices")
+    if devices is not None and not re.fullmatch(r"auto|-1|[1-9]\d*|(\d+,)+\d*", str(devices)):
+        yield f"trainer.devices: {devices!r} is no number, auto, nor a list such as '0,2'"
+
+
+def at(cfg: Any, path: str) -> Any:
+    """The value at a config path; None where there is none."""
+    for key in path.split("."):
+        cfg = cfg.get(key) if isinstance(cfg, Mapping) else None
+    return cfg
+
+
+def is_number(value: object) -> bool:
+    """Is it an int or a float? A bool is neither."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def written(least: float | int, most: float | int) -> str:
+    """Bounds in words; the greatest is told where someone might come near it."""
+    return f"a number from {least:g} up" if most > 10 else f"a number from {least:g} to {most:g}"

@@ -1,0 +1,93 @@
+"""The command line as a user has it: a process of its own on real files."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+TINY_IMAGE = (
+    "encoder/image=vit",
+    "encoder.image.patch_size=16",
+    "encoder.image.width=16",
+    "encoder.image.depth=1",
+    "encoder.image.num_heads=2",
+)
+TINY = (
+    "dim=16",
+    "image_size=32",
+    "max_length=16",
+    "data.batch_size=8",
+    "data.num_workers=0",
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=2",
+)
+CAPTIONER = (
+    *TINY_IMAGE,
+    *TINY,
+    "fusion=concat",
+    "head=captioning",
+    "head.captioning.depth=1",
+    "head.captioning.num_heads=2",
+)
+CONTRASTIVE = (
+    *TINY_IMAGE,
+    *TINY,
+    "encoder/text=transformer",
+    "encoder.text.width=16",
+    "encoder.text.depth=1",
+    "encoder.text.num_heads=2",
+)
+
+Done = subprocess.CompletedProcess
+
+
+def environment(**more: str) -> dict[str, str]:
+    """One thread and no GPU: the models are tiny."""
+    plain = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "MMTX_DEBUG": "0"}
+    return {**os.environ, **plain, **more}
+
+
+def mmtx(*args: str, cwd: Path, **env: str) -> Done:
+    """``python -m mmtx_cli`` with these arguments."""
+    return subprocess.run(
+        [sys.executable, "-m", "mmtx_cli", *args],
+        cwd=cwd,
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def told(done: Done) -> str:
+    """Standard error of a command that refused what a user asked; it is a message, no traceback."""
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def succeeded(done: Done) -> Path:
+    """The run folder: the last line on standard output of a command that did its work."""
+    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+    return Path(done.stdout.splitlines()[-1])
+
+
+def stopped(args: Sequence[str], cwd: Path, number: signal.Signals, ready: Callable) -> Done:
+    """Send a signal to a command once it is ``ready``."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmtx_cli", *args],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    limit = time.monotonic() + 90
+    while not ready() and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    return Done(process.args, process.returncode, out, err)

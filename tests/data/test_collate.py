@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from mmtx_cli.data.collate import Collate
+from mmtx_cli.data.dataset import Example
+from mmtx_cli.types import IGNORE
+
+SIDE = 4
+
+
+def collate_of(**kwargs):
+    options = {
+        "modalities": ("image", "text"),
+        "needs": ("captions", "label"),
+        "image_size": SIDE,
+        "max_length": 12,
+    }
+    return Collate(**(options | kwargs))
+
+
+def pictures(num, value):
+    return torch.full((num, 3, SIDE, SIDE), value, dtype=torch.uint8)
+
+
+@pytest.fixture
+def examples():
+    return [
+        Example("a", {"text": torch.tensor([2, 7, 3])}, {"label": torch.tensor(1)}),
+        Example("b", {"image": pictures(2, 9)}, {"captions": torch.tensor([2, 8, 8, 8, 3])}),
+        Example("c", {"text": torch.tensor([2, 3]), "image": pictures(1, 5)}),
+        Example("d", fault={"id": "d", "path": "d.jpg", "reason": "damaged"}),
+    ]
+
+
+def test_every_modality_is_there_and_masked(examples):
+    batch = collate_of()(examples)
+    text, image = batch.inputs["text"], batch.inputs["image"]
+    assert text.data.tolist() == [[2, 7, 3], [0, 0, 0], [2, 3, 0], [0, 0, 0]]
+    assert text.data.dtype == torch.long
+    assert text.mask.sum(dim=1).tolist() == [3, 0, 2, 0]
+    assert image.data.shape == (4, 2, 3, SIDE, SIDE)
+    assert image.data.dtype == torch.uint8
+    assert image.data[:, :, 0, 0, 0].tolist() == [[0, 0], [9, 9], [5, 0], [0, 0]]
+    assert image.mask.tolist() == [[False, False], [True, True], [True, False], [False, False]]
+
+
+def test_targets_that_lack_are_ignored(examples):
+    batch = collate_of()(examples)
+    assert batch.targets["label"].tolist() == [1, IGNORE, IGNORE, IGNORE]
+    nothing = [IGNORE] * 5
+    assert batch.targets["captions"].tolist() == [nothing, [2, 8, 8, 8, 3], nothing, nothing]
+    assert batch.ids == ["a", "b", "c", "d"]
+    assert len(batch) == 4
+    assert batch.faults == [{"id": "d", "path": "d.jpg", "reason": "damaged"}]
+
+
+def test_several_labels(examples):
+    examples[0].targets["label"] = torch.tensor([1, 0, 1])
+    batch = collate_of(num_labels=3, multi_label=True)(examples)
+    assert batch.targets["label"].tolist() == [[1, 0, 1], *[[IGNORE] * 3] * 3]
+
+
+def test_nothing_at_all():
+    batch = collate_of(num_labels=3)([Example("a"), Example("b")])
+    assert not batch.inputs["text"].mask.any()
+    assert batch.inputs["text"].data.shape == (2, 1)
+    assert batch.inputs["image"].data.shape == (2, 1, 3, SIDE, SIDE)
+    assert (batch.targets["captions"] == IGNORE).all()
+    assert (batch.targets["label"] == IGNORE).all()
+
+
+@pytest.mark.parametrize(("round_to", "max_length", "wanted"), [(1, 12, 5), (4, 12, 8), (8, 6, 6)])
+def test_texts_are_rounded_up_as_far_as_there_are_positions(round_to, max_length, wanted):
+    five = torch.tensor([2, 8, 8, 8, 3])
+    batch = collate_of(round_to=round_to, max_length=max_length)(
+        [Example("a", {"text": five}, {"captions": five})]
+    )
+    assert batch.inputs["text"].data.shape == (1, wanted)
+    assert batch.inputs["text"].mask.sum() == 5
+    assert batch.targets["captions"].tolist() == [[2, 8, 8, 8, 3] + [IGNORE] * (wanted - 5)]

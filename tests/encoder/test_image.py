@@ -1,0 +1,109 @@
+"""What the image encoders do beyond the contract: sizes, stems, bodies, and what they refuse."""
+
+import pytest
+import torch
+from tiny import tiny_encoder, tiny_field
+from torchvision.models import get_model, resnet18
+
+from mmtx_cli.encoder.image.cnn import ImageCnn, convolutional_body
+from mmtx_cli.encoder.image.vit import ImageViT, conv_stem
+from mmtx_cli.layer.pixels import Pixels
+from mmtx_cli.types import Field
+
+SMALL = {"width": 16, "depth": 1, "num_heads": 2}
+
+
+def pictures(height, width):
+    data = torch.randint(0, 256, (2, 1, 3, height, width), dtype=torch.uint8)
+    return Field(data, torch.ones(2, 1, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("stem", ["patch", "conv"])
+def test_one_token_a_patch(stem):
+    encoder = ImageViT(image_size=32, patch_size=8, stem=stem, **SMALL)
+    assert encoder(pictures(32, 32)).x.shape == (2, 16, 16)
+    # another size stretches the positions
+    assert encoder(pictures(40, 24)).x.shape == (2, 5 * 3, 16)
+
+
+def test_patches_come_row_by_row():
+    encoder = ImageViT(image_size=16, patch_size=8, **SMALL).eval()
+    encoder.transformer = torch.nn.Identity()
+    field = pictures(16, 16)
+    before = encoder(field).x
+    field.data[:, :, :, :8, 8:] = 255 - field.data[:, :, :, :8, 8:]  # the upper right
+    changed = (encoder(field).x != before).any(dim=2)
+    assert changed.tolist() == [[False, True, False, False]] * 2
+
+
+def test_a_convolutional_stem_sees_the_whole_picture_alike():
+    stem = conv_stem(16, 8)
+    assert stem(torch.randn(1, 3, 32, 48)).shape == (1, 16, 4, 6)
+    assert [layer.out_channels for layer in stem if hasattr(layer, "stride")] == [8, 8, 16, 16]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"stem": "lego"}, "stem='lego' is neither"),
+        ({"image_size": 30}, "image_size=30 is not a multiple of patch_size=16"),
+        ({"stem": "conv", "patch_size": 24, "image_size": 48}, "patch_size=24 is no power of two"),
+    ],
+)
+def test_what_a_vit_refuses(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        ImageViT(**{"image_size": 32, **SMALL, **kwargs})
+
+
+@pytest.mark.parametrize(("stride", "channels"), [(8, 128), (16, 256), (32, 512)])
+def test_a_resnet_is_cut_at_its_stride(stride, channels):
+    body, width = convolutional_body("resnet18", None, stride)
+    assert width == channels
+    assert body(torch.randn(1, 3, 64, 96)).shape == (1, channels, 64 // stride, 96 // stride)
+
+
+def test_its_features_are_torchvisions():
+    torch.manual_seed(1)
+    whole = resnet18(weights=None).eval()
+    torch.manual_seed(1)
+    encoder = ImageCnn(image_size=64, stride=32, **SMALL).eval()
+    field = pictures(64, 64)
+    pixels = Pixels()(field.data.flatten(0, 1))
+    whole.fc = torch.nn.Identity()
+    torch.testing.assert_close(encoder.summary(field), whole(pixels))
+
+
+@pytest.mark.parametrize("body", ["mobilenet_v3_small", "convnext_tiny", "densenet121"])
+def test_other_bodies(body):
+    encoder = ImageCnn(image_size=64, body=body, stride=16, **SMALL)
+    assert encoder(pictures(64, 64)).x.shape == (2, 16, 16)
+
+
+def test_weights_from_a_file(tmp_path):
+    whole = get_model("resnet18", weights=None)
+    torch.save(whole.state_dict(), tmp_path / "mine.pth")
+    body, _ = convolutional_body("resnet18", str(tmp_path / "mine.pth"), 16)
+    assert torch.equal(body[0].weight, whole.conv1.weight)
+
+
+def test_what_a_cnn_refuses():
+    with pytest.raises(ValueError, match="torchvision has no model 'resnet19'"):
+        convolutional_body("resnet19", None, 32)
+    with pytest.raises(ValueError, match=r"'vit_b_16' has neither .features nor"):
+        convolutional_body("vit_b_16", None, 32)
+    with pytest.raises(ValueError, match="'resnet18' gives no map at stride 1"):
+        convolutional_body("resnet18", None, 1)
+
+
+def test_efficientnet_lite_knows_pictures():
+    """Its weights are there: a scaled picture has like features, another one has not."""
+    encoder = tiny_encoder("image", "efficientnet_lite").eval()
+    rows = torch.arange(96.0)
+    smooth = (127 + 100 * torch.sin(rows / 9)[:, None] * torch.cos(rows / 7)).to(torch.uint8)
+    other = torch.randint(0, 256, (96, 96), dtype=torch.uint8)
+    data = torch.stack([smooth, smooth // 5 * 4, other]).expand(3, 3, 96, 96).transpose(0, 1)
+    field = Field(data[:, None].contiguous(), torch.ones(3, 1, dtype=torch.bool))
+    a, b, c = torch.nn.functional.normalize(encoder.summary(field), dim=1)
+    assert a @ b > 0.8
+    assert a @ c < a @ b - 0.2
+    assert encoder(tiny_field("image", [1])).x.shape == (1, 4, 16)

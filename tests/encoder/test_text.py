@@ -1,0 +1,32 @@
+import pytest
+import torch
+
+from mmtx_cli.encoder.text.transformer import TextTransformer
+from mmtx_cli.types import Field
+
+SMALL = {"vocab_size": 20, "width": 16, "depth": 1, "num_heads": 2, "max_length": 6}
+
+
+def text(*tokens):
+    data = torch.tensor([tokens])
+    return Field(data, torch.ones_like(data, dtype=torch.bool))
+
+
+def test_where_a_token_stands_matters():
+    encoder = TextTransformer(**SMALL).eval()
+    there, back = encoder(text(5, 6, 7)).x, encoder(text(7, 6, 5)).x
+    assert not torch.allclose(there.flip(1), back, atol=1e-3)
+    with torch.no_grad():
+        encoder.position.zero_()
+    torch.testing.assert_close(encoder(text(5, 6, 7)).x.flip(1), encoder(text(7, 6, 5)).x)
+
+
+def test_every_token_sees_all_others():
+    encoder = TextTransformer(**SMALL).eval()
+    changed = encoder(text(5, 6, 7)).x - encoder(text(5, 6, 8)).x
+    assert changed.abs().amax(dim=2).min() > 1e-4
+
+
+def test_heads_share_the_width():
+    with pytest.raises(ValueError, match="not a multiple of num_heads"):
+        TextTransformer(**(SMALL | {"num_heads": 3}))

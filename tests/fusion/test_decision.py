@@ -1,0 +1,12 @@
+import torch
+
+from mmtx_cli.fusion.decision import DecisionFusion
+from mmtx_cli.types import Tokens
+
+
+def test_adds_nothing():
+    fusion = DecisionFusion(4, ["text", "image"])
+    given = {"text": Tokens(torch.randn(1, 2, 4), torch.ones(1, 2, dtype=torch.bool))}
+    assert fusion(given) is given
+    assert fusion.streams == ("image", "text")
+    assert not list(fusion.parameters())

@@ -1,0 +1,41 @@
+"""A data set and two trained models, made once, in a folder whose name is hard on every parser."""
+
+from pathlib import Path
+
+import pytest
+
+from mmtx_cli.data.scenes import make_scenes
+from mmtx_cli.relaunch import quoted
+from tests.command_line import CAPTIONER, CONTRASTIVE, mmtx, succeeded
+
+ODD = "a b, c=d [é] it's \"so\""
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands of all tests run."""
+    return tmp_path_factory.mktemp("place")
+
+
+@pytest.fixture(scope="session")
+def scenes(place: Path) -> str:
+    """Override that names a manifest of 60 drawn scenes."""
+    path = make_scenes(place / ODD / "scenes", num=60, size=32, seed=0, workers=1)
+    return f"data.path={quoted(str(path))}"
+
+
+@pytest.fixture(scope="session")
+def captioner(place: Path, scenes: str) -> str:
+    """Override that names the run folder of a tiny captioner."""
+    run = quoted(f"{ODD}/captioner")
+    args = [*CAPTIONER, scenes, f"run_dir={run}", "trainer.max_steps=4"]
+    assert succeeded(mmtx("finetune", *args, cwd=place)) == place / ODD / "captioner"
+    return f"ckpt={run}"
+
+
+@pytest.fixture(scope="session")
+def contrastive(place: Path, scenes: str) -> str:
+    """Override that names the run folder of a tiny dual encoder."""
+    args = [*CONTRASTIVE, scenes, "data.text=captions", "run_dir=dual"]
+    assert succeeded(mmtx("pretrain", *args, cwd=place)) == place / "dual"
+    return "ckpt=dual"

@@ -1,0 +1,70 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mmtx_cli.data.scenes.make import make_scenes
+from tests.integration.run import TINY, mmtx
+
+TWO = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu"]
+STEPS = ["trainer.max_steps=8", "trainer.val_every=4", "head.captioning.dropout=0"]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory) -> Path:
+    return make_scenes(tmp_path_factory.mktemp("devices") / "scenes", num=50, size=32)
+
+
+@pytest.fixture(scope="module")
+def runs(manifest, tmp_path_factory) -> dict[str, Path]:
+    """The same pre-training by one process and by two."""
+    folder = tmp_path_factory.mktemp("runs")
+    common = ["pretrain", *TINY, *STEPS, f"data.path={manifest}"]
+    mmtx(*common, f"run_dir={folder / 'one'}")
+    mmtx(*common, *TWO, f"run_dir={folder / 'two'}")
+    return {"one": folder / "one", "two": folder / "two"}
+
+
+def test_two_processes_train_what_one_does(runs):
+    one, two = (load_file(run / "model" / "model.safetensors") for run in runs.values())
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], atol=1e-5, rtol=1e-4)
+    rows = [(run / "metrics.csv").read_text().splitlines() for run in runs.values()]
+    assert len(rows[0]) == len(rows[1])
+    first, second = (
+        json.loads((run / "result.json").read_text())["metrics"]["val/loss"]
+        for run in runs.values()
+    )
+    assert first == pytest.approx(second, abs=1e-5)
+
+
+def test_two_processes_use_one_run_folder(runs):
+    assert sorted(p.name for p in runs["one"].parent.iterdir()) == ["one", "two"]
+    assert sorted(p.name for p in runs["one"].iterdir()) == sorted(
+        p.name for p in runs["two"].iterdir()
+    )
+
+
+def test_evaluation_does_not_depend_on_the_number_of_processes(runs, tmp_path):
+    for name, extra in (("a", []), ("b", TWO)):
+        mmtx("eval", f"ckpt={runs['one']}", *extra, f"run_dir={tmp_path / name}", "bootstrap=50")
+    a, b = (json.loads((tmp_path / n / "result.json").read_text()) for n in "ab")
+    assert a["count"] == b["count"] == 5
+    assert a["metrics"] == pytest.approx(b["metrics"], abs=1e-6)
+    lines = [(tmp_path / n / "predictions.jsonl").read_text().splitlines() for n in "ab"]
+    assert [json.loads(x)["id"] for x in lines[0]] == [json.loads(x)["id"] for x in lines[1]]
+
+
+def test_two_processes_caption_in_the_order_of_the_inputs(runs, manifest, tmp_path):
+    pictures = sorted((manifest.parent / "images").glob("*.jpg"))[:7]
+    inputs = f"inputs=[{','.join(map(str, pictures))}]"
+    outs = []
+    for name, extra in (("a", []), ("b", TWO)):
+        out = mmtx("caption", f"ckpt={runs['one']}", inputs, *extra, f"run_dir={tmp_path / name}")
+        rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        assert [row["path"] for row in rows] == [str(p) for p in pictures]
+        outs.append([row["caption"] for row in rows])
+        assert out.splitlines()[-1] == str(tmp_path / name)
+    assert outs[0] == outs[1]

@@ -1,0 +1,225 @@
+import inspect
+
+import pytest
+
+from mmtx_cli.check import check, component_faults, nearest, type_fault
+from mmtx_cli.error import ConfigError
+
+IMAGE = {"_target_": "mmtx_cli.encoder.image.vit.ImageViT", "image_size": 32}
+TEXT = {
+    "_target_": "mmtx_cli.encoder.text.transformer.TextTransformer",
+    "vocab_size": None,
+    "max_length": 16,
+}
+FUSION = {"_target_": "mmtx_cli.fusion.concat.ConcatFusion", "dim": 16}
+CAPTIONING = {
+    "_target_": "mmtx_cli.head.captioning.CaptioningHead",
+    "dim": 16,
+    "vocab_size": None,
+    "bos_id": None,
+    "eos_id": None,
+}
+CONTRASTIVE = {"_target_": "mmtx_cli.head.contrastive.ContrastiveHead", "dim": 16}
+
+
+def config(**changes):
+    """A right configuration of ``mmtx finetune``, with some keys changed."""
+    right = {
+        "command": "finetune",
+        "seed": 1,
+        "resume": False,
+        "freeze": [],
+        "trusted_packages": [],
+        "dim": 16,
+        "image_size": 32,
+        "max_length": 16,
+        "encoder": {"image": IMAGE, "audio": None},
+        "fusion": FUSION,
+        "head": {"captioning": CAPTIONING},
+        "data": {"path": "x.jsonl"},
+        "optimizer": {},
+        "trainer": {},
+        "logger": {},
+    }
+    return {**right, **changes}
+
+
+def faults(**changes):
+    """What is wrong with it."""
+    try:
+        check(config(**changes))
+    except ConfigError as error:
+        return list(error.faults)
+    return []
+
+
+def test_a_right_configuration_passes():
+    assert faults() == []
+
+
+def test_every_fault_is_told_at_once():
+    found = faults(
+        seed="x",
+        encoder={"image": {**IMAGE, "dept": 3}},
+        fusion=None,
+        head={"captioning": {**CAPTIONING, "num_beams": "many"}},
+        data={"batchsize": 3, "augment": {"flop": 1, "color": "red"}},
+        optimizer={"lr": -1},
+        trainer={"max_epoch": 3, "early_stopping": {"patience": 0}},
+        freeze=["encoder.imag"],
+    )
+    assert found == [
+        "seed: 'x' is not of type int",
+        "encoder.image.dept: unknown key; did you mean 'depth'?",
+        "head.captioning.num_beams: 'many' is not of type int",
+        "data.batchsize: unknown key; did you mean 'batch_size'?",
+        "data.augment.flop: unknown key; did you mean 'flip'?",
+        "data.augment.color: Value 'red' of type 'str' could not be converted to Float",
+        "trainer.max_epoch: unknown key; did you mean 'max_epochs'?",
+        "optimizer.lr: -1 is out of bounds; write a number from 0 up",
+        "trainer.early_stopping.patience: 0 is out of bounds; write a number from 1 up",
+        "fusion: none is chosen; write for example fusion=concat",
+        "data.path: no data; write data.path=MANIFEST.jsonl or data=scenes",
+        "freeze: the model has no part 'encoder.imag'; did you mean 'encoder.image'?",
+    ]
+
+
+def test_a_wrong_value_that_many_parts_share_is_told_once():
+    shared = {
+        "fusion": {**FUSION, "dim": "abc"},
+        "head": {"captioning": {**CAPTIONING, "dim": "abc"}},
+    }
+    assert faults(dim="abc", **shared) == ["dim: 'abc' is not of type int | None"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"resume": "yes"}, "resume: 'yes' is not of type bool"),
+        ({"freeze": "encoder"}, "freeze: 'encoder' is no list; write freeze=[encoder]"),
+        ({"encoder": {}}, "encoder: no encoder is chosen; write for example encoder/image=vit"),
+        ({"encoder": {"image": None}}, "encoder: no encoder is chosen"),
+        ({"head": {}}, "head: no head is chosen; write for example head=captioning"),
+        ({"data": {}}, "data.path: no data"),
+        ({"data": {"path": ""}}, "data.path: no data"),
+        ({"trainer": 3}, "trainer: 3 is no section; set its keys one by one: trainer.KEY=VALUE"),
+        ({"encoder": {"image": {"depth": 3}, "text": TEXT}}, "write encoder/image=NAME (cnn, "),
+        ({"encoder": {"image": "vit", "text": TEXT}}, "encoder.image: no component is chosen"),
+        (
+            {"head": {"captioning": CAPTIONING, "captionin": {"depth": 1}}},
+            "head.captionin: no component is chosen here; did you mean 'head.captioning'?",
+        ),
+        (
+            {"head": {"captioning": {**CAPTIONING, "reads": "image"}}},
+            "head.captioning.reads: 'image' is not of type Sequence[str] | None",
+        ),
+        ({"fusion": {"_target_": FUSION["_target_"]}}, "fusion.dim: required and not set"),
+        ({"fusion": {**FUSION, "modalities": []}}, "fusion.modalities: unknown key"),
+        ({"fusion": CAPTIONING}, "it is no fusion"),
+        ({"freeze": ["text"]}, "freeze: the model has no part 'text'; there are: encoder, "),
+    ],
+)
+def test_what_is_wrong_is_told_with_what_to_write(changes, message):
+    (fault,) = faults(**changes)
+    assert message in fault
+
+
+def test_deeper_parts_may_be_frozen():
+    assert faults(freeze=["encoder", "encoder.image.blocks.0", "head.captioning", "fusion"]) == []
+
+
+def test_values_that_the_data_fill_in_may_be_open():
+    assert faults(encoder={"text": TEXT}, data={"path": "x", "text": "text"}) == []
+
+
+def test_a_head_may_not_read_what_it_is_to_say():
+    both, data = {"image": IMAGE, "text": TEXT}, {"path": "x", "text": "captions"}
+    (fault,) = faults(encoder=both, data=data)
+    assert fault == (
+        "head.captioning: would read the captions it is to produce (data.text=captions); "
+        "set head.captioning.reads=[image]"
+    )
+    for reads in (["text"], ["image", "fused"]):
+        assert len(faults(encoder=both, data=data, head={"c": {**CAPTIONING, "reads": reads}})) == 1
+    assert faults(encoder=both, data=data, head={"c": {**CAPTIONING, "reads": ["image"]}}) == []
+    assert faults(encoder=both, data=data, head={"c": CONTRASTIVE}) == []
+    assert faults(encoder={"image": IMAGE}, data=data) == []
+
+
+def test_a_text_encoder_must_have_something_to_read():
+    both, mute = {"image": IMAGE, "text": TEXT}, {"path": "x", "text": None}
+    (fault,) = faults(encoder=both, data=mute)
+    assert fault.startswith("encoder.text: has nothing to read")
+    # an inherited text encoder that no head looks at
+    assert faults(encoder=both, data=mute, head={"c": {**CAPTIONING, "reads": ["image"]}}) == []
+
+
+EVIL = {"_target_": "os.system", "_args_": ["true"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"_target_": "os.system"}, "encoder.image._target_: 'os.system' is outside mmtx"),
+        ({"mean": EVIL}, "encoder.image.mean._target_: 'os.system' is outside mmtx"),
+        ({"mean": [0.5, EVIL]}, "encoder.image.mean[1]._target_: 'os.system' is outside"),
+        ({"mean": {"a": {"b": [EVIL]}}}, "encoder.image.mean.a.b[0]._target_: 'os.system'"),
+        ({"mean": {**FUSION, "dim": EVIL}}, "encoder.image.mean.dim._target_: 'os.system'"),
+        ({"_args_": [EVIL]}, "encoder.image._args_[0]._target_: 'os.system'"),
+        ({"_args_": [1]}, "encoder.image._args_: unknown key"),
+        ({"_partial_": True}, "encoder.image._partial_: unknown key"),
+        ({"_recursive_": True}, "encoder.image._recursive_: unknown key"),
+        ({"mean": "${oc.create:{_target_:os.system}}"}, "is an interpolation that was not reso"),
+        ({"_target_": ["os.system"]}, "is no dotted path"),
+        ({"mean": {"_target_": "mmtx_cli.cli.main"}}, "has no class 'main'"),
+    ],
+)
+def test_no_target_hides_from_the_check(change, message):
+    found = list(component_faults(config(encoder={"image": {**IMAGE, **change}})))
+    assert any(message in fault for fault in found), found
+
+
+def test_a_trusted_package_may_be_nested_and_hydras_own_keys_may_not(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_parts.py").write_text(
+        "class Part:\n    def __init__(self, size: int, **more): ...\n"
+    )
+    part = {"_target_": "own_parts.Part", "size": 3, "anything": 1}
+    trusting = {"trusted_packages": ["own_parts"]}
+    assert faults(encoder={"image": {**part, "inner": [part]}}, **trusting) == []
+    assert faults(encoder={"image": {**part, "size": "x"}}, **trusting) == [
+        "encoder.image.size: 'x' is not of type int"
+    ]
+    (fault,) = faults(encoder={"image": {**part, "inner": {**part, "_args_": [1]}}}, **trusting)
+    assert fault.startswith("encoder.image.inner._args_: unknown key")
+    (fault,) = faults(encoder={"image": part})
+    assert fault.endswith("if you trust it, add trusted_packages=[own_parts]")
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "right"),
+    [
+        (3, "int", True),
+        (3, "float", True),
+        (3.5, "int", False),
+        (True, "int", False),
+        (True, "bool", True),
+        (1, "bool", False),
+        ("x", "str | None", True),
+        (None, "int", True),  # the data may fill it in
+        ([1], "Sequence[int]", True),
+        ("ab", "Sequence[str] | None", False),
+        ("x", "nn.Module", True),  # not plainly typed
+        ("x", inspect.Parameter.empty, True),
+        ("x", int, False),
+    ],
+)
+def test_types(value, annotation, right):
+    assert (type_fault(value, annotation) is None) is right
+
+
+def test_nearest():
+    assert nearest("dept", ["depth", "width"]) == "did you mean 'depth'?"
+    assert nearest("zzz", ["depth", "width"]) == "there are: depth, width"
+    assert nearest("dept", ["depth"], full=True) == "did you mean 'depth'? there are: depth"
+    assert nearest("zzz", []) == "there are none"

@@ -1,0 +1,161 @@
+"""What the command line says, and how fast, before any command begins its work."""
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from mmtx_cli import __version__
+from mmtx_cli.cli import COMMANDS, main
+from tests.command_line import environment, mmtx, told
+
+HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning_fabric", "wandb", "matplotlib")
+WATCH = """
+import sys
+from mmtx_cli.cli import main
+status = main(sys.argv[1:])
+print("LOADED", *[name for name in sys.argv[0].split(",") if name in sys.modules], file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def cpu_seconds():
+    """What the processes that this one started have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def watched(*args, cwd):
+    """Run a command; return its status, its output, and which heavy packages it imported."""
+    code = WATCH.replace("sys.argv[0]", repr(",".join(HEAVY)))
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    err, _, loaded = done.stderr.rpartition("LOADED")
+    return done.returncode, done.stdout, err, loaded.split()
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], ["-h"], ["help"]])
+def test_alone_it_says_what_there_is(args, capsys):
+    assert main(args) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("mmtx: ")
+    assert all(f"\n  {command} " in said for command in COMMANDS)
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"mmtx {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_at_once_without_torch(command, tmp_path):
+    begun = cpu_seconds()
+    status, out, _, loaded = watched(command, "--help", cwd=tmp_path)
+    assert cpu_seconds() - begun < 1
+    assert (status, loaded) == (0, [])
+    assert out.startswith(f"usage: mmtx {command} ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_groups_keys_and_what_they_mean(capsys):
+    assert main(["finetune", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "encoder/image=cnn|" in said
+    assert "trainer.early_stopping.patience=5    Validations without improvement" in said
+    assert "data.batch_size=32" in said
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("pretrian", "did you mean 'pretrain'?"), ("quux", "there are: demo, pretrain")],
+)
+def test_an_unknown_command(word, hint, capsys):
+    assert main([word]) == 2
+    assert hint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["finetune", "sed=3"],
+        ["finetune", "fusion=gatted"],
+        ["finetune", "data.batchsize=3", "trainer.max_epoch=3"],
+        ["pretrain", "encoder/image=vit", "encoder.image.dept=3", "data.path=x.jsonl"],
+        ["eval"],
+        ["caption"],
+        ["score"],
+        ["export"],
+        ["data"],
+        ["data", "action=check", "manifest=nowhere.jsonl"],
+    ],
+)
+def test_a_wrong_configuration_fails_soon_and_without_torch(args, tmp_path):
+    begun = cpu_seconds()
+    status, out, err, loaded = watched(*args, cwd=tmp_path)
+    assert cpu_seconds() - begun < 3
+    assert (status, out, loaded) == (2, "", [])
+    assert err.startswith(f"mmtx {args[0]}: ")
+    assert "Traceback" not in err
+    if args[0] != "data":
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_making_and_checking_data_imports_no_torch(tmp_path):
+    status, _, err, loaded = watched("data", "action=make", "out=s", "num=10", cwd=tmp_path)
+    assert (status, loaded) == (0, []), err
+    check = ["data", "action=check", "manifest=s/scenes.jsonl", "decode=true"]
+    status, _, err, loaded = watched(*check, cwd=tmp_path)
+    assert (status, loaded) == (0, []), err
+
+
+def test_options_and_overrides_mix_in_any_order(tmp_path):
+    done = mmtx("finetune", "seed=7", "--cfg", "job", "dim=8", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "seed: 7" in done.stdout
+    assert "dim: 8" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--epochs=3"], "unrecognized arguments: --epochs=3; settings are written key=value"),
+        (["--cfg", "jo"], "invalid choice: 'jo'"),
+        (["--cfg"], "argument --cfg/-c: expected one argument"),
+        (["--config-dir", "nowhere"], "nowhere' not found"),
+        (["dim=${nothing}"], "dim: Interpolation key 'nothing' not found"),
+        (["dim=${oc.env:NOT_SET}"], "dim: "),
+        (["hydra.nothing=1"], "Could not override 'hydra.nothing'"),
+        (["~nothing"], "'nothing' does not exist"),
+    ],
+)
+def test_what_hydra_refuses_is_told_in_one_line(args, message, tmp_path):
+    err = told(mmtx("finetune", *args, cwd=tmp_path))
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_debugging_shows_the_traceback(tmp_path):
+    done = mmtx("finetune", "sed=3", cwd=tmp_path, MMTX_DEBUG="1")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("args", [[], ["finetune", "--help"], ["finetune", "--cfg", "job"]])
+def test_a_reader_that_leaves_is_no_crash(args, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmtx_cli", *args],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.close()
+    err = process.stderr.read()
+    assert (process.wait(timeout=30), err) == (1, "")

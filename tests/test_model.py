@@ -1,0 +1,77 @@
+import pytest
+import torch
+from tiny import DIM, noisy_where_absent, same, tiny_batch, tiny_model
+
+from mmtx_cli.head.classification import ClassificationHead
+from mmtx_cli.types import Batch, Field
+
+COUNTS = {"text": [4, 0, 2], "image": [1, 2, 0]}
+
+
+@pytest.fixture
+def model():
+    return tiny_model("concat", ["classification", "captioning"])
+
+
+def test_streams_have_the_shared_width_and_zeros_where_nothing_is(model):
+    batch = tiny_batch(model, COUNTS)
+    for name, tokens in model.encode(batch).items():
+        assert tokens.x.shape == (*tokens.mask.shape, DIM), name
+        assert not tokens.x[~tokens.mask].any()
+        assert tokens.x[tokens.mask].abs().amax(dim=1).min() > 0
+
+
+def test_in_training_an_absent_modality_is_encoded_all_the_same(model):
+    batch = tiny_batch(model, {**COUNTS, "text": [0, 0, 0]})
+    model.train()
+    torch.stack([p.loss for p in model(batch).values()]).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    assert not any(p.grad.any() for p in model.encoder["text"].parameters())
+
+
+def test_encoders_may_have_another_width():
+    model = tiny_model(args=("encoder.text.width=12", "encoder.image.width=20"))
+    assert model.project["text"].in_features == 12
+    assert model.project["image"].in_features == 20
+    assert {t.x.shape[-1] for t in model.encode(tiny_batch(model, COUNTS)).values()} == {DIM}
+
+
+def test_only_the_heads_that_are_asked_speak(model):
+    batch = tiny_batch(model, COUNTS)
+    assert set(model.predict(batch)) == {"classification", "captioning"}
+    assert set(model.predict(batch, ["classification"])) == {"classification"}
+    assert not model.predict(batch)["classification"]["logits"].requires_grad
+
+
+class BlindHead(ClassificationHead):
+    """Wants the text covered."""
+
+    def view(self, batch):
+        text = batch.inputs["text"]
+        covered = Field(text.data, torch.zeros_like(text.mask))
+        return Batch({**batch.inputs, "text": covered}, batch.targets, batch.ids)
+
+
+def test_each_head_sees_its_own_view(model):
+    names = model.head["classification"].label_names
+    blind = BlindHead(DIM, ["fused"], names)
+    blind.load_state_dict(model.head["classification"].state_dict())
+    model.head["blind"] = blind.eval()
+    batch = tiny_batch(model, COUNTS)
+    seen = {name: p.outputs for name, p in model(batch).items()}
+    covered = model.head["blind"].view(batch)
+    same(seen["blind"], model(covered)["classification"].outputs, 1e-6)
+    assert not torch.allclose(seen["blind"]["logits"][0], seen["classification"]["logits"][0])
+    torch.testing.assert_close(seen["blind"]["logits"][1], seen["classification"]["logits"][1])
+    # what one head wants covered stays open for the others
+    del model.head["blind"]
+    same(
+        {"classification": model(batch)["classification"].outputs},
+        {"classification": seen["classification"]},
+    )
+    same(model(covered)["classification"].outputs, model(clean(covered))["classification"].outputs)
+
+
+def clean(batch):
+    inputs = {name: noisy_where_absent(field) for name, field in batch.inputs.items()}
+    return Batch(inputs, batch.targets, batch.ids)

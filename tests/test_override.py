@@ -1,0 +1,160 @@
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmtx_cli.override import (
+    choices,
+    conf_dir,
+    config_dirs,
+    explained,
+    is_section_key,
+    opened,
+    override_faults,
+    root_keys,
+    split,
+)
+from mmtx_cli.relaunch import quoted
+
+
+def faults(*args, command="finetune"):
+    return [fault for arg in split(args)[1] for fault in override_faults(arg, command, args)]
+
+
+@pytest.mark.parametrize(
+    "arg",
+    [
+        "seed=3",
+        "fusion=concat",
+        "fusion=null",
+        "encoder/image=vit",
+        "head=[captioning,contrastive]",
+        "data=scenes",
+        "data.path='a b, c=d'",
+        "data.nothing=3",  # check knows the keys of sections
+        "+new=3",
+        "++new=3",
+        "~fusion",
+        "hydra.verbose=true",
+        "run_dir=runs/${seed}",
+        "freeze=[encoder.image]",
+    ],
+)
+def test_what_is_right_has_no_fault(arg):
+    assert faults(arg) == []
+
+
+@pytest.mark.parametrize(
+    ("arg", "message"),
+    [
+        ("sed=3", "sed: unknown key; did you mean 'seed'?"),
+        ("zzz=3", "zzz: unknown key; there are: "),
+        ("fusion=gatted", "fusion=gatted: there is no such choice; there are: concat, decision"),
+        (
+            "encoder/image=vitt",
+            "encoder/image=vitt: there is no such choice; did you mean 'vit'? there are: cnn, ",
+        ),
+        ("head=captionin", "did you mean 'captioning'?"),
+        ("head=[captioning,clasification]", "head=clasification: there is no such choice; did"),
+        ("data=scene", "did you mean 'scenes'?"),
+        ("encodr/image=vit", "there is no such group; did you mean 'encoder/image'?"),
+        ("encoder/imag=vit", "there is no such group; did you mean 'encoder/image'?"),
+        ("encoder=vit", "encoder=vit: write encoder/image=NAME or encoder/text=NAME"),
+        ("vit", "vit: write key=value or group=choice (mmtx finetune --help lists them)"),
+        ("=3", "=3: write key=value"),
+        ("freeze=[a", "freeze=[a: the value cannot be read; close brackets and quotes"),
+        ("data.path=a=b", "data.path=a=b: the value cannot be read"),
+        ("data.path='a", "e.g. 'data.path=\"a b, c\"'"),
+        ("seed=1,2", "seed=1,2: several values; add -m to run each, or write seed=[1,2]"),
+    ],
+)
+def test_what_is_wrong_is_told_with_what_to_write(arg, message):
+    (fault,) = faults(arg)
+    assert message in fault
+
+
+def test_a_sweep_is_looked_at_value_by_value():
+    assert faults("-m", "fusion=concat,decision", "seed=1,2") == []
+    (fault,) = faults("-m", "fusion=concat,gatted")
+    assert "fusion=gatted" in fault
+
+
+def test_a_command_that_takes_the_model_from_ckpt_has_no_choice_of_it():
+    (fault,) = faults("head=captioning", command="eval")
+    assert fault == (
+        "head: mmtx eval has no choice of head; it comes with ckpt=; set single keys of it: "
+        "head.KEY=VALUE"
+    )
+    (fault,) = faults("encoder/image=vit", command="caption")
+    assert "encoder.image.KEY=VALUE" in fault
+    (fault,) = faults("fusion=concat", command="score")
+    assert "there are: bootstrap, " in fault
+
+
+def test_choices_of_the_users_own_count(tmp_path):
+    (tmp_path / "encoder" / "image").mkdir(parents=True)
+    (tmp_path / "encoder" / "image" / "mine.yaml").write_text("_target_: mine.Encoder\n")
+    mine = ["--config-dir", str(tmp_path)]
+    assert faults(*mine, "encoder/image=mine") == []
+    assert faults(f"--config-dir={tmp_path}", "encoder/image=mine") == []
+    (fault,) = faults(*mine, "encoder/image=mien")
+    assert "did you mean 'mine'?" in fault
+    assert config_dirs(mine) == [conf_dir(), tmp_path]
+
+
+def test_all_faults_are_explained_at_once():
+    args = ["sed=3", "fusion=gatted", "data.batchsize=3", "trainer.max_steps=x", "data.path='a"]
+    told = explained(ValueError("whatever Hydra says"), "finetune", args)
+    assert [fault.split(":")[0].split("=")[0] for fault in told] == [
+        "sed", "fusion", "data.path", "data.batchsize", "trainer.max_steps"
+    ]  # fmt: skip
+
+
+def test_other_errors_are_told_in_one_line_without_links():
+    error = ValueError("first\n  second\nSee https://hydra.cc/docs for details")
+    assert explained(error, "finetune", ["seed=1"]) == ["first second"]
+    error = ValueError("Missing mandatory value: data.path")
+    assert explained(error, "finetune", []) == ["data.path: required; write data.path=VALUE"]
+
+
+def test_options_and_overrides_are_told_apart():
+    args = ["seed=1", "-m", "--config-dir", "conf", "fusion=concat", "--cfg", "job", "-cd=x", "a"]
+    options = ["-m", "--config-dir", "conf", "--cfg", "job", "-cd=x"]
+    assert split(args) == (options, ["seed=1", "fusion=concat", "a"])
+
+
+@pytest.mark.parametrize(
+    ("arg", "is_one"),
+    [
+        ("head.captioning.depth=3", True),
+        ("data.path=x", True),
+        ("head=captioning", False),
+        ("encoder/image=vit", False),
+        ("+head.x=1", False),
+        ("hydra.job.name=x", False),
+        ("data.path", False),
+    ],
+)
+def test_keys_of_sections_are_opened(arg, is_one):
+    assert is_section_key(arg) is is_one
+    assert opened([arg]) == [f"++{arg}" if is_one else arg]
+
+
+def test_root_keys_are_those_of_the_composed_configuration():
+    with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
+        for command in ("pretrain", "finetune", "eval", "caption", "score", "export"):
+            assert set(compose(command)) <= set(root_keys(command)), command
+
+
+def test_choices_are_the_files():
+    assert choices("fusion") == sorted(p.stem for p in (conf_dir() / "fusion").glob("*.yaml"))
+    assert choices("nothing", [Path("nowhere")]) == []
+
+
+@given(st.text(st.characters(exclude_characters="\x00\n\r$", codec="utf-8"), min_size=1))
+def test_a_quoted_text_is_read_back(text):
+    override = OverridesParser.create().parse_override(f"key={quoted(text)}")
+    assert override.value() == text

@@ -1,0 +1,101 @@
+import multiprocessing
+import os
+import random
+import signal
+import time
+
+import pytest
+import torch
+
+from mmtx_cli.error import CheckpointError
+from mmtx_cli.training.checkpoint import SafeCheckpointIO
+
+
+def checkpoint_of(number, size=10):
+    """One whose every tensor tells which it is."""
+    tensors = {str(i): torch.full((size,), float(number)) for i in range(4)}
+    return {"config": {"number": number}, "state_dict": tensors}
+
+
+def number_of(path):
+    """Which checkpoint it is; all of it has to be."""
+    found = SafeCheckpointIO().load_checkpoint(path)
+    number = found["config"]["number"]
+    assert all((x == number).all() for x in found["state_dict"].values())
+    return number
+
+
+def test_round_trip(tmp_path):
+    path = tmp_path / "new" / "last.ckpt"
+    SafeCheckpointIO().save_checkpoint(checkpoint_of(3), path)
+    assert number_of(path) == 3
+    SafeCheckpointIO().save_checkpoint(checkpoint_of(4), path)
+    assert number_of(path) == 4
+    assert [p.name for p in path.parent.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_write_that_fails_leaves_what_there_was(tmp_path, monkeypatch, error):
+    path = tmp_path / "last.ckpt"
+    SafeCheckpointIO().save_checkpoint(checkpoint_of(1), path)
+
+    def fail(checkpoint, target):
+        target.write_bytes(b"half a checkpo")
+        raise error
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(type(error)):
+        SafeCheckpointIO().save_checkpoint(checkpoint_of(2), path)
+    assert number_of(path) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def save_for_ever(path):
+    torch.set_num_threads(1)
+    for number in range(1, 10_000):
+        SafeCheckpointIO().save_checkpoint(checkpoint_of(number, 300_000), path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path):
+    path = tmp_path / "last.ckpt"
+    SafeCheckpointIO().save_checkpoint(checkpoint_of(0, 300_000), path)
+    pause, in_the_middle = random.Random(0), 0
+    for _ in range(15):
+        child = multiprocessing.get_context("fork").Process(target=save_for_ever, args=(path,))
+        child.start()
+        time.sleep(pause.uniform(0.02, 0.15))
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        number_of(path)
+        parts = [p for p in tmp_path.iterdir() if p != path]
+        in_the_middle += len(parts)
+        for part in parts:
+            part.unlink()
+    assert in_the_middle > 0, "no process died while it wrote: the test tests nothing"
+
+
+def test_what_is_no_checkpoint(tmp_path):
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(b"half a checkpo")
+    with pytest.raises(CheckpointError, match=r"last.ckpt: cannot be read as a checkpoint"):
+        SafeCheckpointIO().load_checkpoint(path)
+    torch.save({"weights": torch.ones(2)}, path)
+    with pytest.raises(CheckpointError, match="not a checkpoint of mmtx"):
+        SafeCheckpointIO().load_checkpoint(path)
+
+
+class Trap:
+    """What a hostile checkpoint would run on being read."""
+
+    def __reduce__(self):
+        return os.mkdir, ("caught",)
+
+
+def test_nothing_in_a_checkpoint_is_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"config": {}, "state_dict": Trap()}, tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError):
+        SafeCheckpointIO().load_checkpoint(tmp_path / "last.ckpt")
+    assert not (tmp_path / "caught").exists()
