@@ -140,7 +140,7 @@ def launch(command: str, args: list[str]) -> None:
         if isinstance(failed.error, InterpolationResolutionError):
             raise ConfigError(explained_interpolation(failed.error)) from failed.error
         raise failed.error from failed.error.__cause__
-    except OSError:
+    except BrokenPipeError:
         raise
     except Exception as error:  # of Hydra's own: the command has not begun
         raise ConfigError(*explained(error, command, args)) from error

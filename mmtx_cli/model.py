@@ -23,12 +23,11 @@ class MultimodalModel(nn.Module):
     ) -> None:
         super().__init__()
         self.dim = dim
-        self.encoder = nn.ModuleDict(encoders)
-        self.project = nn.ModuleDict(
-            {name: nn.Linear(encoder.width, dim) for name, encoder in encoders.items()}
-        )
+        self.encoder: Mapping[str, Encoder] = nn.ModuleDict(encoders)  # type: ignore[assignment]
+        project = {name: nn.Linear(encoder.width, dim) for name, encoder in encoders.items()}
+        self.project: Mapping[str, nn.Linear] = nn.ModuleDict(project)  # type: ignore[assignment]
         self.fusion = fusion
-        self.head = nn.ModuleDict(heads)
+        self.head: Mapping[str, Head] = nn.ModuleDict(heads)  # type: ignore[assignment]
 
     def forward(self, batch: Batch) -> dict[str, Prediction]:
         """Run every head on what it wants to see."""

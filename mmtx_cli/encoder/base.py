@@ -23,7 +23,7 @@ class Encoder(nn.Module, ABC):
         """Encode one modality of a batch."""
 
     def summary(self, field: Field) -> Float[Tensor, "b c"]:
-        """One vector a sample to find like samples by: pre-trained features where there are some."""
+        """One vector a sample, to find like ones by: pre-trained features where there are some."""
         tokens = self(field)
         return masked_mean(tokens.x, tokens.mask)
 

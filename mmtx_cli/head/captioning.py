@@ -1,7 +1,7 @@
 """Captioning: an autoregressive Transformer decoder that looks at the streams."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -74,7 +74,7 @@ class CaptioningHead(Head):
         """Sum of the cross-entropy over the tokens that are real."""
         smoothing = self.label_smoothing if self.training else 0.0
         weight = self.decoder.embedding.weight
-        options = {"ignore_index": IGNORE, "label_smoothing": smoothing, "reduction": "sum"}
+        options: Any = {"ignore_index": IGNORE, "label_smoothing": smoothing, "reduction": "sum"}
         if hasattr(F, "linear_cross_entropy"):  # torch 2.14: never holds all the logits
             return F.linear_cross_entropy(hidden, weight.to(hidden.dtype), target, **options)
         return F.cross_entropy(F.linear(hidden, weight).float(), target, **options)

@@ -3,6 +3,7 @@
 Shape letters: b batch, n query tokens, m context tokens, d width, h heads, k width of a head.
 """
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,7 +38,7 @@ def attend(
 
 def lower_triangle(n: int, like: Tensor) -> Bool[Tensor, "n n"]:
     """Token i may look at the tokens up to i."""
-    return like.new_ones(n, n, dtype=bool).tril()
+    return torch.ones(n, n, dtype=torch.bool, device=like.device).tril()
 
 
 class Attention(nn.Module):

@@ -3,6 +3,7 @@
 Shape letters: b inputs, k beams an input, t tokens, n context tokens, d width, v vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -98,9 +99,8 @@ class TextDecoder(nn.Module):
         self.embedding = nn.Embedding(vocab_size, dim)
         self.position = nn.Parameter(torch.empty(max_length, dim))
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(
-            DecoderBlock(dim, num_heads, mlp_ratio, dropout) for _ in range(depth)
-        )
+        blocks = [DecoderBlock(dim, num_heads, mlp_ratio, dropout) for _ in range(depth)]
+        self.blocks: Sequence[DecoderBlock] = nn.ModuleList(blocks)  # type: ignore[assignment]
         self.norm = nn.LayerNorm(dim)
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         nn.init.normal_(self.position, std=0.02)

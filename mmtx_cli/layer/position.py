@@ -19,7 +19,7 @@ class GridPosition(nn.Module):
 
     def forward(self, height: int, width: int) -> Float[Tensor, "n d"]:
         """Positions of a ``height`` x ``width`` grid, row by row."""
-        grid = self.grid
+        grid: Tensor = self.grid
         if grid.shape[1:] != (height, width):
             size = (height, width)
             grid = F.interpolate(grid[None].float(), size=size, mode="bicubic", antialias=True)[0]

@@ -25,8 +25,11 @@ def reported_absent(packages: frozenset[str]) -> Iterator[None]:
         name = Requirement(cache.requirement).name if cache.requirement else cache.module
         return name not in packages and meets(cache)
 
-    imports.RequirementCache.__bool__ = known  # type: ignore[method-assign]
-    imports.package_available = lambda name: name not in packages and has_package(name)
+    def knows_package(name: str) -> bool:
+        return name not in packages and has_package(name)
+
+    imports.RequirementCache.__bool__ = known  # type: ignore[method-assign, assignment]
+    imports.package_available = knows_package  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -105,7 +105,7 @@ class TrainingModule(pl.LightningModule):
             weighted.append(self.model.head[name].weight * prediction.loss)
         return torch.stack(weighted).sum()
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> dict[str, Any]:  # type: ignore[override]
         """AdamW, and the schedule advanced every step."""
         # the fused step would unscale float16 gradients only after they were clipped
         fused = self.trainer.precision != "16-mixed"

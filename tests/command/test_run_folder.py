@@ -1,0 +1,87 @@
+import json
+import sys
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from mmtx_cli.command.run_folder import HIDDEN, open_run, redacted, redacted_command
+from mmtx_cli.error import ConfigError
+
+SECRET = "abcdef12345"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
+    monkeypatch.setenv("MYTOKEN", SECRET)
+    monkeypatch.setenv("SHORT_TOKEN", "ab")
+    monkeypatch.setattr(sys, "argv", ["mmtx", "finetune", "seed=3"])
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("plain", "shown"),
+    [
+        ({"api_key": "x"}, {"api_key": HIDDEN}),
+        ({"wandb": {"api_key": "x"}}, {"wandb": {"api_key": HIDDEN}}),
+        ({"hf_token": "x", "password": 12}, {"hf_token": HIDDEN, "password": HIDDEN}),
+        ({"tokens": [1], "tokenizer": "t.json"}, {"tokens": [1], "tokenizer": "t.json"}),
+        ({"credentials": ["a", "b"]}, {"credentials": [HIDDEN, HIDDEN]}),
+        ({"cls_token": True, "api_key": None}, {"cls_token": True, "api_key": None}),
+        ({"root": SECRET}, {"root": HIDDEN}),
+        ({"root": f"/mnt/{SECRET}/x"}, {"root": f"/mnt/{HIDDEN}/x"}),
+        ({"url": "https://me:pass@host/x"}, {"url": f"https://{HIDDEN}@host/x"}),
+        ({"url": "https://host/x?token=abc&y=1"}, {"url": f"https://host/x?token={HIDDEN}&y=1"}),
+        ({"path": "a b@c/ab.jsonl"}, {"path": "a b@c/ab.jsonl"}),
+        ({"number": 3, "off": False, "none": None}, {"number": 3, "off": False, "none": None}),
+    ],
+)
+def test_secrets_are_hidden_and_nothing_else(plain, shown):
+    assert redacted(plain) == shown
+
+
+@pytest.mark.parametrize(
+    ("arg", "shown"),
+    [
+        ("seed=3", "seed=3"),
+        ("logger.wandb.api_key=xyz", f"logger.wandb.api_key={HIDDEN}"),
+        ("+a={token: xyz, b: 1}", f"'+a={{token: {HIDDEN}, b: 1}}'"),
+        (f"data.root=/mnt/{SECRET}", f"data.root=/mnt/{HIDDEN}"),
+        ("data.root=${oc.env:MYTOKEN}", "'data.root=${oc.env:MYTOKEN}'"),
+        ("-m", "-m"),
+        ("run_dir='a b'", """'run_dir='"'"'a b'"'"''"""),
+    ],
+)
+def test_the_command_line_can_be_pasted_and_holds_no_secret(arg, shown, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mmtx", "finetune", arg])
+    assert redacted_command() == f"mmtx finetune {shown}"
+
+
+def test_the_folder_says_what_the_run_is(tmp_path):
+    cfg = OmegaConf.create({"run_dir": str(tmp_path / "a" / "b"), "dim": 3, "x": "${dim}"})
+    run_dir = open_run(cfg)
+    assert yaml.safe_load((run_dir / "config.yaml").read_text())["x"] == 3
+    environment = json.loads((run_dir / "environment.json").read_text())
+    assert environment["command"] == "mmtx finetune seed=3"
+    assert {"mmtx", "python", "torch", "cores"} <= environment.keys()
+
+
+def test_only_the_first_process_writes(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert list(open_run(OmegaConf.create({"run_dir": str(tmp_path / "run")})).iterdir()) == []
+
+
+def test_a_trained_run_is_not_written_over(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    with pytest.raises(ConfigError, match="trained model in it already; name another folder"):
+        open_run(OmegaConf.create({"run_dir": str(tmp_path)}))
+    open_run(OmegaConf.create({"run_dir": str(tmp_path), "resume": True}))
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ConfigError, match="cannot be written: (File exists|Not a directory)"):
+            open_run(OmegaConf.create({"run_dir": str(path)}))

@@ -1,0 +1,166 @@
+import json
+import os
+import pickle
+
+import pytest
+import torch
+
+from mmtx_cli.error import CheckpointError
+from mmtx_cli.weights import find, load_checkpoint, read_config, read_weights, replaced, save_folder
+
+CONFIG = {
+    "model": {"dim": 2, "encoder": {}, "fusion": {}, "head": {}},
+    "preparation": {"image_size": 32},
+    "data": {},
+    "tokenizer": '{"a": 1}',
+}
+STATE = {"head.a.weight": torch.ones(2, 2), "head.a.bias": torch.zeros(2)}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save_folder(tmp_path / "my model", CONFIG, STATE)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    path.parent.mkdir(parents=True)
+    state = {**{f"model.{k}": v for k, v in STATE.items()}, "other.x": torch.ones(1)}
+    torch.save({"config": CONFIG, "state_dict": state}, path)
+    return path
+
+
+def test_a_folder_is_read_back(folder):
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "config.json", "model.safetensors", "tokenizer.json"
+    ]  # fmt: skip
+    assert read_config(str(folder)) == CONFIG
+    weights = read_weights(str(folder))
+    assert weights.keys() == STATE.keys()
+    assert all(torch.equal(weights[k], STATE[k]) for k in STATE)
+
+
+def test_a_checkpoint_gives_the_models_tensors_by_their_own_names(checkpoint):
+    assert read_config(str(checkpoint)) == CONFIG
+    assert read_weights(str(checkpoint)).keys() == STATE.keys()
+
+
+def test_a_run_folder_gives_its_model_then_its_best_then_its_last(checkpoint):
+    run = checkpoint.parents[1]
+    assert find(str(run)) == checkpoint
+    best = checkpoint.with_name("best.ckpt")
+    best.write_bytes(checkpoint.read_bytes())
+    assert find(str(run)) == best
+    model = save_folder(run / "model", CONFIG, STATE)
+    assert find(str(run)) == model
+    assert find(str(model)) == model
+    assert find(str(checkpoint)) == checkpoint
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("my modle", "there is no such file or folder; did you mean {}/my model?"),
+        ("nothing/at/all", "there is no such file or folder"),
+        ("empty", "the folder has neither model.safetensors, model/model.safetensors nor"),
+    ],
+)
+def test_what_is_no_model(path, message, folder):
+    (folder.parent / "empty").mkdir()
+    with pytest.raises(CheckpointError) as caught:
+        find(str(folder.parent / path))
+    assert message.format(folder.parent) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"hello\n", b"", b"{}", b"PK\x03\x04 and then nothing", bytes(range(256))],
+)
+def test_a_file_that_is_no_checkpoint(content, tmp_path):
+    path = tmp_path / "x.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="x.ckpt: cannot be read as a checkpoint"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.9, 0.999])
+def test_a_checkpoint_that_was_cut_off(part, checkpoint):
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[: int(len(whole) * part)])
+    with pytest.raises(CheckpointError, match=r"last.ckpt: cannot be read .* take another save"):
+        load_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}}, torch.ones(2), [1], {"a": 1}])
+def test_a_torch_file_of_something_else(content, tmp_path):
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="not a checkpoint of mmtx"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+class Evil:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch '{self.path}'",)
+
+
+@pytest.mark.parametrize("kind", ["torch", "old torch", "pickle"])
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_nothing_in_a_checkpoint_is_executed(kind, tmp_path):
+    path, trace = tmp_path / "x.ckpt", tmp_path / "trace"
+    evil = {"config": Evil(trace)}
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps(evil))
+    else:
+        torch.save(evil, path, _use_new_zipfile_serialization=kind == "torch")
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
+        load_checkpoint(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("content", [None, "", '{"model": ', "\xff"])
+def test_a_folder_without_a_sound_config(content, folder):
+    if content is None:
+        (folder / "config.json").unlink()
+    else:
+        (folder / "config.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(CheckpointError, match="config.json: cannot be read"):
+        read_config(str(folder))
+
+
+@pytest.mark.parametrize("length", [0, 4, 60])
+def test_weights_that_were_cut_off(length, folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(CheckpointError, match="model.safetensors: cannot be read"):
+        read_weights(str(folder))
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), replaced(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    with replaced(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_everyone_may_read_what_the_umask_lets_them(folder):
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in folder.iterdir():
+        assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_the_tokenizer_lies_beside_the_config(folder):
+    assert "tokenizer" not in json.loads((folder / "config.json").read_text())
+    assert (folder / "tokenizer.json").read_text() == CONFIG["tokenizer"]
