@@ -122,6 +122,7 @@ def build_data(
     )
     stored = stored or {}
     labels = [sample.label for sample in manifest.samples if sample.label is not None]
+    refuse_unknown_labels(manifest, stored.get("label_names"))
     multi_label = stored.get("multi_label", any(isinstance(label, tuple) for label in labels))
     return Corpus(
         manifest,
@@ -131,6 +132,22 @@ def build_data(
         list(stored.get("label_names") or manifest.label_names or ()),
         bool(multi_label),
     )
+
+
+def refuse_unknown_labels(manifest: Manifest, known: Sequence[str] | None) -> None:
+    """A trained head can only be asked about the labels that it was trained on."""
+    if not known:
+        return
+    faults = []
+    for sample in manifest.samples:
+        labels = sample.label if isinstance(sample.label, tuple) else (sample.label,)
+        odd = [str(x) for x in labels if x is not None and str(x) not in known]
+        if odd:
+            faults.append(f"{manifest.where(sample)}: the model knows no label {', '.join(odd)}")
+    if faults:
+        more = [f"… and {len(faults) - 20} more"] if len(faults) > 20 else []
+        names = ", ".join(known[:20])
+        raise DataError(*faults[:20], *more, f"it was trained on: {names}; mend the labels")
 
 
 def tokenizer_for(

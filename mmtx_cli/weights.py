@@ -112,7 +112,7 @@ def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``, and move it there, safely on disk, at the end."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary
         mask = os.umask(0)

@@ -131,9 +131,10 @@ def finish(run_dir: Path, world: int, echo: bool) -> None:
     rows: dict[int, str] = {}
     for rank in range(world):
         share = run_dir / f".captions-{rank}.jsonl"
-        for text in share.read_text(encoding="utf-8").splitlines():
-            index, _, line = text.partition("\t")
-            rows[int(index)] = line
+        with open(share, encoding="utf-8", newline="\n") as file:  # names may hold other breaks
+            for text in file:
+                index, _, line = text.rstrip("\n").partition("\t")
+                rows[int(index)] = line
         share.unlink()
     lines = [rows[i] for i in sorted(rows)]
     (run_dir / "captions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

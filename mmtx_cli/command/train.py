@@ -12,7 +12,7 @@ from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.resume import resumed
 from mmtx_cli.command.run_folder import is_first_process, open_run, write_json
-from mmtx_cli.error import CheckpointError, DataError
+from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.settings import SECTIONS, DataSettings
 from mmtx_cli.weights import read_config, read_weights, save_folder
 
@@ -49,6 +49,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
     from mmtx_cli.training.data import TrainingData
     from mmtx_cli.training.fit import Length, fit, make_trainer
     from mmtx_cli.training.module import TrainingModule
+    from mmtx_cli.types import FUSED
 
     begun = time.perf_counter()
     settings = sections(cfg)
@@ -63,6 +64,8 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
     # The length of the run needs the data, the data what the heads need, the optimizer the length.
     module = TrainingModule(config, settings["optimizer"], 0, cfg.seed, trusted, tuple(cfg.freeze))
     heads = module.model.head.values()
+    if FUSED in module.model.fusion.streams and not any(FUSED in head.reads for head in heads):
+        raise ConfigError("fusion: no head reads what it makes; write fusion=decision")
     needs = sorted({need for head in heads for need in head.needs})
     rows = usable(corpus.rows("train"), needs, corpus.manifest)
     if not rows:

@@ -84,7 +84,7 @@ class ContrastiveHead(Head):
         shared = self.training
         everyone = gather(paired, shared)
         rows = torch.arange(len(a), device=a.device) + (rank() * len(a) if shared else 0)
-        scale = self.log_scale.exp().clamp(max=MAX_SCALE)
+        scale = self.scale()
         ways = [(a, gather(b, shared)), (b, gather(a, shared))]
         with torch.autocast(a.device.type, enabled=False):  # half precision blurs what is large
             logits = [scale * query.float() @ keys.float().T for query, keys in ways]
@@ -93,6 +93,17 @@ class ContrastiveHead(Head):
         else:
             total = self.infonce(logits, rows, everyone, paired)
         return global_mean(total, paired.sum(), shared)
+
+    def scale(self) -> Float[Tensor, ""]:
+        """What similarities are multiplied by, at most MAX_SCALE.
+
+        The parameter itself is held back, as CLIP does: a clamp of its exponential would have no
+        gradient beyond the limit, and so no way back.
+        """
+        if self.training:
+            with torch.no_grad():
+                self.log_scale.clamp_(max=math.log(MAX_SCALE))
+        return self.log_scale.exp()
 
     def infonce(
         self, logits: list[Tensor], rows: Tensor, everyone: Tensor, paired: Tensor

@@ -1,4 +1,5 @@
 import json
+import shlex
 import sys
 
 import pytest
@@ -46,16 +47,16 @@ def test_secrets_are_hidden_and_nothing_else(plain, shown):
     [
         ("seed=3", "seed=3"),
         ("logger.wandb.api_key=xyz", f"logger.wandb.api_key={HIDDEN}"),
-        ("+a={token: xyz, b: 1}", f"'+a={{token: {HIDDEN}, b: 1}}'"),
+        ("+a={token: xyz, b: 1}", f"+a={{token: {HIDDEN}, b: 1}}"),
         (f"data.root=/mnt/{SECRET}", f"data.root=/mnt/{HIDDEN}"),
-        ("data.root=${oc.env:MYTOKEN}", "'data.root=${oc.env:MYTOKEN}'"),
+        ("data.root=${oc.env:MYTOKEN}", "data.root=${oc.env:MYTOKEN}"),
         ("-m", "-m"),
-        ("run_dir='a b'", """'run_dir='"'"'a b'"'"''"""),
+        ("run_dir='a b'", "run_dir='a b'"),
     ],
 )
 def test_the_command_line_can_be_pasted_and_holds_no_secret(arg, shown, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["mmtx", "finetune", arg])
-    assert redacted_command() == f"mmtx finetune {shown}"
+    assert shlex.split(redacted_command()) == ["mmtx", "finetune", shown]
 
 
 def test_the_folder_says_what_the_run_is(tmp_path):

@@ -1,0 +1,144 @@
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from mmtx_cli.command import resume
+from mmtx_cli.command.resume import resumed
+from mmtx_cli.error import CheckpointError, ConfigError
+from mmtx_cli.override import conf_dir, opened
+
+FIRST = (
+    "data.path=x.jsonl",
+    "encoder/image=vit",
+    "encoder.image.depth=2",
+    "fusion=concat",
+    "head=captioning",
+    "head.captioning.reads=[image,fused]",
+    "dim=16",
+    "optimizer.lr=1e-4",
+    "trainer.max_steps=5",
+)
+
+
+def composed(run_dir, *args):
+    with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
+        cfg = compose("finetune", opened([*args, f"run_dir={run_dir}"]))
+    OmegaConf.set_struct(cfg, False)
+    return cfg
+
+
+@pytest.fixture
+def go_on(tmp_path, monkeypatch):
+    """Resume the run that FIRST began, with other arguments."""
+    saved = OmegaConf.create(OmegaConf.to_container(composed(tmp_path, *FIRST), resolve=True))
+    OmegaConf.save(saved, tmp_path / "config.yaml")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    monkeypatch.setattr(resume, "read_config", lambda path: {"tokenizer": None})
+
+    def call(*args):
+        monkeypatch.setattr(resume, "job_overrides", lambda: opened([*args, "resume=true"]))
+        cfg, _ = resumed(composed(tmp_path, *args, "resume=true"))
+        return OmegaConf.to_container(cfg, resolve=True)
+
+    call.folder = tmp_path
+    return call
+
+
+def test_the_folder_alone_is_enough(go_on):
+    cfg = go_on()
+    assert (cfg["dim"], cfg["data"]["path"], cfg["resume"]) == (16, "x.jsonl", True)
+
+
+def test_the_same_command_line_goes_on(go_on):
+    assert go_on(*FIRST)["encoder"]["image"]["depth"] == 2
+
+
+def test_defaults_may_be_said(go_on):
+    go_on("data.bucket=true", "optimizer.betas=[0.9,0.98]", "data.num_workers=0", "head=captioning")
+
+
+def test_how_the_run_is_carried_out_may_change(go_on):
+    cfg = go_on("trainer.max_steps=9", "trainer.devices=2", "logger=wandb", "data.num_workers=3")
+    assert cfg["trainer"] == {"max_steps": 9, "devices": 2}
+    assert cfg["logger"]["wandb"]["project"] == "mmtx"
+    assert cfg["data"]["num_workers"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arg", "message"),
+    [
+        ("optimizer.lr=1", "optimizer.lr=1.0: the run in {} has 0.0001; to resume, leave it out"),
+        ("optimizer.eps=1", "optimizer.eps=1.0: the run in {} has 1e-08"),
+        ("seed=3", "seed=3: the run in {} has 1"),
+        ("dim=32", "dim=32: the run in {} has 16"),
+        ("data.path=y", "data.path=y: the run in {} has 'x.jsonl'"),
+        ("data=scenes", "data.path=scenes/scenes.jsonl: the run in {} has 'x.jsonl'"),
+        ("fusion=decision", "fusion._target_=mmtx_cli.fusion.decision.DecisionFusion: the run"),
+        ("encoder/image=cnn", "encoder.image._target_=mmtx_cli.encoder.image.cnn.ImageCnn: the"),
+        ("encoder/text=transformer", "the run in {} does not set it"),
+        ("encoder/image=null", "encoder.image=None: the run in {} has "),
+        ("head=contrastive", "head.contrastive._target_=mmtx_cli.head.contrastive.ContrastiveHe"),
+        ("head.captioning.reads=[image]", "['image']: the run in {} has ['image', 'fused']"),
+        ("encoder.image.depht=2", "encoder.image.depht=2: the run in {} does not set it"),
+        ("ckpt=other", "ckpt=other: the run in {} does not set it"),
+        ("optimizer.lrr=1", "optimizer.lrr: unknown key; did you mean 'lr'?"),
+        ("resume=often", "resume: 'often' is not of type bool"),
+    ],
+)
+def test_what_the_run_computes_may_not(arg, message, go_on):
+    args = [arg] if not arg.startswith("resume") else []
+    with pytest.raises(ConfigError) as caught:
+        if args:
+            go_on(*args)
+        else:
+            resumed(composed(go_on.folder, arg))
+    (fault,) = caught.value.faults
+    assert message.format(go_on.folder) in fault
+
+
+def test_all_differences_are_told_at_once(go_on):
+    with pytest.raises(ConfigError) as caught:
+        go_on("seed=3", "dim=8", "head=contrastive")
+    assert len(caught.value.faults) == 3
+
+
+def test_trust_is_only_ever_said_on_the_command_line(go_on):
+    path = go_on.folder / "config.yaml"
+    saved = OmegaConf.load(path)
+    saved.trusted_packages = ["os"]
+    OmegaConf.save(saved, path)
+    assert go_on()["trusted_packages"] == []
+    assert go_on("trusted_packages=[mine]")["trusted_packages"] == ["mine"]
+
+
+def test_secrets_that_were_not_written_down_are_said_again(go_on):
+    path = go_on.folder / "config.yaml"
+    saved = OmegaConf.load(path)
+    saved.encoder.image.key = "***"
+    saved.data.root = "/mnt/***/x"
+    OmegaConf.save(saved, path)
+    with pytest.raises(ConfigError, match="config.yaml does not hold secrets") as caught:
+        go_on()
+    assert [f.split(":")[0] for f in caught.value.faults] == ["encoder.image.key", "data.root"]
+    cfg = go_on("encoder.image.key=abc", "data.root=/mnt/s/x")
+    assert (cfg["encoder"]["image"]["key"], cfg["data"]["root"]) == ("abc", "/mnt/s/x")
+
+
+@pytest.mark.parametrize("text", ["[1]", "a: [", "a: 1", "command: ${oc.env:HOME}", ""])
+def test_a_folder_whose_config_is_not_ours(text, go_on):
+    (go_on.folder / "config.yaml").write_text(text)
+    with pytest.raises(CheckpointError, match="config.yaml: "):
+        go_on()
+
+
+def test_another_commands_run(go_on):
+    path = go_on.folder / "config.yaml"
+    path.write_text(path.read_text().replace("command: finetune", "command: pretrain"))
+    with pytest.raises(ConfigError, match="go on with it by mmtx pretrain resume=true"):
+        go_on()
+
+
+def test_a_folder_without_a_run(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no checkpoints/last.ckpt .* resume=true run_dir="):
+        resumed(composed(tmp_path, "resume=true"))
