@@ -237,7 +237,7 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
         yield "data.path: no data; write data.path=MANIFEST.jsonl or data=scenes"
     mute = "text" in (cfg.get("data") or {}) and at(cfg, "data.text") is None
     if mute and "text" in encoders and any(reads_text(node) for _, node in entries(cfg, "head")):
-        yield "encoder.text: has nothing to read; set data.text, or choose encoder/text=null"
+        yield "encoder.text: has nothing to read; set data.text, or leave it out: encoder.text=null"
     heads = [f"head.{name}" for name, _ in entries(cfg, "head")]
     parts = [f"{kind}.{name}" for kind in ("encoder", "project") for name in sorted(encoders)]
     known = ["encoder", "project", *parts, "fusion", "head", *heads]

@@ -125,8 +125,11 @@ def key_faults(key: str, values: list[Any], command: str, dirs: list[Path]) -> I
     below = [group for group in groups if group.startswith(f"{key}/")]
     if key in groups and key not in default_groups(command):
         yield f"{key}: mmtx {command} has no choice of {key}; {taken(command, key)}"
+    elif key in groups and None in values:
+        leave_out = f"{key.replace('/', '.')}=null" if "/" in key else f"~{key}"
+        yield f"{key}=null: to leave it out, write {leave_out}"
     elif key in groups:
-        names = [n for v in values if v is not None for n in (v if isinstance(v, list) else [v])]
+        names = [name for v in values for name in (v if isinstance(v, list) else [v])]
         there = choices(key, dirs)
         for name in names:
             if name not in there and not isinstance(name, dict):

@@ -29,7 +29,6 @@ def faults(*args, command="finetune"):
     [
         "seed=3",
         "fusion=concat",
-        "fusion=null",
         "encoder/image=vit",
         "head=[captioning,contrastive]",
         "data=scenes",
@@ -59,6 +58,8 @@ def test_what_is_right_has_no_fault(arg):
         ),
         ("head=captionin", "did you mean 'captioning'?"),
         ("head=[captioning,clasification]", "head=clasification: there is no such choice; did"),
+        ("fusion=null", "fusion=null: to leave it out, write ~fusion"),
+        ("encoder/text=null", "to leave it out, write encoder.text=null"),
         ("data=scene", "did you mean 'scenes'?"),
         ("encodr/image=vit", "there is no such group; did you mean 'encoder/image'?"),
         ("encoder/imag=vit", "there is no such group; did you mean 'encoder/image'?"),

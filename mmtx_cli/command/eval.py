@@ -132,7 +132,7 @@ def write_result(
             figures = scores.subset(chosen).figures()
             part["metrics"] |= {f"{name}/{k}": v for k, v in figures.items()}
         for sample, row in zip(samples, head_rows, strict=True):
-            rows.setdefault(sample.id, described(sample))[name] = row
+            rows.setdefault(sample.id, described(sample, cfg.encoder))[name] = row
     with open(run_dir / "predictions.jsonl", "w", encoding="utf-8") as file:
         for line in rows.values():
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -152,8 +152,9 @@ def write_result(
     print(run_dir)
 
 
-def described(sample: Any) -> dict[str, Any]:
-    """What a reader of predictions.jsonl needs to know of a sample."""
+def described(sample: Any, encoders: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader of predictions.jsonl needs to know of a sample: what the model was given."""
     inputs = {"image": list(sample.image), "text": sample.text}
-    row = {"id": sample.id, "inputs": {k: v for k, v in inputs.items() if v}}
+    given = {name: x for name, x in inputs.items() if x and encoders.get(name)}
+    row = {"id": sample.id, "inputs": given}
     return row | ({"group": sample.group} if sample.group else {})

@@ -51,7 +51,7 @@ def test_a_number_is_a_name(pictures):
 
 @pytest.mark.parametrize("inputs", [None, "", []])
 def test_without_inputs_the_current_folder_is_not_searched(inputs, pictures):
-    with pytest.raises(ConfigError, match="^inputs: required; write inputs=FILE"):
+    with pytest.raises(ConfigError, match=r"^inputs: required; write inputs=FILE"):
         run(OmegaConf.create({"ckpt": "x", "inputs": inputs}))
 
 

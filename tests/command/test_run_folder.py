@@ -84,5 +84,5 @@ def test_a_trained_run_is_not_written_over(tmp_path):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ConfigError, match="cannot be written: (File exists|Not a directory)"):
+        with pytest.raises(ConfigError, match=r"cannot be written: (File exists|Not a directory)"):
             open_run(OmegaConf.create({"run_dir": str(path)}))

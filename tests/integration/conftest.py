@@ -8,7 +8,7 @@ from mmtx_cli.data.scenes import make_scenes
 from mmtx_cli.relaunch import quoted
 from tests.command_line import CAPTIONER, CONTRASTIVE, mmtx, succeeded
 
-ODD = "a b, c=d [é] it's \"so\""
+ODD = 'a b, c=d [é] it\'s "so"'
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,166 @@
+"""Commands as a user runs them, on a path that is hard on every parser."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from mmtx_cli.relaunch import quoted
+from mmtx_cli.weights import load_checkpoint, read_config
+from tests.command_line import CAPTIONER, environment, mmtx, stopped, succeeded, told
+
+from .conftest import ODD
+
+
+def last_step(run):
+    return load_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"]
+
+
+def test_a_run_folder_holds_what_was_done(place, captioner):
+    run = place / ODD / "captioner"
+    names = {path.name for path in run.iterdir()}
+    assert names >= {
+        "config.yaml", "environment.json", "checkpoints", "metrics.csv", "result.json",
+        "report.html", "model",
+    }  # fmt: skip
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert (config["command"], config["run_dir"]) == ("finetune", str(run))
+    result = json.loads((run / "result.json").read_text())
+    assert (result["command"], result["count"], result["steps"]) == ("finetune", 48, 4)
+    with open(run / "metrics.csv", newline="") as file:
+        assert list(csv.DictReader(file))
+
+
+def test_nothing_but_the_run_folder_is_left(place, captioner, contrastive):
+    left = {path.name for path in place.iterdir()}
+    assert not left & {"outputs", "multirun", "runs", "lightning_logs", "wandb"}
+
+
+def test_evaluation_of_a_run(place, captioner):
+    args = [captioner, f"run_dir={quoted(ODD + '/scored')}", "bootstrap=5"]
+    run = succeeded(mmtx("eval", *args, cwd=place))
+    assert run == place / ODD / "scored"
+    result = json.loads((run / "result.json").read_text())
+    assert result["count"] == 6
+    assert "captioning/cider" in result["metrics"]
+    rows = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    assert len({row["id"] for row in rows}) == 6
+
+
+def test_a_dual_encoder_is_evaluated_on_the_captions_it_was_trained_on(place, contrastive):
+    run = succeeded(mmtx("eval", contrastive, "run_dir=dual-scored", "bootstrap=2", cwd=place))
+    assert any(
+        "recall" in name for name in json.loads((run / "result.json").read_text())["metrics"]
+    )
+
+
+def test_captions_of_files_of_which_some_cannot_be_read(place, captioner, scenes):
+    picture = f"{ODD}/scenes/images/00001.jpg"
+    (place / "broken.jpg").write_text("no picture")
+    inputs = f"inputs=[broken.jpg,{quoted(picture)},missing.png]"
+    done = mmtx("caption", captioner, inputs, "run_dir=captioned", cwd=place)
+    run = succeeded(done)
+    assert "2 of 3 inputs could not be read" in done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()[:-1]]
+    assert [row["path"] for row in rows] == ["broken.jpg", picture, "missing.png"]
+    assert [set(row) - {"path"} for row in rows] == [{"error"}, {"caption", "score"}, {"error"}]
+    assert done.stdout.startswith((run / "captions.jsonl").read_text())
+    bad = [json.loads(line) for line in (run / "quarantine.jsonl").read_text().splitlines()]
+    assert [set(row) for row in bad] == [{"id", "path", "reason"}] * 2
+
+
+def test_a_reader_that_leaves_early_is_no_crash(place, captioner, scenes):
+    inputs = f"inputs={quoted(ODD + '/scenes')}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmtx_cli", "caption", captioner, inputs, "data.batch_size=2"],
+        cwd=place / ODD / "..",
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "caption" in json.loads(process.stdout.readline())
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait(timeout=60) == 1
+    assert "Traceback" not in err
+    assert "Broken" not in err
+
+
+def test_export_stands_by_itself(place, captioner):
+    folder = succeeded(mmtx("export", captioner, "out='my export'", cwd=place))
+    assert folder == place / "my export"
+    assert {path.name for path in folder.iterdir()} == {
+        "model.safetensors", "config.json", "tokenizer.json", "README.md"
+    }  # fmt: skip
+    assert read_config(str(folder))["model"]["dim"] == 16
+    card = (folder / "README.md").read_text()
+    assert "captioning" in card
+    err = told(mmtx("export", cwd=place))
+    assert err.splitlines()[1:] == [
+        "  ckpt: required; write ckpt=RUN out=FOLDER",
+        "  out: required; write ckpt=RUN out=FOLDER",
+    ]
+
+
+def test_finetuning_begins_with_trained_weights(place, captioner, contrastive, scenes):
+    args = [contrastive, scenes, "head=captioning", "head.captioning.num_heads=2"]
+    args += ["head.captioning.reads=[image]", "data.num_workers=0", "trainer.max_steps=1"]
+    done = mmtx("finetune", *args, "trainer.accelerator=cpu", "run_dir=tuned", cwd=place)
+    run = succeeded(done)
+    assert "tensors from dual; new: head.captioning" in done.stdout
+    assert list(read_config(str(run))["model"]["head"]) == ["captioning"]
+
+
+def test_a_finished_run_is_resumed_by_the_same_command_line(place, captioner, scenes):
+    run = quoted(f"{ODD}/longer")
+    args = [*CAPTIONER, scenes, f"run_dir={run}", "head.captioning.reads=[image,fused]"]
+    folder = succeeded(mmtx("finetune", *args, cwd=place))
+    assert last_step(folder) == 2
+    succeeded(mmtx("finetune", *args, "resume=true", "trainer.max_steps=3", cwd=place))
+    assert last_step(folder) == 3
+    err = told(mmtx("finetune", f"run_dir={run}", "resume=true", "optimizer.lr=1", cwd=place))
+    assert f"optimizer.lr=1.0: the run in {folder} has 0.001; to resume, leave it out" in err
+    err = told(mmtx("finetune", "run_dir=none", "resume=true", cwd=place))
+    assert "there is no checkpoints/last.ckpt to resume from" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_saves_where_it_stands(number, place, scenes):
+    run = place / f"stopped {number.name}"
+    args = ["finetune", *CAPTIONER, scenes, f"run_dir='{run.name}'", "trainer.max_steps=1000000"]
+    args += ["trainer.log_every=1"]
+    metrics = run / "metrics.csv"
+    done = stopped(args, place, number, lambda: metrics.exists() and metrics.stat().st_size > 200)
+    assert done.returncode == 128 + number, done.stderr
+    assert "Traceback" not in done.stderr
+    last = run / "checkpoints" / "last.ckpt"
+    assert f"stopped by signal {int(number)}; saved {last}; go on with resume=true" in done.stderr
+    assert load_checkpoint(last)["global_step"] > 0
+
+
+def test_ctrl_c_before_training_is_told_in_one_line(place, captioner):
+    inputs = f"inputs={quoted(ODD + '/scenes')}"
+    args = ["caption", captioner, inputs, "run_dir=interrupted", "data.batch_size=1"]
+    made = place / "interrupted" / ".captions-0.jsonl"
+    done = stopped(args, place, signal.SIGINT, made.exists)
+    assert (done.returncode, done.stderr) == (130, "mmtx caption: interrupted\n")
+
+
+def test_a_multirun_gives_each_job_a_folder_that_ckpt_takes_as_it_is(place, captioner, scenes):
+    args = [captioner, "data.limit=2", "bootstrap=2", "data.num_workers=0", "run_dir=many"]
+    done = mmtx("eval", *args, "seed=1,2", "-m", "image_size=32", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (place / "many").iterdir()} == {"0_seed-1", "1_seed-2"}
+    for seed in (1, 2):
+        run = place / "many" / f"{seed - 1}_seed-{seed}"
+        assert yaml.safe_load((run / "config.yaml").read_text())["seed"] == seed
+        assert json.loads((run / "result.json").read_text())["count"] == 2
+        command = json.loads((run / "environment.json").read_text())["command"]
+        assert f" seed={seed} " in f"{command} "
+        assert " -m " not in command

@@ -1,0 +1,359 @@
+"""What users get wrong, on real files: one message that says where and what to do, status 2."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mmtx_cli.relaunch import quoted
+from tests.command_line import CAPTIONER, CONTRASTIVE, TINY, TINY_IMAGE, mmtx, succeeded, told
+
+from .conftest import ODD
+
+
+def rows_of(place):
+    lines = (place / ODD / "scenes" / "scenes.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def manifest(place, scenes, tmp_path):
+    """Write rows (or lines as they are) as a manifest beside the pictures; give its override."""
+
+    def write(rows, name="data.jsonl"):
+        shutil.copytree(place / ODD / "scenes" / "images", tmp_path / "images", dirs_exist_ok=True)
+        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
+        return f"data.path={tmp_path / name}"
+
+    return write
+
+
+@pytest.fixture
+def model(place, captioner, tmp_path):
+    """A copy of the captioner's model folder, to be spoilt."""
+    return Path(shutil.copytree(place / ODD / "captioner" / "model", tmp_path / "model"))
+
+
+def changed(model, edit):
+    """Edit the config of a model folder."""
+    config = json.loads((model / "config.json").read_text())
+    edit(config)
+    (model / "config.json").write_text(json.dumps(config))
+
+
+# configuration
+
+
+def test_every_fault_of_a_configuration_is_told(tmp_path):
+    args = ["data.batchsize=3", "trainer.max_epoch=3", "optimizer.lrr=1", "data.limit=abc"]
+    args += ["encoder/image=vit", "encoder.image.dept=3", "head=captioning"]
+    err = told(mmtx("finetune", *args, "head.captioning.num_beam=3", "dim=abc", cwd=tmp_path))
+    assert err.splitlines() == [
+        "mmtx finetune: 9 faults",
+        "  dim: 'abc' is not of type int | None",
+        "  encoder.image.dept: unknown key; did you mean 'depth'?",
+        "  head.captioning.num_beam: unknown key; did you mean 'num_beams'?",
+        "  data.batchsize: unknown key; did you mean 'batch_size'?",
+        "  data.limit: Value 'abc' of type 'str' could not be converted to Integer",
+        "  optimizer.lrr: unknown key; did you mean 'lr'?",
+        "  trainer.max_epoch: unknown key; did you mean 'max_epochs'?",
+        "  fusion: none is chosen; write for example fusion=concat",
+        "  data.path: no data; write data.path=MANIFEST.jsonl or data=scenes",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_faults_that_only_the_parts_know_name_the_part(place, scenes):
+    parts = [*TINY_IMAGE, *TINY, scenes, "run_dir=never"]
+    for args, message in (
+        (["encoder.image.num_heads=3"], "encoder.image: the width 16 is not a multiple of num_"),
+        (["head.captioning.reads=[text]"], "head.captioning: reads: there is no stream 'text'"),
+    ):
+        err = told(mmtx("finetune", *CAPTIONER, *parts, *args, cwd=place))
+        assert err.startswith(f"mmtx finetune: {message}")
+    assert not (place / "never").exists()
+
+
+def test_contrast_needs_texts(place, scenes):
+    err = told(mmtx("pretrain", *TINY_IMAGE, *TINY, scenes, cwd=place))
+    assert "head.contrastive: contrast needs two streams" in err
+    err = told(mmtx("pretrain", *CONTRASTIVE, scenes, "data.text=null", cwd=place))
+    assert "encoder.text: has nothing to read" in err
+
+
+def test_a_batch_that_devices_cannot_share(place, scenes):
+    args = [*CAPTIONER, scenes, "trainer.devices=3", "run_dir=unshared"]
+    err = told(mmtx("finetune", *args, cwd=place))
+    assert "data.batch_size: a batch of 8 samples cannot be shared evenly by 3 devices" in err
+
+
+def test_a_run_folder_that_cannot_be_written(place, captioner):
+    (place / "taken").touch()
+    args = [captioner, "inputs=taken", "run_dir=taken/below"]
+    err = told(mmtx("caption", *args, cwd=place))
+    assert "taken/below: cannot be written: Not a directory" in err
+    err = told(mmtx("export", captioner, "out=taken", cwd=place))
+    assert "taken: cannot be written: File exists" in err
+
+
+def test_a_trained_run_is_not_written_over(place, captioner):
+    run_dir = captioner.replace("ckpt=", "run_dir=")
+    before = (place / ODD / "captioner" / "config.yaml").read_text()
+    err = told(mmtx("caption", captioner, run_dir, "inputs=x.jpg", cwd=place))
+    assert "there is a trained model in it already; name another folder" in err
+    assert (place / ODD / "captioner" / "config.yaml").read_text() == before
+
+
+# trained models
+
+
+@pytest.mark.parametrize(
+    ("ckpt", "message"),
+    [
+        ("daul", "ckpt=daul: there is no such file or folder; did you mean dual?"),
+        ("dual/checkpoints/lst.ckpt", "did you mean dual/checkpoints/last.ckpt?"),
+        ("text.ckpt", "text.ckpt: cannot be read as a checkpoint"),
+        ("empty.ckpt", "empty.ckpt: cannot be read as a checkpoint"),
+        ("cut.ckpt", "cut.ckpt: cannot be read as a checkpoint"),
+        ("nothing", "the folder has neither model.safetensors"),
+    ],
+)
+def test_what_is_no_model(ckpt, message, place, contrastive):
+    (place / "text.ckpt").write_text("hello\n")
+    (place / "empty.ckpt").touch()
+    whole = (place / "dual" / "checkpoints" / "last.ckpt").read_bytes()
+    (place / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
+    (place / "nothing").mkdir(exist_ok=True)
+    assert message in told(mmtx("eval", f"ckpt={ckpt}", cwd=place))
+
+
+@pytest.mark.parametrize("spoil", ["no config", "broken config", "cut weights", "no tokenizer"])
+def test_a_model_folder_that_is_not_whole(spoil, model):
+    if spoil == "no config":
+        (model / "config.json").unlink()
+    elif spoil == "broken config":
+        (model / "config.json").write_text('{"model": ')
+    elif spoil == "no tokenizer":
+        (model / "tokenizer.json").unlink()
+    else:
+        (model / "model.safetensors").write_bytes(b"\x10\x00\x00")
+    err = told(mmtx("caption", "ckpt=model", "inputs=x.jpg", cwd=model.parent))
+    file = {"cut weights": "model.safetensors", "no tokenizer": "tokenizer.json"}
+    assert file.get(spoil, "config.json") in err
+
+
+EVIL = {"_target_": "builtins.open", "_args_": ["trace", "w"]}
+HIDDEN_EVIL = "\\${oc.create:{_target_:builtins.open,file:trace,mode:w}}"
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda c: c["model"]["fusion"].update(_target_="os.system"), "fusion._target_: 'os.sys"),
+        (
+            lambda c: c["model"]["encoder"]["image"].update(mean=EVIL),
+            "encoder.image.mean._target_: 'builtins.open' is outside mmtx",
+        ),
+        (
+            lambda c: c["model"]["head"]["captioning"].update(reads=["image", EVIL]),
+            "head.captioning.reads[1]._target_: 'builtins.open' is outside mmtx",
+        ),
+        (
+            lambda c: c["model"]["encoder"]["image"].update(_args_=[EVIL], _partial_=True),
+            "encoder.image._args_[0]._target_: 'builtins.open' is outside mmtx",
+        ),
+        (lambda c: c["model"]["fusion"].update(x=HIDDEN_EVIL), "its config holds interpolations"),
+        (lambda c: c["data"].update(path="${oc.env:HOME}"), "its config holds interpolations"),
+        (
+            lambda c: (
+                c.update(trusted_packages=["builtins"]),
+                c["model"].update(trusted_packages=["builtins"]),
+                c["model"]["encoder"]["image"].update(mean=EVIL),
+            ),
+            "encoder.image.mean._target_: 'builtins.open' is outside mmtx",
+        ),
+        (lambda c: c["model"]["fusion"].update(unknown=3), "fusion.unknown: unknown key"),
+    ],
+)
+@pytest.mark.parametrize("command", ["eval", "caption", "finetune"])
+def test_a_model_folder_names_nothing_outside_mmtx(command, edit, message, model):
+    changed(model, edit)
+    args = ["inputs=x.jpg"] if command == "caption" else []
+    assert message in told(mmtx(command, "ckpt=model", *args, cwd=model.parent))
+    assert not (model.parent / "trace").exists()
+
+
+def test_trust_goes_as_far_as_the_command_line_says(model):
+    changed(model, lambda c: c["model"]["encoder"]["image"].update(mean=EVIL))
+    args = ["eval", "ckpt=model", "trusted_packages=[os]"]
+    assert "'builtins.open' is outside mmtx" in told(mmtx(*args, cwd=model.parent))
+
+
+def test_a_model_without_the_head_that_is_needed(place, contrastive):
+    err = told(mmtx("caption", contrastive, "inputs=x.jpg", cwd=place))
+    assert "ckpt=dual: this model cannot caption images (heads: contrastive;" in err
+
+
+def test_keys_that_would_change_a_trained_model(place, captioner):
+    args = ["inputs=x.jpg", "head.captioning.depth=2", "run_dir=changed"]
+    err = told(mmtx("caption", captioner, *args, cwd=place))
+    assert "tensors are missing" in err
+    assert "leave the model's keys as they were trained" in err
+
+
+# data
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ("inputs='none/*.jpg'", "inputs: none/*.jpg: matches no file"),
+        ("inputs=without", "inputs: without: no image in this folder"),
+        ("inputs=", "inputs: required"),
+        ("inputs=[]", "inputs: required"),
+    ],
+)
+def test_inputs_that_are_none(inputs, message, place, captioner):
+    (place / "without").mkdir(exist_ok=True)
+    assert message in told(mmtx("caption", captioner, inputs, cwd=place))
+
+
+def test_inputs_of_which_none_can_be_read(captioner, place, tmp_path):
+    (tmp_path / "a.jpg").write_text("no picture")
+    (tmp_path / "b.jpg").touch()
+    args = [f"inputs=[{tmp_path},{tmp_path}/missing.jpg]", "run_dir=unread"]
+    done = mmtx("caption", captioner, *args, cwd=place)
+    assert "none of the 3 inputs could be captioned; see " in told(done)
+    *rows, folder = done.stdout.splitlines()
+    assert [json.loads(row).keys() == {"path", "error"} for row in rows] == [True] * 3
+    assert len((Path(folder) / "quarantine.jsonl").read_text().splitlines()) == 3
+
+
+def test_faults_of_a_manifest_are_told_all_at_once(manifest, place):
+    first, second, third, *rest = rows_of(place)
+    third = {**third, "image": "images/missing.jpg", "captions": []}
+    data = manifest([first, '{"id": ', {**second, "id": first["id"]}, third, *rest])
+    err = told(mmtx("finetune", *CAPTIONER, data, cwd=place))
+    path = data.removeprefix("data.path=")
+    assert err.startswith("mmtx finetune: 4 faults\n")
+    assert f"{path}:2: not JSON at column 8" in err
+    assert f"{path}:3: id 'scene00000' is taken by line 1; rename one" in err
+    assert f"{path}:4: captions is an empty list" in err
+    assert f"{path}:4: image: no such file " in err
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("scnes/scenes.jsonl", "scnes/scenes.jsonl: no such manifest"),
+        (f"'{ODD.replace(chr(39), chr(92) + chr(39))}/scenes'", "is a folder, not a manifest; giv"),
+    ],
+)
+def test_what_is_no_manifest(path, message, place, scenes):
+    assert message in told(mmtx("finetune", *CAPTIONER, f"data.path={path}", cwd=place))
+
+
+def test_splits_without_rows(manifest, place, captioner):
+    data = manifest([{**row, "split": "val"} for row in rows_of(place)])
+    err = told(mmtx("finetune", *CAPTIONER, data, "run_dir=untrained", cwd=place))
+    assert err.endswith("no row has split=train\n")
+    err = told(mmtx("eval", captioner, data, cwd=place))
+    assert err.endswith("no row has split=test\n")
+    err = told(mmtx("eval", captioner, data, "split=tset", cwd=place))
+    assert "split: 'tset' is none of train, val, test" in err
+
+
+def test_rows_without_what_the_head_needs(manifest, place):
+    rows = rows_of(place)
+    data = manifest([{k: v for k, v in row.items() if k != "captions"} for row in rows])
+    err = told(mmtx("finetune", *CAPTIONER, data, "data.tokenizer=null", cwd=place))
+    assert "no row of these 48 has captions" in err
+
+
+def test_too_many_files_that_cannot_be_read(manifest, place, tmp_path):
+    data = manifest([row for row in rows_of(place) if row["split"] == "train"])
+    (tmp_path / "images" / "00002.jpg").write_text("no picture")
+    args = [*CAPTIONER, data, "trainer.max_steps=12"]
+    err = told(mmtx("finetune", *args, "run_dir=bad", cwd=place))
+    assert "1 of 48 samples cannot be read, more than data.max_bad_fraction=0.01 allows" in err
+    assert f"scene00002 ({tmp_path}/images/00002.jpg: not an image" in err
+    run = succeeded(mmtx("finetune", *args, "data.max_bad_fraction=0.1", "run_dir=fair", cwd=place))
+    (row,) = map(json.loads, (run / "quarantine.jsonl").read_text().splitlines())
+    assert row["id"] == "scene00002"
+    assert row["path"] == f"{tmp_path}/images/00002.jpg"
+    assert row["reason"].startswith("not an image")
+
+
+# the user's own components
+
+ENCODER = '''
+from torch import nn
+from mmtx_cli.encoder.base import Encoder, encode_pictures
+
+
+class Mean(Encoder):
+    """The mean colour of a picture."""
+
+    def __init__(self, width: int = 8, token: str = "") -> None:
+        super().__init__()
+        self.width = width
+        self.layer = nn.Linear(3, width)
+
+    def forward(self, field):
+        return encode_pictures(field, lambda x: self.layer(x.float().mean((2, 3)) / 255)[:, None])
+'''
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A user's project: one Python file, one YAML."""
+    (tmp_path / "my_parts.py").write_text(ENCODER)
+    folder = tmp_path / "my_conf" / "encoder" / "image"
+    folder.mkdir(parents=True)
+    (folder / "mean.yaml").write_text("_target_: my_parts.Mean\ntoken: ${oc.env:MYTOKEN}\n")
+    return tmp_path
+
+
+SECRET = "abcdef12345"
+OWN = ("--config-dir", "my_conf", "encoder/image=mean", "fusion=concat", "head=captioning", *TINY)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "'my_parts.Mean' is outside mmtx; if you trust it, add trusted_packages=[my_parts]"),
+        (["trusted_packages=[my_part]"], "'my_parts.Mean' is outside mmtx"),
+        (["trusted_packages=my_parts"], "write trusted_packages=[my_parts]"),
+        (["trusted_packages=[my_parts]", "encoder.image.widht=3"], "did you mean 'width'?"),
+        (["trusted_packages=[my_parts]", "encoder.image.width=x"], "'x' is not of type int"),
+        (
+            ["trusted_packages=[nowhere]", "encoder.image._target_=nowhere.Mean"],
+            "encoder.image._target_: 'nowhere.Mean' cannot be imported: ModuleNotFoundError",
+        ),
+        (["encoder/image=mena"], "did you mean 'mean'? there are: cnn, "),
+    ],
+)
+def test_a_component_of_ones_own_that_is_not_right(args, message, project):
+    args = ["finetune", *OWN, "data.path=x.jsonl", *args]
+    assert message in told(mmtx(*args, cwd=project, MYTOKEN=SECRET))
+
+
+def test_a_component_of_ones_own_trains_and_leaves_no_secret(project, scenes):
+    args = [*OWN, scenes, "trusted_packages=[my_parts]", "head.captioning.num_heads=2"]
+    args += ["logger=wandb", "logger.wandb.offline=true"]
+    args += ["run_dir=runs/${oc.env:MYTOKEN}"]
+    run = succeeded(mmtx("finetune", *args, cwd=project, MYTOKEN=SECRET))
+    run = run.rename(project / "run")
+    holding = [p for p in run.rglob("*") if p.is_file() and SECRET.encode() in p.read_bytes()]
+    # the model and its checkpoints are built anew from its arguments as they are
+    assert {p.relative_to(run).parts[0] for p in holding} <= {"model", "checkpoints"}
+    assert list(run.glob("wandb/*/*.wandb"))
+    evaluation = ["eval", "ckpt=run", "bootstrap=2", "run_dir=scored"]
+    assert "is outside mmtx" in told(mmtx(*evaluation, cwd=project))
+    succeeded(mmtx(*evaluation, "trusted_packages=[my_parts]", cwd=project))
+
+
+def test_paths_with_anything_in_them_are_quoted(place):
+    assert told(mmtx("eval", f"ckpt={quoted('it' + chr(39) + 's, [not] =there')}", cwd=place))
