@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.resume import resumed
-from mmtx_cli.command.run_folder import is_first_process, open_run, write_json
+from mmtx_cli.command.run_folder import is_first_process, open_run, redacted, write_json
 from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.settings import SECTIONS, DataSettings
 from mmtx_cli.weights import read_config, read_weights, save_folder
@@ -43,13 +43,11 @@ def sections(cfg: DictConfig) -> dict[str, Any]:
 
 def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
     """Build data and model, fit, and write down what came out."""
-    from mmtx_cli.build import build_data, usable
+    from mmtx_cli.build import build_data
     from mmtx_cli.data.dataset import Preparation
     from mmtx_cli.data.quarantine import Quarantine
-    from mmtx_cli.training.data import TrainingData
     from mmtx_cli.training.fit import Length, fit, make_trainer
     from mmtx_cli.training.module import TrainingModule
-    from mmtx_cli.types import FUSED
 
     begun = time.perf_counter()
     settings = sections(cfg)
@@ -63,24 +61,15 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
     trusted = tuple(cfg.trusted_packages)
     # The length of the run needs the data, the data what the heads need, the optimizer the length.
     module = TrainingModule(config, settings["optimizer"], 0, cfg.seed, trusted, tuple(cfg.freeze))
-    heads = module.model.head.values()
-    if FUSED in module.model.fusion.streams and not any(FUSED in head.reads for head in heads):
-        raise ConfigError("fusion: no head reads what it makes; write fusion=decision")
-    needs = sorted({need for head in heads for need in head.needs})
-    rows = usable(corpus.rows("train"), needs, corpus.manifest)
-    if not rows:
-        raise DataError(f"{corpus.manifest.path}: no row has split=train")
-    val_rows = usable(corpus.rows("val"), needs, corpus.manifest)
-    modalities = list(module.model.encoder)
-    samples = corpus.samples(rows, modalities, needs, training=True, seed=cfg.seed)
-    val = corpus.samples(val_rows, modalities, needs) if val_rows else None
-    loaders = TrainingData(samples, val, data, cfg.seed, 8 if trainer_settings.compile else 1)
+    loaders = training_data(module.model, corpus, cfg.seed, 8 if trainer_settings.compile else 1)
     length = Length.of(trainer_settings, len(loaders.order))
     module.steps = length.steps
     if cfg.ckpt and not cfg.resume:
         load_initial(module.model, cfg.ckpt)
-    total = len(rows) + len(val_rows)
-    quarantine = Quarantine(run_dir / "quarantine.jsonl", total, data.max_bad_fraction)
+    num_train, num_val = len(loaders.train), len(loaders.val or ())
+    quarantine = Quarantine(
+        run_dir / "quarantine.jsonl", num_train + num_val, data.max_bad_fraction
+    )
     trainer, save = make_trainer(
         trainer_settings,
         settings["logger"],
@@ -90,11 +79,34 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
         quarantine,
         str(cfg.command),
     )
-    announce(run_dir, module.model, len(rows), len(val_rows), length)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(redacted(OmegaConf.to_container(cfg, resolve=True)))
+    announce(run_dir, module.model, num_train, num_val, length)
     resume = save.last_path if cfg.resume else None
     fit(trainer, module, loaders, length, trainer_settings, resume)
     if is_first_process():
         finish(cfg, config, module, save, time.perf_counter() - begun)
+
+
+def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
+    """Loaders of the samples that have what the heads need."""
+    from mmtx_cli.build import usable
+    from mmtx_cli.training.data import TrainingData
+    from mmtx_cli.types import FUSED
+
+    heads = model.head.values()
+    if FUSED in model.fusion.streams and not any(FUSED in head.reads for head in heads):
+        raise ConfigError("fusion: no head reads what it makes; write fusion=decision")
+    needs = sorted({need for head in heads for need in head.needs})
+    rows, val_rows = (
+        usable(corpus.rows(split), needs, corpus.manifest) for split in ("train", "val")
+    )
+    if not rows:
+        raise DataError(f"{corpus.manifest.path}: no row has split=train")
+    modalities = list(model.encoder)
+    train = corpus.samples(rows, modalities, needs, training=True, seed=seed)
+    val = corpus.samples(val_rows, modalities, needs) if val_rows else None
+    return TrainingData(train, val, corpus.settings, seed, round_to)
 
 
 def plain_config(

@@ -3,6 +3,7 @@
 import logging
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,18 +82,7 @@ def make_trainer(
     quiet()
     metrics = MetricsCallback(run_dir / "metrics.csv", settings.log_every, batches_an_epoch)
     save = SaveCallback(run_dir / "checkpoints", settings)
-    callbacks: list[pl.Callback] = [metrics, QuarantineCallback(quarantine)]
-    if settings.ema is not None:
-        callbacks.append(pl.callbacks.EMAWeightAveraging(decay=settings.ema, use_buffers=False))
-    if settings.early_stopping is not None:
-        callbacks.append(
-            pl.callbacks.EarlyStopping(
-                settings.monitor,
-                mode=settings.monitor_mode,
-                patience=settings.early_stopping.patience,
-                min_delta=settings.early_stopping.min_delta,
-            )
-        )
+    callbacks = [metrics, QuarantineCallback(quarantine), *optional_callbacks(settings)]
     if settings.progress:
         callbacks.append(ProgressCallback(metrics, label))
     every = settings.val_every or max(1, batches_an_epoch // settings.accumulate)
@@ -119,6 +109,19 @@ def make_trainer(
         default_root_dir=run_dir,
     )
     return trainer, save
+
+
+def optional_callbacks(settings: TrainerSettings) -> Iterator[pl.Callback]:
+    """What a run may ask for besides: averaged weights, an early end."""
+    if settings.ema is not None:
+        yield pl.callbacks.EMAWeightAveraging(decay=settings.ema, use_buffers=False)
+    if settings.early_stopping is not None:
+        yield pl.callbacks.EarlyStopping(
+            settings.monitor,
+            mode=settings.monitor_mode,
+            patience=settings.early_stopping.patience,
+            min_delta=settings.early_stopping.min_delta,
+        )
 
 
 def quiet() -> None:
