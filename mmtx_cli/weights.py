@@ -21,7 +21,7 @@ PREFIX = "model."
 
 def find(path: str) -> Path:
     """The model folder or .ckpt that ``ckpt=`` names; a run folder gives its model or last save."""
-    given = Path(path).expanduser()
+    given = Path(str(path)).expanduser()
     if not given.exists():
         here = given.parent if given.parent.is_dir() else Path()
         close = get_close_matches(given.name, os.listdir(here), n=1)
@@ -43,7 +43,7 @@ def read_config(path: str) -> dict[str, Any]:
     found = find(path)
     if found.is_dir():
         return read_folder_config(found)
-    return dict(load_checkpoint(found)["config"])
+    return sound(load_checkpoint(found)["config"], found)
 
 
 def read_folder_config(folder: Path) -> dict[str, Any]:
@@ -52,9 +52,26 @@ def read_folder_config(folder: Path) -> dict[str, Any]:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder / CONFIG}: cannot be read: {error}") from error
+    config = sound(config, folder / CONFIG)
     tokenizer = folder / TOKENIZER
+    parts = [*config["model"]["encoder"].values(), *config["model"]["head"].values()]
+    if not tokenizer.is_file() and any(part.get("vocab_size") for part in parts if part):
+        raise CheckpointError(f"{tokenizer}: there is no such file; take the whole model folder")
     config["tokenizer"] = tokenizer.read_text(encoding="utf-8") if tokenizer.is_file() else None
     return config
+
+
+def sound(config: Any, path: Path) -> dict[str, Any]:
+    """The config if it has the parts that all of ours have; what is in them is checked later."""
+    whole = config if isinstance(config, Mapping) else {}
+    model = whole.get("model")
+    model = model if isinstance(model, Mapping) else {}
+    groups = [model.get("encoder"), model.get("head"), whole.get("preparation"), whole.get("data")]
+    parts = [p for g in groups[:2] if isinstance(g, Mapping) for p in g.values() if p is not None]
+    right = all(isinstance(node, Mapping) for node in (*groups, *parts, model.get("fusion")))
+    if not right or "dim" not in model:
+        raise CheckpointError(f"{path}: not the config of a model that mmtx trained")
+    return dict(whole)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -64,10 +81,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{path}: cannot be read as a checkpoint ({reason}); it may be cut off or no mmtx "
-            "checkpoint: take another save of the run, or its model folder"
+            f"{path}: cannot be read as a checkpoint: it is cut off, or holds other things than "
+            "tensors and plain data, which are never loaded; take another save of the run, or its "
+            "model folder"
         ) from error
     if not isinstance(checkpoint, dict) or "config" not in checkpoint:
         raise CheckpointError(

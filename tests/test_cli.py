@@ -102,8 +102,7 @@ def test_a_wrong_configuration_fails_soon_and_without_torch(args, tmp_path):
     assert (status, out, loaded) == (2, "", [])
     assert err.startswith(f"mmtx {args[0]}: ")
     assert "Traceback" not in err
-    if args[0] != "data":
-        assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_making_and_checking_data_imports_no_torch(tmp_path):

@@ -133,6 +133,36 @@ def test_a_folder_without_a_sound_config(content, folder):
         read_config(str(folder))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        [1],
+        {},
+        {"model": 3},
+        {"model": {**CONFIG["model"], "encoder": ["image"]}},
+        {"model": {**CONFIG["model"], "head": {"captioning": 3}}},
+        {"preparation": None},
+    ],
+)
+def test_a_config_of_something_else(change, folder, checkpoint):
+    config = {**CONFIG, **change} if isinstance(change, dict) and change else change
+    (folder / "config.json").write_text(json.dumps(config))
+    torch.save({"config": config, "state_dict": {}}, checkpoint)
+    for path in (folder, checkpoint):
+        with pytest.raises(CheckpointError, match="not the config of a model that mmtx trained"):
+            read_config(str(path))
+
+
+def test_a_model_that_speaks_needs_its_tokenizer(folder):
+    (folder / "tokenizer.json").unlink()
+    assert read_config(str(folder))["tokenizer"] is None
+    head = {"captioning": {"vocab_size": 30}}
+    config = {**CONFIG, "model": {**CONFIG["model"], "head": head}}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"tokenizer.json: there is no such file"):
+        read_config(str(folder))
+
+
 @pytest.mark.parametrize("length", [0, 4, 60])
 def test_weights_that_were_cut_off(length, folder):
     path = folder / "model.safetensors"

@@ -72,7 +72,10 @@ class Tokenizer:
     @classmethod
     def from_json(cls, text: str) -> "Tokenizer":
         """Rebuild one from ``to_json``."""
-        return cls(Backend.from_str(text))
+        try:
+            return cls(Backend.from_str(text))
+        except Exception as error:  # the library raises plain Exception
+            raise DataError(f"the model's tokenizer.json cannot be read: {error}") from error
 
     def to_json(self) -> str:
         """Everything there is to it, as a checkpoint keeps it."""

@@ -45,6 +45,8 @@ class CaptioningHead(Head):
         ``length_penalty`` is the power of the length that a hypothesis' score is divided by.
         """
         super().__init__(dim, streams, reads, weight)
+        if num_beams < 1:
+            raise ValueError(f"num_beams={num_beams}: write 1 (greedy) or more")
         self.bos_id, self.eos_id = bos_id, eos_id
         self.label_smoothing = label_smoothing
         self.max_length = max_length

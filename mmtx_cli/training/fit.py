@@ -23,6 +23,8 @@ from mmtx_cli.training.progress import ProgressCallback
 from mmtx_cli.training.save import SaveCallback
 from mmtx_cli.types import Batch
 
+MisconfigurationException = pl.utilities.exceptions.MisconfigurationException
+
 
 @dataclass(frozen=True)
 class Length:
@@ -86,28 +88,31 @@ def make_trainer(
     if settings.progress:
         callbacks.append(ProgressCallback(metrics, label))
     every = settings.val_every or max(1, batches_an_epoch // settings.accumulate)
-    trainer = pl.Trainer(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        num_nodes=settings.num_nodes,
-        strategy=settings.strategy,
-        precision=settings.precision,  # type: ignore[arg-type]
-        max_epochs=1,
-        accumulate_grad_batches=settings.accumulate,
-        gradient_clip_val=settings.clip,
-        check_val_every_n_epoch=None,
-        val_check_interval=min(every * settings.accumulate, length.batches),
-        num_sanity_val_steps=0,
-        callbacks=[*callbacks, save],
-        plugins=[SafeCheckpointIO()],
-        logger=make_loggers(loggers, run_dir) or False,
-        enable_checkpointing=True,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        deterministic=settings.deterministic or None,
-        default_root_dir=run_dir,
-    )
+    try:
+        trainer = pl.Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.num_nodes,
+            strategy=settings.strategy,
+            precision=settings.precision,  # type: ignore[arg-type]
+            max_epochs=1,
+            accumulate_grad_batches=settings.accumulate,
+            gradient_clip_val=settings.clip,
+            check_val_every_n_epoch=None,
+            val_check_interval=min(every * settings.accumulate, length.batches),
+            num_sanity_val_steps=0,
+            callbacks=[*callbacks, save],
+            plugins=[SafeCheckpointIO()],
+            logger=make_loggers(loggers, run_dir) or False,
+            enable_checkpointing=True,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            deterministic=settings.deterministic or None,
+            default_root_dir=run_dir,
+        )
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
     return trainer, save
 
 
@@ -131,6 +136,7 @@ def quiet() -> None:
     for about in (
         r".*ended before the epoch ended and your dataloader is.*",  # ours begins where it ended
         r".*does not have many workers.*",
+        r".*Total length of `list` across ranks is zero.*",  # no validation rows
         r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
         r".*It is recommended to use `self.log.*sync_dist.*",  # the sums are already everyone's
         r".*GPU available but not used.*",

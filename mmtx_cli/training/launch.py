@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from mmtx_cli.error import ConfigError
 from mmtx_cli.settings import TrainerSettings
 
 
@@ -28,6 +29,8 @@ def launch(settings: TrainerSettings) -> Process:
     """Start the other processes if there are to be any; one device needs no Lightning."""
     alone = str(settings.devices) == "1" and settings.num_nodes == 1
     if alone and int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        if settings.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+            raise ConfigError(f"trainer.accelerator={settings.accelerator}: there is no GPU here")
         gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         return Process(0, 1, torch.device("cuda:0" if gpu else "cpu"), lambda: None)
     from mmtx_cli.training.lightning import Fabric

@@ -32,5 +32,10 @@ def wandb_settings() -> object:
     import wandb
 
     return wandb.Settings(
-        console="off", x_disable_meta=True, disable_git=True, save_code=False, disable_code=True
+        console="off",
+        silent=True,  # it would write its last words behind the path of the run folder
+        x_disable_meta=True,
+        disable_git=True,
+        save_code=False,
+        disable_code=True,
     )

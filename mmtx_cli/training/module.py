@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mmtx_cli.build import build_model
+from mmtx_cli.error import ConfigError
 from mmtx_cli.layer.distributed import rank, world_size
 from mmtx_cli.settings import OptimizerSettings
 from mmtx_cli.training.lightning import pl
@@ -68,7 +69,10 @@ class TrainingModule(pl.LightningModule):
         self.model = build_model(config, trusted)
         self.forward_model = self.model
         for prefix in freeze:
-            frozen = self.model.get_submodule(prefix)
+            try:
+                frozen = self.model.get_submodule(prefix)
+            except AttributeError as error:
+                raise ConfigError(f"freeze: the model has no part {prefix!r}: {error}") from error
             frozen.requires_grad_(False).eval()  # Lightning keeps each module's mode
         self.train_tally, self.val_tally = Tally(), Tally()
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from mmtx_cli.error import Interrupted
+from mmtx_cli.error import ConfigError, Interrupted
 from mmtx_cli.layer.distributed import world_size
 from mmtx_cli.settings import TrainerSettings
 from mmtx_cli.training.lightning import pl
@@ -79,6 +79,11 @@ class SaveCallback(pl.callbacks.Checkpoint):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the state, and keep it as the best if it is."""
         value = trainer.callback_metrics.get(self.settings.monitor)
+        if value is None and trainer.is_global_zero:  # only the first process logs
+            known = ", ".join(sorted(trainer.callback_metrics))
+            raise ConfigError(
+                f"trainer.monitor: {self.settings.monitor!r} is not measured; there are: {known}"
+            )
         better = value is not None and self.improves(float(value))
         if better:
             assert value is not None

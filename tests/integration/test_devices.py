@@ -1,15 +1,19 @@
+import csv
 import json
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from mmtx_cli.data.scenes.make import make_scenes
 from tests.integration.run import TINY, mmtx
 
 TWO = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu"]
-STEPS = ["trainer.max_steps=8", "trainer.val_every=4", "head.captioning.dropout=0"]
+STEPS = [
+    "trainer.max_steps=8",
+    "trainer.val_every=4",
+    "trainer.log_every=1",
+    "head.captioning.dropout=0",
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +32,13 @@ def runs(manifest, tmp_path_factory) -> dict[str, Path]:
 
 
 def test_two_processes_train_what_one_does(runs):
-    one, two = (load_file(run / "model" / "model.safetensors") for run in runs.values())
-    for name in one:
-        torch.testing.assert_close(one[name], two[name], atol=1e-5, rtol=1e-4)
-    rows = [(run / "metrics.csv").read_text().splitlines() for run in runs.values()]
-    assert len(rows[0]) == len(rows[1])
-    first, second = (
-        json.loads((run / "result.json").read_text())["metrics"]["val/loss"]
-        for run in runs.values()
-    )
-    assert first == pytest.approx(second, abs=1e-5)
+    # Weights are not compared: where a gradient is nothing but rounding (the keys' biases), Adam
+    # makes a full step of its sign.
+    one, two = (list(csv.DictReader(open(run / "metrics.csv"))) for run in runs.values())
+    assert len(one) == len(two) == 8 + 2
+    for a, b in zip(one, two, strict=True):
+        for name in (key for key in a if key.endswith("loss") and a[key]):
+            assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-5, abs=1e-5), name
 
 
 def test_two_processes_use_one_run_folder(runs):
