@@ -31,10 +31,14 @@ def runs(manifest, tmp_path_factory) -> dict[str, Path]:
     return {"one": folder / "one", "two": folder / "two"}
 
 
+def losses(run: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
+
+
 def test_two_processes_train_what_one_does(runs):
     # Weights are not compared: where a gradient is nothing but rounding (the keys' biases), Adam
     # makes a full step of its sign.
-    one, two = (list(csv.DictReader(open(run / "metrics.csv"))) for run in runs.values())
+    one, two = (losses(run) for run in runs.values())
     assert len(one) == len(two) == 8 + 2
     for a, b in zip(one, two, strict=True):
         for name in (key for key in a if key.endswith("loss") and a[key]):
