@@ -1,7 +1,7 @@
 """The training run that ``pretrain`` and ``finetune`` share."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,9 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
     """Loaders of the samples that have what the heads need."""
     from mmtx_cli.build import usable
     from mmtx_cli.training.data import TrainingData
-    from mmtx_cli.types import FUSED
 
     heads = model.head.values()
-    if FUSED in model.fusion.streams and not any(FUSED in head.reads for head in heads):
-        raise ConfigError("fusion: no head reads what it makes; write fusion=decision")
+    refuse_unread(model, {name for head in heads for name in head.reads})
     needs = sorted({need for head in heads for need in head.needs})
     rows, val_rows = (
         usable(corpus.rows(split), needs, corpus.manifest) for split in ("train", "val")
@@ -109,6 +107,23 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
     return TrainingData(train, val, corpus.settings, seed, round_to)
 
 
+def refuse_unread(model: Any, read: Set[str]) -> None:
+    """What no head reads is not trained: time lost, and several devices would wait for it."""
+    from mmtx_cli.types import FUSED
+
+    if FUSED in read:
+        return
+    faults = [
+        f"encoder.{name}: no head reads it; leave it out: encoder.{name}=null"
+        for name in model.encoder
+        if name not in read
+    ]
+    if FUSED in model.fusion.streams:
+        faults.append("fusion: no head reads what it makes; write fusion=decision")
+    if faults:
+        raise ConfigError(*faults)
+
+
 def plain_config(
     cfg: DictConfig, data: DataSettings, preparation: Mapping[str, Any], tokenizer: Any
 ) -> dict[str, Any]:
@@ -116,8 +131,10 @@ def plain_config(
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     where = {key: getattr(data, key) for key in ("root", "split", "path", "allow_outside_root")}
     where["path"] = str(Path(str(data.path)).absolute())
+    model = {key: plain[key] for key in ("dim", "encoder", "fusion", "head")}
+    model["encoder"] = {name: node for name, node in model["encoder"].items() if node}
     return {
-        "model": {key: plain[key] for key in ("dim", "encoder", "fusion", "head")},
+        "model": model,
         "preparation": dict(preparation),
         "label_names": plain["label_names"],
         "multi_label": plain["multi_label"],

@@ -62,9 +62,9 @@ def evaluation_batches(
 ) -> Iterator[Int[np.ndarray, " b"]]:
     """Every row once over all processes, long texts first: a batch too big shows at once.
 
-    Where there are few rows the batches are smaller, so that no process goes without.
+    The batches are the same for any number of processes: a contrastive loss depends on what
+    shares a batch. A process may go without.
     """
     rows = np.argsort(-lengths, kind="stable")
-    size = min(batch_size, max(1, len(rows) // world))
-    batches = [rows[i : i + size] for i in range(0, len(rows), size)]
+    batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     return iter(batches[rank::world])

@@ -222,7 +222,7 @@ def test_from_the_command_line(tmp_path):
     files = ["references=refs.jsonl", "predictions=said.json"]
     done = subprocess.run([*command, *files], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.splitlines()[-1]) == Path("out")
+    assert Path(done.stdout.splitlines()[-1]) == tmp_path / "out"
     assert "caption/cider" in done.stdout
     assert (tmp_path / "out" / "result.json").exists()
     done = subprocess.run([*command, files[0]], cwd=tmp_path, capture_output=True, text=True)

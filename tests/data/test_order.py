@@ -89,6 +89,8 @@ def test_evaluation_sees_each_sample_once_long_ones_first(num, batch_size, world
     rows = [row for share in shares for batch in share for row in batch]
     assert sorted(rows) == list(range(num))
     assert all(len(batch) <= batch_size for share in shares for batch in share)
-    assert num < world or all(shares)
+    alone = list(evaluation_batches(lengths, batch_size, 0, 1))
+    together = [shares[k % world][k // world] for k in range(len(alone))]
+    assert [list(batch) for batch in together] == [list(batch) for batch in alone]
     if num:
         assert lengths[shares[0][0][0]] == lengths.max()
