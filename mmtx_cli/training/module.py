@@ -67,7 +67,6 @@ class TrainingModule(pl.LightningModule):
         self.steps = steps
         self.seed = seed
         self.model = build_model(config, trusted)
-        self.forward_model = self.model
         for prefix in freeze:
             try:
                 frozen = self.model.get_submodule(prefix)
@@ -79,13 +78,13 @@ class TrainingModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Weighted sum of the heads' losses."""
         torch.manual_seed((self.seed * 1_000_003 + batch_idx) * 4099 + rank())
-        total = self.total(self.forward_model(batch), self.train_tally, len(batch))
+        total = self.total(self.model(batch), self.train_tally, len(batch))
         self.train_tally.add("loss", total.detach(), len(batch))
         return total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Note the losses; nothing is shared between processes before the end."""
-        self.total(self.forward_model(batch), self.val_tally, len(batch))
+        self.total(self.model(batch), self.val_tally, len(batch))
 
     def on_validation_epoch_end(self) -> None:
         """Log each head's mean over all processes, and their weighted sum."""
