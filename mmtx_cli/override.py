@@ -172,15 +172,10 @@ def root_keys(command: str) -> list[str]:
     """Keys at the root of a command's configuration."""
     import yaml
 
-    keys: list[str] = []
-    for name in (command, "base"):
-        path = conf_dir() / f"{name}.yaml"
-        text = yaml.safe_load(path.read_text(encoding="utf-8"))
-        keys += [str(key) for key in text if key not in ("defaults", "hydra")]
-        uses_base = "base" in [d for d in text.get("defaults", ()) if isinstance(d, str)]
-        if name == command and not uses_base:
-            break
-    return sorted(set(keys))
+    text = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text(encoding="utf-8"))
+    shared = [d for d in text.get("defaults", ()) if isinstance(d, str) and d != "_self_"]
+    own = {str(key) for key in text if key not in ("defaults", "hydra")}
+    return sorted(own.union(*map(root_keys, shared)))
 
 
 def default_groups(command: str) -> list[str]:

@@ -40,6 +40,18 @@ CONTRASTIVE = (
     "encoder.text.depth=1",
     "encoder.text.num_heads=2",
 )
+PRETRAINING = (
+    "experiment=scenes_pretrain",
+    *TINY_IMAGE[2:4],
+    *TINY[:2],
+    "encoder.text.width=16",
+    "encoder.text.depth=1",
+    "head=[contrastive,captioning]",
+    "head.captioning.reads=[image]",
+    "head.captioning.depth=1",
+    "head.captioning.num_beams=2",
+    *TINY[3:6],
+)
 
 Done = subprocess.CompletedProcess
 
@@ -50,7 +62,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, **plain, **more}
 
 
-def mmtx(*args: str, cwd: Path, **env: str) -> Done:
+def mmtx(*args: str, cwd: Path | None = None, **env: str) -> Done:
     """``python -m mmtx_cli`` with these arguments."""
     return subprocess.run(
         [sys.executable, "-m", "mmtx_cli", *args],
@@ -58,7 +70,7 @@ def mmtx(*args: str, cwd: Path, **env: str) -> Done:
         env=environment(**env),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -75,7 +87,7 @@ def succeeded(done: Done) -> Path:
     return Path(done.stdout.splitlines()[-1])
 
 
-def stopped(args: Sequence[str], cwd: Path, number: signal.Signals, ready: Callable) -> Done:
+def stopped(args: Sequence[str], cwd: Path | None, number: signal.Signals, ready: Callable) -> Done:
     """Send a signal to a command once it is ``ready``."""
     process = subprocess.Popen(
         [sys.executable, "-m", "mmtx_cli", *args],
@@ -85,9 +97,9 @@ def stopped(args: Sequence[str], cwd: Path, number: signal.Signals, ready: Calla
         stderr=subprocess.PIPE,
         text=True,
     )
-    limit = time.monotonic() + 90
+    limit = time.monotonic() + 240
     while not ready() and process.poll() is None and time.monotonic() < limit:
-        time.sleep(0.05)
+        time.sleep(0.005)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     return Done(process.args, process.returncode, out, err)

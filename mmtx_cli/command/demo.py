@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from mmtx_cli.data.scenes.make import make_scenes
+from mmtx_cli.error import ConfigError
 
 SHOWN = 12
 """Held-out pictures that are captioned at the end."""
@@ -22,6 +23,8 @@ def run(cfg: DictConfig) -> None:
 
     begun = time.perf_counter()
     run_dir = Path(cfg.run_dir)
+    if (run_dir / "pretrain").exists():
+        raise ConfigError(f"run_dir={run_dir}: there is a demo in it already; name another folder")
     say(run_dir, 1, f"drawing {cfg.num} scenes with captions")
     manifest = make_scenes(run_dir / "data", num=cfg.num, size=96, seed=cfg.seed)
     data = [f"data.path={quoted(manifest)}", f"seed={cfg.seed}"]

@@ -14,6 +14,7 @@ from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.command.train import sections
+from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.settings import DataSettings
 from mmtx_cli.weights import read_config
@@ -27,6 +28,8 @@ def run(cfg: DictConfig) -> None:
     inherit(cfg, stored)
     inherit_data(cfg, stored)
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    if cfg.data.path:
+        check_exists(Path(cfg.data.path))  # told before torch is imported
     evaluate(cfg, stored)
 
 

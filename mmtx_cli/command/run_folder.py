@@ -32,18 +32,23 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0" and os.environ.get("LOCAL_RANK", "0") == "0"
 
 
+def refuse_trained(cfg: DictConfig) -> None:
+    """Never write over a trained model."""
+    trained = Path(cfg.run_dir) / "checkpoints" / "last.ckpt"
+    if is_first_process() and not cfg.get("resume") and trained.is_file():
+        raise ConfigError(
+            f"run_dir={cfg.run_dir}: there is a trained model in it already; name another folder, "
+            "or go on with that run by resume=true"
+        )
+
+
 def open_run(cfg: DictConfig) -> Path:
     """Make the folder and write what the run is; secrets never reach the disk."""
     run_dir = Path(cfg.run_dir)
-    first = is_first_process()
-    if first and not cfg.get("resume") and (run_dir / "checkpoints" / "last.ckpt").is_file():
-        raise ConfigError(
-            f"run_dir={run_dir}: there is a trained model in it already; name another folder, "
-            "or go on with that run by resume=true"
-        )
+    refuse_trained(cfg)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        if first:
+        if is_first_process():
             write_run(run_dir, cfg)
     except OSError as error:
         raise ConfigError(f"run_dir={run_dir}: cannot be written: {error.strerror}") from error

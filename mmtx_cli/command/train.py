@@ -11,7 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.resume import resumed
-from mmtx_cli.command.run_folder import is_first_process, open_run, redacted, write_json
+from mmtx_cli.command.run_folder import (
+    is_first_process,
+    open_run,
+    redacted,
+    refuse_trained,
+    write_json,
+)
+from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.settings import SECTIONS, DataSettings
 from mmtx_cli.weights import read_config, read_weights, save_folder
@@ -30,6 +37,8 @@ def run(cfg: DictConfig) -> None:
     for key, value in DEFAULTS.items():
         cfg[key] = value if cfg[key] is None else cfg[key]
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    check_exists(Path(cfg.data.path))  # told before torch is imported
+    refuse_trained(cfg)
     train(cfg, stored)
 
 
@@ -56,8 +65,6 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
     corpus = build_data(data, preparation, cfg.seed, stored)
     cfg.update(corpus.facts())
     config = plain_config(cfg, data, asdict(preparation), corpus.tokenizer)
-    run_dir = open_run(cfg)
-
     trusted = tuple(cfg.trusted_packages)
     # The length of the run needs the data, the data what the heads need, the optimizer the length.
     module = TrainingModule(config, settings["optimizer"], 0, cfg.seed, trusted, tuple(cfg.freeze))
@@ -66,6 +73,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
     module.steps = length.steps
     if cfg.ckpt and not cfg.resume:
         load_initial(module.model, cfg.ckpt)
+    run_dir = open_run(cfg)  # not before: what cannot be trained leaves no folder behind
     num_train, num_val = len(loaders.train), len(loaders.val or ())
     quarantine = Quarantine(
         run_dir / "quarantine.jsonl", num_train + num_val, data.max_bad_fraction

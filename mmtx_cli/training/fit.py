@@ -51,19 +51,14 @@ class QuarantineCallback(pl.Callback):
     def __init__(self, quarantine: Quarantine) -> None:
         self.quarantine = quarantine
 
-    def on_train_batch_end(  # type: ignore[override]
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Batch, *_: Any
     ) -> None:
-        """After each batch."""
+        """After each batch, of training or of validation."""
         if batch.faults:
             self.quarantine.add(batch.faults)
 
-    def on_validation_batch_end(  # type: ignore[override]
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Batch, *_: Any
-    ) -> None:
-        """After each batch."""
-        if batch.faults:
-            self.quarantine.add(batch.faults)
+    on_validation_batch_end = on_train_batch_end
 
 
 def make_trainer(

@@ -1,8 +1,9 @@
 """How much faster one thing is than another, measured side by side."""
 
 import statistics
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 def paired_ratio(
@@ -28,3 +29,35 @@ def _seconds(run: Callable[[], float | None]) -> float:
     start = time.perf_counter()
     own = run()
     return time.perf_counter() - start if own is None else own
+
+
+class Turns:
+    """Lets two threads of one process work in turns, A B B A, and notes the seconds of each turn.
+
+    For what takes long: a machine whose speed drifts treats neighbouring turns alike.
+    """
+
+    def __init__(self, count: int) -> None:
+        """``count`` is the number of turns of each side."""
+        self.count = count
+        self.seconds: dict[str, list[float]] = {"a": [], "b": []}
+        self.free = {"a": threading.Semaphore(1), "b": threading.Semaphore(0)}
+
+    def take(self, side: str) -> Iterator[int]:
+        """Yield the numbers of this side's turns; a turn lasts until the next one is asked for."""
+        for turn in range(self.count):
+            if not self.free[side].acquire(timeout=300):
+                raise RuntimeError("the other side has stopped")
+            begun = time.perf_counter()
+            yield turn
+            self.seconds[side].append(time.perf_counter() - begun)
+            done = sum(map(len, self.seconds.values()))
+            self.free["abba"[done % 4]].release()
+
+    def ratio(self, warm: int, rounds: int) -> tuple[float, list[float]]:
+        """Median over rounds of A's time over B's, and each ratio; the first turns do not count."""
+        a, b = (self.seconds[side][warm:] for side in "ab")
+        size = len(a) // rounds
+        parts = [slice(i * size, (i + 1) * size) for i in range(rounds)]
+        ratios = [sum(a[part]) / sum(b[part]) for part in parts]
+        return statistics.median(ratios), ratios

@@ -2,16 +2,17 @@
 
 Run from the project's root: ``python tests/benchmark/train_step.py``. Takes some minutes.
 Same model, same weights, same batches in memory, AdamW fused, gradients clipped on both sides;
-mmtx's side has its logging, progress, checkpoints and schedule on. One process, A B B A, the time
-from the first measured batch to the last.
+mmtx's side has its logging, progress, checkpoints and schedule on. One process, and the two sides
+take turns after every step, A B B A: a step lasts from its batch to the asking for the next one.
 """
 
 import argparse
 import copy
 import os
+import statistics
 import sys
 import tempfile
-import time
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does; for both sides
 
 import torch  # noqa: E402
-from paired import paired_ratio  # noqa: E402
+from paired import Turns  # noqa: E402
 
 from mmtx_cli.data.quarantine import Quarantine  # noqa: E402
 from mmtx_cli.settings import (  # noqa: E402
@@ -36,40 +37,33 @@ from mmtx_cli.training.module import TrainingModule  # noqa: E402
 from mmtx_cli.training.optimizer import make_optimizer  # noqa: E402
 from mmtx_cli.types import Batch, Field  # noqa: E402
 
-WARM = 5
+WARM = 6
 VOCABULARY = 200
 
 
-class Timed:
-    """Batches in memory; notes when the first measured one and the last were asked for."""
+class Turn:
+    """One side's batches, each brought when it is this side's turn."""
 
-    def __init__(self, batches: list[Batch], steps: int) -> None:
-        self.batches, self.steps = batches, steps
-        self.times = [0.0, 0.0]
+    def __init__(self, batches: list[Batch], turns: Turns, side: str) -> None:
+        self.batches, self.turns, self.side = batches, turns, side
 
     def __len__(self) -> int:
-        return WARM + self.steps + 1
+        return self.turns.count
 
     def __iter__(self) -> Iterator[Batch]:
-        for step in range(len(self)):
-            if step in (WARM, len(self) - 1):  # nobody need ask for what follows the last
-                self.times[step != WARM] = time.perf_counter()
-            yield self.batches[step % len(self.batches)]
-
-    @property
-    def seconds(self) -> float:
-        return self.times[1] - self.times[0]
+        for turn in self.turns.take(self.side):
+            yield self.batches[turn % len(self.batches)]
 
 
 class Canned(TrainingData):
     """The command's data module with ready batches in the place of files."""
 
-    def __init__(self, timed: Timed, settings: DataSettings) -> None:
-        super().__init__(range(len(timed) * 8), None, settings, 0, 1)
-        self.timed = timed
+    def __init__(self, loader: Turn, settings: DataSettings) -> None:
+        super().__init__(range(len(loader) * 8), None, settings, 0, 1)
+        self.loader = loader
 
-    def train_dataloader(self) -> Timed:
-        return self.timed
+    def train_dataloader(self) -> Turn:
+        return self.loader
 
 
 def make_config(width: int, depth: int) -> dict:
@@ -116,49 +110,44 @@ def make_batches(size: int, count: int = 8) -> list[Batch]:
     return batches
 
 
-def bare(module: TrainingModule, timed: Timed) -> float:
+def bare(module: TrainingModule, loader: Turn) -> None:
     """A loop as one writes it by hand."""
     model = module.model.train()
     optimizer = make_optimizer(model, OptimizerSettings())
-    for batch in timed:
+    for batch in loader:
         loss = model(batch)["captioning"].loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-    return timed.seconds
 
 
-def trained(module: TrainingModule, timed: Timed) -> float:
+def trained(module: TrainingModule, loader: Turn) -> None:
     """The command's own trainer."""
-    settings = TrainerSettings(max_steps=len(timed), accelerator="cpu", clip=1.0)
-    length = Length.of(settings, len(timed))
+    settings = TrainerSettings(max_steps=len(loader), accelerator="cpu", clip=1.0)
+    length = Length.of(settings, len(loader))
     module.steps = length.steps
-    data = Canned(timed, DataSettings(batch_size=8))
+    data = Canned(loader, DataSettings(batch_size=8))
     with tempfile.TemporaryDirectory() as folder:
         quarantine = Quarantine(Path(folder) / "quarantine.jsonl", 1, 0.0)
         trainer, _ = make_trainer(
-            settings, LoggerSettings(), Path(folder), length, len(timed), quarantine, "benchmark"
+            settings, LoggerSettings(), Path(folder), length, len(loader), quarantine, "benchmark"
         )
         fit(trainer, module, data, length, settings, None)
-    return timed.seconds
 
 
 def compare(name: str, width: int, depth: int, size: int, steps: int, rounds: int) -> None:
-    """Print the ratio for one size of model."""
+    """Print the ratio for one size of model, ``steps`` to a round."""
     batches = make_batches(size)
+    turns = Turns(WARM + steps * rounds)
     original = TrainingModule(make_config(width, depth), OptimizerSettings(), 1, seed=0)
-    seconds: list[float] = []
-
-    def ours() -> float:
-        return trained(copy.deepcopy(original), Timed(batches, steps))
-
-    def theirs() -> float:
-        seconds.append(bare(copy.deepcopy(original), Timed(batches, steps)))
-        return seconds[-1]
-
-    ratio, ratios = paired_ratio(ours, theirs, rounds)
-    step = 1000 * sorted(seconds)[len(seconds) // 2] / steps
+    theirs = copy.deepcopy(original), Turn(batches, turns, "b")
+    other = threading.Thread(target=bare, args=theirs, daemon=True)
+    other.start()
+    trained(original, Turn(batches, turns, "a"))
+    other.join()
+    ratio, ratios = turns.ratio(WARM, rounds)
+    step = 1000 * statistics.median(turns.seconds["b"][WARM:])
     print(
         f"{name}: bare step {step:.1f} ms; mmtx / bare = {ratio:.3f} (median of {rounds} rounds, "
         f"{min(ratios):.3f} to {max(ratios):.3f})",
@@ -169,13 +158,13 @@ def compare(name: str, width: int, depth: int, size: int, steps: int, rounds: in
 def main() -> None:
     """Both sizes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--quick", action="store_true", help="the short step only")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
-    compare("short step", 64, 1, 8, 100, options.rounds)
+    compare("short step", 64, 1, 8, 20, options.rounds)
     if not options.quick:
-        compare("long step", 256, 6, 64, 6, options.rounds)
+        compare("long step", 384, 6, 64, 2, options.rounds)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mmtx_cli.data.scenes.make import make_scenes
-from tests.integration.run import TINY, mmtx
+from tests.command_line import PRETRAINING, mmtx, succeeded
 
 TWO = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu"]
 STEPS = [
@@ -25,10 +25,11 @@ def manifest(tmp_path_factory) -> Path:
 def runs(manifest, tmp_path_factory) -> dict[str, Path]:
     """The same pre-training by one process and by two."""
     folder = tmp_path_factory.mktemp("runs")
-    common = ["pretrain", *TINY, *STEPS, f"data.path={manifest}"]
-    mmtx(*common, f"run_dir={folder / 'one'}")
-    mmtx(*common, *TWO, f"run_dir={folder / 'two'}")
-    return {"one": folder / "one", "two": folder / "two"}
+    common = ["pretrain", *PRETRAINING, *STEPS, f"data.path={manifest}"]
+    return {
+        "one": succeeded(mmtx(*common, f"run_dir={folder / 'one'}")),
+        "two": succeeded(mmtx(*common, *TWO, f"run_dir={folder / 'two'}")),
+    }
 
 
 def losses(run: Path) -> list[dict[str, str]]:
@@ -54,7 +55,8 @@ def test_two_processes_use_one_run_folder(runs):
 
 def test_evaluation_does_not_depend_on_the_number_of_processes(runs, tmp_path):
     for name, extra in (("a", []), ("b", TWO)):
-        mmtx("eval", f"ckpt={runs['one']}", *extra, f"run_dir={tmp_path / name}", "bootstrap=50")
+        run_dir = f"run_dir={tmp_path / name}"
+        succeeded(mmtx("eval", f"ckpt={runs['one']}", *extra, run_dir, "bootstrap=50"))
     a, b = (json.loads((tmp_path / n / "result.json").read_text()) for n in "ab")
     assert a["count"] == b["count"] == 5
     assert a["metrics"] == pytest.approx(b["metrics"], abs=1e-6)
@@ -67,9 +69,10 @@ def test_two_processes_caption_in_the_order_of_the_inputs(runs, manifest, tmp_pa
     inputs = f"inputs=[{','.join(map(str, pictures))}]"
     outs = []
     for name, extra in (("a", []), ("b", TWO)):
-        out = mmtx("caption", f"ckpt={runs['one']}", inputs, *extra, f"run_dir={tmp_path / name}")
-        rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        run_dir = f"run_dir={tmp_path / name}"
+        done = mmtx("caption", f"ckpt={runs['one']}", inputs, *extra, run_dir)
+        assert succeeded(done) == tmp_path / name
+        rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         assert [row["path"] for row in rows] == [str(p) for p in pictures]
         outs.append([row["caption"] for row in rows])
-        assert out.splitlines()[-1] == str(tmp_path / name)
     assert outs[0] == outs[1]

