@@ -58,7 +58,7 @@ class QuarantineCallback(pl.Callback):
         if batch.faults:
             self.quarantine.add(batch.faults)
 
-    on_validation_batch_end = on_train_batch_end
+    on_validation_batch_end = on_train_batch_end  # type: ignore[assignment]
 
 
 def make_trainer(
