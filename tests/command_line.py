@@ -96,6 +96,8 @@ def stopped(args: Sequence[str], cwd: Path | None, number: signal.Signals, ready
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a job in a shell's background ignores Ctrl-C, and so would what it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     limit = time.monotonic() + 240
     while not ready() and process.poll() is None and time.monotonic() < limit:

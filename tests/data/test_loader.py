@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from mmtx_cli.data.dataset import Preparation
+from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.loader import (
     EvaluationSampler,
     FurtherTexts,

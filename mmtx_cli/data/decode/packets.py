@@ -1,0 +1,132 @@
+"""The packets of a video from which the frames at given moments can be decoded."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmtx_cli.data.decode.header import Source
+
+if TYPE_CHECKING:
+    from av import Packet
+
+SEEK = 2.0
+"""Seconds to the next moment from which on seeking is tried: before, reading on costs no more."""
+REORDER = 3
+"""Groups in which a frame may lie that is shown before the last packet read."""
+
+
+class UntimedError(Exception):
+    """Packets without presentation times, as AVI holds them."""
+
+
+@dataclass
+class Group:
+    """A key frame and what follows it up to the next one, in the order of decoding.
+
+    ``before`` is the group just before it in the file: frames that are shown before the key
+    frame, though stored behind it (an "open" group), are decoded from there.
+    """
+
+    packets: "list[Packet]"
+    before: "Group | None" = None
+
+    def decodable(self, wanted: set[int]) -> "list[Packet]":
+        """The packets to decode, in order, to get at the wanted frames of this group."""
+        places = [i for i, packet in enumerate(self.packets) if packet.pts in wanted]
+        if not places:
+            return []
+        packets = self.packets[: places[-1] + 1]
+        key = self.packets[0].pts
+        leads = any(self.packets[i].pts < key for i in places)
+        return self.before.packets + packets if leads and self.before else packets
+
+
+def find_packets(source: Source, ticks: Sequence[int]) -> tuple[list[Group], set[int]]:
+    """Find, for each tick, the last frame that begins at or before it; before the first, the first.
+
+    ``ticks`` ascend, in units of the stream's time base. Returns the groups that hold the frames,
+    in order, and the frames' presentation times. Nothing is decoded; packets are read in one
+    go, but for jumps to the key frame before a moment that is far ahead.
+
+    Raises:
+        UntimedError: if packets have no presentation time.
+    """
+    reader = _Reader(source)
+    for tick in ticks:
+        reader.read_to(tick)
+        reader.want(tick)
+    for group in list(reader.groups):
+        reader.settle(group)
+    return reader.groups, reader.wanted
+
+
+class _Reader:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.groups: list[Group] = []
+        self.wanted: set[int] = set()
+        self.ahead = math.ceil(SEEK / source.stream.time_base)
+        self.packets: Iterator[Packet] = source.container.demux(source.stream)
+        self.at: float = -math.inf  # decoding time of the last packet read
+        packet = self.next()
+        if packet is not None:
+            self.groups.append(Group([packet]))
+
+    def next(self) -> "Packet | None":
+        """The next packet; None at the end."""
+        packet = next(self.packets, None)
+        if packet is None or not packet.size:  # PyAV's last one is empty
+            self.at = math.inf
+            return None
+        if packet.pts is None:
+            raise UntimedError
+        self.at = packet.pts if packet.dts is None else packet.dts
+        return packet
+
+    def read_to(self, tick: int) -> None:
+        """Read until no packet to come is shown at or before ``tick``."""
+        if tick - self.at > self.ahead:
+            self.seek(tick)
+        while self.at <= tick:
+            packet = self.next()
+            if packet is None:
+                return
+            if packet.is_keyframe:
+                self.groups.append(Group([packet], self.groups[-1]))
+                if len(self.groups) > REORDER:
+                    self.settle(self.groups[-REORDER - 1])
+            else:
+                self.groups[-1].packets.append(packet)
+
+    def seek(self, tick: int) -> None:
+        """Go on at a key frame shown at or before ``tick``, the last one where that is easy."""
+        # MPEG streams have no index and land late: further back, and at last from the start
+        for back in (0, 2 * self.ahead, 8 * self.ahead, tick - self.groups[0].packets[0].pts):
+            self.source.container.seek(tick - back, stream=self.source.stream)
+            self.packets = self.source.container.demux(self.source.stream)
+            packet = self.next()
+            while packet is not None and not packet.is_keyframe:
+                packet = self.next()
+            if packet is not None and packet.pts <= tick:
+                break
+        if packet is None:
+            return
+        # what has been read from this key frame on comes once more
+        while self.groups and self.groups[-1].packets[0].pts >= packet.pts:
+            self.groups.pop()
+        self.groups.append(Group([packet]))
+
+    def want(self, tick: int) -> None:
+        """Note which frame is shown at ``tick``."""
+        times = [packet.pts for group in self.groups[-REORDER:] for packet in group.packets]
+        if times:
+            self.wanted.add(max((time for time in times if time <= tick), default=min(times)))
+
+    def settle(self, group: Group) -> None:
+        """Let go of the packets that no wanted frame needs, now that all its frames are known."""
+        packets = group.decodable(self.wanted)
+        if not packets:
+            self.groups.remove(group)
+        if not packets or packets[0] is group.packets[0]:
+            group.before = None
