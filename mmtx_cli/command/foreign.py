@@ -23,7 +23,7 @@ def refuse_foreign_keys(
     known, other = root_keys(command), known_as or {}
     foreign = [key for key in cfg if key not in (*known, "hydra")]
     faults = []
-    for path in (path for key in foreign for path in _leaves(key, cfg[key])):
+    for path in (path for key in foreign for path in _paths(key, cfg[key])):
         name = path.rpartition(".")[2]
         meant = nearest(other.get(name, name), known)
         faults.append(f"{path}: mmtx {command} has no such key; {meant}")
@@ -31,10 +31,9 @@ def refuse_foreign_keys(
         raise ConfigError(*faults)
 
 
-def _leaves(path: str, node: Any) -> Iterator[str]:
-    """Yield the paths of all values below a node."""
+def _paths(key: str, node: Any) -> Iterator[str]:
+    """Yield the keys of a section, or the key of anything else."""
     if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from _leaves(f"{path}.{key}", value)
+        yield from (f"{key}.{name}" for name in node)
     else:
-        yield path
+        yield key

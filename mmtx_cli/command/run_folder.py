@@ -92,7 +92,9 @@ def write_run(run_dir: Path, cfg: DictConfig) -> None:
     plain = OmegaConf.to_container(cfg, resolve=True)
     with replaced(run_dir / "config.yaml") as temporary:
         OmegaConf.save(OmegaConf.create(redacted(plain)), temporary)
-    write_json(run_dir / "environment.json", environment())
+    write_json(
+        run_dir / "environment.json", environment(bool((cfg.get("encoder") or {}).get("video")))
+    )
 
 
 def redacted(value: Any, key: str = "") -> Any:
@@ -121,8 +123,8 @@ def secrets() -> list[str]:
     return sorted(found, key=len, reverse=True)
 
 
-def environment() -> dict[str, Any]:
-    """What the run ran on."""
+def environment(films: bool = False) -> dict[str, Any]:
+    """What the run ran on; with ``films`` also what decodes them."""
     found: dict[str, Any] = {
         "mmtx": __version__,
         "python": platform.python_version(),
@@ -135,6 +137,10 @@ def environment() -> dict[str, Any]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = None
+    if films:  # what decodes none loads no decoder
+        from mmtx_cli.data.decode.backend import backend_name
+
+        found["video decoder"] = backend_name()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()

@@ -10,7 +10,8 @@ from typing import Any
 
 from mmtx_cli.data.card import read_card
 from mmtx_cli.data.progress import track
-from mmtx_cli.data.write import write_manifest
+from mmtx_cli.data.table import read_lines
+from mmtx_cli.data.write import MEDIA, write_manifest
 from mmtx_cli.error import ConfigError
 
 Row = dict[str, Any]
@@ -96,12 +97,22 @@ class BuiltIn:
         if not folder.is_dir():
             raise ConfigError(f"out={folder}: is a file; give a folder")
         others = sorted(set(os.listdir(folder)) - {self._manifest, self._card, *self.files})
+        others = others or self._unwritten(folder)
         ours = "made_with" in read_card(folder / self._card).other
         if others or (any(folder.iterdir()) and not ours):
             held = ", ".join(others[:3] or sorted(os.listdir(folder))[:3])
             raise ConfigError(
                 f"out={folder}: holds other files ({held}); give a new or empty folder"
             )
+
+    def _unwritten(self, folder: Path) -> list[str]:
+        """Return what lies in the folders of media and that no row of the manifest there names."""
+        written: set[str] = set()
+        if (folder / self._manifest).is_file():
+            rows = [row for _, row in read_lines(folder / self._manifest)]
+            written = {str(row.get(key)) for row in rows if isinstance(row, dict) for key in MEDIA}
+        held = (f"{media}/{name}" for media in self.files for name in _names(folder / media))
+        return sorted(set(held) - written)
 
     def _swap(self, fresh: Path, target: Path) -> None:
         # another process may have made the same set meanwhile: theirs, perhaps in use, stays
@@ -117,6 +128,10 @@ class BuiltIn:
                 raise
         finally:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _names(folder: Path) -> list[str]:
+    return os.listdir(folder) if folder.is_dir() else []
 
 
 def check_numbers(num: int, size: int, seed: int) -> None:

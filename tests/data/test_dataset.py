@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from mmtx_cli.data.collate import Collate
-from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.image import decode_image
+from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.transform import augmentation, fit, to_tensor
 from mmtx_cli.types import IGNORE

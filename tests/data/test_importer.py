@@ -106,7 +106,8 @@ class TestFlickr8k:
         assert "NAME#k<TAB>caption" in faults[0]
         assert "b.jpg has no caption" in faults[2]
         assert "listed already at" in faults[3]
-        assert "no image is listed" in str(faults_of(self.rows(tmp_path, tokens, train="\n")))
+        nothing = self.rows(tmp_path, "a.jpg#0\tA cat .\n", train="\n")
+        assert "train.txt: no image is listed" in str(faults_of(nothing))
 
     @pytest.mark.skipif(not FLICKR.is_dir(), reason=f"no test data in {FLICKR}")
     def test_real_files(self, tmp_path):
@@ -173,8 +174,8 @@ class TestCsv:
         (tmp_path / "m.jsonl").touch()
         (fault,) = faults_of(csv_table.rows(tmp_path / "tabl.csv", "x"))
         assert fault == f"{tmp_path}/tabl.csv: no such table; did you mean table.csv?"
-        (fault,) = faults_of(csv_table.rows(tmp_path / "no.csv", "x"))
-        assert fault == f"{tmp_path}/no.csv: no such table; captions= names the CSV"
+        (fault,) = faults_of(csv_table.rows(tmp_path / "m.json", "x"))
+        assert fault == f"{tmp_path}/m.json: no such table; captions= names the CSV"
 
     @pytest.mark.parametrize(
         ("text", "columns", "what"),

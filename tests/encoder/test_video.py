@@ -115,17 +115,6 @@ class TestViT:
         changed = (encoder(field).x != before).any(dim=2)
         assert changed[0].tolist() == [False] * 5 + [True] + [False] * 2
 
-    def test_every_token_looks_as_far_as_its_attention_says(self, attention):
-        encoder = VideoViT(tubelet_size=2, attention=attention, **VIT).eval()
-        field = video(4)
-        before = encoder(field).x
-        field.data[0, 3, :, :8, 8:] ^= 255
-        reached = ((encoder(field).x - before).abs().amax(dim=2)[0] > 1e-6).tolist()
-        if attention == "joint":
-            assert all(reached)
-        else:  # one block: over time at its place, then over the places of the moment
-            assert all(reached)  # the first moment by its place, then all its places
-
     def test_time_and_space_are_told_apart(self, attention):
         encoder = VideoViT(tubelet_size=1, attention=attention, **VIT).eval()
         there, back = encoder(video(3)).x, encoder(backwards(video(3))).x
@@ -139,8 +128,7 @@ class TestViT:
         assert outside == {"transformer.norm.weight", "transformer.norm.bias"}
 
 
-def test_divided_attention_needs_no_more_than_its_lines():
-    """One block of it: space first would not let a moment see another place of another moment."""
+def test_divided_attention_over_time_keeps_to_a_place():
     encoder = VideoViT(tubelet_size=1, attention="divided", **VIT).eval()
     block = encoder.transformer.blocks[0]
     x, mask = torch.randn(1, 3, 4, 16), torch.ones(1, 3, dtype=torch.bool)
@@ -164,6 +152,7 @@ def test_what_a_vit_refuses(kwargs, message):
         VideoViT(**{**VIT, **kwargs})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vit", "frames"])
 def test_learns_which_way_a_square_moves(name):
     """No single frame tells: only their order does."""
@@ -179,7 +168,7 @@ def test_learns_which_way_a_square_moves(name):
     field, way = Field(data, torch.ones(16, 4, dtype=torch.bool)), torch.arange(16) % 2
     head = nn.Linear(32, 2)
     optimizer = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], lr=3e-3)
-    for _ in range(60):
+    for _ in range(150):
         loss = nn.functional.cross_entropy(head(encoder.train()(field).x.mean(dim=1)), way)
         optimizer.zero_grad()
         loss.backward()

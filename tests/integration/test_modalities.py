@@ -28,6 +28,7 @@ COMMON = (
     "head.captioning.depth=1",
     "head.captioning.num_heads=2",
     "head.captioning.num_beams=1",
+    "head.captioning.max_length=12",
     "data.batch_size=8",
     "data.num_workers=0",
     "trainer.max_steps=2",
@@ -39,7 +40,7 @@ SUBSETS = [few for n in range(1, 5) for few in combinations(ENCODERS, n)]
 
 @pytest.fixture(scope="module")
 def events(tmp_path_factory) -> Path:
-    return make_events(tmp_path_factory.mktemp("modalities") / "events", num=20, size=32)
+    return make_events(tmp_path_factory.mktemp("modalities") / "events", num=10, size=32)
 
 
 @pytest.fixture(autouse=True, scope="module")

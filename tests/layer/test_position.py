@@ -59,3 +59,11 @@ def test_a_single_place():
     assert torch.equal(position(lengths(3, n=3)), position.places.expand(1, 3, 4))
     with pytest.raises(ValueError, match="a sequence of 0 places"):
         SequencePosition(4, 0)
+
+
+def test_places_begin_alike_where_they_are_near():
+    places = SequencePosition(16, 40).places.detach()
+    apart = [(places[:-k] - places[k:]).norm(dim=1).mean() for k in (1, 4, 16)]
+    assert apart == sorted(apart)
+    assert apart[0] > 0.1
+    assert SequencePosition(5, 3).places.shape == (3, 5)

@@ -1,35 +1,35 @@
-"""What a file is that is neither sound nor video: the reason says more than "damaged"."""
+"""What a file is that is no sound: a reason that says more than "damaged"."""
 
-_PICTURES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG": "PNG",
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
+_MAGIC = {
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"\x89PNG": "a PNG picture",
+    b"GIF8": "a GIF picture",
+    b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture",
 }
-# the names under which the container of MP4 holds a picture
-_PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
+# names under which the container of MP4 holds a picture, which FFmpeg takes for a video
+_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 _LINE = 60
 
 
-def is_picture(start: bytes) -> bool:
-    """Whether FFmpeg could take a picture for a video; ``start`` are the first bytes."""
-    return start[4:8] == b"ftyp" and start[8:12] in _PICTURE_BRANDS
-
-
-def foreign(start: bytes) -> str | None:
-    """Name a picture or a text by its first bytes."""
-    for magic, name in _PICTURES.items():
+def picture(start: bytes) -> str | None:
+    """Name a picture by the first bytes of its file."""
+    for magic, name in _MAGIC.items():
         if start.startswith(magic):
-            return f"a {name} picture"
-    if is_picture(start):
-        return "an AVIF or HEIC picture"
+            return name
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "a WEBP picture"
-    text = start.decode("utf-8", errors="ignore")
-    plain = len(text.encode()) >= len(start) - 3  # the last character may be cut
-    if plain and all(character.isprintable() or character in "\t\r\n\f" for character in text):
-        first = text.strip().partition("\n")[0].strip()
-        return f"text, beginning {first[:_LINE]!r}"
+    if start[:2] == b"BM" and start[6:10] == bytes(4):
+        return "a BMP picture"
+    if start[4:8] == b"ftyp" and start[8:12] in _BRANDS:
+        return "an AVIF or HEIC picture"
+    return None
+
+
+def text(start: bytes) -> str | None:
+    """Return the beginning of what is text by the first bytes of its file: a page, a pointer."""
+    words = start.decode("utf-8", errors="ignore")
+    whole = len(words.encode()) >= len(start) - 3  # the last character may be cut off
+    if whole and all(letter.isprintable() or letter in "\t\r\n\f" for letter in words):
+        return words.strip().partition("\n")[0].strip()[:_LINE] or None
     return None

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from mmtx_cli.data.unreadable import UnreadableError
@@ -20,11 +21,15 @@ MAX_SECONDS = 7 * 24 * 3600.0
 
 @dataclass(frozen=True)
 class Source:
-    """An open file, its video stream, and when that begins and ends in presentation time."""
+    """An open file, its video stream, and when that begins and ends in presentation time.
+
+    ``base`` is the unit of the stream's times in seconds; ``start`` and ``end`` are seconds.
+    """
 
     path: str
     container: "InputContainer"
     stream: "VideoStream"
+    base: Fraction
     start: float
     end: float
 
@@ -51,10 +56,12 @@ def opened(path: str) -> Iterator[Source]:
             # workers are as many as cores: threads would add a fifth to the work of each
             stream.codec_context.thread_count = 1
             check_dimensions(path, stream.codec_context.width, stream.codec_context.height)
-            start = float((stream.start_time or 0) * stream.time_base)
-            end = start + (_duration(stream) or _last_shown(container, stream) - start)
+            base = stream.time_base or Fraction(1, 1_000_000)
+            start = float((stream.start_time or 0) * base)
+            length = _duration(container, stream, base)
+            end = _last_shown(path, stream.index, base) if length is None else start + length
             check_duration(path, end - start)
-            yield Source(path, container, stream, start, end)
+            yield Source(path, container, stream, base, start, end)
     except UnreadableError:
         raise
     except (av.error.FFmpegError, OSError, ValueError, OverflowError, MemoryError) as error:
@@ -68,7 +75,7 @@ def _video_stream(path: str, container: "InputContainer") -> "VideoStream":
     if name == "image2" or name.endswith("_pipe"):
         raise UnreadableError(path, "a picture, not a video")
     stream = container.streams.best("video")
-    if stream is None:
+    if stream is None or stream.type != "video":
         raise UnreadableError(path, "no video stream")
     if Disposition.attached_pic in stream.disposition:
         raise UnreadableError(path, "no video stream, only a cover picture")
@@ -95,30 +102,31 @@ def check_duration(path: str, seconds: float) -> None:
         raise UnreadableError(path, f"absurd duration: {seconds:g} s; at most 7 days")
 
 
-def _duration(stream: "VideoStream") -> float | None:
-    """Seconds by the stream's own header; None where it does not say."""
-    return float(stream.duration * stream.time_base) if stream.duration else None
+def _duration(container: "InputContainer", stream: "VideoStream", base: Fraction) -> float | None:
+    """Seconds by the header; None where it does not say."""
+    if stream.duration:
+        return float(stream.duration * base)
+    if container.duration and len(container.streams) == 1:
+        return container.duration / 1e6
+    return None  # what the container says may be of its sound, which may go on for longer
 
 
-def _last_shown(container: "InputContainer", stream: "VideoStream") -> float:
-    """When the last frame ends, from the packets after the last key frame.
-
-    The container's own duration is no substitute: its sound may go on for longer.
-    """
+def _last_shown(path: str, index: int, base: Fraction) -> float:
+    """When the last frame ends, from the packets behind the last key frame."""
     import av
 
-    last = 0
     for tick in (1 << 40, 0):  # far behind any end; where that finds nothing, all packets
-        try:
-            container.seek(tick, stream=stream)
-        except av.error.FFmpegError:
-            continue
-        times = [(p.pts or p.dts or 0) + (p.duration or 0) for p in container.demux(stream)]
-        last = max(times, default=0)
-        if last:
-            break
-    container.seek(stream.start_time or 0, stream=stream)
-    return float(last * stream.time_base)
+        with av.open(os.path.abspath(path), metadata_errors="ignore") as container:
+            stream = container.streams[index]
+            if tick:
+                try:
+                    container.seek(tick, stream=stream)
+                except av.error.FFmpegError:
+                    continue
+            ends = [p.pts + (p.duration or 0) for p in container.demux(stream) if p.pts is not None]
+            if ends:
+                return float(max(ends) * base)
+    raise UnreadableError(path, "frames without times; put the bare stream into a container")
 
 
 def _reason(error: Exception) -> str:

@@ -3,21 +3,20 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mmtx_cli.data.decode.header import Source
+from mmtx_cli.data.unreadable import UnreadableError
 
-if TYPE_CHECKING:
-    from av import Packet
-
+Packet = Any
+"""PyAV's; ``pts`` and ``dts`` are its times of presentation and of decoding."""
 SEEK = 2.0
 """Seconds to the next moment from which on seeking is tried: before, reading on costs no more."""
+INDEXED = ("mov", "matroska")
+"""Containers with an index of their key frames. In others FFmpeg looks for the moment in the file,
+and may land behind it (its ticket 11137): they are read on, which costs no decoding."""
 REORDER = 3
 """Groups in which a frame may lie that is shown before the last packet read."""
-
-
-class UntimedError(Exception):
-    """Packets without presentation times, as AVI holds them."""
 
 
 @dataclass
@@ -28,10 +27,10 @@ class Group:
     frame, though stored behind it (an "open" group), are decoded from there.
     """
 
-    packets: "list[Packet]"
+    packets: list[Packet]
     before: "Group | None" = None
 
-    def decodable(self, wanted: set[int]) -> "list[Packet]":
+    def decodable(self, wanted: set[int]) -> list[Packet]:
         """The packets to decode, in order, to get at the wanted frames of this group."""
         places = [i for i, packet in enumerate(self.packets) if packet.pts in wanted]
         if not places:
@@ -50,7 +49,7 @@ def find_packets(source: Source, ticks: Sequence[int]) -> tuple[list[Group], set
     go, but for jumps to the key frame before a moment that is far ahead.
 
     Raises:
-        UntimedError: if packets have no presentation time.
+        UnreadableError: if packets have no presentation time.
     """
     reader = _Reader(source)
     for tick in ticks:
@@ -66,22 +65,24 @@ class _Reader:
         self.source = source
         self.groups: list[Group] = []
         self.wanted: set[int] = set()
-        self.ahead = math.ceil(SEEK / source.stream.time_base)
+        indexed = source.container.format.name.startswith(INDEXED)
+        self.ahead = math.ceil(SEEK / source.base) if indexed else math.inf
         self.packets: Iterator[Packet] = source.container.demux(source.stream)
         self.at: float = -math.inf  # decoding time of the last packet read
         packet = self.next()
         if packet is not None:
             self.groups.append(Group([packet]))
 
-    def next(self) -> "Packet | None":
+    def next(self) -> Packet:
         """The next packet; None at the end."""
         packet = next(self.packets, None)
         if packet is None or not packet.size:  # PyAV's last one is empty
             self.at = math.inf
             return None
         if packet.pts is None:
-            raise UntimedError
-        self.at = packet.pts if packet.dts is None else packet.dts
+            raise UnreadableError(self.source.path, "frames without times of presentation")
+        if packet.dts is not None:  # unknown for the first ones after a jump
+            self.at = packet.dts
         return packet
 
     def read_to(self, tick: int) -> None:
@@ -101,21 +102,27 @@ class _Reader:
 
     def seek(self, tick: int) -> None:
         """Go on at a key frame shown at or before ``tick``, the last one where that is easy."""
-        # MPEG streams have no index and land late: further back, and at last from the start
-        for back in (0, 2 * self.ahead, 8 * self.ahead, tick - self.groups[0].packets[0].pts):
-            self.source.container.seek(tick - back, stream=self.source.stream)
-            self.packets = self.source.container.demux(self.source.stream)
+        container, stream = self.source.container, self.source.stream
+        # MP4 seeks by times of decoding: what it finds may be shown after the moment
+        for target in (tick, tick - int(self.ahead), self.groups[0].packets[0].pts):
+            container.seek(target, stream=stream)
+            self.packets = container.demux(stream)
+            self.at = -math.inf
             packet = self.next()
             while packet is not None and not packet.is_keyframe:
                 packet = self.next()
             if packet is not None and packet.pts <= tick:
-                break
-        if packet is None:
-            return
-        # what has been read from this key frame on comes once more
-        while self.groups and self.groups[-1].packets[0].pts >= packet.pts:
-            self.groups.pop()
-        self.groups.append(Group([packet]))
+                self.again(packet)
+                return
+        raise UnreadableError(self.source.path, "damaged: its index leads nowhere")
+
+    def again(self, key: Packet) -> None:
+        """Forget what was read from this key frame on: it comes once more."""
+        group = Group([key])
+        while self.groups and self.groups[-1].packets[0].pts >= key.pts:
+            last = self.groups.pop()
+            group.before = last.before if last.packets[0].pts == key.pts else None
+        self.groups.append(group)
 
     def want(self, tick: int) -> None:
         """Note which frame is shown at ``tick``."""

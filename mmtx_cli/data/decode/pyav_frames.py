@@ -1,7 +1,9 @@
 """Frames by PyAV: of the packets found, only what the wanted frames need is decoded."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,17 +12,20 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from mmtx_cli.data.decode.header import Source, opened
-from mmtx_cli.data.decode.packets import UntimedError, find_packets
+from mmtx_cli.data.decode.packets import Packet, find_packets
 from mmtx_cli.data.decode.shrink import scaled_size
 from mmtx_cli.data.transform import fit, to_tensor
 from mmtx_cli.data.unreadable import UnreadableError
 
 if TYPE_CHECKING:
-    from av import Packet, VideoFrame
+    from av import VideoFrame
     from av.filter import Graph
 
 TOLERANCE = 1e-6
 """Seconds by which a moment may miss a frame's beginning, through rounding, and still mean it."""
+
+LATE = 32
+"""Packets behind a frame's own after which it has been shown: no codec reorders more than 16."""
 
 Found = dict[int, UInt8[Tensor, "3 s s"]]
 """Finished frames by their presentation times."""
@@ -38,17 +43,14 @@ def pyav_frames(
         UnreadableError: if the file cannot be decoded.
     """
     with opened(path) as source:
-        base = source.stream.time_base
         seconds = choose(source.start, source.end, source.fps)
-        ticks = [math.floor((moment + TOLERANCE) / base) for moment in seconds]
+        ticks = [math.floor((moment + TOLERANCE) / source.base) for moment in seconds]
         upright = Upright(size, how)
-        try:
-            found = _timed(source, ticks, upright)
-        except UntimedError:
-            source.container.seek(0)
-            found = _untimed(source, ticks, upright)
+        # what FFmpeg gives as AVI's presentation times is a guess that knows of no reordering
+        timed = source.container.format.name != "avi"
+        found = (_timed if timed else _untimed)(source, ticks, upright)
         times = sorted(found)
-        return torch.stack([found[time] for time in times]), [float(t * base) for t in times]
+        return torch.stack([found[time] for time in times]), [float(t * source.base) for t in times]
 
 
 def _timed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
@@ -58,7 +60,7 @@ def _timed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
         packets = group.decodable(wanted)
         own = {packet.pts for packet in group.packets if packet.pts in wanted}
         for frame in _decoded(source, packets, own):
-            if frame.pts in own:
+            if frame.pts is not None and frame.pts in own:
                 found[frame.pts] = upright(frame)
         missing = own - found.keys()
         if missing:
@@ -71,12 +73,13 @@ def _timed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
 
 
 def _decoded(
-    source: Source, packets: "Iterable[Packet]", wanted: set[int] | None = None
+    source: Source, packets: Iterable[Packet], wanted: set[int] | None = None
 ) -> "Iterator[VideoFrame]":
     """Frames in order of presentation; with ``wanted``, those that no frame needs may lack."""
     context = source.stream.codec_context
     for packet in packets:
-        spare = wanted is not None and packet.pts not in wanted
+        # a key frame is always needed; and the decoder of AV1 keeps to what its first packet finds
+        spare = wanted is not None and packet.pts not in wanted and not packet.is_keyframe
         context.skip_frame = "NONREF" if spare else "DEFAULT"
         yield from context.decode(packet)
     yield from context.decode(None)
@@ -89,7 +92,7 @@ def _instead(frames: "Iterator[VideoFrame]", missing: set[int], upright: "Uprigh
     for frame in frames:
         if frame.pts is not None:
             shown |= {time: frame for time in missing if frame.pts <= time or time not in shown}
-    return {frame.pts: upright(frame) for frame in shown.values()}
+    return {int(frame.pts or 0): upright(frame) for frame in shown.values()}
 
 
 def _untimed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
@@ -97,10 +100,11 @@ def _untimed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
     packets = [packet for packet in source.container.demux(source.stream) if packet.size]
     times = sorted(packet.dts for packet in packets if packet.dts is not None)
     if len(times) < len(packets) or not times:
-        raise UnreadableError(source.path, "no time stamps; put the bare stream in a container")
-    places = {max(0, int(np.searchsorted(times, tick, "right")) - 1) for tick in ticks}
+        raise UnreadableError(source.path, "frames without times")
+    places = {max(0, bisect_right(times, tick) - 1) for tick in ticks}
+    needed = packets[: max(places) + LATE]
     found: Found = {}
-    for place, frame in enumerate(_decoded(source, packets)):
+    for place, frame in enumerate(_decoded(source, needed)):
         if place in places:
             found[times[place]] = upright(frame)
     if not found:
@@ -130,14 +134,19 @@ class Upright:
         key = width, height, name
         if key not in self.graphs:
             from av.filter import Graph
+            from av.video.format import VideoFormat
 
             scaled = scaled_size(height, width, self.size, self.how)
             shape = "" if scaled is None else f"{scaled[1]}:{scaled[0]}:"
             # unscaled, FFmpeg's own choice is what torchcodec takes; planes scale finer and faster
             flags, form = ("bicubic", "rgb24") if scaled is None else ("bilinear", "gbrp")
             graph = Graph()
-            # the time base counts for nothing here
-            source = graph.add_buffer(width=width, height=height, format=name, time_base=1)
+            source = graph.add_buffer(
+                width=width,
+                height=height,
+                format=VideoFormat(name),
+                time_base=Fraction(1),  # times count for nothing here
+            )
             steps = [source, graph.add("scale", f"{shape}flags={flags}"), graph.add("format", form)]
             graph.link_nodes(*steps, graph.add("buffersink")).configure()
             self.graphs[key] = graph

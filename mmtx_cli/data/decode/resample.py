@@ -45,6 +45,8 @@ def read_resampled(
     wave = torch.from_numpy(read(begin, count))
     end = resampled_length(begin + len(wave), step, phases)
     end = end if last is None else min(end, last)
+    if not len(wave):
+        return wave
     if not table:
         return _interpolated(wave, begin, step, phases, width, first, end)
     skipped = begin // step * phases

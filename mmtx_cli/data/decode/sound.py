@@ -1,42 +1,39 @@
 """Sound files, and the sound of videos, to a mono waveform."""
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Protocol
 
-import av
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmtx_cli.data.decode.foreign import foreign, is_picture
+from mmtx_cli.data.decode.foreign import picture, text
 from mmtx_cli.data.decode.resample import read_resampled, resampled_length
-from mmtx_cli.data.decode.sound_file import SoundFile, open_file
-from mmtx_cli.data.decode.sound_stream import open_stream
-from mmtx_cli.data.decode.span import span
+from mmtx_cli.data.decode.whole import check_whole
+from mmtx_cli.data.decode.window import Window
 from mmtx_cli.data.unreadable import UnreadableError
 
-_RATES = (100, 1_000_000)
+_LEAST_RATE, _GREATEST_RATE = 100, 1_000_000
 _MOST_CHANNELS = 256
-_LONGEST_HOURS = 24
 _LOUDEST = 100.0
 _START = 512
 
 
 class Sound(Protocol):
-    """An open sound; ``length`` is in samples at its own ``rate``."""
+    """An open sound: its rate in Hz, and the presentation time of its first sample."""
 
     rate: int
     channels: int
+    zero: float
 
     @property
-    def length(self) -> int: ...
+    def length(self) -> int:
+        """Samples of one channel."""
 
     def read(self, first: int, count: int | None) -> Float[np.ndarray, " n"]:
-        """Samples from ``first`` on, at most ``count`` and only as many as there are."""
+        """Samples from ``first`` on, at most ``count``: the mean of all channels."""
 
 
 def decode_sound(
@@ -49,98 +46,59 @@ def decode_sound(
 ) -> Float[Tensor, " n"] | None:
     """Decode a sound file, or the sound of a video, to mono at ``sample_rate``.
 
-    The content decides the format, not the name. Of the part from ``start`` to ``end`` (seconds
-    from the beginning of the file; as far as the sound goes) at most ``seconds`` are decoded:
-    ``offset`` between 0 and 1 says which, None the centre. Channels are averaged; full scale is 1,
-    which lossy codecs exceed a little. None is a video without an audio stream.
+    The content decides the format, not the name. Of the part from ``start`` to ``end`` (in
+    seconds: of a video presentation time, as in ``decode_video``, else from the first sample on;
+    what lies beyond the sound is cut) at most ``seconds`` are decoded; ``offset`` from 0 to 1
+    says which, None is the centre. Channels are averaged. Full scale is 1, which resampling and
+    lossy codecs exceed a little. None is a video without an audio stream.
 
     Raises:
         UnreadableError: with a one-line reason, if the file is missing, empty, cut off, damaged,
             neither sound nor video, without sound in the part asked for, absurd in sample rate,
-            channels or length, or holds samples that are no numbers.
-        ValueError: if the part asked for is none.
+            channels or length, or holds samples that are no finite numbers.
+        ValueError: for a sample rate, number of seconds or offset that means nothing.
     """
-    _check(sample_rate, seconds, start, end, offset)
     path = os.fspath(path)
+    if sample_rate < 1:
+        raise ValueError(f"sample_rate must be at least 1, not {sample_rate}")
+    window = Window(seconds, start, end, offset)
+    window.check(path)
     try:
         with _opened(path) as sound:
             if sound is None:
                 return None
-            wave = _read(path, sound, sample_rate, seconds, start, end, offset).numpy()
-    except av.FFmpegError as error:
-        raise UnreadableError(path, f"damaged: {error.strerror}") from error
+            wave = _read(path, sound, sample_rate, window)
     except MemoryError as error:
         raise UnreadableError(path, "too large for this machine's memory") from error
-    if not len(wave):
-        raise UnreadableError(path, "holds no sound" + ("" if start is None else " there"))
-    peak = np.abs(wave).max()  # NaN where one is
-    if not np.isfinite(peak):
-        raise UnreadableError(path, "holds samples that are not finite numbers")
-    if peak > _LOUDEST:
-        raise UnreadableError(path, f"samples as large as {peak:g}, where full scale is 1")
-    return torch.from_numpy(wave)
-
-
-def _check(
-    sample_rate: int,
-    seconds: float | None,
-    start: float | None,
-    end: float | None,
-    offset: float | None,
-) -> None:
-    faults = {
-        f"sample_rate must be at least 1, not {sample_rate}": sample_rate < 1,
-        f"seconds must be above 0, not {seconds}": seconds is not None and not seconds > 0,
-        f"start must not be below 0, not {start}": start is not None and not start >= 0,
-        f"end must be behind start ({start or 0}), not {end}": end is not None
-        and not end > (start or 0),
-        f"offset must be between 0 and 1, not {offset}": offset is not None
-        and not 0 <= offset <= 1,
-    }
-    for fault, found in faults.items():
-        if found:
-            raise ValueError(fault)
-
-
-def _read(
-    path: str,
-    sound: Sound,
-    sample_rate: int,
-    seconds: float | None,
-    start: float | None,
-    end: float | None,
-    offset: float | None,
-) -> Float[Tensor, " n"]:
-    low, high = _RATES
-    if not low <= sound.rate <= high:
-        reason = f"a sample rate of {sound.rate:,} Hz; between {low} and {high:,} are possible"
-        raise UnreadableError(path, reason)
-    if sound.channels > _MOST_CHANNELS:
-        raise UnreadableError(path, f"{sound.channels} channels; at most {_MOST_CHANNELS} can be")
-    first, last = 0, None
-    if not seconds is start is end is None:
-        length = resampled_length(sound.length, sound.rate, sample_rate)
-        first, last = span(path, length, sample_rate, seconds, start, end, offset)
-    return read_resampled(sound.read, sound.rate, sample_rate, first, last)
+    _check_samples(path, wave.numpy())
+    return wave
 
 
 @contextmanager
 def _opened(path: str) -> Iterator[Sound | None]:
     """Open with libsndfile what it reads well, everything else with FFmpeg."""
-    start = _first_bytes(path)
-    sound = open_file(path)
-    if isinstance(sound, SoundFile):
-        with closing(sound):
-            yield sound
+    # what a run without sound need not load
+    from mmtx_cli.data.decode.sound_file import SoundFile, open_file
+    from mmtx_cli.data.decode.sound_stream import open_stream
+
+    check_whole(path)
+    with open(path, "rb") as raw:
+        start = raw.read(_START)
+    if name := picture(start):
+        raise UnreadableError(path, f"{name}, not a sound")
+    file = open_file(path)
+    if isinstance(file, SoundFile):
+        with closing(file):
+            yield file
         return
-    fault = sound or "damaged, or neither sound nor video of a known format"
+    fault = file or "damaged, or neither sound nor video of a known format"
+    if line := text(start):
+        fault = f"text, not a sound; it begins {line!r}"
     try:
-        if is_picture(start):
-            raise av.InvalidDataError(0, "a picture")
-        stream = open_stream(path)
-    except av.FFmpegError as error:
-        other = foreign(start)
-        raise UnreadableError(path, f"{other}, not a sound" if other else fault) from error
+        stream = open_stream(path, fault)
+    except UnreadableError as error:
+        # of what is sound by its first bytes, libsndfile says more
+        raise UnreadableError(path, file or error.reason) from error
     if stream is None:
         yield None
         return
@@ -148,19 +106,24 @@ def _opened(path: str) -> Iterator[Sound | None]:
         yield stream
 
 
-def _first_bytes(path: str) -> bytes:
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableError(path, "not a regular file")
-        with open(path, "rb") as file:
-            start = file.read(_START)
-    except FileNotFoundError as error:
-        raise UnreadableError(path, "no such file") from error
-    except PermissionError as error:
-        raise UnreadableError(path, "permission denied") from error
-    except OSError as error:
-        raise UnreadableError(path, error.strerror or str(error)) from error
-    if not start:
-        raise UnreadableError(path, "empty file")
-    return start
+def _read(path: str, sound: Sound, sample_rate: int, window: Window) -> Float[Tensor, " n"]:
+    if not _LEAST_RATE <= sound.rate <= _GREATEST_RATE:
+        limits = f"between {_LEAST_RATE} and {_GREATEST_RATE:,} Hz are possible"
+        raise UnreadableError(path, f"an absurd sample rate of {sound.rate:,} Hz; {limits}")
+    if sound.channels > _MOST_CHANNELS:
+        raise UnreadableError(path, f"{sound.channels} channels; {_MOST_CHANNELS} are possible")
+    first, last = 0, None
+    if not window.is_everything:
+        length = resampled_length(sound.length, sound.rate, sample_rate)
+        first, last = window.samples(path, length, sample_rate, sound.zero)
+    return read_resampled(sound.read, sound.rate, sample_rate, first, last)
+
+
+def _check_samples(path: str, wave: Float[np.ndarray, " n"]) -> None:
+    if not len(wave):
+        raise UnreadableError(path, "holds no sound")
+    peak = np.abs(wave).max()  # NaN where one is
+    if not np.isfinite(peak):
+        raise UnreadableError(path, "holds samples that are not finite numbers")
+    if peak > _LOUDEST:
+        raise UnreadableError(path, f"samples as large as {peak:g}, where full scale is 1")

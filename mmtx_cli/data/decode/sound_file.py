@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from mmtx_cli.data.decode.ogg import is_cut_ogg
 from mmtx_cli.data.decode.wav import wav_fault
+from mmtx_cli.data.decode.window import check_length
 from mmtx_cli.data.unreadable import UnreadableError
 
 # Not MP3: libsndfile's decoder writes to standard error, and where a file does not tell its
@@ -43,6 +44,7 @@ class SoundFile:
         self.rate: int = self.file.samplerate
         self.channels: int = self.file.channels
         self.length: int = self.file.frames
+        self.zero = 0.0
 
     def read(self, first: int, count: int | None) -> Float[np.ndarray, " n"]:
         """Samples from ``first`` on, at most ``count``; the mean of all channels.
@@ -51,6 +53,7 @@ class SoundFile:
             UnreadableError: if the file is damaged there, or ends too early.
         """
         left = min(self.length - first, self.length if count is None else count)
+        check_length(self.path, left, self.rate)
         wanted, parts = left, []
         try:
             if first:
@@ -67,11 +70,9 @@ class SoundFile:
         if left > 0:
             where = (first + wanted - left) / self.rate
             told = self.length / self.rate
-            raise UnreadableError(
-                self.path, f"damaged {self.kind}: the sound ends at {where:g} s of {told:g} s"
-            )
+            reason = f"truncated {self.kind}: the sound ends at {where:g} s of {told:g} s"
+            raise UnreadableError(self.path, reason)
         return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
-
 
     def close(self) -> None:
         """Close the file."""
@@ -95,9 +96,9 @@ def open_file(path: str) -> SoundFile | str | None:
             return None
         fault = wav_fault(raw) if kind == "WAV" else None
         if kind == "Ogg" and is_cut_ogg(raw):
-            fault = "the last page is cut off"
+            fault = "truncated: the last page is cut off"
         if fault is not None:
-            raise UnreadableError(path, f"damaged {kind}: {fault}")
+            raise UnreadableError(path, fault)
         try:
             sound = SoundFile(path, kind, raw)
         except soundfile.LibsndfileError as error:
@@ -111,5 +112,5 @@ def open_file(path: str) -> SoundFile | str | None:
 
 
 def words(error: soundfile.LibsndfileError) -> str:
-    """libsndfile's own message in a reason."""
+    """What libsndfile itself says, as a part of a reason."""
     return str(error.error_string).removeprefix("Error : ").removesuffix(".")

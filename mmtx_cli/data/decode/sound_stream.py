@@ -1,64 +1,55 @@
 """Sound in anything that FFmpeg reads: MP3, AAC, the sound tracks of videos."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import chain
 
 import av
 import numpy as np
 from jaxtyping import Float
 
-from mmtx_cli.data.decode.sound_length import ToldLength, told_length
-from mmtx_cli.data.unreadable import UnreadableError
-
-# Containers of sound and video only. Playlists and scripts, which FFmpeg would follow too, name
-# other files and addresses: a hostile file must not.
-_CONTAINERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,dv,eac3,flac,flv,h264,hevc,iff,ivf,loas,"
-    "m4v,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,oma,rm,swf,tak,truehd,"
-    "tta,voc,w64,wav,wtv,wv,xwma"
+from mmtx_cli.data.decode.sound_frames import (
+    Block,
+    best_audio,
+    decoded,
+    end_of_packets,
+    open_container,
 )
-_OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+from mmtx_cli.data.decode.sound_length import told_length
+from mmtx_cli.data.decode.window import check_length
+from mmtx_cli.data.unreadable import UnreadableError
 
 _FEW = 60.0  # seconds that are sooner decoded than counted
 _NEAR = 2.0  # seconds that are sooner decoded than sought
 _PREROLL = 0.5  # seconds after which a decoder that began in the middle is right
 _JITTER = 0.1  # seconds by which time stamps may be wrong, or a codec late
-_LOST = 0.1  # seconds in all that may be undecodable
-_FULL_SCALE = {"u1": 128.0, "i2": 32768.0, "i4": 2147483648.0}
-
-Block = tuple[float | None, Float[np.ndarray, " k"]]
 
 
 class SoundStream:
-    """The best audio stream of a file; times count from the beginning of the file.
+    """The best audio stream of a file.
 
-    That is before the beginning of the sound where a video begins earlier: silence comes first.
+    Sample 0 lies at the beginning of the file; where a video begins before its sound, silence
+    comes first. ``zero`` is its presentation time in a video, 0 in a file without.
     """
 
     def __init__(self, path: str, container: av.container.InputContainer) -> None:
-        """Take a container that has sound, and decode the first of it."""
-        self.path = path
-        self.rate = self.channels = 0
-        self.whole: np.ndarray | None = None
-        self._take(container)
-        first = next(self.blocks, None)
+        """Take a container that has an audio stream, and decode the first of it."""
+        self.path, self.container = path, container
+        self.stream = best_audio(path, container)
+        blocks = decoded(path, container, self.stream)
+        first = next(blocks, None)
         if first is None:
-            raise UnreadableError(path, "holds no sound")
-        self.blocks = chain([first], self.blocks)
-        begins, sounds = container.start_time, first[0] or 0.0
+            raise UnreadableError(path, "holds no sound that can be decoded")
+        self.unread: Iterator[Block] | None = chain([first], blocks)
+        self.rate, self.channels = first.rate, first.channels
+        sounds = first.time or 0.0
+        begins = container.start_time
         self.begins = sounds if begins is None else begins / av.time_base
         if abs(sounds - self.begins) < _JITTER:
             self.begins = sounds  # a codec's delay is no silence
-        self.told: ToldLength = told_length(path, container, self.stream, self.begins)
-
-    def _take(self, container: av.container.InputContainer) -> None:
-        self.container = container
-        self.stream = container.streams.best("audio")
-        for other in container.streams:
-            if other is not self.stream and hasattr(av.stream, "Discard"):  # since PyAV 17.1
-                other.discard = av.stream.Discard.all
-        self.blocks: Iterator[Block] = self._decoded()
-        self.fresh = True
+        self.zero = self.begins if container.streams.video else 0.0
+        self.told = told_length(path, container, self.stream, self.begins)
+        self.whole: np.ndarray | None = None
 
     @property
     def length(self) -> int:
@@ -70,148 +61,109 @@ class SoundStream:
             self.whole = self.read(0, None)
         if self.whole is not None:
             return len(self.whole)
-        return self._counted()
+        return round((end_of_packets(self.path) - self.begins) * self.rate)
 
     def read(self, first: int, count: int | None) -> Float[np.ndarray, " n"]:
-        """Samples from ``first`` on, at most ``count``; the mean of all channels.
+        """Samples from ``first`` on, at most ``count``: the mean of all channels.
 
         Raises:
             UnreadableError: if the file is damaged there, or ends too early.
         """
-        if self.whole is not None:
-            return self.whole[first : None if count is None else first + count]
         last = None if count is None else first + count
+        if self.whole is not None:
+            return self.whole[first:last]
         if self.told.exact:
             last = self.length if last is None else min(last, self.length)
-        parts, end = [], first
-        for place, block in self._placed(first):
-            if place + len(block) > first:
-                parts.append((place, block))
-                end = place + len(block)
-            if last is not None and end >= last:
-                break
-        if self.told.exact and last is not None and end < last - _JITTER * self.rate:
-            where, told = end / self.rate, self.length / self.rate
-            raise UnreadableError(self.path, f"damaged: the sound ends at {where:g} s of {told:g} s")
-        end = end if last is None else max(first, min(end, last))
-        wave = np.zeros(end - first, np.float32)
-        for place, block in parts:
-            low, high = max(place, first), min(place + len(block), end)
+        parts, end = self._parts(first, last)
+        if last is not None:
+            if self.told.exact and end < last - _JITTER * self.rate:
+                where, told = end / self.rate, self.length / self.rate
+                reason = f"truncated: the sound ends at {where:g} s of {told:g} s"
+                raise UnreadableError(self.path, reason)
+            end = min(end, last)
+        wave = np.zeros(max(0, end - first), np.float32)
+        for place, samples in parts:
+            low, high = max(place, first), min(place + len(samples), end)
             if low < high:
-                wave[low - first : high - first] = block[low - place : high - place]
+                wave[low - first : high - first] = samples[low - place : high - place]
         return wave
 
+    def _parts(self, first: int, last: int | None) -> tuple[list[tuple[int, np.ndarray]], int]:
+        """Decoded pieces that reach from ``first`` to ``last``, and where they end."""
+        parts, end = [], first
+        for place, samples in self._placed(first):
+            if place + len(samples) > first:
+                parts.append((place, samples))
+                end = place + len(samples)
+            check_length(self.path, end - first, self.rate)
+            if last is not None and end >= last:
+                break
+        return parts, end
+
     def _placed(self, first: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Blocks from before ``first`` on, each with the number of its first sample."""
+        """Pieces from before sample ``first`` on, each with the number of its first sample."""
         place = None
-        for time, block in self._from(first):
-            told = None if time is None else round((time - self.begins) * self.rate)
+        for block in self._from(first):
+            if block.rate != self.rate:
+                reason = f"the sample rate changes from {self.rate} to {block.rate} Hz"
+                raise UnreadableError(self.path, reason)
+            stamp = None
+            if block.time is not None:
+                stamp = round((block.time - self.begins) * self.rate)
             if place is None:
-                place = told or 0
-            elif told is not None and told - place > _JITTER * self.rate:
-                place = told  # the recording paused
-            yield place, block
-            place += len(block)
+                place = stamp or 0
+            elif stamp is not None and stamp - place > _JITTER * self.rate:
+                place = stamp  # the recording paused
+            yield place, block.samples
+            place += len(block.samples)
 
     def _from(self, first: int) -> Iterator[Block]:
-        """Blocks from some time before sample ``first``, or from the beginning."""
-        time = self.begins + first / self.rate
-        if first > _NEAR * self.rate and self.stream.time_base is not None:
-            try:
-                where = int((time - _PREROLL) / self.stream.time_base)
-                self.container.seek(where, stream=self.stream)
-                self.fresh = False
-                blocks = self._decoded()
-                head = next(blocks, None)
-                if head is not None and head[0] is not None and head[0] <= time:
-                    return chain([head], blocks)
-            except av.FFmpegError:  # not every container can be sought in, nor exactly
-                self.fresh = False
-        if not self.fresh:
-            self.container.close()
-            self._take(open_container(self.path))
-        self.fresh = False
-        return self.blocks
+        """Blocks from some time before sample ``first`` on."""
+        unread, self.unread = self.unread, None
+        if first > _NEAR * self.rate:
+            time = self.begins + first / self.rate
+            blocks = self._sought(time - _PREROLL)
+            head = next(blocks, None)
+            if head is not None and head.time is not None and head.time <= time:
+                return chain([head], blocks)
+            unread = None
+        if unread is not None:
+            return unread
+        self.container.close()
+        self.container = open_container(self.path)
+        self.stream = best_audio(self.path, self.container)
+        return decoded(self.path, self.container, self.stream)
 
-    def _decoded(self) -> Iterator[Block]:
-        """Decode from where the container is: time stamps in seconds, and mono samples."""
-        failed, lost = 0.0, 0.0
-        begun = False
-        for packet in self.container.demux(self.stream):
-            try:
-                frames = packet.decode()
-            except av.InvalidDataError:
-                # before the first frame the decoder has only begun in the middle
-                failed += float((packet.duration or 0) * packet.time_base) if begun else 0.0
-                continue
-            for frame in frames:
-                lost, failed, begun = lost + failed, 0.0, True
-                if lost > _LOST:  # what fails behind the last frame is no sound but a tag
-                    near = (frame.time or 0.0) - self.begins
-                    raise UnreadableError(self.path, f"damaged: undecodable before {near:g} s")
-                self._check(frame)
-                yield frame.time, _mono(frame, self.path)
-
-    def _check(self, frame: av.AudioFrame) -> None:
-        if not self.rate:
-            self.rate, self.channels = frame.sample_rate, frame.layout.nb_channels
-        if frame.sample_rate != self.rate:
-            reason = f"the sample rate changes from {self.rate} to {frame.sample_rate} Hz"
-            raise UnreadableError(self.path, reason)
-
-    def _counted(self) -> int:
-        """The length by the time stamps of all packets, without decoding."""
-        end = self.begins
-        with open_container(self.path) as container:
-            for packet in container.demux(container.streams[self.stream.index]):
-                if packet.pts is not None:
-                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        return round((end - self.begins) * self.rate)
+    def _sought(self, time: float) -> Iterator[Block]:
+        """Blocks from near ``time`` on; none where the container cannot be sought in."""
+        base = self.stream.time_base
+        try:
+            self.container.seek(int(time / base) if base else 0, stream=self.stream)
+        except av.FFmpegError:
+            return iter(())
+        return decoded(self.path, self.container, self.stream)
 
     def close(self) -> None:
         """Close the file."""
         self.container.close()
 
 
-def open_container(path: str) -> av.container.InputContainer:
-    """Open a file that is a sound or a video by its content."""
-    # "file:" since a name may look like an address
-    return av.open("file:" + path, options=dict(_OPTIONS), metadata_errors="ignore")
-
-
-def open_stream(path: str) -> SoundStream | None:
+def open_stream(path: str, fault: str) -> SoundStream | None:
     """Open the sound of a file; None if it is a video without.
 
     Raises:
-        av.FFmpegError: if FFmpeg cannot open it.
-        UnreadableError: if it holds neither, or the sound cannot be decoded.
+        UnreadableError: with ``fault`` if FFmpeg cannot open it; if it holds no sound.
     """
-    container = open_container(path)
-    try:
-        if container.streams.audio:
-            sound = SoundStream(path, container)
-            container = None
-            return sound
+    with ExitStack() as stack:
+        try:
+            container = stack.enter_context(open_container(path))
+            if container.streams.audio:
+                sound = SoundStream(path, container)
+                stack.pop_all()
+                return sound
+        except av.FFmpegError as error:
+            raise UnreadableError(path, fault) from error
         cover = av.stream.Disposition.attached_pic
         if any(not stream.disposition & cover for stream in container.streams.video):
             return None
         raise UnreadableError(path, "no audio stream")
-    finally:
-        if container is not None:
-            container.close()
-
-
-def _mono(frame: av.AudioFrame, path: str) -> Float[np.ndarray, " k"]:
-    try:
-        samples = frame.to_ndarray()
-    except ValueError as error:  # 64-bit integers
-        reason = f"samples of a kind that cannot be read: {frame.format.name}"
-        raise UnreadableError(path, reason) from error
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    if samples.dtype.kind != "f":
-        scale = _FULL_SCALE[samples.dtype.str[1:]]
-        samples = samples.astype(np.float32) / np.float32(scale)
-        samples = samples - 1.0 if scale == 128.0 else samples
-    one = samples[0] if len(samples) == 1 else samples.mean(axis=0)
-    return one.astype(np.float32, copy=False)

@@ -45,41 +45,39 @@ def torchcodec_frames(
         )
     except (RuntimeError, ValueError):
         return None  # PyAV finds the reason, in its own words
-    facts = decoder.metadata
-    if not _plain(facts):
+    span = _span(decoder.metadata)
+    if span is None:
         return None
-    start, end = facts.begin_stream_seconds, facts.end_stream_seconds
-    seconds = choose(start, end, facts.average_fps_from_header)
+    seconds = choose(*span, decoder.metadata.average_fps_from_header)
+    wanted = [min(max(moment, span[0]) + TOLERANCE, span[1] - TOLERANCE) for moment in seconds]
     try:
-        return _frames(decoder, [max(start, s) for s in seconds], size, how)
+        return _frames(decoder, wanted, size, how)
     except (RuntimeError, ValueError, IndexError):
         return None
 
 
-def _plain(facts: "VideoStreamMetadata") -> bool:
-    """Do the header and the packets agree, on what a video may be?"""
-    width, height = facts.width or 0, facts.height or 0
+def _span(facts: "VideoStreamMetadata") -> tuple[float, float] | None:
+    """When the video starts and ends; None unless header and packets agree on what may be."""
     start, end = facts.begin_stream_seconds, facts.end_stream_seconds
+    width, height = facts.width or 0, facts.height or 0
     if facts.codec in COVERS or start is None or end is None:
-        return False
-    if not (0 < min(width, height) and max(width, height) <= MAX_SIDE):
-        return False
-    if width * height > MAX_PIXELS or not 0 <= end - start <= MAX_SECONDS:
-        return False
+        return None
+    if min(width, height) < 1 or max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        return None
+    if not 0 < end - start <= MAX_SECONDS:
+        return None
     if facts.num_frames_from_header not in (None, facts.num_frames_from_content):
-        return False
+        return None
     length = facts.duration_seconds_from_header
-    return length is None or abs(end - start - length) < 1e-3
+    return (start, end) if length is None or abs(end - start - length) < 1e-3 else None
 
 
 def _frames(
-    decoder: "VideoDecoder", seconds: list[float], size: int, how: str
+    decoder: "VideoDecoder", wanted: list[float], size: int, how: str
 ) -> tuple[UInt8[Tensor, "t 3 {size} {size}"], list[float]] | None:
     """Frames shown at ascending moments, each once; None if it brings one that is shown later."""
-    facts = decoder.metadata
-    last = facts.end_stream_seconds - TOLERANCE
-    wanted = [min(moment + TOLERANCE, last) for moment in seconds]
-    count = max(1, MAX_BATCH // (3 * facts.width * facts.height))
+    pixels = (decoder.metadata.width or 1) * (decoder.metadata.height or 1)
+    count = max(1, MAX_BATCH // (3 * pixels))
     found: dict[float, Tensor] = {}
     for i in range(0, len(wanted), count):
         batch = decoder.get_frames_played_at(wanted[i : i + count])

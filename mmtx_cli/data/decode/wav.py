@@ -24,13 +24,13 @@ def wav_fault(file: FileIO) -> str | None:
         file.seek(position)
         head = file.read(8)
         if len(head) < 8:
-            return "the file ends in its header"
+            return "truncated: the file ends in its header"
         name, length = struct.unpack("<4sI", head)
         position += 8
         if name == b"data":
             missing = position + length - size
             if length < _UNKNOWN and missing > _MISCOUNT:
-                return f"cut off: {length - missing:,} of {length:,} bytes of sound are there"
+                return f"truncated: {length - missing:,} of {length:,} bytes of sound are there"
             return None
         if name == b"fmt " and (fault := _format_fault(file.read(16))):
             return fault
@@ -39,8 +39,8 @@ def wav_fault(file: FileIO) -> str | None:
 
 def _format_fault(chunk: bytes) -> str | None:
     if len(chunk) < 16:
-        return "the file ends in its header"
+        return "truncated: the file ends in its header"
     channels, rate = struct.unpack_from("<HI", chunk, 2)
     if not channels:
-        return "0 channels"
-    return None if 0 < rate < 1 << 31 else f"the sample rate is {rate:,} Hz"
+        return "its header says 0 channels"
+    return None if 0 < rate < 1 << 31 else f"its header says a sample rate of {rate:,} Hz"

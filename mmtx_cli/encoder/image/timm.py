@@ -130,31 +130,33 @@ def timm_model(name: str, weights: str | None, image_size: int, sizes: dict[str,
         import timm
     except ImportError as error:
         raise missing_package(error, "timm") from error
-    base = name.split(".")[0]
-    known = ":" in name or timm.is_model(base)  # hf-hub:… and local-dir:… are timm's to find
-    if not known:
-        close = ", ".join(get_close_matches(base, timm.list_models(), n=3))
-        raise ValueError(f"timm has no model {name!r}; did you mean {close or 'resnet18'}?")
-    source = {} if ":" in name else weight_source(weights)
-    tag = f".{weights}" if weights not in (None, "default") and not source else ""
-    config = None if ":" in name else timm.get_pretrained_cfg(f"{name}{tag}")
-    if config and config.fixed_input_size and config.input_size[-1] != image_size:
-        sizes = {**sizes, "img_size": image_size}
+    source = weight_source(timm, name, weights)
     try:
+        config = None if ":" in name else timm.get_pretrained_cfg(source["model_name"])
+        if config and config.fixed_input_size and config.input_size[-1] != image_size:
+            sizes = {**sizes, "img_size": image_size}
         body: Any = timm.create_model(
-            f"{name}{tag}", pretrained=weights is not None, num_classes=0, **source, **sizes
+            pretrained=weights is not None, num_classes=0, **source, **sizes
         )
     except Exception as error:  # hub, network, files, and arguments that a network has not
-        what = (
-            f"weights={weights}: cannot be had for {name}" if weights else f"name={name}, {sizes}"
-        )
+        what = f"weights={weights}: cannot be had for {name}" if weights else f"{name=}, {sizes}"
         raise ValueError(f"{what}: {brief(error)}") from error
     body.pretrained_cfg.pop("state_dict", None)  # loaded; not to be kept twice
     return body
 
 
-def weight_source(weights: str | None) -> dict[str, Any]:
-    """Arguments that make timm load a local file, which is read here, safely."""
-    if weights is None or not is_file_name(weights):
-        return {}
-    return {"pretrained_cfg_overlay": {"state_dict": load_state(weights)}}
+def weight_source(timm: Any, name: str, weights: str | None) -> dict[str, Any]:
+    """What timm is to make, and from which weights; those of a local file are read here, safely."""
+    if ":" in name:  # hf-hub:owner/model, local-dir:folder: these bring their own weights
+        if weights not in (None, "default"):
+            raise ValueError(f"weights={weights}: {name} brings its own; write default or null")
+        return {"model_name": name}
+    base = name.split(".")[0]
+    if not timm.is_model(base):
+        close = ", ".join(get_close_matches(base, timm.list_models(), n=3))
+        raise ValueError(f"timm has no model {name!r}; did you mean {close or 'resnet18'}?")
+    if weights is None or weights == "default":
+        return {"model_name": name}
+    if is_file_name(weights):
+        return {"model_name": name, "pretrained_cfg_overlay": {"state_dict": load_state(weights)}}
+    return {"model_name": f"{base}.{weights}"}

@@ -32,10 +32,10 @@ class VideoFrames(Encoder):
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
     ) -> None:
-        """``image`` is the encoder of a frame; ``num_frames`` have positions, more frames stretch them.
+        """``image`` is the encoder of a frame.
 
-        ``tokens_per_frame`` 1 is the mean of a frame's tokens; more are read by as many learned
-        queries.
+        ``num_frames`` have positions, more frames stretch them. ``tokens_per_frame`` 1 is the
+        mean of a frame's tokens; more are read by as many learned queries.
         """
         super().__init__()
         if not isinstance(image, Encoder):
