@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ def test_pieces_cover_a_video_without_a_gap(duration, length):
     pieces = cut(duration, length)
     assert pieces[0][0] == 0
     assert pieces[-1][1] == duration
-    assert all(a[1] == b[0] for a, b in zip(pieces, pieces[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(pieces))
     assert all(0 < end - start <= 1.25 * length + 1e-6 for start, end in pieces)
 
 

@@ -128,7 +128,7 @@ def test_further_texts_come_once_and_alone(made, world):
     samples = samples_of(made, needs=(), preparation=Preparation(SIDE, "crop", "captions", LENGTH))
     keys = []
     for rank in range(world):
-        further = FurtherTexts(samples, EvaluationSampler(samples, SIZE, rank, world), "captions")
+        further = FurtherTexts(samples, EvaluationSampler(samples, SIZE, rank, world))
         assert len(list(further)) == len(further)
         keys += [key for batch in further for key in batch]
         for batch in make_loader(samples, further, 0):

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+# every further parser is a door for a hostile file; playlists would open other files besides
+FORMATS = (
+    "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,gif,apng,mxf,rm,nut,ivf,dv,h264,hevc,m4v,"
+    # without a video stream, or without time: to be refused by name
+    "aac,ac3,eac3,aiff,amr,ape,tta,au,caf,flac,mp3,swf,w64,wav,wv,image2,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,"
+    "tiff_pipe,pgm_pipe,ppm_pipe"
+)
 MAX_SIDE = 16384
 MAX_PIXELS = 178_956_970  # Pillow's limit for pictures: 512 MiB as RGB
 MAX_SECONDS = 7 * 24 * 3600.0
@@ -50,8 +57,7 @@ def opened(path: str) -> Iterator[Source]:
     import av
 
     try:
-        # an absolute path is nothing but a path, whatever colons it holds
-        with av.open(os.path.abspath(path), metadata_errors="ignore") as container:
+        with _container(path) as container:
             stream = _video_stream(path, container)
             # workers are as many as cores: threads would add a fifth to the work of each
             stream.codec_context.thread_count = 1
@@ -68,14 +74,28 @@ def opened(path: str) -> Iterator[Source]:
         raise UnreadableError(path, _reason(error)) from error
 
 
+def _container(path: str) -> "InputContainer":
+    import av
+
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    try:
+        # an absolute path is nothing but a path, whatever colons it holds
+        return av.open(os.path.abspath(path), container_options=options, metadata_errors="ignore")
+    except (av.error.InvalidDataError, av.error.ArgumentError) as error:
+        raise UnreadableError(
+            path, "no video of a known format, or its header is damaged"
+        ) from error
+
+
 def _video_stream(path: str, container: "InputContainer") -> "VideoStream":
     from av.stream import Disposition
+    from av.video.stream import VideoStream
 
     name = container.format.name
     if name == "image2" or name.endswith("_pipe"):
         raise UnreadableError(path, "a picture, not a video")
     stream = container.streams.best("video")
-    if stream is None or stream.type != "video":
+    if not isinstance(stream, VideoStream):
         raise UnreadableError(path, "no video stream")
     if Disposition.attached_pic in stream.disposition:
         raise UnreadableError(path, "no video stream, only a cover picture")
@@ -116,7 +136,7 @@ def _last_shown(path: str, index: int, base: Fraction) -> float:
     import av
 
     for tick in (1 << 40, 0):  # far behind any end; where that finds nothing, all packets
-        with av.open(os.path.abspath(path), metadata_errors="ignore") as container:
+        with _container(path) as container:
             stream = container.streams[index]
             if tick:
                 try:
@@ -134,7 +154,7 @@ def _reason(error: Exception) -> str:
 
     match error:
         case av.error.InvalidDataError():
-            return "damaged, or not a video: FFmpeg finds invalid data"
+            return "damaged: its frames are not what they should be"
         case MemoryError():
             return "too large for this machine's memory"
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__

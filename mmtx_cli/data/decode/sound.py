@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,7 @@ _LOUDEST = 100.0
 _START = 512
 
 
+@runtime_checkable
 class Sound(Protocol):
     """An open sound: its rate in Hz, and the presentation time of its first sample."""
 

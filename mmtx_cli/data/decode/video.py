@@ -112,7 +112,7 @@ def video_facts(path: str | os.PathLike[str]) -> VideoFacts:
             width=width,
             height=height,
             has_audio=bool(source.container.streams.audio),
-            codec=context.name,
+            codec=context.codec.canonical_name,
         )
 
 

@@ -70,9 +70,9 @@ class ImageCnn(Encoder):
 
 def convolutional_body(name: str, weights: str | None, stride: int) -> tuple[nn.Module, int]:
     """Return the layers of a torchvision model up to ``stride``, and their channels."""
-    model = torchvision_model(name, weights)
-    if "swin" in name:
+    if name.startswith("swin"):
         raise ValueError(f"{name!r} is no convolutional body; {TRANSFORMERS}")
+    model = torchvision_model(name, weights)
     parts = list(model.features) if hasattr(model, "features") else resnet_parts(model, name)
     return cut_at_stride(parts, stride, name)
 
