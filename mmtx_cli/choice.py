@@ -10,7 +10,6 @@ import yaml
 
 from mmtx_cli.override import choices, conf_dir, group_names, split
 
-GLOBAL = "_global_"
 Chosen = dict[str, list[str]]
 """Names by group, or by ``group@package`` where a choice stands at a place of its own."""
 
@@ -56,9 +55,7 @@ def default_choices(content: Mapping[str, Any]) -> Chosen:
         for key, value in item.items() if isinstance(item, Mapping) else ():
             group = str(key).removeprefix("override ").strip().lstrip("/")
             if not group.startswith("hydra/"):
-                found[group] = names_in(str(value if value is not None else ""))
-                if isinstance(value, list):
-                    found[group] = [str(name) for name in value]
+                found[group] = names_in("null" if value is None else str(value))
     return found
 
 

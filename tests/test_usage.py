@@ -2,8 +2,10 @@
 
 import inspect
 import re
+import shlex
 from dataclasses import fields, is_dataclass
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -24,6 +26,8 @@ COMPONENTS = sorted(
     if group.split("/")[0] in ("encoder", "fusion", "head")
     for name in choices(group)
 )
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "data.md"]
 MINE = '''
 from mmtx_cli.fusion.base import Fusion
 from nowhere_at_all import LATER
@@ -242,6 +246,30 @@ def test_the_examples_name_keys_that_there_are(command, helped):
     keys_named = [word.partition("=")[0] for word in words[2:]]
     listed = rows(helped(command))
     assert set(keys_named) <= set(listed)
+
+
+def commands_of(page):
+    """The commands in the blocks and between the backticks of a page, as arguments."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+    blocks = [block for language, block in fenced if not language]
+    inline = re.findall(r"`(mmtx [^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S))
+    for line in [line for block in blocks for line in block.splitlines()] + inline:
+        if line.split()[:1] == ["mmtx"] and line.split()[1] in COMMANDS:
+            yield shlex.split(line, comments=True)[1:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_pages_name_keys_and_choices_that_there_are(page, helped):
+    commands = list(commands_of(page))
+    assert len(commands) > 5
+    for command, *args in commands:
+        said = helped(command, *args)
+        assert "there is no such choice" not in said, args
+        listed = set(rows(said)) | {group.replace("/", ".") for group in group_names()}
+        for key in [arg.partition("=")[0] for arg in args if "=" in arg]:
+            of_model = key.split(".")[0] in ("encoder", "fusion", "head")
+            assert key in listed or (of_model and "ckpt=" in " ".join(args)), (command, key)
 
 
 def test_the_command_line_hands_its_arguments_over(monkeypatch, capsys):

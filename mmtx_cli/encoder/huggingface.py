@@ -1,16 +1,14 @@
-"""Models of the transformers library: found, loaded and made without running foreign code."""
+"""Models of the transformers library, pretrained or new, and the part of them that encodes."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from mmtx_cli.encoder.pretrained import brief, missing_package
-from mmtx_cli.layer.pixels import Pixels
+from mmtx_cli.encoder.hub import finding, quiet, source_of, transformers
+from mmtx_cli.encoder.pretrained import brief
 
 SIZES = {
     "width": "hidden_size",
@@ -20,8 +18,12 @@ SIZES = {
 }
 """Our names of a model's sizes, and those that all configurations of the library understand."""
 
-HIDDEN = ("intermediate_size", "hidden_dim", "encoder_ffn_dim", "d_ff")
-"""What the width of the feed-forward layers is called; a new model has 4 * width."""
+FOLLOWING = (
+    ("hidden_size", 4, ("intermediate_size", "hidden_dim", "encoder_ffn_dim", "d_ff")),
+    ("num_hidden_layers", 1, ("encoder_layers",)),
+    ("num_attention_heads", 1, ("encoder_attention_heads", "decoder_attention_heads")),
+)
+"""What else of a new model follows from a size, and its factor: some models have own names."""
 
 # Layers that are left out at random would be missed by other devices; masks over time are drawn
 # past torch, so that a run could not be repeated.
@@ -39,21 +41,35 @@ TELLING = ("id2label", "label2id", "architectures", "transformers_version", "dty
 
 @dataclass(frozen=True)
 class HubModel:
-    """A network, its configuration, and its parameters that the weights said nothing of."""
+    """A network of the library, and what was asked for."""
 
     body: Any
     config: Any
     whole: Any
     """The configuration of the model that the network was taken out of."""
+    weights: str | None
     missing: frozenset[int]
+    """``id`` of the parameters that the weights said nothing of."""
+    sizes: Mapping[str, int | None]
 
-    def check(self, weights: str | None, used: Mapping[str, nn.Parameter]) -> None:
-        """Raise ValueError if parameters that are ``used`` were not in the weights."""
+    def check(self, width: int, used: Mapping[str, nn.Parameter]) -> None:
+        """Raise ValueError if it came out otherwise than asked for.
+
+        ``width`` is that of its tokens, ``used`` are the parameters that these depend on.
+        """
         lacking = [name for name, parameter in used.items() if id(parameter) in self.missing]
         if lacking:
             some = ", ".join(lacking[:3])
             raise ValueError(
-                f"weights={weights}: {len(lacking)} tensors of the model are not there ({some}, …)"
+                f"weights={self.weights}: {len(lacking)} tensors of the model are not there "
+                f"({some}, …)"
+            )
+        wanted, depth = self.sizes.get("width") or width, self.sizes.get("depth")
+        if wanted != width or (depth and len(self.blocks()) > depth):
+            raise ValueError(
+                f"{self.config.model_type} came out with width {width} and {len(self.blocks())} "
+                f"blocks, and not as width={wanted}, depth={depth} say: it has its own names for "
+                "them; leave ours out, and set those in config"
             )
 
     def portable(self) -> dict[str, Any]:
@@ -93,7 +109,8 @@ def hub_model(
     absent = frozenset(id(p) for name, p in model.named_parameters() if name in missing)
     body = part_of(model, tower)
     whole = model.config
-    return HubModel(body, getattr(whole, f"{tower}_config", whole), whole, absent)
+    config_of = getattr(whole, f"{tower}_config", whole)
+    return HubModel(body, config_of, whole, weights, absent, sizes)
 
 
 def part_of(model: Any, tower: str) -> nn.Module:
@@ -115,12 +132,10 @@ def new_model(architecture: str, values: dict[str, Any]) -> Any:
     try:
         with quiet():
             config = library.AutoConfig.for_model(architecture, **values)
-        if "hidden_size" in values:
-            for name in HIDDEN:
+        for size, factor, names in FOLLOWING:
+            for name in names if size in values else ():
                 if name not in values and hasattr(config, name):
-                    setattr(config, name, 4 * values["hidden_size"])
-        if "num_attention_heads" in values and hasattr(config, "decoder_attention_heads"):
-            config.decoder_attention_heads = values["num_attention_heads"]
+                    setattr(config, name, factor * values[size])
         make_steady(config)
         with quiet():
             return library.AutoModel.from_config(config, trust_remote_code=False)
@@ -157,89 +172,3 @@ def make_steady(config: Any) -> None:
     for name, value in STEADY.items():
         if hasattr(config, name):
             setattr(config, name, value)
-
-
-def preprocessor(weights: str, kind: str) -> Any:
-    """What prepares the input of a model: ``kind`` is ImageProcessor or FeatureExtractor."""
-    library, source = transformers(), source_of(weights)
-    with finding(weights, "preprocessor_config.json"), quiet():
-        return getattr(library, f"Auto{kind}").from_pretrained(source, trust_remote_code=False)
-
-
-def pixels_of(
-    weights: str | None, mean: Sequence[float] | None, std: Sequence[float] | None
-) -> Pixels:
-    """The normalisation that is said, else that of the weights, else that of ImageNet."""
-    if (mean is None) != (std is None):
-        raise ValueError("mean and std: give both, or neither")
-    if mean is not None and std is not None:
-        return Pixels(mean, std)
-    if weights is None:
-        return Pixels()
-    said = preprocessor(weights, "ImageProcessor")
-    # it computes (bytes * factor - offset - mean) / std, and we begin with bytes / 255
-    factor = 255 * (said.rescale_factor if said.do_rescale else 1)
-    offset = 1 if getattr(said, "offset", False) else 0
-    mean, std = (said.image_mean, said.image_std) if said.do_normalize else ([0.0] * 3, [1.0] * 3)
-    return Pixels([(offset + m) / factor for m in mean], [s / factor for s in std])
-
-
-def tokenizer_json(weights: str) -> str:
-    """The content of the ``tokenizer.json`` of a model; transformers is only asked without one."""
-    file = Path(weights).expanduser() / "tokenizer.json"
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    library = transformers()
-    with finding(weights), quiet():
-        source = source_of(weights)
-        tokenizer = library.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    if not hasattr(tokenizer, "backend_tokenizer"):
-        raise ValueError(f"weights={weights}: its tokenizer has no tokenizer.json")
-    return str(tokenizer.backend_tokenizer.to_str())
-
-
-def transformers() -> Any:
-    """The library, imported when it is needed and not before."""
-    try:
-        import transformers
-    except ImportError as error:
-        raise missing_package(error, "hf") from error
-    return transformers
-
-
-def source_of(weights: str) -> str:
-    """A local folder if it is one, else a name on the hub."""
-    path = Path(weights).expanduser()
-    if path.is_file():
-        raise ValueError(f"weights={weights} is a file; name the folder that holds its config.json")
-    if not path.is_dir() and (weights.startswith(("/", ".", "~")) or weights.count("/") > 1):
-        raise ValueError(f"weights={weights}: there is no such folder")
-    return str(path) if path.is_dir() else weights
-
-
-@contextmanager
-def finding(weights: str, file: str = "config.json and model.safetensors") -> Iterator[None]:
-    """Turn whatever goes wrong while a model is sought and read into one clear message."""
-    try:
-        yield
-    except Exception as error:  # hub, network and files: the library raises a dozen kinds
-        where = "in that folder" if Path(weights).expanduser().is_dir() else "on the hub"
-        raise ValueError(
-            f"weights={weights}: cannot be had {where} ({brief(error)}); give the name of a "
-            f"model on huggingface.co while there is network, or a local folder with its {file}"
-        ) from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars and no remarks of the library for a while; faults are raised, not told."""
-    logging = transformers().utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

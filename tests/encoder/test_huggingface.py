@@ -14,45 +14,13 @@ from torch import nn
 from mmtx_cli.encoder.audio.huggingface import HuggingFaceAudio
 from mmtx_cli.encoder.image.huggingface import HuggingFaceImage
 from mmtx_cli.encoder.text.huggingface import HuggingFaceText
-from mmtx_cli.encoder.video.huggingface import HuggingFaceVideo
 from mmtx_cli.settings import OptimizerSettings
 from mmtx_cli.training.optimizer import make_optimizer
 from mmtx_cli.types import Field
 
+from .hub_models import CONFIG, IDS, MASK, SMALL, agrees_with_itself_alone, saved, trained
+
 library = pytest.importorskip("transformers")
-
-SMALL = {"width": 32, "depth": 2, "num_heads": 2}
-CONFIG = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64
-}  # fmt: skip
-MASK = torch.arange(5) < torch.tensor([3, 0, 5, 1])[:, None]
-IDS = torch.randint(5, 30, (4, 5), generator=torch.Generator().manual_seed(0))
-HOPS = torch.arange(47) < torch.tensor([30, 0, 47, 3])[:, None]
-SOUND = torch.rand(4, 47, 160, generator=torch.Generator().manual_seed(0)) * 2 - 1
-
-
-def pictures(size=32, t=5):
-    random = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (4, t, 3, size, size), generator=random, dtype=torch.uint8)
-
-
-def trained(module):
-    return {name for name, p in module.named_parameters() if p.requires_grad}
-
-
-def agrees_with_itself_alone(encoder, field):
-    """Padding and batch mates do not matter, and what is trained gets a gradient."""
-    tokens = encoder.eval()(field)
-    assert tokens.x.isfinite().all()
-    assert tokens.present.tolist() == field.mask.any(dim=1).tolist()
-    for i, count in enumerate(field.mask.sum(dim=1).tolist()):
-        if count:
-            alone = encoder(Field(field.data[i : i + 1, :count], field.mask[i : i + 1, :count]))
-            same(alone.x[alone.mask], tokens.x[i][tokens.mask[i]], 2e-5)
-    x = encoder.train()(field).x
-    x.square().sum().backward()
-    lacking = {n for n, p in encoder.named_parameters() if p.requires_grad and p.grad is None}
-    assert not lacking
 
 
 @pytest.mark.parametrize("name", ["roberta", "distilbert", "mpnet", "t5", "deberta-v2", "gpt2"])
@@ -61,61 +29,6 @@ def test_texts_of_many_architectures(name):
     assert encoder.width == 32
     assert len(encoder.blocks()) == 3
     agrees_with_itself_alone(encoder, Field(IDS, MASK))
-
-
-@pytest.mark.parametrize(
-    ("name", "config"),
-    [
-        ("dinov2", {"image_size": 64}),
-        ("clip_vision_model", {}),
-        ("siglip_vision_model", {}),
-        ("swin", {"embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": 2}),
-        ("convnext", {"hidden_sizes": [8, 8, 8, 16], "depths": [1, 1, 1, 1]}),
-    ],
-)
-def test_pictures_of_many_architectures(name, config):
-    sizes = {"patch_size": 16, **SMALL} if name not in ("swin", "convnext") else {}
-    encoder = HuggingFaceImage(image_size=32, architecture=name, config=config, **sizes)
-    agrees_with_itself_alone(encoder, Field(pictures(), MASK))
-
-
-@pytest.mark.parametrize("name", ["timesformer", "vivit"])
-def test_videos_of_many_architectures(name):
-    config = {"tubelet_size": [2, 16, 16]} if name == "vivit" else {}
-    encoder = HuggingFaceVideo(
-        32, num_frames=4, architecture=name, patch_size=16, config=config, **SMALL
-    )
-    agrees_with_itself_alone(encoder, Field(pictures(), MASK))
-
-
-SHORT = {"conv_dim": [8, 8, 8], "conv_stride": [5, 8, 4], "conv_kernel": [10, 8, 4],
-         "num_feat_extract_layers": 3, "num_conv_pos_embeddings": 8,
-         "num_conv_pos_embedding_groups": 2}  # fmt: skip
-STABLE = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
-
-
-@pytest.mark.parametrize(
-    ("name", "config"),
-    [
-        ("hubert", SHORT),
-        ("wavlm", SHORT),
-        ("wav2vec2", {**SHORT, **STABLE}),
-        ("audio-spectrogram-transformer", {"max_length": 60, "num_mel_bins": 32}),
-        ("whisper", {"max_source_positions": 40, "num_mel_bins": 16}),
-    ],
-)
-def test_sounds_of_many_architectures(name, config):
-    encoder = HuggingFaceAudio(16000, 0.5, architecture=name, config=config, **SMALL)
-    agrees_with_itself_alone(encoder, Field(SOUND, HOPS))
-    stem = {id(p) for p in encoder.blocks()[0].parameters()}
-    last = [n for n, p in encoder.named_parameters() if "layer_norm" in n and id(p) in stem]
-    assert ("body.encoder.layer_norm.weight" in last) == (name in ("hubert", "wavlm"))
-
-
-def saved(model, folder, *processors):
-    for part in (model.eval(), *processors):
-        part.save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -184,127 +97,6 @@ def test_a_model_is_rebuilt_without_its_weights(bert, tmp_path):
     again.load_state_dict(encoder.state_dict())
     given = Field(IDS, MASK)
     same(again(given).x, encoder(given).x)
-
-
-def test_pretrained_pictures(tmp_path):
-    model = library.ViTModel(library.ViTConfig(image_size=32, patch_size=16, **CONFIG))
-    processor = library.ViTImageProcessor(
-        image_mean=[0.1, 0.2, 0.3], image_std=[0.5, 0.6, 0.7], do_resize=False
-    )
-    folder = saved(model, tmp_path, processor)
-    encoder = HuggingFaceImage(image_size=32, weights=folder).eval()
-    data = pictures(t=1)
-    given = Field(data, torch.ones(4, 1, dtype=torch.bool))
-    wanted = model(**processor(list(data[:, 0]), return_tensors="pt")).last_hidden_state
-    same(encoder(given).x, wanted, 1e-5)
-    again = HuggingFaceImage(image_size=32, **encoder.portable()).eval()
-    again.load_state_dict(encoder.state_dict())
-    same(again(given).x, wanted, 1e-5)
-    # positions stretch to pictures of another size
-    larger = HuggingFaceImage(image_size=48, weights=folder).eval()
-    assert larger(Field(pictures(48), MASK)).x.shape == (4, 5 * 10, 32)
-    (tmp_path / "preprocessor_config.json").unlink()
-    with pytest.raises(ValueError, match=r"local folder with its preprocessor_config\.json"):
-        HuggingFaceImage(image_size=32, weights=folder)
-    told = HuggingFaceImage(
-        image_size=32, weights=folder, mean=[0.1, 0.2, 0.3], std=[0.5, 0.6, 0.7]
-    )
-    same(told.eval()(given).x, wanted, 1e-5)
-
-
-def test_one_tower_of_a_model_for_two_modalities(tmp_path):
-    model = library.CLIPModel(
-        library.CLIPConfig(
-            text_config={**CONFIG, "vocab_size": 30},
-            vision_config={**CONFIG, "image_size": 32, "patch_size": 16},
-        )
-    )
-    folder = saved(model, tmp_path, library.CLIPImageProcessor())
-    given = Field(pictures(t=1), torch.ones(4, 1, dtype=torch.bool))
-    image = HuggingFaceImage(image_size=32, weights=folder).eval()
-    pixels = image.pixels(given.data[:, 0])
-    same(image(given).x, model.vision_model(pixel_values=pixels).last_hidden_state, 1e-6)
-    text = HuggingFaceText(weights=folder).eval()
-    tokens = text(Field(IDS, MASK))
-    ids = IDS.masked_fill(~MASK, text.pad_id)
-    wanted = model.text_model(input_ids=ids, attention_mask=MASK.long()).last_hidden_state
-    same(tokens.x[MASK], wanted[MASK], 1e-5)
-    kept = text.portable()
-    again = HuggingFaceText(**kept).eval()
-    again.load_state_dict(text.state_dict())
-    same(again(Field(IDS, MASK)).x, tokens.x)
-
-
-def test_pretrained_videos(tmp_path):
-    model = library.VideoMAEModel(
-        library.VideoMAEConfig(image_size=32, patch_size=16, num_frames=4, **CONFIG)
-    )
-    folder = saved(model, tmp_path, library.VivitImageProcessor(do_resize=False))
-    encoder = HuggingFaceVideo(image_size=32, num_frames=8, weights=folder).eval()
-    data = pictures(t=4)
-    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]]).bool()
-    tokens = encoder(Field(data, mask))
-    # bytes to -1 … 1 (offset), then mean 0.5 and standard deviation 0.5
-    pixels = (data.float() / 127.5 - 1 - 0.5) / 0.5
-    same(tokens.x[[0, 3]], model(pixels[[0, 3]]).last_hidden_state, 1e-5)
-    same(tokens.x[1], model(pixels[1:2, [0, 0, 1, 1]]).last_hidden_state[0], 1e-5)
-    assert tokens.mask.tolist() == [[x] * 8 for x in (True, True, False, True)]
-    with pytest.raises(ValueError, match="image_size=64: the model cannot read 4 such frames"):
-        HuggingFaceVideo(image_size=64, weights=folder)
-
-
-@pytest.mark.parametrize("config", [SHORT, {**SHORT, **STABLE}], ids=["group", "layer"])
-def test_pretrained_sounds(config, tmp_path):
-    model = library.Wav2Vec2Model(library.Wav2Vec2Config(**CONFIG, **config))
-    extractor = library.Wav2Vec2FeatureExtractor(do_normalize=True)
-    encoder = HuggingFaceAudio(weights=saved(model, tmp_path, extractor), lora=0).eval()
-    tokens = encoder(Field(SOUND, HOPS))
-    for i, count in enumerate((30, 0, 47, 3)):
-        if count:
-            sound = SOUND[i, :count].flatten().numpy()
-            heard = extractor(sound, sampling_rate=16000, return_tensors="pt").input_values
-            wanted = model(heard).last_hidden_state[0]
-            same(tokens.x[i][tokens.mask[i]], wanted, 2e-5)
-    kept = json.loads(json.dumps(encoder.portable()))
-    again = HuggingFaceAudio(**kept).eval()
-    again.load_state_dict(encoder.state_dict())
-    same(again(Field(SOUND, HOPS)).x, tokens.x)
-    with pytest.raises(ValueError, match="sample_rate=8000: the model hears 16000"):
-        HuggingFaceAudio(8000, weights=str(tmp_path))
-
-
-def test_pretrained_spectrograms(tmp_path):
-    shape = {"max_length": 60, "num_mel_bins": 32}
-    model = library.ASTModel(library.ASTConfig(**CONFIG, **shape))
-    extractor = library.ASTFeatureExtractor(mean=-3.0, std=2.0, **shape)
-    encoder = HuggingFaceAudio(16000, 0.6, saved(model, tmp_path, extractor)).eval()
-    tokens = encoder(Field(SOUND, HOPS))
-    sound = [SOUND[i, :count].flatten().numpy() for i, count in ((0, 30), (2, 47))]
-    heard = extractor(sound, sampling_rate=16000, return_tensors="pt").input_values
-    same(tokens.x[[0, 2]], model(heard).last_hidden_state, 1e-4)
-    # 28 frames: patches that begin at 0, 10 and 20 of five, in both rows
-    columns = [True] * 3 + [False] * 2
-    assert tokens.mask[0].tolist() == [True, True, *columns, *columns]
-    with pytest.raises(ValueError, match=r"audio_seconds=10\.0: the model hears 0\.6 s at most"):
-        HuggingFaceAudio(weights=str(tmp_path))
-
-
-def test_pretrained_whisper(tmp_path):
-    config = library.WhisperConfig(
-        d_model=32, encoder_layers=2, encoder_attention_heads=2, decoder_layers=1,
-        decoder_attention_heads=2, num_mel_bins=16, max_source_positions=50, vocab_size=40,
-        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
-    )  # fmt: skip
-    model = library.WhisperModel(config)
-    extractor = library.WhisperFeatureExtractor(chunk_length=1, feature_size=16)
-    encoder = HuggingFaceAudio(16000, 1.0, saved(model, tmp_path, extractor)).eval()
-    tokens = encoder(Field(SOUND, HOPS))
-    assert tokens.mask.sum(dim=1).tolist() == [15, 0, 24, 2]
-    sound = [SOUND[i, :count].flatten().numpy() for i, count in ((0, 30), (2, 47))]
-    heard = extractor(sound, sampling_rate=16000, return_tensors="pt").input_features
-    wanted = model.get_encoder()(heard).last_hidden_state
-    same(tokens.x[[0, 2]], wanted[:, :24], 1e-4)
-    assert not any("decoder" in name for name in encoder.state_dict())
 
 
 def test_a_tokenizer_is_read_from_its_folder_without_the_library(tmp_path, monkeypatch):
@@ -397,6 +189,10 @@ def test_code_that_comes_with_weights_is_not_run(bert, tmp_path, monkeypatch):
             "weights=./nowhere: there is no such folder",
         ),
         (lambda: HuggingFaceText(weights=__file__), "name the folder that holds its config.json"),
+        (
+            lambda: HuggingFaceImage(image_size=32, architecture="resnet", **SMALL),
+            "resnet came out with width 2048 and 4 blocks, and not as width=32, depth=2 say",
+        ),
         (lambda: HuggingFaceImage(mean=[0.5] * 3, **SMALL), "mean and std: give both"),
         (
             lambda: HuggingFaceAudio(architecture="wav2vec2-conformer", **SMALL),

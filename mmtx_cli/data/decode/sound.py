@@ -29,7 +29,6 @@ class Sound(Protocol):
     channels: int
     zero: float
 
-    @property
     def length(self) -> int:
         """Samples of one channel."""
 
@@ -115,7 +114,7 @@ def _read(path: str, sound: Sound, sample_rate: int, window: Window) -> Float[Te
         raise UnreadableError(path, f"{sound.channels} channels; {_MOST_CHANNELS} are possible")
     first, last = 0, None
     if not window.is_everything:
-        length = resampled_length(sound.length, sound.rate, sample_rate)
+        length = resampled_length(sound.length(), sound.rate, sample_rate)
         first, last = window.samples(path, length, sample_rate, sound.zero)
     return read_resampled(sound.read, sound.rate, sample_rate, first, last)
 

@@ -32,7 +32,7 @@ _UNKNOWN = 1 << 60  # what libsndfile takes for the length of an endless stream
 
 
 class SoundFile:
-    """An open file; ``length`` in samples is exact."""
+    """An open file."""
 
     def __init__(self, path: str, kind: str, raw: FileIO) -> None:
         """Take the open file over, or raise soundfile.LibsndfileError."""
@@ -43,8 +43,11 @@ class SoundFile:
         self.file = soundfile.SoundFile(descriptor, closefd=False)
         self.rate: int = self.file.samplerate
         self.channels: int = self.file.channels
-        self.length: int = self.file.frames
         self.zero = 0.0
+
+    def length(self) -> int:
+        """Samples of one channel, exactly."""
+        return int(self.file.frames)
 
     def read(self, first: int, count: int | None) -> Float[np.ndarray, " n"]:
         """Samples from ``first`` on, at most ``count``; the mean of all channels.
@@ -52,7 +55,7 @@ class SoundFile:
         Raises:
             UnreadableError: if the file is damaged there, or ends too early.
         """
-        left = min(self.length - first, self.length if count is None else count)
+        left = min(self.length() - first, self.length() if count is None else count)
         check_length(self.path, left, self.rate)
         wanted, parts = left, []
         try:
@@ -69,7 +72,7 @@ class SoundFile:
             raise UnreadableError(self.path, f"damaged {self.kind}: {words(error)}") from error
         if left > 0:
             where = (first + wanted - left) / self.rate
-            told = self.length / self.rate
+            told = self.length() / self.rate
             reason = f"truncated {self.kind}: the sound ends at {where:g} s of {told:g} s"
             raise UnreadableError(self.path, reason)
         return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
@@ -105,7 +108,7 @@ def open_file(path: str) -> SoundFile | str | None:
             return f"damaged {kind}: {words(error)}"
         stack.push(lambda *_: sound.close())
         # lengths that are not told, and those of MP3 in WAV, are found by decoding
-        if not 0 < sound.length < _UNKNOWN or "MPEG" in sound.file.subtype:
+        if not 0 < sound.length() < _UNKNOWN or "MPEG" in sound.file.subtype:
             return None
         stack.pop_all()
         return sound

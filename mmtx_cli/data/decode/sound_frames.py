@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
@@ -121,7 +122,8 @@ def _mono(path: str, frame: av.AudioFrame) -> Float[np.ndarray, " k"]:
     if kind not in _KINDS:
         raise UnreadableError(path, f"samples of a kind that cannot be read: {kind}")
     dtype, full_scale = _KINDS[kind]
-    count, channels, planes = frame.samples, frame.layout.nb_channels, frame.planes
+    planes: Any = frame.planes  # buffers, as far as numpy is concerned
+    count, channels = frame.samples, frame.layout.nb_channels
     if frame.format.is_planar:
         mono = np.frombuffer(planes[0], dtype, count).astype(np.float32)
         for i in range(1, channels):

@@ -51,7 +51,6 @@ class SoundStream:
         self.told = told_length(path, container, self.stream, self.begins)
         self.whole: np.ndarray | None = None
 
-    @property
     def length(self) -> int:
         """Samples up to the end of the sound, or of the file where only that is told."""
         told = self.told.seconds
@@ -73,11 +72,11 @@ class SoundStream:
         if self.whole is not None:
             return self.whole[first:last]
         if self.told.exact:
-            last = self.length if last is None else min(last, self.length)
+            last = self.length() if last is None else min(last, self.length())
         parts, end = self._parts(first, last)
         if last is not None:
             if self.told.exact and end < last - _JITTER * self.rate:
-                where, told = end / self.rate, self.length / self.rate
+                where, told = end / self.rate, self.length() / self.rate
                 reason = f"truncated: the sound ends at {where:g} s of {told:g} s"
                 raise UnreadableError(self.path, reason)
             end = min(end, last)

@@ -14,7 +14,7 @@ from mmtx_cli.data.transform import fit
 if TYPE_CHECKING:
     from torchcodec.decoders import VideoDecoder, VideoStreamMetadata
 
-MAX_BYTES = 256 << 20
+MAX_BYTES = 32 << 20
 """Size from which on PyAV's jumps cost less than the reading of all packets by torchcodec."""
 MAX_BATCH = 64 << 20
 """Bytes of full-size frames that may exist at a time."""

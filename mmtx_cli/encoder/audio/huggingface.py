@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mmtx_cli.encoder.base import real_content
-from mmtx_cli.encoder.huggingface import HubModel, hub_model, preprocessor
+from mmtx_cli.encoder.hub import preprocessor
+from mmtx_cli.encoder.huggingface import HubModel, hub_model
 from mmtx_cli.encoder.pretrained import PretrainedEncoder
 from mmtx_cli.layer.audio_input import (
     WaveConvolutions,
@@ -66,7 +67,7 @@ class HuggingFaceAudio(PretrainedEncoder):
         trial = Field(torch.zeros(1, 3, sample_rate // 100), torch.ones(1, 3, dtype=torch.bool))
         fault = "the model cannot hear 30 ms of silence"
         used = self.settle(freeze, lora, lambda: self(trial).x, fault, self.hub.blocks())
-        self.hub.check(weights, used)
+        self.hub.check(self.width, used)
 
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, l, h]: l hops of 10 ms of a mono waveform."""

@@ -9,7 +9,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from mmtx_cli.encoder.base import encode_pictures
-from mmtx_cli.encoder.huggingface import hub_model, pixels_of
+from mmtx_cli.encoder.hub import pixels_of
+from mmtx_cli.encoder.huggingface import hub_model
 from mmtx_cli.encoder.pretrained import PretrainedEncoder, statistics
 from mmtx_cli.types import Field, Tokens
 
@@ -56,7 +57,7 @@ class HuggingFaceImage(PretrainedEncoder):
         trial = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
         fault = f"image_size={image_size}: the model cannot read such pictures (its own are {own})"
         used = self.settle(freeze, lora, lambda: self.read(trial), fault, self.hub.blocks())
-        self.hub.check(weights, used)
+        self.hub.check(self.width, used)
 
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, l, 3, height, width] for l pictures a sample."""

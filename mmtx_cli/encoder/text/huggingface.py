@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from mmtx_cli.encoder.huggingface import hub_model, tokenizer_json
+from mmtx_cli.encoder.hub import tokenizer_json
+from mmtx_cli.encoder.huggingface import hub_model
 from mmtx_cli.encoder.pretrained import PretrainedEncoder
 from mmtx_cli.types import Field, Tokens
 
@@ -54,7 +55,7 @@ class HuggingFaceText(PretrainedEncoder):
             f"(max_position_embeddings={limit})"
         )
         used = self.settle(freeze, lora, lambda: self.read(trial), fault, self.hub.blocks())
-        self.hub.check(weights, used)
+        self.hub.check(self.width, used)
 
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, l] token numbers of the model's own tokenizer."""

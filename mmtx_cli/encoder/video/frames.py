@@ -77,6 +77,11 @@ class VideoFrames(Encoder):
         """Those of the image encoder."""
         return self.image.blocks()
 
+    def portable(self) -> dict[str, Any]:
+        """What the image encoder wants changed, below ``image``."""
+        changes = self.image.portable()
+        return {"image": changes} if changes else {}
+
 
 def as_pictures(field: Field) -> Field:
     """Every frame as a sample that has one picture."""

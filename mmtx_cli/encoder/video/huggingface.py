@@ -8,7 +8,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from mmtx_cli.encoder.base import spread_frames
-from mmtx_cli.encoder.huggingface import hub_model, pixels_of
+from mmtx_cli.encoder.hub import pixels_of
+from mmtx_cli.encoder.huggingface import hub_model
 from mmtx_cli.encoder.pretrained import PretrainedEncoder, statistics
 from mmtx_cli.types import Field, Tokens
 
@@ -59,7 +60,7 @@ class HuggingFaceVideo(PretrainedEncoder):
             f"(its own are of {self.hub.config.image_size})"
         )
         used = self.settle(freeze, lora, lambda: self.read(trial), fault, self.hub.blocks())
-        self.hub.check(weights, used)
+        self.hub.check(self.width, used)
 
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, t, 3, height, width]."""
