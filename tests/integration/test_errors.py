@@ -56,7 +56,7 @@ def test_every_fault_of_a_configuration_is_told(tmp_path):
         "  encoder.image.dept: unknown key; did you mean 'depth'?",
         "  head.captioning.num_beam: unknown key; did you mean 'num_beams'?",
         "  data.batchsize: unknown key; did you mean 'batch_size'?",
-        "  data.limit: Value 'abc' of type 'str' could not be converted to Integer",
+        "  data.limit: 'abc' is not of type int | None",
         "  optimizer.lrr: unknown key; did you mean 'lr'?",
         "  trainer.max_epoch: unknown key; did you mean 'max_epochs'?",
         "  fusion: none is chosen; write for example fusion=concat",

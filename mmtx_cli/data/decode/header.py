@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 # every further parser is a door for a hostile file; playlists would open other files besides
 FORMATS = (
-    "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,gif,apng,mxf,rm,nut,ivf,dv,h264,hevc,m4v,"
-    # without a video stream, or without time: to be refused by name
-    "aac,ac3,eac3,aiff,amr,ape,tta,au,caf,flac,mp3,swf,w64,wav,wv,image2,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,"
-    "tiff_pipe,pgm_pipe,ppm_pipe"
+    "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,gif,apng,mxf,rm,nut,ivf,dv,"
+    # without time, without a video stream, without motion: to be refused by name
+    "h264,hevc,m4v,aac,ac3,eac3,aiff,amr,ape,tta,au,caf,flac,mp3,swf,w64,wav,wv,"
+    "image2,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,pgm_pipe,ppm_pipe"
 )
+INDEXED = ("mov", "matroska")
+"""Containers with an index of their key frames. In others FFmpeg looks for a moment in the file,
+and may land behind it (its ticket 11137)."""
 MAX_SIDE = 16384
 MAX_PIXELS = 178_956_970  # Pillow's limit for pictures: 512 MiB as RGB
 MAX_SECONDS = 7 * 24 * 3600.0
@@ -64,13 +67,12 @@ def opened(path: str) -> Iterator[Source]:
             check_dimensions(path, stream.codec_context.width, stream.codec_context.height)
             base = stream.time_base or Fraction(1, 1_000_000)
             start = float((stream.start_time or 0) * base)
-            length = _duration(container, stream, base)
-            end = _last_shown(path, stream.index, base) if length is None else start + length
+            end = _end(path, container, stream, base)
             check_duration(path, end - start)
             yield Source(path, container, stream, base, start, end)
     except UnreadableError:
         raise
-    except (av.error.FFmpegError, OSError, ValueError, OverflowError, MemoryError) as error:
+    except (av.error.FFmpegError, OSError, UnicodeError, OverflowError, MemoryError) as error:
         raise UnreadableError(path, _reason(error)) from error
 
 
@@ -122,31 +124,41 @@ def check_duration(path: str, seconds: float) -> None:
         raise UnreadableError(path, f"absurd duration: {seconds:g} s; at most 7 days")
 
 
-def _duration(container: "InputContainer", stream: "VideoStream", base: Fraction) -> float | None:
-    """Seconds by the header; None where it does not say."""
-    if stream.duration:
-        return float(stream.duration * base)
-    if container.duration and len(container.streams) == 1:
-        return container.duration / 1e6
-    return None  # what the container says may be of its sound, which may go on for longer
+def _end(path: str, container: "InputContainer", stream: "VideoStream", base: Fraction) -> float:
+    """When the last frame ends, in seconds, by the packets behind the last key frame.
+
+    The header is not believed: it may count times of decoding (MP4) or the sound (Matroska), or
+    leave FFmpeg to guess (MPEG). AVI's does count the frames, which have no times of their own.
+    """
+    if container.format.name == "avi" and stream.duration:
+        return float(((stream.start_time or 0) + stream.duration) * base)
+    far = math.ceil(MAX_SECONDS / base)
+    if container.format.name.startswith(INDEXED):
+        last = _last_tick(container, stream.index, far)
+        container.seek(stream.start_time or 0, stream=stream)
+    else:
+        with _container(path) as another:
+            last = _last_tick(another, stream.index, far)
+    if last is None:
+        with _container(path) as another:
+            last = _last_tick(another, stream.index)
+    if last is None:
+        raise UnreadableError(path, "frames without times; put the bare stream into a container")
+    return float(last * base)
 
 
-def _last_shown(path: str, index: int, base: Fraction) -> float:
-    """When the last frame ends, from the packets behind the last key frame."""
+def _last_tick(container: "InputContainer", index: int, far: int | None = None) -> int | None:
+    """The latest end of a packet from the last key frame before ``far`` on; None without any."""
     import av
 
-    for tick in (1 << 40, 0):  # far behind any end; where that finds nothing, all packets
-        with _container(path) as container:
-            stream = container.streams[index]
-            if tick:
-                try:
-                    container.seek(tick, stream=stream)
-                except av.error.FFmpegError:
-                    continue
-            ends = [p.pts + (p.duration or 0) for p in container.demux(stream) if p.pts is not None]
-            if ends:
-                return float(max(ends) * base)
-    raise UnreadableError(path, "frames without times; put the bare stream into a container")
+    stream = container.streams[index]
+    try:
+        if far is not None:
+            container.seek(far, stream=stream)
+    except av.error.FFmpegError:
+        return None
+    ends = (p.pts + (p.duration or 0) for p in container.demux(stream) if p.pts is not None)
+    return max(ends, default=None)
 
 
 def _reason(error: Exception) -> str:

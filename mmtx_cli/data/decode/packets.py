@@ -5,16 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmtx_cli.data.decode.header import Source
+from mmtx_cli.data.decode.header import INDEXED, Source
 from mmtx_cli.data.unreadable import UnreadableError
 
 Packet = Any
 """PyAV's; ``pts`` and ``dts`` are its times of presentation and of decoding."""
 SEEK = 2.0
 """Seconds to the next moment from which on seeking is tried: before, reading on costs no more."""
-INDEXED = ("mov", "matroska")
-"""Containers with an index of their key frames. In others FFmpeg looks for the moment in the file,
-and may land behind it (its ticket 11137): they are read on, which costs no decoding."""
 REORDER = 3
 """Groups in which a frame may lie that is shown before the last packet read."""
 
@@ -45,8 +42,8 @@ def find_packets(source: Source, ticks: Sequence[int]) -> tuple[list[Group], set
     """Find, for each tick, the last frame that begins at or before it; before the first, the first.
 
     ``ticks`` ascend, in units of the stream's time base. Returns the groups that hold the frames,
-    in order, and the frames' presentation times. Nothing is decoded; packets are read in one
-    go, but for jumps to the key frame before a moment that is far ahead.
+    in order, and the frames' presentation times. Nothing is decoded. Packets are read in one go,
+    but for jumps, in files with an index, to the key frame before a moment that is far ahead.
 
     Raises:
         UnreadableError: if packets have no presentation time.

@@ -70,6 +70,11 @@ def decode_sound(
             wave = _read(path, sound, sample_rate, window)
     except MemoryError as error:
         raise UnreadableError(path, "too large for this machine's memory") from error
+    except OSError as error:
+        raise UnreadableError(path, error.strerror or str(error)) from error
+    if not len(wave):
+        where = "" if window.is_everything else " in the part asked for"
+        raise UnreadableError(path, f"holds no sound{where}")
     _check_samples(path, wave.numpy())
     return wave
 
@@ -120,8 +125,6 @@ def _read(path: str, sound: Sound, sample_rate: int, window: Window) -> Float[Te
 
 
 def _check_samples(path: str, wave: Float[np.ndarray, " n"]) -> None:
-    if not len(wave):
-        raise UnreadableError(path, "holds no sound")
     peak = np.abs(wave).max()  # NaN where one is
     if not np.isfinite(peak):
         raise UnreadableError(path, "holds samples that are not finite numbers")

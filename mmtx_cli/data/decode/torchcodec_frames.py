@@ -68,8 +68,7 @@ def _span(facts: "VideoStreamMetadata") -> tuple[float, float] | None:
         return None
     if facts.num_frames_from_header not in (None, facts.num_frames_from_content):
         return None
-    length = facts.duration_seconds_from_header
-    return (start, end) if length is None or abs(end - start - length) < 1e-3 else None
+    return start, end
 
 
 def _frames(

@@ -544,7 +544,6 @@ WITH_SOUND = {
 }
 
 
-@pytest.mark.xfail(reason="the peer's sound is compared at a shift that a pure tone leaves open")
 @needs_media
 @pytest.mark.parametrize("name", WITH_SOUND)
 def test_real_files(name):
@@ -558,7 +557,6 @@ def test_real_files(name):
     assert len(decoded(MEDIA / name, RATE)) == pytest.approx(seconds * RATE, abs=200)
 
 
-@pytest.mark.xfail(reason="the peer's sound is compared at a shift that a pure tone leaves open")
 @needs_media
 @pytest.mark.parametrize("name", ["nasa_13013.mp4", "sine_stereo_mp2.mpg", "sine_mono_f32.wav"])
 def test_a_window_of_real_files(name):
