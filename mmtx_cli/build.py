@@ -9,17 +9,21 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 
 from mmtx_cli.check import component_faults
-from mmtx_cli.data.dataset import Preparation, Samples
+from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.label import label_fault
 from mmtx_cli.data.manifest import Manifest, read_manifest
+from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.transform import augmentation
 from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.fault import at_most
 from mmtx_cli.model import MultimodalModel
 from mmtx_cli.settings import DataSettings
+from mmtx_cli.signature import TargetError, class_constant
 
 NEEDS = {"captions": "captions", "label": "a label"}
 """The manifest's columns that heads may need, in words."""
@@ -64,6 +68,10 @@ class Corpus:
     tokenizer: Tokenizer | None
     label_names: list[str]
     multi_label: bool
+    text_tokenizer: Tokenizer | None = None
+    """The text encoder's own, where it brings one."""
+    trained_labels: bool = False
+    """A trained model answers with these labels; it cannot be asked about others."""
 
     def facts(self) -> dict[str, Any]:
         """Root keys of the configuration that only the data can fill in."""
@@ -77,8 +85,14 @@ class Corpus:
         }
 
     def rows(self, split: str) -> list[Sample]:
-        """Samples of a split, as many as ``data.limit`` allows."""
-        return self.manifest.split(split)[: self.settings.limit]
+        """Samples of a split, as many as ``data.limit`` allows.
+
+        Raises DataError if a trained model is to be asked about labels that it does not know.
+        """
+        rows = self.manifest.split(split)[: self.settings.limit]
+        if self.trained_labels:
+            refuse_unknown_labels(self, rows)
+        return rows
 
     def samples(
         self,
@@ -88,7 +102,12 @@ class Corpus:
         training: bool = False,
         seed: int = 0,
     ) -> Samples:
-        """Random access to prepared samples."""
+        """Random access to prepared samples.
+
+        Raises DataError if a head needs labels and some are none that it can learn.
+        """
+        if "label" in needs:
+            refuse_unknown_labels(self, rows)
         augment = augmentation(self.preparation.image_size, **asdict(self.settings.augment))
         return Samples(
             rows,
@@ -101,6 +120,9 @@ class Corpus:
             training,
             seed,
             augment if training else None,
+            self.text_tokenizer,
+            self.settings.decode_timeout,
+            self.settings.modality_dropout,
         )
 
 
@@ -109,8 +131,12 @@ def build_data(
     preparation: Preparation,
     seed: int = 0,
     stored: Mapping[str, Any] | None = None,
+    text_encoder: Mapping[str, Any] | None = None,
 ) -> Corpus:
-    """Read and check the manifest; tokenizer and label names are ``stored`` ones or its own."""
+    """Read and check the manifest; tokenizer and label names are ``stored`` ones or its own.
+
+    A ``text_encoder`` (its configuration) that brings a tokenizer reads its texts by that one.
+    """
     if settings.path is None:
         raise ConfigError("data.path: no data; write data.path=MANIFEST.jsonl or data=scenes")
     manifest = read_manifest(
@@ -122,32 +148,62 @@ def build_data(
     )
     stored = stored or {}
     labels = [sample.label for sample in manifest.samples if sample.label is not None]
-    refuse_unknown_labels(manifest, stored.get("label_names"))
-    multi_label = stored.get("multi_label", any(isinstance(label, tuple) for label in labels))
+    trained = answers_labels(stored)
+    multi_label = any(isinstance(label, tuple) for label in labels)
     return Corpus(
         manifest,
         settings,
         preparation,
         tokenizer_for(manifest, settings, stored.get("tokenizer")),
-        list(stored.get("label_names") or manifest.label_names or ()),
-        bool(multi_label),
+        list(stored["label_names"] if trained else manifest.label_names),
+        bool(stored.get("multi_label") if trained else multi_label),
+        own_tokenizer(text_encoder or {}, stored.get("text_tokenizer")),
+        trained,
     )
 
 
-def refuse_unknown_labels(manifest: Manifest, known: Sequence[str] | None) -> None:
-    """A trained head can only be asked about the labels that it was trained on."""
-    if not known:
-        return
-    faults = []
-    for sample in manifest.samples:
-        labels = sample.label if isinstance(sample.label, tuple) else (sample.label,)
-        odd = [str(x) for x in labels if x is not None and str(x) not in known]
-        if odd:
-            faults.append(f"{manifest.where(sample)}: the model knows no label {', '.join(odd)}")
+def own_tokenizer(node: Mapping[str, Any], stored: str | None) -> Tokenizer | None:
+    """The tokenizer that a pretrained text encoder brings; the stored one once it is trained."""
+    if not node.get("weights"):
+        return Tokenizer.from_json(stored, template=True) if stored else None
+    encoder: Any = get_class(node["_target_"])
+    if not getattr(encoder, "brings_tokenizer", False):
+        return None
+    try:
+        text = encoder.tokenizer_json(node["weights"])
+    except ValueError as error:
+        raise ConfigError(f"encoder.text: {error}") from error
+    return Tokenizer.from_json(text, template=True)
+
+
+def answers_labels(stored: Mapping[str, Any]) -> bool:
+    """Has a trained model a head that answers with labels? Of a foreign head, it may be."""
+    if not stored.get("label_names"):
+        return False
+    for node in stored["model"]["head"].values():
+        try:
+            needs: Any = class_constant(node["_target_"], "needs") or ()
+        except TargetError:  # not of mmtx: whether it is trusted is not known here
+            return True
+        if "label" in needs:
+            return True
+    return False
+
+
+def refuse_unknown_labels(corpus: Corpus, rows: Sequence[Sample]) -> None:
+    """A head has a class for the labels that it is or was trained on, and for no other.
+
+    Raises:
+        DataError: with file:line of each row that has another, and what to do about it.
+    """
+    known = dict.fromkeys(corpus.label_names)  # quick to ask, and in their order
+    faults = [
+        f"{corpus.manifest.where(row)}: {fault}"
+        for row in rows
+        if (fault := label_fault(row.label, known, corpus.multi_label, corpus.trained_labels))
+    ]
     if faults:
-        more = [f"… and {len(faults) - 20} more"] if len(faults) > 20 else []
-        names = ", ".join(known[:20])
-        raise DataError(*faults[:20], *more, f"it was trained on: {names}; mend the labels")
+        raise DataError(*at_most(faults))
 
 
 def tokenizer_for(

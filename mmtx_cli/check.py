@@ -23,6 +23,10 @@ TYPES = {
     "dim": "int | None",
     "image_size": "int | None",
     "max_length": "int | None",
+    "num_frames": "int | None",
+    "sample_rate": "int | None",
+    "audio_seconds": "float | None",
+    "segments": "float | None",
     "bootstrap": "int",
     "floors": "bool",
     "resume": "bool",
@@ -60,7 +64,7 @@ def root_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     for key, kind in TYPES.items():
         if key in cfg and (fault := type_fault(cfg[key], kind)):
             yield f"{key}: {fault}"
-    for key in ("freeze", "trusted_packages"):
+    for key in ("freeze", "trusted_packages", "drop"):
         if not isinstance(cfg.get(key, []), list):
             yield f"{key}: {cfg[key]!r} is no list; write {key}=[{cfg[key]}]"
 
@@ -207,8 +211,9 @@ def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
         else:
             try:
                 OmegaConf.merge(OmegaConf.structured(settings), {key: value})
-            except OmegaConfBaseException as error:
-                yield f"{path}.{key}: {str(error).splitlines()[0]}"
+            except OmegaConfBaseException:
+                kind = inspect.formatannotation(get_type_hints(settings)[key])
+                yield f"{path}.{key}: {value!r} is not of type {kind}"
 
 
 def subsections(settings: type) -> dict[str, type]:
@@ -228,6 +233,12 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         yield "fusion: none is chosen; write for example fusion=concat"
     if cfg.get("command") in TRAINING:
         yield from training_faults(cfg, encoders)
+    drop = cfg.get("drop", [])
+    for name in drop if isinstance(drop, list) else ():
+        if name not in encoders:
+            yield f"drop: the model has no encoder of {name!r}; {nearest(str(name), encoders)}"
+    if drop and encoders <= set(map(str, drop)):
+        yield "drop: nothing would be left; keep at least one modality"
     yield from leak_faults(cfg)
 
 
@@ -238,6 +249,11 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
     mute = "text" in (cfg.get("data") or {}) and at(cfg, "data.text") is None
     if mute and "text" in encoders and any(reads_text(node) for _, node in entries(cfg, "head")):
         yield "encoder.text: has nothing to read; set data.text, or leave it out: encoder.text=null"
+    if at(cfg, "data.sampling") in ("fps", "dense") and at(cfg, "data.fps") is None:
+        yield f"data.fps: data.sampling={at(cfg, 'data.sampling')} needs it, e.g. data.fps=8"
+    rate = cfg.get("sample_rate")
+    if isinstance(rate, int) and rate % 100:
+        yield f"sample_rate: {rate} is no multiple of 100: sound is cut into hops of 10 ms"
     heads = [f"head.{name}" for name, _ in entries(cfg, "head")]
     parts = [f"{kind}.{name}" for kind in ("encoder", "project") for name in sorted(encoders)]
     known = ["encoder", "project", *parts, "fusion", "head", *heads]

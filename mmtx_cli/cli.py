@@ -31,7 +31,7 @@ Options of every command (they are Hydra's own):
   --config-dir DIR             add your own configuration groups
 
 First steps:  mmtx demo
-Environment:  MMTX_DEBUG=1 shows tracebacks
+Environment:  MMTX_DEBUG=1 shows where in the code a mistake was found
 """
 
 
@@ -71,7 +71,10 @@ def dispatch(args: list[str]) -> int:
 
 def guarded(command: str, args: list[str]) -> int:
     """Run a command under Hydra; turn what goes wrong into a message and an exit status."""
+    import shlex
+
     from mmtx_cli.error import Interrupted, MmtxError
+    from mmtx_cli.relaunch import quoted
 
     try:
         launch(command, args)
@@ -80,7 +83,11 @@ def guarded(command: str, args: list[str]) -> int:
             raise
         return complain(command, error.faults)
     except Interrupted as stop:
-        print(f"mmtx {command}: {stop}; go on with resume=true", file=sys.stderr)
+        print(
+            f"mmtx {command}: {stop}; go on with it by: mmtx {command} resume=true "
+            f"run_dir={shlex.quote(quoted(stop.run_dir))}",
+            file=sys.stderr,
+        )
         return 128 + stop.number
     except KeyboardInterrupt:
         print(f"mmtx {command}: interrupted", file=sys.stderr)
@@ -110,14 +117,22 @@ def launch(command: str, args: list[str]) -> None:
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import InterpolationResolutionError
 
-    from mmtx_cli.error import ConfigError
-    from mmtx_cli.override import conf_dir, explained, explained_interpolation, opened, split
-    from mmtx_cli.relaunch import job_argv, job_run_dir
+    from mmtx_cli.error import ConfigError, MmtxError
+    from mmtx_cli.override import (
+        conf_dir,
+        config_dirs,
+        explained,
+        explained_interpolation,
+        opened,
+        split,
+    )
+    from mmtx_cli.relaunch import is_multirun, job_argv, job_overrides, job_run_dir
 
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # a console script does not look where the user stands
     options, overrides = split(args)
     check_options(options, command)
+    absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
+    if absent:
+        raise ConfigError(*(f"--config-dir {folder}: there is no such folder" for folder in absent))
     program = sys.argv[0]
     # Threads that spin while they wait take the cores from the processes that decode: a step was
     # up to six times slower so, and no quicker with the cores to itself.
@@ -125,17 +140,27 @@ def launch(command: str, args: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; they are told in guarded()
     sys.argv = [program, *options, *opened(overrides)]
 
+    told: list[str] = []
+
     def task(cfg: DictConfig) -> None:
         from importlib import import_module
 
         OmegaConf.set_struct(cfg, False)
+        if cfg.get("trusted_packages") and os.getcwd() not in sys.path:
+            # a console script does not look where the user stands; without need nor should it: a
+            # folder there may have the name of a package that others import if they find it
+            sys.path.append(os.getcwd())
         try:
             job_run_dir(cfg, args)
             # Lightning starts further processes with this command line
             sys.argv = [program, command, *job_argv(args, cfg)]
             import_module(f"mmtx_cli.command.{command}").run(cfg)
         except Exception as error:
-            raise Failed(error) from error
+            if not (is_multirun() and isinstance(error, MmtxError)):
+                raise Failed(error) from error
+            job = " ".join(job_overrides())  # the other jobs go on; the end tells of this one
+            told.extend(f"{job}: {fault}" for fault in error.faults)
+            complain(f"{command} {job}", error.faults)
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(task)()
@@ -147,6 +172,8 @@ def launch(command: str, args: list[str]) -> None:
         raise
     except Exception as error:  # of Hydra's own: the command has not begun
         raise ConfigError(*explained(error, command, args)) from error
+    if told:
+        raise ConfigError(*told)
 
 
 def check_options(options: list[str], command: str) -> None:

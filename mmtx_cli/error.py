@@ -1,5 +1,7 @@
 """The errors that are the user's to mend: shown without a traceback, exit status 2."""
 
+from pathlib import Path
+
 
 class MmtxError(ValueError):
     """What a user did. The message says what is wrong, where, and what to do about it."""
@@ -29,3 +31,8 @@ class Interrupted(BaseException):
         """Take the signal's number and the checkpoint's path."""
         self.number, self.path = number, path
         super().__init__(f"stopped by signal {number}; saved {path}")
+
+    @property
+    def run_dir(self) -> str:
+        """The folder of the run: that of its checkpoints' folder."""
+        return str(Path(str(self.path)).parent.parent)

@@ -1,6 +1,6 @@
 """The model: encode each modality, fuse, and let every head speak."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -44,9 +44,15 @@ class MultimodalModel(nn.Module):
         self, batch: Batch, heads: Sequence[str] | None = None
     ) -> dict[str, dict[str, Tensor]]:
         """Say what each head (or each of ``heads``) says of each sample, without targets."""
-        streams = self.fusion(self.encode(batch))
-        names = self.head if heads is None else heads
-        return {name: self.head[name].predict(streams, batch) for name in names}
+        return self.answer(self.encode(batch), batch, self.head if heads is None else heads)
+
+    @torch.no_grad()
+    def answer(
+        self, encoded: Streams, batch: Batch, heads: Iterable[str]
+    ) -> dict[str, dict[str, Tensor]]:
+        """Say what each of ``heads`` says of samples that are encoded already."""
+        streams = self.fusion(encoded)
+        return {name: self.head[name].predict(streams, batch) for name in heads}
 
     def encode(self, batch: Batch) -> Streams:
         """One stream a modality, of the shared width, zero where nothing is real."""
@@ -63,3 +69,13 @@ class MultimodalModel(nn.Module):
         tokens = self.encoder[name](field)
         x = self.project[name](tokens.x).masked_fill(~tokens.mask[..., None], 0)
         return Tokens(x, tokens.mask)
+
+
+def kept_alone(encoded: Streams, kept: Iterable[str]) -> Streams:
+    """The streams as if the samples had only the modalities in ``kept``."""
+    return {name: x if name in kept else absent(x) for name, x in encoded.items()}
+
+
+def absent(tokens: Tokens) -> Tokens:
+    """The same shape with nothing real in it."""
+    return Tokens(torch.zeros_like(tokens.x), torch.zeros_like(tokens.mask))

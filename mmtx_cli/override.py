@@ -140,7 +140,24 @@ def key_faults(key: str, values: list[Any], command: str, dirs: list[Path]) -> I
     elif below and isinstance(values[0], str):
         yield f"{key}={values[0]}: write {' or '.join(f'{group}=NAME' for group in below)}"
     elif key.split(".")[0] not in known:
-        yield f"{key}: unknown key; {nearest(key, dict.fromkeys([*known, *groups]))}"
+        mine = [group for group in groups if group in default_groups(command)]
+        meant = in_section(key, known)
+        hint = f"did you mean {meant!r}?" if meant else nearest(key, dict.fromkeys([*known, *mine]))
+        yield f"{key}: unknown key; {hint}"
+
+
+def in_section(key: str, known: Sequence[str]) -> str | None:
+    """The setting of that name in one of the sections that the command has."""
+    from dataclasses import fields
+
+    from mmtx_cli import settings
+
+    found = (
+        f"{section}.{key}"
+        for section, schema in settings.SECTIONS.items()
+        if section in known and key in {field.name for field in fields(schema)}
+    )
+    return next(found, None)
 
 
 def taken(command: str, key: str) -> str:

@@ -13,13 +13,12 @@ from mmtx_cli.override import parsed, split
 def job_run_dir(cfg: DictConfig, args: Sequence[str]) -> None:
     """Fix ``run_dir``: absolute, and a folder of its own for each job of a multirun."""
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
 
     if "run_dir" not in cfg:
         return
     hydra = HydraConfig.get()
     run_dir = os.path.abspath(os.path.expanduser(str(cfg.run_dir)))
-    if hydra.mode == RunMode.MULTIRUN:
+    if is_multirun():
         # Hydra's record of the sweep holds the command line as it was typed, secrets and all
         (Path(run_dir) / "multirun.yaml").unlink(missing_ok=True)
         swept = {key(arg) for arg in split(args)[1] if parsed(arg).is_sweep_override()}
@@ -28,6 +27,14 @@ def job_run_dir(cfg: DictConfig, args: Sequence[str]) -> None:
         name = "_".join(re.sub(r"[^\w.+]+", "-", word) for word in (str(hydra.job.num), *words))
         run_dir = os.path.join(run_dir, name[:150])
     cfg.run_dir = run_dir
+
+
+def is_multirun() -> bool:
+    """Is this one job of several?"""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def job_argv(args: Sequence[str], cfg: DictConfig) -> list[str]:

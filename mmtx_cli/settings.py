@@ -34,6 +34,15 @@ class DataSettings:
     """What the text encoder reads: text, captions (one is drawn each epoch), or null."""
     fit: str = "crop"
     """crop: shorter side to image_size, keep the centre; squash: keep everything."""
+    sampling: str = "uniform"
+    """Which frames of a video: uniform over all of it, fps (every 1/fps s), or dense (num_frames
+    in a row at fps)."""
+    fps: float | None = None
+    """Frames a second for fps and dense."""
+    decode_timeout: float = 30.0
+    """Seconds after which a video or sound that is still being decoded counts as unreadable."""
+    modality_dropout: float = 0.0
+    """Chance of each modality of a training sample to be taken away; one is always left."""
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     batch_size: int = 32
     """Samples a step over all devices together."""
@@ -68,6 +77,8 @@ class OptimizerSettings:
     """Where the cosine ends, as a part of lr."""
     lr_scale: dict[str, float] = field(default_factory=dict)
     """Factor of lr by parameter prefix, e.g. {encoder.image: 0.1}."""
+    layer_decay: float = 1.0
+    """Factor of lr from each block of an encoder to the one before it, e.g. 0.75; 1 is none."""
 
 
 @dataclass

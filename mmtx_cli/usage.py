@@ -1,15 +1,22 @@
-"""``mmtx <command> --help``: the groups it composes and the settings it knows."""
+"""``mmtx <command> --help``: everything that the command can be told, with its defaults.
 
-import ast
-import inspect
-from collections.abc import Iterator
-from dataclasses import MISSING, fields
+All of it is read as text, from the YAML files and the sources: neither Hydra nor torch is needed.
+"""
 
-from mmtx_cli import settings
-from mmtx_cli.check import subsections
-from mmtx_cli.override import choices, conf_dir, group_names, root_keys
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
-TRAINING = ("pretrain", "finetune")
+from mmtx_cli.check import PROVIDED, TRAINING
+from mmtx_cli.choice import Choice, all_made, chosen_by, flat, made, nearest_choice
+from mmtx_cli.component_usage import plain, read_component, written
+from mmtx_cli.override import SECTIONS as NODES
+from mmtx_cli.override import choices, conf_dir, config_dirs, default_groups, group_names
+from mmtx_cli.settings import SECTIONS
+from mmtx_cli.settings_usage import USED, Row, section_rows
+from mmtx_cli.signature import TargetError
+from mmtx_cli.yaml_key import Key, heading, keys
+
 EXAMPLES = {
     "pretrain": "mmtx pretrain data.path=pairs.jsonl data.text=captions encoder/text=transformer "
     "encoder/image=vit head=contrastive",
@@ -21,55 +28,132 @@ EXAMPLES = {
     "demo": "mmtx demo",
     "export": "mmtx export ckpt=runs/finetune/RUN out=my_model",
 }
+FILLED = ("vocab_size", "bos_id", "eos_id", "label_names", "multi_label")
+"""Root keys that a run fills in from the data."""
+
+WITH_CKPT = """
+The parts of the model and their keys come with ckpt=. To change a key for this run, write for
+example head.captioning.num_beams=5; `mmtx finetune head=captioning --help` lists the keys of
+head=captioning."""
 
 
-def print_usage(command: str) -> None:
-    """Print everything a command can be told."""
-    print(f"usage: mmtx {command} [group=choice] [key=value] ...")
+def print_usage(command: str, args: Sequence[str] | None = None) -> None:
+    """Print what a command can be told, after the choices that are made among ``args``."""
+    args = sys.argv[2:] if args is None else args
+    dirs = config_dirs(args)
+    grouped = command in (*TRAINING, "eval")
+    print(f"usage: mmtx {command}{' [group=choice]' if grouped else ''} [key=value] ...")
     if command in EXAMPLES:
         print(f"\nexample: {EXAMPLES[command]}")
+    for folder in dirs[1:]:
+        if not folder.is_dir():
+            print(f"\n--config-dir {folder}: there is no such folder")
+    made_here = list(all_made(chosen_by(command, args, dirs), dirs))
+    said = dict(experiment_values(made_here))
+    if grouped:
+        print_table("Groups", group_rows(command, dirs))
+    print_table("Keys", root_rows(command, said))
     if command in TRAINING:
-        print("\nGroups")
-        for group in group_names():
-            print(f"  {group}={'|'.join(choices(group))}")
-    print(f"\nKeys (with their defaults and comments: {conf_dir() / f'{command}.yaml'})")
-    print(f"  {', '.join(root_keys(command))}")
-    if command in (*TRAINING, "eval"):
-        for name, schema in settings.SECTIONS.items():
-            print(f"\n{schema.__doc__}")
-            for line in setting_lines(name, schema):
-                print(f"  {line}")
+        print_components(command, made_here, said, dirs)
+    elif command in USED:
+        print(WITH_CKPT)
+    for name, schema in SECTIONS.items():
+        rows = list(section_rows(command, name, schema, said))
+        if rows:
+            print_table(plain(schema.__doc__), rows)
 
 
-def setting_lines(path: str, schema: type) -> Iterator[str]:
-    """One line a setting: its path, its default, what it is."""
-    about = attribute_docs(schema)
-    sections = subsections(schema)
-    for field in fields(schema):
-        key = f"{path}.{field.name}"
-        if field.name in sections:
-            yield from setting_lines(key, sections[field.name])
-            continue
-        made = field.default_factory is not MISSING
-        default = field.default_factory() if made else field.default  # type: ignore[misc,operator]
-        shown = (
-            "null"
-            if default is None
-            else str(default).lower()
-            if isinstance(default, bool)
-            else default
-        )
-        yield f"{key}={shown}" + (f"    {about[field.name]}" if field.name in about else "")
+def print_table(title: str, rows: Iterable[Row]) -> None:
+    """Print a title and rows of two columns, one line a row, so that grep finds all of it."""
+    print(f"\n{title}")
+    for left, right in rows:
+        print(f"  {left:<42}  {right}".rstrip())
 
 
-def attribute_docs(schema: type) -> dict[str, str]:
-    """The string below each field."""
-    node = ast.parse(inspect.getsource(schema)).body[0]
-    assert isinstance(node, ast.ClassDef)
-    docs, last = {}, None
-    for item in node.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            last = item.target.id
-        elif last and isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
-            docs[last] = " ".join(str(item.value.value).split())
-    return docs
+def experiment_values(chosen: Sequence[Choice]) -> Iterator[tuple[str, str]]:
+    """What chosen experiments (and other plain choices) set, by path."""
+    for choice in chosen:
+        if choice.group == "experiment" or "_target_" not in choice.content:
+            place = "" if choice.group == "experiment" else f"{choice.place}."
+            for path, value in flat(choice.content, place):
+                if path.rpartition(".")[2] != "defaults":
+                    yield path, written(value)
+
+
+def group_rows(command: str, dirs: Sequence[Path]) -> Iterator[Row]:
+    """Every group with its choices, and what the files say of themselves at their top."""
+    usual = default_groups(command)
+    for group in [*usual, *sorted(set(group_names(dirs)) - set(group_names()))]:
+        names = choices(group, dirs)
+        if names:
+            yield f"{'' if group in usual else '+'}{group}={'|'.join(names)}", ""
+        for choice in made([group], names, dirs):
+            files = [folder / group / f"{choice.name}.yaml" for folder in dirs]
+            about = heading(next(f for f in files if f.is_file()).read_text(encoding="utf-8"))
+            if about:
+                yield f"  {choice.name}", about
+
+
+def root_rows(command: str, said: Mapping[str, str]) -> Iterator[Row]:
+    """The keys at the root with their values and comments, as the YAML files have them."""
+    for key in root_keys(command):
+        yield from ((f"# {line}", "") for line in key.above)
+        value = said.get(key.path, key.value).replace("${command}", command)
+        yield f"{key.path}={value}", key.comment
+
+
+def root_keys(command: str) -> Iterator[Key]:
+    """Keys of a command's own file, then those of the files that it shares with others."""
+    import yaml
+
+    told, names = {"command", "defaults", "hydra", *NODES, *FILLED}, [command]
+    for name in names:
+        text = (conf_dir() / f"{name}.yaml").read_text(encoding="utf-8")
+        for key in keys(text):
+            if key.path.split(".")[0] not in told:
+                yield key
+        content = yaml.safe_load(text)
+        told |= set(content)
+        names += [d for d in content.get("defaults", ()) if isinstance(d, str) and d != "_self_"]
+
+
+def print_components(
+    command: str, chosen: Sequence[Choice], said: Mapping[str, str], dirs: Sequence[Path]
+) -> None:
+    """The keys of every part of the model that is chosen, and how to see those of others."""
+    for choice in chosen:
+        if choice.missing:
+            print(f"\n{nearest_choice(choice, dirs)}")
+        elif "_target_" in choice.content:
+            print_component(choice, said)
+    print("\nTo see the keys of an encoder, fusion, head or experiment, choose it, for example")
+    print(f"  mmtx {command} head=captioning encoder/image=vit --help")
+
+
+def print_component(choice: Choice, said: Mapping[str, str]) -> None:
+    """What a component is, its keys, what its source says of them."""
+    title = f"{choice.place}: keys of {choice.group}={choice.name}"
+    try:
+        component = read_component(str(choice.content["_target_"]))
+    except TargetError as error:
+        print(f"\n{title}\n  {choice.content['_target_']}: {error}")
+        return
+    rows = []
+    for argument in component.arguments:
+        path = f"{choice.place}.{argument.name}"
+        value = said.get(path, value_of(choice, argument.name, argument.default))
+        if value is not None and argument.name not in PROVIDED.get(choice.place.split(".")[0], ()):
+            rows.append((f"{path}={value}", argument.kind))
+    print_table(title, rows)
+    for text in filter(None, (component.about, component.details)):
+        print("\n".join(f"    {line}".rstrip() for line in ["", *text.splitlines()]))
+
+
+def value_of(choice: Choice, name: str, default: str | None) -> str | None:
+    """What a key of a component is where nobody sets it; None for what is not for the user."""
+    if name in choice.content:
+        value = written(choice.content[name])
+        return None if value.strip("${}") in FILLED else value
+    if any(part.endswith(f"@{choice.place}.{name}") for part in choice.parts):
+        return None  # a component of its own, whose keys follow
+    return "(required)" if default is None else default

@@ -15,6 +15,8 @@ from typing import Any
 from mmtx_cli.error import CheckpointError
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+TOKENIZERS = {"tokenizer": TOKENIZER, "text_tokenizer": "text_tokenizer.json"}
+"""The files of the tokenizers; the second is the one that a pretrained text encoder brought."""
 PREFIX = "model."
 """Where the Lightning module keeps the model."""
 
@@ -33,8 +35,11 @@ def find(path: str) -> Path:
     for found in (given, given / "model", *saves):
         if found.is_file() or (found / WEIGHTS).is_file():
             return found
+    below = [p for p in sorted(given.iterdir()) if (p / "model" / WEIGHTS).is_file()]
+    hint = f"; did you mean {below[-1]}?" if below else ""
     raise CheckpointError(
         f"ckpt={path}: the folder has neither {WEIGHTS}, model/{WEIGHTS} nor checkpoints/last.ckpt"
+        f"{hint}"
     )
 
 
@@ -57,7 +62,9 @@ def read_folder_config(folder: Path) -> dict[str, Any]:
     parts = [*config["model"]["encoder"].values(), *config["model"]["head"].values()]
     if not tokenizer.is_file() and any(part.get("vocab_size") for part in parts if part):
         raise CheckpointError(f"{tokenizer}: there is no such file; take the whole model folder")
-    config["tokenizer"] = tokenizer.read_text(encoding="utf-8") if tokenizer.is_file() else None
+    for key, name in TOKENIZERS.items():
+        file = folder / name
+        config[key] = file.read_text(encoding="utf-8") if file.is_file() else None
     return config
 
 
@@ -117,12 +124,13 @@ def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any
     tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items()}
     with replaced(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
-    plain = {key: value for key, value in config.items() if key != "tokenizer"}
+    plain = {key: value for key, value in config.items() if key not in TOKENIZERS}
     with replaced(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
-    if config.get("tokenizer"):
-        with replaced(folder / TOKENIZER) as temporary:
-            temporary.write_text(config["tokenizer"], encoding="utf-8")
+    for key, name in TOKENIZERS.items():
+        if config.get(key):
+            with replaced(folder / name) as temporary:
+                temporary.write_text(config[key], encoding="utf-8")
     return folder
 
 

@@ -74,7 +74,7 @@ def test_every_fault_is_told_at_once():
         "head.captioning.num_beams: 'many' is not of type int",
         "data.batchsize: unknown key; did you mean 'batch_size'?",
         "data.augment.flop: unknown key; did you mean 'flip'?",
-        "data.augment.color: Value 'red' of type 'str' could not be converted to Float",
+        "data.augment.color: 'red' is not of type float",
         "trainer.max_epoch: unknown key; did you mean 'max_epochs'?",
         "optimizer.lr: -1 is out of bounds; write a number from 0 up",
         "trainer.early_stopping.patience: 0 is out of bounds; write a number from 1 up",

@@ -26,9 +26,9 @@ def cpu_seconds():
     return used.ru_utime + used.ru_stime
 
 
-def watched(*args, cwd):
-    """Run a command; return its status, its output, and which heavy packages it imported."""
-    code = WATCH.replace("sys.argv[0]", repr(",".join(HEAVY)))
+def watched(*args, cwd, watch=HEAVY):
+    """Run a command; return its status, its output, and which of the packages it imported."""
+    code = WATCH.replace("sys.argv[0]", repr(",".join(watch)))
     done = subprocess.run(
         [sys.executable, "-c", code, *args],
         cwd=cwd,
@@ -54,21 +54,25 @@ def test_version(capsys):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_answers_at_once_without_torch(command, tmp_path):
-    begun = cpu_seconds()
-    status, out, _, loaded = watched(command, "--help", cwd=tmp_path)
-    assert cpu_seconds() - begun < 1
+def test_help_answers_at_once_without_torch_and_hydra(command, tmp_path):
+    used = []
+    while min(used, default=1) > 0.5 and len(used) < 4:  # others may be at work on this machine
+        begun = cpu_seconds()
+        watch = (*HEAVY, "hydra")
+        status, out, _, loaded = watched(command, "--help", cwd=tmp_path, watch=watch)
+        used.append(cpu_seconds() - begun)
+    assert min(used) <= 0.5
     assert (status, loaded) == (0, [])
     assert out.startswith(f"usage: mmtx {command} ")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_names_groups_keys_and_what_they_mean(capsys):
-    assert main(["finetune", "--help"]) == 0
-    said = capsys.readouterr().out
-    assert "encoder/image=cnn|" in said
-    assert "trainer.early_stopping.patience=5    Validations without improvement" in said
-    assert "data.batch_size=32" in said
+def test_help_knows_what_is_chosen_beside_it(tmp_path):
+    done = mmtx("finetune", "head=captioning", "encoder/image=vit", "--help", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.split()
+    assert {"head.captioning.num_beams=3", "encoder.image.patch_size=16"} <= set(words)
+    assert "data.batch_size=32" in words
 
 
 @pytest.mark.parametrize(
@@ -126,7 +130,7 @@ def test_options_and_overrides_mix_in_any_order(tmp_path):
         (["--epochs=3"], "unrecognized arguments: --epochs=3; settings are written key=value"),
         (["--cfg", "jo"], "invalid choice: 'jo'"),
         (["--cfg"], "argument --cfg/-c: expected one argument"),
-        (["--config-dir", "nowhere"], "nowhere' not found"),
+        (["--config-dir", "nowhere"], "--config-dir nowhere: there is no such folder"),
         (["dim=${nothing}"], "dim: Interpolation key 'nothing' not found"),
         (["dim=${oc.env:NOT_SET}"], "dim: "),
         (["hydra.nothing=1"], "Could not override 'hydra.nothing'"),

@@ -63,7 +63,7 @@ def test_what_is_right_has_no_fault(arg):
         ("data=scene", "did you mean 'scenes'?"),
         ("encodr/image=vit", "there is no such group; did you mean 'encoder/image'?"),
         ("encoder/imag=vit", "there is no such group; did you mean 'encoder/image'?"),
-        ("encoder=vit", "encoder=vit: write encoder/image=NAME or encoder/text=NAME"),
+        ("encoder=vit", "encoder=vit: write encoder/audio=NAME or encoder/image=NAME"),
         ("vit", "vit: write key=value or group=choice (mmtx finetune --help lists them)"),
         ("=3", "=3: write key=value"),
         ("freeze=[a", "freeze=[a: the value cannot be read; close brackets and quotes"),

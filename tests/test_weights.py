@@ -13,6 +13,7 @@ CONFIG = {
     "preparation": {"image_size": 32},
     "data": {},
     "tokenizer": '{"a": 1}',
+    "text_tokenizer": '{"b": 2}',
 }
 STATE = {"head.a.weight": torch.ones(2, 2), "head.a.bias": torch.zeros(2)}
 
@@ -33,7 +34,7 @@ def checkpoint(tmp_path):
 
 def test_a_folder_is_read_back(folder):
     assert sorted(p.name for p in folder.iterdir()) == [
-        "config.json", "model.safetensors", "tokenizer.json"
+        "config.json", "model.safetensors", "text_tokenizer.json", "tokenizer.json"
     ]  # fmt: skip
     assert read_config(str(folder)) == CONFIG
     weights = read_weights(str(folder))

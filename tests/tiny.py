@@ -4,7 +4,7 @@ A new component of conf/ is tested by existing. A new modality says in ``RAW`` w
 looks like, a new column of the manifest in ``TARGETS`` what its target looks like.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -25,11 +25,15 @@ from mmtx_cli.types import IGNORE, Batch, Field, Tokens
 VOCAB, BOS, EOS, FIRST_WORD = 30, 2, 3, 5
 LABELS = ("red", "green", "blue")
 SIDE, LENGTH, DIM = 64, 10, 16
+FRAMES, SAMPLE_RATE, SECONDS = 4, 16000, 0.2
 
 FACTS = (
     f"dim={DIM}",
     f"image_size={SIDE}",
     f"max_length={LENGTH}",
+    f"num_frames={FRAMES}",
+    f"sample_rate={SAMPLE_RATE}",
+    f"audio_seconds={SECONDS}",
     f"vocab_size={VOCAB}",
     f"bos_id={BOS}",
     f"eos_id={EOS}",
@@ -43,11 +47,20 @@ SIZES = {
     "num_heads": 2,
     "patch_size": 16,
     "stride": 16,
+    "body_width": 32,
+    "body_depth": 2,
+    "body_heads": 2,
+    "body_channels": 8,
     "embed_dim": 8,
     "dropout": 0.0,
     "label_smoothing": 0.0,
 }
-REPRESENTATIVE = {"text": "transformer", "image": "vit"}
+REPRESENTATIVE = {
+    "text": "transformer",
+    "image": "vit",
+    "video": "vit",
+    "audio": "spectrogram_cnn",
+}
 
 ENCODERS = sorted(
     (path.parent.name, path.stem) for path in (conf_dir() / "encoder").glob("*/*.yaml")
@@ -63,13 +76,21 @@ def composed(*args: str) -> dict[str, Any]:
         chosen = OmegaConf.to_container(compose("finetune", opened([*args])))
         small = [
             f"{path}.{name}={value}"
-            for _, path, node in components(chosen)
-            if node
+            for _, top, part in components(chosen)
+            for path, node in targets(top, part)
             for name, value in SIZES.items()
             if name in signature_of(node["_target_"]).parameters
         ]
         cfg = compose("finetune", opened([*args, *FACTS, *without_said(small, args)]))
     return OmegaConf.to_container(cfg, resolve=True)
+
+
+def targets(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A component and those nested in it, with their paths."""
+    if isinstance(node, Mapping) and "_target_" in node:
+        yield path, dict(node)
+        for key, value in node.items():
+            yield from targets(f"{path}.{key}", value)
 
 
 def without_said(small: Sequence[str], args: Sequence[str]) -> list[str]:
@@ -117,7 +138,11 @@ def image_data(random: torch.Generator, b: int, n: int) -> Tensor:
     return torch.randint(0, 256, (b, n, 3, SIDE, SIDE), generator=random, dtype=torch.uint8)
 
 
-RAW = {"text": text_data, "image": image_data}
+def audio_data(random: torch.Generator, b: int, n: int) -> Tensor:
+    return torch.rand(b, n, SAMPLE_RATE // 100, generator=random) * 2 - 1
+
+
+RAW = {"text": text_data, "image": image_data, "video": image_data, "audio": audio_data}
 
 
 def tiny_field(modality: str, counts: Sequence[int], seed: int = 0) -> Field:

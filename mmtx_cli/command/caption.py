@@ -1,8 +1,9 @@
-"""``mmtx caption``: a caption for every image file, folder or glob."""
+"""``mmtx caption``: a caption for every picture, video and sound in files, folders and globs."""
 
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,17 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.run_folder import open_run
-from mmtx_cli.command.train import sections
+from mmtx_cli.command.subtitle import write_subtitles
+from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.weights import read_config
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif"}
-"""What a folder is searched for; a file that is named itself may have any suffix."""
 
 
 def run(cfg: DictConfig) -> None:
     """Caption the inputs in their order."""
     examples = {
         "ckpt": "ckpt=RUN (a run folder, .ckpt or model folder)",
-        "inputs": "inputs=FILE, inputs=FOLDER or inputs='*.jpg'",
+        "inputs": "inputs=FILE, inputs=FOLDER or inputs='*.mp4'",
     }
     missing = [key for key in examples if cfg[key] in (None, "", [])]
     if missing:
@@ -37,15 +36,18 @@ def run(cfg: DictConfig) -> None:
 
 
 def found(inputs: Any) -> list[str]:
-    """Files that the inputs name; of folders, the images in them and below."""
+    """Files that the inputs name; of folders, the media in them and below."""
+    from mmtx_cli.data.inputs import SUFFIXES
+
+    known = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
     given = list(inputs) if isinstance(inputs, (list, ListConfig)) else [inputs]
     paths: list[str] = []
     faults: list[str] = []
     for text in map(str, given):
         path = Path(text).expanduser()
         if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            faults += [] if files else [f"inputs: {text}: no image in this folder"]
+            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in known)
+            faults += [] if files else [f"inputs: {text}: no image, video or sound in this folder"]
             paths += map(str, files)
         elif has_magic(text) and not path.exists():
             files = [Path(p) for p in sorted(glob(str(path), recursive=True))]
@@ -59,17 +61,16 @@ def found(inputs: Any) -> list[str]:
 
 
 def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> None:
-    """Write a JSON object a file, as the batches come; the first process puts them together."""
+    """Write a JSON object a file or piece, as the batches come; the first process merges them."""
     from mmtx_cli.training.launch import launch
 
     settings = sections(cfg)
     process = launch(settings["trainer"])
     run_dir = open_run(cfg)
     share = run_dir / f".captions-{process.rank}.jsonl"
-    mine = list(range(process.rank, len(paths), process.world))
     only = process.world == 1
     with open(share, "w", encoding="utf-8") as file:
-        for index, row in captioned(cfg, stored, settings, process, paths, mine):
+        for index, row in captioned(cfg, stored, settings, process, paths):
             line = json.dumps(row, ensure_ascii=False)
             file.write(f"{index}\t{line}\n")
             if only:
@@ -85,45 +86,56 @@ def captioned(
     settings: dict[str, Any],
     process: Any,
     paths: Sequence[str],
-    mine: Sequence[int],
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(number of the input, its row) in order."""
+    """(number of the piece, its row) in order, of this process' share."""
     from mmtx_cli.command.trained import load_model, predict
-    from mmtx_cli.data.dataset import Preparation, Samples
+    from mmtx_cli.data.decode.guard import Guard
+    from mmtx_cli.data.inputs import InputFiles, pieces
     from mmtx_cli.data.loader import EvaluationSampler, make_loader
-    from mmtx_cli.data.sample import Sample
     from mmtx_cli.data.tokenizer import Tokenizer
 
     model = load_model(cfg, process.device)
     heads = [name for name, head in model.head.items() if "captions" in head.needs]
-    if not heads or "image" not in model.encoder:
+    if not heads or not {"image", "video", "audio"} & set(model.encoder):
         raise ConfigError(
-            f"ckpt={cfg.ckpt}: this model cannot caption images (heads: {', '.join(model.head)}; "
+            f"ckpt={cfg.ckpt}: this model cannot caption files (heads: {', '.join(model.head)}; "
             f"encoders: {', '.join(model.encoder)}); fine-tune it with head=captioning"
         )
     if not stored["tokenizer"]:
         raise CheckpointError(f"ckpt={cfg.ckpt}: it has no tokenizer.json; take the whole folder")
     data, tokenizer = settings["data"], Tokenizer.from_json(stored["tokenizer"])
-    samples = Samples(
-        [Sample(id=str(i), split="test", image=(paths[i],)) for i in mine],
+    guard = Guard(data.decode_timeout)
+    every = [piece for path in paths for piece in pieces(path, cfg.segments, guard)]
+    guard.close()
+    mine = range(process.rank, len(every), process.world)
+    samples = InputFiles(
+        [every[i] for i in mine],
+        [str(i) for i in mine],
         list(model.encoder),
-        (),
-        Preparation(cfg.image_size, data.fit, None, cfg.max_length),
+        replace(preparation_of(cfg, data), text=None),
         tokenizer,
+        data.decode_timeout,
     )
     sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
     loader = make_loader(samples, sampler, data.num_workers)
     precision = settings["trainer"].precision
-    for batch, outputs in predict(model, heads[:1], loader, process, precision):
+    for batch, (outputs,) in predict(model, heads[:1], loader, process, precision):
         unread = {fault["id"]: fault["reason"] for fault in batch.faults}
         output = outputs[heads[0]]
         for i, tokens, score in zip(batch.ids, output["tokens"], output["score"], strict=True):
-            row: dict[str, Any] = {"path": paths[int(i)]}
+            row = described(every[int(i)])
             if i in unread:
                 row["error"] = unread[i]
             else:
                 row |= {"caption": tokenizer.decode(tokens.tolist()), "score": float(score)}
             yield int(i), row
+
+
+def described(piece: Any) -> dict[str, Any]:
+    """What a row says of the piece besides its caption."""
+    times = {"start": piece.start, "end": piece.end, "seconds": piece.seconds}
+    known = {name: round(value, 3) for name, value in times.items() if value is not None}
+    return {"path": piece.path, **known}
 
 
 def finish(run_dir: Path, world: int, echo: bool) -> None:
@@ -145,6 +157,9 @@ def finish(run_dir: Path, world: int, echo: bool) -> None:
         for row in bad:
             fault = {"id": row["path"], "path": row["path"], "reason": row["error"]}
             file.write(json.dumps(fault, ensure_ascii=False) + "\n")
+    subtitles = write_subtitles(run_dir / "subtitles", [json.loads(line) for line in lines])
+    if subtitles:
+        print(f"{len(subtitles)} subtitle files in {run_dir / 'subtitles'}", file=sys.stderr)
     print(run_dir)
     if len(bad) == len(lines):
         raise DataError(f"none of the {len(lines)} inputs could be captioned; see {run_dir}")

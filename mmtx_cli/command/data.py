@@ -9,16 +9,22 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from mmtx_cli.command.foreign import refuse_foreign_keys
+from mmtx_cli.data.card import card_path, read_card
 from mmtx_cli.data.check import check_manifest
+from mmtx_cli.data.events import make_events
 from mmtx_cli.data.importer import coco, csv_table, flickr8k
-from mmtx_cli.data.manifest import SPLITS, check_ratios, split_of
+from mmtx_cli.data.keys import IMPORT_KEYS
+from mmtx_cli.data.manifest import SPLITS, check_ratios, read_manifest, row_faults, split_of
 from mmtx_cli.data.name import nearest
 from mmtx_cli.data.scenes import make_scenes
-from mmtx_cli.data.write import MEDIA, write_manifest
-from mmtx_cli.error import ConfigError
+from mmtx_cli.data.summary import summarise
+from mmtx_cli.data.write import MEDIA, home_of, write_manifest
+from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.fault import at_most, without_repeats
 
 Settings = dict[str, Any]
-Rows = Iterator[dict[str, Any]]
+Rows = Iterator[tuple[str, dict[str, Any]]]
 Choice = TypeVar("Choice")
 
 _EXAMPLE = {
@@ -49,12 +55,13 @@ def run(cfg: DictConfig) -> None:
         DataError: with every fault of the data.
     """
     settings: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    refuse_foreign_keys(settings, "data", {"path": "manifest"})
     actions = {"make": _make, "check": _check, "import": _import}
     print(_chosen("action", settings, actions)(settings))
 
 
 def _make(settings: Settings) -> Path:
-    makers: dict[str, Callable[..., Path]] = {"scenes": make_scenes}
+    makers: dict[str, Callable[..., Path]] = {"scenes": make_scenes, "events": make_events}
     make = _chosen("name", settings, makers)
     _require(settings, ("out",), "make")
     for key in ("num", "size", "seed"):
@@ -70,6 +77,7 @@ def _make(settings: Settings) -> Path:
 
 
 def _check(settings: Settings) -> Path:
+    """Sum the data set up, or tell all faults; what many rows share, for the first of them."""
     _require(settings, ("manifest",), "check")
     path = Path(settings["manifest"])
     split = settings["split"]
@@ -78,20 +86,24 @@ def _check(settings: Settings) -> Path:
             f"split={split}: to check, give ratios for rows without a split, e.g. "
             "'split={train: 0.8, val: 0.1, test: 0.1}'"
         )
-    summary = check_manifest(
-        path,
-        root=settings["root"],
-        split=split,
-        seed=settings["seed"],
-        allow_outside_root=settings["allow_outside_root"],
-        decode=settings["decode"],
-        workers=settings["workers"],
-    )
+    try:
+        summary = check_manifest(
+            path,
+            root=settings["root"],
+            split=split,
+            seed=settings["seed"],
+            allow_outside_root=settings["allow_outside_root"],
+            decode=settings["decode"],
+            workers=settings["workers"],
+        )
+    except DataError as error:
+        raise DataError(*without_repeats(error.faults)) from error
     Console().print(summary)
     return path
 
 
 def _import(settings: Settings) -> Path:
+    """Write a manifest, once every row of it is known to be sound, and sum it up."""
     importers: dict[str, Callable[[Settings], Rows]] = {
         "coco": _coco,
         "flickr8k": _flickr8k,
@@ -102,10 +114,40 @@ def _import(settings: Settings) -> Path:
     out = Path(settings["out"])
     if out.suffix != ".jsonl":
         raise ConfigError(f"out={out}: name the manifest to write, e.g. out={out / 'data.jsonl'}")
-    write_manifest(out, map(_with_absolute_paths, read(settings)), root=_root(settings))
-    allowed = settings["allow_outside_root"]
-    Console().print(check_manifest(out, allow_outside_root=allowed))
+    found = read(settings)
+    _check_folders(settings)
+    root, allowed = _root(settings), settings["allow_outside_root"]
+    rows = [(place, _with_absolute_paths(row)) for place, row in found]
+    card = read_card(card_path(out))
+    if faults := row_faults(rows, home_of(out, root), card, IMPORT_KEYS, allowed):
+        raise DataError(*at_most(faults))
+    write_manifest(out, (row for _, row in rows), root=root)
+    Console().print(summarise(read_manifest(out, check_files=False, allow_outside_root=allowed)))
     return out
+
+
+def _check_folders(settings: Settings) -> None:
+    """Refuse folders of images that are none, before the first row is read."""
+    images = settings["images"]
+    folders = images if isinstance(images, dict) else {"": images}
+    faults = []
+    for split, folder in folders.items():
+        key = f"images.{split}" if split else "images"
+        if not isinstance(folder, str) or not folder:
+            faults.append(f"{key}={folder}: write a folder{_example(settings['format'])}")
+        elif not os.path.isdir(folder):
+            what = "is a file, no folder" if os.path.exists(folder) else "no such folder"
+            faults.append(f"{key}={folder}: {what}{_similar_folder(Path(folder))}")
+    if faults:
+        raise ConfigError(*faults)
+
+
+def _similar_folder(folder: Path) -> str:
+    if not folder.parent.is_dir():
+        return f"; there is no folder {folder.parent} either"
+    others = {path.name.lower(): path for path in folder.parent.iterdir() if path.is_dir()}
+    near = nearest(folder.name, others, 0.6)
+    return f"; did you mean {others[near]}?" if near else "; give the folder of the files"
 
 
 def _coco(settings: Settings) -> Rows:
@@ -134,26 +176,25 @@ def _flickr8k(settings: Settings) -> Rows:
 
 def _csv(settings: Settings) -> Rows:
     _require(settings, ("captions",), "csv")
-    columns, split, seed = settings["columns"] or {}, settings["split"], settings["seed"]
+    columns = settings["columns"] or {}
     if not isinstance(columns, dict):
         raise ConfigError(f"columns={columns}: write a column a kind{_example('csv')}")
-    ratios = split if isinstance(split, dict) else None
-    if ratios is not None:
-        check_ratios(ratios)
-    rows = csv_table.rows(
+    return csv_table.rows(
         settings["captions"],
         _folder(settings, "csv"),
         columns,
-        split=None if split is None or ratios is not None else _split_name(settings, "csv"),
+        split=_split_of_rows(settings),
         delimiter=settings["delimiter"],
     )
-    for row in rows:
-        if row["split"] is None and ratios is None:
-            raise ConfigError(
-                "split: the CSV has no column of that name; write split=train, or "
-                "'split={train: 0.8, val: 0.1, test: 0.1}', or name the column in columns.split"
-            )
-        yield row if ratios is None else {**row, "split": split_of(row["id"], ratios, seed)}
+
+
+def _split_of_rows(settings: Settings) -> str | Callable[[str], str] | None:
+    """Return the split of rows that name none: one for all, or by ratios one for each id."""
+    ratios, seed = settings["split"], settings["seed"]
+    if isinstance(ratios, dict):
+        check_ratios(ratios, IMPORT_KEYS.split)
+        return lambda ident: split_of(ident, ratios, seed)
+    return None if ratios is None else _split_name(settings, "csv")
 
 
 def _folder(settings: Settings, what: str) -> str:
@@ -174,7 +215,8 @@ def _check_splits(key: str, value: object, what: str) -> None:
 
 
 def _with_absolute_paths(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: os.path.abspath(v) if k in MEDIA else v for k, v in row.items()}
+    present = {key: value for key, value in row.items() if value not in (None, "", [])}
+    return {k: os.path.abspath(v) if k in MEDIA else v for k, v in present.items()}
 
 
 def _root(settings: Settings) -> str:

@@ -1,4 +1,6 @@
-"""``mmtx demo``: the main job on the built-in data, from pictures to captions and a report."""
+"""``mmtx demo``: the main job on the built-in data, from pictures, films and sounds to captions
+and a report.
+"""
 
 import os
 import time
@@ -10,11 +12,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from mmtx_cli.data.events.make import make_events
 from mmtx_cli.data.scenes.make import make_scenes
 from mmtx_cli.error import ConfigError
 
 SHOWN = 12
-"""Held-out pictures that are captioned at the end."""
+"""Held-out pictures, and films, that are captioned at the end."""
 
 
 def run(cfg: DictConfig) -> None:
@@ -23,38 +26,9 @@ def run(cfg: DictConfig) -> None:
 
     begun = time.perf_counter()
     run_dir = Path(cfg.run_dir)
-    if (run_dir / "pretrain").exists():
+    if any((run_dir / name).exists() for name in ("pretrain", "films")):
         raise ConfigError(f"run_dir={run_dir}: there is a demo in it already; name another folder")
-    say(run_dir, 1, f"drawing {cfg.num} scenes with captions")
-    manifest = make_scenes(run_dir / "data", num=cfg.num, size=96, seed=cfg.seed)
-    data = [f"data.path={quoted(manifest)}", f"seed={cfg.seed}"]
-
-    say(run_dir, 2, "pre-training: pictures and captions find each other")
-    pretrained = step(
-        run_dir, "pretrain", [*data, "experiment=scenes_pretrain", *cfg.overrides.pretrain]
-    )
-    say(run_dir, 3, "fine-tuning: a captioner on the pre-trained image encoder")
-    captioner = step(
-        run_dir,
-        "finetune",
-        [*data, "experiment=scenes_caption", f"ckpt={quoted(pretrained)}", *cfg.overrides.finetune],
-    )
-    say(run_dir, 4, "evaluating on held-out scenes, half with unseen pairs of colour and shape")
-    evaluated = step(
-        run_dir, "eval", [f"ckpt={quoted(captioner)}", f"seed={cfg.seed}", "floors=true"]
-    )
-    say(run_dir, 5, "captioning pictures")
-    captioned = step(
-        run_dir,
-        "caption",
-        [f"ckpt={quoted(captioner)}", f"inputs=[{','.join(map(quoted, held_out(manifest)))}]"],
-    )
-    sections = [
-        ("Evaluation on held-out scenes", evaluated),
-        ("Captions of single pictures", captioned),
-        ("Fine-tuning", captioner),
-        ("Pre-training", pretrained),
-    ]
+    sections = [*pictures(cfg, run_dir), *(films(cfg, run_dir) if cfg.num_films else [])]
     report = write_report(run_dir, title="mmtx demo", sections=sections)
     console = Console(soft_wrap=True)
     console.print(f"\ndone in {time.perf_counter() - begun:.0f} s; open the report: {report}")
@@ -62,9 +36,56 @@ def run(cfg: DictConfig) -> None:
     print(run_dir)
 
 
-def say(run_dir: Path, number: int, what: str) -> None:
+def pictures(cfg: DictConfig, run_dir: Path) -> list[tuple[str, Path]]:
+    """Pre-train and fine-tune a captioner of pictures; the sections of the report."""
+    say(f"drawing {cfg.num} scenes with captions")
+    manifest = make_scenes(run_dir / "data", num=cfg.num, size=96, seed=cfg.seed)
+    data = [f"data.path={quoted(manifest)}", f"seed={cfg.seed}"]
+    say("pre-training: pictures and captions find each other")
+    pretrained = step(
+        run_dir, "pretrain", [*data, "experiment=scenes_pretrain", *cfg.overrides.pretrain]
+    )
+    say("fine-tuning: a captioner on the pre-trained image encoder")
+    start = ["experiment=scenes_caption", f"ckpt={quoted(pretrained)}"]
+    captioner = step(run_dir, "finetune", [*data, *start, *cfg.overrides.finetune])
+    say("evaluating on held-out scenes, half with unseen pairs of colour and shape")
+    given = f"ckpt={quoted(captioner)}"
+    evaluated = step(run_dir, "eval", [given, f"seed={cfg.seed}", "floors=true"])
+    say("captioning pictures")
+    inputs = held_out(manifest, "image")
+    captioned = step(run_dir, "caption", [given, f"inputs=[{','.join(map(quoted, inputs))}]"])
+    return [
+        ("Evaluation on held-out scenes", evaluated),
+        ("Captions of single pictures", captioned),
+        ("Fine-tuning", captioner),
+        ("Pre-training", pretrained),
+    ]
+
+
+def films(cfg: DictConfig, run_dir: Path) -> list[tuple[str, Path]]:
+    """Fine-tune on pictures, films and sounds; the sections of the report."""
+    run_dir = run_dir / "films"
+    say(f"drawing {cfg.num_films} films with sound")
+    manifest = make_events(run_dir / "data", num=cfg.num_films, size=64, seed=cfg.seed)
+    say("fine-tuning on pictures, films and sounds, of which some are missing")
+    settings = ["experiment=events_caption", f"data.path={quoted(manifest)}", f"seed={cfg.seed}"]
+    trained = step(run_dir, "finetune", [*settings, *cfg.overrides.films])
+    say("evaluating, also with single modalities taken away")
+    given = f"ckpt={quoted(trained)}"
+    evaluated = step(run_dir, "eval", [given, f"seed={cfg.seed}", "missing=all"])
+    say("captioning films")
+    inputs = held_out(manifest, "video")
+    captioned = step(run_dir, "caption", [given, f"inputs=[{','.join(map(quoted, inputs))}]"])
+    return [
+        ("Films with sound: evaluation on held-out ones", evaluated),
+        ("Films with sound: captions", captioned),
+        ("Films with sound: fine-tuning", trained),
+    ]
+
+
+def say(what: str) -> None:
     """Announce a step."""
-    Console(stderr=True).rule(f"{number}/5 {what}", align="left")
+    Console(stderr=True).rule(what, align="left")
 
 
 def step(run_dir: Path, command: str, overrides: Sequence[str]) -> Path:
@@ -80,12 +101,13 @@ def step(run_dir: Path, command: str, overrides: Sequence[str]) -> Path:
     return folder
 
 
-def held_out(manifest: Path) -> list[str]:
-    """Some pictures that no training saw."""
+def held_out(manifest: Path, modality: str) -> list[str]:
+    """Some files that no training saw."""
     from mmtx_cli.data.manifest import read_manifest
 
-    rows = read_manifest(manifest).split("test")
-    return [row.image[0] for row in rows[:: max(1, len(rows) // SHOWN)][:SHOWN]]
+    rows = [row for row in read_manifest(manifest).split("test") if getattr(row, modality)]
+    files = [row.image[0] if modality == "image" else row.video for row in rows]
+    return [str(file) for file in files[:: max(1, len(files) // SHOWN)][:SHOWN]]
 
 
 def quoted(path: Any) -> str:

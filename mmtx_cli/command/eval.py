@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.run_folder import open_run, write_json
-from mmtx_cli.command.train import sections
+from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.settings import DataSettings
@@ -47,7 +48,6 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     from mmtx_cli.build import build_data, usable
     from mmtx_cli.command.floor import caption_floors
     from mmtx_cli.command.trained import Outputs, by_sample, load_model, merge, predict
-    from mmtx_cli.data.dataset import Preparation
     from mmtx_cli.data.loader import make_loader
     from mmtx_cli.data.quarantine import Quarantine
     from mmtx_cli.training.launch import launch
@@ -55,8 +55,7 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     begun = time.perf_counter()
     settings = sections(cfg)
     data = settings["data"]
-    preparation = Preparation(cfg.image_size, data.fit, data.text, cfg.max_length)
-    corpus = build_data(data, preparation, cfg.seed, stored)
+    corpus = build_data(data, preparation_of(cfg, data), cfg.seed, stored, cfg.encoder.get("text"))
     rows = corpus.rows(cfg.split)
     if not rows:
         raise DataError(f"{corpus.manifest.path}: no row has split={cfg.split}")
@@ -64,42 +63,69 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     run_dir = open_run(cfg)
     model = load_model(cfg, process.device)
     quarantine = Quarantine(run_dir / "quarantine.jsonl", len(rows), data.max_bad_fraction)
-    mine: Outputs = {name: [] for name in model.head}
+    modalities = [name for name in model.encoder if name not in cfg.drop]
+    subsets = subsets_of(modalities) if cfg.missing == "all" else [modalities]
+    mine: Outputs = {answer_key(name, ()): [] for name in model.head}
     unread: set[str] = set()
     samples = corpus.samples(rows, list(model.encoder), ())
-    for heads, sampler in passes(model, samples, data, process):
+    for heads, sampler, few in passes(model, samples, data, process, subsets):
         loader = make_loader(samples, sampler, data.num_workers)
-        for batch, outputs in predict(model, heads, loader, process, settings["trainer"].precision):
+        precision = settings["trainer"].precision
+        for batch, answers in predict(model, heads, loader, process, precision, few):
             quarantine.add(batch.faults)
             unread |= {fault["id"] for fault in batch.faults}
-            for name, output in outputs.items():
-                mine[name] += zip(batch.ids, by_sample(output), strict=True)
+            for kept, outputs in zip(few, answers, strict=True):
+                for name, output in outputs.items():
+                    key = answer_key(name, () if kept == modalities else kept)
+                    mine.setdefault(key, []).extend(zip(batch.ids, by_sample(output), strict=True))
     mine["unread"] = [(i, {}) for i in sorted(unread)]
     every = merge(mine, process, run_dir)
     if not process.is_first:
         return
     unread = {i for i, _ in every.pop("unread")}
-    kept = [row for row in rows if row.id not in unread]
-    results = {}
+    read = [row for row in rows if row.id not in unread]
+    results: dict[str, Any] = {}
+    partial: dict[str, Any] = {}
     for name, head in model.head.items():
-        scored = usable(kept, head.needs, corpus.manifest)
+        scored = usable(read, head.needs, corpus.manifest)
         results[name] = (scored, *score(head, every[name], scored, corpus.tokenizer))
+        for few in subsets:
+            said = every.get(answer_key(name, () if few == modalities else few))
+            if len(subsets) > 1 and said and not head.scores_every_text:
+                _, scores = score(head, said, scored, corpus.tokenizer)
+                figures = partial.setdefault(" + ".join(few), {"metrics": {}, "intervals": {}})
+                add_figures(figures, name, scores, cfg)
     size = data.eval_batch_size or data.batch_size
-    floors = caption_floors(model, corpus, kept, size, process.device) if cfg.floors else {}
-    write_result(cfg, run_dir, results, floors, time.perf_counter() - begun)
+    floors = caption_floors(model, corpus, read, size, process.device) if cfg.floors else {}
+    write_result(cfg, run_dir, results, partial, floors, time.perf_counter() - begun)
 
 
-def passes(model: Any, samples: Any, data: Any, process: Any) -> Iterator[tuple[list[str], Any]]:
-    """Every sample once for all heads; then its further texts for the heads that score them."""
+def subsets_of(modalities: Sequence[str]) -> list[list[str]]:
+    """Every subset that is not empty: all of them first, single ones last."""
+    sizes = range(len(modalities), 0, -1)
+    return [list(few) for size in sizes for few in combinations(modalities, size)]
+
+
+def answer_key(head: str, kept: Sequence[str]) -> str:
+    """Where the answers of a head are kept: on all modalities (none named), or on some alone."""
+    return "/".join([head, *kept])
+
+
+def passes(
+    model: Any, samples: Any, data: Any, process: Any, subsets: Sequence[Sequence[str]]
+) -> Iterator[tuple[list[str], Any, Sequence[Sequence[str]]]]:
+    """(heads, order, subsets of the modalities): every sample once for all heads; then its
+    further texts for the heads that score them.
+    """
     from mmtx_cli.data.loader import EvaluationSampler, FurtherTexts
 
     whole = EvaluationSampler(
         samples, data.eval_batch_size or data.batch_size, process.rank, process.world
     )
-    yield list(model.head), whole
+    yield list(model.head), whole, subsets
     heads = [name for name, head in model.head.items() if head.scores_every_text]
-    if heads and data.text in samples.columns:
-        yield heads, FurtherTexts(samples, whole, data.text)
+    if heads and "text" in samples.columns:
+        yield heads, FurtherTexts(samples, whole), subsets[:1]
 
 
 def score(
@@ -115,7 +141,12 @@ def score(
 
 
 def write_result(
-    cfg: DictConfig, run_dir: Path, results: Mapping[str, Any], floors: Any, seconds: float
+    cfg: DictConfig,
+    run_dir: Path,
+    results: Mapping[str, Any],
+    partial: Mapping[str, Any],
+    floors: Any,
+    seconds: float,
 ) -> None:
     """``result.json``, ``predictions.jsonl``, the report; a table and the folder's path."""
     from mmtx_cli.command.figures import print_figures
@@ -126,9 +157,7 @@ def write_result(
     groups: dict[str, dict[str, Any]] = {}
     rows: dict[str, dict[str, Any]] = {}
     for name, (samples, head_rows, scores) in results.items():
-        metrics |= {f"{name}/{k}": v for k, v in scores.figures().items()}
-        found = scores.intervals(resamples=cfg.bootstrap, seed=cfg.seed)
-        intervals |= {f"{name}/{k}": v for k, v in found.items()}
+        add_figures({"metrics": metrics, "intervals": intervals}, name, scores, cfg)
         for group in sorted({s.group for s in samples if s.group}):
             chosen = np.array([i for i, s in enumerate(samples) if s.group == group])
             part = groups.setdefault(group, {"count": len(chosen), "metrics": {}})
@@ -145,6 +174,7 @@ def write_result(
         "metrics": metrics,
         "intervals": intervals,
         "groups": groups,
+        "subsets": partial,
         "baselines": floors,
         "count": len(rows),
         "seconds": round(seconds, 3),
@@ -155,9 +185,21 @@ def write_result(
     print(run_dir)
 
 
+def add_figures(part: dict[str, Any], head: str, scores: Any, cfg: DictConfig) -> None:
+    """Put a head's figures and their intervals beside the other heads'."""
+    part["metrics"] |= {f"{head}/{k}": v for k, v in scores.figures().items()}
+    found = scores.intervals(resamples=cfg.bootstrap, seed=cfg.seed)
+    part["intervals"] |= {f"{head}/{k}": v for k, v in found.items()}
+
+
 def described(sample: Any, encoders: Mapping[str, Any]) -> dict[str, Any]:
     """What a reader of predictions.jsonl needs to know of a sample: what the model was given."""
-    inputs = {"image": list(sample.image), "text": sample.text}
+    inputs = {
+        "image": list(sample.image),
+        "video": sample.video,
+        "audio": sample.audio,
+        "text": sample.text,
+    }
     given = {name: x for name, x in inputs.items() if x and encoders.get(name)}
     row = {"id": sample.id, "inputs": given}
     return row | ({"group": sample.group} if sample.group else {})

@@ -6,7 +6,15 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mmtx_cli.error import ConfigError
-from mmtx_cli.weights import read_config, read_weights, replaced, save_folder
+from mmtx_cli.weights import (
+    CONFIG,
+    TOKENIZERS,
+    WEIGHTS,
+    read_config,
+    read_weights,
+    replaced,
+    save_folder,
+)
 
 
 def run(cfg: DictConfig) -> None:
@@ -17,6 +25,7 @@ def run(cfg: DictConfig) -> None:
     if faults:
         raise ConfigError(*faults)
     config, out = read_config(cfg.ckpt), Path(str(cfg.out)).expanduser().absolute()
+    refuse_foreign(out)
     card, weights = model_card(out.name, config), read_weights(cfg.ckpt)
     try:
         folder = save_folder(out, config, weights)
@@ -25,6 +34,15 @@ def run(cfg: DictConfig) -> None:
     except OSError as error:
         raise ConfigError(f"out={out}: cannot be written: {error.strerror}") from error
     print(folder)
+
+
+def refuse_foreign(out: Path) -> None:
+    """Write into a new folder, an empty one, or over an earlier model folder."""
+    held = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    others = sorted(held - {WEIGHTS, CONFIG, *TOKENIZERS.values(), "README.md"})
+    if others or (held and WEIGHTS not in held):
+        names = ", ".join((others or sorted(held))[:3])
+        raise ConfigError(f"out={out}: holds other files ({names}); name a new or empty folder")
 
 
 def model_card(name: str, config: dict[str, Any]) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from mmtx_cli.report.metric_table import HEADLINES
+
 
 def print_figures(result: Mapping[str, Any]) -> None:
     """Figures with their intervals, by group, and the floors beside them."""
@@ -27,3 +29,19 @@ def print_figures(result: Mapping[str, Any]) -> None:
     if not console.is_terminal:
         console = Console(width=40 + 28 * len(table.columns))  # a file has room for every column
     console.print(table)
+    if result.get("subsets"):
+        console.print(subset_table(result["subsets"]))
+
+
+def subset_table(subsets: Mapping[str, Any]) -> Table:
+    """A row for each subset of the modalities; the headline metrics alone, result.json has all."""
+    measured = dict.fromkeys(name for part in subsets.values() for name in part["metrics"])
+    metrics = [name for name in measured if name.rpartition("/")[2] in HEADLINES]
+    table = Table("modalities", *metrics, title="with these modalities alone")
+    for modalities, part in subsets.items():
+        cells = []
+        for name in metrics:
+            low, high = part["intervals"][name]
+            cells.append(f"{part['metrics'][name]:.3f} [{low:.3f}, {high:.3f}]")
+        table.add_row(modalities, *cells)
+    return table

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.error import CheckpointError
-
-PREPARATION = ("image_size", "max_length")
 
 
 def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
@@ -21,9 +21,9 @@ def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
         raise CheckpointError(
             f"ckpt={cfg.ckpt}: its config holds interpolations, which mmtx never writes"
         )
-    model, preparation = stored["model"], stored["preparation"]
+    model, preparation = stored["model"], {**asdict(Preparation()), **stored["preparation"]}
     cfg.dim = model["dim"] if cfg.get("dim") is None else cfg.dim
-    for key in PREPARATION:
+    for key in ROOT_KEYS:
         cfg[key] = preparation[key] if cfg.get(key) is None else cfg[key]
     if cfg.get("fusion") is None:
         cfg.fusion = model["fusion"]
@@ -34,7 +34,7 @@ def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     new = any(node is not None and not is_change(node) for node in chosen.values())
     cfg.head = OmegaConf.create(chosen) if new else merged(model["head"], chosen)
     cfg.data = cfg.get("data") or {}
-    for key in ("fit", "text"):
+    for key in DATA_KEYS:
         cfg.data.setdefault(key, preparation[key])
 
 

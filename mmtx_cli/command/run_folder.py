@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,6 +25,9 @@ SECRET_PAIR = re.compile(rf"""({SECRET}["']?\s*[=:]\s*)(?!\$\{{)[^\s,&;}}]+""", 
 USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
 HIDDEN = "***"
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "tokenizers", "pillow")
+RESULTS = ("result.json", "captions.jsonl")
+LOCKED: dict[str, IO[str]] = {}
+"""Run folders that this process has locked."""
 
 
 def is_first_process() -> bool:
@@ -33,13 +36,41 @@ def is_first_process() -> bool:
 
 
 def refuse_trained(cfg: DictConfig) -> None:
-    """Never write over a trained model."""
-    trained = Path(cfg.run_dir) / "checkpoints" / "last.ckpt"
-    if is_first_process() and not cfg.get("resume") and trained.is_file():
+    """Never write over a trained model or a result."""
+    run_dir = Path(cfg.run_dir)
+    if not is_first_process() or cfg.get("resume"):
+        return
+    if (run_dir / "checkpoints" / "last.ckpt").is_file():
         raise ConfigError(
-            f"run_dir={cfg.run_dir}: there is a trained model in it already; name another folder, "
+            f"run_dir={run_dir}: there is a trained model in it already; name another folder, "
             "or go on with that run by resume=true"
         )
+    if any((run_dir / name).is_file() for name in RESULTS):
+        raise ConfigError(f"run_dir={run_dir}: holds a result already; name another folder")
+
+
+def lock(run_dir: Path) -> None:
+    """Refuse a folder that a living process is writing to; the lock goes with the process."""
+    try:
+        import fcntl
+    except ImportError:  # a system without such locks
+        return
+    path = str(run_dir / ".lock")
+    if path in LOCKED:
+        return
+    file = open(path, "a")  # noqa: SIM115 -- held until the process ends
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise ConfigError(
+            f"run_dir={run_dir}: a run is going on in it; wait for its end, stop it, or name "
+            "another folder"
+        ) from error
+    except OSError:  # a file system without locks
+        file.close()
+        return
+    LOCKED[path] = file
 
 
 def open_run(cfg: DictConfig) -> Path:
@@ -49,6 +80,7 @@ def open_run(cfg: DictConfig) -> Path:
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         if is_first_process():
+            lock(run_dir)
             write_run(run_dir, cfg)
     except OSError as error:
         raise ConfigError(f"run_dir={run_dir}: cannot be written: {error.strerror}") from error
@@ -60,7 +92,9 @@ def write_run(run_dir: Path, cfg: DictConfig) -> None:
     plain = OmegaConf.to_container(cfg, resolve=True)
     with replaced(run_dir / "config.yaml") as temporary:
         OmegaConf.save(OmegaConf.create(redacted(plain)), temporary)
-    write_json(run_dir / "environment.json", environment())
+    write_json(
+        run_dir / "environment.json", environment(bool((cfg.get("encoder") or {}).get("video")))
+    )
 
 
 def redacted(value: Any, key: str = "") -> Any:
@@ -89,8 +123,8 @@ def secrets() -> list[str]:
     return sorted(found, key=len, reverse=True)
 
 
-def environment() -> dict[str, Any]:
-    """What the run ran on."""
+def environment(films: bool = False) -> dict[str, Any]:
+    """What the run ran on; with ``films`` also what decodes them."""
     found: dict[str, Any] = {
         "mmtx": __version__,
         "python": platform.python_version(),
@@ -103,6 +137,10 @@ def environment() -> dict[str, Any]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = None
+    if films:  # what decodes none loads no decoder
+        from mmtx_cli.data.decode.backend import backend_name
+
+        found["video decoder"] = backend_name()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()

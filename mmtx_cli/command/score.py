@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mmtx_cli.command.figures import print_figures
+from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.metric.caption import caption_scores
@@ -56,6 +57,7 @@ def run(cfg: DictConfig) -> None:
 
 def _check(cfg: DictConfig) -> None:
     """Refuse a configuration that lacks a file, or a number that is none."""
+    refuse_foreign_keys(cfg, "score")
     faults = [
         f"{key}: required; write {key}=FILE ({form})"
         for key, form in _FORMS.items()

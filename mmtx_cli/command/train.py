@@ -1,14 +1,16 @@
 """The training run that ``pretrain`` and ``finetune`` share."""
 
+import os
+import sys
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.check import check
+from mmtx_cli.check import check, nearest
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.resume import resumed
 from mmtx_cli.command.run_folder import (
@@ -18,17 +20,20 @@ from mmtx_cli.command.run_folder import (
     refuse_trained,
     write_json,
 )
+from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import CheckpointError, ConfigError, DataError
+from mmtx_cli.limits import at
 from mmtx_cli.settings import SECTIONS, DataSettings
-from mmtx_cli.weights import read_config, read_weights, save_folder
+from mmtx_cli.weights import load_checkpoint, read_config, read_weights, save_folder
 
-DEFAULTS = {"dim": 256, "image_size": 224, "max_length": 64}
+DEFAULTS = {"dim": 256} | {key: getattr(Preparation(), key) for key in ROOT_KEYS}
 
 
 def run(cfg: DictConfig) -> None:
     """Train, and leave checkpoints, metrics, a model folder and the report in the run folder."""
     stored = None
+    make_absolute(cfg)
     if cfg.resume:
         cfg, stored = resumed(cfg)
     elif cfg.ckpt:
@@ -36,10 +41,33 @@ def run(cfg: DictConfig) -> None:
         inherit(cfg, stored)
     for key, value in DEFAULTS.items():
         cfg[key] = value if cfg[key] is None else cfg[key]
-    check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    check_exists(Path(cfg.data.path))  # told before torch is imported
+    check_all(cfg)
     refuse_trained(cfg)
     train(cfg, stored)
+
+
+def make_absolute(cfg: DictConfig) -> None:
+    """Paths that a resumed run finds from any folder."""
+    for key in ("path", "root", "tokenizer"):
+        if cfg.data and isinstance(cfg.data.get(key), str):
+            cfg.data[key] = os.path.abspath(os.path.expanduser(cfg.data[key]))
+
+
+def check_all(cfg: DictConfig) -> None:
+    """Tell of the configuration and of a missing manifest together, before torch is imported."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    faults: list[str] = []
+    try:
+        check(plain)
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        if isinstance(path := at(plain, "data.path"), str):
+            check_exists(Path(path))
+    except DataError as error:
+        faults += error.faults
+    if faults:
+        raise ConfigError(*faults)
 
 
 def sections(cfg: DictConfig) -> dict[str, Any]:
@@ -50,10 +78,15 @@ def sections(cfg: DictConfig) -> dict[str, Any]:
     }
 
 
+def preparation_of(cfg: DictConfig, data: DataSettings) -> Preparation:
+    """How samples become tensors, from the root of the configuration and from ``data``."""
+    root = {key: cfg[key] for key in ROOT_KEYS}
+    return Preparation(**root, **{key: getattr(data, key) for key in DATA_KEYS})
+
+
 def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
     """Build data and model, fit, and write down what came out."""
     from mmtx_cli.build import build_data
-    from mmtx_cli.data.dataset import Preparation
     from mmtx_cli.data.quarantine import Quarantine
     from mmtx_cli.training.fit import Length, fit, make_trainer
     from mmtx_cli.training.module import TrainingModule
@@ -61,19 +94,25 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
     begun = time.perf_counter()
     settings = sections(cfg)
     data, trainer_settings = settings["data"], settings["trainer"]
-    preparation = Preparation(cfg.image_size, data.fit, data.text, cfg.max_length)
-    corpus = build_data(data, preparation, cfg.seed, stored)
+    preparation = preparation_of(cfg, data)
+    # what a run began with may be gone when it is resumed: the checkpoint brings its weights
+    encoder = stored["model"]["encoder"] if cfg.resume and stored else cfg.encoder
+    corpus = build_data(data, preparation, cfg.seed, stored, encoder.get("text"))
     cfg.update(corpus.facts())
-    config = plain_config(cfg, data, asdict(preparation), corpus.tokenizer)
+    config = plain_config(cfg, data, asdict(preparation), corpus)
+    if cfg.resume:
+        config["model"]["encoder"] = encoder
     trusted = tuple(cfg.trusted_packages)
     # The length of the run needs the data, the data what the heads need, the optimizer the length.
     module = TrainingModule(config, settings["optimizer"], 0, cfg.seed, trusted, tuple(cfg.freeze))
+    for name, part in module.model.encoder.items():
+        config["model"]["encoder"][name].update(part.portable())
     loaders = training_data(module.model, corpus, cfg.seed, 8 if trainer_settings.compile else 1)
     length = Length.of(trainer_settings, len(loaders.order))
     module.steps = length.steps
     if cfg.ckpt and not cfg.resume:
         load_initial(module.model, cfg.ckpt)
-    run_dir = open_run(cfg)  # not before: what cannot be trained leaves no folder behind
+    run_dir = Path(cfg.run_dir)
     num_train, num_val = len(loaders.train), len(loaders.val or ())
     quarantine = Quarantine(
         run_dir / "quarantine.jsonl", num_train + num_val, data.max_bad_fraction
@@ -87,6 +126,13 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
         quarantine,
         str(cfg.command),
     )
+    if cfg.resume and (made := finished_steps(run_dir)) >= length.steps:
+        print(f"the run is finished: it has made {made} steps", file=sys.stderr)
+        print(run_dir)
+        return
+    check_monitor(trainer_settings, list(module.model.head))
+    loaders.check_world(trainer.world_size)
+    open_run(cfg)  # not before: what cannot be trained leaves no folder behind
     for logger in trainer.loggers:
         logger.log_hyperparams(redacted(OmegaConf.to_container(cfg, resolve=True)))
     announce(run_dir, module.model, num_train, num_val, length)
@@ -94,6 +140,22 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
     fit(trainer, module, loaders, length, trainer_settings, resume)
     if is_first_process():
         finish(cfg, config, module, save, time.perf_counter() - begun)
+
+
+def finished_steps(run_dir: Path) -> int:
+    """Steps of a run that left all that it leaves at its end; 0 of one that did not."""
+    if not (run_dir / "result.json").is_file():
+        return 0
+    return int(load_checkpoint(run_dir / "checkpoints" / "last.ckpt")["global_step"])
+
+
+def check_monitor(settings: Any, heads: Sequence[str]) -> None:
+    """What best.ckpt and early stopping look at must be among what is measured."""
+    known = ["val/loss", *(f"val/{name}/loss" for name in heads)]
+    if settings.monitor not in known:
+        raise ConfigError(
+            f"trainer.monitor: {settings.monitor!r}; {nearest(settings.monitor, known, True)}"
+        )
 
 
 def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
@@ -110,9 +172,23 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
     if not rows:
         raise DataError(f"{corpus.manifest.path}: no row has split=train")
     modalities = list(model.encoder)
+    refuse_lacking(modalities, rows, corpus)
     train = corpus.samples(rows, modalities, needs, training=True, seed=seed)
     val = corpus.samples(val_rows, modalities, needs) if val_rows else None
     return TrainingData(train, val, corpus.settings, seed, round_to)
+
+
+def refuse_lacking(modalities: Sequence[str], rows: Sequence[Any], corpus: Any) -> None:
+    """An encoder that no training sample has anything for would stay as it began."""
+    column = {"text": corpus.preparation.text or "text"}
+    faults = [
+        f"{corpus.manifest.path}: no training row has {column.get(name, name)}, which "
+        f"encoder.{name} reads; leave it out: encoder.{name}=null"
+        for name in modalities
+        if not any(getattr(row, column.get(name, name)) for row in rows)
+    ]
+    if faults:
+        raise DataError(*faults)
 
 
 def refuse_unread(model: Any, read: Set[str]) -> None:
@@ -133,7 +209,7 @@ def refuse_unread(model: Any, read: Set[str]) -> None:
 
 
 def plain_config(
-    cfg: DictConfig, data: DataSettings, preparation: Mapping[str, Any], tokenizer: Any
+    cfg: DictConfig, data: DataSettings, preparation: Mapping[str, Any], corpus: Any
 ) -> dict[str, Any]:
     """What rebuilds the model anywhere: plain data only."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
@@ -146,7 +222,13 @@ def plain_config(
         "preparation": dict(preparation),
         "label_names": plain["label_names"],
         "multi_label": plain["multi_label"],
-        "tokenizer": tokenizer.to_json() if tokenizer else None,
+        **{
+            name: tokenizer.to_json() if tokenizer else None
+            for name, tokenizer in (
+                ("tokenizer", corpus.tokenizer),
+                ("text_tokenizer", corpus.text_tokenizer),
+            )
+        },
         "data": where,
         "seed": plain["seed"],
     }
@@ -175,6 +257,12 @@ def announce(run_dir: Path, model: Any, train: int, val: int, length: Any) -> No
             f"{val} validation samples, {length.steps} steps; run folder {run_dir}",
             flush=True,
         )
+        if not val:
+            print(
+                "no validation samples: best.ckpt and early stopping need some; write split=val "
+                "in the manifest, or set data.split",
+                file=sys.stderr,
+            )
 
 
 def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any, seconds: float) -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from mmtx_cli.build import build_model
 from mmtx_cli.error import CheckpointError
-from mmtx_cli.model import MultimodalModel
+from mmtx_cli.model import MultimodalModel, kept_alone
 from mmtx_cli.training.launch import Process
 from mmtx_cli.types import Batch
 from mmtx_cli.weights import read_weights
@@ -26,14 +26,17 @@ def load_model(cfg: DictConfig, device: torch.device) -> MultimodalModel:
     """The model that ``cfg`` describes after it inherited from ``cfg.ckpt``, with its weights."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     model = build_model({"model": plain}, tuple(cfg.trusted_packages))
-    weights = read_weights(cfg.ckpt)
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    if missing or unexpected:
-        odd = ", ".join([*missing, *unexpected][:5])
+    weights, state = read_weights(cfg.ckpt), model.state_dict()
+    missing, unexpected = state.keys() - weights.keys(), weights.keys() - state.keys()
+    other = {k for k in state.keys() & weights.keys() if state[k].shape != weights[k].shape}
+    if missing or unexpected or other:
+        odd = ", ".join(sorted(missing | unexpected | other)[:5])
         raise CheckpointError(
-            f"ckpt={cfg.ckpt}: {len(missing)} tensors are missing and {len(unexpected)} are of no "
-            f"use to this model ({odd}); leave the model's keys as they were trained"
+            f"ckpt={cfg.ckpt}: {len(missing)} tensors are missing, {len(unexpected)} are of no use "
+            f"to this model and {len(other)} are of another size ({odd}); leave the model's keys "
+            "(dim, encoder, fusion, head) as they were trained"
         )
+    model.load_state_dict(weights)
     return model.eval().to(device)
 
 
@@ -43,8 +46,13 @@ def predict(
     loader: DataLoader,
     process: Process,
     precision: str,
-) -> Iterator[tuple[Batch, dict[str, dict[str, torch.Tensor]]]]:
-    """Run every batch, with a progress bar in the first process; outputs come back on the CPU."""
+    subsets: Sequence[Sequence[str]] | None = None,
+) -> Iterator[tuple[Batch, list[dict[str, dict[str, torch.Tensor]]]]]:
+    """Run every batch, with a progress bar in the first process; outputs come back on the CPU.
+
+    There is one set of outputs for each of the ``subsets`` of the modalities (default: all of
+    them), as if the samples had only these; encoding is done once.
+    """
     console = Console(stderr=True, quiet=not process.is_first)
     label = ", ".join(heads)
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
@@ -52,8 +60,18 @@ def predict(
     shown = track(loader, label, console=console, transient=True, disable=not console.is_terminal)
     with torch.inference_mode(), cast:
         for batch in shown:
-            outputs = model.predict(batch.to(process.device, non_blocking=True), heads)
-            yield batch, {n: {k: v.cpu() for k, v in o.items()} for n, o in outputs.items()}
+            there = batch.to(process.device, non_blocking=True)
+            encoded = model.encode(there)
+            answers = [
+                model.answer(kept_alone(encoded, kept), there, heads)
+                for kept in subsets or [list(model.encoder)]
+            ]
+            yield batch, [{n: on_cpu(o) for n, o in answer.items()} for answer in answers]
+
+
+def on_cpu(outputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors on the CPU."""
+    return {name: x.cpu() for name, x in outputs.items()}
 
 
 def by_sample(outputs: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:

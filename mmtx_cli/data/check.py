@@ -1,10 +1,9 @@
 """What a data set holds and what is wrong with it, told before anything trains."""
 
 import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mmtx_cli.data.image import decode_image
@@ -15,8 +14,11 @@ from mmtx_cli.data.summary import Summary, summarise
 from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.error import DataError
 
-# starting processes takes longer than decoding this many pictures
-_FEW = 64
+Medium = tuple[str, str, float | None, float | None]
+"""Path, modality, and the window of a video."""
+
+_PATIENCE = 60.0  # seconds for one file
+_SIDE, _RATE = 64, 16000  # of frames in pixels, of sound in Hz: enough to see that they decode
 
 
 def check_manifest(
@@ -29,7 +31,9 @@ def check_manifest(
     decode: bool = False,
     workers: int | None = None,
 ) -> Summary:
-    """Read every row, with ``decode`` also every image in full, and sum the data set up.
+    """Read every row, with ``decode`` also every file, and sum the data set up.
+
+    Images and sounds are decoded in full, of a video the frames that a model would be given.
 
     Raises:
         DataError: with all faults, each as ``file:line: what; what to do``.
@@ -45,41 +49,68 @@ def check_manifest(
 
 
 def _undecodable(manifest: Manifest, workers: int | None) -> list[str]:
-    users: dict[str, list[Sample]] = {}
+    users: dict[Medium, list[Sample]] = {}
     for sample in manifest.samples:
-        for path in sample.image:
-            users.setdefault(path, []).append(sample)
+        for medium in _media(sample):
+            users.setdefault(medium, []).append(sample)
     faults = []
-    for path, reason in track(_reasons(list(users), workers), len(users), "images"):
+    for medium, reason in track(_reasons(list(users), workers), len(users), "files"):
         if reason is not None:
-            first, *more = users[path]
+            path, modality, *_ = medium
+            first, *more = users[medium]
             also = f" (and {len(more)} more rows)" if more else ""
-            where = f"{manifest.where(first)}: image{also}: {path}"
+            where = f"{manifest.where(first)}: {modality}{also}: {path}"
             faults.append(f"{where}: {reason}; replace the file or remove the row")
     return faults
 
 
-def _reasons(paths: list[str], workers: int | None) -> Iterator[tuple[str, str | None]]:
-    """Yield each path with why it cannot be decoded, or None."""
-    count = min(workers or os.cpu_count() or 1, len(paths) // _FEW + 1)
-    if count == 1:
-        yield from ((path, _reason(path)) for path in paths)
-        return
-    # own processes, so that a decoder that dies takes the check down with a message only
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        reasons: Iterable[str | None] = pool.map(_reason, paths, chunksize=16)
+def _media(sample: Sample) -> Iterator[Medium]:
+    for path in sample.image:
+        yield path, "image", None, None
+    if sample.video:
+        yield sample.video, "video", sample.start, sample.end
+    if sample.audio:
+        yield sample.audio, "audio", None, None
+
+
+def _reasons(media: Sequence[Medium], workers: int | None) -> Iterator[tuple[Medium, str | None]]:
+    """Yield each file with why it cannot be decoded, or None.
+
+    Every thread has a process of its own that decodes: one that dies or hangs names its file.
+    """
+    from mmtx_cli.data.decode.guard import Guard
+
+    own, guards = threading.local(), []
+
+    def reason(medium: Medium) -> str | None:
+        if not hasattr(own, "guard"):
+            own.guard = Guard(_PATIENCE)
+            guards.append(own.guard)
         try:
-            yield from zip(paths, reasons, strict=True)
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a decoding process died, out of memory or by a hostile file; "
-                "look for the file with workers=1"
-            ) from error
+            return own.guard.run(_reason, *medium)
+        except UnreadableError as error:
+            return error.reason
+
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        yield from zip(media, pool.map(reason, media), strict=True)
+    for guard in guards:
+        guard.close()
 
 
-def _reason(path: str) -> str | None:
+def _reason(path: str, modality: str, start: float | None, end: float | None) -> str | None:
     try:
-        decode_image(path)
+        match modality:
+            case "image":
+                decode_image(path)
+            case "video":  # imported where it is needed: pictures are checked without torch
+                from mmtx_cli.data.decode.moments import Sampling
+                from mmtx_cli.data.decode.video import decode_video
+
+                decode_video(path, Sampling(), _SIDE, "crop", start, end)
+            case "audio":
+                from mmtx_cli.data.decode.sound import decode_sound
+
+                decode_sound(path, _RATE)
     except UnreadableError as error:
         return error.reason
     return None

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from mmtx_cli.data.dataset import Example
+from mmtx_cli.data.media import HOPS_A_SECOND
+from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.types import IGNORE, Batch, Field
 
 
@@ -20,8 +22,7 @@ class Collate:
 
     modalities: tuple[str, ...]
     needs: tuple[str, ...]
-    image_size: int
-    max_length: int
+    preparation: Preparation
     num_labels: int = 0
     multi_label: bool = False
     round_to: int = 1
@@ -36,15 +37,18 @@ class Collate:
     def field(self, name: str, examples: Sequence[Example]) -> Field:
         """One modality of all samples."""
         rows = [example.inputs.get(name) for example in examples]
-        if name == "image":
-            size = self.image_size
-            return pad(rows, longest(rows), (3, size, size), torch.uint8)
+        p = self.preparation
+        match name:
+            case "image" | "video":
+                return pad(rows, longest(rows), (3, p.image_size, p.image_size), torch.uint8)
+            case "audio":
+                return pad(rows, longest(rows), (p.sample_rate // HOPS_A_SECOND,), torch.float32)
         return self.texts(rows)
 
     def texts(self, rows: Sequence[Tensor | None]) -> Field:
         """Token numbers of all samples."""
         length = -(-longest(rows) // self.round_to) * self.round_to
-        return pad(rows, min(length, self.max_length), (), torch.long)
+        return pad(rows, min(length, self.preparation.max_length), (), torch.long)
 
     def target(self, name: str, examples: Sequence[Example]) -> Tensor:
         """One target of all samples."""

@@ -9,25 +9,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmtx_cli.data.draw import draws, id_keys
-from mmtx_cli.data.image import decode_image
+from mmtx_cli.data.media import Media
+from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.text import TextColumn, column_texts
 from mmtx_cli.data.tokenizer import Tokenizer
-from mmtx_cli.data.transform import augmented, fit, to_tensor
 from mmtx_cli.data.unreadable import UnreadableError
 
-AUGMENT = 2
-"""The purpose of the draw that seeds a sample's augmentation."""
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """How samples become tensors: kept with the model, since it must stay the same."""
-
-    image_size: int = 224
-    fit: str = "crop"
-    text: str | None = "text"
-    max_length: int = 64
+AUGMENT, PLACE, DROP = 2, 3, 4
+"""Purposes of the draws that seed a sample's augmentation, choose the place in time of its clip
+and sound, and take modalities away.
+"""
 
 
 @dataclass
@@ -60,7 +52,15 @@ class Samples(Dataset):
         training: bool = False,
         seed: int = 0,
         augment: Callable[[Tensor], Tensor] | None = None,
+        text_tokenizer: Tokenizer | None = None,
+        decode_timeout: float = 30.0,
+        dropout: float = 0.0,
     ) -> None:
+        """``text_tokenizer`` is the text encoder's own, where it brings one.
+
+        ``dropout`` is the chance of each modality of a training sample to be taken away, as long
+        as another is left.
+        """
         self.samples = samples
         self.modalities = tuple(modalities)
         self.needs = tuple(needs)
@@ -69,16 +69,21 @@ class Samples(Dataset):
         self.multi_label = multi_label
         self.training = training
         self.seed = seed
-        self.augment = augment
+        self.media = Media(preparation, augment, decode_timeout)
+        self.dropout = dropout
         self.keys = id_keys(sample.id for sample in samples)
         self.columns: dict[str, TextColumn] = {}
-        used = {preparation.text} if "text" in modalities else set()
-        for column in (used | {"captions"} & set(needs)) - {None}:
-            assert column is not None
-            assert tokenizer is not None, "texts need a tokenizer"
-            texts = column_texts(samples, column)
-            self.columns[column] = TextColumn(texts, tokenizer, preparation.max_length)
+        if "text" in modalities and preparation.text:
+            self.columns["text"] = self.column(preparation.text, text_tokenizer or tokenizer)
+        if "captions" in needs:
+            self.columns["captions"] = self.column("captions", tokenizer)
         self.last_drawn: dict[str, tuple[int, np.ndarray]] = {}
+
+    def column(self, name: str, tokenizer: Tokenizer | None) -> TextColumn:
+        """The texts of a column of the manifest, as tokens."""
+        assert tokenizer is not None, "texts need a tokenizer"
+        texts = column_texts(self.samples, name)
+        return TextColumn(texts, tokenizer, self.preparation.max_length)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -111,40 +116,59 @@ class Samples(Dataset):
 
     def read(self, example: Example, turn: int, row: int) -> None:
         """Fill in what the sample has."""
-        whole = self.training or turn == 0
-        sample = self.samples[row]
-        if "text" in self.modalities and self.preparation.text:
-            tokens = self.text(self.preparation.text, turn, row)
-            if tokens is not None:
-                example.inputs["text"] = tokens
-        if "image" in self.modalities and sample.image and whole:
-            example.inputs["image"] = self.pictures(sample, turn, row)
-        if "captions" in self.needs and whole:
+        sample, whole = self.samples[row], self.training or turn == 0
+        kept = self.kept(turn, row)
+        if "text" in kept and (tokens := self.text("text", turn, row)) is not None:
+            example.inputs["text"] = tokens
+        if not whole:
+            return
+        seed, offset = self.draw(AUGMENT, turn, row), self.offset(turn, row)
+        if "image" in kept:
+            example.inputs["image"] = self.media.pictures(sample, seed)
+        if "video" in kept:
+            example.inputs["video"] = self.media.clip(sample, seed, offset).frames
+        if "audio" in kept and (sound := self.media.sound(sample, offset)) is not None:
+            example.inputs["audio"] = sound
+        if "captions" in self.needs:
             tokens = self.text("captions", turn, row)
             if tokens is not None:
                 example.targets["captions"] = tokens
-        if "label" in self.needs and sample.label is not None and whole:
+        if "label" in self.needs and sample.label is not None:
             example.targets["label"] = self.label(sample)
 
-    def text(self, column: str, turn: int, row: int) -> Tensor | None:
+    def kept(self, turn: int, row: int) -> list[str]:
+        """The modalities that the sample has and that are not taken away this time."""
+        sample = self.samples[row]
+        has = [m for m in self.modalities if m == "text" or getattr(sample, m)]
+        if not self.dropout or not self.training:
+            return has
+        has = [m for m in has if m != "text" or self.columns["text"].count(row)]
+        random = np.random.default_rng(self.draw(DROP, turn, row))
+        kept = [
+            m
+            for m, chance in zip(has, random.random(len(has)), strict=True)
+            if chance >= self.dropout
+        ]
+        return kept or ([has[random.integers(len(has))]] if has else [])
+
+    def draw(self, purpose: int, turn: int, row: int) -> int:
+        """63 random bits for one purpose, of (seed, turn, id) alone."""
+        bits = draws(self.seed, turn, self.keys[row : row + 1], purpose)[0]
+        return int(bits >> np.uint64(1))
+
+    def offset(self, turn: int, row: int) -> float | None:
+        """Where in time clip and sound are taken: drawn in training, the centre in evaluation."""
+        return self.draw(PLACE, turn, row) / 2**63 if self.training else None
+
+    def text(self, name: str, turn: int, row: int) -> Tensor | None:
         """Tokens of the drawn or numbered text."""
-        texts = self.columns[column]
-        which = int(self.drawn(column, turn)[row]) if self.training else turn
+        if name not in self.columns:
+            return None
+        texts = self.columns[name]
+        which = int(self.drawn(name, turn)[row]) if self.training else turn
         if which >= texts.count(row):
             return None
         return torch.from_numpy(texts.get(row, which).astype(np.int64))
-
-    def pictures(self, sample: Sample, turn: int, row: int) -> Tensor:
-        """All pictures of a sample, [l, 3, size, size] bytes."""
-        size = self.preparation.image_size
-        # a random crop may use a part of the picture only: decode finer than the square
-        scale = 1 if self.augment is None else 2
-        pictures = [to_tensor(decode_image(path, size * scale)) for path in sample.image]
-        if self.augment is not None:
-            key = draws(self.seed, turn, self.keys[row : row + 1], AUGMENT)[0]
-            seed = int(key >> np.uint64(1))
-            pictures = [augmented(p, self.augment, seed + i) for i, p in enumerate(pictures)]
-        return torch.stack([fit(p, size, self.preparation.fit) for p in pictures])
 
     def label(self, sample: Sample) -> Tensor:
         """Number of the label; a row of 0 and 1 where several hold."""

@@ -65,9 +65,9 @@ class EvaluationSampler(Sampler[Keys]):
 class FurtherTexts(Sampler[Keys]):
     """The texts behind the first of the samples that another sampler brings, texts alone."""
 
-    def __init__(self, samples: Samples, whole: EvaluationSampler, column: str) -> None:
+    def __init__(self, samples: Samples, whole: EvaluationSampler) -> None:
         rows = [row for batch in whole for _, row in batch]
-        count = samples.columns[column].count
+        count = samples.columns["text"].count
         keys = [(which, row) for row in rows for which in range(1, count(row))]
         size = whole.batch_size
         self.batches = [keys[i : i + size] for i in range(0, len(keys), size)]
@@ -89,8 +89,7 @@ def make_loader(
     collate = Collate(
         samples.modalities,
         samples.needs,
-        samples.preparation.image_size,
-        samples.preparation.max_length,
+        samples.preparation,
         len(samples.labels),
         samples.multi_label,
         round_to,

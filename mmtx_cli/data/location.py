@@ -4,6 +4,8 @@ import os
 import re
 import stat
 
+from mmtx_cli.data.keys import Keys
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:")
 _PLAIN = re.compile(r"[^\x00./:]+(?:[./][^\x00./:]+)*")
 
@@ -15,12 +17,23 @@ class Root:
     path or through a link that lies inside the root.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, allow_outside: bool, check_files: bool):
-        """Take the folder, and whether paths may leave it and files must exist."""
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        allow_outside: bool,
+        check_files: bool,
+        keys: Keys,
+    ):
+        """Take the folder, and whether paths may leave it and files must exist.
+
+        ``keys`` are the names by which remedies call what the user can set.
+        """
         self.folder = os.path.abspath(folder)
         self.real = os.path.realpath(self.folder)
         self._allow_outside = allow_outside
         self._check_files = check_files
+        self._keys = keys
         self._real_folders: dict[str, bool] = {}
 
     def resolve(self, path: str) -> tuple[str, str | None]:
@@ -34,7 +47,7 @@ class Root:
             full = os.path.normpath(os.path.join(self.folder, path))
         outside = None if self._allow_outside else self._outside(full)
         if outside:
-            remedy = "move the file, give root=…, or set data.allow_outside_root=true"
+            remedy = f"move the file, give {self._keys.root}=…, or set {self._keys.outside}=true"
             return full, f"{path} {outside} {self.folder}; {remedy}"
         return full, self._absent(full, path) if self._check_files else None
 
@@ -56,7 +69,8 @@ class Root:
         try:
             mode = os.stat(full).st_mode
         except (FileNotFoundError, NotADirectoryError):
-            return f"no such file {full}; mend the path, or give root=… if the files lie elsewhere"
+            remedy = f"mend the path, or give {self._keys.files}=… if the files lie elsewhere"
+            return f"no such file {full}; {remedy}"
         except OSError as error:
             return f"cannot reach {full}: {error.strerror}; mend the path or its permissions"
         if not stat.S_ISREG(mode):

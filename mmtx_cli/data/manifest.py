@@ -9,11 +9,13 @@ from hashlib import blake2b
 from pathlib import Path
 
 from mmtx_cli.data.card import Card, card_path, read_card
+from mmtx_cli.data.keys import CHECK_KEYS, RATIOS, RUN_KEYS, Keys
 from mmtx_cli.data.location import Root
-from mmtx_cli.data.row import RowReader
+from mmtx_cli.data.row import Row, RowReader
 from mmtx_cli.data.sample import SPLITS, Sample
 from mmtx_cli.data.table import Line, is_text_table, read_lines
 from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.fault import at_most
 
 __all__ = [
     "SPLITS",
@@ -22,6 +24,7 @@ __all__ = [
     "check_ratios",
     "read_faulty",
     "read_manifest",
+    "row_faults",
     "split_of",
 ]
 
@@ -67,6 +70,7 @@ def read_manifest(
     allow_outside_root: bool = False,
     check_files: bool = True,
     max_faults: int = 20,
+    keys: Keys = RUN_KEYS,
 ) -> Manifest:
     """Read and check a manifest: JSON Lines, CSV, TSV or Parquet, with the card beside it.
 
@@ -74,7 +78,8 @@ def read_manifest(
     without a split gets one from the ratios ``split`` by a hash of (``seed``, id), so that it
     keeps it whatever other rows come or go. URLs are always refused; paths and links out of the
     root unless ``allow_outside_root``. Without ``check_files`` no media file is looked at, which
-    also leaves links in place of single files unseen.
+    also leaves links in place of single files unseen. ``keys`` are the names by which faults call
+    what the user can set.
 
     Raises:
         DataError: with every fault as ``file:line: what; what to do``, at most ``max_faults`` of
@@ -88,11 +93,10 @@ def read_manifest(
         seed=seed,
         allow_outside_root=allow_outside_root,
         check_files=check_files,
+        keys=keys,
     )
-    if len(faults) > max_faults:
-        faults = [*faults[:max_faults], f"… and {len(faults) - max_faults} more"]
     if faults:
-        raise DataError(*faults)
+        raise DataError(*at_most(faults, max_faults))
     return manifest
 
 
@@ -104,19 +108,24 @@ def read_faulty(
     seed: int = 0,
     allow_outside_root: bool = False,
     check_files: bool = True,
+    keys: Keys = CHECK_KEYS,
 ) -> tuple[Manifest, list[str]]:
-    """Return what is sound of a manifest, and all its faults; see ``read_manifest``."""
+    """Return what is sound of a manifest, and all its faults; see ``read_manifest``.
+
+    Only ``mmtx data`` wants both, so ``keys`` are its own unless others are given.
+    """
     path = Path(path)
     lines = read_lines(path)
     card = read_card(card_path(path))
     folder = root if root is not None else path.parent / (card.root or "")
     reader = RowReader(
-        Root(folder, allow_outside=allow_outside_root, check_files=check_files),
+        Root(folder, allow_outside=allow_outside_root, check_files=check_files, keys=keys),
         typed=not is_text_table(path),
-        assign=_assigner(split, seed),
+        assign=_assigner(split, seed, keys),
         card=card,
+        keys=keys,
     )
-    samples, found = _read_rows(lines, reader, header=is_text_table(path))
+    samples, found = _read_rows(lines, reader, path if is_text_table(path) else None)
     faults = [f"{path}:{line}: {fault}" for line, fault in found]
     if not samples and not faults:
         faults = [f"{path}: no rows; write one JSON object a line"]
@@ -126,8 +135,9 @@ def read_faulty(
 
 
 def _read_rows(
-    lines: Iterable[Line], reader: RowReader, header: bool
+    lines: Iterable[Line], reader: RowReader, table: Path | None
 ) -> tuple[list[Sample], list[tuple[int, str]]]:
+    """Return the sound rows, and the faults by line; a ``table`` has one header for all rows."""
     samples: list[Sample] = []
     faults: list[tuple[int, str]] = []
     first: dict[str, int] = {}
@@ -137,8 +147,17 @@ def _read_rows(
             faults.append((line, row))
             continue
         if not keys_checked:
-            faults += [(line, fault) for fault in reader.misspelt(row)]
-            keys_checked = header  # one header for all rows: its faults are told once
+            misspelt = reader.misspelt(row)
+            faults += [(line, fault) for fault in misspelt]
+        if table and not keys_checked:
+            keys_checked = True  # what the header is wrong about is told once, not for every row
+            lacks = reader.lacks(row)
+            if lacks and not any(f"did you mean {lacks!r}?" in fault for fault in misspelt):
+                faults.append((1, _no_column(lacks, table, row, reader)))
+            if lacks == "id":
+                return samples, faults
+            if lacks:
+                reader.without_splits()
         sample, ident, found = reader.sample(row, line)
         faults += [(line, fault) for fault in found]
         if ident and first.setdefault(ident, line) != line:
@@ -146,6 +165,39 @@ def _read_rows(
         elif sample is not None:
             samples.append(sample)
     return samples, faults
+
+
+def _no_column(name: str, table: Path, row: Row, reader: RowReader) -> str:
+    lacking = f"no column {name!r}; the header has {', '.join(row)}"
+    if name == "split":
+        return f"{lacking}; {reader.split_remedy}"
+    return (
+        f"{lacking}: no manifest, but a table that can become one by `mmtx data action=import "
+        f"format=csv captions={table} images=FOLDER out=NAME.jsonl`"
+    )
+
+
+def row_faults(
+    rows: Iterable[tuple[str, Row]],
+    root: str | Path,
+    card: Card,
+    keys: Keys,
+    allow_outside_root: bool = False,
+) -> list[str]:
+    """Return what would be wrong with a manifest of these rows, before it is written.
+
+    With each row comes its place in the file it is from, at which its faults are told.
+    """
+    location = Root(root, allow_outside=allow_outside_root, check_files=True, keys=keys)
+    reader = RowReader(location, typed=True, assign=None, card=card, keys=keys)
+    faults: list[str] = []
+    first: dict[str, str] = {}
+    for place, row in rows:
+        _, ident, found = reader.sample(row, 0)
+        faults += [f"{place}: {fault}" for fault in found]
+        if ident and first.setdefault(ident, place) != place:
+            faults.append(f"{place}: id {ident!r} is taken at {first[ident]}; rename one")
+    return faults
 
 
 def split_of(ident: str, ratios: Ratios, seed: int) -> str:
@@ -160,25 +212,32 @@ def split_of(ident: str, ratios: Ratios, seed: int) -> str:
     return names[-1]
 
 
-def check_ratios(ratios: Ratios) -> None:
-    """Refuse what is no share for each split, summing to 1.
+def check_ratios(ratios: Ratios, key: str) -> None:
+    """Refuse what is no share for each split, summing to 1; ``key`` is where it was set.
 
     Raises:
         ConfigError: saying what to write.
     """
-    example = "write e.g. split={train: 0.8, val: 0.1, test: 0.1}"
+    example = f"write e.g. '{key}={RATIOS}'"
     if not isinstance(ratios, Mapping) or not set(ratios) <= set(SPLITS):
-        raise ConfigError(f"split={ratios!r} is no ratio by split; {example}")
+        raise ConfigError(f"{key}={_written(ratios)} is no ratio by split; {example}")
     shares = list(ratios.values())
     positive = all(isinstance(share, (int, float)) and share >= 0 for share in shares)
     if not positive or abs(sum(shares) - 1) > 1e-6:
-        raise ConfigError(f"split={dict(ratios)}: ratios are positive and sum to 1; {example}")
+        raise ConfigError(f"{key}={_written(ratios)}: ratios are positive and sum to 1; {example}")
 
 
-def _assigner(ratios: Ratios | None, seed: int) -> Callable[[str], str] | None:
+def _written(ratios: object) -> str:
+    """Return ratios as they are written on the command line."""
+    if not isinstance(ratios, Mapping):
+        return str(ratios)
+    return "{" + ", ".join(f"{split}: {share}" for split, share in ratios.items()) + "}"
+
+
+def _assigner(ratios: Ratios | None, seed: int, keys: Keys) -> Callable[[str], str] | None:
     if ratios is None:
         return None
-    check_ratios(ratios)
+    check_ratios(ratios, keys.split)
     return lambda ident: split_of(ident, ratios, seed)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mmtx_cli.data.card import Card
+from mmtx_cli.data.keys import RATIOS, Keys
 from mmtx_cli.data.location import Root
 from mmtx_cli.data.name import nearest
 from mmtx_cli.data.sample import KEYS, SPLITS, Sample
@@ -14,6 +15,16 @@ Row = dict[str, Any]
 Label = str | float | int | tuple[str, ...] | None
 _SPLITS = {name: name for name in SPLITS} | dict.fromkeys(("validation", "valid", "dev"), "val")
 _CAPTION_MARK = " | "
+
+
+def named_split(value: object, faults: list[str]) -> str:
+    """Return train, val or test, which have other names too; "", and a fault, if it is none."""
+    split = _SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
+    if split is None:
+        near = nearest(value, _SPLITS, 0.6) if isinstance(value, str) else None
+        hint = f"did you mean {_SPLITS[near]}?" if near else "write train, val or test"
+        faults.append(f"unknown split {shown(value)}; {hint}")
+    return split or ""
 
 
 class RowReader:
@@ -32,11 +43,16 @@ class RowReader:
         typed: bool,
         assign: Callable[[str], str] | None,
         card: Card,
+        keys: Keys,
     ):
-        """Take what all rows share: the root, the card, and how splits are assigned."""
+        """Take what all rows share: the root, the card, and how splits are assigned.
+
+        ``keys`` are the names by which remedies call what the user can set.
+        """
         self._root = root
         self._typed = typed
         self._assign = assign
+        self.split_remedy = f"write train, val or test, or set '{keys.split}={RATIOS}'"
         self._label_names = frozenset(card.label_names or ())
         self._label_type = card.label_type
         self._meant: dict[str, str | None] = dict.fromkeys((*KEYS, *card.extra_keys, "idx"))
@@ -54,6 +70,16 @@ class RowReader:
                     "it under extra_keys in the dataset card)"
                 )
         return faults
+
+    def lacks(self, row: Row) -> str | None:
+        """Return the column that a table needs and whose header lacks it: id or split."""
+        if "id" not in row:
+            return "id"
+        return "split" if "split" not in row and self._assign is None else None
+
+    def without_splits(self) -> None:
+        """Ask no row for a split: that the header has no such column is told already."""
+        self._assign = lambda ident: SPLITS[0]
 
     def sample(self, row: Row, line: int) -> tuple[Sample | None, str, list[str]]:
         """Return the sample (None if faulty), its id ("" if it has none), and the faults."""
@@ -92,17 +118,9 @@ class RowReader:
         if value is None or value == "":
             if self._assign is not None:
                 return self._assign(ident)
-            faults.append(
-                "no split; write train, val or test, or set "
-                "data.split={train: 0.8, val: 0.1, test: 0.1}"
-            )
+            faults.append(f"no split; {self.split_remedy}")
             return ""
-        split = _SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
-        if split is None:
-            near = nearest(value, _SPLITS, 0.6) if isinstance(value, str) else None
-            hint = f"did you mean {_SPLITS[near]}?" if near else "write train, val or test"
-            faults.append(f"unknown split {shown(value)}; {hint}")
-        return split or ""
+        return named_split(value, faults)
 
     def _path(self, name: str, path: str, faults: list[str]) -> str:
         full, fault = self._root.resolve(path)

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,24 +39,40 @@ def read_lines(path: Path) -> Iterator[Line]:
             return csv_rows(path, "\t")
         case ".parquet":
             return _parquet_rows(path)
-    remedy = "convert COCO annotations by `mmtx data action=import format=coco`; a manifest is"
-    raise DataError(f"{path}: unknown kind of manifest; {remedy} one of {', '.join(SUFFIXES)}")
+    raise DataError(f"{path}: no manifest, which is a table of samples; {_conversion(path)}")
 
 
-def check_exists(path: Path) -> None:
-    """Refuse a path that is no file, naming what lies there instead."""
+def _conversion(path: Path) -> str:
+    """Return how a file that is no manifest becomes one, or what a manifest is."""
+    others = {".json": ("coco",), ".txt": ("flickr8k", "csv")}.get(path.suffix.lower())
+    if others:
+        ways = " or ".join(f"`mmtx data action=import format={name}`" for name in others)
+        return f"convert captions of another form by {ways}"
+    return f"write one that names the files, as one of {', '.join(SUFFIXES)}"
+
+
+def check_exists(
+    path: Path,
+    what: str = "manifest",
+    suffixes: Sequence[str] = SUFFIXES,
+    remedy: str = "make one with `mmtx data action=make`",
+) -> None:
+    """Refuse a path that is no file, naming what lies there instead.
+
+    ``what`` the file should be, and the ``suffixes`` of such files, are for the message;
+    ``remedy`` stands in it where no file there has a similar name.
+    """
     if path.is_file():
         return
     if path.is_dir():
-        inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in suffixes)
         hint = f"; give a file in it: {', '.join(inside[:5])}" if inside else ""
-        raise DataError(f"{path}: is a folder, not a manifest{hint}")
+        raise DataError(f"{path}: is a folder, not a {what}{hint}")
     if not path.parent.is_dir():
-        raise DataError(f"{path}: no such manifest; there is no folder {path.parent} either")
-    others = [p.name for p in path.parent.iterdir() if p.suffix.lower() in SUFFIXES]
+        raise DataError(f"{path}: no such {what}; there is no folder {path.parent} either")
+    others = [p.name for p in path.parent.iterdir() if p.suffix.lower() in suffixes]
     near = nearest(path.name, others, cutoff=0.5)
-    hint = f"did you mean {near}?" if near else "make one with `mmtx data action=make`"
-    raise DataError(f"{path}: no such manifest; {hint}")
+    raise DataError(f"{path}: no such {what}; {f'did you mean {near}?' if near else remedy}")
 
 
 def _json_lines(path: Path) -> Iterator[Line]:

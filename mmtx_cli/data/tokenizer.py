@@ -18,14 +18,23 @@ NAMES = {
 
 
 class Tokenizer:
-    """A tokenizer whose texts begin with BOS and end with EOS."""
+    """A tokenizer whose texts begin with BOS and end with EOS.
 
-    def __init__(self, backend: Backend, source: str = "the tokenizer") -> None:
+    With ``template`` they begin and end as the tokenizer itself has it: what a pretrained text
+    encoder expects, whatever its special tokens are.
+    """
+
+    def __init__(
+        self, backend: Backend, source: str = "the tokenizer", template: bool = False
+    ) -> None:
         """``source`` names it in messages. Raises DataError if a special token is missing."""
         backend.no_padding()
         backend.no_truncation()
         backend.encode_special_tokens = True  # a text that says "[EOS]" says no more than that
         self.backend = backend
+        self.template = template
+        if template:
+            return
         missing = [kind for kind in NAMES if self.special(kind) is None]
         if missing:
             names = "; ".join(f"{kind}: one of {', '.join(NAMES[kind])}" for kind in missing)
@@ -70,12 +79,13 @@ class Tokenizer:
         return cls(backend, str(path))
 
     @classmethod
-    def from_json(cls, text: str) -> "Tokenizer":
+    def from_json(cls, text: str, template: bool = False) -> "Tokenizer":
         """Rebuild one from ``to_json``."""
         try:
-            return cls(Backend.from_str(text))
+            backend = Backend.from_str(text)
         except Exception as error:  # the library raises plain Exception
             raise DataError(f"the model's tokenizer.json cannot be read: {error}") from error
+        return cls(backend, "the model's tokenizer.json", template)
 
     def to_json(self) -> str:
         """Everything there is to it, as a checkpoint keeps it."""
@@ -91,6 +101,11 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
         """BOS, the text, EOS; cut to ``max_length`` tokens with EOS kept."""
+        if self.template:
+            self.backend.enable_truncation(max_length)
+            encoded = self.backend.encode_batch(list(texts), add_special_tokens=True)
+            self.backend.no_truncation()  # what is saved does not depend on what was encoded
+            return [list(e.ids) for e in encoded]
         encoded = self.backend.encode_batch(list(texts), add_special_tokens=False)
         return [[self.bos_id, *e.ids[: max_length - 2], self.eos_id] for e in encoded]
 

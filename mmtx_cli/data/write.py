@@ -15,6 +15,16 @@ from mmtx_cli.error import DataError
 MEDIA = ("image", "video", "audio")
 
 
+def home_of(path: str | Path, root: str | Path | None) -> Path:
+    """Return the folder that a manifest's paths are relative to if its files lie in ``root``.
+
+    That is the manifest's own where it holds the root, else the root.
+    """
+    home = Path(os.path.abspath(Path(path).parent))
+    base = home if root is None else Path(os.path.abspath(root))
+    return home if base.is_relative_to(home) else base
+
+
 def write_manifest(
     path: str | Path,
     rows: Iterable[Mapping[str, Any]],
@@ -33,22 +43,21 @@ def write_manifest(
         DataError: if a path leaves the root, naming the row.
     """
     path = Path(path)
-    home = Path(os.path.abspath(path.parent))
+    home, start = home_of(path, None), home_of(path, root)
     base = home if root is None else Path(os.path.abspath(root))
-    within = base.is_relative_to(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
     half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with half.open("w", encoding="utf-8") as file:
             for row in rows:
-                placed = _placed(row, base, home if within else base)
+                placed = _placed(row, base, start)
                 file.write(json.dumps(placed, ensure_ascii=False) + "\n")
                 counts[str(row.get("split"))] += 1
             file.flush()
             os.fsync(file.fileno())
         says = {**(card or {}), "counts": dict(counts)}
-        _write_card(card_path(path), says, None if within else str(base))
+        _write_card(card_path(path), says, None if start == home else str(base))
         os.replace(half, path)
     finally:
         half.unlink(missing_ok=True)

@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from mmtx_cli.layer.pooling import masked_mean
@@ -27,12 +29,41 @@ class Encoder(nn.Module, ABC):
         tokens = self(field)
         return masked_mean(tokens.x, tokens.mask)
 
+    def blocks(self) -> list[nn.Module]:
+        """The parts in the order that the content passes them, the stem (embeddings) first.
+
+        ``freeze=n`` keeps the stem and n blocks; ``optimizer.layer_decay`` lowers the learning
+        rate towards the stem. What comes after the last block belongs to none.
+        """
+        return []
+
+    def portable(self) -> dict[str, Any]:
+        """Arguments that build an encoder of the same shape without its pretrained weights.
+
+        In place of the configured ones, they let a trained model be rebuilt where the weights
+        that it began with are not to be had.
+        """
+        return {}
+
 
 def real_content(field: Field) -> Tensor:
     """The data with zeros where nothing is real, so that absent content cannot matter."""
     extra = field.data.dim() - field.mask.dim()
     mask = field.mask.view(*field.mask.shape, *([1] * extra))
     return field.data.masked_fill(~mask, 0)
+
+
+def spread_frames(field: Field, count: int) -> Shaped[Tensor, "b count 3 h w"]:
+    """``count`` frames of each video, spread evenly over its real ones; zeros without any.
+
+    A video with fewer repeats some. ``field.data`` is [b, t, 3, height, width].
+    """
+    real = field.mask.sum(dim=1)
+    order = (~field.mask).long().argsort(dim=1, stable=True)  # the real ones first, in order
+    middles = 2 * torch.arange(count, device=real.device) + 1
+    index = order.gather(1, middles * real[:, None] // (2 * count))
+    rows = torch.arange(len(real), device=real.device)[:, None]
+    return real_content(field)[rows, index]
 
 
 def encode_pictures(field: Field, encode: Callable[[Tensor], Tensor]) -> Tokens:
@@ -43,4 +74,4 @@ def encode_pictures(field: Field, encode: Callable[[Tensor], Tensor]) -> Tokens:
     b, pictures = field.mask.shape
     x = encode(real_content(field).flatten(0, 1))
     n, width = x.shape[1:]
-    return Tokens(x.view(b, pictures * n, width), field.mask.repeat_interleave(n, dim=1))
+    return Tokens(x.reshape(b, pictures * n, width), field.mask.repeat_interleave(n, dim=1))

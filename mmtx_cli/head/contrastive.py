@@ -49,7 +49,10 @@ class ContrastiveHead(Head):
         unimodal = [name for name in streams if name != FUSED]
         super().__init__(dim, streams, unimodal if reads is None else reads, weight)
         if len(self.reads) < 2:
-            raise ValueError(f"contrast needs two streams, reads is {list(self.reads)}")
+            raise ValueError(
+                f"contrast needs two streams, reads is {list(self.reads)}; add an encoder, e.g. "
+                "encoder/text=transformer data.text=captions"
+            )
         if loss not in ("infonce", "sigmoid"):
             raise ValueError(f"loss={loss!r} is neither 'infonce' nor 'sigmoid'")
         self.form = loss

@@ -1,46 +1,45 @@
 """From the feature map of a convolutional body to tokens."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mmtx_cli.layer.freeze import Freezable, freeze_first
 from mmtx_cli.layer.position import GridPosition
 from mmtx_cli.layer.transformer import Transformer
 
 
-class FeatureMap(nn.Module):
+class FeatureMap(Freezable):
     """A body that gives a map; one token a cell: projection, grid position, a Transformer.
 
-    A frozen body keeps its weights and its batch statistics, and builds no graph.
+    What is frozen keeps its weights and its batch statistics, and builds no graph.
     """
 
     def __init__(
         self,
         body: nn.Module,
         channels: int,
-        freeze: bool,
+        freeze: bool | int,
         grid: int,
         width: int,
         depth: int,
         num_heads: int,
         dropout: float,
+        parts: Sequence[nn.Module] = (),
     ) -> None:
-        """``grid`` is the side, in cells, of the map that the positions are made for."""
+        """``grid`` is the side, in cells, of the map that the positions are made for.
+
+        ``parts`` are the stem and the blocks of the body, for a ``freeze`` that is a number.
+        """
         super().__init__()
-        body = body.to(memory_format=torch.channels_last)  # the quicker order for convolutions
-        self.body = body.requires_grad_(not freeze)
-        self.freeze = freeze
+        self.body = body.to(memory_format=torch.channels_last)  # quicker for convolutions
+        self.frozen = freeze_first(body, parts, freeze)
         self.project = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
         self.position = GridPosition(width, grid)
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, dropout=dropout)
-
-    def train(self, mode: bool = True) -> "FeatureMap":
-        """Switch all but a frozen body, which stays in evaluation mode."""
-        super().train(mode)
-        if self.freeze:
-            self.body.eval()
-        return self
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
         """Row by row, the cells of each picture's map."""
@@ -50,9 +49,7 @@ class FeatureMap(nn.Module):
 
     def features(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:
         """The body's map."""
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
-            return self.body(pixels)
+        return self.body(pixels.contiguous(memory_format=torch.channels_last))
 
     def pooled(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 c"]:
         """The mean of the body's map, as one token."""

@@ -1,9 +1,11 @@
-"""Learned positions of a grid that stretch to pictures of another size."""
+"""Learned positions of a grid or a sequence that stretch to another size."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from mmtx_cli.layer.mask import reach
 
 
 class GridPosition(nn.Module):
@@ -24,3 +26,39 @@ class GridPosition(nn.Module):
             size = (height, width)
             grid = F.interpolate(grid[None].float(), size=size, mode="bicubic", antialias=True)[0]
         return grid.flatten(1).T
+
+
+class SequencePosition(nn.Module):
+    """One learned vector a place in time; a longer sample stretches them (linearly).
+
+    How far they stretch depends on the sample's own length and never on the padding, so that a
+    sample alone gets the positions that it gets in a batch. They begin as waves, so that places
+    near each other are alike: stretching needs that, and an order is learned some three times
+    sooner than from small noise.
+    """
+
+    def __init__(self, dim: int, size: int) -> None:
+        """``size`` is the length up to which every place has a vector of its own."""
+        super().__init__()
+        if size < 1:
+            raise ValueError(f"positions for a sequence of {size} places")
+        self.places = nn.Parameter(waves(size, dim))
+
+    def forward(self, mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
+        """Positions of each sample, whose length is the place of its last real element."""
+        (b, n), size = mask.shape, len(self.places)
+        if n <= size:
+            return self.places[:n].expand(b, n, -1)
+        scale = (size - 1) / (reach(mask) - 1).clamp(min=max(size - 1, 1))
+        place = (torch.arange(n, device=mask.device) * scale[:, None]).clamp(max=size - 1)
+        low = place.long()
+        weight = (place - low)[..., None].to(self.places.dtype)
+        return torch.lerp(self.places[low], self.places[(low + 1).clamp(max=size - 1)], weight)
+
+
+def waves(size: int, dim: int) -> Float[Tensor, "n d"]:
+    """Sines and cosines (Vaswani et al. 2017, section 3.5), 4 to 4 * ``size`` places long."""
+    half = (dim + 1) // 2
+    steps = torch.pi / 2 * (1 / size) ** torch.linspace(0, 1, half)
+    angle = torch.arange(size)[:, None] * steps
+    return torch.cat([angle.sin(), angle.cos()], dim=1)[:, :dim]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.error import DataError
+from mmtx_cli.fault import SHOWN
 
-_SHOWN = 100
 _REFERENCE = 'a reference is {"id": …, "captions": ["…", …]}, or of COCO {"image_id", "caption"}'
 _PREDICTION = 'a prediction is {"id": …, "caption": "…"}, or of COCO {"image_id", "caption"}'
 
@@ -24,13 +24,13 @@ class CaptionFile:
     complete: bool = True  # False: some row has no readable id, so an id may be missing
 
     def fault(self, place: str, what: str) -> None:
-        """Note a fault; past the first hundred they are only counted."""
+        """Note a fault."""
         self.faults.append(f"{place}: {what}")
 
     def told(self) -> list[str]:
-        """Return the faults, as many as help."""
-        more = len(self.faults) - _SHOWN
-        return self.faults[:_SHOWN] + ([f"{self.path}: and {more} more faults"] if more > 0 else [])
+        """Return the first faults, then how many more there are."""
+        more = len(self.faults) - SHOWN
+        return self.faults[:SHOWN] + ([f"… and {more} more in {self.path}"] if more > 0 else [])
 
 
 def read_references(path: str | Path, split: str | None = None) -> CaptionFile:
@@ -111,6 +111,8 @@ def _id(file: CaptionFile, place: str, row: dict[str, Any], form: str) -> str | 
     if isinstance(name, str | int) and not isinstance(name, bool) and name != "":
         return str(name)
     file.complete = False
+    if "path" in row and "caption" in row:
+        form = "rows of mmtx caption have a path instead; take predictions.jsonl of mmtx eval"
     file.fault(place, f"the row has no id; {form}")
     return None
 

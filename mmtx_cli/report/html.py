@@ -7,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mmtx_cli.error import DataError
+from mmtx_cli.report.film import film_strip
 from mmtx_cli.report.run_folder import read_run_folder
 from mmtx_cli.report.section import Section, facts, section
 from mmtx_cli.report.thumbnail import STILL, Thumbnails
@@ -18,7 +19,7 @@ def write_report(
     title: str | None = None,
     gallery: int = 12,
     sections: Sequence[tuple[str, Path]] | None = None,
-    still: STILL | None = None,
+    still: STILL | None = film_strip,
 ) -> Path:
     """Write `report.html` into a run folder from the plain files it holds, and give its path.
 

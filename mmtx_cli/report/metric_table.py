@@ -1,5 +1,6 @@
 """The table of a run's metrics: with intervals, by group, and beside simple baselines."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +63,25 @@ def metric_table(result: dict[str, Any]) -> MetricTable | None:
     names = dict.fromkeys(name for _, figures, _ in [overall, *groups] for name in figures)
     if not names:
         return None
+    return MetricTable([column for column, _, _ in table], _rows(names, table), _headlines(result))
+
+
+def subset_table(result: dict[str, Any]) -> MetricTable | None:
+    """Lay out the metrics on each subset of the modalities; None where none was measured."""
+    table = [
+        (Column(str(name)), _mapping(part, "metrics"), part)
+        for name, part in _mapping(result, "subsets").items()
+    ]
+    names = dict.fromkeys(name for _, figures, _ in table for name in figures)
+    if not names:
+        return None
+    return MetricTable([column for column, _, _ in table], _rows(names, table), [])
+
+
+def _rows(
+    names: Iterable[str], table: Sequence[tuple[Column, dict[str, Any], Any]]
+) -> list[MetricRow]:
+    """A row a metric, a cell a column."""
     rows = []
     for key in names:
         head, _, name = key.rpartition("/")
@@ -70,7 +90,7 @@ def metric_table(result: dict[str, Any]) -> MetricTable | None:
             for _, figures, part in table
         ]
         rows.append(MetricRow(head, name, cells))
-    return MetricTable([column for column, _, _ in table], rows, _headlines(result))
+    return rows
 
 
 def _headlines(result: dict[str, Any]) -> list[Headline]:

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 
 from mmtx_cli.report.curve import Curve, curves
 from mmtx_cli.report.gallery import Gallery, Part, captions_part, galleries
-from mmtx_cli.report.metric_table import MetricTable, metric_table
+from mmtx_cli.report.metric_table import MetricTable, metric_table, subset_table
 from mmtx_cli.report.rounding import duration, is_number, rounded
 from mmtx_cli.report.run_folder import RunFolder
 from mmtx_cli.report.thumbnail import Thumbnails
@@ -21,6 +21,7 @@ class Section:
     title: str
     facts: list[tuple[str, str]]
     table: MetricTable | None
+    subsets: MetricTable | None
     curves: list[Curve]
     galleries: list[Gallery]
     captions: Part | None
@@ -47,6 +48,7 @@ def section(title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails) ->
         title=title,
         facts=facts(run),
         table=metric_table(run.result),
+        subsets=subset_table(run.result),
         curves=curves(run.metrics),
         galleries=galleries(run.predictions, gallery, thumbnails),
         captions=captions_part(run.captions, 3 * gallery, thumbnails) if run.captions else None,

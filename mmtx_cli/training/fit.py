@@ -13,6 +13,7 @@ from mmtx_cli.error import ConfigError
 from mmtx_cli.settings import LoggerSettings, TrainerSettings
 from mmtx_cli.training.checkpoint import SafeCheckpointIO
 from mmtx_cli.training.data import TrainingData
+from mmtx_cli.training.launch import check_accelerator
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.logger import make_loggers
 from mmtx_cli.training.metrics import MetricsCallback
@@ -75,6 +76,7 @@ def make_trainer(
     So a run that is resumed is always in the middle, and no loader is rebuilt between epochs.
     """
     quiet()
+    check_accelerator(settings.accelerator)
     metrics = MetricsCallback(run_dir / "metrics.csv", settings.log_every, batches_an_epoch)
     save = SaveCallback(run_dir / "checkpoints", settings)
     callbacks = [metrics, QuarantineCallback(quarantine), *optional_callbacks(settings)]
@@ -133,6 +135,7 @@ def quiet() -> None:
         r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
         r".*It is recommended to use `self.log.*sync_dist.*",  # the sums are already everyone's
         r".*GPU available but not used.*",
+        r".*is smaller than the logging interval.*",  # of Lightning's own logging, not ours
         r".*Checkpoint directory .* exists and is not empty.*",
     ):
         warnings.filterwarnings("ignore", about)
@@ -148,7 +151,6 @@ def fit(
 ) -> None:
     """Run it, from the beginning or from a checkpoint."""
     data.total = length.batches
-    data.check_world(trainer.world_size)
     if settings.compile:
         module.model.compile()  # in place: no second copy of it in the checkpoints
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)

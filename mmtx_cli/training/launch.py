@@ -27,10 +27,9 @@ class Process:
 
 def launch(settings: TrainerSettings) -> Process:
     """Start the other processes if there are to be any; one device needs no Lightning."""
+    check_accelerator(settings.accelerator)
     alone = str(settings.devices) == "1" and settings.num_nodes == 1
     if alone and int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        if settings.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-            raise ConfigError(f"trainer.accelerator={settings.accelerator}: there is no GPU here")
         gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         return Process(0, 1, torch.device("cuda:0" if gpu else "cpu"), lambda: None)
     from mmtx_cli.training.lightning import Fabric
@@ -43,3 +42,10 @@ def launch(settings: TrainerSettings) -> Process:
     )
     fabric.launch()
     return Process(fabric.global_rank, fabric.world_size, fabric.device, fabric.barrier)
+
+
+def check_accelerator(name: str) -> None:
+    """Refuse a GPU that is not there."""
+    there = torch.backends.mps.is_available() if name == "mps" else torch.cuda.is_available()
+    if name in ("gpu", "cuda", "mps") and not there:
+        raise ConfigError(f"trainer.accelerator={name}: there is no GPU here; write cpu or auto")

@@ -1,8 +1,10 @@
 """The loggers besides metrics.csv."""
 
+import os
 from pathlib import Path
 
-from mmtx_cli.settings import LoggerSettings
+from mmtx_cli.error import ConfigError
+from mmtx_cli.settings import LoggerSettings, WandbSettings
 from mmtx_cli.training.lightning import pl
 
 
@@ -10,6 +12,7 @@ def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Log
     """Weights & Biases and TensorBoard, where they are asked for."""
     loggers: list[pl.loggers.Logger] = []
     if settings.wandb is not None:
+        check_account(settings.wandb)
         loggers.append(
             pl.loggers.WandbLogger(
                 project=settings.wandb.project,
@@ -25,6 +28,18 @@ def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Log
     if settings.tensorboard:
         loggers.append(pl.loggers.TensorBoardLogger(run_dir, name="", version="tensorboard"))
     return loggers
+
+
+def check_account(settings: WandbSettings) -> None:
+    """Without an account W&B fails in the middle of the start."""
+    import wandb
+
+    mode = os.environ.get("WANDB_MODE", "online")
+    if not settings.offline and mode == "online" and not wandb.api.api_key:
+        raise ConfigError(
+            "logger.wandb: there is no W&B account on this machine; run `wandb login`, or keep the "
+            "run here with logger.wandb.offline=true"
+        )
 
 
 def wandb_settings() -> object:

@@ -7,6 +7,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.error import ConfigError
 from mmtx_cli.settings import OptimizerSettings
 
@@ -30,13 +31,14 @@ def decayed_names(model: nn.Module) -> set[str]:
 def make_optimizer(model: nn.Module, settings: OptimizerSettings, fused: bool = True) -> AdamW:
     """AdamW (Loshchilov and Hutter 2019), its step one kernel where ``fused``."""
     decayed = decayed_names(model)
+    depth = block_scales(model, settings.layer_decay)
     unmatched = [p for p in settings.lr_scale if not any(matching(model, p))]
     if unmatched:
         raise ConfigError(*(f"optimizer.lr_scale.{p}: no parameter begins so" for p in unmatched))
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            scale = lr_scale(name, settings.lr_scale)
+            scale = lr_scale(name, settings.lr_scale) * depth.get(id(parameter), 1.0)
             groups.setdefault((scale, name in decayed), []).append(parameter)
     return AdamW(
         [
@@ -52,6 +54,27 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings, fused: bool = 
         eps=settings.eps,
         fused=fused,
     )
+
+
+def block_scales(model: nn.Module, decay: float) -> dict[int, float]:
+    """Factor of lr of each parameter in a block of an encoder, by its ``id``.
+
+    ``decay ** (n - i)`` for block i of n, the stem being block 0, as in BEiT (Bao et al. 2022).
+    What belongs to no block, and all that is no encoder, keeps the full lr.
+    """
+    if not 0 < decay <= 1:
+        raise ConfigError(f"optimizer.layer_decay: {decay} is not above 0 and at most 1")
+    scales: dict[int, float] = {}
+    for encoder in model.modules():
+        blocks = encoder.blocks() if isinstance(encoder, Encoder) else []
+        for i, block in enumerate(blocks):
+            for parameter in block.parameters():
+                scales.setdefault(id(parameter), decay ** (len(blocks) - i))
+    if decay < 1 and not scales:
+        raise ConfigError(
+            "optimizer.layer_decay: no encoder of this model has blocks; leave it out"
+        )
+    return scales
 
 
 def matching(model: nn.Module, prefix: str) -> Iterator[str]:

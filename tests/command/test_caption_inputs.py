@@ -41,7 +41,7 @@ def test_what_matches_nothing_is_told_all_at_once(pictures):
         found(["*.gif", "empty", "a.png"])
     assert caught.value.faults == (
         "inputs: *.gif: matches no file",
-        "inputs: empty: no image in this folder",
+        "inputs: empty: no image, video or sound in this folder",
     )
 
 

@@ -26,7 +26,8 @@ def test_where_nothing_is_chosen_all_is_taken_over():
     cfg = inherited()
     assert {key: cfg[key] for key in STORED["model"]} == STORED["model"]
     assert (cfg["image_size"], cfg["max_length"]) == (32, 8)
-    assert cfg["data"] == {"fit": "squash", "text": "captions"}
+    assert cfg["data"] == {"fit": "squash", "text": "captions", "sampling": "uniform", "fps": None}
+    assert cfg["num_frames"] == 8, "what an older model does not say is as it was then"
 
 
 def test_single_keys_change_what_is_taken_over():

@@ -116,7 +116,7 @@ def test_takes_the_predictions_of_eval(score):
     expected = score(reference_lines(), prediction_lines(), run_dir="runs/lines")
     for head in ("caption", "captioning"):
         rows = ({"id": i, "inputs": {}, head: {"caption": c, "score": -1}} for i, c in SAID.items())
-        run_dir = score(reference_lines(), lines(rows))
+        run_dir = score(reference_lines(), lines(rows), run_dir=f"runs/{head}")
         assert (run_dir / "scores.jsonl").read_text() == (expected / "scores.jsonl").read_text()
 
 
@@ -187,8 +187,21 @@ def test_says_what_is_wrong_with_a_file(score, references, place):
 
 def test_does_not_tell_a_hundred_thousand_times(score):
     told = faults(score, "a dog\n" * 1000, prediction_lines())
-    assert len(told) == 101
-    assert told[-1] == "refs.json: and 900 more faults"
+    assert len(told) == 21
+    assert told[-1] == "… and 980 more in refs.json"
+
+
+def test_the_captions_of_the_caption_command_have_no_ids(score):
+    rows = lines({"path": f"{i}.jpg", "caption": "a dog", "score": -0.5} for i in range(30))
+    told = faults(score, reference_lines(), rows)
+    assert len(told) == 21
+    assert told[0].startswith("said.json:1: the row has no id; rows of mmtx caption have a path")
+    assert "take predictions.jsonl of mmtx eval" in told[0]
+
+
+def test_keys_of_other_commands_are_refused():
+    with pytest.raises(ConfigError, match=r"^data.split: mmtx score has no such key; did you mean"):
+        run(config(data={"split": "test"}))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from mmtx_cli.data import check
 from mmtx_cli.data.check import check_manifest
 from mmtx_cli.error import DataError
 
@@ -87,9 +86,8 @@ def test_faults_of_rows_and_files_are_told_together(folder):
     assert faults[-1].endswith("replace the file or remove the row")
 
 
-def test_processes_find_what_one_finds(folder, monkeypatch):
+def test_processes_find_what_one_finds(folder):
     (folder / "b.jpg").write_bytes((folder / "a.jpg").read_bytes()[:-40])
-    monkeypatch.setattr(check, "_FEW", 1)
     path = write(folder, *({"split": "train", "image": f"{name}.jpg"} for name in "abc"))
     found = []
     for workers in (1, 2):

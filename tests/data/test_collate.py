@@ -3,17 +3,17 @@ import torch
 
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import Example
+from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.types import IGNORE
 
 SIDE = 4
 
 
-def collate_of(**kwargs):
+def collate_of(max_length=12, **kwargs):
     options = {
         "modalities": ("image", "text"),
         "needs": ("captions", "label"),
-        "image_size": SIDE,
-        "max_length": 12,
+        "preparation": Preparation(SIDE, max_length=max_length),
     }
     return Collate(**(options | kwargs))
 
@@ -78,3 +78,19 @@ def test_texts_are_rounded_up_as_far_as_there_are_positions(round_to, max_length
     assert batch.inputs["text"].data.shape == (1, wanted)
     assert batch.inputs["text"].mask.sum() == 5
     assert batch.targets["captions"].tolist() == [[2, 8, 8, 8, 3] + [IGNORE] * (wanted - 5)]
+
+
+def test_frames_and_hops_are_padded_to_the_longest():
+    rows = [
+        Example("a", {"video": pictures(3, 7), "audio": torch.ones(2, 80)}),
+        Example("b", {"video": pictures(1, 5)}),
+    ]
+    options = {"modalities": ("video", "audio"), "needs": ()}
+    batch = collate_of(**options, preparation=Preparation(SIDE, sample_rate=8000))(rows)
+    video, audio = batch.inputs["video"], batch.inputs["audio"]
+    assert (video.data.shape, video.data.dtype) == ((2, 3, 3, SIDE, SIDE), torch.uint8)
+    assert video.mask.tolist() == [[True] * 3, [True, False, False]]
+    assert (audio.data.shape, audio.data.dtype) == ((2, 2, 80), torch.float32)
+    assert audio.mask.tolist() == [[True, True], [False, False]]
+    assert not audio.data[1].any()
+    assert not video.data[1, 1:].any()

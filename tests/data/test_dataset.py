@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from mmtx_cli.data.collate import Collate
-from mmtx_cli.data.dataset import Preparation
 from mmtx_cli.data.image import decode_image
+from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.transform import augmentation, fit, to_tensor
 from mmtx_cli.types import IGNORE
@@ -92,7 +92,7 @@ def test_a_picture_that_cannot_be_read_takes_the_whole_sample_along(made, tmp_pa
     assert examples[1].fault["id"] == "broken"
     assert examples[1].fault["path"] == str(bad)
     assert examples[1].fault["reason"].startswith("damaged")
-    collate = Collate(samples.modalities, samples.needs, SIDE, LENGTH, len(NAMES))
+    collate = Collate(samples.modalities, samples.needs, samples.preparation, len(NAMES))
     batch = collate(examples)
     assert batch.ids == ["s1", "broken"]
     assert batch.faults == [examples[1].fault]

@@ -7,7 +7,7 @@ import pytest
 from mmtx_cli.data.importer import coco, csv_table, flickr8k
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.data.write import write_manifest
-from mmtx_cli.error import DataError
+from mmtx_cli.error import ConfigError, DataError
 
 FLICKR = Path(os.environ.get("MMTX_TEST_DATA", "../shared/data")) / "flickr8k_mini"
 
@@ -36,7 +36,10 @@ class TestCoco:
         return coco.rows(path, "val2017", "val")
 
     def test_rows(self, tmp_path, content):
-        assert list(self.rows(tmp_path, content)) == [
+        places, rows = zip(*self.rows(tmp_path, content), strict=True)
+        file = tmp_path / "captions.json"
+        assert places == (f"{file}: images[0]", f"{file}: images[1]")
+        assert list(rows) == [
             {"id": "9", "split": "val", "image": "val2017/0009.jpg", "captions": ["a dog"]},
             {
                 "id": "4",
@@ -51,9 +54,25 @@ class TestCoco:
         faults = faults_of(self.rows(tmp_path, content))
         assert "annotations[3]: no caption" in faults[0]
         assert "image_id 5 has captions, but is not among the images" in faults[1]
+        assert all(fault.endswith("or download the file anew") for fault in faults)
         assert "no list 'annotations'" in str(faults_of(self.rows(tmp_path, {"images": []})))
         assert "captions.json:2: not JSON" in str(faults_of(self.rows(tmp_path, "{\n,")))
         assert "annotations= names" in str(faults_of(coco.rows(tmp_path / "no", "x", "val")))
+        assert "not JSON that can be" in str(faults_of(self.rows(tmp_path, "[" * 100_000)))
+
+    def test_ids_that_are_none_or_taken(self, tmp_path, content):
+        content["images"] += [{"id": 9, "file_name": "9.jpg"}, {"id": [1], "file_name": "x.jpg"}]
+        content["annotations"].append({"image_id": {}, "caption": "x"})
+        annotation, taken, none = faults_of(self.rows(tmp_path, content))
+        assert "annotations[3]: no caption and image_id" in annotation
+        assert f"images[2]: id 9 is taken at {tmp_path}/captions.json: images[0]" in taken
+        assert "images[3]: no id and file_name" in none
+
+    def test_many_faults_are_cut_short(self, tmp_path, content):
+        content["annotations"] += [{"image_id": 4}] * 30
+        faults = faults_of(self.rows(tmp_path, content))
+        assert len(faults) == 21
+        assert faults[-1] == "… and 10 more"
 
 
 class TestFlickr8k:
@@ -66,7 +85,10 @@ class TestFlickr8k:
 
     def test_rows(self, tmp_path):
         tokens = "b.jpg#0\tA dog .\na.jpg#0\tA cat .\na.jpg#1\tThe cat .\nx.jpg.1#0\tstray\n"
-        assert list(self.rows(tmp_path, tokens, train="a.jpg\n\n", test="b.jpg")) == [
+        found = self.rows(tmp_path, tokens, train="a.jpg\n\n", test="b.jpg")
+        places, rows = zip(*found, strict=True)
+        assert places == (f"{tmp_path}/train.txt:1", f"{tmp_path}/test.txt:1")
+        assert list(rows) == [
             {
                 "id": "a",
                 "split": "train",
@@ -84,12 +106,14 @@ class TestFlickr8k:
         assert "NAME#k<TAB>caption" in faults[0]
         assert "b.jpg has no caption" in faults[2]
         assert "listed already at" in faults[3]
+        nothing = self.rows(tmp_path, "a.jpg#0\tA cat .\n", train="\n")
+        assert "train.txt: no image is listed" in str(faults_of(nothing))
 
     @pytest.mark.skipif(not FLICKR.is_dir(), reason=f"no test data in {FLICKR}")
     def test_real_files(self, tmp_path):
         lists = {split: FLICKR / f"{split}_images.txt" for split in ("train", "val", "test")}
         images = (FLICKR / "images").resolve()
-        rows = flickr8k.rows(FLICKR / "captions.token.txt", images, lists)
+        rows = (row for _, row in flickr8k.rows(FLICKR / "captions.token.txt", images, lists))
         assert write_manifest(tmp_path / "f.jsonl", rows, root=images) == 1000
         manifest = read_manifest(tmp_path / "f.jsonl")
         assert [len(manifest.split(s)) for s in ("train", "val", "test")] == [800, 100, 100]
@@ -103,7 +127,9 @@ class TestCsv:
 
     def test_lines_of_an_image_are_one_row(self, tmp_path):
         text = 'image,caption\na.jpg,"one, two"\nb.jpg,three\na.jpg,four\n'
-        assert list(self.rows(tmp_path, text, split="train")) == [
+        places, rows = zip(*self.rows(tmp_path, text, split="train"), strict=True)
+        assert places == (f"{tmp_path}/t.csv:2", f"{tmp_path}/t.csv:3")
+        assert list(rows) == [
             {
                 "id": "a.jpg",
                 "split": "train",
@@ -116,10 +142,40 @@ class TestCsv:
     def test_columns_of_other_names(self, tmp_path):
         text = "no|file| sound|what|part\n1|a.jpg|a.wav|cat|test\n2|a.jpg|b.wav|cat|val\n"
         columns = {"id": "no", "image": "file", "audio": "sound", "label": "what", "split": "part"}
-        one, two = self.rows(tmp_path, text, columns, delimiter="|")
+        (_, one), (_, two) = self.rows(tmp_path, text, columns, delimiter="|")
         assert one["audio"] == "pictures/a.wav"
         assert (two["id"], two["image"], two["label"]) == ("2", "pictures/a.jpg", "cat")
         assert (one["split"], two["split"]) == ("test", "val")
+
+    def splits(self, tmp_path, text, columns=None, **kwargs):
+        return [row["split"] for _, row in self.rows(tmp_path, text, columns, **kwargs)]
+
+    def test_a_column_of_splits_need_not_be_named(self, tmp_path):
+        text = "file,comment,split\na.jpg,x,test\nb.jpg,y,dev\n"
+        columns = {"image": "file", "caption": "comment"}
+        assert self.splits(tmp_path, text, columns) == ["test", "val"]
+        assert self.splits(tmp_path, text, columns, split="train") == ["train", "train"]
+
+    def test_a_split_for_lines_without_one(self, tmp_path):
+        text = "image,split\na.jpg,test\nb.jpg,\n"
+        assert self.splits(tmp_path, text, split="train") == ["test", "train"]
+        assert self.splits(tmp_path, text, split=lambda ident: ident[0]) == ["test", "b"]
+
+    def test_tabs(self, tmp_path):
+        for name, delimiter in (("t.tsv", ","), ("t.csv", "\\t")):
+            (tmp_path / name).write_text("image\tcaption\na.jpg\tx, y\n")
+            rows = csv_table.rows(tmp_path / name, "x", split="val", delimiter=delimiter)
+            assert [row["captions"] for _, row in rows] == [["x, y"]]
+        with pytest.raises(ConfigError, match="delimiter=;;: write one character"):
+            list(self.rows(tmp_path, "image\na\n", delimiter=";;"))
+
+    def test_it_is_a_table_that_is_missing(self, tmp_path):
+        (tmp_path / "table.csv").touch()
+        (tmp_path / "m.jsonl").touch()
+        (fault,) = faults_of(csv_table.rows(tmp_path / "tabl.csv", "x"))
+        assert fault == f"{tmp_path}/tabl.csv: no such table; did you mean table.csv?"
+        (fault,) = faults_of(csv_table.rows(tmp_path / "m.json", "x"))
+        assert fault == f"{tmp_path}/m.json: no such table; captions= names the CSV"
 
     @pytest.mark.parametrize(
         ("text", "columns", "what"),
@@ -127,8 +183,15 @@ class TestCsv:
             ("imgs,c\na,b\n", {"image": "img"}, "t.csv:1: no column 'img'; did you mean 'imgs'?"),
             ("image,c\na,b\n", {"picture": "image"}, "columns.picture: write one of id, image"),
             ("a,b\nx,y\n", None, "t.csv:1: which column holds the images? it has a, b"),
-            ("image,caption\n,b\n", None, "t.csv:2: neither id nor image"),
-            ("image,label\na,x\na,y\n", None, "t.csv:3: a has label 'y' here, 'x' before"),
+            ("image,split\n,test\n", None, "t.csv:2: neither id nor image"),
+            ("image,split\na,test\nb,\n", None, "t.csv:3: no split; fill the cell, or give split="),
+            ("image,split\na,tset\n", None, 't.csv:2: unknown split "tset"; did you mean test?'),
+            ("image,c\na,b\n", None, "t.csv:1: no column 'split' (it has image, c), and no split="),
+            (
+                "image,label,split\na,x,val\na,y,val\n",
+                None,
+                "t.csv:3: a has label 'y' here, 'x' at ",
+            ),
             ("image,caption\n", None, "no lines below the header"),
         ],
     )

@@ -3,7 +3,6 @@ import itertools
 import pytest
 import torch
 
-from mmtx_cli.data.dataset import Preparation
 from mmtx_cli.data.loader import (
     EvaluationSampler,
     FurtherTexts,
@@ -12,6 +11,7 @@ from mmtx_cli.data.loader import (
     make_loader,
 )
 from mmtx_cli.data.order import TrainOrder
+from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.transform import augmentation
 
 from .small import LENGTH, SIDE, rows, samples_of
@@ -128,7 +128,7 @@ def test_further_texts_come_once_and_alone(made, world):
     samples = samples_of(made, needs=(), preparation=Preparation(SIDE, "crop", "captions", LENGTH))
     keys = []
     for rank in range(world):
-        further = FurtherTexts(samples, EvaluationSampler(samples, SIZE, rank, world), "captions")
+        further = FurtherTexts(samples, EvaluationSampler(samples, SIZE, rank, world))
         assert len(list(further)) == len(further)
         keys += [key for batch in further for key in batch]
         for batch in make_loader(samples, further, 0):

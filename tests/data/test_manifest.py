@@ -104,7 +104,7 @@ def test_labels_keep_their_type(folder, label):
         ({"split": None}, "no split", "data.split={train: 0.8"),
         ({"image": 5}, "image is 5", "a list of paths"),
         ({"image": ["a.jpg", ""]}, 'image has "" in place 2', "a list of paths"),
-        ({"image": "nope.jpg"}, "no such file", "mend the path"),
+        ({"image": "nope.jpg"}, "no such file", "mend the path, or give data.root=…"),
         ({"image": "https://x.org/a.jpg"}, "is a URL", "download the file"),
         ({"image": "../../a.jpg"}, "lies outside the root", "data.allow_outside_root=true"),
         ({"image": "/etc/passwd"}, "lies outside the root", "data.allow_outside_root=true"),
@@ -198,8 +198,21 @@ def test_the_nearest_manifest_is_suggested(folder):
     assert "did you mean train.jsonl?" in str(faults_of(folder / "tain.jsonl"))
     assert "give a file in it: train.jsonl" in str(faults_of(folder))
     assert "no folder" in str(faults_of(folder / "no" / "m.jsonl"))
-    (folder / "captions.json").write_text("{}")
-    assert "format=coco" in str(faults_of(folder / "captions.json"))
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("captions.json", "`mmtx data action=import format=coco`"),
+        ("captions.txt", "`mmtx data action=import format=flickr8k` or `mmtx data action=import f"),
+        ("a.jpg", "a table of samples; write one that names the files, as one of .jsonl, .ndjson,"),
+    ],
+)
+def test_a_file_that_is_no_manifest_says_how_it_becomes_one(folder, name, remedy):
+    (folder / name).write_text("{}")
+    (fault,) = faults_of(folder / name)
+    assert fault.startswith(f"{folder / name}: no manifest")
+    assert remedy in fault
 
 
 def test_an_empty_manifest_is_refused(folder):
@@ -309,8 +322,12 @@ class TestRatios:
 
     @pytest.mark.parametrize("ratios", [{"train": 0.5}, {"training": 1.0}, {"train": 2, "val": -1}])
     def test_no_ratios(self, folder, ratios):
-        with pytest.raises(ConfigError, match=r"split=\{train: 0.8"):
+        with pytest.raises(ConfigError, match=r"'data.split=\{train: 0.8"):
             read_manifest(write(folder, ROW), split=ratios)
+
+    def test_ratios_are_shown_as_they_are_written(self, folder):
+        with pytest.raises(ConfigError, match=r"^data.split=\{train: 0.8, val: 0.1\}: ratios"):
+            read_manifest(write(folder, ROW), split={"train": 0.8, "val": 0.1})
 
     @given(st.text(min_size=1), st.integers(0, 99))
     def test_a_split_without_share_stays_empty(self, ident, seed):
@@ -360,6 +377,8 @@ class TestCsv:
             ('id,split,text\na,train,"open\n', ":2: not CSV"),
             ("id,id\na,b\n", ":1: column id occurs twice"),
             ('id,split,captions\na,train,"[1,"\n', ":2: captions begins like JSON"),
+            ("Id,split\na,train\nb,val\n", ":2: unknown key 'Id'; did you mean 'id'?"),
+            ("id,spilt\na,train\nb,val\n", ":2: unknown key 'spilt'; did you mean 'split'?"),
         ],
     )
     def test_faults(self, folder, text, what):
@@ -367,6 +386,23 @@ class TestCsv:
         path.write_text(text)
         (fault,) = faults_of(path)
         assert fault.startswith(f"{path}{what}")
+
+    def test_a_raw_table_is_told_once_how_it_becomes_a_manifest(self, folder):
+        path = folder / "table.csv"
+        path.write_text("file,comment\na.jpg,one\nb.jpg,two\n")
+        (fault,) = faults_of(path)
+        assert fault.startswith(f"{path}:1: no column 'id'; the header has file, comment: ")
+        assert f"`mmtx data action=import format=csv captions={path} images=" in fault
+
+    def test_a_column_of_splits_that_lacks_is_told_once(self, folder):
+        path = folder / "m.csv"
+        path.write_text("id,image\na,a.jpg\nb,no.jpg\n")
+        header, file = faults_of(path)
+        assert header.startswith(f"{path}:1: no column 'split'; the header has id, image; write t")
+        assert "'data.split={train: 0.8, val: 0.1, test: 0.1}'" in header
+        assert file.startswith(f"{path}:3: image: no such file")
+        path.write_text("id,image\na,a.jpg\n")
+        assert read_manifest(path, split={"test": 1}).samples[0].split == "test"
 
 
 def test_parquet(folder):

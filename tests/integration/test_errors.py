@@ -56,7 +56,7 @@ def test_every_fault_of_a_configuration_is_told(tmp_path):
         "  encoder.image.dept: unknown key; did you mean 'depth'?",
         "  head.captioning.num_beam: unknown key; did you mean 'num_beams'?",
         "  data.batchsize: unknown key; did you mean 'batch_size'?",
-        "  data.limit: Value 'abc' of type 'str' could not be converted to Integer",
+        "  data.limit: 'abc' is not of type int | None",
         "  optimizer.lrr: unknown key; did you mean 'lr'?",
         "  trainer.max_epoch: unknown key; did you mean 'max_epochs'?",
         "  fusion: none is chosen; write for example fusion=concat",
@@ -367,3 +367,35 @@ def test_a_component_of_ones_own_trains_and_leaves_no_secret(project, scenes):
 
 def test_paths_with_anything_in_them_are_quoted(place):
     assert told(mmtx("eval", f"ckpt={quoted('it' + chr(39) + 's, [not] =there')}", cwd=place))
+
+
+# labels and tables
+
+
+def test_labels_that_no_training_row_has(manifest, place, tmp_path):
+    rows = [{k: v for k, v in row.items() if k != "answers"} for row in rows_of(place)]
+    odd = [i for i, row in enumerate(rows, 1) if row["split"] == "val"][:2]
+    for i, label in zip(odd, ("purple", rows[0]["label"] + "s"), strict=True):
+        rows[i - 1]["label"] = label
+    data = manifest(rows)
+    head = ["head=classification", "fusion=concat", *TINY_IMAGE, *TINY, "run_dir=unlabelled"]
+    err = told(mmtx("finetune", *head, data, cwd=tmp_path))
+    path = data.removeprefix("data.path=")
+    first, purple, near = err.splitlines()
+    assert first == "mmtx finetune: 2 faults"
+    assert f"{path}:{odd[0]}: no training row has the label 'purple'; write one of " in purple
+    assert f"{path}:{odd[1]}: no training row has the label '{rows[0]['label']}s'; did you" in near
+    assert not (tmp_path / "unlabelled").exists()
+
+
+def test_a_table_of_captions_is_no_manifest(tmp_path):
+    (tmp_path / "table.csv").write_text("file,comment\na.jpg,one\nb.jpg,two\n")
+    err = told(mmtx("finetune", *CAPTIONER, "data.path=table.csv", cwd=tmp_path))
+    assert err.startswith(f"mmtx finetune: {tmp_path}/table.csv:1: no column 'id'; the header has")
+    assert "`mmtx data action=import format=csv captions=" in err
+
+
+def test_ratios_are_told_by_the_key_that_a_run_has(manifest, place, tmp_path):
+    split = "data.split={train: 0.8, val: 0.1}"
+    err = told(mmtx("finetune", *CAPTIONER, manifest(rows_of(place)), split, cwd=tmp_path))
+    assert err.startswith("mmtx finetune: data.split={train: 0.8, val: 0.1}: ratios are positive")

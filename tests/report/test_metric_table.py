@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from mmtx_cli.report.metric_table import metric_table
+from mmtx_cli.report.metric_table import metric_table, subset_table
 
 RESULT = {
     "metrics": {"caption/cider": 3.2134, "loss": 0.5},
@@ -40,3 +40,13 @@ def test_headlines_name_the_best_baseline() -> None:
 )
 def test_without_metrics_there_is_no_table(result: dict[str, Any]) -> None:
     assert metric_table(result) is None
+
+
+def test_a_column_a_subset_of_the_modalities() -> None:
+    part = {"metrics": {"label/accuracy": 0.5}, "intervals": {"label/accuracy": [0.4, 0.6]}}
+    table = subset_table({"subsets": {"image + audio": part, "image": {"metrics": {"loss": 1}}}})
+    assert table is not None
+    assert [column.title for column in table.columns] == ["image + audio", "image"]
+    rows = [(row.name, *row.cells) for row in table.rows]
+    assert rows == [("accuracy", "0.50 [0.40, 0.60]", ""), ("loss", "", "1")]
+    assert subset_table({"subsets": {}}) is None

@@ -111,3 +111,62 @@ def test_a_step_decays_matrices_towards_zero():
     optimizer.step()
     torch.testing.assert_close(model.weight, weight * 0.95)
     torch.testing.assert_close(model.bias, bias)
+
+
+DEEP = ("encoder.image.depth=3", "encoder.text.depth=2")
+STEMS = {"image": ("stem", "position"), "text": ("embedding", "position")}
+DEPTH = {"image": 3, "text": 2}
+
+
+def block_of(name):
+    """(block, blocks) of a parameter of the tiny model: the stem is block 0; None for no block."""
+    part, modality, *rest = name.split(".")
+    if part != "encoder":
+        return None
+    if rest[:2] == ["transformer", "blocks"]:
+        return 1 + int(rest[2]), 1 + DEPTH[modality]
+    return (0, 1 + DEPTH[modality]) if rest[0] in STEMS[modality] else None
+
+
+def test_learning_rates_decay_from_block_to_block():
+    model = tiny_model("concat", HEADS, args=DEEP)
+    scales = {"encoder.image": 0.1, "fusion": 3.0}
+    settings = OptimizerSettings(lr=0.01, layer_decay=0.5, lr_scale=scales)
+    seen = set()
+    for name, (lr, _) in groups_by_name(model, settings).items():
+        wanted = 0.01 * next((s for prefix, s in scales.items() if name.startswith(prefix)), 1.0)
+        if found := block_of(name):
+            i, n = found
+            wanted *= 0.5 ** (n - i)
+        assert lr == pytest.approx(wanted), name
+        seen.add(found)
+    assert seen == {None, *((i, 4) for i in range(4)), *((i, 3) for i in range(3))}
+
+
+def test_blocks_that_are_frozen_count_and_are_left_out():
+    model = tiny_model("concat", HEADS, args=DEEP)
+    for part in model.encoder["image"].blocks()[:2]:
+        part.requires_grad_(False)
+    groups = groups_by_name(model, OptimizerSettings(lr=1.0, layer_decay=0.5))
+    blocks = {block_of(name) for name in groups if name.startswith("encoder.image.")}
+    assert blocks == {None, (2, 4), (3, 4)}
+    first = "encoder.image.transformer.blocks.1.attention.query.weight"
+    assert groups[first][0] == pytest.approx(0.5**2)
+
+
+def test_no_decay_by_layers_unless_it_is_asked_for(model):
+    groups = groups_by_name(model, OptimizerSettings(lr=0.1, layer_decay=1.0))
+    assert {lr for lr, _ in groups.values()} == {0.1}
+
+
+@pytest.mark.parametrize("decay", [0.0, -1.0, 1.5])
+def test_a_layer_decay_that_means_nothing(model, decay):
+    with pytest.raises(
+        ConfigError, match=r"optimizer\.layer_decay: .* is not above 0 and at most 1"
+    ):
+        make_optimizer(model, OptimizerSettings(layer_decay=decay))
+
+
+def test_a_layer_decay_without_layers():
+    with pytest.raises(ConfigError, match="no encoder of this model has blocks; leave it out"):
+        make_optimizer(nn.Linear(2, 2), OptimizerSettings(layer_decay=0.5))

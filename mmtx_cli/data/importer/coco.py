@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.error import DataError
+from mmtx_cli.fault import at_most
 
-_SHOWN = 20
+_ANEW = "mend the entry, or download the file anew"
 
 
-def rows(annotations: str | Path, images: str | Path, split: str) -> Iterator[dict[str, Any]]:
-    """Yield a row an image, in the file's order, with all captions of it.
+def rows(
+    annotations: str | Path, images: str | Path, split: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a row an image, with its place in the file and all its captions, in the file's order.
 
     Image paths begin with the folder ``images``; the id is COCO's own image id.
 
@@ -23,35 +26,53 @@ def rows(annotations: str | Path, images: str | Path, split: str) -> Iterator[di
         DataError: naming the entry, e.g. ``annotations[17]``, if the file is no caption file.
     """
     content = _load(Path(annotations))
-    captions: dict[object, list[str]] = defaultdict(list)
-    faults = []
-    for place, entry in enumerate(content["annotations"]):
-        caption = entry.get("caption") if isinstance(entry, dict) else None
-        if not isinstance(caption, str) or not caption.strip() or "image_id" not in entry:
-            faults.append(f"{annotations}: annotations[{place}]: no caption and image_id")
-        else:
-            captions[entry["image_id"]].append(" ".join(caption.split()))
-    named: dict[object, str] = {}
-    for place, entry in enumerate(content["images"]):
+    captions, faults = _captions(annotations, content["annotations"])
+    named: dict[object, tuple[str, str]] = {}
+    for number, entry in enumerate(content["images"]):
+        place = f"{annotations}: images[{number}]"
         name = entry.get("file_name") if isinstance(entry, dict) else None
-        if not isinstance(name, str) or "id" not in entry:
-            faults.append(f"{annotations}: images[{place}]: no id and file_name")
+        if not isinstance(name, str) or not _is_id(entry.get("id")):
+            faults.append(f"{place}: no id and file_name; {_ANEW}")
+        elif entry["id"] in named:
+            taken = named[entry["id"]][0]
+            faults.append(f"{place}: id {entry['id']!r} is taken at {taken}; {_ANEW}")
         else:
-            named[entry["id"]] = name
+            named[entry["id"]] = place, name
     faults += [
-        f"{annotations}: image_id {ident!r} has captions, but is not among the images"
-        for ident in captions.keys() - named.keys()
+        f"{annotations}: image_id {ident!r} has captions, but is not among the images; {_ANEW}"
+        for ident in captions
+        if ident not in named
     ]
     if faults:
-        raise DataError(*faults[:_SHOWN], f"{len(faults)} faults in all; download the file anew")
-    folder = Path(images)
-    for ident, name in named.items():
-        yield {
-            "id": str(ident),
-            "split": split,
-            "image": str(folder / name),
-            "captions": captions[ident],
-        }
+        raise DataError(*at_most(faults))
+    for ident, (place, name) in named.items():
+        yield (
+            place,
+            {
+                "id": str(ident),
+                "split": split,
+                "image": str(Path(images) / name),
+                "captions": captions[ident],
+            },
+        )
+
+
+def _captions(
+    annotations: str | Path, entries: list[Any]
+) -> tuple[dict[object, list[str]], list[str]]:
+    captions: dict[object, list[str]] = defaultdict(list)
+    faults = []
+    for number, entry in enumerate(entries):
+        caption = entry.get("caption") if isinstance(entry, dict) else None
+        if not isinstance(caption, str) or not caption.strip() or not _is_id(entry.get("image_id")):
+            faults.append(f"{annotations}: annotations[{number}]: no caption and image_id; {_ANEW}")
+        else:
+            captions[entry["image_id"]].append(" ".join(caption.split()))
+    return captions, faults
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
 def _load(path: Path) -> dict[str, list[Any]]:
@@ -62,9 +83,13 @@ def _load(path: Path) -> dict[str, list[Any]]:
     except json.JSONDecodeError as error:
         where = f"{path}:{error.lineno}"
         raise DataError(f"{where}: not JSON: {error.msg}; download the file anew") from error
-    except ValueError as error:
+    except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8; download the file anew") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON that can be read: {error}") from error
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DataError(f"{path}: no list {key!r}; give a COCO caption file")
+    if not content["images"]:
+        raise DataError(f"{path}: the list 'images' is empty; give a COCO caption file")
     return content

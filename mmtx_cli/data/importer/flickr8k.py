@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.error import DataError
-
-_SHOWN = 20
+from mmtx_cli.fault import at_most
 
 
 def rows(
     captions: str | Path, images: str | Path, splits: Mapping[str, str | Path]
-) -> Iterator[dict[str, Any]]:
-    """Yield a row an image that the lists name, in their order; the id is its name's stem.
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a row an image that the lists name, with file:line there; the id is its name's stem.
 
     Raises:
         DataError: with each fault's file:line, if a line is malformed, or an image is listed
@@ -35,16 +34,19 @@ def rows(
             else:
                 listed[name] = split, where
     if faults:
-        more = [f"… and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
-        raise DataError(*faults[:_SHOWN], *more)
-    folder = Path(images)
-    for name, (split, _) in listed.items():
-        yield {
-            "id": Path(name).stem,
-            "split": split,
-            "image": str(folder / name),
-            "captions": texts[name],
-        }
+        raise DataError(*at_most(faults))
+    if not listed:
+        raise DataError(f"{', '.join(map(str, splits.values()))}: no image is listed there")
+    for name, (split, place) in listed.items():
+        yield (
+            place,
+            {
+                "id": Path(name).stem,
+                "split": split,
+                "image": str(Path(images) / name),
+                "captions": texts[name],
+            },
+        )
 
 
 def _captions(path: Path) -> tuple[dict[str, list[str]], list[str]]:

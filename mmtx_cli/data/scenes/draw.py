@@ -1,6 +1,7 @@
 """A scene to pixels: filled shapes on an uneven, slightly noisy ground."""
 
 import math
+from collections.abc import Iterable
 from random import Random
 
 import numpy as np
@@ -25,15 +26,20 @@ _RGB = {
 
 def draw(scene: Scene, size: int, seed: int) -> Image.Image:
     """Draw the scene as an RGB picture of ``size`` pixels a side; ``seed`` varies the ground."""
-    side = size * _OVERSAMPLING
-    mask_and_colour = Image.new("RGBA", (side, side))
-    pen = ImageDraw.Draw(mask_and_colour)
-    for thing in scene.things:
-        _draw_thing(pen, thing, side)
-    layer = mask_and_colour.reduce(_OVERSAMPLING)
+    things = cut_out(scene.things, size)
     picture = _ground(size, seed)
-    picture.paste(layer, mask=layer.getchannel("A"))
+    picture.paste(things, mask=things.getchannel("A"))
     return _grainy(picture, seed)
+
+
+def cut_out(things: Iterable[Thing], size: int) -> Image.Image:
+    """Draw the things alone, as an RGBA picture of ``size`` pixels a side, clear elsewhere."""
+    side = size * _OVERSAMPLING
+    picture = Image.new("RGBA", (side, side))
+    pen = ImageDraw.Draw(picture)
+    for thing in things:
+        _draw_thing(pen, thing, side)
+    return picture.reduce(_OVERSAMPLING)
 
 
 def _draw_thing(pen: ImageDraw.ImageDraw, thing: Thing, side: int) -> None:

@@ -1,16 +1,20 @@
 """Convolutional features from torchvision, then a Transformer over the cells of the map."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmtx_cli.encoder.base import Encoder, encode_pictures
+from mmtx_cli.encoder.pretrained import torchvision_model
 from mmtx_cli.layer.feature_map import FeatureMap
 from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import Field, Tokens
+
+TRANSFORMERS = "for ViT and Swin write encoder/image=torchvision_vit"
 
 
 class ImageCnn(Encoder):
@@ -21,7 +25,7 @@ class ImageCnn(Encoder):
         image_size: int = 224,
         body: str = "resnet18",
         weights: str | None = None,
-        freeze: bool = False,
+        freeze: bool | int = False,
         stride: int = 32,
         width: int = 256,
         depth: int = 2,
@@ -34,14 +38,17 @@ class ImageCnn(Encoder):
 
         ``weights`` is a torchvision weights name ("DEFAULT", "IMAGENET1K_V1": downloaded once),
         a local state-dict file, or null; ``stride`` cuts the body where its map would become
-        coarser; ``freeze`` keeps the body as it is, batch statistics included.
+        coarser; ``freeze`` keeps the body (true) or its stem and first n stages as they are,
+        batch statistics included.
         """
         super().__init__()
         self.width = width
         self.pixels = Pixels(mean, std)
         features, channels = convolutional_body(body, weights, stride)
         grid = max(image_size // stride, 1)
-        self.map = FeatureMap(features, channels, freeze, grid, width, depth, num_heads, dropout)
+        self.map = FeatureMap(
+            features, channels, freeze, grid, width, depth, num_heads, dropout, stages(features)
+        )
 
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, l, 3, height, width] for l pictures a sample."""
@@ -52,27 +59,37 @@ class ImageCnn(Encoder):
         pooled = encode_pictures(field, lambda pictures: self.map.pooled(self.pixels(pictures)))
         return masked_mean(pooled.x, pooled.mask)
 
+    def blocks(self) -> list[nn.Module]:
+        """The body's stem, then its stages."""
+        return stages(self.map.body)
+
+    def portable(self) -> dict[str, Any]:
+        """The same shape with random weights."""
+        return {"weights": None}
+
 
 def convolutional_body(name: str, weights: str | None, stride: int) -> tuple[nn.Module, int]:
     """Return the layers of a torchvision model up to ``stride``, and their channels."""
-    from torchvision.models import get_model, list_models
-
-    if name not in list_models():
-        raise ValueError(f"torchvision has no model {name!r}")
-    local = weights is not None and (weights.endswith((".pt", ".pth")) or "/" in weights)
-    model = get_model(name, weights=None if local else weights)
-    if local:
-        assert weights is not None
-        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    if name.startswith("swin"):
+        raise ValueError(f"{name!r} is no convolutional body; {TRANSFORMERS}")
+    model = torchvision_model(name, weights)
     parts = list(model.features) if hasattr(model, "features") else resnet_parts(model, name)
     return cut_at_stride(parts, stride, name)
+
+
+def stages(body: nn.Module) -> list[nn.Module]:
+    """The stem, up to the first layer that has layers itself, then each further layer."""
+    layers = list(body.children())
+    deep = (i for i, layer in enumerate(layers) if next(layer.children(), None) is not None)
+    first = max(1, next(deep, 1))
+    return [nn.ModuleList(layers[:first]), *layers[first:]]
 
 
 def resnet_parts(model: nn.Module, name: str) -> list[nn.Module]:
     """Layers of a ResNet-like model before its pooling."""
     children = dict(model.named_children())
     if "layer4" not in children:
-        raise ValueError(f"{name!r} has neither .features nor .layer1 … .layer4")
+        raise ValueError(f"{name!r} has neither .features nor .layer1 … .layer4; {TRANSFORMERS}")
     return [module for key, module in children.items() if key not in ("avgpool", "fc")]
 
 

@@ -29,19 +29,24 @@ class ImageEfficientNetLite(Encoder):
         self,
         image_size: int = 224,
         pretrained: bool = True,
-        freeze: bool = True,
+        freeze: bool | int = True,
         width: int = 256,
         depth: int = 1,
         num_heads: int = 4,
         dropout: float = 0.0,
     ) -> None:
-        """``freeze`` keeps the body as it is, batch statistics included."""
+        """``freeze`` keeps the body (true) or its stem and first n blocks as they are.
+
+        Batch statistics are kept, too.
+        """
         super().__init__()
         self.width = width
         self.pixels = Pixels([MEAN] * 3, [STD] * 3)
         grid = max(image_size // STRIDE, 1)
         body = Lite0Body(pretrained)
-        self.map = FeatureMap(body, CHANNELS, freeze, grid, width, depth, num_heads, dropout)
+        self.map = FeatureMap(
+            body, CHANNELS, freeze, grid, width, depth, num_heads, dropout, body.parts()
+        )
 
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, l, 3, height, width] for l pictures a sample."""
@@ -51,6 +56,14 @@ class ImageEfficientNetLite(Encoder):
         """Mean of the body's features over the pictures."""
         pooled = encode_pictures(field, lambda pictures: self.map.pooled(self.pixels(pictures)))
         return masked_mean(pooled.x, pooled.mask)
+
+    def blocks(self) -> list[nn.Module]:
+        """The body's stem, then its blocks."""
+        return self.map.body.parts()  # type: ignore[no-any-return, operator]
+
+    def portable(self) -> dict[str, Any]:
+        """The same shape with random weights."""
+        return {"pretrained": False}
 
 
 class Lite0Body(nn.Module):
@@ -65,6 +78,12 @@ class Lite0Body(nn.Module):
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1280 y x"]:
         """The map before pooling, one cell in 32 pixels."""
         return self.network.extract_features(pixels)
+
+    def parts(self) -> list[nn.Module]:
+        """The stem, the blocks, and the last convolution."""
+        n = self.network
+        stem, last = nn.ModuleList([n._conv_stem, n._bn0]), nn.ModuleList([n._conv_head, n._bn1])
+        return [stem, *n._blocks, last]
 
 
 def lite0(pretrained: bool) -> nn.Module:

@@ -60,6 +60,10 @@ class ImageViT(Encoder):
         positions = self.position(*x.shape[2:])
         return self.transformer(self.dropout(x.flatten(2).mT + positions))
 
+    def blocks(self) -> list[nn.Module]:
+        """The stem with its positions, then the blocks."""
+        return [nn.ModuleList([self.stem, self.position]), *self.transformer.blocks]
+
 
 def conv_stem(width: int, stride: int) -> nn.Sequential:
     """Halve the picture until ``stride`` is reached (a power of two), growing to ``width``."""

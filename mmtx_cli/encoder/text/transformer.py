@@ -37,3 +37,8 @@ class TextTransformer(Encoder):
         """``field.data`` is [b, l] token numbers; one vector a token comes back."""
         x = self.embedding(real_content(field)) + self.position[: field.data.shape[1]]
         return Tokens(self.transformer(self.dropout(x), field.mask), field.mask)
+
+    def blocks(self) -> list[nn.Module]:
+        """The embeddings with their positions, then the blocks."""
+        position = nn.ParameterList([self.position])
+        return [nn.ModuleList([self.embedding, position]), *self.transformer.blocks]

@@ -1,0 +1,66 @@
+"""Captions of the pieces of a video as subtitle files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def write_subtitles(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """Write NAME.vtt and NAME.srt for every video whose pieces were captioned.
+
+    WebVTT as the W3C defines it; SubRip as players read it. Videos of one name in different
+    folders are told apart by a number.
+    """
+    videos: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if "caption" in row and row.get("start") is not None:
+            videos.setdefault(str(row["path"]), []).append(row)
+    written: list[Path] = []
+    taken: set[str] = set()
+    for path, pieces in videos.items():
+        name = free_name(Path(path).stem, taken)
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix, text in ((".vtt", web_vtt(pieces)), (".srt", sub_rip(pieces))):
+            written.append(folder / f"{name}{suffix}")
+            written[-1].write_text(text, encoding="utf-8")
+    return written
+
+
+def free_name(stem: str, taken: set[str]) -> str:
+    """A file name that was not given yet."""
+    name, number = stem, 2
+    while name in taken:
+        name, number = f"{stem}-{number}", number + 1
+    taken.add(name)
+    return name
+
+
+def web_vtt(pieces: Sequence[Mapping[str, Any]]) -> str:
+    """Cues with ``hh:mm:ss.mmm``; the characters that mean something in WebVTT are escaped."""
+    cues = [
+        f"{clock(p['start'], '.')} --> {clock(p['end'], '.')}\n{escaped(str(p['caption']))}\n"
+        for p in pieces
+    ]
+    return "\n".join(["WEBVTT\n", *cues])
+
+
+def sub_rip(pieces: Sequence[Mapping[str, Any]]) -> str:
+    """Numbered cues with ``hh:mm:ss,mmm``."""
+    cues = [
+        f"{i}\n{clock(p['start'], ',')} --> {clock(p['end'], ',')}\n{p['caption']}\n"
+        for i, p in enumerate(pieces, 1)
+    ]
+    return "\n".join(cues)
+
+
+def escaped(text: str) -> str:
+    """A caption that no reader takes for markup."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def clock(seconds: float, mark: str) -> str:
+    """Hours, minutes, seconds and milliseconds."""
+    whole, thousandths = divmod(round(seconds * 1000), 1000)
+    minutes, second = divmod(whole, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour:02}:{minute:02}:{second:02}{mark}{thousandths:03}"

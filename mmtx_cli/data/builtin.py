@@ -1,0 +1,155 @@
+"""Built-in data sets in folders: whole or absent, made again only if need be, never over others."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.data.card import read_card
+from mmtx_cli.data.progress import track
+from mmtx_cli.data.table import read_lines
+from mmtx_cli.data.write import MEDIA, write_manifest
+from mmtx_cli.error import ConfigError
+
+Row = dict[str, Any]
+_MIN_NUM, _MIN_SIZE = 10, 32
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A data set that its arguments alone decide: NAME.jsonl, its card, and folders of media.
+
+    ``made_with`` holds the arguments and the version of the maker; ``files`` says how many files
+    lie in each folder of media.
+    """
+
+    name: str
+    made_with: dict[str, int]
+    files: dict[str, int]
+
+    def make(
+        self,
+        folder: Path,
+        make_row: Callable[[Path, int], Row],
+        card: dict[str, Any],
+        workers: int | None = None,
+    ) -> Path:
+        """Fill ``folder`` and return the manifest's path.
+
+        ``make_row(place, index)`` writes the files of one row below ``place`` and returns the
+        row; several threads call it. A folder already made with the same arguments is used as it
+        is; one of other arguments is replaced, once the new one is complete.
+
+        Raises:
+            ConfigError: if the folder holds other things.
+        """
+        if not self._is_complete(folder):
+            self._check_replaceable(folder)
+            target = Path(os.path.realpath(folder))
+            fresh = target.with_name(f".{target.name}.{os.getpid()}.new")
+            try:
+                self._build(fresh, make_row, card, workers)
+                self._swap(fresh, target)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+        return folder / self._manifest
+
+    @property
+    def _manifest(self) -> str:
+        return f"{self.name}.jsonl"
+
+    @property
+    def _card(self) -> str:
+        return f"{self.name}.yaml"
+
+    def _build(
+        self,
+        folder: Path,
+        make_row: Callable[[Path, int], Row],
+        card: dict[str, Any],
+        workers: int | None,
+    ) -> None:
+        for media in self.files:
+            (folder / media).mkdir(parents=True)
+        num = self.made_with["num"]
+        says = {**card, "made_with": self.made_with}
+        with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+            rows: Iterator[Row] = pool.map(lambda index: make_row(folder, index), range(num))
+            write_manifest(folder / self._manifest, track(rows, num, self.name), card=says)
+
+    def _is_complete(self, folder: Path) -> bool:
+        if not (folder / self._manifest).is_file():
+            return False
+        if read_card(folder / self._card).other.get("made_with") != self.made_with:
+            return False
+        return all(
+            (folder / media).is_dir() and len(os.listdir(folder / media)) == count
+            for media, count in self.files.items()
+        )
+
+    def _check_replaceable(self, folder: Path) -> None:
+        """Refuse to replace anything but an empty folder or an earlier set of the same name."""
+        if not folder.exists():
+            return
+        if not folder.is_dir():
+            raise ConfigError(f"out={folder}: is a file; give a folder")
+        others = sorted(set(os.listdir(folder)) - {self._manifest, self._card, *self.files})
+        others = others or self._unwritten(folder)
+        ours = "made_with" in read_card(folder / self._card).other
+        if others or (any(folder.iterdir()) and not ours):
+            held = ", ".join(others[:3] or sorted(os.listdir(folder))[:3])
+            raise ConfigError(
+                f"out={folder}: holds other files ({held}); give a new or empty folder"
+            )
+
+    def _unwritten(self, folder: Path) -> list[str]:
+        """Return what lies in the folders of media and that no row of the manifest there names."""
+        written: set[str] = set()
+        if (folder / self._manifest).is_file():
+            rows = [row for _, row in read_lines(folder / self._manifest)]
+            written = {str(row.get(key)) for row in rows if isinstance(row, dict) for key in MEDIA}
+        held = (f"{media}/{name}" for media in self.files for name in _names(folder / media))
+        return sorted(set(held) - written)
+
+    def _swap(self, fresh: Path, target: Path) -> None:
+        # another process may have made the same set meanwhile: theirs, perhaps in use, stays
+        if self._is_complete(target):
+            return
+        old = target.with_name(f".{target.name}.{os.getpid()}.old")
+        try:
+            if target.exists():
+                os.rename(target, old)
+            os.rename(fresh, target)
+        except OSError:
+            if not self._is_complete(target):
+                raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _names(folder: Path) -> list[str]:
+    return os.listdir(folder) if folder.is_dir() else []
+
+
+def check_numbers(num: int, size: int, seed: int) -> None:
+    """Refuse numbers that are too small for a set with splits and visible things.
+
+    Raises:
+        ConfigError: saying what is needed.
+    """
+    if num < _MIN_NUM or size < _MIN_SIZE or seed < 0:
+        raise ConfigError(
+            f"num={num} size={size} seed={seed}: the built-in data need num >= {_MIN_NUM}, "
+            f"size >= {_MIN_SIZE} and seed >= 0"
+        )
+
+
+def split_of(index: int, num: int) -> str:
+    """Return the split of a row: the last tenth is test, the tenth before it val."""
+    tenth = round(num / 10)
+    if index >= num - tenth:
+        return "test"
+    return "val" if index >= num - 2 * tenth else "train"

@@ -1,0 +1,35 @@
+"""What a file is that is no sound: a reason that says more than "damaged"."""
+
+_MAGIC = {
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"\x89PNG": "a PNG picture",
+    b"GIF8": "a GIF picture",
+    b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture",
+}
+# names under which the container of MP4 holds a picture, which FFmpeg takes for a video
+_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
+_LINE = 60
+
+
+def picture(start: bytes) -> str | None:
+    """Name a picture by the first bytes of its file."""
+    for magic, name in _MAGIC.items():
+        if start.startswith(magic):
+            return name
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "a WEBP picture"
+    if start[:2] == b"BM" and start[6:10] == bytes(4):
+        return "a BMP picture"
+    if start[4:8] == b"ftyp" and start[8:12] in _BRANDS:
+        return "an AVIF or HEIC picture"
+    return None
+
+
+def text(start: bytes) -> str | None:
+    """Return the beginning of what is text by the first bytes of its file: a page, a pointer."""
+    words = start.decode("utf-8", errors="ignore")
+    whole = len(words.encode()) >= len(start) - 3  # the last character may be cut off
+    if whole and all(letter.isprintable() or letter in "\t\r\n\f" for letter in words):
+        return words.strip().partition("\n")[0].strip()[:_LINE] or None
+    return None

@@ -1,0 +1,173 @@
+"""What a video file says of itself: opened by PyAV, refused where that cannot be true."""
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from mmtx_cli.data.unreadable import UnreadableError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+# every further parser is a door for a hostile file; playlists would open other files besides
+FORMATS = (
+    "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,gif,apng,mxf,rm,nut,ivf,dv,"
+    # without time, without a video stream, without motion: to be refused by name
+    "h264,hevc,m4v,aac,ac3,eac3,aiff,amr,ape,tta,au,caf,flac,mp3,swf,w64,wav,wv,"
+    "image2,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,pgm_pipe,ppm_pipe"
+)
+INDEXED = ("mov", "matroska")
+"""Containers with an index of their key frames. In others FFmpeg looks for a moment in the file,
+and may land behind it (its ticket 11137)."""
+MAX_SIDE = 16384
+MAX_PIXELS = 178_956_970  # Pillow's limit for pictures: 512 MiB as RGB
+MAX_SECONDS = 7 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open file, its video stream, and when that begins and ends in presentation time.
+
+    ``base`` is the unit of the stream's times in seconds; ``start`` and ``end`` are seconds.
+    """
+
+    path: str
+    container: "InputContainer"
+    stream: "VideoStream"
+    base: Fraction
+    start: float
+    end: float
+
+    @property
+    def fps(self) -> float | None:
+        """Frames a second, on average; None where the header does not tell."""
+        rate = self.stream.average_rate or self.stream.guessed_rate
+        return float(rate) if rate else None
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Source]:
+    """Open the best video stream, as FFmpeg chooses it; its decoder runs in this thread alone.
+
+    Raises:
+        UnreadableError: here and from the body, whatever FFmpeg says against the file.
+    """
+    import av
+
+    try:
+        with _container(path) as container:
+            stream = _video_stream(path, container)
+            # workers are as many as cores: threads would add a fifth to the work of each
+            stream.codec_context.thread_count = 1
+            check_dimensions(path, stream.codec_context.width, stream.codec_context.height)
+            base = stream.time_base or Fraction(1, 1_000_000)
+            start = float((stream.start_time or 0) * base)
+            end = _end(path, container, stream, base)
+            check_duration(path, end - start)
+            yield Source(path, container, stream, base, start, end)
+    except UnreadableError:
+        raise
+    except (av.error.FFmpegError, OSError, UnicodeError, OverflowError, MemoryError) as error:
+        raise UnreadableError(path, _reason(error)) from error
+
+
+def _container(path: str) -> "InputContainer":
+    import av
+
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    try:
+        # an absolute path is nothing but a path, whatever colons it holds
+        return av.open(os.path.abspath(path), container_options=options, metadata_errors="ignore")
+    except (av.error.InvalidDataError, av.error.ArgumentError) as error:
+        raise UnreadableError(
+            path, "no video of a known format, or its header is damaged"
+        ) from error
+
+
+def _video_stream(path: str, container: "InputContainer") -> "VideoStream":
+    from av.stream import Disposition
+    from av.video.stream import VideoStream
+
+    name = container.format.name
+    if name == "image2" or name.endswith("_pipe"):
+        raise UnreadableError(path, "a picture, not a video")
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream):
+        raise UnreadableError(path, "no video stream")
+    if Disposition.attached_pic in stream.disposition:
+        raise UnreadableError(path, "no video stream, only a cover picture")
+    if stream.codec_context is None:
+        raise UnreadableError(path, "no decoder for its video stream")
+    return stream
+
+
+def check_dimensions(path: str, width: int | None, height: int | None) -> None:
+    """Raise UnreadableError for a size that no video has."""
+    if not width or not height or min(width, height) < 0:
+        raise UnreadableError(path, "its header tells no width and height")
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise UnreadableError(
+            path,
+            f"absurd dimensions: {width} x {height}; at most {MAX_SIDE:,} a side "
+            f"and {MAX_PIXELS:,} pixels",
+        )
+
+
+def check_duration(path: str, seconds: float) -> None:
+    """Raise UnreadableError for a length that no video has."""
+    if not (math.isfinite(seconds) and 0 <= seconds <= MAX_SECONDS):
+        raise UnreadableError(path, f"absurd duration: {seconds:g} s; at most 7 days")
+
+
+def _end(path: str, container: "InputContainer", stream: "VideoStream", base: Fraction) -> float:
+    """When the last frame ends, in seconds, by the packets behind the last key frame.
+
+    The header is not believed: it may count times of decoding (MP4) or the sound (Matroska), or
+    leave FFmpeg to guess (MPEG). AVI's does count the frames, which have no times of their own.
+    """
+    if container.format.name == "avi" and stream.duration:
+        return float(((stream.start_time or 0) + stream.duration) * base)
+    far = math.ceil(MAX_SECONDS / base)
+    if container.format.name.startswith(INDEXED):
+        last = _last_tick(container, stream.index, far)
+        container.seek(stream.start_time or 0, stream=stream)
+    else:
+        with _container(path) as another:
+            last = _last_tick(another, stream.index, far)
+    if last is None:
+        with _container(path) as another:
+            last = _last_tick(another, stream.index)
+    if last is None:
+        raise UnreadableError(path, "frames without times; put the bare stream into a container")
+    return float(last * base)
+
+
+def _last_tick(container: "InputContainer", index: int, far: int | None = None) -> int | None:
+    """The latest end of a packet from the last key frame before ``far`` on; None without any."""
+    import av
+
+    stream = container.streams[index]
+    try:
+        if far is not None:
+            container.seek(far, stream=stream)
+    except av.error.FFmpegError:
+        return None
+    ends = (p.pts + (p.duration or 0) for p in container.demux(stream) if p.pts is not None)
+    return max(ends, default=None)
+
+
+def _reason(error: Exception) -> str:
+    import av
+
+    match error:
+        case av.error.InvalidDataError():
+            return "damaged: its frames are not what they should be"
+        case MemoryError():
+            return "too large for this machine's memory"
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"damaged: {words}"

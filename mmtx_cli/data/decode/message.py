@@ -1,0 +1,79 @@
+"""What two processes say to each other through pipes: pickles, with their arrays beside them."""
+
+import io
+import pickle
+import struct
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Parts = list[memoryview]
+_NUMPY_LACKS = ("bfloat16", "float8", "float4", "complex32", "quint", "qint")
+
+
+def pack(value: object) -> Parts:
+    """Pickle with protocol 5: the sizes, the pickle, then every array's memory, uncopied."""
+    arrays: list[pickle.PickleBuffer] = []
+    stream = io.BytesIO()
+    _Pickler(stream, protocol=5, buffer_callback=arrays.append).dump(value)
+    parts = [stream.getbuffer(), *(array.raw() for array in arrays)]
+    sizes = struct.pack(f"<{1 + len(parts)}Q", len(parts), *(part.nbytes for part in parts))
+    return [memoryview(sizes), *parts]
+
+
+def receive(fill: Callable[[memoryview], None]) -> Parts:
+    """Read one message; ``fill`` fills a piece of memory or raises EOFError."""
+    (count,) = struct.unpack("<Q", _filled(8, fill))
+    sizes = struct.unpack(f"<{count}Q", _filled(8 * count, fill))
+    return [_filled(size, fill) for size in sizes]
+
+
+def unpack(message: Parts) -> Any:
+    """Turn a message without its sizes into the value; received arrays can be written to."""
+    return pickle.loads(message[0], buffers=message[1:])
+
+
+def write(file: BinaryIO, parts: Parts) -> None:
+    """Write a message to an unbuffered file."""
+    for part in parts:
+        while part:
+            part = part[file.write(part) :]
+
+
+def fill_from(file: io.FileIO, view: memoryview) -> None:
+    """Fill ``view`` from an unbuffered file; raise EOFError where that ends."""
+    while view:
+        count = file.readinto(view)
+        if not count:
+            raise EOFError
+        view = view[count:]
+
+
+def _filled(size: int, fill: Callable[[memoryview], None]) -> memoryview:
+    memory = np.empty(size, np.uint8).data  # bytearray() would fill it with zeros first
+    fill(memory)
+    return memory
+
+
+class _Pickler(pickle.Pickler):
+    """Sends tensors as the arrays they are: torch's own way copies them into the pickle."""
+
+    def reducer_override(self, value: Any) -> Any:
+        torch = sys.modules.get("torch")  # who has sent no tensor need not load torch
+        if torch is None or type(value) is not torch.Tensor or value.requires_grad:
+            return NotImplemented
+        plain = value.device.type == "cpu" and value.layout is torch.strided
+        if not plain or str(value.dtype).removeprefix("torch.").startswith(_NUMPY_LACKS):
+            return NotImplemented
+        return _tensor, (value.resolve_conj().resolve_neg().numpy(),)
+
+
+def _tensor(array: np.ndarray) -> "Tensor":
+    import torch
+
+    return torch.from_numpy(array)

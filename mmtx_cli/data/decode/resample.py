@@ -1,0 +1,85 @@
+"""From one sample rate to another: the whole sound, or a part of it that is the same."""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# reads samples first … first + count (fewer at the sound's end; None: all the rest)
+Read = Callable[[int, int | None], Float[np.ndarray, " n"]]
+
+# torchaudio's defaults: zero crossings on each side of the kernel, and how much of the band is kept
+_ZEROS, _ROLLOFF = 6, 0.99
+# torchaudio makes a kernel for each phase; for rates such as 44,101 Hz that would be gigabytes
+_LARGEST_TABLE = 1 << 20
+_CHUNK = 1 << 12
+
+
+def resampled_length(length: int, source: int, target: int) -> int:
+    """Number of samples at the rate ``target`` of ``length`` samples at ``source``."""
+    return -(-length * target // source)
+
+
+def read_resampled(
+    read: Read, source: int, target: int, first: int, last: int | None
+) -> Float[Tensor, " n"]:
+    """Samples ``first`` to ``last`` of the sound at the rate ``target``; reads no more than needed.
+
+    Bandlimited interpolation with a Hann window as ``torchaudio.functional.resample`` does it. A
+    part has the values that it has in the whole.
+    """
+    if source == target:
+        return torch.from_numpy(read(first, None if last is None else last - first))
+    common = math.gcd(source, target)
+    step, phases = source // common, target // common
+    width = math.ceil(_ZEROS * step / (min(step, phases) * _ROLLOFF))
+    table = phases * (step + 2 * width) <= _LARGEST_TABLE
+    begin = max(0, first * step // phases - width - 1)
+    if table:  # whole periods of the phases: `step` samples become `phases`
+        begin = max(0, first // phases - math.ceil(width / step)) * step
+    count = None if last is None else math.ceil(last * step / phases) + width + 1 - begin
+    wave = torch.from_numpy(read(begin, count))
+    end = resampled_length(begin + len(wave), step, phases)
+    end = end if last is None else min(end, last)
+    if not len(wave):
+        return wave
+    if not table:
+        return _interpolated(wave, begin, step, phases, width, first, end)
+    skipped = begin // step * phases
+    return _kernels(step, phases)(wave)[first - skipped : end - skipped]
+
+
+@lru_cache(maxsize=32)
+def _kernels(step: int, phases: int) -> torch.nn.Module:
+    from torchaudio.transforms import Resample
+
+    return Resample(step, phases, lowpass_filter_width=_ZEROS, rolloff=_ROLLOFF)
+
+
+def _interpolated(
+    wave: Float[Tensor, " k"],
+    begin: int,
+    step: int,
+    phases: int,
+    width: int,
+    first: int,
+    end: int,
+) -> Float[Tensor, " n"]:
+    """The same sum without a table: the kernel is computed at each place where it is needed."""
+    cutoff = min(step, phases) * _ROLLOFF / step  # cycles a sample, of twice the band
+    padded = torch.nn.functional.pad(wave, (width + 1, width + 2))
+    taps = torch.arange(-width, width + 2)
+    parts = []
+    for low in range(first, end, _CHUNK):
+        # exact in integers: sample j lies at j * step / phases
+        places = torch.arange(low, min(low + _CHUNK, end)) * step
+        whole, part = places // phases, (places % phases).double() / phases
+        phase = ((taps - part[:, None]) * cutoff).clamp(-_ZEROS, _ZEROS)
+        weights = torch.sinc(phase) * torch.cos(phase * (math.pi / 2 / _ZEROS)) ** 2 * cutoff
+        near = padded[(whole - begin + width + 1)[:, None] + taps]
+        parts.append((weights.float() * near).sum(1))
+    return torch.cat(parts) if parts else wave[:0]

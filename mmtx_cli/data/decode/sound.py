@@ -1,0 +1,132 @@
+"""Sound files, and the sound of videos, to a mono waveform."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from mmtx_cli.data.decode.foreign import picture, text
+from mmtx_cli.data.decode.resample import read_resampled, resampled_length
+from mmtx_cli.data.decode.whole import check_whole
+from mmtx_cli.data.decode.window import Window
+from mmtx_cli.data.unreadable import UnreadableError
+
+_LEAST_RATE, _GREATEST_RATE = 100, 1_000_000
+_MOST_CHANNELS = 256
+_LOUDEST = 100.0
+_START = 512
+
+
+@runtime_checkable
+class Sound(Protocol):
+    """An open sound: its rate in Hz, and the presentation time of its first sample."""
+
+    rate: int
+    channels: int
+    zero: float
+
+    def length(self) -> int:
+        """Samples of one channel."""
+
+    def read(self, first: int, count: int | None) -> Float[np.ndarray, " n"]:
+        """Samples from ``first`` on, at most ``count``: the mean of all channels."""
+
+
+def decode_sound(
+    path: str | os.PathLike[str],
+    sample_rate: int,
+    seconds: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    offset: float | None = None,
+) -> Float[Tensor, " n"] | None:
+    """Decode a sound file, or the sound of a video, to mono at ``sample_rate``.
+
+    The content decides the format, not the name. Of the part from ``start`` to ``end`` (in
+    seconds: of a video presentation time, as in ``decode_video``, else from the first sample on;
+    what lies beyond the sound is cut) at most ``seconds`` are decoded; ``offset`` from 0 to 1
+    says which, None is the centre. Channels are averaged. Full scale is 1, which resampling and
+    lossy codecs exceed a little. None is a video without an audio stream.
+
+    Raises:
+        UnreadableError: with a one-line reason, if the file is missing, empty, cut off, damaged,
+            neither sound nor video, without sound in the part asked for, absurd in sample rate,
+            channels or length, or holds samples that are no finite numbers.
+        ValueError: for a sample rate, number of seconds or offset that means nothing.
+    """
+    path = os.fspath(path)
+    if sample_rate < 1:
+        raise ValueError(f"sample_rate must be at least 1, not {sample_rate}")
+    window = Window(seconds, start, end, offset)
+    window.check(path)
+    try:
+        with _opened(path) as sound:
+            if sound is None:
+                return None
+            wave = _read(path, sound, sample_rate, window)
+    except MemoryError as error:
+        raise UnreadableError(path, "too large for this machine's memory") from error
+    except OSError as error:
+        raise UnreadableError(path, error.strerror or str(error)) from error
+    if not len(wave):
+        where = "" if window.is_everything else " in the part asked for"
+        raise UnreadableError(path, f"holds no sound{where}")
+    _check_samples(path, wave.numpy())
+    return wave
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Sound | None]:
+    """Open with libsndfile what it reads well, everything else with FFmpeg."""
+    # what a run without sound need not load
+    from mmtx_cli.data.decode.sound_file import SoundFile, open_file
+    from mmtx_cli.data.decode.sound_stream import open_stream
+
+    check_whole(path)
+    with open(path, "rb") as raw:
+        start = raw.read(_START)
+    if name := picture(start):
+        raise UnreadableError(path, f"{name}, not a sound")
+    file = open_file(path)
+    if isinstance(file, SoundFile):
+        with closing(file):
+            yield file
+        return
+    fault = file or "damaged, or neither sound nor video of a known format"
+    if line := text(start):
+        fault = f"text, not a sound; it begins {line!r}"
+    try:
+        stream = open_stream(path, fault)
+    except UnreadableError as error:
+        # of what is sound by its first bytes, libsndfile says more
+        raise UnreadableError(path, file or error.reason) from error
+    if stream is None:
+        yield None
+        return
+    with closing(stream):
+        yield stream
+
+
+def _read(path: str, sound: Sound, sample_rate: int, window: Window) -> Float[Tensor, " n"]:
+    if not _LEAST_RATE <= sound.rate <= _GREATEST_RATE:
+        limits = f"between {_LEAST_RATE} and {_GREATEST_RATE:,} Hz are possible"
+        raise UnreadableError(path, f"an absurd sample rate of {sound.rate:,} Hz; {limits}")
+    if sound.channels > _MOST_CHANNELS:
+        raise UnreadableError(path, f"{sound.channels} channels; {_MOST_CHANNELS} are possible")
+    first, last = 0, None
+    if not window.is_everything:
+        length = resampled_length(sound.length(), sound.rate, sample_rate)
+        first, last = window.samples(path, length, sample_rate, sound.zero)
+    return read_resampled(sound.read, sound.rate, sample_rate, first, last)
+
+
+def _check_samples(path: str, wave: Float[np.ndarray, " n"]) -> None:
+    peak = np.abs(wave).max()  # NaN where one is
+    if not np.isfinite(peak):
+        raise UnreadableError(path, "holds samples that are not finite numbers")
+    if peak > _LOUDEST:
+        raise UnreadableError(path, f"samples as large as {peak:g}, where full scale is 1")

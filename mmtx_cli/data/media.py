@@ -1,0 +1,92 @@
+"""The media files of a sample to tensors: pictures, frames, sound."""
+
+import os
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmtx_cli.data.decode.guard import Guard
+from mmtx_cli.data.decode.moments import Sampling
+from mmtx_cli.data.decode.sound import decode_sound
+from mmtx_cli.data.decode.video import Clip, decode_video
+from mmtx_cli.data.image import decode_image
+from mmtx_cli.data.preparation import Preparation
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.transform import augmented, fit, to_tensor
+
+HOPS_A_SECOND = 100
+
+
+class Media:
+    """Decodes what a sample names; video and sound in a process that can be ended.
+
+    ``augment`` changes training pictures; ``timeout`` is the patience with one file, in seconds.
+    """
+
+    def __init__(
+        self,
+        preparation: Preparation,
+        augment: Callable[[Tensor], Tensor] | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        self.preparation = preparation
+        self.augment = augment
+        self.timeout = timeout
+        self.guards: dict[int, Guard] = {}
+
+    @property
+    def guard(self) -> Guard:
+        """This process' own: a loader's workers are copies of the process that made this."""
+        own = os.getpid()
+        if own not in self.guards:
+            self.guards = {own: Guard(self.timeout)}
+        return self.guards[own]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "guards": {}}
+
+    def pictures(self, sample: Sample, seed: int) -> UInt8[Tensor, "l 3 s s"]:
+        """All pictures of a sample; picture i is augmented by ``seed`` + i."""
+        size = self.preparation.image_size
+        # a random crop may use a part of the picture only: decode finer than the square
+        scale = 1 if self.augment is None else 2
+        pictures = [to_tensor(decode_image(path, size * scale)) for path in sample.image]
+        if self.augment is not None:
+            pictures = [augmented(p, self.augment, seed + i) for i, p in enumerate(pictures)]
+        return torch.stack([fit(p, size, self.preparation.fit) for p in pictures])
+
+    def clip(self, sample: Sample, seed: int, offset: float | None) -> Clip:
+        """Frames of a sample's video [t, 3, s, s], augmented alike, and their times."""
+        p = self.preparation
+        size = p.image_size if self.augment is None else p.image_size * 5 // 4
+        sampling = Sampling(p.num_frames, p.sampling, p.fps)
+        window = sample.start, sample.end
+        clip = self.guard.run(decode_video, sample.video, sampling, size, p.fit, *window, offset)
+        if self.augment is None:
+            return clip
+        frames = augmented(clip.frames, self.augment, seed)
+        return Clip(fit_frames(frames, p.image_size, p.fit), clip.seconds)
+
+    def sound(self, sample: Sample, offset: float | None) -> Float[Tensor, "l h"] | None:
+        """A sample's sound in hops of 10 ms; None where the file has none."""
+        p = self.preparation
+        # the window is the video's: it counts for sound that comes from the same file
+        window = (sample.start, sample.end) if sample.audio == sample.video else (None, None)
+        wave = self.guard.run(
+            decode_sound, sample.audio, p.sample_rate, p.audio_seconds, *window, offset
+        )
+        return None if wave is None else hops(wave, p.sample_rate)
+
+
+def hops(wave: Float[Tensor, " n"], sample_rate: int) -> Float[Tensor, "l h"]:
+    """Cut a waveform into hops of 10 ms, the last filled up with zeros."""
+    size = sample_rate // HOPS_A_SECOND
+    return F.pad(wave, (0, -len(wave) % size)).view(-1, size)
+
+
+def fit_frames(frames: UInt8[Tensor, "t 3 h w"], size: int, how: str) -> UInt8[Tensor, "t 3 s s"]:
+    """Make every frame a square."""
+    return torch.stack([fit(frame, size, how) for frame in frames])

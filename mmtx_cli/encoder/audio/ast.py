@@ -1,0 +1,90 @@
+"""A Transformer over patches of the log-mel spectrogram, trained from scratch."""
+
+import math
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmtx_cli.encoder.base import Encoder
+from mmtx_cli.layer.mask import reach
+from mmtx_cli.layer.mel import HOPS_PER_SECOND, LogMel, SpecAugment
+from mmtx_cli.layer.position import SequencePosition
+from mmtx_cli.layer.transformer import Transformer
+from mmtx_cli.types import Field, Tokens
+
+
+class AudioAst(Encoder):
+    """Audio Spectrogram Transformer (Gong et al. 2021), without its class token.
+
+    A patch has a learned position in time, which stretches, plus one in frequency.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 16000,
+        audio_seconds: float = 10.0,
+        num_mels: int = 128,
+        patch_size: int = 16,
+        stride: int = 16,
+        width: int = 384,
+        depth: int = 6,
+        num_heads: int = 6,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+        normalise: str | None = "recording",
+        mean: float | None = None,
+        std: float | None = None,
+        time_masks: int = 0,
+        freq_masks: int = 0,
+    ) -> None:
+        """Patches are ``patch_size`` frames by as many bands, ``stride`` apart (10 in the paper).
+
+        ``audio_seconds`` have positions, longer sounds stretch them. ``normalise``, ``mean`` and
+        ``std`` as in ``LogMel``; ``time_masks`` and ``freq_masks`` of SpecAugment in training.
+        """
+        super().__init__()
+        if not 0 < stride <= patch_size <= num_mels:
+            raise ValueError(
+                f"patches must overlap or touch and fit the bands: {stride=} <= {patch_size=} <= "
+                f"{num_mels=} does not hold"
+            )
+        self.width, self.patch_size, self.stride = width, patch_size, stride
+        self.mel = LogMel(sample_rate, num_mels, normalise=normalise, mean=mean, std=std)
+        self.augment = SpecAugment(time_masks, freq_masks=freq_masks)
+        self.stem = nn.Conv2d(1, width, kernel_size=patch_size, stride=stride)
+        frames = math.ceil(audio_seconds * HOPS_PER_SECOND)
+        self.time = SequencePosition(width, int(self.patches(torch.tensor(frames))))
+        self.band = nn.Parameter(torch.empty((num_mels - patch_size) // stride + 1, width))
+        self.dropout = nn.Dropout(dropout)
+        self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
+        nn.init.normal_(self.band, std=0.02)
+
+    def forward(self, field: Field) -> Tokens:
+        """``field.data`` is [b, l, h]: l hops of 10 ms; from low to high, moment after moment."""
+        x = self.augment(self.mel(field), field.mask)
+        frames = x.shape[1]
+        covered = -(-max(frames - self.patch_size, 0) // self.stride) * self.stride
+        x = F.pad(x, (0, 0, 0, covered + self.patch_size - frames))
+        x = self.stem(x[:, None]).permute(0, 2, 3, 1)  # b, moments, bands, d
+        mask = self.moments(field.mask, x.shape[1])
+        x = (x + self.time(mask)[:, :, None] + self.band).flatten(1, 2)
+        mask = mask.repeat_interleave(len(self.band), dim=1)
+        return Tokens(self.transformer(self.dropout(x), mask), mask)
+
+    def moments(self, mask: Bool[Tensor, "b l"], count: int) -> Bool[Tensor, "b count"]:
+        """Which columns of patches a sample has: as many as cover it, none if it is absent."""
+        needed = self.patches(reach(mask)) * mask.any(dim=1)
+        return torch.arange(count, device=mask.device) < needed[:, None]
+
+    def patches(self, frames: Tensor) -> Tensor:
+        """Patches that cover so many frames, at least one."""
+        beyond = (frames - self.patch_size).clamp(min=0)
+        return (beyond + self.stride - 1) // self.stride + 1
+
+    def blocks(self) -> list[nn.Module]:
+        """The stem with its positions, then the blocks."""
+        stem = nn.ModuleList([self.stem, self.time])
+        stem.register_parameter("band", self.band)
+        return [stem, *self.transformer.blocks]

@@ -1,0 +1,207 @@
+"""torchaudio's speech models with masks that hold: a sound alone is a sound in a batch.
+
+torchaudio's own ``forward`` takes lengths, but its first norm counts the padding as sound, and
+WavLM refuses them. Its modules and their weights are used here as they are.
+"""
+
+from math import gcd, inf
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmtx_cli.encoder.pretrained import brief, load_state
+from mmtx_cli.layer.mel import real_mean
+
+
+class SpeechBody(nn.Module):
+    """Convolutions with relative positions, then Transformer blocks (Baevski et al. 2020)."""
+
+    def __init__(self, model: Any, normalise: bool, depth: int | None) -> None:
+        """``model`` is a torchaudio Wav2Vec2Model; ``normalise`` its input's mean and variance."""
+        super().__init__()
+        transformer = model.encoder.transformer
+        self.stem = SpeechStem(model, normalise)
+        self.layers = transformer.layers[:depth]
+        cut = len(self.layers) < len(transformer.layers)
+        norm_last = not (transformer.layer_norm_first or cut)
+        self.norm = transformer.layer_norm if norm_last else nn.Identity()
+        self.relative = hasattr(self.layers[0].attention, "rel_attn_embed")  # WavLM
+
+    def forward(
+        self, sound: Float[Tensor, "b n"], length: Int[Tensor, " b"]
+    ) -> tuple[list[Float[Tensor, "b l d"]], Bool[Tensor, "b l"]]:
+        """The outputs of all blocks, the last one normalised, and which frames are real."""
+        x, mask = self.stem(sound, length)
+        seen = mask | ~mask.any(dim=1, keepdim=True)  # who has nothing to see sees all: no NaN
+        if self.relative:  # the mask is added to position biases: of their type
+            closed = torch.zeros_like(seen, dtype=self.stem.projection.projection.weight.dtype)
+            masks = {"key_padding_mask": closed.masked_fill(~seen, -inf)}
+        else:
+            masks = {"attention_mask": seen[:, None, None].expand(-1, 1, seen.shape[1], -1)}
+        bias, outputs = None, []
+        for layer in self.layers:
+            x, bias = layer(x, position_bias=bias, **masks)
+            outputs.append(x)
+        outputs[-1] = self.norm(outputs[-1])
+        return outputs, mask
+
+    def trial(self) -> Float[Tensor, "1 l d"]:
+        """The last output for a short sound."""
+        return self(torch.zeros(1, 2 * self.stem.shortest), torch.tensor([self.stem.shortest]))[0][
+            -1
+        ]
+
+
+class SpeechStem(nn.Module):
+    """From the waveform to frames 20 ms apart, and the convolution that tells their places."""
+
+    def __init__(self, model: Any, normalise: bool) -> None:
+        super().__init__()
+        transformer = model.encoder.transformer
+        self.normalise = normalise
+        self.convolutions = model.feature_extractor.conv_layers
+        self.projection = model.encoder.feature_projection
+        self.position = transformer.pos_conv_embed
+        self.norm = transformer.layer_norm if transformer.layer_norm_first else nn.Identity()
+        self.dropout = transformer.dropout
+        self.shortest = 1
+        for part in reversed(self.convolutions):
+            self.shortest = (self.shortest - 1) * part.stride + part.kernel_size
+
+    def forward(
+        self, sound: Float[Tensor, "b n"], length: Int[Tensor, " b"]
+    ) -> tuple[Float[Tensor, "b l d"], Bool[Tensor, "b l"]]:
+        """Frames and which are real; a sound too short for one is completed with silence."""
+        if self.normalise:
+            sound = normalised(sound, length)
+        x = F.pad(sound, (0, max(self.shortest - sound.shape[1], 0)))[:, None]
+        length = length.clamp(min=self.shortest) * (length > 0)
+        for part in self.convolutions:
+            x = part.conv(x)
+            length = ((length - part.kernel_size) // part.stride + 1).clamp(min=0)
+            if isinstance(part.layer_norm, nn.GroupNorm):
+                x = over_time(part.layer_norm, x, within(length, x.shape[2]))
+            elif part.layer_norm is not None:
+                x = part.layer_norm(x)
+            x = F.gelu(x)
+        mask = within(length, x.shape[2])
+        x = self.projection(x.mT).masked_fill(~mask[..., None], 0)
+        return self.dropout(self.norm(x + self.position(x))), mask
+
+
+def within(length: Int[Tensor, " b"], n: int) -> Bool[Tensor, "b n"]:
+    """True for the first ``length`` of n places."""
+    return torch.arange(n, device=length.device) < length[:, None]
+
+
+def normalised(sound: Float[Tensor, "b n"], length: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
+    """Zero mean and unit variance of each sound, as the larger models were trained with."""
+    mask = within(length, sound.shape[1])
+    x = sound.float()[..., None]
+    x = x - real_mean(x, mask)
+    x = x / (real_mean(x.square(), mask) + 1e-5).sqrt()
+    return x[..., 0].masked_fill(~mask, 0).to(sound.dtype)
+
+
+def over_time(
+    norm: nn.GroupNorm, x: Float[Tensor, "b c l"], mask: Bool[Tensor, "b l"]
+) -> Float[Tensor, "b c l"]:
+    """The group norm of one channel a group, over the real frames alone."""
+    real, x = mask[:, None], x.float()
+    count = real.sum(dim=2, keepdim=True).clamp(min=1)
+    x = x - x.masked_fill(~real, 0).sum(dim=2, keepdim=True) / count
+    variance = x.square().masked_fill(~real, 0).sum(dim=2, keepdim=True) / count
+    x = x / (variance + norm.eps).sqrt()
+    return (x * norm.weight[:, None] + norm.bias[:, None]).to(norm.weight.dtype)
+
+
+def speech_body(
+    bundle: str,
+    sample_rate: int,
+    weights: bool | str | None,
+    width: int | None = None,
+    depth: int | None = None,
+    heads: int | None = None,
+    channels: int | None = None,
+) -> SpeechBody:
+    """Build the model of a bundle, give it its weights and keep its first ``depth`` blocks."""
+    pipeline = named_bundle(bundle, sample_rate)
+    sizes = {"body_width": width, "body_heads": heads, "body_channels": channels}
+    sized = [f"{name}={size}" for name, size in sizes.items() if size is not None]
+    if weights is True and sized:
+        raise ValueError(f"the published weights of {bundle} do not fit {', '.join(sized)}")
+    model: Any
+    if weights is True:
+        model = published(bundle, pipeline)
+    else:
+        model = with_sizes(pipeline, width, heads, channels)
+    if weights and weights is not True:
+        load(model, weights, bundle)
+    blocks = len(model.encoder.transformer.layers)
+    if depth is not None and not 0 < depth <= blocks:
+        raise ValueError(f"body_depth={depth}: {bundle} has {blocks} blocks")
+    return SpeechBody(model, pipeline._normalize_waveform, depth)
+
+
+def named_bundle(name: str, sample_rate: int) -> Any:
+    """One of torchaudio's pipelines that are speech encoders."""
+    from torchaudio import pipelines
+
+    kind = pipelines.Wav2Vec2Bundle
+    known = [n for n in pipelines.__all__ if isinstance(getattr(pipelines, n), kind)]
+    if name not in known:
+        raise ValueError(f"bundle={name!r} is none of {', '.join(known)}")
+    bundle = getattr(pipelines, name)
+    if bundle.sample_rate != sample_rate:
+        raise ValueError(
+            f"{name} hears {bundle.sample_rate} samples a second, not {sample_rate}: "
+            f"write sample_rate={bundle.sample_rate}"
+        )
+    return bundle
+
+
+def with_sizes(
+    bundle: Any, width: int | None, heads: int | None, channels: int | None
+) -> nn.Module:
+    """The bundle's architecture with weights as they begin."""
+    from torchaudio import models
+
+    params = {**bundle._params, "aux_num_out": None}
+    channels_a_group = params["encoder_embed_dim"] // params["encoder_pos_conv_groups"]
+    if width is not None:
+        params["encoder_embed_dim"], params["encoder_ff_interm_features"] = width, 4 * width
+        params["encoder_pos_conv_groups"] = gcd(width, max(width // channels_a_group, 1))
+    if heads is not None:
+        params["encoder_num_heads"] = heads
+    if channels is not None:
+        layers = params["extractor_conv_layer_config"]
+        params["extractor_conv_layer_config"] = [(channels, *layer[1:]) for layer in layers]
+    if params["encoder_embed_dim"] % params["encoder_num_heads"]:
+        wide, many = params["encoder_embed_dim"], params["encoder_num_heads"]
+        raise ValueError(f"body_width={wide} is not a multiple of body_heads={many}")
+    build = models.wavlm_model if bundle._model_type == "WavLM" else models.wav2vec2_model
+    return build(**params)
+
+
+def published(name: str, bundle: Any) -> nn.Module:
+    """The bundle's model with its own weights, downloaded once."""
+    try:
+        model = bundle.get_model(dl_kwargs={"weights_only": True})
+    except OSError as error:
+        raise ValueError(
+            f"the weights of {name} could not be downloaded ({brief(error)}); "
+            "give a local file: weights=FILE.pth"
+        ) from error
+    return getattr(model, "model", model)  # some come wrapped
+
+
+def load(model: nn.Module, path: str, bundle: str) -> None:
+    """Fill in a local state dict; output layers of speech recognition are left out."""
+    state = {k: v for k, v in load_state(path).items() if not k.startswith("aux.")}
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"weights={path} do not fit {bundle}: {brief(error)}") from error

@@ -1,0 +1,110 @@
+"""Speech models of torchaudio's pipelines: wav2vec 2.0, HuBERT, WavLM and what grew from them."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmtx_cli.encoder.audio.body import SpeechBody, speech_body
+from mmtx_cli.encoder.pretrained import PretrainedEncoder
+from mmtx_cli.layer.mask import reach
+from mmtx_cli.layer.mel import waveform
+from mmtx_cli.layer.pooling import masked_mean
+from mmtx_cli.layer.transformer import Transformer
+from mmtx_cli.types import Field, Tokens
+
+
+class AudioPipeline(PretrainedEncoder):
+    """A body that reads the waveform (20 ms a frame), then a projection and a small Transformer.
+
+    Unlike torchaudio's own ``forward``, padding never matters: its statistics leave it out.
+    """
+
+    body: SpeechBody
+
+    def __init__(
+        self,
+        sample_rate: int = 16000,
+        bundle: str = "WAV2VEC2_BASE",
+        weights: bool | str | None = None,
+        freeze: bool | int = False,
+        lora: int = 0,
+        mix: bool = False,
+        pool: int = 4,
+        width: int = 256,
+        depth: int = 1,
+        num_heads: int = 4,
+        dropout: float = 0.0,
+        body_width: int | None = None,
+        body_depth: int | None = None,
+        body_heads: int | None = None,
+        body_channels: int | None = None,
+    ) -> None:
+        """``bundle`` is a name in torchaudio.pipelines: WAV2VEC2_BASE, HUBERT_BASE, WAVLM_BASE, …
+
+        ``weights``: true for the bundle's own (downloaded once), a local state-dict file, or null
+        for random ones. ``freeze`` keeps the body (true), or its convolutions and first n blocks.
+        ``lora`` is the rank of adapters on its attentions, 0 for none.
+        ``mix`` takes a learned mean of all its layers in place of the last (Yang et al. 2021);
+        ``pool`` frames make a token. ``body_depth`` keeps its first blocks only; the other
+        ``body_*`` size a body without published weights (null: as the bundle's).
+        """
+        super().__init__()
+        if pool < 1:
+            raise ValueError(f"pool={pool}: a token is one frame at least")
+        if lora and bundle.startswith("WAVLM"):
+            raise ValueError(f"lora={lora}: WavLM keeps query, key and value in one weight; use 0")
+        self.sample_rate, self.grain = sample_rate, pool
+        self.body = speech_body(
+            bundle, sample_rate, weights, body_width, body_depth, body_heads, body_channels
+        )
+        self.settle(freeze, lora, self.body.trial, f"bundle={bundle}")
+        inner, self.width = self.width, width
+        self.mix = nn.Parameter(torch.zeros(len(self.body.layers))) if mix else None
+        self.project = nn.Sequential(nn.LayerNorm(inner), nn.Linear(inner, width))
+        self.dropout = nn.Dropout(dropout)
+        self.transformer = Transformer(width, depth, num_heads, dropout=dropout)
+
+    def forward(self, field: Field) -> Tokens:
+        """``field.data`` is [b, l, h]: l hops of 10 ms."""
+        frames = self.features(field)
+        x, mask = pooled(self.project(frames.x), frames.mask, self.grain)
+        return Tokens(self.transformer(self.dropout(x), mask), mask)
+
+    def features(self, field: Field) -> Tokens:
+        """What the body gives, a vector a frame."""
+        layers, mask = self.body(waveform(field, self.sample_rate), self.samples(field))
+        if self.mix is None:
+            return Tokens(layers[-1], mask)
+        share = self.mix.softmax(dim=0)
+        return Tokens(torch.stack([w * x for w, x in zip(share, layers, strict=True)]).sum(0), mask)
+
+    def samples(self, field: Field) -> Int[Tensor, " b"]:
+        """Length of each sound; 0 for one that is absent."""
+        return reach(field.mask) * field.data.shape[2]
+
+    def summary(self, field: Field) -> Float[Tensor, "b c"]:
+        """Mean of the body's features over the real frames."""
+        frames = self.features(field)
+        return masked_mean(frames.x, frames.mask)
+
+    def blocks(self) -> list[nn.Module]:
+        """The body's convolutions with its positions, then its blocks."""
+        return [self.body.stem, *self.body.layers]
+
+    def portable(self) -> dict[str, Any]:
+        """The same shape with random weights."""
+        return {"weights": None}
+
+
+def pooled(
+    x: Float[Tensor, "b l d"], mask: Bool[Tensor, "b l"], grain: int
+) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
+    """The mean of the real ones among every ``grain`` frames."""
+    short = -x.shape[1] % grain
+    groups = F.pad(x, (0, 0, 0, short)).unflatten(1, (-1, grain))
+    real = F.pad(mask, (0, short)).unflatten(1, (-1, grain))
+    means = masked_mean(groups.flatten(0, 1), real.flatten(0, 1))
+    return means.unflatten(0, groups.shape[:2]), real.any(dim=2)

@@ -1,0 +1,101 @@
+"""Convolutions over the log-mel spectrogram, then a Transformer over time; trained from scratch."""
+
+import math
+from collections.abc import Sequence
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mmtx_cli.encoder.base import Encoder
+from mmtx_cli.layer.mask import coarser
+from mmtx_cli.layer.mel import HOPS_PER_SECOND, LogMel, SpecAugment
+from mmtx_cli.layer.position import SequencePosition
+from mmtx_cli.layer.transformer import Transformer
+from mmtx_cli.types import Field, Tokens
+
+
+class AudioSpectrogramCnn(Encoder):
+    """Each stage halves time and frequency; one token for 2 ** stages hops (160 ms with four)."""
+
+    def __init__(
+        self,
+        sample_rate: int = 16000,
+        audio_seconds: float = 10.0,
+        num_mels: int = 64,
+        channels: Sequence[int] = (32, 64, 128, 256),
+        width: int = 256,
+        depth: int = 2,
+        num_heads: int = 4,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+        normalise: str | None = "recording",
+        mean: float | None = None,
+        std: float | None = None,
+        time_masks: int = 0,
+        freq_masks: int = 0,
+    ) -> None:
+        """``channels`` of each stage.
+
+        ``audio_seconds`` have positions, longer sounds stretch them. ``normalise``, ``mean`` and
+        ``std`` as in ``LogMel``; ``time_masks`` and ``freq_masks`` of SpecAugment in training.
+        """
+        super().__init__()
+        shrink = 1 << len(channels)
+        if not channels or num_mels % shrink:
+            raise ValueError(
+                f"num_mels={num_mels} cannot be halved {len(channels)} times (channels={channels})"
+            )
+        self.width = width
+        self.mel = LogMel(sample_rate, num_mels, normalise=normalise, mean=mean, std=std)
+        self.augment = SpecAugment(time_masks, freq_masks=freq_masks)
+        stages = [Stage(*pair) for pair in zip((1, *channels), channels, strict=False)]
+        self.stages = nn.ModuleList(stages)
+        self.project = nn.Linear(channels[-1] * num_mels // shrink, width)
+        places = math.ceil(audio_seconds * HOPS_PER_SECOND / shrink)
+        self.position = SequencePosition(width, places)
+        self.dropout = nn.Dropout(dropout)
+        self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
+
+    def forward(self, field: Field) -> Tokens:
+        """``field.data`` is [b, l, h]: l hops of 10 ms."""
+        mask = field.mask
+        x = self.augment(self.mel(field), mask)[:, None]
+        for stage in self.stages:
+            x, mask = stage(x, mask)
+        x = self.project(x.transpose(1, 2).flatten(2)) + self.position(mask)
+        return Tokens(self.transformer(self.dropout(x), mask), mask)
+
+    def blocks(self) -> list[nn.Module]:
+        """The stages of convolutions, then the blocks."""
+        return [*self.stages, *self.transformer.blocks]
+
+
+class Stage(nn.Module):
+    """Halve the map, then a residual convolution; what is not real stays zero throughout.
+
+    The norm is over the channels of one cell (as in ConvNeXt, Liu et al. 2022): neither batch
+    mates nor padding have a part in it.
+    """
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.halve = nn.Conv2d(channels, out, 3, stride=2, padding=1)
+        self.norm1 = nn.LayerNorm(out)
+        self.keep = nn.Conv2d(out, out, 3, padding=1)
+        self.norm2 = nn.LayerNorm(out)
+        self.act = nn.GELU()
+
+    def forward(
+        self, x: Float[Tensor, "b c l m"], mask: Bool[Tensor, "b l"]
+    ) -> tuple[Float[Tensor, "b o n k"], Bool[Tensor, "b n"]]:
+        """Frame i of the result stands for the frames 2 i and 2 i + 1."""
+        mask = coarser(mask, 2)
+        absent = ~mask[:, None, :, None]
+        x = self.act(over_channels(self.norm1, self.halve(x))).masked_fill(absent, 0)
+        y = self.act(over_channels(self.norm2, self.keep(x)))
+        return (x + y).masked_fill(absent, 0), mask
+
+
+def over_channels(norm: nn.Module, x: Float[Tensor, "b c l m"]) -> Float[Tensor, "b c l m"]:
+    """Normalise each cell over its channels."""
+    return norm(x.movedim(1, -1)).movedim(-1, 1)

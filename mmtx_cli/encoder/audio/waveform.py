@@ -1,0 +1,94 @@
+"""Strided convolutions over the waveform itself, then a Transformer; trained from scratch."""
+
+import math
+from collections.abc import Sequence
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmtx_cli.encoder.base import Encoder
+from mmtx_cli.layer.mask import coarser
+from mmtx_cli.layer.mel import real_mean, waveform
+from mmtx_cli.layer.position import SequencePosition
+from mmtx_cli.layer.transformer import Transformer
+from mmtx_cli.types import Field, Tokens
+
+
+class AudioWaveform(Encoder):
+    """A small relative of wav2vec's feature encoder (Baevski et al. 2020, section 2).
+
+    With the strides as they are, a token is 640 samples: 40 ms at 16 kHz.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 16000,
+        audio_seconds: float = 10.0,
+        strides: Sequence[int] = (5, 4, 4, 4, 2),
+        width: int = 256,
+        depth: int = 4,
+        num_heads: int = 4,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+    ) -> None:
+        """``strides`` of the convolutions, whose channels double up to ``width``.
+
+        ``audio_seconds`` have positions, longer sounds stretch them.
+        """
+        super().__init__()
+        if not strides or min(strides) < 2:
+            raise ValueError(f"strides={strides}: there must be some, and none below 2")
+        self.width, self.sample_rate = width, sample_rate
+        sizes = [max(width >> step, 8) for step in reversed(range(len(strides)))]
+        inputs = [1, *sizes[:-1]]
+        self.layers = nn.ModuleList(
+            Downsample(*sized) for sized in zip(inputs, [*sizes[:-1], width], strides, strict=True)
+        )
+        places = math.ceil(audio_seconds * sample_rate / math.prod(strides))
+        self.position = SequencePosition(width, places)
+        self.dropout = nn.Dropout(dropout)
+        self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
+
+    def forward(self, field: Field) -> Tokens:
+        """``field.data`` is [b, l, h]: l hops of 10 ms."""
+        mask = field.mask.repeat_interleave(field.data.shape[2], dim=1)
+        x = unit_variance(waveform(field, self.sample_rate), mask)[..., None]
+        for layer in self.layers:
+            x, mask = layer(x, mask)
+        x = x + self.position(mask)
+        return Tokens(self.transformer(self.dropout(x), mask), mask)
+
+    def blocks(self) -> list[nn.Module]:
+        """The convolutions, then the blocks."""
+        return [*self.layers, *self.transformer.blocks]
+
+
+class Downsample(nn.Module):
+    """A convolution two strides wide, a norm over the channels of each place, and GELU."""
+
+    def __init__(self, channels: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.convolution = nn.Conv1d(channels, out, 2 * stride, stride=stride)
+        self.norm = nn.LayerNorm(out)
+        self.act = nn.GELU()
+
+    def forward(
+        self, x: Float[Tensor, "b l c"], mask: Bool[Tensor, "b l"]
+    ) -> tuple[Float[Tensor, "b n o"], Bool[Tensor, "b n"]]:
+        """Place i of the result stands for ``stride`` of the input and sees half as many around."""
+        left = self.stride // 2
+        whole = -x.shape[1] % self.stride
+        x = F.pad(x.mT, (left, whole + self.stride - left))
+        x = self.act(self.norm(self.convolution(x).mT))
+        mask = coarser(mask, self.stride)
+        return x.masked_fill(~mask[..., None], 0), mask
+
+
+def unit_variance(sound: Float[Tensor, "b n"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+    """Zero mean and unit variance over each sample's real part; silence stays silent."""
+    x = sound.float()[..., None]
+    x = (x - real_mean(x, mask)).masked_fill(~mask[..., None], 0)
+    x = x / (real_mean(x.square(), mask) + 1e-7).sqrt()
+    return x[..., 0].to(sound.dtype)

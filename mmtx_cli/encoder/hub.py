@@ -1,0 +1,98 @@
+"""The hub of the transformers library: what is sought there or in local folders, safely.
+
+No code that comes with a model is ever run, and files of tensors are read as tensors only.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.encoder.pretrained import brief, missing_package
+from mmtx_cli.layer.pixels import Pixels
+
+
+def preprocessor(weights: str, kind: str) -> Any:
+    """What prepares the input of a model: ``kind`` is ImageProcessor or FeatureExtractor."""
+    library, source = transformers(), source_of(weights)
+    with finding(weights, "preprocessor_config.json"), quiet():
+        return getattr(library, f"Auto{kind}").from_pretrained(source, trust_remote_code=False)
+
+
+def pixels_of(
+    weights: str | None, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> Pixels:
+    """The normalisation that is said, else that of the weights, else that of ImageNet."""
+    if (mean is None) != (std is None):
+        raise ValueError("mean and std: give both, or neither")
+    if mean is not None and std is not None:
+        return Pixels(mean, std)
+    if weights is None:
+        return Pixels()
+    said = preprocessor(weights, "ImageProcessor")
+    # it computes (bytes * factor - offset - mean) / std, and we begin with bytes / 255
+    factor = 255 * (said.rescale_factor if said.do_rescale else 1)
+    offset = 1 if getattr(said, "offset", False) else 0
+    mean, std = (said.image_mean, said.image_std) if said.do_normalize else ([0.0] * 3, [1.0] * 3)
+    return Pixels([(offset + m) / factor for m in mean], [s / factor for s in std])
+
+
+def tokenizer_json(weights: str) -> str:
+    """The content of the ``tokenizer.json`` of a model; transformers is only asked without one."""
+    file = Path(weights).expanduser() / "tokenizer.json"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    library = transformers()
+    with finding(weights), quiet():
+        source = source_of(weights)
+        tokenizer = library.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        raise ValueError(f"weights={weights}: its tokenizer has no tokenizer.json")
+    return str(tokenizer.backend_tokenizer.to_str())
+
+
+def transformers() -> Any:
+    """The library, imported when it is needed and not before."""
+    try:
+        import transformers
+    except ImportError as error:
+        raise missing_package(error, "hf") from error
+    return transformers
+
+
+def source_of(weights: str) -> str:
+    """A local folder if it is one, else a name on the hub."""
+    path = Path(weights).expanduser()
+    if path.is_file():
+        raise ValueError(f"weights={weights} is a file; name the folder that holds its config.json")
+    if not path.is_dir() and (weights.startswith(("/", ".", "~")) or weights.count("/") > 1):
+        raise ValueError(f"weights={weights}: there is no such folder")
+    return str(path) if path.is_dir() else weights
+
+
+@contextmanager
+def finding(weights: str, file: str = "config.json and model.safetensors") -> Iterator[None]:
+    """Turn whatever goes wrong while a model is sought and read into one clear message."""
+    try:
+        yield
+    except Exception as error:  # hub, network and files: the library raises a dozen kinds
+        where = "in that folder" if Path(weights).expanduser().is_dir() else "on the hub"
+        raise ValueError(
+            f"weights={weights}: cannot be had {where} ({brief(error)}); give the name of a "
+            f"model on huggingface.co while there is network, or a local folder with its {file}"
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no remarks of the library for a while; faults are raised, not told."""
+    logging = transformers().utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

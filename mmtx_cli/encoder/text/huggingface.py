@@ -1,0 +1,79 @@
+"""A text encoder of the transformers library, with its own tokenizer."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from mmtx_cli.encoder.hub import tokenizer_json
+from mmtx_cli.encoder.huggingface import hub_model
+from mmtx_cli.encoder.pretrained import PretrainedEncoder
+from mmtx_cli.types import Field, Tokens
+
+
+class HuggingFaceText(PretrainedEncoder):
+    """BERT, RoBERTa, MPNet, the encoder of T5, the text tower of CLIP, …: a vector a token.
+
+    Needs the packages of ``pip install mmtx[hf]``. Pretrained weights bring their tokenizer.
+    """
+
+    brings_tokenizer: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        vocab_size: int | None = None,
+        max_length: int = 64,
+        weights: str | None = None,
+        architecture: str = "bert",
+        width: int | None = None,
+        depth: int | None = None,
+        num_heads: int | None = None,
+        config: dict[str, Any] | None = None,
+        freeze: bool | int = False,
+        lora: int = 0,
+    ) -> None:
+        """``weights`` is a name on huggingface.co, a local folder, or null.
+
+        Where it is null, a new ``architecture`` (its ``model_type`` in the library) of ``width``,
+        ``depth`` and ``num_heads`` is made for texts of ``vocab_size`` words. ``config`` sets
+        further values of the model's configuration. ``freeze`` keeps the body (true) or its
+        embeddings and first n blocks as they are; ``lora`` is the rank of adapters of its
+        attentions, which leave all of its own weights as they are.
+        """
+        super().__init__()
+        if weights is None and vocab_size is None:
+            raise ValueError("vocab_size: needed where weights is null")
+        sizes = {"width": width, "depth": depth, "num_heads": num_heads}
+        new = {"vocab_size": vocab_size, "pad_token_id": 0}
+        self.hub = hub_model(weights, architecture, "text", sizes, config, **new)
+        self.body = self.hub.body
+        self.pad_id: int = self.hub.config.pad_token_id or 0
+        trial = torch.ones(1, max_length, dtype=torch.long)
+        limit = getattr(self.hub.config, "max_position_embeddings", None)
+        fault = (
+            f"max_length={max_length}: the model cannot read texts of so many tokens "
+            f"(max_position_embeddings={limit})"
+        )
+        used = self.settle(freeze, lora, lambda: self.read(trial), fault, self.hub.blocks())
+        self.hub.check(self.width, used)
+
+    def forward(self, field: Field) -> Tokens:
+        """``field.data`` is [b, l] token numbers of the model's own tokenizer."""
+        ids = field.data.masked_fill(~field.mask, self.pad_id)
+        # a text of nothing at all is opened, so that its softmax stays finite
+        seen = field.mask | ~field.mask.any(dim=1, keepdim=True)
+        return Tokens(self.read(ids, seen.long()), field.mask)
+
+    def read(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """[b, l] numbers to [b, l, d] vectors."""
+        out = self.body(input_ids=ids, attention_mask=mask)
+        return out.last_hidden_state  # type: ignore[no-any-return]
+
+    @staticmethod
+    def tokenizer_json(weights: str) -> str:
+        """The content of the ``tokenizer.json`` that belongs to the weights."""
+        return tokenizer_json(weights)
+
+    def portable(self) -> dict[str, Any]:
+        """The same shape with random weights."""
+        return {**self.hub.portable(), "vocab_size": self.hub.config.vocab_size}

@@ -1,0 +1,138 @@
+"""torchvision's video networks without their classifiers, all with one face."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmtx_cli.encoder.pretrained import torchvision_model
+from mmtx_cli.layer.pixels import Pixels
+
+NAMES = (
+    "r3d_18",
+    "mc3_18",
+    "r2plus1d_18",
+    "mvit_v1_b",
+    "mvit_v2_s",
+    "swin3d_t",
+    "swin3d_s",
+    "swin3d_b",
+)
+
+
+class VideoBody(nn.Module):
+    """A stem and blocks in turn: here the networks that are plain stacks, the 3-D ResNets."""
+
+    def __init__(self, stem: nn.Module, layers: Sequence[nn.Module], norm: nn.Module) -> None:
+        super().__init__()
+        self.stem, self.layers, self.norm = stem, nn.ModuleList(layers), norm
+
+    def forward(self, pixels: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c m y x"]:
+        """The map: channels, moments, rows, columns."""
+        x = self.stem(pixels)
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x)
+
+    def trial(self) -> Float[Tensor, "1 c m y x"]:
+        """The map of a small video: 8 frames of 32 pixels a side."""
+        return self(torch.zeros(1, 3, 8, 32, 32))
+
+    @torch.no_grad()
+    def extent(self, frames: int, side: int) -> tuple[int, int]:
+        """Moments, and cells a side, of the map of such a video."""
+        moments, cells = self.eval().trial().shape[2:4]
+        return -(-frames * moments // 8), max(side * cells // 32, 1)
+
+
+class SwinBody(VideoBody):
+    """Video Swin (Liu et al. 2022): its channels come last."""
+
+    def forward(self, pixels: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c m y x"]:
+        """The map: channels, moments, rows, columns."""
+        return super().forward(pixels).permute(0, 4, 1, 2, 3)
+
+
+class MvitBody(VideoBody):
+    """MViT: its blocks take tokens, with a class token in front, and the size of their grid."""
+
+    def forward(self, pixels: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c m y x"]:
+        """The map: channels, moments, rows, columns."""
+        x, size = self.stem(pixels)
+        for layer in self.layers:
+            x, size = layer(x, size)
+        return self.norm(x)[:, 1:].mT.unflatten(2, size)
+
+
+class MvitStem(nn.Module):
+    """Patches and positions, which stretch to videos of another size than 16 x 224 x 224."""
+
+    def __init__(self, convolution: nn.Module, position: Any) -> None:
+        super().__init__()
+        self.convolution, self.position = convolution, position
+
+    def forward(
+        self, pixels: Float[Tensor, "b 3 t h w"]
+    ) -> tuple[Float[Tensor, "b n d"], tuple[int, ...]]:
+        """Tokens with the class token in front, and the size of their grid."""
+        x = self.convolution(pixels)
+        size = tuple(x.shape[2:])
+        x = x.flatten(2).mT
+        first = self.position.class_token.expand(len(x), 1, -1)
+        if self.position.spatial_pos is not None:
+            x = x + self.stretched(size)
+            first = first + self.position.class_pos
+        return torch.cat([first, x], dim=1), size
+
+    def stretched(self, size: tuple[int, ...]) -> Float[Tensor, "n d"]:
+        """Learned positions of each row and column plus those of each moment."""
+        space, time = self.position.spatial_pos, self.position.temporal_pos
+        if tuple(self.position.spatial_size) != size[1:]:
+            grid = space.float().T.unflatten(1, tuple(self.position.spatial_size))[None]
+            grid = F.interpolate(grid, size=size[1:], mode="bicubic", antialias=True)
+            space = grid[0].flatten(1).T
+        if len(time) != size[0]:
+            time = F.interpolate(time.float().T[None], size=size[:1], mode="linear")[0].T
+        return (time[:, None] + space).flatten(0, 1)
+
+
+def video_body(name: str, weights: str | None, depth: int | None) -> VideoBody:
+    """Build a network, give it its weights and take off its classifier and last blocks."""
+    refuse_unknown(name)
+    body = without_classifier(torchvision_model(name, weights))
+    if depth is not None and not 0 < depth <= len(body.layers):
+        raise ValueError(f"body_depth={depth}: {name} has {len(body.layers)} blocks")
+    if depth is not None and depth < len(body.layers):
+        body.layers, body.norm = body.layers[:depth], nn.Identity()  # it fits the last one only
+    return body
+
+
+def without_classifier(model: Any) -> VideoBody:
+    """The body of a torchvision network, with its blocks in a row."""
+    if hasattr(model, "layer4"):
+        stages = model.layer1, model.layer2, model.layer3, model.layer4
+        return VideoBody(model.stem, [block for stage in stages for block in stage], nn.Identity())
+    if hasattr(model, "patch_embed"):
+        parts = [part if isinstance(part, nn.Sequential) else [part] for part in model.features]
+        stem = nn.Sequential(model.patch_embed, model.pos_drop)
+        return SwinBody(stem, [block for part in parts for block in part], model.norm)
+    return MvitBody(MvitStem(model.conv_proj, model.pos_encoding), list(model.blocks), model.norm)
+
+
+def kinetics_pixels(name: str) -> Pixels:
+    """The normalisation that a network was trained with."""
+    from torchvision.models import get_model_weights
+
+    refuse_unknown(name)
+    weights: Any = get_model_weights(name)
+    transform = weights.DEFAULT.transforms()
+    return Pixels(transform.mean, transform.std)
+
+
+def refuse_unknown(name: str) -> None:
+    """Raise ValueError for a network that is none of these."""
+    if name not in NAMES:
+        raise ValueError(f"body={name!r} is none of {', '.join(NAMES)}")

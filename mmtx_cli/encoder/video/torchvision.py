@@ -1,0 +1,105 @@
+"""Video networks from torchvision, pre-trained on Kinetics, then a Transformer over the cells."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from mmtx_cli.encoder.base import real_content
+from mmtx_cli.encoder.pretrained import PretrainedEncoder
+from mmtx_cli.encoder.video.body import VideoBody, kinetics_pixels, video_body
+from mmtx_cli.layer.position import GridPosition, SequencePosition
+from mmtx_cli.layer.transformer import Transformer
+from mmtx_cli.types import Field, Tokens
+
+
+class VideoTorchvision(PretrainedEncoder):
+    """R3D, MC3, R(2+1)D (Tran et al. 2018), MViT (Fan et al. 2021; Li et al. 2022) or Video Swin.
+
+    These networks cannot leave frames out. They always get ``num_frames`` frames, spread evenly
+    over the real ones of a sample (a short video repeats some), so that padding never matters.
+    """
+
+    body: VideoBody
+
+    def __init__(
+        self,
+        image_size: int = 224,
+        num_frames: int = 16,
+        body: str = "r3d_18",
+        body_depth: int | None = None,
+        weights: str | None = None,
+        freeze: bool | int = False,
+        lora: int = 0,
+        tokens: str = "cell",
+        width: int = 256,
+        depth: int = 2,
+        num_heads: int = 4,
+        dropout: float = 0.0,
+    ) -> None:
+        """``body`` is r3d_18, mc3_18, r2plus1d_18, mvit_v1_b, mvit_v2_s or swin3d_t, _s, _b.
+
+        ``body_depth`` keeps its first blocks only (null: all). ``weights`` is a torchvision name
+        ("DEFAULT", "KINETICS400_V1": downloaded once), a local state-dict file, or null.
+        ``freeze`` keeps the body (true) or its stem and first n blocks as they are, batch
+        statistics included; ``lora`` is the rank of adapters on the attentions of a MViT, 0 for
+        none. ``tokens`` "cell": one a cell of space and time; "time": one a moment, the mean over
+        space.
+        """
+        super().__init__()
+        if tokens not in ("cell", "time"):
+            raise ValueError(f"tokens={tokens!r} is neither 'cell' nor 'time'")
+        if num_frames < 1:
+            raise ValueError(f"num_frames={num_frames}: a video is one frame at least")
+        self.num_frames = num_frames
+        self.pixels = kinetics_pixels(body)
+        self.body = video_body(body, weights, body_depth)
+        moments, cells = self.body.extent(num_frames, image_size)
+        self.settle(freeze, lora, lambda: self.body.trial().movedim(1, -1), f"body={body}")
+        channels, self.width = self.width, width
+        self.project = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
+        self.time = SequencePosition(width, moments)
+        self.space = GridPosition(width, cells) if tokens == "cell" else None
+        self.dropout = nn.Dropout(dropout)
+        self.transformer = Transformer(width, depth, num_heads, dropout=dropout)
+
+    def forward(self, field: Field) -> Tokens:
+        """``field.data`` is [b, t, 3, height, width]; cells row by row, moment after moment."""
+        x = self.features(field)
+        size = x.shape[3:]
+        x = x.flatten(3).permute(0, 2, 3, 1)  # b, moments, cells, channels
+        x = self.project(x if self.space else x.mean(dim=2, keepdim=True))
+        present = field.mask.any(dim=1, keepdim=True)
+        x = x + self.time(present.expand(-1, x.shape[1]))[:, :, None]
+        if self.space:
+            x = x + self.space(*size)
+        x = self.transformer(self.dropout(x.flatten(1, 2)))
+        return Tokens(x, present.expand(-1, x.shape[1]))
+
+    def features(self, field: Field) -> Float[Tensor, "b c t y x"]:
+        """The body's map."""
+        return self.body(self.pixels(spread(field, self.num_frames)).transpose(1, 2))
+
+    def summary(self, field: Field) -> Float[Tensor, "b c"]:
+        """Mean of the body's features over space and time."""
+        pooled = self.features(field).mean(dim=(2, 3, 4))
+        return pooled.masked_fill(~field.mask.any(dim=1)[:, None], 0)
+
+    def blocks(self) -> list[nn.Module]:
+        """The body's stem, then its blocks."""
+        return [self.body.stem, *self.body.layers]
+
+    def portable(self) -> dict[str, Any]:
+        """The same shape with random weights."""
+        return {"weights": None}
+
+
+def spread(field: Field, count: int) -> Shaped[Tensor, "b count 3 h w"]:
+    """``count`` frames of each sample, spread evenly over its real ones; zeros without any."""
+    real = field.mask.sum(dim=1)
+    order = (~field.mask).long().argsort(dim=1, stable=True)  # the real ones first, in order
+    middles = 2 * torch.arange(count, device=real.device) + 1
+    index = order.gather(1, middles * real[:, None] // (2 * count))
+    rows = torch.arange(len(real), device=real.device)[:, None]
+    return real_content(field)[rows, index]

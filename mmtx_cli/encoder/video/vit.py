@@ -1,0 +1,145 @@
+"""A space-time vision Transformer trained from scratch."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmtx_cli.encoder.base import Encoder
+from mmtx_cli.layer.attention import Attention
+from mmtx_cli.layer.mask import coarser
+from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
+from mmtx_cli.layer.position import GridPosition, SequencePosition
+from mmtx_cli.layer.transformer import FeedForward, Transformer
+from mmtx_cli.types import Field, Tokens
+
+
+class VideoViT(Encoder):
+    """Tubelets, positions in space and in time, and attention over both.
+
+    ``attention="joint"``: every token looks at every other (ViViT model 1, Arnab et al. 2021);
+    "divided": over time at its place, then over the places of its moment (TimeSformer, Bertasius
+    et al. 2021), which costs much less for long videos. There is no class token.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 224,
+        num_frames: int = 8,
+        patch_size: int = 16,
+        tubelet_size: int = 2,
+        attention: str = "divided",
+        width: int = 384,
+        depth: int = 6,
+        num_heads: int = 6,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        """A tubelet is ``tubelet_size`` frames of a patch.
+
+        ``image_size`` and ``num_frames`` size the positions; other sizes, and more frames,
+        stretch them.
+        """
+        super().__init__()
+        if attention not in STACKS:
+            raise ValueError(f"attention={attention!r} is none of {', '.join(STACKS)}")
+        if image_size % patch_size:
+            raise ValueError(f"image_size={image_size} is not a multiple of {patch_size=}")
+        if tubelet_size < 1:
+            raise ValueError(f"tubelet_size={tubelet_size}: a tubelet is one frame at least")
+        self.width = width
+        self.tubelet_size = tubelet_size
+        self.pixels = Pixels(mean, std)
+        size = (tubelet_size, patch_size, patch_size)
+        self.stem = nn.Conv3d(3, width, kernel_size=size, stride=size)
+        self.space = GridPosition(width, image_size // patch_size)
+        self.time = SequencePosition(width, -(-num_frames // tubelet_size))
+        self.dropout = nn.Dropout(dropout)
+        self.transformer = STACKS[attention](width, depth, num_heads, mlp_ratio, dropout)
+
+    def forward(self, field: Field) -> Tokens:
+        """``field.data`` is [b, t, 3, height, width]; tubelets row by row, moment after moment.
+
+        A tubelet is real if any of its frames is.
+        """
+        x = self.stem(self.frames(field)).transpose(1, 2)  # b, moments, d, y, x
+        mask = coarser(field.mask, self.tubelet_size)
+        positions = self.time(mask)[:, :, None] + self.space(*x.shape[3:])
+        x = self.transformer(self.dropout(x.flatten(3).mT + positions), mask)
+        return Tokens(x.flatten(1, 2), mask.repeat_interleave(x.shape[2], dim=1))
+
+    def frames(self, field: Field) -> Float[Tensor, "b 3 t h w"]:
+        """Normalised pixels, zero where no frame is, of whole tubelets."""
+        absent = ~field.mask[:, :, None, None, None]
+        x = self.pixels(field.data).masked_fill(absent, 0).transpose(1, 2)
+        return F.pad(x, (0, 0, 0, 0, 0, -x.shape[2] % self.tubelet_size))
+
+    def blocks(self) -> list[nn.Module]:
+        """The stem with its positions, then the blocks."""
+        return [nn.ModuleList([self.stem, self.space, self.time]), *self.transformer.blocks]
+
+
+class JointTransformer(Transformer):
+    """Every token looks at those of all real moments."""
+
+    def forward(  # type: ignore[override]
+        self, x: Float[Tensor, "b t n d"], mask: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b t n d"]:
+        """All tokens as one sequence."""
+        mask = mask.repeat_interleave(x.shape[2], dim=1)
+        return super().forward(x.flatten(1, 2), mask).view_as(x)
+
+
+class DividedTransformer(nn.Module):
+    """Blocks with attention over time and over space by turns, and a final norm."""
+
+    def __init__(
+        self, dim: int, depth: int, num_heads: int, mlp_ratio: float, dropout: float
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            DividedBlock(dim, num_heads, mlp_ratio, dropout) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(
+        self, x: Float[Tensor, "b t n d"], mask: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b t n d"]:
+        """Run the blocks in turn."""
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.norm(x)
+
+
+class DividedBlock(nn.Module):
+    """Attention over time, attention over space, feed-forward (Bertasius et al. 2021, fig. 2)."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: float, dropout: float) -> None:
+        super().__init__()
+        self.time_norm = nn.LayerNorm(dim)
+        self.time = Attention(dim, num_heads, dropout)
+        self.space_norm = nn.LayerNorm(dim)
+        self.space = Attention(dim, num_heads, dropout)
+        self.norm = nn.LayerNorm(dim)
+        self.feed_forward = FeedForward(dim, mlp_ratio, dropout)
+
+    def forward(
+        self, x: Float[Tensor, "b t n d"], mask: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b t n d"]:
+        """Moments where ``mask`` is False are looked at by no other."""
+        b, t, n, _ = x.shape
+        lines = self.time_norm(x).transpose(1, 2).flatten(0, 1)
+        lines = self.time(lines, mask=mask.repeat_interleave(n, dim=0))
+        x = x + lines.unflatten(0, (b, n)).transpose(1, 2)
+        moments = self.space(self.space_norm(x).flatten(0, 1))
+        x = x + moments.unflatten(0, (b, t))
+        return x + self.feed_forward(self.norm(x))
+
+
+STACKS: dict[str, type[JointTransformer] | type[DividedTransformer]] = {
+    "divided": DividedTransformer,
+    "joint": JointTransformer,
+}

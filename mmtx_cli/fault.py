@@ -1,0 +1,31 @@
+"""Long lists of faults, cut to as many as help."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+SHOWN = 20
+_PLACE = re.compile(r"^.*?:\d+: ")
+
+
+def at_most(faults: Sequence[str], shown: int = SHOWN) -> list[str]:
+    """Return the first ``shown`` faults, then how many more there are."""
+    more = len(faults) - shown
+    return [*faults[:shown], f"… and {more} more"] if more > 0 else list(faults)
+
+
+def without_repeats(faults: Sequence[str], shown: int = SHOWN) -> list[str]:
+    """Return all faults, but of one that many lines (``file:line: what``) share the first few.
+
+    After the last of these stands how many more lines have it.
+    """
+    whats = [_PLACE.sub("", fault) for fault in faults]
+    total, seen = Counter(whats), Counter[str]()
+    kept = []
+    for fault, what in zip(faults, whats, strict=True):
+        seen[what] += 1
+        if seen[what] <= shown:
+            kept.append(fault)
+        if seen[what] == shown < total[what]:
+            kept.append(f"… and {total[what] - shown} more: {what}")
+    return kept

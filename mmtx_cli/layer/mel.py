@@ -1,0 +1,177 @@
+"""From sound to the logarithm of its mel spectrogram, and masks over it while training.
+
+Shape letters: b batch, l hops of 10 ms, h samples a hop, m mel bands.
+"""
+
+import warnings
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mmtx_cli.types import Field
+
+HOPS_PER_SECOND = 100
+WINDOW_SECONDS = 0.025
+FLOOR = 1e-8
+"""Least power of a band: about what rounding to 16 bits leaves in a silence."""
+
+
+def waveform(field: Field, sample_rate: int) -> Float[Tensor, "b n"]:
+    """The hops of [b, l, h] one after the other, silent where nothing is real."""
+    hop = sample_rate // HOPS_PER_SECOND
+    if field.data.shape[2:] != (hop,):
+        raise ValueError(
+            f"sound comes in hops of {tuple(field.data.shape[2:])} samples, and "
+            f"sample_rate={sample_rate} has hops of {hop} (10 ms): "
+            "set sample_rate=… at the root, not at the encoder"
+        )
+    return field.data.masked_fill(~field.mask[..., None], 0).flatten(1)
+
+
+class LogMel(nn.Module):
+    """Logarithm of the power in mel bands, one frame a hop, 25 ms wide (Davis, Mermelstein 1980).
+
+    Frame i is centred where hop i begins; what lies beyond a recording counts as silence, so that
+    padding never matters. Always in single precision: a power spectrum has no room in half.
+    """
+
+    window: Tensor
+    bands: Tensor
+
+    def __init__(
+        self,
+        sample_rate: int = 16000,
+        num_mels: int = 64,
+        f_min: float = 20.0,
+        f_max: float | None = None,
+        normalise: str | None = "recording",
+        mean: float | None = None,
+        std: float | None = None,
+    ) -> None:
+        """``f_min`` and ``f_max`` (default: half the sample rate) are in Hz.
+
+        ``normalise`` "recording": zero mean and unit variance of each sample's real frames;
+        "dataset": minus ``mean``, divided by ``std``; None: as it is, in nepers of power.
+        """
+        super().__init__()
+        if normalise not in ("recording", "dataset", None):
+            raise ValueError(f"normalise={normalise!r} is none of 'recording', 'dataset', null")
+        if normalise == "dataset" and (mean is None or std is None or std <= 0):
+            raise ValueError(f"normalise='dataset' needs mean and a positive std: {mean=}, {std=}")
+        self.sample_rate, self.num_mels = sample_rate, num_mels
+        self.normalise = normalise
+        self.mean, self.std = (mean, std) if normalise == "dataset" else (None, None)
+        self.hop = sample_rate // HOPS_PER_SECOND
+        window = torch.hann_window(round(WINDOW_SECONDS * sample_rate))
+        bands = mel_bands(sample_rate, len(window), num_mels, f_min, f_max)
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("bands", bands, persistent=False)
+
+    def forward(self, field: Field) -> Float[Tensor, "b l m"]:
+        """``field.data`` is [b, l, h]; frames of absent hops are zeros."""
+        sound = waveform(field, self.sample_rate)
+        with torch.autocast(sound.device.type, enabled=False):
+            x = self.power(sound.float()).clamp(min=FLOOR).log()
+            x = self.normalised(x, field.mask).masked_fill(~field.mask[..., None], 0)
+        return x.to(self.window.dtype)
+
+    def power(self, sound: Float[Tensor, "b n"]) -> Float[Tensor, "b l m"]:
+        """Power in each band; the last frame of the transform, beyond the last hop, is left out."""
+        spectrum = torch.stft(
+            sound,
+            n_fft=2 * (len(self.bands) - 1),
+            hop_length=self.hop,
+            win_length=len(self.window),
+            window=self.window.float(),
+            pad_mode="constant",
+            return_complex=True,
+        )
+        power = torch.view_as_real(spectrum).square().sum(dim=-1)
+        return power.mT[:, :-1] @ self.bands.float()
+
+    def normalised(
+        self, x: Float[Tensor, "b l m"], mask: Bool[Tensor, "b l"]
+    ) -> Float[Tensor, "b l m"]:
+        """Shift and scale as ``normalise`` says."""
+        if self.normalise is None:
+            return x
+        if self.mean is not None and self.std is not None:
+            return (x - self.mean) / self.std
+        x = x - real_mean(x, mask)
+        return x / (real_mean(x.square(), mask) + 1e-3).sqrt()
+
+
+def real_mean(x: Float[Tensor, "b l m"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b 1 1"]:
+    """Mean of all numbers of the real frames; zero where there are none."""
+    total = x.masked_fill(~mask[..., None], 0).sum(dim=(1, 2), keepdim=True)
+    return total / (mask.sum(dim=1).clamp(min=1) * x.shape[2])[:, None, None]
+
+
+def mel_bands(
+    sample_rate: int, window: int, num_mels: int, f_min: float, f_max: float | None
+) -> Float[Tensor, "f m"]:
+    """Triangles of unit height on the mel scale (HTK), over the bins of a padded transform.
+
+    The transform is as long as it must be for every band to hold a bin, at most 8 windows.
+    """
+    from torchaudio.functional import melscale_fbanks
+
+    highest = sample_rate / 2 if f_max is None else f_max
+    if not 0 <= f_min < highest <= sample_rate / 2:
+        raise ValueError(f"{f_min=}, f_max={highest} are no band within 0 … {sample_rate / 2} Hz")
+    size = 1 << (window - 1).bit_length()
+    while size <= 8 * window:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "At least one mel filterbank")  # told below
+            bands = melscale_fbanks(size // 2 + 1, f_min, highest, num_mels, sample_rate)
+        if bands.amax(dim=0).min() > 0:
+            return bands
+        size *= 2
+    raise ValueError(f"num_mels={num_mels} bands are too narrow for {f_min} … {highest} Hz")
+
+
+class SpecAugment(nn.Module):
+    """Masks stretches of time and of frequency while training (Park et al. 2019, without warping).
+
+    What is masked gets the recording's mean. Widths are drawn evenly from 0 to the greatest.
+    """
+
+    def __init__(
+        self,
+        time_masks: int = 2,
+        time_width: int = 40,
+        freq_masks: int = 2,
+        freq_width: int = 16,
+        time_fraction: float = 0.2,
+    ) -> None:
+        """Widths are in frames and bands; no mask is longer than ``time_fraction`` of a sample."""
+        super().__init__()
+        self.time_masks, self.time_width = time_masks, time_width
+        self.freq_masks, self.freq_width = freq_masks, freq_width
+        self.time_fraction = time_fraction
+
+    def forward(
+        self, x: Float[Tensor, "b l m"], mask: Bool[Tensor, "b l"]
+    ) -> Float[Tensor, "b l m"]:
+        """The same spectrogram in evaluation, a masked copy in training."""
+        if not self.training or not (self.time_masks or self.freq_masks):
+            return x
+        frames = mask.sum(dim=1)
+        widest = (frames * self.time_fraction).floor().clamp(max=self.time_width)
+        bands = torch.full_like(frames, x.shape[2])
+        hidden = stretches(self.time_masks, widest, frames, x.shape[1])[:, :, None]
+        widest = bands.clamp(max=self.freq_width).float()
+        hidden = hidden | stretches(self.freq_masks, widest, bands, x.shape[2])[:, None]
+        return torch.where(hidden & mask[..., None], real_mean(x, mask), x)
+
+
+def stretches(
+    count: int, widest: Float[Tensor, " b"], length: Tensor, n: int
+) -> Bool[Tensor, "b n"]:
+    """``count`` random stretches of each sample, each within its first ``length`` elements."""
+    width, start = torch.rand(2, len(length), count, device=length.device).unbind()
+    width = (width * (widest + 1)[:, None]).floor()
+    start = (start * (length[:, None] - width + 1)).floor()
+    place = torch.arange(n, device=length.device)[None, None]
+    return ((place >= start[..., None]) & (place < (start + width)[..., None])).any(dim=1)

@@ -1,0 +1,67 @@
+"""Keys of our YAML files as their text says them: values as written, and the comments."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key with its value as it is written, the comment behind it, the comments above it."""
+
+    path: str
+    value: str
+    comment: str
+    above: tuple[str, ...] = ()
+
+
+def keys(text: str) -> Iterator[Key]:
+    """Every key of a YAML text, in order; a block of keys gives those in it."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    if isinstance(root, yaml.MappingNode):
+        yield from keys_below(root, "", text.splitlines(), text)
+
+
+def keys_below(node: yaml.MappingNode, prefix: str, lines: list[str], text: str) -> Iterator[Key]:
+    """The keys of one block. A comment behind a block's own key stands above its first key."""
+    for key, value in node.value:
+        path, line = f"{prefix}{key.value}", key.start_mark.line
+        above = comments_above(lines, line)
+        if isinstance(value, yaml.MappingNode) and not value.flow_style:
+            own = comment_behind(lines[line], key.end_mark.column)
+            for i, inner in enumerate(keys_below(value, f"{path}.", lines, text)):
+                first = (*above, *([own] if own else []), *inner.above) if i == 0 else inner.above
+                yield Key(inner.path, inner.value, inner.comment, first)
+            continue
+        end = value.end_mark
+        # a value that is not there ends where the key does, or below it
+        behind = comment_behind(lines[end.line], end.column) if end.line < len(lines) else ""
+        written = " ".join(text[value.start_mark.index : end.index].split())
+        yield Key(path, written, behind, above)
+
+
+def comments_above(lines: list[str], line: int) -> tuple[str, ...]:
+    """The comments on the lines directly above, in order; the top of a file speaks of all of it."""
+    first = line
+    while first > 0 and lines[first - 1].lstrip().startswith("#"):
+        first -= 1
+    if first == 0:
+        return ()
+    return tuple(said.lstrip("# ").rstrip() for said in lines[first:line])
+
+
+def comment_behind(line: str, column: int) -> str:
+    """What stands behind a value that ends at a column."""
+    return line[column:].partition("#")[2].strip()
+
+
+def heading(text: str) -> str:
+    """The comment at the top of a file as one line, without Hydra's own sign."""
+    said = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        if "@package" not in line:
+            said.append(line.lstrip("# ").rstrip())
+    return " ".join(said)

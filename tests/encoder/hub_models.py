@@ -1,0 +1,43 @@
+"""Small models of the transformers library, saved as it saves them, and what all encoders keep."""
+
+import torch
+from tiny import same
+
+from mmtx_cli.types import Field
+
+SMALL = {"width": 32, "depth": 2, "num_heads": 2}
+CONFIG = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64
+}  # fmt: skip
+MASK = torch.arange(5) < torch.tensor([3, 0, 5, 1])[:, None]
+IDS = torch.randint(5, 30, (4, 5), generator=torch.Generator().manual_seed(0))
+
+
+def pictures(size=32, t=5):
+    random = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (4, t, 3, size, size), generator=random, dtype=torch.uint8)
+
+
+def trained(module):
+    return {name for name, p in module.named_parameters() if p.requires_grad}
+
+
+def agrees_with_itself_alone(encoder, field):
+    """Padding and batch mates do not matter, and what is trained gets a gradient."""
+    tokens = encoder.eval()(field)
+    assert tokens.x.isfinite().all()
+    assert tokens.present.tolist() == field.mask.any(dim=1).tolist()
+    for i, count in enumerate(field.mask.sum(dim=1).tolist()):
+        if count:
+            alone = encoder(Field(field.data[i : i + 1, :count], field.mask[i : i + 1, :count]))
+            same(alone.x[alone.mask], tokens.x[i][tokens.mask[i]], 2e-5)
+    x = encoder.train()(field).x
+    x.square().sum().backward()
+    lacking = {n for n, p in encoder.named_parameters() if p.requires_grad and p.grad is None}
+    assert not lacking
+
+
+def saved(model, folder, *processors):
+    for part in (model.eval(), *processors):
+        part.save_pretrained(folder)
+    return str(folder)

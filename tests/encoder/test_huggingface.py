@@ -1,0 +1,263 @@
+"""Encoders of the transformers library: against the library itself, and what they refuse."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import same
+from torch import nn
+
+from mmtx_cli.encoder.audio.huggingface import HuggingFaceAudio
+from mmtx_cli.encoder.image.huggingface import HuggingFaceImage
+from mmtx_cli.encoder.text.huggingface import HuggingFaceText
+from mmtx_cli.settings import OptimizerSettings
+from mmtx_cli.training.optimizer import make_optimizer
+from mmtx_cli.types import Field
+
+from .hub_models import CONFIG, IDS, MASK, SMALL, agrees_with_itself_alone, saved, trained
+
+library = pytest.importorskip("transformers")
+
+
+@pytest.mark.parametrize("name", ["roberta", "distilbert", "mpnet", "t5", "deberta-v2", "gpt2"])
+def test_texts_of_many_architectures(name):
+    encoder = HuggingFaceText(vocab_size=30, max_length=8, architecture=name, **SMALL)
+    assert encoder.width == 32
+    assert len(encoder.blocks()) == 3
+    agrees_with_itself_alone(encoder, Field(IDS, MASK))
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    torch.manual_seed(0)
+    model = library.BertModel(library.BertConfig(vocab_size=30, **CONFIG))
+    return saved(model, tmp_path_factory.mktemp("bert")), model
+
+
+def test_pretrained_text(bert):
+    folder, model = bert
+    encoder = HuggingFaceText(weights=folder, vocab_size=8000).eval()
+    tokens = encoder(Field(IDS, MASK))
+    wanted = model(IDS * MASK, attention_mask=(MASK | (torch.arange(4) == 1)[:, None]).long())
+    same(tokens.x[MASK], wanted.last_hidden_state[MASK], 1e-6)
+    assert trained(encoder) == {n for n, _ in encoder.named_parameters() if "pooler" not in n}
+
+
+def test_blocks_of_a_text_encoder_are_frozen_one_by_one(bert):
+    encoder = HuggingFaceText(weights=bert[0], freeze=1).train()
+    names = trained(encoder)
+    assert names
+    assert all(name.startswith("body.encoder.layer.1.") for name in names)
+    assert not encoder.body.embeddings.dropout.training
+    assert [layer.training for layer in encoder.body.encoder.layer] == [False, True]
+    with pytest.raises(ValueError, match="freeze=3: the body has 2 blocks"):
+        HuggingFaceText(weights=bert[0], freeze=3)
+
+
+def test_adapters_of_a_text_encoder(bert):
+    plain = HuggingFaceText(weights=bert[0]).eval()
+    encoder = HuggingFaceText(weights=bert[0], lora=4).eval()
+    given = Field(IDS, MASK)
+    same(encoder(given).x, plain(given).x)
+    names = trained(encoder)
+    assert len(names) == 2 * 4 * 2  # blocks; query, key, value, out; down, up
+    assert sum(p.numel() for p in encoder.parameters() if p.requires_grad) == 2 * 4 * 2 * 4 * 32
+    for name, parameter in encoder.named_parameters():
+        if name.endswith("up.weight"):
+            nn.init.normal_(parameter)
+    other = HuggingFaceText(weights=bert[0], lora=4).eval()
+    other.load_state_dict(encoder.state_dict())
+    same(other(given).x, encoder(given).x)
+    assert not torch.allclose(other(given).x, plain(given).x, atol=1e-3)
+
+
+def test_the_learning_rate_decays_towards_the_embeddings(bert):
+    encoder = HuggingFaceText(weights=bert[0], freeze=1)
+    free = HuggingFaceText(weights=bert[0])
+    model = nn.ModuleDict({"frozen": encoder, "free": free, "head": nn.Linear(2, 2)})
+    optimizer = make_optimizer(model, OptimizerSettings(lr=1.0, layer_decay=0.5))
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            assert id(parameter) not in rates
+            continue
+        block = 1 + int(name.split(".")[4]) if "encoder.layer." in name else 0
+        assert rates[id(parameter)] == (1.0 if name.startswith("head") else 0.5 ** (3 - block))
+
+
+def test_a_model_is_rebuilt_without_its_weights(bert, tmp_path):
+    encoder = HuggingFaceText(weights=bert[0], freeze=True).eval()
+    kept = json.loads(json.dumps(encoder.portable()))  # plain data only
+    assert kept["weights"] is None
+    again = HuggingFaceText(max_length=64, **kept).eval()
+    again.load_state_dict(encoder.state_dict())
+    given = Field(IDS, MASK)
+    same(again(given).x, encoder(given).x)
+
+
+def test_a_tokenizer_is_read_from_its_folder_without_the_library(tmp_path, monkeypatch):
+    text = '{"version": "1.0", "model": {"type": "WordPiece"}}'
+    (tmp_path / "tokenizer.json").write_text(text)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    assert HuggingFaceText.tokenizer_json(str(tmp_path)) == text
+    assert HuggingFaceText.brings_tokenizer is True
+    with pytest.raises(ValueError, match=r"not installed \(transformers\): pip install mmtx\[hf\]"):
+        HuggingFaceText.tokenizer_json(str(tmp_path / "none"))
+    with pytest.raises(ValueError, match=r"not installed \(transformers\): pip install mmtx\[hf\]"):
+        HuggingFaceText(vocab_size=30)
+
+
+def test_a_tokenizer_without_a_json_is_asked_of_the_library(tmp_path):
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "dog", "##s"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    library.BertConfig(vocab_size=7).save_pretrained(tmp_path)
+    from tokenizers import Tokenizer
+
+    made = Tokenizer.from_str(HuggingFaceText.tokenizer_json(str(tmp_path)))
+    assert made.encode("dogs").tokens == ["[CLS]", "dog", "##s", "[SEP]"]
+
+
+def changed(folder, tmp_path, change):
+    """A copy of a model's folder with other tensors."""
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(Path(folder) / "model.safetensors")
+    change(state)
+    (tmp_path / "config.json").write_text((Path(folder) / "config.json").read_text())
+    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    return str(tmp_path)
+
+
+def test_weights_that_lack_what_the_model_needs(bert, tmp_path):
+    lacking = changed(bert[0], tmp_path, lambda s: s.pop("encoder.layer.1.output.dense.weight"))
+    with pytest.raises(ValueError, match=r"1 tensors of the model are not there \(encoder\.layer"):
+        HuggingFaceText(weights=lacking)
+
+
+def test_weights_that_lack_what_nobody_reads(bert, tmp_path):
+    lacking = changed(bert[0], tmp_path, lambda s: s.pop("pooler.dense.weight"))
+    assert HuggingFaceText(weights=lacking).width == 32
+
+
+def test_a_size_that_is_not_the_models(bert):
+    assert HuggingFaceText(weights=bert[0], **SMALL).width == 32
+    with pytest.raises(ValueError, match=r"width=16: .* has 32; leave width out"):
+        HuggingFaceText(weights=bert[0], width=16)
+
+
+class Trap:
+    def __reduce__(self):
+        return open, ("trapped", "w")
+
+
+def test_code_that_comes_with_weights_is_not_run(bert, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = json.loads((Path(bert[0]) / "config.json").read_text())
+    pickled, coded = tmp_path / "pickled", tmp_path / "coded"
+    for folder in (pickled, coded):
+        folder.mkdir()
+    (pickled / "config.json").write_text(json.dumps(config))
+    torch.save({"pooler.dense.weight": Trap()}, pickled / "pytorch_model.bin")
+    own = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}
+    (coded / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": own}))
+    (coded / "own.py").write_text("open('trapped', 'w')\n")
+    for folder in (pickled, coded):
+        with pytest.raises(ValueError, match=f"weights={folder}: cannot be had in that folder"):
+            HuggingFaceText(weights=str(folder))
+    assert not (tmp_path / "trapped").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: HuggingFaceText(vocab_size=9, architecture="bird"), "transformers has none; did"),
+        (lambda: HuggingFaceText(), "vocab_size: needed where weights is null"),
+        (
+            lambda: HuggingFaceText(vocab_size=9, width=30, depth=1, num_heads=4),
+            "architecture=bert: .*multiple of the number of attention",
+        ),
+        (
+            lambda: HuggingFaceText(vocab_size=9, max_length=600, **SMALL),
+            r"max_length=600: .* so many tokens \(max_position_embeddings=512\)",
+        ),
+        (
+            lambda: HuggingFaceText(weights="./nowhere"),
+            "weights=./nowhere: there is no such folder",
+        ),
+        (lambda: HuggingFaceText(weights=__file__), "name the folder that holds its config.json"),
+        (
+            lambda: HuggingFaceImage(image_size=32, architecture="resnet", **SMALL),
+            "resnet came out with width 2048 and 4 blocks, and not as width=32, depth=2 say",
+        ),
+        (lambda: HuggingFaceImage(mean=[0.5] * 3, **SMALL), "mean and std: give both"),
+        (
+            lambda: HuggingFaceAudio(architecture="wav2vec2-conformer", **SMALL),
+            "wav2vec2-conformer: what this model hears is not known here; there are: wav2vec2",
+        ),
+    ],
+)
+def test_what_they_refuse(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+OFFLINE = """
+from mmtx_cli.encoder.audio.huggingface import HuggingFaceAudio
+from mmtx_cli.encoder.image.huggingface import HuggingFaceImage
+from mmtx_cli.encoder.text.huggingface import HuggingFaceText
+from mmtx_cli.encoder.video.huggingface import HuggingFaceVideo
+
+kinds = (HuggingFaceText, HuggingFaceImage, HuggingFaceVideo, HuggingFaceAudio)
+for make in (HuggingFaceText.tokenizer_json, *kinds):
+    try:
+        make(weights="nobody/nothing")
+    except ValueError as error:
+        print(error)
+"""
+
+
+def test_a_name_that_cannot_be_had_is_one_clear_message(tmp_path):
+    place = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", OFFLINE],
+        env={**os.environ, **place, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = run.stdout.splitlines()
+    assert len(lines) == 5, run.stdout
+    for line in lines:
+        assert line.startswith("weights=nobody/nothing: cannot be had on the hub (")
+        assert "or a local folder with its " in line
+
+
+UNUSED = """
+import sys
+from hydra.utils import instantiate
+from mmtx_cli.cli import main
+
+sys.argv = ["mmtx", "--help"]
+try:
+    main()
+except SystemExit:
+    pass
+assert not {"torch", "transformers", "timm"} & sys.modules.keys()
+import mmtx_cli.training.optimizer
+for target, sizes in [
+    ("mmtx_cli.encoder.image.vit.ImageViT", {"width": 8, "depth": 1, "num_heads": 1}),
+    ("mmtx_cli.encoder.image.cnn.ImageCnn", {"width": 8, "depth": 1, "num_heads": 1}),
+    ("mmtx_cli.encoder.text.transformer.TextTransformer", {"vocab_size": 9}),
+]:
+    instantiate({"_target_": target, **sizes})
+assert not {"transformers", "timm"} & sys.modules.keys()
+"""
+
+
+def test_nothing_heavy_is_imported_that_is_not_used():
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, "-c", UNUSED], env=environment, check=True)

@@ -1,0 +1,106 @@
+"""Image and video encoders of the transformers library, against the library itself."""
+
+import pytest
+import torch
+from tiny import same
+
+from mmtx_cli.encoder.image.huggingface import HuggingFaceImage
+from mmtx_cli.encoder.text.huggingface import HuggingFaceText
+from mmtx_cli.encoder.video.huggingface import HuggingFaceVideo
+from mmtx_cli.types import Field
+
+from .hub_models import CONFIG, IDS, MASK, SMALL, agrees_with_itself_alone, pictures, saved
+
+library = pytest.importorskip("transformers")
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("dinov2", {"image_size": 64}),
+        ("clip_vision_model", {}),
+        ("siglip_vision_model", {}),
+        ("swin", {"embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": 2}),
+        ("convnext", {"hidden_sizes": [8, 8, 8, 16], "depths": [1, 1, 1, 1]}),
+    ],
+)
+def test_pictures_of_many_architectures(name, config):
+    sizes = {"patch_size": 16, **SMALL} if name not in ("swin", "convnext") else {}
+    encoder = HuggingFaceImage(image_size=32, architecture=name, config=config, **sizes)
+    agrees_with_itself_alone(encoder, Field(pictures(), MASK))
+
+
+@pytest.mark.parametrize("name", ["timesformer", "vivit"])
+def test_videos_of_many_architectures(name):
+    config = {"tubelet_size": [2, 16, 16]} if name == "vivit" else {}
+    encoder = HuggingFaceVideo(
+        32, num_frames=4, architecture=name, patch_size=16, config=config, **SMALL
+    )
+    agrees_with_itself_alone(encoder, Field(pictures(), MASK))
+
+
+def test_pretrained_pictures(tmp_path):
+    model = library.ViTModel(library.ViTConfig(image_size=32, patch_size=16, **CONFIG))
+    processor = library.ViTImageProcessor(
+        image_mean=[0.1, 0.2, 0.3], image_std=[0.5, 0.6, 0.7], do_resize=False
+    )
+    folder = saved(model, tmp_path, processor)
+    encoder = HuggingFaceImage(image_size=32, weights=folder).eval()
+    data = pictures(t=1)
+    given = Field(data, torch.ones(4, 1, dtype=torch.bool))
+    wanted = model(**processor(list(data[:, 0]), return_tensors="pt")).last_hidden_state
+    same(encoder(given).x, wanted, 1e-5)
+    again = HuggingFaceImage(image_size=32, **encoder.portable()).eval()
+    again.load_state_dict(encoder.state_dict())
+    same(again(given).x, wanted, 1e-5)
+    # positions stretch to pictures of another size
+    larger = HuggingFaceImage(image_size=48, weights=folder).eval()
+    assert larger(Field(pictures(48), MASK)).x.shape == (4, 5 * 10, 32)
+    (tmp_path / "preprocessor_config.json").unlink()
+    with pytest.raises(ValueError, match=r"local folder with its preprocessor_config\.json"):
+        HuggingFaceImage(image_size=32, weights=folder)
+    told = HuggingFaceImage(
+        image_size=32, weights=folder, mean=[0.1, 0.2, 0.3], std=[0.5, 0.6, 0.7]
+    )
+    same(told.eval()(given).x, wanted, 1e-5)
+
+
+def test_one_tower_of_a_model_for_two_modalities(tmp_path):
+    model = library.CLIPModel(
+        library.CLIPConfig(
+            text_config={**CONFIG, "vocab_size": 30},
+            vision_config={**CONFIG, "image_size": 32, "patch_size": 16},
+        )
+    )
+    folder = saved(model, tmp_path, library.CLIPImageProcessor())
+    given = Field(pictures(t=1), torch.ones(4, 1, dtype=torch.bool))
+    image = HuggingFaceImage(image_size=32, weights=folder).eval()
+    pixels = image.pixels(given.data[:, 0])
+    same(image(given).x, model.vision_model(pixel_values=pixels).last_hidden_state, 1e-6)
+    text = HuggingFaceText(weights=folder).eval()
+    tokens = text(Field(IDS, MASK))
+    ids = IDS.masked_fill(~MASK, text.pad_id)
+    wanted = model.text_model(input_ids=ids, attention_mask=MASK.long()).last_hidden_state
+    same(tokens.x[MASK], wanted[MASK], 1e-5)
+    kept = text.portable()
+    again = HuggingFaceText(**kept).eval()
+    again.load_state_dict(text.state_dict())
+    same(again(Field(IDS, MASK)).x, tokens.x)
+
+
+def test_pretrained_videos(tmp_path):
+    model = library.VideoMAEModel(
+        library.VideoMAEConfig(image_size=32, patch_size=16, num_frames=4, **CONFIG)
+    )
+    folder = saved(model, tmp_path, library.VivitImageProcessor(do_resize=False))
+    encoder = HuggingFaceVideo(image_size=32, num_frames=8, weights=folder).eval()
+    data = pictures(t=4)
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]]).bool()
+    tokens = encoder(Field(data, mask))
+    # bytes to -1 … 1 (offset), then mean 0.5 and standard deviation 0.5
+    pixels = (data.float() / 127.5 - 1 - 0.5) / 0.5
+    same(tokens.x[[0, 3]], model(pixels[[0, 3]]).last_hidden_state, 1e-5)
+    same(tokens.x[1], model(pixels[1:2, [0, 0, 1, 1]]).last_hidden_state[0], 1e-5)
+    assert tokens.mask.tolist() == [[x] * 8 for x in (True, True, False, True)]
+    with pytest.raises(ValueError, match="image_size=64: the model cannot read 4 such frames"):
+        HuggingFaceVideo(image_size=64, weights=folder)

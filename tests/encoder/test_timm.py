@@ -1,0 +1,184 @@
+"""timm's networks: against timm itself, and what they refuse."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import same, tiny_field
+from torch import nn
+
+from mmtx_cli.encoder.image.timm import ImageTimm
+from mmtx_cli.types import Field
+
+timm = pytest.importorskip("timm")
+
+SMALL = {"width": 32, "depth": 2, "num_heads": 2}
+NAME = "vit_small_patch16_224"
+
+
+def trained(module):
+    return {name for name, p in module.named_parameters() if p.requires_grad}
+
+
+def test_a_transformer_gives_its_tokens():
+    encoder = ImageTimm(image_size=64, **SMALL).eval()
+    given = tiny_field("image", [2, 0, 1])
+    tokens = encoder(given)
+    assert tokens.x.shape == (3, 2 * (1 + 16), 32)
+    pixels = (given.data[2, 0][None].float() / 255 - 0.5) / 0.5  # as this model's configuration has
+    same(tokens.x[2:, :17], encoder.body.forward_features(pixels))
+    assert encoder.position is None
+    assert len(encoder.blocks()) == 3
+    outside = {id(p) for part in encoder.blocks() for p in part.parameters()}
+    assert {n for n, p in encoder.named_parameters() if id(p) not in outside} == {
+        "body.norm.weight",
+        "body.norm.bias",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "blocks"), [("resnet18", 512, 5), ("mobilenetv3_small_050", 288, 7)]
+)
+def test_a_map_gives_its_cells_row_by_row(name, channels, blocks):
+    encoder = ImageTimm(image_size=64, name=name).eval()
+    given = tiny_field("image", [1, 2])
+    x = encoder(given).x
+    assert x.shape == (2, 2 * 4, channels)
+    cells = encoder.body.forward_features(encoder.pixels(given.data[1])).flatten(2).mT
+    same(x[1].view(2, 4, channels), cells + encoder.position(2, 2), 1e-4)
+    same(encoder.summary(given)[1], cells.mean(dim=(0, 1)), 1e-4)
+    assert len(encoder.blocks()) == blocks
+
+
+def test_a_map_whose_channels_come_last(monkeypatch):
+    small = {"embed_dim": 8, "depths": (1, 1), "num_heads": (2, 2), "window_size": 4}
+    swin = timm.models.SwinTransformer(img_size=64, num_classes=0, **small)
+    swin.pretrained_cfg = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    monkeypatch.setattr("mmtx_cli.encoder.image.timm.timm_model", lambda *args: swin)
+    encoder = ImageTimm(64, "swin_tiny_patch4_window7_224").eval()
+    given = tiny_field("image", [1, 1])
+    cells = swin.forward_features(encoder.pixels(given.data[:, 0]))
+    assert cells.shape == (2, 8, 8, 16)
+    same(encoder(given).x, cells.flatten(1, 2) + encoder.position(8, 8), 1e-5)
+    assert len(encoder.blocks()) == 3
+
+
+def test_weights_from_a_file(tmp_path):
+    torch.manual_seed(1)
+    source = timm.create_model("resnet18", num_classes=10).eval()
+    torch.save({"state_dict": source.state_dict()}, tmp_path / "mine.pth")
+    from safetensors.torch import save_file
+
+    save_file(source.state_dict(), tmp_path / "mine.safetensors")
+    given = tiny_field("image", [1, 1])
+    for file in ("mine.pth", "mine.safetensors"):
+        encoder = ImageTimm(64, "resnet18", str(tmp_path / file), freeze=True).eval()
+        wanted = source.forward_features(encoder.pixels(given.data[:, 0]))
+        same(encoder.summary(given), wanted.mean(dim=(2, 3)), 1e-4)
+        assert "state_dict" not in encoder.body.pretrained_cfg
+        assert trained(encoder) == {"position.grid"}
+        assert not any(module.training for module in encoder.train().body.modules())
+
+
+def test_positions_stretch_to_pictures_of_another_size(tmp_path):
+    source = timm.create_model("vit_tiny_patch16_224", num_classes=0)
+    torch.save(source.state_dict(), tmp_path / "vit.pt")
+    encoder = ImageTimm(64, "vit_tiny_patch16_224", str(tmp_path / "vit.pt"))
+    assert encoder.body.pos_embed.shape == (1, 1 + 16, 192)
+    assert torch.equal(encoder.body.blocks[3].attn.qkv.weight, source.blocks[3].attn.qkv.weight)
+    torch.testing.assert_close(encoder.body.pos_embed[:, 0], source.pos_embed[:, 0])
+
+
+def test_frozen_blocks_and_adapters():
+    frozen = ImageTimm(64, freeze=1, **SMALL).train()
+    assert {name.split(".")[1] for name in trained(frozen)} == {"blocks", "norm"}
+    assert [block.training for block in frozen.body.blocks] == [False, True]
+    torch.manual_seed(2)
+    plain = ImageTimm(64, **SMALL).eval()
+    torch.manual_seed(2)
+    encoder = ImageTimm(64, lora=3, **SMALL).eval()
+    given = tiny_field("image", [1, 1])
+    same(encoder(given).x, plain(given).x)
+    assert trained(encoder) == {
+        f"body.blocks.{i}.attn.{layer}.{part}.weight"
+        for i in (0, 1)
+        for layer in ("qkv", "proj")
+        for part in ("down", "up")
+    }
+    for name, parameter in encoder.named_parameters():
+        if name.endswith("up.weight"):
+            nn.init.normal_(parameter)
+    other = ImageTimm(64, lora=3, **SMALL).eval()
+    other.load_state_dict(encoder.state_dict())
+    same(other(given).x, encoder(given).x)
+
+
+def test_statistics_of_the_pixels():
+    told = ImageTimm(32, "resnet18", mean=[0.1, 0.2, 0.3], std=[1.0, 2.0, 3.0])
+    given = told.portable()
+    assert given.pop("weights") is None
+    assert {key: pytest.approx(value) for key, value in given.items()} == {
+        "mean": [0.1, 0.2, 0.3],
+        "std": [1.0, 2.0, 3.0],
+    }
+    own = ImageTimm(32, "resnet18").pixels
+    assert own.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"name": "resnet19"}, "timm has no model 'resnet19'; did you mean resnet18"),
+        ({"name": "resnet18", "width": 16}, r"name='resnet18', .*unexpected keyword argument"),
+        ({"name": "resnet18", "lora": 2}, "no linear projections in attentions"),
+        ({"name": "densenet121", "freeze": 2}, "no known blocks; write true or false"),
+        ({"weights": "default", "width": 16}, "leave them out for weights=default"),
+        ({"weights": "./none.pth"}, "weights=./none.pth: there is no such file"),
+        ({"name": "hf-hub:timm/resnet18", "weights": "a1_in1k"}, "brings its own; write default"),
+    ],
+)
+def test_what_it_refuses(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        ImageTimm(64, **kwargs)
+
+
+def test_a_package_that_is_not_there(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ValueError, match=r"not installed \(timm\): pip install mmtx\[timm\]"):
+        ImageTimm(64)
+
+
+OFFLINE = """
+from mmtx_cli.encoder.image.timm import ImageTimm
+
+for name, weights in [("resnet18", "default"), ("resnet18", "a1_in1k"), ("resnet18", "best")]:
+    try:
+        ImageTimm(64, name, weights)
+    except ValueError as error:
+        print(error)
+"""
+
+
+def test_weights_that_cannot_be_had_are_one_clear_message(tmp_path):
+    place = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "TORCH_HOME": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", OFFLINE],
+        env={**os.environ, **place, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = run.stdout.splitlines()
+    assert len(lines) == 3, run.stdout
+    for line, weights in zip(lines, ("default", "a1_in1k", "best"), strict=True):
+        assert line.startswith(f"weights={weights}: cannot be had for resnet18: ")
+
+
+def test_pictures_are_read_at_their_own_size_only():
+    encoder = ImageTimm(64, **SMALL)
+    small = Field(torch.zeros(1, 1, 3, 32, 32, dtype=torch.uint8), torch.ones(1, 1).bool())
+    with pytest.raises(AssertionError, match="Input height"):
+        encoder(small)

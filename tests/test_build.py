@@ -1,0 +1,112 @@
+import json
+
+import pytest
+
+from mmtx_cli.build import build_data
+from mmtx_cli.data.preparation import Preparation
+from mmtx_cli.error import DataError
+from mmtx_cli.settings import DataSettings
+
+CLASSIFIER = {"_target_": "mmtx_cli.head.classification.ClassificationHead"}
+CONTRASTIVE = {"_target_": "mmtx_cli.head.contrastive.ContrastiveHead"}
+
+
+def trained(head, names=("red", "green"), multi_label=False):
+    return {
+        "model": {"head": {"own": head}},
+        "label_names": list(names),
+        "multi_label": multi_label,
+    }
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A corpus of rows given as (split, label); with a trained model's config, of its labels."""
+
+    def made(*rows, stored=None, **settings):
+        lines = [
+            json.dumps({"id": str(i), "split": split, "text": "x", "label": label})
+            for i, (split, label) in enumerate(rows)
+        ]
+        path = tmp_path / "m.jsonl"
+        path.write_text("\n".join(lines) + "\n")
+        return build_data(DataSettings(path=str(path), **settings), Preparation(), stored=stored)
+
+    return made
+
+
+def faults(corpus, split, needs=("label",)):
+    with pytest.raises(DataError) as caught:
+        corpus.samples(corpus.rows(split), ["text"], needs)
+    path = corpus.manifest.path
+    return [fault.removeprefix(f"{path}:") for fault in caught.value.faults]
+
+
+def test_labels_that_no_training_row_has_are_refused(corpus):
+    made = corpus(("train", "red"), ("train", "green"), ("val", "green"), ("val", "purple"))
+    (fault,) = faults(made, "val")
+    assert fault.startswith("4: no training row has the label 'purple'; write one of green, red,")
+    assert "list all under label_names in the dataset card" in fault
+    assert len(made.samples(made.rows("train"), ["text"], ["label"])) == 2
+
+
+def test_only_of_rows_that_are_used(corpus):
+    made = corpus(("train", "red"), ("val", "red"), ("val", "blue"), ("test", "purple"), limit=1)
+    for split in ("train", "val"):
+        assert len(made.samples(made.rows(split), ["text"], ["label"])) == 1
+    assert len(made.samples(made.rows("test"), ["text"], ())) == 1
+
+
+def test_one_of_several_labels_that_no_training_row_has(corpus):
+    made = corpus(("train", ["red", "green"]), ("val", ["gren", "red"]), ("val", []), ("val", None))
+    (fault,) = faults(made, "val")
+    assert fault.startswith("2: no training row has the label 'gren'; did you mean 'green'?")
+
+
+def test_many_are_cut_short(corpus):
+    made = corpus(("train", "red"), *[("val", "purple")] * 30)
+    told = faults(made, "val")
+    assert len(told) == 21
+    assert told[-1] == "… and 10 more"
+
+
+def test_numbers_are_no_classes(corpus):
+    (fault,) = faults(corpus(("train", 3)), "train")
+    assert fault.startswith("1: label 3 is a number, and a class has a name; write it in quotes")
+
+
+def test_a_trained_model_is_asked_about_its_labels_only(corpus):
+    rows = [("train", "z"), ("val", "z"), ("test", "red"), ("test", "gren"), ("test", "x")]
+    made = corpus(*rows, stored=trained(CLASSIFIER))
+    with pytest.raises(DataError) as caught:
+        made.rows("test")
+    path = made.manifest.path
+    assert caught.value.faults == (
+        f"{path}:4: the model knows no label 'gren'; did you mean 'green'?",
+        f"{path}:5: the model knows no label 'x'; write one of red, green, or take it out",
+    )
+    assert made.label_names == ["red", "green"]
+    made = corpus(*rows[:3], stored=trained(CLASSIFIER))  # other splits are not asked about
+    assert len(made.rows("test")) == 1
+
+
+def test_a_model_of_one_label_a_sample_is_not_asked_about_several(corpus):
+    made = corpus(("test", ["red", "green"]), stored=trained(CLASSIFIER))
+    with pytest.raises(DataError, match=r"m.jsonl:1: several labels, but the model was trained on"):
+        made.rows("test")
+    made = corpus(("test", ["red", "green"]), stored=trained(CLASSIFIER, multi_label=True))
+    assert len(made.samples(made.rows("test"), ["text"], ["label"])) == 1
+
+
+def test_labels_that_a_model_never_answered_with_do_not_bind(corpus):
+    rows = ("train", ["up", "down"]), ("val", ["up"])
+    made = corpus(*rows, stored=trained(CONTRASTIVE))
+    assert (made.label_names, made.multi_label) == (["down", "up"], True)
+    example = made.samples(made.rows("val"), ["text"], ["label"])[0, 0]
+    assert example.targets["label"].tolist() == [0, 1]
+
+
+def test_a_foreign_head_may_answer_with_labels(corpus):
+    made = corpus(("test", "x"), stored=trained({"_target_": "nowhere.Head"}))
+    with pytest.raises(DataError, match="the model knows no label 'x'"):
+        made.rows("test")
