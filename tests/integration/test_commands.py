@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -141,7 +142,9 @@ def test_an_interrupted_run_saves_where_it_stands(number, place, scenes):
     assert done.returncode == 128 + number, done.stderr
     assert "Traceback" not in done.stderr
     last = run / "checkpoints" / "last.ckpt"
-    assert f"stopped by signal {int(number)}; saved {last}; go on with resume=true" in done.stderr
+    said, _, command = done.stderr.splitlines()[-1].partition("; go on with it by: ")
+    assert said == f"mmtx finetune: stopped by signal {int(number)}; saved {last}"
+    assert shlex.split(command) == ["mmtx", "finetune", "resume=true", f"run_dir={quoted(run)}"]
     assert load_checkpoint(last)["global_step"] > 0
 
 

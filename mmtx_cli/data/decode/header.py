@@ -128,17 +128,15 @@ def _end(path: str, container: "InputContainer", stream: "VideoStream", base: Fr
     """When the last frame ends, in seconds, by the packets behind the last key frame.
 
     The header is not believed: it may count times of decoding (MP4) or the sound (Matroska), or
-    leave FFmpeg to guess (MPEG). AVI's does count the frames, which have no times of their own.
+    leave FFmpeg to guess (MPEG, where it also miscounts behind a jump: all packets are read).
+    AVI's does count the frames, which have no times of their own.
     """
     if container.format.name == "avi" and stream.duration:
         return float(((stream.start_time or 0) + stream.duration) * base)
-    far = math.ceil(MAX_SECONDS / base)
+    last = None
     if container.format.name.startswith(INDEXED):
-        last = _last_tick(container, stream.index, far)
+        last = _last_tick(container, stream.index, math.ceil(MAX_SECONDS / base))
         container.seek(stream.start_time or 0, stream=stream)
-    else:
-        with _container(path) as another:
-            last = _last_tick(another, stream.index, far)
     if last is None:
         with _container(path) as another:
             last = _last_tick(another, stream.index)
@@ -148,7 +146,10 @@ def _end(path: str, container: "InputContainer", stream: "VideoStream", base: Fr
 
 
 def _last_tick(container: "InputContainer", index: int, far: int | None = None) -> int | None:
-    """The latest end of a packet from the last key frame before ``far`` on; None without any."""
+    """When the frame shown last ends, of those from the last key frame before ``far`` on.
+
+    None without any. Only packets are read.
+    """
     import av
 
     stream = container.streams[index]
@@ -157,8 +158,10 @@ def _last_tick(container: "InputContainer", index: int, far: int | None = None) 
             container.seek(far, stream=stream)
     except av.error.FFmpegError:
         return None
-    ends = (p.pts + (p.duration or 0) for p in container.demux(stream) if p.pts is not None)
-    return max(ends, default=None)
+    # MP4 counts durations in times of decoding: those of other frames may reach beyond the end
+    times = ((p.pts, p.duration or 0) for p in container.demux(stream) if p.pts is not None)
+    last = max(times, default=None)
+    return None if last is None else sum(last)
 
 
 def _reason(error: Exception) -> str:

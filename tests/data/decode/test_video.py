@@ -76,7 +76,7 @@ def test_each_moment_shows_the_last_frame_that_began(name, seek, videos, decoder
     facts = video_facts(videos[name])
     times = [facts.start + (tick - ticks[0]) / 25 for tick in ticks]
     start, end = facts.start, facts.start + facts.duration
-    assert end == pytest.approx(times[-1] + 1 / 25, abs=0.09 if name.endswith("mpg") else 2e-3)
+    assert end == pytest.approx(times[-1] + 1 / 25, abs=2e-3)
     for sampling, window, offset in (
         (Sampling(8), (None, None), None),
         (Sampling(3), (start + 0.5, None), 0.1),
@@ -88,8 +88,14 @@ def test_each_moment_shows_the_last_frame_that_began(name, seek, videos, decoder
         clip = decode_video(videos[name], sampling, 64, "squash", *window, offset)
         begin, stop = window[0] or start, window[1] or end
         wanted = moments(begin, stop, sampling, offset)
-        shown = sorted({max(0, bisect_right(times, m + 1e-3) - 1) for m in wanted})
-        assert [numbered.number(frame) for frame in clip.frames] == shown
+        # containers round times to 1 ms at worst: at a frame's very beginning either is right
+        early, late = (
+            [max(0, bisect_right(times, m + slack) - 1) for m in wanted] for slack in (-1e-3, 1e-3)
+        )
+        shown = [numbered.number(frame) for frame in clip.frames]
+        assert shown == sorted(set(shown))
+        assert set(shown) <= {*early, *late}
+        assert all({a, b} & set(shown) for a, b in zip(early, late, strict=True))
         assert clip.seconds == pytest.approx([times[i] for i in shown], abs=2e-3)
         assert clip.frames.shape == (len(shown), 3, 64, 64)
         assert clip.frames.dtype == torch.uint8
