@@ -1,7 +1,7 @@
 """Check a configuration before any data or device is touched: all faults at once, in place."""
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, get_args, get_type_hints
@@ -10,10 +10,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmtx_cli.error import ConfigError
-from mmtx_cli.limits import at, limit_faults
+from mmtx_cli.hint import nearest
+from mmtx_cli.limits import entries, limit_faults
+from mmtx_cli.meaning import meaning_faults
 from mmtx_cli.override import choices
 from mmtx_cli.settings import SECTIONS
-from mmtx_cli.signature import TargetError, class_constant, signature_of
+from mmtx_cli.signature import TargetError, signature_of
 
 PROVIDED = {"fusion": {"modalities"}, "head": {"streams"}}
 """Arguments that are not configured: the parts of the model that come before give them."""
@@ -33,8 +35,6 @@ TYPES = {
 }
 """Plain keys at the root, of whichever command has them."""
 
-TRAINING = ("pretrain", "finetune")
-
 
 def check(cfg: Mapping[str, Any]) -> None:
     """Raise one ConfigError that lists every fault of a run's plain configuration."""
@@ -47,16 +47,6 @@ def check(cfg: Mapping[str, Any]) -> None:
     ]
     if faults:
         raise ConfigError(*faults)
-
-
-def nearest(word: str, names: Iterable[str], full: bool = False) -> str:
-    """Say which of the names was meant, or (``full``: and) which there are."""
-    known = list(names)
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
-    hints = [f"did you mean {close[0]!r}?"] if close else []
-    if full or not close:
-        hints.append(f"there are: {', '.join(known)}" if known else "there are none")
-    return " ".join(hints)
 
 
 def root_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
@@ -77,12 +67,6 @@ def components(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
         yield "fusion", "fusion", cfg["fusion"]
     for name, node in entries(cfg, "head"):
         yield "head", f"head.{name}", node
-
-
-def entries(cfg: Mapping[str, Any], key: str) -> Iterable[tuple[str, Any]]:
-    """Names and nodes of a mapping of components; of anything else, none."""
-    node = cfg.get(key)
-    return node.items() if isinstance(node, Mapping) else ()
 
 
 def component_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
@@ -220,71 +204,3 @@ def subsections(settings: type) -> dict[str, type]:
     """Fields of settings that are settings themselves, and their classes."""
     hints = get_type_hints(settings).items()
     return {name: kind for name, t in hints for kind in (t, *get_args(t)) if is_dataclass(kind)}  # type: ignore[misc]
-
-
-def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """What each part allows and the whole does not."""
-    encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
-    if not encoders:
-        yield "encoder: no encoder is chosen; write for example encoder/image=vit"
-    if not cfg.get("head"):
-        yield "head: no head is chosen; write for example head=captioning"
-    if not cfg.get("fusion"):
-        yield "fusion: none is chosen; write for example fusion=concat"
-    if cfg.get("command") in TRAINING:
-        yield from training_faults(cfg, encoders)
-    drop = cfg.get("drop", [])
-    for name in drop if isinstance(drop, list) else ():
-        if name not in encoders:
-            yield f"drop: the model has no encoder of {name!r}; {nearest(str(name), encoders)}"
-    if drop and encoders <= set(map(str, drop)):
-        yield "drop: nothing would be left; keep at least one modality"
-    yield from leak_faults(cfg)
-
-
-def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
-    """What a run that trains needs besides."""
-    if not at(cfg, "data.path"):
-        yield "data.path: no data; write data.path=MANIFEST.jsonl or data=scenes"
-    mute = "text" in (cfg.get("data") or {}) and at(cfg, "data.text") is None
-    if mute and "text" in encoders and any(reads_text(node) for _, node in entries(cfg, "head")):
-        yield "encoder.text: has nothing to read; set data.text, or leave it out: encoder.text=null"
-    if at(cfg, "data.sampling") in ("fps", "dense") and at(cfg, "data.fps") is None:
-        yield f"data.fps: data.sampling={at(cfg, 'data.sampling')} needs it, e.g. data.fps=8"
-    rate = cfg.get("sample_rate")
-    if isinstance(rate, int) and rate % 100:
-        yield f"sample_rate: {rate} is no multiple of 100: sound is cut into hops of 10 ms"
-    heads = [f"head.{name}" for name, _ in entries(cfg, "head")]
-    parts = [f"{kind}.{name}" for kind in ("encoder", "project") for name in sorted(encoders)]
-    known = ["encoder", "project", *parts, "fusion", "head", *heads]
-    frozen = cfg.get("freeze")
-    for name in map(str, frozen) if isinstance(frozen, list) else ():
-        if name not in known and not name.startswith(
-            tuple(f"{k}." for k in [*parts, "fusion", *heads])
-        ):
-            yield f"freeze: the model has no part {name!r}; {nearest(name, known)}"
-
-
-def reads_text(head: Any) -> bool:
-    """Does a head look at the text, itself or fused with others?"""
-    reads = head.get("reads") if isinstance(head, Mapping) else None
-    return not isinstance(reads, list) or bool({"text", "fused"} & set(reads))
-
-
-def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """A head must not read the captions that it is to produce."""
-    encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
-    if at(cfg, "data.text") != "captions" or "text" not in encoders:
-        return
-    for name, node in entries(cfg, "head"):
-        target = str(node.get("_target_", "")) if isinstance(node, Mapping) else ""
-        try:
-            needs = class_constant(target, "needs")
-        except TargetError:
-            continue
-        if needs and "captions" in needs and reads_text(node):  # type: ignore[operator]
-            others = sorted(encoders - {"text"})
-            yield (
-                f"head.{name}: would read the captions it is to produce (data.text=captions); "
-                f"set head.{name}.reads=[{','.join(others)}]"
-            )

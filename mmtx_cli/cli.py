@@ -12,7 +12,7 @@ COMMANDS = {
     "pretrain": "pre-train encoders and fusion with one or more weighted objectives",
     "finetune": "train a task head, from scratch or from ckpt=",
     "eval": "score a trained model: metrics with intervals, predictions, an HTML report",
-    "caption": "caption images: inputs= files, folders, globs",
+    "caption": "caption images, videos and sounds: inputs= files, folders, globs",
     "score": "caption metrics alone: references=, predictions=",
     "data": "action=make|check|import: built-in data, check a manifest, convert a data set",
     "export": "write a model folder from a run or checkpoint",
@@ -110,7 +110,7 @@ def launch(command: str, args: list[str]) -> None:
     if "--help" in args or "-h" in args:
         from mmtx_cli.usage import print_usage
 
-        print_usage(command)
+        print_usage(command, args)
         return
 
     import hydra

@@ -1,7 +1,7 @@
 """What values may be beyond their types: bounds of numbers, and words to choose from."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 BOUNDS: dict[str, tuple[float | int, float | int]] = {
@@ -84,6 +84,12 @@ def at(cfg: Any, path: str) -> Any:
     for key in path.split("."):
         cfg = cfg.get(key) if isinstance(cfg, Mapping) else None
     return cfg
+
+
+def entries(cfg: Mapping[str, Any], key: str) -> Iterable[tuple[str, Any]]:
+    """Names and nodes of a mapping of components; of anything else, none."""
+    node = cfg.get(key)
+    return node.items() if isinstance(node, Mapping) else ()
 
 
 def is_number(value: object) -> bool:

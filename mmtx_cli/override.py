@@ -119,7 +119,7 @@ def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str
 
 def key_faults(key: str, values: list[Any], command: str, dirs: list[Path]) -> Iterator[str]:
     """An unknown key, group or choice, or a choice that this command does not make."""
-    from mmtx_cli.check import nearest
+    from mmtx_cli.hint import nearest
 
     known, groups = root_keys(command), group_names(dirs)
     below = [group for group in groups if group.startswith(f"{key}/")]

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from mmtx_cli.check import TRAINING, subsections
+from mmtx_cli.check import subsections
 from mmtx_cli.component_usage import plain, written
+from mmtx_cli.meaning import TRAINING
 
 Row = tuple[str, str]
 """``key=default``, and what it is."""

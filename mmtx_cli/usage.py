@@ -3,13 +3,13 @@
 All of it is read as text, from the YAML files and the sources: neither Hydra nor torch is needed.
 """
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mmtx_cli.check import PROVIDED, TRAINING
+from mmtx_cli.check import PROVIDED
 from mmtx_cli.choice import Choice, all_made, chosen_by, flat, made, nearest_choice
 from mmtx_cli.component_usage import plain, read_component, written
+from mmtx_cli.meaning import TRAINING
 from mmtx_cli.override import SECTIONS as NODES
 from mmtx_cli.override import choices, conf_dir, config_dirs, default_groups, group_names
 from mmtx_cli.settings import SECTIONS
@@ -37,9 +37,8 @@ example head.captioning.num_beams=5; `mmtx finetune head=captioning --help` list
 head=captioning."""
 
 
-def print_usage(command: str, args: Sequence[str] | None = None) -> None:
+def print_usage(command: str, args: Sequence[str]) -> None:
     """Print what a command can be told, after the choices that are made among ``args``."""
-    args = sys.argv[2:] if args is None else args
     dirs = config_dirs(args)
     grouped = command in (*TRAINING, "eval")
     print(f"usage: mmtx {command}{' [group=choice]' if grouped else ''} [key=value] ...")

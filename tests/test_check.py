@@ -2,8 +2,9 @@ import inspect
 
 import pytest
 
-from mmtx_cli.check import check, component_faults, nearest, type_fault
+from mmtx_cli.check import check, component_faults, type_fault
 from mmtx_cli.error import ConfigError
+from mmtx_cli.hint import nearest
 
 IMAGE = {"_target_": "mmtx_cli.encoder.image.vit.ImageViT", "image_size": 32}
 TEXT = {

@@ -15,6 +15,7 @@ from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.run_folder import open_run
 from mmtx_cli.command.subtitle import write_subtitles
 from mmtx_cli.command.train import preparation_of, sections
+from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.weights import read_config
 
@@ -37,8 +38,6 @@ def run(cfg: DictConfig) -> None:
 
 def found(inputs: Any) -> list[str]:
     """Files that the inputs name; of folders, the media in them and below."""
-    from mmtx_cli.data.inputs import SUFFIXES
-
     known = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
     given = list(inputs) if isinstance(inputs, (list, ListConfig)) else [inputs]
     paths: list[str] = []

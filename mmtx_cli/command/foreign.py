@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmtx_cli.check import nearest
 from mmtx_cli.error import ConfigError
+from mmtx_cli.hint import nearest
 from mmtx_cli.override import root_keys
 
 

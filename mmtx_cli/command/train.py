@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.check import check, nearest
+from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.resume import resumed
 from mmtx_cli.command.run_folder import (
@@ -23,6 +23,7 @@ from mmtx_cli.command.run_folder import (
 from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import CheckpointError, ConfigError, DataError
+from mmtx_cli.hint import nearest
 from mmtx_cli.limits import at
 from mmtx_cli.settings import SECTIONS, DataSettings
 from mmtx_cli.weights import load_checkpoint, read_config, read_weights, save_folder

@@ -12,15 +12,9 @@ from mmtx_cli.data.decode.video import video_facts
 from mmtx_cli.data.image import FORMATS
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.unreadable import UnreadableError
-
-SUFFIXES = {
-    "image": (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif"),
-    "video": (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv"),
-    "audio": (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".wma"),
-}
-"""What folders are searched for; a file that is named itself may have any suffix."""
 
 LAST_PIECE = 0.25
 """A rest shorter than this part of a piece is left to the piece before it."""

@@ -62,10 +62,14 @@ class CaptioningHead(Head):
         return x, torch.cat([streams[name].mask for name in self.reads], dim=1)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """Teacher forcing: ``targets["captions"]`` is [b, t], from BOS to EOS, then IGNORE."""
+        """Teacher forcing: ``targets["captions"]`` is [b, t], from BOS to EOS, then IGNORE.
+
+        Of longer captions the first ``max_length`` tokens are learned.
+        """
         target = batch.targets.get("captions")
         if target is None:
             return Prediction(None, {})
+        target = target[:, : self.max_length]
         said, following = target[:, :-1], target[:, 1:]
         hidden = self.decoder(said.clamp(min=0), *self.context(streams))
         total = self.loss(hidden.flatten(0, 1), following.flatten())

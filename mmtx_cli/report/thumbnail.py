@@ -8,6 +8,9 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from mmtx_cli.data.image import FORMATS
+from mmtx_cli.data.suffix import SUFFIXES
+
 MAX_SIDE = 320
 STILL = Callable[[Path], Image.Image]
 
@@ -50,9 +53,9 @@ class Thumbnails:
 
     def _shrink(self, path: Path) -> Image.Image:
         try:
-            picture: Image.Image = Image.open(path)
+            picture: Image.Image = Image.open(path, formats=FORMATS)
         except Image.UnidentifiedImageError:
-            if self.still is None:
+            if self.still is None or path.suffix.lower() in SUFFIXES["image"]:
                 raise
             picture = self.still(path)
         with picture:

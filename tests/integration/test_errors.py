@@ -192,14 +192,14 @@ def test_trust_goes_as_far_as_the_command_line_says(args, model):
 
 def test_a_model_without_the_head_that_is_needed(place, contrastive):
     err = told(mmtx("caption", contrastive, "inputs=x.jpg", cwd=place))
-    assert "ckpt=dual: this model cannot caption images (heads: contrastive;" in err
+    assert "ckpt=dual: this model cannot caption files (heads: contrastive;" in err
 
 
 def test_keys_that_would_change_a_trained_model(place, captioner):
     args = ["inputs=x.jpg", "head.captioning.depth=2", "run_dir=changed"]
     err = told(mmtx("caption", captioner, *args, cwd=place))
     assert "tensors are missing" in err
-    assert "leave the model's keys as they were trained" in err
+    assert "leave the model's keys (dim, encoder, fusion, head) as they were trained" in err
 
 
 # data
@@ -209,7 +209,7 @@ def test_keys_that_would_change_a_trained_model(place, captioner):
     ("inputs", "message"),
     [
         ("inputs='none/*.jpg'", "inputs: none/*.jpg: matches no file"),
-        ("inputs=without", "inputs: without: no image in this folder"),
+        ("inputs=without", "inputs: without: no image, video or sound in this folder"),
         ("inputs=", "inputs: required"),
         ("inputs=[]", "inputs: required"),
     ],

@@ -1,0 +1,14 @@
+"""Which name was meant."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def nearest(word: str, names: Iterable[str], full: bool = False) -> str:
+    """Say which of the names was meant, or (``full``: and) which there are."""
+    known = list(names)
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    hints = [f"did you mean {close[0]!r}?"] if close else []
+    if full or not close:
+        hints.append(f"there are: {', '.join(known)}" if known else "there are none")
+    return " ".join(hints)

@@ -1,0 +1,84 @@
+"""What each part of a configuration allows and the whole does not."""
+
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
+
+from mmtx_cli.hint import nearest
+from mmtx_cli.limits import at, entries
+from mmtx_cli.signature import TargetError, class_constant
+
+TRAINING = ("pretrain", "finetune")
+
+
+def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Faults of parts that do not go together."""
+    encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
+    if not encoders:
+        yield "encoder: no encoder is chosen; write for example encoder/image=vit"
+    if not cfg.get("head"):
+        yield "head: no head is chosen; write for example head=captioning"
+    if not cfg.get("fusion"):
+        yield "fusion: none is chosen; write for example fusion=concat"
+    if cfg.get("command") in TRAINING:
+        yield from training_faults(cfg, encoders)
+    drop = cfg.get("drop", [])
+    for name in drop if isinstance(drop, list) else ():
+        if name not in encoders:
+            yield f"drop: the model has no encoder of {name!r}; {nearest(str(name), encoders)}"
+    if drop and encoders <= set(map(str, drop)):
+        yield "drop: nothing would be left; keep at least one modality"
+    yield from leak_faults(cfg)
+
+
+def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
+    """What a run that trains needs besides."""
+    if not at(cfg, "data.path"):
+        yield "data.path: no data; write data.path=MANIFEST.jsonl or data=scenes"
+    mute = "text" in (cfg.get("data") or {}) and at(cfg, "data.text") is None
+    if mute and "text" in encoders and any(reads_text(node) for _, node in entries(cfg, "head")):
+        yield "encoder.text: has nothing to read; set data.text, or leave it out: encoder.text=null"
+    if at(cfg, "data.sampling") in ("fps", "dense") and at(cfg, "data.fps") is None:
+        yield f"data.fps: data.sampling={at(cfg, 'data.sampling')} needs it, e.g. data.fps=8"
+    rate = cfg.get("sample_rate")
+    if isinstance(rate, int) and rate % 100:
+        yield f"sample_rate: {rate} is no multiple of 100: sound is cut into hops of 10 ms"
+    longest, read = cfg.get("max_length"), at(cfg, "encoder.text.max_length")
+    if isinstance(longest, int) and isinstance(read, int) and read < longest:
+        yield (
+            f"encoder.text.max_length: {read} is less than max_length={longest}, to which texts "
+            f"are cut; write max_length={read}"
+        )
+    heads = [f"head.{name}" for name, _ in entries(cfg, "head")]
+    parts = [f"{kind}.{name}" for kind in ("encoder", "project") for name in sorted(encoders)]
+    known = ["encoder", "project", *parts, "fusion", "head", *heads]
+    frozen = cfg.get("freeze")
+    for name in map(str, frozen) if isinstance(frozen, list) else ():
+        if name not in known and not name.startswith(
+            tuple(f"{k}." for k in [*parts, "fusion", *heads])
+        ):
+            yield f"freeze: the model has no part {name!r}; {nearest(name, known)}"
+
+
+def reads_text(head: Any) -> bool:
+    """Does a head look at the text, itself or fused with others?"""
+    reads = head.get("reads") if isinstance(head, Mapping) else None
+    return not isinstance(reads, list) or bool({"text", "fused"} & set(reads))
+
+
+def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """A head must not read the captions that it is to produce."""
+    encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
+    if at(cfg, "data.text") != "captions" or "text" not in encoders:
+        return
+    for name, node in entries(cfg, "head"):
+        target = str(node.get("_target_", "")) if isinstance(node, Mapping) else ""
+        try:
+            needs = class_constant(target, "needs")
+        except TargetError:
+            continue
+        if needs and "captions" in needs and reads_text(node):  # type: ignore[operator]
+            others = sorted(encoders - {"text"})
+            yield (
+                f"head.{name}: would read the captions it is to produce (data.text=captions); "
+                f"set head.{name}.reads=[{','.join(others)}]"
+            )
