@@ -97,11 +97,13 @@ def guarded(command: str, args: list[str]) -> int:
 
 def complain(command: str, faults: "tuple[str, ...] | list[str]") -> int:
     """Print the faults of a user's input."""
+    from mmtx_cli.fault import count
+
     if len(faults) == 1:
         print(f"mmtx {command}: {faults[0]}", file=sys.stderr)
     else:
         lines = "\n".join(f"  {fault}" for fault in faults)
-        print(f"mmtx {command}: {len(faults)} faults\n{lines}", file=sys.stderr)
+        print(f"mmtx {command}: {count(faults)} faults\n{lines}", file=sys.stderr)
     return 2
 
 
@@ -119,6 +121,7 @@ def launch(command: str, args: list[str]) -> None:
 
     from mmtx_cli.error import ConfigError, MmtxError
     from mmtx_cli.override import (
+        added_faults,
         conf_dir,
         config_dirs,
         explained,
@@ -133,6 +136,8 @@ def launch(command: str, args: list[str]) -> None:
     absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
     if absent:
         raise ConfigError(*(f"--config-dir {folder}: there is no such folder" for folder in absent))
+    if added := list(added_faults(overrides, command, config_dirs(args))):
+        raise ConfigError(*added)
     program = sys.argv[0]
     # Threads that spin while they wait take the cores from the processes that decode: a step was
     # up to six times slower so, and no quicker with the cores to itself.

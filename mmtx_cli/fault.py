@@ -6,12 +6,18 @@ from collections.abc import Sequence
 
 SHOWN = 20
 _PLACE = re.compile(r"^.*?:\d+: ")
+_MORE = re.compile(r"… and (\d+) more")
 
 
 def at_most(faults: Sequence[str], shown: int = SHOWN) -> list[str]:
     """Return the first ``shown`` faults, then how many more there are."""
     more = len(faults) - shown
     return [*faults[:shown], f"… and {more} more"] if more > 0 else list(faults)
+
+
+def count(faults: Sequence[str]) -> int:
+    """Return how many faults there are, with those that a cut list only counts."""
+    return sum(int(found[1]) if (found := _MORE.match(fault)) else 1 for fault in faults)
 
 
 def without_repeats(faults: Sequence[str], shown: int = SHOWN) -> list[str]:

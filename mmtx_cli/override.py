@@ -146,6 +146,18 @@ def key_faults(key: str, values: list[Any], command: str, dirs: list[Path]) -> I
         yield f"{key}: unknown key; {hint}"
 
 
+def added_faults(overrides: Sequence[str], command: str, dirs: Sequence[Path]) -> Iterator[str]:
+    """``+foo=1`` and ``++foo=1`` where no command, section or group has a foo: Hydra adds it."""
+    from mmtx_cli.hint import nearest
+
+    known, groups = root_keys(command), group_names(dirs)
+    for arg in overrides:
+        key = arg.partition("=")[0].lstrip("+").split("@")[0]
+        root = key.split(".")[0]
+        if arg.startswith("+") and root not in (*known, *SECTIONS, "hydra") and key not in groups:
+            yield f"{arg}: unknown key; {nearest(root, known)}"
+
+
 def in_section(key: str, known: Sequence[str]) -> str | None:
     """The setting of that name in one of the sections that the command has."""
     from dataclasses import fields

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmtx_cli.override import (
+    added_faults,
     choices,
     conf_dir,
     config_dirs,
@@ -34,8 +35,7 @@ def faults(*args, command="finetune"):
         "data=scenes",
         "data.path='a b, c=d'",
         "data.nothing=3",  # check knows the keys of sections
-        "+new=3",
-        "++new=3",
+        "+head.captioning.new=3",
         "~fusion",
         "hydra.verbose=true",
         "run_dir=runs/${seed}",
@@ -75,6 +75,19 @@ def test_what_is_right_has_no_fault(arg):
 def test_what_is_wrong_is_told_with_what_to_write(arg, message):
     (fault,) = faults(arg)
     assert message in fault
+
+
+def test_keys_are_not_added_where_nothing_reads_them(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "one.yaml").touch()
+    dirs = [conf_dir(), tmp_path]
+    right = ["+head.x.y=1", "++data.limit=3", "+mine=one", "+experiment=avdigits", "seed=2"]
+    assert list(added_faults(right, "finetune", dirs)) == []
+    for arg in ("+new=3", "++new=3", "+new.deeper=3", "+mine=one"):
+        (fault,) = added_faults([arg], "finetune", [conf_dir()])
+        assert fault.startswith(f"{arg}: unknown key; ")
+    (fault,) = added_faults(["+sed=3"], "finetune", dirs)
+    assert fault == "+sed=3: unknown key; did you mean 'seed'?"
 
 
 def test_a_sweep_is_looked_at_value_by_value():

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.data.events.make import make_events
 from mmtx_cli.data.scenes.make import make_scenes
 from mmtx_cli.error import ConfigError
@@ -24,6 +25,7 @@ def run(cfg: DictConfig) -> None:
     """Make data, pre-train, fine-tune, evaluate, caption; one report shows it all."""
     from mmtx_cli.report.html import write_report
 
+    refuse_foreign_keys(cfg, "demo", {"limit": "num", "max_steps": "overrides"})
     begun = time.perf_counter()
     run_dir = Path(cfg.run_dir)
     if any((run_dir / name).exists() for name in ("pretrain", "films")):

@@ -2,9 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +44,10 @@ def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
 
 def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Predict in every process; merge, score and report in the first."""
-    from mmtx_cli.build import build_data, usable
+    from mmtx_cli.build import build_data
+    from mmtx_cli.command.answers import all_answers, subsets_of
     from mmtx_cli.command.floor import caption_floors
-    from mmtx_cli.command.trained import Outputs, by_sample, load_model, merge, predict
-    from mmtx_cli.data.loader import make_loader
-    from mmtx_cli.data.quarantine import Quarantine
+    from mmtx_cli.command.trained import load_model
     from mmtx_cli.training.launch import launch
 
     begun = time.perf_counter()
@@ -62,70 +60,40 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     process = launch(settings["trainer"])
     run_dir = open_run(cfg)
     model = load_model(cfg, process.device)
-    quarantine = Quarantine(run_dir / "quarantine.jsonl", len(rows), data.max_bad_fraction)
-    modalities = [name for name in model.encoder if name not in cfg.drop]
-    subsets = subsets_of(modalities) if cfg.missing == "all" else [modalities]
-    mine: Outputs = {answer_key(name, ()): [] for name in model.head}
-    unread: set[str] = set()
-    samples = corpus.samples(rows, list(model.encoder), ())
-    for heads, sampler, few in passes(model, samples, data, process, subsets):
-        loader = make_loader(samples, sampler, data.num_workers)
-        precision = settings["trainer"].precision
-        for batch, answers in predict(model, heads, loader, process, precision, few):
-            quarantine.add(batch.faults)
-            unread |= {fault["id"] for fault in batch.faults}
-            for kept, outputs in zip(few, answers, strict=True):
-                for name, output in outputs.items():
-                    key = answer_key(name, () if kept == modalities else kept)
-                    mine.setdefault(key, []).extend(zip(batch.ids, by_sample(output), strict=True))
-    mine["unread"] = [(i, {}) for i in sorted(unread)]
-    every = merge(mine, process, run_dir)
-    if not process.is_first:
+    kept = [name for name in model.encoder if name not in cfg.drop]
+    subsets = subsets_of(kept) if cfg.missing == "all" else [kept]
+    answers = all_answers(model, corpus, rows, subsets, settings, process, run_dir)
+    if answers is None:
         return
-    unread = {i for i, _ in every.pop("unread")}
-    read = [row for row in rows if row.id not in unread]
-    results: dict[str, Any] = {}
-    partial: dict[str, Any] = {}
-    for name, head in model.head.items():
-        scored = usable(read, head.needs, corpus.manifest)
-        results[name] = (scored, *score(head, every[name], scored, corpus.tokenizer))
-        for few in subsets:
-            said = every.get(answer_key(name, () if few == modalities else few))
-            if len(subsets) > 1 and said and not head.scores_every_text:
-                _, scores = score(head, said, scored, corpus.tokenizer)
-                figures = partial.setdefault(" + ".join(few), {"metrics": {}, "intervals": {}})
-                add_figures(figures, name, scores, cfg)
+    read = [row for row in rows if row.id not in answers.unread]
+    whole, partial = scored(model, corpus, read, answers, subsets, cfg)
     size = data.eval_batch_size or data.batch_size
     floors = caption_floors(model, corpus, read, size, process.device) if cfg.floors else {}
-    write_result(cfg, run_dir, results, partial, floors, time.perf_counter() - begun)
+    write_result(cfg, run_dir, whole, partial, floors, time.perf_counter() - begun)
 
 
-def subsets_of(modalities: Sequence[str]) -> list[list[str]]:
-    """Every subset that is not empty: all of them first, single ones last."""
-    sizes = range(len(modalities), 0, -1)
-    return [list(few) for size in sizes for few in combinations(modalities, size)]
+def scored(
+    model: Any,
+    corpus: Any,
+    read: Sequence[Any],
+    answers: Any,
+    subsets: Sequence[Sequence[str]],
+    cfg: DictConfig,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(samples, rows, scores) of each head on the first subset; figures of all, by subset."""
+    from mmtx_cli.build import usable
 
-
-def answer_key(head: str, kept: Sequence[str]) -> str:
-    """Where the answers of a head are kept: on all modalities (none named), or on some alone."""
-    return "/".join([head, *kept])
-
-
-def passes(
-    model: Any, samples: Any, data: Any, process: Any, subsets: Sequence[Sequence[str]]
-) -> Iterator[tuple[list[str], Any, Sequence[Sequence[str]]]]:
-    """(heads, order, subsets of the modalities): every sample once for all heads; then its
-    further texts for the heads that score them.
-    """
-    from mmtx_cli.data.loader import EvaluationSampler, FurtherTexts
-
-    whole = EvaluationSampler(
-        samples, data.eval_batch_size or data.batch_size, process.rank, process.world
-    )
-    yield list(model.head), whole, subsets
-    heads = [name for name, head in model.head.items() if head.scores_every_text]
-    if heads and "text" in samples.columns:
-        yield heads, FurtherTexts(samples, whole), subsets[:1]
+    whole: dict[str, Any] = {}
+    partial: dict[str, Any] = {}
+    for name, head in model.head.items():
+        samples = usable(read, head.needs, corpus.manifest)
+        for few in subsets if len(subsets) > 1 and not head.scores_every_text else subsets[:1]:
+            rows, scores = score(head, answers.of(name, few), samples, corpus.tokenizer)
+            whole.setdefault(name, (samples, rows, scores))
+            if len(subsets) > 1:
+                figures = partial.setdefault(" + ".join(few), {"metrics": {}, "intervals": {}})
+                add_figures(figures, name, scores, cfg)
+    return whole, partial
 
 
 def score(

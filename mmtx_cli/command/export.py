@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.error import ConfigError
 from mmtx_cli.weights import (
     CONFIG,
@@ -19,6 +20,7 @@ from mmtx_cli.weights import (
 
 def run(cfg: DictConfig) -> None:
     """Copy the weights and config of ``ckpt`` into ``out``, with a model card."""
+    refuse_foreign_keys(cfg, "export")
     faults = [
         f"{key}: required; write ckpt=RUN out=FOLDER" for key in ("ckpt", "out") if not cfg[key]
     ]

@@ -31,11 +31,16 @@ def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
         cfg.fusion = OmegaConf.merge(model["fusion"], cfg.fusion)
     cfg.encoder = merged(model["encoder"], cfg.get("encoder") or {})
     chosen = cfg.get("head") or {}
-    new = any(node is not None and not is_change(node) for node in chosen.values())
-    cfg.head = OmegaConf.create(chosen) if new else merged(model["head"], chosen)
+    cfg.head = OmegaConf.create(chosen) if has_new_head(cfg) else merged(model["head"], chosen)
     cfg.data = cfg.get("data") or {}
     for key in DATA_KEYS:
         cfg.data.setdefault(key, preparation[key])
+
+
+def has_new_head(cfg: DictConfig) -> bool:
+    """Are heads chosen, in place of those of the trained model?"""
+    nodes = (cfg.get("head") or {}).values()
+    return any(node is not None and not is_change(node) for node in nodes)
 
 
 def is_change(node: object) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.check import check
-from mmtx_cli.command.inherit import inherit
+from mmtx_cli.command.inherit import has_new_head, inherit
 from mmtx_cli.command.resume import resumed
 from mmtx_cli.command.run_folder import (
     is_first_process,
@@ -39,6 +39,8 @@ def run(cfg: DictConfig) -> None:
         cfg, stored = resumed(cfg)
     elif cfg.ckpt:
         stored = read_config(cfg.ckpt)
+        if has_new_head(cfg):  # it learns the labels of its own data
+            stored["label_names"] = []
         inherit(cfg, stored)
     for key, value in DEFAULTS.items():
         cfg[key] = value if cfg[key] is None else cfg[key]

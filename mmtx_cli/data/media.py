@@ -73,8 +73,9 @@ class Media:
     def sound(self, sample: Sample, offset: float | None) -> Float[Tensor, "l h"] | None:
         """A sample's sound in hops of 10 ms; None where the file has none."""
         p = self.preparation
-        # the window is the video's: it counts for sound that comes from the same file
-        window = (sample.start, sample.end) if sample.audio == sample.video else (None, None)
+        # of a video and a sound in files of their own, the window is the video's
+        whole = sample.video not in (None, sample.audio)
+        window = (None, None) if whole else (sample.start, sample.end)
         wave = self.guard.run(
             decode_sound, sample.audio, p.sample_rate, p.audio_seconds, *window, offset
         )

@@ -31,6 +31,15 @@ def _seconds(run: Callable[[], float | None]) -> float:
     return time.perf_counter() - start if own is None else own
 
 
+def report(name: str, ratio: float, ratios: list[float]) -> None:
+    """Print a ratio of times, theirs over ours: how many times faster mmtx is."""
+    print(
+        f"{name} = {ratio:.2f} (median of {len(ratios)} rounds, {min(ratios):.2f} to "
+        f"{max(ratios):.2f})",
+        flush=True,
+    )
+
+
 class Turns:
     """Lets two threads of one process work in turns, A B B A, and notes the seconds of each turn.
 

@@ -43,7 +43,13 @@ def test_brings_a_text_back(tokenizer, text):
     assert round_trip(tokenizer, text) == said(text)
 
 
-@given(text=st.text(st.characters(exclude_categories=["Cs", "Cn", "Co"]), max_size=40))
+# newer characters may have compatible forms that the tokenizer's Unicode version does not know
+OLD = st.characters(exclude_categories=["Cs", "Cn", "Co"]).filter(
+    lambda c: unicodedata.ucd_3_2_0.category(c) != "Cn"
+)
+
+
+@given(text=st.text(OLD, max_size=40))
 def test_brings_any_text_back(text):
     cased = Tokenizer.from_json(CASED)
     assert round_trip(cased, text) == said(text, lowercase=False)

@@ -12,7 +12,16 @@ import yaml
 
 from mmtx_cli.relaunch import quoted
 from mmtx_cli.weights import load_checkpoint, read_config
-from tests.command_line import CAPTIONER, environment, mmtx, stopped, succeeded, told
+from tests.command_line import (
+    CAPTIONER,
+    TINY,
+    TINY_IMAGE,
+    environment,
+    mmtx,
+    stopped,
+    succeeded,
+    told,
+)
 
 from .conftest import ODD
 
@@ -119,6 +128,25 @@ def test_finetuning_begins_with_trained_weights(place, captioner, contrastive, s
     assert list(read_config(str(run))["model"]["head"]) == ["captioning"]
 
 
+def test_a_new_head_learns_the_labels_of_its_own_data(place, scenes):
+    args = [*TINY_IMAGE, *TINY, "fusion=concat", "head=classification"]
+    first = succeeded(mmtx("finetune", *args, scenes, "run_dir=labels", cwd=place))
+    lines = (place / ODD / "scenes" / "scenes.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    for row in rows:
+        row["label"] = "light" if "white" in str(row["captions"]) else "dark"
+    other = place / ODD / "scenes" / "other.jsonl"
+    other.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = f"data.path={quoted(str(other))}"
+    args = ["ckpt=labels", data, "data.num_workers=0", "trainer.max_steps=1"]
+    args.append("trainer.accelerator=cpu")
+    err = told(mmtx("finetune", *args, "run_dir=refused", cwd=place))
+    assert "the model knows no label '" in err
+    run = mmtx("finetune", *args, "head=classification", "run_dir=relabelled", cwd=place)
+    known = read_config(str(succeeded(run)))["label_names"]
+    assert known == ["dark", "light"] != read_config(str(first))["label_names"]
+
+
 def test_a_finished_run_is_resumed_by_the_same_command_line(place, captioner, scenes):
     run = quoted(f"{ODD}/longer")
     args = [*CAPTIONER, scenes, f"run_dir={run}", "head.captioning.reads=[image,fused]"]
@@ -144,7 +172,12 @@ def test_an_interrupted_run_saves_where_it_stands(number, place, scenes):
     last = run / "checkpoints" / "last.ckpt"
     said, _, command = done.stderr.splitlines()[-1].partition("; go on with it by: ")
     assert said == f"mmtx finetune: stopped by signal {int(number)}; saved {last}"
-    assert shlex.split(command) == ["mmtx", "finetune", "resume=true", f"run_dir={quoted(run)}"]
+    assert shlex.split(command) == [
+        "mmtx",
+        "finetune",
+        "resume=true",
+        f"run_dir={quoted(str(run))}",
+    ]
     assert load_checkpoint(last)["global_step"] > 0
 
 

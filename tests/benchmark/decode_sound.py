@@ -1,14 +1,9 @@
-"""Compare reading a sound to its log-mel spectrogram with torchaudio: 10 s of WAV and of FLAC.
+"""Sounds: 10 s of WAV and of FLAC to log-mel spectrograms, one thread.
 
-Run from the project's root: ``python tests/benchmark/sound.py``. Takes about a minute.
 ``torchaudio.load`` and a ``MelSpectrogram`` made once, as its tutorials do it, against
-``decode_sound`` and ``LogMel``; 64 bands, windows of 25 ms every 10 ms on both sides. One thread,
-as a loader's worker has. Decoding alone is compared too.
+``decode_sound`` and ``LogMel``; 64 bands, windows of 25 ms every 10 ms on both sides.
 """
 
-import argparse
-import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,15 +11,12 @@ import numpy as np
 import soundfile
 import torch
 import torchaudio
+from paired import paired_ratio, report
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-
-from paired import paired_ratio  # noqa: E402
-
-from mmtx_cli.data.decode.sound import decode_sound  # noqa: E402
-from mmtx_cli.data.media import hops  # noqa: E402
-from mmtx_cli.layer.mel import LogMel  # noqa: E402
-from mmtx_cli.types import Field  # noqa: E402
+from mmtx_cli.data.decode.sound import decode_sound
+from mmtx_cli.data.media import hops
+from mmtx_cli.layer.mel import LogMel
+from mmtx_cli.types import Field
 
 RATE = 16000
 SECONDS = 10
@@ -52,12 +44,8 @@ def repeated(function: Callable[[str], torch.Tensor], path: str) -> Callable[[],
     return run
 
 
-def main() -> None:
-    """Print both ratios for both formats."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
-    torch.set_num_threads(1)
+def sound(folder: Path, rounds: int) -> None:
+    """Both ratios for both formats."""
     theirs = torchaudio.transforms.MelSpectrogram(RATE, n_fft=400, hop_length=160, n_mels=64)
     ours = LogMel(RATE, 64, normalise=None)
 
@@ -69,25 +57,17 @@ def main() -> None:
         sound = hops(decode_sound(path, RATE), RATE)[None]
         return ours(Field(sound, torch.ones(sound.shape[:2], dtype=torch.bool)))
 
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+    with torch.inference_mode():
         for name in ("sound.wav", "sound.flac"):
-            path = str(Path(folder) / name)
+            path = str(folder / name)
             soundfile.write(path, recording(), RATE)
             difference = (torchaudio.load(path)[0][0] - decode_sound(path, RATE)).abs().max()
+            print(f"{name}: largest difference of a sample {difference:.1e}")
             whole = paired_ratio(repeated(their_mel, path), repeated(our_mel, path), rounds)
+            report(f"{name} to log-mel: torchaudio / mmtx", *whole)
             decoding = paired_ratio(
                 repeated(lambda path: torchaudio.load(path)[0], path),
                 repeated(lambda path: decode_sound(path, RATE), path),
                 rounds,
             )
-            for what, (ratio, ratios) in (("log-mel", whole), ("decoding alone", decoding)):
-                print(
-                    f"{name} to {what}: torchaudio / mmtx = {ratio:.2f} (median of {rounds} "
-                    f"rounds, {min(ratios):.2f} to {max(ratios):.2f}); largest difference of a "
-                    f"sample {difference:.1e}",
-                    flush=True,
-                )
-
-
-if __name__ == "__main__":
-    main()
+            report(f"{name} decoded: torchaudio / mmtx", *decoding)

@@ -1,0 +1,16 @@
+from mmtx_cli.cli import complain
+from mmtx_cli.fault import at_most, count, without_repeats
+
+
+def test_a_cut_list_counts_all(capsys):
+    faults = [f"a.jsonl:{i}: no id {i}" for i in range(1, 31)]
+    assert count(at_most(faults)) == count(faults) == 30
+    assert complain("eval", at_most(faults)) == 2
+    assert capsys.readouterr().err.startswith("mmtx eval: 30 faults\n")
+
+
+def test_repeated_faults_are_counted_each():
+    faults = [f"a.jsonl:{i}: no split" for i in range(1, 31)] + ["a.jsonl:31: no id"]
+    kept = without_repeats(faults)
+    assert len(kept) == 22
+    assert count(kept) == 31
