@@ -64,7 +64,10 @@ def all_answers(
                     mine[key(head, kept)] += zip(batch.ids, by_sample(output), strict=True)
     mine[""] = [(i, {}) for i in sorted(unread)]
     every = merge(mine, process, run_dir)
-    return Answers(every, frozenset(i for i, _ in every.pop(""))) if process.is_first else None
+    if not process.is_first:
+        return None
+    quarantine.check()
+    return Answers(every, frozenset(i for i, _ in every.pop("")))
 
 
 def passes(

@@ -1,6 +1,7 @@
 """``mmtx caption``: a caption for every picture, video and sound in files, folders and globs."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from mmtx_cli.command.subtitle import write_subtitles
 from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.error import CheckpointError, ConfigError, DataError
+from mmtx_cli.json_line import json_line
 from mmtx_cli.weights import read_config
 
 
@@ -43,15 +45,15 @@ def found(inputs: Any) -> list[str]:
     paths: list[str] = []
     faults: list[str] = []
     for text in map(str, given):
-        path = Path(text).expanduser()
+        path = Path(os.path.expanduser(text))  # leaves a name that begins with ~ as it is
         if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in known)
+            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in known and p.is_file())
             faults += [] if files else [f"inputs: {text}: no image, video or sound in this folder"]
             paths += map(str, files)
         elif has_magic(text) and not path.exists():
-            files = [Path(p) for p in sorted(glob(str(path), recursive=True))]
+            files = [Path(p) for p in sorted(glob(str(path), recursive=True)) if Path(p).is_file()]
             faults += [] if files else [f"inputs: {text}: matches no file"]
-            paths += [str(p) for p in files if p.is_file()]
+            paths += map(str, files)
         else:
             paths.append(str(path))  # one that is not there is told of in its own line
     if faults:
@@ -70,7 +72,7 @@ def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> No
     only = process.world == 1
     with open(share, "w", encoding="utf-8") as file:
         for index, row in captioned(cfg, stored, settings, process, paths):
-            line = json.dumps(row, ensure_ascii=False)
+            line = json_line(row)
             file.write(f"{index}\t{line}\n")
             if only:
                 print(line, flush=True)
@@ -88,8 +90,7 @@ def captioned(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """(number of the piece, its row) in order, of this process' share."""
     from mmtx_cli.command.trained import load_model, predict
-    from mmtx_cli.data.decode.guard import Guard
-    from mmtx_cli.data.inputs import InputFiles, pieces
+    from mmtx_cli.data.inputs import InputFiles, all_pieces
     from mmtx_cli.data.loader import EvaluationSampler, make_loader
     from mmtx_cli.data.tokenizer import Tokenizer
 
@@ -103,9 +104,7 @@ def captioned(
     if not stored["tokenizer"]:
         raise CheckpointError(f"ckpt={cfg.ckpt}: it has no tokenizer.json; take the whole folder")
     data, tokenizer = settings["data"], Tokenizer.from_json(stored["tokenizer"])
-    guard = Guard(data.decode_timeout)
-    every = [piece for path in paths for piece in pieces(path, cfg.segments, guard)]
-    guard.close()
+    every = list(all_pieces(paths, cfg.segments, data.decode_timeout))
     mine = range(process.rank, len(every), process.world)
     samples = InputFiles(
         [every[i] for i in mine],
@@ -131,10 +130,12 @@ def captioned(
 
 
 def described(piece: Any) -> dict[str, Any]:
-    """What a row says of the piece besides its caption."""
-    times = {"start": piece.start, "end": piece.end, "seconds": piece.seconds}
-    known = {name: round(value, 3) for name, value in times.items() if value is not None}
-    return {"path": piece.path, **known}
+    """What a row says of the piece besides its caption: times count from the file's beginning."""
+    if piece.start is None:
+        return {"path": piece.path}
+    start, end = piece.start - piece.origin, piece.end - piece.origin
+    times = {"start": start, "end": end, "seconds": end - start}
+    return {"path": piece.path, **{name: round(value, 3) for name, value in times.items()}}
 
 
 def finish(run_dir: Path, world: int, echo: bool) -> None:
@@ -155,7 +156,7 @@ def finish(run_dir: Path, world: int, echo: bool) -> None:
     with open(run_dir / "quarantine.jsonl", "w", encoding="utf-8") as file:
         for row in bad:
             fault = {"id": row["path"], "path": row["path"], "reason": row["error"]}
-            file.write(json.dumps(fault, ensure_ascii=False) + "\n")
+            file.write(json_line(fault) + "\n")
     subtitles = write_subtitles(run_dir / "subtitles", [json.loads(line) for line in lines])
     if subtitles:
         print(f"{len(subtitles)} subtitle files in {run_dir / 'subtitles'}", file=sys.stderr)

@@ -1,6 +1,5 @@
 """``mmtx eval``: metrics with intervals, predictions for every id, and the report."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -16,6 +15,7 @@ from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.json_line import json_line
 from mmtx_cli.settings import DataSettings
 from mmtx_cli.weights import read_config
 
@@ -124,6 +124,8 @@ def write_result(
     intervals: dict[str, tuple[float, float]] = {}
     groups: dict[str, dict[str, Any]] = {}
     rows: dict[str, dict[str, Any]] = {}
+    given = [name for name, node in cfg.encoder.items() if node and name not in cfg.drop]
+    text = cfg.data.get("text") or "text"
     for name, (samples, head_rows, scores) in results.items():
         add_figures({"metrics": metrics, "intervals": intervals}, name, scores, cfg)
         for group in sorted({s.group for s in samples if s.group}):
@@ -132,10 +134,10 @@ def write_result(
             figures = scores.subset(chosen).figures()
             part["metrics"] |= {f"{name}/{k}": v for k, v in figures.items()}
         for sample, row in zip(samples, head_rows, strict=True):
-            rows.setdefault(sample.id, described(sample, cfg.encoder))[name] = row
+            rows.setdefault(sample.id, described(sample, given, text))[name] = row
     with open(run_dir / "predictions.jsonl", "w", encoding="utf-8") as file:
         for line in rows.values():
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(json_line(line) + "\n")
     result = {
         "command": "eval",
         "split": cfg.split,
@@ -160,14 +162,18 @@ def add_figures(part: dict[str, Any], head: str, scores: Any, cfg: DictConfig) -
     part["intervals"] |= {f"{head}/{k}": v for k, v in found.items()}
 
 
-def described(sample: Any, encoders: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reader of predictions.jsonl needs to know of a sample: what the model was given."""
-    inputs = {
-        "image": list(sample.image),
-        "video": sample.video,
-        "audio": sample.audio,
-        "text": sample.text,
-    }
-    given = {name: x for name, x in inputs.items() if x and encoders.get(name)}
-    row = {"id": sample.id, "inputs": given}
+def described(sample: Any, given: Sequence[str], text: str) -> dict[str, Any]:
+    """What a reader of predictions.jsonl needs to know of a sample: what the model was given.
+
+    ``text`` is the column of its texts, of which evaluation takes the first.
+    """
+    from mmtx_cli.data.text import column_texts
+
+    ((*texts,),) = column_texts([sample], text)
+    inputs = {"image": list(sample.image), "video": sample.video, "audio": sample.audio}
+    inputs |= {"text": texts[0] if texts else None}
+    shown = {name: x for name, x in inputs.items() if x and name in given}
+    if shown.keys() & {"video", "audio"}:
+        shown |= {k: x for k in ("start", "end") if (x := getattr(sample, k)) is not None}
+    row = {"id": sample.id, "inputs": shown}
     return row | ({"group": sample.group} if sample.group else {})

@@ -11,11 +11,11 @@ from mmtx_cli.data.manifest import Manifest, Ratios, read_faulty
 from mmtx_cli.data.progress import track
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.summary import Summary, summarise
-from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.data.unreadable import OutsideError, UnreadableError
 from mmtx_cli.error import DataError
 
 Medium = tuple[str, str, float | None, float | None]
-"""Path, modality, and the window of a video."""
+"""Path, what of it is read, and the window."""
 
 _PATIENCE = 60.0  # seconds for one file
 _SIDE, _RATE = 64, 16000  # of frames in pixels, of sound in Hz: enough to see that they decode
@@ -70,7 +70,7 @@ def _media(sample: Sample) -> Iterator[Medium]:
     if sample.video:
         yield sample.video, "video", sample.start, sample.end
     if sample.audio:
-        yield sample.audio, "audio", None, None
+        yield sample.audio, "sound track" if sample.has_own_sound else "audio", *sample.sound_window
 
 
 def _reasons(media: Sequence[Medium], workers: int | None) -> Iterator[tuple[Medium, str | None]]:
@@ -80,6 +80,10 @@ def _reasons(media: Sequence[Medium], workers: int | None) -> Iterator[tuple[Med
     """
     from mmtx_cli.data.decode.guard import Guard
 
+    if any(modality != "image" for _, modality, *_ in media):
+        from mmtx_cli.data.decode.backend import load_decoders
+
+        load_decoders()
     own, guards = threading.local(), []
 
     def reason(medium: Medium) -> str | None:
@@ -107,10 +111,12 @@ def _reason(path: str, modality: str, start: float | None, end: float | None) ->
                 from mmtx_cli.data.decode.video import decode_video
 
                 decode_video(path, Sampling(), _SIDE, "crop", start, end)
-            case "audio":
+            case "audio" | "sound track":
                 from mmtx_cli.data.decode.sound import decode_sound
 
-                decode_sound(path, _RATE)
+                decode_sound(path, _RATE, None, start, end)
+    except OutsideError as error:  # a film may go on when its sound has ended
+        return None if modality == "sound track" else error.reason
     except UnreadableError as error:
         return error.reason
     return None

@@ -1,20 +1,23 @@
 """Files to caption: what each holds, the pieces of long ones, and their way to a model."""
 
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
 from mmtx_cli.data.dataset import Example, Samples
+from mmtx_cli.data.decode.backend import load_decoders
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.decode.video import video_facts
 from mmtx_cli.data.image import FORMATS
 from mmtx_cli.data.preparation import Preparation
+from mmtx_cli.data.progress import track
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.data.tokenizer import Tokenizer
-from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.data.unreadable import NoVideoError, UnreadableError
 
 LAST_PIECE = 0.25
 """A rest shorter than this part of a piece is left to the piece before it."""
@@ -22,22 +25,21 @@ LAST_PIECE = 0.25
 
 @dataclass(frozen=True)
 class Piece:
-    """A file, or a piece of a video from ``start`` to ``end`` seconds.
+    """A file, or a piece of a video from ``start`` to ``end`` seconds of presentation time.
 
-    ``seconds`` is the length of what is captioned, None for a picture; a file that is known to
-    be unreadable says why in ``error``.
+    ``origin`` is the presentation time at which the file begins, where players count from 0.
     """
 
     path: str
-    kind: str
     start: float | None = None
     end: float | None = None
-    seconds: float | None = None
-    error: str | None = None
+    origin: float = 0.0
 
 
 def is_picture(path: str) -> bool:
     """Does the content, not the name, say that it is a picture?"""
+    if not os.path.isfile(path):  # a pipe would never be read to its end
+        return False
     try:
         with Image.open(path, formats=FORMATS):
             return True
@@ -45,25 +47,23 @@ def is_picture(path: str) -> bool:
         return False
 
 
-def pieces(path: str, segments: float | None, guard: Guard) -> Iterator[Piece]:
-    """The file as a whole, or a video in pieces of ``segments`` seconds."""
-    suffix = Path(path).suffix.lower()
-    if is_picture(path) or (suffix in SUFFIXES["image"]):
-        yield Piece(path, "image")
-        return
-    try:
-        facts = guard.run(video_facts, path)
-    except UnreadableError as error:
-        if "no video stream" in error.reason:
-            yield Piece(path, "audio")
-        else:
-            yield Piece(path, "video", error=error.reason)
-        return
+def all_pieces(paths: Sequence[str], segments: float | None, timeout: float) -> Iterator[Piece]:
+    """Files as wholes, or videos in pieces of ``segments`` seconds; what is none stays whole."""
     if segments is None:
-        yield Piece(path, "video", seconds=facts.duration)
+        yield from map(Piece, paths)
         return
-    for start, end in cut(facts.duration, segments):
-        yield Piece(path, "video", facts.start + start, facts.start + end, end - start)
+    guard = Guard(timeout, load_decoders)
+    for path in track(paths, len(paths), "looking at the inputs"):
+        try:
+            facts = None if is_picture(path) else guard.run(video_facts, path)
+        except UnreadableError:  # a sound; or it is told when the piece is read
+            facts = None
+        if facts is None:
+            yield Piece(path)
+            continue
+        for start, end in cut(facts.duration, segments):
+            yield Piece(path, facts.start + start, facts.start + end, facts.origin)
+    guard.close()
 
 
 def cut(duration: float, length: float) -> list[tuple[float, float]]:
@@ -91,15 +91,7 @@ class InputFiles(Samples):
     ) -> None:
         """``names`` are the samples' ids, ``modalities`` those of the model."""
         samples = [
-            Sample(
-                id=name,
-                split="test",
-                image=(piece.path,) if piece.kind == "image" else (),
-                video=piece.path if piece.kind == "video" else None,
-                audio=piece.path if piece.kind != "image" else None,
-                start=piece.start,
-                end=piece.end,
-            )
+            Sample(id=name, split="test", start=piece.start, end=piece.end)
             for name, piece in zip(names, pieces, strict=True)
         ]
         super().__init__(
@@ -109,18 +101,29 @@ class InputFiles(Samples):
 
     def read(self, example: Example, turn: int, row: int) -> None:
         """Decode what the model has an encoder for."""
-        sample, piece = self.samples[row], self.pieces[row]
-        if piece.error is not None:
-            raise UnreadableError(piece.path, piece.error)
-        seen = [name for name in (piece.kind, "image", "video") if name in self.modalities]
-        if piece.kind == "image" and seen:
-            example.inputs[seen[0]] = self.media.pictures(sample, 0)
-        if piece.kind == "video" and seen:
-            example.inputs[seen[0]] = self.media.clip(sample, 0, None).frames
-        if "audio" in self.modalities and sample.audio:
-            sound = self.media.sound(sample, None)
-            if sound is not None:
-                example.inputs["audio"] = sound
+        path, blank = self.pieces[row].path, self.samples[row]
+        if is_picture(path) or Path(path).suffix.lower() in SUFFIXES["image"]:
+            pictures = self.media.pictures(replace(blank, image=(path,)), 0)
+            for name in self.first_of("image", "video"):
+                example.inputs[name] = pictures
+        else:
+            self.read_film(example, replace(blank, video=path, audio=path))
         if not example.inputs:
             known = ", ".join(self.modalities)
-            raise UnreadableError(piece.path, f"holds nothing that this model reads ({known})")
+            raise UnreadableError(path, f"holds nothing that this model reads ({known})")
+
+    def read_film(self, example: Example, film: Sample) -> None:
+        """Frames and sound of a video, or the sound of a file that has no more."""
+        for name in self.first_of("video", "image"):
+            try:
+                example.inputs[name] = self.media.clip(film, 0, None).frames
+            except NoVideoError:
+                film = replace(film, video=None)
+        if "audio" in self.modalities:
+            sound = self.media.sound(film, None)
+            if sound is not None:
+                example.inputs["audio"] = sound
+
+    def first_of(self, *names: str) -> list[str]:
+        """The first of these modalities that the model has, if any."""
+        return [name for name in names if name in self.modalities][:1]

@@ -8,6 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmtx_cli.data.decode.backend import load_decoders
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.decode.moments import Sampling
 from mmtx_cli.data.decode.sound import decode_sound
@@ -16,6 +17,7 @@ from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.transform import augmented, fit, to_tensor
+from mmtx_cli.data.unreadable import OutsideError
 
 HOPS_A_SECOND = 100
 
@@ -42,7 +44,7 @@ class Media:
         """This process' own: a loader's workers are copies of the process that made this."""
         own = os.getpid()
         if own not in self.guards:
-            self.guards = {own: Guard(self.timeout)}
+            self.guards = {own: Guard(self.timeout, load_decoders)}
         return self.guards[own]
 
     def __getstate__(self) -> dict[str, object]:
@@ -73,12 +75,15 @@ class Media:
     def sound(self, sample: Sample, offset: float | None) -> Float[Tensor, "l h"] | None:
         """A sample's sound in hops of 10 ms; None where the file has none."""
         p = self.preparation
-        # of a video and a sound in files of their own, the window is the video's
-        whole = sample.video not in (None, sample.audio)
-        window = (None, None) if whole else (sample.start, sample.end)
-        wave = self.guard.run(
-            decode_sound, sample.audio, p.sample_rate, p.audio_seconds, *window, offset
-        )
+        window = sample.sound_window
+        try:
+            wave = self.guard.run(
+                decode_sound, sample.audio, p.sample_rate, p.audio_seconds, *window, offset
+            )
+        except OutsideError:
+            if not sample.has_own_sound:
+                raise
+            return None  # a film may go on when its sound has ended
         return None if wave is None else hops(wave, p.sample_rate)
 
 

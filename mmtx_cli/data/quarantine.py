@@ -5,36 +5,56 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmtx_cli.error import DataError
+from mmtx_cli.json_line import json_line
+
+Fault = Mapping[str, str]
+Key = tuple[str, str]
 
 
 class Quarantine:
-    """``quarantine.jsonl`` of a run; each sample is named once, also where a run is resumed."""
+    """``quarantine.jsonl`` of a run; each sample is named once, whichever process meets it.
+
+    All processes write into the one file, so each can count what all of them met.
+    """
 
     def __init__(self, path: Path, total: int, max_fraction: float) -> None:
         """``total`` is the number of samples that ``max_fraction`` is a part of."""
         self.path = path
         self.total = total
         self.max_fraction = max_fraction
-        self.seen: set[tuple[str, str]] = set()
-        self.named: set[tuple[str, str]] = set()
-        if path.is_file():
-            with open(path, encoding="utf-8") as file:
-                self.named = {(row["id"], row["path"]) for row in map(json.loads, file)}
+        self.seen: set[Key] = set()
+        # files of an earlier part of a run may have been mended: they count once they are met
+        self.before = set(self.written())
 
-    def add(self, faults: Iterable[Mapping[str, str]]) -> None:
-        """Write the new ones; raise DataError once they are more than allowed."""
+    def written(self) -> dict[Key, Fault]:
+        """What the file holds, of every process."""
+        if not self.path.is_file():
+            return {}
+        with open(self.path, encoding="utf-8") as file:
+            # the last line may be another process', half written
+            rows = [json.loads(line) for line in file if line.endswith("\n")]
+        return {(row["id"], row["path"]): row for row in rows}
+
+    def add(self, faults: Iterable[Fault]) -> None:
+        """Write the new ones."""
         new = {(f["id"], f["path"]): f for f in faults if (f["id"], f["path"]) not in self.seen}
         if not new:
             return
         self.seen |= new.keys()
-        with open(self.path, "a", encoding="utf-8") as file:
-            for key, fault in new.items():
-                if key not in self.named:
-                    file.write(json.dumps(dict(fault), ensure_ascii=False) + "\n")
-        if len(self.seen) > self.max_fraction * self.total:
-            *_, last = new.values()
+        named = self.written()
+        lines = [json_line(fault) + "\n" for key, fault in new.items() if key not in named]
+        if lines:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write("".join(lines))
+
+    def check(self) -> None:
+        """Raise DataError once more samples than allowed could not be read."""
+        written = self.written()
+        met = self.seen | (written.keys() - self.before)
+        if len(met) > self.max_fraction * self.total:
+            last = list(written.values())[-1]
             raise DataError(
-                f"{len(self.seen)} of {self.total} samples cannot be read, more than "
+                f"{len(met)} of {self.total} samples cannot be read, more than "
                 f"data.max_bad_fraction={self.max_fraction:g} allows; the last is {last['id']} "
                 f"({last['path']}: {last['reason']}); all are in {self.path}: mend or remove them, "
                 "or raise data.max_bad_fraction"

@@ -9,8 +9,9 @@ SPLITS = ("train", "val", "test")
 class Sample:
     """A row of a manifest, checked; an absent modality or target is None or empty.
 
-    Paths are absolute; ``start`` and ``end`` are seconds of the video. ``label`` is a name, a
-    number, or a tuple of names (several at once; an empty tuple says that none applies).
+    Paths are absolute; ``start`` and ``end`` are seconds of the video, or of a sound without one.
+    ``label`` is a name, a number, or a tuple of names (several at once; an empty tuple says that
+    none applies).
     ``answers`` maps each answer to its weight. ``group`` is an optional tag by which metrics are
     reported too. ``line`` is the row's line in the manifest, from 1.
     """
@@ -28,6 +29,18 @@ class Sample:
     answers: dict[str, float] = field(default_factory=dict)
     group: str | None = None
     line: int = 0
+
+    @property
+    def has_own_sound(self) -> bool:
+        """Is the sound that of its own video?"""
+        return self.audio is not None and self.audio == self.video
+
+    @property
+    def sound_window(self) -> tuple[float | None, float | None]:
+        """Start and end for the sound: of a video and a sound apart, they are the video's."""
+        if self.video is None or self.has_own_sound:
+            return self.start, self.end
+        return None, None
 
 
 KEYS = tuple(name for name in Sample.__dataclass_fields__ if name != "line")

@@ -15,3 +15,11 @@ class UnreadableError(DataError):
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         # an exception is rebuilt from its arguments when it crosses from a worker process
         return type(self), (self.path, self.reason)
+
+
+class OutsideError(UnreadableError):
+    """Nothing of the file lies between the wanted start and end."""
+
+
+class NoVideoError(UnreadableError):
+    """The file holds no moving picture; it may hold sound."""

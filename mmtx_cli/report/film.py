@@ -7,25 +7,37 @@ from PIL import Image
 SIDE, COUNT = 160, 4
 
 
-def film_strip(path: Path) -> Image.Image:
-    """Four frames, spread over the video, two by two in order of reading.
+class FilmStrips:
+    """Makes them in a process that can be ended, which serves all films of a report."""
 
-    Raises UnreadableError for what is no video, and where decoding takes too long.
-    """
-    # imported here: most reports show pictures alone, and need no decoder of videos
-    from mmtx_cli.data.decode.guard import Guard
-    from mmtx_cli.data.decode.moments import Sampling
-    from mmtx_cli.data.decode.video import decode_video
+    def __init__(self, timeout: float = 30.0) -> None:
+        """``timeout`` is the patience with one film, in seconds."""
+        # imported here: most reports show pictures alone, and need no decoder of videos
+        from mmtx_cli.data.decode.backend import load_decoders
+        from mmtx_cli.data.decode.guard import Guard
 
-    guard = Guard(timeout=30)
-    try:
-        clip = guard.run(decode_video, str(path), Sampling(COUNT), SIDE, "crop")
-    finally:
-        guard.close()
-    frames = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in clip.frames]
-    if len(frames) < COUNT:
-        return frames[0]
-    strip = Image.new("RGB", (2 * SIDE, 2 * SIDE))
-    for i, frame in enumerate(frames):
-        strip.paste(frame, (SIDE * (i % 2), SIDE * (i // 2)))
-    return strip
+        self.guard = Guard(timeout, load_decoders)
+
+    def __call__(
+        self, path: Path, start: float | None = None, end: float | None = None
+    ) -> Image.Image:
+        """Four frames, spread over the part shown, two by two in order of reading.
+
+        Raises UnreadableError for what is no video, and where decoding takes too long.
+        """
+        from mmtx_cli.data.decode.moments import Sampling
+        from mmtx_cli.data.decode.video import decode_video
+
+        wish = Sampling(COUNT), SIDE, "crop", start, end
+        clip = self.guard.run(decode_video, str(path), *wish)
+        frames = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in clip.frames]
+        if len(frames) < COUNT:
+            return frames[0]
+        strip = Image.new("RGB", (2 * SIDE, 2 * SIDE))
+        for i, frame in enumerate(frames):
+            strip.paste(frame, (SIDE * (i % 2), SIDE * (i // 2)))
+        return strip
+
+    def close(self) -> None:
+        """End the process."""
+        self.guard.close()

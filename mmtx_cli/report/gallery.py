@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.report.confusion import Confusion, confusion
+from mmtx_cli.report.rounding import is_number
 from mmtx_cli.report.thumbnail import Thumbnail, Thumbnails
 from mmtx_cli.report.verdict import Verdict, verdict
 
@@ -62,7 +63,7 @@ def captions_part(rows: list[dict[str, Any]], size: int, thumbnails: Thumbnails)
         if row.get("error"):
             picture = Thumbnail(Path(path).name, problem=str(row["error"]))
         else:
-            picture = thumbnails(Path(path))
+            picture = thumbnails(Path(path), *_window(row))
         said = verdict({"caption": row.get("caption"), "scores": {"score": row.get("score")}})
         assert said is not None
         cards.append(Card(Path(path).name, "", [picture], 0, "", said))
@@ -108,14 +109,21 @@ def _card(row: dict[str, Any], said: Verdict, thumbnails: Thumbnails) -> Card:
     inputs = row.get("inputs")
     inputs = inputs if isinstance(inputs, dict) else {}
     paths = [path for name in PICTURES for path in _paths(inputs.get(name))]
+    window = _window(inputs)
     return Card(
         id=str(row.get("id", "")),
         group=str(row.get("group") or ""),
-        pictures=[thumbnails(path) for path in paths[:MAX_PICTURES]],
+        pictures=[thumbnails(path, *window) for path in paths[:MAX_PICTURES]],
         more_pictures=max(0, len(paths) - MAX_PICTURES),
         prompt=str(inputs.get("text") or ""),
         verdict=said,
     )
+
+
+def _window(row: dict[str, Any]) -> tuple[float | None, float | None]:
+    """Seconds of a film from which to which it was shown to the model."""
+    start, end = (x if is_number(x := row.get(key)) else None for key in ("start", "end"))
+    return start, end
 
 
 def _paths(value: Any) -> list[Path]:

@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mmtx_cli.error import DataError
-from mmtx_cli.report.film import film_strip
 from mmtx_cli.report.run_folder import read_run_folder
 from mmtx_cli.report.section import Section, facts, section
-from mmtx_cli.report.thumbnail import STILL, Thumbnails
+from mmtx_cli.report.thumbnail import Thumbnails
 
 
 def write_report(
@@ -19,7 +19,6 @@ def write_report(
     title: str | None = None,
     gallery: int = 12,
     sections: Sequence[tuple[str, Path]] | None = None,
-    still: STILL | None = film_strip,
 ) -> Path:
     """Write `report.html` into a run folder from the plain files it holds, and give its path.
 
@@ -28,19 +27,17 @@ def write_report(
         title: The heading; by default it names the folder.
         gallery: How many samples to show of the best, the worst and a random draw each.
         sections: Titles and run folders to show one after another, instead of `run_dir` itself.
-        still: How to get a picture of a file that Pillow cannot open, such as a video.
 
     Raises:
         DataError: `run_dir` is no folder.
     """
     if not run_dir.is_dir():
         raise DataError(f"{run_dir}: no such run folder, so there is nothing to report")
-    thumbnails = Thumbnails(still)
     own = read_run_folder(run_dir)
-    if sections is None:
-        shown = [section("", own, gallery, thumbnails)]
-    else:
+    runs = [("", own)]
+    if sections is not None:
         runs = [(name, read_run_folder(Path(path))) for name, path in sections]
+    with closing(Thumbnails()) as thumbnails:
         shown = [section(name, run, gallery, thumbnails) for name, run in runs]
     page = _render(title or f"Report of {run_dir.resolve().name}", facts(own), shown)
     return _write(run_dir / "report.html", page)

@@ -2,17 +2,19 @@
 
 import base64
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from mmtx_cli.data.image import FORMATS
+from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.suffix import SUFFIXES
+from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.report.film import FilmStrips
 
 MAX_SIDE = 320
-STILL = Callable[[Path], Image.Image]
+Shown = tuple[Path, float | None, float | None]
+"""A file, and the seconds of a film from which to which it is shown."""
 
 
 @dataclass(frozen=True)
@@ -29,60 +31,50 @@ class Thumbnail:
 class Thumbnails:
     """Makes each thumbnail once; a file that cannot be shown gives a reason, never an error."""
 
-    def __init__(self, still: STILL | None = None, max_side: int = MAX_SIDE) -> None:
-        """Take `still` as the way to a picture of a file that Pillow cannot open (a video)."""
-        self.still = still
+    def __init__(self, max_side: int = MAX_SIDE) -> None:
+        """Take the longest side in pixels."""
         self.max_side = max_side
-        self._made: dict[Path, Thumbnail] = {}
+        self._made: dict[Shown, Thumbnail] = {}
+        self._films: FilmStrips | None = None
 
-    def __call__(self, path: Path) -> Thumbnail:
-        """Give the thumbnail of a picture, or of the middle frame of an animation."""
-        if path not in self._made:
-            self._made[path] = self._make(path)
-        return self._made[path]
+    def __call__(
+        self, path: Path, start: float | None = None, end: float | None = None
+    ) -> Thumbnail:
+        """Give the thumbnail of a picture as a model sees it, or of a part of a film."""
+        shown = path, start, end
+        if shown not in self._made:
+            self._made[shown] = self._make(shown)
+        return self._made[shown]
 
-    def _make(self, path: Path) -> Thumbnail:
+    def close(self) -> None:
+        """End what decodes films."""
+        if self._films is not None:
+            self._films.close()
+
+    def _make(self, shown: Shown) -> Thumbnail:
+        path = shown[0]
+        # Anything but a regular file (a pipe, a device) could block for ever.
+        if not path.is_file():
+            return Thumbnail(path.name, problem="file not found")
         try:
-            # Anything but a regular file (a pipe, a device) could block for ever.
-            if not path.is_file():
-                return Thumbnail(path.name, problem="file not found")
-            picture = self._shrink(path)
-        except Exception as error:  # decoders raise nearly anything on damaged files
-            return Thumbnail(path.name, problem=_reason(error))
+            picture = self._picture(shown)
+        except UnreadableError as error:
+            return Thumbnail(path.name, problem=error.reason)
+        picture.thumbnail((self.max_side, self.max_side))
         return Thumbnail(path.name, _data_uri(picture), picture.width, picture.height)
 
-    def _shrink(self, path: Path) -> Image.Image:
+    def _picture(self, shown: Shown) -> Image.Image:
+        path = shown[0]
         try:
-            picture: Image.Image = Image.open(path, formats=FORMATS)
-        except Image.UnidentifiedImageError:
-            if self.still is None or path.suffix.lower() in SUFFIXES["image"]:
+            return Image.fromarray(decode_image(path, self.max_side))
+        except UnreadableError:
+            if path.suffix.lower() not in SUFFIXES["video"]:
                 raise
-            picture = self.still(path)
-        with picture:
-            if (frames := getattr(picture, "n_frames", 1)) > 1:
-                picture.seek(frames // 2)
-            picture.thumbnail((self.max_side, self.max_side))
-            return _on_white(ImageOps.exif_transpose(picture))
-
-
-def _on_white(picture: Image.Image) -> Image.Image:
-    """Drop transparency, which JPEG lacks; without this it would turn black."""
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    layer = picture.convert("RGBA")
-    page = Image.new("RGBA", layer.size, "white")
-    return Image.alpha_composite(page, layer).convert("RGB")
+        self._films = self._films or FilmStrips()
+        return self._films(*shown)
 
 
 def _data_uri(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=82, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "no picture that can be shown"
-    if isinstance(error, PermissionError):
-        return "no permission to read the file"
-    return f"cannot be read: {str(error) or type(error).__name__}"[:120]

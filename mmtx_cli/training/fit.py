@@ -58,6 +58,7 @@ class QuarantineCallback(pl.Callback):
         """After each batch, of training or of validation."""
         if batch.faults:
             self.quarantine.add(batch.faults)
+            self.quarantine.check()
 
     on_validation_batch_end = on_train_batch_end  # type: ignore[assignment]
 
@@ -153,4 +154,10 @@ def fit(
     data.total = length.batches
     if settings.compile:
         module.model.compile()  # in place: no second copy of it in the checkpoints
-    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    except RuntimeError:  # the connection to another process, which may have stopped over its files
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, QuarantineCallback):
+                callback.quarantine.check()
+        raise

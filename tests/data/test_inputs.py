@@ -1,3 +1,4 @@
+import os
 from itertools import pairwise
 
 import pytest
@@ -5,7 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmtx_cli.data.inputs import cut, is_picture
+from mmtx_cli.command.caption import described
+from mmtx_cli.data.inputs import InputFiles, Piece, all_pieces, cut, is_picture
+from mmtx_cli.data.preparation import Preparation
+from mmtx_cli.data.tokenizer import Tokenizer
+from tests.data.decode import numbered
 
 
 @given(st.floats(0.01, 1e5), st.floats(0.1, 1e3))
@@ -30,3 +35,36 @@ def test_the_content_says_what_a_picture_is(tmp_path):
     assert is_picture(str(tmp_path / "a.mp4"))
     assert not is_picture(str(tmp_path / "b.jpg"))
     assert not is_picture(str(tmp_path / "missing.jpg"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert not is_picture(str(tmp_path / "pipe.mp4"))
+
+
+def test_time_codes_count_from_the_beginning_of_the_file(tmp_path):
+    path = numbered.write(tmp_path / "late.mp4", [tick + 100 for tick in range(50)])
+    (tmp_path / "notes.txt").write_text("no film")
+    found = list(all_pieces([path, str(tmp_path / "notes.txt")], 1.0, 20.0))
+    assert found == [
+        Piece(path, 4.0, 5.0, 4.0),
+        Piece(path, 5.0, 6.0, 4.0),
+        Piece(str(tmp_path / "notes.txt")),
+    ]
+    assert described(found[1]) == {"path": path, "start": 1.0, "end": 2.0, "seconds": 1.0}
+    assert list(all_pieces([path], None, 20.0)) == [Piece(path)]
+
+
+def test_a_film_goes_on_when_its_sound_has_ended(tmp_path):
+    path = numbered.write(tmp_path / "film.mkv", range(100), sound=1.0)
+    found = [Piece(path, 0.0, 0.9), Piece(path, 2.0, 3.0), Piece(path, 9.0, 10.0)]
+    wish = Preparation(image_size=32, text=None, num_frames=2)
+    files = InputFiles(
+        found, ["a", "b", "c"], ["video", "audio"], wish, Tokenizer.train(["a film"], 300), 20.0
+    )
+    first, second, third = (files[(0, row)] for row in range(3))
+    assert set(first.inputs) == {"video", "audio"}
+    assert set(second.inputs) == {"video"}, second.fault
+    assert not third.inputs
+    assert "lies beyond the end" in third.fault["reason"]

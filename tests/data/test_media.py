@@ -108,6 +108,10 @@ def test_a_window_of_a_film_counts_for_its_own_sound(made):
     apart = next(s for s in made if s.audio != s.video)
     samples = samples_of([replace(apart, start=1.0, end=1.5)], training=False)
     assert len(samples[(0, 0)].inputs["audio"]) == 150
+    samples = samples_of([replace(apart, video=None, start=1.0, end=1.5)], training=False)
+    assert len(samples[(0, 0)].inputs["audio"]) == 50, "without a film the window is the sound's"
+    samples = samples_of([replace(apart, video=None, start=90.0, end=None)], training=False)
+    assert "lies beyond the end" in samples[(0, 0)].fault["reason"]
 
 
 def test_samples_travel_to_workers(made):

@@ -38,6 +38,31 @@ def test_too_many_stop_the_run(path):
     quarantine = Quarantine(path, 20, 0.1)
     quarantine.add([fault(1), fault(2)])
     quarantine.add([fault(2)])
+    quarantine.check()
+    quarantine.add([fault(3)])
     with pytest.raises(DataError, match=r"3 of 20 samples .*max_bad_fraction=0.1.*3 \(3.jpg: dam"):
-        quarantine.add([fault(3)])
+        quarantine.check()
     assert len(written(path)) == 3
+
+
+def test_processes_count_together(path):
+    one, two = Quarantine(path, 20, 0.1), Quarantine(path, 20, 0.1)
+    one.add([fault(1), fault(2)])
+    two.add([fault(2), fault(3)])
+    assert written(path) == [fault(1), fault(2), fault(3)]
+    for quarantine in (one, two):
+        with pytest.raises(DataError, match="3 of 20 samples"):
+            quarantine.check()
+
+
+def test_what_was_mended_before_the_run_went_on_does_not_count(path):
+    Quarantine(path, 20, 0.1).add([fault(1), fault(2), fault(3)])
+    resumed = Quarantine(path, 20, 0.1)
+    resumed.add([fault(4)])
+    resumed.check()
+
+
+def test_a_name_that_is_not_utf_8_is_kept(path):
+    odd = {"id": "a", "path": "b\udcff.png", "reason": "damagé"}
+    Quarantine(path, 20, 0.1).add([odd])
+    assert written(path) == [odd]

@@ -62,7 +62,7 @@ def test_pictures_have_words_and_sizes(page: Page) -> None:
     assert all(image["alt"] and image["width"] == "320" for image in images)
     assert "gone.jpg" in page.text
     assert "file not found" in page.text
-    assert "no picture that can be shown" in page.text
+    assert "not an image of a known format" in page.text
 
 
 def test_equal_runs_give_equal_bytes(run_dir: Path) -> None:

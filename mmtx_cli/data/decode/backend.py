@@ -29,6 +29,16 @@ def backend_name() -> str:
 
 
 @functools.cache
+def load_decoders() -> None:
+    """Import what decodes: the children that do it are copies of the process that calls this."""
+    modules = ["pyav_frames", "sound_file", "sound_stream"]
+    if backend_name() == "torchcodec":
+        modules.append("torchcodec_frames")
+    for name in modules:
+        importlib.import_module(f"mmtx_cli.data.decode.{name}")
+
+
+@functools.cache
 def _fault(name: str) -> str | None:
     """Why the library cannot be used; None where it can."""
     try:

@@ -23,15 +23,18 @@ class Guard:
     ends.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, prepare: Callable[[], None] | None = None) -> None:
         """``timeout`` is the patience with one call, in seconds.
+
+        ``prepare`` is called in this process before a child begins, which is a copy of it: what
+        is imported there is no call's time.
 
         Raises:
             ValueError: if it is not above 0.
         """
         if not timeout > 0:
             raise ValueError(f"the timeout must be above 0 seconds, not {timeout}")
-        self.timeout = timeout
+        self.timeout, self.prepare = timeout, prepare
         self._begin()
 
     def _begin(self) -> None:
@@ -69,6 +72,8 @@ class Guard:
     def _ask(self, request: Parts, path: str) -> tuple:
         if self._child is None or not self._child.is_alive():
             self._end()
+            if self.prepare is not None:
+                self.prepare()
             self._child = Child(self.timeout)
         try:
             return self._child.ask(request, self.timeout)
@@ -98,9 +103,9 @@ class Guard:
         if hasattr(self, "_child"):
             self._end()
 
-    def __getstate__(self) -> dict[str, float]:
-        return {"timeout": self.timeout}
+    def __getstate__(self) -> dict[str, Any]:
+        return {"timeout": self.timeout, "prepare": self.prepare}
 
-    def __setstate__(self, state: dict[str, float]) -> None:
-        self.timeout = state["timeout"]
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
         self._begin()

@@ -1,26 +1,19 @@
 """What a video file says of itself: opened by PyAV, refused where that cannot be true."""
 
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.data.decode.container import PICTURES, open_container
+from mmtx_cli.data.unreadable import NoVideoError, UnreadableError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# every further parser is a door for a hostile file; playlists would open other files besides
-FORMATS = (
-    "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,gif,apng,mxf,rm,nut,ivf,dv,"
-    # without time, without a video stream, without motion: to be refused by name
-    "h264,hevc,m4v,aac,ac3,eac3,aiff,amr,ape,tta,au,caf,flac,mp3,swf,w64,wav,wv,"
-    "image2,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,pgm_pipe,ppm_pipe"
-)
 INDEXED = ("mov", "matroska")
 """Containers with an index of their key frames. In others FFmpeg looks for a moment in the file,
 and may land behind it (its ticket 11137)."""
@@ -79,10 +72,8 @@ def opened(path: str) -> Iterator[Source]:
 def _container(path: str) -> "InputContainer":
     import av
 
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        # an absolute path is nothing but a path, whatever colons it holds
-        return av.open(os.path.abspath(path), container_options=options, metadata_errors="ignore")
+        return open_container(path, also=PICTURES)
     except (av.error.InvalidDataError, av.error.ArgumentError) as error:
         raise UnreadableError(
             path, "no video of a known format, or its header is damaged"
@@ -98,9 +89,9 @@ def _video_stream(path: str, container: "InputContainer") -> "VideoStream":
         raise UnreadableError(path, "a picture, not a video")
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream):
-        raise UnreadableError(path, "no video stream")
+        raise NoVideoError(path, "no video stream")
     if Disposition.attached_pic in stream.disposition:
-        raise UnreadableError(path, "no video stream, only a cover picture")
+        raise NoVideoError(path, "no video stream, only a cover picture")
     if stream.codec_context is None:
         raise UnreadableError(path, "no decoder for its video stream")
     return stream

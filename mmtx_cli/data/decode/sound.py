@@ -13,7 +13,7 @@ from mmtx_cli.data.decode.foreign import picture, text
 from mmtx_cli.data.decode.resample import read_resampled, resampled_length
 from mmtx_cli.data.decode.whole import check_whole
 from mmtx_cli.data.decode.window import Window
-from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.data.unreadable import OutsideError, UnreadableError
 
 _LEAST_RATE, _GREATEST_RATE = 100, 1_000_000
 _MOST_CHANNELS = 256
@@ -53,8 +53,9 @@ def decode_sound(
     lossy codecs exceed a little. None is a video without an audio stream.
 
     Raises:
+        OutsideError: if there is no sound in that part.
         UnreadableError: with a one-line reason, if the file is missing, empty, cut off, damaged,
-            neither sound nor video, without sound in the part asked for, absurd in sample rate,
+            neither sound nor video, absurd in sample rate,
             channels or length, or holds samples that are no finite numbers.
         ValueError: for a sample rate, number of seconds or offset that means nothing.
     """
@@ -73,8 +74,9 @@ def decode_sound(
     except OSError as error:
         raise UnreadableError(path, error.strerror or str(error)) from error
     if not len(wave):
-        where = "" if window.is_everything else " in the part asked for"
-        raise UnreadableError(path, f"holds no sound{where}")
+        if window.is_everything:
+            raise UnreadableError(path, "holds no sound")
+        raise OutsideError(path, "holds no sound in the part asked for")
     _check_samples(path, wave.numpy())
     return wave
 

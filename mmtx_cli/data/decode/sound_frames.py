@@ -1,4 +1,4 @@
-"""FFmpeg's side of a sound: opening a file by its content, packets, mono samples."""
+"""FFmpeg's side of a sound: packets, mono samples."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,15 +8,9 @@ import av
 import numpy as np
 from jaxtyping import Float
 
+from mmtx_cli.data.decode.container import open_container
 from mmtx_cli.data.unreadable import UnreadableError
 
-# Containers of sound and video only. Playlists and scripts, which FFmpeg would follow too, name
-# other files and addresses: a hostile file must not.
-_CONTAINERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,dv,eac3,flac,flv,h264,hevc,iff,ivf,loas,"
-    "m4v,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,oma,rm,swf,tak,truehd,"
-    "tta,voc,w64,wav,wtv,wv,xwma"
-)
 _LOST = 0.1  # seconds in all that may be undecodable
 # FFmpeg's names of samples, their types and full scale; planar ones have a "p" behind
 _KINDS = {
@@ -36,13 +30,6 @@ class Block:
     rate: int
     channels: int
     samples: Float[np.ndarray, " k"]
-
-
-def open_container(path: str) -> av.container.InputContainer:
-    """Open a file that is a sound or a video by its content; av.FFmpegError if it is neither."""
-    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
-    # "file:" since a name may look like an address
-    return av.open("file:" + path, options=options, metadata_errors="ignore")
 
 
 def best_audio(path: str, container: av.container.InputContainer) -> av.AudioStream:

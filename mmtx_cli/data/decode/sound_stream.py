@@ -8,12 +8,12 @@ import av
 import numpy as np
 from jaxtyping import Float
 
+from mmtx_cli.data.decode.container import open_container
 from mmtx_cli.data.decode.sound_frames import (
     Block,
     best_audio,
     decoded,
     end_of_packets,
-    open_container,
 )
 from mmtx_cli.data.decode.sound_length import told_length
 from mmtx_cli.data.decode.window import check_length

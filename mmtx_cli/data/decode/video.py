@@ -30,9 +30,11 @@ class Clip:
 class VideoFacts:
     """What the header of a video says; ``fps`` is None where it does not, sizes are upright.
 
-    The video is shown from ``start`` to ``start + duration``, in seconds of presentation time.
+    The video is shown from ``start`` to ``start + duration``, in seconds of presentation time;
+    ``origin`` is when the file begins, sound included.
     """
 
+    origin: float
     start: float
     duration: float
     fps: float | None
@@ -105,7 +107,9 @@ def video_facts(path: str | os.PathLike[str]) -> VideoFacts:
             first = next(source.container.decode(source.stream), None)
             if first is not None and round(first.rotation / 90) % 2:
                 width, height = height, width
+        begins = source.container.start_time
         return VideoFacts(
+            origin=source.start if begins is None else begins / 1_000_000,
             start=source.start,
             duration=source.end - source.start,
             fps=source.fps,

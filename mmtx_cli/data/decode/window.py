@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.data.unreadable import OutsideError, UnreadableError
 
 LONGEST_HOURS = 24
 
@@ -44,11 +44,11 @@ class Window:
         Sample 0 lies at ``zero`` seconds. What lies beyond the sound is cut.
 
         Raises:
-            UnreadableError: if nothing is left.
+            OutsideError: if nothing is left.
         """
         ends = zero + length / rate
         if self.start is not None and (self.start - zero) * rate >= length:
-            raise UnreadableError(path, f"start {self.start:g} s lies beyond the end, {ends:g} s")
+            raise OutsideError(path, f"start {self.start:g} s lies beyond the end, {ends:g} s")
         first = 0 if self.start is None else max(0, round((self.start - zero) * rate))
         last = length if self.end is None else min(length, round((self.end - zero) * rate))
         if self.seconds is not None:
@@ -62,7 +62,7 @@ class Window:
             raise UnreadableError(path, "holds no sound")
         if first >= last:
             where = f"from {self.start or 0:g} s to {ends if self.end is None else self.end:g} s"
-            raise UnreadableError(path, f"no sound {where}; it lasts from {zero:g} s to {ends:g} s")
+            raise OutsideError(path, f"no sound {where}; it lasts from {zero:g} s to {ends:g} s")
         return first, last
 
 
