@@ -55,6 +55,11 @@ def component(path: str, node: Mapping[str, Any], **provided: object) -> Any:
         cause = error.__cause__
         if isinstance(cause, ValueError):
             raise ConfigError(f"{path}: {cause}") from error
+        if isinstance(cause, (TypeError, ArithmeticError, RuntimeError)):
+            name = type(cause).__name__
+            raise ConfigError(
+                f"{path}: cannot be made of its arguments: {name}: {cause}"
+            ) from error
         raise cause or error from error
 
 
@@ -164,16 +169,25 @@ def build_data(
 
 def own_tokenizer(node: Mapping[str, Any], stored: str | None) -> Tokenizer | None:
     """The tokenizer that a pretrained text encoder brings; the stored one once it is trained."""
+    if not brings_tokenizer(node):
+        return None
     if not node.get("weights"):
         return Tokenizer.from_json(stored, template=True) if stored else None
     encoder: Any = get_class(node["_target_"])
-    if not getattr(encoder, "brings_tokenizer", False):
-        return None
     try:
         text = encoder.tokenizer_json(node["weights"])
     except ValueError as error:
         raise ConfigError(f"encoder.text: {error}") from error
     return Tokenizer.from_json(text, template=True)
+
+
+def brings_tokenizer(node: Mapping[str, Any]) -> bool:
+    """Does the class of a text encoder say so? Only one with weights of its own is imported."""
+    target = str(node.get("_target_", ""))
+    try:
+        return bool(class_constant(target, "brings_tokenizer"))
+    except TargetError:
+        return bool(node.get("weights")) and hasattr(get_class(target), "brings_tokenizer")
 
 
 def answers_labels(stored: Mapping[str, Any]) -> bool:

@@ -53,7 +53,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "data.fit": ("crop", "squash"),
     "data.sampling": ("uniform", "fps", "dense"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
-    "trainer.precision": ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
+    "trainer.precision": ("32-true", "bf16-mixed", "16-mixed"),
     "trainer.monitor_mode": ("min", "max"),
 }
 

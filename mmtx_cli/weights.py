@@ -58,13 +58,12 @@ def read_folder_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder / CONFIG}: cannot be read: {error}") from error
     config = sound(config, folder / CONFIG)
-    tokenizer = folder / TOKENIZER
-    parts = [*config["model"]["encoder"].values(), *config["model"]["head"].values()]
-    if not tokenizer.is_file() and any(part.get("vocab_size") for part in parts if part):
-        raise CheckpointError(f"{tokenizer}: there is no such file; take the whole model folder")
+    held = config.pop("tokenizers", None) or ()
     for key, name in TOKENIZERS.items():
         file = folder / name
-        config[key] = file.read_text(encoding="utf-8") if file.is_file() else None
+        if key in held and not file.is_file():
+            raise CheckpointError(f"{file}: there is no such file; take the whole model folder")
+        config[key] = file.read_text(encoding="utf-8") if key in held else None
     return config
 
 
@@ -125,6 +124,7 @@ def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any
     with replaced(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
     plain = {key: value for key, value in config.items() if key not in TOKENIZERS}
+    plain["tokenizers"] = [key for key in TOKENIZERS if config.get(key)]
     with replaced(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
     for key, name in TOKENIZERS.items():

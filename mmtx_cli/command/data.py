@@ -27,6 +27,8 @@ Settings = dict[str, Any]
 Rows = Iterator[tuple[str, dict[str, Any]]]
 Choice = TypeVar("Choice")
 
+_PATHS = ("out", "manifest", "root", "captions", "images", "annotations")
+
 _EXAMPLE = {
     "make": "mmtx data action=make out=data/scenes",
     "check": "mmtx data action=check manifest=data/scenes/scenes.jsonl decode=true",
@@ -56,6 +58,12 @@ def run(cfg: DictConfig) -> None:
     """
     settings: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     refuse_foreign_keys(settings, "data", {"path": "manifest"})
+    for key in _PATHS:
+        if type(settings[key]) in (int, float):  # a name such as 2024, as YAML reads it
+            settings[key] = str(settings[key])
+    workers = settings["workers"]
+    if workers is not None and (type(workers) is not int or workers < 1):
+        raise ConfigError(f"workers={workers}: write a whole number from 1 up, e.g. workers=4")
     actions = {"make": _make, "check": _check, "import": _import}
     print(_chosen("action", settings, actions)(settings))
 
@@ -67,13 +75,11 @@ def _make(settings: Settings) -> Path:
     for key in ("num", "size", "seed"):
         if type(settings[key]) is not int:
             raise ConfigError(f"{key}={settings[key]}: write a whole number, e.g. {key}=100")
-    return make(
-        Path(settings["out"]),
-        num=settings["num"],
-        size=settings["size"],
-        seed=settings["seed"],
-        workers=settings["workers"],
-    )
+    sizes = {key: settings[key] for key in ("num", "size", "seed", "workers")}
+    try:
+        return make(Path(settings["out"]), **sizes)
+    except OSError as error:
+        raise ConfigError(f"out={settings['out']}: cannot be written: {error.strerror}") from error
 
 
 def _check(settings: Settings) -> Path:

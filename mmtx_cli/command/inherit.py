@@ -8,7 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
-from mmtx_cli.error import CheckpointError
+from mmtx_cli.error import CheckpointError, ConfigError
+from mmtx_cli.signature import TargetError, class_constant
 
 
 def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
@@ -22,6 +23,7 @@ def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
             f"ckpt={cfg.ckpt}: its config holds interpolations, which mmtx never writes"
         )
     model, preparation = stored["model"], {**asdict(Preparation()), **stored["preparation"]}
+    refuse_other_sizes(cfg, model, preparation)
     cfg.dim = model["dim"] if cfg.get("dim") is None else cfg.dim
     for key in ROOT_KEYS:
         cfg[key] = preparation[key] if cfg.get(key) is None else cfg[key]
@@ -37,10 +39,51 @@ def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
         cfg.data.setdefault(key, preparation[key])
 
 
+def refuse_other_sizes(
+    cfg: DictConfig, model: Mapping[str, Any], preparation: Mapping[str, Any]
+) -> None:
+    """Sizes that parts which are taken over cannot change.
+
+    Raises ConfigError.
+    """
+    chosen = cfg.get("encoder") or {}
+    kept = [n for n, node in model["encoder"].items() if n not in chosen or is_change(chosen[n])]
+    faults = []
+    if cfg.get("dim") not in (None, model["dim"]):
+        faults.append(f"dim={cfg.dim}: the model in ckpt has {model['dim']}; leave it out")
+    for key, held in (
+        ("sample_rate", [name for name in kept if name == "audio"]),
+        ("image_size", [name for name in kept if fixes_size(model["encoder"][name])]),
+    ):
+        asked, had = cfg.get(key), preparation[key]
+        if held and asked not in (None, had):
+            faults.append(
+                f"{key}={asked}: encoder.{held[0]} was trained with {had} and can have no other; "
+                f"leave it out, or choose another encoder: encoder/{held[0]}=NAME"
+            )
+    if faults:
+        raise ConfigError(*faults)
+
+
+def fixes_size(node: Any) -> bool:
+    """Does an encoder read pictures of one size alone?"""
+    try:
+        return bool(class_constant(str(node["_target_"]), "fixed_size"))
+    except (TargetError, KeyError, TypeError):  # not of mmtx: it may
+        return False
+
+
 def has_new_head(cfg: DictConfig) -> bool:
     """Are heads chosen, in place of those of the trained model?"""
     nodes = (cfg.get("head") or {}).values()
     return any(node is not None and not is_change(node) for node in nodes)
+
+
+def has_weights(node: Any) -> bool:
+    """Does a choice of an encoder, or of one within it, name pretrained weights?"""
+    if not isinstance(node, (DictConfig, Mapping)):
+        return False
+    return bool(node.get("weights")) or any(map(has_weights, node.values()))
 
 
 def is_change(node: object) -> bool:

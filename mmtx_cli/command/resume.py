@@ -17,6 +17,8 @@ from mmtx_cli.weights import read_config
 
 FREE = ("trainer", "logger", "run_dir", "resume", "data.num_workers", "trusted_packages")
 """What may differ: how the run is carried out, not what it computes."""
+COMPUTED = ("trainer.accumulate", "trainer.clip", "trainer.ema", "trainer.precision")
+"""What of these may not: the steps would be others."""
 
 
 def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
@@ -36,7 +38,8 @@ def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     for key in dict.fromkeys([*overridden(cfg), *hidden(kept)]):
         asked, had = value(given, key), value(kept, key)
         secret = is_hidden(had)
-        if key in FREE or key.split(".")[0] in FREE or (secret and asked is not None):
+        free = (key in FREE or key.split(".")[0] in FREE) and key not in COMPUTED
+        if free or (secret and asked is not None):
             OmegaConf.update(saved, key, asked)
         elif asked != had or secret:
             faults.append(difference(key, asked, had, cfg.run_dir))

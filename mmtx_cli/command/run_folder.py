@@ -32,7 +32,10 @@ LOCKED: dict[str, IO[str]] = {}
 
 def is_first_process() -> bool:
     """Does this process write what one process writes?"""
-    return os.environ.get("RANK", "0") == "0" and os.environ.get("LOCAL_RANK", "0") == "0"
+    if "RANK" in os.environ:
+        return os.environ["RANK"] == "0"
+    numbers = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in numbers)
 
 
 def refuse_trained(cfg: DictConfig) -> None:

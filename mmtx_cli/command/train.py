@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.check import check
-from mmtx_cli.command.inherit import has_new_head, inherit
+from mmtx_cli.command.inherit import has_new_head, has_weights, inherit
 from mmtx_cli.command.resume import resumed
 from mmtx_cli.command.run_folder import (
     is_first_process,
@@ -33,12 +33,13 @@ DEFAULTS = {"dim": 256} | {key: getattr(Preparation(), key) for key in ROOT_KEYS
 
 def run(cfg: DictConfig) -> None:
     """Train, and leave checkpoints, metrics, a model folder and the report in the run folder."""
-    stored = None
+    stored, fresh = None, set()
     make_absolute(cfg)
     if cfg.resume:
         cfg, stored = resumed(cfg)
     elif cfg.ckpt:
         stored = read_config(cfg.ckpt)
+        fresh = {n for n, node in (cfg.encoder or {}).items() if has_weights(node)}
         if has_new_head(cfg):  # it learns the labels of its own data
             stored["label_names"] = []
         inherit(cfg, stored)
@@ -46,7 +47,7 @@ def run(cfg: DictConfig) -> None:
         cfg[key] = value if cfg[key] is None else cfg[key]
     check_all(cfg)
     refuse_trained(cfg)
-    train(cfg, stored)
+    train(cfg, stored, fresh)
 
 
 def make_absolute(cfg: DictConfig) -> None:
@@ -87,12 +88,16 @@ def preparation_of(cfg: DictConfig, data: DataSettings) -> Preparation:
     return Preparation(**root, **{key: getattr(data, key) for key in DATA_KEYS})
 
 
-def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
-    """Build data and model, fit, and write down what came out."""
+def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) -> None:
+    """Build data and model, fit, and write down what came out.
+
+    Encoders in ``fresh`` bring weights of their own, which those of ``ckpt`` do not replace.
+    """
     from mmtx_cli.build import build_data
     from mmtx_cli.data.quarantine import Quarantine
     from mmtx_cli.training.fit import Length, fit, make_trainer
     from mmtx_cli.training.module import TrainingModule
+    from mmtx_cli.training.optimizer import make_optimizer
 
     begun = time.perf_counter()
     settings = sections(cfg)
@@ -109,12 +114,13 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
     # The length of the run needs the data, the data what the heads need, the optimizer the length.
     module = TrainingModule(config, settings["optimizer"], 0, cfg.seed, trusted, tuple(cfg.freeze))
     for name, part in module.model.encoder.items():
-        config["model"]["encoder"][name].update(part.portable())
+        change(config["model"]["encoder"][name], part.portable())
+    make_optimizer(module.model, settings["optimizer"])  # tells what is wrong with its settings
     loaders = training_data(module.model, corpus, cfg.seed, 8 if trainer_settings.compile else 1)
     length = Length.of(trainer_settings, len(loaders.order))
     module.steps = length.steps
     if cfg.ckpt and not cfg.resume:
-        load_initial(module.model, cfg.ckpt)
+        load_initial(module.model, cfg.ckpt, fresh)
     run_dir = Path(cfg.run_dir)
     num_train, num_val = len(loaders.train), len(loaders.val or ())
     quarantine = Quarantine(
@@ -143,6 +149,15 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None) -> None:
     fit(trainer, module, loaders, length, trainer_settings, resume)
     if is_first_process():
         finish(cfg, config, module, save, time.perf_counter() - begun)
+
+
+def change(node: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Set keys of a component, and of components in it."""
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(node.get(key), dict):
+            change(node[key], value)
+        else:
+            node[key] = value
 
 
 def finished_steps(run_dir: Path) -> int:
@@ -237,15 +252,21 @@ def plain_config(
     }
 
 
-def load_initial(model: Any, ckpt: str) -> None:
+def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
     """Begin with trained weights wherever name and shape agree, and say what did not."""
+    own = tuple(f"encoder.{name}." for name in fresh)
     weights, state = read_weights(ckpt), model.state_dict()
-    fitting = {k: v for k, v in weights.items() if k in state and state[k].shape == v.shape}
+    fitting = {
+        k: v
+        for k, v in weights.items()
+        if k in state and state[k].shape == v.shape and not k.startswith(own)
+    }
     if not fitting:
         raise CheckpointError(f"ckpt={ckpt}: none of its tensors fits this model")
     model.load_state_dict(fitting, strict=False)
     if is_first_process():
-        new = sorted({".".join(k.split(".")[:2]) for k in state.keys() - fitting.keys()})
+        others = (k for k in state.keys() - fitting.keys() if not k.startswith(own))
+        new = sorted({".".join(k.split(".")[:2]) for k in others})
         said = f"; new: {', '.join(new)}" if new else ""
         print(f"ckpt: {len(fitting)} of {len(state)} tensors from {ckpt}{said}")
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -19,6 +19,9 @@ class Encoder(nn.Module, ABC):
     """
 
     width: int
+
+    fixed_size: ClassVar[bool] = False
+    """Can a trained one read pictures of no other size than it was trained with?"""
 
     @abstractmethod
     def forward(self, field: Field) -> Tokens:

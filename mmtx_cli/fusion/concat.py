@@ -25,12 +25,14 @@ class ConcatFusion(Fusion):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(dim, modalities)
-        self.kind = nn.Parameter(torch.empty(len(self.modalities), dim))
+        # by name: a model of other modalities that begins with these weights finds its own
+        self.kind = nn.ParameterDict(
+            {m: torch.empty(dim).normal_(std=0.02) for m in self.modalities}
+        )
         self.transformer = Transformer(dim, depth, num_heads, mlp_ratio, dropout)
-        nn.init.normal_(self.kind, std=0.02)
 
     def fuse(self, streams: Streams) -> Tokens:
         """Tokens of all modalities, each having looked at all others."""
-        marked = [streams[name].x + self.kind[i] for i, name in enumerate(self.modalities)]
+        marked = [streams[name].x + self.kind[name] for name in self.modalities]
         mask = torch.cat([streams[name].mask for name in self.modalities], dim=1)
         return Tokens(self.transformer(torch.cat(marked, dim=1), mask), mask)

@@ -51,6 +51,8 @@ class Head(nn.Module, ABC):
         for name in self.reads:
             if name not in streams:
                 raise ValueError(f"reads: there is no stream {name!r} (there are {list(streams)})")
+        if len({*self.reads}) < len(self.reads):
+            raise ValueError(f"reads={list(self.reads)}: name each stream once")
         if not self.reads:
             raise ValueError("reads is empty: name at least one stream")
         self.dim = dim

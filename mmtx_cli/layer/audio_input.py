@@ -11,19 +11,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmtx_cli.layer.mel import real_mean
+
 
 def unit_variance(
-    hops: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"]
+    hops: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"], eps: float = 1e-7
 ) -> Float[Tensor, "b l h"]:
     """Zero mean and unit variance of each recording's real samples, zeros elsewhere.
 
     As wav2vec 2.0 and HuBERT are trained (Baevski et al. 2020, section 4.2).
     """
-    real = mask[..., None]
-    count = (mask.sum(dim=1) * hops.shape[2]).clamp(min=1)[:, None, None]
-    centred = (hops - hops.masked_fill(~real, 0).sum(dim=(1, 2), keepdim=True) / count) * real
-    variance = centred.square().sum(dim=(1, 2), keepdim=True) / count
-    return centred / (variance + 1e-7).sqrt()
+    x = hops.float()
+    x = (x - real_mean(x, mask)).masked_fill(~mask[..., None], 0)
+    return (x / (real_mean(x.square(), mask) + eps).sqrt()).to(hops.dtype)
 
 
 def kaldi_filterbank(
@@ -117,20 +117,21 @@ class WaveConvolutions(nn.Module):
             length = (length - layer.conv.kernel_size[0]) // layer.conv.stride[0] + 1
             norm = getattr(layer, "layer_norm", None)
             if isinstance(norm, nn.GroupNorm):
-                x = layer.activation(over_time(norm, layer.conv(x), length))
+                x = layer.conv(x)
+                real = torch.arange(x.shape[2], device=x.device) < length[:, None]
+                x = layer.activation(over_time(norm, x, real))
             else:
                 x = layer(x)
         return x, torch.where(samples > 0, length, 0)
 
 
 def over_time(
-    norm: nn.GroupNorm, x: Float[Tensor, "b c f"], length: Int[Tensor, " b"]
-) -> Float[Tensor, "b c f"]:
-    """Normalise each channel over its first ``length`` frames; behind them is any number."""
-    x = x.float()
-    real = (torch.arange(x.shape[2], device=x.device) < length[:, None])[:, None]
-    count = length[:, None, None]
-    centred = x - (x * real).sum(dim=2, keepdim=True) / count
-    variance = (centred.square() * real).sum(dim=2, keepdim=True) / count
-    scale = norm.weight[:, None] * torch.rsqrt(variance + norm.eps)
-    return centred * scale + norm.bias[:, None]
+    norm: nn.GroupNorm, x: Float[Tensor, "b c l"], mask: Bool[Tensor, "b l"]
+) -> Float[Tensor, "b c l"]:
+    """The group norm of one channel a group, over the real frames alone."""
+    real, x = mask[:, None], x.float()
+    count = real.sum(dim=2, keepdim=True).clamp(min=1)
+    x = x - x.masked_fill(~real, 0).sum(dim=2, keepdim=True) / count
+    variance = x.square().masked_fill(~real, 0).sum(dim=2, keepdim=True) / count
+    x = x / (variance + norm.eps).sqrt()
+    return (x * norm.weight[:, None] + norm.bias[:, None]).to(norm.weight.dtype)

@@ -136,6 +136,12 @@ class TrainingModule(pl.LightningModule):
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A run that is given more steps than it had has not made its last batch."""
+        loops = checkpoint.get("loops", {}).get("fit_loop", {})
+        if "epoch_loop.batch_progress" in loops:
+            loops["epoch_loop.batch_progress"]["is_last_batch"] = False
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what rebuilds the model."""
         checkpoint["config"] = self.config

@@ -20,7 +20,7 @@ def decayed_names(model: nn.Module) -> set[str]:
     for prefix, module in model.named_modules():
         for name, parameter in module.named_parameters(prefix, recurse=False):
             if (
-                name.endswith(".weight")
+                name.endswith("weight")  # also "in_proj_weight" of torch's own attention
                 and not isinstance(module, UNDECAYED)
                 and parameter.dim() > 1
             ):
@@ -40,6 +40,8 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings, fused: bool = 
         if parameter.requires_grad:
             scale = lr_scale(name, settings.lr_scale) * depth.get(id(parameter), 1.0)
             groups.setdefault((scale, name in decayed), []).append(parameter)
+    if not groups:
+        raise ConfigError("freeze: nothing is left to train; leave a part of the model free")
     return AdamW(
         [
             {

@@ -2,7 +2,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmtx_cli.command.inherit import inherit
-from mmtx_cli.error import CheckpointError
+from mmtx_cli.error import CheckpointError, ConfigError
 
 STORED = {
     "model": {
@@ -16,9 +16,15 @@ STORED = {
 }
 
 
-def inherited(**given):
+ENCODERS = {
+    "image": {"_target_": "mmtx_cli.encoder.image.timm.ImageTimm"},
+    "audio": {"_target_": "mmtx_cli.encoder.audio.waveform.AudioWaveform"},
+}
+
+
+def inherited(stored=STORED, **given):
     cfg = OmegaConf.create({"ckpt": "RUN", "dim": None, "image_size": None, **given})
-    inherit(cfg, STORED)
+    inherit(cfg, stored)
     return OmegaConf.to_container(cfg)
 
 
@@ -35,14 +41,28 @@ def test_single_keys_change_what_is_taken_over():
         encoder={"image": {"depth": 5}},
         fusion={"depth": 1},
         head={"captioning": {"num_beams": 1}},
-        dim=8,
         data={"text": None},
     )
     assert cfg["encoder"]["image"] == {"_target_": "vit", "depth": 5}
     assert cfg["encoder"]["text"] == {"_target_": "transformer"}
     assert cfg["fusion"] == {"_target_": "concat", "dim": 16, "depth": 1}
     assert cfg["head"] == {"captioning": {"_target_": "captioning", "num_beams": 1}}
-    assert (cfg["dim"], cfg["data"]["text"]) == (8, None)
+    assert (cfg["dim"], cfg["data"]["text"]) == (16, None)
+
+
+def test_sizes_that_cannot_change_are_refused():
+    with pytest.raises(ConfigError, match=r"^dim=8: the model in ckpt has 16; leave it out$"):
+        inherited(dim=8)
+    stored = {**STORED, "model": {**STORED["model"], "encoder": dict(ENCODERS)}}
+    for given, fault in (
+        ({"sample_rate": 8000}, "sample_rate=8000: encoder.audio was trained with 16000"),
+        ({"image_size": 64}, "image_size=64: encoder.image was trained with 32"),
+    ):
+        with pytest.raises(ConfigError, match=f"^{fault} and can have no other; leave it out"):
+            inherited(stored, **given)
+        ((key, value),) = given.items()
+        other = {"audio" if key == "sample_rate" else "image": {"_target_": "other"}}
+        assert inherited(stored, **given, encoder=other)[key] == value
 
 
 def test_what_is_chosen_anew_replaces_it():

@@ -83,6 +83,20 @@ def test_weights_from_a_file(tmp_path):
         assert not any(module.training for module in encoder.train().body.modules())
 
 
+def test_weights_of_another_network_are_no_weights(tmp_path):
+    state = timm.create_model("resnet18", num_classes=0).state_dict()
+    odd = {f"module.{name}": x for name, x in state.items()}
+    part = {name: x for name, x in state.items() if not name.startswith("layer4")}
+    for file, tensors in (
+        ("odd.pth", odd),
+        ("part.pth", part),
+        ("foo.pth", {"foo": state["conv1.weight"]}),
+    ):
+        torch.save(tensors, tmp_path / file)
+        with pytest.raises(ValueError, match=r"tensors of resnet18 are not in it, such as"):
+            ImageTimm(64, "resnet18", str(tmp_path / file))
+
+
 def test_positions_stretch_to_pictures_of_another_size(tmp_path):
     source = timm.create_model("vit_tiny_patch16_224", num_classes=0)
     torch.save(source.state_dict(), tmp_path / "vit.pt")

@@ -8,10 +8,12 @@ from torchvision.models import get_model
 from torchvision.models.video.mvit import MSBlockConfig, MViT
 
 from mmtx_cli.build import component
+from mmtx_cli.command.train import change
+from mmtx_cli.encoder.base import spread_frames
 from mmtx_cli.encoder.image.vit import ImageViT
 from mmtx_cli.encoder.video.body import kinetics_pixels, video_body, without_classifier
 from mmtx_cli.encoder.video.frames import VideoFrames
-from mmtx_cli.encoder.video.torchvision import VideoTorchvision, spread
+from mmtx_cli.encoder.video.torchvision import VideoTorchvision
 from mmtx_cli.encoder.video.vit import VideoViT
 from mmtx_cli.error import ConfigError
 from mmtx_cli.types import Field
@@ -74,6 +76,9 @@ class TestFrames:
         encoder = component("encoder.video", {**node, "tokens_per_frame": 2})
         assert encoder(tiny_field("video", [2])).x.shape == (1, 4, 16)
         assert encoder.portable() == {"image": {"weights": None}}
+        change(node, encoder.portable())
+        rebuilt = component("encoder.video", {**node, "tokens_per_frame": 2})
+        rebuilt.load_state_dict(encoder.state_dict())
         assert len(encoder.blocks()) == len(encoder.image.blocks())
 
     def test_what_it_refuses(self):
@@ -182,9 +187,14 @@ def test_frames_are_spread_over_the_real_ones():
     data = torch.arange(5).view(1, 5, 1, 1, 1).expand(4, 5, 3, 2, 2).to(torch.uint8) + 1
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 1, 0, 0, 1], [0] * 5]).bool()
     field = Field(data, mask)
-    assert spread(field, 5)[0, :, 0, 0, 0].tolist() == [1, 2, 3, 4, 5]
-    assert spread(field, 3)[..., 0, 0, 0].tolist() == [[1, 3, 5], [1, 2, 2], [2, 5, 5], [0, 0, 0]]
-    assert spread(field, 8)[1, :, 0, 0, 0].tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
+    assert spread_frames(field, 5)[0, :, 0, 0, 0].tolist() == [1, 2, 3, 4, 5]
+    assert spread_frames(field, 3)[..., 0, 0, 0].tolist() == [
+        [1, 3, 5],
+        [1, 2, 2],
+        [2, 5, 5],
+        [0, 0, 0],
+    ]
+    assert spread_frames(field, 8)[1, :, 0, 0, 0].tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("body", ["r3d_18", "mc3_18", "r2plus1d_18", "swin3d_t"])

@@ -154,6 +154,12 @@ def test_a_finished_run_is_resumed_by_the_same_command_line(place, captioner, sc
     assert last_step(folder) == 2
     succeeded(mmtx("finetune", *args, "resume=true", "trainer.max_steps=3", cwd=place))
     assert last_step(folder) == 3
+    for steps in (["trainer.max_steps=14", "trainer.val_every=4"], ["trainer.max_steps=15"]):
+        succeeded(mmtx("finetune", *args, "resume=true", *steps, cwd=place))
+    assert last_step(folder) == 15
+    assert json.loads((folder / "result.json").read_text())["steps"] == 15
+    err = told(mmtx("finetune", f"run_dir={run}", "resume=true", "trainer.accumulate=2", cwd=place))
+    assert "trainer.accumulate=2: the run in" in err
     err = told(mmtx("finetune", f"run_dir={run}", "resume=true", "optimizer.lr=1", cwd=place))
     assert f"optimizer.lr=1.0: the run in {folder} has 0.001; to resume, leave it out" in err
     err = told(mmtx("finetune", "run_dir=none", "resume=true", cwd=place))

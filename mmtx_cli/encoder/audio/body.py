@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.encoder.pretrained import brief, load_state
-from mmtx_cli.layer.mel import real_mean
+from mmtx_cli.layer.audio_input import over_time, unit_variance
 
 
 class SpeechBody(nn.Module):
@@ -76,7 +76,8 @@ class SpeechStem(nn.Module):
     ) -> tuple[Float[Tensor, "b l d"], Bool[Tensor, "b l"]]:
         """Frames and which are real; a sound too short for one is completed with silence."""
         if self.normalise:
-            sound = normalised(sound, length)
+            # as the larger models were trained with
+            sound = unit_variance(sound[..., None], within(length, sound.shape[1]), 1e-5)[..., 0]
         x = F.pad(sound, (0, max(self.shortest - sound.shape[1], 0)))[:, None]
         length = length.clamp(min=self.shortest) * (length > 0)
         for part in self.convolutions:
@@ -95,27 +96,6 @@ class SpeechStem(nn.Module):
 def within(length: Int[Tensor, " b"], n: int) -> Bool[Tensor, "b n"]:
     """True for the first ``length`` of n places."""
     return torch.arange(n, device=length.device) < length[:, None]
-
-
-def normalised(sound: Float[Tensor, "b n"], length: Int[Tensor, " b"]) -> Float[Tensor, "b n"]:
-    """Zero mean and unit variance of each sound, as the larger models were trained with."""
-    mask = within(length, sound.shape[1])
-    x = sound.float()[..., None]
-    x = x - real_mean(x, mask)
-    x = x / (real_mean(x.square(), mask) + 1e-5).sqrt()
-    return x[..., 0].masked_fill(~mask, 0).to(sound.dtype)
-
-
-def over_time(
-    norm: nn.GroupNorm, x: Float[Tensor, "b c l"], mask: Bool[Tensor, "b l"]
-) -> Float[Tensor, "b c l"]:
-    """The group norm of one channel a group, over the real frames alone."""
-    real, x = mask[:, None], x.float()
-    count = real.sum(dim=2, keepdim=True).clamp(min=1)
-    x = x - x.masked_fill(~real, 0).sum(dim=2, keepdim=True) / count
-    variance = x.square().masked_fill(~real, 0).sum(dim=2, keepdim=True) / count
-    x = x / (variance + norm.eps).sqrt()
-    return (x * norm.weight[:, None] + norm.bias[:, None]).to(norm.weight.dtype)
 
 
 def speech_body(

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.encoder.base import Encoder
+from mmtx_cli.layer.audio_input import unit_variance
 from mmtx_cli.layer.mask import coarser
-from mmtx_cli.layer.mel import real_mean, waveform
+from mmtx_cli.layer.mel import waveform
 from mmtx_cli.layer.position import SequencePosition
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Tokens
@@ -53,7 +54,7 @@ class AudioWaveform(Encoder):
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, l, h]: l hops of 10 ms."""
         mask = field.mask.repeat_interleave(field.data.shape[2], dim=1)
-        x = unit_variance(waveform(field, self.sample_rate), mask)[..., None]
+        x = unit_variance(waveform(field, self.sample_rate)[..., None], mask)
         for layer in self.layers:
             x, mask = layer(x, mask)
         x = x + self.position(mask)
@@ -84,11 +85,3 @@ class Downsample(nn.Module):
         x = self.act(self.norm(self.convolution(x).mT))
         mask = coarser(mask, self.stride)
         return x.masked_fill(~mask[..., None], 0), mask
-
-
-def unit_variance(sound: Float[Tensor, "b n"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-    """Zero mean and unit variance over each sample's real part; silence stays silent."""
-    x = sound.float()[..., None]
-    x = (x - real_mean(x, mask)).masked_fill(~mask[..., None], 0)
-    x = x / (real_mean(x.square(), mask) + 1e-7).sqrt()
-    return x[..., 0].to(sound.dtype)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -21,6 +21,8 @@ class HuggingFaceImage(PretrainedEncoder):
     A Transformer gives its last hidden states, class token included, a convolutional network a
     token a cell of its last map. Needs the packages of ``pip install mmtx[hf]``.
     """
+
+    fixed_size: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -1,9 +1,10 @@
 """Any image network of timm (PyTorch Image Models)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -36,6 +37,8 @@ class ImageTimm(PretrainedEncoder):
     ``pip install mmtx[timm]``.
     """
 
+    fixed_size: ClassVar[bool] = True
+
     def __init__(
         self,
         image_size: int = 224,
@@ -67,6 +70,7 @@ class ImageTimm(PretrainedEncoder):
                 "patch_size, width, depth and num_heads shape a new model: leave them out for "
                 f"weights={weights}"
             )
+        self.name = name
         self.body = timm_model(name, weights, image_size, sizes)
         said = self.body.pretrained_cfg
         self.pixels = Pixels(mean or said["mean"], std or said["std"])
@@ -103,8 +107,9 @@ class ImageTimm(PretrainedEncoder):
         return masked_mean(features.x, features.mask)
 
     def portable(self) -> dict[str, Any]:
-        """The same shape with random weights."""
-        return {"weights": None, **statistics(self.pixels)}
+        """The same shape with random weights; of a folder or hub, the name of its architecture."""
+        named = {"name": self.body.pretrained_cfg["architecture"]} if ":" in self.name else {}
+        return {"weights": None, **named, **statistics(self.pixels)}
 
 
 def tokens_of(x: Float[Tensor, "b ..."]) -> Float[Tensor, "b n d"]:
@@ -135,14 +140,42 @@ def timm_model(name: str, weights: str | None, image_size: int, sizes: dict[str,
         config = None if ":" in name else timm.get_pretrained_cfg(source["model_name"])
         if config and config.fixed_input_size and config.input_size[-1] != image_size:
             sizes = {**sizes, "img_size": image_size}
-        body: Any = timm.create_model(
-            pretrained=weights is not None, num_classes=0, **source, **sizes
-        )
+        make = partial(timm.create_model, num_classes=0, **sizes)
+        load = partial(make, pretrained=weights is not None, **source)
+        body: Any = drawn_alike(load) if is_local(weights) else load()
+        new = drawn_alike(partial(make, name)) if is_local(weights) else None
     except Exception as error:  # hub, network, files, and arguments that a network has not
         what = f"weights={weights}: cannot be had for {name}" if weights else f"{name=}, {sizes}"
         raise ValueError(f"{what}: {brief(error)}") from error
     body.pretrained_cfg.pop("state_dict", None)  # loaded; not to be kept twice
+    if new is not None and (lacking := unchanged(body, new)):
+        raise ValueError(
+            f"weights={weights}: {len(lacking)} of {len(list(body.parameters()))} tensors of "
+            f"{name} are not in it, such as {lacking[0]}; is it of another network?"
+        )
     return body
+
+
+def is_local(weights: str | None) -> bool:
+    """Are they those of a file?"""
+    return weights is not None and weights != "default" and is_file_name(weights)
+
+
+def drawn_alike(make: Callable[[], nn.Module]) -> nn.Module:
+    """Make a network whose random weights are always the same, and like no other network's."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0x7133_0DD5)
+        return make()
+
+
+def unchanged(body: nn.Module, new: nn.Module) -> list[str]:
+    """Matrices that are as in a new network of the same seed: timm passes over what is missing."""
+    fresh = dict(new.named_parameters())
+    return [
+        name
+        for name, x in body.named_parameters()
+        if x.dim() > 1 and x.any() and torch.equal(x, fresh[name])
+    ]
 
 
 def weight_source(timm: Any, name: str, weights: str | None) -> dict[str, Any]:
@@ -157,6 +190,6 @@ def weight_source(timm: Any, name: str, weights: str | None) -> dict[str, Any]:
         raise ValueError(f"timm has no model {name!r}; did you mean {close or 'resnet18'}?")
     if weights is None or weights == "default":
         return {"model_name": name}
-    if is_file_name(weights):
+    if is_local(weights):
         return {"model_name": name, "pretrained_cfg_overlay": {"state_dict": load_state(weights)}}
     return {"model_name": f"{base}.{weights}"}

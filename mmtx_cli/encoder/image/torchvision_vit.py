@@ -1,7 +1,7 @@
 """The vision Transformers of torchvision: ViT and Swin, pretrained or not."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -24,6 +24,8 @@ class ImageTorchvisionVit(PretrainedEncoder):
 
     A ViT gives its class token and a token a patch, a Swin a token a cell of its last map.
     """
+
+    fixed_size: ClassVar[bool] = True
 
     def __init__(
         self,

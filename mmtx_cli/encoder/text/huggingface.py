@@ -48,7 +48,8 @@ class HuggingFaceText(PretrainedEncoder):
         self.hub = hub_model(weights, architecture, "text", sizes, config, **new)
         self.body = self.hub.body
         self.pad_id: int = self.hub.config.pad_token_id or 0
-        trial = torch.ones(1, max_length, dtype=torch.long)
+        # some models give no position to padding
+        trial = torch.full((1, max_length), 1 if self.pad_id != 1 else 2)
         limit = getattr(self.hub.config, "max_position_embeddings", None)
         fault = (
             f"max_length={max_length}: the model cannot read texts of so many tokens "

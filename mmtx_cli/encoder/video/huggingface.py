@@ -1,7 +1,7 @@
 """A video encoder of the transformers library."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -21,6 +21,8 @@ class HuggingFaceVideo(PretrainedEncoder):
     sample, of which a short video repeats some, so that padding never matters.
     Needs the packages of ``pip install mmtx[hf]``.
     """
+
+    fixed_size: ClassVar[bool] = True
 
     def __init__(
         self,

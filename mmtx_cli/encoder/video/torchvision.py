@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mmtx_cli.encoder.base import real_content
+from mmtx_cli.encoder.base import spread_frames
 from mmtx_cli.encoder.pretrained import PretrainedEncoder
 from mmtx_cli.encoder.video.body import VideoBody, kinetics_pixels, video_body
 from mmtx_cli.layer.position import GridPosition, SequencePosition
@@ -79,7 +78,7 @@ class VideoTorchvision(PretrainedEncoder):
 
     def features(self, field: Field) -> Float[Tensor, "b c t y x"]:
         """The body's map."""
-        return self.body(self.pixels(spread(field, self.num_frames)).transpose(1, 2))
+        return self.body(self.pixels(spread_frames(field, self.num_frames)).transpose(1, 2))
 
     def summary(self, field: Field) -> Float[Tensor, "b c"]:
         """Mean of the body's features over space and time."""
@@ -93,13 +92,3 @@ class VideoTorchvision(PretrainedEncoder):
     def portable(self) -> dict[str, Any]:
         """The same shape with random weights."""
         return {"weights": None}
-
-
-def spread(field: Field, count: int) -> Shaped[Tensor, "b count 3 h w"]:
-    """``count`` frames of each sample, spread evenly over its real ones; zeros without any."""
-    real = field.mask.sum(dim=1)
-    order = (~field.mask).long().argsort(dim=1, stable=True)  # the real ones first, in order
-    middles = 2 * torch.arange(count, device=real.device) + 1
-    index = order.gather(1, middles * real[:, None] // (2 * count))
-    rows = torch.arange(len(real), device=real.device)[:, None]
-    return real_content(field)[rows, index]
