@@ -352,7 +352,10 @@ def test_a_component_of_ones_own_that_is_not_right(args, message, project):
 def test_a_component_of_ones_own_trains_and_leaves_no_secret(project, scenes):
     args = [*OWN, scenes, "trusted_packages=[my_parts]", "head.captioning.num_heads=2"]
     args += ["logger=wandb", "logger.wandb.offline=true", "run_dir=run"]
-    done = mmtx("finetune", *args, "+note='is ${oc.env:MYTOKEN}'", cwd=project, MYTOKEN=SECRET)
+    noted = project / "my_conf" / "experiment" / "noted.yaml"
+    noted.parent.mkdir()
+    noted.write_text("# @package _global_\nnote: is ${oc.env:MYTOKEN}\n")
+    done = mmtx("finetune", *args, "experiment=noted", cwd=project, MYTOKEN=SECRET)
     assert done.returncode == 0, done.stderr
     run = project / "run"
     assert "note: is ***" in (run / "config.yaml").read_text()
