@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from mmtx_cli.build import build_data
+from mmtx_cli.build import build_data, component, own_tokenizer
 from mmtx_cli.data.preparation import Preparation
-from mmtx_cli.error import DataError
+from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.settings import DataSettings
 
 CLASSIFIER = {"_target_": "mmtx_cli.head.classification.ClassificationHead"}
@@ -110,3 +111,22 @@ def test_a_foreign_head_may_answer_with_labels(corpus):
     made = corpus(("test", "x"), stored=trained({"_target_": "nowhere.Head"}))
     with pytest.raises(DataError, match="the model knows no label 'x'"):
         made.rows("test")
+
+
+def test_a_tokenizer_of_ones_own_goes_with_its_encoder():
+    stored = Tokenizer.train(["a red ball"], 300).to_json()
+    pretrained = {"_target_": "mmtx_cli.encoder.text.huggingface.HuggingFaceText", "weights": None}
+    scratch = {"_target_": "mmtx_cli.encoder.text.transformer.TextTransformer"}
+    assert own_tokenizer(pretrained, stored) is not None
+    assert own_tokenizer(pretrained, None) is None
+    assert own_tokenizer(scratch, stored) is None, "it reads by the tokenizer of the captions"
+    assert own_tokenizer({}, stored) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("patch_size", 0), ("depth", None), ("num_heads", 0), ("width", -4)]
+)
+def test_arguments_that_nothing_can_be_made_of_are_told_with_their_place(key, value):
+    target = "mmtx_cli.encoder.image.vit.ImageViT"
+    with pytest.raises(ConfigError, match=r"^encoder.image: "):
+        component("encoder.image", {"_target_": target, "image_size": 32, key: value})
