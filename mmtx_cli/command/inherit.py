@@ -1,15 +1,17 @@
 """What a command takes over from a trained model, where the user chose nothing else."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.command.run_folder import is_first_process
 from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.error import CheckpointError, ConfigError
 from mmtx_cli.signature import TargetError, class_constant
+from mmtx_cli.weights import read_weights
 
 
 def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
@@ -100,3 +102,22 @@ def merged(stored: Mapping[str, Any], chosen: Mapping[str, Any]) -> DictConfig:
         else:
             result[name] = node
     return OmegaConf.create(result)
+
+
+def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
+    """Begin with trained weights wherever name and shape agree, and say what did not."""
+    own = tuple(f"encoder.{name}." for name in fresh)
+    weights, state = read_weights(ckpt), model.state_dict()
+    fitting = {
+        k: v
+        for k, v in weights.items()
+        if k in state and state[k].shape == v.shape and not k.startswith(own)
+    }
+    if not fitting:
+        raise CheckpointError(f"ckpt={ckpt}: none of its tensors fits this model")
+    model.load_state_dict(fitting, strict=False)
+    if is_first_process():
+        others = (k for k in state.keys() - fitting.keys() if not k.startswith(own))
+        new = sorted({".".join(k.split(".")[:2]) for k in others})
+        said = f"; new: {', '.join(new)}" if new else ""
+        print(f"ckpt: {len(fitting)} of {len(state)} tensors from {ckpt}{said}")

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.check import check
-from mmtx_cli.command.inherit import has_new_head, has_weights, inherit
+from mmtx_cli.command.inherit import has_new_head, has_weights, inherit, load_initial
 from mmtx_cli.command.resume import resumed
 from mmtx_cli.command.run_folder import (
     is_first_process,
@@ -22,7 +22,7 @@ from mmtx_cli.command.run_folder import (
 )
 from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.data.table import check_exists
-from mmtx_cli.error import CheckpointError, ConfigError, DataError
+from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.hint import nearest
 from mmtx_cli.limits import at
 from mmtx_cli.settings import SECTIONS, DataSettings
@@ -94,6 +94,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     Encoders in ``fresh`` bring weights of their own, which those of ``ckpt`` do not replace.
     """
     from mmtx_cli.build import build_data
+    from mmtx_cli.command.loaders import training_data
     from mmtx_cli.data.quarantine import Quarantine
     from mmtx_cli.training.fit import Length, fit, make_trainer
     from mmtx_cli.training.module import TrainingModule
@@ -176,56 +177,6 @@ def check_monitor(settings: Any, heads: Sequence[str]) -> None:
         )
 
 
-def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
-    """Loaders of the samples that have what the heads need."""
-    from mmtx_cli.build import usable
-    from mmtx_cli.training.data import TrainingData
-
-    heads = model.head.values()
-    refuse_unread(model, {name for head in heads for name in head.reads})
-    needs = sorted({need for head in heads for need in head.needs})
-    rows, val_rows = (
-        usable(corpus.rows(split), needs, corpus.manifest) for split in ("train", "val")
-    )
-    if not rows:
-        raise DataError(f"{corpus.manifest.path}: no row has split=train")
-    modalities = list(model.encoder)
-    refuse_lacking(modalities, rows, corpus)
-    train = corpus.samples(rows, modalities, needs, training=True, seed=seed)
-    val = corpus.samples(val_rows, modalities, needs) if val_rows else None
-    return TrainingData(train, val, corpus.settings, seed, round_to)
-
-
-def refuse_lacking(modalities: Sequence[str], rows: Sequence[Any], corpus: Any) -> None:
-    """An encoder that no training sample has anything for would stay as it began."""
-    column = {"text": corpus.preparation.text or "text"}
-    faults = [
-        f"{corpus.manifest.path}: no training row has {column.get(name, name)}, which "
-        f"encoder.{name} reads; leave it out: encoder.{name}=null"
-        for name in modalities
-        if not any(getattr(row, column.get(name, name)) for row in rows)
-    ]
-    if faults:
-        raise DataError(*faults)
-
-
-def refuse_unread(model: Any, read: Set[str]) -> None:
-    """What no head reads is not trained: time lost, and several devices would wait for it."""
-    from mmtx_cli.types import FUSED
-
-    if FUSED in read:
-        return
-    faults = [
-        f"encoder.{name}: no head reads it; leave it out: encoder.{name}=null"
-        for name in model.encoder
-        if name not in read
-    ]
-    if FUSED in model.fusion.streams:
-        faults.append("fusion: no head reads what it makes; write fusion=decision")
-    if faults:
-        raise ConfigError(*faults)
-
-
 def plain_config(
     cfg: DictConfig, data: DataSettings, preparation: Mapping[str, Any], corpus: Any
 ) -> dict[str, Any]:
@@ -250,25 +201,6 @@ def plain_config(
         "data": where,
         "seed": plain["seed"],
     }
-
-
-def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
-    """Begin with trained weights wherever name and shape agree, and say what did not."""
-    own = tuple(f"encoder.{name}." for name in fresh)
-    weights, state = read_weights(ckpt), model.state_dict()
-    fitting = {
-        k: v
-        for k, v in weights.items()
-        if k in state and state[k].shape == v.shape and not k.startswith(own)
-    }
-    if not fitting:
-        raise CheckpointError(f"ckpt={ckpt}: none of its tensors fits this model")
-    model.load_state_dict(fitting, strict=False)
-    if is_first_process():
-        others = (k for k in state.keys() - fitting.keys() if not k.startswith(own))
-        new = sorted({".".join(k.split(".")[:2]) for k in others})
-        said = f"; new: {', '.join(new)}" if new else ""
-        print(f"ckpt: {len(fitting)} of {len(state)} tensors from {ckpt}{said}")
 
 
 def announce(run_dir: Path, model: Any, train: int, val: int, length: Any) -> None:

@@ -15,7 +15,7 @@ ENCODERS = {
     "text": ("encoder/text=transformer",),
     "image": ("encoder/image=vit", "encoder.image.patch_size=16"),
     "video": ("encoder/video=vit", "encoder.video.patch_size=16"),
-    "audio": ("encoder/audio=spectrogram_cnn",),
+    "audio": ("encoder/audio=spectrogram_cnn", "encoder.audio.channels=[4,4,8,8]"),
 }
 COMMON = (
     "dim=16",

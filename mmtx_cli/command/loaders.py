@@ -1,0 +1,54 @@
+"""The loaders of a training run, once every part of the model has something to learn from."""
+
+from collections.abc import Sequence, Set
+from typing import Any
+
+from mmtx_cli.build import usable
+from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.training.data import TrainingData
+from mmtx_cli.types import FUSED
+
+
+def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
+    """Loaders of the samples that have what the heads need."""
+    heads = model.head.values()
+    refuse_unread(model, {name for head in heads for name in head.reads})
+    needs = sorted({need for head in heads for need in head.needs})
+    rows, val_rows = (
+        usable(corpus.rows(split), needs, corpus.manifest) for split in ("train", "val")
+    )
+    if not rows:
+        raise DataError(f"{corpus.manifest.path}: no row has split=train")
+    modalities = list(model.encoder)
+    refuse_lacking(modalities, rows, corpus)
+    train = corpus.samples(rows, modalities, needs, training=True, seed=seed)
+    val = corpus.samples(val_rows, modalities, needs) if val_rows else None
+    return TrainingData(train, val, corpus.settings, seed, round_to)
+
+
+def refuse_lacking(modalities: Sequence[str], rows: Sequence[Any], corpus: Any) -> None:
+    """An encoder that no training sample has anything for would stay as it began."""
+    column = {"text": corpus.preparation.text or "text"}
+    faults = [
+        f"{corpus.manifest.path}: no training row has {column.get(name, name)}, which "
+        f"encoder.{name} reads; leave it out: encoder.{name}=null"
+        for name in modalities
+        if not any(getattr(row, column.get(name, name)) for row in rows)
+    ]
+    if faults:
+        raise DataError(*faults)
+
+
+def refuse_unread(model: Any, read: Set[str]) -> None:
+    """What no head reads is not trained: time lost, and several devices would wait for it."""
+    if FUSED in read:
+        return
+    faults = [
+        f"encoder.{name}: no head reads it; leave it out: encoder.{name}=null"
+        for name in model.encoder
+        if name not in read
+    ]
+    if FUSED in model.fusion.streams:
+        faults.append("fusion: no head reads what it makes; write fusion=decision")
+    if faults:
+        raise ConfigError(*faults)
