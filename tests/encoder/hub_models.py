@@ -1,5 +1,10 @@
 """Small models of the transformers library, saved as it saves them, and what all encoders keep."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import torch
 from tiny import same
 
@@ -41,3 +46,16 @@ def saved(model, folder, *processors):
     for part in (model.eval(), *processors):
         part.save_pretrained(folder)
     return str(folder)
+
+
+def said_offline(code, home):
+    """Lines that a process of its own prints, without a network and with nothing downloaded."""
+    place = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home), "TORCH_HOME": str(home)}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **place, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout.splitlines()

@@ -18,7 +18,16 @@ from mmtx_cli.settings import OptimizerSettings
 from mmtx_cli.training.optimizer import make_optimizer
 from mmtx_cli.types import Field
 
-from .hub_models import CONFIG, IDS, MASK, SMALL, agrees_with_itself_alone, saved, trained
+from .hub_models import (
+    CONFIG,
+    IDS,
+    MASK,
+    SMALL,
+    agrees_with_itself_alone,
+    said_offline,
+    saved,
+    trained,
+)
 
 library = pytest.importorskip("transformers")
 
@@ -221,16 +230,8 @@ for make in (HuggingFaceText.tokenizer_json, *kinds):
 
 
 def test_a_name_that_cannot_be_had_is_one_clear_message(tmp_path):
-    place = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-    run = subprocess.run(
-        [sys.executable, "-c", OFFLINE],
-        env={**os.environ, **place, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = run.stdout.splitlines()
-    assert len(lines) == 5, run.stdout
+    lines = said_offline(OFFLINE, tmp_path)
+    assert len(lines) == 5, lines
     for line in lines:
         assert line.startswith("weights=nobody/nothing: cannot be had on the hub (")
         assert "or a local folder with its " in line

@@ -1,9 +1,6 @@
 """timm's networks: against timm itself, and what they refuse."""
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +9,8 @@ from torch import nn
 
 from mmtx_cli.encoder.image.timm import ImageTimm
 from mmtx_cli.types import Field
+
+from .hub_models import said_offline
 
 timm = pytest.importorskip("timm")
 
@@ -177,16 +176,8 @@ for name, weights in [("resnet18", "default"), ("resnet18", "a1_in1k"), ("resnet
 
 
 def test_weights_that_cannot_be_had_are_one_clear_message(tmp_path):
-    place = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "TORCH_HOME": str(tmp_path)}
-    run = subprocess.run(
-        [sys.executable, "-c", OFFLINE],
-        env={**os.environ, **place, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = run.stdout.splitlines()
-    assert len(lines) == 3, run.stdout
+    lines = said_offline(OFFLINE, tmp_path)
+    assert len(lines) == 3, lines
     for line, weights in zip(lines, ("default", "a1_in1k", "best"), strict=True):
         assert line.startswith(f"weights={weights}: cannot be had for resnet18: ")
 
