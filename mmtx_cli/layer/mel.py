@@ -87,7 +87,7 @@ class LogMel(nn.Module):
             pad_mode="constant",
             return_complex=True,
         )
-        power = torch.view_as_real(spectrum).square().sum(dim=-1)
+        power = spectrum.real.square() + spectrum.imag.square()  # a sum over pairs is 5 x slower
         return power.mT[:, :-1] @ self.bands.float()
 
     def normalised(

@@ -32,6 +32,7 @@ from .guarded import (
     unsendable,
 )
 
+PATIENCE = 300.0  # seconds: a fresh interpreter may import PyTorch on a machine at work
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
 
@@ -42,7 +43,7 @@ def guard(request, monkeypatch):
         pytest.skip("no fork on this system")
     kind = process.Forked if request.param == "forked" else process.Spawned
     monkeypatch.setattr(guard_module, "Child", kind)
-    guard = Guard(30.0)
+    guard = Guard(PATIENCE)
     yield guard
     guard.close()
 
@@ -51,7 +52,7 @@ def guard(request, monkeypatch):
 def forked():
     if not hasattr(os, "fork"):
         pytest.skip("no fork on this system")
-    guard = Guard(30.0)
+    guard = Guard(PATIENCE)
     yield guard
     guard.close()
 
@@ -158,7 +159,7 @@ needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /
 @needs_proc
 @pytest.mark.parametrize("how", ["close", "del"])
 def test_nothing_is_left_after_the_end(how):
-    guard = Guard(30.0)
+    guard = Guard(PATIENCE)
     pid = guard.run(own_pid, "a.mp4")
     assert not is_gone(pid, within=0.1)
     if how == "close":
@@ -264,7 +265,7 @@ class Frames(Dataset):
     """Reads through a guard that was used before the workers began."""
 
     def __init__(self):
-        self.guard = Guard(30.0)
+        self.guard = Guard(PATIENCE)
         self.parent_child = self.guard.run(own_pid, "a.mp4")
 
     def __len__(self):
