@@ -2,6 +2,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+# models are tiny and tests run side by side: threads would only wait for each other
+torch.set_num_threads(1)
 settings.register_profile("mmtx", deadline=None, max_examples=40)
 settings.load_profile("mmtx")
 
