@@ -4,8 +4,9 @@ A run's *config* is a plain dict, kept in every checkpoint: ``model`` (dim, enco
 ``preparation`` (how samples become tensors), ``label_names``, ``multi_label``, ``tokenizer``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean, pstdev
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -13,20 +14,27 @@ from hydra.utils import get_class, instantiate
 
 from mmtx_cli.check import component_faults
 from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.answer import answer_names
 from mmtx_cli.data.label import label_fault
 from mmtx_cli.data.manifest import Manifest, read_manifest
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.target import Targets
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.transform import augmentation
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.fault import at_most
 from mmtx_cli.model import MultimodalModel
 from mmtx_cli.settings import DataSettings
-from mmtx_cli.signature import TargetError, class_constant
+from mmtx_cli.signature import TargetError, class_constant, signature_of
 
-NEEDS = {"captions": "captions", "label": "a label"}
-"""The manifest's columns that heads may need, in words."""
+NEEDS: Mapping[str, tuple[str, Callable[[Sample], bool]]] = {
+    "captions": ("captions", lambda row: bool(row.captions)),
+    "label": ("a label", lambda row: row.label is not None),
+    "number": ("a label that is a number", lambda row: isinstance(row.label, (int, float))),
+    "answers": ("answers", lambda row: bool(row.answers)),
+}
+"""What of a row heads may need: in words, and whether a row has it."""
 
 
 def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> MultimodalModel:
@@ -39,11 +47,12 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
         name: component(f"encoder.{name}", node) for name, node in model["encoder"].items() if node
     }
     fusion = component("fusion", model["fusion"], modalities=list(encoders))
-    streams = list(fusion.streams)
-    heads = {
-        name: component(f"head.{name}", node, streams=streams)
-        for name, node in model["head"].items()
-    }
+    given = {"streams": list(fusion.streams), "vote": fusion.vote}
+    heads = {}
+    for name, node in model["head"].items():
+        takes = signature_of(node["_target_"], tuple(trusted)).parameters
+        own = {key: value for key, value in given.items() if key != "vote" or key in takes}
+        heads[name] = component(f"head.{name}", node, **own)
     return MultimodalModel(model["dim"], encoders, fusion, heads)
 
 
@@ -73,6 +82,7 @@ class Corpus:
     tokenizer: Tokenizer | None
     label_names: list[str]
     multi_label: bool
+    answer_names: list[str]
     text_tokenizer: Tokenizer | None = None
     """The text encoder's own, where it brings one."""
     trained_labels: bool = False
@@ -87,7 +97,16 @@ class Corpus:
             "eos_id": t.eos_id if t else None,
             "label_names": self.label_names,
             "multi_label": self.multi_label,
+            "answer_names": self.answer_names,
+            **self.number_facts(),
         }
+
+    def number_facts(self) -> dict[str, float]:
+        """Mean and deviation of the training labels that are numbers."""
+        rows = self.manifest.split("train")
+        numbers = [row.label for row in rows if isinstance(row.label, (int, float))]
+        spread = pstdev(numbers) if numbers else 0.0
+        return {"label_mean": fmean(numbers) if numbers else 0.0, "label_std": spread or 1.0}
 
     def rows(self, split: str) -> list[Sample]:
         """Samples of a split, as many as ``data.limit`` allows.
@@ -120,8 +139,7 @@ class Corpus:
             needs,
             self.preparation,
             self.tokenizer,
-            self.label_names,
-            self.multi_label,
+            Targets(self.label_names, self.multi_label, self.answer_names),
             training,
             seed,
             augment if training else None,
@@ -162,6 +180,8 @@ def build_data(
         tokenizer_for(manifest, settings, stored.get("tokenizer")),
         list(stored["label_names"] if trained else manifest.label_names),
         bool(stored.get("multi_label") if trained else multi_label),
+        stored.get("answer_names")
+        or answer_names((row.answers for row in manifest.split("train")), settings.num_answers),
         own_tokenizer(text_encoder or {}, stored.get("text_tokenizer")),
         trained,
     )
@@ -237,12 +257,8 @@ def tokenizer_for(
 
 def usable(rows: Sequence[Sample], needs: Sequence[str], manifest: Manifest) -> list[Sample]:
     """The samples that have all the targets that the heads need; none at all is an error."""
-    has = {
-        "captions": lambda s: bool(s.captions),
-        "label": lambda s: s.label is not None,
-    }
-    kept = [row for row in rows if all(has[need](row) for need in needs)]
+    kept = [row for row in rows if all(NEEDS[need][1](row) for need in needs)]
     if rows and not kept:
-        wanted = " and ".join(NEEDS[need] for need in needs)
+        wanted = " and ".join(NEEDS[need][0] for need in needs)
         raise DataError(f"{manifest.path}: no row of these {len(rows)} has {wanted}")
     return kept

@@ -27,7 +27,35 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
             yield f"drop: the model has no encoder of {name!r}; {nearest(str(name), encoders)}"
     if drop and encoders <= set(map(str, drop)):
         yield "drop: nothing would be left; keep at least one modality"
+    yield from fusion_faults(cfg, encoders)
     yield from leak_faults(cfg)
+
+
+def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
+    """A fusion names modalities that there are, and joins what a head cannot vote on."""
+    fusion = cfg.get("fusion")
+    for key in constant(fusion, "naming") or ():  # type: ignore[attr-defined]
+        named = fusion.get(key)  # type: ignore[union-attr]
+        for name in named if isinstance(named, list) else ():
+            if name not in encoders:
+                hint = nearest(str(name), encoders)
+                yield f"fusion.{key}: there is no encoder of {name!r}; {hint}"
+    if constant(fusion, "joins") is not False or len(encoders) < 2:
+        return
+    for name, node in entries(cfg, "head"):
+        if constant(node, "votes") is False and not node.get("reads"):
+            yield (
+                f"head.{name}: fusion=decision joins nothing, and captions cannot be voted on; "
+                f"choose another fusion, or one modality: head.{name}.reads=[{min(encoders)}]"
+            )
+
+
+def constant(node: Any, name: str) -> object:
+    """A literal of the class that a component's node names; None where there is none to read."""
+    try:
+        return class_constant(str(node["_target_"]), name)
+    except (TargetError, TypeError, KeyError):
+        return None
 
 
 def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
@@ -71,11 +99,7 @@ def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     if at(cfg, "data.text") != "captions" or "text" not in encoders:
         return
     for name, node in entries(cfg, "head"):
-        target = str(node.get("_target_", "")) if isinstance(node, Mapping) else ""
-        try:
-            needs = class_constant(target, "needs")
-        except TargetError:
-            continue
+        needs = constant(node, "needs")
         if needs and "captions" in needs and reads_text(node):  # type: ignore[operator]
             others = sorted(encoders - {"text"})
             yield (

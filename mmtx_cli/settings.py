@@ -54,6 +54,8 @@ class DataSettings:
     """A tokenizer.json to use; null trains a BPE on the training texts."""
     tokenizer_size: int = 8000
     lowercase: bool = True
+    num_answers: int = 3000
+    """The most frequent answers of the training rows, which head=vqa chooses from."""
     num_workers: int | None = None
     """Processes that decode, for each device (default: a core each but one, at most eight)."""
     limit: int | None = None

@@ -28,7 +28,16 @@ EXAMPLES = {
     "demo": "mmtx demo",
     "export": "mmtx export ckpt=runs/finetune/RUN out=my_model",
 }
-FILLED = ("vocab_size", "bos_id", "eos_id", "label_names", "multi_label")
+FILLED = (
+    "vocab_size",
+    "bos_id",
+    "eos_id",
+    "label_names",
+    "multi_label",
+    "answer_names",
+    "label_mean",
+    "label_std",
+)
 """Root keys that a run fills in from the data."""
 
 WITH_CKPT = """

@@ -39,6 +39,9 @@ FACTS = (
     f"eos_id={EOS}",
     f"label_names=[{','.join(LABELS)}]",
     "multi_label=false",
+    f"answer_names=[{','.join(LABELS)}]",
+    "label_mean=1.5",
+    "label_std=2.0",
 )
 # what makes a component small and predictable, where its class has such an argument
 SIZES = {
@@ -166,7 +169,15 @@ def label(random: torch.Generator, b: int) -> Tensor:
     return torch.randint(len(LABELS), (b,), generator=random)
 
 
-TARGETS = {"captions": captions, "label": label}
+def number(random: torch.Generator, b: int) -> Tensor:
+    return torch.randn(b, generator=random)
+
+
+def answers(random: torch.Generator, b: int) -> Tensor:
+    return torch.nn.functional.one_hot(label(random, b), len(LABELS)).float()
+
+
+TARGETS = {"captions": captions, "label": label, "number": number, "answers": answers}
 
 
 def tiny_batch(

@@ -4,6 +4,7 @@ from collections.abc import Sequence, Set
 from typing import Any
 
 from mmtx_cli.build import usable
+from mmtx_cli.data.manifest import are_numbers
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.training.data import TrainingData
 from mmtx_cli.types import FUSED
@@ -19,11 +20,23 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
     )
     if not rows:
         raise DataError(f"{corpus.manifest.path}: no row has split=train")
+    if any(head.ordered for head in heads):
+        refuse_unordered(corpus)
     modalities = list(model.encoder)
     refuse_lacking(modalities, rows, corpus)
     train = corpus.samples(rows, modalities, needs, training=True, seed=seed)
     val = corpus.samples(val_rows, modalities, needs) if val_rows else None
     return TrainingData(train, val, corpus.settings, seed, round_to)
+
+
+def refuse_unordered(corpus: Any) -> None:
+    """Names in alphabetical order are no scale: the card says which class is above which."""
+    if corpus.manifest.card.label_names is None and not are_numbers(corpus.label_names):
+        names = ", ".join(corpus.label_names)
+        raise DataError(
+            f"{corpus.manifest.path}: head=ordinal needs the order of the classes {names}; list "
+            "them under label_names in the dataset card, lowest first"
+        )
 
 
 def refuse_lacking(modalities: Sequence[str], rows: Sequence[Any], corpus: Any) -> None:

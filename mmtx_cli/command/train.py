@@ -41,7 +41,7 @@ def run(cfg: DictConfig) -> None:
         stored = read_config(cfg.ckpt)
         fresh = {n for n, node in (cfg.encoder or {}).items() if has_weights(node)}
         if has_new_head(cfg):  # it learns the labels of its own data
-            stored["label_names"] = []
+            stored["label_names"] = stored["answer_names"] = []
         inherit(cfg, stored)
     for key, value in DEFAULTS.items():
         cfg[key] = value if cfg[key] is None else cfg[key]
@@ -191,6 +191,7 @@ def plain_config(
         "preparation": dict(preparation),
         "label_names": plain["label_names"],
         "multi_label": plain["multi_label"],
+        "answer_names": corpus.answer_names,
         **{
             name: tokenizer.to_json() if tokenizer else None
             for name, tokenizer in (

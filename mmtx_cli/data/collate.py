@@ -1,7 +1,7 @@
 """Examples to a batch: every configured modality is always there, absent ones masked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -9,12 +9,13 @@ from torch import Tensor
 from mmtx_cli.data.dataset import Example
 from mmtx_cli.data.media import HOPS_A_SECOND
 from mmtx_cli.data.preparation import Preparation
+from mmtx_cli.data.target import Targets
 from mmtx_cli.types import IGNORE, Batch, Field
 
 
 @dataclass(frozen=True)
 class Collate:
-    """Pads with zeros and masks; targets that a sample lacks are IGNORE.
+    """Pads with zeros and masks; targets that a sample lacks are IGNORE, or NaN for a number.
 
     Texts are as long as the longest of the batch, rounded up to a multiple of ``round_to`` but
     never beyond ``max_length``, for which models have positions.
@@ -23,18 +24,17 @@ class Collate:
     modalities: tuple[str, ...]
     needs: tuple[str, ...]
     preparation: Preparation
-    num_labels: int = 0
-    multi_label: bool = False
+    known: Targets = field(default_factory=Targets)
     round_to: int = 1
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Put the examples together in their order."""
-        inputs = {name: self.field(name, examples) for name in self.modalities}
+        inputs = {name: self.one(name, examples) for name in self.modalities}
         targets = {name: self.target(name, examples) for name in self.needs}
         faults = [example.fault for example in examples if example.fault]
         return Batch(inputs, targets, [example.id for example in examples], faults)
 
-    def field(self, name: str, examples: Sequence[Example]) -> Field:
+    def one(self, name: str, examples: Sequence[Example]) -> Field:
         """One modality of all samples."""
         rows = [example.inputs.get(name) for example in examples]
         p = self.preparation
@@ -56,9 +56,7 @@ class Collate:
         if name == "captions":
             tokens = self.texts(rows)
             return tokens.data.masked_fill(~tokens.mask, IGNORE)
-        absent = torch.tensor(IGNORE)
-        if self.multi_label:
-            absent = torch.full((self.num_labels,), IGNORE)
+        absent = self.known.absent(name)
         return torch.stack([absent if row is None else row for row in rows])
 
 

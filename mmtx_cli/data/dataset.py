@@ -12,6 +12,7 @@ from mmtx_cli.data.draw import draws, id_keys
 from mmtx_cli.data.media import Media
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.target import Targets
 from mmtx_cli.data.text import TextColumn, column_texts
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.unreadable import UnreadableError
@@ -47,8 +48,7 @@ class Samples(Dataset):
         needs: Sequence[str],
         preparation: Preparation,
         tokenizer: Tokenizer | None,
-        label_names: Sequence[str] = (),
-        multi_label: bool = False,
+        known: Targets | None = None,
         training: bool = False,
         seed: int = 0,
         augment: Callable[[Tensor], Tensor] | None = None,
@@ -56,7 +56,9 @@ class Samples(Dataset):
         decode_timeout: float = 30.0,
         dropout: float = 0.0,
     ) -> None:
-        """``text_tokenizer`` is the text encoder's own, where it brings one.
+        """``known`` are the classes and answers that there are.
+
+        ``text_tokenizer`` is the text encoder's own, where it brings one.
 
         ``dropout`` is the chance of each modality of a training sample to be taken away, as long
         as another is left.
@@ -65,8 +67,7 @@ class Samples(Dataset):
         self.modalities = tuple(modalities)
         self.needs = tuple(needs)
         self.preparation = preparation
-        self.labels = {name: i for i, name in enumerate(label_names)}
-        self.multi_label = multi_label
+        self.known = known or Targets()
         self.training = training
         self.seed = seed
         self.media = Media(preparation, augment, decode_timeout)
@@ -133,8 +134,9 @@ class Samples(Dataset):
             tokens = self.text("captions", turn, row)
             if tokens is not None:
                 example.targets["captions"] = tokens
-        if "label" in self.needs and sample.label is not None:
-            example.targets["label"] = self.label(sample)
+        for need in self.needs:
+            if (target := self.known.of(need, sample)) is not None:
+                example.targets[need] = target
 
     def kept(self, turn: int, row: int) -> list[str]:
         """The modalities that the sample has and that are not taken away this time."""
@@ -169,12 +171,3 @@ class Samples(Dataset):
         if which >= texts.count(row):
             return None
         return torch.from_numpy(texts.get(row, which).astype(np.int64))
-
-    def label(self, sample: Sample) -> Tensor:
-        """Number of the label; a row of 0 and 1 where several hold."""
-        if not self.multi_label:
-            return torch.tensor(self.labels[str(sample.label)])
-        names = sample.label if isinstance(sample.label, tuple) else (str(sample.label),)
-        target = torch.zeros(len(self.labels), dtype=torch.long)
-        target[[self.labels[name] for name in names]] = 1
-        return target

@@ -90,8 +90,7 @@ def make_loader(
         samples.modalities,
         samples.needs,
         samples.preparation,
-        len(samples.labels),
-        samples.multi_label,
+        samples.known,
         round_to,
     )
     workers = default_workers() if num_workers is None else num_workers

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
+from math import isfinite
 from pathlib import Path
 
 from mmtx_cli.data.card import Card, card_path, read_card
@@ -49,7 +50,7 @@ class Manifest:
 
     @cached_property
     def label_names(self) -> list[str]:
-        """The class names: the card's, else those of the training split, sorted."""
+        """The class names: the card's, else those of the training split, sorted; numbers by size."""
         if self.card.label_names is not None:
             return self.card.label_names
         names: set[str] = set()
@@ -58,7 +59,16 @@ class Manifest:
                 names.add(sample.label)
             elif isinstance(sample.label, tuple):
                 names.update(sample.label)
-        return sorted(names)
+        return sorted(names, key=float) if are_numbers(names) else sorted(names)
+
+
+def are_numbers(names: Iterable[str]) -> bool:
+    """Is every name the numeral of a different number?"""
+    try:
+        numbers = [float(name) for name in names]
+    except ValueError:
+        return False
+    return len(set(numbers)) == len(numbers) and all(map(isfinite, numbers))
 
 
 def read_manifest(

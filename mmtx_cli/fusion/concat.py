@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-import torch
-from torch import nn
-
 from mmtx_cli.fusion.base import Fusion
+from mmtx_cli.layer.sequence import Sequenced
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Streams, Tokens
 
@@ -25,14 +23,10 @@ class ConcatFusion(Fusion):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(dim, modalities)
-        # by name: a model of other modalities that begins with these weights finds its own
-        self.kind = nn.ParameterDict(
-            {m: torch.empty(dim).normal_(std=0.02) for m in self.modalities}
-        )
+        self.sequenced = Sequenced(dim, self.modalities)
         self.transformer = Transformer(dim, depth, num_heads, mlp_ratio, dropout)
 
     def fuse(self, streams: Streams) -> Tokens:
         """Tokens of all modalities, each having looked at all others."""
-        marked = [streams[name].x + self.kind[name] for name in self.modalities]
-        mask = torch.cat([streams[name].mask for name in self.modalities], dim=1)
-        return Tokens(self.transformer(torch.cat(marked, dim=1), mask), mask)
+        tokens = self.sequenced(streams)
+        return Tokens(self.transformer(tokens.x, tokens.mask), tokens.mask)

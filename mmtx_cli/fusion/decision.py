@@ -1,19 +1,27 @@
-"""Late fusion: every modality decides for itself, the head averages the votes."""
+"""Late fusion: every modality decides for itself, and the head joins the decisions."""
+
+from collections.abc import Sequence
+from typing import ClassVar
 
 from mmtx_cli.fusion.base import Fusion
+from mmtx_cli.layer.voting import KINDS
 from mmtx_cli.types import Streams
 
 
 class DecisionFusion(Fusion):
-    """Adds no stream: a head scores each modality and votes over those present.
+    """Adds no stream: a head scores each modality, and those present vote.
 
     With a contrastive head this is a dual encoder as CLIP is.
     """
 
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """The modalities alone."""
-        return self.modalities
+    joins: ClassVar[bool] = False
+
+    def __init__(self, dim: int, modalities: Sequence[str], vote: str = "mean") -> None:
+        """``vote``: "mean" of the scores, learned "weights", "product" of experts, "stacking"."""
+        super().__init__(dim, modalities)
+        if vote not in KINDS:
+            raise ValueError(f"vote={vote!r} is none of {', '.join(KINDS)}")
+        self.vote = vote
 
     def fuse(self, streams: Streams) -> None:
         """Nothing is joined before the heads."""

@@ -34,6 +34,12 @@ class Head(nn.Module, ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     """The columns of the manifest that hold its targets."""
 
+    votes: ClassVar[bool] = True
+    """Does it make sense of several streams that no fusion has joined?"""
+
+    ordered: ClassVar[bool] = False
+    """Does the order of the classes have a meaning?"""
+
     scores_every_text: ClassVar[bool] = False
     """Is every caption of a sample scored, not the first alone?"""
 

@@ -21,6 +21,7 @@ class CaptioningHead(Head):
     """Predicts a caption word by word from the tokens it reads (Vaswani et al. 2017)."""
 
     needs: ClassVar[tuple[str, ...]] = ("captions",)
+    votes: ClassVar[bool] = False
 
     def __init__(
         self,

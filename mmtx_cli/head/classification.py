@@ -6,19 +6,19 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import global_mean
-from mmtx_cli.layer.pooling import masked_mean
+from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.classification import classification_scores, multilabel_scores
 from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
 
 
 class ClassificationHead(Head):
-    """Mean of a stream's tokens, norm, linear; several streams vote with the mean of their logits.
+    """Mean of a stream's tokens, norm, linear; several streams vote as the fusion says.
 
     Cross-entropy for one label, binary cross-entropy a class where ``multi_label``.
     """
@@ -35,23 +35,18 @@ class ClassificationHead(Head):
         weight: float = 1.0,
         label_smoothing: float = 0.0,
         dropout: float = 0.0,
+        vote: str = "mean",
     ) -> None:
+        """``vote``: see ``layer/voting.py``; a decision-level fusion gives it."""
         super().__init__(dim, streams, reads, weight)
         self.label_names = list(label_names)
         self.multi_label = multi_label
         self.label_smoothing = label_smoothing
-        self.outputs = nn.ModuleDict(
-            {
-                name: nn.Sequential(
-                    nn.LayerNorm(dim), nn.Dropout(dropout), nn.Linear(dim, len(label_names))
-                )
-                for name in self.reads
-            }
-        )
+        self.readout = Readout(dim, self.reads, len(label_names), dropout, vote)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """``outputs["logits"]`` is [b, classes], ``outputs["count"]`` the labels there are."""
-        logits = self.vote(streams)
+        logits = self.readout(streams)
         target = batch.targets.get("label")
         if target is None:
             return Prediction(None, {"logits": logits})
@@ -61,20 +56,7 @@ class ClassificationHead(Head):
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """``logits`` [b, classes]."""
-        return {"logits": self.vote(streams)}
-
-    def vote(self, streams: Streams) -> Float[Tensor, "b c"]:
-        """Mean of the logits of the streams that a sample has."""
-        total: Tensor | float = 0.0
-        count: Tensor | int = 0
-        for name in self.reads:
-            stream = streams[name]
-            logits = self.outputs[name](masked_mean(stream.x, stream.mask))
-            total = total + logits * stream.present[:, None]
-            count = count + stream.present.long()
-        assert isinstance(count, Tensor)
-        assert isinstance(total, Tensor)
-        return total / count.clamp(min=1)[:, None]
+        return {"logits": self.readout(streams)}
 
     def loss(
         self, logits: Float[Tensor, "b c"], target: Tensor, known: Bool[Tensor, " b"]

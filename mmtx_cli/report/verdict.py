@@ -86,11 +86,11 @@ def _labels(said: list[str], truth: list[str]) -> Verdict:
 
 def _answer(output: dict[str, Any]) -> Verdict:
     said, answers = _text(output["prediction"]), output["answers"]
-    counts = answers if isinstance(answers, dict) else dict.fromkeys(_texts(answers), 3)
-    votes = counts.get(said, 0)
-    score = min(1.0, votes / 3) if is_number(votes) else 0.0  # VQA's soft accuracy
+    scores = output.get("scores")
+    found = scores.get("accuracy") if isinstance(scores, dict) else None
+    score = float(found) if is_number(found) else float(said in answers)
     shown, of = f"accuracy {percent(score)}", "soft accuracy"
-    return Verdict("answer", said, [*map(str, counts)], "answer", of, score, shown, score > 0)
+    return Verdict("answer", said, [*map(str, answers)], "answer", of, score, shown, score > 0)
 
 
 def _rank(output: dict[str, Any]) -> Verdict | None:

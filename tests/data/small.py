@@ -6,6 +6,7 @@ from PIL import Image
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.target import Targets
 from mmtx_cli.data.tokenizer import Tokenizer
 
 NAMES = ["red", "green", "blue"]
@@ -45,6 +46,6 @@ def samples_of(made, **kwargs):
         "needs": ("captions", "label"),
         "preparation": Preparation(SIDE, "crop", "text", LENGTH),
         "tokenizer": tokenizer(),
-        "label_names": NAMES,
+        "known": Targets(NAMES),
     }
     return Samples(made, **(options | kwargs))

@@ -4,6 +4,7 @@ import torch
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import Example
 from mmtx_cli.data.preparation import Preparation
+from mmtx_cli.data.target import Targets
 from mmtx_cli.types import IGNORE
 
 SIDE = 4
@@ -56,12 +57,12 @@ def test_targets_that_lack_are_ignored(examples):
 
 def test_several_labels(examples):
     examples[0].targets["label"] = torch.tensor([1, 0, 1])
-    batch = collate_of(num_labels=3, multi_label=True)(examples)
+    batch = collate_of(known=Targets("abc", multi_label=True))(examples)
     assert batch.targets["label"].tolist() == [[1, 0, 1], *[[IGNORE] * 3] * 3]
 
 
 def test_nothing_at_all():
-    batch = collate_of(num_labels=3)([Example("a"), Example("b")])
+    batch = collate_of(known=Targets("abc"))([Example("a"), Example("b")])
     assert not batch.inputs["text"].mask.any()
     assert batch.inputs["text"].data.shape == (2, 1)
     assert batch.inputs["image"].data.shape == (2, 1, 3, SIDE, SIDE)

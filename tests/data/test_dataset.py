@@ -8,6 +8,7 @@ from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.target import Targets
 from mmtx_cli.data.transform import augmentation, fit, to_tensor
 from mmtx_cli.types import IGNORE
 
@@ -62,7 +63,7 @@ def test_several_labels():
         Sample("c", "train", label="green"),
         Sample("d", "train"),
     ]
-    samples = samples_of(several, modalities=(), needs=("label",), multi_label=True)
+    samples = samples_of(several, modalities=(), needs=("label",), known=Targets(NAMES, True))
     found = [samples[(0, i)].targets for i in range(4)]
     assert [t["label"].tolist() for t in found[:3]] == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
     assert found[3] == {}
@@ -92,7 +93,7 @@ def test_a_picture_that_cannot_be_read_takes_the_whole_sample_along(made, tmp_pa
     assert examples[1].fault["id"] == "broken"
     assert examples[1].fault["path"] == str(bad)
     assert examples[1].fault["reason"].startswith("damaged")
-    collate = Collate(samples.modalities, samples.needs, samples.preparation, len(NAMES))
+    collate = Collate(samples.modalities, samples.needs, samples.preparation, samples.known)
     batch = collate(examples)
     assert batch.ids == ["s1", "broken"]
     assert batch.faults == [examples[1].fault]

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from mmtx_cli.fusion.decision import DecisionFusion
@@ -10,3 +11,8 @@ def test_adds_nothing():
     assert fusion(given) is given
     assert fusion.streams == ("image", "text")
     assert not list(fusion.parameters())
+
+
+def test_a_vote_that_is_none():
+    with pytest.raises(ValueError, match="vote='most' is none of mean, weights, product, stacking"):
+        DecisionFusion(4, ["text", "image"], vote="most")

@@ -92,7 +92,8 @@ def test_the_streams_that_are_there_vote(streams):
     votes = {}
     for name in streams:
         single = head_of((name,))
-        single.outputs[name].load_state_dict(head.outputs[name].state_dict())
+        own = head.readout.score[name].state_dict()
+        single.readout.score[name].load_state_dict(own)
         votes[name] = single.predict(streams, Batch({}, {}, list("abcd")))["logits"]
     torch.testing.assert_close(logits[:2], (votes["image"] + votes["text"])[:2] / 2)
     torch.testing.assert_close(logits[2], votes["image"][2])
@@ -138,3 +139,10 @@ def test_evaluates_several_labels():
     assert figures["f1_micro"] == pytest.approx(2 * 3 / (4 + 3))
     assert [row["prediction"] for row in evaluation.rows] == [["red", "blue"], [], ["red", "green"]]
     assert [row["label"] for row in evaluation.rows] == [["red", "blue"], [], ["green"]]
+
+
+@pytest.mark.parametrize("vote", ["weights", "product", "stacking"])
+def test_a_fusion_says_how_they_vote(streams, vote):
+    head = head_of(("text", "image"), vote=vote)
+    assert head.readout.vote.kind == vote
+    assert head.predict(streams, Batch({}, {}, list("abcd")))["logits"].shape == (4, 3)

@@ -41,8 +41,12 @@ def seen(output: Any) -> tuple[Any, ...] | None:
             ("labels", "a, b", 0.5, "overlap 50 %", False),
         ),
         (
-            {"prediction": "red", "answers": {"red": 2, "blue": 8}},
-            ("answer", "red", 2 / 3, "accuracy 67 %", True),
+            {"prediction": "red", "answers": {"red": 2, "blue": 8}, "scores": {"accuracy": 0.6}},
+            ("answer", "red", 0.6, "accuracy 60 %", True),
+        ),
+        (
+            {"prediction": "red", "answers": {"blue": 8}},
+            ("answer", "red", 0.0, "accuracy 0.0 %", False),
         ),
         (
             {"image_to_text_rank": 2.5, "text_to_image_rank": 0, "other_rank": None},

@@ -1,0 +1,68 @@
+"""Modalities that exchange information through a few shared tokens only."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mmtx_cli.fusion.base import Fusion
+from mmtx_cli.layer.sequence import anything
+from mmtx_cli.layer.transformer import Block
+from mmtx_cli.types import Streams, Tokens
+
+
+class BottleneckFusion(Fusion):
+    """Attention bottlenecks (MBT, Nagrani et al. 2021, eq. 8-9): in each of ``depth`` layers, every
+    modality looks at itself and at ``num_bottlenecks`` shared tokens, in blocks of its own; the
+    shared tokens become the mean of what the modalities that are there made of them.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        modalities: Sequence[str],
+        num_bottlenecks: int = 4,
+        depth: int = 2,
+        num_heads: int = 4,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(dim, modalities)
+        if num_bottlenecks < 1 or depth < 1:
+            raise ValueError(f"num_bottlenecks={num_bottlenecks}, depth={depth}: at least 1 each")
+        self.bottleneck = nn.Parameter(torch.empty(num_bottlenecks, dim).normal_(std=0.02))
+        self.layers = nn.ModuleList(
+            nn.ModuleDict({m: Block(dim, num_heads, mlp_ratio, dropout) for m in self.modalities})
+            for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(dim)
+
+    def fuse(self, streams: Streams) -> Tokens:
+        """The shared tokens, then those of all modalities."""
+        some = anything(streams)[:, None]
+        shared = self.bottleneck.expand(len(some), -1, -1)
+        x = {m: streams[m].x for m in self.modalities}
+        for layer in self.layers:
+            made = {}
+            for m in self.modalities:
+                mask = torch.cat([some.expand(shared.shape[:2]), streams[m].mask], dim=1)
+                both = layer[m](torch.cat([shared, x[m]], dim=1), mask)  # type: ignore[index]
+                made[m], x[m] = both.split([shared.shape[1], x[m].shape[1]], dim=1)
+            shared = self.mean(made, streams)
+        mask = torch.cat(
+            [some.expand(shared.shape[:2]), *(streams[m].mask for m in self.modalities)], dim=1
+        )
+        joined = self.norm(torch.cat([shared, *x.values()], dim=1))
+        return Tokens(joined, mask)
+
+    def mean(self, made: dict[str, Tensor], streams: Streams) -> Float[Tensor, "b n d"]:
+        """Mean over the modalities that a sample has."""
+        there = torch.stack([streams[m].present for m in made], dim=1)
+        return shares(there, torch.stack([*made.values()], dim=1))
+
+
+def shares(there: Bool[Tensor, "b m"], x: Float[Tensor, "b m n d"]) -> Float[Tensor, "b n d"]:
+    """Mean over m where it is there; zeros where nothing is."""
+    weight = there / there.sum(dim=1, keepdim=True).clamp(min=1)
+    return (x * weight[:, :, None, None]).sum(dim=1)

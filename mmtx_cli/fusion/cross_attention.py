@@ -1,0 +1,102 @@
+"""Every modality looks at the others, layer after layer."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from mmtx_cli.fusion.base import Fusion
+from mmtx_cli.layer.attention import Attention
+from mmtx_cli.layer.sequence import Sequenced, StandIns
+from mmtx_cli.layer.transformer import Block
+from mmtx_cli.types import Streams, Tokens
+
+
+class CrossAttentionFusion(Fusion):
+    """Co-attention (ViLBERT, Lu et al. 2019; LXMERT, Tan and Bansal 2019): in each of ``depth``
+    layers, the tokens of every modality look at those of all others, then at their own.
+
+    A learned token stands in for a modality that a sample lacks, so that what it would have looked
+    at is not lost.
+    """
+
+    naming: ClassVar[tuple[str, ...]] = ("query", "context")
+
+    def __init__(
+        self,
+        dim: int,
+        modalities: Sequence[str],
+        query: Sequence[str] | None = None,
+        context: Sequence[str] | None = None,
+        depth: int = 2,
+        num_heads: int = 4,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+    ) -> None:
+        """``query`` modalities look at those of ``context``, but for themselves; all by default.
+
+        The fused stream holds the queries' tokens. Modalities that are only context stay as they
+        are: MulT's one-way attention (Tsai et al. 2019).
+
+        Raises:
+            ValueError: for names that are none, and if one has nothing to look at.
+        """
+        super().__init__(dim, modalities)
+        self.query = self.named("query", query)
+        self.context = self.named("context", context)
+        for name in self.query:
+            if len(self.modalities) > 1 and self.context == (name,):
+                raise ValueError(f"query: {name!r} would look at nothing but itself; see context")
+        self.stand_ins = StandIns(dim, self.query if len(self.modalities) > 1 else ())
+        self.layers = nn.ModuleList(
+            CrossLayer(self.query, self.context, dim, num_heads, mlp_ratio, dropout)
+            for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(dim)
+
+    def fuse(self, streams: Streams) -> Tokens:
+        """Tokens of the query modalities, one modality after the other."""
+        seen = self.stand_ins(streams)
+        # an absent modality has nothing to show: where it stands in, nobody looks
+        masks = {m: streams[m].mask for m in self.modalities}
+        for layer in self.layers:
+            seen = layer(seen, masks)
+        mask = torch.cat([seen[m].mask for m in self.query], dim=1)
+        x = self.norm(torch.cat([seen[m].x for m in self.query], dim=1))
+        return Tokens(x, mask)
+
+
+class CrossLayer(nn.Module):
+    """One round: all queries look at what the round began with."""
+
+    def __init__(
+        self,
+        query: Sequence[str],
+        context: Sequence[str],
+        dim: int,
+        num_heads: int,
+        mlp_ratio: float,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.sources = {m: [c for c in context if c != m] for m in query}
+        shown = {c for sources in self.sources.values() for c in sources}
+        looking = [m for m in query if self.sources[m]]
+        self.norm = nn.ModuleDict({m: nn.LayerNorm(dim) for m in sorted({*looking, *shown})})
+        self.sequenced = nn.ModuleDict({m: Sequenced(dim, self.sources[m]) for m in looking})
+        self.look = nn.ModuleDict({m: Attention(dim, num_heads, dropout) for m in looking})
+        self.block = nn.ModuleDict({m: Block(dim, num_heads, mlp_ratio, dropout) for m in query})
+
+    def forward(self, streams: Streams, masks: dict[str, torch.Tensor]) -> Streams:
+        """``masks`` say what of each modality may be looked at by others."""
+        normed = {m: norm(streams[m].x) for m, norm in self.norm.items()}
+        shown = {m: Tokens(x, masks[m]) for m, x in normed.items()}
+        made = dict(streams)
+        for m, block in self.block.items():
+            x, mask = streams[m].x, streams[m].mask
+            if m in self.look:
+                context = self.sequenced[m](shown)
+                x = x + self.look[m](normed[m], context.x, context.mask)
+            made[m] = Tokens(block(x, mask), mask)
+        return made

@@ -1,0 +1,105 @@
+"""One modality sets how the features of the others are scaled and shifted."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mmtx_cli.fusion.base import Fusion
+from mmtx_cli.layer.pooling import masked_mean
+from mmtx_cli.layer.sequence import StandIns
+from mmtx_cli.types import Streams, Tokens
+
+
+class FilmFusion(Fusion):
+    """Feature-wise linear modulation (FiLM, Perez et al. 2018, eq. 1-2): gamma * x + beta, where
+    gamma and beta are linear in the ``condition``; 1 and 0 for a sample that lacks it.
+
+    The other modalities' tokens run through ``depth`` residual blocks that are modulated so. A
+    learned token stands in for one that a sample lacks.
+    """
+
+    naming: ClassVar[tuple[str, ...]] = ("condition",)
+
+    def __init__(
+        self,
+        dim: int,
+        modalities: Sequence[str],
+        condition: Sequence[str] | None = None,
+        depth: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        """``condition`` defaults to the text, or without one to the first of the sorted names.
+
+        Of several, the mean of their vectors is the condition.
+        """
+        super().__init__(dim, modalities)
+        default = "text" if "text" in self.modalities else self.modalities[0]
+        self.condition = self.named("condition", [default] if condition is None else condition)
+        alone = len(self.modalities) == 1
+        if not alone and len(self.condition) == len(self.modalities):
+            raise ValueError("condition: leave at least one modality to be modulated")
+        if alone:
+            self.condition = ()
+        self.target = tuple(m for m in self.modalities if m not in self.condition)
+        self.norm = nn.ModuleDict({m: nn.LayerNorm(dim) for m in self.condition})
+        self.stand_ins = StandIns(dim, () if alone else self.target)
+        self.blocks = nn.ModuleDict(
+            {
+                m: nn.ModuleList(FilmBlock(dim, dropout, bool(self.condition)) for _ in range(depth))
+                for m in self.target
+            }
+        )
+        self.norm_out = nn.LayerNorm(dim)
+
+    def fuse(self, streams: Streams) -> Tokens:
+        """Tokens of the modalities that were modulated."""
+        seen = self.stand_ins(streams)
+        condition = self.conditions(streams)
+        made = []
+        for m, blocks in self.blocks.items():
+            x = seen[m].x
+            for block in blocks:  # type: ignore[union-attr]
+                x = block(x, condition)
+            made.append(x)
+        mask = torch.cat([seen[m].mask for m in self.target], dim=1)
+        x = self.norm_out(torch.cat(made, dim=1))
+        return Tokens(x, mask)
+
+    def conditions(
+        self, streams: Streams
+    ) -> tuple[Float[Tensor, "b d"], Bool[Tensor, " b"]] | None:
+        """One vector a sample, and which samples have one."""
+        if not self.condition:
+            return None
+        there = torch.stack([streams[m].present for m in self.condition])
+        vectors = [self.norm[m](masked_mean(streams[m].x, streams[m].mask)) for m in self.condition]
+        total = (torch.stack(vectors) * there[..., None]).sum(dim=0)
+        return total / there.sum(dim=0).clamp(min=1)[:, None], there.any(dim=0)
+
+
+class FilmBlock(nn.Module):
+    """Norm, linear, modulation, GELU, linear, added to what came in."""
+
+    def __init__(self, dim: int, dropout: float, conditioned: bool) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.first, self.second = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(dropout)
+        self.modulation = nn.Linear(dim, 2 * dim) if conditioned else None
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        condition: tuple[Float[Tensor, "b d"], Bool[Tensor, " b"]] | None,
+    ) -> Float[Tensor, "b n d"]:
+        """``condition`` is a vector a sample, and whether it is there."""
+        y = self.first(self.norm(x))
+        if condition is not None:
+            assert self.modulation is not None
+            vector, there = condition
+            scale, shift = (self.modulation(vector) * there[:, None])[:, None].chunk(2, dim=2)
+            y = (1 + scale) * y + shift
+        return x + self.dropout(self.second(nn.functional.gelu(y)))

@@ -1,0 +1,49 @@
+"""A few learned queries read all modalities."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from mmtx_cli.fusion.base import Fusion
+from mmtx_cli.layer.attention import Attention
+from mmtx_cli.layer.sequence import Sequenced
+from mmtx_cli.layer.transformer import Block
+from mmtx_cli.types import Streams, Tokens
+
+
+class PerceiverFusion(Fusion):
+    """``num_latents`` learned tokens read the tokens of all modalities, then each other, ``depth``
+    times (Perceiver, Jaegle et al. 2021): cost is linear in the number of tokens.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        modalities: Sequence[str],
+        num_latents: int = 16,
+        depth: int = 2,
+        num_heads: int = 4,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(dim, modalities)
+        if num_latents < 1 or depth < 1:
+            raise ValueError(f"num_latents={num_latents}, depth={depth}: at least 1 each")
+        self.latents = nn.Parameter(torch.empty(num_latents, dim).normal_(std=0.02))
+        self.sequenced = Sequenced(dim, self.modalities)
+        self.norm_input = nn.LayerNorm(dim)
+        self.norm = nn.ModuleList(nn.LayerNorm(dim) for _ in range(depth))
+        self.read = nn.ModuleList(Attention(dim, num_heads, dropout) for _ in range(depth))
+        self.block = nn.ModuleList(Block(dim, num_heads, mlp_ratio, dropout) for _ in range(depth))
+        self.norm_out = nn.LayerNorm(dim)
+
+    def fuse(self, streams: Streams) -> Tokens:
+        """The latents of every sample that has anything."""
+        tokens = self.sequenced(streams)
+        context = self.norm_input(tokens.x)
+        x = self.latents.expand(len(context), -1, -1)
+        for norm, read, block in zip(self.norm, self.read, self.block, strict=True):
+            x = block(x + read(norm(x), context, tokens.mask))
+        mask = tokens.present[:, None].expand(x.shape[:2])
+        return Tokens(self.norm_out(x), mask)

@@ -1,0 +1,26 @@
+"""The sum of one vector a modality: the least a feature-level fusion can do."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mmtx_cli.fusion.base import PooledFusion
+
+
+class SumFusion(PooledFusion):
+    """A linear layer a modality, and their sum: modalities add up and cannot interact (the
+    additive baseline of multimodal learning, Baltrusaitis et al. 2019, sec. 5).
+    """
+
+    def __init__(self, dim: int, modalities: Sequence[str]) -> None:
+        super().__init__(dim, modalities)
+        self.linear = nn.ModuleDict({m: nn.Linear(dim, dim) for m in self.modalities})
+
+    def combine(
+        self, vectors: Mapping[str, Float[Tensor, "b d"]], present: Mapping[str, Bool[Tensor, " b"]]
+    ) -> Float[Tensor, "b d"]:
+        """Sum over the modalities that are there."""
+        each = [self.linear[m](x) * present[m][:, None] for m, x in vectors.items()]
+        return torch.stack(each).sum(dim=0)

@@ -1,0 +1,105 @@
+"""Ordinal regression: classes that have an order."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.layer.distributed import global_mean
+from mmtx_cli.layer.readout import Readout
+from mmtx_cli.metric.ordinal import ordinal_scores
+from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
+
+
+class OrdinalHead(Head):
+    """The proportional odds model (McCullagh 1980) on learned features: one score a sample, and a
+    threshold between each two neighbouring classes; P(class > k) = sigmoid(score - threshold_k).
+
+    Trained by the cross-entropy of every "is it above k?" (CORAL, Cao et al. 2020, eq. 5).
+    Thresholds rise by construction, so the probabilities of the classes are never negative.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("label",)
+    ordered: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        dim: int,
+        streams: Sequence[str],
+        label_names: Sequence[str],
+        multi_label: bool = False,
+        reads: Sequence[str] | None = None,
+        weight: float = 1.0,
+        dropout: float = 0.0,
+        vote: str = "mean",
+    ) -> None:
+        """``label_names`` are the classes, lowest first."""
+        super().__init__(dim, streams, reads, weight)
+        if multi_label:
+            raise ValueError("a sample has one ordered class, and some have several labels")
+        if len(label_names) < 2:
+            raise ValueError(f"an order needs two classes, and there is {list(label_names)}")
+        if vote == "product" and len(self.reads) > 1:
+            raise ValueError("fusion.vote=product needs probabilities: a score is none")
+        self.label_names = list(label_names)
+        self.readout = Readout(dim, self.reads, 1, dropout, vote)
+        self.lowest = nn.Parameter(torch.tensor([-1.0]))
+        # softplus(0.54) = 1: thresholds begin one apart
+        self.rise = nn.Parameter(torch.full((len(label_names) - 2,), 0.5413))
+
+    def thresholds(self) -> Float[Tensor, " k"]:
+        """One less than there are classes, rising."""
+        return torch.cat([self.lowest, self.lowest + F.softplus(self.rise).cumsum(dim=0)])
+
+    def above(self, streams: Streams) -> Float[Tensor, "b k"]:
+        """Logits of being above each threshold."""
+        return self.readout(streams).float() - self.thresholds().float()
+
+    def forward(self, streams: Streams, batch: Batch) -> Prediction:
+        """``outputs["above"]`` is [b, classes - 1]: logits of being above each threshold."""
+        above = self.above(streams)
+        target = batch.targets.get("label")
+        if target is None:
+            return Prediction(None, {"above": above})
+        known = target != IGNORE
+        total = self.loss(above, target)
+        loss = global_mean(total, known.sum(), shared=self.training)
+        return Prediction(loss, {"above": above, "count": known.sum()})
+
+    def loss(self, above: Float[Tensor, "b k"], target: Int[Tensor, " b"]) -> Float[Tensor, ""]:
+        """Sum over the samples that have a label, mean over the thresholds."""
+        ranks = torch.arange(above.shape[1], device=above.device)
+        wanted = (target[:, None] > ranks).to(above.dtype)
+        each = F.binary_cross_entropy_with_logits(above, wanted, reduction="none").mean(dim=1)
+        return (each * (target != IGNORE)).sum()
+
+    def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
+        """``above`` [b, classes - 1]."""
+        return {"above": self.above(streams)}
+
+    def evaluate(
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+    ) -> Evaluation:
+        """Accuracy, distance in ranks and weighted kappa; the median class is the prediction."""
+        above = torch.stack([output["above"] for (output,) in outputs]).double().sigmoid().numpy()
+        said = (above > 0.5).sum(axis=1)
+        index = {name: i for i, name in enumerate(self.label_names)}
+        true = np.array([index[str(sample.label)] for sample in samples])
+        ends = np.ones((len(above), 1))
+        probabilities = -np.diff(np.concatenate([ends, above, 0 * ends], axis=1), axis=1)
+        rows = [
+            {
+                "prediction": self.label_names[y],
+                "label": self.label_names[t],
+                "probability": float(p[y]),
+                "scores": {"probability_of_label": float(p[t]), "error": float(abs(y - t))},
+            }
+            for y, t, p in zip(said, true, probabilities, strict=True)
+        ]
+        return Evaluation(rows, ordinal_scores(said, true, len(self.label_names)))

@@ -1,0 +1,79 @@
+"""Regression: one number a sample."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.layer.distributed import global_mean
+from mmtx_cli.layer.readout import Readout
+from mmtx_cli.metric.regression import regression_scores
+from mmtx_cli.types import Batch, Prediction, Streams
+
+LOSSES = {"l1": F.l1_loss, "mse": F.mse_loss, "huber": F.huber_loss}
+
+
+class RegressionHead(Head):
+    """Predicts a label that is a number; several streams vote with the numbers they say.
+
+    What is learned is the label in standard deviations from the mean of the training rows, so the
+    loss has no unit.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("number",)
+
+    def __init__(
+        self,
+        dim: int,
+        streams: Sequence[str],
+        label_mean: float,
+        label_std: float,
+        reads: Sequence[str] | None = None,
+        weight: float = 1.0,
+        loss: str = "l1",
+        dropout: float = 0.0,
+        vote: str = "mean",
+    ) -> None:
+        """``loss``: "l1", "mse" or "huber". ``vote``: a decision-level fusion gives it."""
+        super().__init__(dim, streams, reads, weight)
+        if loss not in LOSSES:
+            raise ValueError(f"loss={loss!r} is none of {', '.join(LOSSES)}")
+        if vote == "product" and len(self.reads) > 1:
+            raise ValueError("fusion.vote=product needs probabilities: a number has none")
+        self.label_mean, self.label_std = label_mean, label_std
+        self.form = loss
+        self.readout = Readout(dim, self.reads, 1, dropout, vote)
+
+    def forward(self, streams: Streams, batch: Batch) -> Prediction:
+        """``outputs["number"]`` is [b]; a target that is NaN is none."""
+        z = self.readout(streams)[:, 0].float()
+        outputs = {"number": z * self.label_std + self.label_mean}
+        target = batch.targets.get("number")
+        if target is None:
+            return Prediction(None, outputs)
+        known = ~target.isnan()
+        wanted = ((target - self.label_mean) / self.label_std).where(known, z.detach())
+        total = LOSSES[self.form](z, wanted, reduction="sum")
+        loss = global_mean(total, known.sum(), shared=self.training)
+        return Prediction(loss, {**outputs, "count": known.sum()})
+
+    def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
+        """``number`` [b]."""
+        return {"number": self.readout(streams)[:, 0].float() * self.label_std + self.label_mean}
+
+    def evaluate(
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+    ) -> Evaluation:
+        """Mean absolute error, root of the mean square error, correlation, explained variance."""
+        said = torch.stack([output["number"] for (output,) in outputs]).double().numpy()
+        true = np.array([float(sample.label) for sample in samples])  # type: ignore[arg-type]
+        rows = [
+            {"prediction": float(y), "label": float(t), "scores": {"error": float(abs(y - t))}}
+            for y, t in zip(said, true, strict=True)
+        ]
+        return Evaluation(rows, regression_scores(said, true))

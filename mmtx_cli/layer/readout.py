@@ -1,0 +1,36 @@
+"""From streams of tokens to a few scores a sample."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mmtx_cli.layer.pooling import masked_mean
+from mmtx_cli.layer.voting import Vote
+from mmtx_cli.types import Streams
+
+
+class Readout(nn.Module):
+    """Mean of a stream's real tokens, norm, linear; the scores of several streams are joined by a
+    vote of those that a sample has.
+    """
+
+    def __init__(
+        self, dim: int, reads: Sequence[str], outputs: int, dropout: float = 0.0, vote: str = "mean"
+    ) -> None:
+        """``outputs`` scores a sample; ``vote`` is a kind of ``layer/voting.py``."""
+        super().__init__()
+        self.reads = tuple(reads)
+        self.score = nn.ModuleDict(
+            {
+                name: nn.Sequential(nn.LayerNorm(dim), nn.Dropout(dropout), nn.Linear(dim, outputs))
+                for name in self.reads
+            }
+        )
+        self.vote = Vote(vote, self.reads, outputs)
+
+    def forward(self, streams: Streams) -> Float[Tensor, "b c"]:
+        """Scores; what they say of a sample that has none of the streams means nothing."""
+        read = {name: streams[name] for name in self.reads}
+        scores = {name: self.score[name](masked_mean(s.x, s.mask)) for name, s in read.items()}
+        return self.vote(scores, {name: stream.present for name, stream in read.items()})

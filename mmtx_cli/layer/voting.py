@@ -1,0 +1,62 @@
+"""Joining what several streams say: the rules of decision-level (late) fusion.
+
+Shape letters: b batch, c outputs (classes).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+KINDS = ("mean", "weights", "product", "stacking")
+
+
+class Vote(nn.Module):
+    """Scores of several streams to those of the sample; a stream that it lacks has no say.
+
+    - "mean": the mean of the scores.
+    - "weights": a mean with a learned weight a stream, a softmax over those that are there.
+    - "product": the sum of the scores: of logits, the normalised product of the streams'
+      probabilities under a uniform prior (product of experts, Hinton 2002, eq. 1).
+    - "stacking": a linear layer over all scores and over what is there (stacked generalisation,
+      Wolpert 1992), trained with the rest; it begins as the mean of all.
+
+    One stream alone needs no rule.
+    """
+
+    def __init__(self, kind: str, streams: Sequence[str], outputs: int) -> None:
+        super().__init__()
+        if kind not in KINDS:
+            raise ValueError(f"vote={kind!r} is none of {', '.join(KINDS)}")
+        self.streams = tuple(streams)
+        self.kind = kind if len(self.streams) > 1 else "mean"
+        m = len(self.streams)
+        if self.kind == "weights":
+            self.weight = nn.Parameter(torch.zeros(m))
+        if self.kind == "stacking":
+            self.stack = nn.Linear(m * outputs + m, outputs)
+            with torch.no_grad():
+                self.stack.weight.zero_()
+                self.stack.weight[:, : m * outputs] = torch.eye(outputs).repeat(1, m) / m
+                self.stack.bias.zero_()
+
+    def forward(
+        self, scores: Mapping[str, Float[Tensor, "b c"]], present: Mapping[str, Bool[Tensor, " b"]]
+    ) -> Float[Tensor, "b c"]:
+        """Zeros for a sample that has none of the streams."""
+        there = torch.stack([present[name] for name in self.streams], dim=1)
+        each = torch.stack([scores[name] for name in self.streams], dim=1) * there[..., None]
+        if self.kind == "stacking":
+            said = self.stack(torch.cat([each.flatten(1), there.to(each.dtype)], dim=1))
+            return said * there.any(dim=1, keepdim=True)
+        if self.kind == "product":
+            return each.sum(dim=1)
+        return (each * self.shares(there)[..., None]).sum(dim=1)
+
+    def shares(self, there: Bool[Tensor, "b m"]) -> Float[Tensor, "b m"]:
+        """The part of each stream that is there; they add up to 1."""
+        parts = there.float()
+        if self.kind == "weights":
+            parts = parts * (self.weight - self.weight.amax().detach()).exp()
+        return parts / parts.sum(dim=1, keepdim=True).clamp(min=torch.finfo(parts.dtype).tiny)

@@ -1,0 +1,37 @@
+"""The figures of ordered classes."""
+
+import numpy as np
+
+from mmtx_cli.metric.scores import Scores
+
+
+def ordinal_scores(predictions: np.ndarray, labels: np.ndarray, num_classes: int) -> Scores:
+    """Return ``accuracy``, ``mae`` (in ranks) and ``kappa``, quadratically weighted (Cohen 1968).
+
+    ``kappa`` is 1 where all agree on one class.
+
+    Args:
+        predictions: [n] integers in [0, num_classes).
+        labels: [n] likewise.
+    """
+    distance = np.abs(predictions - labels)
+    classes = np.arange(num_classes)
+    said, true = predictions[:, None] == classes, labels[:, None] == classes
+    head = np.stack([np.ones_like(distance), distance == 0, distance, distance**2], axis=1)
+    statistics = np.concatenate([head, said, true], axis=1)
+    apart = (classes[:, None] - classes) ** 2.0
+
+    def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
+        n = sums[..., 0]
+        said, true = np.split(sums[..., 4:], 2, axis=-1)
+        expected = np.einsum("...i,ij,...j->...", said, apart, true) / n**2
+        seen = sums[..., 3] / n
+        some = expected > 0
+        return {
+            "accuracy": sums[..., 1] / n,
+            "mae": sums[..., 2] / n,
+            "kappa": np.where(some, 1 - seen / np.where(some, expected, 1), 1.0),
+        }
+
+    per_sample = {"accuracy": (distance == 0).astype(float), "error": distance.astype(float)}
+    return Scores(per_sample, statistics.astype(np.float64), figures)

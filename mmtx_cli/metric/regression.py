@@ -1,0 +1,41 @@
+"""The figures of regression."""
+
+import numpy as np
+
+from mmtx_cli.metric.scores import Scores
+
+
+def regression_scores(predictions: np.ndarray, targets: np.ndarray) -> Scores:
+    """Return ``mae``, ``rmse``, ``pearson`` and ``r2``, in the units of the targets.
+
+    ``pearson`` is 0 where either side is constant, ``r2`` is 0 where the targets are.
+
+    Args:
+        predictions: [n].
+        targets: [n].
+    """
+    y, t = (np.asarray(values, dtype=np.float64) for values in (predictions, targets))
+    # moments about a common centre: sums of squares of large numbers would cancel
+    centre = t.mean() if len(t) else 0.0
+    y, t = y - centre, t - centre
+    error = np.abs(y - t)
+    columns = [np.ones_like(t), error, error**2, y, t, y * y, t * t, y * t]
+
+    def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
+        n = sums[..., 0]
+        mae, mse, y, t, yy, tt, yt = (sums[..., i] / n for i in range(1, 8))
+        var_y, var_t = np.maximum(yy - y * y, 0), np.maximum(tt - t * t, 0)
+        return {
+            "mae": mae,
+            "rmse": np.sqrt(mse),
+            "pearson": _ratio(yt - y * t, np.sqrt(var_y * var_t)),
+            "r2": _ratio(var_t - mse, var_t),
+        }
+
+    return Scores({"error": error}, np.stack(columns, axis=1), figures)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return the quotient, 0 where there is next to nothing to divide by."""
+    some = whole > 1e-12
+    return np.where(some, part / np.where(some, whole, 1), 0.0)

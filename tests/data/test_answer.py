@@ -1,0 +1,43 @@
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmtx_cli.data.answer import answer_names, answer_scores
+
+
+def by_leaving_out(answers, name, enough=3):
+    """The definition, word for word: the mean over all ways to leave one person out."""
+    people = [said for said, n in answers.items() for _ in range(n)]
+    left = list(combinations(people, len(people) - 1))
+    return sum(min(sum(said == name for said in some) / enough, 1) for some in left) / len(left)
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=10, max_size=10))
+def test_ten_people_count_as_in_vqa(people):
+    answers = {name: people.count(name) for name in people}
+    for name, score in answer_scores(answers).items():
+        assert score == pytest.approx(by_leaving_out(answers, name))
+
+
+@pytest.mark.parametrize(
+    ("answers", "scores"),
+    [
+        ({"red": 10}, {"red": 1.0}),
+        ({"red": 9, "blue": 1}, {"red": 1.0, "blue": 0.3}),
+        ({"yes": 1}, {"yes": 1.0}),
+        ({"yes": 1, "no": 1}, {"yes": 0.5, "no": 0.5}),
+        ({"yes": 2, "no": 1}, {"yes": 2 / 3, "no": 1 / 3}),
+        ({"red": 0.3, "blue": 1.0, "green": 2.5}, {"red": 0.3, "blue": 1.0, "green": 1.0}),
+        ({}, {}),
+    ],
+)
+def test_other_numbers_of_people(answers, scores):
+    assert answer_scores(answers) == pytest.approx(scores)
+
+
+def test_the_most_frequent_answers():
+    rows = [{"red": 8, "blue": 2}, {"blue": 7, "green": 3}, {"ant": 3}, {}]
+    assert answer_names(rows, 10) == ["blue", "red", "ant", "green"]
+    assert answer_names(rows, 2) == ["blue", "red"]
