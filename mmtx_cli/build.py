@@ -13,8 +13,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 
 from mmtx_cli.check import component_faults
-from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.answer import answer_names
+from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.label import label_fault
 from mmtx_cli.data.manifest import Manifest, read_manifest
 from mmtx_cli.data.preparation import Preparation

@@ -147,6 +147,33 @@ def test_a_head_may_not_read_what_it_is_to_say():
     assert faults(encoder={"image": IMAGE}, data=data) == []
 
 
+DECISION = {"_target_": "mmtx_cli.fusion.decision.DecisionFusion", "dim": 16}
+BOTH = {"image": IMAGE, "text": TEXT}
+
+
+def test_nobody_votes_on_captions():
+    assert faults(encoder=BOTH, fusion=DECISION) == [
+        "head.captioning: fusion=decision joins nothing, and captions cannot be voted on; choose "
+        "another fusion, or one modality: head.captioning.reads=[image]"
+    ]
+    chosen = {"captioning": {**CAPTIONING, "reads": ["image"]}}
+    assert faults(encoder=BOTH, fusion=DECISION, head=chosen) == []
+    assert faults(fusion=DECISION) == []
+    assert faults(encoder=BOTH, fusion=DECISION, head={"contrastive": CONTRASTIVE}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("cross_attention", "query"), ("gated_cross_attention", "context"), ("film", "condition")],
+)
+def test_a_fusion_names_modalities_that_there_are(name, key):
+    cls = "".join(part.title() for part in name.split("_")) + "Fusion"
+    fusion = {"_target_": f"mmtx_cli.fusion.{name}.{cls}", "dim": 16, key: ["txt", "image"]}
+    assert faults(encoder=BOTH, fusion=fusion) == [
+        f"fusion.{key}: there is no encoder of 'txt'; did you mean 'text'?"
+    ]
+
+
 def test_a_text_encoder_must_have_something_to_read():
     both, mute = {"image": IMAGE, "text": TEXT}, {"path": "x", "text": None}
     (fault,) = faults(encoder=both, data=mute)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from mmtx_cli.data.check import check_manifest
 from mmtx_cli.data.events import make_events
 from mmtx_cli.data.importer import coco, csv_table, flickr8k
 from mmtx_cli.data.keys import IMPORT_KEYS
+from mmtx_cli.data.lab import make_lab
 from mmtx_cli.data.manifest import SPLITS, check_ratios, read_manifest, row_faults, split_of
 from mmtx_cli.data.name import nearest
 from mmtx_cli.data.scenes import make_scenes
@@ -69,7 +71,11 @@ def run(cfg: DictConfig) -> None:
 
 
 def _make(settings: Settings) -> Path:
-    makers: dict[str, Callable[..., Path]] = {"scenes": make_scenes, "events": make_events}
+    makers: dict[str, Callable[..., Path]] = {
+        "scenes": make_scenes,
+        "events": make_events,
+        "fusion_lab": partial(make_lab, task=settings["task"]),
+    }
     make = _chosen("name", settings, makers)
     _require(settings, ("out",), "make")
     for key in ("num", "size", "seed"):

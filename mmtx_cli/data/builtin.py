@@ -27,7 +27,7 @@ class BuiltIn:
     """
 
     name: str
-    made_with: dict[str, int]
+    made_with: dict[str, Any]
     files: dict[str, int]
 
     def make(

@@ -50,7 +50,7 @@ class Manifest:
 
     @cached_property
     def label_names(self) -> list[str]:
-        """The class names: the card's, else those of the training split, sorted; numbers by size."""
+        """The classes: those of the card, else of the training split, sorted (numerals by size)."""
         if self.card.label_names is not None:
             return self.card.label_names
         names: set[str] = set()

@@ -48,7 +48,9 @@ class FilmFusion(Fusion):
         self.stand_ins = StandIns(dim, () if alone else self.target)
         self.blocks = nn.ModuleDict(
             {
-                m: nn.ModuleList(FilmBlock(dim, dropout, bool(self.condition)) for _ in range(depth))
+                m: nn.ModuleList(
+                    FilmBlock(dim, dropout, bool(self.condition)) for _ in range(depth)
+                )
                 for m in self.target
             }
         )
@@ -61,7 +63,7 @@ class FilmFusion(Fusion):
         made = []
         for m, blocks in self.blocks.items():
             x = seen[m].x
-            for block in blocks:  # type: ignore[union-attr]
+            for block in blocks:  # type: ignore[attr-defined]
                 x = block(x, condition)
             made.append(x)
         mask = torch.cat([seen[m].mask for m in self.target], dim=1)

@@ -65,7 +65,7 @@ class GatedCrossAttentionFusion(Fusion):
         for m, layers in self.layers.items():
             context = self.sequenced[m](streams)
             normed = self.norm[m](context.x)
-            for layer in layers:  # type: ignore[union-attr]
+            for layer in layers:  # type: ignore[attr-defined]
                 made[m] = layer(made[m], normed, context.mask)
         mask = torch.cat([seen[m].mask for m in self.query], dim=1)
         x = torch.cat([*made.values()], dim=1)
@@ -82,9 +82,7 @@ class GatedLayer(nn.Module):
         self.feed_forward = FeedForward(dim, mlp_ratio, dropout)
         self.gate = nn.Parameter(torch.zeros(2))
 
-    def forward(
-        self, x: torch.Tensor, context: torch.Tensor, mask: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, context: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """[b, n, d] looks at [b, m, d] where ``mask`` [b, m] is True."""
         look, think = self.gate.tanh()
         x = x + look * self.attention(self.norm1(x), context, mask)

@@ -1,6 +1,6 @@
 """Regression: one number a sample."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.regression import regression_scores
 from mmtx_cli.types import Batch, Prediction, Streams
 
-LOSSES = {"l1": F.l1_loss, "mse": F.mse_loss, "huber": F.huber_loss}
+LOSSES: dict[str, Callable[..., Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss, "huber": F.huber_loss}
 
 
 class RegressionHead(Head):

@@ -57,9 +57,7 @@ class VqaHead(Head):
         loss = global_mean(self.loss(logits, target), known.sum(), shared=self.training)
         return Prediction(loss, {"logits": logits, "count": known.sum()})
 
-    def loss(
-        self, logits: Float[Tensor, "b a"], target: Float[Tensor, "b a"]
-    ) -> Float[Tensor, ""]:
+    def loss(self, logits: Float[Tensor, "b a"], target: Float[Tensor, "b a"]) -> Float[Tensor, ""]:
         """Sum over the samples that have answers, and over the answers."""
         known = target[:, :1] != IGNORE
         return F.binary_cross_entropy_with_logits(
@@ -79,7 +77,9 @@ class VqaHead(Head):
         rows = [self.row(*given) for given in zip(order, logits.sigmoid(), samples, strict=True)]
         worth = np.array([row["scores"]["accuracy"] for row in rows])
         statistics = np.stack([np.ones_like(worth), worth], axis=1)
-        scores = Scores({"accuracy": worth}, statistics, lambda s: {"accuracy": s[..., 1] / s[..., 0]})
+        scores = Scores(
+            {"accuracy": worth}, statistics, lambda s: {"accuracy": s[..., 1] / s[..., 0]}
+        )
         return Evaluation(rows, scores)
 
     def row(self, order: list[int], probabilities: Tensor, sample: Sample) -> dict[str, Any]:

@@ -42,9 +42,7 @@ def anything(streams: Streams) -> Bool[Tensor, " b"]:
     return torch.stack([tokens.present for tokens in streams.values()]).any(dim=0)
 
 
-def stand_in(
-    tokens: Tokens, token: Float[Tensor, " d"], where: Bool[Tensor, " b"]
-) -> Tokens:
+def stand_in(tokens: Tokens, token: Float[Tensor, " d"], where: Bool[Tensor, " b"]) -> Tokens:
     """``token`` at the first place of the samples in ``where`` that have nothing here."""
     needed = where & ~tokens.present
     first = torch.zeros_like(tokens.mask)

@@ -44,7 +44,9 @@ def streams_of(presence, modalities, dtype=torch.float32, seed=1):
     for m in modalities:
         n = COUNTS[m]
         x = torch.randn(len(presence), n, DIM, generator=random, dtype=dtype)
-        real = torch.tensor([n - (i + n) % 2 if m in kept else 0 for i, kept in enumerate(presence)])
+        real = torch.tensor(
+            [n - (i + n) % 2 if m in kept else 0 for i, kept in enumerate(presence)]
+        )
         mask = torch.arange(n) < real[:, None]
         streams[m] = Tokens(x.masked_fill(~mask[..., None], 0), mask)
     return streams
@@ -139,7 +141,9 @@ def test_every_present_modality_matters(case):
         return
     straight = outcome(fusion, given)[FUSED]
     for m in modalities:
-        moved = Tokens(given[m].x * (1 + torch.randn(DIM)) * given[m].mask[..., None], given[m].mask)
+        moved = Tokens(
+            given[m].x * (1 + torch.randn(DIM)) * given[m].mask[..., None], given[m].mask
+        )
         other = outcome(fusion, {**given, m: moved})[FUSED]
         change = (other.x - straight.x).abs().amax(dim=(1, 2))
         for i, kept in enumerate(presence):

@@ -18,7 +18,9 @@ def test_modalities_meet_in_the_shared_tokens_only(depth):
     """What the image learns of the text passes through them, so it comes a layer later."""
     fusion, given = BottleneckFusion(DIM, ["text", "image"], 2, depth, 2).double(), streams()
     before, after = parts(fusion, given), parts(fusion, moved(given, "text"))
-    shared, image, text = ((a - b).abs().amax((1, 2)) > 1e-7 for a, b in zip(before, after))
+    shared, image, text = (
+        (a - b).abs().amax((1, 2)) > 1e-7 for a, b in zip(before, after, strict=True)
+    )
     assert shared[0]
     assert text[0]
     assert bool(image[0]) == (depth == 2)

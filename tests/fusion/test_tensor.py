@@ -24,7 +24,7 @@ def test_outer_product_of_all_modalities():
 
 
 def test_too_many_products_are_refused():
-    with pytest.raises(ValueError, match="1,185,921 products of 4 modalities.*low_rank"):
+    with pytest.raises(ValueError, match=r"1,185,921 products of 4 modalities.*low_rank"):
         TensorFusion(DIM, ["a", "b", "c", "d"], width=32)
     with pytest.raises(ValueError, match="width=0"):
         TensorFusion(DIM, ["a"], width=0)

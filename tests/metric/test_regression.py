@@ -29,4 +29,6 @@ def test_where_there_is_nothing_to_explain():
 
 def test_a_mean_far_away_costs_no_digits():
     true = 1e8 + np.arange(5.0)
-    assert regression_scores(true + [0, 1, 0, 1, 0], true).figures()["r2"] == pytest.approx(0.8)
+    assert regression_scores(true + np.array([0, 1, 0, 1, 0]), true).figures()[
+        "r2"
+    ] == pytest.approx(0.8)

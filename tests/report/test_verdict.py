@@ -46,7 +46,7 @@ def seen(output: Any) -> tuple[Any, ...] | None:
         ),
         (
             {"prediction": "red", "answers": {"blue": 8}},
-            ("answer", "red", 0.0, "accuracy 0.0 %", False),
+            ("answer", "red", 0.0, "accuracy 0 %", False),
         ),
         (
             {"image_to_text_rank": 2.5, "text_to_image_rank": 0, "other_rank": None},
