@@ -30,15 +30,15 @@ def run(cfg: DictConfig) -> None:
     run_dir = Path(cfg.run_dir)
     if any((run_dir / name).exists() for name in ("pretrain", "films")):
         raise ConfigError(f"run_dir={run_dir}: there is a demo in it already; name another folder")
-    say(
-        f"drawing {cfg.num} scenes" + f" and {cfg.num_films} films with sound" * bool(cfg.num_films)
-    )
-    made = [make_scenes(run_dir / "data", num=cfg.num, size=96, seed=cfg.seed)]
+    say(f"drawing {cfg.num} scenes and {cfg.num_films} films with sound")
+    scenes = make_scenes(run_dir / "data", num=cfg.num, size=96, seed=cfg.seed)
+    events = None
     if cfg.num_films:
-        made.append(make_events(run_dir / "film_data", num=cfg.num_films, size=64, seed=cfg.seed))
-    words = save_words(run_dir / "tokenizer.json", made)
-    shown, captioner = pictures(cfg, run_dir, made[0], words)
-    sections = [*shown, *(films(cfg, run_dir / "films", made[1], captioner) if made[1:] else [])]
+        events = make_events(run_dir / "film_data", num=cfg.num_films, size=64, seed=cfg.seed)
+    words = save_words(run_dir / "tokenizer.json", [path for path in (scenes, events) if path])
+    sections, captioner = pictures(cfg, run_dir, scenes, words)
+    if events:
+        sections += films(cfg, run_dir / "films", events, captioner)
     report = write_report(run_dir, title="mmtx demo", sections=sections)
     console = Console(soft_wrap=True)
     console.print(f"\ndone in {time.perf_counter() - begun:.0f} s; open the report: {report}")
@@ -62,16 +62,8 @@ def pictures(
     """Pre-train and fine-tune a captioner of pictures; sections of the report, the captioner."""
     data = [f"data.path={quoted(manifest)}", f"seed={cfg.seed}"]
     say("pre-training: pictures and captions find each other")
-    pretrained = step(
-        run_dir,
-        "pretrain",
-        [
-            *data,
-            f"data.tokenizer={quoted(words)}",
-            "experiment=scenes_pretrain",
-            *cfg.overrides.pretrain,
-        ],
-    )
+    start = ["experiment=scenes_pretrain", f"data.tokenizer={quoted(words)}"]
+    pretrained = step(run_dir, "pretrain", [*data, *start, *cfg.overrides.pretrain])
     say("fine-tuning: a captioner on the pre-trained image encoder")
     start = ["experiment=scenes_caption", f"ckpt={quoted(pretrained)}"]
     captioner = step(run_dir, "finetune", [*data, *start, *cfg.overrides.finetune])
