@@ -30,6 +30,7 @@ benchmark: $(VENV)/.dev
 	$(BIN)/python tests/benchmark/startup.py
 	$(BIN)/python tests/benchmark/train_step.py
 	$(BIN)/python tests/benchmark/score.py
+	$(BIN)/python tests/benchmark/decode.py
 
 wheel: $(VENV)/.dev
 	$(BIN)/python -m build --wheel

@@ -30,7 +30,15 @@ def run(cfg: DictConfig) -> None:
     run_dir = Path(cfg.run_dir)
     if any((run_dir / name).exists() for name in ("pretrain", "films")):
         raise ConfigError(f"run_dir={run_dir}: there is a demo in it already; name another folder")
-    sections = [*pictures(cfg, run_dir), *(films(cfg, run_dir) if cfg.num_films else [])]
+    say(f"drawing {cfg.num} scenes and {cfg.num_films} films with sound")
+    scenes = make_scenes(run_dir / "data", num=cfg.num, size=96, seed=cfg.seed)
+    events = None
+    if cfg.num_films:
+        events = make_events(run_dir / "film_data", num=cfg.num_films, size=64, seed=cfg.seed)
+    words = save_words(run_dir / "tokenizer.json", [path for path in (scenes, events) if path])
+    sections, captioner = pictures(cfg, run_dir, scenes, words)
+    if events:
+        sections += films(cfg, run_dir / "films", events, captioner)
     report = write_report(run_dir, title="mmtx demo", sections=sections)
     console = Console(soft_wrap=True)
     console.print(f"\ndone in {time.perf_counter() - begun:.0f} s; open the report: {report}")
@@ -38,15 +46,24 @@ def run(cfg: DictConfig) -> None:
     print(run_dir)
 
 
-def pictures(cfg: DictConfig, run_dir: Path) -> list[tuple[str, Path]]:
-    """Pre-train and fine-tune a captioner of pictures; the sections of the report."""
-    say(f"drawing {cfg.num} scenes with captions")
-    manifest = make_scenes(run_dir / "data", num=cfg.num, size=96, seed=cfg.seed)
+def save_words(path: Path, manifests: Sequence[Path]) -> Path:
+    """One tokenizer for all captions: what captions pictures goes on to caption films."""
+    from mmtx_cli.data.manifest import read_manifest
+    from mmtx_cli.data.tokenizer import Tokenizer
+
+    rows = [row for manifest in manifests for row in read_manifest(manifest).split("train")]
+    Tokenizer.train([text for row in rows for text in row.captions]).save(path)
+    return path
+
+
+def pictures(
+    cfg: DictConfig, run_dir: Path, manifest: Path, words: Path
+) -> tuple[list[tuple[str, Path]], Path]:
+    """Pre-train and fine-tune a captioner of pictures; sections of the report, the captioner."""
     data = [f"data.path={quoted(manifest)}", f"seed={cfg.seed}"]
     say("pre-training: pictures and captions find each other")
-    pretrained = step(
-        run_dir, "pretrain", [*data, "experiment=scenes_pretrain", *cfg.overrides.pretrain]
-    )
+    start = ["experiment=scenes_pretrain", f"data.tokenizer={quoted(words)}"]
+    pretrained = step(run_dir, "pretrain", [*data, *start, *cfg.overrides.pretrain])
     say("fine-tuning: a captioner on the pre-trained image encoder")
     start = ["experiment=scenes_caption", f"ckpt={quoted(pretrained)}"]
     captioner = step(run_dir, "finetune", [*data, *start, *cfg.overrides.finetune])
@@ -56,21 +73,26 @@ def pictures(cfg: DictConfig, run_dir: Path) -> list[tuple[str, Path]]:
     say("captioning pictures")
     inputs = held_out(manifest, "image")
     captioned = step(run_dir, "caption", [given, f"inputs=[{','.join(map(quoted, inputs))}]"])
-    return [
+    sections = [
         ("Evaluation on held-out scenes", evaluated),
         ("Captions of single pictures", captioned),
         ("Fine-tuning", captioner),
         ("Pre-training", pretrained),
     ]
+    return sections, captioner
 
 
-def films(cfg: DictConfig, run_dir: Path) -> list[tuple[str, Path]]:
-    """Fine-tune on pictures, films and sounds; the sections of the report."""
-    run_dir = run_dir / "films"
-    say(f"drawing {cfg.num_films} films with sound")
-    manifest = make_events(run_dir / "data", num=cfg.num_films, size=64, seed=cfg.seed)
+def films(
+    cfg: DictConfig, run_dir: Path, manifest: Path, captioner: Path
+) -> list[tuple[str, Path]]:
+    """Let the captioner of pictures learn films and sounds; the sections of the report."""
     say("fine-tuning on pictures, films and sounds, of which some are missing")
-    settings = ["experiment=events_caption", f"data.path={quoted(manifest)}", f"seed={cfg.seed}"]
+    settings = [
+        "experiment=events_caption",
+        f"ckpt={quoted(captioner)}",
+        f"data.path={quoted(manifest)}",
+        f"seed={cfg.seed}",
+    ]
     trained = step(run_dir, "finetune", [*settings, *cfg.overrides.films])
     say("evaluating, also with single modalities taken away")
     given = f"ckpt={quoted(trained)}"
