@@ -15,7 +15,11 @@ from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.regression import regression_scores
 from mmtx_cli.types import Batch, Prediction, Streams
 
-LOSSES: dict[str, Callable[..., Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss, "huber": F.huber_loss}
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "l1": F.l1_loss,
+    "mse": F.mse_loss,
+    "huber": F.huber_loss,
+}
 
 
 class RegressionHead(Head):

@@ -1,0 +1,63 @@
+"""Numbers, ordered classes and answers, from a manifest to figures."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import TINY, TINY_IMAGE, mmtx, succeeded, told
+
+TEXT = ("encoder/text=transformer", "encoder.text.width=16", "encoder.text.depth=1")
+FIGURES = {
+    "regression": {"mae", "rmse", "pearson", "r2"},
+    "ordinal": {"accuracy", "mae", "kappa"},
+    "vqa": {"accuracy"},
+}
+RANKS = ("9", "10", "11")
+LABELS: dict[str, Callable[[int, dict], object]] = {
+    "regression": lambda i, row: len(row["captions"][0]) / 10,
+    "ordinal": lambda i, row: RANKS[i % 3],
+    "vqa": lambda i, row: None,
+    "words": lambda i, row: row["label"],
+}
+
+
+@pytest.fixture(scope="module")
+def manifest(place: Path, scenes: str) -> Callable[[str], str]:
+    """Writes the drawn scenes with the labels of a task; the argument that names the file."""
+    found = next(place.glob("*/scenes/scenes.jsonl"))
+    rows = [json.loads(line) for line in found.read_text().splitlines()]
+    (place / "tasks").mkdir()
+
+    def write(task: str) -> str:
+        path = place / "tasks" / f"{task}.jsonl"
+        lines = [{**row, "label": LABELS[task](i, row)} for i, row in enumerate(rows)]
+        path.write_text("\n".join(map(json.dumps, lines)))
+        path.with_suffix(".yaml").write_text(json.dumps({"root": str(found.parent)}))
+        return f"data.path={path}"
+
+    return write
+
+
+@pytest.mark.parametrize("head", FIGURES)
+def test_a_task_from_files_to_figures(place, manifest, head):
+    run = f"tasks/{head}"
+    args = [*TINY_IMAGE, *TINY, *TEXT, "fusion=gated", f"head={head}", manifest(head)]
+    succeeded(mmtx("finetune", *args, f"run_dir={run}", cwd=place))
+    done = succeeded(mmtx("eval", f"ckpt={run}", f"run_dir={run}/eval", cwd=place))
+    result = json.loads((done / "result.json").read_text())
+    assert {name.partition("/")[2] for name in result["metrics"]} == FIGURES[head]
+    assert result["count"] == 6
+    said = json.loads((done / "predictions.jsonl").read_text().splitlines()[0])[head]
+    assert isinstance(said["prediction"], float if head == "regression" else str)
+    if head == "ordinal":  # by size, not by the alphabet
+        config = json.loads((place / run / "model" / "config.json").read_text())
+        assert config["label_names"] == [*RANKS]
+
+
+def test_words_have_no_order_by_themselves(place, manifest):
+    args = [*TINY_IMAGE, *TINY, "fusion=concat", "head=ordinal", manifest("words")]
+    fault = told(mmtx("finetune", *args, cwd=place))
+    assert "head=ordinal needs the order of the classes circle, " in fault
+    assert "list them under label_names in the dataset card, lowest first" in fault
