@@ -1,0 +1,126 @@
+"""What theory says of fusions, on the laboratory's tasks: trained for a minute each, three seeds.
+
+The files are decoded once; the models are those of ``experiment=fusion_lab``.
+"""
+
+from functools import cache
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from mmtx_cli.build import build_data, build_model
+from mmtx_cli.command.train import DEFAULTS, preparation_of, sections
+from mmtx_cli.data.collate import Collate
+from mmtx_cli.data.lab import make_lab
+from mmtx_cli.override import conf_dir, opened
+from tests.tiny import chosen_rows
+
+pytestmark = pytest.mark.slow
+
+SEEDS = (1, 2, 3)
+STEPS, BATCH = 300, 64
+SEES = {
+    "redundant": ("image", "text", "audio"),
+    "unique": ("image", "text", "audio"),
+    "xor": ("image", "text"),
+    "gated": ("image", "text", "audio"),
+    "conflict": ("image", "text"),
+}
+"""The modalities that a task is about: others would only take time."""
+
+JOINT = ("concat", "cross_attention", "gated_cross_attention", "bottleneck", "perceiver")
+PRODUCTS = ("gated", "pooled_concat", "tensor", "low_rank", "film")
+DECISIONS = [f"decision fusion.vote={vote}" for vote in ("mean", "weights", "product", "stacking")]
+
+
+def configured(path, fusion, modalities):
+    left_out = [f"encoder.{m}=null" for m in ("text", "image", "audio") if m not in modalities]
+    args = ["experiment=fusion_lab", f"data.path={path}", f"fusion={fusion}".split()[0]]
+    with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
+        cfg = compose("finetune", opened([*args, *fusion.split()[1:], *left_out]))
+    OmegaConf.set_struct(cfg, False)
+    for key, value in DEFAULTS.items():
+        cfg[key] = value if cfg[key] is None else cfg[key]
+    return cfg
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Gives all of a task's training and test samples as one batch each."""
+
+    @cache
+    def given(task):
+        path = make_lab(tmp_path_factory.mktemp(task) / "lab", num=3000, task=task)
+        cfg = configured(path, "sum", SEES[task])
+        data = sections(cfg)["data"]
+        corpus = build_data(data, preparation_of(cfg, data))
+        made = []
+        for split in ("train", "test"):
+            samples = corpus.samples(corpus.rows(split), SEES[task], ["label"])
+            collate = Collate(SEES[task], ("label",), samples.preparation, samples.known)
+            made.append(collate([samples[(0, row)] for row in range(len(samples))]))
+        return path, corpus.facts(), *made
+
+    return given
+
+
+def accuracy(lab, task, fusion, seed):
+    """Of the test samples, after training."""
+    path, facts, train, test = lab(task)
+    cfg = configured(path, fusion, SEES[task])
+    cfg.update(facts)
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    torch.manual_seed(seed)
+    model = build_model(
+        {"model": {**plain, "encoder": {m: plain["encoder"][m] for m in SEES[task]}}}
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=STEPS)
+    random = torch.Generator().manual_seed(seed)
+    for _ in range(STEPS):
+        rows = torch.randint(len(train), (BATCH,), generator=random)
+        optimizer.zero_grad()
+        model(chosen_rows(train, rows.tolist()))["classification"].loss.backward()
+        optimizer.step()
+        schedule.step()
+    said = model.eval().predict(test)["classification"]["logits"].argmax(dim=1)
+    return (said == test.targets["label"]).double().mean().item()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("fusion", [*JOINT, *PRODUCTS])
+def test_an_exclusive_or_needs_modalities_that_meet(lab, fusion, seed):
+    assert accuracy(lab, "xor", fusion, seed) >= 0.99
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("fusion", DECISIONS)
+def test_no_vote_decides_an_exclusive_or(lab, fusion, seed):
+    assert accuracy(lab, "xor", fusion, seed) <= 0.55
+
+
+@pytest.mark.parametrize("fusion", ["film fusion.condition=[audio]", "gated", "concat"])
+def test_a_modality_that_says_which_other_to_trust(lab, fusion):
+    assert accuracy(lab, "gated", fusion, 1) >= 0.99
+
+
+def test_votes_cannot_tell_whom_to_trust(lab):
+    assert accuracy(lab, "gated", "decision", 1) <= 0.8
+
+
+@pytest.mark.parametrize("fusion", ["decision", "sum", "concat", "gated"])
+def test_where_every_modality_says_it_all_fusions_do(lab, fusion):
+    assert accuracy(lab, "redundant", fusion, 1) >= 0.99
+
+
+@pytest.mark.parametrize("fusion", ["decision", "sum", "concat", "gated"])
+def test_what_only_one_modality_knows(lab, fusion):
+    assert accuracy(lab, "unique", fusion, 1) >= 0.97
+
+
+@pytest.mark.parametrize("fusion", ["decision", "concat", "gated"])
+def test_the_one_that_is_sure_is_right(lab, fusion):
+    """One modality alone reaches 5/6; votes suffice, since an unsure one can abstain."""
+    assert accuracy(lab, "conflict", fusion, 1) >= 0.97
