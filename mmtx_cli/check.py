@@ -31,6 +31,7 @@ TYPES = {
     "segments": "float | None",
     "bootstrap": "int",
     "floors": "bool",
+    "cost": "bool",
     "resume": "bool",
 }
 """Plain keys at the root, of whichever command has them."""

@@ -13,6 +13,7 @@ COMMANDS = {
     "finetune": "train a task head, from scratch or from ckpt=",
     "eval": "score a trained model: metrics with intervals, predictions, an HTML report",
     "caption": "caption images, videos and sounds: inputs= files, folders, globs",
+    "compare": "which configuration is better, by how much, at what cost: runs=, or plan=fusions",
     "score": "caption metrics alone: references=, predictions=",
     "data": "action=make|check|import: built-in data, check a manifest, convert a data set",
     "export": "write a model folder from a run or checkpoint",

@@ -46,6 +46,7 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Predict in every process; merge, score and report in the first."""
     from mmtx_cli.build import build_data
     from mmtx_cli.command.answers import all_answers, subsets_of
+    from mmtx_cli.command.cost import model_cost
     from mmtx_cli.command.floor import caption_floors
     from mmtx_cli.command.trained import load_model
     from mmtx_cli.training.launch import launch
@@ -69,7 +70,8 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     whole, partial = scored(model, corpus, read, answers, subsets, cfg)
     size = data.eval_batch_size or data.batch_size
     floors = caption_floors(model, corpus, read, size, process.device) if cfg.floors else {}
-    write_result(cfg, run_dir, whole, partial, floors, time.perf_counter() - begun)
+    cost = model_cost(model, corpus, read, process.device) if cfg.cost else {}
+    write_result(cfg, run_dir, whole, partial, floors, cost, time.perf_counter() - begun)
 
 
 def scored(
@@ -114,6 +116,7 @@ def write_result(
     results: Mapping[str, Any],
     partial: Mapping[str, Any],
     floors: Any,
+    cost: Mapping[str, Any],
     seconds: float,
 ) -> None:
     """``result.json``, ``predictions.jsonl``, the report; a table and the folder's path."""
@@ -133,7 +136,9 @@ def write_result(
             part = groups.setdefault(group, {"count": len(chosen), "metrics": {}})
             figures = scores.subset(chosen).figures()
             part["metrics"] |= {f"{name}/{k}": v for k, v in figures.items()}
-        for sample, row in zip(samples, head_rows, strict=True):
+        for i, (sample, row) in enumerate(zip(samples, head_rows, strict=True)):
+            own = {key: float(values[i]) for key, values in scores.per_sample.items()}
+            row["scores"] = own | row.get("scores", {})
             rows.setdefault(sample.id, described(sample, given, text))[name] = row
     with open(run_dir / "predictions.jsonl", "w", encoding="utf-8") as file:
         for line in rows.values():
@@ -146,6 +151,7 @@ def write_result(
         "groups": groups,
         "subsets": partial,
         "baselines": floors,
+        **({"cost": cost} if cost else {}),
         "count": len(rows),
         "seconds": round(seconds, 3),
     }

@@ -26,7 +26,7 @@ def paired_bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> Difference:
-    """Return the difference of means with a percentile interval (Efron and Tibshirani 1993, ch. 16).
+    """Return the difference of means, its percentile interval (Efron, Tibshirani 1993, ch. 16).
 
     Every resample draws samples, the same for both sides since they answered the same questions,
     and on each side runs, since another seed gives another model. The p-value is two-sided: twice

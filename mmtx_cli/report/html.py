@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -39,22 +40,16 @@ def write_report(
         runs = [(name, read_run_folder(Path(path))) for name, path in sections]
     with closing(Thumbnails()) as thumbnails:
         shown = [section(name, run, gallery, thumbnails) for name, run in runs]
-    page = _render(title or f"Report of {run_dir.resolve().name}", facts(own), shown)
-    return _write(run_dir / "report.html", page)
+    page = _report(title or f"Report of {run_dir.resolve().name}", facts(own), shown)
+    return write_page(run_dir / "report.html", page)
 
 
-def _render(title: str, header: list[tuple[str, str]], sections: list[Section]) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # captions, labels, paths and configs are other people's words
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _report(title: str, header: list[tuple[str, str]], sections: list[Section]) -> str:
     machines = [part.environment for part in sections if part.environment]
     # One machine for every stage is the common case: say it once, at the end.
     shared = machines[0] if machines and machines.count(machines[0]) == len(machines) else None
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
         title=title,
         facts=header,
         sections=sections,
@@ -62,7 +57,19 @@ def _render(title: str, header: list[tuple[str, str]], sections: list[Section]) 
     )
 
 
-def _write(path: Path, page: str) -> Path:
+def render(template: str, **values: Any) -> str:
+    """Fill in a template of this folder."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # captions, labels, paths and configs are other people's words
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
+
+
+def write_page(path: Path, page: str) -> Path:
     """Write beside the target and move, so that nobody ever opens half a page."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(page, encoding="utf-8", errors="replace")

@@ -46,7 +46,7 @@ def curves_svg(series: list[Series], *, log: bool = False, small: bool = False) 
         text = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         FigureCanvasSVG(figure).print_svg(text, metadata=nothing)
-    return _inline(text.getvalue())
+    return inline(text.getvalue())
 
 
 def bins(values: list[float], num_bins: int) -> list[list[float]]:
@@ -82,7 +82,7 @@ def _dress(axes: Any, log: bool) -> None:
         axes.yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda step, _: _step(step)))
-    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _value(value)))
+    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: value_text(value)))
     axes.margins(x=0.02)
     axes.grid(axis="y", color=GRID, lw=0.8)
     axes.set_axisbelow(True)
@@ -98,14 +98,15 @@ def _step(step: float) -> str:
     return f"{step:,.0f}" if abs(step) < 10_000 else f"{step / 1000:,g}k"
 
 
-def _value(value: float) -> str:
+def value_text(value: float) -> str:
+    """A tick's label: at most four digits."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:.4g}"
     digits, power = f"{value:.2e}".split("e")
     return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
 
 
-def _inline(svg: str) -> str:
+def inline(svg: str) -> str:
     """Make a stand-alone SVG fit for a page that holds several."""
     svg = svg[svg.index("<svg") :]
     # Its style sheet would apply to the whole page; names and size are for a file of its own.

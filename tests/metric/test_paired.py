@@ -53,9 +53,16 @@ def test_never_surer_than_the_resamples_allow():
 
 
 def naive_holm(p_values):
-    """Reject from the least p-value on, as long as p <= alpha / (those left); the least such alpha."""
+    """Reject from the least p-value on, as long as p <= alpha / (those left)."""
     return [
-        min(1.0, max((len(p_values) - sum(q < other for q in p_values)) * other for other in p_values if other <= p))
+        min(
+            1.0,
+            max(
+                (len(p_values) - sum(q < other for q in p_values)) * other
+                for other in p_values
+                if other <= p
+            ),
+        )
         for p in p_values
     ]
 

@@ -1,0 +1,190 @@
+"""``mmtx compare``: which of several configurations is better, by how much, and at what cost."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from glob import glob
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from mmtx_cli.command.demo import quoted
+from mmtx_cli.command.foreign import refuse_foreign_keys
+from mmtx_cli.command.measured import COSTS, LOWER, Measured, group_names, measured, settings_of
+from mmtx_cli.command.run_folder import open_run, write_json
+from mmtx_cli.error import ConfigError
+from mmtx_cli.hint import nearest
+from mmtx_cli.override import choices
+
+PLANS = ("fusions",)
+MAIN = ("accuracy", "cider", "mae", "f1_micro", "image_to_text_r1", "text_to_image_r1")
+"""What a comparison is about unless ``metric`` says otherwise: the first that there is."""
+
+
+def run(cfg: DictConfig) -> None:
+    """Evaluate every run on the same samples; leave the comparison as Markdown, CSV and HTML.
+
+    Raises:
+        ConfigError: if there is nothing to compare, or a name is none.
+        DataError: if a run is not finished.
+    """
+    from mmtx_cli.metric.comparison import compare
+    from mmtx_cli.report.comparison import write_comparison
+
+    refuse_foreign_keys(cfg, "compare")
+    check(cfg)
+    if not cfg.plan:
+        named(given(cfg.runs))  # tells of what cannot be compared before it takes its time
+    run_dir = open_run(cfg)
+    folders = swept(cfg, run_dir) if cfg.plan else given(cfg.runs)
+    groups: dict[str, list[Measured]] = {}
+    for i, (folder, name) in enumerate(zip(folders, named(folders), strict=True)):
+        place = evaluated(folder, cfg, run_dir / "eval" / f"{i:03d}")
+        groups.setdefault(name, []).append(measured(folder, place))
+    runs = [one for group in groups.values() for one in group]
+    metric = chosen_metric(runs, cfg.metric)
+    baseline = chosen_baseline(groups, cfg.baseline)
+    compared = compare(
+        {name: [r.metrics[metric] for r in group] for name, group in groups.items()},
+        {name: [r.values(metric) for r in group] for name, group in groups.items()},
+        baseline,
+        cfg.bootstrap,
+        cfg.seed,
+    )
+    costs = {name: mean_cost(group) for name, group in groups.items()}
+    page = write_comparison(
+        run_dir, metric, baseline, compared, costs, metric.rpartition("/")[2] in LOWER
+    )
+    result = {"command": "compare", "metric": metric, "baseline": baseline, "count": len(runs)}
+    write_json(run_dir / "result.json", result)
+    Console(soft_wrap=True).print((run_dir / "comparison.md").read_text(encoding="utf-8"))
+    print(f"open the page: {page}")
+    print(run_dir)
+
+
+def check(cfg: DictConfig) -> None:
+    """Tell what is wrong before anything is trained."""
+    faults = []
+    if bool(cfg.runs) == bool(cfg.plan):
+        faults.append("runs: give finished runs, runs='[runs/a,runs/b]', or plan=fusions")
+    if cfg.plan and cfg.plan not in PLANS:
+        faults.append(f"plan={cfg.plan}: there is no such plan; there are: {', '.join(PLANS)}")
+    for name in cfg.fusions or ():
+        if name not in choices("fusion"):
+            faults.append(f"fusions: there is no {name!r}; {nearest(name, choices('fusion'))}")
+    if cfg.plan and not cfg.args:
+        faults.append("args: what is trained? e.g. args='[experiment=avdigits,data.path=…]'")
+    if faults:
+        raise ConfigError(*faults)
+
+
+def given(patterns: Sequence[str]) -> list[Path]:
+    """The run folders that patterns name, each once, in their order."""
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        places = sorted(glob(os.path.expanduser(pattern)))
+        folders = [Path(place) for place in places if (Path(place) / "config.yaml").is_file()]
+        if not folders:
+            raise ConfigError(f"runs: {pattern}: there is no run folder of that name")
+        found |= dict.fromkeys(folders)
+    return [*found]
+
+
+def swept(cfg: DictConfig, run_dir: Path) -> list[Path]:
+    """Train every fusion with every seed; what an earlier attempt has finished is kept."""
+    names = list(cfg.fusions or choices("fusion"))
+    plan = [(name, seed) for seed in cfg.seeds for name in names]
+    folders = []
+    for i, (name, seed) in enumerate(plan):
+        folder = run_dir / "runs" / f"{name}-{seed}"
+        folders.append(folder)
+        if (folder / "result.json").is_file():
+            continue
+        print(f"run {i + 1} of {len(plan)}: fusion={name} seed={seed}", file=sys.stderr)
+        settings = [*cfg.args, f"fusion={name}", f"seed={seed}", f"run_dir={quoted(folder)}"]
+        if (folder / "checkpoints" / "last.ckpt").is_file():
+            settings.append("resume=true")
+        train(settings, cfg)
+    return sorted(folders, key=lambda folder: names.index(folder.name.rpartition("-")[0]))
+
+
+def train(settings: Sequence[str], cfg: DictConfig) -> None:
+    """Train in a process of its own, so that its memory is its own, and its end not ours."""
+    command = [sys.executable, "-m", "mmtx_cli", "finetune", *settings]
+    if cfg.trusted_packages:
+        command.append(f"trusted_packages=[{','.join(cfg.trusted_packages)}]")
+    status = subprocess.run(command, stdout=sys.stderr, check=False).returncode
+    if status in (130, 143):
+        raise KeyboardInterrupt
+    if status:
+        raise ConfigError(f"args: `{shlex.join(command[2:])}` failed; what it said is above")
+
+
+def evaluated(folder: Path, cfg: DictConfig, into: Path) -> Path:
+    """Evaluate a run on the split that is compared, unless that is done."""
+    from hydra import compose
+
+    from mmtx_cli.command import eval
+    from mmtx_cli.override import opened
+
+    if not (into / "result.json").is_file():
+        settings = [f"ckpt={quoted(folder)}", f"split={cfg.split}", "cost=true"]
+        own = compose("eval", opened([*settings, f"run_dir={quoted(into)}"]))
+        OmegaConf.set_struct(own, False)
+        own.trusted_packages = cfg.trusted_packages
+        with redirect_stdout(sys.stderr):
+            eval.run(own)
+    return into
+
+
+def named(folders: Sequence[Path]) -> list[str]:
+    """The group of each run: those that differ in their seed alone have the same.
+
+    Raises:
+        ConfigError: if all do.
+    """
+    names = group_names([settings_of(folder) for folder in folders])
+    if len({*names}) < 2:
+        raise ConfigError("runs: they differ in nothing but the seed: there is nothing to compare")
+    return names
+
+
+def chosen_metric(runs: Sequence[Measured], wanted: str | None) -> str:
+    """The metric that is asked for, or the main one; all runs must have it."""
+    shared = [name for name in runs[0].metrics if all(name in r.metrics for r in runs)]
+    if wanted is None:
+        main = [m for end in MAIN for m in shared if m.rpartition("/")[2] == end]
+        if not shared:
+            raise ConfigError("runs: they have no metric in common")
+        return (main or shared)[0]
+    if wanted not in shared:
+        raise ConfigError(f"metric={wanted}: not every run has it; {nearest(wanted, shared)}")
+    return wanted
+
+
+def chosen_baseline(groups: Mapping[str, Any], wanted: str | None) -> str:
+    """A group by its name, or by the end of it: ``concat`` for ``fusion=concat``."""
+    if wanted is None:
+        return next(iter(groups))
+    named = [name for name in groups if wanted in (name, name.rpartition("=")[2])]
+    if len(named) != 1:
+        raise ConfigError(f"baseline={wanted}: is none of {', '.join(groups)}")
+    return named[0]
+
+
+def mean_cost(group: Sequence[Measured]) -> dict[str, float | None]:
+    """Mean over the runs of what each cost; None where one does not know."""
+    return dict(_means(group))
+
+
+def _means(group: Sequence[Measured]) -> Iterator[tuple[str, float | None]]:
+    for name in COSTS:
+        values = [r.cost[name] for r in group]
+        known = [value for value in values if value is not None]
+        yield name, fmean(known) if len(known) == len(values) else None

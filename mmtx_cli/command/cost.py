@@ -1,0 +1,29 @@
+"""What a model costs to use: parameters, and floating-point operations a sample."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+SAMPLES = 8
+
+
+def model_cost(
+    model: Any, corpus: Any, rows: Sequence[Any], device: torch.device
+) -> dict[str, Any]:
+    """Count on a few samples; attention is counted as the matrix products that it is."""
+    from mmtx_cli.data.collate import Collate
+
+    samples = corpus.samples(rows[:SAMPLES], list(model.encoder), ())
+    collate = Collate(samples.modalities, (), samples.preparation, samples.known)
+    batch = collate([samples[(0, row)] for row in range(len(samples))]).to(device)
+    counter = FlopCounterMode(display=False)
+    with torch.inference_mode(False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+        model.predict(batch)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "flops_per_sample": counter.get_total_flops() / len(samples),
+    }

@@ -1,0 +1,100 @@
+"""A sweep over fusions, and the comparison of what it left."""
+
+import csv
+import json
+import shutil
+import statistics
+
+import numpy as np
+import pytest
+
+from mmtx_cli.data.scenes import make_scenes
+from tests.command_line import TINY, TINY_IMAGE, mmtx, succeeded, told
+
+stats = pytest.importorskip("scipy.stats")
+
+
+@pytest.fixture(scope="module")
+def swept(place):
+    make_scenes(place / "plain", num=60, size=32, seed=0, workers=1)
+    text = ["encoder/text=transformer", "encoder.text.width=16"]
+    args = [*TINY_IMAGE, *TINY, *text, "head=classification", "data.path=plain/scenes.jsonl"]
+    done = mmtx(
+        "compare",
+        "plan=fusions",
+        "fusions=[sum,gated]",
+        "seeds=[1,2]",
+        "bootstrap=500",
+        f"args=[{','.join(args)}]",
+        "run_dir=swept",
+        cwd=place,
+    )
+    return succeeded(done)
+
+
+def rows(folder):
+    with open(folder / "comparison.csv", newline="") as file:
+        return {row["group"]: row for row in csv.DictReader(file)}
+
+
+def test_figures_are_those_of_the_runs(swept):
+    found = rows(swept)
+    assert set(found) == {"fusion=sum", "fusion=gated"}
+    results = [json.loads(p.read_text()) for p in sorted(swept.glob("eval/*/result.json"))]
+    accuracy = [r["metrics"]["classification/accuracy"] for r in results]
+    for name, own in (("sum", accuracy[:2]), ("gated", accuracy[2:])):
+        row = found[f"fusion={name}"]
+        assert row["runs"] == "2"
+        assert float(row["classification/accuracy"]) == pytest.approx(stats.tmean(own))
+        assert float(row["sd"]) == pytest.approx(statistics.stdev(own))
+        assert float(row["parameters"]) == results[0 if name == "sum" else 2]["cost"]["parameters"]
+        assert float(row["flops_per_sample"]) > 1000
+        assert float(row["train_seconds"]) > 0
+        assert float(row["peak_memory_mb"]) > 100
+    difference = float(found["fusion=gated"]["difference"])
+    assert difference == pytest.approx(np.mean(accuracy[2:]) - np.mean(accuracy[:2]))
+    assert found["fusion=sum"]["difference"] == ""
+
+
+def test_what_it_leaves(swept):
+    page = (swept / "comparison.html").read_text()
+    assert "<svg" in page
+    assert "fusion=gated" in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert "| fusion=" in (swept / "comparison.md").read_text()
+
+
+def test_what_is_done_is_not_done_again(place, swept):
+    before = {p: p.stat().st_mtime_ns for p in swept.glob("runs/*/result.json")}
+    folder = place / "again"
+    shutil.copytree(swept, folder)
+    (folder / "result.json").unlink()
+    shutil.rmtree(folder / "eval" / "003")
+    args = ["plan=fusions", "fusions=[sum,gated]", "seeds=[1,2]", "bootstrap=100", "args=[x=1]"]
+    assert succeeded(mmtx("compare", *args, "run_dir=again", cwd=place)) == folder
+    assert {p: p.stat().st_mtime_ns for p in swept.glob("runs/*/result.json")} == before
+
+
+def test_runs_by_their_folders(place, swept):
+    args = ["runs=['swept/runs/*']", "baseline=gated", "metric=classification/f1_macro"]
+    done = mmtx("compare", *args, "bootstrap=100", "run_dir=by_folder", cwd=place)
+    found = rows(succeeded(done))
+    assert found["fusion=sum"]["difference"] == ""  # no single sample has an F1
+    assert set(found) == {"fusion=sum", "fusion=gated"}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "runs: give finished runs"),
+        (["plan=fusion", "args=[a=1]"], "plan=fusion: there is no such plan; there are: fusions"),
+        (["plan=fusions"], "args: what is trained?"),
+        (["plan=fusions", "args=[a=1]", "fusions=[gatd]"], "did you mean 'gated'?"),
+        (["runs=[nowhere]"], "runs: nowhere: there is no run folder of that name"),
+        (["runs=['swept/runs/sum-*']"], "they differ in nothing but the seed"),
+        (["runs=['swept/runs/*']", "metric=accuracy"], "metric=accuracy: not every run has it"),
+        (["runs=['swept/runs/*']", "baseline=film"], "baseline=film: is none of fusion=gated"),
+    ],
+)
+def test_what_cannot_be_compared(place, swept, args, message):
+    assert message in told(mmtx("compare", *args, cwd=place))
