@@ -79,7 +79,7 @@ def check(cfg: DictConfig) -> None:
         if name not in choices("fusion"):
             faults.append(f"fusions: there is no {name!r}; {nearest(name, choices('fusion'))}")
     if cfg.plan and not cfg.args:
-        faults.append("args: what is trained? e.g. args='[experiment=avdigits,data.path=…]'")
+        faults.append("args: what is trained? e.g. \"args=['experiment=avdigits']\"")
     if faults:
         raise ConfigError(*faults)
 

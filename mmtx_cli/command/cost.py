@@ -19,11 +19,14 @@ def model_cost(
     samples = corpus.samples(rows[:SAMPLES], list(model.encoder), ())
     collate = Collate(samples.modalities, (), samples.preparation, samples.known)
     batch = collate([samples[(0, row)] for row in range(len(samples))]).to(device)
+    sizes = {p: p.numel() for p in model.parameters()}
+    trained = sum(size for p, size in sizes.items() if p.requires_grad)
+    model.requires_grad_(False)  # the counter hooks into gradients, which there are none of here
     counter = FlopCounterMode(display=False)
-    with torch.inference_mode(False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         model.predict(batch)
     return {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "parameters": sum(sizes.values()),
+        "trained_parameters": trained,
         "flops_per_sample": counter.get_total_flops() / len(samples),
     }

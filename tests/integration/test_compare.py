@@ -25,7 +25,7 @@ def swept(place):
         "fusions=[sum,gated]",
         "seeds=[1,2]",
         "bootstrap=500",
-        f"args=[{','.join(args)}]",
+        f"args={args}",
         "run_dir=swept",
         cwd=place,
     )
@@ -70,7 +70,7 @@ def test_what_is_done_is_not_done_again(place, swept):
     shutil.copytree(swept, folder)
     (folder / "result.json").unlink()
     shutil.rmtree(folder / "eval" / "003")
-    args = ["plan=fusions", "fusions=[sum,gated]", "seeds=[1,2]", "bootstrap=100", "args=[x=1]"]
+    args = ["plan=fusions", "fusions=[sum,gated]", "seeds=[1,2]", "bootstrap=100", "args=['x=1']"]
     assert succeeded(mmtx("compare", *args, "run_dir=again", cwd=place)) == folder
     assert {p: p.stat().st_mtime_ns for p in swept.glob("runs/*/result.json")} == before
 
@@ -87,9 +87,9 @@ def test_runs_by_their_folders(place, swept):
     ("args", "message"),
     [
         ([], "runs: give finished runs"),
-        (["plan=fusion", "args=[a=1]"], "plan=fusion: there is no such plan; there are: fusions"),
+        (["plan=fusion", "args=['a=1']"], "plan=fusion: there is no such plan; there are: fusions"),
         (["plan=fusions"], "args: what is trained?"),
-        (["plan=fusions", "args=[a=1]", "fusions=[gatd]"], "did you mean 'gated'?"),
+        (["plan=fusions", "args=['a=1']", "fusions=[gatd]"], "did you mean 'gated'?"),
         (["runs=[nowhere]"], "runs: nowhere: there is no run folder of that name"),
         (["runs=['swept/runs/sum-*']"], "they differ in nothing but the seed"),
         (["runs=['swept/runs/*']", "metric=accuracy"], "metric=accuracy: not every run has it"),

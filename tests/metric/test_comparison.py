@@ -9,7 +9,7 @@ from mmtx_cli.metric.paired import holm, paired_bootstrap
 
 def runs(rng, mean, count):
     return [
-        {f"s{i}": float(x) for i, x in enumerate(rng.normal(mean, 1, 200))} for _ in range(count)
+        {f"s{i:03}": float(x) for i, x in enumerate(rng.normal(mean, 1, 200))} for _ in range(count)
     ]
 
 
