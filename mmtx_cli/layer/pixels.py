@@ -25,6 +25,8 @@ class Pixels(nn.Module):
 
     def forward(self, x: Shaped[Tensor, "*b c h w"]) -> Float[Tensor, "*b c h w"]:
         """Normalise a batch of pictures on its device, at once."""
-        if not x.is_floating_point():
-            x = x.to(self.mean.dtype) / 255
-        return (x - self.mean) / self.std
+        if x.is_floating_point():
+            return (x - self.mean) / self.std
+        # one pass from bytes to floats, one in place: a batch of pictures is large
+        scaled = x * (1 / (255 * self.std)).to(self.mean.dtype)
+        return scaled.sub_(self.mean / self.std)
