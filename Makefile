@@ -31,6 +31,7 @@ benchmark: $(VENV)/.dev
 	$(BIN)/python tests/benchmark/train_step.py
 	$(BIN)/python tests/benchmark/score.py
 	$(BIN)/python tests/benchmark/decode.py
+	$(BIN)/python tests/benchmark/fusion.py
 
 wheel: $(VENV)/.dev
 	$(BIN)/python -m build --wheel
