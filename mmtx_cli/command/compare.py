@@ -4,15 +4,13 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from glob import glob
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from mmtx_cli.command.demo import quoted
 from mmtx_cli.command.foreign import refuse_foreign_keys
@@ -39,17 +37,17 @@ def run(cfg: DictConfig) -> None:
 
     refuse_foreign_keys(cfg, "compare")
     check(cfg)
-    if not cfg.plan:
-        named(given(cfg.runs))  # tells of what cannot be compared before it takes its time
+    if not cfg.plan:  # tells of what cannot be compared before it takes its time
+        chosen_baseline(named(given(cfg.runs)), cfg.baseline)
     run_dir = open_run(cfg)
     folders = swept(cfg, run_dir) if cfg.plan else given(cfg.runs)
+    names = named(folders)
+    baseline = chosen_baseline(names, cfg.baseline)
     groups: dict[str, list[Measured]] = {}
-    for i, (folder, name) in enumerate(zip(folders, named(folders), strict=True)):
+    for i, (folder, name) in enumerate(zip(folders, names, strict=True)):
         place = evaluated(folder, cfg, run_dir / "eval" / f"{i:03d}")
         groups.setdefault(name, []).append(measured(folder, place))
-    runs = [one for group in groups.values() for one in group]
-    metric = chosen_metric(runs, cfg.metric)
-    baseline = chosen_baseline(groups, cfg.baseline)
+    metric = chosen_metric([one for group in groups.values() for one in group], cfg.metric)
     compared = compare(
         {name: [r.metrics[metric] for r in group] for name, group in groups.items()},
         {name: [r.values(metric) for r in group] for name, group in groups.items()},
@@ -61,9 +59,10 @@ def run(cfg: DictConfig) -> None:
     page = write_comparison(
         run_dir, metric, baseline, compared, costs, metric.rpartition("/")[2] in LOWER
     )
-    result = {"command": "compare", "metric": metric, "baseline": baseline, "count": len(runs)}
+    count = len(folders)
+    result = {"command": "compare", "metric": metric, "baseline": baseline, "count": count}
     write_json(run_dir / "result.json", result)
-    Console(soft_wrap=True).print((run_dir / "comparison.md").read_text(encoding="utf-8"))
+    print((run_dir / "comparison.md").read_text(encoding="utf-8"))
     print(f"open the page: {page}")
     print(run_dir)
 
@@ -168,23 +167,19 @@ def chosen_metric(runs: Sequence[Measured], wanted: str | None) -> str:
     return wanted
 
 
-def chosen_baseline(groups: Mapping[str, Any], wanted: str | None) -> str:
+def chosen_baseline(names: Sequence[str], wanted: str | None) -> str:
     """A group by its name, or by the end of it: ``concat`` for ``fusion=concat``."""
-    if wanted is None:
-        return next(iter(groups))
-    named = [name for name in groups if wanted in (name, name.rpartition("=")[2])]
-    if len(named) != 1:
+    groups = list(dict.fromkeys(names))
+    found = [name for name in groups if wanted in (None, name, name.rpartition("=")[2])]
+    if not found or (wanted and len(found) > 1):
         raise ConfigError(f"baseline={wanted}: is none of {', '.join(groups)}")
-    return named[0]
+    return found[0]
 
 
 def mean_cost(group: Sequence[Measured]) -> dict[str, float | None]:
     """Mean over the runs of what each cost; None where one does not know."""
-    return dict(_means(group))
-
-
-def _means(group: Sequence[Measured]) -> Iterator[tuple[str, float | None]]:
+    costs: dict[str, float | None] = {}
     for name in COSTS:
-        values = [r.cost[name] for r in group]
-        known = [value for value in values if value is not None]
-        yield name, fmean(known) if len(known) == len(values) else None
+        known = [value for one in group if (value := one.cost[name]) is not None]
+        costs[name] = fmean(known) if len(known) == len(group) else None
+    return costs
