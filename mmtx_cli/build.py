@@ -98,15 +98,8 @@ class Corpus:
             "label_names": self.label_names,
             "multi_label": self.multi_label,
             "answer_names": self.answer_names,
-            **self.number_facts(),
+            **number_facts(self.manifest.split("train")),
         }
-
-    def number_facts(self) -> dict[str, float]:
-        """Mean and deviation of the training labels that are numbers."""
-        rows = self.manifest.split("train")
-        numbers = [row.label for row in rows if isinstance(row.label, (int, float))]
-        spread = pstdev(numbers) if numbers else 0.0
-        return {"label_mean": fmean(numbers) if numbers else 0.0, "label_std": spread or 1.0}
 
     def rows(self, split: str) -> list[Sample]:
         """Samples of a split, as many as ``data.limit`` allows.
@@ -147,6 +140,13 @@ class Corpus:
             self.settings.decode_timeout,
             self.settings.modality_dropout,
         )
+
+
+def number_facts(rows: Sequence[Sample]) -> dict[str, float]:
+    """Mean and deviation of the labels that are numbers; 0 and 1 without any."""
+    numbers = [row.label for row in rows if isinstance(row.label, (int, float))]
+    spread = pstdev(numbers) if numbers else 0.0
+    return {"label_mean": fmean(numbers) if numbers else 0.0, "label_std": spread or 1.0}
 
 
 def build_data(

@@ -51,7 +51,7 @@ def test_what_is_right_has_no_fault(arg):
     [
         ("sed=3", "sed: unknown key; did you mean 'seed'?"),
         ("zzz=3", "zzz: unknown key; there are: "),
-        ("fusion=gatted", "fusion=gatted: there is no such choice; there are: concat, decision"),
+        ("fusion=gatted", "fusion=gatted: there is no such choice; did you mean 'gated'?"),
         (
             "encoder/image=vitt",
             "encoder/image=vitt: there is no such choice; did you mean 'vit'? there are: cnn, ",

@@ -107,7 +107,8 @@ def test_help_lists_ones_own_choices_and_keys(place):
     (line,) = re.findall(r"`(mmtx finetune [^`]*--help)`", TEXT)
     done = mmtx(*shlex.split(line)[1:], cwd=place)
     assert done.returncode == 0, done.stderr
-    assert "fusion=concat|decision|mean\n" in done.stdout
+    choices = next(line for line in done.stdout.splitlines() if "fusion=" in line)
+    assert "|mean|" in choices
     assert "  fusion.scale=1.0 " in done.stdout
 
 
