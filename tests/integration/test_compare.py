@@ -11,6 +11,8 @@ import pytest
 from mmtx_cli.data.scenes import make_scenes
 from tests.command_line import TINY, TINY_IMAGE, mmtx, succeeded, told
 
+pytestmark = pytest.mark.xdist_group("compare")  # so that the sweep is made once
+
 stats = pytest.importorskip("scipy.stats")
 
 

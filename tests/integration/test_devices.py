@@ -7,6 +7,8 @@ import pytest
 from mmtx_cli.data.scenes.make import make_scenes
 from tests.command_line import PRETRAINING, mmtx, succeeded
 
+pytestmark = pytest.mark.xdist_group("devices")  # so that the runs are made once
+
 TWO = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu"]
 STEPS = [
     "trainer.max_steps=8",

@@ -27,7 +27,12 @@ def steps_done(run_dir: Path) -> int:
     ("extra", "number", "status"),
     [
         (["trainer.max_steps=90"], signal.SIGINT, 130),
-        (["trainer.max_steps=45", "trainer.accumulate=2", "trainer.ema=0.9"], signal.SIGTERM, 143),
+        pytest.param(
+            ["trainer.max_steps=45", "trainer.accumulate=2", "trainer.ema=0.9"],
+            signal.SIGTERM,
+            143,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_stopped_run_ends_as_one_never_stopped_to_the_bit(
