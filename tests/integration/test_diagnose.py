@@ -1,4 +1,4 @@
-"""What each modality contributes, where theory knows: the picture says it, the text says nothing."""
+"""What each modality contributes where theory knows it: the picture says all, the text nothing."""
 
 import json
 
