@@ -1,7 +1,7 @@
 """A folder of JPEGs to normalised batches of 64, 224 x 224, by two workers.
 
 ``ImageFolder`` with torchvision's v2 transforms and a ``DataLoader`` against mmtx's samples and
-loader. Theirs comes in two forms: resizing pictures of Pillow, which is the default of torchvision's
+loader. Theirs comes in two forms: resizing Pillow's pictures, the default of torchvision's
 own reference training, and resizing bytes in tensors. The rate of decoding alone is that of the
 same decoder at the same scale in two processes, and nothing else.
 """
