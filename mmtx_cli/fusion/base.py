@@ -65,7 +65,6 @@ class Fusion(nn.Module, ABC):
             raise ValueError(f"{argument} is empty: name at least one modality")
         return chosen
 
-
     def sources(
         self, query: Sequence[str] | None, context: Sequence[str] | None
     ) -> dict[str, list[str]]:
