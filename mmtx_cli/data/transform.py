@@ -21,8 +21,9 @@ def resize(picture: Picture, height: int, width: int) -> UInt8[Tensor, "3 {heigh
     """Antialiased bilinear interpolation on bytes, as torchvision's ``v2.Resize`` does it."""
     if picture.shape[1:] == (height, width):
         return picture
-    size = (height, width)
-    return F.interpolate(picture[None], size, mode="bilinear", antialias=True)[0]
+    # a batch of one of interleaved pixels is what torch resizes quickest; picture[None] is none
+    batch = picture.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
+    return F.interpolate(batch, (height, width), mode="bilinear", antialias=True)[0]
 
 
 def fit(picture: Picture, size: int, how: str) -> UInt8[Tensor, "3 {size} {size}"]:

@@ -8,7 +8,7 @@ same decoder at the same scale in two processes, and nothing else.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.pool import Pool
 from pathlib import Path
 
@@ -21,15 +21,33 @@ from torch.utils.data import DataLoader
 from mmtx_cli.data.image import decode_image
 
 BATCH, SIZE, WORKERS = 64, 224, 2
-KINDS = {(500, 375): 1024, (1920, 1080): 320}
-"""Width and height, and how many of them."""
+SMALL, LARGE = (500, 375), (1920, 1080)
+FOLDERS = {
+    "500 x 375 and 1920 x 1080": {SMALL: 256, LARGE: 256},
+    "500 x 375": {SMALL: 1024},
+    "1920 x 1080": {LARGE: 320},
+}
+"""What a folder holds: how many pictures of which width and height."""
 
 
-def make_folder(folder: Path, width: int, height: int, count: int) -> Path:
-    """Noise at many scales, as photographs have it, of some thirty pictures; and a manifest."""
-    draw = np.random.default_rng(0)
+def make_folder(folder: Path, sizes: Mapping[tuple[int, int], int]) -> Path:
+    """Pictures, some thirty different ones of each size, and a manifest."""
     (folder / "one").mkdir(parents=True)
-    distinct = []
+    names = []
+    for (width, height), count in sizes.items():
+        distinct = drawn(width, height)
+        for i in range(count):
+            names.append(f"one/{i:05}-{width}.jpg")
+            distinct[i % len(distinct)].save(folder / names[-1], quality=90)
+    rows = ({"id": name, "split": "test", "image": name} for name in sorted(names))
+    (folder / "all.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+def drawn(width: int, height: int) -> list[Image.Image]:
+    """Noise at many scales, as photographs have it."""
+    draw = np.random.default_rng(0)
+    made = []
     for _ in range(32):
         layers = [
             np.asarray(
@@ -41,13 +59,8 @@ def make_folder(folder: Path, width: int, height: int, count: int) -> Path:
             for n in (3, 9, 27, 81, 243)
         ]
         mixed = np.average(layers, axis=0, weights=[16, 8, 4, 2, 1])
-        distinct.append(Image.fromarray(mixed.astype(np.uint8)))
-    with open(folder / "all.jsonl", "w") as rows:
-        for i in range(count):
-            distinct[i % 32].save(folder / "one" / f"{i:05}.jpg", quality=90)
-            row = {"id": f"{i:05}", "split": "test", "image": f"one/{i:05}.jpg"}
-            rows.write(json.dumps(row) + "\n")
-    return folder
+        made.append(Image.fromarray(mixed.astype(np.uint8)))
+    return made
 
 
 def by_torchvision(folder: Path, count: int, tensors: bool) -> Callable[[], None]:
@@ -102,11 +115,11 @@ def by_decoder(folder: Path, pool: Pool) -> Callable[[], None]:
 
 
 def pictures(folder: Path, rounds: int) -> None:
-    """Ratios for small and large pictures; a pass includes the start of its workers."""
-    for (width, height), count in KINDS.items():
-        place = make_folder(folder / f"{width}x{height}", width, height, count)
+    """Ratios for each folder; a pass includes the start of its workers."""
+    for sizes, counts in FOLDERS.items():
+        place, count = make_folder(folder / sizes, counts), sum(counts.values())
         ours = by_mmtx(place, count)
-        name = f"pictures of {width} x {height}"
+        name = f"pictures of {sizes}"
         for tensors, form in ((False, "Pillow's resizing"), (True, "resizing bytes")):
             ratio = paired_ratio(by_torchvision(place, count, tensors), ours, rounds)
             report(f"{name}: ImageFolder, {form} / mmtx", *ratio)
