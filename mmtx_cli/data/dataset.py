@@ -139,7 +139,7 @@ class Samples(Dataset):
             example.inputs["text"] = tokens
         if not whole:
             return
-        seed, offset = self.draw(AUGMENT, turn, row), self.offset(turn, row)
+        seed, offset = self.augmentation_seed(turn, row), self.offset(turn, row)
         if "image" in kept:
             example.inputs["image"] = self.media.pictures(source["image"], seed)
         if "video" in kept:
@@ -173,6 +173,10 @@ class Samples(Dataset):
         """63 random bits for one purpose, of (seed, turn, id) alone."""
         bits = draws(self.seed, turn, self.keys[row : row + 1], purpose)[0]
         return int(bits >> np.uint64(1))
+
+    def augmentation_seed(self, turn: int, row: int) -> int:
+        """Drawn where pictures are augmented."""
+        return self.draw(AUGMENT, turn, row) if self.media.augment is not None else 0
 
     def offset(self, turn: int, row: int) -> float | None:
         """Where in time clip and sound are taken: drawn in training, the centre in evaluation."""

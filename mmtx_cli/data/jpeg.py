@@ -18,6 +18,7 @@ from PIL import Image
 JPEG_START = b"\xff\xd8\xff"
 _EXIF = b"Exif\x00\x00"
 _ORIENTATION = 0x0112
+_HEAD = 1 << 17  # EXIF data come first, or behind another segment of at most 64 KiB
 _COLOURS = ("Gray", "YCbCr", "RGB")
 # begins with one literal byte, for which re.search is as quick as memchr
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -56,7 +57,7 @@ def plain_jpeg(data: bytes, size: int | None) -> UInt8[np.ndarray, "h w 3"] | No
 
 
 def _stored_upright(data: bytes) -> bool:
-    at = data.find(_EXIF)
+    at = data.find(_EXIF, 0, _HEAD)
     if at < 0:
         return True
     exif = Image.Exif()

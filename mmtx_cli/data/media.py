@@ -58,7 +58,8 @@ class Media:
         pictures = [to_tensor(decode_image(path, size * scale)) for path in sample.image]
         if self.augment is not None:
             pictures = [augmented(p, self.augment, seed + i) for i, p in enumerate(pictures)]
-        return torch.stack([fit(p, size, self.preparation.fit) for p in pictures])
+        fitted = [fit(p, size, self.preparation.fit) for p in pictures]
+        return fitted[0][None] if len(fitted) == 1 else torch.stack(fitted)
 
     def clip(self, sample: Sample, seed: int, offset: float | None) -> Clip:
         """Frames of a sample's video [t, 3, s, s], augmented alike, and their times."""
