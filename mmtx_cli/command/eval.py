@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +178,9 @@ def described(sample: Any, given: Sequence[str], text: str) -> dict[str, Any]:
     ((*texts,),) = column_texts([sample], text)
     inputs = {"image": list(sample.image), "video": sample.video, "audio": sample.audio}
     inputs |= {"text": texts[0] if texts else None}
-    shown = {name: x for name, x in inputs.items() if x and name in given}
+    shown: dict[str, Any] = {name: x for name, x in inputs.items() if x and name in given}
+    if places := {name: asdict(x) for name, x in sample.features.items() if name in given}:
+        shown["features"] = places
     if shown.keys() & {"video", "audio"}:
         shown |= {k: x for k in ("start", "end") if (x := getattr(sample, k)) is not None}
     row = {"id": sample.id, "inputs": shown}

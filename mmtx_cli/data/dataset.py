@@ -74,7 +74,7 @@ class Samples(Dataset):
         self.dropout = dropout
         self.keys = id_keys(sample.id for sample in samples)
         self.columns: dict[str, TextColumn] = {}
-        if "text" in modalities and preparation.text:
+        if "text" in modalities and preparation.text and "text" not in preparation.features:
             self.columns["text"] = self.column(preparation.text, text_tokenizer or tokenizer)
         if "captions" in needs:
             self.columns["captions"] = self.column("captions", tokenizer)
@@ -123,13 +123,7 @@ class Samples(Dataset):
             example.inputs["text"] = tokens
         if not whole:
             return
-        seed, offset = self.draw(AUGMENT, turn, row), self.offset(turn, row)
-        if "image" in kept:
-            example.inputs["image"] = self.media.pictures(sample, seed)
-        if "video" in kept:
-            example.inputs["video"] = self.media.clip(sample, seed, offset).frames
-        if "audio" in kept and (sound := self.media.sound(sample, offset)) is not None:
-            example.inputs["audio"] = sound
+        self.read_media(example, kept, turn, row)
         if "captions" in self.needs:
             tokens = self.text("captions", turn, row)
             if tokens is not None:
@@ -138,13 +132,36 @@ class Samples(Dataset):
             if (target := self.known.of(need, sample)) is not None:
                 example.targets[need] = target
 
+    def read_media(self, example: Example, kept: Sequence[str], turn: int, row: int) -> None:
+        """Fill in what files hold of the modalities in ``kept``."""
+        sample = self.samples[row]
+        seed, offset = self.draw(AUGMENT, turn, row), self.offset(turn, row)
+        for name in kept:
+            if name in self.preparation.features:
+                example.inputs[name] = self.media.features(sample, name)
+            elif name == "image":
+                example.inputs[name] = self.media.pictures(sample, seed)
+            elif name == "video":
+                example.inputs[name] = self.media.clip(sample, seed, offset).frames
+            elif name == "audio" and (sound := self.media.sound(sample, offset)) is not None:
+                example.inputs[name] = sound
+
+    def has(self, row: int) -> list[str]:
+        """The modalities that the manifest gives the sample, and the text."""
+        sample, features = self.samples[row], self.preparation.features
+        return [
+            name
+            for name in self.modalities
+            if (name in sample.features if name in features else has_raw(sample, name))
+        ]
+
     def kept(self, turn: int, row: int) -> list[str]:
         """The modalities that the sample has and that are not taken away this time."""
-        sample = self.samples[row]
-        has = [m for m in self.modalities if m == "text" or getattr(sample, m)]
+        has = self.has(row)
         if not self.dropout or not self.training:
             return has
-        has = [m for m in has if m != "text" or self.columns["text"].count(row)]
+        texts = self.columns.get("text")
+        has = [m for m in has if m != "text" or texts is None or texts.count(row)]
         random = np.random.default_rng(self.draw(DROP, turn, row))
         kept = [
             m
@@ -171,3 +188,8 @@ class Samples(Dataset):
         if which >= texts.count(row):
             return None
         return torch.from_numpy(texts.get(row, which).astype(np.int64))
+
+
+def has_raw(sample: Sample, name: str) -> bool:
+    """Does a sample have files of a modality? Which texts there are, their column knows."""
+    return name == "text" or bool(getattr(sample, name))
