@@ -3,9 +3,11 @@
 Only what is asked for is read, and nothing in a file is ever executed: no pickle is loaded.
 """
 
-from collections.abc import Iterable
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from pathlib import PurePath
-from typing import Any, Protocol
+from typing import Any
 from zipfile import is_zipfile
 
 import numpy as np
@@ -16,12 +18,14 @@ from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.error import DataError
 
 
-class FeatureFile(Protocol):
+class FeatureFile(ABC):
     """An open file."""
 
+    @abstractmethod
     def stored(self, key: str | None) -> Any:
         """The array of a name: it has a ``shape``, and an index brings its numbers."""
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of the file."""
 
@@ -31,9 +35,13 @@ def open_features(path: str) -> FeatureFile:
     suffix = PurePath(path).suffix.lower()
     if suffix in HDF5:
         return Hdf5File(path)
-    return {".npy": NpyFile, ".npz": NpzFile, ".pt": TorchFile, ".safetensors": SafetensorsFile}[
-        suffix
-    ](path)
+    kinds: dict[str, Callable[[str], FeatureFile]] = {
+        ".npy": NpyFile,
+        ".npz": NpzFile,
+        ".pt": TorchFile,
+        ".safetensors": SafetensorsFile,
+    }
+    return kinds[suffix](path)
 
 
 def no_key(path: str, key: str | None, known: Iterable[str]) -> UnreadableError:
@@ -47,7 +55,7 @@ def no_key(path: str, key: str | None, known: Iterable[str]) -> UnreadableError:
     return UnreadableError(path, f"{said}; {hint}")
 
 
-class NpyFile:
+class NpyFile(FeatureFile):
     """One array, mapped into memory."""
 
     def __init__(self, path: str) -> None:
@@ -62,14 +70,14 @@ class NpyFile:
         self.array = None
 
 
-class NpzFile:
+class NpzFile(FeatureFile):
     """Arrays in a zip, which cannot be mapped: the last one that was read is kept."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.file = np.load(path, allow_pickle=False)
-        if not hasattr(self.file, "files"):
+        if os.path.isfile(path) and not is_zipfile(path):
             raise UnreadableError(path, "not a zip of arrays, as numpy.savez writes")
+        self.file: Any = np.load(path, allow_pickle=False)
         self.last: tuple[str | None, Any] = (None, None)
 
     def stored(self, key: str | None) -> Any:
@@ -86,7 +94,7 @@ class NpzFile:
         self.file.close()
 
 
-class TorchFile:
+class TorchFile(FeatureFile):
     """A tensor, or a dict of tensors, mapped into memory where the file allows it."""
 
     def __init__(self, path: str) -> None:
@@ -118,7 +126,7 @@ class TorchFile:
         self.content = None
 
 
-class SafetensorsFile:
+class SafetensorsFile(FeatureFile):
     """Tensors by name, of which only the wanted part is read."""
 
     def __init__(self, path: str) -> None:
@@ -155,7 +163,7 @@ class Slice:
         return self.part[index]
 
 
-class Hdf5File:
+class Hdf5File(FeatureFile):
     """Datasets of an HDF5 file by their paths in it."""
 
     def __init__(self, path: str) -> None:

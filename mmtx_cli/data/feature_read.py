@@ -116,4 +116,6 @@ def reason_of(error: Exception) -> str:
     text = str(error).strip().partition("\n")[0]
     if "pickle" in text.lower() or "Python objects" in text or "weights_only" in text.lower():
         return "holds other things than numbers (pickled objects), which are never loaded"
-    return f"{type(error).__name__}: {text}" if not isinstance(error, ShapeError) else text
+    if isinstance(error, ShapeError):
+        return text
+    return f"cannot be read: {type(error).__name__}: {text}"
