@@ -79,6 +79,13 @@ def latin1(text: Any, *_: Any) -> bytes:
     return str(text).encode("latin1")
 
 
+def no_bytes(*args: Any) -> bytes:
+    """Stands in for bytes, which early protocols call for those of length 0."""
+    if args:
+        raise pickle.UnpicklingError("bytes that are made rather than stored are not read")
+    return b""
+
+
 _NUMPY = {
     "multiarray": {"_reconstruct": reconstruct, "scalar": scalar},
     "numeric": {"_frombuffer": from_buffer},
@@ -88,6 +95,7 @@ KNOWN: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): Kind,
     ("_codecs", "encode"): latin1,
     ("collections", "OrderedDict"): OrderedDict,
+    ("builtins", "bytes"): no_bytes,
     ("builtins", "set"): set,
     ("builtins", "frozenset"): frozenset,
     **{
@@ -105,6 +113,7 @@ class Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """What the pickle gets for a name."""
+        module = "builtins" if module == "__builtin__" else module  # early protocols say so
         if (module, name) not in KNOWN:
             raise HostileError(
                 f"asks for {module}.{name}, which is no part of an array; nothing was executed: do "
