@@ -14,6 +14,7 @@ from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.override import conf_dir
 from tests.data.mmsa_file import SIZES, WIDTHS, mmsa, write
 
+SPLITS = ("train", "val", "test")
 OURS = {"text": "text", "audio": "audio", "vision": "video"}
 
 
