@@ -81,7 +81,10 @@ class Mmsa:
                         yield f"{key}[{i}] is {str(item)[:40]}, neither a name nor a finite number"
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield a row a clip with its place in the file, after its split's features are written."""
+        """Yield a row a clip with its place in the file, after its split's features are written.
+
+        This can be done once: the features are let go of.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         for split, fields in self.splits.items():
             ids = [self._ident(value) for value in fields["id"]]
@@ -108,14 +111,14 @@ class Mmsa:
         return f"{ident}#{self.ids[ident]}"
 
     def _write(
-        self, split: str, ids: list[str], fields: Mapping[str, Any]
+        self, split: str, ids: list[str], fields: dict[str, Any]
     ) -> dict[str, tuple[Path, frozenset[str]]]:
         """Write a file a modality; return its path, and the ids that have something in it."""
         from safetensors.numpy import save_file
 
-        streams = {
-            name: self._clean(name, fields[key]) for name, key in STREAMS.items() if key in fields
-        }
+        # such files have many gigabytes: what is cleaned is let go of
+        here = {name: key for name, key in STREAMS.items() if key in fields}
+        streams = {name: self._clean(name, fields.pop(key)) for name, key in here.items()}
         bounds = self._bounds(streams, fields)
         files = {}
         for name, array in streams.items():
