@@ -160,8 +160,9 @@ class Samples(Dataset):
         has = self.has(row)
         if not self.dropout or not self.training:
             return has
-        texts = self.columns.get("text")
-        has = [m for m in has if m != "text" or texts is None or texts.count(row)]
+        if "text" not in self.preparation.features:
+            texts = self.columns.get("text")
+            has = [m for m in has if m != "text" or (texts is not None and texts.count(row))]
         random = np.random.default_rng(self.draw(DROP, turn, row))
         kept = [
             m
