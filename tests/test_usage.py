@@ -172,8 +172,8 @@ def test_every_key_of_a_component_is_listed_with_its_default(group, name, helped
     module, _, cls = content["_target_"].rpartition(".")
     place = f"head.{name}" if group == "head" else group.replace("/", ".")
     hidden = {*PROVIDED.get(group, ()), *FILLED}
-    filled = (f"${{{key}" for key in FILLED)
-    hidden |= {key for key, value in content.items() if str(value).startswith(tuple(filled))}
+    filled = tuple(f"${{{key}" for key in FILLED)
+    hidden |= {key for key, value in content.items() if str(value).startswith(filled)}
     hidden |= {
         inner.partition("@")[2]
         for item in content.get("defaults", ())
