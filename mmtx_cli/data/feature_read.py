@@ -87,7 +87,9 @@ def vectors(stored: Any, row: int | None, most: int | None) -> Float[np.ndarray,
         raise ShapeError(
             f"of shape {list(shape)}, which is neither a vector [c] nor a sequence [l, c]"
         )
-    index = (*(() if row is None else (row,)), *((slice(0, most),) if len(shape) == 2 else ()))
+    index: tuple[int | slice, ...] = () if row is None else (row,)
+    if len(shape) == 2:  # not beyond the end, which safetensors refuses
+        index += (slice(0, shape[0] if most is None else min(most, shape[0])),)
     return floats(stored[index or (slice(None),)]).reshape(-1, shape[-1])
 
 

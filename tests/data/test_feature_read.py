@@ -35,6 +35,8 @@ def test_a_sequence_a_vector_and_rows_of_a_stack(name, tmp_path):
     np.testing.assert_array_equal(files.read(written(tmp_path, name, X, row=2)), X[2])
     assert files.read(written(tmp_path, name, X, row=2), 3, most=4).tolist() == X[2, :4].tolist()
     files.close()
+    np.testing.assert_array_equal(files.read(written(tmp_path, name, X, row=1), most=99), X[1])
+    files.close()
     np.testing.assert_array_equal(files.read(written(tmp_path, name, X[0])), X[0])
     files.close()
     np.testing.assert_array_equal(files.read(written(tmp_path, name, X[0], row=6)), X[0, 6:])
