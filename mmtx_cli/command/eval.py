@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -178,13 +178,14 @@ def described(
     ``text`` is the column of its texts, of which evaluation takes the first. Of the modalities in
     ``vectors`` the model was given features; what these are of is shown beside them.
     """
+    from mmtx_cli.data.feature_place import place_row
     from mmtx_cli.data.text import column_texts
 
     ((*texts,),) = column_texts([sample], text)
     inputs = {"image": list(sample.image), "video": sample.video, "audio": sample.audio}
     inputs |= {"text": texts[0] if texts else None}
     shown: dict[str, Any] = {name: x for name, x in inputs.items() if x and name in given}
-    if places := {name: asdict(x) for name, x in sample.features.items() if name in vectors}:
+    if places := {name: place_row(x) for name, x in sample.features.items() if name in vectors}:
         shown["features"] = places
     if shown.keys() & {"video", "audio"}:
         shown |= {k: x for k in ("start", "end") if (x := getattr(sample, k)) is not None}

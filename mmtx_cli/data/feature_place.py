@@ -1,7 +1,7 @@
 """Where a sample's features lie: a file, a key in it, and a row of what stands there."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -98,6 +98,11 @@ def _unfit(where: str, path: str, key: object) -> list[str]:
     if suffix == ".npy" and key is not None:
         return [f"{where}: {path} holds one array, which has no name; leave the key out"]
     return []
+
+
+def place_row(place: FeaturePlace) -> dict[str, str | int]:
+    """A place as a manifest says it."""
+    return {key: value for key, value in asdict(place).items() if value is not None}
 
 
 def with_paths(features: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
