@@ -180,6 +180,11 @@ BROKEN = {
         changed(lambda c: c["train"].update(audio=c["train"]["audio"][1:])),
         "train: audio has 11 entries for 12 ids",
     ),
+    "one id": (changed(lambda c: c["train"].update(id=3)), "train: text has 12 entries for 0 ids"),
+    "lengths in words": (
+        changed(lambda c: c["test"].update(audio_lengths=["a"] * 6)),
+        "test: audio_lengths holds no whole numbers",
+    ),
     "texts for features": (
         changed(lambda c: c["train"].update(audio=np.array(["x"] * 12))),
         r"train: audio holds no numbers of shape \[n, l, c\]",

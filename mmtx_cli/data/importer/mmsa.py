@@ -68,11 +68,12 @@ class Mmsa:
         here = [key for key in STREAMS.values() if key in fields]
         if not here:
             yield f"none of text, audio and vision; it has {has}"
-        rows = len(fields.get("id", ()))
+        rows = _count(fields.get("id"))
         for key, value in fields.items():
-            size = len(value) if isinstance(value, (list, np.ndarray)) else None
-            if size != rows:
-                yield f"{key} has {size} entries for {rows} ids"
+            if _count(value) != rows:
+                yield f"{key} has {_count(value)} entries for {rows} ids"
+            elif key.endswith("_lengths") and np.asarray(value).dtype.kind not in "iu":
+                yield f"{key} holds no whole numbers"
             elif key in here and not _are_features(value):
                 yield f"{key} holds no numbers of shape [n, l, c]"
             elif key == self.label:
@@ -184,6 +185,10 @@ def _reach(real: Any) -> tuple[int, int]:
     """The first real step, and the place behind the last; some data are padded in front."""
     (places,) = np.nonzero(real)
     return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
+
+
+def _count(value: Any) -> int:
+    return len(value) if isinstance(value, (list, np.ndarray)) else 0
 
 
 def _are_features(value: Any) -> bool:
