@@ -5,7 +5,7 @@ A run's *config* is a plain dict, kept in every checkpoint: ``model`` (dim, enco
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean, pstdev
 from typing import Any
 
@@ -15,9 +15,10 @@ from hydra.utils import get_class, instantiate
 from mmtx_cli.check import component_faults
 from mmtx_cli.data.answer import answer_names
 from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.feature_fact import feature_sizes
 from mmtx_cli.data.label import label_fault
 from mmtx_cli.data.manifest import Manifest, read_manifest
-from mmtx_cli.data.preparation import Preparation
+from mmtx_cli.data.preparation import MODALITIES, Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.target import Targets
 from mmtx_cli.data.tokenizer import Tokenizer
@@ -98,6 +99,7 @@ class Corpus:
             "label_names": self.label_names,
             "multi_label": self.multi_label,
             "answer_names": self.answer_names,
+            "feature_sizes": {name: self.preparation.features.get(name) for name in MODALITIES},
             **number_facts(self.manifest.split("train")),
         }
 
@@ -176,7 +178,7 @@ def build_data(
     return Corpus(
         manifest,
         settings,
-        preparation,
+        replace(preparation, features=feature_sizes(manifest, preparation.features)),
         tokenizer_for(manifest, settings, stored.get("tokenizer")),
         list(stored["label_names"] if trained else manifest.label_names),
         bool(stored.get("multi_label") if trained else multi_label),

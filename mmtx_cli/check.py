@@ -28,6 +28,7 @@ TYPES = {
     "num_frames": "int | None",
     "sample_rate": "int | None",
     "audio_seconds": "float | None",
+    "max_feature_length": "int | None",
     "segments": "float | None",
     "bootstrap": "int",
     "floors": "bool",

@@ -12,6 +12,7 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "num_frames": (1, 1e5),
     "sample_rate": (100, 1e6),
     "audio_seconds": (0.01, 1e6),
+    "max_feature_length": (1, 1e6),
     "segments": (0.1, 1e9),
     "bootstrap": (1, 1e9),
     "data.fps": (1e-6, 1e6),

@@ -63,7 +63,7 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
     if not at(cfg, "data.path"):
         yield "data.path: no data; write data.path=MANIFEST.jsonl or data=scenes"
     mute = "text" in (cfg.get("data") or {}) and at(cfg, "data.text") is None
-    if mute and "text" in encoders and any(reads_text(node) for _, node in entries(cfg, "head")):
+    if mute and reads_words(cfg) and any(reads_text(node) for _, node in entries(cfg, "head")):
         yield "encoder.text: has nothing to read; set data.text, or leave it out: encoder.text=null"
     if at(cfg, "data.sampling") in ("fps", "dense") and at(cfg, "data.fps") is None:
         yield f"data.fps: data.sampling={at(cfg, 'data.sampling')} needs it, e.g. data.fps=8"
@@ -87,6 +87,12 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
             yield f"freeze: the model has no part {name!r}; {nearest(name, known)}"
 
 
+def reads_words(cfg: Mapping[str, Any]) -> bool:
+    """Is there a text encoder that reads words, not features of them?"""
+    node = at(cfg, "encoder.text")
+    return bool(node) and not constant(node, "reads_features")
+
+
 def reads_text(head: Any) -> bool:
     """Does a head look at the text, itself or fused with others?"""
     reads = head.get("reads") if isinstance(head, Mapping) else None
@@ -96,7 +102,7 @@ def reads_text(head: Any) -> bool:
 def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """A head must not read the captions that it is to produce."""
     encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
-    if at(cfg, "data.text") != "captions" or "text" not in encoders:
+    if at(cfg, "data.text") != "captions" or not reads_words(cfg):
         return
     for name, node in entries(cfg, "head"):
         needs = constant(node, "needs")

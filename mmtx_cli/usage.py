@@ -38,6 +38,7 @@ FILLED = (
     "answer_names",
     "label_mean",
     "label_std",
+    "feature_sizes",
 )
 """Root keys that a run fills in from the data."""
 
@@ -162,7 +163,7 @@ def value_of(choice: Choice, name: str, default: str | None) -> str | None:
     """What a key of a component is where nobody sets it; None for what is not for the user."""
     if name in choice.content:
         value = written(choice.content[name])
-        return None if value.strip("${}") in FILLED else value
+        return None if value.strip("${}").split(".")[0] in FILLED else value
     if any(part.endswith(f"@{choice.place}.{name}") for part in choice.parts):
         return None  # a component of its own, whose keys follow
     return "(required)" if default is None else default

@@ -15,6 +15,7 @@ from mmtx_cli.check import PROVIDED
 from mmtx_cli.choice import names_in
 from mmtx_cli.cli import COMMANDS, main
 from mmtx_cli.component_usage import written
+from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.override import choices, conf_dir, default_groups, group_names, root_keys
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.settings_usage import USED, WITH_MODEL
@@ -100,7 +101,12 @@ def test_what_a_run_fills_in_is_what_the_data_tell():
 
     manifest = SimpleNamespace(split=lambda name: [])
     corpus = SimpleNamespace(
-        tokenizer=None, label_names=[], multi_label=False, answer_names=[], manifest=manifest
+        tokenizer=None,
+        label_names=[],
+        multi_label=False,
+        answer_names=[],
+        manifest=manifest,
+        preparation=Preparation(),
     )
     assert set(FILLED) == set(Corpus.facts(corpus))
 
@@ -166,6 +172,8 @@ def test_every_key_of_a_component_is_listed_with_its_default(group, name, helped
     module, _, cls = content["_target_"].rpartition(".")
     place = f"head.{name}" if group == "head" else group.replace("/", ".")
     hidden = {*PROVIDED.get(group, ()), *FILLED}
+    filled = tuple(f"${{{key}" for key in FILLED)
+    hidden |= {key for key, value in content.items() if str(value).startswith(filled)}
     hidden |= {
         inner.partition("@")[2]
         for item in content.get("defaults", ())

@@ -19,13 +19,15 @@ from mmtx_cli.check import components
 from mmtx_cli.error import ConfigError
 from mmtx_cli.model import MultimodalModel
 from mmtx_cli.override import choices, conf_dir, opened
-from mmtx_cli.signature import signature_of
+from mmtx_cli.signature import class_constant, signature_of
 from mmtx_cli.types import IGNORE, Batch, Field, Tokens
 
 VOCAB, BOS, EOS, FIRST_WORD = 30, 2, 3, 5
 LABELS = ("red", "green", "blue")
 SIDE, LENGTH, DIM = 64, 10, 16
 FRAMES, SAMPLE_RATE, SECONDS = 4, 16000, 0.2
+FEATURES, STEPS = 12, 10
+"""Numbers of a vector of features, and vectors that have positions of their own."""
 
 FACTS = (
     f"dim={DIM}",
@@ -42,6 +44,8 @@ FACTS = (
     f"answer_names=[{','.join(LABELS)}]",
     "label_mean=1.5",
     "label_std=2.0",
+    f"max_feature_length={STEPS}",
+    *(f"feature_sizes.{name}={FEATURES}" for name in ("text", "image", "video", "audio")),
 )
 # what makes a component small and predictable, where its class has such an argument
 SIZES = {
@@ -145,11 +149,30 @@ def audio_data(random: torch.Generator, b: int, n: int) -> Tensor:
     return torch.rand(b, n, SAMPLE_RATE // 100, generator=random) * 2 - 1
 
 
-RAW = {"text": text_data, "image": image_data, "video": image_data, "audio": audio_data}
+def feature_data(random: torch.Generator, b: int, n: int) -> Tensor:
+    return torch.randn(b, n, FEATURES, generator=random)
+
+
+RAW = {
+    "text": text_data,
+    "image": image_data,
+    "video": image_data,
+    "audio": audio_data,
+    "features": feature_data,
+}
+
+
+def raw_of(modality: str, name: str) -> str:
+    """The kind of raw input that an encoder reads: of its modality, or features of that."""
+    target = composed(f"encoder/{modality}={name}")["encoder"][modality]["_target_"]
+    return "features" if class_constant(target, "reads_features") else modality
 
 
 def tiny_field(modality: str, counts: Sequence[int], seed: int = 0) -> Field:
-    """Noise, of which the first ``counts[i]`` of sample i are real; 0 is absent."""
+    """Noise, of which the first ``counts[i]`` of sample i are real; 0 is absent.
+
+    ``modality`` may be "features", as ``raw_of`` says.
+    """
     random = torch.Generator().manual_seed(seed)
     assert modality in RAW, f"say in tests/tiny.py what the raw input of {modality!r} looks like"
     longest = max(1, *counts)

@@ -10,6 +10,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.check import check
+from mmtx_cli.command.features import feature_widths
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.command.train import preparation_of, sections
@@ -136,6 +137,7 @@ def write_result(
     groups: dict[str, dict[str, Any]] = {}
     rows: dict[str, dict[str, Any]] = {}
     given = [name for name, node in cfg.encoder.items() if node and name not in cfg.drop]
+    vectors = [name for name in feature_widths(cfg.encoder) if name in given]
     text = cfg.data.get("text") or "text"
     for name, (samples, head_rows, scores) in results.items():
         add_figures({"metrics": metrics, "intervals": intervals}, name, scores, cfg)
@@ -147,7 +149,7 @@ def write_result(
         for i, (sample, row) in enumerate(zip(samples, head_rows, strict=True)):
             own = {key: float(values[i]) for key, values in scores.per_sample.items()}
             row["scores"] = own | row.get("scores", {})
-            rows.setdefault(sample.id, described(sample, given, text))[name] = row
+            rows.setdefault(sample.id, described(sample, given, text, vectors))[name] = row
     with open(run_dir / "predictions.jsonl", "w", encoding="utf-8") as file:
         for line in rows.values():
             file.write(json_line(line) + "\n")
@@ -174,17 +176,23 @@ def add_figures(part: dict[str, Any], head: str, scores: Any, cfg: DictConfig) -
     part["intervals"] |= {f"{head}/{k}": v for k, v in found.items()}
 
 
-def described(sample: Any, given: Sequence[str], text: str) -> dict[str, Any]:
+def described(
+    sample: Any, given: Sequence[str], text: str, vectors: Sequence[str] = ()
+) -> dict[str, Any]:
     """What a reader of predictions.jsonl needs to know of a sample: what the model was given.
 
-    ``text`` is the column of its texts, of which evaluation takes the first.
+    ``text`` is the column of its texts, of which evaluation takes the first. Of the modalities in
+    ``vectors`` the model was given features; what these are of is shown beside them.
     """
+    from mmtx_cli.data.feature_place import place_row
     from mmtx_cli.data.text import column_texts
 
     ((*texts,),) = column_texts([sample], text)
     inputs = {"image": list(sample.image), "video": sample.video, "audio": sample.audio}
     inputs |= {"text": texts[0] if texts else None}
-    shown = {name: x for name, x in inputs.items() if x and name in given}
+    shown: dict[str, Any] = {name: x for name, x in inputs.items() if x and name in given}
+    if places := {name: place_row(x) for name, x in sample.features.items() if name in vectors}:
+        shown["features"] = places
     if shown.keys() & {"video", "audio"}:
         shown |= {k: x for k in ("start", "end") if (x := getattr(sample, k)) is not None}
     row = {"id": sample.id, "inputs": shown}

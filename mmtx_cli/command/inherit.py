@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli.command.run_folder import is_first_process
 from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.error import CheckpointError, ConfigError
+from mmtx_cli.meaning import constant
 from mmtx_cli.signature import TargetError, class_constant
 from mmtx_cli.weights import read_weights
 
@@ -54,7 +55,7 @@ def refuse_other_sizes(
     if cfg.get("dim") not in (None, model["dim"]):
         faults.append(f"dim={cfg.dim}: the model in ckpt has {model['dim']}; leave it out")
     for key, held in (
-        ("sample_rate", [name for name in kept if name == "audio"]),
+        ("sample_rate", [n for n in kept if n == "audio" and hears(model["encoder"][n])]),
         ("image_size", [name for name in kept if fixes_size(model["encoder"][name])]),
     ):
         asked, had = cfg.get(key), preparation[key]
@@ -73,6 +74,11 @@ def fixes_size(node: Any) -> bool:
         return bool(class_constant(str(node["_target_"]), "fixed_size"))
     except (TargetError, KeyError, TypeError):  # not of mmtx: it may
         return False
+
+
+def hears(node: Any) -> bool:
+    """Does an encoder of sound read sound, not features of it?"""
+    return not constant(node, "reads_features")
 
 
 def has_new_head(cfg: DictConfig) -> bool:

@@ -42,14 +42,21 @@ def refuse_unordered(corpus: Any) -> None:
 def refuse_lacking(modalities: Sequence[str], rows: Sequence[Any], corpus: Any) -> None:
     """An encoder that no training sample has anything for would stay as it began."""
     column = {"text": corpus.preparation.text or "text"}
+    column |= {name: f"features.{name}" for name in corpus.preparation.features}
     faults = [
         f"{corpus.manifest.path}: no training row has {column.get(name, name)}, which "
         f"encoder.{name} reads; leave it out: encoder.{name}=null"
         for name in modalities
-        if not any(getattr(row, column.get(name, name)) for row in rows)
+        if not any(has(row, column.get(name, name)) for row in rows)
     ]
     if faults:
         raise DataError(*faults)
+
+
+def has(row: Any, column: str) -> bool:
+    """Does a row have something in a column, or features of a modality?"""
+    name, _, modality = column.partition(".")
+    return modality in row.features if modality else bool(getattr(row, name))
 
 
 def refuse_unread(model: Any, read: Set[str]) -> None:

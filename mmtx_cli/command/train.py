@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.check import check
+from mmtx_cli.command.features import feature_widths
 from mmtx_cli.command.inherit import has_new_head, has_weights, inherit, load_initial
 from mmtx_cli.command.resume import resumed
 from mmtx_cli.command.run_folder import (
@@ -44,7 +45,7 @@ def run(cfg: DictConfig) -> None:
             stored["label_names"] = stored["answer_names"] = []
         inherit(cfg, stored)
     for key, value in DEFAULTS.items():
-        cfg[key] = value if cfg[key] is None else cfg[key]
+        cfg[key] = value if cfg.get(key) is None else cfg[key]
     check_all(cfg)
     refuse_trained(cfg)
     train(cfg, stored, fresh)
@@ -85,7 +86,8 @@ def sections(cfg: DictConfig) -> dict[str, Any]:
 def preparation_of(cfg: DictConfig, data: DataSettings) -> Preparation:
     """How samples become tensors, from the root of the configuration and from ``data``."""
     root = {key: cfg[key] for key in ROOT_KEYS}
-    return Preparation(**root, **{key: getattr(data, key) for key in DATA_KEYS})
+    plain = {key: getattr(data, key) for key in DATA_KEYS}
+    return Preparation(**root, **plain, features=feature_widths(cfg.encoder))
 
 
 def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) -> None:
@@ -94,6 +96,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     Encoders in ``fresh`` bring weights of their own, which those of ``ckpt`` do not replace.
     """
     from mmtx_cli.build import build_data
+    from mmtx_cli.command.features import standardise
     from mmtx_cli.command.loaders import training_data
     from mmtx_cli.data.quarantine import Quarantine
     from mmtx_cli.training.fit import Length, fit, make_trainer
@@ -108,7 +111,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     encoder = stored["model"]["encoder"] if cfg.resume and stored else cfg.encoder
     corpus = build_data(data, preparation, cfg.seed, stored, encoder.get("text"))
     cfg.update(corpus.facts())
-    config = plain_config(cfg, data, asdict(preparation), corpus)
+    config = plain_config(cfg, data, asdict(corpus.preparation), corpus)
     if cfg.resume:
         config["model"]["encoder"] = encoder
     trusted = tuple(cfg.trusted_packages)
@@ -116,6 +119,8 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     module = TrainingModule(config, settings["optimizer"], 0, cfg.seed, trusted, tuple(cfg.freeze))
     for name, part in module.model.encoder.items():
         change(config["model"]["encoder"][name], part.portable())
+    if not cfg.resume:
+        standardise(module.model, corpus)
     make_optimizer(module.model, settings["optimizer"])  # tells what is wrong with its settings
     loaders = training_data(module.model, corpus, cfg.seed, 8 if trainer_settings.compile else 1)
     length = Length.of(trainer_settings, len(loaders.order))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from mmtx_cli.data.feature_check import unreadable_features
 from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.manifest import Manifest, Ratios, read_faulty
 from mmtx_cli.data.progress import track
@@ -33,7 +34,8 @@ def check_manifest(
 ) -> Summary:
     """Read every row, with ``decode`` also every file, and sum the data set up.
 
-    Images and sounds are decoded in full, of a video the frames that a model would be given.
+    Images, sounds and features are read in full, of a video the frames that a model would be
+    given.
 
     Raises:
         DataError: with all faults, each as ``file:line: what; what to do``.
@@ -43,6 +45,7 @@ def check_manifest(
     )
     if decode:
         faults += _undecodable(manifest, workers)
+        faults += unreadable_features(manifest)
     if faults:
         raise DataError(*faults)
     return summarise(manifest)

@@ -19,7 +19,7 @@ class Collate:
     """Pads with zeros and masks; targets that a sample lacks are IGNORE, or NaN for a number.
 
     Texts are as long as the longest of the batch, rounded up to a multiple of ``round_to`` but
-    never beyond ``max_length``, for which models have positions.
+    never beyond ``max_length``, for which models have positions; so are sequences of features.
     """
 
     modalities: tuple[str, ...]
@@ -39,6 +39,8 @@ class Collate:
         """One modality of all samples."""
         rows = [example.inputs.get(name) for example in examples]
         p = self.preparation
+        if name in p.features:
+            return self.features(rows, p.features[name])
         match name:
             case "image" | "video":
                 return pad(rows, longest(rows), (3, p.image_size, p.image_size), torch.uint8)
@@ -48,8 +50,17 @@ class Collate:
 
     def texts(self, rows: Sequence[Tensor | None]) -> Field:
         """Token numbers of all samples."""
-        length = -(-longest(rows) // self.round_to) * self.round_to
-        return pad(rows, min(length, self.preparation.max_length), (), torch.long)
+        return pad(rows, min(self.rounded(rows), self.preparation.max_length), (), torch.long)
+
+    def features(self, rows: Sequence[Tensor | None], width: int | None) -> Field:
+        """Vectors of all samples; rounded up as texts are."""
+        assert width is not None, "the data say how wide features are"
+        length = min(self.rounded(rows), self.preparation.max_feature_length)
+        return pad(rows, length, (width,), torch.float32)
+
+    def rounded(self, rows: Sequence[Tensor | None]) -> int:
+        """Length of the longest row, rounded up."""
+        return -(-longest(rows) // self.round_to) * self.round_to
 
     def target(self, name: str, examples: Sequence[Example]) -> Tensor:
         """One target of all samples."""

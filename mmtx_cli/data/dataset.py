@@ -75,7 +75,7 @@ class Samples(Dataset):
         self.dropout = dropout
         self.keys = id_keys(sample.id for sample in samples)
         self.columns: dict[str, TextColumn] = {}
-        if "text" in modalities and preparation.text:
+        if "text" in modalities and preparation.text and "text" not in preparation.features:
             self.columns["text"] = self.column(preparation.text, text_tokenizer or tokenizer)
         if "captions" in needs:
             self.columns["captions"] = self.column("captions", tokenizer)
@@ -84,10 +84,9 @@ class Samples(Dataset):
 
     def shuffle(self, modality: str, seed: int) -> None:
         """Let every sample bring one modality of another sample in place of its own."""
-        if modality in self.columns:
-            has = [self.columns[modality].count(row) > 0 for row in range(len(self.samples))]
-        else:
-            has = [bool(getattr(sample, modality)) for sample in self.samples]
+        column = self.columns.get(modality)
+        rows = range(len(self.samples))
+        has = [column.count(row) > 0 if column else modality in self.has(row) for row in rows]
         self.lenders[modality] = lenders(np.array(has, dtype=bool), seed)
 
     def lender(self, modality: str, row: int) -> int:
@@ -133,19 +132,12 @@ class Samples(Dataset):
         """Fill in what the sample has."""
         whole = self.training or turn == 0
         kept = self.kept(turn, row)
-        sample, lent = self.samples[row], {m: self.lender(m, row) for m in kept}
-        source = {m: self.samples[other] for m, other in lent.items()}
-        if "text" in kept and (tokens := self.text("text", turn, lent["text"])) is not None:
+        sample, lender = self.samples[row], self.lender("text", row)
+        if "text" in kept and (tokens := self.text("text", turn, lender)) is not None:
             example.inputs["text"] = tokens
         if not whole:
             return
-        seed, offset = self.augmentation_seed(turn, row), self.offset(turn, row)
-        if "image" in kept:
-            example.inputs["image"] = self.media.pictures(source["image"], seed)
-        if "video" in kept:
-            example.inputs["video"] = self.media.clip(source["video"], seed, offset).frames
-        if "audio" in kept and (sound := self.media.sound(source["audio"], offset)) is not None:
-            example.inputs["audio"] = sound
+        self.read_media(example, kept, turn, row)
         if "captions" in self.needs:
             tokens = self.text("captions", turn, row)
             if tokens is not None:
@@ -154,13 +146,37 @@ class Samples(Dataset):
             if (target := self.known.of(need, sample)) is not None:
                 example.targets[need] = target
 
+    def read_media(self, example: Example, kept: Sequence[str], turn: int, row: int) -> None:
+        """Fill in what files hold of the modalities in ``kept``."""
+        seed, offset = self.augmentation_seed(turn, row), self.offset(turn, row)
+        for name in kept:
+            sample = self.samples[self.lender(name, row)]
+            if name in self.preparation.features:
+                example.inputs[name] = self.media.features(sample, name)
+            elif name == "image":
+                example.inputs[name] = self.media.pictures(sample, seed)
+            elif name == "video":
+                example.inputs[name] = self.media.clip(sample, seed, offset).frames
+            elif name == "audio" and (sound := self.media.sound(sample, offset)) is not None:
+                example.inputs[name] = sound
+
+    def has(self, row: int) -> list[str]:
+        """The modalities that the manifest gives the sample, and the text."""
+        sample, features = self.samples[row], self.preparation.features
+        return [
+            name
+            for name in self.modalities
+            if (name in sample.features if name in features else has_raw(sample, name))
+        ]
+
     def kept(self, turn: int, row: int) -> list[str]:
         """The modalities that the sample has and that are not taken away this time."""
-        sample = self.samples[row]
-        has = [m for m in self.modalities if m == "text" or getattr(sample, m)]
+        has = self.has(row)
         if not self.dropout or not self.training:
             return has
-        has = [m for m in has if m != "text" or self.columns["text"].count(row)]
+        if "text" not in self.preparation.features:
+            texts = self.columns.get("text")
+            has = [m for m in has if m != "text" or (texts is not None and texts.count(row))]
         random = np.random.default_rng(self.draw(DROP, turn, row))
         kept = [
             m
@@ -191,3 +207,8 @@ class Samples(Dataset):
         if which >= texts.count(row):
             return None
         return torch.from_numpy(texts.get(row, which).astype(np.int64))
+
+
+def has_raw(sample: Sample, name: str) -> bool:
+    """Does a sample have files of a modality? Which texts there are, their column knows."""
+    return name == "text" or bool(getattr(sample, name))

@@ -98,6 +98,8 @@ class InputFiles(Samples):
             samples, modalities, (), preparation, tokenizer, decode_timeout=decode_timeout
         )
         self.pieces = pieces
+        # what was extracted before cannot be extracted here
+        self.from_files = [name for name in modalities if name not in preparation.features]
 
     def read(self, example: Example, turn: int, row: int) -> None:
         """Decode what the model has an encoder for."""
@@ -109,7 +111,7 @@ class InputFiles(Samples):
         else:
             self.read_film(example, replace(blank, video=path, audio=path))
         if not example.inputs:
-            known = ", ".join(self.modalities)
+            known = ", ".join(self.from_files) or "features alone"
             raise UnreadableError(path, f"holds nothing that this model reads ({known})")
 
     def read_film(self, example: Example, film: Sample) -> None:
@@ -119,11 +121,11 @@ class InputFiles(Samples):
                 example.inputs[name] = self.media.clip(film, 0, None).frames
             except NoVideoError:
                 film = replace(film, video=None)
-        if "audio" in self.modalities:
+        if "audio" in self.from_files:
             sound = self.media.sound(film, None)
             if sound is not None:
                 example.inputs["audio"] = sound
 
     def first_of(self, *names: str) -> list[str]:
         """The first of these modalities that the model has, if any."""
-        return [name for name in names if name in self.modalities][:1]
+        return [name for name in names if name in self.from_files][:1]

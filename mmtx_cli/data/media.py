@@ -13,6 +13,7 @@ from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.decode.moments import Sampling
 from mmtx_cli.data.decode.sound import decode_sound
 from mmtx_cli.data.decode.video import Clip, decode_video
+from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
@@ -38,6 +39,7 @@ class Media:
         self.augment = augment
         self.timeout = timeout
         self.guards: dict[int, Guard] = {}
+        self.feature_files = FeatureFiles()
 
     @property
     def guard(self) -> Guard:
@@ -86,6 +88,14 @@ class Media:
                 raise
             return None  # a film may go on when its sound has ended
         return None if wave is None else hops(wave, p.sample_rate)
+
+    def features(self, sample: Sample, name: str) -> Float[Tensor, "l c"]:
+        """A modality's vectors that were extracted before, cut to as many as a model reads."""
+        p = self.preparation
+        place = sample.features[name]
+        return torch.from_numpy(
+            self.feature_files.read(place, p.features[name], p.max_feature_length)
+        )
 
 
 def hops(wave: Float[Tensor, " n"], sample_rate: int) -> Float[Tensor, "l h"]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mmtx_cli.data.card import Card
+from mmtx_cli.data.feature_place import features_of
 from mmtx_cli.data.keys import RATIOS, Keys
 from mmtx_cli.data.location import Root
 from mmtx_cli.data.name import nearest
@@ -32,8 +33,8 @@ class RowReader:
 
     ``assign`` gives the split of an id whose row names none; ``typed`` is False for CSV, whose
     cells are all text: there a cell of ``image``, ``captions`` or ``label`` that begins with
-    ``[`` and a cell of ``answers`` that begins with ``{`` is JSON, captions may also be
-    separated by " | ", and a bare answer has weight 1.
+    ``[`` and a cell of ``answers`` or ``features`` that begins with ``{`` is JSON, captions may
+    also be separated by " | ", and a bare answer has weight 1.
     """
 
     def __init__(
@@ -96,6 +97,9 @@ class RowReader:
         for name in ("video", "audio"):
             path = text_of(name, row.get(name), faults, "one path")
             values[name] = None if path is None else self._path(name, path, faults)
+        values["features"] = features_of(
+            row.get("features"), faults, self._typed, lambda name, p: self._path(name, p, faults)
+        )
         start, end = (seconds_of(name, row.get(name), faults) for name in ("start", "end"))
         if start is not None and end is not None and start >= end:
             faults.append(f"start {start:g} is not before end {end:g}; give seconds in order")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from mmtx_cli.data.feature_place import FeaturePlace
+
 SPLITS = ("train", "val", "test")
 
 
@@ -11,7 +13,7 @@ class Sample:
 
     Paths are absolute; ``start`` and ``end`` are seconds of the video, or of a sound without one.
     ``label`` is a name, a number, or a tuple of names (several at once; an empty tuple says that
-    none applies).
+    none applies). ``features`` are vectors that were extracted before, by modality.
     ``answers`` maps each answer to its weight. ``group`` is an optional tag by which metrics are
     reported too. ``line`` is the row's line in the manifest, from 1.
     """
@@ -28,6 +30,7 @@ class Sample:
     label: str | float | int | tuple[str, ...] | None = None
     answers: dict[str, float] = field(default_factory=dict)
     group: str | None = None
+    features: dict[str, FeaturePlace] = field(default_factory=dict)
     line: int = 0
 
     @property

@@ -8,10 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mmtx_cli.data.feature_place import MODALITIES
 from mmtx_cli.data.manifest import Manifest
 from mmtx_cli.data.sample import SPLITS, Sample
 
-FIELDS = ("image", "video", "audio", "text", "captions", "label", "answers", "group")
+_PLAIN = ("image", "video", "audio", "text", "captions", "label", "answers", "group")
+_FEATURES = {f"features.{name}": name for name in MODALITIES}
+FIELDS = (*_PLAIN, *_FEATURES)
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
 _SHOWN = 10
 
@@ -91,10 +94,15 @@ def summarise(manifest: Manifest) -> Summary:
 
 
 def _fields(samples: list[Sample]) -> dict[str, int]:
-    return {
+    plain = {
         name: sum(getattr(sample, name) not in (None, (), {}) for sample in samples)
-        for name in FIELDS
+        for name in _PLAIN
     }
+    features = {
+        field: sum(name in sample.features for sample in samples)
+        for field, name in _FEATURES.items()
+    }
+    return plain | features
 
 
 def _quantiles(captions: list[str]) -> list[int]:
@@ -141,7 +149,10 @@ def _inputs(sample: Sample) -> Iterator[tuple[str, str]]:
         yield "video", sample.video
     if sample.audio:
         yield "audio", sample.audio
-    if sample.text and not (sample.image or sample.video or sample.audio):
+    for name, place in sample.features.items():
+        spot = f" ({place.spot})" if place.spot else ""
+        yield f"features of {name}", f"{place.path}{spot}"
+    if sample.text and not (sample.image or sample.video or sample.audio or sample.features):
         yield "text", sample.text
 
 

@@ -4,12 +4,14 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mmtx_cli.data.card import card_path
+from mmtx_cli.data.feature_place import with_paths
 from mmtx_cli.error import DataError
 
 MEDIA = ("image", "video", "audio")
@@ -73,6 +75,9 @@ def _placed(row: Mapping[str, Any], base: Path, start: Path) -> dict[str, Any]:
             placed[key] = _relative(value, base, start, row)
         elif value is not None:
             placed[key] = [_relative(item, base, start, row) for item in value]
+    if "features" in placed:
+        relative = partial(_relative, base=base, start=start, row=row)
+        placed["features"] = with_paths(placed["features"], relative)
     return placed
 
 

@@ -23,6 +23,9 @@ class Encoder(nn.Module, ABC):
     fixed_size: ClassVar[bool] = False
     """Can a trained one read pictures of no other size than it was trained with?"""
 
+    reads_features: ClassVar[bool] = False
+    """Is its input vectors that were extracted before, the manifest's ``features``?"""
+
     @abstractmethod
     def forward(self, field: Field) -> Tokens:
         """Encode one modality of a batch."""
@@ -39,6 +42,12 @@ class Encoder(nn.Module, ABC):
         rate towards the stem. What comes after the last block belongs to none.
         """
         return []
+
+    def standardise(self, mean: Float[Tensor, " c"], deviation: Float[Tensor, " c"]) -> None:
+        """Take what training rows say of each number of their features; by default, pass it over.
+
+        Only an encoder that ``reads_features`` is told, once, before its training.
+        """
 
     def portable(self) -> dict[str, Any]:
         """Arguments that build an encoder of the same shape without its pretrained weights.

@@ -13,6 +13,7 @@ from tiny import (
     composed,
     gradients,
     noisy_where_absent,
+    raw_of,
     real,
     same,
     tiny_encoder,
@@ -64,7 +65,7 @@ def encoder(shared_encoder):
 
 @pytest.fixture
 def field(choice):
-    return tiny_field(choice[0], counts_of(choice[0]))
+    return tiny_field(raw_of(*choice), counts_of(choice[0]))
 
 
 def test_tokens_of_its_width(encoder, field):
@@ -106,7 +107,7 @@ def test_batch_mates_do_not_matter(encoder, field):
 
 
 def test_nothing_there_at_all(encoder, choice):
-    tokens = encoder(tiny_field(choice[0], [0, 0]))
+    tokens = encoder(tiny_field(raw_of(*choice), [0, 0]))
     assert not tokens.mask.any()
     assert tokens.x.isfinite().all()
 
@@ -117,7 +118,7 @@ def test_nothing_there_at_all(encoder, choice):
 def test_gradients_reach_what_is_trained(choice, args):
     encoder = tiny_encoder(*choice, *args)
     counts = [40, 0, 30] if choice[0] == "audio" else [4, 0, 3]  # enough for tokens to differ
-    tokens = encoder.train()(tiny_field(choice[0], counts))
+    tokens = encoder.train()(tiny_field(raw_of(*choice), counts))
     if tokens.x.requires_grad:  # else all of it is frozen
         (real(tokens) * torch.randn_like(real(tokens))).sum().backward()
     found = gradients(encoder)

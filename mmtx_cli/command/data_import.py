@@ -1,0 +1,183 @@
+"""`mmtx data action=import`: public data sets of other forms to manifests."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mmtx_cli.command.data_keys import Settings, chosen, example, require
+from mmtx_cli.data.card import card_path, read_card
+from mmtx_cli.data.feature_place import with_paths
+from mmtx_cli.data.importer import coco, csv_table, flickr8k
+from mmtx_cli.data.importer.mmimdb import MmImdb
+from mmtx_cli.data.importer.mmsa import Mmsa
+from mmtx_cli.data.keys import IMPORT_KEYS
+from mmtx_cli.data.manifest import SPLITS, check_ratios, read_manifest, row_faults, split_of
+from mmtx_cli.data.name import nearest
+from mmtx_cli.data.summary import summarise
+from mmtx_cli.data.write import MEDIA, home_of, write_manifest
+from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.fault import at_most
+
+Rows = Iterator[tuple[str, dict[str, Any]]]
+FEATURES = ("mmsa", "mmimdb")
+"""Formats of features: they have one source, and no folder of images."""
+
+
+def import_(settings: Settings) -> Path:
+    """Write a manifest, once every row of it is known to be sound, and sum it up."""
+    importers: dict[str, Callable[[Settings], Rows]] = {
+        "coco": _coco,
+        "flickr8k": _flickr8k,
+        "csv": _csv,
+        "mmsa": _mmsa,
+        "mmimdb": _mmimdb,
+    }
+    read, name = chosen("format", settings, importers), settings["format"]
+    require(settings, ("out", "source" if name in FEATURES else "images"), name)
+    out = Path(settings["out"])
+    if out.suffix != ".jsonl":
+        raise ConfigError(f"out={out}: name the manifest to write, e.g. out={out / 'data.jsonl'}")
+    found = read(settings)
+    if name not in FEATURES:
+        _check_folders(settings)
+    root, allowed = _root(settings), settings["allow_outside_root"]
+    rows = [(place, _with_absolute_paths(row)) for place, row in found]
+    card = read_card(card_path(out))
+    if faults := row_faults(rows, home_of(out, root), card, IMPORT_KEYS, allowed):
+        raise DataError(*at_most(faults))
+    write_manifest(out, (row for _, row in rows), root=root)
+    Console().print(summarise(read_manifest(out, check_files=False, allow_outside_root=allowed)))
+    return out
+
+
+def _mmsa(settings: Settings) -> Rows:
+    """The features go into a folder beside the manifest, named as it is."""
+    columns = settings["columns"] or {}
+    if not isinstance(columns, dict) or not columns.keys() <= {"label"}:
+        raise ConfigError(f"columns={columns}: write the field of the labels{example('mmsa')}")
+    out = Path(settings["out"])
+    found = Mmsa(settings["source"], out.with_name(f"{out.stem}_features"), columns.get("label"))
+    return _noted(found)
+
+
+def _mmimdb(settings: Settings) -> Rows:
+    return _noted(MmImdb(settings["source"]))
+
+
+def _noted(found: Mmsa | MmImdb) -> Rows:
+    """The rows, and then on the terminal what was changed or left out."""
+    yield from found.rows()
+    for note in found.notes:
+        print(note)
+
+
+def _check_folders(settings: Settings) -> None:
+    """Refuse folders of images that are none, before the first row is read."""
+    images = settings["images"]
+    folders = images if isinstance(images, dict) else {"": images}
+    faults = []
+    for split, folder in folders.items():
+        key = f"images.{split}" if split else "images"
+        if not isinstance(folder, str) or not folder:
+            faults.append(f"{key}={folder}: write a folder{example(settings['format'])}")
+        elif not os.path.isdir(folder):
+            what = "is a file, no folder" if os.path.exists(folder) else "no such folder"
+            faults.append(f"{key}={folder}: {what}{_similar_folder(Path(folder))}")
+    if faults:
+        raise ConfigError(*faults)
+
+
+def _similar_folder(folder: Path) -> str:
+    if not folder.parent.is_dir():
+        return f"; there is no folder {folder.parent} either"
+    others = {path.name.lower(): path for path in folder.parent.iterdir() if path.is_dir()}
+    near = nearest(folder.name, others, 0.6)
+    return f"; did you mean {others[near]}?" if near else "; give the folder of the files"
+
+
+def _coco(settings: Settings) -> Rows:
+    require(settings, ("annotations",), "coco")
+    files: Any = settings["annotations"]
+    images: Any = settings["images"]
+    if not isinstance(files, dict):
+        require(settings, ("split",), "coco")
+        files = {_split_name(settings, "coco"): files}
+    _check_splits("annotations", files, "coco")
+    folders = images if isinstance(images, dict) else dict.fromkeys(files, images)
+    if not files.keys() <= folders.keys():
+        raise ConfigError(
+            f"images={images}: write one folder, or one for each of {', '.join(files)}"
+            f"{example('coco')}"
+        )
+    return chain.from_iterable(coco.rows(file, folders[s], s) for s, file in files.items())
+
+
+def _flickr8k(settings: Settings) -> Rows:
+    require(settings, ("captions",), "flickr8k")
+    lists = {split: path for split, path in (settings["splits"] or {}).items() if path}
+    _check_splits("splits", lists, "flickr8k")
+    return flickr8k.rows(settings["captions"], _folder(settings, "flickr8k"), lists)
+
+
+def _csv(settings: Settings) -> Rows:
+    require(settings, ("captions",), "csv")
+    columns = settings["columns"] or {}
+    if not isinstance(columns, dict):
+        raise ConfigError(f"columns={columns}: write a column a kind{example('csv')}")
+    return csv_table.rows(
+        settings["captions"],
+        _folder(settings, "csv"),
+        columns,
+        split=_split_of_rows(settings),
+        delimiter=settings["delimiter"],
+    )
+
+
+def _split_of_rows(settings: Settings) -> str | Callable[[str], str] | None:
+    """Return the split of rows that name none: one for all, or by ratios one for each id."""
+    ratios, seed = settings["split"], settings["seed"]
+    if isinstance(ratios, dict):
+        check_ratios(ratios, IMPORT_KEYS.split)
+        return lambda ident: split_of(ident, ratios, seed)
+    return None if ratios is None else _split_name(settings, "csv")
+
+
+def _folder(settings: Settings, what: str) -> str:
+    if not isinstance(settings["images"], str):
+        raise ConfigError(f"images={settings['images']}: write one folder{example(what)}")
+    return settings["images"]
+
+
+def _split_name(settings: Settings, what: str) -> str:
+    if settings["split"] not in SPLITS:
+        raise ConfigError(f"split={settings['split']}: write train, val or test{example(what)}")
+    return settings["split"]
+
+
+def _check_splits(key: str, value: object, what: str) -> None:
+    if not isinstance(value, dict) or not value or not set(value) <= set(SPLITS):
+        raise ConfigError(f"{key}={value}: write a file a split (train, val, test){example(what)}")
+
+
+def _with_absolute_paths(row: Mapping[str, Any]) -> dict[str, Any]:
+    present = {key: value for key, value in row.items() if value not in (None, "", [], {})}
+    placed = {k: os.path.abspath(v) if k in MEDIA else v for k, v in present.items()}
+    if "features" in placed:
+        placed["features"] = with_paths(placed["features"], os.path.abspath)
+    return placed
+
+
+def _root(settings: Settings) -> str:
+    """Return the folder that holds all files: root=, or what all images share, or the features'."""
+    if settings["root"]:
+        return settings["root"]
+    if settings["format"] in FEATURES:
+        home = settings["out"] if settings["format"] == "mmsa" else settings["source"]
+        return os.path.dirname(os.path.abspath(home))
+    images = settings["images"]
+    folders = list(images.values()) if isinstance(images, dict) else [images]
+    return os.path.commonpath([os.path.abspath(folder) for folder in folders])

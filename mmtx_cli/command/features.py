@@ -1,0 +1,39 @@
+"""Which modalities of a model come as features, and what its encoders are told of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hydra.utils import get_class
+
+from mmtx_cli.signature import TargetError, class_constant
+
+
+def feature_widths(encoders: Mapping[str, Any] | None) -> dict[str, int | None]:
+    """Modalities whose encoder reads features, with the numbers of a vector where it has any.
+
+    The encoders' targets must be checked: one outside mmtx is imported.
+    """
+    chosen = {str(name): node for name, node in (encoders or {}).items() if node}
+    return {name: node.get("num_features") for name, node in chosen.items() if reads_features(node)}
+
+
+def reads_features(node: Mapping[str, Any]) -> bool:
+    """Does the class of an encoder say so?"""
+    target = str(node["_target_"])
+    try:
+        return bool(class_constant(target, "reads_features"))
+    except TargetError:
+        return bool(getattr(get_class(target), "reads_features", False))
+
+
+def standardise(model: Any, corpus: Any) -> None:
+    """Tell every encoder of features how large the numbers are in the training rows."""
+    import torch
+
+    from mmtx_cli.data.feature_fact import feature_scale
+
+    most = corpus.preparation.max_feature_length
+    for name in corpus.preparation.features:
+        scale = feature_scale(corpus.manifest.split("train"), name, most)
+        if scale is not None:
+            model.encoder[name].standardise(*map(torch.from_numpy, scale))

@@ -1,0 +1,43 @@
+"""Every feature of a manifest read, and what is wrong with each told with file:line."""
+
+from collections.abc import Iterator
+
+from mmtx_cli.data.feature_place import FeaturePlace
+from mmtx_cli.data.feature_read import FeatureFiles
+from mmtx_cli.data.manifest import Manifest
+from mmtx_cli.data.progress import track
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.unreadable import UnreadableError
+
+Use = tuple[str, FeaturePlace]
+"""A modality, and where its features are."""
+
+
+def unreadable_features(manifest: Manifest) -> list[str]:
+    """Faults of features that cannot be read, or are not as wide as the first of their modality."""
+    users: dict[Use, list[Sample]] = {}
+    for sample in manifest.samples:
+        for use in sample.features.items():
+            users.setdefault(use, []).append(sample)
+    faults = []
+    for (name, place), reason in track(_reasons(list(users)), len(users), "features"):
+        if reason is not None:
+            first, *more = users[name, place]
+            also = f" (and {len(more)} more rows)" if more else ""
+            where = f"{manifest.where(first)}: features.{name}{also}: {place.path}"
+            faults.append(f"{where}: {reason}; mend the file or leave the features out")
+    return faults
+
+
+def _reasons(uses: list[Use]) -> Iterator[tuple[Use, str | None]]:
+    """Yield each with why it cannot be used, or None."""
+    files, widths = FeatureFiles(), dict[str, int]()
+    for name, place in uses:
+        try:
+            found = files.read(place, widths.get(name))
+        except UnreadableError as error:
+            yield (name, place), error.reason
+        else:
+            widths.setdefault(name, found.shape[1])
+            yield (name, place), None
+    files.close()

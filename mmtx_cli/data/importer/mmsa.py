@@ -1,0 +1,212 @@
+"""The pickles of MMSA (CMU-MOSI, CMU-MOSEI, CH-SIMS): features, texts and labels by split.
+
+Layout: Mao et al., "M-SENA: an integrated platform for multimodal sentiment analysis", ACL 2022
+(demonstrations). ``{"train" | "valid" | "test": {"id", "raw_text", "text", "audio", "vision",
+"regression_labels", "annotations", …}}``; the features are [n, l, c], padded with zeros, and
+``audio_lengths`` and ``vision_lengths`` are there where the modalities are not aligned by words.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from mmtx_cli.data.importer.pickled import plain, read_pickle
+from mmtx_cli.error import DataError
+from mmtx_cli.fault import at_most
+
+STREAMS = {"text": "text", "audio": "audio", "video": "vision"}
+"""Our modalities, and what the pickle calls them."""
+SPLITS = {"train": "train", "valid": "val", "test": "test"}
+Arrays = dict[str, Float[np.ndarray, "n l c"]]
+
+
+class Mmsa:
+    """The rows of such a pickle, and notes of what was changed on the way."""
+
+    def __init__(self, source: str | Path, folder: str | Path, label: str | None = None) -> None:
+        """``folder`` is where the features go; ``label`` names the field of the labels.
+
+        Raises:
+            DataError: if the file is no such pickle, or asks for anything but arrays.
+        """
+        self.source, self.folder = Path(source), Path(folder)
+        self.label = label or "regression_labels"
+        self.changes: Counter[str] = Counter()
+        self.ids: Counter[str] = Counter()
+        self.splits = self._splits(read_pickle(self.source))
+
+    def _splits(self, content: Any) -> dict[str, dict[str, Any]]:
+        fields = {key: content.get(key) for key in SPLITS} if isinstance(content, dict) else {}
+        found = {key: value for key, value in fields.items() if isinstance(value, dict) and value}
+        if not found:
+            raise DataError(
+                f"{self.source}: no dict of train, valid and test; give a feature file of MMSA"
+            )
+        splits, faults = {}, []
+        for split, values in found.items():
+            wanted = {"id", "raw_text", *STREAMS.values(), self.label, *map(_lengths, STREAMS)}
+            try:
+                splits[split] = {key: plain(values[key]) for key in wanted if key in values}
+            except (ValueError, RecursionError) as error:
+                faults.append(f"{self.source}: {split}: {error}")
+                continue
+            faults += [f"{self.source}: {split}: {f}" for f in self._faults(splits[split], values)]
+        if faults:
+            raise DataError(*at_most(faults))
+        return splits
+
+    def _faults(self, fields: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
+        has = ", ".join(map(str, values))
+        for key in ("id", self.label):
+            if key not in fields:
+                yield f"no field {key!r}; it has {has}; another label: columns={{label: FIELD}}"
+        here = [key for key in STREAMS.values() if key in fields]
+        if not here:
+            yield f"none of text, audio and vision; it has {has}"
+        rows = _count(fields.get("id"))
+        for key, value in fields.items():
+            if _count(value) != rows:
+                yield f"{key} has {_count(value)} entries for {rows} ids"
+            elif key.endswith("_lengths") and np.asarray(value).dtype.kind not in "iu":
+                yield f"{key} holds no whole numbers"
+            elif key in here and not _are_features(value):
+                yield f"{key} holds no numbers of shape [n, l, c]"
+            elif key == self.label:
+                for i, item in enumerate(value):
+                    if _label(item) is None:
+                        yield f"{key}[{i}] is {str(item)[:40]}, neither a name nor a finite number"
+
+    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield a row a clip with its place in the file, after its split's features are written.
+
+        This can be done once: the features are let go of.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for split, fields in self.splits.items():
+            ids = [self._ident(value) for value in fields["id"]]
+            files = self._write(SPLITS[split], ids, fields)
+            for i, ident in enumerate(ids):
+                features = {
+                    name: {"path": str(path), "key": ident}
+                    for name, (path, kept) in files.items()
+                    if ident in kept
+                }
+                row = {"id": ident, "split": SPLITS[split], "features": features}
+                text = _text(fields["raw_text"][i]).strip() if "raw_text" in fields else ""
+                label = _label(fields[self.label][i])
+                yield f"{self.source}: {split}[{i}]", {**row, "text": text, "label": label}
+
+    def _ident(self, value: Any) -> str:
+        """An id of its own; parts of one (video, clip) are joined as MMSA joins them."""
+        parts = np.ravel(value).tolist() if isinstance(value, (list, np.ndarray)) else [value]
+        ident = "$_$".join(map(_text, parts))
+        self.ids[ident] += 1
+        if self.ids[ident] == 1:
+            return ident
+        self.changes["ids that occur twice were numbered"] += 1
+        return f"{ident}#{self.ids[ident]}"
+
+    def _write(
+        self, split: str, ids: list[str], fields: dict[str, Any]
+    ) -> dict[str, tuple[Path, frozenset[str]]]:
+        """Write a file a modality; return its path, and the ids that have something in it."""
+        from safetensors.numpy import save_file
+
+        # such files have many gigabytes: what is cleaned is let go of
+        here = {name: key for name, key in STREAMS.items() if key in fields}
+        streams = {name: self._clean(name, fields.pop(key)) for name, key in here.items()}
+        bounds = self._bounds(streams, fields)
+        files = {}
+        for name, array in streams.items():
+            own = {
+                ident: np.ascontiguousarray(array[i, first:end])
+                for i, (ident, (first, end)) in enumerate(zip(ids, bounds[name], strict=True))
+                if end > first
+            }
+            if lacking := len(ids) - len(own):
+                self.changes[f"samples have no {name}: it is all padding"] += lacking
+            path = self.folder / f"{split}_{name}.safetensors"
+            half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+            save_file(own, half)
+            os.replace(half, path)
+            files[name] = path, frozenset(own)
+        return files
+
+    def _clean(self, name: str, array: Any) -> Float[np.ndarray, "n l c"]:
+        """32-bit numbers; a vector is a sequence of one; what is not finite becomes 0, counted."""
+        with np.errstate(over="ignore"):
+            clean = np.array(array, dtype=np.float32)
+        clean = clean[:, None] if clean.ndim == 2 else clean
+        bad = ~np.isfinite(clean)
+        if count := int(bad.sum()):
+            self.changes[f"numbers of {name} were NaN or infinite and became 0"] += count
+            clean[bad] = 0
+        return clean
+
+    def _bounds(self, streams: Arrays, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """First step and end of each sample of each modality, without the padding.
+
+        Where lengths are given, these. Modalities of one length without any are aligned step by
+        step and stay so: only steps in which all are zero are padding. Else those of its own.
+        """
+        given = {name: fields[_lengths(name)] for name in streams if _lengths(name) in fields}
+        real = {name: x.any(axis=2) for name, x in streams.items()}
+        if not given and len({x.shape[1] for x in streams.values()}) == 1:
+            together = np.logical_or.reduce(list(real.values()))
+            real = dict.fromkeys(streams, together)
+        bounds = {}
+        for name, x in streams.items():
+            if name in given:
+                ends = np.array([int(n) for n in np.ravel(given[name])])
+                self.changes[f"lengths of {name} were beyond the steps that there are"] += int(
+                    (ends > x.shape[1]).sum()
+                )
+                bounds[name] = [(0, int(end)) for end in ends.clip(0, x.shape[1])]
+            else:
+                bounds[name] = [_reach(row) for row in real[name]]
+        return bounds
+
+    @property
+    def notes(self) -> list[str]:
+        """What was changed, with how many, once all rows were asked for."""
+        return [f"{count} {what}" for what, count in self.changes.items() if count]
+
+
+def _lengths(name: str) -> str:
+    return f"{STREAMS[name]}_lengths"
+
+
+def _reach(real: Any) -> tuple[int, int]:
+    """The first real step, and the place behind the last; some data are padded in front."""
+    (places,) = np.nonzero(real)
+    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
+
+
+def _count(value: Any) -> int:
+    return len(value) if isinstance(value, (list, np.ndarray)) else 0
+
+
+def _are_features(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim in (2, 3) and value.dtype.kind in "iuf"
+
+
+def _text(value: Any) -> str:
+    raw = value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
+    return raw.decode("utf-8", "replace")
+
+
+def _label(value: Any) -> str | int | float | None:
+    """A name, or a number as it was written: 2.4, where a 32-bit float is 2.4000000953."""
+    value = np.ravel(value)[0] if isinstance(value, np.ndarray) and value.size == 1 else value
+    if isinstance(value, (str, bytes)):
+        return _text(value) or None
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if not isinstance(value, (float, np.floating)) or not np.isfinite(value):
+        return None
+    return float(str(value))

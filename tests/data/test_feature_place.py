@@ -1,0 +1,142 @@
+"""The key ``features`` of a manifest, from the file to the sample."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from mmtx_cli.data.feature_place import SUFFIXES, FeaturePlace
+from mmtx_cli.data.manifest import read_manifest
+from mmtx_cli.data.write import write_manifest
+from mmtx_cli.error import DataError
+
+BASE = {"id": "a", "split": "train"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "set"
+    root.mkdir()
+    for suffix in (*SUFFIXES, ".pkl"):
+        (root / f"a{suffix}").write_bytes(b"x")
+    (tmp_path / "outside.npy").write_bytes(b"x")
+    return root
+
+
+def manifest(folder, features, name="m.jsonl"):
+    path = folder / name
+    if name.endswith("csv"):
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([[*BASE, "features"], [*BASE.values(), features]])
+    else:
+        path.write_text(json.dumps({**BASE, "features": features}) + "\n")
+    return path
+
+
+def read(path, **kwargs):
+    (sample,) = read_manifest(path, **kwargs).samples
+    return sample.features
+
+
+def test_a_path_or_path_key_and_row(folder):
+    given = {
+        "audio": "a.npy",
+        "text": {"path": "a.npz", "key": "k"},
+        "video": {"path": "a.hdf5", "key": "g/k", "row": 3},
+        "image": {"path": "a.pt", "row": 0},
+    }
+    found = {
+        "audio": FeaturePlace(f"{folder}/a.npy"),
+        "text": FeaturePlace(f"{folder}/a.npz", "k"),
+        "video": FeaturePlace(f"{folder}/a.hdf5", "g/k", 3),
+        "image": FeaturePlace(f"{folder}/a.pt", None, 0),
+    }
+    assert read(manifest(folder, given)) == found
+    assert read(manifest(folder, json.dumps(given), "m.csv")) == found
+
+
+@pytest.mark.parametrize("nothing", [None, "", {}, {"text": None}, {"text": ""}])
+def test_what_is_absent_is_a_missing_modality(folder, nothing):
+    assert read(manifest(folder, nothing)) == {}
+
+
+def test_parquet_has_every_key_in_every_row(folder):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pytest.importorskip("pyarrow").table
+    rows = {
+        "id": ["a", "b"],
+        "split": ["train", "val"],
+        "features": [{"text": {"path": "a.npz", "key": "k", "row": None}}, {"text": None}],
+    }
+    parquet.write_table(table(rows), folder / "m.parquet")
+    a, b = read_manifest(folder / "m.parquet").samples
+    assert a.features == {"text": FeaturePlace(f"{folder}/a.npz", "k")}
+    assert b.features == {}
+
+
+FAULTS = {
+    "a list": (["a.npy"], "write files by modality, e.g. {"),
+    "a number": ({"text": 3}, "features.text is 3; write a path, or path, key and row"),
+    "a modality": ({"adio": "a.npy"}, "the modality 'adio'; did you mean 'audio'?"),
+    "another modality": ({"smell": "a.npy"}, "'smell'; there are text, image, video, audio"),
+    "no path": ({"text": {"key": "k"}}, "features.text has no path; write e.g."),
+    "a key of its own": ({"text": {"path": "a.npy", "rows": 1}}, "the key 'rows'; there are path"),
+    "a key that is no text": ({"text": {"path": "a.npz", "key": 3}}, "features.text.key is 3;"),
+    "a row that is none": ({"text": {"path": "a.npy", "row": "1"}}, 'row is "1"; write a whole'),
+    "a truth as row": ({"text": {"path": "a.npy", "row": True}}, "row is true; write a whole"),
+    "a row below 0": ({"text": {"path": "a.npy", "row": -1}}, "row is -1; write a whole number"),
+    "a pickle": ({"text": "a.pkl"}, "a.pkl is none of .npy, .npz, .pt, .safetensors, .h5, .hdf5;"),
+    "no key for npz": ({"text": "a.npz"}, 'holds arrays by name; write {"path": …, "key": NAME}'),
+    "no key for hdf5": ({"text": "a.h5"}, "a.h5 holds arrays by name"),
+    "a key for npy": ({"text": {"path": "a.npy", "key": "k"}}, "has no name; leave the key out"),
+    "no file": ({"text": "b.npy"}, "features.text: no such file"),
+    "outside": ({"text": "../outside.npy"}, "features.text: ../outside.npy lies outside the root"),
+    "a url": ({"text": "https://x.org/a.npy"}, "is a URL; download the file"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_say_where_and_what_to_do(name, folder):
+    value, wanted = FAULTS[name]
+    path = manifest(folder, value)
+    with pytest.raises(DataError) as caught:
+        read_manifest(path)
+    (fault,) = caught.value.faults
+    assert fault.startswith(f"{path}:1: features")
+    assert wanted in fault
+
+
+@pytest.mark.parametrize(
+    ("cell", "wanted"),
+    [("{text: a.npy}", "begins like JSON but is none"), ("a.npy", "write files by modality")],
+)
+def test_a_cell_of_a_csv_is_json(cell, wanted, folder):
+    with pytest.raises(DataError, match=wanted):
+        read_manifest(manifest(folder, cell, "m.csv"))
+
+
+def test_all_faults_of_a_row_at_once(folder):
+    value = {"text": "a.npz", "audio": {"path": "b.npy", "row": -1}}
+    with pytest.raises(DataError) as caught:
+        read_manifest(manifest(folder, value))
+    assert len(caught.value.faults) == 3
+
+
+def test_a_link_out_of_the_root_is_refused(folder, tmp_path):
+    (folder / "l.npy").symlink_to(tmp_path / "outside.npy")
+    with pytest.raises(DataError, match="is a link out of the root"):
+        read_manifest(manifest(folder, {"text": "l.npy"}))
+    assert read(manifest(folder, {"text": "l.npy"}), allow_outside_root=True)
+
+
+def test_written_paths_are_found_again(tmp_path):
+    (tmp_path / "f").mkdir()
+    np.save(tmp_path / "f" / "a.npy", np.zeros(3))
+    features = {"text": str(tmp_path / "f" / "a.npy"), "audio": {"path": "f/a.npy", "row": 1}}
+    path = tmp_path / "m.jsonl"
+    write_manifest(path, [{**BASE, "features": features}, {**BASE, "id": "b", "features": {}}])
+    assert '"text": "f/a.npy", "audio": {"path": "f/a.npy", "row": 1}' in path.read_text()
+    a, b = read_manifest(path).samples
+    assert a.features["text"].path == str(tmp_path / "f" / "a.npy")
+    assert b.features == {}

@@ -1,0 +1,104 @@
+import re
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from mmtx_cli.command.data import run
+from mmtx_cli.data.check import check_manifest
+from mmtx_cli.data.feature_place import FeaturePlace
+from mmtx_cli.data.feature_read import FeatureFiles
+from mmtx_cli.data.manifest import read_manifest
+from mmtx_cli.error import DataError
+from mmtx_cli.override import conf_dir
+from tests.data.mmimdb_file import GENRES, SIZES, write
+
+
+def imported(folder, out="mmimdb.jsonl", source=None, **changes):
+    """The manifest of a file with these changes, or of another."""
+    source = source or write(folder / "multimodal_imdb.hdf5", **changes)
+    cfg = OmegaConf.load(conf_dir() / "data.yaml")
+    del cfg["defaults"], cfg["hydra"]
+    chosen = {"action": "import", "format": "mmimdb", "source": source, "out": str(folder / out)}
+    run(OmegaConf.merge(cfg, chosen))
+    return read_manifest(folder / out)
+
+
+def test_rows_refer_into_the_file(tmp_path, capsys):
+    import h5py
+
+    manifest = imported(tmp_path)
+    assert capsys.readouterr().out.splitlines()[-1] == str(manifest.path)
+    assert [len(manifest.split(split)) for split in ("train", "val", "test")] == [*SIZES.values()]
+    files, path = FeatureFiles(), str(tmp_path / "multimodal_imdb.hdf5")
+    with h5py.File(path, "r", locking=False) as file:
+        for i, row in enumerate(manifest.samples):
+            assert row.features == {
+                "text": FeaturePlace(path, "features", i),
+                "image": FeaturePlace(path, "vgg_features", i),
+            }
+            assert row.id.partition("#")[0] == file["imdb_ids"][i].decode()
+            assert row.label == tuple(np.array(GENRES)[file["genres"][i] > 0])
+            for name, key in (("text", "features"), ("image", "vgg_features")):
+                found = files.read(row.features[name])
+                np.testing.assert_array_equal(found, file[key][i][None])
+    assert len({row.id for row in manifest.samples}) == sum(SIZES.values())
+    assert manifest.samples[1].id == "0000000#2"
+    check_manifest(manifest.path, decode=True)
+
+
+def test_films_without_words_lack_the_text(tmp_path, capsys):
+    """A mean over no word vectors is NaN."""
+    manifest = imported(tmp_path, nan_rows=[0, 13])
+    assert "2 films have no features of text: they hold NaN" in capsys.readouterr().out
+    lacking = [i for i, row in enumerate(manifest.samples) if "text" not in row.features]
+    assert lacking == [0, 13]
+    assert all("image" in row.features for row in manifest.samples)
+
+
+def test_splits_by_row_numbers(tmp_path):
+    indices = {"train": [19, 3], "dev": [4], "test": [0, 7]}
+    manifest = imported(tmp_path, indices=indices)
+    rows = {
+        split: [row.features["text"].row for row in manifest.split(split)]
+        for split in ("train", "val", "test")
+    }
+    assert rows == {"train": [19, 3], "val": [4], "test": [0, 7]}
+
+
+def test_names_of_genres(tmp_path):
+    named = imported(tmp_path, target_names=np.array([b"x", b"y", b"z"]))
+    assert set(named.label_names) == {"x", "y", "z"}
+    numbered = imported(tmp_path, target_names=None)
+    assert set(numbered.label_names) == {"genre 0", "genre 1", "genre 2"}
+
+
+def test_the_manifest_may_lie_elsewhere(tmp_path):
+    manifest = imported(tmp_path, out="other/m.jsonl")
+    assert manifest.card.root == str(tmp_path)
+    check_manifest(manifest.path, decode=True)
+
+
+BROKEN = {
+    "datasets": ({"without": ["vgg_features", "genres"]}, "no dataset genres, vgg_features; it"),
+    "names": ({"target_names": '["a"]'}, "1 target_names for 3 genres"),
+    "splits": ({"indices": {"train": [99], "dev": [0], "test": [1]}}, "or some that are not there"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_other_files_are_told(name, tmp_path):
+    changes, wanted = BROKEN[name]
+    with pytest.raises(DataError, match=re.escape(wanted)) as caught:
+        imported(tmp_path, **changes)
+    assert str(caught.value).startswith(f"{tmp_path}/multimodal_imdb.hdf5: ")
+    assert not (tmp_path / "mmimdb.jsonl").exists()
+
+
+@pytest.mark.parametrize("content", [b"junk", None])
+def test_no_file_or_another(content, tmp_path):
+    path = tmp_path / "multimodal_imdb.hdf5"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=f"{path}: .*source= names the HDF5 file"):
+        imported(tmp_path, source=str(path))
