@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.data.answer import answer_scores
+from mmtx_cli.data.answer import worth
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import global_mean
@@ -25,7 +25,7 @@ class VqaHead(Head):
     cross-entropy on soft scores (Teney et al. 2018, sec. 3.7).
 
     Scored by VQA accuracy (Antol et al. 2015): what the answer given is worth by
-    ``data/answer.py``, 0 for one that nobody gave.
+    ``data/answer.py``, 0 for one that nobody gave. Answers are compared in their normal form.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("answers",)
@@ -74,11 +74,11 @@ class VqaHead(Head):
         """``accuracy`` as VQA counts it; a row holds the answer given and those of the people."""
         logits = torch.stack([output["logits"] for (output,) in outputs]).float()
         order = logits.argsort(dim=1, descending=True, stable=True)[:, :SHOWN].tolist()
-        rows = [self.row(*given) for given in zip(order, logits.sigmoid(), samples, strict=True)]
-        worth = np.array([row["scores"]["accuracy"] for row in rows])
-        statistics = np.stack([np.ones_like(worth), worth], axis=1)
+        rows = [self.row(*each) for each in zip(order, logits.sigmoid(), samples, strict=True)]
+        given = np.array([row["scores"]["accuracy"] for row in rows])
+        statistics = np.stack([np.ones_like(given), given], axis=1)
         scores = Scores(
-            {"accuracy": worth}, statistics, lambda s: {"accuracy": s[..., 1] / s[..., 0]}
+            {"accuracy": given}, statistics, lambda s: {"accuracy": s[..., 1] / s[..., 0]}
         )
         return Evaluation(rows, scores)
 
@@ -90,6 +90,6 @@ class VqaHead(Head):
             "prediction": said,
             "answers": sample.answers,
             "probability": top[0][1],
-            "scores": {"accuracy": answer_scores(sample.answers).get(said, 0.0)},
+            "scores": {"accuracy": worth(said, sample.answers)},
             "top": top,
         }

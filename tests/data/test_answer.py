@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.data.answer import answer_names, answer_scores
+from mmtx_cli.data.answer import agrees, answer_names, answer_scores, counted, worth
 
 
 def by_leaving_out(answers, name, enough=3):
@@ -14,7 +14,7 @@ def by_leaving_out(answers, name, enough=3):
     return sum(min(sum(said == name for said in some) / enough, 1) for some in left) / len(left)
 
 
-@given(st.lists(st.sampled_from("abcd"), min_size=10, max_size=10))
+@given(st.lists(st.sampled_from("bcde"), min_size=10, max_size=10))
 def test_ten_people_count_as_in_vqa(people):
     answers = {name: people.count(name) for name in people}
     for name, score in answer_scores(answers).items():
@@ -41,3 +41,28 @@ def test_the_most_frequent_answers():
     rows = [{"red": 8, "blue": 2}, {"blue": 7, "green": 3}, {"ant": 3}, {}]
     assert answer_names(rows, 10) == ["blue", "red", "ant", "green"]
     assert answer_names(rows, 2) == ["blue", "red"]
+
+
+def test_spellings_of_one_answer_are_one():
+    answers = {"2": 4.0, "two": 3.0, "Two.": 2.0, "three": 1.0}
+    assert counted(answers) == {"2": 9.0, "3": 1.0}
+    assert answer_scores(answers) == pytest.approx({"2": 1.0, "3": 0.3})
+    assert answer_names([answers, {"the three": 9.0}], 1) == ["3"]
+    assert worth("the Two", answers) == 1.0
+    assert worth("3", answers) == pytest.approx(0.3)
+    assert worth("four", answers) == 0.0
+
+
+def test_exact_match_is_what_most_said():
+    answers = {"Red": 3.0, "red.": 2.0, "blue": 4.0}
+    assert agrees("a red", answers)
+    assert not agrees("blue", answers)
+    assert not agrees("green", answers)
+    both = {"yes": 5.0, "no": 5.0}
+    assert agrees("yes", both)
+    assert agrees("No", both)
+
+
+def test_scores_of_one_answer_add_up():
+    assert answer_scores({"Red": 0.3, "red": 0.5}) == pytest.approx({"red": 0.8})
+    assert answer_scores({"Red": 0.6, "red": 0.6, "blue": 0.1}) == {"red": 1.0, "blue": 0.1}
