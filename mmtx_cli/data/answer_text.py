@@ -5,7 +5,7 @@ from functools import lru_cache
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 """What separates words; apostrophes and colons (2:50) belong to them."""
-NUMBERS = "zero one two three four five six seven eight nine ten".split()
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 DIGITS = {"none": "0"} | {word: str(number) for number, word in enumerate(NUMBERS)}
 ARTICLES = frozenset(("a", "an", "the"))
 CONTRACTIONS = (
@@ -18,10 +18,10 @@ CONTRACTIONS = (
     "we've weren't what'll what're what's what've when's where'd where's where've who'd who'd've "
     "who'll who's who've why'll why're why's won't would've wouldn't wouldn't've y'all y'all'd've "
     "y'all'll you'd you'd've you'll you're you've"
-).split()
+)
 WHOLE = {
     word[:i] + word[i + 1 :]: word
-    for word in CONTRACTIONS
+    for word in CONTRACTIONS.split()
     for i, letter in enumerate(word)
     if letter == "'"
 }

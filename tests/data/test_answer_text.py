@@ -68,7 +68,7 @@ def test_cases_by_hand(said, normal):
 
 def test_words_that_are_none_of_the_contractions_stay():
     assert not {"hell", "shell", "well", "wed", "shed", "ill", "id", "were", "its"} & {*WHOLE}
-    assert all(whole in CONTRACTIONS and whole.count("'") for whole in WHOLE.values())
+    assert all(whole in CONTRACTIONS.split() and whole.count("'") for whole in WHOLE.values())
 
 
 @given(st.text(alphabet="aAtThe ,.;'-?!1230notwd\n", max_size=24))
