@@ -14,7 +14,7 @@ from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.data.card import card_path, read_card
 from mmtx_cli.data.check import check_manifest
 from mmtx_cli.data.events import make_events
-from mmtx_cli.data.importer import coco, csv_table, flickr8k
+from mmtx_cli.data.importer import coco, csv_table, easy_vqa, flickr8k, vqa
 from mmtx_cli.data.keys import IMPORT_KEYS
 from mmtx_cli.data.lab import make_lab
 from mmtx_cli.data.manifest import SPLITS, check_ratios, read_manifest, row_faults, split_of
@@ -29,7 +29,7 @@ Settings = dict[str, Any]
 Rows = Iterator[tuple[str, dict[str, Any]]]
 Choice = TypeVar("Choice")
 
-_PATHS = ("out", "manifest", "root", "captions", "images", "annotations")
+_PATHS = ("out", "manifest", "root", "captions", "images", "annotations", "questions")
 
 _EXAMPLE = {
     "make": "mmtx data action=make out=data/scenes",
@@ -48,6 +48,15 @@ _EXAMPLE = {
         "mmtx data action=import format=csv out=mine.jsonl captions=mine.csv images=photos "
         "split=train 'columns={image: file, caption: comment}'"
     ),
+    "vqa": (
+        "mmtx data action=import format=vqa out=vqa.jsonl "
+        "'images={train: train2014, val: val2014}' "
+        "'questions={train: v2_OpenEnded_mscoco_train2014_questions.json, "
+        "val: v2_OpenEnded_mscoco_val2014_questions.json}' "
+        "'annotations={train: v2_mscoco_train2014_annotations.json, "
+        "val: v2_mscoco_val2014_annotations.json}'"
+    ),
+    "easy_vqa": "mmtx data action=import format=easy_vqa out=easy_vqa.jsonl",
 }
 
 
@@ -120,8 +129,12 @@ def _import(settings: Settings) -> Path:
         "coco": _coco,
         "flickr8k": _flickr8k,
         "csv": _csv,
+        "vqa": _vqa,
+        "easy_vqa": _easy_vqa,
     }
     read = _chosen("format", settings, importers)
+    if settings["format"] == "easy_vqa" and not settings["images"]:
+        settings["images"] = str(easy_vqa.package_folder())
     _require(settings, ("out", "images"), settings["format"])
     out = Path(settings["out"])
     if out.suffix != ".jsonl":
@@ -163,20 +176,49 @@ def _similar_folder(folder: Path) -> str:
 
 
 def _coco(settings: Settings) -> Rows:
-    _require(settings, ("annotations",), "coco")
-    files: Any = settings["annotations"]
-    images: Any = settings["images"]
+    files = _by_split("annotations", settings, "coco")
+    folders = _image_folders(settings, files, "coco")
+    return chain.from_iterable(coco.rows(file, folders[s], s) for s, file in files.items())
+
+
+def _vqa(settings: Settings) -> Rows:
+    questions = _by_split("questions", settings, "vqa")
+    folders = _image_folders(settings, questions, "vqa")
+    told = _by_split("annotations", settings, "vqa") if settings["annotations"] else {}
+    if other := told.keys() - questions.keys():
+        raise ConfigError(
+            f"annotations.{min(other)}: there are no questions of that split{_example('vqa')}"
+        )
+    return chain.from_iterable(
+        vqa.rows(file, told.get(s), folders[s], s) for s, file in questions.items()
+    )
+
+
+def _easy_vqa(settings: Settings) -> Rows:
+    return easy_vqa.rows(_folder(settings, "easy_vqa"), settings["seed"])
+
+
+def _by_split(key: str, settings: Settings, what: str) -> dict[str, Any]:
+    """Return the file of each split: those given so, or one alone of the split that is given."""
+    _require(settings, (key,), what)
+    files: Any = settings[key]
     if not isinstance(files, dict):
-        _require(settings, ("split",), "coco")
-        files = {_split_name(settings, "coco"): files}
-    _check_splits("annotations", files, "coco")
+        _require(settings, ("split",), what)
+        files = {_split_name(settings, what): files}
+    _check_splits(key, files, what)
+    return files
+
+
+def _image_folders(settings: Settings, files: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Return the folder of each split's images."""
+    images: Any = settings["images"]
     folders = images if isinstance(images, dict) else dict.fromkeys(files, images)
     if not files.keys() <= folders.keys():
         raise ConfigError(
             f"images={images}: write one folder, or one for each of {', '.join(files)}"
-            f"{_example('coco')}"
+            f"{_example(what)}"
         )
-    return chain.from_iterable(coco.rows(file, folders[s], s) for s, file in files.items())
+    return folders
 
 
 def _flickr8k(settings: Settings) -> Rows:
