@@ -29,6 +29,7 @@ TYPES = {
     "sample_rate": "int | None",
     "audio_seconds": "float | None",
     "segments": "float | None",
+    "text": "str | None",
     "bootstrap": "int",
     "floors": "bool",
     "cost": "bool",

@@ -1,7 +1,10 @@
 """Answers of several people to one question, and what each is worth."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
 
 from mmtx_cli.data.answer_text import normal_answer
 
@@ -43,15 +46,23 @@ def answer_scores(answers: Mapping[str, float]) -> dict[str, float]:
     return {name: score(int(n)) for name, n in said.items()}
 
 
-def worth(said: str, answers: Mapping[str, float]) -> float:
-    """The score of what was said to a question that people gave these answers to; 0 if none did."""
-    return answer_scores(answers).get(normal_answer(said), 0.0)
+def judged(
+    said: Sequence[str], answers: Sequence[Mapping[str, float]]
+) -> dict[str, Float[np.ndarray, " n"]]:
+    """What each thing said is worth to a question that people gave these answers to.
+
+    ``accuracy`` is its score, 0 for what nobody answered. ``exact_match`` is 1 where no other
+    answer has more weight, else 0.
+    """
+    pairs = [(normal_answer(x), given) for x, given in zip(said, answers, strict=True)]
+    worth = [answer_scores(given).get(x, 0.0) for x, given in pairs]
+    first = [float(is_likeliest(x, counted(given))) for x, given in pairs]
+    return {"accuracy": np.array(worth), "exact_match": np.array(first)}
 
 
-def agrees(said: str, answers: Mapping[str, float]) -> bool:
-    """Is it an answer that no other has more weight than?"""
-    weights = counted(answers)
-    return weights.get(normal_answer(said), 0.0) >= max(weights.values())
+def is_likeliest(name: str, weights: Mapping[str, float]) -> bool:
+    """Has no other answer more weight?"""
+    return weights.get(name, 0.0) == max(weights.values())
 
 
 def answer_names(rows: Iterable[Mapping[str, float]], most: int) -> list[str]:

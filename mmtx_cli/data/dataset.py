@@ -13,7 +13,7 @@ from mmtx_cli.data.media import Media
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.target import Targets
-from mmtx_cli.data.text import TextColumn, column_texts
+from mmtx_cli.data.text import SAID, TextColumn, column_texts, column_weights
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.unreadable import UnreadableError
 
@@ -36,7 +36,8 @@ class Example:
 class Samples(Dataset):
     """Random access to prepared samples by (turn, row).
 
-    In training the turn is the epoch: caption and augmentation are drawn from (seed, epoch, id).
+    In training the turn is the epoch: caption (or answer) and augmentation are drawn from (seed,
+    epoch, id).
     In evaluation the turn is the number of the text: 0 brings the whole sample, 1 and up bring
     the further texts alone (every caption of a picture counts in retrieval).
     """
@@ -76,15 +77,16 @@ class Samples(Dataset):
         self.columns: dict[str, TextColumn] = {}
         if "text" in modalities and preparation.text:
             self.columns["text"] = self.column(preparation.text, text_tokenizer or tokenizer)
-        if "captions" in needs:
-            self.columns["captions"] = self.column("captions", tokenizer)
+        for name in SAID:
+            if name in needs:
+                self.columns[name] = self.column(name, tokenizer)
         self.last_drawn: dict[str, tuple[int, np.ndarray]] = {}
 
     def column(self, name: str, tokenizer: Tokenizer | None) -> TextColumn:
         """The texts of a column of the manifest, as tokens."""
         assert tokenizer is not None, "texts need a tokenizer"
-        texts = column_texts(self.samples, name)
-        return TextColumn(texts, tokenizer, self.preparation.max_length)
+        texts, weights = column_texts(self.samples, name), column_weights(self.samples, name)
+        return TextColumn(texts, tokenizer, self.preparation.max_length, weights)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -130,12 +132,10 @@ class Samples(Dataset):
             example.inputs["video"] = self.media.clip(sample, seed, offset).frames
         if "audio" in kept and (sound := self.media.sound(sample, offset)) is not None:
             example.inputs["audio"] = sound
-        if "captions" in self.needs:
-            tokens = self.text("captions", turn, row)
-            if tokens is not None:
-                example.targets["captions"] = tokens
         for need in self.needs:
-            if (target := self.known.of(need, sample)) is not None:
+            said = need in SAID
+            target = self.text(need, turn, row) if said else self.known.of(need, sample)
+            if target is not None:
                 example.targets[need] = target
 
     def kept(self, turn: int, row: int) -> list[str]:

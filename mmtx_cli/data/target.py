@@ -1,4 +1,4 @@
-"""Targets of a sample as tensors: what of a row the heads learn to say, captions apart."""
+"""Targets of a sample as tensors: what of a row the heads learn to say, texts apart."""
 
 import math
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Classification: one label a sample, or several."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ class ClassificationHead(Head):
     Cross-entropy for one label, binary cross-entropy a class where ``multi_label``.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("label",)
+    needs: tuple[str, ...] = ("label",)
 
     def __init__(
         self,

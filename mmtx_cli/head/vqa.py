@@ -1,15 +1,14 @@
 """Visual question answering: an answer chosen from those that training knows."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.data.answer import worth
+from mmtx_cli.data.answer import judged
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import global_mean
@@ -28,7 +27,7 @@ class VqaHead(Head):
     ``data/answer.py``, 0 for one that nobody gave. Answers are compared in their normal form.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("answers",)
+    needs: tuple[str, ...] = ("answers",)
 
     def __init__(
         self,
@@ -71,25 +70,21 @@ class VqaHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """``accuracy`` as VQA counts it; a row holds the answer given and those of the people."""
+        """``accuracy`` as VQA counts it, ``exact_match`` with what most people said; a row holds
+        the answer given and those of the people.
+        """
         logits = torch.stack([output["logits"] for (output,) in outputs]).float()
         order = logits.argsort(dim=1, descending=True, stable=True)[:, :SHOWN].tolist()
         rows = [self.row(*each) for each in zip(order, logits.sigmoid(), samples, strict=True)]
-        given = np.array([row["scores"]["accuracy"] for row in rows])
-        statistics = np.stack([np.ones_like(given), given], axis=1)
-        scores = Scores(
-            {"accuracy": given}, statistics, lambda s: {"accuracy": s[..., 1] / s[..., 0]}
-        )
-        return Evaluation(rows, scores)
+        said = [row["prediction"] for row in rows]
+        return Evaluation(rows, Scores.means(judged(said, [row.answers for row in samples])))
 
     def row(self, order: list[int], probabilities: Tensor, sample: Sample) -> dict[str, Any]:
-        """One sample's answer in words, and what it is worth."""
+        """One sample's answer in words."""
         top = [[self.answer_names[i], float(probabilities[i])] for i in order]
-        said = self.answer_names[order[0]]
         return {
-            "prediction": said,
+            "prediction": self.answer_names[order[0]],
             "answers": sample.answers,
             "probability": top[0][1],
-            "scores": {"accuracy": worth(said, sample.answers)},
             "top": top,
         }

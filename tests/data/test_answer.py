@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.data.answer import agrees, answer_names, answer_scores, counted, worth
+from mmtx_cli.data.answer import answer_names, answer_scores, counted, judged
 
 
 def by_leaving_out(answers, name, enough=3):
@@ -48,19 +48,18 @@ def test_spellings_of_one_answer_are_one():
     assert counted(answers) == {"2": 9.0, "3": 1.0}
     assert answer_scores(answers) == pytest.approx({"2": 1.0, "3": 0.3})
     assert answer_names([answers, {"the three": 9.0}], 1) == ["3"]
-    assert worth("the Two", answers) == 1.0
-    assert worth("3", answers) == pytest.approx(0.3)
-    assert worth("four", answers) == 0.0
 
 
-def test_exact_match_is_what_most_said():
-    answers = {"Red": 3.0, "red.": 2.0, "blue": 4.0}
-    assert agrees("a red", answers)
-    assert not agrees("blue", answers)
-    assert not agrees("green", answers)
+def test_what_is_said_is_judged_in_its_normal_form():
+    number = {"2": 4.0, "two": 3.0, "Two.": 2.0, "three": 1.0}
+    colour = {"Red": 3.0, "red.": 2.0, "blue": 4.0, "pink": 1.0}
     both = {"yes": 5.0, "no": 5.0}
-    assert agrees("yes", both)
-    assert agrees("No", both)
+    said = [("the Two", number), ("3", number), ("four", number), ("a red", colour)]
+    said += [("blue", colour), ("Pink!", colour), ("yes", both), ("No", both), ("", both)]
+    found = judged(*zip(*said, strict=True))
+    wanted = [1, 0.3, 0, 1, 1, 0.3, 1, 1, 0]
+    assert found["accuracy"].tolist() == pytest.approx(wanted)
+    assert found["exact_match"].tolist() == [1, 0, 0, 1, 0, 0, 1, 1, 0]
 
 
 def test_scores_of_one_answer_add_up():

@@ -42,9 +42,20 @@ def test_an_answer_is_worth_what_people_said():
     logits = torch.tensor([[2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0]])
     found = head.evaluate([[{"logits": row}] for row in logits], samples, Words())
     assert [row["prediction"] for row in found.rows] == NAMES
-    worth = [row["scores"]["accuracy"] for row in found.rows]
-    assert worth == [1.0, pytest.approx(0.3), 0.0]
-    assert found.scores.figures()["accuracy"] == pytest.approx(1.3 / 3)
+    assert found.scores.per_sample["accuracy"].tolist() == [1.0, pytest.approx(0.3), 0.0]
+    assert found.scores.figures() == {
+        "accuracy": pytest.approx(1.3 / 3),
+        "exact_match": pytest.approx(1 / 3),
+    }
+
+
+def test_answers_are_compared_in_their_normal_form():
+    head = VqaHead(DIM, ["fused"], NAMES)
+    sample = Sample("a", "test", answers={"Yes.": 6.0, "the yes": 4.0})
+    logits = torch.tensor([2.0, 0, 0])
+    found = head.evaluate([[{"logits": logits}]], [sample], Words())
+    assert found.scores.figures()["accuracy"] == 1.0
+    assert found.rows[0]["answers"] == {"Yes.": 6.0, "the yes": 4.0}
 
 
 def test_no_answers_to_choose_from():

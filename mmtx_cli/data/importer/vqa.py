@@ -125,7 +125,7 @@ def _said(answers: Any) -> dict[str, float] | None:
     """How many gave each answer, the most first; None if these are no answers."""
     if not isinstance(answers, list) or not answers:
         return None
-    texts = [answer.get("answer") if isinstance(answer, dict) else None for answer in answers]
+    texts: list[Any] = [a.get("answer") if isinstance(a, dict) else None for a in answers]
     if not all(isinstance(text, str) for text in texts):
         return None
     said = Counter(" ".join(text.split()) for text in texts)
