@@ -34,6 +34,9 @@ class Head(nn.Module, ABC):
     needs: tuple[str, ...] = ()
     """Its targets: readings of the manifest's columns (``data/target.py``, ``data/text.py``)."""
 
+    figures: tuple[str, ...] = ()
+    """What its predictions say in validation besides the loss."""
+
     votes: ClassVar[bool] = True
     """Does it make sense of several streams that no fusion has joined?"""
 

@@ -28,6 +28,7 @@ class VqaHead(Head):
     """
 
     needs: tuple[str, ...] = ("answers",)
+    figures: tuple[str, ...] = ("accuracy",)
 
     def __init__(
         self,
@@ -54,7 +55,11 @@ class VqaHead(Head):
             return Prediction(None, {"logits": logits})
         known = target[:, 0] != IGNORE
         loss = global_mean(self.loss(logits, target), known.sum(), shared=self.training)
-        return Prediction(loss, {"logits": logits, "count": known.sum()})
+        outputs = {"logits": logits, "count": known.sum()}
+        if self.training:
+            return Prediction(loss, outputs)
+        worth = target.gather(1, logits.argmax(dim=1, keepdim=True)).clamp(min=0)
+        return Prediction(loss, outputs, {"accuracy": worth.sum() / known.sum().clamp(min=1)})
 
     def loss(self, logits: Float[Tensor, "b a"], target: Float[Tensor, "b a"]) -> Float[Tensor, ""]:
         """Sum over the samples that have answers, and over the answers."""

@@ -30,6 +30,11 @@ def test_soft_scores_are_learned(streams):
     assert prediction.loss.item() == pytest.approx(total / 2, rel=1e-5)
     assert prediction.outputs["count"].item() == 2
     assert head(streams, Batch({}, {}, list("abc"))).loss is None
+    worth = [
+        wanted[row.index(max(row))] for row, wanted in zip(logits, target.tolist(), strict=True)
+    ]
+    validated = head.eval()(streams, Batch({}, {"answers": target}, list("abc")))
+    assert validated.figures["accuracy"].item() == pytest.approx((worth[0] + worth[2]) / 2)
 
 
 def test_an_answer_is_worth_what_people_said():
