@@ -33,6 +33,7 @@ TYPES = {
     "bootstrap": "int",
     "floors": "bool",
     "cost": "bool",
+    "diagnose": "bool",
     "resume": "bool",
 }
 """Plain keys at the root, of whichever command has them."""

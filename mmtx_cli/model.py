@@ -76,6 +76,12 @@ def kept_alone(encoded: Streams, kept: Iterable[str]) -> Streams:
     return {name: x if name in kept else absent(x) for name, x in encoded.items()}
 
 
+def zeroed(encoded: Streams, name: str) -> Streams:
+    """The streams with nothing in one of them, which still counts as there."""
+    blank = Tokens(torch.zeros_like(encoded[name].x), encoded[name].mask)
+    return {**encoded, name: blank}
+
+
 def absent(tokens: Tokens) -> Tokens:
     """The same shape with nothing real in it."""
     return Tokens(torch.zeros_like(tokens.x), torch.zeros_like(tokens.mask))

@@ -1,19 +1,21 @@
-"""What a trained model answers on every sample, also with modalities taken away."""
+"""What a trained model answers on every sample, also with its modalities taken away or changed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.command.trained import Outputs, by_sample, merge, predict
+from mmtx_cli.command.trained import Outputs, View, by_sample, merge, predict
+from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.loader import EvaluationSampler, FurtherTexts, make_loader
 from mmtx_cli.data.quarantine import Quarantine
-from mmtx_cli.model import MultimodalModel
+from mmtx_cli.model import MultimodalModel, kept_alone
 from mmtx_cli.training.launch import Process
 
-Subsets = Sequence[Sequence[str]]
-"""Modalities that the samples are taken to have; the first subset is the evaluation proper."""
+Views = Mapping[str, View]
+"""What is made of the samples, by name; the first is the evaluation proper."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,14 @@ class Answers:
     outputs: Outputs
     unread: frozenset[str]
 
-    def of(self, head: str, kept: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
-        """(id, outputs) of a head on a subset of the modalities."""
-        return self.outputs[key(head, kept)]
+    def of(self, head: str, view: str) -> list[tuple[str, dict[str, Any]]]:
+        """(id, outputs) of a head on a view of the samples."""
+        return self.outputs[key(head, view)]
 
 
-def key(head: str, kept: Sequence[str]) -> str:
-    """Where the outputs of a head on a subset are kept."""
-    return "/".join([head, *kept])
+def key(head: str, view: str) -> str:
+    """Where the outputs of a head on a view are kept."""
+    return f"{head}/{view}"
 
 
 def subsets_of(modalities: Sequence[str]) -> list[list[str]]:
@@ -39,29 +41,38 @@ def subsets_of(modalities: Sequence[str]) -> list[list[str]]:
     return [list(few) for size in sizes for few in combinations(modalities, size)]
 
 
+def subset_name(modalities: Sequence[str]) -> str:
+    """What the view is called in which the samples have only these."""
+    return " + ".join(modalities)
+
+
+def subset_views(subsets: Sequence[Sequence[str]]) -> dict[str, View]:
+    """The samples as if they had only some of the modalities, for each of ``subsets``."""
+    return {subset_name(few): partial(kept_alone, kept=few) for few in subsets}
+
+
 def all_answers(
     model: MultimodalModel,
-    corpus: Any,
-    rows: Sequence[Any],
-    subsets: Subsets,
+    samples: Samples,
+    views: Views,
     settings: Mapping[str, Any],
     process: Process,
     run_dir: Path,
 ) -> Answers | None:
     """Predict this process' share, and merge the shares in the first; None in the others."""
     data, precision = settings["data"], settings["trainer"].precision
-    quarantine = Quarantine(run_dir / "quarantine.jsonl", len(rows), data.max_bad_fraction)
-    mine: Outputs = {key(head, kept): [] for head in model.head for kept in subsets}
+    quarantine = Quarantine(run_dir / "quarantine.jsonl", len(samples), data.max_bad_fraction)
+    mine: Outputs = {key(head, view): [] for head in model.head for view in views}
     unread: set[str] = set()
-    samples = corpus.samples(rows, list(model.encoder), ())
-    for heads, sampler, few in passes(model, samples, data, process, subsets):
+    for heads, sampler, some in passes(model, samples, data, process, views):
         loader = make_loader(samples, sampler, data.num_workers)
-        for batch, answers in predict(model, heads, loader, process, precision, few):
+        seen = list(some.values())
+        for batch, answers in predict(model, heads, loader, process, precision, seen):
             quarantine.add(batch.faults)
             unread |= {fault["id"] for fault in batch.faults}
-            for kept, outputs in zip(few, answers, strict=True):
+            for view, outputs in zip(some, answers, strict=True):
                 for head, output in outputs.items():
-                    mine[key(head, kept)] += zip(batch.ids, by_sample(output), strict=True)
+                    mine[key(head, view)] += zip(batch.ids, by_sample(output), strict=True)
     mine[""] = [(i, {}) for i in sorted(unread)]
     every = merge(mine, process, run_dir)
     if not process.is_first:
@@ -71,14 +82,26 @@ def all_answers(
 
 
 def passes(
-    model: MultimodalModel, samples: Any, data: Any, process: Process, subsets: Subsets
-) -> Iterator[tuple[list[str], Any, Subsets]]:
-    """(heads, order, subsets of the modalities): every sample once for all heads; then its
-    further texts for the heads that score them.
+    model: MultimodalModel, samples: Samples, data: Any, process: Process, views: Views
+) -> Iterator[tuple[list[str], Any, Views]]:
+    """(heads, order, views): every sample once for all heads; then its further texts for the
+    heads that score them.
     """
     size = data.eval_batch_size or data.batch_size
     whole = EvaluationSampler(samples, size, process.rank, process.world)
-    yield list(model.head), whole, subsets
+    yield list(model.head), whole, views
     heads = [name for name, head in model.head.items() if head.scores_every_text]
     if heads and "text" in samples.columns:
-        yield heads, FurtherTexts(samples, whole), subsets[:1]
+        yield heads, FurtherTexts(samples, whole), dict([next(iter(views.items()))])
+
+
+def score(
+    head: Any, outputs: Sequence[tuple[str, Any]], samples: Sequence[Any], tokenizer: Any
+) -> tuple[Any, Any]:
+    """Rows and scores of one head, its outputs put in the order of the samples."""
+    by_id: dict[str, list[Any]] = {}
+    for i, output in outputs:
+        by_id.setdefault(i, []).append(output)
+    pairs = [(sample, by_id[sample.id]) for sample in samples]
+    evaluation = head.evaluate([outs for _, outs in pairs], list(samples), tokenizer)
+    return evaluation.rows, evaluation.scores

@@ -1,5 +1,6 @@
-"""What a model costs to use: parameters, and floating-point operations a sample."""
+"""What a model costs: parameters, floating-point operations a sample, memory."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,3 +31,15 @@ def model_cost(
         "trained_parameters": trained,
         "flops_per_sample": counter.get_total_flops() / len(samples),
     }
+
+
+def peak_memory() -> float | None:
+    """Megabytes at most: of the GPU where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    try:
+        import resource
+    except ImportError:  # a system without it
+        return None
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in kilobytes
+    return round(used / 1e6 if sys.platform == "darwin" else used / 1e3, 1)

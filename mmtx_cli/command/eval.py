@@ -45,9 +45,8 @@ def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
 def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Predict in every process; merge, score and report in the first."""
     from mmtx_cli.build import build_data
-    from mmtx_cli.command.answers import all_answers, subsets_of
-    from mmtx_cli.command.cost import model_cost
-    from mmtx_cli.command.floor import caption_floors
+    from mmtx_cli.command.answers import all_answers, subset_views, subsets_of
+    from mmtx_cli.command.contribution import diagnosis, diagnosis_views, shuffled_answers
     from mmtx_cli.command.trained import load_model
     from mmtx_cli.training.launch import launch
 
@@ -63,15 +62,36 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     model = load_model(cfg, process.device)
     kept = [name for name in model.encoder if name not in cfg.drop]
     subsets = subsets_of(kept) if cfg.missing == "all" else [kept]
-    answers = all_answers(model, corpus, rows, subsets, settings, process, run_dir)
+    views = subset_views(subsets) | (diagnosis_views(kept) if cfg.diagnose else {})
+    samples = corpus.samples(rows, list(model.encoder), ())
+    answers = all_answers(model, samples, views, settings, process, run_dir)
+    shuffled = (
+        shuffled_answers(model, corpus, rows, kept, cfg.seed, settings, process, run_dir)
+        if cfg.diagnose
+        else {}
+    )
     if answers is None:
         return
     read = [row for row in rows if row.id not in answers.unread]
     whole, partial = scored(model, corpus, read, answers, subsets, cfg)
+    extra = {"subsets": partial, **extras(model, corpus, read, data, process.device, cfg)}
+    if cfg.diagnose:
+        todo = model, corpus, whole, answers, shuffled, data, process.device, cfg
+        extra["contribution"] = diagnosis(*todo)
+    write_result(cfg, run_dir, whole, extra, time.perf_counter() - begun)
+
+
+def extras(
+    model: Any, corpus: Any, read: Sequence[Any], data: DataSettings, device: Any, cfg: DictConfig
+) -> dict[str, Any]:
+    """What else is asked for, of the samples as they are."""
+    from mmtx_cli.command.cost import model_cost
+    from mmtx_cli.command.floor import caption_floors
+
     size = data.eval_batch_size or data.batch_size
-    floors = caption_floors(model, corpus, read, size, process.device) if cfg.floors else {}
-    cost = model_cost(model, corpus, read, process.device) if cfg.cost else {}
-    write_result(cfg, run_dir, whole, partial, floors, cost, time.perf_counter() - begun)
+    floors = caption_floors(model, corpus, read, size, device) if cfg.floors else {}
+    cost = {"cost": model_cost(model, corpus, read, device)} if cfg.cost else {}
+    return {"baselines": floors, **cost}
 
 
 def scored(
@@ -84,39 +104,27 @@ def scored(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(samples, rows, scores) of each head on the first subset; figures of all, by subset."""
     from mmtx_cli.build import usable
+    from mmtx_cli.command.answers import score, subset_name
 
     whole: dict[str, Any] = {}
     partial: dict[str, Any] = {}
     for name, head in model.head.items():
         samples = usable(read, head.needs, corpus.manifest)
         for few in subsets if len(subsets) > 1 and not head.scores_every_text else subsets[:1]:
-            rows, scores = score(head, answers.of(name, few), samples, corpus.tokenizer)
+            view = subset_name(few)
+            rows, scores = score(head, answers.of(name, view), samples, corpus.tokenizer)
             whole.setdefault(name, (samples, rows, scores))
             if len(subsets) > 1:
-                figures = partial.setdefault(" + ".join(few), {"metrics": {}, "intervals": {}})
+                figures = partial.setdefault(view, {"metrics": {}, "intervals": {}})
                 add_figures(figures, name, scores, cfg)
     return whole, partial
-
-
-def score(
-    head: Any, outputs: Sequence[tuple[str, Any]], samples: Sequence[Any], tokenizer: Any
-) -> tuple[Any, Any]:
-    """Rows and scores of one head, its outputs put in the order of the samples."""
-    by_id: dict[str, list[Any]] = {}
-    for i, output in outputs:
-        by_id.setdefault(i, []).append(output)
-    pairs = [(sample, by_id[sample.id]) for sample in samples]
-    evaluation = head.evaluate([outs for _, outs in pairs], list(samples), tokenizer)
-    return evaluation.rows, evaluation.scores
 
 
 def write_result(
     cfg: DictConfig,
     run_dir: Path,
     results: Mapping[str, Any],
-    partial: Mapping[str, Any],
-    floors: Any,
-    cost: Mapping[str, Any],
+    extra: Mapping[str, Any],
     seconds: float,
 ) -> None:
     """``result.json``, ``predictions.jsonl``, the report; a table and the folder's path."""
@@ -149,9 +157,7 @@ def write_result(
         "metrics": metrics,
         "intervals": intervals,
         "groups": groups,
-        "subsets": partial,
-        "baselines": floors,
-        **({"cost": cost} if cost else {}),
+        **extra,
         "count": len(rows),
         "seconds": round(seconds, 3),
     }

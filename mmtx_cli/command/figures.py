@@ -6,7 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mmtx_cli.report.metric_table import HEADLINES
+from mmtx_cli.report.contribution import contribution_table
+from mmtx_cli.report.metric_table import HEADLINES, MetricTable
 
 
 def print_figures(result: Mapping[str, Any]) -> None:
@@ -31,6 +32,17 @@ def print_figures(result: Mapping[str, Any]) -> None:
     console.print(table)
     if result.get("subsets"):
         console.print(subset_table(result["subsets"]))
+    if shares := contribution_table(result.get("contribution")):
+        console.print(contributions(shares))
+
+
+def contributions(table: MetricTable) -> Table:
+    """A row a modality; what was done to it, and in brackets how the figure changed."""
+    shown = Table("metric", *(column.title for column in table.columns))
+    shown.title = "each modality"
+    for row in table.rows:
+        shown.add_row(f"{row.head}: {row.name}", *row.cells)
+    return shown
 
 
 def subset_table(subsets: Mapping[str, Any]) -> Table:

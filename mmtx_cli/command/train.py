@@ -225,22 +225,9 @@ def announce(run_dir: Path, model: Any, train: int, val: int, length: Any) -> No
             )
 
 
-def peak_memory() -> float | None:
-    """Megabytes at most: of the GPU where there is one, else of this process."""
-    import torch
-
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 1e6, 1)
-    try:
-        import resource
-    except ImportError:  # a system without it
-        return None
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in kilobytes
-    return round(used / 1e6 if sys.platform == "darwin" else used / 1e3, 1)
-
-
 def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any, seconds: float) -> None:
     """Write the model folder (the best weights), the result and the report."""
+    from mmtx_cli.command.cost import peak_memory
     from mmtx_cli.report.html import write_report
 
     run_dir = Path(cfg.run_dir)

@@ -1,6 +1,6 @@
 """A trained model made ready for evaluation or captioning."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from torch.utils.data import DataLoader
 
 from mmtx_cli.build import build_model
 from mmtx_cli.error import CheckpointError
-from mmtx_cli.model import MultimodalModel, kept_alone
+from mmtx_cli.model import MultimodalModel
 from mmtx_cli.training.launch import Process
-from mmtx_cli.types import Batch
+from mmtx_cli.types import Batch, Streams
 from mmtx_cli.weights import read_weights
+
+View = Callable[[Streams], Streams]
+"""What is made of encoded samples before they are fused."""
 
 Outputs = dict[str, list[tuple[str, dict[str, torch.Tensor]]]]
 """By head: (sample id, that sample's outputs), in no particular order."""
@@ -46,12 +49,12 @@ def predict(
     loader: DataLoader,
     process: Process,
     precision: str,
-    subsets: Sequence[Sequence[str]] | None = None,
+    views: Sequence[View] | None = None,
 ) -> Iterator[tuple[Batch, list[dict[str, dict[str, torch.Tensor]]]]]:
     """Run every batch, with a progress bar in the first process; outputs come back on the CPU.
 
-    There is one set of outputs for each of the ``subsets`` of the modalities (default: all of
-    them), as if the samples had only these; encoding is done once.
+    There is one set of outputs for each of the ``views`` (default: the samples as they are);
+    encoding is done once.
     """
     console = Console(stderr=True, quiet=not process.is_first)
     label = ", ".join(heads)
@@ -62,10 +65,8 @@ def predict(
         for batch in shown:
             there = batch.to(process.device, non_blocking=True)
             encoded = model.encode(there)
-            answers = [
-                model.answer(kept_alone(encoded, kept), there, heads)
-                for kept in subsets or [list(model.encoder)]
-            ]
+            seen = [view(encoded) for view in views] if views else [encoded]
+            answers = [model.answer(streams, there, heads) for streams in seen]
             yield batch, [{n: on_cpu(o) for n, o in answer.items()} for answer in answers]
 
 

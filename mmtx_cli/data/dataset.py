@@ -12,6 +12,7 @@ from mmtx_cli.data.draw import draws, id_keys
 from mmtx_cli.data.media import Media
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.shuffle import lenders
 from mmtx_cli.data.target import Targets
 from mmtx_cli.data.text import SAID, TextColumn, column_texts, column_weights
 from mmtx_cli.data.tokenizer import Tokenizer
@@ -81,6 +82,19 @@ class Samples(Dataset):
             if name in needs:
                 self.columns[name] = self.column(name, tokenizer)
         self.last_drawn: dict[str, tuple[int, np.ndarray]] = {}
+        self.lenders: dict[str, np.ndarray] = {}
+
+    def shuffle(self, modality: str, seed: int) -> None:
+        """Let every sample bring one modality of another sample in place of its own."""
+        if modality in self.columns:
+            has = [self.columns[modality].count(row) > 0 for row in range(len(self.samples))]
+        else:
+            has = [bool(getattr(sample, modality)) for sample in self.samples]
+        self.lenders[modality] = lenders(np.array(has, dtype=bool), seed)
+
+    def lender(self, modality: str, row: int) -> int:
+        """The row whose modality a sample brings: its own, but for what is shuffled."""
+        return int(self.lenders[modality][row]) if modality in self.lenders else row
 
     def column(self, name: str, tokenizer: Tokenizer | None) -> TextColumn:
         """The texts of a column of the manifest, as tokens."""
@@ -119,18 +133,20 @@ class Samples(Dataset):
 
     def read(self, example: Example, turn: int, row: int) -> None:
         """Fill in what the sample has."""
-        sample, whole = self.samples[row], self.training or turn == 0
+        whole = self.training or turn == 0
         kept = self.kept(turn, row)
-        if "text" in kept and (tokens := self.text("text", turn, row)) is not None:
+        sample, lent = self.samples[row], {m: self.lender(m, row) for m in kept}
+        source = {m: self.samples[other] for m, other in lent.items()}
+        if "text" in kept and (tokens := self.text("text", turn, lent["text"])) is not None:
             example.inputs["text"] = tokens
         if not whole:
             return
         seed, offset = self.draw(AUGMENT, turn, row), self.offset(turn, row)
         if "image" in kept:
-            example.inputs["image"] = self.media.pictures(sample, seed)
+            example.inputs["image"] = self.media.pictures(source["image"], seed)
         if "video" in kept:
-            example.inputs["video"] = self.media.clip(sample, seed, offset).frames
-        if "audio" in kept and (sound := self.media.sound(sample, offset)) is not None:
+            example.inputs["video"] = self.media.clip(source["video"], seed, offset).frames
+        if "audio" in kept and (sound := self.media.sound(source["audio"], offset)) is not None:
             example.inputs["audio"] = sound
         for need in self.needs:
             said = need in SAID

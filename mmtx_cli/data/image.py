@@ -1,24 +1,21 @@
 """Image files to pixels: every common format and colour mode becomes 8-bit RGB."""
 
+import io
 import os
 import stat
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
-from mmtx_cli.data.jpeg import StrictJpeg
+from mmtx_cli.data.jpeg import JPEG_START, StrictJpeg, plain_jpeg
 from mmtx_cli.data.unreadable import UnreadableError
 
 __all__ = ["FORMATS", "UnreadableError", "decode_image"]
 
 # only what photographs and drawings come in: every further parser is a door for a hostile file
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
-_JPEG_START = b"\xff\xd8\xff"
 # the EXIF tag 0x0112 and what brings each of its values upright
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -51,30 +48,37 @@ def decode_image(
     """
     path = os.fspath(path)
     try:
-        with _opened(path) as file, Image.open(file, formats=FORMATS) as image:
-            if size is not None:
-                image.draft(None, (size, size))  # type: ignore[arg-type]
-            image.load()
-            if isinstance(file, StrictJpeg) and file.has_excess:
-                raise UnreadableError(path, "damaged: the picture ends before its data")
-            return np.array(_rgb(_upright(image)))
+        data = _content(path)
+        if data.startswith(JPEG_START):
+            pixels = plain_jpeg(data, size)
+            if pixels is not None:
+                return pixels
+        return _by_pillow(path, data, size)
     except UnreadableError:
         raise
     except Exception as error:  # parsers of hostile bytes raise anything; none may stop a run
         raise UnreadableError(path, _reason(error)) from error
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
+def _content(path: str) -> bytes:
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableError(path, "not a regular file")
     if status.st_size == 0:
         raise UnreadableError(path, "empty file")
     with open(path, "rb") as file:
-        start = file.read(len(_JPEG_START))
-        file.seek(0)
-        yield StrictJpeg(file.read()) if start == _JPEG_START else file  # type: ignore[misc]
+        return file.read()
+
+
+def _by_pillow(path: str, data: bytes, size: int | None) -> UInt8[np.ndarray, "h w 3"]:
+    file = StrictJpeg(data) if data.startswith(JPEG_START) else io.BytesIO(data)
+    with Image.open(file, formats=FORMATS) as image:
+        if size is not None:
+            image.draft(None, (size, size))  # type: ignore[arg-type]
+        image.load()
+        if isinstance(file, StrictJpeg) and file.has_excess:
+            raise UnreadableError(path, "damaged: the picture ends before its data")
+        return np.array(_rgb(_upright(image)))
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""A JPEG source that tells damaged pictures from whole ones.
+"""JPEGs: whole ones quickly, and a source that tells damaged pictures from whole ones.
 
 libjpeg fills what is missing with grey, and Pillow drops its warnings. So the compressed scan is
 handed over with its end marker replaced by a few zero bytes: a picture that needs more bits than
@@ -10,6 +10,15 @@ them whole, and Pillow reports a missing end itself.
 import io
 import re
 
+import numpy as np
+import simplejpeg
+from jaxtyping import UInt8
+from PIL import Image
+
+JPEG_START = b"\xff\xd8\xff"
+_EXIF = b"Exif\x00\x00"
+_ORIENTATION = 0x0112
+_COLOURS = ("Gray", "YCbCr", "RGB")
 # begins with one literal byte, for which re.search is as quick as memchr
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _BASELINE = (0xC0, 0xC1)
@@ -20,6 +29,44 @@ _NEXT_SCAN = frozenset({0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE})
 _LOOKAHEAD = bytes(16)
 # what encoders leave unread at the end of a sound scan stays below this
 _SPARE_BYTES, _SPARE_SHARE = 64, 0.01
+
+
+def plain_jpeg(data: bytes, size: int | None) -> UInt8[np.ndarray, "h w 3"] | None:
+    """Decode an upright RGB or grey JPEG of which libjpeg has nothing to complain.
+
+    Gives the pixels that Pillow does, in half the time: its copies are saved. ``size`` chooses
+    the scale, as ``Image.draft`` does. None for any other file, which Pillow is to judge.
+    """
+    try:
+        if not _stored_upright(data):
+            return None
+        height, width, colour, _ = simplejpeg.decode_jpeg_header(data)
+        if colour not in _COLOURS or height * width > (Image.MAX_IMAGE_PIXELS or 0):
+            return None
+        scale = 1 if size is None else _scale(min(height, width) // size)
+        return simplejpeg.decode_jpeg(
+            data,
+            min_height=-(-height // scale),
+            min_width=-(-width // scale),
+            min_factor=scale,
+            strict=True,
+        )
+    except Exception:  # whatever it is, Pillow will say what is wrong with it
+        return None
+
+
+def _stored_upright(data: bytes) -> bool:
+    at = data.find(_EXIF)
+    if at < 0:
+        return True
+    exif = Image.Exif()
+    exif.load(data[at : at + 0xFFFF])
+    return exif.get(_ORIENTATION, 1) == 1
+
+
+def _scale(most: int) -> int:
+    """The largest of 8, 4, 2 and 1 that is at most ``most``."""
+    return next((scale for scale in (8, 4, 2) if scale <= most), 1)
 
 
 def baseline_scan(data: bytes) -> tuple[int, int] | None:

@@ -65,6 +65,23 @@ class Fusion(nn.Module, ABC):
             raise ValueError(f"{argument} is empty: name at least one modality")
         return chosen
 
+    def sources(
+        self, query: Sequence[str] | None, context: Sequence[str] | None
+    ) -> dict[str, list[str]]:
+        """What each ``query`` modality looks at: those of ``context`` but itself; None is all.
+
+        A modality that is alone looks at nothing.
+
+        Raises:
+            ValueError: for names that are none, and if one of several has nothing to look at.
+        """
+        shown = self.named("context", context)
+        found = {m: [c for c in shown if c != m] for m in self.named("query", query)}
+        for name, others in found.items():
+            if len(self.modalities) > 1 and not others:
+                raise ValueError(f"query: {name!r} would look at nothing but itself; see context")
+        return found
+
 
 class PooledFusion(Fusion):
     """A fusion of one vector a modality: the normalised mean of its tokens, zero where absent.

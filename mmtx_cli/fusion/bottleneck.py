@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmtx_cli.fusion.base import Fusion
+from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.sequence import anything
 from mmtx_cli.layer.transformer import Block
 from mmtx_cli.types import Streams, Tokens
@@ -59,10 +60,5 @@ class BottleneckFusion(Fusion):
     def mean(self, made: dict[str, Tensor], streams: Streams) -> Float[Tensor, "b n d"]:
         """Mean over the modalities that a sample has."""
         there = torch.stack([streams[m].present for m in made], dim=1)
-        return shares(there, torch.stack([*made.values()], dim=1))
-
-
-def shares(there: Bool[Tensor, "b m"], x: Float[Tensor, "b m n d"]) -> Float[Tensor, "b n d"]:
-    """Mean over m where it is there; zeros where nothing is."""
-    weight = there / there.sum(dim=1, keepdim=True).clamp(min=1)
-    return (x * weight[:, :, None, None]).sum(dim=1)
+        each = torch.stack([*made.values()], dim=1)
+        return masked_mean(each.flatten(2), there).view_as(each[:, 0])

@@ -1,6 +1,6 @@
 """Every modality looks at the others, layer after layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -43,15 +43,11 @@ class CrossAttentionFusion(Fusion):
             ValueError: for names that are none, and if one has nothing to look at.
         """
         super().__init__(dim, modalities)
-        self.query = self.named("query", query)
-        self.context = self.named("context", context)
-        for name in self.query:
-            if len(self.modalities) > 1 and self.context == (name,):
-                raise ValueError(f"query: {name!r} would look at nothing but itself; see context")
+        sources = self.sources(query, context)
+        self.query = tuple(sources)
         self.stand_ins = StandIns(dim, self.query if len(self.modalities) > 1 else ())
         self.layers = nn.ModuleList(
-            CrossLayer(self.query, self.context, dim, num_heads, mlp_ratio, dropout)
-            for _ in range(depth)
+            CrossLayer(sources, dim, num_heads, mlp_ratio, dropout) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(dim)
 
@@ -72,21 +68,20 @@ class CrossLayer(nn.Module):
 
     def __init__(
         self,
-        query: Sequence[str],
-        context: Sequence[str],
+        sources: Mapping[str, Sequence[str]],
         dim: int,
         num_heads: int,
         mlp_ratio: float,
         dropout: float,
     ) -> None:
+        """``sources`` are the modalities that each query looks at."""
         super().__init__()
-        self.sources = {m: [c for c in context if c != m] for m in query}
-        shown = {c for sources in self.sources.values() for c in sources}
-        looking = [m for m in query if self.sources[m]]
+        shown = {c for others in sources.values() for c in others}
+        looking = [m for m, others in sources.items() if others]
         self.norm = nn.ModuleDict({m: nn.LayerNorm(dim) for m in sorted({*looking, *shown})})
-        self.sequenced = nn.ModuleDict({m: Sequenced(dim, self.sources[m]) for m in looking})
+        self.sequenced = nn.ModuleDict({m: Sequenced(dim, sources[m]) for m in looking})
         self.look = nn.ModuleDict({m: Attention(dim, num_heads, dropout) for m in looking})
-        self.block = nn.ModuleDict({m: Block(dim, num_heads, mlp_ratio, dropout) for m in query})
+        self.block = nn.ModuleDict({m: Block(dim, num_heads, mlp_ratio, dropout) for m in sources})
 
     def forward(self, streams: Streams, masks: dict[str, torch.Tensor]) -> Streams:
         """``masks`` say what of each modality may be looked at by others."""

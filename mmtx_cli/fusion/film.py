@@ -76,10 +76,9 @@ class FilmFusion(Fusion):
         """One vector a sample, and which samples have one."""
         if not self.condition:
             return None
-        there = torch.stack([streams[m].present for m in self.condition])
+        there = torch.stack([streams[m].present for m in self.condition], dim=1)
         vectors = [self.norm[m](masked_mean(streams[m].x, streams[m].mask)) for m in self.condition]
-        total = (torch.stack(vectors) * there[..., None]).sum(dim=0)
-        return total / there.sum(dim=0).clamp(min=1)[:, None], there.any(dim=0)
+        return masked_mean(torch.stack(vectors, dim=1), there), there.any(dim=1)
 
 
 class FilmBlock(nn.Module):

@@ -40,14 +40,11 @@ class GatedCrossAttentionFusion(Fusion):
             ValueError: for names that are none, and if one has nothing to look at.
         """
         super().__init__(dim, modalities)
-        self.query = self.named("query", query)
-        chosen = self.named("context", context)
-        self.sources = {m: [c for c in chosen if c != m] for m in self.query}
-        if len(self.modalities) > 1 and not all(self.sources.values()):
-            raise ValueError("query: one would look at nothing but itself; see context")
+        sources = self.sources(query, context)
+        self.query = tuple(sources)
         looking = self.query if len(self.modalities) > 1 else ()
         self.stand_ins = StandIns(dim, looking)
-        self.sequenced = nn.ModuleDict({m: Sequenced(dim, self.sources[m]) for m in looking})
+        self.sequenced = nn.ModuleDict({m: Sequenced(dim, sources[m]) for m in looking})
         self.norm = nn.ModuleDict({m: nn.LayerNorm(dim) for m in looking})
         self.layers = nn.ModuleDict(
             {

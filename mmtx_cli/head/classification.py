@@ -13,7 +13,9 @@ from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.readout import Readout
+from mmtx_cli.metric.calibration import calibration_scores
 from mmtx_cli.metric.classification import classification_scores, multilabel_scores
+from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
 
 
@@ -81,7 +83,7 @@ class ClassificationHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Accuracy and F1; a row holds the prediction, its probability and the five likeliest."""
+        """Accuracy, F1, calibration; a row holds the prediction and the five likeliest classes."""
         logits = torch.stack([output["logits"] for (output,) in outputs]).float()
         probabilities = (logits.sigmoid() if self.multi_label else logits.softmax(dim=1)).numpy()
         index = {name: i for i, name in enumerate(self.label_names)}
@@ -92,7 +94,11 @@ class ClassificationHead(Head):
             scores = multilabel_scores(probabilities, targets)
         else:
             labels = np.array([index[str(sample.label)] for sample in samples])
-            scores = classification_scores(probabilities, labels)
+            said = probabilities.argmax(axis=1)
+            scores = Scores.merged(
+                classification_scores(probabilities, labels),
+                calibration_scores(probabilities.max(axis=1), said == labels),
+            )
         rows = [self.row(p, sample) for p, sample in zip(probabilities, samples, strict=True)]
         return Evaluation(rows, scores)
 

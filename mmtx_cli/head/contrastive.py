@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import ClassVar
 
 import torch
@@ -137,20 +137,22 @@ class ContrastiveHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Recall at 1, 5 and 10 both ways between the first two streams it reads.
+        """Recall at 1, 5 and 10 from every stream it reads to every other.
 
-        A sample that lacks one of them is among what is searched, and asks for nothing.
+        A sample that lacks one of them is among what is searched, and asks for nothing. Two
+        streams that no sample has both of have no figures.
         """
-        a, b = self.reads[:2]
-        sides = {name: side(outputs, name) for name in (a, b)}
+        sides = {name: side(outputs, name) for name in self.reads}
         ranks = {}
-        for asking, asked in ((a, b), (b, a)):
+        for asking, asked in permutations(self.reads, 2):
             (queries, owner), (items, item_owner) = sides[asking], sides[asked]
             paired = torch.isin(owner, item_owner)
-            if not paired.any():
-                raise DataError(f"no sample has both {a} and {b}: nothing can be retrieved")
-            rank = retrieval_ranks(queries[paired], items, owner[paired], item_owner)
-            ranks[f"{asking}_to_{asked}"] = rank.numpy(), owner[paired].numpy()
+            if paired.any():
+                rank = retrieval_ranks(queries[paired], items, owner[paired], item_owner)
+                ranks[f"{asking}_to_{asked}"] = rank.numpy(), owner[paired].numpy()
+        if not ranks:
+            few = " and ".join(self.reads)
+            raise DataError(f"no sample has two of {few}: nothing can be retrieved")
         scores = recall_scores(ranks, len(samples))
         rows = [
             {name: finite(values[i]) for name, values in scores.per_sample.items()}
@@ -161,15 +163,10 @@ class ContrastiveHead(Head):
 
 def side(outputs: list[list[dict[str, Tensor]]], name: str) -> tuple[Tensor, Tensor]:
     """Embeddings [q, embed_dim] of all that is there of a stream, and the sample of each [q]."""
-    found = [
-        (i, output[name])
-        for i, several in enumerate(outputs)
-        for output in several
-        if output[f"{name}_present"]
-    ]
-    if not found:
-        raise DataError(f"no sample has {name}: nothing can be retrieved")
-    return torch.stack([x for _, x in found]).float(), torch.tensor([i for i, _ in found])
+    every = torch.stack([output[name] for several in outputs for output in several]).float()
+    there = torch.stack([output[f"{name}_present"] for several in outputs for output in several])
+    owner = torch.tensor([i for i, several in enumerate(outputs) for _ in several])
+    return every[there], owner[there]
 
 
 def finite(value: float) -> float | None:

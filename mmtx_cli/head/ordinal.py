@@ -13,7 +13,9 @@ from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.readout import Readout
+from mmtx_cli.metric.calibration import calibration_scores
 from mmtx_cli.metric.ordinal import ordinal_scores
+from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
 
 
@@ -86,7 +88,7 @@ class OrdinalHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Accuracy, distance in ranks and weighted kappa; the median class is the prediction."""
+        """Accuracy, distance in ranks, weighted kappa, calibration; the median class is said."""
         above = torch.stack([output["above"] for (output,) in outputs]).double().sigmoid().numpy()
         said = (above > 0.5).sum(axis=1)
         index = {name: i for i, name in enumerate(self.label_names)}
@@ -102,4 +104,9 @@ class OrdinalHead(Head):
             }
             for y, t, p in zip(said, true, probabilities, strict=True)
         ]
-        return Evaluation(rows, ordinal_scores(said, true, len(self.label_names)))
+        sure = np.take_along_axis(probabilities, said[:, None], axis=1)[:, 0]
+        scores = Scores.merged(
+            ordinal_scores(said, true, len(self.label_names)),
+            calibration_scores(sure, said == true),
+        )
+        return Evaluation(rows, scores)

@@ -27,6 +27,12 @@ class Pixels(nn.Module):
         """Normalise a batch of pictures on its device, at once."""
         if x.is_floating_point():
             return (x - self.mean) / self.std
-        # one pass from bytes to floats, one in place: a batch of pictures is large
-        scaled = x * (1 / (255 * self.std)).to(self.mean.dtype)
-        return scaled.sub_(self.mean / self.std)
+        scale, shift = (1 / (255 * self.std)).to(self.mean.dtype), self.mean / self.std
+        if x.device.type != "cpu" or torch.compiler.is_compiling():
+            return (x * scale).sub_(shift)
+        # picture by picture, which stays in the processor's cache: a batch is large
+        out = torch.empty(x.shape, dtype=scale.dtype)
+        shape = -1, *x.shape[-3:]
+        for picture, data in zip(out.view(shape), x.reshape(shape), strict=True):
+            picture.copy_(data).mul_(scale).sub_(shift)
+        return out

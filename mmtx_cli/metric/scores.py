@@ -61,6 +61,20 @@ class Scores:
             self.reduce,
         )
 
+    def minus(self, other: "Scores") -> "Scores":
+        """Return the differences of the figures, over the same samples in the same order.
+
+        Their intervals are those of a paired bootstrap: both sides are drawn alike.
+        """
+        assert len(self) == len(other), f"scores of {len(self)} and of {len(other)} samples"
+        ours = self.statistics.shape[1]
+
+        def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
+            here, there = self.reduce(sums[..., :ours]), other.reduce(sums[..., ours:])
+            return {name: here[name] - there[name] for name in here}
+
+        return Scores({}, np.concatenate([self.statistics, other.statistics], axis=1), reduce)
+
     @staticmethod
     def means(per_sample: dict[str, np.ndarray]) -> "Scores":
         """Return one Scores whose figures are the means of these values, each [n]."""

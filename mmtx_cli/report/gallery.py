@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.report.confusion import Confusion, confusion
+from mmtx_cli.report.reliability import reliability_svg
 from mmtx_cli.report.rounding import is_number
 from mmtx_cli.report.thumbnail import Thumbnail, Thumbnails
 from mmtx_cli.report.verdict import Verdict, verdict
@@ -43,6 +44,7 @@ class Gallery:
     measure: str
     parts: list[Part]
     confusion: Confusion | None
+    reliability: str | None
 
 
 def galleries(rows: list[dict[str, Any]], size: int, thumbnails: Thumbnails) -> list[Gallery]:
@@ -79,7 +81,13 @@ def _gallery(
         for title, chosen in _choose(judged, size)
     ]
     pairs = [(said.truth[0], said.said) for _, said in judged if said.kind == "class"]
-    return Gallery(head, len(judged), first.measure, parts, confusion(pairs))
+    sure = [
+        (float(probability), bool(said.correct))
+        for row, said in judged
+        if said.kind == "class" and is_number(probability := row[head].get("probability"))
+    ]
+    plot = reliability_svg(sure)
+    return Gallery(head, len(judged), first.measure, parts, confusion(pairs), plot)
 
 
 def _choose(

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from mmtx_cli.report.contribution import contribution_table
 from mmtx_cli.report.curve import Curve, curves
 from mmtx_cli.report.gallery import Gallery, Part, captions_part, galleries
 from mmtx_cli.report.metric_table import MetricTable, metric_table, subset_table
@@ -22,6 +23,7 @@ class Section:
     facts: list[tuple[str, str]]
     table: MetricTable | None
     subsets: MetricTable | None
+    contribution: MetricTable | None
     curves: list[Curve]
     galleries: list[Gallery]
     captions: Part | None
@@ -49,6 +51,7 @@ def section(title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails) ->
         facts=facts(run),
         table=metric_table(run.result),
         subsets=subset_table(run.result),
+        contribution=contribution_table(run.result.get("contribution")),
         curves=curves(run.metrics),
         galleries=galleries(run.predictions, gallery, thumbnails),
         captions=captions_part(run.captions, 3 * gallery, thumbnails) if run.captions else None,

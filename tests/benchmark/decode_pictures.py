@@ -1,8 +1,9 @@
 """A folder of JPEGs to normalised batches of 64, 224 x 224, by two workers.
 
-``ImageFolder`` with torchvision's v2 transforms and a ``DataLoader``, as its documentation has it,
-against mmtx's samples and loader. The rate of decoding alone is that of Pillow in two processes,
-with the same DCT-scaled decoding and nothing else.
+``ImageFolder`` with torchvision's v2 transforms and a ``DataLoader`` against mmtx's samples and
+loader. Theirs comes in two forms: resizing Pillow's pictures, the default of torchvision's
+own reference training, and resizing bytes in tensors. The rate of decoding alone is that of the
+same decoder at the same scale in two processes, and nothing else.
 """
 
 import json
@@ -16,6 +17,8 @@ import torch
 from paired import paired_ratio, report
 from PIL import Image
 from torch.utils.data import DataLoader
+
+from mmtx_cli.data.image import decode_image
 
 BATCH, SIZE, WORKERS = 64, 224, 2
 KINDS = {(500, 375): 1024, (1920, 1080): 320}
@@ -47,15 +50,14 @@ def make_folder(folder: Path, width: int, height: int, count: int) -> Path:
     return folder
 
 
-def by_torchvision(folder: Path, count: int) -> Callable[[], None]:
-    """One pass of the loader that the documentation shows."""
+def by_torchvision(folder: Path, count: int, tensors: bool) -> Callable[[], None]:
+    """One pass of their loader; ``tensors`` says what is resized: bytes, or Pillow's pictures."""
     from torchvision.datasets import ImageFolder
     from torchvision.transforms import v2
 
+    small = [v2.Resize(SIZE, antialias=True), v2.CenterCrop(SIZE)]
     transform = v2.Compose([
-        v2.ToImage(),
-        v2.Resize(SIZE, antialias=True),
-        v2.CenterCrop(SIZE),
+        *([v2.ToImage(), *small] if tensors else [*small, v2.PILToTensor()]),
         v2.ToDtype(torch.float32, scale=True),
         v2.Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
     ])  # fmt: skip
@@ -85,13 +87,11 @@ def expect(count: int, found: int) -> None:
 
 
 def decode_only(path: str) -> None:
-    """Only the decoder's work."""
-    with Image.open(path) as image:
-        image.draft(None, (SIZE, SIZE))
-        image.load()
+    """Only the decoder's work, with reading the file."""
+    decode_image(path, SIZE)
 
 
-def by_pillow(folder: Path, pool: Pool) -> Callable[[], None]:
+def by_decoder(folder: Path, pool: Pool) -> Callable[[], None]:
     """Every file decoded by two processes."""
     paths = [str(path) for path in sorted((folder / "one").iterdir())]
 
@@ -105,12 +105,13 @@ def pictures(folder: Path, rounds: int) -> None:
     """Ratios for small and large pictures; a pass includes the start of its workers."""
     for (width, height), count in KINDS.items():
         place = make_folder(folder / f"{width}x{height}", width, height, count)
-        theirs, ours = by_torchvision(place, count), by_mmtx(place, count)
+        ours = by_mmtx(place, count)
         name = f"pictures of {width} x {height}"
-        ratio = paired_ratio(theirs, ours, rounds)
-        report(f"{name}: ImageFolder / mmtx", *ratio)
+        for tensors, form in ((False, "Pillow's resizing"), (True, "resizing bytes")):
+            ratio = paired_ratio(by_torchvision(place, count, tensors), ours, rounds)
+            report(f"{name}: ImageFolder, {form} / mmtx", *ratio)
         with Pool(WORKERS) as pool:
-            alone = by_pillow(place, pool)
+            alone = by_decoder(place, pool)
             alone()
             begun = time.perf_counter()
             alone()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmtx_cli.data.image import UnreadableError, decode_image
-from mmtx_cli.data.jpeg import baseline_scan
+from mmtx_cli.data.jpeg import StrictJpeg, baseline_scan, plain_jpeg
 
 MEDIA = Path(os.environ.get("MMTX_TEST_DATA", "../shared/data")) / "media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason=f"no test data in {MEDIA}")
@@ -161,6 +161,66 @@ class TestDraft:
     def test_other_formats_stay_as_they_are(self, tmp_path, scene):
         path = saved(tmp_path / "a", scene, format="PNG")
         assert decode_image(path, 20).shape == (80, 120, 3)
+
+
+class TestPlainJpeg:
+    """The quick way gives what Pillow does, and never takes what Pillow's strict way refuses."""
+
+    @pytest.mark.parametrize(
+        "kwargs",
+        [
+            {},
+            {"mode": "L"},
+            {"progressive": True},
+            {"subsampling": 0},
+            {"subsampling": 2, "quality": 30},
+            {"restart_marker_blocks": 2},
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("size", [None, 80, 41, 40, 20, 13, 3])
+    def test_the_same_pixels_as_pillow(self, tmp_path, scene, kwargs, size):
+        path = saved(tmp_path / "a", scene, format="JPEG", **kwargs)
+        quick = plain_jpeg(Path(path).read_bytes(), size)
+        with Image.open(path) as image:
+            if size is not None:
+                image.draft(None, (size, size))
+            assert np.array_equal(quick, np.asarray(image.convert("RGB")))
+
+    @pytest.mark.parametrize("orientation", [1, 6])
+    def test_only_what_is_stored_upright(self, tmp_path, scene, orientation):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = saved(tmp_path / "a", scene, format="JPEG", exif=exif)
+        assert (plain_jpeg(Path(path).read_bytes(), None) is None) == (orientation != 1)
+
+    def test_cmyk_is_left_to_pillow(self, tmp_path, scene):
+        path = saved(tmp_path / "a", scene, format="JPEG", mode="CMYK")
+        assert plain_jpeg(Path(path).read_bytes(), None) is None
+
+    def test_damaged_files_are_left_to_pillow(self, tmp_path, scene):
+        noise = np.random.default_rng(0).integers(0, 60, scene.shape, dtype=np.uint8)
+        whole = Path(saved(tmp_path / "a", scene // 2 + noise, format="JPEG")).read_bytes()
+        random = np.random.default_rng(1)
+        refused = 0
+        for turn in range(300):
+            data = bytearray(whole)
+            at = int(random.integers(630, len(data) - 2))
+            match turn % 3:
+                case 0:
+                    data[at] ^= 1 << int(random.integers(8))
+                case 1:
+                    del data[at:]
+                case _:
+                    data[at : at + 40] = bytes(4)
+            if plain_jpeg(bytes(data), None) is None:
+                refused += 1
+            else:
+                file = StrictJpeg(bytes(data))
+                with Image.open(file) as image:
+                    image.load()
+                assert not file.has_excess
+        assert refused > 120
 
 
 class TestUnreadable:

@@ -180,10 +180,22 @@ class TestEvaluate:
         assert [row["text_to_image_rank"] for row in evaluation.rows] == [1.5, 0.0, None]
         assert [row["image_to_text_rank"] for row in evaluation.rows] == [0.0, 0.0, None]
 
+    def test_any_modality_to_any(self):
+        def row(i):
+            embedding = torch.eye(3)[i]
+            there = {"a_present": True, "b_present": True, "c_present": i > 0}
+            return dict.fromkeys("abc", embedding) | {k: torch.tensor(x) for k, x in there.items()}
+
+        outputs = [[row(i)] for i in range(3)]
+        figures = head_of("a", "b", "c").evaluate(outputs, self.samples, Words()).scores.figures()
+        ways = {name.removesuffix("_r1") for name in figures if name.endswith("_r1")}
+        assert ways == {f"{a}_to_{b}" for a in "abc" for b in "abc" if a != b}
+        assert set(figures.values()) == {1.0}
+
     def test_nothing_to_retrieve(self):
         head = head_of("image", "text")
-        with pytest.raises(DataError, match="no sample has text"):
+        with pytest.raises(DataError, match="no sample has two of image and text"):
             head.evaluate(self.outputs()[2:], self.samples[2:], Words())
         apart = [[self.outputs()[2][0]], [self.outputs()[0][1]]]
-        with pytest.raises(DataError, match="no sample has both image and text"):
+        with pytest.raises(DataError, match="no sample has two of image and text"):
             head.evaluate(apart, self.samples[:2], Words())

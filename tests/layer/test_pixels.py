@@ -4,7 +4,7 @@ import torch
 from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
 
 
-@pytest.mark.parametrize("lead", [(2,), (2, 3)])
+@pytest.mark.parametrize("lead", [(), (2,), (2, 3)])
 def test_normalises_each_channel(lead):
     pictures = torch.randint(0, 256, (*lead, 3, 4, 5), dtype=torch.uint8)
     found = Pixels()(pictures)

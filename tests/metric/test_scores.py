@@ -87,3 +87,14 @@ def test_merged_scores_are_those_of_the_parts(normal):
     assert both.subset(np.arange(9)).figures() == pytest.approx(
         one.subset(np.arange(9)).figures() | other.subset(np.arange(9)).figures()
     )
+
+
+def test_a_difference_is_drawn_in_pairs(normal):
+    better = mean_of(normal + 1).minus(mean_of(normal))
+    assert better.figures() == {"mean": pytest.approx(1)}
+    low, high = better.intervals()["mean"]
+    assert (low, high) == pytest.approx((1, 1))  # a plain difference would be wider
+    noise = np.random.default_rng(1).normal(0, 0.5, size=len(normal))
+    low, high = mean_of(normal + noise).minus(mean_of(normal)).intervals(resamples=4000)["mean"]
+    half = 1.96 * noise.std() / np.sqrt(len(noise))
+    assert (low, high) == pytest.approx((noise.mean() - half, noise.mean() + half), abs=0.01)

@@ -1,0 +1,98 @@
+"""What a linear probe reads off each modality's own encoding, before any fusion."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from mmtx_cli.build import Corpus, usable
+from mmtx_cli.data.loader import EvaluationSampler, make_loader
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.layer.pooling import masked_mean
+from mmtx_cli.metric.classification import classification_scores
+from mmtx_cli.metric.probe import linear_classifier, linear_regression
+from mmtx_cli.metric.regression import regression_scores
+from mmtx_cli.model import MultimodalModel
+from mmtx_cli.settings import DataSettings
+
+Summaries = dict[str, dict[str, Tensor]]
+"""By modality and sample id: the mean [d] of its tokens; samples that lack it have none."""
+
+
+def probe_figures(
+    model: MultimodalModel,
+    corpus: Corpus,
+    scored: Mapping[str, Any],
+    kept: Sequence[str],
+    data: DataSettings,
+    device: torch.device,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """By head and modality, the figures of a probe that learns from the training samples.
+
+    Heads that say one class or a number are probed. A sample that lacks the modality gets the
+    mean of the training samples. ``scored`` holds (samples, rows, scores) of each head.
+    """
+    heads = [name for name in scored if can_be_probed(model.head[name], corpus)]
+    if not heads:
+        return {}
+    asked = list({row.id: row for name in heads for row in scored[name][0]}.values())
+    known = summaries(model, corpus, corpus.rows("train"), data, device)
+    new = summaries(model, corpus, asked, data, device)
+    found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in heads}
+    for name in heads:
+        rows = usable(corpus.rows("train"), model.head[name].needs, corpus.manifest)
+        for modality in kept:
+            train = [row for row in rows if row.id in known[modality]]
+            if not train:
+                continue
+            x = torch.stack([known[modality][row.id] for row in train])
+            mean, test = x.mean(dim=0), scored[name][0]
+            there = torch.stack([new[modality].get(row.id, mean) for row in test])
+            found[name][modality] = probed(x, train, there, test, corpus)
+    return found
+
+
+def can_be_probed(head: Any, corpus: Corpus) -> bool:
+    """Does it say one class, or a number?"""
+    return head.needs == ("number",) or (head.needs == ("label",) and not corpus.multi_label)
+
+
+def probed(
+    x: Tensor, train: Sequence[Sample], there: Tensor, test: Sequence[Sample], corpus: Corpus
+) -> dict[str, float]:
+    """Figures of a probe: a number where labels are numbers, else a class."""
+    if isinstance(train[0].label, (int, float)):
+        y, truth = (torch.tensor([float(row.label) for row in rows]) for rows in (train, test))  # type: ignore[arg-type]
+        return regression_scores(linear_regression(x, y, there).numpy(), truth.numpy()).figures()
+    number = {name: i for i, name in enumerate(corpus.label_names)}
+    y, truth = (torch.tensor([number[str(row.label)] for row in rows]) for rows in (train, test))
+    said = linear_classifier(x, y, len(number), there)
+    return classification_scores(said.numpy(), truth.numpy()).figures()
+
+
+def summaries(
+    model: MultimodalModel,
+    corpus: Corpus,
+    rows: Sequence[Sample],
+    data: DataSettings,
+    device: torch.device,
+) -> Summaries:
+    """Encode and project every sample as evaluation does, and take means."""
+    samples = corpus.samples(rows, list(model.encoder), ())
+    sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
+    loader = make_loader(samples, sampler, data.num_workers)
+    found: Summaries = {name: {} for name in model.encoder}
+    console = Console(stderr=True)
+    shown = track(loader, "linear probe", console=console, disable=not console.is_terminal)
+    with torch.inference_mode():
+        for batch in shown:
+            for name, tokens in model.encode(batch.to(device)).items():
+                means = masked_mean(tokens.x, tokens.mask).cpu()
+                there = tokens.present.tolist()
+                for ident, mean, present in zip(batch.ids, means, there, strict=True):
+                    if present:
+                        found[name][ident] = mean.clone()
+    return found

@@ -1,0 +1,47 @@
+"""Accuracy against confidence as inline SVG: a well calibrated model lies on the diagonal."""
+
+import io
+
+from mmtx_cli.report.plot import COLOURS, GRID, INK, inline
+
+BINS = 10
+MIN_SAMPLES = 20
+
+
+def reliability_svg(said: list[tuple[float, bool]], bins: int = BINS) -> str | None:
+    """Draw the accuracy of each bin of (confidence, correct); None for too few samples.
+
+    A dot lies at its bin's mean confidence; the larger, the more samples. After Guo et al.
+    2017, figure 1.
+    """
+    if len(said) < MIN_SAMPLES:
+        return None
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    filled: dict[int, list[tuple[float, bool]]] = {}
+    for confidence, correct in said:
+        filled.setdefault(min(int(confidence * bins), bins - 1), []).append((confidence, correct))
+    groups = [filled[at] for at in sorted(filled)]
+    x = [sum(c for c, _ in group) / len(group) for group in groups]
+    y = [sum(hit for _, hit in group) / len(group) for group in groups]
+    size = [12 + 160 * len(group) / len(said) for group in groups]
+    with rc_context({"svg.hashsalt": "mmtx", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=(3.0, 3.0), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color=GRID, lw=1.2)
+        axes.plot(x, y, color=COLOURS[0], lw=1.2)
+        axes.scatter(x, y, size, color=COLOURS[0], lw=0)
+        axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        axes.set_xlabel("confidence", color=INK)
+        axes.set_ylabel("accuracy", color=INK)
+        axes.tick_params(colors=INK, length=0)
+        axes.patch.set_visible(False)
+        figure.patch.set_visible(False)
+        for spine in axes.spines.values():
+            spine.set_color(GRID)
+        text = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        FigureCanvasSVG(figure).print_svg(text, metadata=nothing)
+    return inline(text.getvalue())
