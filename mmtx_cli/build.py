@@ -21,6 +21,7 @@ from mmtx_cli.data.manifest import Manifest, read_manifest
 from mmtx_cli.data.preparation import MODALITIES, Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.target import Targets
+from mmtx_cli.data.text import column_texts
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.transform import augmentation
 from mmtx_cli.error import ConfigError, DataError
@@ -34,6 +35,7 @@ NEEDS: Mapping[str, tuple[str, Callable[[Sample], bool]]] = {
     "label": ("a label", lambda row: row.label is not None),
     "number": ("a label that is a number", lambda row: isinstance(row.label, (int, float))),
     "answers": ("answers", lambda row: bool(row.answers)),
+    "answer_text": ("answers", lambda row: bool(row.answers)),
 }
 """What of a row heads may need: in words, and whether a row has it."""
 
@@ -251,7 +253,8 @@ def tokenizer_for(
     if stored:
         return Tokenizer.from_json(stored)
     rows = manifest.split("train") or manifest.samples
-    texts = [text for s in rows for text in (*s.captions, *([s.text] if s.text else []))]
+    columns = [column_texts(rows, name) for name in ("captions", "text", "answer_text")]
+    texts = [text for row in zip(*columns, strict=True) for several in row for text in several]
     if not texts:
         return None
     return Tokenizer.train(texts, settings.tokenizer_size, settings.lowercase)

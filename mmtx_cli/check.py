@@ -30,6 +30,7 @@ TYPES = {
     "audio_seconds": "float | None",
     "max_feature_length": "int | None",
     "segments": "float | None",
+    "text": "str | None",
     "bootstrap": "int",
     "floors": "bool",
     "cost": "bool",

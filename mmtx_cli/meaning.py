@@ -28,7 +28,10 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     if drop and encoders <= set(map(str, drop)):
         yield "drop: nothing would be left; keep at least one modality"
     yield from fusion_faults(cfg, encoders)
+    yield from word_faults(cfg)
     yield from leak_faults(cfg)
+    if cfg.get("command") == "caption":
+        yield from asking_faults(cfg, encoders)
 
 
 def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
@@ -45,7 +48,7 @@ def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
     for name, node in entries(cfg, "head"):
         if constant(node, "votes") is False and not node.get("reads"):
             yield (
-                f"head.{name}: fusion=decision joins nothing, and captions cannot be voted on; "
+                f"head.{name}: fusion=decision joins nothing, and {said(node)} cannot be voted on; "
                 f"choose another fusion, or one modality: head.{name}.reads=[{min(encoders)}]"
             )
 
@@ -105,10 +108,35 @@ def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     if at(cfg, "data.text") != "captions" or not reads_words(cfg):
         return
     for name, node in entries(cfg, "head"):
-        needs = constant(node, "needs")
-        if needs and "captions" in needs and reads_text(node):  # type: ignore[operator]
+        if said(node) == "captions" and reads_text(node):
             others = sorted(encoders - {"text"})
             yield (
                 f"head.{name}: would read the captions it is to produce (data.text=captions); "
                 f"set head.{name}.reads=[{','.join(others)}]"
             )
+
+
+def said(head: Any) -> str | None:
+    """What a head says in words: captions or answers; None for a head that says none."""
+    if not constant(head, "learns"):
+        return None
+    return str(head.get("says", "captions"))
+
+
+def word_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """A head says what there is to be learned from."""
+    for name, node in entries(cfg, "head"):
+        learns, word = constant(node, "learns"), said(node)
+        if isinstance(learns, dict) and isinstance(node.get("says"), str) and word not in learns:
+            yield f"head.{name}.says: {word!r}; {nearest(str(word), learns, True)}"
+
+
+def asking_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
+    """A question is put to a model that hears it, and none that answers goes without."""
+    speakers = {name: node for name, node in entries(cfg, "head") if said(node)}
+    heard = "text" in encoders and any(reads_text(node) for node in speakers.values())
+    if cfg.get("text") and not heard:
+        yield "text: no head of this model that says something reads a text; leave it out"
+    answering = any(said(node) == "answers" for node in speakers.values())
+    if not cfg.get("text") and heard and answering:
+        yield "text: this model answers questions; ask one, e.g. text='what colour is it?'"

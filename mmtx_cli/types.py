@@ -75,7 +75,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a head gives: the loss (None without targets) and what metrics and commands read."""
+    """What a head gives: the loss (None without targets) and what metrics and commands read.
+
+    ``figures`` are further means over the ``count`` of the outputs, such as the accuracy: noted in
+    validation beside the loss, and not learned from.
+    """
 
     loss: Tensor | None
     outputs: dict[str, Tensor]
+    figures: dict[str, Tensor] = field(default_factory=dict)

@@ -162,6 +162,38 @@ def test_nobody_votes_on_captions():
     assert faults(encoder=BOTH, fusion=DECISION, head={"contrastive": CONTRASTIVE}) == []
 
 
+def test_what_a_head_says_in_words():
+    answering = {"answering": {**CAPTIONING, "says": "answers"}}
+    captions = {"path": "x", "text": "captions"}
+    assert faults(encoder=BOTH, head=answering) == []
+    # the captions are not what it is to produce
+    assert faults(encoder=BOTH, head=answering, data=captions) == []
+    (fault,) = faults(encoder=BOTH, fusion=DECISION, head=answering)
+    assert fault.startswith("head.answering: fusion=decision joins nothing, and answers cannot be")
+    assert faults(head={"h": {**CAPTIONING, "says": "answer"}}) == [
+        "head.h.says: 'answer'; did you mean 'answers'? there are: captions, answers"
+    ]
+    assert faults(head={"h": {**CAPTIONING, "says": 3}})[0] == ("head.h.says: 3 is not of type str")
+
+
+def test_a_question_is_for_a_model_that_hears_it():
+    answering = {"h": {**CAPTIONING, "says": "answers"}}
+    deaf = {"h": {**CAPTIONING, "says": "answers", "reads": ["image"]}}
+    asked = {"command": "caption", "text": "what is it?"}
+    silent = {"command": "caption", "text": None}
+    assert faults(encoder=BOTH, head=answering, **asked) == []
+    assert faults(encoder=BOTH, **asked) == []
+    assert faults(encoder=BOTH, **silent) == []
+    assert faults(head=answering, **silent) == []
+    unheard = ["text: no head of this model that says something reads a text; leave it out"]
+    assert faults(head=answering, **asked) == unheard
+    assert faults(encoder=BOTH, head=deaf, **asked) == unheard
+    assert faults(encoder=BOTH, head=answering, **silent) == [
+        "text: this model answers questions; ask one, e.g. text='what colour is it?'"
+    ]
+    assert faults(command="caption", text=["a"])[0].startswith("text: ['a'] is not of type str")
+
+
 @pytest.mark.parametrize(
     ("name", "key"),
     [("cross_attention", "query"), ("gated_cross_attention", "context"), ("film", "condition")],

@@ -201,7 +201,13 @@ def answers(random: torch.Generator, b: int) -> Tensor:
     return torch.nn.functional.one_hot(label(random, b), len(LABELS)).float()
 
 
-TARGETS = {"captions": captions, "label": label, "number": number, "answers": answers}
+TARGETS = {
+    "captions": captions,
+    "label": label,
+    "number": number,
+    "answers": answers,
+    "answer_text": captions,
+}
 
 
 def tiny_batch(

@@ -1,4 +1,6 @@
-"""``mmtx caption``: a caption for every picture, video and sound in files, folders and globs."""
+"""``mmtx caption``: a caption for every picture, video and sound in files, folders and globs; or
+the answer to a question about each.
+"""
 
 import json
 import os
@@ -89,13 +91,15 @@ def captioned(
     paths: Sequence[str],
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """(number of the piece, its row) in order, of this process' share."""
+    from mmtx_cli.build import own_tokenizer
     from mmtx_cli.command.trained import load_model, predict
     from mmtx_cli.data.inputs import InputFiles, all_pieces
     from mmtx_cli.data.loader import EvaluationSampler, make_loader
+    from mmtx_cli.data.text import SAID
     from mmtx_cli.data.tokenizer import Tokenizer
 
     model = load_model(cfg, process.device)
-    heads = [name for name, head in model.head.items() if "captions" in head.needs]
+    heads = [name for name, head in model.head.items() if {*SAID} & {*head.needs}]
     if not heads or not {"image", "video", "audio"} & set(model.encoder):
         raise ConfigError(
             f"ckpt={cfg.ckpt}: this model cannot caption files (heads: {', '.join(model.head)}; "
@@ -110,9 +114,11 @@ def captioned(
         [every[i] for i in mine],
         [str(i) for i in mine],
         list(model.encoder),
-        replace(preparation_of(cfg, data), text=None),
+        replace(preparation_of(cfg, data), text="text" if cfg.text else None),
         tokenizer,
         data.decode_timeout,
+        cfg.text,
+        own_tokenizer(cfg.encoder.get("text") or {}, stored.get("text_tokenizer")),
     )
     sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
     loader = make_loader(samples, sampler, data.num_workers)
@@ -121,7 +127,7 @@ def captioned(
         unread = {fault["id"]: fault["reason"] for fault in batch.faults}
         output = outputs[heads[0]]
         for i, tokens, score in zip(batch.ids, output["tokens"], output["score"], strict=True):
-            row = described(every[int(i)])
+            row = described(every[int(i)]) | ({"text": cfg.text} if cfg.text else {})
             if i in unread:
                 row["error"] = unread[i]
             else:

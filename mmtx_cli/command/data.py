@@ -17,7 +17,7 @@ from mmtx_cli.data.scenes import make_scenes
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.fault import without_repeats
 
-_PATHS = ("out", "manifest", "root", "captions", "images", "annotations", "source")
+_PATHS = ("out", "manifest", "root", "captions", "images", "annotations", "questions", "source")
 
 
 def run(cfg: DictConfig) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from mmtx_cli.command.data_keys import Settings, chosen, example, require
 from mmtx_cli.data.card import card_path, read_card
 from mmtx_cli.data.feature_place import with_paths
-from mmtx_cli.data.importer import coco, csv_table, flickr8k
+from mmtx_cli.data.importer import coco, csv_table, easy_vqa, flickr8k, vqa
 from mmtx_cli.data.importer.mmimdb import MmImdb
 from mmtx_cli.data.importer.mmsa import Mmsa
 from mmtx_cli.data.keys import IMPORT_KEYS
@@ -33,10 +33,14 @@ def import_(settings: Settings) -> Path:
         "coco": _coco,
         "flickr8k": _flickr8k,
         "csv": _csv,
+        "vqa": _vqa,
+        "easy_vqa": _easy_vqa,
         "mmsa": _mmsa,
         "mmimdb": _mmimdb,
     }
     read, name = chosen("format", settings, importers), settings["format"]
+    if name == "easy_vqa" and not settings["images"]:
+        settings["images"] = str(easy_vqa.package_folder())
     require(settings, ("out", "source" if name in FEATURES else "images"), name)
     out = Path(settings["out"])
     if out.suffix != ".jsonl":
@@ -100,20 +104,49 @@ def _similar_folder(folder: Path) -> str:
 
 
 def _coco(settings: Settings) -> Rows:
-    require(settings, ("annotations",), "coco")
-    files: Any = settings["annotations"]
-    images: Any = settings["images"]
+    files = _by_split("annotations", settings, "coco")
+    folders = _image_folders(settings, files, "coco")
+    return chain.from_iterable(coco.rows(file, folders[s], s) for s, file in files.items())
+
+
+def _vqa(settings: Settings) -> Rows:
+    questions = _by_split("questions", settings, "vqa")
+    folders = _image_folders(settings, questions, "vqa")
+    told = _by_split("annotations", settings, "vqa") if settings["annotations"] else {}
+    if other := told.keys() - questions.keys():
+        raise ConfigError(
+            f"annotations.{min(other)}: there are no questions of that split{example('vqa')}"
+        )
+    return chain.from_iterable(
+        vqa.rows(file, told.get(s), folders[s], s) for s, file in questions.items()
+    )
+
+
+def _easy_vqa(settings: Settings) -> Rows:
+    return easy_vqa.rows(_folder(settings, "easy_vqa"), settings["seed"])
+
+
+def _by_split(key: str, settings: Settings, what: str) -> dict[str, Any]:
+    """Return the file of each split: those given so, or one alone of the split that is given."""
+    require(settings, (key,), what)
+    files: Any = settings[key]
     if not isinstance(files, dict):
-        require(settings, ("split",), "coco")
-        files = {_split_name(settings, "coco"): files}
-    _check_splits("annotations", files, "coco")
+        require(settings, ("split",), what)
+        files = {_split_name(settings, what): files}
+    _check_splits(key, files, what)
+    return files
+
+
+def _image_folders(settings: Settings, files: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Return the folder of each split's images."""
+    images: Any = settings["images"]
     folders = images if isinstance(images, dict) else dict.fromkeys(files, images)
     if not files.keys() <= folders.keys():
         raise ConfigError(
             f"images={images}: write one folder, or one for each of {', '.join(files)}"
-            f"{example('coco')}"
+            f"{example(what)}"
         )
-    return chain.from_iterable(coco.rows(file, folders[s], s) for s, file in files.items())
+    return folders
 
 
 def _flickr8k(settings: Settings) -> Rows:

@@ -26,6 +26,15 @@ EXAMPLE = {
         "mmtx data action=import format=csv out=mine.jsonl captions=mine.csv images=photos "
         "split=train 'columns={image: file, caption: comment}'"
     ),
+    "vqa": (
+        "mmtx data action=import format=vqa out=vqa.jsonl "
+        "'images={train: train2014, val: val2014}' "
+        "'questions={train: v2_OpenEnded_mscoco_train2014_questions.json, "
+        "val: v2_OpenEnded_mscoco_val2014_questions.json}' "
+        "'annotations={train: v2_mscoco_train2014_annotations.json, "
+        "val: v2_mscoco_val2014_annotations.json}'"
+    ),
+    "easy_vqa": "mmtx data action=import format=easy_vqa out=easy_vqa.jsonl",
     "mmsa": (
         "mmtx data action=import format=mmsa out=mosi.jsonl source=MOSI/unaligned_50.pkl "
         "'columns={label: regression_labels}'"

@@ -56,6 +56,8 @@ def model_card(name: str, config: dict[str, Any]) -> str:
     listed = "\n".join(f"- {part}" for part in parts)
     use = "caption" if any("aptioning" in n["_target_"] for n in model["head"].values()) else "eval"
     inputs = " inputs=PICTURES" if use == "caption" else " data.path=MANIFEST.jsonl"
+    if any(node.get("says") == "answers" for node in model["head"].values()):
+        inputs += " text='A QUESTION'"
     return (
         f"# {name}\n\nA multimodal model trained with mmtx.\n\n{listed}\n"
         f"- pictures: {config['preparation']['image_size']} pixels\n\n"

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
         print(f"the run is finished: it has made {made} steps", file=sys.stderr)
         print(run_dir)
         return
-    check_monitor(trainer_settings, list(module.model.head))
+    check_monitor(trainer_settings, module.model.head)
     loaders.check_world(trainer.world_size)
     open_run(cfg)  # not before: what cannot be trained leaves no folder behind
     for logger in trainer.loggers:
@@ -173,9 +173,12 @@ def finished_steps(run_dir: Path) -> int:
     return int(load_checkpoint(run_dir / "checkpoints" / "last.ckpt")["global_step"])
 
 
-def check_monitor(settings: Any, heads: Sequence[str]) -> None:
+def check_monitor(settings: Any, heads: Mapping[str, Any]) -> None:
     """What best.ckpt and early stopping look at must be among what is measured."""
-    known = ["val/loss", *(f"val/{name}/loss" for name in heads)]
+    known = ["val/loss"]
+    known += [
+        f"val/{n}/{figure}" for n, head in heads.items() for figure in ("loss", *head.figures)
+    ]
     if settings.monitor not in known:
         raise ConfigError(
             f"trainer.monitor: {settings.monitor!r}; {nearest(settings.monitor, known, True)}"

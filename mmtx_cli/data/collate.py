@@ -11,6 +11,7 @@ from mmtx_cli.data.dataset import Example
 from mmtx_cli.data.media import HOPS_A_SECOND
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.target import Targets
+from mmtx_cli.data.text import SAID
 from mmtx_cli.types import IGNORE, Batch, Field
 
 
@@ -65,7 +66,7 @@ class Collate:
     def target(self, name: str, examples: Sequence[Example]) -> Tensor:
         """One target of all samples."""
         rows = [example.targets.get(name) for example in examples]
-        if name == "captions":
+        if name in SAID:
             tokens = self.texts(rows)
             return tokens.data.masked_fill(~tokens.mask, IGNORE)
         absent = self.known.absent(name)

@@ -14,7 +14,7 @@ from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.shuffle import lenders
 from mmtx_cli.data.target import Targets
-from mmtx_cli.data.text import TextColumn, column_texts
+from mmtx_cli.data.text import SAID, TextColumn, column_texts, column_weights
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.unreadable import UnreadableError
 
@@ -37,7 +37,8 @@ class Example:
 class Samples(Dataset):
     """Random access to prepared samples by (turn, row).
 
-    In training the turn is the epoch: caption and augmentation are drawn from (seed, epoch, id).
+    In training the turn is the epoch: caption (or answer) and augmentation are drawn from (seed,
+    epoch, id).
     In evaluation the turn is the number of the text: 0 brings the whole sample, 1 and up bring
     the further texts alone (every caption of a picture counts in retrieval).
     """
@@ -77,8 +78,9 @@ class Samples(Dataset):
         self.columns: dict[str, TextColumn] = {}
         if "text" in modalities and preparation.text and "text" not in preparation.features:
             self.columns["text"] = self.column(preparation.text, text_tokenizer or tokenizer)
-        if "captions" in needs:
-            self.columns["captions"] = self.column("captions", tokenizer)
+        for name in SAID:
+            if name in needs:
+                self.columns[name] = self.column(name, tokenizer)
         self.last_drawn: dict[str, tuple[int, np.ndarray]] = {}
         self.lenders: dict[str, np.ndarray] = {}
 
@@ -96,8 +98,8 @@ class Samples(Dataset):
     def column(self, name: str, tokenizer: Tokenizer | None) -> TextColumn:
         """The texts of a column of the manifest, as tokens."""
         assert tokenizer is not None, "texts need a tokenizer"
-        texts = column_texts(self.samples, name)
-        return TextColumn(texts, tokenizer, self.preparation.max_length)
+        texts, weights = column_texts(self.samples, name), column_weights(self.samples, name)
+        return TextColumn(texts, tokenizer, self.preparation.max_length, weights)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -138,12 +140,10 @@ class Samples(Dataset):
         if not whole:
             return
         self.read_media(example, kept, turn, row)
-        if "captions" in self.needs:
-            tokens = self.text("captions", turn, row)
-            if tokens is not None:
-                example.targets["captions"] = tokens
         for need in self.needs:
-            if (target := self.known.of(need, sample)) is not None:
+            said = need in SAID
+            target = self.text(need, turn, row) if said else self.known.of(need, sample)
+            if target is not None:
                 example.targets[need] = target
 
     def read_media(self, example: Example, kept: Sequence[str], turn: int, row: int) -> None:

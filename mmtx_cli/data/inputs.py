@@ -88,14 +88,26 @@ class InputFiles(Samples):
         preparation: Preparation,
         tokenizer: Tokenizer,
         decode_timeout: float,
+        text: str | None = None,
+        text_tokenizer: Tokenizer | None = None,
     ) -> None:
-        """``names`` are the samples' ids, ``modalities`` those of the model."""
+        """``names`` are the samples' ids, ``modalities`` those of the model.
+
+        ``text`` is what its text encoder reads with every piece, by ``text_tokenizer`` where the
+        encoder brings one.
+        """
         samples = [
-            Sample(id=name, split="test", start=piece.start, end=piece.end)
+            Sample(id=name, split="test", start=piece.start, end=piece.end, text=text)
             for name, piece in zip(names, pieces, strict=True)
         ]
         super().__init__(
-            samples, modalities, (), preparation, tokenizer, decode_timeout=decode_timeout
+            samples,
+            modalities,
+            (),
+            preparation,
+            tokenizer,
+            text_tokenizer=text_tokenizer,
+            decode_timeout=decode_timeout,
         )
         self.pieces = pieces
         # what was extracted before cannot be extracted here
@@ -113,6 +125,8 @@ class InputFiles(Samples):
         if not example.inputs:
             known = ", ".join(self.from_files) or "features alone"
             raise UnreadableError(path, f"holds nothing that this model reads ({known})")
+        if (tokens := self.text("text", 0, row)) is not None:
+            example.inputs["text"] = tokens
 
     def read_film(self, example: Example, film: Sample) -> None:
         """Frames and sound of a video, or the sound of a file that has no more."""

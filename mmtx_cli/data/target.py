@@ -1,4 +1,4 @@
-"""Targets of a sample as tensors: what of a row the heads learn to say, captions apart."""
+"""Targets of a sample as tensors: what of a row the heads learn to say, texts apart."""
 
 import math
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mmtx_cli.data.answer import answer_scores
+from mmtx_cli.data.answer_text import normal_answer
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.types import IGNORE
 
@@ -28,9 +29,10 @@ class Targets:
     answers: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("label", "answer"):
-            index = {text: i for i, text in enumerate(getattr(self, f"{name}_names"))}
-            object.__setattr__(self, f"{name}s", index)
+        labels = {name: i for i, name in enumerate(self.label_names)}
+        object.__setattr__(self, "labels", labels)
+        answers = {normal_answer(name): i for i, name in enumerate(self.answer_names)}
+        object.__setattr__(self, "answers", answers)
 
     def of(self, need: str, sample: Sample) -> Tensor | None:
         """The sample's target; None if it has none."""
@@ -54,7 +56,7 @@ class Targets:
 
     def answer(self, sample: Sample) -> Tensor:
         """Scores from 0 to 1; an answer that is not known has no place."""
-        target = torch.zeros(len(self.answers))
+        target = torch.zeros(len(self.answer_names))
         for name, score in answer_scores(sample.answers).items():
             if name in self.answers:
                 target[self.answers[name]] = score
@@ -66,5 +68,5 @@ class Targets:
             case "number":
                 return torch.tensor(math.nan)
             case "answers":
-                return torch.full((len(self.answers),), float(IGNORE))
+                return torch.full((len(self.answer_names),), float(IGNORE))
         return torch.full((len(self.labels),) if self.multi_label else (), IGNORE)

@@ -5,29 +5,39 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int, UInt64
 
+from mmtx_cli.data.answer import counted
 from mmtx_cli.data.draw import draws
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.tokenizer import Tokenizer
 
 CAPTION = 1
 """The purpose of the draw that picks a caption."""
+SAID = ("captions", "answer_text")
+"""The targets that are texts: what a head learns to say word by word."""
 
 
 class TextColumn:
-    """Zero or more tokenised texts a sample, of which an epoch draws one.
+    """Zero or more tokenised texts a sample, of which an epoch draws one, by their ``weights``
+    where there are some.
 
     One flat array and offsets: a million captions cost what their tokens cost, and workers
     share them.
     """
 
     def __init__(
-        self, texts: Sequence[Sequence[str]], tokenizer: Tokenizer, max_length: int
+        self,
+        texts: Sequence[Sequence[str]],
+        tokenizer: Tokenizer,
+        max_length: int,
+        weights: Sequence[Sequence[float]] | None = None,
     ) -> None:
         flat = [text for several in texts for text in several]
         encoded = tokenizer.encode(flat, max_length)
         self.tokens = np.fromiter((t for e in encoded for t in e), dtype=np.int32)
         self.ends = np.cumsum([0, *(len(e) for e in encoded)])
         self.first = np.cumsum([0, *(len(several) for several in texts)])
+        flat_weights = [weight for several in weights or () for weight in several]
+        self.weighed = None if weights is None else np.cumsum([0.0, *flat_weights])
 
     def count(self, row: int) -> int:
         """Texts of a sample."""
@@ -42,7 +52,12 @@ class TextColumn:
         """Which text of each sample this epoch uses (0 where there is none)."""
         count = np.diff(self.first)
         random = draws(seed, epoch, keys, CAPTION)
-        return (random % np.maximum(count, 1).astype(np.uint64)).astype(np.int64)
+        if self.weighed is None:
+            return (random % np.maximum(count, 1).astype(np.uint64)).astype(np.int64)
+        low, high = self.weighed[self.first[:-1]], self.weighed[self.first[1:]]
+        point = low + random / 2.0**64 * (high - low)
+        which = np.searchsorted(self.weighed, point, side="right") - 1 - self.first[:-1]
+        return np.clip(which, 0, np.maximum(count - 1, 0))  # a rounded point may be the end
 
     def lengths(self, which: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         """Tokens of the given text of each sample; 0 where there is none."""
@@ -52,7 +67,19 @@ class TextColumn:
 
 
 def column_texts(samples: Sequence[Sample], column: str) -> list[tuple[str, ...]]:
-    """The texts in ``text`` or ``captions`` of each sample."""
+    """The texts in ``text`` or ``captions`` of each sample.
+
+    ``answer_text``: its answers in their normal form, likeliest first.
+    """
+    if column == "answer_text":
+        return [tuple(counted(sample.answers)) for sample in samples]
     if column == "captions":
         return [sample.captions for sample in samples]
     return [(sample.text,) if sample.text else () for sample in samples]
+
+
+def column_weights(samples: Sequence[Sample], column: str) -> list[tuple[float, ...]] | None:
+    """How likely an epoch draws each text of ``column_texts``; None for all alike."""
+    if column != "answer_text":
+        return None
+    return [tuple(counted(sample.answers).values()) for sample in samples]

@@ -31,8 +31,11 @@ class Evaluation:
 class Head(nn.Module, ABC):
     """Reads streams of width ``dim``; several heads of one model add up, each by its weight."""
 
-    needs: ClassVar[tuple[str, ...]] = ()
-    """The columns of the manifest that hold its targets."""
+    needs: tuple[str, ...] = ()
+    """Its targets: readings of the manifest's columns (``data/target.py``, ``data/text.py``)."""
+
+    figures: tuple[str, ...] = ()
+    """What its predictions say in validation besides the loss."""
 
     votes: ClassVar[bool] = True
     """Does it make sense of several streams that no fusion has joined?"""

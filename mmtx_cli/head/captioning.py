@@ -1,4 +1,6 @@
-"""Captioning: an autoregressive Transformer decoder that looks at the streams."""
+"""Captioning, and answering in words: an autoregressive Transformer decoder that looks at the
+streams.
+"""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -8,19 +10,25 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmtx_cli.data.answer import judged
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.generation.beam import beam_search
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.decoder import TextDecoder
 from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.metric.caption import caption_scores
+from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
 
 
 class CaptioningHead(Head):
-    """Predicts a caption word by word from the tokens it reads (Vaswani et al. 2017)."""
+    """Predicts a caption word by word from the tokens it reads (Vaswani et al. 2017), or with
+    ``says="answers"`` an answer to the question among them.
+    """
 
-    needs: ClassVar[tuple[str, ...]] = ("captions",)
+    learns: ClassVar[dict[str, str]] = {"captions": "captions", "answers": "answer_text"}
+    """What it may say, and the target that this is learned from."""
+    needs: tuple[str, ...] = ("captions",)
     votes: ClassVar[bool] = False
 
     def __init__(
@@ -40,14 +48,21 @@ class CaptioningHead(Head):
         max_length: int = 64,
         num_beams: int = 3,
         length_penalty: float = 1.0,
+        says: str = "captions",
     ) -> None:
         """``max_length`` bounds a caption's tokens; ``num_beams=1`` decodes greedily.
 
         ``length_penalty`` is the power of the length that a hypothesis' score is divided by.
+        ``says`` is ``captions`` or ``answers``: of these, every epoch learns one a sample.
         """
         super().__init__(dim, streams, reads, weight)
         if num_beams < 1:
             raise ValueError(f"num_beams={num_beams}: write 1 (greedy) or more")
+        if says not in self.learns:
+            raise ValueError(f"says={says!r}: write {' or '.join(self.learns)}")
+        self.says = says
+        self.target = self.learns[says]
+        self.needs = (self.target,)
         self.bos_id, self.eos_id = bos_id, eos_id
         self.label_smoothing = label_smoothing
         self.max_length = max_length
@@ -63,11 +78,12 @@ class CaptioningHead(Head):
         return x, torch.cat([streams[name].mask for name in self.reads], dim=1)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """Teacher forcing: ``targets["captions"]`` is [b, t], from BOS to EOS, then IGNORE.
+        """Teacher forcing: ``targets["captions"]``, or ``targets["answer_text"]``, is [b, t], from
+        BOS to EOS, then IGNORE.
 
-        Of longer captions the first ``max_length`` tokens are learned.
+        Of longer texts the first ``max_length`` tokens are learned.
         """
-        target = batch.targets.get("captions")
+        target = batch.targets.get(self.target)
         if target is None:
             return Prediction(None, {})
         target = target[:, : self.max_length]
@@ -118,19 +134,24 @@ class CaptioningHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """BLEU, ROUGE-L and CIDEr-D against all captions of each sample."""
+        """BLEU, ROUGE-L and CIDEr-D against all captions of each sample; of answers, the accuracy
+        as VQA counts it and the exact match with what most people said.
+        """
         said = [text.decode(output["tokens"].tolist()) for (output,) in outputs]
-        references = [list(sample.captions) for sample in samples]
-        scores = caption_scores([sample.id for sample in samples], said, references)
-        rows = [
-            {
-                "caption": caption,
-                "score": float(output["score"]),
-                "references": list(sample.captions),
-                "scores": {name: float(x[i]) for name, x in scores.per_sample.items()},
-            }
-            for i, (caption, (output,), sample) in enumerate(
-                zip(said, outputs, samples, strict=True)
-            )
-        ]
+        if self.says == "answers":
+            scores = Scores.means(judged(said, [sample.answers for sample in samples]))
+            rows: list[dict[str, Any]] = [
+                {"prediction": answer, "answers": sample.answers}
+                for answer, sample in zip(said, samples, strict=True)
+            ]
+        else:
+            references = [list(sample.captions) for sample in samples]
+            scores = caption_scores([sample.id for sample in samples], said, references)
+            rows = [
+                {"caption": caption, "references": others}
+                for caption, others in zip(said, references, strict=True)
+            ]
+        for i, (row, (output,)) in enumerate(zip(rows, outputs, strict=True)):
+            row["score"] = float(output["score"])
+            row["scores"] = {name: float(x[i]) for name, x in scores.per_sample.items()}
         return Evaluation(rows, scores)

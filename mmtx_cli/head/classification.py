@@ -1,7 +1,7 @@
 """Classification: one label a sample, or several."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ class ClassificationHead(Head):
     Cross-entropy for one label, binary cross-entropy a class where ``multi_label``.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("label",)
+    needs: tuple[str, ...] = ("label",)
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class ClassificationHead(Head):
         self.label_names = list(label_names)
         self.multi_label = multi_label
         self.label_smoothing = label_smoothing
+        self.figures = () if multi_label else ("accuracy",)
         self.readout = Readout(dim, self.reads, len(label_names), dropout, vote)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
@@ -54,7 +55,11 @@ class ClassificationHead(Head):
             return Prediction(None, {"logits": logits})
         known = (target[:, 0] if self.multi_label else target) != IGNORE
         loss = global_mean(self.loss(logits, target, known), known.sum(), shared=self.training)
-        return Prediction(loss, {"logits": logits, "count": known.sum()})
+        outputs = {"logits": logits, "count": known.sum()}
+        if self.training or self.multi_label:
+            return Prediction(loss, outputs)
+        right = (logits.argmax(dim=1) == target).sum()  # what is IGNORE is never predicted
+        return Prediction(loss, outputs, {"accuracy": right / known.sum().clamp(min=1)})
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """``logits`` [b, classes]."""

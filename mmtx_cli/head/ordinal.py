@@ -27,7 +27,7 @@ class OrdinalHead(Head):
     Thresholds rise by construction, so the probabilities of the classes are never negative.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("label",)
+    needs: tuple[str, ...] = ("label",)
     ordered: ClassVar[bool] = True
 
     def __init__(

@@ -1,7 +1,6 @@
 """Regression: one number a sample."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ class RegressionHead(Head):
     loss has no unit.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("number",)
+    needs: tuple[str, ...] = ("number",)
 
     def __init__(
         self,

@@ -1,15 +1,14 @@
 """Visual question answering: an answer chosen from those that training knows."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.data.answer import answer_scores
+from mmtx_cli.data.answer import judged
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import global_mean
@@ -25,10 +24,11 @@ class VqaHead(Head):
     cross-entropy on soft scores (Teney et al. 2018, sec. 3.7).
 
     Scored by VQA accuracy (Antol et al. 2015): what the answer given is worth by
-    ``data/answer.py``, 0 for one that nobody gave.
+    ``data/answer.py``, 0 for one that nobody gave. Answers are compared in their normal form.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("answers",)
+    needs: tuple[str, ...] = ("answers",)
+    figures: tuple[str, ...] = ("accuracy",)
 
     def __init__(
         self,
@@ -55,7 +55,11 @@ class VqaHead(Head):
             return Prediction(None, {"logits": logits})
         known = target[:, 0] != IGNORE
         loss = global_mean(self.loss(logits, target), known.sum(), shared=self.training)
-        return Prediction(loss, {"logits": logits, "count": known.sum()})
+        outputs = {"logits": logits, "count": known.sum()}
+        if self.training:
+            return Prediction(loss, outputs)
+        worth = target.gather(1, logits.argmax(dim=1, keepdim=True)).clamp(min=0)
+        return Prediction(loss, outputs, {"accuracy": worth.sum() / known.sum().clamp(min=1)})
 
     def loss(self, logits: Float[Tensor, "b a"], target: Float[Tensor, "b a"]) -> Float[Tensor, ""]:
         """Sum over the samples that have answers, and over the answers."""
@@ -71,25 +75,21 @@ class VqaHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """``accuracy`` as VQA counts it; a row holds the answer given and those of the people."""
+        """``accuracy`` as VQA counts it, ``exact_match`` with what most people said; a row holds
+        the answer given and those of the people.
+        """
         logits = torch.stack([output["logits"] for (output,) in outputs]).float()
         order = logits.argsort(dim=1, descending=True, stable=True)[:, :SHOWN].tolist()
-        rows = [self.row(*given) for given in zip(order, logits.sigmoid(), samples, strict=True)]
-        worth = np.array([row["scores"]["accuracy"] for row in rows])
-        statistics = np.stack([np.ones_like(worth), worth], axis=1)
-        scores = Scores(
-            {"accuracy": worth}, statistics, lambda s: {"accuracy": s[..., 1] / s[..., 0]}
-        )
-        return Evaluation(rows, scores)
+        rows = [self.row(*each) for each in zip(order, logits.sigmoid(), samples, strict=True)]
+        said = [row["prediction"] for row in rows]
+        return Evaluation(rows, Scores.means(judged(said, [row.answers for row in samples])))
 
     def row(self, order: list[int], probabilities: Tensor, sample: Sample) -> dict[str, Any]:
-        """One sample's answer in words, and what it is worth."""
+        """One sample's answer in words."""
         top = [[self.answer_names[i], float(probabilities[i])] for i in order]
-        said = self.answer_names[order[0]]
         return {
-            "prediction": said,
+            "prediction": self.answer_names[order[0]],
             "answers": sample.answers,
             "probability": top[0][1],
-            "scores": {"accuracy": answer_scores(sample.answers).get(said, 0.0)},
             "top": top,
         }

@@ -76,6 +76,17 @@ class Scores:
         return Scores({}, np.concatenate([self.statistics, other.statistics], axis=1), reduce)
 
     @staticmethod
+    def means(per_sample: dict[str, np.ndarray]) -> "Scores":
+        """Return one Scores whose figures are the means of these values, each [n]."""
+        names = list(per_sample)
+        columns = [np.ones(len(per_sample[names[0]])), *per_sample.values()]
+
+        def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
+            return {name: sums[..., i] / sums[..., 0] for i, name in enumerate(names, 1)}
+
+        return Scores(per_sample, np.stack(columns, axis=1).astype(np.float64), reduce)
+
+    @staticmethod
     def merged(*parts: "Scores") -> "Scores":
         """Return one Scores with the figures of several over the same samples in the same order."""
         lengths = {len(part) for part in parts}

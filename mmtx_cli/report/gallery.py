@@ -68,7 +68,7 @@ def captions_part(rows: list[dict[str, Any]], size: int, thumbnails: Thumbnails)
             picture = thumbnails(Path(path), *_window(row))
         said = verdict({"caption": row.get("caption"), "scores": {"score": row.get("score")}})
         assert said is not None
-        cards.append(Card(Path(path).name, "", [picture], 0, "", said))
+        cards.append(Card(Path(path).name, "", [picture], 0, str(row.get("text") or ""), said))
     return Part(f"{len(cards)} of {len(rows)}" if len(rows) > len(cards) else "", cards)
 
 

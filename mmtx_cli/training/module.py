@@ -89,11 +89,11 @@ class TrainingModule(pl.LightningModule):
             torch.get_device_module(self.device).manual_seed(seed)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Note the losses; nothing is shared between processes before the end."""
+        """Note losses and figures; nothing is shared between processes before the end."""
         self.total(self.model(batch), self.val_tally, len(batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Log each head's mean over all processes, and their weighted sum."""
+        """Log each head's means over all processes, and the weighted sum of the losses."""
         means = self.val_tally.means(everywhere=True)
         means["loss"] = sum(
             head.weight * means[f"{name}/loss"] for name, head in self.model.head.items()
@@ -101,7 +101,7 @@ class TrainingModule(pl.LightningModule):
         self.log_dict({f"val/{k}": v for k, v in means.items()}, rank_zero_only=True)
 
     def total(self, predictions: dict[str, Prediction], tally: Tally, size: int) -> Tensor:
-        """Add up the heads, and note each one's loss.
+        """Add up the heads, and note each one's loss and figures.
 
         In training a process' loss is scaled such that the mean over the processes is that of the
         whole batch; in validation it is the mean over its own ``count``.
@@ -110,7 +110,9 @@ class TrainingModule(pl.LightningModule):
         for name, prediction in predictions.items():
             assert prediction.loss is not None, f"head {name} was given no targets"
             count = size if self.training else prediction.outputs.get("count", size)
-            tally.add(f"{name}/loss", prediction.loss.detach(), count)
+            noted = {"loss": prediction.loss.detach(), **prediction.figures}
+            for figure, value in noted.items():
+                tally.add(f"{name}/{figure}", value, count)
             weighted.append(self.model.head[name].weight * prediction.loss)
         return torch.stack(weighted).sum()
 

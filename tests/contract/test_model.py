@@ -168,6 +168,17 @@ class TestEveryHeadOnEveryFusion:
         same(said, model.predict(tiny_batch(model, MIXED))[head])
 
 
+@by_fusion
+@by_head
+def test_figures_are_said_in_validation_alone(fusion, head):
+    model = tiny_model(fusion, [head])
+    batch = tiny_batch(model, MIXED)
+    figures = model.eval()(batch)[head].figures
+    assert figures.keys() == {*model.head[head].figures}
+    assert all(0 <= value.item() <= 1 for value in figures.values())
+    assert model.train()(batch)[head].figures == {}
+
+
 LEARNING = [
     (f, h) for f in FUSIONS for h in HEADS if h == "classification" or f in ("concat", "decision")
 ]

@@ -4,7 +4,7 @@ from scipy.stats import chi2
 
 from mmtx_cli.data.draw import id_keys
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.data.text import TextColumn, column_texts
+from mmtx_cli.data.text import TextColumn, column_texts, column_weights
 
 from .small import LENGTH, tokenizer
 
@@ -73,3 +73,50 @@ def test_which_column():
     ]
     assert column_texts(samples, "text") == [("what?",), (), ()]
     assert column_texts(samples, "captions") == [("x", "y"), (), ()]
+
+
+class TestAnswers:
+    samples = [
+        Sample("a", "train", answers={"Two": 3.0, "three": 4.0, "2": 2.0}),
+        Sample("b", "train"),
+        Sample("c", "train", answers={"no": 0.25, "yes": 0.75}),
+    ]
+
+    def test_the_likeliest_is_the_first(self):
+        assert column_texts(self.samples, "answer_text") == [("2", "3"), (), ("yes", "no")]
+        assert column_weights(self.samples, "answer_text") == [(5.0, 4.0), (), (0.75, 0.25)]
+        assert column_weights(self.samples, "captions") is None
+
+    def test_are_drawn_by_their_weights(self):
+        num = 4000
+        answers = {"never": 1e-12, "red": 6.0, "blue": 3.0, "green": 1.0}
+        samples = [Sample(str(i), "train", answers=answers if i % 2 else {}) for i in range(num)]
+        texts, weights = (f(samples, "answer_text") for f in (column_texts, column_weights))
+        column = TextColumn(texts, tokenizer(), LENGTH, weights)
+        keys = id_keys(str(i) for i in range(num))
+        for epoch in range(3):
+            drawn = column.drawn(3, epoch, keys)
+            assert not drawn[::2].any()  # nothing to draw from
+            count = np.bincount(drawn[1::2], minlength=4)
+            wanted = np.array([0.6, 0.3, 0.1]) * num / 2
+            assert count[3] == 0
+            assert ((count[:3] - wanted) ** 2 / wanted).sum() < chi2.ppf(0.9999, 2)
+
+    def test_one_answer_is_always_drawn(self):
+        column = TextColumn([("yes",)] * 50, tokenizer(), LENGTH, [(1.0,)] * 50)
+        assert not column.drawn(0, 0, id_keys(str(i) for i in range(50))).any()
+
+    def test_draws_depend_on_seed_epoch_and_id_alone(self):
+        order = np.random.default_rng(0).permutation(50)
+        names = [str(i) for i in range(50)]
+        texts = [("a", "b", "c")[: 1 + i % 3] for i in range(50)]
+        weights = [(3.0, 2.0, 1.5)[: 1 + i % 3] for i in range(50)]
+        column = TextColumn(texts, tokenizer(), LENGTH, weights)
+        other = TextColumn(
+            [texts[i] for i in order], tokenizer(), LENGTH, [weights[i] for i in order]
+        )
+        here = column.drawn(1, 2, id_keys(names))
+        there = other.drawn(1, 2, id_keys(names[i] for i in order))
+        assert here[order].tolist() == there.tolist()
+        assert here.tolist() != column.drawn(2, 2, id_keys(names)).tolist()
+        assert here.tolist() != column.drawn(1, 3, id_keys(names)).tolist()

@@ -188,3 +188,36 @@ class TestEvaluate:
     def test_nothing_to_compare_with(self):
         with pytest.raises(DataError, match="no reference caption"):
             head_of().evaluate([self.said(5)], [Sample("c", "test")], Words())
+
+
+class TestAnswers:
+    samples = [
+        Sample("a", "test", answers={"a dog": 9.0, "cat": 1.0}),
+        Sample("b", "test", answers={"Red ball.": 5.0, "ball": 5.0}),
+        Sample("c", "test", answers={"ball": 10.0}),
+    ]
+
+    def test_are_learned_as_captions_are(self, streams, batch):
+        captioner, answerer = head_of().eval(), head_of(says="answers").eval()
+        assert (captioner.needs, answerer.needs) == (("captions",), ("answer_text",))
+        answerer.load_state_dict(captioner.state_dict())
+        both = Batch({}, {"answer_text": batch.targets["captions"]}, list("abcd"))
+        assert answerer(streams, both).loss.item() == captioner(streams, batch).loss.item()
+        assert answerer(streams, batch).loss is None
+        assert captioner(streams, both).loss is None
+
+    def test_figures_and_rows(self):
+        said = [TestEvaluate().said(*tokens) for tokens in ([8], [5, 6, 7], [6])]
+        evaluation = head_of(says="answers").evaluate(said, self.samples, Words())
+        dog, ball, red = evaluation.rows
+        assert [row["prediction"] for row in evaluation.rows] == ["dog", "a red ball", "red"]
+        assert dog["answers"] == {"a dog": 9.0, "cat": 1.0}
+        assert dog["scores"] == ball["scores"] == {"accuracy": 1.0, "exact_match": 1.0}
+        assert red["scores"] == {"accuracy": 0.0, "exact_match": 0.0}
+        assert red["score"] == -0.5
+        figures = evaluation.scores.figures()
+        assert figures == {"accuracy": pytest.approx(2 / 3), "exact_match": pytest.approx(2 / 3)}
+
+    def test_there_is_nothing_else_to_say(self):
+        with pytest.raises(ValueError, match="says='answer': write captions or answers"):
+            head_of(says="answer")

@@ -30,6 +30,11 @@ def test_soft_scores_are_learned(streams):
     assert prediction.loss.item() == pytest.approx(total / 2, rel=1e-5)
     assert prediction.outputs["count"].item() == 2
     assert head(streams, Batch({}, {}, list("abc"))).loss is None
+    worth = [
+        wanted[row.index(max(row))] for row, wanted in zip(logits, target.tolist(), strict=True)
+    ]
+    validated = head.eval()(streams, Batch({}, {"answers": target}, list("abc")))
+    assert validated.figures["accuracy"].item() == pytest.approx((worth[0] + worth[2]) / 2)
 
 
 def test_an_answer_is_worth_what_people_said():
@@ -42,9 +47,20 @@ def test_an_answer_is_worth_what_people_said():
     logits = torch.tensor([[2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0]])
     found = head.evaluate([[{"logits": row}] for row in logits], samples, Words())
     assert [row["prediction"] for row in found.rows] == NAMES
-    worth = [row["scores"]["accuracy"] for row in found.rows]
-    assert worth == [1.0, pytest.approx(0.3), 0.0]
-    assert found.scores.figures()["accuracy"] == pytest.approx(1.3 / 3)
+    assert found.scores.per_sample["accuracy"].tolist() == [1.0, pytest.approx(0.3), 0.0]
+    assert found.scores.figures() == {
+        "accuracy": pytest.approx(1.3 / 3),
+        "exact_match": pytest.approx(1 / 3),
+    }
+
+
+def test_answers_are_compared_in_their_normal_form():
+    head = VqaHead(DIM, ["fused"], NAMES)
+    sample = Sample("a", "test", answers={"Yes.": 6.0, "the yes": 4.0})
+    logits = torch.tensor([2.0, 0, 0])
+    found = head.evaluate([[{"logits": logits}]], [sample], Words())
+    assert found.scores.figures()["accuracy"] == 1.0
+    assert found.rows[0]["answers"] == {"Yes.": 6.0, "the yes": 4.0}
 
 
 def test_no_answers_to_choose_from():

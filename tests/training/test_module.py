@@ -4,6 +4,7 @@ from tiny import composed, tiny_batch
 
 from mmtx_cli.settings import OptimizerSettings
 from mmtx_cli.training.module import Tally, TrainingModule
+from mmtx_cli.types import IGNORE
 
 
 class TestTally:
@@ -89,3 +90,22 @@ def test_a_checkpoint_knows_its_model(module):
     checkpoint = {}
     module.on_save_checkpoint(checkpoint)
     assert checkpoint["config"] == module.config
+
+
+def test_validation_tells_the_accuracy_of_all_samples(module, monkeypatch):
+    logged = {}
+    monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
+    module.eval()
+    right, count = 0, 0
+    with torch.no_grad():
+        for seed, counts in enumerate(({"text": [3, 4, 5], "image": [1, 1, 1]}, COUNTS)):
+            batch = tiny_batch(module.model, counts, seed=seed)
+            batch.targets["label"][0] = IGNORE
+            module.validation_step(batch, seed)
+            said = module.model(batch)["classification"].outputs["logits"].argmax(dim=1)
+            right += int((said == batch.targets["label"]).sum())
+            count += len(batch) - 1
+        module.on_validation_epoch_end()
+    assert logged["val/classification/accuracy"] == pytest.approx(right / count)
+    assert {"val/loss", "val/classification/loss", "val/captioning/loss"} <= logged.keys()
+    assert "val/captioning/accuracy" not in logged

@@ -3,12 +3,12 @@
 Format: https://cocodataset.org/#format-data (captions_train2017.json and its like).
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.data.importer.json_file import is_id, read_json
 from mmtx_cli.error import DataError
 from mmtx_cli.fault import at_most
 
@@ -31,7 +31,7 @@ def rows(
     for number, entry in enumerate(content["images"]):
         place = f"{annotations}: images[{number}]"
         name = entry.get("file_name") if isinstance(entry, dict) else None
-        if not isinstance(name, str) or not _is_id(entry.get("id")):
+        if not isinstance(name, str) or not is_id(entry.get("id")):
             faults.append(f"{place}: no id and file_name; {_ANEW}")
         elif entry["id"] in named:
             taken = named[entry["id"]][0]
@@ -64,29 +64,15 @@ def _captions(
     faults = []
     for number, entry in enumerate(entries):
         caption = entry.get("caption") if isinstance(entry, dict) else None
-        if not isinstance(caption, str) or not caption.strip() or not _is_id(entry.get("image_id")):
+        if not isinstance(caption, str) or not caption.strip() or not is_id(entry.get("image_id")):
             faults.append(f"{annotations}: annotations[{number}]: no caption and image_id; {_ANEW}")
         else:
             captions[entry["image_id"]].append(" ".join(caption.split()))
     return captions, faults
 
 
-def _is_id(value: object) -> bool:
-    return isinstance(value, (int, str)) and not isinstance(value, bool)
-
-
 def _load(path: Path) -> dict[str, list[Any]]:
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; annotations= names the COCO JSON") from error
-    except json.JSONDecodeError as error:
-        where = f"{path}:{error.lineno}"
-        raise DataError(f"{where}: not JSON: {error.msg}; download the file anew") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8; download the file anew") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON that can be read: {error}") from error
+    content = read_json(path, "annotations= names the COCO JSON")
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise DataError(f"{path}: no list {key!r}; give a COCO caption file")

@@ -1,0 +1,81 @@
+"""easy-VQA: drawn shapes and questions, from the PyPI package ``easy-vqa`` to manifest rows.
+
+Source: Victor Zhou, https://github.com/vzhou842/easy-VQA (MIT). ``questions.json`` of ``train``
+and of ``test`` is a list of [question, answer, number of the image].
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.data.importer.json_file import read_json
+from mmtx_cli.data.manifest import split_of
+from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.fault import at_most
+
+HELD_OUT = 0.05
+"""Part of the training images whose questions are for validation."""
+
+
+def package_folder() -> Path:
+    """Return the folder ``data`` of the installed package.
+
+    Raises:
+        ConfigError: if it is not installed.
+    """
+    spec = find_spec("easy_vqa")
+    if spec is None or spec.origin is None:
+        raise ConfigError(
+            "format=easy_vqa: its images and questions are in a package that is not installed "
+            "(easy-vqa): pip install mmtx[easy-vqa]"
+        )
+    return Path(spec.origin).parent / "data"
+
+
+def rows(folder: str | Path, seed: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a row a question, with its place in the file.
+
+    Of the training images a twentieth is for validation, drawn by (seed, image), so that all
+    questions about an image are in the same split.
+
+    Raises:
+        DataError: naming the entry, e.g. ``[17]``, if it is no question.
+    """
+    for part in ("train", "test"):
+        path = Path(folder) / part / "questions.json"
+        content = read_json(path, "images= names the folder that holds train and test")
+        if not isinstance(content, list) or not content:
+            raise DataError(f"{path}: no list of questions; give the data of easy-VQA")
+        faults = [
+            f"{path}: [{number}]: {entry!r:.60} is not [question, answer, image]; mend the entry"
+            for number, entry in enumerate(content)
+            if not _is_question(entry)
+        ]
+        if faults:
+            raise DataError(*at_most(faults))
+        asked: Counter[int] = Counter()
+        for number, (question, answer, image) in enumerate(content):
+            asked[image] += 1
+            row = {
+                "id": f"{part}-{image}-{asked[image]}",
+                "split": part if part == "test" else _held_out(image, seed),
+                "image": str(Path(folder) / part / "images" / f"{image}.png"),
+                "text": question,
+                "label": answer,
+                "answers": {answer: 1},
+            }
+            yield f"{path}: [{number}]", row
+
+
+def _held_out(image: int, seed: int) -> str:
+    return split_of(f"image {image}", {"train": 1 - HELD_OUT, "val": HELD_OUT}, seed)
+
+
+def _is_question(entry: Any) -> bool:
+    if not isinstance(entry, list) or len(entry) != 3:
+        return False
+    question, answer, image = entry
+    texts = all(isinstance(text, str) and text.strip() for text in (question, answer))
+    return texts and type(image) is int

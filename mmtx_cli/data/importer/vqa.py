@@ -1,0 +1,133 @@
+"""VQA (Antol et al. 2015; v2: Goyal et al. 2017): questions and annotations to manifest rows.
+
+Format: https://visualqa.org/download.html (v2_OpenEnded_mscoco_train2014_questions.json,
+v2_mscoco_train2014_annotations.json). The images are those of COCO 2014 and 2015.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.data.importer.json_file import is_id, read_json
+from mmtx_cli.error import DataError
+from mmtx_cli.fault import at_most
+
+_ANEW = "mend the entry, or download the file anew"
+
+
+def rows(
+    questions: str | Path, annotations: str | Path | None, images: str | Path, split: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a row a question, with its place in the file; the id is VQA's own question id.
+
+    Image paths begin with the folder ``images``. ``answers`` counts the people (ten of them),
+    and the ``group`` is the type of the answer (yes/no, number, other), by which VQA reports
+    accuracy; without ``annotations``, as of the test questions, there is neither.
+
+    Raises:
+        DataError: naming the entry, e.g. ``questions[17]``, if a file is none of VQA.
+    """
+    content = _content(questions, "questions", "a VQA file of questions")
+    picture = _picture(questions, content)
+    faults: list[str] = []
+    asked: dict[object, str] = {}
+    found: list[tuple[str, dict[str, Any]]] = []
+    for number, entry in enumerate(content["questions"]):
+        place = f"{questions}: questions[{number}]"
+        if fault := _fault(entry):
+            faults.append(f"{place}: {fault}; {_ANEW}")
+            continue
+        ident = entry["question_id"]
+        if ident in asked:
+            faults.append(f"{place}: question_id {ident!r} is taken at {asked[ident]}; {_ANEW}")
+            continue
+        asked[ident] = place
+        row = {
+            "id": str(ident),
+            "split": split,
+            "image": str(Path(images) / picture.format(int(entry["image_id"]))),
+            "text": " ".join(entry["question"].split()),
+        }
+        found.append((place, row))
+    told = {} if annotations is None else _all_told(annotations, asked, faults)
+    if faults:
+        raise DataError(*at_most(faults))
+    for (place, row), ident in zip(found, asked, strict=True):
+        yield place, row | told.get(ident, {})
+
+
+def _content(path: str | Path, key: str, what: str) -> dict[str, Any]:
+    content = read_json(path, f"{key}= names {what}")
+    if not isinstance(content, dict) or not isinstance(content.get(key), list):
+        raise DataError(f"{path}: no list {key!r}; give {what}")
+    if not content[key]:
+        raise DataError(f"{path}: the list {key!r} is empty; give {what}")
+    return content
+
+
+def _picture(path: str | Path, content: dict[str, Any]) -> str:
+    """The name of an image by its number: that of COCO's own archive.
+
+    The questions of test-dev2015 are some of those about the images of test2015.
+    """
+    subtype, kind = content.get("data_subtype"), content.get("data_type", "mscoco")
+    if not isinstance(subtype, str) or not subtype:
+        raise DataError(
+            f"{path}: no data_subtype (train2014, val2014, test2015), which the names of the "
+            "images begin with; write it into the file"
+        )
+    if kind != "mscoco":
+        raise DataError(f"{path}: data_type {kind!r}: only questions about mscoco can be imported")
+    return f"COCO_{subtype.replace('test-dev', 'test')}_{{:012d}}.jpg"
+
+
+def _fault(entry: Any) -> str | None:
+    """What is wrong with a question."""
+    if not isinstance(entry, dict) or not is_id(entry.get("question_id")):
+        return "no question_id"
+    question = entry.get("question")
+    if not isinstance(question, str) or not question.strip():
+        return "no question"
+    image = entry.get("image_id")
+    if not is_id(image) or not str(image).isdecimal():
+        return f"image_id {image!r} is no number of an image"
+    return None
+
+
+def _all_told(
+    path: str | Path, asked: dict[object, str], faults: list[str]
+) -> dict[object, dict[str, Any]]:
+    """The answers to each question; every question has some, and no other."""
+    told: dict[object, dict[str, Any]] = {}
+    for number, entry in enumerate(_content(path, "annotations", "a VQA file")["annotations"]):
+        place = f"{path}: annotations[{number}]"
+        ident = entry.get("question_id") if isinstance(entry, dict) else None
+        said = _said(entry.get("answers")) if isinstance(entry, dict) else None
+        if not is_id(ident) or said is None:
+            faults.append(f"{place}: no question_id and answers; {_ANEW}")
+        elif ident not in asked:
+            faults.append(f"{place}: question_id {ident!r} is not among the questions; {_ANEW}")
+        elif ident in told:
+            faults.append(f"{place}: question_id {ident!r} has answers already; {_ANEW}")
+        else:
+            kind = entry.get("answer_type")
+            told[ident] = {"answers": said} | ({"group": kind} if kind else {})
+    faults += [
+        f"{place}: question_id {ident!r} has no answers in {path}; {_ANEW}"
+        for ident, place in asked.items()
+        if ident not in told
+    ]
+    return told
+
+
+def _said(answers: Any) -> dict[str, float] | None:
+    """How many gave each answer, the most first; None if these are no answers."""
+    if not isinstance(answers, list) or not answers:
+        return None
+    texts: list[Any] = [a.get("answer") if isinstance(a, dict) else None for a in answers]
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    said = Counter(" ".join(text.split()) for text in texts)
+    del said[""]
+    return dict(said.most_common()) or None

@@ -1,0 +1,91 @@
+"""Questions answered in words: trained, evaluated and asked as a user does it."""
+
+import json
+
+import pytest
+
+from mmtx_cli.relaunch import quoted
+from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, succeeded, told
+
+from .conftest import ODD
+
+TEXT = ("encoder/text=transformer", "encoder.text.width=16", "encoder.text.depth=1")
+ANSWERS = "head.captioning.says=answers"
+PICTURE = f"{ODD}/scenes/images/00001.jpg"
+
+
+@pytest.fixture(scope="module")
+def answering(place, scenes):
+    """A tiny model that has learned what answers look like."""
+    args = [*CAPTIONER, *TEXT, ANSWERS, scenes, "trainer.max_steps=120", "optimizer.lr=0.01"]
+    run = succeeded(mmtx("finetune", *args, "run_dir=answering", cwd=place))
+    assert "val/captioning/loss" in (run / "metrics.csv").read_text()
+    return f"ckpt={run.name}"
+
+
+def test_it_is_scored_as_vqa_counts(place, scenes, answering):
+    run = succeeded(mmtx("eval", answering, "split=val", "run_dir=answered", cwd=place))
+    result = json.loads((run / "result.json").read_text())
+    assert set(result["metrics"]) == {"captioning/accuracy", "captioning/exact_match"}
+    manifest = next(place.glob("*/scenes/scenes.jsonl")).read_text().splitlines()
+    rows = {row["id"]: row for row in map(json.loads, manifest)}
+    known = {answer for row in rows.values() for answer in row["answers"]}
+    said = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    assert len(said) == result["count"] == 6
+    for line in said:
+        found = line["captioning"]
+        assert found["answers"] == rows[line["id"]]["answers"]
+        assert line["inputs"]["text"] == rows[line["id"]]["text"]
+        right = float(found["prediction"] in found["answers"])
+        assert found["scores"] == {"accuracy": right, "exact_match": right}
+    worth = [line["captioning"]["scores"]["accuracy"] for line in said]
+    assert result["metrics"]["captioning/accuracy"] == pytest.approx(sum(worth) / 6)
+    assert known & {line["captioning"]["prediction"] for line in said}  # it says answers
+    assert "soft accuracy" in (run / "report.html").read_text()
+
+
+def test_a_question_is_asked_about_files(place, scenes, answering):
+    question = "what colour is the ball, and where?"
+    inputs = f"inputs=[{quoted(PICTURE)},missing.png]"
+    args = [answering, inputs, f"text={quoted(question)}", "run_dir=asked"]
+    run = succeeded(mmtx("caption", *args, cwd=place))
+    answered, missing = map(json.loads, (run / "captions.jsonl").read_text().splitlines())
+    assert set(answered) == {"path", "text", "caption", "score"}
+    assert answered["text"] == missing["text"] == question
+    assert set(missing) == {"path", "text", "error"}
+    fault = told(mmtx("caption", answering, inputs, cwd=place))
+    assert "text: this model answers questions; ask one" in fault
+
+
+def test_the_question_reaches_the_model(place, scenes, answering):
+    scores = []
+    for number, question in enumerate(("what colour is it?", "how many circles are there?")):
+        args = [answering, f"inputs={quoted(PICTURE)}", f"text={quoted(question)}"]
+        run = succeeded(mmtx("caption", *args, f"run_dir=heard{number}", cwd=place))
+        scores.append(json.loads((run / "captions.jsonl").read_text())["score"])
+    assert scores[0] != scores[1]
+
+
+def test_a_captioner_goes_on_to_answer(place, scenes, captioner):
+    args = [captioner, *TEXT, ANSWERS, scenes, *TINY[3:], "data.text=text", "run_dir=converted"]
+    run = succeeded(mmtx("finetune", *args, cwd=place))
+    config = json.loads((run / "model" / "config.json").read_text())
+    assert config["model"]["head"]["captioning"]["says"] == "answers"
+    run = succeeded(mmtx("eval", f"ckpt={run.name}", "run_dir=converted/eval", cwd=place))
+    assert "captioning/exact_match" in json.loads((run / "result.json").read_text())["metrics"]
+
+
+def test_pretraining_on_answers_and_captions(place, scenes):
+    args = [*TINY_IMAGE, *TINY, *TEXT, "head=[vqa,captioning]", ANSWERS, scenes, "fusion=concat"]
+    run = succeeded(mmtx("pretrain", *args, "run_dir=answers-pretrained", cwd=place))
+    header = (run / "metrics.csv").read_text().splitlines()[0]
+    assert {"val/vqa/loss", "val/captioning/loss"} <= set(header.split(","))
+
+
+def test_what_cannot_be(place, scenes, captioner):
+    args = [*CAPTIONER, scenes]
+    fault = told(mmtx("finetune", *args, "head.captioning.says=anwers", cwd=place))
+    assert "head.captioning.says: 'anwers'; did you mean 'answers'?" in fault
+    inputs = f"inputs={quoted(PICTURE)}"
+    fault = told(mmtx("caption", captioner, inputs, "text='what is it?'", cwd=place))
+    assert "text: no head of this model that says something reads a text; leave it out" in fault
