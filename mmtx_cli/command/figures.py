@@ -27,8 +27,8 @@ def print_figures(result: Mapping[str, Any]) -> None:
         shown = ("" if other is None else f"{other:.3f}" for other in others)
         table.add_row(metric, f"{value:.3f} [{low:.3f}, {high:.3f}]", *shown)
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=40 + 28 * len(table.columns))  # a file has room for every column
+    if not console.is_terminal:  # a file has room for every column
+        console = Console(width=max(200, 40 + 28 * len(table.columns)))
     console.print(table)
     if result.get("subsets"):
         console.print(subset_table(result["subsets"]))
