@@ -45,7 +45,7 @@ def run(cfg: DictConfig) -> None:
             stored["label_names"] = stored["answer_names"] = []
         inherit(cfg, stored)
     for key, value in DEFAULTS.items():
-        cfg[key] = value if cfg.get(key) is None else cfg[key]
+        cfg[key] = value if cfg[key] is None else cfg[key]
     check_all(cfg)
     refuse_trained(cfg)
     train(cfg, stored, fresh)
@@ -173,7 +173,7 @@ def finished_steps(run_dir: Path) -> int:
     return int(load_checkpoint(run_dir / "checkpoints" / "last.ckpt")["global_step"])
 
 
-def check_monitor(settings: Any, heads: Mapping[str, Any]) -> None:
+def check_monitor(settings: Any, heads: Any) -> None:
     """What best.ckpt and early stopping look at must be among what is measured."""
     known = ["val/loss"]
     known += [

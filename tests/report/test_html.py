@@ -73,7 +73,7 @@ def test_equal_runs_give_equal_bytes(run_dir: Path) -> None:
 def test_ids_of_the_page_are_unique(page: Page) -> None:
     clips = [attributes["id"] for tag, attributes in page.tags if "id" in attributes and tag != "g"]
     plots = page.source.count("<svg")
-    assert plots == 2
+    assert plots == 3  # two curves, and the calibration
     assert all(clips.count(name) <= plots for name in clips)
     assert not re.search(r'id="(figure|axes|patch|line2d)_', page.source)
 
@@ -144,6 +144,7 @@ def test_leaves_no_half_page_behind(run_dir: Path) -> None:
 
 def test_imports_nothing_heavy_and_plots_only_on_demand(run_dir: Path) -> None:
     (run_dir / "metrics.csv").unlink()
+    (run_dir / "predictions.jsonl").unlink()
     code = (
         "import sys; from pathlib import Path; from mmtx_cli.report.html import write_report;"
         "write_report(Path(sys.argv[1]));"
