@@ -12,7 +12,7 @@ TEXT = ("encoder/text=transformer", "encoder.text.width=16", "encoder.text.depth
 FIGURES = {
     "regression": {"mae", "rmse", "pearson", "r2"},
     "ordinal": {"accuracy", "mae", "kappa"},
-    "vqa": {"accuracy"},
+    "vqa": {"accuracy", "exact_match"},
 }
 RANKS = ("9", "10", "11")
 LABELS: dict[str, Callable[[int, dict], object]] = {
