@@ -11,7 +11,7 @@ from tests.command_line import TINY, TINY_IMAGE, mmtx, succeeded, told
 TEXT = ("encoder/text=transformer", "encoder.text.width=16", "encoder.text.depth=1")
 FIGURES = {
     "regression": {"mae", "rmse", "pearson", "r2"},
-    "ordinal": {"accuracy", "mae", "kappa"},
+    "ordinal": {"accuracy", "mae", "kappa", "ece"},
     "vqa": {"accuracy", "exact_match"},
 }
 RANKS = ("9", "10", "11")
