@@ -37,14 +37,14 @@ def contribution_table(contribution: Any) -> MetricTable | None:
 
 
 def cell(part: Any, metric: str | None) -> str:
-    """The metric, and how it changed with its interval."""
+    """The metric, and on a line below how it changed with its interval."""
     if not isinstance(part, dict) or not is_number(part["metrics"].get(metric)):
         return ""
     shown = rounded(part["metrics"][metric])
     if metric not in part.get("change", {}):
         return shown
     low, high = part["intervals"][metric]
-    return f"{shown} ({signed(part['change'][metric])} [{signed(low)}, {signed(high)}])"
+    return f"{shown}\n{signed(part['change'][metric])} [{signed(low)}, {signed(high)}]"
 
 
 def signed(number: float) -> str:
