@@ -155,7 +155,7 @@ class Mmsa:
         step and stay so: only steps in which all are zero are padding. Else those of its own.
         """
         given = {name: fields[_lengths(name)] for name in streams if _lengths(name) in fields}
-        real = {name: x.any(axis=2) for name, x in streams.items()}
+        real: dict[str, Any] = {name: x.any(axis=2) for name, x in streams.items()}
         if not given and len({x.shape[1] for x in streams.values()}) == 1:
             together = np.logical_or.reduce(list(real.values()))
             real = dict.fromkeys(streams, together)

@@ -86,7 +86,7 @@ def no_bytes(*args: Any) -> bytes:
     return b""
 
 
-_NUMPY = {
+_NUMPY: dict[str, dict[str, Any]] = {
     "multiarray": {"_reconstruct": reconstruct, "scalar": scalar},
     "numeric": {"_frombuffer": from_buffer},
 }
