@@ -45,7 +45,8 @@ def run(cfg: DictConfig) -> None:
             stored["label_names"] = stored["answer_names"] = []
         inherit(cfg, stored)
     for key, value in DEFAULTS.items():
-        cfg[key] = value if cfg[key] is None else cfg[key]
+        # a run of before there was the key may be resumed
+        cfg[key] = value if key not in cfg.keys() or cfg[key] is None else cfg[key]  # noqa: SIM118
     check_all(cfg)
     refuse_trained(cfg)
     train(cfg, stored, fresh)
