@@ -73,7 +73,7 @@ class Media:
         if self.augment is None:
             return clip
         frames = augmented(clip.frames, self.augment, seed)
-        return Clip(fit_frames(frames, p.image_size, p.fit), clip.seconds)
+        return Clip(fit(frames, p.image_size, p.fit), clip.seconds)
 
     def sound(self, sample: Sample, offset: float | None) -> Float[Tensor, "l h"] | None:
         """A sample's sound in hops of 10 ms; None where the file has none."""
@@ -102,8 +102,3 @@ def hops(wave: Float[Tensor, " n"], sample_rate: int) -> Float[Tensor, "l h"]:
     """Cut a waveform into hops of 10 ms, the last filled up with zeros."""
     size = sample_rate // HOPS_A_SECOND
     return F.pad(wave, (0, -len(wave) % size)).view(-1, size)
-
-
-def fit_frames(frames: UInt8[Tensor, "t 3 h w"], size: int, how: str) -> UInt8[Tensor, "t 3 s s"]:
-    """Make every frame a square."""
-    return torch.stack([fit(frame, size, how) for frame in frames])

@@ -17,28 +17,34 @@ def to_tensor(pixels: UInt8[np.ndarray, "h w 3"]) -> Picture:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def resize(picture: Picture, height: int, width: int) -> UInt8[Tensor, "3 {height} {width}"]:
+def resize(
+    pictures: UInt8[Tensor, "*n 3 h w"], height: int, width: int
+) -> UInt8[Tensor, "*n 3 {height} {width}"]:
     """Antialiased bilinear interpolation on bytes, as torchvision's ``v2.Resize`` does it."""
-    if picture.shape[1:] == (height, width):
-        return picture
-    # a batch of one of interleaved pixels is what torch resizes quickest; picture[None] is none
-    batch = picture.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
-    return F.interpolate(batch, (height, width), mode="bilinear", antialias=True)[0]
+    if pictures.shape[-2:] == (height, width):
+        return pictures
+    alone = pictures.dim() == 3
+    # a batch of interleaved pixels is what torch resizes quickest; picture[None] would be none
+    batch = pictures.permute(1, 2, 0)[None].permute(0, 3, 1, 2) if alone else pictures
+    made = F.interpolate(batch, (height, width), mode="bilinear", antialias=True)
+    return made[0] if alone else made
 
 
-def fit(picture: Picture, size: int, how: str) -> UInt8[Tensor, "3 {size} {size}"]:
-    """Make a ``size`` x ``size`` square.
+def fit(
+    pictures: UInt8[Tensor, "*n 3 h w"], size: int, how: str
+) -> UInt8[Tensor, "*n 3 {size} {size}"]:
+    """Make one picture, or each of a batch, a ``size`` x ``size`` square.
 
     "crop" scales the shorter side to ``size`` and keeps the centre, to the pixel as torchvision's
     ``Resize`` and ``CenterCrop`` do; "squash" keeps everything and lets the proportions go.
     """
     if how == "squash":
-        return resize(picture, size, size)
-    height, width = picture.shape[1:]
+        return resize(pictures, size, size)
+    height, width = pictures.shape[-2:]
     shorter = min(height, width)
-    picture = resize(picture, size * height // shorter, size * width // shorter)
-    top, left = (round((side - size) / 2) for side in picture.shape[1:])
-    return picture[:, top : top + size, left : left + size]
+    pictures = resize(pictures, size * height // shorter, size * width // shorter)
+    top, left = (round((side - size) / 2) for side in pictures.shape[-2:])
+    return pictures[..., top : top + size, left : left + size]
 
 
 def augmentation(

@@ -77,13 +77,16 @@ def _frames(
     """Frames shown at ascending moments, each once; None if it brings one that is shown later."""
     pixels = (decoder.metadata.width or 1) * (decoder.metadata.height or 1)
     count = max(1, MAX_BATCH // (3 * pixels))
-    found: dict[float, Tensor] = {}
+    parts: list[Tensor] = []
+    found: list[float] = []
     for i in range(0, len(wanted), count):
         batch = decoder.get_frames_played_at(wanted[i : i + count])
         times = batch.pts_seconds.tolist()
         if any(time > moment for time, moment in zip(times, wanted[i:], strict=False)):
             return None
-        for time, picture in zip(times, batch.data, strict=True):
-            if time not in found:
-                found[time] = fit(picture, size, how).clone(memory_format=torch.contiguous_format)
-    return torch.stack(list(found.values())), list(found)
+        new = [at for at, time in enumerate(times) if time not in found + times[:at]]
+        if new:  # copied, so that the frames of full size can go
+            frames = batch.data if len(new) == len(times) else batch.data[new]
+            parts.append(fit(frames, size, how).clone())
+            found += [times[at] for at in new]
+    return parts[0] if len(parts) == 1 else torch.cat(parts), found
