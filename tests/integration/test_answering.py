@@ -9,6 +9,8 @@ from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, succeeded, tol
 
 from .conftest import ODD
 
+pytestmark = pytest.mark.xdist_group("answering")  # so that the model is trained once
+
 TEXT = ("encoder/text=transformer", "encoder.text.width=16", "encoder.text.depth=1")
 ANSWERS = "head.captioning.says=answers"
 PICTURE = f"{ODD}/scenes/images/00001.jpg"

@@ -9,6 +9,10 @@ from mmtx_cli.weights import read_config
 from tests.command_line import mmtx, succeeded, told
 from tests.data import mmimdb_file, mmsa_file
 
+pytestmark = pytest.mark.xdist_group(
+    "features"
+)  # so that the import and the training are done once
+
 SMALL = ("width=16", "depth=1", "num_heads=2")
 COMMON = (
     "dim=16",
@@ -93,6 +97,7 @@ def test_evaluated_with_every_subset_of_the_modalities(trained, tmp_path):
     assert result(succeeded(mmtx("eval", *args)))["metrics"] == whole["metrics"]
 
 
+@pytest.mark.slow
 def test_features_beside_words(mosi, tmp_path):
     """The text is read as words, the sound as features; the run goes on where it stopped."""
     words = ["encoder/text=transformer", *(f"encoder.text.{size}" for size in SMALL)]
