@@ -9,9 +9,7 @@ from mmtx_cli.weights import read_config
 from tests.command_line import mmtx, succeeded, told
 from tests.data import mmimdb_file, mmsa_file
 
-pytestmark = pytest.mark.xdist_group(
-    "features"
-)  # so that the import and the training are done once
+pytestmark = pytest.mark.xdist_group("features")  # so that the import is done once
 
 SMALL = ("width=16", "depth=1", "num_heads=2")
 COMMON = (
