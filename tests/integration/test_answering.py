@@ -68,6 +68,7 @@ def test_the_question_reaches_the_model(place, scenes, answering):
     assert scores[0] != scores[1]
 
 
+@pytest.mark.slow
 def test_a_captioner_goes_on_to_answer(place, scenes, captioner):
     args = [captioner, *TEXT, ANSWERS, scenes, *TINY[3:], "data.text=text", "run_dir=converted"]
     run = succeeded(mmtx("finetune", *args, cwd=place))
@@ -77,6 +78,7 @@ def test_a_captioner_goes_on_to_answer(place, scenes, captioner):
     assert "captioning/exact_match" in json.loads((run / "result.json").read_text())["metrics"]
 
 
+@pytest.mark.slow
 def test_pretraining_on_answers_and_captions(place, scenes):
     args = [*TINY_IMAGE, *TINY, *TEXT, "head=[vqa,captioning]", ANSWERS, scenes, "fusion=concat"]
     run = succeeded(mmtx("pretrain", *args, "run_dir=answers-pretrained", cwd=place))

@@ -128,6 +128,7 @@ def test_finetuning_begins_with_trained_weights(place, captioner, contrastive, s
     assert list(read_config(str(run))["model"]["head"]) == ["captioning"]
 
 
+@pytest.mark.slow
 def test_a_new_head_learns_the_labels_of_its_own_data(place, scenes):
     args = [*TINY_IMAGE, *TINY, "fusion=concat", "head=classification"]
     first = succeeded(mmtx("finetune", *args, scenes, "run_dir=labels", cwd=place))

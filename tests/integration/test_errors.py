@@ -111,8 +111,12 @@ def test_a_trained_run_is_not_written_over(place, captioner):
     [
         ("daul", "ckpt=daul: there is no such file or folder; did you mean dual?"),
         ("dual/checkpoints/lst.ckpt", "did you mean dual/checkpoints/last.ckpt?"),
-        ("text.ckpt", "text.ckpt: cannot be read as a checkpoint"),
-        ("empty.ckpt", "empty.ckpt: cannot be read as a checkpoint"),
+        pytest.param(
+            "text.ckpt", "text.ckpt: cannot be read as a checkpoint", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "empty.ckpt", "empty.ckpt: cannot be read as a checkpoint", marks=pytest.mark.slow
+        ),
         ("cut.ckpt", "cut.ckpt: cannot be read as a checkpoint"),
         ("nothing", "the folder has neither model.safetensors"),
     ],
@@ -254,6 +258,7 @@ def test_what_is_no_manifest(path, message, place, scenes):
     assert message in told(mmtx("finetune", *CAPTIONER, f"data.path={path}", cwd=place))
 
 
+@pytest.mark.slow
 def test_splits_without_rows(manifest, place, captioner):
     data = manifest([{**row, "split": "val"} for row in rows_of(place)])
     err = told(mmtx("finetune", *CAPTIONER, data, "run_dir=untrained", cwd=place))
@@ -398,6 +403,7 @@ def test_a_table_of_captions_is_no_manifest(tmp_path):
     assert "`mmtx data action=import format=csv captions=" in err
 
 
+@pytest.mark.slow
 def test_ratios_are_told_by_the_key_that_a_run_has(manifest, place, tmp_path):
     split = "data.split={train: 0.8, val: 0.1}"
     err = told(mmtx("finetune", *CAPTIONER, manifest(rows_of(place)), split, cwd=tmp_path))

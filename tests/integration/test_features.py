@@ -143,6 +143,7 @@ def test_a_hostile_pickle_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["evil.pkl"]
 
 
+@pytest.mark.slow
 def test_films_and_their_genres_from_hdf5(tmp_path):
     source = mmimdb_file.write(tmp_path / "multimodal_imdb.hdf5", nan_rows=[2])
     args = ("action=import", "format=mmimdb", f"source={source}", f"out={tmp_path}/mmimdb.jsonl")

@@ -35,7 +35,11 @@ COMMON = (
     "trainer.accelerator=cpu",
     "trainer.progress=false",
 )
-SUBSETS = [few for n in range(1, 5) for few in combinations(ENCODERS, n)]
+SUBSETS = [
+    pytest.param(few, marks=pytest.mark.slow if n in (2, 3) else ())
+    for n in range(1, 5)
+    for few in combinations(ENCODERS, n)
+]
 
 
 @pytest.fixture(scope="module")
