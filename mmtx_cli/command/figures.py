@@ -46,9 +46,17 @@ def contributions(table: MetricTable) -> Table:
 
 
 def subset_table(subsets: Mapping[str, Any]) -> Table:
-    """A row for each subset of the modalities; the headline metrics alone, result.json has all."""
+    """A row for each subset of the modalities; of each head the headline metrics, or without any
+    its first one; result.json has all.
+    """
     measured = dict.fromkeys(name for part in subsets.values() for name in part["metrics"])
-    metrics = [name for name in measured if name.rpartition("/")[2] in HEADLINES]
+    by_head: dict[str, list[str]] = {}
+    for name in measured:
+        by_head.setdefault(name.rpartition("/")[0], []).append(name)
+    metrics = []
+    for names in by_head.values():
+        headlines = [name for name in names if name.rpartition("/")[2] in HEADLINES]
+        metrics += headlines or names[:1]
     table = Table("modalities", *metrics, title="with these modalities alone")
     for modalities, part in subsets.items():
         cells = []
