@@ -4,7 +4,7 @@ from mmtx_cli.command.figures import subset_table
 
 
 def part(*names):
-    return {"metrics": dict.fromkeys(names, 0.5), "intervals": dict.fromkeys(names, [0.4, 0.6])}
+    return {"metrics": dict.fromkeys(names, 0.5), "intervals": dict.fromkeys(names, (0.4, 0.6))}
 
 
 def test_every_head_is_shown_by_its_headlines_or_by_its_first_metric():
