@@ -58,8 +58,12 @@ def all_answers(
     settings: Mapping[str, Any],
     process: Process,
     run_dir: Path,
+    name: str = "outputs",
 ) -> Answers | None:
-    """Predict this process' share, and merge the shares in the first; None in the others."""
+    """Predict this process' share, and merge the shares in the first; None in the others.
+
+    ``name`` is what the shares are called until they are merged.
+    """
     data, precision = settings["data"], settings["trainer"].precision
     quarantine = Quarantine(run_dir / "quarantine.jsonl", len(samples), data.max_bad_fraction)
     mine: Outputs = {key(head, view): [] for head in model.head for view in views}
@@ -74,7 +78,7 @@ def all_answers(
                 for head, output in outputs.items():
                     mine[key(head, view)] += zip(batch.ids, by_sample(output), strict=True)
     mine[""] = [(i, {}) for i in sorted(unread)]
-    every = merge(mine, process, run_dir)
+    every = merge(mine, process, run_dir, name)
     if not process.is_first:
         return None
     quarantine.check()

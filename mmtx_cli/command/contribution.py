@@ -55,7 +55,8 @@ def shuffled_answers(
         samples = corpus.samples(readable, list(model.encoder), ())
         samples.shuffle(name, seed + at)
         views = subset_views([kept])
-        found[name] = all_answers(model, samples, views, settings, process, run_dir)
+        shares = f"shuffled-{name}"
+        found[name] = all_answers(model, samples, views, settings, process, run_dir, shares)
     return found
 
 

@@ -82,18 +82,21 @@ def by_sample(outputs: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tenso
     return [{name: x[i].clone() for name, x in rows.items()} for i in range(count)]
 
 
-def merge(mine: Outputs, process: Process, folder: Path) -> Outputs:
-    """Every process writes its own, the first reads all; there is no other exchange."""
+def merge(mine: Outputs, process: Process, folder: Path, name: str = "outputs") -> Outputs:
+    """Every process writes its own, the first reads all; there is no other exchange.
+
+    Another process may have written what it has next before these are read: by another ``name``.
+    """
     if process.world == 1:
         return mine
-    part = folder / f".outputs-{process.rank}.pt"
+    part = folder / f".{name}-{process.rank}.pt"
     torch.save(mine, part)
     process.barrier()
     if not process.is_first:
         return {}
     every: Outputs = {}
     for rank in range(process.world):
-        path = folder / f".outputs-{rank}.pt"
+        path = folder / f".{name}-{rank}.pt"
         for head, rows in torch.load(path, weights_only=True).items():
             every.setdefault(head, []).extend(rows)
         path.unlink()

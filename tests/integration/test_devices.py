@@ -16,6 +16,7 @@ STEPS = [
     "trainer.log_every=1",
     "head.captioning.dropout=0",
 ]
+ASKED = ["bootstrap=50", "diagnose=true"]
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +59,12 @@ def test_two_processes_use_one_run_folder(runs):
 def test_evaluation_does_not_depend_on_the_number_of_processes(runs, tmp_path):
     for name, extra in (("a", []), ("b", TWO)):
         run_dir = f"run_dir={tmp_path / name}"
-        succeeded(mmtx("eval", f"ckpt={runs['one']}", *extra, run_dir, "bootstrap=50"))
+        succeeded(mmtx("eval", f"ckpt={runs['one']}", *extra, run_dir, *ASKED))
     a, b = (json.loads((tmp_path / n / "result.json").read_text()) for n in "ab")
     assert a["count"] == b["count"] == 5
     assert a["metrics"] == pytest.approx(b["metrics"], abs=1e-6)
+    assert a["contribution"]
+    assert a["contribution"] == b["contribution"]
     lines = [(tmp_path / n / "predictions.jsonl").read_text().splitlines() for n in "ab"]
     assert [json.loads(x)["id"] for x in lines[0]] == [json.loads(x)["id"] for x in lines[1]]
 
