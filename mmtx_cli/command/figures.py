@@ -37,7 +37,7 @@ def print_figures(result: Mapping[str, Any]) -> None:
 
 
 def contributions(table: MetricTable) -> Table:
-    """A row a modality; what was done to it, and in brackets how the figure changed."""
+    """A row a modality; what was done to it, and below that how the figure changed."""
     shown = Table("metric", *(column.title for column in table.columns))
     shown.title = "each modality"
     for row in table.rows:

@@ -34,7 +34,6 @@ def curves_svg(series: list[Series], *, log: bool = False, small: bool = False) 
     """
     # matplotlib takes 0.3 s to import: a page without curves does not pay for it
     from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with rc_context({"svg.hashsalt": "mmtx", "svg.fonttype": "none", "font.size": 10}):
@@ -43,10 +42,7 @@ def curves_svg(series: list[Series], *, log: bool = False, small: bool = False) 
         for line in series:
             _draw(axes, line)
         _dress(axes, log)
-        text = io.StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        FigureCanvasSVG(figure).print_svg(text, metadata=nothing)
-    return inline(text.getvalue())
+        return inline_svg(figure)
 
 
 def bins(values: list[float], num_bins: int) -> list[list[float]]:
@@ -104,6 +100,16 @@ def value_text(value: float) -> str:
         return f"{value:.4g}"
     digits, power = f"{value:.2e}".split("e")
     return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+
+
+def inline_svg(figure: Any) -> str:
+    """The `<svg>` element of a figure, without what differs from one drawing to the next."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    text = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    FigureCanvasSVG(figure).print_svg(text, metadata=nothing)
+    return inline(text.getvalue())
 
 
 def inline(svg: str) -> str:

@@ -1,8 +1,6 @@
 """Accuracy against confidence as inline SVG: a well calibrated model lies on the diagonal."""
 
-import io
-
-from mmtx_cli.report.plot import COLOURS, GRID, INK, inline
+from mmtx_cli.report.plot import COLOURS, GRID, INK, inline_svg
 
 BINS = 10
 MIN_SAMPLES = 20
@@ -17,7 +15,6 @@ def reliability_svg(said: list[tuple[float, bool]], bins: int = BINS) -> str | N
     if len(said) < MIN_SAMPLES:
         return None
     from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     filled: dict[int, list[tuple[float, bool]]] = {}
@@ -41,7 +38,4 @@ def reliability_svg(said: list[tuple[float, bool]], bins: int = BINS) -> str | N
         figure.patch.set_visible(False)
         for spine in axes.spines.values():
             spine.set_color(GRID)
-        text = io.StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        FigureCanvasSVG(figure).print_svg(text, metadata=nothing)
-    return inline(text.getvalue())
+        return inline_svg(figure)

@@ -1,9 +1,8 @@
 """A figure against its cost as inline SVG, a labelled point a group."""
 
-import io
 from dataclasses import dataclass
 
-from mmtx_cli.report.plot import COLOURS, GRID, INK, inline, value_text
+from mmtx_cli.report.plot import COLOURS, GRID, INK, inline_svg, value_text
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,6 @@ class Point:
 def scatter_svg(points: list[Point], x_name: str, y_name: str, log: bool = True) -> str:
     """Draw the points on one pair of axes and give an `<svg>` element for an HTML page."""
     from matplotlib import rc_context, ticker
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with rc_context({"svg.hashsalt": "mmtx", "svg.fonttype": "none", "font.size": 9}):
@@ -48,7 +46,4 @@ def scatter_svg(points: list[Point], x_name: str, y_name: str, log: bool = True)
         for side, spine in axes.spines.items():
             spine.set_visible(side in ("bottom", "left"))
             spine.set_color(GRID)
-        text = io.StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        FigureCanvasSVG(figure).print_svg(text, metadata=nothing)
-    return inline(text.getvalue())
+        return inline_svg(figure)
