@@ -1,10 +1,10 @@
 """`mmtx data action=import`: public data sets of other forms to manifests."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -23,33 +23,35 @@ from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.fault import at_most
 
 Rows = Iterator[tuple[str, dict[str, Any]]]
-FEATURES = ("mmsa", "mmimdb")
-"""Formats of features: they have one source, and no folder of images."""
+
+
+class Found(NamedTuple):
+    """What an importer reads: rows, each with its place, and the folders that hold their files."""
+
+    rows: Rows
+    folders: Iterable[str]
 
 
 def import_(settings: Settings) -> Path:
     """Write a manifest, once every row of it is known to be sound, and sum it up."""
-    importers: dict[str, Callable[[Settings], Rows]] = {
-        "coco": _coco,
-        "flickr8k": _flickr8k,
-        "csv": _csv,
-        "vqa": _vqa,
-        "easy_vqa": _easy_vqa,
-        "mmsa": _mmsa,
-        "mmimdb": _mmimdb,
+    importers: dict[str, tuple[Callable[[Settings], Found], str]] = {
+        "coco": (_coco, "images"),
+        "flickr8k": (_flickr8k, "images"),
+        "csv": (_csv, "images"),
+        "vqa": (_vqa, "images"),
+        "easy_vqa": (_easy_vqa, "out"),
+        "mmsa": (_mmsa, "source"),
+        "mmimdb": (_mmimdb, "source"),
     }
-    read, name = chosen("format", settings, importers), settings["format"]
-    if name == "easy_vqa" and not settings["images"]:
-        settings["images"] = str(easy_vqa.package_folder())
-    require(settings, ("out", "source" if name in FEATURES else "images"), name)
+    read, needed = chosen("format", settings, importers)
+    require(settings, tuple(dict.fromkeys(("out", needed))), settings["format"])
     out = Path(settings["out"])
     if out.suffix != ".jsonl":
         raise ConfigError(f"out={out}: name the manifest to write, e.g. out={out / 'data.jsonl'}")
     found = read(settings)
-    if name not in FEATURES:
-        _check_folders(settings)
-    root, allowed = _root(settings), settings["allow_outside_root"]
-    rows = [(place, _with_absolute_paths(row)) for place, row in found]
+    shared = os.path.commonpath([os.path.abspath(folder) for folder in found.folders])
+    root, allowed = settings["root"] or shared, settings["allow_outside_root"]
+    rows = [(place, _with_absolute_paths(row)) for place, row in found.rows]
     card = read_card(card_path(out))
     if faults := row_faults(rows, home_of(out, root), card, IMPORT_KEYS, allowed):
         raise DataError(*at_most(faults))
@@ -58,58 +60,42 @@ def import_(settings: Settings) -> Path:
     return out
 
 
-def _mmsa(settings: Settings) -> Rows:
-    """The features go into a folder beside the manifest, named as it is."""
-    columns = settings["columns"] or {}
-    if not isinstance(columns, dict) or not columns.keys() <= {"label"}:
-        raise ConfigError(f"columns={columns}: write the field of the labels{example('mmsa')}")
-    out = Path(settings["out"])
-    found = Mmsa(settings["source"], out.with_name(f"{out.stem}_features"), columns.get("label"))
-    return _noted(found)
-
-
-def _mmimdb(settings: Settings) -> Rows:
-    return _noted(MmImdb(settings["source"]))
-
-
-def _noted(found: Mmsa | MmImdb) -> Rows:
-    """The rows, and then on the terminal what was changed or left out."""
-    yield from found.rows()
-    for note in found.notes:
-        print(note)
-
-
-def _check_folders(settings: Settings) -> None:
-    """Refuse folders of images that are none, before the first row is read."""
-    images = settings["images"]
-    folders = images if isinstance(images, dict) else {"": images}
-    faults = []
-    for split, folder in folders.items():
-        key = f"images.{split}" if split else "images"
-        if not isinstance(folder, str) or not folder:
-            faults.append(f"{key}={folder}: write a folder{example(settings['format'])}")
-        elif not os.path.isdir(folder):
-            what = "is a file, no folder" if os.path.exists(folder) else "no such folder"
-            faults.append(f"{key}={folder}: {what}{_similar_folder(Path(folder))}")
-    if faults:
-        raise ConfigError(*faults)
-
-
-def _similar_folder(folder: Path) -> str:
-    if not folder.parent.is_dir():
-        return f"; there is no folder {folder.parent} either"
-    others = {path.name.lower(): path for path in folder.parent.iterdir() if path.is_dir()}
-    near = nearest(folder.name, others, 0.6)
-    return f"; did you mean {others[near]}?" if near else "; give the folder of the files"
-
-
-def _coco(settings: Settings) -> Rows:
+def _coco(settings: Settings) -> Found:
     files = _by_split("annotations", settings, "coco")
     folders = _image_folders(settings, files, "coco")
-    return chain.from_iterable(coco.rows(file, folders[s], s) for s, file in files.items())
+    rows = chain.from_iterable(coco.rows(file, folders[s], s) for s, file in files.items())
+    return Found(rows, folders.values())
 
 
-def _vqa(settings: Settings) -> Rows:
+def _flickr8k(settings: Settings) -> Found:
+    require(settings, ("captions",), "flickr8k")
+    lists = {split: path for split, path in (settings["splits"] or {}).items() if path}
+    _check_splits("splits", lists, "flickr8k")
+    folder = _image_folder(settings, "flickr8k")
+    return Found(flickr8k.rows(settings["captions"], folder, lists), [folder])
+
+
+def _csv(settings: Settings) -> Found:
+    require(settings, ("captions",), "csv")
+    columns = settings["columns"] or {}
+    if not isinstance(columns, dict):
+        raise ConfigError(f"columns={columns}: write a column a kind{example('csv')}")
+    folder = _image_folder(settings, "csv")
+    split, delimiter = _split_of_rows(settings), settings["delimiter"]
+    rows = csv_table.rows(settings["captions"], folder, columns, split=split, delimiter=delimiter)
+    return Found(rows, [folder])
+
+
+def _split_of_rows(settings: Settings) -> str | Callable[[str], str] | None:
+    """Return the split of rows that name none: one for all, or by ratios one for each id."""
+    ratios, seed = settings["split"], settings["seed"]
+    if isinstance(ratios, dict):
+        check_ratios(ratios, IMPORT_KEYS.split)
+        return lambda ident: split_of(ident, ratios, seed)
+    return None if ratios is None else _split_name(settings, "csv")
+
+
+def _vqa(settings: Settings) -> Found:
     questions = _by_split("questions", settings, "vqa")
     folders = _image_folders(settings, questions, "vqa")
     told = _by_split("annotations", settings, "vqa") if settings["annotations"] else {}
@@ -117,13 +103,36 @@ def _vqa(settings: Settings) -> Rows:
         raise ConfigError(
             f"annotations.{min(other)}: there are no questions of that split{example('vqa')}"
         )
-    return chain.from_iterable(
-        vqa.rows(file, told.get(s), folders[s], s) for s, file in questions.items()
-    )
+    rows = (vqa.rows(file, told.get(s), folders[s], s) for s, file in questions.items())
+    return Found(chain.from_iterable(rows), folders.values())
 
 
-def _easy_vqa(settings: Settings) -> Rows:
-    return easy_vqa.rows(_folder(settings, "easy_vqa"), settings["seed"])
+def _easy_vqa(settings: Settings) -> Found:
+    given = {**settings, "images": settings["images"] or str(easy_vqa.package_folder())}
+    folder = _image_folder(given, "easy_vqa")
+    return Found(easy_vqa.rows(folder, settings["seed"]), [folder])
+
+
+def _mmsa(settings: Settings) -> Found:
+    """The features go into a folder beside the manifest, named as it is."""
+    columns = settings["columns"] or {}
+    if not isinstance(columns, dict) or not columns.keys() <= {"label"}:
+        raise ConfigError(f"columns={columns}: write the field of the labels{example('mmsa')}")
+    out = Path(settings["out"])
+    read = Mmsa(settings["source"], out.with_name(f"{out.stem}_features"), columns.get("label"))
+    return Found(_noted(read), [str(out.parent)])
+
+
+def _mmimdb(settings: Settings) -> Found:
+    read = MmImdb(settings["source"])
+    return Found(_noted(read), [str(read.source.parent)])
+
+
+def _noted(read: Mmsa | MmImdb) -> Rows:
+    """The rows, and then on the terminal what was changed or left out."""
+    yield from read.rows()
+    for note in read.notes:
+        print(note)
 
 
 def _by_split(key: str, settings: Settings, what: str) -> dict[str, Any]:
@@ -137,54 +146,6 @@ def _by_split(key: str, settings: Settings, what: str) -> dict[str, Any]:
     return files
 
 
-def _image_folders(settings: Settings, files: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Return the folder of each split's images."""
-    images: Any = settings["images"]
-    folders = images if isinstance(images, dict) else dict.fromkeys(files, images)
-    if not files.keys() <= folders.keys():
-        raise ConfigError(
-            f"images={images}: write one folder, or one for each of {', '.join(files)}"
-            f"{example(what)}"
-        )
-    return folders
-
-
-def _flickr8k(settings: Settings) -> Rows:
-    require(settings, ("captions",), "flickr8k")
-    lists = {split: path for split, path in (settings["splits"] or {}).items() if path}
-    _check_splits("splits", lists, "flickr8k")
-    return flickr8k.rows(settings["captions"], _folder(settings, "flickr8k"), lists)
-
-
-def _csv(settings: Settings) -> Rows:
-    require(settings, ("captions",), "csv")
-    columns = settings["columns"] or {}
-    if not isinstance(columns, dict):
-        raise ConfigError(f"columns={columns}: write a column a kind{example('csv')}")
-    return csv_table.rows(
-        settings["captions"],
-        _folder(settings, "csv"),
-        columns,
-        split=_split_of_rows(settings),
-        delimiter=settings["delimiter"],
-    )
-
-
-def _split_of_rows(settings: Settings) -> str | Callable[[str], str] | None:
-    """Return the split of rows that name none: one for all, or by ratios one for each id."""
-    ratios, seed = settings["split"], settings["seed"]
-    if isinstance(ratios, dict):
-        check_ratios(ratios, IMPORT_KEYS.split)
-        return lambda ident: split_of(ident, ratios, seed)
-    return None if ratios is None else _split_name(settings, "csv")
-
-
-def _folder(settings: Settings, what: str) -> str:
-    if not isinstance(settings["images"], str):
-        raise ConfigError(f"images={settings['images']}: write one folder{example(what)}")
-    return settings["images"]
-
-
 def _split_name(settings: Settings, what: str) -> str:
     if settings["split"] not in SPLITS:
         raise ConfigError(f"split={settings['split']}: write train, val or test{example(what)}")
@@ -196,21 +157,49 @@ def _check_splits(key: str, value: object, what: str) -> None:
         raise ConfigError(f"{key}={value}: write a file a split (train, val, test){example(what)}")
 
 
+def _image_folders(settings: Settings, files: Mapping[str, Any], what: str) -> dict[str, str]:
+    """Return the folder of each split's images."""
+    images: Any = settings["images"]
+    if not isinstance(images, dict):
+        return dict.fromkeys(files, _image_folder(settings, what))
+    if not files.keys() <= images.keys():
+        raise ConfigError(
+            f"images={images}: write one folder, or one for each of {', '.join(files)}"
+            f"{example(what)}"
+        )
+    _check_folders({f"images.{split}": folder for split, folder in images.items()}, what)
+    return images
+
+
+def _image_folder(settings: Settings, what: str) -> str:
+    _check_folders({"images": settings["images"]}, what)
+    return settings["images"]
+
+
+def _check_folders(folders: Mapping[str, Any], what: str) -> None:
+    """Refuse folders that are none, by the key that names each."""
+    faults = []
+    for key, folder in folders.items():
+        if not isinstance(folder, str) or not folder:
+            faults.append(f"{key}={folder}: write one folder{example(what)}")
+        elif not os.path.isdir(folder):
+            said = "is a file, no folder" if os.path.exists(folder) else "no such folder"
+            faults.append(f"{key}={folder}: {said}{_similar_folder(Path(folder))}")
+    if faults:
+        raise ConfigError(*faults)
+
+
+def _similar_folder(folder: Path) -> str:
+    if not folder.parent.is_dir():
+        return f"; there is no folder {folder.parent} either"
+    others = {path.name.lower(): path for path in folder.parent.iterdir() if path.is_dir()}
+    near = nearest(folder.name, others, 0.6)
+    return f"; did you mean {others[near]}?" if near else "; give the folder of the files"
+
+
 def _with_absolute_paths(row: Mapping[str, Any]) -> dict[str, Any]:
     present = {key: value for key, value in row.items() if value not in (None, "", [], {})}
     placed = {k: os.path.abspath(v) if k in MEDIA else v for k, v in present.items()}
     if "features" in placed:
         placed["features"] = with_paths(placed["features"], os.path.abspath)
     return placed
-
-
-def _root(settings: Settings) -> str:
-    """Return the folder that holds all files: root=, or what all images share, or the features'."""
-    if settings["root"]:
-        return settings["root"]
-    if settings["format"] in FEATURES:
-        home = settings["out"] if settings["format"] == "mmsa" else settings["source"]
-        return os.path.dirname(os.path.abspath(home))
-    images = settings["images"]
-    folders = list(images.values()) if isinstance(images, dict) else [images]
-    return os.path.commonpath([os.path.abspath(folder) for folder in folders])
