@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from glob import glob
@@ -98,19 +99,19 @@ def given(patterns: Sequence[str]) -> list[Path]:
 def swept(cfg: DictConfig, run_dir: Path) -> list[Path]:
     """Train every fusion with every seed; what an earlier attempt has finished is kept."""
     names = list(cfg.fusions or choices("fusion"))
-    plan = [(name, seed) for seed in cfg.seeds for name in names]
-    folders = []
-    for i, (name, seed) in enumerate(plan):
-        folder = run_dir / "runs" / f"{name}-{seed}"
-        folders.append(folder)
-        if (folder / "result.json").is_file():
-            continue
-        print(f"run {i + 1} of {len(plan)}: fusion={name} seed={seed}", file=sys.stderr)
+    folder_of = {(n, s): run_dir / "runs" / f"{n}-{s}" for s in cfg.seeds for n in names}
+    todo = [run for run, folder in folder_of.items() if not (folder / "result.json").is_file()]
+    begun = time.monotonic()
+    for done, (name, seed) in enumerate(todo):
+        minutes = (time.monotonic() - begun) / 60 / max(done, 1) * (len(todo) - done)
+        left = f" (about {minutes:.0f} min left)" if done else ""
+        print(f"run {done + 1} of {len(todo)}: fusion={name} seed={seed}{left}", file=sys.stderr)
+        folder = folder_of[name, seed]
         settings = [*cfg.args, f"fusion={name}", f"seed={seed}", f"run_dir={quoted(folder)}"]
         if (folder / "checkpoints" / "last.ckpt").is_file():
             settings.append("resume=true")
         train(settings, cfg)
-    return sorted(folders, key=lambda folder: names.index(folder.name.rpartition("-")[0]))
+    return [folder_of[name, seed] for name in names for seed in cfg.seeds]
 
 
 def train(settings: Sequence[str], cfg: DictConfig) -> None:
