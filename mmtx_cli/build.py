@@ -50,11 +50,12 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
         name: component(f"encoder.{name}", node) for name, node in model["encoder"].items() if node
     }
     fusion = component("fusion", model["fusion"], modalities=list(encoders))
-    given = {"streams": list(fusion.streams), "vote": fusion.vote}
+    patching = {name: own for name, encoder in encoders.items() if (own := encoder.patching())}
+    given = {"streams": list(fusion.streams), "vote": fusion.vote, "patching": patching}
     heads = {}
     for name, node in model["head"].items():
         takes = signature_of(node["_target_"], tuple(trusted)).parameters
-        own = {key: value for key, value in given.items() if key != "vote" or key in takes}
+        own = {key: value for key, value in given.items() if key == "streams" or key in takes}
         heads[name] = component(f"head.{name}", node, **own)
     return MultimodalModel(model["dim"], encoders, fusion, heads)
 
@@ -93,11 +94,14 @@ class Corpus:
 
     def facts(self) -> dict[str, Any]:
         """Root keys of the configuration that only the data can fill in."""
-        t = self.tokenizer
+        t, read = self.tokenizer, self.text_tokenizer or self.tokenizer
         return {
             "vocab_size": len(t) if t else None,
             "bos_id": t.bos_id if t else None,
             "eos_id": t.eos_id if t else None,
+            "text_vocab_size": len(read) if read else None,
+            "mask_id": read.mask_id if read else None,
+            "special_ids": read.special_ids if read else None,
             "label_names": self.label_names,
             "multi_label": self.multi_label,
             "answer_names": self.answer_names,

@@ -1,6 +1,6 @@
 """The model: encode each modality, fuse, and let every head speak."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.fusion.base import Fusion
 from mmtx_cli.head.base import Head
-from mmtx_cli.types import Batch, Field, Prediction, Streams, Tokens
+from mmtx_cli.types import FUSED, Batch, Field, Prediction, Streams, Tokens
 
 
 class MultimodalModel(nn.Module):
@@ -30,29 +30,55 @@ class MultimodalModel(nn.Module):
         self.head: Mapping[str, Head] = nn.ModuleDict(heads)  # type: ignore[assignment]
 
     def forward(self, batch: Batch) -> dict[str, Prediction]:
-        """Run every head on what it wants to see."""
-        streams = self.fusion(self.encode(batch))
-        predictions = {}
-        for name, head in self.head.items():
+        """Run every head on what it wants to see; no more is encoded and fused than they read."""
+        shared: Streams = {}
+        predictions: dict[str, Prediction] = {}
+        for name, head in sorted(self.head.items(), key=lambda item: item[1].mixes):
             view = head.view(batch)  # masked objectives look at a corrupted copy
-            seen = streams if view is batch else self.fusion(self.encode(view))
+            known = shared if view is batch else {}
+            if head.mixes:  # matching looks at modalities of different samples
+                known = self.streams(view, [*self.encoder], known)
+                encoded = {modality: known[modality] for modality in self.encoder}
+                seen = self.fusion(head.mix(encoded, predictions))
+            else:
+                seen = self.streams(view, head.reads, known)
             predictions[name] = head(seen, view)
         return predictions
+
+    def streams(self, batch: Batch, reads: Collection[str], known: Streams) -> Streams:
+        """The streams that are read, and those of which they are made; ``known`` keeps them."""
+        wanted = [name for name in self.encoder if name in reads or FUSED in reads]
+        for name in wanted:
+            if name not in known:
+                known[name] = self.encode_one(name, batch.inputs[name])
+        if FUSED in reads and FUSED not in known:
+            known |= self.fusion({name: known[name] for name in wanted})
+        return known
 
     @torch.no_grad()
     def predict(
         self, batch: Batch, heads: Sequence[str] | None = None
     ) -> dict[str, dict[str, Tensor]]:
         """Say what each head (or each of ``heads``) says of each sample, without targets."""
-        return self.answer(self.encode(batch), batch, self.head if heads is None else heads)
+        return self.answers(batch, self.head if heads is None else heads, [dict])[0]
 
     @torch.no_grad()
-    def answer(
-        self, encoded: Streams, batch: Batch, heads: Iterable[str]
-    ) -> dict[str, dict[str, Tensor]]:
-        """Say what each of ``heads`` says of samples that are encoded already."""
-        streams = self.fusion(encoded)
-        return {name: self.head[name].predict(streams, batch) for name in heads}
+    def answers(
+        self, batch: Batch, heads: Iterable[str], changes: Sequence[Callable[[Streams], Streams]]
+    ) -> list[dict[str, dict[str, Tensor]]]:
+        """What each of ``heads`` says of each changed copy of the samples, which are encoded once.
+
+        ``changes`` are made to the encoded modalities before they are fused.
+        """
+        views = {name: self.head[name].view(batch) for name in heads}
+        encoded = {
+            id(view): self.encode(view) for view in {id(v): v for v in views.values()}.values()
+        }
+        said = []
+        for change in changes:
+            fused = {key: self.fusion(change(streams)) for key, streams in encoded.items()}
+            said.append({n: self.head[n].predict(fused[id(v)], v) for n, v in views.items()})
+        return said
 
     def encode(self, batch: Batch) -> Streams:
         """One stream a modality, of the shared width, zero where nothing is real."""

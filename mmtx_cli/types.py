@@ -4,23 +4,70 @@ Shape letters: b batch, n tokens, l raw length, d width, h heads, v vocabulary, 
 A mask is True where the content is real.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Places:
+    """k of the n tokens of each sample, by their numbers; where ``mask`` is False there is none."""
+
+    index: Int[Tensor, "b k"]
+    mask: Bool[Tensor, "b k"]
+
+    def of(self, x: Shaped[Tensor, "b n *d"]) -> Shaped[Tensor, "b k *d"]:
+        """The rows of ``x`` at these places."""
+        return x[torch.arange(len(x), device=x.device)[:, None], self.index]
 
 
 @dataclass
 class Field:
     """The raw input of one modality: tokens, pixels, frames, with what of it is real.
 
-    ``mask`` has l = 1 for an image; a sample that lacks the modality is a row of False.
+    ``mask`` has l = 1 for an image; a sample that lacks the modality is a row of False. An encoder
+    that cuts its input into patches sees those alone that are ``shown``, if this is not None.
     """
 
     data: Shaped[Tensor, "b ..."]
     mask: Bool[Tensor, "b l"]
+    shown: Places | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Field":
+        """Return the field with ``change`` made to every tensor."""
+        shown = self.shown and Places(change(self.shown.index), change(self.shown.mask))
+        return Field(change(self.data), change(self.mask), shown)
+
+
+@dataclass(frozen=True)
+class Patches:
+    """What an encoder cuts raw input into before anything is learned: n patches of p numbers.
+
+    They stand moment after moment, ``places`` of them in each: all those of one picture, of one
+    tubelet of frames, of one stretch of a sound. ``position`` says where each is.
+    """
+
+    x: Float[Tensor, "b n p"]
+    mask: Bool[Tensor, "b n"]
+    position: Float[Tensor, "#b n d"]
+    places: int
+
+
+class Patching:
+    """How an encoder that can do without some of its patches cuts its input."""
+
+    def __init__(
+        self, numbers: int, width: int, maskings: Sequence[str], cut: Callable[[Field], Patches]
+    ) -> None:
+        """``numbers`` are in a patch, ``width`` in its position.
+
+        ``maskings`` are the ways of choosing what is hidden (``layer/hide.py``) that the encoder
+        can do with, its own first.
+        """
+        self.numbers, self.width, self.maskings, self.cut = numbers, width, maskings, cut
 
 
 @dataclass(frozen=True)
@@ -58,7 +105,7 @@ class Batch:
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """Return the batch with ``change`` made to every tensor."""
-        inputs = {name: Field(change(f.data), change(f.mask)) for name, f in self.inputs.items()}
+        inputs = {name: field.each(change) for name, field in self.inputs.items()}
         return replace(self, inputs=inputs, targets={k: change(v) for k, v in self.targets.items()})
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":

@@ -64,9 +64,7 @@ def predict(
     with torch.inference_mode(), cast:
         for batch in shown:
             there = batch.to(process.device, non_blocking=True)
-            encoded = model.encode(there)
-            seen = [view(encoded) for view in views] if views else [encoded]
-            answers = [model.answer(streams, there, heads) for streams in seen]
+            answers = model.answers(there, heads, views or [dict])
             yield batch, [{n: on_cpu(o) for n, o in answer.items()} for answer in answers]
 
 

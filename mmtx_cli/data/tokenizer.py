@@ -15,6 +15,7 @@ NAMES = {
     "bos": (BOS, "<s>", "[CLS]", "<|startoftext|>", "<bos>", "<|endoftext|>"),
     "eos": (EOS, "</s>", "[SEP]", "<|endoftext|>", "<eos>"),
 }
+MASKS = (MASK, "<mask>", "<|mask|>")
 
 
 class Tokenizer:
@@ -43,8 +44,23 @@ class Tokenizer:
 
     def special(self, kind: str) -> int | None:
         """Number of the first of the known names that the vocabulary has."""
-        found = (self.backend.token_to_id(name) for name in NAMES[kind])
+        return self.first_of(NAMES[kind])
+
+    def first_of(self, names: Sequence[str]) -> int | None:
+        """Number of the first token that the vocabulary has."""
+        found = (self.backend.token_to_id(name) for name in names)
         return next((number for number in found if number is not None), None)
+
+    @property
+    def mask_id(self) -> int | None:
+        """The token that stands for a hidden one; None where there is none."""
+        return self.first_of(MASKS)
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Tokens that are no words: where texts begin and end, and the like."""
+        added = self.backend.get_added_tokens_decoder()
+        return sorted(number for number, token in added.items() if token.special)
 
     @classmethod
     def train(cls, texts: Iterable[str], size: int = 8000, lowercase: bool = True) -> "Tokenizer":

@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import Field, Patching, Tokens
 
 
 class Encoder(nn.Module, ABC):
@@ -42,6 +42,10 @@ class Encoder(nn.Module, ABC):
         rate towards the stem. What comes after the last block belongs to none.
         """
         return []
+
+    def patching(self) -> Patching | None:
+        """How it cuts its input into patches, if it can encode some of them without the others."""
+        return None
 
     def standardise(self, mean: Float[Tensor, " c"], deviation: Float[Tensor, " c"]) -> None:
         """Take what training rows say of each number of their features; by default, pass it over.

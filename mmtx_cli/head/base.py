@@ -1,7 +1,7 @@
 """What every head is: an output layer, its loss, and how its outputs are scored."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -46,6 +46,9 @@ class Head(nn.Module, ABC):
     scores_every_text: ClassVar[bool] = False
     """Is every caption of a sample scored, not the first alone?"""
 
+    mixes: ClassVar[bool] = False
+    """Does it look at samples whose modalities were put together anew?"""
+
     def __init__(
         self,
         dim: int,
@@ -70,6 +73,12 @@ class Head(nn.Module, ABC):
     def view(self, batch: Batch) -> Batch:
         """The batch this head wants encoded: itself, or a corrupted copy (masked objectives)."""
         return batch
+
+    def mix(self, encoded: Streams, said: Mapping[str, Prediction]) -> Streams:
+        """The encoded modalities that it wants fused, if it ``mixes``; ``said`` is what the heads
+        say that do not.
+        """
+        return encoded
 
     @abstractmethod
     def forward(self, streams: Streams, batch: Batch) -> Prediction:

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from itertools import combinations, permutations
+from itertools import combinations
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.error import DataError
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.layer.alignment import infonce, sigmoid
 from mmtx_cli.layer.distributed import gather, global_mean, rank
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.metric.recall import recall_scores
@@ -41,8 +42,10 @@ class ContrastiveHead(Head):
         loss: str = "infonce",
         embed_dim: int = 256,
         temperature: float = 0.07,
+        pairs: Sequence[Sequence[str]] | None = None,
     ) -> None:
-        """``reads`` defaults to all modalities; every pair of them is aligned.
+        """``reads`` defaults to all modalities; ``pairs`` says which of them are aligned, such as
+        ``[[image,text],[audio,text]]`` (default: each with each).
 
         ``temperature`` is where the learned one starts; the sigmoid form starts at 0.1.
         """
@@ -55,6 +58,7 @@ class ContrastiveHead(Head):
             )
         if loss not in ("infonce", "sigmoid"):
             raise ValueError(f"loss={loss!r} is neither 'infonce' nor 'sigmoid'")
+        self.pairs = self.chosen(pairs)
         self.form = loss
         self.project = nn.ModuleDict(
             {
@@ -66,14 +70,26 @@ class ContrastiveHead(Head):
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / start)))
         self.bias = nn.Parameter(torch.tensor(-10.0)) if loss == "sigmoid" else None
 
+    def chosen(self, pairs: Sequence[Sequence[str]] | None) -> list[tuple[str, str]]:
+        """The pairs that are aligned, each once and by name."""
+        if pairs is None:
+            return list(combinations(self.reads, 2))
+        for pair in pairs:
+            if isinstance(pair, str) or len({*pair}) != 2 or not {*pair} <= {*self.reads}:
+                raise ValueError(f"pairs: {pair} are not two of {', '.join(self.reads)}")
+        if left := [name for name in self.reads if not any(name in pair for pair in pairs)]:
+            raise ValueError(f"pairs: {', '.join(left)} is in none of them; leave it out of reads")
+        return sorted({(min(pair), max(pair)) for pair in pairs})
+
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """``outputs[name]`` is the unit embedding of a stream, [b, embed_dim]; ``count`` pairs."""
         outputs = {name: self.embed(streams, name) for name in self.reads}
         present = {name: streams[name].present for name in self.reads}
-        pairs = list(combinations(self.reads, 2))
-        losses = [self.align(outputs[a], outputs[b], present[a] & present[b]) for a, b in pairs]
-        count = torch.stack([(present[a] & present[b]).sum() for a, b in pairs]).sum()
-        return Prediction(torch.stack(losses).mean(), {**outputs, "count": count})
+        both = {(a, b): present[a] & present[b] for a, b in self.pairs}
+        losses = [self.align(outputs[a], outputs[b], paired) for (a, b), paired in both.items()]
+        count = torch.stack([*both.values()]).sum()
+        said = {**outputs, "count": count, "scale": self.log_scale.detach().exp()}
+        return Prediction(torch.stack(losses).mean(), said)
 
     def embed(self, streams: Streams, name: str) -> Float[Tensor, "b e"]:
         """Mean of the tokens, projected to the unit sphere."""
@@ -88,14 +104,27 @@ class ContrastiveHead(Head):
         everyone = gather(paired, shared)
         rows = torch.arange(len(a), device=a.device) + (rank() * len(a) if shared else 0)
         scale = self.scale()
-        ways = [(a, gather(b, shared)), (b, gather(a, shared))]
         with torch.autocast(a.device.type, enabled=False):  # half precision blurs what is large
-            logits = [scale * query.float() @ keys.float().T for query, keys in ways]
-        if self.form == "sigmoid":
-            total = self.sigmoid(logits[0], rows, everyone, paired)
-        else:
-            total = self.infonce(logits, rows, everyone, paired)
+            a, b = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (a, b))
+            total = self.one_way(a, gather(b, shared), scale, rows, paired, everyone)
+            if self.form == "infonce":
+                back = self.one_way(b, gather(a, shared), scale, rows, paired, everyone)
+                total = (total + back) / 2
         return global_mean(total, paired.sum(), shared)
+
+    def one_way(
+        self,
+        queries: Float[Tensor, "b e"],
+        keys: Float[Tensor, "g e"],
+        scale: Float[Tensor, ""],
+        rows: Int[Tensor, " b"],
+        asks: Bool[Tensor, " b"],
+        there: Bool[Tensor, " g"],
+    ) -> Float[Tensor, ""]:
+        """Sum over the samples that ask of their loss among the samples of all processes."""
+        if self.bias is None:
+            return infonce(queries, keys, scale, rows, asks, there)
+        return sigmoid(queries, keys, scale, self.bias, rows, asks, there)
 
     def scale(self) -> Float[Tensor, ""]:
         """What similarities are multiplied by, at most MAX_SCALE.
@@ -107,27 +136,6 @@ class ContrastiveHead(Head):
             with torch.no_grad():
                 self.log_scale.clamp_(max=math.log(MAX_SCALE))
         return self.log_scale.exp()
-
-    def infonce(
-        self, logits: list[Tensor], rows: Tensor, everyone: Tensor, paired: Tensor
-    ) -> Float[Tensor, ""]:
-        """Sum over the pairs of the cross-entropy to find the partner, mean of both ways."""
-        total = torch.zeros((), device=rows.device)
-        for way in logits:
-            closed = way.masked_fill(~everyone[None, :], -torch.inf)
-            opened = torch.where(paired[:, None], closed, 0.0)
-            total = total + (F.cross_entropy(opened, rows, reduction="none") * paired).sum() / 2
-        return total
-
-    def sigmoid(
-        self, logits: Tensor, rows: Tensor, everyone: Tensor, paired: Tensor
-    ) -> Float[Tensor, ""]:
-        """Sum over all pairs of a sample with a sample: is it the partner?"""
-        assert self.bias is not None
-        sign = -torch.ones_like(logits)
-        sign[torch.arange(len(rows), device=rows.device), rows] = 1.0
-        each = -F.logsigmoid(sign * (logits + self.bias))
-        return (each * (paired[:, None] & everyone[None, :])).sum()
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Embeddings, and for each stream which samples have it."""
@@ -144,7 +152,7 @@ class ContrastiveHead(Head):
         """
         sides = {name: side(outputs, name) for name in self.reads}
         ranks = {}
-        for asking, asked in permutations(self.reads, 2):
+        for asking, asked in sorted((*self.pairs, *((b, a) for a, b in self.pairs))):
             (queries, owner), (items, item_owner) = sides[asking], sides[asked]
             paired = torch.isin(owner, item_owner)
             if paired.any():

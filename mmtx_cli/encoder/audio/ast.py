@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,7 +12,7 @@ from mmtx_cli.layer.mask import reach
 from mmtx_cli.layer.mel import HOPS_PER_SECOND, LogMel, SpecAugment
 from mmtx_cli.layer.position import SequencePosition
 from mmtx_cli.layer.transformer import Transformer
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import Field, Patches, Patching, Tokens
 
 
 class AudioAst(Encoder):
@@ -55,7 +55,7 @@ class AudioAst(Encoder):
         self.augment = SpecAugment(time_masks, freq_masks=freq_masks)
         self.stem = nn.Conv2d(1, width, kernel_size=patch_size, stride=stride)
         frames = math.ceil(audio_seconds * HOPS_PER_SECOND)
-        self.time = SequencePosition(width, int(self.patches(torch.tensor(frames))))
+        self.time = SequencePosition(width, int(self.columns(torch.tensor(frames))))
         self.band = nn.Parameter(torch.empty((num_mels - patch_size) // stride + 1, width))
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
@@ -63,23 +63,48 @@ class AudioAst(Encoder):
 
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, l, h]: l hops of 10 ms; from low to high, moment after moment."""
-        x = self.augment(self.mel(field), field.mask)
+        x = self.covering(self.augment(self.mel(field), field.mask))
+        x = self.stem(x[:, None]).permute(0, 2, 3, 1)  # b, moments, bands, d
+        moments = self.moments(field.mask, x.shape[1])
+        x = x.flatten(1, 2) + self.positions(moments)
+        mask = moments.repeat_interleave(len(self.band), dim=1)
+        if field.shown:
+            x, mask = field.shown.of(x), field.shown.mask
+        return Tokens(self.transformer(self.dropout(x), mask), mask)
+
+    def covering(self, x: Float[Tensor, "b l m"]) -> Float[Tensor, "b n m"]:
+        """With as many frames as whole patches need."""
         frames = x.shape[1]
         covered = -(-max(frames - self.patch_size, 0) // self.stride) * self.stride
-        x = F.pad(x, (0, 0, 0, covered + self.patch_size - frames))
-        x = self.stem(x[:, None]).permute(0, 2, 3, 1)  # b, moments, bands, d
-        mask = self.moments(field.mask, x.shape[1])
-        x = (x + self.time(mask)[:, :, None] + self.band).flatten(1, 2)
-        mask = mask.repeat_interleave(len(self.band), dim=1)
-        return Tokens(self.transformer(self.dropout(x), mask), mask)
+        return F.pad(x, (0, 0, 0, covered + self.patch_size - frames))
+
+    def positions(self, moments: Bool[Tensor, "b t"]) -> Float[Tensor, "b n d"]:
+        """Of each band in each moment."""
+        return (self.time(moments)[:, :, None] + self.band).flatten(1, 2)
+
+    def patching(self) -> Patching | None:
+        """Squares of the spectrogram, unless they overlap."""
+        if self.stride != self.patch_size:
+            return None
+        return Patching(self.patch_size**2, self.width, ("random", "moment", "tube"), self.patches)
+
+    def patches(self, field: Field) -> Patches:
+        """Normalised log-mel power, by frame and band."""
+        x = self.covering(self.mel(field))
+        for axis in (1, 2):
+            x = x.unfold(axis, self.patch_size, self.patch_size)  # b, moments, bands, frames, mels
+        moments = self.moments(field.mask, x.shape[1])
+        mask = moments.repeat_interleave(len(self.band), dim=1)
+        x = x.flatten(3).flatten(1, 2)
+        return Patches(x, mask, self.positions(moments), len(self.band))
 
     def moments(self, mask: Bool[Tensor, "b l"], count: int) -> Bool[Tensor, "b count"]:
         """Which columns of patches a sample has: as many as cover it, none if it is absent."""
-        needed = self.patches(reach(mask)) * mask.any(dim=1)
+        needed = self.columns(reach(mask)) * mask.any(dim=1)
         return torch.arange(count, device=mask.device) < needed[:, None]
 
-    def patches(self, frames: Tensor) -> Tensor:
-        """Patches that cover so many frames, at least one."""
+    def columns(self, frames: Tensor) -> Tensor:
+        """Columns of patches that cover so many frames, at least one."""
         beyond = (frames - self.patch_size).clamp(min=0)
         return (beyond + self.stride - 1) // self.stride + 1
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from jaxtyping import Float, Shaped
-from torch import Tensor, nn
+from torch import nn
+from torch.nn import functional as F
 
-from mmtx_cli.encoder.base import Encoder, encode_pictures
+from mmtx_cli.encoder.base import Encoder, real_content
 from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.layer.position import GridPosition
 from mmtx_cli.layer.transformer import Transformer
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import Field, Patches, Patching, Tokens
 
 
 class ImageViT(Encoder):
@@ -39,7 +39,7 @@ class ImageViT(Encoder):
             raise ValueError(f"stem={stem!r} is neither 'patch' nor 'conv'")
         if image_size % patch_size:
             raise ValueError(f"image_size={image_size} is not a multiple of {patch_size=}")
-        self.width = width
+        self.width, self.patch_size = width, patch_size
         self.pixels = Pixels(mean, std)
         self.stem = (
             nn.Conv2d(3, width, kernel_size=patch_size, stride=patch_size)
@@ -51,14 +51,36 @@ class ImageViT(Encoder):
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l, 3, height, width] for l pictures a sample."""
-        return encode_pictures(field, self.encode)
+        """``field.data`` is [b, l, 3, height, width] for l pictures a sample.
 
-    def encode(self, pixels: Shaped[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
-        """Patches row by row."""
-        x = self.stem(self.pixels(pixels))
+        Patches row by row, picture after picture; those of one picture look at each other. Of what
+        is ``shown``, each picture has as many.
+        """
+        b, pictures = field.mask.shape
+        x = self.stem(self.pixels(real_content(field).flatten(0, 1)))
         positions = self.position(*x.shape[2:])
-        return self.transformer(self.dropout(x.flatten(2).mT + positions))
+        x = (x.flatten(2).mT + positions).unflatten(0, (b, pictures))
+        mask = field.mask[..., None].expand(x.shape[:3]).flatten(1)
+        if field.shown:
+            x, mask = field.shown.of(x.flatten(1, 2)), field.shown.mask
+            x = x.unflatten(1, (pictures, -1))
+        x = self.transformer(self.dropout(x.flatten(0, 1)))
+        return Tokens(x.reshape(*mask.shape, self.width), mask)
+
+    def patching(self) -> Patching | None:
+        """Squares of pixels; not behind convolutions, whose patches overlap."""
+        if not isinstance(self.stem, nn.Conv2d):
+            return None
+        return Patching(3 * self.patch_size**2, self.width, ("moment",), self.patches)
+
+    def patches(self, field: Field) -> Patches:
+        """Normalised pixels, by channel, row and column."""
+        x = self.pixels(real_content(field).flatten(0, 1))
+        rows, columns = (side // self.patch_size for side in x.shape[2:])
+        x = F.unfold(x, self.patch_size, stride=self.patch_size).mT
+        mask = field.mask.repeat_interleave(rows * columns, dim=1)
+        position = self.position(rows, columns).repeat(field.mask.shape[1], 1)[None]
+        return Patches(x.reshape(*mask.shape, -1), mask, position, rows * columns)
 
     def blocks(self) -> list[nn.Module]:
         """The stem with its positions, then the blocks."""

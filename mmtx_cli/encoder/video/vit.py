@@ -12,7 +12,7 @@ from mmtx_cli.layer.mask import coarser
 from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.layer.position import GridPosition, SequencePosition
 from mmtx_cli.layer.transformer import FeedForward, Transformer
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import Field, Patches, Patching, Tokens
 
 
 class VideoViT(Encoder):
@@ -50,7 +50,8 @@ class VideoViT(Encoder):
             raise ValueError(f"image_size={image_size} is not a multiple of {patch_size=}")
         if tubelet_size < 1:
             raise ValueError(f"tubelet_size={tubelet_size}: a tubelet is one frame at least")
-        self.width = width
+        self.width, self.patch_size = width, patch_size
+        self.attention = attention
         self.tubelet_size = tubelet_size
         self.pixels = Pixels(mean, std)
         size = (tubelet_size, patch_size, patch_size)
@@ -67,9 +68,40 @@ class VideoViT(Encoder):
         """
         x = self.stem(self.frames(field)).transpose(1, 2)  # b, moments, d, y, x
         mask = coarser(field.mask, self.tubelet_size)
-        positions = self.time(mask)[:, :, None] + self.space(*x.shape[3:])
-        x = self.transformer(self.dropout(x.flatten(3).mT + positions), mask)
+        x = x.flatten(3).mT + self.positions(mask, *x.shape[3:])
+        if field.shown and self.attention == "joint":
+            x = field.shown.of(x.flatten(1, 2))[:, :, None]
+            x = self.transformer(self.dropout(x), field.shown.mask)
+            return Tokens(x.flatten(1, 2), field.shown.mask)
+        if field.shown:  # the same places of every moment
+            x = field.shown.of(x.flatten(1, 2)).unflatten(1, (mask.shape[1], -1))
+        x = self.transformer(self.dropout(x), mask)
         return Tokens(x.flatten(1, 2), mask.repeat_interleave(x.shape[2], dim=1))
+
+    def positions(
+        self, mask: Bool[Tensor, "b t"], rows: int, columns: int
+    ) -> Float[Tensor, "b t n d"]:
+        """Of each place in each moment."""
+        return self.time(mask)[:, :, None] + self.space(rows, columns)
+
+    def patching(self) -> Patching:
+        """Tubelets; attention over one place's moments needs the place in all of them."""
+        maskings = ("tube", "random") if self.attention == "joint" else ("tube",)
+        numbers = 3 * self.tubelet_size * self.patch_size**2
+        return Patching(numbers, self.width, maskings, self.patches)
+
+    def patches(self, field: Field) -> Patches:
+        """Normalised pixels, by channel, frame, row and column."""
+        x = self.frames(field)
+        size = self.tubelet_size, self.patch_size, self.patch_size
+        for axis, length in enumerate(size, start=2):
+            x = x.unfold(axis, length, length)  # b, 3, moments, rows, columns, *size
+        x = x.movedim(1, 4)
+        mask = coarser(field.mask, self.tubelet_size)
+        places = x.shape[2] * x.shape[3]
+        position = self.positions(mask, *x.shape[2:4]).flatten(1, 2)
+        x = x.flatten(4).flatten(1, 3)
+        return Patches(x, mask.repeat_interleave(places, dim=1), position, places)
 
     def frames(self, field: Field) -> Float[Tensor, "b 3 t h w"]:
         """Normalised pixels, zero where no frame is, of whole tubelets."""

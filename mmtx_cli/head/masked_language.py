@@ -1,0 +1,166 @@
+"""Masked language modelling: which token was hidden?"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.layer.distributed import global_mean
+from mmtx_cli.layer.hide import chosen, even_scores
+from mmtx_cli.layer.query import QueryDecoder
+from mmtx_cli.metric.scores import Scores
+from mmtx_cli.types import IGNORE, Batch, Field, Places, Prediction, Streams
+
+TEXT = "text"
+MASKED, RANDOM = 0.8, 0.1
+"""Of the tokens that are to be told: how many are hidden, and how many are another one."""
+
+
+class MaskedLanguageHead(Head):
+    """Some tokens of the text are hidden from its encoder, and told from what it makes of the
+    others (BERT, Devlin et al. 2019, section 3.1), or with ``reads=[fused]`` from what a fusion
+    makes of them and the other modalities (Lu et al. 2019; Li et al. 2021).
+    """
+
+    votes: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        dim: int,
+        streams: Sequence[str],
+        vocab_size: int,
+        mask_id: int | None,
+        special_ids: Sequence[int],
+        reads: Sequence[str] | None = None,
+        weight: float = 1.0,
+        mask_ratio: float = 0.15,
+        max_length: int = 64,
+        depth: int = 2,
+        num_heads: int = 4,
+    ) -> None:
+        """``reads`` defaults to the text's own stream, of which a token has its vector.
+
+        From other streams a decoder of ``depth`` blocks tells it, for texts of up to
+        ``max_length`` tokens.
+        """
+        if TEXT not in streams:
+            raise ValueError(
+                "there is no text to hide tokens of; add an encoder, e.g. "
+                "encoder/text=transformer data.text=captions"
+            )
+        super().__init__(dim, streams, [TEXT] if reads is None else reads, weight)
+        if mask_id is None:
+            raise ValueError("the text encoder's tokenizer has no token that hides another")
+        if not 0 < mask_ratio < 1:
+            raise ValueError(f"mask_ratio={mask_ratio} is not between 0 and 1")
+        self.vocab_size, self.mask_id, self.mask_ratio = vocab_size, mask_id, mask_ratio
+        self.special_ids = list(special_ids)
+        aligned = self.reads == (TEXT,)
+        self.position = None if aligned else nn.Parameter(torch.empty(max_length, dim))
+        self.decoder = None if aligned else QueryDecoder(dim, dim, dim, depth, num_heads)
+        self.out = nn.Sequential(
+            nn.Linear(dim, dim), nn.GELU(), nn.LayerNorm(dim), nn.Linear(dim, vocab_size)
+        )
+        if self.position is not None:
+            nn.init.normal_(self.position, std=0.02)
+
+    def view(self, batch: Batch) -> Batch:
+        """The batch with hidden tokens, which are its targets: [b, k], IGNORE where there is none.
+
+        In evaluation, a sample's are the same every time.
+        """
+        field = batch.inputs[TEXT]
+        special = torch.isin(field.data, field.data.new_tensor(self.special_ids))
+        ids = None if self.training else batch.ids
+        places = chosen(field.mask & ~special, self.mask_ratio, even_scores(field.mask, ids))
+        target = places.of(field.data)
+        data = field.data.scatter(1, places.index, self.disguised(target, ids))
+        data = torch.where(marked(places, field.data.shape[1]), data, field.data)
+        targets = {"tokens": target.masked_fill(~places.mask, IGNORE), "index": places.index}
+        inputs = {**batch.inputs, TEXT: Field(data, field.mask)}
+        return replace(batch, inputs=inputs, targets=targets)
+
+    def disguised(self, target: Int[Tensor, "b k"], ids: list[str] | None) -> Int[Tensor, "b k"]:
+        """What stands in the place of each token: the mask, another one, or itself."""
+        fate = even_scores(target, ids and [f"{ident} fate" for ident in ids])
+        other = even_scores(target, ids and [f"{ident} other" for ident in ids])
+        other = (other * self.vocab_size).long().clamp(max=self.vocab_size - 1)
+        special = torch.isin(other, other.new_tensor(self.special_ids))
+        other = other.masked_fill(special, self.mask_id)
+        made = torch.where(fate < MASKED + RANDOM, other, target)
+        return made.masked_fill(fate < MASKED, self.mask_id)
+
+    def forward(self, streams: Streams, batch: Batch) -> Prediction:
+        """``outputs["logits"]`` is [b, k, v], of the tokens that were hidden."""
+        target = batch.targets["tokens"]
+        logits = self.logits(streams, batch)
+        each = self.surprise(logits, target)
+        count = (target != IGNORE).sum()
+        loss = global_mean(each.sum(), count, shared=self.training)
+        return Prediction(loss, {"logits": logits, "count": count})
+
+    def logits(self, streams: Streams, batch: Batch) -> Float[Tensor, "b k v"]:
+        """Of each hidden token."""
+        index = batch.targets["index"]
+        if self.decoder is None:
+            x = streams[TEXT].x
+            if x.shape[1] != batch.inputs[TEXT].data.shape[1]:
+                raise ValueError("masked_language needs a text encoder with a vector a token")
+            x = Places(index, index >= 0).of(x)
+        else:
+            assert self.position is not None
+            x = torch.cat([streams[name].x for name in self.reads], dim=1)
+            mask = torch.cat([streams[name].mask for name in self.reads], dim=1)
+            x = self.decoder(self.position[index], x, mask)
+        return self.out(x)
+
+    def surprise(
+        self, logits: Float[Tensor, "b k v"], target: Int[Tensor, "b k"]
+    ) -> Float[Tensor, "b k"]:
+        """Cross-entropy of each hidden token; zero where there is none."""
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        return F.cross_entropy(
+            logits.flatten(0, 1).to(dtype), target.flatten(), reduction="none"
+        ).view_as(target)
+
+    def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
+        """Of each sample [b]: ``hidden`` tokens, the ``right`` ones, the summed ``surprise``."""
+        target = batch.targets["tokens"]
+        logits = self.logits(streams, batch)
+        return {
+            "hidden": (target != IGNORE).sum(dim=1),
+            "right": (logits.argmax(dim=2) == target).sum(dim=1),
+            "surprise": self.surprise(logits, target).sum(dim=1),
+        }
+
+    def evaluate(
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+    ) -> Evaluation:
+        """Accuracy over all hidden tokens, and their perplexity."""
+        names = ("hidden", "right", "surprise")
+        sums = np.array([[float(output[name]) for name in names] for (output,) in outputs])
+        hidden = sums[:, 0]
+        each = np.divide(sums[:, 1], hidden, out=np.full_like(hidden, np.nan), where=hidden > 0)
+
+        def reduce(totals: np.ndarray) -> dict[str, np.ndarray]:
+            count = np.maximum(totals[..., 0], 1)
+            return {
+                "accuracy": totals[..., 1] / count,
+                "perplexity": np.exp(totals[..., 2] / count),
+            }
+
+        rows = [{"hidden": int(n), "right": int(right)} for n, right, _ in sums]
+        return Evaluation(rows, Scores({"accuracy": each}, sums, reduce))
+
+
+def marked(places: Places, n: int) -> Tensor:
+    """True at these places of n, [b, n]."""
+    made = torch.zeros(len(places.index), n, dtype=torch.bool, device=places.index.device)
+    return made.scatter(1, places.index, places.mask)

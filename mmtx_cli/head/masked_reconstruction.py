@@ -1,0 +1,149 @@
+"""Reconstruction of what is hidden of a picture, a video or a sound."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.layer.distributed import global_mean
+from mmtx_cli.layer.hide import even_scores, hide
+from mmtx_cli.layer.query import QueryDecoder
+from mmtx_cli.metric.scores import Scores
+from mmtx_cli.types import Batch, Field, Patching, Places, Prediction, Streams
+
+TARGETS = ("normalised", "raw")
+
+
+class MaskedReconstructionHead(Head):
+    """The encoder of ``modality`` sees a few patches; the others are told from what it makes of
+    them (masked autoencoders, He et al. 2022; VideoMAE, Tong et al. 2022; AudioMAE, Huang et al.
+    2022), or with ``reads=[fused]`` from what a fusion makes of them and the other modalities
+    (masked multimodal modelling, Bachmann et al. 2022).
+
+    The loss is the mean squared error over the hidden patches. What a recording is normalised by
+    is not hidden: with ``normalise="dataset"`` a spectrogram tells nothing of it.
+    """
+
+    votes: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        dim: int,
+        streams: Sequence[str],
+        patching: Mapping[str, Patching],
+        modality: str,
+        reads: Sequence[str] | None = None,
+        weight: float = 1.0,
+        mask_ratio: float = 0.75,
+        masking: str | None = None,
+        target: str = "normalised",
+        depth: int = 2,
+        num_heads: int = 4,
+        mlp_ratio: float = 4.0,
+    ) -> None:
+        """``reads`` defaults to the modality's own stream.
+
+        ``mask_ratio`` of the patches are hidden; with 1 the modality is absent, and told from the
+        others alone. ``masking``: one of ``layer/hide.py`` (default: the encoder's own).
+        ``target`` "normalised": each patch minus its mean, divided by its deviation (He et al.
+        2022, section 4.1); "raw": as the encoder reads it. ``depth`` is the decoder's.
+        """
+        if modality not in streams:
+            raise ValueError(f"modality: there is no {modality!r} (there are {list(streams)})")
+        super().__init__(dim, streams, [modality] if reads is None else reads, weight)
+        if modality not in patching:
+            raise ValueError(
+                f"modality: the encoder of {modality!r} cannot encode some patches without the "
+                "others; write encoder/image=vit encoder.image.stem=patch, encoder/video=vit, or "
+                "encoder/audio=ast with encoder.audio.stride as its patch_size"
+            )
+        if not 0 < mask_ratio <= 1:
+            raise ValueError(f"mask_ratio={mask_ratio} is not above 0 and at most 1")
+        if mask_ratio == 1 and self.reads == (modality,):
+            raise ValueError("mask_ratio=1 leaves nothing to tell it from; write reads=[fused]")
+        if target not in TARGETS:
+            raise ValueError(f"target={target!r} is none of {', '.join(TARGETS)}")
+        self.patching = patching[modality]
+        self.masking = self.patching.maskings[0] if masking is None else masking
+        if self.masking not in self.patching.maskings:
+            raise ValueError(
+                f"masking={masking!r}: this encoder can do with {', '.join(self.patching.maskings)}"
+            )
+        self.modality, self.mask_ratio, self.target = modality, mask_ratio, target
+        self.decoder = QueryDecoder(
+            self.patching.width, dim, self.patching.numbers, depth, num_heads, mlp_ratio
+        )
+
+    def view(self, batch: Batch) -> Batch:
+        """The batch of which the encoder sees a part, and as targets what it does not see.
+
+        In evaluation, a sample's part is the same every time.
+        """
+        field = batch.inputs[self.modality]
+        patches = self.patching.cut(field)
+        scores = even_scores(patches.mask, None if self.training else batch.ids)
+        shown, hidden = hide(patches.mask, self.mask_ratio, self.masking, patches.places, scores)
+        if self.mask_ratio < 1:
+            seen = replace(field, shown=shown)
+        else:
+            seen = Field(field.data, torch.zeros_like(field.mask))
+            every = torch.arange(patches.mask.shape[1], device=patches.mask.device)
+            hidden = Places(every.expand_as(patches.mask), patches.mask)
+        position = patches.position.expand(len(patches.x), -1, -1)
+        targets = {
+            "patches": self.wanted(hidden.of(patches.x)),
+            "position": hidden.of(position),
+            "hidden": hidden.mask,
+        }
+        return replace(batch, inputs={**batch.inputs, self.modality: seen}, targets=targets)
+
+    def wanted(self, x: Float[Tensor, "b k p"]) -> Float[Tensor, "b k p"]:
+        """What of a patch is to be told."""
+        if self.target == "raw":
+            return x
+        variance, mean = torch.var_mean(x, dim=2, keepdim=True)
+        return (x - mean) / (variance + 1e-6).sqrt()
+
+    def forward(self, streams: Streams, batch: Batch) -> Prediction:
+        """``outputs["patches"]`` is [b, k, p], what was hidden as the decoder tells it."""
+        hidden = batch.targets["hidden"]
+        told, error = self.told(streams, batch)
+        total, count = (error * hidden).sum(), hidden.sum()
+        loss = global_mean(total, count, shared=self.training)
+        return Prediction(loss, {"patches": told, "count": count})
+
+    def told(
+        self, streams: Streams, batch: Batch
+    ) -> tuple[Float[Tensor, "b k p"], Float[Tensor, "b k"]]:
+        """What is told of each hidden patch, and its mean squared error."""
+        x = torch.cat([streams[name].x for name in self.reads], dim=1)
+        mask = torch.cat([streams[name].mask for name in self.reads], dim=1)
+        told = self.decoder(batch.targets["position"], x, mask)
+        return told, (told - batch.targets["patches"]).square().mean(dim=2)  # not in half precision
+
+    def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
+        """``error`` [b], summed over ``hidden`` [b] patches."""
+        hidden = batch.targets["hidden"]
+        _, error = self.told(streams, batch)
+        return {"error": (error * hidden).sum(dim=1), "hidden": hidden.sum(dim=1)}
+
+    def evaluate(
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+    ) -> Evaluation:
+        """Mean squared error over all hidden patches; those that have none have no error."""
+        error, hidden = (
+            np.array([float(output[name]) for (output,) in outputs]) for name in ("error", "hidden")
+        )
+        each = np.divide(error, hidden, out=np.full_like(error, np.nan), where=hidden > 0)
+
+        def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
+            return {"mse": sums[..., 0] / np.maximum(sums[..., 1], 1)}
+
+        scores = Scores({"mse": each}, np.stack([error, hidden], axis=1), reduce)
+        return Evaluation([{"hidden": int(n)} for n in hidden], scores)

@@ -1,0 +1,123 @@
+"""Matching: do these two belong together?"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.layer.distributed import global_mean
+from mmtx_cli.layer.readout import Readout
+from mmtx_cli.metric.scores import Scores
+from mmtx_cli.types import FUSED, Batch, Prediction, Streams, Tokens
+
+
+class MatchingHead(Head):
+    """Tells samples whose modalities belong together from such as were put together, in which one
+    is another sample's (image-text matching, Chen et al. 2020).
+
+    That other is drawn by how alike it seems to a contrastive head of the same model (ALBEF, Li
+    et al. 2021, section 3.2), or without one evenly.
+    """
+
+    votes: ClassVar[bool] = False
+    mixes: ClassVar[bool] = True
+    figures: tuple[str, ...] = ("accuracy",)
+
+    def __init__(
+        self,
+        dim: int,
+        streams: Sequence[str],
+        reads: Sequence[str] | None = None,
+        weight: float = 1.0,
+        pair: Sequence[str] | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        """``pair`` are the two modalities that are matched (default: the only two there are)."""
+        super().__init__(dim, streams, reads, weight)
+        if self.reads != (FUSED,):
+            raise ValueError(
+                "modalities are matched where a fusion has joined them; write e.g. "
+                "fusion=cross_attention"
+            )
+        modalities = [name for name in streams if name != FUSED]
+        self.pair = tuple(sorted(modalities if pair is None else pair))
+        if len({*self.pair}) != 2 or not {*self.pair} <= {*modalities}:
+            raise ValueError(f"pair: name two of {', '.join(modalities)}, e.g. pair=[image,text]")
+        self.readout = Readout(dim, self.reads, 1, dropout)
+
+    def mix(self, encoded: Streams, said: Mapping[str, Prediction]) -> Streams:
+        """Three times the samples: as they are, and with either of the pair from another."""
+        one, other = self.pair
+        both = encoded[one].present & encoded[other].present
+        with torch.no_grad():
+            alike = self.likeness(said, both)
+            rows = torch.arange(len(both), device=both.device)
+            for_one, for_other = self.another(alike, both), self.another(alike.T, both)
+        several = both & (both.sum() > 1)
+        use = {one: [rows, rows, for_other], other: [rows, for_one, rows]}
+        valid = torch.cat([both, several, several])
+        return {name: rearranged(encoded[name], use.get(name), valid) for name in encoded}
+
+    def likeness(
+        self, said: Mapping[str, Prediction], both: Bool[Tensor, " b"]
+    ) -> Float[Tensor, "b b"]:
+        """How alike every sample's first modality is to every sample's second, as logits."""
+        for prediction in said.values():
+            embeddings = [prediction.outputs.get(name) for name in self.pair]
+            if all(x is not None and x.dim() == 2 for x in embeddings):
+                one, other = embeddings
+                return (one @ other.T).float() * prediction.outputs["scale"]  # type: ignore[union-attr]
+        return torch.zeros(len(both), len(both), device=both.device)
+
+    def another(self, alike: Float[Tensor, "b b"], both: Bool[Tensor, " b"]) -> Int[Tensor, " b"]:
+        """For each sample, another that has both: drawn in training, else the likeliest."""
+        closed = alike.masked_fill(~both[None, :], -torch.inf).fill_diagonal_(-torch.inf)
+        closed = torch.where(closed.isfinite().any(dim=1, keepdim=True), closed, 0.0)
+        if self.training:
+            return closed.softmax(dim=1).multinomial(1)[:, 0]
+        return closed.argmax(dim=1)
+
+    def forward(self, streams: Streams, batch: Batch) -> Prediction:
+        """``outputs["logits"]`` is [3 b]: the samples, then those put together."""
+        logits = self.readout(streams)[:, 0]
+        valid = streams[FUSED].present
+        target = torch.zeros_like(logits)
+        target[: len(logits) // 3] = 1
+        each = F.binary_cross_entropy_with_logits(logits.float(), target.float(), reduction="none")
+        count = valid.sum()
+        loss = global_mean((each * valid).sum(), count, shared=self.training)
+        outputs = {"logits": logits, "count": count}
+        if self.training:
+            return Prediction(loss, outputs)
+        right = (((logits > 0) == (target > 0)) & valid).sum() / count.clamp(min=1)
+        return Prediction(loss, outputs, {"accuracy": right})
+
+    def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
+        """``probability`` [b] that a sample's modalities belong together."""
+        return {"probability": self.readout(streams)[:, 0].sigmoid()}
+
+    def evaluate(
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+    ) -> Evaluation:
+        """Of how many samples it says so: all of them are as they were found."""
+        found = np.array([float(output["probability"]) for (output,) in outputs])
+        rows = [{"probability": float(p)} for p in found]
+        return Evaluation(rows, Scores.means({"matched": (found > 0.5).astype(np.float64)}))
+
+
+def rearranged(
+    tokens: Tokens, parts: Sequence[Int[Tensor, " b"]] | None, valid: Bool[Tensor, " r"]
+) -> Tokens:
+    """The rows of each of ``parts`` in turn; absent where not ``valid``, or without parts."""
+    if parts is None:
+        shape = (len(valid), *tokens.mask.shape[1:])
+        return Tokens(tokens.x.new_zeros(*shape, tokens.x.shape[2]), valid.new_zeros(shape))
+    rows = torch.cat([*parts])
+    mask = tokens.mask[rows] & valid[:, None]
+    return Tokens(tokens.x[rows].masked_fill(~mask[..., None], 0), mask)

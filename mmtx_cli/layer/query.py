@@ -1,0 +1,62 @@
+"""Tokens that ask: what is it that stands here?"""
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mmtx_cli.layer.attention import Attention
+from mmtx_cli.layer.transformer import FeedForward
+
+
+class QueryBlock(nn.Module):
+    """Cross-attention to a context, then feed-forward; queries do not look at each other."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: float = 4.0) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attention = Attention(dim, num_heads)
+        self.norm2 = nn.LayerNorm(dim)
+        self.feed_forward = FeedForward(dim, mlp_ratio)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b k d"],
+        context: Float[Tensor, "b n d"],
+        mask: Bool[Tensor, "b n"],
+    ) -> Float[Tensor, "b k d"]:
+        """``mask`` says what of the context is real."""
+        x = x + self.attention(self.norm1(x), context, mask)
+        return x + self.feed_forward(self.norm2(x))
+
+
+class QueryDecoder(nn.Module):
+    """Says what stands at places that an encoder has not seen, from what it has (CrossMAE, Fu et
+    al. 2024): a query is a learned token and its place.
+    """
+
+    def __init__(
+        self,
+        position_width: int,
+        dim: int,
+        outputs: int,
+        depth: int,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+    ) -> None:
+        super().__init__()
+        self.place = nn.Linear(position_width, dim)  # its bias is the learned token
+        blocks = (QueryBlock(dim, num_heads, mlp_ratio) for _ in range(depth))
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(dim)
+        self.out = nn.Linear(dim, outputs)
+
+    def forward(
+        self,
+        position: Float[Tensor, "b k p"],
+        context: Float[Tensor, "b n d"],
+        mask: Bool[Tensor, "b n"],
+    ) -> Float[Tensor, "b k o"]:
+        """One answer a place."""
+        x = self.place(position)
+        for block in self.blocks:
+            x = block(x, context, mask)
+        return self.out(self.norm(x))

@@ -1,0 +1,169 @@
+"""Masked reconstruction of pictures, videos and sounds."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import chosen_rows, composed, noisy_where_absent, same, tiny_batch, tiny_model
+
+from mmtx_cli.build import build_model
+from mmtx_cli.error import ConfigError
+from mmtx_cli.types import Field
+
+CASES = {
+    "image": ("image", {"image": [1, 1, 2]}, ()),
+    "video": ("video", {"video": [4, 3, 1]}, ()),
+    "video, joint": ("video", {"video": [4, 3, 1]}, ("encoder.video.attention=joint",)),
+    "video, random": (
+        "video",
+        {"video": [4, 3, 1]},
+        ("encoder.video.attention=joint", "head.masked_video.masking=random"),
+    ),
+    "audio": ("audio", {"audio": [48, 30, 20]}, ("encoder/audio=ast",)),
+}
+
+
+def made(case, *args, ratio=0.75):
+    modality, counts, own = CASES[case]
+    head = f"masked_{modality}"
+    args = (*own, f"head.{head}.mask_ratio={ratio}", *args)
+    model = tiny_model("decision", [head], [modality], args)
+    return model, head, modality, tiny_batch(model, counts)
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    return request.param
+
+
+def test_the_loss_is_the_mean_squared_error_of_what_is_hidden(case):
+    model, name, modality, batch = made(case, f"head.masked_{CASES[case][0]}.target=raw")
+    model, head = model.double(), model.head[name]
+    view = head.view(batch)
+    prediction = head(model.streams(view, head.reads, {}), view)
+    patches = model.encoder[modality].patching().cut(batch.inputs[modality])
+    shown = view.inputs[modality].shown
+    total, count = 0.0, 0
+    for i in range(len(batch)):
+        seen = set(shown.index[i][shown.mask[i]].tolist())
+        away = [j for j in range(patches.mask.shape[1]) if patches.mask[i, j] and j not in seen]
+        told = prediction.outputs["patches"][i][view.targets["hidden"][i]]
+        wanted = view.targets["patches"][i][view.targets["hidden"][i]]
+        rows = {tuple(patches.x[i, j].tolist()) for j in away}
+        assert {tuple(row.tolist()) for row in wanted} == rows
+        total += sum((a - b) ** 2 for a, b in zip(told.flatten(), wanted.flatten(), strict=True))
+        count += len(away)
+    naive = total / (count * patches.x.shape[2])
+    torch.testing.assert_close(prediction.loss, naive, atol=1e-10, rtol=1e-10)
+
+
+def test_what_is_hidden_is_not_seen(case):
+    """What the stem makes of hidden patches, be it what it may, reaches nothing."""
+    model, name, modality, batch = made(case)
+    head, encoder = model.head[name], model.encoder[modality]
+    view = head.view(batch)
+    shown = view.inputs[modality].shown
+    seen = torch.zeros_like(encoder.patching().cut(batch.inputs[modality]).mask)
+    for i in range(len(batch)):
+        seen[i, shown.index[i][shown.mask[i]]] = True
+
+    def noisy(module, inputs, made):  # [b, d, …], by picture, moment, or frame and band
+        return torch.where(seen.view(len(made), 1, *made.shape[2:]), made, torch.randn_like(made))
+
+    before = head(model.streams(view, head.reads, {}), view)
+    encoder.stem.register_forward_hook(noisy)
+    after = head(model.streams(view, head.reads, {}), view)
+    same(after.outputs["patches"], before.outputs["patches"])
+
+
+def test_pixels_that_are_hidden_change_nothing():
+    model, name, _, batch = made("image")
+    head = model.head[name]
+    view = head.view(batch)
+    field, shown = view.inputs["image"], view.inputs["image"].shown
+    data = torch.randint_like(field.data, 256)
+    places = (64 // 16) ** 2
+    for i in range(len(batch)):
+        for j in shown.index[i][shown.mask[i]].tolist():
+            picture, place = divmod(j, places)
+            top, left = (16 * side for side in divmod(place, 4))
+            part = (i, picture, slice(None), slice(top, top + 16), slice(left, left + 16))
+            data[part] = field.data[part]
+    other = replace(view, inputs={"image": Field(data, field.mask, shown)})
+    told = [head(model.streams(v, head.reads, {}), v).outputs["patches"] for v in (view, other)]
+    assert (data != field.data).any()
+    same(told[1][view.targets["hidden"]], told[0][view.targets["hidden"]])
+
+
+def test_gradients_reach_the_encoder(case):
+    model, name, _, batch = made(case)
+    model.train()(batch)[name].loss.backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_a_sample_is_judged_alike_in_any_batch(case):
+    model, name, _, batch = made(case)
+    together = model.predict(batch)[name]
+    for i in range(len(batch)):
+        alone = model.predict(chosen_rows(batch, [i], trim=True))[name]
+        same(alone, {k: x[i : i + 1] for k, x in together.items()}, 1e-5)
+    noisy = replace(batch, inputs={m: noisy_where_absent(f) for m, f in batch.inputs.items()})
+    same(model.predict(noisy)[name], together)
+
+
+def test_a_modality_told_from_the_others():
+    args = ["head.masked_image.mask_ratio=1", "head.masked_image.reads=[fused]"]
+    model = tiny_model("concat", ["masked_image"], args=args)
+    batch = tiny_batch(model, {"text": [4, 6, 0], "image": [1, 0, 1]})
+    head = model.head["masked_image"]
+    view = head.view(batch)
+    assert not view.inputs["image"].mask.any()
+    assert view.targets["hidden"].sum(dim=1).tolist() == [16, 0, 16]
+    other = replace(view, inputs={**view.inputs, "image": noisy_where_absent(view.inputs["image"])})
+    told = [head(model.streams(v, head.reads, {}), v).outputs["patches"] for v in (view, other)]
+    same(told[1], told[0])
+    prediction = head(model.streams(view, head.reads, {}), view)
+    assert prediction.loss.isfinite()
+
+
+def test_normalised_targets(case):
+    model, name, _, batch = made(case)
+    view = model.head[name].view(batch)
+    patches = view.targets["patches"][view.targets["hidden"]]
+    assert patches.mean(dim=1).abs().max() < 1e-4
+    torch.testing.assert_close(patches.std(dim=1), torch.ones(len(patches)), atol=1e-2, rtol=0)
+
+
+def test_learns_two_pictures_by_heart():
+    model, name, _, batch = made("image")
+    batch = chosen_rows(batch, [0, 1], trim=True)
+    grid = torch.linspace(0, 255, 64).to(torch.uint8)
+    batch.inputs["image"].data[0] = grid
+    batch.inputs["image"].data[1] = grid[:, None]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = model.train()(batch)[name].loss
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.2 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["encoder.image.stem=conv"], "cannot encode some patches without the others"),
+        (["encoder/image=cnn"], "cannot encode some patches without the others"),
+        (["head.masked_image.modality=audio"], "there is no 'audio'"),
+        (["head.masked_image.mask_ratio=0"], "mask_ratio=0 is not above 0"),
+        (["head.masked_image.mask_ratio=1"], "leaves nothing to tell it from"),
+        (["head.masked_image.masking=tube"], "this encoder can do with moment"),
+        (["head.masked_image.target=pixels"], "is none of normalised, raw"),
+    ],
+)
+def test_what_cannot_be_reconstructed(args, message):
+    cfg = composed("encoder/image=vit", "head=masked_image", "fusion=decision", *args)
+    with pytest.raises(ConfigError, match=message):
+        build_model({"model": {**cfg, "encoder": {"image": cfg["encoder"]["image"]}}})
