@@ -78,6 +78,11 @@ OTHERS = ("masked_video", "masked_audio")
 HEADS = [name for name in choices("head") if name not in OTHERS]
 
 
+def heads_for(fusion: str) -> list[str]:
+    """All heads that make sense of what a fusion gives."""
+    return [name for name in HEADS if fusion != "decision" or name != "matching"]
+
+
 @cache
 def composed(*args: str) -> dict[str, Any]:
     """The configuration of ``mmtx finetune`` with these arguments and all parts made tiny."""

@@ -1,0 +1,114 @@
+"""Masked language modelling."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import BOS, EOS, LENGTH, VOCAB, same, tiny_batch, tiny_model
+
+from mmtx_cli.types import IGNORE, Field
+
+SPECIAL, MASK = [0, 1, BOS, EOS, 4], 4
+COUNTS = {"text": [10, 3, 0, 7], "image": [1, 1, 1, 0]}
+
+
+def made(*args, counts=COUNTS, fusion="decision"):
+    ratio = (
+        [] if any("mask_ratio" in arg for arg in args) else ["head.masked_language.mask_ratio=0.4"]
+    )
+    model = tiny_model(fusion, ["masked_language"], args=[*ratio, *args])
+    batch = tiny_batch(model, counts)
+    data = batch.inputs["text"].data
+    data[:, 0] = BOS
+    return model, model.head["masked_language"], batch
+
+
+def test_how_many_are_hidden_and_as_what():
+    _, head, _ = made("head.masked_language.mask_ratio=0.15")
+    random = torch.Generator().manual_seed(0)
+    data = torch.randint(5, VOCAB, (400, 100), generator=random)
+    batch = tiny_batch(*(made()[0], COUNTS))
+    field = Field(data, torch.ones_like(data, dtype=torch.bool))
+    batch = replace(batch, inputs={"text": field}, ids=[str(i) for i in range(400)])
+    torch.manual_seed(0)
+    view = head.train().view(batch)
+    told = view.targets["tokens"] != IGNORE
+    assert (told.sum(dim=1) == 15).all()
+    index = view.targets["index"]
+    now, before = view.inputs["text"].data.gather(1, index), data.gather(1, index)
+    assert (before == view.targets["tokens"]).all()
+    share = [(now == MASK).float().mean(), (now == before).float().mean()]
+    others = ((now != MASK) & (now != before)).float().mean()
+    torch.testing.assert_close(share[0], torch.tensor(0.8 + 0.1 * 5 / 30), atol=0.02, rtol=0)
+    torch.testing.assert_close(share[1], torch.tensor(0.1), atol=0.02, rtol=0)
+    assert 0.05 < others < 0.1
+    changed = view.inputs["text"].data != data
+    assert (changed.sum(dim=1) <= 15).all()
+
+
+def test_special_tokens_and_padding_are_never_hidden():
+    _, head, batch = made("head.masked_language.mask_ratio=0.9")
+    for seed in range(10):
+        torch.manual_seed(seed)
+        view = head.train().view(batch)
+        tokens, index = view.targets["tokens"], view.targets["index"]
+        told = tokens != IGNORE
+        assert not torch.isin(tokens[told], torch.tensor(SPECIAL)).any()
+        assert batch.inputs["text"].mask.gather(1, index)[told].all()
+        assert told.any(dim=1).tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize("reads", ["text", "fused"])
+def test_the_loss_is_the_surprise_of_what_is_hidden(reads):
+    model, head, batch = made(f"head.masked_language.reads=[{reads}]", fusion="concat")
+    model.double()
+    view = head.view(batch)
+    prediction = head(model.streams(view, head.reads, {}), view)
+    total, count = 0.0, 0
+    for i, row in enumerate(view.targets["tokens"].tolist()):
+        for j, token in enumerate(row):
+            if token != IGNORE:
+                logits = prediction.outputs["logits"][i, j]
+                total += (logits.exp().sum().log() - logits[token]).item()
+                count += 1
+    assert prediction.outputs["count"].item() == count
+    assert prediction.loss.item() == pytest.approx(total / count, rel=1e-9)
+
+
+@pytest.mark.parametrize("reads", ["text", "fused"])
+def test_what_is_hidden_is_not_seen(reads):
+    """Another word behind the mask changes nothing that is told."""
+    model, head, batch = made(f"head.masked_language.reads=[{reads}]", fusion="concat")
+    view = head.view(batch)
+    index, told = view.targets["index"], view.targets["tokens"] != IGNORE
+    hidden = told & (view.inputs["text"].data.gather(1, index) == MASK)
+    assert hidden.any()
+    data = batch.inputs["text"].data
+    words = torch.where(
+        hidden, 5 + (data.gather(1, index) - 4) % (VOCAB - 5), data.gather(1, index)
+    )
+    other = data.scatter(1, index, words)
+    assert (other != data).any()
+    changed = replace(
+        batch, inputs={**batch.inputs, "text": replace(batch.inputs["text"], data=other)}
+    )
+    views = view, head.view(changed)
+    told = [head(model.streams(v, head.reads, {}), v).outputs["logits"] for v in views]
+    same(told[1], told[0])
+
+
+def test_learns_a_text_by_heart():
+    model, _, _ = made()
+    text = torch.tensor([[BOS, 5, 6, 7, 8, 9, 10, 11, 12, EOS]] * 8)
+    batch = tiny_batch(model, {"text": [LENGTH] * 8, "image": [1] * 8})
+    batch = replace(batch, inputs={**batch.inputs, "text": Field(text, torch.ones_like(text) > 0)})
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    torch.manual_seed(0)
+    losses = []
+    for _ in range(120):
+        optimizer.zero_grad()
+        loss = model.train()(batch)["masked_language"].loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.1 * losses[0]
