@@ -74,7 +74,7 @@ def guarded(command: str, args: list[str]) -> int:
     """Run a command under Hydra; turn what goes wrong into a message and an exit status."""
     import shlex
 
-    from mmtx_cli.error import Interrupted, MmtxError
+    from mmtx_cli.error import DivergenceError, Interrupted, MmtxError
     from mmtx_cli.relaunch import quoted
 
     try:
@@ -83,6 +83,9 @@ def guarded(command: str, args: list[str]) -> int:
         if os.environ.get("MMTX_DEBUG") == "1":
             raise
         return complain(command, error.faults)
+    except DivergenceError as error:
+        print(f"mmtx {command}: {error}", file=sys.stderr)
+        return 1
     except Interrupted as stop:
         print(
             f"mmtx {command}: {stop}; go on with it by: mmtx {command} resume=true "

@@ -24,6 +24,10 @@ class CheckpointError(MmtxError):
     """A checkpoint or model folder that is absent, damaged or does not fit."""
 
 
+class DivergenceError(RuntimeError):
+    """Training went astray: exit status 1. The message names the step and its samples."""
+
+
 class Interrupted(BaseException):
     """The run was told to stop by a signal, and has saved where it stands."""
 

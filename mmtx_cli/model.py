@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.fusion.base import Fusion
@@ -23,6 +24,7 @@ class MultimodalModel(nn.Module):
     ) -> None:
         super().__init__()
         self.dim = dim
+        self.encode_batch: int | None = None  # training sets it: samples encoded at a time
         self.encoder: Mapping[str, Encoder] = nn.ModuleDict(encoders)  # type: ignore[assignment]
         project = {name: nn.Linear(encoder.width, dim) for name, encoder in encoders.items()}
         self.project: Mapping[str, nn.Linear] = nn.ModuleDict(project)  # type: ignore[assignment]
@@ -92,9 +94,20 @@ class MultimodalModel(nn.Module):
         if not self.training and not field.mask.any():
             mask = field.mask.new_zeros(len(field.mask), 1)
             return Tokens(self.project[name].weight.new_zeros(len(mask), 1, self.dim), mask)
-        tokens = self.encoder[name](field)
+        tokens = self.tokens(name, field)
         x = self.project[name](tokens.x).masked_fill(~tokens.mask[..., None], 0)
         return Tokens(x, tokens.mask)
+
+    def tokens(self, name: str, field: Field) -> Tokens:
+        """What the encoder makes of a modality, ``encode_batch`` samples at a time."""
+        size = self.encode_batch
+        if not self.training or size is None or size >= len(field.mask):
+            return self.encoder[name](field)
+        # what a part needs backwards is computed anew, when its turn comes
+        parts = [
+            checkpoint(self.encoder[name], part, use_reentrant=False) for part in field.split(size)
+        ]
+        return Tokens(torch.cat([p.x for p in parts]), torch.cat([p.mask for p in parts]))
 
 
 def kept_alone(encoded: Streams, kept: Iterable[str]) -> Streams:

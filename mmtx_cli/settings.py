@@ -77,6 +77,8 @@ class OptimizerSettings:
     """Part of the steps (below 1) or number of steps of linear warm-up."""
     min_lr: float = 0.01
     """Where the cosine ends, as a part of lr."""
+    cycles: int = 1
+    """Cosines after each other, each from lr down: 2 or more are warm restarts."""
     lr_scale: dict[str, float] = field(default_factory=dict)
     """Factor of lr by parameter prefix, e.g. {encoder.image: 0.1}."""
     layer_decay: float = 1.0
@@ -112,6 +114,15 @@ class TrainerSettings:
     """Largest norm of the gradient; null does not clip."""
     compile: bool = False
     """torch.compile the model."""
+    checkpointing: bool = False
+    """Compute the activations of the encoders' blocks anew backwards (Chen et al. 2016)."""
+    encode_batch: int | None = None
+    """Samples that are encoded at a time and, backwards, anew: a contrastive loss sees the whole
+    batch while the memory holds a part of it (GradCache, Gao et al. 2021)."""
+    bad_steps: int = 0
+    """How many steps may be left out whose loss or gradient is not finite, or leaps."""
+    spike: float | None = None
+    """A loss so many times the running mean leaps, e.g. 5."""
     ema: float | None = None
     """Decay of an exponential moving average of the weights, e.g. 0.999."""
     val_every: int | None = None

@@ -41,6 +41,11 @@ class Field:
         shown = self.shown and Places(change(self.shown.index), change(self.shown.mask))
         return Field(change(self.data), change(self.mask), shown)
 
+    def split(self, size: int) -> "list[Field]":
+        """Parts of ``size`` samples."""
+        starts = range(0, len(self.mask), size)
+        return [self.each(lambda x, i=i: x[i : i + size]) for i in starts]  # type: ignore[misc]
+
 
 @dataclass(frozen=True)
 class Patches:

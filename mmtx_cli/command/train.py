@@ -101,6 +101,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     from mmtx_cli.command.loaders import training_data
     from mmtx_cli.data.quarantine import Quarantine
     from mmtx_cli.training.fit import Length, fit, make_trainer
+    from mmtx_cli.training.guard import Guard
     from mmtx_cli.training.module import TrainingModule
     from mmtx_cli.training.optimizer import make_optimizer
 
@@ -117,7 +118,10 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
         config["model"]["encoder"] = encoder
     trusted = tuple(cfg.trusted_packages)
     # The length of the run needs the data, the data what the heads need, the optimizer the length.
-    module = TrainingModule(config, settings["optimizer"], 0, cfg.seed, trusted, tuple(cfg.freeze))
+    guard = Guard(settings["trainer"].bad_steps, settings["trainer"].spike)
+    module = TrainingModule(
+        config, settings["optimizer"], 0, cfg.seed, trusted, tuple(cfg.freeze), guard
+    )
     for name, part in module.model.encoder.items():
         change(config["model"]["encoder"][name], part.portable())
     if not cfg.resume:

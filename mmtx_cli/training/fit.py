@@ -19,6 +19,7 @@ from mmtx_cli.training.logger import make_loggers
 from mmtx_cli.training.metrics import MetricsCallback
 from mmtx_cli.training.module import TrainingModule
 from mmtx_cli.training.progress import ProgressCallback
+from mmtx_cli.training.recompute import recompute_blocks
 from mmtx_cli.training.save import SaveCallback
 from mmtx_cli.types import Batch
 
@@ -152,6 +153,9 @@ def fit(
 ) -> None:
     """Run it, from the beginning or from a checkpoint."""
     data.total = length.batches
+    module.model.encode_batch = settings.encode_batch
+    if settings.checkpointing:
+        recompute_blocks(module.model)
     if settings.compile:
         module.model.compile()  # in place: no second copy of it in the checkpoints
     try:

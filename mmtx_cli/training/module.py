@@ -9,6 +9,7 @@ from mmtx_cli.build import build_model
 from mmtx_cli.error import ConfigError
 from mmtx_cli.layer.distributed import rank, world_size
 from mmtx_cli.settings import OptimizerSettings
+from mmtx_cli.training.guard import Guard
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule
 from mmtx_cli.types import Batch, Prediction
@@ -58,8 +59,12 @@ class TrainingModule(pl.LightningModule):
         seed: int = 0,
         trusted: tuple[str, ...] = (),
         freeze: tuple[str, ...] = (),
+        guard: Guard | None = None,
     ) -> None:
-        """``steps`` is the number of optimizer steps of the run, ``freeze`` names submodules."""
+        """``steps`` is the number of optimizer steps of the run, ``freeze`` names submodules.
+
+        ``guard`` looks at every step before it is made.
+        """
         super().__init__()
         torch.manual_seed(seed)
         self.config = config
@@ -74,12 +79,17 @@ class TrainingModule(pl.LightningModule):
                 raise ConfigError(f"freeze: the model has no part {prefix!r}: {error}") from error
             frozen.requires_grad_(False).eval()  # Lightning keeps each module's mode
         self.train_tally, self.val_tally = Tally(), Tally()
+        self.guard = guard or Guard(0, None)
+        self.losses: list[Tensor] = []  # of the batches of one step
+        self.ids: list[str] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Weighted sum of the heads' losses."""
         self.draw_anew((self.seed * 1_000_003 + batch_idx) * 4099 + rank())
         total = self.total(self.model(batch), self.train_tally, len(batch))
         self.train_tally.add("loss", total.detach(), len(batch))
+        self.losses.append(total.detach())
+        self.ids += batch.ids
         return total
 
     def draw_anew(self, seed: int) -> None:
@@ -133,17 +143,47 @@ class TrainingModule(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the norm; Lightning itself refuses to where the optimizer is fused."""
-        if gradient_clip_val:
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+        """Clip the norm; leave a step out that the guard finds harmful.
+
+        Lightning itself refuses to clip where the optimizer is fused.
+        """
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if fault := self.guard.fault(*self.everywhere(norm)):
+            self.leave_out(fault, parameters)
+        elif gradient_clip_val:
+            torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+        self.losses, self.ids = [], []
+
+    def everywhere(self, norm: Tensor) -> tuple[float, float]:
+        """The loss of the step over all processes, and the norm of its gradient.
+
+        Half-precision gradients that overflow are their scaler's affair.
+        """
+        loss = torch.stack(self.losses).mean()
+        if world_size() > 1:
+            torch.distributed.all_reduce(loss)
+            loss = loss / world_size()
+        norm = norm.new_zeros(()) if self.trainer.precision == "16-mixed" else norm
+        both = torch.stack([loss.float(), norm.float()]).tolist()
+        return both[0], both[1]
+
+    def leave_out(self, fault: str, parameters: list[torch.nn.Parameter]) -> None:
+        """Make nothing of this step: what has no gradient is not touched, nor decayed."""
+        said = self.guard.skip(fault, self.trainer.global_step + 1, self.ids)
+        for parameter in parameters:
+            parameter.grad = None
+        pl.utilities.rank_zero_info(said)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A run that is given more steps than it had has not made its last batch."""
+        self.guard.load_state_dict(checkpoint.get("guard", Guard(0, None).state_dict()))
         loops = checkpoint.get("loops", {}).get("fit_loop", {})
         if "epoch_loop.batch_progress" in loops:
             loops["epoch_loop.batch_progress"]["is_last_batch"] = False
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what rebuilds the model."""
+        """Keep what rebuilds the model, and what the guard has seen."""
         checkpoint["config"] = self.config
+        checkpoint["guard"] = self.guard.state_dict()

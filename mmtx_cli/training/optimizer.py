@@ -96,7 +96,9 @@ def lr_scale(name: str, scales: dict[str, float]) -> float:
 
 
 def make_schedule(optimizer: AdamW, settings: OptimizerSettings, steps: int) -> LambdaLR:
-    """Linear warm-up, then half a cosine (Loshchilov and Hutter 2017) down to ``min_lr``."""
+    """Linear warm-up, then half a cosine down to ``min_lr``, or several, each from the top
+    (warm restarts; Loshchilov and Hutter 2017).
+    """
     return LambdaLR(optimizer, warmup_cosine(settings, steps))
 
 
@@ -108,7 +110,8 @@ def warmup_cosine(settings: OptimizerSettings, steps: int) -> Callable[[int], fl
         if step < warmup:
             return (step + 1) / (warmup + 1)
         done = min(1.0, (step - warmup) / max(1.0, steps - warmup))
-        cosine = 0.5 * (1 + math.cos(math.pi * done))
+        phase = done * settings.cycles % 1 if done < 1 else 1.0
+        cosine = 0.5 * (1 + math.cos(math.pi * phase))
         return settings.min_lr + (1 - settings.min_lr) * cosine
 
     return factor

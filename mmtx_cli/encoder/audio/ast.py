@@ -33,6 +33,7 @@ class AudioAst(Encoder):
         num_heads: int = 6,
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
+        drop_path: float = 0.0,
         normalise: str | None = "recording",
         mean: float | None = None,
         std: float | None = None,
@@ -58,7 +59,7 @@ class AudioAst(Encoder):
         self.time = SequencePosition(width, int(self.columns(torch.tensor(frames))))
         self.band = nn.Parameter(torch.empty((num_mels - patch_size) // stride + 1, width))
         self.dropout = nn.Dropout(dropout)
-        self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
+        self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout, drop_path)
         nn.init.normal_(self.band, std=0.02)
 
     def forward(self, field: Field) -> Tokens:

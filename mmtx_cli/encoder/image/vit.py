@@ -29,6 +29,7 @@ class ImageViT(Encoder):
         num_heads: int = 6,
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
+        drop_path: float = 0.0,
         stem: str = "patch",
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
@@ -48,7 +49,7 @@ class ImageViT(Encoder):
         )
         self.position = GridPosition(width, image_size // patch_size)
         self.dropout = nn.Dropout(dropout)
-        self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
+        self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout, drop_path)
 
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, l, 3, height, width] for l pictures a sample.

@@ -22,6 +22,7 @@ class TextTransformer(Encoder):
         max_length: int = 64,
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
+        drop_path: float = 0.0,
     ) -> None:
         """``max_length`` bounds the tokens of a text; the tokenizer cuts there."""
         super().__init__()
@@ -29,7 +30,7 @@ class TextTransformer(Encoder):
         self.embedding = nn.Embedding(vocab_size, width)
         self.position = nn.Parameter(torch.empty(max_length, width))
         self.dropout = nn.Dropout(dropout)
-        self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
+        self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout, drop_path)
         nn.init.normal_(self.embedding.weight, std=0.02)
         nn.init.normal_(self.position, std=0.02)
 

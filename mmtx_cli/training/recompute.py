@@ -1,0 +1,33 @@
+"""Activations that are not kept, but computed anew when the gradient needs them."""
+
+from functools import partial
+from types import MethodType
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from mmtx_cli.error import ConfigError
+from mmtx_cli.model import MultimodalModel
+
+
+def recompute_blocks(model: MultimodalModel) -> None:
+    """Keep only what goes into the blocks of the encoders, in training (Chen et al. 2016).
+
+    Raises:
+        ConfigError: if no encoder has blocks.
+    """
+    blocks = [block for encoder in model.encoder.values() for block in encoder.blocks()[1:]]
+    if not blocks:
+        raise ConfigError("trainer.checkpointing: no encoder of this model has blocks")
+    for block in blocks:
+        # a method, so that a copy of the block runs its own
+        block.forward = MethodType(recomputed, block)  # type: ignore[method-assign]
+
+
+def recomputed(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """The forward of its class, whose activations are kept only where no gradient is wanted."""
+    forward = partial(type(self).forward, self)
+    if not self.training or not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    return checkpoint(forward, *args, use_reentrant=False, **kwargs)
