@@ -35,6 +35,10 @@ class Encoder(nn.Module, ABC):
         tokens = self(field)
         return masked_mean(tokens.x, tokens.mask)
 
+    def summary_width(self) -> int:
+        """Numbers of a summary."""
+        return self.width
+
     def blocks(self) -> list[nn.Module]:
         """The parts in the order that the content passes them, the stem (embeddings) first.
 

@@ -34,6 +34,7 @@ class FeatureMap(Freezable):
         ``parts`` are the stem and the blocks of the body, for a ``freeze`` that is a number.
         """
         super().__init__()
+        self.channels = channels
         self.body = body.to(memory_format=torch.channels_last)  # quicker for convolutions
         self.frozen = freeze_first(body, parts, freeze)
         self.project = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))

@@ -159,8 +159,7 @@ def test_half_precision(encoder, field):
 
 def test_summary_is_one_vector_a_sample(encoder, field):
     summary = encoder.summary(field)
-    assert summary.dim() == 2
-    assert len(summary) == len(COUNTS)
+    assert summary.shape == (len(COUNTS), encoder.summary_width())
     assert not summary[COUNTS.index(0)].any()
     same(encoder.summary(noisy_where_absent(field)), summary)
 

@@ -62,6 +62,7 @@ class AudioPipeline(PretrainedEncoder):
         )
         self.settle(freeze, lora, self.body.trial, f"bundle={bundle}")
         inner, self.width = self.width, width
+        self.channels = inner
         self.mix = nn.Parameter(torch.zeros(len(self.body.layers))) if mix else None
         self.project = nn.Sequential(nn.LayerNorm(inner), nn.Linear(inner, width))
         self.dropout = nn.Dropout(dropout)
@@ -89,6 +90,10 @@ class AudioPipeline(PretrainedEncoder):
         """Mean of the body's features over the real frames."""
         frames = self.features(field)
         return masked_mean(frames.x, frames.mask)
+
+    def summary_width(self) -> int:
+        """Numbers of the body's frames."""
+        return self.channels
 
     def blocks(self) -> list[nn.Module]:
         """The body's convolutions with its positions, then its blocks."""

@@ -57,6 +57,10 @@ class ImageEfficientNetLite(Encoder):
         pooled = encode_pictures(field, lambda pictures: self.map.pooled(self.pixels(pictures)))
         return masked_mean(pooled.x, pooled.mask)
 
+    def summary_width(self) -> int:
+        """Channels of the body's map."""
+        return self.map.channels
+
     def blocks(self) -> list[nn.Module]:
         """The body's stem, then its blocks."""
         return self.map.body.parts()  # type: ignore[no-any-return, operator]

@@ -73,6 +73,10 @@ class VideoFrames(Encoder):
         frames = self.image.summary(as_pictures(field))
         return masked_mean(frames.unflatten(0, field.mask.shape), field.mask)
 
+    def summary_width(self) -> int:
+        """Numbers of the image encoder's summary."""
+        return self.image.summary_width()
+
     def blocks(self) -> list[nn.Module]:
         """Those of the image encoder."""
         return self.image.blocks()

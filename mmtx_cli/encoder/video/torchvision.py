@@ -57,6 +57,7 @@ class VideoTorchvision(PretrainedEncoder):
         moments, cells = self.body.extent(num_frames, image_size)
         self.settle(freeze, lora, lambda: self.body.trial().movedim(1, -1), f"body={body}")
         channels, self.width = self.width, width
+        self.channels = channels
         self.project = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
         self.time = SequencePosition(width, moments)
         self.space = GridPosition(width, cells) if tokens == "cell" else None
@@ -84,6 +85,10 @@ class VideoTorchvision(PretrainedEncoder):
         """Mean of the body's features over space and time."""
         pooled = self.features(field).mean(dim=(2, 3, 4))
         return pooled.masked_fill(~field.mask.any(dim=1)[:, None], 0)
+
+    def summary_width(self) -> int:
+        """Channels of the body's map."""
+        return self.channels
 
     def blocks(self) -> list[nn.Module]:
         """The body's stem, then its blocks."""
