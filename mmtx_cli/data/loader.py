@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.mixture import MixtureOrder
 from mmtx_cli.data.order import TrainOrder, evaluation_batches, rank_slice
 
 Keys = list[tuple[int, int]]
@@ -22,7 +23,7 @@ class TrainSampler(Sampler[Keys]):
     def __init__(
         self,
         samples: Samples,
-        order: TrainOrder,
+        order: TrainOrder | MixtureOrder,
         total: int,
         start: int = 0,
         rank: int = 0,
@@ -38,13 +39,9 @@ class TrainSampler(Sampler[Keys]):
         return self.total
 
     def __iter__(self) -> Iterator[Keys]:
-        k = self.start
-        while k < self.total:
-            epoch, first = divmod(k, len(self.order))
-            lengths = self.samples.lengths(epoch) if self.bucket else None
-            for batch in self.order.epoch(epoch, lengths)[first : first + self.total - k]:
-                yield [(epoch, int(row)) for row in rank_slice(batch, self.rank, self.world)]
-                k += 1
+        lengths = self.samples.lengths if self.bucket else None
+        for batch in self.order.run(self.start, self.total, lengths):
+            yield [(int(e), int(row)) for e, row in rank_slice(batch, self.rank, self.world)]
 
 
 class EvaluationSampler(Sampler[Keys]):

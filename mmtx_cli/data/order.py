@@ -1,6 +1,6 @@
 """What the k-th global batch of an epoch holds: a pure function of (seed, epoch, k)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,30 @@ class TrainOrder:
         batches = rows.reshape(len(self), self.size)
         return batches if lengths is None else batches[rng.permutation(len(self))]
 
+    def whole(
+        self, epoch: int, lengths: Int[np.ndarray, " n"] | None = None
+    ) -> Int[np.ndarray, " n"]:
+        """Row numbers of an epoch that leaves none out: the remainder comes last."""
+        rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, epoch]))
+        rows = rng.permutation(self.num_samples)
+        if lengths is None:
+            return rows
+        full = len(self) * self.size
+        batches = by_length(rows[:full], lengths, self.size * POOL).reshape(len(self), self.size)
+        return np.concatenate([batches[rng.permutation(len(self))].flatten(), rows[full:]])
+
+    def run(
+        self, start: int, total: int, lengths: Callable[[int], np.ndarray] | None
+    ) -> Iterator[Int[np.ndarray, "b 2"]]:
+        """(epoch, row) of every sample of the batches ``start`` to ``total`` of an endless run."""
+        k = start
+        while k < total:
+            epoch, first = divmod(k, len(self))
+            batches = self.epoch(epoch, lengths(epoch) if lengths else None)
+            for batch in batches[first : first + total - k]:
+                yield np.stack([np.full_like(batch, epoch), batch], axis=1)
+                k += 1
+
 
 def by_length(
     rows: Int[np.ndarray, " m"], lengths: Int[np.ndarray, " n"], pool: int
@@ -51,7 +75,7 @@ def by_length(
     return np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts])
 
 
-def rank_slice(batch: Int[np.ndarray, " b"], rank: int, world: int) -> Int[np.ndarray, " r"]:
+def rank_slice(batch: Int[np.ndarray, "b *k"], rank: int, world: int) -> Int[np.ndarray, "r *k"]:
     """The rows of a global batch that one process takes: as many for each."""
     share = len(batch) // world
     return batch[rank * share : (rank + 1) * share]
