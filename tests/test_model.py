@@ -75,3 +75,45 @@ def test_each_head_sees_its_own_view(model):
 def clean(batch):
     inputs = {name: noisy_where_absent(field) for name, field in batch.inputs.items()}
     return Batch(inputs, batch.targets, batch.ids)
+
+
+def losses_and_gradients(model, batch):
+    torch.manual_seed(3)
+    model.zero_grad()
+    loss = model.train()(batch)["contrastive"].loss
+    loss.backward()
+    return loss.detach(), {
+        n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None
+    }
+
+
+@pytest.mark.parametrize("loss", ["infonce", "sigmoid"])
+def test_encoding_a_part_at_a_time_is_encoding_the_batch(loss):
+    """GradCache: loss and gradients of the whole batch, activations of a part."""
+    args = [f"head.contrastive.loss={loss}"]
+    model = tiny_model("decision", ["contrastive"], args=args).double()
+    batch = tiny_batch(model, {"text": [3, 0, 5, 2, 7], "image": [1, 1, 0, 1, 1]})
+    whole = losses_and_gradients(model, batch)
+    model.encode_batch = 2
+    parts = losses_and_gradients(model, batch)
+    torch.testing.assert_close(parts, whole, atol=1e-10, rtol=1e-8)
+
+
+def test_parts_draw_the_same_dropout_again():
+    args = ["encoder.text.dropout=0.5", "encoder.image.dropout=0.5"]
+    model = tiny_model("decision", ["contrastive"], args=args).double()
+    model.encode_batch = 2
+    batch = tiny_batch(model, {"text": [3, 4, 5, 2, 7], "image": [1, 1, 1, 1, 1]})
+    loss, gradients = losses_and_gradients(model, batch)
+    name = "encoder.image.transformer.blocks.0.norm1.weight"
+    weight = model.get_parameter(name)
+    found = []
+    for step in (1e-6, -1e-6):
+        with torch.no_grad():
+            weight[0] += step
+        found.append(losses_and_gradients(model, batch)[0])
+        with torch.no_grad():
+            weight[0] -= step
+    slope = (found[0] - found[1]) / 2e-6
+    torch.testing.assert_close(gradients[name][0], slope, atol=1e-6, rtol=1e-4)
+    assert loss.isfinite()

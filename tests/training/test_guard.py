@@ -1,0 +1,65 @@
+"""What is done about steps that would harm."""
+
+import math
+
+import pytest
+
+from mmtx_cli.error import DivergenceError
+from mmtx_cli.training.guard import WARM, Guard
+
+
+@pytest.mark.parametrize(
+    ("loss", "norm", "said"),
+    [
+        (math.nan, 1.0, "the loss is nan"),
+        (math.inf, 1.0, "the loss is inf"),
+        (2.0, math.nan, "the gradient is not finite"),
+        (2.0, 1e9, None),
+    ],
+)
+def test_what_is_no_number(loss, norm, said):
+    found = Guard(0, None).fault(loss, norm)
+    assert found is None if said is None else said in found
+
+
+def test_a_loss_that_leaps():
+    guard = Guard(0, 3.0)
+    assert guard.fault(100.0, 1.0) is None  # too soon to tell
+    for _ in range(10 * WARM):
+        assert guard.fault(2.0, 1.0) is None
+    assert "leaps from about" in guard.fault(20.0, 1.0)
+    assert guard.fault(5.0, 1.0) is None
+    assert Guard(0, None).fault(1e30, 1.0) is None
+
+
+def test_a_leap_is_not_remembered():
+    guard = Guard(0, 3.0)
+    for _ in range(WARM):
+        guard.fault(1.0, 1.0)
+    before = guard.state_dict()
+    guard.fault(50.0, 1.0)
+    assert guard.state_dict() == before
+
+
+def test_so_many_are_left_out_and_no_more():
+    guard = Guard(2, None)
+    ids = [f"row{i}" for i in range(30)]
+    assert "left out (1 of at most 2)" in guard.skip("the loss is nan", 7, ids)
+    guard.skip("the loss is nan", 8, ids)
+    with pytest.raises(DivergenceError) as caught:
+        guard.skip("the loss is nan", 9, ids)
+    said = str(caught.value)
+    assert said.startswith("step 9: the loss is nan; samples row0, row1, ")
+    assert "row19, … (30)" in said
+    assert "row20" not in said
+    assert "trainer.bad_steps=10" in said
+
+
+def test_goes_on_where_it_stood():
+    guard, other = Guard(5, 2.0), Guard(5, 2.0)
+    for loss in (3.0, 2.0, 1.0):
+        guard.fault(loss, 1.0)
+    guard.skip("the loss is nan", 1, ["a"])
+    other.load_state_dict(guard.state_dict())
+    assert other.state_dict() == guard.state_dict()
+    assert other.skipped == 1

@@ -1,0 +1,60 @@
+"""Activations computed anew: the same numbers, less memory."""
+
+import copy
+
+import pytest
+import torch
+from tiny import gradients, tiny_batch, tiny_model
+
+from mmtx_cli.error import ConfigError
+from mmtx_cli.training.recompute import recompute_blocks
+
+COUNTS = {"text": [4, 6, 7], "image": [1, 2, 1]}
+ARGS = ["encoder.text.dropout=0.3", "encoder.image.dropout=0.3", "encoder.image.depth=3"]
+
+
+def trained_once(model, batch):
+    torch.manual_seed(1)
+    model.zero_grad()
+    loss = model.train()(batch)["classification"].loss
+    loss.backward()
+    return loss.detach(), {name: g.clone() for name, g in gradients(model).items()}
+
+
+def kept(model, batch):
+    """Numbers that the graph holds on to."""
+    sizes = []
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda x: sizes.append(x.numel()) or x, lambda x: x
+    ):
+        model.train()(batch)["classification"].loss.backward()
+    return sum(sizes)
+
+
+def test_loss_and_gradients_are_the_same():
+    model = tiny_model(args=ARGS).double()
+    batch = tiny_batch(model, COUNTS)
+    before, memory = trained_once(model, batch), kept(model, batch)
+    names = list(model.state_dict())
+    recompute_blocks(model)
+    torch.testing.assert_close(trained_once(model, batch), before, atol=1e-12, rtol=1e-10)
+    assert list(model.state_dict()) == names
+    assert kept(model, batch) < 0.9 * memory
+
+
+def test_a_copy_runs_its_own_blocks():
+    model = tiny_model(args=ARGS)
+    recompute_blocks(model)
+    batch = tiny_batch(model, COUNTS)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in other.encoder["image"].parameters():
+            parameter.add_(1.0)
+    said = [m.eval().predict(batch)["classification"]["logits"] for m in (model, other)]
+    assert not torch.allclose(*said)
+
+
+def test_a_model_without_blocks():
+    model = tiny_model(modalities=("image",), args=["encoder/image=features"])
+    with pytest.raises(ConfigError, match="no encoder of this model has blocks"):
+        recompute_blocks(model)
