@@ -104,11 +104,11 @@ def swept(cfg: DictConfig, run_dir: Path) -> list[Path]:
 
     names = list(cfg.fusions or choices("fusion"))
     folder_of = {(n, s): run_dir / "runs" / f"{n}-{s}" for s in cfg.seeds for n in names}
+    todo = {run: path for run, path in folder_of.items() if not (path / "result.json").is_file()}
+    check_runs(cfg, list(dict.fromkeys(name for name, _ in todo)))
     trusted = [f"trusted_packages=[{','.join(cfg.trusted_packages)}]"] * bool(cfg.trusted_packages)
     runs = []
-    for (name, seed), folder in folder_of.items():
-        if (folder / "result.json").is_file():
-            continue
+    for (name, seed), folder in todo.items():
         settings = [f"fusion={name}", f"seed={seed}", f"run_dir={quoted(folder)}", *trusted]
         if (folder / "checkpoints" / "last.ckpt").is_file():
             settings.append("resume=true")
@@ -117,6 +117,26 @@ def swept(cfg: DictConfig, run_dir: Path) -> list[Path]:
         runs.append(Run(f"fusion={name} seed={seed}", command, folder.with_suffix(".log")))
     run_all(runs, cfg.jobs)
     return [folder_of[name, seed] for name in names for seed in cfg.seeds]
+
+
+def check_runs(cfg: DictConfig, names: Sequence[str]) -> None:
+    """Tell what is wrong with the settings of any run before the first one begins."""
+    from hydra import compose
+
+    from mmtx_cli.command import train
+    from mmtx_cli.override import opened
+
+    faults = []
+    for name in names:
+        own = compose("finetune", opened([*cfg.args, f"fusion={name}"]))
+        OmegaConf.set_struct(own, False)
+        own.trusted_packages = cfg.trusted_packages
+        try:
+            train.prepared(own)
+        except ConfigError as error:
+            faults += [f"args, with fusion={name}: {fault}" for fault in error.faults]
+    if faults:
+        raise ConfigError(*faults)
 
 
 def evaluated(folder: Path, cfg: DictConfig, into: Path) -> Path:
