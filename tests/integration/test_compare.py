@@ -115,7 +115,7 @@ def test_a_run_that_fails(place, jobs):
     args = [*TINY_IMAGE, *TINY, "head=classification", "data.path=broken.jsonl"]
     plan = ["plan=fusions", "fusions=[sum,gated]", f"args={args}", f"run_dir=failing{jobs}"]
     done = mmtx("compare", *plan, f"jobs={jobs}", cwd=place)
-    where = "above" if jobs == 1 else "in failing2/runs/"
+    where = "above" if jobs == 1 else f"in {place / 'failing2' / 'runs'}"
     assert f"failed; what it said is {where}" in done.stderr
     assert done.returncode == 2
     logs = [path.read_text() for path in place.glob("failing2/runs/*.log")]
