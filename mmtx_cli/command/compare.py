@@ -1,10 +1,7 @@
 """``mmtx compare``: which of several configurations is better, by how much, and at what cost."""
 
 import os
-import shlex
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from glob import glob
@@ -78,6 +75,8 @@ def check(cfg: DictConfig) -> None:
     for name in cfg.fusions or ():
         if name not in choices("fusion"):
             faults.append(f"fusions: there is no {name!r}; {nearest(name, choices('fusion'))}")
+    if type(cfg.jobs) is not int or cfg.jobs < 1:
+        faults.append(f"jobs={cfg.jobs}: write how many runs to train at a time, 1 or more")
     if cfg.plan and not cfg.args:
         faults.append("args: what is trained? e.g. \"args=['experiment=avdigits']\"")
     if faults:
@@ -97,33 +96,47 @@ def given(patterns: Sequence[str]) -> list[Path]:
 
 
 def swept(cfg: DictConfig, run_dir: Path) -> list[Path]:
-    """Train every fusion with every seed; what an earlier attempt has finished is kept."""
+    """Train every fusion with every seed; what an earlier attempt has finished is kept.
+
+    Each is a process of its own, so that its memory is its own, and its end not ours.
+    """
+    from mmtx_cli.command.sweep import Run, run_all
+
     names = list(cfg.fusions or choices("fusion"))
     folder_of = {(n, s): run_dir / "runs" / f"{n}-{s}" for s in cfg.seeds for n in names}
-    todo = [run for run, folder in folder_of.items() if not (folder / "result.json").is_file()]
-    begun = time.monotonic()
-    for done, (name, seed) in enumerate(todo):
-        minutes = (time.monotonic() - begun) / 60 / max(done, 1) * (len(todo) - done)
-        left = f" (about {minutes:.0f} min left)" if done else ""
-        print(f"run {done + 1} of {len(todo)}: fusion={name} seed={seed}{left}", file=sys.stderr)
-        folder = folder_of[name, seed]
-        settings = [*cfg.args, f"fusion={name}", f"seed={seed}", f"run_dir={quoted(folder)}"]
+    todo = {run: path for run, path in folder_of.items() if not (path / "result.json").is_file()}
+    check_runs(cfg, list(dict.fromkeys(name for name, _ in todo)))
+    trusted = [f"trusted_packages=[{','.join(cfg.trusted_packages)}]"] * bool(cfg.trusted_packages)
+    runs = []
+    for (name, seed), folder in todo.items():
+        settings = [f"fusion={name}", f"seed={seed}", f"run_dir={quoted(folder)}", *trusted]
         if (folder / "checkpoints" / "last.ckpt").is_file():
             settings.append("resume=true")
-        train(settings, cfg)
+        command = [sys.executable, "-m", "mmtx_cli", "finetune", *cfg.args, *settings]
+        folder.parent.mkdir(exist_ok=True)
+        runs.append(Run(f"fusion={name} seed={seed}", command, folder.with_suffix(".log")))
+    run_all(runs, cfg.jobs)
     return [folder_of[name, seed] for name in names for seed in cfg.seeds]
 
 
-def train(settings: Sequence[str], cfg: DictConfig) -> None:
-    """Train in a process of its own, so that its memory is its own, and its end not ours."""
-    command = [sys.executable, "-m", "mmtx_cli", "finetune", *settings]
-    if cfg.trusted_packages:
-        command.append(f"trusted_packages=[{','.join(cfg.trusted_packages)}]")
-    status = subprocess.run(command, stdout=sys.stderr, check=False).returncode
-    if status in (130, 143):
-        raise KeyboardInterrupt
-    if status:
-        raise ConfigError(f"args: `{shlex.join(command[2:])}` failed; what it said is above")
+def check_runs(cfg: DictConfig, names: Sequence[str]) -> None:
+    """Tell what is wrong with the settings of any run before the first one begins."""
+    from hydra import compose
+
+    from mmtx_cli.command import train
+    from mmtx_cli.override import opened
+
+    faults = []
+    for name in names:
+        own = compose("finetune", opened([*cfg.args, f"fusion={name}"]))
+        OmegaConf.set_struct(own, False)
+        own.trusted_packages = cfg.trusted_packages
+        try:
+            train.prepared(own)
+        except ConfigError as error:
+            faults += [f"args, with fusion={name}: {fault}" for fault in error.faults]
+    if faults:
+        raise ConfigError(*faults)
 
 
 def evaluated(folder: Path, cfg: DictConfig, into: Path) -> Path:

@@ -34,6 +34,15 @@ DEFAULTS = {"dim": 256} | {key: getattr(Preparation(), key) for key in ROOT_KEYS
 
 def run(cfg: DictConfig) -> None:
     """Train, and leave checkpoints, metrics, a model folder and the report in the run folder."""
+    cfg, stored, fresh = prepared(cfg)
+    refuse_trained(cfg)
+    train(cfg, stored, fresh)
+
+
+def prepared(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any] | None, Set[str]]:
+    """The whole configuration, once it is sound; with what a trained model that it begins with
+    was made of, and the encoders that bring other weights.
+    """
     stored, fresh = None, set()
     make_absolute(cfg)
     if cfg.resume:
@@ -48,8 +57,7 @@ def run(cfg: DictConfig) -> None:
         # a run of before there was the key may be resumed
         cfg[key] = value if key not in cfg.keys() or cfg[key] is None else cfg[key]  # noqa: SIM118
     check_all(cfg)
-    refuse_trained(cfg)
-    train(cfg, stored, fresh)
+    return cfg, stored, fresh
 
 
 def make_absolute(cfg: DictConfig) -> None:

@@ -1,12 +1,12 @@
 """The comparison of groups of runs: one table as Markdown, CSV and a self-contained page."""
 
 import csv
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmtx_cli.metric.comparison import Compared
 from mmtx_cli.report.html import render, write_page
+from mmtx_cli.report.rounding import amount
 from mmtx_cli.report.scatter import Point, scatter_svg
 
 Costs = Mapping[str, Mapping[str, float | None]]
@@ -73,14 +73,6 @@ def table(
         cells = [amount(costs[row.name][name]) for name in known]
         rows.append([row.name, str(row.runs), figure, gap, p, *cells])
     return header, rows
-
-
-def amount(value: float | None) -> str:
-    """A cost to three digits with its thousands, millions and billions."""
-    if value is None:
-        return ""
-    power = min(3, max(0, int(math.log10(value)) // 3)) if value >= 1 else 0
-    return f"{value / 1000**power:.3g}{['', ' k', ' M', ' G'][power]}"
 
 
 def write_csv(path: Path, metric: str, order: Sequence[Compared], costs: Costs) -> None:

@@ -54,3 +54,11 @@ def _plain(value: float | int) -> str:
 
 def _is_interval(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value))
+
+
+def amount(value: float | None) -> str:
+    """A cost to three digits with its thousands, millions and billions."""
+    if value is None:
+        return ""
+    power = min(3, max(0, int(math.log10(value)) // 3)) if value >= 1 else 0
+    return f"{value / 1000**power:.3g}{['', ' k', ' M', ' G'][power]}"

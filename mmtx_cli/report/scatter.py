@@ -1,8 +1,10 @@
 """A figure against its cost as inline SVG, a labelled point a group."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from mmtx_cli.report.plot import COLOURS, GRID, INK, inline_svg, value_text
+from mmtx_cli.report.rounding import amount
 
 
 @dataclass(frozen=True)
@@ -23,17 +25,20 @@ def scatter_svg(points: list[Point], x_name: str, y_name: str, log: bool = True)
     with rc_context({"svg.hashsalt": "mmtx", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(5.6, 3.4), layout="constrained")
         axes = figure.add_subplot()
+        labels = []
         for point in points:
             bar = point.spread or None
             axes.errorbar(point.x, point.y, bar, fmt="o", color=COLOURS[0], markersize=5, lw=1.2)
-            axes.annotate(
-                point.name, (point.x, point.y), (5, 4), textcoords="offset points", color=INK
+            place, offset = (point.x, point.y), (5, 4)
+            label = axes.annotate(
+                point.name, place, offset, textcoords="offset points", color=INK, size=8
             )
+            labels.append(label)
         if log:
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=6))
             axes.xaxis.set_minor_locator(ticker.NullLocator())
-        axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: value_text(x)))
+        axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: amount(x)))
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: value_text(y)))
         axes.margins(x=0.18, y=0.12)
         axes.set_xlabel(x_name, color=INK)
@@ -46,4 +51,19 @@ def scatter_svg(points: list[Point], x_name: str, y_name: str, log: bool = True)
         for side, spine in axes.spines.items():
             spine.set_visible(side in ("bottom", "left"))
             spine.set_color(GRID)
+        part(labels, figure)
         return inline_svg(figure)
+
+
+def part(labels: list[Any], figure: Any) -> None:
+    """Move labels down, the upper ones first, until none lies over another."""
+    figure.draw_without_rendering()  # says where they are
+    boxes = [label.get_window_extent() for label in labels]
+    placed: list[Any] = []
+    for label, box in sorted(zip(labels, boxes, strict=True), key=lambda pair: -pair[1].y0):
+        moved = box
+        while over := [other for other in placed if other.overlaps(moved)]:
+            moved = moved.translated(0, min(other.y0 for other in over) - moved.y1 - 1)
+        x, y = label.xyann
+        label.xyann = x, y + (moved.y0 - box.y0) * 72 / figure.dpi
+        placed.append(moved)

@@ -26,6 +26,7 @@ def swept(place):
         "plan=fusions",
         "fusions=[sum,gated]",
         "seeds=[1,2]",
+        "jobs=2",
         "bootstrap=500",
         f"args={args}",
         "run_dir=swept",
@@ -91,6 +92,11 @@ def test_runs_by_their_folders(place, swept):
         ([], "runs: give finished runs"),
         (["plan=fusion", "args=['a=1']"], "plan=fusion: there is no such plan; there are: fusions"),
         (["plan=fusions"], "args: what is trained?"),
+        (["plan=fusions", "args=['a=1']", "jobs=0"], "jobs=0: write how many runs"),
+        (
+            ["plan=fusions", "fusions=[sum,film]", "args=['fusion.condition=[image]']"],
+            "args, with fusion=sum: fusion.condition: unknown key",
+        ),
         (["plan=fusions", "args=['a=1']", "fusions=[gatd]"], "did you mean 'gated'?"),
         (["runs=[nowhere]"], "runs: nowhere: there is no run folder of that name"),
         (["runs=['swept/runs/sum-*']"], "they differ in nothing but the seed"),
@@ -100,3 +106,17 @@ def test_runs_by_their_folders(place, swept):
 )
 def test_what_cannot_be_compared(place, swept, args, message):
     assert message in told(mmtx("compare", *args, cwd=place))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_fails(place, jobs):
+    """What it said is on the terminal where it was alone, else in a file."""
+    (place / "broken.jsonl").write_text('{"id": 1}\n{"id": 1}\n')
+    args = [*TINY_IMAGE, *TINY, "head=classification", "data.path=broken.jsonl"]
+    plan = ["plan=fusions", "fusions=[sum,gated]", f"args={args}", f"run_dir=failing{jobs}"]
+    done = mmtx("compare", *plan, f"jobs={jobs}", cwd=place)
+    where = "above" if jobs == 1 else f"in {place / 'failing2' / 'runs'}"
+    assert f"failed; what it said is {where}" in done.stderr
+    assert done.returncode == 2
+    logs = [path.read_text() for path in place.glob("failing2/runs/*.log")]
+    assert "broken.jsonl:2" in (done.stderr if jobs == 1 else "".join(logs))

@@ -1,0 +1,101 @@
+"""Training runs in processes of their own, some at a time."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmtx_cli.error import ConfigError
+
+PATIENCE = 60.0
+"""Seconds that a run has to save itself once it is told to stop."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command, what it is called, and the file for what it says while others run, too."""
+
+    name: str
+    command: Sequence[str]
+    log: Path
+
+
+def run_all(runs: Sequence[Run], jobs: int) -> None:
+    """Run them in their order, ``jobs`` at a time, which share the cores and the GPUs.
+
+    Raises:
+        ConfigError: if one fails; the others are told to stop, and save themselves.
+        KeyboardInterrupt: if one was interrupted.
+    """
+    waiting, begun = list(enumerate(runs)), time.monotonic()
+    running: dict[int, tuple[Run, subprocess.Popen]] = {}
+    try:
+        while waiting or running:
+            for slot in range(jobs):
+                if waiting and slot not in running:
+                    at, run = waiting.pop(0)
+                    left = estimate(begun, at - len(running), len(runs) - at + len(running))
+                    print(f"run {at + 1} of {len(runs)}: {run.name}{left}", file=sys.stderr)
+                    running[slot] = run, start(run, slot, jobs)
+            time.sleep(0.1)
+            for slot, (run, process) in list(running.items()):
+                if (status := process.poll()) is not None:
+                    del running[slot]
+                    check(run, status, jobs)
+    finally:
+        stop([process for _, process in running.values()])
+
+
+def estimate(begun: float, done: int, left: int) -> str:
+    """How long what is left may take, once something is done."""
+    if not done:
+        return ""
+    minutes = (time.monotonic() - begun) / 60 / done * left
+    return f" (about {minutes:.0f} min left)"
+
+
+def start(run: Run, slot: int, jobs: int) -> subprocess.Popen:
+    """Begin a run in its share of the machine; several at a time do not speak at once."""
+    env = os.environ | (share(slot, jobs, os.environ) if jobs > 1 else {})
+    if jobs == 1:
+        return subprocess.Popen(list(run.command), env=env, stdout=sys.stderr)
+    with open(run.log, "ab") as log:  # the process has it open, too
+        return subprocess.Popen(list(run.command), env=env, stdout=log, stderr=log)
+
+
+def share(slot: int, jobs: int, given: Mapping[str, str]) -> dict[str, str]:
+    """What makes a process use one of ``jobs`` equal parts of the cores, and one of the GPUs."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    made = {"OMP_NUM_THREADS": str(max(1, (cores or 1) // jobs))}
+    there = given.get("CUDA_VISIBLE_DEVICES")
+    devices = there.split(",") if there else [str(i) for i in range(torch.cuda.device_count())]
+    if len(devices) > 1:
+        made["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
+    return made
+
+
+def check(run: Run, status: int, jobs: int) -> None:
+    """Refuse to go on after a run that failed."""
+    if status in (130, 143, -signal.SIGINT, -signal.SIGTERM):
+        raise KeyboardInterrupt
+    if status:
+        where = f"in {run.log}" if jobs > 1 else "above"
+        raise ConfigError(f"args: `{shlex.join(run.command[2:])}` failed; what it said is {where}")
+
+
+def stop(processes: Sequence[subprocess.Popen]) -> None:
+    """Tell them to save themselves and to stop; wait until they have."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
