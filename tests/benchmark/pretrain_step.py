@@ -120,9 +120,7 @@ def train_theirs(model: CLIP, batches: Iterable[tuple[Tensor, Tensor]], best: bo
         {"params": [p for n, p in named if n in plain], "weight_decay": 0.0},
         {"params": [p for n, p in named if n not in plain], "weight_decay": 0.2},
     ]
-    optimizer = torch.optim.AdamW(
-        groups, lr=5e-4, betas=(0.9, 0.98), eps=1e-6, fused=best or None
-    )
+    optimizer = torch.optim.AdamW(groups, lr=5e-4, betas=(0.9, 0.98), eps=1e-6, fused=best or None)
     model.train()
     for images, texts in batches:
         optimizer.zero_grad()
