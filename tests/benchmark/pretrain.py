@@ -16,9 +16,10 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does; for both sides
 
 import torch  # noqa: E402
+from pretrain_loss import loss  # noqa: E402
 from pretrain_step import step  # noqa: E402
 
-SECTIONS = {"step": step}
+SECTIONS = {"step": step, "loss": loss}
 """Each is given the number of rounds, or 0 for its own."""
 
 
