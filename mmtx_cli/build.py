@@ -26,9 +26,12 @@ from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.transform import augmentation
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.fault import at_most
+from mmtx_cli.layer.frozen import Frozen
 from mmtx_cli.model import MultimodalModel
 from mmtx_cli.settings import DataSettings
 from mmtx_cli.signature import TargetError, class_constant, signature_of
+from mmtx_cli.teacher import teacher_model, text_teachers
+from mmtx_cli.weights import read_config
 
 NEEDS: Mapping[str, tuple[str, Callable[[Sample], bool]]] = {
     "captions": ("captions", lambda row: bool(row.captions)),
@@ -56,8 +59,23 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
     for name, node in model["head"].items():
         takes = signature_of(node["_target_"], tuple(trusted)).parameters
         own = {key: value for key, value in given.items() if key == "streams" or key in takes}
+        if isinstance(node.get("teacher"), str):
+            own["teacher"] = taught_by(f"head.{name}", node, config, trusted)
         heads[name] = component(f"head.{name}", node, **own)
     return MultimodalModel(model["dim"], encoders, fusion, heads)
+
+
+def taught_by(
+    path: str, node: Mapping[str, Any], config: Mapping[str, Any], trusted: Sequence[str]
+) -> Frozen:
+    """The trained model that a head's ``teacher`` names, or its encoder of the head's modality."""
+    model, stored = teacher_model(path, node["teacher"], config, lambda c: build_model(c, trusted))
+    modality = node.get("modality")
+    if modality is None:
+        return Frozen(model, stored["label_names"])
+    if modality not in model.encoder:
+        raise ConfigError(f"{path}.teacher: {node['teacher']} has no encoder of {modality!r}")
+    return Frozen(model.encoder[modality])
 
 
 def component(path: str, node: Mapping[str, Any], **provided: object) -> Any:
@@ -163,10 +181,12 @@ def build_data(
     seed: int = 0,
     stored: Mapping[str, Any] | None = None,
     text_encoder: Mapping[str, Any] | None = None,
+    heads: Mapping[str, Any] | None = None,
 ) -> Corpus:
     """Read and check the manifest; tokenizer and label names are ``stored`` ones or its own.
 
-    A ``text_encoder`` (its configuration) that brings a tokenizer reads its texts by that one.
+    A ``text_encoder`` (its configuration) that brings a tokenizer reads its texts by that one, and
+    so does one that a teacher among the ``heads`` teaches.
     """
     if settings.path is None:
         raise ConfigError("data.path: no data; write data.path=MANIFEST.jsonl or data=scenes")
@@ -180,32 +200,74 @@ def build_data(
     stored = stored or {}
     labels = [sample.label for sample in manifest.samples if sample.label is not None]
     trained = answers_labels(stored)
+    taught = taught_tokenizers(heads or {})
+    tokenizer = tokenizer_for(
+        manifest, settings, stored.get("tokenizer") or next(iter(taught.values()), None)
+    )
+    refuse_other_words(taught, tokenizer)
     multi_label = any(isinstance(label, tuple) for label in labels)
     return Corpus(
         manifest,
         settings,
         replace(preparation, features=feature_sizes(manifest, preparation.features)),
-        tokenizer_for(manifest, settings, stored.get("tokenizer")),
+        tokenizer,
         list(stored["label_names"] if trained else manifest.label_names),
         bool(stored.get("multi_label") if trained else multi_label),
         stored.get("answer_names")
         or answer_names((row.answers for row in manifest.split("train")), settings.num_answers),
-        own_tokenizer(text_encoder or {}, stored.get("text_tokenizer")),
+        own_tokenizer(text_encoder or {}, stored.get("text_tokenizer"), heads),
         trained,
     )
 
 
-def own_tokenizer(node: Mapping[str, Any], stored: str | None) -> Tokenizer | None:
-    """The tokenizer that a pretrained text encoder brings; the stored one once it is trained."""
-    if not brings_tokenizer(node):
+def own_tokenizer(
+    text_encoder: Mapping[str, Any], stored: str | None, heads: Mapping[str, Any] | None = None
+) -> Tokenizer | None:
+    """The tokenizer that a pretrained text encoder or a teacher of texts brings; else that which a
+    trained text encoder has.
+    """
+    readers = {"encoder.text": text_encoder, **dict(text_teachers(heads or {}))}
+    found = {path: own for path, node in readers.items() if (own := brought(path, node))}
+    if len({own.to_json() for own in found.values()}) > 1:
+        raise ConfigError(
+            f"{' and '.join(found)} read texts by different tokenizers; choose such as share one"
+        )
+    if found:
+        return next(iter(found.values()))
+    return Tokenizer.from_json(stored, template=True) if stored and text_encoder else None
+
+
+def taught_tokenizers(heads: Mapping[str, Any]) -> dict[str, str]:
+    """By config path, the tokenizers of teachers of texts that learned theirs from their data."""
+    trained = {p: read_config(t) for p, t in text_teachers(heads) if isinstance(t, str)}
+    return {p: own["tokenizer"] for p, own in trained.items() if not own.get("text_tokenizer")}
+
+
+def refuse_other_words(taught: Mapping[str, str], tokenizer: Tokenizer | None) -> None:
+    """A teacher reads the very tokens that the model reads. Raises ConfigError."""
+    own = tokenizer.to_json() if tokenizer else None
+    faults = [
+        f"{path}: reads texts by another tokenizer than this model; leave out data.tokenizer and "
+        "ckpt, or teach by another"
+        for path, text in taught.items()
+        if Tokenizer.from_json(text).to_json() != own
+    ]
+    if faults:
+        raise ConfigError(*faults)
+
+
+def brought(path: str, reader: Mapping[str, Any] | str) -> Tokenizer | None:
+    """The tokenizer of a reader of texts: of a trained model, or of pretrained weights."""
+    if isinstance(reader, str):
+        own = read_config(reader).get("text_tokenizer")
+        return Tokenizer.from_json(own, template=True) if own else None
+    if not brings_tokenizer(reader) or not reader.get("weights"):
         return None
-    if not node.get("weights"):
-        return Tokenizer.from_json(stored, template=True) if stored else None
-    encoder: Any = get_class(node["_target_"])
+    encoder: Any = get_class(reader["_target_"])
     try:
-        text = encoder.tokenizer_json(node["weights"])
+        text = encoder.tokenizer_json(reader["weights"])
     except ValueError as error:
-        raise ConfigError(f"encoder.text: {error}") from error
+        raise ConfigError(f"{path}: {error}") from error
     return Tokenizer.from_json(text, template=True)
 
 

@@ -79,6 +79,12 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
             f"encoder.text.max_length: {read} is less than max_length={longest}, to which texts "
             f"are cut; write max_length={read}"
         )
+    for name, node in entries(cfg, "head"):
+        if constant(node, "taught") and not node.get("teacher"):
+            yield (
+                f"head.{name}.teacher: there is none to learn from; name a trained model: "
+                f"head.{name}.teacher=RUN"
+            )
     heads = [f"head.{name}" for name, _ in entries(cfg, "head")]
     parts = [f"{kind}.{name}" for kind in ("encoder", "project") for name in sorted(encoders)]
     known = ["encoder", "project", *parts, "fusion", "head", *heads]

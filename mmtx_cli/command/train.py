@@ -119,7 +119,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     preparation = preparation_of(cfg, data)
     # what a run began with may be gone when it is resumed: the checkpoint brings its weights
     encoder = stored["model"]["encoder"] if cfg.resume and stored else cfg.encoder
-    corpus = build_data(data, preparation, cfg.seed, stored, encoder.get("text"))
+    corpus = build_data(data, preparation, cfg.seed, stored, encoder.get("text"), cfg.head)
     cfg.update(corpus.facts())
     config = plain_config(cfg, data, asdict(corpus.preparation), corpus)
     if cfg.resume:
@@ -130,8 +130,9 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     module = TrainingModule(
         config, settings["optimizer"], 0, cfg.seed, trusted, tuple(cfg.freeze), guard
     )
-    for name, part in module.model.encoder.items():
-        change(config["model"]["encoder"][name], part.portable())
+    for group, parts in (("encoder", module.model.encoder), ("head", module.model.head)):
+        for name, part in parts.items():
+            change(config["model"][group][name], part.portable())
     if not cfg.resume:
         standardise(module.model, corpus)
     make_optimizer(module.model, settings["optimizer"])  # tells what is wrong with its settings

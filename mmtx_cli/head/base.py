@@ -49,6 +49,9 @@ class Head(nn.Module, ABC):
     mixes: ClassVar[bool] = False
     """Does it look at samples whose modalities were put together anew?"""
 
+    taught: ClassVar[bool] = False
+    """Does it learn from a teacher, and not without?"""
+
     def __init__(
         self,
         dim: int,
@@ -79,6 +82,10 @@ class Head(nn.Module, ABC):
         say that do not.
         """
         return encoded
+
+    def portable(self) -> dict[str, Any]:
+        """Arguments that build such a head where what it was made of is not there any more."""
+        return {}
 
     @abstractmethod
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
