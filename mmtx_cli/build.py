@@ -54,7 +54,8 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
     }
     fusion = component("fusion", model["fusion"], modalities=list(encoders))
     patching = {name: own for name, encoder in encoders.items() if (own := encoder.patching())}
-    given = {"streams": list(fusion.streams), "vote": fusion.vote, "patching": patching}
+    given = {"streams": list(fusion.streams), "vote": fusion.vote}
+    given |= {"patching": patching, "encoders": encoders}
     heads = {}
     for name, node in model["head"].items():
         takes = signature_of(node["_target_"], tuple(trusted)).parameters

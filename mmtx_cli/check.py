@@ -17,7 +17,7 @@ from mmtx_cli.override import choices
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.signature import TargetError, signature_of
 
-PROVIDED = {"fusion": {"modalities"}, "head": {"streams", "vote", "patching"}}
+PROVIDED = {"fusion": {"modalities"}, "head": {"streams", "vote", "patching", "encoders"}}
 """Arguments that are not configured: the parts of the model that come before give them."""
 
 TYPES = {

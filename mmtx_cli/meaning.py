@@ -80,7 +80,7 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
             f"are cut; write max_length={read}"
         )
     for name, node in entries(cfg, "head"):
-        if constant(node, "taught") and not node.get("teacher"):
+        if constant(node, "needs_teacher") and not node.get("teacher"):
             yield (
                 f"head.{name}.teacher: there is none to learn from; name a trained model: "
                 f"head.{name}.teacher=RUN"

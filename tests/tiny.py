@@ -78,6 +78,7 @@ ENCODERS = sorted(
 FUSIONS = choices("fusion")
 OTHERS = (
     *("masked_video", "masked_audio", "distillation_video", "distillation_audio"),
+    *("self_distillation_video", "self_distillation_audio"),
     "logit_distillation",
 )
 """Heads of modalities that these models have not, or that learn from a trained model;

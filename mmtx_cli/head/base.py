@@ -49,7 +49,7 @@ class Head(nn.Module, ABC):
     mixes: ClassVar[bool] = False
     """Does it look at samples whose modalities were put together anew?"""
 
-    taught: ClassVar[bool] = False
+    needs_teacher: ClassVar[bool] = False
     """Does it learn from a teacher, and not without?"""
 
     def __init__(

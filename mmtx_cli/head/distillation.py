@@ -30,7 +30,7 @@ class DistillationHead(Head):
     """
 
     votes: ClassVar[bool] = False
-    taught: ClassVar[bool] = True
+    needs_teacher: ClassVar[bool] = True
 
     def __init__(
         self,

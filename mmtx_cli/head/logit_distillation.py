@@ -22,7 +22,7 @@ class LogitDistillationHead(ClassificationHead):
     """
 
     needs: tuple[str, ...] = ()
-    taught: ClassVar[bool] = True
+    needs_teacher: ClassVar[bool] = True
 
     def __init__(
         self,

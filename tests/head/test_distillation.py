@@ -97,7 +97,7 @@ def test_the_teacher_is_no_part_of_the_model():
 @pytest.mark.parametrize("kind", ["feature", "relation"])
 def test_a_few_samples_are_learned(kind):
     torch.manual_seed(0)
-    model, head = made(f"head.distillation_image.kind={kind}")
+    model, _ = made(f"head.distillation_image.kind={kind}")
     batch = tiny_batch(model, {"text": [3] * 4, "image": [1] * 4})
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     model.train()
