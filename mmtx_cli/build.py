@@ -4,7 +4,8 @@ A run's *config* is a plain dict, kept in every checkpoint: ``model`` (dim, enco
 ``preparation`` (how samples become tensors), ``label_names``, ``multi_label``, ``tokenizer``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean, pstdev
 from typing import Any
@@ -14,10 +15,12 @@ from hydra.utils import get_class, instantiate
 
 from mmtx_cli.check import component_faults
 from mmtx_cli.data.answer import answer_names
+from mmtx_cli.data.corpora import joined
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.feature_fact import feature_sizes
 from mmtx_cli.data.label import label_fault
 from mmtx_cli.data.manifest import Manifest, read_manifest
+from mmtx_cli.data.mixing import Mixing
 from mmtx_cli.data.preparation import MODALITIES, Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.target import Targets
@@ -28,7 +31,7 @@ from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.fault import at_most
 from mmtx_cli.layer.frozen import Frozen
 from mmtx_cli.model import MultimodalModel
-from mmtx_cli.settings import DataSettings
+from mmtx_cli.settings import CorpusSettings, DataSettings
 from mmtx_cli.signature import TargetError, class_constant, signature_of
 from mmtx_cli.teacher import teacher_model, text_teachers
 from mmtx_cli.weights import read_config
@@ -110,6 +113,8 @@ class Corpus:
     """The text encoder's own, where it brings one."""
     trained_labels: bool = False
     """A trained model answers with these labels; it cannot be asked about others."""
+    mixing: Mixing | None = None
+    """What is particular to each data set, where there are several."""
 
     def facts(self) -> dict[str, Any]:
         """Root keys of the configuration that only the data can fill in."""
@@ -133,7 +138,10 @@ class Corpus:
 
         Raises DataError if a trained model is to be asked about labels that it does not know.
         """
-        rows = self.manifest.split(split)[: self.settings.limit]
+        rows = self.manifest.split(split)
+        if self.settings.limit is not None:  # of each corpus, where there are several
+            counted: Counter[str] = Counter()
+            rows = [row for row in rows if within(counted, row.corpus, self.settings.limit)]
         if self.trained_labels:
             refuse_unknown_labels(self, rows)
         return rows
@@ -166,7 +174,14 @@ class Corpus:
             self.text_tokenizer,
             self.settings.decode_timeout,
             self.settings.modality_dropout,
+            self.mixing,
         )
+
+
+def within(counted: Counter[str], name: str, most: int) -> bool:
+    """Count one more of a name; are these as many as are wanted?"""
+    counted[name] += 1
+    return counted[name] <= most
 
 
 def number_facts(rows: Sequence[Sample]) -> dict[str, float]:
@@ -189,15 +204,7 @@ def build_data(
     A ``text_encoder`` (its configuration) that brings a tokenizer reads its texts by that one, and
     so does one that a teacher among the ``heads`` teaches.
     """
-    if settings.path is None:
-        raise ConfigError("data.path: no data; write data.path=MANIFEST.jsonl or data=scenes")
-    manifest = read_manifest(
-        settings.path,
-        root=settings.root,
-        split=settings.split,
-        seed=seed,
-        allow_outside_root=settings.allow_outside_root,
-    )
+    manifest = read_corpora(settings, seed)
     stored = stored or {}
     labels = [sample.label for sample in manifest.samples if sample.label is not None]
     trained = answers_labels(stored)
@@ -218,6 +225,53 @@ def build_data(
         or answer_names((row.answers for row in manifest.split("train")), settings.num_answers),
         own_tokenizer(text_encoder or {}, stored.get("text_tokenizer"), heads),
         trained,
+        mixing_of(settings, heads or {}),
+    )
+
+
+def read_corpora(settings: DataSettings, seed: int) -> Manifest:
+    """The manifest, or those of a mixture as one. Raises DataError with the faults of all."""
+    if settings.mixture:
+        parts, faults = {}, []
+        for own in settings.mixture:
+            try:
+                parts[str(own.name)] = read_one(own, seed)
+            except DataError as error:
+                faults += error.faults
+        if faults:
+            raise DataError(*faults)
+        return joined(parts)
+    if settings.path is None:
+        raise ConfigError("data.path: no data; write data.path=MANIFEST.jsonl or data=scenes")
+    return read_one(settings, seed)
+
+
+def read_one(settings: DataSettings | CorpusSettings, seed: int) -> Manifest:
+    """The manifest of one corpus."""
+    return read_manifest(
+        str(settings.path),
+        root=settings.root,
+        split=settings.split,
+        seed=seed,
+        allow_outside_root=settings.allow_outside_root,
+    )
+
+
+def mixing_of(settings: DataSettings, heads: Iterable[str]) -> Mixing | None:
+    """What is particular to each corpus of a mixture; None without one."""
+    if not settings.mixture:
+        return None
+    corpora = {str(own.name): own for own in settings.mixture}
+    learners = {
+        head: frozenset(n for n, own in corpora.items() if own.heads is None or head in own.heads)
+        for head in heads
+    }
+    weights = [own.weight for own in corpora.values() if own.weight is not None]
+    return Mixing(
+        [*corpora],
+        {name: own.text for name, own in corpora.items() if own.text is not None},
+        weights or None,
+        {head: learns for head, learns in learners.items() if len(learns) < len(corpora)},
     )
 
 

@@ -13,7 +13,7 @@ from mmtx_cli.check import check
 from mmtx_cli.command.features import feature_widths
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.run_folder import open_run, write_json
-from mmtx_cli.command.train import preparation_of, sections
+from mmtx_cli.command.train import manifests, preparation_of, sections
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.json_line import json_line
@@ -29,14 +29,14 @@ def run(cfg: DictConfig) -> None:
     inherit(cfg, stored)
     inherit_data(cfg, stored)
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    if cfg.data.path:
-        check_exists(Path(cfg.data.path))  # told before torch is imported
+    for path in manifests(cfg.data):
+        check_exists(Path(path))  # told before torch is imported
     evaluate(cfg, stored)
 
 
 def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Evaluate on the data it was trained on, unless other data are named."""
-    if cfg.data.get("path") is None:
+    if cfg.data.get("path") is None and not cfg.data.get("mixture"):
         names = {field.name for field in fields(DataSettings)}
         for key, value in stored["data"].items():
             if key in names and cfg.data.get(key) is None:

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.hint import nearest
-from mmtx_cli.limits import at
 from mmtx_cli.settings import SECTIONS, DataSettings
 from mmtx_cli.weights import load_checkpoint, read_config, read_weights, save_folder
 
@@ -65,6 +64,10 @@ def make_absolute(cfg: DictConfig) -> None:
     for key in ("path", "root", "tokenizer"):
         if cfg.data and isinstance(cfg.data.get(key), str):
             cfg.data[key] = os.path.abspath(os.path.expanduser(cfg.data[key]))
+    for own in (cfg.data.get("mixture") if cfg.data else None) or ():
+        for key in ("path", "root"):
+            if OmegaConf.is_dict(own) and isinstance(own.get(key), str):
+                own[key] = os.path.abspath(os.path.expanduser(own[key]))
 
 
 def check_all(cfg: DictConfig) -> None:
@@ -76,12 +79,20 @@ def check_all(cfg: DictConfig) -> None:
     except ConfigError as error:
         faults += error.faults
     try:
-        if isinstance(path := at(plain, "data.path"), str):
+        for path in manifests(plain.get("data")):
             check_exists(Path(path))
     except DataError as error:
         faults += error.faults
     if faults:
         raise ConfigError(*faults)
+
+
+def manifests(data: Any) -> Iterator[str]:
+    """The paths of the manifest, or of a mixture's."""
+    if isinstance(data, Mapping):
+        for own in (data, *(data.get("mixture") or ())):
+            if isinstance(own, Mapping) and isinstance(own.get("path"), str):
+                yield own["path"]
 
 
 def sections(cfg: DictConfig) -> dict[str, Any]:
@@ -205,7 +216,8 @@ def plain_config(
     """What rebuilds the model anywhere: plain data only."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     where = {key: getattr(data, key) for key in ("root", "split", "path", "allow_outside_root")}
-    where["path"] = str(Path(str(data.path)).absolute())
+    where["path"] = data.path and str(Path(data.path).absolute())
+    where["mixture"] = plain["data"].get("mixture")
     model = {key: plain[key] for key in ("dim", "encoder", "fusion", "head")}
     model["encoder"] = {name: node for name, node in model["encoder"].items() if node}
     return {

@@ -1,7 +1,7 @@
 """Examples to a batch: every configured modality is always there, absent ones masked."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ class Collate:
 
     Texts are as long as the longest of the batch, rounded up to a multiple of ``round_to`` but
     never beyond ``max_length``, for which models have positions; so are sequences of features.
+    ``learners`` are the heads that learn from some corpora alone, and from which.
     """
 
     modalities: tuple[str, ...]
@@ -28,16 +29,36 @@ class Collate:
     preparation: Preparation
     known: Targets = field(default_factory=Targets)
     round_to: int = 1
+    learners: Mapping[str, Set[str]] = field(default_factory=dict)
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Put the examples together in their order."""
         inputs = {name: self.one(name, examples) for name in self.modalities}
         targets = {name: self.target(name, examples) for name in self.needs}
         faults = [example.fault for example in examples if example.fault]
-        return Batch(inputs, targets, [example.id for example in examples], faults)
+        lists = {
+            name: [example.corpus in corpora for example in examples]
+            for name, corpora in self.learners.items()
+        }
+        corpora = {example.corpus for example in examples}
+        return Batch(
+            inputs,
+            targets,
+            [example.id for example in examples],
+            faults,
+            {name: torch.tensor(rows) for name, rows in lists.items() if not all(rows)},
+            frozenset(name for name, rows in lists.items() if not any(rows)),
+            next(iter(corpora)) or None if len(corpora) == 1 else None,
+        )
 
     def one(self, name: str, examples: Sequence[Example]) -> Field:
         """One modality of all samples."""
+        field = self.filled(name, examples)
+        empty = not any(name in example.inputs for example in examples)
+        return replace(field, empty=True) if empty else field
+
+    def filled(self, name: str, examples: Sequence[Example]) -> Field:
+        """It, with zeros where a sample lacks it."""
         rows = [example.inputs.get(name) for example in examples]
         p = self.preparation
         if name in p.features:

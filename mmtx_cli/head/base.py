@@ -52,6 +52,12 @@ class Head(nn.Module, ABC):
     needs_teacher: ClassVar[bool] = False
     """Does it learn from a teacher, and not without?"""
 
+    contrasts: ClassVar[bool] = False
+    """Does it tell samples from each other, so that one alone teaches nothing?"""
+
+    pairs: Sequence[tuple[str, str]] = ()
+    """Streams that it aligns, two and two."""
+
     def __init__(
         self,
         dim: int,
