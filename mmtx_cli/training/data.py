@@ -37,7 +37,9 @@ class TrainingData(pl.LightningDataModule):
         """How often each corpus of a mixture has been through after so many batches."""
         if not isinstance(self.order, MixtureOrder):
             return {}
-        parts = zip(self.train.mixing.names, self.order.done(batches), self.order.sizes, strict=True)
+        parts = zip(
+            self.train.mixing.names, self.order.done(batches), self.order.sizes, strict=True
+        )
         return {name: float(done / size) for name, done, size in parts}
 
     def check_world(self, world: int) -> None:
