@@ -46,9 +46,11 @@ def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
     if constant(fusion, "joins") is not False or len(encoders) < 2:
         return
     for name, node in entries(cfg, "head"):
-        if constant(node, "votes") is False and not node.get("reads"):
+        own = constant(node, "reads_one")
+        if constant(node, "votes") is False and not own and not node.get("reads"):
+            what = said(node) or "what it says"
             yield (
-                f"head.{name}: fusion=decision joins nothing, and {said(node)} cannot be voted on; "
+                f"head.{name}: fusion=decision joins nothing, and {what} cannot be voted on; "
                 f"choose another fusion, or one modality: head.{name}.reads=[{min(encoders)}]"
             )
 

@@ -40,6 +40,9 @@ class Head(nn.Module, ABC):
     votes: ClassVar[bool] = True
     """Does it make sense of several streams that no fusion has joined?"""
 
+    reads_one: ClassVar[bool] = False
+    """Does it read one modality, unless ``reads`` says otherwise?"""
+
     ordered: ClassVar[bool] = False
     """Does the order of the classes have a meaning?"""
 
