@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -194,6 +194,8 @@ def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
     for key, value in node.items():
         if key not in names:
             yield f"{path}.{key}: unknown key; {nearest(str(key), names)}"
+        elif key in several(settings) and not isinstance(value, list | None):
+            yield f"{path}.{key}: {value!r} is no list; write {path}.{key}=[{{…}},{{…}}]"
         elif key in sections and isinstance(value, list):
             for i, item in enumerate(value):
                 yield from settings_faults(f"{path}.{key}[{i}]", item, sections[key])
@@ -211,6 +213,17 @@ def subsections(settings: type) -> dict[str, type]:
     """Fields of settings that are settings themselves, and their classes."""
     hints = get_type_hints(settings).items()
     return {name: kind for name, t in hints for kind in within(t) if is_dataclass(kind)}  # type: ignore[misc]
+
+
+def several(settings: type) -> set[str]:
+    """Of these, the ones that are lists of such settings."""
+    lists = (
+        (name, kind)
+        for name, hint in get_type_hints(settings).items()
+        for kind in within(hint)
+        if get_origin(kind) is list
+    )
+    return {name for name, kind in lists if is_dataclass(get_args(kind)[0])}
 
 
 def within(hint: Any) -> Iterator[Any]:

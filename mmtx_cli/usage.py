@@ -33,6 +33,9 @@ FILLED = (
     "vocab_size",
     "bos_id",
     "eos_id",
+    "text_vocab_size",
+    "mask_id",
+    "special_ids",
     "label_names",
     "multi_label",
     "answer_names",
@@ -161,9 +164,9 @@ def print_component(choice: Choice, said: Mapping[str, str]) -> None:
 
 def value_of(choice: Choice, name: str, default: str | None) -> str | None:
     """What a key of a component is where nobody sets it; None for what is not for the user."""
+    if any(part.endswith(f"@{choice.place}.{name}") for part in choice.parts):
+        return None  # a component of its own, whose keys follow
     if name in choice.content:
         value = written(choice.content[name])
         return None if value.strip("${}").split(".")[0] in FILLED else value
-    if any(part.endswith(f"@{choice.place}.{name}") for part in choice.parts):
-        return None  # a component of its own, whose keys follow
     return "(required)" if default is None else default
