@@ -1,4 +1,8 @@
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,6 +103,59 @@ def test_encoding_a_part_at_a_time_is_encoding_the_batch(loss):
     model.encode_batch = 2
     parts = losses_and_gradients(model, batch)
     torch.testing.assert_close(parts, whole, atol=1e-10, rtol=1e-8)
+
+
+@pytest.mark.parametrize("loss", ["infonce", "sigmoid"])
+def test_what_is_computed_anew_is_what_was_there(loss, monkeypatch):
+    """With dropout: against the same parts whose activations are all kept."""
+    args = ["encoder.text.dropout=0.5", "encoder.image.dropout=0.5"]
+    args += [f"head.contrastive.loss={loss}"]
+    model = tiny_model("decision", ["contrastive"], args=args).double()
+    model.encode_batch = 2
+    batch = tiny_batch(model, {"text": [3, 0, 5, 2, 7], "image": [1, 1, 0, 1, 1]})
+    anew = losses_and_gradients(model, batch)
+    monkeypatch.setattr("mmtx_cli.model.checkpoint", lambda encoder, part, **_: encoder(part))
+    torch.testing.assert_close(losses_and_gradients(model, batch), anew, atol=1e-12, rtol=1e-10)
+
+
+PEAKS = """
+import sys
+from pathlib import Path
+import torch
+from tiny import tiny_batch, tiny_model
+
+def highest():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+torch.set_num_threads(1)
+sizes = ["width=32", "depth=4", "patch_size=8"]
+args = [f"encoder.image.{size}" for size in sizes]
+model = tiny_model("decision", ["contrastive"], args=args).train()
+batch = tiny_batch(model, {"text": [4] * 256, "image": [1] * 256})
+model.encode_batch = 1  # what it imports and keeps comes first
+model(tiny_batch(model, {"text": [4] * 2, "image": [1] * 2}))["contrastive"].loss.backward()
+for model.encode_batch in (8, None):
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = highest()
+    model(batch)["contrastive"].loss.backward()
+    print(highest() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads its peak memory from /proc")
+def test_parts_need_the_memory_of_a_part():
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", PEAKS],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    parts, whole = map(int, done.stdout.split())
+    assert whole > 60_000  # kB: activations, not noise
+    assert parts < 0.4 * whole
 
 
 def test_parts_draw_the_same_dropout_again():

@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -107,25 +107,12 @@ class ContrastiveHead(Head):
         scale = self.scale()
         with torch.autocast(a.device.type, enabled=False):  # half precision blurs what is large
             a, b = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (a, b))
-            total = self.one_way(a, gather(b, shared), scale, rows, paired, everyone)
-            if self.form == "infonce":
-                back = self.one_way(b, gather(a, shared), scale, rows, paired, everyone)
-                total = (total + back) / 2
+            pairs = a, gather(b, shared), scale
+            if self.bias is None:
+                total = infonce(*pairs, rows, paired, everyone, shared)
+            else:
+                total = sigmoid(*pairs, self.bias, rows, paired, everyone)
         return global_mean(total, paired.sum(), shared)
-
-    def one_way(
-        self,
-        queries: Float[Tensor, "b e"],
-        keys: Float[Tensor, "g e"],
-        scale: Float[Tensor, ""],
-        rows: Int[Tensor, " b"],
-        asks: Bool[Tensor, " b"],
-        there: Bool[Tensor, " g"],
-    ) -> Float[Tensor, ""]:
-        """Sum over the samples that ask of their loss among the samples of all processes."""
-        if self.bias is None:
-            return infonce(queries, keys, scale, rows, asks, there)
-        return sigmoid(queries, keys, scale, self.bias, rows, asks, there)
 
     def scale(self) -> Float[Tensor, ""]:
         """What similarities are multiplied by, at most MAX_SCALE.
