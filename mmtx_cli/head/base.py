@@ -46,6 +46,12 @@ class Head(nn.Module, ABC):
     scores_every_text: ClassVar[bool] = False
     """Is every caption of a sample scored, not the first alone?"""
 
+    trained: ClassVar[bool] = True
+    """Is it a part of a model? One that is not is asked of a trained model by evaluation."""
+
+    pairs: Sequence[tuple[str, str]] = ()
+    """The pairs of streams whose embeddings it aligns: a contrastive head's."""
+
     mixes: ClassVar[bool] = False
     """Does it look at samples whose modalities were put together anew?"""
 
