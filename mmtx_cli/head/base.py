@@ -49,8 +49,10 @@ class Head(nn.Module, ABC):
     trained: ClassVar[bool] = True
     """Is it a part of a model? One that is not is asked of a trained model by evaluation."""
 
+    aligns: ClassVar[bool] = False
+    """Is it contrastive? It has ``pairs``, the streams whose embeddings it aligns."""
+
     pairs: Sequence[tuple[str, str]] = ()
-    """The pairs of streams whose embeddings it aligns: a contrastive head's."""
 
     mixes: ClassVar[bool] = False
     """Does it look at samples whose modalities were put together anew?"""

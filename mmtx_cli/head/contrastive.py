@@ -32,6 +32,7 @@ class ContrastiveHead(Head):
     """
 
     scores_every_text: ClassVar[bool] = True
+    aligns: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -165,9 +166,10 @@ class ContrastiveHead(Head):
         for a, b in pairs:
             (ours, owner), (theirs, other) = sides[a], sides[b]
             there, back = retrieval_ranks(ours, theirs, owner, other)
-            for way, rank, whose in ((f"{a}_to_{b}", there, owner), (f"{b}_to_{a}", back, other)):
-                if (asks := rank >= 0).any():
-                    ranks[way] = rank[asks].numpy(), whose[asks].numpy()
+            ways = {f"{a}_to_{b}": (there, owner), f"{b}_to_{a}": (back, other)}
+            for way, (found, whose) in ways.items():
+                if (asks := found >= 0).any():
+                    ranks[way] = found[asks].numpy(), whose[asks].numpy()
         if not ranks:
             few = " and ".join(sorted({name for pair in pairs for name in pair}))
             raise DataError(f"no sample has two of {few}: nothing can be retrieved")

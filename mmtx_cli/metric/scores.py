@@ -81,6 +81,19 @@ class Scores:
             no_figures if self.weigh is no_figures else weigh,
         )
 
+    def prefixed(self, prefix: str) -> "Scores":
+        """Return the same scores under names that begin so."""
+
+        def named(figures: Figures) -> Figures:
+            return {f"{prefix}{name}": value for name, value in figures.items()}
+
+        return Scores(
+            named(self.per_sample),
+            self.statistics,
+            lambda sums: named(self.reduce(sums)),
+            lambda weights: named(self.weigh(weights)),
+        )
+
     def minus(self, other: "Scores") -> "Scores":
         """Return the differences of the figures, over the same samples in the same order.
 

@@ -1,4 +1,4 @@
-"""Recall and median rank against the queries themselves, repeated as often as their sample counts."""
+"""Recall and median rank against the queries themselves, repeated as samples count."""
 
 import numpy as np
 import pytest

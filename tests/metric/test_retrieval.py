@@ -117,5 +117,5 @@ def test_names_items_that_cannot_be_ranked():
     x, groups = torch.ones(3, 2), torch.arange(3)
     odd = torch.tensor([[1.0, 0], [torch.nan, 0], [0, torch.inf]])
     for sides in ((x, odd), (odd, x)):
-        with pytest.raises(DataError, match="2 items have .* not finite: rows 1, 2"):
+        with pytest.raises(DataError, match="not finite: rows 1, 2"):
             retrieval_ranks(*sides, groups, groups)
