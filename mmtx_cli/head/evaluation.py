@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Head
@@ -44,12 +44,12 @@ class EvaluationHead(Head):
         """Learn from what it said of examples, those of them that could be read."""
 
 
-def aligned(trained: Mapping[str, Head], name: str | None) -> Head:
+def aligned(trained: nn.ModuleDict, name: str | None) -> Head:
     """The contrastive head of this name, or the only one there is.
 
     Raises ValueError where there is none, or several and no name.
     """
-    there = {key: head for key, head in trained.items() if head.aligns}
+    there = {key: head for key, head in trained.items() if isinstance(head, Head) and head.aligns}
     names = ", ".join(there)
     if not there:
         raise ValueError("the model has no contrastive head: train one with head=contrastive")

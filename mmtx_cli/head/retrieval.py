@@ -1,9 +1,9 @@
 """Retrieval by a trained contrastive head: chosen pairs, chosen cuts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
@@ -24,7 +24,7 @@ class RetrievalHead(EvaluationHead):
         self,
         dim: int,
         streams: Sequence[str],
-        trained: Mapping[str, Head],
+        trained: nn.ModuleDict,
         head: str | None = None,
         pairs: Sequence[Sequence[str]] | None = None,
         at: Sequence[int] = (1, 5, 10),

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.data.sample import Sample
@@ -40,7 +40,7 @@ class ZeroShotHead(EvaluationHead):
         self,
         dim: int,
         streams: Sequence[str],
-        trained: Mapping[str, Head],
+        trained: nn.ModuleDict,
         label_names: Sequence[str],
         head: str | None = None,
         stream: str | None = None,

@@ -135,7 +135,7 @@ def _side(
     kind = torch.promote_types(x.dtype, torch.float32)
     placed = torch.zeros(tiles, longest, x.shape[1], dtype=kind, device=x.device)
     groups = torch.full((tiles, longest), nothing, device=x.device)
-    placed[tile, position] = x.to(kind)
+    placed[tile, position] = x.detach().to(kind)
     groups[tile, position] = group
     return Tiles(placed, groups, size.tolist(), (tile, position))
 
