@@ -13,11 +13,14 @@ from mmtx_cli.error import ConfigError
 from mmtx_cli.hint import nearest
 from mmtx_cli.limits import entries, limit_faults
 from mmtx_cli.meaning import meaning_faults
-from mmtx_cli.override import choices
+from mmtx_cli.offer import offered
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.signature import TargetError, signature_of
 
-PROVIDED = {"fusion": {"modalities"}, "head": {"streams", "vote", "patching", "encoders"}}
+PROVIDED = {
+    "fusion": {"modalities"},
+    "head": {"streams", "vote", "patching", "encoders", "trained"},
+}
 """Arguments that are not configured: the parts of the model that come before give them."""
 
 TYPES = {
@@ -95,7 +98,7 @@ def choice_hint(group: str, path: str, node: Any, cfg: Mapping[str, Any]) -> str
     if close and isinstance(node, Mapping):
         return f"did you mean {close[0]!r}?"
     choice = path.replace(".", "/", 1) if group == "encoder" else group
-    there = choices(choice)
+    there = offered(choice, str(cfg.get("command")))
     return f"write {choice}=NAME" + (f" ({', '.join(there)})" if there else "")
 
 

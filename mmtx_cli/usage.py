@@ -10,8 +10,9 @@ from mmtx_cli.check import PROVIDED
 from mmtx_cli.choice import Choice, all_made, chosen_by, flat, made, nearest_choice
 from mmtx_cli.component_usage import plain, read_component, written
 from mmtx_cli.meaning import TRAINING
+from mmtx_cli.offer import offered
 from mmtx_cli.override import SECTIONS as NODES
-from mmtx_cli.override import choices, conf_dir, config_dirs, default_groups, group_names
+from mmtx_cli.override import conf_dir, config_dirs, default_groups, group_names
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.settings_usage import USED, Row, section_rows
 from mmtx_cli.signature import TargetError
@@ -70,6 +71,9 @@ def print_usage(command: str, args: Sequence[str]) -> None:
         print_components(command, made_here, said, dirs)
     elif command in USED:
         print(WITH_CKPT)
+        for choice in made_here:
+            if choice.group == "head" and not choice.missing:
+                print_component(choice, said)
     for name, schema in SECTIONS.items():
         rows = list(section_rows(command, name, schema, said))
         if rows:
@@ -97,7 +101,7 @@ def group_rows(command: str, dirs: Sequence[Path]) -> Iterator[Row]:
     """Every group with its choices, and what the files say of themselves at their top."""
     usual = default_groups(command)
     for group in [*usual, *sorted(set(group_names(dirs)) - set(group_names()))]:
-        names = choices(group, dirs)
+        names = offered(group, command, dirs)
         if names:
             yield f"{'' if group in usual else '+'}{group}={'|'.join(names)}", ""
         for choice in made([group], names, dirs):

@@ -49,6 +49,14 @@ class Head(nn.Module, ABC):
     scores_every_text: ClassVar[bool] = False
     """Is every caption of a sample scored, not the first alone?"""
 
+    trained: ClassVar[bool] = True
+    """Is it a part of a model? One that is not is asked of a trained model by evaluation."""
+
+    aligns: ClassVar[bool] = False
+    """Is it contrastive? It has ``pairs``, the streams whose embeddings it aligns."""
+
+    pairs: Sequence[tuple[str, str]] = ()
+
     mixes: ClassVar[bool] = False
     """Does it look at samples whose modalities were put together anew?"""
 
