@@ -66,9 +66,6 @@ class Head(nn.Module, ABC):
     contrasts: ClassVar[bool] = False
     """Does it tell samples from each other, so that one alone teaches nothing?"""
 
-    pairs: Sequence[tuple[str, str]] = ()
-    """Streams that it aligns, two and two."""
-
     def __init__(
         self,
         dim: int,
