@@ -113,6 +113,26 @@ def test_a_stopped_mixture_goes_on_as_if_it_had_not_stopped(corpora, tmp_path, m
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("mix", ["corpora", "samples"])
+def test_two_processes_learn_of_a_mixture_what_one_does(corpora, tmp_path, mix):
+    """Where one skips what a batch lacks, two wait for each other's gradients, which are zero."""
+    parts = mixture(corpora).replace("[masked_language]", "[contrastive]")
+    parts = parts.replace("masked_language", "captioning")
+    heads = ["head=[contrastive,captioning,classification]", "head.captioning.reads=[image]"]
+    heads += ["head.captioning.depth=1", "head.captioning.num_heads=2"]
+    common = ["pretrain", *CONTRASTIVE, *heads, parts, "data.text=captions", f"data.mix={mix}"]
+    common += ["fusion=concat", "head.captioning.dropout=0", "encoder.text.dropout=0"]
+    common += ["trainer.max_steps=12", "trainer.log_every=1"]
+    two = ["trainer.devices=2", "trainer.strategy=ddp"]
+    one = table(succeeded(mmtx(*common, f"run_dir={tmp_path / 'one'}")))
+    both = table(succeeded(mmtx(*common, *two, f"run_dir={tmp_path / 'two'}")))
+    assert len(one) == len(both) == 12 + 1
+    for a, b in zip(one, both, strict=True):
+        for name in (key for key in a if key.endswith("loss") and a[key]):
+            assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-4, abs=1e-4), name
+
+
 def test_every_corpus_is_evaluated(trained):
     folder = succeeded(mmtx("eval", f"ckpt={trained}", f"run_dir={trained}/eval", "bootstrap=5"))
     rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
