@@ -17,9 +17,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does; for 
 
 import torch  # noqa: E402
 from pretrain_loss import loss  # noqa: E402
+from pretrain_masked import masked  # noqa: E402
+from pretrain_recall import recall  # noqa: E402
 from pretrain_step import step  # noqa: E402
 
-SECTIONS = {"step": step, "loss": loss}
+SECTIONS = {"step": step, "loss": loss, "recall": recall, "masked": masked}
 """Each is given the number of rounds, or 0 for its own."""
 
 
