@@ -16,6 +16,7 @@ from mmtx_cli.choice import names_in
 from mmtx_cli.cli import COMMANDS, main
 from mmtx_cli.component_usage import written
 from mmtx_cli.data.preparation import Preparation
+from mmtx_cli.offer import offered
 from mmtx_cli.override import choices, conf_dir, default_groups, group_names, root_keys
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.settings_usage import USED, WITH_MODEL
@@ -125,7 +126,7 @@ def test_comments_behind_keys_are_told(helped):
 @pytest.mark.parametrize("command", ["pretrain", "finetune", "eval"])
 def test_every_group_is_listed_with_its_choices(command, helped):
     listed = rows(helped(command).partition("\nGroups\n")[2].partition("\n\n")[0])
-    expected = {group: "|".join(choices(group)) for group in default_groups(command)}
+    expected = {g: "|".join(offered(g, command)) for g in default_groups(command)}
     expected = {group: names for group, names in expected.items() if names}
     assert {group: value for group, (value, _) in listed.items()} == expected
 
@@ -191,6 +192,13 @@ def test_every_key_of_a_component_is_listed_with_its_default(group, name, helped
         expected = written(content[key]) if key in content else written(parameter.default)
         assert value == expected, path
         assert kind, path
+
+
+def test_what_is_asked_of_a_trained_model_has_its_keys_in_the_help(helped):
+    listed = rows(helped("eval", "head=[probe,retrieval]"))
+    assert listed["head.probe.k"] == ("20", "int")
+    assert listed["head.retrieval.at"] == ("[1,5,10]", "list of int")
+    assert not [key for key in rows(helped("eval")) if key.startswith("head.")]
 
 
 def test_a_component_inside_another(helped):
