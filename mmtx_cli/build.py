@@ -14,6 +14,7 @@ from hydra.utils import get_class, instantiate
 
 from mmtx_cli.check import component_faults
 from mmtx_cli.data.answer import answer_names
+from mmtx_cli.data.cache.entries import Cache
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.feature_fact import feature_sizes
 from mmtx_cli.data.label import label_fault
@@ -24,6 +25,7 @@ from mmtx_cli.data.target import Targets
 from mmtx_cli.data.text import column_texts
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.transform import augmentation
+from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.fault import at_most
 from mmtx_cli.model import MultimodalModel
@@ -46,9 +48,7 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
     faults = list(component_faults({**model, "trusted_packages": list(trusted)}))
     if faults:
         raise ConfigError(*faults)
-    encoders = {
-        name: component(f"encoder.{name}", node) for name, node in model["encoder"].items() if node
-    }
+    encoders = build_encoders(model["encoder"])
     fusion = component("fusion", model["fusion"], modalities=list(encoders))
     patching = {name: own for name, encoder in encoders.items() if (own := encoder.patching())}
     given = {"streams": list(fusion.streams), "vote": fusion.vote, "patching": patching}
@@ -58,6 +58,11 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
         own = {key: value for key, value in given.items() if key == "streams" or key in takes}
         heads[name] = component(f"head.{name}", node, **own)
     return MultimodalModel(model["dim"], encoders, fusion, heads)
+
+
+def build_encoders(nodes: Mapping[str, Any]) -> dict[str, Encoder]:
+    """The encoders by modality: a model makes them first, so a seed gives the same anywhere."""
+    return {name: component(f"encoder.{name}", node) for name, node in nodes.items() if node}
 
 
 def component(path: str, node: Mapping[str, Any], **provided: object) -> Any:
@@ -91,6 +96,8 @@ class Corpus:
     """The text encoder's own, where it brings one."""
     trained_labels: bool = False
     """A trained model answers with these labels; it cannot be asked about others."""
+    cache: Cache | None = None
+    """Outputs of frozen encoders, which samples bring in place of raw input."""
 
     def facts(self) -> dict[str, Any]:
         """Root keys of the configuration that only the data can fill in."""
@@ -147,6 +154,8 @@ class Corpus:
             self.text_tokenizer,
             self.settings.decode_timeout,
             self.settings.modality_dropout,
+            self.cache
+            and self.cache.encoded(rows, modalities, self.preparation, self.manifest.where),
         )
 
 

@@ -54,6 +54,7 @@ LENGTHS = {"data.augment.scale": 2, "optimizer.betas": 2}
 WORDS: dict[str, tuple[str, ...]] = {
     "split": ("train", "val", "test"),
     "missing": ("all",),
+    "dtype": ("float32", "float16", "bfloat16"),
     "data.text": ("text", "captions"),
     "data.fit": ("crop", "squash"),
     "data.sampling": ("uniform", "fps", "dense"),

@@ -30,16 +30,19 @@ class Field:
 
     ``mask`` has l = 1 for an image; a sample that lacks the modality is a row of False. An encoder
     that cuts its input into patches sees those alone that are ``shown``, if this is not None.
+    ``encoded``: the data are no raw input but what the encoder made of it, [b, n, width], and the
+    mask is of these tokens.
     """
 
     data: Shaped[Tensor, "b ..."]
     mask: Bool[Tensor, "b l"]
     shown: Places | None = None
+    encoded: bool = False
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Field":
         """Return the field with ``change`` made to every tensor."""
         shown = self.shown and Places(change(self.shown.index), change(self.shown.mask))
-        return Field(change(self.data), change(self.mask), shown)
+        return Field(change(self.data), change(self.mask), shown, self.encoded)
 
     def split(self, size: int) -> "list[Field]":
         """Parts of ``size`` samples."""

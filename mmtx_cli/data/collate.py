@@ -1,7 +1,7 @@
 """Examples to a batch: every configured modality is always there, absent ones masked."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ class Collate:
 
     Texts are as long as the longest of the batch, rounded up to a multiple of ``round_to`` but
     never beyond ``max_length``, for which models have positions; so are sequences of features.
+    Of a modality in ``encoded``, examples bring vectors of that width and type.
     """
 
     modalities: tuple[str, ...]
@@ -28,6 +29,7 @@ class Collate:
     preparation: Preparation
     known: Targets = field(default_factory=Targets)
     round_to: int = 1
+    encoded: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Put the examples together in their order."""
@@ -40,6 +42,8 @@ class Collate:
         """One modality of all samples."""
         rows = [example.inputs.get(name) for example in examples]
         p = self.preparation
+        if name in self.encoded:
+            return self.vectors(rows, name)
         if name in p.features:
             return self.features(rows, p.features[name])
         match name:
@@ -58,6 +62,12 @@ class Collate:
         assert width is not None, "the data say how wide features are"
         length = min(self.rounded(rows), self.preparation.max_feature_length)
         return pad(rows, length, (width,), torch.float32)
+
+    def vectors(self, rows: Sequence[Tensor | None], name: str) -> Field:
+        """What the encoder made of all samples."""
+        width, dtype = self.encoded[name]
+        length = self.rounded(rows) if name == "text" else longest(rows)
+        return replace(pad(rows, length, (width,), dtype), encoded=True)
 
     def rounded(self, rows: Sequence[Tensor | None]) -> int:
         """Length of the longest row, rounded up."""

@@ -1,6 +1,6 @@
 """From a row of the manifest to an example: files decoded, texts tokenised, targets encoded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mmtx_cli.data.cache.entries import Entries
 from mmtx_cli.data.draw import draws, id_keys
 from mmtx_cli.data.media import Media
 from mmtx_cli.data.preparation import Preparation
@@ -57,13 +58,14 @@ class Samples(Dataset):
         text_tokenizer: Tokenizer | None = None,
         decode_timeout: float = 30.0,
         dropout: float = 0.0,
+        cached: Mapping[str, Entries] | None = None,
     ) -> None:
         """``known`` are the classes and answers that there are.
 
         ``text_tokenizer`` is the text encoder's own, where it brings one.
 
         ``dropout`` is the chance of each modality of a training sample to be taken away, as long
-        as another is left.
+        as another is left. Of modalities in ``cached`` a sample brings what their encoders made.
         """
         self.samples = samples
         self.modalities = tuple(modalities)
@@ -74,6 +76,7 @@ class Samples(Dataset):
         self.seed = seed
         self.media = Media(preparation, augment, decode_timeout)
         self.dropout = dropout
+        self.cached = cached or {}
         self.keys = id_keys(sample.id for sample in samples)
         self.columns: dict[str, TextColumn] = {}
         if "text" in modalities and preparation.text and "text" not in preparation.features:
@@ -147,11 +150,16 @@ class Samples(Dataset):
                 example.targets[need] = target
 
     def read_media(self, example: Example, kept: Sequence[str], turn: int, row: int) -> None:
-        """Fill in what files hold of the modalities in ``kept``."""
+        """Fill in what files hold of the modalities in ``kept``, or the cache in their place."""
         seed, offset = self.augmentation_seed(turn, row), self.offset(turn, row)
         for name in kept:
             sample = self.samples[self.lender(name, row)]
-            if name in self.preparation.features:
+            if name in self.columns:
+                continue  # texts are no files
+            if name in self.cached:
+                if (tokens := self.cached[name].read(self.lender(name, row))) is not None:
+                    example.inputs[name] = tokens
+            elif name in self.preparation.features:
                 example.inputs[name] = self.media.features(sample, name)
             elif name == "image":
                 example.inputs[name] = self.media.pictures(sample, seed)
@@ -199,13 +207,15 @@ class Samples(Dataset):
         return self.draw(PLACE, turn, row) / 2**63 if self.training else None
 
     def text(self, name: str, turn: int, row: int) -> Tensor | None:
-        """Tokens of the drawn or numbered text."""
+        """Tokens of the drawn or numbered text; of a cached one, what the encoder made of them."""
         if name not in self.columns:
             return None
         texts = self.columns[name]
         which = int(self.drawn(name, turn)[row]) if self.training else turn
         if which >= texts.count(row):
             return None
+        if name in self.cached:
+            return self.cached[name].read(row, which)
         return torch.from_numpy(texts.get(row, which).astype(np.int64))
 
 

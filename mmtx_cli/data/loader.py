@@ -89,6 +89,7 @@ def make_loader(
         samples.preparation,
         samples.known,
         round_to,
+        {name: entries.part.vector for name, entries in samples.cached.items()},
     )
     workers = default_workers() if num_workers is None else num_workers
     return DataLoader(

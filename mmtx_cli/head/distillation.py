@@ -63,6 +63,11 @@ class DistillationHead(Head):
         """A trained model has no teacher."""
         return {"teacher": None, "teacher_width": self.teacher_width}
 
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """What the teacher looks at."""
+        return (self.modality,) if self.teachers else ()
+
     def taught(self, field: Field) -> Float[Tensor, "b c"]:
         """What the teacher says of each sample, in half precision where the device can."""
         (teacher,) = self.teachers

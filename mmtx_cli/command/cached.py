@@ -1,0 +1,175 @@
+"""What ``data.cache`` holds for a run, and whether it is what the run would compute itself."""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmtx_cli.data.cache.card import (
+    Card,
+    cards,
+    prepared_by,
+    tokenizer_hash,
+    weights_hash,
+)
+from mmtx_cli.data.preparation import ROOT_KEYS
+from mmtx_cli.error import ConfigError
+from mmtx_cli.limits import at, entries
+from mmtx_cli.meaning import CACHING, TRAINING
+
+if TYPE_CHECKING:
+    from mmtx_cli.build import Corpus
+    from mmtx_cli.data.cache.entries import Cache
+
+MAKING = (*ROOT_KEYS, "dim", "seed", "ckpt", "experiment", "head", "trusted_packages", "encoder")
+"""What of a run's command line also says what its cache is made of, besides the data."""
+READ_ONLY = ("cache", "augment", "batch_size", "eval_batch_size", "modality_dropout", "bucket")
+"""What of ``data`` does not."""
+
+
+def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Why a run cannot take encoders' outputs out of ``data.cache``; nothing heavy is imported.
+
+    Raises DataError if a card of the cache cannot be read.
+    """
+    folder = at(cfg, "data.cache")
+    if not isinstance(folder, str) or cfg.get("command") == CACHING:
+        return
+    held = cards(Path(folder))
+    if not held:
+        yield f"data.cache={folder}: there is no cache in it; make it: {remedy(cfg, folder)}"
+        return
+    encoders = [str(name) for name, node in entries(cfg, "encoder") if node]
+    used = [name for name in encoders if f"encoder.{name}" in held]
+    if not used:
+        yield (
+            f"data.cache={folder}: holds {', '.join(held)}, which this model has not; leave it "
+            f"out, or make it anew: {remedy(cfg, folder)}"
+        )
+    if cfg.get("command") not in TRAINING:
+        return
+    frozen = cfg.get("freeze") or []
+    for name in used:
+        if not {"encoder", f"encoder.{name}"} & {*map(str, frozen)}:
+            yield (
+                f"encoder.{name}: data.cache={folder} holds what it gives, so it cannot be "
+                f"trained; write freeze=[encoder.{name}], or leave data.cache out"
+            )
+    if augments(cfg) and (seen := [name for name in used if name in ("image", "video")]):
+        yield (
+            f"data.augment: changes pictures at random, and data.cache={folder} holds one version "
+            f"of what encoder.{seen[0]} makes of each; leave one of the two out"
+        )
+
+
+def augments(cfg: Mapping[str, Any]) -> bool:
+    """Are training pictures changed?"""
+    said = at(cfg, "data.augment") or {}
+    scale = said.get("scale") or [1.0, 1.0]
+    return bool(list(scale) != [1.0, 1.0] or said.get("flip") or said.get("color"))
+
+
+def open_cache(cfg: Mapping[str, Any]) -> "Cache | None":
+    """The cache that a run reads; None where it reads none."""
+    from mmtx_cli.data.cache.entries import Cache
+    from mmtx_cli.data.cache.part import open_parts
+
+    folder = at(cfg, "data.cache")
+    if folder is None:
+        return None
+    return Cache(Path(folder), open_parts(Path(folder)), remedy(cfg, folder))
+
+
+def check_cache(
+    model: Any,
+    nodes: Mapping[str, Any],
+    state: Mapping[str, Any],
+    corpus: "Corpus",
+    seed: int,
+) -> None:
+    """Refuse a cache that was made with other encoders, or of other pictures, sounds and texts.
+
+    ``nodes`` are the encoders' plain configurations, ``state`` the model's weights as they will be
+    used. Raises ConfigError that names every difference.
+    """
+    if corpus.cache is None:
+        return
+    folder, faults = corpus.cache.folder, []
+    used = [name for name in model.encoder if f"encoder.{name}" in corpus.cache.parts]
+    for name, head in model.head.items():
+        faults += [
+            f"head.{name}: looks at the {raw} itself, of which data.cache={folder} holds only what "
+            f"encoder.{raw} makes of it; leave data.cache or the head out"
+            for raw in head.raw
+            if raw in used
+        ]
+    if faults:
+        raise ConfigError(*faults)
+    for name in used:
+        then = corpus.cache.parts[f"encoder.{name}"].card
+        now = encoder_card(name, nodes[name], own(state, name), corpus, seed, then.width)
+        faults += [f"data.cache={folder}: encoder.{name}: {d}" for d in then.differences(now)]
+    if faults:
+        again = f"make it anew: {corpus.cache.remedy} overwrite=true"
+        raise ConfigError(*faults[:-1], f"{faults[-1]}; {again}")
+
+
+def own(state: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The weights of one encoder of a model."""
+    prefix = f"encoder.{name}."
+    return {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
+
+
+def encoder_card(
+    name: str,
+    node: Mapping[str, Any],
+    state: Mapping[str, Any],
+    corpus: "Corpus",
+    seed: int,
+    width: int,
+    dtype: str = "float32",
+) -> Card:
+    """What an encoder's outputs are made with; ``node`` is what rebuilds it without its source."""
+    preparation = corpus.preparation
+    reads_words = name == "text" and name not in preparation.features
+    tokenizer = (corpus.text_tokenizer or corpus.tokenizer) if reads_words else None
+    plain = json.loads(json.dumps(node))  # as the card gives it back
+    return Card(
+        part=f"encoder.{name}",
+        modality=name,
+        weights=weights_hash(state),
+        config=plain,
+        preparation=prepared_by(preparation, name),
+        tokenizer=tokenizer_hash(tokenizer),
+        seed=seed,
+        width=width,
+        dtype=dtype,
+    )
+
+
+def remedy(cfg: Mapping[str, Any], folder: str) -> str:
+    """The command that makes the cache of this run."""
+    kept = [arg for arg in typed(cfg) if makes(arg)]
+    said = [f"out={folder}", *kept]
+    frozen = [f"freeze=[{','.join(map(str, f))}]"] if (f := cfg.get("freeze")) else []
+    return shlex.join(["mmtx", "data", "action=cache", *said, *frozen])
+
+
+def typed(cfg: Mapping[str, Any]) -> list[str]:
+    """The arguments of this run; of one that is resumed, those that it began with."""
+    if cfg.get("resume"):
+        path = Path(str(cfg["run_dir"])) / "environment.json"
+        try:
+            return shlex.split(json.loads(path.read_text(encoding="utf-8"))["command"])[2:]
+        except (OSError, ValueError, KeyError):
+            return []
+    return sys.argv[2:]
+
+
+def makes(arg: str) -> bool:
+    """Does an argument say what the outputs of encoders are?"""
+    key = arg.lstrip("+~").partition("=")[0]
+    root, _, rest = key.replace("/", ".").partition(".")
+    return root in MAKING or (root == "data" and rest.split(".")[0] not in READ_ONLY)
