@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean, pstdev
 from typing import Any
 
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 
 from mmtx_cli.check import component_faults
 from mmtx_cli.data.answer import answer_names
-from mmtx_cli.data.cache.entries import Cache
+from mmtx_cli.data.cache.entries import Cache, Entries
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.feature_fact import feature_sizes
 from mmtx_cli.data.label import label_fault
@@ -25,7 +26,6 @@ from mmtx_cli.data.target import Targets
 from mmtx_cli.data.text import column_texts
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.transform import augmentation
-from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.fault import at_most
 from mmtx_cli.model import MultimodalModel
@@ -56,13 +56,25 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
     for name, node in model["head"].items():
         takes = signature_of(node["_target_"], tuple(trusted)).parameters
         own = {key: value for key, value in given.items() if key == "streams" or key in takes}
+        if isinstance(node.get("teacher"), Mapping):
+            own["teacher"] = build_teacher(f"head.{name}.teacher", node["teacher"])
         heads[name] = component(f"head.{name}", node, **own)
     return MultimodalModel(model["dim"], encoders, fusion, heads)
 
 
-def build_encoders(nodes: Mapping[str, Any]) -> dict[str, Encoder]:
+def build_encoders(nodes: Mapping[str, Any]) -> dict[str, Any]:
     """The encoders by modality: a model makes them first, so a seed gives the same anywhere."""
     return {name: component(f"encoder.{name}", node) for name, node in nodes.items() if node}
+
+
+def build_teacher(path: str, node: Mapping[str, Any]) -> Any:
+    """An encoder that a head learns from: the same whatever the seed, as its weights are given.
+
+    What of it has no pretrained weights says nothing, and would tell one teacher from another.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return component(path, node)
 
 
 def component(path: str, node: Mapping[str, Any], **provided: object) -> Any:
@@ -133,8 +145,9 @@ class Corpus:
         needs: Sequence[str],
         training: bool = False,
         seed: int = 0,
+        teachers: Sequence[str] = (),
     ) -> Samples:
-        """Random access to prepared samples.
+        """Random access to prepared samples; of ``teachers`` they bring what the cache holds.
 
         Raises DataError if a head needs labels and some are none that it can learn.
         """
@@ -154,9 +167,15 @@ class Corpus:
             self.text_tokenizer,
             self.settings.decode_timeout,
             self.settings.modality_dropout,
-            self.cache
-            and self.cache.encoded(rows, modalities, self.preparation, self.manifest.where),
+            self.kept(rows, [f"encoder.{name}" for name in modalities]),
+            self.kept(rows, teachers),
         )
+
+    def kept(self, rows: Sequence[Sample], parts: Sequence[str]) -> dict[str, Entries]:
+        """What the cache holds of the rows; DataError if it lacks some of a part that it holds."""
+        if self.cache is None:
+            return {}
+        return self.cache.entries(rows, parts, self.preparation, self.manifest.where)
 
 
 def number_facts(rows: Sequence[Sample]) -> dict[str, float]:

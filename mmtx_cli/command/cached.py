@@ -18,6 +18,7 @@ from mmtx_cli.data.preparation import ROOT_KEYS
 from mmtx_cli.error import ConfigError
 from mmtx_cli.limits import at, entries
 from mmtx_cli.meaning import CACHING, TRAINING
+from mmtx_cli.override import is_section_key
 
 if TYPE_CHECKING:
     from mmtx_cli.build import Corpus
@@ -151,7 +152,9 @@ def encoder_card(
 
 def remedy(cfg: Mapping[str, Any], folder: str) -> str:
     """The command that makes the cache of this run."""
-    kept = [arg for arg in typed(cfg) if makes(arg)]
+    teaches = any("teacher" in (node or ()) for _, node in entries(cfg, "head"))
+    given = (written(arg) for arg in typed(cfg))
+    kept = [arg for arg in given if makes(arg) and (teaches or not arg.startswith("head"))]
     said = [f"out={folder}", *kept]
     frozen = [f"freeze=[{','.join(map(str, f))}]"] if (f := cfg.get("freeze")) else []
     return shlex.join(["mmtx", "data", "action=cache", *said, *frozen])
@@ -166,6 +169,11 @@ def typed(cfg: Mapping[str, Any]) -> list[str]:
         except (OSError, ValueError, KeyError):
             return []
     return sys.argv[2:]
+
+
+def written(arg: str) -> str:
+    """An argument as the user wrote it: keys of the sections are opened for Hydra."""
+    return arg.removeprefix("++") if is_section_key(arg.removeprefix("++")) else arg
 
 
 def makes(arg: str) -> bool:

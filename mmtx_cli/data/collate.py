@@ -21,7 +21,8 @@ class Collate:
 
     Texts are as long as the longest of the batch, rounded up to a multiple of ``round_to`` but
     never beyond ``max_length``, for which models have positions; so are sequences of features.
-    Of a modality in ``encoded``, examples bring vectors of that width and type.
+    Of a modality in ``encoded``, examples bring vectors of that width and type, of a teacher in
+    ``taught`` one vector as a target.
     """
 
     modalities: tuple[str, ...]
@@ -30,11 +31,13 @@ class Collate:
     known: Targets = field(default_factory=Targets)
     round_to: int = 1
     encoded: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
+    taught: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Put the examples together in their order."""
         inputs = {name: self.one(name, examples) for name in self.modalities}
         targets = {name: self.target(name, examples) for name in self.needs}
+        targets |= {name: self.vector(name, examples) for name in self.taught}
         faults = [example.fault for example in examples if example.fault]
         return Batch(inputs, targets, [example.id for example in examples], faults)
 
@@ -68,6 +71,12 @@ class Collate:
         width, dtype = self.encoded[name]
         length = self.rounded(rows) if name == "text" else longest(rows)
         return replace(pad(rows, length, (width,), dtype), encoded=True)
+
+    def vector(self, name: str, examples: Sequence[Example]) -> Tensor:
+        """What a teacher said of each sample, [b, c]; NaN where it said nothing."""
+        nothing = torch.full((self.taught[name][0],), torch.nan)
+        rows = (example.targets.get(name) for example in examples)
+        return torch.stack([nothing if row is None else row.float() for row in rows])
 
     def rounded(self, rows: Sequence[Tensor | None]) -> int:
         """Length of the longest row, rounded up."""

@@ -59,13 +59,15 @@ class Samples(Dataset):
         decode_timeout: float = 30.0,
         dropout: float = 0.0,
         cached: Mapping[str, Entries] | None = None,
+        taught: Mapping[str, Entries] | None = None,
     ) -> None:
         """``known`` are the classes and answers that there are.
 
         ``text_tokenizer`` is the text encoder's own, where it brings one.
 
         ``dropout`` is the chance of each modality of a training sample to be taken away, as long
-        as another is left. Of modalities in ``cached`` a sample brings what their encoders made.
+        as another is left. In the place of modalities whose encoders are in ``cached`` (such as
+        ``encoder.image``) a sample brings what these made, and of teachers in ``taught`` a target.
         """
         self.samples = samples
         self.modalities = tuple(modalities)
@@ -76,7 +78,8 @@ class Samples(Dataset):
         self.seed = seed
         self.media = Media(preparation, augment, decode_timeout)
         self.dropout = dropout
-        self.cached = cached or {}
+        self.cached = {n.removeprefix("encoder."): of for n, of in (cached or {}).items()}
+        self.taught = taught or {}
         self.keys = id_keys(sample.id for sample in samples)
         self.columns: dict[str, TextColumn] = {}
         if "text" in modalities and preparation.text and "text" not in preparation.features:
@@ -148,6 +151,10 @@ class Samples(Dataset):
             target = self.text(need, turn, row) if said else self.known.of(need, sample)
             if target is not None:
                 example.targets[need] = target
+        for name, entries in self.taught.items():
+            which = self.which("text", turn, row) if entries.texts else 0
+            if which is not None and (vector := entries.read(row, which)) is not None:
+                example.targets[name] = vector[0]
 
     def read_media(self, example: Example, kept: Sequence[str], turn: int, row: int) -> None:
         """Fill in what files hold of the modalities in ``kept``, or the cache in their place."""
@@ -208,15 +215,19 @@ class Samples(Dataset):
 
     def text(self, name: str, turn: int, row: int) -> Tensor | None:
         """Tokens of the drawn or numbered text; of a cached one, what the encoder made of them."""
-        if name not in self.columns:
-            return None
-        texts = self.columns[name]
-        which = int(self.drawn(name, turn)[row]) if self.training else turn
-        if which >= texts.count(row):
+        which = self.which(name, turn, row)
+        if which is None:
             return None
         if name in self.cached:
             return self.cached[name].read(row, which)
-        return torch.from_numpy(texts.get(row, which).astype(np.int64))
+        return torch.from_numpy(self.columns[name].get(row, which).astype(np.int64))
+
+    def which(self, name: str, turn: int, row: int) -> int | None:
+        """The number of the drawn or numbered text; None if there is none."""
+        if name not in self.columns:
+            return None
+        which = int(self.drawn(name, turn)[row]) if self.training else turn
+        return which if which < self.columns[name].count(row) else None
 
 
 def has_raw(sample: Sample, name: str) -> bool:

@@ -30,6 +30,9 @@ class DistillationHead(Head):
 
     votes: ClassVar[bool] = False
 
+    kept: str | None = None
+    """The target with what the teacher says, where that was kept before: it is not run then."""
+
     def __init__(
         self,
         dim: int,
@@ -66,7 +69,7 @@ class DistillationHead(Head):
     @property
     def raw(self) -> tuple[str, ...]:
         """What the teacher looks at."""
-        return (self.modality,) if self.teachers else ()
+        return (self.modality,) if self.teachers and not self.kept else ()
 
     def taught(self, field: Field) -> Float[Tensor, "b c"]:
         """What the teacher says of each sample, in half precision where the device can."""
@@ -90,9 +93,14 @@ class DistillationHead(Head):
         if not self.teachers:
             return Prediction(None, {"embedding": told})
         field = batch.inputs[self.modality]
-        taught = self.taught(field)
         there = torch.stack([streams[name].present for name in self.reads]).any(dim=0)
         there = there & field.mask.any(dim=1)
+        if self.kept:
+            taught = batch.targets[self.kept]
+            there = there & ~taught.isnan().any(dim=1)
+            taught = taught.nan_to_num()
+        else:
+            taught = self.taught(field)
         whole = told.to(torch.promote_types(told.dtype, torch.float32))
         if self.kind == "feature":
             each, count = (1 - F.cosine_similarity(whole, taught, dim=1)) * there, there.sum()

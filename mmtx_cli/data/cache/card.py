@@ -54,7 +54,8 @@ class Card:
         other = [*changes(theirs, mine, f"{self.part}.")]
         if self.tokenizer != now.tokenizer:
             told.append("made with another tokenizer")
-        if not other and self.weights != now.weights:
+        resized = bool(sizes & self.config.keys())  # what is of another size has other weights
+        if not other and not resized and self.weights != now.weights:
             other = [f"made with other weights of {self.part}{seeds(self.seed, now.seed)}"]
         return told + other
 

@@ -16,10 +16,6 @@ from mmtx_cli.data.text import column_texts
 from mmtx_cli.error import DataError
 from mmtx_cli.fault import at_most
 
-ENCODER = "encoder."
-"""What the parts of a cache begin with that are encoders' outputs."""
-
-
 @dataclass(frozen=True)
 class Entries:
     """The numbers of the entries of all rows in a row; those of row i begin at ``first[i]``.
@@ -30,6 +26,11 @@ class Entries:
     part: Part
     number: Int[np.ndarray, " m"]
     first: Int[np.ndarray, " n"]
+
+    @property
+    def texts(self) -> bool:
+        """Has a row one for each of its texts?"""
+        return self.part.card.tokenizer is not None
 
     def read(self, row: int, which: int = 0) -> Float[Tensor, "n d"] | None:
         """What the encoder made of a row's content, or of one of its texts; None of nothing."""
@@ -44,23 +45,23 @@ class Cache:
     parts: Mapping[str, Part]
     remedy: str
 
-    def encoded(
+    def entries(
         self,
         rows: Sequence[Sample],
-        modalities: Sequence[str],
+        parts: Sequence[str],
         preparation: Preparation,
         where: Callable[[Sample], str],
     ) -> dict[str, Entries]:
-        """The entries of the modalities whose encoders' outputs are kept.
+        """The rows' entries in those of the ``parts`` that there are.
 
         Raises DataError that lists the rows without theirs; ``where`` names a row.
         """
         found, faults = {}, []
-        for name in modalities:
-            if (part := self.parts.get(f"{ENCODER}{name}")) is not None:
-                has = holders(rows, name, preparation)
-                found[name] = entries_of(part, rows, name, preparation)
-                faults += list(lacking(found[name], rows, has, where, self.folder))
+        for name in parts:
+            if (part := self.parts.get(name)) is not None:
+                has = holders(rows, part.card.modality, preparation)
+                found[name] = entries_of(part, rows, preparation)
+                faults += lacking(found[name], rows, has, where, self.folder)
         self.refuse(faults)
         return found
 
@@ -71,8 +72,9 @@ class Cache:
             raise DataError(*others, f"{last}; bring the cache up to date: {self.remedy}")
 
 
-def entries_of(part: Part, rows: Sequence[Sample], name: str, preparation: Preparation) -> Entries:
+def entries_of(part: Part, rows: Sequence[Sample], preparation: Preparation) -> Entries:
     """The entries of all rows; NONE where a row lacks the modality, or its entry is lacking."""
+    name = part.card.modality
     if name == "text" and name not in preparation.features:
         texts = column_texts(rows, preparation.text or name)
         first = np.cumsum([0, *map(len, texts)])
