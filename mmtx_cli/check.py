@@ -17,7 +17,7 @@ from mmtx_cli.override import choices
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.signature import TargetError, signature_of
 
-PROVIDED = {"fusion": {"modalities"}, "head": {"streams", "vote", "patching"}}
+PROVIDED = {"fusion": {"modalities"}, "head": {"streams", "vote", "patching", "encoders"}}
 """Arguments that are not configured: the parts of the model that come before give them."""
 
 TYPES = {
@@ -196,6 +196,9 @@ def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
     for key, value in node.items():
         if key not in names:
             yield f"{path}.{key}: unknown key; {nearest(str(key), names)}"
+        elif key in sections and isinstance(value, list):
+            for i, item in enumerate(value):
+                yield from settings_faults(f"{path}.{key}[{i}]", item, sections[key])
         elif key in sections and value is not None:
             yield from settings_faults(f"{path}.{key}", value, sections[key])
         else:
@@ -209,4 +212,11 @@ def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
 def subsections(settings: type) -> dict[str, type]:
     """Fields of settings that are settings themselves, and their classes."""
     hints = get_type_hints(settings).items()
-    return {name: kind for name, t in hints for kind in (t, *get_args(t)) if is_dataclass(kind)}  # type: ignore[misc]
+    return {name: kind for name, t in hints for kind in within(t) if is_dataclass(kind)}  # type: ignore[misc]
+
+
+def within(hint: Any) -> Iterator[Any]:
+    """A type, and those that it is made of: of ``list[X] | None``, X is one."""
+    yield hint
+    for part in get_args(hint):
+        yield from within(part)

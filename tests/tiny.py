@@ -76,8 +76,14 @@ ENCODERS = sorted(
     (path.parent.name, path.stem) for path in (conf_dir() / "encoder").glob("*/*.yaml")
 )
 FUSIONS = choices("fusion")
-OTHERS = ("masked_video", "masked_audio")
-"""Heads of modalities that these models have not; ``tests/head`` tries them with theirs."""
+OTHERS = (
+    *("masked_video", "masked_audio", "distillation_video", "distillation_audio"),
+    *("self_distillation_video", "self_distillation_audio"),
+    "logit_distillation",
+)
+"""Heads of modalities that these models have not, or that learn from a trained model;
+``tests/head`` tries them with theirs.
+"""
 HEADS = [name for name in choices("head") if name not in OTHERS]
 
 
@@ -98,7 +104,14 @@ def composed(*args: str) -> dict[str, Any]:
             for name, value in SIZES.items()
             if name in signature_of(node["_target_"]).parameters
         ]
-        cfg = compose("finetune", opened([*args, *FACTS, *without_said(small, args)]))
+        # nothing is downloaded: teachers know nothing
+        small += [
+            f"{path}.weights=null"
+            for _, top, part in components(chosen)
+            for path, node in targets(top, part)
+            if path != top and "weights" in node
+        ]
+        cfg = compose("finetune", opened([*args, *without_said([*FACTS, *small], args)]))
     return OmegaConf.to_container(cfg, resolve=True)
 
 

@@ -42,8 +42,7 @@ def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     if not held:
         yield f"data.cache={folder}: there is no cache in it; make it: {remedy(cfg, folder)}"
         return
-    encoders = [str(name) for name, node in entries(cfg, "encoder") if node]
-    used = [name for name in encoders if f"encoder.{name}" in held]
+    used = [part for part in parts_of(cfg) if part in held]
     if not used:
         yield (
             f"data.cache={folder}: holds {', '.join(held)}, which this model has not; leave it "
@@ -52,17 +51,28 @@ def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     if cfg.get("command") not in TRAINING:
         return
     frozen = cfg.get("freeze") or []
-    for name in used:
-        if not {"encoder", f"encoder.{name}"} & {*map(str, frozen)}:
+    for part in used:
+        if part.startswith("encoder.") and not {"encoder", part} & {*map(str, frozen)}:
             yield (
-                f"encoder.{name}: data.cache={folder} holds what it gives, so it cannot be "
-                f"trained; write freeze=[encoder.{name}], or leave data.cache out"
+                f"{part}: data.cache={folder} holds what it gives, so it cannot be trained; write "
+                f"freeze=[{part}], or leave data.cache out"
             )
-    if augments(cfg) and (seen := [name for name in used if name in ("image", "video")]):
+    seen = [part for part in used if held[part].modality in ("image", "video")]
+    if augments(cfg) and seen:
         yield (
             f"data.augment: changes pictures at random, and data.cache={folder} holds one version "
-            f"of what encoder.{seen[0]} makes of each; leave one of the two out"
+            f"of what {seen[0]} makes of each; leave one of the two out"
         )
+
+
+def parts_of(cfg: Mapping[str, Any]) -> list[str]:
+    """The parts of a model whose outputs may be kept: encoders, and teachers of one modality."""
+    encoders = [f"encoder.{name}" for name, node in entries(cfg, "encoder") if node]
+    return encoders + [
+        f"head.{name}.teacher"
+        for name, node in entries(cfg, "head")
+        if node and node.get("teacher") and node.get("modality")
+    ]
 
 
 def augments(cfg: Mapping[str, Any]) -> bool:
@@ -88,7 +98,7 @@ def check_cache(
     nodes: Mapping[str, Any],
     state: Mapping[str, Any],
     corpus: "Corpus",
-    seed: int,
+    cfg: Mapping[str, Any],
 ) -> None:
     """Refuse a cache that was made with other encoders, or of other pictures, sounds and texts.
 
@@ -97,54 +107,82 @@ def check_cache(
     """
     if corpus.cache is None:
         return
-    folder, faults = corpus.cache.folder, []
-    used = [name for name in model.encoder if f"encoder.{name}" in corpus.cache.parts]
-    for name, head in model.head.items():
-        faults += [
-            f"head.{name}: looks at the {raw} itself, of which data.cache={folder} holds only what "
-            f"encoder.{raw} makes of it; leave data.cache or the head out"
-            for raw in head.raw
-            if raw in used
-        ]
+    folder, parts = corpus.cache.folder, corpus.cache.parts
+    faults = [
+        f"head.{name}: looks at the {raw} itself, of which data.cache={folder} holds only what "
+        f"encoder.{raw} makes of it; leave data.cache or the head out"
+        for name, head in model.head.items()
+        for raw in head.raw
+        if f"encoder.{raw}" in parts
+    ]
     if faults:
         raise ConfigError(*faults)
-    for name in used:
-        then = corpus.cache.parts[f"encoder.{name}"].card
-        now = encoder_card(name, nodes[name], own(state, name), corpus, seed, then.width)
-        faults += [f"data.cache={folder}: encoder.{name}: {d}" for d in then.differences(now)]
+    now = {}
+    for name, encoder in model.encoder.items():
+        if (part := f"encoder.{name}") in parts:
+            now[part] = encoder_card(part, encoder, nodes[name], state, corpus, cfg, "")
+    for name, head in model.head.items():
+        if (part := f"head.{name}.teacher") in parts and getattr(head, "teacher", None):
+            now[part] = teacher_card(part, head.modality, head.teacher.model, corpus, cfg, "")
+    faults = [
+        f"data.cache={folder}: {part}: {difference}"
+        for part, card in now.items()
+        for difference in parts[part].card.differences(card)
+    ]
     if faults:
         again = f"make it anew: {corpus.cache.remedy} overwrite=true"
         raise ConfigError(*faults[:-1], f"{faults[-1]}; {again}")
 
 
-def own(state: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The weights of one encoder of a model."""
-    prefix = f"encoder.{name}."
-    return {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
-
-
 def encoder_card(
-    name: str,
+    part: str,
+    encoder: Any,
     node: Mapping[str, Any],
     state: Mapping[str, Any],
     corpus: "Corpus",
-    seed: int,
-    width: int,
-    dtype: str = "float32",
+    cfg: Mapping[str, Any],
+    dtype: str,
 ) -> Card:
-    """What an encoder's outputs are made with; ``node`` is what rebuilds it without its source."""
+    """What an encoder's outputs are made with: of the model's ``state`` its own weights."""
+    own = {k: x for k, x in state.items() if k.startswith(f"{part}.")}
+    modality = part.removeprefix("encoder.")
+    return card_of(part, modality, node, own, corpus, cfg, encoder.width, dtype)
+
+
+def teacher_card(
+    part: str, modality: str, teacher: Any, corpus: "Corpus", cfg: Mapping[str, Any], dtype: str
+) -> Card:
+    """What the vectors of a head's teacher are made with.
+
+    Its shape and weights tell it; from which folder or package they came does not matter.
+    """
+    node = {"class": type(teacher).__name__, **teacher.portable()}
+    width = teacher.summary_width()
+    return card_of(part, modality, node, teacher.state_dict(), corpus, cfg, width, dtype)
+
+
+def card_of(
+    part: str,
+    modality: str,
+    node: Mapping[str, Any],
+    state: Mapping[str, Any],
+    corpus: "Corpus",
+    cfg: Mapping[str, Any],
+    width: int,
+    dtype: str,
+) -> Card:
+    """What the outputs of a part are made with; ``node`` is what rebuilds it without its source."""
     preparation = corpus.preparation
-    reads_words = name == "text" and name not in preparation.features
+    reads_words = modality == "text" and modality not in preparation.features
     tokenizer = (corpus.text_tokenizer or corpus.tokenizer) if reads_words else None
-    plain = json.loads(json.dumps(node))  # as the card gives it back
     return Card(
-        part=f"encoder.{name}",
-        modality=name,
+        part=part,
+        modality=modality,
         weights=weights_hash(state),
-        config=plain,
-        preparation=prepared_by(preparation, name),
+        config=json.loads(json.dumps(node)),  # as the card gives it back
+        preparation=prepared_by(preparation, modality),
         tokenizer=tokenizer_hash(tokenizer),
-        seed=seed,
+        seed=cfg["seed"],
         width=width,
         dtype=dtype,
     )
@@ -152,9 +190,9 @@ def encoder_card(
 
 def remedy(cfg: Mapping[str, Any], folder: str) -> str:
     """The command that makes the cache of this run."""
-    teaches = any("teacher" in (node or ()) for _, node in entries(cfg, "head"))
+    heads = at(cfg, "data.mixture") or any(part.startswith("head.") for part in parts_of(cfg))
     given = (written(arg) for arg in typed(cfg))
-    kept = [arg for arg in given if makes(arg) and (teaches or not arg.startswith("head"))]
+    kept = [arg for arg in given if makes(arg) and (heads or not arg.startswith("head"))]
     said = [f"out={folder}", *kept]
     frozen = [f"freeze=[{','.join(map(str, f))}]"] if (f := cfg.get("freeze")) else []
     return shlex.join(["mmtx", "data", "action=cache", *said, *frozen])

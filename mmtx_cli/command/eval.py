@@ -14,7 +14,7 @@ from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.run_folder import open_run, write_json
-from mmtx_cli.command.train import portable_nodes, preparation_of, sections
+from mmtx_cli.command.train import manifests, portable_nodes, preparation_of, sections
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.json_line import json_line
@@ -30,8 +30,8 @@ def run(cfg: DictConfig) -> None:
     inherit(cfg, stored)
     inherit_data(cfg, stored)
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    if cfg.data.path:
-        check_exists(Path(cfg.data.path))  # told before torch is imported
+    for path in manifests(cfg.data):
+        check_exists(Path(path))  # told before torch is imported
     if faults := list(cache_faults(cfg)):
         raise ConfigError(*faults)
     evaluate(cfg, stored)
@@ -39,7 +39,7 @@ def run(cfg: DictConfig) -> None:
 
 def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Evaluate on the data it was trained on, unless other data are named."""
-    if cfg.data.get("path") is None:
+    if cfg.data.get("path") is None and not cfg.data.get("mixture"):
         names = {field.name for field in fields(DataSettings)}
         for key, value in stored["data"].items():
             if key in names and cfg.data.get(key) is None:
@@ -64,7 +64,7 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
         raise DataError(f"{corpus.manifest.path}: no row has split={cfg.split}")
     process = launch(settings["trainer"])
     model = load_model(cfg, process.device)
-    check_cache(model, portable_nodes(cfg, model.encoder), model.state_dict(), corpus, cfg.seed)
+    check_cache(model, portable_nodes(cfg, model.encoder), model.state_dict(), corpus, cfg)
     samples = corpus.samples(rows, list(model.encoder), ())
     run_dir = open_run(cfg)
     kept = [name for name in model.encoder if name not in cfg.drop]

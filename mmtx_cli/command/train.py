@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.hint import nearest
-from mmtx_cli.limits import at
 from mmtx_cli.settings import SECTIONS, DataSettings
 from mmtx_cli.weights import load_checkpoint, read_config, read_weights, save_folder
 
@@ -72,6 +71,10 @@ def make_absolute(cfg: DictConfig) -> None:
     for key in ("path", "root", "tokenizer", "cache"):
         if cfg.data and isinstance(cfg.data.get(key), str):
             cfg.data[key] = os.path.abspath(os.path.expanduser(cfg.data[key]))
+    for own in (cfg.data.get("mixture") if cfg.data else None) or ():
+        for key in ("path", "root"):
+            if OmegaConf.is_dict(own) and isinstance(own.get(key), str):
+                own[key] = os.path.abspath(os.path.expanduser(own[key]))
 
 
 def check_all(cfg: DictConfig) -> None:
@@ -83,13 +86,21 @@ def check_all(cfg: DictConfig) -> None:
     except ConfigError as error:
         faults += error.faults
     try:
-        if isinstance(path := at(plain, "data.path"), str):
+        for path in manifests(plain.get("data")):
             check_exists(Path(path))
         faults += cache_faults(plain)
     except DataError as error:
         faults += error.faults
     if faults:
         raise ConfigError(*faults)
+
+
+def manifests(data: Any) -> Iterator[str]:
+    """The paths of the manifest, or of a mixture's."""
+    if isinstance(data, Mapping):
+        for own in (data, *(data.get("mixture") or ())):
+            if isinstance(own, Mapping) and isinstance(own.get("path"), str):
+                yield own["path"]
 
 
 def sections(cfg: DictConfig) -> dict[str, Any]:
@@ -127,7 +138,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     preparation = preparation_of(cfg, data)
     # what a run began with may be gone when it is resumed: the checkpoint brings its weights
     encoder = stored["model"]["encoder"] if cfg.resume and stored else cfg.encoder
-    corpus = build_data(data, preparation, cfg.seed, stored, encoder.get("text"))
+    corpus = build_data(data, preparation, cfg.seed, stored, encoder.get("text"), cfg.head)
     corpus.cache = open_cache(cfg)
     cfg.update(corpus.facts())
     config = plain_config(cfg, data, asdict(corpus.preparation), corpus)
@@ -139,8 +150,9 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     module = TrainingModule(
         config, settings["optimizer"], 0, cfg.seed, trusted, tuple(cfg.freeze), guard
     )
-    for name, part in module.model.encoder.items():
-        change(config["model"]["encoder"][name], part.portable())
+    for group, parts in (("encoder", module.model.encoder), ("head", module.model.head)):
+        for name, part in parts.items():
+            change(config["model"][group][name], part.portable())
     if not cfg.resume:
         standardise(module.model, corpus)
     make_optimizer(module.model, settings["optimizer"])  # tells what is wrong with its settings
@@ -152,7 +164,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     if corpus.cache is not None:
         last = str(Path(cfg.run_dir) / "checkpoints" / "last.ckpt")
         weights = read_weights(last) if cfg.resume else module.model.state_dict()
-        check_cache(module.model, config["model"]["encoder"], weights, corpus, cfg.seed)
+        check_cache(module.model, config["model"]["encoder"], weights, corpus, cfg)
     run_dir = Path(cfg.run_dir)
     num_train, num_val = len(loaders.train), len(loaders.val or ())
     quarantine = Quarantine(
@@ -225,7 +237,8 @@ def plain_config(
     """What rebuilds the model anywhere: plain data only."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     where = {key: getattr(data, key) for key in ("root", "split", "path", "allow_outside_root")}
-    where["path"] = str(Path(str(data.path)).absolute())
+    where["path"] = data.path and str(Path(data.path).absolute())
+    where["mixture"] = plain["data"].get("mixture")
     model = {key: plain[key] for key in ("dim", "encoder", "fusion", "head")}
     model["encoder"] = {name: node for name, node in model["encoder"].items() if node}
     return {

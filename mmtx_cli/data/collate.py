@@ -1,6 +1,6 @@
 """Examples to a batch: every configured modality is always there, absent ones masked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -21,8 +21,9 @@ class Collate:
 
     Texts are as long as the longest of the batch, rounded up to a multiple of ``round_to`` but
     never beyond ``max_length``, for which models have positions; so are sequences of features.
-    Of a modality in ``encoded``, examples bring vectors of that width and type, of a teacher in
-    ``taught`` one vector as a target.
+    ``learners`` are the heads that learn from some corpora alone, and from which. Of a modality in
+    ``encoded``, examples bring vectors of that width and type, of a teacher in ``taught`` one
+    vector as a target.
     """
 
     modalities: tuple[str, ...]
@@ -30,6 +31,7 @@ class Collate:
     preparation: Preparation
     known: Targets = field(default_factory=Targets)
     round_to: int = 1
+    learners: Mapping[str, Set[str]] = field(default_factory=dict)
     encoded: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
     taught: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
 
@@ -39,10 +41,29 @@ class Collate:
         targets = {name: self.target(name, examples) for name in self.needs}
         targets |= {name: self.vector(name, examples) for name in self.taught}
         faults = [example.fault for example in examples if example.fault]
-        return Batch(inputs, targets, [example.id for example in examples], faults)
+        lists = {
+            name: [example.corpus in corpora for example in examples]
+            for name, corpora in self.learners.items()
+        }
+        corpora = {example.corpus for example in examples}
+        return Batch(
+            inputs,
+            targets,
+            [example.id for example in examples],
+            faults,
+            {name: torch.tensor(rows) for name, rows in lists.items() if not all(rows)},
+            frozenset(name for name, rows in lists.items() if not any(rows)),
+            next(iter(corpora)) or None if len(corpora) == 1 else None,
+        )
 
     def one(self, name: str, examples: Sequence[Example]) -> Field:
         """One modality of all samples."""
+        field = self.filled(name, examples)
+        empty = not any(name in example.inputs for example in examples)
+        return replace(field, empty=True) if empty else field
+
+    def filled(self, name: str, examples: Sequence[Example]) -> Field:
+        """It, with zeros where a sample lacks it."""
         rows = [example.inputs.get(name) for example in examples]
         p = self.preparation
         if name in self.encoded:

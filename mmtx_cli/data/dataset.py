@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from mmtx_cli.data.cache.entries import Entries
 from mmtx_cli.data.draw import draws, id_keys
 from mmtx_cli.data.media import Media
+from mmtx_cli.data.mixing import Mixing
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.shuffle import lenders
@@ -33,6 +34,7 @@ class Example:
     inputs: dict[str, Tensor] = field(default_factory=dict)
     targets: dict[str, Tensor] = field(default_factory=dict)
     fault: dict[str, str] | None = None
+    corpus: str = ""
 
 
 class Samples(Dataset):
@@ -58,6 +60,7 @@ class Samples(Dataset):
         text_tokenizer: Tokenizer | None = None,
         decode_timeout: float = 30.0,
         dropout: float = 0.0,
+        mixing: Mixing | None = None,
         cached: Mapping[str, Entries] | None = None,
         taught: Mapping[str, Entries] | None = None,
     ) -> None:
@@ -66,10 +69,13 @@ class Samples(Dataset):
         ``text_tokenizer`` is the text encoder's own, where it brings one.
 
         ``dropout`` is the chance of each modality of a training sample to be taken away, as long
-        as another is left. In the place of modalities whose encoders are in ``cached`` (such as
-        ``encoder.image``) a sample brings what these made, and of teachers in ``taught`` a target.
+        as another is left. ``mixing`` is what is particular to each corpus, if there are several.
+
+        In the place of modalities whose encoders are in ``cached`` (such as ``encoder.image``) a
+        sample brings what these made of it, and of teachers in ``taught`` a target.
         """
         self.samples = samples
+        self.mixing = mixing or Mixing()
         self.modalities = tuple(modalities)
         self.needs = tuple(needs)
         self.preparation = preparation
@@ -83,11 +89,13 @@ class Samples(Dataset):
         self.keys = id_keys(sample.id for sample in samples)
         self.columns: dict[str, TextColumn] = {}
         if "text" in modalities and preparation.text and "text" not in preparation.features:
-            self.columns["text"] = self.column(preparation.text, text_tokenizer or tokenizer)
+            self.columns["text"] = self.column(
+                preparation.text, text_tokenizer or tokenizer, self.mixing.texts
+            )
         for name in SAID:
             if name in needs:
                 self.columns[name] = self.column(name, tokenizer)
-        self.last_drawn: dict[str, tuple[int, np.ndarray]] = {}
+        self.last_drawn: dict[tuple[str, int], np.ndarray] = {}
         self.lenders: dict[str, np.ndarray] = {}
 
     def shuffle(self, modality: str, seed: int) -> None:
@@ -101,10 +109,12 @@ class Samples(Dataset):
         """The row whose modality a sample brings: its own, but for what is shuffled."""
         return int(self.lenders[modality][row]) if modality in self.lenders else row
 
-    def column(self, name: str, tokenizer: Tokenizer | None) -> TextColumn:
-        """The texts of a column of the manifest, as tokens."""
+    def column(
+        self, name: str, tokenizer: Tokenizer | None, own: Mapping[str, str] | None = None
+    ) -> TextColumn:
+        """The texts of a column of the manifest, or of the corpus' own, as tokens."""
         assert tokenizer is not None, "texts need a tokenizer"
-        texts, weights = column_texts(self.samples, name), column_weights(self.samples, name)
+        texts, weights = column_texts(self.samples, name, own), column_weights(self.samples, name)
         return TextColumn(texts, tokenizer, self.preparation.max_length, weights)
 
     def __len__(self) -> int:
@@ -112,10 +122,13 @@ class Samples(Dataset):
 
     def drawn(self, column: str, epoch: int) -> np.ndarray:
         """Which text of each sample this epoch uses; drawn for all samples at once."""
-        if self.last_drawn.get(column, (None, None))[0] != epoch:
-            texts = self.columns[column].drawn(self.seed, epoch, self.keys)
-            self.last_drawn[column] = epoch, texts
-        return self.last_drawn[column][1]
+        key = column, epoch
+        if key not in self.last_drawn:
+            # each corpus has its own epoch
+            while len(self.last_drawn) >= len(self.columns) * max(1, len(self.mixing.names)):
+                del self.last_drawn[next(iter(self.last_drawn))]
+            self.last_drawn[key] = self.columns[column].drawn(self.seed, epoch, self.keys)
+        return self.last_drawn[key]
 
     def lengths(self, epoch: int) -> np.ndarray:
         """Tokens of the texts that each sample brings in this epoch."""
@@ -127,13 +140,14 @@ class Samples(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> Example:
         turn, row = int(key[0]), int(key[1])
-        example = Example(self.samples[row].id)
+        sample = self.samples[row]
+        example = Example(sample.id, corpus=sample.corpus)
         try:
             self.read(example, turn, row)
         except UnreadableError as error:
             # the sample stays, as one that lacks everything: nobody else's content takes its place
             fault = {"id": example.id, "path": error.path, "reason": error.reason}
-            return Example(example.id, fault=fault)
+            return Example(example.id, fault=fault, corpus=sample.corpus)
         return example
 
     def read(self, example: Example, turn: int, row: int) -> None:

@@ -49,6 +49,15 @@ class Head(nn.Module, ABC):
     mixes: ClassVar[bool] = False
     """Does it look at samples whose modalities were put together anew?"""
 
+    needs_teacher: ClassVar[bool] = False
+    """Does it learn from a teacher, and not without?"""
+
+    contrasts: ClassVar[bool] = False
+    """Does it tell samples from each other, so that one alone teaches nothing?"""
+
+    pairs: Sequence[tuple[str, str]] = ()
+    """Streams that it aligns, two and two."""
+
     def __init__(
         self,
         dim: int,
@@ -84,6 +93,10 @@ class Head(nn.Module, ABC):
         say that do not.
         """
         return encoded
+
+    def portable(self) -> dict[str, Any]:
+        """Arguments that build such a head where what it was made of is not there any more."""
+        return {}
 
     @abstractmethod
     def forward(self, streams: Streams, batch: Batch) -> Prediction:

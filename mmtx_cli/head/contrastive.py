@@ -32,6 +32,7 @@ class ContrastiveHead(Head):
     """
 
     scores_every_text: ClassVar[bool] = True
+    contrasts: ClassVar[bool] = True
 
     def __init__(
         self,

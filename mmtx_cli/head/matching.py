@@ -27,6 +27,7 @@ class MatchingHead(Head):
 
     votes: ClassVar[bool] = False
     mixes: ClassVar[bool] = True
+    contrasts: ClassVar[bool] = True
     figures: tuple[str, ...] = ("accuracy",)
 
     def __init__(

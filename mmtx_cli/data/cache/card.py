@@ -30,8 +30,9 @@ IN_DATA = ("fit", "sampling", "fps")
 
 @dataclass(frozen=True)
 class Card:
-    """``part`` is such as "encoder.image", ``config`` its plain configuration with what rebuilds
-    it, ``weights`` and ``tokenizer`` are hashes; ``width`` numbers are in a vector of ``dtype``.
+    """``part`` is such as "encoder.image" or "head.distillation_image.teacher", of which one vector
+    a content is kept. ``config`` is its plain configuration with what rebuilds it, ``weights`` and
+    ``tokenizer`` are hashes; ``width`` numbers are in a vector of ``dtype``.
     """
 
     part: str

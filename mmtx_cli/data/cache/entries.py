@@ -1,20 +1,49 @@
 """The entries of a cache by the rows of a data set: every row's, or the rows that lack theirs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmtx_cli.data.cache.content import media_contents, text_contents
+from mmtx_cli.data.cache.content import Contents, media_contents, text_contents
 from mmtx_cli.data.cache.part import CHANGED, NONE, Part
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.text import column_texts
 from mmtx_cli.error import DataError
 from mmtx_cli.fault import at_most
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What is read of a row: by the preparation, and of a corpus in ``texts`` its own column."""
+
+    preparation: Preparation
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    def words(self, modality: str) -> bool:
+        """Is it texts, not features of them?"""
+        return modality == "text" and modality not in self.preparation.features
+
+    def columns(self, rows: Sequence[Sample]) -> list[tuple[str, ...]]:
+        """The texts of each row."""
+        return column_texts(rows, self.preparation.text or "text", self.texts)
+
+    def has(self, row: Sample, modality: str) -> bool:
+        """Has a row something of a modality?"""
+        if modality in self.preparation.features:
+            return modality in row.features
+        if modality == "text":
+            return bool(self.columns([row])[0])
+        return bool(getattr(row, modality))
+
+    def contents(self, rows: Sequence[Sample], modality: str) -> Contents:
+        """What the files are of rows that have some."""
+        return media_contents(rows, modality, modality in self.preparation.features)
+
 
 @dataclass(frozen=True)
 class Entries:
@@ -49,7 +78,7 @@ class Cache:
         self,
         rows: Sequence[Sample],
         parts: Sequence[str],
-        preparation: Preparation,
+        reader: Reader,
         where: Callable[[Sample], str],
     ) -> dict[str, Entries]:
         """The rows' entries in those of the ``parts`` that there are.
@@ -59,8 +88,8 @@ class Cache:
         found, faults = {}, []
         for name in parts:
             if (part := self.parts.get(name)) is not None:
-                has = holders(rows, part.card.modality, preparation)
-                found[name] = entries_of(part, rows, preparation)
+                has = [i for i, row in enumerate(rows) if reader.has(row, part.card.modality)]
+                found[name] = entries_of(part, rows, has, reader)
                 faults += lacking(found[name], rows, has, where, self.folder)
         self.refuse(faults)
         return found
@@ -72,27 +101,15 @@ class Cache:
             raise DataError(*others, f"{last}; bring the cache up to date: {self.remedy}")
 
 
-def entries_of(part: Part, rows: Sequence[Sample], preparation: Preparation) -> Entries:
-    """The entries of all rows; NONE where a row lacks the modality, or its entry is lacking."""
-    name = part.card.modality
-    if name == "text" and name not in preparation.features:
-        texts = column_texts(rows, preparation.text or name)
-        first = np.cumsum([0, *map(len, texts)])
+def entries_of(part: Part, rows: Sequence[Sample], has: Sequence[int], reader: Reader) -> Entries:
+    """The entries of all rows, of which those in ``has`` have the modality; NONE where is none."""
+    if reader.words(part.card.modality):
+        texts = reader.columns(rows)
         flat = [text for several in texts for text in several]
-        return Entries(part, part.find(text_contents(flat)), first)
+        return Entries(part, part.find(text_contents(flat)), np.cumsum([0, *map(len, texts)]))
     number = np.full(len(rows), NONE)
-    has = holders(rows, name, preparation)
-    contents = media_contents([rows[i] for i in has], name, name in preparation.features)
-    number[has] = part.find(contents)
+    number[has] = part.find(reader.contents([rows[i] for i in has], part.card.modality))
     return Entries(part, number, np.arange(len(rows) + 1))
-
-
-def holders(rows: Sequence[Sample], name: str, preparation: Preparation) -> list[int]:
-    """The rows that have something of a modality."""
-    if name in preparation.features:
-        return [i for i, row in enumerate(rows) if name in row.features]
-    column = (preparation.text or name) if name == "text" else name
-    return [i for i, row in enumerate(rows) if getattr(row, column)]
 
 
 def lacking(

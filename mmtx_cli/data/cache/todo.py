@@ -8,16 +8,14 @@ import numpy as np
 from jaxtyping import Int
 from torch.utils.data import DataLoader
 
-from mmtx_cli.data.cache.content import Contents, media_contents, text_contents
-from mmtx_cli.data.cache.entries import holders
+from mmtx_cli.data.cache.content import Contents, text_contents
+from mmtx_cli.data.cache.entries import Reader
 from mmtx_cli.data.cache.part import Part
 from mmtx_cli.data.cache.shard import Fault
 from mmtx_cli.data.cache.writer import ShardWriter
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
-from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import SPLITS, Sample
-from mmtx_cli.data.text import column_texts
 from mmtx_cli.types import Batch, Tokens
 
 
@@ -58,26 +56,26 @@ class Todo:
 
 def todo_of(part: Part, corpus: Any, modality: str) -> Todo:
     """What of the rows of all splits has no entry; what could not be read is tried again."""
-    limit = corpus.settings.limit
-    rows = [row for split in SPLITS for row in corpus.manifest.split(split)[:limit]]
-    preparation: Preparation = corpus.preparation
-    if modality == "text" and modality not in preparation.features:
-        rows = one_a_text(rows, preparation.text or modality)
+    corpus = replace(corpus, cache=None, trained_labels=False)  # no label is looked at
+    rows = [row for split in SPLITS for row in corpus.rows(split)]
+    reader = Reader(corpus.preparation, corpus.mixing.texts if corpus.mixing else {})
+    if reader.words(modality):
+        rows = one_a_text(reader.columns(rows))
         contents = text_contents([str(row.text) for row in rows])
-        corpus = replace(corpus, preparation=replace(preparation, text="text"))
+        corpus = replace(corpus, preparation=replace(corpus.preparation, text="text"), mixing=None)
     else:
-        rows = [rows[i] for i in holders(rows, modality, preparation)]
-        contents = media_contents(rows, modality, modality in preparation.features)
+        rows = [row for row in rows if reader.has(row, modality)]
+        contents = reader.contents(rows, modality)
     first = np.unique(contents.name, return_index=True)[1]
     lacking = np.sort(first[~done(part, taken(contents, first))])
     samples = corpus.samples([rows[i] for i in lacking], [modality], ())
     return Todo(samples, taken(contents, lacking), len(first))
 
 
-def one_a_text(rows: Sequence[Sample], column: str) -> list[Sample]:
-    """A sample for each text of a column."""
-    texts = dict.fromkeys(text for several in column_texts(rows, column) for text in several)
-    return [Sample(f"{column} {text!r}", "train", text=text) for text in texts]
+def one_a_text(columns: Sequence[Sequence[str]]) -> list[Sample]:
+    """A sample for each of the texts."""
+    texts = dict.fromkeys(text for several in columns for text in several)
+    return [Sample(f"text {text!r}", "train", text=text) for text in texts]
 
 
 def done(part: Part, contents: Contents) -> np.ndarray:
