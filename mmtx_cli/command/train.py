@@ -204,7 +204,7 @@ def change(node: dict[str, Any], changes: Mapping[str, Any]) -> None:
             node[key] = value
 
 
-def portable_nodes(cfg: DictConfig, encoders: Mapping[str, Any]) -> dict[str, Any]:
+def portable_nodes(cfg: DictConfig, encoders: Any) -> dict[str, Any]:
     """The plain configuration of each encoder with what rebuilds it without its source."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     for name, encoder in encoders.items():
