@@ -4,6 +4,7 @@ Nothing heavy is imported before a command needs it: ``mmtx --help`` answers at 
 """
 
 import os
+import re
 import sys
 from typing import NoReturn
 
@@ -114,7 +115,7 @@ def complain(command: str, faults: "tuple[str, ...] | list[str]") -> int:
 def launch(command: str, args: list[str]) -> None:
     """Give the arguments to Hydra, and the composed configuration to the command."""
     # an action that builds encoders has a configuration, and groups, of its own
-    name = "data_cache" if command == "data" and "action=cache" in args else command
+    name = "data_cache" if command == "data" and is_caching(args) else command
     if "--help" in args or "-h" in args:
         from mmtx_cli.usage import print_usage
 
@@ -185,6 +186,11 @@ def launch(command: str, args: list[str]) -> None:
         raise ConfigError(*explained(error, name, args)) from error
     if told:
         raise ConfigError(*told)
+
+
+def is_caching(args: list[str]) -> bool:
+    """Is ``action=cache`` among the arguments, however it is quoted?"""
+    return any(re.fullmatch(r"\+*action=(['\"]?)cache\1", arg) for arg in args)
 
 
 def check_options(options: list[str], command: str) -> None:

@@ -117,10 +117,7 @@ def fill(
                 if i == 0:
                     estimate(folder, card.part, size / len(batch) * len(todo))
                 quarantine.check()
-    except KeyboardInterrupt:
-        say(f"{card.part}: stopped; what is done is kept, and the same command goes on")
-        raise
-    finally:
+    finally:  # also what was done before a fault or Ctrl-C is kept
         writer.flush()
 
 

@@ -1,21 +1,19 @@
 """``mmtx data action=cache``: what frozen encoders make of every row, computed once and kept."""
 
 import shutil
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from mmtx_cli.command.cached import parts_of
+from mmtx_cli.command.data_keys import example
 from mmtx_cli.command.eval import inherit_data
 from mmtx_cli.command.run_folder import lock
 from mmtx_cli.command.train import prepared
 from mmtx_cli.data.cache.card import Card, cards
 from mmtx_cli.error import ConfigError
 from mmtx_cli.hint import nearest
-
-EXAMPLE = (
-    "mmtx data action=cache out=cache/pairs data.path=pairs.jsonl encoder/image=efficientnet_lite"
-)
 
 
 def run(cfg: DictConfig) -> None:
@@ -26,7 +24,7 @@ def run(cfg: DictConfig) -> None:
         DataError: if too many files cannot be read.
     """
     if not cfg.out:
-        raise ConfigError(f"missing: out=…\n  e.g. {EXAMPLE}")
+        raise ConfigError(f"missing: out=…{example('cache')}")
     if cfg.resume:
         raise ConfigError("resume: action=cache goes on wherever it was stopped; leave it out")
     cfg.out = str(cfg.out)
@@ -40,7 +38,11 @@ def run(cfg: DictConfig) -> None:
         raise ConfigError(f"out={cfg.out}: cannot be written: {error.strerror}") from error
     from mmtx_cli.command.cache_fill import cache  # brings torch, once the settings are sound
 
-    cache(cfg, stored, fresh, folder, chosen)
+    try:
+        cache(cfg, stored, fresh, folder, chosen)
+    except KeyboardInterrupt:
+        print(f"out={folder}: what is done is kept; the same command goes on", file=sys.stderr)
+        raise
     print(folder)
 
 

@@ -20,6 +20,7 @@ from mmtx_cli.data.events.make import make_events
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.layer.frozen import Frozen
 from mmtx_cli.override import conf_dir, opened
 
 SIZES = ("width=16", "depth=1", "num_heads=2")
@@ -153,6 +154,7 @@ def test_evaluation_is_that_without(data, tmp_path):
         assert theirs == pytest.approx(own["shuffled"]["metrics"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_what_looks_at_files_still_does(data, tmp_path):
     cache = quoted(cached(tmp_path / "cache", data, "parts=[encoder.image]"))
     run = quoted(trained(tmp_path, data, "freeze=[encoder.image]", f"data.cache={cache}"))
@@ -163,6 +165,7 @@ def test_what_looks_at_files_still_does(data, tmp_path):
     assert costs[0]["flops_per_sample"] == costs[1]["flops_per_sample"]
 
 
+@pytest.mark.slow
 def test_half_precision_is_close(data, tmp_path):
     only = ["parts=[encoder.image]", "freeze=[encoder.image]"]
     whole = cached(tmp_path / "whole", data, *only)
@@ -323,6 +326,7 @@ def test_a_resumed_run_goes_on_with_its_cache(data, tmp_path, monkeypatch):
     assert len(losses(part)) >= len(losses(whole)) > 8
 
 
+@pytest.mark.slow
 def test_rows_that_share_a_file_share_its_entry(data, tmp_path, capfd):
     rows = [json.loads(line) for line in data.read_text().splitlines()]
     shown = [row for row in rows if "image" in row]
@@ -344,3 +348,82 @@ def test_wrong_keys(data, tmp_path):
     with pytest.raises(ConfigError, match="no encoder is chosen"):
         cached(tmp_path / "cache", data, *(f"encoder.{name}=null" for name in ENCODERS))
     assert not (tmp_path / "cache").exists()
+
+
+TAUGHT = (
+    "head=distillation_image",
+    "encoder/image@head.distillation_image.teacher=vit",
+    "~head.distillation_image.teacher.weights",
+    "head.distillation_image.teacher.width=24",
+    "head.distillation_image.teacher.depth=1",
+    "head.distillation_image.teacher.num_heads=2",
+    "head.distillation_image.teacher.patch_size=16",
+)
+TEACHER = "head.distillation_image.teacher"
+
+
+@pytest.mark.parametrize("kind", ["feature", pytest.param("relation", marks=pytest.mark.slow)])
+def test_a_teacher_that_was_kept_teaches_the_same(data, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(Samples, "offset", lambda self, turn, row: None)
+    args = [*TAUGHT, f"head.distillation_image.kind={kind}", "fusion=decision", "optimizer.lr=0.01"]
+    args += [f"encoder.{name}=null" for name in ("text", "video", "audio")]
+    plain = losses(trained(tmp_path / "plain", data, *args))
+    cache = cached(tmp_path / "cache", data, *args)
+    assert set(open_parts(cache)) == {TEACHER}
+
+    def refuse(self, *args):
+        raise AssertionError("the teacher was asked")
+
+    monkeypatch.setattr(Frozen, "ask", refuse)
+    where = f"data.cache={quoted(cache)}"
+    kept = losses(trained(tmp_path / "kept", data, *args, where, "trainer.max_steps=6"))
+    for mine, theirs in zip(kept, plain, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-5)
+    assert len({tuple(row) for row in kept}) > 4  # something is learned
+
+    # another seed begins elsewhere, and has the same teacher
+    trained(tmp_path / "other", data, *args, where, "seed=2")
+    with pytest.raises(ConfigError, match=f"{TEACHER}: made with other weights"):
+        trained(tmp_path / "x", data, *args, where, "head.distillation_image.teacher.depth=2")
+    with pytest.raises(ConfigError, match=r"data.fit crop then, squash now"):
+        trained(tmp_path / "x", data, *args, where, "data.fit=squash")
+    with pytest.raises(ConfigError, match=rf"holds one version of what {TEACHER}"):
+        trained(tmp_path / "x", data, *args, where, "data.augment.flip=true")
+
+
+@pytest.mark.slow
+def test_a_trained_model_as_a_teacher_of_texts(data, tmp_path):
+    no = [f"encoder.{name}=null" for name in ("image", "video", "audio")]
+    teacher = trained(tmp_path / "teacher", data, *no)
+    args = [
+        *no,
+        "head=distillation_text",
+        f"head.distillation_text.teacher={quoted(teacher)}",
+        "fusion=decision",
+        "encoder.text.width=8",
+    ]
+    plain = losses(trained(tmp_path / "plain", data, *args))
+    cache = cached(tmp_path / "cache", data, *args)
+    part = open_parts(cache)["head.distillation_text.teacher"]
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    # of every caption one
+    assert len(part) == len({text for row in rows for text in row.get("captions", ())})
+    kept = losses(trained(tmp_path / "kept", data, *args, f"data.cache={quoted(cache)}"))
+    for mine, theirs in zip(kept, plain, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_student_and_teacher_both_kept(data, tmp_path):
+    args = [*TAUGHT, "fusion=concat", "head=[distillation_image,classification]"]
+    args.remove("head=distillation_image")
+    frozen = "freeze=[encoder.image]"
+    cache = cached(tmp_path / "cache", data, *args, frozen)
+    assert set(open_parts(cache)) == {TEACHER, "encoder.image"}
+    where = f"data.cache={quoted(cache)}"
+    trained(tmp_path, data, *args, frozen, where)
+
+    # without the teacher's, its head looks at pictures
+    shutil.rmtree(cache / TEACHER)
+    with pytest.raises(ConfigError, match=r"head.distillation_image: looks at the image itself"):
+        trained(tmp_path / "x", data, *args, frozen, where)
