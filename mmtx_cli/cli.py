@@ -4,7 +4,6 @@ Nothing heavy is imported before a command needs it: ``mmtx --help`` answers at 
 """
 
 import os
-import re
 import sys
 from typing import NoReturn
 
@@ -114,12 +113,10 @@ def complain(command: str, faults: "tuple[str, ...] | list[str]") -> int:
 
 def launch(command: str, args: list[str]) -> None:
     """Give the arguments to Hydra, and the composed configuration to the command."""
-    # an action that builds encoders has a configuration, and groups, of its own
-    name = "data_cache" if command == "data" and is_caching(args) else command
     if "--help" in args or "-h" in args:
         from mmtx_cli.usage import print_usage
 
-        print_usage(name, args)
+        print_usage(command, args)
         return
 
     import hydra
@@ -131,6 +128,7 @@ def launch(command: str, args: list[str]) -> None:
         added_faults,
         conf_dir,
         config_dirs,
+        configuration,
         explained,
         explained_interpolation,
         opened,
@@ -138,6 +136,7 @@ def launch(command: str, args: list[str]) -> None:
     )
     from mmtx_cli.relaunch import is_multirun, job_argv, job_overrides, job_run_dir
 
+    name = configuration(command, args)
     options, overrides = split(args)
     check_options(options, command)
     absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
@@ -186,11 +185,6 @@ def launch(command: str, args: list[str]) -> None:
         raise ConfigError(*explained(error, name, args)) from error
     if told:
         raise ConfigError(*told)
-
-
-def is_caching(args: list[str]) -> bool:
-    """Is ``action=cache`` among the arguments, however it is quoted?"""
-    return any(re.fullmatch(r"\+*action=(['\"]?)cache\1", arg) for arg in args)
 
 
 def check_options(options: list[str], command: str) -> None:

@@ -197,6 +197,12 @@ def plain_section_faults(args: Sequence[str]) -> list[str]:
     return list(section_faults(OmegaConf.to_container(cfg)))  # type: ignore[arg-type]
 
 
+def configuration(command: str, args: Sequence[str]) -> str:
+    """The file of conf/ that a command composes: an action that builds encoders has its own."""
+    caching = any(re.fullmatch(r"\+*action=(['\"]?)cache\1", arg) for arg in args)
+    return "data_cache" if command == "data" and caching else command
+
+
 def spoken(command: str) -> str:
     """What a user writes to have the configuration of that name: ``data_cache`` is an action."""
     return command.replace("_", " action=")

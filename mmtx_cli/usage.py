@@ -11,7 +11,15 @@ from mmtx_cli.choice import Choice, all_made, chosen_by, flat, made, nearest_cho
 from mmtx_cli.component_usage import plain, read_component, written
 from mmtx_cli.meaning import CACHING, TRAINING
 from mmtx_cli.override import SECTIONS as NODES
-from mmtx_cli.override import choices, conf_dir, config_dirs, default_groups, group_names, spoken
+from mmtx_cli.override import (
+    choices,
+    conf_dir,
+    config_dirs,
+    configuration,
+    default_groups,
+    group_names,
+    spoken,
+)
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.settings_usage import USED, Row, section_rows
 from mmtx_cli.signature import TargetError
@@ -52,7 +60,7 @@ head=captioning."""
 
 def print_usage(command: str, args: Sequence[str]) -> None:
     """Print what a command can be told, after the choices that are made among ``args``."""
-    dirs = config_dirs(args)
+    dirs, command = config_dirs(args), configuration(command, args)
     building = (*TRAINING, CACHING)
     grouped = command in (*building, "eval")
     print(f"usage: mmtx {spoken(command)}{' [group=choice]' if grouped else ''} [key=value] ...")

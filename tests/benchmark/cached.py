@@ -92,8 +92,7 @@ def run(made: tuple, steps: int, warm: int, losses: list[float]) -> float:
     """Seconds of ``steps`` steps, once the loader's workers and the memory are warm."""
     module, samples, order = made
     module.train()
-    for name in ("image",):
-        module.model.encoder[name].eval()  # frozen: as Lightning keeps it
+    module.model.encoder["image"].eval()  # frozen: as Lightning keeps it
     optimizer = make_optimizer(module.model, module.settings)
     loader = make_loader(samples, TrainSampler(samples, order, warm + steps), None)
     begun = 0.0
@@ -143,22 +142,20 @@ def main() -> None:
     where = initialize_config_dir(str(conf_dir().absolute()), version_base="1.3")
     with where, tempfile.TemporaryDirectory() as name:
         manifest = made_manifest(Path(name))
+        common = [
+            "experiment=flickr8k_mini",
+            f"data.path={manifest}",
+            "data.augment.scale=[1.0,1.0]",
+            "data.augment.flip=false",
+            "head.captioning.dropout=0",
+            "trainer.precision=32-true",
+            FROZEN,
+        ]
+        cache, begun = Path(name) / "cache", time.perf_counter()
+        data_cache.run(composed("data_cache", *common, f"out={cache}"))
+        print(f"caching took {time.perf_counter() - begun:.1f} s", flush=True)
         for title, head in HEADS.items():
-            common = [
-                "experiment=flickr8k_mini",
-                f"data.path={manifest}",
-                "data.augment.scale=[1.0,1.0]",
-                "data.augment.flip=false",
-                "head.captioning.dropout=0",
-                "trainer.precision=32-true",
-                FROZEN,
-                *head,
-            ]
-            cache = Path(name) / title.replace(" ", "_")
-            begun = time.perf_counter()
-            data_cache.run(composed("data_cache", *common, f"out={cache}"))
-            print(f"caching took {time.perf_counter() - begun:.1f} s", flush=True)
-            compare(title, common, cache, options.steps, options.rounds)
+            compare(title, [*common, *head], cache, options.steps, options.rounds)
 
 
 if __name__ == "__main__":
