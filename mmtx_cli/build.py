@@ -264,7 +264,8 @@ def build_data(
 def read_corpora(settings: DataSettings, seed: int) -> Manifest:
     """The manifest, or those of a mixture as one. Raises DataError with the faults of all."""
     if settings.mixture:
-        parts, faults = {}, []
+        parts: dict[str, Manifest] = {}
+        faults: list[str] = []
         for own in settings.mixture:
             try:
                 parts[str(own.name)] = read_one(own, seed)

@@ -38,6 +38,34 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         if at(cfg, "data.cache"):
             yield "data.cache: captions are made of files, which no cache holds; leave it out"
         yield from asking_faults(cfg, encoders)
+    yield from untrained_faults(cfg, encoders)
+
+
+def is_trained(node: Any) -> bool:
+    """Is a head a part of a model? One that is not, evaluation asks of a trained one."""
+    return constant(node, "trained") is not False
+
+
+def untrained_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
+    """Heads that are not trained are asked by evaluation, of a model that has what they ask."""
+    own = {name: node for name, node in entries(cfg, "head") if is_trained(node)}
+    aligned = any(constant(node, "aligns") for node in own.values())
+    foreign = any(not str(at(node, "_target_")).startswith("mmtx_cli.") for node in own.values())
+    for name, node in entries(cfg, "head"):
+        if name in own:
+            continue
+        if cfg.get("command") != "eval":
+            yield (
+                f"head.{name}: is not trained, but asked of a trained model: "
+                f"mmtx eval ckpt=RUN head={name}"
+            )
+        elif constant(node, "asks_aligned") and not aligned and not foreign:
+            yield (
+                f"head.{name}: the model has no contrastive head, only {', '.join(own)}; "
+                "pre-train one with head=contrastive"
+            )
+        elif constant(node, "asks_text") and "text" not in encoders:
+            yield f"head.{name}: the model has no text encoder, and classes are told by words"
 
 
 def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
@@ -52,9 +80,11 @@ def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
     if constant(fusion, "joins") is not False or len(encoders) < 2:
         return
     for name, node in entries(cfg, "head"):
-        if constant(node, "votes") is False and not node.get("reads"):
+        own = constant(node, "reads_one")
+        if constant(node, "votes") is False and not own and not node.get("reads"):
+            what = said(node) or "what it says"
             yield (
-                f"head.{name}: fusion=decision joins nothing, and {said(node)} cannot be voted on; "
+                f"head.{name}: fusion=decision joins nothing, and {what} cannot be voted on; "
                 f"choose another fusion, or one modality: head.{name}.reads=[{min(encoders)}]"
             )
 

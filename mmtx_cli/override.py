@@ -120,6 +120,7 @@ def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str
 def key_faults(key: str, values: list[Any], command: str, dirs: list[Path]) -> Iterator[str]:
     """An unknown key, group or choice, or a choice that this command does not make."""
     from mmtx_cli.hint import nearest
+    from mmtx_cli.offer import offered
 
     known, groups = root_keys(command), group_names(dirs)
     below = [group for group in groups if group.startswith(f"{key}/")]
@@ -133,7 +134,7 @@ def key_faults(key: str, values: list[Any], command: str, dirs: list[Path]) -> I
         there = choices(key, dirs)
         for name in names:
             if name not in there and not isinstance(name, dict):
-                hint = nearest(str(name), there, full=True)
+                hint = nearest(str(name), offered(key, command, dirs), full=True)
                 yield f"{key}={name}: there is no such choice; {hint}"
     elif "/" in key:
         yield f"{key}: there is no such group; {nearest(key, groups)}"

@@ -10,9 +10,9 @@ from mmtx_cli.check import PROVIDED
 from mmtx_cli.choice import Choice, all_made, chosen_by, flat, made, nearest_choice
 from mmtx_cli.component_usage import plain, read_component, written
 from mmtx_cli.meaning import CACHING, TRAINING
+from mmtx_cli.offer import offered
 from mmtx_cli.override import SECTIONS as NODES
 from mmtx_cli.override import (
-    choices,
     conf_dir,
     config_dirs,
     configuration,
@@ -43,6 +43,9 @@ FILLED = (
     "vocab_size",
     "bos_id",
     "eos_id",
+    "text_vocab_size",
+    "mask_id",
+    "special_ids",
     "label_names",
     "multi_label",
     "answer_names",
@@ -78,6 +81,9 @@ def print_usage(command: str, args: Sequence[str]) -> None:
         print_components(command, made_here, said, dirs)
     elif command in USED:
         print(WITH_CKPT)
+        for choice in made_here:
+            if choice.group == "head" and not choice.missing:
+                print_component(choice, said)
     for name, schema in SECTIONS.items():
         rows = list(section_rows(command, name, schema, said))
         if rows:
@@ -105,7 +111,7 @@ def group_rows(command: str, dirs: Sequence[Path]) -> Iterator[Row]:
     """Every group with its choices, and what the files say of themselves at their top."""
     usual = default_groups(command)
     for group in [*usual, *sorted(set(group_names(dirs)) - set(group_names()))]:
-        names = choices(group, dirs)
+        names = offered(group, command, dirs)
         if names:
             yield f"{'' if group in usual else '+'}{group}={'|'.join(names)}", ""
         for choice in made([group], names, dirs):
@@ -173,9 +179,9 @@ def print_component(choice: Choice, said: Mapping[str, str]) -> None:
 
 def value_of(choice: Choice, name: str, default: str | None) -> str | None:
     """What a key of a component is where nobody sets it; None for what is not for the user."""
+    if any(part.endswith(f"@{choice.place}.{name}") for part in choice.parts):
+        return None  # a component of its own, whose keys follow
     if name in choice.content:
         value = written(choice.content[name])
         return None if value.strip("${}").split(".")[0] in FILLED else value
-    if any(part.endswith(f"@{choice.place}.{name}") for part in choice.parts):
-        return None  # a component of its own, whose keys follow
     return "(required)" if default is None else default

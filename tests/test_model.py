@@ -1,6 +1,12 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
-from tiny import DIM, noisy_where_absent, same, tiny_batch, tiny_model
+from tiny import DIM, chosen_rows, noisy_where_absent, same, tiny_batch, tiny_model
 
 from mmtx_cli.head.classification import ClassificationHead
 from mmtx_cli.types import Batch, Field
@@ -99,6 +105,59 @@ def test_encoding_a_part_at_a_time_is_encoding_the_batch(loss):
     torch.testing.assert_close(parts, whole, atol=1e-10, rtol=1e-8)
 
 
+@pytest.mark.parametrize("loss", ["infonce", "sigmoid"])
+def test_what_is_computed_anew_is_what_was_there(loss, monkeypatch):
+    """With dropout: against the same parts whose activations are all kept."""
+    args = ["encoder.text.dropout=0.5", "encoder.image.dropout=0.5"]
+    args += [f"head.contrastive.loss={loss}"]
+    model = tiny_model("decision", ["contrastive"], args=args).double()
+    model.encode_batch = 2
+    batch = tiny_batch(model, {"text": [3, 0, 5, 2, 7], "image": [1, 1, 0, 1, 1]})
+    anew = losses_and_gradients(model, batch)
+    monkeypatch.setattr("mmtx_cli.model.checkpoint", lambda encoder, part, **_: encoder(part))
+    torch.testing.assert_close(losses_and_gradients(model, batch), anew, atol=1e-12, rtol=1e-10)
+
+
+PEAKS = """
+import sys
+from pathlib import Path
+import torch
+from tiny import tiny_batch, tiny_model
+
+def highest():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+torch.set_num_threads(1)
+sizes = ["width=32", "depth=4", "patch_size=8"]
+args = [f"encoder.image.{size}" for size in sizes]
+model = tiny_model("decision", ["contrastive"], args=args).train()
+batch = tiny_batch(model, {"text": [4] * 256, "image": [1] * 256})
+model.encode_batch = 1  # what it imports and keeps comes first
+model(tiny_batch(model, {"text": [4] * 2, "image": [1] * 2}))["contrastive"].loss.backward()
+for model.encode_batch in (8, None):
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = highest()
+    model(batch)["contrastive"].loss.backward()
+    print(highest() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads its peak memory from /proc")
+def test_parts_need_the_memory_of_a_part():
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", PEAKS],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    parts, whole = map(int, done.stdout.split())
+    assert whole > 60_000  # kB: activations, not noise
+    assert parts < 0.4 * whole
+
+
 def test_parts_draw_the_same_dropout_again():
     args = ["encoder.text.dropout=0.5", "encoder.image.dropout=0.5"]
     model = tiny_model("decision", ["contrastive"], args=args).double()
@@ -117,3 +176,62 @@ def test_parts_draw_the_same_dropout_again():
     slope = (found[0] - found[1]) / 2e-6
     torch.testing.assert_close(gradients[name][0], slope, atol=1e-6, rtol=1e-4)
     assert loss.isfinite()
+
+
+class TestMeant:
+    """A head learns from the samples that it is meant to learn from, and from no other."""
+
+    HEADS = ("contrastive", "masked_image", "classification", "captioning")
+    COUNTS = {"text": [4, 6, 7, 3, 2], "image": [1, 1, 2, 1, 1]}
+    ROWS = (0, 2, 3)
+
+    def losses(self, batch, fusion="concat"):
+        model = tiny_model(fusion, self.HEADS).double()
+        return {name: p.loss for name, p in model(doubled(batch)).items()}, model
+
+    def batch(self):
+        return tiny_batch(tiny_model("concat", self.HEADS), self.COUNTS)
+
+    @pytest.mark.parametrize("fusion", ["concat", "gated"])
+    def test_the_loss_is_that_of_those_samples_alone(self, fusion):
+        batch = self.batch()
+        rows = torch.zeros(5, dtype=torch.bool)
+        rows[list(self.ROWS)] = True
+        some = replace(batch, meant=dict.fromkeys(self.HEADS, rows))
+        found, _ = self.losses(some, fusion)
+        alone, _ = self.losses(chosen_rows(batch, self.ROWS), fusion)
+        for name in self.HEADS:
+            torch.testing.assert_close(found[name], alone[name], atol=1e-9, rtol=1e-9)
+
+    def test_the_others_are_not_disturbed(self):
+        batch = self.batch()
+        few = {"contrastive": torch.tensor([True, False, False, False, True])}
+        whole, _ = self.losses(batch)
+        found, _ = self.losses(replace(batch, meant=few))
+        assert found["contrastive"] != whole["contrastive"]
+        for name in self.HEADS[1:]:
+            assert torch.equal(found[name], whole[name])
+
+    def test_an_idle_head_says_nothing(self):
+        idle = frozenset(["contrastive"])
+        found, _ = self.losses(replace(self.batch(), idle=idle))
+        assert [*found] == [*self.HEADS[1:]]
+
+    def test_what_a_batch_lacks_is_not_encoded(self):
+        batch = tiny_batch(tiny_model("concat", self.HEADS), {**self.COUNTS, "image": [0] * 5})
+        known = replace(batch.inputs["image"], empty=True)
+        lacking = replace(batch, inputs={**batch.inputs, "image": known})
+        torch.manual_seed(0)
+        whole, model = self.losses(batch)
+        torch.manual_seed(0)
+        found, _ = self.losses(lacking)
+        for name in self.HEADS:
+            torch.testing.assert_close(found[name], whole[name], atol=1e-12, rtol=1e-12)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(model.encoder["image"], "forward", None)
+            model.train()
+            model.encode(doubled(lacking))
+
+
+def doubled(batch):
+    return batch.each(lambda x: x.double() if x.is_floating_point() else x)

@@ -102,6 +102,7 @@ def test_what_a_run_fills_in_is_what_the_data_tell():
     manifest = SimpleNamespace(split=lambda name: [])
     corpus = SimpleNamespace(
         tokenizer=None,
+        text_tokenizer=None,
         label_names=[],
         multi_label=False,
         answer_names=[],
@@ -198,6 +199,8 @@ def test_a_component_inside_another(helped):
     assert "encoder.video.image" not in inside
     other = ("encoder/video=frames", "encoder/image@encoder.video.image=cnn")
     assert rows(helped("finetune", *other))["encoder.video.image.body"] == ("resnet18", "str")
+    taught = rows(helped("pretrain", "head=distillation_image"))
+    assert taught["head.distillation_image.teacher.weights"] == ("DEFAULT", "str or null")
 
 
 def test_defaults_of_the_command_and_of_an_experiment_count_as_chosen(helped):

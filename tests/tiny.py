@@ -18,6 +18,7 @@ from mmtx_cli.build import build_model, component
 from mmtx_cli.check import components
 from mmtx_cli.error import ConfigError
 from mmtx_cli.model import MultimodalModel
+from mmtx_cli.offer import offered
 from mmtx_cli.override import choices, conf_dir, opened
 from mmtx_cli.signature import class_constant, signature_of
 from mmtx_cli.types import IGNORE, Batch, Field, Tokens
@@ -84,7 +85,7 @@ OTHERS = (
 """Heads of modalities that these models have not, or that learn from a trained model;
 ``tests/head`` tries them with theirs.
 """
-HEADS = [name for name in choices("head") if name not in OTHERS]
+HEADS = [name for name in offered("head", "pretrain") if name not in OTHERS]
 
 
 def heads_for(fusion: str) -> list[str]:

@@ -12,12 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli.check import check
 from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
-from mmtx_cli.command.inherit import inherit
+from mmtx_cli.command.inherit import has_new_head, inherit, is_change
 from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.command.train import manifests, portable_nodes, preparation_of, sections
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.json_line import json_line
+from mmtx_cli.meaning import is_trained
+from mmtx_cli.offer import offered
 from mmtx_cli.settings import DataSettings
 from mmtx_cli.weights import read_config
 
@@ -27,6 +29,7 @@ def run(cfg: DictConfig) -> None:
     if not cfg.ckpt:
         raise ConfigError("ckpt: required; write ckpt=RUN (a run folder, .ckpt or model folder)")
     stored = read_config(cfg.ckpt)
+    refuse_trained_heads(cfg)
     inherit(cfg, stored)
     inherit_data(cfg, stored)
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
@@ -35,6 +38,20 @@ def run(cfg: DictConfig) -> None:
     if faults := list(cache_faults(cfg)):
         raise ConfigError(*faults)
     evaluate(cfg, stored)
+
+
+def refuse_trained_heads(cfg: DictConfig) -> None:
+    """Heads that are learned come with the model; those that are asked of it may be chosen."""
+    if has_new_head(cfg):
+        nodes = cfg.head.items()
+        raise ConfigError(
+            *(
+                f"head={name}: is learned in training, and comes with ckpt=; leave it out, or ask "
+                f"for {', '.join(offered('head', 'eval'))}"
+                for name, node in nodes
+                if node is not None and not is_change(node) and is_trained(node)
+            )
+        )
 
 
 def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
@@ -50,6 +67,7 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Predict in every process; merge, score and report in the first."""
     from mmtx_cli.build import build_data
     from mmtx_cli.command.answers import all_answers, subset_views, subsets_of
+    from mmtx_cli.command.asked import ask, asks, examples_of, labels_of, teach, without_labels
     from mmtx_cli.command.contribution import diagnosis, diagnosis_views, shuffled_answers
     from mmtx_cli.command.trained import load_model
     from mmtx_cli.training.launch import launch
@@ -57,6 +75,8 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     begun = time.perf_counter()
     settings = sections(cfg)
     data = settings["data"]
+    asked = asks(cfg)
+    stored = without_labels(stored) if asked else stored
     corpus = build_data(data, preparation_of(cfg, data), cfg.seed, stored, cfg.encoder.get("text"))
     corpus.cache = open_cache(cfg)
     rows = corpus.rows(cfg.split)
@@ -64,12 +84,18 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
         raise DataError(f"{corpus.manifest.path}: no row has split={cfg.split}")
     process = launch(settings["trainer"])
     model = load_model(cfg, process.device)
+    examples = {}
+    if asked:
+        cfg.update(labels_of(corpus))
+        ask(model, cfg)
+        examples = examples_of(model, corpus, rows)
     check_cache(model, portable_nodes(cfg, model.encoder), model.state_dict(), corpus, cfg)
     samples = corpus.samples(rows, list(model.encoder), ())
     run_dir = open_run(cfg)
     kept = [name for name in model.encoder if name not in cfg.drop]
     subsets = subsets_of(kept) if cfg.missing == "all" else [kept]
     views = subset_views(subsets) | (diagnosis_views(kept) if cfg.diagnose else {})
+    teach(model, corpus, examples, settings, process, run_dir)
     answers = all_answers(model, samples, views, settings, process, run_dir)
     shuffled = (
         shuffled_answers(model, corpus, rows, kept, cfg.seed, settings, process, run_dir)

@@ -16,12 +16,9 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
     refuse_unread(model, {name for head in heads for name in head.reads})
     needs = sorted({need for head in heads for need in head.needs})
     rows, val_rows = (learnable(model, corpus, split) for split in ("train", "val"))
-    if not rows:
-        raise DataError(f"{corpus.manifest.path}: no row has split=train")
     if any(head.ordered for head in heads):
         refuse_unordered(corpus)
     modalities = list(model.encoder)
-    refuse_lacking(modalities, rows, corpus)
     refuse_unpaired(model, rows, corpus)
     teachers = kept_teachers(model, corpus)
     train = corpus.samples(rows, modalities, needs, True, seed, teachers)
@@ -90,8 +87,11 @@ def refuse_unordered(corpus: Any) -> None:
         )
 
 
-def refuse_lacking(modalities: Sequence[str], rows: Sequence[Any], corpus: Any) -> None:
+def refuse_lacking(modalities: Sequence[str], corpus: Any) -> None:
     """An encoder that no training sample has anything for would stay as it began."""
+    rows = corpus.rows("train")
+    if not rows:
+        raise DataError(f"{corpus.manifest.path}: no row has split=train")
     faults = [
         f"{corpus.manifest.path}: no training row has {column_of(name, corpus)}, which "
         f"encoder.{name} reads; leave it out: encoder.{name}=null"

@@ -125,7 +125,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     """
     from mmtx_cli.build import build_data
     from mmtx_cli.command.features import standardise
-    from mmtx_cli.command.loaders import training_data
+    from mmtx_cli.command.loaders import refuse_lacking, training_data
     from mmtx_cli.data.quarantine import Quarantine
     from mmtx_cli.training.fit import Length, fit, make_trainer
     from mmtx_cli.training.guard import Guard
@@ -139,6 +139,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     # what a run began with may be gone when it is resumed: the checkpoint brings its weights
     encoder = stored["model"]["encoder"] if cfg.resume and stored else cfg.encoder
     corpus = build_data(data, preparation, cfg.seed, stored, encoder.get("text"), cfg.head)
+    refuse_lacking([name for name, node in encoder.items() if node], corpus)
     corpus.cache = open_cache(cfg)
     cfg.update(corpus.facts())
     config = plain_config(cfg, data, asdict(corpus.preparation), corpus)

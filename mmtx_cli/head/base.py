@@ -40,11 +40,22 @@ class Head(nn.Module, ABC):
     votes: ClassVar[bool] = True
     """Does it make sense of several streams that no fusion has joined?"""
 
+    reads_one: ClassVar[bool] = False
+    """Does it read one modality, unless ``reads`` says otherwise?"""
+
     ordered: ClassVar[bool] = False
     """Does the order of the classes have a meaning?"""
 
     scores_every_text: ClassVar[bool] = False
     """Is every caption of a sample scored, not the first alone?"""
+
+    trained: ClassVar[bool] = True
+    """Is it a part of a model? One that is not is asked of a trained model by evaluation."""
+
+    aligns: ClassVar[bool] = False
+    """Is it contrastive? It has ``pairs``, the streams whose embeddings it aligns."""
+
+    pairs: Sequence[tuple[str, str]] = ()
 
     mixes: ClassVar[bool] = False
     """Does it look at samples whose modalities were put together anew?"""
@@ -54,9 +65,6 @@ class Head(nn.Module, ABC):
 
     contrasts: ClassVar[bool] = False
     """Does it tell samples from each other, so that one alone teaches nothing?"""
-
-    pairs: Sequence[tuple[str, str]] = ()
-    """Streams that it aligns, two and two."""
 
     def __init__(
         self,

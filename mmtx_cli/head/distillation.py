@@ -30,6 +30,7 @@ class DistillationHead(Head):
     """
 
     votes: ClassVar[bool] = False
+    reads_one: ClassVar[bool] = True
     needs_teacher: ClassVar[bool] = True
 
     kept: str | None = None

@@ -81,6 +81,7 @@ class LogitDistillationHead(ClassificationHead):
         outputs, figures = {"logits": logits, "count": count}, {}
         if self.label_weight:
             hard = super().forward(streams, batch)
+            assert hard.loss is not None, "it was given no labels"
             loss, figures = loss + self.label_weight * hard.loss, hard.figures
         return Prediction(loss, outputs, figures)
 

@@ -30,6 +30,7 @@ class MaskedLanguageHead(Head):
     """
 
     votes: ClassVar[bool] = False
+    reads_one: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ class MaskedReconstructionHead(Head):
     """
 
     votes: ClassVar[bool] = False
+    reads_one: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -2,13 +2,13 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.head.masked_reconstruction import MaskedReconstructionHead
 from mmtx_cli.layer.query import QueryDecoder
 from mmtx_cli.types import Batch, Field, Patches, Patching
@@ -27,7 +27,7 @@ class SelfDistillationHead(MaskedReconstructionHead):
         dim: int,
         streams: Sequence[str],
         patching: Mapping[str, Patching],
-        encoders: Mapping[str, Encoder],
+        encoders: Mapping[str, Any],
         modality: str,
         reads: Sequence[str] | None = None,
         weight: float = 1.0,

@@ -1,5 +1,6 @@
 """Pixels: from the bytes that travel to the normalised floats that a network reads."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+PIECE = 1 << 18
+"""Numbers that are normalised at a time."""
 
 
 class Pixels(nn.Module):
@@ -30,9 +33,11 @@ class Pixels(nn.Module):
         scale, shift = (1 / (255 * self.std)).to(self.mean.dtype), self.mean / self.std
         if x.device.type != "cpu" or torch.compiler.is_compiling():
             return (x * scale).sub_(shift)
-        # picture by picture, which stays in the processor's cache: a batch is large
+        # a piece at a time, which stays in the processor's cache: a batch is large
         out = torch.empty(x.shape, dtype=scale.dtype)
         shape = -1, *x.shape[-3:]
-        for picture, data in zip(out.view(shape), x.reshape(shape), strict=True):
-            picture.copy_(data).mul_(scale).sub_(shift)
+        size = max(1, PIECE // max(1, math.prod(shape[1:])))
+        pieces = out.view(shape).split(size), x.reshape(shape).split(size)
+        for piece, data in zip(*pieces, strict=True):
+            piece.copy_(data).mul_(scale).sub_(shift)
         return out

@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 
 def paired_ratio(
     a: Callable[[], float | None], b: Callable[[], float | None], rounds: int = 7
@@ -40,6 +42,28 @@ def report(name: str, ratio: float, ratios: list[float]) -> None:
     )
 
 
+def interval(ratios: list[float], draws: int = 10_000) -> tuple[float, float]:
+    """Return the 95 % interval of the median: what it is in resampled rounds (Efron 1979)."""
+    random = np.random.default_rng(0)
+    medians = np.median(random.choice(ratios, (draws, len(ratios))), axis=1)
+    low, high = np.quantile(medians, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def verdict(
+    name: str, ratios: list[float], at_least: float | None = None, at_most: float | None = None
+) -> None:
+    """Print the median of the rounds' ratios with its 95 % interval, and its target."""
+    ratio = statistics.median(ratios)
+    low, high = interval(ratios)
+    target = f"at least {at_least}" if at_most is None else f"at most {at_most}"
+    print(
+        f"{name} = {ratio:.3f} [{low:.3f}, {high:.3f}] (median of {len(ratios)} rounds); "
+        f"target: {target}",
+        flush=True,
+    )
+
+
 class Turns:
     """Lets two threads of one process work in turns, A B B A, and notes the seconds of each turn.
 
@@ -66,7 +90,7 @@ class Turns:
     def ratio(self, warm: int, rounds: int) -> tuple[float, list[float]]:
         """Median over rounds of A's time over B's, and each ratio; the first turns do not count."""
         a, b = (self.seconds[side][warm:] for side in "ab")
-        size = len(a) // rounds
+        size = min(len(a), len(b)) // rounds
         parts = [slice(i * size, (i + 1) * size) for i in range(rounds)]
         ratios = [sum(a[part]) / sum(b[part]) for part in parts]
         return statistics.median(ratios), ratios

@@ -59,7 +59,7 @@ class Canned(TrainingData):
     """The command's data module with ready batches in the place of files."""
 
     def __init__(self, loader: Turn, settings: DataSettings) -> None:
-        super().__init__(range(len(loader) * 8), None, settings, 0, 1)
+        super().__init__(range(len(loader) * settings.batch_size), None, settings, 0, 1)
         self.loader = loader
 
     def train_dataloader(self) -> Turn:
@@ -122,12 +122,12 @@ def bare(module: TrainingModule, loader: Turn) -> None:
         optimizer.step()
 
 
-def trained(module: TrainingModule, loader: Turn) -> None:
-    """The command's own trainer."""
+def trained(module: TrainingModule, loader: Turn, size: int) -> None:
+    """The command's own trainer, on batches of ``size`` samples."""
     settings = TrainerSettings(max_steps=len(loader), accelerator="cpu", clip=1.0)
     length = Length.of(settings, len(loader))
     module.steps = length.steps
-    data = Canned(loader, DataSettings(batch_size=8))
+    data = Canned(loader, DataSettings(batch_size=size))
     with tempfile.TemporaryDirectory() as folder:
         quarantine = Quarantine(Path(folder) / "quarantine.jsonl", 1, 0.0)
         trainer, _ = make_trainer(
@@ -144,7 +144,7 @@ def compare(name: str, width: int, depth: int, size: int, steps: int, rounds: in
     theirs = copy.deepcopy(original), Turn(batches, turns, "b")
     other = threading.Thread(target=bare, args=theirs, daemon=True)
     other.start()
-    trained(original, Turn(batches, turns, "a"))
+    trained(original, Turn(batches, turns, "a"), size)
     other.join()
     ratio, ratios = turns.ratio(WARM, rounds)
     step = 1000 * statistics.median(turns.seconds["b"][WARM:])

@@ -8,7 +8,7 @@ from torchvision.models import get_model, resnet18
 from mmtx_cli.encoder.image.cnn import ImageCnn, convolutional_body
 from mmtx_cli.encoder.image.vit import ImageViT, conv_stem
 from mmtx_cli.layer.pixels import Pixels
-from mmtx_cli.types import Field
+from mmtx_cli.types import Field, Places
 
 SMALL = {"width": 16, "depth": 1, "num_heads": 2}
 
@@ -107,3 +107,19 @@ def test_efficientnet_lite_knows_pictures():
     assert a @ b > 0.8
     assert a @ c < a @ b - 0.2
     assert encoder(tiny_field("image", [1])).x.shape == (1, 4, 16)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (19, 26)])
+def test_patches_are_embedded_as_a_convolution_would(height, width):
+    """Those that are shown alone, too."""
+    encoder = ImageViT(image_size=16, patch_size=8, **SMALL).double()
+    encoder.transformer = torch.nn.Identity()
+    data = torch.randint(0, 256, (2, 3, 3, height, width), dtype=torch.uint8)
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    pixels = Pixels().double()(data * mask[..., None, None, None]).flatten(0, 1)
+    wanted = encoder.stem(pixels).flatten(2).mT
+    wanted = (wanted + encoder.position(height // 8, width // 8)).reshape(2, -1, 16)
+    torch.testing.assert_close(encoder(Field(data, mask)).x, wanted)
+    shown = torch.arange(wanted.shape[1]).unflatten(0, (3, -1))[:, [2, 0]].flatten().expand(2, -1)
+    places = Places(shown, torch.ones_like(shown, dtype=torch.bool))
+    torch.testing.assert_close(encoder(Field(data, mask, places)).x, wanted[:, shown[0]])

@@ -157,6 +157,28 @@ def test_the_doubts_of_a_trained_model_are_learned(trained):
     torch.testing.assert_close(loss, soft + 0.5 * hard, atol=1e-6, rtol=1e-6)
 
 
+def test_doubts_are_learned_by_heart(trained):
+    folder, _ = trained
+    model = tiny_model(
+        "concat", ["logit_distillation"], args=(f"head.logit_distillation.teacher={folder}",)
+    ).train()
+    batch = tiny_batch(model, {"text": [4, 6, 7, 3], "image": [1, 1, 1, 1]})
+    head = model.head["logit_distillation"]
+    before = copy.deepcopy(head.teacher.model.state_dict())
+    soft = (head.said(batch) / head.temperature).softmax(dim=1)
+    least = -(soft * soft.log()).sum(dim=1).mean() * head.temperature**2  # what no student beats
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = model(batch)["logit_distillation"].loss
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach() - least))
+    assert -1e-5 < losses[-1] < 0.02 * losses[0]
+    assert all(torch.equal(before[k], x) for k, x in head.teacher.model.state_dict().items())
+
+
 def test_an_encoder_of_a_trained_model_teaches(trained):
     folder, teacher = trained
     model = tiny_model(

@@ -1,16 +1,19 @@
 """Two processes, each with its half of a batch, against one process with all of it.
 
 Each case is a small model (a shared layer in front of a head) and a batch; the halves lack
-different numbers of samples, tokens and labels.
+different numbers of samples, tokens and labels. Whole models encode a part of their half at a time
+(``PARTS``), and with dropout, too.
 """
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
+from tiny import tiny_batch, tiny_model
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -18,14 +21,35 @@ from mmtx_cli.head.base import Head
 from mmtx_cli.head.captioning import CaptioningHead
 from mmtx_cli.head.classification import ClassificationHead
 from mmtx_cli.head.contrastive import ContrastiveHead
-from mmtx_cli.types import IGNORE, Batch, Tokens
+from mmtx_cli.head.distillation import DistillationHead
+from mmtx_cli.head.matching import MatchingHead
+from mmtx_cli.layer.pooling import masked_mean
+from mmtx_cli.types import FUSED, IGNORE, Batch, Field, Tokens
 
 WORLD, BATCH, DIM, VOCAB = 2, 6, 8, 11
+
+
+class Teacher(nn.Module):
+    """Says something fixed of the first vectors of a modality."""
+
+    def summary(self, field: Field) -> Tensor:
+        return masked_mean(field.data.sin(), field.mask)
+
+    def summary_width(self) -> int:
+        return DIM
+
 
 CASES: dict[str, Callable[[], Head]] = {
     "infonce": partial(ContrastiveHead, DIM, ["image", "text"], embed_dim=4),
     "sigmoid": partial(ContrastiveHead, DIM, ["image", "text"], embed_dim=4, loss="sigmoid"),
     "infonce of three": partial(ContrastiveHead, DIM, ["audio", "image", "text"], embed_dim=4),
+    "feature distillation": partial(DistillationHead, DIM, ["image"], "image", Teacher()),
+    "relation distillation": partial(
+        DistillationHead, DIM, ["image"], "image", Teacher(), kind="relation"
+    ),
+    "matching": partial(
+        MatchingHead, DIM, ["audio", "image", "text", FUSED], pair=["image", "text"]
+    ),
     "captioning": partial(
         CaptioningHead, DIM, ["image"], VOCAB, 2, 3, depth=1, num_heads=2, dropout=0.0
     ),
@@ -46,6 +70,9 @@ class Small(nn.Module):
 
     def forward(self, x: dict[str, Tensor], mask: dict[str, Tensor], batch: Batch) -> Tensor:
         streams = {name: Tokens(self.layer(x[name]), mask[name]) for name in x}
+        if self.head.reads == (FUSED,):  # matching's samples, and those put together
+            rows = [torch.cat([getattr(t, k) for t in streams.values()]) for k in ("x", "mask")]
+            streams = {FUSED: Tokens(*rows)}
         loss = self.head(streams, batch).loss
         assert loss is not None
         return loss
@@ -73,7 +100,7 @@ def inputs(rows: slice) -> tuple[dict[str, Tensor], dict[str, Tensor], Batch]:
     several = torch.randint(0, 2, (BATCH, 3), generator=random)
     several[3:5] = IGNORE
     targets = {"captions": captions, "label": label, "several": several}
-    batch = Batch({}, targets, [str(i) for i in range(BATCH)])
+    batch = Batch({"image": Field(x["image"], mask["image"])}, targets, [*map(str, range(BATCH))])
     part = batch.each(lambda t: t[rows])
     return {k: v[rows] for k, v in x.items()}, {k: v[rows] for k, v in mask.items()}, part
 
@@ -94,6 +121,54 @@ def single() -> dict[str, Any]:
     return {case: loss_and_gradients(case, small(case), slice(None)) for case in CASES}
 
 
+PARTS = ("infonce", "sigmoid")
+
+
+class Whole(nn.Module):
+    """A dual encoder composed from conf/."""
+
+    def __init__(self, form: str, dropout: float) -> None:
+        super().__init__()
+        args = [f"encoder.{m}.dropout={dropout}" for m in ("text", "image")]
+        args.append(f"head.contrastive.loss={form}")
+        self.model = tiny_model("decision", ["contrastive"], args=args).train()
+
+    def forward(self, batch: Batch) -> Tensor:
+        loss = self.model(batch)["contrastive"].loss
+        assert loss is not None
+        return loss
+
+
+def whole(form: str, rows: slice, size: int | None, dropout: float = 0.0) -> dict[str, Tensor]:
+    """One step of a dual encoder on some rows, ``size`` of them encoded at a time."""
+    own = Whole(form, dropout)
+    own.model.encode_batch = size
+    counts = {"text": [3, 0, 5, 2, 7, 1], "image": [1, 1, 0, 1, 1, 1]}
+    batch = tiny_batch(own.model, counts).each(lambda t: t[rows])
+    batch.ids = batch.ids[rows]
+    shared = dist.is_initialized()
+    model = DistributedDataParallel(own) if shared else own
+    torch.manual_seed(5)
+    loss = model(batch)
+    loss.backward()
+    said = loss.detach()
+    if shared:
+        dist.all_reduce(said)
+        said /= WORLD
+    return {"loss": said} | {k: p.grad for k, p in own.model.named_parameters()}
+
+
+def parts(rows: slice) -> dict[str, dict[str, Tensor]]:
+    """Steps of dual encoders in parts; with dropout, also with nothing computed anew."""
+    found = {}
+    for form in PARTS:
+        found[form] = whole(form, rows, 2)
+        found[f"{form}, dropout"] = whole(form, rows, 2, 0.5)
+        with patch("mmtx_cli.model.checkpoint", lambda f, x, **_: f(x)):
+            found[f"{form}, dropout, all kept"] = whole(form, rows, 2, 0.5)
+    return found
+
+
 def process(rank: int, folder: str) -> None:
     """Each case in one process of several; the first writes down what they found together."""
     torch.set_num_threads(1)
@@ -101,12 +176,12 @@ def process(rank: int, folder: str) -> None:
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD
     )
     share = BATCH // WORLD
+    rows = slice(rank * share, (rank + 1) * share)
     found = {}
     for case in CASES:
-        model = DistributedDataParallel(small(case))
-        own = loss_and_gradients(case, model, slice(rank * share, (rank + 1) * share))
+        own = loss_and_gradients(case, DistributedDataParallel(small(case)), rows)
         dist.all_reduce(own["loss"])
         found[case] = own | {"loss": own["loss"] / WORLD}
-    torch.save(found, Path(folder) / f"{rank}.pt")
+    torch.save({"cases": found, "parts": parts(rows)}, Path(folder) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()

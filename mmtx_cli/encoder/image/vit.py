@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from torch import nn
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.encoder.base import Encoder, real_content
@@ -57,16 +58,38 @@ class ImageViT(Encoder):
         Patches row by row, picture after picture; those of one picture look at each other. Of what
         is ``shown``, each picture has as many.
         """
+        tokens = self.embedded(field)
+        x = tokens.x.unflatten(1, (field.mask.shape[1], -1)).flatten(0, 1)
+        x = self.transformer(self.dropout(x))
+        return Tokens(x.reshape(*tokens.mask.shape, self.width), tokens.mask)
+
+    def embedded(self, field: Field) -> Tokens:
+        """What the blocks begin with; no more is computed than is ``shown``."""
         b, pictures = field.mask.shape
-        x = self.stem(self.pixels(real_content(field).flatten(0, 1)))
-        positions = self.position(*x.shape[2:])
-        x = (x.flatten(2).mT + positions).unflatten(0, (b, pictures))
-        mask = field.mask[..., None].expand(x.shape[:3]).flatten(1)
+        squares = isinstance(self.stem, nn.Conv2d)
+        x, rows, columns = self.squares(field) if squares else self.convolved(field)
+        position = self.position(rows, columns).repeat(pictures, 1).expand(b, -1, -1)
+        mask = field.mask.repeat_interleave(rows * columns, dim=1)
         if field.shown:
-            x, mask = field.shown.of(x.flatten(1, 2)), field.shown.mask
-            x = x.unflatten(1, (pictures, -1))
-        x = self.transformer(self.dropout(x.flatten(0, 1)))
-        return Tokens(x.reshape(*mask.shape, self.width), mask)
+            x, position, mask = field.shown.of(x), field.shown.of(position), field.shown.mask
+        if squares:  # a convolution of squares that do not overlap is one product, sooner made
+            weight: Tensor = self.stem.weight.flatten(1)  # type: ignore[operator, union-attr]
+            x = F.linear(self.pixels(x).flatten(2), weight, self.stem.bias)  # type: ignore[arg-type]
+        return Tokens(x + position, mask)
+
+    def squares(self, field: Field) -> tuple[Shaped[Tensor, "b n 3 p p"], int, int]:
+        """The raw pixels of each patch; how many rows and columns of them a picture has."""
+        size, x = self.patch_size, real_content(field)
+        rows, columns = (side // size for side in x.shape[3:])
+        x = x[..., : rows * size, : columns * size].unflatten(4, (columns, size))
+        x = x.unflatten(3, (rows, size)).permute(0, 1, 3, 5, 2, 4, 6)
+        return x.flatten(1, 3), rows, columns
+
+    def convolved(self, field: Field) -> tuple[Float[Tensor, "b n d"], int, int]:
+        """What convolutions make of each patch; how many rows and columns there are."""
+        x = self.stem(self.pixels(real_content(field).flatten(0, 1)))
+        rows, columns = x.shape[2:]
+        return x.flatten(2).mT.unflatten(0, field.mask.shape).flatten(1, 2), rows, columns
 
     def patching(self) -> Patching | None:
         """Squares of pixels; not behind convolutions, whose patches overlap."""
@@ -76,12 +99,10 @@ class ImageViT(Encoder):
 
     def patches(self, field: Field) -> Patches:
         """Normalised pixels, by channel, row and column."""
-        x = self.pixels(real_content(field).flatten(0, 1))
-        rows, columns = (side // self.patch_size for side in x.shape[2:])
-        x = F.unfold(x, self.patch_size, stride=self.patch_size).mT
+        x, rows, columns = self.squares(field)
         mask = field.mask.repeat_interleave(rows * columns, dim=1)
         position = self.position(rows, columns).repeat(field.mask.shape[1], 1)[None]
-        return Patches(x.reshape(*mask.shape, -1), mask, position, rows * columns)
+        return Patches(self.pixels(x).flatten(2), mask, position, rows * columns)
 
     def blocks(self) -> list[nn.Module]:
         """The stem with its positions, then the blocks."""
