@@ -1,6 +1,7 @@
 """Heads that evaluation asks of a trained model, in place of its own (``head/evaluation.py``)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
