@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,9 @@ def cache(
     preparation = preparation_of(cfg, data)
     corpus = build_data(data, preparation, cfg.seed, stored, cfg.encoder.get("text"), cfg.head)
     cfg.update(corpus.facts())
-    device = launch(settings["trainer"]).device
+    # one process writes the shards; what more devices a training has does not matter here
+    alone = replace(settings["trainer"], devices=1, num_nodes=1, strategy="auto")
+    device = launch(alone).device
     encoders: Any = seeded_encoders(cfg)
     model: Any = nn.ModuleDict({"encoder": encoders}).eval()
     nodes = portable_nodes(cfg, encoders)

@@ -427,3 +427,23 @@ def test_student_and_teacher_both_kept(data, tmp_path):
     shutil.rmtree(cache / TEACHER)
     with pytest.raises(ConfigError, match=r"head.distillation_image: looks at the image itself"):
         trained(tmp_path / "x", data, *args, frozen, where)
+
+
+@pytest.mark.slow
+def test_a_mixture_whose_corpora_read_columns_of_their_own(data, tmp_path):
+    from mmtx_cli.command.data_cache import run
+
+    other = Path(shutil.copytree(data.parent, tmp_path / "other")) / data.name
+    parts = [f"{{name: a, path: {quoted(data)}, text: captions}}"]
+    parts += [f"{{name: b, path: {quoted(other)}, text: text}}"]
+    args = [*MADE, f"data.mixture=[{','.join(parts)}]"]
+    cfg = compose("data_cache", opened([*args, f"out={quoted(tmp_path / 'cache')}"]))
+    OmegaConf.set_struct(cfg, False)
+    run(cfg)
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    texts = {row["text"] for row in rows} | {t for row in rows for t in row.get("captions", ())}
+    found = open_parts(tmp_path / "cache")
+    assert len(found["encoder.text"]) == len(texts)
+    assert len(found["encoder.image"]) == 2 * sum("image" in row for row in rows)
+    where = f"data.cache={quoted(tmp_path / 'cache')}"
+    step(tmp_path, "finetune", [*args, *TRAINED, FROZEN, where])
