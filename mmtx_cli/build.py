@@ -10,11 +10,13 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean, pstdev
 from typing import Any
 
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 
 from mmtx_cli.check import component_faults
 from mmtx_cli.data.answer import answer_names
+from mmtx_cli.data.cache.entries import Cache, Entries, Reader
 from mmtx_cli.data.corpora import joined
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.feature_fact import feature_sizes
@@ -52,9 +54,7 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
     faults = list(component_faults({**model, "trusted_packages": list(trusted)}))
     if faults:
         raise ConfigError(*faults)
-    encoders = {
-        name: component(f"encoder.{name}", node) for name, node in model["encoder"].items() if node
-    }
+    encoders = build_encoders(model["encoder"])
     fusion = component("fusion", model["fusion"], modalities=list(encoders))
     patching = {name: own for name, encoder in encoders.items() if (own := encoder.patching())}
     given = {"streams": list(fusion.streams), "vote": fusion.vote}
@@ -63,10 +63,30 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
     for name, node in model["head"].items():
         takes = signature_of(node["_target_"], tuple(trusted)).parameters
         own = {key: value for key, value in given.items() if key == "streams" or key in takes}
-        if isinstance(node.get("teacher"), str):
-            own["teacher"] = taught_by(f"head.{name}", node, config, trusted)
+        if node.get("teacher"):
+            own["teacher"] = build_teacher(f"head.{name}", node, config, trusted)
         heads[name] = component(f"head.{name}", node, **own)
     return MultimodalModel(model["dim"], encoders, fusion, heads)
+
+
+def build_encoders(nodes: Mapping[str, Any]) -> dict[str, Any]:
+    """The encoders by modality: a model makes them first, so a seed gives the same anywhere."""
+    return {name: component(f"encoder.{name}", node) for name, node in nodes.items() if node}
+
+
+def build_teacher(
+    path: str, node: Mapping[str, Any], config: Mapping[str, Any], trusted: Sequence[str]
+) -> Frozen:
+    """What a head's ``teacher`` is: a trained model, or an encoder, the same whatever the seed.
+
+    What of an encoder has no pretrained weights says nothing of the modality, and would be all
+    that tells the teachers of two seeds from each other.
+    """
+    if isinstance(node["teacher"], str):
+        return taught_by(path, node, config, trusted)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Frozen(component(f"{path}.teacher", node["teacher"]))
 
 
 def taught_by(
@@ -115,6 +135,8 @@ class Corpus:
     """A trained model answers with these labels; it cannot be asked about others."""
     mixing: Mixing | None = None
     """What is particular to each data set, where there are several."""
+    cache: Cache | None = None
+    """Outputs of frozen encoders, which samples bring in place of raw input."""
 
     def facts(self) -> dict[str, Any]:
         """Root keys of the configuration that only the data can fill in."""
@@ -153,8 +175,9 @@ class Corpus:
         needs: Sequence[str],
         training: bool = False,
         seed: int = 0,
+        teachers: Sequence[str] = (),
     ) -> Samples:
-        """Random access to prepared samples.
+        """Random access to prepared samples; of ``teachers`` they bring what the cache holds.
 
         Raises DataError if a head needs labels and some are none that it can learn.
         """
@@ -175,7 +198,16 @@ class Corpus:
             self.settings.decode_timeout,
             self.settings.modality_dropout,
             self.mixing,
+            self.kept(rows, [f"encoder.{name}" for name in modalities]),
+            self.kept(rows, teachers),
         )
+
+    def kept(self, rows: Sequence[Sample], parts: Sequence[str]) -> dict[str, Entries]:
+        """What the cache holds of the rows; DataError if it lacks some of a part that it holds."""
+        if self.cache is None:
+            return {}
+        reader = Reader(self.preparation, self.mixing.texts if self.mixing else {})
+        return self.cache.entries(rows, parts, reader, self.manifest.where)
 
 
 def within(counted: Counter[str], name: str, most: int) -> bool:

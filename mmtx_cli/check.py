@@ -39,6 +39,8 @@ TYPES = {
     "cost": "bool",
     "diagnose": "bool",
     "resume": "bool",
+    "dtype": "str",
+    "overwrite": "bool",
 }
 """Plain keys at the root, of whichever command has them."""
 
@@ -61,7 +63,7 @@ def root_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     for key, kind in TYPES.items():
         if key in cfg and (fault := type_fault(cfg[key], kind)):
             yield f"{key}: {fault}"
-    for key in ("freeze", "trusted_packages", "drop"):
+    for key in ("freeze", "trusted_packages", "drop", "parts"):
         if not isinstance(cfg.get(key, []), list):
             yield f"{key}: {cfg[key]!r} is no list; write {key}=[{cfg[key]}]"
 

@@ -55,6 +55,7 @@ LENGTHS = {"data.augment.scale": 2, "optimizer.betas": 2}
 WORDS: dict[str, tuple[str, ...]] = {
     "split": ("train", "val", "test"),
     "missing": ("all",),
+    "dtype": ("float32", "float16", "bfloat16"),
     "data.text": ("text", "captions"),
     "data.mix": ("corpora", "samples"),
     "data.fit": ("crop", "squash"),

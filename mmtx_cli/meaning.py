@@ -8,6 +8,7 @@ from mmtx_cli.limits import at, entries
 from mmtx_cli.signature import TargetError, class_constant
 
 TRAINING = ("pretrain", "finetune")
+CACHING = "data_cache"
 
 
 def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
@@ -15,6 +16,9 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
     if not encoders:
         yield "encoder: no encoder is chosen; write for example encoder/image=vit"
+    if cfg.get("command") == CACHING:  # no more of the model is needed
+        yield from training_faults(cfg, encoders)
+        return
     if not cfg.get("head"):
         yield "head: no head is chosen; write for example head=captioning"
     if not cfg.get("fusion"):
@@ -31,6 +35,8 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     yield from word_faults(cfg)
     yield from leak_faults(cfg)
     if cfg.get("command") == "caption":
+        if at(cfg, "data.cache"):
+            yield "data.cache: captions are made of files, which no cache holds; leave it out"
         yield from asking_faults(cfg, encoders)
     yield from untrained_faults(cfg, encoders)
 

@@ -87,6 +87,8 @@ class DataSettings:
     """Use only the first rows of each split: for a quick trial."""
     max_bad_fraction: float = 0.01
     """Stop when more than this part of the files cannot be read."""
+    cache: str | None = None
+    """Outputs of frozen encoders that `mmtx data action=cache` made: read instead of the files."""
 
 
 @dataclass

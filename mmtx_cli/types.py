@@ -32,12 +32,15 @@ class Field:
     ``mask`` has l = 1 for an image; a sample that lacks the modality is a row of False. An encoder
     that cuts its input into patches sees those alone that are ``shown``, if this is not None.
     ``empty`` where no sample of the batch has the modality and that is known beforehand.
+    ``encoded``: the data are no raw input but what the encoder made of it, [b, n, width], and the
+    mask is of these tokens.
     """
 
     data: Shaped[Tensor, "b ..."]
     mask: Bool[Tensor, "b l"]
     shown: Places | None = None
     empty: bool = False
+    encoded: bool = False
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Field":
         """Return the field with ``change`` made to every tensor."""

@@ -9,10 +9,17 @@ from pathlib import Path
 from mmtx_cli.check import PROVIDED
 from mmtx_cli.choice import Choice, all_made, chosen_by, flat, made, nearest_choice
 from mmtx_cli.component_usage import plain, read_component, written
-from mmtx_cli.meaning import TRAINING
+from mmtx_cli.meaning import CACHING, TRAINING
 from mmtx_cli.offer import offered
 from mmtx_cli.override import SECTIONS as NODES
-from mmtx_cli.override import conf_dir, config_dirs, default_groups, group_names
+from mmtx_cli.override import (
+    conf_dir,
+    config_dirs,
+    configuration,
+    default_groups,
+    group_names,
+    spoken,
+)
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.settings_usage import USED, Row, section_rows
 from mmtx_cli.signature import TargetError
@@ -27,6 +34,8 @@ EXAMPLES = {
     "compare": "mmtx compare plan=fusions \"args=['experiment=avdigits']\" seeds=[1,2,3]",
     "score": "mmtx score references=captions.json predictions=results.json",
     "data": "mmtx data action=make name=scenes out=scenes",
+    "data_cache": "mmtx data action=cache out=cache/pairs data.path=pairs.jsonl "
+    "encoder/image=efficientnet_lite",
     "demo": "mmtx demo",
     "export": "mmtx export ckpt=runs/finetune/RUN out=my_model",
 }
@@ -54,9 +63,10 @@ head=captioning."""
 
 def print_usage(command: str, args: Sequence[str]) -> None:
     """Print what a command can be told, after the choices that are made among ``args``."""
-    dirs = config_dirs(args)
-    grouped = command in (*TRAINING, "eval")
-    print(f"usage: mmtx {command}{' [group=choice]' if grouped else ''} [key=value] ...")
+    dirs, command = config_dirs(args), configuration(command, args)
+    building = (*TRAINING, CACHING)
+    grouped = command in (*building, "eval")
+    print(f"usage: mmtx {spoken(command)}{' [group=choice]' if grouped else ''} [key=value] ...")
     if command in EXAMPLES:
         print(f"\nexample: {EXAMPLES[command]}")
     for folder in dirs[1:]:
@@ -67,7 +77,7 @@ def print_usage(command: str, args: Sequence[str]) -> None:
     if grouped:
         print_table("Groups", group_rows(command, dirs))
     print_table("Keys", root_rows(command, said))
-    if command in TRAINING:
+    if command in building:
         print_components(command, made_here, said, dirs)
     elif command in USED:
         print(WITH_CKPT)
@@ -124,6 +134,7 @@ def root_keys(command: str) -> Iterator[Key]:
     import yaml
 
     told, names = {"command", "defaults", "hydra", *NODES, *FILLED}, [command]
+    told |= {"run_dir", "resume"} if command == CACHING else set()  # it has a folder of its own
     for name in names:
         text = (conf_dir() / f"{name}.yaml").read_text(encoding="utf-8")
         for key in keys(text):
@@ -144,7 +155,7 @@ def print_components(
         elif "_target_" in choice.content:
             print_component(choice, said)
     print("\nTo see the keys of an encoder, fusion, head or experiment, choose it, for example")
-    print(f"  mmtx {command} head=captioning encoder/image=vit --help")
+    print(f"  mmtx {spoken(command)} head=captioning encoder/image=vit --help")
 
 
 def print_component(choice: Choice, said: Mapping[str, str]) -> None:

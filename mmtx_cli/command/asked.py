@@ -1,6 +1,7 @@
 """Heads that evaluation asks of a trained model, in place of its own (``head/evaluation.py``)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,9 @@ def teach(
     for name, own in examples.items():
         if not own:
             continue
-        samples, shares = corpus.samples(own, list(model.encoder), ()), f"examples-{name}"
+        # texts that a head words itself are none of the data set's, and so in no cache
+        source = replace(corpus, cache=None) if model.head[name].asks_text else corpus
+        samples, shares = source.samples(own, list(model.encoder), ()), f"examples-{name}"
         said = all_answers(model, samples, {"": dict}, settings, process, run_dir, shares, [name])
         if said is None:
             continue

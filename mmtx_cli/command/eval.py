@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.check import check
+from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
 from mmtx_cli.command.inherit import has_new_head, inherit, is_change
 from mmtx_cli.command.run_folder import open_run, write_json
-from mmtx_cli.command.train import manifests, preparation_of, sections
+from mmtx_cli.command.train import manifests, portable_nodes, preparation_of, sections
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.json_line import json_line
@@ -34,6 +35,8 @@ def run(cfg: DictConfig) -> None:
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     for path in manifests(cfg.data):
         check_exists(Path(path))  # told before torch is imported
+    if faults := list(cache_faults(cfg)):
+        raise ConfigError(*faults)
     evaluate(cfg, stored)
 
 
@@ -75,6 +78,7 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     asked = asks(cfg)
     stored = without_labels(stored) if asked else stored
     corpus = build_data(data, preparation_of(cfg, data), cfg.seed, stored, cfg.encoder.get("text"))
+    corpus.cache = open_cache(cfg)
     rows = corpus.rows(cfg.split)
     if not rows:
         raise DataError(f"{corpus.manifest.path}: no row has split={cfg.split}")
@@ -85,11 +89,12 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
         cfg.update(labels_of(corpus))
         ask(model, cfg)
         examples = examples_of(model, corpus, rows)
+    check_cache(model, portable_nodes(cfg, model.encoder), model.state_dict(), corpus, cfg)
+    samples = corpus.samples(rows, list(model.encoder), ())
     run_dir = open_run(cfg)
     kept = [name for name in model.encoder if name not in cfg.drop]
     subsets = subsets_of(kept) if cfg.missing == "all" else [kept]
     views = subset_views(subsets) | (diagnosis_views(kept) if cfg.diagnose else {})
-    samples = corpus.samples(rows, list(model.encoder), ())
     teach(model, corpus, examples, settings, process, run_dir)
     answers = all_answers(model, samples, views, settings, process, run_dir)
     shuffled = (
@@ -115,6 +120,7 @@ def extras(
     from mmtx_cli.command.cost import model_cost
     from mmtx_cli.command.floor import caption_floors
 
+    corpus = replace(corpus, cache=None)  # these look at the files themselves
     size = data.eval_batch_size or data.batch_size
     floors = caption_floors(model, corpus, read, size, device) if cfg.floors else {}
     cost = {"cost": model_cost(model, corpus, read, device)} if cfg.cost else {}

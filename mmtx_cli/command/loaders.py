@@ -20,9 +20,21 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
         refuse_unordered(corpus)
     modalities = list(model.encoder)
     refuse_unpaired(model, rows, corpus)
-    train = corpus.samples(rows, modalities, needs, training=True, seed=seed)
-    val = corpus.samples(val_rows, modalities, needs) if val_rows else None
+    teachers = kept_teachers(model, corpus)
+    train = corpus.samples(rows, modalities, needs, True, seed, teachers)
+    val = corpus.samples(val_rows, modalities, needs, teachers=teachers) if val_rows else None
     return TrainingData(train, val, corpus.settings, seed, round_to)
+
+
+def kept_teachers(model: Any, corpus: Any) -> list[str]:
+    """The teachers that need not be run, since the cache holds what they say; their heads know."""
+    found = []
+    for name, head in model.head.items():
+        part = f"head.{name}.teacher"
+        if hasattr(head, "kept") and head.teacher and corpus.cache and part in corpus.cache.parts:
+            head.kept = part
+            found.append(part)
+    return found
 
 
 def learnable(model: Any, corpus: Any, split: str) -> list[Any]:

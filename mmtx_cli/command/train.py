@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.check import check
+from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
 from mmtx_cli.command.inherit import has_new_head, has_weights, inherit, load_initial
 from mmtx_cli.command.resume import resumed
@@ -38,9 +39,13 @@ def run(cfg: DictConfig) -> None:
     train(cfg, stored, fresh)
 
 
-def prepared(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any] | None, Set[str]]:
+def prepared(
+    cfg: DictConfig, further: Callable[[DictConfig, Mapping[str, Any]], None] | None = None
+) -> tuple[DictConfig, Mapping[str, Any] | None, Set[str]]:
     """The whole configuration, once it is sound; with what a trained model that it begins with
     was made of, and the encoders that bring other weights.
+
+    ``further`` takes over more of that than the parts of the model.
     """
     stored, fresh = None, set()
     make_absolute(cfg)
@@ -52,6 +57,8 @@ def prepared(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any] | None, Set
         if has_new_head(cfg):  # it learns the labels of its own data
             stored["label_names"] = stored["answer_names"] = []
         inherit(cfg, stored)
+        if further is not None:
+            further(cfg, stored)
     for key, value in DEFAULTS.items():
         # a run of before there was the key may be resumed
         cfg[key] = value if key not in cfg.keys() or cfg[key] is None else cfg[key]  # noqa: SIM118
@@ -61,7 +68,7 @@ def prepared(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any] | None, Set
 
 def make_absolute(cfg: DictConfig) -> None:
     """Paths that a resumed run finds from any folder."""
-    for key in ("path", "root", "tokenizer"):
+    for key in ("path", "root", "tokenizer", "cache"):
         if cfg.data and isinstance(cfg.data.get(key), str):
             cfg.data[key] = os.path.abspath(os.path.expanduser(cfg.data[key]))
     for own in (cfg.data.get("mixture") if cfg.data else None) or ():
@@ -81,6 +88,7 @@ def check_all(cfg: DictConfig) -> None:
     try:
         for path in manifests(plain.get("data")):
             check_exists(Path(path))
+        faults += cache_faults(plain)
     except DataError as error:
         faults += error.faults
     if faults:
@@ -132,6 +140,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     encoder = stored["model"]["encoder"] if cfg.resume and stored else cfg.encoder
     corpus = build_data(data, preparation, cfg.seed, stored, encoder.get("text"), cfg.head)
     refuse_lacking([name for name, node in encoder.items() if node], corpus)
+    corpus.cache = open_cache(cfg)
     cfg.update(corpus.facts())
     config = plain_config(cfg, data, asdict(corpus.preparation), corpus)
     if cfg.resume:
@@ -153,6 +162,10 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     module.steps = length.steps
     if cfg.ckpt and not cfg.resume:
         load_initial(module.model, cfg.ckpt, fresh)
+    if corpus.cache is not None:
+        last = str(Path(cfg.run_dir) / "checkpoints" / "last.ckpt")
+        weights = read_weights(last) if cfg.resume else module.model.state_dict()
+        check_cache(module.model, config["model"]["encoder"], weights, corpus, cfg)
     run_dir = Path(cfg.run_dir)
     num_train, num_val = len(loaders.train), len(loaders.val or ())
     quarantine = Quarantine(
@@ -190,6 +203,14 @@ def change(node: dict[str, Any], changes: Mapping[str, Any]) -> None:
             change(node[key], value)
         else:
             node[key] = value
+
+
+def portable_nodes(cfg: DictConfig, encoders: Any) -> dict[str, Any]:
+    """The plain configuration of each encoder with what rebuilds it without its source."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    for name, encoder in encoders.items():
+        change(plain["encoder"][name], encoder.portable())
+    return plain["encoder"]  # type: ignore[no-any-return]
 
 
 def finished_steps(run_dir: Path) -> int:

@@ -21,7 +21,9 @@ class Collate:
 
     Texts are as long as the longest of the batch, rounded up to a multiple of ``round_to`` but
     never beyond ``max_length``, for which models have positions; so are sequences of features.
-    ``learners`` are the heads that learn from some corpora alone, and from which.
+    ``learners`` are the heads that learn from some corpora alone, and from which. Of a modality in
+    ``encoded``, examples bring vectors of that width and type, of a teacher in ``taught`` one
+    vector as a target.
     """
 
     modalities: tuple[str, ...]
@@ -30,11 +32,14 @@ class Collate:
     known: Targets = field(default_factory=Targets)
     round_to: int = 1
     learners: Mapping[str, Set[str]] = field(default_factory=dict)
+    encoded: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
+    taught: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Put the examples together in their order."""
         inputs = {name: self.one(name, examples) for name in self.modalities}
         targets = {name: self.target(name, examples) for name in self.needs}
+        targets |= {name: self.vector(name, examples) for name in self.taught}
         faults = [example.fault for example in examples if example.fault]
         lists = {
             name: [example.corpus in corpora for example in examples]
@@ -61,6 +66,8 @@ class Collate:
         """It, with zeros where a sample lacks it."""
         rows = [example.inputs.get(name) for example in examples]
         p = self.preparation
+        if name in self.encoded:
+            return self.vectors(rows, name)
         if name in p.features:
             return self.features(rows, p.features[name])
         match name:
@@ -79,6 +86,18 @@ class Collate:
         assert width is not None, "the data say how wide features are"
         length = min(self.rounded(rows), self.preparation.max_feature_length)
         return pad(rows, length, (width,), torch.float32)
+
+    def vectors(self, rows: Sequence[Tensor | None], name: str) -> Field:
+        """What the encoder made of all samples."""
+        width, dtype = self.encoded[name]
+        length = self.rounded(rows) if name == "text" else longest(rows)
+        return replace(pad(rows, length, (width,), dtype), encoded=True)
+
+    def vector(self, name: str, examples: Sequence[Example]) -> Tensor:
+        """What a teacher said of each sample, [b, c]; NaN where it said nothing."""
+        nothing = torch.full((self.taught[name][0],), torch.nan)
+        rows = (example.targets.get(name) for example in examples)
+        return torch.stack([nothing if row is None else row.float() for row in rows])
 
     def rounded(self, rows: Sequence[Tensor | None]) -> int:
         """Length of the longest row, rounded up."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mmtx_cli.data.cache.entries import Entries
 from mmtx_cli.data.draw import draws, id_keys
 from mmtx_cli.data.media import Media
 from mmtx_cli.data.mixing import Mixing
@@ -60,6 +61,8 @@ class Samples(Dataset):
         decode_timeout: float = 30.0,
         dropout: float = 0.0,
         mixing: Mixing | None = None,
+        cached: Mapping[str, Entries] | None = None,
+        taught: Mapping[str, Entries] | None = None,
     ) -> None:
         """``known`` are the classes and answers that there are.
 
@@ -67,6 +70,9 @@ class Samples(Dataset):
 
         ``dropout`` is the chance of each modality of a training sample to be taken away, as long
         as another is left. ``mixing`` is what is particular to each corpus, if there are several.
+
+        In the place of modalities whose encoders are in ``cached`` (such as ``encoder.image``) a
+        sample brings what these made of it, and of teachers in ``taught`` a target.
         """
         self.samples = samples
         self.mixing = mixing or Mixing()
@@ -78,6 +84,8 @@ class Samples(Dataset):
         self.seed = seed
         self.media = Media(preparation, augment, decode_timeout)
         self.dropout = dropout
+        self.cached = {n.removeprefix("encoder."): of for n, of in (cached or {}).items()}
+        self.taught = taught or {}
         self.keys = id_keys(sample.id for sample in samples)
         self.columns: dict[str, TextColumn] = {}
         if "text" in modalities and preparation.text and "text" not in preparation.features:
@@ -157,13 +165,22 @@ class Samples(Dataset):
             target = self.text(need, turn, row) if said else self.known.of(need, sample)
             if target is not None:
                 example.targets[need] = target
+        for name, entries in self.taught.items():
+            which = self.which("text", turn, row) if entries.texts else 0
+            if which is not None and (vector := entries.read(row, which)) is not None:
+                example.targets[name] = vector[0]
 
     def read_media(self, example: Example, kept: Sequence[str], turn: int, row: int) -> None:
-        """Fill in what files hold of the modalities in ``kept``."""
+        """Fill in what files hold of the modalities in ``kept``, or the cache in their place."""
         seed, offset = self.augmentation_seed(turn, row), self.offset(turn, row)
         for name in kept:
             sample = self.samples[self.lender(name, row)]
-            if name in self.preparation.features:
+            if name in self.columns:
+                continue  # texts are no files
+            if name in self.cached:
+                if (tokens := self.cached[name].read(self.lender(name, row))) is not None:
+                    example.inputs[name] = tokens
+            elif name in self.preparation.features:
                 example.inputs[name] = self.media.features(sample, name)
             elif name == "image":
                 example.inputs[name] = self.media.pictures(sample, seed)
@@ -211,14 +228,20 @@ class Samples(Dataset):
         return self.draw(PLACE, turn, row) / 2**63 if self.training else None
 
     def text(self, name: str, turn: int, row: int) -> Tensor | None:
-        """Tokens of the drawn or numbered text."""
+        """Tokens of the drawn or numbered text; of a cached one, what the encoder made of them."""
+        which = self.which(name, turn, row)
+        if which is None:
+            return None
+        if name in self.cached:
+            return self.cached[name].read(row, which)
+        return torch.from_numpy(self.columns[name].get(row, which).astype(np.int64))
+
+    def which(self, name: str, turn: int, row: int) -> int | None:
+        """The number of the drawn or numbered text; None if there is none."""
         if name not in self.columns:
             return None
-        texts = self.columns[name]
         which = int(self.drawn(name, turn)[row]) if self.training else turn
-        if which >= texts.count(row):
-            return None
-        return torch.from_numpy(texts.get(row, which).astype(np.int64))
+        return which if which < self.columns[name].count(row) else None
 
 
 def has_raw(sample: Sample, name: str) -> bool:

@@ -92,6 +92,8 @@ def make_loader(
         samples.known,
         round_to,
         samples.mixing.learners,
+        {name: entries.part.vector for name, entries in samples.cached.items()},
+        {name: entries.part.vector for name, entries in samples.taught.items()},
     )
     workers = default_workers() if num_workers is None else num_workers
     return DataLoader(

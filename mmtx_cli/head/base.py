@@ -87,6 +87,11 @@ class Head(nn.Module, ABC):
         self.dim = dim
         self.weight = weight
 
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """Modalities whose raw input it looks at itself, not at what their encoder makes of it."""
+        return ()
+
     def view(self, batch: Batch) -> Batch:
         """The batch this head wants encoded: itself, or a corrupted copy (masked objectives)."""
         return batch

@@ -33,6 +33,9 @@ class DistillationHead(Head):
     reads_one: ClassVar[bool] = True
     needs_teacher: ClassVar[bool] = True
 
+    kept: str | None = None
+    """The target with what the teacher says, where that was kept before: it is not run then."""
+
     def __init__(
         self,
         dim: int,
@@ -72,6 +75,11 @@ class DistillationHead(Head):
         """What is known of the teacher where it is not there any more."""
         return {"teacher_width": self.teacher_width}
 
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """What the teacher looks at."""
+        return (self.modality,) if self.teacher is not None and not self.kept else ()
+
     def taught(self, field: Field) -> Float[Tensor, "b c"]:
         """What the teacher says of each sample."""
         assert self.teacher is not None
@@ -89,9 +97,14 @@ class DistillationHead(Head):
         if self.teacher is None:
             return Prediction(None, {"embedding": told})
         field = batch.inputs[self.modality]
-        taught = self.taught(field)
         there = torch.stack([streams[name].present for name in self.reads]).any(dim=0)
         there = there & field.mask.any(dim=1)
+        if self.kept:
+            taught = batch.targets[self.kept]
+            there = there & ~taught.isnan().any(dim=1)
+            taught = taught.nan_to_num()
+        else:
+            taught = self.taught(field)
         whole = told.to(torch.promote_types(told.dtype, torch.float32))
         if self.kind == "feature":
             each, count = (1 - F.cosine_similarity(whole, taught, dim=1)) * there, there.sum()

@@ -61,6 +61,11 @@ class LogitDistillationHead(ClassificationHead):
             self.asked = classifier(self.teacher.model)
             self.classes = numbers(self.label_names, self.teacher.label_names)
 
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """What the teacher looks at."""
+        return tuple(self.teacher.model.encoder) if self.teacher else ()
+
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """``outputs["logits"]`` is [b, classes]."""
         if self.teacher is None:

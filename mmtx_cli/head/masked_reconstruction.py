@@ -81,6 +81,11 @@ class MaskedReconstructionHead(Head):
             self.patching.width, dim, self.patching.numbers, depth, num_heads, mlp_ratio
         )
 
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """What it hides parts of."""
+        return (self.modality,)
+
     def view(self, batch: Batch) -> Batch:
         """The batch of which the encoder sees a part, and as targets what it does not see.
 

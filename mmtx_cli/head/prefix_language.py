@@ -55,6 +55,11 @@ class PrefixLanguageHead(Head):
             vocab_size, dim, depth, num_heads, max_length, mlp_ratio, dropout
         )
 
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """What it cuts into what is seen and what is told."""
+        return (TEXT,)
+
     def view(self, batch: Batch) -> Batch:
         """The batch with prefixes alone, and as targets the texts from their prefix' last token on:
         [b, t], then IGNORE.
