@@ -8,8 +8,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from mmtx_cli.build import Corpus, component, usable
+from mmtx_cli.build import component
 from mmtx_cli.command.answers import all_answers
+from mmtx_cli.corpus import Corpus, usable
 from mmtx_cli.data.manifest import label_names_of
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.error import ConfigError

@@ -13,12 +13,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from mmtx_cli.build import Corpus, build_data, build_encoders, build_teacher
+from mmtx_cli.build import build_encoders, build_teacher
 from mmtx_cli.command.cached import encoder_card, teacher_card
 from mmtx_cli.command.data_cache import claim
 from mmtx_cli.command.features import standardise
 from mmtx_cli.command.inherit import load_initial
 from mmtx_cli.command.train import portable_nodes, preparation_of, sections
+from mmtx_cli.corpus import Corpus, build_data
 from mmtx_cli.data.cache.card import Card
 from mmtx_cli.data.cache.part import Part
 from mmtx_cli.data.cache.todo import todo_of

@@ -21,7 +21,7 @@ from mmtx_cli.meaning import CACHING, TRAINING
 from mmtx_cli.override import is_section_key
 
 if TYPE_CHECKING:
-    from mmtx_cli.build import Corpus
+    from mmtx_cli.corpus import Corpus
     from mmtx_cli.data.cache.entries import Cache
 
 MAKING = (*ROOT_KEYS, "dim", "seed", "ckpt", "experiment", "head", "trusted_packages", "encoder")

@@ -65,11 +65,11 @@ def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
 
 def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Predict in every process; merge, score and report in the first."""
-    from mmtx_cli.build import build_data
     from mmtx_cli.command.answers import all_answers, subset_views, subsets_of
     from mmtx_cli.command.asked import ask, asks, examples_of, labels_of, teach, without_labels
     from mmtx_cli.command.contribution import diagnosis, diagnosis_views, shuffled_answers
     from mmtx_cli.command.trained import load_model
+    from mmtx_cli.corpus import build_data
     from mmtx_cli.training.launch import launch
 
     begun = time.perf_counter()
@@ -136,8 +136,8 @@ def scored(
     cfg: DictConfig,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(samples, rows, scores) of each head on the first subset; figures of all, by subset."""
-    from mmtx_cli.build import usable
     from mmtx_cli.command.answers import score, subset_name
+    from mmtx_cli.corpus import usable
 
     whole: dict[str, Any] = {}
     partial: dict[str, Any] = {}

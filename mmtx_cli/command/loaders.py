@@ -3,7 +3,7 @@
 from collections.abc import Sequence, Set
 from typing import Any
 
-from mmtx_cli.build import NEEDS, usable
+from mmtx_cli.corpus import NEEDS, usable
 from mmtx_cli.data.manifest import are_numbers
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.training.data import TrainingData

@@ -123,9 +123,9 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
 
     Encoders in ``fresh`` bring weights of their own, which those of ``ckpt`` do not replace.
     """
-    from mmtx_cli.build import build_data
     from mmtx_cli.command.features import standardise
     from mmtx_cli.command.loaders import refuse_lacking, training_data
+    from mmtx_cli.corpus import build_data
     from mmtx_cli.data.quarantine import Quarantine
     from mmtx_cli.training.fit import Length, fit, make_trainer
     from mmtx_cli.training.guard import Guard

@@ -25,7 +25,6 @@ from hydra import compose, initialize_config_dir  # noqa: E402
 from omegaconf import DictConfig, OmegaConf  # noqa: E402
 from paired import paired_ratio, report  # noqa: E402
 
-from mmtx_cli.build import build_data  # noqa: E402
 from mmtx_cli.command import data as data_command  # noqa: E402
 from mmtx_cli.command import data_cache  # noqa: E402
 from mmtx_cli.command.cached import check_cache, open_cache  # noqa: E402
@@ -37,6 +36,7 @@ from mmtx_cli.command.train import (  # noqa: E402
     prepared,
     sections,
 )
+from mmtx_cli.corpus import build_data  # noqa: E402
 from mmtx_cli.data.loader import TrainSampler, make_loader  # noqa: E402
 from mmtx_cli.override import conf_dir, opened  # noqa: E402
 from mmtx_cli.training.module import TrainingModule  # noqa: E402
