@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -13,11 +13,14 @@ from mmtx_cli.error import ConfigError
 from mmtx_cli.hint import nearest
 from mmtx_cli.limits import entries, limit_faults
 from mmtx_cli.meaning import meaning_faults
-from mmtx_cli.override import choices
+from mmtx_cli.offer import offered
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.signature import TargetError, signature_of
 
-PROVIDED = {"fusion": {"modalities"}, "head": {"streams", "vote", "patching"}}
+PROVIDED = {
+    "fusion": {"modalities"},
+    "head": {"streams", "vote", "patching", "encoders", "trained"},
+}
 """Arguments that are not configured: the parts of the model that come before give them."""
 
 TYPES = {
@@ -36,6 +39,8 @@ TYPES = {
     "cost": "bool",
     "diagnose": "bool",
     "resume": "bool",
+    "dtype": "str",
+    "overwrite": "bool",
 }
 """Plain keys at the root, of whichever command has them."""
 
@@ -58,7 +63,7 @@ def root_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     for key, kind in TYPES.items():
         if key in cfg and (fault := type_fault(cfg[key], kind)):
             yield f"{key}: {fault}"
-    for key in ("freeze", "trusted_packages", "drop"):
+    for key in ("freeze", "trusted_packages", "drop", "parts"):
         if not isinstance(cfg.get(key, []), list):
             yield f"{key}: {cfg[key]!r} is no list; write {key}=[{cfg[key]}]"
 
@@ -95,7 +100,7 @@ def choice_hint(group: str, path: str, node: Any, cfg: Mapping[str, Any]) -> str
     if close and isinstance(node, Mapping):
         return f"did you mean {close[0]!r}?"
     choice = path.replace(".", "/", 1) if group == "encoder" else group
-    there = choices(choice)
+    there = offered(choice, str(cfg.get("command")))
     return f"write {choice}=NAME" + (f" ({', '.join(there)})" if there else "")
 
 
@@ -194,6 +199,11 @@ def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
     for key, value in node.items():
         if key not in names:
             yield f"{path}.{key}: unknown key; {nearest(str(key), names)}"
+        elif key in several(settings) and not isinstance(value, list | None):
+            yield f"{path}.{key}: {value!r} is no list; write {path}.{key}=[{{…}},{{…}}]"
+        elif key in sections and isinstance(value, list):
+            for i, item in enumerate(value):
+                yield from settings_faults(f"{path}.{key}[{i}]", item, sections[key])
         elif key in sections and value is not None:
             yield from settings_faults(f"{path}.{key}", value, sections[key])
         else:
@@ -207,4 +217,22 @@ def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
 def subsections(settings: type) -> dict[str, type]:
     """Fields of settings that are settings themselves, and their classes."""
     hints = get_type_hints(settings).items()
-    return {name: kind for name, t in hints for kind in (t, *get_args(t)) if is_dataclass(kind)}  # type: ignore[misc]
+    return {name: kind for name, t in hints for kind in within(t) if is_dataclass(kind)}  # type: ignore[misc]
+
+
+def several(settings: type) -> set[str]:
+    """Of these, the ones that are lists of such settings."""
+    lists = (
+        (name, kind)
+        for name, hint in get_type_hints(settings).items()
+        for kind in within(hint)
+        if get_origin(kind) is list
+    )
+    return {name for name, kind in lists if is_dataclass(get_args(kind)[0])}
+
+
+def within(hint: Any) -> Iterator[Any]:
+    """A type, and those that it is made of: of ``list[X] | None``, X is one."""
+    yield hint
+    for part in get_args(hint):
+        yield from within(part)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,9 @@ def all_made(chosen: Chosen, dirs: Sequence[Path]) -> Iterator[Choice]:
         for choice in made([key], names, dirs):
             yield choice
             for inner, default in choice.parts.items():
-                yield from made([inner], chosen.get(inner, default), dirs)
+                own = choice.content.get(inner.rpartition(".")[2]) or {}
+                for part in made([inner], chosen.get(inner, default), dirs):
+                    yield replace(part, content={**part.content, **own})
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ COMMANDS = {
     "caption": "caption images, videos and sounds: inputs= files, folders, globs",
     "compare": "which configuration is better, by how much, at what cost: runs=, or plan=fusions",
     "score": "caption metrics alone: references=, predictions=",
-    "data": "action=make|check|import: built-in data, check a manifest, convert a data set",
+    "data": "action=make|check|import|cache: built-in data; check, convert; keep encoders' outputs",
     "export": "write a model folder from a run or checkpoint",
 }
 
@@ -128,6 +128,7 @@ def launch(command: str, args: list[str]) -> None:
         added_faults,
         conf_dir,
         config_dirs,
+        configuration,
         explained,
         explained_interpolation,
         opened,
@@ -135,12 +136,13 @@ def launch(command: str, args: list[str]) -> None:
     )
     from mmtx_cli.relaunch import is_multirun, job_argv, job_overrides, job_run_dir
 
+    name = configuration(command, args)
     options, overrides = split(args)
     check_options(options, command)
     absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
     if absent:
         raise ConfigError(*(f"--config-dir {folder}: there is no such folder" for folder in absent))
-    if added := list(added_faults(overrides, command, config_dirs(args))):
+    if added := list(added_faults(overrides, name, config_dirs(args))):
         raise ConfigError(*added)
     program = sys.argv[0]
     # Threads that spin while they wait take the cores from the processes that decode: a step was
@@ -163,7 +165,7 @@ def launch(command: str, args: list[str]) -> None:
             job_run_dir(cfg, args)
             # Lightning starts further processes with this command line
             sys.argv = [program, command, *job_argv(args, cfg)]
-            import_module(f"mmtx_cli.command.{command}").run(cfg)
+            import_module(f"mmtx_cli.command.{name}").run(cfg)
         except Exception as error:
             if not (is_multirun() and isinstance(error, MmtxError)):
                 raise Failed(error) from error
@@ -172,7 +174,7 @@ def launch(command: str, args: list[str]) -> None:
             complain(f"{command} {job}", error.faults)
 
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(task)()
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(task)()
     except Failed as failed:
         if isinstance(failed.error, InterpolationResolutionError):
             raise ConfigError(explained_interpolation(failed.error)) from failed.error
@@ -180,7 +182,7 @@ def launch(command: str, args: list[str]) -> None:
     except BrokenPipeError:
         raise
     except Exception as error:  # of Hydra's own: the command has not begun
-        raise ConfigError(*explained(error, command, args)) from error
+        raise ConfigError(*explained(error, name, args)) from error
     if told:
         raise ConfigError(*told)
 

@@ -15,6 +15,7 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "max_feature_length": (1, 1e6),
     "segments": (0.1, 1e9),
     "bootstrap": (1, 1e9),
+    "data.temperature": (1e-3, 1e6),
     "data.fps": (1e-6, 1e6),
     "data.decode_timeout": (0.1, 1e6),
     "data.modality_dropout": (0, 1),
@@ -54,7 +55,9 @@ LENGTHS = {"data.augment.scale": 2, "optimizer.betas": 2}
 WORDS: dict[str, tuple[str, ...]] = {
     "split": ("train", "val", "test"),
     "missing": ("all",),
+    "dtype": ("float32", "float16", "bfloat16"),
     "data.text": ("text", "captions"),
+    "data.mix": ("corpora", "samples"),
     "data.fit": ("crop", "squash"),
     "data.sampling": ("uniform", "fps", "dense"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),

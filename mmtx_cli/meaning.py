@@ -8,6 +8,7 @@ from mmtx_cli.limits import at, entries
 from mmtx_cli.signature import TargetError, class_constant
 
 TRAINING = ("pretrain", "finetune")
+CACHING = "data_cache"
 
 
 def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
@@ -15,6 +16,9 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
     if not encoders:
         yield "encoder: no encoder is chosen; write for example encoder/image=vit"
+    if cfg.get("command") == CACHING:  # no more of the model is needed
+        yield from training_faults(cfg, encoders)
+        return
     if not cfg.get("head"):
         yield "head: no head is chosen; write for example head=captioning"
     if not cfg.get("fusion"):
@@ -31,7 +35,37 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     yield from word_faults(cfg)
     yield from leak_faults(cfg)
     if cfg.get("command") == "caption":
+        if at(cfg, "data.cache"):
+            yield "data.cache: captions are made of files, which no cache holds; leave it out"
         yield from asking_faults(cfg, encoders)
+    yield from untrained_faults(cfg, encoders)
+
+
+def is_trained(node: Any) -> bool:
+    """Is a head a part of a model? One that is not, evaluation asks of a trained one."""
+    return constant(node, "trained") is not False
+
+
+def untrained_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
+    """Heads that are not trained are asked by evaluation, of a model that has what they ask."""
+    own = {name: node for name, node in entries(cfg, "head") if is_trained(node)}
+    aligned = any(constant(node, "aligns") for node in own.values())
+    foreign = any(not str(at(node, "_target_")).startswith("mmtx_cli.") for node in own.values())
+    for name, node in entries(cfg, "head"):
+        if name in own:
+            continue
+        if cfg.get("command") != "eval":
+            yield (
+                f"head.{name}: is not trained, but asked of a trained model: "
+                f"mmtx eval ckpt=RUN head={name}"
+            )
+        elif constant(node, "asks_aligned") and not aligned and not foreign:
+            yield (
+                f"head.{name}: the model has no contrastive head, only {', '.join(own)}; "
+                "pre-train one with head=contrastive"
+            )
+        elif constant(node, "asks_text") and "text" not in encoders:
+            yield f"head.{name}: the model has no text encoder, and classes are told by words"
 
 
 def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
@@ -46,9 +80,11 @@ def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
     if constant(fusion, "joins") is not False or len(encoders) < 2:
         return
     for name, node in entries(cfg, "head"):
-        if constant(node, "votes") is False and not node.get("reads"):
+        own = constant(node, "reads_one")
+        if constant(node, "votes") is False and not own and not node.get("reads"):
+            what = said(node) or "what it says"
             yield (
-                f"head.{name}: fusion=decision joins nothing, and {said(node)} cannot be voted on; "
+                f"head.{name}: fusion=decision joins nothing, and {what} cannot be voted on; "
                 f"choose another fusion, or one modality: head.{name}.reads=[{min(encoders)}]"
             )
 
@@ -63,8 +99,16 @@ def constant(node: Any, name: str) -> object:
 
 def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
     """What a run that trains needs besides."""
-    if not at(cfg, "data.path"):
+    if not at(cfg, "data.path") and not at(cfg, "data.mixture"):
         yield "data.path: no data; write data.path=MANIFEST.jsonl or data=scenes"
+    yield from mixture_faults(cfg)
+    if at(cfg, "data.batch_size") == 1:
+        for name, node in entries(cfg, "head"):
+            if constant(node, "contrasts"):
+                yield (
+                    f"data.batch_size: 1 leaves head.{name} nothing to tell a sample from; write 2 "
+                    "or more"
+                )
     mute = "text" in (cfg.get("data") or {}) and at(cfg, "data.text") is None
     if mute and reads_words(cfg) and any(reads_text(node) for _, node in entries(cfg, "head")):
         yield "encoder.text: has nothing to read; set data.text, or leave it out: encoder.text=null"
@@ -79,6 +123,12 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
             f"encoder.text.max_length: {read} is less than max_length={longest}, to which texts "
             f"are cut; write max_length={read}"
         )
+    for name, node in entries(cfg, "head"):
+        if constant(node, "needs_teacher") and not node.get("teacher"):
+            yield (
+                f"head.{name}.teacher: there is none to learn from; name a trained model: "
+                f"head.{name}.teacher=RUN"
+            )
     heads = [f"head.{name}" for name, _ in entries(cfg, "head")]
     parts = [f"{kind}.{name}" for kind in ("encoder", "project") for name in sorted(encoders)]
     known = ["encoder", "project", *parts, "fusion", "head", *heads]
@@ -88,6 +138,39 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
             tuple(f"{k}." for k in [*parts, "fusion", *heads])
         ):
             yield f"freeze: the model has no part {name!r}; {nearest(name, known)}"
+
+
+def mixture_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Corpora have names and files of their own, and something to teach."""
+    mixture = at(cfg, "data.mixture")
+    if not isinstance(mixture, list) or not all(isinstance(own, Mapping) for own in mixture):
+        return
+    if at(cfg, "data.path"):
+        yield "data.path: set besides data.mixture; make it one of the mixture's corpora"
+    names = [own.get("name") for own in mixture]
+    weighed = [own.get("weight") is not None for own in mixture]
+    heads = {str(name) for name, node in entries(cfg, "head") if node}
+    for i, own in enumerate(mixture):
+        name, weight, where = own.get("name"), own.get("weight"), f"data.mixture[{i}]"
+        if not name or "/" in str(name):
+            yield f"{where}.name: {name!r} is no name; write one without a slash"
+        elif names.index(name) < i:
+            yield f"{where}.name: {name!r} is taken by data.mixture[{names.index(name)}]"
+        if not own.get("path"):
+            yield f"{where}.path: no data; write the manifest's"
+        if any(weighed) and (weight is None or (isinstance(weight, (int, float)) and weight <= 0)):
+            yield f"{where}.weight: {weight}; give each corpus a weight above 0, or none of them"
+        if own.get("text") not in (None, "text", "captions"):
+            yield f"{where}.text: {own['text']!r} is neither text nor captions"
+        for head in own.get("heads") or ():
+            if str(head) not in heads:
+                yield f"{where}.heads: there is no head {head!r}; {nearest(str(head), heads)}"
+        if own.get("heads") == []:
+            yield f"{where}.heads: nothing learns from it; name some, or leave it out"
+    taught = [own.get("heads") for own in mixture]
+    for head in sorted(heads):
+        if taught and all(chosen is not None and head not in chosen for chosen in taught):
+            yield f"head.{head}: no corpus of data.mixture names it among its heads"
 
 
 def reads_words(cfg: Mapping[str, Any]) -> bool:

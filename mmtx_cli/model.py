@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.fusion.base import Fusion
 from mmtx_cli.head.base import Head
+from mmtx_cli.layer.distributed import world_size
 from mmtx_cli.types import FUSED, Batch, Field, Prediction, Streams, Tokens
 
 
@@ -32,18 +33,26 @@ class MultimodalModel(nn.Module):
         self.head: Mapping[str, Head] = nn.ModuleDict(heads)  # type: ignore[assignment]
 
     def forward(self, batch: Batch) -> dict[str, Prediction]:
-        """Run every head on what it wants to see; no more is encoded and fused than they read."""
+        """Run every head on what it wants to see; no more is encoded and fused than they read.
+
+        One that is to learn from none of the samples says nothing, unless other processes wait
+        for its gradient.
+        """
         shared: Streams = {}
         predictions: dict[str, Prediction] = {}
         for name, head in sorted(self.head.items(), key=lambda item: item[1].mixes):
-            view = head.view(batch)  # masked objectives look at a corrupted copy
-            known = shared if view is batch else {}
+            if name in batch.idle and world_size() == 1:
+                continue
+            meant = batch.meant.get(name)
+            own = batch if meant is None else batch.only(meant)
+            view = head.view(own)  # masked objectives look at a corrupted copy
+            source, known = (batch, shared) if view is own else (view, {})
             if head.mixes:  # matching looks at modalities of different samples
-                known = self.streams(view, [*self.encoder], known)
-                encoded = {modality: known[modality] for modality in self.encoder}
+                known = self.streams(source, [*self.encoder], known)
+                encoded = restricted({m: known[m] for m in self.encoder}, meant)
                 seen = self.fusion(head.mix(encoded, predictions))
             else:
-                seen = self.streams(view, head.reads, known)
+                seen = restricted(self.streams(source, head.reads, known), meant)
             predictions[name] = head(seen, view)
         return predictions
 
@@ -89,9 +98,11 @@ class MultimodalModel(nn.Module):
     def encode_one(self, name: str, field: Field) -> Tokens:
         """Encode and project one modality; in evaluation, one that the batch lacks costs nothing.
 
-        In training it is encoded all the same, so that every process has the same graph.
+        In training of several processes it is encoded all the same: they wait for each other's
+        gradients.
         """
-        if not self.training and not field.mask.any():
+        alone = field.empty and world_size() == 1
+        if alone or (not self.training and not field.mask.any()):
             mask = field.mask.new_zeros(len(field.mask), 1)
             return Tokens(self.project[name].weight.new_zeros(len(mask), 1, self.dim), mask)
         tokens = self.tokens(name, field)
@@ -100,6 +111,8 @@ class MultimodalModel(nn.Module):
 
     def tokens(self, name: str, field: Field) -> Tokens:
         """What the encoder makes of a modality, ``encode_batch`` samples at a time."""
+        if field.encoded:
+            return Tokens(field.data.to(self.project[name].weight.dtype), field.mask)
         size = self.encode_batch
         if not self.training or size is None or size >= len(field.mask):
             return self.encoder[name](field)
@@ -108,6 +121,11 @@ class MultimodalModel(nn.Module):
             checkpoint(self.encoder[name], part, use_reentrant=False) for part in field.split(size)
         ]
         return Tokens(torch.cat([p.x for p in parts]), torch.cat([p.mask for p in parts]))
+
+
+def restricted(streams: Streams, rows: Tensor | None) -> Streams:
+    """The streams of some of the samples; of all where ``rows`` is None."""
+    return streams if rows is None else {name: x.only(rows) for name, x in streams.items()}
 
 
 def kept_alone(encoded: Streams, kept: Iterable[str]) -> Streams:

@@ -95,7 +95,7 @@ def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str
 
     key, equals, value = arg.partition("=")
     if not key or (not equals and not key.startswith("~")):
-        yield f"{arg}: write key=value or group=choice (mmtx {command} --help lists them)"
+        yield f"{arg}: write key=value or group=choice (mmtx {spoken(command)} --help lists them)"
         return
     try:
         override = parsed(arg)
@@ -120,11 +120,12 @@ def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str
 def key_faults(key: str, values: list[Any], command: str, dirs: list[Path]) -> Iterator[str]:
     """An unknown key, group or choice, or a choice that this command does not make."""
     from mmtx_cli.hint import nearest
+    from mmtx_cli.offer import offered
 
     known, groups = root_keys(command), group_names(dirs)
     below = [group for group in groups if group.startswith(f"{key}/")]
     if key in groups and key not in default_groups(command):
-        yield f"{key}: mmtx {command} has no choice of {key}; {taken(command, key)}"
+        yield f"{key}: mmtx {spoken(command)} has no choice of {key}; {taken(command, key)}"
     elif key in groups and None in values:
         leave_out = f"{key.replace('/', '.')}=null" if "/" in key else f"~{key}"
         yield f"{key}=null: to leave it out, write {leave_out}"
@@ -133,7 +134,7 @@ def key_faults(key: str, values: list[Any], command: str, dirs: list[Path]) -> I
         there = choices(key, dirs)
         for name in names:
             if name not in there and not isinstance(name, dict):
-                hint = nearest(str(name), there, full=True)
+                hint = nearest(str(name), offered(key, command, dirs), full=True)
                 yield f"{key}={name}: there is no such choice; {hint}"
     elif "/" in key:
         yield f"{key}: there is no such group; {nearest(key, groups)}"
@@ -195,6 +196,17 @@ def plain_section_faults(args: Sequence[str]) -> list[str]:
         if not override.is_sweep_override() and "${" not in arg:
             OmegaConf.update(cfg, override.key_or_group, override.value())
     return list(section_faults(OmegaConf.to_container(cfg)))  # type: ignore[arg-type]
+
+
+def configuration(command: str, args: Sequence[str]) -> str:
+    """The file of conf/ that a command composes: an action that builds encoders has its own."""
+    caching = any(re.fullmatch(r"\+*action=(['\"]?)cache\1", arg) for arg in args)
+    return "data_cache" if command == "data" and caching else command
+
+
+def spoken(command: str) -> str:
+    """What a user writes to have the configuration of that name: ``data_cache`` is an action."""
+    return command.replace("_", " action=")
 
 
 def root_keys(command: str) -> list[str]:

@@ -20,6 +20,25 @@ class AugmentSettings:
 
 
 @dataclass
+class CorpusSettings:
+    """One of ``data.mixture``."""
+
+    name: str | None = None
+    """What it is called: its samples' ids are name/id."""
+    path: str | None = None
+    """Its manifest."""
+    weight: float | None = None
+    """Its part of the samples, beside the others' weights (default: by size, see temperature)."""
+    heads: list[str] | None = None
+    """Which of the objectives learn from it (default: all)."""
+    text: str | None = None
+    """What the text encoder reads of it (default: data.text)."""
+    root: str | None = None
+    split: dict[str, float] | None = None
+    allow_outside_root: bool = False
+
+
+@dataclass
 class DataSettings:
     """``data``: which samples, and how they become batches."""
 
@@ -30,6 +49,12 @@ class DataSettings:
     split: dict[str, float] | None = None
     """Ratios such as {train: 0.8, val: 0.1, test: 0.1} for rows that name no split."""
     allow_outside_root: bool = False
+    mixture: list[CorpusSettings] | None = None
+    """Several manifests in place of path: [{name: a, path: a.jsonl}, {name: b, path: b.jsonl}]."""
+    temperature: float = 1.0
+    """Without weights a corpus is drawn by its size to the power of 1/temperature."""
+    mix: str = "corpora"
+    """corpora: each batch is of one corpus; samples: each is of all."""
     text: str | None = "text"
     """What the text encoder reads: text, captions (one is drawn each epoch), or null."""
     fit: str = "crop"
@@ -62,6 +87,8 @@ class DataSettings:
     """Use only the first rows of each split: for a quick trial."""
     max_bad_fraction: float = 0.01
     """Stop when more than this part of the files cannot be read."""
+    cache: str | None = None
+    """Outputs of frozen encoders that `mmtx data action=cache` made: read instead of the files."""
 
 
 @dataclass

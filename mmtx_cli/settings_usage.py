@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from mmtx_cli.check import subsections
+from mmtx_cli.check import several, subsections
 from mmtx_cli.component_usage import plain, written
-from mmtx_cli.meaning import TRAINING
+from mmtx_cli.meaning import CACHING, TRAINING
 
 Row = tuple[str, str]
 """``key=default``, and what it is."""
@@ -16,12 +16,24 @@ Row = tuple[str, str]
 DEVICES = ("accelerator", "devices", "num_nodes", "strategy", "precision")
 READING = ("text", "fit", "sampling", "fps", "decode_timeout")
 LOADING = ("batch_size", "eval_batch_size", "num_workers")
-SOURCE = ("path", "root", "split", "allow_outside_root", "limit", "max_bad_fraction")
+SOURCE = (
+    "path",
+    "root",
+    "split",
+    "allow_outside_root",
+    "limit",
+    "max_bad_fraction",
+    "mixture",
+    "cache",
+)
 USED = {
     "eval": {"data": (*SOURCE, *READING, *LOADING), "trainer": DEVICES},
     "caption": {"data": (*READING[1:], *LOADING), "trainer": DEVICES},
 }
 """The settings that mean something where nothing is trained."""
+WORDS = ("tokenizer", "tokenizer_size", "lowercase")
+CACHED = {"data": (*SOURCE[:-1], *READING, *LOADING, *WORDS), "trainer": DEVICES[:1]}
+"""The settings that mean something where outputs of encoders are kept."""
 WITH_MODEL = dict.fromkeys(READING[:4], "as the model was trained") | {
     "path": "the data that the model was trained on",
     **dict.fromkeys(SOURCE[1:4], "as in training, where data.path is not given"),
@@ -35,7 +47,9 @@ def section_rows(command: str, path: str, schema: type, said: Mapping[str, str])
     ``said`` holds what takes the place of defaults, by path.
     """
     about = attribute_docs(schema)
-    only = None if command in TRAINING else USED.get(command, {}).get(path, ())
+    used = CACHED if command == CACHING else USED.get(command, {})
+    whole = command in TRAINING or path.endswith("]")
+    only = None if whole else used.get(path, ())
     sections = subsections(schema)
     for field in fields(schema):
         key = f"{path}.{field.name}"
@@ -43,7 +57,10 @@ def section_rows(command: str, path: str, schema: type, said: Mapping[str, str])
             continue
         made_anew = field.default_factory is not MISSING
         default: Any = field.default_factory() if made_anew else field.default  # type: ignore[misc,operator]
-        if field.name in sections:
+        if field.name in several(schema):
+            yield f"{key}={said.get(key, 'null')}", about.get(field.name, "")
+            yield from section_rows(command, f"{key}[i]", sections[field.name], said)
+        elif field.name in sections:
             inner = sections[field.name]
             if default is None:
                 doc = " ".join(plain(inner.__doc__).partition(": ")[2].split())

@@ -6,6 +6,7 @@ A mask is True where the content is real.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import nan
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -30,16 +31,21 @@ class Field:
 
     ``mask`` has l = 1 for an image; a sample that lacks the modality is a row of False. An encoder
     that cuts its input into patches sees those alone that are ``shown``, if this is not None.
+    ``empty`` where no sample of the batch has the modality and that is known beforehand.
+    ``encoded``: the data are no raw input but what the encoder made of it, [b, n, width], and the
+    mask is of these tokens.
     """
 
     data: Shaped[Tensor, "b ..."]
     mask: Bool[Tensor, "b l"]
     shown: Places | None = None
+    empty: bool = False
+    encoded: bool = False
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Field":
         """Return the field with ``change`` made to every tensor."""
         shown = self.shown and Places(change(self.shown.index), change(self.shown.mask))
-        return Field(change(self.data), change(self.mask), shown)
+        return replace(self, data=change(self.data), mask=change(self.mask), shown=shown)
 
     def split(self, size: int) -> "list[Field]":
         """Parts of ``size`` samples."""
@@ -87,10 +93,15 @@ class Tokens:
         """True for the samples that have anything of this modality."""
         return self.mask.any(dim=1)
 
+    def only(self, rows: Bool[Tensor, " b"]) -> "Tokens":
+        """The same, where the other samples have nothing."""
+        mask = self.mask & rows[:, None]
+        return Tokens(self.x.masked_fill(~mask[..., None], 0), mask)
+
 
 Streams = dict[str, Tokens]
 IGNORE = -100
-"""The value of a target that a sample lacks: torch's own sign for it."""
+"""The value of a target that a sample lacks, torch's own sign for it; of a float, NaN is."""
 FUSED = "fused"
 """The stream that a feature-level fusion adds."""
 
@@ -101,17 +112,40 @@ class Batch:
 
     ``faults`` tells of the samples whose files could not be read (``id``, ``path``, ``reason``):
     they are in the batch as samples that lack every modality and every target.
+
+    A head in ``meant`` is to learn from those samples alone, one in ``idle`` from none; the others
+    from all. ``corpus`` is the one that all samples are of, if there are several.
     """
 
     inputs: dict[str, Field]
     targets: dict[str, Tensor] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
     faults: list[dict[str, str]] = field(default_factory=list)
+    meant: dict[str, Bool[Tensor, " b"]] = field(default_factory=dict)
+    idle: frozenset[str] = frozenset()
+    corpus: str | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """Return the batch with ``change`` made to every tensor."""
         inputs = {name: field.each(change) for name, field in self.inputs.items()}
-        return replace(self, inputs=inputs, targets={k: change(v) for k, v in self.targets.items()})
+        targets, meant = (
+            {name: change(x) for name, x in group.items()} for group in (self.targets, self.meant)
+        )
+        return replace(self, inputs=inputs, targets=targets, meant=meant)
+
+    def only(self, rows: Bool[Tensor, " b"]) -> "Batch":
+        """The same, where the other samples lack every modality and every target."""
+        inputs = {
+            name: replace(field, mask=field.mask & rows[:, None])
+            for name, field in self.inputs.items()
+        }
+        targets = {
+            name: x.masked_fill(
+                ~rows.view(-1, *[1] * (x.dim() - 1)), nan if x.is_floating_point() else IGNORE
+            )
+            for name, x in self.targets.items()
+        }
+        return replace(self, inputs=inputs, targets=targets)
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
         """Return the batch with every tensor on ``device``."""

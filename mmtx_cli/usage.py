@@ -9,9 +9,17 @@ from pathlib import Path
 from mmtx_cli.check import PROVIDED
 from mmtx_cli.choice import Choice, all_made, chosen_by, flat, made, nearest_choice
 from mmtx_cli.component_usage import plain, read_component, written
-from mmtx_cli.meaning import TRAINING
+from mmtx_cli.meaning import CACHING, TRAINING
+from mmtx_cli.offer import offered
 from mmtx_cli.override import SECTIONS as NODES
-from mmtx_cli.override import choices, conf_dir, config_dirs, default_groups, group_names
+from mmtx_cli.override import (
+    conf_dir,
+    config_dirs,
+    configuration,
+    default_groups,
+    group_names,
+    spoken,
+)
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.settings_usage import USED, Row, section_rows
 from mmtx_cli.signature import TargetError
@@ -26,6 +34,8 @@ EXAMPLES = {
     "compare": "mmtx compare plan=fusions \"args=['experiment=avdigits']\" seeds=[1,2,3]",
     "score": "mmtx score references=captions.json predictions=results.json",
     "data": "mmtx data action=make name=scenes out=scenes",
+    "data_cache": "mmtx data action=cache out=cache/pairs data.path=pairs.jsonl "
+    "encoder/image=efficientnet_lite",
     "demo": "mmtx demo",
     "export": "mmtx export ckpt=runs/finetune/RUN out=my_model",
 }
@@ -33,6 +43,9 @@ FILLED = (
     "vocab_size",
     "bos_id",
     "eos_id",
+    "text_vocab_size",
+    "mask_id",
+    "special_ids",
     "label_names",
     "multi_label",
     "answer_names",
@@ -50,9 +63,10 @@ head=captioning."""
 
 def print_usage(command: str, args: Sequence[str]) -> None:
     """Print what a command can be told, after the choices that are made among ``args``."""
-    dirs = config_dirs(args)
-    grouped = command in (*TRAINING, "eval")
-    print(f"usage: mmtx {command}{' [group=choice]' if grouped else ''} [key=value] ...")
+    dirs, command = config_dirs(args), configuration(command, args)
+    building = (*TRAINING, CACHING)
+    grouped = command in (*building, "eval")
+    print(f"usage: mmtx {spoken(command)}{' [group=choice]' if grouped else ''} [key=value] ...")
     if command in EXAMPLES:
         print(f"\nexample: {EXAMPLES[command]}")
     for folder in dirs[1:]:
@@ -63,10 +77,13 @@ def print_usage(command: str, args: Sequence[str]) -> None:
     if grouped:
         print_table("Groups", group_rows(command, dirs))
     print_table("Keys", root_rows(command, said))
-    if command in TRAINING:
+    if command in building:
         print_components(command, made_here, said, dirs)
     elif command in USED:
         print(WITH_CKPT)
+        for choice in made_here:
+            if choice.group == "head" and not choice.missing:
+                print_component(choice, said)
     for name, schema in SECTIONS.items():
         rows = list(section_rows(command, name, schema, said))
         if rows:
@@ -94,7 +111,7 @@ def group_rows(command: str, dirs: Sequence[Path]) -> Iterator[Row]:
     """Every group with its choices, and what the files say of themselves at their top."""
     usual = default_groups(command)
     for group in [*usual, *sorted(set(group_names(dirs)) - set(group_names()))]:
-        names = choices(group, dirs)
+        names = offered(group, command, dirs)
         if names:
             yield f"{'' if group in usual else '+'}{group}={'|'.join(names)}", ""
         for choice in made([group], names, dirs):
@@ -117,6 +134,7 @@ def root_keys(command: str) -> Iterator[Key]:
     import yaml
 
     told, names = {"command", "defaults", "hydra", *NODES, *FILLED}, [command]
+    told |= {"run_dir", "resume"} if command == CACHING else set()  # it has a folder of its own
     for name in names:
         text = (conf_dir() / f"{name}.yaml").read_text(encoding="utf-8")
         for key in keys(text):
@@ -137,7 +155,7 @@ def print_components(
         elif "_target_" in choice.content:
             print_component(choice, said)
     print("\nTo see the keys of an encoder, fusion, head or experiment, choose it, for example")
-    print(f"  mmtx {command} head=captioning encoder/image=vit --help")
+    print(f"  mmtx {spoken(command)} head=captioning encoder/image=vit --help")
 
 
 def print_component(choice: Choice, said: Mapping[str, str]) -> None:
@@ -161,9 +179,9 @@ def print_component(choice: Choice, said: Mapping[str, str]) -> None:
 
 def value_of(choice: Choice, name: str, default: str | None) -> str | None:
     """What a key of a component is where nobody sets it; None for what is not for the user."""
+    if any(part.endswith(f"@{choice.place}.{name}") for part in choice.parts):
+        return None  # a component of its own, whose keys follow
     if name in choice.content:
         value = written(choice.content[name])
         return None if value.strip("${}").split(".")[0] in FILLED else value
-    if any(part.endswith(f"@{choice.place}.{name}") for part in choice.parts):
-        return None  # a component of its own, whose keys follow
     return "(required)" if default is None else default

@@ -77,7 +77,15 @@ def sound(config: Any, path: Path) -> dict[str, Any]:
     right = all(isinstance(node, Mapping) for node in (*groups, *parts, model.get("fusion")))
     if not right or "dim" not in model:
         raise CheckpointError(f"{path}: not the config of a model that mmtx trained")
-    return dict(whole)
+    return {**whole, "model": {**model, "head": untaught(model["head"])}}
+
+
+def untaught(heads: Mapping[str, Any]) -> dict[str, Any]:
+    """The heads of a trained model: they have no teacher any more."""
+    return {
+        name: {**node, "teacher": None} if isinstance(node, Mapping) and "teacher" in node else node
+        for name, node in heads.items()
+    }
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -124,6 +132,7 @@ def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any
     with replaced(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
     plain = {key: value for key, value in config.items() if key not in TOKENIZERS}
+    plain["model"] = {**plain["model"], "head": untaught(plain["model"]["head"])}
     plain["tokenizers"] = [key for key in TOKENIZERS if config.get(key)]
     with replaced(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")

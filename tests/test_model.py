@@ -1,11 +1,12 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import DIM, noisy_where_absent, same, tiny_batch, tiny_model
+from tiny import DIM, chosen_rows, noisy_where_absent, same, tiny_batch, tiny_model
 
 from mmtx_cli.head.classification import ClassificationHead
 from mmtx_cli.types import Batch, Field
@@ -175,3 +176,62 @@ def test_parts_draw_the_same_dropout_again():
     slope = (found[0] - found[1]) / 2e-6
     torch.testing.assert_close(gradients[name][0], slope, atol=1e-6, rtol=1e-4)
     assert loss.isfinite()
+
+
+class TestMeant:
+    """A head learns from the samples that it is meant to learn from, and from no other."""
+
+    HEADS = ("contrastive", "masked_image", "classification", "captioning")
+    COUNTS = {"text": [4, 6, 7, 3, 2], "image": [1, 1, 2, 1, 1]}
+    ROWS = (0, 2, 3)
+
+    def losses(self, batch, fusion="concat"):
+        model = tiny_model(fusion, self.HEADS).double()
+        return {name: p.loss for name, p in model(doubled(batch)).items()}, model
+
+    def batch(self):
+        return tiny_batch(tiny_model("concat", self.HEADS), self.COUNTS)
+
+    @pytest.mark.parametrize("fusion", ["concat", "gated"])
+    def test_the_loss_is_that_of_those_samples_alone(self, fusion):
+        batch = self.batch()
+        rows = torch.zeros(5, dtype=torch.bool)
+        rows[list(self.ROWS)] = True
+        some = replace(batch, meant=dict.fromkeys(self.HEADS, rows))
+        found, _ = self.losses(some, fusion)
+        alone, _ = self.losses(chosen_rows(batch, self.ROWS), fusion)
+        for name in self.HEADS:
+            torch.testing.assert_close(found[name], alone[name], atol=1e-9, rtol=1e-9)
+
+    def test_the_others_are_not_disturbed(self):
+        batch = self.batch()
+        few = {"contrastive": torch.tensor([True, False, False, False, True])}
+        whole, _ = self.losses(batch)
+        found, _ = self.losses(replace(batch, meant=few))
+        assert found["contrastive"] != whole["contrastive"]
+        for name in self.HEADS[1:]:
+            assert torch.equal(found[name], whole[name])
+
+    def test_an_idle_head_says_nothing(self):
+        idle = frozenset(["contrastive"])
+        found, _ = self.losses(replace(self.batch(), idle=idle))
+        assert [*found] == [*self.HEADS[1:]]
+
+    def test_what_a_batch_lacks_is_not_encoded(self):
+        batch = tiny_batch(tiny_model("concat", self.HEADS), {**self.COUNTS, "image": [0] * 5})
+        known = replace(batch.inputs["image"], empty=True)
+        lacking = replace(batch, inputs={**batch.inputs, "image": known})
+        torch.manual_seed(0)
+        whole, model = self.losses(batch)
+        torch.manual_seed(0)
+        found, _ = self.losses(lacking)
+        for name in self.HEADS:
+            torch.testing.assert_close(found[name], whole[name], atol=1e-12, rtol=1e-12)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(model.encoder["image"], "forward", None)
+            model.train()
+            model.encode(doubled(lacking))
+
+
+def doubled(batch):
+    return batch.each(lambda x: x.double() if x.is_floating_point() else x)

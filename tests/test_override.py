@@ -97,9 +97,9 @@ def test_a_sweep_is_looked_at_value_by_value():
 
 
 def test_a_command_that_takes_the_model_from_ckpt_has_no_choice_of_it():
-    (fault,) = faults("head=captioning", command="eval")
+    (fault,) = faults("head=captioning", command="caption")
     assert fault == (
-        "head: mmtx eval has no choice of head; it comes with ckpt=; set single keys of it: "
+        "head: mmtx caption has no choice of head; it comes with ckpt=; set single keys of it: "
         "head.KEY=VALUE"
     )
     (fault,) = faults("encoder/image=vit", command="caption")

@@ -3,7 +3,7 @@ from dataclasses import MISSING, fields, is_dataclass
 import pytest
 from omegaconf import OmegaConf
 
-from mmtx_cli.check import TYPES, settings_faults, subsections
+from mmtx_cli.check import TYPES, settings_faults, several, subsections
 from mmtx_cli.limits import BOUNDS, LENGTHS, WORDS, at, limit_faults
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.settings_usage import attribute_docs, section_rows
@@ -13,7 +13,9 @@ def every(path, schema):
     """(config path, its default) of every setting, those of subsections too."""
     below = subsections(schema)
     for field in fields(schema):
-        if field.name in below:
+        if field.name in several(schema):
+            yield f"{path}.{field.name}", field.default
+        elif field.name in below:
             yield from every(f"{path}.{field.name}", below[field.name])
         else:
             made = field.default_factory is not MISSING

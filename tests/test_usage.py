@@ -16,6 +16,7 @@ from mmtx_cli.choice import names_in
 from mmtx_cli.cli import COMMANDS, main
 from mmtx_cli.component_usage import written
 from mmtx_cli.data.preparation import Preparation
+from mmtx_cli.offer import offered
 from mmtx_cli.override import choices, conf_dir, default_groups, group_names, root_keys
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.settings_usage import USED, WITH_MODEL
@@ -97,11 +98,12 @@ def test_every_key_at_the_root_is_listed_with_its_default_and_nothing_else(comma
 
 
 def test_what_a_run_fills_in_is_what_the_data_tell():
-    from mmtx_cli.build import Corpus
+    from mmtx_cli.corpus import Corpus
 
     manifest = SimpleNamespace(split=lambda name: [])
     corpus = SimpleNamespace(
         tokenizer=None,
+        text_tokenizer=None,
         label_names=[],
         multi_label=False,
         answer_names=[],
@@ -124,7 +126,7 @@ def test_comments_behind_keys_are_told(helped):
 @pytest.mark.parametrize("command", ["pretrain", "finetune", "eval"])
 def test_every_group_is_listed_with_its_choices(command, helped):
     listed = rows(helped(command).partition("\nGroups\n")[2].partition("\n\n")[0])
-    expected = {group: "|".join(choices(group)) for group in default_groups(command)}
+    expected = {g: "|".join(offered(g, command)) for g in default_groups(command)}
     expected = {group: names for group, names in expected.items() if names}
     assert {group: value for group, (value, _) in listed.items()} == expected
 
@@ -192,12 +194,21 @@ def test_every_key_of_a_component_is_listed_with_its_default(group, name, helped
         assert kind, path
 
 
+def test_what_is_asked_of_a_trained_model_has_its_keys_in_the_help(helped):
+    listed = rows(helped("eval", "head=[probe,retrieval]"))
+    assert listed["head.probe.k"] == ("20", "int")
+    assert listed["head.retrieval.at"] == ("[1,5,10]", "list of int")
+    assert not [key for key in rows(helped("eval")) if key.startswith("head.")]
+
+
 def test_a_component_inside_another(helped):
     inside = rows(helped("finetune", "encoder/video=frames"))
     assert inside["encoder.video.image.patch_size"] == ("16", "int")
     assert "encoder.video.image" not in inside
     other = ("encoder/video=frames", "encoder/image@encoder.video.image=cnn")
     assert rows(helped("finetune", *other))["encoder.video.image.body"] == ("resnet18", "str")
+    taught = rows(helped("pretrain", "head=distillation_image"))
+    assert taught["head.distillation_image.teacher.weights"] == ("DEFAULT", "str or null")
 
 
 def test_defaults_of_the_command_and_of_an_experiment_count_as_chosen(helped):

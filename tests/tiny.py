@@ -18,6 +18,7 @@ from mmtx_cli.build import build_model, component
 from mmtx_cli.check import components
 from mmtx_cli.error import ConfigError
 from mmtx_cli.model import MultimodalModel
+from mmtx_cli.offer import offered
 from mmtx_cli.override import choices, conf_dir, opened
 from mmtx_cli.signature import class_constant, signature_of
 from mmtx_cli.types import IGNORE, Batch, Field, Tokens
@@ -76,9 +77,15 @@ ENCODERS = sorted(
     (path.parent.name, path.stem) for path in (conf_dir() / "encoder").glob("*/*.yaml")
 )
 FUSIONS = choices("fusion")
-OTHERS = ("masked_video", "masked_audio")
-"""Heads of modalities that these models have not; ``tests/head`` tries them with theirs."""
-HEADS = [name for name in choices("head") if name not in OTHERS]
+OTHERS = (
+    *("masked_video", "masked_audio", "distillation_video", "distillation_audio"),
+    *("self_distillation_video", "self_distillation_audio"),
+    "logit_distillation",
+)
+"""Heads of modalities that these models have not, or that learn from a trained model;
+``tests/head`` tries them with theirs.
+"""
+HEADS = [name for name in offered("head", "pretrain") if name not in OTHERS]
 
 
 def heads_for(fusion: str) -> list[str]:
@@ -98,7 +105,14 @@ def composed(*args: str) -> dict[str, Any]:
             for name, value in SIZES.items()
             if name in signature_of(node["_target_"]).parameters
         ]
-        cfg = compose("finetune", opened([*args, *FACTS, *without_said(small, args)]))
+        # nothing is downloaded: teachers know nothing
+        small += [
+            f"{path}.weights=null"
+            for _, top, part in components(chosen)
+            for path, node in targets(top, part)
+            if path != top and "weights" in node
+        ]
+        cfg = compose("finetune", opened([*args, *without_said([*FACTS, *small], args)]))
     return OmegaConf.to_container(cfg, resolve=True)
 
 

@@ -59,19 +59,22 @@ def all_answers(
     process: Process,
     run_dir: Path,
     name: str = "outputs",
+    heads: Sequence[str] | None = None,
 ) -> Answers | None:
     """Predict this process' share, and merge the shares in the first; None in the others.
 
-    ``name`` is what the shares are called until they are merged.
+    ``name`` is what the shares are called until they are merged; ``heads`` are asked (default:
+    all).
     """
     data, precision = settings["data"], settings["trainer"].precision
     quarantine = Quarantine(run_dir / "quarantine.jsonl", len(samples), data.max_bad_fraction)
-    mine: Outputs = {key(head, view): [] for head in model.head for view in views}
+    asked = list(model.head if heads is None else heads)
+    mine: Outputs = {key(head, view): [] for head in asked for view in views}
     unread: set[str] = set()
-    for heads, sampler, some in passes(model, samples, data, process, views):
+    for speakers, sampler, some in passes(model, asked, samples, data, process, views):
         loader = make_loader(samples, sampler, data.num_workers)
         seen = list(some.values())
-        for batch, answers in predict(model, heads, loader, process, precision, seen):
+        for batch, answers in predict(model, speakers, loader, process, precision, seen):
             quarantine.add(batch.faults)
             unread |= {fault["id"] for fault in batch.faults}
             for view, outputs in zip(some, answers, strict=True):
@@ -86,15 +89,20 @@ def all_answers(
 
 
 def passes(
-    model: MultimodalModel, samples: Samples, data: Any, process: Process, views: Views
+    model: MultimodalModel,
+    asked: list[str],
+    samples: Samples,
+    data: Any,
+    process: Process,
+    views: Views,
 ) -> Iterator[tuple[list[str], Any, Views]]:
     """(heads, order, views): every sample once for all heads; then its further texts for the
     heads that score them.
     """
     size = data.eval_batch_size or data.batch_size
     whole = EvaluationSampler(samples, size, process.rank, process.world)
-    yield list(model.head), whole, views
-    heads = [name for name, head in model.head.items() if head.scores_every_text]
+    yield asked, whole, views
+    heads = [name for name in asked if model.head[name].scores_every_text]
     if heads and "text" in samples.columns:
         yield heads, FurtherTexts(samples, whole), dict([next(iter(views.items()))])
 

@@ -91,12 +91,12 @@ def captioned(
     paths: Sequence[str],
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """(number of the piece, its row) in order, of this process' share."""
-    from mmtx_cli.build import own_tokenizer
     from mmtx_cli.command.trained import load_model, predict
     from mmtx_cli.data.inputs import InputFiles, all_pieces
     from mmtx_cli.data.loader import EvaluationSampler, make_loader
     from mmtx_cli.data.text import SAID
     from mmtx_cli.data.tokenizer import Tokenizer
+    from mmtx_cli.tokenization import own_tokenizer
 
     model = load_model(cfg, process.device)
     heads = [name for name, head in model.head.items() if {*SAID} & {*head.needs}]

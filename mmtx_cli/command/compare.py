@@ -54,9 +54,7 @@ def run(cfg: DictConfig) -> None:
         cfg.seed,
     )
     costs = {name: mean_cost(group) for name, group in groups.items()}
-    page = write_comparison(
-        run_dir, metric, baseline, compared, costs, metric.rpartition("/")[2] in LOWER
-    )
+    page = write_comparison(run_dir, metric, baseline, compared, costs, metric.endswith(LOWER))
     count = len(folders)
     result = {"command": "compare", "metric": metric, "baseline": baseline, "count": count}
     write_json(run_dir / "result.json", result)

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from mmtx_cli.command.data_import import import_
-from mmtx_cli.command.data_keys import Settings, chosen, require
+from mmtx_cli.command.data_keys import Settings, chosen, example, require
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.data.check import check_manifest
 from mmtx_cli.data.events import make_events
@@ -35,7 +35,7 @@ def run(cfg: DictConfig) -> None:
     workers = settings["workers"]
     if workers is not None and (type(workers) is not int or workers < 1):
         raise ConfigError(f"workers={workers}: write a whole number from 1 up, e.g. workers=4")
-    actions = {"make": _make, "check": _check, "import": import_}
+    actions = {"make": _make, "check": _check, "import": import_, "cache": _cache}
     print(chosen("action", settings, actions)(settings))
 
 
@@ -55,6 +55,11 @@ def _make(settings: Settings) -> Path:
         return make(Path(settings["out"]), **sizes)
     except OSError as error:
         raise ConfigError(f"out={settings['out']}: cannot be written: {error.strerror}") from error
+
+
+def _cache(settings: Settings) -> Path:
+    """Reached only by a sweep over actions: one that builds encoders has keys of its own."""
+    raise ConfigError(f"action=cache: has keys of its own; write it alone{example('cache')}")
 
 
 def _check(settings: Settings) -> Path:

@@ -12,6 +12,10 @@ Choice = TypeVar("Choice")
 EXAMPLE = {
     "make": "mmtx data action=make out=data/scenes",
     "check": "mmtx data action=check manifest=data/scenes/scenes.jsonl decode=true",
+    "cache": (
+        "mmtx data action=cache out=cache/pairs data.path=pairs.jsonl "
+        "encoder/image=efficientnet_lite"
+    ),
     "coco": (
         "mmtx data action=import format=coco out=coco.jsonl "
         "'images={train: train2017, val: val2017}' 'annotations={train: captions_train2017.json, "

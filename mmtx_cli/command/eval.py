@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,16 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.check import check
+from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
-from mmtx_cli.command.inherit import inherit
+from mmtx_cli.command.inherit import has_new_head, inherit, is_change
 from mmtx_cli.command.run_folder import open_run, write_json
-from mmtx_cli.command.train import preparation_of, sections
+from mmtx_cli.command.train import manifests, portable_nodes, preparation_of, sections
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.json_line import json_line
+from mmtx_cli.meaning import is_trained
+from mmtx_cli.offer import offered
 from mmtx_cli.settings import DataSettings
 from mmtx_cli.weights import read_config
 
@@ -26,17 +29,34 @@ def run(cfg: DictConfig) -> None:
     if not cfg.ckpt:
         raise ConfigError("ckpt: required; write ckpt=RUN (a run folder, .ckpt or model folder)")
     stored = read_config(cfg.ckpt)
+    refuse_trained_heads(cfg)
     inherit(cfg, stored)
     inherit_data(cfg, stored)
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    if cfg.data.path:
-        check_exists(Path(cfg.data.path))  # told before torch is imported
+    for path in manifests(cfg.data):
+        check_exists(Path(path))  # told before torch is imported
+    if faults := list(cache_faults(cfg)):
+        raise ConfigError(*faults)
     evaluate(cfg, stored)
+
+
+def refuse_trained_heads(cfg: DictConfig) -> None:
+    """Heads that are learned come with the model; those that are asked of it may be chosen."""
+    if has_new_head(cfg):
+        nodes = cfg.head.items()
+        raise ConfigError(
+            *(
+                f"head={name}: is learned in training, and comes with ckpt=; leave it out, or ask "
+                f"for {', '.join(offered('head', 'eval'))}"
+                for name, node in nodes
+                if node is not None and not is_change(node) and is_trained(node)
+            )
+        )
 
 
 def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Evaluate on the data it was trained on, unless other data are named."""
-    if cfg.data.get("path") is None:
+    if cfg.data.get("path") is None and not cfg.data.get("mixture"):
         names = {field.name for field in fields(DataSettings)}
         for key, value in stored["data"].items():
             if key in names and cfg.data.get(key) is None:
@@ -45,26 +65,37 @@ def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
 
 def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Predict in every process; merge, score and report in the first."""
-    from mmtx_cli.build import build_data
     from mmtx_cli.command.answers import all_answers, subset_views, subsets_of
+    from mmtx_cli.command.asked import ask, asks, examples_of, labels_of, teach, without_labels
     from mmtx_cli.command.contribution import diagnosis, diagnosis_views, shuffled_answers
     from mmtx_cli.command.trained import load_model
+    from mmtx_cli.corpus import build_data
     from mmtx_cli.training.launch import launch
 
     begun = time.perf_counter()
     settings = sections(cfg)
     data = settings["data"]
+    asked = asks(cfg)
+    stored = without_labels(stored) if asked else stored
     corpus = build_data(data, preparation_of(cfg, data), cfg.seed, stored, cfg.encoder.get("text"))
+    corpus.cache = open_cache(cfg)
     rows = corpus.rows(cfg.split)
     if not rows:
         raise DataError(f"{corpus.manifest.path}: no row has split={cfg.split}")
     process = launch(settings["trainer"])
-    run_dir = open_run(cfg)
     model = load_model(cfg, process.device)
+    examples = {}
+    if asked:
+        cfg.update(labels_of(corpus))
+        ask(model, cfg)
+        examples = examples_of(model, corpus, rows)
+    check_cache(model, portable_nodes(cfg, model.encoder), model.state_dict(), corpus, cfg)
+    samples = corpus.samples(rows, list(model.encoder), ())
+    run_dir = open_run(cfg)
     kept = [name for name in model.encoder if name not in cfg.drop]
     subsets = subsets_of(kept) if cfg.missing == "all" else [kept]
     views = subset_views(subsets) | (diagnosis_views(kept) if cfg.diagnose else {})
-    samples = corpus.samples(rows, list(model.encoder), ())
+    teach(model, corpus, examples, settings, process, run_dir)
     answers = all_answers(model, samples, views, settings, process, run_dir)
     shuffled = (
         shuffled_answers(model, corpus, rows, kept, cfg.seed, settings, process, run_dir)
@@ -89,6 +120,7 @@ def extras(
     from mmtx_cli.command.cost import model_cost
     from mmtx_cli.command.floor import caption_floors
 
+    corpus = replace(corpus, cache=None)  # these look at the files themselves
     size = data.eval_batch_size or data.batch_size
     floors = caption_floors(model, corpus, read, size, device) if cfg.floors else {}
     cost = {"cost": model_cost(model, corpus, read, device)} if cfg.cost else {}
@@ -104,8 +136,8 @@ def scored(
     cfg: DictConfig,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(samples, rows, scores) of each head on the first subset; figures of all, by subset."""
-    from mmtx_cli.build import usable
     from mmtx_cli.command.answers import score, subset_name
+    from mmtx_cli.corpus import usable
 
     whole: dict[str, Any] = {}
     partial: dict[str, Any] = {}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from mmtx_cli.build import Corpus
+from mmtx_cli.corpus import Corpus
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.error import DataError

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli.command.run_folder import is_first_process
 from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.error import CheckpointError, ConfigError
-from mmtx_cli.meaning import constant
+from mmtx_cli.meaning import constant, is_trained
 from mmtx_cli.signature import TargetError, class_constant
 from mmtx_cli.weights import read_weights
 
@@ -82,9 +82,9 @@ def hears(node: Any) -> bool:
 
 
 def has_new_head(cfg: DictConfig) -> bool:
-    """Are heads chosen, in place of those of the trained model?"""
+    """Are heads chosen to be trained, in place of those of the trained model?"""
     nodes = (cfg.get("head") or {}).values()
-    return any(node is not None and not is_change(node) for node in nodes)
+    return any(node is not None and not is_change(node) and is_trained(node) for node in nodes)
 
 
 def has_weights(node: Any) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence, Set
 from typing import Any
 
-from mmtx_cli.build import usable
+from mmtx_cli.corpus import NEEDS, usable
 from mmtx_cli.data.manifest import are_numbers
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.training.data import TrainingData
@@ -15,18 +15,66 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
     heads = model.head.values()
     refuse_unread(model, {name for head in heads for name in head.reads})
     needs = sorted({need for head in heads for need in head.needs})
-    rows, val_rows = (
-        usable(corpus.rows(split), needs, corpus.manifest) for split in ("train", "val")
-    )
-    if not rows:
-        raise DataError(f"{corpus.manifest.path}: no row has split=train")
+    rows, val_rows = (learnable(model, corpus, split) for split in ("train", "val"))
     if any(head.ordered for head in heads):
         refuse_unordered(corpus)
     modalities = list(model.encoder)
-    refuse_lacking(modalities, rows, corpus)
-    train = corpus.samples(rows, modalities, needs, training=True, seed=seed)
-    val = corpus.samples(val_rows, modalities, needs) if val_rows else None
+    refuse_unpaired(model, rows, corpus)
+    teachers = kept_teachers(model, corpus)
+    train = corpus.samples(rows, modalities, needs, True, seed, teachers)
+    val = corpus.samples(val_rows, modalities, needs, teachers=teachers) if val_rows else None
     return TrainingData(train, val, corpus.settings, seed, round_to)
+
+
+def kept_teachers(model: Any, corpus: Any) -> list[str]:
+    """The teachers that need not be run, since the cache holds what they say; their heads know."""
+    found = []
+    for name, head in model.head.items():
+        part = f"head.{name}.teacher"
+        if hasattr(head, "kept") and head.teacher and corpus.cache and part in corpus.cache.parts:
+            head.kept = part
+            found.append(part)
+    return found
+
+
+def learnable(model: Any, corpus: Any, split: str) -> list[Any]:
+    """The samples that have all that the heads need; of a mixture, what one of its heads needs.
+
+    Raises DataError if there are none, or a corpus has none to learn from.
+    """
+    rows = corpus.rows(split)
+    if corpus.mixing is None:
+        needs = sorted({need for head in model.head.values() for need in head.needs})
+        return usable(rows, needs, corpus.manifest)
+    kept = []
+    for corpus_name in corpus.mixing.names:
+        own = [row for row in rows if row.corpus == corpus_name]
+        heads = [h for n, h in model.head.items() if corpus.mixing.learns(n, corpus_name)]
+        found = [
+            row
+            for row in own
+            if any(all(NEEDS[need][1](row) for need in head.needs) for head in heads)
+        ]
+        if split == "train" and not found:
+            part = corpus.manifest.parts[corpus_name].path
+            raise DataError(f"{part}: no row has split=train and what its objectives need")
+        kept += found
+    return kept
+
+
+def refuse_unpaired(model: Any, rows: Sequence[Any], corpus: Any) -> None:
+    """What is to be aligned must be found together. Raises DataError."""
+    faults = []
+    for name, head in model.head.items():
+        own = [r for r in rows if corpus.mixing is None or corpus.mixing.learns(name, r.corpus)]
+        for a, b in head.pairs:
+            if not any(has_modality(r, a, corpus) and has_modality(r, b, corpus) for r in own):
+                faults.append(
+                    f"head.{name}: no training row that it learns from has both {a} and {b}; say "
+                    f"which are to be aligned, e.g. head.{name}.pairs=[[{a},…]], or add such rows"
+                )
+    if faults:
+        raise DataError(*faults)
 
 
 def refuse_unordered(corpus: Any) -> None:
@@ -39,24 +87,36 @@ def refuse_unordered(corpus: Any) -> None:
         )
 
 
-def refuse_lacking(modalities: Sequence[str], rows: Sequence[Any], corpus: Any) -> None:
+def refuse_lacking(modalities: Sequence[str], corpus: Any) -> None:
     """An encoder that no training sample has anything for would stay as it began."""
-    column = {"text": corpus.preparation.text or "text"}
-    column |= {name: f"features.{name}" for name in corpus.preparation.features}
+    rows = corpus.rows("train")
+    if not rows:
+        raise DataError(f"{corpus.manifest.path}: no row has split=train")
     faults = [
-        f"{corpus.manifest.path}: no training row has {column.get(name, name)}, which "
+        f"{corpus.manifest.path}: no training row has {column_of(name, corpus)}, which "
         f"encoder.{name} reads; leave it out: encoder.{name}=null"
         for name in modalities
-        if not any(has(row, column.get(name, name)) for row in rows)
+        if not any(has_modality(row, name, corpus) for row in rows)
     ]
     if faults:
         raise DataError(*faults)
 
 
-def has(row: Any, column: str) -> bool:
-    """Does a row have something in a column, or features of a modality?"""
-    name, _, modality = column.partition(".")
-    return modality in row.features if modality else bool(getattr(row, name))
+def column_of(modality: str, corpus: Any, name: str = "") -> str:
+    """Where a manifest, or that of the corpus called ``name``, has a modality."""
+    if modality in corpus.preparation.features:
+        return f"features.{modality}"
+    if modality != "text":
+        return modality
+    texts = corpus.mixing.texts if corpus.mixing else {}
+    return str(texts.get(name, corpus.preparation.text or "text"))
+
+
+def has_modality(row: Any, modality: str, corpus: Any) -> bool:
+    """Does a row have something of a modality, or features of it?"""
+    if modality in corpus.preparation.features:
+        return modality in row.features
+    return bool(getattr(row, column_of(modality, corpus, row.corpus)))
 
 
 def refuse_unread(model: Any, read: Set[str]) -> None:

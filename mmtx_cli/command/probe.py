@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from mmtx_cli.build import Corpus, usable
+from mmtx_cli.corpus import Corpus, usable
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.layer.pooling import masked_mean

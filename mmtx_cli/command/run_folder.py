@@ -52,8 +52,11 @@ def refuse_trained(cfg: DictConfig) -> None:
         raise ConfigError(f"run_dir={run_dir}: holds a result already; name another folder")
 
 
-def lock(run_dir: Path) -> None:
-    """Refuse a folder that a living process is writing to; the lock goes with the process."""
+def lock(run_dir: Path, key: str = "run_dir") -> None:
+    """Refuse a folder that a living process is writing to; the lock goes with the process.
+
+    ``key`` is what names the folder.
+    """
     try:
         import fcntl
     except ImportError:  # a system without such locks
@@ -67,7 +70,7 @@ def lock(run_dir: Path) -> None:
     except BlockingIOError as error:
         file.close()
         raise ConfigError(
-            f"run_dir={run_dir}: a run is going on in it; wait for its end, stop it, or name "
+            f"{key}={run_dir}: a run is going on in it; wait for its end, stop it, or name "
             "another folder"
         ) from error
     except OSError:  # a file system without locks

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.check import check
+from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
 from mmtx_cli.command.inherit import has_new_head, has_weights, inherit, load_initial
 from mmtx_cli.command.resume import resumed
@@ -25,7 +26,6 @@ from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.hint import nearest
-from mmtx_cli.limits import at
 from mmtx_cli.settings import SECTIONS, DataSettings
 from mmtx_cli.weights import load_checkpoint, read_config, read_weights, save_folder
 
@@ -39,9 +39,13 @@ def run(cfg: DictConfig) -> None:
     train(cfg, stored, fresh)
 
 
-def prepared(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any] | None, Set[str]]:
+def prepared(
+    cfg: DictConfig, further: Callable[[DictConfig, Mapping[str, Any]], None] | None = None
+) -> tuple[DictConfig, Mapping[str, Any] | None, Set[str]]:
     """The whole configuration, once it is sound; with what a trained model that it begins with
     was made of, and the encoders that bring other weights.
+
+    ``further`` takes over more of that than the parts of the model.
     """
     stored, fresh = None, set()
     make_absolute(cfg)
@@ -53,6 +57,8 @@ def prepared(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any] | None, Set
         if has_new_head(cfg):  # it learns the labels of its own data
             stored["label_names"] = stored["answer_names"] = []
         inherit(cfg, stored)
+        if further is not None:
+            further(cfg, stored)
     for key, value in DEFAULTS.items():
         # a run of before there was the key may be resumed
         cfg[key] = value if key not in cfg.keys() or cfg[key] is None else cfg[key]  # noqa: SIM118
@@ -62,9 +68,13 @@ def prepared(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any] | None, Set
 
 def make_absolute(cfg: DictConfig) -> None:
     """Paths that a resumed run finds from any folder."""
-    for key in ("path", "root", "tokenizer"):
+    for key in ("path", "root", "tokenizer", "cache"):
         if cfg.data and isinstance(cfg.data.get(key), str):
             cfg.data[key] = os.path.abspath(os.path.expanduser(cfg.data[key]))
+    for own in (cfg.data.get("mixture") if cfg.data else None) or ():
+        for key in ("path", "root"):
+            if OmegaConf.is_dict(own) and isinstance(own.get(key), str):
+                own[key] = os.path.abspath(os.path.expanduser(own[key]))
 
 
 def check_all(cfg: DictConfig) -> None:
@@ -76,12 +86,21 @@ def check_all(cfg: DictConfig) -> None:
     except ConfigError as error:
         faults += error.faults
     try:
-        if isinstance(path := at(plain, "data.path"), str):
+        for path in manifests(plain.get("data")):
             check_exists(Path(path))
+        faults += cache_faults(plain)
     except DataError as error:
         faults += error.faults
     if faults:
         raise ConfigError(*faults)
+
+
+def manifests(data: Any) -> Iterator[str]:
+    """The paths of the manifest, or of a mixture's."""
+    if isinstance(data, Mapping):
+        for own in (data, *(data.get("mixture") or ())):
+            if isinstance(own, Mapping) and isinstance(own.get("path"), str):
+                yield own["path"]
 
 
 def sections(cfg: DictConfig) -> dict[str, Any]:
@@ -104,9 +123,9 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
 
     Encoders in ``fresh`` bring weights of their own, which those of ``ckpt`` do not replace.
     """
-    from mmtx_cli.build import build_data
     from mmtx_cli.command.features import standardise
-    from mmtx_cli.command.loaders import training_data
+    from mmtx_cli.command.loaders import refuse_lacking, training_data
+    from mmtx_cli.corpus import build_data
     from mmtx_cli.data.quarantine import Quarantine
     from mmtx_cli.training.fit import Length, fit, make_trainer
     from mmtx_cli.training.guard import Guard
@@ -119,7 +138,9 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     preparation = preparation_of(cfg, data)
     # what a run began with may be gone when it is resumed: the checkpoint brings its weights
     encoder = stored["model"]["encoder"] if cfg.resume and stored else cfg.encoder
-    corpus = build_data(data, preparation, cfg.seed, stored, encoder.get("text"))
+    corpus = build_data(data, preparation, cfg.seed, stored, encoder.get("text"), cfg.head)
+    refuse_lacking([name for name, node in encoder.items() if node], corpus)
+    corpus.cache = open_cache(cfg)
     cfg.update(corpus.facts())
     config = plain_config(cfg, data, asdict(corpus.preparation), corpus)
     if cfg.resume:
@@ -130,8 +151,9 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     module = TrainingModule(
         config, settings["optimizer"], 0, cfg.seed, trusted, tuple(cfg.freeze), guard
     )
-    for name, part in module.model.encoder.items():
-        change(config["model"]["encoder"][name], part.portable())
+    for group, parts in (("encoder", module.model.encoder), ("head", module.model.head)):
+        for name, part in parts.items():
+            change(config["model"][group][name], part.portable())
     if not cfg.resume:
         standardise(module.model, corpus)
     make_optimizer(module.model, settings["optimizer"])  # tells what is wrong with its settings
@@ -140,6 +162,10 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     module.steps = length.steps
     if cfg.ckpt and not cfg.resume:
         load_initial(module.model, cfg.ckpt, fresh)
+    if corpus.cache is not None:
+        last = str(Path(cfg.run_dir) / "checkpoints" / "last.ckpt")
+        weights = read_weights(last) if cfg.resume else module.model.state_dict()
+        check_cache(module.model, config["model"]["encoder"], weights, corpus, cfg)
     run_dir = Path(cfg.run_dir)
     num_train, num_val = len(loaders.train), len(loaders.val or ())
     quarantine = Quarantine(
@@ -179,6 +205,14 @@ def change(node: dict[str, Any], changes: Mapping[str, Any]) -> None:
             node[key] = value
 
 
+def portable_nodes(cfg: DictConfig, encoders: Any) -> dict[str, Any]:
+    """The plain configuration of each encoder with what rebuilds it without its source."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    for name, encoder in encoders.items():
+        change(plain["encoder"][name], encoder.portable())
+    return plain["encoder"]  # type: ignore[no-any-return]
+
+
 def finished_steps(run_dir: Path) -> int:
     """Steps of a run that left all that it leaves at its end; 0 of one that did not."""
     if not (run_dir / "result.json").is_file():
@@ -204,7 +238,8 @@ def plain_config(
     """What rebuilds the model anywhere: plain data only."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     where = {key: getattr(data, key) for key in ("root", "split", "path", "allow_outside_root")}
-    where["path"] = str(Path(str(data.path)).absolute())
+    where["path"] = data.path and str(Path(data.path).absolute())
+    where["mixture"] = plain["data"].get("mixture")
     model = {key: plain[key] for key in ("dim", "encoder", "fusion", "head")}
     model["encoder"] = {name: node for name, node in model["encoder"].items() if node}
     return {

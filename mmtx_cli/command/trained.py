@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from mmtx_cli.build import build_model
 from mmtx_cli.error import CheckpointError
+from mmtx_cli.meaning import is_trained
 from mmtx_cli.model import MultimodalModel
 from mmtx_cli.training.launch import Process
 from mmtx_cli.types import Batch, Streams
@@ -28,6 +29,7 @@ Outputs = dict[str, list[tuple[str, dict[str, torch.Tensor]]]]
 def load_model(cfg: DictConfig, device: torch.device) -> MultimodalModel:
     """The model that ``cfg`` describes after it inherited from ``cfg.ckpt``, with its weights."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    plain["head"] = {name: node for name, node in plain["head"].items() if is_trained(node)}
     model = build_model({"model": plain}, tuple(cfg.trusted_packages))
     weights, state = read_weights(cfg.ckpt), model.state_dict()
     missing, unexpected = state.keys() - weights.keys(), weights.keys() - state.keys()

@@ -1,7 +1,7 @@
 """Examples to a batch: every configured modality is always there, absent ones masked."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ class Collate:
 
     Texts are as long as the longest of the batch, rounded up to a multiple of ``round_to`` but
     never beyond ``max_length``, for which models have positions; so are sequences of features.
+    ``learners`` are the heads that learn from some corpora alone, and from which. Of a modality in
+    ``encoded``, examples bring vectors of that width and type, of a teacher in ``taught`` one
+    vector as a target.
     """
 
     modalities: tuple[str, ...]
@@ -28,18 +31,43 @@ class Collate:
     preparation: Preparation
     known: Targets = field(default_factory=Targets)
     round_to: int = 1
+    learners: Mapping[str, Set[str]] = field(default_factory=dict)
+    encoded: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
+    taught: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Put the examples together in their order."""
         inputs = {name: self.one(name, examples) for name in self.modalities}
         targets = {name: self.target(name, examples) for name in self.needs}
+        targets |= {name: self.vector(name, examples) for name in self.taught}
         faults = [example.fault for example in examples if example.fault]
-        return Batch(inputs, targets, [example.id for example in examples], faults)
+        lists = {
+            name: [example.corpus in corpora for example in examples]
+            for name, corpora in self.learners.items()
+        }
+        corpora = {example.corpus for example in examples}
+        return Batch(
+            inputs,
+            targets,
+            [example.id for example in examples],
+            faults,
+            {name: torch.tensor(rows) for name, rows in lists.items() if not all(rows)},
+            frozenset(name for name, rows in lists.items() if not any(rows)),
+            next(iter(corpora)) or None if len(corpora) == 1 else None,
+        )
 
     def one(self, name: str, examples: Sequence[Example]) -> Field:
         """One modality of all samples."""
+        field = self.filled(name, examples)
+        empty = not any(name in example.inputs for example in examples)
+        return replace(field, empty=True) if empty else field
+
+    def filled(self, name: str, examples: Sequence[Example]) -> Field:
+        """It, with zeros where a sample lacks it."""
         rows = [example.inputs.get(name) for example in examples]
         p = self.preparation
+        if name in self.encoded:
+            return self.vectors(rows, name)
         if name in p.features:
             return self.features(rows, p.features[name])
         match name:
@@ -58,6 +86,18 @@ class Collate:
         assert width is not None, "the data say how wide features are"
         length = min(self.rounded(rows), self.preparation.max_feature_length)
         return pad(rows, length, (width,), torch.float32)
+
+    def vectors(self, rows: Sequence[Tensor | None], name: str) -> Field:
+        """What the encoder made of all samples."""
+        width, dtype = self.encoded[name]
+        length = self.rounded(rows) if name == "text" else longest(rows)
+        return replace(pad(rows, length, (width,), dtype), encoded=True)
+
+    def vector(self, name: str, examples: Sequence[Example]) -> Tensor:
+        """What a teacher said of each sample, [b, c]; NaN where it said nothing."""
+        nothing = torch.full((self.taught[name][0],), torch.nan)
+        rows = (example.targets.get(name) for example in examples)
+        return torch.stack([nothing if row is None else row.float() for row in rows])
 
     def rounded(self, rows: Sequence[Tensor | None]) -> int:
         """Length of the longest row, rounded up."""

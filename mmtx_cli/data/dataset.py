@@ -1,6 +1,6 @@
 """From a row of the manifest to an example: files decoded, texts tokenised, targets encoded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mmtx_cli.data.cache.entries import Entries
 from mmtx_cli.data.draw import draws, id_keys
 from mmtx_cli.data.media import Media
+from mmtx_cli.data.mixing import Mixing
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.shuffle import lenders
@@ -32,6 +34,7 @@ class Example:
     inputs: dict[str, Tensor] = field(default_factory=dict)
     targets: dict[str, Tensor] = field(default_factory=dict)
     fault: dict[str, str] | None = None
+    corpus: str = ""
 
 
 class Samples(Dataset):
@@ -57,15 +60,22 @@ class Samples(Dataset):
         text_tokenizer: Tokenizer | None = None,
         decode_timeout: float = 30.0,
         dropout: float = 0.0,
+        mixing: Mixing | None = None,
+        cached: Mapping[str, Entries] | None = None,
+        taught: Mapping[str, Entries] | None = None,
     ) -> None:
         """``known`` are the classes and answers that there are.
 
         ``text_tokenizer`` is the text encoder's own, where it brings one.
 
         ``dropout`` is the chance of each modality of a training sample to be taken away, as long
-        as another is left.
+        as another is left. ``mixing`` is what is particular to each corpus, if there are several.
+
+        In the place of modalities whose encoders are in ``cached`` (such as ``encoder.image``) a
+        sample brings what these made of it, and of teachers in ``taught`` a target.
         """
         self.samples = samples
+        self.mixing = mixing or Mixing()
         self.modalities = tuple(modalities)
         self.needs = tuple(needs)
         self.preparation = preparation
@@ -74,14 +84,18 @@ class Samples(Dataset):
         self.seed = seed
         self.media = Media(preparation, augment, decode_timeout)
         self.dropout = dropout
+        self.cached = {n.removeprefix("encoder."): of for n, of in (cached or {}).items()}
+        self.taught = taught or {}
         self.keys = id_keys(sample.id for sample in samples)
         self.columns: dict[str, TextColumn] = {}
         if "text" in modalities and preparation.text and "text" not in preparation.features:
-            self.columns["text"] = self.column(preparation.text, text_tokenizer or tokenizer)
+            self.columns["text"] = self.column(
+                preparation.text, text_tokenizer or tokenizer, self.mixing.texts
+            )
         for name in SAID:
             if name in needs:
                 self.columns[name] = self.column(name, tokenizer)
-        self.last_drawn: dict[str, tuple[int, np.ndarray]] = {}
+        self.last_drawn: dict[tuple[str, int], np.ndarray] = {}
         self.lenders: dict[str, np.ndarray] = {}
 
     def shuffle(self, modality: str, seed: int) -> None:
@@ -95,10 +109,12 @@ class Samples(Dataset):
         """The row whose modality a sample brings: its own, but for what is shuffled."""
         return int(self.lenders[modality][row]) if modality in self.lenders else row
 
-    def column(self, name: str, tokenizer: Tokenizer | None) -> TextColumn:
-        """The texts of a column of the manifest, as tokens."""
+    def column(
+        self, name: str, tokenizer: Tokenizer | None, own: Mapping[str, str] | None = None
+    ) -> TextColumn:
+        """The texts of a column of the manifest, or of the corpus' own, as tokens."""
         assert tokenizer is not None, "texts need a tokenizer"
-        texts, weights = column_texts(self.samples, name), column_weights(self.samples, name)
+        texts, weights = column_texts(self.samples, name, own), column_weights(self.samples, name)
         return TextColumn(texts, tokenizer, self.preparation.max_length, weights)
 
     def __len__(self) -> int:
@@ -106,10 +122,13 @@ class Samples(Dataset):
 
     def drawn(self, column: str, epoch: int) -> np.ndarray:
         """Which text of each sample this epoch uses; drawn for all samples at once."""
-        if self.last_drawn.get(column, (None, None))[0] != epoch:
-            texts = self.columns[column].drawn(self.seed, epoch, self.keys)
-            self.last_drawn[column] = epoch, texts
-        return self.last_drawn[column][1]
+        key = column, epoch
+        if key not in self.last_drawn:
+            # each corpus has its own epoch
+            while len(self.last_drawn) >= len(self.columns) * max(1, len(self.mixing.names)):
+                del self.last_drawn[next(iter(self.last_drawn))]
+            self.last_drawn[key] = self.columns[column].drawn(self.seed, epoch, self.keys)
+        return self.last_drawn[key]
 
     def lengths(self, epoch: int) -> np.ndarray:
         """Tokens of the texts that each sample brings in this epoch."""
@@ -121,13 +140,14 @@ class Samples(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> Example:
         turn, row = int(key[0]), int(key[1])
-        example = Example(self.samples[row].id)
+        sample = self.samples[row]
+        example = Example(sample.id, corpus=sample.corpus)
         try:
             self.read(example, turn, row)
         except UnreadableError as error:
             # the sample stays, as one that lacks everything: nobody else's content takes its place
             fault = {"id": example.id, "path": error.path, "reason": error.reason}
-            return Example(example.id, fault=fault)
+            return Example(example.id, fault=fault, corpus=sample.corpus)
         return example
 
     def read(self, example: Example, turn: int, row: int) -> None:
@@ -145,13 +165,22 @@ class Samples(Dataset):
             target = self.text(need, turn, row) if said else self.known.of(need, sample)
             if target is not None:
                 example.targets[need] = target
+        for name, entries in self.taught.items():
+            which = self.which("text", turn, row) if entries.texts else 0
+            if which is not None and (vector := entries.read(row, which)) is not None:
+                example.targets[name] = vector[0]
 
     def read_media(self, example: Example, kept: Sequence[str], turn: int, row: int) -> None:
-        """Fill in what files hold of the modalities in ``kept``."""
+        """Fill in what files hold of the modalities in ``kept``, or the cache in their place."""
         seed, offset = self.augmentation_seed(turn, row), self.offset(turn, row)
         for name in kept:
             sample = self.samples[self.lender(name, row)]
-            if name in self.preparation.features:
+            if name in self.columns:
+                continue  # texts are no files
+            if name in self.cached:
+                if (tokens := self.cached[name].read(self.lender(name, row))) is not None:
+                    example.inputs[name] = tokens
+            elif name in self.preparation.features:
                 example.inputs[name] = self.media.features(sample, name)
             elif name == "image":
                 example.inputs[name] = self.media.pictures(sample, seed)
@@ -199,14 +228,20 @@ class Samples(Dataset):
         return self.draw(PLACE, turn, row) / 2**63 if self.training else None
 
     def text(self, name: str, turn: int, row: int) -> Tensor | None:
-        """Tokens of the drawn or numbered text."""
+        """Tokens of the drawn or numbered text; of a cached one, what the encoder made of them."""
+        which = self.which(name, turn, row)
+        if which is None:
+            return None
+        if name in self.cached:
+            return self.cached[name].read(row, which)
+        return torch.from_numpy(self.columns[name].get(row, which).astype(np.int64))
+
+    def which(self, name: str, turn: int, row: int) -> int | None:
+        """The number of the drawn or numbered text; None if there is none."""
         if name not in self.columns:
             return None
-        texts = self.columns[name]
         which = int(self.drawn(name, turn)[row]) if self.training else turn
-        if which >= texts.count(row):
-            return None
-        return torch.from_numpy(texts.get(row, which).astype(np.int64))
+        return which if which < self.columns[name].count(row) else None
 
 
 def has_raw(sample: Sample, name: str) -> bool:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
@@ -49,7 +50,8 @@ class EvaluationSampler(Sampler[Keys]):
 
     def __init__(self, samples: Samples, batch_size: int, rank: int = 0, world: int = 1) -> None:
         self.batch_size = batch_size
-        batches = evaluation_batches(samples.lengths(0), batch_size, rank, world)
+        corpora = np.array([sample.corpus for sample in samples.samples])
+        batches = evaluation_batches(samples.lengths(0), batch_size, rank, world, corpora)
         self.batches = [[(0, int(row)) for row in batch] for batch in batches]
 
     def __len__(self) -> int:
@@ -89,6 +91,9 @@ def make_loader(
         samples.preparation,
         samples.known,
         round_to,
+        samples.mixing.learners,
+        {name: entries.part.vector for name, entries in samples.cached.items()},
+        {name: entries.part.vector for name, entries in samples.taught.items()},
     )
     workers = default_workers() if num_workers is None else num_workers
     return DataLoader(

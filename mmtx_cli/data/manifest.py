@@ -53,13 +53,18 @@ class Manifest:
         """The classes: those of the card, else of the training split, sorted (numerals by size)."""
         if self.card.label_names is not None:
             return self.card.label_names
-        names: set[str] = set()
-        for sample in self.split("train"):
-            if isinstance(sample.label, str):
-                names.add(sample.label)
-            elif isinstance(sample.label, tuple):
-                names.update(sample.label)
-        return sorted(names, key=float) if are_numbers(names) else sorted(names)
+        return label_names_of(self.split("train"))
+
+
+def label_names_of(samples: Iterable[Sample]) -> list[str]:
+    """The labels of samples that are names, sorted (numerals by size)."""
+    names: set[str] = set()
+    for sample in samples:
+        if isinstance(sample.label, str):
+            names.add(sample.label)
+        elif isinstance(sample.label, tuple):
+            names.update(sample.label)
+    return sorted(names, key=float) if are_numbers(names) else sorted(names)
 
 
 def are_numbers(names: Iterable[str]) -> bool:

@@ -11,6 +11,8 @@ from mmtx_cli.data.order import TrainOrder
 Lengths = Callable[[int], Int[np.ndarray, " n"]]
 """By epoch: the tokens of the texts of every row of all corpora."""
 
+_BLOCK = 1024
+"""Batches whose corpora are drawn together."""
 _CHOICE = 2**40
 """Where the draws of corpora begin: beyond the epochs, whose shuffles have the same seed."""
 
@@ -71,6 +73,7 @@ class MixtureOrder:
     ) -> None:
         self.sizes, self.share, self.mixed, self.seed = list(sizes), share, mixed, seed
         self.size = batch_size
+        self.totals: list[Int[np.ndarray, " c"]] = []  # of the blocks from the first on
         firsts = np.cumsum([0, *sizes[:-1]])
         self.streams = [
             Stream(TrainOrder(size, batch_size, seed + i), int(first))
@@ -81,22 +84,32 @@ class MixtureOrder:
         """Batches an epoch: as many as hold as many samples as there are."""
         return max(1, sum(self.sizes) // self.size)
 
-    def counts(self, start: int, stop: int) -> Int[np.ndarray, "k c"]:
-        """How many samples of each corpus the batches ``start`` to ``stop`` hold."""
-        made = np.zeros((stop - start, len(self.sizes)), dtype=np.int64)
-        for i, k in enumerate(range(start, stop)):
-            key = np.random.Philox(key=self.seed, counter=[0, 0, k, _CHOICE])
-            draws = np.random.Generator(key).random(self.size if self.mixed else 1)
-            chosen = np.searchsorted(np.cumsum(self.share)[:-1], draws, side="right")
-            made[i] = np.bincount(chosen, minlength=len(self.sizes))
-        return made if self.mixed else made * self.size
+    def counts(self, block: int) -> Int[np.ndarray, "k c"]:
+        """How many samples of each corpus every batch of a block of them holds."""
+        key = np.random.Philox(key=self.seed, counter=[0, 0, block, _CHOICE])
+        random = np.random.Generator(key)
+        if self.mixed:
+            return random.multinomial(self.size, self.share, size=_BLOCK)
+        return random.multinomial(1, self.share, size=_BLOCK) * self.size
+
+    def done(self, batches: int) -> Int[np.ndarray, " c"]:
+        """Samples of each corpus in so many batches."""
+        blocks, rest = divmod(batches, _BLOCK)
+        for block in range(len(self.totals), blocks):
+            before = self.totals[-1] if self.totals else np.zeros(len(self.sizes), dtype=np.int64)
+            self.totals.append(before + self.counts(block).sum(axis=0))
+        whole = self.totals[blocks - 1] if blocks else 0
+        return whole + self.counts(blocks)[:rest].sum(axis=0)
 
     def run(
         self, start: int, total: int, lengths: Lengths | None
     ) -> Iterator[Int[np.ndarray, "b 2"]]:
         """(epoch of its corpus, row) of every sample of the batches ``start`` to ``total``."""
-        done = self.counts(0, start).sum(axis=0)
-        for count in self.counts(start, total):
+        done = self.done(start)
+        for k in range(start, total):
+            if k == start or k % _BLOCK == 0:
+                counts = self.counts(k // _BLOCK)
+            count = counts[k % _BLOCK]
             parts = [
                 stream.rows(int(begin), int(number), None if self.mixed else lengths)
                 for stream, begin, number in zip(self.streams, done, count, strict=True)

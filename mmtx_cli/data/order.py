@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 POOL = 50
 """Batches that are sorted by length together: enough to even lengths out, few enough to mix."""
@@ -82,13 +82,23 @@ def rank_slice(batch: Int[np.ndarray, "b *k"], rank: int, world: int) -> Int[np.
 
 
 def evaluation_batches(
-    lengths: Int[np.ndarray, " n"], batch_size: int, rank: int, world: int
+    lengths: Int[np.ndarray, " n"],
+    batch_size: int,
+    rank: int,
+    world: int,
+    corpora: Shaped[np.ndarray, " n"] | None = None,
 ) -> Iterator[Int[np.ndarray, " b"]]:
     """Every row once over all processes, long texts first: a batch too big shows at once.
 
     The batches are the same for any number of processes: a contrastive loss depends on what
-    shares a batch. A process may go without.
+    shares a batch. Each holds rows of one of the ``corpora``. A process may go without.
     """
     rows = np.argsort(-lengths, kind="stable")
-    batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    names = np.zeros_like(lengths) if corpora is None else corpora
+    batches = [
+        own[i : i + batch_size]
+        for name in dict.fromkeys(names.tolist())
+        for own in [rows[names[rows] == name]]
+        for i in range(0, len(own), batch_size)
+    ]
     return iter(batches[rank::world])

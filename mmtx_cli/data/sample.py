@@ -15,7 +15,8 @@ class Sample:
     ``label`` is a name, a number, or a tuple of names (several at once; an empty tuple says that
     none applies). ``features`` are vectors that were extracted before, by modality.
     ``answers`` maps each answer to its weight. ``group`` is an optional tag by which metrics are
-    reported too. ``line`` is the row's line in the manifest, from 1.
+    reported too. ``line`` is the row's line in the manifest, from 1, ``corpus`` the name of its
+    data set where there are several.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Sample:
     group: str | None = None
     features: dict[str, FeaturePlace] = field(default_factory=dict)
     line: int = 0
+    corpus: str = ""
 
     @property
     def has_own_sound(self) -> bool:
@@ -46,4 +48,4 @@ class Sample:
         return None, None
 
 
-KEYS = tuple(name for name in Sample.__dataclass_fields__ if name != "line")
+KEYS = tuple(name for name in Sample.__dataclass_fields__ if name not in ("line", "corpus"))

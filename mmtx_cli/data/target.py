@@ -68,5 +68,5 @@ class Targets:
             case "number":
                 return torch.tensor(math.nan)
             case "answers":
-                return torch.full((len(self.answer_names),), float(IGNORE))
+                return torch.full((len(self.answer_names),), math.nan)
         return torch.full((len(self.labels),) if self.multi_label else (), IGNORE)

@@ -1,6 +1,6 @@
 """The texts of a data set, tokenised once and kept flat."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int, UInt64
@@ -66,16 +66,23 @@ class TextColumn:
         return np.where(has, length[np.where(has, self.first[:-1] + which, -1)], 0)
 
 
-def column_texts(samples: Sequence[Sample], column: str) -> list[tuple[str, ...]]:
-    """The texts in ``text`` or ``captions`` of each sample.
+def column_texts(
+    samples: Sequence[Sample], column: str, own: Mapping[str, str] | None = None
+) -> list[tuple[str, ...]]:
+    """The texts in ``text`` or ``captions`` of each sample, or in its corpus' ``own`` column.
 
     ``answer_text``: its answers in their normal form, likeliest first.
     """
+    return [texts_of(sample, (own or {}).get(sample.corpus, column)) for sample in samples]
+
+
+def texts_of(sample: Sample, column: str) -> tuple[str, ...]:
+    """The texts in one column of a sample."""
     if column == "answer_text":
-        return [tuple(counted(sample.answers)) for sample in samples]
+        return tuple(counted(sample.answers))
     if column == "captions":
-        return [sample.captions for sample in samples]
-    return [(sample.text,) if sample.text else () for sample in samples]
+        return sample.captions
+    return (sample.text,) if sample.text else ()
 
 
 def column_weights(samples: Sequence[Sample], column: str) -> list[tuple[float, ...]] | None:

@@ -40,14 +40,31 @@ class Head(nn.Module, ABC):
     votes: ClassVar[bool] = True
     """Does it make sense of several streams that no fusion has joined?"""
 
+    reads_one: ClassVar[bool] = False
+    """Does it read one modality, unless ``reads`` says otherwise?"""
+
     ordered: ClassVar[bool] = False
     """Does the order of the classes have a meaning?"""
 
     scores_every_text: ClassVar[bool] = False
     """Is every caption of a sample scored, not the first alone?"""
 
+    trained: ClassVar[bool] = True
+    """Is it a part of a model? One that is not is asked of a trained model by evaluation."""
+
+    aligns: ClassVar[bool] = False
+    """Is it contrastive? It has ``pairs``, the streams whose embeddings it aligns."""
+
+    pairs: Sequence[tuple[str, str]] = ()
+
     mixes: ClassVar[bool] = False
     """Does it look at samples whose modalities were put together anew?"""
+
+    needs_teacher: ClassVar[bool] = False
+    """Does it learn from a teacher, and not without?"""
+
+    contrasts: ClassVar[bool] = False
+    """Does it tell samples from each other, so that one alone teaches nothing?"""
 
     def __init__(
         self,
@@ -70,6 +87,11 @@ class Head(nn.Module, ABC):
         self.dim = dim
         self.weight = weight
 
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """Modalities whose raw input it looks at itself, not at what their encoder makes of it."""
+        return ()
+
     def view(self, batch: Batch) -> Batch:
         """The batch this head wants encoded: itself, or a corrupted copy (masked objectives)."""
         return batch
@@ -79,6 +101,10 @@ class Head(nn.Module, ABC):
         say that do not.
         """
         return encoded
+
+    def portable(self) -> dict[str, Any]:
+        """Arguments that build such a head where what it was made of is not there any more."""
+        return {}
 
     @abstractmethod
     def forward(self, streams: Streams, batch: Batch) -> Prediction:

@@ -11,11 +11,10 @@ from torch.nn import functional as F
 
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.head.classes import class_evaluation, likeliest
 from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.readout import Readout
-from mmtx_cli.metric.calibration import calibration_scores
-from mmtx_cli.metric.classification import classification_scores, multilabel_scores
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.classification import multilabel_scores
 from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
 
 
@@ -85,39 +84,21 @@ class ClassificationHead(Head):
     ) -> Evaluation:
         """Accuracy, F1, calibration; a row holds the prediction and the five likeliest classes."""
         logits = torch.stack([output["logits"] for (output,) in outputs]).float()
-        probabilities = (logits.sigmoid() if self.multi_label else logits.softmax(dim=1)).numpy()
+        if not self.multi_label:
+            return class_evaluation(logits.softmax(dim=1).numpy(), samples, self.label_names)
+        probabilities = logits.sigmoid().numpy()
         index = {name: i for i, name in enumerate(self.label_names)}
-        if self.multi_label:
-            targets = np.zeros(probabilities.shape, dtype=bool)
-            for row, sample in enumerate(samples):
-                targets[row, [index[name] for name in labels_of(sample)]] = True
-            scores = multilabel_scores(probabilities, targets)
-        else:
-            labels = np.array([index[str(sample.label)] for sample in samples])
-            said = probabilities.argmax(axis=1)
-            scores = Scores.merged(
-                classification_scores(probabilities, labels),
-                calibration_scores(probabilities.max(axis=1), said == labels),
-            )
+        targets = np.zeros(probabilities.shape, dtype=bool)
+        for row, sample in enumerate(samples):
+            targets[row, [index[name] for name in labels_of(sample)]] = True
         rows = [self.row(p, sample) for p, sample in zip(probabilities, samples, strict=True)]
-        return Evaluation(rows, scores)
+        return Evaluation(rows, multilabel_scores(probabilities, targets))
 
     def row(self, probabilities: np.ndarray, sample: Sample) -> dict[str, Any]:
-        """One sample's prediction in words."""
-        order = np.argsort(-probabilities, kind="stable")[:5]
-        top = [[self.label_names[i], float(probabilities[i])] for i in order]
-        if self.multi_label:
-            said = [n for n, p in zip(self.label_names, probabilities, strict=True) if p >= 0.5]
-            return {"prediction": said, "label": labels_of(sample), "top": top}
-        label = str(sample.label)
-        truth = float(probabilities[self.label_names.index(label)])
-        return {
-            "prediction": top[0][0],
-            "label": label,
-            "probability": top[0][1],
-            "scores": {"probability_of_label": truth},
-            "top": top,
-        }
+        """One sample's labels, those that are predicted and those that are true."""
+        said = [n for n, p in zip(self.label_names, probabilities, strict=True) if p >= 0.5]
+        top = likeliest(probabilities, self.label_names)
+        return {"prediction": said, "label": labels_of(sample), "top": top}
 
 
 def labels_of(sample: Sample) -> list[str]:

@@ -16,7 +16,7 @@ from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.alignment import infonce, sigmoid
 from mmtx_cli.layer.distributed import gather, global_mean, rank
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.metric.recall import recall_scores
+from mmtx_cli.metric.recall import CUTS, recall_scores
 from mmtx_cli.metric.retrieval import retrieval_ranks
 from mmtx_cli.types import FUSED, Batch, Prediction, Streams
 
@@ -32,6 +32,8 @@ class ContrastiveHead(Head):
     """
 
     scores_every_text: ClassVar[bool] = True
+    contrasts: ClassVar[bool] = True
+    aligns: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -132,23 +134,34 @@ class ContrastiveHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Recall at 1, 5 and 10 from every stream it reads to every other.
+        """Recall at 1, 5 and 10 of every pair that it aligns, both ways."""
+        return self.retrieved(outputs, samples, self.pairs, CUTS)
+
+    def retrieved(
+        self,
+        outputs: list[list[dict[str, Tensor]]],
+        samples: list[Sample],
+        pairs: Sequence[tuple[str, str]],
+        cuts: Sequence[int],
+    ) -> Evaluation:
+        """Recall at ``cuts`` and median rank from each stream of a pair to the other.
 
         A sample that lacks one of them is among what is searched, and asks for nothing. Two
         streams that no sample has both of have no figures.
         """
         sides = {name: side(outputs, name) for name in self.reads}
         ranks = {}
-        for asking, asked in sorted((*self.pairs, *((b, a) for a, b in self.pairs))):
-            (queries, owner), (items, item_owner) = sides[asking], sides[asked]
-            paired = torch.isin(owner, item_owner)
-            if paired.any():
-                rank = retrieval_ranks(queries[paired], items, owner[paired], item_owner)
-                ranks[f"{asking}_to_{asked}"] = rank.numpy(), owner[paired].numpy()
+        for a, b in pairs:
+            (ours, owner), (theirs, other) = sides[a], sides[b]
+            there, back = retrieval_ranks(ours, theirs, owner, other)
+            ways = {f"{a}_to_{b}": (there, owner), f"{b}_to_{a}": (back, other)}
+            for way, (found, whose) in ways.items():
+                if (asks := found >= 0).any():
+                    ranks[way] = found[asks].numpy(), whose[asks].numpy()
         if not ranks:
-            few = " and ".join(self.reads)
+            few = " and ".join(sorted({name for pair in pairs for name in pair}))
             raise DataError(f"no sample has two of {few}: nothing can be retrieved")
-        scores = recall_scores(ranks, len(samples))
+        scores = recall_scores(dict(sorted(ranks.items())), len(samples), cuts)
         rows = [
             {name: finite(values[i]) for name, values in scores.per_sample.items()}
             for i in range(len(samples))

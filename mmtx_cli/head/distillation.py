@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import gather, global_mean
+from mmtx_cli.layer.frozen import Frozen
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import Batch, Field, Prediction, Streams
@@ -29,19 +30,25 @@ class DistillationHead(Head):
     """
 
     votes: ClassVar[bool] = False
+    reads_one: ClassVar[bool] = True
+    needs_teacher: ClassVar[bool] = True
+
+    kept: str | None = None
+    """The target with what the teacher says, where that was kept before: it is not run then."""
 
     def __init__(
         self,
         dim: int,
         streams: Sequence[str],
         modality: str,
-        teacher: nn.Module | None = None,
+        teacher: nn.Module | Frozen | str | None = None,
         reads: Sequence[str] | None = None,
         weight: float = 1.0,
         kind: str = "feature",
         teacher_width: int | None = None,
     ) -> None:
-        """``teacher`` is an encoder of the ``modality``; ``reads`` defaults to its own stream.
+        """``teacher`` is an encoder of the ``modality``, or the path of a trained model that has
+        one; ``reads`` defaults to the modality's own stream.
 
         The teacher is not kept with the model: a trained one has none, and ``teacher_width`` in
         its place.
@@ -52,26 +59,31 @@ class DistillationHead(Head):
         if kind not in KINDS:
             raise ValueError(f"kind={kind!r} is none of {', '.join(KINDS)}")
         if teacher is None and teacher_width is None:
-            raise ValueError("teacher: there is none; write e.g. teacher._target_=… (an encoder)")
+            raise ValueError("teacher: there is none; name a trained model, or an encoder")
         self.modality, self.kind = modality, kind
-        # a tuple: its weights are not the model's, to be trained, moved by an average, or saved
-        self.teachers = () if teacher is None else (teacher.requires_grad_(False).eval(),)
-        self.teacher_width = int(teacher.summary_width() if teacher else teacher_width or 0)  # type: ignore[operator]
+        assert not isinstance(teacher, str), "what builds the model knows what a path holds"
+        self.teacher = Frozen(teacher) if isinstance(teacher, nn.Module) else teacher
+        if self.teacher is not None:
+            width = self.teacher.model.summary_width()
+            if teacher_width not in (None, width):
+                raise ValueError(f"teacher_width={teacher_width}, but the teacher's is {width}")
+            teacher_width = width
+        self.teacher_width = int(teacher_width or 0)
         self.project = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, self.teacher_width))
 
     def portable(self) -> dict[str, Any]:
-        """A trained model has no teacher."""
-        return {"teacher": None, "teacher_width": self.teacher_width}
+        """What is known of the teacher where it is not there any more."""
+        return {"teacher_width": self.teacher_width}
+
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """What the teacher looks at."""
+        return (self.modality,) if self.teacher is not None and not self.kept else ()
 
     def taught(self, field: Field) -> Float[Tensor, "b c"]:
-        """What the teacher says of each sample, in half precision where the device can."""
-        (teacher,) = self.teachers
-        device = field.data.device
-        teacher.to(device)
-        low = device.type != "cpu"
-        with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=low):
-            taught = teacher.summary(field)  # type: ignore[operator]
-        return taught.to(torch.promote_types(taught.dtype, torch.float32))
+        """What the teacher says of each sample."""
+        assert self.teacher is not None
+        return self.teacher.ask(lambda encoder: encoder.summary(field), field.data.device)
 
     def told(self, streams: Streams) -> Float[Tensor, "b c"]:
         """The projected mean of what the head reads."""
@@ -82,12 +94,17 @@ class DistillationHead(Head):
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """``outputs["embedding"]`` is [b, c], as the teacher's."""
         told = self.told(streams)
-        if not self.teachers:
+        if self.teacher is None:
             return Prediction(None, {"embedding": told})
         field = batch.inputs[self.modality]
-        taught = self.taught(field)
         there = torch.stack([streams[name].present for name in self.reads]).any(dim=0)
         there = there & field.mask.any(dim=1)
+        if self.kept:
+            taught = batch.targets[self.kept]
+            there = there & ~taught.isnan().any(dim=1)
+            taught = taught.nan_to_num()
+        else:
+            taught = self.taught(field)
         whole = told.to(torch.promote_types(told.dtype, torch.float32))
         if self.kind == "feature":
             each, count = (1 - F.cosine_similarity(whole, taught, dim=1)) * there, there.sum()

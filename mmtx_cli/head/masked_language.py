@@ -30,6 +30,7 @@ class MaskedLanguageHead(Head):
     """
 
     votes: ClassVar[bool] = False
+    reads_one: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -70,6 +71,11 @@ class MaskedLanguageHead(Head):
         )
         if self.position is not None:
             nn.init.normal_(self.position, std=0.02)
+
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """What it hides parts of."""
+        return (TEXT,)
 
     def view(self, batch: Batch) -> Batch:
         """The batch with hidden tokens, which are its targets: [b, k], IGNORE where there is none.

@@ -15,7 +15,7 @@ from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.hide import even_scores, hide
 from mmtx_cli.layer.query import QueryDecoder
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.types import Batch, Field, Patching, Places, Prediction, Streams
+from mmtx_cli.types import Batch, Field, Patches, Patching, Places, Prediction, Streams
 
 TARGETS = ("normalised", "raw")
 
@@ -31,6 +31,7 @@ class MaskedReconstructionHead(Head):
     """
 
     votes: ClassVar[bool] = False
+    reads_one: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -80,6 +81,11 @@ class MaskedReconstructionHead(Head):
             self.patching.width, dim, self.patching.numbers, depth, num_heads, mlp_ratio
         )
 
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """What it hides parts of."""
+        return (self.modality,)
+
     def view(self, batch: Batch) -> Batch:
         """The batch of which the encoder sees a part, and as targets what it does not see.
 
@@ -97,11 +103,15 @@ class MaskedReconstructionHead(Head):
             hidden = Places(every.expand_as(patches.mask), patches.mask)
         position = patches.position.expand(len(patches.x), -1, -1)
         targets = {
-            "patches": self.wanted(hidden.of(patches.x)),
+            "patches": self.wanted(hidden.of(self.content(field, patches))),
             "position": hidden.of(position),
             "hidden": hidden.mask,
         }
         return replace(batch, inputs={**batch.inputs, self.modality: seen}, targets=targets)
+
+    def content(self, field: Field, patches: Patches) -> Float[Tensor, "b n p"]:
+        """What there is to be told of every patch."""
+        return patches.x
 
     def wanted(self, x: Float[Tensor, "b k p"]) -> Float[Tensor, "b k p"]:
         """What of a patch is to be told."""

@@ -27,6 +27,7 @@ class MatchingHead(Head):
 
     votes: ClassVar[bool] = False
     mixes: ClassVar[bool] = True
+    contrasts: ClassVar[bool] = True
     figures: tuple[str, ...] = ("accuracy",)
 
     def __init__(
@@ -69,10 +70,10 @@ class MatchingHead(Head):
     ) -> Float[Tensor, "b b"]:
         """How alike every sample's first modality is to every sample's second, as logits."""
         for prediction in said.values():
-            embeddings = [prediction.outputs.get(name) for name in self.pair]
-            if all(x is not None and x.dim() == 2 for x in embeddings):
-                one, other = embeddings
-                return (one @ other.T).float() * prediction.outputs["scale"]  # type: ignore[union-attr]
+            outputs = prediction.outputs
+            if {*self.pair} <= outputs.keys():
+                one, other = (outputs[name] for name in self.pair)
+                return (one @ other.T).float() * outputs["scale"]
         return torch.zeros(len(both), len(both), device=both.device)
 
     def another(self, alike: Float[Tensor, "b b"], both: Bool[Tensor, " b"]) -> Int[Tensor, " b"]:

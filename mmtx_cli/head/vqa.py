@@ -14,7 +14,7 @@ from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
+from mmtx_cli.types import Batch, Prediction, Streams
 
 SHOWN = 5
 
@@ -48,24 +48,24 @@ class VqaHead(Head):
         self.readout = Readout(dim, self.reads, len(answer_names), dropout, vote)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """``outputs["logits"]`` is [b, answers]; a target of IGNORE is none."""
+        """``outputs["logits"]`` is [b, answers]; a target of NaN is none."""
         logits = self.readout(streams)
         target = batch.targets.get("answers")
         if target is None:
             return Prediction(None, {"logits": logits})
-        known = target[:, 0] != IGNORE
+        known = ~target[:, 0].isnan()
         loss = global_mean(self.loss(logits, target), known.sum(), shared=self.training)
         outputs = {"logits": logits, "count": known.sum()}
         if self.training:
             return Prediction(loss, outputs)
-        worth = target.gather(1, logits.argmax(dim=1, keepdim=True)).clamp(min=0)
+        worth = target.gather(1, logits.argmax(dim=1, keepdim=True)).nan_to_num(0)
         return Prediction(loss, outputs, {"accuracy": worth.sum() / known.sum().clamp(min=1)})
 
     def loss(self, logits: Float[Tensor, "b a"], target: Float[Tensor, "b a"]) -> Float[Tensor, ""]:
         """Sum over the samples that have answers, and over the answers."""
-        known = target[:, :1] != IGNORE
+        known = ~target[:, :1].isnan()
         return F.binary_cross_entropy_with_logits(
-            logits.float(), target.clamp(min=0), weight=known.float(), reduction="sum"
+            logits.float(), target.nan_to_num(0), weight=known.float(), reduction="sum"
         )
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:

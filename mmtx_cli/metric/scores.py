@@ -10,20 +10,31 @@ from mmtx_cli.error import MmtxError
 # Resampled sums are made in pieces of about this many numbers, to bound the memory.
 _PIECE = 4_000_000
 
+Figures = dict[str, np.ndarray]
+
+
+def no_figures(weights: np.ndarray) -> Figures:
+    """Return none, however often each sample counts."""
+    return {}
+
 
 @dataclass(frozen=True)
 class Scores:
     """Per-sample statistics whose weighted sums give the figures.
 
+    Figures that are no function of sums, such as a median, come of how often each sample counts.
+
     Args:
         per_sample: Name to [n], one value a sample, to show and to sort by.
         statistics: [n, k], any real type; summed as float64.
         reduce: Gives the figures, each [r], of r times summed statistics [r, k].
+        weigh: Gives further figures, each [r], of how often each sample counts [r, n].
     """
 
     per_sample: dict[str, np.ndarray]
     statistics: np.ndarray
-    reduce: Callable[[np.ndarray], dict[str, np.ndarray]]
+    reduce: Callable[[np.ndarray], Figures]
+    weigh: Callable[[np.ndarray], Figures] = no_figures
 
     def __len__(self) -> int:
         return len(self.statistics)
@@ -32,7 +43,8 @@ class Scores:
         """Return each figure over all samples. Raises MmtxError where there is no sample."""
         self._require_samples()
         sums = self.statistics.sum(axis=0, keepdims=True, dtype=np.float64)
-        return {name: float(value[0]) for name, value in self.reduce(sums).items()}
+        found = self.reduce(sums) | self.weigh(np.ones((1, len(self))))
+        return {name: float(value[0]) for name, value in found.items()}
 
     def intervals(
         self, level: float = 0.95, resamples: int = 1000, seed: int = 0
@@ -48,17 +60,38 @@ class Scores:
             raise MmtxError(f"the level of an interval lies between 0 and 1, not {level}")
         if resamples < 1:
             raise MmtxError(f"an interval needs at least 1 resample, not {resamples}")
-        figures = self.reduce(self._resampled_sums(resamples, np.random.default_rng(seed)))
+        figures = self._resampled(resamples, np.random.default_rng(seed))
         tails = [(1 - level) / 2, (1 + level) / 2]
         bounds = {name: np.quantile(values, tails) for name, values in figures.items()}
         return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
 
     def subset(self, rows: np.ndarray) -> "Scores":
         """Return the scores of some samples: row numbers, or a mask [n]."""
+        chosen = np.arange(len(self))[rows]
+
+        def weigh(weights: np.ndarray) -> Figures:
+            every = np.zeros((len(weights), len(self)))
+            every[:, chosen] = weights
+            return self.weigh(every)
+
         return Scores(
             {name: values[rows] for name, values in self.per_sample.items()},
             self.statistics[rows],
             self.reduce,
+            no_figures if self.weigh is no_figures else weigh,
+        )
+
+    def prefixed(self, prefix: str) -> "Scores":
+        """Return the same scores under names that begin so."""
+
+        def named(figures: Figures) -> Figures:
+            return {f"{prefix}{name}": value for name, value in figures.items()}
+
+        return Scores(
+            named(self.per_sample),
+            self.statistics,
+            lambda sums: named(self.reduce(sums)),
+            lambda weights: named(self.weigh(weights)),
         )
 
     def minus(self, other: "Scores") -> "Scores":
@@ -69,11 +102,16 @@ class Scores:
         assert len(self) == len(other), f"scores of {len(self)} and of {len(other)} samples"
         ours = self.statistics.shape[1]
 
-        def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
+        def reduce(sums: np.ndarray) -> Figures:
             here, there = self.reduce(sums[..., :ours]), other.reduce(sums[..., ours:])
             return {name: here[name] - there[name] for name in here}
 
-        return Scores({}, np.concatenate([self.statistics, other.statistics], axis=1), reduce)
+        def weigh(weights: np.ndarray) -> Figures:
+            here, there = self.weigh(weights), other.weigh(weights)
+            return {name: here[name] - there[name] for name in here}
+
+        both = np.concatenate([self.statistics, other.statistics], axis=1)
+        return Scores({}, both, reduce, weigh)
 
     @staticmethod
     def means(per_sample: dict[str, np.ndarray]) -> "Scores":
@@ -81,7 +119,7 @@ class Scores:
         names = list(per_sample)
         columns = [np.ones(len(per_sample[names[0]])), *per_sample.values()]
 
-        def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
+        def reduce(sums: np.ndarray) -> Figures:
             return {name: sums[..., i] / sums[..., 0] for i, name in enumerate(names, 1)}
 
         return Scores(per_sample, np.stack(columns, axis=1).astype(np.float64), reduce)
@@ -93,30 +131,38 @@ class Scores:
         assert len(lengths) == 1, f"scores of different samples: {sorted(lengths)}"
         ends = np.cumsum([part.statistics.shape[1] for part in parts])
 
-        def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
-            figures: dict[str, np.ndarray] = {}
+        def reduce(sums: np.ndarray) -> Figures:
+            figures: Figures = {}
             for part, columns in zip(parts, np.split(sums, ends[:-1], axis=-1), strict=True):
                 figures |= part.reduce(columns)
             return figures
+
+        def weigh(weights: np.ndarray) -> Figures:
+            return {name: x for part in parts for name, x in part.weigh(weights).items()}
 
         return Scores(
             {name: values for part in parts for name, values in part.per_sample.items()},
             np.concatenate([part.statistics for part in parts], axis=1),
             reduce,
+            weigh,
         )
 
     def _require_samples(self) -> None:
         if not len(self):
             raise MmtxError("there is no sample to score")
 
-    def _resampled_sums(self, resamples: int, rng: np.random.Generator) -> np.ndarray:
-        """Return the summed statistics [resamples, k] of as many draws of n samples."""
+    def _resampled(self, resamples: int, rng: np.random.Generator) -> Figures:
+        """Return the figures, each [resamples], of as many draws of n samples."""
         total = np.empty((resamples, self.statistics.shape[1]))
+        weighed: list[Figures] = []
         step = max(1, _PIECE // len(self))
         for first in range(0, resamples, step):
             piece = total[first : first + step]
-            piece[:] = _weighted(_bootstrap_weights(len(piece), len(self), rng), self.statistics)
-        return total
+            weights = _bootstrap_weights(len(piece), len(self), rng)
+            piece[:] = _weighted(weights, self.statistics)
+            weighed.append(self.weigh(weights))
+        further = {name: np.concatenate([part[name] for part in weighed]) for name in weighed[0]}
+        return self.reduce(total) | further
 
 
 def _bootstrap_weights(resamples: int, num_rows: int, rng: np.random.Generator) -> np.ndarray:

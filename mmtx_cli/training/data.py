@@ -1,15 +1,19 @@
 """The loaders of a training run: where it begins, and this process' share of each batch."""
 
+from collections import Counter
 from typing import Any
 
 from torch.utils.data import DataLoader
 
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.loader import EvaluationSampler, TrainSampler, make_loader
+from mmtx_cli.data.mixture import MixtureOrder, shares
 from mmtx_cli.data.order import TrainOrder
 from mmtx_cli.error import ConfigError
 from mmtx_cli.settings import DataSettings
 from mmtx_cli.training.lightning import pl
+
+Order = TrainOrder | MixtureOrder
 
 NOTHING = 2**31
 """The number of a text that no sample has: brings a sample that lacks everything."""
@@ -24,10 +28,19 @@ class TrainingData(pl.LightningDataModule):
         super().__init__()
         self.train, self.val = train, val
         self.settings = settings
-        self.order = TrainOrder(len(train), settings.batch_size, seed)
+        self.order = make_order(train, settings, seed)
         self.round_to = round_to
         self.total = 0
         self.start = 0
+
+    def corpus_epochs(self, batches: int) -> dict[str, float]:
+        """How often each corpus of a mixture has been through after so many batches."""
+        if not isinstance(self.order, MixtureOrder):
+            return {}
+        parts = zip(
+            self.train.mixing.names, self.order.done(batches), self.order.sizes, strict=True
+        )
+        return {name: float(done / size) for name, done, size in parts}
 
     def check_world(self, world: int) -> None:
         """Every process must get as many samples of a batch."""
@@ -66,3 +79,14 @@ class TrainingData(pl.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Begin behind them."""
         self.start = state_dict["batch"]
+
+
+def make_order(train: Samples, settings: DataSettings, seed: int) -> Order:
+    """Shuffled epochs, or for a mixture those of its corpora by their shares."""
+    mixing = train.mixing
+    if not mixing.names:
+        return TrainOrder(len(train), settings.batch_size, seed)
+    counts = Counter(sample.corpus for sample in train.samples)
+    sizes = [counts[name] for name in mixing.names]
+    share = shares(sizes, mixing.weights, settings.temperature)
+    return MixtureOrder(sizes, share, settings.batch_size, seed, settings.mix == "samples")

@@ -90,6 +90,8 @@ class MetricsCallback(pl.Callback):
                 "raise optimizer.warmup, or look for odd values in the data"
             )
         row = {f"train/{name}": value for name, value in means.items()}
+        epochs = trainer.datamodule.corpus_epochs(batch_idx + 1)  # type: ignore[attr-defined]
+        row |= {f"epoch/{name}": value for name, value in epochs.items()}
         row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "items_per_second": rate}
         self.write(trainer, row, batch_idx)
 

@@ -1,5 +1,6 @@
 """The Lightning module: it steps, adds up and optimises, and knows no task."""
 
+import sys
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from mmtx_cli.build import build_model
 from mmtx_cli.error import ConfigError
+from mmtx_cli.head.base import Head
 from mmtx_cli.layer.distributed import rank, world_size
 from mmtx_cli.settings import OptimizerSettings
 from mmtx_cli.training.guard import Guard
@@ -28,13 +30,26 @@ class Tally:
     def means(self, everywhere: bool = False) -> dict[str, float]:
         """Means since the last call, over all processes if asked; then it begins anew."""
         noted, self.noted = self.noted, {}
-        if not noted:
+        names = everyones([*noted]) if everywhere else [*noted]
+        if not names:
             return {}
-        sums = torch.stack([weighted_sum(pairs) for pairs in noted.values()])
+        sums = torch.stack([weighted_sum(noted[n]) for n in noted])
+        if names != [*noted]:  # other processes noted more
+            place = torch.tensor([names.index(n) for n in noted], device=sums.device)
+            sums = sums.new_zeros(len(names), 2).index_copy(0, place, sums)
         if everywhere and world_size() > 1:
             torch.distributed.all_reduce(sums)
         totals, counts = sums.T.tolist()
-        return {n: t / c if c else 0.0 for n, t, c in zip(noted, totals, counts, strict=True)}
+        return {n: t / c if c else 0.0 for n, t, c in zip(names, totals, counts, strict=True)}
+
+
+def everyones(names: list[str]) -> list[str]:
+    """The names that any process has, in one order."""
+    if world_size() == 1:
+        return names
+    every: list[list[str]] = [[] for _ in range(world_size())]
+    torch.distributed.all_gather_object(every, names)
+    return [*dict.fromkeys(name for own in every for name in own)]
 
 
 def weighted_sum(pairs: list[tuple[Tensor, Tensor | float]]) -> Tensor:
@@ -80,16 +95,24 @@ class TrainingModule(pl.LightningModule):
             frozen.requires_grad_(False).eval()  # Lightning keeps each module's mode
         self.train_tally, self.val_tally = Tally(), Tally()
         self.guard = guard or Guard(0, None)
+        self.begun = False
         self.losses: list[Tensor] = []  # of the batches of one step
         self.ids: list[str] = []
+        self.lacking = False  # did they lack a modality, or what a head learns from?
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Weighted sum of the heads' losses."""
         self.draw_anew((self.seed * 1_000_003 + batch_idx) * 4099 + rank())
-        total = self.total(self.model(batch), self.train_tally, len(batch))
+        predictions = self.model(batch)
+        total = self.total(predictions, self.train_tally, len(batch), batch.corpus)
+        if not self.begun:
+            self.begun = True
+            for name, prediction in predictions.items():
+                warn_of_nothing(name, self.model.head[name], prediction, len(batch))
         self.train_tally.add("loss", total.detach(), len(batch))
         self.losses.append(total.detach())
         self.ids += batch.ids
+        self.lacking |= bool(batch.idle) or any(field.empty for field in batch.inputs.values())
         return total
 
     def draw_anew(self, seed: int) -> None:
@@ -100,18 +123,24 @@ class TrainingModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Note losses and figures; nothing is shared between processes before the end."""
-        self.total(self.model(batch), self.val_tally, len(batch))
+        self.total(self.model(batch), self.val_tally, len(batch), batch.corpus)
 
     def on_validation_epoch_end(self) -> None:
         """Log each head's means over all processes, and the weighted sum of the losses."""
         means = self.val_tally.means(everywhere=True)
         means["loss"] = sum(
-            head.weight * means[f"{name}/loss"] for name, head in self.model.head.items()
+            head.weight * means.get(f"{name}/loss", 0.0) for name, head in self.model.head.items()
         )
         self.log_dict({f"val/{k}": v for k, v in means.items()}, rank_zero_only=True)
 
-    def total(self, predictions: dict[str, Prediction], tally: Tally, size: int) -> Tensor:
-        """Add up the heads, and note each one's loss and figures.
+    def total(
+        self,
+        predictions: dict[str, Prediction],
+        tally: Tally,
+        size: int,
+        corpus: str | None = None,
+    ) -> Tensor:
+        """Add up the heads, and note each one's loss and figures, also by ``corpus``.
 
         In training a process' loss is scaled such that the mean over the processes is that of the
         whole batch; in validation it is the mean over its own ``count``.
@@ -123,6 +152,8 @@ class TrainingModule(pl.LightningModule):
             noted = {"loss": prediction.loss.detach(), **prediction.figures}
             for figure, value in noted.items():
                 tally.add(f"{name}/{figure}", value, count)
+            if corpus is not None:
+                tally.add(f"{corpus}/{name}/loss", prediction.loss.detach(), count)
             weighted.append(self.model.head[name].weight * prediction.loss)
         return torch.stack(weighted).sum()
 
@@ -148,13 +179,17 @@ class TrainingModule(pl.LightningModule):
         Lightning itself refuses to clip where the optimizer is fused.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if self.lacking:  # as where several processes train: what was not seen is told nothing new
+            for parameter in parameters:
+                if parameter.grad is None and parameter.requires_grad:
+                    parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if fault := self.guard.fault(*self.everywhere(norm)):
             self.leave_out(fault, parameters)
         elif gradient_clip_val:
             torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
-        self.losses, self.ids = [], []
+        self.losses, self.ids, self.lacking = [], [], False
 
     def everywhere(self, norm: Tensor) -> tuple[float, float]:
         """The loss of the step over all processes, and the norm of its gradient.
@@ -187,3 +222,20 @@ class TrainingModule(pl.LightningModule):
         """Keep what rebuilds the model, and what the guard has seen."""
         checkpoint["config"] = self.config
         checkpoint["guard"] = self.guard.state_dict()
+
+
+def warn_of_nothing(name: str, head: Head, prediction: Prediction, size: int) -> None:
+    """Say that a head finds nothing, or but one thing, to learn from in the first batch."""
+    count = int(prediction.outputs.get("count", size))
+    if count == 0:
+        print(
+            f"head.{name}: none of the first batch's {size} samples has what it learns from; "
+            "see what they have by: mmtx data action=check",
+            file=sys.stderr,
+        )
+    elif count == 1 and head.contrasts:
+        print(
+            f"head.{name}: the first batch has a single pair and nothing to tell it from; raise "
+            "data.batch_size",
+            file=sys.stderr,
+        )

@@ -67,13 +67,19 @@ def test_any_subset_of_the_modalities(model, counts, training):
         assert all(x.isfinite().all() for x in outputs.values())
 
 
+def seeded(model, batch):
+    """Its predictions, drawn alike each time: masked objectives choose what they hide."""
+    torch.manual_seed(0)
+    return model(batch)
+
+
 def test_what_is_not_real_changes_no_output(model):
     clean = tiny_batch(model, MIXED)
     inputs = {name: noisy_where_absent(field) for name, field in clean.inputs.items()}
     noisy = Batch(inputs, clean.targets, clean.ids)
     for mode in (True, False):
         model.train(mode)
-        a, b = model(clean), model(noisy)
+        a, b = seeded(model, clean), seeded(model, noisy)
         same({k: p.loss for k, p in b.items()}, {k: p.loss for k, p in a.items()})
     same(model.predict(noisy), model.predict(clean))
 
@@ -123,15 +129,18 @@ def test_half_precision(model):
     batch = tiny_batch(model, MIXED)
     model.train().zero_grad()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = model(batch)
+        half = seeded(model, batch)
         torch.stack([prediction.loss for prediction in half.values()]).sum().backward()
         said = model.eval().predict(batch)
-    whole = model.train()(batch)
+    whole = seeded(model.train(), batch)
     for name, prediction in half.items():
         torch.testing.assert_close(prediction.loss.float(), whole[name].loss, atol=0.1, rtol=0.1)
     assert all(x.isfinite().all() for outputs in said.values() for x in outputs.values())
     assert all(g.isfinite().all() for g in gradients(model).values())
     model.eval()
+
+
+WHOLE_SAMPLES = ("matching", "prefix_language")
 
 
 @by_both
@@ -155,7 +164,10 @@ class TestEveryHeadOnEveryFusion:
         }
         found = gradients(model)
         assert found.keys() == trained
-        assert [name for name, g in found.items() if not g.any()] == []
+        unmoved = [name for name, g in found.items() if not g.any()]
+        if head in WHOLE_SAMPLES:  # where a modality is absent, they have nothing to learn
+            unmoved = [n for n in unmoved if "stand_ins" not in n and ".absent." not in n]
+        assert unmoved == []
 
     def test_targets_make_the_loss(self, fusion, head):
         model = tiny_model(fusion, [head])
@@ -178,11 +190,14 @@ def test_figures_are_said_in_validation_alone(fusion, head):
     assert model.train()(batch)[head].figures == {}
 
 
+DRAWN = ("masked", "matching", "prefix", "self_distillation")
+"""What these learn is drawn anew every time: ``tests/head`` has what they learn by heart."""
+
 LEARNING = [
     (f, h)
     for f in FUSIONS
     for h in heads_for(f)
-    if h == "classification" or (f in ("concat", "decision") and not h.startswith("masked"))
+    if h == "classification" or (f in ("concat", "decision") and not h.startswith(DRAWN))
 ]
 """One head shows that a fusion learns, two fusions that a head does."""
 
@@ -204,7 +219,7 @@ def test_learns_a_batch_by_heart(fusion, head):
 
 @by_fusion
 def test_one_modality_alone(fusion):
-    several = "contrastive", "matching", "masked_language"
+    several = "contrastive", "matching", "masked_language", "prefix_language", "distillation_text"
     heads = [head for head in heads_for(fusion) if head not in several]
     model = tiny_model(fusion, heads, modalities=("image",))
     batch = tiny_batch(model, {"image": [1, 0, 2]})
@@ -224,4 +239,4 @@ def test_a_field_may_be_empty_of_real_content_without_a_trace(model):
     batch = tiny_batch(model, PRESENCE["text"])
     small = Field(batch.inputs["image"].data[..., :32, :32], batch.inputs["image"].mask)
     other = Batch({**batch.inputs, "image": small}, batch.targets, batch.ids)
-    same(model.predict(other), model.predict(batch))
+    same(model.predict(other), model.predict(batch), 1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmtx_cli.build import build_data
+from mmtx_cli.corpus import build_data
 from mmtx_cli.data.check import check_manifest
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import Samples

@@ -10,8 +10,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mmtx_cli.build import build_data, build_model
+from mmtx_cli.build import build_model
 from mmtx_cli.command.train import DEFAULTS, preparation_of, sections
+from mmtx_cli.corpus import build_data
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.lab import make_lab
 from mmtx_cli.override import conf_dir, opened

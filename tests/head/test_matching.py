@@ -99,7 +99,7 @@ def test_what_is_said_of_samples_as_they_are(model):
     ("args", "message"),
     [
         (["fusion=decision"], "matched where a fusion has joined them"),
-        (["fusion=concat", "encoder/text=null"], "name two of"),
+        (["fusion=concat", "encoder.text=null"], "name two of"),
         (["fusion=concat", "head.matching.pair=[image,audio]"], "name two of image, text"),
     ],
 )
@@ -112,3 +112,18 @@ def test_what_cannot_be_matched(args, message):
 
 def test_reads_what_is_fused(model):
     assert model.head["matching"].reads == (FUSED,)
+
+
+def test_learns_pairs_by_heart(model):
+    model.train()
+    batch = tiny_batch(model, {"text": [4, 6, 7, 3], "image": [1, 1, 1, 1]}, seed=1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    torch.manual_seed(0)
+    losses = []
+    for _ in range(120):
+        optimizer.zero_grad()
+        loss = model(batch)["matching"].loss
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert sum(losses[-10:]) < 0.2 * sum(losses[:10])

@@ -1,11 +1,12 @@
 import math
+from math import nan
 
 import pytest
 import torch
 
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.vqa import VqaHead
-from mmtx_cli.types import IGNORE, Batch, Tokens
+from mmtx_cli.types import Batch, Tokens
 
 from .words import Words
 
@@ -19,7 +20,7 @@ def streams():
 
 def test_soft_scores_are_learned(streams):
     head = VqaHead(DIM, ["fused"], NAMES)
-    target = torch.tensor([[1.0, 0.3, 0], [IGNORE] * 3, [0, 0, 1.0]])
+    target = torch.tensor([[1.0, 0.3, 0], [nan] * 3, [0, 0, 1.0]])
     prediction = head(streams, Batch({}, {"answers": target}, list("abc")))
     logits = prediction.outputs["logits"].detach().double().tolist()
     total = 0.0

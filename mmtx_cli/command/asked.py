@@ -1,0 +1,89 @@
+"""Heads that evaluation asks of a trained model, in place of its own (``head/evaluation.py``)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from mmtx_cli.build import component
+from mmtx_cli.command.answers import all_answers
+from mmtx_cli.corpus import Corpus, usable
+from mmtx_cli.data.manifest import label_names_of
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.error import ConfigError
+from mmtx_cli.meaning import is_trained
+from mmtx_cli.model import MultimodalModel
+from mmtx_cli.signature import signature_of
+from mmtx_cli.training.launch import Process
+
+
+def asks(cfg: DictConfig) -> bool:
+    """Is anything asked of the model that it was not trained for?"""
+    return not all(map(is_trained, cfg.head.values()))
+
+
+def without_labels(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a model was made of, but for the labels, which its own heads alone have to know."""
+    return {**stored, "label_names": [], "multi_label": False}
+
+
+def labels_of(corpus: Corpus) -> dict[str, Any]:
+    """The classes that may be asked for: those of the card, else of all rows."""
+    manifest = corpus.manifest
+    return {"label_names": manifest.card.label_names or label_names_of(manifest.samples)}
+
+
+def ask(model: MultimodalModel, cfg: DictConfig) -> None:
+    """Put the heads that are asked for in the place of the trained ones, which they may use."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    given = {"streams": list(model.fusion.streams), "trained": model.head}
+    heads = {}
+    for name, node in plain["head"].items():
+        if not is_trained(node):
+            takes = signature_of(node["_target_"]).parameters
+            own = {key: value for key, value in given.items() if key in takes}
+            heads[name] = component(f"head.{name}", node, **own)
+    model.head = nn.ModuleDict(heads)  # type: ignore[assignment]
+
+
+def examples_of(
+    model: MultimodalModel, corpus: Corpus, rows: Sequence[Sample]
+) -> dict[str, list[Sample]]:
+    """The samples that each head learns from before it is evaluated on ``rows``.
+
+    Raises DataError if the rows, or those of split=train, are not such as it can use.
+    """
+    train = corpus.rows("train")
+    found = {}
+    for name, head in model.head.items():
+        examples = head.examples(train, usable(rows, head.needs, corpus.manifest))  # type: ignore[operator]
+        if examples and head.asks_text and "text" not in corpus.samples([], ["text"], ()).columns:  # type: ignore[truthy-function]
+            raise ConfigError(f"head.{name}: encoder.text reads no words; leave the head out")
+        found[name] = examples
+    return found
+
+
+def teach(
+    model: MultimodalModel,
+    corpus: Corpus,
+    examples: Mapping[str, Sequence[Sample]],
+    settings: Mapping[str, Any],
+    process: Process,
+    run_dir: Path,
+) -> None:
+    """Let heads learn from what they say of examples; every process encodes a share of these."""
+    for name, own in examples.items():
+        if not own:
+            continue
+        # texts that a head words itself are none of the data set's, and so in no cache
+        source = replace(corpus, cache=None) if model.head[name].asks_text else corpus
+        samples, shares = source.samples(own, list(model.encoder), ()), f"examples-{name}"
+        said = all_answers(model, samples, {"": dict}, settings, process, run_dir, shares, [name])
+        if said is None:
+            continue
+        by_id = dict(said.of(name, ""))
+        read = [row for row in own if row.id not in said.unread]
+        model.head[name].learn([by_id[row.id] for row in read], read)  # type: ignore[operator]

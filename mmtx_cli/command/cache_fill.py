@@ -1,0 +1,145 @@
+"""The outputs of encoders and teachers, from what the rows name to the shards of a cache."""
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from mmtx_cli.build import build_encoders, build_teacher
+from mmtx_cli.command.cached import encoder_card, teacher_card
+from mmtx_cli.command.data_cache import claim
+from mmtx_cli.command.features import standardise
+from mmtx_cli.command.inherit import load_initial
+from mmtx_cli.command.train import portable_nodes, preparation_of, sections
+from mmtx_cli.corpus import Corpus, build_data
+from mmtx_cli.data.cache.card import Card
+from mmtx_cli.data.cache.part import Part
+from mmtx_cli.data.cache.todo import todo_of
+from mmtx_cli.data.cache.writer import ShardWriter
+from mmtx_cli.data.progress import track
+from mmtx_cli.data.quarantine import Quarantine
+from mmtx_cli.error import ConfigError
+from mmtx_cli.settings import DataSettings
+from mmtx_cli.training.launch import launch
+from mmtx_cli.types import Field, Tokens
+
+Encode = Callable[[Field], Tokens]
+
+
+def cache(
+    cfg: DictConfig,
+    stored: Mapping[str, Any] | None,
+    fresh: Set[str],
+    folder: Path,
+    chosen: Sequence[str],
+) -> None:
+    """Build the parts as the training builds them, and run each over what the rows name."""
+    settings = sections(cfg)
+    data = settings["data"]
+    preparation = preparation_of(cfg, data)
+    corpus = build_data(data, preparation, cfg.seed, stored, cfg.encoder.get("text"), cfg.head)
+    cfg.update(corpus.facts())
+    # one process writes the shards; what more devices a training has does not matter here
+    alone = replace(settings["trainer"], devices=1, num_nodes=1, strategy="auto")
+    device = launch(alone).device
+    encoders: Any = seeded_encoders(cfg)
+    model: Any = nn.ModuleDict({"encoder": encoders}).eval()
+    nodes = portable_nodes(cfg, encoders)
+    standardise(model, corpus)
+    if cfg.ckpt:
+        load_initial(model, cfg.ckpt, fresh)
+    for part in chosen:
+        group, name = part.split(".")[:2]
+        if group == "encoder":
+            encoder = encoders[name]
+            state = model.state_dict()
+            card = encoder_card(part, encoder, nodes[name], state, corpus, cfg, cfg.dtype)
+            encode: Encode = encoder.to(device)
+        else:
+            modality, teacher = teacher_of(cfg, name, corpus)
+            card = teacher_card(part, modality, teacher, corpus, cfg, cfg.dtype)
+            encode = partial(summed_up, teacher.to(device))
+        claim(folder, card, cfg.overwrite)
+        fill(folder, card, encode, corpus, data, device)
+
+
+def seeded_encoders(cfg: DictConfig) -> nn.ModuleDict:
+    """The encoders with the weights that a training with this seed begins with."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    torch.manual_seed(cfg.seed)
+    return nn.ModuleDict(build_encoders(plain["encoder"])).requires_grad_(False)
+
+
+def teacher_of(cfg: DictConfig, name: str, corpus: Corpus) -> tuple[str, Any]:
+    """The modality of a head, and the encoder that teaches it."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    config = {"model": plain, "preparation": asdict(corpus.preparation)}
+    node = plain["head"][name]
+    teacher = build_teacher(f"head.{name}", node, config, tuple(cfg.trusted_packages))
+    return node["modality"], teacher.model
+
+
+def summed_up(teacher: Any, field: Field) -> Tokens:
+    """What a teacher says of each sample, as one token of those that have the modality."""
+    return Tokens(teacher.summary(field)[:, None], field.mask.any(dim=1, keepdim=True))
+
+
+def fill(
+    folder: Path,
+    card: Card,
+    encode: Encode,
+    corpus: Corpus,
+    data: DataSettings,
+    device: torch.device,
+) -> None:
+    """Encode what has no entry yet; an interruption keeps what was done."""
+    place, dtype = folder / card.part, getattr(torch, card.dtype)
+    todo = todo_of(Part(place, card), corpus, card.modality)
+    say(f"{card.part}: {len(todo)} of {todo.total} entries to make")
+    if not len(todo):
+        return
+    writer = ShardWriter(place, card.width, dtype)
+    quarantine = Quarantine(folder / "quarantine.jsonl", todo.total, data.max_bad_fraction)
+    loader = todo.loader(data.eval_batch_size or data.batch_size, data.num_workers)
+    low = device.type != "cpu" and dtype != torch.float32
+    cast = torch.autocast(device.type, dtype=dtype) if low else nullcontext()
+    try:
+        with torch.inference_mode(), cast:
+            for i, batch in enumerate(track(loader, len(loader), card.part)):
+                tokens = encode(batch.inputs[card.modality].each(lambda x: x.to(device)))
+                quarantine.add(batch.faults)
+                size = todo.write(writer, batch, tokens)
+                if i == 0:
+                    estimate(folder, card.part, size / len(batch) * len(todo))
+                quarantine.check()
+    finally:  # also what was done before a fault or Ctrl-C is kept
+        writer.flush()
+
+
+def estimate(folder: Path, part: str, size: float) -> None:
+    """Say how large it will be, judged by the first batch; ConfigError if the disk is too small."""
+    free = shutil.disk_usage(folder).free
+    say(f"{part}: about {megabytes(size)} in {folder} ({megabytes(free)} free)")
+    if size > free:
+        raise ConfigError(
+            f"out={folder}: about {megabytes(size)} are needed for {part}, {megabytes(free)} are "
+            "free; dtype=bfloat16 takes half, data.limit fewer rows, or name another folder"
+        )
+
+
+def megabytes(size: float) -> str:
+    """Bytes as people read them."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
+
+
+def say(text: str) -> None:
+    """Tell the user how it goes; standard output is for the folder's path."""
+    print(text, file=sys.stderr, flush=True)

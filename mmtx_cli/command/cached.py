@@ -1,0 +1,221 @@
+"""What ``data.cache`` holds for a run, and whether it is what the run would compute itself."""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmtx_cli.data.cache.card import (
+    Card,
+    cards,
+    prepared_by,
+    tokenizer_hash,
+    weights_hash,
+)
+from mmtx_cli.data.preparation import ROOT_KEYS
+from mmtx_cli.error import ConfigError
+from mmtx_cli.limits import at, entries
+from mmtx_cli.meaning import CACHING, TRAINING
+from mmtx_cli.override import is_section_key
+
+if TYPE_CHECKING:
+    from mmtx_cli.corpus import Corpus
+    from mmtx_cli.data.cache.entries import Cache
+
+MAKING = (*ROOT_KEYS, "dim", "seed", "ckpt", "experiment", "head", "trusted_packages", "encoder")
+"""What of a run's command line also says what its cache is made of, besides the data."""
+READ_ONLY = ("cache", "augment", "batch_size", "eval_batch_size", "modality_dropout", "bucket")
+"""What of ``data`` does not."""
+
+
+def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Why a run cannot take encoders' outputs out of ``data.cache``; nothing heavy is imported.
+
+    Raises DataError if a card of the cache cannot be read.
+    """
+    folder = at(cfg, "data.cache")
+    if not isinstance(folder, str) or cfg.get("command") == CACHING:
+        return
+    held = cards(Path(folder))
+    if not held:
+        yield f"data.cache={folder}: there is no cache in it; make it: {remedy(cfg, folder)}"
+        return
+    used = [part for part in parts_of(cfg) if part in held]
+    if not used:
+        yield (
+            f"data.cache={folder}: holds {', '.join(held)}, which this model has not; leave it "
+            f"out, or make it anew: {remedy(cfg, folder)}"
+        )
+    if cfg.get("command") not in TRAINING:
+        return
+    frozen = cfg.get("freeze") or []
+    for part in used:
+        if part.startswith("encoder.") and not {"encoder", part} & {*map(str, frozen)}:
+            yield (
+                f"{part}: data.cache={folder} holds what it gives, so it cannot be trained; write "
+                f"freeze=[{part}], or leave data.cache out"
+            )
+    seen = [part for part in used if held[part].modality in ("image", "video")]
+    if augments(cfg) and seen:
+        yield (
+            f"data.augment: changes pictures at random, and data.cache={folder} holds one version "
+            f"of what {seen[0]} makes of each; leave one of the two out"
+        )
+
+
+def parts_of(cfg: Mapping[str, Any]) -> list[str]:
+    """The parts of a model whose outputs may be kept: encoders, and teachers of one modality."""
+    encoders = [f"encoder.{name}" for name, node in entries(cfg, "encoder") if node]
+    return encoders + [
+        f"head.{name}.teacher"
+        for name, node in entries(cfg, "head")
+        if node and node.get("teacher") and node.get("modality")
+    ]
+
+
+def augments(cfg: Mapping[str, Any]) -> bool:
+    """Are training pictures changed?"""
+    said = at(cfg, "data.augment") or {}
+    scale = said.get("scale") or [1.0, 1.0]
+    return bool(list(scale) != [1.0, 1.0] or said.get("flip") or said.get("color"))
+
+
+def open_cache(cfg: Mapping[str, Any]) -> "Cache | None":
+    """The cache that a run reads; None where it reads none."""
+    from mmtx_cli.data.cache.entries import Cache
+    from mmtx_cli.data.cache.part import open_parts
+
+    folder = at(cfg, "data.cache")
+    if folder is None:
+        return None
+    return Cache(Path(folder), open_parts(Path(folder)), remedy(cfg, folder))
+
+
+def check_cache(
+    model: Any,
+    nodes: Mapping[str, Any],
+    state: Mapping[str, Any],
+    corpus: "Corpus",
+    cfg: Mapping[str, Any],
+) -> None:
+    """Refuse a cache that was made with other encoders, or of other pictures, sounds and texts.
+
+    ``nodes`` are the encoders' plain configurations, ``state`` the model's weights as they will be
+    used. Raises ConfigError that names every difference.
+    """
+    if corpus.cache is None:
+        return
+    folder, parts = corpus.cache.folder, corpus.cache.parts
+    faults = [
+        f"head.{name}: looks at the {raw} itself, of which data.cache={folder} holds only what "
+        f"encoder.{raw} makes of it; leave data.cache or the head out"
+        for name, head in model.head.items()
+        for raw in head.raw
+        if f"encoder.{raw}" in parts
+    ]
+    if faults:
+        raise ConfigError(*faults)
+    now = {}
+    for name, encoder in model.encoder.items():
+        if (part := f"encoder.{name}") in parts:
+            now[part] = encoder_card(part, encoder, nodes[name], state, corpus, cfg, "")
+    for name, head in model.head.items():
+        if (part := f"head.{name}.teacher") in parts and getattr(head, "teacher", None):
+            now[part] = teacher_card(part, head.modality, head.teacher.model, corpus, cfg, "")
+    faults = [
+        f"data.cache={folder}: {part}: {difference}"
+        for part, card in now.items()
+        for difference in parts[part].card.differences(card)
+    ]
+    if faults:
+        again = f"make it anew: {corpus.cache.remedy} overwrite=true"
+        raise ConfigError(*faults[:-1], f"{faults[-1]}; {again}")
+
+
+def encoder_card(
+    part: str,
+    encoder: Any,
+    node: Mapping[str, Any],
+    state: Mapping[str, Any],
+    corpus: "Corpus",
+    cfg: Mapping[str, Any],
+    dtype: str,
+) -> Card:
+    """What an encoder's outputs are made with: of the model's ``state`` its own weights."""
+    own = {k: x for k, x in state.items() if k.startswith(f"{part}.")}
+    modality = part.removeprefix("encoder.")
+    return card_of(part, modality, node, own, corpus, cfg, encoder.width, dtype)
+
+
+def teacher_card(
+    part: str, modality: str, teacher: Any, corpus: "Corpus", cfg: Mapping[str, Any], dtype: str
+) -> Card:
+    """What the vectors of a head's teacher are made with.
+
+    Its shape and weights tell it; from which folder or package they came does not matter.
+    """
+    node = {"class": type(teacher).__name__, **teacher.portable()}
+    width = teacher.summary_width()
+    return card_of(part, modality, node, teacher.state_dict(), corpus, cfg, width, dtype)
+
+
+def card_of(
+    part: str,
+    modality: str,
+    node: Mapping[str, Any],
+    state: Mapping[str, Any],
+    corpus: "Corpus",
+    cfg: Mapping[str, Any],
+    width: int,
+    dtype: str,
+) -> Card:
+    """What the outputs of a part are made with; ``node`` is what rebuilds it without its source."""
+    preparation = corpus.preparation
+    reads_words = modality == "text" and modality not in preparation.features
+    tokenizer = (corpus.text_tokenizer or corpus.tokenizer) if reads_words else None
+    return Card(
+        part=part,
+        modality=modality,
+        weights=weights_hash(state),
+        config=json.loads(json.dumps(node)),  # as the card gives it back
+        preparation=prepared_by(preparation, modality),
+        tokenizer=tokenizer_hash(tokenizer),
+        seed=cfg["seed"],
+        width=width,
+        dtype=dtype,
+    )
+
+
+def remedy(cfg: Mapping[str, Any], folder: str) -> str:
+    """The command that makes the cache of this run."""
+    heads = at(cfg, "data.mixture") or any(part.startswith("head.") for part in parts_of(cfg))
+    given = (written(arg) for arg in typed(cfg))
+    kept = [arg for arg in given if makes(arg) and (heads or not arg.startswith("head"))]
+    said = [f"out={folder}", *kept]
+    frozen = [f"freeze=[{','.join(map(str, f))}]"] if (f := cfg.get("freeze")) else []
+    return shlex.join(["mmtx", "data", "action=cache", *said, *frozen])
+
+
+def typed(cfg: Mapping[str, Any]) -> list[str]:
+    """The arguments of this run; of one that is resumed, those that it began with."""
+    if cfg.get("resume"):
+        path = Path(str(cfg["run_dir"])) / "environment.json"
+        try:
+            return shlex.split(json.loads(path.read_text(encoding="utf-8"))["command"])[2:]
+        except (OSError, ValueError, KeyError):
+            return []
+    return sys.argv[2:]
+
+
+def written(arg: str) -> str:
+    """An argument as the user wrote it: keys of the sections are opened for Hydra."""
+    return arg.removeprefix("++") if is_section_key(arg.removeprefix("++")) else arg
+
+
+def makes(arg: str) -> bool:
+    """Does an argument say what the outputs of encoders are?"""
+    key = arg.lstrip("+~").partition("=")[0]
+    root, _, rest = key.replace("/", ".").partition(".")
+    return root in MAKING or (root == "data" and rest.split(".")[0] not in READ_ONLY)

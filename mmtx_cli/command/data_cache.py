@@ -1,0 +1,81 @@
+"""``mmtx data action=cache``: what frozen encoders make of every row, computed once and kept."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from mmtx_cli.command.cached import parts_of
+from mmtx_cli.command.data_keys import example
+from mmtx_cli.command.eval import inherit_data
+from mmtx_cli.command.run_folder import lock
+from mmtx_cli.command.train import prepared
+from mmtx_cli.data.cache.card import Card, cards
+from mmtx_cli.error import ConfigError
+from mmtx_cli.hint import nearest
+
+
+def run(cfg: DictConfig) -> None:
+    """Write the entries that are not there yet; the folder's path is the last line.
+
+    Raises:
+        ConfigError: if a setting is missing or wrong, or ``out`` holds what was made with others.
+        DataError: if too many files cannot be read.
+    """
+    if not cfg.out:
+        raise ConfigError(f"missing: out=…{example('cache')}")
+    if cfg.resume:
+        raise ConfigError("resume: action=cache goes on wherever it was stopped; leave it out")
+    cfg.out = str(cfg.out)
+    cfg, stored, fresh = prepared(cfg, inherit_data)
+    folder = Path(cfg.out).expanduser()
+    chosen = chosen_parts(cfg)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock(folder, "out")
+    except OSError as error:
+        raise ConfigError(f"out={cfg.out}: cannot be written: {error.strerror}") from error
+    from mmtx_cli.command.cache_fill import cache  # brings torch, once the settings are sound
+
+    try:
+        cache(cfg, stored, fresh, folder, chosen)
+    except KeyboardInterrupt:
+        print(f"out={folder}: what is done is kept; the same command goes on", file=sys.stderr)
+        raise
+    print(folder)
+
+
+def chosen_parts(cfg: DictConfig) -> list[str]:
+    """The parts that are kept: those named, else frozen encoders and teachers, else all."""
+    there = parts_of(cfg)
+    faults = [
+        f"parts: there is no {part!r} to keep; {nearest(str(part), there, True)}"
+        for part in cfg.parts
+        if part not in there
+    ]
+    if faults:
+        raise ConfigError(*faults)
+    frozen = {*map(str, cfg.freeze)}
+    still = [part for part in there if part.startswith("head.") or {part, "encoder"} & frozen]
+    return list(cfg.parts) or still or there
+
+
+def claim(folder: Path, card: Card, overwrite: bool) -> None:
+    """Make the folder of a part; what is in it must have been made alike, or is replaced.
+
+    Raises ConfigError that names the differences.
+    """
+    place = folder / card.part
+    if (there := cards(folder).get(card.part)) is not None:
+        faults = there.differences(card)
+        if there.dtype != card.dtype:
+            faults.append(f"dtype {there.dtype} then, {card.dtype} now")
+        if not faults:
+            return
+        if not overwrite:
+            *others, last = [f"out={folder}: {card.part}: {fault}" for fault in faults]
+            raise ConfigError(*others, f"{last}; write overwrite=true, or name another folder")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    card.write(place)

@@ -1,0 +1,75 @@
+"""What an entry of the cache stands for: what a row names, and the state it was read in."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt64
+
+from mmtx_cli.data.feature_place import place_row
+from mmtx_cli.data.sample import Sample
+
+
+@dataclass(frozen=True)
+class Contents:
+    """``name`` says which content it is, ``state`` how it was when it was read: 64 bits of each.
+
+    A file's name is its path (with the times of a clip), its state size and time of change. Rows
+    that name the same content have one entry, whatever their ids.
+    """
+
+    name: UInt64[np.ndarray, " n"]
+    state: UInt64[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+
+def media_contents(rows: Sequence[Sample], modality: str, features: bool = False) -> Contents:
+    """What each row's files of a modality are (or its features of it); rows that have some."""
+    named = [named_by(row, modality, features) for row in rows]
+    names = [halves(said)[0] for said, _ in named]
+    found: dict[str, list[int]] = {}
+    states = [halves([state_of(path, found) for path in paths])[0] for _, paths in named]
+    return Contents(np.array(names, dtype=np.uint64), np.array(states, dtype=np.uint64))
+
+
+def text_contents(texts: Sequence[str]) -> Contents:
+    """A text is both: what is another text is another content."""
+    both = [halves(text) for text in texts]
+    pairs = np.array(both, dtype=np.uint64).reshape(-1, 2)
+    return Contents(pairs[:, 0].copy(), pairs[:, 1].copy())
+
+
+def named_by(row: Sample, modality: str, features: bool) -> tuple[Any, list[str]]:
+    """What a row says of a modality, and the files in that."""
+    if features:
+        place = row.features[modality]
+        return place_row(place), [place.path]
+    if modality == "image":
+        return list(row.image), list(row.image)
+    if modality == "video":
+        return [row.video, row.start, row.end], [str(row.video)]
+    assert modality == "audio", modality
+    return [row.audio, *row.sound_window, row.has_own_sound], [str(row.audio)]
+
+
+def state_of(path: str, found: dict[str, list[int]]) -> list[int]:
+    """Size and time of change (ns) of a file, empty if it is not there; ``found`` keeps them."""
+    if path not in found:
+        try:
+            stat = os.stat(path)
+            found[path] = [stat.st_size, stat.st_mtime_ns]
+        except OSError:
+            found[path] = []
+    return found[path]
+
+
+def halves(said: Any) -> tuple[int, int]:
+    """128 bits of what is said, as two numbers."""
+    made = blake2b(json.dumps(said).encode(), digest_size=16).digest()
+    return int.from_bytes(made[:8], "little"), int.from_bytes(made[8:], "little")

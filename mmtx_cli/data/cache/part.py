@@ -1,0 +1,95 @@
+"""The entries of one encoder: found by what rows name, read from where they lie."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mmtx_cli.data.cache.card import CARD, Card
+from mmtx_cli.data.cache.content import Contents
+from mmtx_cli.data.cache.shard import SUFFIX, Fault, ShardIndex, read_index, read_vectors
+from mmtx_cli.data.unreadable import UnreadableError
+
+NONE, CHANGED = -1, -2
+"""In place of an entry's number: there is none; there is one of another state of the content."""
+
+
+class Part:
+    """All shards of a folder as one list of entries, those of later shards first to be found."""
+
+    def __init__(self, folder: Path, card: Card) -> None:
+        """Read the shards' indices; DataError if one is damaged."""
+        self.folder, self.card = folder, card
+        shards = [read_index(path) for path in sorted(folder.glob(f"[0-9]*{SUFFIX}"))]
+        self.paths = [shard.path for shard in shards]
+        self.shard = np.repeat(np.arange(len(shards)), [len(s.ends) for s in shards])
+        self.stop = joined([shard.ends for shard in shards])
+        self.start = joined([np.concatenate([[0], s.ends[:-1]]) for s in shards if len(s.ends)])
+        self.faults = faults_of(shards)
+        name = joined([shard.contents.name for shard in shards], np.uint64)
+        self.order = np.argsort(name, kind="stable")
+        self.name = name[self.order]
+        self.state = joined([shard.contents.state for shard in shards], np.uint64)
+        self.mapped: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self.stop)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "mapped": {}}  # a process maps its own
+
+    @property
+    def vector(self) -> tuple[int, torch.dtype]:
+        """Numbers of a vector, and their type."""
+        return self.card.width, getattr(torch, self.card.dtype)
+
+    def find(self, contents: Contents) -> Int[np.ndarray, " n"]:
+        """The number of each content's entry, NONE, or CHANGED."""
+        if not len(self):
+            return np.full(len(contents), NONE)
+        last = np.searchsorted(self.name, contents.name, side="right") - 1
+        entry = self.order[np.maximum(last, 0)]
+        there = (last >= 0) & (self.name[np.maximum(last, 0)] == contents.name)
+        same = self.state[entry] == contents.state
+        return np.where(there, np.where(same, entry, CHANGED), NONE)
+
+    def read(self, entry: int) -> Float[Tensor, "n d"] | None:
+        """The vectors of an entry; None of a content that turned out to hold nothing.
+
+        Raises UnreadableError if its files could not be read.
+        """
+        if fault := self.faults.get(entry):
+            raise UnreadableError(fault.path, fault.reason)
+        begin, end = int(self.start[entry]), int(self.stop[entry])
+        return self.vectors(int(self.shard[entry]))[begin:end] if end > begin else None
+
+    def vectors(self, shard: int) -> Float[Tensor, "n d"]:
+        """All vectors of a shard, mapped once."""
+        if shard not in self.mapped:
+            self.mapped[shard] = read_vectors(self.paths[shard])
+        return self.mapped[shard]
+
+
+def joined(arrays: Sequence[np.ndarray], dtype: type = np.int64) -> np.ndarray:
+    """One after the other; also none at all."""
+    return np.concatenate([*arrays, np.zeros(0, dtype)]).astype(dtype)
+
+
+def faults_of(shards: Sequence[ShardIndex]) -> dict[int, Fault]:
+    """By the number of the entry among those of all shards."""
+    firsts = np.cumsum([0, *(len(shard.ends) for shard in shards)])
+    return {
+        int(first) + i: fault
+        for first, shard in zip(firsts, shards, strict=False)
+        for i, fault in shard.faults.items()
+    }
+
+
+def open_parts(folder: Path) -> dict[str, Part]:
+    """Every part of a cache, by its name."""
+    paths = (path.parent for path in sorted(folder.glob(f"*/{CARD}")))
+    parts = (Part(path, Card.read(path)) for path in paths)
+    return {part.card.part: part for part in parts}

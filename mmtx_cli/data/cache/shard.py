@@ -1,0 +1,97 @@
+"""A shard of the cache: the outputs of many entries, in one safetensors file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt64
+from torch import Tensor
+
+from mmtx_cli.data.cache.content import Contents
+from mmtx_cli.error import DataError
+from mmtx_cli.weights import replaced
+
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a content could not be encoded."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """What a shard holds: ``ends[i]`` is where the vectors of entry i end.
+
+    ``faults`` are those of the entries, by number, whose files could not be read.
+    """
+
+    path: Path
+    contents: Contents
+    ends: Int[np.ndarray, " n"]
+    faults: Mapping[int, Fault] = field(default_factory=dict)
+
+
+def write_shard(
+    path: Path,
+    contents: Contents,
+    outputs: Sequence[Float[Tensor, "_ d"]],
+    faults: Mapping[int, Fault],
+) -> None:
+    """Write one; it appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    tensors = {
+        "x": torch.cat(list(outputs)),
+        "ends": torch.tensor([len(x) for x in outputs]).cumsum(0),
+        # signed: what every reader of safetensors knows
+        "name": torch.from_numpy(contents.name.view(np.int64)),
+        "state": torch.from_numpy(contents.state.view(np.int64)),
+    }
+    said = json.dumps({str(i): [f.path, f.reason] for i, f in faults.items()})
+    with replaced(path) as temporary:
+        save_file(tensors, temporary, {"faults": said})
+
+
+def read_index(path: Path) -> ShardIndex:
+    """What a shard holds, without its vectors.
+
+    Raises DataError if it cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            ends, name, state = (
+                file.get_tensor(key).numpy().copy() for key in ("ends", "name", "state")
+            )
+            said = json.loads(file.metadata()["faults"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise DataError(
+            f"{path}: no shard of the cache that can be read ({error}); remove it, and make what "
+            "it held anew with the command that made the cache"
+        ) from error
+    faults = {int(i): Fault(*both) for i, both in said.items()}
+    return ShardIndex(path, Contents(unsigned(name), unsigned(state)), ends, faults)
+
+
+def unsigned(x: Int[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
+    """The same bits."""
+    return x.view(np.uint64)
+
+
+def read_vectors(path: Path) -> Float[Tensor, "n d"]:
+    """All vectors of a shard, mapped into memory: what is not looked at is not read.
+
+    No file stays open: a process may map any number of shards.
+    """
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return file.get_tensor("x")

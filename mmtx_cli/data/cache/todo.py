@@ -1,0 +1,89 @@
+"""What of a data set has no entry in the cache yet, and its way through an encoder to the disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from torch.utils.data import DataLoader
+
+from mmtx_cli.data.cache.content import Contents, text_contents
+from mmtx_cli.data.cache.entries import Reader
+from mmtx_cli.data.cache.part import Part
+from mmtx_cli.data.cache.shard import Fault
+from mmtx_cli.data.cache.writer import ShardWriter
+from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.loader import EvaluationSampler, make_loader
+from mmtx_cli.data.sample import SPLITS, Sample
+from mmtx_cli.types import Batch, Tokens
+
+
+@dataclass
+class Todo:
+    """Samples, each the first that names its content; ``total`` contents are in the data set."""
+
+    samples: Samples
+    contents: Contents
+    total: int
+
+    def __post_init__(self) -> None:
+        self.row = {sample.id: i for i, sample in enumerate(self.samples.samples)}
+
+    def __len__(self) -> int:
+        return len(self.contents)
+
+    def loader(self, batch_size: int, num_workers: int | None) -> DataLoader:
+        """Every sample once, as evaluation sees it."""
+        return make_loader(self.samples, EvaluationSampler(self.samples, batch_size), num_workers)
+
+    def write(self, writer: ShardWriter, batch: Batch, tokens: Tokens) -> int:
+        """Add a batch's entries; returns their bytes."""
+        faults = {fault["id"]: Fault(fault["path"], fault["reason"]) for fault in batch.faults}
+        x, mask = tokens.x.to("cpu"), tokens.mask.to("cpu")
+        size = 0
+        for i, own in enumerate(batch.ids):
+            row = self.row[own]
+            key = int(self.contents.name[row]), int(self.contents.state[row])
+            if own in faults:
+                writer.add_fault(*key, faults[own])
+            else:
+                real = x[i][mask[i]]
+                writer.add(*key, real, own)
+                size += real.numel() * writer.dtype.itemsize
+        return size
+
+
+def todo_of(part: Part, corpus: Any, modality: str) -> Todo:
+    """What of the rows of all splits has no entry; what could not be read is tried again."""
+    corpus = replace(corpus, cache=None, trained_labels=False)  # no label is looked at
+    rows = [row for split in SPLITS for row in corpus.rows(split)]
+    reader = Reader(corpus.preparation, corpus.mixing.texts if corpus.mixing else {})
+    if reader.words(modality):
+        rows = one_a_text(reader.columns(rows))
+        contents = text_contents([str(row.text) for row in rows])
+        corpus = replace(corpus, preparation=replace(corpus.preparation, text="text"), mixing=None)
+    else:
+        rows = [row for row in rows if reader.has(row, modality)]
+        contents = reader.contents(rows, modality)
+    first = np.unique(contents.name, return_index=True)[1]
+    lacking = np.sort(first[~done(part, taken(contents, first))])
+    samples = corpus.samples([rows[i] for i in lacking], [modality], ())
+    return Todo(samples, taken(contents, lacking), len(first))
+
+
+def one_a_text(columns: Sequence[Sequence[str]]) -> list[Sample]:
+    """A sample for each of the texts."""
+    texts = dict.fromkeys(text for several in columns for text in several)
+    return [Sample(f"text {text!r}", "train", text=text) for text in texts]
+
+
+def done(part: Part, contents: Contents) -> np.ndarray:
+    """Which contents have an entry that can be read."""
+    entry = part.find(contents)
+    return np.array([e >= 0 and int(e) not in part.faults for e in entry], dtype=bool)
+
+
+def taken(contents: Contents, index: Int[np.ndarray, " m"]) -> Contents:
+    """Some of them."""
+    return Contents(contents.name[index], contents.state[index])

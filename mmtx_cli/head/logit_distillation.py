@@ -1,0 +1,112 @@
+"""Classification as a teacher would have it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmtx_cli.head.classification import ClassificationHead
+from mmtx_cli.layer.distributed import global_mean
+from mmtx_cli.layer.frozen import Frozen
+from mmtx_cli.types import Batch, Prediction, Streams
+
+
+class LogitDistillationHead(ClassificationHead):
+    """Classes as a trained classifier sees them, doubts included (Hinton, Vinyals and Dean 2015).
+
+    The loss is the cross-entropy with what the teacher says, both at a ``temperature`` whose
+    square it is multiplied by, and ``label_weight`` times that with the labels (section 2).
+    """
+
+    needs: tuple[str, ...] = ()
+    needs_teacher: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        dim: int,
+        streams: Sequence[str],
+        label_names: Sequence[str],
+        multi_label: bool = False,
+        teacher: Frozen | str | None = None,
+        reads: Sequence[str] | None = None,
+        weight: float = 1.0,
+        temperature: float = 2.0,
+        label_weight: float = 0.0,
+        label_smoothing: float = 0.0,
+        dropout: float = 0.0,
+        vote: str = "mean",
+    ) -> None:
+        """``teacher`` is the path of a trained model that classifies, into these or more classes.
+
+        The labels are not needed where ``label_weight`` is 0. The teacher is not kept with the
+        model.
+        """
+        super().__init__(
+            dim, streams, label_names, multi_label, reads, weight, label_smoothing, dropout, vote
+        )
+        if multi_label:
+            raise ValueError("a sample with several labels is no choice between classes")
+        if temperature <= 0:
+            raise ValueError(f"temperature={temperature} is not above 0")
+        if label_weight < 0:
+            raise ValueError(f"label_weight={label_weight} is below 0")
+        self.temperature, self.label_weight = temperature, label_weight
+        self.needs = ("label",) if label_weight else ()
+        self.figures = ("accuracy",) if label_weight else ()
+        self.teacher = teacher if isinstance(teacher, Frozen) else None
+        if self.teacher:
+            self.asked = classifier(self.teacher.model)
+            self.classes = numbers(self.label_names, self.teacher.label_names)
+
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """What the teacher looks at."""
+        return tuple(self.teacher.model.encoder) if self.teacher else ()
+
+    def forward(self, streams: Streams, batch: Batch) -> Prediction:
+        """``outputs["logits"]`` is [b, classes]."""
+        if self.teacher is None:
+            return super().forward(streams, batch)
+        logits = self.readout(streams)
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        soft, hot = logits.to(dtype) / self.temperature, self.temperature**2
+        taught = (self.said(batch) / self.temperature).softmax(dim=1)
+        there = torch.stack([streams[name].present for name in self.reads]).any(dim=0)
+        each = F.cross_entropy(soft, taught, reduction="none") * hot * there
+        count = there.sum()
+        loss = global_mean(each.sum(), count, shared=self.training)
+        outputs, figures = {"logits": logits, "count": count}, {}
+        if self.label_weight:
+            hard = super().forward(streams, batch)
+            assert hard.loss is not None, "it was given no labels"
+            loss, figures = loss + self.label_weight * hard.loss, hard.figures
+        return Prediction(loss, outputs, figures)
+
+    def said(self, batch: Batch) -> Float[Tensor, "b c"]:
+        """The teacher's logits of the classes."""
+        assert self.teacher is not None
+        device = next(iter(batch.inputs.values())).data.device
+        classes = torch.tensor(self.classes, device=device)
+        return self.teacher.ask(
+            lambda model: model.predict(batch, [self.asked])[self.asked]["logits"][:, classes],
+            device,
+        )
+
+
+def classifier(model: Any) -> str:
+    """The name of the head that says one class."""
+    for name, head in model.head.items():
+        if isinstance(head, ClassificationHead) and not head.multi_label:
+            return str(name)
+    raise ValueError("teacher: it has no head that says one class of several")
+
+
+def numbers(names: Sequence[str], known: Sequence[str]) -> list[int]:
+    """Where the teacher has each of the classes."""
+    at: Mapping[str, Any] = {name: i for i, name in enumerate(known)}
+    if unknown := [name for name in names if name not in at]:
+        raise ValueError(f"teacher: it knows no class {', '.join(map(repr, unknown[:5]))}")
+    return [at[name] for name in names]

@@ -1,0 +1,121 @@
+"""Prefix language modelling: how does the text go on?"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.layer.decoder import TextDecoder
+from mmtx_cli.layer.distributed import global_mean
+from mmtx_cli.layer.hide import even_scores
+from mmtx_cli.metric.scores import Scores
+from mmtx_cli.types import IGNORE, Batch, Field, Prediction, Streams
+
+TEXT = "text"
+
+
+class PrefixLanguageHead(Head):
+    """The text encoder sees how a text begins; the rest is told word by word from what it reads
+    (SimVLM, Wang et al. 2022, eq. 3).
+
+    Where the prefix ends is drawn evenly: at least one token is seen, and one is told. Of a
+    sample without text nothing is told.
+    """
+
+    votes: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        dim: int,
+        streams: Sequence[str],
+        vocab_size: int,
+        reads: Sequence[str] | None = None,
+        weight: float = 1.0,
+        depth: int = 3,
+        num_heads: int = 4,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+        max_length: int = 64,
+    ) -> None:
+        """``reads`` defaults to the fused stream, or to all; ``max_length`` bounds the texts."""
+        if TEXT not in streams:
+            raise ValueError(
+                "there is no text to go on with; add an encoder, e.g. encoder/text=transformer "
+                "data.text=captions"
+            )
+        super().__init__(dim, streams, reads, weight)
+        self.decoder = TextDecoder(
+            vocab_size, dim, depth, num_heads, max_length, mlp_ratio, dropout
+        )
+
+    @property
+    def raw(self) -> tuple[str, ...]:
+        """What it cuts into what is seen and what is told."""
+        return (TEXT,)
+
+    def view(self, batch: Batch) -> Batch:
+        """The batch with prefixes alone, and as targets the texts from their prefix' last token on:
+        [b, t], then IGNORE.
+
+        In evaluation, a sample's prefix is the same every time.
+        """
+        field = batch.inputs[TEXT]
+        length = field.mask.sum(dim=1)
+        share = even_scores(length[:, None], None if self.training else batch.ids)[:, 0]
+        prefix = 1 + (share * (length - 1)).long()
+        prefix = torch.minimum(prefix, (length - 1).clamp(min=1))
+        place = torch.arange(field.mask.shape[1], device=length.device)
+        from_last = place + prefix[:, None] - 1
+        there = from_last < length[:, None]
+        text = field.data.gather(1, from_last.clamp(max=len(place) - 1))
+        seen = field.mask & (place < prefix[:, None])
+        targets = {"text": text.masked_fill(~there, IGNORE)}
+        inputs = {**batch.inputs, TEXT: Field(field.data.masked_fill(~seen, 0), seen)}
+        return replace(batch, inputs=inputs, targets=targets)
+
+    def forward(self, streams: Streams, batch: Batch) -> Prediction:
+        """``outputs["count"]`` tokens were told."""
+        surprise, following = self.surprise(streams, batch)
+        count = (following != IGNORE).sum()
+        loss = global_mean(surprise.sum(), count, shared=self.training)
+        return Prediction(loss, {"count": count})
+
+    def surprise(
+        self, streams: Streams, batch: Batch
+    ) -> tuple[Float[Tensor, "b t"], Int[Tensor, "b t"]]:
+        """Cross-entropy of each token behind the prefix, zero where there is none; the tokens."""
+        text = batch.targets["text"]
+        said, following = text[:, :-1], text[:, 1:]
+        x = torch.cat([streams[name].x for name in self.reads], dim=1)
+        mask = torch.cat([streams[name].mask for name in self.reads], dim=1)
+        hidden = self.decoder(said.clamp(min=0), x, mask)
+        logits = F.linear(hidden, self.decoder.embedding.weight)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        each = F.cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="none")
+        return each.view_as(following), following
+
+    def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
+        """Of each sample [b]: the ``told`` tokens, and their summed ``surprise``."""
+        surprise, following = self.surprise(streams, batch)
+        return {"told": (following != IGNORE).sum(dim=1), "surprise": surprise.sum(dim=1)}
+
+    def evaluate(
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+    ) -> Evaluation:
+        """Perplexity over all tokens behind the prefixes."""
+        sums = np.array([[float(o[name]) for name in ("told", "surprise")] for (o,) in outputs])
+        told = sums[:, 0]
+        each = np.divide(sums[:, 1], told, out=np.full_like(told, np.nan), where=told > 0)
+
+        def reduce(totals: np.ndarray) -> dict[str, np.ndarray]:
+            return {"perplexity": np.exp(totals[..., 1] / np.maximum(totals[..., 0], 1))}
+
+        rows = [{"told": int(n)} for n in told]
+        return Evaluation(rows, Scores({"surprise": each}, sums, reduce))

@@ -1,0 +1,152 @@
+"""Probes: what can be read off the frozen encodings of a trained model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.error import DataError
+from mmtx_cli.head.base import Detokenizer, Evaluation
+from mmtx_cli.head.evaluation import EvaluationHead
+from mmtx_cli.layer.pooling import masked_mean
+from mmtx_cli.metric.classification import classification_scores
+from mmtx_cli.metric.neighbours import neighbour_classifier, neighbour_regression
+from mmtx_cli.metric.probe import linear_classifier, linear_regression
+from mmtx_cli.metric.regression import regression_scores
+from mmtx_cli.metric.scores import Scores
+from mmtx_cli.types import Batch, Streams
+
+KINDS = ("linear", "knn")
+
+
+class ProbeHead(EvaluationHead):
+    """Learns labels from the mean token of a stream, of each stream by itself.
+
+    ``linear`` is a logistic regression, of numbers a ridge regression (Alain and Bengio 2016,
+    ``metric/probe.py``); ``knn`` a weighted vote of the ``k`` training samples that are nearest by
+    cosine (Wu et al. 2018, ``metric/neighbours.py``). A sample that lacks a stream gets the mean
+    of the training samples.
+    """
+
+    needs: tuple[str, ...] = ("label",)
+
+    def __init__(
+        self,
+        dim: int,
+        streams: Sequence[str],
+        label_names: Sequence[str],
+        reads: Sequence[str] | None = None,
+        kind: str = "both",
+        k: int = 20,
+        temperature: float = 0.07,
+    ) -> None:
+        """``reads`` defaults to every modality and the fused stream; ``kind``: linear, knn, both.
+
+        ``temperature`` divides the cosines before their exponential weighs the votes.
+        """
+        super().__init__(dim, streams, streams if reads is None else reads)
+        if kind not in (*KINDS, "both"):
+            raise ValueError(f"kind={kind!r} is none of {', '.join(KINDS)}, both")
+        if k < 1:
+            raise ValueError(f"k={k}: at least one neighbour has a vote")
+        if temperature <= 0:
+            raise ValueError(f"temperature={temperature:g} is not above 0")
+        self.kinds = KINDS if kind == "both" else (kind,)
+        self.k, self.temperature = k, temperature
+        self.label_names = list(label_names)
+        self.known: dict[str, tuple[Tensor, Tensor]] = {}
+        self.says_numbers = False
+
+    def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
+        """The mean token of each stream, [b, d], and which samples have it."""
+        present = {f"{name}_present": streams[name].present for name in self.reads}
+        means = {name: masked_mean(streams[name].x, streams[name].mask) for name in self.reads}
+        return means | present
+
+    def examples(self, train: Sequence[Sample], asked: Sequence[Sample]) -> list[Sample]:
+        """The training samples that have a label."""
+        known = [sample for sample in train if sample.label is not None]
+        if not known:
+            raise DataError("no row with split=train has a label: a probe has nothing to learn")
+        self.says_numbers = isinstance(known[0].label, (int, float))
+        kind = "a number" if self.says_numbers else "one name"
+        for sample in (*known, *asked):
+            if not isinstance(sample.label, (int, float) if self.says_numbers else str):
+                raise DataError(
+                    f"sample {sample.id} (line {sample.line}): a probe learns {kind} from sample "
+                    f"{known[0].id}, and here the label is {sample.label!r}"
+                )
+        names = {sample.label for sample in known}
+        for sample in () if self.says_numbers else asked:
+            if sample.label not in names:
+                raise DataError(
+                    f"sample {sample.id} (line {sample.line}): no training row has its label "
+                    f"{sample.label!r}"
+                )
+        return known
+
+    def learn(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
+        """Keep the encodings of the training samples, and their labels."""
+        labels = self.targets(examples)
+        for name in self.reads:
+            there = torch.tensor([bool(output[f"{name}_present"]) for output in outputs])
+            if there.any():  # a stream that no training sample has is not probed
+                x = torch.stack([output[name] for output in outputs]).float()
+                self.known[name] = x[there], labels[there]
+        if not self.known:
+            raise DataError(f"no training sample with a label has any of {', '.join(self.reads)}")
+
+    def targets(self, samples: Sequence[Sample]) -> Tensor:
+        """Numbers, or the numbers of the classes."""
+        if self.says_numbers:
+            return torch.tensor([float(sample.label) for sample in samples])  # type: ignore[arg-type]
+        index = {name: i for i, name in enumerate(self.label_names)}
+        return torch.tensor([index[str(sample.label)] for sample in samples])
+
+    def evaluate(
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+    ) -> Evaluation:
+        """The figures of every probe, such as ``image/linear/accuracy``."""
+        truth = self.targets(samples).numpy()
+        parts: list[Scores] = []
+        said: dict[str, list[Any]] = {}
+        for name, (x, y) in self.known.items():
+            mean = x.mean(dim=0)
+            rows = [o[name] if o[f"{name}_present"] else mean for (o,) in outputs]
+            for kind in self.kinds:
+                found = self.probed(kind, x, y, torch.stack(rows).float()).numpy()
+                scores = (regression_scores if self.says_numbers else classification_scores)(
+                    found, truth
+                )
+                parts.append(scores.prefixed(f"{name}/{kind}/"))
+                said[f"{name}/{kind}"] = self.in_words(found)
+        rows_said = [
+            dict(zip(said, each, strict=True)) for each in zip(*said.values(), strict=True)
+        ]
+        labels = [sample.label for sample in samples]
+        kept = [
+            {"label": label, "predictions": each}
+            | ({"prediction": next(iter(each.values()))} if len(each) == 1 else {})
+            for label, each in zip(labels, rows_said, strict=True)
+        ]
+        return Evaluation(kept, Scores.merged(*parts))
+
+    def probed(self, kind: str, x: Tensor, y: Tensor, asked: Tensor) -> Tensor:
+        """What one probe that learned ``y`` of ``x`` says: numbers [n], or probabilities [n, c]."""
+        votes = {"k": self.k, "temperature": self.temperature}
+        if self.says_numbers:
+            if kind == "linear":
+                return linear_regression(x, y, asked)
+            return neighbour_regression(x, y, asked, **votes)  # type: ignore[arg-type]
+        if kind == "linear":
+            return linear_classifier(x, y, len(self.label_names), asked)
+        return neighbour_classifier(x, y, len(self.label_names), asked, **votes)  # type: ignore[arg-type]
+
+    def in_words(self, found: np.ndarray) -> list[Any]:
+        """What a probe says of each sample, as one would write it."""
+        if self.says_numbers:
+            return [float(number) for number in found]
+        return [self.label_names[i] for i in found.argmax(axis=1)]

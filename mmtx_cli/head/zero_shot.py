@@ -1,0 +1,121 @@
+"""Zero-shot classification: the class whose name is nearest in the space of a contrastive head."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.error import DataError
+from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.head.classes import class_evaluation
+from mmtx_cli.head.evaluation import EvaluationHead, aligned
+from mmtx_cli.types import Batch, Streams
+
+TEXT = "text"
+TEMPLATES: Mapping[str, tuple[str, ...]] = {
+    "image": ("a photo of a {}.", "a picture of a {}.", "an image of the {}.", "a {}."),
+    "video": ("a video of a {}.", "a video of {}.", "a clip of the {}.", "{}."),
+    "audio": ("the sound of a {}.", "a recording of {}.", "{} can be heard.", "{}."),
+}
+PLAIN = ("{}", "a {}.", "the {}.")
+
+
+class ZeroShotHead(EvaluationHead):
+    """Compares a stream with the names of the classes, each put into several templates.
+
+    A class is the mean of the unit embeddings of its texts, normalised again (Radford et al. 2021,
+    section 3.1.4); probabilities are the softmax of the cosines times the head's own scale. Of a
+    sample that lacks the stream every class is as likely.
+    """
+
+    needs: tuple[str, ...] = ("label",)
+    asks_aligned: ClassVar[bool] = True
+    asks_text: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        dim: int,
+        streams: Sequence[str],
+        trained: nn.ModuleDict,
+        label_names: Sequence[str],
+        head: str | None = None,
+        stream: str | None = None,
+        templates: Sequence[str] | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        """``head`` is the contrastive head to ask (default: the only one), ``stream`` what is
+        classified (default: the only one that it aligns with text).
+
+        ``templates`` hold {} where the name of the class goes (default: a few of the stream's
+        kind); ``names`` says how classes are called there, such as {"0": zero}, if not as they are.
+        """
+        asked = aligned(trained, head)
+        super().__init__(dim, streams, asked.reads)
+        self.asked: Head = asked
+        self.stream = classified(asked, stream)
+        self.templates = list(TEMPLATES.get(self.stream, PLAIN) if templates is None else templates)
+        if not self.templates:
+            raise ValueError("templates is empty: write at least one, such as ['a photo of a {}.']")
+        if odd := [text for text in self.templates if "{}" not in text]:
+            raise ValueError(f"templates: {odd[0]!r} has no {{}} where the name of the class goes")
+        self.label_names = list(label_names)
+        self.names = {str(label): str(name) for label, name in (names or {}).items()}
+        if odd := [label for label in self.names if label not in self.label_names]:
+            raise ValueError(f"names: there is no class {odd[0]!r}")
+        self.classes: Float[Tensor, "c e"] | None = None
+
+    def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
+        """Embeddings of the stream and of the text, and which samples have the stream."""
+        said = self.asked.predict(streams, batch)
+        return {key: said[key] for key in (self.stream, TEXT, f"{self.stream}_present")}
+
+    def examples(self, train: Sequence[Sample], asked: Sequence[Sample]) -> list[Sample]:
+        """The texts of all classes, each in every template."""
+        for sample in asked:
+            if not isinstance(sample.label, str):
+                raise DataError(
+                    f"sample {sample.id} (line {sample.line}): zero-shot classification chooses "
+                    f"one name, and its label is {sample.label!r}"
+                )
+        texts = [
+            template.replace("{}", self.names.get(name, name))
+            for name in self.label_names
+            for template in self.templates
+        ]
+        return [
+            Sample(f"prompt {i}", "test", text=text, captions=(text,))
+            for i, text in enumerate(texts)
+        ]
+
+    def learn(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
+        """Make the embeddings of the classes of those of their texts."""
+        texts = torch.stack([output[TEXT] for output in outputs]).float()
+        each = texts.view(len(self.label_names), len(self.templates), -1)
+        self.classes = F.normalize(F.normalize(each, dim=2).mean(dim=1), dim=1)
+
+    def evaluate(
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+    ) -> Evaluation:
+        """Accuracy, F1, calibration, as of any classifier."""
+        assert self.classes is not None, "the classes are learned before"
+        said = torch.stack([output[self.stream] for (output,) in outputs]).float()
+        there = torch.stack([output[f"{self.stream}_present"] for (output,) in outputs])
+        scale = float(self.asked.scale().detach())  # type: ignore[operator]
+        logits = scale * there[:, None] * (said @ self.classes.T)
+        return class_evaluation(logits.softmax(dim=1).numpy(), samples, self.label_names)
+
+
+def classified(head: Head, stream: str | None) -> str:
+    """The stream of this name, or the only one, that a contrastive head aligns with text."""
+    there = sorted({a if b == TEXT else b for a, b in head.pairs if TEXT in (a, b)})
+    if not there:
+        raise ValueError(f"the contrastive head aligns {head.pairs}, nothing with text")
+    if stream is None and len(there) > 1:
+        raise ValueError(f"stream: several are aligned with text; write one of {', '.join(there)}")
+    if stream is not None and stream not in there:
+        raise ValueError(f"stream={stream}: aligned with text are {', '.join(there)}")
+    return stream or there[0]

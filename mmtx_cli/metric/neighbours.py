@@ -1,0 +1,49 @@
+"""Nearest neighbours by cosine: what can be read off fixed features without any training."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def nearest(
+    train: Float[Tensor, "n d"], test: Float[Tensor, "m d"], k: int, chunk: int = 1024
+) -> tuple[Float[Tensor, "m k"], Int[Tensor, "m k"]]:
+    """Return cosines and row numbers of the ``k`` nearest training samples, or of all if fewer.
+
+    Of several that are as near as the last one, any may be among them. ``chunk`` test samples are
+    compared at a time: the memory is chunk x n, never m x n.
+    """
+    known, asked = (F.normalize(x.float(), dim=1) for x in (train, test))
+    parts = [(rows @ known.T).topk(min(k, len(known)), dim=1) for rows in asked.split(chunk)]
+    return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
+
+
+def neighbour_classifier(
+    train: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    classes: int,
+    test: Float[Tensor, "m d"],
+    k: int,
+    temperature: float = 0.07,
+) -> Float[Tensor, "m c"]:
+    """Return the shares of the classes in the votes of the ``k`` nearest training samples.
+
+    A vote weighs exp(cosine / temperature) (Wu et al. 2018, section 3.4; Caron et al. 2021).
+    """
+    cosine, row = nearest(train, test, k)
+    shares = (cosine / temperature).softmax(dim=1)
+    return shares.new_zeros(len(test), classes).scatter_add_(1, labels[row], shares)
+
+
+def neighbour_regression(
+    train: Float[Tensor, "n d"],
+    numbers: Float[Tensor, " n"],
+    test: Float[Tensor, "m d"],
+    k: int,
+    temperature: float = 0.07,
+) -> Float[Tensor, " m"]:
+    """Return the mean of the neighbours' numbers, weighed as votes for a class are."""
+    cosine, row = nearest(train, test, k)
+    shares = (cosine / temperature).softmax(dim=1)
+    return (shares * numbers[row].to(shares.dtype)).sum(dim=1)

@@ -1,0 +1,54 @@
+"""Teachers that are trained models, named by the folder that they lie in."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from mmtx_cli.error import ConfigError
+from mmtx_cli.weights import read_config, read_weights
+
+Build = Callable[[Mapping[str, Any]], Any]
+"""From a run's config to its model."""
+
+SHARED: Mapping[str, tuple[str, ...]] = {
+    "image": ("image_size", "fit"),
+    "video": ("image_size", "fit", "num_frames", "sampling", "fps"),
+    "audio": ("sample_rate",),
+    "text": ("text",),
+}
+"""What of the preparation of each modality a model and its teacher must have in common."""
+
+
+def text_teachers(heads: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Config path and teacher (a path, or an encoder's node) of the heads taught about texts."""
+    for name, node in heads.items():
+        teacher = (node or {}).get("teacher")
+        if isinstance(teacher, str):
+            if "text" in read_config(teacher)["model"]["encoder"]:
+                yield f"head.{name}.teacher", teacher
+        elif teacher and node.get("modality") == "text":
+            yield f"head.{name}.teacher", teacher
+
+
+def teacher_model(path: str, folder: str, config: Mapping[str, Any], build: Build) -> Any:
+    """(model, its config) of the trained model in ``folder``, for the head at a config ``path``.
+
+    Raises ConfigError if it looks at samples otherwise than the model that it is to teach.
+    """
+    stored = read_config(folder)
+    own, faults = config.get("preparation"), []
+    encoders = [name for name, node in stored["model"]["encoder"].items() if node]
+    for name in encoders:
+        if name not in config["model"]["encoder"]:
+            faults.append(f"{path}.teacher: it reads {name}, of which this model has no encoder")
+        for key in SHARED[name] if own else ():
+            was, here = stored["preparation"].get(key), own[key]  # type: ignore[index]
+            if was != here:
+                faults.append(
+                    f"{path}.teacher: was trained with {key}={was}, here it is {here}; both look "
+                    "at the same samples, so they must be prepared alike"
+                )
+    if faults:
+        raise ConfigError(*faults)
+    model = build(stored)
+    model.load_state_dict(read_weights(folder))
+    return model, stored

@@ -1,0 +1,162 @@
+"""Training steps a second on kept outputs of a frozen encoder, against running it at every step.
+
+Run from the project's root: ``MMTX_TEST_DATA=… python tests/benchmark/cached.py``. Takes some
+minutes. EfficientNet-Lite0 with its ImageNet weights at 224 pixels and a captioner on top, on the
+photographs of flickr8k_mini; both sides read from disk by the command's own loaders, whose workers
+begin anew each time, and make whole optimizer steps. They take turns, A B B A.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does; for both sides
+
+import torch  # noqa: E402
+from hydra import compose, initialize_config_dir  # noqa: E402
+from omegaconf import DictConfig, OmegaConf  # noqa: E402
+from paired import paired_ratio, report  # noqa: E402
+
+from mmtx_cli.command import data as data_command  # noqa: E402
+from mmtx_cli.command import data_cache  # noqa: E402
+from mmtx_cli.command.cached import check_cache, open_cache  # noqa: E402
+from mmtx_cli.command.loaders import training_data  # noqa: E402
+from mmtx_cli.command.train import (  # noqa: E402
+    plain_config,
+    portable_nodes,
+    preparation_of,
+    prepared,
+    sections,
+)
+from mmtx_cli.corpus import build_data  # noqa: E402
+from mmtx_cli.data.loader import TrainSampler, make_loader  # noqa: E402
+from mmtx_cli.override import conf_dir, opened  # noqa: E402
+from mmtx_cli.training.module import TrainingModule  # noqa: E402
+from mmtx_cli.training.optimizer import make_optimizer  # noqa: E402
+
+FROZEN = "freeze=[encoder.image]"
+HEADS = {
+    # the captioner of experiment=flickr8k_mini; and a small one, nearer to the cost of reading
+    "two blocks": (),
+    "one block": ("head.captioning.depth=1", "data.tokenizer_size=500"),
+}
+
+
+def composed(command: str, *args: str) -> DictConfig:
+    """The command's configuration."""
+    cfg = compose(command, opened([*args]))
+    OmegaConf.set_struct(cfg, False)
+    return cfg
+
+
+def made_manifest(folder: Path) -> Path:
+    """Flickr8k's own files as a manifest."""
+    home = Path(os.environ["MMTX_TEST_DATA"]) / "flickr8k_mini"
+    args = [
+        "action=import",
+        "format=flickr8k",
+        f"out={folder / 'flickr8k_mini.jsonl'}",
+        f"images={home / 'images'}",
+        f"captions={home / 'captions.token.txt'}",
+        *(f"splits.{split}={home / f'{split}_images.txt'}" for split in ("train", "val", "test")),
+    ]
+    data_command.run(composed("data", *args))
+    return folder / "flickr8k_mini.jsonl"
+
+
+def side(*args: str) -> tuple[TrainingModule, object, object]:
+    """Module, samples and order as the command makes them."""
+    cfg, stored, _ = prepared(composed("finetune", *args))
+    settings = sections(cfg)
+    preparation = preparation_of(cfg, settings["data"])
+    corpus = build_data(settings["data"], preparation, cfg.seed, stored, None, cfg.head)
+    corpus.cache = open_cache(cfg)
+    cfg.update(corpus.facts())
+    config = plain_config(cfg, settings["data"], vars(corpus.preparation), corpus)
+    module = TrainingModule(config, settings["optimizer"], 1, cfg.seed, (), tuple(cfg.freeze))
+    loaders = training_data(module.model, corpus, cfg.seed, 1)
+    nodes = portable_nodes(cfg, module.model.encoder)
+    check_cache(module.model, nodes, module.model.state_dict(), corpus, cfg)
+    return module, loaders.train, loaders.order
+
+
+def run(made: tuple, steps: int, warm: int, losses: list[float]) -> float:
+    """Seconds of ``steps`` steps, once the loader's workers and the memory are warm."""
+    module, samples, order = made
+    module.train()
+    module.model.encoder["image"].eval()  # frozen: as Lightning keeps it
+    optimizer = make_optimizer(module.model, module.settings)
+    loader = make_loader(samples, TrainSampler(samples, order, warm + steps), None)
+    begun = 0.0
+    for i, batch in enumerate(loader):
+        if i == warm:
+            begun = time.perf_counter()
+        loss = module.training_step(batch, i)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(module.model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return time.perf_counter() - begun
+
+
+def compare(name: str, common: list[str], cache: Path, steps: int, rounds: int) -> None:
+    """Print how many times faster a step is."""
+    each: dict[str, list[float]] = {"encoded": [], "kept": []}
+    losses: dict[str, list[float]] = {"encoded": [], "kept": []}
+
+    def measured(key: str, made: tuple, count: int) -> float:
+        seconds = run(made, count, 2, losses[key]) / count
+        each[key].append(seconds)
+        return seconds
+
+    a: Callable[[], float] = partial(measured, "encoded", side(*common), steps)
+    b: Callable[[], float] = partial(
+        measured, "kept", side(*common, f"data.cache={cache}"), 10 * steps
+    )
+    ratio, ratios = paired_ratio(a, b, rounds)
+    first = [values[0] for values in losses.values()]
+    assert abs(first[0] - first[1]) < 1e-4 * first[0], first  # both learn from the same
+    report(f"captioner of {name}: encoded / kept", ratio, ratios)
+    for key, values in each.items():
+        print(f"  {key}: {1 / min(values):.2f} steps a second at best")
+
+
+def main() -> None:
+    """Make the manifest and the cache, and measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=4, help="of the encoded side; ten times kept")
+    options = parser.parse_args()
+    if "MMTX_TEST_DATA" not in os.environ:
+        sys.exit("MMTX_TEST_DATA: name the folder that holds flickr8k_mini")
+    warnings.filterwarnings("ignore")
+    where = initialize_config_dir(str(conf_dir().absolute()), version_base="1.3")
+    with where, tempfile.TemporaryDirectory() as name:
+        manifest = made_manifest(Path(name))
+        common = [
+            "experiment=flickr8k_mini",
+            f"data.path={manifest}",
+            "data.augment.scale=[1.0,1.0]",
+            "data.augment.flip=false",
+            "head.captioning.dropout=0",
+            "trainer.precision=32-true",
+            FROZEN,
+        ]
+        cache, begun = Path(name) / "cache", time.perf_counter()
+        data_cache.run(composed("data_cache", *common, f"out={cache}"))
+        print(f"caching took {time.perf_counter() - begun:.1f} s", flush=True)
+        for title, head in HEADS.items():
+            compare(title, [*common, *head], cache, options.steps, options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,449 @@
+"""Training on kept outputs is training on what the encoders would make of the files themselves."""
+
+import csv
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from mmtx_cli.command.demo import quoted, step
+from mmtx_cli.data.cache.part import open_parts
+from mmtx_cli.data.cache.writer import ShardWriter
+from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.events.make import make_events
+from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.encoder.base import Encoder
+from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.layer.frozen import Frozen
+from mmtx_cli.override import conf_dir, opened
+
+SIZES = ("width=16", "depth=1", "num_heads=2")
+ENCODERS = {
+    "text": ("encoder/text=transformer",),
+    "image": ("encoder/image=vit", "encoder.image.patch_size=16"),
+    "video": ("encoder/video=vit", "encoder.video.patch_size=16"),
+    "audio": ("encoder/audio=spectrogram_cnn", "encoder.audio.channels=[4,4,8,8]"),
+}
+MADE = (
+    "dim=16",
+    "image_size=32",
+    "num_frames=4",
+    "audio_seconds=3",
+    "max_length=24",
+    "data.text=captions",
+    "data.batch_size=4",
+    "data.num_workers=0",
+    "trainer.accelerator=cpu",
+    *(arg for args in ENCODERS.values() for arg in args),
+    *(f"encoder.{name}.{size}" for name in ENCODERS for size in SIZES),
+)
+TRAINED = (
+    "fusion=concat",
+    "head=classification",
+    "trainer.max_steps=6",
+    "trainer.log_every=1",
+    "trainer.val_every=3",
+    "trainer.progress=false",
+)
+FROZEN = f"freeze=[{','.join(f'encoder.{name}' for name in ENCODERS)}]"
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory) -> Path:
+    """Films with sound and pictures; every third row lacks a modality."""
+    path = make_events(tmp_path_factory.mktemp("cache") / "events", num=20, size=32)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for i, row in enumerate(rows[::3]):
+        for key in (("captions",), ("image",), ("video",), ("audio",))[i % 4]:
+            del row[key]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _hydra():
+    with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
+        yield
+
+
+@pytest.fixture
+def data(events, tmp_path) -> Path:
+    """A copy of the data set that a test may change."""
+    return Path(shutil.copytree(events.parent, tmp_path / "data")) / events.name
+
+
+def cached(folder: Path, manifest: Path, *args: str) -> Path:
+    """Run ``mmtx data action=cache``."""
+    from mmtx_cli.command.data_cache import run
+
+    given = [*MADE, f"data.path={quoted(manifest)}", f"out={quoted(folder)}", *args]
+    cfg = compose("data_cache", opened(given))
+    OmegaConf.set_struct(cfg, False)
+    run(cfg)
+    return folder
+
+
+def trained(folder: Path, manifest: Path, *args: str) -> Path:
+    """Run ``mmtx finetune``."""
+    return step(folder, "finetune", [*MADE, *TRAINED, f"data.path={quoted(manifest)}", *args])
+
+
+def losses(run: Path) -> list[list[float]]:
+    """Of every step and validation, one after the other."""
+    with open(run / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = [name for name in rows[0] if "loss" in name]
+    assert any(name.startswith("val/") for name in names)
+    return [[float(row[name]) for name in names if row[name]] for row in rows]
+
+
+@pytest.fixture
+def no_encoding(monkeypatch):
+    """Fail if an encoder is run."""
+
+    def refuse(self, *args, **kwargs):
+        raise AssertionError(f"{type(self).__name__} was run")
+
+    for kind in subclasses(Encoder):
+        if "forward" in vars(kind):
+            monkeypatch.setattr(kind, "forward", refuse)
+
+
+def subclasses(kind):
+    return [kind, *(inner for own in kind.__subclasses__() for inner in subclasses(own))]
+
+
+def test_losses_are_those_of_training_without(data, tmp_path, monkeypatch, request, capsys):
+    # a clip's place is drawn in training, and a cache holds the one of evaluation
+    monkeypatch.setattr(Samples, "offset", lambda self, turn, row: None)
+    plain = losses(trained(tmp_path / "plain", data, FROZEN))
+    cache = cached(tmp_path / "cache", data)
+    assert capsys.readouterr().out.splitlines()[-1] == str(cache)
+    assert set(open_parts(cache)) == {f"encoder.{name}" for name in ENCODERS}
+
+    request.getfixturevalue("no_encoding")
+    where = f"data.cache={quoted(cache)}"
+    kept = losses(trained(tmp_path / "kept", data, FROZEN, where))
+    assert len(kept) == len(plain) > 6
+    for mine, theirs in zip(kept, plain, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-5)
+
+
+def test_evaluation_is_that_without(data, tmp_path):
+    cache = quoted(cached(tmp_path / "cache", data))
+    run = quoted(trained(tmp_path, data, FROZEN, f"data.cache={cache}"))
+    args = [f"ckpt={run}", "split=train", "bootstrap=10", "missing=all", "diagnose=true"]
+    figures = []
+    for name, more in (("plain", []), ("kept", [f"data.cache={cache}"])):
+        found = step(tmp_path / name, "eval", [*args, "trainer.accelerator=cpu", *more])
+        figures.append(json.loads((found / "result.json").read_text()))
+    plain, kept = figures
+    assert kept["metrics"] == pytest.approx(plain["metrics"], rel=1e-4)
+    assert kept["subsets"].keys() == plain["subsets"].keys()
+    for view, figure in plain["subsets"].items():
+        assert kept["subsets"][view]["metrics"] == pytest.approx(figure["metrics"], rel=1e-4)
+    # shuffled modalities are read as they are of another row
+    for name, own in plain["contribution"]["classification"].items():
+        theirs = kept["contribution"]["classification"][name]["shuffled"]["metrics"]
+        assert theirs == pytest.approx(own["shuffled"]["metrics"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_what_looks_at_files_still_does(data, tmp_path):
+    cache = quoted(cached(tmp_path / "cache", data, "parts=[encoder.image]"))
+    run = quoted(trained(tmp_path, data, "freeze=[encoder.image]", f"data.cache={cache}"))
+    args = [f"ckpt={run}", "trainer.accelerator=cpu", "bootstrap=10", "cost=true"]
+    plain = step(tmp_path / "plain", "eval", args)
+    kept = step(tmp_path / "kept", "eval", [*args, f"data.cache={cache}"])
+    costs = [json.loads((p / "result.json").read_text())["cost"] for p in (plain, kept)]
+    assert costs[0]["flops_per_sample"] == costs[1]["flops_per_sample"]
+
+
+@pytest.mark.slow
+def test_half_precision_is_close(data, tmp_path):
+    only = ["parts=[encoder.image]", "freeze=[encoder.image]"]
+    whole = cached(tmp_path / "whole", data, *only)
+    half = cached(tmp_path / "half", data, *only, "dtype=bfloat16")
+    there, rounded = (open_parts(folder)["encoder.image"] for folder in (whole, half))
+    assert len(there) == len(rounded) > 5
+    for i in range(len(there)):
+        torch.testing.assert_close(rounded.read(i).float(), there.read(i), rtol=2**-8, atol=1e-6)
+    trained(tmp_path, data, "freeze=[encoder.image]", f"data.cache={quoted(half)}")
+
+
+def test_other_settings_are_refused(data, tmp_path, monkeypatch):
+    cache = cached(tmp_path / "cache", data)
+    where = f"data.cache={quoted(cache)}"
+    monkeypatch.setattr(sys, "argv", ["mmtx", "finetune", "dim=16", "++data.path=x.jsonl"])
+
+    def told(*args):
+        with pytest.raises((ConfigError, DataError)) as caught:
+            trained(tmp_path, data, FROZEN, where, *args)
+        assert not (tmp_path / "finetune").exists()
+        return str(caught.value)
+
+    assert "image_size 32 then, 48 now" in told("image_size=48")
+    assert "made with other weights of encoder.image (seed 1 then, 2 now)" in told("seed=2")
+    assert "encoder.audio.depth 1 then, 2 now" in told("encoder.audio.depth=2")
+    assert "num_frames 4 then, 2 now" in told("num_frames=2")
+    assert "audio_seconds 3 then, 1.0 now" in told("audio_seconds=1.0")
+    assert "made with another tokenizer" in told("data.tokenizer_size=280")
+    assert "data.augment: changes pictures at random" in told("data.augment.flip=true")
+    said = told("freeze=[encoder.image,encoder.text,encoder.video]")
+    assert "encoder.audio: data.cache=" in said
+    assert "write freeze=[encoder.audio]" in said
+    assert "head.masked_image: looks at the image itself" in told(
+        "head=masked_image", "fusion=decision", "head.masked_image.reads=[image,text,video,audio]"
+    )
+    last = told("seed=2", "data.fit=squash")
+    assert "data.fit crop then, squash now" in last
+    assert last.endswith(
+        f"make it anew: mmtx data action=cache out={cache} dim=16 data.path=x.jsonl "
+        f"'{FROZEN}' overwrite=true"
+    )
+
+
+def test_no_cache_and_a_cache_of_others(data, tmp_path):
+    where = f"data.cache={quoted(tmp_path / 'nowhere')}"
+    with pytest.raises(ConfigError, match="there is no cache in it; make it: mmtx data action"):
+        trained(tmp_path, data, FROZEN, where)
+    cache = cached(tmp_path / "cache", data, "parts=[encoder.image]")
+    with pytest.raises(ConfigError, match=r"holds encoder.image, which this model has not"):
+        trained(tmp_path, data, FROZEN, f"data.cache={quoted(cache)}", "encoder.image=null")
+
+
+def test_rows_that_changed_are_listed_and_brought_up_to_date(data, tmp_path, capfd):
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    Tokenizer.train([row["text"] for row in rows], 300).save(tmp_path / "words.json")
+    words = f"data.tokenizer={quoted(tmp_path / 'words.json')}"  # new texts make no other one
+    cache = cached(tmp_path / "cache", data, words)
+    where = f"data.cache={quoted(cache)}"
+    pictured = [row for row in rows if "image" in row and row["split"] == "train"]
+    first, second, third = pictured[:3]
+    os.utime(data.parent / first["image"], ns=(5, 5))
+    shutil.copyfile(data.parent / first["image"], data.parent / "new.jpg")
+    second["image"] = "new.jpg"
+    third["captions"] = ["a sentence that was not there before"]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError) as caught:
+        trained(tmp_path, data, FROZEN, where, words)
+    faults = caught.value.faults
+    assert len(faults) == 3
+    assert f"{first['id']}: its file has changed, or gone, since encoder.image" in str(faults)
+    assert f"{second['id']}: no output of encoder.image" in str(faults)
+    assert f"{third['id']}: no output of encoder.text" in str(faults)
+    assert f"{data}:{1 + rows.index(first)}: " in str(faults)
+    assert "bring the cache up to date: mmtx data action=cache out=" in faults[-1]
+
+    capfd.readouterr()
+    cached(cache, data, words)
+    told = capfd.readouterr().err
+    assert "encoder.image: 2 of " in told
+    assert "encoder.text: 1 of " in told
+    assert "encoder.audio: 0 of " in told
+    trained(tmp_path, data, FROZEN, where, words)
+
+
+def test_an_interruption_keeps_what_was_done(data, tmp_path, monkeypatch, capfd):
+    from mmtx_cli.command import cache_fill
+
+    monkeypatch.setattr(cache_fill, "ShardWriter", lambda *args: ShardWriter(*args, 1))
+    flush, done = ShardWriter.flush, []
+
+    def stopped(self):
+        if len(done) == 5:
+            self.forget()  # a killed process writes no more
+            raise KeyboardInterrupt
+        done.append(len(self.outputs))
+        flush(self)
+
+    only = "parts=[encoder.image]"
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardWriter, "flush", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            cached(tmp_path / "cache", data, only)
+    assert len(open_parts(tmp_path / "cache")["encoder.image"]) == 5
+    shards = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").glob("*/*.safetensors")}
+    capfd.readouterr()
+    cached(tmp_path / "cache", data, only)
+    whole = cached(tmp_path / "whole", data, only)
+    there, again = (open_parts(f)["encoder.image"] for f in (tmp_path / "cache", whole))
+    told = capfd.readouterr().err
+    assert f"encoder.image: {len(again) - 5} of {len(again)} entries to make" in told
+    assert {p: p.stat().st_mtime_ns for p in shards} == shards
+    assert sorted(there.name) == sorted(again.name)
+
+
+def test_a_second_call_with_other_settings(data, tmp_path):
+    only = "parts=[encoder.image]"
+    cache = cached(tmp_path / "cache", data, only)
+    with pytest.raises(ConfigError, match=r"data.fit crop then, squash now; write overwrite=true"):
+        cached(cache, data, only, "data.fit=squash")
+    with pytest.raises(ConfigError, match=r"dtype float32 then, float16 now"):
+        cached(cache, data, only, "dtype=float16")
+    before = open_parts(cache)["encoder.image"].card.preparation["fit"]
+    cached(cache, data, only, "data.fit=squash", "overwrite=true")
+    after = open_parts(cache)["encoder.image"].card.preparation["fit"]
+    assert (before, after) == ("crop", "squash")
+
+
+def test_unreadable_files_go_to_quarantine_both_times(data, tmp_path):
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    bad = next(row for row in rows if "image" in row and row["split"] == "train")
+    (data.parent / bad["image"]).write_bytes(b"no picture")
+    only = "parts=[encoder.image]"
+    with pytest.raises(DataError, match=r"1 of \d+ samples cannot be read, .*max_bad_fraction"):
+        cached(tmp_path / "cache", data, only)
+    few = "data.max_bad_fraction=0.5"
+    cache = cached(tmp_path / "cache", data, only, few)
+    said = [json.loads(line) for line in (cache / "quarantine.jsonl").read_text().splitlines()]
+    assert [fault["id"] for fault in said] == [bad["id"]]
+    where = f"data.cache={quoted(cache)}"
+    run = trained(tmp_path, data, "freeze=[encoder.image]", where, few)
+    met = [json.loads(line) for line in (run / "quarantine.jsonl").read_text().splitlines()]
+    assert met == said
+
+
+def test_a_resumed_run_goes_on_with_its_cache(data, tmp_path, monkeypatch):
+    from mmtx_cli.command import finetune, resume
+
+    cache = quoted(cached(tmp_path / "cache", data))
+    args = [FROZEN, f"data.cache={cache}"]
+    whole = trained(tmp_path / "whole", data, *args, "trainer.max_steps=8", "optimizer.warmup=2")
+    part = trained(tmp_path / "part", data, *args, "trainer.max_steps=4", "optimizer.warmup=2")
+    cfg = compose("finetune", opened([f"run_dir={quoted(part)}", "resume=true"]))
+    OmegaConf.set_struct(cfg, False)
+    given = ["resume=true", "++trainer.max_steps=8"]
+    OmegaConf.update(cfg, "trainer.max_steps", 8)
+    monkeypatch.setattr(resume, "job_overrides", lambda: given)
+    finetune.run(cfg)
+    assert len(losses(part)) >= len(losses(whole)) > 8
+
+
+@pytest.mark.slow
+def test_rows_that_share_a_file_share_its_entry(data, tmp_path, capfd):
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    shown = [row for row in rows if "image" in row]
+    again = [{**row, "id": f"{row['id']} again"} for row in shown]
+    data.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *again]))
+    data.with_suffix(".yaml").unlink()  # its counts of rows
+    cache = cached(tmp_path / "cache", data, "parts=[encoder.image]")
+    assert len(open_parts(cache)["encoder.image"]) == len(shown)
+    trained(tmp_path, data, "freeze=[encoder.image]", f"data.cache={quoted(cache)}")
+
+
+def test_wrong_keys(data, tmp_path):
+    with pytest.raises(ConfigError, match=r"parts: there is no 'encoder.imag' to keep"):
+        cached(tmp_path / "cache", data, "parts=[encoder.imag]")
+    with pytest.raises(ConfigError, match=r"dtype: 'int8' is none of float32"):
+        cached(tmp_path / "cache", data, "dtype=int8")
+    with pytest.raises(ConfigError, match=r"missing: out=…"):
+        cached(Path("''"), data, "out=null")
+    with pytest.raises(ConfigError, match="no encoder is chosen"):
+        cached(tmp_path / "cache", data, *(f"encoder.{name}=null" for name in ENCODERS))
+    assert not (tmp_path / "cache").exists()
+
+
+TAUGHT = (
+    "head=distillation_image",
+    "encoder/image@head.distillation_image.teacher=vit",
+    "~head.distillation_image.teacher.weights",
+    "head.distillation_image.teacher.width=24",
+    "head.distillation_image.teacher.depth=1",
+    "head.distillation_image.teacher.num_heads=2",
+    "head.distillation_image.teacher.patch_size=16",
+)
+TEACHER = "head.distillation_image.teacher"
+
+
+@pytest.mark.parametrize("kind", ["feature", pytest.param("relation", marks=pytest.mark.slow)])
+def test_a_teacher_that_was_kept_teaches_the_same(data, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(Samples, "offset", lambda self, turn, row: None)
+    args = [*TAUGHT, f"head.distillation_image.kind={kind}", "fusion=decision", "optimizer.lr=0.01"]
+    args += [f"encoder.{name}=null" for name in ("text", "video", "audio")]
+    plain = losses(trained(tmp_path / "plain", data, *args))
+    cache = cached(tmp_path / "cache", data, *args)
+    assert set(open_parts(cache)) == {TEACHER}
+
+    def refuse(self, *args):
+        raise AssertionError("the teacher was asked")
+
+    monkeypatch.setattr(Frozen, "ask", refuse)
+    where = f"data.cache={quoted(cache)}"
+    kept = losses(trained(tmp_path / "kept", data, *args, where, "trainer.max_steps=6"))
+    for mine, theirs in zip(kept, plain, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-5)
+    assert len({tuple(row) for row in kept}) > 4  # something is learned
+
+    # another seed begins elsewhere, and has the same teacher
+    trained(tmp_path / "other", data, *args, where, "seed=2")
+    with pytest.raises(ConfigError, match=f"{TEACHER}: made with other weights"):
+        trained(tmp_path / "x", data, *args, where, "head.distillation_image.teacher.depth=2")
+    with pytest.raises(ConfigError, match=r"data.fit crop then, squash now"):
+        trained(tmp_path / "x", data, *args, where, "data.fit=squash")
+    with pytest.raises(ConfigError, match=rf"holds one version of what {TEACHER}"):
+        trained(tmp_path / "x", data, *args, where, "data.augment.flip=true")
+
+
+@pytest.mark.slow
+def test_a_trained_model_as_a_teacher_of_texts(data, tmp_path):
+    no = [f"encoder.{name}=null" for name in ("image", "video", "audio")]
+    teacher = trained(tmp_path / "teacher", data, *no)
+    args = [
+        *no,
+        "head=distillation_text",
+        f"head.distillation_text.teacher={quoted(teacher)}",
+        "fusion=decision",
+        "encoder.text.width=8",
+    ]
+    plain = losses(trained(tmp_path / "plain", data, *args))
+    cache = cached(tmp_path / "cache", data, *args)
+    part = open_parts(cache)["head.distillation_text.teacher"]
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    # of every caption one
+    assert len(part) == len({text for row in rows for text in row.get("captions", ())})
+    kept = losses(trained(tmp_path / "kept", data, *args, f"data.cache={quoted(cache)}"))
+    for mine, theirs in zip(kept, plain, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_student_and_teacher_both_kept(data, tmp_path):
+    args = [*TAUGHT, "fusion=concat", "head=[distillation_image,classification]"]
+    args.remove("head=distillation_image")
+    frozen = "freeze=[encoder.image]"
+    cache = cached(tmp_path / "cache", data, *args, frozen)
+    assert set(open_parts(cache)) == {TEACHER, "encoder.image"}
+    where = f"data.cache={quoted(cache)}"
+    trained(tmp_path, data, *args, frozen, where)
+
+    # without the teacher's, its head looks at pictures
+    shutil.rmtree(cache / TEACHER)
+    with pytest.raises(ConfigError, match=r"head.distillation_image: looks at the image itself"):
+        trained(tmp_path / "x", data, *args, frozen, where)
+
+
+@pytest.mark.slow
+def test_a_mixture_whose_corpora_read_columns_of_their_own(data, tmp_path):
+    from mmtx_cli.command.data_cache import run
+
+    other = Path(shutil.copytree(data.parent, tmp_path / "other")) / data.name
+    parts = [f"{{name: a, path: {quoted(data)}, text: captions}}"]
+    parts += [f"{{name: b, path: {quoted(other)}, text: text}}"]
+    args = [*MADE, f"data.mixture=[{','.join(parts)}]"]
+    cfg = compose("data_cache", opened([*args, f"out={quoted(tmp_path / 'cache')}"]))
+    OmegaConf.set_struct(cfg, False)
+    run(cfg)
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    texts = {row["text"] for row in rows} | {t for row in rows for t in row.get("captions", ())}
+    found = open_parts(tmp_path / "cache")
+    assert len(found["encoder.text"]) == len(texts)
+    assert len(found["encoder.image"]) == 2 * sum("image" in row for row in rows)
+    where = f"data.cache={quoted(tmp_path / 'cache')}"
+    step(tmp_path, "finetune", [*args, *TRAINED, FROZEN, where])

@@ -1,0 +1,111 @@
+import json
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from mmtx_cli.data.cache.card import CARD, PREPARED, Card, cards, prepared_by, weights_hash
+from mmtx_cli.data.preparation import MODALITIES, Preparation
+from mmtx_cli.error import DataError
+
+THEN = Card(
+    "encoder.image",
+    "image",
+    "aa",
+    {"image_size": 224, "width": 16, "body": {"depth": 2}},
+    {"image_size": 224, "fit": "crop"},
+    None,
+    1,
+    16,
+    "float32",
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, []),
+        ({"dtype": "bfloat16"}, []),
+        ({"weights": "bb"}, ["made with other weights of encoder.image"]),
+        (
+            {"weights": "bb", "seed": 2},
+            ["made with other weights of encoder.image (seed 1 then, 2 now)"],
+        ),
+        ({"seed": 2}, []),  # of a pretrained encoder nothing begins at random
+        ({"tokenizer": "cc"}, ["made with another tokenizer"]),
+        (
+            {"preparation": {"image_size": 224, "fit": "squash"}},
+            ["data.fit crop then, squash now"],
+        ),
+        (
+            {
+                "preparation": {"image_size": 96, "fit": "crop"},
+                "config": THEN.config | {"image_size": 96},
+                "weights": "bb",
+            },
+            ["image_size 224 then, 96 now"],
+        ),
+        (
+            {"config": THEN.config | {"body": {"depth": 3}}, "weights": "bb"},
+            ["encoder.image.body.depth 2 then, 3 now"],
+        ),
+        (
+            {"preparation": {"image_size": 224, "fit": "squash"}, "weights": "bb"},
+            ["data.fit crop then, squash now", "made with other weights of encoder.image"],
+        ),
+    ],
+)
+def test_every_difference_is_named(change, told):
+    assert THEN.differences(replace(THEN, **change)) == told
+
+
+def test_read_back(tmp_path):
+    (tmp_path / THEN.part).mkdir()
+    THEN.write(tmp_path / THEN.part)
+    assert cards(tmp_path) == {"encoder.image": THEN}
+
+
+def test_no_card(tmp_path):
+    (tmp_path / "x").mkdir()
+    path = tmp_path / "x" / CARD
+    path.write_text("{")
+    with pytest.raises(DataError, match="no card of cached outputs"):
+        cards(tmp_path)
+    path.write_text(json.dumps({"format": 99}))
+    with pytest.raises(DataError, match="in format 99; make the cache anew"):
+        cards(tmp_path)
+
+
+def test_the_preparation_of_each_modality():
+    preparation = Preparation(features={"audio": 5})
+    told = [set(prepared_by(Preparation(), modality)) for modality in MODALITIES]
+    assert told == [set(PREPARED[modality]) for modality in MODALITIES]
+    assert prepared_by(preparation, "audio") == {"max_feature_length": 512}
+
+
+def test_nothing_of_the_preparation_is_forgotten():
+    # a text's column does not change what its encoder makes of it, nor do the widths of features
+    known = {
+        "text",
+        "features",
+        "max_feature_length",
+        *(k for own in PREPARED.values() for k in own),
+    }
+    assert known == {field.name for field in fields(Preparation)}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"a": torch.ones(2, 3), "b": torch.zeros(())},
+        {"a": torch.ones(3, 2), "b": torch.ones(())},
+        {"a": torch.ones(2, 3).bfloat16(), "b": torch.ones(())},
+        {"c": torch.ones(2, 3), "b": torch.ones(())},
+        {"a": torch.ones(2, 3)},
+    ],
+)
+def test_weights_are_told_apart(other):
+    here = {"a": torch.ones(2, 3), "b": torch.ones(())}
+    assert weights_hash(here) == weights_hash(dict(reversed(here.items())))
+    assert weights_hash(here) == weights_hash({"a": torch.ones(3, 2).T, "b": torch.ones(())})
+    assert weights_hash(here) != weights_hash(other)

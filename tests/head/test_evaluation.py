@@ -1,0 +1,257 @@
+"""Heads that are asked of a trained model: against loops in float64, and what they refuse."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_batch, tiny_model
+from torch import nn
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.error import DataError
+from mmtx_cli.head.probe import ProbeHead
+from mmtx_cli.head.retrieval import RetrievalHead
+from mmtx_cli.head.zero_shot import TEMPLATES, ZeroShotHead
+from mmtx_cli.metric.neighbours import neighbour_classifier
+from mmtx_cli.metric.probe import linear_classifier, linear_regression
+from tests.head.words import Words
+
+NAMES = ["ball", "cube", "cone"]
+BOTH = {"text": [4, 0, 7, 2], "image": [1, 2, 0, 1]}
+
+
+def rows_of(outputs):
+    """One dict a sample."""
+    return [{name: x[i] for name, x in outputs.items()} for i in range(len(outputs["image"]))]
+
+
+def labelled(labels, split="test"):
+    return [Sample(f"s{i}", split, label=label, line=i + 1) for i, label in enumerate(labels)]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model("decision", ["contrastive"])
+
+
+@pytest.fixture
+def heads(model):
+    return model.head
+
+
+def zero_shot(heads, streams=("text", "image"), **options):
+    return ZeroShotHead(16, streams, heads, NAMES, **options)
+
+
+class TestZeroShot:
+    def test_a_class_is_the_mean_of_its_unit_texts(self, heads):
+        head = zero_shot(heads, templates=["a {}", "the {}.", "{}"], names={"cone": "hat"})
+        prompts = head.examples([], labelled(NAMES))
+        said = [prompt.text for prompt in prompts]
+        assert said[:3] == ["a ball", "the ball.", "ball"]
+        assert said[-3:] == ["a hat", "the hat.", "hat"]
+        assert [prompt.captions for prompt in prompts] == [(text,) for text in said]
+        random = np.random.default_rng(0)
+        texts = random.normal(size=(9, 8)) * random.uniform(0.1, 5, size=(9, 1))
+        head.learn([{"text": torch.tensor(text)} for text in texts], prompts)
+        unit = texts / np.linalg.norm(texts, axis=1, keepdims=True)
+        mean = unit.reshape(3, 3, 8).mean(axis=1)
+        expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+        assert head.classes.numpy() == pytest.approx(expected, abs=1e-6)
+
+        pictures = random.normal(size=(4, 8))
+        pictures /= np.linalg.norm(pictures, axis=1, keepdims=True)
+        outputs = [
+            [{"image": torch.tensor(x), "image_present": torch.tensor(i < 3)}]
+            for i, x in enumerate(pictures)
+        ]
+        samples = labelled(["ball", "cube", "cone", "cube"])
+        evaluation = head.evaluate(outputs, samples, Words())
+        logits = np.exp(heads["contrastive"].log_scale.item()) * pictures @ expected.T
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        p[3] = 1 / 3  # it lacks the picture
+        for row, own, label in zip(evaluation.rows, p, [0, 1, 2, 1], strict=True):
+            assert row["prediction"] == NAMES[own.argmax()]
+            assert row["scores"]["probability_of_label"] == pytest.approx(own[label], abs=1e-5)
+        right = (p.argmax(axis=1) == [0, 1, 2, 1]).mean()
+        assert evaluation.scores.figures()["accuracy"] == pytest.approx(right)
+
+    def test_it_says_what_the_contrastive_head_says(self, model, heads):
+        head = zero_shot(heads)
+        batch = tiny_batch(model, BOTH)
+        streams = model.fusion(model.encode(batch))
+        said, whole = head.predict(streams, batch), heads["contrastive"].predict(streams, batch)
+        assert set(said) == {"image", "text", "image_present"}
+        assert all(torch.equal(said[key], whole[key]) for key in said)
+        assert head(streams, batch).loss is None
+        assert head.templates == list(TEMPLATES["image"])
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"templates": ["a photo"]}, "'a photo' has no {}"),
+            ({"templates": []}, "templates is empty"),
+            ({"head": "other"}, "contrastive heads are contrastive"),
+            ({"stream": "video"}, "stream=video: aligned with text are image"),
+            ({"names": {"bal": "x"}}, "there is no class 'bal'"),
+        ],
+    )
+    def test_what_cannot_be(self, heads, options, message):
+        with pytest.raises(ValueError, match=message):
+            zero_shot(heads, **options)
+
+    @pytest.mark.parametrize("label", [3, ("a", "b")])
+    def test_a_label_that_is_not_one_name(self, heads, label):
+        with pytest.raises(DataError, match=r"sample s1 \(line 2\): .* chooses one name"):
+            zero_shot(heads).examples([], labelled(["ball", label]))
+
+    def test_several_streams_and_several_heads(self, heads):
+        streams = ("text", "image", "video", "audio")
+
+        def contrastive(*reads):
+            return type(heads["contrastive"])(16, streams, reads)
+
+        three = nn.ModuleDict({"all": contrastive("text", "video", "audio")})
+        with pytest.raises(ValueError, match="write one of audio, video"):
+            zero_shot(three, streams)
+        assert zero_shot(three, streams, stream="audio").templates == list(TEMPLATES["audio"])
+        silent = nn.ModuleDict({"silent": contrastive("video", "audio")})
+        with pytest.raises(ValueError, match="nothing with text"):
+            zero_shot(silent, streams)
+        two = nn.ModuleDict({"one": contrastive("text", "image"), **silent})
+        with pytest.raises(ValueError, match="several contrastive heads; write one of one, silent"):
+            zero_shot(two, streams)
+        assert zero_shot(two, streams, head="one").stream == "image"
+        with pytest.raises(ValueError, match="no contrastive head: train one"):
+            zero_shot(nn.ModuleDict())
+
+
+class TestProbe:
+    streams = ("image", "text")
+
+    def probe(self, **options):
+        return ProbeHead(8, self.streams, NAMES, **options)
+
+    def outputs(self, count, seed):
+        """A row in four lacks its text."""
+        generator = torch.Generator().manual_seed(seed)
+        x = {name: torch.randn(count, 8, generator=generator) for name in self.streams}
+        x |= {"image_present": torch.ones(count, dtype=torch.bool)}
+        x |= {"text_present": torch.arange(count) % 4 > 0}
+        return x
+
+    def learned(self, labels, **options):
+        head, x = self.probe(**options), self.outputs(len(labels), 0)
+        known = head.examples(labelled(labels, "train"), labelled(labels[:1]))
+        head.learn(rows_of(x), known)
+        return head, x
+
+    def test_it_is_the_probes_of_each_stream(self):
+        labels = [NAMES[i % 3] for i in range(24)]
+        head, x = self.learned(labels, k=5, temperature=0.2)
+        test, samples = self.outputs(10, 1), labelled([NAMES[i % 2] for i in range(10)])
+        evaluation = head.evaluate([[row] for row in rows_of(test)], samples, Words())
+        figures = evaluation.scores.figures()
+        y, truth = torch.arange(24) % 3, torch.arange(10) % 2
+        for name in self.streams:
+            there = x[f"{name}_present"]
+            known, own = x[name][there], y[there]
+            lacks = ~test[f"{name}_present"]
+            asked = torch.where(lacks[:, None], known.mean(dim=0), test[name])
+            linear = linear_classifier(known, own, 3, asked)
+            votes = neighbour_classifier(known, own, 3, asked, 5, 0.2)
+            for kind, found in (("linear", linear), ("knn", votes)):
+                right = (found.argmax(dim=1) == truth).double().mean()
+                assert figures[f"{name}/{kind}/accuracy"] == pytest.approx(float(right))
+                said = [row["predictions"][f"{name}/{kind}"] for row in evaluation.rows]
+                assert said == [NAMES[i] for i in found.argmax(dim=1)]
+        assert set(figures) == {
+            f"{name}/{kind}/{figure}"
+            for name in self.streams
+            for kind in ("linear", "knn")
+            for figure in ("accuracy", "f1_macro")
+        }
+
+    def test_numbers(self):
+        head, x = self.learned([float(i) for i in range(24)], kind="linear", reads=["image"])
+        test = self.outputs(6, 1)
+        samples = labelled([0.5 * i for i in range(6)])
+        evaluation = head.evaluate([[row] for row in rows_of(test)], samples, Words())
+        said = linear_regression(x["image"], torch.arange(24.0), test["image"])
+        assert [row["prediction"] for row in evaluation.rows] == pytest.approx(said.tolist())
+        error = (said - 0.5 * torch.arange(6)).abs().mean()
+        assert evaluation.scores.figures()["image/linear/mae"] == pytest.approx(float(error))
+
+    def test_a_stream_that_no_training_sample_has_is_left_out(self):
+        head, x = self.probe(kind="knn"), self.outputs(6, 0)
+        x["text_present"][:] = False
+        rows = head.examples(labelled(NAMES * 2, "train"), [])
+        head.learn(rows_of(x), rows)
+        assert set(head.known) == {"image"}
+        x["image_present"][:] = False
+        with pytest.raises(DataError, match="has any of image, text"):
+            self.probe().learn(rows_of(x), rows)
+
+    @pytest.mark.parametrize(
+        ("train", "asked", "message"),
+        [
+            ([None], ["ball"], "split=train has a label"),
+            (["ball", 3], ["ball"], "one name .* the label is 3"),
+            ([1.5], ["ball"], "a number .* the label is 'ball'"),
+            (["ball", ("ball", "cube")], ["ball"], r"the label is \('ball', 'cube'\)"),
+            (["ball"], ["ball", "cone"], r"sample s1 \(line 2\): no training row .* 'cone'"),
+        ],
+    )
+    def test_labels_that_it_cannot_learn(self, train, asked, message):
+        with pytest.raises(DataError, match=message):
+            self.probe().examples(labelled(train, "train"), labelled(asked))
+
+    @pytest.mark.parametrize("option", [{"kind": "svm"}, {"k": 0}, {"temperature": -1.5}])
+    def test_what_cannot_be(self, option):
+        with pytest.raises(ValueError, match=str(next(iter(option.values())))):
+            self.probe(**option)
+
+
+class TestRetrieval:
+    def asked(self, heads, **options):
+        return RetrievalHead(16, ["text", "image"], heads, **options)
+
+    def test_it_finds_what_the_contrastive_head_finds(self, model, heads):
+        head = self.asked(heads, at=[3, 1])
+        batch = tiny_batch(model, BOTH)
+        streams = model.fusion(model.encode(batch))
+        outputs = [[row] for row in rows_of(head.predict(streams, batch))]
+        samples = [replace(s, label=None) for s in labelled("abcd")]
+        figures = head.evaluate(outputs, samples, Words()).scores.figures()
+        whole = heads["contrastive"].evaluate(outputs, samples, Words()).scores.figures()
+        for way in ("image_to_text", "text_to_image"):
+            assert figures[f"{way}_median_rank"] == whole[f"{way}_median_rank"]
+            assert figures[f"{way}_r1"] == whole[f"{way}_r1"]
+            assert f"{way}_r3" in figures
+            assert f"{way}_r5" not in figures
+
+    def test_any_pair_that_is_embedded(self, heads):
+        three = type(heads["contrastive"])(
+            16, ["text", "image", "audio"], pairs=[["text", "image"], ["text", "audio"]]
+        )
+        trained, streams = nn.ModuleDict({"contrastive": three}), ["text", "image", "audio"]
+        assert RetrievalHead(16, streams, trained).found == three.pairs
+        head = RetrievalHead(16, streams, trained, pairs=[["image", "audio"]])
+        assert head.found == [("audio", "image")]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"pairs": [["image", "audio"]]}, "are not two of image, text"),
+            ({"pairs": [["image", "image"]]}, "are not two of image, text"),
+            ({"pairs": []}, "pairs is empty"),
+            ({"at": [0, 1]}, "from 1 up"),
+            ({"at": [1, 1]}, "different ranks"),
+            ({"at": []}, "different ranks"),
+            ({"head": "other"}, "contrastive heads are contrastive"),
+        ],
+    )
+    def test_what_cannot_be(self, heads, options, message):
+        with pytest.raises(ValueError, match=message):
+            self.asked(heads, **options)

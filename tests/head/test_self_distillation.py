@@ -1,0 +1,122 @@
+"""Self-distillation: masked prediction of what the encoder's moving average says."""
+
+import copy
+
+import pytest
+import torch
+from tiny import gradients, noisy_where_absent, tiny_batch, tiny_model
+
+from mmtx_cli.types import Field
+
+CASES = {
+    "image": ({"image": [1, 1, 2]}, ()),
+    "video": ({"video": [4, 3, 1]}, ()),
+    "audio": ({"audio": [48, 30, 20]}, ("encoder/audio=ast",)),
+}
+
+
+def made(modality, *args):
+    counts, own = CASES[modality]
+    name = f"self_distillation_{modality}"
+    model = tiny_model("decision", [name], [modality], (*own, *args))
+    return model, model.head[name], tiny_batch(model, counts)
+
+
+@pytest.mark.parametrize("modality", CASES)
+def test_the_loss_is_the_distance_from_what_the_average_says(modality):
+    model, head, batch = made(modality)
+    model.double()
+    view = head.view(batch)
+    prediction = head(model.streams(view, head.reads, {}), view)
+    whole = head.teacher(batch.inputs[modality])
+    shown = view.inputs[modality].shown
+    total, count = 0.0, 0
+    for i in range(len(batch)):
+        seen = set(shown.index[i][shown.mask[i]].tolist())
+        away = [j for j in range(whole.mask.shape[1]) if whole.mask[i, j] and j not in seen]
+        tokens = {j: whole.x[i, j] for j in away}
+        tokens = {
+            j: (x - x.mean()) / (x.var(correction=0) + 1e-5).sqrt() for j, x in tokens.items()
+        }
+        told = prediction.outputs["patches"][i][view.targets["hidden"][i]]
+        wanted = view.targets["patches"][i][view.targets["hidden"][i]]
+        assert len(wanted) == len(away)
+        for t, w in zip(told, wanted, strict=True):
+            assert min((w - x).abs().max() for x in tokens.values()) < 1e-9
+            total += (t - w).square().mean()
+        count += len(away)
+    torch.testing.assert_close(prediction.loss, total / count, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("modality", CASES)
+def test_the_student_sees_nothing_of_what_it_is_to_tell(modality):
+    model, head, batch = made(modality)
+    view = head.view(batch)
+    said = head(model.streams(view, head.reads, {}), view).outputs["patches"]
+    field = view.inputs[modality]
+    tokens = model.encoder[modality](field)
+    assert tokens.mask.sum() == field.shown.mask.sum()
+    other = noisy_where_absent(batch.inputs[modality])
+    noisy = Field(other.data, other.mask, field.shown)
+    again = head(model.streams(_with(view, modality, noisy), head.reads, {}), view)
+    there = view.targets["hidden"]
+    torch.testing.assert_close(again.outputs["patches"][there], said[there], atol=1e-5, rtol=1e-5)
+
+
+def _with(batch, modality, field):
+    return type(batch)({**batch.inputs, modality: field}, batch.targets, batch.ids)
+
+
+def test_the_average_follows_the_student():
+    model, head, batch = made("image", "head.self_distillation_image.decay=0.75")
+    student, teacher = model.encoder["image"], head.teacher
+    with torch.no_grad():
+        for p in student.parameters():
+            p.add_(1.0)
+    model.train()
+    model(batch)
+    for a, b in zip(teacher.parameters(), student.parameters(), strict=True):
+        assert torch.equal(a, b), "the first time all the way: weights may have been loaded"
+    before = copy.deepcopy(teacher.state_dict())
+    with torch.no_grad():
+        for p in student.parameters():
+            p.add_(1.0)
+    model(batch)
+    for name, p in teacher.named_parameters():
+        torch.testing.assert_close(p, before[name] + 0.25)
+    model.eval()
+    kept = copy.deepcopy(teacher.state_dict())
+    model(batch)
+    assert all(torch.equal(kept[name], x) for name, x in teacher.state_dict().items())
+
+
+def test_the_gradient_reaches_the_student_alone():
+    model, head, batch = made("image")
+    model.train()
+    assert not head.teacher.training
+    model(batch)["self_distillation_image"].loss.backward()
+    found = gradients(model)
+    assert any(name.startswith("encoder.image") for name in found)
+    assert not any(".teacher." in name for name in found)
+
+
+def test_a_copy_of_the_model_follows_itself():
+    model, _, _ = made("image")
+    other = copy.deepcopy(model)
+    assert other.head["self_distillation_image"].student[0] is other.encoder["image"]
+
+
+def test_a_few_samples_are_learned():
+    model, _, batch = made("image", "head.self_distillation_image.decay=0.99")
+    batch = tiny_batch(model, {"image": [1] * 4})
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    torch.manual_seed(0)
+    model.train()
+    losses = []
+    for _ in range(80):
+        loss = model(batch)["self_distillation_image"].loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert sum(losses[-10:]) < 0.4 * sum(losses[:10])

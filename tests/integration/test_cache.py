@@ -1,0 +1,101 @@
+"""``mmtx data action=cache`` as a user has it: made, stopped, gone on with, read, refused."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from mmtx_cli.relaunch import quoted
+from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, stopped, succeeded, told
+
+from .conftest import ODD
+
+FROZEN = "freeze=[encoder.image]"
+MADE = [*TINY_IMAGE, *TINY]
+
+
+@pytest.fixture(scope="module")
+def cache(place, scenes) -> str:
+    """Override that names a cache of the pictures."""
+    out = quoted(f"{ODD}/cache")
+    done = mmtx("data", "action=cache", f"out={out}", *MADE, scenes, cwd=place)
+    assert succeeded(done) == Path(ODD) / "cache"
+    assert "encoder.image: 60 of 60 entries to make" in done.stderr
+    assert "encoder.image: about 0.0154 MB in" in done.stderr  # 60 x 4 tokens x 16 numbers
+    return f"data.cache={out}"
+
+
+def test_cached_trained_evaluated(place, scenes, cache, tmp_path):
+    runs = {}
+    for name, more in (("plain", []), ("kept", [cache])):
+        args = [*CAPTIONER, scenes, FROZEN, f"run_dir={tmp_path / name}", *more]
+        run = succeeded(mmtx("finetune", *args, "trainer.log_every=1", cwd=place))
+        evaluated = [f"ckpt={run}", f"run_dir={tmp_path / name}_eval", "bootstrap=10", *more]
+        found = succeeded(mmtx("eval", *evaluated, "trainer.accelerator=cpu", cwd=place))
+        runs[name] = [
+            json.loads((folder / "result.json").read_text())["metrics"] for folder in (run, found)
+        ]
+    for plain, kept in zip(*runs.values(), strict=True):
+        assert kept == pytest.approx(plain, rel=1e-5)
+
+    # the model is whole: it captions files
+    picture = place / ODD / "scenes" / "images" / "00000.jpg"
+    said = [f"ckpt={tmp_path / 'kept'}", f"inputs=[{quoted(str(picture))}]"]
+    succeeded(mmtx("caption", *said, "trainer.accelerator=cpu", cwd=tmp_path))
+    err = told(mmtx("caption", *said, cache, cwd=place))
+    assert err == (
+        "mmtx caption: data.cache: captions are made of files, which no cache holds; leave it out\n"
+    )
+
+
+def test_the_remedy_is_a_command_that_works(place, scenes, cache, tmp_path):
+    import shlex
+
+    args = [*CAPTIONER, scenes, FROZEN, cache, f"run_dir={tmp_path / 'run'}", "data.fit=squash"]
+    err = told(mmtx("finetune", *args, cwd=place))
+    assert "encoder.image: data.fit crop then, squash now; make it anew: mmtx data " in err
+    assert not (tmp_path / "run").exists()
+    command = shlex.split(err.partition("make it anew: ")[2])
+    elsewhere = [f"out={tmp_path / 'cache'}" if a.startswith("out=") else a for a in command[1:]]
+    made = succeeded(mmtx(*elsewhere, cwd=place))
+    again = [f"data.cache={made}" if a == cache else a for a in args]
+    succeeded(mmtx("finetune", *again, cwd=place))
+
+
+def test_it_goes_on_where_it_was_stopped(place, scenes, tmp_path):
+    slow = ["encoder.image.depth=12", "encoder.image.width=192", "data.batch_size=1"]
+    args = ["data", "action=cache", f"out={tmp_path / 'c'}", *MADE, scenes, *slow, "image_size=224"]
+    card = tmp_path / "c" / "encoder.image" / "card.json"
+    done = stopped(args, place, signal.SIGINT, card.is_file)
+    assert done.returncode == 130, (done.stdout, done.stderr)
+    assert "what is done is kept; the same command goes on" in done.stderr
+    again = mmtx(*args, cwd=place)
+    assert succeeded(again) == tmp_path / "c"
+    whole = mmtx(*args, cwd=place)
+    assert "encoder.image: 0 of 60 entries to make" in whole.stderr
+    assert succeeded(whole) == tmp_path / "c"
+
+
+def test_help_and_mistakes(place, tmp_path):
+    done = mmtx("data", "action=cache", "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage: mmtx data action=cache [group=choice] [key=value] ...")
+    assert "overwrite=false" in done.stdout
+    assert "run_dir" not in done.stdout
+    usual = mmtx("data", "--help", cwd=tmp_path).stdout
+    assert usual.startswith("usage: mmtx data [key=value] ...")
+    assert "encoder" not in usual.partition("Keys")[2].replace("encoder/image=…", "")
+
+    assert told(mmtx("data", "action=cache", cwd=tmp_path)).startswith(
+        "mmtx data: missing: out=…\n  e.g. mmtx data action=cache out="
+    )
+    args = ["data", "action=cache", "out=c", "data.path=nowhere.jsonl", "encoder/image=vitt"]
+    assert told(mmtx(*args, cwd=tmp_path)).startswith(
+        "mmtx data: encoder/image=vitt: there is no such choice; did you mean 'vit'?"
+    )
+    args[-1] = "encoder/image=vit"
+    assert "nowhere.jsonl" in told(mmtx(*args, "encoder.image.dept=3", cwd=tmp_path))
+    err = told(mmtx("data", "action=cach", cwd=tmp_path))
+    assert "action=cach is unknown; did you mean cache?" in err
+    assert not (tmp_path / "c").exists()

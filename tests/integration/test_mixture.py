@@ -1,0 +1,182 @@
+"""Several corpora learned together, as a user runs it."""
+
+import csv
+import json
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mmtx_cli.data.scenes.make import make_scenes
+from tests.command_line import CONTRASTIVE, mmtx, stopped, succeeded, told
+
+SPLITS = ["train"] * 4 + ["val", "test"]
+HEADS = "head=[contrastive,masked_language,classification]"
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory):
+    """Pictures with captions, texts alone, and pictures with labels, by name."""
+    folder = tmp_path_factory.mktemp("corpora")
+    path = make_scenes(folder / "scenes", num=60, size=32)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    columns = {
+        "pairs": ("image", "captions"),
+        "texts": ("text",),
+        "labelled": ("image", "label"),
+    }
+    made = {}
+    for name, kept in columns.items():
+        made[name] = path.with_name(f"{name}.jsonl")
+        own = [
+            {"id": row["id"], "split": SPLITS[i % 6], **{key: row[key] for key in kept}}
+            for i, row in enumerate({**row, "text": row["captions"][0]} for row in rows)
+        ]
+        made[name].write_text("".join(json.dumps(row) + "\n" for row in own[: 40 + 4 * len(made)]))
+    return made
+
+
+def mixture(corpora, weights=(2, 1, 1)):
+    """Override that mixes them."""
+    heads = {
+        "pairs": "[contrastive,masked_language]",
+        "texts": "[masked_language]",
+        "labelled": "[classification]",
+    }
+    parts = [
+        f"{{name: {name}, path: '{path}', weight: {weight}, heads: {heads[name]}"
+        + (", text: text}" if name == "texts" else "}")
+        for (name, path), weight in zip(corpora.items(), weights, strict=True)
+    ]
+    return f"data.mixture=[{','.join(parts)}]"
+
+
+COMMON = ("pretrain", *CONTRASTIVE, HEADS, "fusion=concat", "data.text=captions")
+
+
+def table(run):
+    with open(run / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def trained(corpora, tmp_path_factory):
+    run = tmp_path_factory.mktemp("runs") / "mixed"
+    args = [*COMMON, mixture(corpora), f"run_dir={run}", "trainer.max_steps=40"]
+    return succeeded(mmtx(*args, "trainer.log_every=1"))
+
+
+def test_losses_and_epochs_are_noted_by_corpus(trained, corpora):
+    rows = [row for row in table(trained) if row.get("train/loss")]
+    assert len(rows) == 40
+    own = {
+        "pairs": {"contrastive", "masked_language"},
+        "texts": {"masked_language"},
+        "labelled": {"classification"},
+    }
+    drawn = dict.fromkeys(own, 0)
+    for row in rows:
+        noted = {
+            tuple(key.split("/")[1:3])
+            for key, value in row.items()
+            if value and key.startswith("train/") and key.count("/") == 3
+        }
+        ((corpus,),) = [{corpus for corpus, _ in noted}]
+        assert {head for _, head in noted} == own[corpus]
+        drawn[corpus] += 1
+    sizes = {name: path.read_text().count('"train"') for name, path in corpora.items()}
+    for name, count in drawn.items():
+        assert float(rows[-1][f"epoch/{name}"]) == pytest.approx(8 * count / sizes[name], rel=1e-4)
+        assert count > 2
+    val = [row for row in table(trained) if row.get("val/loss")][-1]
+    assert {key for key, value in val.items() if value and key.count("/") == 3} == {
+        f"val/{corpus}/{head}/loss" for corpus, heads in own.items() for head in heads
+    }
+
+
+@pytest.mark.parametrize("mix", ["corpora", pytest.param("samples", marks=pytest.mark.slow)])
+def test_a_stopped_mixture_goes_on_as_if_it_had_not_stopped(corpora, tmp_path, mix):
+    common = [*COMMON, mixture(corpora), f"data.mix={mix}", "trainer.max_steps=60"]
+    common += ["trainer.log_every=1", "trainer.save_every=5"]
+    whole = succeeded(mmtx(*common, f"run_dir={tmp_path / 'whole'}"))
+    broken = tmp_path / "broken"
+
+    def far():
+        return (broken / "metrics.csv").exists() and len(table(broken)) >= 12
+
+    done = stopped([*common, f"run_dir={broken}"], None, signal.SIGINT, far)
+    assert done.returncode == 130, done.stderr
+    assert len(table(broken)) < 55, "the run was to be stopped in the middle"
+    succeeded(mmtx("pretrain", "resume=true", f"run_dir={broken}", "data.num_workers=1"))
+    expected, found = (load_file(d / "model" / "model.safetensors") for d in (whole, broken))
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mix", ["corpora", "samples"])
+def test_two_processes_learn_of_a_mixture_what_one_does(corpora, tmp_path, mix):
+    """Where one skips what a batch lacks, two wait for each other's gradients, which are zero."""
+    parts = mixture(corpora).replace("[masked_language]", "[contrastive]")
+    parts = parts.replace("masked_language", "captioning")
+    heads = ["head=[contrastive,captioning,classification]", "head.captioning.reads=[image]"]
+    heads += ["head.captioning.depth=1", "head.captioning.num_heads=2"]
+    common = ["pretrain", *CONTRASTIVE, *heads, parts, "data.text=captions", f"data.mix={mix}"]
+    common += ["fusion=concat", "head.captioning.dropout=0", "encoder.text.dropout=0"]
+    common += ["trainer.max_steps=12", "trainer.log_every=1"]
+    two = ["trainer.devices=2", "trainer.strategy=ddp"]
+    one = table(succeeded(mmtx(*common, f"run_dir={tmp_path / 'one'}")))
+    both = table(succeeded(mmtx(*common, *two, f"run_dir={tmp_path / 'two'}")))
+    assert len(one) == len(both) == 12 + 1
+    for a, b in zip(one, both, strict=True):
+        for name in (key for key in a if key.endswith("loss") and a[key]):
+            assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-4, abs=1e-4), name
+
+
+def test_every_corpus_is_evaluated(trained):
+    folder = succeeded(mmtx("eval", f"ckpt={trained}", f"run_dir={trained}/eval", "bootstrap=5"))
+    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert {row["id"].partition("/")[0] for row in rows} == {"pairs", "texts", "labelled"}
+    by_head = {
+        head: {row["id"].partition("/")[0] for row in rows if head in row}
+        for head in ("contrastive", "masked_language", "classification")
+    }
+    assert by_head["classification"] == {"labelled"}
+    result = json.loads((folder / "result.json").read_text())
+    assert "classification/accuracy" in result["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (
+            ("name: texts", "name: pairs"),
+            "data.mixture[1].name: 'pairs' is taken by data.mixture[0]",
+        ),
+        (("[classification]", "[clasification]"), "did you mean 'classification'?"),
+        (("weight: 2", "weight: 0"), "data.mixture[0].weight: 0"),
+        (("weight: 2,", ""), "give each corpus a weight above 0, or none of them"),
+        (("texts.jsonl", "textz.jsonl"), "textz.jsonl"),
+        (("weight: 2", "wieght: 2"), "data.mixture[0].wieght: unknown key; did you mean 'weight'?"),
+        (("text: text", "text: words"), "data.mixture[1].text: 'words' is neither"),
+    ],
+)
+def test_what_is_wrong_with_a_mixture_is_told(corpora, change, fault):
+    said = mixture(corpora).replace(*change)
+    assert said != mixture(corpora)
+    assert fault in told(mmtx(*COMMON, said))
+
+
+def test_what_no_corpus_can_teach(corpora):
+    alone = [f"data.path={corpora['labelled']}", "head=contrastive", "fusion=decision"]
+    said = told(mmtx(*COMMON, *alone))
+    assert "no training row has captions, which encoder.text reads" in said
+    two = (
+        f"data.mixture=[{{name: a, path: '{corpora['texts']}', text: text}},"
+        f"{{name: b, path: '{corpora['labelled']}'}}]"
+    )
+    said = told(mmtx(*COMMON, two, "head=contrastive", "fusion=decision"))
+    assert "head.contrastive: no training row that it learns from has both image and text" in said
+    pairs = [f"data.path={corpora['pairs']}", "data.batch_size=1", "head=contrastive"]
+    said = told(mmtx(*COMMON, *pairs, "fusion=decision"))
+    assert "data.batch_size: 1 leaves head.contrastive nothing to tell a sample from" in said
