@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mmtx_cli.data.sample import Sample
@@ -101,6 +103,11 @@ class Head(nn.Module, ABC):
         say that do not.
         """
         return encoded
+
+    def context(self, streams: Streams) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
+        """All that it reads in one sequence, and what of it is real."""
+        x = torch.cat([streams[name].x for name in self.reads], dim=1)
+        return x, torch.cat([streams[name].mask for name in self.reads], dim=1)
 
     def portable(self) -> dict[str, Any]:
         """Arguments that build such a head where what it was made of is not there any more."""

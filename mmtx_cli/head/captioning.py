@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -71,11 +71,6 @@ class CaptioningHead(Head):
         self.decoder = TextDecoder(
             vocab_size, dim, depth, num_heads, max_length, mlp_ratio, dropout
         )
-
-    def context(self, streams: Streams) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
-        """Everything the decoder may look at, in one sequence."""
-        x = torch.cat([streams[name].x for name in self.reads], dim=1)
-        return x, torch.cat([streams[name].mask for name in self.reads], dim=1)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Teacher forcing: ``targets["captions"]``, or ``targets["answer_text"]``, is [b, t], from

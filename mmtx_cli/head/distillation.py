@@ -87,9 +87,7 @@ class DistillationHead(Head):
 
     def told(self, streams: Streams) -> Float[Tensor, "b c"]:
         """The projected mean of what the head reads."""
-        x = torch.cat([streams[name].x for name in self.reads], dim=1)
-        mask = torch.cat([streams[name].mask for name in self.reads], dim=1)
-        return self.project(masked_mean(x, mask))
+        return self.project(masked_mean(*self.context(streams)))
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """``outputs["embedding"]`` is [b, c], as the teacher's."""

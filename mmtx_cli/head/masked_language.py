@@ -122,9 +122,7 @@ class MaskedLanguageHead(Head):
             x = Places(index, index >= 0).of(x)
         else:
             assert self.position is not None
-            x = torch.cat([streams[name].x for name in self.reads], dim=1)
-            mask = torch.cat([streams[name].mask for name in self.reads], dim=1)
-            x = self.decoder(self.position[index], x, mask)
+            x = self.decoder(self.position[index], *self.context(streams))
         return self.out(x)
 
     def surprise(

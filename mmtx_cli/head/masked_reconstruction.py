@@ -132,9 +132,7 @@ class MaskedReconstructionHead(Head):
         self, streams: Streams, batch: Batch
     ) -> tuple[Float[Tensor, "b k p"], Float[Tensor, "b k"]]:
         """What is told of each hidden patch, and its mean squared error."""
-        x = torch.cat([streams[name].x for name in self.reads], dim=1)
-        mask = torch.cat([streams[name].mask for name in self.reads], dim=1)
-        told = self.decoder(batch.targets["position"], x, mask)
+        told = self.decoder(batch.targets["position"], *self.context(streams))
         return told, (told - batch.targets["patches"]).square().mean(dim=2)  # not in half precision
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:

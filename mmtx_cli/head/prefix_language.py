@@ -93,9 +93,7 @@ class PrefixLanguageHead(Head):
         """Cross-entropy of each token behind the prefix, zero where there is none; the tokens."""
         text = batch.targets["text"]
         said, following = text[:, :-1], text[:, 1:]
-        x = torch.cat([streams[name].x for name in self.reads], dim=1)
-        mask = torch.cat([streams[name].mask for name in self.reads], dim=1)
-        hidden = self.decoder(said.clamp(min=0), x, mask)
+        hidden = self.decoder(said.clamp(min=0), *self.context(streams))
         logits = F.linear(hidden, self.decoder.embedding.weight)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         each = F.cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="none")

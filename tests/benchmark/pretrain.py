@@ -1,6 +1,6 @@
 """Compare pre-training under mmtx with open_clip 3.3.0, and with its own plain forms.
 
-Run from the project's root: ``python tests/benchmark/pretrain.py [step loss recall masked]``, after
+Run from the project's root: ``python tests/benchmark/pretrain.py [step loss recall masked cached]``, after
 ``pip install open_clip_torch==3.3.0`` and with MMTX_TEST_DATA set. Takes some minutes, on one
 thread. The two sides of a ratio take turns, A B B A.
 """
@@ -16,12 +16,13 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does; for both sides
 
 import torch  # noqa: E402
+from pretrain_cached import cached  # noqa: E402
 from pretrain_loss import loss  # noqa: E402
 from pretrain_masked import masked  # noqa: E402
 from pretrain_recall import recall  # noqa: E402
 from pretrain_step import step  # noqa: E402
 
-SECTIONS = {"step": step, "loss": loss, "recall": recall, "masked": masked}
+SECTIONS = {"step": step, "loss": loss, "recall": recall, "masked": masked, "cached": cached}
 """Each is given the number of rounds, or 0 for its own."""
 
 

@@ -6,12 +6,10 @@ photographs of flickr8k_mini; both sides read from disk by the command's own loa
 begin anew each time, and make whole optimizer steps. They take turns, A B B A.
 """
 
-import argparse
 import os
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -130,15 +128,10 @@ def compare(name: str, common: list[str], cache: Path, steps: int, rounds: int) 
         print(f"  {key}: {1 / min(values):.2f} steps a second at best")
 
 
-def main() -> None:
-    """Make the manifest and the cache, and measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=4, help="of the encoded side; ten times kept")
-    options = parser.parse_args()
+def cached(rounds: int, steps: int = 4) -> None:
+    """Make the manifest and the cache, and measure; ten times the steps on kept outputs."""
     if "MMTX_TEST_DATA" not in os.environ:
         sys.exit("MMTX_TEST_DATA: name the folder that holds flickr8k_mini")
-    warnings.filterwarnings("ignore")
     where = initialize_config_dir(str(conf_dir().absolute()), version_base="1.3")
     with where, tempfile.TemporaryDirectory() as name:
         manifest = made_manifest(Path(name))
@@ -155,8 +148,4 @@ def main() -> None:
         data_cache.run(composed("data_cache", *common, f"out={cache}"))
         print(f"caching took {time.perf_counter() - begun:.1f} s", flush=True)
         for title, head in HEADS.items():
-            compare(title, [*common, *head], cache, options.steps, options.rounds)
-
-
-if __name__ == "__main__":
-    main()
+            compare(title, [*common, *head], cache, steps, rounds or 5)
