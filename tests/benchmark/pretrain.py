@@ -1,6 +1,6 @@
 """Compare pre-training under mmtx with open_clip 3.3.0, and with its own plain forms.
 
-Run from the project's root: ``python tests/benchmark/pretrain.py [step loss recall masked cached]``, after
+Run from the project's root: ``python tests/benchmark/pretrain.py [SECTION …]``, after
 ``pip install open_clip_torch==3.3.0`` and with MMTX_TEST_DATA set. Takes some minutes, on one
 thread. The two sides of a ratio take turns, A B B A.
 """
