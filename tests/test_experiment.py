@@ -13,6 +13,8 @@ def test_an_experiment_is_a_sound_configuration_by_itself(name):
     args = [f"experiment={name}", "data.path=x.jsonl"]
     if name == "scenes_caption":  # it takes its encoder from ckpt
         args += ["encoder/image=vit"]
+    if name == "flickr8k_mini_speech":  # likewise
+        args += ["encoder/text=transformer"]
     if name == "fusion_lab":  # a fusion is its question
         args += ["fusion=concat"]
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
