@@ -139,6 +139,7 @@ def quiet() -> None:
         r".*GPU available but not used.*",
         r".*is smaller than the logging interval.*",  # of Lightning's own logging, not ours
         r".*Checkpoint directory .* exists and is not empty.*",
+        r"Found \d+ module\(s\) in eval mode.*",  # a frozen body stays in it on purpose
     ):
         warnings.filterwarnings("ignore", about)
 

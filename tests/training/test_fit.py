@@ -1,0 +1,21 @@
+import warnings
+from types import SimpleNamespace
+
+import pytest
+from torch import nn
+
+from mmtx_cli.training.fit import quiet
+from mmtx_cli.training.lightning import pl
+
+
+def test_nothing_is_said_of_a_frozen_body_that_stays_in_eval_mode():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+        module = SimpleNamespace(named_modules=nn.ReLU().eval().named_modules)
+        trainer.strategy._lightning_module = module
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="in eval mode"):
+            trainer.fit_loop._warn_if_modules_in_eval_mode()
+        quiet()
+        trainer.fit_loop._warn_if_modules_in_eval_mode()
