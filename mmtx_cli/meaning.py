@@ -81,6 +81,9 @@ def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
         return
     for name, node in entries(cfg, "head"):
         own = constant(node, "reads_one")
+        if constant(node, "mixes"):
+            yield f"head.{name}: looks at what a fusion has joined; write e.g. fusion=concat"
+            continue
         if constant(node, "votes") is False and not own and not node.get("reads"):
             what = said(node) or "what it says"
             yield (
@@ -104,7 +107,7 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
     yield from mixture_faults(cfg)
     if at(cfg, "data.batch_size") == 1:
         for name, node in entries(cfg, "head"):
-            if constant(node, "contrasts"):
+            if constant(node, "contrasts") or node.get("kind") == "relation":
                 yield (
                     f"data.batch_size: 1 leaves head.{name} nothing to tell a sample from; write 2 "
                     "or more"

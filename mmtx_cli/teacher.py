@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mmtx_cli.error import ConfigError
+from mmtx_cli.error import CheckpointError, ConfigError
 from mmtx_cli.weights import read_config, read_weights
 
 Build = Callable[[Mapping[str, Any]], Any]
@@ -18,12 +18,21 @@ SHARED: Mapping[str, tuple[str, ...]] = {
 """What of the preparation of each modality a model and its teacher must have in common."""
 
 
+def config_of(path: str, folder: str) -> dict[str, Any]:
+    """The config of the trained model that a head at a config ``path`` names as its teacher."""
+    try:
+        return read_config(folder)
+    except CheckpointError as error:
+        faults = (fault.replace("ckpt=", f"{path}.teacher=", 1) for fault in error.faults)
+        raise CheckpointError(*faults) from error
+
+
 def text_teachers(heads: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Config path and teacher (a path, or an encoder's node) of the heads taught about texts."""
     for name, node in heads.items():
         teacher = (node or {}).get("teacher")
         if isinstance(teacher, str):
-            if "text" in read_config(teacher)["model"]["encoder"]:
+            if "text" in config_of(f"head.{name}", teacher)["model"]["encoder"]:
                 yield f"head.{name}.teacher", teacher
         elif teacher and node.get("modality") == "text":
             yield f"head.{name}.teacher", teacher
@@ -34,7 +43,7 @@ def teacher_model(path: str, folder: str, config: Mapping[str, Any], build: Buil
 
     Raises ConfigError if it looks at samples otherwise than the model that it is to teach.
     """
-    stored = read_config(folder)
+    stored = config_of(path, folder)
     own, faults = config.get("preparation"), []
     encoders = [name for name, node in stored["model"]["encoder"].items() if node]
     for name in encoders:

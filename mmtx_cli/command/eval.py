@@ -77,7 +77,9 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     data = settings["data"]
     asked = asks(cfg)
     stored = without_labels(stored) if asked else stored
-    corpus = build_data(data, preparation_of(cfg, data), cfg.seed, stored, cfg.encoder.get("text"))
+    own = {name: node for name, node in cfg.head.items() if is_trained(node)}
+    preparation = preparation_of(cfg, data)
+    corpus = build_data(data, preparation, cfg.seed, stored, cfg.encoder.get("text"), own)
     corpus.cache = open_cache(cfg)
     rows = corpus.rows(cfg.split)
     if not rows:
@@ -142,7 +144,8 @@ def scored(
     whole: dict[str, Any] = {}
     partial: dict[str, Any] = {}
     for name, head in model.head.items():
-        samples = usable(read, head.needs, corpus.manifest)
+        meant = [row for row in read if learns(corpus, name, row)]
+        samples = usable(meant, head.needs, corpus.manifest)
         for few in subsets if len(subsets) > 1 and not head.scores_every_text else subsets[:1]:
             view = subset_name(few)
             rows, scores = score(head, answers.of(name, view), samples, corpus.tokenizer)
@@ -151,6 +154,11 @@ def scored(
                 figures = partial.setdefault(view, {"metrics": {}, "intervals": {}})
                 add_figures(figures, name, scores, cfg)
     return whole, partial
+
+
+def learns(corpus: Any, head: str, row: Any) -> bool:
+    """Is a head one that learned from the corpus of a sample?"""
+    return corpus.mixing is None or bool(corpus.mixing.learns(head, row.corpus))
 
 
 def write_result(
@@ -171,17 +179,21 @@ def write_result(
     given = [name for name, node in cfg.encoder.items() if node and name not in cfg.drop]
     vectors = [name for name in feature_widths(cfg.encoder) if name in given]
     text = cfg.data.get("text") or "text"
+    texts = {own.name: own.text for own in cfg.data.get("mixture") or () if own.get("text")}
     for name, (samples, head_rows, scores) in results.items():
         add_figures({"metrics": metrics, "intervals": intervals}, name, scores, cfg)
         for group in sorted({s.group for s in samples if s.group}):
             chosen = np.array([i for i, s in enumerate(samples) if s.group == group])
             part = groups.setdefault(group, {"count": len(chosen), "metrics": {}})
             figures = scores.subset(chosen).figures()
-            part["metrics"] |= {f"{name}/{k}": v for k, v in figures.items()}
+            told = {f"{name}/{k}": v for k, v in figures.items() if np.isfinite(v)}
+            part["metrics"] |= told
         for i, (sample, row) in enumerate(zip(samples, head_rows, strict=True)):
-            own = {key: float(values[i]) for key, values in scores.per_sample.items()}
+            own = {k: float(x[i]) for k, x in scores.per_sample.items() if np.isfinite(x[i])}
             row["scores"] = own | row.get("scores", {})
-            rows.setdefault(sample.id, described(sample, given, text, vectors))[name] = row
+            rows.setdefault(
+                sample.id, described(sample, given, texts.get(sample.corpus, text), vectors)
+            )[name] = row
     with open(run_dir / "predictions.jsonl", "w", encoding="utf-8") as file:
         for line in rows.values():
             file.write(json_line(line) + "\n")

@@ -19,7 +19,7 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
     if any(head.ordered for head in heads):
         refuse_unordered(corpus)
     modalities = list(model.encoder)
-    refuse_unpaired(model, rows, corpus)
+    refuse_untaught(model, rows, corpus)
     teachers = kept_teachers(model, corpus)
     train = corpus.samples(rows, modalities, needs, True, seed, teachers)
     val = corpus.samples(val_rows, modalities, needs, teachers=teachers) if val_rows else None
@@ -38,7 +38,7 @@ def kept_teachers(model: Any, corpus: Any) -> list[str]:
 
 
 def learnable(model: Any, corpus: Any, split: str) -> list[Any]:
-    """The samples that have all that the heads need; of a mixture, what one of its heads needs.
+    """The samples that have all that the heads need; of a mixture, those that teach a head.
 
     Raises DataError if there are none, or a corpus has none to learn from.
     """
@@ -46,33 +46,46 @@ def learnable(model: Any, corpus: Any, split: str) -> list[Any]:
     if corpus.mixing is None:
         needs = sorted({need for head in model.head.values() for need in head.needs})
         return usable(rows, needs, corpus.manifest)
-    kept = []
-    for corpus_name in corpus.mixing.names:
-        own = [row for row in rows if row.corpus == corpus_name]
-        heads = [h for n, h in model.head.items() if corpus.mixing.learns(n, corpus_name)]
-        found = [
-            row
-            for row in own
-            if any(all(NEEDS[need][1](row) for need in head.needs) for head in heads)
-        ]
-        if split == "train" and not found:
-            part = corpus.manifest.parts[corpus_name].path
-            raise DataError(f"{part}: no row has split=train and what its objectives need")
-        kept += found
+    heads = model.head.items()
+    kept = [row for row in rows if any(teaches(row, n, head, corpus) for n, head in heads)]
+    there = {row.corpus for row in kept}
+    faults = [
+        f"{corpus.manifest.parts[name].path}: no row of split=train has what an objective of this "
+        f"corpus learns from ({', '.join(n for n, _ in heads if corpus.mixing.learns(n, name))}); "
+        "mend its heads or its text (data.mixture), or leave it out"
+        for name in corpus.mixing.names
+        if name not in there
+    ]
+    if split == "train" and faults:
+        raise DataError(*faults)
     return kept
 
 
-def refuse_unpaired(model: Any, rows: Sequence[Any], corpus: Any) -> None:
-    """What is to be aligned must be found together. Raises DataError."""
+def teaches(row: Any, name: str, head: Any, corpus: Any) -> bool:
+    """Has a head something to learn from a sample?"""
+    if corpus.mixing is not None and not corpus.mixing.learns(name, row.corpus):
+        return False
+    several = [head.subject] if head.subject else head.pairs or [()]
+    return all(NEEDS[need][1](row) for need in head.needs) and any(
+        all(has_modality(row, modality, corpus) for modality in together) for together in several
+    )
+
+
+def refuse_untaught(model: Any, rows: Sequence[Any], corpus: Any) -> None:
+    """Every head has something to learn, every pair that is aligned occurs. Raises DataError."""
     faults = []
     for name, head in model.head.items():
         own = [r for r in rows if corpus.mixing is None or corpus.mixing.learns(name, r.corpus)]
         for a, b in head.pairs:
             if not any(has_modality(r, a, corpus) and has_modality(r, b, corpus) for r in own):
                 faults.append(
-                    f"head.{name}: no training row that it learns from has both {a} and {b}; say "
-                    f"which are to be aligned, e.g. head.{name}.pairs=[[{a},…]], or add such rows"
+                    f"head.{name}: no training row that it learns from has both {a} and {b}; add "
+                    f"such rows, or leave the pair out: head.{name}.pairs names those to align"
                 )
+        if not head.pairs and not any(teaches(row, name, head, corpus) for row in own):
+            faults.append(
+                f"head.{name}: no training row that it learns from has {' and '.join(head.subject)}"
+            )
     if faults:
         raise DataError(*faults)
 

@@ -11,7 +11,9 @@ from mmtx_cli.data.sample import Sample
 
 @dataclass(frozen=True)
 class Corpora(Manifest):
-    """The samples of all ``parts``, corpus after corpus; their ids are corpus/id."""
+    """The samples of all ``parts``, corpus after corpus; their ids are corpus/id, and so are their
+    groups.
+    """
 
     parts: Mapping[str, Manifest]
 
@@ -23,7 +25,12 @@ class Corpora(Manifest):
 def joined(parts: Mapping[str, Manifest]) -> Corpora:
     """Put manifests together, by name."""
     samples = [
-        replace(sample, id=f"{name}/{sample.id}", corpus=name)
+        replace(
+            sample,
+            id=f"{name}/{sample.id}",
+            corpus=name,
+            group=f"{name}/{sample.group}" if sample.group else name,
+        )
         for name, part in parts.items()
         for sample in part.samples
     ]

@@ -59,6 +59,9 @@ class Head(nn.Module, ABC):
 
     pairs: Sequence[tuple[str, str]] = ()
 
+    subject: tuple[str, ...] = ()
+    """Modalities without which a sample teaches it nothing."""
+
     mixes: ClassVar[bool] = False
     """Does it look at samples whose modalities were put together anew?"""
 

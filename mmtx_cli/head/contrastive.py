@@ -88,10 +88,12 @@ class ContrastiveHead(Head):
         outputs = {name: self.embed(streams, name) for name in self.reads}
         present = {name: streams[name].present for name in self.reads}
         both = {(a, b): present[a] & present[b] for a, b in self.pairs}
-        losses = [self.align(outputs[a], outputs[b], paired) for (a, b), paired in both.items()]
+        several = [self.align(outputs[a], outputs[b], paired) for (a, b), paired in both.items()]
+        losses, there = (torch.stack(x) for x in zip(*several, strict=True))
         count = torch.stack([*both.values()]).sum()
         said = {**outputs, "count": count, "scale": self.log_scale.detach().exp()}
-        return Prediction(torch.stack(losses).mean(), said)
+        # a corpus may have none of some pairs
+        return Prediction(losses.sum() / there.sum().clamp(min=1), said)
 
     def embed(self, streams: Streams, name: str) -> Float[Tensor, "b e"]:
         """Mean of the tokens, projected to the unit sphere."""
@@ -100,8 +102,8 @@ class ContrastiveHead(Head):
 
     def align(
         self, a: Float[Tensor, "b e"], b: Float[Tensor, "b e"], paired: Bool[Tensor, " b"]
-    ) -> Float[Tensor, ""]:
-        """Loss of one pair of modalities over the samples that have both."""
+    ) -> tuple[Float[Tensor, ""], Bool[Tensor, ""]]:
+        """Loss of one pair of modalities over the samples that have both; are there any?"""
         shared = self.training
         everyone = gather(paired, shared)
         rows = torch.arange(len(a), device=a.device) + (rank() * len(a) if shared else 0)
@@ -113,7 +115,7 @@ class ContrastiveHead(Head):
                 total = infonce(*pairs, rows, paired, everyone, shared)
             else:
                 total = sigmoid(*pairs, self.bias, rows, paired, everyone)
-        return global_mean(total, paired.sum(), shared)
+        return global_mean(total, paired.sum(), shared), everyone.any()
 
     def scale(self) -> Float[Tensor, ""]:
         """What similarities are multiplied by, at most MAX_SCALE.

@@ -31,6 +31,7 @@ class MaskedLanguageHead(Head):
 
     votes: ClassVar[bool] = False
     reads_one: ClassVar[bool] = True
+    subject: tuple[str, ...] = (TEXT,)
 
     def __init__(
         self,

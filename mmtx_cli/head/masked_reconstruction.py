@@ -51,12 +51,15 @@ class MaskedReconstructionHead(Head):
         """``reads`` defaults to the modality's own stream.
 
         ``mask_ratio`` of the patches are hidden; with 1 the modality is absent, and told from the
-        others alone. ``masking``: one of ``layer/hide.py`` (default: the encoder's own).
+        others alone. ``masking``: random, moment or tube (default: the encoder's own).
         ``target`` "normalised": each patch minus its mean, divided by its deviation (He et al.
         2022, section 4.1); "raw": as the encoder reads it. ``depth`` is the decoder's.
         """
         if modality not in streams:
-            raise ValueError(f"modality: there is no {modality!r} (there are {list(streams)})")
+            raise ValueError(
+                f"modality: there is no {modality!r} (there are {list(streams)}); add an encoder: "
+                f"encoder/{modality}=NAME"
+            )
         super().__init__(dim, streams, [modality] if reads is None else reads, weight)
         if modality not in patching:
             raise ValueError(
@@ -77,6 +80,7 @@ class MaskedReconstructionHead(Head):
                 f"masking={masking!r}: this encoder can do with {', '.join(self.patching.maskings)}"
             )
         self.modality, self.mask_ratio, self.target = modality, mask_ratio, target
+        self.subject = (modality,)
         self.decoder = QueryDecoder(
             self.patching.width, dim, self.patching.numbers, depth, num_heads, mlp_ratio
         )

@@ -50,6 +50,7 @@ class MatchingHead(Head):
         self.pair = tuple(sorted(modalities if pair is None else pair))
         if len({*self.pair}) != 2 or not {*self.pair} <= {*modalities}:
             raise ValueError(f"pair: name two of {', '.join(modalities)}, e.g. pair=[image,text]")
+        self.subject = self.pair
         self.readout = Readout(dim, self.reads, 1, dropout)
 
     def mix(self, encoded: Streams, said: Mapping[str, Prediction]) -> Streams:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ class PrefixLanguageHead(Head):
     sample without text nothing is told.
     """
 
-    votes: ClassVar[bool] = False
+    subject: tuple[str, ...] = (TEXT,)
 
     def __init__(
         self,

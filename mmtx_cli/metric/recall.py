@@ -1,5 +1,6 @@
 """Recall of retrieval in both directions, a row a sample."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -23,8 +24,8 @@ def recall_scores(ranks: Ranks, num_samples: int, cuts: Sequence[int] = CUTS) ->
 
     Returns:
         Scores with figures ``image_to_text_r1`` …, ``mean_recall``, and (of the query in the
-        middle, from 1) ``image_to_text_median_rank`` …; per sample the mean rank, from 0, of its
-        queries (NaN where it asks none).
+        middle, from 1) ``image_to_text_median_rank`` …; NaN where nothing is asked. Per sample the
+        mean rank, from 0, of its queries (NaN where it asks none).
     """
     columns, per_sample, names = [], {}, []
     for direction, (rank, owner) in ranks.items():
@@ -37,12 +38,15 @@ def recall_scores(ranks: Ranks, num_samples: int, cuts: Sequence[int] = CUTS) ->
     each = 1 + len(cuts)
 
     def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
-        recalls = {
-            f"{name}_r{cut}": sums[..., each * i + at] / np.maximum(sums[..., each * i], 1)
-            for i, name in enumerate(names)
-            for at, cut in enumerate(cuts, start=1)
-        }
-        return recalls | {"mean_recall": np.mean(list(recalls.values()), axis=0)}
+        with np.errstate(invalid="ignore"):  # where nothing is asked there is no recall
+            recalls = {
+                f"{name}_r{cut}": sums[..., each * i + at] / sums[..., each * i]
+                for i, name in enumerate(names)
+                for at, cut in enumerate(cuts, start=1)
+            }
+        every = np.stack(list(recalls.values()))
+        asked = np.maximum(np.isfinite(every).sum(axis=0), 1)
+        return recalls | {"mean_recall": np.nansum(every, axis=0) / asked}
 
     statistics = np.stack(columns, axis=1).astype(np.float64)
     return Scores(per_sample, statistics, figures, median_ranks(ranks))
@@ -67,9 +71,11 @@ def median_ranks(ranks: Ranks) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
 def middle(values: Float[np.ndarray, " q"], counts: Float[np.ndarray, " q"]) -> float:
     """Return the median of sorted values that occur ``counts`` times each.
 
-    Of an even number it is the mean of the two in the middle; the greatest where none occurs.
+    Of an even number it is the mean of the two in the middle; NaN where none occurs.
     """
     up_to = counts.cumsum()
+    if not up_to[-1]:
+        return math.nan
     halves = (up_to[-1] - 1) // 2, up_to[-1] // 2
     places = np.minimum(np.searchsorted(up_to, halves, side="right"), len(values) - 1)
     return float(values[places].mean())

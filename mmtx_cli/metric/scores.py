@@ -62,7 +62,9 @@ class Scores:
             raise MmtxError(f"an interval needs at least 1 resample, not {resamples}")
         figures = self._resampled(resamples, np.random.default_rng(seed))
         tails = [(1 - level) / 2, (1 + level) / 2]
-        bounds = {name: np.quantile(values, tails) for name, values in figures.items()}
+        # a draw of samples may have none of those that a figure is of
+        drawn = {name: values[np.isfinite(values)] for name, values in figures.items()}
+        bounds = {name: np.quantile(values, tails) for name, values in drawn.items() if len(values)}
         return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
 
     def subset(self, rows: np.ndarray) -> "Scores":

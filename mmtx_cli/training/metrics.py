@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.error import MmtxError
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.module import TrainingModule
 from mmtx_cli.types import Batch
@@ -80,18 +79,17 @@ class MetricsCallback(pl.Callback):
         if trainer.global_step % self.every or trainer.fit_loop.epoch_loop._should_accumulate():
             return
         means = pl_module.train_tally.means(everywhere=True)
+        if not means:  # all steps were left out
+            return
         now = time.perf_counter()
         rate = self.items / max(now - self.started, 1e-9)
         self.items, self.started = 0, now
         self.latest = {"items_per_second": rate, "loss": means["loss"]}
-        if not math.isfinite(means["loss"]):
-            raise MmtxError(
-                f"the loss is {means['loss']} at step {trainer.global_step}: lower optimizer.lr, "
-                "raise optimizer.warmup, or look for odd values in the data"
-            )
         row = {f"train/{name}": value for name, value in means.items()}
         epochs = trainer.datamodule.corpus_epochs(batch_idx + 1)  # type: ignore[attr-defined]
         row |= {f"epoch/{name}": value for name, value in epochs.items()}
+        if pl_module.guard.skipped:
+            row["bad_steps"] = pl_module.guard.skipped
         row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "items_per_second": rate}
         self.write(trainer, row, batch_idx)
 

@@ -27,6 +27,12 @@ class Tally:
         """Note a mean over ``count``; nothing is computed yet."""
         self.noted.setdefault(name, []).append((value, count))
 
+    def take(self, other: "Tally") -> None:
+        """Note what another noted, which is left empty."""
+        for name, pairs in other.noted.items():
+            self.noted.setdefault(name, []).extend(pairs)
+        other.noted = {}
+
     def means(self, everywhere: bool = False) -> dict[str, float]:
         """Means since the last call, over all processes if asked; then it begins anew."""
         noted, self.noted = self.noted, {}
@@ -94,6 +100,7 @@ class TrainingModule(pl.LightningModule):
                 raise ConfigError(f"freeze: the model has no part {prefix!r}: {error}") from error
             frozen.requires_grad_(False).eval()  # Lightning keeps each module's mode
         self.train_tally, self.val_tally = Tally(), Tally()
+        self.step_tally = Tally()  # of the step that is being made, which may be left out
         self.guard = guard or Guard(0, None)
         self.begun = False
         self.losses: list[Tensor] = []  # of the batches of one step
@@ -104,12 +111,12 @@ class TrainingModule(pl.LightningModule):
         """Weighted sum of the heads' losses."""
         self.draw_anew((self.seed * 1_000_003 + batch_idx) * 4099 + rank())
         predictions = self.model(batch)
-        total = self.total(predictions, self.train_tally, len(batch), batch.corpus)
+        total = self.total(predictions, self.step_tally, len(batch), batch.corpus)
         if not self.begun:
             self.begun = True
             for name, prediction in predictions.items():
                 warn_of_nothing(name, self.model.head[name], prediction, len(batch))
-        self.train_tally.add("loss", total.detach(), len(batch))
+        self.step_tally.add("loss", total.detach(), len(batch))
         self.losses.append(total.detach())
         self.ids += batch.ids
         self.lacking |= bool(batch.idle) or any(field.empty for field in batch.inputs.values())
@@ -189,6 +196,7 @@ class TrainingModule(pl.LightningModule):
             self.leave_out(fault, parameters)
         elif gradient_clip_val:
             torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+        self.train_tally.take(self.step_tally)
         self.losses, self.ids, self.lacking = [], [], False
 
     def everywhere(self, norm: Tensor) -> tuple[float, float]:
@@ -209,7 +217,9 @@ class TrainingModule(pl.LightningModule):
         said = self.guard.skip(fault, self.trainer.global_step + 1, self.ids)
         for parameter in parameters:
             parameter.grad = None
-        pl.utilities.rank_zero_info(said)
+        self.step_tally = Tally()
+        if rank() == 0:
+            print(said, file=sys.stderr)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A run that is given more steps than it had has not made its last batch."""

@@ -408,3 +408,15 @@ def test_ratios_are_told_by_the_key_that_a_run_has(manifest, place, tmp_path):
     split = "data.split={train: 0.8, val: 0.1}"
     err = told(mmtx("finetune", *CAPTIONER, manifest(rows_of(place)), split, cwd=tmp_path))
     assert err.startswith("mmtx finetune: data.split={train: 0.8, val: 0.1}: ratios are positive")
+
+
+def test_steps_that_are_left_out_are_told(place, scenes):
+    args = [*CONTRASTIVE, scenes, "data.text=captions", "optimizer.lr=1e6", "optimizer.warmup=0"]
+    args += ["trainer.bad_steps=3", "trainer.max_steps=12", "trainer.log_every=1"]
+    done = mmtx("pretrain", *args, cwd=place)
+    assert done.returncode == 1, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert "left out (1 of at most 3)" in done.stderr
+    assert "left out (3 of at most 3)" in done.stderr
+    assert "The step is not made. Lower optimizer.lr" in done.stderr
+    assert "samples scene" in done.stderr

@@ -141,9 +141,21 @@ def test_every_corpus_is_evaluated(trained):
         head: {row["id"].partition("/")[0] for row in rows if head in row}
         for head in ("contrastive", "masked_language", "classification")
     }
-    assert by_head["classification"] == {"labelled"}
+    assert by_head == {
+        "contrastive": {"pairs"},
+        "masked_language": {"pairs", "texts"},
+        "classification": {"labelled"},
+    }
+    shown = {row["id"]: row["inputs"].get("text") for row in rows}
+    assert all(shown[i] for i in shown if not i.startswith("labelled"))
     result = json.loads((folder / "result.json").read_text())
     assert "classification/accuracy" in result["metrics"]
+    groups = result["groups"].items()
+    assert {name: {key.partition("/")[0] for key in own["metrics"]} for name, own in groups} == {
+        "pairs": {"contrastive", "masked_language"},
+        "texts": {"masked_language"},
+        "labelled": {"classification"},
+    }
 
 
 @pytest.mark.parametrize(
@@ -176,6 +188,14 @@ def test_what_no_corpus_can_teach(corpora):
         f"{{name: b, path: '{corpora['labelled']}'}}]"
     )
     said = told(mmtx(*COMMON, two, "head=contrastive", "fusion=decision"))
+    for name in ("texts", "labelled"):
+        assert f"{name}.jsonl: no row of split=train has what an objective of this corpus" in said
+    apart = corpora["pairs"].with_name("apart.jsonl")
+    rows = [json.loads(line) for line in corpora["pairs"].read_text().splitlines()]
+    for i, row in enumerate(rows):
+        del row["image" if i % 2 else "captions"]
+    apart.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = told(mmtx(*COMMON, f"data.path={apart}", "head=contrastive", "fusion=decision"))
     assert "head.contrastive: no training row that it learns from has both image and text" in said
     pairs = [f"data.path={corpora['pairs']}", "data.batch_size=1", "head=contrastive"]
     said = told(mmtx(*COMMON, *pairs, "fusion=decision"))

@@ -59,3 +59,15 @@ def test_the_interval_of_the_median_resamples_samples(ranks):
     assert set(nothing.figures().values()) == {0.0}
     assert set(nothing.intervals(resamples=20).values()) == {(0.0, 0.0)}
     assert scores.merged(scores, scores).figures() == scores.figures()
+
+
+def test_samples_that_ask_nothing_have_no_recall():
+    ranks = {
+        "a_to_b": (np.array([0, 3]), np.array([0, 1])),
+        "b_to_a": (np.array([7]), np.array([2])),
+    }
+    scores = recall_scores(ranks, 3)
+    found = scores.subset(np.array([0, 1])).figures()
+    assert found["a_to_b_r1"] == found["mean_recall"] * 3 - 2 == 0.5
+    assert all(np.isnan(found[name]) for name in found if name.startswith("b_to_a"))
+    assert all(np.isfinite(list(scores.intervals(resamples=50).values())).flatten())

@@ -61,7 +61,7 @@ def test_the_seed_decides_the_weights():
 def test_heads_add_up_by_weight(module):
     batch = tiny_batch(module.model, COUNTS)
     total = module.training_step(batch, 0)
-    means = module.train_tally.means()
+    means = module.step_tally.means()
     wanted = means["classification/loss"] + 0.25 * means["captioning/loss"]
     assert total.item() == pytest.approx(wanted, rel=1e-5)
     assert means["loss"] == pytest.approx(wanted, rel=1e-5)
