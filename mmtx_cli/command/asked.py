@@ -30,14 +30,16 @@ def without_labels(stored: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**stored, "label_names": [], "multi_label": False}
 
 
-def labels_of(corpus: Corpus) -> dict[str, Any]:
-    """The classes that may be asked for: those of the card, else of all rows."""
+def ask(
+    model: MultimodalModel, corpus: Corpus, rows: Sequence[Sample], cfg: DictConfig
+) -> dict[str, list[Sample]]:
+    """Put the heads that are asked for in the place of the trained ones, which they may use.
+
+    Returns the samples that each learns from before it is evaluated on ``rows``. The classes are
+    those of the dataset card, else of all rows.
+    """
     manifest = corpus.manifest
-    return {"label_names": manifest.card.label_names or label_names_of(manifest.samples)}
-
-
-def ask(model: MultimodalModel, cfg: DictConfig) -> None:
-    """Put the heads that are asked for in the place of the trained ones, which they may use."""
+    cfg.label_names = manifest.card.label_names or label_names_of(manifest.samples)
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     given = {"streams": list(model.fusion.streams), "trained": model.head}
     heads = {}
@@ -47,6 +49,7 @@ def ask(model: MultimodalModel, cfg: DictConfig) -> None:
             own = {key: value for key, value in given.items() if key in takes}
             heads[name] = component(f"head.{name}", node, **own)
     model.head = nn.ModuleDict(heads)  # type: ignore[assignment]
+    return examples_of(model, corpus, rows)
 
 
 def examples_of(

@@ -66,7 +66,7 @@ def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
 def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Predict in every process; merge, score and report in the first."""
     from mmtx_cli.command.answers import all_answers, subset_views, subsets_of
-    from mmtx_cli.command.asked import ask, asks, examples_of, labels_of, teach, without_labels
+    from mmtx_cli.command.asked import ask, asks, teach, without_labels
     from mmtx_cli.command.contribution import diagnosis, diagnosis_views, shuffled_answers
     from mmtx_cli.command.trained import load_model
     from mmtx_cli.corpus import build_data
@@ -86,11 +86,7 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
         raise DataError(f"{corpus.manifest.path}: no row has split={cfg.split}")
     process = launch(settings["trainer"])
     model = load_model(cfg, process.device)
-    examples = {}
-    if asked:
-        cfg.update(labels_of(corpus))
-        ask(model, cfg)
-        examples = examples_of(model, corpus, rows)
+    examples = ask(model, corpus, rows, cfg) if asked else {}
     check_cache(model, portable_nodes(cfg, model.encoder), model.state_dict(), corpus, cfg)
     samples = corpus.samples(rows, list(model.encoder), ())
     run_dir = open_run(cfg)

@@ -24,6 +24,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does; for 
 import torch  # noqa: E402
 from paired import Turns  # noqa: E402
 
+from mmtx_cli.data.mixing import Mixing  # noqa: E402
 from mmtx_cli.data.quarantine import Quarantine  # noqa: E402
 from mmtx_cli.settings import (  # noqa: E402
     DataSettings,
@@ -55,11 +56,21 @@ class Turn:
             yield self.batches[turn % len(self.batches)]
 
 
+class Rows:
+    """As many samples as there are in ready batches."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.mixing = count, Mixing()
+
+    def __len__(self) -> int:
+        return self.count
+
+
 class Canned(TrainingData):
     """The command's data module with ready batches in the place of files."""
 
     def __init__(self, loader: Turn, settings: DataSettings) -> None:
-        super().__init__(range(len(loader) * settings.batch_size), None, settings, 0, 1)
+        super().__init__(Rows(len(loader) * settings.batch_size), None, settings, 0, 1)
         self.loader = loader
 
     def train_dataloader(self) -> Turn:

@@ -35,7 +35,7 @@ def test_make_and_check(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, r"action is missing; write one of make, check, import\n  e.g. mmtx data"),
+        ({}, r"action is missing; write one of make, check, import, cache\n  e.g. mmtx data"),
         ({"action": "chek"}, r"action=chek is unknown; did you mean check\?"),
         ({"action": "make"}, r"missing: out=…\n  e.g. mmtx data action=make out=data/scenes"),
         ({"action": "make", "out": "x", "name": "scene"}, r"did you mean scenes\?"),
