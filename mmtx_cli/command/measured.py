@@ -17,7 +17,7 @@ LOWER = ("mae", "rmse", "ece", "median_rank")
 """How the metrics end that are better when they are lower."""
 SAMPLED = {"mae": "error"}
 """What the value of a single sample is called, where it is not called as the metric is."""
-NO_CHOICE = ("seed", "run_dir", "resume", "ckpt", "trusted_packages", "logger", "command")
+NO_CHOICE = ("seed", "run_dir", "resume", "trusted_packages", "logger", "command")
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,8 @@ def group_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """
     kept = [
         {key: value for key, value in run.items() if key.split(".")[0] not in NO_CHOICE}
+        # which checkpoint a run began with may go by its seed; that it had one is a choice
+        | {"ckpt": "given" if run.get("ckpt") else None}
         for run in settings
     ]
     chosen = [key for key in varying(kept) if key.endswith("._target_")]

@@ -36,6 +36,13 @@ def test_runs_of_one_kind_have_no_name():
     assert group_names([settings(seed=1), settings(seed=2)]) == ["", ""]
 
 
+def test_runs_that_began_with_other_weights_are_another_kind():
+    runs = [
+        settings(seed=seed, ckpt=ckpt) for seed in (1, 2) for ckpt in (None, f"runs/pre_{seed}")
+    ]
+    assert group_names(runs) == ["ckpt=None", "ckpt=given"] * 2
+
+
 def write(folder, **files):
     folder.mkdir()
     for name, content in files.items():
