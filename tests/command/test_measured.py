@@ -37,9 +37,8 @@ def test_runs_of_one_kind_have_no_name():
 
 
 def test_runs_that_began_with_other_weights_are_another_kind():
-    runs = [
-        settings(seed=seed, ckpt=ckpt) for seed in (1, 2) for ckpt in (None, f"runs/pre_{seed}")
-    ]
+    begun = [(seed, ckpt) for seed in (1, 2) for ckpt in (None, f"runs/pre_{seed}")]
+    runs = [{**settings(seed=seed), "ckpt": ckpt} for seed, ckpt in begun]
     assert group_names(runs) == ["ckpt=None", "ckpt=given"] * 2
 
 
