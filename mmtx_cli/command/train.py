@@ -295,6 +295,7 @@ def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any, seco
             "command": cfg.command,
             "metrics": metrics,
             "count": count,
+            "val_count": len(module.trainer.datamodule.val or ()),
             "steps": module.trainer.global_step,
             "seconds": round(seconds, 3),
             "peak_memory_mb": peak_memory(),

@@ -116,7 +116,9 @@ def _best_baseline(result: dict[str, Any], key: str) -> str:
 
 
 def _note(part: Any) -> str:
-    count = part.get("count") if isinstance(part, dict) else None
+    if not isinstance(part, dict):
+        return ""
+    count = part.get("val_count", part.get("count"))  # of a training, what was validated
     return "" if count is None else f"n = {rounded(count)}"
 
 

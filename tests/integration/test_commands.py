@@ -42,6 +42,7 @@ def test_a_run_folder_holds_what_was_done(place, captioner):
     assert (config["command"], config["run_dir"]) == ("finetune", str(run))
     result = json.loads((run / "result.json").read_text())
     assert (result["command"], result["count"], result["steps"]) == ("finetune", 48, 4)
+    assert result["val_count"] == 6
     with open(run / "metrics.csv", newline="") as file:
         assert list(csv.DictReader(file))
 
