@@ -49,6 +49,7 @@ def test_cached_trained_evaluated(place, scenes, cache, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_remedy_is_a_command_that_works(place, scenes, cache, tmp_path):
     import shlex
 
@@ -63,6 +64,7 @@ def test_the_remedy_is_a_command_that_works(place, scenes, cache, tmp_path):
     succeeded(mmtx("finetune", *again, cwd=place))
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_stopped(place, scenes, tmp_path):
     slow = ["encoder.image.depth=12", "encoder.image.width=192", "data.batch_size=1"]
     args = ["data", "action=cache", f"out={tmp_path / 'c'}", *MADE, scenes, *slow, "image_size=224"]
