@@ -72,6 +72,10 @@ class Corpus:
             **number_facts(self.manifest.split("train")),
         }
 
+    def learns(self, head: str, row: Sample) -> bool:
+        """Is a head to learn from a sample? In a mixture, its corpus says so."""
+        return self.mixing is None or self.mixing.learns(head, row.corpus)
+
     def rows(self, split: str) -> list[Sample]:
         """Samples of a split, as many as ``data.limit`` allows.
 

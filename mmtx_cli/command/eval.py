@@ -140,7 +140,7 @@ def scored(
     whole: dict[str, Any] = {}
     partial: dict[str, Any] = {}
     for name, head in model.head.items():
-        meant = [row for row in read if learns(corpus, name, row)]
+        meant = [row for row in read if corpus.learns(name, row)]
         samples = usable(meant, head.needs, corpus.manifest)
         for few in subsets if len(subsets) > 1 and not head.scores_every_text else subsets[:1]:
             view = subset_name(few)
@@ -150,11 +150,6 @@ def scored(
                 figures = partial.setdefault(view, {"metrics": {}, "intervals": {}})
                 add_figures(figures, name, scores, cfg)
     return whole, partial
-
-
-def learns(corpus: Any, head: str, row: Any) -> bool:
-    """Is a head one that learned from the corpus of a sample?"""
-    return corpus.mixing is None or bool(corpus.mixing.learns(head, row.corpus))
 
 
 def write_result(

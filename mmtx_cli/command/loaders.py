@@ -63,7 +63,7 @@ def learnable(model: Any, corpus: Any, split: str) -> list[Any]:
 
 def teaches(row: Any, name: str, head: Any, corpus: Any) -> bool:
     """Has a head something to learn from a sample?"""
-    if corpus.mixing is not None and not corpus.mixing.learns(name, row.corpus):
+    if not corpus.learns(name, row):
         return False
     several = [head.subject] if head.subject else head.pairs or [()]
     return all(NEEDS[need][1](row) for need in head.needs) and any(
@@ -75,7 +75,7 @@ def refuse_untaught(model: Any, rows: Sequence[Any], corpus: Any) -> None:
     """Every head has something to learn, every pair that is aligned occurs. Raises DataError."""
     faults = []
     for name, head in model.head.items():
-        own = [r for r in rows if corpus.mixing is None or corpus.mixing.learns(name, r.corpus)]
+        own = [row for row in rows if corpus.learns(name, row)]
         for a, b in head.pairs:
             if not any(has_modality(r, a, corpus) and has_modality(r, b, corpus) for r in own):
                 faults.append(

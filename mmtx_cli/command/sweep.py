@@ -72,8 +72,9 @@ def share(slot: int, jobs: int, given: Mapping[str, str]) -> dict[str, str]:
     """What makes a process use one of ``jobs`` equal parts of the cores, and one of the GPUs."""
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    made = {"OMP_NUM_THREADS": str(max(1, (cores or 1) // jobs))}
+    from mmtx_cli.data.loader import available_cores
+
+    made = {"OMP_NUM_THREADS": str(max(1, available_cores() // jobs))}
     there = given.get("CUDA_VISIBLE_DEVICES")
     devices = there.split(",") if there else [str(i) for i in range(torch.cuda.device_count())]
     if len(devices) > 1:

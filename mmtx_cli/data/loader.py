@@ -108,8 +108,10 @@ def make_loader(
 
 def default_workers() -> int:
     """A worker a core but one, up to eight a process; one core is left to the model."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", 1)))
-    return max(0, min(8, cores // processes - 1))
+    return max(0, min(8, available_cores() // processes - 1))
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

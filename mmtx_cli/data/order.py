@@ -35,12 +35,8 @@ class TrainOrder:
         self, epoch: int, lengths: Int[np.ndarray, " n"] | None = None
     ) -> Int[np.ndarray, "k b"]:
         """Row numbers of every batch of an epoch, in order."""
-        rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, epoch]))
-        rows = rng.permutation(self.num_samples)[: len(self) * self.size]
-        if lengths is not None:
-            rows = by_length(rows, lengths, self.size * POOL)
-        batches = rows.reshape(len(self), self.size)
-        return batches if lengths is None else batches[rng.permutation(len(self))]
+        rows = self.whole(epoch, lengths)[: len(self) * self.size]
+        return rows.reshape(len(self), self.size)
 
     def whole(
         self, epoch: int, lengths: Int[np.ndarray, " n"] | None = None

@@ -112,6 +112,10 @@ class Head(nn.Module, ABC):
         x = torch.cat([streams[name].x for name in self.reads], dim=1)
         return x, torch.cat([streams[name].mask for name in self.reads], dim=1)
 
+    def present(self, streams: Streams) -> Bool[Tensor, " b"]:
+        """Which samples have any of what it reads."""
+        return torch.stack([streams[name].present for name in self.reads]).any(dim=0)
+
     def portable(self) -> dict[str, Any]:
         """Arguments that build such a head where what it was made of is not there any more."""
         return {}

@@ -99,8 +99,7 @@ class DistillationHead(Head):
         if self.teacher is None:
             return Prediction(None, {"embedding": told})
         field = batch.inputs[self.modality]
-        there = torch.stack([streams[name].present for name in self.reads]).any(dim=0)
-        there = there & field.mask.any(dim=1)
+        there = self.present(streams) & field.mask.any(dim=1)
         if self.kept:
             taught = batch.targets[self.kept]
             there = there & ~taught.isnan().any(dim=1)

@@ -74,7 +74,7 @@ class LogitDistillationHead(ClassificationHead):
         dtype = torch.promote_types(logits.dtype, torch.float32)
         soft, hot = logits.to(dtype) / self.temperature, self.temperature**2
         taught = (self.said(batch) / self.temperature).softmax(dim=1)
-        there = torch.stack([streams[name].present for name in self.reads]).any(dim=0)
+        there = self.present(streams)
         each = F.cross_entropy(soft, taught, reduction="none") * hot * there
         count = there.sum()
         loss = global_mean(each.sum(), count, shared=self.training)
