@@ -11,6 +11,7 @@ from mmtx_cli.command.data_import import import_
 from mmtx_cli.command.data_keys import Settings, chosen, example, require
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.data.check import check_manifest
+from mmtx_cli.data.encoder_lab import make_encoder_lab
 from mmtx_cli.data.events import make_events
 from mmtx_cli.data.lab import make_lab
 from mmtx_cli.data.scenes import make_scenes
@@ -40,10 +41,12 @@ def run(cfg: DictConfig) -> None:
 
 
 def _make(settings: Settings) -> Path:
+    task = settings["task"]
     makers: dict[str, Callable[..., Path]] = {
         "scenes": make_scenes,
         "events": make_events,
-        "fusion_lab": partial(make_lab, task=settings["task"]),
+        "fusion_lab": partial(make_lab, **({} if task is None else {"task": task})),
+        "encoder_lab": partial(make_encoder_lab, task=task),
     }
     make = chosen("name", settings, makers)
     require(settings, ("out",), "make")

@@ -23,12 +23,14 @@ class BuiltIn:
     """A data set that its arguments alone decide: NAME.jsonl, its card, and folders of media.
 
     ``made_with`` holds the arguments and the version of the maker; ``files`` says how many files
-    lie in each folder of media.
+    lie in each folder of media. ``former`` are further folders of media that a set of the same
+    name may hold when it was made with other arguments; they are replaced with it.
     """
 
     name: str
     made_with: dict[str, Any]
     files: dict[str, int]
+    former: tuple[str, ...] = ()
 
     def make(
         self,
@@ -65,6 +67,10 @@ class BuiltIn:
     def _card(self) -> str:
         return f"{self.name}.yaml"
 
+    @property
+    def _folders(self) -> list[str]:
+        return sorted({*self.files, *self.former})
+
     def _build(
         self,
         folder: Path,
@@ -72,8 +78,9 @@ class BuiltIn:
         card: dict[str, Any],
         workers: int | None,
     ) -> None:
+        folder.mkdir(parents=True)
         for media in self.files:
-            (folder / media).mkdir(parents=True)
+            (folder / media).mkdir()
         num = self.made_with["num"]
         says = {**card, "made_with": self.made_with}
         with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
@@ -96,7 +103,7 @@ class BuiltIn:
             return
         if not folder.is_dir():
             raise ConfigError(f"out={folder}: is a file; give a folder")
-        others = sorted(set(os.listdir(folder)) - {self._manifest, self._card, *self.files})
+        others = sorted(set(os.listdir(folder)) - {self._manifest, self._card, *self._folders})
         others = others or self._unwritten(folder)
         ours = "made_with" in read_card(folder / self._card).other
         if others or (any(folder.iterdir()) and not ours):
@@ -111,7 +118,7 @@ class BuiltIn:
         if (folder / self._manifest).is_file():
             rows = [row for _, row in read_lines(folder / self._manifest)]
             written = {str(row.get(key)) for row in rows if isinstance(row, dict) for key in MEDIA}
-        held = (f"{media}/{name}" for media in self.files for name in _names(folder / media))
+        held = (f"{media}/{name}" for media in self._folders for name in _names(folder / media))
         return sorted(set(held) - written)
 
     def _swap(self, fresh: Path, target: Path) -> None:

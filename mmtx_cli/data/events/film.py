@@ -1,6 +1,7 @@
 """An event to pictures: the film's frames, and the thing on its own."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +15,20 @@ from mmtx_cli.data.scenes.scene import Scene, Thing
 
 def frames(event: Event, size: int, seed: int) -> UInt8[np.ndarray, "t h w 3"]:
     """Draw every frame as RGB, ``size`` pixels a side; ``seed`` varies the ground."""
+    return render([(thing_at(event, frame),) for frame in range(NUM_FRAMES)], size, seed)
+
+
+def render(things: Sequence[Iterable[Thing]], size: int, seed: int) -> UInt8[np.ndarray, "t h w 3"]:
+    """Render the things of each frame over one background, which depends on ``seed``.
+
+    Returns RGB frames, ``size`` pixels a side.
+    """
     ground = draw(Scene((), None, None), size, seed)
     pictures = []
-    for frame in range(NUM_FRAMES):
+    for in_frame in things:
         picture = ground.copy()
-        _paste(picture, thing_at(event, frame), size)
+        for thing in in_frame:
+            _paste(picture, thing, size)
         pictures.append(np.asarray(picture))
     return np.stack(pictures)
 

@@ -78,6 +78,8 @@ _OUTLINE = {
         for turn in (1, 1j, -1, -1j)
         for corner in (complex(-_ARM.real, _ARM.imag), _ARM, _NOTCH)
     ],
+    # no shape of the scenes; at an angle of 0 it is horizontal
+    "bar": [complex(x, y) for x, y in ((-1.15, -0.25), (1.15, -0.25), (1.15, 0.25), (-1.15, 0.25))],
 }
 
 
