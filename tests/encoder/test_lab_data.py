@@ -1,0 +1,112 @@
+"""Each task of the encoder laboratory can be solved, is balanced, and is the same every time."""
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from mmtx_cli.command.data import run
+from mmtx_cli.data.encoder_lab import make_encoder_lab
+from mmtx_cli.data.encoder_lab.make import TASKS
+from mmtx_cli.data.manifest import read_manifest
+from mmtx_cli.error import ConfigError
+from tests.encoder.lab_baseline import accuracy
+
+ROOT = Path(__file__).parents[2]
+TEXT_TASKS = [name for name in TASKS if name.startswith("text_")]
+ONE_PER_MODALITY = ["image_count", "video_cut", "audio_order", "text_negation"]
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_trivial_baseline_solves_each_task_and_classes_are_balanced(tmp_path, name):
+    path = make_encoder_lab(tmp_path / "lab", num=60, size=32, workers=1, task=name)
+    assert accuracy(path, name) >= 0.97
+    manifest, task = read_manifest(path), TASKS[name]
+    assert manifest.label_names == list(task.label_names)
+    for split, size in (("train", 48), ("val", 6), ("test", 6)):
+        samples = manifest.split(split)
+        counts = Counter(sample.label for sample in samples)
+        per_class = [counts[label] for label in task.label_names]
+        assert len(samples) == size
+        assert max(per_class) - min(per_class) <= 1
+        assert all(getattr(sample, task.modality) for sample in samples)
+
+
+@pytest.mark.parametrize("name", ONE_PER_MODALITY)
+def test_the_same_arguments_give_the_same_bytes(tmp_path, name):
+    one, other, seeded = (
+        make_encoder_lab(tmp_path / str(i), num=12, seed=seed, workers=workers, task=name).parent
+        for i, (seed, workers) in enumerate([(0, 1), (0, 2), (1, 1)])
+    )
+    assert contents(one) == contents(other)
+    assert contents(one) != contents(seeded)
+
+
+def test_a_complete_folder_is_used_again_and_one_of_another_task_replaced(tmp_path):
+    def make(task):
+        path = make_encoder_lab(tmp_path / "lab", num=10, task=task)
+        return path.stat().st_mtime_ns, sorted(p.name for p in path.parent.iterdir())
+
+    first = make("image_color")
+    assert make("image_color") == first
+    files = ["encoder_lab.jsonl", "encoder_lab.yaml"]
+    assert make("audio_pitch")[1] == [*files, "sounds"]
+    assert make("text_count")[1] == files
+    (tmp_path / "lab" / "images").mkdir()
+    (tmp_path / "lab" / "images" / "mine.png").touch()
+    with pytest.raises(ConfigError, match=r"holds other files \(images/mine.png\)"):
+        make("image_color")
+
+
+@pytest.mark.parametrize("name", TEXT_TASKS)
+def test_no_text_occurs_in_two_splits_and_few_occur_twice(tmp_path, name):
+    manifest = read_manifest(make_encoder_lab(tmp_path / "lab", num=2000, task=name))
+    texts = [{s.text for s in manifest.split(split)} for split in ("train", "val", "test")]
+    assert not any(one & other for one, other in (*pairwise(texts), (texts[0], texts[2])))
+    assert sum(map(len, texts)) > 1900
+
+
+@pytest.mark.parametrize("name", ["text_word_order", "text_negation", "text_agreement"])
+def test_a_bag_of_words_does_not_suffice(tmp_path, name):
+    """Logistic regression on word counts stays well below what the order of words gives."""
+    manifest = read_manifest(make_encoder_lab(tmp_path / "lab", num=4000, task=name))
+    samples, labels = manifest.samples, list(TASKS[name].label_names)
+    words = sorted({word for sample in samples for word in sample.text.split()})
+    x = np.array([[s.text.split().count(word) for word in words] for s in samples], float)
+    y = np.eye(len(labels))[[labels.index(s.label) for s in samples]]
+    train = np.array([s.split == "train" for s in samples])
+    weights = np.linalg.lstsq(x[train], y[train], rcond=None)[0]
+    right = (x[~train] @ weights).argmax(1) == y[~train].argmax(1)
+    assert right.mean() < 0.62
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, r"task is missing; name=encoder_lab has image_color, .*\n  e.g. mmtx data"),
+        ({"task": "image_colour"}, r"task=image_colour: .* did you mean image_color\?"),
+        ({"task": "xor"}, r"task=xor: name=encoder_lab has no such task; there are image_color, "),
+        ({"task": "video_cut", "size": 33}, r"size=33: H.264 needs an even size, e.g. size=34"),
+    ],
+)
+def test_a_missing_or_unknown_task_is_reported(tmp_path, settings, message):
+    cfg = OmegaConf.load(ROOT / "conf" / "data.yaml")
+    cfg.pop("defaults")
+    made = {"action": "make", "name": "encoder_lab", "out": str(tmp_path / "lab"), **settings}
+    with pytest.raises(ConfigError, match=message):
+        run(OmegaConf.merge(cfg, made))
+
+
+@pytest.mark.parametrize("file", ["conf/data.yaml", "docs/data.md"])
+def test_every_task_is_listed(file):
+    text = (ROOT / file).read_text(encoding="utf-8")
+    assert [name for name in TASKS if name not in text] == []
