@@ -175,7 +175,7 @@ TASKS = (
         "video_cut",
         "video",
         ("no cut", "cut"),
-        "Whether a second shot, of another shape on another background, follows",
+        "Whether the shot changes to a shape of another color on another background",
         _cut,
     ),
 )
