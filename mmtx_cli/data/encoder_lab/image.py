@@ -12,7 +12,8 @@ from random import Random
 from PIL import Image
 
 from mmtx_cli.data.encoder_lab.task import Task
-from mmtx_cli.data.encoder_lab.thing import REACH, random_thing
+from mmtx_cli.data.encoder_lab.thing import random_thing
+from mmtx_cli.data.events.event import REACH
 from mmtx_cli.data.scenes.draw import draw
 from mmtx_cli.data.scenes.scene import COLOURS, SHAPES, Scene, Thing
 

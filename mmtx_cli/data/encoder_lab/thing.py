@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from random import Random
 
+from mmtx_cli.data.events.event import REACH
 from mmtx_cli.data.scenes.scene import COLOURS, SHAPES, Thing
 
-REACH = 1.25  # distance of the farthest corner from the center, in radii
 _MAX_TILT = math.radians(10)
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mmtx_cli.data.encoder_lab.task import Task
-from mmtx_cli.data.encoder_lab.thing import REACH, random_thing
+from mmtx_cli.data.encoder_lab.thing import random_thing
+from mmtx_cli.data.events.event import REACH
 from mmtx_cli.data.events.film import render
 from mmtx_cli.data.scenes.scene import COLOURS, Thing
 
