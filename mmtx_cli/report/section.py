@@ -6,6 +6,7 @@ from typing import Any, TypeGuard
 
 from mmtx_cli.report.contribution import contribution_table
 from mmtx_cli.report.curve import Curve, curves
+from mmtx_cli.report.diversity import DiversityPart, diversity_parts
 from mmtx_cli.report.gallery import Gallery, Part, captions_part, galleries
 from mmtx_cli.report.metric_table import MetricTable, metric_table, subset_table
 from mmtx_cli.report.rounding import duration, is_number, rounded
@@ -24,6 +25,7 @@ class Section:
     table: MetricTable | None
     subsets: MetricTable | None
     contribution: MetricTable | None
+    diversity: list[DiversityPart]
     curves: list[Curve]
     galleries: list[Gallery]
     captions: Part | None
@@ -52,6 +54,7 @@ def section(title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails) ->
         table=metric_table(run.result),
         subsets=subset_table(run.result),
         contribution=contribution_table(run.result.get("contribution")),
+        diversity=diversity_parts(run.result),
         curves=curves(run.metrics),
         galleries=galleries(run.predictions, gallery, thumbnails),
         captions=captions_part(run.captions, 3 * gallery, thumbnails) if run.captions else None,
