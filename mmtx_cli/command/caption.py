@@ -193,8 +193,8 @@ def report_diversity(run_dir: Path, rows: Sequence[dict[str, Any]]) -> None:
     result = {"command": "caption", "count": len(rows), "diversity": diversity}
     write_json(run_dir / "result.json", result)
     print(
-        f"{figures['distinct']} distinct captions of {figures['count']}; the most frequent one is "
-        f"that of {figures['most_frequent_count']}",
+        f"{figures['distinct']} of {figures['count']} captions are distinct; inputs with the most "
+        f"frequent one: {figures['most_frequent_count']}",
         file=sys.stderr,
     )
     print_warnings(diversity)

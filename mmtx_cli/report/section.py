@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from mmtx_cli.report.attributes import attribute_table
 from mmtx_cli.report.contribution import contribution_table
 from mmtx_cli.report.curve import Curve, curves
 from mmtx_cli.report.diversity import DiversityPart, diversity_parts
@@ -26,6 +27,7 @@ class Section:
     subsets: MetricTable | None
     contribution: MetricTable | None
     diversity: list[DiversityPart]
+    attributes: MetricTable | None
     curves: list[Curve]
     galleries: list[Gallery]
     captions: Part | None
@@ -38,8 +40,8 @@ class Section:
     @property
     def empty(self) -> bool:
         """Whether the run folder held nothing that can be shown."""
-        shown = (self.table, self.curves, self.galleries, self.captions, self.quarantine)
-        return not any((*shown, self.config, self.environment))
+        shown = (self.table, self.attributes, self.curves, self.galleries, self.captions)
+        return not any((*shown, self.quarantine, self.config, self.environment))
 
 
 def section(title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails) -> Section:
@@ -55,6 +57,7 @@ def section(title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails) ->
         subsets=subset_table(run.result),
         contribution=contribution_table(run.result.get("contribution")),
         diversity=diversity_parts(run.result),
+        attributes=attribute_table(run.attributes),
         curves=curves(run.metrics),
         galleries=galleries(run.predictions, gallery, thumbnails),
         captions=captions_part(run.captions, 3 * gallery, thumbnails) if run.captions else None,

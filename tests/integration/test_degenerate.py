@@ -54,6 +54,6 @@ def test_captioning_warns_for_eight_inputs(place, captioner, count, warned):
     done = mmtx("caption", captioner, *SHORT[:1], inputs, f"run_dir=captioned{count}", cwd=place)
     found = json.loads((succeeded(done) / "result.json").read_text())["diversity"]["captions"]
     assert found["count"] == count
-    assert f"distinct captions of {count}" in done.stderr
+    assert f"of {count} captions are distinct" in done.stderr
     assert ("warning: " in done.stderr) == warned == ("warning" in found)
     assert "warning" not in done.stdout
