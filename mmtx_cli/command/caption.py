@@ -15,7 +15,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
-from mmtx_cli.command.run_folder import open_run
+from mmtx_cli.command.repetition import captioned_diversity, print_warnings
+from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.command.subtitle import write_subtitles
 from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.data.suffix import SUFFIXES
@@ -80,7 +81,9 @@ def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> No
                 print(line, flush=True)
     process.barrier()
     if process.is_first:
-        finish(run_dir, process.world, echo=not only)
+        heads = [node for node in cfg.head.values() if node]
+        answers = any(node.get("says") == "answers" for node in heads)
+        finish(run_dir, process.world, echo=not only, answers=answers)
 
 
 def captioned(
@@ -144,8 +147,15 @@ def described(piece: Any) -> dict[str, Any]:
     return {"path": piece.path, **{name: round(value, 3) for name, value in times.items()}}
 
 
-def finish(run_dir: Path, world: int, echo: bool) -> None:
-    """Merge the shares into captions.jsonl; what could not be read goes to quarantine.jsonl."""
+def finish(run_dir: Path, world: int, echo: bool, answers: bool = False) -> None:
+    """Merge the shares into captions.jsonl; what could not be read goes to quarantine.jsonl.
+
+    Args:
+        run_dir: The run folder, with the shares.
+        world: The number of processes.
+        echo: Whether to print the lines.
+        answers: Whether they are answers to a question, which may well repeat.
+    """
     rows: dict[int, str] = {}
     for rank in range(world):
         share = run_dir / f".captions-{rank}.jsonl"
@@ -166,8 +176,25 @@ def finish(run_dir: Path, world: int, echo: bool) -> None:
     subtitles = write_subtitles(run_dir / "subtitles", [json.loads(line) for line in lines])
     if subtitles:
         print(f"{len(subtitles)} subtitle files in {run_dir / 'subtitles'}", file=sys.stderr)
+    if not answers:
+        report_diversity(run_dir, [json.loads(line) for line in lines])
     print(run_dir)
     if len(bad) == len(lines):
         raise DataError(f"none of the {len(lines)} inputs could be captioned; see {run_dir}")
     if bad:
         print(f"{len(bad)} of {len(lines)} inputs could not be read", file=sys.stderr)
+
+
+def report_diversity(run_dir: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write ``result.json`` with the diversity of the captions; print it on standard error."""
+    if (figures := captioned_diversity(rows)) is None:
+        return
+    diversity = {"captions": figures}
+    result = {"command": "caption", "count": len(rows), "diversity": diversity}
+    write_json(run_dir / "result.json", result)
+    print(
+        f"{figures['distinct']} of {figures['count']} captions are distinct; inputs with the most "
+        f"frequent one: {figures['most_frequent_count']}",
+        file=sys.stderr,
+    )
+    print_warnings(diversity)

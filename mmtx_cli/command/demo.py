@@ -39,6 +39,7 @@ def run(cfg: DictConfig) -> None:
     sections, captioner = pictures(cfg, run_dir, scenes, words)
     if events:
         sections += films(cfg, run_dir / "films", events, captioner)
+        sections += film_attributes(cfg, run_dir, events)
     report = write_report(run_dir, title="mmtx demo", sections=sections)
     console = Console(soft_wrap=True)
     console.print(f"\ndone in {time.perf_counter() - begun:.0f} s; open the report: {report}")
@@ -107,18 +108,49 @@ def films(
     ]
 
 
+def film_attributes(cfg: DictConfig, run_dir: Path, manifest: Path) -> list[tuple[str, Path]]:
+    """Score the attributes that captions name, also without the still; the report's section.
+
+    The captions of single films get their references, too. Call it after ``films``.
+    """
+    from mmtx_cli.command.demo_attributes import add_references, write_attributes
+    from mmtx_cli.data.manifest import read_manifest
+    from mmtx_cli.weights import read_config
+
+    folder, trained = run_dir / "films", run_dir / "films" / "finetune"
+    rows = [row for row in read_manifest(manifest).split("test") if row.captions]
+    add_references(folder / "caption", {str(row.video): row.captions[0] for row in rows})
+    evaluations = {"all modalities": folder / "eval"}
+    encoders = read_config(str(trained))["model"]["encoder"]
+    if encoders.get("image") and any(encoders.get(name) for name in ("video", "audio")):
+        say("evaluating without the still, from video and audio alone")
+        settings = [f"ckpt={quoted(trained)}", f"seed={cfg.seed}", "drop=[image]"]
+        without = step(folder, "eval", settings, "eval_without_image")
+        evaluations["without the still"] = without
+    if not write_attributes(run_dir, evaluations, cfg.seed):
+        return []
+    return [("Films with sound: attributes that captions name", run_dir)]
+
+
 def say(what: str) -> None:
     """Announce a step."""
     Console(stderr=True).rule(what, align="left")
 
 
-def step(run_dir: Path, command: str, overrides: Sequence[str]) -> Path:
-    """Run a command as the command line would, in a folder of the demo's."""
+def step(run_dir: Path, command: str, overrides: Sequence[str], name: str | None = None) -> Path:
+    """Run a command as the command line would, in a folder of the demo's.
+
+    Args:
+        run_dir: The demo's folder.
+        command: The command.
+        overrides: Its arguments, without ``run_dir``.
+        name: The folder's name in ``run_dir`` (default: the command's).
+    """
     from hydra import compose
 
     from mmtx_cli.override import opened
 
-    folder = run_dir / command
+    folder = run_dir / (name or command)
     cfg = compose(command, opened([*overrides, f"run_dir={quoted(folder)}"]))
     OmegaConf.set_struct(cfg, False)
     import_module(f"mmtx_cli.command.{command}").run(cfg)

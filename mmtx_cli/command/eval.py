@@ -68,6 +68,7 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     from mmtx_cli.command.answers import all_answers, subset_views, subsets_of
     from mmtx_cli.command.asked import ask, asks, teach, without_labels
     from mmtx_cli.command.contribution import diagnosis, diagnosis_views, shuffled_answers
+    from mmtx_cli.command.repetition import evaluated_diversity
     from mmtx_cli.command.trained import load_model
     from mmtx_cli.corpus import build_data
     from mmtx_cli.training.launch import launch
@@ -105,6 +106,7 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     read = [row for row in rows if row.id not in answers.unread]
     whole, partial = scored(model, corpus, read, answers, subsets, cfg)
     extra = {"subsets": partial, **extras(model, corpus, read, data, process.device, cfg)}
+    extra["diversity"] = evaluated_diversity(whole, corpus.manifest.split("train"), not cfg.drop)
     if cfg.diagnose:
         todo = model, corpus, whole, answers, shuffled, data, process.device, cfg
         extra["contribution"] = diagnosis(*todo)
@@ -161,6 +163,7 @@ def write_result(
 ) -> None:
     """``result.json``, ``predictions.jsonl``, the report; a table and the folder's path."""
     from mmtx_cli.command.figures import print_figures
+    from mmtx_cli.command.repetition import print_warnings
     from mmtx_cli.report.html import write_report
 
     metrics: dict[str, float] = {}
@@ -201,6 +204,7 @@ def write_result(
     write_json(run_dir / "result.json", result)
     write_report(run_dir)
     print_figures(result)
+    print_warnings(result["diversity"])
     print(run_dir)
 
 

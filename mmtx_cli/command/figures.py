@@ -5,8 +5,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mmtx_cli.report.contribution import contribution_table
+from mmtx_cli.report.diversity import DiversityPart, diversity_parts
 from mmtx_cli.report.metric_table import HEADLINES, MetricTable
 
 
@@ -34,6 +36,17 @@ def print_figures(result: Mapping[str, Any]) -> None:
         console.print(subset_table(result["subsets"]))
     if shares := contribution_table(result.get("contribution")):
         console.print(contributions(shares))
+    for part in diversity_parts(result):
+        console.print(diversity_table(part))
+
+
+def diversity_table(part: DiversityPart) -> Table:
+    """A row a figure, and the most frequent captions; a column each for captions and references."""
+    shown = Table("", *(column.title for column in part.table.columns), title=part.title)
+    for row in part.table.rows:
+        shown.add_row(row.name, *row.cells)
+    shown.add_row("most frequent caption", *map(Text, part.most_frequent.values()))
+    return shown
 
 
 def contributions(table: MetricTable) -> Table:

@@ -66,7 +66,9 @@ def captions_part(rows: list[dict[str, Any]], size: int, thumbnails: Thumbnails)
             picture = Thumbnail(Path(path).name, problem=str(row["error"]))
         else:
             picture = thumbnails(Path(path), *_window(row))
-        said = verdict({"caption": row.get("caption"), "scores": {"score": row.get("score")}})
+        scores = {"score": row.get("score")}
+        output = {"caption": row.get("caption"), "references": row.get("references", [])}
+        said = verdict(output | {"scores": scores})
         assert said is not None
         cards.append(Card(Path(path).name, "", [picture], 0, str(row.get("text") or ""), said))
     return Part(f"{len(cards)} of {len(rows)}" if len(rows) > len(cards) else "", cards)

@@ -22,6 +22,7 @@ class RunFolder:
     captions: list[Row] = field(default_factory=list)
     quarantine: list[Row] = field(default_factory=list)
     environment: Row = field(default_factory=dict)
+    attributes: Row = field(default_factory=dict)
     config: str = ""
     when: str = ""
     faults: list[str] = field(default_factory=list)
@@ -39,6 +40,7 @@ def read_run_folder(path: Path) -> RunFolder:
     run.captions = _read_lines(run, "captions.jsonl")
     run.quarantine = _read_lines(run, "quarantine.jsonl")
     run.environment = _read(run, "environment.json", _json_object, {})
+    run.attributes = _read(run, "attributes.json", _json_object, {})
     run.config = _read(run, "config.yaml", str, "")
     run.when = _when(path)
     return run

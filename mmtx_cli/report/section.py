@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from mmtx_cli.report.attributes import attribute_table
 from mmtx_cli.report.contribution import contribution_table
 from mmtx_cli.report.curve import Curve, curves
+from mmtx_cli.report.diversity import DiversityPart, diversity_parts
 from mmtx_cli.report.gallery import Gallery, Part, captions_part, galleries
 from mmtx_cli.report.metric_table import MetricTable, metric_table, subset_table
 from mmtx_cli.report.rounding import duration, is_number, rounded
@@ -24,6 +26,8 @@ class Section:
     table: MetricTable | None
     subsets: MetricTable | None
     contribution: MetricTable | None
+    diversity: list[DiversityPart]
+    attributes: MetricTable | None
     curves: list[Curve]
     galleries: list[Gallery]
     captions: Part | None
@@ -36,8 +40,8 @@ class Section:
     @property
     def empty(self) -> bool:
         """Whether the run folder held nothing that can be shown."""
-        shown = (self.table, self.curves, self.galleries, self.captions, self.quarantine)
-        return not any((*shown, self.config, self.environment))
+        shown = (self.table, self.attributes, self.curves, self.galleries, self.captions)
+        return not any((*shown, self.quarantine, self.config, self.environment))
 
 
 def section(title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails) -> Section:
@@ -52,6 +56,8 @@ def section(title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails) ->
         table=metric_table(run.result),
         subsets=subset_table(run.result),
         contribution=contribution_table(run.result.get("contribution")),
+        diversity=diversity_parts(run.result),
+        attributes=attribute_table(run.attributes),
         curves=curves(run.metrics),
         galleries=galleries(run.predictions, gallery, thumbnails),
         captions=captions_part(run.captions, 3 * gallery, thumbnails) if run.captions else None,

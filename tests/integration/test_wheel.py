@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -52,7 +53,11 @@ def test_the_installed_wheel_runs_the_demo_far_from_the_source(wheel, tmp_path):
     assert run.returncode == 0, run.stderr
     folder = Path(run.stdout.splitlines()[-1])
     assert folder.is_relative_to(elsewhere / "runs")
-    assert "<html" in (folder / "report.html").read_text()
+    report = (folder / "report.html").read_text()
+    assert "<html" in report
+    columns = json.loads((folder / "attributes.json").read_text())
+    assert list(columns) == ["all modalities", "without the still"]
+    assert "Accuracy of the attributes that captions name" in report
     where = [sys.executable, "-P", "-c", "import mmtx_cli.override as o; print(o.conf_dir())"]
     found = subprocess.check_output(where, cwd=elsewhere, env=environment, text=True).strip()
     assert found == str(site / "mmtx_cli" / "conf")

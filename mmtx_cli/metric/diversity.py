@@ -1,0 +1,110 @@
+"""How diverse a set of captions is, and whether a captioner gives most inputs the same one."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+LIMIT = 0.5
+"""A caption that covers more than this share of the samples is reported as degenerate."""
+
+_SHOWN = 120  # characters of a caption in a message
+_ADVICE = (
+    "train longer or with another learning rate, check that the files can be read "
+    "(quarantine.jsonl) and belong to their captions"
+)
+
+
+def normalized(caption: str) -> str:
+    """Return the form in which captions are compared: NFC, without case, single spaces."""
+    # folding can take a string out of NFC, so normalization comes last
+    return " ".join(unicodedata.normalize("NFC", caption.casefold()).split())
+
+
+def diversity(captions: Sequence[str]) -> dict[str, Any]:
+    """Return how often captions repeat; they are compared in their normalized form.
+
+    The result is JSON-compatible: ``count``, ``distinct``, ``distinct_share``, ``most_frequent``
+    (as first written; of equally frequent captions the one that comes first),
+    ``most_frequent_count`` and ``most_frequent_share``. Shares are in [0, 1]. Raises ValueError
+    where there is no caption.
+    """
+    if not captions:
+        raise ValueError("there is no caption")
+    counts: Counter[str] = Counter()
+    written: dict[str, str] = {}
+    for caption in captions:
+        key = normalized(caption)
+        counts[key] += 1
+        written.setdefault(key, caption)
+    (key, frequency), *_ = counts.most_common(1)
+    return {
+        "count": len(captions),
+        "distinct": len(counts),
+        "distinct_share": len(counts) / len(captions),
+        "most_frequent": written[key],
+        "most_frequent_count": frequency,
+        "most_frequent_share": frequency / len(captions),
+    }
+
+
+def share_in(captions: Sequence[str], others: Iterable[str]) -> float:
+    """Return the share of ``captions`` that are, normalized, among ``others``."""
+    counts = Counter(map(normalized, captions))
+    found = counts.keys() & {normalized(other) for other in others}
+    return sum(counts[key] for key in found) / len(captions)
+
+
+def caption_diversity(
+    captions: Sequence[str],
+    references: Sequence[str],
+    training: Iterable[str] = (),
+    complete: bool = True,
+) -> dict[str, Any]:
+    """Return the diversity of captions beside that of their references, JSON-compatible.
+
+    Args:
+        captions: The generated captions, one a sample; at least one.
+        references: The first reference of each sample; their diversity is ``references``.
+        training: Training captions. Where there are any, ``in_training_share`` is the share of
+            ``captions`` that are copies of one.
+        complete: Whether the model was given all modalities. Only then there is a ``warning``,
+            where more than half of the samples have the same caption and the references differ.
+    """
+    figures = diversity(captions) | {"references": diversity(references)}
+    if training := list(training):
+        figures["in_training_share"] = share_in(captions, training)
+    most = figures["references"]["most_frequent_share"]
+    if complete and figures["most_frequent_share"] > LIMIT and most <= LIMIT:
+        figures["warning"] = (
+            f"{repeated(figures, 'samples')}; the most frequent reference covers {100 * most:.0f} "
+            f"% of them: the model ignores its input. {_ADVICE[0].upper()}{_ADVICE[1:]}, and "
+            "measure what each modality contributes (diagnose=true)."
+        )
+    return figures
+
+
+def input_diversity(captions: Sequence[str], num_inputs: int) -> dict[str, Any]:
+    """Return the diversity of captions without references, JSON-compatible.
+
+    There is a ``warning`` where more than half of the captions are the same and ``num_inputs``,
+    the number of different files, is at least 8.
+    """
+    figures = diversity(captions)
+    if num_inputs >= 8 and figures["most_frequent_share"] > LIMIT:
+        figures["warning"] = (
+            f"{repeated(figures, 'inputs')}: unless these inputs are alike, the model ignores "
+            "them. Evaluate it on samples with references (mmtx eval); if it gives those one "
+            f"caption, too, {_ADVICE}."
+        )
+    return figures
+
+
+def repeated(figures: dict[str, Any], things: str) -> str:
+    """Return ``3 of 4 samples have the same caption “a red circle”``."""
+    caption = figures["most_frequent"]
+    caption = caption if len(caption) <= _SHOWN else caption[: _SHOWN - 1] + "…"
+    return (
+        f"{figures['most_frequent_count']} of {figures['count']} {things} have the same caption "
+        f"“{caption}”"
+    )

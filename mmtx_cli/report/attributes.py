@@ -1,0 +1,44 @@
+"""The accuracy of the attributes that captions name, as a table for a page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmtx_cli.report.metric_table import Column, MetricRow, MetricTable
+from mmtx_cli.report.rounding import rounded
+
+TITLES = {
+    "color": "color",
+    "shape": "shape",
+    "first_movement": "first movement",
+    "second_movement": "second movement",
+    "both_movements": "both movements in order",
+    "sound": "sound",
+    "when": "when the sound is heard",
+}
+
+
+def attribute_table(columns: Mapping[str, Any]) -> MetricTable | None:
+    """Lay out an ``attributes.json``: a row an attribute, a column an evaluation.
+
+    The first column is the number of samples whose reference names the attribute. None where
+    there is nothing to show.
+    """
+    parts = {title: part for title, part in columns.items() if _is_part(part)}
+    if not parts:
+        return None
+    counts = next(iter(parts.values()))["counts"]
+    rows = []
+    for name, title in TITLES.items():
+        if counts.get(name):
+            cells = [
+                rounded(part["metrics"].get(name), part["intervals"].get(name))
+                for part in parts.values()
+            ]
+            rows.append(MetricRow("", title, [rounded(counts[name]), *cells]))
+    headings = [Column("samples"), *(Column(title) for title in parts)]
+    return MetricTable(headings, rows, []) if rows else None
+
+
+def _is_part(part: Any) -> bool:
+    keys = ("counts", "metrics", "intervals")
+    return isinstance(part, dict) and all(isinstance(part.get(key), dict) for key in keys)

@@ -1,0 +1,60 @@
+"""The diversity of captions as a table, and its warning."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmtx_cli.report.metric_table import Column, MetricRow, MetricTable
+from mmtx_cli.report.rounding import is_number, percent, rounded
+
+_ROWS = {
+    "captions": ("count", rounded),
+    "distinct captions": ("distinct", rounded),
+    "share of distinct captions": ("distinct_share", percent),
+    "samples with the most frequent caption": ("most_frequent_count", rounded),
+    "share of samples with the same caption": ("most_frequent_share", percent),
+    "share that copies a training caption": ("in_training_share", percent),
+}
+
+
+@dataclass(frozen=True)
+class DiversityPart:
+    """Captions of one head: the table, the most frequent captions by column, and the warning."""
+
+    title: str
+    table: MetricTable
+    most_frequent: dict[str, str]
+    warning: str
+
+
+def diversity_parts(result: Mapping[str, Any]) -> list[DiversityPart]:
+    """Return a part for each head in ``diversity`` of a ``result.json``."""
+    diversity = result.get("diversity")
+    if not isinstance(diversity, dict):
+        return []
+    heads = {name: part for name, part in diversity.items() if isinstance(part, dict)}
+    return [
+        _part("Diversity of captions" + (f" of “{name}”" if len(heads) > 1 else ""), figures)
+        for name, figures in heads.items()
+    ]
+
+
+def _part(title: str, figures: Mapping[str, Any]) -> DiversityPart:
+    columns = {"generated": figures}
+    if isinstance(references := figures.get("references"), dict):
+        columns["first references"] = references
+    rows = [
+        MetricRow("", name, [_cell(part.get(key), shown) for part in columns.values()])
+        for name, (key, shown) in _ROWS.items()
+        if key in figures
+    ]
+    return DiversityPart(
+        title=title,
+        table=MetricTable([Column(name) for name in columns], rows, []),
+        most_frequent={name: str(part.get("most_frequent", "")) for name, part in columns.items()},
+        warning=str(figures.get("warning", "")),
+    )
+
+
+def _cell(value: Any, shown: Any) -> str:
+    return shown(value) if is_number(value) else ""
