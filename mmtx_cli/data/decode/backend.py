@@ -50,6 +50,12 @@ def _fault(name: str) -> str | None:
     if name == "torchcodec":
         from torchcodec.decoders import VideoStreamMetadata
 
+        # torchcodec 0.17 imports without FFmpeg's libraries and fails at each file, which is slow
+        try:
+            module.VideoDecoder(b"")
+        except (RuntimeError, ValueError) as error:
+            if "libtorchcodec" in str(error):
+                return "it finds no FFmpeg libraries (libavutil …) that it supports"
         if "rotation" not in VideoStreamMetadata.__dataclass_fields__:
             return "a version before 0.11, which does not turn pictures upright"
     elif not hasattr(module.VideoFrame, "rotation"):
