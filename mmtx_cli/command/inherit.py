@@ -111,12 +111,24 @@ def merged(stored: Mapping[str, Any], chosen: Mapping[str, Any]) -> DictConfig:
 
 
 def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
-    """Begin with trained weights wherever name and shape agree, and say what did not."""
+    """Initialize with trained weights wherever name and shape agree, and report the others.
+
+    An image encoder within another encoder (``encoder.video.image`` of ``encoder/video=frames``)
+    that the checkpoint lacks is initialized with the checkpoint's image encoder.
+
+    Raises:
+        CheckpointError: if no tensor fits.
+    """
     own = tuple(f"encoder.{name}." for name in fresh)
     weights, state = read_weights(ckpt), model.state_dict()
+    nested = {
+        k: weights[source]
+        for k in state
+        if k not in weights and (source := as_image_encoder(k)) in weights
+    }
     fitting = {
         k: v
-        for k, v in weights.items()
+        for k, v in {**weights, **nested}.items()
         if k in state and state[k].shape == v.shape and not k.startswith(own)
     }
     if not fitting:
@@ -126,4 +138,12 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
         others = (k for k in state.keys() - fitting.keys() if not k.startswith(own))
         new = sorted({".".join(k.split(".")[:2]) for k in others})
         said = f"; new: {', '.join(new)}" if new else ""
+        copied = sorted({k.split(".image.")[0] for k in nested.keys() & fitting.keys()})
+        said += "".join(f"; {name}.image: from encoder.image" for name in copied)
         print(f"ckpt: {len(fitting)} of {len(state)} tensors from {ckpt}{said}")
+
+
+def as_image_encoder(name: str) -> str:
+    """The name that a tensor of a nested image encoder has in ``encoder.image``."""
+    _, _, rest = name.partition(".image.")
+    return f"encoder.image.{rest}"

@@ -11,13 +11,22 @@ from mmtx_cli.layer.mask import reach
 class GridPosition(nn.Module):
     """One learned vector a cell of a square grid; another grid interpolates them (bicubic).
 
-    Dosovitskiy et al. 2021, section 3.2.
+    Dosovitskiy et al. 2021, section 3.2. They are initialized with sines and cosines of row and
+    column (Beyer et al. 2022), as large as those of time: initialized with small noise, the place
+    of a patch is hardly visible beside its content and its time.
     """
 
     def __init__(self, dim: int, size: int) -> None:
         super().__init__()
-        self.grid = nn.Parameter(torch.empty(dim, size, size))
-        nn.init.normal_(self.grid, std=0.02)
+        rows, columns = waves(size, dim // 2), waves(size, dim - dim // 2)
+        grid = torch.cat(
+            [
+                rows[:, None].expand(-1, size, -1),
+                columns[None].expand(size, -1, -1),
+            ],
+            dim=2,
+        )
+        self.grid = nn.Parameter(grid.permute(2, 0, 1).contiguous())
 
     def forward(self, height: int, width: int) -> Float[Tensor, "n d"]:
         """Positions of a ``height`` x ``width`` grid, row by row."""

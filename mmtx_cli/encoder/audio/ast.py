@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.layer.mask import reach
 from mmtx_cli.layer.mel import HOPS_PER_SECOND, LogMel, SpecAugment
-from mmtx_cli.layer.position import SequencePosition
+from mmtx_cli.layer.position import SequencePosition, waves
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Patches, Patching, Tokens
 
@@ -55,19 +55,19 @@ class AudioAst(Encoder):
         self.mel = LogMel(sample_rate, num_mels, normalise=normalise, mean=mean, std=std)
         self.augment = SpecAugment(time_masks, freq_masks=freq_masks)
         self.stem = nn.Conv2d(1, width, kernel_size=patch_size, stride=stride)
+        self.norm = nn.LayerNorm(width)  # as large as the positions
         frames = math.ceil(audio_seconds * HOPS_PER_SECOND)
         self.time = SequencePosition(width, int(self.columns(torch.tensor(frames))))
-        self.band = nn.Parameter(torch.empty((num_mels - patch_size) // stride + 1, width))
+        self.band = nn.Parameter(waves((num_mels - patch_size) // stride + 1, width))
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout, drop_path)
-        nn.init.normal_(self.band, std=0.02)
 
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, l, h]: l hops of 10 ms; from low to high, moment after moment."""
         x = self.covering(self.augment(self.mel(field), field.mask))
         x = self.stem(x[:, None]).permute(0, 2, 3, 1)  # b, moments, bands, d
         moments = self.moments(field.mask, x.shape[1])
-        x = x.flatten(1, 2) + self.positions(moments)
+        x = self.norm(x.flatten(1, 2)) + self.positions(moments)
         mask = moments.repeat_interleave(len(self.band), dim=1)
         if field.shown:
             x, mask = field.shown.of(x), field.shown.mask
@@ -111,6 +111,6 @@ class AudioAst(Encoder):
 
     def blocks(self) -> list[nn.Module]:
         """The stem with its positions, then the blocks."""
-        stem = nn.ModuleList([self.stem, self.time])
+        stem = nn.ModuleList([self.stem, self.norm, self.time])
         stem.register_parameter("band", self.band)
         return [stem, *self.transformer.blocks]

@@ -51,6 +51,7 @@ class AudioSpectrogramCnn(Encoder):
         stages = [Stage(*pair) for pair in zip((1, *channels), channels, strict=False)]
         self.stages = nn.ModuleList(stages)
         self.project = nn.Linear(channels[-1] * num_mels // shrink, width)
+        self.norm = nn.LayerNorm(width)  # as large as the positions
         places = math.ceil(audio_seconds * HOPS_PER_SECOND / shrink)
         self.position = SequencePosition(width, places)
         self.dropout = nn.Dropout(dropout)
@@ -62,7 +63,7 @@ class AudioSpectrogramCnn(Encoder):
         x = self.augment(self.mel(field), mask)[:, None]
         for stage in self.stages:
             x, mask = stage(x, mask)
-        x = self.project(x.transpose(1, 2).flatten(2)) + self.position(mask)
+        x = self.norm(self.project(x.transpose(1, 2).flatten(2))) + self.position(mask)
         return Tokens(self.transformer(self.dropout(x), mask), mask)
 
     def blocks(self) -> list[nn.Module]:

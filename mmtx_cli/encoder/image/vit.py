@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmtx_cli.encoder.base import Encoder, real_content
 from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.layer.position import GridPosition
+from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Patches, Patching, Tokens
 
@@ -17,8 +17,8 @@ class ImageViT(Encoder):
     """Patches, learned grid positions and pre-norm blocks (Dosovitskiy et al. 2021).
 
     There is no class token: a head pools as it needs. With ``stem="conv"`` the patches come from
-    stride-2 convolutions instead of one projection, which learns sooner from little data
-    (Xiao et al. 2021).
+    stride-2 convolutions, which learn sooner from little data (Xiao et al. 2021); with "patch"
+    from one projection, which masked pre-training needs.
     """
 
     def __init__(
@@ -31,22 +31,17 @@ class ImageViT(Encoder):
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
         drop_path: float = 0.0,
-        stem: str = "patch",
+        stem: str = "conv",
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         """``image_size`` sizes the position grid; pictures of other sizes interpolate it."""
         super().__init__()
-        if stem not in ("patch", "conv"):
-            raise ValueError(f"stem={stem!r} is neither 'patch' nor 'conv'")
-        if image_size % patch_size:
-            raise ValueError(f"image_size={image_size} is not a multiple of {patch_size=}")
+        check_stem(stem, image_size, patch_size)
         self.width, self.patch_size = width, patch_size
         self.pixels = Pixels(mean, std)
-        self.stem = (
-            nn.Conv2d(3, width, kernel_size=patch_size, stride=patch_size)
-            if stem == "patch"
-            else conv_stem(width, patch_size)
+        self.stem: nn.Module = (
+            PatchStem(3 * patch_size**2, width) if stem == "patch" else ConvStem(width, patch_size)
         )
         self.position = GridPosition(width, image_size // patch_size)
         self.dropout = nn.Dropout(dropout)
@@ -66,15 +61,14 @@ class ImageViT(Encoder):
     def embedded(self, field: Field) -> Tokens:
         """What the blocks begin with; no more is computed than is ``shown``."""
         b, pictures = field.mask.shape
-        squares = isinstance(self.stem, nn.Conv2d)
+        squares = isinstance(self.stem, PatchStem)
         x, rows, columns = self.squares(field) if squares else self.convolved(field)
         position = self.position(rows, columns).repeat(pictures, 1).expand(b, -1, -1)
         mask = field.mask.repeat_interleave(rows * columns, dim=1)
         if field.shown:
             x, position, mask = field.shown.of(x), field.shown.of(position), field.shown.mask
-        if squares:  # a convolution of squares that do not overlap is one product, sooner made
-            weight: Tensor = self.stem.weight.flatten(1)  # type: ignore[operator, union-attr]
-            x = F.linear(self.pixels(x).flatten(2), weight, self.stem.bias)  # type: ignore[arg-type]
+        if squares:
+            x = self.stem(self.pixels(x).flatten(2))
         return Tokens(x + position, mask)
 
     def squares(self, field: Field) -> tuple[Shaped[Tensor, "b n 3 p p"], int, int]:
@@ -88,12 +82,12 @@ class ImageViT(Encoder):
     def convolved(self, field: Field) -> tuple[Float[Tensor, "b n d"], int, int]:
         """What convolutions make of each patch; how many rows and columns there are."""
         x = self.stem(self.pixels(real_content(field).flatten(0, 1)))
-        rows, columns = x.shape[2:]
-        return x.flatten(2).mT.unflatten(0, field.mask.shape).flatten(1, 2), rows, columns
+        rows, columns = x.shape[1:3]
+        return x.unflatten(0, field.mask.shape).flatten(1, 3), rows, columns
 
     def patching(self) -> Patching | None:
         """Squares of pixels; not behind convolutions, whose patches overlap."""
-        if not isinstance(self.stem, nn.Conv2d):
+        if not isinstance(self.stem, PatchStem):
             return None
         return Patching(3 * self.patch_size**2, self.width, ("moment",), self.patches)
 
@@ -107,21 +101,3 @@ class ImageViT(Encoder):
     def blocks(self) -> list[nn.Module]:
         """The stem with its positions, then the blocks."""
         return [nn.ModuleList([self.stem, self.position]), *self.transformer.blocks]
-
-
-def conv_stem(width: int, stride: int) -> nn.Sequential:
-    """Halve the picture until ``stride`` is reached (a power of two), growing to ``width``."""
-    if stride < 2 or stride & (stride - 1):
-        raise ValueError(f"stem='conv' halves the picture: patch_size={stride} is no power of two")
-    steps = stride.bit_length() - 1
-    layers: list[nn.Module] = []
-    channels = 3
-    for step in range(steps):
-        out = max(width >> (steps - 1 - step), 8)
-        layers += [
-            nn.Conv2d(channels, out, 3, stride=2, padding=1),
-            nn.GroupNorm(1, out),
-            nn.GELU(),
-        ]
-        channels = out
-    return nn.Sequential(*layers, nn.Conv2d(channels, width, 1))

@@ -11,6 +11,7 @@ from mmtx_cli.layer.attention import Attention
 from mmtx_cli.layer.mask import coarser
 from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.layer.position import GridPosition, SequencePosition
+from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem
 from mmtx_cli.layer.transformer import FeedForward, Transformer
 from mmtx_cli.types import Field, Patches, Patching, Tokens
 
@@ -21,6 +22,10 @@ class VideoViT(Encoder):
     ``attention="joint"``: every token looks at every other (ViViT model 1, Arnab et al. 2021);
     "divided": over time at its place, then over the places of its moment (TimeSformer, Bertasius
     et al. 2021), which costs much less for long videos. There is no class token.
+
+    With ``stem="conv"`` each frame passes stride-2 convolutions, of which a tubelet joins
+    ``tubelet_size``: where in a patch something is, and so how it moves, is seen from the start
+    (Xiao et al. 2021). With "patch" a tubelet is one projection, which masked pre-training needs.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class VideoViT(Encoder):
         num_heads: int = 6,
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
+        stem: str = "conv",
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
@@ -46,16 +52,18 @@ class VideoViT(Encoder):
         super().__init__()
         if attention not in STACKS:
             raise ValueError(f"attention={attention!r} is none of {', '.join(STACKS)}")
-        if image_size % patch_size:
-            raise ValueError(f"image_size={image_size} is not a multiple of {patch_size=}")
+        check_stem(stem, image_size, patch_size)
         if tubelet_size < 1:
             raise ValueError(f"tubelet_size={tubelet_size}: a tubelet is one frame at least")
         self.width, self.patch_size = width, patch_size
         self.attention = attention
         self.tubelet_size = tubelet_size
         self.pixels = Pixels(mean, std)
-        size = (tubelet_size, patch_size, patch_size)
-        self.stem = nn.Conv3d(3, width, kernel_size=size, stride=size)
+        self.stem = (
+            PatchStem(3 * tubelet_size * patch_size**2, width)
+            if stem == "patch"
+            else TubeletStem(width, patch_size, tubelet_size)
+        )
         self.space = GridPosition(width, image_size // patch_size)
         self.time = SequencePosition(width, -(-num_frames // tubelet_size))
         self.dropout = nn.Dropout(dropout)
@@ -66,9 +74,9 @@ class VideoViT(Encoder):
 
         A tubelet is real if any of its frames is.
         """
-        x = self.stem(self.frames(field)).transpose(1, 2)  # b, moments, d, y, x
         mask = coarser(field.mask, self.tubelet_size)
-        x = x.flatten(3).mT + self.positions(mask, *x.shape[3:])
+        x = self.embedded(field)  # b, moments, y, x, d
+        x = x.flatten(2, 3) + self.positions(mask, *x.shape[2:4])
         if field.shown and self.attention == "joint":
             x = field.shown.of(x.flatten(1, 2))[:, :, None]
             x = self.transformer(self.dropout(x), field.shown.mask)
@@ -78,30 +86,45 @@ class VideoViT(Encoder):
         x = self.transformer(self.dropout(x), mask)
         return Tokens(x.flatten(1, 2), mask.repeat_interleave(x.shape[2], dim=1))
 
+    def embedded(self, field: Field) -> Float[Tensor, "b n h w d"]:
+        """The tubelets before their positions are added."""
+        if isinstance(self.stem, PatchStem):
+            return self.stem(self.tubelets(field).flatten(4))  # type: ignore[no-any-return]
+        return self.stem(self.frames(field).transpose(1, 2), field.mask)  # type: ignore[no-any-return]
+
     def positions(
         self, mask: Bool[Tensor, "b t"], rows: int, columns: int
     ) -> Float[Tensor, "b t n d"]:
         """Of each place in each moment."""
         return self.time(mask)[:, :, None] + self.space(rows, columns)
 
-    def patching(self) -> Patching:
-        """Tubelets; attention over one place's moments needs the place in all of them."""
+    def patching(self) -> Patching | None:
+        """Tubelets; attention over one place's moments needs the place in all of them.
+
+        Not behind convolutions, whose patches overlap.
+        """
+        if not isinstance(self.stem, PatchStem):
+            return None
         maskings = ("tube", "random") if self.attention == "joint" else ("tube",)
         numbers = 3 * self.tubelet_size * self.patch_size**2
         return Patching(numbers, self.width, maskings, self.patches)
 
     def patches(self, field: Field) -> Patches:
         """Normalised pixels, by channel, frame, row and column."""
-        x = self.frames(field)
-        size = self.tubelet_size, self.patch_size, self.patch_size
-        for axis, length in enumerate(size, start=2):
-            x = x.unfold(axis, length, length)  # b, 3, moments, rows, columns, *size
-        x = x.movedim(1, 4)
+        x = self.tubelets(field)
         mask = coarser(field.mask, self.tubelet_size)
         places = x.shape[2] * x.shape[3]
         position = self.positions(mask, *x.shape[2:4]).flatten(1, 2)
         x = x.flatten(4).flatten(1, 3)
         return Patches(x, mask.repeat_interleave(places, dim=1), position, places)
+
+    def tubelets(self, field: Field) -> Float[Tensor, "b n h w 3 t p p"]:
+        """Normalized pixels of each tubelet."""
+        x = self.frames(field)
+        size = self.tubelet_size, self.patch_size, self.patch_size
+        for axis, length in enumerate(size, start=2):
+            x = x.unfold(axis, length, length)  # b, 3, moments, rows, columns, *size
+        return x.movedim(1, 4)
 
     def frames(self, field: Field) -> Float[Tensor, "b 3 t h w"]:
         """Normalised pixels, zero where no frame is, of whole tubelets."""
@@ -112,6 +135,26 @@ class VideoViT(Encoder):
     def blocks(self) -> list[nn.Module]:
         """The stem with its positions, then the blocks."""
         return [nn.ModuleList([self.stem, self.space, self.time]), *self.transformer.blocks]
+
+
+class TubeletStem(nn.Module):
+    """A convolutional stem for each frame, then one projection of the frames of a tubelet."""
+
+    def __init__(self, dim: int, patch_size: int, tubelet_size: int) -> None:
+        super().__init__()
+        self.frame = ConvStem(dim, patch_size)
+        self.join = nn.Linear(dim * tubelet_size, dim)
+        self.tubelet_size = tubelet_size
+
+    def forward(
+        self, frames: Float[Tensor, "b t 3 h w"], mask: Bool[Tensor, "b l"]
+    ) -> Float[Tensor, "b n y x d"]:
+        """``frames`` are whole tubelets, of which the first l are the sample's own."""
+        x = self.frame(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        real = F.pad(mask, (0, frames.shape[1] - mask.shape[1]))
+        x = x.masked_fill(~real[:, :, None, None, None], 0)  # the stem's biases
+        x = x.unflatten(1, (-1, self.tubelet_size))  # b, moments, t, y, x, d
+        return self.join(x.movedim(2, 4).flatten(4))  # type: ignore[no-any-return]
 
 
 class JointTransformer(Transformer):

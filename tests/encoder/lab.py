@@ -1,0 +1,161 @@
+"""Train every encoder that has no pretrained weights on the encoder laboratory.
+
+``python tests/encoder/lab.py [--tasks …] [--encoders …] [--seeds …]`` prints a table for the docs.
+A training ends as soon as the validation rows are solved, at the latest after ``STEPS`` steps of
+32 samples; what is reported is measured on the test rows.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from mmtx_cli.build import build_model
+from mmtx_cli.command.train import DEFAULTS, preparation_of, sections
+from mmtx_cli.corpus import build_data
+from mmtx_cli.data.collate import Collate
+from mmtx_cli.data.encoder_lab import make_encoder_lab
+from mmtx_cli.data.encoder_lab.make import TASKS
+from mmtx_cli.override import conf_dir, opened
+from mmtx_cli.training.optimizer import make_optimizer, make_schedule
+from tests.tiny import chosen_rows
+
+STEPS, BATCH, VAL_EVERY = 1500, 32, 100
+NUM = 3600
+"""Rows of a task: 2,880 to train on, 360 to stop by, 360 to test with."""
+SOLVED = 0.99
+"""Validation accuracy at which a training stops."""
+DRAWS = {"video": 2}
+"""How often the clips are drawn anew: where in time a frame is taken is augmentation."""
+SMALL = {
+    "image/vit": ["patch_size=8", "width=128", "depth=2", "num_heads=4"],
+    "image/vit patch": ["patch_size=8", "width=128", "depth=2", "num_heads=4", "stem=patch"],
+    "image/cnn": ["stride=8", "width=128", "depth=2"],
+    "video/vit": ["patch_size=8", "width=64", "depth=2", "num_heads=4"],
+    "video/vit joint": ["patch_size=8", "width=64", "depth=2", "num_heads=4", "attention=joint"],
+    "video/vit patch": ["patch_size=8", "width=64", "depth=2", "num_heads=4", "stem=patch"],
+    "video/frames": ["width=64", "image.patch_size=8", "image.width=64", "image.depth=2",
+                     "image.num_heads=4"],
+    "audio/spectrogram_cnn": ["width=128", "channels=[16,32,64,128]"],
+    "audio/ast": ["width=128", "depth=2", "num_heads=4"],
+    "audio/waveform": ["width=128", "depth=2"],
+    "text/transformer": ["width=128", "depth=2"],
+}  # fmt: skip
+"""Every encoder that trains from scratch, with settings that have one; all else is the default."""
+
+
+def configured(path, encoder):
+    """The run's configuration, composed from conf/ as the command line would."""
+    modality, name = encoder.split()[0].split("/")
+    args = ["experiment=encoder_lab", f"data.path={path}", f"encoder/{modality}={name}"]
+    args += [f"encoder.{modality}.{argument}" for argument in SMALL[encoder]]
+    with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
+        cfg = compose("finetune", opened(args))
+    OmegaConf.set_struct(cfg, False)
+    for key, value in DEFAULTS.items():
+        cfg[key] = value if cfg[key] is None else cfg[key]
+    return cfg
+
+
+class Lab:
+    """The tasks' data below a folder, made and decoded once each."""
+
+    def __init__(self, folder, num=NUM):
+        self.folder, self.num = Path(folder), num
+        self.batches = cache(self._batches)
+
+    def _batches(self, task):
+        """Facts of the data, and the decoded splits: train as a list of draws, val, test."""
+        cfg = configured(
+            self.made(task), next(e for e in SMALL if e.startswith(TASKS[task].modality))
+        )
+        data = sections(cfg)["data"]
+        corpus = build_data(data, preparation_of(cfg, data))
+        modalities = [TASKS[task].modality]
+
+        def batch(split, draw=None):
+            rows = corpus.rows(split)
+            samples = corpus.samples(rows, modalities, ["label"], training=draw is not None)
+            collate = Collate(modalities, ("label",), samples.preparation, samples.known)
+            return collate([samples[(draw or 0, row)] for row in range(len(rows))])
+
+        draws = [batch("train", draw) for draw in range(DRAWS.get(*modalities, 1))]
+        return corpus.facts(), draws, batch("val"), batch("test")
+
+    def made(self, task):
+        return make_encoder_lab(self.folder / task, num=self.num, size=32, task=task)
+
+    def accuracy(self, task, encoder, seed, steps=STEPS):
+        """Test accuracy, and the number of steps that it took."""
+        facts, draws, val, test = self.batches(task)
+        cfg = configured(self.made(task), encoder)
+        cfg.update(facts)
+        plain = OmegaConf.to_container(cfg, resolve=True)
+        torch.manual_seed(seed)
+        encoders = {TASKS[task].modality: plain["encoder"][TASKS[task].modality]}
+        model = build_model({"model": {**plain, "encoder": encoders}})
+        settings = sections(cfg)
+        optimizer = make_optimizer(model, settings["optimizer"])
+        schedule = make_schedule(optimizer, settings["optimizer"], steps)
+        random = torch.Generator().manual_seed(seed)
+        self.curve = []
+        for step in range(1, steps + 1):
+            rows = torch.randint(len(draws[0]), (BATCH,), generator=random)
+            batch = chosen_rows(draws[step % len(draws)], rows.tolist())
+            optimizer.zero_grad()
+            model(batch)["classification"].loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings["trainer"].clip)
+            optimizer.step()
+            schedule.step()
+            if step % VAL_EVERY == 0:
+                self.curve.append(round(correct(model, val), 3))
+                if self.curve[-1] >= SOLVED:
+                    break
+        return correct(model, test), step
+
+
+def correct(model, batch):
+    """Accuracy of a model on a batch, evaluated in parts."""
+    model.eval()
+    right = 0
+    for rows in torch.arange(len(batch)).split(200):
+        logits = model.predict(chosen_rows(batch, rows.tolist()))["classification"]["logits"]
+        right += (logits.argmax(dim=1) == batch.targets["label"][rows]).sum().item()
+    model.train()
+    return right / len(batch)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS))
+    parser.add_argument("--encoders", nargs="+", default=list(SMALL))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--data", help="folder of the tasks' data (default: a temporary one)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        lab = Lab(args.data or folder)
+        for task in args.tasks:
+            for encoder in [e for e in args.encoders if e.startswith(TASKS[task].modality)]:
+                for seed in args.seeds:
+                    begun = time.perf_counter()
+                    value, steps = lab.accuracy(task, encoder, seed, args.steps)
+                    seconds = round(time.perf_counter() - begun)
+                    line = {"task": task, "encoder": encoder, "seed": seed, "accuracy": value}
+                    print(
+                        json.dumps(
+                            {**line, "steps": steps, "seconds": seconds, "curve": lab.curve}
+                        ),
+                        flush=True,
+                    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
