@@ -117,7 +117,8 @@ class Corpus:
             augment if training else None,
             self.text_tokenizer,
             self.settings.decode_timeout,
-            self.settings.modality_dropout,
+            dict.fromkeys(modalities, self.settings.modality_dropout)
+            | self.settings.modality_dropout_by,
             self.mixing,
             self.kept(rows, [f"encoder.{name}" for name in modalities]),
             self.kept(rows, teachers),

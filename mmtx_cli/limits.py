@@ -19,6 +19,7 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "data.fps": (1e-6, 1e6),
     "data.decode_timeout": (0.1, 1e6),
     "data.modality_dropout": (0, 1),
+    "data.modality_dropout_by": (0, 1),
     "data.augment.scale": (0, 1),
     "data.augment.color": (0, 1e3),
     "data.batch_size": (1, 1e9),

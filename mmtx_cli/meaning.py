@@ -31,6 +31,10 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
             yield f"drop: the model has no encoder of {name!r}; {nearest(str(name), encoders)}"
     if drop and encoders <= set(map(str, drop)):
         yield "drop: nothing would be left; keep at least one modality"
+    for name in at(cfg, "data.modality_dropout_by") or ():
+        if name not in encoders:
+            hint = nearest(str(name), encoders)
+            yield f"data.modality_dropout_by.{name}: the model has no such encoder; {hint}"
     yield from fusion_faults(cfg, encoders)
     yield from word_faults(cfg)
     yield from leak_faults(cfg)

@@ -68,6 +68,8 @@ class DataSettings:
     """Seconds after which a video or sound that is still being decoded counts as unreadable."""
     modality_dropout: float = 0.0
     """Chance of each modality of a training sample to be taken away; one is always left."""
+    modality_dropout_by: dict[str, float] = field(default_factory=dict)
+    """Other chances for single modalities, e.g. {image: 0.5}."""
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     batch_size: int = 32
     """Samples a step over all devices together."""

@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
 MAKING = (*ROOT_KEYS, "dim", "seed", "ckpt", "experiment", "head", "trusted_packages", "encoder")
 """What of a run's command line also says what its cache is made of, besides the data."""
-READ_ONLY = ("cache", "augment", "batch_size", "eval_batch_size", "modality_dropout", "bucket")
+READ_ONLY = (
+    "cache",
+    "augment",
+    "batch_size",
+    "eval_batch_size",
+    "modality_dropout",
+    "modality_dropout_by",
+    "bucket",
+)
 """What of ``data`` does not."""
 
 

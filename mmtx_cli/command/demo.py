@@ -93,6 +93,7 @@ def films(
         f"ckpt={quoted(captioner)}",
         f"data.path={quoted(manifest)}",
         f"seed={cfg.seed}",
+        "freeze=[encoder.video.image]",  # it begins with the trained image encoder's weights
     ]
     trained = step(run_dir, "finetune", [*settings, *cfg.overrides.films])
     say("evaluating, also with single modalities taken away")

@@ -59,7 +59,7 @@ class Samples(Dataset):
         augment: Callable[[Tensor], Tensor] | None = None,
         text_tokenizer: Tokenizer | None = None,
         decode_timeout: float = 30.0,
-        dropout: float = 0.0,
+        dropout: Mapping[str, float] | None = None,
         mixing: Mixing | None = None,
         cached: Mapping[str, Entries] | None = None,
         taught: Mapping[str, Entries] | None = None,
@@ -68,8 +68,8 @@ class Samples(Dataset):
 
         ``text_tokenizer`` is the text encoder's own, where it brings one.
 
-        ``dropout`` is the chance of each modality of a training sample to be taken away, as long
-        as another is left. ``mixing`` is what is particular to each corpus, if there are several.
+        ``dropout`` is the chance, by modality, that a training sample loses it, as long as another
+        is left. ``mixing`` is what is particular to each corpus, if there are several.
 
         In the place of modalities whose encoders are in ``cached`` (such as ``encoder.image``) a
         sample brings what these made of it, and of teachers in ``taught`` a target.
@@ -83,7 +83,7 @@ class Samples(Dataset):
         self.training = training
         self.seed = seed
         self.media = Media(preparation, augment, decode_timeout)
-        self.dropout = dropout
+        self.dropout = dropout or {}
         self.cached = {n.removeprefix("encoder."): of for n, of in (cached or {}).items()}
         self.taught = taught or {}
         self.keys = id_keys(sample.id for sample in samples)
@@ -201,7 +201,7 @@ class Samples(Dataset):
     def kept(self, turn: int, row: int) -> list[str]:
         """The modalities that the sample has and that are not taken away this time."""
         has = self.has(row)
-        if not self.dropout or not self.training:
+        if not any(self.dropout.values()) or not self.training:
             return has
         if "text" not in self.preparation.features:
             texts = self.columns.get("text")
@@ -210,7 +210,7 @@ class Samples(Dataset):
         kept = [
             m
             for m, chance in zip(has, random.random(len(has)), strict=True)
-            if chance >= self.dropout
+            if chance >= self.dropout[m]
         ]
         return kept or ([has[random.integers(len(has))]] if has else [])
 

@@ -16,6 +16,7 @@ from mmtx_cli.generation.beam import beam_search
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.decoder import TextDecoder
 from mmtx_cli.layer.distributed import global_mean
+from mmtx_cli.layer.summary import StreamSummary
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
@@ -24,6 +25,8 @@ from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
 class CaptioningHead(Head):
     """Predicts a caption word by word from the tokens it reads (Vaswani et al. 2017), or with
     ``says="answers"`` an answer to the question among them.
+
+    The decoder attends to all tokens, and every word also gets a summary of each stream.
     """
 
     learns: ClassVar[dict[str, str]] = {"captions": "captions", "answers": "answer_text"}
@@ -68,6 +71,7 @@ class CaptioningHead(Head):
         self.max_length = max_length
         self.num_beams = num_beams
         self.length_penalty = length_penalty
+        self.summary = StreamSummary(dim, self.reads)
         self.decoder = TextDecoder(
             vocab_size, dim, depth, num_heads, max_length, mlp_ratio, dropout
         )
@@ -83,7 +87,9 @@ class CaptioningHead(Head):
             return Prediction(None, {})
         target = target[:, : self.max_length]
         said, following = target[:, :-1], target[:, 1:]
-        hidden = self.decoder(said.clamp(min=0), *self.context(streams))
+        hidden = self.decoder(
+            said.clamp(min=0), *self.context(streams), summary=self.summary(streams)
+        )
         total = self.loss(hidden.flatten(0, 1), following.flatten())
         count = (following != IGNORE).sum()
         return Prediction(global_mean(total, count, shared=self.training), {"count": count})
@@ -104,10 +110,11 @@ class CaptioningHead(Head):
         The score is divided by the length to the power of ``length_penalty``.
         """
         context, mask = self.context(streams)
+        summary = self.summary(streams)
         caches = self.decoder.start(context, self.num_beams, self.max_length)
 
         def step(tokens: Tensor, position: int) -> Tensor:
-            return self.decoder.step(tokens, mask, caches, position)
+            return self.decoder.step(tokens, mask, caches, position, summary)
 
         def reorder(rows: Tensor, length: int) -> None:
             for cache in caches:

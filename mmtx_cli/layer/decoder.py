@@ -110,9 +110,18 @@ class TextDecoder(nn.Module):
         tokens: Int[Tensor, "b t"],
         context: Float[Tensor, "b n d"],
         context_mask: Bool[Tensor, "b n"],
+        summary: Float[Tensor, "b d"] | None = None,
     ) -> Float[Tensor, "b t d"]:
-        """Hidden states; ``x @ embedding.weight.T`` are the logits of the next token."""
-        x = self.dropout(self.embedding(tokens) + self.position[: tokens.shape[1]])
+        """Hidden states; ``x @ embedding.weight.T`` are the logits of the next token.
+
+        Args:
+            tokens: Token numbers, from BOS.
+            context: What the cross-attention reads.
+            context_mask: Where the context is real.
+            summary: One vector a sample, which is added to every token.
+        """
+        x = self.embedding(tokens) + self.position[: tokens.shape[1]]
+        x = self.dropout(x if summary is None else x + summary[:, None])
         for block in self.blocks:
             x = block(x, context, context_mask)
         return self.norm(x)
@@ -127,9 +136,19 @@ class TextDecoder(nn.Module):
         context_mask: Bool[Tensor, "b n"],
         caches: list[LayerCache],
         position: int,
+        summary: Float[Tensor, "b d"] | None = None,
     ) -> Float[Tensor, "b k v"]:
-        """Logits of the next token of every beam."""
+        """Logits of the next token of every beam.
+
+        Args:
+            tokens: The last token of each beam.
+            context_mask: Where the context is real.
+            caches: What ``start`` made, one a block; updated in place.
+            position: How many tokens come before these.
+            summary: As in ``forward``.
+        """
         x = self.embedding(tokens) + self.position[position]
+        x = x if summary is None else x + summary[:, None]
         for block, cache in zip(self.blocks, caches, strict=True):
             x = block.step(x, context_mask, cache, position)
         return self.norm(x) @ self.embedding.weight.T

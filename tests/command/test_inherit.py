@@ -118,6 +118,17 @@ def test_begins_with_what_was_trained_but_for_weights_that_are_chosen_anew(tmp_p
     assert "new: head.weight" in said
 
 
+def test_an_image_encoder_within_another_begins_with_the_one_that_was_trained(tmp_path, capsys):
+    model, trained = Model(0.0), Model(1.0)
+    model.encoder["video"] = nn.ModuleDict({"image": nn.Linear(2, 2), "time": nn.Linear(2, 2)})
+    before = model.encoder["video"]["time"].weight.clone()
+    save_file(trained.state_dict(), tmp_path / "model.safetensors")
+    load_initial(model, str(tmp_path), set())
+    assert (model.encoder["video"]["image"].weight == 1).all()
+    assert (model.encoder["video"]["time"].weight == before).all()
+    assert "encoder.video.image: from encoder.image" in capsys.readouterr().out
+
+
 def test_weights_may_stand_in_an_encoder_within():
     assert has_weights({"_target_": "x", "weights": "y.pth"})
     assert has_weights({"image": {"weights": "default"}})

@@ -26,9 +26,12 @@ def made(tmp_path_factory):
     return [s for s in read_manifest(path).samples if s.image and s.video and s.audio]
 
 
+MODALITIES = ("image", "video", "audio")
+
+
 def samples_of(made, **kwargs):
     options = {"training": True, "seed": 3} | kwargs
-    return Samples(made, ("image", "video", "audio"), (), PREPARATION, None, **options)
+    return Samples(made, MODALITIES, (), PREPARATION, None, **options)
 
 
 def test_shapes(made):
@@ -55,18 +58,21 @@ def test_evaluation_takes_the_centre(made):
 
 
 def test_dropout_takes_modalities_away_but_never_all(made):
-    samples = samples_of(made, dropout=0.6)
+    samples = samples_of(made, dropout=dict.fromkeys(MODALITIES, 0.6))
     places = [(epoch, row) for epoch in range(20) for row in range(len(made))]
     kept = [tuple(samples.kept(*place)) for place in places]
     assert all(kept)
     assert len(set(kept)) == 7, "every subset that is not empty"
     share = sum(len(few) for few in kept) / (3 * len(kept))
     assert 0.4 < share < 0.55  # 0.4, and one where all would be gone
-    assert [tuple(samples_of(made, dropout=0.6).kept(*place)) for place in places] == kept
+    assert [
+        tuple(samples_of(made, dropout=dict.fromkeys(MODALITIES, 0.6)).kept(*place))
+        for place in places
+    ] == kept
 
 
 def test_dropout_is_for_training_alone(made):
-    samples = samples_of(made, training=False, dropout=0.9)
+    samples = samples_of(made, training=False, dropout=dict.fromkeys(MODALITIES, 0.9))
     assert all(len(samples.kept(0, row)) == 3 for row in range(len(samples)))
 
 

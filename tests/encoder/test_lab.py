@@ -8,8 +8,12 @@ from tests.encoder.lab import SMALL, Lab
 SEEDS = (1, 2, 3)
 CELLS = [(t, e) for t in TASKS for e in SMALL if e.startswith(TASKS[t].modality)]
 REQUIRED = 0.95
-PRETRAINED = {"efficientnet_lite", "features", "huggingface", "pipeline", "timm", "torchvision"}
-"""Encoders for weights or features that exist already; ``torchvision_vit`` is one of them, too."""
+QUICK = [
+    ("image_position", "image/vit"),
+    ("video_first_movement", "video/frames"),
+    ("audio_onset", "audio/spectrogram_cnn"),
+]
+"""Cells that take seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +26,8 @@ def lab(tmp_path_factory):
 @pytest.mark.parametrize(("task", "encoder"), CELLS, ids=" ".join)
 def test_solves(lab, task, encoder, seed):
     assert lab.accuracy(task, encoder, seed)[0] >= REQUIRED
+
+
+@pytest.mark.parametrize(("task", "encoder"), QUICK, ids=" ".join)
+def test_solves_within_seconds(tmp_path, task, encoder):
+    assert Lab(tmp_path, num=1500).accuracy(task, encoder, seed=1, steps=300)[0] >= REQUIRED

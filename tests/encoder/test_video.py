@@ -12,7 +12,7 @@ from mmtx_cli.command.train import change
 from mmtx_cli.encoder.base import spread_frames
 from mmtx_cli.encoder.image.vit import ImageViT
 from mmtx_cli.encoder.video.body import kinetics_pixels, video_body, without_classifier
-from mmtx_cli.encoder.video.frames import VideoFrames
+from mmtx_cli.encoder.video.frames import VideoFrames, differences
 from mmtx_cli.encoder.video.torchvision import VideoTorchvision
 from mmtx_cli.encoder.video.vit import VideoViT
 from mmtx_cli.error import ConfigError
@@ -41,7 +41,7 @@ class TestFrames:
         """Without positions and Transformer, what comes out is the image encoder's mean."""
         encoder = VideoFrames(ImageViT(**IMAGE), num_frames=3, **SMALL).eval()
         encoder.transformer, encoder.project = nn.ModuleList([Passing()])[0], nn.Identity()
-        nn.init.zeros_(encoder.position.places)
+        without_order(encoder)
         field = video(3)
         for i, token in enumerate(encoder(field).x[0]):
             picture = encoder.image(Field(field.data[:, i : i + 1], field.mask[:, :1]))
@@ -66,7 +66,7 @@ class TestFrames:
         encoder = VideoFrames(ImageViT(**IMAGE), num_frames=3, **SMALL).eval()
         there, back = encoder(video(3)).x.flip(1), encoder(backwards(video(3))).x
         assert (there - back).abs().max() > 1e-4
-        nn.init.zeros_(encoder.position.places)
+        without_order(encoder)
         torch.testing.assert_close(encoder(video(3)).x.flip(1), encoder(backwards(video(3))).x)
 
     def test_another_image_encoder_from_the_command_line(self):
@@ -86,6 +86,23 @@ class TestFrames:
             VideoFrames(None)
         with pytest.raises(ValueError, match="a frame needs one token at least"):
             VideoFrames(ImageViT(**IMAGE), tokens_per_frame=0)
+
+
+def without_order(encoder):
+    """Neither positions nor what changes from frame to frame."""
+    for parameter in (encoder.position.places, *encoder.change.parameters()):
+        nn.init.zeros_(parameter)
+
+
+def test_differences_from_the_frame_before():
+    x = torch.randn(2, 4, 3, 5)
+    mask = torch.tensor([[True] * 4, [True, True, False, True]])
+    found = differences(x, mask)
+    for i in range(2):
+        for t in range(4):
+            real = t > 0 and mask[i, t] and mask[i, t - 1]
+            expected = x[i, t] - x[i, t - 1] if real else torch.zeros(3, 5)
+            torch.testing.assert_close(found[i, t], expected)
 
 
 class Passing(nn.Module):
@@ -113,7 +130,7 @@ class TestViT:
             torch.testing.assert_close(own, alone.x[0], atol=1e-5, rtol=1e-5)
 
     def test_tokens_come_moment_after_moment_and_row_by_row(self, attention):
-        encoder = VideoViT(tubelet_size=2, attention=attention, **VIT).eval()
+        encoder = VideoViT(tubelet_size=2, attention=attention, stem="patch", **VIT).eval()
         encoder.transformer = Passing()
         field = video(4)
         before = encoder(field).x

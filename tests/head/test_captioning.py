@@ -42,7 +42,8 @@ def next_word(head, streams, row, said):
     """Log-probabilities [v] of what follows ``said``, in float64."""
     x, mask = head.context(streams)
     tokens = torch.tensor([said])
-    hidden = head.decoder(tokens, x[row : row + 1], mask[row : row + 1])[0, -1].detach().double()
+    context = x[row : row + 1], mask[row : row + 1], head.summary(streams)[row : row + 1]
+    hidden = head.decoder(tokens, *context)[0, -1].detach().double()
     logits = (head.decoder.embedding.weight.detach().double() @ hidden).numpy()
     return logits - logits.max() - math.log(np.exp(logits - logits.max()).sum())
 

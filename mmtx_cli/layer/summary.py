@@ -1,0 +1,41 @@
+"""One vector a sample from all the streams that a head reads."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from mmtx_cli.layer.pooling import masked_mean
+from mmtx_cli.types import Streams
+
+GAIN = 0.1
+"""The summary starts small beside the token embeddings to which it is added."""
+
+
+class StreamSummary(nn.Module):
+    """The sum over a sample's streams of a projection of each one's mean token.
+
+    Streams do not compete here, as they do within the softmax of one cross-attention: there, a
+    stream that is not attended to gets no gradient from which it could learn to be.
+    """
+
+    def __init__(self, dim: int, streams: Sequence[str]) -> None:
+        super().__init__()
+        self.project = nn.ModuleDict(
+            {name: nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim)) for name in streams}
+        )
+        with torch.no_grad():
+            for name in streams:
+                for parameter in self.project[name][1].parameters():  # type: ignore[index]
+                    parameter.mul_(GAIN)
+
+    def forward(self, streams: Streams) -> Float[Tensor, "b d"]:
+        """Absent streams add nothing."""
+        return torch.stack(
+            [
+                project(masked_mean(tokens.x, tokens.mask)) * tokens.present[:, None]
+                for name, project in self.project.items()
+                for tokens in [streams[name]]
+            ]
+        ).sum(dim=0)
