@@ -155,6 +155,11 @@ def tiny_model(
 ) -> MultimodalModel:
     """A whole model, in evaluation mode."""
     chosen = [f"encoder/{modality}={REPRESENTATIVE[modality]}" for modality in modalities]
+    # objectives that hide patches need one projection a patch
+    own = {arg.partition("=")[0] for arg in args}
+    vits = [m for m in modalities if REPRESENTATIVE[m] == "vit" and f"encoder/{m}" not in own]
+    patch = [f"encoder.{m}.stem=patch" for m in vits]
+    chosen += without_said(patch, args)
     cfg = composed(*chosen, f"fusion={fusion}", f"head=[{','.join(heads)}]", *args)
     encoder = {name: cfg["encoder"][name] for name in modalities}
     torch.manual_seed(seed)

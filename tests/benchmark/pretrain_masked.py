@@ -41,6 +41,7 @@ def made(encoder: type[ImageViT]) -> MultimodalModel:
         "width": WIDTH,
         "depth": 6,
         "num_heads": 4,
+        "stem": "patch",
     }
     head = "mmtx_cli.head.masked_reconstruction.MaskedReconstructionHead"
     masked = {"_target_": head, "dim": WIDTH, "modality": "image", "mask_ratio": RATIO}

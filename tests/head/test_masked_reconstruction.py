@@ -8,6 +8,7 @@ from tiny import chosen_rows, composed, noisy_where_absent, same, tiny_batch, ti
 
 from mmtx_cli.build import build_model
 from mmtx_cli.error import ConfigError
+from mmtx_cli.layer.stem import PatchStem
 from mmtx_cli.types import Field
 
 CASES = {
@@ -68,6 +69,11 @@ def test_what_is_hidden_is_not_seen(case):
         seen[i, shown.index[i][shown.mask[i]]] = True
 
     def noisy(module, inputs, made):  # [b, d, …], by picture, moment, or frame and band
+        if isinstance(module, PatchStem):  # [b, …, d]; an image's hidden patches are not embedded
+            if modality == "image":
+                assert made.shape[:-1] == shown.mask.shape
+                return made
+            return torch.where(seen.view(*made.shape[:-1], 1), made, torch.randn_like(made))
         return torch.where(seen.view(len(made), 1, *made.shape[2:]), made, torch.randn_like(made))
 
     before = head(model.streams(view, head.reads, {}), view)
@@ -171,6 +177,7 @@ def test_learns_two_samples_by_heart(modality):
     ],
 )
 def test_what_cannot_be_reconstructed(args, message):
-    cfg = composed("encoder/image=vit", "head=masked_image", "fusion=decision", *args)
+    patch = [] if "encoder" in args[0] else ["encoder.image.stem=patch"]
+    cfg = composed("encoder/image=vit", "head=masked_image", "fusion=decision", *patch, *args)
     with pytest.raises(ConfigError, match=message):
         build_model({"model": {**cfg, "encoder": {"image": cfg["encoder"]["image"]}}})
