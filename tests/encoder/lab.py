@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from mmtx_cli.data.encoder_lab import make_encoder_lab
 from mmtx_cli.data.encoder_lab.make import TASKS
 from mmtx_cli.override import conf_dir, opened
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule
+from mmtx_cli.types import Batch
 from tests.tiny import chosen_rows
 
 STEPS, BATCH, VAL_EVERY = 1500, 32, 100
@@ -64,64 +66,57 @@ def configured(path, encoder):
     return cfg
 
 
-class Lab:
-    """The tasks' data below a folder, made and decoded once each."""
+@dataclass
+class Decoded:
+    """A data set in memory: ``facts`` that its model must know, and one batch a split."""
 
-    def __init__(self, folder, num=NUM):
-        self.folder, self.num = Path(folder), num
-        self.batches = cache(self._batches)
-
-    def _batches(self, task):
-        """Facts of the data, and the decoded splits: train as a list of draws, val, test."""
-        cfg = configured(
-            self.made(task), next(e for e in SMALL if e.startswith(TASKS[task].modality))
-        )
-        data = sections(cfg)["data"]
-        corpus = build_data(data, preparation_of(cfg, data))
-        modalities = [TASKS[task].modality]
-
-        def batch(split, draw=None):
-            rows = corpus.rows(split)
-            samples = corpus.samples(rows, modalities, ["label"], training=draw is not None)
-            collate = Collate(modalities, ("label",), samples.preparation, samples.known)
-            return collate([samples[(draw or 0, row)] for row in range(len(rows))])
-
-        draws = [batch("train", draw) for draw in range(DRAWS.get(*modalities, 1))]
-        return corpus.facts(), draws, batch("val"), batch("test")
-
-    def made(self, task):
-        return make_encoder_lab(self.folder / task, num=self.num, size=32, task=task)
-
-    def accuracy(self, task, encoder, seed, steps=STEPS):
-        """Test accuracy, and the number of steps that it took."""
-        facts, draws, val, test = self.batches(task)
-        cfg = configured(self.made(task), encoder)
-        cfg.update(facts)
-        plain = OmegaConf.to_container(cfg, resolve=True)
-        torch.manual_seed(seed)
-        encoders = {TASKS[task].modality: plain["encoder"][TASKS[task].modality]}
-        model = build_model({"model": {**plain, "encoder": encoders}})
-        settings = sections(cfg)
-        optimizer = make_optimizer(model, settings["optimizer"])
-        schedule = make_schedule(optimizer, settings["optimizer"], steps)
-        random = torch.Generator().manual_seed(seed)
-        self.curve = []
-        for step in range(1, steps + 1):
-            rows = torch.randint(len(draws[0]), (BATCH,), generator=random)
-            batch = chosen_rows(draws[step % len(draws)], rows.tolist())
-            optimizer.zero_grad()
-            model(batch)["classification"].loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), settings["trainer"].clip)
-            optimizer.step()
-            schedule.step()
-            if step % VAL_EVERY == 0:
-                self.curve.append(round(correct(model, val), 3))
-                if self.curve[-1] >= SOLVED:
-                    break
-        return correct(model, test), step
+    facts: dict
+    train: list  # one batch for each draw of clips
+    val: Batch
+    test: Batch
 
 
-def correct(model, batch):
+def decoded(cfg, modality, draws=1):
+    """Decode all that a configuration's manifest holds of a modality."""
+    data = sections(cfg)["data"]
+    corpus = build_data(data, preparation_of(cfg, data))
+
+    def batch(split, draw=None):
+        rows = corpus.rows(split)
+        samples = corpus.samples(rows, [modality], ["label"], training=draw is not None)
+        collate = Collate([modality], ("label",), samples.preparation, samples.known)
+        return collate([samples[(draw or 0, row)] for row in range(len(rows))])
+
+    train = [batch("train", draw) for draw in range(draws)]
+    return Decoded(corpus.facts(), train, batch("val"), batch("test"))
+
+
+def trained(cfg, data, modality, seed, steps=STEPS):
+    """Train until the validation rows are solved; return the model and its validation curve."""
+    cfg = OmegaConf.merge(cfg, data.facts)
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    plain["encoder"] = {modality: plain["encoder"][modality]}
+    torch.manual_seed(seed)
+    model, settings = build_model({"model": plain}), sections(cfg)
+    optimizer = make_optimizer(model, settings["optimizer"])
+    schedule = make_schedule(optimizer, settings["optimizer"], steps)
+    random, curve = torch.Generator().manual_seed(seed), []
+    for step in range(1, steps + 1):
+        rows = torch.randint(len(data.train[0]), (BATCH,), generator=random).tolist()
+        batch = chosen_rows(data.train[step % len(data.train)], rows)
+        optimizer.zero_grad()
+        model(batch)["classification"].loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings["trainer"].clip)
+        optimizer.step()
+        schedule.step()
+        if step % VAL_EVERY == 0:
+            curve.append(round(accuracy(model, data.val), 3))
+            if curve[-1] >= SOLVED:
+                break
+    return model, curve
+
+
+def accuracy(model, batch):
     """Accuracy of a model on a batch, evaluated in parts."""
     model.eval()
     right = 0
@@ -130,6 +125,28 @@ def correct(model, batch):
         right += (logits.argmax(dim=1) == batch.targets["label"][rows]).sum().item()
     model.train()
     return right / len(batch)
+
+
+class Lab:
+    """The tasks' data below a folder, made and decoded once each."""
+
+    def __init__(self, folder, num=NUM):
+        self.folder, self.num = Path(folder), num
+        self.data = cache(self._data)
+
+    def made(self, task):
+        return make_encoder_lab(self.folder / task, num=self.num, size=32, task=task)
+
+    def _data(self, task):
+        modality = TASKS[task].modality
+        encoder = next(name for name in SMALL if name.startswith(modality))
+        return decoded(configured(self.made(task), encoder), modality, DRAWS.get(modality, 1))
+
+    def accuracy(self, task, encoder, seed, steps=STEPS):
+        """Test accuracy after training, and the validation accuracies on the way."""
+        data, cfg = self.data(task), configured(self.made(task), encoder)
+        model, curve = trained(cfg, data, TASKS[task].modality, seed, steps)
+        return accuracy(model, data.test), curve
 
 
 def main():
@@ -146,15 +163,11 @@ def main():
             for encoder in [e for e in args.encoders if e.startswith(TASKS[task].modality)]:
                 for seed in args.seeds:
                     begun = time.perf_counter()
-                    value, steps = lab.accuracy(task, encoder, seed, args.steps)
+                    value, curve = lab.accuracy(task, encoder, seed, args.steps)
                     seconds = round(time.perf_counter() - begun)
                     line = {"task": task, "encoder": encoder, "seed": seed, "accuracy": value}
-                    print(
-                        json.dumps(
-                            {**line, "steps": steps, "seconds": seconds, "curve": lab.curve}
-                        ),
-                        flush=True,
-                    )
+                    line |= {"validation": curve, "seconds": seconds}
+                    print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":
