@@ -17,6 +17,8 @@ def test_an_experiment_is_a_sound_configuration_by_itself(name):
         args += ["encoder/text=transformer"]
     if name == "fusion_lab":  # a fusion is its question
         args += ["fusion=concat"]
+    if name == "encoder_lab":  # an encoder is its question
+        args += ["encoder/image=vit"]
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
         cfg = compose(command, opened(args))
     OmegaConf.set_struct(cfg, False)
