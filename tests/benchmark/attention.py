@@ -29,6 +29,7 @@ from mmtx_cli.command.trained import load_model
 from mmtx_cli.data.inputs import InputFiles, Piece
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.encoder.video.frames import VideoFrames
 from mmtx_cli.encoder.video.vit import VideoViT
 from mmtx_cli.fusion.concat import ConcatFusion
 from mmtx_cli.head.captioning import CaptioningHead
@@ -142,9 +143,16 @@ def measured(
 
 
 def space_time(model: MultimodalModel, batch: Batch, weights: Tensor | None) -> Tensor | None:
-    """Return the weights [m] of a video's tokens as [moments, rows, columns]; None without any."""
+    """Return the weights [m] of a video's tokens as [moments, rows, columns]; None without any.
+
+    The tokens of ``encoder/video=frames`` have a moment and no place: they come as one row.
+    """
     encoder = dict(model.encoder).get("video")
-    if weights is None or not isinstance(encoder, VideoViT) or not batch.inputs["video"].mask.any():
+    if weights is None or not batch.inputs["video"].mask.any():
+        return None
+    if isinstance(encoder, VideoFrames):
+        return weights.view(-1, 1, encoder.tokens_per_frame)
+    if not isinstance(encoder, VideoViT):
         return None
     height, width = (side // encoder.patch_size for side in batch.inputs["video"].data.shape[-2:])
     return weights.view(-1, height, width)
@@ -172,7 +180,8 @@ def draw(found: dict[str, Any], batch: Batch, tubelet: int, path: Path) -> None:
             picture = batch.inputs["video"].data[0, moment * tubelet].permute(1, 2, 0).numpy()
             size = (0, picture.shape[1], picture.shape[0], 0)
             frame.imshow(picture, extent=size)
-            frame.imshow(grid[moment], extent=size, cmap="inferno", alpha=0.55)
+            if grid.shape[1] > 1:
+                frame.imshow(grid[moment], extent=size, cmap="inferno", alpha=0.55)
             frame.set_title(f"moment {moment + 1} of {len(grid)}", fontsize=8)
     titles = ("share of attention", "video: moments", "audio: tokens in time")
     for axis, title in zip(axes[0], titles, strict=False):

@@ -199,7 +199,10 @@ def test_other_settings_are_refused(data, tmp_path, monkeypatch):
     assert "encoder.audio: data.cache=" in said
     assert "write freeze=[encoder.audio]" in said
     assert "head.masked_image: looks at the image itself" in told(
-        "head=masked_image", "fusion=decision", "head.masked_image.reads=[image,text,video,audio]"
+        "head=masked_image",
+        "fusion=decision",
+        "head.masked_image.reads=[image,text,video,audio]",
+        "encoder.image.stem=patch",
     )
     last = told("seed=2", "data.fit=squash")
     assert "data.fit crop then, squash now" in last

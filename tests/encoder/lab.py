@@ -84,7 +84,7 @@ def decoded(cfg, modality, draws=1):
     def batch(split, draw=None):
         rows = corpus.rows(split)
         samples = corpus.samples(rows, [modality], ["label"], training=draw is not None)
-        collate = Collate([modality], ("label",), samples.preparation, samples.known)
+        collate = Collate((modality,), ("label",), samples.preparation, samples.known)
         return collate([samples[(draw or 0, row)] for row in range(len(rows))])
 
     train = [batch("train", draw) for draw in range(draws)]

@@ -111,7 +111,7 @@ def test_blocks_hold_what_comes_before_the_end(build):
     encoder = build(**{**SCRATCH, "depth": 2})
     held = {id(p) for block in encoder.blocks() for p in block.parameters()}
     outside = {name.split(".")[0] for name, p in encoder.named_parameters() if id(p) not in held}
-    assert outside <= {"transformer", "project", "position"}
+    assert outside <= {"transformer", "project", "norm", "position"}
     assert encoder.blocks()[-2:] == list(encoder.transformer.blocks)
 
 

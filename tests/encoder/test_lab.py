@@ -23,11 +23,11 @@ def lab(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("task", "encoder"), CELLS, ids=" ".join)
+@pytest.mark.parametrize(("task", "encoder"), CELLS, ids=str)
 def test_solves(lab, task, encoder, seed):
     assert lab.accuracy(task, encoder, seed)[0] >= REQUIRED
 
 
-@pytest.mark.parametrize(("task", "encoder"), QUICK, ids=" ".join)
+@pytest.mark.parametrize(("task", "encoder"), QUICK, ids=str)
 def test_solves_within_seconds(tmp_path, task, encoder):
     assert Lab(tmp_path, num=1500).accuracy(task, encoder, seed=1, steps=300)[0] >= REQUIRED

@@ -14,7 +14,7 @@ import torch
 import torchaudio
 from PIL import Image
 
-from mmtx_cli.data.decode import sound_stream
+from mmtx_cli.data.decode import backend, sound_stream
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.decode.sound import decode_sound
 from mmtx_cli.data.unreadable import UnreadableError
@@ -521,7 +521,10 @@ def test_mutilated_files_are_unreadable_or_sounds(folder, tmp_path):
 
 
 def peers_sound(path, window=None):
-    decoders = pytest.importorskip("torchcodec.decoders")
+    if (fault := backend._fault("torchcodec")) is not None:
+        pytest.skip(f"torchcodec: {fault}")
+    from torchcodec import decoders
+
     decoder = decoders.AudioDecoder(path)
     if window is None:
         samples = decoder.get_all_samples()
