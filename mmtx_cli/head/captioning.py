@@ -26,7 +26,8 @@ class CaptioningHead(Head):
     """Predicts a caption word by word from the tokens it reads (Vaswani et al. 2017), or with
     ``says="answers"`` an answer to the question among them.
 
-    The decoder attends to all tokens, and every word also gets a summary of each stream.
+    The decoder attends to all tokens; where it reads several streams, every word also gets a
+    summary of each.
     """
 
     learns: ClassVar[dict[str, str]] = {"captions": "captions", "answers": "answer_text"}
@@ -71,7 +72,8 @@ class CaptioningHead(Head):
         self.max_length = max_length
         self.num_beams = num_beams
         self.length_penalty = length_penalty
-        self.summary = StreamSummary(dim, self.reads)
+        # of one stream it is a shortcut past the attention, which then learns much later
+        self.stream_summary = StreamSummary(dim, self.reads) if len(self.reads) > 1 else None
         self.decoder = TextDecoder(
             vocab_size, dim, depth, num_heads, max_length, mlp_ratio, dropout
         )
@@ -93,6 +95,10 @@ class CaptioningHead(Head):
         total = self.loss(hidden.flatten(0, 1), following.flatten())
         count = (following != IGNORE).sum()
         return Prediction(global_mean(total, count, shared=self.training), {"count": count})
+
+    def summary(self, streams: Streams) -> Float[Tensor, "b d"] | None:
+        """What is added to every word of a sample; None where one stream is read."""
+        return None if self.stream_summary is None else self.stream_summary(streams)
 
     def loss(self, hidden: Float[Tensor, "n d"], target: Int[Tensor, " n"]) -> Float[Tensor, ""]:
         """Sum of the cross-entropy over the tokens that are real."""

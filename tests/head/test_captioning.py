@@ -42,7 +42,9 @@ def next_word(head, streams, row, said):
     """Log-probabilities [v] of what follows ``said``, in float64."""
     x, mask = head.context(streams)
     tokens = torch.tensor([said])
-    context = x[row : row + 1], mask[row : row + 1], head.summary(streams)[row : row + 1]
+    summary = head.summary(streams)
+    summary = None if summary is None else summary[row : row + 1]
+    context = x[row : row + 1], mask[row : row + 1], summary
     hidden = head.decoder(tokens, *context)[0, -1].detach().double()
     logits = (head.decoder.embedding.weight.detach().double() @ hidden).numpy()
     return logits - logits.max() - math.log(np.exp(logits - logits.max()).sum())
