@@ -168,16 +168,17 @@ def finish(run_dir: Path, world: int, echo: bool, answers: bool = False) -> None
     (run_dir / "captions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     if echo:
         print("\n".join(lines))
-    bad = [row for row in map(json.loads, lines) if "error" in row]
+    parsed = [json.loads(line) for line in lines]
+    bad = [row for row in parsed if "error" in row]
     with open(run_dir / "quarantine.jsonl", "w", encoding="utf-8") as file:
         for row in bad:
             fault = {"id": row["path"], "path": row["path"], "reason": row["error"]}
             file.write(json_line(fault) + "\n")
-    subtitles = write_subtitles(run_dir / "subtitles", [json.loads(line) for line in lines])
+    subtitles = write_subtitles(run_dir / "subtitles", parsed)
     if subtitles:
         print(f"{len(subtitles)} subtitle files in {run_dir / 'subtitles'}", file=sys.stderr)
     if not answers:
-        report_diversity(run_dir, [json.loads(line) for line in lines])
+        report_diversity(run_dir, parsed)
     print(run_dir)
     if len(bad) == len(lines):
         raise DataError(f"none of the {len(lines)} inputs could be captioned; see {run_dir}")

@@ -121,11 +121,8 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
     """
     own = tuple(f"encoder.{name}." for name in fresh)
     weights, state = read_weights(ckpt), model.state_dict()
-    nested = {
-        k: weights[source]
-        for k in state
-        if k not in weights and (source := as_image_encoder(k)) in weights
-    }
+    sources = {k: as_image_encoder(k) for k in state if k not in weights}
+    nested = {k: weights[source] for k, source in sources.items() if source in weights}
     fitting = {
         k: v
         for k, v in {**weights, **nested}.items()
@@ -143,7 +140,7 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
         print(f"ckpt: {len(fitting)} of {len(state)} tensors from {ckpt}{said}")
 
 
-def as_image_encoder(name: str) -> str:
-    """The name that a tensor of a nested image encoder has in ``encoder.image``."""
-    _, _, rest = name.partition(".image.")
-    return f"encoder.image.{rest}"
+def as_image_encoder(name: str) -> str | None:
+    """The name that a tensor of a nested image encoder has in ``encoder.image``; None of others."""
+    outer, _, rest = name.partition(".image.")
+    return f"encoder.image.{rest}" if outer.startswith("encoder.") else None

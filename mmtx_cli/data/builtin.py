@@ -156,7 +156,18 @@ def check_numbers(num: int, size: int, seed: int) -> None:
 
 def split_of(index: int, num: int) -> str:
     """Return the split of a row: the last tenth is test, the tenth before it val."""
+    return _place(index, num)[0]
+
+
+def index_in_split(index: int, num: int) -> int:
+    """Return how many rows of its split come before a row."""
+    return index - _place(index, num)[1]
+
+
+def _place(index: int, num: int) -> tuple[str, int]:
+    """The split of a row, and where that split begins."""
     tenth = round(num / 10)
-    if index >= num - tenth:
-        return "test"
-    return "val" if index >= num - 2 * tenth else "train"
+    for split, first in (("test", num - tenth), ("val", num - 2 * tenth)):
+        if index >= first:
+            return split, first
+    return "train", 0

@@ -61,8 +61,7 @@ class ConvStem(nn.Module):
 class ConvStage(nn.Sequential):
     """Halve the map, then a convolution at that size, each with a norm over the image and GELU.
 
-    With the second one, small data tell shapes apart three times sooner than with strided
-    convolutions alone; as a residual branch it takes twice as long.
+    With the second one, small data tell shapes apart sooner than with strided convolutions alone.
     """
 
     def __init__(self, channels: int, out: int) -> None:

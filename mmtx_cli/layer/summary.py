@@ -32,10 +32,8 @@ class StreamSummary(nn.Module):
 
     def forward(self, streams: Streams) -> Float[Tensor, "b d"]:
         """Absent streams add nothing."""
-        return torch.stack(
-            [
-                project(masked_mean(tokens.x, tokens.mask)) * tokens.present[:, None]
-                for name, project in self.project.items()
-                for tokens in [streams[name]]
-            ]
-        ).sum(dim=0)
+        parts = []
+        for name, project in self.project.items():
+            tokens = streams[name]
+            parts.append(project(masked_mean(tokens.x, tokens.mask)) * tokens.present[:, None])
+        return torch.stack(parts).sum(dim=0)

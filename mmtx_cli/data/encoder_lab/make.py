@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from mmtx_cli.data.builtin import BuiltIn, check_numbers, split_of
+from mmtx_cli.data.builtin import BuiltIn, check_numbers, index_in_split, split_of
 from mmtx_cli.data.encoder_lab import audio, image, text, video
 from mmtx_cli.data.encoder_lab.task import Task
 from mmtx_cli.data.events.encode import write_film
@@ -80,19 +80,13 @@ def _make_row(
     """Write the media file of one row and return the row: a function of the arguments alone."""
     random = Random(f"encoder_lab {task.name} {seed} {index}")
     split = split_of(index, num)
-    label = task.label_names[_index_in_split(index, num) % len(task.label_names)]
+    label = task.label_names[index_in_split(index, num) % len(task.label_names)]
     if task.modality == "text":
         content = _text(task, label, random, split)
     else:
         content = f"{_FOLDERS[task.modality]}/{index:05d}{_SUFFIXES[task.modality]}"
         _write(folder / content, task.modality, task.make(label, random, size))
     return {"id": f"{task.name}{index:05d}", "split": split, task.modality: content, "label": label}
-
-
-def _index_in_split(index: int, num: int) -> int:
-    tenth = round(num / 10)
-    first = {"train": 0, "val": num - 2 * tenth, "test": num - tenth}
-    return index - first[split_of(index, num)]
 
 
 def _write(path: Path, modality: str, content: Any) -> None:
