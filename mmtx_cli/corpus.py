@@ -122,6 +122,7 @@ class Corpus:
             self.mixing,
             self.kept(rows, [f"encoder.{name}" for name in modalities]),
             self.kept(rows, teachers),
+            self.settings.captions_per_sample,
         )
 
     def kept(self, rows: Sequence[Sample], parts: Sequence[str]) -> dict[str, Entries]:

@@ -75,8 +75,12 @@ class DataSettings:
     """Samples a step over all devices together."""
     eval_batch_size: int | None = None
     """Samples a step and device when nothing is trained (default: batch_size)."""
-    bucket: bool = True
-    """Put texts of like length into one batch."""
+    bucket: bool = False
+    """Put texts of similar length into one batch: less padding, but batches of one kind of text,
+    from which small data learn worse."""
+    captions_per_sample: int = 1
+    """How many captions of a training sample are learned in each step, where it has several. Its
+    other modalities are encoded once for all of them."""
     tokenizer: str | None = None
     """A tokenizer.json to use; null trains a BPE on the training texts."""
     tokenizer_size: int = 8000

@@ -34,6 +34,7 @@ READ_ONLY = (
     "modality_dropout",
     "modality_dropout_by",
     "bucket",
+    "captions_per_sample",
 )
 """What of ``data`` does not."""
 

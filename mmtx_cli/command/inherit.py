@@ -114,14 +114,16 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
     """Initialize with trained weights wherever name and shape agree, and report the others.
 
     An image encoder within another encoder (``encoder.video.image`` of ``encoder/video=frames``)
-    that the checkpoint lacks is initialized with the checkpoint's image encoder.
+    that the checkpoint lacks is initialized with the checkpoint's image encoder, and the other
+    encoder's projection with that of the images: what reads images understands frames at once.
 
     Raises:
         CheckpointError: if no tensor fits.
     """
     own = tuple(f"encoder.{name}." for name in fresh)
     weights, state = read_weights(ckpt), model.state_dict()
-    sources = {k: as_image_encoder(k) for k in state if k not in weights}
+    frames = {k.split(".")[1] for k in state if as_image_encoder(k)}
+    sources = {k: as_image_encoder(k) or as_project(k, frames) for k in state if k not in weights}
     nested = {k: weights[source] for k, source in sources.items() if source in weights}
     fitting = {
         k: v
@@ -135,7 +137,7 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
         others = (k for k in state.keys() - fitting.keys() if not k.startswith(own))
         new = sorted({".".join(k.split(".")[:2]) for k in others})
         said = f"; new: {', '.join(new)}" if new else ""
-        copied = sorted({k.split(".image.")[0] for k in nested.keys() & fitting.keys()})
+        copied = sorted({k.split(".image.")[0] for k in nested.keys() & fitting.keys() if ".image." in k})
         said += "".join(f"; {name}.image: from encoder.image" for name in copied)
         print(f"ckpt: {len(fitting)} of {len(state)} tensors from {ckpt}{said}")
 
@@ -144,3 +146,10 @@ def as_image_encoder(name: str) -> str | None:
     """The name that a tensor of a nested image encoder has in ``encoder.image``; None of others."""
     outer, _, rest = name.partition(".image.")
     return f"encoder.image.{rest}" if outer.startswith("encoder.") else None
+
+
+def as_project(name: str, modalities: Set[str]) -> str | None:
+    """The name in ``project.image`` of a tensor that projects one of ``modalities``."""
+    part, _, rest = name.partition(".")
+    modality, _, rest = rest.partition(".")
+    return f"project.image.{rest}" if part == "project" and modality in modalities else None

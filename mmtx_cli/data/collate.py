@@ -19,6 +19,8 @@ from mmtx_cli.types import IGNORE, Batch, Field
 class Collate:
     """Pads with zeros and masks; targets that a sample lacks are IGNORE, or NaN for a number.
 
+    Where samples bring several captions to learn, their target is [b, k, t].
+
     Texts are as long as the longest of the batch, rounded up to a multiple of ``round_to`` but
     never beyond ``max_length``, for which models have positions; so are sequences of features.
     ``learners`` are the heads that learn from some corpora alone, and from which. Of a modality in
@@ -107,10 +109,19 @@ class Collate:
         """One target of all samples."""
         rows = [example.targets.get(name) for example in examples]
         if name in SAID:
-            tokens = self.texts(rows)
-            return tokens.data.masked_fill(~tokens.mask, IGNORE)
+            count = max((len(row) for row in rows if row is not None and row.dim() == 2), default=0)
+            each = [text for row in rows for text in texts_of(row, count)] if count else rows
+            tokens = self.texts(each)
+            target = tokens.data.masked_fill(~tokens.mask, IGNORE)
+            return target.unflatten(0, (-1, count)) if count else target
         absent = self.known.absent(name)
         return torch.stack([absent if row is None else row for row in rows])
+
+
+def texts_of(row: Tensor | None, count: int) -> list[Tensor | None]:
+    """The texts of a sample, whose target holds several, and None up to ``count``."""
+    texts: list[Tensor | None] = [] if row is None else [text[text != IGNORE] for text in row]
+    return texts + [None] * (count - len(texts))
 
 
 def longest(rows: Sequence[Tensor | None]) -> int:

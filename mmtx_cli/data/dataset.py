@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from mmtx_cli.data.cache.entries import Entries
@@ -19,6 +20,7 @@ from mmtx_cli.data.target import Targets
 from mmtx_cli.data.text import SAID, TextColumn, column_texts, column_weights
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.types import IGNORE
 
 AUGMENT, PLACE, DROP = 2, 3, 4
 """Purposes of the draws that seed a sample's augmentation, choose the place in time of its clip
@@ -63,6 +65,7 @@ class Samples(Dataset):
         mixing: Mixing | None = None,
         cached: Mapping[str, Entries] | None = None,
         taught: Mapping[str, Entries] | None = None,
+        captions_per_sample: int = 1,
     ) -> None:
         """``known`` are the classes and answers that there are.
 
@@ -73,6 +76,9 @@ class Samples(Dataset):
 
         In the place of modalities whose encoders are in ``cached`` (such as ``encoder.image``) a
         sample brings what these made of it, and of teachers in ``taught`` a target.
+
+        With ``captions_per_sample`` above 1 the target of a training sample is as many of its
+        captions, [k, l] with IGNORE behind the shorter ones.
         """
         self.samples = samples
         self.mixing = mixing or Mixing()
@@ -86,6 +92,7 @@ class Samples(Dataset):
         self.dropout = dropout or {}
         self.cached = {n.removeprefix("encoder."): of for n, of in (cached or {}).items()}
         self.taught = taught or {}
+        self.captions_per_sample = captions_per_sample
         self.keys = id_keys(sample.id for sample in samples)
         self.columns: dict[str, TextColumn] = {}
         if "text" in modalities and preparation.text and "text" not in preparation.features:
@@ -162,7 +169,7 @@ class Samples(Dataset):
         self.read_media(example, kept, turn, row)
         for need in self.needs:
             said = need in SAID
-            target = self.text(need, turn, row) if said else self.known.of(need, sample)
+            target = self.said(need, turn, row) if said else self.known.of(need, sample)
             if target is not None:
                 example.targets[need] = target
         for name, entries in self.taught.items():
@@ -235,6 +242,18 @@ class Samples(Dataset):
         if name in self.cached:
             return self.cached[name].read(row, which)
         return torch.from_numpy(self.columns[name].get(row, which).astype(np.int64))
+
+    def said(self, name: str, turn: int, row: int) -> Tensor | None:
+        """Tokens of the text, or in training of the captions, that is to be learned."""
+        several = self.training and name == "captions" and self.captions_per_sample > 1
+        first = self.which(name, turn, row)
+        if first is None or not several:
+            return self.text(name, turn, row)
+        column = self.columns[name]
+        count = column.count(row)
+        chosen = [(first + i) % count for i in range(min(self.captions_per_sample, count))]
+        tokens = [torch.from_numpy(column.get(row, i).astype(np.int64)) for i in chosen]
+        return pad_sequence(tokens, batch_first=True, padding_value=IGNORE)
 
     def which(self, name: str, turn: int, row: int) -> int | None:
         """The number of the drawn or numbered text; None if there is none."""

@@ -80,18 +80,21 @@ class CaptioningHead(Head):
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Teacher forcing: ``targets["captions"]``, or ``targets["answer_text"]``, is [b, t], from
-        BOS to EOS, then IGNORE.
+        BOS to EOS, then IGNORE; or [b, k, t], k captions of each sample.
 
         Of longer texts the first ``max_length`` tokens are learned.
         """
         target = batch.targets.get(self.target)
         if target is None:
             return Prediction(None, {})
-        target = target[:, : self.max_length]
+        target = target[..., : self.max_length]
+        (context, mask), summary = self.context(streams), self.summary(streams)
+        if target.dim() == 3:
+            count, target = target.shape[1], target.flatten(0, 1)
+            context, mask = (x.repeat_interleave(count, dim=0) for x in (context, mask))
+            summary = None if summary is None else summary.repeat_interleave(count, dim=0)
         said, following = target[:, :-1], target[:, 1:]
-        hidden = self.decoder(
-            said.clamp(min=0), *self.context(streams), summary=self.summary(streams)
-        )
+        hidden = self.decoder(said.clamp(min=0), context, mask, summary)
         total = self.loss(hidden.flatten(0, 1), following.flatten())
         count = (following != IGNORE).sum()
         return Prediction(global_mean(total, count, shared=self.training), {"count": count})

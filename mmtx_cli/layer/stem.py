@@ -3,8 +3,11 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 STEMS = ("conv", "patch")
+INVARIANT_STAGES = 2
+LOW = 4
 
 
 class PatchStem(nn.Module):
@@ -31,10 +34,14 @@ class PatchStem(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """Convolutional stages down to one cell a patch, and a norm (Xiao et al. 2021, section 3).
+    """Convolutional stages down to one cell a patch (Xiao et al. 2021, section 3), and a projection
+    of the patch at low resolution.
 
-    The channels of the stages double up to ``dim``. Nothing but the image itself has a part in
-    the norms.
+    The first stages normalize each channel over the image, which makes what they detect
+    independent of color and contrast (Ulyanov et al. 2017; compare IBN-Net, Pan et al. 2018): a
+    shape is recognized in a color that it never had in training. The projection of the
+    ``LOW`` x ``LOW`` mean colors of a patch brings the colors back. Nothing but the image itself
+    has a part in the norms.
 
     Raises:
         ValueError: if ``patch_size`` is not a power of two.
@@ -49,13 +56,22 @@ class ConvStem(nn.Module):
             )
         steps = patch_size.bit_length() - 1
         sizes = [max(dim >> (steps - 1 - step), 16) for step in range(steps)]
-        stages = (ConvStage(*pair) for pair in zip([3, *sizes], sizes, strict=False))
+        # the last map may be a single cell, which has no mean of its own
+        invariant = min(INVARIANT_STAGES, steps - 1)
+        stages = (
+            ConvStage(channels, out, per_channel=step < invariant)
+            for step, (channels, out) in enumerate(zip([3, *sizes], sizes, strict=False))
+        )
         self.stages = nn.Sequential(*stages, nn.Conv2d(sizes[-1], dim, 1))
         self.norm = nn.LayerNorm(dim)
+        self.patch_size, self.low = patch_size, min(LOW, patch_size)
+        self.color = nn.Linear(3 * self.low**2, dim)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b y x d"]:
         """``images`` are normalized pixels; one vector a patch."""
-        return self.norm(self.stages(images).movedim(1, -1))  # type: ignore[no-any-return]
+        colors = F.avg_pool2d(images, self.patch_size // self.low)
+        colors = F.pixel_unshuffle(colors, self.low).movedim(1, -1)
+        return self.norm(self.stages(images).movedim(1, -1)) + self.color(colors)
 
 
 class ConvStage(nn.Sequential):
@@ -64,13 +80,15 @@ class ConvStage(nn.Sequential):
     With the second one, small data tell shapes apart sooner than with strided convolutions alone.
     """
 
-    def __init__(self, channels: int, out: int) -> None:
+    def __init__(self, channels: int, out: int, per_channel: bool = False) -> None:
+        """``per_channel`` normalizes each channel by itself, else all of them together."""
+        groups = out if per_channel else 1
         super().__init__(
             nn.Conv2d(channels, out, 3, stride=2, padding=1),
-            nn.GroupNorm(1, out),
+            nn.GroupNorm(groups, out),
             nn.GELU(),
             nn.Conv2d(out, out, 3, padding=1),
-            nn.GroupNorm(1, out),
+            nn.GroupNorm(groups, out),
             nn.GELU(),
         )
 

@@ -22,7 +22,7 @@ NUM_FRAMES = FRAME_RATE * SECONDS
 
 _STEP = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 _GROWTH = {"grows": 1.75, "shrinks": 1 / 1.75}
-_SMALL, _MIDDLE, _LARGE = 0.095, 0.13, 0.166  # radii; the middle one does not change its size
+_SMALL, _MIDDLE, _LARGE = 0.12, 0.16, 0.21  # radii; the middle one does not change its size
 REACH = 1.25  # of a thing's furthest corner, in radii
 _MARGIN = 0.1  # seconds between the sound and what the thing does before or after
 _TURNS = (16, 20)  # frames

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.encoder.base import Encoder
-from mmtx_cli.layer.attention import Attention
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.position import SequencePosition
 from mmtx_cli.layer.transformer import Transformer
@@ -51,8 +50,10 @@ class VideoFrames(Encoder):
         self.width = width
         self.tokens_per_frame = tokens_per_frame
         self.image: Encoder = image
-        self.project = nn.Sequential(nn.LayerNorm(image.width), nn.Linear(image.width, width))
-        self.pool = Queries(width, tokens_per_frame, num_heads) if tokens_per_frame > 1 else None
+        self.project: nn.Module = nn.Identity()
+        if image.width != width:
+            self.project = nn.Sequential(nn.LayerNorm(image.width), nn.Linear(image.width, width))
+        self.pool = Queries(width, tokens_per_frame) if tokens_per_frame > 1 else None
         self.change = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
         self.position = SequencePosition(width, num_frames)
         self.dropout = nn.Dropout(dropout)
@@ -105,18 +106,21 @@ def differences(x: Float[Tensor, "b t k d"], mask: Bool[Tensor, "b t"]) -> Float
 
 
 class Queries(nn.Module):
-    """Learned queries, each of which reads all tokens (Lee et al. 2019, section 3.2)."""
+    """Learned queries, each of which takes a weighted mean of all tokens.
 
-    def __init__(self, dim: int, count: int, num_heads: int) -> None:
+    The tokens themselves are not projected (unlike Lee et al. 2019, section 3.2): the means stay
+    in the space of the image encoder's tokens.
+    """
+
+    def __init__(self, dim: int, count: int) -> None:
         super().__init__()
-        self.queries = nn.Parameter(torch.empty(count, dim))
         self.norm = nn.LayerNorm(dim)
-        self.attention = Attention(dim, num_heads)
-        nn.init.normal_(self.queries, std=0.02)
+        self.queries = nn.Linear(dim, count, bias=False)
 
     def forward(
         self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]
     ) -> Float[Tensor, "b k d"]:
-        """One token a query."""
-        queries = self.queries.expand(len(x), -1, -1)
-        return queries + self.attention(queries, self.norm(x), mask)
+        """One token a query; zero where nothing is real."""
+        scores = self.queries(self.norm(x)).masked_fill(~mask[..., None], -torch.inf)
+        weights = scores.transpose(1, 2).softmax(dim=2).nan_to_num(0)
+        return weights @ x
