@@ -145,9 +145,10 @@ def launch(command: str, args: list[str]) -> None:
     if added := list(added_faults(overrides, name, config_dirs(args))):
         raise ConfigError(*added)
     program = sys.argv[0]
-    # Threads that spin while they wait take the cores from the processes that decode: a step was
-    # up to six times slower so, and no quicker with the cores to itself.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        # Threads that spin for long while they wait take the cores from the processes that decode,
+        # those that sleep at once wake late; GNU's OpenMP lets them spin for microseconds.
+        os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; they are told in guarded()
     sys.argv = [program, *options, *opened(overrides)]
 

@@ -11,9 +11,7 @@ from mmtx_cli.override import choices, conf_dir, opened
 def test_an_experiment_is_a_sound_configuration_by_itself(name):
     command = "pretrain" if name.endswith(("pretrain", "speech")) else "finetune"
     args = [f"experiment={name}", "data.path=x.jsonl"]
-    if name == "scenes_caption":  # it takes its encoder from ckpt
-        args += ["encoder/image=vit"]
-    if name == "flickr8k_mini_speech":  # likewise
+    if name == "flickr8k_mini_speech":  # it takes its encoder from ckpt
         args += ["encoder/text=transformer"]
     if name == "fusion_lab":  # a fusion is its question
         args += ["fusion=concat"]

@@ -137,15 +137,17 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
         others = (k for k in state.keys() - fitting.keys() if not k.startswith(own))
         new = sorted({".".join(k.split(".")[:2]) for k in others})
         said = f"; new: {', '.join(new)}" if new else ""
-        copied = sorted({k.split(".image.")[0] for k in nested.keys() & fitting.keys() if ".image." in k})
+        copied = sorted(
+            {k.split(".image.")[0] for k in nested.keys() & fitting.keys() if ".image." in k}
+        )
         said += "".join(f"; {name}.image: from encoder.image" for name in copied)
         print(f"ckpt: {len(fitting)} of {len(state)} tensors from {ckpt}{said}")
 
 
 def as_image_encoder(name: str) -> str | None:
     """The name that a tensor of a nested image encoder has in ``encoder.image``; None of others."""
-    outer, _, rest = name.partition(".image.")
-    return f"encoder.image.{rest}" if outer.startswith("encoder.") else None
+    outer, within, rest = name.partition(".image.")
+    return f"encoder.image.{rest}" if within and outer.startswith("encoder.") else None
 
 
 def as_project(name: str, modalities: Set[str]) -> str | None:

@@ -90,9 +90,9 @@ class CaptioningHead(Head):
         target = target[..., : self.max_length]
         (context, mask), summary = self.context(streams), self.summary(streams)
         if target.dim() == 3:
-            count, target = target.shape[1], target.flatten(0, 1)
-            context, mask = (x.repeat_interleave(count, dim=0) for x in (context, mask))
-            summary = None if summary is None else summary.repeat_interleave(count, dim=0)
+            several, target = target.shape[1], target.flatten(0, 1)
+            context, mask = (x.repeat_interleave(several, dim=0) for x in (context, mask))
+            summary = None if summary is None else summary.repeat_interleave(several, dim=0)
         said, following = target[:, :-1], target[:, 1:]
         hidden = self.decoder(said.clamp(min=0), context, mask, summary)
         total = self.loss(hidden.flatten(0, 1), following.flatten())

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does; for both sides
+os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}  # as the command does
 
 import torch  # noqa: E402
 from paired import Turns  # noqa: E402

@@ -121,11 +121,15 @@ def test_begins_with_what_was_trained_but_for_weights_that_are_chosen_anew(tmp_p
 def test_an_image_encoder_within_another_begins_with_the_one_that_was_trained(tmp_path, capsys):
     model, trained = Model(0.0), Model(1.0)
     model.encoder["video"] = nn.ModuleDict({"image": nn.Linear(2, 2), "time": nn.Linear(2, 2)})
+    for each, names in ((model, ("image", "video", "text")), (trained, ("image",))):
+        each.project = nn.ModuleDict({name: nn.Linear(2, 2) for name in names})
     before = model.encoder["video"]["time"].weight.clone()
     save_file(trained.state_dict(), tmp_path / "model.safetensors")
     load_initial(model, str(tmp_path), set())
     assert (model.encoder["video"]["image"].weight == 1).all()
     assert (model.encoder["video"]["time"].weight == before).all()
+    assert (model.project["video"].weight == trained.project["image"].weight).all()
+    assert (model.project["text"].weight != trained.project["image"].weight).any()
     assert "encoder.video.image: from encoder.image" in capsys.readouterr().out
 
 

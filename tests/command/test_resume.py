@@ -56,7 +56,9 @@ def test_the_same_command_line_goes_on(go_on):
 
 
 def test_defaults_may_be_said(go_on):
-    go_on("data.bucket=true", "optimizer.betas=[0.9,0.98]", "data.num_workers=0", "head=captioning")
+    go_on(
+        "data.bucket=false", "optimizer.betas=[0.9,0.98]", "data.num_workers=0", "head=captioning"
+    )
 
 
 def test_how_the_run_is_carried_out_may_change(go_on):

@@ -55,6 +55,19 @@ def test_targets_that_lack_are_ignored(examples):
     assert batch.faults == [{"id": "d", "path": "d.jpg", "reason": "damaged"}]
 
 
+def test_several_captions_of_a_sample_stand_beside_each_other():
+    two = torch.tensor([[2, 9, 9, 3], [2, 8, 3, IGNORE]])
+    one = torch.tensor([[2, 7, 3]])
+    examples = [Example("a", targets={"captions": two}), Example("b")]
+    examples.append(Example("c", targets={"captions": one}))
+    nothing = [IGNORE] * 4
+    assert collate_of()(examples).targets["captions"].tolist() == [
+        [[2, 9, 9, 3], [2, 8, 3, IGNORE]],
+        [nothing, nothing],
+        [[2, 7, 3, IGNORE], nothing],
+    ]
+
+
 def test_several_labels(examples):
     examples[0].targets["label"] = torch.tensor([1, 0, 1])
     batch = collate_of(known=Targets("abc", multi_label=True))(examples)

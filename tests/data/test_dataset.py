@@ -56,6 +56,23 @@ def test_only_what_is_asked_for_is_read(made):
     assert example.targets == {}
 
 
+def test_several_captions_of_a_training_sample():
+    captions = ("a dog", "a red dog runs", "one dog")
+    row = [Sample("a", "train", captions=captions), Sample("b", "train", captions=captions[:1])]
+    row.append(Sample("c", "train", text="nothing is said of it"))
+    samples = samples_of(row, training=True, captions_per_sample=2)
+    known = [encoded(caption) for caption in captions]
+    for epoch in range(4):
+        target = samples[(epoch, 0)].targets["captions"]
+        chosen = [[t for t in each.tolist() if t != IGNORE] for each in target]
+        assert len(chosen) == 2
+        assert chosen[0] != chosen[1]
+        assert all(tokens in known for tokens in chosen)
+    assert samples[(0, 1)].targets["captions"].tolist() == [known[0]]
+    assert "captions" not in samples[(0, 2)].targets
+    assert samples_of(row, captions_per_sample=2)[(0, 0)].targets["captions"].tolist() == known[0]
+
+
 def test_several_labels():
     several = [
         Sample("a", "train", label=("red", "blue")),

@@ -110,6 +110,22 @@ def test_no_caption_at_all(streams, monkeypatch, fused, length):
         assert not p.grad.any(), name
 
 
+@pytest.mark.parametrize("several_streams", [False, True])
+def test_captions_of_one_sample_are_learned_as_those_of_equal_samples(
+    streams, batch, several_streams
+):
+    names = ("image", "audio") if several_streams else ("image",)
+    streams = dict.fromkeys(names, streams["image"])
+    head = head_of(names)
+    other = batch.targets["captions"].flip(0)
+    both = torch.stack([batch.targets["captions"], other], dim=1)
+    together = head(streams, Batch({}, {"captions": both}, batch.ids)).loss
+    twice = {n: Tokens(s.x.repeat(2, 1, 1), s.mask.repeat(2, 1)) for n, s in streams.items()}
+    targets = torch.cat([batch.targets["captions"], other])
+    apart = head(twice, Batch({}, {"captions": targets}, batch.ids * 2)).loss
+    torch.testing.assert_close(together, apart)
+
+
 def test_no_target_no_loss(streams):
     assert head_of()(streams, Batch({}, {}, list("abcd"))).loss is None
 

@@ -11,9 +11,8 @@ ROOT = Path(__file__).parents[2]
 SMALL = [
     "num=120",
     "num_films=12",
-    "overrides.pretrain=['trainer.max_steps=2','dim=32','encoder.image.width=32','encoder.text.width=32']",
-    "overrides.finetune=['trainer.max_steps=3','trainer.val_every=3']",
-    "overrides.films=['trainer.max_steps=2','trainer.val_every=2','dim=32','encoder.image.width=32']",
+    "overrides.pretrain=['trainer.max_steps=3','trainer.val_every=3','dim=32','encoder.image.width=32']",
+    "overrides.finetune=['trainer.max_steps=2','trainer.val_every=2','dim=32','encoder.image.width=32']",
 ]
 
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem
@@ -30,6 +31,21 @@ def test_one_vector_for_each_patch_that_depends_on_its_own_image_alone():
     assert together.shape == (3, 4, 3, 32)
     for i in range(3):
         torch.testing.assert_close(together[i], stem(images[i : i + 1])[0])
+
+
+def test_what_convolutions_see_is_independent_of_brightness_and_contrast():
+    torch.manual_seed(0)
+    stem, images = ConvStem(32, 8).double(), torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    nn.init.zeros_(stem.color.weight)
+    # where padding meets the image a change of brightness is an edge
+    torch.testing.assert_close(stem(3 * images), stem(images), atol=1e-4, rtol=1e-4)
+    nn.init.ones_(stem.color.weight)
+    assert (stem(3 * images) - stem(images)).abs().max() > 1
+
+
+@pytest.mark.parametrize("patch_size", [2, 4, 16])
+def test_one_patch_is_enough(patch_size):
+    assert ConvStem(32, patch_size)(torch.randn(1, 3, patch_size, patch_size)).isfinite().all()
 
 
 @pytest.mark.parametrize("patch_size", [1, 12])

@@ -38,7 +38,8 @@ class VideoFrames(Encoder):
         """``image`` is the encoder of a frame.
 
         ``num_frames`` have positions, more frames stretch them. ``tokens_per_frame`` 1 is the
-        mean of a frame's tokens; more are read by as many learned queries.
+        mean of a frame's tokens; more are as many learned weighted means. Only where ``width``
+        differs from the image encoder's are the tokens projected.
         """
         super().__init__()
         if not isinstance(image, Encoder):
@@ -121,6 +122,7 @@ class Queries(nn.Module):
         self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]
     ) -> Float[Tensor, "b k d"]:
         """One token a query; zero where nothing is real."""
-        scores = self.queries(self.norm(x)).masked_fill(~mask[..., None], -torch.inf)
-        weights = scores.transpose(1, 2).softmax(dim=2).nan_to_num(0)
-        return weights @ x
+        absent = ~mask[:, None]
+        scores = self.queries(self.norm(x)).transpose(1, 2)
+        scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min)
+        return scores.softmax(dim=2).masked_fill(absent, 0) @ x  # type: ignore[no-any-return]
