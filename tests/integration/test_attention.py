@@ -114,6 +114,6 @@ def test_films_pictures_and_what_cannot_be_read(tmp_path):
     for row, grid in zip(found["words"], found["maps"], strict=True):
         assert sum(row["shares"].values()) == pytest.approx(1, abs=1e-5)
         assert sum(row["over_time"]["video"]) == pytest.approx(row["shares"]["video"], abs=1e-5)
-        assert torch.tensor(grid).shape == (4, 1, 1)  # a token for each of four frames
+        assert torch.tensor(grid).shape == (4, 1, 4)  # four tokens for each of four frames
     for row in json.loads(second.read_text())["words"]:
         assert row["shares"]["image"] == pytest.approx(1, abs=1e-5)
