@@ -124,6 +124,7 @@ def launch(command: str, args: list[str]) -> None:
     from omegaconf.errors import InterpolationResolutionError
 
     from mmtx_cli.error import ConfigError, MmtxError
+    from mmtx_cli.openmp import set_waiting
     from mmtx_cli.override import (
         added_faults,
         conf_dir,
@@ -145,10 +146,7 @@ def launch(command: str, args: list[str]) -> None:
     if added := list(added_faults(overrides, name, config_dirs(args))):
         raise ConfigError(*added)
     program = sys.argv[0]
-    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
-        # Threads that spin for long while they wait take the cores from the processes that decode,
-        # those that sleep at once wake late; GNU's OpenMP lets them spin for microseconds.
-        os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+    set_waiting()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; they are told in guarded()
     sys.argv = [program, *options, *opened(overrides)]
 

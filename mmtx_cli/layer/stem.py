@@ -7,7 +7,9 @@ from torch.nn import functional as F
 
 STEMS = ("conv", "patch")
 INVARIANT_STAGES = 2
+"""Stages of ``ConvStem`` that normalize each channel by itself."""
 LOW = 4
+"""Rows and columns of mean colors in a patch."""
 
 
 class PatchStem(nn.Module):

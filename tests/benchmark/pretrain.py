@@ -6,14 +6,15 @@ thread. The two sides of a ratio take turns, A B B A.
 """
 
 import argparse
-import os
 import sys
 import warnings
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
-os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}  # as the command does
+from mmtx_cli.openmp import set_waiting  # noqa: E402
+
+set_waiting()  # as the command does; for both sides
 
 import torch  # noqa: E402
 from pretrain_cached import cached  # noqa: E402

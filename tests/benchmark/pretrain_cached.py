@@ -16,7 +16,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
-os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}  # as the command does
+from mmtx_cli.openmp import set_waiting  # noqa: E402
+
+set_waiting()  # as the command does; for both sides
 
 import torch  # noqa: E402
 from hydra import compose, initialize_config_dir  # noqa: E402

@@ -8,7 +8,6 @@ take turns after every step, A B B A: a step lasts from its batch to the asking 
 
 import argparse
 import copy
-import os
 import statistics
 import sys
 import tempfile
@@ -19,7 +18,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
-os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}  # as the command does
+from mmtx_cli.openmp import set_waiting  # noqa: E402
+
+set_waiting()  # as the command does; for both sides
 
 import torch  # noqa: E402
 from paired import Turns  # noqa: E402
