@@ -155,10 +155,11 @@ def tiny_model(
 ) -> MultimodalModel:
     """A whole model, in evaluation mode."""
     chosen = [f"encoder/{modality}={REPRESENTATIVE[modality]}" for modality in modalities]
-    # objectives that hide patches need one projection a patch
+    # objectives that hide patches need each of them read by itself
     own = {arg.partition("=")[0] for arg in args}
+    hiding = any(head.startswith(("masked_", "self_distillation_")) for head in heads)
     vits = [m for m in modalities if REPRESENTATIVE[m] == "vit" and f"encoder/{m}" not in own]
-    patch = [f"encoder.{m}.stem=patch" for m in vits]
+    patch = [f"encoder.{m}.stem=patch" for m in vits if hiding]
     chosen += without_said(patch, args)
     cfg = composed(*chosen, f"fusion={fusion}", f"head=[{','.join(heads)}]", *args)
     encoder = {name: cfg["encoder"][name] for name in modalities}

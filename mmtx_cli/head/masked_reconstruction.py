@@ -65,8 +65,8 @@ class MaskedReconstructionHead(Head):
             raise ValueError(
                 f"modality: the encoder of {modality!r} cannot encode some patches without the "
                 "others; write encoder/image=vit encoder.image.stem=patch, encoder/video=vit "
-                "encoder.video.stem=patch, or encoder/audio=ast with encoder.audio.stride as its "
-                "patch_size"
+                "encoder.video.stem=patch, or encoder/audio=ast encoder.audio.stem=patch with "
+                "encoder.audio.stride as its patch_size"
             )
         if not 0 < mask_ratio <= 1:
             raise ValueError(f"mask_ratio={mask_ratio} is not above 0 and at most 1")

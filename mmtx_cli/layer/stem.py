@@ -1,6 +1,5 @@
-"""From pixels to patch embeddings: one normalized projection, or strided convolutions."""
+"""From pixels to patch embeddings: strided convolutions over the image, or over each patch."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,30 +8,48 @@ STEMS = ("conv", "patch")
 INVARIANT_STAGES = 2
 """Stages of ``ConvStem`` that normalize each channel by itself."""
 LOW = 4
-"""Rows and columns of mean colors in a patch."""
+"""Rows and columns of mean colors in a patch, at most."""
 
 
 class PatchStem(nn.Module):
-    """A linear projection of raw patches between two layer norms (Dual PatchNorm, Kumar et al.
-    2023, section 4).
+    """Each patch by itself, merged in stages (hMLP, Touvron et al. 2022, "Three things everyone
+    should know about Vision Transformers", section 5), and a projection of its mean colors.
 
-    Neighboring patches of an image share most of their pixels' mean, which would drown what tells
-    one from another. The first norm removes it; the mean color is passed on beside the normalized
-    pixels so that uniform patches keep theirs.
+    A patch depends on none of its neighbors, which masked pre-training needs. A stage merges
+    squares of places and convolves within the patch; the norms are over the channels of one place.
     """
 
-    def __init__(self, patch_numel: int, dim: int, channels: int = 3) -> None:
-        """``patch_numel`` is the number of values in a patch, ``channels`` first."""
+    def __init__(self, dim: int, patch_size: int, channels: int = 3) -> None:
         super().__init__()
-        self.channels = channels
-        self.norm_in = nn.LayerNorm(patch_numel)
-        self.project = nn.Linear(patch_numel + channels, dim)
-        self.norm_out = nn.LayerNorm(dim)
+        self.patch_size = patch_size
+        self.color = nn.Linear(channels * _low(patch_size) ** 2, dim)
+        factors = _prime_factors(patch_size)
+        sizes = [*[max(dim // 4, 32)] * (len(factors) - 1), dim]
+        stages: list[nn.Module] = []
+        for factor, out in zip(factors, sizes, strict=True):
+            stages += [nn.Conv2d(channels, out, factor, stride=factor), ChannelNorm(out), nn.GELU()]
+            patch_size //= factor
+            if patch_size > 1:
+                stages += [nn.Conv2d(out, out, 3, padding=1), ChannelNorm(out), nn.GELU()]
+            channels = out
+        self.stages = nn.Sequential(*stages, nn.Conv2d(dim, dim, 1))
+        self.norm = nn.LayerNorm(dim)
 
-    def forward(self, patches: Float[Tensor, "*b p"]) -> Float[Tensor, "*b d"]:
-        """``patches`` are normalized pixels, channel by channel."""
-        color = patches.unflatten(-1, (self.channels, -1)).mean(dim=-1)
-        return self.norm_out(self.project(torch.cat([self.norm_in(patches), color], dim=-1)))
+    def forward(self, patches: Float[Tensor, "*b c p p"]) -> Float[Tensor, "*b d"]:
+        """``patches`` are normalized pixels; one vector each."""
+        x = patches.flatten(0, -4)
+        x = self.norm(self.stages(x).flatten(1)) + self.color(
+            _mean_colors(x, self.patch_size)[:, 0, 0]
+        )
+        return x.unflatten(0, patches.shape[:-3])
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of each place."""
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Channels come first, as convolutions have them."""
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class ConvStem(nn.Module):
@@ -51,29 +68,22 @@ class ConvStem(nn.Module):
 
     def __init__(self, dim: int, patch_size: int) -> None:
         super().__init__()
-        if patch_size < 2 or patch_size & (patch_size - 1):
-            raise ValueError(
-                f"stem=conv halves the image repeatedly: patch_size={patch_size} is not a power "
-                "of two; change it or write stem=patch"
-            )
-        steps = patch_size.bit_length() - 1
-        sizes = [max(dim >> (steps - 1 - step), 16) for step in range(steps)]
+        sizes = stage_sizes(dim, patch_size)
         # the last map may be a single cell, which has no mean of its own
-        invariant = min(INVARIANT_STAGES, steps - 1)
+        invariant = min(INVARIANT_STAGES, len(sizes) - 1)
         stages = (
             ConvStage(channels, out, per_channel=step < invariant)
             for step, (channels, out) in enumerate(zip([3, *sizes], sizes, strict=False))
         )
         self.stages = nn.Sequential(*stages, nn.Conv2d(sizes[-1], dim, 1))
         self.norm = nn.LayerNorm(dim)
-        self.patch_size, self.low = patch_size, min(LOW, patch_size)
-        self.color = nn.Linear(3 * self.low**2, dim)
+        self.patch_size = patch_size
+        self.color = nn.Linear(3 * _low(patch_size) ** 2, dim)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b y x d"]:
         """``images`` are normalized pixels; one vector a patch."""
-        colors = F.avg_pool2d(images, self.patch_size // self.low)
-        colors = F.pixel_unshuffle(colors, self.low).movedim(1, -1)
-        return self.norm(self.stages(images).movedim(1, -1)) + self.color(colors)
+        colors = self.color(_mean_colors(images, self.patch_size))
+        return self.norm(self.stages(images).movedim(1, -1)) + colors
 
 
 class ConvStage(nn.Sequential):
@@ -95,13 +105,50 @@ class ConvStage(nn.Sequential):
         )
 
 
-def check_stem(stem: str, image_size: int, patch_size: int) -> None:
-    """Check the arguments that vision Transformers share.
+def stage_sizes(dim: int, patch_size: int) -> list[int]:
+    """Channels of the stages that halve an image down to one cell a patch; the last has ``dim``.
 
     Raises:
-        ValueError: if ``stem`` is unknown or the patches do not tile the image.
+        ValueError: if ``patch_size`` is not a power of two.
     """
+    if patch_size < 2 or patch_size & (patch_size - 1):
+        raise ValueError(
+            f"stem=conv halves its input repeatedly: patch_size={patch_size} is not a power of "
+            "two; change it or write stem=patch"
+        )
+    steps = patch_size.bit_length() - 1
+    return [max(dim >> (steps - 1 - step), 16) for step in range(steps - 1)] + [dim]
+
+
+def check_stem(stem: str) -> None:
+    """Raise a ValueError if ``stem`` is unknown."""
     if stem not in STEMS:
         raise ValueError(f"stem={stem!r}: write {' or '.join(STEMS)}")
+
+
+def check_tiled(image_size: int, patch_size: int) -> None:
+    """Raise a ValueError if patches do not tile the image."""
     if image_size % patch_size:
         raise ValueError(f"image_size={image_size} is not a multiple of {patch_size=}")
+
+
+def _low(patch_size: int) -> int:
+    """The most rows of equal height, up to ``LOW``, that a patch divides into."""
+    return max(rows for rows in range(1, LOW + 1) if patch_size % rows == 0)
+
+
+def _mean_colors(images: Float[Tensor, "b c h w"], patch_size: int) -> Float[Tensor, "b y x n"]:
+    """The mean colors within each patch, in ``_low`` rows and columns."""
+    low = _low(patch_size)
+    return F.pixel_unshuffle(F.avg_pool2d(images, patch_size // low), low).movedim(1, -1)
+
+
+def _prime_factors(number: int) -> list[int]:
+    """From small to large."""
+    factors, divisor = [], 2
+    while number > 1:
+        while number % divisor == 0:
+            factors.append(divisor)
+            number //= divisor
+        divisor += 1
+    return factors

@@ -46,7 +46,7 @@ SMALL = {
     "video/frames": ["width=64", "image.patch_size=8", "image.width=64", "image.depth=2",
                      "image.num_heads=4"],
     "audio/spectrogram_cnn": ["width=128", "channels=[16,32,64,128]"],
-    "audio/ast": ["width=128", "depth=2", "num_heads=4"],
+    "audio/ast": ["num_mels=64", "width=128", "depth=2", "num_heads=4"],
     "audio/waveform": ["width=128", "depth=2"],
     "text/transformer": ["width=128", "depth=2"],
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """What the audio encoders do beyond the contract."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -43,7 +44,8 @@ def alone(field, i):
         (AudioSpectrogramCnn(**SCRATCH), [3, 7, 1]),  # 16 hops a token
         (AudioSpectrogramCnn(channels=[8, 8], **SCRATCH), [10, 25, 1]),
         (AudioAst(**SCRATCH), [3 * 8, 7 * 8, 8]),  # 16 hops by 16 of 128 bands
-        (AudioAst(stride=10, **SCRATCH), [4 * 12, 10 * 12, 12]),
+        (AudioAst(stem="patch", **SCRATCH), [3 * 8, 7 * 8, 8]),
+        (AudioAst(stem="patch", stride=10, **SCRATCH), [4 * 12, 10 * 12, 12]),
         (AudioWaveform(**SCRATCH), [10, 25, 1]),  # 640 samples a token
         (AudioWaveform(strides=[10, 8], **SCRATCH), [80, 200, 2]),
         (AudioPipeline(**SPEECH), [5, 13, 1]),  # 4 frames of 20 ms, without the last edge
@@ -57,7 +59,8 @@ def test_so_many_tokens(encoder, wanted):
     assert tokens.x.shape[1] == max(wanted)
 
 
-SCRATCH_ENCODERS = [AudioSpectrogramCnn, AudioAst, AudioWaveform]
+AstOfPatches = partial(AudioAst, stem="patch")
+SCRATCH_ENCODERS = [AudioSpectrogramCnn, AudioAst, AstOfPatches, AudioWaveform]
 
 
 @pytest.mark.parametrize("build", SCRATCH_ENCODERS)
@@ -143,6 +146,10 @@ def test_learns_rising_from_falling(name):
         (AudioSpectrogramCnn, {"normalise": "dataset"}, "needs mean and a positive std"),
         (AudioAst, {"stride": 20}, "stride=20 <= patch_size=16 <= num_mels=128 does not hold"),
         (AudioAst, {"num_mels": 12}, "does not hold"),
+        (AudioAst, {"stem": "convs"}, "conv or patch"),
+        (AudioAst, {"stride": 10}, "stride=10 is not patch_size=16.*stem=patch"),
+        (AudioAst, {"num_mels": 40}, "num_mels=40 is not a multiple of it.*stem=patch"),
+        (AudioAst, {"patch_size": 12, "num_mels": 48}, "patch_size=12 is not a power of two"),
         (AudioWaveform, {"strides": [4, 1]}, "none below 2"),
     ],
 )

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from mmtx_cli.encoder.text.transformer import TextTransformer
 from mmtx_cli.types import Field
@@ -18,7 +19,15 @@ def test_where_a_token_stands_matters():
     assert not torch.allclose(there.flip(1), back, atol=1e-3)
     with torch.no_grad():
         encoder.position.zero_()
+        encoder.neighbors.weight.zero_()
     torch.testing.assert_close(encoder(text(5, 6, 7)).x.flip(1), encoder(text(7, 6, 5)).x)
+
+
+def test_the_convolution_reads_each_token_and_its_neighbors():
+    encoder = TextTransformer(**(SMALL | {"depth": 0})).eval()
+    encoder.transformer.norm = nn.Identity()
+    changed = encoder(text(5, 6, 7, 8, 9)).x - encoder(text(5, 6, 10, 8, 9)).x
+    assert (changed[0] != 0).any(dim=1).tolist() == [False, True, True, True, False]
 
 
 def test_every_token_sees_all_others():

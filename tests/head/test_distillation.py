@@ -101,7 +101,7 @@ def test_a_few_samples_are_learned(kind):
     batch = tiny_batch(model, {"text": [3] * 4, "image": [1] * 4})
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     model.train()
-    for _ in range(60):
+    for _ in range(120):
         loss = model(batch)["distillation_image"].loss
         optimizer.zero_grad()
         loss.backward()

@@ -8,7 +8,6 @@ from tiny import chosen_rows, composed, noisy_where_absent, same, tiny_batch, ti
 
 from mmtx_cli.build import build_model
 from mmtx_cli.error import ConfigError
-from mmtx_cli.layer.stem import PatchStem
 from mmtx_cli.types import Field
 
 CASES = {
@@ -20,7 +19,7 @@ CASES = {
         {"video": [4, 3, 1]},
         ("encoder.video.attention=joint", "head.masked_video.masking=random"),
     ),
-    "audio": ("audio", {"audio": [48, 30, 20]}, ("encoder/audio=ast",)),
+    "audio": ("audio", {"audio": [48, 30, 20]}, ("encoder/audio=ast", "encoder.audio.stem=patch")),
 }
 
 
@@ -68,13 +67,11 @@ def test_what_is_hidden_is_not_seen(case):
     for i in range(len(batch)):
         seen[i, shown.index[i][shown.mask[i]]] = True
 
-    def noisy(module, inputs, made):  # [b, d, …], by picture, moment, or frame and band
-        if isinstance(module, PatchStem):  # [b, …, d]; an image's hidden patches are not embedded
-            if modality == "image":
-                assert made.shape[:-1] == shown.mask.shape
-                return made
-            return torch.where(seen.view(*made.shape[:-1], 1), made, torch.randn_like(made))
-        return torch.where(seen.view(len(made), 1, *made.shape[2:]), made, torch.randn_like(made))
+    def noisy(module, inputs, made):  # [b, …, d]
+        if modality == "image":  # hidden patches are not even embedded
+            assert made.shape[:-1] == shown.mask.shape
+            return made
+        return torch.where(seen.view(*made.shape[:-1], 1), made, torch.randn_like(made))
 
     before = head(model.streams(view, head.reads, {}), view)
     encoder.stem.register_forward_hook(noisy)

@@ -11,7 +11,7 @@ from mmtx_cli.types import Field
 CASES = {
     "image": ({"image": [1, 1, 2]}, ()),
     "video": ({"video": [4, 3, 1]}, ()),
-    "audio": ({"audio": [48, 30, 20]}, ("encoder/audio=ast",)),
+    "audio": ({"audio": [48, 30, 20]}, ("encoder/audio=ast", "encoder.audio.stem=patch")),
 }
 
 

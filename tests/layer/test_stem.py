@@ -1,26 +1,26 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem
+from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem, check_tiled
 
 
-def test_patches_are_normalized_and_keep_their_mean_color():
+@pytest.mark.parametrize("patch_size", [2, 7, 8, 12, 14])
+def test_patches_of_any_size_are_read_each_by_itself(patch_size):
     torch.manual_seed(0)
-    stem = PatchStem(3 * 4 * 4, 8)
-    patch = torch.randn(3, 4, 4)
-    flat = patch.flatten()
-    normalized = (flat - flat.mean()) / (flat.var(unbiased=False) + 1e-5).sqrt()
-    inputs = torch.cat([normalized, patch.mean(dim=(1, 2))])
-    projected = stem.project.weight @ inputs + stem.project.bias
-    expected = F.layer_norm(projected, (8,))
-    torch.testing.assert_close(stem(flat[None])[0], expected)
+    stem = PatchStem(32, patch_size, channels=2).double()
+    patches = torch.randn(2, 5, 2, patch_size, patch_size, dtype=torch.float64)
+    together = stem(patches)
+    assert together.shape == (2, 5, 32)
+    torch.testing.assert_close(together[1, 3], stem(patches[1:, 3:4])[0, 0])
+    changed = patches.clone()
+    changed[0, 0, 1, -1, -1] += 1  # every pixel matters
+    assert (stem(changed) != together).any(dim=2).nonzero().tolist() == [[0, 0]]
 
 
 def test_uniform_patches_of_two_grays_differ():
-    stem = PatchStem(3 * 4 * 4, 8)
-    dark, light = stem(torch.full((1, 48), -1.0)), stem(torch.full((1, 48), 1.0))
+    stem = PatchStem(8, 4)
+    dark, light = stem(torch.full((1, 3, 4, 4), -1.0)), stem(torch.full((1, 3, 4, 4), 1.0))
     assert (dark - light).norm() > 0.1 * light.norm()
 
 
@@ -53,9 +53,8 @@ def test_patches_that_halving_does_not_reach_are_refused(patch_size):
         ConvStem(32, patch_size)
 
 
-@pytest.mark.parametrize(
-    ("stem", "image_size", "named"), [("convs", 32, "conv or patch"), ("conv", 30, "image_size=30")]
-)
-def test_what_vision_transformers_share_is_checked(stem, image_size, named):
-    with pytest.raises(ValueError, match=named):
-        check_stem(stem, image_size, 8)
+def test_what_vision_transformers_share_is_checked():
+    with pytest.raises(ValueError, match="conv or patch"):
+        check_stem("convs")
+    with pytest.raises(ValueError, match="image_size=30"):
+        check_tiled(30, 8)

@@ -36,7 +36,7 @@ def test_matrices_decay_and_nothing_else(model):
         spared = parameter.dim() < 2 or any(word in name for word in UNDECAYED)
         assert groups[name][1] == (0.0 if spared else 0.3), name
     decayed = {name for name, (_, decay) in groups.items() if decay}
-    for part in ("attention.query.weight", "stem.project.weight", "project.text.weight"):
+    for part in ("attention.query.weight", "stem.color.weight", "project.text.weight"):
         assert any(name.endswith(part) for name in decayed), part
     for word in UNDECAYED:
         assert any(word in name for name in groups.keys() - decayed), word
@@ -115,7 +115,7 @@ def test_a_step_decays_matrices_towards_zero():
 
 
 DEEP = ("encoder.image.depth=3", "encoder.text.depth=2")
-STEMS = {"image": ("stem", "position"), "text": ("embedding", "position")}
+STEMS = {"image": ("stem", "position"), "text": ("embedding", "neighbors", "position")}
 DEPTH = {"image": 3, "text": 2}
 
 

@@ -11,6 +11,8 @@ from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.layer.mask import reach
 from mmtx_cli.layer.mel import HOPS_PER_SECOND, LogMel, SpecAugment
 from mmtx_cli.layer.position import SequencePosition, waves
+from mmtx_cli.layer.spectrogram import SpectrogramStem
+from mmtx_cli.layer.stem import PatchStem, check_stem
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Patches, Patching, Tokens
 
@@ -18,7 +20,10 @@ from mmtx_cli.types import Field, Patches, Patching, Tokens
 class AudioAst(Encoder):
     """Audio Spectrogram Transformer (Gong et al. 2021), without its class token.
 
-    A patch has a learned position in time, which stretches, plus one in frequency.
+    A patch has a learned position in time, which stretches, plus one in frequency. With
+    ``stem="conv"`` the patches come from stride-2 convolutions (Xiao et al. 2021), which tell short
+    events within a patch apart; with "patch" each patch is read by itself, which masked
+    pre-training needs.
     """
 
     def __init__(
@@ -27,25 +32,31 @@ class AudioAst(Encoder):
         audio_seconds: float = 10.0,
         num_mels: int = 128,
         patch_size: int = 16,
-        stride: int = 16,
+        stride: int | None = None,
         width: int = 384,
         depth: int = 6,
         num_heads: int = 6,
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
         drop_path: float = 0.0,
+        stem: str = "conv",
         normalise: str | None = "recording",
         mean: float | None = None,
         std: float | None = None,
         time_masks: int = 0,
         freq_masks: int = 0,
     ) -> None:
-        """Patches are ``patch_size`` frames by as many bands, ``stride`` apart (10 in the paper).
+        """Patches are ``patch_size`` frames by as many bands.
+
+        With ``stem="patch"`` they may overlap: they are ``stride`` apart (10 in the paper;
+        default: ``patch_size``).
 
         ``audio_seconds`` have positions, longer sounds stretch them. ``normalise``, ``mean`` and
         ``std`` as in ``LogMel``; ``time_masks`` and ``freq_masks`` of SpecAugment in training.
         """
         super().__init__()
+        check_stem(stem)
+        stride = patch_size if stride is None else stride
         if not 0 < stride <= patch_size <= num_mels:
             raise ValueError(
                 f"patches must overlap or touch and fit the bands: {stride=} <= {patch_size=} <= "
@@ -54,8 +65,16 @@ class AudioAst(Encoder):
         self.width, self.patch_size, self.stride = width, patch_size, stride
         self.mel = LogMel(sample_rate, num_mels, normalise=normalise, mean=mean, std=std)
         self.augment = SpecAugment(time_masks, freq_masks=freq_masks)
-        self.stem = nn.Conv2d(1, width, kernel_size=patch_size, stride=stride)
-        self.norm = nn.LayerNorm(width)  # as large as the positions
+        if stem == "conv" and (stride != patch_size or num_mels % patch_size):
+            raise ValueError(
+                f"stem=conv has patches side by side: {stride=} is not {patch_size=}, or "
+                f"{num_mels=} is not a multiple of it; change them or write stem=patch"
+            )
+        self.stem: nn.Module = (
+            PatchStem(width, patch_size, channels=1)
+            if stem == "patch"
+            else SpectrogramStem(width, patch_size)
+        )
         frames = math.ceil(audio_seconds * HOPS_PER_SECOND)
         self.time = SequencePosition(width, int(self.columns(torch.tensor(frames))))
         self.band = nn.Parameter(waves((num_mels - patch_size) // stride + 1, width))
@@ -64,14 +83,28 @@ class AudioAst(Encoder):
 
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, l, h]: l hops of 10 ms; from low to high, moment after moment."""
-        x = self.covering(self.augment(self.mel(field), field.mask))
-        x = self.stem(x[:, None]).permute(0, 2, 3, 1)  # b, moments, bands, d
+        x = self.embedded(self.augment(self.mel(field), field.mask), field.mask)
         moments = self.moments(field.mask, x.shape[1])
-        x = self.norm(x.flatten(1, 2)) + self.positions(moments)
+        x = x.flatten(1, 2) + self.positions(moments)
         mask = moments.repeat_interleave(len(self.band), dim=1)
         if field.shown:
             x, mask = field.shown.of(x), field.shown.mask
         return Tokens(self.transformer(self.dropout(x), mask), mask)
+
+    def embedded(
+        self, x: Float[Tensor, "b l m"], mask: Bool[Tensor, "b l"]
+    ) -> Float[Tensor, "b n k d"]:
+        """The patches of ``k`` bands in ``n`` moments, before their positions are added."""
+        if isinstance(self.stem, PatchStem):
+            return self.stem(self.squares(x)[:, :, :, None])  # type: ignore[no-any-return]
+        return self.stem(x, mask)  # type: ignore[no-any-return]
+
+    def squares(self, x: Float[Tensor, "b l m"]) -> Float[Tensor, "b n k p p"]:
+        """The frames and bands of each patch."""
+        x = self.covering(x)
+        for axis in (1, 2):
+            x = x.unfold(axis, self.patch_size, self.stride)
+        return x
 
     def covering(self, x: Float[Tensor, "b l m"]) -> Float[Tensor, "b n m"]:
         """With as many frames as whole patches need."""
@@ -84,16 +117,14 @@ class AudioAst(Encoder):
         return (self.time(moments)[:, :, None] + self.band).flatten(1, 2)
 
     def patching(self) -> Patching | None:
-        """Squares of the spectrogram, unless they overlap."""
-        if self.stride != self.patch_size:
+        """Squares of the spectrogram, unless they overlap; not behind convolutions."""
+        if self.stride != self.patch_size or not isinstance(self.stem, PatchStem):
             return None
         return Patching(self.patch_size**2, self.width, ("random", "moment", "tube"), self.patches)
 
     def patches(self, field: Field) -> Patches:
         """Normalised log-mel power, by frame and band."""
-        x = self.covering(self.mel(field))
-        for axis in (1, 2):
-            x = x.unfold(axis, self.patch_size, self.patch_size)  # b, moments, bands, frames, mels
+        x = self.squares(self.mel(field))
         moments = self.moments(field.mask, x.shape[1])
         mask = moments.repeat_interleave(len(self.band), dim=1)
         x = x.flatten(3).flatten(1, 2)
@@ -111,6 +142,6 @@ class AudioAst(Encoder):
 
     def blocks(self) -> list[nn.Module]:
         """The stem with its positions, then the blocks."""
-        stem = nn.ModuleList([self.stem, self.norm, self.time])
+        stem = nn.ModuleList([self.stem, self.time])
         stem.register_parameter("band", self.band)
         return [stem, *self.transformer.blocks]

@@ -3,13 +3,12 @@
 import math
 from collections.abc import Sequence
 
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import nn
 
 from mmtx_cli.encoder.base import Encoder
-from mmtx_cli.layer.mask import coarser
 from mmtx_cli.layer.mel import HOPS_PER_SECOND, LogMel, SpecAugment
 from mmtx_cli.layer.position import SequencePosition
+from mmtx_cli.layer.spectrogram import SpectrogramStage
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Tokens
 
@@ -48,7 +47,7 @@ class AudioSpectrogramCnn(Encoder):
         self.width = width
         self.mel = LogMel(sample_rate, num_mels, normalise=normalise, mean=mean, std=std)
         self.augment = SpecAugment(time_masks, freq_masks=freq_masks)
-        stages = [Stage(*pair) for pair in zip((1, *channels), channels, strict=False)]
+        stages = [SpectrogramStage(*pair) for pair in zip((1, *channels), channels, strict=False)]
         self.stages = nn.ModuleList(stages)
         self.project = nn.Linear(channels[-1] * num_mels // shrink, width)
         self.norm = nn.LayerNorm(width)  # as large as the positions
@@ -69,34 +68,3 @@ class AudioSpectrogramCnn(Encoder):
     def blocks(self) -> list[nn.Module]:
         """The stages of convolutions, then the blocks."""
         return [*self.stages, *self.transformer.blocks]
-
-
-class Stage(nn.Module):
-    """Halve the map, then a residual convolution; what is not real stays zero throughout.
-
-    The norm is over the channels of one cell (as in ConvNeXt, Liu et al. 2022): neither batch
-    mates nor padding have a part in it.
-    """
-
-    def __init__(self, channels: int, out: int) -> None:
-        super().__init__()
-        self.halve = nn.Conv2d(channels, out, 3, stride=2, padding=1)
-        self.norm1 = nn.LayerNorm(out)
-        self.keep = nn.Conv2d(out, out, 3, padding=1)
-        self.norm2 = nn.LayerNorm(out)
-        self.act = nn.GELU()
-
-    def forward(
-        self, x: Float[Tensor, "b c l m"], mask: Bool[Tensor, "b l"]
-    ) -> tuple[Float[Tensor, "b o n k"], Bool[Tensor, "b n"]]:
-        """Frame i of the result stands for the frames 2 i and 2 i + 1."""
-        mask = coarser(mask, 2)
-        absent = ~mask[:, None, :, None]
-        x = self.act(over_channels(self.norm1, self.halve(x))).masked_fill(absent, 0)
-        y = self.act(over_channels(self.norm2, self.keep(x)))
-        return (x + y).masked_fill(absent, 0), mask
-
-
-def over_channels(norm: nn.Module, x: Float[Tensor, "b c l m"]) -> Float[Tensor, "b c l m"]:
-    """Normalise each cell over its channels."""
-    return norm(x.movedim(1, -1)).movedim(-1, 1)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmtx_cli.encoder.base import Encoder, real_content
 from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.layer.position import GridPosition
-from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem
+from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem, check_tiled
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Patches, Patching, Tokens
 
@@ -18,7 +18,7 @@ class ImageViT(Encoder):
 
     There is no class token: a head pools as it needs. With ``stem="conv"`` the patches come from
     stride-2 convolutions, which learn sooner from little data (Xiao et al. 2021); with "patch"
-    from one projection, which masked pre-training needs.
+    each patch is read by itself, which masked pre-training needs.
     """
 
     def __init__(
@@ -37,11 +37,12 @@ class ImageViT(Encoder):
     ) -> None:
         """``image_size`` sizes the position grid; pictures of other sizes interpolate it."""
         super().__init__()
-        check_stem(stem, image_size, patch_size)
+        check_stem(stem)
+        check_tiled(image_size, patch_size)
         self.width, self.patch_size = width, patch_size
         self.pixels = Pixels(mean, std)
         self.stem: nn.Module = (
-            PatchStem(3 * patch_size**2, width) if stem == "patch" else ConvStem(width, patch_size)
+            PatchStem(width, patch_size) if stem == "patch" else ConvStem(width, patch_size)
         )
         self.position = GridPosition(width, image_size // patch_size)
         self.dropout = nn.Dropout(dropout)
@@ -68,7 +69,7 @@ class ImageViT(Encoder):
         if field.shown:
             x, position, mask = field.shown.of(x), field.shown.of(position), field.shown.mask
         if squares:
-            x = self.stem(self.pixels(x).flatten(2))
+            x = self.stem(self.pixels(x))
         return Tokens(x + position, mask)
 
     def squares(self, field: Field) -> tuple[Shaped[Tensor, "b n 3 p p"], int, int]:

@@ -3,14 +3,18 @@
 import torch
 from torch import nn
 
-from mmtx_cli.encoder.base import Encoder, real_content
+from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Tokens
 
 
 class TextTransformer(Encoder):
     """Token embeddings, learned positions and pre-norm blocks (as in CLIP's text tower, but
-    looking both ways; Radford et al. 2021, section 2.4).
+    looking both ways; Radford et al. 2021, section 2.4), after a convolution over each token and
+    its two neighbors.
+
+    The convolution lets the first block see pairs of words ("not red"), which attention learns to
+    find by position only after many steps (compare Primer's convolutions, So et al. 2021).
     """
 
     def __init__(
@@ -28,18 +32,21 @@ class TextTransformer(Encoder):
         super().__init__()
         self.width = width
         self.embedding = nn.Embedding(vocab_size, width)
+        self.neighbors = nn.Conv1d(width, width, 3, padding=1)
         self.position = nn.Parameter(torch.empty(max_length, width))
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout, drop_path)
-        nn.init.normal_(self.embedding.weight, std=0.02)
-        nn.init.normal_(self.position, std=0.02)
+        # as large as what the blocks add to them, which would drown small ones
+        nn.init.normal_(self.embedding.weight)
+        nn.init.normal_(self.position)
 
     def forward(self, field: Field) -> Tokens:
         """``field.data`` is [b, l] token numbers; one vector a token comes back."""
-        x = self.embedding(real_content(field)) + self.position[: field.data.shape[1]]
+        x = self.embedding(field.data.masked_fill(~field.mask, 0)) * field.mask[..., None]
+        x = x + self.neighbors(x.mT).mT + self.position[: field.data.shape[1]]
         return Tokens(self.transformer(self.dropout(x), field.mask), field.mask)
 
     def blocks(self) -> list[nn.Module]:
         """The embeddings with their positions, then the blocks."""
         position = nn.ParameterList([self.position])
-        return [nn.ModuleList([self.embedding, position]), *self.transformer.blocks]
+        return [nn.ModuleList([self.embedding, self.neighbors, position]), *self.transformer.blocks]

@@ -11,7 +11,7 @@ from mmtx_cli.layer.attention import Attention
 from mmtx_cli.layer.mask import coarser
 from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.layer.position import GridPosition, SequencePosition
-from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem
+from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem, check_tiled
 from mmtx_cli.layer.transformer import FeedForward, Transformer
 from mmtx_cli.types import Field, Patches, Patching, Tokens
 
@@ -25,7 +25,8 @@ class VideoViT(Encoder):
 
     With ``stem="conv"`` each frame passes stride-2 convolutions, of which a tubelet joins
     ``tubelet_size``: where in a patch something is, and so how it moves, is seen from the start
-    (Xiao et al. 2021). With "patch" a tubelet is one projection, which masked pre-training needs.
+    (Xiao et al. 2021). With "patch" each tubelet is read by itself, its frames as channels, which
+    masked pre-training needs.
     """
 
     def __init__(
@@ -52,7 +53,8 @@ class VideoViT(Encoder):
         super().__init__()
         if attention not in STACKS:
             raise ValueError(f"attention={attention!r} is none of {', '.join(STACKS)}")
-        check_stem(stem, image_size, patch_size)
+        check_stem(stem)
+        check_tiled(image_size, patch_size)
         if tubelet_size < 1:
             raise ValueError(f"tubelet_size={tubelet_size}: a tubelet is one frame at least")
         self.width, self.patch_size = width, patch_size
@@ -60,7 +62,7 @@ class VideoViT(Encoder):
         self.tubelet_size = tubelet_size
         self.pixels = Pixels(mean, std)
         self.stem = (
-            PatchStem(3 * tubelet_size * patch_size**2, width)
+            PatchStem(width, patch_size, channels=3 * tubelet_size)
             if stem == "patch"
             else TubeletStem(width, patch_size, tubelet_size)
         )
@@ -89,7 +91,7 @@ class VideoViT(Encoder):
     def embedded(self, field: Field) -> Float[Tensor, "b n h w d"]:
         """The tubelets before their positions are added."""
         if isinstance(self.stem, PatchStem):
-            return self.stem(self.tubelets(field).flatten(4))  # type: ignore[no-any-return]
+            return self.stem(self.tubelets(field).flatten(4, 5))  # type: ignore[no-any-return]
         return self.stem(self.frames(field).transpose(1, 2), field.mask)  # type: ignore[no-any-return]
 
     def positions(
