@@ -1,7 +1,8 @@
 """What does the thing do first? Seven movements in the built-in films, told apart by ten lines of
-NumPy and by the video encoders that train from scratch.
+NumPy and by the video encoders that train from scratch, whole and with one part undone.
 
 ``python tests/benchmark/first_movement.py [--seeds 1 2 3] [--num 4000]``
+``python tests/benchmark/first_movement.py --without``: what each part of the encoders is worth
 """
 
 import argparse
@@ -11,10 +12,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from omegaconf import OmegaConf
+from torch import nn
 
 from mmtx_cli.data.events import make_events
 from mmtx_cli.data.events.attributes import attributes
+from mmtx_cli.layer.position import GridPosition
 from tests.encoder.lab import accuracy, configured, decoded, trained
 
 SIZES = {"patch_size": 16, "width": 128, "depth": 2, "num_heads": 4}
@@ -24,6 +28,49 @@ ENCODERS = {
     "video/frames": {"width": 128, "depth": 2, "image": SIZES},
 }
 STEPS = 900
+
+
+class Flattened(nn.Linear):
+    """One projection of a tubelet's normalized pixels."""
+
+    def forward(self, tubelets):
+        """``tubelets`` [*b, c, p, p]."""
+        return super().forward(tubelets.flatten(-3))
+
+
+def one_projection(model):
+    """A patch stem of a single linear layer (Dosovitskiy et al. 2021)."""
+    stem = model.encoder["video"].stem
+    channels, width = stem.stages[0].in_channels, stem.norm.normalized_shape[0]
+    projection = Flattened(channels * stem.patch_size**2, width)
+    stem.forward = projection.forward
+    stem.projection = projection
+
+
+def small_positions(model):
+    """Places on the grid that begin as noise of 0.02 (Dosovitskiy et al. 2021)."""
+    for module in model.modules():
+        if isinstance(module, GridPosition):
+            nn.init.normal_(module.grid, std=0.02)
+
+
+def no_differences(model):
+    """Frames that are not told what changed since the one before."""
+    model.encoder["video"].change.forward = torch.zeros_like
+
+
+def one_projection_and_small_positions(model):
+    """As in the original vision Transformer."""
+    one_projection(model)
+    small_positions(model)
+
+
+WITHOUT = {
+    "video/vit": [small_positions],
+    "video/vit patch": [one_projection, one_projection_and_small_positions],
+    "video/frames": [small_positions, no_differences],
+}
+"""What of an encoder is undone, one thing at a time."""
 
 
 def labeled(manifest):
@@ -67,6 +114,8 @@ def main():
     parser.add_argument("--num", type=int, default=4000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--encoders", nargs="+", default=list(ENCODERS))
+    parser.add_argument("--without", action="store_true", help="undo parts of the encoders")
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--data", help="folder of the films (default: a temporary one)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -78,16 +127,22 @@ def main():
         right = [names[label] for label in data.test.targets["label"].tolist()]
         found = np.mean([baseline(f) == r for f, r in zip(films, right, strict=True)])
         print(f"{len(right)} test films; baseline {found:.3f}; chance {1 / len(names):.3f}")
-        for encoder in args.encoders:
-            for seed in args.seeds:
-                begun = time.perf_counter()
-                model, curve = trained(settings(path, encoder), data, "video", seed, STEPS)
-                seconds = time.perf_counter() - begun
-                print(
-                    f"{encoder} seed {seed}: {accuracy(model, data.test):.3f} in {seconds:.0f} s; "
-                    f"validation {curve}",
-                    flush=True,
-                )
+        runs = [
+            (encoder, change, seed)
+            for encoder in args.encoders
+            for change in (WITHOUT[encoder] if args.without else [None])
+            for seed in args.seeds
+        ]
+        for encoder, change, seed in runs:
+            begun = time.perf_counter()
+            cfg = settings(path, encoder)
+            model, curve = trained(cfg, data, "video", seed, args.steps, change)
+            name = f"{encoder}, {change.__name__}" if change else encoder
+            print(
+                f"{name}, seed {seed}: {accuracy(model, data.test):.3f} in "
+                f"{time.perf_counter() - begun:.0f} s; validation {curve}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Train every encoder that has no pretrained weights on the encoder laboratory.
 
-``python tests/encoder/lab.py [--tasks …] [--encoders …] [--seeds …]`` prints a table for the docs.
+``python tests/encoder/lab.py [--tasks …] [--encoders …] [--seeds …] > lab.jsonl`` prints a line a
+training, ``python tests/encoder/lab.py --table lab.jsonl …`` makes tables of them for the docs.
 A training ends as soon as the validation rows are solved, at the latest after ``STEPS`` steps of
 32 samples; what is reported is measured on the test rows.
 """
@@ -10,6 +11,7 @@ import json
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -91,13 +93,18 @@ def decoded(cfg, modality, draws=1):
     return Decoded(corpus.facts(), train, batch("val"), batch("test"))
 
 
-def trained(cfg, data, modality, seed, steps=STEPS):
-    """Train until the validation rows are solved; return the model and its validation curve."""
+def trained(cfg, data, modality, seed, steps=STEPS, change=None):
+    """Train until the validation rows are solved; return the model and its validation curve.
+
+    ``change`` alters the model before its first step.
+    """
     cfg = OmegaConf.merge(cfg, data.facts)
     plain = OmegaConf.to_container(cfg, resolve=True)
     plain["encoder"] = {modality: plain["encoder"][modality]}
     torch.manual_seed(seed)
     model, settings = build_model({"model": plain}), sections(cfg)
+    if change:
+        change(model)
     optimizer = make_optimizer(model, settings["optimizer"])
     schedule = make_schedule(optimizer, settings["optimizer"], steps)
     random, curve = torch.Generator().manual_seed(seed), []
@@ -149,6 +156,29 @@ class Lab:
         return accuracy(model, data.test), curve
 
 
+def tables(lines):
+    """A Markdown table a modality: the lowest test accuracy of an encoder's seeds on each task."""
+    cells = defaultdict(list)
+    for line in lines:
+        cells[line["task"], line["encoder"]].append(line["accuracy"])
+    for modality in dict.fromkeys(TASKS[task].modality for task, _ in cells):
+        tasks = [task for task in TASKS if TASKS[task].modality == modality]
+        encoders = [encoder for encoder in SMALL if encoder.startswith(modality)]
+        yield row(modality, ["chance", *(f"`{e.partition('/')[2]}`" for e in encoders)])
+        yield row("---", ["---"] * (1 + len(encoders)))
+        for task in tasks:
+            found = [cells[task, encoder] for encoder in encoders]
+            values = [f"{min(cell):.3f}" if len(cell) >= 3 else "" for cell in found]
+            chance = f"{1 / len(TASKS[task].label_names):.2f}"
+            yield row(task.removeprefix(f"{modality}_").replace("_", " "), [chance, *values])
+        yield ""
+
+
+def row(name, cells):
+    """A line of a Markdown table."""
+    return f"| {' | '.join([name, *cells])} |"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
@@ -156,7 +186,15 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--data", help="folder of the tasks' data (default: a temporary one)")
+    parser.add_argument(
+        "--table", nargs="+", metavar="FILE", help="make tables of what was printed"
+    )
     args = parser.parse_args()
+    if args.table:
+        texts = [Path(file).read_text() for file in args.table]
+        lines = [json.loads(line) for text in texts for line in text.splitlines()]
+        print("\n".join(tables(lines)))
+        return
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(args.data or folder)
         for task in args.tasks:
