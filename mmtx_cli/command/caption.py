@@ -142,8 +142,7 @@ def described(piece: Any) -> dict[str, Any]:
     """What a row says of the piece besides its caption: times count from the file's beginning."""
     if piece.start is None:
         return {"path": piece.path}
-    start, end = piece.start - piece.origin, piece.end - piece.origin
-    times = {"start": start, "end": end, "seconds": end - start}
+    times = {"start": piece.start, "end": piece.end, "seconds": piece.end - piece.start}
     return {"path": piece.path, **{name: round(value, 3) for name, value in times.items()}}
 
 

@@ -25,15 +25,11 @@ LAST_PIECE = 0.25
 
 @dataclass(frozen=True)
 class Piece:
-    """A file, or a piece of a video from ``start`` to ``end`` seconds of presentation time.
-
-    ``origin`` is the presentation time at which the file begins, where players count from 0.
-    """
+    """A file, or a piece of a video from ``start`` to ``end`` seconds after the file begins."""
 
     path: str
     start: float | None = None
     end: float | None = None
-    origin: float = 0.0
 
 
 def is_picture(path: str) -> bool:
@@ -62,7 +58,7 @@ def all_pieces(paths: Sequence[str], segments: float | None, timeout: float) -> 
             yield Piece(path)
             continue
         for start, end in cut(facts.duration, segments):
-            yield Piece(path, facts.start + start, facts.start + end, facts.origin)
+            yield Piece(path, facts.start + start, facts.start + end)
     guard.close()
 
 

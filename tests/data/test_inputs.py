@@ -48,8 +48,8 @@ def test_time_codes_count_from_the_beginning_of_the_file(tmp_path):
     (tmp_path / "notes.txt").write_text("no film")
     found = list(all_pieces([path, str(tmp_path / "notes.txt")], 1.0, 20.0))
     assert found == [
-        Piece(path, 4.0, 5.0, 4.0),
-        Piece(path, 5.0, 6.0, 4.0),
+        Piece(path, 0.0, 1.0),
+        Piece(path, 1.0, 2.0),
         Piece(str(tmp_path / "notes.txt")),
     ]
     assert described(found[1]) == {"path": path, "start": 1.0, "end": 2.0, "seconds": 1.0}

@@ -27,6 +27,8 @@ class Source:
     """An open file, its video stream, and when that begins and ends in presentation time.
 
     ``base`` is the unit of the stream's times in seconds; ``start`` and ``end`` are seconds.
+    ``origin`` is when the file begins, sound included: the clock of MPEG streams, recordings and
+    copied cuts does not begin at 0.
     """
 
     path: str
@@ -35,6 +37,7 @@ class Source:
     base: Fraction
     start: float
     end: float
+    origin: float
 
     @property
     def fps(self) -> float | None:
@@ -62,7 +65,10 @@ def opened(path: str) -> Iterator[Source]:
             start = float((stream.start_time or 0) * base)
             end = _end(path, container, stream, base)
             check_duration(path, end - start)
-            yield Source(path, container, stream, base, start, end)
+            origin = (container.start_time or 0) / av.time_base
+            if container.start_time is None or abs(start - origin) < 2 / av.time_base:
+                origin = start  # which is not rounded to microseconds
+            yield Source(path, container, stream, base, start, end, origin)
     except UnreadableError:
         raise
     except (av.error.FFmpegError, OSError, UnicodeError, OverflowError, MemoryError) as error:

@@ -36,21 +36,23 @@ def pyav_frames(
 ) -> tuple[UInt8[Tensor, "t 3 {size} {size}"], list[float]]:
     """Decode the frames shown at the moments that ``choose`` names, each once, in order.
 
-    ``choose`` takes when the video starts and ends, in seconds of presentation time, and its
-    frame rate. Returns the frames, and when each is shown.
+    ``choose`` takes when the video starts and ends, in seconds from the beginning of the file, and
+    its frame rate. Returns the frames, and when each is shown.
 
     Raises:
         UnreadableError: if the file cannot be decoded.
     """
     with opened(path) as source:
-        seconds = choose(source.start, source.end, source.fps)
-        ticks = [math.floor((moment + TOLERANCE) / source.base) for moment in seconds]
+        origin = source.origin
+        seconds = choose(source.start - origin, source.end - origin, source.fps)
+        ticks = [math.floor((moment + origin + TOLERANCE) / source.base) for moment in seconds]
         upright = Upright(size, how)
         # what FFmpeg gives as AVI's presentation times is a guess that knows of no reordering
         timed = source.container.format.name != "avi"
         found = (_timed if timed else _untimed)(source, ticks, upright)
         times = sorted(found)
-        return torch.stack([found[time] for time in times]), [float(t * source.base) for t in times]
+        seconds = [float(time * source.base) - origin for time in times]
+        return torch.stack([found[time] for time in times]), seconds
 
 
 def _timed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:

@@ -23,7 +23,7 @@ _START = 512
 
 @runtime_checkable
 class Sound(Protocol):
-    """An open sound: its rate in Hz, and the presentation time of its first sample."""
+    """An open sound: its rate in Hz, and after how many seconds of the file it begins."""
 
     rate: int
     channels: int
@@ -46,11 +46,11 @@ def decode_sound(
 ) -> Float[Tensor, " n"] | None:
     """Decode a sound file, or the sound of a video, to mono at ``sample_rate``.
 
-    The content decides the format, not the name. Of the part from ``start`` to ``end`` (in
-    seconds: of a video presentation time, as in ``decode_video``, else from the first sample on;
-    what lies beyond the sound is cut) at most ``seconds`` are decoded; ``offset`` from 0 to 1
-    says which, None is the centre. Channels are averaged. Full scale is 1, which resampling and
-    lossy codecs exceed a little. None is a video without an audio stream.
+    The content decides the format, not the name. Of the part from ``start`` to ``end``, in seconds
+    from the beginning of the file as in ``decode_video`` (what lies beyond the sound is cut), at
+    most ``seconds`` are decoded; ``offset`` from 0 to 1 says which, None is the centre. Channels
+    are averaged. Full scale is 1, which resampling and lossy codecs exceed a little. None is a
+    video without an audio stream.
 
     Raises:
         OutsideError: if there is no sound in that part.

@@ -29,7 +29,7 @@ class SoundStream:
     """The best audio stream of a file.
 
     Sample 0 lies at the beginning of the file; where a video begins before its sound, silence
-    comes first. ``zero`` is its presentation time in a video, 0 in a file without.
+    comes first. ``zero`` is when it sounds: 0, or by how much a codec is late in a video.
     """
 
     def __init__(self, path: str, container: av.container.InputContainer) -> None:
@@ -44,10 +44,10 @@ class SoundStream:
         self.rate, self.channels = first.rate, first.channels
         sounds = first.time or 0.0
         begins = container.start_time
-        self.begins = sounds if begins is None else begins / av.time_base
-        if abs(sounds - self.begins) < _JITTER:
+        origin = self.begins = sounds if begins is None else begins / av.time_base
+        if abs(sounds - origin) < _JITTER:
             self.begins = sounds  # a codec's delay is no silence
-        self.zero = self.begins if container.streams.video else 0.0
+        self.zero = self.begins - origin if container.streams.video else 0.0
         self.told = told_length(path, container, self.stream, self.begins)
         self.whole: np.ndarray | None = None
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from mmtx_cli.data.decode.container import open_container
 from mmtx_cli.data.decode.header import MAX_PIXELS, MAX_SECONDS, MAX_SIDE
 from mmtx_cli.data.transform import fit
 
@@ -48,12 +49,24 @@ def torchcodec_frames(
     span = _span(decoder.metadata)
     if span is None:
         return None
-    seconds = choose(*span, decoder.metadata.average_fps_from_header)
-    wanted = [min(max(moment, span[0]) + TOLERANCE, span[1] - TOLERANCE) for moment in seconds]
+    origin = _origin(path)
+    seconds = choose(span[0] - origin, span[1] - origin, decoder.metadata.average_fps_from_header)
+    wanted = [
+        min(max(moment + origin, span[0]) + TOLERANCE, span[1] - TOLERANCE) for moment in seconds
+    ]
     try:
-        return _frames(decoder, wanted, size, how)
+        found = _frames(decoder, wanted, size, how)
     except (RuntimeError, ValueError, IndexError):
         return None
+    return None if found is None else (found[0], [time - origin for time in found[1]])
+
+
+def _origin(path: str) -> float:
+    """When the file begins, which torchcodec does not tell, in seconds of presentation time."""
+    import av
+
+    with open_container(path) as container:
+        return (container.start_time or 0) / av.time_base
 
 
 def _span(facts: "VideoStreamMetadata") -> tuple[float, float] | None:

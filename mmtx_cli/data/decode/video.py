@@ -20,7 +20,7 @@ _TURNED = ("mov", "matroska")
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames as upright RGB, and the presentation time of each in seconds."""
+    """Frames as upright RGB, and when each is shown: seconds from the beginning of the file."""
 
     frames: UInt8[Tensor, "t 3 h w"]
     seconds: list[float]
@@ -30,11 +30,10 @@ class Clip:
 class VideoFacts:
     """What the header of a video says; ``fps`` is None where it does not, sizes are upright.
 
-    The video is shown from ``start`` to ``start + duration``, in seconds of presentation time;
-    ``origin`` is when the file begins, sound included.
+    The video is shown from ``start`` to ``start + duration``, in seconds from the beginning of the
+    file, sound included.
     """
 
-    origin: float
     start: float
     duration: float
     fps: float | None
@@ -56,9 +55,9 @@ def decode_video(
     """Decode the frames that ``sampling`` wants of the window from ``start`` to ``end``.
 
     At a moment that frame is shown which is the last to begin at or before it. Each frame comes
-    once: a video of few frames gives fewer than ``num_frames``. Times are the file's own
-    presentation times, of which the first need not be 0; a window that reaches beyond the file
-    is cut. ``size`` and ``fit`` ("crop", "squash") are those of ``data/transform.py``.
+    once: a video of few frames gives fewer than ``num_frames``. Times count from the beginning of
+    the file, as players and ``ffmpeg -ss`` count them; a window that reaches beyond the file is
+    cut. ``size`` and ``fit`` ("crop", "squash") are those of ``data/transform.py``.
     ``offset`` in [0, 1) places a training clip; None is evaluation (see ``moments``).
 
     Raises:
@@ -107,10 +106,8 @@ def video_facts(path: str | os.PathLike[str]) -> VideoFacts:
             first = next(source.container.decode(source.stream), None)
             if first is not None and round(first.rotation / 90) % 2:
                 width, height = height, width
-        begins = source.container.start_time
         return VideoFacts(
-            origin=source.start if begins is None else begins / 1_000_000,
-            start=source.start,
+            start=source.start - source.origin,
             duration=source.end - source.start,
             fps=source.fps,
             width=width,

@@ -287,15 +287,14 @@ def test_sound_of_videos(folder, wave, tmp_path):
     assert decode_sound(tmp_path / "a.mp4", RATE) is None
 
 
-def test_times_of_a_video_are_presentation_times(folder, wave):
+def test_times_of_a_video_count_from_the_beginning_of_the_file(folder, wave):
     with av.open(str(folder / "film.ts")) as container:
-        begins = container.start_time / av.time_base
-    assert begins > 6
-    found = decoded(folder / "film.ts", RATE, None, begins + 1.0, begins + 2.0)
+        assert container.start_time > 6 * av.time_base
+    found = decoded(folder / "film.ts", RATE, None, 1.0, 2.0)
     shift, error = shift_and_error(found, wave[RATE : 2 * RATE], 1600)
     assert abs(shift) <= 0.07 * RATE
     assert error < 0.02
-    assert f"the end, {begins + 3:.0f}" in reason_of(folder / "film.ts", start=begins + 9.0)
+    assert "the end, 3" in reason_of(folder / "film.ts", start=9.0)
 
 
 def mp3_without_length(folder, tmp_path):

@@ -6,6 +6,7 @@ import sys
 from bisect import bisect_right
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -223,7 +224,7 @@ def test_facts_of_the_best_stream_and_upright():
     assert facts.fps == pytest.approx(29.97, abs=1e-2)
     facts = video_facts(MEDIA / "nasa_13013_rotated.mp4")
     assert (facts.width, facts.height, facts.has_audio) == (270, 480, False)
-    assert video_facts(MEDIA / "test_non_zero_start.mp4").start == pytest.approx(8.333, abs=1e-3)
+    assert video_facts(MEDIA / "test_non_zero_start.mp4").start == 0
     assert video_facts(MEDIA / "av1_video.mkv").codec == "av1"
 
 
@@ -237,16 +238,33 @@ def test_turned_pictures_are_brought_upright(decoder):
 
 
 def test_windows_outside_of_the_video(videos, decoder):
-    path = videos["h264_late.mp4"]  # shown from 2 s to 4.4 s
-    first = video_facts(path).start
-    assert first == pytest.approx(2.0, abs=0.1)
-    reason = reason_of(path, start=9.5)
-    assert "start 9.5 s" in reason
-    assert f"end, {first + 2.4:g} s" in reason
-    assert "end 1 s lies before the first frame" in reason_of(path, end=1.0)
-    assert "end 3 s lies before start 3.5 s" in reason_of(path, start=3.5, end=3.0)
+    path = videos["h264_late.mp4"]  # 2.4 s long; its clock begins at 2 s
+    assert "start 9.5 s lies beyond the end, 2.4 s" in reason_of(path, start=9.5)
+    assert "end -1 s lies before the first frame, 0 s" in reason_of(path, end=-1.0)
+    assert "end 1 s lies before start 1.5 s" in reason_of(path, start=1.5, end=1.0)
     assert "start nan" in reason_of(path, start=float("nan"))
-    assert decode_video(path, Sampling(3), 32, start=0.0, end=100.0).seconds[0] >= first
+    seconds = decode_video(path, Sampling(3), 32, start=-1.0, end=100.0).seconds
+    assert seconds == pytest.approx([0.4, 1.2, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "begins", "options"),
+    [
+        ("late.mp4", 3, {}),
+        ("late.mkv", 5, {}),
+        ("late.ts", 7, {}),
+        ("late.mpg", 4, {"codec": "mpeg1video"}),
+        ("in_pieces.mp4", 6, {"muxing": {"movflags": "frag_keyframe+empty_moov"}}),
+    ],
+)
+def test_a_window_counts_from_the_beginning_of_the_file(name, begins, options, decoder, tmp_path):
+    """Whatever the container's clock says there, as players and ``ffmpeg -ss`` count."""
+    path = numbered.write(tmp_path / name, [25 * begins + tick for tick in EVEN], **options)
+    with av.open(str(path)) as container:
+        assert container.start_time > 0
+    clip = decode_video(path, Sampling(4), 64, "squash", start=1.0, end=2.0)
+    assert clip.seconds == pytest.approx([1.12, 1.36, 1.6, 1.84], abs=0.05)
+    assert [numbered.number(frame) for frame in clip.frames] == [28, 34, 40, 46]
 
 
 BROKEN = {
