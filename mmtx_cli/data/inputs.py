@@ -22,6 +22,9 @@ from mmtx_cli.data.unreadable import NoVideoError, UnreadableError
 LAST_PIECE = 0.25
 """A rest shorter than this part of a piece is left to the piece before it."""
 
+ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
+"""Formats whose further frames are moments of a film, not pages."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -32,15 +35,16 @@ class Piece:
     end: float | None = None
 
 
-def is_picture(path: str) -> bool:
-    """Does the content, not the name, say that it is a picture?"""
+def picture_kind(path: str) -> str | None:
+    """What the content, not the name, says: "still" or "animation"; None for what is no picture."""
     if not os.path.isfile(path):  # a pipe would never be read to its end
-        return False
+        return None
     try:
-        with Image.open(path, formats=FORMATS):
-            return True
+        with Image.open(path, formats=FORMATS) as picture:
+            animated = picture.format in ANIMATED and getattr(picture, "n_frames", 1) > 1
+            return "animation" if animated else "still"
     except Exception:  # whatever it is, no picture: the other decoders say what is wrong with it
-        return False
+        return None
 
 
 def all_pieces(paths: Sequence[str], segments: float | None, timeout: float) -> Iterator[Piece]:
@@ -51,7 +55,7 @@ def all_pieces(paths: Sequence[str], segments: float | None, timeout: float) -> 
     guard = Guard(timeout, load_decoders)
     for path in track(paths, len(paths), "looking at the inputs"):
         try:
-            facts = None if is_picture(path) else guard.run(video_facts, path)
+            facts = None if picture_kind(path) == "still" else guard.run(video_facts, path)
         except UnreadableError:  # a sound; or it is told when the piece is read
             facts = None
         if facts is None:
@@ -112,7 +116,10 @@ class InputFiles(Samples):
     def read(self, example: Example, turn: int, row: int) -> None:
         """Decode what the model has an encoder for."""
         path, blank = self.pieces[row].path, self.samples[row]
-        if is_picture(path) or Path(path).suffix.lower() in SUFFIXES["image"]:
+        kind, named = picture_kind(path), Path(path).suffix.lower() in SUFFIXES["image"]
+        # without a video encoder the first frame of an animation is read, as of `image` in a row
+        film = kind == "animation" and ("video" in self.from_files or blank.start is not None)
+        if (kind or named) and not film:
             pictures = self.media.pictures(replace(blank, image=(path,)), 0)
             for name in self.first_of("image", "video"):
                 example.inputs[name] = pictures

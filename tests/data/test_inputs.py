@@ -2,12 +2,15 @@ import os
 from itertools import pairwise
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from mmtx_cli.command.caption import described
-from mmtx_cli.data.inputs import InputFiles, Piece, all_pieces, cut, is_picture
+from mmtx_cli.data.decode.moments import Sampling
+from mmtx_cli.data.decode.video import decode_video
+from mmtx_cli.data.inputs import InputFiles, Piece, all_pieces, cut, picture_kind
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.tokenizer import Tokenizer
 from tests.data.decode import numbered
@@ -32,15 +35,50 @@ def test_a_short_rest_joins_the_piece_before(duration, count):
 def test_the_content_says_what_a_picture_is(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.mp4", "PNG")
     (tmp_path / "b.jpg").write_text("no picture")
-    assert is_picture(str(tmp_path / "a.mp4"))
-    assert not is_picture(str(tmp_path / "b.jpg"))
-    assert not is_picture(str(tmp_path / "missing.jpg"))
+    assert picture_kind(str(tmp_path / "a.mp4")) == "still"
+    assert picture_kind(str(tmp_path / "b.jpg")) is None
+    assert picture_kind(str(tmp_path / "missing.jpg")) is None
+
+
+def animation(path):
+    """Four frames of growing brightness; of a TIFF they are pages."""
+    frames = [Image.new("RGB", (32, 32), (60 * i, 0, 0)) for i in range(4)]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
+    return str(path)
+
+
+def read_by(modalities, path):
+    wish = Preparation(image_size=32, text=None, num_frames=8)
+    tokenizer = Tokenizer.train(["a film"], 300)
+    return InputFiles([Piece(path)], ["a"], modalities, wish, tokenizer, 20.0)[(0, 0)]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "avif"])
+def test_an_animated_picture_is_a_film_to_a_model_of_films(tmp_path, suffix):
+    path = animation(tmp_path / f"a.{suffix}")
+    assert picture_kind(path) == "animation"
+    film = read_by(["image", "video"], path).inputs
+    assert set(film) == {"video"}
+    wanted = decode_video(path, Sampling(8), 32).frames
+    assert len(wanted) == 4
+    assert torch.equal(film["video"], wanted)
+    assert len(read_by(["image"], path).inputs["image"]) == 1
+    assert [piece.start for piece in all_pieces([path], 0.2, 20.0)] == pytest.approx([0, 0.2])
+
+
+def test_pages_are_no_film_and_an_animated_webp_is_refused_by_name(tmp_path):
+    path = animation(tmp_path / "a.tiff")
+    assert picture_kind(path) == "still"
+    assert len(read_by(["video"], path).inputs["video"]) == 1
+    path = animation(tmp_path / "a.webp")
+    assert "an animated WebP" in read_by(["video"], path).fault["reason"]
+    assert len(read_by(["image"], path).inputs["image"]) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
-    assert not is_picture(str(tmp_path / "pipe.mp4"))
+    assert picture_kind(str(tmp_path / "pipe.mp4")) is None
 
 
 def test_time_codes_count_from_the_beginning_of_the_file(tmp_path):

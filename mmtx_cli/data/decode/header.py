@@ -91,6 +91,8 @@ def _video_stream(path: str, container: "InputContainer") -> "VideoStream":
     from av.video.stream import VideoStream
 
     name = container.format.name
+    if name == "webp_pipe" and animated_webp(path):
+        raise UnreadableError(path, "an animated WebP, which FFmpeg does not read: convert it")
     if name == "image2" or name.endswith("_pipe"):
         raise UnreadableError(path, "a picture, not a video")
     stream = container.streams.best("video")
@@ -101,6 +103,13 @@ def _video_stream(path: str, container: "InputContainer") -> "VideoStream":
     if stream.codec_context is None:
         raise UnreadableError(path, "no decoder for its video stream")
     return stream
+
+
+def animated_webp(path: str) -> bool:
+    """Does its header announce an animation (RFC 9649, section 2.7)?"""
+    with open(path, "rb") as file:
+        head = file.read(21)
+    return head[12:16] == b"VP8X" and bool(head[20] & 2)
 
 
 def check_dimensions(path: str, width: int | None, height: int | None) -> None:
