@@ -3,6 +3,8 @@
 import re
 from functools import lru_cache
 
+from mmtx_cli.text_form import composed
+
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 """What separates words; apostrophes and colons (2:50) belong to them."""
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -36,12 +38,13 @@ def normal_answer(text: str) -> str:
     """Return an answer as the VQA evaluation compares it (Antol et al. 2015, sec. 3; the rules are
     those of https://visualqa.org/evaluation.html and of the program given there).
 
-    Lower case; punctuation is a space, or nothing where that character stands next to a space
-    or digits are separated by commas (1,000); periods go that are no decimal points; the numbers
-    from zero to ten are digits, "none" is 0; articles go; contractions get their apostrophe.
+    Composed (NFC) and in lower case; punctuation is a space, or nothing where that character stands
+    next to a space or digits are separated by commas (1,000); periods go that are no decimal
+    points; the numbers from zero to ten are digits, "none" is 0; articles go; contractions get
+    their apostrophe.
     An answer of which nothing would be left ("A", one choice of four) only becomes lower case.
     """
-    plain = " ".join(text.replace("\u2019", "'").split())
+    plain = " ".join(composed(text).replace("\u2019", "'").split())
     separated = _SEPARATED.search(plain)
     spaced = plain
     for mark in PUNCTUATION:

@@ -8,6 +8,7 @@ import yaml
 
 from mmtx_cli.data.name import nearest
 from mmtx_cli.error import DataError
+from mmtx_cli.text_form import composed
 
 KEYS = (
     "root",
@@ -64,6 +65,8 @@ def read_card(path: Path) -> Card:
     if faults:
         raise DataError(*faults)
     known = {key: values.pop(key) for key in KEYS if values.get(key) is not None}
+    if "label_names" in known:
+        known["label_names"] = [composed(name) for name in known["label_names"]]
     known["extra_keys"] = tuple(known.get("extra_keys", ()))
     return Card(path=path, other=values, **known)
 

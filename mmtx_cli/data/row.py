@@ -10,7 +10,8 @@ from mmtx_cli.data.keys import RATIOS, Keys
 from mmtx_cli.data.location import Root
 from mmtx_cli.data.name import nearest
 from mmtx_cli.data.sample import KEYS, SPLITS, Sample
-from mmtx_cli.data.value import json_of, number_of, seconds_of, shown, text_of, texts_of
+from mmtx_cli.data.value import json_of, number_of, seconds_of, shown, text_of, texts_of, words_of
+from mmtx_cli.text_form import composed
 
 Row = dict[str, Any]
 Label = str | float | int | tuple[str, ...] | None
@@ -88,11 +89,11 @@ class RowReader:
         ident = self._ident(row, faults)
         values: dict[str, Any] = {
             "image": self._images(row.get("image"), faults),
-            "text": text_of("text", row.get("text"), faults),
+            "text": words_of("text", row.get("text"), faults),
             "captions": self._captions(row.get("captions"), faults),
             "label": self._label(row.get("label"), faults),
             "answers": self._answers(row.get("answers"), faults),
-            "group": text_of("group", row.get("group"), faults),
+            "group": words_of("group", row.get("group"), faults),
         }
         for name in ("video", "audio"):
             path = text_of(name, row.get(name), faults, "one path")
@@ -158,7 +159,8 @@ class RowReader:
         if value == []:
             faults.append("captions is an empty list; leave the key out if there are none")
             return ()
-        return texts_of("captions", value, faults, 'a list of captions, e.g. ["a red ball"]')
+        captions = texts_of("captions", value, faults, 'a list of captions, e.g. ["a red ball"]')
+        return tuple(map(composed, captions))
 
     def _label(self, value: object, faults: list[str]) -> Label:
         if value is None or value == "":
@@ -167,13 +169,13 @@ class RowReader:
             value = json_of("label", value, faults)
         if isinstance(value, list):
             names = texts_of("label", value, faults, 'names, e.g. ["cat", "dog"]')
-            return self._known(names, faults)
+            return self._known(tuple(map(composed, names)), faults)
         if self._label_type == "number":
             return number_of("label", value, faults)
         if type(value) in (int, float) and self._label_type is None:
             return number_of("label", value, faults)
         text = str(value) if type(value) in (int, float) else value
-        name = text_of("label", text, faults, "a name, a number or a list of names")
+        name = words_of("label", text, faults, "a name, a number or a list of names")
         return None if name is None else self._known((name,), faults)[0]
 
     def _known(self, names: tuple[str, ...], faults: list[str]) -> tuple[str, ...]:
@@ -198,7 +200,7 @@ class RowReader:
         if not isinstance(value, dict) or not value:
             faults.append(f"answers is {shown(value)}; write {example}")
             return {}
-        answers = {}
+        answers: dict[str, float] = {}
         for answer, weight in value.items():
             number = type(weight) in (int, float) and math.isfinite(weight) and weight > 0
             if not number or not isinstance(answer, str) or not answer.strip():
@@ -206,5 +208,6 @@ class RowReader:
                     f"answers gives {answer!r} the weight {shown(weight)}; write positive {example}"
                 )
                 continue
-            answers[answer] = float(weight)
+            name = composed(answer)
+            answers[name] = answers.get(name, 0.0) + weight
         return answers

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
-from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from mmtx_cli.error import DataError
 
@@ -66,7 +66,9 @@ class Tokenizer:
     def train(cls, texts: Iterable[str], size: int = 8000, lowercase: bool = True) -> "Tokenizer":
         """Learn byte-pair merges (Sennrich et al. 2016) on bytes, so that no text is unknown."""
         backend = Backend(models.BPE())
-        steps = [normalizers.NFKC(), *([normalizers.Lowercase()] if lowercase else [])]
+        # rows come composed; any white space is one space, as to those who count words
+        spaces = normalizers.Replace(Regex(r"\s+"), " ")
+        steps = [normalizers.NFC(), spaces, *([normalizers.Lowercase()] if lowercase else [])]
         backend.normalizer = normalizers.Sequence(steps)
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         backend.decoder = decoders.ByteLevel()

@@ -3,6 +3,8 @@
 import json
 import math
 
+from mmtx_cli.text_form import composed
+
 
 def text_of(name: str, value: object, faults: list[str], wanted: str = "text") -> str | None:
     """Return a text, None if it is absent or blank; append to ``faults`` if it is no text."""
@@ -15,6 +17,12 @@ def text_of(name: str, value: object, faults: list[str], wanted: str = "text") -
         faults.append(f"{name} holds half a surrogate pair; write whole characters")
         return None
     return value if value.strip() else None
+
+
+def words_of(name: str, value: object, faults: list[str], wanted: str = "text") -> str | None:
+    """Return a text as ``text_of``, in the form in which texts are compared."""
+    text = text_of(name, value, faults, wanted)
+    return None if text is None else composed(text)
 
 
 def texts_of(name: str, value: object, faults: list[str], wanted: str) -> tuple[str, ...]:

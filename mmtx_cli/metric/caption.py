@@ -9,6 +9,7 @@ from mmtx_cli.metric.corpus import Corpus
 from mmtx_cli.metric.ptb import tokenize
 from mmtx_cli.metric.rouge import rouge_scores
 from mmtx_cli.metric.scores import Scores
+from mmtx_cli.text_form import composed
 
 _NAMED = 20
 
@@ -17,8 +18,8 @@ def caption_scores(ids: list[str], candidates: list[str], references: list[list[
     """Return ``bleu_1`` … ``bleu_4``, ``rouge_l`` (in [0, 1]) and ``cider`` (in [0, 10]).
 
     The figures of the MS-COCO caption evaluation (Chen et al., 2015, arXiv:1504.00325), its
-    tokenizer included. An empty candidate scores 0. Raises DataError for ids without
-    references, or with an empty one.
+    tokenizer included, of captions in NFC. An empty candidate scores 0. Raises DataError for ids
+    without references, or with an empty one.
     """
     missing = [
         name
@@ -32,8 +33,8 @@ def caption_scores(ids: list[str], candidates: list[str], references: list[list[
             f"{shown}; add the captions, or leave these samples out"
         )
     return token_scores(
-        [tokenize(candidate) for candidate in candidates],
-        [[tokenize(caption) for caption in own] for own in references],
+        [tokenize(composed(candidate)) for candidate in candidates],
+        [[tokenize(composed(caption)) for caption in own] for own in references],
     )
 
 

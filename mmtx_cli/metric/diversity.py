@@ -1,9 +1,10 @@
 """How diverse a set of captions is, and whether a captioner gives most inputs the same one."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from mmtx_cli.text_form import composed
 
 LIMIT = 0.5
 """A caption that covers more than this share of the samples is reported as degenerate."""
@@ -18,7 +19,7 @@ _ADVICE = (
 def normalized(caption: str) -> str:
     """Return the form in which captions are compared: NFC, without case, single spaces."""
     # folding can take a string out of NFC, so normalization comes last
-    return " ".join(unicodedata.normalize("NFC", caption.casefold()).split())
+    return " ".join(composed(caption.casefold()).split())
 
 
 def diversity(captions: Sequence[str]) -> dict[str, Any]:

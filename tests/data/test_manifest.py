@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mmtx_cli.data.manifest import Manifest, read_manifest, split_of
 from mmtx_cli.data.write import write_manifest
 from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.text_form import composed
 
 ROW = {"id": "a", "split": "train", "image": "a.jpg"}
 
@@ -431,13 +432,14 @@ def test_parquet_without_pyarrow_says_what_to_install(folder, monkeypatch):
     assert "pip install mmtx[parquet]" in str(faults_of(folder / "m.parquet"))
 
 
-TEXT = st.text(min_size=1, max_size=20).filter(lambda text: text.strip())
+NAME = st.text(min_size=1, max_size=20).filter(lambda text: text.strip())
+TEXT = NAME.map(composed)
 PATH = st.text(string.ascii_letters + "é .-_", min_size=1, max_size=8).filter(
     lambda text: text.strip(". ") == text and text
 )
 ROWS = st.lists(
     st.fixed_dictionaries(
-        {"id": TEXT, "split": st.sampled_from(("train", "val", "test"))},
+        {"id": NAME, "split": st.sampled_from(("train", "val", "test"))},
         optional={
             "image": PATH | st.lists(PATH, min_size=1, max_size=3),
             "audio": PATH,
