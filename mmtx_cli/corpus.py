@@ -17,6 +17,7 @@ from mmtx_cli.data.mixing import Mixing
 from mmtx_cli.data.preparation import MODALITIES, Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.target import Targets
+from mmtx_cli.data.text import column_texts
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.transform import augmentation
 from mmtx_cli.error import ConfigError, DataError
@@ -124,6 +125,13 @@ class Corpus:
             self.kept(rows, teachers),
             self.settings.captions_per_sample,
         )
+
+    def texts(self, rows: Sequence[Sample]) -> list[tuple[str, ...]]:
+        """What the text encoder reads of each sample; nothing where that is features."""
+        if not self.preparation.text or "text" in self.preparation.features:
+            return []
+        own = self.mixing.texts if self.mixing else None
+        return column_texts(rows, self.preparation.text, own)
 
     def kept(self, rows: Sequence[Sample], parts: Sequence[str]) -> dict[str, Entries]:
         """What the cache holds of the rows; DataError if it lacks some of a part that it holds."""

@@ -11,7 +11,9 @@ from mmtx_cli.command.trained import Outputs, View, by_sample, merge, predict
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.loader import EvaluationSampler, FurtherTexts, make_loader
 from mmtx_cli.data.quarantine import Quarantine
+from mmtx_cli.head.base import WRITTEN
 from mmtx_cli.model import MultimodalModel, kept_alone
+from mmtx_cli.text_form import composed
 from mmtx_cli.training.launch import Process
 
 Views = Mapping[str, View]
@@ -108,12 +110,27 @@ def passes(
 
 
 def score(
-    head: Any, outputs: Sequence[tuple[str, Any]], samples: Sequence[Any], tokenizer: Any
+    head: Any,
+    outputs: Sequence[tuple[str, Any]],
+    samples: Sequence[Any],
+    tokenizer: Any,
+    texts: Sequence[Sequence[str]] = (),
 ) -> tuple[Any, Any]:
-    """Rows and scores of one head, its outputs put in the order of the samples."""
+    """Rows and scores of one head, its outputs put in the order of the samples.
+
+    Args:
+        head: The head.
+        outputs: What it said, by id; of each sample in the order of its texts.
+        samples: The samples.
+        tokenizer: What makes text of token numbers.
+        texts: What the text encoder read of each sample, for a head that scores every text.
+    """
     by_id: dict[str, list[Any]] = {}
     for i, output in outputs:
         by_id.setdefault(i, []).append(output)
     pairs = [(sample, by_id[sample.id]) for sample in samples]
+    for (_, outs), own in zip(pairs, texts, strict=True) if texts else ():
+        for out, text in zip(outs, own, strict=False):  # a sample without a text has an output
+            out[WRITTEN] = composed(text)
     evaluation = head.evaluate([outs for _, outs in pairs], list(samples), tokenizer)
     return evaluation.rows, evaluation.scores

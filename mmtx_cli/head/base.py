@@ -30,6 +30,10 @@ class Evaluation:
     scores: Scores
 
 
+WRITTEN = "written"
+"""Where the outputs of a head that scores every text have the text."""
+
+
 class Head(nn.Module, ABC):
     """Reads streams of width ``dim``; several heads of one model add up, each by its weight."""
 
@@ -134,5 +138,6 @@ class Head(nn.Module, ABC):
     ) -> Evaluation:
         """Score what ``predict`` said of each sample against the sample's own targets.
 
-        A sample has one output, and one more for each further text where ``scores_every_text``.
+        A sample has one output, and one more for each further text where ``scores_every_text``;
+        there, what the text encoder read is ``output[WRITTEN]``, unless it read features.
         """

@@ -1,9 +1,9 @@
 """Contrastive alignment of modalities in one embedding space."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,15 +12,17 @@ from torch.nn import functional as F
 
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.error import DataError
-from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.head.base import WRITTEN, Detokenizer, Evaluation, Head
 from mmtx_cli.layer.alignment import infonce, sigmoid
 from mmtx_cli.layer.distributed import gather, global_mean, rank
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.metric.recall import CUTS, recall_scores
 from mmtx_cli.metric.retrieval import retrieval_ranks
+from mmtx_cli.metric.wording import wording_ranks, wordings
 from mmtx_cli.types import FUSED, Batch, Prediction, Streams
 
 MAX_SCALE = 100.0
+TEXT = "text"
 
 
 class ContrastiveHead(Head):
@@ -149,14 +151,14 @@ class ContrastiveHead(Head):
         """Recall at ``cuts`` and median rank from each stream of a pair to the other.
 
         A sample that lacks one of them is among what is searched, and asks for nothing. Two
-        streams that no sample has both of have no figures.
+        streams that no sample has both of have no figures. Texts that are word for word the same
+        are one item, which is right for every sample that has it.
         """
         sides = {name: side(outputs, name) for name in self.reads}
         ranks = {}
         for a, b in pairs:
-            (ours, owner), (theirs, other) = sides[a], sides[b]
-            there, back = retrieval_ranks(ours, theirs, owner, other)
-            ways = {f"{a}_to_{b}": (there, owner), f"{b}_to_{a}": (back, other)}
+            there, back = ranked(sides, a, b, written(outputs))
+            ways = {f"{a}_to_{b}": (there, sides[a][1]), f"{b}_to_{a}": (back, sides[b][1])}
             for way, (found, whose) in ways.items():
                 if (asks := found >= 0).any():
                     ranks[way] = found[asks].numpy(), whose[asks].numpy()
@@ -169,6 +171,24 @@ class ContrastiveHead(Head):
             for i in range(len(samples))
         ]
         return Evaluation(rows, scores)
+
+
+def ranked(
+    sides: Mapping[str, tuple[Tensor, Tensor]], a: str, b: str, texts: Sequence[str]
+) -> tuple[Tensor, Tensor]:
+    """The ranks of ``retrieval_ranks``, where equal ``texts`` are one item."""
+    (ours, owner), (theirs, other) = sides[a], sides[b]
+    if len({*texts}) == len(texts) or TEXT not in (a, b):
+        return retrieval_ranks(ours, theirs, owner, other)
+    if a == TEXT:
+        return ranked(sides, b, a, texts)[::-1]
+    return wording_ranks(ours, theirs, owner, other, wordings(texts))
+
+
+def written(outputs: list[list[dict[str, Any]]]) -> list[str]:
+    """The texts that are there, in the order of ``side``; none where they are not known."""
+    every = [output for several in outputs for output in several]
+    return [output[WRITTEN] for output in every if WRITTEN in output and output[f"{TEXT}_present"]]
 
 
 def side(outputs: list[list[dict[str, Tensor]]], name: str) -> tuple[Tensor, Tensor]:

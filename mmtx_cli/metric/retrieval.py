@@ -12,7 +12,7 @@ from torch import Tensor
 from mmtx_cli.error import DataError
 
 _NAMED = 20
-_EVEN = 64
+EVEN = 64
 """Tiles are a multiple of this long: products of matrices treat an odd edge in a way of its own,
 and the scores of equal items would differ in the last bit.
 """
@@ -57,8 +57,8 @@ def retrieval_ranks(
     Raises:
         DataError: Embeddings that are not finite; names rows.
     """
-    _refuse_odd(a)
-    _refuse_odd(b)
+    refuse_odd(a)
+    refuse_odd(b)
     if not len(a) or not len(b):
         return torch.full_like(a_groups, -1), torch.full_like(b_groups, -1)
     ours, theirs = _tiled(a, b, a_groups, b_groups, chunk)
@@ -131,7 +131,7 @@ def _side(
     position = torch.empty_like(order)
     first = size.cumsum(dim=0) - size
     position[order] = torch.arange(len(order), device=x.device) - first[tile[order]]
-    longest = -(-int(size.max()) // _EVEN) * _EVEN
+    longest = -(-int(size.max()) // EVEN) * EVEN
     kind = torch.promote_types(x.dtype, torch.float32)
     placed = torch.zeros(tiles, longest, x.shape[1], dtype=kind, device=x.device)
     groups = torch.full((tiles, longest), nothing, device=x.device)
@@ -140,7 +140,8 @@ def _side(
     return Tiles(placed, groups, size.tolist(), (tile, position))
 
 
-def _refuse_odd(x: Float[Tensor, "n d"]) -> None:
+def refuse_odd(x: Float[Tensor, "n d"]) -> None:
+    """Raise a DataError that names the rows which are not finite."""
     rows = (~x.isfinite().all(dim=1)).nonzero().flatten().tolist()
     if rows:
         shown = ", ".join(map(str, rows[:_NAMED])) + (" …" if len(rows) > _NAMED else "")
