@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.checksum import check_tensors, checksums, damaged_entry
 from mmtx_cli.error import CheckpointError
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
@@ -89,10 +90,15 @@ def untaught(heads: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A whole .ckpt, as tensors and plain data: nothing in it is ever executed."""
+    """A whole .ckpt, as tensors and plain data: nothing in it is ever executed.
+
+    Raises:
+        CheckpointError: if it is damaged or holds anything else.
+    """
     import torch
 
     try:
+        damaged = damaged_entry(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise anything
         raise CheckpointError(
@@ -100,6 +106,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             "tensors and plain data, which are never loaded; take another save of the run, or its "
             "model folder"
         ) from error
+    if damaged is not None:
+        raise CheckpointError(
+            f"{path}: damaged: {damaged} is not what was saved; take another save of the run, or "
+            "a copy of this one"
+        )
     if not isinstance(checkpoint, dict) or "config" not in checkpoint:
         raise CheckpointError(
             f"{path}: not a checkpoint of mmtx (it has no 'config'); ckpt= takes a run folder, "
@@ -112,13 +123,17 @@ def read_weights(path: str) -> dict[str, Any]:
     """Tensors of a trained model by parameter name."""
     found = find(path)
     if found.is_dir():
-        from safetensors import SafetensorError
+        from safetensors import SafetensorError, safe_open
         from safetensors.torch import load_file
 
         try:
-            return load_file(found / WEIGHTS)
+            tensors = load_file(found / WEIGHTS)
+            with safe_open(found / WEIGHTS, "pt") as file:
+                metadata = file.metadata() or {}
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{found / WEIGHTS}: cannot be read: {error}") from error
+        check_tensors(found / WEIGHTS, tensors, metadata)
+        return tensors
     state = load_checkpoint(found)["state_dict"]
     return {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
 
@@ -130,8 +145,8 @@ def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items()}
     with replaced(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
-    plain = {key: value for key, value in config.items() if key not in TOKENIZERS}
+        save_file(tensors, temporary, checksums(tensors))
+    plain = {k: v for k, v in config.items() if k not in (*TOKENIZERS, "run")}
     plain["model"] = {**plain["model"], "head": untaught(plain["model"]["head"])}
     plain["tokenizers"] = [key for key in TOKENIZERS if config.get(key)]
     with replaced(folder / CONFIG) as temporary:

@@ -1,9 +1,11 @@
 import json
 import os
 import pickle
+import random
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mmtx_cli.error import CheckpointError
 from mmtx_cli.weights import find, load_checkpoint, read_config, read_weights, replaced, save_folder
@@ -190,3 +192,52 @@ def test_everyone_may_read_what_the_umask_lets_them(folder):
 def test_the_tokenizer_lies_beside_the_config(folder):
     assert "tokenizer" not in json.loads((folder / "config.json").read_text())
     assert (folder / "tokenizer.json").read_text() == CONFIG["tokenizer"]
+
+
+def flipped(path, at):
+    """The file with one bit changed, beside it."""
+    data = bytearray(path.read_bytes())
+    data[at // 8 % len(data)] ^= 1 << at % 8
+    path.with_name("flipped" + path.suffix).write_bytes(data)
+    return path.with_name("flipped" + path.suffix)
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "folder"])
+def test_a_bit_that_flipped_is_found_or_changes_nothing(kind, folder, checkpoint):
+    """Anywhere in the file; some bytes, such as the dates in an archive, mean nothing."""
+    path = checkpoint if kind == "checkpoint" else folder / "model.safetensors"
+    draw, refused = random.Random(0), 0
+    places = [draw.randrange(8 * path.stat().st_size) for _ in range(150)]
+    for at in places:
+        bad = flipped(path, at)
+        if kind == "folder":
+            bad = bad.replace(folder / "model.safetensors").parent
+        try:
+            found = read_weights(str(bad))
+        except CheckpointError:
+            refused += 1
+        else:
+            assert found.keys() == STATE.keys()
+            assert all(torch.equal(found[name], STATE[name]) for name in STATE)
+        if kind == "folder":
+            save_folder(folder, CONFIG, STATE)
+    assert refused > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.bool])
+def test_a_number_that_changed_is_named(dtype, tmp_path):
+    state = {"a": torch.zeros(3, 2, dtype=dtype), "b": torch.ones((), dtype=dtype)}
+    path = save_folder(tmp_path, CONFIG, state) / "model.safetensors"
+    assert read_weights(str(tmp_path)).keys() == {"a", "b"}
+    size = state["b"].element_size()
+    data = bytearray(path.read_bytes())
+    data[-size] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"model.safetensors: damaged: b is not what"):
+        read_weights(str(tmp_path))
+
+
+def test_a_folder_without_checksums_is_read(tmp_path):
+    save_folder(tmp_path, CONFIG, STATE)
+    save_file(STATE, tmp_path / "model.safetensors")
+    assert read_weights(str(tmp_path)).keys() == STATE.keys()

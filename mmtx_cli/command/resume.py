@@ -1,5 +1,7 @@
 """Going on with a run that was stopped: its own configuration rules."""
 
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,18 +9,22 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.check import root_faults, section_faults
-from mmtx_cli.command.run_folder import HIDDEN
+from mmtx_cli.command.run_folder import HIDDEN, redacted
 from mmtx_cli.error import CheckpointError, ConfigError
 from mmtx_cli.limits import at
 from mmtx_cli.override import is_section_key
 from mmtx_cli.relaunch import job_overrides
 from mmtx_cli.settings import SECTIONS
-from mmtx_cli.weights import read_config
+from mmtx_cli.weights import read_config, replaced
 
 FREE = ("trainer", "logger", "run_dir", "resume", "data.num_workers", "trusted_packages")
 """What may differ: how the run is carried out, not what it computes."""
 COMPUTED = ("trainer.accumulate", "trainer.clip", "trainer.ema", "trainer.precision")
 """What of these may not: the steps would be others."""
+
+
+SHOWN = 3
+"""Differences that a message names."""
 
 
 def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
@@ -45,8 +51,67 @@ def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
             faults.append(difference(key, asked, had, cfg.run_dir))
     if faults:
         raise ConfigError(*faults)
+    config = whole_save(last)
+    refuse_foreign(last, config.get("run") or {}, run_settings(kept))
     saved.run_dir, saved.resume, saved.trusted_packages = cfg.run_dir, True, cfg.trusted_packages
-    return saved, read_config(str(last))
+    return saved, config
+
+
+def run_settings(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run computes, not how it is carried out, by config path: a checkpoint keeps it."""
+    flat = dict(leaves(redacted(plain)))
+    free = {key for key in flat if any(within(key, free) for free in (*FREE, "command"))}
+    return {key: flat[key] for key in sorted(flat.keys() - (free - {*COMPUTED}))}
+
+
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Config paths and values of what is no mapping."""
+    if not isinstance(node, Mapping):
+        yield path, node
+    else:
+        for key, item in node.items():
+            yield from leaves(item, f"{path}.{key}".lstrip("."))
+
+
+def refuse_foreign(last: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Raise CheckpointError if a checkpoint was not made by the run that config.yaml describes.
+
+    What only one of them knows is no difference: another version of mmtx may have added it.
+    """
+    odd = [
+        f"{key} is {there[key]!r} there and {here[key]!r} here"
+        for key in sorted(there.keys() & here.keys())
+        if there[key] != here[key] and not is_hidden(there[key]) and not is_hidden(here[key])
+    ]
+    if odd:
+        more = f", and {len(odd) - SHOWN} more differ" if len(odd) > SHOWN else ""
+        raise CheckpointError(
+            f"{last}: is of another run than {last.parents[1] / 'config.yaml'}: "
+            f"{'; '.join(odd[:SHOWN])}{more}; put the run's own back, or begin a new run with its "
+            "weights: ckpt="
+        )
+
+
+def whole_save(last: Path) -> dict[str, Any]:
+    """Read the config in last.ckpt; where that is damaged, put the newest good save in its place.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    try:
+        return read_config(str(last))
+    except CheckpointError as error:
+        others = (path for path in last.parent.glob("*.ckpt") if path != last)
+        for other in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+            try:
+                config = read_config(str(other))
+            except CheckpointError:
+                continue
+            with replaced(last) as temporary:
+                shutil.copyfile(other, temporary)
+            print(f"{error}\nmmtx: goes on from {other}, the newest whole save", file=sys.stderr)
+            return config
+        raise
 
 
 def difference(key: str, asked: Any, had: Any, run_dir: str) -> str:
@@ -114,6 +179,11 @@ def hidden(node: Any, path: str = "") -> Iterator[str]:
         yield path
     for key, item in node.items() if isinstance(node, Mapping) else ():
         yield from hidden(item, f"{path}.{key}".lstrip("."))
+
+
+def within(key: str, section: str) -> bool:
+    """Is it that config path, or one below it?"""
+    return key == section or key.startswith(f"{section}.")
 
 
 def is_hidden(value: Any) -> bool:

@@ -14,7 +14,7 @@ from mmtx_cli.check import check
 from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
 from mmtx_cli.command.inherit import has_new_head, has_weights, inherit, load_initial
-from mmtx_cli.command.resume import resumed
+from mmtx_cli.command.resume import resumed, run_settings
 from mmtx_cli.command.run_folder import (
     is_first_process,
     open_run,
@@ -143,6 +143,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     corpus.cache = open_cache(cfg)
     cfg.update(corpus.facts())
     config = plain_config(cfg, data, asdict(corpus.preparation), corpus)
+    config["run"] = run_settings(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     if cfg.resume:
         config["model"]["encoder"] = encoder
     trusted = tuple(cfg.trusted_packages)

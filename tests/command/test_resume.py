@@ -1,11 +1,15 @@
+import os
+
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mmtx_cli.command import resume
-from mmtx_cli.command.resume import resumed
+from mmtx_cli.command.resume import resumed, run_settings
 from mmtx_cli.error import CheckpointError, ConfigError
 from mmtx_cli.override import conf_dir, opened
+from mmtx_cli.weights import read_config
 
 FIRST = (
     "data.path=x.jsonl",
@@ -141,3 +145,43 @@ def test_another_commands_run(go_on):
 def test_a_folder_without_a_run(tmp_path):
     with pytest.raises(CheckpointError, match=r"no checkpoints/last.ckpt .* resume=true run_dir="):
         resumed(composed(tmp_path, "resume=true"))
+
+
+def test_a_checkpoint_of_another_run_is_refused_by_what_differs(go_on, monkeypatch):
+    own = {"seed": 1, "encoder.image.depth": 2, "a key of another version": 3, "data.root": "***"}
+    assert run_settings(OmegaConf.to_container(OmegaConf.load(go_on.folder / "config.yaml")))
+    monkeypatch.setattr(resume, "read_config", lambda path: {"run": own})
+    go_on()
+    for key, value in (("seed", 5), ("encoder.image.depth", 3), ("data.path", "y.jsonl")):
+        monkeypatch.setattr(resume, "read_config", lambda path, o=own | {key: value}: {"run": o})
+        with pytest.raises(CheckpointError, match=rf"of another run than .*{key} is {value!r}"):
+            go_on()
+
+
+def test_a_run_is_what_it_computes():
+    plain = {"seed": 1, "run_dir": "a", "command": "finetune", "api_key": "abc"}
+    plain |= {"trainer": {"max_steps": 3, "clip": 1.0}, "data": {"num_workers": 2, "path": "x"}}
+    told = {"seed": 1, "api_key": "***", "trainer.clip": 1.0, "data.path": "x"}
+    assert run_settings(plain) == told
+
+
+def test_a_damaged_last_save_falls_back_to_the_newest_whole_one(go_on, monkeypatch, capsys):
+    monkeypatch.setattr(resume, "read_config", read_config)
+    saves = go_on.folder / "checkpoints"
+    config = {
+        "model": {"dim": 2, "encoder": {}, "fusion": {}, "head": {}},
+        "preparation": {}, "data": {}, "run": {"seed": 1},
+    }  # fmt: skip
+    for age, name in enumerate(("best.ckpt", "older.ckpt")):
+        torch.save({"config": config, "state_dict": {}, "name": name}, saves / name)
+        os.utime(saves / name, (1e9 - age, 1e9 - age))
+    (saves / "last.ckpt").write_bytes(b"half a checkpo")
+    go_on()
+    assert torch.load(saves / "last.ckpt")["name"] == "best.ckpt"
+    said = capsys.readouterr().err
+    assert "last.ckpt: cannot be read as a checkpoint" in said
+    assert "goes on from" in said
+    for path in saves.iterdir():
+        path.write_bytes(b"half a checkpo")
+    with pytest.raises(CheckpointError, match=r"last.ckpt: cannot be read"):
+        go_on()
