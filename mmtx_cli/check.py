@@ -39,6 +39,7 @@ TYPES = {
     "cost": "bool",
     "diagnose": "bool",
     "resume": "bool",
+    "allow_changed_data": "bool",
     "dtype": "str",
     "overwrite": "bool",
 }

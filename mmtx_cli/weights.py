@@ -18,6 +18,8 @@ from mmtx_cli.error import CheckpointError
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 TOKENIZERS = {"tokenizer": TOKENIZER, "text_tokenizer": "text_tokenizer.json"}
 """The files of the tokenizers; the second is the one that a pretrained text encoder brought."""
+OF_THE_RUN = ("run", "rows")
+"""What a checkpoint keeps of its run, which is no part of the model."""
 PREFIX = "model."
 """Where the Lightning module keeps the model."""
 
@@ -146,7 +148,7 @@ def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any
     tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items()}
     with replaced(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary, checksums(tensors))
-    plain = {k: v for k, v in config.items() if k not in (*TOKENIZERS, "run")}
+    plain = {k: v for k, v in config.items() if k not in (*TOKENIZERS, *OF_THE_RUN)}
     plain["model"] = {**plain["model"], "head": untaught(plain["model"]["head"])}
     plain["tokenizers"] = [key for key in TOKENIZERS if config.get(key)]
     with replaced(folder / CONFIG) as temporary:

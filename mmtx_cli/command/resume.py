@@ -17,8 +17,18 @@ from mmtx_cli.relaunch import job_overrides
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.weights import read_config, replaced
 
-FREE = ("trainer", "logger", "run_dir", "resume", "data.num_workers", "trusted_packages")
-"""What may differ: how the run is carried out, not what it computes."""
+FREE = (
+    "trainer",
+    "logger",
+    "run_dir",
+    "resume",
+    "allow_changed_data",
+    "data.num_workers",
+    "data.root",
+    "trusted_packages",
+)
+"""What may differ: how the run is carried out, not what it computes. The rows' own digests say
+whether a moved data set is the same."""
 COMPUTED = ("trainer.accumulate", "trainer.clip", "trainer.ema", "trainer.precision")
 """What of these may not: the steps would be others."""
 
@@ -45,6 +55,7 @@ def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
         asked, had = value(given, key), value(kept, key)
         secret = is_hidden(had)
         free = (key in FREE or key.split(".")[0] in FREE) and key not in COMPUTED
+        free &= key != "data.root" or asked is not None  # a root that was hidden is said again
         if free or (secret and asked is not None):
             OmegaConf.update(saved, key, asked)
         elif asked != had or secret:
@@ -54,6 +65,7 @@ def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     config = whole_save(last)
     refuse_foreign(last, config.get("run") or {}, run_settings(kept))
     saved.run_dir, saved.resume, saved.trusted_packages = cfg.run_dir, True, cfg.trusted_packages
+    saved.allow_changed_data = cfg.allow_changed_data
     return saved, config
 
 

@@ -126,6 +126,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     from mmtx_cli.command.features import standardise
     from mmtx_cli.command.loaders import refuse_lacking, training_data
     from mmtx_cli.corpus import build_data
+    from mmtx_cli.data.changes import refuse_changed, row_digests
     from mmtx_cli.data.quarantine import Quarantine
     from mmtx_cli.training.fit import Length, fit, make_trainer
     from mmtx_cli.training.guard import Guard
@@ -144,8 +145,11 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     cfg.update(corpus.facts())
     config = plain_config(cfg, data, asdict(corpus.preparation), corpus)
     config["run"] = run_settings(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    config["rows"] = row_digests(corpus.manifest.samples)
     if cfg.resume:
         config["model"]["encoder"] = encoder
+        before = (stored or {}).get("rows") or {}
+        refuse_changed(before, config["rows"], corpus.manifest.path, cfg.allow_changed_data)
     trusted = tuple(cfg.trusted_packages)
     # The length of the run needs the data, the data what the heads need, the optimizer the length.
     guard = Guard(settings["trainer"].bad_steps, settings["trainer"].spike)

@@ -1,0 +1,90 @@
+"""What of the rows that a run reads differs from what it read before it was stopped."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.error import DataError
+
+SPLITS = ("train", "val")
+"""What training reads."""
+FIELDS = ("text", "captions", "label")
+REMEDY = (
+    "put the data back as they were, or say allow_changed_data=true to go on with them as they are "
+    "(the run will not end as one that was never stopped)"
+)
+
+
+def row_digests(samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
+    """Return for each split the number of its rows and digests of what they hold.
+
+    ``order`` is that of the ids as they come, all others are of the rows sorted by id, so that
+    what changed can be told. Files count by their paths below the folder that holds them all: the
+    data may move.
+    """
+    return {split: _digests([s for s in samples if s.split == split]) for split in SPLITS}
+
+
+def refuse_changed(
+    there: Mapping[str, Any], here: Mapping[str, Any], where: object, allowed: bool
+) -> None:
+    """Raise DataError if the rows are not those of the checkpoint, by split and by what differs.
+
+    Args:
+        there: The digests in the checkpoint; of an older version of mmtx, none.
+        here: Those of the rows as they are.
+        where: The manifest, for the message.
+        allowed: Whether the user means it: nothing is raised.
+    """
+    faults = [f"{where}: {fault}" for s in SPLITS for fault in _changes(s, there, here)]
+    if faults and there and not allowed:
+        raise DataError(*faults[:-1], f"{faults[-1]}; {REMEDY}")
+
+
+def _changes(split: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
+    was, now = there.get(split) or {}, here[split]
+    since = "since the run was stopped"
+    if was.get("rows") != now["rows"]:
+        yield f"{now['rows']:,} rows of split {split}, {was.get('rows', 0):,} before"
+    elif was["ids"] != now["ids"]:
+        yield f"rows of split {split} have other ids {since}"
+    else:
+        if was["order"] != now["order"]:
+            yield f"rows of split {split} are in another order {since}"
+        for name in ("files", "answers", *FIELDS):
+            if was.get(name) != now[name]:
+                yield f"{name} of split {split} changed {since}"
+
+
+def _digests(rows: Sequence[Sample]) -> dict[str, Any]:
+    ordered = sorted(rows, key=lambda row: (row.corpus, row.id))
+    folder = os.path.commonpath([path for row in rows for path in _paths(row)] or ["/"])
+
+    def files(row: Sample) -> object:
+        named = [os.path.relpath(path, folder) for path in _paths(row)]
+        spots = [(name, place.spot) for name, place in sorted(row.features.items())]
+        return named, row.start, row.end, spots
+
+    return {
+        "rows": len(rows),
+        "order": _digest((row.corpus, row.id) for row in rows),
+        "ids": _digest((row.corpus, row.id) for row in ordered),
+        "files": _digest(map(files, ordered)),
+        "answers": _digest(sorted(row.answers.items()) for row in ordered),
+        **{name: _digest(getattr(row, name) for row in ordered) for name in FIELDS},
+    }
+
+
+def _paths(row: Sample) -> Iterator[str]:
+    yield from row.image
+    yield from (path for path in (row.video, row.audio) if path)
+    yield from (place.path for _, place in sorted(row.features.items()))
+
+
+def _digest(values: Iterable[object]) -> str:
+    digest = blake2b(digest_size=16)
+    for value in values:
+        digest.update(repr(value).encode("utf-8", "surrogatepass") + b"\n")
+    return digest.hexdigest()
