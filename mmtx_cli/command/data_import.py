@@ -82,8 +82,11 @@ def _csv(settings: Settings) -> Found:
         raise ConfigError(f"columns={columns}: write a column a kind{example('csv')}")
     folder = _image_folder(settings, "csv")
     split, delimiter = _split_of_rows(settings), settings["delimiter"]
-    rows = csv_table.rows(settings["captions"], folder, columns, split=split, delimiter=delimiter)
-    return Found(rows, [folder])
+    notes: list[str] = []
+    rows = csv_table.rows(
+        settings["captions"], folder, columns, split=split, delimiter=delimiter, notes=notes
+    )
+    return Found(_then(rows, notes), [folder])
 
 
 def _split_of_rows(settings: Settings) -> str | Callable[[str], str] | None:
@@ -130,8 +133,13 @@ def _mmimdb(settings: Settings) -> Found:
 
 def _noted(read: Mmsa | MmImdb) -> Rows:
     """The rows, and then on the terminal what was changed or left out."""
-    yield from read.rows()
-    for note in read.notes:
+    return _then(read.rows(), read.notes)
+
+
+def _then(rows: Rows, notes: Iterable[str]) -> Rows:
+    """The rows, and then on the terminal the notes that reading them left."""
+    yield from rows
+    for note in notes:
         print(note)
 
 

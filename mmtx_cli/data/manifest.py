@@ -1,6 +1,5 @@
 """The manifest: one row a sample, read whole, with every fault of every row told at once."""
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -145,7 +144,8 @@ def read_faulty(
     if not samples and not faults:
         faults = [f"{path}: no rows; write one JSON object a line"]
     if is_text_table(path) and card.label_type is None:
-        samples = _with_number_labels(samples)
+        samples, odd = _with_number_labels(samples)
+        faults += [f"{path}:{line}: {fault}" for line, fault in odd]
     return Manifest(path, samples, card), faults or _miscounted(samples, card)
 
 
@@ -266,18 +266,25 @@ def _miscounted(samples: list[Sample], card: Card) -> list[str]:
     ]
 
 
-def _with_number_labels(samples: list[Sample]) -> list[Sample]:
-    """Read a text column of labels as numbers if all are, and one has a point or exponent.
+def _with_number_labels(samples: list[Sample]) -> tuple[list[Sample], list[tuple[int, str]]]:
+    """Read a text column of labels as numbers if all are, and one has a point or exponent; with
+    the faults, by line, of those that are not finite.
 
     A column of whole numbers only stays names, since classes are often numbered; the card's
     ``label_type: number`` says otherwise.
     """
     labels = [sample.label for sample in samples if isinstance(sample.label, str)]
     if not any("." in label or "e" in label.lower() for label in labels):
-        return samples
-    with contextlib.suppress(ValueError):
+        return samples, []
+    try:
         numbers = {label: float(label) for label in labels}
-        return [
-            replace(s, label=numbers[s.label]) if isinstance(s.label, str) else s for s in samples
-        ]
-    return samples
+    except ValueError:
+        return samples, []
+    faults = [
+        (s.line, f"label is {s.label!r} among numbers; give a finite number, or leave it empty")
+        for s in samples
+        if isinstance(s.label, str) and not isfinite(numbers[s.label])
+    ]
+    return [
+        replace(s, label=numbers[s.label]) if isinstance(s.label, str) else s for s in samples
+    ], faults

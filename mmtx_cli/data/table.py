@@ -128,8 +128,11 @@ def csv_rows(path: Path, delimiter: str) -> Iterator[Line]:
                     return
             elif header is not None and len(cells) > len(header):
                 yield line, f"{len(cells)} cells for {len(header)} columns; quote cells with commas"
+            elif header is not None and any(cells) and len(cells) < len(header):
+                fault = f"{len(cells)} cells for {len(header)} columns; add the missing ones, or "
+                yield line, f"{fault}quote a cell that is broken over several lines"
             elif header is not None and any(cells):
-                yield line, {k: v for k, v in zip(header, cells, strict=False) if k}
+                yield line, {k: v for k, v in zip(header, cells, strict=True) if k}
             line = reader.line_num + 1
     except csv.Error as error:
         yield line, f"not CSV: {error}; close the quote, or double quotes inside a cell"

@@ -169,6 +169,20 @@ class TestCsv:
         with pytest.raises(ConfigError, match="delimiter=;;: write one character"):
             list(self.rows(tmp_path, "image\na\n", delimiter=";;"))
 
+    def test_columns_that_are_not_taken_are_listed(self, tmp_path):
+        for text, columns, left in (
+            ("image,caption,split,url,area\na,b,val,c,1\n", None, ["url, area"]),
+            ("file,split,caption,url\na,val,b,c\n", {"image": "file"}, ["caption, url"]),
+            ("image,caption,split\na,b,val\n", None, []),
+        ):
+            notes = []
+            list(self.rows(tmp_path, text, columns, notes=notes))
+            wanted = [f"{tmp_path}/t.csv: columns that were not taken: {names}" for names in left]
+            assert notes == wanted
+
+    def test_pictures_alone_are_taken(self, tmp_path):
+        assert self.splits(tmp_path, "image,split\na,train\n") == ["train"]
+
     def test_it_is_a_table_that_is_missing(self, tmp_path):
         (tmp_path / "table.csv").touch()
         (tmp_path / "m.jsonl").touch()
@@ -186,7 +200,17 @@ class TestCsv:
             ("image,split\n,test\n", None, "t.csv:2: neither id nor image"),
             ("image,split\na,test\nb,\n", None, "t.csv:3: no split; fill the cell, or give split="),
             ("image,split\na,tset\n", None, 't.csv:2: unknown split "tset"; did you mean test?'),
-            ("image,c\na,b\n", None, "t.csv:1: no column 'split' (it has image, c), and no split="),
+            (
+                "image,caption\na,b\n",
+                None,
+                "t.csv:1: no column 'split' (it has image, caption), and no split=",
+            ),
+            ("image,split,Caption\na,val,b\n", None, "t.csv:1: which column holds the captions"),
+            ("image,split,captions\na,val,b\n", None, "t.csv:1: which column holds the captions"),
+            ("image,split,caption_0,caption_1\na,val,b,c\n", None, "t.csv:1: which column holds"),
+            ("image,split,category\na,val,b\n", None, "(or labels)? it has image, split, category"),
+            ("image,split,caption\na,val,b\nc,val\n", None, "t.csv:3: 2 cells for 3 columns"),
+            ("id,image,split,caption\n1,a,val,b\nc\n", None, "t.csv:3: 1 cells for 4 columns"),
             (
                 "image,label,split\na,x,val\na,y,val\n",
                 None,

@@ -433,6 +433,33 @@ def test_parquet_without_pyarrow_says_what_to_install(folder, monkeypatch):
 
 
 NAME = st.text(min_size=1, max_size=20).filter(lambda text: text.strip())
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+@pytest.mark.parametrize(
+    ("cells", "what"),
+    [
+        (("2", "train"), "2 cells for 3 columns; add the missing ones"),
+        (("2", "train", "nan"), "label is 'nan' among numbers; give a finite number"),
+        (("2", "train", "-inf"), "label is '-inf' among numbers"),
+        (("2", "test", "1e400"), "label is '1e400' among numbers"),
+    ],
+)
+def test_cells_of_a_table_that_would_be_lost(folder, suffix, cells, what):
+    rows = [("id", "split", "label"), ("1", "train", "1.5"), cells, ("3", "val", "2")]
+    glue = "," if suffix == "csv" else "\t"
+    path = folder / f"m.{suffix}"
+    path.write_text("".join(glue.join(row) + "\n" for row in rows))
+    (fault,) = faults_of(path)
+    assert fault.startswith(f"{path}:3: {what}")
+
+
+def test_a_class_may_be_called_nan(folder):
+    path = folder / "m.csv"
+    path.write_text("id,split,label\n1,train,nan\n2,train,fine\n")
+    assert [sample.label for sample in read_manifest(path).samples] == ["nan", "fine"]
+
+
 TEXT = NAME.map(composed)
 PATH = st.text(string.ascii_letters + "é .-_", min_size=1, max_size=8).filter(
     lambda text: text.strip(". ") == text and text

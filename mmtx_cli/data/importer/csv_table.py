@@ -14,6 +14,7 @@ from mmtx_cli.fault import at_most
 # what a column may become; those of media get the folder put before
 _MEDIA = ("image", "video", "audio")
 TARGETS = ("id", *_MEDIA, "caption", "text", "label", "split", "group")
+_LEARNED = ("caption", "text", "label")
 _SUFFIXES = (".csv", ".tsv", ".txt")
 
 Placed = tuple[str, dict[str, Any]]
@@ -27,12 +28,14 @@ def rows(
     *,
     split: str | Callable[[str], str] | None = None,
     delimiter: str = ",",
+    notes: list[str] | None = None,
 ) -> Iterator[Placed]:
     """Yield a row a sample: the lines of one image, or of one id where there is such a column.
 
     ``columns`` says which column holds what, e.g. ``{"image": "file", "caption": "comment"}``;
     without, every column is what its name says. Paths begin with the folder ``images``. A line
-    that names no split is of ``split``, or of the one that this gives for its id.
+    that names no split is of ``split``, or of the one that this gives for its id. What columns are
+    not taken is appended to ``notes``.
 
     Raises:
         DataError: with file:line, if a column is missing, or lines of a sample contradict.
@@ -47,7 +50,11 @@ def rows(
         if isinstance(cells, str):
             faults.append(f"{path}:{line}: {cells}")
             continue
-        chosen = chosen or _chosen(path, list(cells), columns, split is not None)
+        if not chosen:
+            chosen = _chosen(path, list(cells), columns, split is not None)
+            left = [name for name in cells if name not in chosen.values()]
+            if left and notes is not None:
+                notes.append(f"{path}: columns that were not taken: {', '.join(left)}")
         values = {ours: (cells.get(theirs) or "").strip() for ours, theirs in chosen.items()}
         place = f"{path}:{line}"
         faults += [f"{place}: {fault}" for fault in _add(samples, place, values, images, split)]
@@ -87,6 +94,11 @@ def _chosen(
         faults.append(
             f"{path}:1: which column holds the images? it has {', '.join(header)}; "
             "write e.g. 'columns={image: file, caption: comment}'"
+        )
+    elif not faults and not columns and not {*_LEARNED} & {*chosen} and {*header} - {*chosen}:
+        faults.append(
+            f"{path}:1: which column holds the captions (or labels)? it has {', '.join(header)}; "
+            f"write e.g. 'columns={{image: {chosen.get('image', 'image')}, caption: COLUMN}}'"
         )
     elif not faults and "split" not in chosen and not has_split:
         faults.append(
