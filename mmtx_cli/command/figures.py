@@ -32,12 +32,23 @@ def print_figures(result: Mapping[str, Any]) -> None:
     if not console.is_terminal:  # a file has room for every column
         console = Console(width=max(200, 40 + 28 * len(table.columns)))
     console.print(table)
+    for name in without_cider(result["metrics"]):
+        console.print(
+            f"{name} is left out: how much a word counts comes from samples whose references "
+            "differ, and here there are none (a single sample, or the same references for all)"
+        )
     if result.get("subsets"):
         console.print(subset_table(result["subsets"]))
     if shares := contribution_table(result.get("contribution")):
         console.print(contributions(shares))
     for part in diversity_parts(result):
         console.print(diversity_table(part))
+
+
+def without_cider(metrics: Mapping[str, Any]) -> list[str]:
+    """Captioning heads, or sets of captions, whose CIDEr-D is not defined."""
+    heads = [name.rpartition("/")[0] for name in metrics if name.endswith("/bleu_4")]
+    return [f"{head}/cider" for head in heads if f"{head}/cider" not in metrics]
 
 
 def diversity_table(part: DiversityPart) -> Table:

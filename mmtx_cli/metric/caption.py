@@ -4,7 +4,7 @@ from itertools import chain
 
 from mmtx_cli.error import DataError
 from mmtx_cli.metric.bleu import bleu_scores
-from mmtx_cli.metric.cider import cider_scores
+from mmtx_cli.metric.cider import cider_scores, has_weights
 from mmtx_cli.metric.corpus import Corpus
 from mmtx_cli.metric.ptb import tokenize
 from mmtx_cli.metric.rouge import rouge_scores
@@ -18,7 +18,8 @@ def caption_scores(ids: list[str], candidates: list[str], references: list[list[
     """Return ``bleu_1`` … ``bleu_4``, ``rouge_l`` (in [0, 1]) and ``cider`` (in [0, 10]).
 
     The figures of the MS-COCO caption evaluation (Chen et al., 2015, arXiv:1504.00325), its
-    tokenizer included, of captions in NFC. An empty candidate scores 0. Raises DataError for ids
+    tokenizer included, of captions in NFC. An empty candidate scores 0. There is no ``cider``
+    where it is not defined (``has_weights``). Raises DataError for ids
     without references, or with an empty one.
     """
     missing = [
@@ -50,7 +51,8 @@ def token_scores(candidates: list[list[str]], references: list[list[list[str]]])
             [_words(tokens) for tokens in candidates],
             [[_words(tokens) for tokens in own] for own in references],
         )
-    return Scores.merged(bleu_scores(words), rouge_scores(corpus), cider_scores(words))
+    parts = [bleu_scores(words), rouge_scores(corpus)]
+    return Scores.merged(*parts, *([cider_scores(words)] if has_weights(words) else []))
 
 
 def _words(tokens: list[str]) -> list[str]:

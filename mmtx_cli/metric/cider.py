@@ -12,9 +12,10 @@ _SCALE = 10.0
 def cider_scores(corpus: Corpus) -> Scores:
     """Return ``cider``, of each sample and their mean, in [0, 10].
 
-    How rare an n-gram is, is counted over the references of all samples given: one sample alone
-    scores 0, and a sample's score depends on the set it is in. Intervals and subsets keep the
-    rarity of the whole set. Lengths in the penalty are numbers of bigrams, as in that evaluation.
+    How rare an n-gram is, is counted over the references of all samples given: a sample's score
+    depends on the set it is in, and where ``has_weights`` is False all are 0. Intervals and subsets
+    keep the rarity of the whole set. Lengths in the penalty are numbers of bigrams, as in that
+    evaluation.
     """
     similarity = sum(_similarity(corpus, ngrams) for ngrams in corpus.ngrams)
     bigrams = np.maximum(corpus.length - 1, 0)
@@ -26,6 +27,17 @@ def cider_scores(corpus: Corpus) -> Scores:
     number = np.bincount(sample, minlength=corpus.num_samples)
     cider = _SCALE * total / MAX_ORDER / number
     return Scores({"cider": cider}, np.stack([cider, np.ones_like(cider)], axis=1), _figures)
+
+
+def has_weights(corpus: Corpus) -> bool:
+    """Is CIDEr-D defined? Not where every n-gram of the references occurs in those of all samples:
+    of one sample alone, or of samples with the same references, all weights are 0.
+    """
+    return any(
+        (_rarity(corpus, ngrams, own)[ngrams.gram[~own]] > 0).any()
+        for ngrams in corpus.ngrams
+        for own in [corpus.is_candidate[ngrams.caption]]
+    )
 
 
 def _similarity(corpus: Corpus, ngrams: Ngrams) -> np.ndarray:
