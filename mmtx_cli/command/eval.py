@@ -1,5 +1,6 @@
 """``mmtx eval``: metrics with intervals, predictions for every id, and the report."""
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -90,6 +91,8 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     examples = ask(model, corpus, rows, cfg) if asked else {}
     check_cache(model, portable_nodes(cfg, model.encoder), model.state_dict(), corpus, cfg)
     samples = corpus.samples(rows, list(model.encoder), ())
+    for said in samples.cut_texts() if process.is_first else ():
+        print(f"{said}, as when the model was trained", file=sys.stderr)
     run_dir = open_run(cfg)
     kept = [name for name in model.encoder if name not in cfg.drop]
     subsets = subsets_of(kept) if cfg.missing == "all" else [kept]

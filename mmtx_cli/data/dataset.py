@@ -105,6 +105,13 @@ class Samples(Dataset):
         self.last_drawn: dict[tuple[str, int], np.ndarray] = {}
         self.lenders: dict[str, np.ndarray] = {}
 
+    def cut_texts(self) -> list[str]:
+        """Say which texts are longer than ``max_length``, a line a column."""
+        read = self.preparation.text
+        called = {"text": "captions" if read == "captions" else "texts", "answer_text": "answers"}
+        said = [column.cut(called.get(name, name)) for name, column in self.columns.items()]
+        return list(dict.fromkeys(line for line in said if line))
+
     def shuffle(self, modality: str, seed: int) -> None:
         """Let every sample bring one modality of another sample in place of its own."""
         column = self.columns.get(modality)

@@ -32,12 +32,23 @@ class TextColumn:
         weights: Sequence[Sequence[float]] | None = None,
     ) -> None:
         flat = [text for several in texts for text in several]
-        encoded = tokenizer.encode(flat, max_length)
+        encoded, lengths = tokenizer.encode_measured(flat, max_length)
+        self.max_length, self.longest = max_length, max(lengths, default=0)
+        self.num_cut = sum(length > max_length for length in lengths)
         self.tokens = np.fromiter((t for e in encoded for t in e), dtype=np.int32)
         self.ends = np.cumsum([0, *(len(e) for e in encoded)])
         self.first = np.cumsum([0, *(len(several) for several in texts)])
         flat_weights = [weight for several in weights or () for weight in several]
         self.weighed = None if weights is None else np.cumsum([0.0, *flat_weights])
+
+    def cut(self, what: str) -> str | None:
+        """Say how many texts are cut, if any; ``what`` they are called."""
+        if not self.num_cut:
+            return None
+        return (
+            f"{self.num_cut:,} of {len(self.ends) - 1:,} {what} are longer than "
+            f"max_length={self.max_length} tokens and are cut; the longest has {self.longest:,}"
+        )
 
     def count(self, row: int) -> int:
         """Texts of a sample."""

@@ -66,9 +66,9 @@ class Tokenizer:
     def train(cls, texts: Iterable[str], size: int = 8000, lowercase: bool = True) -> "Tokenizer":
         """Learn byte-pair merges (Sennrich et al. 2016) on bytes, so that no text is unknown."""
         backend = Backend(models.BPE())
-        # rows come composed; any white space is one space, as to those who count words
-        spaces = normalizers.Replace(Regex(r"\s+"), " ")
-        steps = [normalizers.NFC(), spaces, *([normalizers.Lowercase()] if lowercase else [])]
+        # rows come composed; any white space is one space, and none ends a text
+        spaces = normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()
+        steps = [normalizers.NFC(), *spaces, *([normalizers.Lowercase()] if lowercase else [])]
         backend.normalizer = normalizers.Sequence(steps)
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         backend.decoder = decoders.ByteLevel()
@@ -119,13 +119,22 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
         """BOS, the text, EOS; cut to ``max_length`` tokens with EOS kept."""
+        return self.encode_measured(texts, max_length)[0]
+
+    def encode_measured(
+        self, texts: Sequence[str], max_length: int
+    ) -> tuple[list[list[int]], list[int]]:
+        """What ``encode`` gives, and how many tokens each text would have uncut."""
         if self.template:
             self.backend.enable_truncation(max_length)
             encoded = self.backend.encode_batch(list(texts), add_special_tokens=True)
             self.backend.no_truncation()  # what is saved does not depend on what was encoded
-            return [list(e.ids) for e in encoded]
+            rest = [sum(o.special_tokens_mask.count(0) for o in e.overflowing) for e in encoded]
+            lengths = [len(e.ids) + more for e, more in zip(encoded, rest, strict=True)]
+            return [list(e.ids) for e in encoded], lengths
         encoded = self.backend.encode_batch(list(texts), add_special_tokens=False)
-        return [[self.bos_id, *e.ids[: max_length - 2], self.eos_id] for e in encoded]
+        cut = [[self.bos_id, *e.ids[: max_length - 2], self.eos_id] for e in encoded]
+        return cut, [len(e.ids) + 2 for e in encoded]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text up to the first EOS, without special tokens."""

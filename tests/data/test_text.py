@@ -5,6 +5,7 @@ from scipy.stats import chi2
 from mmtx_cli.data.draw import id_keys
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.text import TextColumn, column_texts, column_weights
+from mmtx_cli.data.tokenizer import Tokenizer
 
 from .small import LENGTH, tokenizer
 
@@ -120,3 +121,27 @@ class TestAnswers:
         assert here[order].tolist() == there.tolist()
         assert here.tolist() != column.drawn(2, 2, id_keys(names)).tolist()
         assert here.tolist() != column.drawn(1, 3, id_keys(names)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("texts", "max_length", "cut", "longest"),
+    [
+        ([("a b c", "a"), (), ("a b",)], 5, 0, 5),
+        ([("a b c", "a"), (), ("a b",)], 4, 1, 5),
+        ([("a b c d e f",), (" a" * 40 + " ",)], 6, 2, 42),
+        ([(), ()], 4, 0, 0),
+    ],
+)
+def test_texts_that_are_cut_are_counted(texts, max_length, cut, longest):
+    words = ["a", "b", "c", "d", "e", "f"]
+    tokenizer = Tokenizer.train([" ".join(words)] * 9, 400)
+    column = TextColumn(texts, tokenizer, max_length)
+    assert (column.num_cut, column.longest) == (cut, longest)
+    said = column.cut("captions")
+    assert (said is None) == (cut == 0)
+    if said:
+        count = sum(map(len, texts))
+        assert said == (
+            f"{cut} of {count} captions are longer than max_length={max_length} tokens and are "
+            f"cut; the longest has {longest}"
+        )
