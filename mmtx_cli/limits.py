@@ -60,7 +60,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "dtype": ("float32", "float16", "bfloat16"),
     "data.text": ("text", "captions"),
     "data.mix": ("corpora", "samples"),
-    "data.fit": ("crop", "squash"),
+    "data.fit": ("crop", "pad", "squash"),
     "data.sampling": ("uniform", "fps", "dense"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.precision": ("32-true", "bf16-mixed", "16-mixed"),

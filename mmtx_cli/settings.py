@@ -58,7 +58,8 @@ class DataSettings:
     text: str | None = "text"
     """What the text encoder reads: text, captions (one is drawn each epoch), or null."""
     fit: str = "crop"
-    """crop: shorter side to image_size, keep the centre; squash: keep everything."""
+    """crop: shorter side to image_size, keep the center; pad: longer side to image_size, black
+    around the rest; squash: keep everything, without its proportions."""
     sampling: str = "uniform"
     """Which frames of a video: uniform over all of it, fps (every 1/fps s), or dense (num_frames
     in a row at fps)."""

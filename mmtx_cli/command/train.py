@@ -195,7 +195,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     for logger in trainer.loggers:
         logger.log_hyperparams(redacted(OmegaConf.to_container(cfg, resolve=True)))
     announce(run_dir, module.model, num_train, num_val, length)
-    warn_of_cut_texts(loaders.train)
+    tell_what_is_cut(loaders.train)
     resume = save.last_path if cfg.resume else None
     fit(trainer, module, loaders, length, trainer_settings, resume)
     if is_first_process():
@@ -284,10 +284,12 @@ def announce(run_dir: Path, model: Any, train: int, val: int, length: Any) -> No
             )
 
 
-def warn_of_cut_texts(samples: Any) -> None:
-    """Say that texts are cut, once."""
-    for said in samples.cut_texts() if is_first_process() else ():
-        print(f"{said}; raise max_length to read them whole", file=sys.stderr)
+def tell_what_is_cut(samples: Any) -> None:
+    """Say what of texts, pictures and films the model does not see."""
+    if is_first_process():
+        cut = [f"{said}; raise max_length to read them whole" for said in samples.cut_texts()]
+        for said in (*cut, *samples.cropped()):
+            print(said, file=sys.stderr)
 
 
 def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any, seconds: float) -> None:

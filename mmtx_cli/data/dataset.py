@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from mmtx_cli.data.cache.entries import Entries
+from mmtx_cli.data.cropped import cropped
 from mmtx_cli.data.draw import draws, id_keys
 from mmtx_cli.data.media import Media
 from mmtx_cli.data.mixing import Mixing
@@ -111,6 +112,13 @@ class Samples(Dataset):
         called = {"text": "captions" if read == "captions" else "texts", "answer_text": "answers"}
         said = [column.cut(called.get(name, name)) for name, column in self.columns.items()]
         return list(dict.fromkeys(line for line in said if line))
+
+    def cropped(self) -> list[str]:
+        """Say how much ``data.fit=crop`` cuts away, where it is much, a line a modality."""
+        shapes = {"image", "video"} & {*self.modalities} - {*self.preparation.features}
+        cut = sorted(shapes) if self.preparation.fit == "crop" else []
+        said = [cropped(self.samples, name, self.media.guard) for name in cut]
+        return [line for line in said if line]
 
     def shuffle(self, modality: str, seed: int) -> None:
         """Let every sample bring one modality of another sample in place of its own."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Picture = UInt8[Tensor, "3 h w"]
-FITS = ("crop", "squash")
+FITS = ("crop", "pad", "squash")
 
 
 def to_tensor(pixels: UInt8[np.ndarray, "h w 3"]) -> Picture:
@@ -36,11 +36,18 @@ def fit(
     """Make one picture, or each of a batch, a ``size`` x ``size`` square.
 
     "crop" scales the shorter side to ``size`` and keeps the centre, to the pixel as torchvision's
-    ``Resize`` and ``CenterCrop`` do; "squash" keeps everything and lets the proportions go.
+    ``Resize`` and ``CenterCrop`` do; "pad" scales the longer side to ``size`` and puts black
+    around the rest; "squash" keeps everything and lets the proportions go.
     """
     if how == "squash":
         return resize(pictures, size, size)
     height, width = pictures.shape[-2:]
+    if how == "pad":
+        inner = [max(1, round(size * side / max(height, width))) for side in (height, width)]
+        top, left = ((size - side) // 2 for side in inner)
+        made = pictures.new_zeros(*pictures.shape[:-2], size, size)
+        made[..., top : top + inner[0], left : left + inner[1]] = resize(pictures, *inner)
+        return made
     shorter = min(height, width)
     pictures = resize(pictures, size * height // shorter, size * width // shorter)
     top, left = (round((side - size) / 2) for side in pictures.shape[-2:])

@@ -37,6 +37,21 @@ def test_squash_is_torchvisions(shape):
     assert difference(resize(picture(*shape), 20, 70), v2.Resize((20, 70))(picture(*shape))) <= 1
 
 
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 300), (300, 2)])
+@pytest.mark.parametrize("size", [64, 31])
+def test_pad_keeps_all_of_it_in_its_proportions(shape, size):
+    longer = max(shape)
+    inner = [max(1, round(size * side / longer)) for side in shape]
+    made = fit(picture(*shape), size, "pad")
+    top, left = ((size - side) // 2 for side in inner)
+    middle = made[:, top : top + inner[0], left : left + inner[1]]
+    assert difference(middle, v2.Resize(inner, antialias=True)(picture(*shape))) <= 1
+    assert made.shape == (3, size, size)
+    assert made.int().sum() == middle.int().sum()  # black around it
+    both = torch.stack([picture(*shape), picture(*shape, seed=1)])
+    assert torch.equal(fit(both, size, "pad")[0], made)
+
+
 def test_a_picture_of_the_right_size_stays():
     assert torch.equal(fit(picture(64, 64), 64, "crop"), picture(64, 64))
 

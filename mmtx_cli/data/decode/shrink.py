@@ -11,6 +11,11 @@ def scaled_size(height: int, width: int, size: int, how: str) -> tuple[int, int]
     full-size RGB. Scaling the half-resolution colours of a frame of nearly the wanted size would
     differ visibly (by 4 grey levels in the mean) from scaling RGB.
     """
+    if how == "pad":
+        longer = max(height, width)
+        if longer <= FINE * size:
+            return None
+        return max(1, round(size * height / longer)), max(1, round(size * width / longer))
     shorter = min(height, width)
     if shorter <= FINE * size:
         return None

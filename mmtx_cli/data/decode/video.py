@@ -57,7 +57,7 @@ def decode_video(
     At a moment that frame is shown which is the last to begin at or before it. Each frame comes
     once: a video of few frames gives fewer than ``num_frames``. Times count from the beginning of
     the file, as players and ``ffmpeg -ss`` count them; a window that reaches beyond the file is
-    cut. ``size`` and ``fit`` ("crop", "squash") are those of ``data/transform.py``.
+    cut. ``size`` and ``fit`` ("crop", "pad", "squash") are those of ``data/transform.py``.
     ``offset`` in [0, 1) places a training clip; None is evaluation (see ``moments``).
 
     Raises:

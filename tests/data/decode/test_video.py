@@ -143,7 +143,7 @@ def test_a_still_animation(tmp_path, decoder):
     assert [numbered.number(frame) for frame in clip.frames] == [37]
 
 
-@pytest.mark.parametrize("how", ["crop", "squash"])
+@pytest.mark.parametrize("how", ["crop", "pad", "squash"])
 @pytest.mark.parametrize("size", [20, 60, 200])
 def test_frames_are_fitted_as_pictures_are(tmp_path, decoder, how, size):
     """Scaled while decoded (20), or after (60, 200): the same as a picture that is fitted."""

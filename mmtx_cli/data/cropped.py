@@ -1,0 +1,47 @@
+"""How much of the pictures and films of a data set ``data.fit=crop`` cuts away."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from PIL import Image
+
+from mmtx_cli.data.decode.guard import Guard
+from mmtx_cli.data.decode.video import video_facts
+from mmtx_cli.data.image import FORMATS
+from mmtx_cli.data.sample import Sample
+
+MOST = 0.25
+"""A larger share that is cut away is told."""
+LOOKED_AT = 64
+"""Files whose headers are read, spread evenly over the rows."""
+
+
+def cropped(samples: Sequence[Sample], modality: str, guard: Guard) -> str | None:
+    """Say what share of the median picture (or film) is cut away, if it is more than a quarter.
+
+    The headers of films are read by ``guard``: a file may be anything.
+    """
+    rows = [sample for sample in samples if getattr(sample, modality)]
+    seen = rows[:: max(1, len(rows) // LOOKED_AT)][:LOOKED_AT]
+    lost = median([_lost(row, modality, guard) for row in seen] or [0.0])
+    if lost <= MOST:
+        return None
+    things = "pictures" if modality == "image" else "films"
+    return (
+        f"data.fit=crop cuts {100 * lost:.0f} % of the {things} away, at their longer sides (median "
+        f"of {len(seen)} looked at); data.fit=pad and data.fit=squash keep all of them"
+    )
+
+
+def _lost(row: Sample, modality: str, guard: Guard) -> float:
+    """The share of a file's area beside its central square; 0 where it cannot be read."""
+    try:
+        if modality == "image":
+            with Image.open(row.image[0], formats=FORMATS) as picture:
+                sides = picture.size
+        else:
+            facts = guard.run(video_facts, str(row.video))
+            sides = facts.width, facts.height
+    except Exception:  # a file that cannot be read is told when it is decoded
+        return 0.0
+    return 1 - min(sides) / max(sides)
