@@ -28,7 +28,7 @@ def cropped(samples: Sequence[Sample], modality: str, guard: Guard) -> str | Non
         return None
     things = "pictures" if modality == "image" else "films"
     return (
-        f"data.fit=crop cuts {100 * lost:.0f} % of the {things} away, at their longer sides (median "
+        f"data.fit=crop cuts {100 * lost:.0f} % of the {things} away at their longer sides (median "
         f"of {len(seen)} looked at); data.fit=pad and data.fit=squash keep all of them"
     )
 
