@@ -72,10 +72,8 @@ def dispatch(args: list[str]) -> int:
 
 def guarded(command: str, args: list[str]) -> int:
     """Run a command under Hydra; turn what goes wrong into a message and an exit status."""
-    import shlex
-
+    from mmtx_cli.argument import argument
     from mmtx_cli.error import DivergenceError, Interrupted, MmtxError
-    from mmtx_cli.relaunch import quoted
 
     try:
         launch(command, args)
@@ -89,7 +87,7 @@ def guarded(command: str, args: list[str]) -> int:
     except Interrupted as stop:
         print(
             f"mmtx {command}: {stop}; go on with it by: mmtx {command} resume=true "
-            f"run_dir={shlex.quote(quoted(stop.run_dir))}",
+            f"{argument('run_dir', stop.run_dir)}",
             file=sys.stderr,
         )
         return 128 + stop.number
@@ -123,6 +121,7 @@ def launch(command: str, args: list[str]) -> None:
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import InterpolationResolutionError
 
+    from mmtx_cli.argument import as_written
     from mmtx_cli.error import ConfigError, MmtxError
     from mmtx_cli.openmp import set_waiting
     from mmtx_cli.override import (
@@ -137,8 +136,10 @@ def launch(command: str, args: list[str]) -> None:
     )
     from mmtx_cli.relaunch import is_multirun, job_argv, job_overrides, job_run_dir
 
-    name = configuration(command, args)
     options, overrides = split(args)
+    overrides = [as_written(arg) for arg in overrides]
+    args = [*options, *overrides]
+    name = configuration(command, args)
     check_options(options, command)
     absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
     if absent:

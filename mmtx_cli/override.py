@@ -101,9 +101,11 @@ def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str
         override = parsed(arg)
     except HydraException:
         example = f'{key.lstrip("+~")}="a b, c"'
+        foreign = next((sign for sign in value if not sign.isascii() or sign in "#&;!~"), None)
+        named = f"{foreign!r} needs quotes around the text that it is in; " if foreign else ""
         yield (
-            f"{arg}: the value cannot be read; close brackets and quotes, and put a text with "
-            f"commas, =, quotes or brackets into quotes of its own, e.g. '{example}'"
+            f"{arg}: the value cannot be read; {named}close brackets and quotes, and put a text "
+            f"with commas, =, quotes or brackets into quotes of its own, e.g. '{example}'"
         )
         return
     swept = override.is_sweep_override()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.argument import quoted
 from mmtx_cli.override import parsed, split
 
 
@@ -56,9 +57,3 @@ def job_overrides() -> list[str]:
 def key(override: str) -> str:
     """The config path that an override names."""
     return override.lstrip("+~").partition("=")[0]
-
-
-def quoted(text: str) -> str:
-    """A text in quotes, as Hydra's grammar reads it back: backslashes count only before a quote."""
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"

@@ -6,6 +6,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmtx_cli.argument import quoted
 from mmtx_cli.override import (
     added_faults,
     choices,
@@ -18,7 +19,6 @@ from mmtx_cli.override import (
     root_keys,
     split,
 )
-from mmtx_cli.relaunch import quoted
 
 
 def faults(*args, command="finetune"):

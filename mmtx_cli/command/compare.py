@@ -10,7 +10,7 @@ from statistics import fmean
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.command.demo import quoted
+from mmtx_cli.argument import quoted
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.command.measured import COSTS, LOWER, Measured, group_names, measured, settings_of
 from mmtx_cli.command.run_folder import open_run, write_json

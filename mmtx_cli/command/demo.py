@@ -2,16 +2,15 @@
 and a report.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from mmtx_cli.argument import quoted
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.data.events.make import make_events
 from mmtx_cli.data.scenes.make import make_scenes
@@ -166,8 +165,3 @@ def held_out(manifest: Path, modality: str) -> list[str]:
     rows = [row for row in read_manifest(manifest).split("test") if getattr(row, modality)]
     files = [row.image[0] if modality == "image" else row.video for row in rows]
     return [str(file) for file in files[:: max(1, len(files) // SHOWN)][:SHOWN]]
-
-
-def quoted(path: Any) -> str:
-    """A path as Hydra's grammar reads it."""
-    return "'" + os.fspath(path).replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -5,6 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from mmtx_cli.argument import argument
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.error import ConfigError
 from mmtx_cli.weights import (
@@ -61,5 +62,5 @@ def model_card(name: str, config: dict[str, Any]) -> str:
     return (
         f"# {name}\n\nA multimodal model trained with mmtx.\n\n{listed}\n"
         f"- pictures: {config['preparation']['image_size']} pixels\n\n"
-        f"```\nmmtx {use} ckpt={name}{inputs}\n```\n"
+        f"```\nmmtx {use} {argument('ckpt', name)}{inputs}\n```\n"
     )

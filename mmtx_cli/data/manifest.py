@@ -8,6 +8,7 @@ from hashlib import blake2b
 from math import isfinite
 from pathlib import Path
 
+from mmtx_cli.argument import argument
 from mmtx_cli.data.card import Card, card_path, read_card
 from mmtx_cli.data.keys import CHECK_KEYS, RATIOS, RUN_KEYS, Keys
 from mmtx_cli.data.location import Root
@@ -186,9 +187,11 @@ def _no_column(name: str, table: Path, row: Row, reader: RowReader) -> str:
     lacking = f"no column {name!r}; the header has {', '.join(row)}"
     if name == "split":
         return f"{lacking}; {reader.split_remedy}"
+    between = next((sign for sign in ";|\t" if len(row) == 1 and sign in next(iter(row))), None)
+    delimiter = f" {argument('delimiter', between)}" if between else ""
     return (
         f"{lacking}: no manifest, but a table that can become one by `mmtx data action=import "
-        f"format=csv captions={table} images=FOLDER out=NAME.jsonl`"
+        f"format=csv {argument('captions', table)}{delimiter} images=FOLDER out=NAME.jsonl`"
     )
 
 

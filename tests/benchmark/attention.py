@@ -22,7 +22,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from mmtx_cli.command.demo import quoted
+from mmtx_cli.argument import quoted
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.command.trained import load_model

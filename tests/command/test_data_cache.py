@@ -12,7 +12,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mmtx_cli.command.demo import quoted, step
+from mmtx_cli.argument import quoted
+from mmtx_cli.command.demo import step
 from mmtx_cli.data.cache.part import open_parts
 from mmtx_cli.data.cache.writer import ShardWriter
 from mmtx_cli.data.dataset import Samples

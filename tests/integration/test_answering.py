@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mmtx_cli.relaunch import quoted
+from mmtx_cli.argument import quoted
 from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, succeeded, told
 
 from .conftest import ODD

@@ -10,7 +10,7 @@ import sys
 import pytest
 import yaml
 
-from mmtx_cli.relaunch import quoted
+from mmtx_cli.argument import quoted
 from mmtx_cli.weights import load_checkpoint, read_config
 from tests.command_line import (
     CAPTIONER,

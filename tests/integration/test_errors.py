@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtx_cli.relaunch import quoted
+from mmtx_cli.argument import quoted
 from tests.command_line import CAPTIONER, CONTRASTIVE, TINY, TINY_IMAGE, mmtx, succeeded, told
 
 from .conftest import ODD

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mmtx_cli.command.demo import quoted, step
+from mmtx_cli.argument import quoted
+from mmtx_cli.command.demo import step
 from mmtx_cli.data.events.make import make_events
 from mmtx_cli.override import conf_dir
 
