@@ -16,13 +16,16 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.repetition import captioned_diversity, print_warnings
-from mmtx_cli.command.run_folder import open_run, write_json
+from mmtx_cli.command.run_folder import is_first_process, open_run, write_json
 from mmtx_cli.command.subtitle import write_subtitles
 from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.json_line import json_line
 from mmtx_cli.weights import read_config
+
+SHOWN = 5
+"""Kinds of files left out that a message names."""
 
 
 def run(cfg: DictConfig) -> None:
@@ -50,7 +53,9 @@ def found(inputs: Any) -> list[str]:
     for text in map(str, given):
         path = Path(os.path.expanduser(text))  # leaves a name that begins with ~ as it is
         if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in known and p.is_file())
+            every = sorted(p for p in path.rglob("*") if p.is_file() and not is_hidden(p, path))
+            files = [p for p in every if p.suffix.lower() in known]
+            tell_left_out(text, [p for p in every if p.suffix.lower() not in known])
             faults += [] if files else [f"inputs: {text}: no image, video or sound in this folder"]
             paths += map(str, files)
         elif has_magic(text) and not path.exists():
@@ -62,6 +67,30 @@ def found(inputs: Any) -> list[str]:
     if faults:
         raise DataError(*faults)
     return paths
+
+
+def is_hidden(path: Path, folder: Path) -> bool:
+    """Does its name, or that of a folder on the way, begin with a dot, as macOS's companions do?"""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def tell_left_out(folder: str, files: Sequence[Path]) -> None:
+    """Say how many files of a folder are no media by their names, and name one of each suffix."""
+    kinds: dict[str, list[str]] = {}
+    for path in files:
+        kinds.setdefault(path.suffix, []).append(path.name)
+    if kinds and is_first_process():
+        most = sorted(kinds.values(), key=len, reverse=True)
+        named = [
+            names[0] + (f" and {len(names) - 1} like it" if names[1:] else "") for names in most
+        ]
+        more = ", …" if len(named) > SHOWN else ""
+        print(
+            f"inputs: {folder}: {len(files)} files left out ({', '.join(named[:SHOWN])}{more}): by "
+            "their names no pictures, videos or sounds that can be read; a file that is named "
+            "itself is read whatever its suffix",
+            file=sys.stderr,
+        )
 
 
 def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> None:

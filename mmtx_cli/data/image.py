@@ -121,7 +121,7 @@ def _reason(error: Exception) -> str:
         case Image.DecompressionBombError():
             return f"too large: {error}"
         case UnidentifiedImageError():
-            return f"not an image of a known format ({', '.join(FORMATS)})"
+            return f"not an image of a known format ({', '.join(FORMATS)}); convert it"
         case MemoryError():
             return "too large for this machine's memory"
     words = str(error).partition(" (")[0] or type(error).__name__

@@ -15,7 +15,7 @@ from mmtx_cli.data.image import FORMATS
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.progress import track
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.data.suffix import SUFFIXES
+from mmtx_cli.data.suffix import FOREIGN_IMAGES, SUFFIXES
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.unreadable import NoVideoError, UnreadableError
 
@@ -116,7 +116,8 @@ class InputFiles(Samples):
     def read(self, example: Example, turn: int, row: int) -> None:
         """Decode what the model has an encoder for."""
         path, blank = self.pieces[row].path, self.samples[row]
-        kind, named = picture_kind(path), Path(path).suffix.lower() in SUFFIXES["image"]
+        kind, suffix = picture_kind(path), Path(path).suffix.lower()
+        named = suffix in SUFFIXES["image"] or suffix in FOREIGN_IMAGES
         # without a video encoder the first frame of an animation is read, as of `image` in a row
         film = kind == "animation" and ("video" in self.from_files or blank.start is not None)
         if (kind or named) and not film:

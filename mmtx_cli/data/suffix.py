@@ -1,8 +1,27 @@
 """File names of media."""
 
+_IMAGE = (
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif"
+)
+_VIDEO = (
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .mpe .m2v .vob .ts .mts .m2ts .wmv .asf .flv .f4v "
+    ".3gp .3g2 .ogv .mxf"
+)
+_AUDIO = (
+    ".wav .w64 .flac .mp3 .ogg .oga .opus .m4a .aac .wma .mka .weba .aif .aiff .aifc .au .caf .amr "
+    ".ac3"
+)
+_FOREIGN = (
+    ".heic .heif .jxl .jp2 .j2k .jpx .svg .tga .exr .hdr .psd .xcf .ico .dng .cr2 .cr3 .nef .arw "
+    ".orf .raf .rw2"
+)
+
 SUFFIXES = {
-    "image": (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif"),
-    "video": (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv"),
-    "audio": (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".wma"),
+    "image": tuple(_IMAGE.split()),
+    "video": tuple(_VIDEO.split()),
+    "audio": tuple(_AUDIO.split()),
 }
 """What folders are searched for; a file that is named itself may have any suffix."""
+
+FOREIGN_IMAGES = frozenset(_FOREIGN.split())
+"""Pictures that are not read: to be named as such, not taken for films."""

@@ -23,6 +23,26 @@ def test_a_folder_gives_its_pictures_and_those_below_in_order(pictures):
     assert names == ["a.png", "b.JPG", "below/deep/c.webp", "odd [1]*.jpg"]
 
 
+@pytest.mark.parametrize(
+    "name", ["b.jfif", "d.ts", "e.MTS", "f.3gp", "g.aiff", "h.mka", "i.caf", "j.apng", "k.m2ts"]
+)
+def test_whatever_can_be_read_is_found(name, tmp_path, capsys):
+    (tmp_path / name).touch()
+    assert found(str(tmp_path)) == [str(tmp_path / name)]
+    assert capsys.readouterr().err == ""
+
+
+def test_what_a_folder_has_besides_is_counted_by_suffix(tmp_path, capsys):
+    names = ("a.png", "b.HEIC", "c.HEIC", "d.txt", "README", "._a.png", ".DS_Store", ".git/x.png")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert found(str(tmp_path)) == [str(tmp_path / "a.png")]
+    said = capsys.readouterr().err
+    assert "4 files left out (b.HEIC and 1 like it, README, d.txt)" in said
+    assert said.count("\n") == 1
+
+
 def test_files_folders_and_globs_mix_in_the_order_given(pictures):
     inputs = OmegaConf.create(["notes.txt", "below", "*.png", "missing.jpg"])
     assert found(inputs) == ["notes.txt", "below/deep/c.webp", "a.png", "missing.jpg"]

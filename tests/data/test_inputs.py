@@ -106,3 +106,12 @@ def test_a_film_goes_on_when_its_sound_has_ended(tmp_path):
     assert set(second.inputs) == {"video"}, second.fault
     assert not third.inputs
     assert "lies beyond the end" in third.fault["reason"]
+
+
+@pytest.mark.parametrize("name", ["a.HEIC", "a.jxl", "a.tga", "a.svg", "a.dng"])
+@pytest.mark.parametrize("modalities", [["image"], ["video"], ["image", "video"]])
+def test_a_picture_that_is_not_read_is_called_one(tmp_path, name, modalities):
+    (tmp_path / name).write_bytes(b"\0\0\0 ftypheic" + bytes(100))
+    reason = read_by(modalities, str(tmp_path / name)).fault["reason"]
+    assert reason.startswith("not an image of a known format (JPEG, PNG")
+    assert reason.endswith("; convert it")
