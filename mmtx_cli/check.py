@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmtx_cli.error import ConfigError
 from mmtx_cli.hint import nearest
-from mmtx_cli.limits import entries, limit_faults
+from mmtx_cli.limits import entries, limit_faults, part_fault
 from mmtx_cli.meaning import meaning_faults
 from mmtx_cli.offer import offered
 from mmtx_cli.settings import SECTIONS
@@ -159,6 +159,8 @@ def argument_faults(
             yield f"{path}.{key}: unknown key; {nearest(str(key), names)}"
         elif key in known:
             fault = type_fault(value, known[key].annotation)
+            if fault is None and str(node["_target_"]).startswith("mmtx_cli."):
+                fault = part_fault(str(key), value)
             if fault:
                 yield f"{path}.{key}: {fault}"
     for name, parameter in known.items():

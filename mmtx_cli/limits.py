@@ -52,6 +52,42 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
 }
 """Least and greatest value of a number, or of each number of a list."""
 
+PART_BOUNDS: dict[str, tuple[float | int, float | int]] = {
+    **dict.fromkeys(("depth", "lora", "time_masks", "freq_masks"), (0, 1e4)),
+    **dict.fromkeys(
+        (
+            "width",
+            "num_heads",
+            "patch_size",
+            "stride",
+            "tubelet_size",
+            "tokens_per_frame",
+            "num_mels",
+            "pool",
+            "num_latents",
+            "num_bottlenecks",
+            "rank",
+            "embed_dim",
+            "teacher_width",
+            "body_width",
+            "body_depth",
+            "body_heads",
+            "body_channels",
+            "num_beams",
+            "k",
+        ),
+        (1, 1e6),
+    ),
+    **dict.fromkeys(("dropout", "drop_path", "label_smoothing"), (0, 0.99)),
+    **dict.fromkeys(("mask_ratio", "decay", "label_weight"), (0, 1)),
+    "mlp_ratio": (0.01, 1e3),
+    "weight": (0, 1e9),
+    "temperature": (1e-4, 1e4),
+    "length_penalty": (0, 5),
+}
+"""The same for the arguments of encoders, fusions and heads, by name: what holds for every part
+that has one. Parts of other packages may mean something else by it."""
+
 LENGTHS = {"data.augment.scale": 2, "optimizer.betas": 2}
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -87,6 +123,14 @@ def limit_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     devices = at(cfg, "trainer.devices")
     if devices is not None and not re.fullmatch(r"auto|-1|[1-9]\d*|(\d+,)+\d*", str(devices)):
         yield f"trainer.devices: {devices!r} is no number, auto, nor a list such as '0,2'"
+
+
+def part_fault(name: str, value: Any) -> str | None:
+    """Say if an argument of a part of mmtx is out of bounds."""
+    least, most = PART_BOUNDS.get(name, (0, 0))
+    if name not in PART_BOUNDS or not is_number(value) or least <= value <= most:
+        return None
+    return f"{value} is out of bounds; write {written(least, most)}"
 
 
 def at(cfg: Any, path: str) -> Any:

@@ -1,10 +1,14 @@
 import inspect
+import re
 
 import pytest
 
 from mmtx_cli.check import check, component_faults, type_fault
 from mmtx_cli.error import ConfigError
 from mmtx_cli.hint import nearest
+from mmtx_cli.limits import PART_BOUNDS
+from mmtx_cli.override import conf_dir
+from mmtx_cli.signature import signature_of
 
 IMAGE = {"_target_": "mmtx_cli.encoder.image.vit.ImageViT", "image_size": 32}
 TEXT = {
@@ -283,3 +287,62 @@ def test_nearest():
     assert nearest("zzz", ["depth", "width"]) == "there are: depth, width"
     assert nearest("dept", ["depth"], full=True) == "did you mean 'depth'? there are: depth"
     assert nearest("zzz", []) == "there are none"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("encoder.image.depth", -1),
+        ("encoder.image.width", 0),
+        ("encoder.image.num_heads", 0),
+        ("encoder.image.patch_size", 0),
+        ("encoder.image.dropout", float("nan")),
+        ("encoder.image.drop_path", 1.0),
+        ("encoder.image.mlp_ratio", float("inf")),
+        ("fusion.depth", -1),
+        ("fusion.dropout", -0.1),
+        ("head.captioning.label_smoothing", 2),
+        ("head.captioning.label_smoothing", float("nan")),
+        ("head.captioning.num_beams", 0),
+        ("head.captioning.length_penalty", 30),
+        ("head.captioning.weight", -1),
+    ],
+)
+def test_a_number_of_a_part_that_cannot_be_is_told_with_its_bounds(path, value):
+    *where, name = path.split(".")
+    changed = {"encoder": {"image": {**IMAGE}}, "fusion": {**FUSION}, "head": {"captioning": {}}}
+    changed["head"]["captioning"] = {**CAPTIONING}
+    node = changed
+    for key in where:
+        node = node[key]
+    node[name] = value
+    (fault,) = faults(**changed)
+    assert fault.startswith(f"{path}: {value} is out of bounds; write a number from ")
+
+
+def test_a_part_of_another_package_has_its_own_bounds(tmp_path, monkeypatch):
+    (tmp_path / "stranger.py").write_text(
+        "class Part:\n    def __init__(self, dim, depth=1): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    part = {"_target_": "stranger.Part", "dim": 16, "depth": -1}
+    assert faults(fusion=part, trusted_packages=["stranger"]) == []
+
+
+FILLED = {
+    "dim", "image_size", "max_length", "num_frames", "sample_rate", "audio_seconds",
+    "max_feature_length", "vocab_size", "bos_id", "eos_id", "mask_id", "label_mean", "label_std",
+    "num_features",
+}  # fmt: skip
+"""Root keys, which have bounds there, and facts of the data."""
+
+
+def test_every_number_of_every_shipped_part_has_bounds():
+    for path in sorted(conf_dir().glob("encoder/*/*.yaml")) + sorted(
+        path for group in ("fusion", "head") for path in conf_dir().glob(f"{group}/*.yaml")
+    ):
+        target = re.search(r"_target_: (\S+)", path.read_text())
+        for name, parameter in signature_of(target[1], ()).parameters.items():
+            kinds = {part.strip() for part in str(parameter.annotation).split("|")} - {"None"}
+            if kinds and kinds <= {"int", "float"} and name not in {*FILLED, "mean", "std"}:
+                assert name in PART_BOUNDS, f"{path.stem}: {name}"
