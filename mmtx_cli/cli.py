@@ -63,8 +63,12 @@ def dispatch(args: list[str]) -> int:
     if args[0] not in COMMANDS:
         from difflib import get_close_matches
 
-        close = get_close_matches(args[0], COMMANDS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(COMMANDS)}"
+        from mmtx_cli.meant import meant_command
+
+        meant = meant_command(args[0], args[1:]) or next(
+            iter(get_close_matches(args[0], COMMANDS, n=1)), None
+        )
+        hint = f"did you mean `mmtx {meant}`?" if meant else f"there are: {', '.join(COMMANDS)}"
         print(f"mmtx: {args[0]!r} is no command; {hint}", file=sys.stderr)
         return 2
     return guarded(args[0], args[1:])

@@ -6,6 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmtx_cli.meant import meant_file, meant_key
+
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
@@ -95,7 +97,12 @@ def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str
 
     key, equals, value = arg.partition("=")
     if not key or (not equals and not key.startswith("~")):
-        yield f"{arg}: write key=value or group=choice (mmtx {spoken(command)} --help lists them)"
+        meant = meant_file(arg, command)
+        write = f"{meant}, or " if meant else ""
+        yield (
+            f"{arg}: write {write}key=value or group=choice (mmtx {spoken(command)} --help lists "
+            "them)"
+        )
         return
     try:
         override = parsed(arg)
@@ -137,6 +144,8 @@ def key_faults(key: str, values: list[Any], command: str, dirs: list[Path]) -> I
         for name in names:
             if name not in there and not isinstance(name, dict):
                 hint = nearest(str(name), offered(key, command, dirs), full=True)
+                if key == "data" and meant_file(str(name), "finetune"):
+                    hint = f"did you mean data.path={name}? ({hint})"
                 yield f"{key}={name}: there is no such choice; {hint}"
     elif "/" in key:
         yield f"{key}: there is no such group; {nearest(key, groups)}"
@@ -144,7 +153,7 @@ def key_faults(key: str, values: list[Any], command: str, dirs: list[Path]) -> I
         yield f"{key}={values[0]}: write {' or '.join(f'{group}=NAME' for group in below)}"
     elif key.split(".")[0] not in known:
         mine = [group for group in groups if group in default_groups(command)]
-        meant = in_section(key, known)
+        meant = in_section(key, known) or meant_key(key, known)
         hint = f"did you mean {meant!r}?" if meant else nearest(key, dict.fromkeys([*known, *mine]))
         yield f"{key}: unknown key; {hint}"
 

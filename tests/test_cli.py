@@ -77,7 +77,7 @@ def test_help_knows_what_is_chosen_beside_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("word", "hint"),
-    [("pretrian", "did you mean 'pretrain'?"), ("quux", "there are: demo, pretrain")],
+    [("pretrian", "did you mean `mmtx pretrain`?"), ("quux", "there are: demo, pretrain")],
 )
 def test_an_unknown_command(word, hint, capsys):
     assert main([word]) == 2

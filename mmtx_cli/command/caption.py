@@ -51,6 +51,9 @@ def found(inputs: Any) -> list[str]:
     paths: list[str] = []
     faults: list[str] = []
     for text in map(str, given):
+        if "://" in text:
+            faults.append(f"inputs: {text} is a URL; download the file and name it")
+            continue
         path = Path(os.path.expanduser(text))  # leaves a name that begins with ~ as it is
         if path.is_dir():
             every = sorted(p for p in path.rglob("*") if p.is_file() and not is_hidden(p, path))

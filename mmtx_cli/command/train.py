@@ -91,8 +91,21 @@ def check_all(cfg: DictConfig) -> None:
         faults += cache_faults(plain)
     except DataError as error:
         faults += error.faults
+    faults += accelerator_faults(plain)
     if faults:
         raise ConfigError(*faults)
+
+
+def accelerator_faults(plain: Mapping[str, Any]) -> Iterator[str]:
+    """Told beside the other faults; PyTorch is imported only where a GPU is asked for."""
+    name = (plain.get("trainer") or {}).get("accelerator")
+    if name in ("gpu", "cuda", "mps"):
+        from mmtx_cli.training.launch import check_accelerator
+
+        try:
+            check_accelerator(name)
+        except ConfigError as error:
+            yield from error.faults
 
 
 def manifests(data: Any) -> Iterator[str]:

@@ -1,0 +1,80 @@
+"""What people mean who write for the first time what other programs call it."""
+
+import os
+from pathlib import Path
+
+COMMANDS = {
+    "train": "finetune` or `mmtx pretrain",
+    "fit": "finetune",
+    "fine-tune": "finetune",
+    "evaluate": "eval",
+    "test": "eval",
+    "validate": "eval",
+    "infer": "caption",
+    "inference": "caption",
+    "generate": "caption",
+    "predict": "caption",
+    "check": "data action=check manifest={}",
+    "import": "data action=import format=csv captions={} images=FOLDER out=NAME.jsonl",
+    "convert": "data action=import",
+    "make": "data action=make name=scenes",
+    "cache": "data action=cache",
+    "metrics": "score",
+    "sweep": "compare",
+}
+"""Other programs' commands; {} is the file behind them."""
+
+KEYS = {
+    "trainer.max_epochs": "epochs num_epochs n_epochs num_train_epochs",
+    "trainer.max_steps": "steps num_steps iterations iters max_iters",
+    "trainer.devices": "gpus num_gpus n_gpus nproc world_size",
+    "trainer.accelerator": "device gpu cuda",
+    "trainer.precision": "fp16 bf16 amp half mixed_precision dtype",
+    "trainer.accumulate": "grad_accum gradient_accumulation_steps accumulate_grad_batches",
+    "trainer.early_stopping.patience": "patience early_stop",
+    "optimizer.lr": "learning_rate learning-rate",
+    "optimizer.warmup": "warmup_steps warmup_ratio num_warmup_steps",
+    "data.batch_size": "batch bs batchsize batch-size per_device_train_batch_size",
+    "data.num_workers": "workers num-workers",
+    "data.path": "dataset manifest train_file train_data data_path csv jsonl",
+    "head.captioning.num_beams": "num_beams beams beam_size beam",
+    "run_dir": "output output_dir out_dir save_dir log_dir outdir workdir",
+    "ckpt": "model checkpoint weights pretrained load_from ckpt_path",
+    "resume": "resume_from resume_from_checkpoint auto_resume",
+    "inputs": "input images image videos video files file source",
+    "image_size": "img_size imgsz resolution input_size",
+    "logger": "wandb tensorboard report_to",
+}
+"""Keys, and what other programs call them."""
+
+BY_NAME = {other: ours for ours, others in KEYS.items() for other in others.split()}
+POSITIONAL = {
+    "finetune": "data.path",
+    "pretrain": "data.path",
+    "eval": "ckpt",
+    "caption": "inputs",
+    "export": "ckpt",
+    "score": "predictions",
+    "compare": "runs",
+    "data": "action=check manifest",
+}
+"""Which key a bare file is of, by command."""
+
+
+def meant_command(word: str, rest: list[str]) -> str | None:
+    """The command that another program's means."""
+    meant = COMMANDS.get(word)
+    return meant and meant.replace("{}", next((w for w in rest if "=" not in w), "FILE"))
+
+
+def meant_key(key: str, known: list[str]) -> str | None:
+    """The key that another program's means, if this command has it."""
+    ours = BY_NAME.get(key.lower())
+    return ours if ours and ours.split(".")[0] in known else None
+
+
+def meant_file(word: str, command: str) -> str | None:
+    """The argument that a file (or folder) without a key means."""
+    key = POSITIONAL.get(command)
+    is_file = os.path.exists(word) or bool(Path(word).suffix) or os.sep in word
+    return f"{key}={word}" if key and is_file else None

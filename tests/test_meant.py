@@ -1,0 +1,64 @@
+import pytest
+import yaml
+
+from mmtx_cli import settings
+from mmtx_cli.cli import COMMANDS, main
+from mmtx_cli.meant import BY_NAME, KEYS, POSITIONAL, meant_command, meant_file, meant_key
+from mmtx_cli.meant import COMMANDS as OTHERS
+from mmtx_cli.override import override_faults, root_keys
+
+
+@pytest.mark.parametrize("word", OTHERS)
+def test_other_programs_commands_lead_to_ours(word, capsys):
+    assert main([word, "my.csv"]) == 2
+    said = capsys.readouterr().err
+    meant = meant_command(word, ["my.csv"])
+    assert f"did you mean `mmtx {meant}`?" in said
+    assert meant.split()[0].strip("`") in COMMANDS
+    assert word not in COMMANDS
+
+
+@pytest.mark.parametrize("ours", KEYS)
+def test_the_keys_that_are_meant_are_there(ours):
+    section, *name = ours.split(".")
+    if section in settings.SECTIONS:
+        text = yaml.safe_dump(dict.fromkeys(settings.SECTIONS[section].__dataclass_fields__))
+        assert not name or name[0] in text
+    elif section != "head":
+        assert any(section in root_keys(command) for command in ("finetune", "caption"))
+
+
+@pytest.mark.parametrize(
+    ("arg", "command", "meant"),
+    [
+        ("epochs=3", "finetune", "trainer.max_epochs"),
+        ("learning_rate=1e-3", "pretrain", "optimizer.lr"),
+        ("num_beams=5", "caption", "head.captioning.num_beams"),
+        ("output_dir=x", "finetune", "run_dir"),
+        ("model=x", "eval", "ckpt"),
+        ("imgsz=64", "finetune", "image_size"),
+        ("gpus=2", "finetune", "trainer.devices"),
+    ],
+)
+def test_other_names_of_keys(arg, command, meant):
+    (fault,) = override_faults(arg, command, [])
+    assert fault == f"{arg.split('=')[0]}: unknown key; did you mean {meant!r}?"
+
+
+def test_a_key_that_a_command_lacks_is_not_offered():
+    assert meant_key("epochs", root_keys("score")) is None
+    assert not BY_NAME.keys() & {*root_keys("finetune"), *root_keys("caption")} - {"logger"}
+
+
+@pytest.mark.parametrize("command", POSITIONAL)
+def test_a_bare_file_is_asked_for_with_its_key(command):
+    (fault,) = override_faults("my.jsonl", command, [])
+    assert f"write {POSITIONAL[command]}=my.jsonl, or key=value" in fault
+    assert meant_file("nothing", command) is None
+
+
+def test_data_is_a_group_and_a_manifest_is_a_path():
+    (fault,) = override_faults("data=my.jsonl", "finetune", [])
+    assert "did you mean data.path=my.jsonl?" in fault
+    (fault,) = override_faults("data=evnts", "finetune", [])
+    assert "did you mean 'events'?" in fault
