@@ -1,7 +1,7 @@
 """`mmtx data action=import`: public data sets of other forms to manifests."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from rich.console import Console
 
 from mmtx_cli.command.data_keys import Settings, chosen, example, require
 from mmtx_cli.data.card import card_path, read_card
+from mmtx_cli.data.duplicate import together
 from mmtx_cli.data.feature_place import with_paths
 from mmtx_cli.data.importer import coco, csv_table, easy_vqa, flickr8k, vqa
 from mmtx_cli.data.importer.mmimdb import MmImdb
@@ -52,12 +53,27 @@ def import_(settings: Settings) -> Path:
     shared = os.path.commonpath([os.path.abspath(folder) for folder in found.folders])
     root, allowed = settings["root"] or shared, settings["allow_outside_root"]
     rows = [(place, _with_absolute_paths(row)) for place, row in found.rows]
+    if isinstance(settings["split"], dict):
+        keep_together([row for _, row in rows], settings["split"], settings["seed"])
     card = read_card(card_path(out))
     if faults := row_faults(rows, home_of(out, root), card, IMPORT_KEYS, allowed):
         raise DataError(*at_most(faults))
     write_manifest(out, (row for _, row in rows), root=root)
     Console().print(summarise(read_manifest(out, check_files=False, allow_outside_root=allowed)))
     return out
+
+
+def keep_together(rows: Sequence[dict[str, Any]], ratios: Mapping[str, float], seed: int) -> None:
+    """Give rows whose files have the same content one split; those that name one keep it."""
+    moved = 0
+    for first, *others in together(rows):
+        for row in (rows[i] for i in others):
+            drawn = row["split"] == split_of(row["id"], ratios, seed)
+            if drawn and row["split"] != rows[first]["split"]:
+                row["split"] = rows[first]["split"]
+                moved += 1
+    if moved:
+        print(f"{moved} rows went to the split of another row whose file has the same content")
 
 
 def _coco(settings: Settings) -> Found:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from mmtx_cli.data.duplicate import content_leaks
 from mmtx_cli.data.feature_check import unreadable_features
 from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.manifest import Manifest, Ratios, read_faulty
@@ -35,7 +36,7 @@ def check_manifest(
     """Read every row, with ``decode`` also every file, and sum the data set up.
 
     Images, sounds and features are read in full, of a video the frames that a model would be
-    given.
+    given; files of the same content in two splits, and pictures that look the same, are warned of.
 
     Raises:
         DataError: with all faults, each as ``file:line: what; what to do``.
@@ -48,7 +49,10 @@ def check_manifest(
         faults += unreadable_features(manifest)
     if faults:
         raise DataError(*faults)
-    return summarise(manifest)
+    summary = summarise(manifest)
+    if decode:
+        summary.warnings.extend(content_leaks(manifest))
+    return summary
 
 
 def _undecodable(manifest: Manifest, workers: int | None) -> list[str]:

@@ -44,7 +44,8 @@ def test_what_a_data_set_holds(folder):
     assert summary.captions == {"train": 1.5, "val": 0, "test": 0}
     assert summary.caption_words["train"] == [1, 1, 2, 4, 4, 4]
     assert summary.labels["train"] == {"x": 2, "[red]": 1}
-    assert summary.warnings == []
+    assert all("of the same content" in warning for warning in summary.warnings)
+    assert check_manifest(path).warnings == []
     text = shown(summary)
     assert "[red]" in text
     assert "captions a row" in text

@@ -1,0 +1,150 @@
+"""Files that hold the same under different names: in two splits they are a leak."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from mmtx_cli.data.image import decode_image
+from mmtx_cli.data.manifest import Manifest
+from mmtx_cli.data.progress import track
+from mmtx_cli.data.sample import SPLITS, Sample
+from mmtx_cli.data.unreadable import UnreadableError
+
+MEDIA = ("image", "video", "audio")
+_THUMB, _PARTS = 8, 4
+_CROWD = 1000
+"""Pictures that are compared at most for one part of a hash: many plain ones share it."""
+_ALIKE = 6.0
+"""Mean difference of two thumbnails, in levels of 255, up to which pictures are nearly the same."""
+
+
+def same_content(paths: Iterable[str]) -> dict[str, bytes]:
+    """Return a digest of each file whose size another one has, too; the others are different."""
+    sizes: dict[int, list[str]] = defaultdict(list)
+    for path in dict.fromkeys(paths):
+        try:
+            sizes[os.path.getsize(path)].append(path)
+        except OSError:  # a file that is missing is told elsewhere
+            continue
+    several = [path for group in sizes.values() if len(group) > 1 for path in group]
+    return {path: _digest(path) for path in several}
+
+
+def content_leaks(manifest: Manifest) -> list[str]:
+    """Warn of files of the same content, and of pictures that look the same, in two splits."""
+    samples = manifest.samples
+    digests = same_content(path for sample in samples for path, _ in _media(sample))
+    warnings = _across(manifest, "of the same content", lambda path, _: digests.get(path))
+    pictures = [path for sample in samples for path in sample.image]
+    looks = {p: _look(p) for p in track(dict.fromkeys(pictures), len(set(pictures)), "likeness")}
+    twins = _twins({path: look for path, look in looks.items() if look is not None})
+
+    def alike(path: str, kind: str) -> Hashable | None:
+        return twins.get(path) if kind == "image" else None
+
+    return warnings or _across(manifest, "that look the same", alike)
+
+
+def together(rows: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """Return the rows, by number, of which some file has the content of another row's."""
+    found = [[(path, name) for name in MEDIA for path in _paths(row.get(name))] for row in rows]
+    digests = same_content(path for each in found for path, _ in each)
+    group = list(range(len(rows)))  # a forest: each row points to a smaller one of its group
+
+    def root(i: int) -> int:
+        while group[i] != i:
+            group[i] = i = group[group[i]]
+        return i
+
+    first: dict[Hashable, int] = {}
+    for i, each in enumerate(found):
+        for path, _ in each:
+            other = root(first.setdefault(digests.get(path, path), i))
+            low, high = sorted((other, root(i)))
+            group[high] = low
+    groups: dict[int, list[int]] = defaultdict(list)
+    for i in range(len(rows)):
+        groups[root(i)].append(i)
+    return [members for members in groups.values() if len(members) > 1]
+
+
+def _across(manifest: Manifest, what: str, key: Callable[[str, str], Hashable | None]) -> list[str]:
+    """Warn of files in different splits that have a key in common, by kind and by splits."""
+    first: dict[tuple[str, Hashable], tuple[Sample, str]] = {}
+    leaks: Counter[tuple[str, str, str]] = Counter()
+    example: dict[tuple[str, str, str], str] = {}
+    for sample in manifest.samples:
+        for path, kind in _media(sample):
+            found = key(path, kind)
+            if found is None:
+                continue
+            other, its_path = first.setdefault((kind, found), (sample, path))
+            if other.split != sample.split and its_path != path:
+                one, two = sorted((other.split, sample.split), key=SPLITS.index)
+                leaks[kind, one, two] += 1
+                example.setdefault(
+                    (kind, one, two),
+                    f"{its_path} ({manifest.where(other)}) and {path} ({manifest.where(sample)})",
+                )
+    return [
+        f"leak: {count} {kind} files {what} in {one} and {two}, e.g. {example[kind, one, two]}"
+        for (kind, one, two), count in leaks.items()
+    ]
+
+
+def _media(sample: Sample) -> Iterator[tuple[str, str]]:
+    for name in MEDIA:
+        for path in _paths(getattr(sample, name)):
+            yield path, name
+
+
+def _paths(value: str | Sequence[str] | None) -> Iterator[str]:
+    yield from [value] if isinstance(value, str) else value or ()
+
+
+def _digest(path: str) -> bytes:
+    digest = blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.digest()
+
+
+def _look(path: str) -> UInt8[np.ndarray, "8 9 3"] | None:
+    """A thumbnail of means; None of what cannot be read."""
+    try:
+        picture = Image.fromarray(decode_image(path, 4 * _THUMB))
+    except UnreadableError:
+        return None
+    return np.asarray(picture.resize((_THUMB + 1, _THUMB), Image.Resampling.BOX))
+
+
+def _twins(looks: Mapping[str, UInt8[np.ndarray, "8 9 3"]]) -> dict[str, int]:
+    """Return a number for each picture, which those share that look the same.
+
+    Their thumbnails hardly differ, and of the four parts of their difference hashes (which of two
+    neighboring places is brighter; Krawetz 2013) one is equal at least: so few are compared.
+    """
+    alike: dict[tuple[int, bytes], list[tuple[int, np.ndarray]]] = defaultdict(list)
+    twins: dict[str, int] = {}
+    for number, (path, look) in enumerate(looks.items()):
+        thumbnail = look.astype(np.int16)
+        bits = np.diff(thumbnail.sum(axis=2), axis=1) > 0
+        parts = [(i, np.packbits(part).tobytes()) for i, part in enumerate(np.split(bits, _PARTS))]
+        near = (
+            known
+            for part in parts
+            for known, other in alike[part]
+            if np.abs(thumbnail - other).mean() <= _ALIKE
+        )
+        twins[path] = next(near, number)
+        for part in parts:
+            if twins[path] == number and len(alike[part]) < _CROWD:
+                alike[part].append((number, thumbnail))
+    return twins
