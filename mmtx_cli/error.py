@@ -29,12 +29,17 @@ class DivergenceError(RuntimeError):
 
 
 class Interrupted(BaseException):
-    """The run was told to stop by a signal, and has saved where it stands."""
+    """The run was told to stop by a signal, and has saved where it stands.
 
-    def __init__(self, number: int, path: object) -> None:
-        """Take the signal's number and the checkpoint's path."""
+    ``at_once``: by a second signal, which does not wait for that save.
+    """
+
+    def __init__(self, number: int, path: object, at_once: bool = False) -> None:
+        """Take the signal's number and the path of the last checkpoint."""
         self.number, self.path = number, path
-        super().__init__(f"stopped by signal {number}; saved {path}")
+        last = f"the last save is {path}" if Path(str(path)).exists() else "nothing was saved"
+        how = f"at once by a second signal {number}; {last}" if at_once else ""
+        super().__init__(f"stopped {how or f'by signal {number}; saved {path}'}")
 
     @property
     def run_dir(self) -> str:

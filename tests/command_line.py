@@ -87,8 +87,14 @@ def succeeded(done: Done) -> Path:
     return Path(done.stdout.splitlines()[-1])
 
 
-def stopped(args: Sequence[str], cwd: Path | None, number: signal.Signals, ready: Callable) -> Done:
-    """Send a signal to a command once it is ``ready``."""
+def stopped(
+    args: Sequence[str],
+    cwd: Path | None,
+    number: signal.Signals,
+    ready: Callable,
+    group: bool = False,
+) -> Done:
+    """Send a signal to a command (``group``: and to all that it started) once it is ``ready``."""
     process = subprocess.Popen(
         [sys.executable, "-m", "mmtx_cli", *args],
         cwd=cwd,
@@ -98,10 +104,11 @@ def stopped(args: Sequence[str], cwd: Path | None, number: signal.Signals, ready
         text=True,
         # a job in a shell's background ignores Ctrl-C, and so would what it starts
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        start_new_session=group,
     )
     limit = time.monotonic() + 240
     while not ready() and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.005)
-    process.send_signal(number)
+    os.killpg(process.pid, number) if group else process.send_signal(number)
     out, err = process.communicate(timeout=120)
     return Done(process.args, process.returncode, out, err)

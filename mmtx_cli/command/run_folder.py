@@ -77,6 +77,7 @@ def lock(run_dir: Path, key: str = "run_dir") -> None:
         file.close()
         return
     LOCKED[path] = file
+    os.register_at_fork(after_in_child=file.close)  # an orphaned worker must not hold it
 
 
 def open_run(cfg: DictConfig) -> Path:

@@ -84,7 +84,7 @@ def share(slot: int, jobs: int, given: Mapping[str, str]) -> dict[str, str]:
 
 def check(run: Run, status: int, jobs: int) -> None:
     """Refuse to go on after a run that failed."""
-    if status in (130, 143, -signal.SIGINT, -signal.SIGTERM):
+    if status in (129, 130, 138, 143, -signal.SIGINT, -signal.SIGTERM):
         raise KeyboardInterrupt
     if status:
         where = f"in {run.log}" if jobs > 1 else "above"

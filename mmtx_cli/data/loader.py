@@ -11,6 +11,7 @@ from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.mixture import MixtureOrder
 from mmtx_cli.data.order import TrainOrder, evaluation_batches, rank_slice
+from mmtx_cli.data.worker import settle
 
 Keys = list[tuple[int, int]]
 
@@ -103,6 +104,7 @@ def make_loader(
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
+        worker_init_fn=settle,
     )
 
 

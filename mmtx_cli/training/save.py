@@ -13,13 +13,17 @@ from mmtx_cli.layer.distributed import world_size
 from mmtx_cli.settings import TrainerSettings
 from mmtx_cli.training.lightning import pl
 
-AGREE_EVERY = 10
-"""Steps between the processes' asking each other whether one was told to stop."""
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+    if hasattr(signal, name)
+]
+"""What ends a run after its step: Ctrl-C, a scheduler, a terminal that closes."""
 
 
 class SaveCallback(pl.callbacks.Checkpoint):
     """Writes ``last.ckpt`` at each validation and every ``save_every`` steps, ``best.ckpt`` when
-    the monitored value improves, and stops between two steps after SIGINT or SIGTERM.
+    the monitored value improves, and stops between two steps after one of ``SIGNALS``.
     """
 
     def __init__(self, folder: Path, settings: TrainerSettings) -> None:
@@ -28,6 +32,7 @@ class SaveCallback(pl.callbacks.Checkpoint):
         self.best: float | None = None
         self.signal: int | None = None
         self.handlers: dict[int, Any] = {}
+        self.asked: tuple[torch.Tensor, Any] | None = None
 
     @property
     def last_path(self) -> Path:
@@ -41,13 +46,13 @@ class SaveCallback(pl.callbacks.Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the signals over; a second one ends the process at once."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             self.handlers[number] = signal.signal(number, self.note)
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Remember the signal until the step is done."""
         if self.signal is not None:
-            raise KeyboardInterrupt
+            raise Interrupted(number, self.last_path, at_once=True)
         self.signal = number
 
     def on_train_batch_end(
@@ -58,22 +63,32 @@ class SaveCallback(pl.callbacks.Checkpoint):
         if loop._should_accumulate():
             return  # between two optimizer steps there is a gradient that no checkpoint holds
         step, every = trainer.global_step, self.settings.save_every
-        number = self.asked_to_stop(step, trainer)
+        number = self.asked_to_stop(trainer)
         finished = loop._num_ready_batches_reached()
         if number is not None or finished or (every and step % every == 0):
             trainer.save_checkpoint(self.last_path, weights_only=False)
         if number is not None and not finished:
             raise Interrupted(number, self.last_path)
 
-    def asked_to_stop(self, step: int, trainer: pl.Trainer) -> int | None:
-        """The signal that any process got; all of them stop after the same step."""
+    def asked_to_stop(self, trainer: pl.Trainer) -> int | None:
+        """The signal that any process got; all of them stop after the same step.
+
+        Several processes ask each other after each step and read the answer after the next one:
+        waiting for it at once would hold up a GPU that still computes.
+        """
         if world_size() == 1:
             return self.signal
-        if step % AGREE_EVERY:
+        number = self.answer()
+        asked = torch.tensor(self.signal or 0, device=trainer.strategy.root_device)
+        self.asked = asked, dist.all_reduce(asked, op=dist.ReduceOp.MAX, async_op=True)
+        return number
+
+    def answer(self) -> int | None:
+        """What the processes said after the step before this one."""
+        if self.asked is None:
             return None
-        device = trainer.strategy.root_device
-        number = torch.tensor(self.signal or 0, device=device)
-        dist.all_reduce(number, op=dist.ReduceOp.MAX)
+        (number, work), self.asked = self.asked, None
+        work.wait()
         return int(number) or None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -98,7 +113,8 @@ class SaveCallback(pl.callbacks.Checkpoint):
         return value < self.best if self.settings.monitor_mode == "min" else value > self.best
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the signals back."""
+        """Give the signals back; a question that is open is not waited for."""
+        self.asked = None
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         self.handlers = {}

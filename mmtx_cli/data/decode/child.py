@@ -15,7 +15,7 @@ from mmtx_cli.data.decode.message import Parts, fill_from, pack, receive, unpack
 from mmtx_cli.data.unreadable import UnreadableError
 
 # signals that go to a whole group: the parent decides when work ends, and which file is at fault
-_IGNORED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+GROUP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 # the parent's handlers would report a crash as the parent's own
 _DEFAULT = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGALRM", "SIGCHLD")
 _PR_SET_PDEATHSIG = 1
@@ -82,7 +82,7 @@ def live_forked(requests: int, results: int, parent: int | None, limit: float | 
         _settle_signals()
         _close_all_but({0, 1, 2, requests, results})
         _detach_output()
-        if parent is not None and _ends_with(parent):
+        if parent is not None and end_with(parent):
             limit = None
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)  # the parent's threads did not come along
@@ -110,7 +110,7 @@ def live_spawned(limit: float | None) -> None:
 
 def _settle_signals() -> None:
     faulthandler.disable()
-    for names, handler in ((_IGNORED, signal.SIG_IGN), (_DEFAULT, signal.SIG_DFL)):
+    for names, handler in ((GROUP_SIGNALS, signal.SIG_IGN), (_DEFAULT, signal.SIG_DFL)):
         for name in names:
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), handler)
@@ -141,7 +141,7 @@ def _detach_output() -> None:
     sys.stdout = sys.stderr = TextIOWrapper(output, errors="backslashreplace", line_buffering=True)
 
 
-def _ends_with(parent: int) -> bool:
+def end_with(parent: int) -> bool:
     """Ask the system to kill this process when the parent dies; False where it cannot."""
     if sys.platform != "linux":
         return False

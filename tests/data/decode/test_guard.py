@@ -178,7 +178,7 @@ from tests.data.decode import guarded as cases
 if sys.argv[2] == "elsewhere":  # a system that does not end the children of the dead
     from mmtx_cli.data.decode import process
     process._ORPHAN_SECONDS = 0.2
-    child._ends_with = lambda parent: False
+    child.end_with = lambda parent: False
 g = Guard(2.0)
 print(g.run(cases.own_pid, "a"), flush=True)
 if sys.argv[1] == "hang":
