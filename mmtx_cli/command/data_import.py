@@ -102,7 +102,7 @@ def _csv(settings: Settings) -> Found:
     rows = csv_table.rows(
         settings["captions"], folder, columns, split=split, delimiter=delimiter, notes=notes
     )
-    return Found(_then(rows, notes), [folder])
+    return Found(_then(rows, lambda: notes), [folder])
 
 
 def _split_of_rows(settings: Settings) -> str | Callable[[str], str] | None:
@@ -149,13 +149,13 @@ def _mmimdb(settings: Settings) -> Found:
 
 def _noted(read: Mmsa | MmImdb) -> Rows:
     """The rows, and then on the terminal what was changed or left out."""
-    return _then(read.rows(), read.notes)
+    return _then(read.rows(), lambda: read.notes)
 
 
-def _then(rows: Rows, notes: Iterable[str]) -> Rows:
+def _then(rows: Rows, notes: Callable[[], Iterable[str]]) -> Rows:
     """The rows, and then on the terminal the notes that reading them left."""
     yield from rows
-    for note in notes:
+    for note in notes():
         print(note)
 
 

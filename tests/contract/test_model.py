@@ -206,7 +206,7 @@ LEARNING = [
 def test_learns_a_batch_by_heart(fusion, head):
     model = tiny_model(fusion, [head]).train()
     batch = tiny_batch(model, {"text": [4, 6, 7, 3], "image": [1, 1, 1, 1]}, seed=1)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(60):
         optimizer.zero_grad()
