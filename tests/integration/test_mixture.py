@@ -95,7 +95,8 @@ def test_losses_and_epochs_are_noted_by_corpus(trained, corpora):
     }
 
 
-@pytest.mark.parametrize("mix", ["corpora", pytest.param("samples", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mix", ["corpora", "samples"])
 def test_a_stopped_mixture_goes_on_as_if_it_had_not_stopped(corpora, tmp_path, mix):
     common = [*COMMON, mixture(corpora), f"data.mix={mix}", "trainer.max_steps=60"]
     common += ["trainer.log_every=1", "trainer.save_every=5"]
