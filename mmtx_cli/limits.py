@@ -140,6 +140,11 @@ def at(cfg: Any, path: str) -> Any:
     return cfg
 
 
+def within(name: str, prefix: str) -> bool:
+    """Is a dotted name (of a key, of a parameter) that one, or one below it?"""
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
 def entries(cfg: Mapping[str, Any], key: str) -> Iterable[tuple[str, Any]]:
     """Names and nodes of a mapping of components; of anything else, none."""
     node = cfg.get(key)

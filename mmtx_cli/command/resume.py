@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli.check import root_faults, section_faults
 from mmtx_cli.command.run_folder import HIDDEN, redacted
 from mmtx_cli.error import CheckpointError, ConfigError
-from mmtx_cli.limits import at
+from mmtx_cli.limits import at, within
 from mmtx_cli.override import is_section_key
 from mmtx_cli.relaunch import job_overrides
 from mmtx_cli.settings import SECTIONS
@@ -191,11 +191,6 @@ def hidden(node: Any, path: str = "") -> Iterator[str]:
         yield path
     for key, item in node.items() if isinstance(node, Mapping) else ():
         yield from hidden(item, f"{path}.{key}".lstrip("."))
-
-
-def within(key: str, section: str) -> bool:
-    """Is it that config path, or one below it?"""
-    return key == section or key.startswith(f"{section}.")
 
 
 def is_hidden(value: Any) -> bool:

@@ -40,7 +40,8 @@ def content_leaks(manifest: Manifest) -> list[str]:
     """Warn of files of the same content, and of pictures that look the same, in two splits."""
     samples = manifest.samples
     digests = same_content(path for sample in samples for path, _ in _media(sample))
-    warnings = _across(manifest, "of the same content", lambda path, _: digests.get(path))
+    if same := _across(manifest, "of the same content", lambda path, _: digests.get(path)):
+        return same  # the pictures need not be decoded once more
     pictures = [path for sample in samples for path in sample.image]
     looks = {p: _look(p) for p in track(dict.fromkeys(pictures), len(set(pictures)), "likeness")}
     twins = _twins({path: look for path, look in looks.items() if look is not None})
@@ -48,7 +49,7 @@ def content_leaks(manifest: Manifest) -> list[str]:
     def alike(path: str, kind: str) -> Hashable | None:
         return twins.get(path) if kind == "image" else None
 
-    return warnings or _across(manifest, "that look the same", alike)
+    return _across(manifest, "that look the same", alike)
 
 
 def together(rows: Sequence[Mapping[str, Any]]) -> list[list[int]]:

@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.error import ConfigError
+from mmtx_cli.limits import within
 from mmtx_cli.settings import OptimizerSettings
 
 UNDECAYED = (nn.Embedding, nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
@@ -82,11 +83,6 @@ def block_scales(model: nn.Module, decay: float) -> dict[int, float]:
 def matching(model: nn.Module, prefix: str) -> Iterator[str]:
     """Parameters in the module of that name."""
     return (name for name, _ in model.named_parameters() if within(name, prefix))
-
-
-def within(name: str, prefix: str) -> bool:
-    """Is the parameter that one, or inside the module of that name?"""
-    return name == prefix or name.startswith(f"{prefix}.")
 
 
 def lr_scale(name: str, scales: dict[str, float]) -> float:
