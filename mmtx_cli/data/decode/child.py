@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterable
 from io import FileIO, TextIOWrapper
 from itertools import pairwise
 from typing import NoReturn
@@ -108,12 +109,17 @@ def live_spawned(limit: float | None) -> None:
             os._exit(0)
 
 
+def set_handler(names: Iterable[str], handler: signal.Handlers) -> None:
+    """Handle those of the signals that the system has."""
+    for name in names:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), handler)
+
+
 def _settle_signals() -> None:
     faulthandler.disable()
-    for names, handler in ((GROUP_SIGNALS, signal.SIG_IGN), (_DEFAULT, signal.SIG_DFL)):
-        for name in names:
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), handler)
+    set_handler(GROUP_SIGNALS, signal.SIG_IGN)
+    set_handler(_DEFAULT, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
