@@ -55,8 +55,8 @@ def small_positions(model):
 
 
 def no_differences(model):
-    """Frames that are not told what changed since the one before."""
-    model.encoder["video"].change.forward = torch.zeros_like
+    """Moments without what changed since the one before."""
+    model.encoder["video"].change.forward = lambda x, mask: torch.zeros_like(x)
 
 
 def one_projection_and_small_positions(model):
@@ -66,8 +66,8 @@ def one_projection_and_small_positions(model):
 
 
 WITHOUT = {
-    "video/vit": [small_positions],
-    "video/vit patch": [one_projection, one_projection_and_small_positions],
+    "video/vit": [small_positions, no_differences],
+    "video/vit patch": [one_projection, one_projection_and_small_positions, no_differences],
     "video/frames": [small_positions, no_differences],
 }
 """What of an encoder is undone, one thing at a time."""

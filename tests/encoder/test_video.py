@@ -1,5 +1,7 @@
 """What the video encoders do beyond the contract."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny import composed, gradients, tiny_encoder, tiny_field
@@ -12,10 +14,11 @@ from mmtx_cli.command.train import change
 from mmtx_cli.encoder.base import spread_frames
 from mmtx_cli.encoder.image.vit import ImageViT
 from mmtx_cli.encoder.video.body import kinetics_pixels, video_body, without_classifier
-from mmtx_cli.encoder.video.frames import VideoFrames, differences
+from mmtx_cli.encoder.video.frames import VideoFrames
 from mmtx_cli.encoder.video.torchvision import VideoTorchvision
 from mmtx_cli.encoder.video.vit import VideoViT
 from mmtx_cli.error import ConfigError
+from mmtx_cli.layer.hide import hide
 from mmtx_cli.types import Field
 
 SMALL = {"width": 16, "depth": 1, "num_heads": 2}
@@ -94,15 +97,22 @@ def without_order(encoder):
         nn.init.zeros_(parameter)
 
 
-def test_differences_from_the_frame_before():
-    x = torch.randn(2, 4, 3, 5)
-    mask = torch.tensor([[True] * 4, [True, True, False, True]])
-    found = differences(x, mask)
+@pytest.mark.parametrize(("attention", "masking"), [("joint", "random"), ("divided", "tube")])
+def test_hidden_tubelets_have_no_part(attention, masking):
+    """Nor do they show through what changes from moment to moment."""
+    encoder = VideoViT(**VIT, attention=attention, stem="patch", tubelet_size=1).eval()
+    field = video(4, 3)
+    patches = encoder.patches(field)
+    scores = torch.rand(patches.mask.shape)
+    shown, hidden = hide(patches.mask, 0.5, masking, patches.places, scores)
+    other = field.data.clone()
     for i in range(2):
-        for t in range(4):
-            real = t > 0 and mask[i, t] and mask[i, t - 1]
-            expected = x[i, t] - x[i, t - 1] if real else torch.zeros(3, 5)
-            torch.testing.assert_close(found[i, t], expected)
+        for index in hidden.index[i][hidden.mask[i]].tolist():
+            moment, row, column = index // 4, index // 2 % 2 * 8, index % 2 * 8
+            other[i, moment, :, row : row + 8, column : column + 8] = 7
+    assert not other.equal(field.data)
+    wanted, found = (encoder(replace(field, data=d, shown=shown)) for d in (field.data, other))
+    torch.testing.assert_close(found.x[found.mask], wanted.x[wanted.mask])
 
 
 class Passing(nn.Module):

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mmtx_cli.encoder.base import Encoder
+from mmtx_cli.layer.change import Change
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.position import SequencePosition
 from mmtx_cli.layer.transformer import Transformer
@@ -19,9 +19,7 @@ class VideoFrames(Encoder):
 
     The late fusion of CLIP4Clip's "seqTransf" (Luo et al. 2021, section 3.3) over any image
     encoder, pre-trained or not. What a frame's tokens differ in from those of the frame before is
-    normalized and added to them: most of a frame does not change, so that without it movement is
-    a few percent of what the Transformer over time reads (compare the temporal differences of
-    CLIP2Video, Fang et al. 2021, section 3.2).
+    added to them (``Change``).
     """
 
     def __init__(
@@ -55,7 +53,7 @@ class VideoFrames(Encoder):
         if image.width != width:
             self.project = nn.Sequential(nn.LayerNorm(image.width), nn.Linear(image.width, width))
         self.pool = Queries(width, tokens_per_frame) if tokens_per_frame > 1 else None
-        self.change = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
+        self.change = Change(width)
         self.position = SequencePosition(width, num_frames)
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
@@ -65,7 +63,7 @@ class VideoFrames(Encoder):
         b, t = field.mask.shape
         frames = self.image(as_pictures(field))
         x = self.pooled(Tokens(self.project(frames.x), frames.mask)).unflatten(0, (b, t))
-        x = x + self.change(differences(x, field.mask))
+        x = x + self.change(x, field.mask[..., None])
         x = (x + self.position(field.mask)[:, :, None]).flatten(1, 2)
         mask = field.mask.repeat_interleave(self.tokens_per_frame, dim=1)
         return Tokens(self.transformer(self.dropout(x), mask), mask)
@@ -98,12 +96,6 @@ class VideoFrames(Encoder):
 def as_pictures(field: Field) -> Field:
     """Every frame as a sample that has one picture."""
     return Field(field.data.flatten(0, 1)[:, None], field.mask.flatten()[:, None])
-
-
-def differences(x: Float[Tensor, "b t k d"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b t k d"]:
-    """What each frame changes from the one before; zero where either is absent."""
-    both = (mask[:, 1:] & mask[:, :-1])[:, :, None, None]
-    return F.pad((x[:, 1:] - x[:, :-1]) * both, (0, 0, 0, 0, 1, 0))
 
 
 class Queries(nn.Module):

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.layer.attention import Attention
+from mmtx_cli.layer.change import Change
 from mmtx_cli.layer.mask import coarser
 from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.layer.position import GridPosition, SequencePosition
@@ -21,7 +23,8 @@ class VideoViT(Encoder):
 
     ``attention="joint"``: every token looks at every other (ViViT model 1, Arnab et al. 2021);
     "divided": over time at its place, then over the places of its moment (TimeSformer, Bertasius
-    et al. 2021), which costs much less for long videos. There is no class token.
+    et al. 2021), which costs much less for long videos. There is no class token. What a tubelet
+    differs in from the one before at its place is added to it (``Change``).
 
     With ``stem="conv"`` each frame passes stride-2 convolutions, of which a tubelet joins
     ``tubelet_size``: where in a patch something is, and so how it moves, is seen from the start
@@ -66,6 +69,7 @@ class VideoViT(Encoder):
             if stem == "patch"
             else TubeletStem(width, patch_size, tubelet_size)
         )
+        self.change = Change(width)
         self.space = GridPosition(width, image_size // patch_size)
         self.time = SequencePosition(width, -(-num_frames // tubelet_size))
         self.dropout = nn.Dropout(dropout)
@@ -78,7 +82,9 @@ class VideoViT(Encoder):
         """
         mask = coarser(field.mask, self.tubelet_size)
         x = self.embedded(field)  # b, moments, y, x, d
-        x = x.flatten(2, 3) + self.positions(mask, *x.shape[2:4])
+        positions = self.positions(mask, *x.shape[2:4])
+        x = x.flatten(2, 3)
+        x = x + self.change(x, seen(field, mask, x.shape[2])) + positions
         if field.shown and self.attention == "joint":
             x = field.shown.of(x.flatten(1, 2))[:, :, None]
             x = self.transformer(self.dropout(x), field.shown.mask)
@@ -135,8 +141,20 @@ class VideoViT(Encoder):
         return F.pad(x, (0, 0, 0, 0, 0, -x.shape[2] % self.tubelet_size))
 
     def blocks(self) -> list[nn.Module]:
-        """The stem with its positions, then the blocks."""
-        return [nn.ModuleList([self.stem, self.space, self.time]), *self.transformer.blocks]
+        """The stem with changes and positions, then the blocks."""
+        stem = nn.ModuleList([self.stem, self.change, self.space, self.time])
+        return [stem, *self.transformer.blocks]
+
+
+def seen(field: Field, mask: Bool[Tensor, "b t"], places: int) -> Bool[Tensor, "b t n"]:
+    """The tubelets that are real and not hidden: changes from others would betray these."""
+    mask = mask[..., None].expand(-1, -1, places)
+    if field.shown is None:
+        return mask
+    absent = mask.shape[1] * places  # a column beside the tubelets, cut off again
+    index = field.shown.index.where(field.shown.mask, absent)
+    shown = mask.new_zeros(len(mask), absent + 1).scatter(1, index, True)
+    return mask & shown[:, :absent].view_as(mask)
 
 
 class TubeletStem(nn.Module):
