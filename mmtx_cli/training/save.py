@@ -24,12 +24,15 @@ SIGNALS = [
 class SaveCallback(pl.callbacks.Checkpoint):
     """Writes ``last.ckpt`` at each validation and every ``save_every`` steps, ``best.ckpt`` when
     the monitored value improves, and stops between two steps after one of ``SIGNALS``.
+
+    A run that ended between a step and the validation due after it is validated when it resumes.
     """
 
     def __init__(self, folder: Path, settings: TrainerSettings) -> None:
         self.folder = folder
         self.settings = settings
         self.best: float | None = None
+        self.due = False  # a validation, after the step that was just made
         self.signal: int | None = None
         self.handlers: dict[int, Any] = {}
         self.asked: tuple[torch.Tensor, Any] | None = None
@@ -45,9 +48,15 @@ class SaveCallback(pl.callbacks.Checkpoint):
         return self.folder / "best.ckpt"
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals over; a second one ends the process at once."""
+        """Take the signals over, a second one of which ends the process at once; validate if the
+        run that is resumed could not.
+        """
         for number in SIGNALS:
             self.handlers[number] = signal.signal(number, self.note)
+        if self.due:  # as Lightning's loop does it
+            trainer.validating = True
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            trainer.training = True
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Remember the signal until the step is done."""
@@ -65,6 +74,8 @@ class SaveCallback(pl.callbacks.Checkpoint):
         step, every = trainer.global_step, self.settings.save_every
         number = self.asked_to_stop(trainer)
         finished = loop._num_ready_batches_reached()
+        fetcher = trainer.fit_loop._data_fetcher
+        self.due = fetcher is not None and loop._should_check_val_fx(fetcher)
         if number is not None or finished or (every and step % every == 0):
             trainer.save_checkpoint(self.last_path, weights_only=False)
         if number is not None and not finished:
@@ -93,6 +104,7 @@ class SaveCallback(pl.callbacks.Checkpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the state, and keep it as the best if it is."""
+        self.due = False
         value = trainer.callback_metrics.get(self.settings.monitor)
         if value is None and trainer.is_global_zero:  # only the first process logs
             known = ", ".join(sorted(trainer.callback_metrics))
@@ -121,8 +133,8 @@ class SaveCallback(pl.callbacks.Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
-        return {"best": self.best}
+        return {"best": self.best, "due": self.due}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from it."""
-        self.best = state_dict["best"]
+        self.best, self.due = state_dict["best"], state_dict["due"]
