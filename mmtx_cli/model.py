@@ -50,7 +50,7 @@ class MultimodalModel(nn.Module):
             if head.mixes:  # matching looks at modalities of different samples
                 known = self.streams(source, [*self.encoder], known)
                 encoded = restricted({m: known[m] for m in self.encoder}, meant)
-                seen = self.fusion(head.mix(encoded, predictions))
+                seen = self.fusion(head.mix(encoded, predictions, source.keys))
             else:
                 seen = restricted(self.streams(source, head.reads, known), meant)
             predictions[name] = head(seen, view)

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from mmtx_cli.counter_rng import id_tensor
+
 
 @dataclass(frozen=True)
 class Places:
@@ -115,6 +117,10 @@ class Batch:
 
     A head in ``meant`` is to learn from those samples alone, one in ``idle`` from none; the others
     from all. ``corpus`` is the one that all samples are of, if there are several.
+
+    ``keys`` are what a model draws by for each sample (``counter_rng.py``): those of the ids, in
+    training those of the step. Where several batches make a step, ``shares`` weight the loss of
+    each head in it.
     """
 
     inputs: dict[str, Field]
@@ -124,6 +130,13 @@ class Batch:
     meant: dict[str, Bool[Tensor, " b"]] = field(default_factory=dict)
     idle: frozenset[str] = frozenset()
     corpus: str | None = None
+    keys: Int[Tensor, " b"] = None  # type: ignore[assignment]
+    shares: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make the keys."""
+        if self.keys is None:
+            self.keys = id_tensor(self.ids)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """Return the batch with ``change`` made to every tensor."""
@@ -131,7 +144,8 @@ class Batch:
         targets, meant = (
             {name: change(x) for name, x in group.items()} for group in (self.targets, self.meant)
         )
-        return replace(self, inputs=inputs, targets=targets, meant=meant)
+        keys = change(self.keys)
+        return replace(self, inputs=inputs, targets=targets, meant=meant, keys=keys)
 
     def only(self, rows: Bool[Tensor, " b"]) -> "Batch":
         """The same, where the other samples lack every modality and every target."""

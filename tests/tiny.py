@@ -5,6 +5,7 @@ looks like, a new column of the manifest in ``TARGETS`` what its target looks li
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from mmtx_cli.build import build_model, component
 from mmtx_cli.check import components
+from mmtx_cli.counter_rng import step_tensor
 from mmtx_cli.error import ConfigError
 from mmtx_cli.model import MultimodalModel
 from mmtx_cli.offer import offered
@@ -255,6 +257,11 @@ def tiny_batch(
     random = torch.Generator().manual_seed(seed)
     targets = {need: TARGETS[need](random, b) for need in needs} if with_targets else {}
     return Batch(inputs, targets, [str(i) for i in range(b)])
+
+
+def at_step(batch: Batch, step: int) -> Batch:
+    """The batch as training has it in a step, with draws of its own."""
+    return replace(batch, keys=step_tensor(batch.keys, 0, step))
 
 
 def noisy_where_absent(field: Field, seed: int = 99) -> Field:

@@ -167,7 +167,14 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     # The length of the run needs the data, the data what the heads need, the optimizer the length.
     guard = Guard(settings["trainer"].bad_steps, settings["trainer"].spike)
     module = TrainingModule(
-        config, settings["optimizer"], 0, cfg.seed, trusted, tuple(cfg.freeze), guard
+        config,
+        settings["optimizer"],
+        0,
+        cfg.seed,
+        trusted,
+        tuple(cfg.freeze),
+        guard,
+        settings["trainer"].accumulate,
     )
     for group, parts in (("encoder", module.model.encoder), ("head", module.model.head)):
         for name, part in parts.items():

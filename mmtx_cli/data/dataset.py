@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
+from mmtx_cli.counter_rng import draws, id_keys
 from mmtx_cli.data.cache.entries import Entries
 from mmtx_cli.data.cropped import cropped
-from mmtx_cli.data.draw import draws, id_keys
 from mmtx_cli.data.media import Media
 from mmtx_cli.data.mixing import Mixing
 from mmtx_cli.data.preparation import Preparation

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Int, UInt64
 
+from mmtx_cli.counter_rng import draws
 from mmtx_cli.data.answer import counted
-from mmtx_cli.data.draw import draws
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.tokenizer import Tokenizer
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mmtx_cli.data.sample import Sample
@@ -105,11 +105,20 @@ class Head(nn.Module, ABC):
         """The batch this head wants encoded: itself, or a corrupted copy (masked objectives)."""
         return batch
 
-    def mix(self, encoded: Streams, said: Mapping[str, Prediction]) -> Streams:
+    def mix(
+        self, encoded: Streams, said: Mapping[str, Prediction], keys: Int[Tensor, " b"]
+    ) -> Streams:
         """The encoded modalities that it wants fused, if it ``mixes``; ``said`` is what the heads
-        say that do not.
+        say that do not, ``keys`` what to draw by for each sample.
         """
         return encoded
+
+    def count(self, batch: Batch) -> Int[Tensor, ""] | None:
+        """Of how many tokens or samples the loss is the mean, if the batch alone tells.
+
+        Steps of several micro-batches weight these by it; None weights them equally.
+        """
+        return None
 
     def context(self, streams: Streams) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
         """All that it reads in one sequence, and what of it is real."""

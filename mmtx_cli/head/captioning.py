@@ -84,10 +84,9 @@ class CaptioningHead(Head):
 
         Of longer texts the first ``max_length`` tokens are learned.
         """
-        target = batch.targets.get(self.target)
+        target = self.texts(batch)
         if target is None:
             return Prediction(None, {})
-        target = target[..., : self.max_length]
         (context, mask), summary = self.context(streams), self.summary(streams)
         if target.dim() == 3:
             several, target = target.shape[1], target.flatten(0, 1)
@@ -98,6 +97,16 @@ class CaptioningHead(Head):
         total = self.loss(hidden.flatten(0, 1), following.flatten())
         count = (following != IGNORE).sum()
         return Prediction(global_mean(total, count, shared=self.training), {"count": count})
+
+    def texts(self, batch: Batch) -> Int[Tensor, "b *k t"] | None:
+        """What is learned of the target."""
+        target = batch.targets.get(self.target)
+        return None if target is None else target[..., : self.max_length]
+
+    def count(self, batch: Batch) -> Int[Tensor, ""] | None:
+        """Tokens."""
+        texts = self.texts(batch)
+        return None if texts is None else (texts[..., 1:] != IGNORE).sum()
 
     def summary(self, streams: Streams) -> Float[Tensor, "b d"] | None:
         """What is added to every word of a sample; None where one stream is read."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -52,13 +52,22 @@ class ClassificationHead(Head):
         target = batch.targets.get("label")
         if target is None:
             return Prediction(None, {"logits": logits})
-        known = (target[:, 0] if self.multi_label else target) != IGNORE
+        known = self.known(target)
         loss = global_mean(self.loss(logits, target, known), known.sum(), shared=self.training)
         outputs = {"logits": logits, "count": known.sum()}
         if self.training or self.multi_label:
             return Prediction(loss, outputs)
         right = (logits.argmax(dim=1) == target).sum()  # what is IGNORE is never predicted
         return Prediction(loss, outputs, {"accuracy": right / known.sum().clamp(min=1)})
+
+    def count(self, batch: Batch) -> Int[Tensor, ""] | None:
+        """Samples that have a label."""
+        target = batch.targets.get("label")
+        return None if target is None else self.known(target).sum()
+
+    def known(self, target: Tensor) -> Bool[Tensor, " b"]:
+        """Samples that have a label."""
+        return (target[:, 0] if self.multi_label else target) != IGNORE
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """``logits`` [b, classes]."""

@@ -85,6 +85,9 @@ class LogitDistillationHead(ClassificationHead):
             loss, figures = loss + self.label_weight * hard.loss, hard.figures
         return Prediction(loss, outputs, figures)
 
+    def count(self, batch: Batch) -> None:
+        """Labels and what the teacher predicts have counts of their own."""
+
     def said(self, batch: Batch) -> Float[Tensor, "b c"]:
         """The teacher's logits of the classes."""
         assert self.teacher is not None

@@ -10,10 +10,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmtx_cli.counter_rng import uniform
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import global_mean
-from mmtx_cli.layer.hide import chosen, even_scores
+from mmtx_cli.layer.hide import chosen
 from mmtx_cli.layer.query import QueryDecoder
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import IGNORE, Batch, Field, Places, Prediction, Streams
@@ -85,19 +86,22 @@ class MaskedLanguageHead(Head):
         """
         field = batch.inputs[TEXT]
         special = torch.isin(field.data, field.data.new_tensor(self.special_ids))
-        ids = None if self.training else batch.ids
-        places = chosen(field.mask & ~special, self.mask_ratio, even_scores(field.mask, ids))
+        scores = uniform(batch.keys, field.mask.shape[1], "hidden tokens")
+        places = chosen(field.mask & ~special, self.mask_ratio, scores)
         target = places.of(field.data)
-        data = field.data.scatter(1, places.index, self.disguised(target, ids))
+        data = field.data.scatter(1, places.index, self.disguised(target, batch.keys))
         data = torch.where(marked(places, field.data.shape[1]), data, field.data)
         targets = {"tokens": target.masked_fill(~places.mask, IGNORE), "index": places.index}
         inputs = {**batch.inputs, TEXT: Field(data, field.mask)}
         return replace(batch, inputs=inputs, targets=targets)
 
-    def disguised(self, target: Int[Tensor, "b k"], ids: list[str] | None) -> Int[Tensor, "b k"]:
+    def count(self, batch: Batch) -> Int[Tensor, ""]:
+        """Hidden tokens."""
+        return (self.view(batch).targets["tokens"] != IGNORE).sum()
+
+    def disguised(self, target: Int[Tensor, "b k"], keys: Int[Tensor, " b"]) -> Int[Tensor, "b k"]:
         """What stands in the place of each token: the mask, another one, or itself."""
-        fate = even_scores(target, ids and [f"{ident} fate" for ident in ids])
-        other = even_scores(target, ids and [f"{ident} other" for ident in ids])
+        fate, other = (uniform(keys, target.shape[1], draw) for draw in ("fate", "other token"))
         other = (other * self.vocab_size).long().clamp(max=self.vocab_size - 1)
         special = torch.isin(other, other.new_tensor(self.special_ids))
         other = other.masked_fill(special, self.mask_id)

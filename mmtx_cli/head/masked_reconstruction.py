@@ -6,13 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from mmtx_cli.counter_rng import uniform
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import global_mean
-from mmtx_cli.layer.hide import even_scores, hide
+from mmtx_cli.layer.hide import hide
 from mmtx_cli.layer.query import QueryDecoder
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import Batch, Field, Patches, Patching, Places, Prediction, Streams
@@ -98,14 +99,11 @@ class MaskedReconstructionHead(Head):
         """
         field = batch.inputs[self.modality]
         patches = self.patching.cut(field)
-        scores = even_scores(patches.mask, None if self.training else batch.ids)
-        shown, hidden = hide(patches.mask, self.mask_ratio, self.masking, patches.places, scores)
-        if self.mask_ratio < 1:
+        shown, hidden = self.divided(patches, batch.keys)
+        if shown:
             seen = replace(field, shown=shown)
         else:
             seen = Field(field.data, torch.zeros_like(field.mask))
-            every = torch.arange(patches.mask.shape[1], device=patches.mask.device)
-            hidden = Places(every.expand_as(patches.mask), patches.mask)
         position = patches.position.expand(len(patches.x), -1, -1)
         targets = {
             "patches": self.wanted(hidden.of(self.content(field, patches))),
@@ -113,6 +111,19 @@ class MaskedReconstructionHead(Head):
             "hidden": hidden.mask,
         }
         return replace(batch, inputs={**batch.inputs, self.modality: seen}, targets=targets)
+
+    def divided(self, patches: Patches, keys: Int[Tensor, " b"]) -> tuple[Places | None, Places]:
+        """Patches that are shown, None if no sample's are, and those that are hidden."""
+        if self.mask_ratio == 1:
+            every = torch.arange(patches.mask.shape[1], device=patches.mask.device)
+            return None, Places(every.expand_as(patches.mask), patches.mask)
+        scores = uniform(keys, patches.mask.shape[1], f"hidden {self.modality}")
+        return hide(patches.mask, self.mask_ratio, self.masking, patches.places, scores)
+
+    def count(self, batch: Batch) -> Int[Tensor, ""]:
+        """Hidden patches."""
+        patches = self.patching.cut(batch.inputs[self.modality])
+        return self.divided(patches, batch.keys)[1].mask.sum()
 
     def content(self, field: Field, patches: Patches) -> Float[Tensor, "b n p"]:
         """What there is to be told of every patch."""

@@ -9,9 +9,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmtx_cli.counter_rng import mix_tensor, uniform
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
-from mmtx_cli.layer.distributed import global_mean
+from mmtx_cli.layer.distributed import gather, gather_unequal, global_mean, rank
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import FUSED, Batch, Prediction, Streams, Tokens
@@ -53,36 +54,61 @@ class MatchingHead(Head):
         self.subject = self.pair
         self.readout = Readout(dim, self.reads, 1, dropout)
 
-    def mix(self, encoded: Streams, said: Mapping[str, Prediction]) -> Streams:
-        """Three times the samples: as they are, and with either of the pair from another."""
+    def mix(
+        self, encoded: Streams, said: Mapping[str, Prediction], keys: Int[Tensor, " b"]
+    ) -> Streams:
+        """Three times the samples: as they are, and with either of the pair from another, which in
+        training may be one of another process.
+        """
         one, other = self.pair
+        shared = self.training
         both = encoded[one].present & encoded[other].present
         with torch.no_grad():
-            alike = self.likeness(said, both)
-            rows = torch.arange(len(both), device=both.device)
-            for_one, for_other = self.another(alike, both), self.another(alike.T, both)
-        several = both & (both.sum() > 1)
-        use = {one: [rows, rows, for_other], other: [rows, for_one, rows]}
+            everyone = gather(both, shared), gather(keys, shared)
+            own = torch.arange(len(both), device=both.device) + (rank() * len(both) * shared)
+            for_one, for_other = (
+                self.another(alike, own, keys, *everyone) for alike in self.likeness(said, both)
+            )
+        several = both & (everyone[0].sum() > 1)
+        use = {one: [own, own, for_other], other: [own, for_one, own]}
         valid = torch.cat([both, several, several])
-        return {name: rearranged(encoded[name], use.get(name), valid) for name in encoded}
+        streams = {n: gathered(x, shared) if n in use else x for n, x in encoded.items()}
+        return {name: rearranged(x, use.get(name), valid) for name, x in streams.items()}
 
     def likeness(
         self, said: Mapping[str, Prediction], both: Bool[Tensor, " b"]
-    ) -> Float[Tensor, "b b"]:
-        """How alike every sample's first modality is to every sample's second, as logits."""
+    ) -> tuple[Float[Tensor, "b g"], Float[Tensor, "b g"]]:
+        """How alike the samples' first modality is to the second of the samples of all processes,
+        as logits, and their second to the first of all.
+        """
+        shared = self.training
         for prediction in said.values():
             outputs = prediction.outputs
             if {*self.pair} <= outputs.keys():
-                one, other = (outputs[name] for name in self.pair)
-                return (one @ other.T).float() * outputs["scale"]
-        return torch.zeros(len(both), len(both), device=both.device)
+                one, other = (outputs[name].float() for name in self.pair)
+                scale = outputs["scale"]
+                return one @ gather(other, shared).T * scale, other @ gather(one, shared).T * scale
+        nothing = torch.zeros(len(both), len(gather(both, shared)), device=both.device)
+        return nothing, nothing
 
-    def another(self, alike: Float[Tensor, "b b"], both: Bool[Tensor, " b"]) -> Int[Tensor, " b"]:
-        """For each sample, another that has both: drawn in training, else the likeliest."""
-        closed = alike.masked_fill(~both[None, :], -torch.inf).fill_diagonal_(-torch.inf)
+    def another(
+        self,
+        alike: Float[Tensor, "b g"],
+        own: Int[Tensor, " b"],
+        keys: Int[Tensor, " b"],
+        both: Bool[Tensor, " g"],
+        every_key: Int[Tensor, " g"],
+    ) -> Int[Tensor, " b"]:
+        """For each sample, another that has ``both``: drawn in training, else the likeliest.
+
+        A softmax of ``alike`` says how often: the largest sum of a logit and Gumbel noise, which is
+        a function of the two samples' keys.
+        """
+        closed = alike.masked_fill(~both, -torch.inf).scatter(1, own[:, None], -torch.inf)
         closed = torch.where(closed.isfinite().any(dim=1, keepdim=True), closed, 0.0)
         if self.training:
-            return closed.softmax(dim=1).multinomial(1)[:, 0]
+            u = uniform(mix_tensor(keys)[:, None] ^ every_key, 1, "another sample")[..., 0]
+            closed = closed - u.clamp(min=2.0**-25).log().neg().log()
         return closed.argmax(dim=1)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
@@ -111,6 +137,11 @@ class MatchingHead(Head):
         found = np.array([float(output["probability"]) for (output,) in outputs])
         rows = [{"probability": float(p)} for p in found]
         return Evaluation(rows, Scores.means({"matched": (found > 0.5).astype(np.float64)}))
+
+
+def gathered(tokens: Tokens, shared: bool) -> Tokens:
+    """Those of the samples of all processes."""
+    return Tokens(gather_unequal(tokens.x, shared), gather_unequal(tokens.mask, shared))
 
 
 def rearranged(

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -69,7 +69,7 @@ class OrdinalHead(Head):
         target = batch.targets.get("label")
         if target is None:
             return Prediction(None, {"above": above})
-        known = target != IGNORE
+        known = self.known(target)
         total = self.loss(above, target)
         loss = global_mean(total, known.sum(), shared=self.training)
         return Prediction(loss, {"above": above, "count": known.sum()})
@@ -79,7 +79,16 @@ class OrdinalHead(Head):
         ranks = torch.arange(above.shape[1], device=above.device)
         wanted = (target[:, None] > ranks).to(above.dtype)
         each = F.binary_cross_entropy_with_logits(above, wanted, reduction="none").mean(dim=1)
-        return (each * (target != IGNORE)).sum()
+        return (each * self.known(target)).sum()
+
+    def count(self, batch: Batch) -> Int[Tensor, ""] | None:
+        """Samples that have a label."""
+        target = batch.targets.get("label")
+        return None if target is None else self.known(target).sum()
+
+    def known(self, target: Tensor) -> Bool[Tensor, " b"]:
+        """Samples that have a label."""
+        return target != IGNORE
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """``above`` [b, classes - 1]."""

@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmtx_cli.counter_rng import uniform
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.decoder import TextDecoder
 from mmtx_cli.layer.distributed import global_mean
-from mmtx_cli.layer.hide import even_scores
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import IGNORE, Batch, Field, Prediction, Streams
 
@@ -67,7 +67,7 @@ class PrefixLanguageHead(Head):
         """
         field = batch.inputs[TEXT]
         length = field.mask.sum(dim=1)
-        share = even_scores(length[:, None], None if self.training else batch.ids)[:, 0]
+        share = uniform(batch.keys, 1, "prefix")[:, 0]
         prefix = 1 + (share * (length - 1)).long()
         prefix = torch.minimum(prefix, (length - 1).clamp(min=1))
         place = torch.arange(field.mask.shape[1], device=length.device)
@@ -78,6 +78,10 @@ class PrefixLanguageHead(Head):
         targets = {"text": text.masked_fill(~there, IGNORE)}
         inputs = {**batch.inputs, TEXT: Field(field.data.masked_fill(~seen, 0), seen)}
         return replace(batch, inputs=inputs, targets=targets)
+
+    def count(self, batch: Batch) -> Int[Tensor, ""]:
+        """Tokens behind the prefixes."""
+        return (self.view(batch).targets["text"][:, 1:] != IGNORE).sum()
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """``outputs["count"]`` tokens were told."""

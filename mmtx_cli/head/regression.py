@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -59,11 +60,20 @@ class RegressionHead(Head):
         target = batch.targets.get("number")
         if target is None:
             return Prediction(None, outputs)
-        known = ~target.isnan()
+        known = self.known(target)
         wanted = ((target - self.label_mean) / self.label_std).where(known, z.detach())
         total = LOSSES[self.form](z, wanted, reduction="sum")
         loss = global_mean(total, known.sum(), shared=self.training)
         return Prediction(loss, {**outputs, "count": known.sum()})
+
+    def count(self, batch: Batch) -> Int[Tensor, ""] | None:
+        """Samples that have a number."""
+        target = batch.targets.get("number")
+        return None if target is None else self.known(target).sum()
+
+    def known(self, target: Tensor) -> Bool[Tensor, " b"]:
+        """Samples that have a number."""
+        return ~target.isnan()
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """``number`` [b]."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -53,7 +53,7 @@ class VqaHead(Head):
         target = batch.targets.get("answers")
         if target is None:
             return Prediction(None, {"logits": logits})
-        known = ~target[:, 0].isnan()
+        known = self.known(target)
         loss = global_mean(self.loss(logits, target), known.sum(), shared=self.training)
         outputs = {"logits": logits, "count": known.sum()}
         if self.training:
@@ -61,9 +61,18 @@ class VqaHead(Head):
         worth = target.gather(1, logits.argmax(dim=1, keepdim=True)).nan_to_num(0)
         return Prediction(loss, outputs, {"accuracy": worth.sum() / known.sum().clamp(min=1)})
 
+    def count(self, batch: Batch) -> Int[Tensor, ""] | None:
+        """Samples that have answers."""
+        target = batch.targets.get("answers")
+        return None if target is None else self.known(target).sum()
+
+    def known(self, target: Tensor) -> Bool[Tensor, " b"]:
+        """Samples that have answers."""
+        return ~target[:, 0].isnan()
+
     def loss(self, logits: Float[Tensor, "b a"], target: Float[Tensor, "b a"]) -> Float[Tensor, ""]:
         """Sum over the samples that have answers, and over the answers."""
-        known = ~target[:, :1].isnan()
+        known = self.known(target)[:, None]
         return F.binary_cross_entropy_with_logits(
             logits.float(), target.nan_to_num(0), weight=known.float(), reduction="sum"
         )

@@ -9,6 +9,7 @@ import torch.distributed as dist
 from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
 
 
 def world_size() -> int:
@@ -59,3 +60,13 @@ def gather(x: Shaped[Tensor, "b *d"], shared: bool) -> Shaped[Tensor, "g *d"]:
     parts = [torch.empty_like(x) for _ in range(world_size())]
     dist.all_gather(parts, x.contiguous())
     return torch.cat(parts)
+
+
+def gather_unequal(x: Shaped[Tensor, "b n *d"], shared: bool) -> Shaped[Tensor, "g m *d"]:
+    """``gather`` where processes padded their samples to different lengths; m is the longest."""
+    if not shared or world_size() == 1:
+        return x
+    longest = torch.tensor(x.shape[1], device=x.device)
+    dist.all_reduce(longest, op=dist.ReduceOp.MAX)
+    padding = [0, 0] * (x.dim() - 2) + [0, int(longest) - x.shape[1]]
+    return gather(F.pad(x, padding), shared)

@@ -4,11 +4,9 @@ Shape letters: b batch, n patches, k of them, g groups that are drawn from, s pa
 """
 
 import math
-import zlib
-from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmtx_cli.types import Places
@@ -31,7 +29,7 @@ def hide(
     real, scores = mask.unflatten(1, (-1, size)), scores.unflatten(1, (-1, size))
     if masking == "tube":
         scores = scores[:, :1].expand_as(scores)
-    order = scores.masked_fill(~real, torch.inf).argsort(dim=2)
+    order = scores.masked_fill(~real, torch.inf).argsort(dim=2, stable=True)
     count = real.sum(dim=2, keepdim=True)
     away = torch.minimum((count * ratio).floor().long(), (count - 1).clamp(min=0))
     most = min(math.floor(size * ratio), size - 1)  # of any group
@@ -46,21 +44,10 @@ def hide(
     return shown, picked(count - away, away, most)
 
 
-def even_scores(like: Shaped[Tensor, "b n"], ids: Sequence[str] | None) -> Float[Tensor, "b n"]:
-    """Random numbers in 0 … 1; those of each id where there are ``ids``, whatever the batch."""
-    if ids is None:
-        return torch.rand(like.shape, device=like.device)
-    rows = []
-    for ident in ids:
-        random = torch.Generator().manual_seed(zlib.crc32(ident.encode()))
-        rows.append(torch.rand(like.shape[1], generator=random))
-    return torch.stack(rows).to(like.device)
-
-
 def chosen(mask: Bool[Tensor, "b n"], ratio: float, scores: Float[Tensor, "b n"]) -> Places:
     """The share ``ratio`` of the real elements of each sample, at least one, of least score."""
     most = max(1, round(mask.shape[1] * ratio))
     count = (mask.sum(dim=1) * ratio).round().long().clamp(min=1)
-    index = scores.masked_fill(~mask, torch.inf).argsort(dim=1)[:, :most]
+    index = scores.masked_fill(~mask, torch.inf).argsort(dim=1, stable=True)[:, :most]
     slot = torch.arange(index.shape[1], device=mask.device)
     return Places(index, (slot < count[:, None]) & mask.gather(1, index))

@@ -11,6 +11,7 @@ from mmtx_cli.data.mixture import MixtureOrder, shares
 from mmtx_cli.data.order import TrainOrder
 from mmtx_cli.error import ConfigError
 from mmtx_cli.settings import DataSettings
+from mmtx_cli.training.accumulation import StepLoader
 from mmtx_cli.training.lightning import pl
 
 Order = TrainOrder | MixtureOrder
@@ -50,14 +51,19 @@ class TrainingData(pl.LightningDataModule):
                 f"{world} devices; choose a multiple of {world}"
             )
 
-    def train_dataloader(self) -> DataLoader:
-        """Batches from ``start`` to ``total``."""
+    def train_dataloader(self) -> DataLoader | StepLoader:
+        """Batches from ``start`` to ``total``; those of a step together if there are several."""
         assert self.trainer is not None
         rank, world = self.trainer.global_rank, self.trainer.world_size
         sampler = TrainSampler(
             self.train, self.order, self.total, self.start, rank, world, self.settings.bucket
         )
-        return make_loader(self.train, sampler, self.settings.num_workers, self.round_to)
+        loader = make_loader(self.train, sampler, self.settings.num_workers, self.round_to)
+        parts = self.trainer.accumulate_grad_batches
+        if parts == 1:
+            return loader
+        module = self.trainer.lightning_module
+        return StepLoader(loader, parts, self.start // parts, module.prepared)
 
     def val_dataloader(self) -> DataLoader | list:
         """Every validation sample once over all processes."""

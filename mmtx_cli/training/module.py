@@ -1,16 +1,19 @@
 """The Lightning module: it steps, adds up and optimises, and knows no task."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmtx_cli.build import build_model
+from mmtx_cli.counter_rng import step_tensor
 from mmtx_cli.error import ConfigError
 from mmtx_cli.head.base import Head
 from mmtx_cli.layer.distributed import rank, world_size
 from mmtx_cli.settings import OptimizerSettings
+from mmtx_cli.training.accumulation import with_shares
 from mmtx_cli.training.guard import Guard
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule
@@ -68,8 +71,9 @@ def weighted_sum(pairs: list[tuple[Tensor, Tensor | float]]) -> Tensor:
 class TrainingModule(pl.LightningModule):
     """Takes a run's plain config and builds the model from it.
 
-    Everything random in a step (dropout) is seeded by (seed, batch number, rank): a resumed run
-    draws what an uninterrupted one would.
+    What heads draw for a sample (what is hidden, a wrong partner) is a function of (seed, step,
+    sample id), dropout is seeded by (seed, batch number, rank): a resumed run draws what an
+    uninterrupted one would.
     """
 
     def __init__(
@@ -81,10 +85,11 @@ class TrainingModule(pl.LightningModule):
         trusted: tuple[str, ...] = (),
         freeze: tuple[str, ...] = (),
         guard: Guard | None = None,
+        accumulate: int = 1,
     ) -> None:
         """``steps`` is the number of optimizer steps of the run, ``freeze`` names submodules.
 
-        ``guard`` looks at every step before it is made.
+        ``guard`` looks at every step, of ``accumulate`` batches, before it is made.
         """
         super().__init__()
         torch.manual_seed(seed)
@@ -92,6 +97,7 @@ class TrainingModule(pl.LightningModule):
         self.settings = optimizer
         self.steps = steps
         self.seed = seed
+        self.accumulate = accumulate
         self.model = build_model(config, trusted)
         for prefix in freeze:
             try:
@@ -110,8 +116,9 @@ class TrainingModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Weighted sum of the heads' losses."""
         self.draw_anew((self.seed * 1_000_003 + batch_idx) * 4099 + rank())
+        batch = self.at_step(batch, batch_idx // self.accumulate)
         predictions = self.model(batch)
-        total = self.total(predictions, self.step_tally, len(batch), batch.corpus)
+        total = self.total(predictions, self.step_tally, batch)
         if not self.begun:
             self.begun = True
             for name, prediction in predictions.items():
@@ -122,6 +129,16 @@ class TrainingModule(pl.LightningModule):
         self.lacking |= bool(batch.idle) or any(field.empty for field in batch.inputs.values())
         return total
 
+    def at_step(self, batch: Batch, step: int) -> Batch:
+        """The batch with what its samples are drawn by in a step."""
+        return replace(batch, keys=step_tensor(batch.keys, self.seed, step))
+
+    def prepared(self, parts: list[Batch], step: int) -> list[Batch]:
+        """The micro-batches of a step on the module's device, with their shares."""
+        parts = [part.to(self.device, non_blocking=True) for part in parts]
+        drawn = with_shares(self.model.head.items(), [self.at_step(part, step) for part in parts])
+        return [replace(p, shares=d.shares) for p, d in zip(parts, drawn, strict=True)]
+
     def draw_anew(self, seed: int) -> None:
         """Seed this device alone; ``torch.manual_seed`` costs 1 ms where a GPU's code sleeps."""
         torch.default_generator.manual_seed(seed)
@@ -130,7 +147,7 @@ class TrainingModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Note losses and figures; nothing is shared between processes before the end."""
-        self.total(self.model(batch), self.val_tally, len(batch), batch.corpus)
+        self.total(self.model(batch), self.val_tally, batch)
 
     def on_validation_epoch_end(self) -> None:
         """Log each head's means over all processes, and the weighted sum of the losses."""
@@ -140,28 +157,25 @@ class TrainingModule(pl.LightningModule):
         )
         self.log_dict({f"val/{k}": v for k, v in means.items()}, rank_zero_only=True)
 
-    def total(
-        self,
-        predictions: dict[str, Prediction],
-        tally: Tally,
-        size: int,
-        corpus: str | None = None,
-    ) -> Tensor:
-        """Add up the heads, and note each one's loss and figures, also by ``corpus``.
+    def total(self, predictions: dict[str, Prediction], tally: Tally, batch: Batch) -> Tensor:
+        """Add up the heads, and note each one's loss and figures, also by corpus.
 
-        In training a process' loss is scaled such that the mean over the processes is that of the
-        whole batch; in validation it is the mean over its own ``count``.
+        In training a process' loss is scaled such that the mean over the processes and the
+        micro-batches of a step is that of the whole step; in validation it is the mean over its own
+        ``count``.
         """
         weighted = []
         for name, prediction in predictions.items():
             assert prediction.loss is not None, f"head {name} was given no targets"
+            size = len(batch)
             count = size if self.training else prediction.outputs.get("count", size)
-            noted = {"loss": prediction.loss.detach(), **prediction.figures}
+            loss = prediction.loss * batch.shares.get(name, 1.0)
+            noted = {"loss": loss.detach(), **prediction.figures}
             for figure, value in noted.items():
                 tally.add(f"{name}/{figure}", value, count)
-            if corpus is not None:
-                tally.add(f"{corpus}/{name}/loss", prediction.loss.detach(), count)
-            weighted.append(self.model.head[name].weight * prediction.loss)
+            if batch.corpus is not None:
+                tally.add(f"{batch.corpus}/{name}/loss", prediction.loss.detach(), count)
+            weighted.append(self.model.head[name].weight * loss)
         return torch.stack(weighted).sum()
 
     def configure_optimizers(self) -> dict[str, Any]:  # type: ignore[override]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny import (
     FUSIONS,
+    HEADS,
     chosen_rows,
     gradients,
     heads_for,
@@ -13,7 +14,8 @@ from tiny import (
     tiny_model,
 )
 
-from mmtx_cli.types import FUSED, Batch, Field
+from mmtx_cli.training.accumulation import with_shares
+from mmtx_cli.types import FUSED, IGNORE, Batch, Field
 
 MIXED = {"text": [4, 0, 7, 0, 2], "image": [1, 2, 0, 0, 1]}
 """Both, one of each, none, both again."""
@@ -67,10 +69,30 @@ def test_any_subset_of_the_modalities(model, counts, training):
         assert all(x.isfinite().all() for x in outputs.values())
 
 
-def seeded(model, batch):
-    """Its predictions, drawn alike each time: masked objectives choose what they hide."""
-    torch.manual_seed(0)
-    return model(batch)
+BY_THEMSELVES = {"contrastive", "matching", "distillation_image", "distillation_text"}
+"""Heads whose loss is no mean over what the batch alone tells."""
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_micro_batches_have_the_loss_of_the_whole_step(head):
+    """With the shares that they have in it, however unequal what they learn from."""
+    model = tiny_model("concat", [head]).double()
+    batch = tiny_batch(model, {"text": [7, 2, 7, 3, 1], "image": [1, 2, 1, 2, 1]})
+    for name, target in batch.targets.items():
+        target[1] = torch.nan if target.is_floating_point() else IGNORE
+        if target.dim() == 2 and name != "answers":
+            target[0, 4:] = IGNORE
+    parts = with_shares(
+        model.head.items(), [chosen_rows(batch, rows) for rows in ([0, 1], [2, 3, 4])]
+    )
+    if head in BY_THEMSELVES:
+        assert not any(part.shares for part in parts)
+        return
+    shares = [float(part.shares[head]) for part in parts]
+    assert sum(shares) == pytest.approx(2)
+    assert shares[0] != shares[1]
+    each = [model(part)[head].loss * share for part, share in zip(parts, shares, strict=True)]
+    same(torch.stack(each).mean(), model(batch)[head].loss, 1e-6)
 
 
 def test_what_is_not_real_changes_no_output(model):
@@ -79,7 +101,7 @@ def test_what_is_not_real_changes_no_output(model):
     noisy = Batch(inputs, clean.targets, clean.ids)
     for mode in (True, False):
         model.train(mode)
-        a, b = seeded(model, clean), seeded(model, noisy)
+        a, b = model(clean), model(noisy)
         same({k: p.loss for k, p in b.items()}, {k: p.loss for k, p in a.items()})
     same(model.predict(noisy), model.predict(clean))
 
@@ -129,10 +151,10 @@ def test_half_precision(model):
     batch = tiny_batch(model, MIXED)
     model.train().zero_grad()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = seeded(model, batch)
+        half = model(batch)
         torch.stack([prediction.loss for prediction in half.values()]).sum().backward()
         said = model.eval().predict(batch)
-    whole = seeded(model.train(), batch)
+    whole = model.train()(batch)
     for name, prediction in half.items():
         torch.testing.assert_close(prediction.loss.float(), whole[name].loss, atol=0.1, rtol=0.1)
     assert all(x.isfinite().all() for outputs in said.values() for x in outputs.values())

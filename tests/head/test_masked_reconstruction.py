@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import chosen_rows, composed, noisy_where_absent, same, tiny_batch, tiny_model
+from tiny import at_step, chosen_rows, composed, noisy_where_absent, same, tiny_batch, tiny_model
 
 from mmtx_cli.build import build_model
 from mmtx_cli.error import ConfigError
@@ -152,9 +152,9 @@ def test_learns_two_samples_by_heart(modality):
         data[0], data[1] = grid, grid[:, None]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     losses = []
-    for _ in range(150):
+    for step in range(150):
         optimizer.zero_grad()
-        loss = model.train()(batch)[name].loss
+        loss = model.train()(at_step(batch, step))[name].loss
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))

@@ -5,6 +5,7 @@ import torch
 from tiny import composed, gradients, tiny_batch, tiny_model
 
 from mmtx_cli.build import build_model
+from mmtx_cli.counter_rng import id_tensor, step_tensor
 from mmtx_cli.error import ConfigError
 from mmtx_cli.types import FUSED, Prediction, Tokens
 
@@ -22,9 +23,9 @@ def mixed_rows(model, said=None, seed=0):
     b = len(COUNTS["text"])
     mask = {name: torch.tensor(counts)[:, None] > 0 for name, counts in COUNTS.items()}
     numbers = torch.arange(1.0, b + 1)[:, None, None].expand(b, 1, model.dim)
-    torch.manual_seed(seed)
+    keys = step_tensor(id_tensor(str(i) for i in range(b)), seed, step=0)
     mixed = model.head["matching"].mix(
-        {name: Tokens(numbers, mask[name]) for name in mask}, said or {}
+        {name: Tokens(numbers, mask[name]) for name in mask}, said or {}, keys
     )
     return {name: (t.x[:, 0, 0].long() - 1).tolist() for name, t in mixed.items()}, mixed
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from tiny import gradients, noisy_where_absent, tiny_batch, tiny_model
+from tiny import at_step, gradients, noisy_where_absent, tiny_batch, tiny_model
 
 from mmtx_cli.types import Field
 
@@ -114,8 +114,8 @@ def test_a_few_samples_are_learned(modality):
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     model.train()
     losses = []
-    for _ in range(80):
-        loss = model(batch)[name].loss
+    for step in range(80):
+        loss = model(at_step(batch, step))[name].loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -7,13 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.layer.hide import MASKINGS, even_scores, hide
+from mmtx_cli.counter_rng import id_tensor, uniform
+from mmtx_cli.layer.hide import MASKINGS, hide
 
 
 def drawn(moments, places, real, ratio, masking):
     """Shown and hidden places of samples that have so many real moments."""
     mask = (torch.arange(moments) < torch.tensor(real)[:, None]).repeat_interleave(places, dim=1)
-    scores = even_scores(mask, [str(i) for i in range(len(mask))])
+    scores = uniform(id_tensor(str(i) for i in range(len(mask))), mask.shape[1], "test")
     return mask, *hide(mask, ratio, masking, places, scores)
 
 
@@ -49,13 +50,7 @@ def test_a_tube_is_the_same_places_in_every_moment():
 @pytest.mark.parametrize("masking", MASKINGS)
 def test_every_patch_is_hidden_as_often(masking):
     mask = torch.ones(4000, 12, dtype=torch.bool)
-    torch.manual_seed(0)
-    _, hidden = hide(mask, 0.5, masking, 4, even_scores(mask, None))
+    scores = uniform(torch.arange(4000), 12, "test")
+    _, hidden = hide(mask, 0.5, masking, 4, scores)
     often = torch.bincount(hidden.index[hidden.mask], minlength=12) / 4000
     torch.testing.assert_close(often, torch.full((12,), 0.5), atol=0.04, rtol=0)
-
-
-def test_a_sample_is_hidden_alike_in_any_batch():
-    mask = torch.ones(3, 20, dtype=torch.bool)
-    both = even_scores(mask, ["a", "b", "c"])
-    torch.testing.assert_close(even_scores(mask[:1, :8], ["b"])[0], both[1, :8], atol=0, rtol=0)

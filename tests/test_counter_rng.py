@@ -1,8 +1,19 @@
 import numpy as np
+import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.data.draw import draws, id_keys, mix
+from mmtx_cli.counter_rng import (
+    draws,
+    id_keys,
+    id_tensor,
+    mix,
+    mix_tensor,
+    signed,
+    step_tensor,
+    uniform,
+)
 
 ids = st.lists(st.text(max_size=8), min_size=1, max_size=20)
 
@@ -34,6 +45,8 @@ def splitmix(x):
 def test_mixing(numbers):
     found = mix(np.array(numbers, dtype=np.uint64))
     assert found.tolist() == [splitmix(x) for x in numbers]
+    found = mix_tensor(torch.tensor([signed(x) for x in numbers]))
+    assert found.tolist() == [signed(splitmix(x)) for x in numbers]
 
 
 def test_nothing_to_draw_for():
@@ -53,3 +66,35 @@ def test_every_bit_is_as_often_set():
     bits = np.unpackbits(draws(7, 3, id_keys(str(i) for i in range(20_000))).view(np.uint8))
     shares = bits.reshape(-1, 64).mean(axis=0)
     assert abs(shares - 0.5).max() < 5 * 0.5 / np.sqrt(20_000)
+
+
+def test_what_a_model_draws_never_changes():
+    keys = step_tensor(id_tensor(["a", "b"]), seed=1, step=7)
+    found = uniform(keys, 2, "hidden tokens")
+    assert (found * 2**24).long().tolist() == [[5034058, 2257837], [15017948, 1993852]]
+
+
+def test_a_sample_draws_alike_in_any_batch():
+    """Whatever else is in it, and however long it is."""
+    every = uniform(id_tensor("abc"), 20, "test")
+    assert torch.equal(uniform(id_tensor("b"), 8, "test")[0], every[1, :8])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_draws_are_even(axis):
+    """Along the samples and along the places."""
+    x = uniform(id_tensor(str(i) for i in range(400)), 400, "test").double()
+    assert (x >= 0).all()
+    assert (x < 1).all()
+    deviation = (12 * 400) ** -0.5  # of a mean of 400
+    assert ((x.mean(dim=axis) - 0.5).abs() < 5 * deviation).all()
+    assert (x.square().mean(dim=axis) - 1 / 3).abs().max() < 0.08
+    near = (x[1:] - 0.5) * (x[:-1] - 0.5) if axis == 0 else (x[:, 1:] - 0.5) * (x[:, :-1] - 0.5)
+    assert abs(12 * near.mean()) < 0.02
+
+
+def test_steps_and_purposes_are_independent():
+    keys = id_tensor(str(i) for i in range(1000))
+    x = [uniform(step_tensor(keys, 0, step), 4, name) for step in (1, 2) for name in ("a", "b")]
+    correlation = torch.corrcoef(torch.stack(x).flatten(1).double())
+    assert (correlation - torch.eye(4)).abs().max() < 0.08

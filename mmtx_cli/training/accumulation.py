@@ -1,0 +1,77 @@
+"""Steps of several micro-batches, whose losses are means over all of them."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count, islice
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mmtx_cli.head.base import Head
+from mmtx_cli.layer.distributed import world_size
+from mmtx_cli.types import Batch
+
+
+class StepLoader:
+    """A loader's micro-batches, read a whole step ahead so that each knows its share of it."""
+
+    def __init__(
+        self,
+        loader: DataLoader,
+        parts: int,
+        first: int,
+        prepare: Callable[[list[Batch], int], list[Batch]],
+    ) -> None:
+        """Make steps of the loader's batches.
+
+        Args:
+            loader: of micro-batches.
+            parts: micro-batches of a step.
+            first: number of the step that the loader begins with.
+            prepare: is given the micro-batches of a step and its number; returns those to train on.
+        """
+        self.loader, self.parts, self.first, self.prepare = loader, parts, first, prepare
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = iter(self.loader)
+        for step in count(self.first):
+            parts = list(islice(batches, self.parts))
+            if not parts:
+                return
+            yield from self.prepare(parts, step)
+
+
+def with_shares(heads: Iterable[tuple[str, Head]], parts: Sequence[Batch]) -> list[Batch]:
+    """The micro-batches of a step with their ``shares``.
+
+    A loss is a mean over tokens or samples, of which micro-batches hold unequal numbers: the mean
+    of their means is not the mean over all. So each mean is weighted by its count over all
+    processes, relative to the mean count.
+    """
+    counts = {}
+    for name, head in heads:
+        each = [counted(name, head, part) for part in parts]
+        if all(number is not None for number in each):
+            counts[name] = torch.stack(each).double()  # type: ignore[arg-type]
+    if not counts:
+        return [*parts]
+    whole = torch.stack([*counts.values()])
+    if world_size() > 1:
+        dist.all_reduce(whole)
+    shares = (whole / whole.mean(dim=1, keepdim=True).clamp(min=1e-12)).float()
+    return [
+        replace(part, shares=dict(zip(counts, column, strict=True)))
+        for part, column in zip(parts, shares.T, strict=True)
+    ]
+
+
+def counted(name: str, head: Head, batch: Batch) -> Tensor | None:
+    """What the head's loss of a batch is a mean over; of a batch that it does not learn from, 0."""
+    meant = batch.meant.get(name)
+    number = head.count(batch if meant is None else batch.only(meant))
+    return number * 0 if number is not None and name in batch.idle else number
