@@ -13,6 +13,7 @@ from mmtx_cli.error import ConfigError
 from mmtx_cli.settings import DataSettings
 from mmtx_cli.training.accumulation import StepLoader
 from mmtx_cli.training.lightning import pl
+from mmtx_cli.training.module import TrainingModule
 
 Order = TrainOrder | MixtureOrder
 
@@ -63,6 +64,7 @@ class TrainingData(pl.LightningDataModule):
         if parts == 1:
             return loader
         module = self.trainer.lightning_module
+        assert isinstance(module, TrainingModule)
         return StepLoader(loader, parts, self.start // parts, module.prepared)
 
     def val_dataloader(self) -> DataLoader | list:
