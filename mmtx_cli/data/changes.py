@@ -78,8 +78,7 @@ def _digests(rows: Sequence[Sample]) -> dict[str, Any]:
 
 
 def _paths(row: Sample) -> Iterator[str]:
-    yield from row.image
-    yield from (path for path in (row.video, row.audio) if path)
+    yield from (path for _, path in row.media())
     yield from (place.path for _, place in sorted(row.features.items()))
 
 

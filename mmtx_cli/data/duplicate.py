@@ -1,7 +1,7 @@
 """Files that hold the same under different names: in two splits they are a leak."""
 
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
@@ -11,9 +11,10 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from mmtx_cli.data.image import decode_image
+from mmtx_cli.data.leak import leaks
 from mmtx_cli.data.manifest import Manifest
 from mmtx_cli.data.progress import track
-from mmtx_cli.data.sample import SPLITS, Sample
+from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.unreadable import UnreadableError
 
 MEDIA = ("image", "video", "audio")
@@ -39,14 +40,14 @@ def same_content(paths: Iterable[str]) -> dict[str, bytes]:
 def content_leaks(manifest: Manifest) -> list[str]:
     """Warn of files of the same content, and of pictures that look the same, in two splits."""
     samples = manifest.samples
-    digests = same_content(path for sample in samples for path, _ in _media(sample))
-    if same := _across(manifest, "of the same content", lambda path, _: digests.get(path)):
+    digests = same_content(path for sample in samples for _, path in sample.media())
+    if same := _across(manifest, "of the same content", lambda _, path: digests.get(path)):
         return same  # the pictures need not be decoded once more
     pictures = [path for sample in samples for path in sample.image]
     looks = {p: _look(p) for p in track(dict.fromkeys(pictures), len(set(pictures)), "likeness")}
     twins = _twins({path: look for path, look in looks.items() if look is not None})
 
-    def alike(path: str, kind: str) -> Hashable | None:
+    def alike(kind: str, path: str) -> Hashable | None:
         return twins.get(path) if kind == "image" else None
 
     return _across(manifest, "that look the same", alike)
@@ -75,34 +76,21 @@ def together(rows: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     return [members for members in groups.values() if len(members) > 1]
 
 
-def _across(manifest: Manifest, what: str, key: Callable[[str, str], Hashable | None]) -> list[str]:
-    """Warn of files in different splits that have a key in common, by kind and by splits."""
-    first: dict[tuple[str, Hashable], tuple[Sample, str]] = {}
-    leaks: Counter[tuple[str, str, str]] = Counter()
-    example: dict[tuple[str, str, str], str] = {}
-    for sample in manifest.samples:
-        for path, kind in _media(sample):
-            found = key(path, kind)
-            if found is None:
-                continue
-            other, its_path = first.setdefault((kind, found), (sample, path))
-            if other.split != sample.split and its_path != path:
-                one, two = sorted((other.split, sample.split), key=SPLITS.index)
-                leaks[kind, one, two] += 1
-                example.setdefault(
-                    (kind, one, two),
-                    f"{its_path} ({manifest.where(other)}) and {path} ({manifest.where(sample)})",
-                )
+def _across(
+    manifest: Manifest, what: str, content: Callable[[str, str], Hashable | None]
+) -> list[str]:
+    """Warn of different files in different splits that have a content in common."""
+
+    def inputs(sample: Sample) -> Iterator[tuple[str, str, Hashable]]:
+        for kind, path in sample.media():
+            if (found := content(kind, path)) is not None:
+                yield kind, path, found
+
     return [
-        f"leak: {count} {kind} files {what} in {one} and {two}, e.g. {example[kind, one, two]}"
-        for (kind, one, two), count in leaks.items()
+        f"leak: {leak.count} {leak.kind} files {what} in {' and '.join(leak.splits)}, e.g. "
+        + " and ".join(f"{n} ({p})" for n, p in zip(leak.names, leak.places, strict=True))
+        for leak in leaks(manifest, inputs, renamed=True)
     ]
-
-
-def _media(sample: Sample) -> Iterator[tuple[str, str]]:
-    for name in MEDIA:
-        for path in _paths(getattr(sample, name)):
-            yield path, name
 
 
 def _paths(value: str | Sequence[str] | None) -> Iterator[str]:

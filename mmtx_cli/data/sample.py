@@ -1,5 +1,6 @@
 """One sample of a data set, as its row in the manifest says."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mmtx_cli.data.feature_place import FeaturePlace
@@ -34,6 +35,14 @@ class Sample:
     features: dict[str, FeaturePlace] = field(default_factory=dict)
     line: int = 0
     corpus: str = ""
+
+    def media(self) -> Iterator[tuple[str, str]]:
+        """(modality, path) of each picture, video and sound."""
+        yield from (("image", path) for path in self.image)
+        if self.video:
+            yield "video", self.video
+        if self.audio:
+            yield "audio", self.audio
 
     @property
     def has_own_sound(self) -> bool:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmtx_cli.data.feature_place import MODALITIES
+from mmtx_cli.data.leak import leaks
 from mmtx_cli.data.manifest import Manifest
 from mmtx_cli.data.sample import SPLITS, Sample
 
@@ -122,38 +123,24 @@ def _empty_splits(parts: dict[str, list[Sample]]) -> list[str]:
     return [f"no row is of the split {split}" for split, samples in parts.items() if not samples]
 
 
-def _leaks(manifest: Manifest) -> list[str]:
+def _leaks(manifest: Manifest) -> Iterator[str]:
     """Warn of files, or of texts that are the only input, that occur in more than one split."""
-    first: dict[tuple[str, str], Sample] = {}
-    leaks: Counter[tuple[str, str, str]] = Counter()
-    example: dict[tuple[str, str, str], str] = {}
-    for sample in manifest.samples:
-        for kind, value in _inputs(sample):
-            other = first.setdefault((kind, value), sample)
-            if other.split != sample.split:
-                one, two = sorted((other.split, sample.split), key=SPLITS.index)
-                key = (kind, one, two)
-                leaks[key] += 1
-                where = f"{manifest.where(other)} and {manifest.where(sample)}"
-                example.setdefault(key, f"{value}: {where}")
-    return [
-        f"leak: {count} times the same {kind} in {one} and {two}, e.g. {example[kind, one, two]}"
-        for (kind, one, two), count in leaks.items()
-    ]
+    for leak in leaks(manifest, _inputs):
+        one, two = leak.splits
+        yield (
+            f"leak: {leak.count} times the same {leak.kind} in {one} and {two}, e.g. "
+            f"{leak.names[1]}: {' and '.join(leak.places)}"
+        )
 
 
-def _inputs(sample: Sample) -> Iterator[tuple[str, str]]:
-    for path in dict.fromkeys(sample.image):
-        yield "image", path
-    if sample.video:
-        yield "video", sample.video
-    if sample.audio:
-        yield "audio", sample.audio
+def _inputs(sample: Sample) -> Iterator[tuple[str, str, str]]:
+    media = dict.fromkeys(sample.media())
+    yield from ((kind, path, path) for kind, path in media)
     for name, place in sample.features.items():
         spot = f" ({place.spot})" if place.spot else ""
-        yield f"features of {name}", f"{place.path}{spot}"
-    if sample.text and not (sample.image or sample.video or sample.audio or sample.features):
-        yield "text", sample.text
+        yield f"features of {name}", f"{place.path}{spot}", f"{place.path}{spot}"
+    if sample.text and not (media or sample.features):
+        yield "text", sample.text, sample.text
 
 
 def _new_labels(manifest: Manifest) -> list[str]:
