@@ -13,7 +13,7 @@ from mmtx_cli.error import ConfigError
 from mmtx_cli.settings import LoggerSettings, TrainerSettings
 from mmtx_cli.training.checkpoint import SafeCheckpointIO
 from mmtx_cli.training.data import TrainingData
-from mmtx_cli.training.launch import check_accelerator
+from mmtx_cli.training.launch import check_accelerator, warn_of_emulation
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.logger import make_loggers
 from mmtx_cli.training.metrics import MetricsCallback
@@ -110,6 +110,8 @@ def make_trainer(
         )
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+    if trainer.is_global_zero:
+        warn_of_emulation(settings.precision, trainer.strategy.root_device)
     return trainer, save
 
 

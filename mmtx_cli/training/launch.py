@@ -1,6 +1,7 @@
 """Processes for work without training: evaluation and captioning on one device or many."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,3 +50,16 @@ def check_accelerator(name: str) -> None:
     there = torch.backends.mps.is_available() if name == "mps" else torch.cuda.is_available()
     if name in ("gpu", "cuda", "mps") and not there:
         raise ConfigError(f"trainer.accelerator={name}: there is no GPU here; write cpu or auto")
+
+
+def warn_of_emulation(precision: str, device: torch.device) -> None:
+    """Say that half precision is slow on a processor that has no instructions for it."""
+    mixed = {"bf16-mixed": "_is_mkldnn_bf16_supported", "16-mixed": "_is_mkldnn_fp16_supported"}
+    if device.type == "cpu" and precision in mixed:
+        supported = getattr(torch.ops.mkldnn, mixed[precision])
+        if not supported():
+            print(
+                f"trainer.precision={precision}: this processor has no instructions for it and is "
+                "many times slower with it than with 32-true",
+                file=sys.stderr,
+            )
