@@ -13,7 +13,7 @@ LOWER = {("image_count", "image/vit patch"): 0.9}
 QUICK = [
     ("image_position", "image/vit"),
     ("text_word_order", "text/transformer"),
-    ("video_first_movement", "video/frames"),
+    ("video_direction", "video/vit"),
     ("audio_onset", "audio/waveform"),
 ]
 """Cells that take seconds."""
