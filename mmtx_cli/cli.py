@@ -77,7 +77,7 @@ def dispatch(args: list[str]) -> int:
 def guarded(command: str, args: list[str]) -> int:
     """Run a command under Hydra; turn what goes wrong into a message and an exit status."""
     from mmtx_cli.argument import argument
-    from mmtx_cli.error import DivergenceError, Interrupted, MmtxError
+    from mmtx_cli.error import Interrupted, MmtxError, RunError
 
     try:
         launch(command, args)
@@ -85,15 +85,15 @@ def guarded(command: str, args: list[str]) -> int:
         if os.environ.get("MMTX_DEBUG") == "1":
             raise
         return complain(command, error.faults)
-    except DivergenceError as error:
+    except RunError as error:
+        if os.environ.get("MMTX_DEBUG") == "1":
+            raise
         print(f"mmtx {command}: {error}", file=sys.stderr)
         return 1
     except Interrupted as stop:
-        print(
-            f"mmtx {command}: {stop}; go on with it by: mmtx {command} resume=true "
-            f"{argument('run_dir', stop.run_dir)}",
-            file=sys.stderr,
-        )
+        resume = f"mmtx {command} resume=true {argument('run_dir', stop.run_dir)}"
+        how = f"; go on with it by: {resume}" if stop.run_dir else ""
+        print(f"mmtx {command}: {stop}{how}", file=sys.stderr)
         return 128 + stop.number
     except KeyboardInterrupt:
         print(f"mmtx {command}: interrupted", file=sys.stderr)
@@ -170,9 +170,10 @@ def launch(command: str, args: list[str]) -> None:
             # Lightning starts further processes with this command line
             sys.argv = [program, command, *job_argv(args, cfg)]
             import_module(f"mmtx_cli.command.{name}").run(cfg)
-        except Exception as error:
+        except Exception as raised:
+            error = told_of_files(raised, command, cfg.get("run_dir"))
             if not (is_multirun() and isinstance(error, MmtxError)):
-                raise Failed(error) from error
+                raise Failed(error) from raised
             job = " ".join(job_overrides())  # the other jobs go on; the end tells of this one
             told.extend(f"{job}: {fault}" for fault in error.faults)
             complain(f"{command} {job}", error.faults)
@@ -205,6 +206,22 @@ def check_options(options: list[str], command: str) -> None:
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
     parser.parse_args(options)
+
+
+def told_of_files(error: Exception, command: str, run_dir: str | None) -> Exception:
+    """What to tell of an error of files or disks; any other error as it is."""
+    from mmtx_cli.argument import argument
+    from mmtx_cli.storage import fault, is_of_files
+
+    if not isinstance(error, OSError) or not is_of_files(error):
+        return error
+    remedy = ""
+    if run_dir and os.path.isfile(os.path.join(run_dir, "checkpoints", "last.ckpt")):
+        resume = f"mmtx {command} resume=true {argument('run_dir', run_dir)}"
+        remedy = f"; once that is mended, go on by: {resume}"
+    told = fault(error, run_dir, remedy)
+    told.__cause__ = error
+    return told
 
 
 class Failed(BaseException):

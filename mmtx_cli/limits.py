@@ -103,6 +103,9 @@ WORDS: dict[str, tuple[str, ...]] = {
     "trainer.monitor_mode": ("min", "max"),
 }
 
+STARTED_WITHIN = re.compile(r"ddp_(?:spawn|fork|notebook)(_find_unused_parameters_true)?.*")
+"""Strategies of Lightning's that copy this process: what the copies train never comes back."""
+
 
 def limit_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Values of the right type that mean nothing."""
@@ -123,6 +126,11 @@ def limit_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     devices = at(cfg, "trainer.devices")
     if devices is not None and not re.fullmatch(r"auto|-1|[1-9]\d*|(\d+,)+\d*", str(devices)):
         yield f"trainer.devices: {devices!r} is no number, auto, nor a list such as '0,2'"
+    if within_itself := STARTED_WITHIN.fullmatch(str(at(cfg, "trainer.strategy"))):
+        yield (
+            f"trainer.strategy={within_itself[0]}: its processes are copies of one, which keep "
+            f"what they have trained to themselves; write trainer.strategy=ddp{within_itself[1] or ''}"
+        )
 
 
 def part_fault(name: str, value: Any) -> str | None:

@@ -28,6 +28,7 @@ from mmtx_cli.data.progress import track
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.error import ConfigError
 from mmtx_cli.settings import DataSettings
+from mmtx_cli.storage import megabytes
 from mmtx_cli.training.launch import launch
 from mmtx_cli.types import Field, Tokens
 
@@ -133,11 +134,6 @@ def estimate(folder: Path, part: str, size: float) -> None:
             f"out={folder}: about {megabytes(size)} are needed for {part}, {megabytes(free)} are "
             "free; dtype=bfloat16 takes half, data.limit fewer rows, or name another folder"
         )
-
-
-def megabytes(size: float) -> str:
-    """Bytes as people read them."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
 
 
 def say(text: str) -> None:
