@@ -75,7 +75,23 @@ def dispatch(args: list[str]) -> int:
 
 
 def guarded(command: str, args: list[str]) -> int:
+    """Run a command, and leave no process behind."""
+    from mmtx_cli import ranks
+
+    ranks.end_with_parent()
+    patience = 0.0
+    try:
+        status = reported(command, args)
+        # ranks that end well, or by a signal that all of them got, need no help
+        patience = ranks.PATIENCE if status == 0 or status > 128 else 0.0
+    finally:
+        ranks.end(patience)
+    return status
+
+
+def reported(command: str, args: list[str]) -> int:
     """Run a command under Hydra; turn what goes wrong into a message and an exit status."""
+    from mmtx_cli import ranks
     from mmtx_cli.argument import argument
     from mmtx_cli.error import Interrupted, MmtxError, RunError
 
@@ -93,11 +109,17 @@ def guarded(command: str, args: list[str]) -> int:
     except Interrupted as stop:
         resume = f"mmtx {command} resume=true {argument('run_dir', stop.run_dir)}"
         how = f"; go on with it by: {resume}" if stop.run_dir else ""
-        print(f"mmtx {command}: {stop}{how}", file=sys.stderr)
+        if not ranks.CHILD:  # rank 0 stops, too, and says so
+            print(f"mmtx {command}: {stop}{how}", file=sys.stderr)
         return 128 + stop.number
     except KeyboardInterrupt:
         print(f"mmtx {command}: interrupted", file=sys.stderr)
         return 130
+    except RuntimeError as error:  # perhaps but the end of the connection to another rank
+        if (lost := ranks.lost(error)) is None or os.environ.get("MMTX_DEBUG") == "1":
+            raise
+        print(f"mmtx {command}: {lost}", file=sys.stderr)
+        return ranks.status()
     return 0
 
 

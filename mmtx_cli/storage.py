@@ -15,8 +15,10 @@ from pathlib import Path
 from mmtx_cli.error import ConfigError, RunError
 
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-FAILING = (*FULL, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ENXIO)
-FAILING += (getattr(errno, "ESTALE", errno.EIO),)
+FAILING = (
+    *(*FULL, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ENXIO),
+    getattr(errno, "ESTALE", errno.EIO),
+)
 """What the machine lacks or fails at: nothing that the user named is wrong."""
 MISPLACED = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
@@ -50,7 +52,7 @@ def writing(path: Path, size: int | None = None, half: Path | None = None) -> It
         yield
     except Exception as error:
         number = cause(error, path, half or path)
-        if number not in (*FAILING, *MISPLACED):
+        if number is None or number not in (*FAILING, *MISPLACED):
             raise
         named = FileError(number, os.strerror(number), str(path))
         named.free, named.size = free, size

@@ -13,6 +13,7 @@ from mmtx_cli.settings import TrainerSettings
 from mmtx_cli.stop import StopSignal
 from mmtx_cli.training.lightning import pl
 
+
 class SaveCallback(pl.callbacks.Checkpoint):
     """Writes ``last.ckpt`` at each validation and every ``save_every`` steps, ``best.ckpt`` when
     the monitored value improves, and stops between two steps after a signal.

@@ -1,0 +1,91 @@
+"""The processes that share this one's work: none outlives it, and none fails without its end.
+
+Nothing heavy is imported: the command line asks here at every end.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmtx_cli.stop import SIGNALS
+
+PARENT = "MMTX_PARENT"
+"""The variable by which a process knows that mmtx has started it, and which process did."""
+STARTED: list[subprocess.Popen] = []
+"""Ranks 1, 2, … of this machine."""
+PATIENCE = 60.0
+"""Seconds that ranks have to end by themselves where all is well."""
+MOMENT = 3.0
+"""Seconds after which a rank that fails has ended, once its connections are closed."""
+_PEER = re.compile(r"by peer|broken pipe|NCCL|gloo", re.I)
+_AT_ONCE = 0.05
+CHILD = False
+"""Was this process started by mmtx?"""
+
+
+@contextmanager
+def parent() -> Iterator[None]:
+    """What is started here ends with this process."""
+    os.environ[PARENT] = str(os.getpid())
+    try:
+        yield
+    finally:
+        del os.environ[PARENT]
+
+
+def end_with_parent() -> None:
+    """End with the process that started this one, if that was mmtx."""
+    global CHILD
+    if (number := os.environ.pop(PARENT, None)) is not None:
+        from mmtx_cli.data.decode.child import end_with
+
+        CHILD = True
+        end_with(int(number))
+
+
+def failed() -> str | None:
+    """What became of the first rank that has failed."""
+    for number, process in enumerate(STARTED, 1):
+        status = process.poll()
+        if status is not None and status < 0:
+            name = signal.Signals(-status).name
+            return f"rank {number} was ended by {name}, for lack of memory or from outside"
+        if status:
+            return f"rank {number} ended with status {status}; what it said is above"
+    return None
+
+
+def status() -> int:
+    """The exit status of a job of which a rank has failed: that rank's, if it is one of ours."""
+    codes = [process.poll() for process in STARTED]
+    known = (2, *(128 + number for number in SIGNALS))
+    return next((code for code in codes if code is not None and code in known), 1)
+
+
+def lost(error: RuntimeError) -> str | None:
+    """What became of another rank, if this error is but the end of its connection.
+
+    A rank that was started waits for its own end: rank 0 tells of it.
+    """
+    if CHILD and _PEER.search(str(error)):
+        time.sleep(PATIENCE)
+    limit = time.monotonic() + MOMENT
+    while STARTED and (found := failed()) is None and time.monotonic() < limit:
+        time.sleep(_AT_ONCE)
+    return failed()
+
+
+def end(patience: float) -> None:
+    """Let the ranks that were started end by themselves for a while, then kill them."""
+    limit = time.monotonic() + patience
+    for process in STARTED:
+        try:
+            process.wait(max(0.0, limit - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    STARTED.clear()
