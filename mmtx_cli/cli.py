@@ -109,7 +109,7 @@ def reported(command: str, args: list[str]) -> int:
     except Interrupted as stop:
         resume = f"mmtx {command} resume=true {argument('run_dir', stop.run_dir)}"
         how = f"; go on with it by: {resume}" if stop.run_dir else ""
-        if not ranks.CHILD:  # rank 0 stops, too, and says so
+        if not ranks.FOLLOWS:  # rank 0 stops, too, and says so
             print(f"mmtx {command}: {stop}{how}", file=sys.stderr)
         return 128 + stop.number
     except KeyboardInterrupt:
@@ -160,13 +160,23 @@ def launch(command: str, args: list[str]) -> None:
         opened,
         split,
     )
-    from mmtx_cli.relaunch import is_multirun, job_argv, job_overrides, job_run_dir
+    from mmtx_cli.relaunch import (
+        check_multirun,
+        is_multirun,
+        job_argv,
+        job_overrides,
+        job_run_dir,
+        needs_own_process,
+        run_job,
+    )
+    from mmtx_cli.storage import told
 
     options, overrides = split(args)
     overrides = [as_written(arg) for arg in overrides]
     args = [*options, *overrides]
     name = configuration(command, args)
     check_options(options, command)
+    check_multirun(options)
     absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
     if absent:
         raise ConfigError(*(f"--config-dir {folder}: there is no such folder" for folder in absent))
@@ -177,7 +187,7 @@ def launch(command: str, args: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; they are told in guarded()
     sys.argv = [program, *options, *opened(overrides)]
 
-    told: list[str] = []
+    refused: list[str] = []
 
     def task(cfg: DictConfig) -> None:
         from importlib import import_module
@@ -191,13 +201,17 @@ def launch(command: str, args: list[str]) -> None:
             job_run_dir(cfg, args)
             # Lightning starts further processes with this command line
             sys.argv = [program, command, *job_argv(args, cfg)]
-            import_module(f"mmtx_cli.command.{name}").run(cfg)
+            if is_multirun() and needs_own_process(cfg):
+                place = str(cfg.get("run_dir", " ".join(job_overrides())))
+                refused.extend(run_job(program, [command, *job_argv(args, cfg)], place))
+            else:
+                import_module(f"mmtx_cli.command.{name}").run(cfg)
         except Exception as raised:
-            error = told_of_files(raised, command, cfg.get("run_dir"))
+            error = told(raised, command, cfg.get("run_dir"))
             if not (is_multirun() and isinstance(error, MmtxError)):
                 raise Failed(error) from raised
             job = " ".join(job_overrides())  # the other jobs go on; the end tells of this one
-            told.extend(f"{job}: {fault}" for fault in error.faults)
+            refused.extend(f"{job}: {fault}" for fault in error.faults)
             complain(f"{command} {job}", error.faults)
 
     try:
@@ -210,8 +224,8 @@ def launch(command: str, args: list[str]) -> None:
         raise
     except Exception as error:  # of Hydra's own: the command has not begun
         raise ConfigError(*explained(error, name, args)) from error
-    if told:
-        raise ConfigError(*told)
+    if refused:
+        raise ConfigError(*refused)
 
 
 def check_options(options: list[str], command: str) -> None:
@@ -228,22 +242,6 @@ def check_options(options: list[str], command: str) -> None:
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
     parser.parse_args(options)
-
-
-def told_of_files(error: Exception, command: str, run_dir: str | None) -> Exception:
-    """What to tell of an error of files or disks; any other error as it is."""
-    from mmtx_cli.argument import argument
-    from mmtx_cli.storage import fault, is_of_files
-
-    if not isinstance(error, OSError) or not is_of_files(error):
-        return error
-    remedy = ""
-    if run_dir and os.path.isfile(os.path.join(run_dir, "checkpoints", "last.ckpt")):
-        resume = f"mmtx {command} resume=true {argument('run_dir', run_dir)}"
-        remedy = f"; once that is mended, go on by: {resume}"
-    told = fault(error, run_dir, remedy)
-    told.__cause__ = error
-    return told
 
 
 class Failed(BaseException):

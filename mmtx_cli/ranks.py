@@ -8,8 +8,9 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from mmtx_cli.stop import SIGNALS
 
@@ -23,8 +24,8 @@ MOMENT = 3.0
 """Seconds after which a rank that fails has ended, once its connections are closed."""
 _PEER = re.compile(r"by peer|broken pipe|NCCL|gloo", re.I)
 _AT_ONCE = 0.05
-CHILD = False
-"""Was this process started by mmtx?"""
+FOLLOWS = False
+"""Is this a rank that rank 0 has started? What happens to all of them, that one tells."""
 
 
 @contextmanager
@@ -39,12 +40,49 @@ def parent() -> Iterator[None]:
 
 def end_with_parent() -> None:
     """End with the process that started this one, if that was mmtx."""
-    global CHILD
+    global FOLLOWS
     if (number := os.environ.pop(PARENT, None)) is not None:
         from mmtx_cli.data.decode.child import end_with
 
-        CHILD = True
+        FOLLOWS = os.environ.get("LOCAL_RANK", "0") != "0"
         end_with(int(number))
+
+
+def started(
+    command: Sequence[str], env: Mapping[str, str] | None = None, **how: Any
+) -> subprocess.Popen:
+    """Start a command that ends with this process, in a group of its own.
+
+    What is sent to the whole group of this process (Ctrl-C) reaches the command but once: from
+    this process, which passes it on.
+    """
+    env = {**(os.environ if env is None else env), PARENT: str(os.getpid())}
+    return subprocess.Popen([*command], env=env, process_group=0, **how)
+
+
+def finished(command: Sequence[str]) -> int:
+    """Run a command to its end; gives its exit status, 128 + the signal if one ended it.
+
+    Signals that this process gets meanwhile go to the command.
+    """
+    got: list[int] = []
+    process: subprocess.Popen | None = None
+
+    def pass_on(number: int, frame: object) -> None:
+        got.append(number)
+        if process is not None:
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in SIGNALS}
+    try:
+        process = started(command)
+        status = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if got:  # also where the command was done just then
+        return 128 + got[0]
+    return 128 - status if status < 0 else status
 
 
 def failed() -> str | None:
@@ -71,10 +109,10 @@ def lost(error: RuntimeError) -> str | None:
 
     A rank that was started waits for its own end: rank 0 tells of it.
     """
-    if CHILD and _PEER.search(str(error)):
+    if FOLLOWS and _PEER.search(str(error)):
         time.sleep(PATIENCE)
     limit = time.monotonic() + MOMENT
-    while STARTED and (found := failed()) is None and time.monotonic() < limit:
+    while STARTED and failed() is None and time.monotonic() < limit:
         time.sleep(_AT_ONCE)
     return failed()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mmtx_cli.argument import argument
 from mmtx_cli.error import ConfigError, RunError
 
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -127,3 +128,16 @@ def fault(error: OSError, run_dir: str | None = None, remedy: str = "") -> Confi
     where = f"{error.filename}: " if error.filename is not None else ""
     kind = RunError if error.errno in FAILING else ConfigError
     return kind(f"{where}{reason(error)}{remedy}")
+
+
+def told(error: Exception, command: str, run_dir: str | None) -> Exception:
+    """What to tell of an error of files or disks, and how to go on; any other error as it is."""
+    if not isinstance(error, OSError) or not is_of_files(error):
+        return error
+    remedy = ""
+    if run_dir and os.path.isfile(os.path.join(run_dir, "checkpoints", "last.ckpt")):
+        resume = f"mmtx {command} resume=true {argument('run_dir', run_dir)}"
+        remedy = f"; once that is mended, go on by: {resume}"
+    message = fault(error, run_dir, remedy)
+    message.__cause__ = error
+    return message

@@ -103,10 +103,11 @@ class RankLauncher(ScriptLauncher):
         if self.cluster_environment.node_rank():
             return f"waiting {limit} for the first of {self.num_nodes} nodes at {where}"
         address, _, port = where.rpartition(":")
+        others = self.num_nodes - 1
+        command = f"MASTER_ADDR={address} MASTER_PORT={port} NODE_RANK=1 {this_command()}"
         return (
-            f"waiting {limit} at {where} for {self.num_nodes - 1} of {self.num_nodes} nodes; start "
-            f"each of them with its own NODE_RANK (1 to {self.num_nodes - 1}): "
-            f"MASTER_ADDR={address} MASTER_PORT={port} NODE_RANK=1 {this_command()}{loopback(address)}"
+            f"waiting {limit} at {where} for {others} of {self.num_nodes} nodes; start each with "
+            f"its own NODE_RANK, 1 to {others}: {command}{loopback(address)}"
         )
 
     def late(self, where: str) -> str:
