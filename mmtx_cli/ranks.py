@@ -85,14 +85,14 @@ def finished(command: Sequence[str]) -> int:
     return 128 - status if status < 0 else status
 
 
-def failed() -> str | None:
-    """What became of the first rank that has failed."""
+def failed(joined: bool = True) -> str | None:
+    """What became of the first rank that has failed, be it by an end before all have ``joined``."""
     for number, process in enumerate(STARTED, 1):
         status = process.poll()
         if status is not None and status < 0:
             name = signal.Signals(-status).name
             return f"rank {number} was ended by {name}, for lack of memory or from outside"
-        if status:
+        if status or (status == 0 and not joined):
             return f"rank {number} ended with status {status}; what it said is above"
     return None
 

@@ -134,15 +134,15 @@ class Watch(threading.Thread):
         begun, lost_at = time.monotonic(), None
         while not self.done:
             time.sleep(_EVERY)
-            now = time.monotonic()
-            if self.timeout is not None and dist.is_initialized():
+            now, joined = time.monotonic(), dist.is_initialized()
+            if joined:
                 self.timeout = None
             if self.timeout is not None and now - begun > self.timeout:
                 end(self.late, 2)
-            if (fault := ranks.failed()) is None:
+            if (fault := ranks.failed(joined)) is None:
                 continue
             lost_at = lost_at or now
-            if not dist.is_initialized() or now - lost_at > GRACE:
+            if not joined or now - lost_at > GRACE:
                 end(fault, ranks.status())
 
 
