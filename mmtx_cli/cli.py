@@ -82,8 +82,7 @@ def guarded(command: str, args: list[str]) -> int:
     patience = 0.0
     try:
         status = reported(command, args)
-        # ranks that end well, or by a signal that all of them got, need no help
-        patience = ranks.PATIENCE if status == 0 or status > 128 else 0.0
+        patience = ranks.patience(status)
     finally:
         ranks.end(patience)
     return status

@@ -18,8 +18,8 @@ PARENT = "MMTX_PARENT"
 """The variable by which a process knows that mmtx has started it, and which process did."""
 STARTED: list[subprocess.Popen] = []
 """Ranks 1, 2, … of this machine."""
-PATIENCE = 60.0
-"""Seconds that ranks have to end by themselves where all is well."""
+PATIENCE, AFTER_SIGNAL = 60.0, 10.0
+"""Seconds that ranks have to end by themselves where all is well, and where a signal stops all."""
 MOMENT = 3.0
 """Seconds after which a rank that fails has ended, once its connections are closed."""
 _PEER = re.compile(r"by peer|broken pipe|NCCL|gloo", re.I)
@@ -115,6 +115,13 @@ def lost(error: RuntimeError) -> str | None:
     while STARTED and failed() is None and time.monotonic() < limit:
         time.sleep(_AT_ONCE)
     return failed()
+
+
+def patience(status: int) -> float:
+    """Seconds that the ranks have once this process ends with ``status``; none after a failure."""
+    if status == 0:
+        return PATIENCE
+    return AFTER_SIGNAL if status > 128 else 0.0
 
 
 def end(patience: float) -> None:
