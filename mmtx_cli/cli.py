@@ -75,9 +75,24 @@ def dispatch(args: list[str]) -> int:
 
 
 def guarded(command: str, args: list[str]) -> int:
+    """Run a command, and leave no process behind."""
+    from mmtx_cli import ranks
+
+    ranks.end_with_parent()
+    patience = 0.0
+    try:
+        status = reported(command, args)
+        patience = ranks.patience(status)
+    finally:
+        ranks.end(patience)
+    return status
+
+
+def reported(command: str, args: list[str]) -> int:
     """Run a command under Hydra; turn what goes wrong into a message and an exit status."""
+    from mmtx_cli import ranks
     from mmtx_cli.argument import argument
-    from mmtx_cli.error import DivergenceError, Interrupted, MmtxError
+    from mmtx_cli.error import Interrupted, MmtxError, RunError
 
     try:
         launch(command, args)
@@ -85,19 +100,25 @@ def guarded(command: str, args: list[str]) -> int:
         if os.environ.get("MMTX_DEBUG") == "1":
             raise
         return complain(command, error.faults)
-    except DivergenceError as error:
+    except RunError as error:
+        if os.environ.get("MMTX_DEBUG") == "1":
+            raise
         print(f"mmtx {command}: {error}", file=sys.stderr)
         return 1
     except Interrupted as stop:
-        print(
-            f"mmtx {command}: {stop}; go on with it by: mmtx {command} resume=true "
-            f"{argument('run_dir', stop.run_dir)}",
-            file=sys.stderr,
-        )
+        resume = f"mmtx {command} resume=true {argument('run_dir', stop.run_dir)}"
+        how = f"; go on with it by: {resume}" if stop.run_dir else ""
+        if not ranks.FOLLOWS:  # rank 0 stops, too, and says so
+            print(f"mmtx {command}: {stop}{how}", file=sys.stderr)
         return 128 + stop.number
     except KeyboardInterrupt:
         print(f"mmtx {command}: interrupted", file=sys.stderr)
         return 130
+    except RuntimeError as error:  # perhaps but the end of the connection to another rank
+        if (lost := ranks.lost(error)) is None or os.environ.get("MMTX_DEBUG") == "1":
+            raise
+        print(f"mmtx {command}: {lost}", file=sys.stderr)
+        return ranks.status()
     return 0
 
 
@@ -138,13 +159,23 @@ def launch(command: str, args: list[str]) -> None:
         opened,
         split,
     )
-    from mmtx_cli.relaunch import is_multirun, job_argv, job_overrides, job_run_dir
+    from mmtx_cli.relaunch import (
+        check_multirun,
+        is_multirun,
+        job_argv,
+        job_overrides,
+        job_run_dir,
+        needs_own_process,
+        run_job,
+    )
+    from mmtx_cli.storage import told
 
     options, overrides = split(args)
     overrides = [as_written(arg) for arg in overrides]
     args = [*options, *overrides]
     name = configuration(command, args)
     check_options(options, command)
+    check_multirun(options)
     absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
     if absent:
         raise ConfigError(*(f"--config-dir {folder}: there is no such folder" for folder in absent))
@@ -155,7 +186,7 @@ def launch(command: str, args: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; they are told in guarded()
     sys.argv = [program, *options, *opened(overrides)]
 
-    told: list[str] = []
+    refused: list[str] = []
 
     def task(cfg: DictConfig) -> None:
         from importlib import import_module
@@ -169,12 +200,17 @@ def launch(command: str, args: list[str]) -> None:
             job_run_dir(cfg, args)
             # Lightning starts further processes with this command line
             sys.argv = [program, command, *job_argv(args, cfg)]
-            import_module(f"mmtx_cli.command.{name}").run(cfg)
-        except Exception as error:
+            if is_multirun() and needs_own_process(cfg):
+                place = str(cfg.get("run_dir", " ".join(job_overrides())))
+                refused.extend(run_job(program, [command, *job_argv(args, cfg)], place))
+            else:
+                import_module(f"mmtx_cli.command.{name}").run(cfg)
+        except Exception as raised:
+            error = told(raised, command, cfg.get("run_dir"))
             if not (is_multirun() and isinstance(error, MmtxError)):
-                raise Failed(error) from error
+                raise Failed(error) from raised
             job = " ".join(job_overrides())  # the other jobs go on; the end tells of this one
-            told.extend(f"{job}: {fault}" for fault in error.faults)
+            refused.extend(f"{job}: {fault}" for fault in error.faults)
             complain(f"{command} {job}", error.faults)
 
     try:
@@ -187,8 +223,8 @@ def launch(command: str, args: list[str]) -> None:
         raise
     except Exception as error:  # of Hydra's own: the command has not begun
         raise ConfigError(*explained(error, name, args)) from error
-    if told:
-        raise ConfigError(*told)
+    if refused:
+        raise ConfigError(*refused)
 
 
 def check_options(options: list[str], command: str) -> None:

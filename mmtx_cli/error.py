@@ -1,7 +1,5 @@
 """The errors that are the user's to mend: shown without a traceback, exit status 2."""
 
-from pathlib import Path
-
 
 class MmtxError(ValueError):
     """What a user did. The message says what is wrong, where, and what to do about it."""
@@ -24,24 +22,21 @@ class CheckpointError(MmtxError):
     """A checkpoint or model folder that is absent, damaged or does not fit."""
 
 
-class DivergenceError(RuntimeError):
-    """Training went astray: exit status 1. The message names the step and its samples."""
+class RunError(RuntimeError):
+    """A run that failed, not by a mistake of the user's: shown without a traceback, status 1."""
+
+
+class DivergenceError(RunError):
+    """Training went astray. The message names the step and its samples."""
 
 
 class Interrupted(BaseException):
-    """The run was told to stop by a signal, and has saved where it stands.
+    """Work was told to stop by a signal: exit status 128 + ``number``.
 
-    ``at_once``: by a second signal, which does not wait for that save.
+    ``run_dir`` is the run folder that ``resume=true`` goes on with, if there is one.
     """
 
-    def __init__(self, number: int, path: object, at_once: bool = False) -> None:
-        """Take the signal's number and the path of the last checkpoint."""
-        self.number, self.path = number, path
-        last = f"the last save is {path}" if Path(str(path)).exists() else "nothing was saved"
-        how = f"at once by a second signal {number}; {last}" if at_once else ""
-        super().__init__(f"stopped {how or f'by signal {number}; saved {path}'}")
-
-    @property
-    def run_dir(self) -> str:
-        """The folder of the run: that of its checkpoints' folder."""
-        return str(Path(str(self.path)).parent.parent)
+    def __init__(self, number: int, message: str, run_dir: object = None) -> None:
+        """Take the signal's number, and what is kept of the work."""
+        super().__init__(message)
+        self.number, self.run_dir = number, run_dir

@@ -38,6 +38,7 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "trainer.max_epochs": (1, 1e9),
     "trainer.max_steps": (1, 1e12),
     "trainer.num_nodes": (1, 1e6),
+    "trainer.join_timeout": (1, 1e6),
     "optimizer.cycles": (1, 1e6),
     "trainer.accumulate": (1, 1e9),
     "trainer.encode_batch": (1, 1e9),
@@ -103,6 +104,9 @@ WORDS: dict[str, tuple[str, ...]] = {
     "trainer.monitor_mode": ("min", "max"),
 }
 
+STARTED_WITHIN = re.compile(r"ddp_(?:spawn|fork|notebook)(_find_unused_parameters_true)?.*")
+"""Strategies of Lightning's that copy this process: what the copies train never comes back."""
+
 
 def limit_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Values of the right type that mean nothing."""
@@ -123,6 +127,11 @@ def limit_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     devices = at(cfg, "trainer.devices")
     if devices is not None and not re.fullmatch(r"auto|-1|[1-9]\d*|(\d+,)+\d*", str(devices)):
         yield f"trainer.devices: {devices!r} is no number, auto, nor a list such as '0,2'"
+    if copying := STARTED_WITHIN.fullmatch(str(at(cfg, "trainer.strategy"))):
+        yield (
+            f"trainer.strategy={copying[0]}: its processes are copies of one, and what they have "
+            f"trained ends with them; write trainer.strategy=ddp{copying[1] or ''}"
+        )
 
 
 def part_fault(name: str, value: Any) -> str | None:

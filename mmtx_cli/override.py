@@ -59,6 +59,11 @@ def opened(args: list[str]) -> list[str]:
     return [f"++{arg}" if is_section_key(arg) else arg for arg in args]
 
 
+def as_typed(arg: str) -> str:
+    """An argument as the user wrote it, before its section was opened."""
+    return arg.removeprefix("++") if is_section_key(arg.removeprefix("++")) else arg
+
+
 def is_section_key(arg: str) -> bool:
     """``head.captioning.depth=3`` is; ``head=captioning`` and ``+head.x=1`` are not."""
     key, equals, _ = arg.partition("=")

@@ -2,13 +2,21 @@
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.argument import quoted
+from mmtx_cli.error import ConfigError, Interrupted, RunError
 from mmtx_cli.override import parsed, split
+from mmtx_cli.ranks import finished
+from mmtx_cli.stop import SIGNALS
+
+ALONE = {"devices": "1", "num_nodes": "1", "strategy": "auto"}
+"""The settings of ``trainer`` with which one process does all."""
 
 
 def job_run_dir(cfg: DictConfig, args: Sequence[str]) -> None:
@@ -52,6 +60,47 @@ def job_overrides() -> list[str]:
     from hydra.core.hydra_config import HydraConfig
 
     return OmegaConf.to_container(HydraConfig.get().overrides.task)  # type: ignore[return-value]
+
+
+def check_multirun(options: Sequence[str]) -> None:
+    """Refuse a sweep in processes that another program started together: each would run it."""
+    world = os.environ.get("WORLD_SIZE", "1")
+    if {"-m", "--multirun"} & {*options} and world.isdecimal() and int(world) > 1:
+        raise ConfigError(
+            f"-m: this is one of WORLD_SIZE={world} processes that a launcher has started; start "
+            "mmtx by itself, and it starts those of each run (trainer.devices), or launch the "
+            "runs one by one"
+        )
+
+
+def needs_own_process(cfg: DictConfig) -> bool:
+    """Has a job processes that share its work, or may it have? Their group ends with its process.
+
+    How many a resumed run has, only its own configuration says.
+    """
+    trainer: Any = cfg.get("trainer") if OmegaConf.is_dict(cfg.get("trainer")) else {}
+    given = {key: str(trainer.get(key) or usual) for key, usual in ALONE.items()}
+    return bool(cfg.get("resume")) or given != ALONE
+
+
+def run_job(program: str, argv: Sequence[str], name: str) -> list[str]:
+    """Run a job in a process of its own; gives what is to be told at the end of all jobs.
+
+    Raises:
+        RunError: if it failed.
+        Interrupted: if it was stopped.
+    """
+    import __main__
+
+    spec = __main__.__spec__  # as this process was started
+    command = [os.path.abspath(program)] if spec is None else ["-m", spec.name]
+    status = finished([sys.executable, *command, *argv])
+    if status > 128 and status - 128 in SIGNALS:
+        said = f"stopped by signal {status - 128} in {name}; no further run was begun"
+        raise Interrupted(status - 128, said)
+    if status not in (0, 2):
+        raise RunError(f"{name}: failed with status {status}; what it said is above")
+    return [f"{name}: refused; what it said is above"] if status else []
 
 
 def key(override: str) -> str:

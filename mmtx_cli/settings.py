@@ -139,6 +139,8 @@ class TrainerSettings:
     devices: int | str = 1
     """A number, auto, or the devices to use such as "0,2"."""
     num_nodes: int = 1
+    join_timeout: float = 600.0
+    """Seconds to wait for the processes of the other nodes."""
     strategy: str = "auto"
     precision: str = "32-true"
     """32-true, bf16-mixed, 16-mixed, …"""

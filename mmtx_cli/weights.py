@@ -14,6 +14,7 @@ from typing import Any
 
 from mmtx_cli.checksum import check_tensors, checksums, damaged_entry
 from mmtx_cli.error import CheckpointError
+from mmtx_cli.storage import is_of_files, reason, writing
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 TOKENIZERS = {"tokenizer": TOKENIZER, "text_tokenizer": "text_tokenizer.json"}
@@ -103,6 +104,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         damaged = damaged_entry(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise anything
+        if isinstance(error, OSError) and is_of_files(error):
+            raise CheckpointError(f"{path}: cannot be read: {reason(error)}") from error
         raise CheckpointError(
             f"{path}: cannot be read as a checkpoint: it is cut off, or holds other things than "
             "tensors and plain data, which are never loaded; take another save of the run, or its "
@@ -146,7 +149,7 @@ def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any
 
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items()}
-    with replaced(folder / WEIGHTS) as temporary:
+    with replaced(folder / WEIGHTS, sum(x.nbytes for x in tensors.values())) as temporary:
         save_file(tensors, temporary, checksums(tensors))
     plain = {k: v for k, v in config.items() if k not in (*TOKENIZERS, *OF_THE_RUN)}
     plain["model"] = {**plain["model"], "head": untaught(plain["model"]["head"])}
@@ -161,17 +164,21 @@ def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``, and move it there, safely on disk, at the end."""
+def replaced(path: Path, size: int | None = None) -> Iterator[Path]:
+    """Give a temporary path beside ``path``, and move it there, safely on disk, at the end.
+
+    ``size`` is how many bytes it takes: named where there is no room for them.
+    """
     temporary = path.with_name(f".{path.name}.part")
     try:
-        yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # some writers make files that only their owner reads
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with writing(path, size, temporary):
+            yield temporary
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)  # some writers make files only their owner reads
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)

@@ -346,3 +346,22 @@ def test_every_number_of_every_shipped_part_has_bounds():
             kinds = {part.strip() for part in str(parameter.annotation).split("|")} - {"None"}
             if kinds and kinds <= {"int", "float"} and name not in {*FILLED, "mean", "std"}:
                 assert name in PART_BOUNDS, f"{path.stem}: {name}"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "instead"),
+    [
+        ("ddp_spawn", "ddp"),
+        ("ddp_fork", "ddp"),
+        ("ddp_notebook", "ddp"),
+        ("ddp_spawn_find_unused_parameters_false", "ddp"),
+        ("ddp_fork_find_unused_parameters_true", "ddp_find_unused_parameters_true"),
+        ("ddp_notebook_find_unused_parameters_true", "ddp_find_unused_parameters_true"),
+    ],
+)
+@pytest.mark.parametrize("command", ["pretrain", "finetune", "eval", "caption", "data_cache"])
+def test_a_strategy_whose_processes_keep_what_they_learn(command, strategy, instead):
+    (fault,) = faults(command=command, trainer={"strategy": strategy})
+    assert fault.startswith(f"trainer.strategy={strategy}: its processes are copies of one")
+    assert fault.endswith(f"write trainer.strategy={instead}")
+    assert not faults(command=command, trainer={"strategy": instead})

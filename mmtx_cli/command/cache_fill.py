@@ -26,8 +26,10 @@ from mmtx_cli.data.cache.todo import todo_of
 from mmtx_cli.data.cache.writer import ShardWriter
 from mmtx_cli.data.progress import track
 from mmtx_cli.data.quarantine import Quarantine
-from mmtx_cli.error import ConfigError
+from mmtx_cli.error import ConfigError, Interrupted
 from mmtx_cli.settings import DataSettings
+from mmtx_cli.stop import StopSignal
+from mmtx_cli.storage import megabytes
 from mmtx_cli.training.launch import launch
 from mmtx_cli.types import Field, Tokens
 
@@ -56,19 +58,20 @@ def cache(
     standardise(model, corpus)
     if cfg.ckpt:
         load_initial(model, cfg.ckpt, fresh)
-    for part in chosen:
-        group, name = part.split(".")[:2]
-        if group == "encoder":
-            encoder = encoders[name]
-            state = model.state_dict()
-            card = encoder_card(part, encoder, nodes[name], state, corpus, cfg, cfg.dtype)
-            encode: Encode = encoder.to(device)
-        else:
-            modality, teacher = teacher_of(cfg, name, corpus)
-            card = teacher_card(part, modality, teacher, corpus, cfg, cfg.dtype)
-            encode = partial(summed_up, teacher.to(device))
-        claim(folder, card, cfg.overwrite)
-        fill(folder, card, encode, corpus, data, device)
+    with StopSignal(partial(stopped, folder)) as stop:
+        for part in chosen:
+            group, name = part.split(".")[:2]
+            if group == "encoder":
+                encoder = encoders[name]
+                state = model.state_dict()
+                card = encoder_card(part, encoder, nodes[name], state, corpus, cfg, cfg.dtype)
+                encode: Encode = encoder.to(device)
+            else:
+                modality, teacher = teacher_of(cfg, name, corpus)
+                card = teacher_card(part, modality, teacher, corpus, cfg, cfg.dtype)
+                encode = partial(summed_up, teacher.to(device))
+            claim(folder, card, cfg.overwrite)
+            fill(folder, card, encode, corpus, data, device, stop)
 
 
 def seeded_encoders(cfg: DictConfig) -> nn.ModuleDict:
@@ -99,8 +102,13 @@ def fill(
     corpus: Corpus,
     data: DataSettings,
     device: torch.device,
+    stop: StopSignal,
 ) -> None:
-    """Encode what has no entry yet; an interruption keeps what was done."""
+    """Encode what has no entry yet; a fault or a signal keeps what was done.
+
+    Raises:
+        Interrupted: after the batch in which a signal came.
+    """
     place, dtype = folder / card.part, getattr(torch, card.dtype)
     todo = todo_of(Part(place, card), corpus, card.modality)
     say(f"{card.part}: {len(todo)} of {todo.total} entries to make")
@@ -111,17 +119,30 @@ def fill(
     loader = todo.loader(data.eval_batch_size or data.batch_size, data.num_workers)
     low = device.type != "cpu" and dtype != torch.float32
     cast = torch.autocast(device.type, dtype=dtype) if low else nullcontext()
+    done = todo.total - len(todo)
     try:
         with torch.inference_mode(), cast:
             for i, batch in enumerate(track(loader, len(loader), card.part)):
                 tokens = encode(batch.inputs[card.modality].each(lambda x: x.to(device)))
                 quarantine.add(batch.faults)
                 size = todo.write(writer, batch, tokens)
+                done += len(batch)
                 if i == 0:
                     estimate(folder, card.part, size / len(batch) * len(todo))
                 quarantine.check()
-    finally:  # also what was done before a fault or Ctrl-C is kept
+                if stop.number is not None:
+                    break
+    finally:  # also what was done before a fault is kept
         writer.flush()
+    if stop.number is not None:
+        raise stopped(folder, stop.number, f"{card.part}: {done} of {todo.total} entries are kept")
+
+
+def stopped(folder: Path, number: int, kept: str = "what was written is kept") -> Interrupted:
+    """Say what is complete, and how to go on."""
+    return Interrupted(
+        number, f"stopped by signal {number}; out={folder}: {kept}; the same command goes on"
+    )
 
 
 def estimate(folder: Path, part: str, size: float) -> None:
@@ -133,11 +154,6 @@ def estimate(folder: Path, part: str, size: float) -> None:
             f"out={folder}: about {megabytes(size)} are needed for {part}, {megabytes(free)} are "
             "free; dtype=bfloat16 takes half, data.limit fewer rows, or name another folder"
         )
-
-
-def megabytes(size: float) -> str:
-    """Bytes as people read them."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
 
 
 def say(text: str) -> None:

@@ -18,7 +18,7 @@ from mmtx_cli.data.preparation import ROOT_KEYS
 from mmtx_cli.error import ConfigError
 from mmtx_cli.limits import at, entries
 from mmtx_cli.meaning import CACHING, TRAINING
-from mmtx_cli.override import is_section_key
+from mmtx_cli.override import as_typed
 
 if TYPE_CHECKING:
     from mmtx_cli.corpus import Corpus
@@ -200,7 +200,7 @@ def card_of(
 def remedy(cfg: Mapping[str, Any], folder: str) -> str:
     """The command that makes the cache of this run."""
     heads = at(cfg, "data.mixture") or any(part.startswith("head.") for part in parts_of(cfg))
-    given = (written(arg) for arg in typed(cfg))
+    given = (as_typed(arg) for arg in typed(cfg))
     kept = [arg for arg in given if makes(arg) and (heads or not arg.startswith("head"))]
     said = [f"out={folder}", *kept]
     frozen = [f"freeze=[{','.join(map(str, f))}]"] if (f := cfg.get("freeze")) else []
@@ -216,11 +216,6 @@ def typed(cfg: Mapping[str, Any]) -> list[str]:
         except (OSError, ValueError, KeyError):
             return []
     return sys.argv[2:]
-
-
-def written(arg: str) -> str:
-    """An argument as the user wrote it: keys of the sections are opened for Hydra."""
-    return arg.removeprefix("++") if is_section_key(arg.removeprefix("++")) else arg
 
 
 def makes(arg: str) -> bool:

@@ -22,7 +22,8 @@ from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.json_line import json_line
-from mmtx_cli.weights import read_config
+from mmtx_cli.storage import writing
+from mmtx_cli.weights import read_config, replaced
 
 SHOWN = 5
 """Kinds of files left out that a message names."""
@@ -108,7 +109,9 @@ def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> No
     with open(share, "w", encoding="utf-8") as file:
         for index, row in captioned(cfg, stored, settings, process, paths):
             line = json_line(row)
-            file.write(f"{index}\t{line}\n")
+            with writing(share):
+                file.write(f"{index}\t{line}\n")
+                file.flush()
             if only:
                 print(line, flush=True)
     process.barrier()
@@ -196,12 +199,14 @@ def finish(run_dir: Path, world: int, echo: bool, answers: bool = False) -> None
                 rows[int(index)] = line
         share.unlink()
     lines = [rows[i] for i in sorted(rows)]
-    (run_dir / "captions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with replaced(run_dir / "captions.jsonl") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if echo:
         print("\n".join(lines))
     parsed = [json.loads(line) for line in lines]
     bad = [row for row in parsed if "error" in row]
-    with open(run_dir / "quarantine.jsonl", "w", encoding="utf-8") as file:
+    path = run_dir / "quarantine.jsonl"
+    with replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for row in bad:
             fault = {"id": row["path"], "path": row["path"], "reason": row["error"]}
             file.write(json_line(fault) + "\n")

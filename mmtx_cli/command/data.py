@@ -17,6 +17,7 @@ from mmtx_cli.data.lab import make_lab
 from mmtx_cli.data.scenes import make_scenes
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.fault import without_repeats
+from mmtx_cli.storage import reason
 
 _PATHS = ("out", "manifest", "root", "captions", "images", "annotations", "questions", "source")
 
@@ -57,7 +58,7 @@ def _make(settings: Settings) -> Path:
     try:
         return make(Path(settings["out"]), **sizes)
     except OSError as error:
-        raise ConfigError(f"out={settings['out']}: cannot be written: {error.strerror}") from error
+        raise ConfigError(f"out={settings['out']}: cannot be written: {reason(error)}") from error
 
 
 def _cache(settings: Settings) -> Path:

@@ -14,6 +14,7 @@ from mmtx_cli.command.train import prepared
 from mmtx_cli.data.cache.card import Card, cards
 from mmtx_cli.error import ConfigError
 from mmtx_cli.hint import nearest
+from mmtx_cli.storage import reason
 
 
 def run(cfg: DictConfig) -> None:
@@ -35,7 +36,7 @@ def run(cfg: DictConfig) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         lock(folder, "out")
     except OSError as error:
-        raise ConfigError(f"out={cfg.out}: cannot be written: {error.strerror}") from error
+        raise ConfigError(f"out={cfg.out}: cannot be written: {reason(error)}") from error
     from mmtx_cli.command.cache_fill import cache  # brings torch, once the settings are sound
 
     try:

@@ -14,6 +14,7 @@ from mmtx_cli.data.events.attributes import attributes
 from mmtx_cli.json_line import json_line
 from mmtx_cli.metric.attribute import attribute_scores
 from mmtx_cli.report.attributes import attribute_table
+from mmtx_cli.weights import replaced
 
 BOTH = "both_movements"
 """Both movements are right, and in the right order."""
@@ -95,7 +96,8 @@ def add_references(captioned: Path, references: Mapping[str, str]) -> None:
     for row in rows:
         if row["path"] in references:
             row["references"] = [references[row["path"]]]
-    path.write_text("".join(json_line(row) + "\n" for row in rows), encoding="utf-8")
+    with replaced(path) as temporary:
+        temporary.write_text("".join(json_line(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

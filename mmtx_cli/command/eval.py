@@ -22,7 +22,7 @@ from mmtx_cli.json_line import json_line
 from mmtx_cli.meaning import is_trained
 from mmtx_cli.offer import offered
 from mmtx_cli.settings import DataSettings
-from mmtx_cli.weights import read_config
+from mmtx_cli.weights import read_config, replaced
 
 
 def run(cfg: DictConfig) -> None:
@@ -192,7 +192,8 @@ def write_result(
             rows.setdefault(
                 sample.id, described(sample, given, texts.get(sample.corpus, text), vectors)
             )[name] = row
-    with open(run_dir / "predictions.jsonl", "w", encoding="utf-8") as file:
+    path = run_dir / "predictions.jsonl"
+    with replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for line in rows.values():
             file.write(json_line(line) + "\n")
     result = {

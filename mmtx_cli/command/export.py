@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from mmtx_cli.argument import argument
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.error import ConfigError
+from mmtx_cli.storage import reason
 from mmtx_cli.weights import (
     CONFIG,
     TOKENIZERS,
@@ -35,7 +36,7 @@ def run(cfg: DictConfig) -> None:
         with replaced(folder / "README.md") as temporary:
             temporary.write_text(card, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"out={out}: cannot be written: {error.strerror}") from error
+        raise ConfigError(f"out={out}: cannot be written: {reason(error)}") from error
     print(folder)
 
 

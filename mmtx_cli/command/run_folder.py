@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli import __version__
 from mmtx_cli.error import ConfigError
+from mmtx_cli.storage import reason
 from mmtx_cli.weights import replaced
 
 SECRET = (
@@ -90,7 +91,7 @@ def open_run(cfg: DictConfig) -> Path:
             lock(run_dir)
             write_run(run_dir, cfg)
     except OSError as error:
-        raise ConfigError(f"run_dir={run_dir}: cannot be written: {error.strerror}") from error
+        raise ConfigError(f"run_dir={run_dir}: cannot be written: {reason(error)}") from error
     return run_dir
 
 

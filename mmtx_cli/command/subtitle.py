@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.storage import writing
+
 
 def write_subtitles(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
     """Write NAME.vtt and NAME.srt for every video whose pieces were captioned.
@@ -22,7 +24,8 @@ def write_subtitles(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Pat
         folder.mkdir(parents=True, exist_ok=True)
         for suffix, text in ((".vtt", web_vtt(pieces)), (".srt", sub_rip(pieces))):
             written.append(folder / f"{name}{suffix}")
-            written[-1].write_text(text, encoding="utf-8")
+            with writing(written[-1]):
+                written[-1].write_text(text, encoding="utf-8")
     return written
 
 

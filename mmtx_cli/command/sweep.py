@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmtx_cli.error import ConfigError
+from mmtx_cli.error import ConfigError, Interrupted
+from mmtx_cli.ranks import started
+from mmtx_cli.stop import StopSignal
 
 PATIENCE = 60.0
 """Seconds that a run has to save itself once it is told to stop."""
@@ -30,25 +32,36 @@ def run_all(runs: Sequence[Run], jobs: int) -> None:
 
     Raises:
         ConfigError: if one fails; the others are told to stop, and save themselves.
+        Interrupted: if this process was; so are they.
         KeyboardInterrupt: if one was interrupted.
     """
     waiting, begun = list(enumerate(runs)), time.monotonic()
     running: dict[int, tuple[Run, subprocess.Popen]] = {}
-    try:
-        while waiting or running:
-            for slot in range(jobs):
-                if waiting and slot not in running:
-                    at, run = waiting.pop(0)
-                    left = estimate(begun, at - len(running), len(runs) - at + len(running))
-                    print(f"run {at + 1} of {len(runs)}: {run.name}{left}", file=sys.stderr)
-                    running[slot] = run, start(run, slot, jobs)
-            time.sleep(0.1)
-            for slot, (run, process) in list(running.items()):
-                if (status := process.poll()) is not None:
-                    del running[slot]
-                    check(run, status, jobs)
-    finally:
-        stop([process for _, process in running.values()])
+    with StopSignal(interrupted) as asked:
+        try:
+            while waiting or running:
+                for slot in range(jobs):
+                    if waiting and slot not in running:
+                        at, run = waiting.pop(0)
+                        left = estimate(begun, at - len(running), len(runs) - at + len(running))
+                        print(f"run {at + 1} of {len(runs)}: {run.name}{left}", file=sys.stderr)
+                        running[slot] = run, start(run, slot, jobs)
+                time.sleep(0.1)
+                if asked.number is not None:
+                    raise interrupted(asked.number)
+                for slot, (run, process) in list(running.items()):
+                    if (status := process.poll()) is not None:
+                        del running[slot]
+                        check(run, status, jobs)
+        finally:
+            stop([process for _, process in running.values()])
+
+
+def interrupted(number: int) -> Interrupted:
+    """Say what is kept."""
+    return Interrupted(
+        number, f"stopped by signal {number}; what is trained is kept, the same command goes on"
+    )
 
 
 def estimate(begun: float, done: int, left: int) -> str:
@@ -61,11 +74,11 @@ def estimate(begun: float, done: int, left: int) -> str:
 
 def start(run: Run, slot: int, jobs: int) -> subprocess.Popen:
     """Begin a run in its share of the machine; several at a time do not speak at once."""
-    env = os.environ | (share(slot, jobs, os.environ) if jobs > 1 else {})
     if jobs == 1:
-        return subprocess.Popen(list(run.command), env=env, stdout=sys.stderr)
+        return started(run.command, stdout=sys.stderr)
+    env = {**os.environ, **share(slot, jobs, os.environ)}
     with open(run.log, "ab") as log:  # the process has it open, too
-        return subprocess.Popen(list(run.command), env=env, stdout=log, stderr=log)
+        return started(run.command, env=env, stdout=log, stderr=log)
 
 
 def share(slot: int, jobs: int, given: Mapping[str, str]) -> dict[str, str]:

@@ -205,6 +205,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
         quarantine,
         str(cfg.command),
     )
+    save.begun = begun
     if cfg.resume and (made := finished_steps(run_dir)) >= length.steps:
         print(f"the run is finished: it has made {made} steps", file=sys.stderr)
         print(run_dir)
@@ -219,7 +220,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     resume = save.last_path if cfg.resume else None
     fit(trainer, module, loaders, length, trainer_settings, resume)
     if is_first_process():
-        finish(cfg, config, module, save, time.perf_counter() - begun)
+        finish(cfg, config, module, save)
 
 
 def change(node: dict[str, Any], changes: Mapping[str, Any]) -> None:
@@ -312,7 +313,7 @@ def tell_what_is_cut(samples: Any) -> None:
             print(said, file=sys.stderr)
 
 
-def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any, seconds: float) -> None:
+def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any) -> None:
     """Write the model folder (the best weights), the result and the report."""
     from mmtx_cli.command.cost import peak_memory
     from mmtx_cli.report.html import write_report
@@ -331,7 +332,7 @@ def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any, seco
             "count": count,
             "val_count": len(module.trainer.datamodule.val or ()),
             "steps": module.trainer.global_step,
-            "seconds": round(seconds, 3),
+            "seconds": round(save.seconds, 3),
             "peak_memory_mb": peak_memory(),
         },
     )

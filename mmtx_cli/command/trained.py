@@ -17,7 +17,7 @@ from mmtx_cli.meaning import is_trained
 from mmtx_cli.model import MultimodalModel
 from mmtx_cli.training.launch import Process
 from mmtx_cli.types import Batch, Streams
-from mmtx_cli.weights import read_weights
+from mmtx_cli.weights import read_weights, replaced
 
 View = Callable[[Streams], Streams]
 """What is made of encoded samples before they are fused."""
@@ -90,7 +90,8 @@ def merge(mine: Outputs, process: Process, folder: Path, name: str = "outputs") 
     if process.world == 1:
         return mine
     part = folder / f".{name}-{process.rank}.pt"
-    torch.save(mine, part)
+    with replaced(part) as temporary:
+        torch.save(mine, temporary)
     process.barrier()
     if not process.is_first:
         return {}

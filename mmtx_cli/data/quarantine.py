@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmtx_cli.error import DataError
 from mmtx_cli.json_line import json_line
+from mmtx_cli.storage import writing
 
 Fault = Mapping[str, str]
 Key = tuple[str, str]
@@ -44,7 +45,7 @@ class Quarantine:
         named = self.written()
         lines = [json_line(fault) + "\n" for key, fault in new.items() if key not in named]
         if lines:
-            with open(self.path, "a", encoding="utf-8") as file:
+            with writing(self.path), open(self.path, "a", encoding="utf-8") as file:
                 file.write("".join(lines))
 
     def check(self) -> None:

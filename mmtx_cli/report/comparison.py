@@ -8,6 +8,7 @@ from mmtx_cli.metric.comparison import Compared
 from mmtx_cli.report.html import render, write_page
 from mmtx_cli.report.rounding import amount
 from mmtx_cli.report.scatter import Point, scatter_svg
+from mmtx_cli.weights import replaced
 
 Costs = Mapping[str, Mapping[str, float | None]]
 SHOWN = {
@@ -41,7 +42,8 @@ def write_comparison(
     header, rows = table(metric, baseline, order, costs)
     lines = [header, ["---"] * len(header), *rows]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    (run_dir / "comparison.md").write_text(f"{text}\n\n{NOTE}\n", encoding="utf-8")
+    with replaced(run_dir / "comparison.md") as temporary:
+        temporary.write_text(f"{text}\n\n{NOTE}\n", encoding="utf-8")
     write_csv(run_dir / "comparison.csv", metric, order, costs)
     page = render(
         "comparison.html.j2",
@@ -77,7 +79,7 @@ def table(
 
 def write_csv(path: Path, metric: str, order: Sequence[Compared], costs: Costs) -> None:
     """All figures in full."""
-    with open(path, "w", encoding="utf-8", newline="") as file:
+    with replaced(path) as half, open(half, "w", encoding="utf-8", newline="") as file:
         out = csv.writer(file)
         out.writerow(["group", "runs", metric, "sd", "difference", "low", "high", "p", *SHOWN])
         for row in order:

@@ -1,6 +1,5 @@
 """The report: one HTML file that needs no other file, no network and no script."""
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +11,7 @@ from mmtx_cli.error import DataError
 from mmtx_cli.report.run_folder import read_run_folder
 from mmtx_cli.report.section import Section, facts, section
 from mmtx_cli.report.thumbnail import Thumbnails
+from mmtx_cli.weights import replaced
 
 
 def write_report(
@@ -71,7 +71,6 @@ def render(template: str, **values: Any) -> str:
 
 def write_page(path: Path, page: str) -> Path:
     """Write beside the target and move, so that nobody ever opens half a page."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(page, encoding="utf-8", errors="replace")
-    beside.replace(path)
+    with replaced(path) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="replace")
     return path

@@ -5,6 +5,7 @@ while it writes can leave neither the old checkpoint nor the new one.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,19 @@ class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
     ) -> None:
         """Replace ``path`` by the new checkpoint in one step."""
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(target) as temporary:
+        target.parent.mkdir(exist_ok=True)  # a run folder that was removed is not made again
+        with replaced(target, size_of(checkpoint)) as temporary:
             torch.save(checkpoint, temporary)
 
     def load_checkpoint(self, path: str | os.PathLike, *_: Any, **__: Any) -> dict[str, Any]:
         """Read a checkpoint; nothing in it is executed."""
         return load_checkpoint(Path(path))
+
+
+def size_of(node: Any) -> int:
+    """Bytes of all tensors in plain data."""
+    if isinstance(node, torch.Tensor):
+        return node.nbytes
+    if isinstance(node, Mapping):
+        return sum(map(size_of, node.values()))
+    return sum(map(size_of, node)) if isinstance(node, list | tuple) else 0

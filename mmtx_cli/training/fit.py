@@ -14,6 +14,7 @@ from mmtx_cli.settings import LoggerSettings, TrainerSettings
 from mmtx_cli.training.checkpoint import SafeCheckpointIO
 from mmtx_cli.training.data import TrainingData
 from mmtx_cli.training.launch import check_accelerator, warn_of_emulation
+from mmtx_cli.training.launcher import REFUSED, end_together
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.logger import make_loggers
 from mmtx_cli.training.metrics import MetricsCallback
@@ -22,8 +23,6 @@ from mmtx_cli.training.progress import ProgressCallback
 from mmtx_cli.training.recompute import recompute_blocks
 from mmtx_cli.training.save import SaveCallback
 from mmtx_cli.types import Batch
-
-MisconfigurationException = pl.utilities.exceptions.MisconfigurationException
 
 
 @dataclass(frozen=True)
@@ -108,10 +107,11 @@ def make_trainer(
             deterministic=settings.deterministic or None,
             default_root_dir=run_dir,
         )
-    except (MisconfigurationException, ValueError, TypeError) as error:
+    except REFUSED as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
     if trainer.is_global_zero:
         warn_of_emulation(settings.precision, trainer.strategy.root_device)
+    end_together(trainer.strategy, settings)
     return trainer, save
 
 

@@ -33,14 +33,19 @@ def launch(settings: TrainerSettings) -> Process:
     if alone and int(os.environ.get("WORLD_SIZE", "1")) == 1:
         gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         return Process(0, 1, torch.device("cuda:0" if gpu else "cpu"), lambda: None)
+    from mmtx_cli.training.launcher import REFUSED, end_together
     from mmtx_cli.training.lightning import Fabric
 
-    fabric = Fabric(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        strategy=settings.strategy,
-        num_nodes=settings.num_nodes,
-    )
+    try:
+        fabric = Fabric(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            strategy=settings.strategy,
+            num_nodes=settings.num_nodes,
+        )
+    except REFUSED as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+    end_together(fabric.strategy, settings)
     fabric.launch()
     return Process(fabric.global_rank, fabric.world_size, fabric.device, fabric.barrier)
 

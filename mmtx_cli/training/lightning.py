@@ -43,5 +43,14 @@ if "torchmetrics" not in sys.modules:
 
 import pytorch_lightning as pl  # noqa: E402
 from lightning_fabric import Fabric  # noqa: E402
+from lightning_fabric.strategies.launchers.subprocess_script import (  # noqa: E402
+    _SubprocessScriptLauncher as FabricScriptLauncher,
+)
+from lightning_fabric.utilities.distributed import (  # noqa: E402
+    _set_num_threads_if_needed as set_num_threads_if_needed,
+)
+from pytorch_lightning.strategies.launchers.subprocess_script import (  # noqa: E402
+    _SubprocessScriptLauncher as ScriptLauncher,
+)
 
-__all__ = ["Fabric", "pl"]
+__all__ = ["Fabric", "FabricScriptLauncher", "ScriptLauncher", "pl", "set_num_threads_if_needed"]

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.storage import writing
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.module import TrainingModule
 from mmtx_cli.types import Batch
@@ -34,16 +35,16 @@ class MetricsFile:
         texts["step"] = str(int(row["step"]))
         self.rows.append(texts)
         new = [name for name in texts if name not in self.columns]
-        if new:
-            self.columns += new
+        self.columns += new
+        if new or not self.path.exists():
             self.rewrite()
             return
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
+        with writing(self.path), open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns, restval="").writerow(texts)
 
     def rewrite(self) -> None:
         """Write everything there is."""
-        with open(self.path, "w", newline="", encoding="utf-8") as file:
+        with writing(self.path), open(self.path, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns, restval="")
             writer.writeheader()
             writer.writerows(self.rows)

@@ -1,8 +1,7 @@
 """What is kept of a run while it goes: the last state, the best one, and the state at a signal."""
 
-import signal
+import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -11,19 +10,13 @@ import torch.distributed as dist
 from mmtx_cli.error import ConfigError, Interrupted
 from mmtx_cli.layer.distributed import world_size
 from mmtx_cli.settings import TrainerSettings
+from mmtx_cli.stop import StopSignal
 from mmtx_cli.training.lightning import pl
-
-SIGNALS = [
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-    if hasattr(signal, name)
-]
-"""What ends a run after its step: Ctrl-C, a scheduler, a terminal that closes."""
 
 
 class SaveCallback(pl.callbacks.Checkpoint):
     """Writes ``last.ckpt`` at each validation and every ``save_every`` steps, ``best.ckpt`` when
-    the monitored value improves, and stops between two steps after one of ``SIGNALS``.
+    the monitored value improves, and stops between two steps after a signal.
 
     A run that ended between a step and the validation due after it is validated when it resumes.
     """
@@ -33,9 +26,15 @@ class SaveCallback(pl.callbacks.Checkpoint):
         self.settings = settings
         self.best: float | None = None
         self.due = False  # a validation, after the step that was just made
-        self.signal: int | None = None
-        self.handlers: dict[int, Any] = {}
+        self.stop = StopSignal(self.at_once)
         self.asked: tuple[torch.Tensor, Any] | None = None
+        self.begun = time.perf_counter()
+        self.earlier = 0.0  # seconds of the parts of the run before this one
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, in all its parts up to their last saves."""
+        return self.earlier + time.perf_counter() - self.begun
 
     @property
     def last_path(self) -> Path:
@@ -48,21 +47,19 @@ class SaveCallback(pl.callbacks.Checkpoint):
         return self.folder / "best.ckpt"
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals over, a second one of which ends the process at once; validate if the
-        run that is resumed could not.
-        """
-        for number in SIGNALS:
-            self.handlers[number] = signal.signal(number, self.note)
+        """Take the signals over, and validate if the run that is resumed could not."""
+        self.stop.__enter__()
         if self.due:  # as Lightning's loop does it
             trainer.validating = True
             trainer.fit_loop.epoch_loop.val_loop.run()
             trainer.training = True
 
-    def note(self, number: int, frame: FrameType | None) -> None:
-        """Remember the signal until the step is done."""
-        if self.signal is not None:
-            raise Interrupted(number, self.last_path, at_once=True)
-        self.signal = number
+    def at_once(self, number: int) -> Interrupted:
+        """What a second signal raises: the last save is not waited for."""
+        saved = self.last_path.exists()
+        last = f"the last save is {self.last_path}" if saved else "nothing was saved"
+        run_dir = self.folder.parent if saved else None
+        return Interrupted(number, f"stopped at once by a second signal {number}; {last}", run_dir)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
@@ -79,7 +76,8 @@ class SaveCallback(pl.callbacks.Checkpoint):
         if number is not None or finished or (every and step % every == 0):
             trainer.save_checkpoint(self.last_path, weights_only=False)
         if number is not None and not finished:
-            raise Interrupted(number, self.last_path)
+            said = f"stopped by signal {number}; saved {self.last_path}"
+            raise Interrupted(number, said, self.folder.parent)
 
     def asked_to_stop(self, trainer: pl.Trainer) -> int | None:
         """The signal that any process got; all of them stop after the same step.
@@ -88,9 +86,9 @@ class SaveCallback(pl.callbacks.Checkpoint):
         waiting for it at once would hold up a GPU that still computes.
         """
         if world_size() == 1:
-            return self.signal
+            return self.stop.number
         number = self.answer()
-        asked = torch.tensor(self.signal or 0, device=trainer.strategy.root_device)
+        asked = torch.tensor(self.stop.number or 0, device=trainer.strategy.root_device)
         self.asked = asked, dist.all_reduce(asked, op=dist.ReduceOp.MAX, async_op=True)
         return number
 
@@ -127,14 +125,13 @@ class SaveCallback(pl.callbacks.Checkpoint):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give the signals back; a question that is open is not waited for."""
         self.asked = None
-        for number, handler in self.handlers.items():
-            signal.signal(number, handler)
-        self.handlers = {}
+        self.stop.__exit__()
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know."""
-        return {"best": self.best, "due": self.due}
+        return {"best": self.best, "due": self.due, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from it."""
-        self.best, self.due = state_dict["best"], state_dict["due"]
+        self.best = state_dict["best"]
+        self.earlier = state_dict.get("seconds", 0.0)  # an older version kept none

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmtx_cli.argument import quoted
-from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, stopped, succeeded, told
+from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, succeeded, told
 
 from .conftest import ODD
 
@@ -64,19 +64,52 @@ def test_the_remedy_is_a_command_that_works(place, scenes, cache, tmp_path):
     succeeded(mmtx("finetune", *again, cwd=place))
 
 
-@pytest.mark.slow
-def test_it_goes_on_where_it_was_stopped(place, scenes, tmp_path):
-    slow = ["encoder.image.depth=12", "encoder.image.width=192", "data.batch_size=1"]
-    args = ["data", "action=cache", f"out={tmp_path / 'c'}", *MADE, scenes, *slow, "image_size=224"]
-    card = tmp_path / "c" / "encoder.image" / "card.json"
-    done = stopped(args, place, signal.SIGINT, card.is_file)
-    assert done.returncode == 130, (done.stdout, done.stderr)
-    assert "what is done is kept; the same command goes on" in done.stderr
-    again = mmtx(*args, cwd=place)
-    assert succeeded(again) == tmp_path / "c"
-    whole = mmtx(*args, cwd=place)
-    assert "encoder.image: 0 of 60 entries to make" in whole.stderr
-    assert succeeded(whole) == tmp_path / "c"
+SIGNALLING = """
+import os
+from torch import nn
+from mmtx_cli.encoder.base import Encoder, encode_pictures
+
+
+class Signalling(Encoder):
+    '''Sends its own process a signal as it reads the third batch.'''
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__()
+        self.width, self.count = width, 0
+        self.layer = nn.Linear(3, width)
+
+    def forward(self, field):
+        self.count += 1
+        if self.count == 3:
+            os.kill(os.getpid(), int(os.environ["NUMBER"]))
+        return encode_pictures(field, lambda x: self.layer(x.float().mean((2, 3)))[:, None])
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [
+        (signal.SIGTERM, 0),
+        pytest.param(signal.SIGTERM, 2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 0, marks=pytest.mark.slow),
+    ],
+)
+def test_it_goes_on_where_a_signal_stopped_it(place, scenes, tmp_path, number, workers):
+    (tmp_path / "parts.py").write_text(SIGNALLING)
+    own = tmp_path / "conf" / "encoder" / "image"
+    own.mkdir(parents=True)
+    (own / "signalling.yaml").write_text("_target_: parts.Signalling\n")
+    args = ["data", "action=cache", "--config-dir", "conf", "trusted_packages=[parts]", "out=c"]
+    args += [*TINY, scenes, "encoder/image=signalling", f"data.num_workers={workers}"]
+    done = mmtx(*args, cwd=tmp_path, NUMBER=str(int(number)))
+    assert done.returncode == 128 + number, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    said = f"stopped by signal {int(number)}; out=c: encoder.image: 24 of 60 entries are kept; the"
+    assert f"mmtx data: {said} same command goes on\n" in done.stderr
+    again = mmtx(*args, cwd=tmp_path, NUMBER="0")
+    assert succeeded(again) == Path("c")
+    assert "encoder.image: 36 of 60 entries to make" in again.stderr
 
 
 def test_help_and_mistakes(place, tmp_path):

@@ -12,7 +12,8 @@ import pytest
 from mmtx_cli.data.scenes.make import make_scenes
 from mmtx_cli.error import Interrupted
 from mmtx_cli.settings import TrainerSettings
-from mmtx_cli.training.save import SIGNALS, SaveCallback
+from mmtx_cli.stop import SIGNALS
+from mmtx_cli.training.save import SaveCallback
 from tests.command_line import PRETRAINING, stopped
 
 LOCKING = """
@@ -70,14 +71,14 @@ def test_a_signal_to_the_whole_group_ends_the_run_with_a_save(tmp_path, number):
 
 def test_a_second_signal_ends_at_once(tmp_path):
     save = SaveCallback(tmp_path, TrainerSettings())
-    save.note(signal.SIGTERM, None)
+    save.stop.note(signal.SIGTERM, None)
     with pytest.raises(Interrupted) as caught:
-        save.note(signal.SIGINT, None)
+        save.stop.note(signal.SIGINT, None)
     assert caught.value.number == signal.SIGINT
     assert str(caught.value) == "stopped at once by a second signal 2; nothing was saved"
     save.last_path.touch()
     with pytest.raises(Interrupted, match=f"signal 15; the last save is {save.last_path}"):
-        save.note(signal.SIGTERM, None)
+        save.stop.note(signal.SIGTERM, None)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

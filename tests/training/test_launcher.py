@@ -1,0 +1,82 @@
+"""Where processes meet, and how long one waits for the others."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from mmtx_cli.error import ConfigError
+from mmtx_cli.training.launcher import check_address
+
+WAITING = """
+import subprocess, sys, time
+from mmtx_cli import ranks
+from mmtx_cli.training.launcher import Watch
+sys.argv = ["mmtx", "finetune"]
+for code in {codes}:
+    ranks.STARTED.append(subprocess.Popen([sys.executable, "-c", code]))
+Watch("too late", {timeout}).start()
+time.sleep(120)
+"""
+LONG = "import time; time.sleep(120)"
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Variables of the environment, without others that say where processes meet."""
+
+    def change(**values):
+        for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in values.items():
+            monkeypatch.setenv(name, str(value))
+
+    return change
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+def test_a_port_that_is_taken_is_named(environment, address):
+    with socket.create_server((address, 0)) as taken:
+        port = taken.getsockname()[1]
+        environment(MASTER_PORT=port)
+        with pytest.raises(ConfigError, match=f"MASTER_PORT={port}: Address already in use; name"):
+            check_address(1)
+        environment(MASTER_PORT=port, MASTER_ADDR="first", NODE_RANK=1)
+        check_address(2)  # it is the first node's
+    environment(MASTER_PORT=port)
+    check_address(1)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"MASTER_PORT": "abc"}, "MASTER_PORT=abc: set it to a whole number"),
+        ({"MASTER_PORT": "65536"}, "MASTER_PORT=65536: set it to a whole number"),
+        ({"NODE_RANK": "x"}, "NODE_RANK=x: set it to a whole number"),
+        ({"NODE_RANK": "2"}, "NODE_RANK=2: with trainer.num_nodes=2 it is 0 to 1"),
+        ({"NODE_RANK": "1"}, "NODE_RANK=1: set MASTER_ADDR and MASTER_PORT"),
+        ({"NODE_RANK": "1", "MASTER_PORT": "29500"}, "NODE_RANK=1: set MASTER_ADDR and MASTER_P"),
+    ],
+)
+def test_an_address_that_cannot_be_right(environment, values, message):
+    environment(**values)
+    with pytest.raises(ConfigError, match=message):
+        check_address(2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("codes", "timeout", "message", "status"),
+    [
+        ([LONG], 0.5, "too late", 2),
+        ([LONG, "import sys; sys.exit(2)"], None, "rank 2 ended with status 2; what it", 2),
+        (["import os; os.kill(os.getpid(), 9)", LONG], None, "rank 1 was ended by SIGKILL", 1),
+        (["pass"], None, "rank 1 ended with status 0", 1),
+    ],
+)
+def test_one_that_waits_for_the_others_does_not_wait_for_ever(codes, timeout, message, status):
+    code = WAITING.format(codes=codes, timeout=timeout)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert done.returncode == status, done.stderr
+    assert done.stderr.startswith(f"mmtx finetune: {message}")
