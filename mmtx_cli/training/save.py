@@ -133,5 +133,5 @@ class SaveCallback(pl.callbacks.Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from it."""
-        self.best = state_dict["best"]
-        self.earlier = state_dict.get("seconds", 0.0)  # an older version kept none
+        self.best, self.due = state_dict["best"], state_dict["due"]
+        self.earlier = state_dict["seconds"]
