@@ -198,3 +198,19 @@ SECTIONS: dict[str, type] = {
     "trainer": TrainerSettings,
     "logger": LoggerSettings,
 }
+
+FILLED = (
+    "vocab_size",
+    "bos_id",
+    "eos_id",
+    "text_vocab_size",
+    "mask_id",
+    "special_ids",
+    "label_names",
+    "multi_label",
+    "answer_names",
+    "label_mean",
+    "label_std",
+    "feature_sizes",
+)
+"""Root keys that a run fills in from the data."""

@@ -20,7 +20,7 @@ from mmtx_cli.override import (
     group_names,
     spoken,
 )
-from mmtx_cli.settings import SECTIONS
+from mmtx_cli.settings import FILLED, SECTIONS
 from mmtx_cli.settings_usage import USED, Row, section_rows
 from mmtx_cli.signature import TargetError
 from mmtx_cli.yaml_key import Key, heading, keys
@@ -39,22 +39,6 @@ EXAMPLES = {
     "demo": "mmtx demo",
     "export": "mmtx export ckpt=runs/finetune/RUN out=my_model",
 }
-FILLED = (
-    "vocab_size",
-    "bos_id",
-    "eos_id",
-    "text_vocab_size",
-    "mask_id",
-    "special_ids",
-    "label_names",
-    "multi_label",
-    "answer_names",
-    "label_mean",
-    "label_std",
-    "feature_sizes",
-)
-"""Root keys that a run fills in from the data."""
-
 WITH_CKPT = """
 The parts of the model and their keys come with ckpt=. To change a key for this run, write for
 example head.captioning.num_beams=5; `mmtx finetune head=captioning --help` lists the keys of
