@@ -21,6 +21,7 @@ from mmtx_cli.data.target import Targets
 from mmtx_cli.data.text import SAID, TextColumn, column_texts, column_weights
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.settings import MAX_IMAGE_PIXELS
 from mmtx_cli.types import IGNORE
 
 AUGMENT, PLACE, DROP = 2, 3, 4
@@ -67,6 +68,7 @@ class Samples(Dataset):
         cached: Mapping[str, Entries] | None = None,
         taught: Mapping[str, Entries] | None = None,
         captions_per_sample: int = 1,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
     ) -> None:
         """``known`` are the classes and answers that there are.
 
@@ -89,7 +91,7 @@ class Samples(Dataset):
         self.known = known or Targets()
         self.training = training
         self.seed = seed
-        self.media = Media(preparation, augment, decode_timeout)
+        self.media = Media(preparation, augment, decode_timeout, max_image_pixels)
         self.dropout = dropout or {}
         self.cached = {n.removeprefix("encoder."): of for n, of in (cached or {}).items()}
         self.taught = taught or {}
