@@ -172,7 +172,7 @@ class TrainerSettings:
     log_every: int = 20
     """Optimizer steps between rows of metrics.csv."""
     monitor: str = "val/loss"
-    """What best.ckpt is best in."""
+    """What best.ckpt is best in; of equal values it keeps the latest."""
     monitor_mode: str = "min"
     early_stopping: EarlyStoppingSettings | None = None
     deterministic: bool = False
