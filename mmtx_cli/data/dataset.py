@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from mmtx_cli.data.cache.entries import Entries
-from mmtx_cli.data.cropped import cropped
+from mmtx_cli.data.cropped import cropped, shortened
 from mmtx_cli.data.draw import draws, id_keys
 from mmtx_cli.data.media import Media
 from mmtx_cli.data.mixing import Mixing
@@ -121,6 +121,14 @@ class Samples(Dataset):
         cut = sorted(shapes) if self.preparation.fit == "crop" else []
         said = [cropped(self.samples, name, self.media.guard) for name in cut]
         return [line for line in said if line]
+
+    def shortened(self) -> list[str]:
+        """Say what ``audio_seconds`` leaves out, in one line, if it does."""
+        p = self.preparation
+        if "audio" not in self.modalities or "audio" in p.features or "audio" in self.cached:
+            return []
+        said = shortened(self.samples, p.audio_seconds, self.media.guard)
+        return [said] if said else []
 
     def shuffle(self, modality: str, seed: int) -> None:
         """Let every sample bring one modality of another sample in place of its own."""
