@@ -353,6 +353,14 @@ def test_every_number_of_every_shipped_part_has_bounds():
     ("rate", "nearest"), [(11025, 11000), (22050, 22000), (16001, 16000), (101, 100)]
 )
 def test_a_sample_rate_that_is_not_possible_names_the_nearest(rate, nearest):
-    (fault,) = [f for f in meaning_faults({"sample_rate": rate}) if f.startswith("sample_rate")]
+    (fault,) = [
+        f
+        for f in meaning_faults({"command": "finetune", "sample_rate": rate})
+        if f.startswith("sample_rate")
+    ]
     assert f"write sample_rate={nearest}, to which files of any rate are resampled" in fault
-    assert not [f for f in meaning_faults({"sample_rate": nearest}) if "sample_rate" in f]
+    assert not [
+        f
+        for f in meaning_faults({"command": "finetune", "sample_rate": nearest})
+        if "sample_rate" in f
+    ]
