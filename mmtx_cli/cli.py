@@ -31,6 +31,8 @@ Options of every command (they are Hydra's own):
   -m, --multirun               run every combination: fusion=concat,decision seed=1,2,3
   --config-dir DIR             add your own configuration groups
 
+Completion by TAB:  eval "$(mmtx completion bash)" (or zsh); mmtx completion fish | source
+
 First steps:  mmtx demo
 Environment:  MMTX_DEBUG=1 shows where in the code a mistake was found
 """
@@ -55,11 +57,15 @@ def dispatch(args: list[str]) -> int:
         lines = (f"  {name:{width}}  {about}" for name, about in COMMANDS.items())
         print(HELP.format(commands="\n".join(lines)), end="")
         return 0
-    if args[0] == "--version":
+    if "--version" in args:
         from mmtx_cli import __version__
 
         print(f"mmtx {__version__}")
         return 0
+    if args[0] == "completion" or "-sc" in args or "--shell-completion" in args:
+        from mmtx_cli.completion.command import run
+
+        return run(args, [*COMMANDS])
     if args[0] not in COMMANDS:
         from difflib import get_close_matches
 
@@ -184,7 +190,8 @@ def launch(command: str, args: list[str]) -> None:
     program = sys.argv[0]
     set_waiting()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; they are told in guarded()
-    sys.argv = [program, *options, *opened(overrides)]
+    # in this order, since --info would take an override that follows for its value
+    sys.argv = [program, *opened(overrides), *options]
 
     refused: list[str] = []
 
@@ -228,10 +235,11 @@ def launch(command: str, args: list[str]) -> None:
 
 
 def check_options(options: list[str], command: str) -> None:
-    """Refuse options that Hydra does not have, in one line."""
+    """Refuse options that Hydra does not have, or mmtx has no use for, in one line each."""
     from hydra._internal.utils import get_args_parser
 
     from mmtx_cli.error import ConfigError
+    from mmtx_cli.override import REFUSED
 
     def refuse(message: str) -> NoReturn:
         raise ConfigError(
@@ -240,7 +248,9 @@ def check_options(options: list[str], command: str) -> None:
 
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
-    parser.parse_args(options)
+    given = vars(parser.parse_args(options))
+    if faults := [fault for name, fault in REFUSED.items() if given[name] is not None]:
+        raise ConfigError(*faults)
 
 
 class Failed(BaseException):

@@ -20,11 +20,15 @@ Source = tuple[str, ast.Module, ast.ClassDef]
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a class; ``default`` is None where there is none."""
+    """One argument of a class; ``default`` is None where there is none.
+
+    ``value`` is the default itself where the source says it plainly, else its text.
+    """
 
     name: str
     kind: str
     default: str | None
+    value: Any = None
 
 
 @dataclass(frozen=True)
@@ -93,17 +97,21 @@ def arguments(args: ast.arguments, module: str, tree: ast.Module) -> Iterator[Ar
     pairs = [*zip(positional, padded, strict=True)][1:]
     for arg, default in [*pairs, *zip(args.kwonlyargs, args.kw_defaults, strict=True)]:
         kind = kind_in_words(ast.unparse(arg.annotation)) if arg.annotation else ""
-        yield Argument(arg.arg, kind, None if default is None else said(default, module, tree))
+        if default is None:
+            yield Argument(arg.arg, kind, None)
+        else:
+            value = plain_value(default, module, tree)
+            yield Argument(arg.arg, kind, written(value), value)
 
 
-def said(default: ast.expr, module: str, tree: ast.Module) -> str:
-    """A default as one would write it; a name is looked up in its module."""
+def plain_value(default: ast.expr, module: str, tree: ast.Module) -> Any:
+    """The value of a default; a name is looked up in its module. The text of what is not plain."""
     try:
-        return written(ast.literal_eval(default))
+        return ast.literal_eval(default)
     except ValueError:
         pass
     value = constant(default.id, module, tree) if isinstance(default, ast.Name) else None
-    return ast.unparse(default) if value is None else written(value)
+    return ast.unparse(default) if value is None else value
 
 
 def constant(name: str, module: str, tree: ast.Module) -> object:

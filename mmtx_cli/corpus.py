@@ -124,6 +124,7 @@ class Corpus:
             self.kept(rows, [f"encoder.{name}" for name in modalities]),
             self.kept(rows, teachers),
             self.settings.captions_per_sample,
+            self.settings.max_image_pixels,
         )
 
     def texts(self, rows: Sequence[Sample]) -> list[tuple[str, ...]]:

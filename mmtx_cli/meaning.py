@@ -123,7 +123,11 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
         yield f"data.fps: data.sampling={at(cfg, 'data.sampling')} needs it, e.g. data.fps=8"
     rate = cfg.get("sample_rate")
     if isinstance(rate, int) and rate % 100:
-        yield f"sample_rate: {rate} is no multiple of 100: sound is cut into hops of 10 ms"
+        possible = max(1, round(rate / 100)) * 100
+        yield (
+            f"sample_rate: {rate} is no multiple of 100: sound is cut into hops of 10 ms; write "
+            f"sample_rate={possible}, to which files of any rate are resampled"
+        )
     longest, read = cfg.get("max_length"), at(cfg, "encoder.text.max_length")
     if isinstance(longest, int) and isinstance(read, int) and read < longest:
         yield (

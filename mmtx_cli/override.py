@@ -25,8 +25,20 @@ VALUED = (
     "-cn",
     "--package",
     "-p",
+    "--experimental-rerun",
 )
 """Hydra's options that are followed by a value."""
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+"""What may follow --info, and need not."""
+REFUSED = {
+    "config_path": "--config-path: mmtx has its configuration in a place of its own; to add "
+    "yours, write --config-dir DIR",
+    "config_name": "--config-name: every command has its own configuration; put yours into "
+    "DIR/experiment/NAME.yaml, and write --config-dir DIR experiment=NAME",
+    "experimental_rerun": "--experimental-rerun: a pickle may run any code, so mmtx reads none; "
+    "to go on with a run, write resume=true run_dir=RUN",
+}
+"""Options of Hydra that mmtx has no use for, and what to write instead."""
 
 
 def conf_dir() -> Path:
@@ -41,7 +53,9 @@ def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
     options: list[str] = []
     overrides: list[str] = []
     for i, arg in enumerate(args):
-        is_option = arg.startswith("-") or (i > 0 and args[i - 1] in VALUED)
+        before = args[i - 1] if i > 0 else ""
+        is_option = arg.startswith("-") or before in VALUED
+        is_option |= before in ("--info", "-i") and arg in INFO
         (options if is_option else overrides).append(arg)
     return options, overrides
 

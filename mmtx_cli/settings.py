@@ -6,6 +6,9 @@ configuration is told at once.
 
 from dataclasses import dataclass, field
 
+MAX_IMAGE_PIXELS = 178_956_970
+"""Of a picture that is decoded: 512 MiB as RGB, the limit of Pillow."""
+
 
 @dataclass
 class AugmentSettings:
@@ -67,6 +70,9 @@ class DataSettings:
     """Frames a second for fps and dense."""
     decode_timeout: float = 30.0
     """Seconds after which a video or sound that is still being decoded counts as unreadable."""
+    max_image_pixels: int = MAX_IMAGE_PIXELS
+    """A picture of more pixels counts as unreadable: a small file may unpack to more than the
+    memory holds. Raise it for pictures that you trust."""
     modality_dropout: float = 0.0
     """Chance of each modality of a training sample to be taken away; one is always left."""
     modality_dropout_by: dict[str, float] = field(default_factory=dict)
@@ -168,7 +174,7 @@ class TrainerSettings:
     log_every: int = 20
     """Optimizer steps between rows of metrics.csv."""
     monitor: str = "val/loss"
-    """What best.ckpt is best in."""
+    """What best.ckpt is best in; of equal values it keeps the latest."""
     monitor_mode: str = "min"
     early_stopping: EarlyStoppingSettings | None = None
     deterministic: bool = False
@@ -200,3 +206,19 @@ SECTIONS: dict[str, type] = {
     "trainer": TrainerSettings,
     "logger": LoggerSettings,
 }
+
+FILLED = (
+    "vocab_size",
+    "bos_id",
+    "eos_id",
+    "text_vocab_size",
+    "mask_id",
+    "special_ids",
+    "label_names",
+    "multi_label",
+    "answer_names",
+    "label_mean",
+    "label_std",
+    "feature_sizes",
+)
+"""Root keys that a run fills in from the data."""

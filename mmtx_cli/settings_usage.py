@@ -14,7 +14,7 @@ Row = tuple[str, str]
 """``key=default``, and what it is."""
 
 DEVICES = ("accelerator", "devices", "num_nodes", "strategy", "precision")
-READING = ("text", "fit", "sampling", "fps", "decode_timeout")
+READING = ("text", "fit", "sampling", "fps", "decode_timeout", "max_image_pixels")
 LOADING = ("batch_size", "eval_batch_size", "num_workers")
 SOURCE = (
     "path",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmtx_cli.check import PROVIDED
 from mmtx_cli.choice import Choice, all_made, chosen_by, flat, made, nearest_choice
-from mmtx_cli.component_usage import plain, read_component, written
+from mmtx_cli.component_usage import Component, plain, read_component, written
 from mmtx_cli.meaning import CACHING, TRAINING
 from mmtx_cli.offer import offered
 from mmtx_cli.override import SECTIONS as NODES
@@ -20,7 +20,7 @@ from mmtx_cli.override import (
     group_names,
     spoken,
 )
-from mmtx_cli.settings import SECTIONS
+from mmtx_cli.settings import FILLED, SECTIONS
 from mmtx_cli.settings_usage import USED, Row, section_rows
 from mmtx_cli.signature import TargetError
 from mmtx_cli.yaml_key import Key, heading, keys
@@ -39,22 +39,6 @@ EXAMPLES = {
     "demo": "mmtx demo",
     "export": "mmtx export ckpt=runs/finetune/RUN out=my_model",
 }
-FILLED = (
-    "vocab_size",
-    "bos_id",
-    "eos_id",
-    "text_vocab_size",
-    "mask_id",
-    "special_ids",
-    "label_names",
-    "multi_label",
-    "answer_names",
-    "label_mean",
-    "label_std",
-    "feature_sizes",
-)
-"""Root keys that a run fills in from the data."""
-
 WITH_CKPT = """
 The parts of the model and their keys come with ckpt=. To change a key for this run, write for
 example head.captioning.num_beams=5; `mmtx finetune head=captioning --help` lists the keys of
@@ -166,15 +150,19 @@ def print_component(choice: Choice, said: Mapping[str, str]) -> None:
     except TargetError as error:
         print(f"\n{title}\n  {choice.content['_target_']}: {error}")
         return
-    rows = []
+    print_table(title, component_rows(choice, component, said))
+    for text in filter(None, (component.about, component.details)):
+        print("\n".join(f"    {line}".rstrip() for line in ["", *text.splitlines()]))
+
+
+def component_rows(choice: Choice, component: Component, said: Mapping[str, str]) -> Iterator[Row]:
+    """One row a key of a component: its path and default, its type."""
+    provided = PROVIDED.get(choice.place.split(".")[0], ())
     for argument in component.arguments:
         path = f"{choice.place}.{argument.name}"
         value = said.get(path, value_of(choice, argument.name, argument.default))
-        if value is not None and argument.name not in PROVIDED.get(choice.place.split(".")[0], ()):
-            rows.append((f"{path}={value}", argument.kind))
-    print_table(title, rows)
-    for text in filter(None, (component.about, component.details)):
-        print("\n".join(f"    {line}".rstrip() for line in ["", *text.splitlines()]))
+        if value is not None and argument.name not in provided:
+            yield f"{path}={value}", argument.kind
 
 
 def value_of(choice: Choice, name: str, default: str | None) -> str | None:

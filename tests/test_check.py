@@ -7,6 +7,7 @@ from mmtx_cli.check import check, component_faults, type_fault
 from mmtx_cli.error import ConfigError
 from mmtx_cli.hint import nearest
 from mmtx_cli.limits import PART_BOUNDS
+from mmtx_cli.meaning import meaning_faults
 from mmtx_cli.override import conf_dir
 from mmtx_cli.signature import signature_of
 
@@ -365,3 +366,20 @@ def test_a_strategy_whose_processes_keep_what_they_learn(command, strategy, inst
     assert fault.startswith(f"trainer.strategy={strategy}: its processes are copies of one")
     assert fault.endswith(f"write trainer.strategy={instead}")
     assert not faults(command=command, trainer={"strategy": instead})
+
+
+@pytest.mark.parametrize(
+    ("rate", "nearest"), [(11025, 11000), (22050, 22000), (16001, 16000), (101, 100)]
+)
+def test_a_sample_rate_that_is_not_possible_names_the_nearest(rate, nearest):
+    (fault,) = [
+        f
+        for f in meaning_faults({"command": "finetune", "sample_rate": rate})
+        if f.startswith("sample_rate")
+    ]
+    assert f"write sample_rate={nearest}, to which files of any rate are resampled" in fault
+    assert not [
+        f
+        for f in meaning_faults({"command": "finetune", "sample_rate": nearest})
+        if "sample_rate" in f
+    ]

@@ -162,3 +162,36 @@ def test_a_reader_that_leaves_is_no_crash(args, tmp_path):
     process.stdout.close()
     err = process.stderr.read()
     assert (process.wait(timeout=30), err) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        (["--config-path", "/tmp"], "to add yours, write --config-dir DIR"),
+        (["--config-path=/tmp"], "to add yours, write --config-dir DIR"),
+        (["-cp", "here"], "to add yours, write --config-dir DIR"),
+        (["--config-name", "eval"], "write --config-dir DIR experiment=NAME"),
+        (["-cn", "mine"], "write --config-dir DIR experiment=NAME"),
+        (["--experimental-rerun", "job.pickle"], "write resume=true run_dir=RUN"),
+    ],
+)
+def test_an_option_of_hydra_that_mmtx_has_no_use_for(options, remedy):
+    said = told(mmtx("score", *options, "references=a", "predictions=b"))
+    assert said.startswith("mmtx score: --")
+    assert said.endswith(f"{remedy}\n")
+    assert said.count("\n") == 1
+
+
+def test_both_at_once():
+    said = told(mmtx("score", "-cp", "a", "-cn", "b", "references=a"))
+    assert [line.split(":")[0].strip() for line in said.splitlines()[1:]] == [
+        "--config-path",
+        "--config-name",
+    ]
+
+
+def test_what_hydra_says_of_a_configuration():
+    done = mmtx("score", "--info", "searchpath", "references=a", "predictions=b")
+    assert "Config search path" in done.stdout
+    assert "usage:" not in done.stderr
+    assert mmtx("score", "--version").stdout == f"mmtx {__version__}\n"

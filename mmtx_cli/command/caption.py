@@ -157,6 +157,7 @@ def captioned(
         data.decode_timeout,
         cfg.text,
         own_tokenizer(cfg.encoder.get("text") or {}, stored.get("text_tokenizer")),
+        data.max_image_pixels,
     )
     sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
     loader = make_loader(samples, sampler, data.num_workers)

@@ -12,7 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.argument import quoted
 from mmtx_cli.command.foreign import refuse_foreign_keys
-from mmtx_cli.command.measured import COSTS, LOWER, Measured, group_names, measured, settings_of
+from mmtx_cli.command.group import Group, grouped
+from mmtx_cli.command.measured import COSTS, LOWER, Measured, measured
+from mmtx_cli.command.resolved import settings_of
 from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.error import ConfigError
 from mmtx_cli.hint import nearest
@@ -30,35 +32,46 @@ def run(cfg: DictConfig) -> None:
         ConfigError: if there is nothing to compare, or a name is none.
         DataError: if a run is not finished.
     """
+    from mmtx_cli.command.figures import print_comparison
     from mmtx_cli.metric.comparison import compare
-    from mmtx_cli.report.comparison import write_comparison
+    from mmtx_cli.report.comparison import NOTE, Comparison, legend, table, write_comparison
 
     refuse_foreign_keys(cfg, "compare")
     check(cfg)
     if not cfg.plan:  # tells of what cannot be compared before it takes its time
-        chosen_baseline(named(given(cfg.runs)), cfg.baseline)
+        chosen_baseline(groups_of(given(cfg.runs)), cfg.baseline)
     run_dir = open_run(cfg)
     folders = swept(cfg, run_dir) if cfg.plan else given(cfg.runs)
-    names = named(folders)
-    baseline = chosen_baseline(names, cfg.baseline)
+    chosen = groups_of(folders)
+    baseline = chosen_baseline(chosen, cfg.baseline).name
     groups: dict[str, list[Measured]] = {}
-    for i, (folder, name) in enumerate(zip(folders, names, strict=True)):
+    for i, (folder, group) in enumerate(zip(folders, chosen, strict=True)):
         place = evaluated(folder, cfg, run_dir / "eval" / f"{i:03d}")
-        groups.setdefault(name, []).append(measured(folder, place))
-    metric = chosen_metric([one for group in groups.values() for one in group], cfg.metric)
+        groups.setdefault(group.name, []).append(measured(folder, place))
+    metric = chosen_metric([one for runs in groups.values() for one in runs], cfg.metric)
     compared = compare(
-        {name: [r.metrics[metric] for r in group] for name, group in groups.items()},
-        {name: [r.values(metric) for r in group] for name, group in groups.items()},
+        {name: [r.metrics[metric] for r in runs] for name, runs in groups.items()},
+        {name: [r.values(metric) for r in runs] for name, runs in groups.items()},
         baseline,
         cfg.bootstrap,
         cfg.seed,
     )
-    costs = {name: mean_cost(group) for name, group in groups.items()}
-    page = write_comparison(run_dir, metric, baseline, compared, costs, metric.endswith(LOWER))
+    sign = 1 if metric.endswith(LOWER) else -1
+    comparison = Comparison(
+        metric,
+        baseline,
+        sorted(compared, key=lambda group: sign * group.mean),
+        {name: mean_cost(runs) for name, runs in groups.items()},
+        {group.name: group.settings for group in chosen},
+    )
+    page = write_comparison(run_dir, comparison)
+    if len(groups) == 1:
+        print("the runs differ in nothing but the seed: they are one group", file=sys.stderr)
     count = len(folders)
     result = {"command": "compare", "metric": metric, "baseline": baseline, "count": count}
     write_json(run_dir / "result.json", result)
-    print((run_dir / "comparison.md").read_text(encoding="utf-8"))
+    print_comparison(*table(comparison), legend(comparison))
+    print(NOTE)
     print(f"open the page: {page}")
     print(run_dir)
 
@@ -154,16 +167,15 @@ def evaluated(folder: Path, cfg: DictConfig, into: Path) -> Path:
     return into
 
 
-def named(folders: Sequence[Path]) -> list[str]:
+def groups_of(folders: Sequence[Path]) -> list[Group]:
     """The group of each run: those that differ in their seed alone have the same.
 
     Raises:
-        ConfigError: if all do.
+        ConfigError: if there is but one run.
     """
-    names = group_names([settings_of(folder) for folder in folders])
-    if len({*names}) < 2:
-        raise ConfigError("runs: they differ in nothing but the seed: there is nothing to compare")
-    return names
+    if len(folders) < 2:
+        raise ConfigError("runs: one run alone: there is nothing to compare; name several")
+    return grouped([settings_of(folder) for folder in folders])
 
 
 def chosen_metric(runs: Sequence[Measured], wanted: str | None) -> str:
@@ -179,12 +191,24 @@ def chosen_metric(runs: Sequence[Measured], wanted: str | None) -> str:
     return wanted
 
 
-def chosen_baseline(names: Sequence[str], wanted: str | None) -> str:
-    """A group by its name, or by the end of it: ``concat`` for ``fusion=concat``."""
-    groups = list(dict.fromkeys(names))
-    found = [name for name in groups if wanted in (None, name, name.rpartition("=")[2])]
-    if not found or (wanted and len(found) > 1):
-        raise ConfigError(f"baseline={wanted}: is none of {', '.join(groups)}")
+def chosen_baseline(groups: Sequence[Group], wanted: str | None) -> Group:
+    """A group by its name, by a setting that it alone has, or by the value of that.
+
+    ``fusion=concat`` and ``concat`` are both ``fusion=concat``.
+    """
+    by_name = {group.name: group for group in groups}
+    if wanted is None:
+        return groups[0]
+    if wanted in by_name:
+        return by_name[wanted]
+    found = [
+        group
+        for group in by_name.values()
+        if any(wanted in (value, f"{key}={value}") for key, value in group.settings.items())
+    ]
+    if len(found) != 1:
+        fault = "is none of" if not found else "is more than one of"
+        raise ConfigError(f"baseline={wanted}: {fault} {'; '.join(by_name)}")
     return found[0]
 
 

@@ -76,6 +76,9 @@ def _check(settings: Settings) -> Path:
             f"split={split}: to check, give ratios for rows without a split, e.g. "
             "'split={train: 0.8, val: 0.1, test: 0.1}'"
         )
+    limit = settings["max_image_pixels"]
+    if type(limit) is not int or limit < 1:
+        raise ConfigError(f"max_image_pixels={limit}: write a whole number from 1 up")
     try:
         summary = check_manifest(
             path,
@@ -85,6 +88,7 @@ def _check(settings: Settings) -> Path:
             allow_outside_root=settings["allow_outside_root"],
             decode=settings["decode"],
             workers=settings["workers"],
+            max_image_pixels=limit,
         )
     except DataError as error:
         raise DataError(*without_repeats(error.faults)) from error

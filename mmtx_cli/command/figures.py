@@ -1,10 +1,10 @@
 """A table of figures on the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from mmtx_cli.report.contribution import contribution_table
@@ -28,9 +28,7 @@ def print_figures(result: Mapping[str, Any]) -> None:
         others += [figures.get(metric) for figures in floors.values()]
         shown = ("" if other is None else f"{other:.3f}" for other in others)
         table.add_row(metric, f"{value:.3f} [{low:.3f}, {high:.3f}]", *shown)
-    console = Console()
-    if not console.is_terminal:  # a file has room for every column
-        console = Console(width=max(200, 40 + 28 * len(table.columns)))
+    console = console_for(table)
     console.print(table)
     for name in without_cider(result["metrics"]):
         console.print(
@@ -43,6 +41,30 @@ def print_figures(result: Mapping[str, Any]) -> None:
         console.print(contributions(shares))
     for part in diversity_parts(result):
         console.print(diversity_table(part))
+
+
+def print_comparison(
+    header: Sequence[str], rows: Sequence[Sequence[str]], explained: Sequence[Sequence[str]]
+) -> None:
+    """A row a group; below, each group's settings in full where the names do not say them."""
+    table = Table(*header[:2], *(column(title) for title in header[2:]))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = console_for(table)
+    console.print(table)
+    for name, settings in explained:
+        console.print(Text.assemble("\n", (name, "bold"), f"\n  {settings}"))
+
+
+def column(title: str) -> Column:
+    """A column of figures."""
+    return Column(title, justify="right")
+
+
+def console_for(table: Table) -> Console:
+    """The terminal; of a file, which has room for every column, a wide one."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(200, 40 + 28 * len(table.columns)))
 
 
 def without_cider(metrics: Mapping[str, Any]) -> list[str]:

@@ -306,10 +306,10 @@ def announce(run_dir: Path, model: Any, train: int, val: int, length: Any) -> No
 
 
 def tell_what_is_cut(samples: Any) -> None:
-    """Say what of texts, pictures and films the model does not see."""
+    """Say what of texts, pictures, films and sounds the model does not get."""
     if is_first_process():
         cut = [f"{said}; raise max_length to read them whole" for said in samples.cut_texts()]
-        for said in (*cut, *samples.cropped()):
+        for said in (*cut, *samples.cropped(), *samples.shortened()):
             print(said, file=sys.stderr)
 
 

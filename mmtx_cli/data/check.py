@@ -15,6 +15,7 @@ from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.summary import Summary, summarise
 from mmtx_cli.data.unreadable import OutsideError, UnreadableError
 from mmtx_cli.error import DataError
+from mmtx_cli.settings import MAX_IMAGE_PIXELS
 
 Medium = tuple[str, str, float | None, float | None]
 """Path, what of it is read, and the window."""
@@ -32,6 +33,7 @@ def check_manifest(
     allow_outside_root: bool = False,
     decode: bool = False,
     workers: int | None = None,
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
 ) -> Summary:
     """Read every row, with ``decode`` also every file, and sum the data set up.
 
@@ -45,23 +47,24 @@ def check_manifest(
         path, root=root, split=split, seed=seed, allow_outside_root=allow_outside_root
     )
     if decode:
-        faults += _undecodable(manifest, workers)
+        faults += _undecodable(manifest, workers, max_image_pixels)
         faults += unreadable_features(manifest)
     if faults:
         raise DataError(*faults)
     summary = summarise(manifest)
     if decode:
-        summary.warnings.extend(content_leaks(manifest))
+        summary.warnings.extend(content_leaks(manifest, max_image_pixels))
     return summary
 
 
-def _undecodable(manifest: Manifest, workers: int | None) -> list[str]:
+def _undecodable(manifest: Manifest, workers: int | None, max_pixels: int) -> list[str]:
     users: dict[Medium, list[Sample]] = {}
     for sample in manifest.samples:
         for medium in _media(sample):
             users.setdefault(medium, []).append(sample)
     faults = []
-    for medium, reason in track(_reasons(list(users), workers), len(users), "files"):
+    reasons = _reasons(list(users), workers, max_pixels)
+    for medium, reason in track(reasons, len(users), "files"):
         if reason is not None:
             path, modality, *_ = medium
             first, *more = users[medium]
@@ -80,7 +83,9 @@ def _media(sample: Sample) -> Iterator[Medium]:
         yield sample.audio, "sound track" if sample.has_own_sound else "audio", *sample.sound_window
 
 
-def _reasons(media: Sequence[Medium], workers: int | None) -> Iterator[tuple[Medium, str | None]]:
+def _reasons(
+    media: Sequence[Medium], workers: int | None, max_pixels: int
+) -> Iterator[tuple[Medium, str | None]]:
     """Yield each file with why it cannot be decoded, or None.
 
     Every thread has a process of its own that decodes: one that dies or hangs names its file.
@@ -98,7 +103,7 @@ def _reasons(media: Sequence[Medium], workers: int | None) -> Iterator[tuple[Med
             own.guard = Guard(_PATIENCE)
             guards.append(own.guard)
         try:
-            return own.guard.run(_reason, *medium)
+            return own.guard.run(_reason, *medium, max_pixels)
         except UnreadableError as error:
             return error.reason
 
@@ -108,11 +113,13 @@ def _reasons(media: Sequence[Medium], workers: int | None) -> Iterator[tuple[Med
         guard.close()
 
 
-def _reason(path: str, modality: str, start: float | None, end: float | None) -> str | None:
+def _reason(
+    path: str, modality: str, start: float | None, end: float | None, max_pixels: int
+) -> str | None:
     try:
         match modality:
             case "image":
-                decode_image(path)
+                decode_image(path, max_pixels=max_pixels)
             case "video":  # imported where it is needed: pictures are checked without torch
                 from mmtx_cli.data.decode.moments import Sampling
                 from mmtx_cli.data.decode.video import decode_video

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from mmtx_cli.counter_rng import draws, id_keys
 from mmtx_cli.data.cache.entries import Entries
-from mmtx_cli.data.cropped import cropped
+from mmtx_cli.data.cropped import cropped, shortened
 from mmtx_cli.data.media import Media
 from mmtx_cli.data.mixing import Mixing
 from mmtx_cli.data.preparation import Preparation
@@ -21,6 +21,7 @@ from mmtx_cli.data.target import Targets
 from mmtx_cli.data.text import SAID, TextColumn, column_texts, column_weights
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.settings import MAX_IMAGE_PIXELS
 from mmtx_cli.types import IGNORE
 
 AUGMENT, PLACE, DROP = 2, 3, 4
@@ -67,6 +68,7 @@ class Samples(Dataset):
         cached: Mapping[str, Entries] | None = None,
         taught: Mapping[str, Entries] | None = None,
         captions_per_sample: int = 1,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
     ) -> None:
         """``known`` are the classes and answers that there are.
 
@@ -89,7 +91,7 @@ class Samples(Dataset):
         self.known = known or Targets()
         self.training = training
         self.seed = seed
-        self.media = Media(preparation, augment, decode_timeout)
+        self.media = Media(preparation, augment, decode_timeout, max_image_pixels)
         self.dropout = dropout or {}
         self.cached = {n.removeprefix("encoder."): of for n, of in (cached or {}).items()}
         self.taught = taught or {}
@@ -119,6 +121,14 @@ class Samples(Dataset):
         cut = sorted(shapes) if self.preparation.fit == "crop" else []
         said = [cropped(self.samples, name, self.media.guard) for name in cut]
         return [line for line in said if line]
+
+    def shortened(self) -> list[str]:
+        """Say what ``audio_seconds`` leaves out, in one line, if it does."""
+        p = self.preparation
+        if "audio" not in self.modalities or "audio" in p.features or "audio" in self.cached:
+            return []
+        said = shortened(self.samples, p.audio_seconds, self.media.guard)
+        return [said] if said else []
 
     def shuffle(self, modality: str, seed: int) -> None:
         """Let every sample bring one modality of another sample in place of its own."""

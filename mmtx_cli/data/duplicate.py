@@ -16,6 +16,7 @@ from mmtx_cli.data.manifest import Manifest
 from mmtx_cli.data.progress import track
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.settings import MAX_IMAGE_PIXELS
 
 MEDIA = ("image", "video", "audio")
 _THUMB, _PARTS = 8, 4
@@ -37,14 +38,15 @@ def same_content(paths: Iterable[str]) -> dict[str, bytes]:
     return {path: _digest(path) for path in several}
 
 
-def content_leaks(manifest: Manifest) -> list[str]:
+def content_leaks(manifest: Manifest, max_pixels: int = MAX_IMAGE_PIXELS) -> list[str]:
     """Warn of files of the same content, and of pictures that look the same, in two splits."""
     samples = manifest.samples
     digests = same_content(path for sample in samples for _, path in sample.media())
     if same := _across(manifest, "of the same content", lambda _, path: digests.get(path)):
         return same  # the pictures need not be decoded once more
     pictures = [path for sample in samples for path in sample.image]
-    looks = {p: _look(p) for p in track(dict.fromkeys(pictures), len(set(pictures)), "likeness")}
+    tracked = track(dict.fromkeys(pictures), len(set(pictures)), "likeness")
+    looks = {path: _look(path, max_pixels) for path in tracked}
     twins = _twins({path: look for path, look in looks.items() if look is not None})
 
     def alike(kind: str, path: str) -> Hashable | None:
@@ -105,10 +107,10 @@ def _digest(path: str) -> bytes:
     return digest.digest()
 
 
-def _look(path: str) -> UInt8[np.ndarray, "8 9 3"] | None:
+def _look(path: str, max_pixels: int) -> UInt8[np.ndarray, "8 9 3"] | None:
     """A thumbnail of means; None of what cannot be read."""
     try:
-        picture = Image.fromarray(decode_image(path, 4 * _THUMB))
+        picture = Image.fromarray(decode_image(path, 4 * _THUMB, max_pixels))
     except UnreadableError:
         return None
     return np.asarray(picture.resize((_THUMB + 1, _THUMB), Image.Resampling.BOX))

@@ -2,8 +2,11 @@
 
 import io
 import os
+import re
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mmtx_cli.data.jpeg import JPEG_START, StrictJpeg, plain_jpeg
 from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.settings import MAX_IMAGE_PIXELS
 
 __all__ = ["FORMATS", "UnreadableError", "decode_image"]
 
@@ -34,7 +38,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def decode_image(
-    path: str | os.PathLike[str], size: int | None = None
+    path: str | os.PathLike[str], size: int | None = None, max_pixels: int = MAX_IMAGE_PIXELS
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Decode an image file to upright 8-bit RGB; what is transparent becomes white.
 
@@ -44,20 +48,32 @@ def decode_image(
 
     Raises:
         UnreadableError: with a one-line reason, if the file is missing, empty, damaged, not an
-            image, or larger than Pillow's limit of 178,956,970 pixels.
+            image, or of more than ``max_pixels`` pixels.
     """
     path = os.fspath(path)
     try:
         data = _content(path)
-        if data.startswith(JPEG_START):
-            pixels = plain_jpeg(data, size)
-            if pixels is not None:
-                return pixels
-        return _by_pillow(path, data, size)
+        with _at_most(max_pixels):
+            if data.startswith(JPEG_START):
+                pixels = plain_jpeg(data, size)
+                if pixels is not None:
+                    return pixels
+            return _by_pillow(path, data, size)
     except UnreadableError:
         raise
     except Exception as error:  # parsers of hostile bytes raise anything; none may stop a run
         raise UnreadableError(path, _reason(error)) from error
+
+
+@contextmanager
+def _at_most(pixels: int) -> Iterator[None]:
+    """Set Pillow's own limit, which holds for every frame of a file; it refuses twice of it."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = pixels / 2  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _content(path: str) -> bytes:
@@ -119,7 +135,12 @@ def _reason(error: Exception) -> str:
         case PermissionError():
             return "permission denied"
         case Image.DecompressionBombError():
-            return f"too large: {error}"
+            numbers = re.findall(r"(\d+)[.0]* pixels", str(error))
+            pixels, most = (f"{int(number):,}" for number in numbers)
+            return (
+                f"too large: {pixels} pixels, of at most {most}; for a picture that you trust, "
+                "raise data.max_image_pixels (of mmtx data action=check: max_image_pixels)"
+            )
         case UnidentifiedImageError():
             return f"not an image of a known format ({', '.join(FORMATS)}); convert it"
         case MemoryError():

@@ -18,6 +18,7 @@ from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.suffix import FOREIGN_IMAGES, SUFFIXES
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.unreadable import NoVideoError, UnreadableError
+from mmtx_cli.settings import MAX_IMAGE_PIXELS
 
 LAST_PIECE = 0.25
 """A rest shorter than this part of a piece is left to the piece before it."""
@@ -43,6 +44,8 @@ def picture_kind(path: str) -> str | None:
         with Image.open(path, formats=FORMATS) as picture:
             animated = picture.format in ANIMATED and getattr(picture, "n_frames", 1) > 1
             return "animation" if animated else "still"
+    except Image.DecompressionBombError:  # told by the decoder
+        return "still"
     except Exception:  # whatever it is, no picture: the other decoders say what is wrong with it
         return None
 
@@ -90,6 +93,7 @@ class InputFiles(Samples):
         decode_timeout: float,
         text: str | None = None,
         text_tokenizer: Tokenizer | None = None,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
     ) -> None:
         """``names`` are the samples' ids, ``modalities`` those of the model.
 
@@ -108,6 +112,7 @@ class InputFiles(Samples):
             tokenizer,
             text_tokenizer=text_tokenizer,
             decode_timeout=decode_timeout,
+            max_image_pixels=max_image_pixels,
         )
         self.pieces = pieces
         # what was extracted before cannot be extracted here

@@ -19,6 +19,7 @@ from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.transform import augmented, fit, to_tensor
 from mmtx_cli.data.unreadable import OutsideError
+from mmtx_cli.settings import MAX_IMAGE_PIXELS
 
 HOPS_A_SECOND = 100
 
@@ -26,7 +27,8 @@ HOPS_A_SECOND = 100
 class Media:
     """Decodes what a sample names; video and sound in a process that can be ended.
 
-    ``augment`` changes training pictures; ``timeout`` is the patience with one file, in seconds.
+    ``augment`` changes training pictures; ``timeout`` is the patience with one file, in seconds,
+    ``max_pixels`` the most pixels that a picture may have.
     """
 
     def __init__(
@@ -34,10 +36,12 @@ class Media:
         preparation: Preparation,
         augment: Callable[[Tensor], Tensor] | None = None,
         timeout: float = 30.0,
+        max_pixels: int = MAX_IMAGE_PIXELS,
     ) -> None:
         self.preparation = preparation
         self.augment = augment
         self.timeout = timeout
+        self.max_pixels = max_pixels
         self.guards: dict[int, Guard] = {}
         self.feature_files = FeatureFiles()
 
@@ -57,7 +61,8 @@ class Media:
         size = self.preparation.image_size
         # a random crop may use a part of the picture only: decode finer than the square
         scale = 1 if self.augment is None else 2
-        pictures = [to_tensor(decode_image(path, size * scale)) for path in sample.image]
+        decoded = (decode_image(path, size * scale, self.max_pixels) for path in sample.image)
+        pictures = [to_tensor(pixels) for pixels in decoded]
         if self.augment is not None:
             pictures = [augmented(p, self.augment, seed + i) for i, p in enumerate(pictures)]
         fitted = [fit(p, size, self.preparation.fit) for p in pictures]

@@ -194,6 +194,8 @@ class RowReader:
         if isinstance(value, str) and not self._typed:
             cell = value.strip()
             value = json_of("answers", cell, faults) if cell.startswith("{") else {cell: 1.0}
+            if value is None:  # what is wrong with it is told
+                return {}
         if isinstance(value, list) and all(isinstance(v, tuple) and len(v) == 2 for v in value):
             value = dict(value)  # a Parquet map
         example = 'weights by answer, e.g. {"red": 8, "dark red": 2}'

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmtx_cli.data.name import nearest
 from mmtx_cli.error import DataError
+from mmtx_cli.json_line import RepeatedKeyError, parsed_json
 
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 # a row, or in its place what is wrong with that line
@@ -93,13 +94,15 @@ def _json_lines(path: Path) -> Iterator[Line]:
 
 def _parsed(raw: bytes) -> dict[str, Any] | str:
     try:
-        row = json.loads(raw.decode("utf-8").rstrip())
+        row = parsed_json(raw.decode("utf-8").rstrip())
     except UnicodeDecodeError as error:
         return f"not UTF-8 at byte {error.start + 1}; save the file as UTF-8"
     except json.JSONDecodeError as error:
         if raw.lstrip().startswith(b"["):
             return "a JSON array; write one JSON object a line, with no list around them"
         return f"not JSON at column {error.colno}: {error.msg}; write one JSON object a line"
+    except RepeatedKeyError as error:
+        return str(error)
     except (ValueError, RecursionError) as error:
         return f"not JSON that can be read: {error}; write one JSON object a line"
     if not isinstance(row, dict):

@@ -3,6 +3,7 @@
 import json
 import math
 
+from mmtx_cli.json_line import RepeatedKeyError, parsed_json
 from mmtx_cli.text_form import composed
 
 
@@ -76,7 +77,10 @@ def _float(value: object) -> float:
 def json_of(name: str, cell: str, faults: list[str]) -> object:
     """Return what a cell of JSON holds; None, and a fault, if it is no JSON."""
     try:
-        return json.loads(cell)
+        return parsed_json(cell)
+    except RepeatedKeyError as error:
+        faults.append(f"{name}: {error}")
+        return None
     except (ValueError, RecursionError) as error:
         faults.append(f"{name} begins like JSON but is none: {error}; mend the cell")
         return None

@@ -115,11 +115,28 @@ def mel_bands(
 
     The transform is as long as it must be for every band to hold a bin, at most 8 windows.
     """
-    from torchaudio.functional import melscale_fbanks
-
     highest = sample_rate / 2 if f_max is None else f_max
     if not 0 <= f_min < highest <= sample_rate / 2:
         raise ValueError(f"{f_min=}, f_max={highest} are no band within 0 … {sample_rate / 2} Hz")
+    if (bands := _bands(sample_rate, window, num_mels, f_min, highest)) is not None:
+        return bands
+    fewer = (n for n in range(num_mels - 1, 0, -1) if n == 1 or n % 4 == 0)
+    works = next(
+        (n for n in fewer if _bands(sample_rate, window, n, f_min, highest) is not None), 0
+    )
+    remedy = f"at this rate num_mels={works} works; or raise" if works else "raise"
+    raise ValueError(
+        f"num_mels={num_mels} bands are too narrow for {f_min} … {highest} Hz, which "
+        f"sample_rate={sample_rate} has; {remedy} sample_rate"
+    )
+
+
+def _bands(
+    sample_rate: int, window: int, num_mels: int, f_min: float, highest: float
+) -> Float[Tensor, "f m"] | None:
+    """None where even the longest transform leaves a band without a bin."""
+    from torchaudio.functional import melscale_fbanks
+
     size = 1 << (window - 1).bit_length()
     while size <= 8 * window:
         with warnings.catch_warnings():
@@ -128,7 +145,7 @@ def mel_bands(
         if bands.amax(dim=0).min() > 0:
             return bands
         size *= 2
-    raise ValueError(f"num_mels={num_mels} bands are too narrow for {f_min} … {highest} Hz")
+    return None
 
 
 class SpecAugment(nn.Module):

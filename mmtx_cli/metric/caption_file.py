@@ -8,6 +8,7 @@ from typing import Any
 
 from mmtx_cli.error import DataError
 from mmtx_cli.fault import SHOWN
+from mmtx_cli.json_line import RepeatedKeyError, parsed_json
 
 _REFERENCE = 'a reference is {"id": …, "captions": ["…", …]}, or of COCO {"image_id", "caption"}'
 _PREDICTION = 'a prediction is {"id": …, "caption": "…"}, or of COCO {"image_id", "caption"}'
@@ -149,18 +150,20 @@ def _document(file: CaptionFile, text: str) -> Any:
     """Return the content of one JSON document; None for JSON lines. Raises DataError if broken."""
     first = text.lstrip().split("\n", 1)[0]
     try:
-        row = json.loads(first)
+        row = parsed_json(first)
         if not isinstance(row, list) and "annotations" not in row:
             return None
     except (ValueError, TypeError, RecursionError):
         pass  # a document over many lines, or a broken first line
     try:
-        return json.loads(text)
+        return parsed_json(text)
     except RecursionError:
         raise DataError(f"{file.path}: nested too deeply to be a caption file") from None
     except ValueError as error:
         if not first.startswith("[") and first.strip() != "{" and '"annotations"' not in text:
             return None
+        if isinstance(error, RepeatedKeyError):
+            raise DataError(f"{file.path}: {error}") from None
         line, what = getattr(error, "lineno", 1), getattr(error, "msg", error)
         raise DataError(f"{file.path}:{line}: not JSON: {what}") from None
 
@@ -188,7 +191,10 @@ def _lines(file: CaptionFile, text: str) -> Iterator[tuple[str, Any]]:
             continue
         place = f"{file.path}:{number}"
         try:
-            yield place, json.loads(line)
+            yield place, parsed_json(line)
+        except RepeatedKeyError as error:
+            file.complete = False
+            file.fault(place, str(error))
         except (ValueError, RecursionError) as error:
             file.complete = False
             what = getattr(error, "msg", error)

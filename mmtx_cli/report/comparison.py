@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmtx_cli.metric.comparison import Compared
@@ -10,7 +11,6 @@ from mmtx_cli.report.rounding import amount
 from mmtx_cli.report.scatter import Point, scatter_svg
 from mmtx_cli.weights import replaced
 
-Costs = Mapping[str, Mapping[str, float | None]]
 SHOWN = {
     "parameters": "parameters",
     "flops_per_sample": "FLOPs a sample",
@@ -19,55 +19,67 @@ SHOWN = {
     "peak_memory_mb": "peak memory, MB",
 }
 AGAINST = ("parameters", "flops_per_sample", "train_seconds")
+BARS = "Bars: ± one standard deviation over the runs of a group."
 NOTE = (
-    "Difference: mean over the runs minus that of the baseline, with a 95 % interval of a "
-    "bootstrap over samples and runs; p: two-sided, adjusted by Holm's procedure for the number "
-    "of groups."
+    "± sd: standard deviation over the runs of a group. Difference: mean over the runs minus that "
+    "of the baseline, with a 95 % interval of a bootstrap over samples and runs; p: two-sided, "
+    "adjusted by Holm's procedure for the number of groups."
 )
 
 
-def write_comparison(
-    run_dir: Path,
-    metric: str,
-    baseline: str,
-    compared: Sequence[Compared],
-    costs: Costs,
-    lower_is_better: bool,
-) -> Path:
-    """Write ``comparison.md``, ``comparison.csv`` and ``comparison.html``; give the page's path.
+@dataclass(frozen=True)
+class Comparison:
+    """Groups of runs, the best first.
 
-    The best group comes first.
+    Args:
+        metric: What they are compared by.
+        baseline: The group that the others are held against.
+        groups: The figures of each group.
+        costs: Group to what it costs; None where that is not known.
+        settings: Group to the settings in which it differs from others, by config path.
     """
-    order = sorted(compared, key=lambda row: row.mean if lower_is_better else -row.mean)
-    header, rows = table(metric, baseline, order, costs)
-    lines = [header, ["---"] * len(header), *rows]
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+    metric: str
+    baseline: str
+    groups: Sequence[Compared]
+    costs: Mapping[str, Mapping[str, float | None]]
+    settings: Mapping[str, Mapping[str, str]]
+
+
+def write_comparison(run_dir: Path, comparison: Comparison) -> Path:
+    """Write ``comparison.md``, ``comparison.csv`` and ``comparison.html``; give the page's path."""
+    header, rows = table(comparison)
+    explained = legend(comparison)
+    parts = [markdown(header, rows), NOTE]
+    if explained:
+        parts.append(markdown(["group", "settings"], explained))
     with replaced(run_dir / "comparison.md") as temporary:
-        temporary.write_text(f"{text}\n\n{NOTE}\n", encoding="utf-8")
-    write_csv(run_dir / "comparison.csv", metric, order, costs)
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_csv(run_dir / "comparison.csv", comparison)
     page = render(
         "comparison.html.j2",
-        title=f"Comparison by {metric}",
+        title=f"Comparison by {comparison.metric}",
         header=header,
         rows=rows,
         note=NOTE,
-        plots=[plot for cost in AGAINST if (plot := against(cost, metric, order, costs))],
+        legend=explained,
+        plots=[plot for cost in AGAINST if (plot := against(cost, comparison))],
+        bars=BARS if any(row.sd is not None for row in comparison.groups) else "",
     )
     return write_page(run_dir / "comparison.html", page)
 
 
-def table(
-    metric: str, baseline: str, order: Sequence[Compared], costs: Costs
-) -> tuple[list[str], list[list[str]]]:
+def table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Header and cells, as people read them."""
-    known = [name for name in SHOWN if any(costs[row.name][name] is not None for row in order)]
-    header = ["", "runs", f"{metric} ± sd", f"difference from {baseline}", "p"]
-    header += [SHOWN[name] for name in known]
+    groups, costs = comparison.groups, comparison.costs
+    known = [name for name in SHOWN if any(costs[row.name][name] is not None for row in groups)]
+    header = ["group", "runs", f"{comparison.metric} ± sd"]
+    header += [f"difference from {comparison.baseline}", "p", *(SHOWN[name] for name in known)]
     rows = []
-    for row in order:
+    for row in groups:
         figure = f"{row.mean:.4g}" + (f" ± {row.sd:.2g}" if row.sd is not None else "")
         gap, p = "", ""
-        if row.name == baseline:
+        if row.name == comparison.baseline:
             gap = "baseline"
         elif row.difference and row.p is not None:
             d = row.difference
@@ -77,27 +89,43 @@ def table(
     return header, rows
 
 
-def write_csv(path: Path, metric: str, order: Sequence[Compared], costs: Costs) -> None:
-    """All figures in full."""
+def legend(comparison: Comparison) -> list[list[str]]:
+    """Each group and its settings in full; nothing where the names say all of it."""
+    rows = [
+        [row.name, " ".join(f"{k}={v}" for k, v in comparison.settings[row.name].items())]
+        for row in comparison.groups
+    ]
+    return rows if any(name != full for name, full in rows) else []
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+
+
+def write_csv(path: Path, comparison: Comparison) -> None:
+    """All figures in full, and a column for each setting in which groups differ."""
+    keys = list(dict.fromkeys(key for own in comparison.settings.values() for key in own))
     with replaced(path) as half, open(half, "w", encoding="utf-8", newline="") as file:
         out = csv.writer(file)
-        out.writerow(["group", "runs", metric, "sd", "difference", "low", "high", "p", *SHOWN])
-        for row in order:
-            d = row.difference
+        header = ["group", "runs", comparison.metric, "sd", "difference", "low", "high", "p"]
+        out.writerow([*header, *SHOWN, *keys])
+        for row in comparison.groups:
+            d, costs = row.difference, comparison.costs[row.name]
             gap = [d.mean, d.low, d.high, row.p] if d else [""] * 4
-            cells = ["" if x is None else x for x in (costs[row.name][name] for name in SHOWN)]
+            cells = ["" if costs[name] is None else costs[name] for name in SHOWN]
             sd = "" if row.sd is None else row.sd
-            out.writerow([row.name, row.runs, row.mean, sd, *gap, *cells])
+            chosen = [comparison.settings[row.name].get(key, "") for key in keys]
+            out.writerow([row.name, row.runs, row.mean, sd, *gap, *cells, *chosen])
 
 
-def against(
-    cost: str, metric: str, order: Sequence[Compared], costs: Costs
-) -> tuple[str, str] | None:
+def against(cost: str, comparison: Comparison) -> tuple[str, str] | None:
     """Title and plot of the metric against a cost; None where the cost is not known."""
-    found = [(row, costs[row.name][cost]) for row in order]
-    points = [
-        Point(row.name.rpartition("=")[2], x, row.mean, row.sd or 0.0) for row, x in found if x
-    ]
+    found = [(row, comparison.costs[row.name][cost]) for row in comparison.groups]
+    points = [Point(row.name, x, row.mean, row.sd or 0.0) for row, x in found if x]
     if len(points) < 2:
         return None
+    metric = comparison.metric
     return f"{metric} against {SHOWN[cost]}", scatter_svg(points, SHOWN[cost], metric)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from mmtx_cli.report.plot import Series, curves_svg
+from mmtx_cli.report.plot import Series, curves_svg, is_banded
 from mmtx_cli.report.rounding import rounded
 
 SPLITS = ("train", "val", "test")
@@ -61,6 +61,8 @@ def _curve(name: str, series: list[Series]) -> Curve:
     summary = "; ".join(_sentence(line, "loss" in name) for line in series)
     if log and not small:
         summary += " (logarithmic)"
+    if any(is_banded(line) for line in series):
+        summary += "; band: smallest and largest values around a step"
     return Curve(
         name,
         series,

@@ -45,6 +45,11 @@ def curves_svg(series: list[Series], *, log: bool = False, small: bool = False) 
         return inline_svg(figure)
 
 
+def is_banded(line: Series) -> bool:
+    """Is a series too long to be drawn value by value?"""
+    return len(line.values) > MAX_POINTS
+
+
 def bins(values: list[float], num_bins: int) -> list[list[float]]:
     """Cut a series into at most `num_bins` runs of nearly equal length, in order."""
     num_bins = min(num_bins, len(values))
@@ -54,7 +59,7 @@ def bins(values: list[float], num_bins: int) -> list[list[float]]:
 
 def _draw(axes: Any, line: Series) -> None:
     colour, steps, values = COLOURS[line.colour], line.steps, line.values
-    if len(values) > MAX_POINTS:
+    if is_banded(line):
         cut = bins(values, MAX_POINTS)
         steps = [sum(run) / len(run) for run in bins(steps, MAX_POINTS)]
         axes.fill_between(steps, [*map(min, cut)], [*map(max, cut)], color=colour, alpha=0.18, lw=0)

@@ -1,10 +1,14 @@
 """A figure against its cost as inline SVG, a labelled point a group."""
 
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
 from mmtx_cli.report.plot import COLOURS, GRID, INK, inline_svg, value_text
 from mmtx_cli.report.rounding import amount
+
+MAX_LINE = 32
+"""Characters in a line of a label."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +29,9 @@ def scatter_svg(points: list[Point], x_name: str, y_name: str, log: bool = True)
     with rc_context({"svg.hashsalt": "mmtx", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(5.6, 3.4), layout="constrained")
         axes = figure.add_subplot()
-        labels = []
         for point in points:
             bar = point.spread or None
             axes.errorbar(point.x, point.y, bar, fmt="o", color=COLOURS[0], markersize=5, lw=1.2)
-            place, offset = (point.x, point.y), (5, 4)
-            label = axes.annotate(
-                point.name, place, offset, textcoords="offset points", color=INK, size=8
-            )
-            labels.append(label)
         if log:
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=6))
@@ -51,8 +49,19 @@ def scatter_svg(points: list[Point], x_name: str, y_name: str, log: bool = True)
         for side, spine in axes.spines.items():
             spine.set_visible(side in ("bottom", "left"))
             spine.set_color(GRID)
-        part(labels, figure)
+        part([labelled(axes, point) for point in points], figure)
         return inline_svg(figure)
+
+
+def labelled(axes: Any, point: Point) -> Any:
+    """Write a point's name beside it, on the side where there is more room, in short lines."""
+    place = (point.x, point.y)
+    at, _ = axes.transAxes.inverted().transform(axes.transData.transform(place))
+    offset, side = ((5, 4), "left") if at < 0.5 else ((-5, 4), "right")
+    name = "\n".join(textwrap.wrap(point.name, MAX_LINE))
+    return axes.annotate(
+        name, place, offset, textcoords="offset points", ha=side, color=INK, size=8
+    )
 
 
 def part(labels: list[Any], figure: Any) -> None:

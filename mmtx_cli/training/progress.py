@@ -7,11 +7,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mmtx_cli.data.progress import SparseLines
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.metrics import MetricsCallback
 
 REDRAW_SECONDS = 0.2
-PLAIN_SECONDS = 15.0
 
 
 class ProgressCallback(pl.Callback):
@@ -22,6 +22,7 @@ class ProgressCallback(pl.Callback):
         self.label = label
         self.next_draw = 0.0
         self.bar: Progress | None = None
+        self.lines: SparseLines | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar."""
@@ -41,6 +42,9 @@ class ProgressCallback(pl.Callback):
             total = int(trainer.num_training_batches)
             self.task = self.bar.add_task(self.label, total=total, figures="")
             self.bar.start()
+        else:
+            made = int(trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+            self.lines = SparseLines(int(trainer.num_training_batches), made)
 
     def on_train_batch_end(
         self,
@@ -54,15 +58,14 @@ class ProgressCallback(pl.Callback):
         now = time.monotonic()
         if now < self.next_draw or not trainer.is_global_zero:
             return
-        done, total = batch_idx + 1, int(trainer.num_training_batches)
-        figures = figures_text(self.metrics.latest)
+        done = batch_idx + 1
         if self.bar is not None:
             self.next_draw = now + REDRAW_SECONDS
+            figures = figures_text(self.metrics.latest)
             self.bar.update(self.task, completed=done, figures=figures, refresh=True)
-        else:
-            first, self.next_draw = self.next_draw == 0.0, now + PLAIN_SECONDS
-            if not first:
-                print(f"{self.label} {done}/{total} {figures}", file=sys.stderr, flush=True)
+        elif self.lines is not None and (line := self.lines.line(done)):
+            figures = figures_text(self.metrics.latest)
+            print(f"{self.label} {line} · {figures}", file=sys.stderr, flush=True)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Leave the bar as it stands."""

@@ -16,7 +16,8 @@ from mmtx_cli.training.lightning import pl
 
 class SaveCallback(pl.callbacks.Checkpoint):
     """Writes ``last.ckpt`` at each validation and every ``save_every`` steps, ``best.ckpt`` when
-    the monitored value improves, and stops between two steps after a signal.
+    the monitored value is the best so far or equals it, and stops between two steps after a
+    signal.
 
     A run that ended between a step and the validation due after it is validated when it resumes.
     """
@@ -117,10 +118,13 @@ class SaveCallback(pl.callbacks.Checkpoint):
         trainer.save_checkpoint(self.last_path, weights_only=False)
 
     def improves(self, value: float) -> bool:
-        """Is it better than the best so far? NaN never is."""
+        """Is it at least as good as the best so far? NaN never is.
+
+        Of equal values the latest is kept: it has learned the most.
+        """
         if self.best is None:
             return value == value
-        return value < self.best if self.settings.monitor_mode == "min" else value > self.best
+        return value <= self.best if self.settings.monitor_mode == "min" else value >= self.best
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give the signals back; a question that is open is not waited for."""

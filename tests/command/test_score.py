@@ -179,6 +179,8 @@ def test_names_coco_images_without_captions(score):
         ('{"id": ' + "9" * 5000 + "}", "refs.json:1: not JSON"),
         ('{"id": true, "captions": ["a"]}', "refs.json:1: the row has no id"),
         ("a dog", "refs.json:1: not JSON"),
+        ('{"id": 1, "captions": ["a"], "id": 2}', "refs.json:1: key 'id' occurs twice in one"),
+        ('{"annotations": [{"id": 1, "id": 2}]}', "refs.json: key 'id' occurs twice in one"),
     ],
 )
 def test_says_what_is_wrong_with_a_file(score, references, place):

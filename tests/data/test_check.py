@@ -103,3 +103,15 @@ def test_every_row_without_a_split_gets_one(folder):
     summary = check_manifest(path, split={"train": 0.5, "test": 0.5})
     assert sum(summary.rows.values()) == 20
     assert min(summary.rows["train"], summary.rows["test"]) > 3
+
+
+def test_the_limit_of_pixels_is_told_and_can_be_raised(folder):
+    """Also where other processes decode."""
+    Image.new("RGB", (20, 20), "red").save(folder / "large.png")
+    path = write(folder, {"split": "train", "image": "large.png"})
+    with pytest.raises(DataError) as error:
+        check_manifest(path, decode=True, max_image_pixels=399)
+    (fault,) = error.value.faults
+    assert fault.startswith(f"{path}:1: image: {folder / 'large.png'}: too large: 400 pixels")
+    assert "(of mmtx data action=check: max_image_pixels)" in fault
+    assert check_manifest(path, decode=True, max_image_pixels=400).rows["train"] == 1

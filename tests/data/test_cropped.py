@@ -1,7 +1,9 @@
+import wave
+
 import pytest
 from PIL import Image
 
-from mmtx_cli.data.cropped import cropped
+from mmtx_cli.data.cropped import cropped, shortened
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.sample import Sample
 from tests.data.decode import numbered
@@ -48,3 +50,42 @@ def test_films_and_files_that_cannot_be_read(tmp_path, guard):
     rows = [Sample(str(i), "train", video=str(p)) for i, p in enumerate((path, broken, broken))]
     assert cropped(rows, "video", guard) is None
     assert cropped(rows, "image", guard) is None
+
+
+def sounds(folder, *lengths, **more):
+    rows = []
+    for i, seconds in enumerate(lengths):
+        with wave.open(str(folder / f"{i}.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(bytes(range(1, 251)) * int(64 * seconds))
+        rows.append(Sample(str(i), "train", audio=str(folder / f"{i}.wav"), **more))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [
+        (
+            [1.0, 3.0, 2.5],
+            "audio_seconds=2 is less than 2 of 3 sounds looked at last (the longest 3",
+        ),
+        ([2.5] * 40, "less than 16 of 16 sounds"),
+        ([2.0, 1.0], None),
+        ([], None),
+    ],
+)
+def test_sounds_that_are_longer_than_what_is_heard(tmp_path, guard, lengths, said):
+    line = shortened(sounds(tmp_path, *lengths), 2.0, guard)
+    assert (line is None) == (said is None)
+    if line and said:
+        assert said in line
+        assert "training hears a random part of each" in line
+        assert "evaluation the middle" in line
+
+
+def test_of_a_film_the_part_between_start_and_end_is_looked_at(tmp_path, guard):
+    path = str(numbered.write(tmp_path / "a.mkv", range(100), sound=4.0))
+    row = Sample("a", "train", video=path, audio=path, start=1.0, end=2.0)
+    assert shortened([row], 1.0, guard) is None
+    assert "of 1 sounds" in str(shortened([row], 0.5, guard))
+    assert shortened([Sample("b", "train", audio=str(tmp_path / "gone.wav"))], 0.5, guard) is None

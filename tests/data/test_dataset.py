@@ -201,3 +201,12 @@ class TestAugmentation:
         assert any(mirrored)
         assert not all(mirrored)
         assert all(x.shape == plain.shape for x in seen)
+
+
+def test_a_picture_of_more_pixels_than_allowed_is_a_fault(made):
+    row = next(row for row in made if row.image)
+    height, width, _ = decode_image(row.image[0]).shape
+    read = samples_of([row], max_image_pixels=height * width)[(0, 0)]
+    assert read.fault is None
+    fault = samples_of([row], max_image_pixels=height * width - 1)[(0, 0)].fault
+    assert "raise data.max_image_pixels" in fault["reason"]

@@ -284,6 +284,17 @@ class TestUnreadable:
         )
         assert reason_of(tmp_path / "a", png).startswith("too large")
 
+    @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF"])
+    @pytest.mark.parametrize("size", [None, 4])
+    def test_more_pixels_than_allowed(self, tmp_path, format, size):
+        path = tmp_path / "a"
+        Image.new("RGB", (33, 31), "red").save(path, format=format)
+        with pytest.raises(UnreadableError) as error:
+            decode_image(path, size, max_pixels=1022)
+        told = "too large: 1,023 pixels, of at most 1,022; for a picture that you trust, raise "
+        assert error.value.reason.startswith(told + "data.max_image_pixels")
+        assert decode_image(path, size, max_pixels=1023).shape[2] == 3
+
     def test_it_crosses_processes(self):
         error = pickle.loads(pickle.dumps(UnreadableError("a.jpg", "two\nlines")))
         assert (error.path, error.reason) == ("a.jpg", "two lines")

@@ -115,3 +115,13 @@ def test_a_picture_that_is_not_read_is_called_one(tmp_path, name, modalities):
     reason = read_by(modalities, str(tmp_path / name)).fault["reason"]
     assert reason.startswith("not an image of a known format (JPEG, PNG")
     assert reason.endswith("; convert it")
+
+
+def test_a_picture_of_more_pixels_than_allowed_is_still_called_one(tmp_path):
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "large", format="PNG")
+    options = (["image"], Preparation(image_size=32, text=None), Tokenizer.train(["a"], 300), 20.0)
+    pieces = [Piece(str(tmp_path / "large"))]
+    for most, reason in ((1599, "too large: 1,600 pixels"), (1600, None)):
+        example = InputFiles(pieces, ["a"], *options, max_image_pixels=most)[(0, 0)]
+        assert (example.fault or {}).get("reason", "none").startswith(reason or "none")
+        assert bool(example.inputs) == (reason is None)

@@ -168,6 +168,29 @@ def test_a_line_that_is_no_object(folder, line, what):
     assert "write" in fault
 
 
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('{"id": 1, "split": "test", "text": "a", "id": 2}', "id"),
+        ('{"id": "b", "text": "x", "te\\u0078t": "y"}', "text"),
+        ('{"id": "b", "answers": {"yes": 1, "yes": 0.5}}', "yes"),
+        ('{"id": "b", "features": {"text": {"path": "x", "path": "y"}}}', "path"),
+    ],
+)
+def test_a_key_that_occurs_twice_in_an_object(folder, line, key):
+    path = write(folder, ROW, line)
+    told = f"{path}:2: key {key!r} occurs twice in one object; rename or remove one"
+    assert faults_of(path) == (told,)
+
+
+def test_a_key_that_occurs_twice_in_a_cell_of_a_table(folder):
+    path = folder / "m.csv"
+    path.write_text('id,split,answers\na,test,"{""yes"": 1, ""yes"": 0.5}"\n')
+    assert faults_of(path) == (
+        f"{path}:2: answers: key 'yes' occurs twice in one object; rename or remove one",
+    )
+
+
 def test_all_faults_are_told_up_to_a_limit(folder):
     path = write(folder, *[{"id": str(i), "split": "x"} for i in range(30)])
     faults = faults_of(path)

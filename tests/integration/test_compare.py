@@ -2,11 +2,13 @@
 
 import csv
 import json
+import re
 import shutil
 import statistics
 
 import numpy as np
 import pytest
+import yaml
 
 from mmtx_cli.data.scenes import make_scenes
 from tests.command_line import TINY, TINY_IMAGE, mmtx, succeeded, told
@@ -63,6 +65,8 @@ def test_what_it_leaves(swept):
     page = (swept / "comparison.html").read_text()
     assert "<svg" in page
     assert "fusion=gated" in page
+    assert "Bars: ± one standard deviation over the runs of a group." in page
+    assert "The groups in full" not in page  # the names say all
     assert "http" not in page.replace("http-equiv", "")
     assert "| fusion=" in (swept / "comparison.md").read_text()
 
@@ -86,6 +90,57 @@ def test_runs_by_their_folders(place, swept):
     assert set(found) == {"fusion=sum", "fusion=gated"}
 
 
+def evaluated(swept, folder, *numbers):
+    """A folder for a comparison in which runs of the sweep are evaluated already."""
+    for i, number in enumerate(numbers):
+        shutil.copytree(swept / "eval" / f"{number:03d}", folder / "eval" / f"{i:03d}")
+    return f"run_dir={folder.name}"
+
+
+def test_runs_of_one_configuration_are_one_group(place, swept):
+    """Also where one of them spells out a default."""
+    shutil.copytree(swept / "runs" / "sum-2", place / "spelt")
+    config = yaml.safe_load((place / "spelt" / "config.yaml").read_text())
+    config["data"] |= {"lowercase": True, "eval_batch_size": config["data"]["batch_size"]}
+    config["encoder"]["image"]["dropout"] = 0.0
+    (place / "spelt" / "config.yaml").write_text(yaml.safe_dump(config))
+    runs = "runs=['swept/runs/sum-1',spelt]"
+    done = mmtx("compare", runs, "bootstrap=100", evaluated(swept, place / "one", 0, 1), cwd=place)
+    found = rows(succeeded(done))
+    assert {name: row["runs"] for name, row in found.items()} == {"all runs": "2"}
+    assert "nothing but the seed: they are one group" in done.stderr
+
+
+def test_groups_that_differ_in_several_settings(place, swept):
+    """Short names, and what they stand for, on the terminal and in all files."""
+    changes = {"gated-1": {"text": "captions", "fit": "pad"}, "gated-2": {"bucket": True}}
+    for name, data in changes.items():
+        shutil.copytree(swept / "runs" / name, place / "several" / name)
+        path = place / "several" / name / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        path.write_text(yaml.safe_dump({**config, "data": {**config["data"], **data}}))
+    runs = "runs=['several/*','swept/runs/sum-1']"
+    into = evaluated(swept, place / "many", 2, 3, 0)
+    done = mmtx("compare", runs, "bootstrap=100", into, cwd=place)
+    folder = succeeded(done)
+    names = [f"fusion {f}, {rest}" for f, rest in (
+        ("gated", "text captions, fit pad, bucket false"),
+        ("gated", "text text, fit crop, bucket true"),
+        ("sum", "text text, fit crop, bucket false"),
+    )]  # fmt: skip
+    found = rows(folder)
+    assert set(found) == {*names}
+    assert [found[names[0]][key] for key in ("fusion", "data.fit")] == ["gated", "pad"]
+    full = "fusion=gated data.text=captions data.fit=pad data.bucket=false"
+    page = (folder / "comparison.html").read_text()
+    for text in (done.stdout, (folder / "comparison.md").read_text(), page):
+        assert full in text
+        assert names[0] in text
+    labels = re.findall(r"<text[^>]*>([^<]*)</text>", page)
+    assert "fusion gated, text captions, fit" in labels
+    assert "Bars:" not in page  # a run alone has no deviation
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -99,7 +154,7 @@ def test_runs_by_their_folders(place, swept):
         ),
         (["plan=fusions", "args=['a=1']", "fusions=[gatd]"], "did you mean 'gated'?"),
         (["runs=[nowhere]"], "runs: nowhere: there is no run folder of that name"),
-        (["runs=['swept/runs/sum-*']"], "they differ in nothing but the seed"),
+        (["runs=['swept/runs/sum-1']"], "one run alone: there is nothing to compare"),
         (["runs=['swept/runs/*']", "metric=accuracy"], "metric=accuracy: not every run has it"),
         (["runs=['swept/runs/*']", "baseline=film"], "baseline=film: is none of fusion=gated"),
     ],

@@ -121,6 +121,8 @@ def test_narrow_bands_get_a_longer_transform():
     ("kwargs", "message"),
     [
         ({"num_mels": 2000}, "num_mels=2000 bands are too narrow"),
+        ({"sample_rate": 400}, r"which sample_rate=400 has; at this rate num_mels=\d+ works; or"),
+        ({"sample_rate": 400, "num_mels": 2000}, "or raise sample_rate"),
         ({"f_max": 9000.0}, r"f_max=9000.0 are no band within 0 … 8000.0 Hz"),
         ({"f_min": 8000.0}, "are no band"),
         ({"normalise": "batch"}, "normalise='batch' is none of"),
@@ -129,7 +131,7 @@ def test_narrow_bands_get_a_longer_transform():
 )
 def test_what_it_refuses(kwargs, message):
     with pytest.raises(ValueError, match=message):
-        LogMel(RATE, **kwargs)
+        LogMel(**{"sample_rate": RATE, **kwargs})
 
 
 def test_hops_of_another_rate_are_refused():

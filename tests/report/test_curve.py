@@ -28,6 +28,13 @@ def test_says_in_words_what_it_draws() -> None:
     assert found["caption/cider"].summary == "val 0.600 at step 4"
 
 
+def test_a_band_is_explained() -> None:
+    rows = [{"step": str(i), "train/loss": str(2 + i % 2), "lr": "1"} for i in range(151)]
+    found = by_name(rows)
+    assert found["loss"].summary.endswith("; band: smallest and largest values around a step")
+    assert "band" not in by_name(rows[:150])["loss"].summary
+
+
 def test_a_split_keeps_its_colour() -> None:
     assert [line.colour for line in by_name(ROWS)["caption/cider"].lines] == [1]
 

@@ -33,6 +33,28 @@ def test_shows_every_part_of_a_run(page: Page) -> None:
     assert page.unmatched == []
 
 
+def test_wide_tables_break_between_a_figure_and_its_interval(run_dir: Path) -> None:
+    """The subsets of three modalities and what each contributes, in a box that scrolls at need."""
+    part = {"metrics": {"caption/cider": 3.2134}, "intervals": {"caption/cider": [3.02, 3.4]}}
+    both = " + ".join
+    names = ["text", "image", "audio", both(["text", "image"]), both(["text", "audio"])]
+    changed = {"metrics": {"cider": 3.0}, "change": {"cider": -0.25}, "intervals": {}}
+    changed["intervals"] = {"cider": [-0.31, -0.19]}
+    kinds = dict.fromkeys(("shuffled", "zeroed", "absent", "alone", "probe"), changed)
+    result = json.loads((run_dir / "result.json").read_text())
+    more = {"subsets": dict.fromkeys(names, part), "contribution": {"caption": {"text": kinds}}}
+    (run_dir / "result.json").write_text(json.dumps({**result, **more}))
+    page = Page(write_report(run_dir, gallery=4))
+    assert page.source.count("3.21 <span>[3.02, 3.40]</span>") == 1 + len(names)
+    assert page.source.count("3.00<br>-0.250 <span>[-0.310, -0.190]</span>") >= 4
+    assert "-0.250 [-0.310, -0.190]" in page.text
+    assert ".metrics td span { white-space: nowrap; }" in page.source
+    assert not re.search(r"\.metrics (td|tbody th) {[^}]*white-space: (pre|nowrap);", page.source)
+    boxes = re.findall(r'<div class="scroll"[^>]*>\s*<table class="metrics">', page.source)
+    assert len(boxes) == page.source.count('<table class="metrics">')
+    assert page.unmatched == []
+
+
 def test_what_users_wrote_shows_as_text(page: Page) -> None:
     assert page.all("script") == []
     assert page.all("i") == []

@@ -81,6 +81,21 @@ def decode_sound(
     return wave
 
 
+def sound_seconds(
+    path: str | os.PathLike[str], start: float | None = None, end: float | None = None
+) -> float:
+    """Seconds of sound in a part of a file, by its header where that tells; 0 of a silent video.
+
+    Raises:
+        UnreadableError: as ``decode_sound`` does.
+    """
+    with _opened(os.fspath(path)) as sound:
+        if sound is None:
+            return 0.0
+        last = sound.zero + sound.length() / sound.rate
+        return max(0.0, min(last, end or last) - max(sound.zero, start or 0.0))
+
+
 @contextmanager
 def _opened(path: str) -> Iterator[Sound | None]:
     """Open with libsndfile what it reads well, everything else with FFmpeg."""

@@ -1,0 +1,227 @@
+"""Groups of runs that differ in their seed alone, and short names that tell them apart."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmtx_cli.component_usage import written
+from mmtx_cli.data.preparation import ROOT_KEYS
+from mmtx_cli.limits import within
+from mmtx_cli.settings import FILLED
+
+NO_CHOICE = (
+    "seed",
+    "run_dir",
+    "resume",
+    "allow_changed_data",
+    "trusted_packages",
+    "logger",
+    "command",
+    "trainer.progress",
+    "trainer.log_every",
+)
+"""Settings that change nothing of what is compared."""
+SHARED = ("dim", *ROOT_KEYS, *FILLED)
+"""Root keys that components are given."""
+CHOICE = "._target_"
+MAX_NAME = 80
+MAX_VALUE = 30
+MORE = ", …"
+ALL = "all runs"
+"""What the only group is called."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seed alone.
+
+    ``settings`` holds all in which the groups differ, as it is written on the command line.
+    """
+
+    name: str
+    settings: Mapping[str, str]
+
+    def in_full(self) -> str:
+        """All in which it differs from other groups, in one line."""
+        return " ".join(f"{key}={value}" for key, value in self.settings.items())
+
+
+def grouped(runs: Sequence[Mapping[str, Any]]) -> list[Group]:
+    """The group of each run, from its settings by dotted keys."""
+    chosen = differences(runs)
+    names = short_names(list(dict.fromkeys(map(_frozen, chosen))))
+    return [Group(names[_frozen(settings)], settings) for settings in chosen]
+
+
+def _frozen(settings: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(settings.items())
+
+
+def differences(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Of each run the settings in which not all agree, choices of components first.
+
+    Of a component that differs, its other keys count only among the runs that have the same.
+    """
+    keys = dict.fromkeys(key for run in runs for key in run)
+    left_out = {key for key in keys if not is_choice(key, runs)}
+    kept = [
+        {key: text(value) for key, value in run.items() if key not in left_out}
+        # which checkpoint a run began with may go by its seed; that it had one is a choice
+        | {"ckpt": "given" if run.get("ckpt") else "null"}
+        for run in runs
+    ]
+    varied = varying(kept)
+    chosen = [key for key in varied if key.endswith(CHOICE)]
+    inside = tuple(key.removesuffix("_target_") for key in chosen)
+    found = []
+    for run in kept:
+        own = {
+            written_key(key): choice_name(run.get(key), [other.get(key) for other in kept])
+            for key in chosen
+        }
+        alike = varying([o for o in kept if all(o.get(key) == run.get(key) for key in chosen)])
+        for key in varied:
+            if key not in chosen and (not key.startswith(inside) or key in alike):
+                own[key] = run.get(key, "null")
+        found.append(own)
+    return found
+
+
+def is_choice(key: str, runs: Sequence[Mapping[str, Any]]) -> bool:
+    """Is a setting one of its own: neither filled in from the data, nor what a root key gives?"""
+    _, is_inner, last = key.rpartition(".")
+    sources = (*FILLED, last) if is_inner else ()
+    follows = all(
+        run.get(key) is None or run[key] in [run[name] for name in sources if name in run]
+        for run in runs
+    )
+    named = any(within(key, name) for name in (*NO_CHOICE, *FILLED))
+    return not named and not (follows and last in SHARED)
+
+
+def varying(runs: Sequence[Mapping[str, str]]) -> list[str]:
+    """Keys that not all runs have the same value of, in their order."""
+    keys = dict.fromkeys(key for run in runs for key in run)
+    return [key for key in keys if len({run.get(key, "null") for run in runs}) > 1]
+
+
+def text(value: Any) -> str:
+    """A value as it is written on the command line, the same for equal numbers."""
+    return " ".join(written(plain_numbers(value)).split())
+
+
+def plain_numbers(value: Any) -> Any:
+    """Whole numbers as integers: 1.0 and 1 are the same setting."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [plain_numbers(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: plain_numbers(item) for key, item in value.items()}
+    return value
+
+
+def written_key(key: str) -> str:
+    """A component's place as it is written on the command line."""
+    return key.removesuffix(CHOICE).replace("encoder.", "encoder/")
+
+
+def choice_name(target: str | None, all_targets: Sequence[str | None]) -> str:
+    """The name of a choice: the module that its class is in; the path where that is not enough."""
+    if target is None or target == "null":
+        return "null"
+    modules = Counter(_module(other) for other in {*all_targets} if other)
+    return target if modules[_module(target)] > 1 else _module(target)
+
+
+def _module(target: str) -> str:
+    return target.split(".")[-2] if "." in target else target
+
+
+def short_names(groups: Sequence[tuple[tuple[str, str], ...]]) -> dict[Any, str]:
+    """A name a group, all different and at most ``MAX_NAME`` characters.
+
+    A name says first the settings without which groups would be called the same, then as many of
+    the others as all names have room for; where some are left out, it ends in ``…``.
+    """
+    settings = [dict(group) for group in groups]
+    keys = list(dict.fromkeys(key for own in settings for key in own))
+    if not keys:
+        return dict.fromkeys(groups, ALL)
+    if len(keys) == 1 and max(len(Group("", own).in_full()) for own in settings) <= MAX_NAME:
+        return {group: Group("", dict(group)).in_full() for group in groups}
+    titles = short_keys(keys)
+    values = {key: short_values([own[key] for own in settings if key in own]) for key in keys}
+
+    def names(shown: Sequence[str]) -> list[str]:
+        more = MORE if len(shown) < len(keys) else ""
+        inner = (
+            ", ".join(f"{titles[k]} {values[k][own[k]]}" for k in keys if k in shown and k in own)
+            for own in settings
+        )
+        return [f"{name}{more}" for name in inner]
+
+    shown = telling(settings, keys)
+    for key in keys:
+        if key not in shown and max(map(len, names([*shown, key]))) <= MAX_NAME:
+            shown.append(key)
+    return dict(zip(groups, numbered([fitted(name) for name in names(shown)]), strict=True))
+
+
+def telling(settings: Sequence[Mapping[str, str]], keys: Sequence[str]) -> list[str]:
+    """The first keys that together tell all groups apart."""
+    found: list[str] = []
+
+    def number(of: Sequence[str]) -> int:
+        return len({tuple(own.get(key) for key in of) for own in settings})
+
+    for key in keys:
+        if number([*found, key]) > number(found):
+            found.append(key)
+    return found
+
+
+def short_keys(keys: Sequence[str]) -> dict[str, str]:
+    """The end of each key that no other key has: ``depth`` for ``encoder.image.depth``."""
+    ends = {key: _ends(key) for key in keys}
+    counts = Counter(end for found in ends.values() for end in found)
+    return {key: next((e for e in found if counts[e] == 1), key) for key, found in ends.items()}
+
+
+def _ends(key: str) -> list[str]:
+    parts = key.split(".")
+    return [".".join(parts[i:]) for i in range(len(parts) - 1, -1, -1)]
+
+
+def short_values(values: Sequence[str]) -> dict[str, str]:
+    """Values without the folders that all of them share, and without the middle of long ones."""
+    paths = [value for value in values if value.startswith("/")]
+    folders = {os.path.dirname(path) for path in paths}
+    common = os.path.commonpath(folders).rstrip("/") + "/" if paths else ""
+    short = {}
+    for value in values:
+        ending = value.removeprefix(common) if value in paths else value
+        half = (MAX_VALUE - 1) // 2
+        long = len(ending) > MAX_VALUE
+        short[value] = f"{ending[:half]}…{ending[-half:]}" if long else ending
+    return short
+
+
+def fitted(name: str) -> str:
+    """A name, or its beginning where it is too long."""
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - len(MORE)] + MORE
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Names of which none occurs twice: the second of a kind is numbered, and so on."""
+    made: list[str] = []
+    for name in names:
+        unique, number = name, 1
+        while unique in made:
+            number += 1
+            ending = f" ({number})"
+            unique = name[: MAX_NAME - len(ending)] + ending
+        made.append(unique)
+    return made

@@ -1,0 +1,91 @@
+"""The settings that a finished run computed with: its config.yaml and the defaults beside it."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmtx_cli.check import several, subsections
+from mmtx_cli.component_usage import read_component
+from mmtx_cli.error import DataError
+from mmtx_cli.settings import SECTIONS
+from mmtx_cli.signature import TargetError
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """The settings of a run, by dotted keys.
+
+    Two runs that compute the same have the same, whichever defaults they spelt out.
+
+    Raises:
+        DataError: if the run is not finished.
+    """
+    if not (folder / "result.json").is_file():
+        raise DataError(f"{folder}: no finished run; wait for its end, or go on by resume=true")
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    return dict(flat(resolved(config)))
+
+
+def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's configuration with every default filled in.
+
+    What follows from another setting is None, whether it was left out or said.
+    """
+    whole = dict(components_resolved(config))
+    for name, schema in SECTIONS.items():
+        whole[name] = section_resolved(config.get(name) or {}, schema)
+    data, trainer = whole["data"], whole["trainer"]
+    if trainer["max_steps"] is not None:
+        trainer["max_epochs"] = None
+    if data["eval_batch_size"] == data["batch_size"]:
+        data["eval_batch_size"] = None
+    if data["path"] and data["root"] == os.path.dirname(data["path"]):
+        data["root"] = None
+    return whole
+
+
+def section_resolved(node: Mapping[str, Any], schema: type) -> dict[str, Any]:
+    """A plain section over the defaults of its settings; so are the sections within it."""
+    inner, lists = subsections(schema), several(schema)
+    whole = asdict(schema())
+    for key, value in node.items():
+        if key in lists and isinstance(value, list):
+            value = [section_resolved(item, inner[key]) for item in value]
+        elif key in inner and isinstance(value, Mapping):
+            value = section_resolved(value, inner[key])
+        whole[key] = value
+    return whole
+
+
+def components_resolved(node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Keys and values of a node; components in it, at any depth, with the defaults of their
+    arguments.
+    """
+    yield from defaults_of(node.get("_target_"))
+    for key, value in node.items():
+        yield key, dict(components_resolved(value)) if isinstance(value, Mapping) else value
+
+
+def defaults_of(target: Any) -> Iterator[tuple[str, Any]]:
+    """Arguments of a class and their defaults; none where its source is not found."""
+    if not isinstance(target, str):
+        return
+    try:
+        component = read_component(target)
+    except (TargetError, OSError, SyntaxError):  # a package of the user's that has gone since
+        return
+    for argument in component.arguments:
+        if argument.default is not None:
+            yield argument.name, argument.value
+
+
+def flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and plain values of a configuration."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from flat(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, node

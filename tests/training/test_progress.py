@@ -1,0 +1,40 @@
+"""What a log file says while a run trains."""
+
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+from mmtx_cli.training.lightning import pl
+from mmtx_cli.training.metrics import MetricsCallback
+from mmtx_cli.training.progress import ProgressCallback
+
+MODULE = Mock(spec=pl.LightningModule)
+
+
+def trainer(made):
+    progress = SimpleNamespace(current=SimpleNamespace(ready=made))
+    loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
+    return Mock(spec=pl.Trainer, is_global_zero=True, num_training_batches=100, fit_loop=loop)
+
+
+def callback(**latest):
+    metrics = Mock(spec=MetricsCallback)
+    metrics.latest = latest
+    return ProgressCallback(metrics, "finetune")
+
+
+def test_a_line_says_how_far_it_is(capsys, monkeypatch):
+    monkeypatch.setattr("mmtx_cli.data.progress.FIRST_SECONDS", 0.0)
+    shown = callback(loss=1.5, items_per_second=20.0)
+    shown.on_train_start(trainer(10), MODULE)
+    shown.on_train_batch_end(trainer(11), MODULE, None, None, 10)
+    line = capsys.readouterr().err
+    assert line.startswith("finetune 11/100, 0:00:0")
+    assert " left · loss 1.500 · 20 samples/s\n" in line
+
+
+def test_a_short_run_says_nothing(capsys):
+    shown = callback()
+    shown.on_train_start(trainer(0), MODULE)
+    for i in range(100):
+        shown.on_train_batch_end(trainer(i), MODULE, None, None, i)
+    assert capsys.readouterr().err == ""
