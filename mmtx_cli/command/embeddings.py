@@ -45,9 +45,10 @@ def array(
 
 
 def write_embeddings(run_dir: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, list[int]]:
-    """Write ``embeddings/NAME.npy`` of each; return their shapes."""
+    """Write ``embeddings/NAME.npy`` of each, if there are any; return their shapes."""
     folder = run_dir / FOLDER
-    folder.mkdir(exist_ok=True)
+    if arrays:
+        folder.mkdir(exist_ok=True)
     for name, own in arrays.items():
         with replaced(folder / f"{name}.npy") as temporary, open(temporary, "wb") as file:
             np.save(file, own)
