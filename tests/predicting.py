@@ -1,21 +1,21 @@
-"""Untrained models in model folders, and ``mmtx predict`` of them, in this process."""
+"""Untrained models in model folders, and commands that use trained ones, in this process."""
 
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from tiny import LABELS, tiny_config, tiny_model
 
 from mmtx_cli.argument import quoted
-from mmtx_cli.command.predict import run
 from mmtx_cli.command.train import change
 from mmtx_cli.data.preparation import ROOT_KEYS
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.override import conf_dir, opened
 from mmtx_cli.weights import save_folder
+from tests.tiny import LABELS, tiny_config, tiny_model
 
 TEXTS = ("a red ball", "a green box", "a blue star", "what colour is it?")
 
@@ -57,9 +57,19 @@ def model_folder(
 
 def predict(run_dir: Path, *args: str) -> list[dict[str, Any]]:
     """The lines of a prediction."""
+    return lines(command("predict", run_dir, *args) / "predictions.jsonl")
+
+
+def command(name: str, run_dir: Path, *args: str) -> Path:
+    """Run a command that uses a trained model, in this process; its run folder."""
     own = [f"run_dir={quoted(run_dir)}", "data.num_workers=0", "trainer.accelerator=cpu"]
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-        cfg = compose("predict", opened([*own, *args]))
+        cfg = compose(name, opened([*own, *args]))
     OmegaConf.set_struct(cfg, False)
-    run(cfg)
-    return [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text().splitlines()]
+    import_module(f"mmtx_cli.command.{name}").run(cfg)
+    return run_dir
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON Lines file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -15,6 +15,7 @@ from mmtx_cli.command.train import preparation_of
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.error import CheckpointError, DataError
+from mmtx_cli.meaning import reads_words, said
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import Samples
@@ -99,7 +100,7 @@ class InputReader:
     def of(cls, cfg: DictConfig, stored: Mapping[str, Any], data: Any) -> "InputReader":
         """The reader of the model that ``cfg`` describes, ``stored`` as ``read_config`` gives it.
 
-        Raises CheckpointError if the model reads words and its tokenizer is lost.
+        Raises CheckpointError if the model reads or writes words and its tokenizer is lost.
         """
         from mmtx_cli.data.tokenizer import Tokenizer
         from mmtx_cli.tokenization import own_tokenizer
@@ -108,8 +109,8 @@ class InputReader:
         preparation = preparation_of(cfg, data)
         written = stored.get("tokenizer")
         own = own_tokenizer(cfg.encoder.get("text") or {}, stored.get("text_tokenizer"))
-        words = "text" in modalities and "text" not in preparation.features
-        if words and not written and own is None:
+        reads = reads_words(cfg) and own is None  # type: ignore[arg-type]
+        if not written and (reads or any(map(said, filter(None, cfg.head.values())))):
             raise CheckpointError(f"ckpt={cfg.ckpt}: {NO_TOKENIZER}")
         tokenizer = Tokenizer.from_json(written) if written else None
         return cls(modalities, preparation, tokenizer, own, data.decode_timeout)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from predicting import model_folder, predict
 from tiny import DIM, LABELS, REPRESENTATIVE, composed, tiny_model
 
 from mmtx_cli.argument import quoted
@@ -17,6 +16,7 @@ from mmtx_cli.meaning import constant
 from mmtx_cli.offer import offered
 from mmtx_cli.override import conf_dir
 from mmtx_cli.predictable import prediction_faults
+from tests.predicting import model_folder, predict
 
 CLASS = {"prediction", "probability", "top"}
 SAID = {

@@ -8,6 +8,7 @@ import pytest
 
 from mmtx_cli.argument import quoted
 from tests.command_line import mmtx, succeeded
+from tests.predicting import command, lines, predict
 
 from .conftest import ODD
 
@@ -20,59 +21,59 @@ def lines_of(done):
     return [json.loads(line) for line in done.stdout.splitlines()[:-1]]
 
 
-def rows_of(run):
-    return [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
-
-
-def test_files_of_which_some_cannot_be_read(place, captioner, scenes):
+def test_files_of_which_some_cannot_be_read(place, captioner, scenes, monkeypatch):
     (place / "spoilt.jpg").write_text("no picture")
     inputs = f"inputs=[spoilt.jpg,{quoted(PICTURE)},missing.png,{quoted(PICTURE)}]"
     done = mmtx("predict", captioner, inputs, "run_dir=predicted", "embeddings=true", cwd=place)
     run = succeeded(done)
     assert "2 of 4 inputs could not be read" in done.stderr
-    lines = lines_of(done)
-    assert [line["path"] for line in lines] == ["spoilt.jpg", PICTURE, "missing.png", PICTURE]
-    assert [{*line} - {"path"} for line in lines] == [
+    told = lines_of(done)
+    assert [line["path"] for line in told] == ["spoilt.jpg", PICTURE, "missing.png", PICTURE]
+    assert [{*line} - {"path"} for line in told] == [
         {"error"}, {"captioning"}, {"error"}, {"captioning"},
     ]  # fmt: skip
     assert done.stdout.startswith((run / "predictions.jsonl").read_text())
-    bad = [json.loads(line) for line in (run / "quarantine.jsonl").read_text().splitlines()]
-    assert [row["id"] for row in bad] == ["spoilt.jpg", "missing.png"]
+    assert [row["id"] for row in lines(run / "quarantine.jsonl")] == ["spoilt.jpg", "missing.png"]
     vectors = np.load(run / "embeddings" / "fused.npy")
     assert np.isnan(vectors).any(axis=1).tolist() == [True, False, True, False]
-    captioned = mmtx("caption", captioner, inputs, "run_dir=captioned-too", cwd=place)
-    assert [line["captioning"]["caption"] for line in lines[1::2]] == [
-        line["caption"] for line in lines_of(captioned)[1::2]
+    monkeypatch.chdir(place)
+    captioned = lines(command("caption", place / "also", captioner, inputs) / "captions.jsonl")
+    assert [line.get("captioning", {}).get("caption") for line in told] == [
+        line.get("caption") for line in captioned
     ]
 
 
-def test_rows_with_targets_are_told_what_evaluation_tells(place, captioner, scenes):
-    run = succeeded(mmtx("predict", captioner, scenes, "split=val", "run_dir=rows", cwd=place))
-    rows = {row["id"]: row for row in rows_of(run)}
-    run = succeeded(
-        mmtx("eval", captioner, "split=val", "run_dir=scored", "bootstrap=2", cwd=place)
-    )
-    for scored in rows_of(run):
+def test_rows_with_targets_are_told_what_evaluation_tells(place, captioner, scenes, monkeypatch):
+    monkeypatch.chdir(place)
+    rows = {row["id"]: row for row in predict(place / "rows", captioner, scenes, "split=val")}
+    run = command("eval", place / "scored-rows", captioner, "split=val", "bootstrap=2")
+    for scored in lines(run / "predictions.jsonl"):
         said = rows.pop(scored["id"])
         assert said["inputs"] == scored["inputs"]
         assert said["captioning"]["caption"] == scored["captioning"]["caption"]
     assert not rows
 
 
-def test_texts_and_pictures_of_a_dual_encoder(place, contrastive, scenes):
+def test_texts_and_pictures_of_a_dual_encoder(place, contrastive, scenes, monkeypatch):
+    monkeypatch.chdir(place)
     (place / "texts.txt").write_text("a red ball\n\na blue star\na red ball \n")
-    args = [contrastive, f"inputs={quoted(PICTURE)}", "texts=texts.txt", "run_dir=nearest"]
-    (line,) = lines_of(mmtx("predict", *args, cwd=place))
+    args = [contrastive, f"inputs={quoted(PICTURE)}", "texts=texts.txt"]
+    (line,) = predict(place / "nearest", *args)
     assert {text for text, _ in line["contrastive"]["nearest"]["image"]} == {
         "a red ball", "a blue star",
     }  # fmt: skip
-    # the texts of a manifest; and the embedding of a text alone
-    path = next(place.glob("*/scenes/scenes.jsonl"))
-    texts = f"texts={quoted(path)}"
-    args = [contrastive, "text='a red ball'", texts, "run_dir=alone", "embeddings=true"]
-    done = mmtx("predict", *args, cwd=place)
-    assert lines_of(done) == [{"text": "a red ball", "contrastive": None}]
-    vector = np.load(succeeded(done) / "embeddings" / "contrastive.text.npy")
+    texts = f"texts={quoted(next(place.glob('*/scenes/scenes.jsonl')))}"
+    (line,) = predict(place / "captions", *args[:2], texts, "top=1000000")
+    found = [text for text, _ in line["contrastive"]["nearest"]["image"]]
+    rows = lines(next(place.glob("*/scenes/scenes.jsonl")))
+    assert sorted(found) == sorted({text for row in rows for text in row["captions"]})
+
+
+def test_the_embedding_of_a_text_alone(place, contrastive, monkeypatch):
+    monkeypatch.chdir(place)
+    args = [contrastive, "text='a red ball'", "embeddings=true"]
+    assert predict(place / "alone", *args) == [{"text": "a red ball"}]
+    vector = np.load(place / "alone" / "embeddings" / "contrastive.text.npy")
     assert np.linalg.norm(vector, axis=1) == pytest.approx([1])
 
 
@@ -90,10 +91,10 @@ def test_two_processes_say_what_one_says(source, place, contrastive, scenes):
         assert {path.name for path in run.iterdir()} >= {"embeddings", "result.json"}
         assert not list(run.glob(".*.pt"))
         outs.append((lines_of(done), np.load(run / "embeddings" / "image.npy")))
-    (lines, vectors), (others, same) = outs
-    assert len(lines) == 60
+    (told, vectors), (others, same) = outs
+    assert len(told) == 60
     np.testing.assert_allclose(vectors, same, atol=1e-6)
-    for line, other in zip(lines, others, strict=True):
+    for line, other in zip(told, others, strict=True):
         found, again = (x.pop("contrastive")["nearest"]["image"] for x in (line, other))
         assert line == other
         assert dict(found) == pytest.approx(dict(again), abs=1e-5)
@@ -177,8 +178,7 @@ def test_no_input_can_be_read(place, captioner, in_process):
     said = in_process("predict", captioner, "inputs=[a.jpg,b.jpg]", "run_dir=unread")
     assert f"none of the 2 inputs could be read; see {place / 'unread'}" in said
     assert "which the model reads: predicted without" not in said
-    lines = (place / "unread" / "predictions.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [
+    assert lines(place / "unread" / "predictions.jsonl") == [
         {"path": name, "error": "no such file"} for name in ("a.jpg", "b.jpg")
     ]
     again = in_process("predict", captioner, "inputs=a.jpg", "run_dir=unread")
