@@ -40,7 +40,9 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     yield from leak_faults(cfg)
     if cfg.get("command") == "caption" and at(cfg, "data.cache"):
         yield "data.cache: captions are made of files, which no cache holds; leave it out"
-    if cfg.get("inputs") or cfg.get("text"):
+    if cfg.get("command") == "caption" or (
+        cfg.get("command") == "predict" and not at(cfg, "data.path")
+    ):
         yield from asking_faults(cfg)
     yield from untrained_faults(cfg, encoders)
 
