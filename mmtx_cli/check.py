@@ -14,6 +14,7 @@ from mmtx_cli.hint import nearest
 from mmtx_cli.limits import entries, limit_faults, part_fault
 from mmtx_cli.meaning import meaning_faults
 from mmtx_cli.offer import offered
+from mmtx_cli.predictable import prediction_faults
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.signature import TargetError, signature_of
 
@@ -34,6 +35,8 @@ TYPES = {
     "max_feature_length": "int | None",
     "segments": "float | None",
     "text": "str | None",
+    "top": "int",
+    "embeddings": "bool",
     "bootstrap": "int",
     "floors": "bool",
     "cost": "bool",
@@ -54,6 +57,7 @@ def check(cfg: Mapping[str, Any]) -> None:
         *section_faults(cfg),
         *limit_faults(cfg),
         *meaning_faults(cfg),
+        *prediction_faults(cfg),
     ]
     if faults:
         raise ConfigError(*faults)

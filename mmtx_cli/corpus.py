@@ -77,12 +77,12 @@ class Corpus:
         """Is a head to learn from a sample? In a mixture, its corpus says so."""
         return self.mixing is None or self.mixing.learns(head, row.corpus)
 
-    def rows(self, split: str) -> list[Sample]:
-        """Samples of a split, as many as ``data.limit`` allows.
+    def rows(self, split: str | None) -> list[Sample]:
+        """Samples of a split, or of all, as many as ``data.limit`` allows.
 
         Raises DataError if a trained model is to be asked about labels that it does not know.
         """
-        rows = self.manifest.split(split)
+        rows = self.manifest.samples if split is None else self.manifest.split(split)
         if self.settings.limit is not None:  # of each corpus, where there are several
             counted: Counter[str] = Counter()
             rows = [row for row in rows if within(counted, row.corpus, self.settings.limit)]

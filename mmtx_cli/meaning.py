@@ -38,10 +38,12 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     yield from fusion_faults(cfg, encoders)
     yield from word_faults(cfg)
     yield from leak_faults(cfg)
-    if cfg.get("command") == "caption":
-        if at(cfg, "data.cache"):
-            yield "data.cache: captions are made of files, which no cache holds; leave it out"
-        yield from asking_faults(cfg, encoders)
+    if cfg.get("command") == "caption" and at(cfg, "data.cache"):
+        yield "data.cache: captions are made of files, which no cache holds; leave it out"
+    if cfg.get("command") == "caption" or (
+        cfg.get("command") == "predict" and not at(cfg, "data.path")
+    ):
+        yield from asking_faults(cfg)
     yield from untrained_faults(cfg, encoders)
 
 
@@ -210,6 +212,12 @@ def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
+def answers(head: Any) -> bool:
+    """Does a head choose among answers to questions?"""
+    needs = constant(head, "needs")
+    return isinstance(needs, tuple) and "answers" in needs
+
+
 def said(head: Any) -> str | None:
     """What a head says in words: captions or answers; None for a head that says none."""
     if not constant(head, "learns"):
@@ -225,12 +233,13 @@ def word_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
             yield f"head.{name}.says: {word!r}; {nearest(str(word), learns, True)}"
 
 
-def asking_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
+def asking_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """A question is put to a model that hears it, and none that answers goes without."""
-    speakers = {name: node for name, node in entries(cfg, "head") if said(node)}
-    heard = "text" in encoders and any(reads_text(node) for node in speakers.values())
+    every = cfg.get("command") == "predict"  # captions and answers are not all that is predicted
+    speakers = [node for _, node in entries(cfg, "head") if node and (every or said(node))]
+    heard = reads_words(cfg) and any(map(reads_text, speakers))
     if cfg.get("text") and not heard:
         yield "text: no head of this model that says something reads a text; leave it out"
-    answering = any(said(node) == "answers" for node in speakers.values())
+    answering = any(said(node) == "answers" or answers(node) for node in speakers)
     if not cfg.get("text") and heard and answering:
         yield "text: this model answers questions; ask one, e.g. text='what colour is it?'"

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from mmtx_cli.data.table import SUFFIXES as TABLES
+
 COMMANDS = {
     "train": "finetune` or `mmtx pretrain",
     "fit": "finetune",
@@ -10,10 +12,15 @@ COMMANDS = {
     "evaluate": "eval",
     "test": "eval",
     "validate": "eval",
-    "infer": "caption",
-    "inference": "caption",
+    "infer": "predict",
+    "inference": "predict",
+    "classify": "predict",
+    "label": "predict",
+    "tag": "predict",
+    "answer": "predict",
+    "embed": "predict embeddings=true",
+    "encode": "predict embeddings=true",
     "generate": "caption",
-    "predict": "caption",
     "check": "data action=check manifest={}",
     "import": "data action=import format=csv captions={} images=FOLDER out=NAME.jsonl",
     "convert": "data action=import",
@@ -41,6 +48,10 @@ KEYS = {
     "run_dir": "output output_dir out_dir save_dir log_dir outdir workdir",
     "ckpt": "model checkpoint weights pretrained load_from ckpt_path",
     "resume": "resume_from resume_from_checkpoint auto_resume",
+    "text": "question prompt query",
+    "texts": "candidates candidate_labels labels classes class_names",
+    "top": "topk top_k k num_labels",
+    "embeddings": "embedding embed features save_embeddings return_embeddings",
     "inputs": "input images image videos video files file source",
     "image_size": "img_size imgsz resolution input_size",
     "logger": "wandb tensorboard report_to",
@@ -53,6 +64,7 @@ POSITIONAL = {
     "pretrain": "data.path",
     "eval": "ckpt",
     "caption": "inputs",
+    "predict": "inputs",
     "export": "ckpt",
     "score": "predictions",
     "compare": "runs",
@@ -76,5 +88,7 @@ def meant_key(key: str, known: list[str]) -> str | None:
 def meant_file(word: str, command: str) -> str | None:
     """The argument that a file (or folder) without a key means."""
     key = POSITIONAL.get(command)
+    if command == "predict" and Path(word).suffix in TABLES:
+        key = "data.path"
     is_file = os.path.exists(word) or bool(Path(word).suffix) or os.sep in word
     return f"{key}={word}" if key and is_file else None

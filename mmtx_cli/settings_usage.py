@@ -26,8 +26,10 @@ SOURCE = (
     "mixture",
     "cache",
 )
+MANIFEST = SOURCE[:5]
 USED = {
     "eval": {"data": (*SOURCE, *READING, *LOADING), "trainer": DEVICES},
+    "predict": {"data": (*MANIFEST, *READING, *LOADING), "trainer": DEVICES},
     "caption": {"data": (*READING[1:], *LOADING), "trainer": DEVICES},
 }
 """The settings that mean something where nothing is trained."""
@@ -38,7 +40,7 @@ WITH_MODEL = dict.fromkeys(READING[:4], "as the model was trained") | {
     "path": "the data that the model was trained on",
     **dict.fromkeys(SOURCE[1:4], "as in training, where data.path is not given"),
 }
-"""Of these, the ones whose defaults come with the model."""
+"""Of these, the ones whose defaults come with the model; the data alone for ``mmtx eval``."""
 
 
 def section_rows(command: str, path: str, schema: type, said: Mapping[str, str]) -> Iterator[Row]:
@@ -67,10 +69,15 @@ def section_rows(command: str, path: str, schema: type, said: Mapping[str, str])
                 switch = f"{doc[:1].upper()}{doc[1:]} A key of it switches it on.".lstrip()
                 yield f"{key}={said.get(key, 'null')}", switch
             yield from section_rows(command, key, inner, said)
-        elif path == "data" and command in USED and field.name in WITH_MODEL:
+        elif path == "data" and is_with_model(command, field.name):
             yield key, f"{about.get(field.name, '')} Default: {WITH_MODEL[field.name]}.".lstrip()
         else:
             yield f"{key}={said.get(key, written(default))}", about.get(field.name, "")
+
+
+def is_with_model(command: str, name: str) -> bool:
+    """Has a setting of ``data`` a default that comes with the trained model?"""
+    return name in WITH_MODEL and command in USED and (command == "eval" or name in READING)
 
 
 def attribute_docs(schema: type) -> dict[str, str]:

@@ -31,6 +31,7 @@ EXAMPLES = {
     "finetune": "mmtx finetune ckpt=runs/pretrain/RUN data.path=pairs.jsonl head=captioning",
     "eval": "mmtx eval ckpt=runs/finetune/RUN data.path=pairs.jsonl",
     "caption": "mmtx caption ckpt=runs/finetune/RUN inputs='photos/*.jpg'",
+    "predict": "mmtx predict ckpt=runs/finetune/RUN inputs='photos/*.jpg'",
     "compare": "mmtx compare plan=fusions \"args=['experiment=avdigits']\" seeds=[1,2,3]",
     "score": "mmtx score references=captions.json predictions=results.json",
     "data": "mmtx data action=make name=scenes out=scenes",

@@ -25,7 +25,7 @@ def test_the_keys_that_are_meant_are_there(ours):
         text = yaml.safe_dump(dict.fromkeys(settings.SECTIONS[section].__dataclass_fields__))
         assert not name or name[0] in text
     elif section != "head":
-        assert any(section in root_keys(command) for command in ("finetune", "caption"))
+        assert any(section in root_keys(command) for command in ("finetune", "caption", "predict"))
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,9 @@ def test_the_keys_that_are_meant_are_there(ours):
         ("model=x", "eval", "ckpt"),
         ("imgsz=64", "finetune", "image_size"),
         ("gpus=2", "finetune", "trainer.devices"),
+        ("labels=[a]", "predict", "texts"),
+        ("embedding=true", "predict", "embeddings"),
+        ("topk=3", "predict", "top"),
     ],
 )
 def test_other_names_of_keys(arg, command, meant):
@@ -47,14 +50,19 @@ def test_other_names_of_keys(arg, command, meant):
 
 def test_a_key_that_a_command_lacks_is_not_offered():
     assert meant_key("epochs", root_keys("score")) is None
-    assert not BY_NAME.keys() & {*root_keys("finetune"), *root_keys("caption")} - {"logger"}
+    assert not BY_NAME.keys() & {*root_keys("finetune"), *root_keys("predict")} - {"logger"}
 
 
 @pytest.mark.parametrize("command", POSITIONAL)
 def test_a_bare_file_is_asked_for_with_its_key(command):
-    (fault,) = override_faults("my.jsonl", command, [])
-    assert f"write {POSITIONAL[command]}=my.jsonl, or key=value" in fault
+    name = "my.jpg" if POSITIONAL[command] == "inputs" else "my.jsonl"
+    (fault,) = override_faults(name, command, [])
+    assert f"write {POSITIONAL[command]}={name}, or key=value" in fault
     assert meant_file("nothing", command) is None
+
+
+def test_a_bare_manifest_is_no_file_to_predict_for():
+    assert meant_file("my.jsonl", "predict") == "data.path=my.jsonl"
 
 
 def test_data_is_a_group_and_a_manifest_is_a_path():

@@ -156,6 +156,15 @@ def tiny_model(
     seed: int = 0,
 ) -> MultimodalModel:
     """A whole model, in evaluation mode."""
+    cfg = tiny_config(fusion, heads, modalities, args)
+    torch.manual_seed(seed)
+    return build_or_skip(build_model, {"model": cfg}).eval()
+
+
+def tiny_config(
+    fusion: str, heads: Sequence[str], modalities: Sequence[str], args: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The configuration of a model of these parts."""
     chosen = [f"encoder/{modality}={REPRESENTATIVE[modality]}" for modality in modalities]
     # objectives that hide patches need each of them read by itself
     own = {arg.partition("=")[0] for arg in args}
@@ -164,9 +173,7 @@ def tiny_model(
     patch = [f"encoder.{m}.stem=patch" for m in vits if hiding]
     chosen += without_said(patch, args)
     cfg = composed(*chosen, f"fusion={fusion}", f"head=[{','.join(heads)}]", *args)
-    encoder = {name: cfg["encoder"][name] for name in modalities}
-    torch.manual_seed(seed)
-    return build_or_skip(build_model, {"model": {**cfg, "encoder": encoder}}).eval()
+    return {**cfg, "encoder": {name: cfg["encoder"][name] for name in modalities}}
 
 
 def text_data(random: torch.Generator, b: int, n: int) -> Tensor:

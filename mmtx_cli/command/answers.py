@@ -22,10 +22,10 @@ Views = Mapping[str, View]
 
 @dataclass(frozen=True)
 class Answers:
-    """The outputs of every process, and the ids of the samples that could not be read."""
+    """The outputs of every process, and why some samples could not be read, by id."""
 
     outputs: Outputs
-    unread: frozenset[str]
+    unread: Mapping[str, str]
 
     def of(self, head: str, view: str) -> list[tuple[str, dict[str, Any]]]:
         """(id, outputs) of a head on a view of the samples."""
@@ -62,32 +62,33 @@ def all_answers(
     run_dir: Path,
     name: str = "outputs",
     heads: Sequence[str] | None = None,
+    further: bool = True,
 ) -> Answers | None:
     """Predict this process' share, and merge the shares in the first; None in the others.
 
     ``name`` is what the shares are called until they are merged; ``heads`` are asked (default:
-    all).
+    all), those that score every text also about ``further`` texts.
     """
     data, precision = settings["data"], settings["trainer"].precision
     quarantine = Quarantine(run_dir / "quarantine.jsonl", len(samples), data.max_bad_fraction)
     asked = list(model.head if heads is None else heads)
     mine: Outputs = {key(head, view): [] for head in asked for view in views}
-    unread: set[str] = set()
-    for speakers, sampler, some in passes(model, asked, samples, data, process, views):
+    unread: dict[str, Any] = {}
+    for speakers, sampler, some in passes(model, asked, samples, data, process, views, further):
         loader = make_loader(samples, sampler, data.num_workers)
         seen = list(some.values())
         for batch, answers in predict(model, speakers, loader, process, precision, seen):
             quarantine.add(batch.faults)
-            unread |= {fault["id"] for fault in batch.faults}
+            unread |= {fault["id"]: {"reason": fault["reason"]} for fault in batch.faults}
             for view, outputs in zip(some, answers, strict=True):
                 for head, output in outputs.items():
                     mine[key(head, view)] += zip(batch.ids, by_sample(output), strict=True)
-    mine[""] = [(i, {}) for i in sorted(unread)]
+    mine[""] = sorted(unread.items())
     every = merge(mine, process, run_dir, name)
     if not process.is_first:
         return None
     quarantine.check()
-    return Answers(every, frozenset(i for i, _ in every.pop("")))
+    return Answers(every, {i: str(fault["reason"]) for i, fault in every.pop("")})
 
 
 def passes(
@@ -97,15 +98,16 @@ def passes(
     data: Any,
     process: Process,
     views: Views,
+    further: bool = True,
 ) -> Iterator[tuple[list[str], Any, Views]]:
     """(heads, order, views): every sample once for all heads; then its further texts for the
-    heads that score them.
+    heads that score them, if these are wanted.
     """
     size = data.eval_batch_size or data.batch_size
     whole = EvaluationSampler(samples, size, process.rank, process.world)
     yield asked, whole, views
     heads = [name for name in asked if model.head[name].scores_every_text]
-    if heads and "text" in samples.columns:
+    if further and heads and "text" in samples.columns:
         yield heads, FurtherTexts(samples, whole), dict([next(iter(views.items()))])
 
 

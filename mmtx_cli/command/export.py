@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from mmtx_cli.argument import argument
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.error import ConfigError
+from mmtx_cli.meaning import constant
 from mmtx_cli.storage import reason
 from mmtx_cli.weights import (
     CONFIG,
@@ -56,7 +57,10 @@ def model_card(name: str, config: dict[str, Any]) -> str:
     parts.append(f"fusion: `{model['fusion']['_target_']}`")
     parts += [f"head {head}: `{node['_target_']}`" for head, node in model["head"].items()]
     listed = "\n".join(f"- {part}" for part in parts)
-    use = "caption" if any("aptioning" in n["_target_"] for n in model["head"].values()) else "eval"
+    heads = model["head"].values()
+    predicts = any(constant(n, "predicts") and not constant(n, "aligns") for n in heads)
+    use = "predict" if predicts else "eval"
+    use = "caption" if any("aptioning" in node["_target_"] for node in heads) else use
     inputs = " inputs=PICTURES" if use == "caption" else " data.path=MANIFEST.jsonl"
     if any(node.get("says") == "answers" for node in model["head"].values()):
         inputs += " text='A QUESTION'"

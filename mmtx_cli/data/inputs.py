@@ -1,4 +1,4 @@
-"""Files to caption: what each holds, the pieces of long ones, and their way to a model."""
+"""Files that no manifest names: what each holds, the pieces of long ones, their way to a model."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -89,7 +89,7 @@ class InputFiles(Samples):
         names: Sequence[str],
         modalities: Sequence[str],
         preparation: Preparation,
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | None,
         decode_timeout: float,
         text: str | None = None,
         text_tokenizer: Tokenizer | None = None,

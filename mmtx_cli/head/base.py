@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -29,6 +30,14 @@ class Evaluation:
     rows: list[dict[str, Any]]
     scores: Scores
 
+
+def unscored(samples: Sequence[Sample]) -> Evaluation:
+    """What is reported of samples where there is nothing to score."""
+    return Evaluation([{} for _ in samples], Scores({}, np.zeros((len(samples), 1)), lambda _: {}))
+
+
+SHOWN = 5
+"""Classes (answers) of a sample that are named with their probabilities, the likeliest first."""
 
 WRITTEN = "written"
 """Where the outputs of a head that scores every text have the text."""
@@ -71,6 +80,12 @@ class Head(nn.Module, ABC):
 
     needs_teacher: ClassVar[bool] = False
     """Does it learn from a teacher, and not without?"""
+
+    predicts: ClassVar[bool] = False
+    """Does ``predictions`` say something of an input that comes without targets?"""
+
+    embedded: tuple[str, ...] = ()
+    """Outputs of ``predict`` that are embeddings: vectors worth keeping by themselves."""
 
     contrasts: ClassVar[bool] = False
     """Does it tell samples from each other, so that one alone teaches nothing?"""
@@ -129,6 +144,10 @@ class Head(nn.Module, ABC):
         """Which samples have any of what it reads."""
         return torch.stack([streams[name].present for name in self.reads]).any(dim=0)
 
+    def text_partners(self) -> list[str]:
+        """The streams that it aligns with text, by name."""
+        return sorted({a if b == "text" else b for a, b in self.pairs if "text" in (a, b)})
+
     def portable(self) -> dict[str, Any]:
         """Arguments that build such a head where what it was made of is not there any more."""
         return {}
@@ -140,6 +159,19 @@ class Head(nn.Module, ABC):
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """What the head says of each sample, without targets: one row a sample."""
         return self(streams, batch).outputs
+
+    def predictions(
+        self,
+        outputs: Sequence[Mapping[str, Tensor]],
+        text: Detokenizer | None,
+        top: int = SHOWN,
+    ) -> list[dict[str, Any]]:
+        """What ``predict`` said of each sample, in words and numbers: a row a sample.
+
+        ``text`` makes text of token numbers; of classes (answers) the ``top`` likeliest are named.
+        A head that ``predicts`` has its own.
+        """
+        raise NotImplementedError(f"{type(self).__name__} predicts, and has no predictions()")
 
     @abstractmethod
     def evaluate(

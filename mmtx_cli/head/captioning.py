@@ -2,7 +2,7 @@
 streams.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mmtx_cli.data.answer import judged
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.generation.beam import beam_search
-from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.layer.decoder import TextDecoder
 from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.summary import StreamSummary
@@ -34,6 +34,7 @@ class CaptioningHead(Head):
     """What it may say, and the target that this is learned from."""
     needs: tuple[str, ...] = ("captions",)
     votes: ClassVar[bool] = False
+    predicts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -151,27 +152,43 @@ class CaptioningHead(Head):
         )
         return {"tokens": tokens, "score": score}
 
+    @property
+    def written_as(self) -> str:
+        """Where a row has the text: an answer is a ``prediction``."""
+        return "prediction" if self.says == "answers" else "caption"
+
+    def predictions(
+        self,
+        outputs: Sequence[Mapping[str, Tensor]],
+        text: Detokenizer | None,
+        top: int = SHOWN,
+    ) -> list[dict[str, Any]]:
+        """The caption or answer, and the mean log-probability of its tokens."""
+        assert text is not None, "a model that writes texts has a tokenizer"
+        return [
+            {
+                self.written_as: text.decode(output["tokens"].tolist()),
+                "score": float(output["score"]),
+            }
+            for output in outputs
+        ]
+
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
         """BLEU, ROUGE-L and CIDEr-D against all captions of each sample; of answers, the accuracy
         as VQA counts it and the exact match with what most people said.
         """
-        said = [text.decode(output["tokens"].tolist()) for (output,) in outputs]
+        rows = self.predictions([output for (output,) in outputs], text)
+        said = [row[self.written_as] for row in rows]
         if self.says == "answers":
             scores = Scores.means(judged(said, [sample.answers for sample in samples]))
-            rows: list[dict[str, Any]] = [
-                {"prediction": answer, "answers": sample.answers}
-                for answer, sample in zip(said, samples, strict=True)
-            ]
+            truth: dict[str, list[Any]] = {"answers": [sample.answers for sample in samples]}
         else:
             references = [list(sample.captions) for sample in samples]
             scores = caption_scores([sample.id for sample in samples], said, references)
-            rows = [
-                {"caption": caption, "references": others}
-                for caption, others in zip(said, references, strict=True)
-            ]
-        for i, (row, (output,)) in enumerate(zip(rows, outputs, strict=True)):
-            row["score"] = float(output["score"])
+            truth = {"references": references}
+        for i, row in enumerate(rows):
+            row |= {name: each[i] for name, each in truth.items()}
             row["scores"] = {name: float(x[i]) for name, x in scores.per_sample.items()}
         return Evaluation(rows, scores)

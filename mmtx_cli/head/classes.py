@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.head.base import Evaluation
+from mmtx_cli.head.base import SHOWN, Evaluation
 from mmtx_cli.metric.calibration import calibration_scores
 from mmtx_cli.metric.classification import classification_scores
 from mmtx_cli.metric.scores import Scores
@@ -25,29 +25,29 @@ def class_evaluation(
         calibration_scores(probabilities.max(axis=1), said == labels),
     )
     rows = [
-        class_row(own, int(label), label_names)
-        for own, label in zip(probabilities, labels, strict=True)
+        {
+            **row,
+            "label": label_names[label],
+            "scores": {"probability_of_label": float(own[label])},
+        }
+        for row, own, label in zip(
+            class_predictions(probabilities, label_names), probabilities, labels, strict=True
+        )
     ]
     return Evaluation(rows, scores)
 
 
-def class_row(
-    probabilities: Float[np.ndarray, " c"], label: int, label_names: Sequence[str]
-) -> dict[str, Any]:
-    """One sample's prediction in words."""
-    top = likeliest(probabilities, label_names)
-    return {
-        "prediction": top[0][0],
-        "label": label_names[label],
-        "probability": top[0][1],
-        "scores": {"probability_of_label": float(probabilities[label])},
-        "top": top,
-    }
+def class_predictions(
+    probabilities: Float[np.ndarray, "n c"], label_names: Sequence[str], count: int = SHOWN
+) -> list[dict[str, Any]]:
+    """The likeliest class of each sample, and the ``count`` likeliest with probabilities."""
+    several = [likeliest(own, label_names, count) for own in probabilities]
+    return [{"prediction": top[0][0], "probability": top[0][1], "top": top} for top in several]
 
 
 def likeliest(
-    probabilities: Float[np.ndarray, " c"], label_names: Sequence[str]
+    probabilities: Float[np.ndarray, " c"], label_names: Sequence[str], count: int = SHOWN
 ) -> list[list[Any]]:
-    """Names and probabilities of the five likeliest classes, the first of equals first."""
-    order = np.argsort(-probabilities, kind="stable")[:5]
+    """Names and probabilities of the likeliest classes, the first of equals first."""
+    order = np.argsort(-probabilities, kind="stable")[:count]
     return [[label_names[i], float(probabilities[i])] for i in order]

@@ -1,7 +1,7 @@
 """Classification: one label a sample, or several."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.head.base import Detokenizer, Evaluation, Head
-from mmtx_cli.head.classes import class_evaluation, likeliest
+from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
+from mmtx_cli.head.classes import class_evaluation, class_predictions, likeliest
 from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.classification import multilabel_scores
@@ -25,6 +25,7 @@ class ClassificationHead(Head):
     """
 
     needs: tuple[str, ...] = ("label",)
+    predicts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -88,26 +89,48 @@ class ClassificationHead(Head):
             logits, target, ignore_index=IGNORE, label_smoothing=smoothing, reduction="sum"
         )
 
+    def probabilities(self, outputs: Sequence[Mapping[str, Tensor]]) -> Float[np.ndarray, "n c"]:
+        """Of each class; where ``multi_label``, each by itself."""
+        logits = torch.stack([output["logits"] for output in outputs]).float()
+        return (logits.sigmoid() if self.multi_label else logits.softmax(dim=1)).numpy()
+
+    def predictions(
+        self,
+        outputs: Sequence[Mapping[str, Tensor]],
+        text: Detokenizer | None,
+        top: int = SHOWN,
+    ) -> list[dict[str, Any]]:
+        """The likeliest class; where ``multi_label``, every class with a probability of 0.5 or
+        more.
+        """
+        probabilities = self.probabilities(outputs)
+        if not self.multi_label:
+            return class_predictions(probabilities, self.label_names, top)
+        return [self.labels(own, top) for own in probabilities]
+
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
         """Accuracy, F1, calibration; a row holds the prediction and the five likeliest classes."""
-        logits = torch.stack([output["logits"] for (output,) in outputs]).float()
+        first = [output for (output,) in outputs]
+        probabilities = self.probabilities(first)
         if not self.multi_label:
-            return class_evaluation(logits.softmax(dim=1).numpy(), samples, self.label_names)
-        probabilities = logits.sigmoid().numpy()
+            return class_evaluation(probabilities, samples, self.label_names)
         index = {name: i for i, name in enumerate(self.label_names)}
         targets = np.zeros(probabilities.shape, dtype=bool)
         for row, sample in enumerate(samples):
             targets[row, [index[name] for name in labels_of(sample)]] = True
-        rows = [self.row(p, sample) for p, sample in zip(probabilities, samples, strict=True)]
+        rows = [
+            {**row, "label": labels_of(sample)}
+            for row, sample in zip(self.predictions(first, text), samples, strict=True)
+        ]
         return Evaluation(rows, multilabel_scores(probabilities, targets))
 
-    def row(self, probabilities: np.ndarray, sample: Sample) -> dict[str, Any]:
-        """One sample's labels, those that are predicted and those that are true."""
-        said = [n for n, p in zip(self.label_names, probabilities, strict=True) if p >= 0.5]
-        top = likeliest(probabilities, self.label_names)
-        return {"prediction": said, "label": labels_of(sample), "top": top}
+    def labels(self, probabilities: Float[np.ndarray, " c"], top: int) -> dict[str, Any]:
+        """The predicted labels of one sample; each of them is among the likeliest."""
+        found = [n for n, p in zip(self.label_names, probabilities, strict=True) if p >= 0.5]
+        named = likeliest(probabilities, self.label_names, max(top, len(found)))
+        return {"prediction": found, "top": named}
 
 
 def labels_of(sample: Sample) -> list[str]:

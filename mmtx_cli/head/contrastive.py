@@ -23,6 +23,8 @@ from mmtx_cli.types import FUSED, Batch, Prediction, Streams
 
 MAX_SCALE = 100.0
 TEXT = "text"
+COMPARED = 64
+"""Samples whose similarities to all texts are held at a time."""
 
 
 class ContrastiveHead(Head):
@@ -36,6 +38,7 @@ class ContrastiveHead(Head):
     scores_every_text: ClassVar[bool] = True
     contrasts: ClassVar[bool] = True
     aligns: ClassVar[bool] = True
+    predicts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class ContrastiveHead(Head):
             )
         if loss not in ("infonce", "sigmoid"):
             raise ValueError(f"loss={loss!r} is neither 'infonce' nor 'sigmoid'")
+        self.embedded = self.reads
         self.pairs = self.chosen(pairs)
         self.form = loss
         self.project = nn.ModuleDict(
@@ -134,6 +138,31 @@ class ContrastiveHead(Head):
         """Embeddings, and for each stream which samples have it."""
         present = {f"{name}_present": streams[name].present for name in self.reads}
         return {name: self.embed(streams, name) for name in self.reads} | present
+
+    def nearest(
+        self,
+        outputs: Sequence[Mapping[str, Tensor]],
+        texts: Sequence[str],
+        vectors: Float[Tensor, "m e"],
+        top: int,
+    ) -> list[dict[str, Any]]:
+        """The ``top`` texts nearest to each sample, by stream that it has, with their cosines.
+
+        Args:
+            outputs: What ``predict`` said of each sample.
+            texts: The texts to choose from.
+            vectors: Their unit embeddings.
+            top: How many of them to name; of equals, the first comes first.
+        """
+        rows: list[dict[str, list[list[Any]]]] = [{} for _ in outputs]
+        for name in self.text_partners():
+            there = [i for i, output in enumerate(outputs) if output[f"{name}_present"]]
+            for part in (there[i : i + COMPARED] for i in range(0, len(there), COMPARED)):
+                cosines = torch.stack([outputs[i][name] for i in part]).float() @ vectors.T
+                best = cosines.argsort(dim=1, descending=True, stable=True)[:, :top]
+                for i, own, order in zip(part, cosines, best.tolist(), strict=True):
+                    rows[i][name] = [[texts[j], float(own[j])] for j in order]
+        return [{"nearest": row} for row in rows]
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer

@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.head.base import Detokenizer, Evaluation, Head, unscored
 from mmtx_cli.layer.distributed import gather, global_mean
 from mmtx_cli.layer.frozen import Frozen
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import Batch, Field, Prediction, Streams
 
 KINDS = ("feature", "relation")
@@ -32,6 +30,7 @@ class DistillationHead(Head):
     votes: ClassVar[bool] = False
     reads_one: ClassVar[bool] = True
     needs_teacher: ClassVar[bool] = True
+    embedded: tuple[str, ...] = ("embedding",)
 
     kept: str | None = None
     """The target with what the teacher says, where that was kept before: it is not run then."""
@@ -132,8 +131,7 @@ class DistillationHead(Head):
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
         """No figure: the teacher is not there any more."""
-        nothing = Scores({}, np.zeros((len(samples), 1)), lambda sums: {})
-        return Evaluation([{} for _ in samples], nothing)
+        return unscored(samples)
 
 
 def relative_distances(

@@ -7,7 +7,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.head.base import Head
+from mmtx_cli.head.base import Detokenizer, Evaluation, Head, unscored
+from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import Batch, Prediction, Streams
 
 
@@ -42,6 +43,36 @@ class EvaluationHead(Head):
 
     def learn(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
         """Learn from what it said of examples, those of them that could be read."""
+
+
+class StreamHead(EvaluationHead):
+    """What there is of every stream of a model: which samples have it, and its mean token."""
+
+    def __init__(
+        self,
+        dim: int,
+        streams: Sequence[str],
+        reads: Sequence[str] | None = None,
+        means: bool = True,
+    ) -> None:
+        """``reads`` defaults to every modality and the fused stream.
+
+        Without ``means`` it says only which samples have a stream.
+        """
+        super().__init__(dim, streams, streams if reads is None else reads)
+        self.means = means
+
+    def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
+        """The mean token of each stream, [b, d], and which samples have it."""
+        read = {name: streams[name] for name in self.reads}
+        means = {name: masked_mean(x.x, x.mask) for name, x in read.items() if self.means}
+        return means | {f"{name}_present": x.present for name, x in read.items()}
+
+    def evaluate(
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+    ) -> Evaluation:
+        """There is no figure."""
+        return unscored(samples)
 
 
 def aligned(trained: nn.ModuleDict, name: str | None) -> Head:

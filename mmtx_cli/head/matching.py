@@ -1,7 +1,7 @@
 """Matching: do these two belong together?"""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from mmtx_cli.counter_rng import mix_tensor, uniform
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import gather, gather_unequal, global_mean, rank
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.scores import Scores
@@ -28,6 +28,7 @@ class MatchingHead(Head):
 
     votes: ClassVar[bool] = False
     mixes: ClassVar[bool] = True
+    predicts: ClassVar[bool] = True
     contrasts: ClassVar[bool] = True
     figures: tuple[str, ...] = ("accuracy",)
 
@@ -130,12 +131,21 @@ class MatchingHead(Head):
         """``probability`` [b] that a sample's modalities belong together."""
         return {"probability": self.readout(streams)[:, 0].sigmoid()}
 
+    def predictions(
+        self,
+        outputs: Sequence[Mapping[str, Tensor]],
+        text: Detokenizer | None,
+        top: int = SHOWN,
+    ) -> list[dict[str, Any]]:
+        """The probability that a sample's modalities belong together."""
+        return [{"probability": float(output["probability"])} for output in outputs]
+
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
         """Of how many samples it says so: all of them are as they were found."""
-        found = np.array([float(output["probability"]) for (output,) in outputs])
-        rows = [{"probability": float(p)} for p in found]
+        rows = self.predictions([output for (output,) in outputs], text)
+        found = np.array([row["probability"] for row in rows])
         return Evaluation(rows, Scores.means({"matched": (found > 0.5).astype(np.float64)}))
 
 

@@ -1,7 +1,7 @@
 """Ordinal regression: classes that have an order."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
+from mmtx_cli.head.classes import likeliest
 from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.calibration import calibration_scores
@@ -29,6 +30,7 @@ class OrdinalHead(Head):
 
     needs: tuple[str, ...] = ("label",)
     ordered: ClassVar[bool] = True
+    predicts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -94,24 +96,48 @@ class OrdinalHead(Head):
         """``above`` [b, classes - 1]."""
         return {"above": self.above(streams)}
 
+    def classes(
+        self, outputs: Sequence[Mapping[str, Tensor]]
+    ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n c"]]:
+        """The median class of each sample, and the probabilities of all."""
+        above = torch.stack([output["above"] for output in outputs]).double().sigmoid().numpy()
+        ends = np.ones((len(above), 1))
+        probabilities = -np.diff(np.concatenate([ends, above, 0 * ends], axis=1), axis=1)
+        return (above > 0.5).sum(axis=1), probabilities
+
+    def predictions(
+        self,
+        outputs: Sequence[Mapping[str, Tensor]],
+        text: Detokenizer | None,
+        top: int = SHOWN,
+    ) -> list[dict[str, Any]]:
+        """The median class, which need not be the likeliest, and the ``top`` likeliest."""
+        return [
+            {
+                "prediction": self.label_names[y],
+                "probability": float(own[y]),
+                "top": likeliest(own, self.label_names, top),
+            }
+            for y, own in zip(*self.classes(outputs), strict=True)
+        ]
+
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
         """Accuracy, distance in ranks, weighted kappa, calibration; the median class is said."""
-        above = torch.stack([output["above"] for (output,) in outputs]).double().sigmoid().numpy()
-        said = (above > 0.5).sum(axis=1)
+        first = [output for (output,) in outputs]
+        said, probabilities = self.classes(first)
         index = {name: i for i, name in enumerate(self.label_names)}
         true = np.array([index[str(sample.label)] for sample in samples])
-        ends = np.ones((len(above), 1))
-        probabilities = -np.diff(np.concatenate([ends, above, 0 * ends], axis=1), axis=1)
         rows = [
             {
-                "prediction": self.label_names[y],
+                **row,
                 "label": self.label_names[t],
-                "probability": float(p[y]),
                 "scores": {"probability_of_label": float(p[t]), "error": float(abs(y - t))},
             }
-            for y, t, p in zip(said, true, probabilities, strict=True)
+            for row, y, t, p in zip(
+                self.predictions(first, text), said, true, probabilities, strict=True
+            )
         ]
         sure = np.take_along_axis(probabilities, said[:, None], axis=1)[:, 0]
         scores = Scores.merged(

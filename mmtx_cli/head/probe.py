@@ -10,19 +10,17 @@ from torch import Tensor
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.error import DataError
 from mmtx_cli.head.base import Detokenizer, Evaluation
-from mmtx_cli.head.evaluation import EvaluationHead
-from mmtx_cli.layer.pooling import masked_mean
+from mmtx_cli.head.evaluation import StreamHead
 from mmtx_cli.metric.classification import classification_scores
 from mmtx_cli.metric.neighbours import neighbour_classifier, neighbour_regression
 from mmtx_cli.metric.probe import linear_classifier, linear_regression
 from mmtx_cli.metric.regression import regression_scores
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.types import Batch, Streams
 
 KINDS = ("linear", "knn")
 
 
-class ProbeHead(EvaluationHead):
+class ProbeHead(StreamHead):
     """Learns labels from the mean token of a stream, of each stream by itself.
 
     ``linear`` is a logistic regression, of numbers a ridge regression (Alain and Bengio 2016,
@@ -47,7 +45,7 @@ class ProbeHead(EvaluationHead):
 
         ``temperature`` divides the cosines before their exponential weighs the votes.
         """
-        super().__init__(dim, streams, streams if reads is None else reads)
+        super().__init__(dim, streams, reads)
         if kind not in (*KINDS, "both"):
             raise ValueError(f"kind={kind!r} is none of {', '.join(KINDS)}, both")
         if k < 1:
@@ -59,12 +57,6 @@ class ProbeHead(EvaluationHead):
         self.label_names = list(label_names)
         self.known: dict[str, tuple[Tensor, Tensor]] = {}
         self.says_numbers = False
-
-    def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """The mean token of each stream, [b, d], and which samples have it."""
-        present = {f"{name}_present": streams[name].present for name in self.reads}
-        means = {name: masked_mean(streams[name].x, streams[name].mask) for name in self.reads}
-        return means | present
 
     def examples(self, train: Sequence[Sample], asked: Sequence[Sample]) -> list[Sample]:
         """The training samples that have a label."""

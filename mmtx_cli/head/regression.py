@@ -1,15 +1,15 @@
 """Regression: one number a sample."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.regression import regression_scores
@@ -30,6 +30,7 @@ class RegressionHead(Head):
     """
 
     needs: tuple[str, ...] = ("number",)
+    predicts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -79,14 +80,24 @@ class RegressionHead(Head):
         """``number`` [b]."""
         return {"number": self.readout(streams)[:, 0].float() * self.label_std + self.label_mean}
 
+    def predictions(
+        self,
+        outputs: Sequence[Mapping[str, Tensor]],
+        text: Detokenizer | None,
+        top: int = SHOWN,
+    ) -> list[dict[str, Any]]:
+        """The number."""
+        return [{"prediction": float(output["number"])} for output in outputs]
+
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
         """Mean absolute error, root of the mean square error, correlation, explained variance."""
-        said = torch.stack([output["number"] for (output,) in outputs]).double().numpy()
+        found = self.predictions([output for (output,) in outputs], text)
+        said = np.array([row["prediction"] for row in found])
         true = np.array([float(sample.label) for sample in samples])  # type: ignore[arg-type]
         rows = [
-            {"prediction": float(y), "label": float(t), "scores": {"error": float(abs(y - t))}}
-            for y, t in zip(said, true, strict=True)
+            {**row, "label": float(t), "scores": {"error": float(abs(row["prediction"] - t))}}
+            for row, t in zip(found, true, strict=True)
         ]
         return Evaluation(rows, regression_scores(said, true))

@@ -1,7 +1,7 @@
 """Visual question answering: an answer chosen from those that training knows."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -10,13 +10,11 @@ from torch.nn import functional as F
 
 from mmtx_cli.data.answer import judged
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import Batch, Prediction, Streams
-
-SHOWN = 5
 
 
 class VqaHead(Head):
@@ -29,6 +27,7 @@ class VqaHead(Head):
 
     needs: tuple[str, ...] = ("answers",)
     figures: tuple[str, ...] = ("accuracy",)
+    predicts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -81,24 +80,30 @@ class VqaHead(Head):
         """``logits`` [b, answers]."""
         return {"logits": self.readout(streams)}
 
+    def predictions(
+        self,
+        outputs: Sequence[Mapping[str, Tensor]],
+        text: Detokenizer | None,
+        top: int = SHOWN,
+    ) -> list[dict[str, Any]]:
+        """The likeliest answer, and the ``top`` likeliest, each with a probability of its own."""
+        logits = torch.stack([output["logits"] for output in outputs]).float()
+        order = logits.argsort(dim=1, descending=True, stable=True)[:, :top].tolist()
+        several = [
+            [[self.answer_names[i], float(own[i])] for i in best]
+            for best, own in zip(order, logits.sigmoid(), strict=True)
+        ]
+        return [{"prediction": t[0][0], "probability": t[0][1], "top": t} for t in several]
+
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
         """``accuracy`` as VQA counts it, ``exact_match`` with what most people said; a row holds
         the answer given and those of the people.
         """
-        logits = torch.stack([output["logits"] for (output,) in outputs]).float()
-        order = logits.argsort(dim=1, descending=True, stable=True)[:, :SHOWN].tolist()
-        rows = [self.row(*each) for each in zip(order, logits.sigmoid(), samples, strict=True)]
+        found = self.predictions([output for (output,) in outputs], text)
+        rows = [
+            {**row, "answers": sample.answers} for row, sample in zip(found, samples, strict=True)
+        ]
         said = [row["prediction"] for row in rows]
         return Evaluation(rows, Scores.means(judged(said, [row.answers for row in samples])))
-
-    def row(self, order: list[int], probabilities: Tensor, sample: Sample) -> dict[str, Any]:
-        """One sample's answer in words."""
-        top = [[self.answer_names[i], float(probabilities[i])] for i in order]
-        return {
-            "prediction": self.answer_names[order[0]],
-            "answers": sample.answers,
-            "probability": top[0][1],
-            "top": top,
-        }

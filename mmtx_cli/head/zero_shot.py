@@ -111,7 +111,7 @@ class ZeroShotHead(EvaluationHead):
 
 def classified(head: Head, stream: str | None) -> str:
     """The stream of this name, or the only one, that a contrastive head aligns with text."""
-    there = sorted({a if b == TEXT else b for a, b in head.pairs if TEXT in (a, b)})
+    there = head.text_partners()
     if not there:
         raise ValueError(f"the contrastive head aligns {head.pairs}, nothing with text")
     if stream is None and len(there) > 1:

@@ -3,7 +3,8 @@ import os
 import pytest
 from omegaconf import OmegaConf
 
-from mmtx_cli.command.caption import found, run
+from mmtx_cli.command.caption import run
+from mmtx_cli.command.input_files import found
 from mmtx_cli.error import ConfigError, DataError
 
 

@@ -1,9 +1,12 @@
 """A data set and two trained models, made once, in a folder whose name is hard on every parser."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mmtx_cli import cli
 from mmtx_cli.argument import quoted
 from mmtx_cli.data.scenes import make_scenes
 from tests.command_line import CAPTIONER, CONTRASTIVE, mmtx, succeeded
@@ -39,3 +42,19 @@ def contrastive(place: Path, scenes: str) -> str:
     args = [*CONTRASTIVE, scenes, "data.text=captions", "run_dir=dual"]
     assert succeeded(mmtx("pretrain", *args, cwd=place)) == place / "dual"
     return "ckpt=dual"
+
+
+@pytest.fixture
+def in_process(
+    place: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """Standard error of a command that refuses what a user asks, without a process of its own."""
+
+    def ask(*args: str) -> str:
+        monkeypatch.chdir(place)
+        monkeypatch.setattr(sys, "argv", ["mmtx", *args])
+        monkeypatch.setenv("MMTX_DEBUG", "0")
+        assert cli.main([*args]) == 2
+        return capsys.readouterr().err
+
+    return ask

@@ -1,0 +1,204 @@
+"""``mmtx predict``: what every head of a trained model says of new files, or rows of a manifest."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from mmtx_cli.argument import argument
+from mmtx_cli.check import check
+from mmtx_cli.command.candidates import ALL_TEST, candidate_texts
+from mmtx_cli.command.embeddings import FOLDER, write_embeddings
+from mmtx_cli.command.features import feature_widths
+from mmtx_cli.command.inherit import inherit
+from mmtx_cli.command.input_files import InputReader, described, each_input, found
+from mmtx_cli.command.input_lines import end, write_quarantine
+from mmtx_cli.command.run_folder import open_run, write_json
+from mmtx_cli.command.train import preparation_of, sections
+from mmtx_cli.data.suffix import SUFFIXES as MEDIA
+from mmtx_cli.data.table import SUFFIXES as TABLES
+from mmtx_cli.data.table import check_exists
+from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.json_line import json_line
+from mmtx_cli.settings import DataSettings
+from mmtx_cli.weights import read_config
+
+if TYPE_CHECKING:
+    from mmtx_cli.data.dataset import Samples
+
+
+def run(cfg: DictConfig) -> None:
+    """Predict for the inputs, or the rows, in their order."""
+    if faults := list(source_faults(cfg)):
+        raise ConfigError(*faults)
+    paths = found(cfg.inputs) if cfg.inputs else []
+    stored = read_config(cfg.ckpt)
+    inherit(cfg, stored)
+    if cfg.data.get("path") and not cfg.split and cfg.data.get("split") is None:
+        cfg.data.split = dict(ALL_TEST)  # all rows are wanted, whatever split they name, or none
+    check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    if cfg.data.get("path"):
+        check_exists(Path(cfg.data.path))
+    texts = candidate_texts(cfg.texts, cfg.data.get("text") or "text") if cfg.texts else []
+    predict(cfg, stored, paths, texts)
+
+
+def source_faults(cfg: DictConfig) -> Iterator[str]:
+    """What is asked about, and by which model, before that is read."""
+    data = cfg.get("data") or {}
+    path, inputs = data.get("path"), cfg.inputs not in (None, "", [])
+    if not cfg.ckpt:
+        yield "ckpt: required; write ckpt=RUN (a run folder, .ckpt or model folder)"
+    if data.get("mixture"):
+        yield "data.mixture: predict for one manifest at a time; write data.path=MANIFEST.jsonl"
+    elif inputs and path:
+        yield "inputs: given beside data.path; write one of them"
+    elif not inputs and not path and not cfg.text:
+        yield (
+            "inputs: required; write inputs=FILE, inputs=FOLDER or inputs='*.mp4', or "
+            "data.path=MANIFEST.jsonl"
+        )
+    for text in each_input(cfg.inputs):
+        if Path(text).suffix.lower() in TABLES:
+            yield f"inputs: {text} is a table of samples; write {argument('data.path', text)}"
+    if path and not inputs:
+        if is_media(Path(path).expanduser()):
+            yield f"data.path: {path} is no table of samples; write {argument('inputs', path)}"
+        for key in ("text", "segments"):
+            if cfg[key]:
+                yield f"{key}: is for inputs; a row of data.path has its own, leave it out"
+    elif cfg.split:
+        yield "split: is for data.path, inputs have none; leave it out"
+
+
+def is_media(path: Path) -> bool:
+    """Is it a picture, video or sound by its name, or a folder without a table of samples?"""
+    if path.is_dir():
+        return not any(inside.suffix.lower() in TABLES for inside in path.iterdir())
+    return any(path.suffix.lower() in suffixes for suffixes in MEDIA.values())
+
+
+def predict(
+    cfg: DictConfig, stored: Mapping[str, Any], paths: Sequence[str], texts: Sequence[str]
+) -> None:
+    """Predict in every process; merge, and write lines and embeddings, in the first."""
+    from mmtx_cli.command.candidates import text_vectors
+    from mmtx_cli.command.predicted import predicted
+    from mmtx_cli.command.trained import load_model
+    from mmtx_cli.training.launch import launch
+
+    begun = time.perf_counter()
+    settings = sections(cfg)
+    # what cannot be read has a line that says so, however much it is
+    settings["data"] = replace(settings["data"], max_bad_fraction=1.0)
+    reader = InputReader.of(cfg, stored, settings["data"])
+    rows = manifest_rows(cfg, stored, settings["data"]) if cfg.data.get("path") else None
+    process = launch(settings["trainer"])
+    model = load_model(cfg, process.device)
+    speaking = [n for n, head in model.head.items() if head.predicts and (texts or not head.aligns)]
+    if not speaking and not cfg.embeddings:  # a head of the user's own says so only now
+        raise ConfigError(
+            f"ckpt={cfg.ckpt}: no head predicts anything of new inputs (heads: "
+            f"{', '.join(model.head)}); write embeddings=true for embeddings alone"
+        )
+    samples, lines = rows or input_lines(cfg, reader, paths, settings["data"].decode_timeout)
+    for cut in samples.cut_texts() if process.is_first else ():
+        print(f"{cut}, as when the model was trained", file=sys.stderr)
+    run_dir = open_run(cfg)
+    aligned = [name for name in speaking if model.head[name].aligns]
+    vectors = text_vectors(model, aligned, texts, reader, settings, process, run_dir)
+    found = predicted(model, samples, speaking, cfg.embeddings, settings, process, run_dir)
+    if found is None:
+        return
+    errors = found.errors()
+    said = {
+        name: found.predictions(name, reader.tokenizer, cfg.top, texts, vectors.get(name))
+        for name in speaking
+    }
+    for i, line in enumerate(lines):
+        line |= {"error": errors[i]} if errors[i] else {name: said[name][i] for name in said}
+    for note in found.missing(speaking):
+        print(note, file=sys.stderr)
+    arrays = found.embeddings() if cfg.embeddings else {}
+    write(run_dir, lines, arrays, of_files=rows is None, seconds=time.perf_counter() - begun)
+
+
+def manifest_rows(
+    cfg: DictConfig, stored: Mapping[str, Any], data: DataSettings
+) -> tuple["Samples", list[dict[str, Any]]]:
+    """The rows of the manifest as samples, and what the line of each begins with.
+
+    Raises DataError if there are none, or none has anything that the model reads.
+    """
+    from mmtx_cli.command.asked import without_labels
+    from mmtx_cli.command.eval import described as described_row
+    from mmtx_cli.command.loaders import column_of, has_modality
+    from mmtx_cli.corpus import build_data
+
+    preparation = preparation_of(cfg, data)
+    text_encoder = cfg.encoder.get("text")
+    # labels of new rows are nothing to the model, and may be such as it does not know
+    corpus = build_data(data, preparation, cfg.seed, without_labels(stored), text_encoder)
+    rows = corpus.rows(cfg.split)
+    if not rows:
+        raise DataError(f"{corpus.manifest.path}: no row has split={cfg.split}")
+    modalities = [name for name, node in cfg.encoder.items() if node]
+    if not any(has_modality(row, name, corpus) for row in rows for name in modalities):
+        wanted = " or ".join(column_of(name, corpus) for name in modalities)
+        raise DataError(
+            f"{corpus.manifest.path}: no row of these {len(rows)} has {wanted}, which the model "
+            "reads"
+        )
+    samples = corpus.samples(rows, modalities, ())
+    vectors = [*feature_widths(cfg.encoder)]
+    text = preparation.text or "text"
+    return samples, [described_row(row, modalities, text, vectors) for row in rows]
+
+
+def input_lines(
+    cfg: DictConfig, reader: InputReader, paths: Sequence[str], timeout: float
+) -> tuple["Samples", list[dict[str, Any]]]:
+    """Files, or a text alone, as samples, and what the line of each begins with."""
+    from mmtx_cli.data.inputs import all_pieces
+
+    asked = {"text": cfg.text} if cfg.text else {}
+    if not paths:
+        return reader.texts([cfg.text]), [asked]
+    pieces = list(all_pieces(paths, cfg.segments, timeout))
+    samples = reader.files(pieces, [str(i) for i in range(len(pieces))], cfg.text)
+    return samples, [described(piece) | asked for piece in pieces]
+
+
+def write(
+    run_dir: Path,
+    lines: Sequence[Mapping[str, Any]],
+    arrays: Mapping[str, Any],
+    of_files: bool,
+    seconds: float,
+) -> None:
+    """``predictions.jsonl``, embeddings, ``result.json``; the lines and the folder's path.
+
+    Args:
+        run_dir: The run folder.
+        lines: What is said of each input.
+        arrays: Embeddings of all inputs, by name.
+        of_files: Whether inputs have paths, by which the quarantine names them.
+        seconds: How long it took.
+    """
+    written = [json_line(line) for line in lines]
+    (run_dir / "predictions.jsonl").write_text("\n".join(written) + "\n", encoding="utf-8")
+    if of_files:
+        write_quarantine(run_dir, lines)
+    shapes = write_embeddings(run_dir, arrays)
+    unread = sum("error" in line for line in lines)
+    result = {"command": "predict", "count": len(lines), "unread": unread, "embeddings": shapes}
+    write_json(run_dir / "result.json", result | {"seconds": round(seconds, 3)})
+    for line in written:
+        print(line)
+    for name, shape in shapes.items():
+        print(f"{run_dir / FOLDER / name}.npy: {shape[0]} x {shape[1]}", file=sys.stderr)
+    end(run_dir, lines, "read")

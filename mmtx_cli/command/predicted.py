@@ -1,0 +1,146 @@
+"""What a trained model says of samples without targets, in the order of the samples."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mmtx_cli.command.answers import Answers, all_answers
+from mmtx_cli.command.embeddings import head_arrays, stream_arrays
+from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.head.evaluation import StreamHead
+from mmtx_cli.model import MultimodalModel
+from mmtx_cli.training.launch import Process
+from mmtx_cli.types import FUSED
+
+STREAMS = "_streams"
+"""What the head is called that says what there is of each stream."""
+
+
+def predicted(
+    model: MultimodalModel,
+    samples: Samples,
+    speaking: Sequence[str],
+    embedding: bool,
+    settings: Mapping[str, Any],
+    process: Process,
+    run_dir: Path,
+) -> "Predicted | None":
+    """Ask the model in every process; None in all but the first.
+
+    Args:
+        model: The model.
+        samples: What it is asked about.
+        speaking: The heads that predict.
+        embedding: Whether embeddings are wanted, too.
+        settings: The sections of the configuration.
+        process: This process.
+        run_dir: The run folder.
+    """
+    streams = StreamHead(model.dim, list(model.fusion.streams), means=embedding)
+    model.head[STREAMS] = streams  # type: ignore[index]
+    embedded = [name for name, head in model.head.items() if embedding and head.embedded]
+    heads = [*dict.fromkeys([*speaking, *embedded, STREAMS])]
+    views = {"": dict}
+    answers = all_answers(
+        model, samples, views, settings, process, run_dir, heads=heads, further=False
+    )
+    return None if answers is None else Predicted(model, samples, answers, embedded)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The outputs of every head that was asked, ``embedded`` those that make embeddings."""
+
+    model: MultimodalModel
+    samples: Samples
+    answers: Answers
+    embedded: list[str]
+
+    @cached_property
+    def streams(self) -> list[dict[str, Tensor]]:
+        """What there is of each stream of each sample."""
+        return self.outputs(STREAMS)
+
+    def outputs(self, head: str) -> list[dict[str, Tensor]]:
+        """What a head said of each sample."""
+        by_id = dict(self.answers.of(head, ""))
+        return [by_id[sample.id] for sample in self.samples.samples]
+
+    def has(self, names: Sequence[str]) -> Bool[np.ndarray, "n s"]:
+        """Which samples have which of these streams."""
+        each = [[bool(own[f"{name}_present"]) for name in names] for own in self.streams]
+        return np.array(each, dtype=bool).reshape(len(each), len(names))
+
+    def sees(self, head: str, compares: bool = False) -> Bool[np.ndarray, " n"]:
+        """Of which samples a head has something to look at, and all that it cannot do without;
+        one that ``compares`` with texts looks at what it aligns with them.
+        """
+        own = self.model.head[head]
+        any_of = self.has(own.text_partners() if compares else own.reads)
+        all_of = self.has(own.subject)
+        return np.logical_and(any_of.any(axis=1), all_of.all(axis=1))
+
+    def errors(self) -> list[str | None]:
+        """Why nothing is said of a sample; None where something is."""
+        modalities = list(self.model.encoder)
+        nothing = f"holds nothing that this model reads ({', '.join(modalities)})"
+        absent = [None if any(own) else nothing for own in self.has(modalities)]
+        ids = [sample.id for sample in self.samples.samples]
+        return [self.answers.unread.get(i, why) for i, why in zip(ids, absent, strict=True)]
+
+    def missing(self, speaking: Sequence[str]) -> Iterator[str]:
+        """Tell of modalities that no input has, though a head that ``speaks`` looks at them.
+
+        A contrastive head compares each modality by itself, and needs no more than one.
+        """
+        there = self.has([*self.model.encoder]).any()
+        heads = [head for name in speaking if not (head := self.model.head[name]).aligns]
+        for name in self.model.encoder:
+            read = any({name, FUSED} & {*head.reads} for head in heads)
+            if read and there and not self.has([name]).any():
+                yield f"no input has {name}, which the model reads: predicted without it"
+
+    def predictions(
+        self,
+        name: str,
+        tokenizer: Tokenizer | None,
+        top: int,
+        texts: Sequence[str],
+        vectors: Tensor | None,
+    ) -> list[dict[str, Any] | None]:
+        """What a head predicts of each sample; None of one that lacks what it looks at.
+
+        Args:
+            name: The head.
+            tokenizer: What makes text of token numbers.
+            top: How many classes, answers or texts to name.
+            texts: What a contrastive head compares samples with.
+            vectors: The embeddings of these, [texts, embed_dim].
+        """
+        head, sees = self.model.head[name], self.sees(name, compares=vectors is not None)
+        outputs = [own for own, there in zip(self.outputs(name), sees, strict=True) if there]
+        if not outputs:
+            return [None] * len(sees)
+        rows = (
+            head.predictions(outputs, tokenizer, top)
+            if vectors is None
+            else head.nearest(outputs, texts, vectors, top)  # type: ignore[operator]
+        )
+        said = iter(rows)
+        return [next(said) if there else None for there in sees]
+
+    def embeddings(self) -> dict[str, Float[np.ndarray, "n d"]]:
+        """The mean token of each stream, and what heads embed; NaN where there is none."""
+        arrays = stream_arrays(self.streams)
+        for name in self.embedded:
+            arrays |= head_arrays(
+                name, self.model.head[name], self.outputs(name), self.sees(name).tolist()
+            )
+        return arrays

@@ -1,0 +1,191 @@
+"""What trained models say of new files, rows and texts, and what users get wrong about it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mmtx_cli.argument import quoted
+from tests.command_line import mmtx, succeeded
+from tests.predicting import command, lines, predict
+
+from .conftest import ODD
+
+PICTURE = f"{ODD}/scenes/images/00001.jpg"
+TWO = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu")
+
+
+def lines_of(done):
+    """The lines on standard output, but for the last, which is the run folder."""
+    return [json.loads(line) for line in done.stdout.splitlines()[:-1]]
+
+
+def test_files_of_which_some_cannot_be_read(place, captioner, scenes, monkeypatch):
+    (place / "spoilt.jpg").write_text("no picture")
+    inputs = f"inputs=[spoilt.jpg,{quoted(PICTURE)},missing.png,{quoted(PICTURE)}]"
+    done = mmtx("predict", captioner, inputs, "run_dir=predicted", "embeddings=true", cwd=place)
+    run = succeeded(done)
+    assert "2 of 4 inputs could not be read" in done.stderr
+    told = lines_of(done)
+    assert [line["path"] for line in told] == ["spoilt.jpg", PICTURE, "missing.png", PICTURE]
+    assert [{*line} - {"path"} for line in told] == [
+        {"error"}, {"captioning"}, {"error"}, {"captioning"},
+    ]  # fmt: skip
+    assert done.stdout.startswith((run / "predictions.jsonl").read_text())
+    assert [row["id"] for row in lines(run / "quarantine.jsonl")] == ["spoilt.jpg", "missing.png"]
+    vectors = np.load(run / "embeddings" / "fused.npy")
+    assert np.isnan(vectors).any(axis=1).tolist() == [True, False, True, False]
+    monkeypatch.chdir(place)
+    captioned = lines(command("caption", place / "also", captioner, inputs) / "captions.jsonl")
+    assert [line.get("captioning", {}).get("caption") for line in told] == [
+        line.get("caption") for line in captioned
+    ]
+
+
+def test_rows_with_targets_are_told_what_evaluation_tells(place, captioner, scenes, monkeypatch):
+    monkeypatch.chdir(place)
+    rows = {row["id"]: row for row in predict(place / "rows", captioner, scenes, "split=val")}
+    run = command("eval", place / "scored-rows", captioner, "split=val", "bootstrap=2")
+    for scored in lines(run / "predictions.jsonl"):
+        said = rows.pop(scored["id"])
+        assert said["inputs"] == scored["inputs"]
+        assert said["captioning"]["caption"] == scored["captioning"]["caption"]
+    assert not rows
+
+
+def test_texts_and_pictures_of_a_dual_encoder(place, contrastive, scenes, monkeypatch):
+    monkeypatch.chdir(place)
+    (place / "texts.txt").write_text("a red ball\n\na blue star\na red ball \n")
+    args = [contrastive, f"inputs={quoted(PICTURE)}", "texts=texts.txt"]
+    (line,) = predict(place / "nearest", *args)
+    assert {text for text, _ in line["contrastive"]["nearest"]["image"]} == {
+        "a red ball", "a blue star",
+    }  # fmt: skip
+    texts = f"texts={quoted(next(place.glob('*/scenes/scenes.jsonl')))}"
+    (line,) = predict(place / "captions", *args[:2], texts, "top=1000000")
+    found = [text for text, _ in line["contrastive"]["nearest"]["image"]]
+    rows = lines(next(place.glob("*/scenes/scenes.jsonl")))
+    assert sorted(found) == sorted({text for row in rows for text in row["captions"]})
+
+
+def test_the_embedding_of_a_text_alone(place, contrastive, monkeypatch):
+    monkeypatch.chdir(place)
+    args = [contrastive, "text='a red ball'", "embeddings=true"]
+    assert predict(place / "alone", *args) == [{"text": "a red ball"}]
+    vector = np.load(place / "alone" / "embeddings" / "contrastive.text.npy")
+    assert np.linalg.norm(vector, axis=1) == pytest.approx([1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["files", "rows"])
+def test_two_processes_say_what_one_says(source, place, contrastive, scenes):
+    pictures = place / ODD / "scenes" / "images"
+    asked = f"inputs={quoted(pictures)}" if source == "files" else scenes
+    args = [contrastive, asked, 'texts=["a red ball","a blue star"]', "embeddings=true"]
+    outs = []
+    for name, extra in (("one", ()), ("two", TWO)):
+        done = mmtx("predict", *args, *extra, f"run_dir={source}-{name}", cwd=place)
+        run = succeeded(done)
+        assert done.stdout.startswith((run / "predictions.jsonl").read_text())
+        assert {path.name for path in run.iterdir()} >= {"embeddings", "result.json"}
+        assert not list(run.glob(".*.pt"))
+        outs.append((lines_of(done), np.load(run / "embeddings" / "image.npy")))
+    (told, vectors), (others, same) = outs
+    assert len(told) == 60
+    np.testing.assert_allclose(vectors, same, atol=1e-6)
+    for line, other in zip(told, others, strict=True):
+        found, again = (x.pop("contrastive")["nearest"]["image"] for x in (line, other))
+        assert line == other
+        assert dict(found) == pytest.approx(dict(again), abs=1e-5)
+
+
+MISTAKES = {
+    "nothing": (
+        [],
+        "inputs: required; write inputs=FILE, inputs=FOLDER or inputs='*.mp4', or data",
+    ),
+    "an empty list": (["inputs=[]"], "inputs: required"),
+    "no such pattern": (["inputs='none/*.jpg'"], "inputs: none/*.jpg: matches no file"),
+    "an empty folder": (["inputs=hollow"], "inputs: hollow: no image, video or sound in this"),
+    "both": (["inputs=a.jpg", "data.path=b.jsonl"], "inputs: given beside data.path; write one"),
+    "a manifest as a file": (["inputs=[a.jpg,b.csv]"], "b.csv is a table of samples; write data."),
+    "a file as a manifest": (["data.path=a.jpg"], "a.jpg is no table of samples; write inputs=a"),
+    "a folder as a manifest": (["data.path=hollow"], "no table of samples; write inputs=hollow"),
+    "no such manifest": (["data.path=hollow/b.jsonl"], "hollow/b.jsonl: no such manifest"),
+    "several manifests": (["data.mixture=[{name: a, path: b.jsonl}]"], "one manifest at a time"),
+    "a split of files": (["inputs=a.jpg", "split=val"], "split: is for data.path"),
+    "no such split": (["data.path=b.jsonl", "split=tests"], "split: 'tests' is none of train, val"),
+    "pieces of rows": (["data.path=b.jsonl", "segments=3"], "segments: is for inputs"),
+    "a text of rows": (["data.path=b.jsonl", "text=why"], "text: is for inputs"),
+    "a text nobody reads": (["inputs=a.jpg", "text=why"], "text: no head of this model that says"),
+    "texts nobody reads": (["inputs=a.jpg", "texts=[why]"], "texts: this model has no contrastive"),
+    "a cache": (
+        ["inputs=a.jpg", "data.cache=x"],
+        "data.cache: new inputs are read from their files",
+    ),
+    "another head": (
+        ["inputs=a.jpg", "head=vqa"],
+        "head: mmtx predict has no choice of head; it c",
+    ),
+    "a bare file": (["a.jpg"], "a.jpg: write inputs=a.jpg, or key=value"),
+    "a bare manifest": (["b.jsonl"], "b.jsonl: write data.path=b.jsonl, or key=value"),
+    "no number": (["inputs=a.jpg", "top=0"], "top: 0 is out of bounds; write a number from 1 up"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_told_before_anything_is_read(mistake, place, captioner, in_process):
+    args, message = MISTAKES[mistake]
+    (place / "hollow").mkdir(exist_ok=True)
+    assert message in in_process("predict", captioner, *args, "run_dir=mistaken")
+    assert not (place / "mistaken").exists()
+
+
+DUAL_MISTAKES = {
+    "no texts": ([], "head.contrastive: finds the texts that are nearest to an input, and there"),
+    "a sentence": (["texts='a red ball'"], "no .txt or manifest; write texts themselves as a list"),
+    "no such texts": (["texts=text.txt"], "text.txt: no such file of texts"),
+    "no text": (["texts=['']"], 'texts: holds no text; write texts=\'["a dog","a cat"]\''),
+    "an empty file": (["texts=hollow.txt"], "texts: hollow.txt: there is no text in it"),
+}
+
+
+@pytest.mark.parametrize("mistake", DUAL_MISTAKES)
+def test_mistakes_about_texts(mistake, place, contrastive, in_process):
+    args, message = DUAL_MISTAKES[mistake]
+    (place / "hollow.txt").write_text("\n")
+    said = in_process("predict", contrastive, "inputs=a.jpg", *args, "run_dir=mistaken")
+    assert message in said
+    assert not (place / "mistaken").exists()
+
+
+def test_rows_that_have_nothing_the_model_reads(place, captioner, in_process):
+    rows = [{"id": "a", "text": "why"}, {"id": "b", "split": "train", "captions": ["a ball"]}]
+    (place / "wordy.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    args = [captioner, "data.path=wordy.jsonl", "run_dir=wordy"]
+    assert "wordy.jsonl: no row of these 2 has image, which the model reads" in in_process(
+        "predict", *args
+    )
+    # rows that name no split are asked for one only where a split is wanted
+    assert "wordy.jsonl:1: no split; write train, val or test" in in_process(
+        "predict", *args, "split=train"
+    )
+
+
+def test_no_input_can_be_read(place, captioner, in_process):
+    shutil.rmtree(place / "unread", ignore_errors=True)
+    said = in_process("predict", captioner, "inputs=[a.jpg,b.jpg]", "run_dir=unread")
+    assert f"none of the 2 inputs could be read; see {place / 'unread'}" in said
+    assert "which the model reads: predicted without" not in said
+    assert lines(place / "unread" / "predictions.jsonl") == [
+        {"path": name, "error": "no such file"} for name in ("a.jpg", "b.jpg")
+    ]
+    again = in_process("predict", captioner, "inputs=a.jpg", "run_dir=unread")
+    assert "holds a result already; name another folder" in again
+
+
+def test_caption_of_a_model_that_writes_nothing_names_predict(place, contrastive, in_process):
+    said = in_process("caption", contrastive, "inputs=a.jpg", "run_dir=mute")
+    assert "this model cannot caption files (heads: contrastive" in said
+    assert "write `mmtx predict` in place of `mmtx caption`" in said
