@@ -82,13 +82,18 @@ class Corpus:
 
         Raises DataError if a trained model is to be asked about labels that it does not know.
         """
-        rows = self.manifest.split(split)
-        if self.settings.limit is not None:  # of each corpus, where there are several
-            counted: Counter[str] = Counter()
-            rows = [row for row in rows if within(counted, row.corpus, self.settings.limit)]
+        rows = self.limited(split)
         if self.trained_labels:
             refuse_unknown_labels(self, rows)
         return rows
+
+    def limited(self, split: str) -> list[Sample]:
+        """Samples of a split, as many as ``data.limit`` allows, whatever their labels are."""
+        rows = self.manifest.split(split)
+        if self.settings.limit is None:
+            return rows
+        counted: Counter[str] = Counter()  # of each corpus, where there are several
+        return [row for row in rows if within(counted, row.corpus, self.settings.limit)]
 
     def samples(
         self,

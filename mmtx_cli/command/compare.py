@@ -12,10 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.argument import quoted
 from mmtx_cli.command.foreign import refuse_foreign_keys
-from mmtx_cli.command.measured import COSTS, LOWER, Measured, group_names, measured, settings_of
+from mmtx_cli.command.measured import COSTS, Measured, group_names, measured, settings_of
 from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.error import ConfigError
 from mmtx_cli.hint import nearest
+from mmtx_cli.metric.direction import lower_is_better
 from mmtx_cli.override import choices
 
 PLANS = ("fusions",)
@@ -54,7 +55,7 @@ def run(cfg: DictConfig) -> None:
         cfg.seed,
     )
     costs = {name: mean_cost(group) for name, group in groups.items()}
-    page = write_comparison(run_dir, metric, baseline, compared, costs, metric.endswith(LOWER))
+    page = write_comparison(run_dir, metric, baseline, compared, costs, lower_is_better(metric))
     count = len(folders)
     result = {"command": "compare", "metric": metric, "baseline": baseline, "count": count}
     write_json(run_dir / "result.json", result)

@@ -132,6 +132,15 @@ class Head(nn.Module, ABC):
         """What the head says of each sample, without targets: one row a sample."""
         return self(streams, batch).outputs
 
+    def chance(
+        self, outputs: list[list[dict[str, Tensor]]], samples: Sequence[Sample]
+    ) -> Scores | None:
+        """Return the expected scores of random outputs, for a head that ranks; else None.
+
+        ``outputs`` are those that ``evaluate`` scored.
+        """
+        return None
+
     @abstractmethod
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer

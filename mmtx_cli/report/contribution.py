@@ -3,7 +3,7 @@
 from typing import Any
 
 from mmtx_cli.report.metric_table import Column, MetricRow, MetricTable
-from mmtx_cli.report.rounding import is_number, rounded
+from mmtx_cli.report.rounding import is_number, rounded, signed
 
 KINDS = {
     "shuffled": "of another sample",
@@ -45,8 +45,3 @@ def cell(part: Any, metric: str | None) -> str:
         return shown
     low, high = part["intervals"][metric]
     return f"{shown}\n{signed(part['change'][metric])} [{signed(low)}, {signed(high)}]"
-
-
-def signed(number: float) -> str:
-    """With its sign."""
-    return f"{'-' if number < 0 else '+'}{rounded(abs(number))}"

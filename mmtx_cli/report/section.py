@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from mmtx_cli.report.attributes import attribute_table
+from mmtx_cli.report.baseline import baseline_table, unbeaten_sentences
 from mmtx_cli.report.contribution import contribution_table
 from mmtx_cli.report.curve import Curve, curves
 from mmtx_cli.report.diversity import DiversityPart, diversity_parts
@@ -24,6 +25,8 @@ class Section:
     title: str
     facts: list[tuple[str, str]]
     table: MetricTable | None
+    baselines: MetricTable | None
+    unbeaten: list[str]
     subsets: MetricTable | None
     contribution: MetricTable | None
     diversity: list[DiversityPart]
@@ -54,6 +57,8 @@ def section(title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails) ->
         title=title,
         facts=facts(run),
         table=metric_table(run.result),
+        baselines=baseline_table(run.result),
+        unbeaten=unbeaten_sentences(run.result),
         subsets=subset_table(run.result),
         contribution=contribution_table(run.result.get("contribution")),
         diversity=diversity_parts(run.result),
