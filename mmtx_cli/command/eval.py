@@ -140,15 +140,17 @@ def extras(
         device: Where the model is.
         cfg: The configuration.
     """
-    from mmtx_cli.command.cost import model_cost
+    from mmtx_cli.command.cost import flops_per_sample, parameter_counts
     from mmtx_cli.command.floor import baselines
     from mmtx_cli.command.floor_result import baseline_parts
 
     corpus = replace(corpus, cache=None)  # these look at the files themselves
-    cost = {"cost": model_cost(model, corpus, read, device)} if cfg.cost else {}
+    cost: dict[str, float] = {**parameter_counts(model)}
+    if cfg.cost:
+        cost["flops_per_sample"] = flops_per_sample(model, corpus, read, device)
     floors = baselines(model, corpus, whole, outputs, cfg, data, device)
     parts = baseline_parts(floors, whole, cfg.bootstrap, cfg.seed)
-    return {"baselines": parts, **cost}
+    return {"baselines": parts, "cost": cost}
 
 
 def scored(
@@ -187,6 +189,7 @@ def write_result(
     seconds: float,
 ) -> None:
     """``result.json``, ``predictions.jsonl``, the report; a table and the folder's path."""
+    from mmtx_cli.command.cost import peak_memory
     from mmtx_cli.command.figures import print_figures
     from mmtx_cli.command.floor_result import unbeaten
     from mmtx_cli.command.repetition import print_warnings
@@ -227,6 +230,7 @@ def write_result(
         "unbeaten": unbeaten(extra["baselines"], metrics, intervals),
         "count": len(rows),
         "seconds": round(seconds, 3),
+        "peak_memory_mb": peak_memory(),
     }
     write_json(run_dir / "result.json", result)
     write_report(run_dir)

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mmtx_cli.report.baseline import baseline_table, unbeaten_sentences
-from mmtx_cli.report.contribution import contribution_table
+from mmtx_cli.report.contribution import contribution_table, unused_modalities
+from mmtx_cli.report.cost import costs
 from mmtx_cli.report.diversity import DiversityPart, diversity_parts
 from mmtx_cli.report.metric_table import HEADLINES, MetricTable
 
@@ -43,8 +44,16 @@ def print_figures(result: Mapping[str, Any]) -> None:
         console.print(subset_table(result["subsets"]))
     if shares := contribution_table(result.get("contribution")):
         console.print(titled("each modality", "metric", shares))
+    for sentence in unused_modalities(result.get("contribution")):
+        console.print(Text(sentence, style="bold"))
     for part in diversity_parts(result):
         console.print(diversity_table(part))
+    print_costs(result)
+
+
+def print_costs(result: Mapping[str, Any]) -> None:
+    """Time, parameters and memory of a run on a line."""
+    print("; ".join(f"{name} {value}" for name, value in costs(result)))
 
 
 def without_cider(metrics: Mapping[str, Any]) -> list[str]:
