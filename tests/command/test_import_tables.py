@@ -89,7 +89,7 @@ class TestFolders:
         (tmp_path / "none" / "cat").mkdir(parents=True)
         with pytest.raises(DataError, match="no picture, film or sound in a folder of a class"):
             self.run(capsys, tmp_path / "none", split="train")
-        with pytest.raises(ConfigError, match="source=.*/tap: no such folder; did you mean"):
+        with pytest.raises(ConfigError, match=r"source=.*/tap: no such folder; did you mean"):
             self.run(capsys, tmp_path / "tap", split="train")
 
 
