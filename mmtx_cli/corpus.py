@@ -7,6 +7,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from mmtx_cli.data.answer import answer_names
+from mmtx_cli.data.cache.card import BODY
 from mmtx_cli.data.cache.entries import Cache, Entries, Reader
 from mmtx_cli.data.corpora import joined
 from mmtx_cli.data.dataset import Samples
@@ -126,7 +127,9 @@ class Corpus:
             dict.fromkeys(modalities, self.settings.modality_dropout)
             | self.settings.modality_dropout_by,
             self.mixing,
-            self.kept(rows, [f"encoder.{name}" for name in modalities]),
+            self.kept(
+                rows, [p for n in modalities for p in (f"encoder.{n}", f"encoder.{n}{BODY}")]
+            ),
             self.kept(rows, teachers),
             self.settings.captions_per_sample,
         )
