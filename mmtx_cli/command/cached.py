@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmtx_cli.command.cached_body import is_named, is_trained_body, keeps_body, trained_body
 from mmtx_cli.data.cache.card import (
     BODY,
     Card,
@@ -20,7 +21,6 @@ from mmtx_cli.error import ConfigError
 from mmtx_cli.limits import at, entries
 from mmtx_cli.meaning import CACHING, TRAINING
 from mmtx_cli.override import is_section_key
-from mmtx_cli.signature import TargetError, class_constant, signature_of
 
 if TYPE_CHECKING:
     from mmtx_cli.corpus import Corpus
@@ -71,12 +71,9 @@ def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     for part in used:
         if part.endswith(BODY):
             encoder = part.removesuffix(BODY)
-            named = {"encoder", encoder} & {*map(str, frozen)}
-            if not named and not body_is_frozen(at(cfg, encoder)):
-                yield (
-                    f"{part}: data.cache={folder} holds what it gives, so it cannot be trained; "
-                    f"write {encoder}.freeze=true, or leave data.cache out"
-                )
+            # what it is by default is known once the encoder is built
+            if at(cfg, f"{encoder}.freeze") not in (None, True) and not is_named(encoder, cfg):
+                yield trained_body(part, folder)
         elif part.startswith("encoder.") and not {"encoder", part} & {*map(str, frozen)}:
             yield (
                 f"{part}: data.cache={folder} holds what it gives, so it cannot be trained; write "
@@ -102,20 +99,6 @@ def parts_of(cfg: Mapping[str, Any]) -> list[str]:
         for name, node in entries(cfg, "head")
         if node and node.get("teacher") and node.get("modality")
     ]
-
-
-def keeps_body(node: Mapping[str, Any]) -> bool:
-    """Can the output of an encoder's body be kept alone?"""
-    try:
-        return bool(class_constant(str(node.get("_target_")), "keeps_body"))
-    except TargetError:  # not of mmtx
-        return False
-
-
-def body_is_frozen(node: Mapping[str, Any]) -> bool:
-    """Does an encoder keep its body as it is, by its own ``freeze``?"""
-    default = signature_of(str(node["_target_"])).parameters["freeze"].default
-    return node.get("freeze", default) is True
 
 
 def augments(cfg: Mapping[str, Any]) -> bool:
@@ -157,6 +140,14 @@ def check_cache(
         for name, head in model.head.items()
         for raw in head.raw
         if {f"encoder.{raw}", f"encoder.{raw}{BODY}"} & {*parts}
+    ]
+    faults += [
+        trained_body(f"encoder.{name}{BODY}", folder)
+        for name, encoder in model.encoder.items()
+        if f"encoder.{name}{BODY}" in parts
+        and cfg.get("command") in TRAINING
+        and not is_named(f"encoder.{name}", cfg)
+        and is_trained_body(encoder)
     ]
     if faults:
         raise ConfigError(*faults)
