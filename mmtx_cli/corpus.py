@@ -7,6 +7,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from mmtx_cli.data.answer import answer_names
+from mmtx_cli.data.cache.card import BODY
 from mmtx_cli.data.cache.entries import Cache, Entries, Reader
 from mmtx_cli.data.corpora import joined
 from mmtx_cli.data.dataset import Samples
@@ -82,13 +83,20 @@ class Corpus:
 
         Raises DataError if a trained model is to be asked about labels that it does not know.
         """
-        rows = self.manifest.samples if split is None else self.manifest.split(split)
-        if self.settings.limit is not None:  # of each corpus, where there are several
-            counted: Counter[str] = Counter()
-            rows = [row for row in rows if within(counted, row.corpus, self.settings.limit)]
+        rows = self.limited(split)
         if self.trained_labels:
             refuse_unknown_labels(self, rows)
         return rows
+
+    def limited(self, split: str | None) -> list[Sample]:
+        """Samples of a split, or of all, as many as ``data.limit`` allows, whatever their labels
+        are.
+        """
+        rows = self.manifest.samples if split is None else self.manifest.split(split)
+        if self.settings.limit is None:
+            return rows
+        counted: Counter[str] = Counter()  # of each corpus, where there are several
+        return [row for row in rows if within(counted, row.corpus, self.settings.limit)]
 
     def samples(
         self,
@@ -121,7 +129,9 @@ class Corpus:
             dict.fromkeys(modalities, self.settings.modality_dropout)
             | self.settings.modality_dropout_by,
             self.mixing,
-            self.kept(rows, [f"encoder.{name}" for name in modalities]),
+            self.kept(
+                rows, [p for n in modalities for p in (f"encoder.{n}", f"encoder.{n}{BODY}")]
+            ),
             self.kept(rows, teachers),
             self.settings.captions_per_sample,
             self.settings.max_image_pixels,

@@ -112,7 +112,8 @@ class MultimodalModel(nn.Module):
     def tokens(self, name: str, field: Field) -> Tokens:
         """What the encoder makes of a modality, ``encode_batch`` samples at a time."""
         if field.encoded:
-            return Tokens(field.data.to(self.project[name].weight.dtype), field.mask)
+            kept = Tokens(field.data.to(self.project[name].weight.dtype), field.mask)
+            return self.encoder[name].after_body(kept) if field.of_body else kept
         size = self.encode_batch
         if not self.training or size is None or size >= len(field.mask):
             return self.encoder[name](field)

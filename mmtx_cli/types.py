@@ -35,7 +35,7 @@ class Field:
     that cuts its input into patches sees those alone that are ``shown``, if this is not None.
     ``empty`` where no sample of the batch has the modality and that is known beforehand.
     ``encoded``: the data are no raw input but what the encoder made of it, [b, n, width], and the
-    mask is of these tokens.
+    mask is of these tokens; ``of_body``: what the encoder's body made of it, [b, n, c].
     """
 
     data: Shaped[Tensor, "b ..."]
@@ -43,6 +43,7 @@ class Field:
     shown: Places | None = None
     empty: bool = False
     encoded: bool = False
+    of_body: bool = False
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Field":
         """Return the field with ``change`` made to every tensor."""

@@ -32,6 +32,25 @@ class Answers:
         return self.outputs[key(head, view)]
 
 
+def by_head(
+    answers: Answers, scored: Mapping[str, Any], view: str
+) -> dict[str, list[list[dict[str, Any]]]]:
+    """What each head said of each of its samples on a view, in the order that it was scored in."""
+    return {
+        name: in_order(answers.of(name, view), samples) for name, (samples, *_) in scored.items()
+    }
+
+
+def in_order(
+    outputs: Sequence[tuple[str, dict[str, Any]]], samples: Sequence[Any]
+) -> list[list[dict[str, Any]]]:
+    """Outputs by sample: one, and one more for each further text where every text is scored."""
+    by_id: dict[str, list[dict[str, Any]]] = {}
+    for i, output in outputs:
+        by_id.setdefault(i, []).append(output)
+    return [by_id[sample.id] for sample in samples]
+
+
 def key(head: str, view: str) -> str:
     """Where the outputs of a head on a view are kept."""
     return f"{head}/{view}"
@@ -127,12 +146,9 @@ def score(
         tokenizer: What makes text of token numbers.
         texts: What the text encoder read of each sample, for a head that scores every text.
     """
-    by_id: dict[str, list[Any]] = {}
-    for i, output in outputs:
-        by_id.setdefault(i, []).append(output)
-    pairs = [(sample, by_id[sample.id]) for sample in samples]
-    for (_, outs), own in zip(pairs, texts, strict=True) if texts else ():
+    every = in_order(outputs, samples)
+    for outs, own in zip(every, texts, strict=True) if texts else ():
         for out, text in zip(outs, own, strict=False):  # a sample without a text has an output
             out[WRITTEN] = composed(text)
-    evaluation = head.evaluate([outs for _, outs in pairs], list(samples), tokenizer)
+    evaluation = head.evaluate(every, list(samples), tokenizer)
     return evaluation.rows, evaluation.scores

@@ -14,13 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from mmtx_cli.build import build_encoders, build_teacher
-from mmtx_cli.command.cached import encoder_card, teacher_card
+from mmtx_cli.command.cached import body_card, encoder_card, teacher_card
 from mmtx_cli.command.data_cache import claim
 from mmtx_cli.command.features import standardise
 from mmtx_cli.command.inherit import load_initial
 from mmtx_cli.command.train import portable_nodes, preparation_of, sections
 from mmtx_cli.corpus import Corpus, build_data
-from mmtx_cli.data.cache.card import Card
+from mmtx_cli.data.cache.card import BODY, Card
 from mmtx_cli.data.cache.part import Part
 from mmtx_cli.data.cache.todo import todo_of
 from mmtx_cli.data.cache.writer import ShardWriter
@@ -64,8 +64,10 @@ def cache(
             if group == "encoder":
                 encoder = encoders[name]
                 state = model.state_dict()
-                card = encoder_card(part, encoder, nodes[name], state, corpus, cfg, cfg.dtype)
-                encode: Encode = encoder.to(device)
+                made = body_card if part.endswith(BODY) else encoder_card
+                card = made(part, encoder, nodes[name], state, corpus, cfg, cfg.dtype)
+                encoder.to(device)
+                encode: Encode = encoder.body_tokens if part.endswith(BODY) else encoder
             else:
                 modality, teacher = teacher_of(cfg, name, corpus)
                 card = teacher_card(part, modality, teacher, corpus, cfg, cfg.dtype)

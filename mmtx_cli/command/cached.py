@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmtx_cli.command.cached_body import is_named, is_trained_body, keeps_body, trained_body
 from mmtx_cli.data.cache.card import (
+    BODY,
     Card,
     cards,
     prepared_by,
@@ -57,11 +59,22 @@ def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
             f"data.cache={folder}: holds {', '.join(held)}, which this model has not; leave it "
             f"out, or make it anew: {remedy(cfg, folder)}"
         )
+    for part in used:
+        if part + BODY in used:
+            yield (
+                f"data.cache={folder}: holds {part} and {part}{BODY}; keep one of them, in a "
+                "folder of its own"
+            )
     if cfg.get("command") not in TRAINING:
         return
     frozen = cfg.get("freeze") or []
     for part in used:
-        if part.startswith("encoder.") and not {"encoder", part} & {*map(str, frozen)}:
+        if part.endswith(BODY):
+            encoder = part.removesuffix(BODY)
+            # what it is by default is known once the encoder is built
+            if at(cfg, f"{encoder}.freeze") not in (None, True) and not is_named(encoder, cfg):
+                yield trained_body(part, folder)
+        elif part.startswith("encoder.") and not {"encoder", part} & {*map(str, frozen)}:
             yield (
                 f"{part}: data.cache={folder} holds what it gives, so it cannot be trained; write "
                 f"freeze=[{part}], or leave data.cache out"
@@ -75,9 +88,13 @@ def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def parts_of(cfg: Mapping[str, Any]) -> list[str]:
-    """The parts of a model whose outputs may be kept: encoders, and teachers of one modality."""
-    encoders = [f"encoder.{name}" for name, node in entries(cfg, "encoder") if node]
-    return encoders + [
+    """The parts of a model whose outputs may be kept: encoders, bodies of encoders, and teachers of
+    one modality.
+    """
+    chosen = {name: node for name, node in entries(cfg, "encoder") if node}
+    encoders = [f"encoder.{name}" for name in chosen]
+    bodies = [f"encoder.{name}{BODY}" for name, node in chosen.items() if keeps_body(node)]
+    return [*encoders, *bodies] + [
         f"head.{name}.teacher"
         for name, node in entries(cfg, "head")
         if node and node.get("teacher") and node.get("modality")
@@ -122,7 +139,15 @@ def check_cache(
         f"encoder.{raw} makes of it; leave data.cache or the head out"
         for name, head in model.head.items()
         for raw in head.raw
-        if f"encoder.{raw}" in parts
+        if {f"encoder.{raw}", f"encoder.{raw}{BODY}"} & {*parts}
+    ]
+    faults += [
+        trained_body(f"encoder.{name}{BODY}", folder)
+        for name, encoder in model.encoder.items()
+        if f"encoder.{name}{BODY}" in parts
+        and cfg.get("command") in TRAINING
+        and not is_named(f"encoder.{name}", cfg)
+        and is_trained_body(encoder)
     ]
     if faults:
         raise ConfigError(*faults)
@@ -130,6 +155,8 @@ def check_cache(
     for name, encoder in model.encoder.items():
         if (part := f"encoder.{name}") in parts:
             now[part] = encoder_card(part, encoder, nodes[name], state, corpus, cfg, "")
+        if (part := f"encoder.{name}{BODY}") in parts:
+            now[part] = body_card(part, encoder, nodes[name], state, corpus, cfg, "")
     for name, head in model.head.items():
         if (part := f"head.{name}.teacher") in parts and getattr(head, "teacher", None):
             now[part] = teacher_card(part, head.modality, head.teacher.model, corpus, cfg, "")
@@ -156,6 +183,23 @@ def encoder_card(
     own = {k: x for k, x in state.items() if k.startswith(f"{part}.")}
     modality = part.removeprefix("encoder.")
     return card_of(part, modality, node, own, corpus, cfg, encoder.width, dtype)
+
+
+def body_card(
+    part: str,
+    encoder: Any,
+    node: Mapping[str, Any],
+    state: Mapping[str, Any],
+    corpus: "Corpus",
+    cfg: Mapping[str, Any],
+    dtype: str,
+) -> Card:
+    """What the output of an encoder's body is made with: the body's own weights and arguments."""
+    name = part.removesuffix(BODY)
+    own = {k: x for k, x in state.items() if k.startswith(f"{name}.{encoder.body_prefix}")}
+    plain = {key: value for key, value in node.items() if key not in encoder.behind_body}
+    width = encoder.summary_width()
+    return card_of(part, name.removeprefix("encoder."), plain, own, corpus, cfg, width, dtype)
 
 
 def teacher_card(
@@ -204,7 +248,9 @@ def remedy(cfg: Mapping[str, Any], folder: str) -> str:
     kept = [arg for arg in given if makes(arg) and (heads or not arg.startswith("head"))]
     said = [f"out={folder}", *kept]
     frozen = [f"freeze=[{','.join(map(str, f))}]"] if (f := cfg.get("freeze")) else []
-    return shlex.join(["mmtx", "data", "action=cache", *said, *frozen])
+    bodies = [part for part in cards(Path(folder)) if part.endswith(BODY)]
+    parts = [f"parts=[{','.join(bodies)}]"] if bodies else []
+    return shlex.join(["mmtx", "data", "action=cache", *said, *frozen, *parts])
 
 
 def typed(cfg: Mapping[str, Any]) -> list[str]:

@@ -13,11 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli.argument import quoted
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.command.group import Group, grouped
-from mmtx_cli.command.measured import COSTS, LOWER, Measured, measured
+from mmtx_cli.command.measured import COSTS, Measured, measured
 from mmtx_cli.command.resolved import settings_of
 from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.error import ConfigError
 from mmtx_cli.hint import nearest
+from mmtx_cli.metric.direction import lower_is_better
 from mmtx_cli.override import choices
 
 PLANS = ("fusions",)
@@ -56,7 +57,7 @@ def run(cfg: DictConfig) -> None:
         cfg.bootstrap,
         cfg.seed,
     )
-    sign = 1 if metric.endswith(LOWER) else -1
+    sign = 1 if lower_is_better(metric) else -1
     comparison = Comparison(
         metric,
         baseline,

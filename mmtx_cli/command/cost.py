@@ -11,26 +11,28 @@ from torch.utils.flop_counter import FlopCounterMode
 SAMPLES = 8
 
 
-def model_cost(
-    model: Any, corpus: Any, rows: Sequence[Any], device: torch.device
-) -> dict[str, Any]:
-    """Count on a few samples; attention is counted as the matrix products that it is."""
+def parameter_counts(model: Any) -> dict[str, int]:
+    """Parameters of a model, and those of them that training changes."""
+    sizes = {p: p.numel() for p in model.parameters()}
+    trained = sum(size for p, size in sizes.items() if p.requires_grad)
+    return {"parameters": sum(sizes.values()), "trained_parameters": trained}
+
+
+def flops_per_sample(model: Any, corpus: Any, rows: Sequence[Any], device: torch.device) -> float:
+    """Count on a few samples; attention is counted as the matrix products that it is.
+
+    The model's parameters have no gradients afterwards.
+    """
     from mmtx_cli.data.collate import Collate
 
     samples = corpus.samples(rows[:SAMPLES], list(model.encoder), ())
     collate = Collate(samples.modalities, (), samples.preparation, samples.known)
     batch = collate([samples[(0, row)] for row in range(len(samples))]).to(device)
-    sizes = {p: p.numel() for p in model.parameters()}
-    trained = sum(size for p, size in sizes.items() if p.requires_grad)
     model.requires_grad_(False)  # the counter hooks into gradients, which there are none of here
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         model.predict(batch)
-    return {
-        "parameters": sum(sizes.values()),
-        "trained_parameters": trained,
-        "flops_per_sample": counter.get_total_flops() / len(samples),
-    }
+    return counter.get_total_flops() / len(samples)
 
 
 def peak_memory() -> float | None:

@@ -11,7 +11,7 @@ from mmtx_cli.command.data_keys import example
 from mmtx_cli.command.eval import inherit_data
 from mmtx_cli.command.run_folder import lock
 from mmtx_cli.command.train import prepared
-from mmtx_cli.data.cache.card import Card, cards
+from mmtx_cli.data.cache.card import BODY, Card, cards
 from mmtx_cli.error import ConfigError
 from mmtx_cli.hint import nearest
 from mmtx_cli.storage import reason
@@ -48,7 +48,9 @@ def run(cfg: DictConfig) -> None:
 
 
 def chosen_parts(cfg: DictConfig) -> list[str]:
-    """The parts that are kept: those named, else frozen encoders and teachers, else all."""
+    """The parts that are kept: those named, else frozen encoders and teachers, else all; bodies of
+    encoders only where they are named.
+    """
     there = parts_of(cfg)
     faults = [
         f"parts: there is no {part!r} to keep; {nearest(str(part), there, True)}"
@@ -58,8 +60,9 @@ def chosen_parts(cfg: DictConfig) -> list[str]:
     if faults:
         raise ConfigError(*faults)
     frozen = {*map(str, cfg.freeze)}
-    still = [part for part in there if part.startswith("head.") or {part, "encoder"} & frozen]
-    return list(cfg.parts) or still or there
+    whole = [part for part in there if not part.endswith(BODY)]
+    still = [part for part in whole if part.startswith("head.") or {part, "encoder"} & frozen]
+    return list(cfg.parts) or still or whole
 
 
 def claim(folder: Path, card: Card, overwrite: bool) -> None:

@@ -1,7 +1,7 @@
 """`mmtx data action=import`: public data sets of other forms to manifests."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from mmtx_cli.command.data_keys import Settings, chosen, example, require
+from mmtx_cli.command.import_rows import keep_together, with_absolute_paths, with_files
 from mmtx_cli.data.card import card_path, read_card
-from mmtx_cli.data.duplicate import together
-from mmtx_cli.data.feature_place import with_paths
-from mmtx_cli.data.importer import coco, csv_table, easy_vqa, flickr8k, vqa
+from mmtx_cli.data.importer import coco, csv_table, easy_vqa, flickr8k, folders, vqa
 from mmtx_cli.data.importer.mmimdb import MmImdb
 from mmtx_cli.data.importer.mmsa import Mmsa
-from mmtx_cli.data.keys import IMPORT_KEYS
+from mmtx_cli.data.importer.vectors import Vectors
+from mmtx_cli.data.keys import IMPORT_KEYS, RATIOS
 from mmtx_cli.data.manifest import SPLITS, check_ratios, read_manifest, row_faults, split_of
 from mmtx_cli.data.name import nearest
 from mmtx_cli.data.summary import summarise
-from mmtx_cli.data.write import MEDIA, home_of, write_manifest
+from mmtx_cli.data.write import home_of, write_manifest
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.fault import at_most
 
@@ -38,7 +38,8 @@ def import_(settings: Settings) -> Path:
     importers: dict[str, tuple[Callable[[Settings], Found], str]] = {
         "coco": (_coco, "images"),
         "flickr8k": (_flickr8k, "images"),
-        "csv": (_csv, "images"),
+        "csv": (_csv, "captions"),
+        "folders": (_folders, "source"),
         "vqa": (_vqa, "images"),
         "easy_vqa": (_easy_vqa, "out"),
         "mmsa": (_mmsa, "source"),
@@ -49,10 +50,17 @@ def import_(settings: Settings) -> Path:
     out = Path(settings["out"])
     if out.suffix != ".jsonl":
         raise ConfigError(f"out={out}: name the manifest to write, e.g. out={out / 'data.jsonl'}")
+    if settings["missing"] not in ("error", "skip"):
+        raise ConfigError(f"missing={settings['missing']}: write error, or skip to leave rows out")
+    for key in ("split_by", "features"):
+        if settings[key] is not None and settings["format"] != "csv":
+            raise ConfigError(f"{key}={settings[key]}: is for format=csv; leave it out")
     found = read(settings)
     shared = os.path.commonpath([os.path.abspath(folder) for folder in found.folders])
     root, allowed = settings["root"] or shared, settings["allow_outside_root"]
-    rows = [(place, _with_absolute_paths(row)) for place, row in found.rows]
+    rows = [(place, with_absolute_paths(row)) for place, row in found.rows]
+    if settings["missing"] == "skip":
+        rows = with_files(rows, out)
     if isinstance(settings["split"], dict):
         keep_together([row for _, row in rows], settings["split"], settings["seed"])
     card = read_card(card_path(out))
@@ -61,19 +69,6 @@ def import_(settings: Settings) -> Path:
     write_manifest(out, (row for _, row in rows), root=root)
     Console().print(summarise(read_manifest(out, check_files=False, allow_outside_root=allowed)))
     return out
-
-
-def keep_together(rows: Sequence[dict[str, Any]], ratios: Mapping[str, float], seed: int) -> None:
-    """Give rows whose files have the same content one split; those that name one keep it."""
-    moved = 0
-    for first, *others in together(rows):
-        for row in (rows[i] for i in others):
-            drawn = row["split"] == split_of(row["id"], ratios, seed)
-            if drawn and row["split"] != rows[first]["split"]:
-                row["split"] = rows[first]["split"]
-                moved += 1
-    if moved:
-        print(f"{moved} rows went to the split of another row whose file has the same content")
 
 
 def _coco(settings: Settings) -> Found:
@@ -92,17 +87,38 @@ def _flickr8k(settings: Settings) -> Found:
 
 
 def _csv(settings: Settings) -> Found:
-    require(settings, ("captions",), "csv")
-    columns = settings["columns"] or {}
+    columns, by = settings["columns"] or {}, settings["split_by"]
     if not isinstance(columns, dict):
         raise ConfigError(f"columns={columns}: write a column a kind{example('csv')}")
-    folder = _image_folder(settings, "csv")
-    split, delimiter = _split_of_rows(settings), settings["delimiter"]
+    if len({type(name) is int for name in columns.values()}) > 1:
+        raise ConfigError(f"columns={columns}: write names, or numbers where there is no header")
+    if by is not None and not isinstance(settings["split"], dict):
+        raise ConfigError(f"split_by={by}: needs ratios; write e.g. 'split={RATIOS}'")
+    wanted, out = settings["features"], Path(settings["out"])
+    if wanted is not None and (not isinstance(wanted, dict) or not wanted):
+        raise ConfigError(f"features={wanted}: write columns a modality{example('features')}")
+    needs_folder = wanted is None or settings["images"] is not None
+    folder = _image_folder(settings, "csv") if needs_folder else None
+    vectors = Vectors(wanted, out.with_name(f"{out.stem}_features")) if wanted else None
+    form = csv_table.Form(columns, settings["delimiter"], settings["quoting"], by)
     notes: list[str] = []
     rows = csv_table.rows(
-        settings["captions"], folder, columns, split=split, delimiter=delimiter, notes=notes
+        settings["captions"],
+        folder,
+        form,
+        split=_split_of_rows(settings),
+        vectors=vectors,
+        notes=notes,
     )
-    return Found(_then(rows, lambda: notes), [folder])
+    media = [folder] if folder else []
+    return Found(_then(rows, lambda: notes), media + ([str(out.parent)] if vectors else []))
+
+
+def _folders(settings: Settings) -> Found:
+    source, notes = Path(settings["source"]), list[str]()
+    _check_folders({"source": settings["source"]}, "folders")
+    rows = folders.rows(source, _split_of_rows(settings), notes)
+    return Found(_then(rows, lambda: notes), [str(source)])
 
 
 def _split_of_rows(settings: Settings) -> str | Callable[[str], str] | None:
@@ -111,7 +127,7 @@ def _split_of_rows(settings: Settings) -> str | Callable[[str], str] | None:
     if isinstance(ratios, dict):
         check_ratios(ratios, IMPORT_KEYS.split)
         return lambda ident: split_of(ident, ratios, seed)
-    return None if ratios is None else _split_name(settings, "csv")
+    return None if ratios is None else _split_name(settings, settings["format"])
 
 
 def _vqa(settings: Settings) -> Found:
@@ -219,11 +235,3 @@ def _similar_folder(folder: Path) -> str:
     others = {path.name.lower(): path for path in folder.parent.iterdir() if path.is_dir()}
     near = nearest(folder.name, others, 0.6)
     return f"; did you mean {others[near]}?" if near else "; give the folder of the files"
-
-
-def _with_absolute_paths(row: Mapping[str, Any]) -> dict[str, Any]:
-    present = {key: value for key, value in row.items() if value not in (None, "", [], {})}
-    placed = {k: os.path.abspath(v) if k in MEDIA else v for k, v in present.items()}
-    if "features" in placed:
-        placed["features"] = with_paths(placed["features"], os.path.abspath)
-    return placed

@@ -30,6 +30,14 @@ EXAMPLE = {
         "mmtx data action=import format=csv out=mine.jsonl captions=mine.csv images=photos "
         "split=train 'columns={image: file, caption: comment}'"
     ),
+    "features": (
+        "mmtx data action=import format=csv out=mine.jsonl captions=mine.csv split=train "
+        "'columns={id: name, label: class}' 'features={audio: mfcc_*}'"
+    ),
+    "folders": (
+        "mmtx data action=import format=folders out=mine.jsonl source=photos "
+        "'split={train: 0.8, val: 0.1, test: 0.1}'"
+    ),
     "vqa": (
         "mmtx data action=import format=vqa out=vqa.jsonl "
         "'images={train: train2014, val: val2014}' "

@@ -66,7 +66,7 @@ def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
 
 def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Predict in every process; merge, score and report in the first."""
-    from mmtx_cli.command.answers import all_answers, subset_views, subsets_of
+    from mmtx_cli.command.answers import all_answers, by_head, subset_name, subset_views, subsets_of
     from mmtx_cli.command.asked import ask, asks, teach, without_labels
     from mmtx_cli.command.contribution import diagnosis, diagnosis_views, shuffled_answers
     from mmtx_cli.command.repetition import evaluated_diversity
@@ -108,26 +108,49 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
         return
     read = [row for row in rows if row.id not in answers.unread]
     whole, partial = scored(model, corpus, read, answers, subsets, cfg)
-    extra = {"subsets": partial, **extras(model, corpus, read, data, process.device, cfg)}
+    outputs = by_head(answers, whole, subset_name(subsets[0]))
+    todo = model, corpus, read, whole, outputs, data, process.device, cfg
+    extra = {"subsets": partial, **extras(*todo)}
     extra["diversity"] = evaluated_diversity(whole, corpus.manifest.split("train"), not cfg.drop)
     if cfg.diagnose:
-        todo = model, corpus, whole, answers, shuffled, data, process.device, cfg
-        extra["contribution"] = diagnosis(*todo)
+        parts = model, corpus, whole, answers, shuffled, data, process.device, cfg
+        extra["contribution"] = diagnosis(*parts)
     write_result(cfg, run_dir, whole, extra, time.perf_counter() - begun)
 
 
 def extras(
-    model: Any, corpus: Any, read: Sequence[Any], data: DataSettings, device: Any, cfg: DictConfig
+    model: Any,
+    corpus: Any,
+    read: Sequence[Any],
+    whole: Mapping[str, Any],
+    outputs: Mapping[str, Any],
+    data: DataSettings,
+    device: Any,
+    cfg: DictConfig,
 ) -> dict[str, Any]:
-    """What else is asked for, of the samples as they are."""
-    from mmtx_cli.command.cost import model_cost
-    from mmtx_cli.command.floor import caption_floors
+    """The baselines, and what else is asked for, of the samples as they are.
+
+    Args:
+        model: The evaluated model.
+        corpus: The data set.
+        read: The samples that could be read.
+        whole: Samples, rows and scores by head.
+        outputs: What each head said of its samples, by head.
+        data: Batch size and workers.
+        device: Where the model is.
+        cfg: The configuration.
+    """
+    from mmtx_cli.command.cost import flops_per_sample, parameter_counts
+    from mmtx_cli.command.floor import baselines
+    from mmtx_cli.command.floor_result import baseline_parts
 
     corpus = replace(corpus, cache=None)  # these look at the files themselves
-    size = data.eval_batch_size or data.batch_size
-    floors = caption_floors(model, corpus, read, size, device) if cfg.floors else {}
-    cost = {"cost": model_cost(model, corpus, read, device)} if cfg.cost else {}
-    return {"baselines": floors, **cost}
+    cost: dict[str, float] = {**parameter_counts(model)}
+    if cfg.cost:
+        cost["flops_per_sample"] = flops_per_sample(model, corpus, read, device)
+    floors = baselines(model, corpus, whole, outputs, cfg, data, device)
+    parts = baseline_parts(floors, whole, cfg.bootstrap, cfg.seed)
+    return {"baselines": parts, "cost": cost}
 
 
 def scored(
@@ -166,7 +189,9 @@ def write_result(
     seconds: float,
 ) -> None:
     """``result.json``, ``predictions.jsonl``, the report; a table and the folder's path."""
+    from mmtx_cli.command.cost import peak_memory
     from mmtx_cli.command.figures import print_figures
+    from mmtx_cli.command.floor_result import unbeaten
     from mmtx_cli.command.repetition import print_warnings
     from mmtx_cli.report.html import write_report
 
@@ -203,8 +228,10 @@ def write_result(
         "intervals": intervals,
         "groups": groups,
         **extra,
+        "unbeaten": unbeaten(extra["baselines"], metrics, intervals),
         "count": len(rows),
         "seconds": round(seconds, 3),
+        "peak_memory_mb": peak_memory(),
     }
     write_json(run_dir / "result.json", result)
     write_report(run_dir)

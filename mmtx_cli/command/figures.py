@@ -7,25 +7,24 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from mmtx_cli.report.contribution import contribution_table
+from mmtx_cli.report.baseline import baseline_table, unbeaten_sentences
+from mmtx_cli.report.contribution import contribution_table, unused_modalities
+from mmtx_cli.report.cost import costs
 from mmtx_cli.report.diversity import DiversityPart, diversity_parts
 from mmtx_cli.report.metric_table import HEADLINES, MetricTable
 
 
 def print_figures(result: Mapping[str, Any]) -> None:
-    """Figures with their intervals, by group, and the floors beside them."""
-    groups, floors = result.get("groups", {}), result.get("baselines", {})
+    """Figures with their intervals, by group; then the baselines, and what else was measured."""
+    groups = result.get("groups", {})
     table = Table(title=f"{result['count']} samples")
     table.add_column("metric")
     table.add_column("value [95 % interval]", justify="right")
     for name, part in groups.items():
         table.add_column(f"{name} ({part['count']})", justify="right")
-    for name in floors:
-        table.add_column(name, justify="right")
     for metric, value in result["metrics"].items():
         low, high = result["intervals"][metric]
         others = [part["metrics"].get(metric) for part in groups.values()]
-        others += [figures.get(metric) for figures in floors.values()]
         shown = ("" if other is None else f"{other:.3f}" for other in others)
         table.add_row(metric, f"{value:.3f} [{low:.3f}, {high:.3f}]", *shown)
     console = console_for(table)
@@ -35,12 +34,24 @@ def print_figures(result: Mapping[str, Any]) -> None:
             f"{name} is left out: how much a word counts comes from samples whose references "
             "differ, and here there are none (a single sample, or the same references for all)"
         )
+    if beside := baseline_table(result):
+        console.print(titled("beside baselines", "metric", beside))
+    for sentence in unbeaten_sentences(result):
+        console.print(Text(sentence, style="bold"))
     if result.get("subsets"):
         console.print(subset_table(result["subsets"]))
     if shares := contribution_table(result.get("contribution")):
-        console.print(contributions(shares))
+        console.print(titled("each modality", "metric", shares))
+    for sentence in unused_modalities(result.get("contribution")):
+        console.print(Text(sentence, style="bold"))
     for part in diversity_parts(result):
         console.print(diversity_table(part))
+    print_costs(result)
+
+
+def print_costs(result: Mapping[str, Any]) -> None:
+    """Time, parameters and memory of a run on a line."""
+    print("; ".join(f"{name} {value}" for name, value in costs(result)))
 
 
 def print_comparison(
@@ -82,10 +93,9 @@ def diversity_table(part: DiversityPart) -> Table:
     return shown
 
 
-def contributions(table: MetricTable) -> Table:
-    """A row a modality; what was done to it, and below that how the figure changed."""
-    shown = Table("metric", *(column.title for column in table.columns))
-    shown.title = "each modality"
+def titled(title: str, first: str, table: MetricTable) -> Table:
+    """A table of a page on the terminal; ``first`` heads the column of the rows' names."""
+    shown = Table(first, *(column.title for column in table.columns), title=title)
     for row in table.rows:
         shown.add_row(f"{row.head}: {row.name}", *row.cells)
     return shown

@@ -1,64 +1,186 @@
-"""Floors that a captioner must beat, measured on the same data in the same run.
+"""Baselines that a trained model must beat, scored on the samples that it is evaluated on.
 
-The most frequent training caption for every picture, and the caption of the training picture
-whose features are nearest (Devlin et al. 2015, "Exploring nearest neighbor approaches").
+Those that know no more than the targets of the training rows, and chance for retrieval, cost next
+to nothing and are always scored; ``floors=true`` adds those that read the encoders' features.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
-from mmtx_cli.corpus import Corpus
-from mmtx_cli.data.loader import EvaluationSampler, make_loader
+from mmtx_cli.command.floor_features import (
+    MAX_TRAIN_ROWS,
+    drawn,
+    encoder_sets,
+    features_of,
+    summaries,
+)
+from mmtx_cli.command.floor_task import Answers, Captions, Classes, LabelSets, Numbers, Task
+from mmtx_cli.corpus import NEEDS, Corpus
+from mmtx_cli.data.label import label_fault
 from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.target import Targets
 from mmtx_cli.error import DataError
-from mmtx_cli.metric.caption import caption_scores
+from mmtx_cli.metric.direction import headline
+from mmtx_cli.metric.scores import Scores
 from mmtx_cli.model import MultimodalModel
+from mmtx_cli.settings import DataSettings
+from mmtx_cli.types import FUSED
+
+Baselines = dict[str, dict[str, Scores]]
+"""By head and name of the baseline, scores on the samples that the head is scored on."""
 
 
-def caption_floors(
+def baselines(
     model: MultimodalModel,
     corpus: Corpus,
-    rows: Sequence[Sample],
-    batch_size: int,
+    scored: Mapping[str, Any],
+    outputs: Mapping[str, Any],
+    cfg: Any,
+    data: DataSettings,
     device: torch.device,
-) -> dict[str, dict[str, float]]:
-    """Figures of both floors on ``rows``, named as the captioning head's are."""
-    head = next((name for name, h in model.head.items() if "captions" in h.needs), None)
-    known = [row for row in corpus.rows("train") if row.captions]
-    rows = [row for row in rows if row.captions]
-    if head is None or not known or not rows:
-        raise DataError("floors=true: needs a captioning head and training rows with captions")
-    common = Counter(caption for row in known for caption in row.captions)
-    said = {"most frequent caption": [common.most_common(1)[0][0]] * len(rows)}
-    if "image" in model.encoder:
-        here = image_features(model, corpus, rows, batch_size, device)
-        there = image_features(model, corpus, known, batch_size, device)
-        nearest = (here @ there.T).argmax(dim=1).tolist()
-        said["nearest neighbour"] = [known[i].captions[0] for i in nearest]
-    ids, references = [row.id for row in rows], [list(row.captions) for row in rows]
+) -> Baselines:
+    """Return the baselines of each head, with ``floors`` those that learn, too.
+
+    Args:
+        model: The evaluated model.
+        corpus: The data set, which reads files rather than a cache.
+        scored: Samples, rows of ``predictions.jsonl`` and scores by head.
+        outputs: What each head said of its samples, by head.
+        cfg: The configuration: ``floors``, ``seed``, ``drop`` and the encoders.
+        data: Batch size and workers.
+        device: Where the model is.
+    """
+    found = constant_baselines(model, corpus, scored, outputs)
+    if cfg.floors:
+        for head, own in learned_baselines(model, corpus, scored, cfg, data, device).items():
+            found[head] = found.get(head, {}) | own
+    return found
+
+
+def constant_baselines(
+    model: MultimodalModel, corpus: Corpus, scored: Mapping[str, Any], outputs: Mapping[str, Any]
+) -> Baselines:
+    """Baselines that read no features; the arguments are those of ``baselines``."""
+    found: Baselines = {}
+    tasks = tasks_of(model, corpus, scored)
+    for name, (test, _, _) in scored.items():
+        head = model.head[name]
+        if task := tasks.get(name):
+            train = train_rows(name, head, corpus)
+            if not train:
+                print(f"no baselines for head.{name}: {nothing_to_learn(corpus)}", file=sys.stderr)
+                continue
+            said = task.constant(train, test)
+            found[name] = {key: task.score(each, test) for key, each in said.items()}
+        elif name in outputs and (chance := head.chance(outputs[name], test)):
+            found[name] = {"chance": chance}
+    return found
+
+
+def learned_baselines(
+    model: MultimodalModel,
+    corpus: Corpus,
+    scored: Mapping[str, Any],
+    cfg: Any,
+    data: DataSettings,
+    device: torch.device,
+) -> Baselines:
+    """Baselines that learn from the encoders' features of training rows.
+
+    The arguments are those of ``baselines``.
+
+    Raises:
+        DataError: There is no training row to learn from.
+    """
+    tasks = tasks_of(model, corpus, scored)
+    every = {name: train_rows(name, model.head[name], corpus) for name in tasks}
+    if tasks and not any(every.values()):
+        raise DataError(
+            f"floors=true: {nothing_to_learn(corpus)}; add training rows, or leave floors out"
+        )
+    train = {name: drawn(rows, cfg.seed) for name, rows in every.items() if rows}
+    if not train:  # retrieval has chance alone
+        return {}
+    sets = encoder_sets(model.encoder, cfg.encoder, device)
+    tests = {name: scored[name][0] for name in train}
+    known = summaries(sets, corpus, distinct(train), data, device)
+    new = summaries(sets, corpus, distinct(tests), data, device)
+    found: Baselines = {}
+    for name, rows in train.items():
+        kept = [m for m in modalities_of(model.head[name], model) if m not in cfg.drop]
+        for whose in sets:
+            features = features_of(known[whose], new[whose], kept, rows, tests[name])
+            if features is not None:
+                if not whose:
+                    note_rows(name, len(features.train), len(every[name]))
+                said = tasks[name].learned(features)
+                found.setdefault(name, {}).update(
+                    {k + whose: tasks[name].score(x, tests[name]) for k, x in said.items()}
+                )
+    return found
+
+
+def nothing_to_learn(corpus: Corpus) -> str:
+    """Why there are no baselines."""
+    return f"{corpus.manifest.path} has no row with split=train and what the head learns"
+
+
+def note_rows(head: str, used: int, there: int) -> None:
+    """Print of how many training rows the baselines learn, where it is not all of them."""
+    if used < there:
+        print(
+            f"baselines of head.{head} learn from the features of {used:,} of {there:,} training "
+            f"rows (at most {MAX_TRAIN_ROWS:,}, and those that can be read)",
+            file=sys.stderr,
+        )
+
+
+def distinct(rows: Mapping[str, Sequence[Sample]]) -> list[Sample]:
+    """The samples of all heads, each once."""
+    return list({row.id: row for own in rows.values() for row in own}.values())
+
+
+def tasks_of(model: MultimodalModel, corpus: Corpus, scored: Mapping[str, Any]) -> dict[str, Task]:
+    """The kind of target of each head that has a headline metric to compare by."""
     return {
-        floor: {
-            f"{head}/{k}": v for k, v in caption_scores(ids, captions, references).figures().items()
-        }
-        for floor, captions in said.items()
+        name: task
+        for name, (_, _, scores) in scored.items()
+        if headline(scores.figures()) and (task := task_of(model.head[name], corpus))
     }
 
 
-def image_features(
-    model: MultimodalModel,
-    corpus: Corpus,
-    rows: Sequence[Sample],
-    batch_size: int,
-    device: torch.device,
-) -> torch.Tensor:
-    """Unit vectors of the image encoder's features, [rows, c], in the order of the rows."""
-    samples = corpus.samples(rows, ["image"], ())
-    loader = make_loader(samples, EvaluationSampler(samples, batch_size), None)
-    encoder: Any = model.encoder["image"]
-    with torch.inference_mode():
-        parts = [encoder.summary(batch.to(device).inputs["image"]).cpu() for batch in loader]
-    return F.normalize(torch.cat(parts).float(), dim=1)
+def task_of(head: Any, corpus: Corpus) -> Task | None:
+    """The kind of target that a head learns, if baselines are known for it."""
+    names = getattr(head, "label_names", corpus.label_names)
+    match head.needs:
+        case ("label",):
+            targets = Targets(names, corpus.multi_label)
+            return LabelSets(targets) if corpus.multi_label else Classes(targets, head.ordered)
+        case ("number",):
+            return Numbers()
+        case ("answers",) | ("answer_text",):
+            return Answers()
+        case ("captions",):
+            return Captions()
+    return None
+
+
+def train_rows(name: str, head: Any, corpus: Corpus) -> list[Sample]:
+    """Training rows that a head learns from, but for those with labels that it does not know."""
+    rows = [
+        row
+        for row in corpus.limited("train")
+        if corpus.learns(name, row) and all(NEEDS[need][1](row) for need in head.needs)
+    ]
+    if "label" in head.needs:
+        known = dict.fromkeys(getattr(head, "label_names", corpus.label_names))
+        rows = [row for row in rows if not label_fault(row.label, known, corpus.multi_label, True)]
+    return rows
+
+
+def modalities_of(head: Any, model: MultimodalModel) -> list[str]:
+    """Modalities that a head reads, directly or fused."""
+    return [name for name in model.encoder if FUSED in head.reads or name in head.reads]

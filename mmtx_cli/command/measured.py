@@ -7,8 +7,6 @@ from pathlib import Path
 from statistics import median
 
 COSTS = ("parameters", "flops_per_sample", "train_seconds", "samples_per_second", "peak_memory_mb")
-LOWER = ("mae", "rmse", "ece", "median_rank")
-"""How the metrics end that are better when they are lower."""
 SAMPLED = {"mae": "error"}
 """What the value of a single sample is called, where it is not called as the metric is."""
 

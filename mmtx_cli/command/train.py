@@ -315,7 +315,8 @@ def tell_what_is_cut(samples: Any) -> None:
 
 def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any) -> None:
     """Write the model folder (the best weights), the result and the report."""
-    from mmtx_cli.command.cost import peak_memory
+    from mmtx_cli.command.cost import parameter_counts, peak_memory
+    from mmtx_cli.command.figures import print_costs
     from mmtx_cli.report.html import write_report
 
     run_dir = Path(cfg.run_dir)
@@ -324,17 +325,17 @@ def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any) -> N
     save_folder(run_dir / "model", config, weights)
     metrics = {cfg.trainer.get("monitor", "val/loss"): save.best} if best else {}
     count = len(module.trainer.datamodule.train)
-    write_json(
-        run_dir / "result.json",
-        {
-            "command": cfg.command,
-            "metrics": metrics,
-            "count": count,
-            "val_count": len(module.trainer.datamodule.val or ()),
-            "steps": module.trainer.global_step,
-            "seconds": round(save.seconds, 3),
-            "peak_memory_mb": peak_memory(),
-        },
-    )
+    result = {
+        "command": cfg.command,
+        "metrics": metrics,
+        "count": count,
+        "val_count": len(module.trainer.datamodule.val or ()),
+        "steps": module.trainer.global_step,
+        "seconds": round(save.seconds, 3),
+        "peak_memory_mb": peak_memory(),
+        "cost": parameter_counts(module.model),
+    }
+    write_json(run_dir / "result.json", result)
     write_report(run_dir)
+    print_costs(result)
     print(run_dir)

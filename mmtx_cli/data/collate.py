@@ -24,8 +24,8 @@ class Collate:
     Texts are as long as the longest of the batch, rounded up to a multiple of ``round_to`` but
     never beyond ``max_length``, for which models have positions; so are sequences of features.
     ``learners`` are the heads that learn from some corpora alone, and from which. Of a modality in
-    ``encoded``, examples bring vectors of that width and type, of a teacher in ``taught`` one
-    vector as a target.
+    ``encoded``, examples bring vectors of that width and type, in ``bodies`` those of the
+    encoder's body; of a teacher in ``taught`` one vector as a target.
     """
 
     modalities: tuple[str, ...]
@@ -36,6 +36,7 @@ class Collate:
     learners: Mapping[str, Set[str]] = field(default_factory=dict)
     encoded: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
     taught: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
+    bodies: Set[str] = frozenset()
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Put the examples together in their order."""
@@ -93,7 +94,9 @@ class Collate:
         """What the encoder made of all samples."""
         width, dtype = self.encoded[name]
         length = self.rounded(rows) if name == "text" else longest(rows)
-        return replace(pad(rows, length, (width,), dtype), encoded=True)
+        return replace(
+            pad(rows, length, (width,), dtype), encoded=True, of_body=name in self.bodies
+        )
 
     def vector(self, name: str, examples: Sequence[Example]) -> Tensor:
         """What a teacher said of each sample, [b, c]; NaN where it said nothing."""

@@ -93,7 +93,7 @@ class Samples(Dataset):
         self.seed = seed
         self.media = Media(preparation, augment, decode_timeout, max_image_pixels)
         self.dropout = dropout or {}
-        self.cached = {n.removeprefix("encoder."): of for n, of in (cached or {}).items()}
+        self.cached = {of.part.card.modality: of for of in (cached or {}).values()}
         self.taught = taught or {}
         self.captions_per_sample = captions_per_sample
         self.keys = id_keys(sample.id for sample in samples)

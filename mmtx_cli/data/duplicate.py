@@ -55,8 +55,12 @@ def content_leaks(manifest: Manifest, max_pixels: int = MAX_IMAGE_PIXELS) -> lis
     return _across(manifest, "that look the same", alike)
 
 
-def together(rows: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-    """Return the rows, by number, of which some file has the content of another row's."""
+def together(
+    rows: Sequence[Mapping[str, Any]], keys: Sequence[Hashable | None] = ()
+) -> list[list[int]]:
+    """Return the rows, by number, of which some file has the content of another row's, or which
+    have the same of ``keys`` (one a row; None is none).
+    """
     found = [[(path, name) for name in MEDIA for path in _paths(row.get(name))] for row in rows]
     digests = same_content(path for each in found for path, _ in each)
     group = list(range(len(rows)))  # a forest: each row points to a smaller one of its group
@@ -68,8 +72,11 @@ def together(rows: Sequence[Mapping[str, Any]]) -> list[list[int]]:
 
     first: dict[Hashable, int] = {}
     for i, each in enumerate(found):
-        for path, _ in each:
-            other = root(first.setdefault(digests.get(path, path), i))
+        shared: list[Hashable] = [digests.get(path, path) for path, _ in each]
+        if keys and keys[i] is not None:
+            shared.append((keys[i],))
+        for what in shared:
+            other = root(first.setdefault(what, i))
             low, high = sorted((other, root(i)))
             group[high] = low
     groups: dict[int, list[int]] = defaultdict(list)

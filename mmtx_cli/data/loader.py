@@ -95,6 +95,7 @@ def make_loader(
         samples.mixing.learners,
         {name: entries.part.vector for name, entries in samples.cached.items()},
         {name: entries.part.vector for name, entries in samples.taught.items()},
+        {name for name, entries in samples.cached.items() if entries.part.card.of_body},
     )
     workers = default_workers() if num_workers is None else num_workers
     return DataLoader(

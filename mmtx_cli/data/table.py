@@ -111,19 +111,41 @@ def _parsed(raw: bytes) -> dict[str, Any] | str:
     return row
 
 
-def csv_rows(path: Path, delimiter: str) -> Iterator[Line]:
-    """Yield the rows of a CSV file below its header: cells by column, all of them text."""
+def csv_rows(
+    path: Path, delimiter: str, quoting: bool = True, numbered: int | None = None
+) -> Iterator[Line]:
+    """Yield the rows of a CSV file below its header: cells by column, all of them text.
+
+    Args:
+        path: The file.
+        delimiter: What separates cells.
+        quoting: False where quotes are characters like any other; then the last column takes all
+            that is left of a line, delimiters included.
+        numbered: Of a file without a header, how many columns it has at least; they are called
+            ``1``, ``2`` and so on.
+    """
     try:
         text = _decoded(path.read_bytes())
     except DataError as error:
         yield 1, str(error)
         return
     csv.field_size_limit(sys.maxsize)  # the default refuses a cell of 128 KiB
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        strict=quoting,
+        quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
+    )
     header: list[str] | None = None
     line = 1
     try:
         for cells in reader:
+            if header is None and numbered is not None and any(cells):
+                width = max(numbered, len(cells)) if quoting else numbered
+                header = [str(i + 1) for i in range(width)]
+            if header is not None and not quoting and len(cells) > len(header):
+                last = len(header) - 1
+                cells = [*cells[:last], delimiter.join(cells[last:])]
             if header is None and any(cells):
                 header = [cell.strip() for cell in cells]
                 if twice := {name for name in header if name and header.count(name) > 1}:

@@ -26,6 +26,24 @@ class Encoder(nn.Module, ABC):
     reads_features: ClassVar[bool] = False
     """Is its input vectors that were extracted before, the manifest's ``features``?"""
 
+    keeps_body: ClassVar[bool] = False
+    """Can the output of its frozen body be kept, and what is behind the body be trained on it?
+    Then it has ``body_tokens`` and ``after_body``, one after the other as good as ``forward``."""
+
+    body_prefix: ClassVar[str] = ""
+    """How the names of the body's weights begin."""
+
+    behind_body: ClassVar[tuple[str, ...]] = ()
+    """Arguments that the body's output does not depend on."""
+
+    def body_tokens(self, field: Field) -> Tokens:
+        """What the body makes of one modality of a batch, where it ``keeps_body``."""
+        raise NotImplementedError
+
+    def after_body(self, tokens: Tokens) -> Tokens:
+        """Encode what ``body_tokens`` gave."""
+        raise NotImplementedError
+
     @abstractmethod
     def forward(self, field: Field) -> Tokens:
         """Encode one modality of a batch."""

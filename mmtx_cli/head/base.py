@@ -173,6 +173,15 @@ class Head(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} predicts, and has no predictions()")
 
+    def chance(
+        self, outputs: list[list[dict[str, Tensor]]], samples: Sequence[Sample]
+    ) -> Scores | None:
+        """Return the expected scores of random outputs, for a head that ranks; else None.
+
+        ``outputs`` are those that ``evaluate`` scored.
+        """
+        return None
+
     @abstractmethod
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer

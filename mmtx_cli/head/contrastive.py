@@ -16,8 +16,10 @@ from mmtx_cli.head.base import WRITTEN, Detokenizer, Evaluation, Head
 from mmtx_cli.layer.alignment import infonce, sigmoid
 from mmtx_cli.layer.distributed import gather, global_mean, rank
 from mmtx_cli.layer.pooling import masked_mean
+from mmtx_cli.metric.chance import chance_scores, right_counts
 from mmtx_cli.metric.recall import CUTS, recall_scores
 from mmtx_cli.metric.retrieval import retrieval_ranks
+from mmtx_cli.metric.scores import Scores
 from mmtx_cli.metric.wording import wording_ranks, wordings
 from mmtx_cli.types import FUSED, Batch, Prediction, Streams
 
@@ -200,6 +202,36 @@ class ContrastiveHead(Head):
             for i in range(len(samples))
         ]
         return Evaluation(rows, scores)
+
+    def chance(
+        self, outputs: list[list[dict[str, Tensor]]], samples: Sequence[Sample]
+    ) -> Scores | None:
+        """Recall of a random order, of every pair that it aligns."""
+        return self.chance_of(outputs, samples, self.pairs, CUTS)
+
+    def chance_of(
+        self,
+        outputs: list[list[dict[str, Tensor]]],
+        samples: Sequence[Sample],
+        pairs: Sequence[tuple[str, str]],
+        cuts: Sequence[int],
+    ) -> Scores:
+        """Expected recall at ``cuts`` where the items of each stream of a pair are in random order;
+        the queries and right answers are those of ``retrieved``.
+        """
+        sides = {name: side(outputs, name) for name in self.reads}
+        queries = {}
+        texts = written(outputs)
+        for pair in pairs:
+            a, b = sorted(pair, key=lambda name: name == TEXT)  # equal texts are one item
+            owner, other = sides[a][1], sides[b][1]
+            word = wordings(texts if b == TEXT and texts else range(len(other)))
+            there, back = right_counts(owner, other, word)
+            ways = {f"{a}_to_{b}": (*there, owner), f"{b}_to_{a}": (*back, other)}
+            for way, (right, items, whose) in ways.items():
+                if (asks := right > 0).any():
+                    queries[way] = right[asks].numpy(), items, whose[asks].numpy()
+        return chance_scores(dict(sorted(queries.items())), len(samples), cuts)
 
 
 def ranked(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.head.evaluation import EvaluationHead, aligned
+from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import Batch, Streams
 
 
@@ -57,3 +58,9 @@ class RetrievalHead(EvaluationHead):
     ) -> Evaluation:
         """Recall and median rank of every pair, both ways."""
         return self.asked.retrieved(outputs, samples, self.found, self.at)  # type: ignore[operator]
+
+    def chance(
+        self, outputs: list[list[dict[str, Tensor]]], samples: Sequence[Sample]
+    ) -> Scores | None:
+        """Recall of a random order."""
+        return self.asked.chance_of(outputs, samples, self.found, self.at)  # type: ignore[operator]

@@ -45,7 +45,14 @@ class FeatureMap(Freezable):
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
         """Row by row, the cells of each picture's map."""
         features = self.features(pixels)
-        x = self.project(features.flatten(2).mT) + self.position(*features.shape[2:])
+        height, width = features.shape[2:]
+        return self.tokens(features.flatten(2).mT, height, width)
+
+    def tokens(
+        self, cells: Float[Tensor, "b n c"], height: int, width: int
+    ) -> Float[Tensor, "b n d"]:
+        """The same of the cells of each map, row by row."""
+        x = self.project(cells) + self.position(height, width)
         return self.transformer(self.dropout(x))
 
     def features(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:

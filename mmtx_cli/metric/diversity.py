@@ -49,11 +49,20 @@ def diversity(captions: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def share_in(captions: Sequence[str], others: Iterable[str]) -> float:
-    """Return the share of ``captions`` that are, normalized, among ``others``."""
+def copies(captions: Sequence[str], others: Iterable[str]) -> dict[str, Any]:
+    """Return how many ``captions`` are, normalized, among ``others``.
+
+    The result is JSON-compatible: ``in_training_count``, ``in_training_share`` (of all captions)
+    and ``distinct_in_training`` (each caption counted once).
+    """
     counts = Counter(map(normalized, captions))
     found = counts.keys() & {normalized(other) for other in others}
-    return sum(counts[key] for key in found) / len(captions)
+    count = sum(counts[key] for key in found)
+    return {
+        "in_training_count": count,
+        "in_training_share": count / len(captions),
+        "distinct_in_training": len(found),
+    }
 
 
 def caption_diversity(
@@ -67,14 +76,14 @@ def caption_diversity(
     Args:
         captions: The generated captions, one a sample; at least one.
         references: The first reference of each sample; their diversity is ``references``.
-        training: Training captions. Where there are any, ``in_training_share`` is the share of
-            ``captions`` that are copies of one.
+        training: Training captions. Where there are any, the figures of ``copies`` say how many
+            of ``captions`` are copies of one.
         complete: Whether the model was given all modalities. Only then there is a ``warning``,
             where more than half of the samples have the same caption and the references differ.
     """
     figures = diversity(captions) | {"references": diversity(references)}
     if training := list(training):
-        figures["in_training_share"] = share_in(captions, training)
+        figures |= copies(captions, training)
     most = figures["references"]["most_frequent_share"]
     if complete and figures["most_frequent_share"] > LIMIT and most <= LIMIT:
         figures["warning"] = (

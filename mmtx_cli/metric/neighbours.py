@@ -47,3 +47,21 @@ def neighbour_regression(
     cosine, row = nearest(train, test, k)
     shares = (cosine / temperature).softmax(dim=1)
     return (shares * numbers[row].to(shares.dtype)).sum(dim=1)
+
+
+def neighbour_means(
+    train: Float[Tensor, "n d"],
+    values: Float[Tensor, "n c"],
+    test: Float[Tensor, "m d"],
+    k: int,
+    temperature: float = 0.07,
+    chunk: int = 256,
+) -> Float[Tensor, "m c"]:
+    """Return the mean of the neighbours' ``values``, weighed as votes for a class are.
+
+    ``chunk`` test samples are averaged at a time: the memory is chunk x k x c.
+    """
+    cosine, row = nearest(train, test, k)
+    shares = (cosine / temperature).softmax(dim=1)
+    parts = zip(shares.split(chunk), row.split(chunk), strict=True)
+    return torch.cat([(share[..., None] * values[rows]).sum(dim=1) for share, rows in parts])

@@ -1,5 +1,7 @@
 """Linear probes: what can be read off fixed features (Alain and Bengio 2016)."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -28,9 +30,37 @@ def linear_classifier(
     It minimises the summed cross-entropy plus half the squared weights (not the biases), by
     L-BFGS in float64.
     """
+    return _logistic(
+        train, classes, test, lambda logits: F.cross_entropy(logits, labels, reduction="sum")
+    ).softmax(dim=1)
+
+
+def linear_multilabel(
+    train: Float[Tensor, "n d"], targets: Float[Tensor, "n c"], test: Float[Tensor, "m d"]
+) -> Float[Tensor, "m c"]:
+    """Return probabilities of a logistic regression for each label; ``targets`` are 0 or 1.
+
+    It minimises the summed binary cross-entropy, and is fitted as ``linear_classifier`` is.
+    """
+    targets = targets.double()
+    return _logistic(
+        train,
+        targets.shape[1],
+        test,
+        lambda logits: F.binary_cross_entropy_with_logits(logits, targets, reduction="sum"),
+    ).sigmoid()
+
+
+def _logistic(
+    train: Float[Tensor, "n d"],
+    outputs: int,
+    test: Float[Tensor, "m d"],
+    loss_of: Callable[[Tensor], Tensor],
+) -> Float[Tensor, "m c"]:
+    """Return the logits for ``test`` of the linear model that minimises a loss of its logits."""
     train, test = train.double(), test.double()
     standard = Standardiser(train)
-    x, weight = standard(train), torch.zeros(classes, train.shape[1] + 1, dtype=torch.float64)
+    x, weight = standard(train), torch.zeros(outputs, train.shape[1] + 1, dtype=torch.float64)
     weight.requires_grad_()
     optimizer = torch.optim.LBFGS(
         [weight],
@@ -42,14 +72,13 @@ def linear_classifier(
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        total = F.cross_entropy(x @ weight.T, labels, reduction="sum")
-        total = (total + weight[:, :-1].square().sum() / 2) / len(x)
+        total = (loss_of(x @ weight.T) + weight[:, :-1].square().sum() / 2) / len(x)
         total.backward()
         return total
 
     with torch.enable_grad():
         optimizer.step(loss)
-    return (standard(test) @ weight.detach().T).softmax(dim=1)
+    return standard(test) @ weight.detach().T
 
 
 def linear_regression(

@@ -35,21 +35,28 @@ def recall_scores(ranks: Ranks, num_samples: int, cuts: Sequence[int] = CUTS) ->
         total = np.bincount(owner, rank, num_samples)
         per_sample[f"{direction}_rank"] = np.where(asked, total / np.maximum(asked, 1), np.nan)
         names.append(direction)
-    each = 1 + len(cuts)
-
-    def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
-        with np.errstate(invalid="ignore"):  # where nothing is asked there is no recall
-            recalls = {
-                f"{name}_r{cut}": sums[..., each * i + at] / sums[..., each * i]
-                for i, name in enumerate(names)
-                for at, cut in enumerate(cuts, start=1)
-            }
-        every = np.stack(list(recalls.values()))
-        asked = np.maximum(np.isfinite(every).sum(axis=0), 1)
-        return recalls | {"mean_recall": np.nansum(every, axis=0) / asked}
-
     statistics = np.stack(columns, axis=1).astype(np.float64)
-    return Scores(per_sample, statistics, figures, median_ranks(ranks))
+    return Scores(
+        per_sample, statistics, lambda sums: recall_of(sums, names, cuts), median_ranks(ranks)
+    )
+
+
+def recall_of(
+    sums: np.ndarray, directions: Sequence[str], cuts: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Return the recalls and their mean of sums [..., k]: of each direction the queries, then the
+    hits at each cut.
+    """
+    each = 1 + len(cuts)
+    with np.errstate(invalid="ignore"):  # where nothing is asked there is no recall
+        recalls = {
+            f"{name}_r{cut}": sums[..., each * i + at] / sums[..., each * i]
+            for i, name in enumerate(directions)
+            for at, cut in enumerate(cuts, start=1)
+        }
+    every = np.stack(list(recalls.values()))
+    asked = np.maximum(np.isfinite(every).sum(axis=0), 1)
+    return recalls | {"mean_recall": np.nansum(every, axis=0) / asked}
 
 
 def median_ranks(ranks: Ranks) -> Callable[[np.ndarray], dict[str, np.ndarray]]:

@@ -97,7 +97,7 @@ class Scores:
         )
 
     def minus(self, other: "Scores") -> "Scores":
-        """Return the differences of the figures, over the same samples in the same order.
+        """Return the differences of the figures that both have, over the same samples in order.
 
         Their intervals are those of a paired bootstrap: both sides are drawn alike.
         """
@@ -106,11 +106,11 @@ class Scores:
 
         def reduce(sums: np.ndarray) -> Figures:
             here, there = self.reduce(sums[..., :ours]), other.reduce(sums[..., ours:])
-            return {name: here[name] - there[name] for name in here}
+            return {name: here[name] - there[name] for name in here if name in there}
 
         def weigh(weights: np.ndarray) -> Figures:
             here, there = self.weigh(weights), other.weigh(weights)
-            return {name: here[name] - there[name] for name in here}
+            return {name: here[name] - there[name] for name in here if name in there}
 
         both = np.concatenate([self.statistics, other.statistics], axis=1)
         return Scores({}, both, reduce, weigh)

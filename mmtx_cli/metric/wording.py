@@ -47,12 +47,12 @@ def wording_ranks(
     first = torch.full((int(wording.max()) + 1,), len(b)).scatter_reduce(
         0, wording, torch.arange(len(b)), "amin"
     )
-    pairs, asks = _right(a_groups, b_groups, wording)
+    pairs, asks = right_pairs(a_groups, b_groups, wording)
     ours, theirs = _counts(a, b[first], pairs, -(-chunk // EVEN) * EVEN)
     return ours, theirs[wording].masked_fill(~asks, -1)
 
 
-def _right(
+def right_pairs(
     a_groups: Int[Tensor, " n"], b_groups: Int[Tensor, " m"], wording: Int[Tensor, " m"]
 ) -> tuple[Pairs, Tensor]:
     """Return which items and wordings belong together, and which texts have an item themselves."""

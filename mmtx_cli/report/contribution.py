@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from mmtx_cli.metric.direction import headline, lower_is_better
 from mmtx_cli.report.metric_table import Column, MetricRow, MetricTable
-from mmtx_cli.report.rounding import is_number, rounded
+from mmtx_cli.report.rounding import is_number, rounded, signed
 
 KINDS = {
     "shuffled": "of another sample",
@@ -16,11 +17,36 @@ KINDS = {
 
 
 def main_metric(by_modality: dict[str, Any]) -> str | None:
-    """The metric that is shown: the first that was measured."""
+    """The metric that is shown: the headline, else the first that was measured."""
     for kinds in by_modality.values():
         for part in kinds.values():
-            return next(iter(part["metrics"]), None)
+            return headline(part["metrics"]) or next(iter(part["metrics"]), None)
     return None
+
+
+def unused_modalities(contribution: Any) -> list[str]:
+    """A sentence for each head and modality whose content makes no difference.
+
+    That is so where each sample brings the modality of another one and the metric is not worse:
+    the interval of its change does not lie on the worse side of zero.
+    """
+    if not isinstance(contribution, dict):
+        return []
+    said = []
+    for head, by_modality in contribution.items():
+        metric = main_metric(by_modality)
+        for modality, kinds in by_modality.items():
+            part = kinds.get("shuffled")
+            if metric is None or not isinstance(part, dict) or metric not in part["intervals"]:
+                continue
+            low, high = part["intervals"][metric]
+            if (low <= 0) if lower_is_better(metric) else (high >= 0):
+                change = f"{signed(part['change'][metric])} [{signed(low)}, {signed(high)}]"
+                said.append(
+                    f"{head} does not use {modality}: with that of another sample, {metric} is not "
+                    f"worse ({change})."
+                )
+    return said
 
 
 def contribution_table(contribution: Any) -> MetricTable | None:
@@ -45,8 +71,3 @@ def cell(part: Any, metric: str | None) -> str:
         return shown
     low, high = part["intervals"][metric]
     return f"{shown}\n{signed(part['change'][metric])} [{signed(low)}, {signed(high)}]"
-
-
-def signed(number: float) -> str:
-    """With its sign."""
-    return f"{'-' if number < 0 else '+'}{rounded(abs(number))}"

@@ -13,7 +13,9 @@ _ROWS = {
     "share of distinct captions": ("distinct_share", percent),
     "samples with the most frequent caption": ("most_frequent_count", rounded),
     "share of samples with the same caption": ("most_frequent_share", percent),
+    "captions that copy a training caption": ("in_training_count", rounded),
     "share that copies a training caption": ("in_training_share", percent),
+    "distinct captions that copy a training caption": ("distinct_in_training", rounded),
 }
 
 

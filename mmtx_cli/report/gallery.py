@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.report.confusion import Confusion, confusion
 from mmtx_cli.report.reliability import reliability_svg
 from mmtx_cli.report.rounding import is_number
+from mmtx_cli.report.sound import SoundClip, Sounds
 from mmtx_cli.report.thumbnail import Thumbnail, Thumbnails
 from mmtx_cli.report.verdict import Verdict, verdict
 
@@ -25,6 +27,7 @@ class Card:
     more_pictures: int
     prompt: str
     verdict: Verdict
+    sound: SoundClip | None = None
 
 
 @dataclass(frozen=True)
@@ -47,39 +50,52 @@ class Gallery:
     reliability: str | None
 
 
-def galleries(rows: list[dict[str, Any]], size: int, thumbnails: Thumbnails) -> list[Gallery]:
+def galleries(
+    rows: list[dict[str, Any]], size: int, thumbnails: Thumbnails, sounds: Sounds
+) -> list[Gallery]:
     """Give a gallery a head of `predictions.jsonl`, in order of first appearance."""
     heads: dict[str, list[tuple[dict[str, Any], Verdict]]] = {}
     for row in rows:
         for name, output in row.items():
             if name != "inputs" and (judged := verdict(output)):
                 heads.setdefault(name, []).append((row, judged))
-    return [_gallery(name, judged, size, thumbnails) for name, judged in heads.items()]
+    return [_gallery(name, judged, size, thumbnails, sounds) for name, judged in heads.items()]
 
 
-def captions_part(rows: list[dict[str, Any]], size: int, thumbnails: Thumbnails) -> Part:
+def captions_part(
+    rows: list[dict[str, Any]], size: int, thumbnails: Thumbnails, sounds: Sounds
+) -> Part:
     """Give the first rows of a `captions.jsonl`, in their own order."""
     cards = []
     for row in rows[:size]:
         path = str(row.get("path", ""))
+        heard = Path(path).suffix.lower() in SUFFIXES["audio"] and not row.get("error")
         if row.get("error"):
-            picture = Thumbnail(Path(path).name, problem=str(row["error"]))
+            pictures = [Thumbnail(Path(path).name, problem=str(row["error"]))]
+        elif heard:
+            pictures = []
         else:
-            picture = thumbnails(Path(path), *_window(row))
+            pictures = [thumbnails(Path(path), *_window(row))]
         scores = {"score": row.get("score")}
         output = {"caption": row.get("caption"), "references": row.get("references", [])}
         said = verdict(output | {"scores": scores})
         assert said is not None
-        cards.append(Card(Path(path).name, "", [picture], 0, str(row.get("text") or ""), said))
+        sound = sounds(Path(path), *_window(row)) if heard else None
+        prompt = str(row.get("text") or "")
+        cards.append(Card(Path(path).name, "", pictures, 0, prompt, said, sound))
     return Part(f"{len(cards)} of {len(rows)}" if len(rows) > len(cards) else "", cards)
 
 
 def _gallery(
-    head: str, judged: list[tuple[dict[str, Any], Verdict]], size: int, thumbnails: Thumbnails
+    head: str,
+    judged: list[tuple[dict[str, Any], Verdict]],
+    size: int,
+    thumbnails: Thumbnails,
+    sounds: Sounds,
 ) -> Gallery:
     first = judged[0][1]
     parts = [
-        Part(title, [_card(row, said, thumbnails) for row, said in chosen])
+        Part(title, [_card(row, said, thumbnails, sounds) for row, said in chosen])
         for title, chosen in _choose(judged, size)
     ]
     pairs = [(said.truth[0], said.said) for _, said in judged if said.kind == "class"]
@@ -115,11 +131,14 @@ def _draw(row: dict[str, Any]) -> str:
     return hashlib.sha256(str(row.get("id")).encode(errors="replace")).hexdigest()
 
 
-def _card(row: dict[str, Any], said: Verdict, thumbnails: Thumbnails) -> Card:
+def _card(row: dict[str, Any], said: Verdict, thumbnails: Thumbnails, sounds: Sounds) -> Card:
     inputs = row.get("inputs")
     inputs = inputs if isinstance(inputs, dict) else {}
     paths = [path for name in PICTURES for path in _paths(inputs.get(name))]
     window = _window(inputs)
+    heard = _paths(inputs.get("audio"))
+    # the window is that of the film, unless the sound is the film's own or stands alone
+    own = not inputs.get("video") or inputs.get("video") == inputs.get("audio")
     return Card(
         id=str(row.get("id", "")),
         group=str(row.get("group") or ""),
@@ -127,6 +146,7 @@ def _card(row: dict[str, Any], said: Verdict, thumbnails: Thumbnails) -> Card:
         more_pictures=max(0, len(paths) - MAX_PICTURES),
         prompt=str(inputs.get("text") or ""),
         verdict=said,
+        sound=sounds(heard[0], *(window if own else (None, None))) if heard else None,
     )
 
 

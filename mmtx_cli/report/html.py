@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mmtx_cli.error import DataError
 from mmtx_cli.report.run_folder import read_run_folder
 from mmtx_cli.report.section import Section, facts, section
+from mmtx_cli.report.sound import Sounds
 from mmtx_cli.report.thumbnail import Thumbnails
 from mmtx_cli.weights import replaced
 
@@ -38,8 +39,8 @@ def write_report(
     runs = [("", own)]
     if sections is not None:
         runs = [(name, read_run_folder(Path(path))) for name, path in sections]
-    with closing(Thumbnails()) as thumbnails:
-        shown = [section(name, run, gallery, thumbnails) for name, run in runs]
+    with closing(Thumbnails()) as thumbnails, closing(Sounds()) as sounds:
+        shown = [section(name, run, gallery, thumbnails, sounds) for name, run in runs]
     page = _report(title or f"Report of {run_dir.resolve().name}", facts(own), shown)
     return write_page(run_dir / "report.html", page)
 

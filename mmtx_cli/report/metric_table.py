@@ -56,7 +56,7 @@ def metric_table(result: dict[str, Any]) -> MetricTable | None:
         for name, part in _mapping(result, "groups").items()
     ]
     baselines: list[tuple[Column, dict[str, Any], Any]] = [
-        (Column(str(name), baseline=True), part if isinstance(part, dict) else {}, {})
+        (Column(str(name), baseline=True), _mapping(part, "metrics"), part)
         for name, part in _mapping(result, "baselines").items()
     ]
     table = [overall, *groups, *baselines]
@@ -106,8 +106,8 @@ def _headlines(result: dict[str, Any]) -> list[Headline]:
 def _best_baseline(result: dict[str, Any], key: str) -> str:
     found = [
         (figures[key], name)
-        for name, figures in _mapping(result, "baselines").items()
-        if isinstance(figures, dict) and is_number(figures.get(key))
+        for name, part in _mapping(result, "baselines").items()
+        if is_number((figures := _mapping(part, "metrics")).get(key))
     ]
     if not found:
         return ""

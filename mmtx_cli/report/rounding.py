@@ -20,6 +20,11 @@ def rounded(value: Any, interval: Any = None) -> str:
     return f"{value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
 
 
+def signed(number: float) -> str:
+    """Write a difference with its sign."""
+    return f"{'-' if number < 0 else '+'}{rounded(abs(number))}"
+
+
 def is_number(value: Any) -> TypeGuard[int | float]:
     """Say whether a value can be compared and counted with: no NaN, no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value

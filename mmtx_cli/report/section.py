@@ -1,17 +1,19 @@
 """One run folder as what a page shows of it."""
 
-import math
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 from mmtx_cli.report.attributes import attribute_table
-from mmtx_cli.report.contribution import contribution_table
+from mmtx_cli.report.baseline import baseline_table, unbeaten_sentences
+from mmtx_cli.report.contribution import contribution_table, unused_modalities
+from mmtx_cli.report.cost import costs
 from mmtx_cli.report.curve import Curve, curves
 from mmtx_cli.report.diversity import DiversityPart, diversity_parts
 from mmtx_cli.report.gallery import Gallery, Part, captions_part, galleries
 from mmtx_cli.report.metric_table import MetricTable, metric_table, subset_table
-from mmtx_cli.report.rounding import duration, is_number, rounded
+from mmtx_cli.report.rounding import rounded
 from mmtx_cli.report.run_folder import RunFolder
+from mmtx_cli.report.sound import Sounds
 from mmtx_cli.report.thumbnail import Thumbnails
 
 MAX_QUARANTINE = 200
@@ -24,8 +26,11 @@ class Section:
     title: str
     facts: list[tuple[str, str]]
     table: MetricTable | None
+    baselines: MetricTable | None
+    unbeaten: list[str]
     subsets: MetricTable | None
     contribution: MetricTable | None
+    unused: list[str]
     diversity: list[DiversityPart]
     attributes: MetricTable | None
     curves: list[Curve]
@@ -44,7 +49,9 @@ class Section:
         return not any((*shown, self.quarantine, self.config, self.environment))
 
 
-def section(title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails) -> Section:
+def section(
+    title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails, sounds: Sounds
+) -> Section:
     """Turn the files of a run into tables, curves and galleries of `gallery` cards a part."""
     quarantine = [
         {key: str(row.get(key) or "") for key in ("path", "reason", "id")}
@@ -54,13 +61,18 @@ def section(title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails) ->
         title=title,
         facts=facts(run),
         table=metric_table(run.result),
+        baselines=baseline_table(run.result),
+        unbeaten=unbeaten_sentences(run.result),
         subsets=subset_table(run.result),
         contribution=contribution_table(run.result.get("contribution")),
+        unused=unused_modalities(run.result.get("contribution")),
         diversity=diversity_parts(run.result),
         attributes=attribute_table(run.attributes),
         curves=curves(run.metrics),
-        galleries=galleries(run.predictions, gallery, thumbnails),
-        captions=captions_part(run.captions, 3 * gallery, thumbnails) if run.captions else None,
+        galleries=galleries(run.predictions, gallery, thumbnails, sounds),
+        captions=captions_part(run.captions, 3 * gallery, thumbnails, sounds)
+        if run.captions
+        else None,
         quarantine=quarantine,
         num_quarantined=len(run.quarantine),
         config=run.config.strip(),
@@ -70,19 +82,15 @@ def section(title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails) ->
 
 
 def facts(run: RunFolder) -> list[tuple[str, str]]:
-    """Say in a line what ran, when, over how many samples and for how long."""
-    command, count, seconds = (run.result.get(key) for key in ("command", "count", "seconds"))
+    """Say in a line what ran, when, over how many samples and at what cost."""
+    command, count = (run.result.get(key) for key in ("command", "count"))
     found = [
         ("command", f"mmtx {command}" if command else ""),
         ("finished", run.when),
         ("samples", rounded(count) if count is not None else ""),
-        ("duration", duration(seconds) if _is_time(seconds) else ""),
+        *costs(run.result),
     ]
     return [(name, value) for name, value in found if value]
-
-
-def _is_time(value: Any) -> TypeGuard[int | float]:
-    return is_number(value) and 0 <= value < math.inf
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

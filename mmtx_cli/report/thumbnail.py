@@ -61,7 +61,7 @@ class Thumbnails:
         except UnreadableError as error:
             return Thumbnail(path.name, problem=error.reason)
         picture.thumbnail((self.max_side, self.max_side))
-        return Thumbnail(path.name, _data_uri(picture), picture.width, picture.height)
+        return Thumbnail(path.name, jpeg_uri(picture), picture.width, picture.height)
 
     def _picture(self, shown: Shown) -> Image.Image:
         path = shown[0]
@@ -74,7 +74,13 @@ class Thumbnails:
         return self._films(*shown)
 
 
-def _data_uri(picture: Image.Image) -> str:
+def jpeg_uri(picture: Image.Image) -> str:
+    """Write a picture as an address that needs no file."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=82, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return data_uri("image/jpeg", buffer.getvalue())
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Write bytes of a media type as an address that needs no file."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

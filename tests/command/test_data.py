@@ -45,7 +45,7 @@ def test_make_and_check(tmp_path, capsys):
         ({"action": "import", "format": "cocoa"}, r"did you mean coco\?"),
         ({"action": "import", "format": "coco"}, r"missing: out=…, images=…"),
         (
-            {"action": "import", "format": "csv", "out": "x", "images": "y"},
+            {"action": "import", "format": "csv", "out": "x", "captions": "y"},
             r"e.g. out=x/data.jsonl",
         ),
     ],

@@ -123,7 +123,8 @@ class TestFlickr8k:
 class TestCsv:
     def rows(self, tmp_path, text, columns=None, **kwargs):
         (tmp_path / "t.csv").write_text(text)
-        return csv_table.rows(tmp_path / "t.csv", "pictures", columns, **kwargs)
+        form = csv_table.Form(columns or {}, kwargs.pop("delimiter", ","))
+        return csv_table.rows(tmp_path / "t.csv", "pictures", form, **kwargs)
 
     def test_lines_of_an_image_are_one_row(self, tmp_path):
         text = 'image,caption\na.jpg,"one, two"\nb.jpg,three\na.jpg,four\n'
@@ -164,7 +165,9 @@ class TestCsv:
     def test_tabs(self, tmp_path):
         for name, delimiter in (("t.tsv", ","), ("t.csv", "\\t")):
             (tmp_path / name).write_text("image\tcaption\na.jpg\tx, y\n")
-            rows = csv_table.rows(tmp_path / name, "x", split="val", delimiter=delimiter)
+            rows = csv_table.rows(
+                tmp_path / name, "x", csv_table.Form(delimiter=delimiter), split="val"
+            )
             assert [row["captions"] for _, row in rows] == [["x, y"]]
         with pytest.raises(ConfigError, match="delimiter=;;: write one character"):
             list(self.rows(tmp_path, "image\na\n", delimiter=";;"))
@@ -185,11 +188,11 @@ class TestCsv:
 
     def test_it_is_a_table_that_is_missing(self, tmp_path):
         (tmp_path / "table.csv").touch()
-        (tmp_path / "m.jsonl").touch()
+        (tmp_path / "m.parquet").touch()
         (fault,) = faults_of(csv_table.rows(tmp_path / "tabl.csv", "x"))
         assert fault == f"{tmp_path}/tabl.csv: no such table; did you mean table.csv?"
         (fault,) = faults_of(csv_table.rows(tmp_path / "m.json", "x"))
-        assert fault == f"{tmp_path}/m.json: no such table; captions= names the CSV"
+        assert fault == f"{tmp_path}/m.json: no such table; captions= names the table"
 
     @pytest.mark.parametrize(
         ("text", "columns", "what"),

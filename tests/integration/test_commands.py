@@ -59,6 +59,8 @@ def test_evaluation_of_a_run(place, captioner):
     result = json.loads((run / "result.json").read_text())
     assert result["count"] == 6
     assert "captioning/cider" in result["metrics"]
+    assert result["cost"]["parameters"] > 0
+    assert result["peak_memory_mb"] > 0
     rows = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
     assert len({row["id"] for row in rows}) == 6
 

@@ -49,6 +49,9 @@ def test_the_figures_say_which_modality_matters(diagnosed):
 def test_they_are_shown(diagnosed):
     folder, shown = diagnosed
     assert "linear probe" in shown
+    assert "classification does not use text: with that of another sample" in shown
+    assert "does not use image" not in shown
     page = (folder / "report.html").read_text()
     assert "What each modality contributes" in page
+    assert "classification does not use text: with that of another sample" in page
     assert "Calibration" in page

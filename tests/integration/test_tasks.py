@@ -14,6 +14,11 @@ FIGURES = {
     "ordinal": {"accuracy", "mae", "kappa", "ece"},
     "vqa": {"accuracy", "exact_match"},
 }
+BASELINES = {
+    "regression": {"mean", "median", "20 nearest neighbours", "ridge regression"},
+    "ordinal": {"most frequent class", "median class", "logistic regression"},
+    "vqa": {"most frequent answer", "most frequent answer to the question"},
+}
 RANKS = ("9", "10", "11")
 LABELS: dict[str, Callable[[int, dict], object]] = {
     "regression": lambda i, row: len(row["captions"][0]) / 10,
@@ -45,8 +50,19 @@ def test_a_task_from_files_to_figures(place, manifest, head):
     run = f"tasks/{head}"
     args = [*TINY_IMAGE, *TINY, *TEXT, "fusion=gated", f"head={head}", manifest(head)]
     succeeded(mmtx("finetune", *args, f"run_dir={run}", cwd=place))
-    done = succeeded(mmtx("eval", f"ckpt={run}", f"run_dir={run}/eval", cwd=place))
+    evaluated = mmtx("eval", f"ckpt={run}", f"run_dir={run}/eval", "floors=true", cwd=place)
+    done = succeeded(evaluated)
     result = json.loads((done / "result.json").read_text())
+    assert result["baselines"].keys() >= BASELINES[head]
+    assert any(name.endswith(", untrained encoders") for name in result["baselines"])
+    page = (done / "report.html").read_text()
+    for name, part in result["baselines"].items():
+        assert part["metrics"].keys() == part["intervals"].keys() == part["difference"].keys()
+        assert part["metrics"].keys() <= result["metrics"].keys()
+        assert name in page
+        assert name in evaluated.stdout
+    for sentence in result["unbeaten"].values():  # as good as untrained: there may be one
+        assert sentence.partition(" is ")[0] in " ".join(evaluated.stdout.split())
     assert {name.partition("/")[2] for name in result["metrics"]} == FIGURES[head]
     assert result["count"] == 6
     said = json.loads((done / "predictions.jsonl").read_text().splitlines()[0])[head]

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from mmtx_cli.metric.diversity import (
     caption_diversity,
+    copies,
     diversity,
     input_diversity,
     normalized,
-    share_in,
 )
 
 WORDS = st.text(alphabet="aAbBéÉ e\u0301 \t\u00a0ßẞ", max_size=5)
@@ -47,10 +47,14 @@ def test_normalization_is_idempotent_and_ignores_case_spaces_and_composition(tex
 
 
 @given(CAPTIONS, st.lists(WORDS))
-def test_share_of_copies(captions, others):
+def test_copies_are_counted(captions, others):
     known = [normalized(other) for other in others]
-    naive = sum(normalized(caption) in known for caption in captions) / len(captions)
-    assert share_in(captions, others) == naive
+    copied = [normalized(caption) for caption in captions if normalized(caption) in known]
+    assert copies(captions, others) == {
+        "in_training_count": len(copied),
+        "in_training_share": len(copied) / len(captions),
+        "distinct_in_training": len(set(copied)),
+    }
 
 
 def test_no_captions_are_refused():

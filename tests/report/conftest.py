@@ -35,7 +35,14 @@ RESULT = {
         "seen": {"count": 20, "metrics": {"caption/cider": 3.5}},
         "unseen": {"count": 10, "metrics": {"caption/cider": 2.5}},
     },
-    "baselines": {"most frequent caption": {"caption/cider": 0.12}},
+    "baselines": {
+        "most frequent caption": {
+            "metrics": {"caption/cider": 0.12},
+            "intervals": {"caption/cider": [0.1, 0.14]},
+            "difference": {"caption/cider": {"value": 3.0934, "interval": [2.9, 3.3]}},
+        }
+    },
+    "unbeaten": {"colour": "colour/accuracy 0.70 is not better than <most frequent class>."},
     "count": 30,
     "seconds": 200,
 }

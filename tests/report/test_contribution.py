@@ -1,4 +1,4 @@
-from mmtx_cli.report.contribution import contribution_table
+from mmtx_cli.report.contribution import contribution_table, unused_modalities
 
 PART = {"metrics": {"accuracy": 0.6, "f1": 0.5}, "change": {"accuracy": -0.25, "f1": -0.2}}
 INTERVALS = {"intervals": {"accuracy": [-0.3, -0.2], "f1": [-0.3, -0.1]}}
@@ -15,6 +15,28 @@ def test_a_row_a_modality_and_a_column_a_change():
     shown = "0.600\n-0.250 [-0.300, -0.200]"
     assert table.rows[0].cells == [shown, "", "", "", "0.700"]
     assert table.rows[1].cells == ["", "", "", shown, ""]
+
+
+def shuffled(metric, low, high):
+    part = {"metrics": {"top5": 0.9, metric: 0.5}, "change": {metric: (low + high) / 2}}
+    return {"shuffled": part | {"intervals": {metric: [low, high]}}}
+
+
+def test_a_modality_that_may_be_another_samples_is_not_used():
+    found = {
+        "digits": {
+            "image": shuffled("accuracy", -0.3, -0.1),
+            "text": shuffled("accuracy", -0.02, 0.04),
+        },
+        "score": {"audio": shuffled("mae", 0.1, 0.3), "video": shuffled("mae", -0.2, 0.1)},
+    }
+    assert unused_modalities(found) == [
+        "digits does not use text: with that of another sample, accuracy is not worse "
+        "(+0.010 [-0.020, +0.040]).",
+        "score does not use video: with that of another sample, mae is not worse "
+        "(-0.050 [-0.200, +0.100]).",
+    ]
+    assert unused_modalities(None) == []
 
 
 def test_nothing_to_show():

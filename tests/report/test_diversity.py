@@ -15,7 +15,9 @@ def test_table_of_captions_beside_references() -> None:
     cells = {row.name: row.cells for row in part.table.rows}
     assert cells["distinct captions"] == ["2", "4"]
     assert cells["share of samples with the same caption"] == ["75 %", "25 %"]
+    assert cells["captions that copy a training caption"] == ["1", ""]
     assert cells["share that copies a training caption"] == ["25 %", ""]
+    assert cells["distinct captions that copy a training caption"] == ["1", ""]
     assert part.most_frequent == {"generated": "a", "first references": "a"}
 
 

@@ -1,6 +1,7 @@
 from typing import Any
 
 from mmtx_cli.report.gallery import Gallery, captions_part, galleries
+from mmtx_cli.report.sound import Sounds
 from mmtx_cli.report.thumbnail import Thumbnails
 
 
@@ -24,7 +25,7 @@ def shown(gallery: Gallery) -> dict[str, list[str]]:
 
 
 def only(rows: list[dict[str, Any]], size: int = 2) -> Gallery:
-    (gallery,) = galleries(rows, size, Thumbnails())
+    (gallery,) = galleries(rows, size, Thumbnails(), Sounds())
     return gallery
 
 
@@ -71,6 +72,6 @@ def test_many_pictures_are_counted() -> None:
 
 def test_captions_keep_their_order() -> None:
     rows = [{"path": f"{i}.jpg", "caption": f"c{i}", "score": -i} for i in range(5)]
-    part = captions_part(rows, 3, Thumbnails())
+    part = captions_part(rows, 3, Thumbnails(), Sounds())
     assert part.title == "3 of 5"
     assert [card.verdict.said for card in part.cards] == ["c0", "c1", "c2"]

@@ -20,13 +20,15 @@ def page(run_dir: Path) -> Page:
 
 
 def test_shows_every_part_of_a_run(page: Page) -> None:
-    assert page.headings[:3] == ["Report of run", "Metrics", "Curves"]
+    assert page.headings[:4] == ["Report of run", "Metrics", "Beside baselines", "Curves"]
     for heading in ("Predictions of “caption”", "Predictions of “colour”", "Confusions"):
         assert heading in page.headings
     assert [page.headings.count(part) for part in ("Best", "Worst", "Random")] == [3, 3, 3]
     for text in ("mmtx eval", "2023-11-14 22:13 UTC", "3 min 20 s", "most frequent caption"):
         assert text in page.text
     assert "3.21 [3.02, 3.40]" in page.text
+    assert "+3.09 [+2.90, +3.30]" in page.text
+    assert "colour/accuracy 0.70 is not better than <most frequent class>." in page.text
     assert "n = 10" in page.text
     assert "gpu.name" in page.text
     assert "dim: 64" in page.text

@@ -8,7 +8,15 @@ RESULT = {
     "metrics": {"caption/cider": 3.2134, "loss": 0.5},
     "intervals": {"caption/cider": [3.02, 3.4]},
     "groups": {"unseen": {"count": 10, "metrics": {"caption/cider": 2.5, "caption/extra": 1}}},
-    "baselines": {"first": {"caption/cider": 0.12}, "second": {"caption/cider": 0.3}},
+    "baselines": {
+        "first": {"metrics": {"caption/cider": 0.12}},
+        "second": {
+            "metrics": {"caption/cider": 0.3},
+            "intervals": {"caption/cider": [0.2, 0.4]},
+            "difference": {"caption/cider": {"value": 2.9, "interval": [2.7, 3.1]}},
+        },
+    },
+    "unbeaten": {"caption": "caption/cider is not better than nothing."},
     "count": 1234,
 }
 
@@ -20,7 +28,7 @@ def test_has_a_column_a_group_and_a_baseline() -> None:
     assert [column.note for column in table.columns] == ["n = 1,234", "n = 10", "", ""]
     rows = [(row.head, row.name, *row.cells) for row in table.rows]
     assert rows == [
-        ("caption", "cider", "3.21 [3.02, 3.40]", "2.50", "0.120", "0.300"),
+        ("caption", "cider", "3.21 [3.02, 3.40]", "2.50", "0.120", "0.30 [0.20, 0.40]"),
         ("", "loss", "0.500", "", "", ""),
         ("caption", "extra", "", "1", "", ""),
     ]

@@ -15,6 +15,9 @@ CARD = "card.json"
 FORMAT = 1
 """Changes with what a shard looks like."""
 
+BODY = ".body"
+"""How the part is called that holds the output of an encoder's body alone, behind the encoder."""
+
 PREPARED = {
     "image": ("image_size", "fit"),
     "video": ("image_size", "fit", "num_frames", "sampling", "fps"),
@@ -30,9 +33,10 @@ IN_DATA = ("fit", "sampling", "fps")
 
 @dataclass(frozen=True)
 class Card:
-    """``part`` is such as "encoder.image" or "head.distillation_image.teacher", of which one vector
-    a content is kept. ``config`` is its plain configuration with what rebuilds it, ``weights`` and
-    ``tokenizer`` are hashes; ``width`` numbers are in a vector of ``dtype``.
+    """``part`` is such as "encoder.image", "encoder.image.body" or
+    "head.distillation_image.teacher", of which one vector a content is kept. ``config`` is its
+    plain configuration with what rebuilds it, ``weights`` and ``tokenizer`` are hashes; ``width``
+    numbers are in a vector of ``dtype``.
     """
 
     part: str
@@ -45,6 +49,11 @@ class Card:
     width: int
     dtype: str
     format: int = FORMAT
+
+    @property
+    def of_body(self) -> bool:
+        """Is it the output of an encoder's body, behind which the encoder goes on?"""
+        return self.part.endswith(BODY)
 
     def differences(self, now: "Card") -> list[str]:
         """In what another encoder, or what it is shown, is not that of the entries."""

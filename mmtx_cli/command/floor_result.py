@@ -1,0 +1,80 @@
+"""Baselines beside a model, for ``result.json``: figures, differences, and what is not beaten."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmtx_cli.metric.direction import headline, lower_is_better
+from mmtx_cli.metric.scores import Scores
+from mmtx_cli.report.rounding import rounded
+
+
+def baseline_parts(
+    baselines: Mapping[str, Mapping[str, Scores]],
+    scored: Mapping[str, Any],
+    resamples: int,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """Return ``metrics`` and ``intervals`` of each baseline by its name, and ``difference``: by how
+    much the model's metrics are greater, with the intervals of a paired bootstrap.
+
+    Args:
+        baselines: Scores by head and name.
+        scored: Samples, rows of ``predictions.jsonl`` and scores by head.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for head, own in baselines.items():
+        model: Scores = scored[head][2]
+        known = model.figures().keys()
+        for name, scores in own.items():
+            part = found.setdefault(name, {"metrics": {}, "intervals": {}, "difference": {}})
+            gap = model.minus(scores)
+            bounds = scores.intervals(resamples=resamples, seed=seed)
+            gaps = gap.intervals(resamples=resamples, seed=seed)
+            figures, differences = scores.figures(), gap.figures()
+            for metric in figures:
+                if metric not in known or metric not in bounds or metric not in gaps:
+                    continue  # a figure of the model's, too, that is defined on these samples
+                part["metrics"][f"{head}/{metric}"] = figures[metric]
+                part["intervals"][f"{head}/{metric}"] = bounds[metric]
+                part["difference"][f"{head}/{metric}"] = {
+                    "value": differences[metric],
+                    "interval": gaps[metric],
+                }
+    return {name: part for name, part in found.items() if part["metrics"]}
+
+
+def unbeaten(
+    parts: Mapping[str, Any], metrics: Mapping[str, float], intervals: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return by head a sentence on the baselines that its headline metric is not better than.
+
+    A model is better where the interval of the difference lies on the better side of zero.
+    """
+    by_head: dict[str, list[str]] = {}
+    for name in metrics:
+        head, _, metric = name.rpartition("/")
+        by_head.setdefault(head, []).append(metric)
+    said = {}
+    for head, names in by_head.items():
+        metric = f"{head}/{headline(names)}"
+        sign = -1 if lower_is_better(metric) else 1
+        worse, unclear = [], []
+        for name, part in parts.items():
+            if metric in part["metrics"]:
+                ends = [sign * end for end in part["difference"][metric]["interval"]]
+                shown = f"{name} ({rounded(part['metrics'][metric])})"
+                if max(ends) < 0:
+                    worse.append(shown)
+                elif min(ends) <= 0:
+                    unclear.append(shown)
+        found = [f"is worse than {', '.join(worse)}"] if worse else []
+        if unclear:
+            found.append(
+                f"is not better than {', '.join(unclear)} within the interval of the difference"
+            )
+        if found:
+            value = rounded(metrics[metric], intervals.get(metric))
+            said[head] = f"{metric} {value} {' and '.join(found)}."
+    return said

@@ -1,0 +1,223 @@
+"""What baselines predict for each kind of target, and how that is scored.
+
+A baseline is named by how it predicts. ``constant`` ones know the targets of the training rows
+alone; ``learned`` ones read features. The nearest neighbour's caption follows Devlin et al. 2015
+("Exploring nearest neighbor approaches"), the most frequent answer to a question Goyal et al. 2017.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmtx_cli.command.floor_features import Features
+from mmtx_cli.data.answer import answer_names, answer_scores, judged
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.target import Targets
+from mmtx_cli.metric.caption import caption_scores
+from mmtx_cli.metric.classification import classification_scores, multilabel_scores
+from mmtx_cli.metric.diversity import normalized
+from mmtx_cli.metric.neighbours import (
+    nearest,
+    neighbour_classifier,
+    neighbour_means,
+    neighbour_regression,
+)
+from mmtx_cli.metric.ordinal import ordinal_scores
+from mmtx_cli.metric.probe import linear_classifier, linear_multilabel, linear_regression
+from mmtx_cli.metric.regression import regression_scores
+from mmtx_cli.metric.scores import Scores
+
+K = 20
+"""Neighbours that vote, as for ``head=probe``."""
+
+NEIGHBOURS = f"{K} nearest neighbours"
+
+
+class Task(ABC):
+    """Baselines for one kind of target."""
+
+    @abstractmethod
+    def constant(self, train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
+        """Predictions for ``test`` that look at no picture, film or sound, by name."""
+
+    @abstractmethod
+    def learned(self, features: Features) -> dict[str, Any]:
+        """Predictions from features, by name."""
+
+    @abstractmethod
+    def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
+        """Figures under the names that the head's own have."""
+
+
+@dataclass(frozen=True)
+class Classes(Task):
+    """One class a sample; predictions are probabilities [m, c]."""
+
+    targets: Targets
+    ordered: bool
+
+    def labels(self, rows: Sequence[Sample]) -> Tensor:
+        """Numbers of the classes."""
+        return torch.tensor([self.targets.labels[str(row.label)] for row in rows])
+
+    def constant(self, train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
+        """The most frequent class; of ordered ones also the median."""
+        labels, count = self.labels(train), len(self.targets.labels)
+        shares = torch.bincount(labels, minlength=count) / len(labels)
+        found = {"most frequent class": shares}
+        if self.ordered:
+            middle = labels.sort().values[(len(labels) - 1) // 2]
+            found["median class"] = torch.eye(count)[middle]
+        return {name: p.expand(len(test), -1).numpy() for name, p in found.items()}
+
+    def learned(self, features: Features) -> dict[str, Any]:
+        """A vote of neighbours; logistic regression."""
+        labels, count = self.labels(features.train), len(self.targets.labels)
+        (x, new), (near, asked) = features.plain(), features.unit()
+        return {
+            NEIGHBOURS: neighbour_classifier(near, labels, count, asked, K).numpy(),
+            "logistic regression": linear_classifier(x, labels, count, new).numpy(),
+        }
+
+    def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
+        """Accuracy and F1; of ordered classes, distance."""
+        labels = self.labels(test).numpy()
+        if self.ordered:
+            return ordinal_scores(predicted.argmax(axis=1), labels, predicted.shape[1])
+        return classification_scores(predicted, labels)
+
+
+@dataclass(frozen=True)
+class LabelSets(Task):
+    """Any number of labels a sample; predictions are probabilities [m, c]."""
+
+    targets: Targets
+
+    def sets(self, rows: Sequence[Sample]) -> Tensor:
+        """[n, c] of 0 and 1."""
+        return torch.stack([self.targets.label(row) for row in rows]).float()
+
+    def constant(self, train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
+        """The same labels for every sample: those with the best micro F1 on the training rows."""
+        found = best_label_set(self.sets(train).sum(dim=0), len(train))
+        return {"most frequent labels": found.expand(len(test), -1).numpy()}
+
+    def learned(self, features: Features) -> dict[str, Any]:
+        """A vote of neighbours on each label; a logistic regression a label."""
+        y, (x, new), (near, asked) = (
+            self.sets(features.train),
+            features.plain(),
+            features.unit(),
+        )
+        return {
+            NEIGHBOURS: neighbour_means(near, y, asked, K).numpy(),
+            "logistic regression": linear_multilabel(x, y, new).numpy(),
+        }
+
+    def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
+        """F1 and exact match."""
+        return multilabel_scores(predicted, self.sets(test).bool().numpy())
+
+
+def best_label_set(counts: Tensor, rows: int) -> Tensor:
+    """Return the labels [c], 0 or 1, that have the best micro F1 if every row gets them.
+
+    It is always some of the most frequent labels, ``counts`` [c] being their frequencies.
+    """
+    order = counts.argsort(descending=True, stable=True)
+    matched = counts[order].cumsum(dim=0)
+    given = rows * torch.arange(1, len(counts) + 1) + counts.sum()
+    chosen = order[: int((2 * matched / given).argmax()) + 1]
+    return torch.zeros(len(counts)).index_fill(0, chosen, 1.0)
+
+
+@dataclass(frozen=True)
+class Numbers(Task):
+    """A number a sample; predictions are [m]."""
+
+    def numbers(self, rows: Sequence[Sample]) -> list[float]:
+        """Labels as they are."""
+        return [float(row.label) for row in rows]  # type: ignore[arg-type]
+
+    def constant(self, train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
+        """Mean, which has the least square error, and median, which has the least error."""
+        numbers = self.numbers(train)
+        found = {"mean": fmean(numbers), "median": median(numbers)}
+        return {name: np.full(len(test), number) for name, number in found.items()}
+
+    def learned(self, features: Features) -> dict[str, Any]:
+        """The mean of neighbours; ridge regression."""
+        y = torch.tensor(self.numbers(features.train))
+        (x, new), (near, asked) = features.plain(), features.unit()
+        return {
+            NEIGHBOURS: neighbour_regression(near, y, asked, K).numpy(),
+            "ridge regression": linear_regression(x, y, new).numpy(),
+        }
+
+    def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
+        """Errors and correlation."""
+        return regression_scores(predicted, np.array(self.numbers(test)))
+
+
+@dataclass(frozen=True)
+class Answers(Task):
+    """An answer to a question; predictions are m texts."""
+
+    def constant(self, train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
+        """The most frequent answer of all, and of the training rows with the same question."""
+        (common,) = answer_names((row.answers for row in train), 1)
+        by_question: dict[str, list[dict[str, float]]] = defaultdict(list)
+        for row in train:
+            by_question[normalized(row.text or "")].append(row.answers)
+        known = {asked: answer_names(given, 1)[0] for asked, given in by_question.items()}
+        found = {"most frequent answer": [common] * len(test)}
+        if len(known) > 1:
+            found["most frequent answer to the question"] = [
+                known.get(normalized(row.text or ""), common) for row in test
+            ]
+        return found
+
+    def learned(self, features: Features) -> dict[str, Any]:
+        """The answer that scores highest among neighbours, each answer by its VQA score."""
+        scores = [answer_scores(row.answers) for row in features.train]
+        names = sorted({name for own in scores for name in own})
+        number = {name: i for i, name in enumerate(names)}
+        values = torch.zeros(len(scores), len(names))
+        for row, own in zip(values, scores, strict=True):
+            for name, score in own.items():
+                row[number[name]] = score
+        near, asked = features.unit()
+        best = neighbour_means(near, values, asked, K).argmax(dim=1).tolist()
+        return {NEIGHBOURS: [names[i] for i in best]}
+
+    def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
+        """VQA accuracy and exact match."""
+        return Scores.means(judged(predicted, [row.answers for row in test]))
+
+
+@dataclass(frozen=True)
+class Captions(Task):
+    """A caption; predictions are m texts."""
+
+    def constant(self, train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
+        """The most frequent training caption."""
+        common = Counter(caption for row in train for caption in row.captions)
+        return {"most frequent caption": [common.most_common(1)[0][0]] * len(test)}
+
+    def learned(self, features: Features) -> dict[str, Any]:
+        """The first caption of the training row with the nearest features."""
+        _, rows = nearest(*features.unit(), 1)
+        said = [features.train[i].captions[0] for i in rows[:, 0].tolist()]
+        return {"nearest neighbour": said}
+
+    def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
+        """BLEU, ROUGE-L and CIDEr-D."""
+        ids, references = [row.id for row in test], [list(row.captions) for row in test]
+        return caption_scores(ids, predicted, references)

@@ -1,0 +1,93 @@
+"""Columns of numbers as features: one vector a sample and modality, in a file of all samples."""
+
+import math
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmtx_cli.data.feature_place import MODALITIES
+from mmtx_cli.data.name import nearest
+
+
+class Vectors:
+    """Collects the numbers of each sample, and writes them as `MODALITY.npy`, [samples, columns].
+
+    ``columns`` names by modality the columns of a vector, in order: a list of names, or patterns
+    such as ``mfcc_*``, of which each stands for the columns that it fits, in the table's order.
+    """
+
+    def __init__(self, columns: Mapping[str, Any], folder: Path) -> None:
+        """``folder`` gets the files."""
+        self.folder = folder
+        self.wanted = {
+            str(name): [str(part) for part in (parts if isinstance(parts, list) else [parts])]
+            for name, parts in columns.items()
+        }
+        self.chosen: dict[str, list[str]] = {}
+        self.found: dict[str, dict[str, list[float]]] = {name: {} for name in self.wanted}
+
+    @property
+    def names(self) -> list[str]:
+        """All columns that are taken."""
+        return [name for own in self.chosen.values() for name in own]
+
+    def choose(self, path: Path, header: Sequence[str], others: Sequence[str]) -> list[str]:
+        """Find the columns in a table, ``others`` of which are taken; return what is wrong."""
+        faults = []
+        for modality, parts in self.wanted.items():
+            if modality not in MODALITIES:
+                there = ", ".join(MODALITIES)
+                faults.append(f"features.{modality}: a modality is one of {there}")
+            own: list[str] = []
+            for part in parts:
+                fit = [part] if part in header else []
+                fit = fit or [n for n in header if n not in others and fnmatchcase(n, part)]
+                if not fit:
+                    near = nearest(part, header, 0.6)
+                    hint = f"did you mean {near!r}?" if near else f"it has {', '.join(header)}"
+                    faults.append(f"{path}:1: no column {part!r} for features.{modality}; {hint}")
+                own += [name for name in fit if name not in own]
+            self.chosen[modality] = own
+        return faults
+
+    def add(self, ident: str, cells: Mapping[str, Any]) -> list[str]:
+        """Take a sample's numbers from a line; return what is wrong with them.
+
+        A line whose cells of a modality are all empty lacks the modality.
+        """
+        faults: list[str] = []
+        for modality, names in self.chosen.items():
+            values = [cells.get(name) for name in names]
+            if all(value is None or str(value).strip() == "" for value in values):
+                continue
+            numbers = [_number(value) for value in values]
+            odd = [n for n, number in zip(names, numbers, strict=True) if not math.isfinite(number)]
+            if odd:
+                faults.append(
+                    f"column {odd[0]!r} holds {cells.get(odd[0])!r}, no finite number; mend the "
+                    f"cell, or empty all cells of features.{modality} where it is missing"
+                )
+            elif self.found[modality].setdefault(ident, numbers) != numbers:
+                faults.append(f"{ident} has other numbers on an earlier line; make them agree")
+        return faults
+
+    def place(self, rows: Mapping[str, dict[str, Any]]) -> None:
+        """Write the files, and say in each sample's row where its vectors are."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for modality, found in self.found.items():
+            path = self.folder / f"{modality}.npy"
+            width = len(self.chosen[modality])
+            np.save(path, np.array([*found.values()], np.float32).reshape(-1, width))
+            for number, ident in enumerate(found):
+                place = {"path": str(path), "row": number}
+                rows[ident].setdefault("features", {})[modality] = place
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan

@@ -1,0 +1,52 @@
+"""What encoders share whose body gives a map of a picture: the body's output can be kept apart."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmtx_cli.encoder.base import Encoder, encode_pictures
+from mmtx_cli.layer.feature_map import FeatureMap
+from mmtx_cli.layer.pixels import Pixels
+from mmtx_cli.types import Field, Tokens
+
+
+class MapEncoder(Encoder):
+    """Encodes pictures by the cells of a body's ``map``."""
+
+    keeps_body: ClassVar[bool] = True
+    body_prefix: ClassVar[str] = "map.body."
+    behind_body: ClassVar[tuple[str, ...]] = ("freeze", "width", "depth", "num_heads", "dropout")
+
+    map: FeatureMap
+    pixels: Pixels
+    image_size: int
+
+    def body_tokens(self, field: Field) -> Tokens:
+        """The cells of the body's map, [b, l * cells, channels], picture by picture."""
+        return encode_pictures(
+            field, lambda pictures: self.map.features(self.pixels(pictures)).flatten(2).mT
+        )
+
+    def after_body(self, tokens: Tokens) -> Tokens:
+        """What ``forward`` makes of the field that ``body_tokens`` gave these of."""
+        height, width = self.map_size(tokens.x)
+        x, mask, cells = tokens.x, tokens.mask, height * width
+        if rest := -x.shape[1] % cells:  # a batch without any picture has a single token
+            x, mask = F.pad(x, (0, 0, 0, rest)), F.pad(mask, (0, rest))
+        pictures = x.reshape(-1, cells, x.shape[2])
+        made = self.map.tokens(pictures, height, width)
+        return Tokens(made.reshape(len(x), -1, self.width), mask)
+
+    def map_size(self, like: Tensor) -> tuple[int, int]:
+        """Cells of a picture's map, which the body is asked for once."""
+        if not hasattr(self, "_map_size"):
+            blank = torch.zeros(1, 3, self.image_size, self.image_size, device=like.device)
+            training = self.map.body.training
+            with torch.no_grad():
+                height, width = self.map.eval().features(blank.to(like.dtype)).shape[2:]
+            self.map.train(self.training)
+            assert self.map.body.training == training, "a body that is kept is frozen"
+            self._map_size = int(height), int(width)
+        return self._map_size

@@ -1,0 +1,53 @@
+"""Baselines beside the model, as a table of each head's headline metric for a page or terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmtx_cli.metric.direction import headline
+from mmtx_cli.report.metric_table import Column, MetricRow, MetricTable
+from mmtx_cli.report.rounding import is_number, rounded, signed
+
+COLUMNS = ("value [95 % interval]", "the model's minus this [95 % interval]")
+
+
+def baseline_table(result: Mapping[str, Any]) -> MetricTable | None:
+    """A row for the model and one for each baseline, head by head; None without baselines."""
+    parts = _mapping(result.get("baselines"))
+    metrics, intervals = _mapping(result.get("metrics")), _mapping(result.get("intervals"))
+    by_head: dict[str, list[str]] = {}
+    for name in metrics:
+        head, _, metric = name.rpartition("/")
+        by_head.setdefault(head, []).append(metric)
+    rows = []
+    for head, names in by_head.items():
+        metric = f"{head}/{headline(names)}"
+        own = [
+            MetricRow(metric, name, [_figure(part, metric), _difference(part, metric)])
+            for name, part in parts.items()
+            if is_number(_mapping(_mapping(part).get("metrics")).get(metric))
+        ]
+        if own:
+            model = [rounded(metrics[metric], intervals.get(metric)), ""]
+            rows += [MetricRow(metric, "the model", model), *own]
+    return MetricTable([Column(name) for name in COLUMNS], rows, []) if rows else None
+
+
+def unbeaten_sentences(result: Mapping[str, Any]) -> list[str]:
+    """A sentence a head whose model is not better than some baseline."""
+    return [str(said) for said in _mapping(result.get("unbeaten")).values()]
+
+
+def _figure(part: Mapping[str, Any], metric: str) -> str:
+    return rounded(part["metrics"][metric], _mapping(part.get("intervals")).get(metric))
+
+
+def _difference(part: Mapping[str, Any], metric: str) -> str:
+    gap = _mapping(_mapping(part.get("difference")).get(metric))
+    if not gap:
+        return ""
+    low, high = gap["interval"]
+    return f"{signed(gap['value'])} [{signed(low)}, {signed(high)}]"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

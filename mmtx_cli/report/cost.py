@@ -1,0 +1,30 @@
+"""What a run cost, in words: parameters, computation, memory, time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmtx_cli.report.rounding import amount, duration, is_number
+
+
+def costs(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and values of the costs that a ``result.json`` tells, in the order of a page."""
+    cost = result.get("cost")
+    cost = cost if isinstance(cost, Mapping) else {}
+    all_, trained, flops = (
+        _positive(cost.get(name))
+        for name in ("parameters", "trained_parameters", "flops_per_sample")
+    )
+    memory = _positive(result.get("peak_memory_mb"))
+    seconds = result.get("seconds")
+    parameters = amount(all_) + (f" ({amount(trained)} trained)" if trained else "")
+    found = [
+        ("duration", duration(seconds) if is_number(seconds) and 0 <= seconds < 1e12 else ""),
+        ("parameters", parameters),
+        ("FLOPs a sample", amount(flops)),
+        ("peak memory", f"{amount(memory * 1e6)}B" if memory else ""),
+    ]
+    return [(name, value) for name, value in found if value]
+
+
+def _positive(value: Any) -> float | None:
+    return value if is_number(value) and 0 < value < 1e30 else None

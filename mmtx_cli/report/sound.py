@@ -1,0 +1,111 @@
+"""Sounds as `data:` addresses to play, each with a picture of its spectrogram."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.report.thumbnail import Shown, Thumbnail, data_uri, jpeg_uri
+
+if TYPE_CHECKING:
+    from mmtx_cli.data.decode.guard import Guard
+
+RATE = 16_000
+MAX_SECONDS = 10.0
+"""Of a longer sound, this much of its middle is played; it bounds the size of a page."""
+WIDTH, HEIGHT = 320, 96
+RANGE = 18.4
+"""Nepers of power (80 dB) from black to white. White is the loudest moment, but at least 0, so
+that silence is black.
+"""
+
+
+@dataclass(frozen=True)
+class SoundClip:
+    """A sound for `<audio>`, or, with an empty `uri`, the reason why there is none."""
+
+    name: str
+    uri: str = ""
+    spectrogram: Thumbnail | None = None
+    cut: bool = False
+    problem: str = ""
+
+
+class Sounds:
+    """Makes each clip once, in a process that can be ended; a file gives a reason, no error."""
+
+    def __init__(self, timeout: float = 30.0) -> None:
+        """``timeout`` is the patience with one file, in seconds."""
+        self.timeout = timeout
+        self._made: dict[Shown, SoundClip | None] = {}
+        self._guard: Guard | None = None
+
+    def __call__(
+        self, path: Path, start: float | None = None, end: float | None = None
+    ) -> SoundClip | None:
+        """Give the sound of a file or a film between two moments; None for a film without any."""
+        shown = path, start, end
+        if shown not in self._made:
+            self._made[shown] = self._make(path, start, end)
+        return self._made[shown]
+
+    def close(self) -> None:
+        """End what decodes sounds."""
+        if self._guard is not None:
+            self._guard.close()
+
+    def _make(self, path: Path, start: float | None, end: float | None) -> SoundClip | None:
+        # anything but a regular file (a pipe, a device) could block for ever
+        if not path.is_file():
+            return SoundClip(path.name, problem="file not found")
+        try:
+            wave = self._decoded(path, start, end)
+        except UnreadableError as error:
+            return SoundClip(path.name, problem=error.reason)
+        if wave is None:
+            return None
+        cut = len(wave) > MAX_SECONDS * RATE
+        surplus = max(0, len(wave) - round(MAX_SECONDS * RATE))
+        wave = wave[surplus // 2 : len(wave) - (surplus - surplus // 2)]
+        return SoundClip(path.name, mp3_uri(wave), spectrogram(wave, path.name), cut)
+
+    def _decoded(self, path: Path, start: float | None, end: float | None) -> np.ndarray | None:
+        # imported here: most reports have no sound, and need no decoder
+        from mmtx_cli.data.decode.backend import load_decoders
+        from mmtx_cli.data.decode.guard import Guard
+        from mmtx_cli.data.decode.sound import decode_sound
+
+        self._guard = self._guard or Guard(self.timeout, load_decoders)
+        # a sample more than is played tells that there is more
+        most = MAX_SECONDS + 1 / RATE
+        wave = self._guard.run(decode_sound, str(path), RATE, most, start, end, None)
+        return None if wave is None else wave.numpy()
+
+
+def mp3_uri(wave: np.ndarray) -> str:
+    """Encode a waveform at ``RATE`` as MP3, which every browser plays."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.clip(wave, -1, 1), RATE, format="MP3")
+    return data_uri("audio/mpeg", buffer.getvalue())
+
+
+def spectrogram(wave: np.ndarray, name: str) -> Thumbnail:
+    """Draw the log-mel spectrogram that encoders of sound read, low frequencies at the bottom."""
+    import torch
+
+    from mmtx_cli.data.media import hops
+    from mmtx_cli.layer.mel import LogMel
+    from mmtx_cli.types import Field
+
+    data = hops(torch.from_numpy(np.ascontiguousarray(wave)), RATE)[None]
+    field = Field(data, torch.ones(data.shape[:2], dtype=torch.bool))
+    x = LogMel(RATE, normalise=None)(field)[0].numpy().T[::-1]
+    gray = np.clip((x - max(0.0, x.max())) / RANGE + 1, 0, 1)
+    picture = Image.fromarray((255 * gray).astype(np.uint8)).resize((WIDTH, HEIGHT))
+    return Thumbnail(name, jpeg_uri(picture), WIDTH, HEIGHT)

@@ -1,0 +1,246 @@
+"""Folders of classes, and tables of other forms, as a user imports them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmtx_cli.data.feature_read import FeatureFiles
+from mmtx_cli.data.manifest import read_manifest
+from mmtx_cli.error import ConfigError, DataError
+
+from .test_data import run_data
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Forty pictures of different content."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(40):
+        Image.new("RGB", (8, 8), (6 * i, 0, 99)).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def importing(tmp_path, photos, capsys):
+    """Write a table and import it; the manifest's samples."""
+
+    def run(text: str, name: str = "t.csv", **settings):
+        (tmp_path / name).write_text(text)
+        given = {"captions": str(tmp_path / name), "images": str(photos), "split": "train"}
+        common = {"action": "import", "format": "csv", "out": str(tmp_path / "m.jsonl")}
+        return read_manifest(run_data(capsys, **common, **(given | settings))).samples
+
+    return run
+
+
+class TestFolders:
+    @pytest.fixture
+    def classes(self, tmp_path, photos):
+        top = tmp_path / "top"
+        for i, path in enumerate(sorted(photos.iterdir())):
+            own = top / ("cat" if i % 2 else "dog") / ("deep" if i % 3 else ".")
+            own.mkdir(parents=True, exist_ok=True)
+            path.rename(own / path.name)
+        (top / "cat" / "notes.txt").write_text("x")
+        (top / ".hidden").mkdir()
+        return top
+
+    def run(self, capsys, source, **settings):
+        out = str(source.parent / "m.jsonl")
+        common = {"action": "import", "format": "folders", "out": out, "source": str(source)}
+        return read_manifest(run_data(capsys, **common, **settings)).samples
+
+    def test_a_folder_a_class(self, classes, capsys):
+        samples = self.run(capsys, classes, split={"train": 0.5, "test": 0.5})
+        assert len(samples) == 40
+        assert {sample.split for sample in samples} == {"train", "test"}
+        for sample in samples:
+            assert sample.label == sample.id.split("/")[0]
+            assert Path(sample.image[0]) == classes / sample.id
+
+    def test_what_is_not_taken_is_told(self, classes, capsys):
+        settings = {"action": "import", "format": "folders", "source": str(classes)}
+        from mmtx_cli.command.data import run
+
+        from .test_data import DEFAULTS, OmegaConf
+
+        cfg = OmegaConf.merge(DEFAULTS, settings, {"out": str(classes.parent / "m.jsonl")})
+        cfg.pop("defaults", None)
+        cfg.split = "train"
+        run(cfg)
+        said = capsys.readouterr().out
+        assert f"{classes}: 1 files were not taken (1 x .txt): cat/notes.txt" in said
+
+    def test_a_folder_a_split(self, classes, tmp_path, capsys):
+        top = tmp_path / "splits"
+        for split, kind in (("train", "cat"), ("valid", "dog")):
+            (top / split).mkdir(parents=True)
+            (classes / kind).rename(top / split / kind)
+        samples = self.run(capsys, top)
+        assert {(s.split, s.label) for s in samples} == {("train", "cat"), ("val", "dog")}
+
+    def test_folders_that_are_no_splits(self, classes, tmp_path, capsys):
+        with pytest.raises(DataError, match=r"top: holds cat, dog; give split=train, or ratios"):
+            self.run(capsys, classes)
+        (tmp_path / "none" / "cat").mkdir(parents=True)
+        with pytest.raises(DataError, match="no picture, film or sound in a folder of a class"):
+            self.run(capsys, tmp_path / "none", split="train")
+        with pytest.raises(ConfigError, match=r"source=.*/tap: no such folder; did you mean"):
+            self.run(capsys, tmp_path / "tap", split="train")
+
+
+class TestForms:
+    def test_json_lines(self, importing):
+        rows = [
+            {"file": "1.png", "said": ["one", "two"], "score": 2},
+            {"file": "2.png", "said": ["three"], "score": 1.5},
+        ]
+        text = "\n".join(map(json.dumps, rows))
+        columns = {"image": "file", "caption": "said", "label": "score"}
+        one, two = importing(text, "t.jsonl", columns=columns)
+        assert (one.captions, one.label) == (("one", "two"), 2)
+        assert (two.captions, two.label) == (("three",), 1.5)
+
+    def test_without_a_header(self, importing):
+        one, two = importing("1.png,x,a dog\n2.png,y,a cat\n", columns={"image": 1, "caption": 3})
+        assert (Path(one.image[0]).name, one.captions) == ("1.png", ("a dog",))
+        assert two.captions == ("a cat",)
+        with pytest.raises(DataError, match=r"t.csv:1: 2 cells for 9 columns"):
+            importing("1.png,x\n", columns={"image": 9})
+        with pytest.raises(ConfigError, match="write names, or numbers where there is no header"):
+            importing("1.png,x\n", columns={"image": 1, "caption": "x"})
+
+    def test_without_quotes_the_last_column_takes_the_rest(self, importing):
+        text = 'image,caption\n1.png,a dog, which says "woof\n2.png,plain\n'
+        with pytest.raises(DataError, match=r"t.csv:2: .*quote"):
+            importing(text)
+        one, two = importing(text, quoting=False)
+        assert (one.captions, two.captions) == (('a dog, which says "woof',), ("plain",))
+        (one,) = importing("1.png,a, b\n", columns={"image": 1, "caption": 2}, quoting=False)
+        assert one.captions == ("a, b",)
+
+    def test_labels_that_are_numbers(self, importing):
+        columns = {"image": "file", "number": "score"}
+        (one,) = importing("file,score\n1.png,2.50\n", columns=columns)
+        assert one.label == 2.5
+        with pytest.raises(DataError, match=r"t.csv:2: 'high' is no finite number; mend the cell"):
+            importing("file,score\n1.png,high\n", columns=columns)
+
+
+class TestNumbers:
+    TEXT = "name,class,m_1,m_2,loud,note\na,x,1,2,9,q\nb,y,,,8,q\nc,x,3,-4.5,7,q\n"
+    SETTINGS = {
+        "images": None,
+        "columns": {"id": "name", "label": "class"},
+        "features": {"audio": "m_*", "text": ["loud", "m_1"]},
+    }
+
+    def test_columns_become_vectors(self, importing, tmp_path):
+        text = self.TEXT.replace("b,y,,", "b,y,5,6")
+        samples = importing(text, **self.SETTINGS)
+        read = FeatureFiles()
+        vectors = [
+            {
+                name: read.read(place, None, 10).ravel().tolist()
+                for name, place in s.features.items()
+            }
+            for s in samples
+        ]
+        assert vectors == [
+            {"audio": [1, 2], "text": [9, 1]},
+            {"audio": [5, 6], "text": [8, 5]},
+            {"audio": [3, -4.5], "text": [7, 3]},
+        ]
+        assert np.load(tmp_path / "m_features" / "audio.npy").shape == (3, 2)
+
+    def test_empty_cells_are_a_missing_modality(self, importing):
+        settings = self.SETTINGS | {"features": {"audio": "m_*"}}
+        samples = importing(self.TEXT, **settings)
+        assert [set(sample.features) for sample in samples] == [{"audio"}, set(), {"audio"}]
+
+    def test_numbers_alone(self, importing):
+        text = "a,b,y\n1,2,0.5\n3,4,0.7\n"
+        settings = {"images": None, "columns": {"number": "y"}, "features": {"text": ["a", "b"]}}
+        samples = importing(text, **settings)
+        assert [(s.id, s.label) for s in samples] == [("2", 0.5), ("3", 0.7)]
+
+    @pytest.mark.parametrize(
+        ("features", "message"),
+        [
+            ({"audio": "f_*"}, r"t.csv:1: no column 'f_\*' for features.audio; "),
+            ({"sound": "m_*"}, "features.sound: a modality is one of text, image"),
+            ({"audio": ["m_1", "loud"]}, "t.csv:3: column 'm_1' holds '', no finite number; mend"),
+            ({"audio": "class"}, "t.csv:2: column 'class' holds 'x', no finite number"),
+        ],
+    )
+    def test_what_is_wrong_is_told(self, importing, features, message):
+        with pytest.raises(DataError, match=message):
+            importing(self.TEXT, **(self.SETTINGS | {"features": features}))
+
+    def test_an_empty_choice(self, importing):
+        with pytest.raises(ConfigError, match="features=mfcc: write columns a modality"):
+            importing(self.TEXT, **(self.SETTINGS | {"features": "mfcc"}))
+
+
+class TestMissing:
+    TEXT = "image,caption\n1.png,one\nno.png,two\n2.png,three\nnone.png,four\n"
+
+    def test_missing_files_are_a_fault_unless_they_are_to_be_skipped(
+        self, importing, tmp_path, capsys
+    ):
+        with pytest.raises(DataError, match=r"t.csv:3: image: no such file"):
+            importing(self.TEXT)
+        assert not (tmp_path / "m.jsonl").exists()
+        assert [s.captions for s in importing(self.TEXT, missing="skip")] == [("one",), ("three",)]
+        listed = (tmp_path / "m_missing.txt").read_text().splitlines()
+        assert [line.split(": ")[1] for line in listed] == ["no.png", "none.png"]
+        assert listed[0].startswith(f"{tmp_path}/t.csv:3: ")
+
+    def test_a_list_of_an_earlier_import_goes(self, importing, tmp_path):
+        importing(self.TEXT, missing="skip")
+        importing("image\n1.png\n", missing="skip")
+        assert not (tmp_path / "m_missing.txt").exists()
+
+    def test_what_is_no_answer(self, importing):
+        with pytest.raises(DataError, match="missing=skip: no row has its files; the first is"):
+            importing("image\nno.png\n", missing="skip")
+        with pytest.raises(ConfigError, match="missing=drop: write error, or skip"):
+            importing(self.TEXT, missing="drop")
+
+
+class TestSplitBy:
+    RATIOS = {"train": 0.5, "val": 0.25, "test": 0.25}
+    TEXT = "image,film\n" + "".join(f"{i}.png,f{i % 10}\n" for i in range(40))
+
+    def splits(self, samples):
+        return {sample.id: sample.split for sample in samples}
+
+    def test_rows_of_one_film_share_a_split(self, importing):
+        found = self.splits(importing(self.TEXT, split=self.RATIOS, split_by="film"))
+        for i in range(40):
+            assert found[f"{i}.png"] == found[f"{i % 10}.png"]
+        assert len({*found.values()}) > 1
+        columns = {"image": "image"}
+        apart = self.splits(importing(self.TEXT, split=self.RATIOS, columns=columns))
+        assert any(apart[f"{i}.png"] != apart[f"{i % 10}.png"] for i in range(40))
+
+    def test_files_of_the_same_content_join_films(self, importing, photos):
+        before = self.splits(importing(self.TEXT, split=self.RATIOS, split_by="film"))
+        other = next(i for i in range(10) if before[f"{i}.png"] != before["0.png"])
+        (photos / f"{10 + other}.png").write_bytes((photos / "10.png").read_bytes())
+        found = self.splits(importing(self.TEXT, split=self.RATIOS, split_by="film"))
+        one, two = ({found[f"{i}.png"] for i in range(n, 40, 10)} for n in (0, other))
+        assert one == two
+        assert len(one) == 1
+
+    def test_what_it_needs(self, importing):
+        with pytest.raises(ConfigError, match=r"split_by=film: needs ratios; write e.g. 'split="):
+            importing(self.TEXT, split_by="film")
+        with pytest.raises(DataError, match=r"t.csv:1: no column 'flim'; did you mean 'film'"):
+            importing(self.TEXT, split=self.RATIOS, split_by="flim")
+        with pytest.raises(DataError, match=r"t.csv:3: the column of split_by is empty here"):
+            importing("image,film\n1.png,a\n2.png,\n", split=self.RATIOS, split_by="film")
