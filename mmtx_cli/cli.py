@@ -13,7 +13,7 @@ COMMANDS = {
     "finetune": "train a task head, from scratch or from ckpt=",
     "eval": "score a trained model: metrics with intervals, predictions, an HTML report",
     "caption": "caption images, videos and sounds: inputs= files, folders, globs",
-    "predict": "what a trained model says of new inputs: a class, number, answer, text; embeddings",
+    "predict": "apply a trained model to new inputs: classes, numbers, answers, texts; embeddings",
     "compare": "which configuration is better, by how much, at what cost: runs=, or plan=fusions",
     "score": "caption metrics alone: references=, predictions=",
     "data": "action=make|check|import|cache: built-in data; check, convert; keep encoders' outputs",
