@@ -1,12 +1,17 @@
 """The command line as a user has it: a process of its own on real files."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
+
+from mmtx_cli.cli import main
 
 TINY_IMAGE = (
     "encoder/image=vit",
@@ -79,6 +84,22 @@ def told(done: Done) -> str:
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     return done.stderr
+
+
+def refused(*args: str, cwd: Path | None = None) -> str:
+    """Standard error of a command that is refused, as ``told`` has it, run in this process: what
+    stops before it has begun needs none of its own, which takes seconds to start.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        chdir(cwd or "."),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        patch.dict(os.environ, environment()),
+        patch.object(sys, "argv", ["mmtx", *args]),
+    ):
+        status = main(list(args))
+    return told(Done(args, status, out.getvalue(), err.getvalue()))
 
 
 def succeeded(done: Done) -> Path:

@@ -148,7 +148,24 @@ def test_training_moves_only_what_is_not_frozen(encoder, field):
     encoder.load_state_dict(before)
 
 
-def test_half_precision(encoder, field):
+EMULATED = ("video", "torchvision")
+"""Where a processor has no bfloat16, three-dimensional convolutions in it take minutes."""
+
+
+def test_half_precision(encoder, field, choice):
+    if choice == EMULATED:
+        pytest.skip("takes minutes on some processors; it is a slow test of its own")
+    check_half_precision(encoder, field)
+
+
+@pytest.mark.slow
+def test_half_precision_of_three_dimensional_convolutions():
+    torch.manual_seed(0)
+    field = tiny_field(raw_of(*EMULATED), COUNTS)
+    check_half_precision(tiny_encoder(*EMULATED).eval(), field)
+
+
+def check_half_precision(encoder, field):
     whole = encoder(field)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = encoder(field)

@@ -14,7 +14,6 @@ QUICK = [
     ("image_position", "image/vit"),
     ("text_word_order", "text/transformer"),
     ("video_direction", "video/vit"),
-    ("audio_onset", "audio/waveform"),
 ]
 """Cells that take seconds."""
 

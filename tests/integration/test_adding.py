@@ -14,7 +14,7 @@ import torch
 from mmtx_cli.build import build_model
 from mmtx_cli.error import ConfigError
 from mmtx_cli.types import FUSED, Field, Tokens
-from tests.command_line import mmtx, succeeded, told
+from tests.command_line import mmtx, refused, succeeded
 
 pytestmark = pytest.mark.xdist_group("adding")  # so that the page's commands run once
 TEXT = (Path(__file__).parents[2] / "docs" / "adding.md").read_text(encoding="utf-8")
@@ -93,7 +93,7 @@ def test_it_is_evaluated_where_it_is_trusted_again(place):
     (args,) = [args for args in COMMANDS if args[0] == "eval"]
     trusting = [arg for arg in args if not arg.startswith("trusted_packages")]
     assert trusting != args
-    err = told(mmtx(*trusting, cwd=place))
+    err = refused(*trusting, cwd=place)
     assert "outside mmtx; if you trust it, add trusted_packages=[my_head]" in err
     run = succeeded(mmtx(*smaller(args), cwd=place))
     result = json.loads((run / "result.json").read_text())

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mmtx_cli.argument import quoted
-from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, succeeded, told
+from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, refused, succeeded
 
 from .conftest import ODD
 
@@ -55,7 +55,7 @@ def test_a_question_is_asked_about_files(place, scenes, answering):
     assert set(answered) == {"path", "text", "caption", "score"}
     assert answered["text"] == missing["text"] == question
     assert set(missing) == {"path", "text", "error"}
-    fault = told(mmtx("caption", answering, inputs, cwd=place))
+    fault = refused("caption", answering, inputs, cwd=place)
     assert "text: this model answers questions; ask one" in fault
 
 
@@ -88,8 +88,8 @@ def test_pretraining_on_answers_and_captions(place, scenes):
 
 def test_what_cannot_be(place, scenes, captioner):
     args = [*CAPTIONER, scenes]
-    fault = told(mmtx("finetune", *args, "head.captioning.says=anwers", cwd=place))
+    fault = refused("finetune", *args, "head.captioning.says=anwers", cwd=place)
     assert "head.captioning.says: 'anwers'; did you mean 'answers'?" in fault
     inputs = f"inputs={quoted(PICTURE)}"
-    fault = told(mmtx("caption", captioner, inputs, "text='what is it?'", cwd=place))
+    fault = refused("caption", captioner, inputs, "text='what is it?'", cwd=place)
     assert "text: no head of this model that says something reads a text; leave it out" in fault

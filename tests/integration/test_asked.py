@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.command_line import TINY, TINY_IMAGE, mmtx, succeeded, told
+from tests.command_line import TINY, TINY_IMAGE, mmtx, refused, succeeded
 
 pytestmark = pytest.mark.xdist_group("asked")  # so that the model is trained once
 
@@ -114,5 +114,5 @@ def test_what_cannot_be_asked(place, scenes, captioner, contrastive, labelled):
             "head.probe: is not trained, but asked of a trained model: mmtx eval ckpt=RUN",
         ),
     ]:
-        assert message in told(mmtx(*args, "run_dir=refused", cwd=place))
+        assert message in refused(*args, "run_dir=refused", cwd=place)
         assert not (place / "refused").exists()

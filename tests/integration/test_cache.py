@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmtx_cli.argument import quoted
-from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, succeeded, told
+from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, refused, succeeded
 
 from .conftest import ODD
 
@@ -43,7 +43,7 @@ def test_cached_trained_evaluated(place, scenes, cache, tmp_path):
     picture = place / ODD / "scenes" / "images" / "00000.jpg"
     said = [f"ckpt={tmp_path / 'kept'}", f"inputs=[{quoted(str(picture))}]"]
     succeeded(mmtx("caption", *said, "trainer.accelerator=cpu", cwd=tmp_path))
-    err = told(mmtx("caption", *said, cache, cwd=place))
+    err = refused("caption", *said, cache, cwd=place)
     assert err == (
         "mmtx caption: data.cache: captions are made of files, which no cache holds; leave it out\n"
     )
@@ -78,10 +78,10 @@ def test_the_output_of_a_body_serves_what_is_trained_behind_it(place, scenes, tm
         assert kept == pytest.approx(plain, rel=1e-4)
 
     refused = [*args, f"data.cache={out}", f"run_dir={tmp_path / 'refused'}"]
-    err = told(mmtx(*refused, "encoder.image.freeze=false", cwd=place))
+    err = refused(*refused, "encoder.image.freeze=false", cwd=place)
     assert "encoder.image.body: data.cache=" in err
     assert "write encoder.image.freeze=true, or leave data.cache out" in err
-    err = told(mmtx(*refused, "image_size=96", cwd=place))
+    err = refused(*refused, "image_size=96", cwd=place)
     assert "encoder.image.body: image_size 64 then, 96 now; make it anew: mmtx data" in err
     assert "parts=[encoder.image.body]" in err.replace("'", "")
 
@@ -91,7 +91,7 @@ def test_the_remedy_is_a_command_that_works(place, scenes, cache, tmp_path):
     import shlex
 
     args = [*CAPTIONER, scenes, FROZEN, cache, f"run_dir={tmp_path / 'run'}", "data.fit=squash"]
-    err = told(mmtx("finetune", *args, cwd=place))
+    err = refused("finetune", *args, cwd=place)
     assert "encoder.image: data.fit crop then, squash now; make it anew: mmtx data " in err
     assert not (tmp_path / "run").exists()
     command = shlex.split(err.partition("make it anew: ")[2])
@@ -160,15 +160,15 @@ def test_help_and_mistakes(place, tmp_path):
     keys = usual.partition("Keys")[2].replace("encoder/image=…", "").replace("encoder_lab", "")
     assert "encoder" not in keys
 
-    assert told(mmtx("data", "action=cache", cwd=tmp_path)).startswith(
+    assert refused("data", "action=cache", cwd=tmp_path).startswith(
         "mmtx data: missing: out=…\n  e.g. mmtx data action=cache out="
     )
     args = ["data", "action=cache", "out=c", "data.path=nowhere.jsonl", "encoder/image=vitt"]
-    assert told(mmtx(*args, cwd=tmp_path)).startswith(
+    assert refused(*args, cwd=tmp_path).startswith(
         "mmtx data: encoder/image=vitt: there is no such choice; did you mean 'vit'?"
     )
     args[-1] = "encoder/image=vit"
-    assert "nowhere.jsonl" in told(mmtx(*args, "encoder.image.dept=3", cwd=tmp_path))
-    err = told(mmtx("data", "action=cach", cwd=tmp_path))
+    assert "nowhere.jsonl" in refused(*args, "encoder.image.dept=3", cwd=tmp_path)
+    err = refused("data", "action=cach", cwd=tmp_path)
     assert "action=cach is unknown; did you mean cache?" in err
     assert not (tmp_path / "c").exists()

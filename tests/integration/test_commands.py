@@ -18,9 +18,9 @@ from tests.command_line import (
     TINY_IMAGE,
     environment,
     mmtx,
+    refused,
     stopped,
     succeeded,
-    told,
 )
 
 from .conftest import ODD
@@ -115,7 +115,7 @@ def test_export_stands_by_itself(place, captioner):
     assert read_config(str(folder))["model"]["dim"] == 16
     card = (folder / "README.md").read_text()
     assert "captioning" in card
-    err = told(mmtx("export", cwd=place))
+    err = refused("export", cwd=place)
     assert err.splitlines()[1:] == [
         "  ckpt: required; write ckpt=RUN out=FOLDER",
         "  out: required; write ckpt=RUN out=FOLDER",
@@ -144,13 +144,14 @@ def test_a_new_head_learns_the_labels_of_its_own_data(place, scenes):
     data = f"data.path={quoted(str(other))}"
     args = ["ckpt=labels", data, "data.num_workers=0", "trainer.max_steps=1"]
     args.append("trainer.accelerator=cpu")
-    err = told(mmtx("finetune", *args, "run_dir=refused", cwd=place))
+    err = refused("finetune", *args, "run_dir=refused", cwd=place)
     assert "the model knows no label '" in err
     run = mmtx("finetune", *args, "head=classification", "run_dir=relabelled", cwd=place)
     known = read_config(str(succeeded(run)))["label_names"]
     assert known == ["dark", "light"] != read_config(str(first))["label_names"]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_resumed_by_the_same_command_line(place, captioner, scenes):
     run = quoted(f"{ODD}/longer")
     args = [*CAPTIONER, scenes, f"run_dir={run}", "head.captioning.reads=[image,fused]"]
@@ -162,11 +163,11 @@ def test_a_finished_run_is_resumed_by_the_same_command_line(place, captioner, sc
         succeeded(mmtx("finetune", *args, "resume=true", *steps, cwd=place))
     assert last_step(folder) == 15
     assert json.loads((folder / "result.json").read_text())["steps"] == 15
-    err = told(mmtx("finetune", f"run_dir={run}", "resume=true", "trainer.accumulate=2", cwd=place))
+    err = refused("finetune", f"run_dir={run}", "resume=true", "trainer.accumulate=2", cwd=place)
     assert "trainer.accumulate=2: the run in" in err
-    err = told(mmtx("finetune", f"run_dir={run}", "resume=true", "optimizer.lr=1", cwd=place))
+    err = refused("finetune", f"run_dir={run}", "resume=true", "optimizer.lr=1", cwd=place)
     assert f"optimizer.lr=1.0: the run in {folder} has 0.001; to resume, leave it out" in err
-    err = told(mmtx("finetune", "run_dir=none", "resume=true", cwd=place))
+    err = refused("finetune", "run_dir=none", "resume=true", cwd=place)
     assert "there is no checkpoints/last.ckpt to resume from" in err
 
 
@@ -201,12 +202,12 @@ def test_ctrl_c_where_nothing_is_trained_is_told_in_one_line(place, captioner):
 
 
 def test_a_multirun_gives_each_job_a_folder_that_ckpt_takes_as_it_is(place, captioner, scenes):
-    args = [captioner, "data.limit=2", "bootstrap=2", "data.num_workers=0", "run_dir=many"]
+    args = [captioner, "data.limit=2", "bootstrap=2", "data.num_workers=0", "run_dir=jobs"]
     done = mmtx("eval", *args, "seed=1,2", "-m", "image_size=32", cwd=place)
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (place / "many").iterdir()} == {"0_seed-1", "1_seed-2"}
+    assert {path.name for path in (place / "jobs").iterdir()} == {"0_seed-1", "1_seed-2"}
     for seed in (1, 2):
-        run = place / "many" / f"{seed - 1}_seed-{seed}"
+        run = place / "jobs" / f"{seed - 1}_seed-{seed}"
         assert yaml.safe_load((run / "config.yaml").read_text())["seed"] == seed
         assert json.loads((run / "result.json").read_text())["count"] == 2
         command = json.loads((run / "environment.json").read_text())["command"]

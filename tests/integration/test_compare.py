@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from mmtx_cli.data.scenes import make_scenes
-from tests.command_line import TINY, TINY_IMAGE, mmtx, succeeded, told
+from tests.command_line import TINY, TINY_IMAGE, mmtx, refused, succeeded
 
 pytestmark = pytest.mark.xdist_group("compare")  # so that the sweep is made once
 
@@ -160,10 +160,10 @@ def test_groups_that_differ_in_several_settings(place, swept):
     ],
 )
 def test_what_cannot_be_compared(place, swept, args, message):
-    assert message in told(mmtx("compare", *args, cwd=place))
+    assert message in refused("compare", *args, cwd=place)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_that_fails(place, jobs):
     """What it said is on the terminal where it was alone, else in a file."""
     (place / "broken.jsonl").write_text('{"id": 1}\n{"id": 1}\n')

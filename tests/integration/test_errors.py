@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from mmtx_cli.argument import quoted
-from tests.command_line import CAPTIONER, CONTRASTIVE, TINY, TINY_IMAGE, mmtx, succeeded, told
+from tests.command_line import (
+    CAPTIONER,
+    CONTRASTIVE,
+    TINY,
+    TINY_IMAGE,
+    mmtx,
+    refused,
+    succeeded,
+    told,
+)
 
 from .conftest import ODD
 
@@ -49,7 +58,7 @@ def changed(model, edit):
 def test_every_fault_of_a_configuration_is_told(tmp_path):
     args = ["data.batchsize=3", "trainer.max_epoch=3", "optimizer.lrr=1", "data.limit=abc"]
     args += ["encoder/image=vit", "encoder.image.dept=3", "head=captioning"]
-    err = told(mmtx("finetune", *args, "head.captioning.num_beam=3", "dim=abc", cwd=tmp_path))
+    err = refused("finetune", *args, "head.captioning.num_beam=3", "dim=abc", cwd=tmp_path)
     assert err.splitlines() == [
         "mmtx finetune: 9 faults",
         "  dim: 'abc' is not of type int | None",
@@ -68,37 +77,37 @@ def test_every_fault_of_a_configuration_is_told(tmp_path):
 @pytest.mark.slow
 def test_faults_that_only_the_parts_know_name_the_part(place, scenes):
     args = [*CAPTIONER, scenes, "encoder.image.num_heads=3", "run_dir=unbuilt"]
-    err = told(mmtx("finetune", *args, cwd=place))
+    err = refused("finetune", *args, cwd=place)
     assert err.startswith("mmtx finetune: encoder.image: the width 16 is not a multiple of num_")
 
 
 def test_contrast_needs_texts(place, scenes):
-    err = told(mmtx("pretrain", *TINY_IMAGE, *TINY, scenes, cwd=place))
+    err = refused("pretrain", *TINY_IMAGE, *TINY, scenes, cwd=place)
     assert "head.contrastive: contrast needs two streams" in err
-    err = told(mmtx("pretrain", *CONTRASTIVE, scenes, "data.text=null", cwd=place))
+    err = refused("pretrain", *CONTRASTIVE, scenes, "data.text=null", cwd=place)
     assert "encoder.text: has nothing to read" in err
 
 
 @pytest.mark.slow
 def test_a_batch_that_devices_cannot_share(place, scenes):
     args = [*CAPTIONER, scenes, "trainer.devices=3", "run_dir=unshared"]
-    err = told(mmtx("finetune", *args, cwd=place))
+    err = refused("finetune", *args, cwd=place)
     assert "data.batch_size: a batch of 8 samples cannot be shared evenly by 3 devices" in err
 
 
 def test_a_run_folder_that_cannot_be_written(place, captioner):
     (place / "taken").touch()
     args = [captioner, "inputs=taken", "run_dir=taken/below"]
-    err = told(mmtx("caption", *args, cwd=place))
+    err = refused("caption", *args, cwd=place)
     assert "taken/below: cannot be written: Not a directory" in err
-    err = told(mmtx("export", captioner, "out=taken", cwd=place))
+    err = refused("export", captioner, "out=taken", cwd=place)
     assert "taken: cannot be written: File exists" in err
 
 
 def test_a_trained_run_is_not_written_over(place, captioner):
     run_dir = captioner.replace("ckpt=", "run_dir=")
     before = (place / ODD / "captioner" / "config.yaml").read_text()
-    err = told(mmtx("caption", captioner, run_dir, "inputs=x.jpg", cwd=place))
+    err = refused("caption", captioner, run_dir, "inputs=x.jpg", cwd=place)
     assert "there is a trained model in it already; name another folder" in err
     assert (place / ODD / "captioner" / "config.yaml").read_text() == before
 
@@ -127,7 +136,7 @@ def test_what_is_no_model(ckpt, message, place, contrastive):
     whole = (place / "dual" / "checkpoints" / "last.ckpt").read_bytes()
     (place / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
     (place / "nothing").mkdir(exist_ok=True)
-    assert message in told(mmtx("eval", f"ckpt={ckpt}", cwd=place))
+    assert message in refused("eval", f"ckpt={ckpt}", cwd=place)
 
 
 @pytest.mark.parametrize("spoil", ["no config", "broken config", "cut weights", "no tokenizer"])
@@ -140,7 +149,7 @@ def test_a_model_folder_that_is_not_whole(spoil, model):
         (model / "tokenizer.json").unlink()
     else:
         (model / "model.safetensors").write_bytes(b"\x10\x00\x00")
-    err = told(mmtx("caption", "ckpt=model", "inputs=x.jpg", cwd=model.parent))
+    err = refused("caption", "ckpt=model", "inputs=x.jpg", cwd=model.parent)
     file = {"cut weights": "model.safetensors", "no tokenizer": "tokenizer.json"}
     assert file.get(spoil, "config.json") in err
 
@@ -180,7 +189,7 @@ HIDDEN_EVIL = "\\${oc.create:{_target_:builtins.open,file:trace,mode:w}}"
 )
 def test_a_model_folder_names_nothing_outside_mmtx(edit, message, model):
     changed(model, edit)
-    assert message in told(mmtx("eval", "ckpt=model", cwd=model.parent))
+    assert message in refused("eval", "ckpt=model", cwd=model.parent)
     assert not (model.parent / "trace").exists()
 
 
@@ -189,19 +198,19 @@ def test_a_model_folder_names_nothing_outside_mmtx(edit, message, model):
 )
 def test_trust_goes_as_far_as_the_command_line_says(args, model):
     changed(model, lambda c: c["model"]["encoder"]["image"].update(mean=EVIL))
-    err = told(mmtx(*args, "ckpt=model", cwd=model.parent))
+    err = refused(*args, "ckpt=model", cwd=model.parent)
     assert "encoder.image.mean._target_: 'builtins.open' is outside mmtx" in err
     assert not (model.parent / "trace").exists()
 
 
 def test_a_model_without_the_head_that_is_needed(place, contrastive):
-    err = told(mmtx("caption", contrastive, "inputs=x.jpg", cwd=place))
+    err = refused("caption", contrastive, "inputs=x.jpg", cwd=place)
     assert "ckpt=dual: this model cannot caption files (heads: contrastive;" in err
 
 
 def test_keys_that_would_change_a_trained_model(place, captioner):
     args = ["inputs=x.jpg", "head.captioning.depth=2", "run_dir=changed"]
-    err = told(mmtx("caption", captioner, *args, cwd=place))
+    err = refused("caption", captioner, *args, cwd=place)
     assert "tensors are missing" in err
     assert "leave the model's keys (dim, encoder, fusion, head) as they were trained" in err
 
@@ -220,7 +229,7 @@ def test_keys_that_would_change_a_trained_model(place, captioner):
 )
 def test_inputs_that_are_none(inputs, message, place, captioner):
     (place / "without").mkdir(exist_ok=True)
-    assert message in told(mmtx("caption", captioner, inputs, cwd=place))
+    assert message in refused("caption", captioner, inputs, cwd=place)
 
 
 def test_inputs_of_which_none_can_be_read(captioner, place, tmp_path):
@@ -238,7 +247,7 @@ def test_faults_of_a_manifest_are_told_all_at_once(manifest, place):
     first, second, third, *rest = rows_of(place)
     third = {**third, "image": "images/missing.jpg", "captions": []}
     data = manifest([first, '{"id": ', {**second, "id": first["id"]}, third, *rest])
-    err = told(mmtx("finetune", *CAPTIONER, data, cwd=place))
+    err = refused("finetune", *CAPTIONER, data, cwd=place)
     path = data.removeprefix("data.path=")
     assert err.startswith("mmtx finetune: 4 faults\n")
     assert f"{path}:2: not JSON at column " in err
@@ -255,17 +264,17 @@ def test_faults_of_a_manifest_are_told_all_at_once(manifest, place):
     ],
 )
 def test_what_is_no_manifest(path, message, place, scenes):
-    assert message in told(mmtx("finetune", *CAPTIONER, f"data.path={path}", cwd=place))
+    assert message in refused("finetune", *CAPTIONER, f"data.path={path}", cwd=place)
 
 
 @pytest.mark.slow
 def test_splits_without_rows(manifest, place, captioner):
     data = manifest([{**row, "split": "val"} for row in rows_of(place)])
-    err = told(mmtx("finetune", *CAPTIONER, data, "run_dir=untrained", cwd=place))
+    err = refused("finetune", *CAPTIONER, data, "run_dir=untrained", cwd=place)
     assert err.endswith("no row has split=train\n")
-    err = told(mmtx("eval", captioner, data, cwd=place))
+    err = refused("eval", captioner, data, cwd=place)
     assert err.endswith("no row has split=test\n")
-    err = told(mmtx("eval", captioner, data, "split=tset", cwd=place))
+    err = refused("eval", captioner, data, "split=tset", cwd=place)
     assert "split: 'tset' is none of train, val, test" in err
 
 
@@ -273,7 +282,7 @@ def test_splits_without_rows(manifest, place, captioner):
 def test_rows_without_what_the_head_needs(manifest, place):
     rows = rows_of(place)
     data = manifest([{k: v for k, v in row.items() if k != "captions"} for row in rows])
-    err = told(mmtx("finetune", *CAPTIONER, data, "data.tokenizer=null", cwd=place))
+    err = refused("finetune", *CAPTIONER, data, "data.tokenizer=null", cwd=place)
     assert "no row of these 48 has captions" in err
 
 
@@ -286,7 +295,7 @@ def one_unreadable(manifest, place, tmp_path):
 
 
 def test_too_many_files_that_cannot_be_read(one_unreadable, tmp_path):
-    err = told(mmtx(*one_unreadable, "run_dir=run", cwd=tmp_path))
+    err = refused(*one_unreadable, "run_dir=run", cwd=tmp_path)
     assert "1 of 48 samples cannot be read, more than data.max_bad_fraction=0.01 allows" in err
     assert f"scene00002 ({tmp_path}/images/00002.jpg: not an image" in err
 
@@ -369,12 +378,12 @@ def test_a_component_of_ones_own_trains_and_leaves_no_secret(project, scenes):
     assert {p.relative_to(run).parts[0] for p in holding} <= {"model", "checkpoints"}
     assert list(run.glob("wandb/*/*.wandb"))
     evaluation = ["eval", "ckpt=run", "bootstrap=2", "run_dir=scored"]
-    assert "is outside mmtx" in told(mmtx(*evaluation, cwd=project))
+    assert "is outside mmtx" in refused(*evaluation, cwd=project)
     succeeded(mmtx(*evaluation, "trusted_packages=[my_parts]", cwd=project))
 
 
 def test_paths_with_anything_in_them_are_quoted(place):
-    assert told(mmtx("eval", f"ckpt={quoted('it' + chr(39) + 's, [not] =there')}", cwd=place))
+    assert refused("eval", f"ckpt={quoted('it' + chr(39) + 's, [not] =there')}", cwd=place)
 
 
 # labels and tables
@@ -387,7 +396,7 @@ def test_labels_that_no_training_row_has(manifest, place, tmp_path):
         rows[i - 1]["label"] = label
     data = manifest(rows)
     head = ["head=classification", "fusion=concat", *TINY_IMAGE, *TINY, "run_dir=unlabelled"]
-    err = told(mmtx("finetune", *head, data, cwd=tmp_path))
+    err = refused("finetune", *head, data, cwd=tmp_path)
     path = data.removeprefix("data.path=")
     first, purple, near = err.splitlines()
     assert first == "mmtx finetune: 2 faults"
@@ -398,7 +407,7 @@ def test_labels_that_no_training_row_has(manifest, place, tmp_path):
 
 def test_a_table_of_captions_is_no_manifest(tmp_path):
     (tmp_path / "table.csv").write_text("file,comment\na.jpg,one\nb.jpg,two\n")
-    err = told(mmtx("finetune", *CAPTIONER, "data.path=table.csv", cwd=tmp_path))
+    err = refused("finetune", *CAPTIONER, "data.path=table.csv", cwd=tmp_path)
     assert err.startswith(f"mmtx finetune: {tmp_path}/table.csv:1: no column 'id'; the header has")
     assert "`mmtx data action=import format=csv captions=" in err
 
@@ -406,7 +415,7 @@ def test_a_table_of_captions_is_no_manifest(tmp_path):
 @pytest.mark.slow
 def test_ratios_are_told_by_the_key_that_a_run_has(manifest, place, tmp_path):
     split = "data.split={train: 0.8, val: 0.1}"
-    err = told(mmtx("finetune", *CAPTIONER, manifest(rows_of(place)), split, cwd=tmp_path))
+    err = refused("finetune", *CAPTIONER, manifest(rows_of(place)), split, cwd=tmp_path)
     assert err.startswith("mmtx finetune: data.split={train: 0.8, val: 0.1}: ratios are positive")
 
 

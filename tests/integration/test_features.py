@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmtx_cli.weights import read_config
-from tests.command_line import mmtx, succeeded, told
+from tests.command_line import mmtx, refused, succeeded, told
 from tests.data import mmimdb_file, mmsa_file
 
 pytestmark = pytest.mark.xdist_group("features")  # so that the import is done once
@@ -117,7 +117,7 @@ def test_a_model_refuses_features_of_another_size(trained, tmp_path):
     source = mmsa_file.write(tmp_path / "wide.pkl", content)
     args = ("action=import", "format=mmsa", f"source={source}", f"out={tmp_path}/wide.jsonl")
     wide = succeeded(mmtx("data", *args))
-    said = told(mmtx("eval", f"ckpt={trained}", f"data.path={wide}", f"run_dir={tmp_path}/eval"))
+    said = refused("eval", f"ckpt={trained}", f"data.path={wide}", f"run_dir={tmp_path}/eval")
     assert f"{wide}:1: features.audio: {tmp_path}/wide_features/train_audio.safetensors" in said
     assert "vectors of 5 numbers, but encoder.audio.num_features is 4" in said
 
@@ -139,7 +139,7 @@ def test_a_hostile_pickle_is_refused(tmp_path):
 
     source = mmsa_file.write(tmp_path / "evil.pkl", {"train": Hostile()})
     args = ("action=import", "format=mmsa", f"source={source}", f"out={tmp_path}/m.jsonl")
-    assert "evil.pkl: asks for posix.system" in told(mmtx("data", *args))
+    assert "evil.pkl: asks for posix.system" in refused("data", *args)
     assert [path.name for path in tmp_path.iterdir()] == ["evil.pkl"]
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from mmtx_cli.data.scenes.make import make_scenes
-from tests.command_line import CONTRASTIVE, mmtx, stopped, succeeded, told
+from tests.command_line import CONTRASTIVE, mmtx, refused, stopped, succeeded
 
 SPLITS = ["train"] * 4 + ["val", "test"]
 HEADS = "head=[contrastive,masked_language,classification]"
@@ -180,18 +180,18 @@ def test_every_corpus_is_evaluated(trained):
 def test_what_is_wrong_with_a_mixture_is_told(corpora, change, fault):
     said = mixture(corpora).replace(*change)
     assert said != mixture(corpora)
-    assert fault in told(mmtx(*COMMON, said))
+    assert fault in refused(*COMMON, said)
 
 
 def test_what_no_corpus_can_teach(corpora):
     alone = [f"data.path={corpora['labelled']}", "head=contrastive", "fusion=decision"]
-    said = told(mmtx(*COMMON, *alone))
+    said = refused(*COMMON, *alone)
     assert "no training row has captions, which encoder.text reads" in said
     two = (
         f"data.mixture=[{{name: a, path: '{corpora['texts']}', text: text}},"
         f"{{name: b, path: '{corpora['labelled']}'}}]"
     )
-    said = told(mmtx(*COMMON, two, "head=contrastive", "fusion=decision"))
+    said = refused(*COMMON, two, "head=contrastive", "fusion=decision")
     for name in ("texts", "labelled"):
         assert f"{name}.jsonl: no row of split=train has what an objective of this corpus" in said
     apart = corpora["pairs"].with_name("apart.jsonl")
@@ -199,8 +199,8 @@ def test_what_no_corpus_can_teach(corpora):
     for i, row in enumerate(rows):
         del row["image" if i % 2 else "captions"]
     apart.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    said = told(mmtx(*COMMON, f"data.path={apart}", "head=contrastive", "fusion=decision"))
+    said = refused(*COMMON, f"data.path={apart}", "head=contrastive", "fusion=decision")
     assert "head.contrastive: no training row that it learns from has both image and text" in said
     pairs = [f"data.path={corpora['pairs']}", "data.batch_size=1", "head=contrastive"]
-    said = told(mmtx(*COMMON, *pairs, "fusion=decision"))
+    said = refused(*COMMON, *pairs, "fusion=decision")
     assert "data.batch_size: 1 leaves head.contrastive nothing to tell a sample from" in said

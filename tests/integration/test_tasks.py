@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import TINY, TINY_IMAGE, mmtx, succeeded, told
+from tests.command_line import TINY, TINY_IMAGE, mmtx, refused, succeeded
 
 TEXT = ("encoder/text=transformer", "encoder.text.width=16", "encoder.text.depth=1")
 FIGURES = {
@@ -74,6 +74,6 @@ def test_a_task_from_files_to_figures(place, manifest, head):
 
 def test_words_have_no_order_by_themselves(place, manifest):
     args = [*TINY_IMAGE, *TINY, "fusion=concat", "head=ordinal", manifest("words")]
-    fault = told(mmtx("finetune", *args, cwd=place))
+    fault = refused("finetune", *args, cwd=place)
     assert "head=ordinal needs the order of the classes circle, " in fault
     assert "list them under label_names in the dataset card, lowest first" in fault
