@@ -136,6 +136,7 @@ def test_losses_are_those_of_training_without(data, tmp_path, monkeypatch, reque
         assert mine == pytest.approx(theirs, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_evaluation_is_that_without(data, tmp_path):
     cache = quoted(cached(tmp_path / "cache", data))
     run = quoted(trained(tmp_path, data, FROZEN, f"data.cache={cache}"))
@@ -314,6 +315,7 @@ def test_unreadable_files_go_to_quarantine_both_times(data, tmp_path):
     assert met == said
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_with_its_cache(data, tmp_path, monkeypatch):
     from mmtx_cli.command import finetune, resume
 

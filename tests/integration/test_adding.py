@@ -16,7 +16,10 @@ from mmtx_cli.error import ConfigError
 from mmtx_cli.types import FUSED, Field, Tokens
 from tests.command_line import mmtx, refused, succeeded
 
-pytestmark = pytest.mark.xdist_group("adding")  # so that the page's commands run once
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("adding"),
+]  # so that the page's commands run once
 TEXT = (Path(__file__).parents[2] / "docs" / "adding.md").read_text(encoding="utf-8")
 NAMED = r"^`([\w/]+\.(?:py|yaml))`[^\n]*:\n\n```(?:python|yaml)\n(.*?)^```$"
 FILES = dict(re.findall(NAMED, TEXT, re.M | re.S))

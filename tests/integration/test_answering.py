@@ -59,6 +59,7 @@ def test_a_question_is_asked_about_files(place, scenes, answering):
     assert "text: this model answers questions; ask one" in fault
 
 
+@pytest.mark.slow
 def test_the_question_reaches_the_model(place, scenes, answering):
     scores = []
     for number, question in enumerate(("what colour is it?", "how many circles are there?")):

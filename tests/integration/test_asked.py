@@ -61,6 +61,7 @@ def test_classes_are_told_by_their_names(place, contrastive, labelled):
     assert max(map(abs, shares)) > 1e-4
 
 
+@pytest.mark.slow
 def test_probes_read_off_what_the_training_rows_teach(place, contrastive):
     args = [contrastive, "split=val", "head=probe", "head.probe.k=3", "bootstrap=5"]
     result, rows = read(succeeded(mmtx("eval", *args, "run_dir=probed", cwd=place)))
@@ -77,6 +78,7 @@ def test_probes_read_off_what_the_training_rows_teach(place, contrastive):
     assert read(run)[0]["metrics"]["probe/image/knn/accuracy"] == 1.0
 
 
+@pytest.mark.slow
 def test_retrieval_is_that_of_the_contrastive_head(place, contrastive):
     args = [contrastive, "split=train", "bootstrap=20"]
     first = read(succeeded(mmtx("eval", *args, "run_dir=own", cwd=place)))[0]

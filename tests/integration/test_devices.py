@@ -69,6 +69,7 @@ def test_evaluation_does_not_depend_on_the_number_of_processes(runs, tmp_path):
     assert [json.loads(x)["id"] for x in lines[0]] == [json.loads(x)["id"] for x in lines[1]]
 
 
+@pytest.mark.slow
 def test_two_processes_caption_in_the_order_of_the_inputs(runs, manifest, tmp_path):
     pictures = sorted((manifest.parent / "images").glob("*.jpg"))[:7]
     inputs = f"inputs=[{','.join(map(str, pictures))}]"

@@ -7,7 +7,10 @@ import pytest
 from mmtx_cli.data.lab import make_lab
 from tests.command_line import mmtx, succeeded
 
-pytestmark = pytest.mark.xdist_group("diagnose")  # so that the model is trained once
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("diagnose"),
+]  # so that the model is trained once
 
 ALONE = ["encoder.audio=null", "encoder.image.width=32", "encoder.text.width=16", "dim=32"]
 

@@ -25,6 +25,7 @@ def classifier(place, scenes):
     return succeeded(mmtx("finetune", *args, cwd=place))
 
 
+@pytest.mark.slow
 def test_doubts_and_features_of_a_trained_model(place, scenes, classifier):
     args = [
         *STUDENT,

@@ -77,6 +77,7 @@ def test_the_scale_of_the_training_rows_is_in_the_weights(trained):
         assert weights[f"encoder.{name}.mean"].any()
 
 
+@pytest.mark.slow
 def test_evaluated_with_every_subset_of_the_modalities(trained, tmp_path):
     args = (f"ckpt={trained}", "missing=all", "bootstrap=10", f"run_dir={tmp_path}/eval")
     found = succeeded(mmtx("eval", *args))
