@@ -131,8 +131,15 @@ class Head(nn.Module, ABC):
     def count(self, batch: Batch) -> Int[Tensor, ""] | None:
         """Of how many tokens or samples the loss is the mean, if the batch alone tells.
 
-        Steps of several micro-batches weight these by it; None weights them equally.
+        Steps of several micro-batches weight these by it; None weights them equally. By default
+        the samples whose target is ``known``.
         """
+        target = batch.targets.get(self.needs[0]) if len(self.needs) == 1 else None
+        known = None if target is None else self.known(target)
+        return None if known is None else known.sum()
+
+    def known(self, target: Tensor) -> Bool[Tensor, " b"] | None:
+        """Samples that have the target; None if the loss is no mean over samples."""
         return None
 
     def context(self, streams: Streams) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -60,11 +60,6 @@ class ClassificationHead(Head):
             return Prediction(loss, outputs)
         right = (logits.argmax(dim=1) == target).sum()  # what is IGNORE is never predicted
         return Prediction(loss, outputs, {"accuracy": right / known.sum().clamp(min=1)})
-
-    def count(self, batch: Batch) -> Int[Tensor, ""] | None:
-        """Samples that have a label."""
-        target = batch.targets.get("label")
-        return None if target is None else self.known(target).sum()
 
     def known(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Samples that have a label."""

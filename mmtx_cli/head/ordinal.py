@@ -83,11 +83,6 @@ class OrdinalHead(Head):
         each = F.binary_cross_entropy_with_logits(above, wanted, reduction="none").mean(dim=1)
         return (each * self.known(target)).sum()
 
-    def count(self, batch: Batch) -> Int[Tensor, ""] | None:
-        """Samples that have a label."""
-        target = batch.targets.get("label")
-        return None if target is None else self.known(target).sum()
-
     def known(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Samples that have a label."""
         return target != IGNORE

@@ -55,7 +55,7 @@ class ProbeHead(StreamHead):
         self.kinds = KINDS if kind == "both" else (kind,)
         self.k, self.temperature = k, temperature
         self.label_names = list(label_names)
-        self.known: dict[str, tuple[Tensor, Tensor]] = {}
+        self.training_inputs: dict[str, tuple[Tensor, Tensor]] = {}
         self.says_numbers = False
 
     def examples(self, train: Sequence[Sample], asked: Sequence[Sample]) -> list[Sample]:
@@ -87,8 +87,8 @@ class ProbeHead(StreamHead):
             there = torch.tensor([bool(output[f"{name}_present"]) for output in outputs])
             if there.any():  # a stream that no training sample has is not probed
                 x = torch.stack([output[name] for output in outputs]).float()
-                self.known[name] = x[there], labels[there]
-        if not self.known:
+                self.training_inputs[name] = x[there], labels[there]
+        if not self.training_inputs:
             raise DataError(f"no training sample with a label has any of {', '.join(self.reads)}")
 
     def targets(self, samples: Sequence[Sample]) -> Tensor:
@@ -105,7 +105,7 @@ class ProbeHead(StreamHead):
         truth = self.targets(samples).numpy()
         parts: list[Scores] = []
         said: dict[str, list[Any]] = {}
-        for name, (x, y) in self.known.items():
+        for name, (x, y) in self.training_inputs.items():
             mean = x.mean(dim=0)
             rows = [o[name] if o[f"{name}_present"] else mean for (o,) in outputs]
             for kind in self.kinds:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -66,11 +66,6 @@ class RegressionHead(Head):
         total = LOSSES[self.form](z, wanted, reduction="sum")
         loss = global_mean(total, known.sum(), shared=self.training)
         return Prediction(loss, {**outputs, "count": known.sum()})
-
-    def count(self, batch: Batch) -> Int[Tensor, ""] | None:
-        """Samples that have a number."""
-        target = batch.targets.get("number")
-        return None if target is None else self.known(target).sum()
 
     def known(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Samples that have a number."""

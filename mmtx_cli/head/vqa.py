@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -59,11 +59,6 @@ class VqaHead(Head):
             return Prediction(loss, outputs)
         worth = target.gather(1, logits.argmax(dim=1, keepdim=True)).nan_to_num(0)
         return Prediction(loss, outputs, {"accuracy": worth.sum() / known.sum().clamp(min=1)})
-
-    def count(self, batch: Batch) -> Int[Tensor, ""] | None:
-        """Samples that have answers."""
-        target = batch.targets.get("answers")
-        return None if target is None else self.known(target).sum()
 
     def known(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Samples that have answers."""
