@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from mmtx_cli.build import build_encoders, build_teacher
-from mmtx_cli.command.cached import body_card, encoder_card, teacher_card
+from mmtx_cli.command.cached import encoder_card, teacher_card
 from mmtx_cli.command.data_cache import claim
 from mmtx_cli.command.features import standardise
 from mmtx_cli.command.inherit import load_initial
@@ -64,8 +64,7 @@ def cache(
             if group == "encoder":
                 encoder = encoders[name]
                 state = model.state_dict()
-                made = body_card if part.endswith(BODY) else encoder_card
-                card = made(part, encoder, nodes[name], state, corpus, cfg, cfg.dtype)
+                card = encoder_card(part, encoder, nodes[name], state, corpus, cfg, cfg.dtype)
                 encoder.to(device)
                 encode: Encode = encoder.body_tokens if part.endswith(BODY) else encoder
             else:

@@ -153,10 +153,8 @@ def check_cache(
         raise ConfigError(*faults)
     now = {}
     for name, encoder in model.encoder.items():
-        if (part := f"encoder.{name}") in parts:
+        for part in [part for part in parts if part.removesuffix(BODY) == f"encoder.{name}"]:
             now[part] = encoder_card(part, encoder, nodes[name], state, corpus, cfg, "")
-        if (part := f"encoder.{name}{BODY}") in parts:
-            now[part] = body_card(part, encoder, nodes[name], state, corpus, cfg, "")
     for name, head in model.head.items():
         if (part := f"head.{name}.teacher") in parts and getattr(head, "teacher", None):
             now[part] = teacher_card(part, head.modality, head.teacher.model, corpus, cfg, "")
@@ -179,27 +177,17 @@ def encoder_card(
     cfg: Mapping[str, Any],
     dtype: str,
 ) -> Card:
-    """What an encoder's outputs are made with: of the model's ``state`` its own weights."""
-    own = {k: x for k, x in state.items() if k.startswith(f"{part}.")}
-    modality = part.removeprefix("encoder.")
-    return card_of(part, modality, node, own, corpus, cfg, encoder.width, dtype)
+    """What the outputs of an encoder, or of its body alone, are made with.
 
-
-def body_card(
-    part: str,
-    encoder: Any,
-    node: Mapping[str, Any],
-    state: Mapping[str, Any],
-    corpus: "Corpus",
-    cfg: Mapping[str, Any],
-    dtype: str,
-) -> Card:
-    """What the output of an encoder's body is made with: the body's own weights and arguments."""
+    These are its own weights, out of the model's ``state``, and its arguments in ``node``.
+    """
     name = part.removesuffix(BODY)
-    own = {k: x for k, x in state.items() if k.startswith(f"{name}.{encoder.body_prefix}")}
-    plain = {key: value for key, value in node.items() if key not in encoder.behind_body}
-    width = encoder.summary_width()
-    return card_of(part, name.removeprefix("encoder."), plain, own, corpus, cfg, width, dtype)
+    prefix, width = f"{name}.", encoder.width
+    if part.endswith(BODY):
+        prefix, width = prefix + encoder.body_prefix, encoder.summary_width()
+        node = {key: value for key, value in node.items() if key not in encoder.behind_body}
+    own = {key: weights for key, weights in state.items() if key.startswith(prefix)}
+    return card_of(part, name.removeprefix("encoder."), node, own, corpus, cfg, width, dtype)
 
 
 def teacher_card(
