@@ -32,6 +32,11 @@ by_fusion = pytest.mark.parametrize("fusion", FUSIONS)
 by_both = pytest.mark.parametrize(
     ("fusion", "head"), [(fusion, head) for fusion in FUSIONS for head in heads_for(fusion)]
 )
+JOINED = ("concat", "decision")
+"""A fusion whose heads read one stream, and one whose heads read several."""
+by_head = pytest.mark.parametrize(
+    ("fusion", "head"), [(fusion, head) for fusion in JOINED for head in heads_for(fusion)]
+)
 
 
 @pytest.fixture(scope="module", params=FUSIONS)
@@ -166,43 +171,44 @@ WHOLE_SAMPLES = ("matching", "prefix_language")
 
 
 @by_both
-class TestEveryHeadOnEveryFusion:
-    def test_gradients_reach_all_that_it_reads(self, fusion, head):
-        model = tiny_model(fusion, [head]).train()
-        with torch.no_grad():
-            for parameter in model.fusion.parameters():  # gates are no longer closed
-                parameter.add_(0.2 * torch.randn_like(parameter))
-        batch = tiny_batch(model, MIXED)
-        model(batch)[head].loss.backward()
-        reads = model.head[head].reads
-        parts = [f"head.{head}"]
-        parts += ["fusion"] if FUSED in reads else []
-        streams = model.encoder if FUSED in reads else reads
-        parts += [f"{part}.{name}" for part in ("encoder", "project") for name in streams]
-        trained = {
-            name
-            for name, p in model.named_parameters()
-            if p.requires_grad and any(name.startswith(f"{part}.") for part in parts)
-        }
-        found = gradients(model)
-        assert found.keys() == trained
-        unmoved = [name for name, g in found.items() if not g.any()]
-        if head in WHOLE_SAMPLES:  # where a modality is absent, they have nothing to learn
-            unmoved = [n for n in unmoved if "stand_ins" not in n and ".absent." not in n]
-        assert unmoved == []
-
-    def test_targets_make_the_loss(self, fusion, head):
-        model = tiny_model(fusion, [head])
-        own = model.head[head]
-        batch = tiny_batch(model, MIXED, with_targets=False)
-        prediction = model(batch)[head]
-        assert (prediction.loss is None) == bool(own.needs)
-        said = model.predict(batch)[head]
-        assert said
-        same(said, model.predict(tiny_batch(model, MIXED))[head])
+def test_gradients_reach_all_that_a_head_reads(fusion, head):
+    model = tiny_model(fusion, [head]).train()
+    with torch.no_grad():
+        for parameter in model.fusion.parameters():  # gates are no longer closed
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    batch = tiny_batch(model, MIXED)
+    model(batch)[head].loss.backward()
+    reads = model.head[head].reads
+    parts = [f"head.{head}"]
+    parts += ["fusion"] if FUSED in reads else []
+    streams = model.encoder if FUSED in reads else reads
+    parts += [f"{part}.{name}" for part in ("encoder", "project") for name in streams]
+    trained = {
+        name
+        for name, p in model.named_parameters()
+        if p.requires_grad and any(name.startswith(f"{part}.") for part in parts)
+    }
+    found = gradients(model)
+    assert found.keys() == trained
+    unmoved = [name for name, g in found.items() if not g.any()]
+    if head in WHOLE_SAMPLES:  # where a modality is absent, they have nothing to learn
+        unmoved = [n for n in unmoved if "stand_ins" not in n and ".absent." not in n]
+    assert unmoved == []
 
 
-@by_both
+@by_head
+def test_targets_make_the_loss(fusion, head):
+    model = tiny_model(fusion, [head])
+    own = model.head[head]
+    batch = tiny_batch(model, MIXED, with_targets=False)
+    prediction = model(batch)[head]
+    assert (prediction.loss is None) == bool(own.needs)
+    said = model.predict(batch)[head]
+    assert said
+    same(said, model.predict(tiny_batch(model, MIXED))[head])
+
+
+@by_head
 def test_figures_are_said_in_validation_alone(fusion, head):
     model = tiny_model(fusion, [head])
     batch = tiny_batch(model, MIXED)
@@ -219,7 +225,7 @@ LEARNING = [
     (f, h)
     for f in FUSIONS
     for h in heads_for(f)
-    if h == "classification" or (f in ("concat", "decision") and not h.startswith(DRAWN))
+    if h == "classification" or (f in JOINED and not h.startswith(DRAWN))
 ]
 """One head shows that a fusion learns, two fusions that a head does."""
 
