@@ -13,16 +13,24 @@ class Change(nn.Module):
     CLIP2Video, Fang et al. 2021, section 3.2).
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, amount: bool = False) -> None:
+        """``amount`` adds a projection of the differences as they are.
+
+        Normalized, they show where something changes and not by how much, which tokens that see
+        nothing beyond their own patch need to tell speeds apart.
+        """
         super().__init__()
         self.norm = nn.LayerNorm(dim)
         self.project = nn.Linear(dim, dim)
+        self.amount = nn.Linear(dim, dim, bias=False) if amount else None
 
     def forward(
         self, x: Float[Tensor, "b t n d"], mask: Bool[Tensor, "b t k"]
     ) -> Float[Tensor, "b t n d"]:
         """``mask`` is of each moment (k = 1) or of each token (k = n)."""
-        return self.project(self.norm(differences(x, mask)))  # type: ignore[no-any-return]
+        change = differences(x, mask)
+        made: Tensor = self.project(self.norm(change))
+        return made if self.amount is None else made + self.amount(change)
 
 
 def differences(

@@ -22,3 +22,13 @@ def test_small_changes_count_as_much_as_large_ones():
     x = torch.randn(1, 2, 3, 6)
     mask = torch.ones(1, 2, 1, dtype=torch.bool)
     torch.testing.assert_close(change(x, mask), change(10 * x, mask), rtol=1e-3, atol=1e-3)
+
+
+def test_the_amount_of_change_is_added():
+    change = Change(6, amount=True).double().eval()
+    x = torch.randn(1, 2, 3, 6, dtype=torch.float64)
+    mask = torch.ones(1, 2, 1, dtype=torch.bool)
+    shown = change.project(change.norm(differences(x, mask)))
+    added, of_ten_times = change(x, mask) - shown, change(10 * x, mask) - change(9 * x, mask)
+    torch.testing.assert_close(added, change.amount(differences(x, mask)))
+    torch.testing.assert_close(of_ten_times, added, rtol=1e-2, atol=1e-3)  # the norm's epsilon

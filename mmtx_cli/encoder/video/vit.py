@@ -68,7 +68,7 @@ class VideoViT(Encoder):
             if stem == "patch"
             else TubeletStem(width, patch_size, tubelet_size)
         )
-        self.change = Change(width)
+        self.change = Change(width, amount=stem == "patch")
         self.space = GridPosition(width, image_size // patch_size)
         self.time = SequencePosition(width, -(-num_frames // tubelet_size))
         self.dropout = nn.Dropout(dropout)
