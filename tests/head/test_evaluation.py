@@ -188,7 +188,7 @@ class TestProbe:
         x["text_present"][:] = False
         rows = head.examples(labelled(NAMES * 2, "train"), [])
         head.learn(rows_of(x), rows)
-        assert set(head.known) == {"image"}
+        assert set(head.training_inputs) == {"image"}
         x["image_present"][:] = False
         with pytest.raises(DataError, match="has any of image, text"):
             self.probe().learn(rows_of(x), rows)
