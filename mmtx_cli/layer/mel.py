@@ -4,6 +4,7 @@ Shape letters: b batch, l hops of 10 ms, h samples a hop, m mel bands.
 """
 
 import warnings
+from bisect import bisect_left
 
 import torch
 from jaxtyping import Bool, Float
@@ -120,10 +121,11 @@ def mel_bands(
         raise ValueError(f"{f_min=}, f_max={highest} are no band within 0 … {sample_rate / 2} Hz")
     if (bands := _bands(sample_rate, window, num_mels, f_min, highest)) is not None:
         return bands
-    fewer = (n for n in range(num_mels - 1, 0, -1) if n == 1 or n % 4 == 0)
-    works = next(
-        (n for n in fewer if _bands(sample_rate, window, n, f_min, highest) is not None), 0
+    fewer = [1, *range(4, num_mels, 4)]  # fewer bands are wider
+    fit = bisect_left(
+        fewer, True, key=lambda n: _bands(sample_rate, window, n, f_min, highest) is None
     )
+    works = fewer[fit - 1] if fit else 0
     remedy = f"at this rate num_mels={works} works; or raise" if works else "raise"
     raise ValueError(
         f"num_mels={num_mels} bands are too narrow for {f_min} … {highest} Hz, which "

@@ -47,6 +47,7 @@ def test_references_that_repeat_are_no_reason_to_warn(place, captioner):
     assert "warning:" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "warned"), [(7, False), (8, True)])
 def test_captioning_warns_for_eight_inputs(place, captioner, count, warned):
     pictures = sorted((place / ODD / "scenes" / "images").iterdir())[:count]

@@ -22,7 +22,7 @@ def with_small_files(limit: int, *args: str, cwd: Path) -> Done:
     )
 
 
-@pytest.mark.parametrize("command", ["finetune", "eval"])
+@pytest.mark.parametrize("command", ["finetune", pytest.param("eval", marks=pytest.mark.slow)])
 def test_a_name_that_is_too_long(command, place, scenes, captioner):
     given = [*CAPTIONER, scenes] if command == "finetune" else [captioner, "bootstrap=2"]
     err = told(mmtx(command, *given, f"run_dir={LONG_NAME}", cwd=place))

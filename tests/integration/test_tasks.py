@@ -45,7 +45,10 @@ def manifest(place: Path, scenes: str) -> Callable[[str], str]:
     return write
 
 
-@pytest.mark.parametrize("head", FIGURES)
+@pytest.mark.parametrize(
+    "head",
+    [pytest.param(head, marks=pytest.mark.slow if head == "vqa" else ()) for head in FIGURES],
+)
 def test_a_task_from_files_to_figures(place, manifest, head):
     run = f"tasks/{head}"
     args = [*TINY_IMAGE, *TINY, *TEXT, "fusion=gated", f"head={head}", manifest(head)]

@@ -36,6 +36,7 @@ def test_the_wheel_holds_configs_and_templates(wheel):
     assert not [name for name in names if name.startswith("tests/")]
 
 
+@pytest.mark.slow
 def test_the_installed_wheel_runs_the_demo_far_from_the_source(wheel, tmp_path):
     site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
     zipfile.ZipFile(wheel).extractall(site)
