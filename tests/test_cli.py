@@ -161,7 +161,7 @@ def test_a_reader_that_leaves_is_no_crash(args, tmp_path):
     )
     process.stdout.close()
     err = process.stderr.read()
-    assert (process.wait(timeout=30), err) == (1, "")
+    assert (process.wait(timeout=30), err) == (141, "")
 
 
 @pytest.mark.parametrize(

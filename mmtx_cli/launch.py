@@ -1,0 +1,163 @@
+"""From the arguments of a command to its run: Hydra composes, then the command begins."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+
+def launch(command: str, args: list[str]) -> None:
+    """Give the arguments to Hydra, and the composed configuration to the command."""
+    if "--help" in args or "-h" in args:
+        from mmtx_cli.usage import print_usage
+
+        print_usage(command, args)
+        return
+
+    import hydra
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import InterpolationResolutionError
+
+    from mmtx_cli.argument import as_written
+    from mmtx_cli.compose import checked
+    from mmtx_cli.error import ConfigError, MmtxError, OutputError
+    from mmtx_cli.openmp import set_waiting
+    from mmtx_cli.override import (
+        conf_dir,
+        configuration,
+        explained,
+        explained_interpolation,
+        opened,
+        split,
+    )
+    from mmtx_cli.relaunch import (
+        check_multirun,
+        is_multirun,
+        job_argv,
+        job_overrides,
+        job_run_dir,
+        needs_own_process,
+        run_job,
+    )
+    from mmtx_cli.storage import told
+
+    options, overrides = split(args)
+    overrides = [as_written(arg) for arg in overrides]
+    args = [*options, *overrides]
+    name = configuration(command, args)
+    check_options(options, command)
+    check_multirun(options)
+    check_places(args, name)
+    trust(overrides)
+    program = sys.argv[0]
+    set_waiting()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; they are told in guarded()
+    # in this order, since --info would take an override that follows for its value
+    sys.argv = [program, *opened(overrides), *options]
+
+    refused: list[str] = []
+
+    def task(cfg: DictConfig) -> None:
+        from importlib import import_module
+
+        OmegaConf.set_struct(cfg, False)
+        try:
+            job_run_dir(cfg, args)
+            # Lightning starts further processes with this command line
+            sys.argv = [program, command, *job_argv(args, cfg)]
+            if is_multirun() and needs_own_process(cfg):
+                place = str(cfg.get("run_dir", " ".join(job_overrides())))
+                refused.extend(run_job(program, [command, *job_argv(args, cfg)], place))
+            else:
+                import_module(f"mmtx_cli.command.{name}").run(cfg)
+        except Exception as raised:
+            error = told(raised, command, cfg.get("run_dir"))
+            if not (is_multirun() and isinstance(error, MmtxError)):
+                raise Failed(error) from raised
+            job = " ".join(job_overrides())  # the other jobs go on; the end tells of this one
+            refused.extend(f"{job}: {fault}" for fault in error.faults)
+            complain(f"{command} {job}", error.faults)
+
+    try:
+        with checked(name, overrides):
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(task)()
+    except Failed as failed:
+        if isinstance(failed.error, InterpolationResolutionError):
+            raise ConfigError(explained_interpolation(failed.error)) from failed.error
+        raise failed.error from failed.error.__cause__
+    except (BrokenPipeError, MmtxError, OutputError):
+        raise
+    except Exception as error:  # of Hydra's own: the command has not begun
+        raise ConfigError(*explained(error, name, args)) from error
+    if refused:
+        raise ConfigError(*refused)
+
+
+def check_places(args: Sequence[str], name: str) -> None:
+    """Refuse folders of configurations that are not there, and keys that nothing reads."""
+    from mmtx_cli.error import ConfigError
+    from mmtx_cli.override import added_faults, config_dirs, split
+
+    absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
+    if absent:
+        raise ConfigError(*(f"--config-dir {folder}: there is no such folder" for folder in absent))
+    if added := list(added_faults(split(args)[1], name, config_dirs(args))):
+        raise ConfigError(*added)
+
+
+def trust(overrides: Sequence[str]) -> None:
+    """Let packages be imported that the command line trusts, and no plugin of Hydra's else.
+
+    Hydra imports every module of a package ``hydra_plugins`` that it finds anywhere.
+    """
+    from hydra.errors import HydraException
+
+    from mmtx_cli.error import ConfigError
+    from mmtx_cli.trust import key_of, packages, typed_trust
+
+    try:
+        trusted = packages(typed_trust(overrides))
+    except HydraException:  # explained where the configuration is composed
+        trusted = ()
+    if trusted and os.getcwd() not in sys.path:
+        # a console script does not look where the user stands; without need nor should it: a
+        # folder there may have the name of a package that others import if they find it
+        sys.path.append(os.getcwd())
+    if any(name.split(".")[0] == "hydra_plugins" for name in trusted):
+        return
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("hydra_plugins", None)  # importing it fails, as if there were none
+    for arg in overrides:
+        group, choice = key_of(arg), arg.partition("=")[2]
+        if group in ("hydra/launcher", "hydra/sweeper") and choice != "basic":
+            raise ConfigError(
+                f"{arg}: plugins of Hydra are only loaded where you trust them; write "
+                "trusted_packages=[hydra_plugins]"
+            )
+
+
+def check_options(options: list[str], command: str) -> None:
+    """Refuse options that Hydra does not have, or mmtx has no use for, in one line each."""
+    from hydra._internal.utils import get_args_parser
+
+    from mmtx_cli.error import ConfigError
+    from mmtx_cli.override import REFUSED
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(
+            f"{message}; settings are written key=value, and mmtx {command} --help lists them"
+        )
+
+    parser = get_args_parser()
+    parser.allow_abbrev = False  # what is looked for among the options is looked for in full
+    parser.error = refuse  # type: ignore[method-assign]
+    given = vars(parser.parse_args(options))
+    if faults := [fault for name, fault in REFUSED.items() if given[name] not in (None, False)]:
+        raise ConfigError(*faults)
+
+
+class Failed(BaseException):
+    """Carries a job's error past Hydra, which would print about it."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
