@@ -16,6 +16,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.error import ConfigError
+from mmtx_cli.interpolation import interpolation_faults
 from mmtx_cli.override import conf_dir
 from mmtx_cli.root_key import root_key_faults
 from mmtx_cli.trust import hydra_faults, key_of, packages, typed_faults, typed_trust
@@ -107,6 +108,7 @@ class CheckedLoader(ConfigLoaderImpl):
             yield from (f"{path}: trusted_packages: {fault}" for fault in hidden)
         if self.own.files:
             found += root_key_faults(cfg, self.command, self.own.groups)
+            found += interpolation_faults({key: cfg[key] for key in cfg if key != "hydra"})
         for key, fault in found:
             yield f"{self.place_of(key)}{key}: {fault}"
 
