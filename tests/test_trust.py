@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from mmtx_cli.completion.answer import answer
 from tests.command_line import mmtx, refused, told
 
 GLOBAL = "# @package _global_\n"
@@ -222,6 +223,20 @@ LAUGHS = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
 def test_a_file_that_stands_for_too_much(text, message, conf):
     path = conf(GLOBAL + text)
     assert f"{path}{message}" in refused("finetune", *EVIL)
+
+
+def test_help_and_completion_are_not_held_up_by_such_a_file(conf):
+    path = conf(GLOBAL + LAUGHS)
+    said = refused("finetune", *EVIL, "--help")
+    assert f"{path.relative_to(os.getcwd())}:6: aliases stand for more than" in said
+    assert answer("mmtx finetune --config-dir my experiment=evil dim", ["finetune"], "bash") == []
+
+
+def test_interpolations_that_stand_for_too_much(conf):
+    lines = [f"a{i}: ${{a{i - 1}}}${{a{i - 1}}}" for i in range(1, 30)]
+    path = conf("\n".join([GLOBAL, "a0: ha", *lines, "run_dir: ${a29}", ""]))
+    said = refused("finetune", *EVIL)
+    assert f"{path}: a17: its interpolations stand for more than 1000000 characters" in said
 
 
 def test_files_that_are_none(conf, tmp_path):
