@@ -117,6 +117,7 @@ def reported(command: str, args: list[str]) -> int:
     from mmtx_cli import ranks
     from mmtx_cli.argument import argument
     from mmtx_cli.error import Interrupted, MmtxError, OutputError, RunError
+    from mmtx_cli.fault import complain
     from mmtx_cli.launch import launch
 
     try:
@@ -147,15 +148,3 @@ def reported(command: str, args: list[str]) -> int:
         print(f"mmtx {command}: {lost}", file=sys.stderr)
         return ranks.status()
     return 0
-
-
-def complain(command: str, faults: "tuple[str, ...] | list[str]") -> int:
-    """Print the faults of a user's input."""
-    from mmtx_cli.fault import count
-
-    if len(faults) == 1:
-        print(f"mmtx {command}: {faults[0]}", file=sys.stderr)
-    else:
-        lines = "\n".join(f"  {fault}" for fault in faults)
-        print(f"mmtx {command}: {count(faults)} faults\n{lines}", file=sys.stderr)
-    return 2

@@ -2,8 +2,12 @@
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def launch(command: str, args: list[str]) -> None:
@@ -14,32 +18,11 @@ def launch(command: str, args: list[str]) -> None:
         print_usage(command, args)
         return
 
-    import hydra
-    from omegaconf import DictConfig, OmegaConf
-    from omegaconf.errors import InterpolationResolutionError
-
     from mmtx_cli.argument import as_written
-    from mmtx_cli.compose import checked
-    from mmtx_cli.error import ConfigError, MmtxError, OutputError
+    from mmtx_cli.error import ConfigError
     from mmtx_cli.openmp import set_waiting
-    from mmtx_cli.override import (
-        conf_dir,
-        configuration,
-        explained,
-        explained_interpolation,
-        opened,
-        split,
-    )
-    from mmtx_cli.relaunch import (
-        check_multirun,
-        is_multirun,
-        job_argv,
-        job_overrides,
-        job_run_dir,
-        needs_own_process,
-        run_job,
-    )
-    from mmtx_cli.storage import told
+    from mmtx_cli.override import configuration, opened, split
+    from mmtx_cli.relaunch import check_multirun
 
     options, overrides = split(args)
     overrides = [as_written(arg) for arg in overrides]
@@ -54,12 +37,63 @@ def launch(command: str, args: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; they are told in guarded()
     # in this order, since --info would take an override that follows for its value
     sys.argv = [program, *opened(overrides), *options]
-
     refused: list[str] = []
+    compose(job_of(command, name, args, refused), name, args)
+    if refused:
+        raise ConfigError(*refused)
 
-    def task(cfg: DictConfig) -> None:
-        from importlib import import_module
 
+def compose(job: "Callable[[DictConfig], None]", name: str, args: Sequence[str]) -> None:
+    """Let Hydra compose what ``sys.argv`` holds, and call ``job``, or each job of a sweep.
+
+    Raises:
+        ConfigError: in the user's terms, for what Hydra cannot compose.
+    """
+    import hydra
+    from omegaconf.errors import InterpolationResolutionError
+
+    from mmtx_cli.compose import checked
+    from mmtx_cli.error import ConfigError, MmtxError, OutputError
+    from mmtx_cli.override import conf_dir, explained, explained_interpolation, split
+
+    try:
+        with checked(name, split(args)[1]):
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(job)()
+    except Failed as failed:
+        if isinstance(failed.error, InterpolationResolutionError):
+            raise ConfigError(explained_interpolation(failed.error)) from failed.error
+        raise failed.error from failed.error.__cause__
+    except (BrokenPipeError, MmtxError, OutputError):
+        raise
+    except Exception as error:  # of Hydra's own: the command has not begun
+        raise ConfigError(*explained(error, name, list(args))) from error
+
+
+def job_of(
+    command: str, name: str, args: list[str], refused: list[str]
+) -> "Callable[[DictConfig], None]":
+    """What runs the command on a composed configuration.
+
+    A job of a sweep that is refused does not keep the others from running: it is told at the end,
+    from ``refused``.
+    """
+    from omegaconf import OmegaConf
+
+    from mmtx_cli.error import MmtxError
+    from mmtx_cli.fault import complain
+    from mmtx_cli.relaunch import (
+        is_multirun,
+        job_argv,
+        job_overrides,
+        job_run_dir,
+        needs_own_process,
+        run_job,
+    )
+    from mmtx_cli.storage import told
+
+    program = sys.argv[0]
+
+    def job(cfg: "DictConfig") -> None:
         OmegaConf.set_struct(cfg, False)
         try:
             job_run_dir(cfg, args)
@@ -74,23 +108,11 @@ def launch(command: str, args: list[str]) -> None:
             error = told(raised, command, cfg.get("run_dir"))
             if not (is_multirun() and isinstance(error, MmtxError)):
                 raise Failed(error) from raised
-            job = " ".join(job_overrides())  # the other jobs go on; the end tells of this one
-            refused.extend(f"{job}: {fault}" for fault in error.faults)
-            complain(f"{command} {job}", error.faults)
+            words = " ".join(job_overrides())
+            refused.extend(f"{words}: {fault}" for fault in error.faults)
+            complain(f"{command} {words}", error.faults)
 
-    try:
-        with checked(name, overrides):
-            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(task)()
-    except Failed as failed:
-        if isinstance(failed.error, InterpolationResolutionError):
-            raise ConfigError(explained_interpolation(failed.error)) from failed.error
-        raise failed.error from failed.error.__cause__
-    except (BrokenPipeError, MmtxError, OutputError):
-        raise
-    except Exception as error:  # of Hydra's own: the command has not begun
-        raise ConfigError(*explained(error, name, args)) from error
-    if refused:
-        raise ConfigError(*refused)
+    return job
 
 
 def check_places(args: Sequence[str], name: str) -> None:
