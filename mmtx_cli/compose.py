@@ -97,7 +97,7 @@ class CheckedLoader(ConfigLoaderImpl):
             raise
 
     def faults(self, cfg: Any) -> Iterator[str]:
-        """Everything in a composed configuration that its files may not say, with the file."""
+        """Everything in a composed configuration that its files may not set, with the file."""
         trusted = packages(typed_trust(self.typed))
         found = [*typed_faults(cfg, self.typed), *hydra_faults(cfg.get("hydra"), trusted)]
         for path, content in self.own.files.items():

@@ -18,7 +18,7 @@ class TooLargeError(ValueError):
 
 
 def interpolation_faults(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(key, what to do) of interpolations that are too large, or whose size nobody can tell.
+    """(key, what to do) of interpolations that are too large, or whose size cannot be computed.
 
     ``cfg`` is the plain configuration, in which nothing is resolved.
     """
@@ -47,7 +47,7 @@ class _Sizes:
         """Characters and values below a path."""
         if path in self.known:
             return self.known[path]
-        self.known[path] = 0  # OmegaConf refuses what refers to itself
+        self.known[path] = 0  # OmegaConf refuses cycles
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise TooLargeError(".".join(path))

@@ -74,8 +74,8 @@ def job_of(
 ) -> "Callable[[DictConfig], None]":
     """What runs the command on a composed configuration.
 
-    A job of a sweep that is refused does not keep the others from running: it is told at the end,
-    from ``refused``.
+    A job of a sweep that is refused does not keep the others from running: its faults are added to
+    ``refused``, for the end.
     """
     from omegaconf import OmegaConf
 
@@ -139,7 +139,7 @@ def trust(overrides: Sequence[str]) -> None:
 
     try:
         trusted = packages(typed_trust(overrides))
-    except HydraException:  # explained where the configuration is composed
+    except HydraException:  # reported where the configuration is composed
         trusted = ()
     if trusted and os.getcwd() not in sys.path:
         # a console script does not look where the user stands; without need nor should it: a

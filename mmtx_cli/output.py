@@ -96,7 +96,7 @@ class Output:
         return getattr(self.stream, name)
 
     def _fail(self, error: OSError) -> None:
-        """Say that standard output is lost; of standard error, nobody would read it."""
+        """Raise for standard output; a loss of standard error has no place to be reported."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.stream.fileno())
         os.close(nowhere)

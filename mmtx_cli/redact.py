@@ -63,6 +63,6 @@ def _without_values(text: str) -> str:
 
 
 def secrets() -> list[str]:
-    """Values of environment variables whose names speak of secrets, the longest first."""
+    """Values of environment variables with names of secrets, the longest first."""
     found = {v for k, v in os.environ.items() if len(v) > 5 and SECRET_KEY.search(k)}
     return sorted(found, key=len, reverse=True)

@@ -39,7 +39,7 @@ PLACES: Mapping[str, tuple[Any, ...]] = {
     "output_subdir": (None,),
     "job.chdir": (False, None),
 }
-"""Where Hydra may write and work: what conf/ says, and Hydra's own default where it says nothing.
+"""Where Hydra may write and work: what conf/ sets, and Hydra's own default where it sets nothing.
 Its records hold the configuration with all secrets."""
 _ABSENT = object()
 _WHOLE = re.compile(r"\s*\$\{.*\}\s*", re.S)

@@ -106,7 +106,7 @@ def test_a_file_cannot_write_elsewhere(text, conf, tmp_path):
         (["--hydra-help"], "write mmtx COMMAND --help"),
     ],
 )
-def test_the_command_line_is_told_what_to_write(args, remedy, tmp_path):
+def test_the_message_names_what_to_write_instead(args, remedy, tmp_path):
     assert remedy in refused("finetune", *args, cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
