@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from rich.progress import track
 from rich.table import Table
 
 from mmtx_cli.cli import main
@@ -64,6 +65,16 @@ def test_tables_and_their_colours():
     assert "\x1b[2J" not in shown
     assert "\x1b[1m" in shown  # of the table's own title
     assert r"\x1b[1mnot ours\x1b[0m" in shown
+
+
+def test_bars_with_hostile_labels():
+    out = io.StringIO()
+    console = make_console(width=80, force_terminal=True)
+    console.file = out
+    assert list(track([1, 2], "a\x1b[2J\x9b31m", console=console)) == [1, 2]
+    assert r"a\x1b[2" in out.getvalue()  # cut to the width that it had before
+    assert "\x1b[2J" not in out.getvalue().replace("\x1b[2K", "")
+    assert "\x9b" not in out.getvalue()
 
 
 def test_a_bar_of_a_library_is_one_line_after_the_other():
