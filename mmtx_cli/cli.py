@@ -42,10 +42,11 @@ Environment:  MMTX_DEBUG=1 shows where in the code a mistake was found
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return the exit status."""
     from mmtx_cli.error import OutputError
-    from mmtx_cli.output import CLOSED, standard_output
+    from mmtx_cli.output import CLOSED, print_traceback, standard_output
 
     if argv is None:
         in_utf8()
+        sys.excepthook = print_traceback
     with standard_output():
         try:
             status = dispatch(sys.argv[1:] if argv is None else argv)

@@ -131,6 +131,12 @@ def standard_output() -> Iterator[None]:
                 stream.reconfigure(errors=old)
 
 
+def print_traceback(kind: Any, error: BaseException, trace: Any) -> None:
+    """Print what ends the process, for ``sys.excepthook``: its message holds texts of others."""
+    with standard_output():
+        sys.__excepthook__(kind, error, trace)
+
+
 def _open_closed() -> None:
     """Open the null device where a standard stream is closed.
 

@@ -116,12 +116,25 @@ def shell(line, cwd, **env):
     return subprocess.run(
         ["bash", "-c", line],
         cwd=cwd,
-        env=environment(MMTX=f"{sys.executable} -m mmtx_cli", PYTHONPATH=os.getcwd(), **env),
+        env=environment(
+            **{"MMTX": f"{sys.executable} -m mmtx_cli", "PYTHONPATH": os.getcwd(), **env}
+        ),
         capture_output=True,
         text=True,
         errors="replace",  # an output may be of another encoding
         timeout=120,
     )
+
+
+def test_a_traceback_is_plain_too(tmp_path):
+    done = shell(
+        "$MMTX finetune $'sed\\x1b[2J=hunter2xyz'", tmp_path, MMTX_DEBUG="1", MY_AUTH="hunter2xyz"
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert r"sed\x1b[2J" in done.stderr
+    assert not set(done.stderr) & {"\x1b"}
+    assert "hunter2" not in done.stderr
 
 
 @pytest.mark.parametrize("args", ["--help", "finetune --cfg job"])
