@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mmtx_cli.error import ConfigError
 from mmtx_cli.override import choices, conf_dir, group_names, split
+from mmtx_cli.yaml_text import YamlTextError, read_yaml
 
 Chosen = dict[str, list[str]]
 """Names by group, or by ``group@package`` where a choice stands at a place of its own."""
@@ -68,10 +68,10 @@ def made(groups: Sequence[str], names: Sequence[str], dirs: Sequence[Path]) -> I
             if not paths:
                 yield Choice(package, group, name, {}, missing=True)
                 continue
+            content = load(paths[0])
             text = paths[0].read_text(encoding="utf-8")
             said = re.search(r"^#\s*@package\s+(\S+)", text, re.M)
             place = package or (said.group(1) if said else group.replace("/", "."))
-            content = load(paths[0])
             parts = {
                 f"{inner.partition('@')[0]}@{place}.{inner.partition('@')[2]}": of
                 for inner, of in default_choices(content).items()
@@ -93,8 +93,11 @@ def all_made(chosen: Chosen, dirs: Sequence[Path]) -> Iterator[Choice]:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A YAML file; empty if it holds no mapping."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    """A YAML file; empty if it holds no mapping; ConfigError if it is no YAML within bounds."""
+    try:
+        content = read_yaml(path)
+    except YamlTextError as error:
+        raise ConfigError(f"{path}{f':{error.line}' if error.line else ''}: {error}") from error
     return content if isinstance(content, dict) else {}
 
 

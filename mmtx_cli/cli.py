@@ -3,9 +3,9 @@
 Nothing heavy is imported before a command needs it: ``mmtx --help`` answers at once.
 """
 
+import codecs
 import os
 import sys
-from typing import NoReturn
 
 COMMANDS = {
     "demo": "make the built-in data, pre-train, fine-tune, evaluate, caption: minutes on 2 cores",
@@ -41,14 +41,32 @@ Environment:  MMTX_DEBUG=1 shows where in the code a mistake was found
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return the exit status."""
-    args = sys.argv[1:] if argv is None else argv
-    try:
-        status = dispatch(args)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return status
+    from mmtx_cli.error import OutputError
+    from mmtx_cli.output import CLOSED, print_traceback, standard_output
+
+    if argv is None:
+        in_utf8()
+        sys.excepthook = print_traceback
+    with standard_output():
+        try:
+            status = dispatch(sys.argv[1:] if argv is None else argv)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
+            return CLOSED
+        except OutputError as error:
+            print(f"mmtx: {error}", file=sys.stderr)
+            return 1
+        return status
+
+
+def in_utf8() -> None:
+    """Begin again in UTF-8 where the locale is of ASCII alone: names of files may be of any script.
+
+    Python does so itself unless PYTHONUTF8=0 or a locale like POSIX keeps it from it.
+    """
+    if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
+        os.environ["PYTHONUTF8"] = "1"  # of the processes that this one starts
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def dispatch(args: list[str]) -> int:
@@ -99,7 +117,9 @@ def reported(command: str, args: list[str]) -> int:
     """Run a command under Hydra; turn what goes wrong into a message and an exit status."""
     from mmtx_cli import ranks
     from mmtx_cli.argument import argument
-    from mmtx_cli.error import Interrupted, MmtxError, RunError
+    from mmtx_cli.error import Interrupted, MmtxError, OutputError, RunError
+    from mmtx_cli.fault import complain
+    from mmtx_cli.launch import launch
 
     try:
         launch(command, args)
@@ -107,6 +127,8 @@ def reported(command: str, args: list[str]) -> int:
         if os.environ.get("MMTX_DEBUG") == "1":
             raise
         return complain(command, error.faults)
+    except OutputError:  # told where the last of the output is handed on
+        raise
     except RunError as error:
         if os.environ.get("MMTX_DEBUG") == "1":
             raise
@@ -127,135 +149,3 @@ def reported(command: str, args: list[str]) -> int:
         print(f"mmtx {command}: {lost}", file=sys.stderr)
         return ranks.status()
     return 0
-
-
-def complain(command: str, faults: "tuple[str, ...] | list[str]") -> int:
-    """Print the faults of a user's input."""
-    from mmtx_cli.fault import count
-
-    if len(faults) == 1:
-        print(f"mmtx {command}: {faults[0]}", file=sys.stderr)
-    else:
-        lines = "\n".join(f"  {fault}" for fault in faults)
-        print(f"mmtx {command}: {count(faults)} faults\n{lines}", file=sys.stderr)
-    return 2
-
-
-def launch(command: str, args: list[str]) -> None:
-    """Give the arguments to Hydra, and the composed configuration to the command."""
-    if "--help" in args or "-h" in args:
-        from mmtx_cli.usage import print_usage
-
-        print_usage(command, args)
-        return
-
-    import hydra
-    from omegaconf import DictConfig, OmegaConf
-    from omegaconf.errors import InterpolationResolutionError
-
-    from mmtx_cli.argument import as_written
-    from mmtx_cli.error import ConfigError, MmtxError
-    from mmtx_cli.openmp import set_waiting
-    from mmtx_cli.override import (
-        added_faults,
-        conf_dir,
-        config_dirs,
-        configuration,
-        explained,
-        explained_interpolation,
-        opened,
-        split,
-    )
-    from mmtx_cli.relaunch import (
-        check_multirun,
-        is_multirun,
-        job_argv,
-        job_overrides,
-        job_run_dir,
-        needs_own_process,
-        run_job,
-    )
-    from mmtx_cli.storage import told
-
-    options, overrides = split(args)
-    overrides = [as_written(arg) for arg in overrides]
-    args = [*options, *overrides]
-    name = configuration(command, args)
-    check_options(options, command)
-    check_multirun(options)
-    absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
-    if absent:
-        raise ConfigError(*(f"--config-dir {folder}: there is no such folder" for folder in absent))
-    if added := list(added_faults(overrides, name, config_dirs(args))):
-        raise ConfigError(*added)
-    program = sys.argv[0]
-    set_waiting()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; they are told in guarded()
-    # in this order, since --info would take an override that follows for its value
-    sys.argv = [program, *opened(overrides), *options]
-
-    refused: list[str] = []
-
-    def task(cfg: DictConfig) -> None:
-        from importlib import import_module
-
-        OmegaConf.set_struct(cfg, False)
-        if cfg.get("trusted_packages") and os.getcwd() not in sys.path:
-            # a console script does not look where the user stands; without need nor should it: a
-            # folder there may have the name of a package that others import if they find it
-            sys.path.append(os.getcwd())
-        try:
-            job_run_dir(cfg, args)
-            # Lightning starts further processes with this command line
-            sys.argv = [program, command, *job_argv(args, cfg)]
-            if is_multirun() and needs_own_process(cfg):
-                place = str(cfg.get("run_dir", " ".join(job_overrides())))
-                refused.extend(run_job(program, [command, *job_argv(args, cfg)], place))
-            else:
-                import_module(f"mmtx_cli.command.{name}").run(cfg)
-        except Exception as raised:
-            error = told(raised, command, cfg.get("run_dir"))
-            if not (is_multirun() and isinstance(error, MmtxError)):
-                raise Failed(error) from raised
-            job = " ".join(job_overrides())  # the other jobs go on; the end tells of this one
-            refused.extend(f"{job}: {fault}" for fault in error.faults)
-            complain(f"{command} {job}", error.faults)
-
-    try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(task)()
-    except Failed as failed:
-        if isinstance(failed.error, InterpolationResolutionError):
-            raise ConfigError(explained_interpolation(failed.error)) from failed.error
-        raise failed.error from failed.error.__cause__
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # of Hydra's own: the command has not begun
-        raise ConfigError(*explained(error, name, args)) from error
-    if refused:
-        raise ConfigError(*refused)
-
-
-def check_options(options: list[str], command: str) -> None:
-    """Refuse options that Hydra does not have, or mmtx has no use for, in one line each."""
-    from hydra._internal.utils import get_args_parser
-
-    from mmtx_cli.error import ConfigError
-    from mmtx_cli.override import REFUSED
-
-    def refuse(message: str) -> NoReturn:
-        raise ConfigError(
-            f"{message}; settings are written key=value, and mmtx {command} --help lists them"
-        )
-
-    parser = get_args_parser()
-    parser.error = refuse  # type: ignore[method-assign]
-    given = vars(parser.parse_args(options))
-    if faults := [fault for name, fault in REFUSED.items() if given[name] is not None]:
-        raise ConfigError(*faults)
-
-
-class Failed(BaseException):
-    """Carries a job's error past Hydra, which would print about it."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error

@@ -26,6 +26,10 @@ class RunError(RuntimeError):
     """A run that failed, not by a mistake of the user's: shown without a traceback, status 1."""
 
 
+class OutputError(RunError):
+    """Standard output that cannot be written."""
+
+
 class DivergenceError(RunError):
     """Training went astray. The message names the step and its samples."""
 

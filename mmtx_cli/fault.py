@@ -1,6 +1,7 @@
-"""Long lists of faults, cut to as many as help."""
+"""Lists of faults: printed, and where they are long, cut to as many as help."""
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Sequence
 
@@ -35,3 +36,13 @@ def without_repeats(faults: Sequence[str], shown: int = SHOWN) -> list[str]:
         if seen[what] == shown < total[what]:
             kept.append(f"… and {total[what] - shown} more: {what}")
     return kept
+
+
+def complain(command: str, faults: Sequence[str]) -> int:
+    """Print the faults of a user's input."""
+    if len(faults) == 1:
+        print(f"mmtx {command}: {faults[0]}", file=sys.stderr)
+    else:
+        lines = "\n".join(f"  {fault}" for fault in faults)
+        print(f"mmtx {command}: {count(faults)} faults\n{lines}", file=sys.stderr)
+    return 2

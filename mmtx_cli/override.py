@@ -37,6 +37,7 @@ REFUSED = {
     "DIR/experiment/NAME.yaml, and write --config-dir DIR experiment=NAME",
     "experimental_rerun": "--experimental-rerun: a pickle may run any code, so mmtx reads none; "
     "to go on with a run, write resume=true run_dir=RUN",
+    "hydra_help": "--hydra-help: write mmtx COMMAND --help for its groups and settings",
 }
 """Options of Hydra that mmtx has no use for, and what to write instead."""
 
@@ -64,7 +65,9 @@ def config_dirs(args: Sequence[str]) -> list[Path]:
     """Where groups are looked for: our own configuration and the user's ``--config-dir``."""
     options, _ = split(args)
     given = [value for option, value in pairwise(options) if option in CONFIG_DIR]
-    given += [o.partition("=")[2] for o in options if o.startswith(f"{CONFIG_DIR[0]}=")]
+    given += [
+        o.partition("=")[2] for o in options if o.partition("=")[0] in CONFIG_DIR and "=" in o
+    ]
     return [conf_dir(), *map(Path, given)]
 
 
@@ -92,6 +95,12 @@ def explained(error: Exception, command: str, args: list[str]) -> list[str]:
     missing = re.search(r"Missing mandatory value: (\S+)", str(error))
     if missing:
         return [f"{missing.group(1)}: required; write {missing.group(1)}=VALUE"]
+    plugin = re.search(r"Could not find '(hydra/(?:launcher|sweeper)/\S+)'", str(error))
+    if plugin:
+        return [
+            f"{plugin.group(1)}: plugins of Hydra are only loaded where you trust them; write "
+            "trusted_packages=[hydra_plugins] on the command line"
+        ]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return [" ".join(line for line in lines if "hydra.cc" not in line).replace("'++", "'")]
 

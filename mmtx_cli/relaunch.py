@@ -4,7 +4,6 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -15,6 +14,8 @@ from mmtx_cli.override import parsed, split
 from mmtx_cli.ranks import finished
 from mmtx_cli.stop import SIGNALS
 
+MAX_NAME, MAX_PATH = 255, 4000
+"""Bytes of a folder's name, and of a path with some left for the files in it."""
 ALONE = {"devices": "1", "num_nodes": "1", "strategy": "auto"}
 """The settings of ``trainer`` with which one process does all."""
 
@@ -28,14 +29,24 @@ def job_run_dir(cfg: DictConfig, args: Sequence[str]) -> None:
     hydra = HydraConfig.get()
     run_dir = os.path.abspath(os.path.expanduser(str(cfg.run_dir)))
     if is_multirun():
-        # Hydra's record of the sweep holds the command line as it was typed, secrets and all
-        (Path(run_dir) / "multirun.yaml").unlink(missing_ok=True)
         swept = {key(arg) for arg in split(args)[1] if parsed(arg).is_sweep_override()}
         words = [o.lstrip("+") for o in job_overrides() if key(o) in swept]
         # no comma and no "=": the path can be given to ckpt= as it is
         name = "_".join(re.sub(r"[^\w.+]+", "-", word) for word in (str(hydra.job.num), *words))
-        run_dir = os.path.join(run_dir, name[:150])
+        run_dir = os.path.join(run_dir, name.encode()[:150].decode(errors="ignore"))
+    check_length(run_dir)
     cfg.run_dir = run_dir
+
+
+def check_length(run_dir: str) -> None:
+    """Refuse a path that no usual file system takes, before anything is made for it."""
+    name = max(run_dir.split(os.sep), key=lambda part: len(os.fsencode(part)))
+    for what, text, most in (("the name", name, MAX_NAME), ("the path", run_dir, MAX_PATH)):
+        if (size := len(os.fsencode(text))) > most:
+            raise ConfigError(
+                f"run_dir: {what} {text[:30]}… has {size} bytes; file systems take at most {most}; "
+                "write a shorter one"
+            )
 
 
 def is_multirun() -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from mmtx_cli import __version__
 from mmtx_cli.cli import COMMANDS, main
-from tests.command_line import environment, mmtx, told
+from tests.command_line import environment, mmtx, refused, told
 
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning_fabric", "wandb", "matplotlib")
 WATCH = """
@@ -161,7 +161,7 @@ def test_a_reader_that_leaves_is_no_crash(args, tmp_path):
     )
     process.stdout.close()
     err = process.stderr.read()
-    assert (process.wait(timeout=30), err) == (1, "")
+    assert (process.wait(timeout=30), err) == (141, "")
 
 
 @pytest.mark.parametrize(
@@ -195,3 +195,11 @@ def test_what_hydra_says_of_a_configuration():
     assert "Config search path" in done.stdout
     assert "usage:" not in done.stderr
     assert mmtx("score", "--version").stdout == f"mmtx {__version__}\n"
+
+
+def test_a_sweep_tells_of_each_job_and_again_at_the_end(tmp_path):
+    said = refused("score", "-m", "seed=1,2", "references=a", "predictions=b", cwd=tmp_path)
+    jobs = [f"seed={seed} references=a predictions=b" for seed in (1, 2)]
+    assert [said.count(f"{job}: a: no such file") for job in jobs] == [2, 2]
+    assert "mmtx score: 2 faults\n" in said
+    assert list(tmp_path.rglob("multirun.yaml")) == []

@@ -1,5 +1,4 @@
-from mmtx_cli.cli import complain
-from mmtx_cli.fault import at_most, count, without_repeats
+from mmtx_cli.fault import at_most, complain, count, without_repeats
 
 
 def test_a_cut_list_counts_all(capsys):

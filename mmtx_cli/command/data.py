@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from mmtx_cli.command.data_import import import_
 from mmtx_cli.command.data_keys import Settings, chosen, example, require
 from mmtx_cli.command.foreign import refuse_foreign_keys
+from mmtx_cli.console import make_console
 from mmtx_cli.data.check import check_manifest
 from mmtx_cli.data.encoder_lab import make_encoder_lab
 from mmtx_cli.data.events import make_events
@@ -92,5 +92,5 @@ def _check(settings: Settings) -> Path:
         )
     except DataError as error:
         raise DataError(*without_repeats(error.faults)) from error
-    Console().print(summary)
+    make_console().print(summary)
     return path

@@ -6,10 +6,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-
 from mmtx_cli.command.data_keys import Settings, chosen, example, require
 from mmtx_cli.command.import_rows import keep_together, with_absolute_paths, with_files
+from mmtx_cli.console import make_console
 from mmtx_cli.data.card import card_path, read_card
 from mmtx_cli.data.importer import coco, csv_table, easy_vqa, flickr8k, folders, vqa
 from mmtx_cli.data.importer.mmimdb import MmImdb
@@ -67,7 +66,9 @@ def import_(settings: Settings) -> Path:
     if faults := row_faults(rows, home_of(out, root), card, IMPORT_KEYS, allowed):
         raise DataError(*at_most(faults))
     write_manifest(out, (row for _, row in rows), root=root)
-    Console().print(summarise(read_manifest(out, check_files=False, allow_outside_root=allowed)))
+    make_console().print(
+        summarise(read_manifest(out, check_files=False, allow_outside_root=allowed))
+    )
     return out
 
 

@@ -8,10 +8,10 @@ from importlib import import_module
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from mmtx_cli.argument import quoted
 from mmtx_cli.command.foreign import refuse_foreign_keys
+from mmtx_cli.console import make_console
 from mmtx_cli.data.events.make import make_events
 from mmtx_cli.data.scenes.make import make_scenes
 from mmtx_cli.error import ConfigError
@@ -42,7 +42,7 @@ def run(cfg: DictConfig) -> None:
         sections += films(cfg, run_dir / "films", events, captioner)
         sections += film_attributes(cfg, run_dir, events)
     report = write_report(run_dir, title="mmtx demo", sections=sections)
-    console = Console(soft_wrap=True)
+    console = make_console(soft_wrap=True)
     console.print(f"\ndone in {time.perf_counter() - begun:.0f} s; open the report: {report}")
     console.print("next: your own data, see docs/data.md; all keys: mmtx finetune --help")
     print(run_dir)
@@ -135,7 +135,7 @@ def film_attributes(cfg: DictConfig, run_dir: Path, manifest: Path) -> list[tupl
 
 def say(what: str) -> None:
     """Announce a step."""
-    Console(stderr=True).rule(what, align="left")
+    make_console(stderr=True).rule(what, align="left")
 
 
 def step(run_dir: Path, command: str, overrides: Sequence[str], name: str | None = None) -> Path:

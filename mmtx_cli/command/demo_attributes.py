@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from mmtx_cli.command.run_folder import write_json
+from mmtx_cli.console import make_console
 from mmtx_cli.data.events.attributes import attributes
 from mmtx_cli.json_line import json_line
 from mmtx_cli.metric.attribute import attribute_scores
@@ -76,7 +76,7 @@ def write_attributes(run_dir: Path, evaluations: Mapping[str, Path], seed: int =
         shown = Table("attribute", *(c.title for c in table.columns), title="attributes named")
         for row in table.rows:
             shown.add_row(row.name, *row.cells)
-        Console().print(shown)
+        make_console().print(shown)
     return True
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from mmtx_cli.console import make_console
 from mmtx_cli.report.baseline import baseline_table, unbeaten_sentences
 from mmtx_cli.report.contribution import contribution_table, unused_modalities
 from mmtx_cli.report.cost import costs
@@ -74,8 +75,12 @@ def column(title: str) -> Column:
 
 def console_for(table: Table) -> Console:
     """The terminal; of a file, which has room for every column, a wide one."""
-    console = Console()
-    return console if console.is_terminal else Console(width=max(200, 40 + 28 * len(table.columns)))
+    console = make_console()
+    return (
+        console
+        if console.is_terminal
+        else make_console(width=max(200, 40 + 28 * len(table.columns)))
+    )
 
 
 def without_cider(metrics: Mapping[str, Any]) -> list[str]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.build import build_encoders
+from mmtx_cli.console import make_console
 from mmtx_cli.corpus import Corpus
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.sample import Sample
@@ -125,7 +125,7 @@ def summaries(
     sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
     loader = make_loader(samples, sampler, data.num_workers)
     found: dict[str, Summaries] = {key: {name: {} for name in modalities} for key in sets}
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     shown = track(
         loader, "baselines", console=console, transient=True, disable=not console.is_terminal
     )

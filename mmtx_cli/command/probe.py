@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from mmtx_cli.console import make_console
 from mmtx_cli.corpus import Corpus, usable
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.sample import Sample
@@ -85,7 +85,7 @@ def summaries(
     sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
     loader = make_loader(samples, sampler, data.num_workers)
     found: Summaries = {name: {} for name in model.encoder}
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     shown = track(loader, "linear probe", console=console, disable=not console.is_terminal)
     with torch.inference_mode():
         for batch in shown:

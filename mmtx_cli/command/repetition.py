@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
+from mmtx_cli.console import make_console
 from mmtx_cli.metric.diversity import caption_diversity, input_diversity
 
 MIN_INPUTS = 4
@@ -53,7 +53,7 @@ def captioned_diversity(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | N
 
 def print_warnings(diversity: Mapping[str, Mapping[str, Any]]) -> None:
     """Print each head's warning, if there is one, on standard error."""
-    console = Console(stderr=True, soft_wrap=True)
+    console = make_console(stderr=True, soft_wrap=True)
     for figures in diversity.values():
         if "warning" in figures:  # captions are no markup
             console.print(Text(f"warning: {figures['warning']}", style="bold red"))

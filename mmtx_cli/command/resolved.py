@@ -6,13 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mmtx_cli.check import several, subsections
 from mmtx_cli.component_usage import read_component
 from mmtx_cli.error import DataError
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.signature import TargetError
+from mmtx_cli.yaml_text import YamlTextError, read_yaml
 
 
 def settings_of(folder: Path) -> dict[str, Any]:
@@ -21,11 +20,14 @@ def settings_of(folder: Path) -> dict[str, Any]:
     Two runs that compute the same have the same, whichever defaults they spelt out.
 
     Raises:
-        DataError: if the run is not finished.
+        DataError: if the run is not finished, or its configuration cannot be read.
     """
     if not (folder / "result.json").is_file():
         raise DataError(f"{folder}: no finished run; wait for its end, or go on by resume=true")
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    try:
+        config = read_yaml(folder / "config.yaml")
+    except (YamlTextError, OSError) as error:
+        raise DataError(f"{folder / 'config.yaml'}: cannot be read: {error}") from error
     return dict(flat(resolved(config)))
 
 

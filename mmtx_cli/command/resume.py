@@ -9,13 +9,14 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.check import root_faults, section_faults
-from mmtx_cli.command.run_folder import HIDDEN, redacted
 from mmtx_cli.error import CheckpointError, ConfigError
 from mmtx_cli.limits import at, within
 from mmtx_cli.override import is_section_key
+from mmtx_cli.redact import HIDDEN, redacted
 from mmtx_cli.relaunch import job_overrides
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.weights import read_config, replaced
+from mmtx_cli.yaml_text import check_yaml, read_yaml_text
 
 FREE = (
     "trainer",
@@ -147,7 +148,8 @@ def saved_run(cfg: DictConfig) -> tuple[DictConfig, Path]:
             "folder of the run to go on with: resume=true run_dir=RUN"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_yaml_text(path)
+        check_yaml(text)
         saved = OmegaConf.create(text)
     except Exception as error:  # whatever the YAML reader finds
         raise CheckpointError(f"{path}: cannot be read: {error}") from error

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -15,16 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli import __version__
 from mmtx_cli.error import ConfigError
+from mmtx_cli.redact import redacted, redacted_text
 from mmtx_cli.storage import reason
 from mmtx_cli.weights import replaced
 
-SECRET = (
-    r"(?:(?:api|access|secret|private)_?key|token|secret|passw(?:or)?d|passphrase|credentials?)"
-)
-SECRET_KEY = re.compile(rf"{SECRET}$", re.I)
-SECRET_PAIR = re.compile(rf"""({SECRET}["']?\s*[=:]\s*)(?!\$\{{)[^\s,&;}}]+""", re.I)
-USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
-HIDDEN = "***"
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "tokenizers", "pillow")
 RESULTS = ("result.json", "captions.jsonl")
 LOCKED: dict[str, IO[str]] = {}
@@ -103,32 +96,6 @@ def write_run(run_dir: Path, cfg: DictConfig) -> None:
     write_json(
         run_dir / "environment.json", environment(bool((cfg.get("encoder") or {}).get("video")))
     )
-
-
-def redacted(value: Any, key: str = "") -> Any:
-    """Hide values of secret-looking keys, secrets out of the environment, and passwords in URLs."""
-    if isinstance(value, Mapping):
-        return {k: redacted(v, str(k)) for k, v in value.items()}
-    if isinstance(value, list):
-        return [redacted(v, key) for v in value]
-    if not value or isinstance(value, bool):
-        return value
-    if SECRET_KEY.search(key):
-        return HIDDEN
-    return redacted_text(value) if isinstance(value, str) else value
-
-
-def redacted_text(text: str) -> str:
-    """A text without what looks like a secret in it."""
-    for secret in secrets():
-        text = text.replace(secret, HIDDEN)
-    return USER_INFO.sub(f"{HIDDEN}@", SECRET_PAIR.sub(rf"\1{HIDDEN}", text))
-
-
-def secrets() -> list[str]:
-    """Values of environment variables whose names speak of secrets, the longest first."""
-    found = {v for k, v in os.environ.items() if len(v) > 5 and SECRET_KEY.search(k)}
-    return sorted(found, key=len, reverse=True)
 
 
 def environment(films: bool = False) -> dict[str, Any]:

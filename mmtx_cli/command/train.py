@@ -18,7 +18,6 @@ from mmtx_cli.command.resume import resumed, run_settings
 from mmtx_cli.command.run_folder import (
     is_first_process,
     open_run,
-    redacted,
     refuse_trained,
     write_json,
 )
@@ -26,6 +25,7 @@ from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.hint import nearest
+from mmtx_cli.redact import redacted
 from mmtx_cli.settings import SECTIONS, DataSettings
 from mmtx_cli.weights import load_checkpoint, read_config, read_weights, save_folder
 

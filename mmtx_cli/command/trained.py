@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader
 
 from mmtx_cli.build import build_model
+from mmtx_cli.console import make_console
 from mmtx_cli.error import CheckpointError
 from mmtx_cli.meaning import is_trained
 from mmtx_cli.model import MultimodalModel
@@ -58,7 +58,7 @@ def predict(
     There is one set of outputs for each of the ``views`` (default: the samples as they are);
     encoding is done once.
     """
-    console = Console(stderr=True, quiet=not process.is_first)
+    console = make_console(stderr=True, quiet=not process.is_first)
     label = ", ".join(heads)
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     cast = torch.autocast(process.device.type, dtype=dtype) if dtype else nullcontext()

@@ -7,6 +7,7 @@ from pathlib import Path
 from mmtx_cli.completion.key import known_groups, known_keys
 from mmtx_cli.completion.line import escaped, words_of
 from mmtx_cli.completion.script import INSTALL
+from mmtx_cli.error import MmtxError
 from mmtx_cli.offer import offered
 from mmtx_cli.override import CONFIG_DIR, configuration
 
@@ -18,7 +19,10 @@ CFG = ("job", "hydra", "all")
 def answer(line: str, commands: Sequence[str], shell: str) -> list[str]:
     """The words that may stand in place of the last one of a line, whole and in order."""
     words = words_of(line)[1:]
-    found = sorted(dict.fromkeys(fitting(words, commands))) if words else []
+    try:
+        found = sorted(dict.fromkeys(fitting(words, commands))) if words else []
+    except MmtxError:  # a file that is no YAML: a terminal where someone writes is no place for it
+        found = []
     return [escaped(word) for word in found] if shell == "bash" else found
 
 

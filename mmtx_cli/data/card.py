@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mmtx_cli.data.name import nearest
+from mmtx_cli.data.value import shown
 from mmtx_cli.error import DataError
 from mmtx_cli.text_form import composed
+from mmtx_cli.yaml_text import YamlTextError, read_yaml
 
 KEYS = (
     "root",
@@ -58,7 +58,7 @@ def read_card(path: Path) -> Card:
     """
     if not path.is_file():
         return Card()
-    values = _load(path)
+    values = card_values(path)
     if "license" in values:
         values.setdefault("licence", values.pop("license"))
     faults = [f"{path}: {fault}" for fault in _faults(values)]
@@ -71,14 +71,13 @@ def read_card(path: Path) -> Card:
     return Card(path=path, other=values, **known)
 
 
-def _load(path: Path) -> dict[str, Any]:
+def card_values(path: Path) -> dict[str, Any]:
+    """Read the mapping that a card holds; DataError if it is none."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        what = getattr(error, "problem", None) or error
-        raise DataError(f"{where}: not YAML: {what}; mend the dataset card") from error
+        values = read_yaml(path)
+    except YamlTextError as error:
+        where = f"{path}:{error.line}" if error.line else str(path)
+        raise DataError(f"{where}: {error}; mend the dataset card") from error
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
@@ -107,7 +106,7 @@ def _faults(values: dict[str, Any]) -> list[str]:
     for key, value in values.items():
         if key in wanted:
             if value is not None and not wanted[key](value):
-                faults.append(f"{key} is {value!r}; write {example.get(key, 'one text')}")
+                faults.append(f"{key} is {shown(value)}; write {example.get(key, 'one text')}")
         elif (near := nearest(key, KEYS)) and near not in values:
             faults.append(f"unknown key {key!r}; did you mean {near!r}?")
     return faults

@@ -45,6 +45,9 @@ class Root:
             if _URL.match(path):
                 return path, f"{path} is a URL; download the file and write its path"
             full = os.path.normpath(os.path.join(self.folder, path))
+        if not (path.isascii() or _is_name(path)):
+            remedy = "set the environment variable PYTHONUTF8=1, or rename the file"
+            return full, f"{path} cannot be the name of a file in this locale; {remedy}"
         outside = None if self._allow_outside else self._outside(full)
         if outside:
             remedy = f"move the file, give {self._keys.root}=…, or set {self._keys.outside}=true"
@@ -76,6 +79,15 @@ class Root:
         if not stat.S_ISREG(mode):
             return f"{full} is no regular file; write the path of a file"
         return None
+
+
+def _is_name(path: str) -> bool:
+    """Can the file system's encoding write it? A locale may know one alphabet alone."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _within(path: str, folder: str) -> bool:

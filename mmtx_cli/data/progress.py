@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from mmtx_cli.output import terminal
+
 Item = TypeVar("Item")
 FIRST_SECONDS, MOST_SECONDS = 15.0, 600.0
 
@@ -45,14 +47,15 @@ def hours(seconds: float) -> str:
 
 def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
     """Yield the items, telling how many of ``total`` are through."""
-    if not sys.stderr.isatty():
+    if not terminal(sys.stderr).isatty():
         lines = SparseLines(total)
         for done, item in enumerate(items, 1):
             yield item
             if line := lines.line(done):
                 print(f"{what} {line}", file=sys.stderr, flush=True)
         return
-    from rich.console import Console
     from rich.progress import track as bar
 
-    yield from bar(items, what, total, console=Console(stderr=True), transient=True)
+    from mmtx_cli.console import make_console
+
+    yield from bar(items, what, total, console=make_console(stderr=True), transient=True)

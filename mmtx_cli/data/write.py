@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from mmtx_cli.data.card import card_path
+from mmtx_cli.data.card import card_path, card_values
 from mmtx_cli.data.feature_place import with_paths
 from mmtx_cli.error import DataError
 
@@ -96,7 +96,7 @@ def _relative(value: str, base: Path, start: Path, row: Mapping[str, Any]) -> st
 def _write_card(path: Path, says: dict[str, Any], root: str | None) -> None:
     old: dict[str, Any] = {}
     if path.is_file():
-        old = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        old = card_values(path)
         old.pop("root", None)
     new = {**old, **says, **({} if root is None else {"root": root})}
     text = yaml.safe_dump(new, sort_keys=False, allow_unicode=True, width=100)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from mmtx_cli.error import ConfigError
+from mmtx_cli.redact import redacted
 from mmtx_cli.settings import LoggerSettings, WandbSettings
 from mmtx_cli.training.lightning import pl
 
@@ -15,11 +16,15 @@ def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Log
         check_account(settings.wandb)
         loggers.append(
             pl.loggers.WandbLogger(
-                project=settings.wandb.project,
-                name=settings.wandb.name or run_dir.name,
-                entity=settings.wandb.entity,
+                **redacted(
+                    {
+                        "project": settings.wandb.project,
+                        "name": settings.wandb.name or run_dir.name,
+                        "entity": settings.wandb.entity,
+                        "tags": settings.wandb.tags,
+                    }
+                ),
                 offline=settings.wandb.offline,
-                tags=settings.wandb.tags,
                 save_dir=run_dir,
                 # command line and console may hold what the redacted config does not
                 settings=wandb_settings(),

@@ -4,9 +4,9 @@ import sys
 import time
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mmtx_cli.console import make_console
 from mmtx_cli.data.progress import SparseLines
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.metrics import MetricsCallback
@@ -28,7 +28,7 @@ class ProgressCallback(pl.Callback):
         """Show the bar."""
         if not trainer.is_global_zero:
             return
-        console = Console(file=sys.stderr)
+        console = make_console(stderr=True)
         if console.is_terminal:
             self.bar = Progress(
                 TextColumn("{task.description}"),

@@ -302,7 +302,7 @@ class TestCard:
         [
             ("root: [", "m.yaml:1: not YAML"),
             ("- a", "is a mapping"),
-            ("label_names: [a, 1]", "label_names is ['a', 1]; write a list of different names"),
+            ("label_names: [a, 1]", 'label_names is ["a", 1]; write a list of different names'),
             ("counts: {training: 3}", "rows by split"),
             ("label_name: [a]", "did you mean 'label_names'?"),
         ],

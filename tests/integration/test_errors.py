@@ -368,11 +368,11 @@ def test_a_component_of_ones_own_trains_and_leaves_no_secret(project, scenes):
     args += ["logger=wandb", "logger.wandb.offline=true", "run_dir=run"]
     noted = project / "my_conf" / "experiment" / "noted.yaml"
     noted.parent.mkdir()
-    noted.write_text("# @package _global_\nnote: is ${oc.env:MYTOKEN}\n")
+    noted.write_text("# @package _global_\nlogger: {wandb: {name: 'is ${oc.env:MYTOKEN}'}}\n")
     done = mmtx("finetune", *args, "experiment=noted", cwd=project, MYTOKEN=SECRET)
     assert done.returncode == 0, done.stderr
     run = project / "run"
-    assert "note: is ***" in (run / "config.yaml").read_text()
+    assert "name: is ***" in (run / "config.yaml").read_text()
     holding = [p for p in run.rglob("*") if p.is_file() and SECRET.encode() in p.read_bytes()]
     # the model and its checkpoints are built anew from its arguments as they are
     assert {p.relative_to(run).parts[0] for p in holding} <= {"model", "checkpoints"}

@@ -1,0 +1,99 @@
+"""Interpolations that stand for too much: ``b: ${a}${a}``, ``c: ${b}${b}`` double line by line."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+MAX_SIZE = 1_000_000
+"""Characters and values that a configuration may hold once its interpolations are resolved."""
+MAX_DEPTH = 100
+"""Levels of a configuration and of interpolations in one another."""
+_WORDS = re.compile(r"\.*\w+(?:[.\[]\w+\]?)*")
+_NESTED = re.compile(r"\$\{[^:{}]*\$\{|\$\{oc\.(?:select|deprecated|dict\.\w+):[^}]*\$\{")
+Path = tuple[str, ...]
+
+
+class TooLargeError(ValueError):
+    """A value that is too large once it is resolved; the text is its place."""
+
+
+def interpolation_faults(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(key, what to do) of interpolations that are too large, or whose size cannot be computed.
+
+    ``cfg`` is the plain configuration, in which nothing is resolved.
+    """
+    unclear = list(_unclear(cfg, ()))
+    yield from unclear
+    if unclear:
+        return
+    try:
+        _Sizes(cfg).of(())
+    except TooLargeError as error:
+        yield (
+            str(error),
+            f"its interpolations stand for more than {MAX_SIZE} characters, or for a chain of more "
+            f"than {MAX_DEPTH}; write some of the values out",
+        )
+
+
+class _Sizes:
+    """Sizes of resolved values, each computed once: no value is resolved for it."""
+
+    def __init__(self, cfg: Mapping[str, Any]) -> None:
+        self.cfg, self.known = cfg, dict[Path, int]()
+        self.depth = 0
+
+    def of(self, path: Path) -> int:
+        """Characters and values below a path."""
+        if path in self.known:
+            return self.known[path]
+        self.known[path] = 0  # OmegaConf refuses cycles
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise TooLargeError(".".join(path))
+        node = _at(self.cfg, path)
+        if isinstance(node, Mapping):
+            size = 1 + sum(self.of((*path, str(key))) for key in node)
+        elif isinstance(node, list):
+            size = 1 + sum(self.of((*path, str(at))) for at in range(len(node)))
+        else:
+            size = 1 + len(str(node)) + sum(map(self.of, self._targets(node, path)))
+        if size > MAX_SIZE:
+            raise TooLargeError(".".join(path))
+        self.depth -= 1
+        self.known[path] = size
+        return size
+
+    def _targets(self, node: Any, path: Path) -> Iterator[Path]:
+        """Whatever a text may refer to, by its place or relative to its own."""
+        if not isinstance(node, str) or "${" not in node:
+            return
+        for word in _WORDS.findall(node[node.index("${") :]):
+            names = tuple(word.lstrip(".").replace("[", ".").replace("]", "").split("."))
+            dots = len(word) - len(word.lstrip("."))
+            target = (*path[: len(path) - dots], *names) if dots else names
+            if dots <= len(path) and _at(self.cfg, target) is not None:
+                yield target
+
+
+def _unclear(node: Any, path: Path) -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _unclear(value, (*path, str(key)))
+    elif isinstance(node, list):
+        for at, value in enumerate(node):
+            yield from _unclear(value, (*path, str(at)))
+    elif isinstance(node, str) and (_NESTED.search(node) or "${oc.create:" in node):
+        shown = node if len(node) < 60 else f"{node[:59]}…"
+        yield ".".join(path), f"{shown!r} may stand for anything; write the key out"
+
+
+def _at(node: Any, path: Path) -> Any:
+    for name in path:
+        if isinstance(node, list) and name.isdecimal() and int(name) < len(node):
+            node = node[int(name)]
+        elif isinstance(node, Mapping) and name in node:
+            node = node[name]
+        else:
+            return None
+    return node

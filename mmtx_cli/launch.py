@@ -1,0 +1,185 @@
+"""From the arguments of a command to its run: Hydra composes, then the command begins."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def launch(command: str, args: list[str]) -> None:
+    """Give the arguments to Hydra, and the composed configuration to the command."""
+    if "--help" in args or "-h" in args:
+        from mmtx_cli.usage import print_usage
+
+        print_usage(command, args)
+        return
+
+    from mmtx_cli.argument import as_written
+    from mmtx_cli.error import ConfigError
+    from mmtx_cli.openmp import set_waiting
+    from mmtx_cli.override import configuration, opened, split
+    from mmtx_cli.relaunch import check_multirun
+
+    options, overrides = split(args)
+    overrides = [as_written(arg) for arg in overrides]
+    args = [*options, *overrides]
+    name = configuration(command, args)
+    check_options(options, command)
+    check_multirun(options)
+    check_places(args, name)
+    trust(overrides)
+    program = sys.argv[0]
+    set_waiting()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; they are told in guarded()
+    # in this order, since --info would take an override that follows for its value
+    sys.argv = [program, *opened(overrides), *options]
+    refused: list[str] = []
+    compose(job_of(command, name, args, refused), name, args)
+    if refused:
+        raise ConfigError(*refused)
+
+
+def compose(job: "Callable[[DictConfig], None]", name: str, args: Sequence[str]) -> None:
+    """Let Hydra compose what ``sys.argv`` holds, and call ``job``, or each job of a sweep.
+
+    Raises:
+        ConfigError: in the user's terms, for what Hydra cannot compose.
+    """
+    import hydra
+    from omegaconf.errors import InterpolationResolutionError
+
+    from mmtx_cli.compose import checked
+    from mmtx_cli.error import ConfigError, MmtxError, OutputError
+    from mmtx_cli.override import conf_dir, explained, explained_interpolation, split
+
+    try:
+        with checked(name, split(args)[1]):
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(job)()
+    except Failed as failed:
+        if isinstance(failed.error, InterpolationResolutionError):
+            raise ConfigError(explained_interpolation(failed.error)) from failed.error
+        raise failed.error from failed.error.__cause__
+    except (BrokenPipeError, MmtxError, OutputError):
+        raise
+    except Exception as error:  # of Hydra's own: the command has not begun
+        raise ConfigError(*explained(error, name, list(args))) from error
+
+
+def job_of(
+    command: str, name: str, args: list[str], refused: list[str]
+) -> "Callable[[DictConfig], None]":
+    """What runs the command on a composed configuration.
+
+    A job of a sweep that is refused does not keep the others from running: its faults are added to
+    ``refused``, for the end.
+    """
+    from omegaconf import OmegaConf
+
+    from mmtx_cli.error import MmtxError
+    from mmtx_cli.fault import complain
+    from mmtx_cli.relaunch import (
+        is_multirun,
+        job_argv,
+        job_overrides,
+        job_run_dir,
+        needs_own_process,
+        run_job,
+    )
+    from mmtx_cli.storage import told
+
+    program = sys.argv[0]
+
+    def job(cfg: "DictConfig") -> None:
+        OmegaConf.set_struct(cfg, False)
+        try:
+            job_run_dir(cfg, args)
+            # Lightning starts further processes with this command line
+            sys.argv = [program, command, *job_argv(args, cfg)]
+            if is_multirun() and needs_own_process(cfg):
+                place = str(cfg.get("run_dir", " ".join(job_overrides())))
+                refused.extend(run_job(program, [command, *job_argv(args, cfg)], place))
+            else:
+                import_module(f"mmtx_cli.command.{name}").run(cfg)
+        except Exception as raised:
+            error = told(raised, command, cfg.get("run_dir"))
+            if not (is_multirun() and isinstance(error, MmtxError)):
+                raise Failed(error) from raised
+            words = " ".join(job_overrides())
+            refused.extend(f"{words}: {fault}" for fault in error.faults)
+            complain(f"{command} {words}", error.faults)
+
+    return job
+
+
+def check_places(args: Sequence[str], name: str) -> None:
+    """Refuse folders of configurations that are not there, and keys that nothing reads."""
+    from mmtx_cli.error import ConfigError
+    from mmtx_cli.override import added_faults, config_dirs, split
+
+    absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
+    if absent:
+        raise ConfigError(*(f"--config-dir {folder}: there is no such folder" for folder in absent))
+    if added := list(added_faults(split(args)[1], name, config_dirs(args))):
+        raise ConfigError(*added)
+
+
+def trust(overrides: Sequence[str]) -> None:
+    """Let packages be imported that the command line trusts, and no plugin of Hydra's else.
+
+    Hydra imports every module of a package ``hydra_plugins`` that it finds anywhere.
+    """
+    from hydra.errors import HydraException
+
+    from mmtx_cli.error import ConfigError
+    from mmtx_cli.trust import key_of, packages, typed_trust
+
+    try:
+        trusted = packages(typed_trust(overrides))
+    except HydraException:  # reported where the configuration is composed
+        trusted = ()
+    if trusted and os.getcwd() not in sys.path:
+        # a console script does not look where the user stands; without need nor should it: a
+        # folder there may have the name of a package that others import if they find it
+        sys.path.append(os.getcwd())
+    if any(name.split(".")[0] == "hydra_plugins" for name in trusted):
+        return
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("hydra_plugins", None)  # importing it fails, as if there were none
+    for arg in overrides:
+        group, choice = key_of(arg), arg.partition("=")[2]
+        if group in ("hydra/launcher", "hydra/sweeper") and choice != "basic":
+            raise ConfigError(
+                f"{arg}: plugins of Hydra are only loaded where you trust them; write "
+                "trusted_packages=[hydra_plugins]"
+            )
+
+
+def check_options(options: list[str], command: str) -> None:
+    """Refuse options that Hydra does not have, or mmtx has no use for, in one line each."""
+    from hydra._internal.utils import get_args_parser
+
+    from mmtx_cli.error import ConfigError
+    from mmtx_cli.override import REFUSED
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(
+            f"{message}; settings are written key=value, and mmtx {command} --help lists them"
+        )
+
+    parser = get_args_parser()
+    parser.allow_abbrev = False  # what is looked for among the options is looked for in full
+    parser.error = refuse  # type: ignore[method-assign]
+    given = vars(parser.parse_args(options))
+    if faults := [fault for name, fault in REFUSED.items() if given[name] not in (None, False)]:
+        raise ConfigError(*faults)
+
+
+class Failed(BaseException):
+    """Carries a job's error past Hydra, which would print about it."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error

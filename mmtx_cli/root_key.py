@@ -1,0 +1,41 @@
+"""Keys at the root of a configuration that no command reads: misspelt in a file of the user's."""
+
+import re
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
+
+from mmtx_cli.hint import nearest
+from mmtx_cli.meant import meant_key
+from mmtx_cli.override import SECTIONS, in_section, root_keys
+
+_NAME = re.compile(r"\$\{\s*(\w+)")
+
+
+def root_key_faults(
+    cfg: Mapping[str, Any], command: str, groups: Set[str]
+) -> Iterator[tuple[str, str]]:
+    """(key, what to do) of unknown keys; one that an interpolation refers to is of use.
+
+    ``groups`` are the user's own, which have places of their own.
+    """
+    known, used = root_keys(command), set(_names(cfg))
+    places = {*known, *SECTIONS, "hydra", *(groups - {"experiment"}), *used}
+    for key in map(str, cfg):
+        if key not in places:
+            meant = in_section(key, known) or meant_key(key, known)
+            yield (
+                key,
+                f"unknown key; {f'did you mean {meant!r}?' if meant else nearest(key, known)}",
+            )
+
+
+def _names(node: Any) -> Iterator[str]:
+    """Root keys that interpolations name."""
+    if isinstance(node, Mapping):
+        for value in node.values():
+            yield from _names(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _names(value)
+    elif isinstance(node, str) and "${" in node:
+        yield from _NAME.findall(node)

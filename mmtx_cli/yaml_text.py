@@ -1,0 +1,115 @@
+"""YAML of a user's or a stranger's, read with bounds: a few lines may stand for gigabytes."""
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MAX_NODES = 100_000
+"""Values that the aliases (``*name``) of a file may add to those that are written out."""
+MAX_DEPTH = 100
+MAX_BYTES = 50_000_000
+
+
+class YamlTextError(ValueError):
+    """A text that is no YAML, or too much of it; ``line`` is where, from 1, if that is known."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def load_yaml(text: str) -> Any:
+    """Return what a YAML text holds, in plain values.
+
+    Raises:
+        YamlTextError: if it is no YAML, is nested too deeply, or aliases make too much of it.
+    """
+    check_yaml(text)
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise no_yaml(error) from error
+    except RecursionError as error:
+        raise YamlTextError(f"nested more than {MAX_DEPTH} levels deep") from error
+    except ValueError as error:  # a date or a number that Python does not have
+        raise YamlTextError(f"not YAML: {error}") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file holds; the errors are those of ``load_yaml``."""
+    return load_yaml(read_yaml_text(path))
+
+
+def read_yaml_text(path: Path) -> str:
+    """Read the text of a file, if it is one: a device or a pipe may have no end.
+
+    Raises:
+        YamlTextError: if it is no regular file, no UTF-8, or far too large.
+    """
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise YamlTextError("not a regular file")
+    if state.st_size > MAX_BYTES:
+        raise YamlTextError(f"holds {state.st_size} bytes; at most {MAX_BYTES} are read")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise YamlTextError(f"not UTF-8: {error}") from error
+
+
+def check_yaml(text: str) -> None:
+    """Raise YamlTextError if aliases make more of a text than ``MAX_NODES`` values.
+
+    The events of the parser are counted, before any value is built: neither time nor memory grows
+    with what the aliases stand for.
+    """
+    if "&" in text and "*" in text:
+        try:
+            _count(text)
+        except yaml.YAMLError as error:
+            raise no_yaml(error) from error
+
+
+def _count(text: str) -> None:
+    anchors: dict[str | None, tuple[int, int]] = {}  # values and depth below each
+    open_nodes: list[tuple[str | None, int, int]] = []  # anchor, values and depth so far
+    written = 0
+    event: Any
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1
+        written += 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            anchors.pop(event.anchor, None)  # until it is closed, an alias of it has no end
+            open_nodes.append((event.anchor, 1, 0))
+            if len(open_nodes) > MAX_DEPTH:
+                raise YamlTextError(f"nested more than {MAX_DEPTH} levels deep", line)
+            continue
+        if isinstance(event, yaml.AliasEvent):
+            if any(name == event.anchor for name, _, _ in open_nodes):
+                raise YamlTextError(f"*{event.anchor} stands inside of &{event.anchor}", line)
+            size, depth = anchors.get(event.anchor, (1, 0))
+        elif isinstance(event, yaml.ScalarEvent):
+            size, depth = 1, 0
+            anchors[event.anchor] = size, depth
+        elif isinstance(event, yaml.CollectionEndEvent):
+            name, size, depth = open_nodes.pop()
+            anchors[name] = size, depth
+        else:
+            continue
+        if open_nodes:
+            name, above, deepest = open_nodes[-1]
+            open_nodes[-1] = name, above + size, max(deepest, depth + 1)
+            total = sum(values for _, values, _ in open_nodes)
+            if total > MAX_NODES + written:
+                raise YamlTextError(f"aliases stand for more than {MAX_NODES} values", line)
+            if len(open_nodes) + depth > MAX_DEPTH:
+                raise YamlTextError(f"nested more than {MAX_DEPTH} levels deep", line)
+
+
+def no_yaml(error: yaml.YAMLError) -> YamlTextError:
+    """The fault of a text that the parser refuses, in one line."""
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or str(error).replace("\n", "")
+    return YamlTextError(f"not YAML: {what}", mark.line + 1 if mark else None)

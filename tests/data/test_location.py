@@ -1,0 +1,17 @@
+"""A locale may know one alphabet alone: a name beyond it is a fault, not a traceback."""
+
+import os
+
+import pytest
+
+from mmtx_cli.data.keys import IMPORT_KEYS
+from mmtx_cli.data.location import Root
+
+
+@pytest.mark.parametrize("name", ["中.png", "a/é中.png", "../中", "\U0001f600"])
+def test_a_name_that_the_locale_cannot_write(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsencode", lambda path: str(path).encode("latin-1"))
+    root = Root(tmp_path, allow_outside=False, check_files=True, keys=IMPORT_KEYS)
+    assert "cannot be the name of a file in this locale" in str(root.resolve(name)[1])
+    for known in ("é.png", "a.png"):
+        assert "no such file" in str(root.resolve(known)[1])
