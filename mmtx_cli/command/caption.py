@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.atomic import created, replaced
 from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.input_files import NO_TOKENIZER, InputReader, described, found
@@ -21,7 +22,7 @@ from mmtx_cli.command.train import sections
 from mmtx_cli.error import CheckpointError, ConfigError
 from mmtx_cli.json_line import json_line
 from mmtx_cli.storage import writing
-from mmtx_cli.weights import read_config, replaced
+from mmtx_cli.weights import read_config
 
 
 def run(cfg: DictConfig) -> None:
@@ -49,7 +50,7 @@ def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> No
     run_dir = open_run(cfg)
     share = run_dir / f".captions-{process.rank}.jsonl"
     only = process.world == 1
-    with open(share, "w", encoding="utf-8") as file:
+    with created(share) as file:
         for index, row in captioned(cfg, stored, settings, process, paths):
             line = json_line(row)
             with writing(share):

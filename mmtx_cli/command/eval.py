@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.check import check
 from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
@@ -22,7 +23,7 @@ from mmtx_cli.json_line import json_line
 from mmtx_cli.meaning import is_trained
 from mmtx_cli.offer import offered
 from mmtx_cli.settings import DataSettings
-from mmtx_cli.weights import read_config, replaced
+from mmtx_cli.weights import read_config
 
 
 def run(cfg: DictConfig) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mmtx_cli.argument import argument
+from mmtx_cli.atomic import replaced
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.error import ConfigError
 from mmtx_cli.meaning import constant
@@ -16,7 +17,6 @@ from mmtx_cli.weights import (
     WEIGHTS,
     read_config,
     read_weights,
-    replaced,
     save_folder,
 )
 

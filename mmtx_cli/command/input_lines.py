@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.error import DataError
 from mmtx_cli.json_line import json_line
-from mmtx_cli.weights import replaced
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.argument import argument
+from mmtx_cli.atomic import replaced
 from mmtx_cli.check import check
 from mmtx_cli.command.candidates import ALL_TEST, candidate_texts
 from mmtx_cli.command.embeddings import FOLDER, write_embeddings
@@ -190,7 +191,8 @@ def write(
         seconds: How long it took.
     """
     written = [json_line(line) for line in lines]
-    (run_dir / "predictions.jsonl").write_text("\n".join(written) + "\n", encoding="utf-8")
+    with replaced(run_dir / "predictions.jsonl") as temporary:
+        temporary.write_text("\n".join(written) + "\n", encoding="utf-8")
     if of_files:
         write_quarantine(run_dir, lines)
     shapes = write_embeddings(run_dir, arrays)

@@ -14,9 +14,9 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli import __version__
+from mmtx_cli.atomic import appending, replaced
 from mmtx_cli.error import ConfigError
 from mmtx_cli.storage import reason
-from mmtx_cli.weights import replaced
 
 SECRET = (
     r"(?:(?:api|access|secret|private)_?key|token|secret|passw(?:or)?d|passphrase|credentials?)"
@@ -65,7 +65,7 @@ def lock(run_dir: Path, key: str = "run_dir") -> None:
     path = str(run_dir / ".lock")
     if path in LOCKED:
         return
-    file = open(path, "a")  # noqa: SIM115 -- held until the process ends
+    file = appending(Path(path))  # held until the process ends
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

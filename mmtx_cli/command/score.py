@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.command.figures import print_figures
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.command.run_folder import open_run, write_json
@@ -15,7 +16,6 @@ from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.caption_file import CaptionFile, read_predictions, read_references
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.weights import replaced
 
 _FORMS = {
     "references": 'COCO captions, an mmtx manifest, or JSON lines {"id", "captions": […]}',

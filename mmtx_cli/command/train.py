@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.atomic import own_folder
 from mmtx_cli.check import check
 from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
@@ -322,7 +323,7 @@ def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any) -> N
     run_dir = Path(cfg.run_dir)
     best = save.best_path if save.best is not None else None
     weights = read_weights(str(best)) if best else module.model.state_dict()
-    save_folder(run_dir / "model", config, weights)
+    save_folder(own_folder(run_dir / "model"), config, weights)
     metrics = {cfg.trainer.get("monitor", "val/loss"): save.best} if best else {}
     count = len(module.trainer.datamodule.train)
     result = {

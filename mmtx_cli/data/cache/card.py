@@ -7,9 +7,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.error import DataError
-from mmtx_cli.weights import replaced
 
 CARD = "card.json"
 FORMAT = 1
