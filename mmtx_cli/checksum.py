@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmtx_cli.error import CheckpointError
+from mmtx_cli.json_line import parsed_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,8 +41,8 @@ def check_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping
     if KEY not in metadata:
         return
     try:
-        saved = json.loads(metadata[KEY])
-    except ValueError as error:
+        saved = dict(parsed_json(metadata[KEY]))
+    except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: damaged: its checksums cannot be read") from error
     odd = [n for n in sorted({*saved, *tensors}) if saved.get(n) != found(tensors, n)]
     if odd:

@@ -3,6 +3,7 @@ the answer to a question about each.
 """
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from mmtx_cli.atomic import created, replaced
 from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.input_files import NO_TOKENIZER, InputReader, described, found
-from mmtx_cli.command.input_lines import end, write_quarantine
+from mmtx_cli.command.input_lines import NOT_FINITE, end, write_quarantine
 from mmtx_cli.command.repetition import captioned_diversity, print_warnings
 from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.command.subtitle import write_subtitles
@@ -103,6 +104,8 @@ def captioned(
             row = described(every[int(i)]) | ({"text": cfg.text} if cfg.text else {})
             if i in unread:
                 row["error"] = unread[i]
+            elif not math.isfinite(score):
+                row["error"] = NOT_FINITE
             else:
                 row |= {"caption": tokenizer.decode(tokens.tolist()), "score": float(score)}
             yield int(i), row

@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mmtx_cli.argument import argument
-from mmtx_cli.atomic import replaced
+from mmtx_cli.atomic import is_temporary, replaced
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.error import ConfigError
 from mmtx_cli.meaning import constant
@@ -43,7 +43,8 @@ def run(cfg: DictConfig) -> None:
 
 def refuse_foreign(out: Path) -> None:
     """Write into a new folder, an empty one, or over an earlier model folder."""
-    held = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    held = {name for name in names if not is_temporary(name)}
     others = sorted(held - {WEIGHTS, CONFIG, *TOKENIZERS.values(), "README.md"})
     if others or (held and WEIGHTS not in held):
         names = ", ".join((others or sorted(held))[:3])

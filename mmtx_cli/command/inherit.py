@@ -12,6 +12,7 @@ from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.error import CheckpointError, ConfigError
 from mmtx_cli.meaning import constant, is_trained
 from mmtx_cli.signature import TargetError, class_constant
+from mmtx_cli.tensor_check import other_types
 from mmtx_cli.weights import read_weights
 
 
@@ -132,6 +133,8 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
     }
     if not fitting:
         raise CheckpointError(f"ckpt={ckpt}: none of its tensors fits this model")
+    if faults := other_types(state, fitting):
+        raise CheckpointError(f"ckpt={ckpt}: {'; '.join(faults[:5])}: not what mmtx saved")
     model.load_state_dict(fitting, strict=False)
     if is_first_process():
         others = (k for k in state.keys() - fitting.keys() if not k.startswith(own))

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli import __version__
 from mmtx_cli.atomic import appending, replaced
 from mmtx_cli.error import ConfigError
+from mmtx_cli.json_line import finite
 from mmtx_cli.storage import reason
 
 SECRET = (
@@ -166,6 +167,8 @@ def redacted_command() -> str:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole."""
+    """Write a JSON file whole; figures that are undefined (NaN) are null in it."""
     with replaced(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8"
+        )

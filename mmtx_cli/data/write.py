@@ -53,11 +53,18 @@ def write_manifest(
     with replaced(path) as half:
         with half.open("w", encoding="utf-8") as file:
             for row in rows:
-                file.write(json_line(_placed(row, base, start)) + "\n")
+                file.write(_line(_placed(row, base, start)) + "\n")
                 counts[str(row.get("split"))] += 1
         says = {**(card or {}), "counts": dict(counts)}
         _write_card(card_path(path), says, None if start == home else str(base))
     return counts.total()
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    try:
+        return json_line(row)
+    except ValueError as error:
+        raise DataError(f"row {row.get('id')}: holds NaN or an infinite number") from error
 
 
 def _placed(row: Mapping[str, Any], base: Path, start: Path) -> dict[str, Any]:

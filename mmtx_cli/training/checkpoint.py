@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
+from mmtx_cli.atomic import own_folder, replaced
 from mmtx_cli.training.lightning import pl
-from mmtx_cli.weights import load_checkpoint, replaced
+from mmtx_cli.weights import check_finite, load_checkpoint
 
 
 class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
@@ -23,13 +24,15 @@ class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
     ) -> None:
         """Replace ``path`` by the new checkpoint in one step."""
         target = Path(path)
-        target.parent.mkdir(exist_ok=True)  # a run folder that was removed is not made again
+        own_folder(target.parent)  # a run folder that was removed is not made again
         with replaced(target, size_of(checkpoint)) as temporary:
             torch.save(checkpoint, temporary)
 
     def load_checkpoint(self, path: str | os.PathLike, *_: Any, **__: Any) -> dict[str, Any]:
         """Read a checkpoint; nothing in it is executed."""
-        return load_checkpoint(Path(path))
+        checkpoint = load_checkpoint(Path(path))
+        check_finite(Path(path), checkpoint["state_dict"])
+        return checkpoint
 
 
 def size_of(node: Any) -> int:
