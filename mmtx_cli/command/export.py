@@ -43,8 +43,8 @@ def run(cfg: DictConfig) -> None:
 
 def refuse_foreign(out: Path) -> None:
     """Write into a new folder, an empty one, or over an earlier model folder."""
-    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    held = {name for name in names if not is_temporary(name)}
+    files = out.iterdir() if out.is_dir() else ()
+    held = {path.name for path in files if not is_temporary(path.name)}
     others = sorted(held - {WEIGHTS, CONFIG, *TOKENIZERS.values(), "README.md"})
     if others or (held and WEIGHTS not in held):
         names = ", ".join((others or sorted(held))[:3])
