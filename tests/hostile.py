@@ -89,8 +89,8 @@ def rewritten(source: Path, target: Path, change: Callable[[str, bytes], bytes],
 
 
 def deflated(source: Path, target: Path) -> Path:
-    """A checkpoint whose storages are a gigabyte of zeros each, in a megabyte."""
-    zeros = bytes(64 * 2**20)
+    """A checkpoint whose storages are megabytes of zeros in a few bytes."""
+    zeros = bytes(8 * 2**20)
     return rewritten(
         source,
         target,
@@ -114,7 +114,7 @@ def overlapping(source: Path, target: Path) -> Path:
     return target
 
 
-def memo_bomb(source: Path, target: Path, count: int = 20_000_000) -> Path:
+def memo_bomb(source: Path, target: Path, count: int = 5_000_000) -> Path:
     """A checkpoint whose pickle makes an empty set of each byte."""
     bomb = b"\x80\x04(" + b"\x8f" * count + b"t."
     return rewritten(source, target, lambda n, data: bomb if n.endswith("data.pkl") else data)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.atomic import replaced
@@ -14,6 +15,7 @@ from mmtx_cli.command.run_folder import HIDDEN, redacted
 from mmtx_cli.error import CheckpointError, ConfigError
 from mmtx_cli.limits import at, within
 from mmtx_cli.override import is_section_key
+from mmtx_cli.plain_file import MAX_CONFIG_BYTES, read_text
 from mmtx_cli.relaunch import job_overrides
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.weights import read_config
@@ -148,7 +150,9 @@ def saved_run(cfg: DictConfig) -> tuple[DictConfig, Path]:
             "folder of the run to go on with: resume=true run_dir=RUN"
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MAX_CONFIG_BYTES)
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise ValueError("it has aliases, which mmtx never writes")
         saved = OmegaConf.create(text)
     except Exception as error:  # whatever the YAML reader finds
         raise CheckpointError(f"{path}: cannot be read: {error}") from error

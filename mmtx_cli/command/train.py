@@ -25,7 +25,7 @@ from mmtx_cli.command.run_folder import (
 )
 from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.data.table import check_exists
-from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.hint import nearest
 from mmtx_cli.settings import SECTIONS, DataSettings
 from mmtx_cli.weights import load_checkpoint, read_config, read_weights, save_folder
@@ -245,7 +245,11 @@ def finished_steps(run_dir: Path) -> int:
     """Steps of a run that left all that it leaves at its end; 0 of one that did not."""
     if not (run_dir / "result.json").is_file():
         return 0
-    return int(load_checkpoint(run_dir / "checkpoints" / "last.ckpt")["global_step"])
+    last = run_dir / "checkpoints" / "last.ckpt"
+    step = load_checkpoint(last).get("global_step")
+    if type(step) is not int:
+        raise CheckpointError(f"{last}: does not hold how many steps it has made (global_step)")
+    return step
 
 
 def check_monitor(settings: Any, heads: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from mmtx_cli.atomic import own_folder, replaced
+from mmtx_cli.error import CheckpointError
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.weights import check_finite, load_checkpoint
 
@@ -32,7 +33,34 @@ class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
         """Read a checkpoint; nothing in it is executed."""
         checkpoint = load_checkpoint(Path(path))
         check_finite(Path(path), checkpoint["state_dict"])
+        check_state(Path(path), checkpoint)
         return checkpoint
+
+
+STATE: Mapping[str, type] = {
+    "epoch": int,
+    "global_step": int,
+    "pytorch-lightning_version": str,
+    "loops": Mapping,
+    "callbacks": Mapping,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+}
+"""What Lightning restores a run from, beside the weights."""
+
+
+def check_state(path: Path, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that no run can be resumed from, before anything of it is restored.
+
+    Raises:
+        CheckpointError: naming what it lacks.
+    """
+    odd = [name for name, kind in STATE.items() if not isinstance(checkpoint.get(name), kind)]
+    if odd:
+        raise CheckpointError(
+            f"{path}: holds no state of a run to resume from (no usable {', '.join(odd)}); take "
+            "another save of the run, or begin a new run with its weights: ckpt="
+        )
 
 
 def size_of(node: Any) -> int:
