@@ -70,9 +70,9 @@ def import_(settings: Settings) -> Path:
         raise DataError(*at_most(faults))
     write_manifest(out, (row for _, row in rows), root=root)
     home = home_of(out, root)
-    read = read_manifest(out, root=home, check_files=False, allow_outside_root=allowed)
-    Console().print(summarise(read))
-    if read.card.root is not None:  # a reader takes no root outside from a card
+    written = read_manifest(out, root=home, check_files=False, allow_outside_root=allowed)
+    Console().print(summarise(written))
+    if written.card.root is not None:  # a reader takes no root outside from a card
         print(
             f"the files lie in {home}, outside the folder of {out}: read it with "
             f"{argument('data.root', home)}",

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from mmtx_cli.argument import argument
 from mmtx_cli.atomic import is_temporary, replaced
 from mmtx_cli.command.foreign import refuse_foreign_keys
-from mmtx_cli.error import ConfigError
+from mmtx_cli.error import CheckpointError, ConfigError
 from mmtx_cli.meaning import constant
 from mmtx_cli.storage import reason
 from mmtx_cli.weights import (
@@ -31,7 +31,14 @@ def run(cfg: DictConfig) -> None:
         raise ConfigError(*faults)
     config, out = read_config(cfg.ckpt), Path(str(cfg.out)).expanduser().absolute()
     refuse_foreign(out)
-    card, weights = model_card(out.name, config), read_weights(cfg.ckpt)
+    try:
+        card = model_card(out.name, config)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"ckpt={cfg.ckpt}: its config is not of the form that mmtx writes: a part without "
+            f"{error}"
+        ) from error
+    weights = read_weights(cfg.ckpt)
     try:
         folder = save_folder(out, config, weights)
         with replaced(folder / "README.md") as temporary:
