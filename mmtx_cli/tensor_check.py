@@ -42,13 +42,9 @@ def is_finite(tensor: "Tensor") -> bool:
     return bool(torch.isfinite(tensor).all())
 
 
-def not_finite(tensors: "Mapping[str, Tensor]") -> str | None:
-    """Return which tensors hold NaN or infinities, in words; None if none does."""
-    odd = [name for name, tensor in sorted(tensors.items()) if not is_finite(tensor)]
-    if not odd:
-        return None
-    more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
-    return f"{odd[0]}{more} holds NaN or infinite numbers"
+def not_finite(tensors: "Mapping[str, Tensor]") -> list[str]:
+    """Return the names of the tensors that hold NaN or infinities."""
+    return [name for name, tensor in sorted(tensors.items()) if not is_finite(tensor)]
 
 
 def other_types(mine: "Mapping[str, Tensor]", theirs: "Mapping[str, Tensor]") -> list[str]:

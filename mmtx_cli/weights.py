@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.atomic import replaced
-from mmtx_cli.checksum import checksums, damaged_entry
+from mmtx_cli.checksum import checksums, damaged_entry, refuse_not_finite
 from mmtx_cli.error import CheckpointError
 from mmtx_cli.plain_file import (
     MAX_CONFIG_BYTES,
@@ -191,20 +191,16 @@ def read_weights(path: str) -> dict[str, Any]:
     """
     found = find(path)
     if found.is_dir():
-        tensors = read_safetensors(found / WEIGHTS)
-    else:
-        state = load_checkpoint(found)["state_dict"]
-        tensors = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
-    check_finite(found / WEIGHTS if found.is_dir() else found, tensors)
+        return read_safetensors(found / WEIGHTS)
+    state = load_checkpoint(found)["state_dict"]
+    tensors = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+    check_finite(found, tensors)
     return tensors
 
 
 def check_finite(path: Path, tensors: Mapping[str, Any]) -> None:
     """Refuse weights that are NaN or infinite, naming the first such tensor."""
-    if (fault := not_finite(tensors)) is not None:
-        raise CheckpointError(
-            f"{path}: {fault}: training diverged, or the file was changed; take an earlier save"
-        )
+    refuse_not_finite(path, not_finite(tensors))
 
 
 def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> Path:

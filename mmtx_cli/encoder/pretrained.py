@@ -136,8 +136,8 @@ def load_state(path: str) -> dict[str, Tensor]:
     for name, tensor in state.items():
         if (fault := tensor_fault(tensor)) is not None:
             raise ValueError(f"weights={path}: {name} {fault}")
-    if (fault := not_finite(state)) is not None:
-        raise ValueError(f"weights={path}: {fault}")
+    if odd := not_finite(state):
+        raise ValueError(f"weights={path}: {odd[0]} holds NaN or infinite numbers")
     return state
 
 
