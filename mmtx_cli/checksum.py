@@ -3,11 +3,13 @@
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmtx_cli.error import CheckpointError
+from mmtx_cli.json_line import parsed_json
+from mmtx_cli.tensor_check import not_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,29 +34,36 @@ def checksums(tensors: "Mapping[str, Tensor]") -> dict[str, str]:
 
 
 def check_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> None:
-    """Hold tensors against the checksums in the metadata, where there are any.
+    """Hold tensors against the checksums in the metadata, where there are any, and refuse what is
+    not finite.
 
     Raises:
-        CheckpointError: if one differs, is missing, or was not saved.
+        CheckpointError: if one differs, is missing, was not saved, or holds NaN or infinities.
     """
-    if KEY not in metadata:
-        return
     try:
-        saved = json.loads(metadata[KEY])
-    except ValueError as error:
+        saved = dict(parsed_json(metadata[KEY])) if KEY in metadata else None
+    except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: damaged: its checksums cannot be read") from error
-    odd = [n for n in sorted({*saved, *tensors}) if saved.get(n) != found(tensors, n)]
+    if saved is not None:
+        own = {name: crc(tensor) for name, tensor in tensors.items()}
+        odd = [name for name in sorted({*saved, *own}) if saved.get(name) != own.get(name)]
+        if odd:
+            more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+            raise CheckpointError(
+                f"{path}: damaged: {odd[0]}{more} is not what was saved; take the run's "
+                "checkpoints or a copy of the model folder"
+            )
+    refuse_not_finite(path, not_finite(tensors))
+
+
+def refuse_not_finite(path: Path, odd: Sequence[str]) -> None:
+    """Refuse weights that are NaN or infinite, by the names of their tensors."""
     if odd:
         more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
         raise CheckpointError(
-            f"{path}: damaged: {odd[0]}{more} is not what was saved; take the run's checkpoints "
-            "or a copy of the model folder"
+            f"{path}: {odd[0]}{more} holds NaN or infinite numbers: training diverged, or the file "
+            "was changed; take an earlier save"
         )
-
-
-def found(tensors: "Mapping[str, Tensor]", name: str) -> int | None:
-    """The CRC of a tensor; None for one that is not there."""
-    return crc(tensors[name]) if name in tensors else None
 
 
 def crc(tensor: "Tensor") -> int:

@@ -1,18 +1,35 @@
 """One row of a JSON Lines file, written and read."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 
 def json_line(row: Mapping[str, Any]) -> str:
-    """The row in one line, its letters as they are.
+    """The row in one line, its letters as they are; ValueError for NaN and infinities.
 
     A file name that is not UTF-8 (Python keeps its bytes as lone surrogates) is written with
     escapes, from which ``json.loads`` makes the same name again.
     """
-    text = json.dumps(row, ensure_ascii=False)
-    return text if text.isascii() or _is_utf8(text) else json.dumps(row)
+    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    return text if text.isascii() or _is_utf8(text) else json.dumps(row, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """Plain data with ``None`` in place of NaN and infinities, which JSON does not have.
+
+    An undefined figure, such as a correlation with a constant, is written as null.
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    return [*map(finite, value)] if isinstance(value, list | tuple) else value
+
+
+MAX_DEPTH = 64
+"""How many levels of lists and objects one JSON text may have."""
 
 
 class RepeatedKeyError(ValueError):
@@ -28,9 +45,23 @@ def parsed_json(text: str) -> Any:
     Raises:
         RepeatedKeyError: if an object has a key twice: ``json.loads`` would drop the first value.
         ValueError: if it is no JSON (json.JSONDecodeError says where), or a number is too long.
-        RecursionError: if it is nested too deeply.
+        RecursionError: if it has more than ``MAX_DEPTH`` levels.
     """
-    return json.loads(text, object_pairs_hook=_unique)
+    value = json.loads(text, object_pairs_hook=_unique)
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        raise RecursionError(f"nested deeper than {MAX_DEPTH} levels")
+    return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Has it lists or objects below so many levels? JSON has no cycles, and shares nothing."""
+    layer = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(levels):
+        held = (v.values() if isinstance(v, dict) else v for v in layer)
+        layer = [v for items in held for v in items if isinstance(v, (dict, list))]
+        if not layer:
+            return False
+    return True
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,21 +6,42 @@ plain data only. A run folder's is ``RUN/model``.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.checksum import check_tensors, checksums, damaged_entry
+from mmtx_cli.atomic import replaced
+from mmtx_cli.checksum import checksums, damaged_entry, refuse_not_finite
 from mmtx_cli.error import CheckpointError
-from mmtx_cli.storage import is_of_files, reason, writing
+from mmtx_cli.plain_file import (
+    MAX_CONFIG_BYTES,
+    MAX_TOKENIZER_BYTES,
+    RefusedFileError,
+    read_json,
+    read_text,
+)
+from mmtx_cli.safetensors_file import read_safetensors
+from mmtx_cli.storage import is_of_files, reason
+from mmtx_cli.tensor_check import not_finite, tensor_fault
+from mmtx_cli.torch_file import check_archive, load_archive, plain_fault
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 TOKENIZERS = {"tokenizer": TOKENIZER, "text_tokenizer": "text_tokenizer.json"}
 """The files of the tokenizers; the second is the one that a pretrained text encoder brought."""
 OF_THE_RUN = ("run", "rows")
 """What a checkpoint keeps of its run, which is no part of the model."""
+KINDS: Mapping[str, type] = {
+    "tokenizer": str,
+    "text_tokenizer": str,
+    "label_names": list,
+    "answer_names": list,
+    "multi_label": bool,
+    "seed": int,
+    "run": Mapping,
+    "rows": Mapping,
+}
+"""What a config holds beside model, preparation and data; the lists are of texts."""
 PREFIX = "model."
 """Where the Lightning module keeps the model."""
 
@@ -33,13 +54,18 @@ def find(path: str) -> Path:
         close = get_close_matches(given.name, os.listdir(here), n=1)
         hint = f"; did you mean {here / close[0]}?" if close else ""
         raise CheckpointError(f"ckpt={path}: there is no such file or folder{hint}")
-    if given.is_file():
+    if not given.is_dir():
         return given
-    saves = (given / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
-    for found in (given, given / "model", *saves):
-        if found.is_file() or (found / WEIGHTS).is_file():
-            return found
-    below = [p for p in sorted(given.iterdir()) if (p / "model" / WEIGHTS).is_file()]
+    for folder in (given, given / "model"):
+        if (folder / WEIGHTS).exists():
+            return folder
+    for name in ("best.ckpt", "last.ckpt"):
+        if (given / "checkpoints" / name).exists():
+            return given / "checkpoints" / name
+    try:
+        below = [p for p in sorted(given.iterdir()) if (p / "model" / WEIGHTS).is_file()]
+    except OSError as error:
+        raise CheckpointError(f"ckpt={path}: cannot be read: {reason(error)}") from error
     hint = f"; did you mean {below[-1]}?" if below else ""
     raise CheckpointError(
         f"ckpt={path}: the folder has neither {WEIGHTS}, model/{WEIGHTS} nor checkpoints/last.ckpt"
@@ -57,31 +83,52 @@ def read_config(path: str) -> dict[str, Any]:
 
 def read_folder_config(folder: Path) -> dict[str, Any]:
     """The config of a model folder, tokenizer included."""
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / CONFIG}: cannot be read: {error}") from error
-    config = sound(config, folder / CONFIG)
-    held = config.pop("tokenizers", None) or ()
+    config = sound(_read(read_json, folder / CONFIG, MAX_CONFIG_BYTES), folder / CONFIG)
+    held = config.pop("tokenizers", None) or []
+    if not isinstance(held, list) or not set(TOKENIZERS).issuperset(map(str, held)):
+        known = ", ".join(TOKENIZERS)
+        raise CheckpointError(f"{folder / CONFIG}: tokenizers must be a list of some of {known}")
     for key, name in TOKENIZERS.items():
         file = folder / name
-        if key in held and not file.is_file():
+        if key in held and not file.exists():
             raise CheckpointError(f"{file}: there is no such file; take the whole model folder")
-        config[key] = file.read_text(encoding="utf-8") if key in held else None
+        config[key] = _read(read_text, file, MAX_TOKENIZER_BYTES) if key in held else None
     return config
 
 
+def _read(reader: Callable[[Path, int], Any], path: Path, limit: int) -> Any:
+    try:
+        return reader(path, limit)
+    except (OSError, RefusedFileError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be read: {error}; take the model folder from where it was made"
+        ) from error
+
+
 def sound(config: Any, path: Path) -> dict[str, Any]:
-    """The config if it has the parts that all of ours have; what is in them is checked later."""
+    """The config if it has the parts that all of ours have; what is in them is checked later.
+
+    Raises:
+        CheckpointError: if it lacks one, or holds anything but plain data.
+    """
+    if (fault := plain_fault(config)) is not None:
+        raise CheckpointError(f"{path}: its config holds {fault}, which mmtx never writes")
     whole = config if isinstance(config, Mapping) else {}
     model = whole.get("model")
     model = model if isinstance(model, Mapping) else {}
     groups = [model.get("encoder"), model.get("head"), whole.get("preparation"), whole.get("data")]
     parts = [p for g in groups[:2] if isinstance(g, Mapping) for p in g.values() if p is not None]
     right = all(isinstance(node, Mapping) for node in (*groups, *parts, model.get("fusion")))
-    if not right or "dim" not in model:
+    if not right or "dim" not in model or not all(map(_fits, KINDS, map(whole.get, KINDS))):
         raise CheckpointError(f"{path}: not the config of a model that mmtx trained")
     return {**whole, "model": {**model, "head": untaught(model["head"])}}
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Is it what stands at a key of the config, or nothing?"""
+    kind = KINDS[key]
+    of_texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
+    return value is None or (isinstance(value, kind) and of_texts)
 
 
 def untaught(heads: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,11 +145,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if it is damaged or holds anything else.
     """
-    import torch
-
     try:
+        check_archive(path)
         damaged = damaged_entry(path)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = load_archive(path)
+    except RefusedFileError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read as a checkpoint: {error}; take another save of the run"
+        ) from error
     except Exception as error:  # a damaged file may raise anything
         if isinstance(error, OSError) and is_of_files(error):
             raise CheckpointError(f"{path}: cannot be read: {reason(error)}") from error
@@ -121,26 +171,36 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: not a checkpoint of mmtx (it has no 'config'); ckpt= takes a run folder, "
             "a .ckpt that mmtx wrote, or a model folder"
         )
+    state = checkpoint.get("state_dict")
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        raise CheckpointError(
+            f"{path}: not a checkpoint of mmtx (it has no 'state_dict' of tensors by name)"
+        )
+    for name, value in state.items():
+        if (fault := tensor_fault(value)) is not None:
+            raise CheckpointError(f"{path}: {name} {fault}; take another save of the run")
     return checkpoint
 
 
 def read_weights(path: str) -> dict[str, Any]:
-    """Tensors of a trained model by parameter name."""
+    """Tensors of a trained model by parameter name.
+
+    Raises:
+        CheckpointError: if the file cannot be read, or a number is NaN or infinite: such a model
+            gives wrong results without any sign of it.
+    """
     found = find(path)
     if found.is_dir():
-        from safetensors import SafetensorError, safe_open
-        from safetensors.torch import load_file
-
-        try:
-            tensors = load_file(found / WEIGHTS)
-            with safe_open(found / WEIGHTS, "pt") as file:
-                metadata = file.metadata() or {}
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{found / WEIGHTS}: cannot be read: {error}") from error
-        check_tensors(found / WEIGHTS, tensors, metadata)
-        return tensors
+        return read_safetensors(found / WEIGHTS)
     state = load_checkpoint(found)["state_dict"]
-    return {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+    tensors = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+    check_finite(found, tensors)
+    return tensors
+
+
+def check_finite(path: Path, tensors: Mapping[str, Any]) -> None:
+    """Refuse weights that are NaN or infinite, naming the first such tensor."""
+    refuse_not_finite(path, not_finite(tensors))
 
 
 def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> Path:
@@ -161,28 +221,3 @@ def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any
             with replaced(folder / name) as temporary:
                 temporary.write_text(config[key], encoding="utf-8")
     return folder
-
-
-@contextmanager
-def replaced(path: Path, size: int | None = None) -> Iterator[Path]:
-    """Give a temporary path beside ``path``, and move it there, safely on disk, at the end.
-
-    ``size`` is how many bytes it takes: named where there is no room for them.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with writing(path, size, temporary):
-            yield temporary
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)  # some writers make files only their owner reads
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import save_file
 
 from mmtx_cli import storage
+from mmtx_cli.atomic import replaced
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.error import CheckpointError, ConfigError, RunError
 from mmtx_cli.storage import FileError, fault, is_of_files, writing
 from mmtx_cli.training.checkpoint import SafeCheckpointIO
 from mmtx_cli.training.metrics import MetricsFile
-from mmtx_cli.weights import load_checkpoint, replaced
+from mmtx_cli.weights import load_checkpoint
 
 FULL = Path("/dev/full")
 LIMIT = 200_000
@@ -60,11 +61,11 @@ def test_a_checkpoint_says_what_it_needs(tmp_path, monkeypatch):
 
 
 def metrics(path):
-    MetricsFile(path).rewrite()
+    MetricsFile(path).write({"step": 1, "x" * LIMIT: 1.0})
 
 
 def quarantine(path):
-    Quarantine(path, 3, 1.0).add([{"id": "a", "path": "a.jpg", "reason": "empty"}])
+    Quarantine(path, 3, 1.0).add([{"id": "a", "path": "a.jpg", "reason": "empty" * LIMIT}])
 
 
 def any_text(path):
@@ -73,11 +74,19 @@ def any_text(path):
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full")
-@pytest.mark.parametrize("write", [metrics, quarantine, any_text])
-def test_a_file_on_a_full_disk_is_named(write):
+def test_a_file_on_a_full_disk_is_named():
     with pytest.raises(FileError) as caught:
-        write(FULL)
+        any_text(FULL)
     assert str(fault(caught.value)).startswith("/dev/full: No space left on device (")
+
+
+@pytest.mark.parametrize("write", [metrics, quarantine])
+def test_a_file_that_can_grow_no_further_is_named(tmp_path, small_files, write):
+    path = tmp_path / "file"
+    with pytest.raises(FileError) as caught:
+        write(path)
+    assert caught.value.errno == errno.EFBIG
+    assert str(fault(caught.value)).startswith(f"{path}: File too large")
 
 
 @pytest.mark.parametrize("write", [metrics, quarantine, any_text])
@@ -132,5 +141,5 @@ def test_without_a_name_the_run_folder_is_told():
 
 
 def test_a_checkpoint_that_may_not_be_read(tmp_path):
-    with pytest.raises(CheckpointError, match="cannot be read: Is a directory"):
+    with pytest.raises(CheckpointError, match="is a folder, not a regular file"):
         load_checkpoint(tmp_path)

@@ -3,6 +3,7 @@ the answer to a question about each.
 """
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.atomic import created, replaced
 from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.input_files import NO_TOKENIZER, InputReader, described, found
-from mmtx_cli.command.input_lines import end, write_quarantine
+from mmtx_cli.command.input_lines import NOT_FINITE, end, write_quarantine
 from mmtx_cli.command.repetition import captioned_diversity, print_warnings
 from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.command.subtitle import write_subtitles
@@ -21,7 +23,7 @@ from mmtx_cli.command.train import sections
 from mmtx_cli.error import CheckpointError, ConfigError
 from mmtx_cli.json_line import json_line
 from mmtx_cli.storage import writing
-from mmtx_cli.weights import read_config, replaced
+from mmtx_cli.weights import read_config
 
 
 def run(cfg: DictConfig) -> None:
@@ -49,7 +51,7 @@ def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> No
     run_dir = open_run(cfg)
     share = run_dir / f".captions-{process.rank}.jsonl"
     only = process.world == 1
-    with open(share, "w", encoding="utf-8") as file:
+    with created(share) as file:
         for index, row in captioned(cfg, stored, settings, process, paths):
             line = json_line(row)
             with writing(share):
@@ -102,6 +104,8 @@ def captioned(
             row = described(every[int(i)]) | ({"text": cfg.text} if cfg.text else {})
             if i in unread:
                 row["error"] = unread[i]
+            elif not math.isfinite(score):
+                row["error"] = NOT_FINITE
             else:
                 row |= {"caption": tokenizer.decode(tokens.tolist()), "score": float(score)}
             yield int(i), row

@@ -1,11 +1,13 @@
 """`mmtx data action=import`: public data sets of other forms to manifests."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmtx_cli.argument import argument
 from mmtx_cli.command.data_keys import Settings, chosen, example, require
 from mmtx_cli.command.import_rows import keep_together, with_absolute_paths, with_files
 from mmtx_cli.console import make_console
@@ -66,9 +68,15 @@ def import_(settings: Settings) -> Path:
     if faults := row_faults(rows, home_of(out, root), card, IMPORT_KEYS, allowed):
         raise DataError(*at_most(faults))
     write_manifest(out, (row for _, row in rows), root=root)
-    make_console().print(
-        summarise(read_manifest(out, check_files=False, allow_outside_root=allowed))
-    )
+    home = home_of(out, root)
+    written = read_manifest(out, root=home, check_files=False, allow_outside_root=allowed)
+    make_console().print(summarise(written))
+    if written.card.root is not None:  # a reader takes no root outside from a card
+        print(
+            f"the files lie in {home}, outside the folder of {out}: read it with "
+            f"{argument('data.root', home)}",
+            file=sys.stderr,
+        )
     return out
 
 

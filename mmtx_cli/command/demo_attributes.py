@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.command.run_folder import write_json
 from mmtx_cli.console import make_console
 from mmtx_cli.data.events.attributes import attributes
 from mmtx_cli.json_line import json_line
 from mmtx_cli.metric.attribute import attribute_scores
 from mmtx_cli.report.attributes import attribute_table
-from mmtx_cli.weights import replaced
 
 BOTH = "both_movements"
 """Both movements are right, and in the right order."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from mmtx_cli.weights import replaced
+from mmtx_cli.atomic import own_folder, replaced
 
 FOLDER = "embeddings"
 
@@ -48,7 +48,7 @@ def write_embeddings(run_dir: Path, arrays: Mapping[str, np.ndarray]) -> dict[st
     """Write ``embeddings/NAME.npy`` of each, if there are any; return their shapes."""
     folder = run_dir / FOLDER
     if arrays:
-        folder.mkdir(exist_ok=True)
+        own_folder(folder)
     for name, own in arrays.items():
         with replaced(folder / f"{name}.npy") as temporary, open(temporary, "wb") as file:
             np.save(file, own)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.check import check
 from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
@@ -18,11 +19,11 @@ from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.command.train import manifests, portable_nodes, preparation_of, sections
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
-from mmtx_cli.json_line import json_line
+from mmtx_cli.json_line import finite, json_line
 from mmtx_cli.meaning import is_trained
 from mmtx_cli.offer import offered
 from mmtx_cli.settings import DataSettings
-from mmtx_cli.weights import read_config, replaced
+from mmtx_cli.weights import read_config
 
 
 def run(cfg: DictConfig) -> None:
@@ -220,7 +221,7 @@ def write_result(
     path = run_dir / "predictions.jsonl"
     with replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for line in rows.values():
-            file.write(json_line(line) + "\n")
+            file.write(json_line(finite(line)) + "\n")
     result = {
         "command": "eval",
         "split": cfg.split,

@@ -6,8 +6,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mmtx_cli.argument import argument
+from mmtx_cli.atomic import is_temporary, replaced
 from mmtx_cli.command.foreign import refuse_foreign_keys
-from mmtx_cli.error import ConfigError
+from mmtx_cli.error import CheckpointError, ConfigError
 from mmtx_cli.meaning import constant
 from mmtx_cli.storage import reason
 from mmtx_cli.weights import (
@@ -16,7 +17,6 @@ from mmtx_cli.weights import (
     WEIGHTS,
     read_config,
     read_weights,
-    replaced,
     save_folder,
 )
 
@@ -31,7 +31,14 @@ def run(cfg: DictConfig) -> None:
         raise ConfigError(*faults)
     config, out = read_config(cfg.ckpt), Path(str(cfg.out)).expanduser().absolute()
     refuse_foreign(out)
-    card, weights = model_card(out.name, config), read_weights(cfg.ckpt)
+    try:
+        card = model_card(out.name, config)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"ckpt={cfg.ckpt}: its config is not of the form that mmtx writes: a part without "
+            f"{error}"
+        ) from error
+    weights = read_weights(cfg.ckpt)
     try:
         folder = save_folder(out, config, weights)
         with replaced(folder / "README.md") as temporary:
@@ -43,7 +50,8 @@ def run(cfg: DictConfig) -> None:
 
 def refuse_foreign(out: Path) -> None:
     """Write into a new folder, an empty one, or over an earlier model folder."""
-    held = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    files = out.iterdir() if out.is_dir() else ()
+    held = {path.name for path in files if not is_temporary(path.name)}
     others = sorted(held - {WEIGHTS, CONFIG, *TOKENIZERS.values(), "README.md"})
     if others or (held and WEIGHTS not in held):
         names = ", ".join((others or sorted(held))[:3])

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.data.duplicate import together
 from mmtx_cli.data.feature_place import with_paths
 from mmtx_cli.data.importer.csv_table import SPLIT_BY
@@ -50,7 +51,8 @@ def with_files(rows: Sequence[Placed], out: Path) -> list[Placed]:
         listed.unlink(missing_ok=True)  # of an earlier import
         return there
     out.parent.mkdir(parents=True, exist_ok=True)
-    listed.write_text("".join(f"{line}\n" for line in gone), encoding="utf-8")
+    with replaced(listed) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in gone), encoding="utf-8")
     print(f"{len(gone)} of {len(rows)} rows were left out: files are missing; all in {listed}")
     for line in gone[:_SHOWN]:
         print(f"  {line}")

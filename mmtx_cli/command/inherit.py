@@ -6,12 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from mmtx_cli.command.run_folder import is_first_process
 from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
-from mmtx_cli.error import CheckpointError, ConfigError
+from mmtx_cli.error import CheckpointError, ConfigError, MmtxError
 from mmtx_cli.meaning import constant, is_trained
 from mmtx_cli.signature import TargetError, class_constant
+from mmtx_cli.tensor_check import other_types
 from mmtx_cli.weights import read_weights
 
 
@@ -20,7 +22,23 @@ def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
 
     A component that is chosen anew (it has a ``_target_``) replaces the stored one; single keys
     (``head.captioning.num_beams=5``) change it.
+
+    Raises:
+        CheckpointError: if the stored config is not of the form that mmtx writes.
+        ConfigError: if ``cfg`` sets what the trained model fixes.
     """
+    try:
+        _inherit(cfg, stored)
+    except (TypeError, KeyError, AttributeError, ValueError, OmegaConfBaseException) as error:
+        if isinstance(error, MmtxError):
+            raise
+        raise CheckpointError(
+            f"ckpt={cfg.ckpt}: its config is not of the form that mmtx writes "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        ) from error
+
+
+def _inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     if "${" in json.dumps([stored[key] for key in ("model", "preparation", "data")]):
         raise CheckpointError(
             f"ckpt={cfg.ckpt}: its config holds interpolations, which mmtx never writes"
@@ -132,6 +150,8 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
     }
     if not fitting:
         raise CheckpointError(f"ckpt={ckpt}: none of its tensors fits this model")
+    if faults := other_types(state, fitting):
+        raise CheckpointError(f"ckpt={ckpt}: {'; '.join(faults[:5])}: not what mmtx saved")
     model.load_state_dict(fitting, strict=False)
     if is_first_process():
         others = (k for k in state.keys() - fitting.keys() if not k.startswith(own))

@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from statistics import median
 
@@ -36,7 +37,7 @@ def measured(folder: Path, evaluated: Path) -> Measured:
     cost |= {"peak_memory_mb": trained.get("peak_memory_mb")}
     cost |= {"samples_per_second": throughput(folder / "metrics.csv")}
     return Measured(
-        result["metrics"],
+        {name: nan if x is None else x for name, x in result["metrics"].items()},
         per_sample(evaluated / "predictions.jsonl"),
         {name: cost.get(name) for name in COSTS},
     )

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.argument import argument
+from mmtx_cli.atomic import replaced
 from mmtx_cli.check import check
 from mmtx_cli.command.candidates import ALL_TEST, candidate_texts
 from mmtx_cli.command.embeddings import FOLDER, write_embeddings
 from mmtx_cli.command.features import feature_widths
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.input_files import InputReader, described, each_input, found
-from mmtx_cli.command.input_lines import end, write_quarantine
+from mmtx_cli.command.input_lines import NOT_FINITE, end, write_quarantine
 from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.data.suffix import SUFFIXES as MEDIA
 from mmtx_cli.data.table import SUFFIXES as TABLES
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.error import ConfigError, DataError
-from mmtx_cli.json_line import json_line
+from mmtx_cli.json_line import finite, json_line
 from mmtx_cli.settings import DataSettings
 from mmtx_cli.weights import read_config
 
@@ -120,7 +121,9 @@ def predict(
         for name in speaking
     }
     for i, line in enumerate(lines):
-        line |= {"error": errors[i]} if errors[i] else {name: said[name][i] for name in said}
+        own = {name: said[name][i] for name in said}
+        error = errors[i] or (NOT_FINITE if finite(own) != own else None)
+        line |= {"error": error} if error else own
     for note in found.missing(speaking):
         print(note, file=sys.stderr)
     arrays = found.embeddings() if cfg.embeddings else {}
@@ -190,7 +193,8 @@ def write(
         seconds: How long it took.
     """
     written = [json_line(line) for line in lines]
-    (run_dir / "predictions.jsonl").write_text("\n".join(written) + "\n", encoding="utf-8")
+    with replaced(run_dir / "predictions.jsonl") as temporary:
+        temporary.write_text("\n".join(written) + "\n", encoding="utf-8")
     if of_files:
         write_quarantine(run_dir, lines)
     shapes = write_embeddings(run_dir, arrays)

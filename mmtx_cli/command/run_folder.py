@@ -13,10 +13,11 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli import __version__
+from mmtx_cli.atomic import appending, replaced
 from mmtx_cli.error import ConfigError
+from mmtx_cli.json_line import finite
 from mmtx_cli.redact import redacted, redacted_text
 from mmtx_cli.storage import reason
-from mmtx_cli.weights import replaced
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "tokenizers", "pillow")
 RESULTS = ("result.json", "captions.jsonl")
@@ -58,7 +59,7 @@ def lock(run_dir: Path, key: str = "run_dir") -> None:
     path = str(run_dir / ".lock")
     if path in LOCKED:
         return
-    file = open(path, "a")  # noqa: SIM115 -- held until the process ends
+    file = appending(Path(path))  # held until the process ends
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -133,6 +134,8 @@ def redacted_command() -> str:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole."""
+    """Write a JSON file whole; figures that are undefined (NaN) are null in it."""
     with replaced(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8"
+        )

@@ -1,6 +1,5 @@
 """``mmtx score``: caption metrics of a file of predictions, without a model."""
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +7,15 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.command.figures import print_figures
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.json_line import finite, json_line
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.caption_file import CaptionFile, read_predictions, read_references
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.weights import replaced
 
 _FORMS = {
     "references": 'COCO captions, an mmtx manifest, or JSON lines {"id", "captions": […]}',
@@ -111,4 +111,4 @@ def _write_rows(path: Path, ids: Sequence[str], scores: Scores) -> None:
     with replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for row, name in enumerate(ids):
             values = {metric: float(x[row]) for metric, x in scores.per_sample.items()}
-            file.write(json.dumps({"id": name} | values) + "\n")
+            file.write(json_line(finite({"id": name} | values)) + "\n")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.storage import writing
+from mmtx_cli.atomic import own_folder, replaced
 
 
 def write_subtitles(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
@@ -21,11 +21,11 @@ def write_subtitles(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Pat
     taken: set[str] = set()
     for path, pieces in videos.items():
         name = free_name(Path(path).stem, taken)
-        folder.mkdir(parents=True, exist_ok=True)
+        own_folder(folder)
         for suffix, text in ((".vtt", web_vtt(pieces)), (".srt", sub_rip(pieces))):
             written.append(folder / f"{name}{suffix}")
-            with writing(written[-1]):
-                written[-1].write_text(text, encoding="utf-8")
+            with replaced(written[-1]) as temporary:
+                temporary.write_text(text, encoding="utf-8")
     return written
 
 

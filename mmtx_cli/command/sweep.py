@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmtx_cli.atomic import appending
 from mmtx_cli.error import ConfigError, Interrupted
 from mmtx_cli.ranks import started
 from mmtx_cli.stop import StopSignal
@@ -77,7 +78,7 @@ def start(run: Run, slot: int, jobs: int) -> subprocess.Popen:
     if jobs == 1:
         return started(run.command, stdout=sys.stderr)
     env = {**os.environ, **share(slot, jobs, os.environ)}
-    with open(run.log, "ab") as log:  # the process has it open, too
+    with appending(run.log, "ab") as log:  # the process has it open, too
         return started(run.command, env=env, stdout=log, stderr=log)
 
 

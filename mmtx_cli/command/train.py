@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.atomic import own_folder
 from mmtx_cli.check import check
 from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
@@ -23,7 +24,7 @@ from mmtx_cli.command.run_folder import (
 )
 from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.data.table import check_exists
-from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.hint import nearest
 from mmtx_cli.redact import redacted
 from mmtx_cli.settings import SECTIONS, DataSettings
@@ -244,7 +245,11 @@ def finished_steps(run_dir: Path) -> int:
     """Steps of a run that left all that it leaves at its end; 0 of one that did not."""
     if not (run_dir / "result.json").is_file():
         return 0
-    return int(load_checkpoint(run_dir / "checkpoints" / "last.ckpt")["global_step"])
+    last = run_dir / "checkpoints" / "last.ckpt"
+    step = load_checkpoint(last).get("global_step")
+    if type(step) is not int:
+        raise CheckpointError(f"{last}: does not hold how many steps it has made (global_step)")
+    return step
 
 
 def check_monitor(settings: Any, heads: Any) -> None:
@@ -322,7 +327,7 @@ def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any) -> N
     run_dir = Path(cfg.run_dir)
     best = save.best_path if save.best is not None else None
     weights = read_weights(str(best)) if best else module.model.state_dict()
-    save_folder(run_dir / "model", config, weights)
+    save_folder(own_folder(run_dir / "model"), config, weights)
     metrics = {cfg.trainer.get("monitor", "val/loss"): save.best} if best else {}
     count = len(module.trainer.datamodule.train)
     result = {

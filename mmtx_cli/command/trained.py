@@ -10,14 +10,16 @@ from omegaconf import DictConfig, OmegaConf
 from rich.progress import track
 from torch.utils.data import DataLoader
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.build import build_model
 from mmtx_cli.console import make_console
 from mmtx_cli.error import CheckpointError
 from mmtx_cli.meaning import is_trained
 from mmtx_cli.model import MultimodalModel
+from mmtx_cli.tensor_check import other_types
 from mmtx_cli.training.launch import Process
 from mmtx_cli.types import Batch, Streams
-from mmtx_cli.weights import read_weights, replaced
+from mmtx_cli.weights import read_weights
 
 View = Callable[[Streams], Streams]
 """What is made of encoded samples before they are fused."""
@@ -41,6 +43,8 @@ def load_model(cfg: DictConfig, device: torch.device) -> MultimodalModel:
             f"to this model and {len(other)} are of another size ({odd}); leave the model's keys "
             "(dim, encoder, fusion, head) as they were trained"
         )
+    if faults := other_types(state, weights):
+        raise CheckpointError(f"ckpt={cfg.ckpt}: {'; '.join(faults[:5])}: not what mmtx saved")
     model.load_state_dict(weights)
     return model.eval().to(device)
 

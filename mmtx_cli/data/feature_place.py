@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from mmtx_cli.data.name import nearest
-from mmtx_cli.data.value import json_of, shown
+from mmtx_cli.data.value import json_of, shown, text_of
 
 MODALITIES = ("text", "image", "video", "audio")
 HDF5 = (".h5", ".hdf5")
@@ -76,6 +76,8 @@ def _place(
         if part not in _PARTS
     ]
     path, key, row = (parts.get(part) for part in _PARTS)
+    if isinstance(path, str) and text_of(f"{where}.path", path, faults) is None and path.strip():
+        return None
     if not isinstance(path, str) or not path.strip():
         faults.append(f"{where} has no path; write e.g. {EXAMPLE}")
         return None
@@ -83,6 +85,8 @@ def _place(
         faults.append(f"{where}.key is {shown(key)}; write the name of an array in quotes")
     if row is not None and (type(row) is not int or row < 0):
         faults.append(f"{where}.row is {shown(row)}; write a whole number from 0 up")
+    elif isinstance(key, str):
+        text_of(f"{where}.key", key, faults)
     faults += _unfit(where, path, key)
     full = resolve(where, path)
     return FeaturePlace(full, key, row) if len(faults) == before else None  # type: ignore[arg-type]

@@ -3,8 +3,10 @@
 import os
 import re
 import stat
+from pathlib import Path
 
 from mmtx_cli.data.keys import Keys
+from mmtx_cli.error import DataError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:")
 _PLAIN = re.compile(r"[^\x00./:]+(?:[./][^\x00./:]+)*")
@@ -42,6 +44,8 @@ class Root:
         if _PLAIN.fullmatch(path) is None:
             if "\0" in path:
                 return path, f"path {path!r} holds a NUL character; write a file's path"
+            if not is_encodable(path):
+                return path, f"path {path!r} holds half a surrogate pair; write whole characters"
             if _URL.match(path):
                 return path, f"{path} is a URL; download the file and write its path"
             full = os.path.normpath(os.path.join(self.folder, path))
@@ -85,6 +89,41 @@ def _is_name(path: str) -> bool:
     """Can the file system's encoding write it? A locale may know one alphabet alone."""
     try:
         os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def card_folder(
+    manifest: Path, card: Path | None, root: str | None, *, allow_outside: bool, keys: Keys
+) -> Path:
+    """Return the folder that a dataset card says the paths begin in: one below the card's own.
+
+    The card comes with the data set, so it must not lead out of it either.
+
+    Raises:
+        DataError: if it does, and that is not allowed.
+    """
+    home = manifest.parent
+    if root is None:
+        return home
+    if "\0" in root or not is_encodable(root):
+        raise DataError(f"{card}: root {root!r} is no path; write that of a folder")
+    folder = home / root
+    inside = _within(os.path.abspath(folder), os.path.abspath(home))
+    real = _within(os.path.realpath(folder), os.path.realpath(home))
+    if not allow_outside and not (inside and real):
+        raise DataError(
+            f"{card}: root {root} leads out of the folder of the manifest, {home}; if you trust "
+            f"the card, give {keys.root}={folder} or set {keys.outside}=true"
+        )
+    return folder
+
+
+def is_encodable(text: str) -> bool:
+    """Return False for a text with half a surrogate pair, which no file system takes."""
+    try:
+        text.encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True

@@ -11,7 +11,7 @@ from pathlib import Path
 from mmtx_cli.argument import argument
 from mmtx_cli.data.card import Card, card_path, read_card
 from mmtx_cli.data.keys import CHECK_KEYS, RATIOS, RUN_KEYS, Keys
-from mmtx_cli.data.location import Root
+from mmtx_cli.data.location import Root, card_folder
 from mmtx_cli.data.row import Row, RowReader
 from mmtx_cli.data.sample import SPLITS, Sample
 from mmtx_cli.data.table import Line, is_text_table, read_lines
@@ -132,7 +132,11 @@ def read_faulty(
     path = Path(path)
     lines = read_lines(path)
     card = read_card(card_path(path))
-    folder = root if root is not None else path.parent / (card.root or "")
+    folder = (
+        root
+        if root is not None
+        else card_folder(path, card.path, card.root, allow_outside=allow_outside_root, keys=keys)
+    )
     reader = RowReader(
         Root(folder, allow_outside=allow_outside_root, check_files=check_files, keys=keys),
         typed=not is_text_table(path),
@@ -269,6 +273,13 @@ def _miscounted(samples: list[Sample], card: Card) -> list[str]:
     ]
 
 
+def _number(label: str) -> float | None:
+    try:
+        return float(label)
+    except ValueError:
+        return None
+
+
 def _with_number_labels(samples: list[Sample]) -> tuple[list[Sample], list[tuple[int, str]]]:
     """Read a text column of labels as numbers if all are, and one has a point or exponent; with
     the faults, by line, of those that are not finite.
@@ -276,12 +287,11 @@ def _with_number_labels(samples: list[Sample]) -> tuple[list[Sample], list[tuple
     A column of whole numbers only stays names, since classes are often numbered; the card's
     ``label_type: number`` says otherwise.
     """
-    labels = [sample.label for sample in samples if isinstance(sample.label, str)]
-    if not any("." in label or "e" in label.lower() for label in labels):
-        return samples, []
-    try:
-        numbers = {label: float(label) for label in labels}
-    except ValueError:
+    labels = {sample.label for sample in samples if isinstance(sample.label, str)}
+    numbers = {label: number for label in labels if (number := _number(label)) is not None}
+    pointed = any("." in label or "e" in label.lower() for label in labels)
+    mixed = len({isfinite(number) for number in numbers.values()}) == 2
+    if len(numbers) < len(labels) or not (pointed or mixed):
         return samples, []
     faults = [
         (s.line, f"label is {s.label!r} among numbers; give a finite number, or leave it empty")

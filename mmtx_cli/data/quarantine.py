@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from mmtx_cli.atomic import appending
 from mmtx_cli.error import DataError
 from mmtx_cli.json_line import json_line
 from mmtx_cli.storage import writing
@@ -28,13 +29,28 @@ class Quarantine:
         self.before = set(self.written())
 
     def written(self) -> dict[Key, Fault]:
-        """What the file holds, of every process."""
+        """What the file holds, of every process.
+
+        Raises:
+            DataError: if a line is not one of such a file; the folder may be someone else's.
+        """
         if not self.path.is_file():
             return {}
-        with open(self.path, encoding="utf-8") as file:
-            # the last line may be another process', half written
-            rows = [json.loads(line) for line in file if line.endswith("\n")]
-        return {(row["id"], row["path"]): row for row in rows}
+        found: dict[Key, Fault] = {}
+        with open(self.path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith("\n"):  # another process' line, half written
+                    continue
+                try:
+                    row = json.loads(line)
+                    found[str(row["id"]), str(row["path"])] = {
+                        key: str(row[key]) for key in ("id", "path", "reason")
+                    }
+                except (ValueError, KeyError, TypeError, RecursionError) as error:
+                    raise DataError(
+                        f"{self.path}:{number}: not a line of a quarantine file; remove the file"
+                    ) from error
+        return found
 
     def add(self, faults: Iterable[Fault]) -> None:
         """Write the new ones."""
@@ -45,7 +61,7 @@ class Quarantine:
         named = self.written()
         lines = [json_line(fault) + "\n" for key, fault in new.items() if key not in named]
         if lines:
-            with writing(self.path), open(self.path, "a", encoding="utf-8") as file:
+            with writing(self.path), appending(self.path) as file:
                 file.write("".join(lines))
 
     def check(self) -> None:

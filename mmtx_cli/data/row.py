@@ -10,7 +10,16 @@ from mmtx_cli.data.keys import RATIOS, Keys
 from mmtx_cli.data.location import Root
 from mmtx_cli.data.name import nearest
 from mmtx_cli.data.sample import KEYS, SPLITS, Sample
-from mmtx_cli.data.value import json_of, number_of, seconds_of, shown, text_of, texts_of, words_of
+from mmtx_cli.data.value import (
+    float_of,
+    json_of,
+    number_of,
+    seconds_of,
+    shown,
+    text_of,
+    texts_of,
+    words_of,
+)
 from mmtx_cli.text_form import composed
 
 Row = dict[str, Any]
@@ -111,7 +120,7 @@ class RowReader:
 
     def _ident(self, row: Row, faults: list[str]) -> str:
         value = row.get("id")
-        if type(value) is int:
+        if type(value) is int and math.isfinite(float_of(value)):
             return str(value)
         if isinstance(value, str) and value.strip():
             return text_of("id", value, faults) or ""
@@ -174,7 +183,8 @@ class RowReader:
             return number_of("label", value, faults)
         if type(value) in (int, float) and self._label_type is None:
             return number_of("label", value, faults)
-        text = str(value) if type(value) in (int, float) else value
+        numeral = type(value) in (int, float) and number_of("label", value, faults) is not None
+        text = str(value) if numeral else None if type(value) in (int, float) else value
         name = words_of("label", text, faults, "a name, a number or a list of names")
         return None if name is None else self._known((name,), faults)[0]
 
@@ -204,11 +214,13 @@ class RowReader:
             return {}
         answers: dict[str, float] = {}
         for answer, weight in value.items():
-            number = type(weight) in (int, float) and math.isfinite(weight) and weight > 0
+            number = math.isfinite(float_of(weight)) and type(weight) in (int, float) and weight > 0
             if not number or not isinstance(answer, str) or not answer.strip():
                 faults.append(
                     f"answers gives {answer!r} the weight {shown(weight)}; write positive {example}"
                 )
+                continue
+            if text_of("answers", answer, faults) is None:
                 continue
             name = composed(answer)
             answers[name] = answers.get(name, 0.0) + weight

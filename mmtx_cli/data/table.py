@@ -1,12 +1,11 @@
 """Manifest files as raw rows: JSON Lines, CSV, TSV and Parquet give (line, cells) alike."""
 
 import csv
-import io
 import json
-import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mmtx_cli.data.name import nearest
 from mmtx_cli.error import DataError
@@ -15,6 +14,12 @@ from mmtx_cli.json_line import RepeatedKeyError, parsed_json
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 # a row, or in its place what is wrong with that line
 Line = tuple[int, dict[str, Any] | str]
+MAX_LINE = 16 * 2**20
+"""Longest line of a manifest or table, and longest cell of a CSV file, in bytes."""
+MAX_COLUMNS = 100_000
+MAX_KEYS = 10_000
+"""How many columns a table, and keys a row of JSON, may have."""
+TOO_LONG = f"longer than {MAX_LINE:,} bytes; write a row a line"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
 
@@ -78,7 +83,12 @@ def check_exists(
 
 def _json_lines(path: Path) -> Iterator[Line]:
     with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
+        number = 0
+        while raw := file.readline(MAX_LINE + 1):
+            number += 1
+            if len(raw) > MAX_LINE:
+                yield number, TOO_LONG
+                return
             if number == 1:
                 if raw.startswith(_UTF16):
                     yield 1, "encoded as UTF-16; save the file as UTF-8"
@@ -104,10 +114,12 @@ def _parsed(raw: bytes) -> dict[str, Any] | str:
     except RepeatedKeyError as error:
         return str(error)
     except (ValueError, RecursionError) as error:
-        return f"not JSON that can be read: {error}; write one JSON object a line"
+        return f"not JSON that can be read: {error}; write one flat JSON object a line"
     if not isinstance(row, dict):
         what = "array" if isinstance(row, list) else type(row).__name__
         return f'a JSON {what}, not an object; write {{"id": …, "image": …}}'
+    if len(row) > MAX_KEYS:
+        return f"{len(row):,} keys; a row has at most {MAX_KEYS:,}"
     return row
 
 
@@ -124,14 +136,17 @@ def csv_rows(
         numbered: Of a file without a header, how many columns it has at least; they are called
             ``1``, ``2`` and so on.
     """
-    try:
-        text = _decoded(path.read_bytes())
-    except DataError as error:
-        yield 1, str(error)
+    if (fault := _encoding_fault(path)) is not None:
+        yield fault
         return
-    csv.field_size_limit(sys.maxsize)  # the default refuses a cell of 128 KiB
+    csv.field_size_limit(MAX_LINE)  # the default refuses a cell of 128 KiB
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        yield from _csv_rows(file, delimiter, quoting, numbered)
+
+
+def _csv_rows(file: TextIO, delimiter: str, quoting: bool, numbered: int | None) -> Iterator[Line]:
     reader = csv.reader(
-        io.StringIO(text, newline=""),
+        _bounded_lines(file),
         delimiter=delimiter,
         strict=quoting,
         quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
@@ -148,7 +163,10 @@ def csv_rows(
                 cells = [*cells[:last], delimiter.join(cells[last:])]
             if header is None and any(cells):
                 header = [cell.strip() for cell in cells]
-                if twice := {name for name in header if name and header.count(name) > 1}:
+                if len(header) > MAX_COLUMNS:
+                    yield line, f"{len(header):,} columns; a table has at most {MAX_COLUMNS:,}"
+                    return
+                if twice := {name for name, n in Counter(header).items() if name and n > 1}:
                     yield line, f"column {min(twice)} occurs twice; rename or remove one"
                     return
             elif header is not None and len(cells) > len(header):
@@ -163,14 +181,28 @@ def csv_rows(
         yield line, f"not CSV: {error}; close the quote, or double quotes inside a cell"
 
 
-def _decoded(raw: bytes) -> str:
-    if raw.startswith(_UTF16):
-        raise DataError("encoded as UTF-16; save the file as UTF-8")
-    try:
-        return raw.removeprefix(_BOM).decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(f"not UTF-8 on line {line}; save the file as UTF-8") from error
+def _bounded_lines(file: TextIO) -> Iterator[str]:
+    while line := file.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise csv.Error(TOO_LONG)
+        yield line
+
+
+def _encoding_fault(path: Path) -> tuple[int, str] | None:
+    """Return the first line that is not UTF-8, or too long, and what to do."""
+    with path.open("rb") as file:
+        number = 0
+        while raw := file.readline(MAX_LINE + 1):
+            number += 1
+            if number == 1 and raw.startswith(_UTF16):
+                return 1, "encoded as UTF-16; save the file as UTF-8"
+            if len(raw) > MAX_LINE:
+                return number, TOO_LONG
+            try:
+                raw.decode("utf-8")
+            except UnicodeDecodeError:
+                return 1, f"not UTF-8 on line {number}; save the file as UTF-8"
+    return None
 
 
 def _parquet_rows(path: Path) -> Iterator[Line]:

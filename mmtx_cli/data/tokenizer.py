@@ -1,12 +1,16 @@
 """Text to token numbers and back: a byte-level BPE trained on the captions, or a given file."""
 
-from collections.abc import Iterable, Sequence
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
 from mmtx_cli.error import DataError
+from mmtx_cli.plain_file import MAX_TOKENIZER_BYTES, RefusedFileError, read_text
 
 PAD, UNK, BOS, EOS, MASK = SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
 # what a tokenizer from elsewhere may call them
@@ -16,6 +20,44 @@ NAMES = {
     "eos": (EOS, "</s>", "[SEP]", "<|endoftext|>", "<eos>"),
 }
 MASKS = (MASK, "<mask>", "<|mask|>")
+
+
+def _backend(text: str, fault: str) -> Backend:
+    """Build the library's tokenizer.
+
+    Raises:
+        DataError: beginning with ``fault``. The library raises plain Exception, or panics: that
+            is a BaseException, and is printed to standard error, which is closed meanwhile.
+    """
+    try:
+        with _silenced():
+            return Backend.from_str(text)
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        said = " ".join(str(error).split())
+        raise DataError(
+            f"{fault}: {said[:300]}; give a file that the tokenizers library saved"
+        ) from error
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Send what a library prints to standard error nowhere."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class Tokenizer:
@@ -86,24 +128,19 @@ class Tokenizer:
     def load(cls, path: str | Path) -> "Tokenizer":
         """Read a ``tokenizer.json``."""
         path = Path(path)
-        if not path.is_file():
+        if not path.exists():
             raise DataError(f"{path}: there is no such tokenizer file")
         try:
-            backend = Backend.from_file(str(path))
-        except Exception as error:  # the library raises plain Exception
-            raise DataError(
-                f"{path}: no tokenizer.json of the tokenizers library: {error}"
-            ) from error
-        return cls(backend, str(path))
+            text = read_text(path, MAX_TOKENIZER_BYTES)
+        except (OSError, RefusedFileError) as error:
+            raise DataError(f"{path}: cannot be read as a tokenizer: {error}") from error
+        return cls(_backend(text, f"{path}: not a tokenizer.json"), str(path))
 
     @classmethod
     def from_json(cls, text: str, template: bool = False) -> "Tokenizer":
         """Rebuild one from ``to_json``."""
-        try:
-            backend = Backend.from_str(text)
-        except Exception as error:  # the library raises plain Exception
-            raise DataError(f"the model's tokenizer.json cannot be read: {error}") from error
-        return cls(backend, "the model's tokenizer.json", template)
+        name = "the model's tokenizer.json"
+        return cls(_backend(text, f"{name} cannot be read"), name, template)
 
     def to_json(self) -> str:
         """Everything there is to it, as a checkpoint keeps it."""

@@ -46,7 +46,7 @@ def seconds_of(name: str, value: object, faults: list[str]) -> float | None:
     """Return a time in seconds from the beginning, None if absent."""
     if value is None or value == "":
         return None
-    seconds = _float(value)
+    seconds = float_of(value)
     if not math.isfinite(seconds) or seconds < 0:
         faults.append(f"{name} is {shown(value)}; give seconds from the beginning, e.g. 2.5")
         return None
@@ -55,16 +55,16 @@ def seconds_of(name: str, value: object, faults: list[str]) -> float | None:
 
 def number_of(name: str, value: object, faults: list[str]) -> float | int | None:
     """Return the finite number that ``value`` is or spells; None, and a fault, if it is none."""
-    if type(value) is int:
+    number = float_of(value)
+    if type(value) is int and math.isfinite(number):
         return value
-    number = _float(value)
     if math.isfinite(number):
         return number
     faults.append(f"{name} is {shown(value)}; give a finite number, or leave the key out")
     return None
 
 
-def _float(value: object) -> float:
+def float_of(value: object) -> float:
     """Return the number that ``value`` is or spells, else NaN."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return math.nan
@@ -96,6 +96,9 @@ def _encodable(value: str) -> bool:
 
 def shown(value: object) -> str:
     """Return a value as its user wrote it, cut where it is long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except ValueError:  # a number of thousands of digits, which cannot be written in decimal
+        text = f"a {type(value).__name__} that is too large"
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 60 else text[:59] + "…"

@@ -1,6 +1,5 @@
 """Manifests written: JSON Lines, with a card beside them, so that a reader finds every file."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,9 +9,11 @@ from typing import Any
 
 import yaml
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.data.card import card_path, card_values
 from mmtx_cli.data.feature_place import with_paths
 from mmtx_cli.error import DataError
+from mmtx_cli.json_line import json_line
 
 MEDIA = ("image", "video", "audio")
 
@@ -49,21 +50,21 @@ def write_manifest(
     base = home if root is None else Path(os.path.abspath(root))
     path.parent.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
-    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replaced(path) as half:
         with half.open("w", encoding="utf-8") as file:
             for row in rows:
-                placed = _placed(row, base, start)
-                file.write(json.dumps(placed, ensure_ascii=False) + "\n")
+                file.write(_line(_placed(row, base, start)) + "\n")
                 counts[str(row.get("split"))] += 1
-            file.flush()
-            os.fsync(file.fileno())
         says = {**(card or {}), "counts": dict(counts)}
         _write_card(card_path(path), says, None if start == home else str(base))
-        os.replace(half, path)
-    finally:
-        half.unlink(missing_ok=True)
     return counts.total()
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    try:
+        return json_line(row)
+    except ValueError as error:
+        raise DataError(f"row {row.get('id')}: holds NaN or an infinite number") from error
 
 
 def _placed(row: Mapping[str, Any], base: Path, start: Path) -> dict[str, Any]:
@@ -100,6 +101,5 @@ def _write_card(path: Path, says: dict[str, Any], root: str | None) -> None:
         old.pop("root", None)
     new = {**old, **says, **({} if root is None else {"root": root})}
     text = yaml.safe_dump(new, sort_keys=False, allow_unicode=True, width=100)
-    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    half.write_text(text, encoding="utf-8")
-    os.replace(half, path)
+    with replaced(path) as half:
+        half.write_text(text, encoding="utf-8")

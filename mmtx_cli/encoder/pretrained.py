@@ -1,5 +1,6 @@
 """What the encoders around a pretrained network share: freezing, adapting, loading safely."""
 
+import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,6 +14,10 @@ from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.layer.freeze import Freezable, freeze_first, reached_parameters, stem_before
 from mmtx_cli.layer.lora import add_lora
 from mmtx_cli.layer.pixels import Pixels
+from mmtx_cli.plain_file import check_regular
+from mmtx_cli.safetensors_file import check_header
+from mmtx_cli.tensor_check import not_finite, tensor_fault
+from mmtx_cli.torch_file import check_archive
 
 
 class PretrainedEncoder(Freezable, Encoder):
@@ -116,9 +121,10 @@ def load_state(path: str) -> dict[str, Tensor]:
     Raises ValueError if there is no such file, or it holds no state dict.
     """
     file = Path(path).expanduser()
-    if not file.is_file():
+    if not file.exists():
         raise ValueError(f"weights={path}: there is no such file")
     try:
+        check_regular(file)
         state = read_tensors(file)
     except Exception as error:  # a damaged file may raise anything
         raise ValueError(f"weights={path} cannot be read: {brief(error)}") from error
@@ -127,6 +133,11 @@ def load_state(path: str) -> dict[str, Tensor]:
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
         raise ValueError(f"weights={path}: holds no state dict of tensors")
+    for name, tensor in state.items():
+        if (fault := tensor_fault(tensor)) is not None:
+            raise ValueError(f"weights={path}: {name} {fault}")
+    if odd := not_finite(state):
+        raise ValueError(f"weights={path}: {odd[0]} holds NaN or infinite numbers")
     return state
 
 
@@ -162,5 +173,8 @@ def read_tensors(file: Path) -> Any:
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file
 
+        check_header(file)
         return load_file(file)
+    if zipfile.is_zipfile(file):
+        check_archive(file)
     return torch.load(file, map_location="cpu", weights_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 from mmtx_cli.error import DataError
 from mmtx_cli.fault import SHOWN
 from mmtx_cli.json_line import RepeatedKeyError, parsed_json
+from mmtx_cli.plain_file import MAX_DOCUMENT_BYTES, RefusedFileError, check_document, read_bytes
 
 _REFERENCE = 'a reference is {"id": …, "captions": ["…", …]}, or of COCO {"image_id", "caption"}'
 _PREDICTION = 'a prediction is {"id": …, "caption": "…"}, or of COCO {"image_id", "caption"}'
@@ -136,11 +137,16 @@ def _rows(file: CaptionFile) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _text(path: Path) -> str:
+    data = b""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        data = read_bytes(path, MAX_DOCUMENT_BYTES)
+        check_document(data)
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = path.read_bytes().count(b"\n", 0, error.start) + 1
+        line = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from None
+    except RefusedFileError as error:
+        raise DataError(f"{path}: {error}; write the path of a JSON or JSON lines file") from None
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise DataError(f"{path}: {reason}; write the path of a JSON or JSON lines file") from None
@@ -173,7 +179,10 @@ def _entries(file: CaptionFile, document: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(document, dict) and "annotations" not in document:
         document = [document]
     if isinstance(document, dict):
-        for image in document.get("images") or []:
+        images = document.get("images") or []
+        if not isinstance(images, list):
+            raise DataError(f"{file.path}: images are not a list")
+        for image in images:
             if isinstance(image, dict) and "id" in image:
                 name = str(image["id"])
                 file.places.setdefault(name, f"{file.path}: image {name}")

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.metric.comparison import Compared
 from mmtx_cli.report.html import render, write_page
 from mmtx_cli.report.rounding import amount
 from mmtx_cli.report.scatter import Point, scatter_svg
-from mmtx_cli.weights import replaced
 
 SHOWN = {
     "parameters": "parameters",

@@ -7,12 +7,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.error import DataError
 from mmtx_cli.report.run_folder import read_run_folder
 from mmtx_cli.report.section import Section, facts, section
 from mmtx_cli.report.sound import Sounds
 from mmtx_cli.report.thumbnail import Thumbnails
-from mmtx_cli.weights import replaced
 
 
 def write_report(

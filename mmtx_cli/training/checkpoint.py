@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
+from mmtx_cli.atomic import own_folder, replaced
+from mmtx_cli.error import CheckpointError
 from mmtx_cli.training.lightning import pl
-from mmtx_cli.weights import load_checkpoint, replaced
+from mmtx_cli.weights import check_finite, load_checkpoint
 
 
 class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
@@ -23,13 +25,42 @@ class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
     ) -> None:
         """Replace ``path`` by the new checkpoint in one step."""
         target = Path(path)
-        target.parent.mkdir(exist_ok=True)  # a run folder that was removed is not made again
+        own_folder(target.parent)  # a run folder that was removed is not made again
         with replaced(target, size_of(checkpoint)) as temporary:
             torch.save(checkpoint, temporary)
 
     def load_checkpoint(self, path: str | os.PathLike, *_: Any, **__: Any) -> dict[str, Any]:
         """Read a checkpoint; nothing in it is executed."""
-        return load_checkpoint(Path(path))
+        checkpoint = load_checkpoint(Path(path))
+        check_finite(Path(path), checkpoint["state_dict"])
+        check_state(Path(path), checkpoint)
+        return checkpoint
+
+
+STATE: Mapping[str, type] = {
+    "epoch": int,
+    "global_step": int,
+    "pytorch-lightning_version": str,
+    "loops": Mapping,
+    "callbacks": Mapping,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+}
+"""What Lightning restores a run from, beside the weights."""
+
+
+def check_state(path: Path, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that no run can be resumed from, before anything of it is restored.
+
+    Raises:
+        CheckpointError: naming what it lacks.
+    """
+    odd = [name for name, kind in STATE.items() if not isinstance(checkpoint.get(name), kind)]
+    if odd:
+        raise CheckpointError(
+            f"{path}: holds no state of a run to resume from (no usable {', '.join(odd)}); take "
+            "another save of the run, or begin a new run with its weights: ckpt="
+        )
 
 
 def size_of(node: Any) -> int:

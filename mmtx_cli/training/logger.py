@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from mmtx_cli.atomic import check_own_folder
 from mmtx_cli.error import ConfigError
 from mmtx_cli.redact import redacted
 from mmtx_cli.settings import LoggerSettings, WandbSettings
@@ -12,6 +13,10 @@ from mmtx_cli.training.lightning import pl
 def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Logger]:
     """Weights & Biases and TensorBoard, where they are asked for."""
     loggers: list[pl.loggers.Logger] = []
+    for name in ("wandb", "tensorboard"):  # their writers follow links
+        check_own_folder(run_dir / name)
+    if settings.tensorboard and (run_dir / "tensorboard" / "hparams.yaml").is_symlink():
+        raise ConfigError(f"{run_dir / 'tensorboard' / 'hparams.yaml'}: is a link; remove it")
     if settings.wandb is not None:
         check_account(settings.wandb)
         loggers.append(

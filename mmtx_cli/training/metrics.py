@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.atomic import appending, replaced
+from mmtx_cli.error import CheckpointError
 from mmtx_cli.storage import writing
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.module import TrainingModule
@@ -23,11 +25,31 @@ class MetricsFile:
     def resume(self, step: int) -> None:
         """Keep the rows up to ``step`` of what is there; a new run (step 0) keeps none."""
         if step and self.path.is_file():
-            with open(self.path, newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                self.rows = [row for row in reader if int(row["step"]) <= step]
-                self.columns = list(reader.fieldnames or self.columns)
+            self.columns, self.rows = self.written(step)
         self.rewrite()
+
+    def written(self, step: int) -> tuple[list[str], list[dict[str, str]]]:
+        """Return the columns of the file, and its rows up to ``step``.
+
+        Raises:
+            CheckpointError: if it is not a file of metrics; the folder may be someone else's.
+        """
+        try:
+            with open(self.path, newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file, strict=True)
+                rows = [row for row in reader if int(row["step"]) <= step]
+                columns = list(reader.fieldnames or self.columns)
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            raise CheckpointError(
+                f"{self.path}: not the metrics of a run ({error}); remove the file to resume "
+                "without the earlier metrics"
+            ) from error
+        if "step" not in columns or any(None in row or None in row.values() for row in rows):
+            raise CheckpointError(
+                f"{self.path}: it has no column step, or a row has another number of cells than "
+                "the header; remove the file to resume without the earlier metrics"
+            )
+        return columns, rows
 
     def write(self, row: dict[str, float]) -> None:
         """Append a row; a new column rewrites the file."""
@@ -39,12 +61,12 @@ class MetricsFile:
         if new or not self.path.exists():
             self.rewrite()
             return
-        with writing(self.path), open(self.path, "a", newline="", encoding="utf-8") as file:
+        with writing(self.path), appending(self.path) as file:
             csv.DictWriter(file, self.columns, restval="").writerow(texts)
 
     def rewrite(self) -> None:
         """Write everything there is."""
-        with writing(self.path), open(self.path, "w", newline="", encoding="utf-8") as file:
+        with replaced(self.path) as half, open(half, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns, restval="")
             writer.writeheader()
             writer.writerows(self.rows)

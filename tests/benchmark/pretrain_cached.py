@@ -140,6 +140,7 @@ def cached(rounds: int, steps: int = 4) -> None:
         common = [
             "experiment=flickr8k_mini",
             f"data.path={manifest}",
+            f"data.root={Path(os.environ['MMTX_TEST_DATA']) / 'flickr8k_mini' / 'images'}",
             "data.augment.scale=[1.0,1.0]",
             "data.augment.flip=false",
             "head.captioning.dropout=0",

@@ -73,9 +73,9 @@ def test_import_coco(tmp_path, images, capsys):
     files = {split: str(tmp_path / f"{split}.json") for split in ("train", "val")}
     common = {"action": "import", "format": "coco", "out": str(tmp_path / "out" / "c.jsonl")}
     path = run_data(capsys, **common, images=str(images), annotations=files)
-    assert [sample.split for sample in read_manifest(path).samples] == ["train", "val"]
+    assert [sample.split for sample in read_manifest(path, root=images).samples] == ["train", "val"]
     path = run_data(capsys, **common, images=str(images), annotations=files["val"], split="test")
-    assert [sample.split for sample in read_manifest(path).samples] == ["test"]
+    assert [sample.split for sample in read_manifest(path, root=images).samples] == ["test"]
     with pytest.raises(ConfigError, match=r"missing: split=…"):
         run_data(capsys, **common, images=str(images), annotations=files["val"])
     with pytest.raises(ConfigError, match="one for each of train, val"):
@@ -136,7 +136,7 @@ def table(tmp_path, images):
 
 
 def test_a_column_of_splits_is_found_without_being_named(table, capsys):
-    manifest = read_manifest(run_data(capsys, **table))
+    manifest = read_manifest(run_data(capsys, **table), root=table["images"])
     assert [sample.split for sample in manifest.samples] == ["train", "val"]
 
 

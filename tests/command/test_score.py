@@ -208,7 +208,7 @@ def test_keys_of_other_commands_are_refused():
 
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [("no.json", "no such file"), (".", "is a directory"), ("latin.jsonl", "2: not UTF-8")],
+    [("no.json", "no such file"), (".", "is a folder"), ("latin.jsonl", "2: not UTF-8")],
 )
 def test_says_what_is_wrong_with_a_path(tmp_path, monkeypatch, path, reason):
     monkeypatch.chdir(tmp_path)

@@ -52,5 +52,8 @@ def test_easy_vqa_needs_no_images(files, capsys, monkeypatch):
     monkeypatch.setattr(easy_vqa, "package_folder", lambda: files / "easy")
     common = {"action": "import", "format": "easy_vqa", "out": str(files / "out" / "e.jsonl")}
     path = run_data(capsys, **common)
-    assert [row.id for row in read_manifest(path).samples] == ["train-3-1", "test-3-1"]
+    assert [row.id for row in read_manifest(path, root=files / "easy").samples] == [
+        "train-3-1",
+        "test-3-1",
+    ]
     assert run_data(capsys, **common, images=str(files / "easy")) == path

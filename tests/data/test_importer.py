@@ -115,7 +115,7 @@ class TestFlickr8k:
         images = (FLICKR / "images").resolve()
         rows = (row for _, row in flickr8k.rows(FLICKR / "captions.token.txt", images, lists))
         assert write_manifest(tmp_path / "f.jsonl", rows, root=images) == 1000
-        manifest = read_manifest(tmp_path / "f.jsonl")
+        manifest = read_manifest(tmp_path / "f.jsonl", root=images)
         assert [len(manifest.split(s)) for s in ("train", "val", "test")] == [800, 100, 100]
         assert all(len(sample.captions) == 5 for sample in manifest.samples)
 
@@ -248,8 +248,10 @@ class TestWrite:
         path, root = tmp_path / "out" / "m.jsonl", tmp_path / "media"
         write_manifest(path, [self.ROW | {"image": str(root / "x" / "a.jpg")}], root=root)
         assert json.loads(path.read_text()) == self.ROW
-        (sample,) = read_manifest(path, check_files=False).samples
+        (sample,) = read_manifest(path, root=root, check_files=False).samples
         assert sample.image == (str(root / "x/a.jpg"),)
+        with pytest.raises(DataError, match=rf"leads out of .*data.root={root}"):
+            read_manifest(path, check_files=False)
 
     def test_an_older_card_keeps_what_it_says_besides(self, tmp_path):
         (tmp_path / "m.yaml").write_text("licence: CC0\nroot: old\ncounts: {test: 5}\n")

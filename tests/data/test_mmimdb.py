@@ -21,7 +21,7 @@ def imported(folder, out="mmimdb.jsonl", source=None, **changes):
     del cfg["defaults"], cfg["hydra"]
     chosen = {"action": "import", "format": "mmimdb", "source": source, "out": str(folder / out)}
     run(OmegaConf.merge(cfg, chosen))
-    return read_manifest(folder / out)
+    return read_manifest(folder / out, root=folder)
 
 
 def test_rows_refer_into_the_file(tmp_path, capsys):
@@ -76,7 +76,9 @@ def test_names_of_genres(tmp_path):
 def test_the_manifest_may_lie_elsewhere(tmp_path):
     manifest = imported(tmp_path, out="other/m.jsonl")
     assert manifest.card.root == str(tmp_path)
-    check_manifest(manifest.path, decode=True)
+    check_manifest(manifest.path, root=tmp_path, decode=True)
+    with pytest.raises(DataError, match=r"m\.yaml: root .* leads out of"):
+        check_manifest(manifest.path)
 
 
 BROKEN = {

@@ -114,7 +114,7 @@ def test_what_cannot_be_loaded(tmp_path):
     with pytest.raises(DataError, match=r"nope.json: there is no such tokenizer file"):
         Tokenizer.load(tmp_path / "nope.json")
     (tmp_path / "bad.json").write_text("{}")
-    with pytest.raises(DataError, match=r"bad.json: no tokenizer.json of the tokenizers library"):
+    with pytest.raises(DataError, match=r"bad.json: not a tokenizer.json: "):
         Tokenizer.load(tmp_path / "bad.json")
     from tokenizers import Tokenizer as Backend
     from tokenizers import models

@@ -10,11 +10,21 @@ import torch
 from mmtx_cli.error import CheckpointError
 from mmtx_cli.training.checkpoint import SafeCheckpointIO
 
+STATE_OF_A_RUN = {
+    "epoch": 0,
+    "global_step": 1,
+    "pytorch-lightning_version": "2.5",
+    "loops": {},
+    "callbacks": {},
+    "optimizer_states": [],
+    "lr_schedulers": [],
+}
+
 
 def checkpoint_of(number, size=10):
     """One whose every tensor tells which it is."""
     tensors = {str(i): torch.full((size,), float(number)) for i in range(4)}
-    return {"config": {"number": number}, "state_dict": tensors}
+    return {"config": {"number": number}, "state_dict": tensors, **STATE_OF_A_RUN}
 
 
 def number_of(path):
@@ -84,6 +94,19 @@ def test_what_is_no_checkpoint(tmp_path):
     torch.save({"weights": torch.ones(2)}, path)
     with pytest.raises(CheckpointError, match="not a checkpoint of mmtx"):
         SafeCheckpointIO().load_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", STATE_OF_A_RUN)
+@pytest.mark.parametrize("value", [None, "x", {1}, ...], ids=["null", "text", "set", "absent"])
+def test_a_checkpoint_without_the_state_of_a_run(name, value, tmp_path):
+    if (name, value) == ("pytorch-lightning_version", "x"):
+        pytest.skip("any text is a version")
+    checkpoint = checkpoint_of(1) | {name: value}
+    if value is ...:
+        del checkpoint[name]
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match=rf"no state of a run .*{name}"):
+        SafeCheckpointIO().load_checkpoint(tmp_path / "last.ckpt")
 
 
 class Trap:

@@ -7,9 +7,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.error import DataError
-from mmtx_cli.weights import replaced
+from mmtx_cli.plain_file import read_json
 
 CARD = "card.json"
 FORMAT = 1
@@ -72,14 +73,16 @@ class Card:
     def write(self, folder: Path) -> None:
         """Write it into the folder of the entries."""
         with replaced(folder / CARD) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(
+                json.dumps(asdict(self), indent=2, allow_nan=False) + "\n", encoding="utf-8"
+            )
 
     @classmethod
     def read(cls, folder: Path) -> "Card":
         """Read the card of a folder of entries; DataError if it is none."""
         path = folder / CARD
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
+            held = read_json(path)
             if held["format"] != FORMAT:
                 raise DataError(
                     f"{path}: written by another version of mmtx, in format {held['format']}; "

@@ -31,7 +31,7 @@ def rows(
     for number, entry in enumerate(content["images"]):
         place = f"{annotations}: images[{number}]"
         name = entry.get("file_name") if isinstance(entry, dict) else None
-        if not isinstance(name, str) or not is_id(entry.get("id")):
+        if not isinstance(name, str) or not is_id(name) or not is_id(entry.get("id")):
             faults.append(f"{place}: no id and file_name; {_ANEW}")
         elif entry["id"] in named:
             taken = named[entry["id"]][0]

@@ -4,7 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.data.location import is_encodable
 from mmtx_cli.error import DataError
+from mmtx_cli.json_line import parsed_json
+from mmtx_cli.plain_file import MAX_DOCUMENT_BYTES, RefusedFileError, check_document, read_bytes
+
+MAX_ID = 10**100
+"""A number beyond it is no id: thousands of digits would go into file names and messages."""
 
 
 def read_json(path: str | Path, remedy: str) -> Any:
@@ -15,9 +21,13 @@ def read_json(path: str | Path, remedy: str) -> Any:
     """
     path = Path(path)
     try:
-        return json.loads(path.read_bytes())
+        data = read_bytes(path, MAX_DOCUMENT_BYTES)
+        check_document(data)
+        return parsed_json(data.decode("utf-8"))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; {remedy}") from error
+    except RefusedFileError as error:
+        raise DataError(f"{path}: {error}; {remedy}") from error
     except json.JSONDecodeError as error:
         where = f"{path}:{error.lineno}"
         raise DataError(f"{where}: not JSON: {error.msg}; download the file anew") from error
@@ -29,4 +39,6 @@ def read_json(path: str | Path, remedy: str) -> Any:
 
 def is_id(value: object) -> bool:
     """Is it a number or a name?"""
-    return isinstance(value, (int, str)) and not isinstance(value, bool)
+    if isinstance(value, str):
+        return is_encodable(value)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_ID

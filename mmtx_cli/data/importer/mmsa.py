@@ -6,7 +6,6 @@ Layout: Mao et al., "M-SENA: an integrated platform for multimodal sentiment ana
 ``audio_lengths`` and ``vision_lengths`` are there where the modalities are not aligned by words.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.data.importer.pickled import plain, read_pickle
 from mmtx_cli.error import DataError
 from mmtx_cli.fault import at_most
@@ -131,9 +131,8 @@ class Mmsa:
             if lacking := len(ids) - len(own):
                 self.changes[f"samples have no {name}: it is all padding"] += lacking
             path = self.folder / f"{split}_{name}.safetensors"
-            half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-            save_file(own, half)
-            os.replace(half, path)
+            with replaced(path) as half:
+                save_file(own, half)
             files[name] = path, frozenset(own)
         return files
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mmtx_cli.atomic import replaced
 from mmtx_cli.data.feature_place import MODALITIES
 from mmtx_cli.data.name import nearest
 
@@ -80,7 +81,8 @@ class Vectors:
         for modality, found in self.found.items():
             path = self.folder / f"{modality}.npy"
             width = len(self.chosen[modality])
-            np.save(path, np.array([*found.values()], np.float32).reshape(-1, width))
+            with replaced(path) as half, open(half, "wb") as file:
+                np.save(file, np.array([*found.values()], np.float32).reshape(-1, width))
             for number, ident in enumerate(found):
                 place = {"path": str(path), "row": number}
                 rows[ident].setdefault("features", {})[modality] = place

@@ -72,14 +72,15 @@ def _picture(path: str | Path, content: dict[str, Any]) -> str:
     The questions of test-dev2015 are some of those about the images of test2015.
     """
     subtype, kind = content.get("data_subtype"), content.get("data_type", "mscoco")
-    if not isinstance(subtype, str) or not subtype:
+    if not isinstance(subtype, str) or not subtype or not is_id(subtype):
         raise DataError(
             f"{path}: no data_subtype (train2014, val2014, test2015), which the names of the "
             "images begin with; write it into the file"
         )
     if kind != "mscoco":
         raise DataError(f"{path}: data_type {kind!r}: only questions about mscoco can be imported")
-    return f"COCO_{subtype.replace('test-dev', 'test')}_{{:012d}}.jpg"
+    plain = subtype.replace("test-dev", "test").replace("{", "{{").replace("}", "}}")
+    return f"COCO_{plain}_{{:012d}}.jpg"
 
 
 def _fault(entry: Any) -> str | None:

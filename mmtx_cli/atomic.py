@@ -1,0 +1,130 @@
+"""Writing files: whole or not at all, and never through a link.
+
+A run folder may come from someone else, with links where mmtx writes. A file is therefore written
+under a new, random name beside its target and renamed over it, which replaces a link instead of
+following it. Files that grow line by line are opened without following links.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from mmtx_cli.error import ConfigError
+from mmtx_cli.storage import writing
+
+SUFFIX = ".part"
+STALE = 600.0
+"""Seconds without a change after which a temporary file belongs to a process that was killed."""
+
+
+@contextmanager
+def replaced(path: Path, size: int | None = None) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; at the end, sync it and rename it to ``path``.
+
+    The temporary file is created with O_EXCL under a random name. ``size`` is the number of bytes
+    to be written, which the error message names where the disk has no room for them.
+    """
+    with writing(path, size):
+        temporary = _temporary(path)
+    try:
+        with writing(path, size, temporary):
+            yield temporary
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)  # some writers make files only their owner reads
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _temporary(path: Path) -> Path:
+    """Create the temporary file; an error names ``path``, which the user knows."""
+    if not path.is_symlink() and path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: is not a regular file, and is not replaced; name another path")
+    try:
+        remove_stale(path)
+        number, name = tempfile.mkstemp(SUFFIX, f".{path.name}.", path.parent)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    os.close(number)
+    return Path(name)
+
+
+def remove_stale(path: Path) -> None:
+    """Remove temporary files that killed processes left beside ``path``, and links of their name.
+
+    A file that was changed lately may belong to a process that is still writing.
+    """
+    begin = f".{path.name}."
+    with os.scandir(path.parent) as entries:
+        left = [e for e in entries if e.name.startswith(begin) and e.name.endswith(SUFFIX)]
+    for entry in left:
+        with suppress(FileNotFoundError):  # its process has just finished it
+            age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+            if entry.is_symlink() or (age > STALE and entry.is_file(follow_symlinks=False)):
+                os.unlink(entry.path)
+
+
+def is_temporary(name: str) -> bool:
+    """Return True for the name of a file that ``replaced`` has not finished."""
+    return name.startswith(".") and name.endswith(SUFFIX)
+
+
+def appending(path: Path, mode: str = "a") -> IO:
+    """Open a file to append to it; the file is created if it does not exist.
+
+    Raises:
+        ConfigError: if a link, or anything but a regular file, has its name.
+    """
+    if path.is_symlink():
+        raise ConfigError(
+            f"{path}: is a link to {os.readlink(path)}; mmtx does not write through links: "
+            "remove it, or name another folder"
+        )
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: is not a regular file; remove it, or name another folder")
+    encoding = None if "b" in mode else "utf-8"
+    newline = None if "b" in mode else ""
+    return open(path, mode, encoding=encoding, newline=newline, opener=_without_links)
+
+
+def created(path: Path) -> IO[str]:
+    """Open a new file for writing; one of that name is removed, not written into."""
+    path.unlink(missing_ok=True)
+    return open(path, "x", encoding="utf-8", opener=_without_links)
+
+
+def own_folder(path: Path) -> Path:
+    """Make a subfolder of a run folder, as ``check_own_folder`` allows it."""
+    check_own_folder(path)
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def check_own_folder(path: Path) -> None:
+    """Refuse a link in place of a subfolder of a run folder: it may lead anywhere.
+
+    Raises:
+        ConfigError: if a link has its name.
+    """
+    if path.is_symlink():
+        raise ConfigError(
+            f"{path}: is a link to {os.readlink(path)}; mmtx does not write through links inside "
+            "its folders: replace it by a folder, or link the whole folder"
+        )
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)

@@ -1,0 +1,106 @@
+"""Reading files of unknown origin: regular files only, of limited size and nesting.
+
+A FIFO blocks its reader for ever, ``/dev/zero`` has no end, and a small JSON file may take
+fifty times its size in memory.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.json_line import parsed_json
+
+MAX_CONFIG_BYTES = 16 * 2**20
+"""Size limit of a configuration, a card or an index."""
+MAX_TOKENIZER_BYTES = 64 * 2**20
+"""Size limit of a ``tokenizer.json``; those of the largest vocabularies take 35 MB."""
+MAX_DOCUMENT_BYTES = 2**30
+MAX_CONTAINERS, MAX_VALUES = 10_000_000, 40_000_000
+"""Limits of one JSON document with a whole data set, such as COCO's: its size, the number of its
+objects and lists, and the number of its values."""
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class RefusedFileError(ValueError):
+    """Why a file is not read; the message does not name it."""
+
+
+def check_regular(path: str | os.PathLike[str]) -> int:
+    """Return the size of a regular file, without opening it.
+
+    Raises:
+        RefusedFileError: if it is anything else.
+        OSError: if it cannot be reached.
+    """
+    return _size(os.stat(path))
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Read a regular file of at most ``limit`` bytes.
+
+    Raises:
+        RefusedFileError: if it is larger, or not a regular file.
+        OSError: if it cannot be read.
+    """
+    check_regular(path)
+    with open(path, "rb", opener=_without_waiting) as file:
+        size = _size(os.fstat(file.fileno()))
+        data = b"" if size > limit else file.read(limit + 1)
+    if size > limit or len(data) > limit:
+        raise RefusedFileError(f"larger than {limit:,} bytes")
+    return data
+
+
+def read_text(path: Path, limit: int) -> str:
+    """Read a regular file of UTF-8, as ``read_bytes`` does."""
+    try:
+        return read_bytes(path, limit).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RefusedFileError(f"not UTF-8 at byte {error.start + 1}") from error
+
+
+def read_json(path: Path, limit: int = MAX_CONFIG_BYTES) -> Any:
+    """Read a regular file of JSON, as ``read_bytes`` does.
+
+    Raises:
+        RefusedFileError: also if it is not JSON, or nested too deeply.
+    """
+    try:
+        return parsed_json(read_text(path, limit))
+    except RecursionError as error:
+        raise RefusedFileError("not JSON: nested too deeply") from error
+    except ValueError as error:
+        if isinstance(error, RefusedFileError):
+            raise
+        raise RefusedFileError(f"not JSON: {error}") from error
+
+
+def check_document(data: bytes) -> None:
+    """Refuse a JSON document whose values would take gigabytes of memory.
+
+    Raises:
+        RefusedFileError: naming the limit.
+    """
+    if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS:
+        raise RefusedFileError(f"more than {MAX_CONTAINERS:,} lists and objects in one document")
+    if data.count(b",") > MAX_VALUES:
+        raise RefusedFileError(f"more than {MAX_VALUES:,} values in one document")
+
+
+def _size(status: os.stat_result) -> int:
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise RefusedFileError(f"is {kind}, not a regular file")
+    return status.st_size
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)

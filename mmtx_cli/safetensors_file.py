@@ -1,0 +1,44 @@
+"""Files of safetensors from unknown sources: the header is bounded, every tensor is verified."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmtx_cli.checksum import check_tensors
+from mmtx_cli.error import CheckpointError
+from mmtx_cli.plain_file import MAX_CONFIG_BYTES, RefusedFileError, check_regular
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def read_safetensors(path: Path) -> "dict[str, Tensor]":
+    """Read all tensors of a file, held against the checksums that it has.
+
+    Raises:
+        CheckpointError: if it cannot be read, or is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    try:
+        check_header(path)
+        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    check_tensors(path, tensors, metadata)
+    return tensors
+
+
+def check_header(path: Path) -> None:
+    """Refuse a file whose header is too large, before a library reads it.
+
+    Raises:
+        RefusedFileError: naming the limit; also if it is not a regular file.
+    """
+    check_regular(path)
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > MAX_CONFIG_BYTES:
+        raise RefusedFileError(f"its header is larger than {MAX_CONFIG_BYTES:,} bytes")

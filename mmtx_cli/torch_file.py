@@ -1,0 +1,111 @@
+"""Files of ``torch.save`` from unknown sources: checked before anything is unpacked.
+
+``torch.load(weights_only=True)`` runs no code, but takes as much memory and time as the file
+demands: members of the archive may be compressed or overlap, and its pickle may build any number
+of lists from a few bytes each.
+"""
+
+import pickletools
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.plain_file import RefusedFileError, check_regular
+
+MAX_INDEX_BYTES = 64 * 2**20
+"""Size limit of the archive's index: a torch file has one entry a storage."""
+MAX_PICKLE_BYTES = 256 * 2**20
+MAX_OPCODES = 4_000_000
+"""Limits of the pickle, which holds everything but the numbers of the tensors: size and opcodes.
+A checkpoint of 100,000 tensors has two million opcodes."""
+SMALL_PICKLE = 4 * 2**20
+"""A pickle of this size cannot take a gigabyte, whatever its opcodes."""
+
+MAX_PLAIN_DEPTH, MAX_PLAIN_VALUES = 64, 2_000_000
+MAX_PLAIN_INT = 2**63
+
+
+def load_archive(path: Path) -> Any:
+    """Read a file that ``check_archive`` has passed: tensors and plain data only.
+
+    Raises:
+        Exception: of any type, if it is cut off or holds other things.
+    """
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def check_archive(path: Path) -> None:
+    """Refuse an archive that would unpack to more than it is.
+
+    Raises:
+        RefusedFileError: naming what no file of ``torch.save`` has.
+        zipfile.BadZipFile, OSError: if it is no archive, or cannot be read.
+    """
+    size = check_regular(path)
+    with open(path, "rb") as file:
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+        if end is not None and end[zipfile._ECD_SIZE] > MAX_INDEX_BYTES:  # type: ignore[attr-defined]
+            raise RefusedFileError("its index is larger than that of any checkpoint")
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            for entry in entries:
+                same_size = entry.compress_size == entry.file_size
+                if entry.compress_type != zipfile.ZIP_STORED or not same_size:
+                    raise RefusedFileError(
+                        f"{entry.filename} is compressed, which torch.save never does"
+                    )
+            if sum(entry.file_size for entry in entries) > size:
+                raise RefusedFileError("its members overlap, which torch.save never does")
+            for entry in entries:
+                if entry.filename.endswith("data.pkl"):
+                    _check_pickle(archive, entry)
+
+
+def _check_pickle(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    if entry.file_size > MAX_PICKLE_BYTES:
+        raise RefusedFileError(f"{entry.filename} is larger than that of any checkpoint")
+    if entry.file_size <= SMALL_PICKLE:
+        return
+    with archive.open(entry) as file:
+        for number, _ in enumerate(pickletools.genops(file)):
+            if number >= MAX_OPCODES:
+                raise RefusedFileError(f"{entry.filename} builds more than any checkpoint holds")
+
+
+def plain_fault(value: Any) -> str | None:
+    """Return what makes a configuration more than plain data; None if it is plain.
+
+    Plain are texts, numbers of 64 bits, true, false, null, and lists and mappings of them. A
+    pickle may hold cycles, and one list in a thousand places: every place counts.
+    """
+    seen, layer = 0, [value]
+    for _ in range(MAX_PLAIN_DEPTH):
+        inner: list[Any] = []
+        for item in layer:
+            if isinstance(item, Mapping):
+                if odd := [key for key in item if type(key) is not str]:
+                    return f"a key that is not text ({type(odd[0]).__name__})"
+                inner += item.values()
+            elif type(item) in (list, tuple):
+                inner += item
+            elif fault := _scalar_fault(item):
+                return fault
+            if seen + len(inner) > MAX_PLAIN_VALUES:
+                return f"more than {MAX_PLAIN_VALUES:,} values"
+        seen += len(inner)
+        layer = inner
+        if not layer:
+            return None
+    return f"lists or mappings nested deeper than {MAX_PLAIN_DEPTH} levels"
+
+
+def _scalar_fault(item: Any) -> str | None:
+    if type(item) is int:
+        return None if -MAX_PLAIN_INT <= item < MAX_PLAIN_INT else "a number of more than 64 bits"
+    if item is None or type(item) in (str, float, bool):
+        return None
+    return f"a value of type {type(item).__name__}"

@@ -1,0 +1,184 @@
+import os
+import time
+
+import pytest
+
+from mmtx_cli.atomic import (
+    STALE,
+    appending,
+    created,
+    is_temporary,
+    own_folder,
+    remove_stale,
+    replaced,
+)
+from mmtx_cli.command.embeddings import write_embeddings
+from mmtx_cli.command.input_lines import write_quarantine
+from mmtx_cli.command.run_folder import lock, write_json
+from mmtx_cli.command.subtitle import write_subtitles
+from mmtx_cli.data.quarantine import Quarantine
+from mmtx_cli.data.write import write_manifest
+from mmtx_cli.error import CheckpointError, ConfigError, DataError
+from mmtx_cli.report.html import write_page
+from mmtx_cli.training.metrics import MetricsFile
+
+
+@pytest.fixture
+def outside(tmp_path):
+    path = tmp_path / "outside" / "file"
+    path.parent.mkdir()
+    path.write_text("keep")
+    return path
+
+
+def text(path):
+    with replaced(path) as temporary:
+        temporary.write_text("new")
+
+
+def share(path):
+    with created(path) as file:
+        file.write("new")
+
+
+def quarantine_of_inputs(path):
+    write_quarantine(path.parent, [{"path": "a", "error": "empty"}])
+
+
+def metrics(path):
+    MetricsFile(path).rewrite()
+
+
+WHOLE = {
+    "file": text,
+    "share": share,
+    "result.json": lambda path: write_json(path, {"a": 1}),
+    "report.html": lambda path: write_page(path, "page"),
+    "metrics.csv": metrics,
+    "quarantine.jsonl": quarantine_of_inputs,
+    "rows.jsonl": lambda path: write_manifest(path, [{"id": "a", "split": "train"}]),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("there", [True, False], ids=["link", "link to nothing"])
+def test_a_link_is_replaced_and_not_followed(name, there, tmp_path, outside):
+    path = tmp_path / name
+    path.symlink_to(outside if there else outside.with_name("nothing"))
+    WHOLE[name](path)
+    assert not path.is_symlink()
+    assert path.stat().st_size > 0
+    assert outside.read_text() == "keep"
+    assert [p.name for p in outside.parent.iterdir()] == ["file"]
+
+
+APPENDED = {
+    "metrics.csv": lambda path: write_rows(path),
+    "quarantine.jsonl": lambda path: Quarantine(path, 9, 1.0).add(
+        [{"id": "a", "path": "b", "reason": "c"}]
+    ),
+    ".lock": lambda path: lock(path.parent),
+    "run.log": lambda path: appending(path, "ab"),
+}
+
+
+def write_rows(path):
+    file = MetricsFile(path)
+    file.columns.append("loss")
+    file.write({"step": 1, "epoch": 1, "loss": 2.0})
+
+
+@pytest.mark.parametrize("name", APPENDED)
+def test_nothing_is_appended_through_a_link(name, tmp_path, outside):
+    outside.write_text("")
+    path = tmp_path / name
+    path.symlink_to(outside)
+    with pytest.raises(ConfigError, match=r"is a link to .*does not write through links"):
+        APPENDED[name](path)
+    assert outside.read_text() == ""
+
+
+@pytest.mark.parametrize("name", ["run.log", ".lock"])
+def test_nothing_is_appended_to_a_fifo(name, tmp_path):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ConfigError, match="is not a regular file"):
+        APPENDED[name](tmp_path / name)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "folder"])
+def test_what_is_not_a_file_is_not_replaced(make, tmp_path):
+    make(tmp_path / "x")
+    with pytest.raises(ConfigError, match="x: is not a regular file"):
+        text(tmp_path / "x")
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "model", "embeddings", "subtitles"])
+def test_a_subfolder_of_a_run_is_not_a_link(name, tmp_path, outside):
+    (tmp_path / name).symlink_to(outside.parent)
+    with pytest.raises(ConfigError, match=rf"{name}: is a link to "):
+        own_folder(tmp_path / name)
+    assert own_folder(tmp_path / "new").is_dir()
+
+
+def test_arrays_and_subtitles_stay_in_their_folder(tmp_path, outside):
+    import numpy as np
+
+    for name in ("embeddings", "subtitles"):
+        (tmp_path / name).symlink_to(outside.parent)
+    with pytest.raises(ConfigError, match="embeddings: is a link"):
+        write_embeddings(tmp_path, {"image": np.zeros((1, 2))})
+    rows = [{"path": "a.mp4", "start": 0.0, "end": 1.0, "caption": "b"}]
+    with pytest.raises(ConfigError, match="subtitles: is a link"):
+        write_subtitles(tmp_path / "subtitles", rows)
+    assert [p.name for p in outside.parent.iterdir()] == ["file"]
+
+
+def test_links_with_names_of_temporary_files_are_not_followed(tmp_path, outside):
+    path = tmp_path / "config.yaml"
+    for name in (".config.yaml.part", ".config.yaml.abc.part"):
+        (tmp_path / name).symlink_to(outside)
+    text(path)
+    assert outside.read_text() == "keep"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.yaml", "outside"]
+
+
+def test_what_a_killed_process_left_is_removed_once_it_is_old(tmp_path):
+    path = tmp_path / "last.ckpt"
+    old, fresh, other = (tmp_path / f".{name}.part" for name in ("last.ckpt.a", "last.ckpt.b", "c"))
+    for left in (old, fresh, other):
+        left.write_text("half")
+    os.utime(old, (time.time() - STALE - 60,) * 2)
+    remove_stale(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".c.part", ".last.ckpt.b.part"]
+    assert all(is_temporary(p.name) for p in tmp_path.iterdir())
+    assert not is_temporary("last.ckpt")
+
+
+def test_two_writers_of_one_file_do_not_share_a_temporary_file(tmp_path):
+    path = tmp_path / "x"
+    with replaced(path) as first, replaced(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["a,b\n1,2\n", "step,epoch\nx,1\n", "step,epoch\n1\n", "step,epoch\n1,2,3\n", "\0,\n", '"'],
+)
+def test_a_table_that_is_not_of_metrics_is_refused(content, tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text(content)
+    file = MetricsFile(path)
+    with pytest.raises(CheckpointError, match=r"metrics.csv: .*remove the file"):
+        file.resume(3)
+
+
+@pytest.mark.parametrize("line", ["[1]", "{}", '{"id": "a"}', "hello", "[" * 100_000, '"a"'])
+def test_a_quarantine_of_something_else_is_refused(line, tmp_path):
+    path = tmp_path / "quarantine.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(DataError, match=r"quarantine.jsonl:1: not a line of a quarantine"):
+        Quarantine(path, 3, 1.0)
