@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import Samples
-from mmtx_cli.data.lost_worker import named_loss, watch_workers
+from mmtx_cli.data.lost_worker import named_loss, wait_for_loss, watch_workers
 from mmtx_cli.data.mixture import MixtureOrder
 from mmtx_cli.data.order import TrainOrder, evaluation_batches, rank_slice
 from mmtx_cli.data.worker import Notes, settle
@@ -108,7 +108,12 @@ class Batches:
 
     def __next__(self) -> Any:
         with named_loss():
-            return next(self.batches)
+            try:
+                return next(self.batches)
+            except (ConnectionError, EOFError, FileNotFoundError):
+                # the worker that was to hand over memory is gone; its end is noticed a little later
+                wait_for_loss()
+                raise
 
 
 def make_loader(

@@ -3,6 +3,7 @@
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -54,7 +55,16 @@ def named_loss() -> Iterator[None]:
     except RuntimeError as error:
         if (message := lost_worker(str(error))) is None:
             raise
+        if isinstance(error.__cause__, LostWorkerError):  # torch tells it again, with less
+            raise error.__cause__ from None
         raise LostWorkerError(message) from error
+
+
+def wait_for_loss(seconds: float = 5.0) -> None:
+    """Wait for the signal that a worker has died, whose handler raises; return if none has."""
+    last = time.monotonic() + seconds
+    while time.monotonic() < last:
+        time.sleep(0.05)
 
 
 def lost_worker(text: str) -> str | None:

@@ -58,7 +58,7 @@ def _fault(file: FileIO, size: int, layout: Layout, kind: bytes) -> str | None:
     position, told = layout.first, None
     head_size = struct.calcsize(layout.head)
     for _ in range(_MOST_CHUNKS):
-        file.seek(position)
+        file.seek(min(position, size))  # a size may lead beyond what a file can have
         head = file.read(head_size)
         if len(head) < head_size:
             # what comes behind the sound is optional, and of AIFF in any order
