@@ -21,8 +21,8 @@ def read_picture(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Decode a picture as ``decode_image`` does, within the time and memory of ``guard``.
 
-    One that cannot cost much, as nearly all are, is decoded by this process, since sending its
-    pixels through a pipe takes time (``tests/benchmark/decode_pictures.py``).
+    One that cannot cost much, as nearly all are, is decoded by this process, which saves sending
+    its pixels through a pipe.
 
     Raises:
         UnreadableError: as ``decode_image`` does, and as ``Guard.run`` does.
