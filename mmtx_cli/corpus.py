@@ -11,6 +11,7 @@ from mmtx_cli.data.cache.card import BODY
 from mmtx_cli.data.cache.entries import Cache, Entries, Reader
 from mmtx_cli.data.corpora import joined
 from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.feature_fact import feature_sizes
 from mmtx_cli.data.label import label_fault
 from mmtx_cli.data.manifest import Manifest, read_manifest
@@ -125,7 +126,7 @@ class Corpus:
             seed,
             augment if training else None,
             self.text_tokenizer,
-            self.settings.decode_timeout,
+            DecodeLimits.of(self.settings),
             dict.fromkeys(modalities, self.settings.modality_dropout)
             | self.settings.modality_dropout_by,
             self.mixing,
@@ -134,7 +135,6 @@ class Corpus:
             ),
             self.kept(rows, teachers),
             self.settings.captions_per_sample,
-            self.settings.max_image_pixels,
         )
 
     def texts(self, rows: Sequence[Sample]) -> list[tuple[str, ...]]:
@@ -187,7 +187,10 @@ def build_data(
     return Corpus(
         manifest,
         settings,
-        replace(preparation, features=feature_sizes(manifest, preparation.features)),
+        replace(
+            preparation,
+            features=feature_sizes(manifest, preparation.features, DecodeLimits.of(settings).bytes),
+        ),
         tokenizer,
         list(stored["label_names"] if trained else manifest.label_names),
         bool(stored.get("multi_label") if trained else multi_label),

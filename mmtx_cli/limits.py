@@ -19,6 +19,7 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "data.temperature": (1e-3, 1e6),
     "data.fps": (1e-6, 1e6),
     "data.decode_timeout": (0.1, 1e6),
+    "data.decode_memory": (0.1, 1e6),
     "data.max_image_pixels": (1, 1e12),
     "data.captions_per_sample": (1, 1e6),
     "data.modality_dropout": (0, 1),

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 MAX_IMAGE_PIXELS = 178_956_970
 """Of a picture that is decoded: 512 MiB as RGB, the limit of Pillow."""
+DECODE_TIMEOUT = 30.0
+DECODE_MEMORY = 1.5
+"""GB: what a picture of ``MAX_IMAGE_PIXELS`` takes, at 8 bytes a pixel."""
 
 
 @dataclass
@@ -68,8 +71,11 @@ class DataSettings:
     in a row at fps)."""
     fps: float | None = None
     """Frames a second for fps and dense."""
-    decode_timeout: float = 30.0
-    """Seconds after which a video or sound that is still being decoded counts as unreadable."""
+    decode_timeout: float = DECODE_TIMEOUT
+    """Seconds after which a file that is still being decoded counts as unreadable."""
+    decode_memory: float = DECODE_MEMORY
+    """GB that one file may take while it is decoded; one that needs more counts as unreadable.
+    Raise it for files that you trust."""
     max_image_pixels: int = MAX_IMAGE_PIXELS
     """A picture of more pixels counts as unreadable: a small file may unpack to more than the
     memory holds. Raise it for pictures that you trust."""

@@ -11,12 +11,14 @@ from mmtx_cli.command.data_keys import Settings, chosen, example, require
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.console import make_console
 from mmtx_cli.data.check import check_manifest
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.encoder_lab import make_encoder_lab
 from mmtx_cli.data.events import make_events
 from mmtx_cli.data.lab import make_lab
 from mmtx_cli.data.scenes import make_scenes
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.fault import without_repeats
+from mmtx_cli.limits import BOUNDS, written
 from mmtx_cli.storage import reason
 
 _PATHS = ("out", "manifest", "root", "captions", "images", "annotations", "questions", "source")
@@ -76,9 +78,7 @@ def _check(settings: Settings) -> Path:
             f"split={split}: to check, give ratios for rows without a split, e.g. "
             "'split={train: 0.8, val: 0.1, test: 0.1}'"
         )
-    limit = settings["max_image_pixels"]
-    if type(limit) is not int or limit < 1:
-        raise ConfigError(f"max_image_pixels={limit}: write a whole number from 1 up")
+    limits = _limits(settings)
     try:
         summary = check_manifest(
             path,
@@ -88,9 +88,21 @@ def _check(settings: Settings) -> Path:
             allow_outside_root=settings["allow_outside_root"],
             decode=settings["decode"],
             workers=settings["workers"],
-            max_image_pixels=limit,
+            limits=limits,
         )
     except DataError as error:
         raise DataError(*without_repeats(error.faults)) from error
     make_console().print(summary)
     return path
+
+
+def _limits(settings: Settings) -> DecodeLimits:
+    """What one file may cost."""
+    pixels = settings["max_image_pixels"]
+    if type(pixels) is not int or pixels < 1:
+        raise ConfigError(f"max_image_pixels={pixels}: write a whole number from 1 up")
+    for key in ("decode_timeout", "decode_memory"):
+        value, (least, most) = settings[key], BOUNDS[f"data.{key}"]
+        if type(value) not in (int, float) or not least <= value <= most:
+            raise ConfigError(f"{key}={value}: write {written(least, most)}, e.g. {key}=30")
+    return DecodeLimits(settings["decode_timeout"], settings["decode_memory"], pixels)

@@ -30,10 +30,11 @@ def standardise(model: Any, corpus: Any) -> None:
     """Tell every encoder of features how large the numbers are in the training rows."""
     import torch
 
+    from mmtx_cli.data.decode.limits import DecodeLimits
     from mmtx_cli.data.feature_fact import feature_scale
 
-    most = corpus.preparation.max_feature_length
+    most, memory = corpus.preparation.max_feature_length, DecodeLimits.of(corpus.settings).bytes
     for name in corpus.preparation.features:
-        scale = feature_scale(corpus.manifest.split("train"), name, most)
+        scale = feature_scale(corpus.manifest.split("train"), name, most, memory)
         if scale is not None:
             model.encoder[name].standardise(*map(torch.from_numpy, scale))

@@ -19,6 +19,7 @@ from mmtx_cli.meaning import reads_words, said
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import Samples
+    from mmtx_cli.data.decode.limits import DecodeLimits
     from mmtx_cli.data.inputs import InputFiles, Piece
     from mmtx_cli.data.tokenizer import Tokenizer
 
@@ -94,8 +95,7 @@ class InputReader:
     preparation: Preparation
     tokenizer: "Tokenizer | None"
     text_tokenizer: "Tokenizer | None"
-    decode_timeout: float
-    max_image_pixels: int
+    limits: "DecodeLimits"
 
     @classmethod
     def of(cls, cfg: DictConfig, stored: Mapping[str, Any], data: Any) -> "InputReader":
@@ -103,6 +103,7 @@ class InputReader:
 
         Raises CheckpointError if the model reads or writes words and its tokenizer is lost.
         """
+        from mmtx_cli.data.decode.limits import DecodeLimits
         from mmtx_cli.data.tokenizer import Tokenizer
         from mmtx_cli.tokenization import own_tokenizer
 
@@ -114,9 +115,7 @@ class InputReader:
         if not written and (reads or any(map(said, filter(None, cfg.head.values())))):
             raise CheckpointError(f"ckpt={cfg.ckpt}: {NO_TOKENIZER}")
         tokenizer = Tokenizer.from_json(written) if written else None
-        return cls(
-            modalities, preparation, tokenizer, own, data.decode_timeout, data.max_image_pixels
-        )
+        return cls(modalities, preparation, tokenizer, own, DecodeLimits.of(data))
 
     def files(
         self, pieces: "Sequence[Piece]", names: Sequence[str], text: str | None
@@ -130,10 +129,9 @@ class InputReader:
             self.modalities,
             replace(self.preparation, text="text" if text else None),
             self.tokenizer,
-            self.decode_timeout,
+            self.limits,
             text,
             self.text_tokenizer,
-            self.max_image_pixels,
         )
 
     def texts(self, texts: Sequence[str]) -> "Samples":

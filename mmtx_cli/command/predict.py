@@ -106,7 +106,7 @@ def predict(
             f"ckpt={cfg.ckpt}: no head predicts anything of new inputs (heads: "
             f"{', '.join(model.head)}); write embeddings=true for embeddings alone"
         )
-    samples, lines = rows or input_lines(cfg, reader, paths, settings["data"].decode_timeout)
+    samples, lines = rows or input_lines(cfg, reader, paths)
     for cut in samples.cut_texts() if process.is_first else ():
         print(f"{cut}, as when the model was trained", file=sys.stderr)
     run_dir = open_run(cfg)
@@ -163,7 +163,7 @@ def manifest_rows(
 
 
 def input_lines(
-    cfg: DictConfig, reader: InputReader, paths: Sequence[str], timeout: float
+    cfg: DictConfig, reader: InputReader, paths: Sequence[str]
 ) -> tuple["Samples", list[dict[str, Any]]]:
     """Files, or a text alone, as samples, and what the line of each begins with."""
     from mmtx_cli.data.inputs import all_pieces
@@ -171,7 +171,7 @@ def input_lines(
     asked = {"text": cfg.text} if cfg.text else {}
     if not paths:
         return reader.texts([cfg.text]), [asked]
-    pieces = list(all_pieces(paths, cfg.segments, timeout))
+    pieces = list(all_pieces(paths, cfg.segments, reader.limits))
     samples = reader.files(pieces, [str(i) for i in range(len(pieces))], cfg.text)
     return samples, [described(piece) | asked for piece in pieces]
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from mmtx_cli.data.decode.guard import Guard
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.duplicate import content_leaks
 from mmtx_cli.data.feature_check import unreadable_features
 from mmtx_cli.data.image import decode_image
@@ -15,13 +17,11 @@ from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.summary import Summary, summarise
 from mmtx_cli.data.unreadable import OutsideError, UnreadableError
 from mmtx_cli.error import DataError
-from mmtx_cli.settings import MAX_IMAGE_PIXELS
 
 Medium = tuple[str, str, float | None, float | None]
 """Path, what of it is read, and the window."""
 
-_PATIENCE = 60.0  # seconds for one file
-_SIDE, _RATE = 64, 16000  # of frames in pixels, of sound in Hz: enough to see that they decode
+_SIDE = 64  # of frames in pixels: enough to see that they decode
 
 
 def check_manifest(
@@ -33,12 +33,13 @@ def check_manifest(
     allow_outside_root: bool = False,
     decode: bool = False,
     workers: int | None = None,
-    max_image_pixels: int = MAX_IMAGE_PIXELS,
+    limits: DecodeLimits | None = None,
 ) -> Summary:
     """Read every row, with ``decode`` also every file, and sum the data set up.
 
     Images, sounds and features are read in full, of a video the frames that a model would be
     given; files of the same content in two splits, and pictures that look the same, are warned of.
+    ``limits`` are those of one file.
 
     Raises:
         DataError: with all faults, each as ``file:line: what; what to do``.
@@ -47,23 +48,24 @@ def check_manifest(
         path, root=root, split=split, seed=seed, allow_outside_root=allow_outside_root
     )
     if decode:
-        faults += _undecodable(manifest, workers, max_image_pixels)
-        faults += unreadable_features(manifest)
+        limits = limits or DecodeLimits()
+        faults += _undecodable(manifest, workers, limits)
+        faults += unreadable_features(manifest, limits.bytes)
     if faults:
         raise DataError(*faults)
     summary = summarise(manifest)
     if decode:
-        summary.warnings.extend(content_leaks(manifest, max_image_pixels))
+        summary.warnings.extend(content_leaks(manifest, limits))
     return summary
 
 
-def _undecodable(manifest: Manifest, workers: int | None, max_pixels: int) -> list[str]:
+def _undecodable(manifest: Manifest, workers: int | None, limits: DecodeLimits) -> list[str]:
     users: dict[Medium, list[Sample]] = {}
     for sample in manifest.samples:
         for medium in _media(sample):
             users.setdefault(medium, []).append(sample)
     faults = []
-    reasons = _reasons(list(users), workers, max_pixels)
+    reasons = _reasons(list(users), workers, limits)
     for medium, reason in track(reasons, len(users), "files"):
         if reason is not None:
             path, modality, *_ = medium
@@ -84,14 +86,12 @@ def _media(sample: Sample) -> Iterator[Medium]:
 
 
 def _reasons(
-    media: Sequence[Medium], workers: int | None, max_pixels: int
+    media: Sequence[Medium], workers: int | None, limits: DecodeLimits
 ) -> Iterator[tuple[Medium, str | None]]:
     """Yield each file with why it cannot be decoded, or None.
 
     Every thread has a process of its own that decodes: one that dies or hangs names its file.
     """
-    from mmtx_cli.data.decode.guard import Guard
-
     if any(modality != "image" for _, modality, *_ in media):
         from mmtx_cli.data.decode.backend import load_decoders
 
@@ -100,10 +100,10 @@ def _reasons(
 
     def reason(medium: Medium) -> str | None:
         if not hasattr(own, "guard"):
-            own.guard = Guard(_PATIENCE)
+            own.guard = Guard(limits.seconds, memory=limits.bytes)
             guards.append(own.guard)
         try:
-            return own.guard.run(_reason, *medium, max_pixels)
+            return own.guard.run(_reason, *medium, limits.pixels)
         except UnreadableError as error:
             return error.reason
 
@@ -126,9 +126,9 @@ def _reason(
 
                 decode_video(path, Sampling(), _SIDE, "crop", start, end)
             case "audio" | "sound track":
-                from mmtx_cli.data.decode.sound import decode_sound
+                from mmtx_cli.data.decode.sound import check_sound
 
-                decode_sound(path, _RATE, None, start, end)
+                check_sound(path, start, end)
     except OutsideError as error:  # a film may go on when its sound has ended
         return None if modality == "sound track" else error.reason
     except UnreadableError as error:

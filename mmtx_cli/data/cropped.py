@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from statistics import median
 
-from PIL import Image
-
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.decode.sound import sound_seconds
 from mmtx_cli.data.decode.video import video_facts
-from mmtx_cli.data.image import FORMATS
+from mmtx_cli.data.image import image_size
 from mmtx_cli.data.sample import Sample
 
 MOST = 0.25
@@ -22,7 +20,7 @@ HEARD, SLACK = 16, 0.05
 def cropped(samples: Sequence[Sample], modality: str, guard: Guard) -> str | None:
     """Say what share of the median picture (or film) is cut away, if it is more than a quarter.
 
-    The headers of films are read by ``guard``: a file may be anything.
+    Headers are read by ``guard``: a file may be anything.
     """
     rows = [sample for sample in samples if getattr(sample, modality)]
     seen = rows[:: max(1, len(rows) // LOOKED_AT)][:LOOKED_AT]
@@ -63,8 +61,7 @@ def _lost(row: Sample, modality: str, guard: Guard) -> float:
     """The share of a file's area beside its central square; 0 where it cannot be read."""
     try:
         if modality == "image":
-            with Image.open(row.image[0], formats=FORMATS) as picture:
-                sides = picture.size
+            sides = guard.run(image_size, row.image[0])
         else:
             facts = guard.run(video_facts, str(row.video))
             sides = facts.width, facts.height

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from mmtx_cli.counter_rng import draws, id_keys
 from mmtx_cli.data.cache.entries import Entries
 from mmtx_cli.data.cropped import cropped, shortened
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.media import Media
 from mmtx_cli.data.mixing import Mixing
 from mmtx_cli.data.preparation import Preparation
@@ -21,7 +22,6 @@ from mmtx_cli.data.target import Targets
 from mmtx_cli.data.text import SAID, TextColumn, column_texts, column_weights
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.unreadable import UnreadableError
-from mmtx_cli.settings import MAX_IMAGE_PIXELS
 from mmtx_cli.types import IGNORE
 
 AUGMENT, PLACE, DROP = 2, 3, 4
@@ -62,17 +62,17 @@ class Samples(Dataset):
         seed: int = 0,
         augment: Callable[[Tensor], Tensor] | None = None,
         text_tokenizer: Tokenizer | None = None,
-        decode_timeout: float = 30.0,
+        limits: DecodeLimits | None = None,
         dropout: Mapping[str, float] | None = None,
         mixing: Mixing | None = None,
         cached: Mapping[str, Entries] | None = None,
         taught: Mapping[str, Entries] | None = None,
         captions_per_sample: int = 1,
-        max_image_pixels: int = MAX_IMAGE_PIXELS,
     ) -> None:
         """``known`` are the classes and answers that there are.
 
-        ``text_tokenizer`` is the text encoder's own, where it brings one.
+        ``text_tokenizer`` is the text encoder's own, where it brings one. ``limits`` are those of
+        one file.
 
         ``dropout`` is the chance, by modality, that a training sample loses it, as long as another
         is left. ``mixing`` is what is particular to each corpus, if there are several.
@@ -91,7 +91,7 @@ class Samples(Dataset):
         self.known = known or Targets()
         self.training = training
         self.seed = seed
-        self.media = Media(preparation, augment, decode_timeout, max_image_pixels)
+        self.media = Media(preparation, augment, limits)
         self.dropout = dropout or {}
         self.cached = {of.part.card.modality: of for of in (cached or {}).values()}
         self.taught = taught or {}

@@ -1,6 +1,5 @@
 """Files that hold the same under different names: in two splits they are a leak."""
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
@@ -10,13 +9,15 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from mmtx_cli.data.image import decode_image
+from mmtx_cli.data.decode.guard import Guard
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.leak import leaks
 from mmtx_cli.data.manifest import Manifest
+from mmtx_cli.data.picture import read_picture
 from mmtx_cli.data.progress import track
+from mmtx_cli.data.regular import check_regular
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.unreadable import UnreadableError
-from mmtx_cli.settings import MAX_IMAGE_PIXELS
 
 MEDIA = ("image", "video", "audio")
 _THUMB, _PARTS = 8, 4
@@ -31,22 +32,28 @@ def same_content(paths: Iterable[str]) -> dict[str, bytes]:
     sizes: dict[int, list[str]] = defaultdict(list)
     for path in dict.fromkeys(paths):
         try:
-            sizes[os.path.getsize(path)].append(path)
-        except OSError:  # a file that is missing is told elsewhere
+            sizes[check_regular(path)].append(path)
+        except UnreadableError:  # told where it is read
             continue
     several = [path for group in sizes.values() if len(group) > 1 for path in group]
     return {path: _digest(path) for path in several}
 
 
-def content_leaks(manifest: Manifest, max_pixels: int = MAX_IMAGE_PIXELS) -> list[str]:
-    """Warn of files of the same content, and of pictures that look the same, in two splits."""
+def content_leaks(manifest: Manifest, limits: DecodeLimits | None = None) -> list[str]:
+    """Warn of files of the same content, and of pictures that look the same, in two splits.
+
+    ``limits`` are those of one picture.
+    """
+    limits = limits or DecodeLimits()
     samples = manifest.samples
     digests = same_content(path for sample in samples for _, path in sample.media())
     if same := _across(manifest, "of the same content", lambda _, path: digests.get(path)):
         return same  # the pictures need not be decoded once more
     pictures = [path for sample in samples for path in sample.image]
     tracked = track(dict.fromkeys(pictures), len(set(pictures)), "likeness")
-    looks = {path: _look(path, max_pixels) for path in tracked}
+    guard = Guard(limits.seconds, memory=limits.bytes)
+    looks = {path: _look(guard, path, limits.pixels) for path in tracked}
+    guard.close()
     twins = _twins({path: look for path, look in looks.items() if look is not None})
 
     def alike(kind: str, path: str) -> Hashable | None:
@@ -114,10 +121,10 @@ def _digest(path: str) -> bytes:
     return digest.digest()
 
 
-def _look(path: str, max_pixels: int) -> UInt8[np.ndarray, "8 9 3"] | None:
+def _look(guard: Guard, path: str, max_pixels: int) -> UInt8[np.ndarray, "8 9 3"] | None:
     """A thumbnail of means; None of what cannot be read."""
     try:
-        picture = Image.fromarray(decode_image(path, 4 * _THUMB, max_pixels))
+        picture = Image.fromarray(read_picture(guard, path, 4 * _THUMB, max_pixels))
     except UnreadableError:
         return None
     return np.asarray(picture.resize((_THUMB + 1, _THUMB), Image.Resampling.BOX))

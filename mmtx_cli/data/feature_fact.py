@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.manifest import Manifest
 from mmtx_cli.data.sample import Sample
@@ -15,16 +16,19 @@ LOOKED_AT = 256
 """Samples from which the scale of features is known well enough."""
 
 
-def feature_sizes(manifest: Manifest, known: Mapping[str, int | None]) -> dict[str, int]:
+def feature_sizes(
+    manifest: Manifest, known: Mapping[str, int | None], memory: int = DecodeLimits().bytes
+) -> dict[str, int]:
     """Numbers a vector of each modality, of its first row that can be read, training rows first.
 
-    ``known`` are the modalities that come as features, with the size where a model has one.
+    ``known`` are the modalities that come as features, with the size where a model has one;
+    ``memory`` is how many bytes those of one sample may take.
 
     Raises:
         DataError: if no row has any that can be read, or they are of another size.
     """
     rows = sorted(manifest.samples, key=lambda row: row.split != "train")
-    files = FeatureFiles()
+    files = FeatureFiles(memory)
     try:
         return {name: _size(name, size, rows, manifest, files) for name, size in known.items()}
     finally:
@@ -61,17 +65,18 @@ def _size(
 
 
 def feature_scale(
-    rows: Sequence[Sample], name: str, most: int
+    rows: Sequence[Sample], name: str, most: int, memory: int = DecodeLimits().bytes
 ) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]] | None:
     """Mean and standard deviation of each number over the vectors of some rows, evenly spread.
 
-    A number that never changes has deviation 1. None where no row has any.
+    A number that never changes has deviation 1. None where no row has any. ``memory`` is that of
+    ``feature_sizes``.
     """
     having = [row for row in rows if name in row.features]
     places = np.unique(np.linspace(0, len(having) - 1, LOOKED_AT).round().astype(int))
     chosen = [having[i] for i in places] if having else []
     count, total, squares = 0, np.zeros(()), np.zeros(())
-    for found in _readable(chosen, name, most):
+    for found in _readable(chosen, name, most, memory):
         x = found.astype(np.float64)
         count, total, squares = count + len(x), total + x.sum(0), squares + np.square(x).sum(0)
     if not count:
@@ -82,8 +87,10 @@ def feature_scale(
     return mean.astype(np.float32), np.where(constant, 1, deviation).astype(np.float32)
 
 
-def _readable(rows: Sequence[Sample], name: str, most: int) -> Iterator[Float[np.ndarray, "l c"]]:
-    files, width = FeatureFiles(), None
+def _readable(
+    rows: Sequence[Sample], name: str, most: int, memory: int
+) -> Iterator[Float[np.ndarray, "l c"]]:
+    files, width = FeatureFiles(memory), None
     for row in rows:
         try:
             found = files.read(row.features[name], width, most)

@@ -6,6 +6,7 @@ Only what is asked for is read, and nothing in a file is ever executed: no pickl
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 from zipfile import is_zipfile
@@ -13,7 +14,9 @@ from zipfile import is_zipfile
 import numpy as np
 
 from mmtx_cli.data.feature_place import HDF5
+from mmtx_cli.data.feature_size import check_memory, member_size
 from mmtx_cli.data.name import nearest
+from mmtx_cli.data.regular import check_regular
 from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.error import DataError
 
@@ -30,15 +33,23 @@ class FeatureFile(ABC):
         """Let go of the file."""
 
 
-def open_features(path: str) -> FeatureFile:
-    """Open a file by what its name says that it is."""
+def open_features(path: str, memory: int) -> FeatureFile:
+    """Open a file by what its name says that it is.
+
+    Of a format that is read as a whole, an array may take ``memory`` bytes.
+
+    Raises:
+        UnreadableError: if it is not a regular file.
+        SizeError: if it is larger.
+    """
+    check_regular(path)
     suffix = PurePath(path).suffix.lower()
     if suffix in HDF5:
         return Hdf5File(path)
     kinds: dict[str, Callable[[str], FeatureFile]] = {
         ".npy": NpyFile,
-        ".npz": NpzFile,
-        ".pt": TorchFile,
+        ".npz": partial(NpzFile, memory=memory),
+        ".pt": partial(TorchFile, memory=memory),
         ".safetensors": SafetensorsFile,
     }
     return kinds[suffix](path)
@@ -73,9 +84,9 @@ class NpyFile(FeatureFile):
 class NpzFile(FeatureFile):
     """Arrays in a zip, which cannot be mapped: the last one that was read is kept."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        if os.path.isfile(path) and not is_zipfile(path):
+    def __init__(self, path: str, memory: int) -> None:
+        self.path, self.memory = path, memory
+        if not is_zipfile(path):
             raise UnreadableError(path, "not a zip of arrays, as numpy.savez writes")
         self.file: Any = np.load(path, allow_pickle=False)
         self.last: tuple[str | None, Any] = (None, None)
@@ -85,6 +96,8 @@ class NpzFile(FeatureFile):
         if key not in self.file.files:
             raise no_key(self.path, key, self.file.files)
         if self.last[0] != key:
+            self.last = None, None  # two at a time need not be in memory
+            check_memory(member_size(self.file.zip, key), self.memory)
             self.last = key, self.file[key]
         return self.last[1]
 
@@ -97,14 +110,15 @@ class NpzFile(FeatureFile):
 class TorchFile(FeatureFile):
     """A tensor, or a dict of tensors, mapped into memory where the file allows it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, memory: int) -> None:
         import torch
 
         self.path = path
         # files of the format before torch 1.6, which are no zips, cannot be mapped
-        self.content = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=is_zipfile(path)
-        )
+        mapped = is_zipfile(path)
+        if not mapped:
+            check_memory(os.path.getsize(path), memory)
+        self.content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
 
     def stored(self, key: str | None) -> Any:
         """The tensor, or the one of that name."""

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.feature_file import FeatureFile, open_features
 from mmtx_cli.data.feature_place import FeaturePlace
+from mmtx_cli.data.feature_size import SizeError, check_memory, chunk_size, number_size
 from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.error import DataError
 
@@ -24,7 +26,9 @@ class FeatureFiles:
     in a file nor the state of a library is shared.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: int = DecodeLimits().bytes) -> None:
+        """``memory`` is how many bytes the numbers of one sample may take while they are read."""
+        self.memory = memory
         self.owner = os.getpid()
         self.files: OrderedDict[str, FeatureFile] = OrderedDict()
 
@@ -35,12 +39,13 @@ class FeatureFiles:
 
         Raises:
             UnreadableError: if the file is damaged or lacks the key or row, or what stands there
-                is no vector or sequence, holds NaN or an infinite number, or has vectors of
-                another ``width``.
+                is no vector or sequence, takes more than the memory, holds NaN or an infinite
+                number, or has vectors of another ``width``.
             DataError: if a package is missing.
         """
         try:
-            found = vectors(self.file(place.path).stored(place.key), place.row, most)
+            stored = self.file(place.path).stored(place.key)
+            found = vectors(stored, place.row, most, self.memory)
             fault = fault_of(found, width)
         except DataError:
             raise
@@ -58,7 +63,7 @@ class FeatureFiles:
         if path in self.files:
             self.files.move_to_end(path)
         else:
-            self.files[path] = open_features(path)
+            self.files[path] = open_features(path, self.memory)
             if len(self.files) > OPEN:
                 self.files.popitem(last=False)[1].close()
         return self.files[path]
@@ -69,15 +74,21 @@ class FeatureFiles:
             self.files.popitem()[1].close()
 
     def __getstate__(self) -> dict[str, object]:
-        return {"owner": 0, "files": OrderedDict()}
+        return {"owner": 0, "files": OrderedDict(), "memory": self.memory}
 
 
 class ShapeError(ValueError):
     """What is stored is no vector and no sequence of vectors."""
 
 
-def vectors(stored: Any, row: int | None, most: int | None) -> Float[np.ndarray, "l c"]:
-    """The first ``most`` vectors of an array, or of one of its rows; only these are read."""
+def vectors(
+    stored: Any, row: int | None, most: int | None, memory: int = DecodeLimits().bytes
+) -> Float[np.ndarray, "l c"]:
+    """The first ``most`` vectors of an array, or of one of its rows; only these are read.
+
+    They and the 32-bit numbers that are made of them may take ``memory`` bytes: what a file
+    declares is looked at before anything is made.
+    """
     shape = tuple(stored.shape)
     if row is not None:
         if not shape or row >= shape[0]:
@@ -88,8 +99,14 @@ def vectors(stored: Any, row: int | None, most: int | None) -> Float[np.ndarray,
             f"of shape {list(shape)}, which is neither a vector [c] nor a sequence [l, c]"
         )
     index: tuple[int | slice, ...] = () if row is None else (row,)
+    kind = getattr(getattr(stored, "dtype", None), "kind", "f")  # of tensors, torch says it
+    if kind not in _NUMBERS:
+        raise ShapeError(f"holds {stored.dtype}, no numbers")
+    count = 1
     if len(shape) == 2:  # not beyond the end, which safetensors refuses
-        index += (slice(0, shape[0] if most is None else min(most, shape[0])),)
+        count = shape[0] if most is None else min(most, shape[0])
+        index += (slice(0, count),)
+    check_memory(count * shape[-1] * (number_size(stored) + 4) + chunk_size(stored), memory)
     return floats(stored[index or (slice(None),)]).reshape(-1, shape[-1])
 
 
@@ -118,6 +135,6 @@ def reason_of(error: Exception) -> str:
     text = str(error).strip().partition("\n")[0]
     if "pickle" in text.lower() or "Python objects" in text or "weights_only" in text.lower():
         return "holds other things than numbers (pickled objects), which are never loaded"
-    if isinstance(error, ShapeError):
+    if isinstance(error, (ShapeError, SizeError)):
         return text
     return f"cannot be read: {type(error).__name__}: {text}"

@@ -1,30 +1,24 @@
 """Files that no manifest names: what each holds, the pieces of long ones, their way to a model."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
-
 from mmtx_cli.data.dataset import Example, Samples
 from mmtx_cli.data.decode.backend import load_decoders
 from mmtx_cli.data.decode.guard import Guard
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.decode.video import video_facts
-from mmtx_cli.data.image import FORMATS
+from mmtx_cli.data.picture import picture_kind
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.progress import track
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.suffix import FOREIGN_IMAGES, SUFFIXES
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.unreadable import NoVideoError, UnreadableError
-from mmtx_cli.settings import MAX_IMAGE_PIXELS
 
 LAST_PIECE = 0.25
 """A rest shorter than this part of a piece is left to the piece before it."""
-
-ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
-"""Formats whose further frames are moments of a film, not pages."""
 
 
 @dataclass(frozen=True)
@@ -36,29 +30,18 @@ class Piece:
     end: float | None = None
 
 
-def picture_kind(path: str) -> str | None:
-    """What the content, not the name, says: "still" or "animation"; None for what is no picture."""
-    if not os.path.isfile(path):  # a pipe would never be read to its end
-        return None
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            animated = picture.format in ANIMATED and getattr(picture, "n_frames", 1) > 1
-            return "animation" if animated else "still"
-    except Image.DecompressionBombError:  # told by the decoder
-        return "still"
-    except Exception:  # whatever it is, no picture: the other decoders say what is wrong with it
-        return None
-
-
-def all_pieces(paths: Sequence[str], segments: float | None, timeout: float) -> Iterator[Piece]:
+def all_pieces(
+    paths: Sequence[str], segments: float | None, limits: DecodeLimits
+) -> Iterator[Piece]:
     """Files as wholes, or videos in pieces of ``segments`` seconds; what is none stays whole."""
     if segments is None:
         yield from map(Piece, paths)
         return
-    guard = Guard(timeout, load_decoders)
+    guard = Guard(limits.seconds, load_decoders, limits.bytes)
     for path in track(paths, len(paths), "looking at the inputs"):
         try:
-            facts = None if picture_kind(path) == "still" else guard.run(video_facts, path)
+            still = picture_kind(guard, path) == "still"
+            facts = None if still else guard.run(video_facts, path)
         except UnreadableError:  # a sound; or it is told when the piece is read
             facts = None
         if facts is None:
@@ -90,10 +73,9 @@ class InputFiles(Samples):
         modalities: Sequence[str],
         preparation: Preparation,
         tokenizer: Tokenizer | None,
-        decode_timeout: float,
+        limits: DecodeLimits,
         text: str | None = None,
         text_tokenizer: Tokenizer | None = None,
-        max_image_pixels: int = MAX_IMAGE_PIXELS,
     ) -> None:
         """``names`` are the samples' ids, ``modalities`` those of the model.
 
@@ -111,8 +93,7 @@ class InputFiles(Samples):
             preparation,
             tokenizer,
             text_tokenizer=text_tokenizer,
-            decode_timeout=decode_timeout,
-            max_image_pixels=max_image_pixels,
+            limits=limits,
         )
         self.pieces = pieces
         # what was extracted before cannot be extracted here
@@ -121,7 +102,7 @@ class InputFiles(Samples):
     def read(self, example: Example, turn: int, row: int) -> None:
         """Decode what the model has an encoder for."""
         path, blank = self.pieces[row].path, self.samples[row]
-        kind, suffix = picture_kind(path), Path(path).suffix.lower()
+        kind, suffix = picture_kind(self.media.guard, path), Path(path).suffix.lower()
         named = suffix in SUFFIXES["image"] or suffix in FOREIGN_IMAGES
         # without a video encoder the first frame of an animation is read, as of `image` in a row
         film = kind == "animation" and ("video" in self.from_files or blank.start is not None)

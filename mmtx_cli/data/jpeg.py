@@ -56,6 +56,29 @@ def plain_jpeg(data: bytes, size: int | None) -> UInt8[np.ndarray, "h w 3"] | No
         return None
 
 
+def scan_bound(data: bytes) -> int:
+    """At most how many scans a JPEG has: 1 without a look at its end where its first has it all.
+
+    libjpeg decodes no further scan behind one with all components of a sequential picture. Of
+    other files, markers in thumbnails count, too.
+    """
+    at, components, sequential = 2, 0, False
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker in _FRAMES:
+            sequential = marker in _BASELINE
+            components = data[at + 9] if at + 9 < len(data) else 0
+        if marker == _START_OF_SCAN:
+            if sequential and at + 4 < len(data) and data[at + 4] == components:
+                return 1
+            break
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data.count(bytes([0xFF, _START_OF_SCAN]))
+
+
 def _stored_upright(data: bytes) -> bool:
     at = data.find(_EXIF, 0, _HEAD)
     if at < 0:

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,9 +11,10 @@ from torch.utils.data import DataLoader, Sampler
 
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.lost_worker import named_loss, wait_for_loss, watch_workers
 from mmtx_cli.data.mixture import MixtureOrder
 from mmtx_cli.data.order import TrainOrder, evaluation_batches, rank_slice
-from mmtx_cli.data.worker import settle
+from mmtx_cli.data.worker import Notes, settle
 
 Keys = list[tuple[int, int]]
 
@@ -79,6 +82,40 @@ class FurtherTexts(Sampler[Keys]):
         return iter(self.batches)
 
 
+class Loader(DataLoader):
+    """A loader that says what a worker which dies was reading."""
+
+    def __iter__(self) -> Any:
+        """Start the workers."""
+        batches = super().__iter__()
+        if not self.num_workers:
+            return batches
+        watch_workers()
+        return Batches(batches)
+
+
+class Batches:
+    """The batches of a loader's workers."""
+
+    def __init__(self, batches: Any) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> "Batches":
+        return self
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __next__(self) -> Any:
+        with named_loss():
+            try:
+                return next(self.batches)
+            except (ConnectionError, EOFError, FileNotFoundError):
+                # the worker that was to hand over memory is gone; its end is noticed a little later
+                wait_for_loss()
+                raise
+
+
 def make_loader(
     samples: Samples,
     sampler: Sampler[Keys],
@@ -98,14 +135,15 @@ def make_loader(
         {name for name, entries in samples.cached.items() if entries.part.card.of_body},
     )
     workers = default_workers() if num_workers is None else num_workers
-    return DataLoader(
+    notes = Notes(workers) if workers else None
+    return Loader(
         samples,
         batch_sampler=sampler,
         collate_fn=collate,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
-        worker_init_fn=settle,
+        worker_init_fn=partial(settle, notes=notes),
     )
 
 

@@ -10,47 +10,45 @@ from torch.nn import functional as F
 
 from mmtx_cli.data.decode.backend import load_decoders
 from mmtx_cli.data.decode.guard import Guard
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.decode.moments import Sampling
 from mmtx_cli.data.decode.sound import decode_sound
 from mmtx_cli.data.decode.video import Clip, decode_video
 from mmtx_cli.data.feature_read import FeatureFiles
-from mmtx_cli.data.image import decode_image
+from mmtx_cli.data.picture import read_picture
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.transform import augmented, fit, to_tensor
 from mmtx_cli.data.unreadable import OutsideError
-from mmtx_cli.settings import MAX_IMAGE_PIXELS
+from mmtx_cli.data.worker import reading
 
 HOPS_A_SECOND = 100
 
 
 class Media:
-    """Decodes what a sample names; video and sound in a process that can be ended.
+    """Decodes what a sample names; video, sound and costly pictures in a process that can be ended.
 
-    ``augment`` changes training pictures; ``timeout`` is the patience with one file, in seconds,
-    ``max_pixels`` the most pixels that a picture may have.
+    ``augment`` changes training pictures; ``limits`` are those of one file.
     """
 
     def __init__(
         self,
         preparation: Preparation,
         augment: Callable[[Tensor], Tensor] | None = None,
-        timeout: float = 30.0,
-        max_pixels: int = MAX_IMAGE_PIXELS,
+        limits: DecodeLimits | None = None,
     ) -> None:
         self.preparation = preparation
         self.augment = augment
-        self.timeout = timeout
-        self.max_pixels = max_pixels
+        self.limits = limits or DecodeLimits()
         self.guards: dict[int, Guard] = {}
-        self.feature_files = FeatureFiles()
+        self.feature_files = FeatureFiles(self.limits.bytes)
 
     @property
     def guard(self) -> Guard:
         """This process' own: a loader's workers are copies of the process that made this."""
         own = os.getpid()
         if own not in self.guards:
-            self.guards = {own: Guard(self.timeout, load_decoders)}
+            self.guards = {own: Guard(self.limits.seconds, load_decoders, self.limits.bytes)}
         return self.guards[own]
 
     def __getstate__(self) -> dict[str, object]:
@@ -61,8 +59,11 @@ class Media:
         size = self.preparation.image_size
         # a random crop may use a part of the picture only: decode finer than the square
         scale = 1 if self.augment is None else 2
-        decoded = (decode_image(path, size * scale, self.max_pixels) for path in sample.image)
-        pictures = [to_tensor(pixels) for pixels in decoded]
+        pictures = []
+        for path in sample.image:
+            with reading(sample.id, path):
+                pixels = read_picture(self.guard, path, size * scale, self.limits.pixels)
+            pictures.append(to_tensor(pixels))
         if self.augment is not None:
             pictures = [augmented(p, self.augment, seed + i) for i, p in enumerate(pictures)]
         fitted = [fit(p, size, self.preparation.fit) for p in pictures]
@@ -98,9 +99,9 @@ class Media:
         """A modality's vectors that were extracted before, cut to as many as a model reads."""
         p = self.preparation
         place = sample.features[name]
-        return torch.from_numpy(
-            self.feature_files.read(place, p.features[name], p.max_feature_length)
-        )
+        with reading(sample.id, place.path):
+            found = self.feature_files.read(place, p.features[name], p.max_feature_length)
+        return torch.from_numpy(found)
 
 
 def hops(wave: Float[Tensor, " n"], sample_rate: int) -> Float[Tensor, "l h"]:

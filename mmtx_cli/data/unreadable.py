@@ -2,6 +2,11 @@
 
 from mmtx_cli.error import DataError
 
+OUT_OF_MEMORY = (
+    "too large: decoding it takes more memory than data.decode_memory allows; for a file that you "
+    "trust, raise it (of mmtx data action=check: decode_memory)"
+)
+
 
 class UnreadableError(DataError):
     """A media file that cannot be decoded; ``reason`` is one line fit for a quarantine list."""

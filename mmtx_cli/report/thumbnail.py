@@ -7,7 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmtx_cli.data.image import decode_image
+from mmtx_cli.data.decode.guard import Guard
+from mmtx_cli.data.decode.limits import DecodeLimits
+from mmtx_cli.data.picture import read_picture
 from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.report.film import FilmStrips
@@ -36,6 +38,8 @@ class Thumbnails:
         self.max_side = max_side
         self._made: dict[Shown, Thumbnail] = {}
         self._films: FilmStrips | None = None
+        limits = DecodeLimits()
+        self._guard = Guard(limits.seconds, memory=limits.bytes)
 
     def __call__(
         self, path: Path, start: float | None = None, end: float | None = None
@@ -47,7 +51,8 @@ class Thumbnails:
         return self._made[shown]
 
     def close(self) -> None:
-        """End what decodes films."""
+        """End what decodes."""
+        self._guard.close()
         if self._films is not None:
             self._films.close()
 
@@ -66,7 +71,7 @@ class Thumbnails:
     def _picture(self, shown: Shown) -> Image.Image:
         path = shown[0]
         try:
-            return Image.fromarray(decode_image(path, self.max_side))
+            return Image.fromarray(read_picture(self._guard, str(path), self.max_side))
         except UnreadableError:
             if path.suffix.lower() not in SUFFIXES["video"]:
                 raise

@@ -26,6 +26,7 @@ from mmtx_cli.argument import quoted
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.command.trained import load_model
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.inputs import InputFiles, Piece
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.tokenizer import Tokenizer
@@ -208,7 +209,7 @@ def run(ckpt: str, files: Sequence[str], out: Path) -> None:
         list(model.encoder),
         preparation_of(cfg, data),
         tokenizer,
-        data.decode_timeout,
+        DecodeLimits.of(data),
         text_tokenizer=own_tokenizer(cfg.encoder.get("text") or {}, stored.get("text_tokenizer")),
     )
     tubelet = getattr(dict(model.encoder).get("video"), "tubelet_size", 1)

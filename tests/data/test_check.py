@@ -5,6 +5,7 @@ from PIL import Image
 from rich.console import Console
 
 from mmtx_cli.data.check import check_manifest
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.error import DataError
 
 
@@ -110,8 +111,8 @@ def test_the_limit_of_pixels_is_told_and_can_be_raised(folder):
     Image.new("RGB", (20, 20), "red").save(folder / "large.png")
     path = write(folder, {"split": "train", "image": "large.png"})
     with pytest.raises(DataError) as error:
-        check_manifest(path, decode=True, max_image_pixels=399)
+        check_manifest(path, decode=True, limits=DecodeLimits(pixels=399))
     (fault,) = error.value.faults
     assert fault.startswith(f"{path}:1: image: {folder / 'large.png'}: too large: 400 pixels")
     assert "(of mmtx data action=check: max_image_pixels)" in fault
-    assert check_manifest(path, decode=True, max_image_pixels=400).rows["train"] == 1
+    assert check_manifest(path, decode=True, limits=DecodeLimits(pixels=400)).rows["train"] == 1

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mmtx_cli.data.collate import Collate
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
@@ -206,7 +207,7 @@ class TestAugmentation:
 def test_a_picture_of_more_pixels_than_allowed_is_a_fault(made):
     row = next(row for row in made if row.image)
     height, width, _ = decode_image(row.image[0]).shape
-    read = samples_of([row], max_image_pixels=height * width)[(0, 0)]
+    read = samples_of([row], limits=DecodeLimits(pixels=height * width))[(0, 0)]
     assert read.fault is None
-    fault = samples_of([row], max_image_pixels=height * width - 1)[(0, 0)].fault
+    fault = samples_of([row], limits=DecodeLimits(pixels=height * width - 1))[(0, 0)].fault
     assert "raise data.max_image_pixels" in fault["reason"]

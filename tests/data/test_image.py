@@ -226,7 +226,7 @@ class TestPlainJpeg:
 class TestUnreadable:
     def test_what_is_no_image_file(self, tmp_path):
         assert reason_of(tmp_path / "nope") == "no such file"
-        assert reason_of(tmp_path) == "not a regular file"
+        assert reason_of(tmp_path) == "a folder, not a regular file"
         assert reason_of(tmp_path / "a", b"") == "empty file"
         assert "not an image of a known format (JPEG, PNG" in reason_of(tmp_path / "a", b"hello")
         os.mkfifo(tmp_path / "pipe")

@@ -8,12 +8,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmtx_cli.command.caption import described
+from mmtx_cli.data.decode.guard import Guard
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.decode.moments import Sampling
 from mmtx_cli.data.decode.video import decode_video
-from mmtx_cli.data.inputs import InputFiles, Piece, all_pieces, cut, picture_kind
+from mmtx_cli.data.inputs import InputFiles, Piece, all_pieces, cut
+from mmtx_cli.data.picture import picture_kind
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.tokenizer import Tokenizer
 from tests.data.decode import numbered
+
+LIMITS = DecodeLimits(seconds=60)
+GUARD = Guard(60)
 
 
 @given(st.floats(0.01, 1e5), st.floats(0.1, 1e3))
@@ -35,9 +41,9 @@ def test_a_short_rest_joins_the_piece_before(duration, count):
 def test_the_content_says_what_a_picture_is(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.mp4", "PNG")
     (tmp_path / "b.jpg").write_text("no picture")
-    assert picture_kind(str(tmp_path / "a.mp4")) == "still"
-    assert picture_kind(str(tmp_path / "b.jpg")) is None
-    assert picture_kind(str(tmp_path / "missing.jpg")) is None
+    assert picture_kind(GUARD, str(tmp_path / "a.mp4")) == "still"
+    assert picture_kind(GUARD, str(tmp_path / "b.jpg")) is None
+    assert picture_kind(GUARD, str(tmp_path / "missing.jpg")) is None
 
 
 def animation(path):
@@ -50,25 +56,25 @@ def animation(path):
 def read_by(modalities, path):
     wish = Preparation(image_size=32, text=None, num_frames=8)
     tokenizer = Tokenizer.train(["a film"], 300)
-    return InputFiles([Piece(path)], ["a"], modalities, wish, tokenizer, 20.0)[(0, 0)]
+    return InputFiles([Piece(path)], ["a"], modalities, wish, tokenizer, LIMITS)[(0, 0)]
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "avif"])
 def test_an_animated_picture_is_a_film_to_a_model_of_films(tmp_path, suffix):
     path = animation(tmp_path / f"a.{suffix}")
-    assert picture_kind(path) == "animation"
+    assert picture_kind(GUARD, path) == "animation"
     film = read_by(["image", "video"], path).inputs
     assert set(film) == {"video"}
     wanted = decode_video(path, Sampling(8), 32).frames
     assert len(wanted) == 4
     assert torch.equal(film["video"], wanted)
     assert len(read_by(["image"], path).inputs["image"]) == 1
-    assert [piece.start for piece in all_pieces([path], 0.2, 20.0)] == pytest.approx([0, 0.2])
+    assert [piece.start for piece in all_pieces([path], 0.2, LIMITS)] == pytest.approx([0, 0.2])
 
 
 def test_pages_are_no_film_and_an_animated_webp_is_refused_by_name(tmp_path):
     path = animation(tmp_path / "a.tiff")
-    assert picture_kind(path) == "still"
+    assert picture_kind(GUARD, path) == "still"
     assert len(read_by(["video"], path).inputs["video"]) == 1
     path = animation(tmp_path / "a.webp")
     assert "an animated WebP" in read_by(["video"], path).fault["reason"]
@@ -78,20 +84,20 @@ def test_pages_are_no_film_and_an_animated_webp_is_refused_by_name(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
-    assert picture_kind(str(tmp_path / "pipe.mp4")) is None
+    assert picture_kind(GUARD, str(tmp_path / "pipe.mp4")) is None
 
 
 def test_time_codes_count_from_the_beginning_of_the_file(tmp_path):
     path = numbered.write(tmp_path / "late.mp4", [tick + 100 for tick in range(50)])
     (tmp_path / "notes.txt").write_text("no film")
-    found = list(all_pieces([path, str(tmp_path / "notes.txt")], 1.0, 20.0))
+    found = list(all_pieces([path, str(tmp_path / "notes.txt")], 1.0, LIMITS))
     assert found == [
         Piece(path, 0.0, 1.0),
         Piece(path, 1.0, 2.0),
         Piece(str(tmp_path / "notes.txt")),
     ]
     assert described(found[1]) == {"path": path, "start": 1.0, "end": 2.0, "seconds": 1.0}
-    assert list(all_pieces([path], None, 20.0)) == [Piece(path)]
+    assert list(all_pieces([path], None, LIMITS)) == [Piece(path)]
 
 
 def test_a_film_goes_on_when_its_sound_has_ended(tmp_path):
@@ -99,7 +105,7 @@ def test_a_film_goes_on_when_its_sound_has_ended(tmp_path):
     found = [Piece(path, 0.0, 0.9), Piece(path, 2.0, 3.0), Piece(path, 9.0, 10.0)]
     wish = Preparation(image_size=32, text=None, num_frames=2)
     files = InputFiles(
-        found, ["a", "b", "c"], ["video", "audio"], wish, Tokenizer.train(["a film"], 300), 20.0
+        found, ["a", "b", "c"], ["video", "audio"], wish, Tokenizer.train(["a film"], 300), LIMITS
     )
     first, second, third = (files[(0, row)] for row in range(3))
     assert set(first.inputs) == {"video", "audio"}
@@ -119,9 +125,9 @@ def test_a_picture_that_is_not_read_is_called_one(tmp_path, name, modalities):
 
 def test_a_picture_of_more_pixels_than_allowed_is_still_called_one(tmp_path):
     Image.new("RGB", (40, 40), "red").save(tmp_path / "large", format="PNG")
-    options = (["image"], Preparation(image_size=32, text=None), Tokenizer.train(["a"], 300), 20.0)
+    options = (["image"], Preparation(image_size=32, text=None), Tokenizer.train(["a"], 300))
     pieces = [Piece(str(tmp_path / "large"))]
     for most, reason in ((1599, "too large: 1,600 pixels"), (1600, None)):
-        example = InputFiles(pieces, ["a"], *options, max_image_pixels=most)[(0, 0)]
+        example = InputFiles(pieces, ["a"], *options, DecodeLimits(pixels=most))[(0, 0)]
         assert (example.fault or {}).get("reason", "none").startswith(reason or "none")
         assert bool(example.inputs) == (reason is None)

@@ -10,6 +10,7 @@ import torch
 
 from mmtx_cli.data import media
 from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.events.make import make_events
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.data.media import hops
@@ -97,7 +98,7 @@ def crash(path, *_):
 
 @pytest.mark.parametrize(("decoder", "reason"), [(hang, "longer than 1 s"), (crash, "crashed")])
 def test_a_decoder_that_hangs_or_dies_costs_one_sample(made, monkeypatch, decoder, reason):
-    samples = samples_of(made, decode_timeout=1.0)
+    samples = samples_of(made, limits=DecodeLimits(seconds=1.0))
     with monkeypatch.context() as patch:
         patch.setattr(media, "decode_video", decoder)
         fault = samples[(0, 0)].fault

@@ -12,8 +12,10 @@ from io import FileIO, TextIOWrapper
 from itertools import pairwise
 from typing import NoReturn
 
-from mmtx_cli.data.decode.message import Parts, fill_from, pack, receive, unpack, write
-from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.data.decode.answer import pack_error, pack_value
+from mmtx_cli.data.decode.memory import is_out_of_memory, limit_memory
+from mmtx_cli.data.decode.message import Parts, fill_from, receive, unpack_request, write
+from mmtx_cli.data.unreadable import OUT_OF_MEMORY, UnreadableError
 
 # signals that go to a whole group: the parent decides when work ends, and which file is at fault
 GROUP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
@@ -22,13 +24,14 @@ _DEFAULT = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGALRM", "SIGC
 _PR_SET_PDEATHSIG = 1
 
 
-def serve(requests: FileIO, results: FileIO, limit: float | None) -> None:
-    """Answer requests until their pipe ends.
+def serve(requests: FileIO, results: FileIO, limit: float | None, memory: int) -> None:
+    """Answer requests until their pipe ends, with at most ``memory`` bytes more than at first.
 
     A request that takes longer than ``limit`` seconds ends the process: where the system does not
     end the children of a dead parent, one that hangs would stay forever.
     """
     with open(os.devnull, "w") as nowhere:
+        first = True
         while True:
             try:
                 message = receive(lambda view: fill_from(requests, view))
@@ -36,46 +39,48 @@ def serve(requests: FileIO, results: FileIO, limit: float | None) -> None:
                 return
             if limit is not None:
                 faulthandler.dump_traceback_later(limit, exit=True, file=nowhere)
-            answer = _answer(message)
+            answer = _answer(message, memory if first else None)
             faulthandler.cancel_dump_traceback_later()
             write(results, answer)
+            first = False
+            del message, answer  # the pixels of a large picture need not wait for the next one
 
 
-def _answer(message: Parts) -> Parts:
-    """Pack (value, None, None), or (None, error, traceback); a file's own fault needs none."""
+def _answer(message: Parts, memory: int | None) -> Parts:
+    """Pack a value, or an error with its traceback; a file's own fault needs none.
+
+    ``memory`` is what the limit is to be: what a request imports is there before it is set.
+    """
     try:
-        function, args = unpack(message)
+        function, args = unpack_request(message)
     except Exception as error:
         reason = f"the request cannot be read: {error}; functions must be importable"
-        return pack((None, TypeError(reason), traceback.format_exc()))
+        return pack_error(TypeError(reason), traceback.format_exc())
+    if memory is not None:
+        limit_memory(memory)
     try:
         value = function(*args)
     except UnreadableError as error:
-        return pack((None, error, None))
+        return pack_error(error)
     except BaseException as error:
-        return pack((None, _portable(error), traceback.format_exc()))
+        if is_out_of_memory(error) and args:
+            return pack_error(UnreadableError(str(args[0]), OUT_OF_MEMORY))
+        return pack_error(error, traceback.format_exc())
     try:
-        return pack((value, None, None))
+        return pack_value(value)
     except Exception as error:
         reason = f"what {function.__qualname__} returns cannot be sent: {error}"
-        return pack((None, TypeError(reason), traceback.format_exc()))
+        return pack_error(TypeError(reason), traceback.format_exc())
 
 
-def _portable(error: BaseException) -> BaseException:
-    """The error itself if it can be rebuilt elsewhere, else one that names it."""
-    try:
-        if type(unpack(pack(error)[1:])) is type(error):
-            return error
-    except Exception:  # its constructor wants something else than it keeps
-        pass
-    return RuntimeError(f"{type(error).__qualname__}: {error}")
-
-
-def live_forked(requests: int, results: int, parent: int | None, limit: float | None) -> NoReturn:
+def live_forked(
+    requests: int, results: int, parent: int | None, limit: float | None, memory: int
+) -> NoReturn:
     """Be the child behind a fork; never return into what the parent was doing.
 
     Signals and the collection of garbage are off when this begins. ``parent`` is the process
     that this one is to end with, at once; without it the pipes and ``limit`` see to that.
+    ``memory`` is that of ``serve``.
     """
     try:
         gc.freeze()  # what the parent holds is not this process' to finalise
@@ -88,7 +93,7 @@ def live_forked(requests: int, results: int, parent: int | None, limit: float | 
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)  # the parent's threads did not come along
         with FileIO(requests, "rb") as source, FileIO(results, "wb") as sink:
-            serve(source, sink, limit)
+            serve(source, sink, limit, memory)
         os._exit(0)
     except BrokenPipeError:  # the parent is gone
         os._exit(0)
@@ -98,13 +103,13 @@ def live_forked(requests: int, results: int, parent: int | None, limit: float | 
         os._exit(1)
 
 
-def live_spawned(limit: float | None) -> None:
+def live_spawned(limit: float | None, memory: int) -> None:
     """Be a fresh interpreter that serves its standard input and output."""
     _settle_signals()
     with FileIO(os.dup(0), "rb") as source, FileIO(os.dup(1), "wb") as sink:
         _detach_output()
         try:
-            serve(source, sink, limit)
+            serve(source, sink, limit, memory)
         except BrokenPipeError:  # the parent is gone
             os._exit(0)
 

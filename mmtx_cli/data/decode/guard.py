@@ -5,7 +5,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from mmtx_cli.data.decode.message import Parts, pack
+from mmtx_cli.data.decode.answer import MalformedError
+from mmtx_cli.data.decode.limits import DecodeLimits
+from mmtx_cli.data.decode.message import OversizedError, Parts, pack_request
 from mmtx_cli.data.decode.process import Child
 from mmtx_cli.data.unreadable import UnreadableError
 
@@ -23,8 +25,16 @@ class Guard:
     ends.
     """
 
-    def __init__(self, timeout: float, prepare: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        timeout: float,
+        prepare: Callable[[], None] | None = None,
+        memory: int = DecodeLimits().bytes,
+    ) -> None:
         """``timeout`` is the patience with one call, in seconds.
+
+        ``memory`` is how many bytes the child may allocate beyond what it begins with, and the
+        most that it may answer.
 
         ``prepare`` is called in this process before a child begins, which is a copy of it: what
         is imported there is no call's time.
@@ -34,7 +44,7 @@ class Guard:
         """
         if not timeout > 0:
             raise ValueError(f"the timeout must be above 0 seconds, not {timeout}")
-        self.timeout, self.prepare = timeout, prepare
+        self.timeout, self.prepare, self.memory = timeout, prepare, memory
         self._begin()
 
     def _begin(self) -> None:
@@ -45,16 +55,17 @@ class Guard:
     def run(self, function: Callable[..., T], *args: Any) -> T:
         """Return ``function(*args)``; ``args[0]`` is the path of the file that it reads.
 
-        What it is given and what it returns is pickled; tensors and arrays are not copied into
-        the pickle. The function must be importable from a module.
+        What it is given is pickled, what it returns is not (see ``answer.py``); tensors and
+        arrays are not copied on the way. The function must be importable from a module.
 
         Raises:
-            UnreadableError: the child's own; or if it takes longer than the timeout, or dies.
-            TypeError: if something cannot be pickled.
+            UnreadableError: the child's own; or if it takes longer than the timeout, needs more
+                than its memory, or dies.
+            TypeError: if something cannot be sent.
             Exception: whatever else the function raises, the child's traceback as its note.
         """
         try:
-            request = pack((function, args))
+            request = pack_request((function, args))
         except Exception as error:
             name = getattr(function, "__qualname__", repr(function))
             raise TypeError(f"{name} and its arguments cannot be sent: {error}") from error
@@ -74,7 +85,7 @@ class Guard:
             self._end()
             if self.prepare is not None:
                 self.prepare()
-            self._child = Child(self.timeout)
+            self._child = Child(self.timeout, self.memory)
         try:
             return self._child.ask(request, self.timeout)
         except TimeoutError:
@@ -84,6 +95,9 @@ class Guard:
             status = self._end(_DYING_SECONDS)
             cause = f"signal {-status}" if status < 0 else f"exit status {status}"
             reason = f"the decoder crashed ({cause})"
+        except (MalformedError, OversizedError):
+            self._end()
+            reason = "the decoder sent no valid answer"
         except BaseException:
             self._end()  # interrupted: its answer would be taken for that of the next call
             raise
@@ -104,7 +118,7 @@ class Guard:
             self._end()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"timeout": self.timeout, "prepare": self.prepare}
+        return {"timeout": self.timeout, "prepare": self.prepare, "memory": self.memory}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state

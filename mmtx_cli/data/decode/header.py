@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from mmtx_cli.data.decode.container import PICTURES, open_container
-from mmtx_cli.data.unreadable import NoVideoError, UnreadableError
+from mmtx_cli.data.unreadable import OUT_OF_MEMORY, NoVideoError, UnreadableError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -177,6 +177,6 @@ def _reason(error: Exception) -> str:
         case av.error.InvalidDataError():
             return "damaged: its frames are not what they should be"
         case MemoryError():
-            return "too large for this machine's memory"
+            return OUT_OF_MEMORY
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return f"damaged: {words}"

@@ -1,10 +1,14 @@
-"""What two processes say to each other through pipes: pickles, with their arrays beside them."""
+"""What goes through the pipes between two processes: sizes, a header, and arrays beside it.
+
+Only requests are pickled: they come from the process that a user has started. Answers are not
+(``answer.py``).
+"""
 
 import io
 import pickle
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -16,26 +20,53 @@ Parts = list[memoryview]
 _NUMPY_LACKS = ("bfloat16", "float8", "float4", "complex32", "quint", "qint")
 
 
-def pack(value: object) -> Parts:
-    """Pickle with protocol 5: the sizes, the pickle, then every array's memory, uncopied."""
-    arrays: list[pickle.PickleBuffer] = []
-    stream = io.BytesIO()
-    _Pickler(stream, protocol=5, buffer_callback=arrays.append).dump(value)
-    parts = [stream.getbuffer(), *(array.raw() for array in arrays)]
+class OversizedError(ValueError):
+    """A message of more or larger parts than its reader accepts."""
+
+
+def framed(parts: Sequence[memoryview]) -> Parts:
+    """Put the number of parts and their sizes before them."""
     sizes = struct.pack(f"<{1 + len(parts)}Q", len(parts), *(part.nbytes for part in parts))
     return [memoryview(sizes), *parts]
 
 
-def receive(fill: Callable[[memoryview], None]) -> Parts:
-    """Read one message; ``fill`` fills a piece of memory or raises EOFError."""
-    (count,) = struct.unpack("<Q", _filled(8, fill))
-    sizes = struct.unpack(f"<{count}Q", _filled(8 * count, fill))
-    return [_filled(size, fill) for size in sizes]
+def pack_request(value: object) -> Parts:
+    """Pickle with protocol 5: the sizes, the pickle, then every array's memory, uncopied."""
+    arrays: list[pickle.PickleBuffer] = []
+    stream = io.BytesIO()
+    _Pickler(stream, protocol=5, buffer_callback=arrays.append).dump(value)
+    return framed([stream.getbuffer(), *(array.raw() for array in arrays)])
 
 
-def unpack(message: Parts) -> Any:
+def unpack_request(message: Parts) -> Any:
     """Turn a message without its sizes into the value; received arrays can be written to."""
     return pickle.loads(message[0], buffers=message[1:])
+
+
+def receive(
+    fill: Callable[[memoryview], None],
+    header: int | None = None,
+    count: int | None = None,
+    size: int | None = None,
+) -> Parts:
+    """Read one message; ``fill`` fills a piece of memory or raises EOFError.
+
+    Args:
+        fill: Fills a piece of memory with what comes next.
+        header: The most bytes of the first part.
+        count: The most parts.
+        size: The most bytes of all parts together.
+
+    Raises:
+        OversizedError: before anything that is larger is made room for.
+    """
+    (found,) = struct.unpack("<Q", _filled(8, fill))
+    if not found or (count is not None and found > count):
+        raise OversizedError(f"{found} parts")
+    sizes = struct.unpack(f"<{found}Q", _filled(8 * found, fill))
+    if (header is not None and sizes[0] > header) or (size is not None and sum(sizes) > size):
+        raise OversizedError(f"{sum(sizes)} bytes")
+    return [_filled(each, fill) for each in sizes]
 
 
 def write(file: BinaryIO, parts: Parts) -> None:

@@ -10,21 +10,24 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from io import FileIO
 from typing import Any
 
+from mmtx_cli.data.decode.answer import MAX_ARRAYS, MAX_HEADER, unpack_answer
 from mmtx_cli.data.decode.child import live_forked
-from mmtx_cli.data.decode.message import Parts, fill_from, receive, unpack, write
+from mmtx_cli.data.decode.message import Parts, fill_from, receive, write
 
 # beyond the parent's own patience: only a child whose parent is gone waits this long
 _ORPHAN_SECONDS = 10.0
-_SERVE = "from mmtx_cli.data.decode.child import live_spawned; live_spawned({limit})"
+_SERVE = "from mmtx_cli.data.decode.child import live_spawned; live_spawned({limit}, {memory})"
 
 
 class Forked:
     """A copy of this process: starts in milliseconds with every module loaded."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, memory: int) -> None:
+        self.memory = memory
         request_end, self_request = os.pipe()
         self_result, result_end = os.pipe()
         _widen(result_end)
@@ -34,7 +37,7 @@ class Forked:
         self.pid = _fork()
         if not self.pid:
             parent = self.owner if lasting else None
-            live_forked(request_end, result_end, parent, _limit(timeout))
+            live_forked(request_end, result_end, parent, _limit(timeout), memory)
         os.close(request_end)
         os.close(result_end)
         self.requests, self.results = FileIO(self_request, "wb"), FileIO(self_result, "rb")
@@ -48,6 +51,7 @@ class Forked:
         Raises:
             TimeoutError: if it takes longer than ``timeout`` seconds.
             EOFError: if the process is gone.
+            ValueError: if the answer is none, or larger than the process may be.
         """
         left = timeout
 
@@ -64,7 +68,7 @@ class Forked:
             write(self.requests, request)
         except BrokenPipeError:
             raise EOFError from None
-        return unpack(receive(fill))
+        return _unpacked(fill, self.memory)
 
     def _readable(self, left: float) -> float:
         """Wait for the result; return what is left of the patience.
@@ -115,11 +119,16 @@ class Forked:
 class Spawned:
     """A fresh interpreter: for systems without fork. Its first answer waits for its imports."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, memory: int) -> None:
+        self.memory = memory
         self.slack = 120.0
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE.format(limit=_limit(timeout + self.slack))],
+            [
+                sys.executable,
+                "-c",
+                _SERVE.format(limit=_limit(timeout + self.slack), memory=memory),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
@@ -139,13 +148,13 @@ class Spawned:
         timer.start()
         try:
             write(self.process.stdin, request)  # type: ignore[arg-type]
-            answer = receive(lambda view: fill_from(self.process.stdout, view))  # type: ignore[arg-type]
+            answer = _unpacked(lambda view: fill_from(self.process.stdout, view), self.memory)  # type: ignore[arg-type]
         except (EOFError, OSError):
             raise (TimeoutError if late.is_set() else EOFError) from None
         finally:
             timer.cancel()
         self.slack = 0.0
-        return unpack(answer)
+        return answer
 
     def is_alive(self) -> bool:
         """Whether it can be asked."""
@@ -164,6 +173,11 @@ class Spawned:
 
 Child = Forked if hasattr(os, "fork") else Spawned
 """The kind of child that this system has."""
+
+
+def _unpacked(fill: Callable[[memoryview], None], memory: int) -> Any:
+    """Read an answer of at most ``memory`` bytes: an honest process has no more."""
+    return unpack_answer(receive(fill, MAX_HEADER, MAX_ARRAYS, memory))
 
 
 def _fork() -> int:

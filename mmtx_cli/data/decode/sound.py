@@ -10,10 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmtx_cli.data.decode.foreign import picture, text
+from mmtx_cli.data.decode.mp3 import mp3_fault
 from mmtx_cli.data.decode.resample import read_resampled, resampled_length
 from mmtx_cli.data.decode.whole import check_whole
 from mmtx_cli.data.decode.window import Window
-from mmtx_cli.data.unreadable import OutsideError, UnreadableError
+from mmtx_cli.data.unreadable import OUT_OF_MEMORY, OutsideError, UnreadableError
 
 _LEAST_RATE, _GREATEST_RATE = 100, 1_000_000
 _MOST_CHANNELS = 256
@@ -34,6 +35,9 @@ class Sound(Protocol):
 
     def read(self, first: int, count: int | None) -> Float[np.ndarray, " n"]:
         """Samples from ``first`` on, at most ``count``: the mean of all channels."""
+
+    def pieces(self, first: int, count: int | None) -> Iterator[Float[np.ndarray, " n"]]:
+        """The same in pieces that fit into memory, without silence where the sound pauses."""
 
 
 def decode_sound(
@@ -64,21 +68,56 @@ def decode_sound(
         raise ValueError(f"sample_rate must be at least 1, not {sample_rate}")
     window = Window(seconds, start, end, offset)
     window.check(path)
-    try:
-        with _opened(path) as sound:
-            if sound is None:
-                return None
-            wave = _read(path, sound, sample_rate, window)
-    except MemoryError as error:
-        raise UnreadableError(path, "too large for this machine's memory") from error
-    except OSError as error:
-        raise UnreadableError(path, error.strerror or str(error)) from error
+    with _faults_of(path), _opened(path) as sound:
+        if sound is None:
+            return None
+        wave = _read(path, sound, sample_rate, window)
     if not len(wave):
-        if window.is_everything:
-            raise UnreadableError(path, "holds no sound")
-        raise OutsideError(path, "holds no sound in the part asked for")
+        raise _silent(path, window)
     _check_samples(path, wave.numpy())
     return wave
+
+
+def check_sound(path: str, start: float | None = None, end: float | None = None) -> None:
+    """Decode all of a part of a sound, of any length, piece by piece, and let it go.
+
+    Raises:
+        UnreadableError: as ``decode_sound`` does.
+    """
+    window = Window(None, start, end)
+    window.check(path)
+    with _faults_of(path), _opened(path) as sound:
+        if sound is None:
+            return
+        _check_header(path, sound)
+        first, count = 0, None
+        if not window.is_everything:
+            first, last = window.samples(path, sound.length(), sound.rate, sound.zero)
+            count = last - first
+        found = False
+        for piece in sound.pieces(first, count):
+            if len(piece):
+                found = True
+                _check_samples(path, piece)
+        if not found:
+            raise _silent(path, window)
+
+
+def _silent(path: str, window: Window) -> UnreadableError:
+    """The error of a sound, or a part of one, that has no sample."""
+    if window.is_everything:
+        return UnreadableError(path, "holds no sound")
+    return OutsideError(path, "holds no sound in the part asked for")
+
+
+@contextmanager
+def _faults_of(path: str) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise UnreadableError(path, OUT_OF_MEMORY) from error
+    except OSError as error:
+        raise UnreadableError(path, error.strerror or str(error)) from error
 
 
 def sound_seconds(
@@ -114,8 +153,10 @@ def _opened(path: str) -> Iterator[Sound | None]:
             yield file
         return
     fault = file or "damaged, or neither sound nor video of a known format"
-    if line := text(start):
+    if (line := text(start)) is not None:
         fault = f"text, not a sound; it begins {line!r}"
+    if line is None and (cut := mp3_fault(path)):
+        raise UnreadableError(path, cut)
     try:
         stream = open_stream(path, fault)
     except UnreadableError as error:
@@ -128,12 +169,16 @@ def _opened(path: str) -> Iterator[Sound | None]:
         yield stream
 
 
-def _read(path: str, sound: Sound, sample_rate: int, window: Window) -> Float[Tensor, " n"]:
+def _check_header(path: str, sound: Sound) -> None:
     if not _LEAST_RATE <= sound.rate <= _GREATEST_RATE:
         limits = f"between {_LEAST_RATE} and {_GREATEST_RATE:,} Hz are possible"
         raise UnreadableError(path, f"an absurd sample rate of {sound.rate:,} Hz; {limits}")
     if sound.channels > _MOST_CHANNELS:
         raise UnreadableError(path, f"{sound.channels} channels; {_MOST_CHANNELS} are possible")
+
+
+def _read(path: str, sound: Sound, sample_rate: int, window: Window) -> Float[Tensor, " n"]:
+    _check_header(path, sound)
     first, last = 0, None
     if not window.is_everything:
         length = resampled_length(sound.length(), sound.rate, sample_rate)

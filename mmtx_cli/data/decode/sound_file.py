@@ -1,6 +1,7 @@
 """Files that hold nothing but sound (WAV, FLAC, OGG, AIFF …), read with libsndfile."""
 
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 from io import FileIO
 
@@ -8,8 +9,8 @@ import numpy as np
 import soundfile
 from jaxtyping import Float
 
+from mmtx_cli.data.decode.chunks import chunk_fault
 from mmtx_cli.data.decode.ogg import is_cut_ogg
-from mmtx_cli.data.decode.wav import wav_fault
 from mmtx_cli.data.decode.window import check_length
 from mmtx_cli.data.unreadable import UnreadableError
 
@@ -55,17 +56,22 @@ class SoundFile:
         Raises:
             UnreadableError: if the file is damaged there, or ends too early.
         """
+        parts = list(self.pieces(first, count))
+        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
+
+    def pieces(self, first: int, count: int | None) -> Iterator[Float[np.ndarray, " n"]]:
+        """The same in pieces that fit into memory. Raises as ``read`` does."""
         left = min(self.length() - first, self.length() if count is None else count)
         check_length(self.path, left, self.rate)
-        wanted, parts = left, []
+        wanted = left
         try:
             if first:
                 self.file.seek(first)
             while left > 0:
                 size = min(left, _BLOCK // self.channels)
                 part = self.file.read(size, dtype="float32", always_2d=True)
-                parts.append(part[:, 0] if self.channels == 1 else part.mean(axis=1))
                 left -= len(part)
+                yield part[:, 0] if self.channels == 1 else part.mean(axis=1)
                 if len(part) < size:
                     break
         except soundfile.LibsndfileError as error:
@@ -75,7 +81,21 @@ class SoundFile:
             told = self.length() / self.rate
             reason = f"truncated {self.kind}: the sound ends at {where:g} s of {told:g} s"
             raise UnreadableError(self.path, reason)
-        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
+
+    def check_end(self) -> None:
+        """Raise UnreadableError if the last sample that the header counts cannot be read."""
+        try:
+            self.file.seek(self.length() - 1)
+            found = len(self.file.read(1, dtype="float32", always_2d=True))
+        except soundfile.LibsndfileError:
+            found = 0
+        if not found:
+            told = self.length() / self.rate
+            reason = (
+                f"truncated {self.kind}, or damaged at its end: it lasts {told:g} s by its header"
+            )
+            raise UnreadableError(self.path, reason)
+        self.file.seek(0)
 
     def close(self) -> None:
         """Close the file."""
@@ -97,7 +117,7 @@ def open_file(path: str) -> SoundFile | str | None:
         kind = _STARTS.get(start[:4])
         if kind is None or (kind == "WAV" and start[8:] != b"WAVE"):
             return None
-        fault = wav_fault(raw) if kind == "WAV" else None
+        fault = chunk_fault(raw)
         if kind == "Ogg" and is_cut_ogg(raw):
             fault = "truncated: the last page is cut off"
         if fault is not None:
@@ -110,6 +130,8 @@ def open_file(path: str) -> SoundFile | str | None:
         # lengths that are not told, and those of MP3 in WAV, are found by decoding
         if not 0 < sound.length() < _UNKNOWN or "MPEG" in sound.file.subtype:
             return None
+        if kind == "FLAC":  # which has no size of its own
+            sound.check_end()
         stack.pop_all()
         return sound
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import av
 
-from mmtx_cli.data.decode.mp3 import tells_length
+from mmtx_cli.data.decode.mp3 import told_frames
 
 # whose headers tell the length of each stream
 _EXACT = {"aiff", "ape", "au", "caf", "flac", "mov", "ogg", "tak", "tta", "w64", "wav", "wv"}
@@ -35,7 +35,7 @@ def told_length(
     kind = container.format.name.partition(",")[0]
     whole = None if container.duration is None else container.duration / av.time_base
     own = stream.duration
-    if kind in _GUESSED and not (kind == "mp3" and tells_length(path)):
+    if kind in _GUESSED and not (kind == "mp3" and told_frames(path)):
         return ToldLength(whole, guessed=True)
     if kind in _EXACT | {"mp3"} and own is not None and stream.time_base is not None:
         late = 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base)

@@ -68,17 +68,13 @@ class SoundStream:
         Raises:
             UnreadableError: if the file is damaged there, or ends too early.
         """
-        last = None if count is None else first + count
         if self.whole is not None:
-            return self.whole[first:last]
-        if self.told.exact:
-            last = self.length() if last is None else min(last, self.length())
-        parts, end = self._parts(first, last)
+            return self.whole[first : None if count is None else first + count]
+        last = self._last(first, count)
+        parts = list(self._reaching(first, last))
+        end = parts[-1][0] + len(parts[-1][1]) if parts else first
+        self._check_end(end, last)
         if last is not None:
-            if self.told.exact and end < last - _JITTER * self.rate:
-                where, told = end / self.rate, self.length() / self.rate
-                reason = f"truncated: the sound ends at {where:g} s of {told:g} s"
-                raise UnreadableError(self.path, reason)
             end = min(end, last)
         wave = np.zeros(max(0, end - first), np.float32)
         for place, samples in parts:
@@ -87,17 +83,37 @@ class SoundStream:
                 wave[low - first : high - first] = samples[low - place : high - place]
         return wave
 
-    def _parts(self, first: int, last: int | None) -> tuple[list[tuple[int, np.ndarray]], int]:
-        """Decoded pieces that reach from ``first`` to ``last``, and where they end."""
-        parts, end = [], first
+    def pieces(self, first: int, count: int | None) -> Iterator[Float[np.ndarray, " n"]]:
+        """What is decoded for ``read``, piece by piece. Raises as ``read`` does."""
+        last, end = self._last(first, count), first
+        for place, samples in self._reaching(first, last):
+            end = place + len(samples)
+            yield samples
+        self._check_end(end, last)
+
+    def _last(self, first: int, count: int | None) -> int | None:
+        """The sample behind the last one to read; None: as many as there are."""
+        last = None if count is None else first + count
+        if self.told.exact:
+            last = self.length() if last is None else min(last, self.length())
+        return last
+
+    def _check_end(self, end: int, last: int | None) -> None:
+        """Raise UnreadableError if ``end``, where decoding ended, is too early."""
+        if last is not None and self.told.exact and end < last - _JITTER * self.rate:
+            where, told = end / self.rate, self.length() / self.rate
+            reason = f"truncated: the sound ends at {where:g} s of {told:g} s"
+            raise UnreadableError(self.path, reason)
+
+    def _reaching(self, first: int, last: int | None) -> Iterator[tuple[int, np.ndarray]]:
+        """Decoded pieces that reach from ``first`` to ``last``."""
         for place, samples in self._placed(first):
-            if place + len(samples) > first:
-                parts.append((place, samples))
-                end = place + len(samples)
+            end = place + len(samples)
+            if end > first:
+                yield place, samples
             check_length(self.path, end - first, self.rate)
             if last is not None and end >= last:
                 break
-        return parts, end
 
     def _placed(self, first: int) -> Iterator[tuple[int, np.ndarray]]:
         """Pieces from before sample ``first`` on, each with the number of its first sample."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import UInt8
 from torch import Tensor
 
+from mmtx_cli.data.decode.answer import record
 from mmtx_cli.data.decode.backend import backend_name
 from mmtx_cli.data.decode.header import opened
 from mmtx_cli.data.decode.moments import Sampling, moments
@@ -18,6 +19,7 @@ _TURNED = ("mov", "matroska")
 """Containers that can say "turn this": in others the stream's own width and height count."""
 
 
+@record
 @dataclass(frozen=True)
 class Clip:
     """Frames as upright RGB, and when each is shown: seconds from the beginning of the file."""
@@ -26,6 +28,7 @@ class Clip:
     seconds: list[float]
 
 
+@record
 @dataclass(frozen=True)
 class VideoFacts:
     """What the header of a video says; ``fps`` is None where it does not, sizes are upright.

@@ -1,9 +1,9 @@
 """Is a media file there, and as long as its own first bytes say? No decoder is asked."""
 
 import os
-import stat
 from typing import BinaryIO
 
+from mmtx_cli.data.regular import open_regular
 from mmtx_cli.data.unreadable import UnreadableError
 
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
@@ -20,21 +20,13 @@ def check_whole(path: str) -> str:
         UnreadableError: if the file is missing, not a regular one, empty or cut off.
     """
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableError(path, "not a regular file")
-        if status.st_size == 0:
-            raise UnreadableError(path, "empty file")
-        with open(path, "rb") as file:
-            kind, promised = _promise(file, status.st_size)
-    except FileNotFoundError as error:
-        raise UnreadableError(path, "no such file") from error
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            kind, promised = _promise(file, size)
     except OSError as error:
         raise UnreadableError(path, error.strerror or str(error)) from error
-    if promised > status.st_size:
-        raise UnreadableError(
-            path, f"truncated: {status.st_size:,} of {promised:,} bytes are there"
-        )
+    if promised > size:
+        raise UnreadableError(path, f"truncated: {size:,} of {promised:,} bytes are there")
     return kind
 
 

@@ -65,3 +65,29 @@ def facts(path):
         "descriptors": len(descriptors) - 1,  # the listing's own
         "interrupt": signal.getsignal(signal.SIGINT),
     }
+
+
+def hoard(path, how, size):
+    import numpy as np
+
+    if how == "numpy":
+        return np.empty(size, np.uint8)
+    if how == "bytes":
+        return bytearray(size)
+    import torch
+
+    return torch.empty(size, dtype=torch.uint8)
+
+
+def waste(path, size):
+    bytearray(size)
+
+
+def send_raw(path, data):
+    """Write to every pipe, as a decoder that was taken over could, and end."""
+    for descriptor in range(3, 1024):
+        try:
+            os.write(descriptor, data)
+        except OSError:
+            continue
+    os._exit(0)

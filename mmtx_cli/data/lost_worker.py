@@ -1,0 +1,99 @@
+"""A worker of a loader that dies ends the run with one message: of what, and what to do."""
+
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from mmtx_cli.data.worker import read_by
+from mmtx_cli.error import RunError
+
+_LOST = re.compile(
+    r"DataLoader worker \(pid(?:\(s\))? (?P<pid>\d+)[^)]*\) "
+    r"(?:is killed by signal: (?P<signal>.*?)\. |"
+    r"exited unexpectedly(?: with exit code (?P<code>\d+))?)"
+)
+_RESUME = "a run of training goes on with resume=true"
+
+
+class LostWorkerError(RunError):
+    """A process that decodes for a loader has died."""
+
+
+class Watch:
+    """Takes the handler of torch's that raises where a worker dies, and names the loss."""
+
+    def __init__(self, handler: Callable[[int, FrameType | None], Any]) -> None:
+        self.handler = handler
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handle SIGCHLD."""
+        with named_loss():
+            self.handler(number, frame)
+
+
+def watch_workers() -> None:
+    """Name the loss of any worker from now on: torch raises in the midst of whatever goes on."""
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        return
+    handler = signal.getsignal(signal.SIGCHLD)
+    if callable(handler) and not isinstance(handler, Watch):
+        signal.signal(signal.SIGCHLD, Watch(handler))
+
+
+@contextmanager
+def named_loss() -> Iterator[None]:
+    """Make torch's error of a lost worker one that names what the worker was reading."""
+    try:
+        yield
+    except LostWorkerError:
+        raise
+    except RuntimeError as error:
+        if (message := lost_worker(str(error))) is None:
+            raise
+        if isinstance(error.__cause__, LostWorkerError):  # torch tells it again, with less
+            raise error.__cause__ from None
+        raise LostWorkerError(message) from error
+
+
+def wait_for_loss(seconds: float = 5.0) -> None:
+    """Wait for the signal that a worker has died, whose handler raises; return if none has."""
+    last = time.monotonic() + seconds
+    while time.monotonic() < last:
+        time.sleep(0.05)
+
+
+def lost_worker(text: str) -> str | None:
+    """The message for torch's error of a lost worker; None for any other error."""
+    found = _LOST.search(text)
+    if found is None:
+        return None
+    pid = int(found["pid"])
+    path = read_by(pid)
+    where = f" while it read {path}" if path else ""
+    how, remedy = "ended unexpectedly", "its own words stand above"
+    if found["code"]:
+        how = f"ended with exit status {found['code']}"
+    if found["signal"]:
+        how = f"was killed by a signal ({found['signal']})"
+        remedy = _remedy(found["signal"], path)
+    return f"a worker that loads data (process {pid}) {how}{where}; {remedy}; {_RESUME}"
+
+
+def _remedy(name: str, path: str | None) -> str:
+    if name == signal.strsignal(signal.SIGKILL):
+        return (
+            "the system kills where memory runs out: use fewer workers (data.num_workers), a "
+            "smaller data.batch_size, or more memory"
+        )
+    if name == signal.strsignal(signal.SIGBUS):
+        return (
+            "the shared memory (/dev/shm) may be full: use fewer workers (data.num_workers) or "
+            "make it larger"
+        )
+    file = "replace the file or remove its row" if path else "a file may have crashed a decoder"
+    return f"{file}; mmtx data action=check decode=true finds files that do this"

@@ -1,0 +1,116 @@
+"""Workers of a loader that die: one message, with the file where it is known, and what to do."""
+
+import os
+import signal
+import time
+from functools import partial
+
+import pytest
+from torch.utils.data import Dataset
+
+from mmtx_cli.data.loader import Loader
+from mmtx_cli.data.lost_worker import LostWorkerError, lost_worker
+from mmtx_cli.data.worker import Notes, reading, settle
+from mmtx_cli.error import RunError
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+class Deadly(Dataset):
+    """Whose third sample ends the process that reads it."""
+
+    def __init__(self, end, named=True):
+        self.end, self.named = end, named
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, i):
+        with reading(f"s{i}", f"pictures/{i}.jpg"):
+            if i == 2 and self.named:
+                self.end()
+        if i == 2:
+            self.end()
+        return i
+
+
+def die(number):
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def read_slowly(loader):
+    """As a model does: a loss may be noticed anywhere."""
+    for _ in loader:
+        time.sleep(0.01)
+
+
+def message(end, named=True, workers=2):
+    notes = Notes(workers)
+    settled = partial(settle, notes=notes)
+    loader = Loader(Deadly(end, named), num_workers=workers, worker_init_fn=settled)
+    with pytest.raises(RunError) as error:
+        read_slowly(loader)
+    assert isinstance(error.value, LostWorkerError)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (signal.SIGKILL, "where memory runs out: use fewer workers (data.num_workers)"),
+        (signal.SIGSEGV, "replace the file or remove its row; mmtx data action=check decode=true"),
+        (signal.SIGABRT, "replace the file or remove its row; mmtx data action=check decode=true"),
+        (signal.SIGBUS, "the shared memory (/dev/shm) may be full"),
+    ],
+)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_file_and_the_signal_are_named(number, remedy, workers):
+    said = message(partial(die, number), workers=workers)
+    assert "while it read pictures/2.jpg (sample s2);" in said
+    assert f"was killed by a signal ({signal.strsignal(number)})" in said
+    assert remedy in said
+    assert said.endswith("a run of training goes on with resume=true")
+    assert "\n" not in said
+
+
+def test_an_exit_status_is_named():
+    said = message(partial(os._exit, 3))
+    assert "ended with exit status 3 while it read pictures/2.jpg (sample s2)" in said
+
+
+def test_without_a_file_none_is_named():
+    said = message(partial(die, signal.SIGSEGV), named=False)
+    assert "(Segmentation fault)" in said
+    assert "pictures" not in said
+    assert "a file may have crashed a decoder" in said
+
+
+def test_other_errors_stay_what_they_are():
+    assert lost_worker("CUDA out of memory") is None
+    assert "process 7) ended unexpectedly;" in lost_worker(
+        "DataLoader worker (pid(s) 7, 8) exited unexpectedly"
+    )
+
+
+def fail():
+    raise RuntimeError("a fault of ours")
+
+
+def test_an_error_in_a_worker_is_no_lost_worker():
+    loader = Loader(Deadly(fail), num_workers=1, worker_init_fn=settle)
+    with pytest.raises(RuntimeError, match="a fault of ours") as error:
+        list(loader)
+    assert not isinstance(error.value, RunError)
+
+
+def test_notes_of_long_and_odd_paths():
+    notes = Notes(2)
+    notes.write(0, "a" * 5000)
+    notes.write(1, "\udcff é")
+    (pid, long), (_, odd) = notes.read()
+    assert pid == os.getpid()
+    assert 1000 < len(long) < 1024
+    assert odd.endswith(" é")
+    notes.write(0, "b")
+    assert next(notes.read()) == (pid, "b")
