@@ -66,7 +66,8 @@ def in_utf8() -> None:
     """
     if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
         os.environ["PYTHONUTF8"] = "1"  # of the processes that this one starts
-        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+        again = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        os.execv(sys.executable, again)  # nosec B606 # this very command line
 
 
 def dispatch(args: list[str]) -> int:

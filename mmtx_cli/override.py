@@ -230,7 +230,7 @@ def plain_section_faults(args: Sequence[str]) -> list[str]:
     for arg in filter(is_section_key, split(args)[1]):
         try:
             override = parsed(arg)
-        except Exception:  # told by override_faults
+        except Exception:  # nosec B112 # override_faults reports it
             continue
         if not override.is_sweep_override() and "${" not in arg:
             OmegaConf.update(cfg, override.key_or_group, override.value())

@@ -57,7 +57,8 @@ def started(
     this process, which passes it on.
     """
     env = {**(os.environ if env is None else env), PARENT: str(os.getpid())}
-    return subprocess.Popen([*command], env=env, process_group=0, **how)
+    # this program with arguments of its own, without a shell
+    return subprocess.Popen([*command], env=env, process_group=0, **how)  # nosec B603
 
 
 def finished(command: Sequence[str]) -> int:

@@ -123,7 +123,8 @@ class Spawned:
         self.memory = memory
         self.slack = 120.0
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-        self.process = subprocess.Popen(
+        # this interpreter and program text of our own, without a shell
+        self.process = subprocess.Popen(  # nosec B603
             [
                 sys.executable,
                 "-c",

@@ -44,7 +44,7 @@ class HuggingFaceText(PretrainedEncoder):
         if weights is None and vocab_size is None:
             raise ValueError("vocab_size: needed where weights is null")
         sizes = {"width": width, "depth": depth, "num_heads": num_heads}
-        new = {"vocab_size": vocab_size, "pad_token_id": 0}
+        new = {"vocab_size": vocab_size, "pad_token_id": 0}  # nosec B105
         self.hub = hub_model(weights, architecture, "text", sizes, config, **new)
         self.body = self.hub.body
         self.pad_id: int = self.hub.config.pad_token_id or 0
