@@ -22,7 +22,7 @@ objects and lists, and the number of its values."""
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a FIFO",
+    stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
@@ -53,9 +53,11 @@ def read_bytes(path: Path, limit: int) -> bytes:
     check_regular(path)
     with open(path, "rb", opener=_without_waiting) as file:
         size = _size(os.fstat(file.fileno()))
-        data = b"" if size > limit else file.read(limit + 1)
-    if size > limit or len(data) > limit:
-        raise RefusedFileError(f"larger than {limit:,} bytes")
+        if size > limit:
+            raise RefusedFileError(f"larger than {limit:,} bytes")
+        data = file.read(size + 1)  # as much is allocated
+    if len(data) > size:
+        raise RefusedFileError("grew while it was read")
     return data
 
 
@@ -95,9 +97,13 @@ def check_document(data: bytes) -> None:
         raise RefusedFileError(f"more than {MAX_VALUES:,} values in one document")
 
 
+def kind_of(mode: int) -> str | None:
+    """Return what a file of this mode is, in words; None for a regular file."""
+    return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else")
+
+
 def _size(status: os.stat_result) -> int:
-    if not stat.S_ISREG(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+    if (kind := kind_of(status.st_mode)) is not None:
         raise RefusedFileError(f"is {kind}, not a regular file")
     return status.st_size
 

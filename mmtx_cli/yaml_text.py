@@ -1,10 +1,11 @@
 """YAML of a user's or a stranger's, read with bounds: a few lines may stand for gigabytes."""
 
-import stat
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from mmtx_cli.plain_file import RefusedFileError, read_text
 
 MAX_NODES = 100_000
 """Values that the aliases (``*name``) of a file may add to those that are written out."""
@@ -48,15 +49,10 @@ def read_yaml_text(path: Path) -> str:
     Raises:
         YamlTextError: if it is no regular file, no UTF-8, or far too large.
     """
-    state = path.stat()
-    if not stat.S_ISREG(state.st_mode):
-        raise YamlTextError("not a regular file")
-    if state.st_size > MAX_BYTES:
-        raise YamlTextError(f"holds {state.st_size} bytes; at most {MAX_BYTES} are read")
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise YamlTextError(f"not UTF-8: {error}") from error
+        return read_text(path, MAX_BYTES)
+    except RefusedFileError as error:
+        raise YamlTextError(str(error)) from error
 
 
 def check_yaml(text: str) -> None:

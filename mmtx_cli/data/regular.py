@@ -2,18 +2,10 @@
 
 import errno
 import os
-import stat
 from io import BufferedReader
 
 from mmtx_cli.data.unreadable import UnreadableError
-
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
+from mmtx_cli.plain_file import kind_of
 
 
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
@@ -48,13 +40,6 @@ def check_regular(path: str | os.PathLike[str]) -> int:
     """
     with open_regular(path) as file:
         return os.fstat(file.fileno()).st_size
-
-
-def kind_of(mode: int) -> str | None:
-    """What a file is in words, by its mode; None for a regular one."""
-    if stat.S_ISREG(mode):
-        return None
-    return next((name for test, name in _KINDS if test(mode)), "something else")
 
 
 def _flag(name: str) -> int:
