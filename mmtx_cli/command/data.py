@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from mmtx_cli.command.data_import import import_
-from mmtx_cli.command.data_keys import Settings, chosen, example, require
+from mmtx_cli.command.data_keys import Settings, chosen, example, path_faults, require
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.data.check import check_manifest
 from mmtx_cli.data.encoder_lab import make_encoder_lab
@@ -18,8 +18,6 @@ from mmtx_cli.data.scenes import make_scenes
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.fault import without_repeats
 from mmtx_cli.storage import reason
-
-_PATHS = ("out", "manifest", "root", "captions", "images", "annotations", "questions", "source")
 
 
 def run(cfg: DictConfig) -> None:
@@ -31,9 +29,8 @@ def run(cfg: DictConfig) -> None:
     """
     settings: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     refuse_foreign_keys(settings, "data", {"path": "manifest"})
-    for key in _PATHS:
-        if type(settings[key]) in (int, float):  # a name such as 2024, as YAML reads it
-            settings[key] = str(settings[key])
+    if faults := list(path_faults(settings)):
+        raise ConfigError(*faults)
     workers = settings["workers"]
     if workers is not None and (type(workers) is not int or workers < 1):
         raise ConfigError(f"workers={workers}: write a whole number from 1 up, e.g. workers=4")

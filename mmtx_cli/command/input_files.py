@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig
 
 from mmtx_cli.command.run_folder import is_first_process
 from mmtx_cli.command.train import preparation_of
+from mmtx_cli.data.folder import files_below
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.error import CheckpointError, DataError
@@ -38,7 +39,7 @@ def found(inputs: Any) -> list[str]:
             continue
         path = Path(os.path.expanduser(text))  # leaves a name that begins with ~ as it is
         if path.is_dir():
-            every = sorted(p for p in path.rglob("*") if p.is_file() and not is_hidden(p, path))
+            every = sorted(p for p in files_below(path) if p.is_file())
             files = [p for p in every if p.suffix.lower() in known]
             tell_left_out(text, [p for p in every if p.suffix.lower() not in known])
             faults += [] if files else [f"inputs: {text}: no image, video or sound in this folder"]
@@ -57,11 +58,6 @@ def found(inputs: Any) -> list[str]:
 def each_input(inputs: Any) -> list[str]:
     """One, or a list of them, as they were written."""
     return [str(one) for one in (inputs if isinstance(inputs, (list, ListConfig)) else [inputs])]
-
-
-def is_hidden(path: Path, folder: Path) -> bool:
-    """Does its name, or that of a folder on the way, begin with a dot, as macOS's companions do?"""
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def tell_left_out(folder: str, files: Sequence[Path]) -> None:

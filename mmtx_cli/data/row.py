@@ -16,7 +16,7 @@ from mmtx_cli.text_form import composed
 Row = dict[str, Any]
 Label = str | float | int | tuple[str, ...] | None
 _SPLITS = {name: name for name in SPLITS} | dict.fromkeys(("validation", "valid", "dev"), "val")
-_CAPTION_MARK = " | "
+CAPTION_MARK = " | "
 
 
 def named_split(value: object, faults: list[str]) -> str:
@@ -27,6 +27,11 @@ def named_split(value: object, faults: list[str]) -> str:
         hint = f"did you mean {_SPLITS[near]}?" if near else "write train, val or test"
         faults.append(f"unknown split {shown(value)}; {hint}")
     return split or ""
+
+
+def is_split_name(name: str) -> bool:
+    """Is it a name of train, val or test?"""
+    return name.strip().lower() in _SPLITS
 
 
 class RowReader:
@@ -154,7 +159,7 @@ class RowReader:
             value = (
                 json_of("captions", cell, faults)
                 if cell.startswith("[")
-                else cell.split(_CAPTION_MARK)
+                else cell.split(CAPTION_MARK)
             )
         if value == []:
             faults.append("captions is an empty list; leave the key out if there are none")
