@@ -81,7 +81,8 @@ def diagnosis(
     probes = probe_figures(model, corpus, scored, list(shuffled), data, device)
     for head, by_modality in probes.items():
         for modality, figures in by_modality.items():
-            found[head][modality]["probe"] = {"metrics": figures}
+            if modality in found[head]:
+                found[head][modality]["probe"] = {"metrics": figures}
     return found
 
 
@@ -94,7 +95,10 @@ def contributions(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Figures of each head on every changed view, beside those of the samples as they are."""
+    """Figures of each head on every changed view, beside those of the samples as they are.
+
+    Of a modality that is itself what a head predicts, such as hidden patches, there are none.
+    """
     kept = list(shuffled)
     found: dict[str, Any] = {}
     for name, (samples, _, whole) in scored.items():
@@ -103,6 +107,8 @@ def contributions(
             continue
         found[name] = {}
         for modality in kept:
+            if modality in head.raw:  # what it is scored on would change with the modality
+                continue
             others = subset_name([other for other in kept if other != modality])
             outputs = {
                 SHUFFLED: shuffled[modality].of(name, subset_name(kept)),  # type: ignore[union-attr]
