@@ -1,28 +1,20 @@
-from types import SimpleNamespace
+import pytest
+from tiny import tiny_model
 
-from mmtx_cli.command import contribution
-
-
-class Every:
-    """Answers of every head on every view."""
-
-    def of(self, head, view):
-        return head, view
+from mmtx_cli.command.contribution import taken_from
 
 
-def test_what_a_head_predicts_itself_is_not_taken_from_it(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "modalities"),
+    [
+        ("masked_image", ["text"]),
+        ("masked_language", ["image"]),
+        ("prefix_language", ["image"]),
+        ("classification", ["text", "image"]),
+        ("captioning", ["text", "image"]),
+    ],
+)
+def test_what_a_head_predicts_itself_is_not_taken_from_it(name, modalities):
     """Hidden patches of another picture are other targets: a figure would say nothing."""
-    monkeypatch.setattr(contribution, "score", lambda head, said, *_: ({}, said))
-    monkeypatch.setattr(contribution, "change", lambda scores, *_: scores)
-    heads = {
-        "masked": SimpleNamespace(raw=("image",), scores_every_text=False),
-        "label": SimpleNamespace(raw=(), scores_every_text=False),
-    }
-    scored = dict.fromkeys(heads, ((), (), None))
-    shuffled = {"image": Every(), "text": Every()}
-    model = SimpleNamespace(head=heads)
-    found = contribution.contributions(model, scored, Every(), shuffled, None, 10, 0)
-    assert {name: set(own) for name, own in found.items()} == {
-        "masked": {"text"},
-        "label": {"image", "text"},
-    }
+    head = tiny_model("concat", [name]).head[name]
+    assert taken_from(head, ["text", "image"]) == modalities
