@@ -15,7 +15,7 @@ from mmtx_cli.command.train import preparation_of
 from mmtx_cli.data.folder import files_below
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.suffix import SUFFIXES
-from mmtx_cli.error import CheckpointError, DataError
+from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.meaning import reads_words, said
 
 if TYPE_CHECKING:
@@ -58,6 +58,17 @@ def found(inputs: Any) -> list[str]:
 def each_input(inputs: Any) -> list[str]:
     """One, or a list of them, as they were written."""
     return [str(one) for one in (inputs if isinstance(inputs, (list, ListConfig)) else [inputs])]
+
+
+def read_text(cfg: DictConfig) -> None:
+    """Make ``text`` the words that were written: 2024 is a number as YAML reads it.
+
+    Raises ConfigError where it is a list or the like.
+    """
+    if type(cfg.text) in (int, float):
+        cfg.text = str(cfg.text)
+    if not isinstance(cfg.text, str | None):
+        raise ConfigError(f"text={cfg.text}: write one text, e.g. text='what colour is the bus?'")
 
 
 def tell_left_out(folder: str, files: Sequence[Path]) -> None:

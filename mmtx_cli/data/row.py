@@ -1,7 +1,8 @@
 """A raw row to a Sample: every value is checked, and every fault says what to write instead."""
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Collection
 from typing import Any
 
 from mmtx_cli.data.card import Card
@@ -40,7 +41,9 @@ class RowReader:
     ``assign`` gives the split of an id whose row names none; ``typed`` is False for CSV, whose
     cells are all text: there a cell of ``image``, ``captions`` or ``label`` that begins with
     ``[`` and a cell of ``answers`` or ``features`` that begins with ``{`` is JSON, captions may
-    also be separated by " | ", and a bare answer has weight 1.
+    also be separated by " | ", and a bare answer has weight 1. Values of ``ignored`` keys are not
+    looked at. With ``unchecked``, a root that does not look for files, one that is not there is no
+    fault of the row.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class RowReader:
         assign: Callable[[str], str] | None,
         card: Card,
         keys: Keys,
+        ignored: Collection[str] = (),
+        unchecked: Root | None = None,
     ):
         """Take what all rows share: the root, the card, and how splits are assigned.
 
@@ -58,6 +63,8 @@ class RowReader:
         """
         self._root = root
         self._typed = typed
+        self._ignored = frozenset(ignored)
+        self._unchecked = unchecked
         self._assign = assign
         self.split_remedy = f"write train, val or test, or set '{keys.split}={RATIOS}'"
         self._label_names = frozenset(card.label_names or ())
@@ -91,6 +98,8 @@ class RowReader:
     def sample(self, row: Row, line: int) -> tuple[Sample | None, str, list[str]]:
         """Return the sample (None if faulty), its id ("" if it has none), and the faults."""
         faults: list[str] = []
+        if self._ignored:
+            row = {key: value for key, value in row.items() if key not in self._ignored}
         ident = self._ident(row, faults)
         values: dict[str, Any] = {
             "image": self._images(row.get("image"), faults),
@@ -134,6 +143,8 @@ class RowReader:
 
     def _path(self, name: str, path: str, faults: list[str]) -> str:
         full, fault = self._root.resolve(path)
+        if fault and self._unchecked and not os.path.lexists(full):
+            full, fault = self._unchecked.resolve(path)
         if fault:
             faults.append(f"{name}: {fault}")
         return full
