@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from mmtx_cli.command.data_import import import_
-from mmtx_cli.command.data_keys import Settings, chosen, example, path_faults, require
+from mmtx_cli.command.data_keys import Settings, chosen, example, require, value_faults
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.data.check import check_manifest
 from mmtx_cli.data.encoder_lab import make_encoder_lab
@@ -29,7 +29,7 @@ def run(cfg: DictConfig) -> None:
     """
     settings: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     refuse_foreign_keys(settings, "data", {"path": "manifest"})
-    if faults := list(path_faults(settings)):
+    if faults := list(value_faults(settings)):
         raise ConfigError(*faults)
     workers = settings["workers"]
     if workers is not None and (type(workers) is not int or workers < 1):

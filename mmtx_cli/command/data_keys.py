@@ -74,6 +74,8 @@ _UNSET = {"delimiter": ",", "quoting": True}
 """What such keys are where nothing is written; the others are null."""
 PATHS = ("out", "manifest", "root", "captions", "source")
 """Keys that name one file or folder."""
+SWITCHES = ("decode", "quoting", "allow_outside_root")
+"""Keys that are true or false."""
 PATHS_BY_SPLIT = ("images", "annotations", "questions")
 """Keys that name one, or one a split."""
 
@@ -102,8 +104,8 @@ def _is_set(settings: Settings, key: str) -> bool:
     return value is not None and value != _UNSET.get(key)
 
 
-def path_faults(settings: Settings) -> Iterator[str]:
-    """Keys of files and folders that hold something else: a list, or names of what is no split.
+def value_faults(settings: Settings) -> Iterator[str]:
+    """Keys of files and folders that hold a list or the like, and switches that are none.
 
     A number becomes a text: a name such as 2024, as YAML reads it.
     """
@@ -127,6 +129,9 @@ def path_faults(settings: Settings) -> Iterator[str]:
                     f"{key}={_shown(value)}: write one path, e.g. {key}=PATH, or one a split, e.g. "
                     f"'{key}={{train: PATH, val: PATH}}'"
                 )
+    for key in SWITCHES:
+        if not isinstance(settings[key], bool):
+            yield f"{key}={_shown(settings[key])}: write true or false"
 
 
 def _text(value: Any) -> Any:

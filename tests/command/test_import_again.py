@@ -8,6 +8,7 @@ import pytest
 from mmtx_cli.data.importer.staging import Staging
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.error import ConfigError, DataError
+from tests.command_line import refused
 from tests.data.mmsa_file import mmsa, write
 
 from .test_data import run_data
@@ -137,6 +138,8 @@ def test_a_list_of_missing_files_is_that_of_the_manifest(tmp_path, capsys):
         ({"splits": {"train": ["x"]}}, r"splits.train=\[x\]: write one path"),
         ({"splits": "x.txt"}, r"splits=x.txt: write a list of images a split"),
         ({"format": ["csv"]}, r"format=\['csv'\] is unknown"),
+        ({"quoting": "maybe"}, "quoting=maybe: write true or false"),
+        ({"allow_outside_root": ["a"]}, r"allow_outside_root=\[a\]: write true or false"),
         ({"action": "check", "manifest": ["m"]}, r"manifest=\[m\]: write one path"),
     ],
 )
@@ -179,3 +182,20 @@ def test_keys_of_another_format(tmp_path, capsys, settings, message):
     own = {key: needed[key] for key in given}
     with pytest.raises(ConfigError, match=message):
         run_data(capsys, **common | source | own | settings)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["format=csv", "captions=[a.csv,b.csv]"], "captions=[a.csv, b.csv]: write one path"),
+        (["format=csv", "captions={a: b}"], "captions={a: b}: write one path"),
+        (["format=coco", "annotations=[a.json]"], "annotations=[a.json]: write one path"),
+        (["format=flickr8k", "splits=x.txt"], "splits=x.txt: write a list of images a split"),
+        (["format=flickr8k", "splits.train=[x]"], "splits.train=[x]: write one path"),
+        (["format=vqa", "questions=[q]"], "questions=[q]: write one path"),
+        (["format=folders", "source=[a]", "root=[a]"], "root=[a]: write one path"),
+        (["format=[csv]"], "is unknown; did you mean csv?"),
+    ],
+)
+def test_such_lists_on_the_command_line(args, message):
+    assert message in refused("data", "action=import", "out=m.jsonl", *args)
