@@ -172,13 +172,15 @@ def build_data(
     stored: Mapping[str, Any] | None = None,
     text_encoder: Mapping[str, Any] | None = None,
     heads: Mapping[str, Any] | None = None,
+    manifest: Manifest | None = None,
 ) -> Corpus:
-    """Read and check the manifest; tokenizer and label names are ``stored`` ones or its own.
+    """Read and check the manifest, unless it is given; tokenizer and label names are ``stored``
+    ones or its own.
 
     A ``text_encoder`` (its configuration) that brings a tokenizer reads its texts by that one, and
     so does one that a teacher among the ``heads`` teaches.
     """
-    manifest = read_corpora(settings, seed)
+    manifest = manifest or read_corpora(settings, seed)
     stored = stored or {}
     labels = [sample.label for sample in manifest.samples if sample.label is not None]
     trained = answers_labels(stored)

@@ -20,7 +20,7 @@ from mmtx_cli.data.preparation import ROOT_KEYS
 from mmtx_cli.error import ConfigError
 from mmtx_cli.limits import at, entries
 from mmtx_cli.meaning import CACHING, TRAINING
-from mmtx_cli.override import as_typed
+from mmtx_cli.override import CONFIG_DIR, as_typed, config_dirs, split
 
 if TYPE_CHECKING:
     from mmtx_cli.corpus import Corpus
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MAKING = (*ROOT_KEYS, "dim", "seed", "ckpt", "experiment", "head", "trusted_packages", "encoder")
 """What of a run's command line also says what its cache is made of, besides the data."""
+DTYPE = "float32"
+"""Of what a cache keeps, unless `mmtx data action=cache` is given another."""
 READ_ONLY = (
     "cache",
     "augment",
@@ -232,13 +234,23 @@ def card_of(
 def remedy(cfg: Mapping[str, Any], folder: str) -> str:
     """The command that makes the cache of this run."""
     heads = at(cfg, "data.mixture") or any(part.startswith("head.") for part in parts_of(cfg))
-    given = (as_typed(arg) for arg in typed(cfg))
-    kept = [arg for arg in given if makes(arg) and (heads or not arg.startswith("head"))]
+    given = typed(cfg)
+    kept = [
+        arg
+        for arg in map(as_typed, split(given)[1])
+        if makes(arg) and (heads or not arg.startswith("head"))
+    ]
     said = [f"out={folder}", *kept]
     frozen = [f"freeze=[{','.join(map(str, f))}]"] if (f := cfg.get("freeze")) else []
-    bodies = [part for part in cards(Path(folder)) if part.endswith(BODY)]
-    parts = [f"parts=[{','.join(bodies)}]"] if bodies else []
-    return shlex.join(["mmtx", "data", "action=cache", *said, *frozen, *parts])
+    # what is there and of use is made again as it is: the same parts, with as many bits
+    held = cards(Path(folder))
+    used = [part for part in parts_of(cfg) if part in held]
+    parts = [f"parts=[{','.join(used)}]"] if used else []
+    kinds = {held[part].dtype for part in used}
+    dtype = [f"dtype={kind}" for kind in kinds] if len(kinds) == 1 and kinds != {DTYPE} else []
+    dirs = [word for path in config_dirs(given)[1:] for word in (CONFIG_DIR[0], str(path))]
+    command = ["mmtx", "data", "action=cache", *dirs, *said, *frozen, *parts, *dtype]
+    return shlex.join(command)
 
 
 def typed(cfg: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import ListConfig
 
 from mmtx_cli.data.manifest import read_manifest
+from mmtx_cli.data.sample import KEYS
 from mmtx_cli.data.table import SUFFIXES, check_exists
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.text_form import composed
@@ -22,7 +23,7 @@ ALL_TEST = {"test": 1.0}
 """Ratios of the splits by which rows that name none are no fault."""
 
 
-def candidate_texts(given: Any, column: str, root: str | None = None) -> list[str]:
+def candidate_texts(given: Any, column: str) -> list[str]:
     """The texts that ``texts=`` names, each once, in their order.
 
     A list holds the texts themselves; a path is that of a .txt with a text a line, or of a
@@ -37,14 +38,14 @@ def candidate_texts(given: Any, column: str, root: str | None = None) -> list[st
         if not any(text.strip() for text in texts):
             raise ConfigError('texts: holds no text; write texts=\'["a dog","a cat"]\'')
     else:
-        texts = list(texts_in(Path(str(given)).expanduser(), column, root))
+        texts = list(texts_in(Path(str(given)).expanduser(), column))
         if not any(text.strip() for text in texts):
             raise DataError(f"texts: {given}: there is no text in it")
     return list(dict.fromkeys(composed(text.strip()) for text in texts if text.strip()))
 
 
-def texts_in(path: Path, column: str, root: str | None) -> Iterator[str]:
-    """The texts in a file."""
+def texts_in(path: Path, column: str) -> Iterator[str]:
+    """The texts in a file: its lines, or what the rows of a manifest have in a column."""
     if path.suffix.lower() not in (*SUFFIXES, ".txt"):
         raise ConfigError(
             f"texts: {path}: no .txt or manifest; write texts themselves as a list: "
@@ -53,7 +54,8 @@ def texts_in(path: Path, column: str, root: str | None) -> Iterator[str]:
     check_exists(path, "file of texts", (*SUFFIXES, ".txt"), "write a .txt with a text a line")
     if path.suffix.lower() == ".txt":
         try:
-            yield from path.read_text(encoding="utf-8-sig").splitlines()
+            # a text may hold what else ends a line of Unicode
+            yield from path.read_bytes().decode("utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
             raise DataError(
                 f"texts: {path}: not UTF-8 at byte {error.start + 1}; save the file as UTF-8"
@@ -61,7 +63,8 @@ def texts_in(path: Path, column: str, root: str | None) -> Iterator[str]:
         return
     from mmtx_cli.data.text import column_texts
 
-    manifest = read_manifest(path, root=root, split=ALL_TEST, check_files=False)
+    others = {*KEYS} - {"id", "split", column}
+    manifest = read_manifest(path, split=ALL_TEST, ignored=others)
     for several in column_texts(manifest.samples, column):
         yield from several
 

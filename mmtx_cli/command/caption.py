@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli.atomic import created, replaced
 from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
-from mmtx_cli.command.input_files import NO_TOKENIZER, InputReader, described, found
+from mmtx_cli.command.input_files import NO_TOKENIZER, InputReader, described, found, read_text
 from mmtx_cli.command.input_lines import NOT_FINITE, end, write_quarantine
 from mmtx_cli.command.repetition import captioned_diversity, print_warnings
 from mmtx_cli.command.run_folder import open_run, write_json
@@ -35,6 +35,7 @@ def run(cfg: DictConfig) -> None:
     missing = [key for key in examples if cfg[key] in (None, "", [])]
     if missing:
         raise ConfigError(*(f"{key}: required; write {examples[key]}" for key in missing))
+    read_text(cfg)
     paths = found(cfg.inputs)
     stored = read_config(cfg.ckpt)
     inherit(cfg, stored)

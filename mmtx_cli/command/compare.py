@@ -18,7 +18,7 @@ from mmtx_cli.command.resolved import settings_of
 from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.error import ConfigError
 from mmtx_cli.hint import nearest
-from mmtx_cli.metric.direction import lower_is_better
+from mmtx_cli.metric.direction import has_direction, lower_is_better
 from mmtx_cli.override import choices
 
 PLANS = ("fusions",)
@@ -57,6 +57,11 @@ def run(cfg: DictConfig) -> None:
         cfg.bootstrap,
         cfg.seed,
     )
+    if not has_direction(metric):
+        print(
+            f"metric={metric}: whether more of it is better is not known; the highest stands first",
+            file=sys.stderr,
+        )
     sign = 1 if lower_is_better(metric) else -1
     comparison = Comparison(
         metric,

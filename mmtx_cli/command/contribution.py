@@ -13,6 +13,7 @@ from mmtx_cli.command.answers import Answers, all_answers, score, subset_name, s
 from mmtx_cli.command.probe import probe_figures
 from mmtx_cli.command.trained import View
 from mmtx_cli.data.quarantine import Quarantine
+from mmtx_cli.head.base import Head
 from mmtx_cli.model import MultimodalModel, kept_alone, zeroed
 from mmtx_cli.training.launch import Process
 from mmtx_cli.types import Streams
@@ -81,7 +82,8 @@ def diagnosis(
     probes = probe_figures(model, corpus, scored, list(shuffled), data, device)
     for head, by_modality in probes.items():
         for modality, figures in by_modality.items():
-            found[head][modality]["probe"] = {"metrics": figures}
+            if modality in found[head]:
+                found[head][modality]["probe"] = {"metrics": figures}
     return found
 
 
@@ -94,7 +96,10 @@ def contributions(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Figures of each head on every changed view, beside those of the samples as they are."""
+    """Figures of each head on every changed view, beside those of the samples as they are.
+
+    Of a modality that is itself what a head predicts, such as hidden patches, there are none.
+    """
     kept = list(shuffled)
     found: dict[str, Any] = {}
     for name, (samples, _, whole) in scored.items():
@@ -102,7 +107,7 @@ def contributions(
         if head.scores_every_text:  # its figures are those of a whole gallery
             continue
         found[name] = {}
-        for modality in kept:
+        for modality in taken_from(head, kept):
             others = subset_name([other for other in kept if other != modality])
             outputs = {
                 SHUFFLED: shuffled[modality].of(name, subset_name(kept)),  # type: ignore[union-attr]
@@ -115,6 +120,11 @@ def contributions(
                 for kind, said in outputs.items()
             }
     return found
+
+
+def taken_from(head: Head, kept: Sequence[str]) -> list[str]:
+    """The modalities that a head can be asked without: those that its targets are not made of."""
+    return [name for name in kept if name not in head.raw]
 
 
 def change(scores: Any, whole: Any, resamples: int, seed: int) -> dict[str, Any]:

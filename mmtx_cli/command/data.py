@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.command.data_import import import_
-from mmtx_cli.command.data_keys import Settings, chosen, example, require
+from mmtx_cli.command.data_keys import Settings, chosen, example, require, value_faults
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.console import make_console
 from mmtx_cli.data.check import check_manifest
@@ -21,8 +21,6 @@ from mmtx_cli.fault import without_repeats
 from mmtx_cli.limits import BOUNDS, written
 from mmtx_cli.storage import reason
 
-_PATHS = ("out", "manifest", "root", "captions", "images", "annotations", "questions", "source")
-
 
 def run(cfg: DictConfig) -> None:
     """Do what ``action`` says; the manifest's path is the last line on standard output.
@@ -33,9 +31,8 @@ def run(cfg: DictConfig) -> None:
     """
     settings: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     refuse_foreign_keys(settings, "data", {"path": "manifest"})
-    for key in _PATHS:
-        if type(settings[key]) in (int, float):  # a name such as 2024, as YAML reads it
-            settings[key] = str(settings[key])
+    if faults := list(value_faults(settings)):
+        raise ConfigError(*faults)
     workers = settings["workers"]
     if workers is not None and (type(workers) is not int or workers < 1):
         raise ConfigError(f"workers={workers}: write a whole number from 1 up, e.g. workers=4")

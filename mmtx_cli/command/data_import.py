@@ -2,23 +2,36 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmtx_cli.argument import argument
-from mmtx_cli.command.data_keys import Settings, chosen, example, require
-from mmtx_cli.command.import_rows import keep_together, with_absolute_paths, with_files
+from mmtx_cli.command.data_keys import Settings, chosen, example, import_key_faults, require
+from mmtx_cli.command.import_paths import (
+    by_split,
+    check_folders,
+    check_splits,
+    image_folder,
+    image_folders,
+    split_name,
+)
+from mmtx_cli.command.import_rows import (
+    keep_together,
+    list_missing,
+    with_changed_paths,
+    with_files,
+)
 from mmtx_cli.console import make_console
 from mmtx_cli.data.card import card_path, read_card
 from mmtx_cli.data.importer import coco, csv_table, easy_vqa, flickr8k, folders, vqa
 from mmtx_cli.data.importer.mmimdb import MmImdb
 from mmtx_cli.data.importer.mmsa import Mmsa
+from mmtx_cli.data.importer.staging import Staging
 from mmtx_cli.data.importer.vectors import Vectors
 from mmtx_cli.data.keys import IMPORT_KEYS, RATIOS
-from mmtx_cli.data.manifest import SPLITS, check_ratios, read_manifest, row_faults, split_of
-from mmtx_cli.data.name import nearest
+from mmtx_cli.data.manifest import check_ratios, read_manifest, row_faults, split_of
 from mmtx_cli.data.summary import summarise
 from mmtx_cli.data.write import home_of, write_manifest
 from mmtx_cli.error import ConfigError, DataError
@@ -28,10 +41,14 @@ Rows = Iterator[tuple[str, dict[str, Any]]]
 
 
 class Found(NamedTuple):
-    """What an importer reads: rows, each with its place, and the folders that hold their files."""
+    """What an importer reads: rows, each with its place, and the folders that hold their files.
+
+    ``staging`` gets the files that it writes itself while rows are read.
+    """
 
     rows: Rows
     folders: Iterable[str]
+    staging: Staging
 
 
 def import_(settings: Settings) -> Path:
@@ -53,23 +70,14 @@ def import_(settings: Settings) -> Path:
         raise ConfigError(f"out={out}: name the manifest to write, e.g. out={out / 'data.jsonl'}")
     if settings["missing"] not in ("error", "skip"):
         raise ConfigError(f"missing={settings['missing']}: write error, or skip to leave rows out")
-    for key in ("split_by", "features"):
-        if settings[key] is not None and settings["format"] != "csv":
-            raise ConfigError(f"{key}={settings[key]}: is for format=csv; leave it out")
+    if faults := list(import_key_faults(settings)):
+        raise ConfigError(*faults)
     found = read(settings)
-    shared = os.path.commonpath([os.path.abspath(folder) for folder in found.folders])
-    root, allowed = settings["root"] or shared, settings["allow_outside_root"]
-    rows = [(place, with_absolute_paths(row)) for place, row in found.rows]
-    if settings["missing"] == "skip":
-        rows = with_files(rows, out)
-    if isinstance(settings["split"], dict):
-        keep_together([row for _, row in rows], settings["split"], settings["seed"])
-    card = read_card(card_path(out))
-    if faults := row_faults(rows, home_of(out, root), card, IMPORT_KEYS, allowed):
-        raise DataError(*at_most(faults))
-    write_manifest(out, (row for _, row in rows), root=root)
-    home = home_of(out, root)
-    written = read_manifest(out, root=home, check_files=False, allow_outside_root=allowed)
+    with found.staging.removed():
+        home = _write(settings, found, out)
+    written = read_manifest(
+        out, root=home, check_files=False, allow_outside_root=settings["allow_outside_root"]
+    )
     make_console().print(summarise(written))
     if written.card.root is not None:  # a reader takes no root outside from a card
         print(
@@ -80,54 +88,96 @@ def import_(settings: Settings) -> Path:
     return out
 
 
+def _write(settings: Settings, found: Found, out: Path) -> Path:
+    """Read all rows, and write the manifest with its files if nothing is wrong with any.
+
+    Returns the folder that the manifest's paths are relative to.
+    """
+    shared = os.path.commonpath([os.path.abspath(folder) for folder in found.folders])
+    root, allowed = settings["root"] or shared, settings["allow_outside_root"]
+    rows = [(place, with_changed_paths(row)) for place, row in found.rows]
+    missing: list[str] = []
+    total = len(rows)
+    if settings["missing"] == "skip":
+        rows, missing = with_files(rows)
+    if isinstance(settings["split"], dict):
+        keep_together([row for _, row in rows])
+    card, placed = read_card(card_path(out)), found.staging.placed
+    home = home_of(out, root)
+    if faults := row_faults(rows, home, card, IMPORT_KEYS, allowed):
+        raise DataError(*map(placed, at_most(faults)))
+    with found.staging.in_place():
+        write_manifest(out, (with_changed_paths(row, placed) for _, row in rows), root=root)
+    list_missing(missing, total, out)
+    return home
+
+
 def _coco(settings: Settings) -> Found:
-    files = _by_split("annotations", settings, "coco")
-    folders = _image_folders(settings, files, "coco")
+    files = by_split("annotations", settings, "coco")
+    folders = image_folders(settings, files, "coco")
     rows = chain.from_iterable(coco.rows(file, folders[s], s) for s, file in files.items())
-    return Found(rows, folders.values())
+    return Found(rows, folders.values(), _staging(settings))
 
 
 def _flickr8k(settings: Settings) -> Found:
     require(settings, ("captions",), "flickr8k")
     lists = {split: path for split, path in (settings["splits"] or {}).items() if path}
-    _check_splits("splits", lists, "flickr8k")
-    folder = _image_folder(settings, "flickr8k")
-    return Found(flickr8k.rows(settings["captions"], folder, lists), [folder])
+    check_splits("splits", lists, "flickr8k")
+    folder = image_folder(settings, "flickr8k")
+    return Found(flickr8k.rows(settings["captions"], folder, lists), [folder], _staging(settings))
 
 
 def _csv(settings: Settings) -> Found:
-    columns, by = settings["columns"] or {}, settings["split_by"]
-    if not isinstance(columns, dict):
-        raise ConfigError(f"columns={columns}: write a column a kind{example('csv')}")
-    if len({type(name) is int for name in columns.values()}) > 1:
-        raise ConfigError(f"columns={columns}: write names, or numbers where there is no header")
+    columns: Any = {} if settings["columns"] is None else settings["columns"]
+    by, wanted, staging = settings["split_by"], settings["features"], _staging(settings)
+    check_columns(columns, by)
     if by is not None and not isinstance(settings["split"], dict):
         raise ConfigError(f"split_by={by}: needs ratios; write e.g. 'split={RATIOS}'")
-    wanted, out = settings["features"], Path(settings["out"])
     if wanted is not None and (not isinstance(wanted, dict) or not wanted):
         raise ConfigError(f"features={wanted}: write columns a modality{example('features')}")
     needs_folder = wanted is None or settings["images"] is not None
-    folder = _image_folder(settings, "csv") if needs_folder else None
-    vectors = Vectors(wanted, out.with_name(f"{out.stem}_features")) if wanted else None
-    form = csv_table.Form(columns, settings["delimiter"], settings["quoting"], by)
+    folder = image_folder(settings, "csv") if needs_folder else None
     notes: list[str] = []
     rows = csv_table.rows(
         settings["captions"],
         folder,
-        form,
+        csv_table.Form(columns, settings["delimiter"], settings["quoting"], by),
         split=_split_of_rows(settings),
-        vectors=vectors,
+        vectors=Vectors(wanted, staging.folder) if wanted else None,
         notes=notes,
     )
     media = [folder] if folder else []
-    return Found(_then(rows, lambda: notes), media + ([str(out.parent)] if vectors else []))
+    beside = [str(staging.final.parent)] if wanted else []
+    return Found(_then(rows, lambda: notes), media + beside, staging)
+
+
+def check_columns(columns: object, by: object) -> None:
+    """Refuse columns of which some have names and some are numbers."""
+    if not isinstance(columns, dict):
+        raise ConfigError(f"columns={columns}: write a column a kind{example('csv')}")
+    if len({type(name) is int for name in columns.values()}) > 1:
+        raise ConfigError(f"columns={columns}: write names, or numbers where there is no header")
+    if type(by) is int and not any(type(name) is int for name in columns.values()):
+        raise ConfigError(
+            f"split_by={by}: a number is a column of a table without a header, all columns of "
+            "which are numbers, as in 'columns={image: 1, caption: 3}'; write the name of the "
+            "column"
+        )
+    if isinstance(by, str) and any(type(name) is int for name in columns.values()):
+        raise ConfigError(f"split_by={by}: write a number, as columns={columns} are")
+
+
+def _staging(settings: Settings) -> Staging:
+    """What an importer writes itself goes into a folder beside the manifest, named as it is."""
+    out = Path(settings["out"])
+    return Staging(out.with_name(f"{out.stem}_features"))
 
 
 def _folders(settings: Settings) -> Found:
     source, notes = Path(settings["source"]), list[str]()
-    _check_folders({"source": settings["source"]}, "folders")
+    check_folders({"source": settings["source"]}, "folders")
     rows = folders.rows(source, _split_of_rows(settings), notes)
-    return Found(_then(rows, lambda: notes), [str(source)])
+    return Found(_then(rows, lambda: notes), [str(source)], _staging(settings))
 
 
 def _split_of_rows(settings: Settings) -> str | Callable[[str], str] | None:
@@ -136,40 +186,39 @@ def _split_of_rows(settings: Settings) -> str | Callable[[str], str] | None:
     if isinstance(ratios, dict):
         check_ratios(ratios, IMPORT_KEYS.split)
         return lambda ident: split_of(ident, ratios, seed)
-    return None if ratios is None else _split_name(settings, settings["format"])
+    return None if ratios is None else split_name(settings, settings["format"])
 
 
 def _vqa(settings: Settings) -> Found:
-    questions = _by_split("questions", settings, "vqa")
-    folders = _image_folders(settings, questions, "vqa")
-    told = _by_split("annotations", settings, "vqa") if settings["annotations"] else {}
+    questions = by_split("questions", settings, "vqa")
+    folders = image_folders(settings, questions, "vqa")
+    told = by_split("annotations", settings, "vqa") if settings["annotations"] else {}
     if other := told.keys() - questions.keys():
         raise ConfigError(
             f"annotations.{min(other)}: there are no questions of that split{example('vqa')}"
         )
     rows = (vqa.rows(file, told.get(s), folders[s], s) for s, file in questions.items())
-    return Found(chain.from_iterable(rows), folders.values())
+    return Found(chain.from_iterable(rows), folders.values(), _staging(settings))
 
 
 def _easy_vqa(settings: Settings) -> Found:
     given = {**settings, "images": settings["images"] or str(easy_vqa.package_folder())}
-    folder = _image_folder(given, "easy_vqa")
-    return Found(easy_vqa.rows(folder, settings["seed"]), [folder])
+    folder = image_folder(given, "easy_vqa")
+    return Found(easy_vqa.rows(folder, settings["seed"]), [folder], _staging(settings))
 
 
 def _mmsa(settings: Settings) -> Found:
-    """The features go into a folder beside the manifest, named as it is."""
-    columns = settings["columns"] or {}
+    columns: Any = {} if settings["columns"] is None else settings["columns"]
     if not isinstance(columns, dict) or not columns.keys() <= {"label"}:
         raise ConfigError(f"columns={columns}: write the field of the labels{example('mmsa')}")
-    out = Path(settings["out"])
-    read = Mmsa(settings["source"], out.with_name(f"{out.stem}_features"), columns.get("label"))
-    return Found(_noted(read), [str(out.parent)])
+    staging = _staging(settings)
+    read = Mmsa(settings["source"], staging.folder, columns.get("label"))
+    return Found(_noted(read), [str(staging.final.parent)], staging)
 
 
 def _mmimdb(settings: Settings) -> Found:
     read = MmImdb(settings["source"])
-    return Found(_noted(read), [str(read.source.parent)])
+    return Found(_noted(read), [str(read.source.parent)], _staging(settings))
 
 
 def _noted(read: Mmsa | MmImdb) -> Rows:
@@ -182,65 +231,3 @@ def _then(rows: Rows, notes: Callable[[], Iterable[str]]) -> Rows:
     yield from rows
     for note in notes():
         print(note)
-
-
-def _by_split(key: str, settings: Settings, what: str) -> dict[str, Any]:
-    """Return the file of each split: those given so, or one alone of the split that is given."""
-    require(settings, (key,), what)
-    files: Any = settings[key]
-    if not isinstance(files, dict):
-        require(settings, ("split",), what)
-        files = {_split_name(settings, what): files}
-    _check_splits(key, files, what)
-    return files
-
-
-def _split_name(settings: Settings, what: str) -> str:
-    if settings["split"] not in SPLITS:
-        raise ConfigError(f"split={settings['split']}: write train, val or test{example(what)}")
-    return settings["split"]
-
-
-def _check_splits(key: str, value: object, what: str) -> None:
-    if not isinstance(value, dict) or not value or not set(value) <= set(SPLITS):
-        raise ConfigError(f"{key}={value}: write a file a split (train, val, test){example(what)}")
-
-
-def _image_folders(settings: Settings, files: Mapping[str, Any], what: str) -> dict[str, str]:
-    """Return the folder of each split's images."""
-    images: Any = settings["images"]
-    if not isinstance(images, dict):
-        return dict.fromkeys(files, _image_folder(settings, what))
-    if not files.keys() <= images.keys():
-        raise ConfigError(
-            f"images={images}: write one folder, or one for each of {', '.join(files)}"
-            f"{example(what)}"
-        )
-    _check_folders({f"images.{split}": folder for split, folder in images.items()}, what)
-    return images
-
-
-def _image_folder(settings: Settings, what: str) -> str:
-    _check_folders({"images": settings["images"]}, what)
-    return settings["images"]
-
-
-def _check_folders(folders: Mapping[str, Any], what: str) -> None:
-    """Refuse folders that are none, by the key that names each."""
-    faults = []
-    for key, folder in folders.items():
-        if not isinstance(folder, str) or not folder:
-            faults.append(f"{key}={folder}: write one folder{example(what)}")
-        elif not os.path.isdir(folder):
-            said = "is a file, no folder" if os.path.exists(folder) else "no such folder"
-            faults.append(f"{key}={folder}: {said}{_similar_folder(Path(folder))}")
-    if faults:
-        raise ConfigError(*faults)
-
-
-def _similar_folder(folder: Path) -> str:
-    if not folder.parent.is_dir():
-        return f"; there is no folder {folder.parent} either"
-    others = {path.name.lower(): path for path in folder.parent.iterdir() if path.is_dir()}
-    near = nearest(folder.name, others, 0.6)
-    return f"; did you mean {others[near]}?" if near else "; give the folder of the files"

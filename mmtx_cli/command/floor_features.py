@@ -93,7 +93,8 @@ def encoder_sets(
     """
     sets: dict[str, Mapping[str, Any]] = {TRAINED: encoders}
     if any(encoder.portable() for encoder in encoders.values()):
-        return sets  # the weights that it began with are not known here
+        # one that can come pretrained: whether it did is not kept with a trained model
+        return sets
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         fresh = build_encoders({name: nodes[name] for name in encoders})

@@ -1,15 +1,14 @@
 """Rows of an import before they are a manifest: their paths, missing files, and splits."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmtx_cli.atomic import replaced
 from mmtx_cli.data.duplicate import together
 from mmtx_cli.data.feature_place import with_paths
-from mmtx_cli.data.importer.csv_table import SPLIT_BY
-from mmtx_cli.data.manifest import split_of
+from mmtx_cli.data.importer.drawn import DRAWN, SPLIT_BY
 from mmtx_cli.data.write import MEDIA
 from mmtx_cli.error import DataError
 
@@ -19,17 +18,21 @@ Placed = tuple[str, dict[str, Any]]
 _SHOWN = 10
 
 
-def with_absolute_paths(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row without empty values."""
-    present = {key: value for key, value in row.items() if value not in (None, "", [], {})}
-    placed = {k: os.path.abspath(v) if k in MEDIA else v for k, v in present.items()}
+def with_changed_paths(
+    row: Mapping[str, Any], change: Callable[[str], str] = os.path.abspath
+) -> dict[str, Any]:
+    """The row without empty values, and with every path changed."""
+    present: dict[str, Any] = {
+        key: value for key, value in row.items() if value not in (None, "", [], {})
+    }
+    placed: dict[str, Any] = {k: change(v) if k in MEDIA else v for k, v in present.items()}
     if "features" in placed:
-        placed["features"] = with_paths(placed["features"], os.path.abspath)
+        placed["features"] = with_paths(placed["features"], change)
     return placed
 
 
-def with_files(rows: Sequence[Placed], out: Path) -> list[Placed]:
-    """The rows whose files are all there; the others are printed, and listed beside ``out``.
+def with_files(rows: Sequence[Placed]) -> tuple[list[Placed], list[str]]:
+    """The rows whose files are all there, and a line for each of the others.
 
     Raises:
         DataError: There is none.
@@ -46,19 +49,22 @@ def with_files(rows: Sequence[Placed], out: Path) -> list[Placed]:
             f"missing=skip: no row has its files; the first is {gone[0]}; give the folder that "
             "they lie in"
         )
+    return there, gone
+
+
+def list_missing(gone: Sequence[str], total: int, out: Path) -> None:
+    """Print the rows that were left out of ``total``, and list them beside ``out``."""
     listed = out.with_name(f"{out.stem}_missing.txt")
     if not gone:
         listed.unlink(missing_ok=True)  # of an earlier import
-        return there
-    out.parent.mkdir(parents=True, exist_ok=True)
+        return
     with replaced(listed) as temporary:
         temporary.write_text("".join(f"{line}\n" for line in gone), encoding="utf-8")
-    print(f"{len(gone)} of {len(rows)} rows were left out: files are missing; all in {listed}")
+    print(f"{len(gone)} of {total} rows were left out: files are missing; all in {listed}")
     for line in gone[:_SHOWN]:
         print(f"  {line}")
     if len(gone) > _SHOWN:
         print(f"  … and {len(gone) - _SHOWN} more")
-    return there
 
 
 def paths_of(row: Mapping[str, Any]) -> Iterator[str]:
@@ -70,18 +76,23 @@ def paths_of(row: Mapping[str, Any]) -> Iterator[str]:
         yield place if isinstance(place, str) else place["path"]
 
 
-def keep_together(rows: Sequence[dict[str, Any]], ratios: Mapping[str, float], seed: int) -> None:
-    """Give rows one split whose files have the same content, or that ``split_by`` joins; rows that
-    name a split keep it.
+def keep_together(rows: Sequence[dict[str, Any]]) -> None:
+    """Give rows one split whose files have the same content, or that ``split_by`` joins.
+
+    Only rows whose split was drawn are moved: to the split of a row that names one if there is
+    any, else to that of the first.
     """
     moved = 0
     keys = [row.pop(SPLIT_BY, None) for row in rows]
-    for first, *others in together(rows, keys):
-        for i in others:
-            row = rows[i]
-            drawn = row["split"] == split_of(keys[i] or row["id"], ratios, seed)
-            if drawn and row["split"] != rows[first]["split"]:
-                row["split"] = rows[first]["split"]
+    drawn = [row.pop(DRAWN, False) for row in rows]
+    for members in together(rows, keys):
+        first = next((i for i in members if not drawn[i]), members[0])
+        for i in members:
+            if drawn[i] and rows[i]["split"] != rows[first]["split"]:
+                rows[i]["split"] = rows[first]["split"]
                 moved += 1
     if moved:
-        print(f"{moved} rows went to the split of another row whose file has the same content")
+        print(
+            f"{moved} rows went to the split of another row whose file has the same content, or "
+            "which split_by joins them with"
+        )

@@ -12,9 +12,10 @@ from omegaconf import DictConfig, ListConfig
 
 from mmtx_cli.command.run_folder import is_first_process
 from mmtx_cli.command.train import preparation_of
+from mmtx_cli.data.folder import files_below
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.suffix import SUFFIXES
-from mmtx_cli.error import CheckpointError, DataError
+from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.meaning import reads_words, said
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def found(inputs: Any) -> list[str]:
             continue
         path = Path(os.path.expanduser(text))  # leaves a name that begins with ~ as it is
         if path.is_dir():
-            every = sorted(p for p in path.rglob("*") if p.is_file() and not is_hidden(p, path))
+            every = sorted(p for p in files_below(path) if p.is_file())
             files = [p for p in every if p.suffix.lower() in known]
             tell_left_out(text, [p for p in every if p.suffix.lower() not in known])
             faults += [] if files else [f"inputs: {text}: no image, video or sound in this folder"]
@@ -60,9 +61,15 @@ def each_input(inputs: Any) -> list[str]:
     return [str(one) for one in (inputs if isinstance(inputs, (list, ListConfig)) else [inputs])]
 
 
-def is_hidden(path: Path, folder: Path) -> bool:
-    """Does its name, or that of a folder on the way, begin with a dot, as macOS's companions do?"""
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+def read_text(cfg: DictConfig) -> None:
+    """Make ``text`` the words that were written: 2024 is a number as YAML reads it.
+
+    Raises ConfigError where it is a list or the like.
+    """
+    if type(cfg.text) in (int, float):
+        cfg.text = str(cfg.text)
+    if not isinstance(cfg.text, str | None):
+        raise ConfigError(f"text={cfg.text}: write one text, e.g. text='what colour is the bus?'")
 
 
 def tell_left_out(folder: str, files: Sequence[Path]) -> None:

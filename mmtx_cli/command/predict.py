@@ -16,10 +16,11 @@ from mmtx_cli.command.candidates import ALL_TEST, candidate_texts
 from mmtx_cli.command.embeddings import FOLDER, write_embeddings
 from mmtx_cli.command.features import feature_widths
 from mmtx_cli.command.inherit import inherit
-from mmtx_cli.command.input_files import InputReader, described, each_input, found
+from mmtx_cli.command.input_files import InputReader, described, each_input, found, read_text
 from mmtx_cli.command.input_lines import NOT_FINITE, end, write_quarantine
 from mmtx_cli.command.run_folder import open_run, write_json
 from mmtx_cli.command.train import preparation_of, sections
+from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.data.suffix import SUFFIXES as MEDIA
 from mmtx_cli.data.table import SUFFIXES as TABLES
 from mmtx_cli.data.table import check_exists
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 def run(cfg: DictConfig) -> None:
     """Predict for the inputs, or the rows, in their order."""
+    read_text(cfg)
     if faults := list(source_faults(cfg)):
         raise ConfigError(*faults)
     paths = found(cfg.inputs) if cfg.inputs else []
@@ -63,6 +65,8 @@ def source_faults(cfg: DictConfig) -> Iterator[str]:
             "inputs: required; write inputs=FILE, inputs=FOLDER or inputs='*.mp4', or "
             "data.path=MANIFEST.jsonl"
         )
+    elif cfg.segments and not inputs and not path:
+        yield "segments: is for inputs; a text alone has no pieces, leave it out"
     for text in each_input(cfg.inputs):
         if Path(text).suffix.lower() in TABLES:
             yield f"inputs: {text} is a table of samples; write {argument('data.path', text)}"
@@ -144,8 +148,19 @@ def manifest_rows(
 
     preparation = preparation_of(cfg, data)
     text_encoder = cfg.encoder.get("text")
-    # labels of new rows are nothing to the model, and may be such as it does not know
-    corpus = build_data(data, preparation, cfg.seed, without_labels(stored), text_encoder)
+    # targets of new rows are nothing to the model, and may be such as it does not know
+    manifest = read_manifest(
+        str(data.path),
+        root=data.root,
+        split=data.split,
+        seed=cfg.seed,
+        allow_outside_root=data.allow_outside_root,
+        ignored={"captions", "label", "answers"} - {preparation.text},
+        may_be_absent=True,  # then the row's line says so
+    )
+    corpus = build_data(
+        data, preparation, cfg.seed, without_labels(stored), text_encoder, manifest=manifest
+    )
     rows = corpus.rows(cfg.split)
     if not rows:
         raise DataError(f"{corpus.manifest.path}: no row has split={cfg.split}")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmtx_cli.completion.key import known_groups, known_keys
-from mmtx_cli.completion.line import escaped, words_of
+from mmtx_cli.completion.line import BREAKS, current_of, words_of
 from mmtx_cli.completion.script import INSTALL
 from mmtx_cli.error import MmtxError
 from mmtx_cli.offer import offered
@@ -13,17 +13,35 @@ from mmtx_cli.override import CONFIG_DIR, configuration
 
 COMPLETION = "completion"
 OPTIONS = ("--help", "--cfg", "--resolve", "--multirun", "--config-dir")
+OPEN = ("=", "/", ".")
+"""Ends of words that go on."""
 CFG = ("job", "hydra", "all")
 
 
-def answer(line: str, commands: Sequence[str], shell: str) -> list[str]:
-    """The words that may stand in place of the last one of a line, whole and in order."""
+def answer(line: str, commands: Sequence[str], shell: str, breaks: str | None = None) -> list[str]:
+    """The words that may stand in place of the last one of a line, in order: of zsh and fish whole
+    words, of bash what readline replaces, which ``breaks`` (COMP_WORDBREAKS) end.
+    """
     words = words_of(line)[1:]
+    found = fits(words, commands)
+    if shell != "bash":
+        return found
+    current = current_of(line, BREAKS if breaks is None else breaks)
+    # readline closes a quote behind a single word: what may go on is followed to where it forks
+    while current.quote and len(found) == 1 and found[0].endswith(OPEN):
+        further = fits([*words[:-1], found[0]], commands)
+        if not further or further == found:
+            break
+        found = further
+    return [current.inserted(word) for word in found]
+
+
+def fits(words: Sequence[str], commands: Sequence[str]) -> list[str]:
+    """What the last of the words may become, each once and in order."""
     try:
-        found = sorted(dict.fromkeys(fitting(words, commands))) if words else []
+        return sorted(dict.fromkeys(fitting(words, commands))) if words else []
     except MmtxError:  # a file that is no YAML: a terminal where someone writes is no place for it
-        found = []
-    return [escaped(word) for word in found] if shell == "bash" else found
+        return []
 
 
 def fitting(words: Sequence[str], commands: Sequence[str]) -> Iterator[str]:

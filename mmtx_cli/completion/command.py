@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from mmtx_cli.completion.answer import COMPLETION, answer
-from mmtx_cli.completion.script import INSTALL, UNINSTALL
+from mmtx_cli.completion.script import INSTALL, UNINSTALL, WORD_BREAKS
 
 FLAGS = ("-sc", "--shell-completion")
 REMEDY = """write bash, zsh or fish; then a shell completes after
@@ -26,7 +26,7 @@ def run(args: Sequence[str], commands: Sequence[str]) -> int:
         line = os.environ.get("COMP_LINE", "")
         point = os.environ.get("COMP_POINT", "")
         line = line[: int(point)] if point.isdecimal() else line
-        print("\n".join(answer(line, commands, shell)))
+        print("\n".join(answer(line, commands, shell, os.environ.get(WORD_BREAKS))))
     else:
         print((UNINSTALL if what == "uninstall" else INSTALL)[shell], end="")
     return 0

@@ -25,6 +25,18 @@ from mmtx_cli.signature import TargetError
 from mmtx_cli.usage import component_rows, root_rows
 
 _TEXT = "str | None"
+_LIST = re.compile(r"(?i)\b(?:list|tuple|sequence|set|dict|mapping)\b")
+MEANT = {("data", "missing"): ("error", "skip"), ("compare", "plan"): ("fusions",)}
+"""Words of a key that means something else to another command, or of which no comment tells."""
+FILES = frozenset(
+    (
+        *("ckpt", "run_dir", "runs", "inputs", "texts", "references", "predictions"),
+        *("out", "manifest", "root", "images", "annotations", "questions", "captions", "source"),
+        *("splits.train", "splits.val", "splits.test"),
+        *("data.path", "data.root", "data.cache", "data.tokenizer"),
+    )
+)
+"""Keys at the root and of sections that name files or folders; the other texts are names."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +54,20 @@ def known_keys(command: str, args: Sequence[str]) -> Iterator[Known]:
     for row, comment in root_rows(name, {}):
         if not row.startswith("#"):
             key, _, default = row.partition("=")
-            yield known(key, default, TYPES.get(key, _TEXT), alternatives(key, comment))
+            words = MEANT.get((name, key)) or alternatives(key, comment)
+            yield known(key, default, TYPES.get(key, _TEXT), words, key in FILES)
     present = root_keys(name)
     for section, schema in SECTIONS.items():
         kinds = dict(kinds_of(section, schema))
         for row, _ in section_rows(name, section, schema, {}) if section in present else ():
             key, _, default = row.partition("=")
             if "[" not in key:
-                yield known(key, default, kinds.get(key, _TEXT), WORDS.get(key, ()))
+                kind = kinds.get(key, _TEXT)
+                yield known(key, default, kind, WORDS.get(key, ()), key in FILES)
     for choice in all_made(chosen_by(name, args, dirs), dirs):
         for row, kind in rows_of(choice):
             key, _, default = row.partition("=")
-            yield known(key, default, kind)
+            yield known(key, default, kind, files="str" in kind and not _LIST.search(kind))
 
 
 def rows_of(choice: Choice) -> Iterator[Row]:
@@ -65,15 +79,19 @@ def rows_of(choice: Choice) -> Iterator[Row]:
     yield from component_rows(choice, component, {})
 
 
-def known(key: str, default: str, kind: str, words: Sequence[str] = ()) -> Known:
-    """A key by its default and its type: words that are given, true or false, a usual number."""
+def known(
+    key: str, default: str, kind: str, words: Sequence[str] = (), files: bool = False
+) -> Known:
+    """A key by its default and its type: words that are given, true or false, a usual number, or
+    ``files``.
+    """
     if words:
         return Known(key, tuple(words))
     if default in ("true", "false") or "bool" in kind:
         return Known(key, ("false", "true"))
     if re.fullmatch(r"-?\d[\d.e+-]*", default):
         return Known(key, (default,))
-    return Known(key, files="str" in kind)
+    return Known(key, files=files)
 
 
 def alternatives(key: str, comment: str) -> Sequence[str]:

@@ -1,21 +1,21 @@
 """What a shell is told so that it asks ``mmtx`` for completions.
 
 All shells ask in the way of Hydra's own completion: the line up to the cursor is in the
-environment variable COMP_LINE (bash adds the cursor's place, COMP_POINT), and
-``mmtx -sc query=SHELL`` answers with a line for each word that fits.
+environment variable COMP_LINE (bash adds the cursor's place, COMP_POINT, and which characters end
+words), and ``mmtx -sc query=SHELL`` answers with a line for each word that fits.
 """
 
-# Bash replaces what stands behind the last "=" or ":" only, where these end words (as they do
-# unless COMP_WORDBREAKS is changed): the part before that is taken off the words.
+WORD_BREAKS = "MMTX_WORDBREAKS"
+"""The environment variable by which bash gives its COMP_WORDBREAKS."""
+
+# The answer to bash is what readline puts in place of its own current word, which begins behind
+# the last "=" or open quote.
 _BASH = """_mmtx_completion() {
-    local line="${COMP_LINE:0:COMP_POINT}" word current found
-    word="${line##*[[:space:]]}"
-    current="${COMP_WORDS[COMP_CWORD]}"
-    [[ "$current" == "=" || "$current" == ":" ]] && current=""
+    local found
     COMPREPLY=()
     while IFS= read -r found; do
-        COMPREPLY+=("${found#"${word%"$current"}"}")
-    done < <(COMP_LINE="$COMP_LINE" COMP_POINT="$COMP_POINT" \\
+        [[ -n "$found" ]] && COMPREPLY+=("$found")
+    done < <(COMP_LINE="$COMP_LINE" COMP_POINT="$COMP_POINT" MMTX_WORDBREAKS="$COMP_WORDBREAKS" \\
         "${COMP_WORDS[0]/#\\~\\//$HOME/}" -sc query=bash 2> /dev/null)
     if [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" != *[=/.] ]]; then
         compopt +o nospace 2> /dev/null

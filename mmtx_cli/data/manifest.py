@@ -1,9 +1,9 @@
 """The manifest: one row a sample, read whole, with every fault of every row told at once."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from math import isfinite
 from pathlib import Path
@@ -86,6 +86,8 @@ def read_manifest(
     check_files: bool = True,
     max_faults: int = 20,
     keys: Keys = RUN_KEYS,
+    ignored: Collection[str] = (),
+    may_be_absent: bool = False,
 ) -> Manifest:
     """Read and check a manifest: JSON Lines, CSV, TSV or Parquet, with the card beside it.
 
@@ -93,8 +95,9 @@ def read_manifest(
     without a split gets one from the ratios ``split`` by a hash of (``seed``, id), so that it
     keeps it whatever other rows come or go. URLs are always refused; paths and links out of the
     root unless ``allow_outside_root``. Without ``check_files`` no media file is looked at, which
-    also leaves links in place of single files unseen. ``keys`` are the names by which faults call
-    what the user can set.
+    also leaves links in place of single files unseen; with ``may_be_absent`` a file that is not
+    there is no fault, but links are looked at. ``keys`` are the names by which faults call what the
+    user can set. Values of ``ignored`` keys of rows are not looked at.
 
     Raises:
         DataError: with every fault as ``file:line: what; what to do``, at most ``max_faults`` of
@@ -109,6 +112,8 @@ def read_manifest(
         allow_outside_root=allow_outside_root,
         check_files=check_files,
         keys=keys,
+        ignored=ignored,
+        may_be_absent=may_be_absent,
     )
     if faults:
         raise DataError(*at_most(faults, max_faults))
@@ -124,6 +129,8 @@ def read_faulty(
     allow_outside_root: bool = False,
     check_files: bool = True,
     keys: Keys = CHECK_KEYS,
+    ignored: Collection[str] = (),
+    may_be_absent: bool = False,
 ) -> tuple[Manifest, list[str]]:
     """Return what is sound of a manifest, and all its faults; see ``read_manifest``.
 
@@ -137,12 +144,15 @@ def read_faulty(
         if root is not None
         else card_folder(path, card.path, card.root, allow_outside=allow_outside_root, keys=keys)
     )
+    root_of = partial(Root, folder, allow_outside=allow_outside_root, keys=keys)
     reader = RowReader(
-        Root(folder, allow_outside=allow_outside_root, check_files=check_files, keys=keys),
+        root_of(check_files=check_files),
         typed=not is_text_table(path),
         assign=_assigner(split, seed, keys),
         card=card,
         keys=keys,
+        ignored=ignored,
+        unchecked=root_of(check_files=False) if may_be_absent else None,
     )
     samples, found = _read_rows(lines, reader, path if is_text_table(path) else None)
     faults = [f"{path}:{line}: {fault}" for line, fault in found]

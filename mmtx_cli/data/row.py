@@ -1,7 +1,8 @@
 """A raw row to a Sample: every value is checked, and every fault says what to write instead."""
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Collection
 from typing import Any
 
 from mmtx_cli.data.card import Card
@@ -25,7 +26,7 @@ from mmtx_cli.text_form import composed
 Row = dict[str, Any]
 Label = str | float | int | tuple[str, ...] | None
 _SPLITS = {name: name for name in SPLITS} | dict.fromkeys(("validation", "valid", "dev"), "val")
-_CAPTION_MARK = " | "
+CAPTION_MARK = " | "
 
 
 def named_split(value: object, faults: list[str]) -> str:
@@ -38,13 +39,20 @@ def named_split(value: object, faults: list[str]) -> str:
     return split or ""
 
 
+def is_split_name(name: str) -> bool:
+    """Is it a name of train, val or test?"""
+    return name.strip().lower() in _SPLITS
+
+
 class RowReader:
     """Turns raw rows into samples, and collects what is wrong with each.
 
     ``assign`` gives the split of an id whose row names none; ``typed`` is False for CSV, whose
     cells are all text: there a cell of ``image``, ``captions`` or ``label`` that begins with
     ``[`` and a cell of ``answers`` or ``features`` that begins with ``{`` is JSON, captions may
-    also be separated by " | ", and a bare answer has weight 1.
+    also be separated by " | ", and a bare answer has weight 1. Values of ``ignored`` keys are not
+    looked at. With ``unchecked``, a root that does not look for files, one that is not there is no
+    fault of the row.
     """
 
     def __init__(
@@ -55,6 +63,8 @@ class RowReader:
         assign: Callable[[str], str] | None,
         card: Card,
         keys: Keys,
+        ignored: Collection[str] = (),
+        unchecked: Root | None = None,
     ):
         """Take what all rows share: the root, the card, and how splits are assigned.
 
@@ -62,6 +72,8 @@ class RowReader:
         """
         self._root = root
         self._typed = typed
+        self._ignored = frozenset(ignored)
+        self._unchecked = unchecked
         self._assign = assign
         self.split_remedy = f"write train, val or test, or set '{keys.split}={RATIOS}'"
         self._label_names = frozenset(card.label_names or ())
@@ -95,6 +107,8 @@ class RowReader:
     def sample(self, row: Row, line: int) -> tuple[Sample | None, str, list[str]]:
         """Return the sample (None if faulty), its id ("" if it has none), and the faults."""
         faults: list[str] = []
+        if self._ignored:
+            row = {key: value for key, value in row.items() if key not in self._ignored}
         ident = self._ident(row, faults)
         values: dict[str, Any] = {
             "image": self._images(row.get("image"), faults),
@@ -138,6 +152,8 @@ class RowReader:
 
     def _path(self, name: str, path: str, faults: list[str]) -> str:
         full, fault = self._root.resolve(path)
+        if fault and self._unchecked and not os.path.lexists(full):
+            full, fault = self._unchecked.resolve(path)
         if fault:
             faults.append(f"{name}: {fault}")
         return full
@@ -163,7 +179,7 @@ class RowReader:
             value = (
                 json_of("captions", cell, faults)
                 if cell.startswith("[")
-                else cell.split(_CAPTION_MARK)
+                else cell.split(CAPTION_MARK)
             )
         if value == []:
             faults.append("captions is an empty list; leave the key out if there are none")

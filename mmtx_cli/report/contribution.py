@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mmtx_cli.metric.direction import headline, lower_is_better
+from mmtx_cli.metric.direction import has_direction, headline, lower_is_better
 from mmtx_cli.report.metric_table import Column, MetricRow, MetricTable
 from mmtx_cli.report.rounding import is_number, rounded, signed
 
@@ -38,6 +38,8 @@ def unused_modalities(contribution: Any) -> list[str]:
         for modality, kinds in by_modality.items():
             part = kinds.get("shuffled")
             if metric is None or not isinstance(part, dict) or metric not in part["intervals"]:
+                continue
+            if not has_direction(metric):  # of a head of the user's own: nobody knows what is worse
                 continue
             low, high = part["intervals"][metric]
             if (low <= 0) if lower_is_better(metric) else (high >= 0):

@@ -4,6 +4,7 @@ import math
 from typing import Any, TypeGuard
 
 MISSING = "–"
+UNITS = ("", " k", " M", " G", " T", " P")
 
 
 def rounded(value: Any, interval: Any = None) -> str:
@@ -32,7 +33,7 @@ def is_number(value: Any) -> TypeGuard[int | float]:
 
 def duration(seconds: float | int) -> str:
     """Write a length of time: `12.3 s`, `3 min 20 s`, `2 h 05 min`."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.3g} s" if seconds < 9.95 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
@@ -47,9 +48,9 @@ def percent(share: float | int) -> str:
 
 def _plain(value: float | int) -> str:
     """About three significant digits, and whole numbers whole."""
-    size = abs(value)
     if not math.isfinite(value):
         return str(value)
+    size = abs(float(f"{value:.3g}"))  # as it is shown: 999.97 is 1,000
     if isinstance(value, int) or size >= 1000:
         return f"{value:,.0f}"
     if size >= 1:
@@ -62,8 +63,12 @@ def _is_interval(value: Any) -> bool:
 
 
 def amount(value: float | None) -> str:
-    """A cost to three digits with its thousands, millions and billions."""
+    """A cost to three digits with its thousands, millions, and so on to 10^15: `2.5 T`."""
     if value is None:
         return ""
-    power = min(3, max(0, int(math.log10(value)) // 3)) if value >= 1 else 0
-    return f"{value / 1000**power:.3g}{['', ' k', ' M', ' G'][power]}"
+    if not math.isfinite(value):
+        return str(value)
+    shown = float(f"{value:.3g}")  # 999,999 is 1 M, not 1000 k
+    power = sum(abs(shown) >= 1000**i for i in range(1, len(UNITS)))
+    scaled = shown / 1000**power
+    return f"{f'{scaled:,.0f}' if abs(scaled) >= 1000 else f'{scaled:.3g}'}{UNITS[power]}"

@@ -39,8 +39,8 @@ def scatter_svg(points: list[Point], x_name: str, y_name: str, log: bool = True)
         axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: amount(x)))
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: value_text(y)))
         axes.margins(x=0.18, y=0.12)
-        axes.set_xlabel(x_name, color=INK)
-        axes.set_ylabel(y_name, color=INK)
+        axes.set_xlabel(plain_text(x_name), color=INK)
+        axes.set_ylabel(plain_text(y_name), color=INK)
         axes.grid(color=GRID, lw=0.8)
         axes.set_axisbelow(True)
         axes.tick_params(which="both", colors=INK, length=0)
@@ -53,12 +53,17 @@ def scatter_svg(points: list[Point], x_name: str, y_name: str, log: bool = True)
         return inline_svg(figure)
 
 
+def plain_text(name: str) -> str:
+    """A name as matplotlib draws it: what stands between two ``$`` would be a formula."""
+    return name.replace("$", r"\$")
+
+
 def labelled(axes: Any, point: Point) -> Any:
     """Write a point's name beside it, on the side where there is more room, in short lines."""
     place = (point.x, point.y)
     at, _ = axes.transAxes.inverted().transform(axes.transData.transform(place))
     offset, side = ((5, 4), "left") if at < 0.5 else ((-5, 4), "right")
-    name = "\n".join(textwrap.wrap(point.name, MAX_LINE))
+    name = plain_text("\n".join(textwrap.wrap(point.name, MAX_LINE)))
     return axes.annotate(
         name, place, offset, textcoords="offset points", ha=side, color=INK, size=8
     )

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from mmtx_cli.argument import quoted
+from mmtx_cli.cli import main
 from mmtx_cli.command.demo import step
 from mmtx_cli.data.cache.part import open_parts
 from mmtx_cli.data.cache.writer import ShardWriter
@@ -52,6 +55,7 @@ TRAINED = (
     "trainer.val_every=3",
     "trainer.progress=false",
 )
+ALL_PARTS = [f"encoder.{name}" for name in ENCODERS]
 FROZEN = f"freeze=[{','.join(f'encoder.{name}' for name in ENCODERS)}]"
 
 
@@ -67,7 +71,7 @@ def events(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def _hydra():
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
         yield
@@ -210,8 +214,39 @@ def test_other_settings_are_refused(data, tmp_path, monkeypatch):
     assert "data.fit crop then, squash now" in last
     assert last.endswith(
         f"make it anew: mmtx data action=cache out={cache} dim=16 data.path=x.jsonl "
-        f"'{FROZEN}' overwrite=true"
+        f"'{FROZEN}' 'parts=[{','.join(ALL_PARTS)}]' overwrite=true"
     )
+
+
+def test_the_command_that_is_printed_makes_the_same_parts(data, tmp_path, monkeypatch, capfd):
+    """With a configuration folder of one's own, two of four encoders, and half the bits."""
+    own = tmp_path / "my conf"
+    (own / "experiment").mkdir(parents=True)
+    body = "# @package _global_\nmax_length: 24\n"
+    (own / "experiment" / "mine.yaml").write_text(body)
+    some = "parts=[encoder.text,encoder.image]"
+    cache = cached(tmp_path / "cache", data, some, "dtype=float16", "freeze=[encoder.audio]")
+    plain = [f"data.path={quoted(data)}", *MADE, "seed=2"]
+    typed = ["--config-dir", str(own), "experiment=mine", *plain, "head=classification"]
+    monkeypatch.setattr(sys, "argv", ["mmtx", "finetune", *typed])
+    with pytest.raises(ConfigError) as caught:
+        trained(
+            tmp_path,
+            data,
+            "freeze=[encoder.text,encoder.image]",
+            f"data.cache={quoted(cache)}",
+            "seed=2",
+        )
+    command = shlex.split(str(caught.value).rpartition("make it anew: ")[2])
+    assert command[0] == "mmtx"
+    GlobalHydra.instance().clear()
+    monkeypatch.setattr(sys, "argv", command)
+    assert main(command[1:]) == 0, capfd.readouterr().err
+    parts = open_parts(cache)
+    assert {name: (part.card.dtype, part.card.seed) for name, part in parts.items()} == {
+        "encoder.image": ("float16", 2),
+        "encoder.text": ("float16", 2),
+    }
 
 
 def test_no_cache_and_a_cache_of_others(data, tmp_path):

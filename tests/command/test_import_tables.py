@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from mmtx_cli.data.feature_read import FeatureFiles
+from mmtx_cli.data.importer import csv_table, folders
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.error import ConfigError, DataError
 
@@ -83,6 +84,36 @@ class TestFolders:
         samples = self.run(capsys, top)
         assert {(s.split, s.label) for s in samples} == {("train", "cat"), ("val", "dog")}
 
+    def test_files_beside_folders_of_splits_are_listed(self, classes, tmp_path, capsys):
+        top = tmp_path / "splits"
+        (top / "train").mkdir(parents=True)
+        (classes / "cat").rename(top / "train" / "cat")
+        (top / "loose.png").touch()
+        (top / "train" / "more.png").touch()
+        (top / ".DS_Store").touch()
+        notes: list[str] = []
+        assert len(list(folders.rows(top, None, notes))) == 20
+        assert notes == [
+            f"{top}: 3 files were not taken (2 x .png, 1 x .txt): loose.png, train/more.png, "
+            "train/cat/notes.txt"
+        ]
+
+    @pytest.mark.parametrize("split", [{"train": 0.5, "val": 0.5}, "train"])
+    def test_folders_of_splits_are_no_classes(self, classes, capsys, split):
+        (classes / "cat").rename(classes / "train")
+        (classes / "dog").rename(classes / "validation")
+        with pytest.raises(DataError, match=r"\(train, validation\) are named as splits; leave sp"):
+            self.run(capsys, classes, split=split)
+        (classes / "train").rename(classes / "cat")  # a class may have such a name beside another
+        assert {s.label for s in self.run(capsys, classes, split=split)} == {"cat", "validation"}
+
+    def test_linked_folders_are_followed(self, classes, tmp_path, capsys):
+        inner = classes / "cat" / "deep"
+        inner.rename(tmp_path / "elsewhere")
+        inner.symlink_to(tmp_path / "elsewhere")
+        (inner / "loop").symlink_to(classes)
+        assert len(self.run(capsys, classes, split="train")) == 40
+
     def test_folders_that_are_no_splits(self, classes, tmp_path, capsys):
         with pytest.raises(DataError, match=r"top: holds cat, dog; give split=train, or ratios"):
             self.run(capsys, classes)
@@ -131,6 +162,69 @@ class TestForms:
             importing("file,score\n1.png,high\n", columns=columns)
 
 
+class TestKeys:
+    """Lines of JSON Lines, each with keys of its own."""
+
+    def test_keys_that_the_first_line_lacks(self, importing, capsys):
+        rows = [{"image": "1.png"}, {"image": "2.png", "label": "x", "source": "y"}]
+        one, two = importing("\n".join(map(json.dumps, rows)), "t.jsonl")
+        assert (one.label, two.label) == (None, "x")
+
+    def test_columns_that_the_first_line_lacks(self, importing):
+        rows = [{"file": "1.png"}, {"file": "2.png", "kind": "x", "a_1": 3}]
+        settings = {"columns": {"image": "file", "label": "kind"}, "features": {"audio": "a_*"}}
+        one, two = importing("\n".join(map(json.dumps, rows)), "t.jsonl", **settings)
+        assert (one.label, two.label) == (None, "x")
+        assert (set(one.features), set(two.features)) == (set(), {"audio"})
+
+    def test_what_is_not_taken_is_listed_whatever_line_has_it(self, tmp_path):
+        rows = [{"image": "1.png", "label": "x"}, {"image": "2.png", "label": "x", "other": 1}]
+        (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        notes: list[str] = []
+        list(csv_table.rows(tmp_path / "t.jsonl", "x", split="val", notes=notes))
+        assert notes == [f"{tmp_path}/t.jsonl: columns that were not taken: other"]
+
+    def test_zero_is_a_value(self, importing):
+        rows = [
+            {"id": 0, "image": "1.png", "text": "a", "label": 0, "group": "0"},
+            {"id": 0, "image": "1.png", "captions": ["b"]},
+        ]
+        (one,) = importing("\n".join(map(json.dumps, rows)), "t.jsonl")
+        assert (one.id, one.label, one.group, one.captions) == ("0", 0, "0", ("b",))
+
+    @pytest.mark.parametrize(
+        ("row", "message"),
+        [
+            ({"id": False, "text": "a"}, "t.jsonl:1: id is False; write a text or a whole number"),
+            ({"id": ["a"], "text": "a"}, r"t.jsonl:1: id is \['a'\]; write a text"),
+            ({"image": 0, "text": "a"}, "t.jsonl:1: image is 0; write one path"),
+            ({"id": "a", "text": "a", "split": 0}, "t.jsonl:1: unknown split 0"),
+            ({"id": "a", "number": 10**400}, "t.jsonl:1: 1000.*is no finite number"),
+            ({"id": "a", "caption": 0}, "t.jsonl:1: captions holds 0|captions.* 0"),
+        ],
+    )
+    def test_what_is_no_id_or_path(self, importing, row, message):
+        with pytest.raises(DataError, match=message):
+            importing(json.dumps(row), "t.jsonl")
+
+    def test_a_column_called_captions(self, importing):
+        text = 'image,captions\n1.png,a | b\n1.png,c\n2.png,"[""d"", ""e""]"\n'
+        one, two = importing(text)
+        assert (one.captions, two.captions) == (("a", "b", "c"), ("d", "e"))
+        (one,) = importing("f,g\n1.png,a | b\n", columns={"image": "f", "captions": "g"})
+        assert one.captions == ("a | b",)
+
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_lines_of_a_sample_in_any_order(self, importing, order):
+        lines = ["a,1.png,one,,val", "a,1.png,,x,", "a,,two,,"]
+        text = "id,image,caption,label,split\n" + "\n".join(lines[::order])
+        (one,) = importing(text, split={"train": 1.0})
+        assert ({*one.captions}, one.label, one.split) == ({"one", "two"}, "x", "val")
+        text += "\na,1.png,,z,train\n"
+        with pytest.raises(DataError, match=r"t.csv:5: a has (label 'z'|split 'train') here, '"):
+            importing(text)
+
+
 class TestNumbers:
     TEXT = "name,class,m_1,m_2,loud,note\na,x,1,2,9,q\nb,y,,,8,q\nc,x,3,-4.5,7,q\n"
     SETTINGS = {
@@ -173,17 +267,29 @@ class TestNumbers:
         [
             ({"audio": "f_*"}, r"t.csv:1: no column 'f_\*' for features.audio; "),
             ({"sound": "m_*"}, "features.sound: a modality is one of text, image"),
-            ({"audio": ["m_1", "loud"]}, "t.csv:3: column 'm_1' holds '', no finite number; mend"),
+            (
+                {"audio": ["m_1", "loud"]},
+                "t.csv:3: column 'm_1' holds '', no finite number of 32 bits; mend",
+            ),
             ({"audio": "class"}, "t.csv:2: column 'class' holds 'x', no finite number"),
+            ({"audio": "big"}, "t.csv:3: column 'big' holds '1e39', no finite number of 32 bits"),
         ],
     )
     def test_what_is_wrong_is_told(self, importing, features, message):
         with pytest.raises(DataError, match=message):
-            importing(self.TEXT, **(self.SETTINGS | {"features": features}))
+            importing(BIG, **(self.SETTINGS | {"features": features}))
+
+    def test_the_largest_numbers(self, importing):
+        text = BIG.replace("1e39", "-3.4028234e38")
+        settings = self.SETTINGS | {"features": {"audio": "big"}}
+        assert len(importing(text, **settings)) == 3
 
     def test_an_empty_choice(self, importing):
         with pytest.raises(ConfigError, match="features=mfcc: write columns a modality"):
             importing(self.TEXT, **(self.SETTINGS | {"features": "mfcc"}))
+
+
+BIG = "name,class,m_1,m_2,loud,note,big\na,x,1,2,9,q,1\nb,y,,,8,q,1e39\nc,x,3,-4.5,7,q,2\n"
 
 
 class TestMissing:
@@ -227,6 +333,48 @@ class TestSplitBy:
         columns = {"image": "image"}
         apart = self.splits(importing(self.TEXT, split=self.RATIOS, columns=columns))
         assert any(apart[f"{i}.png"] != apart[f"{i % 10}.png"] for i in range(40))
+
+    def test_rows_that_name_a_split_keep_it(self, importing):
+        """All splits are named, one a row of a film at most, and all others are drawn."""
+        given = {f"{i}.png": ("train", "val", "test")[i % 3] for i in range(10)}
+        lines = (f"{i}.png,f{i % 10},{given.get(f'{i}.png', '')}\n" for i in reversed(range(40)))
+        text = "image,film,split\n" + "".join(lines)
+        found = self.splits(importing(text, split=self.RATIOS, split_by="film"))
+        for i in range(40):
+            assert found[f"{i}.png"] == given[f"{i % 10}.png"]
+
+    def test_named_splits_of_one_film_stay_apart(self, importing):
+        splits = ("train", "val", "test", "")
+        lines = (f"{i}.png,f{i % 10},{splits[i // 10]}\n" for i in range(40))
+        samples = importing(
+            "image,film,split\n" + "".join(lines), split=self.RATIOS, split_by="film"
+        )
+        found = self.splits(samples)
+        for i in range(40):
+            assert found[f"{i}.png"] == (splits[i // 10] or "train")
+
+    @pytest.mark.parametrize("named", ["train", "val", "test"])
+    def test_rows_of_the_same_content_go_to_the_one_that_is_named(self, importing, photos, named):
+        for i in range(1, 20):
+            (photos / f"{i}.png").write_bytes((photos / "0.png").read_bytes())
+        text = "image,split\n" + "".join(f"{i}.png,\n" for i in range(19)) + f"19.png,{named}\n"
+        found = self.splits(importing(text, split=self.RATIOS))
+        assert {*found.values()} == {named}
+
+    def test_numbers_and_names_of_columns(self, importing):
+        with pytest.raises(
+            ConfigError, match="split_by=2: a number is a column of a table without"
+        ):
+            importing(self.TEXT, split=self.RATIOS, split_by=2, columns={"image": "image"})
+        with pytest.raises(
+            ConfigError, match="split_by=2: a number is a column of a table without"
+        ):
+            importing(self.TEXT, split=self.RATIOS, split_by=2)
+        with pytest.raises(ConfigError, match="split_by=film: write a number, as columns="):
+            importing(self.TEXT, split=self.RATIOS, split_by="film", columns={"image": 1})
+        without = self.TEXT.partition("\n")[2]
+        found = importing(without, split=self.RATIOS, split_by=2, columns={"image": 1})
+        assert len(found) == 40
 
     def test_files_of_the_same_content_join_films(self, importing, photos):
         before = self.splits(importing(self.TEXT, split=self.RATIOS, split_by="film"))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mmtx_cli.cli import COMMANDS
+from mmtx_cli.command.compare import PLANS
 from mmtx_cli.completion.answer import answer
 from mmtx_cli.override import choices, group_names
 
@@ -65,7 +66,7 @@ def test_files_and_folders(tmp_path, monkeypatch):
     assert offered("mmtx eval ckpt=~/ru") == ["ckpt=~/runs/"]
     assert offered("mmtx compare 'runs=[runs/one,ru") == ["runs=[runs/one,runs/"]
     assert offered("mmtx data manifest=a") == ["manifest=a b.jsonl"]
-    assert offered("mmtx data manifest=a", "bash") == [r"manifest=a\ b.jsonl"]
+    assert offered("mmtx data manifest=a", "bash") == [r"a\ b.jsonl"]
     assert offered(r"mmtx data manifest=a\ b") == ["manifest=a b.jsonl"]
     assert offered("mmtx data manifest=.h") == ["manifest=.hidden"]
     assert offered("mmtx finetune --config-dir r") == ["runs/"]
@@ -79,3 +80,62 @@ def test_ones_own_configuration(tmp_path):
     assert "fusion=mine" in offered(line)
     assert offered(f"{line}mine fusion.") == []  # its source is not found: no keys, no fault
     assert Path("fusion") not in [Path(word) for word in offered(line)]
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "words"),
+    [
+        ("data", "missing", ["error", "skip"]),
+        ("eval", "missing", ["all"]),
+        ("compare", "plan", [*PLANS]),
+        ("data", "split_by", []),
+        ("eval", "drop", []),
+        ("finetune", "freeze", []),
+        ("finetune", "trusted_packages", []),
+        ("finetune", "head=captioning head.captioning.reads", []),
+        ("finetune", "head=contrastive head.contrastive.pairs", []),
+        ("finetune", "data.modality_dropout_by", []),
+        ("compare", "metric", []),
+        ("predict", "text", []),
+        ("data action=cache", "parts", []),
+    ],
+)
+def test_words_of_a_key_of_a_command(command, key, words, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    last = key.rpartition(" ")[2]
+    assert offered(f"mmtx {command} {key}=") == [f"{last}={word}" for word in words]
+
+
+@pytest.mark.parametrize(
+    ("line", "inserted"),
+    [
+        (r"mmtx eval data.path=my\ f", r"my\ file.jsonl"),
+        ('mmtx eval data.path="my f', "my file.jsonl"),
+        ("mmtx eval data.path='my f", "my file.jsonl"),
+        ("mmtx eval 'data.path=my f", "data.path=my file.jsonl"),
+        ("mmtx eval data.path='my f'", r"my\ file.jsonl"),
+        ('mmtx eval data.path="my "f', r"my\ file.jsonl"),
+        ("mmtx predict 'inputs=[my", "inputs=[my file.jsonl"),
+        (r"mmtx predict inputs=[my\ f", r"[my\ file.jsonl"),
+        (r"mmtx eval data.path=it", r"it\'s\ \$5.csv"),
+        ('mmtx eval data.path="it', r"it's \$5.csv"),
+        ("mmtx eval data.path='it", r"it'\''s $5.csv"),
+        ("mmtx eval 'data.path=dee", "data.path=deep/er/one.csv data.path=deep/er/two.csv"),
+        ("mmtx eval data.path=dee", "deep/"),
+        ("mmtx eval data.pa", "data.path="),
+        ("mmtx eval missing=", "all"),
+    ],
+)
+def test_what_bash_puts_in(line, inserted, tmp_path, monkeypatch):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    for name in ("my file.jsonl", "it's $5.csv", "deep/er/one.csv", "deep/er/two.csv"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert " ".join(offered(line, "bash")) == inserted
+
+
+def test_other_word_breaks():
+    commands = [*COMMANDS]
+    assert answer("mmtx finetune head=capt", commands, "bash", " ") == ["head=captioning"]
+    assert answer("mmtx finetune head=[vqa,capt", commands, "bash", " =,") == ["captioning"]

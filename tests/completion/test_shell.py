@@ -1,9 +1,13 @@
 """The scripts that shells read, and how soon they are answered."""
 
+import os
+import pty
 import re
+import select
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -13,6 +17,7 @@ SHELLS = ("bash", "zsh", "fish")
 ASK = """
 printf '#!/bin/sh\\nexec "%s" -m mmtx_cli "$@"\\n' "$PYTHON" > mmtx; chmod +x mmtx
 PATH="$PWD:$PATH"
+COMP_WORDBREAKS='{breaks}'
 eval "$(mmtx {install})"
 COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
 {function}
@@ -21,8 +26,8 @@ complete -p mmtx
 """  # noqa: E501
 
 
-def bash(folder, line, words, install="completion bash", function="_mmtx_completion"):
-    script = ASK.format(line=line, words=words, install=install, function=function)
+def bash(folder, line, breaks, install="completion bash", function="_mmtx_completion"):
+    script = ASK.format(line=line, words=line, breaks=breaks, install=install, function=function)
     done = subprocess.run(
         ["bash", "--norc", "-c", script],
         cwd=folder,
@@ -37,24 +42,24 @@ def bash(folder, line, words, install="completion bash", function="_mmtx_complet
 
 
 @pytest.mark.parametrize(
-    ("line", "words", "found"),
+    ("line", "breaks", "found"),
     [
-        ("mmtx fi", "mmtx fi", "finetune"),
-        ("mmtx finetune head=capt", "mmtx finetune head=capt", "head=captioning"),
-        # as bash splits a line where COMP_WORDBREAKS has "=", and what it then replaces
-        ("mmtx finetune head=capt", "mmtx finetune head = capt", "captioning"),
-        ("mmtx finetune trainer.deterministic=", "mmtx finetune trainer.deterministic =", "false"),
-        ("./mmtx finetune data.fit=cr", "./mmtx finetune data.fit = cr", "crop"),
+        ("mmtx fi", " =", "finetune"),
+        # where "=" ends a word, what stands behind it is replaced
+        ("mmtx finetune head=capt", " ", "head=captioning"),
+        ("mmtx finetune head=capt", " =", "captioning"),
+        ("mmtx finetune trainer.deterministic=", " =", "false"),
+        ("./mmtx finetune data.fit=cr", " =", "crop"),
     ],
 )
-def test_bash(tmp_path, line, words, found):
-    assert bash(tmp_path, line, words)[0] == found
+def test_bash(tmp_path, line, breaks, found):
+    assert bash(tmp_path, line, breaks)[0] == found
 
 
 @pytest.mark.parametrize("install", ["finetune -sc install=bash", "-sc install=bash"])
 def test_as_hydra_spells_it(tmp_path, install):
     words = "mmtx finetune head=capt"
-    assert bash(tmp_path, words, words, install, "hydra_bash_completion") == ["head=captioning"]
+    assert bash(tmp_path, words, " ", install, "hydra_bash_completion") == ["head=captioning"]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -75,7 +80,8 @@ def test_a_shell_asks(shell):
     line = "mmtx eval split=v"
     for more, point in (("", ""), (" ckpt=x", str(len(line)))):
         done = mmtx("-sc", f"query={shell}", COMP_LINE=line + more, COMP_POINT=point)
-        assert (done.stdout, done.stderr) == ("split=val\n", "")
+        # readline replaces what stands behind "="
+        assert (done.stdout, done.stderr) == ("val\n" if shell == "bash" else "split=val\n", "")
 
 
 @pytest.mark.parametrize(
@@ -101,3 +107,57 @@ def test_completing_imports_nothing_heavy(tmp_path):
         check=True,
     )
     assert re.fullmatch(r"head.captioning.num_beams=\n\n", done.stdout)
+
+
+LINES = {
+    r"mmtx eval data.path=my\ f": r"mmtx eval data.path=my\ file.jsonl ",
+    'mmtx eval data.path="my f': 'mmtx eval data.path="my file.jsonl" ',
+    "mmtx eval 'data.path=my f": "mmtx eval 'data.path=my file.jsonl' ",
+    "mmtx predict 'inputs=[my": "mmtx predict 'inputs=[my file.jsonl' ",
+    "mmtx eval data.path='dee": "mmtx eval data.path='deep/er/",
+    "mmtx eval data.path=dee": "mmtx eval data.path=deep/",
+    "mmtx finetune head=capt": "mmtx finetune head=captioning ",
+}
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash on the PATH")
+def test_what_stands_on_the_line(tmp_path):
+    """Typed into a terminal, with a Tab; Ctrl-G writes the line into a file."""
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    for name in ("my file.jsonl", "deep/er/one.csv", "deep/er/two.csv"):
+        (tmp_path / name).touch()
+    bin_ = tmp_path / ".bin"
+    bin_.mkdir()
+    (bin_ / "mmtx").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mmtx_cli "$@"\n')
+    (bin_ / "mmtx").chmod(0o755)
+    start = f'''PATH="{bin_}:$PATH"; PS1=; eval "$(mmtx completion bash)"
+dump() {{ printf "%s\\n" "$READLINE_LINE" >> "{tmp_path}/.typed"; READLINE_LINE=; }}
+bind -x '"\\C-g": dump' ; bind "set bell-style none"; set +o histexpand
+'''
+    (tmp_path / ".rc").write_text(start)
+    here, there = pty.openpty()
+    shell = subprocess.Popen(
+        ["bash", "--noprofile", "--rcfile", str(tmp_path / ".rc"), "-i"],
+        cwd=tmp_path,
+        env=environment(TERM="dumb", INPUTRC="/dev/null"),
+        stdin=there,
+        stdout=there,
+        stderr=there,
+        start_new_session=True,
+    )
+    typed = "".join(f"{line}\t\x07" for line in LINES)
+    try:
+        os.write(here, typed.encode())
+        limit = time.monotonic() + 240
+        found: list[str] = []
+        while len(found) < len(LINES) and time.monotonic() < limit:
+            if select.select([here], [], [], 0.1)[0]:
+                os.read(here, 4096)
+            if (tmp_path / ".typed").exists():
+                found = (tmp_path / ".typed").read_text().split("\n")[:-1]
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(here)
+        os.close(there)
+    assert found == list(LINES.values())

@@ -209,7 +209,6 @@ class TestCsv:
                 "t.csv:1: no column 'split' (it has image, caption), and no split=",
             ),
             ("image,split,Caption\na,val,b\n", None, "t.csv:1: which column holds the captions"),
-            ("image,split,captions\na,val,b\n", None, "t.csv:1: which column holds the captions"),
             ("image,split,caption_0,caption_1\na,val,b,c\n", None, "t.csv:1: which column holds"),
             ("image,split,category\na,val,b\n", None, "(or labels)? it has image, split, category"),
             ("image,split,caption\na,val,b\nc,val\n", None, "t.csv:3: 2 cells for 3 columns"),

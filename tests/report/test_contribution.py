@@ -18,7 +18,7 @@ def test_a_row_a_modality_and_a_column_a_change():
 
 
 def shuffled(metric, low, high):
-    part = {"metrics": {"top5": 0.9, metric: 0.5}, "change": {metric: (low + high) / 2}}
+    part = {"metrics": {metric: 0.5, "top5": 0.9}, "change": {metric: (low + high) / 2}}
     return {"shuffled": part | {"intervals": {metric: [low, high]}}}
 
 
@@ -42,3 +42,11 @@ def test_a_modality_that_may_be_another_samples_is_not_used():
 def test_nothing_to_show():
     assert contribution_table(None) is None
     assert contribution_table({}) is None
+
+
+def test_it_is_known_which_way_every_metric_is_better():
+    worse = {"text": {"image": shuffled("perplexity", 20.0, 40.0)}}
+    assert unused_modalities(worse) == []
+    (said,) = unused_modalities({"text": {"image": shuffled("perplexity", -1.0, 2.0)}})
+    assert said.startswith("text does not use image: with that of another sample, perplexity is")
+    assert unused_modalities({"mine": {"image": shuffled("score", -0.2, 0.1)}}) == []

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mmtx_cli.report.rounding import duration, percent, rounded
+from mmtx_cli.report.rounding import amount, duration, percent, rounded
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,8 @@ from mmtx_cli.report.rounding import duration, percent, rounded
         (123.45, None, "123.5"),
         (0.0, None, "0.000"),
         (7, None, "7"),
+        (999.97, None, "1,000"),
+        (0.9996, None, "1.00"),
         (-0.8, None, "-0.800"),
         (math.nan, None, "nan"),
         (math.inf, None, "inf"),
@@ -38,7 +40,10 @@ def test_rounds_to_what_the_data_supports(value: Any, interval: Any, expected: s
         (0, "0 s"),
         (0.1234, "0.123 s"),
         (12.34, "12.3 s"),
-        (59.99, "60.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (59.99, "1 min 00 s"),
+        (3599.6, "1 h 00 min"),
         (200, "3 min 20 s"),
         (7500, "2 h 05 min"),
     ],
@@ -55,3 +60,27 @@ def test_percent() -> None:
         "93 %",
         "100 %",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, ""),
+        (0, "0"),
+        (0.25, "0.25"),
+        (999.4, "999"),
+        (999.6, "1 k"),
+        (1000, "1 k"),
+        (123456, "123 k"),
+        (999_499, "999 k"),
+        (999_999, "1 M"),
+        (2.5e9, "2.5 G"),
+        (999_999_999_999, "1 T"),
+        (2.5e12, "2.5 T"),
+        (7.25e15, "7.25 P"),
+        (3e19, "30,000 P"),
+        (math.inf, "inf"),
+    ],
+)
+def test_amounts(value: float | None, expected: str) -> None:
+    assert amount(value) == expected

@@ -29,3 +29,11 @@ def test_what_is_drawn():
     assert "10 M" in svg
     assert "1e" not in svg.partition("accuracy")[0].rpartition(">")[2]
     assert svg == scatter_svg([*POINTS, Point("large", 3e7, 0.9)], "parameters", "accuracy")
+
+
+def test_names_are_no_formulas():
+    names = [r"x$\foo$", "lr=1$", r"a$b$c\$"]
+    points = [Point(name, 1e6 * (i + 1), 0.5, 0.0) for i, name in enumerate(names)]
+    svg = scatter_svg(points, r"$\bar$", "$y$")
+    for name in (*names, r"$\bar$", "$y$"):
+        assert f">{name}<" in svg

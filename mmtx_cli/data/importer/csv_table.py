@@ -1,28 +1,22 @@
 """A table of samples, one caption a line, as CSV or JSON Lines, to manifest rows."""
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.data.importer.columns import CAPTIONS, MEDIA, chosen_columns
+from mmtx_cli.data.importer.drawn import DRAWN, SPLIT_BY
 from mmtx_cli.data.importer.vectors import Vectors
-from mmtx_cli.data.keys import RATIOS
-from mmtx_cli.data.name import nearest
-from mmtx_cli.data.row import named_split
+from mmtx_cli.data.row import CAPTION_MARK, named_split
 from mmtx_cli.data.table import Line, check_exists, csv_rows, read_lines
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.fault import at_most
 
-# what a column may become; those of media get the folder put before
-_MEDIA = ("image", "video", "audio")
-TARGETS = ("id", *_MEDIA, "caption", "text", "label", "number", "split", "group")
-_LEARNED = ("caption", "text", "label", "number")
 _JSON = (".jsonl", ".ndjson")
 _SUFFIXES = (".csv", ".tsv", ".txt", *_JSON)
-SPLIT_BY = "split_by"
-"""Key of a row that says with which others it shares its split; it is in no manifest."""
-
 Placed = tuple[str, dict[str, Any]]
 """file:line where a sample first stands, and its row."""
 
@@ -82,29 +76,37 @@ def rows(
     path, form = Path(path), form or Form()
     check_exists(path, "table", _SUFFIXES, "captions= names the table")
     samples: dict[str, Placed] = {}
-    faults: list[str] = []
+    lines = list(form.lines(path))
+    # lines of JSON Lines may have different keys
+    header = list(dict.fromkeys(k for _, cells in lines if isinstance(cells, dict) for k in cells))
     chosen: dict[str, str] = {}
-    taken: dict[str, None] = {}
-    for line, cells in form.lines(path):
-        if isinstance(cells, str):
-            faults.append(f"{path}:{line}: {cells}")
-            continue
-        if not chosen:
-            chosen = _chosen(path, list(cells), form, split is not None, vectors)
-            taken = dict.fromkeys([*chosen.values(), *(vectors.names if vectors else ())])
-            left = [name for name in cells if name not in taken]
-            if left and notes is not None:
-                notes.append(f"{path}: columns that were not taken: {', '.join(left)}")
-        values = {ours: _plain(cells.get(theirs)) for ours, theirs in chosen.items()}
-        if not {"id", *_MEDIA} & chosen.keys():  # numbers alone have no name
-            values["id"] = str(line)
+    if header:
+        chosen = chosen_columns(
+            path, header, form.columns, form.split_by, split is not None, vectors
+        )
+        taken = {*chosen.values(), *(vectors.names if vectors else ())}
+        left = [name for name in header if name not in taken]
+        if left and notes is not None:
+            notes.append(f"{path}: columns that were not taken: {', '.join(left)}")
+    faults: list[str] = []
+    for line, cells in lines:
         place = f"{path}:{line}"
-        found, ident = _add(samples, place, values, images, split)
+        if isinstance(cells, str):
+            faults.append(f"{place}: {cells}")
+            continue
+        values = {ours: _plain(cells.get(theirs)) for ours, theirs in chosen.items()}
+        if chosen.get("caption") == CAPTIONS:
+            values["caption"] = _several(values["caption"])
+        if not {"id", *MEDIA} & chosen.keys():  # numbers alone have no name
+            values["id"] = str(line)
+        found, ident = _add(samples, place, values, images)
         if vectors and not found:
             found = vectors.add(ident, cells)
         faults += [f"{place}: {fault}" for fault in found]
     if not samples and not faults:
         faults = [f"{path}: no lines below the header; give a table of images and captions"]
+    if not faults:
+        faults += _with_splits(samples, "split_by" in chosen, split)
     if faults:
         raise DataError(*at_most(faults))
     if vectors:
@@ -126,49 +128,16 @@ def _one_character(path: Path, delimiter: str) -> str:
     return delimiter
 
 
-def _chosen(
-    path: Path, header: list[str], form: Form, has_split: bool, vectors: Vectors | None
-) -> dict[str, str]:
-    """Return the column of each target: those named, or every one of a target's own name."""
-    named = {ours: str(theirs) for ours, theirs in form.columns.items()}
-    if form.split_by is not None:
-        by = str(form.split_by)
-        named["split_by"] = named.get(by, by)
-    # a column of splits need not be named, since no import does without
-    own = TARGETS if not form.columns else () if has_split else ("split",)
-    chosen = {name: name for name in own if name in header} | named
-    faults = vectors.choose(path, header, [*chosen.values()]) if vectors else []
-    for ours, theirs in named.items():
-        if ours not in (*TARGETS, "split_by"):
-            faults.append(f"columns.{ours}: write one of {', '.join(TARGETS)}")
-        if theirs not in header:
-            near = nearest(theirs, header, 0.6)
-            hint = f"did you mean {near!r}?" if near else f"it has {', '.join(header)}"
-            faults.append(f"{path}:1: no column {theirs!r}; {hint}")
-    if not faults and not {"id", *_MEDIA} & chosen.keys() and not vectors:
-        faults.append(
-            f"{path}:1: which column holds the images? it has {', '.join(header)}; "
-            "write e.g. 'columns={image: file, caption: comment}'"
-        )
-    elif (
-        not faults
-        and not form.columns
-        and not {*_LEARNED} & {*chosen}
-        and {*header} - {*chosen.values()} - {*(vectors.names if vectors else ())}
-    ):
-        faults.append(
-            f"{path}:1: which column holds the captions (or labels)? it has {', '.join(header)}; "
-            f"write e.g. 'columns={{image: {chosen.get('image', 'image')}, caption: COLUMN}}'"
-        )
-    elif not faults and "split" not in chosen and not has_split:
-        faults.append(
-            f"{path}:1: no column 'split' (it has {', '.join(header)}), and no split= is given; "
-            f"write split=train for all rows, or 'split={RATIOS}', or name the column that holds "
-            "it: columns.split=COLUMN"
-        )
-    if faults:
-        raise DataError(*faults)
-    return chosen
+def _several(cell: Any) -> Any:
+    """The captions of a cell, written as in a manifest: a JSON list, or separated by " | "."""
+    if not isinstance(cell, str) or not cell:
+        return cell
+    if cell.startswith("["):
+        try:
+            return json.loads(cell)
+        except ValueError:  # a caption that begins so
+            return cell
+    return cell.split(CAPTION_MARK)
 
 
 def _add(
@@ -176,57 +145,71 @@ def _add(
     place: str,
     values: dict[str, Any],
     images: str | Path | None,
-    split: str | Callable[[str], str] | None,
 ) -> tuple[list[str], str]:
-    """Add a line to the sample that it belongs to; return what is wrong with it, and its id."""
-    media = {key: values[key] for key in _MEDIA if values.get(key)}
+    """Add a line to the sample that it belongs to; return what is wrong with it, and its id.
+
+    What a line leaves empty may stand in another line of the sample, before it or after it.
+    """
+    media = {key: values[key] for key in MEDIA if _is_filled(values.get(key))}
     if odd := [key for key, value in media.items() if not isinstance(value, str)]:
         return [f"{odd[0]} is {media[odd[0]]!r}; write one path"], ""
-    ident = str(values.get("id") or next(iter(media.values()), ""))
+    given = values.get("id")
+    if isinstance(given, (bool, list, dict)) and _is_filled(given):
+        return [f"id is {given!r}; write a text or a whole number"], ""
+    ident = str(given if _is_filled(given) else next(iter(media.values()), ""))
     if not ident:
         return ["neither id nor image; fill the cell or remove the line"], ""
     faults: list[str] = []
-    by = str(values["split_by"]) if "split_by" in values else ident
-    if not by:
-        faults.append("the column of split_by is empty here; fill the cell")
-    row: dict[str, Any] = {"id": ident, "split": _split(values.get("split"), by, split, faults)}
+    row: dict[str, Any] = {"id": ident}
+    if _is_filled(values.get("split")):
+        row["split"] = named_split(values["split"], faults)
     row |= {key: str(Path(images or "") / value) for key, value in media.items()}
-    row |= {key: values[key] for key in ("text", "label", "group") if values.get(key, "") != ""}
-    if values.get("number", "") != "":
+    row |= {key: values[key] for key in ("text", "label", "group") if _is_filled(values.get(key))}
+    if _is_filled(values.get("number")):
         row["label"] = _number(values["number"], faults)
-    if "split_by" in values:
-        row[SPLIT_BY] = by
-    first, known = samples.setdefault(ident, (place, {**row, "captions": []}))
+    if _is_filled(values.get("split_by")):
+        row[SPLIT_BY] = str(values["split_by"])
+    first, known = samples.setdefault(ident, (place, {"captions": []}))
     faults += [
-        f"{ident} has {key} {value!r} here, {known.get(key)!r} at {first}; make them agree"
+        f"{ident} has {key} {value!r} here, {known[key]!r} at {first}; make them agree"
         for key, value in row.items()
-        if known.get(key) != value
+        if known.setdefault(key, value) != value
     ]
-    if caption := values.get("caption"):
+    if _is_filled(caption := values.get("caption")):
         known["captions"] += caption if isinstance(caption, list) else [caption]
     return faults, ident
+
+
+def _is_filled(value: Any) -> bool:
+    """Does a cell hold something? The number 0 and false are something."""
+    return value not in (None, "", [], {})
 
 
 def _number(value: Any, faults: list[str]) -> float:
     """A label that is a number."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         faults.append(f"{value!r} is no finite number; mend the cell of columns.number")
     return number
 
 
-def _split(
-    cell: str | None,
-    ident: str,
-    split: str | Callable[[str], str] | None,
-    faults: list[str],
-) -> str:
-    if cell:
-        return named_split(cell, faults)
-    if split is None:
-        faults.append("no split; fill the cell, or give split=train for lines without one")
-        return ""
-    return split if isinstance(split, str) else split(ident)
+def _with_splits(
+    samples: Mapping[str, Placed], by: bool, split: str | Callable[[str], str] | None
+) -> list[str]:
+    """Give a split to every sample of which no line names one; return what is wrong."""
+    faults = []
+    for ident, (place, row) in samples.items():
+        if by and SPLIT_BY not in row:
+            faults.append(f"{place}: the column of split_by is empty here; fill the cell")
+        elif "split" not in row and split is None:
+            faults.append(
+                f"{place}: no split; fill the cell, or give split=train for lines without one"
+            )
+        elif isinstance(split, str):
+            row.setdefault("split", split)
+        elif "split" not in row and split is not None:
+            row |= {"split": split(row.get(SPLIT_BY, ident)), DRAWN: True}
+    return faults

@@ -1,12 +1,13 @@
 """A folder a class, with its files below it, to manifest rows."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.row import named_split
+from mmtx_cli.data.folder import files_below
+from mmtx_cli.data.importer.drawn import DRAWN
+from mmtx_cli.data.row import is_split_name, named_split
 from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.error import DataError
 
@@ -26,23 +27,29 @@ def rows(
     which is the path below ``folder``. What files are not taken is appended to ``notes``.
 
     Raises:
-        DataError: no class, no file of a known suffix, or a folder that is no split.
+        DataError: no class, no file of a known suffix, a folder that is no split, or folders of
+            splits where ``split`` is given.
     """
     top = Path(folder)
+    if split is not None:
+        _check_classes(top)
     parts = [(top, split)] if split is not None else _splits(top)
     classes = [(own, chosen) for part, chosen in parts for own in _folders(part)]
-    left = [path for part, _ in parts for path in sorted(part.iterdir()) if path.is_file()]
+    left = [path for part in dict.fromkeys([top, *(p for p, _ in parts)]) for path in _loose(part)]
     taken = 0
     for own, chosen in classes:
-        for path in _files(own):
+        for path in files_below(own):
             kind = _KIND.get(path.suffix.lower())
             if kind is None:
                 left.append(path)
                 continue
             taken += 1
             ident = path.relative_to(top).as_posix()
-            where = chosen if isinstance(chosen, str) else chosen(ident)
-            yield str(path), {"id": ident, "split": where, kind: str(path), "label": own.name}
+            row: dict[str, Any] = {"id": ident, kind: str(path), "label": own.name}
+            if isinstance(chosen, str):
+                yield str(path), row | {"split": chosen}
+            else:
+                yield str(path), row | {"split": chosen(ident), DRAWN: True}
     if not taken:
         raise DataError(
             f"{top}: no picture, film or sound in a folder of a class; put files into "
@@ -69,14 +76,20 @@ def _splits(top: Path) -> list[tuple[Path, str]]:
     return found
 
 
+def _check_classes(top: Path) -> None:
+    """Refuse folders of splits where a split is given: each would be taken as a class."""
+    names = [path.name for path in _folders(top)]
+    if names and all(map(is_split_name, names)):
+        raise DataError(
+            f"{top}: its folders ({', '.join(names)}) are named as splits; leave split= out, and "
+            "each gives the split of its files, or give source=a folder of a folder a class"
+        )
+
+
+def _loose(folder: Path) -> list[Path]:
+    """Files directly in a folder, in no class."""
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+
+
 def _folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """All files below a folder, but hidden ones."""
-    for base, inner, names in os.walk(folder):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(base, name)

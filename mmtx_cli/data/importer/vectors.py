@@ -12,6 +12,8 @@ from mmtx_cli.atomic import replaced
 from mmtx_cli.data.feature_place import MODALITIES
 from mmtx_cli.data.name import nearest
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 class Vectors:
     """Collects the numbers of each sample, and writes them as `MODALITY.npy`, [samples, columns].
@@ -65,11 +67,11 @@ class Vectors:
             if all(value is None or str(value).strip() == "" for value in values):
                 continue
             numbers = [_number(value) for value in values]
-            odd = [n for n, number in zip(names, numbers, strict=True) if not math.isfinite(number)]
+            odd = [n for n, number in zip(names, numbers, strict=True) if not _is_finite(number)]
             if odd:
                 faults.append(
-                    f"column {odd[0]!r} holds {cells.get(odd[0])!r}, no finite number; mend the "
-                    f"cell, or empty all cells of features.{modality} where it is missing"
+                    f"column {odd[0]!r} holds {cells.get(odd[0])!r}, no finite number of 32 bits; "
+                    f"mend the cell, or empty all cells of features.{modality} where it is missing"
                 )
             elif self.found[modality].setdefault(ident, numbers) != numbers:
                 faults.append(f"{ident} has other numbers on an earlier line; make them agree")
@@ -91,5 +93,10 @@ class Vectors:
 def _number(value: Any) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
+
+
+def _is_finite(number: float) -> bool:
+    """Is it one in the 32 bits in which features are kept?"""
+    return abs(number) <= _LARGEST  # False for what is no number

@@ -1,0 +1,74 @@
+"""Which column of an imported table holds what."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmtx_cli.data.importer.vectors import Vectors
+from mmtx_cli.data.keys import RATIOS
+from mmtx_cli.data.name import nearest
+from mmtx_cli.error import DataError
+
+# what a column may become; those of media get the folder put before
+MEDIA = ("image", "video", "audio")
+TARGETS = ("id", *MEDIA, "caption", "text", "label", "number", "split", "group")
+_LEARNED = ("caption", "text", "label", "number")
+CAPTIONS = "captions"
+"""What a manifest calls its column of several captions; it is taken as ``caption``."""
+
+
+def chosen_columns(
+    path: Path,
+    header: list[str],
+    columns: Mapping[str, str | int],
+    split_by: str | int | None,
+    has_split: bool,
+    vectors: Vectors | None,
+) -> dict[str, str]:
+    """Return the column of each target: those named, or every one of a target's own name.
+
+    Raises:
+        DataError: if a column is not there, or it is not known which one holds what is needed.
+    """
+    named = {str(ours): str(theirs) for ours, theirs in columns.items()}
+    if CAPTIONS in named and "caption" not in named:
+        named["caption"] = named.pop(CAPTIONS)
+    if split_by is not None:
+        by = str(split_by)
+        named["split_by"] = named.get(by, by)
+    # a column of splits need not be named, since no import does without
+    own = TARGETS if not columns else () if has_split else ("split",)
+    chosen = {name: name for name in own if name in header} | named
+    if not columns and CAPTIONS in header and "caption" not in header:
+        chosen["caption"] = CAPTIONS
+    faults = vectors.choose(path, header, [*chosen.values()]) if vectors else []
+    for ours, theirs in named.items():
+        if ours not in (*TARGETS, "split_by"):
+            faults.append(f"columns.{ours}: write one of {', '.join(TARGETS)}")
+        if theirs not in header:
+            near = nearest(theirs, header, 0.6)
+            hint = f"did you mean {near!r}?" if near else f"it has {', '.join(header)}"
+            faults.append(f"{path}:1: no column {theirs!r}; {hint}")
+    if not faults and not {"id", *MEDIA} & chosen.keys() and not vectors:
+        faults.append(
+            f"{path}:1: which column holds the images? it has {', '.join(header)}; "
+            "write e.g. 'columns={image: file, caption: comment}'"
+        )
+    elif (
+        not faults
+        and not columns
+        and not {*_LEARNED} & {*chosen}
+        and {*header} - {*chosen.values()} - {*(vectors.names if vectors else ())}
+    ):
+        faults.append(
+            f"{path}:1: which column holds the captions (or labels)? it has {', '.join(header)}; "
+            f"write e.g. 'columns={{image: {chosen.get('image', 'image')}, caption: COLUMN}}'"
+        )
+    elif not faults and "split" not in chosen and not has_split:
+        faults.append(
+            f"{path}:1: no column 'split' (it has {', '.join(header)}), and no split= is given; "
+            f"write split=train for all rows, or 'split={RATIOS}', or name the column that holds "
+            "it: columns.split=COLUMN"
+        )
+    if faults:
+        raise DataError(*faults)
+    return chosen

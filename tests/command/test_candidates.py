@@ -1,0 +1,70 @@
+"""Texts that inputs are compared with."""
+
+import json
+
+import pytest
+from omegaconf import OmegaConf
+
+from mmtx_cli.command.candidates import candidate_texts
+from mmtx_cli.command.input_files import read_text
+from mmtx_cli.command.predict import source_faults
+from mmtx_cli.data.manifest import read_manifest
+from mmtx_cli.error import ConfigError, DataError
+
+
+@pytest.mark.parametrize("column", ["text", "captions"])
+def test_only_the_texts_of_a_manifest_are_looked_at(tmp_path, column):
+    rows = [
+        {"id": "a", "image": "/etc/passwd", "text": "one", "captions": ["one", "two"]},
+        {"id": "b", "image": "missing.jpg", "label": [], "features": 3, "answers": {}},
+        {"id": "c", "video": "http://x.org/a.mp4", "text": "one"},
+    ]
+    path = tmp_path / "m.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert candidate_texts(str(path), column) == (["one"] if column == "text" else ["one", "two"])
+    rows[0]["text"], rows[0]["captions"] = 3, [4]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=rf"m.jsonl:1: {column}"):
+        candidate_texts(str(path), column)
+
+
+def test_a_line_is_a_text(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_bytes("\ufeffa\x0bb\r\nc\u2028d\x85e\n\n a\x0bb \n".encode())
+    assert candidate_texts(str(path), "text") == ["a\x0bb", "c\u2028d\x85e"]
+
+
+def test_a_missing_file_is_that_of_its_row(tmp_path):
+    """What a link leads to is looked at all the same."""
+    (tmp_path / "root").mkdir()
+    path = tmp_path / "root" / "m.jsonl"
+    path.write_text('{"id": "a", "split": "val", "image": "no.jpg", "captions": []}\n')
+    with pytest.raises(DataError, match=r"no such file .*\n.*captions is an empty list"):
+        read_manifest(path)
+    (row,) = read_manifest(path, ignored={"captions"}, may_be_absent=True).samples
+    assert row.image == (str(tmp_path / "root" / "no.jpg"),)
+    (tmp_path / "root" / "no.jpg").symlink_to("/etc/no such file")
+    with pytest.raises(DataError, match="is a link out of the root"):
+        read_manifest(path, ignored={"captions"}, may_be_absent=True)
+    path.write_text('{"id": "a", "split": "val", "image": "../no.jpg"}\n')
+    with pytest.raises(DataError, match="lies outside the root"):
+        read_manifest(path, may_be_absent=True)
+
+
+@pytest.mark.parametrize(("text", "words"), [(2024, "2024"), (0, "0"), ("x", "x"), (None, None)])
+def test_a_text_that_is_a_number(text, words):
+    cfg = OmegaConf.create({"text": text})
+    read_text(cfg)
+    assert cfg.text == words
+
+
+def test_a_text_that_is_a_list():
+    with pytest.raises(ConfigError, match=r"text=\['a'\]: write one text"):
+        read_text(OmegaConf.create({"text": ["a"]}))
+
+
+def test_a_text_alone_has_no_pieces():
+    cfg = {"ckpt": "run", "inputs": None, "text": "why", "segments": 3, "split": None}
+    (fault,) = source_faults(OmegaConf.create(cfg))
+    assert fault == "segments: is for inputs; a text alone has no pieces, leave it out"
+    assert not [*source_faults(OmegaConf.create(cfg | {"inputs": "a.mp4"}))]

@@ -1,0 +1,20 @@
+import pytest
+from tiny import tiny_model
+
+from mmtx_cli.command.contribution import taken_from
+
+
+@pytest.mark.parametrize(
+    ("name", "modalities"),
+    [
+        ("masked_image", ["text"]),
+        ("masked_language", ["image"]),
+        ("prefix_language", ["image"]),
+        ("classification", ["text", "image"]),
+        ("captioning", ["text", "image"]),
+    ],
+)
+def test_what_a_head_predicts_itself_is_not_taken_from_it(name, modalities):
+    """Hidden patches of another picture are other targets: a figure would say nothing."""
+    head = tiny_model("concat", [name]).head[name]
+    assert taken_from(head, ["text", "image"]) == modalities

@@ -1,0 +1,17 @@
+from mmtx_cli.command.input_files import found
+
+
+def test_a_linked_folder_is_searched_once(tmp_path, capsys):
+    top, other = tmp_path / "top", tmp_path / "other"
+    top.mkdir()
+    other.mkdir()
+    for path in (top / "a.jpg", top / ".b.jpg", other / "c.png", other / "d.txt"):
+        path.touch()
+    (top / "linked").symlink_to(other)
+    (other / "back").symlink_to(top)
+    assert found(str(top)) == [str(top / "a.jpg"), str(top / "linked" / "c.png")]
+    assert "1 files left out (d.txt)" in capsys.readouterr().err
+    assert found(str(top / "linked")) == [
+        str(top / "linked" / "back" / "a.jpg"),
+        str(top / "linked" / "c.png"),
+    ]

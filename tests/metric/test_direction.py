@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from tiny import HEADS, LABELS, tiny_batch, tiny_model
+
+from mmtx_cli.data.sample import Sample
+from mmtx_cli.metric.classification import classification_scores, multilabel_scores
+from mmtx_cli.metric.direction import HEADLINES, HIGHER, LOWER, has_direction, lower_is_better
+from mmtx_cli.metric.recall import recall_scores
+
+LESS = ("mae", "rmse", "mse", "ece", "perplexity", "error", "surprise", "rank", "median_rank")
+WHOLE = {"text": [6, 6, 7, 6], "image": [1, 1, 1, 1]}
+
+
+class Words:
+    """A tokenizer of no language."""
+
+    def decode(self, ids):
+        return " ".join(f"w{i}" for i in ids)
+
+
+@pytest.fixture(scope="module")
+def said():
+    """What every head of two modalities says of four samples."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    model = tiny_model("concat", HEADS).eval()
+    return model, model.predict(tiny_batch(model, WHOLE))
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_it_is_known_of_every_metric_of_every_head(said, name):
+    model, outputs = said
+    head = model.head[name]
+    own = [[{key: x[i] for key, x in outputs[name].items()}] for i in range(4)]
+    label = 1.5 if "number" in head.needs else LABELS[0]
+    samples = [
+        Sample(str(i), "test", captions=("a b", "c"), label=label, answers={LABELS[0]: 2.0})
+        for i in range(4)
+    ]
+    evaluation = head.evaluate(own, samples, Words())
+    names = {*evaluation.scores.figures(), *evaluation.scores.per_sample}
+    for metric in names | set(head.figures):
+        assert has_direction(metric), metric
+        assert has_direction(f"{name}/{metric}"), metric
+        assert lower_is_better(metric) == metric.endswith(LESS), metric
+
+
+def test_it_is_known_where_there_are_many_classes():
+    scores = np.eye(6)
+    found = [classification_scores(scores, np.arange(6)), multilabel_scores(scores, scores > 0)]
+    ranks = {"image_to_text": (np.array([0, 1]), np.array([0, 1]))}
+    found.append(recall_scores(ranks, 2, (1, 5)))
+    for part in found:
+        for metric in (*part.figures(), *part.per_sample):
+            assert has_direction(metric), metric
+            assert lower_is_better(metric) == metric.endswith("rank"), metric
+
+
+@pytest.mark.parametrize(
+    ("metric", "lower"),
+    [
+        ("masked_image/mse", True),
+        ("masked_language/perplexity", True),
+        ("contrastive/image_to_text_median_rank", True),
+        ("probe/image/linear/mae", True),
+        ("probe/image/linear/accuracy", False),
+        ("retrieval/text_to_image_r100", False),
+        ("regression/r2", False),
+        ("mine/loss", True),
+    ],
+)
+def test_names_with_others_before_them(metric, lower):
+    assert has_direction(metric)
+    assert lower_is_better(metric) is lower
+
+
+def test_of_a_metric_of_ones_own_it_is_not_known():
+    assert not has_direction("mine/terror")
+    assert not has_direction("mine/score")
+    assert not set(HIGHER) & set(LOWER)
+    assert all(map(has_direction, HEADLINES))
