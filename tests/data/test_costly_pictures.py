@@ -16,6 +16,8 @@ from .hostile import jpeg, many_scans, peak_memory
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 WIDTH, HEIGHT = 4000, 3000
+SLACK = 16e6
+"""Bytes that libraries take whatever the size of a picture."""
 
 
 @needs_linux
@@ -42,7 +44,7 @@ def test_memory_of_a_pixel(tmp_path, mode, format, most):
     options = {"lossless": True, "quality": 0, "method": 0} if format == "WEBP" else {}
     options |= {"compress_level": 1} if format == "PNG" else {}
     Image.new(mode, (WIDTH, HEIGHT)).save(path, format, **options)
-    assert peak_memory(decode_image, path) < (most + 1) * WIDTH * HEIGHT
+    assert peak_memory(decode_image, path) < (most + 1) * WIDTH * HEIGHT + SLACK
     assert decode_image(path, 64).shape[2] == 3
 
 
@@ -51,7 +53,7 @@ def test_memory_of_a_picture_that_is_turned(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "a", "PNG", compress_level=1, exif=exif)
-    assert peak_memory(decode_image, tmp_path / "a") < 9 * WIDTH * HEIGHT
+    assert peak_memory(decode_image, tmp_path / "a") < 9 * WIDTH * HEIGHT + SLACK
     assert decode_image(tmp_path / "a").shape == (WIDTH, HEIGHT, 3)
 
 

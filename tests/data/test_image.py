@@ -230,7 +230,7 @@ class TestUnreadable:
         assert reason_of(tmp_path / "a", b"") == "empty file"
         assert "not an image of a known format (JPEG, PNG" in reason_of(tmp_path / "a", b"hello")
         os.mkfifo(tmp_path / "pipe")
-        assert reason_of(tmp_path / "pipe") == "not a regular file"
+        assert reason_of(tmp_path / "pipe") == "a named pipe, not a regular file"
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_permission(self, tmp_path, scene):

@@ -27,8 +27,7 @@ def test_a_name_that_is_too_long(command, place, scenes, captioner):
     given = [*CAPTIONER, scenes] if command == "finetune" else [captioner, "bootstrap=2"]
     err = told(mmtx(command, *given, f"run_dir={LONG_NAME}", cwd=place))
     assert err.startswith(f"mmtx {command}: ")
-    assert LONG_NAME in err
-    assert "File name too long" in err
+    assert f"run_dir: the name {LONG_NAME[:30]}… has {len(LONG_NAME)} bytes" in err
 
 
 def test_a_checkpoint_that_finds_no_room(place, scenes, tmp_path):

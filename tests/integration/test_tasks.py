@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mmtx_cli.argument import quoted
 from tests.command_line import TINY, TINY_IMAGE, mmtx, refused, succeeded
 
 TEXT = ("encoder/text=transformer", "encoder.text.width=16", "encoder.text.depth=1")
@@ -33,14 +34,12 @@ def manifest(place: Path, scenes: str) -> Callable[[str], str]:
     """Writes the drawn scenes with the labels of a task; the argument that names the file."""
     found = next(place.glob("*/scenes/scenes.jsonl"))
     rows = [json.loads(line) for line in found.read_text().splitlines()]
-    (place / "tasks").mkdir()
 
     def write(task: str) -> str:
-        path = place / "tasks" / f"{task}.jsonl"
+        path = found.with_name(f"{task}.jsonl")
         lines = [{**row, "label": LABELS[task](i, row)} for i, row in enumerate(rows)]
         path.write_text("\n".join(map(json.dumps, lines)))
-        path.with_suffix(".yaml").write_text(json.dumps({"root": str(found.parent)}))
-        return f"data.path={path}"
+        return f"data.path={quoted(path)}"
 
     return write
 

@@ -87,6 +87,7 @@ class SoundFile:
         try:
             self.file.seek(self.length() - 1)
             found = len(self.file.read(1, dtype="float32", always_2d=True))
+            self.file.seek(0)
         except soundfile.LibsndfileError:
             found = 0
         if not found:
@@ -95,7 +96,6 @@ class SoundFile:
                 f"truncated {self.kind}, or damaged at its end: it lasts {told:g} s by its header"
             )
             raise UnreadableError(self.path, reason)
-        self.file.seek(0)
 
     def close(self) -> None:
         """Close the file."""

@@ -413,7 +413,7 @@ def test_names_that_look_like_addresses(folder, tmp_path, monkeypatch):
 
 def test_files_that_are_not_there(tmp_path):
     assert reason_of(tmp_path / "a.wav") == "no such file"
-    assert reason_of(tmp_path) == "not a regular file"
+    assert reason_of(tmp_path) == "a folder, not a regular file"
 
 
 @pytest.mark.parametrize(

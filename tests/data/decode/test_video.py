@@ -285,7 +285,7 @@ def test_broken_files_of_the_test_data(path, decoder):
 
 def test_what_is_no_file(tmp_path, decoder):
     assert reason_of(tmp_path / "absent.mp4") == "no such file"
-    assert reason_of(tmp_path) == "not a regular file"
+    assert reason_of(tmp_path) == "a folder, not a regular file"
     (tmp_path / "empty").touch()
     assert reason_of(tmp_path / "empty") == "empty file"
     (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n")
