@@ -26,6 +26,7 @@ from mmtx_cli.command.inherit import inherit
 from mmtx_cli.data.card import KEYS as CARD_KEYS
 from mmtx_cli.data.card import read_card
 from mmtx_cli.data.importer import coco, csv_table, vqa
+from mmtx_cli.data.importer.columns import TARGETS
 from mmtx_cli.data.manifest import read_faulty, read_manifest
 from mmtx_cli.data.sample import KEYS
 from mmtx_cli.data.tokenizer import Tokenizer
@@ -115,7 +116,7 @@ def test_cards(values, tmp_path):
 
 
 CELLS = st.lists(st.lists(PLAIN.map(str), min_size=1, max_size=5), min_size=1, max_size=5)
-HEADER = st.lists(st.sampled_from([*csv_table.TARGETS, "x"]), min_size=1, max_size=5)
+HEADER = st.lists(st.sampled_from([*TARGETS, "x"]), min_size=1, max_size=5)
 
 
 @QUICK

@@ -1,5 +1,7 @@
 """A worker of a loader that dies ends the run with one message: of what, and what to do."""
 
+import atexit
+import multiprocessing
 import re
 import signal
 import threading
@@ -38,11 +40,24 @@ class Watch:
 
 def watch_workers() -> None:
     """Name the loss of any worker from now on: torch raises in the midst of whatever goes on."""
+    atexit.unregister(kill_workers)
+    atexit.register(kill_workers)  # before that of multiprocessing, which waits for them
     if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
         return
     handler = signal.getsignal(signal.SIGCHLD)
     if callable(handler) and not isinstance(handler, Watch):
         signal.signal(signal.SIGCHLD, Watch(handler))
+
+
+def kill_workers() -> None:
+    """End the workers that are left at the end of this process.
+
+    Where one was lost, torch does not tell the others to end, and they ignore SIGTERM, by which
+    multiprocessing would end them before it waits for them.
+    """
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 @contextmanager

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmtx_cli.command.data_import import keep_together
+from mmtx_cli.command.import_rows import keep_together
 from mmtx_cli.data.duplicate import content_leaks, same_content, together
+from mmtx_cli.data.importer.drawn import DRAWN
 from mmtx_cli.data.manifest import read_manifest, split_of
 
 
@@ -68,12 +69,13 @@ def test_rows_with_the_same_files_get_one_split(tmp_path, capsys):
     rows = [{"id": str(i), "image": str(tmp_path / f"{i}.png")} for i in range(40)]
     ratios = {"train": 0.5, "test": 0.5}
     for row in rows:
-        row["split"] = split_of(row["id"], ratios, 1)
-    rows[7]["split"] = "val"  # named in the table
+        row |= {"split": split_of(row["id"], ratios, 1), DRAWN: True}
+    rows[7] |= {"split": "val", DRAWN: False}  # named in the table
     assert [len(group) for group in together(rows)] == [4] * 10
-    keep_together(rows, ratios, 1)
+    drawn = [row["split"] for row in rows]
+    keep_together(rows)
     for i, row in enumerate(rows):
-        assert row["split"] == ("val" if i == 7 else rows[i - i % 4]["split"])
+        assert row["split"] == ("val" if i // 4 == 1 else drawn[i - i % 4])
     assert "rows went to the split of another row" in capsys.readouterr().out
 
 

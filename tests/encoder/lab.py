@@ -185,6 +185,7 @@ def main():
     parser.add_argument("--encoders", nargs="+", default=list(SMALL))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--num", type=int, default=NUM, help="rows of a task")
     parser.add_argument("--data", help="folder of the tasks' data (default: a temporary one)")
     parser.add_argument(
         "--table", nargs="+", metavar="FILE", help="make tables of what was printed"
@@ -196,7 +197,7 @@ def main():
         print("\n".join(tables(lines)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        lab = Lab(args.data or folder)
+        lab = Lab(args.data or folder, args.num)
         for task in args.tasks:
             for encoder in [e for e in args.encoders if e.startswith(TASKS[task].modality)]:
                 for seed in args.seeds:
