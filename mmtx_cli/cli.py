@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it: ``mmtx --help`` answers at 
 
 import codecs
 import os
+import shlex
 import sys
 
 COMMANDS = {
@@ -136,7 +137,9 @@ def reported(command: str, args: list[str]) -> int:
         print(f"mmtx {command}: {error}", file=sys.stderr)
         return 1
     except Interrupted as stop:
-        resume = f"mmtx {command} resume=true {argument('run_dir', stop.run_dir)}"
+        trusted = [arg for arg in args if arg.partition("=")[0] == "trusted_packages"]
+        words = ["mmtx", command, "resume=true", argument("run_dir", stop.run_dir)]
+        resume = " ".join([*words, *map(shlex.quote, trusted)])
         how = f"; go on with it by: {resume}" if stop.run_dir else ""
         if not ranks.FOLLOWS:  # rank 0 stops, too, and says so
             print(f"mmtx {command}: {stop}{how}", file=sys.stderr)

@@ -1,13 +1,15 @@
 """What the command line says, and how fast, before any command begins its work."""
 
 import resource
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from mmtx_cli import __version__
-from mmtx_cli.cli import COMMANDS, main
+from mmtx_cli.cli import COMMANDS, main, reported
+from mmtx_cli.error import Interrupted
 from tests.command_line import environment, mmtx, refused, told
 
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning_fabric", "wandb", "matplotlib")
@@ -203,3 +205,13 @@ def test_a_sweep_tells_of_each_job_and_again_at_the_end(tmp_path):
     assert [said.count(f"{job}: a: no such file") for job in jobs] == [2, 2]
     assert "mmtx score: 2 faults\n" in said
     assert list(tmp_path.rglob("multirun.yaml")) == []
+
+
+def test_what_resumes_a_run_repeats_what_is_trusted(monkeypatch, capsys):
+    def stopped(command, args):
+        raise Interrupted(2, "stopped", "runs/a")
+
+    monkeypatch.setattr("mmtx_cli.launch.launch", stopped)
+    assert reported("finetune", ["trusted_packages=[mine]", "seed=2"]) == 130
+    command = capsys.readouterr().err.partition("; go on with it by: ")[2].strip()
+    assert shlex.split(command)[2:] == ["resume=true", "run_dir=runs/a", "trusted_packages=[mine]"]

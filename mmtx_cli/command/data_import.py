@@ -13,6 +13,7 @@ from mmtx_cli.command.import_paths import (
     by_split,
     check_folders,
     check_splits,
+    followed,
     image_folder,
     image_folders,
     split_name,
@@ -174,8 +175,8 @@ def _staging(settings: Settings) -> Staging:
 
 
 def _folders(settings: Settings) -> Found:
-    source, notes = Path(settings["source"]), list[str]()
     check_folders({"source": settings["source"]}, "folders")
+    source, notes = Path(followed(settings["source"])), list[str]()
     rows = folders.rows(source, _split_of_rows(settings), notes)
     return Found(_then(rows, lambda: notes), [str(source)], _staging(settings))
 

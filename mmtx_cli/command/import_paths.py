@@ -48,13 +48,18 @@ def image_folders(settings: Settings, files: Mapping[str, Any], what: str) -> di
             f"{example(what)}"
         )
     check_folders({f"images.{split}": folder for split, folder in images.items()}, what)
-    return images
+    return {split: followed(folder) for split, folder in images.items()}
 
 
 def image_folder(settings: Settings, what: str) -> str:
     """The one folder of the images."""
     check_folders({"images": settings["images"]}, what)
-    return settings["images"]
+    return followed(settings["images"])
+
+
+def followed(folder: str) -> str:
+    """The folder that a link leads to: who names the link means what it leads to."""
+    return os.path.realpath(folder) if os.path.islink(folder.rstrip("/")) else folder
 
 
 def check_folders(folders: Mapping[str, Any], what: str) -> None:

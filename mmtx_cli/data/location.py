@@ -104,7 +104,7 @@ def card_folder(
     Raises:
         DataError: if it does, and that is not allowed.
     """
-    home = manifest.parent
+    home = Path(os.path.abspath(manifest.parent))
     if root is None:
         return home
     if "\0" in root or not is_encodable(root):

@@ -1,5 +1,6 @@
 """The manifest: one row a sample, read whole, with every fault of every row told at once."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -144,6 +145,8 @@ def read_faulty(
         if root is not None
         else card_folder(path, card.path, card.root, allow_outside=allow_outside_root, keys=keys)
     )
+    if check_files and root is not None and not os.path.isdir(root):
+        raise DataError(f"{keys.root}={root}: there is no such folder")
     root_of = partial(Root, folder, allow_outside=allow_outside_root, keys=keys)
     reader = RowReader(
         root_of(check_files=check_files),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmtx_cli.data.importer.staging import Staging
 from mmtx_cli.data.manifest import read_manifest
@@ -199,3 +200,19 @@ def test_keys_of_another_format(tmp_path, capsys, settings, message):
 )
 def test_such_lists_on_the_command_line(args, message):
     assert message in refused("data", "action=import", "out=m.jsonl", *args)
+
+
+def test_a_linked_folder_that_is_named(importing, tmp_path, capsys):
+    pictures = tmp_path / "elsewhere"
+    pictures.mkdir()
+    Image.new("RGB", (8, 8)).save(pictures / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "link").symlink_to(pictures)
+    columns = {"image": "file", "caption": "words"}
+    link = {"images": str(tmp_path / "out" / "link"), "columns": columns, "features": None}
+    path = importing("file,words\na.png,a dog\n", **link)
+    assert read_manifest(path, root=pictures).samples[0].image == (str(pictures / "a.png"),)
+    with pytest.raises(DataError, match="there is no such folder"):
+        read_manifest(path, root=tmp_path / "nowhere")
+    with pytest.raises(DataError, match="separated by ';': write delimiter=';'"):
+        importing("file;words\na.png;a dog\n", **link)

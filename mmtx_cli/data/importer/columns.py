@@ -47,6 +47,8 @@ def chosen_columns(
         if theirs not in header:
             near = nearest(theirs, header, 0.6)
             hint = f"did you mean {near!r}?" if near else f"it has {', '.join(header)}"
+            if len(header) == 1 and (other := next((c for c in ";|\t" if c in header[0]), "")):
+                hint = f"its columns are separated by {other!r}: write delimiter={other!r}"
             faults.append(f"{path}:1: no column {theirs!r}; {hint}")
     if not faults and not {"id", *MEDIA} & chosen.keys() and not vectors:
         faults.append(
