@@ -87,7 +87,8 @@ class Loader(DataLoader):
 
     def __iter__(self) -> Any:
         """Start the workers."""
-        batches = super().__iter__()
+        with named_loss():
+            batches = super().__iter__()
         if not self.num_workers:
             return batches
         watch_workers()

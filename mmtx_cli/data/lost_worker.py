@@ -55,6 +55,8 @@ def kill_workers() -> None:
     Where one was lost, torch does not tell the others to end, and they ignore SIGTERM, by which
     multiprocessing would end them before it waits for them.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # these are no losses
     for child in multiprocessing.active_children():
         if child.daemon:
             child.kill()
@@ -68,11 +70,23 @@ def named_loss() -> Iterator[None]:
     except LostWorkerError:
         raise
     except RuntimeError as error:
-        if (message := lost_worker(str(error))) is None:
+        if (loss := loss_behind(error)) is None:
             raise
-        if isinstance(error.__cause__, LostWorkerError):  # torch tells it again, with less
-            raise error.__cause__ from None
-        raise LostWorkerError(message) from error
+        raise loss from None
+
+
+def loss_behind(error: BaseException | None) -> LostWorkerError | None:
+    """The loss of a worker that an error tells of, or in whose handling it was raised."""
+    while error is not None:
+        if isinstance(error, LostWorkerError):
+            return error
+        further = error.__cause__ or error.__context__
+        message = lost_worker(str(error))
+        # with a loss behind it, torch reports that loss again, with less
+        if message is not None and not isinstance(further, LostWorkerError):
+            return LostWorkerError(message)
+        error = further
+    return None
 
 
 def wait_for_loss(seconds: float = 5.0) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.data.lost_worker import named_loss
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.error import ConfigError
 from mmtx_cli.settings import LoggerSettings, TrainerSettings
@@ -162,7 +163,8 @@ def fit(
     if settings.compile:
         module.model.compile()  # in place: no second copy of it in the checkpoints
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        with named_loss():  # Lightning's teardown fails over what is half begun
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except RuntimeError:  # the connection to another process, which may have stopped over its files
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, QuarantineCallback):

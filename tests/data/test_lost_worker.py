@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 
@@ -9,9 +11,14 @@ import pytest
 from torch.utils.data import Dataset
 
 from mmtx_cli.data.loader import Loader
-from mmtx_cli.data.lost_worker import LostWorkerError, lost_worker
+from mmtx_cli.data.lost_worker import (
+    LostWorkerError,
+    lost_worker,
+    named_loss,
+)
 from mmtx_cli.data.worker import Notes, reading, settle
 from mmtx_cli.error import RunError
+from tests.command_line import environment
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
@@ -114,3 +121,32 @@ def test_notes_of_long_and_odd_paths():
     assert odd.endswith(" é")
     notes.write(0, "b")
     assert next(notes.read()) == (pid, "b")
+
+
+def test_an_error_that_follows_from_a_loss_says_less():
+    def teardown():
+        try:
+            raise LostWorkerError("a worker that loads data was killed")
+        finally:
+            raise RuntimeError("begin first")
+
+    with pytest.raises(LostWorkerError, match="was killed"), named_loss():
+        teardown()
+    with pytest.raises(RuntimeError, match="of another kind"), named_loss():
+        raise RuntimeError("of another kind")
+
+
+LEFT = """
+from mmtx_cli.data.loader import Loader
+from mmtx_cli.data.worker import settle
+batches = iter(Loader(range(8), num_workers=2, worker_init_fn=settle))
+type(batches.batches).__del__ = lambda self: None  # as where an error has ended the loop
+print(next(batches).item())
+"""
+
+
+def test_workers_that_are_left_are_ended():
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT], capture_output=True, text=True, timeout=120, env=environment()
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -23,20 +24,21 @@ def children(pid):
 
 
 def with_a_killed_worker(args, number):
-    """Run a command, and kill one of its workers as soon as it has two."""
+    """Run a command, and kill one of its workers whenever it has two."""
     process = subprocess.Popen(
         [sys.executable, "-m", "mmtx_cli", *args],
         env=environment(),
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-    while process.poll() is None and len(found := children(process.pid)) < 2:
+    while process.poll() is None:  # the first may be at its end already
+        if len(found := children(process.pid)) >= 2:
+            with suppress(ProcessLookupError):
+                os.kill(found[-1], number)
+            time.sleep(1)
         time.sleep(0.02)
-    if process.poll() is None:
-        os.kill(found[-1], number)
-    _, err = process.communicate(timeout=280)
-    return process.returncode, err
+    return process.returncode, process.stderr.read()
 
 
 @pytest.fixture(scope="module")
@@ -72,4 +74,5 @@ def test_one_message(trained, tmp_path, command, number):
     assert "Traceback" not in err
     (line,) = [line for line in err.splitlines() if line.startswith("mmtx ")] or [err]
     assert "a worker that loads data" in line
-    assert f"was killed by a signal ({signal.strsignal(number)})" in line
+    known = f"was killed by a signal ({signal.strsignal(number)})"
+    assert known in line or "ended unexpectedly" in line  # where torch has not seen the signal
