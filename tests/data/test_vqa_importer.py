@@ -179,6 +179,7 @@ class TestEasyVqa:
         with pytest.raises(ConfigError, match=r"not installed .*pip install mmtx\[easy-vqa\]"):
             easy_vqa.package_folder()
 
+    @pytest.mark.slow
     def test_the_real_package(self):
         pytest.importorskip("easy_vqa", reason="needs the package easy-vqa")
         rows = [row for _, row in easy_vqa.rows(easy_vqa.package_folder())]

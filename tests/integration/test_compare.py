@@ -71,6 +71,7 @@ def test_what_it_leaves(swept):
     assert "| fusion=" in (swept / "comparison.md").read_text()
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(place, swept):
     before = {p: p.stat().st_mtime_ns for p in swept.glob("runs/*/result.json")}
     folder = place / "again"

@@ -56,6 +56,7 @@ def test_two_processes_use_one_run_folder(runs):
     )
 
 
+@pytest.mark.slow
 def test_evaluation_does_not_depend_on_the_number_of_processes(runs, tmp_path):
     for name, extra in (("a", []), ("b", TWO)):
         run_dir = f"run_dir={tmp_path / name}"

@@ -137,6 +137,7 @@ def test_two_processes_learn_of_a_mixture_what_one_does(corpora, tmp_path, mix):
             assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-4, abs=1e-4), name
 
 
+@pytest.mark.slow
 def test_every_corpus_is_evaluated(trained):
     folder = succeeded(mmtx("eval", f"ckpt={trained}", f"run_dir={trained}/eval", "bootstrap=5"))
     rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
