@@ -138,4 +138,4 @@ class SaveCallback(pl.callbacks.Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from it."""
         self.best, self.due = state_dict["best"], state_dict["due"]
-        self.earlier = state_dict["seconds"]
+        self.earlier = state_dict.get("seconds", 0.0)  # older versions did not keep them

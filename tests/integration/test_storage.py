@@ -52,6 +52,7 @@ def test_an_export_that_finds_no_room(place, captioner, tmp_path):
 @pytest.mark.parametrize("name", ["metrics.csv", "result.json", "report.html", "model"])
 def test_a_name_in_the_run_folder_that_is_taken(name, place, scenes, tmp_path):
     taken = tmp_path / "run" / name
+    taken.parent.mkdir()
     taken.touch() if name == "model" else (taken / "below").mkdir(parents=True)
     taken.parent.mkdir(exist_ok=True)
     args = [*CAPTIONER, scenes, f"run_dir={tmp_path / 'run'}", "trainer.log_every=1"]
