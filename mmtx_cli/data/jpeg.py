@@ -9,6 +9,7 @@ them whole, and Pillow reports a missing end itself.
 
 import io
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import simplejpeg
@@ -62,21 +63,29 @@ def scan_bound(data: bytes) -> int:
     libjpeg decodes no further scan behind one with all components of a sequential picture. Of
     other files, markers in thumbnails count, too.
     """
-    at, components, sequential = 2, 0, False
+    components, sequential = 0, False
+    for marker, at in _segments(data):
+        if marker in _FRAMES:
+            sequential = marker in _BASELINE
+            components = data[at + 9] if at + 9 < len(data) else 0
+        every = at + 4 < len(data) and data[at + 4] == components
+        if marker == _START_OF_SCAN and sequential and every:
+            return 1
+    return data.count(bytes([0xFF, _START_OF_SCAN]))
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and place of each segment, up to the header of the first scan."""
+    at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xFF:
             at += 1
             continue
-        if marker in _FRAMES:
-            sequential = marker in _BASELINE
-            components = data[at + 9] if at + 9 < len(data) else 0
+        yield marker, at
         if marker == _START_OF_SCAN:
-            if sequential and at + 4 < len(data) and data[at + 4] == components:
-                return 1
-            break
+            return
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return data.count(bytes([0xFF, _START_OF_SCAN]))
 
 
 def _stored_upright(data: bytes) -> bool:
@@ -95,26 +104,22 @@ def _scale(most: int) -> int:
 
 def baseline_scan(data: bytes) -> tuple[int, int] | None:
     """Return where the only scan of a sequential Huffman JPEG begins and ends, else None."""
-    at, sequential = 2, False
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
+    sequential = False
+    for marker, at in _segments(data):
         if marker in _FRAMES:
             sequential = marker in _BASELINE
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == _START_OF_SCAN:
+            start = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
             break
     else:
         return None
-    found = _MARKER.search(data, at)
+    found = _MARKER.search(data, start)
     if not sequential or (found and found.group()[-1] in _NEXT_SCAN):
         return None
     end = found.start() if found else len(data)
     while found and data[end - 1] == 0xFF:  # fill bytes before the marker
         end -= 1
-    return at, end
+    return start, end
 
 
 class StrictJpeg(io.BytesIO):

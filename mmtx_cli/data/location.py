@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from mmtx_cli.data.keys import Keys
+from mmtx_cli.data.value import is_encodable
 from mmtx_cli.error import DataError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:")
@@ -118,15 +119,6 @@ def card_folder(
             f"the card, give {keys.root}={folder} or set {keys.outside}=true"
         )
     return folder
-
-
-def is_encodable(text: str) -> bool:
-    """Return False for a text with half a surrogate pair, which no file system takes."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _within(path: str, folder: str) -> bool:

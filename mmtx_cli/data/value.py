@@ -14,7 +14,7 @@ def text_of(name: str, value: object, faults: list[str], wanted: str = "text") -
     if not isinstance(value, str):
         faults.append(f"{name} is {shown(value)}; write {wanted} in quotes")
         return None
-    if not value.isascii() and not _encodable(value):
+    if not value.isascii() and not is_encodable(value):
         faults.append(f"{name} holds half a surrogate pair; write whole characters")
         return None
     return value if value.strip() else None
@@ -86,9 +86,10 @@ def json_of(name: str, cell: str, faults: list[str]) -> object:
         return None
 
 
-def _encodable(value: str) -> bool:
+def is_encodable(text: str) -> bool:
+    """Return False for a text with half a surrogate pair, which no file system takes."""
     try:
-        value.encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True

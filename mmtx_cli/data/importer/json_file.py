@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.location import is_encodable
+from mmtx_cli.data.value import is_encodable
 from mmtx_cli.error import DataError
 from mmtx_cli.json_line import parsed_json
 from mmtx_cli.plain_file import MAX_DOCUMENT_BYTES, RefusedFileError, check_document, read_bytes
