@@ -1,9 +1,10 @@
 """An event to language: reference captions, and a question with its answer.
 
 One canonical form, "a red circle moves left and then up while a high beep sounds at the end",
-and the ways people vary it: which of the two comes first in the sentence, the sound told by its
-time or by what the thing does meanwhile, details left out. Nothing is said of what a sample
-lacks: without its film no motion, without its sound no sound.
+and the ways people vary it: which of the two comes first in the sentence, the time of the sound
+named as such or by what the thing does meanwhile. Every form names all attributes, since a
+captioner learns to leave out what its references leave out, except what a sample lacks: without
+its film no motion, without its sound no sound.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ _FORMS = (
     "{thing} {second} after it {first}, with {sound} {when_other}",
     "first {thing} {first}{with_first}, then it {second}{with_second}",
     "{sound} sounds as {thing} {heard} {order}",
-    "{sound} is heard while {thing} {heard}",
+    "{sound} is heard {when}, and {thing} {first} and then {second_short}",
 )
 _FORMS_WITHOUT_SOUND = (
     "{thing} {first} and then {second_short}",
@@ -34,7 +35,7 @@ _FORMS_WITHOUT_FILM = (
     "{thing} with {sound} {when_other}",
     "{sound} is heard {when} with {thing} to see",
     "{thing} is shown while {sound} sounds {when_other}",
-    "{thing} and {sound}",
+    "{thing}, and {sound} {when}",
     "{sound} {when} and {thing}",
 )
 _WHEN = ("at the beginning", "at the end")

@@ -16,7 +16,7 @@ from mmtx_cli.data.scenes.scene import PAIRS
 from mmtx_cli.error import ConfigError
 
 # counts up when the same arguments would give other films, sounds or words
-_VERSION = 2
+_VERSION = 3
 _MODALITIES = ("image", "video", "audio")
 _LACKS_IN_TRAINING = dict(zip((2, 7, 12), _MODALITIES, strict=True))  # of 15 rows
 
