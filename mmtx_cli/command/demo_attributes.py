@@ -1,9 +1,9 @@
 """Which attributes the demo's captions of films name correctly, and with which inputs."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.table import Table
@@ -20,33 +20,52 @@ BOTH = "both_movements"
 """Both movements are right, and in the right order."""
 
 
+class CaptionedFilm(NamedTuple):
+    """A generated caption, its first reference, and the modalities that the model was given."""
+
+    caption: str
+    reference: str
+    inputs: Collection[str]
+
+    def known(self) -> dict[str, str | None]:
+        """Return the attributes of the reference that can be known from the inputs.
+
+        References are written from the whole film: without still and video, they name a color
+        and a shape that nothing shows. (Of a film that has no sound or no video of its own, the
+        reference names no sound, or no movement.)
+        """
+        found = attributes(self.reference)
+        if not {"image", "video"} & {*self.inputs}:
+            found |= {"color": None, "shape": None}
+        return found
+
+
 def attribute_accuracy(
-    predictions: Sequence[str], references: Sequence[str], resamples: int = 1000, seed: int = 0
+    films: Sequence[CaptionedFilm], resamples: int = 1000, seed: int = 0
 ) -> dict[str, Any]:
     """Return the accuracy of each attribute of ``events.attributes``, JSON-compatible.
 
-    A caption that does not name an attribute of its reference is wrong. An attribute that no
-    reference names has no figure.
+    An attribute is scored on the films whose reference names it and whose inputs show it; a
+    caption that does not name it is wrong. An attribute of no film has no figure.
 
     Args:
-        predictions: Generated captions of films, one a sample; at least one.
-        references: The first reference of each sample, which names all that can be known of it.
+        films: At least one.
         resamples: Bootstrap resamples behind the 95 % intervals.
         seed: Seed of the resampling.
 
     Returns:
-        ``count`` samples, and by attribute ``counts`` (samples whose reference names it),
-        ``metrics`` (accuracy in [0, 1]) and ``intervals``.
+        ``count`` films, and by attribute ``counts`` (films on which it is scored), ``metrics``
+        (accuracy in [0, 1]) and ``intervals``.
     """
     scores = attribute_scores(
-        [attributes(caption) for caption in predictions],
-        [attributes(caption) for caption in references],
+        [attributes(film.caption) for film in films],
+        [film.known() for film in films],
         {BOTH: ("first_movement", "second_movement")},
     )
     counts = {name: int(np.isfinite(x).sum()) for name, x in scores.per_sample.items()}
     intervals = scores.intervals(resamples=resamples, seed=seed)
     return {
-        "count": len(predictions),
+        "count": len(films),
         "counts": counts,
         "metrics": {name: x for name, x in scores.figures().items() if counts[name]},
         "intervals": {name: list(ends) for name, ends in intervals.items()},
@@ -66,11 +85,10 @@ def write_attributes(run_dir: Path, evaluations: Mapping[str, Path], seed: int =
     """
     columns = {}
     for title, folder in evaluations.items():
-        pairs = list(captions(folder / "predictions.jsonl"))
-        if not pairs:
+        films = list(captioned_films(folder / "predictions.jsonl"))
+        if not films:
             return False
-        predictions, references = zip(*pairs, strict=True)
-        columns[title] = attribute_accuracy(predictions, references, seed=seed)
+        columns[title] = attribute_accuracy(films, seed=seed)
     write_json(run_dir / "attributes.json", columns)
     if table := attribute_table(columns):
         shown = Table("attribute", *(c.title for c in table.columns), title="attributes named")
@@ -80,12 +98,12 @@ def write_attributes(run_dir: Path, evaluations: Mapping[str, Path], seed: int =
     return True
 
 
-def captions(predictions: Path) -> Iterator[tuple[str, str]]:
-    """Yield the caption and the first reference of each sample of a ``predictions.jsonl``."""
+def captioned_films(predictions: Path) -> Iterator[CaptionedFilm]:
+    """Yield the samples of a ``predictions.jsonl`` that have a caption and references."""
     for row in rows_of(predictions):
         for output in row.values():
             if isinstance(output, dict) and "caption" in output and output.get("references"):
-                yield output["caption"], output["references"][0]
+                yield CaptionedFilm(output["caption"], output["references"][0], row["inputs"])
                 break  # of several captioning heads the first
 
 

@@ -20,21 +20,21 @@ TITLES = {
 def attribute_table(columns: Mapping[str, Any]) -> MetricTable | None:
     """Lay out an ``attributes.json``: a row an attribute, a column an evaluation.
 
-    The first column is the number of samples whose reference names the attribute. None where
-    there is nothing to show.
+    The first column is the number of samples on which the attribute is scored, which may differ
+    between the evaluations. None where there is nothing to show.
     """
     parts = {title: part for title, part in columns.items() if _is_part(part)}
     if not parts:
         return None
-    counts = next(iter(parts.values()))["counts"]
     rows = []
     for name, title in TITLES.items():
-        if counts.get(name):
+        counts = dict.fromkeys(part["counts"].get(name) or 0 for part in parts.values())
+        if any(counts):
             cells = [
                 rounded(part["metrics"].get(name), part["intervals"].get(name))
                 for part in parts.values()
             ]
-            rows.append(MetricRow("", title, [rounded(counts[name]), *cells]))
+            rows.append(MetricRow("", title, [", ".join(map(rounded, counts)), *cells]))
     headings = [Column("samples"), *(Column(title) for title in parts)]
     return MetricTable(headings, rows, []) if rows else None
 

@@ -6,6 +6,7 @@ import pytest
 
 from mmtx_cli.command.demo_attributes import (
     BOTH,
+    CaptionedFilm,
     add_references,
     attribute_accuracy,
     write_attributes,
@@ -23,7 +24,11 @@ SAID = [
 def predictions(folder, pairs):
     folder.mkdir()
     rows = [
-        {"id": str(i), "inputs": {}, "captioning": {"caption": said, "references": [right, "x"]}}
+        {
+            "id": str(i),
+            "inputs": {"video": "x.mp4"},
+            "captioning": {"caption": said, "references": [right, "x"]},
+        }
         for i, (said, right) in enumerate(pairs)
     ]
     text = "".join(json.dumps(row) + "\n" for row in rows)
@@ -32,7 +37,7 @@ def predictions(folder, pairs):
 
 
 def test_accuracy_of_each_attribute():
-    found = attribute_accuracy(*zip(*SAID, strict=True), resamples=50)
+    found = attribute_accuracy([CaptionedFilm(*pair, ["video"]) for pair in SAID], resamples=50)
     assert found["count"] == 3
     assert found["counts"] == {
         **dict.fromkeys(("color", "shape", "first_movement", "second_movement", BOTH), 3),
@@ -54,9 +59,18 @@ def test_accuracy_of_each_attribute():
 
 
 def test_attributes_that_no_reference_names_have_no_figure():
-    found = attribute_accuracy([SILENT], [SILENT], resamples=5)
+    found = attribute_accuracy([CaptionedFilm(SILENT, SILENT, ["video"])], resamples=5)
     assert found["counts"]["sound"] == found["counts"]["when"] == 0
     assert not found["metrics"].keys() & {"sound", "when"}
+
+
+def test_attributes_that_the_inputs_do_not_show_are_not_scored():
+    heard = "there is a red circle and a high beep sounds at the end"
+    unseen, seen = (CaptionedFilm("a high beep", heard, names) for names in (["audio"], ["image"]))
+    assert attribute_accuracy([unseen], resamples=5)["metrics"] == {"sound": 1, "when": 0}
+    both = attribute_accuracy([unseen, seen], resamples=5)
+    assert both["counts"]["color"] == both["counts"]["shape"] == 1
+    assert both["metrics"]["color"] == 0
 
 
 def test_attributes_are_written_and_printed_by_column(tmp_path, capsys):
