@@ -105,9 +105,22 @@ class MultimodalModel(nn.Module):
         if alone or (not self.training and not field.mask.any()):
             mask = field.mask.new_zeros(len(field.mask), 1)
             return Tokens(self.project[name].weight.new_zeros(len(mask), 1, self.dim), mask)
-        tokens = self.tokens(name, field)
+        tokens = self.present_tokens(name, field)
         x = self.project[name](tokens.x).masked_fill(~tokens.mask[..., None], 0)
         return Tokens(x, tokens.mask)
+
+    def present_tokens(self, name: str, field: Field) -> Tokens:
+        """Encode the samples that have the modality; the others get tokens that are not real.
+
+        Only on a CPU: a GPU would have to be waited for, to learn how many there are.
+        """
+        present = field.mask.any(dim=1) if field.mask.device.type == "cpu" else None
+        if present is None or torch.compiler.is_compiling() or present.all() or not present.any():
+            return self.tokens(name, field)
+        some = self.tokens(name, field.each(lambda x: x[present]))
+        x = some.x.new_zeros(len(present), *some.x.shape[1:])
+        mask = some.mask.new_zeros(len(present), some.mask.shape[1])
+        return Tokens(x.index_put((present,), some.x), mask.index_put((present,), some.mask))
 
     def tokens(self, name: str, field: Field) -> Tokens:
         """What the encoder makes of a modality, ``encode_batch`` samples at a time."""

@@ -91,7 +91,6 @@ class CaptioningHead(Head):
         (context, mask), summary = self.context(streams), self.summary(streams)
         if target.dim() == 3:
             several, target = target.shape[1], target.flatten(0, 1)
-            context, mask = (x.repeat_interleave(several, dim=0) for x in (context, mask))
             summary = None if summary is None else summary.repeat_interleave(several, dim=0)
         said, following = target[:, :-1], target[:, 1:]
         hidden = self.decoder(said.clamp(min=0), context, mask, summary)

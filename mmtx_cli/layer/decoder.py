@@ -47,13 +47,17 @@ class DecoderBlock(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "b t d"],
+        x: Float[Tensor, "s t d"],
         context: Float[Tensor, "b n d"],
         context_mask: Bool[Tensor, "b n"],
-    ) -> Float[Tensor, "b t d"]:
-        """All tokens at once, each looking at those before it: training."""
+    ) -> Float[Tensor, "s t d"]:
+        """All tokens at once, each looking at those before it: training.
+
+        s / b texts in turn are of one context, which is projected once for them.
+        """
         x = x + self.attention(self.norm1(x), causal=True)
-        x = x + self.cross_attention(self.norm2(x), context, context_mask)
+        queries = self.norm2(x).reshape(len(context), -1, x.shape[2])
+        x = x + self.cross_attention(queries, context, context_mask).view_as(x)
         return x + self.feed_forward(self.norm3(x))
 
     def start(self, context: Float[Tensor, "b n d"], beams: int, length: int) -> LayerCache:
@@ -107,18 +111,18 @@ class TextDecoder(nn.Module):
 
     def forward(
         self,
-        tokens: Int[Tensor, "b t"],
+        tokens: Int[Tensor, "s t"],
         context: Float[Tensor, "b n d"],
         context_mask: Bool[Tensor, "b n"],
-        summary: Float[Tensor, "b d"] | None = None,
-    ) -> Float[Tensor, "b t d"]:
+        summary: Float[Tensor, "s d"] | None = None,
+    ) -> Float[Tensor, "s t d"]:
         """Hidden states; ``x @ embedding.weight.T`` are the logits of the next token.
 
         Args:
-            tokens: Token numbers, from BOS.
+            tokens: Token numbers, from BOS; s / b texts of each sample, one after the other.
             context: What the cross-attention reads.
             context_mask: Where the context is real.
-            summary: One vector a sample, which is added to every token.
+            summary: One vector a text, which is added to every token.
         """
         x = self.embedding(tokens) + self.position[: tokens.shape[1]]
         x = self.dropout(x if summary is None else x + summary[:, None])

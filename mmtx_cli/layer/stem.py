@@ -1,5 +1,6 @@
 """From pixels to patch embeddings: strided convolutions over the image, or over each patch."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -66,8 +67,12 @@ class ConvStem(nn.Module):
         ValueError: if ``patch_size`` is not a power of two.
     """
 
-    def __init__(self, dim: int, patch_size: int) -> None:
+    def __init__(self, dim: int, patch_size: int, recolor: bool = False) -> None:
+        """``recolor`` shows the convolutions ``recolored`` images in training, so that they learn
+        shapes in every color; the colors themselves come from the projection, which sees them.
+        """
         super().__init__()
+        self.recolor = recolor
         sizes = stage_sizes(dim, patch_size)
         # the last map may be a single cell, which has no mean of its own
         invariant = min(INVARIANT_STAGES, len(sizes) - 1)
@@ -83,7 +88,16 @@ class ConvStem(nn.Module):
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b y x d"]:
         """``images`` are normalized pixels; one vector a patch."""
         colors = self.color(_mean_colors(images, self.patch_size))
-        return self.norm(self.stages(images).movedim(1, -1)) + colors
+        seen = recolored(images) if self.training and self.recolor else images
+        return self.norm(self.stages(seen).movedim(1, -1)) + colors
+
+
+def recolored(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """Shuffle the color channels of each image, and invert half of the images, at random."""
+    b = len(images)
+    order = torch.rand(b, 3, device=images.device).argsort(dim=1)
+    sign = torch.randint(0, 2, (b, 1, 1, 1), device=images.device) * 2 - 1
+    return images[torch.arange(b, device=images.device)[:, None], order] * sign
 
 
 class ConvStage(nn.Sequential):

@@ -40,6 +40,7 @@ def test_patches_come_row_by_row():
     ("kwargs", "message"),
     [
         ({"stem": "lego"}, "stem='lego': write conv or patch"),
+        ({"stem": "patch", "recolor": True}, "recolor=true needs stem=conv"),
         ({"image_size": 30}, "image_size=30 is not a multiple of patch_size=16"),
         (
             {"stem": "conv", "patch_size": 24, "image_size": 48},

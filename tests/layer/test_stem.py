@@ -1,8 +1,10 @@
+from itertools import permutations
+
 import pytest
 import torch
 from torch import nn
 
-from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem, check_tiled
+from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem, check_tiled, recolored
 
 
 @pytest.mark.parametrize("patch_size", [2, 7, 8, 12, 14])
@@ -40,6 +42,26 @@ def test_what_convolutions_see_is_independent_of_contrast():
     torch.testing.assert_close(stem(3 * images), stem(images), atol=1e-4, rtol=1e-4)
     nn.init.ones_(stem.color.weight)
     assert (stem(3 * images) - stem(images)).abs().max() > 1
+
+
+def test_recolored_images_are_all_orders_of_the_channels_and_both_contrasts():
+    torch.manual_seed(0)
+    image = torch.randn(3, 4, 5)
+    made = recolored(image.expand(300, -1, -1, -1))
+    wanted = [sign * image[list(order)] for sign in (1, -1) for order in permutations(range(3))]
+    found = [next(i for i, w in enumerate(wanted) if torch.equal(w, x)) for x in made]
+    assert set(found) == set(range(12))
+
+
+def test_recoloring_is_of_the_convolutions_in_training_alone():
+    torch.manual_seed(0)
+    images = torch.randn(4, 3, 16, 16, dtype=torch.float64)
+    plain, stem = ConvStem(32, 8).double(), ConvStem(32, 8, recolor=True).double()
+    plain.load_state_dict(stem.state_dict())
+    assert not torch.equal(stem(images), plain(images))
+    torch.testing.assert_close(stem.eval()(images), plain.eval()(images))
+    nn.init.zeros_(stem.stages[-1].weight)  # what is left is the projection of the colors
+    torch.testing.assert_close(stem.train()(images), stem.eval()(images))
 
 
 @pytest.mark.parametrize("patch_size", [2, 4, 16])

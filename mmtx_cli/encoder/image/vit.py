@@ -32,17 +32,29 @@ class ImageViT(Encoder):
         dropout: float = 0.0,
         drop_path: float = 0.0,
         stem: str = "conv",
+        recolor: bool = False,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
-        """``image_size`` sizes the position grid; pictures of other sizes interpolate it."""
+        """``image_size`` sizes the position grid; pictures of other sizes interpolate it.
+
+        ``recolor``: in training the convolutions of the stem see each picture with its color
+        channels shuffled, every second time inverted, while its mean colors are read as they are.
+        Shapes are then recognized in colors that they never had in training.
+        """
         super().__init__()
         check_stem(stem)
         check_tiled(image_size, patch_size)
+        if recolor and stem != "conv":
+            raise ValueError(
+                f"recolor=true needs stem=conv: with stem={stem} a patch is read with its colors"
+            )
         self.width, self.patch_size = width, patch_size
         self.pixels = Pixels(mean, std)
         self.stem: nn.Module = (
-            PatchStem(width, patch_size) if stem == "patch" else ConvStem(width, patch_size)
+            PatchStem(width, patch_size)
+            if stem == "patch"
+            else ConvStem(width, patch_size, recolor)
         )
         self.position = GridPosition(width, image_size // patch_size)
         self.dropout = nn.Dropout(dropout)
