@@ -1,11 +1,13 @@
 """Overrides on the command line: opened for Hydra, and explained where they are wrong."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmtx_cli.argument import argument, unreadable
 from mmtx_cli.meant import meant_file, meant_key
 
 if TYPE_CHECKING:
@@ -135,19 +137,13 @@ def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str
     try:
         override = parsed(arg)
     except HydraException:
-        example = f'{key.lstrip("+~")}="a b, c"'
-        foreign = next((sign for sign in value if not sign.isascii() or sign in "#&;!~"), None)
-        named = f"{foreign!r} needs quotes around the text that it is in; " if foreign else ""
-        yield (
-            f"{arg}: the value cannot be read; {named}close brackets and quotes, and put a text "
-            f"with commas, =, quotes or brackets into quotes of its own, e.g. '{example}'"
-        )
+        yield f"{arg}: {unreadable(arg)}"
         return
     swept = override.is_sweep_override()
     if swept and not {"-m", "--multirun"} & set(args):
         yield (
-            f"{arg}: several values; add -m to run each, or write {key}=[{value}] for a list, or "
-            f"'{key}=\"{value}\"' for a text"
+            f"{arg}: several values; add -m to run each, or write "
+            f"{shlex.quote(f'{key}=[{value}]')} for a list, or {argument(key, value)} for a text"
         )
     elif key[0] not in "+~" and not key.startswith("hydra.") and not is_section_key(arg):
         values = list(override.sweep_string_iterator()) if swept else [override.value()]
