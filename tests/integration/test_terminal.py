@@ -15,7 +15,7 @@ import pytest
 from mmtx_cli.argument import quoted
 from tests.command_line import environment
 
-from .conftest import ODD
+from .fixtures import ODD
 
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
