@@ -9,6 +9,10 @@ _PLAIN = re.compile(r"[A-Za-z_./\\][\w./\\\-+%@:|?*]*", re.ASCII)
 _WORDS = ("null", "true", "false", "nan", "inf")
 _STRUCTURE = re.compile(r"[,\[\]{}\"]|^'.*'$")
 """Signs of a list, a mapping, several values or a quoted text."""
+_SIGN = re.compile(r"[,\[\]{}\"']")
+_FOREIGN = re.compile(r"[^\w\s./\\\-+%@:|?*,\[\]{}\"'$]|[^\x00-\x7f]")
+_ITEM = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]+?)\s*(?:,|$)""")
+"""An item of a list, which may be a quoted text."""
 
 
 def quoted(text: str | os.PathLike[str]) -> str:
@@ -19,11 +23,16 @@ def quoted(text: str | os.PathLike[str]) -> str:
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
+def in_quotes(text: str) -> str:
+    """A text in quotes that stay legible in a shell's single quotes, where it allows them."""
+    return quoted(text) if re.search(r'["\\]', text) else f'"{text}"'
+
+
 def argument(key: str, value: object) -> str:
     """``key=value`` to be copied into a shell, in quotes only where it needs them."""
     text = str(value)
     plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
-    return shlex.quote(f"{key}={text if plain else quoted(text)}")
+    return shlex.quote(f"{key}={text if plain else in_quotes(text)}")
 
 
 def as_written(arg: str) -> str:
@@ -33,11 +42,41 @@ def as_written(arg: str) -> str:
     key, equals, value = arg.partition("=")
     if not equals or _STRUCTURE.search(value) or _PLAIN.fullmatch(value) or not value:
         return arg
+    return arg if is_readable(arg) else f"{key}={quoted(value)}"
+
+
+def is_readable(arg: str) -> bool:
+    """Return True if Hydra's grammar can read an argument."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
         OverridesParser.create().parse_override(arg)
     except HydraException:
-        return f"{key}={quoted(value)}"
-    return arg
+        return False
+    return True
+
+
+def unreadable(arg: str) -> str:
+    """Why Hydra's grammar cannot read ``key=value``, and how it has to be written in a shell."""
+    key, _, value = arg.partition("=")
+    listed = value[:1] + value[-1:] == "[]"
+    items = _ITEM.findall(value[1:-1]) if listed else [value]
+    wrong = [item for item in items if not is_readable(f"{key}={item}")]
+    fixed = [in_quotes(item) if item in wrong else item for item in items]
+    whole = f"{key}=" + (f"[{','.join(fixed)}]" if listed else fixed[0])
+    if not is_readable(whole):
+        return "the key cannot be read; write key=value, the key without spaces and quotes"
+    if any(value.count(a) != value.count(b) for a, b in ("[]", "{}")) or value.count('"') % 2:
+        remedy = f"close brackets and quotes, or, if it is a text, write {shlex.quote(whole)}"
+        return f"the value cannot be read; {remedy}"
+    text = "".join(wrong)
+    if is_mapping := value[:1] + value[-1:] == "{}":
+        signs = _FOREIGN.findall(text)
+    else:
+        signs = _SIGN.findall(text) or _FOREIGN.findall(text)
+    named = [repr(sign) for sign in dict.fromkeys(signs)]
+    verb = "needs" if len(named) == 1 else "need"
+    quotes = f"{' and '.join(named)} {verb} quotes around the text" if named else "quote its texts"
+    remedy = "" if is_mapping else f": write {shlex.quote(whole)}"
+    return f"the value cannot be read; {quotes}{remedy}"

@@ -17,8 +17,12 @@ from mmtx_cli.error import ConfigError
 from mmtx_cli.storage import writing
 
 SUFFIX = ".part"
+LOCK = ".lock"
+"""The file in a folder by which the process that writes there locks it."""
 STALE = 600.0
 """Seconds without a change after which a temporary file belongs to a process that was killed."""
+BEGUN = time.time()
+"""When this process began."""
 
 
 @contextmanager
@@ -67,13 +71,29 @@ def remove_stale(path: Path) -> None:
 
     A file that was changed lately may belong to a process that is still writing.
     """
-    begin = f".{path.name}."
-    with os.scandir(path.parent) as entries:
+    _remove(path.parent, f".{path.name}.", time.time() - STALE)
+
+
+def remove_left(folder: Path) -> None:
+    """Remove temporary files that killed processes left in a folder that this process has locked.
+
+    Subfolders belong to it, unless they have locks of their own. Files that are newer than this
+    process may belong to others of the same job.
+    """
+    with os.scandir(folder) as entries:
+        inner = [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for place in (folder, *(path for path in inner if not (path / LOCK).exists())):
+        _remove(place, ".", BEGUN)
+
+
+def _remove(folder: Path, begin: str, before: float) -> None:
+    """Remove temporary files last changed before a time, and links that have such names."""
+    with os.scandir(folder) as entries:
         left = [e for e in entries if e.name.startswith(begin) and e.name.endswith(SUFFIX)]
     for entry in left:
         with suppress(FileNotFoundError):  # its process has just finished it
-            age = time.time() - entry.stat(follow_symlinks=False).st_mtime
-            if entry.is_symlink() or (age > STALE and entry.is_file(follow_symlinks=False)):
+            old = entry.stat(follow_symlinks=False).st_mtime < before
+            if entry.is_symlink() or (old and entry.is_file(follow_symlinks=False)):
                 os.unlink(entry.path)
 
 

@@ -15,6 +15,7 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.default_folder import DefaultFolders
 from mmtx_cli.error import ConfigError
 from mmtx_cli.interpolation import interpolation_faults
 from mmtx_cli.override import conf_dir
@@ -61,12 +62,20 @@ class CheckedLoader(ConfigLoaderImpl):
     """Composes the configuration of a command, of ``--cfg``, and of every job of a sweep."""
 
     def __init__(
-        self, config_search_path: ConfigSearchPath, command: str, typed: Sequence[str]
+        self,
+        config_search_path: ConfigSearchPath,
+        command: str,
+        typed: Sequence[str],
+        folders: DefaultFolders | None,
     ) -> None:
-        """``typed`` are the overrides on the command line itself, which a sweep may add to."""
+        """``typed`` are the overrides on the command line itself, which a sweep may add to;
+        ``folders`` creates a default run folder.
+        """
         super().__init__(config_search_path)
         self.repository = self.own = CheckedRepository(config_search_path)
         self.command, self.typed = command, typed
+        named = any(key_of(arg) == "run_dir" for arg in typed)
+        self.folders = None if named else folders
 
     def load_configuration(
         self, config_name: str | None, overrides: list[str], *args: Any, **kwargs: Any
@@ -77,8 +86,11 @@ class CheckedLoader(ConfigLoaderImpl):
             raise ConfigError("hydra.searchpath: leave it out, and write --config-dir DIR")
         self.own.files.clear()
         cfg = super().load_configuration(config_name, overrides, *args, **kwargs)
-        if faults := list(self.faults(OmegaConf.to_container(cfg))):
+        plain: Any = OmegaConf.to_container(cfg)
+        if faults := list(self.faults(plain)):
             raise ConfigError(*dict.fromkeys(faults))
+        if self.folders is not None and config_name == self.command:
+            self.folders.choose(cfg, plain)
         return cfg
 
     def load_sweep_config(
@@ -135,12 +147,19 @@ def holds(node: Any, names: Sequence[str]) -> bool:
 
 
 @contextmanager
-def checked(command: str, typed: Sequence[str]) -> Iterator[None]:
-    """Let Hydra compose by ``CheckedLoader``; it has no door for a loader of one's own."""
+def checked(command: str, typed: Sequence[str], runs: bool = True) -> Iterator[None]:
+    """Let Hydra compose by ``CheckedLoader``; it has no door for a loader of one's own.
+
+    Without ``runs`` the configuration is only shown, and no run folder is created.
+    """
     before = hydra_main.ConfigLoaderImpl
-    loader: Any = partial(CheckedLoader, command=command, typed=typed)
+    folders = DefaultFolders()
+    loader: Any = partial(
+        CheckedLoader, command=command, typed=typed, folders=folders if runs else None
+    )
     hydra_main.ConfigLoaderImpl = loader  # type: ignore[misc]
     try:
         yield
     finally:
         hydra_main.ConfigLoaderImpl = before  # type: ignore[misc]
+        folders.remove_empty()

@@ -1,13 +1,22 @@
 """The terminal for tables, bars and styled text."""
 
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console, ConsoleOptions
 from rich.segment import Segment
 
 from mmtx_cli.output import plain_text, terminal
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from rich.table import Column, Table
+
+Item = TypeVar("Item")
+FILE_WIDTH = 120
+"""Width of tables that are written to a file or a pipe."""
 
 
 class PlainConsole(Console):
@@ -26,3 +35,71 @@ class PlainConsole(Console):
 def make_console(stderr: bool = False, **options: Any) -> Console:
     """Give a console on standard output or error."""
     return PlainConsole(file=terminal(sys.stderr if stderr else sys.stdout), **options)
+
+
+def print_table(table: "Table") -> None:
+    """Print a table on standard output; one that is too wide in several parts."""
+    console = make_console()
+    on_terminal = console.is_terminal
+    if not on_terminal:
+        console.width = FILE_WIDTH
+    for part in [*parts(table, console)]:
+        if not on_terminal:  # cells that are wider still are not wrapped
+            console.width = max(FILE_WIDTH, table_width(part.columns, console))
+        console.print(part)
+
+
+def parts(table: "Table", console: Console) -> Iterator["Table"]:
+    """Yield tables that fit the console: some columns of a table, beside its first one."""
+    from rich.table import Table
+
+    first, *others = table.columns
+    groups: list[list[Column]] = [[]]
+    for column in others:
+        if groups[-1] and table_width([first, *groups[-1], column], console) > console.width:
+            groups.append([])
+        groups[-1].append(column)
+    for number, group in enumerate(groups):
+        shown = (first, *group)
+        part = Table(*(column.copy() for column in shown), title=None if number else table.title)
+        for cells in zip(*(column.cells for column in shown), strict=True):
+            part.add_row(*cells)
+        yield part
+
+
+def table_width(columns: "Sequence[Column]", console: Console) -> int:
+    """Return how wide a table of these columns is, with padding and borders."""
+    free = console.options.update(width=10_000)
+    widths = (
+        max(console.measure(cell, options=free).maximum for cell in (column.header, *column.cells))
+        for column in columns
+    )
+    return 1 + sum(3 + width for width in widths)
+
+
+def make_bar(*columns: Any, shown: bool = True, **options: Any) -> "Progress":
+    """Give a progress bar on standard error, which is drawn on a terminal alone.
+
+    Standard output stays as it is: rich would print its lines on standard error, and wrap them.
+    """
+    from rich.progress import Progress
+
+    console = make_console(stderr=True)
+    disable = not (shown and console.is_interactive)
+    return Progress(*columns, console=console, redirect_stdout=False, disable=disable, **options)
+
+
+def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
+    """Yield the items while a bar shows how many are done."""
+    with make_bar(transient=True) as bar:
+        yield from bar.track(items, total, description=label)
+
+
+@contextmanager
+def paused(bar: "Progress") -> Iterator[None]:
+    """Clear a bar, so that lines can be printed in its place."""
+    bar.stop()
+    try:
+        yield
+    finally:
+        bar.start()

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+SHOWING = ("--cfg", "-c", "--info", "-i")
+"""Options with which Hydra shows a configuration and runs nothing."""
+
+
 def launch(command: str, args: list[str]) -> None:
     """Give the arguments to Hydra, and the composed configuration to the command."""
     if "--help" in args or "-h" in args:
@@ -54,10 +58,14 @@ def compose(job: "Callable[[DictConfig], None]", name: str, args: Sequence[str])
 
     from mmtx_cli.compose import checked
     from mmtx_cli.error import ConfigError, MmtxError, OutputError
+    from mmtx_cli.meaning import CACHING
     from mmtx_cli.override import conf_dir, explained, explained_interpolation, split
 
+    options, overrides = split(args)
+    shows = {option.partition("=")[0] for option in options} & {*SHOWING}
+    runs = not shows and name != CACHING  # a cache is written to out=
     try:
-        with checked(name, split(args)[1]):
+        with checked(name, overrides, runs):
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(job)()
     except Failed as failed:
         if isinstance(failed.error, InterpolationResolutionError):

@@ -1,12 +1,14 @@
 """Overrides on the command line: opened for Hydra, and explained where they are wrong."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmtx_cli.meant import meant_file, meant_key
+from mmtx_cli.argument import argument, unreadable
+from mmtx_cli.meant import meant_file
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -135,30 +137,26 @@ def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str
     try:
         override = parsed(arg)
     except HydraException:
-        example = f'{key.lstrip("+~")}="a b, c"'
-        foreign = next((sign for sign in value if not sign.isascii() or sign in "#&;!~"), None)
-        named = f"{foreign!r} needs quotes around the text that it is in; " if foreign else ""
-        yield (
-            f"{arg}: the value cannot be read; {named}close brackets and quotes, and put a text "
-            f"with commas, =, quotes or brackets into quotes of its own, e.g. '{example}'"
-        )
+        yield f"{arg}: {unreadable(arg)}"
         return
     swept = override.is_sweep_override()
     if swept and not {"-m", "--multirun"} & set(args):
         yield (
-            f"{arg}: several values; add -m to run each, or write {key}=[{value}] for a list, or "
-            f"'{key}=\"{value}\"' for a text"
+            f"{arg}: several values; add -m to run each, or write "
+            f"{shlex.quote(f'{key}=[{value}]')} for a list, or {argument(key, value)} for a text"
         )
     elif key[0] not in "+~" and not key.startswith("hydra.") and not is_section_key(arg):
         values = list(override.sweep_string_iterator()) if swept else [override.value()]
-        yield from key_faults(key.split("@")[0], values, command, config_dirs(args))
+        yield from key_faults(key.split("@")[0], values, command, args)
 
 
-def key_faults(key: str, values: list[Any], command: str, dirs: list[Path]) -> Iterator[str]:
+def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -> Iterator[str]:
     """An unknown key, group or choice, or a choice that this command does not make."""
+    from mmtx_cli.deeper_key import chosen_nodes, key_hint
     from mmtx_cli.hint import nearest
     from mmtx_cli.offer import offered
 
+    dirs = config_dirs(args)
     known, groups = root_keys(command), group_names(dirs)
     below = [group for group in groups if group.startswith(f"{key}/")]
     if key in groups and key not in default_groups(command):
@@ -181,35 +179,21 @@ def key_faults(key: str, values: list[Any], command: str, dirs: list[Path]) -> I
         yield f"{key}={values[0]}: write {' or '.join(f'{group}=NAME' for group in below)}"
     elif key.split(".")[0] not in known:
         mine = [group for group in groups if group in default_groups(command)]
-        meant = in_section(key, known) or meant_key(key, known)
-        hint = f"did you mean {meant!r}?" if meant else nearest(key, dict.fromkeys([*known, *mine]))
-        yield f"{key}: unknown key; {hint}"
+        nodes = chosen_nodes(command, args, dirs)
+        yield f"{key}: unknown key; {key_hint(key, known, nodes, dict.fromkeys([*known, *mine]))}"
 
 
 def added_faults(overrides: Sequence[str], command: str, dirs: Sequence[Path]) -> Iterator[str]:
     """``+foo=1`` and ``++foo=1`` where no command, section or group has a foo: Hydra adds it."""
-    from mmtx_cli.hint import nearest
+    from mmtx_cli.deeper_key import chosen_nodes, key_hint
 
     known, groups = root_keys(command), group_names(dirs)
     for arg in overrides:
         key = arg.partition("=")[0].lstrip("+").split("@")[0]
         root = key.split(".")[0]
         if arg.startswith("+") and root not in (*known, *SECTIONS, "hydra") and key not in groups:
-            yield f"{arg}: unknown key; {nearest(root, known)}"
-
-
-def in_section(key: str, known: Sequence[str]) -> str | None:
-    """The setting of that name in one of the sections that the command has."""
-    from dataclasses import fields
-
-    from mmtx_cli import settings
-
-    found = (
-        f"{section}.{key}"
-        for section, schema in settings.SECTIONS.items()
-        if section in known and key in {field.name for field in fields(schema)}
-    )
-    return next(found, None)
+            nodes = chosen_nodes(command, overrides, dirs)
+            yield f"{arg}: unknown key; {key_hint(root, known, nodes, known)}"
 
 
 def taken(command: str, key: str) -> str:

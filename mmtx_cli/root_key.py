@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
-from mmtx_cli.hint import nearest
-from mmtx_cli.meant import meant_key
-from mmtx_cli.override import SECTIONS, in_section, root_keys
+from mmtx_cli.deeper_key import key_hint
+from mmtx_cli.override import SECTIONS, root_keys
 
 _NAME = re.compile(r"\$\{\s*(\w+)")
 
@@ -20,13 +19,10 @@ def root_key_faults(
     """
     known, used = root_keys(command), set(_names(cfg))
     places = {*known, *SECTIONS, "hydra", *(groups - {"experiment"}), *used}
+    nodes = [(name, cfg.get(name)) for name in SECTIONS]
     for key in map(str, cfg):
         if key not in places:
-            meant = in_section(key, known) or meant_key(key, known)
-            yield (
-                key,
-                f"unknown key; {f'did you mean {meant!r}?' if meant else nearest(key, known)}",
-            )
+            yield key, f"unknown key; {key_hint(key, known, nodes, known)}"
 
 
 def _names(node: Any) -> Iterator[str]:

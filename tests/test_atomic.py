@@ -1,3 +1,4 @@
+import fcntl
 import os
 import time
 
@@ -21,6 +22,7 @@ from mmtx_cli.data.write import write_manifest
 from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.report.html import write_page
 from mmtx_cli.training.metrics import MetricsFile
+from tests.command_line import mmtx, refused, succeeded
 
 
 @pytest.fixture
@@ -153,6 +155,43 @@ def test_what_a_killed_process_left_is_removed_once_it_is_old(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == [".c.part", ".last.ckpt.b.part"]
     assert all(is_temporary(p.name) for p in tmp_path.iterdir())
     assert not is_temporary("last.ckpt")
+
+
+def left_by_a_killed_process(path, age=60):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("half")
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def test_the_next_run_in_a_folder_removes_what_a_killed_one_left(tmp_path):
+    run = tmp_path / "run"
+    names = (".config.yaml.a.part", "checkpoints/.last.ckpt.b.part", "embeddings/.x.npy.c.part")
+    left = [left_by_a_killed_process(run / name) for name in names]
+    kept = [left_by_a_killed_process(run / name) for name in ("a.part", "deep/er/.x.part")]
+    other = left_by_a_killed_process(run / "inner" / ".last.ckpt.d.part")
+    (run / "inner" / ".lock").touch()
+    fresh = left_by_a_killed_process(run / ".outputs-1.pt.e.part", age=-60)
+    folder = left_by_a_killed_process(tmp_path / "away" / ".x.part")
+    (run / "link").symlink_to(folder.parent)
+    done = mmtx("score", "references=r.jsonl", "predictions=r.jsonl", "run_dir=run", cwd=tmp_path)
+    assert done.returncode == 2  # refused before the folder is opened: nothing is touched
+    assert all(path.exists() for path in left)
+    (tmp_path / "r.jsonl").write_text('{"id": "a", "captions": ["a b"], "caption": "a b"}\n')
+    args = ["references=r.jsonl", "predictions=r.jsonl", "run_dir=run", "bootstrap=2"]
+    assert succeeded(mmtx("score", *args, cwd=tmp_path)) == run
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in (*kept, other, fresh, folder))
+
+
+def test_nothing_is_removed_while_another_process_writes(tmp_path):
+    (tmp_path / "r.jsonl").write_text('{"id": "a", "captions": ["a b"], "caption": "a b"}\n')
+    left = left_by_a_killed_process(tmp_path / "run" / ".last.ckpt.a.part")
+    with open(tmp_path / "run" / ".lock", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        args = ["references=r.jsonl", "predictions=r.jsonl", "run_dir=run"]
+        assert "a run is going on in it" in refused("score", *args, cwd=tmp_path)
+    assert left.exists()
 
 
 def test_two_writers_of_one_file_do_not_share_a_temporary_file(tmp_path):

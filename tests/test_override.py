@@ -67,9 +67,8 @@ def test_what_is_right_has_no_fault(arg):
         ("vit", "vit: write key=value or group=choice (mmtx finetune --help lists them)"),
         ("=3", "=3: write key=value"),
         ("freeze=[a", "freeze=[a: the value cannot be read; close brackets and quotes"),
-        ("data.path=a=b", "data.path=a=b: the value cannot be read"),
-        ("data.path='a", "e.g. 'data.path=\"a b, c\"'"),
-        ("seed=1,2", "seed=1,2: several values; add -m to run each, or write seed=[1,2]"),
+        ("data.path=a=b", "the value cannot be read; '=' needs quotes around the text: write "),
+        ("seed=1,2", "seed=1,2: several values; add -m to run each, or write 'seed=[1,2]'"),
     ],
 )
 def test_what_is_wrong_is_told_with_what_to_write(arg, message):

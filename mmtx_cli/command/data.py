@@ -89,7 +89,7 @@ def _check(settings: Settings) -> Path:
         )
     except DataError as error:
         raise DataError(*without_repeats(error.faults)) from error
-    make_console().print(summary)
+    make_console(soft_wrap=True).print(summary)
     return path
 
 

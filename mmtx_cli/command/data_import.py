@@ -79,7 +79,7 @@ def import_(settings: Settings) -> Path:
     written = read_manifest(
         out, root=home, check_files=False, allow_outside_root=settings["allow_outside_root"]
     )
-    make_console().print(summarise(written))
+    make_console(soft_wrap=True).print(summarise(written))
     if written.card.root is not None:  # a reader takes no root outside from a card
         print(
             f"the files lie in {home}, outside the folder of {out}: read it with "

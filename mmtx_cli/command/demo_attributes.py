@@ -10,7 +10,7 @@ from rich.table import Table
 
 from mmtx_cli.atomic import replaced
 from mmtx_cli.command.run_folder import write_json
-from mmtx_cli.console import make_console
+from mmtx_cli.console import print_table
 from mmtx_cli.data.events.attributes import attributes
 from mmtx_cli.json_line import json_line
 from mmtx_cli.metric.attribute import attribute_scores
@@ -94,7 +94,7 @@ def write_attributes(run_dir: Path, evaluations: Mapping[str, Path], seed: int =
         shown = Table("attribute", *(c.title for c in table.columns), title="attributes named")
         for row in table.rows:
             shown.add_row(row.name, *row.cells)
-        make_console().print(shown)
+        print_table(shown)
     return True
 
 

@@ -1,13 +1,12 @@
 """A table of figures on the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from mmtx_cli.console import make_console
+from mmtx_cli.console import make_console, print_table
 from mmtx_cli.report.baseline import baseline_table, unbeaten_sentences
 from mmtx_cli.report.contribution import contribution_table, unused_modalities
 from mmtx_cli.report.cost import costs
@@ -28,26 +27,29 @@ def print_figures(result: Mapping[str, Any]) -> None:
         others = [part["metrics"].get(metric) for part in groups.values()]
         shown = ("" if other is None else f"{other:.3f}" for other in others)
         table.add_row(metric, f"{value:.3f} [{low:.3f}, {high:.3f}]", *shown)
-    console = console_for(table)
-    console.print(table)
+    print_table(table)
     for name in without_cider(result["metrics"]):
-        console.print(
+        print(
             f"{name} is left out: how much a word counts comes from samples whose references "
             "differ, and here there are none (a single sample, or the same references for all)"
         )
     if beside := baseline_table(result):
-        console.print(titled("beside baselines", "metric", beside))
-    for sentence in unbeaten_sentences(result):
-        console.print(Text(sentence, style="bold"))
+        print_table(titled("beside baselines", "metric", beside))
+    print_bold(unbeaten_sentences(result))
     if result.get("subsets"):
-        console.print(subset_table(result["subsets"]))
+        print_table(subset_table(result["subsets"]))
     if shares := contribution_table(result.get("contribution")):
-        console.print(titled("each modality", "metric", shares))
-    for sentence in unused_modalities(result.get("contribution")):
-        console.print(Text(sentence, style="bold"))
+        print_table(titled("each modality", "metric", shares))
+    print_bold(unused_modalities(result.get("contribution")))
     for part in diversity_parts(result):
-        console.print(diversity_table(part))
+        print_table(diversity_table(part))
     print_costs(result)
+
+
+def print_bold(sentences: Iterable[str]) -> None:
+    """Print sentences, each on a line."""
+    for sentence in sentences:
+        make_console(soft_wrap=True).print(Text(sentence, style="bold"))
 
 
 def print_costs(result: Mapping[str, Any]) -> None:
@@ -62,25 +64,15 @@ def print_comparison(
     table = Table(*header[:2], *(column(title) for title in header[2:]))
     for row in rows:
         table.add_row(*map(Text, row))
-    console = console_for(table)
-    console.print(table)
+    print_table(table)
     for name, settings in explained:
-        console.print(Text.assemble("\n", (name, "bold"), f"\n  {settings}"))
+        text = Text.assemble("\n", (name, "bold"), f"\n  {settings}")
+        make_console(soft_wrap=True).print(text)
 
 
 def column(title: str) -> Column:
     """A column of figures."""
     return Column(title, justify="right")
-
-
-def console_for(table: Table) -> Console:
-    """The terminal; of a file, which has room for every column, a wide one."""
-    console = make_console()
-    return (
-        console
-        if console.is_terminal
-        else make_console(width=max(200, 40 + 28 * len(table.columns)))
-    )
 
 
 def without_cider(metrics: Mapping[str, Any]) -> list[str]:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.build import build_encoders
-from mmtx_cli.console import make_console
+from mmtx_cli.console import track
 from mmtx_cli.corpus import Corpus
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.sample import Sample
@@ -126,12 +125,8 @@ def summaries(
     sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
     loader = make_loader(samples, sampler, data.num_workers)
     found: dict[str, Summaries] = {key: {name: {} for name in modalities} for key in sets}
-    console = make_console(stderr=True)
-    shown = track(
-        loader, "baselines", console=console, transient=True, disable=not console.is_terminal
-    )
     with torch.inference_mode():
-        for batch in shown:
+        for batch in track(loader, "baselines"):
             for name, field in batch.to(device).inputs.items():
                 present = field.mask.any(dim=1).tolist()
                 if not any(present):

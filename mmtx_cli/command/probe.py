@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from rich.progress import track
 from torch import Tensor
 
-from mmtx_cli.console import make_console
+from mmtx_cli.console import track
 from mmtx_cli.corpus import Corpus, usable
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.sample import Sample
@@ -85,10 +84,8 @@ def summaries(
     sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
     loader = make_loader(samples, sampler, data.num_workers)
     found: Summaries = {name: {} for name in model.encoder}
-    console = make_console(stderr=True)
-    shown = track(loader, "linear probe", console=console, disable=not console.is_terminal)
     with torch.inference_mode():
-        for batch in shown:
+        for batch in track(loader, "linear probe"):
             for name, tokens in model.encode(batch.to(device)).items():
                 means = masked_mean(tokens.x, tokens.mask).cpu()
                 there = tokens.present.tolist()

@@ -13,7 +13,7 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli import __version__
-from mmtx_cli.atomic import appending, replaced
+from mmtx_cli.atomic import LOCK, appending, remove_left, replaced
 from mmtx_cli.error import ConfigError
 from mmtx_cli.json_line import finite
 from mmtx_cli.redact import redacted, redacted_text
@@ -50,13 +50,13 @@ def refuse_trained(cfg: DictConfig) -> None:
 def lock(run_dir: Path, key: str = "run_dir") -> None:
     """Refuse a folder that a living process is writing to; the lock goes with the process.
 
-    ``key`` is what names the folder.
+    Half-written files that killed processes left are removed. ``key`` is what names the folder.
     """
     try:
         import fcntl
     except ImportError:  # a system without such locks
         return
-    path = str(run_dir / ".lock")
+    path = str(run_dir / LOCK)
     if path in LOCKED:
         return
     file = appending(Path(path))  # held until the process ends
@@ -73,6 +73,7 @@ def lock(run_dir: Path, key: str = "run_dir") -> None:
         return
     LOCKED[path] = file
     os.register_at_fork(after_in_child=file.close)  # an orphaned worker must not hold it
+    remove_left(run_dir)
 
 
 def open_run(cfg: DictConfig) -> Path:

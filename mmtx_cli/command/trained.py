@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from rich.progress import track
 from torch.utils.data import DataLoader
 
 from mmtx_cli.atomic import replaced
 from mmtx_cli.build import build_model
-from mmtx_cli.console import make_console
+from mmtx_cli.console import make_bar, paused
 from mmtx_cli.error import CheckpointError
 from mmtx_cli.meaning import is_trained
 from mmtx_cli.model import MultimodalModel
@@ -62,16 +61,17 @@ def predict(
     There is one set of outputs for each of the ``views`` (default: the samples as they are);
     encoding is done once.
     """
-    console = make_console(stderr=True, quiet=not process.is_first)
-    label = ", ".join(heads)
+    label = ", ".join(name for name in heads if not name.startswith("_")) or "samples"
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     cast = torch.autocast(process.device.type, dtype=dtype) if dtype else nullcontext()
-    shown = track(loader, label, console=console, transient=True, disable=not console.is_terminal)
-    with torch.inference_mode(), cast:
-        for batch in shown:
+    bar = make_bar(shown=process.is_first, transient=True)
+    with torch.inference_mode(), cast, bar:
+        for batch in bar.track(loader, description=label):
             there = batch.to(process.device, non_blocking=True)
             answers = model.answers(there, heads, views or [dict])
-            yield batch, [{n: on_cpu(o) for n, o in answer.items()} for answer in answers]
+            outputs = [{n: on_cpu(o) for n, o in answer.items()} for answer in answers]
+            with paused(bar):  # the caller may print
+                yield batch, outputs
 
 
 def on_cpu(outputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

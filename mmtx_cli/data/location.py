@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmtx_cli.data.keys import Keys
@@ -38,6 +39,10 @@ class Root:
         self._check_files = check_files
         self._keys = keys
         self._real_folders: dict[str, bool] = {}
+        self.looked = 0
+        """Number of files that were looked for."""
+        self.missing: dict[str, str] = {}
+        """Those that are missing, by the fault that reports them."""
 
     def resolve(self, path: str) -> tuple[str, str | None]:
         """Return the absolute path, and what is wrong with it (None if nothing)."""
@@ -73,12 +78,25 @@ class Root:
             return "is a link out of the root"
         return None
 
+    def all_missing(self, missing: Sequence[str]) -> str:
+        """Return the fault of nearly all files: which, and what to set."""
+        inside = all(_within(full, self.folder) for full in missing)
+        share = "all" if len(missing) == self.looked else f"{len(missing)} of"
+        where, remedy = (f" below {self.folder}", "") if inside else ("", "correct the paths, or ")
+        return (
+            f"{share} {self.looked} files are missing{where}, e.g. {missing[0]}; {remedy}set "
+            f"{self._keys.files}=FOLDER to the folder that the paths are relative to"
+        )
+
     def _absent(self, full: str, path: str) -> str | None:
+        self.looked += 1
         try:
             mode = os.stat(full).st_mode
         except (FileNotFoundError, NotADirectoryError):
             remedy = f"mend the path, or give {self._keys.files}=… if the files lie elsewhere"
-            return f"no such file {full}; {remedy}"
+            fault = f"no such file {full}; {remedy}"
+            self.missing[fault] = full
+            return fault
         except OSError as error:
             return f"cannot reach {full}: {error.strerror}; mend the path or its permissions"
         if not stat.S_ISREG(mode):

@@ -10,6 +10,7 @@ from math import isfinite
 from pathlib import Path
 
 from mmtx_cli.argument import argument
+from mmtx_cli.data.absent import placed
 from mmtx_cli.data.card import Card, card_path, read_card
 from mmtx_cli.data.keys import CHECK_KEYS, RATIOS, RUN_KEYS, Keys
 from mmtx_cli.data.location import Root, card_folder
@@ -148,8 +149,9 @@ def read_faulty(
     if check_files and root is not None and not os.path.isdir(root):
         raise DataError(f"{keys.root}={root}: there is no such folder")
     root_of = partial(Root, folder, allow_outside=allow_outside_root, keys=keys)
+    checked = root_of(check_files=check_files)
     reader = RowReader(
-        root_of(check_files=check_files),
+        checked,
         typed=not is_text_table(path),
         assign=_assigner(split, seed, keys),
         card=card,
@@ -158,7 +160,7 @@ def read_faulty(
         unchecked=root_of(check_files=False) if may_be_absent else None,
     )
     samples, found = _read_rows(lines, reader, path if is_text_table(path) else None)
-    faults = [f"{path}:{line}: {fault}" for line, fault in found]
+    faults = placed([(f"{path}:{line}", fault) for line, fault in found], checked)
     if not samples and not faults:
         faults = [f"{path}: no rows; write one JSON object a line"]
     if is_text_table(path) and card.label_type is None:
@@ -225,14 +227,14 @@ def row_faults(
     """
     location = Root(root, allow_outside=allow_outside_root, check_files=True, keys=keys)
     reader = RowReader(location, typed=True, assign=None, card=card, keys=keys)
-    faults: list[str] = []
+    faults: list[tuple[str, str]] = []
     first: dict[str, str] = {}
     for place, row in rows:
         _, ident, found = reader.sample(row, 0)
-        faults += [f"{place}: {fault}" for fault in found]
+        faults += [(place, fault) for fault in found]
         if ident and first.setdefault(ident, place) != place:
-            faults.append(f"{place}: id {ident!r} is taken at {first[ident]}; rename one")
-    return faults
+            faults.append((place, f"id {ident!r} is taken at {first[ident]}; rename one"))
+    return placed(faults, location)
 
 
 def split_of(ident: str, ratios: Ratios, seed: int) -> str:

@@ -54,8 +54,6 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
             if line := lines.line(done):
                 print(f"{what} {line}", file=sys.stderr, flush=True)
         return
-    from rich.progress import track as bar
+    from mmtx_cli.console import track as bar
 
-    from mmtx_cli.console import make_console
-
-    yield from bar(items, what, total, console=make_console(stderr=True), transient=True)
+    yield from bar(items, what, total)

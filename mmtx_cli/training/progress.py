@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmtx_cli.console import make_console
+from mmtx_cli.console import make_bar
 from mmtx_cli.data.progress import SparseLines
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.metrics import MetricsCallback
@@ -28,17 +28,16 @@ class ProgressCallback(pl.Callback):
         """Show the bar."""
         if not trainer.is_global_zero:
             return
-        console = make_console(stderr=True)
-        if console.is_terminal:
-            self.bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[figures]}"),
-                TimeRemainingColumn(),
-                console=console,
-                auto_refresh=False,
-            )
+        bar = make_bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            auto_refresh=False,
+        )
+        if not bar.disable:
+            self.bar = bar
             total = int(trainer.num_training_batches)
             self.task = self.bar.add_task(self.label, total=total, figures="")
             self.bar.start()

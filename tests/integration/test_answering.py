@@ -7,7 +7,7 @@ import pytest
 from mmtx_cli.argument import quoted
 from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, refused, succeeded
 
-from .conftest import ODD
+from .fixtures import ODD
 
 pytestmark = pytest.mark.xdist_group("answering")  # so that the model is trained once
 

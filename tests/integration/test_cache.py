@@ -9,7 +9,7 @@ import pytest
 from mmtx_cli.argument import quoted
 from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, refused, succeeded
 
-from .conftest import ODD
+from .fixtures import ODD
 
 FROZEN = "freeze=[encoder.image]"
 MADE = [*TINY_IMAGE, *TINY]

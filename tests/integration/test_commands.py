@@ -23,7 +23,7 @@ from tests.command_line import (
     succeeded,
 )
 
-from .conftest import ODD
+from .fixtures import ODD
 
 
 def last_step(run):

@@ -7,7 +7,7 @@ import pytest
 from mmtx_cli.argument import quoted
 from tests.command_line import mmtx, succeeded
 
-from .conftest import ODD
+from .fixtures import ODD
 
 # a captioner of a few steps, decoded greedily, says the same of every picture
 SHORT = ("head.captioning.num_beams=1", "bootstrap=5")

@@ -18,7 +18,7 @@ from tests.command_line import (
     told,
 )
 
-from .conftest import ODD
+from .fixtures import ODD
 
 
 def rows_of(place):

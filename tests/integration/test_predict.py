@@ -10,7 +10,7 @@ from mmtx_cli.argument import quoted
 from tests.command_line import mmtx, succeeded
 from tests.predicting import command, lines, predict
 
-from .conftest import ODD
+from .fixtures import ODD
 
 PICTURE = f"{ODD}/scenes/images/00001.jpg"
 TWO = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu")

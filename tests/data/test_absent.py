@@ -1,0 +1,84 @@
+"""A root that is wrong is reported once, and not for every file."""
+
+import json
+
+import pytest
+
+from tests.command_line import refused
+
+TRAINING = ("finetune", "encoder/image=vit", "fusion=concat", "head=captioning")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A manifest of 40 pictures, and a folder that lacks them."""
+    (tmp_path / "set" / "img").mkdir(parents=True)
+    (tmp_path / "wrong").mkdir()
+    rows = [
+        {"id": f"i{i}", "split": "train", "image": f"img/{i}.jpg", "captions": ["a dog"]}
+        for i in range(40)
+    ]
+    for row in rows:
+        (tmp_path / "set" / row["image"]).write_bytes(b"x")
+    (tmp_path / "set" / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    table = "".join(f"img/{i}.jpg,a dog,train\n" for i in range(40))
+    (tmp_path / "set" / "t.csv").write_text(f"image,caption,split\n{table}")
+    return tmp_path
+
+
+COMMANDS = {
+    "train": ([*TRAINING, "data.path=set/m.jsonl", "data.root=wrong"], "m.jsonl:1", "data.root"),
+    "check": (["data", "action=check", "manifest=set/m.jsonl", "root=wrong"], "m.jsonl:1", "root"),
+    "import": (
+        [
+            "data",
+            "action=import",
+            "format=csv",
+            "captions=set/t.csv",
+            "images=wrong",
+            "out=n.jsonl",
+        ],
+        "t.csv:2",
+        "images",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_all_files_are_missing(name, folder):
+    args, place, key = COMMANDS[name]
+    said = refused(*args, cwd=folder)
+    assert said.count("\n") == 1
+    assert f"{place}: all 40 files are missing below {folder}" in said
+    assert f"e.g. {folder}/wrong/img/0.jpg; set {key}=FOLDER to the folder" in said
+
+
+def test_nearly_all_are_missing_and_other_faults_stay(folder):
+    (folder / "wrong" / "img").mkdir()
+    (folder / "wrong" / "img" / "7.jpg").write_bytes(b"x")
+    with open(folder / "set" / "m.jsonl", "a") as file:
+        file.write(json.dumps({"id": "i40", "split": "tran", "text": "a"}) + "\n")
+    said = refused("data", "action=check", "manifest=set/m.jsonl", "root=wrong", cwd=folder)
+    first, *faults = said.splitlines()
+    assert first == "mmtx data: 2 faults"
+    assert f"m.jsonl:1: 39 of 40 files are missing below {folder / 'wrong'}, e.g. " in faults[0]
+    assert 'm.jsonl:41: unknown split "tran"; did you mean train?' in faults[1]
+
+
+@pytest.mark.parametrize("number", [3, 30])
+def test_some_missing_files_are_reported_each(number, folder):
+    for i in range(number):
+        (folder / "set" / "img" / f"{i}.jpg").unlink()
+    said = refused("data", "action=check", "manifest=set/m.jsonl", cwd=folder)
+    assert said.count(": image: no such file ") == number
+    assert "files are missing" not in said
+
+
+def test_paths_that_the_root_does_not_matter_to(folder):
+    rows = [{"id": f"i{i}", "split": "train", "image": f"/no/{i}.jpg"} for i in range(9)]
+    (folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    args = ["data", "action=check", "manifest=m.jsonl", "allow_outside_root=true"]
+    said = refused(*args, cwd=folder)
+    assert (
+        "m.jsonl:1: all 9 files are missing, e.g. /no/0.jpg; correct the paths, or set root" in said
+    )

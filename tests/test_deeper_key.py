@@ -1,0 +1,55 @@
+"""A key at the root that stands deeper in the configuration."""
+
+import pytest
+
+from tests.command_line import refused
+
+MODEL = ("encoder/image=vit", "encoder/text=transformer", "fusion=concat", "head=captioning")
+
+
+@pytest.mark.parametrize(
+    ("args", "keys"),
+    [
+        (["encoder/image=vit", "width=128"], ["encoder.image.width"]),
+        (["width=128", *MODEL[:2]], ["encoder.text.width", "encoder.image.width"]),
+        (
+            [*MODEL, "depth=2"],
+            ["encoder.text.depth", "encoder.image.depth", "fusion.depth", "head.captioning.depth"],
+        ),
+        (["head=captioning", "label_smoothing=0"], ["head.captioning.label_smoothing"]),
+        (["head=captioning", "captioning.num_beams=2"], ["head.captioning.num_beams"]),
+        (["head=captioning", "+label_smoothing=0"], ["head.captioning.label_smoothing"]),
+        (["experiment=avdigits", "freq_masks=1"], ["encoder.audio.freq_masks"]),
+        (["batch_size=8"], ["data.batch_size"]),
+        (["min_delta=8"], ["trainer.early_stopping.min_delta"]),
+        (["logger=wandb", "project=mine"], ["logger.wandb.project"]),
+        (["epochs=3"], ["trainer.max_epochs"]),
+    ],
+)
+def test_the_keys_of_that_name_are_named(args, keys, tmp_path):
+    said = refused("finetune", *args, cwd=tmp_path)
+    (line,) = [line for line in said.splitlines() if "unknown key" in line]
+    hint = line.partition("unknown key; did you mean ")[2].removesuffix("?")
+    assert sorted(hint.split(" or ")) == sorted(map(repr, keys))
+
+
+def test_a_key_of_what_is_not_chosen_is_not_named(tmp_path):
+    said = refused("finetune", "encoder/audio=features", "patch_size=8", cwd=tmp_path)
+    assert "patch_size: unknown key; " in said
+    assert "encoder.image" not in said
+
+
+def test_in_a_file(tmp_path):
+    (tmp_path / "my" / "experiment").mkdir(parents=True)
+    text = "# @package _global_\ndefaults: [{override /encoder/image: vit}]\nwidth: 64\n"
+    (tmp_path / "my" / "experiment" / "mine.yaml").write_text(text)
+    said = refused("finetune", "--config-dir", "my", "experiment=mine", cwd=tmp_path)
+    assert "mine.yaml: width: unknown key; did you mean 'encoder.image.width'?" in said
+
+
+def test_a_component_of_the_users_own(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text("class Fusion:\n    def __init__(self, strength=1): ...\n")
+    (tmp_path / "my" / "fusion").mkdir(parents=True)
+    (tmp_path / "my" / "fusion" / "own.yaml").write_text("_target_: mine.Fusion\n")
+    said = refused("finetune", "--config-dir", "my", "fusion=own", "strength=2", cwd=tmp_path)
+    assert "strength: unknown key; did you mean 'fusion.strength'?" in said
