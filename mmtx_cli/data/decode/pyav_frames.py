@@ -143,6 +143,7 @@ class Upright:
             # unscaled, FFmpeg's own choice is what torchcodec takes; planes scale finer and faster
             flags, form = ("bicubic", "rgb24") if scaled is None else ("bilinear", "gbrp")
             graph = Graph()
+            graph.threads = 1  # workers are as many as cores, and starting threads takes longest
             source = graph.add_buffer(
                 width=width,
                 height=height,
