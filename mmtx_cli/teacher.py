@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mmtx_cli.error import CheckpointError, ConfigError
-from mmtx_cli.tensor_check import other_types
+from mmtx_cli.fitting import build_fitting
 from mmtx_cli.weights import read_config, read_weights
 
 Build = Callable[[Mapping[str, Any]], Any]
@@ -39,8 +39,12 @@ def text_teachers(heads: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"head.{name}.teacher", teacher
 
 
-def teacher_model(path: str, folder: str, config: Mapping[str, Any], build: Build) -> Any:
+def teacher_model(
+    path: str, folder: str, config: Mapping[str, Any], build: Build, trusts: bool
+) -> Any:
     """(model, its config) of the trained model in ``folder``, for the head at a config ``path``.
+
+    ``trusts`` is True where parts may be of others than mmtx.
 
     Raises ConfigError if it looks at samples otherwise than the model that it is to teach.
     """
@@ -59,11 +63,7 @@ def teacher_model(path: str, folder: str, config: Mapping[str, Any], build: Buil
                 )
     if faults:
         raise ConfigError(*faults)
-    model, weights = build(stored), read_weights(folder)
-    state = model.state_dict()
-    if state.keys() != weights.keys() or any(state[k].shape != weights[k].shape for k in state):
-        raise CheckpointError(f"{path}.teacher={folder}: its weights do not fit its config")
-    if faults := other_types(state, weights):
-        raise CheckpointError(f"{path}.teacher={folder}: {'; '.join(faults[:5])}")
-    model.load_state_dict(weights)
+    model = build_fitting(
+        lambda: build(stored), read_weights(folder), f"{path}.teacher={folder}", trusts
+    )
     return model, stored
