@@ -64,9 +64,7 @@ def taught_by(
     path: str, node: Mapping[str, Any], config: Mapping[str, Any], trusted: Sequence[str]
 ) -> Frozen:
     """The trained model that a head's ``teacher`` names, or its encoder of the head's modality."""
-    model, stored = teacher_model(
-        path, node["teacher"], config, lambda c: build_model(c, trusted), bool(trusted)
-    )
+    model, stored = teacher_model(path, node["teacher"], config, lambda c: build_model(c, trusted))
     modality = node.get("modality")
     if modality is None:
         return Frozen(model, stored["label_names"])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mmtx_cli.error import CheckpointError, MmtxError
+from mmtx_cli.error import CheckpointError
 from mmtx_cli.tensor_check import other_types
 
 if TYPE_CHECKING:
@@ -20,58 +20,55 @@ SPARE = 1000
 """Parameters that may be made and replaced while a model is built, beside one for each."""
 
 
-def build_fitting(
-    build: Callable[[], Any], weights: "Mapping[str, Tensor]", source: str, trusts: bool
-) -> Any:
+def build_fitting(build: Callable[[], Any], weights: "Mapping[str, Tensor]", source: str) -> Any:
     """Build a model with ``weights``, which are all that it has and no others.
 
     Args:
         build: Builds the model, whatever its weights.
         weights: Tensors by parameter name.
         source: Where they are from, for messages.
-        trusts: The model may have parts that are not of mmtx; one that cannot be built without
-            memory is built at once.
 
     Raises:
         CheckpointError: if tensors are missing, of no use, or of another shape or type.
     """
-    check_fitting(build, weights, source, trusts)
+    check_fitting(build, weights, source)
     model = build()
     _check(model.state_dict(), weights, source)
     model.load_state_dict(weights)
     return model
 
 
-def check_fitting(
-    build: Callable[[], Any], weights: "Mapping[str, Tensor]", source: str, trusts: bool
-) -> None:
-    """Refuse, as ``build_fitting`` does, a model that is not built here."""
+def check_fitting(build: Callable[[], Any], weights: "Mapping[str, Tensor]", source: str) -> None:
+    """Refuse, as ``build_fitting`` does, a model that is not built here.
+
+    A part that computes with numbers while it is built cannot be built without them: a few of other
+    libraries do, and such a model is compared only once it is built.
+    """
     import torch
 
+    left = iter(range(SPARE + 2 * len(weights)))
     try:
-        with torch.device("meta"), _at_most(SPARE + 2 * len(weights), source):
+        with torch.device("meta"), _counting(left):
             state = build().state_dict()
-    except MmtxError:
-        raise
-    except Exception:
-        if not trusts:
-            raise
-        return
+    except Exception as error:
+        if next(left, None) is None:
+            raise CheckpointError(
+                f"{source}: its config has many more tensors than its weights"
+            ) from error
+        return  # what else is wrong is told where it is built
     _check(state, weights, source)
 
 
 @contextmanager
-def _at_most(count: int, source: str) -> Iterator[None]:
-    """Stop building once there are more parameters: without numbers they take memory, too."""
+def _counting(left: Iterator[int]) -> Iterator[None]:
+    """Stop building where more parameters are made: without numbers they take memory, too."""
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
-    left = iter(range(count))
-
-    def refuse(*_: object) -> None:
+    def count(*_: object) -> None:
         if next(left, None) is None:
-            raise CheckpointError(f"{source}: its config has many more tensors than its weights")
+            raise RuntimeError("more parameters than expected")
 
-    hook = register_module_parameter_registration_hook(refuse)
+    hook = register_module_parameter_registration_hook(count)
     try:
         yield
     finally:

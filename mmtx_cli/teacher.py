@@ -39,12 +39,8 @@ def text_teachers(heads: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"head.{name}.teacher", teacher
 
 
-def teacher_model(
-    path: str, folder: str, config: Mapping[str, Any], build: Build, trusts: bool
-) -> Any:
+def teacher_model(path: str, folder: str, config: Mapping[str, Any], build: Build) -> Any:
     """(model, its config) of the trained model in ``folder``, for the head at a config ``path``.
-
-    ``trusts`` is True where parts may be of others than mmtx.
 
     Raises ConfigError if it looks at samples otherwise than the model that it is to teach.
     """
@@ -63,7 +59,5 @@ def teacher_model(
                 )
     if faults:
         raise ConfigError(*faults)
-    model = build_fitting(
-        lambda: build(stored), read_weights(folder), f"{path}.teacher={folder}", trusts
-    )
+    model = build_fitting(lambda: build(stored), read_weights(folder), f"{path}.teacher={folder}")
     return model, stored

@@ -155,9 +155,7 @@ def check_stored(stored: Mapping[str, Any], ckpt: str, trusted: tuple[str, ...])
         for name, tensor in read_weights(ckpt).items()
         if not name.startswith("head.") or name.split(".")[1] in heads
     }
-    check_fitting(
-        lambda: build_model({"model": kept}, trusted), weights, f"ckpt={ckpt}", bool(trusted)
-    )
+    check_fitting(lambda: build_model({"model": kept}, trusted), weights, f"ckpt={ckpt}")
 
 
 def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:

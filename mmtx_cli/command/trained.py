@@ -36,7 +36,6 @@ def load_model(cfg: DictConfig, device: torch.device) -> MultimodalModel:
         lambda: build_model({"model": plain}, trusted),
         read_weights(cfg.ckpt),
         f"ckpt={cfg.ckpt}",
-        trusts=bool(trusted),
     )
     return model.eval().to(device)
 
