@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mmtx_cli.plain_file import RefusedFileError, check_regular
 from mmtx_cli.zip_file import check_index
@@ -83,7 +83,7 @@ def check_pickles(path: Path) -> None:
         _check_opcodes(file, "its pickle", OLD_PICKLES)
 
 
-def _check_opcodes(file: IO[bytes] | zipfile.ZipExtFile, name: str, pickles: int) -> None:
+def _check_opcodes(file: Any, name: str, pickles: int) -> None:
     opcodes = chain.from_iterable(pickletools.genops(file) for _ in range(pickles))
     if any(number >= MAX_OPCODES for number, _ in enumerate(opcodes)):
         raise RefusedFileError(f"{name} builds more than any checkpoint holds")
