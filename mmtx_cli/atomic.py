@@ -98,7 +98,7 @@ def appending(path: Path, mode: str = "a") -> IO:
         raise ConfigError(f"{path}: is not a regular file; remove it, or name another folder")
     encoding = None if "b" in mode else "utf-8"
     newline = None if "b" in mode else ""
-    file = open(path, mode, encoding=encoding, newline=newline, opener=_without_links)
+    file = open(path, mode, encoding=encoding, newline=newline, opener=_without_links)  # noqa: SIM115
     if os.fstat(file.fileno()).st_nlink > 1:
         file.close()
         raise ConfigError(

@@ -138,8 +138,8 @@ def _be_command(
         signal.alarm(seconds)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(number, "w", closefd=False)))
         os.chdir(cwd)
         os.environ.update(env)
         sys.path.insert(0, str(cwd))  # as ``python -m`` does

@@ -172,8 +172,8 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
         refuse_changed(before, config["rows"], corpus.manifest.path, cfg.allow_changed_data)
     trusted = tuple(cfg.trusted_packages)
     if stored is not None:
-        last = Path(cfg.run_dir) / "checkpoints" / "last.ckpt"
-        check_stored(stored, str(last) if cfg.resume else cfg.ckpt, trusted)
+        source = f"{cfg.run_dir}/checkpoints/last.ckpt" if cfg.resume else cfg.ckpt
+        check_stored(stored, source, trusted)
     # The length of the run needs the data, the data what the heads need, the optimizer the length.
     guard = Guard(settings["trainer"].bad_steps, settings["trainer"].spike)
     module = TrainingModule(
