@@ -12,7 +12,15 @@ def tensors(module):
     return {name: (x.shape, x.dtype) for name, x in module.state_dict().items()}
 
 
-@pytest.mark.parametrize("choice", ENCODERS, ids="/".join)
+COMPUTES = pytest.mark.xfail(reason="computes while it is built; compared after that", strict=True)
+CHOICES = [
+    pytest.param(choice, marks=COMPUTES if choice == ("audio", "huggingface") else ())
+    for choice in ENCODERS
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids="/".join)
+@pytest.mark.filterwarnings("ignore:.*which is a no-op")
 def test_encoders(choice):
     encoder = tiny_encoder(*choice)
     with torch.device("meta"):
