@@ -106,7 +106,8 @@ def appending(path: Path, mode: str = "a") -> IO:
     """Open a file to append to it; the file is created if it does not exist.
 
     Raises:
-        ConfigError: if a link, or anything but a regular file, has its name.
+        ConfigError: if a link, or anything but a regular file, has its name, or the file has
+            further names, which may be those of someone's file elsewhere.
     """
     if path.is_symlink():
         raise ConfigError(
@@ -117,7 +118,14 @@ def appending(path: Path, mode: str = "a") -> IO:
         raise ConfigError(f"{path}: is not a regular file; remove it, or name another folder")
     encoding = None if "b" in mode else "utf-8"
     newline = None if "b" in mode else ""
-    return open(path, mode, encoding=encoding, newline=newline, opener=_without_links)
+    file = open(path, mode, encoding=encoding, newline=newline, opener=_without_links)  # noqa: SIM115
+    if os.fstat(file.fileno()).st_nlink > 1:
+        file.close()
+        raise ConfigError(
+            f"{path}: has further names (hard links), and what is appended would be seen under "
+            "them, too; replace it by a copy, or name another folder"
+        )
+    return file
 
 
 def created(path: Path) -> IO[str]:

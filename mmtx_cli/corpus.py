@@ -191,7 +191,7 @@ def build_data(
         settings,
         replace(
             preparation,
-            features=feature_sizes(manifest, preparation.features, DecodeLimits.of(settings).bytes),
+            features=feature_sizes(manifest, preparation.features, DecodeLimits.of(settings)),
         ),
         tokenizer,
         list(stored["label_names"] if trained else manifest.label_names),

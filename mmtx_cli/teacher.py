@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mmtx_cli.error import CheckpointError, ConfigError
-from mmtx_cli.tensor_check import other_types
+from mmtx_cli.fitting import build_fitting
 from mmtx_cli.weights import read_config, read_weights
 
 Build = Callable[[Mapping[str, Any]], Any]
@@ -59,11 +59,5 @@ def teacher_model(path: str, folder: str, config: Mapping[str, Any], build: Buil
                 )
     if faults:
         raise ConfigError(*faults)
-    model, weights = build(stored), read_weights(folder)
-    state = model.state_dict()
-    if state.keys() != weights.keys() or any(state[k].shape != weights[k].shape for k in state):
-        raise CheckpointError(f"{path}.teacher={folder}: its weights do not fit its config")
-    if faults := other_types(state, weights):
-        raise CheckpointError(f"{path}.teacher={folder}: {'; '.join(faults[:5])}")
-    model.load_state_dict(weights)
+    model = build_fitting(lambda: build(stored), read_weights(folder), f"{path}.teacher={folder}")
     return model, stored

@@ -8,17 +8,19 @@ of lists from a few bytes each.
 import pickletools
 import zipfile
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from mmtx_cli.plain_file import RefusedFileError, check_regular
+from mmtx_cli.zip_file import check_index
 
-MAX_INDEX_BYTES = 64 * 2**20
-"""Size limit of the archive's index: a torch file has one entry a storage."""
 MAX_PICKLE_BYTES = 256 * 2**20
 MAX_OPCODES = 4_000_000
 """Limits of the pickle, which holds everything but the numbers of the tensors: size and opcodes.
 A checkpoint of 100,000 tensors has two million opcodes."""
+OLD_PICKLES = 5
+"""Those before the numbers in a file of before torch 1.6: magic, version, system, content, keys."""
 SMALL_PICKLE = 4 * 2**20
 """A pickle of this size cannot take a gigabyte, whatever its opcodes."""
 
@@ -45,24 +47,20 @@ def check_archive(path: Path) -> None:
         zipfile.BadZipFile, OSError: if it is no archive, or cannot be read.
     """
     size = check_regular(path)
-    with open(path, "rb") as file:
-        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
-        if end is not None and end[zipfile._ECD_SIZE] > MAX_INDEX_BYTES:  # type: ignore[attr-defined]
-            raise RefusedFileError("its index is larger than that of any checkpoint")
-        file.seek(0)
-        with zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
-            for entry in entries:
-                same_size = entry.compress_size == entry.file_size
-                if entry.compress_type != zipfile.ZIP_STORED or not same_size:
-                    raise RefusedFileError(
-                        f"{entry.filename} is compressed, which torch.save never does"
-                    )
-            if sum(entry.file_size for entry in entries) > size:
-                raise RefusedFileError("its members overlap, which torch.save never does")
-            for entry in entries:
-                if entry.filename.endswith("data.pkl"):
-                    _check_pickle(archive, entry)
+    check_index(path)
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        for entry in entries:
+            same_size = entry.compress_size == entry.file_size
+            if entry.compress_type != zipfile.ZIP_STORED or not same_size:
+                raise RefusedFileError(
+                    f"{entry.filename} is compressed, which torch.save never does"
+                )
+        if sum(entry.file_size for entry in entries) > size:
+            raise RefusedFileError("its members overlap, which torch.save never does")
+        for entry in entries:
+            if entry.filename.endswith("data.pkl"):
+                _check_pickle(archive, entry)
 
 
 def _check_pickle(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
@@ -71,9 +69,24 @@ def _check_pickle(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
     if entry.file_size <= SMALL_PICKLE:
         return
     with archive.open(entry) as file:
-        for number, _ in enumerate(pickletools.genops(file)):
-            if number >= MAX_OPCODES:
-                raise RefusedFileError(f"{entry.filename} builds more than any checkpoint holds")
+        _check_opcodes(file, entry.filename, 1)
+
+
+def check_pickles(path: Path) -> None:
+    """Refuse a file of before torch 1.6, pickles one after the other, that builds too much.
+
+    Raises:
+        RefusedFileError: naming what no file of ``torch.save`` has.
+        ValueError: if it does not begin with pickles.
+    """
+    with open(path, "rb") as file:
+        _check_opcodes(file, "its pickle", OLD_PICKLES)
+
+
+def _check_opcodes(file: Any, name: str, pickles: int) -> None:
+    opcodes = chain.from_iterable(pickletools.genops(file) for _ in range(pickles))
+    if any(number >= MAX_OPCODES for number, _ in enumerate(opcodes)):
+        raise RefusedFileError(f"{name} builds more than any checkpoint holds")
 
 
 def plain_fault(value: Any) -> str | None:

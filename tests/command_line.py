@@ -5,9 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
@@ -100,6 +103,54 @@ def refused(*args: str, cwd: Path | None = None) -> str:
     ):
         status = main(list(args))
     return told(Done(args, status, out.getvalue(), err.getvalue()))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its status, standard output and error together, and most memory."""
+
+    status: int
+    output: str
+    peak: int
+
+
+def forked(*args: str, cwd: Path, seconds: int = 120, **env: str) -> Ended:
+    """Run a command in a copy of this process, which has imported everything already.
+
+    The copy begins with the memory of this one, and is killed after ``seconds``.
+    """
+    with tempfile.TemporaryFile() as file:
+        if not (pid := os.fork()):
+            _be_command(args, cwd, file.fileno(), seconds, environment(**env))
+        _, status, usage = os.wait4(pid, 0)
+        file.seek(0)
+        output = file.read().decode(errors="replace")
+    return Ended(os.waitstatus_to_exitcode(status), output, usage.ru_maxrss * 1024)
+
+
+def _be_command(
+    args: Sequence[str], cwd: Path, output: int, seconds: int, env: dict[str, str]
+) -> None:
+    """Never return into what the process was doing."""
+    status = 1
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(seconds)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(number, "w", closefd=False)))
+        os.chdir(cwd)
+        os.environ.update(env)
+        sys.path.insert(0, str(cwd))  # as ``python -m`` does
+        sys.argv = ["mmtx", *args]
+        status = main([*args])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def succeeded(done: Done) -> Path:

@@ -100,6 +100,25 @@ def test_nothing_is_appended_through_a_link(name, tmp_path, outside):
     assert outside.read_text() == ""
 
 
+@pytest.mark.parametrize("name", APPENDED)
+def test_nothing_is_appended_to_a_file_of_two_names(name, tmp_path, outside):
+    """Its other name may be that of a file elsewhere."""
+    outside.write_text("")
+    path = tmp_path / name
+    os.link(outside, path)
+    with pytest.raises(ConfigError, match=rf"{name}: has further names \(hard links\)"):
+        APPENDED[name](path)
+    assert outside.read_text() == ""
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_file_of_two_names_is_replaced(name, tmp_path, outside):
+    os.link(outside, tmp_path / name)
+    WHOLE[name](tmp_path / name)
+    assert (tmp_path / name).stat().st_size > 0
+    assert outside.read_text() == "keep"
+
+
 @pytest.mark.parametrize("name", ["run.log", ".lock"])
 def test_nothing_is_appended_to_a_fifo(name, tmp_path):
     os.mkfifo(tmp_path / name)

@@ -409,6 +409,7 @@ def test_the_long_round(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     count, peak = map(int, done.stdout.split())
     assert count == 10_200
+    print(f"\n{count} inputs, at most {peak / 1e9:.2f} GB")
     assert peak < LIMIT
     assert [*watched.iterdir()] == []
     assert sorted(p.name for p in tmp_path.iterdir()) == ["inside", "watched"]

@@ -17,7 +17,7 @@ from mmtx_cli.build import build_encoders, build_teacher
 from mmtx_cli.command.cached import encoder_card, teacher_card
 from mmtx_cli.command.data_cache import claim
 from mmtx_cli.command.features import standardise
-from mmtx_cli.command.inherit import load_initial
+from mmtx_cli.command.inherit import check_stored, load_initial
 from mmtx_cli.command.train import portable_nodes, preparation_of, sections
 from mmtx_cli.corpus import Corpus, build_data
 from mmtx_cli.data.cache.card import BODY, Card
@@ -52,6 +52,8 @@ def cache(
     # one process writes the shards; what more devices a training has does not matter here
     alone = replace(settings["trainer"], devices=1, num_nodes=1, strategy="auto")
     device = launch(alone).device
+    if stored is not None:
+        check_stored(stored, cfg.ckpt, tuple(cfg.trusted_packages))
     encoders: Any = seeded_encoders(cfg)
     model: Any = nn.ModuleDict({"encoder": encoders}).eval()
     nodes = portable_nodes(cfg, encoders)

@@ -33,8 +33,8 @@ def standardise(model: Any, corpus: Any) -> None:
     from mmtx_cli.data.decode.limits import DecodeLimits
     from mmtx_cli.data.feature_fact import feature_scale
 
-    most, memory = corpus.preparation.max_feature_length, DecodeLimits.of(corpus.settings).bytes
+    most, limits = corpus.preparation.max_feature_length, DecodeLimits.of(corpus.settings)
     for name in corpus.preparation.features:
-        scale = feature_scale(corpus.manifest.split("train"), name, most, memory)
+        scale = feature_scale(corpus.manifest.split("train"), name, most, limits)
         if scale is not None:
             model.encoder[name].standardise(*map(torch.from_numpy, scale))

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mmtx_cli.check import component_faults
 from mmtx_cli.command.run_folder import is_first_process
 from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.error import CheckpointError, ConfigError, MmtxError
@@ -126,6 +127,35 @@ def merged(stored: Mapping[str, Any], chosen: Mapping[str, Any]) -> DictConfig:
         else:
             result[name] = node
     return OmegaConf.create(result)
+
+
+def check_stored(stored: Mapping[str, Any], ckpt: str, trusted: tuple[str, ...]) -> None:
+    """Refuse a trained model whose config describes another one than its weights are of.
+
+    What is taken over from the config may be larger than any memory. Heads of packages that are
+    not trusted are left out: they are refused by their own faults, unless others replace them.
+
+    Raises:
+        CheckpointError: naming tensors that are missing, or of another size.
+    """
+    from mmtx_cli.build import build_model
+    from mmtx_cli.fitting import check_fitting
+
+    model, trust = stored["model"], {"trusted_packages": list(trusted)}
+    heads = {
+        name: node
+        for name, node in model["head"].items()
+        if node and not list(component_faults({"head": {name: node}, **trust}))
+    }
+    kept = {**model, "head": heads}
+    if list(component_faults({**kept, **trust})):
+        return  # encoders or a fusion that are replaced, or refused by these faults
+    weights = {
+        name: tensor
+        for name, tensor in read_weights(ckpt).items()
+        if not name.startswith("head.") or name.split(".")[1] in heads
+    }
+    check_fitting(lambda: build_model({"model": kept}, trusted), weights, f"ckpt={ckpt}")
 
 
 def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:

@@ -14,7 +14,13 @@ from mmtx_cli.atomic import own_folder
 from mmtx_cli.check import check
 from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
-from mmtx_cli.command.inherit import has_new_head, has_weights, inherit, load_initial
+from mmtx_cli.command.inherit import (
+    check_stored,
+    has_new_head,
+    has_weights,
+    inherit,
+    load_initial,
+)
 from mmtx_cli.command.resume import resumed, run_settings
 from mmtx_cli.command.run_folder import (
     is_first_process,
@@ -165,6 +171,9 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
         before = (stored or {}).get("rows") or {}
         refuse_changed(before, config["rows"], corpus.manifest.path, cfg.allow_changed_data)
     trusted = tuple(cfg.trusted_packages)
+    if stored is not None:
+        source = f"{cfg.run_dir}/checkpoints/last.ckpt" if cfg.resume else cfg.ckpt
+        check_stored(stored, source, trusted)
     # The length of the run needs the data, the data what the heads need, the optimizer the length.
     guard = Guard(settings["trainer"].bad_steps, settings["trainer"].spike)
     module = TrainingModule(
@@ -341,6 +350,7 @@ def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any) -> N
         "cost": parameter_counts(module.model),
     }
     write_json(run_dir / "result.json", result)
-    write_report(run_dir)
+    # of training there are no predictions: those in a resumed folder may name anyone's files
+    write_report(run_dir, gallery=0)
     print_costs(result)
     print(run_dir)

@@ -12,10 +12,9 @@ from torch.utils.data import DataLoader
 from mmtx_cli.atomic import replaced
 from mmtx_cli.build import build_model
 from mmtx_cli.console import make_bar, paused
-from mmtx_cli.error import CheckpointError
+from mmtx_cli.fitting import build_fitting
 from mmtx_cli.meaning import is_trained
 from mmtx_cli.model import MultimodalModel
-from mmtx_cli.tensor_check import other_types
 from mmtx_cli.training.launch import Process
 from mmtx_cli.types import Batch, Streams
 from mmtx_cli.weights import read_weights
@@ -31,20 +30,12 @@ def load_model(cfg: DictConfig, device: torch.device) -> MultimodalModel:
     """The model that ``cfg`` describes after it inherited from ``cfg.ckpt``, with its weights."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     plain["head"] = {name: node for name, node in plain["head"].items() if is_trained(node)}
-    model = build_model({"model": plain}, tuple(cfg.trusted_packages))
-    weights, state = read_weights(cfg.ckpt), model.state_dict()
-    missing, unexpected = state.keys() - weights.keys(), weights.keys() - state.keys()
-    other = {k for k in state.keys() & weights.keys() if state[k].shape != weights[k].shape}
-    if missing or unexpected or other:
-        odd = ", ".join(sorted(missing | unexpected | other)[:5])
-        raise CheckpointError(
-            f"ckpt={cfg.ckpt}: {len(missing)} tensors are missing, {len(unexpected)} are of no use "
-            f"to this model and {len(other)} are of another size ({odd}); leave the model's keys "
-            "(dim, encoder, fusion, head) as they were trained"
-        )
-    if faults := other_types(state, weights):
-        raise CheckpointError(f"ckpt={cfg.ckpt}: {'; '.join(faults[:5])}: not what mmtx saved")
-    model.load_state_dict(weights)
+    trusted = tuple(cfg.trusted_packages)
+    model = build_fitting(
+        lambda: build_model({"model": plain}, trusted),
+        read_weights(cfg.ckpt),
+        f"ckpt={cfg.ckpt}",
+    )
     return model.eval().to(device)
 
 

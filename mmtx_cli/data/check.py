@@ -50,7 +50,7 @@ def check_manifest(
     if decode:
         limits = limits or DecodeLimits()
         faults += _undecodable(manifest, workers, limits)
-        faults += unreadable_features(manifest, limits.bytes)
+        faults += unreadable_features(manifest, limits)
     if faults:
         raise DataError(*faults)
     summary = summarise(manifest)

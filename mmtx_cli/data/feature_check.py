@@ -14,17 +14,17 @@ Use = tuple[str, FeaturePlace]
 """A modality, and where its features are."""
 
 
-def unreadable_features(manifest: Manifest, memory: int = DecodeLimits().bytes) -> list[str]:
+def unreadable_features(manifest: Manifest, limits: DecodeLimits) -> list[str]:
     """Faults of features that cannot be read, or are not as wide as the first of their modality.
 
-    ``memory`` is how many bytes those of one sample may take.
+    ``limits`` are those of one sample.
     """
     users: dict[Use, list[Sample]] = {}
     for sample in manifest.samples:
         for use in sample.features.items():
             users.setdefault(use, []).append(sample)
     faults = []
-    for (name, place), reason in track(_reasons(list(users), memory), len(users), "features"):
+    for (name, place), reason in track(_reasons(list(users), limits), len(users), "features"):
         if reason is not None:
             first, *more = users[name, place]
             also = f" (and {len(more)} more rows)" if more else ""
@@ -33,9 +33,9 @@ def unreadable_features(manifest: Manifest, memory: int = DecodeLimits().bytes) 
     return faults
 
 
-def _reasons(uses: list[Use], memory: int) -> Iterator[tuple[Use, str | None]]:
+def _reasons(uses: list[Use], limits: DecodeLimits) -> Iterator[tuple[Use, str | None]]:
     """Yield each with why it cannot be used, or None."""
-    files, widths = FeatureFiles(memory), dict[str, int]()
+    files, widths = FeatureFiles(limits), dict[str, int]()
     for name, place in uses:
         try:
             found = files.read(place, widths.get(name))

@@ -17,18 +17,18 @@ LOOKED_AT = 256
 
 
 def feature_sizes(
-    manifest: Manifest, known: Mapping[str, int | None], memory: int = DecodeLimits().bytes
+    manifest: Manifest, known: Mapping[str, int | None], limits: DecodeLimits | None = None
 ) -> dict[str, int]:
     """Numbers a vector of each modality, of its first row that can be read, training rows first.
 
     ``known`` are the modalities that come as features, with the size where a model has one;
-    ``memory`` is how many bytes those of one sample may take.
+    ``limits`` are those of one sample.
 
     Raises:
         DataError: if no row has any that can be read, or they are of another size.
     """
     rows = sorted(manifest.samples, key=lambda row: row.split != "train")
-    files = FeatureFiles(memory)
+    files = FeatureFiles(limits)
     try:
         return {name: _size(name, size, rows, manifest, files) for name, size in known.items()}
     finally:
@@ -65,18 +65,18 @@ def _size(
 
 
 def feature_scale(
-    rows: Sequence[Sample], name: str, most: int, memory: int = DecodeLimits().bytes
+    rows: Sequence[Sample], name: str, most: int, limits: DecodeLimits | None = None
 ) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]] | None:
     """Mean and standard deviation of each number over the vectors of some rows, evenly spread.
 
-    A number that never changes has deviation 1. None where no row has any. ``memory`` is that of
-    ``feature_sizes``.
+    A number that never changes has deviation 1. None where no row has any. ``limits`` are those
+    of one sample.
     """
     having = [row for row in rows if name in row.features]
     places = np.unique(np.linspace(0, len(having) - 1, LOOKED_AT).round().astype(int))
     chosen = [having[i] for i in places] if having else []
     count, total, squares = 0, np.zeros(()), np.zeros(())
-    for found in _readable(chosen, name, most, memory):
+    for found in _readable(chosen, name, most, limits):
         x = found.astype(np.float64)
         count, total, squares = count + len(x), total + x.sum(0), squares + np.square(x).sum(0)
     if not count:
@@ -88,9 +88,9 @@ def feature_scale(
 
 
 def _readable(
-    rows: Sequence[Sample], name: str, most: int, memory: int
+    rows: Sequence[Sample], name: str, most: int, limits: DecodeLimits | None
 ) -> Iterator[Float[np.ndarray, "l c"]]:
-    files, width = FeatureFiles(memory), None
+    files, width = FeatureFiles(limits), None
     for row in rows:
         try:
             found = files.read(row.features[name], width, most)

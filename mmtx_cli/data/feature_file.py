@@ -6,8 +6,10 @@ Only what is asked for is read, and nothing in a file is ever executed: no pickl
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
-from pathlib import PurePath
+from itertools import islice
+from pathlib import Path, PurePath
 from typing import Any
 from zipfile import is_zipfile
 
@@ -19,6 +21,11 @@ from mmtx_cli.data.name import nearest
 from mmtx_cli.data.regular import check_regular
 from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.error import DataError
+from mmtx_cli.torch_file import check_archive, check_pickles
+from mmtx_cli.zip_file import check_index, check_packing
+
+NAMED = 5
+"""Names in a file that a message lists."""
 
 
 class FeatureFile(ABC):
@@ -61,9 +68,15 @@ def no_key(path: str, key: str | None, known: Iterable[str]) -> UnreadableError:
     if near := None if key is None else nearest(key, names, 0.6):
         hint = f"did you mean {near!r}?"
     else:
-        hint = f"it has {', '.join(names[:5])}" + (", …" if len(names) > 5 else "")
+        hint = f"it has {listed(names)}"
     said = "holds arrays by name; give a key" if key is None else f"has no key {key!r}"
     return UnreadableError(path, f"{said}; {hint}")
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few of the names in a file."""
+    first = list(islice(names, NAMED + 1))
+    return ", ".join(first[:NAMED]) + (", …" if first[NAMED:] else "")
 
 
 class NpyFile(FeatureFile):
@@ -88,7 +101,9 @@ class NpzFile(FeatureFile):
         self.path, self.memory = path, memory
         if not is_zipfile(path):
             raise UnreadableError(path, "not a zip of arrays, as numpy.savez writes")
+        check_index(path)
         self.file: Any = np.load(path, allow_pickle=False)
+        check_packing(self.file.zip)
         self.last: tuple[str | None, Any] = (None, None)
 
     def stored(self, key: str | None) -> Any:
@@ -116,8 +131,11 @@ class TorchFile(FeatureFile):
         self.path = path
         # files of the format before torch 1.6, which are no zips, cannot be mapped
         mapped = is_zipfile(path)
-        if not mapped:
+        if mapped:
+            check_archive(Path(path))
+        else:
             check_memory(os.path.getsize(path), memory)
+            check_pickles(Path(path))
         self.content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
 
     def stored(self, key: str | None) -> Any:
@@ -185,25 +203,52 @@ class Hdf5File(FeatureFile):
         self.file: Any = hdf5(path).File(path, "r", locking=False)
 
     def stored(self, key: str | None) -> Any:
-        """The dataset of that path.
-
-        Raises UnreadableError for one whose numbers lie in other files: a manifest's paths are
-        held inside its root, and nothing in a file may lead out of it.
-        """
-        import h5py
-
-        found = self.file.get(key)
-        if found is None:
-            raise no_key(self.path, key, self.file)
-        if not isinstance(found, h5py.Dataset):
-            raise UnreadableError(self.path, f"key {key} is a group of {', '.join(found)}")
-        if found.file.filename != self.file.filename or found.external or found.is_virtual:
-            raise UnreadableError(self.path, f"key {key} leads to another file; copy the data here")
-        return found
+        """The dataset of that path."""
+        return dataset(self.file, self.path, str(key))
 
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+
+
+def dataset(file: Any, path: str, key: str) -> Any:
+    """The dataset of a key in an open HDF5 file.
+
+    Raises:
+        UnreadableError: if it is not there, is a group, or its numbers lie elsewhere: a manifest's
+            paths are held inside its root, and nothing in a file may lead out of it. No link is
+            followed, for the file behind it would be opened.
+    """
+    import h5py
+
+    found = file
+    for part in filter(None, key.split("/")):
+        name = part.encode()
+        if not isinstance(found, h5py.Group) or not found.id.links.exists(name):
+            raise no_key(path, key, file)
+        if found.id.links.get_info(name).type != h5py.h5l.TYPE_HARD:
+            raise _elsewhere(path, key)
+        found = found[part]
+    if not isinstance(found, h5py.Dataset):
+        raise UnreadableError(path, f"key {key} is a group of {listed(found)}")
+    return held(found, path, key)
+
+
+def held(found: Any, path: str, key: str) -> Any:
+    """The dataset, if its numbers lie in its own file; UnreadableError if not."""
+    if found.external or found.is_virtual:
+        raise _elsewhere(path, key)
+    return found
+
+
+def _elsewhere(path: str, key: str) -> UnreadableError:
+    return UnreadableError(path, f"key {key} leads to another file or place; copy the data")
+
+
+def load_hdf5() -> None:
+    """Import the library that reads HDF5 if it is installed."""
+    with suppress(ImportError):
+        import h5py  # noqa: F401
 
 
 def hdf5(path: object) -> Any:

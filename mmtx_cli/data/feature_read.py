@@ -2,20 +2,26 @@
 
 import os
 from collections import OrderedDict
+from functools import cache
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.decode.limits import DecodeLimits
-from mmtx_cli.data.feature_file import FeatureFile, open_features
-from mmtx_cli.data.feature_place import FeaturePlace
+from mmtx_cli.data.feature_file import FeatureFile, load_hdf5, open_features
+from mmtx_cli.data.feature_place import HDF5, FeaturePlace
 from mmtx_cli.data.feature_size import SizeError, check_memory, chunk_size, number_size
 from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.error import DataError
+from mmtx_cli.plain_file import RefusedFileError
 
 OPEN = 16
 """Files that a process keeps open."""
+LIBRARY_MEMORY = 2**28
+"""Bytes that a library may take beside the numbers of a sample."""
 _NUMBERS = "buif"
 
 
@@ -26,9 +32,10 @@ class FeatureFiles:
     in a file nor the state of a library is shared.
     """
 
-    def __init__(self, memory: int = DecodeLimits().bytes) -> None:
-        """``memory`` is how many bytes the numbers of one sample may take while they are read."""
-        self.memory = memory
+    def __init__(self, limits: DecodeLimits | None = None) -> None:
+        """``limits`` are those of the numbers of one sample while they are read."""
+        self.limits = limits or DecodeLimits()
+        self.guard = Guard(self.limits.seconds, load_hdf5, self.limits.bytes + LIBRARY_MEMORY)
         self.owner = os.getpid()
         self.files: OrderedDict[str, FeatureFile] = OrderedDict()
 
@@ -37,44 +44,70 @@ class FeatureFiles:
     ) -> Float[np.ndarray, "l c"]:
         """The vectors at a place, one for an array [c], at most the first ``most`` of them.
 
+        HDF5 is read by a process that can be ended: what a file declares says neither what its
+        filters unpack a chunk to nor how long that takes.
+
         Raises:
             UnreadableError: if the file is damaged or lacks the key or row, or what stands there
-                is no vector or sequence, takes more than the memory, holds NaN or an infinite
-                number, or has vectors of another ``width``.
+                is no vector or sequence, takes more than the memory or the time, holds NaN or an
+                infinite number, or has vectors of another ``width``.
             DataError: if a package is missing.
         """
+        if PurePath(place.path).suffix.lower() in HDF5:
+            found = self.guard.run(read_apart, place.path, place, most, self.limits)
+        else:
+            found = self.read_here(place, most)
+        if fault := fault_of(found, width):
+            raise UnreadableError(place.path, f"{place.spot}: {fault}" if place.spot else fault)
+        return found
+
+    def read_here(self, place: FeaturePlace, most: int | None) -> Float[np.ndarray, "l c"]:
+        """As ``read``, by this process, whatever the numbers are."""
         try:
             stored = self.file(place.path).stored(place.key)
-            found = vectors(stored, place.row, most, self.memory)
-            fault = fault_of(found, width)
+            return vectors(stored, place.row, most, self.limits.bytes)
         except DataError:
             raise
         except Exception as error:  # parsers of hostile bytes raise anything; none may stop a run
             raise UnreadableError(place.path, reason_of(error)) from error
-        if fault:
-            raise UnreadableError(place.path, f"{place.spot}: {fault}" if place.spot else fault)
-        return found
 
     def file(self, path: str) -> FeatureFile:
         """The open file of a path."""
         if self.owner != os.getpid():
-            self.close()  # the copies that this process got of another's
+            self.close_files()  # the copies that this process got of another's
             self.owner = os.getpid()
         if path in self.files:
             self.files.move_to_end(path)
         else:
-            self.files[path] = open_features(path, self.memory)
+            self.files[path] = open_features(path, self.limits.bytes)
             if len(self.files) > OPEN:
                 self.files.popitem(last=False)[1].close()
         return self.files[path]
 
-    def close(self) -> None:
-        """Let go of every file."""
+    def close_files(self) -> None:
+        """Let go of the files that this process holds."""
         while self.files:
             self.files.popitem()[1].close()
 
+    def close(self) -> None:
+        """Let go of every file."""
+        self.close_files()
+        self.guard.close()
+
     def __getstate__(self) -> dict[str, object]:
-        return {"owner": 0, "files": OrderedDict(), "memory": self.memory}
+        return {**self.__dict__, "owner": 0, "files": OrderedDict()}
+
+
+@cache
+def _files_apart(limits: DecodeLimits) -> FeatureFiles:
+    return FeatureFiles(limits)
+
+
+def read_apart(
+    path: str, place: FeaturePlace, most: int | None, limits: DecodeLimits
+) -> Float[np.ndarray, "l c"]:
+    """Read in the guard's process, which keeps its files open; ``path`` is that of the place."""
+    return _files_apart(limits).read_here(place, most)
 
 
 class ShapeError(ValueError):
@@ -133,8 +166,8 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(error).strip().partition("\n")[0]
+    if isinstance(error, (ShapeError, SizeError, RefusedFileError)):
+        return text
     if "pickle" in text.lower() or "Python objects" in text or "weights_only" in text.lower():
         return "holds other things than numbers (pickled objects), which are never loaded"
-    if isinstance(error, (ShapeError, SizeError)):
-        return text
     return f"cannot be read: {type(error).__name__}: {text}"

@@ -41,7 +41,7 @@ class Media:
         self.augment = augment
         self.limits = limits or DecodeLimits()
         self.guards: dict[int, Guard] = {}
-        self.feature_files = FeatureFiles(self.limits.bytes)
+        self.feature_files = FeatureFiles(self.limits)
 
     @property
     def guard(self) -> Guard:

@@ -143,7 +143,8 @@ def _bands(
     while size <= 8 * window:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "At least one mel filterbank")  # told below
-            bands = melscale_fbanks(size // 2 + 1, f_min, highest, num_mels, sample_rate)
+            with torch.device("cpu"):  # it looks at its numbers, also where a model has none
+                bands = melscale_fbanks(size // 2 + 1, f_min, highest, num_mels, sample_rate)
         if bands.amax(dim=0).min() > 0:
             return bands
         size *= 2

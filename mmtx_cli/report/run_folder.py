@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.plain_file import MAX_DOCUMENT_BYTES, read_bytes
+
 Row = dict[str, Any]
 
 
@@ -52,7 +54,8 @@ def _read(run: RunFolder, name: str, parse: Callable[[str], Any], default: Any) 
     if not path.is_file():
         return default
     try:
-        return parse(path.read_text(encoding="utf-8", errors="replace"))
+        text = read_bytes(path, MAX_DOCUMENT_BYTES).decode(errors="replace")
+        return parse(text.replace("\r\n", "\n"))
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         run.faults.append(f"{name} could not be read: {error}")
         return default

@@ -213,7 +213,7 @@ def test_a_forked_process_opens_its_own(name, tmp_path):
     for _ in workers:
         sums, anew = queue.get(timeout=60)
         assert sums == wanted
-        assert anew
+        assert anew or name == "hdf5"  # which yet another process opens
     for worker in workers:
         worker.join()
     np.testing.assert_array_equal(files.read(places[4]), X[4])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.feature_place import FeaturePlace
 from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.unreadable import UnreadableError
@@ -18,8 +19,13 @@ from .hostile import MEGABYTE, peak_memory
 HUGE = 2_000_000_000
 
 
+def limited(memory):
+    """Files of which a sample may take that many bytes."""
+    return FeatureFiles(DecodeLimits(memory=memory / 10**9))
+
+
 def reason(place, memory=None, most=None):
-    files = FeatureFiles() if memory is None else FeatureFiles(memory)
+    files = FeatureFiles() if memory is None else limited(memory)
     with pytest.raises(UnreadableError) as error:
         files.read(place, most=most)
     return error.value.reason
@@ -103,17 +109,17 @@ def test_nothing_is_made_of_what_is_too_large(tmp_path, suffix, make):
 def test_the_limit_is_the_memory_of_one_sample(tmp_path, name):
     array = np.ones((500, 4))
     place = written(tmp_path, name, array)
-    assert FeatureFiles(array.size * (8 + 4) + 2000).read(place).shape == array.shape
+    assert limited(array.size * (8 + 4) + 2000).read(place).shape == array.shape
     assert "too large" in reason(place, memory=array.size * 4)
 
 
 def test_vectors_that_are_not_read_do_not_count(tmp_path):
     np.save(tmp_path / "a.npy", np.ones((10_000, 10), np.float32))
     place = FeaturePlace(str(tmp_path / "a.npy"))
-    assert FeatureFiles(100_000).read(place, most=1000).shape == (1000, 10)
+    assert limited(100_000).read(place, most=1000).shape == (1000, 10)
     assert "too large" in reason(place, memory=100_000, most=2000)
     row = FeaturePlace(place.path, None, 9999)
-    assert FeatureFiles(100).read(row).shape == (1, 10)
+    assert limited(100).read(row).shape == (1, 10)
 
 
 @pytest.mark.parametrize("dtype", ["S9", "V8", "datetime64[s]"])

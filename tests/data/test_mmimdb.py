@@ -32,16 +32,17 @@ def test_rows_refer_into_the_file(tmp_path, capsys):
     assert [len(manifest.split(split)) for split in ("train", "val", "test")] == [*SIZES.values()]
     files, path = FeatureFiles(), str(tmp_path / "multimodal_imdb.hdf5")
     with h5py.File(path, "r", locking=False) as file:
-        for i, row in enumerate(manifest.samples):
-            assert row.features == {
-                "text": FeaturePlace(path, "features", i),
-                "image": FeaturePlace(path, "vgg_features", i),
-            }
-            assert row.id.partition("#")[0] == file["imdb_ids"][i].decode()
-            assert row.label == tuple(np.array(GENRES)[file["genres"][i] > 0])
-            for name, key in (("text", "features"), ("image", "vgg_features")):
-                found = files.read(row.features[name])
-                np.testing.assert_array_equal(found, file[key][i][None])
+        content = {name: file[name][...] for name in file}
+    for i, row in enumerate(manifest.samples):
+        assert row.features == {
+            "text": FeaturePlace(path, "features", i),
+            "image": FeaturePlace(path, "vgg_features", i),
+        }
+        assert row.id.partition("#")[0] == content["imdb_ids"][i].decode()
+        assert row.label == tuple(np.array(GENRES)[content["genres"][i] > 0])
+        for name, key in (("text", "features"), ("image", "vgg_features")):
+            found = files.read(row.features[name])
+            np.testing.assert_array_equal(found, content[key][i][None])
     assert len({row.id for row in manifest.samples}) == sum(SIZES.values())
     assert manifest.samples[1].id == "0000000#2"
     check_manifest(manifest.path, decode=True)

@@ -143,7 +143,8 @@ class Upright:
             # unscaled, FFmpeg's own choice is what torchcodec takes; planes scale finer and faster
             flags, form = ("bicubic", "rgb24") if scaled is None else ("bilinear", "gbrp")
             graph = Graph()
-            graph.threads = 1  # workers are as many as cores, and starting threads takes longest
+            if hasattr(graph, "threads"):  # PyAV 18
+                graph.threads = 1  # workers are as many as cores; starting threads takes longest
             source = graph.add_buffer(
                 width=width,
                 height=height,

@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from mmtx_cli.data.feature_file import hdf5
+from mmtx_cli.data.decode.guard import Guard
+from mmtx_cli.data.feature_file import dataset, hdf5, held, listed, load_hdf5
+from mmtx_cli.data.regular import check_regular
+from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.error import DataError
 
 FEATURES = {"text": "features", "image": "vgg_features"}
@@ -27,44 +30,21 @@ class MmImdb:
     """The rows of the file, which refer to it: nothing is copied."""
 
     def __init__(self, source: str | Path) -> None:
-        """Read what is beside the features.
+        """Read what is beside the features, in a process of limited memory.
 
         Raises:
             DataError: if h5py is not installed, or the file is not of that layout.
         """
         self.source = Path(source)
-        h5py = hdf5(self.source)
+        hdf5(self.source)
+        guard = Guard(float("inf"), load_hdf5)
         try:
-            with h5py.File(self.source, "r", locking=False) as file:
-                self._read(file)
-        except DataError:
-            raise
-        except OSError as error:
-            said = error.strerror or error
-            raise DataError(f"{self.source}: {said}; source= names the HDF5 file") from error
-        except Exception as error:  # whatever a damaged file leads to
-            what = f"{type(error).__name__}: {error}"
-            raise DataError(f"{self.source}: not the layout of MM-IMDb: {what}") from error
-
-    def _read(self, file: Any) -> None:
-        wanted = ("genres", "imdb_ids", *FEATURES.values())
-        if missing := [name for name in wanted if name not in file]:
-            raise DataError(
-                f"{self.source}: no dataset {', '.join(missing)}; it has {', '.join(file)}; give "
-                "multimodal_imdb.hdf5"
-            )
-        if "split" not in file.attrs:
-            raise DataError(f"{self.source}: no attribute split; give multimodal_imdb.hdf5")
-        self.genres = np.asarray(file["genres"][...]) > 0
-        self.names = names_of(file["genres"].attrs.get("target_names"), self.genres.shape[1])
-        self.ids = [text_of(ident) for ident in file["imdb_ids"][...]]
-        self.splits = split_rows(file, self.source)
-        self.sound = {name: finite_rows(file[key]) for name, key in FEATURES.items()}
-        for name, rows in (("imdb_ids", self.ids), *self.sound.items()):
-            if len(rows) != len(self.genres):
-                raise DataError(
-                    f"{self.source}: {len(rows)} rows of {name}, {len(self.genres)} of genres"
-                )
+            content = guard.run(read_content, str(self.source))
+        except UnreadableError as error:
+            raise DataError(f"{error}; source= names the HDF5 file") from error
+        finally:
+            guard.close()
+        self.genres, self.names, self.ids, self.splits, self.sound = content
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield a row a film, split by split, with its place in the file."""
@@ -93,6 +73,48 @@ class MmImdb:
         ]
 
 
+def read_content(path: str) -> tuple[Any, list[str], list[str], Any, Any]:
+    """Genres (multi-hot) with their names, ids, rows by split, and which features are finite.
+
+    Raises:
+        DataError: if the file is not of that layout, or cannot be read.
+    """
+    try:
+        check_regular(path)
+        with hdf5(path).File(path, "r", locking=False) as file:
+            return _content(file, path)
+    except DataError:
+        raise
+    except OSError as error:
+        raise UnreadableError(path, error.strerror or str(error)) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a damaged file leads to
+        what = f"{type(error).__name__}: {error}"
+        raise DataError(f"{path}: not the layout of MM-IMDb: {what}") from error
+
+
+def _content(file: Any, path: str) -> tuple[Any, list[str], list[str], Any, Any]:
+    wanted = ("genres", "imdb_ids", *FEATURES.values())
+    if missing := [name for name in wanted if name not in file]:
+        raise DataError(
+            f"{path}: no dataset {', '.join(missing)}; it has {listed(file)}; give "
+            "multimodal_imdb.hdf5"
+        )
+    if "split" not in file.attrs:
+        raise DataError(f"{path}: no attribute split; give multimodal_imdb.hdf5")
+    stored = {name: dataset(file, path, name) for name in wanted}
+    genres = np.asarray(stored["genres"][...]) > 0
+    names = names_of(stored["genres"].attrs.get("target_names"), genres.shape[1])
+    ids = [text_of(ident) for ident in stored["imdb_ids"][...]]
+    splits = split_rows(file, path)
+    sound = {name: finite_rows(stored[key]) for name, key in FEATURES.items()}
+    for name, rows in (("imdb_ids", ids), *sound.items()):
+        if len(rows) != len(genres):
+            raise DataError(f"{path}: {len(rows)} rows of {name}, {len(genres)} of genres")
+    return genres, names, ids, splits, sound
+
+
 def names_of(value: Any, count: int) -> list[str]:
     """Names of the genres: JSON, or a list of texts; numbered where there are none."""
     if value is None:
@@ -104,7 +126,7 @@ def names_of(value: Any, count: int) -> list[str]:
     return [str(name) for name in names]
 
 
-def split_rows(file: Any, source: Path) -> dict[str, list[int]]:
+def split_rows(file: Any, source: str) -> dict[str, list[int]]:
     """Rows of each split, of Fuel's table: begin and end, or a reference to row numbers."""
     splits: dict[str, list[int]] = {}
     for entry in file.attrs["split"]:
@@ -114,7 +136,8 @@ def split_rows(file: Any, source: Path) -> dict[str, list[int]]:
         if name not in SPLITS:
             raise DataError(f"{source}: unknown split {name!r} in the attribute split")
         if entry["indices"]:
-            places = [int(i) for i in file[entry["indices"]][...]]
+            rows = held(file[entry["indices"]], source, f"indices of {name}")
+            places = [int(i) for i in rows[...]]
         else:
             places = list(range(int(first(entry["start"])), int(first(entry["stop"]))))
         splits.setdefault(SPLITS[name], []).extend(places)

@@ -76,7 +76,7 @@ class AudioAst(Encoder):
             else SpectrogramStem(width, patch_size)
         )
         frames = math.ceil(audio_seconds * HOPS_PER_SECOND)
-        self.time = SequencePosition(width, int(self.columns(torch.tensor(frames))))
+        self.time = SequencePosition(width, int(self.columns(torch.tensor(frames, device="cpu"))))
         self.band = nn.Parameter(waves((num_mels - patch_size) // stride + 1, width))
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout, drop_path)
