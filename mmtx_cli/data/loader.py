@@ -108,7 +108,7 @@ class Batches:
         return len(self.batches)
 
     def __next__(self) -> Any:
-        with named_loss():
+        with named_loss(self.batches._workers):
             try:
                 return next(self.batches)
             except (ConnectionError, EOFError, FileNotFoundError):

@@ -6,8 +6,9 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
@@ -63,25 +64,31 @@ def kill_workers() -> None:
 
 
 @contextmanager
-def named_loss() -> Iterator[None]:
-    """Make torch's error of a lost worker one that names what the worker was reading."""
+def named_loss(workers: Sequence[BaseProcess] = ()) -> Iterator[None]:
+    """Replace torch's error of a lost worker by one that names what the worker was reading.
+
+    The signal of torch's handler may arrive anywhere, so that other errors are raised from it.
+    ``workers`` are those that may be lost, where they are known.
+    """
     try:
         yield
     except LostWorkerError:
         raise
-    except RuntimeError as error:
-        if (loss := loss_behind(error)) is None:
+    except Exception as error:
+        if (loss := loss_behind(error, workers)) is None:
             raise
         raise loss from None
 
 
-def loss_behind(error: BaseException | None) -> LostWorkerError | None:
+def loss_behind(
+    error: BaseException | None, workers: Sequence[BaseProcess] = ()
+) -> LostWorkerError | None:
     """The loss of a worker that an error tells of, or in whose handling it was raised."""
     while error is not None:
         if isinstance(error, LostWorkerError):
             return error
         further = error.__cause__ or error.__context__
-        message = lost_worker(str(error))
+        message = lost_worker(str(error), {w.pid: w.exitcode for w in workers})
         # with a loss behind it, torch reports that loss again, with less
         if message is not None and not isinstance(further, LostWorkerError):
             return LostWorkerError(message)
@@ -89,15 +96,19 @@ def loss_behind(error: BaseException | None) -> LostWorkerError | None:
     return None
 
 
-def wait_for_loss(seconds: float = 5.0) -> None:
+def wait_for_loss(seconds: float = 20.0) -> None:
     """Wait for the signal that a worker has died, whose handler raises; return if none has."""
     last = time.monotonic() + seconds
     while time.monotonic() < last:
         time.sleep(0.05)
 
 
-def lost_worker(text: str) -> str | None:
-    """The message for torch's error of a lost worker; None for any other error."""
+def lost_worker(text: str, exits: Mapping[int | None, int | None] | None = None) -> str | None:
+    """The message for torch's error of a lost worker; None for any other error.
+
+    ``exits`` are exit statuses by process, minus the number of a signal; torch does not always
+    know them yet.
+    """
     found = _LOST.search(text)
     if found is None:
         return None
@@ -105,11 +116,14 @@ def lost_worker(text: str) -> str | None:
     path = read_by(pid)
     where = f" while it read {path}" if path else ""
     how, remedy = "ended unexpectedly", "its own words stand above"
-    if found["code"]:
-        how = f"ended with exit status {found['code']}"
-    if found["signal"]:
-        how = f"was killed by a signal ({found['signal']})"
-        remedy = _remedy(found["signal"], path)
+    status = (exits or {}).get(pid) or 0
+    code = found["code"] or (status if status > 0 else None)
+    name = found["signal"] or (signal.strsignal(-status) if status < 0 else None)
+    if code:
+        how = f"ended with exit status {code}"
+    if name:
+        how = f"was killed by a signal ({name})"
+        remedy = _remedy(name, path)
     return f"a worker that loads data (process {pid}) {how}{where}; {remedy}; {_RESUME}"
 
 

@@ -100,6 +100,21 @@ def test_other_errors_stay_what_they_are():
     )
 
 
+def test_an_exit_status_that_torch_does_not_know_yet():
+    text = "DataLoader worker (pid(s) 7, 8) exited unexpectedly"
+    assert "process 7) was killed by a signal (Killed);" in lost_worker(text, {7: -9, 8: 0})
+    assert "process 7) ended with exit status 3;" in lost_worker(text, {7: 3})
+    assert "process 7) ended unexpectedly;" in lost_worker(text, {7: None})
+
+
+def test_an_error_in_whose_midst_the_loss_was_raised_is_the_loss():
+    with pytest.raises(LostWorkerError, match="process 7"), named_loss():
+        try:
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+        finally:
+            raise ConnectionResetError
+
+
 def fail():
     raise RuntimeError("a fault of ours")
 

@@ -187,7 +187,7 @@ def test_an_interrupted_run_saves_where_it_stands(number, place, scenes):
         "mmtx",
         "finetune",
         "resume=true",
-        f"run_dir={quoted(str(run))}",
+        f'run_dir="{run}"',
     ]
     assert load_checkpoint(last)["global_step"] > 0
 
