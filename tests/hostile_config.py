@@ -176,15 +176,15 @@ TEXTS: dict[str, str | bytes | Callable[[Path], object]] = {
     "keys in keys": "".join(" " * i + f"a{i}:\n" for i in range(2000)),
     "interpolations": doubled(30),
     "a long chain": "\n".join(f"a{i}: ${{a{i - 1}}}" for i in range(1, 3000)) + "\na0: 1",
-    "a circle": "dim: ${image_size}\nimage_size: ${dim}",
-    "an interpolation in another": "x: seed\ndim: ${${x}}",
+    "a circle": "num_frames: ${max_feature_length}\nmax_feature_length: ${num_frames}",
+    "an interpolation in another": "x: seed\nnum_frames: ${${x}}",
     "no end of an interpolation": "dim: ${" + "a." * 5000,
     "brackets of interpolations": "dim: " + "${" * 3000 + "}" * 3000,
-    "a resolver of no name": "dim: ${oc.nothing:1}",
-    "a resolver of all": "dim: ${oc.dict.values:}",
+    "a resolver of no name": "num_frames: ${oc.nothing:1}",
+    "a resolver of all": "num_frames: ${oc.dict.values:}",
     "a number of 5000 digits": f"seed: {'9' * 5000}",
-    "a large number": "dim: 1e308",
-    "an endless number": "dim: .inf",
+    "a large number": "num_frames: 1e308",
+    "an endless number": "num_frames: .inf",
     "no number": "optimizer: {lr: .nan}",
     "a date": "seed: 2024-99-99",
     "a tag of Python": "seed: !!python/object/apply:os.system ['touch EXECUTED']",
@@ -208,9 +208,9 @@ TEXTS: dict[str, str | bytes | Callable[[Path], object]] = {
     "an absolute place": "defaults: [//etc/passwd]",
     "many configurations": f"defaults: [{', '.join(['/mine/none'] * 2000)}]",
     "a list in the list": "defaults: [[[{a: b}]]]",
-    "a choice of everything": "defaults: [{override /encoder/image: [vit, vit]}]",
+    "a choice of everything": "defaults: [{override /encoder/text: [x, y]}]",
     "a package of nothing": "defaults: [/fusion/concat@..]",
-    "a choice by a variable": "defaults: [{override /fusion: '${oc.env:PAYLOAD}'}]",
+    "a choice by a variable": "defaults: [{override /encoder/text: '${oc.env:PAYLOAD}'}]",
     "a pipe": os.mkfifo,
     "a device": lambda path: path.symlink_to("/dev/zero"),
     "a terminal": lambda path: path.symlink_to("/dev/tty"),
@@ -218,9 +218,8 @@ TEXTS: dict[str, str | bytes | Callable[[Path], object]] = {
     "a socket": a_socket,
     "a link to itself": lambda path: path.symlink_to(path.name),
     "a file of 100 GB": lambda path: path.touch() or os.truncate(path, 10**11),
-    "a secret as name": "logger: {wandb: {offline: true, name: '${oc.env:API_KEY}'}}",
     "a secret as text": "data: {tokenizer: '${oc.env:API_KEY}'}",
-    "a secret as number": "dim: ${oc.env:API_KEY}",
+    "a secret as number": "num_frames: ${oc.env:API_KEY}",
     "a secret as key": "x${oc.env:API_KEY}: 1",
     "trust": "trusted_packages: [evil]",
     "trust by reference": "trusted_packages: '${freeze}'\nfreeze: [evil]",
@@ -229,18 +228,18 @@ TEXTS: dict[str, str | bytes | Callable[[Path], object]] = {
     "overrides of others": "overrides: {finetune: ['trusted_packages=[evil]']}",
     "a misspelt key": "trainr: {max_steps: 3}",
     "another command": "command: demo",
-    "all workers": "data: {num_workers: 1000000}",
-    "all memory": "dim: 1000000000",
-    "all samples": "data: {batch_size: 1000000000000}",
-    "all pixels": "image_size: 100000000",
-    "all layers": "encoder: {image: {depth: 1000000000}}",
-    "more than 64 bits": "dim: 36893488147419103232",
+    "all workers": "data: {eval_batch_size: 1000000000000}",
+    "all memory": "max_feature_length: 1000000000",
+    "all samples": "data: {captions_per_sample: 1000000000000}",
+    "all pixels": "data: {max_image_pixels: 1e15}",
+    "all layers": "fusion: {depth: 1000000000}",
+    "more than 64 bits": "num_frames: 36893488147419103232",
     "devices": "trainer: {devices: 4096, strategy: ddp_spawn}",
     "a hostile weights file": "encoder: {image: {weights: /dev/zero}}",
     "a checkpoint that is a device": "ckpt: /dev/zero",
-    "data that are a device": "data: {path: /dev/zero}",
+    "data that are a device": "data: {root: /dev/zero}",
     "a tokenizer that is a device": "data: {tokenizer: /dev/zero, text: text}",
-    "a download": "data: {path: 'http://localhost:9/m.jsonl'}",
+    "a download": "data: {root: 'http://localhost:9/x'}",
 }  # fmt: skip
 """Whole files."""
 
@@ -330,14 +329,17 @@ def cases() -> dict[str, Case]:
     for key, values in ELSEWHERE.items():
         for value in values:
             more = ("-m", "seed=1,2") if "sweep" in key else ()
-            made[f"{key} is {value}"] = Case(experiment(at(f"hydra.{key}", value)), more=more)
+            made[f"{key} is {value}"] = Case(
+                experiment(at(f"hydra.{key}", value)), more=more, harmless=key == "job.env_copy"
+            )
     for what, text in TEXTS.items():
         content = text if callable(text) or isinstance(text, bytes) else GLOBAL + text
         made[what] = Case({"experiment/evil.yaml": content}, harmless=what in HARMLESS)
     return made
 
 
-HARMLESS = ()
+HARMLESS = ("another command",)
+"""What is a label in this place, and nothing else."""
 OVERRIDES = (
     *("seed=3", "optimizer.lr=0.01", "dim=8", "++data.lowercase=false", "fusion.depth=1"),
     *("head.classification.dropout=0", "trainer.log_every=1", "+x=1", "~logger"),

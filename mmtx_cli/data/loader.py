@@ -113,7 +113,7 @@ class Batches:
                 return next(self.batches)
             except (ConnectionError, EOFError, FileNotFoundError):
                 # the worker that was to hand over memory is gone; its end is noticed a little later
-                wait_for_loss()
+                wait_for_loss(self.batches._workers)
                 raise
 
 

@@ -96,10 +96,13 @@ def loss_behind(
     return None
 
 
-def wait_for_loss(seconds: float = 20.0) -> None:
-    """Wait for the signal that a worker has died, whose handler raises; return if none has."""
+def wait_for_loss(workers: Sequence[BaseProcess], seconds: float = 20.0) -> None:
+    """Wait until one of the workers has died, and raise that; return if none has."""
     last = time.monotonic() + seconds
     while time.monotonic() < last:
+        for worker in workers:
+            if worker.pid and worker.exitcode:  # the signal of its death may have been lost
+                raise LostWorkerError(loss_of(worker.pid, worker.exitcode))
         time.sleep(0.05)
 
 
@@ -113,15 +116,24 @@ def lost_worker(text: str, exits: Mapping[int | None, int | None] | None = None)
     if found is None:
         return None
     pid = int(found["pid"])
+    status = int(found["code"] or (exits or {}).get(pid) or 0)
+    return loss_of(pid, status, found["signal"])
+
+
+def loss_of(pid: int, status: int, name: str | None = None) -> str:
+    """The message for a worker that ended.
+
+    Args:
+        pid: Its process.
+        status: Its exit status, minus the number of a signal; 0 if it is not known.
+        name: The signal by which it was killed (default: that of ``status``).
+    """
     path = read_by(pid)
     where = f" while it read {path}" if path else ""
     how, remedy = "ended unexpectedly", "its own words stand above"
-    status = (exits or {}).get(pid) or 0
-    code = found["code"] or (status if status > 0 else None)
-    name = found["signal"] or (signal.strsignal(-status) if status < 0 else None)
-    if code:
-        how = f"ended with exit status {code}"
-    if name:
+    if status > 0:
+        how = f"ended with exit status {status}"
+    if name := name or (signal.strsignal(-status) if status < 0 else None):
         how = f"was killed by a signal ({name})"
         remedy = _remedy(name, path)
     return f"a worker that loads data (process {pid}) {how}{where}; {remedy}; {_RESUME}"
