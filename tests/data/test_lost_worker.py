@@ -107,12 +107,16 @@ def test_an_exit_status_that_torch_does_not_know_yet():
     assert "process 7) ended unexpectedly;" in lost_worker(text, {7: None})
 
 
+def reset_while_a_loss_is_reported():
+    try:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    finally:
+        raise ConnectionResetError
+
+
 def test_an_error_in_whose_midst_the_loss_was_raised_is_the_loss():
     with pytest.raises(LostWorkerError, match="process 7"), named_loss():
-        try:
-            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
-        finally:
-            raise ConnectionResetError
+        reset_while_a_loss_is_reported()
 
 
 def fail():
