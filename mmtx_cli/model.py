@@ -112,10 +112,14 @@ class MultimodalModel(nn.Module):
     def present_tokens(self, name: str, field: Field) -> Tokens:
         """Encode the samples that have the modality; the others get tokens that are not real.
 
-        Only on a CPU: a GPU would have to be waited for, to learn how many there are.
+        Only on a CPU: a GPU would have to be waited for, to learn how many there are. Tokens that
+        are read from a cache need no encoder.
         """
-        present = field.mask.any(dim=1) if field.mask.device.type == "cpu" else None
-        if present is None or torch.compiler.is_compiling() or present.all() or not present.any():
+        ready = field.encoded and not field.of_body
+        if ready or field.mask.device.type != "cpu" or torch.compiler.is_compiling():
+            return self.tokens(name, field)
+        present = field.mask.any(dim=1)
+        if present.all() or not present.any():
             return self.tokens(name, field)
         some = self.tokens(name, field.each(lambda x: x[present]))
         x = some.x.new_zeros(len(present), *some.x.shape[1:])
