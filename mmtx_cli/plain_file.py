@@ -19,6 +19,9 @@ MAX_DOCUMENT_BYTES = 2**30
 MAX_CONTAINERS, MAX_VALUES = 10_000_000, 40_000_000
 """Limits of one JSON document with a whole data set, such as COCO's: its size, the number of its
 objects and lists, and the number of its values."""
+MAX_RECORD_BYTES = 2**28
+MAX_CELLS = 10_000_000
+"""Limits of a file to which a run adds line by line: its size, and the number of its values."""
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -63,8 +66,12 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 def read_text(path: Path, limit: int) -> str:
     """Read a regular file of UTF-8, as ``read_bytes`` does."""
+    return _decoded(read_bytes(path, limit))
+
+
+def _decoded(data: bytes) -> str:
     try:
-        return read_bytes(path, limit).decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise RefusedFileError(f"not UTF-8 at byte {error.start + 1}") from error
 
@@ -83,6 +90,20 @@ def read_json(path: Path, limit: int = MAX_CONFIG_BYTES) -> Any:
         if isinstance(error, RefusedFileError):
             raise
         raise RefusedFileError(f"not JSON: {error}") from error
+
+
+def read_record(path: Path) -> str:
+    """Read the whole lines of a file that a run writes line by line, such as its metrics.
+
+    The last line may be half written, in the middle of a letter.
+
+    Raises:
+        RefusedFileError: as ``read_text`` does; also if its values would take gigabytes of memory.
+    """
+    data = read_bytes(path, MAX_RECORD_BYTES)
+    if data.count(b",") + data.count(b"\n") > MAX_CELLS:
+        raise RefusedFileError(f"more than {MAX_CELLS:,} values")
+    return _decoded(data[: data.rfind(b"\n") + 1])
 
 
 def check_document(data: bytes) -> None:

@@ -224,7 +224,7 @@ def test_two_writers_of_one_file_do_not_share_a_temporary_file(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ["a,b\n1,2\n", "step,epoch\nx,1\n", "step,epoch\n1\n", "step,epoch\n1,2,3\n", "\0,\n", '"'],
+    ["a,b\n1,2\n", "step,epoch\nx,1\n", "step,epoch\n1\n", "step,epoch\n1,2,3\n", "\0,\n", '"\n'],
 )
 def test_a_table_that_is_not_of_metrics_is_refused(content, tmp_path):
     path = tmp_path / "metrics.csv"

@@ -1,11 +1,17 @@
 """What a run of a comparison did: its figures a sample, and what it cost."""
 
 import csv
+import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 from statistics import median
+from typing import Any
+
+from mmtx_cli.error import DataError
+from mmtx_cli.plain_file import RefusedFileError, read_json, read_record
 
 COSTS = ("parameters", "flops_per_sample", "train_seconds", "samples_per_second", "peak_memory_mb")
 SAMPLED = {"mae": "error"}
@@ -31,8 +37,7 @@ class Measured:
 
 def measured(folder: Path, evaluated: Path) -> Measured:
     """Read a run folder, and the folder of its evaluation."""
-    trained = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    result = json.loads((evaluated / "result.json").read_text(encoding="utf-8"))
+    trained, result = _result(folder), _result(evaluated)
     cost = {**result.get("cost", {}), "train_seconds": trained.get("seconds")}
     cost |= {"peak_memory_mb": trained.get("peak_memory_mb")}
     cost |= {"samples_per_second": throughput(folder / "metrics.csv")}
@@ -41,6 +46,17 @@ def measured(folder: Path, evaluated: Path) -> Measured:
         per_sample(evaluated / "predictions.jsonl"),
         {name: cost.get(name) for name in COSTS},
     )
+
+
+def _result(folder: Path) -> Mapping[str, Any]:
+    path = folder / "result.json"
+    try:
+        result = read_json(path)
+    except (OSError, RefusedFileError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(result, dict):
+        raise DataError(f"{path}: not the result of a run; train or evaluate it again")
+    return result
 
 
 def per_sample(path: Path) -> dict[str, dict[str, dict[str, float]]]:
@@ -58,7 +74,7 @@ def throughput(path: Path) -> float | None:
     """Median of the logged samples a second while training."""
     if not path.is_file():
         return None
-    with open(path, encoding="utf-8", newline="") as file:
-        logged = [row.get("items_per_second") for row in csv.DictReader(file)]
+    rows = csv.DictReader(io.StringIO(read_record(path), newline=""))
+    logged = [row.get("items_per_second") for row in rows]
     numbers = [float(value) for value in logged if value]
     return median(numbers) if numbers else None

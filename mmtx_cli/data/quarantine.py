@@ -7,6 +7,7 @@ from pathlib import Path
 from mmtx_cli.atomic import appending
 from mmtx_cli.error import DataError
 from mmtx_cli.json_line import json_line
+from mmtx_cli.plain_file import RefusedFileError, read_record
 from mmtx_cli.storage import writing
 
 Fault = Mapping[str, str]
@@ -37,19 +38,20 @@ class Quarantine:
         if not self.path.is_file():
             return {}
         found: dict[Key, Fault] = {}
-        with open(self.path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            for number, line in enumerate(file, 1):
-                if not line.endswith("\n"):  # another process' line, half written
-                    continue
-                try:
-                    row = json.loads(line)
-                    found[str(row["id"]), str(row["path"])] = {
-                        key: str(row[key]) for key in ("id", "path", "reason")
-                    }
-                except (ValueError, KeyError, TypeError, RecursionError) as error:
-                    raise DataError(
-                        f"{self.path}:{number}: not a line of a quarantine file; remove the file"
-                    ) from error
+        try:
+            *lines, _ = read_record(self.path).split("\n")
+        except RefusedFileError as error:
+            raise DataError(f"{self.path}: {error}; remove the file") from error
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                found[str(row["id"]), str(row["path"])] = {
+                    key: str(row[key]) for key in ("id", "path", "reason")
+                }
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise DataError(
+                    f"{self.path}:{number}: not a line of a quarantine file; remove the file"
+                ) from error
         return found
 
     def add(self, faults: Iterable[Fault]) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Encoding, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
+from mmtx_cli.data.tokenizer_growth import check_growth
 from mmtx_cli.error import DataError
 from mmtx_cli.plain_file import MAX_TOKENIZER_BYTES, RefusedFileError, read_text
 
@@ -31,7 +32,9 @@ def _backend(text: str, fault: str) -> Backend:
     """
     try:
         with _silenced():
-            return Backend.from_str(text)
+            backend = Backend.from_str(text)
+        check_growth(backend)
+        return backend
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
@@ -75,6 +78,7 @@ class Tokenizer:
         backend.no_truncation()
         backend.encode_special_tokens = True  # a text that says "[EOS]" says no more than that
         self.backend = backend
+        self.source = source
         self.template = template
         if template:
             return
@@ -164,14 +168,27 @@ class Tokenizer:
         """What ``encode`` gives, and how many tokens each text would have uncut."""
         if self.template:
             self.backend.enable_truncation(max_length)
-            encoded = self.backend.encode_batch(list(texts), add_special_tokens=True)
+            encoded = self._encoded(texts, special=True)
             self.backend.no_truncation()  # what is saved does not depend on what was encoded
             rest = [sum(o.special_tokens_mask.count(0) for o in e.overflowing) for e in encoded]
             lengths = [len(e.ids) + more for e, more in zip(encoded, rest, strict=True)]
             return [list(e.ids) for e in encoded], lengths
-        encoded = self.backend.encode_batch(list(texts), add_special_tokens=False)
+        encoded = self._encoded(texts, special=False)
         cut = [[self.bos_id, *e.ids[: max_length - 2], self.eos_id] for e in encoded]
         return cut, [len(e.ids) + 2 for e in encoded]
+
+    def _encoded(self, texts: Sequence[str], special: bool) -> list[Encoding]:
+        """Raises DataError where the library panics: a pattern may take too many steps."""
+        try:
+            return list(self.backend.encode_batch(list(texts), add_special_tokens=special))
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":
+                raise
+            said = " ".join(str(error).split())
+            raise DataError(
+                f"{self.source} fails on a text such as {texts[0][:40]!r}: {said[:300]}; give "
+                "another tokenizer"
+            ) from error
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text up to the first EOS, without special tokens."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.plain_file import MAX_DOCUMENT_BYTES, read_bytes
+from mmtx_cli.plain_file import MAX_DOCUMENT_BYTES, check_document, read_bytes
 
 Row = dict[str, Any]
 
@@ -54,7 +54,9 @@ def _read(run: RunFolder, name: str, parse: Callable[[str], Any], default: Any) 
     if not path.is_file():
         return default
     try:
-        text = read_bytes(path, MAX_DOCUMENT_BYTES).decode(errors="replace")
+        data = read_bytes(path, MAX_DOCUMENT_BYTES)
+        check_document(data)
+        text = data.decode(errors="replace")
         return parse(text.replace("\r\n", "\n"))
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         run.faults.append(f"{name} could not be read: {error}")

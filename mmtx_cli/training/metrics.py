@@ -1,6 +1,7 @@
 """``metrics.csv`` and the other loggers: a row every few steps and one a validation."""
 
 import csv
+import io
 import math
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from mmtx_cli.atomic import appending, replaced
 from mmtx_cli.error import CheckpointError
+from mmtx_cli.plain_file import read_record
 from mmtx_cli.storage import writing
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.module import TrainingModule
@@ -35,10 +37,9 @@ class MetricsFile:
             CheckpointError: if it is not a file of metrics; the folder may be someone else's.
         """
         try:
-            with open(self.path, newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file, strict=True)
-                rows = [row for row in reader if int(row["step"]) <= step]
-                columns = list(reader.fieldnames or self.columns)
+            reader = csv.DictReader(io.StringIO(read_record(self.path), newline=""), strict=True)
+            rows = [row for row in reader if int(row["step"]) <= step]
+            columns = list(reader.fieldnames or self.columns)
         except (ValueError, KeyError, TypeError, csv.Error) as error:
             raise CheckpointError(
                 f"{self.path}: not the metrics of a run ({error}); remove the file to resume "

@@ -1,6 +1,9 @@
 import json
 
+import pytest
+
 from mmtx_cli.command.measured import measured, throughput
+from mmtx_cli.error import DataError
 
 
 def write(folder, **files):
@@ -38,3 +41,10 @@ def test_what_a_run_left(tmp_path):
         "peak_memory_mb": 512.0,
     }
     assert throughput(tmp_path / "none.csv") is None
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{" * 100, '{"metrics": NaN'])
+def test_a_result_that_is_none(content, tmp_path):
+    run = write(tmp_path / "run", result__json=content)
+    with pytest.raises(DataError, match=r"run/result\.json"):
+        measured(run, run)

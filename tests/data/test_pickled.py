@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from mmtx_cli.data.importer import pickled
 from mmtx_cli.data.importer.pickled import plain, read_pickle
 from mmtx_cli.error import DataError
 
@@ -173,3 +174,58 @@ def test_damaged_files_are_told(tmp_path_factory, junk, place):
 def test_no_file(tmp_path):
     with pytest.raises(DataError, match=r"No such file or directory; source= names the pickle"):
         read_pickle(tmp_path / "no.pkl")
+
+
+def shared(levels, width=10_000):
+    """Lists in lists, each ten thousand times the one below: kilobytes that stand for 10^40."""
+    value = ["x"] * width
+    for _ in range(levels):
+        value = [value] * width
+    return value
+
+
+def test_one_list_in_a_thousand_places(tmp_path):
+    objects = np.empty(1, dtype=object)
+    objects[0] = shared(9)
+    for value in (shared(10), objects):
+        with pytest.raises(ValueError, match=f"{pickled.MAX_VALUES:,}"):
+            plain(read({"x": value}, tmp_path)["x"])
+
+
+def test_a_list_in_itself(tmp_path):
+    value = [1]
+    value.append(value)
+    with pytest.raises(ValueError, match="64 levels"):
+        plain(read({"x": value}, tmp_path)["x"])
+
+
+def test_one_text_that_is_made_bytes_a_thousand_times(tmp_path):
+    """Protocol 2 stores bytes as a text and a call: the call may be repeated."""
+    text = b"\x80\x02c_codecs\nencode\nq\x00X\x10\x27\x00\x00" + b"a" * 10_000 + b"q\x01"
+    text += b"X\x06\x00\x00\x00latin1q\x02\x86R"
+    assert read(text + b".", tmp_path) == b"a" * 10_000
+    told = refused(text + b"0h\x00h\x01h\x02\x86R" * 1000 + b".", tmp_path)
+    assert "more bytes than the file" in told
+
+
+def test_bytes_that_a_number_asks_for(tmp_path):
+    call = Call(from_numpy(), 10**12, np.dtype("u1"), (10**12,), "C")
+    assert "an array of int" in refused({"x": call}, tmp_path)
+
+
+def from_numpy():
+    from numpy._core.numeric import _frombuffer
+
+    return _frombuffer
+
+
+def test_more_objects_than_a_file_may_build(tmp_path, monkeypatch):
+    monkeypatch.setattr(pickled, "MAX_OPCODES", 1000)
+    assert read([0] * 10, tmp_path) == [0] * 10
+    assert "1,000 objects" in refused([*range(2000)], tmp_path)
+
+
+def test_a_pipe_in_place_of_a_pickle(tmp_path):
+    os.mkfifo(tmp_path / "a.pkl")
+    with pytest.raises(DataError, match="named pipe"):
+        read_pickle(tmp_path / "a.pkl")

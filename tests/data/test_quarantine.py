@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from mmtx_cli import plain_file
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.error import DataError
 
@@ -66,3 +67,17 @@ def test_a_name_that_is_not_utf_8_is_kept(path):
     odd = {"id": "a", "path": "b\udcff.png", "reason": "damagé"}
     Quarantine(path, 20, 0.1).add([odd])
     assert written(path) == [odd]
+
+
+def test_a_line_that_another_process_is_writing(path):
+    Quarantine(path, 20, 0.1).add([fault(1)])
+    with open(path, "ab") as file:
+        file.write(b'{"id": "\xc3')
+    assert list(Quarantine(path, 20, 0.1).written().values()) == [fault(1)]
+
+
+def test_more_than_a_run_writes(path, monkeypatch):
+    Quarantine(path, 20, 0.1).add([fault(1)])
+    monkeypatch.setattr(plain_file, "MAX_RECORD_BYTES", 10)
+    with pytest.raises(DataError, match=r"quarantine\.jsonl: larger than 10 bytes"):
+        Quarantine(path, 20, 0.1)

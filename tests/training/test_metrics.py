@@ -2,6 +2,8 @@ import csv
 
 import pytest
 
+from mmtx_cli import plain_file
+from mmtx_cli.error import CheckpointError
 from mmtx_cli.training.metrics import MetricsFile
 
 
@@ -67,3 +69,18 @@ def test_a_new_run_begins_anew(path):
 def test_nothing_to_go_on_from(path):
     file_of(path, step=30)
     assert path.read_text().split() == ["step,epoch"]
+
+
+def test_a_half_written_row_is_left_out(path):
+    file = file_of(path)
+    file.write({"step": 10, "epoch": 1.0, "train/loss": 1.0})
+    with open(path, "ab") as more:
+        more.write(b"20,2.0,0.5\n30,\xc3")
+    assert [row["step"] for row in file_of(path, step=40).rows] == ["10", "20"]
+
+
+def test_more_than_a_run_writes(path, monkeypatch):
+    file_of(path).write({"step": 10, "epoch": 1.0})
+    monkeypatch.setattr(plain_file, "MAX_CELLS", 2)
+    with pytest.raises(CheckpointError, match=r"metrics\.csv.*2 values"):
+        file_of(path, step=10)

@@ -11,6 +11,7 @@ from typing import Any
 
 from mmtx_cli.error import DataError
 from mmtx_cli.fault import at_most
+from mmtx_cli.plain_file import MAX_DOCUMENT_BYTES, RefusedFileError, read_text
 
 
 def rows(
@@ -64,11 +65,11 @@ def _captions(path: Path) -> tuple[dict[str, list[str]], list[str]]:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, MAX_DOCUMENT_BYTES).removeprefix("\ufeff")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; give the file of Flickr8k") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start + 1}; save it as UTF-8") from error
+    except RefusedFileError as error:
+        raise DataError(f"{path}: {error}; give a text file in UTF-8") from error
     for line, content in enumerate(text.split("\n"), 1):
         if content.strip():
             yield line, content.strip()

@@ -6,14 +6,22 @@ out is plain: dicts, lists, texts, numbers, and arrays of numbers or texts.
 """
 
 import pickle
+import pickletools
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from mmtx_cli.error import DataError
+from mmtx_cli.plain_file import RefusedFileError, check_regular
+
+MAX_OPCODES = 10_000_000
+"""Objects that a pickle may build; a number in a list is one, an array ten."""
+MAX_DEPTH, MAX_VALUES = 64, 40_000_000
+"""Levels of lists in lists, and their values; a list in several places counts in each."""
 
 _CODE = re.compile(r"(?:b1|\?|[iuf](?:1|2|4|8)|[SU]\d*|O8?)")
 
@@ -48,7 +56,7 @@ class Stored:
         shape, kind, fortran, content = self.state
         dtype = kind.dtype()
         if dtype.kind == "O":
-            return np.array([plain(item) for item in content], dtype=object).reshape(shape)
+            return np.array([_plain(item) for item in content], dtype=object).reshape(shape)
         raw = content.encode("latin1") if isinstance(content, str) else content
         return np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")
 
@@ -62,8 +70,10 @@ def from_buffer(buffer: Any, kind: Any, shape: Any, order: Any, axes: Any = None
     """Stands in for numpy's own function, by which later protocols store arrays."""
     if axes is not None:
         raise pickle.UnpicklingError("an array whose axes are turned is not read")
+    if not isinstance(buffer, bytes | bytearray):  # bytes(10**12) would be a terabyte
+        raise pickle.UnpicklingError(f"an array of {type(buffer).__name__} is not read")
     stored = Stored()
-    stored.state = shape, kind, order == "F", bytes(buffer)
+    stored.state = shape, kind, order == "F", buffer
     return stored
 
 
@@ -72,11 +82,6 @@ def scalar(kind: Any, content: Any = b"") -> Any:
     stored = Stored()
     stored.state = (), kind, False, content
     return stored
-
-
-def latin1(text: Any, *_: Any) -> bytes:
-    """Stands in for _codecs.encode, by which early protocols store bytes."""
-    return str(text).encode("latin1")
 
 
 def no_bytes(*args: Any) -> bytes:
@@ -93,7 +98,6 @@ _NUMPY: dict[str, dict[str, Any]] = {
 KNOWN: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): Stored,
     ("numpy", "dtype"): Kind,
-    ("_codecs", "encode"): latin1,
     ("collections", "OrderedDict"): OrderedDict,
     ("builtins", "bytes"): no_bytes,
     ("builtins", "set"): set,
@@ -111,9 +115,25 @@ KNOWN: dict[tuple[str, str], Any] = {
 class Reader(pickle.Unpickler):
     """An unpickler that gives stand-ins, and refuses every other name."""
 
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        super().__init__(file, encoding="latin1")  # Python 2 stored bytes as such texts
+        self.left = size
+
+    def latin1(self, text: Any, *_: Any) -> bytes:
+        """Stands in for _codecs.encode, by which early protocols store bytes.
+
+        One text in the file may be encoded a thousand times; together they are no longer than it.
+        """
+        self.left -= len(str(text))
+        if self.left < 0:
+            raise pickle.UnpicklingError("it holds more bytes than the file")
+        return str(text).encode("latin1")
+
     def find_class(self, module: str, name: str) -> Any:
         """What the pickle gets for a name."""
         module = "builtins" if module == "__builtin__" else module  # early protocols say so
+        if (module, name) == ("_codecs", "encode"):
+            return self.latin1
         if (module, name) not in KNOWN:
             raise HostileError(
                 f"asks for {module}.{name}, which is no part of an array; nothing was executed: do "
@@ -133,8 +153,14 @@ def read_pickle(path: Path) -> Any:
         DataError: if it is no such pickle, naming what else it asks for.
     """
     try:
+        size = check_regular(path)
         with path.open("rb") as file:
-            return Reader(file, encoding="latin1").load()  # Python 2 stored bytes as such texts
+            if any(number >= MAX_OPCODES for number, _ in enumerate(pickletools.genops(file))):
+                raise RefusedFileError(f"builds more than {MAX_OPCODES:,} objects")
+            file.seek(0)
+            return Reader(file, size).load()
+    except RefusedFileError as error:
+        raise DataError(f"{path}: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; source= names the pickle") from error
     except HostileError as error:
@@ -148,12 +174,31 @@ def plain(value: Any) -> Any:
     """A value with arrays in place of what stood in for them.
 
     Raises:
-        ValueError: if an array is of a kind that is not read, or its content does not fit it.
+        ValueError: if an array is of a kind that is not read, or its content does not fit it; or
+            if lists hold too much.
     """
+    layer, left = [_items(value)], MAX_VALUES
+    for _ in range(MAX_DEPTH):
+        if (left := left - sum(map(len, layer))) < 0:
+            raise ValueError(f"its lists hold more than {MAX_VALUES:,} values")
+        layer = [inner for items in layer for item in items if (inner := _items(item))]
+        if not layer:
+            return _plain(value)
+    raise ValueError(f"its lists are nested deeper than {MAX_DEPTH} levels")
+
+
+def _items(value: Any) -> Sequence[Any]:
+    """What a list, or an array of objects, holds."""
+    if isinstance(value, Stored) and isinstance(value.state, tuple):
+        value = value.state[-1]
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, Stored):
         try:
             found = value.array()
         except Exception as error:  # whatever a hostile state leads to
             raise ValueError(f"an array that cannot be read: {error}") from error
         return found[()] if found.ndim == 0 else found
-    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
