@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """Tensors that a message names."""
-SPARE = 1000
-"""Parameters that may be made and replaced while a model is built, beside one for each."""
+SPARE, SPARE_NUMBERS = 1000, 50_000_000
+"""Tensors, and numbers in them, that may be made and replaced while a model is built, beside twice
+those that it keeps."""
 
 
 def build_fitting(build: Callable[[], Any], weights: "Mapping[str, Tensor]", source: str) -> Any:
@@ -42,37 +43,55 @@ def check_fitting(build: Callable[[], Any], weights: "Mapping[str, Tensor]", sou
     """Refuse, as ``build_fitting`` does, a model that is not built here.
 
     A part that computes with numbers while it is built cannot be built without them: a few of other
-    libraries do, and such a model is compared only once it is built.
+    libraries do, and such a model is compared only once it is built; how large it may be is known.
     """
     import torch
 
-    left = iter(range(SPARE + 2 * len(weights)))
+    allowance = Allowance(weights)
     try:
-        with torch.device("meta"), _counting(left):
+        with torch.device("meta"), allowance.counting():
             state = build().state_dict()
     except Exception as error:
-        if next(left, None) is None:
+        if allowance.exceeded:
             raise CheckpointError(
-                f"{source}: its config has many more tensors than its weights"
+                f"{source}: its config describes a model that is much larger than its weights"
             ) from error
         return  # what else is wrong is told where it is built
     _check(state, weights, source)
 
 
-@contextmanager
-def _counting(left: Iterator[int]) -> Iterator[None]:
-    """Stop building where more parameters are made: without numbers they take memory, too."""
-    from torch.nn.modules.module import register_module_parameter_registration_hook
+class Allowance:
+    """How many tensors, and numbers in them, may be made while a model is built."""
 
-    def count(*_: object) -> None:
-        if next(left, None) is None:
-            raise RuntimeError("more parameters than expected")
+    def __init__(self, weights: "Mapping[str, Tensor]") -> None:
+        self.tensors = SPARE + 2 * len(weights)
+        self.numbers = SPARE_NUMBERS + 2 * sum(x.numel() for x in weights.values())
 
-    hook = register_module_parameter_registration_hook(count)
-    try:
-        yield
-    finally:
-        hook.remove()
+    @property
+    def exceeded(self) -> bool:
+        """Were more made?"""
+        return self.tensors < 0 or self.numbers < 0
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Stop building where more are made: tensors without numbers take memory, too."""
+        from torch.nn.modules import module
+
+        def count(_: object, name: str, tensor: "Tensor | None") -> None:
+            self.tensors -= 1
+            self.numbers -= 0 if tensor is None else tensor.numel()
+            if self.exceeded:
+                raise RuntimeError("more parameters than expected")
+
+        hooks = (
+            module.register_module_parameter_registration_hook(count),
+            module.register_module_buffer_registration_hook(count),
+        )
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
 
 def _check(state: "Mapping[str, Tensor]", weights: "Mapping[str, Tensor]", source: str) -> None:

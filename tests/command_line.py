@@ -15,6 +15,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from mmtx_cli.cli import main
+from tests import fork_server
 
 TINY_IMAGE = (
     "encoder/image=vit",
@@ -72,10 +73,12 @@ def environment(**more: str) -> dict[str, str]:
 
 def mmtx(*args: str, cwd: Path | None = None, **env: str) -> Done:
     """``python -m mmtx_cli`` with these arguments."""
+    if fork_server.usable(all_env := environment(**env)):
+        return fork_server.run(args, os.path.abspath(cwd or "."), all_env)
     return subprocess.run(
         [sys.executable, "-m", "mmtx_cli", *args],
         cwd=cwd,
-        env=environment(**env),
+        env=all_env,
         capture_output=True,
         text=True,
         timeout=300,

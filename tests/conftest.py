@@ -1,3 +1,6 @@
+from collections import defaultdict
+from zlib import crc32
+
 import pytest
 import torch
 from hypothesis import settings
@@ -10,6 +13,21 @@ pytest_plugins = ["tests.integration.fixtures", "tests.report.fixtures"]
 torch.set_num_threads(1)
 settings.register_profile("mmtx", deadline=None, max_examples=40)
 settings.load_profile("mmtx")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Of the cases of a test that is marked ``quick_cases(n)``, leave n quick; the rest are slow.
+
+    Which they are depends on their names alone.
+    """
+    cases = defaultdict(list)
+    for item in items:
+        if (mark := item.get_closest_marker("quick_cases")) is not None:
+            cases[item.nodeid.partition("[")[0], mark.args[0]].append(item)
+    for (_, count), found in cases.items():
+        for item in sorted(found, key=lambda item: crc32(item.nodeid.encode()))[count:]:
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

@@ -64,6 +64,7 @@ def second():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.quick_cases(5)
 def test_help_answers_at_once_without_torch_and_hydra(command, tmp_path, second):
     used = []
     while min(used, default=second) > second / 2 and len(used) < 4:  # others may be at work
@@ -109,6 +110,7 @@ def test_an_unknown_command(word, hint, capsys):
         ["data", "action=check", "manifest=nowhere.jsonl"],
     ],
 )
+@pytest.mark.quick_cases(8)
 def test_a_wrong_configuration_fails_soon_and_without_torch(args, tmp_path):
     begun = cpu_seconds()
     status, out, err, loaded = watched(*args, cwd=tmp_path)

@@ -53,7 +53,7 @@ LARGE = {
 
 
 def refusal(path, value, weights):
-    with pytest.raises(MmtxError, match=r"ckpt=x: .*(tensors are missing|many more tensors)"):
+    with pytest.raises(MmtxError, match=r"ckpt=x: .*(tensors are missing|much larger)"):
         fitting(changed(path, value), weights)
 
 
@@ -66,8 +66,21 @@ def test_many_heads(weights, monkeypatch):
     monkeypatch.setattr(fitting_module, "SPARE", 20)
     config = copy.deepcopy(CONFIG)
     config["head"] = {f"h{i}": config["head"]["classification"] for i in range(50)}
-    with pytest.raises(MmtxError, match="many more tensors than its weights"):
+    with pytest.raises(MmtxError, match="much larger than its weights"):
         check_fitting(lambda: build_model({"model": config}), weights, "ckpt=x")
+
+
+@pytest.mark.parametrize("register", ["parameter", "buffer"])
+def test_a_large_part_that_cannot_be_built_without_numbers(register, weights):
+    def build():
+        part = torch.nn.Module()
+        for number in range(9):
+            large = torch.nn.Parameter(torch.empty(10**7), requires_grad=False)
+            getattr(part, f"register_{register}")(f"x{number}", large)
+        float(torch.zeros(1))
+
+    with pytest.raises(MmtxError, match="much larger than its weights"):
+        check_fitting(build, weights, "ckpt=x")
 
 
 def test_a_part_that_cannot_be_built_without_numbers(weights):

@@ -144,6 +144,7 @@ for model.encode_batch in (8, None):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads its peak memory from /proc")
+@pytest.mark.slow
 def test_parts_need_the_memory_of_a_part():
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
     done = subprocess.run(

@@ -168,6 +168,7 @@ def test_where_nothing_is_trained_the_settings_are_those_that_matter(helped):
 
 
 @pytest.mark.parametrize(("group", "name"), COMPONENTS)
+@pytest.mark.quick_cases(25)
 def test_every_key_of_a_component_is_listed_with_its_default(group, name, helped):
     listed = rows(helped("finetune", f"{group}={name}"))
     content = yaml.safe_load((conf_dir() / group / f"{name}.yaml").read_text())

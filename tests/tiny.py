@@ -5,6 +5,7 @@ looks like, a new column of the manifest in ``TARGETS`` what its target looks li
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -95,9 +96,13 @@ def heads_for(fusion: str) -> list[str]:
     return [name for name in HEADS if fusion != "decision" or name != "matching"]
 
 
-@cache
 def composed(*args: str) -> dict[str, Any]:
     """The configuration of ``mmtx finetune`` with these arguments and all parts made tiny."""
+    return deepcopy(_composed(*args))  # a test may change its own
+
+
+@cache
+def _composed(*args: str) -> dict[str, Any]:
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
         chosen = OmegaConf.to_container(compose("finetune", opened([*args])))
         small = [

@@ -115,6 +115,7 @@ def test_nothing_there_at_all(encoder, choice):
 @pytest.mark.parametrize(
     ("choice", "args"), list(freezing()), ids=lambda x: name_of(x) if isinstance(x, tuple) else x
 )
+@pytest.mark.quick_cases(24)
 def test_gradients_reach_what_is_trained(choice, args):
     encoder = tiny_encoder(*choice, *args)
     counts = [40, 0, 30] if choice[0] == "audio" else [4, 0, 3]  # enough for tokens to differ

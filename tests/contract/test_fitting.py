@@ -6,6 +6,8 @@ from tiny import ENCODERS, FUSIONS, composed, heads_for, tiny_encoder, tiny_mode
 
 from mmtx_cli.build import component
 from mmtx_cli.command.train import change
+from mmtx_cli.error import CheckpointError
+from mmtx_cli.fitting import check_fitting
 
 
 def tensors(module):
@@ -35,9 +37,19 @@ def test_encoders(choice):
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.quick_cases(8)
 def test_fusions_and_heads(fusion):
     heads = heads_for(fusion)
     with torch.device("meta"):
         empty = tiny_model(fusion, heads)
     assert tensors(empty) == tensors(tiny_model(fusion, heads))
     assert all(x.is_meta for x in empty.parameters())
+
+
+def test_an_encoder_that_computes_while_it_is_built():
+    """Its size is bounded by that of its weights, though not its shapes."""
+    args = ["audio", "huggingface"]
+    weights = tiny_encoder(*args).state_dict()
+    check_fitting(lambda: tiny_encoder(*args), weights, "x")
+    with pytest.raises(CheckpointError, match="much larger"):
+        check_fitting(lambda: tiny_encoder(*args, "encoder.audio.width=65536"), weights, "x")

@@ -59,6 +59,7 @@ def test_streams_are_as_the_fusion_says(model):
 
 @pytest.mark.parametrize("counts", PRESENCE.values(), ids=PRESENCE)
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+@pytest.mark.quick_cases(50)
 def test_any_subset_of_the_modalities(model, counts, training):
     batch = tiny_batch(model, counts)
     model.train(training).zero_grad()
@@ -131,6 +132,7 @@ def test_the_order_of_the_samples_is_theirs(model):
 
 
 @by_fusion
+@pytest.mark.quick_cases(5)
 def test_the_order_of_the_modalities_has_no_meaning(fusion):
     model = tiny_model(fusion, heads_for(fusion))
     batch = tiny_batch(model, MIXED)
@@ -171,6 +173,7 @@ WHOLE_SAMPLES = ("matching", "prefix_language")
 
 
 @by_both
+@pytest.mark.quick_cases(50)
 def test_gradients_reach_all_that_a_head_reads(fusion, head):
     model = tiny_model(fusion, [head]).train()
     with torch.no_grad():
@@ -231,6 +234,7 @@ LEARNING = [
 
 
 @pytest.mark.parametrize(("fusion", "head"), LEARNING)
+@pytest.mark.quick_cases(5)
 def test_learns_a_batch_by_heart(fusion, head):
     model = tiny_model(fusion, [head]).train()
     batch = tiny_batch(model, {"text": [4, 6, 7, 3], "image": [1, 1, 1, 1]}, seed=1)

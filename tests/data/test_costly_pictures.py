@@ -39,6 +39,7 @@ SLACK = 16e6
         ("RGBA", "WEBP", 17),
     ],
 )
+@pytest.mark.quick_cases(8)
 def test_memory_of_a_pixel(tmp_path, mode, format, most):
     path = tmp_path / "a"
     options = {"lossless": True, "quality": 0, "method": 0} if format == "WEBP" else {}

@@ -41,6 +41,7 @@ def test_no_text_at_all():
     assert empty.lengths(np.zeros(2, dtype=np.int64)).tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_draws_are_even():
     num = 6000
     column = TextColumn([("a", "b", "c", "d", "e")] * num, tokenizer(), LENGTH)

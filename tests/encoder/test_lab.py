@@ -11,7 +11,6 @@ REQUIRED = 0.95
 QUICK = [
     ("image_position", "image/vit"),
     ("text_word_order", "text/transformer"),
-    ("video_direction", "video/vit"),
 ]
 """Cells that take seconds."""
 

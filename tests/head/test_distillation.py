@@ -95,6 +95,7 @@ def test_the_teacher_is_no_part_of_the_model():
 
 
 @pytest.mark.parametrize("kind", ["feature", "relation"])
+@pytest.mark.quick_cases(1)
 def test_a_few_samples_are_learned(kind):
     torch.manual_seed(0)
     model, _ = made(f"head.distillation_image.kind={kind}")
@@ -157,6 +158,7 @@ def test_the_doubts_of_a_trained_model_are_learned(trained):
     torch.testing.assert_close(loss, soft + 0.5 * hard, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_doubts_are_learned_by_heart(trained):
     folder, _ = trained
     model = tiny_model(

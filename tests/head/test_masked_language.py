@@ -94,6 +94,7 @@ def test_what_is_hidden_is_not_seen(reads):
     same(told[1], told[0])
 
 
+@pytest.mark.slow
 def test_learns_a_text_by_heart():
     model, _, _ = made()
     text = torch.tensor([[BOS, 5, 6, 7, 8, 9, 10, 11, 12, EOS]] * 8)

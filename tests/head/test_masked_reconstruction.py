@@ -36,6 +36,7 @@ def case(request):
     return request.param
 
 
+@pytest.mark.quick_cases(3)
 def test_the_loss_is_the_mean_squared_error_of_what_is_hidden(case):
     model, name, modality, batch = made(case, f"head.masked_{CASES[case][0]}.target=raw")
     model, head = model.double(), model.head[name]
@@ -138,6 +139,7 @@ def test_normalised_targets(case):
 
 
 @pytest.mark.parametrize("modality", ["image", "video", "audio"])
+@pytest.mark.quick_cases(1)
 def test_learns_two_samples_by_heart(modality):
     torch.manual_seed(0)
     model, name, _, batch = made(modality)

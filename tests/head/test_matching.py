@@ -115,6 +115,7 @@ def test_reads_what_is_fused(model):
     assert model.head["matching"].reads == (FUSED,)
 
 
+@pytest.mark.slow
 def test_learns_pairs_by_heart(model):
     model.train()
     batch = tiny_batch(model, {"text": [4, 6, 7, 3], "image": [1, 1, 1, 1]}, seed=1)

@@ -78,6 +78,7 @@ def test_the_gradient_reaches_every_part(model):
     assert {"encoder.text", "encoder.image", "head.prefix_language"} <= tops
 
 
+@pytest.mark.slow
 def test_a_few_samples_are_learned(model):
     batch = tiny_batch(model, {"text": [6] * 3, "image": [1] * 3})
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)

@@ -107,6 +107,7 @@ def test_a_copy_of_the_model_follows_itself():
 
 
 @pytest.mark.parametrize("modality", CASES)
+@pytest.mark.quick_cases(1)
 def test_a_few_samples_are_learned(modality):
     torch.manual_seed(0)
     name = f"self_distillation_{modality}"

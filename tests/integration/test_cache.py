@@ -132,6 +132,7 @@ class Signalling(Encoder):
         pytest.param(signal.SIGHUP, 0, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_it_goes_on_where_a_signal_stopped_it(place, scenes, tmp_path, number, workers):
     (tmp_path / "parts.py").write_text(SIGNALLING)
     own = tmp_path / "conf" / "encoder" / "image"

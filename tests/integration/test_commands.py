@@ -172,6 +172,7 @@ def test_a_finished_run_is_resumed_by_the_same_command_line(place, captioner, sc
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.quick_cases(1)
 def test_an_interrupted_run_saves_where_it_stands(number, place, scenes):
     run = place / f"stopped {number.name}"
     args = ["finetune", *CAPTIONER, scenes, f"run_dir='{run.name}'", "trainer.max_steps=1000000"]

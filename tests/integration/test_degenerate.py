@@ -33,6 +33,7 @@ def test_evaluation_warns_on_stderr_and_in_the_report(place, captioner):
         assert "share of samples with the same caption" in shown
 
 
+@pytest.mark.slow
 def test_references_that_repeat_are_no_reason_to_warn(place, captioner):
     folder = place / ODD / "scenes"
     rows = [json.loads(line) for line in (folder / "scenes.jsonl").read_text().splitlines()]

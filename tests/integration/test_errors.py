@@ -358,6 +358,7 @@ OWN = ("--config-dir", "my_conf", "encoder/image=mean", "fusion=concat", "head=c
         (["encoder/image=mena"], "did you mean 'mean'? there are: cnn, "),
     ],
 )
+@pytest.mark.quick_cases(5)
 def test_a_component_of_ones_own_that_is_not_right(args, message, project):
     args = ["finetune", *OWN, "data.path=x.jsonl", *args]
     assert message in told(mmtx(*args, cwd=project, MYTOKEN=SECRET))

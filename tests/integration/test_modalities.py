@@ -62,6 +62,7 @@ def chosen(modalities) -> list[str]:
 
 
 @pytest.mark.parametrize("modalities", SUBSETS, ids="+".join)
+@pytest.mark.quick_cases(4)
 def test_every_subset_trains_evaluates_and_captions(modalities, events, tmp_path, capsys):
     data = [f"data.path={quoted(events)}"]
     run = step(tmp_path, "finetune", [*COMMON, *data, *chosen(modalities)])

@@ -48,6 +48,7 @@ def manifest(place: Path, scenes: str) -> Callable[[str], str]:
     "head",
     [pytest.param(head, marks=pytest.mark.slow if head == "vqa" else ()) for head in FIGURES],
 )
+@pytest.mark.quick_cases(1)
 def test_a_task_from_files_to_figures(place, manifest, head):
     run = f"tasks/{head}"
     args = [*TINY_IMAGE, *TINY, *TEXT, "fusion=gated", f"head={head}", manifest(head)]

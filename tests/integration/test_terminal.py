@@ -48,6 +48,7 @@ def on_terminal(*args, cwd, both=False, columns=30):
 
 
 @pytest.mark.parametrize("command", ["caption", "predict"])
+@pytest.mark.quick_cases(1)
 def test_json_lines_are_not_wrapped(command, place, captioner):
     inputs = f"inputs={quoted(f'{ODD}/scenes/images')}"
     args = [command, captioner, inputs, "data.batch_size=20"]
@@ -68,6 +69,7 @@ def test_on_one_terminal_lines_and_bar_stay_apart(place, captioner):
 
 
 @pytest.mark.parametrize("model", ["captioner", "contrastive"])
+@pytest.mark.quick_cases(1)
 def test_the_bar_names_heads_and_nothing_internal(model, place, request):
     ckpt = request.getfixturevalue(model)
     inputs = f"inputs={quoted(f'{ODD}/scenes/images')}"

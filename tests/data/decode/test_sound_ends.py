@@ -129,6 +129,7 @@ def test_a_header_without_end_is_refused(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("kind", ["flac", "wav", "mp3"])
+@pytest.mark.slow
 def test_check_takes_no_more_memory_for_a_long_sound(tmp_path, kind):
     path, minutes = str(tmp_path / f"a.{kind}"), 20
     silence = np.zeros(minutes * 60 * RATE, np.float32)
