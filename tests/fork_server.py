@@ -9,6 +9,7 @@ import array
 import atexit
 import json
 import os
+import re
 import runpy
 import select
 import signal
@@ -21,8 +22,11 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-OWN = {"MMTX_DEBUG", "PYTEST_CURRENT_TEST", "PWD", "OLDPWD"}
-"""Variables that may differ from command to command: nothing reads them while it is imported."""
+FIXED = re.compile(
+    "(?:PYTHON|LC_|LANG|LD_|HOME|TMP|XDG_|OMP_NUM|KMP_|MKL_|ATEN_|ONEDNN_|OPENBLAS_|TORCH|CUDA_|HF_|"
+    "TRANSFORMERS_|MPL|COLUMNS|TERM|NO_COLOR|RUST_)"
+)
+"""Variables that are read while something is imported: with other values it is imported again."""
 PATIENCE = 300
 
 
@@ -31,7 +35,9 @@ def usable(env: Mapping[str, str]) -> bool:
     if os.environ.get("MMTX_TEST_FORK") == "0" or not hasattr(os, "fork"):
         return False
     mine = _started()[1]
-    return all(env.get(key) == mine.get(key) for key in (env.keys() | mine.keys()) - OWN)
+    return all(
+        env.get(key) == mine.get(key) for key in env.keys() | mine.keys() if FIXED.match(key)
+    )
 
 
 def run(args: Sequence[str], cwd: str, env: Mapping[str, str]) -> subprocess.CompletedProcess:
