@@ -365,9 +365,11 @@ FILLED = {
 
 
 def test_every_number_of_every_shipped_part_has_bounds():
-    for path in sorted(conf_dir().glob("encoder/*/*.yaml")) + sorted(
+    paths = sorted(conf_dir().glob("encoder/*/*.yaml")) + sorted(
         path for group in ("fusion", "head") for path in conf_dir().glob(f"{group}/*.yaml")
-    ):
+    )
+    assert len(paths) > 30
+    for path in paths:
         target = re.search(r"_target_: (\S+)", path.read_text())
         for name, parameter in signature_of(target[1], ()).parameters.items():
             kinds = {part.strip() for part in str(parameter.annotation).split("|")} - {"None"}

@@ -100,9 +100,11 @@ def test_other_errors_stay_what_they_are():
 
 def test_an_exit_status_that_torch_does_not_know_yet():
     text = "DataLoader worker (pid(s) 7, 8) exited unexpectedly"
-    assert "process 7) was killed by a signal (Killed);" in lost_worker(text, {7: -9, 8: 0})
-    assert "process 7) ended with exit status 3;" in lost_worker(text, {7: 3})
-    assert "process 7) ended unexpectedly;" in lost_worker(text, {7: None})
+    mentions(lost_worker(text, {7: -9, 8: 0}), "process 7", "signal (Killed)")
+    mentions(lost_worker(text, {7: 3}), "process 7", "exit status 3")
+    unknown = lost_worker(text, {7: None})
+    mentions(unknown, "process 7")
+    assert not [word for word in ("signal", "exit status") if word in unknown]
 
 
 def reset_while_a_loss_is_reported():

@@ -11,7 +11,7 @@ from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.data.scenes import draw, grammar, make, make_scenes, scene
 from mmtx_cli.error import ConfigError
-from tests.messages import raises
+from tests.messages import mentions, raises
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_the_card_says_what_is_in_it(made):
     card = made.card
     assert card.licence == "CC0-1.0"
     assert card.counts == {"train": 320, "val": 40, "test": 40}
-    assert "shape of the largest thing" in card.description
+    mentions(card.description, "shape", "largest")
     assert card.other["unseen_pairs"] == [" ".join(pair) for pair in make.unseen_pairs(0)]
 
 
