@@ -121,6 +121,8 @@ def memo_bomb(source: Path, target: Path, count: int = 5_000_000) -> Path:
 
 
 ARCHIVES = {"deflated": deflated, "overlapping": overlapping, "memo bomb": memo_bomb}
+WHY_REFUSED = {"deflated": "compressed", "overlapping": "overlap", "memo bomb": "data.pkl"}
+"""A word of what is said of each."""
 
 
 def fifo(path: Path) -> None:

@@ -1,3 +1,4 @@
+import re
 import shlex
 import subprocess
 
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from mmtx_cli.argument import argument, as_written
 from mmtx_cli.override import override_faults
+from tests.messages import mentions
 
 TEXT = st.text(
     st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("'\\\"$={}[],#~ "), min_size=1
@@ -78,19 +80,24 @@ def test_what_has_a_meaning_keeps_it(arg):
 
 
 PATHS = [
-    ("/d/a [1].jpg", "'[' and ']' need quotes"),
-    ("photo {a}.jpg", "'{' and '}' need quotes"),
-    ("a#b,[c].jpg", "',' and '[' and ']' need quotes"),
-    ('a "b".jpg', "'\"' needs quotes"),
-    ("it's [é] \\x.jpg", "\"'\" and '[' and ']' need quotes"),
+    ("/d/a [1].jpg", ["'['", "']'"]),
+    ("photo {a}.jpg", ["'{'", "'}'"]),
+    ("a#b,[c].jpg", ["','", "'['", "']'"]),
+    ('a "b".jpg', ["'\"'"]),
+    ("it's [é] \\x.jpg", ['"\'"', "'['", "']'"]),
 ]
 
 
-@pytest.mark.parametrize(("path", "message"), PATHS)
-def test_the_signs_that_need_quotes_are_named_and_the_argument_can_be_pasted(path, message):
+@pytest.mark.parametrize(("path", "signs"), PATHS)
+def test_the_signs_that_need_quotes_are_named_and_the_argument_can_be_pasted(path, signs):
     (fault,) = override_faults(f"data.path={path}", "finetune", [])
-    assert message in fault
-    assert value_of(pasted(fault.rpartition("write ")[2])) == path
+    mentions(fault, f"data.path={path}: ", "quotes", *signs)
+    assert value_of(pasted(offered(fault, "data.path"))) == path
+
+
+def offered(fault, key):
+    """What a message ends with: an argument to be pasted, which a shell's quotes enclose."""
+    return fault[fault.rindex(f"'{key}=") :]
 
 
 def pasted(words):
@@ -103,41 +110,39 @@ def pasted(words):
 
 
 @pytest.mark.parametrize(
-    ("value", "message", "items"),
+    ("value", "signs", "items"),
     [
-        ("[a.png,données.png]", "'é' needs quotes", ["a.png", "données.png"]),
-        ("[a.png,b (1).png]", "'(' and ')' need quotes", ["a.png", "b (1).png"]),
-        ('["a,b.png", c [1].png]', "'[' and ']' need quotes", ["a,b.png", "c [1].png"]),
-        ("[a=b.png]", "'=' needs quotes", ["a=b.png"]),
+        ("[a.png,données.png]", ["'é'"], ["a.png", "données.png"]),
+        ("[a.png,b (1).png]", ["'('", "')'"], ["a.png", "b (1).png"]),
+        ('["a,b.png", c [1].png]', ["'['", "']'"], ["a,b.png", "c [1].png"]),
+        ("[a=b.png]", ["'='"], ["a=b.png"]),
     ],
 )
-def test_of_a_list_only_the_items_are_quoted_that_need_it(value, message, items):
+def test_of_a_list_only_the_items_are_quoted_that_need_it(value, signs, items):
     (fault,) = override_faults(f"inputs={value}", "caption", [])
-    assert message in fault
-    assert value_of(pasted(fault.rpartition("write ")[2])) == items
+    mentions(fault, f"inputs={value}: ", "quotes", *signs)
+    assert value_of(pasted(offered(fault, "inputs"))) == items
 
 
 @pytest.mark.parametrize("value", ["[a.jpg", "a].jpg", "{a: 1", 'a".jpg'])
 def test_what_is_not_closed(value):
     (fault,) = override_faults(f"inputs={value}", "caption", [])
-    assert "close brackets and quotes, or, if it is a text, write " in fault
-    assert value_of(pasted(fault.rpartition("write ")[2])) == value
+    mentions(fault, f"inputs={value}: ", "close", "brackets", "quotes")
+    assert value_of(pasted(offered(fault, "inputs"))) == value
 
 
 def test_of_a_mapping_the_sign_is_named():
     (fault,) = override_faults("data.split={train: 0.8; val: 0.2}", "finetune", [])
-    assert "the value cannot be read; ';' needs quotes around the text" in fault
+    mentions(fault, "data.split={train: 0.8; val: 0.2}: ", "';'", "quotes")
 
 
 def test_several_values_can_be_pasted_as_a_list_or_a_text():
     (fault,) = override_faults("inputs=a b.jpg,c.jpg", "caption", [])
-    listed, text = (
-        fault.partition("write ")[2].removesuffix(" for a text").split(" for a list, or ")
-    )
+    listed, text = re.findall(r"'inputs=[^']*'", fault)
     assert value_of(pasted(listed)) == ["a b.jpg", "c.jpg"]
     assert value_of(pasted(text)) == "a b.jpg,c.jpg"
 
 
 def test_a_key_that_cannot_be_read():
     (fault,) = override_faults("data.path =a.jsonl", "finetune", [])
-    assert "the key cannot be read; write key=value" in fault
+    mentions(fault, "data.path =a.jsonl: ", "key=value", "spaces")

@@ -11,6 +11,7 @@ from mmtx_cli import __version__
 from mmtx_cli.cli import COMMANDS, main, reported
 from mmtx_cli.error import Interrupted
 from tests.command_line import environment, mmtx, refused, told
+from tests.messages import mentions
 
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning_fabric", "wandb", "matplotlib")
 WATCH = """
@@ -88,11 +89,11 @@ def test_help_knows_what_is_chosen_beside_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("word", "hint"),
-    [("pretrian", "did you mean `mmtx pretrain`?"), ("quux", "there are: demo, pretrain")],
+    [("pretrian", "`mmtx pretrain`"), ("quux", "demo, pretrain, finetune")],
 )
 def test_an_unknown_command(word, hint, capsys):
     assert main([word]) == 2
-    assert hint in capsys.readouterr().err
+    mentions(capsys.readouterr().err, word, hint)
 
 
 @pytest.mark.parametrize(
@@ -137,21 +138,21 @@ def test_options_and_overrides_mix_in_any_order(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("args", "message"),
+    ("args", "parts"),
     [
-        (["--epochs=3"], "unrecognized arguments: --epochs=3; settings are written key=value"),
-        (["--cfg", "jo"], "invalid choice: 'jo'"),
-        (["--cfg"], "argument --cfg/-c: expected one argument"),
-        (["--config-dir", "nowhere"], "--config-dir nowhere: there is no such folder"),
-        (["dim=${nothing}"], "dim: Interpolation key 'nothing' not found"),
-        (["dim=${oc.env:NOT_SET}"], "dim: "),
-        (["hydra.nothing=1"], "Could not override 'hydra.nothing'"),
-        (["~nothing"], "'nothing' does not exist"),
+        (["--epochs=3"], ["--epochs=3", "key=value"]),
+        (["--cfg", "jo"], ["--cfg", "'jo'"]),
+        (["--cfg"], ["--cfg", "argument"]),
+        (["--config-dir", "nowhere"], ["--config-dir nowhere: ", "folder"]),
+        (["dim=${nothing}"], ["dim: ", "'nothing'"]),
+        (["dim=${oc.env:NOT_SET}"], ["dim: ", "'NOT_SET'"]),
+        (["hydra.nothing=1"], ["'hydra.nothing'"]),
+        (["~nothing"], ["'nothing'"]),
     ],
 )
-def test_what_hydra_refuses_is_told_in_one_line(args, message, tmp_path):
+def test_what_hydra_refuses_is_told_in_one_line(args, parts, tmp_path):
     err = told(mmtx("finetune", *args, cwd=tmp_path))
-    assert message in err
+    mentions(err, *parts)
     assert err.count("\n") == 1
 
 
@@ -179,18 +180,18 @@ def test_a_reader_that_leaves_is_no_crash(args, tmp_path):
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
-        (["--config-path", "/tmp"], "to add yours, write --config-dir DIR"),
-        (["--config-path=/tmp"], "to add yours, write --config-dir DIR"),
-        (["-cp", "here"], "to add yours, write --config-dir DIR"),
-        (["--config-name", "eval"], "write --config-dir DIR experiment=NAME"),
-        (["-cn", "mine"], "write --config-dir DIR experiment=NAME"),
-        (["--experimental-rerun", "job.pickle"], "write resume=true run_dir=RUN"),
+        (["--config-path", "/tmp"], "--config-dir DIR"),
+        (["--config-path=/tmp"], "--config-dir DIR"),
+        (["-cp", "here"], "--config-dir DIR"),
+        (["--config-name", "eval"], "--config-dir DIR experiment=NAME"),
+        (["-cn", "mine"], "--config-dir DIR experiment=NAME"),
+        (["--experimental-rerun", "job.pickle"], "resume=true run_dir=RUN"),
     ],
 )
 def test_an_option_of_hydra_that_mmtx_has_no_use_for(options, remedy):
     said = told(mmtx("score", *options, "references=a", "predictions=b"))
     assert said.startswith("mmtx score: --")
-    assert said.endswith(f"{remedy}\n")
+    assert said.endswith(f" {remedy}\n")
     assert said.count("\n") == 1
 
 
@@ -212,8 +213,8 @@ def test_what_hydra_says_of_a_configuration():
 def test_a_sweep_tells_of_each_job_and_again_at_the_end(tmp_path):
     said = refused("score", "-m", "seed=1,2", "references=a", "predictions=b", cwd=tmp_path)
     jobs = [f"seed={seed} references=a predictions=b" for seed in (1, 2)]
-    assert [said.count(f"{job}: a: no such file") for job in jobs] == [2, 2]
-    assert "mmtx score: 2 faults\n" in said
+    assert [said.count(f"{job}: a: ") for job in jobs] == [2, 2]
+    mentions(said, "mmtx score: 2 ")
     assert list(tmp_path.rglob("multirun.yaml")) == []
 
 
@@ -223,5 +224,5 @@ def test_what_resumes_a_run_repeats_what_is_trusted(monkeypatch, capsys):
 
     monkeypatch.setattr("mmtx_cli.launch.launch", stopped)
     assert reported("finetune", ["trusted_packages=[mine]", "seed=2"]) == 130
-    command = capsys.readouterr().err.partition("; go on with it by: ")[2].strip()
-    assert shlex.split(command)[2:] == ["resume=true", "run_dir=runs/a", "trusted_packages=[mine]"]
+    command = capsys.readouterr().err.rpartition("mmtx finetune ")[2]
+    assert shlex.split(command) == ["resume=true", "run_dir=runs/a", "trusted_packages=[mine]"]

@@ -1,8 +1,11 @@
 """A key at the root that stands deeper in the configuration."""
 
+import re
+
 import pytest
 
 from tests.command_line import refused
+from tests.messages import mentions
 
 MODEL = ("encoder/image=vit", "encoder/text=transformer", "fusion=concat", "head=captioning")
 
@@ -28,14 +31,13 @@ MODEL = ("encoder/image=vit", "encoder/text=transformer", "fusion=concat", "head
 )
 def test_the_keys_of_that_name_are_named(args, keys, tmp_path):
     said = refused("finetune", *args, cwd=tmp_path)
-    (line,) = [line for line in said.splitlines() if "unknown key" in line]
-    hint = line.partition("unknown key; did you mean ")[2].removesuffix("?")
-    assert sorted(hint.split(" or ")) == sorted(map(repr, keys))
+    (line,) = [line for line in said.splitlines() if repr(keys[0]) in line]
+    assert sorted(re.findall(r"'([\w.]+)'", line)) == sorted(keys)
 
 
 def test_a_key_of_what_is_not_chosen_is_not_named(tmp_path):
     said = refused("finetune", "encoder/audio=features", "patch_size=8", cwd=tmp_path)
-    assert "patch_size: unknown key; " in said
+    mentions(said, "patch_size: ", "key")
     assert "encoder.image" not in said
 
 
@@ -44,7 +46,7 @@ def test_in_a_file(tmp_path):
     text = "# @package _global_\ndefaults: [{override /encoder/image: vit}]\nwidth: 64\n"
     (tmp_path / "my" / "experiment" / "mine.yaml").write_text(text)
     said = refused("finetune", "--config-dir", "my", "experiment=mine", cwd=tmp_path)
-    assert "mine.yaml: width: unknown key; did you mean 'encoder.image.width'?" in said
+    mentions(said, "mine.yaml: width: ", "'encoder.image.width'")
 
 
 def test_a_component_of_the_users_own(tmp_path, monkeypatch):
@@ -52,4 +54,4 @@ def test_a_component_of_the_users_own(tmp_path, monkeypatch):
     (tmp_path / "my" / "fusion").mkdir(parents=True)
     (tmp_path / "my" / "fusion" / "own.yaml").write_text("_target_: mine.Fusion\n")
     said = refused("finetune", "--config-dir", "my", "fusion=own", "strength=2", cwd=tmp_path)
-    assert "strength: unknown key; did you mean 'fusion.strength'?" in said
+    mentions(said, "strength: ", "'fusion.strength'")

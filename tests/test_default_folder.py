@@ -11,6 +11,7 @@ from mmtx_cli.cli import main
 from mmtx_cli.default_folder import BY_SECOND, DefaultFolders
 from mmtx_cli.override import conf_dir
 from tests.command_line import mmtx, succeeded
+from tests.messages import mentions
 
 SECOND = "2026-01-02_03-04-05"
 
@@ -65,7 +66,8 @@ def test_a_folder_that_is_named_is_not_replaced(name, score, tmp_path):
     assert score(f"run_dir={name}")[0] == 0
     status, _, err = score(f"run_dir={name}")
     assert status == 2
-    assert "holds a result already; name another folder" in err
+    folder = name if name == "mine" else f"runs/{SECOND}"
+    mentions(err, f"run_dir={tmp_path}/{folder}: ", "result")
 
 
 def test_the_runs_of_a_sweep_share_a_folder(score, tmp_path):
@@ -104,7 +106,7 @@ def test_a_place_that_cannot_be_made_is_reported_where_the_run_begins(score, tmp
         make(tmp_path / "runs")
         status, _, err = score()
         assert status == 2
-        assert "cannot be written: " in err
+        mentions(err, tmp_path / "runs", "written")
         (tmp_path / "runs").unlink()
 
 

@@ -10,6 +10,7 @@ from mmtx_cli.build import build_model
 from mmtx_cli.error import MmtxError
 from mmtx_cli.fitting import build_fitting, check_fitting
 from tests.data.hostile import MEGABYTE, peak_memory
+from tests.messages import raises
 from tests.tiny import tiny_config
 
 CONFIG = tiny_config("concat", ["classification"], ["text", "image"])
@@ -53,7 +54,7 @@ LARGE = {
 
 
 def refusal(path, value, weights):
-    with pytest.raises(MmtxError, match=r"ckpt=x: .*(tensors are missing|much larger)"):
+    with pytest.raises(MmtxError, match=r"ckpt=x: .*(tensors|larger)"):
         fitting(changed(path, value), weights)
 
 
@@ -66,7 +67,7 @@ def test_many_heads(weights, monkeypatch):
     monkeypatch.setattr(fitting_module, "SPARE", 20)
     config = copy.deepcopy(CONFIG)
     config["head"] = {f"h{i}": config["head"]["classification"] for i in range(50)}
-    with pytest.raises(MmtxError, match="much larger than its weights"):
+    with raises(MmtxError, "ckpt=x: ", "config", "larger", "weights"):
         check_fitting(lambda: build_model({"model": config}), weights, "ckpt=x")
 
 
@@ -79,7 +80,7 @@ def test_a_large_part_that_cannot_be_built_without_numbers(register, weights):
             getattr(part, f"register_{register}")(f"x{number}", large)
         float(torch.zeros(1))
 
-    with pytest.raises(MmtxError, match="much larger than its weights"):
+    with raises(MmtxError, "ckpt=x: ", "config", "larger", "weights"):
         check_fitting(build, weights, "ckpt=x")
 
 

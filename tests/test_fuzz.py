@@ -334,10 +334,10 @@ def test_a_hundred_paths_that_lead_out(key, tmp_path):
             named = [*sample.image, sample.video, sample.audio]
             named += [place.path for place in sample.features.values()]
             assert all(Path(p).resolve().is_relative_to(root) for p in named if p)
-        together = [re.search(r"all (\d+) files are missing", fault) for fault in faults]
+        together = [re.search(r"\ball (\d+) files\b", fault) for fault in faults]
         named = len(faults) + sum(int(found[1]) - 1 for found in together if found)
         assert named + len(manifest.samples) >= 100
-        assert any("lies outside the root" in fault for fault in faults)
+        assert any("outside" in fault for fault in faults)
 
 
 LONG = """

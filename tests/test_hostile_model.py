@@ -26,9 +26,11 @@ from tests.hostile import (
     STATE,
     TOKENIZERS,
     WEIGHTS,
+    WHY_REFUSED,
     laughs,
     nested,
 )
+from tests.messages import faults_mention, mentions, raises
 
 NUMBERS = {"nan": float("nan"), "inf": float("inf"), "minus inf": float("-inf")}
 
@@ -63,7 +65,7 @@ def test_an_archive_that_would_unpack_to_more_than_it_is(name, checkpoint, tmp_p
     monkeypatch.setattr(torch_file, "MAX_OPCODES", 100_000)
     bad = ARCHIVES[name](checkpoint, tmp_path / "bad.ckpt")
     monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("it was unpacked"))
-    with pytest.raises(CheckpointError, match=r"bad.ckpt: .*(compressed|overlap|builds more)"):
+    with raises(CheckpointError, f"{bad}: ", WHY_REFUSED[name]):
         both(bad)
 
 
@@ -71,8 +73,10 @@ def test_an_archive_that_would_unpack_to_more_than_it_is(name, checkpoint, tmp_p
 def test_what_is_no_file_in_place_of_a_checkpoint(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     SPECIAL[name](tmp_path / "x.ckpt")
-    with pytest.raises(CheckpointError, match=r"x\.ckpt: (cannot be read.*is a |the folder has)"):
-        both(tmp_path / "x.ckpt")
+    is_folder = name == "folder"
+    path, why = tmp_path / "x.ckpt", "checkpoints/last.ckpt" if is_folder else "regular file"
+    with raises(CheckpointError, f"{path}: ", why):
+        both(path)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -90,18 +94,18 @@ def test_a_tokenizer_file_of_other_things(name, folder, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "tokenizer.json").unlink()
     TOKENIZERS[name](folder / "tokenizer.json")
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json: cannot be read: "):
+    with raises(CheckpointError, f"{folder / 'tokenizer.json'}: ", "read", "model folder"):
         both(folder)
-    with pytest.raises(DataError, match=r"tokenizer\.json: cannot be read as a tokenizer: "):
+    with raises(DataError, f"{folder / 'tokenizer.json'}: ", "read as a tokenizer"):
         Tokenizer.load(folder / "tokenizer.json")
 
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_tokenizer_that_the_library_does_not_take(name, tmp_path, capfd):
     (tmp_path / "tokenizer.json").write_text(BACKENDS[name])
-    with pytest.raises(DataError, match=r"tokenizer\.json cannot be read: "):
+    with raises(DataError, "tokenizer.json ", "tokenizers library"):
         Tokenizer.from_json(BACKENDS[name])
-    with pytest.raises(DataError, match=r"tokenizer\.json: not a tokenizer\.json: "):
+    with raises(DataError, f"{tmp_path / 'tokenizer.json'}: ", "tokenizers library"):
         Tokenizer.load(tmp_path / "tokenizer.json")
     assert capfd.readouterr().err == ""
 
@@ -119,7 +123,7 @@ def test_a_library_that_panics_is_one_message(monkeypatch, capfd):
         raise PanicException("index out of range")
 
     monkeypatch.setattr(tokenizer.Backend, "from_str", panic, raising=False)
-    with pytest.raises(DataError, match="cannot be read: index out of range"):
+    with raises(DataError, "tokenizer.json ", ": index out of range;"):
         Tokenizer.from_json("{}")
     assert capfd.readouterr().err == ""
 
@@ -153,7 +157,7 @@ def test_a_run_folder_with_something_else_in_place_of_a_save(name, kind, tmp_pat
     (tmp_path / "checkpoints").mkdir()
     SPECIAL[name](tmp_path / "checkpoints" / kind)
     assert find(str(tmp_path)) == tmp_path / "checkpoints" / kind
-    with pytest.raises(CheckpointError, match=rf"{kind}: cannot be read .*is a "):
+    with raises(CheckpointError, f"{tmp_path / 'checkpoints' / kind}: ", "read", "regular file"):
         both(tmp_path)
 
 
@@ -166,11 +170,11 @@ def test_weights_that_are_not_finite_are_named(number, dtype, tmp_path):
     torch.save({"config": CONFIG, "state_dict": {f"model.{k}": v for k, v in state.items()}},
                tmp_path / "x.ckpt")  # fmt: skip
     for path in ("model", "x.ckpt"):
-        with pytest.raises(CheckpointError, match=r"head\.b holds NaN or infinite numbers"):
+        with raises(CheckpointError, tmp_path / path, "head.b ", "NaN", "infinite"):
             read_weights(str(tmp_path / path))
-    with pytest.raises(CheckpointError, match=r"model\.head\.b holds NaN"):
+    with raises(CheckpointError, f"{tmp_path / 'x.ckpt'}: ", "model.head.b ", "NaN"):
         SafeCheckpointIO().load_checkpoint(tmp_path / "x.ckpt")
-    with pytest.raises(ValueError, match="holds NaN"):
+    with raises(ValueError, "model.safetensors", "head.b ", "NaN"):
         load_state(str(tmp_path / "model" / "model.safetensors"))
 
 
@@ -200,7 +204,8 @@ def test_large_weights_are_finite(dtype):
 def test_only_floating_point_types_are_converted(mine, theirs, fits):
     faults = other_types({"a": torch.ones(1, dtype=mine)}, {"a": torch.ones(1).to(theirs)})
     assert (faults == []) == fits
-    assert fits or faults[0].startswith(f"a is {str(theirs)[6:]} in place of {str(mine)[6:]}")
+    if not fits:
+        faults_mention(faults, ("a ", str(theirs)[6:], str(mine)[6:]))
 
 
 def test_integers_in_place_of_weights_are_not_read(folder):
@@ -215,9 +220,9 @@ def test_plain_data_are_plain():
     shared = {"a": [1, 2.5, None, True, "x"]}
     assert plain_fault({"a": shared, "b": [shared, shared], "c": (1, 2)}) is None
     assert plain_fault(nested(60)) is None
-    assert "64 levels" in plain_fault(nested(70))
-    assert "values" in plain_fault(laughs())
-    assert "more than 64 bits" in plain_fault([2**63])
+    mentions(plain_fault(nested(70)), "64 levels")
+    mentions(plain_fault(laughs()), f"{torch_file.MAX_PLAIN_VALUES:,} values")
+    mentions(plain_fault([2**63]), "64 bits")
     assert plain_fault([2**63 - 1, -(2**63)]) is None
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from mmtx_cli.interpolation import _Sizes, interpolation_faults
+from mmtx_cli.interpolation import MAX_DEPTH, MAX_SIZE, _Sizes, interpolation_faults
+from tests.messages import mentions
 
 
 def doubled(first, line):
@@ -32,7 +33,7 @@ def test_interpolations_that_stand_for_too_much(plain):
     ((key, fault),) = interpolation_faults(plain)
     assert time.process_time() - begun < 1
     assert re.fullmatch(r"(x\.)?a\d+(\.\w)?", key)
-    assert "its interpolations stand for more than" in fault
+    mentions(fault, "interpolations", MAX_SIZE, MAX_DEPTH)
 
 
 @pytest.mark.parametrize(
@@ -41,14 +42,14 @@ def test_interpolations_that_stand_for_too_much(plain):
 def test_keys_that_are_computed_are_refused(text):
     ((key, fault),) = interpolation_faults({"data": {"path": ["x", text]}})
     assert key == "data.path.1"
-    assert "write the key out" in fault
+    mentions(fault, repr(text), "key")
 
 
 def test_long_chains_are_refused():
     plain = {"a0": "x"} | {f"a{i}": f"${{a{i - 1}}}" for i in range(1, 5000)}
     plain = dict(reversed(plain.items()))
     ((_, fault),) = interpolation_faults(plain)
-    assert "a chain of more than 100" in fault
+    mentions(fault, "interpolations", "chain", MAX_DEPTH)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from mmtx_cli.cli import COMMANDS, main
 from mmtx_cli.meant import BY_NAME, KEYS, POSITIONAL, meant_command, meant_file, meant_key
 from mmtx_cli.meant import COMMANDS as OTHERS
 from mmtx_cli.override import override_faults, root_keys
+from tests.messages import faults_mention, mentions
 
 
 @pytest.mark.parametrize("word", OTHERS)
@@ -13,7 +14,7 @@ def test_other_programs_commands_lead_to_ours(word, capsys):
     assert main([word, "my.csv"]) == 2
     said = capsys.readouterr().err
     meant = meant_command(word, ["my.csv"])
-    assert f"did you mean `mmtx {meant}`?" in said
+    mentions(said, word, f"`mmtx {meant}`")
     assert meant.split()[0].strip("`") in COMMANDS
     assert word not in COMMANDS
 
@@ -45,7 +46,7 @@ def test_the_keys_that_are_meant_are_there(ours):
 )
 def test_other_names_of_keys(arg, command, meant):
     (fault,) = override_faults(arg, command, [])
-    assert fault == f"{arg.split('=')[0]}: unknown key; did you mean {meant!r}?"
+    faults_mention([fault], (f"{arg.split('=')[0]}: ", repr(meant)))
 
 
 def test_a_key_that_a_command_lacks_is_not_offered():
@@ -57,7 +58,7 @@ def test_a_key_that_a_command_lacks_is_not_offered():
 def test_a_bare_file_is_asked_for_with_its_key(command):
     name = "my.jpg" if POSITIONAL[command] == "inputs" else "my.jsonl"
     (fault,) = override_faults(name, command, [])
-    assert f"write {POSITIONAL[command]}={name}, or key=value" in fault
+    mentions(fault, f"{name}: ", f" {POSITIONAL[command]}={name}", "key=value")
     assert meant_file("nothing", command) is None
 
 
@@ -67,6 +68,6 @@ def test_a_bare_manifest_is_no_file_to_predict_for():
 
 def test_data_is_a_group_and_a_manifest_is_a_path():
     (fault,) = override_faults("data=my.jsonl", "finetune", [])
-    assert "did you mean data.path=my.jsonl?" in fault
+    mentions(fault, "data=my.jsonl: ", "data.path=my.jsonl")
     (fault,) = override_faults("data=evnts", "finetune", [])
-    assert "did you mean 'events'?" in fault
+    mentions(fault, "data=evnts: ", "'events'")

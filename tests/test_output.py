@@ -14,6 +14,7 @@ from mmtx_cli.cli import main
 from mmtx_cli.console import make_console
 from mmtx_cli.output import plain_text, standard_output
 from tests.command_line import environment, refused
+from tests.messages import mentions
 
 HOSTILE = "a\x1b[2J\x1b]0;title\x07\x08\x7f\x9b31m\u202eb\u2028c\rd\0"
 SHOWN = r"a\x1b[2J\x1b]0;title\x07\x08\u007f\u009b31m\u202eb\u2028c\x0dd\x00"
@@ -142,8 +143,9 @@ def test_output_that_cannot_be_written(args, tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
     done = shell(f"$MMTX {args} > /dev/full", tmp_path)
-    message = "mmtx: standard output cannot be written: No space left on device\n"
-    assert (done.returncode, done.stderr) == (1, message)
+    assert done.returncode == 1
+    mentions(done.stderr, "mmtx: ", "standard output", "No space left on device\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_messages_that_cannot_be_written_leave_the_status(tmp_path):
@@ -182,7 +184,7 @@ def test_names_beyond_a_narrow_output(env, tmp_path):
     manifest.write_text('{"id": "ö", "split": "train", "image": "中.png", "captions": ["é"]}\n')
     done = shell("$MMTX data action=check manifest=é中/ü.jsonl", tmp_path, **env)
     assert done.returncode == 2
-    assert "no such file" in done.stderr
+    mentions(done.stderr, ".jsonl:1: image: ")
     assert "Traceback" not in done.stderr
     assert r"\u4e2d" in done.stderr or "中" in done.stderr
 

@@ -19,6 +19,7 @@ from mmtx_cli.override import (
     root_keys,
     split,
 )
+from tests.messages import faults_mention
 
 
 def faults(*args, command="finetune"):
@@ -47,33 +48,29 @@ def test_what_is_right_has_no_fault(arg):
 
 
 @pytest.mark.parametrize(
-    ("arg", "message"),
+    ("arg", "place", "parts"),
     [
-        ("sed=3", "sed: unknown key; did you mean 'seed'?"),
-        ("zzz=3", "zzz: unknown key; there are: "),
-        ("fusion=gatted", "fusion=gatted: there is no such choice; did you mean 'gated'?"),
-        (
-            "encoder/image=vitt",
-            "encoder/image=vitt: there is no such choice; did you mean 'vit'? there are: cnn, ",
-        ),
-        ("head=captionin", "did you mean 'captioning'?"),
-        ("head=[captioning,clasification]", "head=clasification: there is no such choice; did"),
-        ("fusion=null", "fusion=null: to leave it out, write ~fusion"),
-        ("encoder/text=null", "to leave it out, write encoder.text=null"),
-        ("data=scene", "did you mean 'scenes'?"),
-        ("encodr/image=vit", "there is no such group; did you mean 'encoder/image'?"),
-        ("encoder/imag=vit", "there is no such group; did you mean 'encoder/image'?"),
-        ("encoder=vit", "encoder=vit: write encoder/audio=NAME or encoder/image=NAME"),
-        ("vit", "vit: write key=value or group=choice (mmtx finetune --help lists them)"),
-        ("=3", "=3: write key=value"),
-        ("freeze=[a", "freeze=[a: the value cannot be read; close brackets and quotes"),
-        ("data.path=a=b", "the value cannot be read; '=' needs quotes around the text: write "),
-        ("seed=1,2", "seed=1,2: several values; add -m to run each, or write 'seed=[1,2]'"),
+        ("sed=3", "sed: ", ["key", "'seed'"]),
+        ("zzz=3", "zzz: ", ["key", "seed", "fusion"]),
+        ("fusion=gatted", "fusion=gatted: ", ["'gated'"]),
+        ("encoder/image=vitt", "encoder/image=vitt: ", ["'vit'", "cnn, "]),
+        ("head=captionin", "head=captionin: ", ["'captioning'"]),
+        ("head=[captioning,clasification]", "head=clasification: ", ["'classification'"]),
+        ("fusion=null", "fusion=null: ", [" ~fusion"]),
+        ("encoder/text=null", "encoder/text=null: ", [" encoder.text=null"]),
+        ("data=scene", "data=scene: ", ["'scenes'"]),
+        ("encodr/image=vit", "encodr/image: ", ["group", "'encoder/image'"]),
+        ("encoder/imag=vit", "encoder/imag: ", ["group", "'encoder/image'"]),
+        ("encoder=vit", "encoder=vit: ", ["encoder/audio=NAME", "encoder/image=NAME"]),
+        ("vit", "vit: ", ["key=value", "group=choice", "mmtx finetune --help"]),
+        ("=3", "=3: ", ["key=value", "group=choice"]),
+        ("freeze=[a", "freeze=[a: ", ["close", "brackets", "quotes"]),
+        ("data.path=a=b", "data.path=a=b: ", ["'='", "quotes", "'data.path=\"a=b\"'"]),
+        ("seed=1,2", "seed=1,2: ", [" -m", "'seed=[1,2]'"]),
     ],
 )
-def test_what_is_wrong_is_told_with_what_to_write(arg, message):
-    (fault,) = faults(arg)
-    assert message in fault
+def test_what_is_wrong_is_told_with_what_to_write(arg, place, parts):
+    faults_mention(faults(arg), (place, *parts))
 
 
 def test_keys_are_not_added_where_nothing_reads_them(tmp_path):
@@ -83,10 +80,8 @@ def test_keys_are_not_added_where_nothing_reads_them(tmp_path):
     right = ["+head.x.y=1", "++data.limit=3", "+mine=one", "+experiment=avdigits", "seed=2"]
     assert list(added_faults(right, "finetune", dirs)) == []
     for arg in ("+new=3", "++new=3", "+new.deeper=3", "+mine=one"):
-        (fault,) = added_faults([arg], "finetune", [conf_dir()])
-        assert fault.startswith(f"{arg}: unknown key; ")
-    (fault,) = added_faults(["+sed=3"], "finetune", dirs)
-    assert fault == "+sed=3: unknown key; did you mean 'seed'?"
+        faults_mention([*added_faults([arg], "finetune", [conf_dir()])], (f"{arg}: ", "key"))
+    faults_mention([*added_faults(["+sed=3"], "finetune", dirs)], ("+sed=3: ", "key", "'seed'"))
 
 
 def test_a_sweep_is_looked_at_value_by_value():
@@ -96,15 +91,17 @@ def test_a_sweep_is_looked_at_value_by_value():
 
 
 def test_a_command_that_takes_the_model_from_ckpt_has_no_choice_of_it():
-    (fault,) = faults("head=captioning", command="caption")
-    assert fault == (
-        "head: mmtx caption has no choice of head; it comes with ckpt=; set single keys of it: "
-        "head.KEY=VALUE"
+    found = [
+        *faults("head=captioning", command="caption"),
+        *faults("encoder/image=vit", command="caption"),
+        *faults("fusion=concat", command="score"),
+    ]
+    faults_mention(
+        found,
+        ("head: ", "mmtx caption", "ckpt=", "head.KEY=VALUE"),
+        ("encoder/image: ", "mmtx caption", "ckpt=", "encoder.image.KEY=VALUE"),
+        ("fusion: ", "mmtx score", "bootstrap, "),
     )
-    (fault,) = faults("encoder/image=vit", command="caption")
-    assert "encoder.image.KEY=VALUE" in fault
-    (fault,) = faults("fusion=concat", command="score")
-    assert "there are: bootstrap, " in fault
 
 
 def test_choices_of_the_users_own_count(tmp_path):
@@ -113,8 +110,7 @@ def test_choices_of_the_users_own_count(tmp_path):
     mine = ["--config-dir", str(tmp_path)]
     assert faults(*mine, "encoder/image=mine") == []
     assert faults(f"--config-dir={tmp_path}", "encoder/image=mine") == []
-    (fault,) = faults(*mine, "encoder/image=mien")
-    assert "did you mean 'mine'?" in fault
+    faults_mention(faults(*mine, "encoder/image=mien"), ("encoder/image=mien: ", "'mine'"))
     assert config_dirs(mine) == [conf_dir(), tmp_path]
 
 
@@ -130,7 +126,7 @@ def test_other_errors_are_told_in_one_line_without_links():
     error = ValueError("first\n  second\nSee https://hydra.cc/docs for details")
     assert explained(error, "finetune", ["seed=1"]) == ["first second"]
     error = ValueError("Missing mandatory value: data.path")
-    assert explained(error, "finetune", []) == ["data.path: required; write data.path=VALUE"]
+    faults_mention(explained(error, "finetune", []), ("data.path: ", "data.path=VALUE"))
 
 
 def test_options_and_overrides_are_told_apart():

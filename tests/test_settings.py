@@ -7,6 +7,7 @@ from mmtx_cli.check import TYPES, settings_faults, several, subsections
 from mmtx_cli.limits import BOUNDS, LENGTHS, WORDS, at, limit_faults
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.settings_usage import attribute_docs, section_rows
+from tests.messages import faults_mention
 
 
 def every(path, schema):
@@ -61,8 +62,8 @@ def test_bounds_hold_at_both_ends(path):
 def test_words_are_chosen_from_a_list(path):
     for word in WORDS[path]:
         assert list(limit_faults(nested(path, word))) == []
-    (fault,) = limit_faults(nested(path, "quux"))
-    assert fault == f"{path}: 'quux' is none of {', '.join(WORDS[path])}"
+    found = [*limit_faults(nested(path, "quux"))]
+    faults_mention(found, (f"{path}: ", "'quux'", ", ".join(WORDS[path])))
 
 
 @pytest.mark.parametrize("devices", [1, 8, -1, "auto", "2", "0,2", "1,"])
@@ -77,8 +78,8 @@ def test_what_is_no_device(devices):
 
 
 def test_lists_have_their_length():
-    (fault,) = limit_faults({"optimizer": {"betas": [0.9]}})
-    assert fault == "optimizer.betas: [0.9] has 1 numbers, not 2"
+    found = [*limit_faults({"optimizer": {"betas": [0.9]}})]
+    faults_mention(found, ("optimizer.betas: ", "[0.9]", " 1 ", " 2"))
 
 
 def test_limits_leave_other_types_to_the_type_check():

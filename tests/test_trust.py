@@ -6,6 +6,7 @@ import pytest
 
 from mmtx_cli.completion.answer import answer
 from tests.command_line import mmtx, refused, told
+from tests.messages import mentions
 
 GLOBAL = "# @package _global_\n"
 WRITES = "open('EXECUTED', 'w').close()\n"
@@ -85,43 +86,45 @@ def test_a_file_cannot_write_elsewhere(text, conf, tmp_path):
     path = conf(f"{GLOBAL}{text}\n")
     said = refused("finetune", *EVIL, *["-m"] * ("sweep" in text))
     assert f"{path}: hydra." in said
-    assert "write run_dir=FOLDER" in said or "redirect" in said
+    assert "run_dir=FOLDER" in said or "2> FILE" in said
     assert [p.name for p in tmp_path.iterdir()] == ["my"]
 
 
 @pytest.mark.parametrize(
     ("args", "remedy"),
     [
-        (["hydra.run.dir=x"], "hydra.run.dir: mmtx writes into run_dir alone; leave it out, and"),
-        (["hydra.sweep.dir=x", "-m"], "write run_dir=FOLDER"),
-        (["hydra.output_subdir=x"], "write run_dir=FOLDER"),
-        (["hydra.job.chdir=true"], "write run_dir=FOLDER"),
-        (["+hydra.callbacks.x._target_=os.system"], "write trusted_packages=[os]"),
-        (["hydra.searchpath=[pkg://antigravity]"], "write --config-dir DIR"),
-        (["hydra.searchpath=[file:///tmp]"], "write --config-dir DIR"),
-        (["hydra/launcher=joblib", "-m"], "write trusted_packages=[hydra_plugins]"),
-        (["hydra/job_logging=default"], "redirect: mmtx … 2> FILE"),
+        (["hydra.run.dir=x"], "run_dir=FOLDER"),
+        (["hydra.sweep.dir=x", "-m"], "run_dir=FOLDER"),
+        (["hydra.output_subdir=x"], "run_dir=FOLDER"),
+        (["hydra.job.chdir=true"], "run_dir=FOLDER"),
+        (["+hydra.callbacks.x._target_=os.system"], "trusted_packages=[os]"),
+        (["hydra.searchpath=[pkg://antigravity]"], "--config-dir DIR"),
+        (["hydra.searchpath=[file:///tmp]"], "--config-dir DIR"),
+        (["hydra/launcher=joblib", "-m"], "trusted_packages=[hydra_plugins]"),
+        (["hydra/job_logging=default"], "mmtx … 2> FILE"),
         (["+hydra.job.env_set.X=1"], "NAME=VALUE mmtx"),
-        (["--config-d=my"], "unrecognized arguments: --config-d=my"),
-        (["--hydra-help"], "write mmtx COMMAND --help"),
+        (["--config-d=my"], "key=value"),
+        (["--hydra-help"], "mmtx COMMAND --help"),
     ],
 )
 def test_the_message_names_what_to_write_instead(args, remedy, tmp_path):
-    assert remedy in refused("finetune", *args, cwd=tmp_path)
+    place = args[0].partition("=")[0].lstrip("+").removeprefix("hydra/").removesuffix(".X")
+    mentions(refused("finetune", *args, cwd=tmp_path), place, remedy)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_files_behind_the_experiment_count_too(conf):
     conf(f"{GLOBAL}defaults: [/mine@hydra.callbacks: more]\n")
     more = conf("e: {_target_: os.system}\n", "mine/more")
-    assert f"{more}: hydra.callbacks.e._target_: 'os.system' is outside" in refused(
-        "finetune", *EVIL
-    )
+    said = refused("finetune", *EVIL)
+    mentions(said, f"{more}: hydra.callbacks.e._target_: ", "'os.system'", "trusted_packages=[os]")
     conf(f"{GLOBAL}defaults: [override /hydra/launcher: joblib]\n")
-    assert "write trusted_packages=[hydra_plugins]" in refused("finetune", *EVIL)
+    mentions(refused("finetune", *EVIL), "hydra/launcher", "trusted_packages=[hydra_plugins]")
     bad = conf("version: 1\nhandlers: {h: {(): os.system}}\n", "hydra/job_logging/bad")
     said = refused("finetune", "--config-dir", "my", "hydra/job_logging=bad")
-    assert f"{bad}: hydra.job_logging.handlers.h.(): 'os.system' is outside mmtx" in said
+    mentions(
+        said, f"{bad}: hydra.job_logging.handlers.h.(): ", "'os.system'", "trusted_packages=[os]"
+    )
 
 
 def test_every_job_of_a_sweep_is_looked_at(conf, tmp_path):
@@ -130,36 +133,36 @@ def test_every_job_of_a_sweep_is_looked_at(conf, tmp_path):
     assert str(path) in refused("finetune", *args, "experiment=avdigits,evil")
     conf(f"{GLOBAL}hydra: {{sweeper: {{params: {{trusted_packages: '[evil]'}}}}}}\n")
     said = refused("finetune", *args, "experiment=evil", "seed=1,2")
-    assert "trusted_packages: only the command line may set it" in said
+    mentions(said, "trusted_packages: ", "command line")
     assert [p.name for p in tmp_path.iterdir()] == ["my"]
 
 
 @pytest.mark.parametrize("show", [["--cfg", "job"], ["--cfg", "hydra"], ["--info", "config"]])
 def test_what_is_only_shown_is_held_to_the_same(show, conf):
     conf(f"{GLOBAL}hydra: {{callbacks: {{e: {{_target_: os.system}}}}}}\n")
-    assert "'os.system' is outside mmtx" in refused("finetune", *EVIL, *show)
+    mentions(refused("finetune", *EVIL, *show), "'os.system'", "trusted_packages=[os]")
 
 
 def test_a_file_that_trusts_is_refused_though_the_command_line_trusts_too(conf):
     path = conf(f"{GLOBAL}trusted_packages: [mine]\n")
     said = refused("finetune", *EVIL, "trusted_packages=[mine]")
-    assert f"{path}: trusted_packages: only the command line may set it" in said
+    mentions(said, f"{path}: trusted_packages: ", "command line")
 
 
 def test_arguments_of_further_commands_come_from_the_command_line(conf):
     path = conf(f"{GLOBAL}args: ['trusted_packages=[evil]']\n")
     said = refused("compare", "--config-dir", "my", "+experiment=evil", "plan=fusions")
-    assert f"{path}: args: only the command line may set it" in said
+    mentions(said, f"{path}: args: ", "command line", "args=[…]")
     conf(f"{GLOBAL}overrides: {{finetune: ['trusted_packages=[evil]']}}\n")
     said = refused("demo", "--config-dir", "my", "+experiment=evil")
-    assert "overrides.finetune: only the command line may set it" in said
+    mentions(said, "overrides.finetune: ", "command line", "overrides.COMMAND=[…]")
 
 
 def test_what_the_command_line_trusts_runs(conf, tmp_path):
     conf(f"{GLOBAL}hydra: {{callbacks: {{e: {{_target_: mine.Mine, word: yes}}}}}}\n")
     body = "class Mine:\n    def __init__(self, word):\n        " + WRITES
     (tmp_path / "mine.py").write_text(f"{body}    def on_run_start(self, **_): pass\n")
-    assert "write trusted_packages=[mine]" in refused("finetune", *EVIL)
+    mentions(refused("finetune", *EVIL), "'mine.Mine'", "trusted_packages=[mine]")
     assert not (tmp_path / "EXECUTED").exists()
     told(mmtx("finetune", *EVIL, "trusted_packages=[mine]", cwd=tmp_path))
     assert (tmp_path / "EXECUTED").exists()
@@ -183,26 +186,26 @@ def test_plugins_of_hydra_are_loaded_where_they_are_trusted(trusted, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "meant"),
     [
-        ("imagesize: 64\n", "imagesize: unknown key; did you mean 'image_size'?"),
-        ("sed: 4\n", "sed: unknown key; did you mean 'seed'?"),
-        ("batch_size: 4\n", "batch_size: unknown key; did you mean 'data.batch_size'?"),
-        ("epochs: 4\n", "epochs: unknown key; did you mean 'trainer.max_epochs'?"),
-        ("trainr: {max_steps: 3}\n", "trainr: unknown key; did you mean 'trainer'?"),
-        ("experiment: avdigits\n", "experiment: unknown key; "),
+        ("imagesize: 64\n", "'image_size'"),
+        ("sed: 4\n", "'seed'"),
+        ("batch_size: 4\n", "'data.batch_size'"),
+        ("epochs: 4\n", "'trainer.max_epochs'"),
+        ("trainr: {max_steps: 3}\n", "'trainer'"),
+        ("experiment: avdigits\n", "key"),
     ],
 )
-def test_unknown_keys_in_an_experiment(text, message, conf):
-    path = conf(GLOBAL + text)
-    assert f"{path}: {message}" in refused("finetune", *EVIL)
+def test_unknown_keys_in_an_experiment(text, meant, conf):
+    path, key = conf(GLOBAL + text), text.partition(":")[0]
+    mentions(refused("finetune", *EVIL), f"{path}: {key}: ", meant)
 
 
 def test_keys_that_something_refers_to_and_groups_of_ones_own_are_known(conf):
-    conf(f"{GLOBAL}width: 32\ndim: ${{width}}\n")
+    path = conf(f"{GLOBAL}width: 32\ndim: ${{width}}\n")
     conf("x: 1\n", "mine/one")
     said = refused("finetune", *EVIL, "+mine=one")
-    assert "unknown key" not in said
+    assert not [name for name in (str(path), "width: ", "mine", "x: ") if name in said], said
 
 
 LAUGHS = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
@@ -212,23 +215,23 @@ LAUGHS = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "line", "parts"),
     [
-        (LAUGHS, ":6: aliases stand for more than 100000 values"),
-        ("a: &a {x: *a}\n", ":2: *a stands inside of &a"),
-        ("a: " + "[" * 2000, ": nested"),
-        ("a: [1\n", ":3: not YAML: "),
+        (LAUGHS, ":6: ", ["aliases", "100000 values"]),
+        ("a: &a {x: *a}\n", ":2: ", ["*a", "&a"]),
+        ("a: " + "[" * 2000, ": ", ["nested"]),
+        ("a: [1\n", ":3: ", ["YAML"]),
     ],
 )
-def test_a_file_that_stands_for_too_much(text, message, conf):
+def test_a_file_that_stands_for_too_much(text, line, parts, conf):
     path = conf(GLOBAL + text)
-    assert f"{path}{message}" in refused("finetune", *EVIL)
+    mentions(refused("finetune", *EVIL), f"{path}{line}", *parts)
 
 
 def test_help_and_completion_are_not_held_up_by_such_a_file(conf):
     path = conf(GLOBAL + LAUGHS)
     said = refused("finetune", *EVIL, "--help")
-    assert f"{path.relative_to(os.getcwd())}:6: aliases stand for more than" in said
+    mentions(said, f"{path.relative_to(os.getcwd())}:6: ", "aliases")
     assert answer("mmtx finetune --config-dir my experiment=evil dim", ["finetune"], "bash") == []
 
 
@@ -236,7 +239,7 @@ def test_interpolations_that_stand_for_too_much(conf):
     lines = [f"a{i}: ${{a{i - 1}}}${{a{i - 1}}}" for i in range(1, 30)]
     path = conf("\n".join([GLOBAL, "a0: ha", *lines, "run_dir: ${a29}", ""]))
     said = refused("finetune", *EVIL)
-    assert f"{path}: a17: its interpolations stand for more than 1000000 characters" in said
+    mentions(said, f"{path}: a17: ", "interpolations", "1000000 characters")
 
 
 def test_files_that_are_none(conf, tmp_path):

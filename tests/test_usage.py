@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from mmtx_cli import settings
 from mmtx_cli.check import PROVIDED
 from mmtx_cli.choice import names_in
 from mmtx_cli.cli import COMMANDS, main
@@ -22,6 +23,7 @@ from mmtx_cli.settings import SECTIONS
 from mmtx_cli.settings_usage import USED, WITH_MODEL
 from mmtx_cli.usage import EXAMPLES, FILLED, print_usage
 from mmtx_cli.yaml_key import heading, keys
+from tests.messages import mentions
 
 COMPONENTS = sorted(
     (group, name)
@@ -113,12 +115,19 @@ def test_what_a_run_fills_in_is_what_the_data_tell():
     assert set(FILLED) == set(Corpus.facts(corpus))
 
 
+def comment(name, key):
+    """What stands behind a key in a file of conf/."""
+    lines = (conf_dir() / f"{name}.yaml").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith(f"{key}:")]
+    return line.partition("  # ")[2]
+
+
 def test_comments_behind_keys_are_told(helped):
-    assert rows(helped("eval"))["drop"] == ("[]", "modalities to take away, e.g. [audio]")
-    assert rows(helped("finetune"))["resume"] == ("false", "go on with the run in run_dir")
+    assert rows(helped("eval"))["drop"] == ("[]", comment("eval", "drop"))
+    assert rows(helped("finetune"))["resume"] == ("false", comment("base", "resume"))
     data = helped("data")
     assert rows(data)["splits.val"] == ("null", None)
-    assert "\n  # flickr8k: the list of images of each split\n  splits.train=null\n" in data
+    assert re.search(r"\n  # flickr8k: .+\n  splits\.train=null\n", data)
     assert rows(helped("demo"))["run_dir"][0].startswith("runs/demo/${now:")
     assert rows(helped("finetune"))["run_dir"][0].startswith("runs/finetune/${now:")
 
@@ -147,7 +156,8 @@ def test_every_setting_is_listed_where_something_is_trained(command, helped):
     listed = rows(helped(command))
     for name, schema in SECTIONS.items():
         assert set(setting_paths(name, schema)) <= set(listed)
-    assert listed["data.batch_size"] == ("32", "Samples a step over all devices together.")
+    assert listed["data.batch_size"][0] == "32"
+    assert f'\n    """{listed["data.batch_size"][1]}"""\n' in Path(settings.__file__).read_text()
     assert listed["optimizer.betas"] == ("[0.9,0.98]", None)
     assert listed["trainer.early_stopping"][0] == "null"
     assert listed["trainer.early_stopping.patience"][0] == "5"
@@ -162,7 +172,7 @@ def test_where_nothing_is_trained_the_settings_are_those_that_matter(helped):
             told = {key.split(".")[1] for key in listed if key.startswith(f"{section}.")}
             assert told == set(used.get(section, ()))
     assert set(WITH_MODEL) <= set(USED["eval"]["data"])
-    assert "as the model was trained" in rows(helped("caption"))["data.fit"][1]
+    mentions(rows(helped("caption"))["data.fit"][1], "model")
     assert "trainer.devices" in rows(helped("caption"))
     assert not [key for key in rows(helped("score")) if "." in key]
 
@@ -218,7 +228,7 @@ def test_defaults_of_the_command_and_of_an_experiment_count_as_chosen(helped):
     told = rows(helped("pretrain", "experiment=scenes_pretrain"))
     assert told["head.contrastive.embed_dim"][0] == "128"
     assert told["encoder.image.stem"][0] == "conv"
-    assert told["dim"] == ("128", "width shared by all modalities")
+    assert told["dim"] == ("128", comment("pretrain", "dim"))
     assert told["trainer.max_steps"][0] == "300"
     assert told["data.path"][0] == "scenes/scenes.jsonl"
 
@@ -234,8 +244,8 @@ def test_several_heads_and_a_choice_that_is_none(helped):
     both = rows(helped("finetune", "head=[contrastive,captioning]"))
     assert {"head.contrastive.loss", "head.captioning.num_beams"} <= set(both)
     said = helped("finetune", "head=capt", "--config-dir", "nowhere")
-    assert "head=capt: there is no such choice; there are: captioning, classification" in said
-    assert "--config-dir nowhere: there is no such folder" in said
+    mentions(said, "\nhead=capt: ", "captioning, classification")
+    mentions(said, "\n--config-dir nowhere: ")
 
 
 def test_groups_and_components_of_the_users_own(own, helped):
@@ -262,7 +272,7 @@ def test_a_component_without_arguments_of_its_own_has_its_bases(own, helped):
 
 def test_a_target_that_is_not_there_is_told_in_its_place(own, helped):
     said = helped("finetune", *own, "fusion=gone")
-    assert "fusion: keys of fusion=gone\n  mine.Gone: mine has no class 'Gone'\n" in said
+    assert re.search(r"\nfusion: .*fusion=gone\n  mine\.Gone: .*'Gone'.*\n", said)
 
 
 @pytest.mark.parametrize("command", EXAMPLES)
@@ -290,7 +300,7 @@ def test_the_pages_name_keys_and_choices_that_there_are(page, helped):
     assert len(commands) > 5
     for command, *args in commands:
         said = helped(command, *args)
-        assert "there is no such choice" not in said, args
+        assert not re.search(r"^\S+=\S+: ", said, re.M), args  # as a wrong choice has it
         listed = set(rows(said)) | {group.replace("/", ".") for group in group_names()}
         for key in [arg.partition("=")[0] for arg in args if "=" in arg]:
             of_model = key.split(".")[0] in ("encoder", "fusion", "head")

@@ -1,4 +1,5 @@
 import os
+import re
 import time
 import tracemalloc
 
@@ -6,7 +7,8 @@ import pytest
 import yaml
 
 from mmtx_cli import yaml_text
-from mmtx_cli.yaml_text import MAX_DEPTH, YamlTextError, load_yaml, read_yaml
+from mmtx_cli.yaml_text import MAX_DEPTH, MAX_NODES, YamlTextError, load_yaml, read_yaml
+from tests.messages import raises
 
 
 def chain(levels, first, one):
@@ -29,11 +31,13 @@ LAUGHS = {
 def test_aliases_that_stand_for_too_much_are_refused_at_once(text):
     begun = time.process_time()
     tracemalloc.start()
-    with pytest.raises(YamlTextError, match=r"aliases stand for more than|levels deep") as caught:
+    with pytest.raises(YamlTextError) as caught:
         load_yaml(text)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert caught.value.line
+    # as many values, or as many levels
+    assert re.search(rf"\b({MAX_NODES} values|{MAX_DEPTH} levels)\b", str(caught.value))
     assert peak < 20e6
     assert time.process_time() - begun < 5
 
@@ -53,9 +57,12 @@ def test_what_is_nested_without_end_is_refused(text):
         load_yaml(text)
 
 
-@pytest.mark.parametrize("text", ["a: &a [1, *a]", "&a {b: *a}", "x: &x\n  - &y {z: [*x]}"])
-def test_what_holds_itself_is_refused(text):
-    with pytest.raises(YamlTextError, match="stands inside of"):
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("a: &a [1, *a]", "a"), ("&a {b: *a}", "a"), ("x: &x\n  - &y {z: [*x]}", "x")],
+)
+def test_what_holds_itself_is_refused(text, name):
+    with raises(YamlTextError, f"*{name} ", f"&{name}"):
         load_yaml(text)
 
 
@@ -79,16 +86,16 @@ def test_usual_anchors_and_large_files_are_read_as_ever(text, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [1", "not YAML: expected"),
-        ("a: 2001-99-99", "not YAML: month must be in"),
-        (f"a: {'9' * 5000}", "not YAML: Exceeds the limit"),
-        ("a: [*nowhere, &x 1]", "not YAML: found undefined alias"),
-        ("a: \x1b[2J", "not YAML: unacceptable character"),
-        ("? [1, 2]\n: 3", "not YAML: found unhashable key"),
+        ("a: [1", "expected"),  # what the parser says
+        ("a: 2001-99-99", "month must be in"),
+        (f"a: {'9' * 5000}", "Exceeds the limit"),
+        ("a: [*nowhere, &x 1]", "found undefined alias"),
+        ("a: \x1b[2J", "unacceptable character"),
+        ("? [1, 2]\n: 3", "found unhashable key"),
     ],
 )
 def test_what_is_no_yaml(text, message):
-    with pytest.raises(YamlTextError, match=message) as caught:
+    with raises(YamlTextError, "YAML: ", message) as caught:
         load_yaml(text)
     assert "\n" not in str(caught.value)
 
@@ -97,8 +104,8 @@ def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "zero.yaml").symlink_to("/dev/zero")
     for name in ("pipe.yaml", "zero.yaml"):
-        with pytest.raises(YamlTextError, match="not a regular file"):
+        with raises(YamlTextError, "regular file"):
             read_yaml(tmp_path / name)
     (tmp_path / "latin.yaml").write_bytes("a: é".encode("latin-1"))
-    with pytest.raises(YamlTextError, match="not UTF-8"):
+    with raises(YamlTextError, "UTF-8", "byte 4"):
         read_yaml(tmp_path / "latin.yaml")

@@ -10,6 +10,7 @@ from PIL import Image
 from mmtx_cli.command.data import run
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.error import ConfigError, DataError
+from tests.messages import faults_mention, mentions, raises
 
 DEFAULTS = OmegaConf.load(Path(__file__).parents[2] / "conf" / "data.yaml")
 
@@ -28,30 +29,33 @@ def test_make_and_check(tmp_path, capsys):
     assert len(read_manifest(path).samples) == 20
     assert run_data(capsys, action="check", manifest=str(path), decode=True) == path
     (tmp_path / "s" / "images" / "00002.jpg").write_bytes(b"")
-    with pytest.raises(DataError, match=r"scenes.jsonl:3: image: .*00002.jpg: empty file"):
+    with raises(DataError, "scenes.jsonl:3: image: ", "00002.jpg: ", "empty"):
         run_data(capsys, action="check", manifest=str(path), decode=True)
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("settings", "parts"),
     [
-        ({}, r"action is missing; write one of make, check, import, cache\n  e.g. mmtx data"),
-        ({"action": "chek"}, r"action=chek is unknown; did you mean check\?"),
-        ({"action": "make"}, r"missing: out=…\n  e.g. mmtx data action=make out=data/scenes"),
-        ({"action": "make", "out": "x", "name": "scene"}, r"did you mean scenes\?"),
-        ({"action": "make", "out": "x", "num": "many"}, r"num=many: write a whole number"),
-        ({"action": "check"}, r"missing: manifest=…"),
-        ({"action": "check", "manifest": "x", "split": "train"}, r"give ratios"),
-        ({"action": "import", "format": "cocoa"}, r"did you mean coco\?"),
-        ({"action": "import", "format": "coco"}, r"missing: out=…, images=…"),
+        ({}, ["action ", "make, check, import, cache\n", " mmtx data action="]),
+        ({"action": "chek"}, ["action=chek ", " check"]),
+        ({"action": "make"}, ["out=…\n", " mmtx data action=make out=data/scenes"]),
+        ({"action": "make", "out": "x", "name": "scene"}, ["name=scene ", " scenes"]),
+        ({"action": "make", "out": "x", "num": "many"}, ["num=many: ", "whole number", "num=100"]),
+        ({"action": "check"}, ["manifest=…\n", " mmtx data action=check"]),
+        (
+            {"action": "check", "manifest": "x", "split": "train"},
+            ["split=train: ", "ratios", "'split={train: 0.8"],
+        ),
+        ({"action": "import", "format": "cocoa"}, ["format=cocoa ", " coco"]),
+        ({"action": "import", "format": "coco"}, ["out=…, images=…\n", " format=coco "]),
         (
             {"action": "import", "format": "csv", "out": "x", "captions": "y"},
-            r"e.g. out=x/data.jsonl",
+            ["out=x: ", "manifest", " out=x/data.jsonl"],
         ),
     ],
 )
-def test_what_is_missing_or_wrong_is_said_with_an_example(capsys, settings, message):
-    with pytest.raises(ConfigError, match=message):
+def test_what_is_missing_or_wrong_is_said_with_an_example(capsys, settings, parts):
+    with raises(ConfigError, *parts):
         run_data(capsys, **settings)
 
 
@@ -76,9 +80,9 @@ def test_import_coco(tmp_path, images, capsys):
     assert [sample.split for sample in read_manifest(path, root=images).samples] == ["train", "val"]
     path = run_data(capsys, **common, images=str(images), annotations=files["val"], split="test")
     assert [sample.split for sample in read_manifest(path, root=images).samples] == ["test"]
-    with pytest.raises(ConfigError, match=r"missing: split=…"):
+    with raises(ConfigError, " split=…\n"):
         run_data(capsys, **common, images=str(images), annotations=files["val"])
-    with pytest.raises(ConfigError, match="one for each of train, val"):
+    with raises(ConfigError, "images=", "folder", " train, val\n"):
         run_data(capsys, **common, images={"train": "x"}, annotations=files)
 
 
@@ -94,7 +98,7 @@ def test_import_flickr8k(tmp_path, images, capsys):
     }
     path = run_data(capsys, **common, splits={"train": str(tmp_path / "train.txt")})
     assert json.loads(path.read_text().splitlines()[0])["image"] == "images/a.jpg"
-    with pytest.raises(ConfigError, match=r"write a file a split.*\n.*splits.train="):
+    with raises(ConfigError, "splits=", "file", "split", "\n", " splits.train="):
         run_data(capsys, **common)
 
 
@@ -115,7 +119,7 @@ def test_import_csv(tmp_path, images, capsys):
     ]
     run_data(capsys, **common, split={"train": 1.0})
     assert {sample.split for sample in read_manifest(path).samples} == {"train"}
-    with pytest.raises(DataError, match=r"t.csv:1: no column 'split'.*write split=train"):
+    with raises(DataError, f"{tmp_path / 't.csv'}:1: ", "column 'split'", " split=train"):
         run_data(capsys, **common)
 
 
@@ -144,9 +148,10 @@ def test_a_failed_import_blames_its_source_and_leaves_nothing(table, tmp_path, i
     (images / "b.jpg").unlink()
     with pytest.raises(DataError) as caught:
         run_data(capsys, **table)
-    (fault,) = caught.value.faults
-    assert fault.startswith(f"{table['captions']}:4: image: no such file {images}/b.jpg; ")
-    assert "give images=…" in fault
+    faults_mention(
+        caught.value.faults,
+        (f"{table['captions']}:4: image: ", f"{images}/b.jpg", " images=…"),
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -160,16 +165,17 @@ def test_a_failed_import_leaves_what_was_there(table, images, capsys):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("given", "parts"),
     [
-        ("imagse", "images=.*/imagse: no such folder; did you mean .*/images"),
-        ("zzz", "images=.*/zzz: no such folder; give the folder of the files"),
-        ("no/images", "images=.*/no/images: no such folder; there is no folder .*/no either"),
-        ("in/t.csv", "images=.*/in/t.csv: is a file, no folder"),
+        ("imagse", ["folder", " {}/images"]),
+        ("zzz", ["folder"]),
+        ("no/images", ["folder", " {}/no "]),
+        ("in/t.csv", ["file", "folder"]),
     ],
 )
-def test_a_folder_of_images_that_is_none(table, tmp_path, capsys, given, message):
-    with pytest.raises(ConfigError, match=f"^{message}"):
+def test_a_folder_of_images_that_is_none(table, tmp_path, capsys, given, parts):
+    named = [part.format(tmp_path) for part in parts]
+    with raises(ConfigError, f"images={tmp_path / given}: ", *named):
         run_data(capsys, **table | {"images": str(tmp_path / given)})
     assert not (tmp_path / "out").exists()
 
@@ -182,9 +188,10 @@ def test_ids_that_two_files_share_are_told_where_they_stand(tmp_path, images, ca
     common = {"action": "import", "format": "coco", "out": str(tmp_path / "c.jsonl")}
     with pytest.raises(DataError) as caught:
         run_data(capsys, **common, images=str(images), annotations=files)
-    (fault,) = caught.value.faults
-    taken = f"id '1' is taken at {files['train']}: images[0]; rename one"
-    assert fault == f"{files['val']}: images[0]: {taken}"
+    faults_mention(
+        caught.value.faults,
+        (f"{files['val']}: images[0]: ", "id '1'", f"{files['train']}: images[0]"),
+    )
 
 
 def test_links_out_of_the_images_are_told_before_anything_is_written(
@@ -192,7 +199,7 @@ def test_links_out_of_the_images_are_told_before_anything_is_written(
 ):
     (images / "b.jpg").rename(tmp_path / "b.jpg")
     (images / "b.jpg").symlink_to(tmp_path / "b.jpg")
-    with pytest.raises(DataError, match=r"t.csv:4: .*is a link out.* or set allow_outside_root="):
+    with raises(DataError, f"{table['captions']}:4: ", "link", " allow_outside_root="):
         run_data(capsys, **table)
     assert not (tmp_path / "out").exists()
     run_data(capsys, **table, allow_outside_root=True)
@@ -206,24 +213,22 @@ def test_what_many_rows_share_is_told_for_the_first_of_them(tmp_path, capsys):
         run_data(capsys, action="check", manifest=str(path))
     *first, more, last = caught.value.faults
     assert [fault.split(": ")[0] for fault in first] == [f"{path}:{i}" for i in range(1, 21)]
-    assert {fault.split(": ", 1)[1] for fault in first} == {
-        "no split; write train, val or test, or set 'split={train: 0.8, val: 0.1, test: 0.1}'"
-    }
-    assert more.startswith("… and 30 more: no split; ")
-    assert last.startswith(f"{path}:51: no id")
+    (what,) = {fault.split(": ", 1)[1] for fault in first}
+    mentions(what, "split", "train, val or test", "'split={train: 0.8, val: 0.1, test: 0.1}'")
+    faults_mention([more, last], ("… ", " 30 ", f": {what}"), (f"{path}:51: ", "id"))
 
 
 @pytest.mark.parametrize(
-    ("row", "remedy"),
+    ("row", "parts"),
     [
-        ({"image": "/etc/passwd"}, "give root=…, or set allow_outside_root=true"),
-        ({"image": "x.jpg"}, "or give root=… if the files lie elsewhere"),
+        ({"image": "/etc/passwd"}, ["/etc/passwd", " root=…", " allow_outside_root=true"]),
+        ({"image": "x.jpg"}, ["/x.jpg", " root=…"]),
     ],
 )
-def test_remedies_name_the_keys_that_this_command_has(tmp_path, capsys, row, remedy):
+def test_remedies_name_the_keys_that_this_command_has(tmp_path, capsys, row, parts):
     path = tmp_path / "m.jsonl"
     path.write_text(json.dumps({"id": "a", "split": "val", **row}) + "\n")
-    with pytest.raises(DataError, match=remedy) as caught:
+    with raises(DataError, f"{path}:1: image: ", *parts) as caught:
         run_data(capsys, action="check", manifest=str(path))
     assert "data." not in str(caught.value)
 
@@ -231,18 +236,21 @@ def test_remedies_name_the_keys_that_this_command_has(tmp_path, capsys, row, rem
 def test_ratios_that_are_none_name_the_key_of_this_command(tmp_path, capsys):
     (tmp_path / "m.jsonl").write_text('{"id": "a"}\n')
     common = {"action": "check", "manifest": str(tmp_path / "m.jsonl")}
-    with pytest.raises(ConfigError, match=r"^split=\{train: 0.8, val: 0.1\}: ratios are positive"):
+    with raises(ConfigError, "split={train: 0.8, val: 0.1}: ", "ratios") as caught:
         run_data(capsys, **common, split={"train": 0.8, "val": 0.1})
+    assert "data." not in str(caught.value)
 
 
 def test_keys_of_a_run_are_refused(capsys):
     cfg = {"action": "check", "data": {"split": {"train": 1}, "path": "m.jsonl"}, "trainer": {}}
     with pytest.raises(ConfigError) as caught:
         run_data(capsys, **cfg)
-    split, path, trainer = caught.value.faults
-    assert split == "data.split: mmtx data has no such key; did you mean 'split'?"
-    assert path == "data.path: mmtx data has no such key; did you mean 'manifest'?"
-    assert trainer.startswith("trainer: mmtx data has no such key; there are: action, ")
+    faults_mention(
+        caught.value.faults,
+        ("data.split: ", "mmtx data ", "'split'"),
+        ("data.path: ", "mmtx data ", "'manifest'"),
+        ("trainer: ", "mmtx data ", " action, "),
+    )
 
 
 def mmtx(*args):
@@ -260,13 +268,13 @@ def test_from_the_command_line(tmp_path):
     assert done.stdout.splitlines()[-1] == path
     wrong = mmtx("action=check", f"manifest={tmp_path / 's' / 'scene.jsonl'}")
     assert wrong.returncode == 2
-    assert "did you mean scenes.jsonl?" in wrong.stderr
+    mentions(wrong.stderr, f"{tmp_path / 's' / 'scene.jsonl'}: ", " scenes.jsonl")
     assert "Traceback" not in wrong.stderr
     foreign = mmtx("action=check", f"manifest={path}", "data.allow_outside_root=true")
     assert foreign.returncode == 2
-    assert foreign.stderr == (
-        "mmtx data: data.allow_outside_root: mmtx data has no such key; did you mean "
-        "'allow_outside_root'?\n"
+    faults_mention(
+        foreign.stderr.splitlines(),
+        ("mmtx data: data.allow_outside_root: ", "mmtx data ", "'allow_outside_root'"),
     )
 
 

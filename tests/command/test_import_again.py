@@ -11,6 +11,7 @@ from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.error import ConfigError, DataError
 from tests.command_line import refused
 from tests.data.mmsa_file import mmsa, write
+from tests.messages import faults_mention, mentions, raises
 
 from .test_data import run_data
 
@@ -46,7 +47,7 @@ def test_a_row_that_is_refused_leaves_the_vectors(importing, tmp_path):
     before = content(tmp_path / "out")
     (tmp_path / "out" / "m.yaml").write_bytes(before["m.yaml"] + b"label_names: [x, y]\n")
     before = content(tmp_path / "out")
-    with pytest.raises(DataError, match=r"t.csv:2: label 'q' is not among"):
+    with raises(DataError, "t.csv:2: ", "label 'q'", "label_names"):
         importing("name,class,m_1,m_2\na,q,9,9\n")
     assert content(tmp_path / "out") == before
     importing("name,class,m_1,m_2\na,y,9,9\n")
@@ -78,8 +79,9 @@ def test_features_of_a_pickle(tmp_path, capsys):
     common = {"action": "import", "format": "mmsa", "out": str(tmp_path / "out" / "m.jsonl")}
     run_data(capsys, **common, source=write(tmp_path / "good.pkl", good))
     before = content(tmp_path / "out")
-    with pytest.raises(DataError, match=r"no id|id is"):
+    with pytest.raises(DataError) as caught:
         run_data(capsys, **common, source=write(tmp_path / "bad.pkl", bad))
+    faults_mention(caught.value.faults[:1], (f"{tmp_path / 'bad.pkl'}: train[0]: ", "id"))
     assert content(tmp_path / "out") == before
 
 
@@ -123,55 +125,59 @@ def test_a_list_of_missing_files_is_that_of_the_manifest(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("settings", "given", "remedy"),
     [
-        ({"captions": ["a.csv", "b.csv"]}, r"captions=\[a.csv, b.csv\]: write one path"),
-        ({"captions": {"a": "b"}}, r"captions=\{a: b\}: write one path"),
-        ({"root": ["a"]}, r"root=\[a\]: write one path"),
-        ({"out": {"a": "b"}}, r"out=\{a: b\}: write one path"),
-        ({"out": False}, r"out=false: write one path"),
-        ({"format": "folders", "source": ["a"]}, r"source=\[a\]: write one path"),
-        ({"format": "coco", "annotations": ["a.json"]}, r"annotations=\[a.json\]: write one path"),
-        ({"annotations": {"train": ["a"]}}, r"annotations.train=\[a\]: write one path"),
-        ({"format": "vqa", "questions": ["q"]}, r"questions=\[q\]: write one path"),
-        ({"images": ["a"]}, r"images=\[a\]: write one path"),
-        ({"images": {"train": {"a": "b"}}}, r"images.train=\{a: b\}: write one path"),
-        ({"splits": {"train": ["x"]}}, r"splits.train=\[x\]: write one path"),
-        ({"splits": "x.txt"}, r"splits=x.txt: write a list of images a split"),
-        ({"format": ["csv"]}, r"format=\['csv'\] is unknown"),
-        ({"quoting": "maybe"}, "quoting=maybe: write true or false"),
-        ({"allow_outside_root": ["a"]}, r"allow_outside_root=\[a\]: write true or false"),
-        ({"action": "check", "manifest": ["m"]}, r"manifest=\[m\]: write one path"),
+        ({"captions": ["a.csv", "b.csv"]}, "captions=[a.csv, b.csv]: ", "one path"),
+        ({"captions": {"a": "b"}}, "captions={a: b}: ", "one path"),
+        ({"root": ["a"]}, "root=[a]: ", "one path"),
+        ({"out": {"a": "b"}}, "out={a: b}: ", "one path"),
+        ({"out": False}, "out=false: ", "one path"),
+        ({"format": "folders", "source": ["a"]}, "source=[a]: ", "one path"),
+        ({"format": "coco", "annotations": ["a.json"]}, "annotations=[a.json]: ", "one path"),
+        ({"annotations": {"train": ["a"]}}, "annotations.train=[a]: ", "one path"),
+        ({"format": "vqa", "questions": ["q"]}, "questions=[q]: ", "one path"),
+        ({"images": ["a"]}, "images=[a]: ", "one path"),
+        ({"images": {"train": {"a": "b"}}}, "images.train={a: b}: ", "one path"),
+        ({"splits": {"train": ["x"]}}, "splits.train=[x]: ", "one path"),
+        ({"splits": "x.txt"}, "splits=x.txt: ", "list of images"),
+        ({"format": ["csv"]}, "format=['csv'] ", " csv"),
+        ({"quoting": "maybe"}, "quoting=maybe: ", "true or false"),
+        ({"allow_outside_root": ["a"]}, "allow_outside_root=[a]: ", "true or false"),
+        ({"action": "check", "manifest": ["m"]}, "manifest=[m]: ", "one path"),
     ],
 )
-def test_lists_where_one_path_is_meant(tmp_path, capsys, settings, message):
+def test_lists_where_one_path_is_meant(tmp_path, capsys, settings, given, remedy):
     common = {"action": "import", "format": "csv", "out": str(tmp_path / "m.jsonl")}
-    with pytest.raises(ConfigError, match=f"^{message}"):
+    with pytest.raises(ConfigError) as caught:
         run_data(capsys, **common | settings)
+    faults_mention([caught.value], (given, remedy))
 
 
 def test_a_path_of_each_split_may_be_a_number(tmp_path, capsys):
     common = {"action": "import", "format": "coco", "out": str(tmp_path / "m.jsonl")}
-    with pytest.raises(ConfigError, match=r"images.train=2024: no such folder"):
+    with raises(ConfigError, "images.train=2024: ", "folder"):
         run_data(capsys, **common, images={"train": 2024}, annotations={"train": "x.json"})
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("settings", "parts"),
     [
-        ({"format": "coco", "columns": {"image": "a"}}, r"columns=\{image: a\}: is for format=csv"),
-        ({"format": "coco", "captions": "x.csv"}, "captions=x.csv: is for format=flickr8k or form"),
-        ({"format": "csv", "source": "x"}, "source=x: is for format=folders or format=mmsa"),
-        ({"format": "folders", "delimiter": ";"}, "delimiter=;: is for format=csv; leave it out"),
-        ({"format": "folders", "quoting": False}, "quoting=false: is for format=csv"),
-        ({"format": "mmsa", "split": "train"}, "split=train: is for format=coco or"),
-        ({"format": "mmimdb", "split_by": "x"}, "split_by=x: is for format=csv"),
-        ({"format": "csv", "splits": {"val": "v.txt"}}, "splits=.*val: v.txt.*: is for format=fl"),
-        ({"format": "coco", "split": {"train": 1}}, r"split=\{train: 1\}: ratios are for format=c"),
-        ({"format": "vqa", "split": {"train": 1}}, r"split=\{train: 1\}: ratios are for format=c"),
+        ({"format": "coco", "columns": {"image": "a"}}, ["columns={image: a}: ", "format=csv"]),
+        (
+            {"format": "coco", "captions": "x.csv"},
+            ["captions=x.csv: ", "format=flickr8k", "format=csv"],
+        ),
+        ({"format": "csv", "source": "x"}, ["source=x: ", "format=folders", "format=mmsa"]),
+        ({"format": "folders", "delimiter": ";"}, ["delimiter=;: ", "format=csv"]),
+        ({"format": "folders", "quoting": False}, ["quoting=false: ", "format=csv"]),
+        ({"format": "mmsa", "split": "train"}, ["split=train: ", "format=coco"]),
+        ({"format": "mmimdb", "split_by": "x"}, ["split_by=x: ", "format=csv"]),
+        ({"format": "csv", "splits": {"val": "v.txt"}}, ["val: v.txt", "}: ", "format=flickr8k"]),
+        ({"format": "coco", "split": {"train": 1}}, ["split={train: 1}: ", "ratios", "format=csv"]),
+        ({"format": "vqa", "split": {"train": 1}}, ["split={train: 1}: ", "ratios", "format=csv"]),
     ],
 )
-def test_keys_of_another_format(tmp_path, capsys, settings, message):
+def test_keys_of_another_format(tmp_path, capsys, settings, parts):
     needed = {"images": str(tmp_path), "annotations": {"train": "x"}, "captions": "y.csv"}
     given = {
         "coco": ("images", "annotations"),
@@ -181,25 +187,25 @@ def test_keys_of_another_format(tmp_path, capsys, settings, message):
     common = {"action": "import", "out": str(tmp_path / "m.jsonl")}
     source = {} if given else {"source": "s"}
     own = {key: needed[key] for key in given}
-    with pytest.raises(ConfigError, match=message):
+    with raises(ConfigError, *parts):
         run_data(capsys, **common | source | own | settings)
 
 
 @pytest.mark.parametrize(
-    ("args", "message"),
+    ("args", "given", "remedy"),
     [
-        (["format=csv", "captions=[a.csv,b.csv]"], "captions=[a.csv, b.csv]: write one path"),
-        (["format=csv", "captions={a: b}"], "captions={a: b}: write one path"),
-        (["format=coco", "annotations=[a.json]"], "annotations=[a.json]: write one path"),
-        (["format=flickr8k", "splits=x.txt"], "splits=x.txt: write a list of images a split"),
-        (["format=flickr8k", "splits.train=[x]"], "splits.train=[x]: write one path"),
-        (["format=vqa", "questions=[q]"], "questions=[q]: write one path"),
-        (["format=folders", "source=[a]", "root=[a]"], "root=[a]: write one path"),
-        (["format=[csv]"], "is unknown; did you mean csv?"),
+        (["format=csv", "captions=[a.csv,b.csv]"], "captions=[a.csv, b.csv]: ", "one path"),
+        (["format=csv", "captions={a: b}"], "captions={a: b}: ", "one path"),
+        (["format=coco", "annotations=[a.json]"], "annotations=[a.json]: ", "one path"),
+        (["format=flickr8k", "splits=x.txt"], "splits=x.txt: ", "list of images"),
+        (["format=flickr8k", "splits.train=[x]"], "splits.train=[x]: ", "one path"),
+        (["format=vqa", "questions=[q]"], "questions=[q]: ", "one path"),
+        (["format=folders", "source=[a]", "root=[a]"], "root=[a]: ", "one path"),
+        (["format=[csv]"], "format=['csv'] ", " csv"),
     ],
 )
-def test_such_lists_on_the_command_line(args, message):
-    assert message in refused("data", "action=import", "out=m.jsonl", *args)
+def test_such_lists_on_the_command_line(args, given, remedy):
+    mentions(refused("data", "action=import", "out=m.jsonl", *args), given, remedy)
 
 
 def test_a_linked_folder_that_is_named(importing, tmp_path, capsys):
@@ -212,7 +218,7 @@ def test_a_linked_folder_that_is_named(importing, tmp_path, capsys):
     link = {"images": str(tmp_path / "out" / "link"), "columns": columns, "features": None}
     path = importing("file,words\na.png,a dog\n", **link)
     assert read_manifest(path, root=pictures).samples[0].image == (str(pictures / "a.png"),)
-    with pytest.raises(DataError, match="there is no such folder"):
+    with raises(DataError, f"data.root={tmp_path / 'nowhere'}: ", "folder"):
         read_manifest(path, root=tmp_path / "nowhere")
-    with pytest.raises(DataError, match="separated by ';': write delimiter=';'"):
+    with raises(DataError, "t.csv:1: ", " ';'", " delimiter=';'"):
         importing("file;words\na.png;a dog\n", **link)

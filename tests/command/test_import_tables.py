@@ -1,6 +1,7 @@
 """Folders of classes, and tables of other forms, as a user imports them."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.importer import csv_table, folders
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.error import ConfigError, DataError
+from tests.messages import faults_mention, mentions, raises
 
 from .test_data import run_data
 
@@ -74,7 +76,7 @@ class TestFolders:
         cfg.split = "train"
         run(cfg)
         said = capsys.readouterr().out
-        assert f"{classes}: 1 files were not taken (1 x .txt): cat/notes.txt" in said
+        mentions(said, f"{classes}: 1 files ", "(1 x .txt)", ": cat/notes.txt\n")
 
     def test_a_folder_a_split(self, classes, tmp_path, capsys):
         top = tmp_path / "splits"
@@ -93,16 +95,15 @@ class TestFolders:
         (top / ".DS_Store").touch()
         notes: list[str] = []
         assert len(list(folders.rows(top, None, notes))) == 20
-        assert notes == [
-            f"{top}: 3 files were not taken (2 x .png, 1 x .txt): loose.png, train/more.png, "
-            "train/cat/notes.txt"
-        ]
+        left = "loose.png, train/more.png, train/cat/notes.txt"
+        faults_mention(notes, (f"{top}: 3 files ", "(2 x .png, 1 x .txt)", f": {left}"))
+        assert notes[0].endswith(left)
 
     @pytest.mark.parametrize("split", [{"train": 0.5, "val": 0.5}, "train"])
     def test_folders_of_splits_are_no_classes(self, classes, capsys, split):
         (classes / "cat").rename(classes / "train")
         (classes / "dog").rename(classes / "validation")
-        with pytest.raises(DataError, match=r"\(train, validation\) are named as splits; leave sp"):
+        with raises(DataError, f"{classes}: ", "(train, validation)", "splits", " split="):
             self.run(capsys, classes, split=split)
         (classes / "train").rename(classes / "cat")  # a class may have such a name beside another
         assert {s.label for s in self.run(capsys, classes, split=split)} == {"cat", "validation"}
@@ -115,12 +116,12 @@ class TestFolders:
         assert len(self.run(capsys, classes, split="train")) == 40
 
     def test_folders_that_are_no_splits(self, classes, tmp_path, capsys):
-        with pytest.raises(DataError, match=r"top: holds cat, dog; give split=train, or ratios"):
+        with raises(DataError, f"{classes}: ", "cat, dog", " split=train", "'split={train: "):
             self.run(capsys, classes)
         (tmp_path / "none" / "cat").mkdir(parents=True)
-        with pytest.raises(DataError, match="no picture, film or sound in a folder of a class"):
+        with raises(DataError, f"{tmp_path}/none: ", "/CLASS", "/train/CLASS"):
             self.run(capsys, tmp_path / "none", split="train")
-        with pytest.raises(ConfigError, match=r"source=.*/tap: no such folder; did you mean"):
+        with raises(ConfigError, f"source={tmp_path}/tap: ", "folder", f" {tmp_path}/top"):
             self.run(capsys, tmp_path / "tap", split="train")
 
 
@@ -140,14 +141,14 @@ class TestForms:
         one, two = importing("1.png,x,a dog\n2.png,y,a cat\n", columns={"image": 1, "caption": 3})
         assert (Path(one.image[0]).name, one.captions) == ("1.png", ("a dog",))
         assert two.captions == ("a cat",)
-        with pytest.raises(DataError, match=r"t.csv:1: 2 cells for 9 columns"):
+        with raises(DataError, "t.csv:1: ", "2 cells", "9 columns"):
             importing("1.png,x\n", columns={"image": 9})
-        with pytest.raises(ConfigError, match="write names, or numbers where there is no header"):
+        with raises(ConfigError, "columns={", "names", "numbers", "header"):
             importing("1.png,x\n", columns={"image": 1, "caption": "x"})
 
     def test_without_quotes_the_last_column_takes_the_rest(self, importing):
         text = 'image,caption\n1.png,a dog, which says "woof\n2.png,plain\n'
-        with pytest.raises(DataError, match=r"t.csv:2: .*quote"):
+        with raises(DataError, "t.csv:2: ", "quote"):
             importing(text)
         one, two = importing(text, quoting=False)
         assert (one.captions, two.captions) == (('a dog, which says "woof',), ("plain",))
@@ -158,7 +159,7 @@ class TestForms:
         columns = {"image": "file", "number": "score"}
         (one,) = importing("file,score\n1.png,2.50\n", columns=columns)
         assert one.label == 2.5
-        with pytest.raises(DataError, match=r"t.csv:2: 'high' is no finite number; mend the cell"):
+        with raises(DataError, "t.csv:2: ", "'high'", "finite number", "cell"):
             importing("file,score\n1.png,high\n", columns=columns)
 
 
@@ -182,7 +183,8 @@ class TestKeys:
         (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
         notes: list[str] = []
         list(csv_table.rows(tmp_path / "t.jsonl", "x", split="val", notes=notes))
-        assert notes == [f"{tmp_path}/t.jsonl: columns that were not taken: other"]
+        faults_mention(notes, (f"{tmp_path}/t.jsonl: ", "columns", ": other"))
+        assert notes[0].endswith(": other")
 
     def test_zero_is_a_value(self, importing):
         rows = [
@@ -193,18 +195,18 @@ class TestKeys:
         assert (one.id, one.label, one.group, one.captions) == ("0", 0, "0", ("b",))
 
     @pytest.mark.parametrize(
-        ("row", "message"),
+        ("row", "parts"),
         [
-            ({"id": False, "text": "a"}, "t.jsonl:1: id is False; write a text or a whole number"),
-            ({"id": ["a"], "text": "a"}, r"t.jsonl:1: id is \['a'\]; write a text"),
-            ({"image": 0, "text": "a"}, "t.jsonl:1: image is 0; write one path"),
-            ({"id": "a", "text": "a", "split": 0}, "t.jsonl:1: unknown split 0"),
-            ({"id": "a", "number": 10**400}, "t.jsonl:1: 1000.*is no finite number"),
-            ({"id": "a", "caption": 0}, "t.jsonl:1: captions holds 0|captions.* 0"),
+            ({"id": False, "text": "a"}, ["id ", "False", "text", "whole number"]),
+            ({"id": ["a"], "text": "a"}, ["id ", "['a']", "text", "whole number"]),
+            ({"image": 0, "text": "a"}, ["image ", " 0", "one path"]),
+            ({"id": "a", "text": "a", "split": 0}, ["split", " 0", "train, val or test"]),
+            ({"id": "a", "number": 10**400}, ["1000", "finite number", "columns.number"]),
+            ({"id": "a", "caption": 0}, ["captions", " 0"]),
         ],
     )
-    def test_what_is_no_id_or_path(self, importing, row, message):
-        with pytest.raises(DataError, match=message):
+    def test_what_is_no_id_or_path(self, importing, row, parts):
+        with raises(DataError, "t.jsonl:1: ", *parts):
             importing(json.dumps(row), "t.jsonl")
 
     def test_a_column_called_captions(self, importing):
@@ -221,8 +223,11 @@ class TestKeys:
         (one,) = importing(text, split={"train": 1.0})
         assert ({*one.captions}, one.label, one.split) == ({"one", "two"}, "x", "val")
         text += "\na,1.png,,z,train\n"
-        with pytest.raises(DataError, match=r"t.csv:5: a has (label 'z'|split 'train') here, '"):
+        with raises(DataError, "t.csv:5: a ") as caught:
             importing(text)
+        # which of the two differs first is open, and the other value is that of an earlier line
+        odd = r"(label 'z'.*'x'|split 'train'.*'val').*t\.csv:[234]\b"
+        assert re.search(odd, str(caught.value))
 
 
 class TestNumbers:
@@ -263,20 +268,20 @@ class TestNumbers:
         assert [(s.id, s.label) for s in samples] == [("2", 0.5), ("3", 0.7)]
 
     @pytest.mark.parametrize(
-        ("features", "message"),
+        ("features", "parts"),
         [
-            ({"audio": "f_*"}, r"t.csv:1: no column 'f_\*' for features.audio; "),
-            ({"sound": "m_*"}, "features.sound: a modality is one of text, image"),
+            ({"audio": "f_*"}, ["t.csv:1: ", "column 'f_*'", "features.audio"]),
+            ({"sound": "m_*"}, ["features.sound: ", "modality", "text, image"]),
             (
                 {"audio": ["m_1", "loud"]},
-                "t.csv:3: column 'm_1' holds '', no finite number of 32 bits; mend",
+                ["t.csv:3: column 'm_1' ", " '', ", "number of 32 bits", "features.audio"],
             ),
-            ({"audio": "class"}, "t.csv:2: column 'class' holds 'x', no finite number"),
-            ({"audio": "big"}, "t.csv:3: column 'big' holds '1e39', no finite number of 32 bits"),
+            ({"audio": "class"}, ["t.csv:2: column 'class' ", "'x'", "number of 32 bits"]),
+            ({"audio": "big"}, ["t.csv:3: column 'big' ", "'1e39'", "number of 32 bits"]),
         ],
     )
-    def test_what_is_wrong_is_told(self, importing, features, message):
-        with pytest.raises(DataError, match=message):
+    def test_what_is_wrong_is_told(self, importing, features, parts):
+        with raises(DataError, *parts):
             importing(BIG, **(self.SETTINGS | {"features": features}))
 
     def test_the_largest_numbers(self, importing):
@@ -285,7 +290,7 @@ class TestNumbers:
         assert len(importing(text, **settings)) == 3
 
     def test_an_empty_choice(self, importing):
-        with pytest.raises(ConfigError, match="features=mfcc: write columns a modality"):
+        with raises(ConfigError, "features=mfcc: ", "columns", "modality"):
             importing(self.TEXT, **(self.SETTINGS | {"features": "mfcc"}))
 
 
@@ -298,7 +303,7 @@ class TestMissing:
     def test_missing_files_are_a_fault_unless_they_are_to_be_skipped(
         self, importing, tmp_path, capsys
     ):
-        with pytest.raises(DataError, match=r"t.csv:3: image: no such file"):
+        with raises(DataError, "t.csv:3: image: ", "/no.png", " images="):
             importing(self.TEXT)
         assert not (tmp_path / "m.jsonl").exists()
         assert [s.captions for s in importing(self.TEXT, missing="skip")] == [("one",), ("three",)]
@@ -312,9 +317,9 @@ class TestMissing:
         assert not (tmp_path / "m_missing.txt").exists()
 
     def test_what_is_no_answer(self, importing):
-        with pytest.raises(DataError, match="missing=skip: no row has its files; the first is"):
+        with raises(DataError, "missing=skip: ", "t.csv:2: no.png", "folder"):
             importing("image\nno.png\n", missing="skip")
-        with pytest.raises(ConfigError, match="missing=drop: write error, or skip"):
+        with raises(ConfigError, "missing=drop: ", "error", "skip"):
             importing(self.TEXT, missing="drop")
 
 
@@ -362,15 +367,10 @@ class TestSplitBy:
         assert {*found.values()} == {named}
 
     def test_numbers_and_names_of_columns(self, importing):
-        with pytest.raises(
-            ConfigError, match="split_by=2: a number is a column of a table without"
-        ):
-            importing(self.TEXT, split=self.RATIOS, split_by=2, columns={"image": "image"})
-        with pytest.raises(
-            ConfigError, match="split_by=2: a number is a column of a table without"
-        ):
-            importing(self.TEXT, split=self.RATIOS, split_by=2)
-        with pytest.raises(ConfigError, match="split_by=film: write a number, as columns="):
+        for more in ({"columns": {"image": "image"}}, {}):
+            with raises(ConfigError, "split_by=2: ", "number", "header", "'columns={image: 1"):
+                importing(self.TEXT, split=self.RATIOS, split_by=2, **more)
+        with raises(ConfigError, "split_by=film: ", "number", "columns={"):
             importing(self.TEXT, split=self.RATIOS, split_by="film", columns={"image": 1})
         without = self.TEXT.partition("\n")[2]
         found = importing(without, split=self.RATIOS, split_by=2, columns={"image": 1})
@@ -386,9 +386,9 @@ class TestSplitBy:
         assert len(one) == 1
 
     def test_what_it_needs(self, importing):
-        with pytest.raises(ConfigError, match=r"split_by=film: needs ratios; write e.g. 'split="):
+        with raises(ConfigError, "split_by=film: ", "ratios", "'split={"):
             importing(self.TEXT, split_by="film")
-        with pytest.raises(DataError, match=r"t.csv:1: no column 'flim'; did you mean 'film'"):
+        with raises(DataError, "t.csv:1: ", "column 'flim'", "'film'"):
             importing(self.TEXT, split=self.RATIOS, split_by="flim")
-        with pytest.raises(DataError, match=r"t.csv:3: the column of split_by is empty here"):
+        with raises(DataError, "t.csv:3: ", "split_by", "empty"):
             importing("image,film\n1.png,a\n2.png,\n", split=self.RATIOS, split_by="film")

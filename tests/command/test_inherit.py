@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
@@ -5,6 +7,7 @@ from torch import nn
 
 from mmtx_cli.command.inherit import has_weights, inherit, load_initial
 from mmtx_cli.error import CheckpointError, ConfigError
+from tests.messages import mentions, raises
 
 STORED = {
     "model": {
@@ -53,14 +56,14 @@ def test_single_keys_change_what_is_taken_over():
 
 
 def test_sizes_that_cannot_change_are_refused():
-    with pytest.raises(ConfigError, match=r"^dim=8: the model in ckpt has 16; leave it out$"):
+    with raises(ConfigError, "dim=8: ", "ckpt", " 16"):
         inherited(dim=8)
     stored = {**STORED, "model": {**STORED["model"], "encoder": dict(ENCODERS)}}
-    for given, fault in (
-        ({"sample_rate": 8000}, "sample_rate=8000: encoder.audio was trained with 16000"),
-        ({"image_size": 64}, "image_size=64: encoder.image was trained with 32"),
+    for given, parts in (
+        ({"sample_rate": 8000}, ["sample_rate=8000: encoder.audio ", " 16000", "encoder/audio="]),
+        ({"image_size": 64}, ["image_size=64: encoder.image ", " 32", "encoder/image="]),
     ):
-        with pytest.raises(ConfigError, match=f"^{fault} and can have no other; leave it out"):
+        with raises(ConfigError, *parts):
             inherited(stored, **given)
         ((key, value),) = given.items()
         other = {"audio" if key == "sample_rate" else "image": {"_target_": "other"}}
@@ -93,7 +96,7 @@ def test_what_is_no_component_is_left_to_the_check():
 def test_a_stored_config_may_hold_no_interpolation(key):
     cfg = OmegaConf.create({"ckpt": "RUN"})
     tampered = {**STORED, key: {**STORED[key], "x": ["${oc.env:HOME}"]}}
-    with pytest.raises(CheckpointError, match="ckpt=RUN: its config holds interpolations"):
+    with raises(CheckpointError, "ckpt=RUN: ", "config", "interpolations"):
         inherit(cfg, tampered)
 
 
@@ -114,8 +117,7 @@ def test_begins_with_what_was_trained_but_for_weights_that_are_chosen_anew(tmp_p
     assert (model.encoder["image"].weight == 1).all()
     assert (model.encoder["text"].weight == 0).all()
     assert (model.head.weight == 0).all(), "of another shape"
-    assert "ckpt: 3 of 6 tensors" in (said := capsys.readouterr().out)
-    assert "new: head.weight" in said
+    mentions(capsys.readouterr().out, "ckpt: 3 of 6 tensors", ": head.weight")
 
 
 def test_an_image_encoder_within_another_begins_with_the_one_that_was_trained(tmp_path, capsys):
@@ -130,7 +132,7 @@ def test_an_image_encoder_within_another_begins_with_the_one_that_was_trained(tm
     assert (model.encoder["video"]["time"].weight == before).all()
     assert (model.project["video"].weight == trained.project["image"].weight).all()
     assert (model.project["text"].weight != trained.project["image"].weight).any()
-    assert "encoder.video.image: from encoder.image" in capsys.readouterr().out
+    assert re.search(r"encoder\.video\.image: .*encoder\.image\b", capsys.readouterr().out)
 
 
 def test_weights_may_stand_in_an_encoder_within():

@@ -5,6 +5,7 @@ import yaml
 
 from mmtx_cli.command.resolved import settings_of
 from mmtx_cli.error import DataError
+from tests.messages import raises
 
 VIT = "mmtx_cli.encoder.image.vit.ImageViT"
 FRAMES = "mmtx_cli.encoder.video.frames.VideoFrames"
@@ -86,5 +87,5 @@ def test_a_setting_or_a_component_that_this_version_does_not_know_is_kept(tmp_pa
 
 
 def test_a_run_that_is_not_finished(tmp_path):
-    with pytest.raises(DataError, match="no finished run; wait for its end, or go on by resume"):
+    with raises(DataError, tmp_path, "finished", "resume=true"):
         settings_of(tmp_path)

@@ -1,4 +1,5 @@
 import json
+import re
 import shlex
 import sys
 
@@ -9,6 +10,7 @@ from omegaconf import OmegaConf
 from mmtx_cli.command.run_folder import open_run, redacted_command
 from mmtx_cli.error import ConfigError
 from mmtx_cli.redact import HIDDEN
+from tests.messages import raises
 
 SECRET = "abcdef12345"
 
@@ -56,7 +58,7 @@ def test_only_the_first_process_writes(tmp_path, monkeypatch):
 def test_a_trained_run_is_not_written_over(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
-    with pytest.raises(ConfigError, match="trained model in it already; name another folder"):
+    with raises(ConfigError, f"run_dir={tmp_path}: ", "trained model", "resume=true"):
         open_run(OmegaConf.create({"run_dir": str(tmp_path)}))
     open_run(OmegaConf.create({"run_dir": str(tmp_path), "resume": True}))
 
@@ -64,5 +66,6 @@ def test_a_trained_run_is_not_written_over(tmp_path):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ConfigError, match=r"cannot be written: (File exists|Not a directory)"):
+        with raises(ConfigError, f"run_dir={path}: ") as caught:
             open_run(OmegaConf.create({"run_dir": str(path)}))
+        assert re.search(r": (File exists|Not a directory)", str(caught.value))

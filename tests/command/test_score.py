@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from mmtx_cli.command.score import run
 from mmtx_cli.error import ConfigError, DataError
+from tests.messages import faults_mention, mentions, raises
 
 CAPTIONS = {
     "1": ["a dog runs in the grass", "the dog is running"],
@@ -108,7 +109,7 @@ def test_takes_a_manifest_and_a_split_of_it(score):
     manifest = lines([other]) + reference_lines(split="test", image="a.jpg", video=None)
     run_dir = score(manifest, prediction_lines(), split="test")
     assert json.loads((run_dir / "result.json").read_text())["count"] == 3
-    with pytest.raises(DataError, match="no row has split=tset; splits there: test, train"):
+    with raises(DataError, "refs.json: ", "split=tset", ": test, train"):
         score(manifest, prediction_lines(), split="tset")
 
 
@@ -155,67 +156,73 @@ def test_tells_every_fault_at_once(score):
 def test_names_ids_that_only_one_file_has(score):
     references = lines({"id": i, "captions": ["a dog"]} for i in range(30))
     predictions = lines({"id": i, "caption": "a dog"} for i in range(29, 31))
-    alone, missing = faults(score, references, predictions)
-    assert alone.startswith("said.json:2: 1 of 2 predictions have no references in refs.json: 30;")
-    assert missing.startswith("refs.json:1: 29 of 30 ids have no prediction in said.json: 0, 1,")
-    assert ", 19 …; " in missing
-    assert "split=" in missing
+    faults_mention(
+        faults(score, references, predictions),
+        ("said.json:2: ", "1 of 2 predictions", "refs.json: 30;"),
+        ("refs.json:1: ", "29 of 30 ids", "said.json: 0, 1,", ", 19 …; ", "split="),
+    )
 
 
 def test_names_coco_images_without_captions(score):
     references = json.dumps({"images": [{"id": 7}], "annotations": []})
-    (fault,) = faults(score, references, lines([{"id": 7, "caption": "a dog"}]))
-    assert fault.startswith("refs.json: image 7: id 7 has no reference caption")
+    found = faults(score, references, lines([{"id": 7, "caption": "a dog"}]))
+    faults_mention(found, ("refs.json: image 7: ", "id 7 ", "reference caption"))
 
 
 @pytest.mark.parametrize(
-    ("references", "place"),
+    ("references", "place", "parts"),
     [
-        ("", "refs.json: the file is empty"),
-        ('{"images": [],\n"annotations": [}', "refs.json:2: not JSON"),
-        ('[{"image_id": 1,\n\n"caption": }]', "refs.json:3: not JSON"),
-        ('{"annotations": {"a": 1}}', "refs.json: annotations are not a list"),
-        ("[" * 100_000, "refs.json"),
-        ('{"id": ' + "9" * 5000 + "}", "refs.json:1: not JSON"),
-        ('{"id": true, "captions": ["a"]}', "refs.json:1: the row has no id"),
-        ("a dog", "refs.json:1: not JSON"),
-        ('{"id": 1, "captions": ["a"], "id": 2}', "refs.json:1: key 'id' occurs twice in one"),
-        ('{"annotations": [{"id": 1, "id": 2}]}', "refs.json: key 'id' occurs twice in one"),
+        ("", "refs.json: ", ["empty"]),
+        ('{"images": [],\n"annotations": [}', "refs.json:2: ", ["JSON"]),
+        ('[{"image_id": 1,\n\n"caption": }]', "refs.json:3: ", ["JSON"]),
+        ('{"annotations": {"a": 1}}', "refs.json: ", ["annotations", "list"]),
+        ("[" * 100_000, "refs.json", ["nested"]),
+        ('{"id": ' + "9" * 5000 + "}", "refs.json:1: ", ["JSON", "digits"]),
+        ('{"id": true, "captions": ["a"]}', "refs.json:1: ", [" id"]),
+        ("a dog", "refs.json:1: ", ["JSON"]),
+        ('{"id": 1, "captions": ["a"], "id": 2}', "refs.json:1: ", ["key 'id'"]),
+        ('{"annotations": [{"id": 1, "id": 2}]}', "refs.json: ", ["key 'id'"]),
     ],
 )
-def test_says_what_is_wrong_with_a_file(score, references, place):
-    assert faults(score, references, prediction_lines())[0].startswith(place)
+def test_says_what_is_wrong_with_a_file(score, references, place, parts):
+    first = faults(score, references, prediction_lines())[0]
+    faults_mention([first], (place, *parts))
 
 
 def test_does_not_tell_a_hundred_thousand_times(score):
     told = faults(score, "a dog\n" * 1000, prediction_lines())
     assert len(told) == 21
-    assert told[-1] == "… and 980 more in refs.json"
+    faults_mention(told[-1:], ("… ", " 980 ", " refs.json"))
 
 
 def test_the_captions_of_the_caption_command_have_no_ids(score):
     rows = lines({"path": f"{i}.jpg", "caption": "a dog", "score": -0.5} for i in range(30))
     told = faults(score, reference_lines(), rows)
     assert len(told) == 21
-    assert told[0].startswith("said.json:1: the row has no id; rows of mmtx caption have a path")
-    assert "take predictions.jsonl of mmtx eval" in told[0]
+    parts = ("id", "mmtx caption", "path", "predictions.jsonl", "mmtx eval")
+    faults_mention(told[:1], ("said.json:1: ", *parts))
 
 
 def test_keys_of_other_commands_are_refused():
-    with pytest.raises(ConfigError, match=r"^data.split: mmtx score has no such key; did you mean"):
+    with raises(ConfigError, "data.split: ", "mmtx score ", "'split'"):
         run(config(data={"split": "test"}))
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"),
-    [("no.json", "no such file"), (".", "is a folder"), ("latin.jsonl", "2: not UTF-8")],
+    ("path", "place", "reason"),
+    [
+        ("no.json", "no.json: ", "file or directory"),
+        (".", ".: ", "folder"),
+        ("latin.jsonl", "latin.jsonl:2: ", "UTF-8"),
+    ],
 )
-def test_says_what_is_wrong_with_a_path(tmp_path, monkeypatch, path, reason):
+def test_says_what_is_wrong_with_a_path(tmp_path, monkeypatch, path, place, reason):
     monkeypatch.chdir(tmp_path)
     Path("refs.json").write_text(reference_lines())
     Path("latin.jsonl").write_bytes(b'{"id": 1}\n{"id": 2, "caption": "caf\xe9"}\n')
-    with pytest.raises(DataError, match=f"^{path}:.*{reason}"):
+    with pytest.raises(DataError) as caught:
         run(config(predictions=path))
+    faults_mention(caught.value.faults, (place, reason))
 
 
 def test_says_which_keys_to_write():
@@ -227,7 +234,7 @@ def test_says_which_keys_to_write():
         "bootstrap",
         "seed",
     ]
-    assert "write references=FILE" in caught.value.faults[0]
+    mentions(caught.value.faults[0], " references=FILE")
 
 
 def test_from_the_command_line(tmp_path):
@@ -242,7 +249,7 @@ def test_from_the_command_line(tmp_path):
     assert (tmp_path / "out" / "result.json").exists()
     done = subprocess.run([*command, files[0]], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "write predictions=FILE" in done.stderr
+    mentions(done.stderr, "predictions: ", " predictions=FILE")
 
 
 def test_imports_no_torch():

@@ -144,9 +144,12 @@ def test_training_moves_only_what_is_not_frozen(encoder, field):
         if not module.training
         for name, _ in module.named_buffers(recurse=False)
     }
-    for name in frozen & before.keys():
+    kept = frozen & before.keys()
+    for name in kept:
         same(encoder.state_dict()[name], before[name])
     encoder.load_state_dict(before)
+    if not kept:
+        pytest.skip("nothing of it is frozen")
 
 
 EMULATED = ("video", "torchvision")

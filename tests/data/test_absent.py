@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.command_line import refused
+from tests.messages import mentions
 
 TRAINING = ("finetune", "encoder/image=vit", "fusion=concat", "head=captioning")
 
@@ -49,8 +50,7 @@ def test_all_files_are_missing(name, folder):
     args, place, key = COMMANDS[name]
     said = refused(*args, cwd=folder)
     assert said.count("\n") == 1
-    assert f"{place}: all 40 files are missing below {folder}" in said
-    assert f"e.g. {folder}/wrong/img/0.jpg; set {key}=FOLDER to the folder" in said
+    mentions(said, f"{place}: ", " 40 ", f"{folder}/wrong/img/0.jpg", f" {key}=FOLDER")
 
 
 def test_nearly_all_are_missing_and_other_faults_stay(folder):
@@ -60,9 +60,10 @@ def test_nearly_all_are_missing_and_other_faults_stay(folder):
         file.write(json.dumps({"id": "i40", "split": "tran", "text": "a"}) + "\n")
     said = refused("data", "action=check", "manifest=set/m.jsonl", "root=wrong", cwd=folder)
     first, *faults = said.splitlines()
-    assert first == "mmtx data: 2 faults"
-    assert f"m.jsonl:1: 39 of 40 files are missing below {folder / 'wrong'}, e.g. " in faults[0]
-    assert 'm.jsonl:41: unknown split "tran"; did you mean train?' in faults[1]
+    mentions(first, "mmtx data: 2 ")
+    missing, split = faults
+    mentions(missing, "m.jsonl:1: ", "39", "40", folder / "wrong", " root=FOLDER")
+    mentions(split, "m.jsonl:41: ", '"tran"', "train")
 
 
 @pytest.mark.parametrize("number", [3, 30])
@@ -70,8 +71,9 @@ def test_some_missing_files_are_reported_each(number, folder):
     for i in range(number):
         (folder / "set" / "img" / f"{i}.jpg").unlink()
     said = refused("data", "action=check", "manifest=set/m.jsonl", cwd=folder)
-    assert said.count(": image: no such file ") == number
-    assert "files are missing" not in said
+    assert said.count(": image: ") == number
+    assert [f"m.jsonl:{i + 1}: image: " in said for i in range(number)] == [True] * number
+    assert "=FOLDER" not in said
 
 
 def test_paths_that_the_root_does_not_matter_to(folder):
@@ -79,6 +81,4 @@ def test_paths_that_the_root_does_not_matter_to(folder):
     (folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     args = ["data", "action=check", "manifest=m.jsonl", "allow_outside_root=true"]
     said = refused(*args, cwd=folder)
-    assert (
-        "m.jsonl:1: all 9 files are missing, e.g. /no/0.jpg; correct the paths, or set root" in said
-    )
+    mentions(said, "m.jsonl:1: ", " 9 ", " /no/0.jpg", "paths", " root=FOLDER")

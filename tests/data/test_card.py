@@ -6,6 +6,8 @@ import pytest
 from mmtx_cli.data.card import read_card
 from mmtx_cli.data.write import write_manifest
 from mmtx_cli.error import DataError
+from mmtx_cli.yaml_text import MAX_NODES
+from tests.messages import mentions, raises
 
 LAUGHS = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9)
@@ -13,15 +15,9 @@ LAUGHS = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(
 
 
 @pytest.mark.parametrize(
-    ("last", "message"),
-    [
-        ("label_names: *a8\n", ":6: aliases stand for more than"),
-        ("counts: {train: *a8}\n", ":6: aliases stand for more than"),
-        ("mine: *a8\n", ":6: aliases stand for more than"),
-        ("", ":6: aliases stand for more than"),
-    ],
+    "last", ["label_names: *a8\n", "counts: {train: *a8}\n", "mine: *a8\n", ""]
 )
-def test_a_card_that_stands_for_gigabytes_is_refused_at_once(last, message, tmp_path):
+def test_a_card_that_stands_for_gigabytes_is_refused_at_once(last, tmp_path):
     path = tmp_path / "m.yaml"
     path.write_text(LAUGHS + last)
     begun = time.process_time()
@@ -31,31 +27,31 @@ def test_a_card_that_stands_for_gigabytes_is_refused_at_once(last, message, tmp_
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
     assert time.process_time() - begun < 5
-    assert str(caught.value).startswith(f"{path}{message}")
+    mentions(caught.value, f"{path}:6: ", "aliases", f"{MAX_NODES} values")
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "parts"),
     [
-        ("label_names: " + "[" * 60 + "1" + "]" * 60, "label_names is [[["),
-        ("label_names: &a [x, *a]", ":1: *a stands inside of &a"),
-        ("root: 2001-02-30", ": not YAML: day is out of range"),
-        ("root: " + "[x, " * 30 + "x" + "]" * 30, "root is "),
-        ("source: {" + ", ".join(f"k{i}: {i}" for i in range(5000)) + "}", "source is "),
+        ("label_names: " + "[" * 60 + "1" + "]" * 60, [": label_names ", "[[["]),
+        ("label_names: &a [x, *a]", [":1: ", "*a", "&a"]),
+        ("root: 2001-02-30", [": ", "YAML", "day is out of range"]),  # as Python says it
+        ("root: " + "[x, " * 30 + "x" + "]" * 30, [": root ", '["x", ["x", ']),
+        (f"source: {{{', '.join(f'k{i}: {i}' for i in range(5000))}}}", [": source ", '"k0": 0']),
     ],
 )
-def test_what_is_shown_of_a_wrong_value_is_short(text, message, tmp_path):
+def test_what_is_shown_of_a_wrong_value_is_short(text, parts, tmp_path):
     path = tmp_path / "m.yaml"
     path.write_text(text)
-    with pytest.raises(DataError) as caught:
+    place, *others = parts
+    with raises(DataError, f"{path}{place}", *others) as caught:
         read_card(path)
-    assert message in str(caught.value)
     assert len(str(caught.value)) < 300 + len(str(path))
 
 
 def test_an_old_card_is_not_expanded_when_a_manifest_is_written(tmp_path):
     (tmp_path / "m.yaml").write_text(LAUGHS)
-    with pytest.raises(DataError, match="aliases stand for more than"):
+    with raises(DataError, f"{tmp_path / 'm.yaml'}:6: ", "aliases"):
         write_manifest(tmp_path / "m.jsonl", [{"id": "a", "split": "train"}], card={"source": "x"})
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from mmtx_cli.command.import_rows import keep_together
 from mmtx_cli.data.duplicate import content_leaks, same_content, together
 from mmtx_cli.data.importer.drawn import DRAWN
 from mmtx_cli.data.manifest import read_manifest, split_of
+from tests.messages import mentions
 
 
 def photo(seed, size=(96, 64)):
@@ -42,9 +44,7 @@ def test_identical_files_in_two_splits_are_told(tmp_path):
     (warning,) = content_leaks(
         manifest(tmp_path, train=["a.png", "c.png", "d.png"], test=["b.png"])
     )
-    assert "leak: 1 image files of the same content in train and test" in warning
-    assert "a.png" in warning
-    assert "m.jsonl:4" in warning
+    mentions(warning, "leak", " 1 image ", "content", "train and test", "a.png", "m.jsonl:4")
     assert not content_leaks(manifest(tmp_path, train=["a.png", "b.png"], val=["c.png", "e.png"]))
 
 
@@ -58,8 +58,7 @@ def test_pictures_that_look_the_same_are_told(tmp_path, change):
     copy.save(tmp_path / "copy.jpg", quality=85)
     names = [f"{seed}.png" for seed in range(12)]
     (warning,) = content_leaks(manifest(tmp_path, train=names, test=["copy.jpg"]))
-    assert "leak: 1 image files that look the same in train and test" in warning
-    assert "5.png" in warning
+    mentions(warning, "leak", " 1 image ", "look", "train and test", "5.png", "copy.jpg")
     assert not content_leaks(manifest(tmp_path, train=names[:6], test=names[6:]))
 
 
@@ -76,7 +75,7 @@ def test_rows_with_the_same_files_get_one_split(tmp_path, capsys):
     keep_together(rows)
     for i, row in enumerate(rows):
         assert row["split"] == ("val" if i // 4 == 1 else drawn[i - i % 4])
-    assert "rows went to the split of another row" in capsys.readouterr().out
+    assert re.search(r"\d+ rows .*split", capsys.readouterr().out)
 
 
 def test_a_row_of_several_files_joins_groups(tmp_path):

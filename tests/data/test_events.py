@@ -23,6 +23,7 @@ from mmtx_cli.data.scenes.draw import _RGB
 from mmtx_cli.data.scenes.make import unseen_pairs
 from mmtx_cli.data.scenes.scene import COLOURS, PAIRS, SHAPES
 from mmtx_cli.error import ConfigError
+from tests.messages import raises
 
 SIZE = 48
 
@@ -463,22 +464,23 @@ def test_a_complete_set_is_used_again_and_another_replaced(tmp_path, handed):
 
 def test_other_peoples_files_are_never_replaced(tmp_path):
     (tmp_path / "sounds").mkdir()
-    with pytest.raises(ConfigError, match=r"holds other files \(sounds\)"):
+    with raises(ConfigError, f"out={tmp_path}: ", "(sounds)"):
         make_events(tmp_path, num=12)
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ConfigError, match=r"holds other files \(thesis.tex\)"):
+    with raises(ConfigError, f"out={tmp_path}: ", "thesis.tex"):
         make_events(tmp_path, num=12)
     make_scenes(tmp_path / "scenes", num=10, size=32)
-    with pytest.raises(ConfigError, match=r"holds other files \(scenes.jsonl"):
+    with raises(ConfigError, f"out={tmp_path / 'scenes'}: ", "scenes.jsonl"):
         make_events(tmp_path / "scenes", num=12)
     assert len(os.listdir(tmp_path / "scenes" / "images")) == 10
 
 
 @pytest.mark.parametrize(
-    ("numbers", "message"), [({"size": 33}, "size=33: H.264 needs an even"), ({"num": 9}, "num=9")]
+    ("numbers", "parts"),
+    [({"size": 33}, ["size=33", "H.264", "even"]), ({"num": 9}, ["num=9"])],
 )
-def test_numbers_that_cannot_be(tmp_path, numbers, message):
-    with pytest.raises(ConfigError, match=message):
+def test_numbers_that_cannot_be(tmp_path, numbers, parts):
+    with raises(ConfigError, *parts):
         make_events(tmp_path / "x", **numbers)
     assert not (tmp_path / "x").exists()
 
@@ -507,7 +509,7 @@ def test_a_pyav_without_the_encoder_is_told(tmp_path, monkeypatch):
             return None
 
     monkeypatch.setattr(av, "open", lambda *args, **kwargs: File())
-    with pytest.raises(ConfigError, match=r"cannot write H\.264"):
+    with raises(ConfigError, "H.264", "PyAV"):
         make_events(tmp_path / "set", num=12, size=32)
 
 

@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import pickle
+import re
 import tempfile
 import tracemalloc
 from pathlib import Path
@@ -17,6 +18,7 @@ from mmtx_cli.data.feature_read import OPEN, FeatureFiles
 from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.error import DataError
 from tests.data.feature_files import FORMATS, written
+from tests.messages import faults_mention, mentions, raises, says_missing
 
 X = np.random.default_rng(0).normal(size=(5, 7, 3)).astype(np.float32)
 by_format = pytest.mark.parametrize("name", FORMATS)
@@ -76,8 +78,8 @@ def test_numbers_that_numpy_has_not(tmp_path):
 
 @by_format
 def test_what_is_no_sequence_is_told(name, tmp_path):
-    assert "of shape [5, 7, 3], which is neither a vector" in reason(written(tmp_path, name, X))
-    assert "there is no row 5: the array" in reason(written(tmp_path, name, X, row=5))
+    mentions(reason(written(tmp_path, name, X)), "[5, 7, 3]", "[c]", "[l, c]")
+    mentions(reason(written(tmp_path, name, X, row=5)), "row 5", "[5, 7, 3]")
 
 
 @by_format
@@ -86,17 +88,17 @@ def test_what_is_not_finite_is_told(name, tmp_path):
     bad[2, 1, 0], bad[2, 3, 2] = np.nan, -np.inf
     place = written(tmp_path, name, bad, row=2)
     key = f"key {place.key}, " if place.key else ""
-    assert reason(place) == f"{key}row 2: 2 of 21 numbers are NaN or infinite"
+    faults_mention([reason(place)], (f"{key}row 2: ", "2 of 21 ", "NaN", "infinite"))
     FeatureFiles().read(FeaturePlace(place.path, place.key, 1))
 
 
 def test_a_number_too_large_for_32_bits_is_infinite(tmp_path):
-    assert "1 of 2 numbers" in reason(written(tmp_path, "npy", np.array([1.0, 1e300])))
+    mentions(reason(written(tmp_path, "npy", np.array([1.0, 1e300]))), "1 of 2 ", "infinite")
 
 
 def test_another_width_is_told_with_both_sizes(tmp_path):
     place = written(tmp_path, "npy", X[0])
-    assert reason(place, 74) == "vectors of 3 numbers where the others have 74"
+    mentions(reason(place, 74), "vectors", " 3 ", " 74")
 
 
 @by_format
@@ -107,19 +109,19 @@ def test_damaged_files_and_missing_ones(name, tmp_path):
         Path(place.path).write_bytes(content)
         assert reason(place)
     Path(place.path).unlink()
-    assert "o such file" in reason(place)
+    says_missing(reason(place))
 
 
 def test_keys_that_are_not_there(tmp_path):
     for name in ("npz", "pt of several", "safetensors"):
         place = written(tmp_path, name, X)
-        assert reason(FeaturePlace(place.path, "kk")) == "has no key 'kk'; did you mean 'k'?"
+        mentions(reason(FeaturePlace(place.path, "kk")), "key", "'kk'", "'k'")
     place = written(tmp_path, "pt of several", X)
-    assert "give a key; it has k" in reason(FeaturePlace(place.path))
+    assert re.search(r"\bkey\b.*\bk\b", reason(FeaturePlace(place.path)))
     place = written(tmp_path, "pt", X)
-    assert "holds one tensor" in reason(FeaturePlace(place.path, "k"))
+    mentions(reason(FeaturePlace(place.path, "k")), "one tensor")
     place = written(tmp_path, "hdf5", X)
-    assert "key group is a group of k" in reason(FeaturePlace(place.path, "group"))
+    assert re.search(r"\bgroup\b.*\bgroup\b.*\bk\b", reason(FeaturePlace(place.path, "group")))
 
 
 class Evil:
@@ -137,7 +139,7 @@ def test_nothing_is_unpickled(suffix, tmp_path):
         save = {".npy": np.save, ".npz": lambda at, x: np.savez(at, k=x)}[suffix]
         save(path, np.array([evil], dtype=object))
     said = reason(FeaturePlace(path, None if suffix == ".npy" else "k"))
-    assert "pickled objects), which are never loaded" in said
+    mentions(said, "pickled")
     Path(path).write_bytes(pickle.dumps(evil))
     assert reason(FeaturePlace(path, None if suffix == ".npy" else "k"))
     assert not (tmp_path / "mark").exists()
@@ -159,13 +161,13 @@ def test_hdf5_leads_to_no_other_file(kind, tmp_path):
             layout = h5py.VirtualLayout((7, 3), "f4")
             layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "k", (7, 3))
             file.create_virtual_dataset("k", layout)
-    assert "leads to another file" in reason(FeaturePlace(str(tmp_path / "a.h5"), "k"))
+    mentions(reason(FeaturePlace(str(tmp_path / "a.h5"), "k")), "key k", "another file")
 
 
 def test_without_h5py_it_is_said_what_to_install(tmp_path, monkeypatch):
     place = written(tmp_path, "hdf5", X, row=0)
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
-    with pytest.raises(DataError, match=r"pip install mmtx\[hdf5\]") as caught:
+    with raises(DataError, "pip install mmtx[hdf5]") as caught:
         FeatureFiles().read(place)
     assert not isinstance(caught.value, UnreadableError)
 

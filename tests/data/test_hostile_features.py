@@ -20,6 +20,7 @@ from mmtx_cli.data.importer.mmimdb import MmImdb
 from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.error import DataError
 from tests import hostile
+from tests.messages import faults_mention, mentions, raises
 
 from . import mmimdb_file
 from .hostile import MEGABYTE, not_waiting, peak_memory
@@ -64,7 +65,7 @@ def slow(path):
 
 def test_a_file_that_takes_long_is_given_up(tmp_path):
     begun = time.monotonic()
-    assert reason(slow(tmp_path / "a.h5"), seconds=0.1) == "decoding took longer than 0.1 s"
+    mentions(reason(slow(tmp_path / "a.h5"), seconds=0.1), "longer than 0.1 s")
     assert time.monotonic() - begun < 30
 
 
@@ -86,7 +87,7 @@ def test_no_link_is_followed(kind, tmp_path):
                 file["there"] = h5py.ExternalLink("pipe.h5", "/")
     key = "there/x" if "group that" in kind else "x"
     with not_waiting():
-        assert "leads to another file or place" in reason(tmp_path / "a.h5", key)
+        mentions(reason(tmp_path / "a.h5", key), f"key {key}", "another file")
 
 
 def test_many_names_are_not_listed(tmp_path):
@@ -94,7 +95,8 @@ def test_many_names_are_not_listed(tmp_path):
         for i in range(20):
             file[f"group/name{i:02}"] = 1.0
     said = reason(tmp_path / "a.h5", "group")
-    assert said == "key group is a group of name00, name01, name02, name03, name04, …"
+    faults_mention([said], ("key group ", "name00, name01, name02, name03, name04, …"))
+    assert "name05" not in said
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -103,14 +105,14 @@ def test_a_zip_that_numpy_does_not_write(packing, tmp_path):
     np.save(buffer, np.ones(3))
     with zipfile.ZipFile(tmp_path / "a.npz", "w", packing) as archive:
         archive.writestr("x.npy", buffer.getvalue())
-    assert reason(tmp_path / "a.npz") == "x.npy is compressed as numpy never does"
+    mentions(reason(tmp_path / "a.npz"), "x.npy ", "compressed")
 
 
 def test_an_index_of_many_members(tmp_path, monkeypatch):
     np.savez(tmp_path / "a.npz", **{f"x{i}": np.ones(1) for i in range(50)})
     monkeypatch.setattr(zip_file, "MAX_INDEX_BYTES", 2000)
     monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("it was read"))
-    assert reason(tmp_path / "a.npz") == "its index is larger than 2,000 bytes"
+    mentions(reason(tmp_path / "a.npz"), "index", "2,000 bytes")
 
 
 @pytest.mark.parametrize("name", hostile.ARCHIVES)
@@ -119,8 +121,7 @@ def test_a_torch_file_that_unpacks_to_more_than_it_is(name, tmp_path, monkeypatc
     torch.save({"x": torch.ones(3)}, tmp_path / "a.pt")
     path = hostile.ARCHIVES[name](tmp_path / "a.pt", tmp_path / "bad.pt")
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was unpacked"))
-    said = reason(path)
-    assert any(word in said for word in ("compressed", "overlap", "builds more")), said
+    mentions(reason(path), hostile.WHY_REFUSED[name])
 
 
 @pytest.mark.parametrize("place", range(5))
@@ -132,7 +133,7 @@ def test_an_old_torch_file_that_builds_much(place, tmp_path, monkeypatch):
     bomb = b"\x80\x04(" + b"\x8f" * 200_000 + b"t."
     (tmp_path / "a.pt").write_bytes(b"".join([*before, b"\x80\x04N." * (place > 3), bomb]))
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was unpacked"))
-    assert reason(tmp_path / "a.pt") == "its pickle builds more than any checkpoint holds"
+    mentions(reason(tmp_path / "a.pt"), "pickle", "checkpoint")
 
 
 class TestMmImdb:
@@ -149,7 +150,7 @@ class TestMmImdb:
         os.mkfifo(tmp_path / "pipe.h5")
         link = h5py.ExternalLink("pipe.h5", "imdb_ids")
         path = self.changed(tmp_path, lambda file: file.__setitem__("imdb_ids", link))
-        with not_waiting(), pytest.raises(DataError, match="imdb_ids"):
+        with not_waiting(), raises(DataError, f"{path}: ", "imdb_ids"):
             MmImdb(path)
 
     def test_ids_that_take_gigabytes(self, tmp_path):
@@ -159,7 +160,7 @@ class TestMmImdb:
         )
 
         def refused():
-            with pytest.raises(DataError, match=r"multimodal_imdb\.hdf5: "):
+            with raises(DataError, f"{path}: "):
                 MmImdb(path)
 
         assert peak_memory(refused) < 200 * MEGABYTE

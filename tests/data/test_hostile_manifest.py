@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 
 import pytest
@@ -14,6 +15,7 @@ from mmtx_cli.json_line import MAX_DEPTH
 from mmtx_cli.metric.caption_file import read_predictions, read_references
 from mmtx_cli.text_form import MAX_MARKS, composed
 from tests.command_line import refused
+from tests.messages import mentions, raises
 
 LONG = "9" * 400
 ROW = '{"id": "a", "split": "train", '
@@ -22,35 +24,42 @@ ROW = '{"id": "a", "split": "train", '
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        (f'"answers": {{"red": {LONG}}}', "answers gives"),
-        (f'"answers": {{"red": -{LONG}}}', "answers gives"),
-        ('"answers": {"red": NaN}', "answers gives"),
-        ('"answers": {"\\ud800": 1}', "half a surrogate pair"),
-        (f'"label": {LONG}', "label is 999"),
-        (f'"label": -{LONG}', "label is -999"),
-        ('"label": Infinity', "give a finite number"),
-        (f'"start": {LONG}', "start is"),
-        ('"features": {"audio": "\\ud800.npy"}', "half a surrogate pair"),
-        ('"features": {"audio": "a\\u0000.npy"}', "NUL character"),
-        ('"features": {"audio": {"path": "a.npz", "key": "\\udfff"}}', "half a surrogate pair"),
-        (f'"features": {{"audio": {{"path": "a.npy", "row": -{LONG}}}}}', "whole number from 0"),
-        ('"image": "\\ud800.png"', "half a surrogate pair"),
-        ('"image": ["a\\u0000.png"]', "NUL character"),
-        ('"video": "\\udcff.mp4"', "half a surrogate pair"),
-        ('"captions": ["\\ud800"]', "in place 1"),
-        ('"text": "\\udfff"', "half a surrogate pair"),
-        (f'"label": {"9" * 5000}', "not JSON that can be read"),
-        (f'"text": {"[" * 100_000}', "not JSON"),
-        (f'"x": {"[" * 70}{"]" * 70}', f"nested deeper than {MAX_DEPTH} levels"),
-        ('"x": 1, "x": 2', "'x' occurs twice"),
-        (", ".join(f'"k{i}": 1' for i in range(10_001)), "a row has at most 10,000"),
+        (f'"answers": {{"red": {LONG}}}', ["answers ", "'red'", "999"]),
+        (f'"answers": {{"red": -{LONG}}}', ["answers ", "'red'", "-999"]),
+        ('"answers": {"red": NaN}', ["answers ", "'red'", "NaN"]),
+        ('"answers": {"\\ud800": 1}', ["answers", "surrogate"]),
+        (f'"label": {LONG}', ["label ", " 999"]),
+        (f'"label": -{LONG}', ["label ", " -999"]),
+        ('"label": Infinity', ["label ", "finite number"]),
+        (f'"start": {LONG}', ["start ", "seconds"]),
+        ('"features": {"audio": "\\ud800.npy"}', ["features.audio", "surrogate"]),
+        ('"features": {"audio": "a\\u0000.npy"}', ["features.audio", "NUL"]),
+        (
+            '"features": {"audio": {"path": "a.npz", "key": "\\udfff"}}',
+            ["features.audio.key", "surrogate"],
+        ),
+        (
+            f'"features": {{"audio": {{"path": "a.npy", "row": -{LONG}}}}}',
+            ["features.audio.row", "-999", " 0"],
+        ),
+        ('"image": "\\ud800.png"', ["image", "surrogate"]),
+        ('"image": ["a\\u0000.png"]', ["image", "NUL"]),
+        ('"video": "\\udcff.mp4"', ["video", "surrogate"]),
+        ('"captions": ["\\ud800"]', ["captions", " 1"]),
+        ('"text": "\\udfff"', ["text", "surrogate"]),
+        (f'"label": {"9" * 5000}', ["JSON", "digits"]),
+        (f'"text": {"[" * 100_000}', ["JSON"]),
+        (f'"x": {"[" * 70}{"]" * 70}', [f"{MAX_DEPTH} levels"]),
+        ('"x": 1, "x": 2', ["key 'x'"]),
+        (", ".join(f'"k{i}": 1' for i in range(10_001)), ["10,003 keys", "10,000"]),
     ],
 )
 def test_a_row_is_refused_by_its_line(row, fault, tmp_path):
     path = tmp_path / "m.jsonl"
     path.write_text(f'{{"id": "b", "split": "train"}}\n{ROW}{row}}}\n')
     manifest, faults = read_faulty(path, check_files=False)
-    assert [f for f in faults if f.startswith(f"{path}:2: ") and fault in f], faults
+    here = [f.removeprefix(f"{path}:2: ") for f in faults if f.startswith(f"{path}:2: ")]
+    assert any(all(part in f for part in fault) for f in here), faults
     assert [s.id for s in manifest.samples] == ["b"]
 
 
@@ -59,7 +68,7 @@ def test_a_column_of_numbers_has_finite_ones(cells, tmp_path):
     path = tmp_path / "m.csv"
     rows = (f"{i},train,{cell}" for i, cell in enumerate(cells))
     path.write_text("\n".join(["id,split,label", *rows]) + "\n")
-    with pytest.raises(DataError, match=r"m.csv:2: label is .* among numbers"):
+    with raises(DataError, f"{path}:2: label ", f"'{cells[0]}'", "finite number"):
         read_manifest(path)
 
 
@@ -87,14 +96,16 @@ def short(monkeypatch):
 def test_a_line_without_an_end_is_refused(name, text, tmp_path, short):
     path = tmp_path / name
     path.write_text(text)
-    with pytest.raises(DataError, match=r"longer than|field larger than"):
+    # bytes of a line, or characters of a field, as Python's csv says it
+    with raises(DataError, f"{path}:") as caught:
         read_manifest(path)
+    assert re.search(r"\d bytes|field limit \(1000\)", str(caught.value))
 
 
 @pytest.mark.parametrize("name", ["m.jsonl", "m.csv", "m.tsv"])
 def test_a_manifest_that_is_no_file(name, tmp_path):
     os.mkfifo(tmp_path / name)
-    with pytest.raises(DataError, match=rf"{name}: no such manifest"):
+    with raises(DataError, f"{tmp_path / name}: ", "manifest"):
         read_manifest(tmp_path / name)
 
 
@@ -116,11 +127,11 @@ def test_a_card_does_not_lead_out_of_its_folder(root, tmp_path):
     (folder / "link").symlink_to(tmp_path)
     (folder / "m.jsonl").write_text(f'{ROW}"image": "secret.png"}}\n')
     (folder / "m.yaml").write_text(f"root: {root}\n")
-    with pytest.raises(DataError, match=r"m.yaml: root .* leads out of .*data.allow_outside_root"):
+    place = f"{folder / 'm.yaml'}: root {root} "
+    with raises(DataError, place, " data.allow_outside_root=true"):
         read_manifest(folder / "m.jsonl")
     message = refused("data", "action=check", f"manifest={folder / 'm.jsonl'}")
-    assert "m.yaml: root" in message
-    assert "set allow_outside_root=true" in message
+    mentions(message, place, " allow_outside_root=true")
     read_manifest(folder / "m.jsonl", allow_outside_root=True, check_files=False)
     assert read_manifest(folder / "m.jsonl", root=tmp_path).samples
 
@@ -139,7 +150,7 @@ def test_a_card_may_lead_further_in(root, tmp_path):
 def test_the_root_of_a_card_is_a_path(root, tmp_path):
     (tmp_path / "m.jsonl").write_text(f'{ROW}"text": "x"}}\n')
     (tmp_path / "m.yaml").write_text(f"root: {root}\n")
-    with pytest.raises(DataError, match=r"m.yaml"):
+    with raises(DataError, tmp_path / "m.yaml", "root"):
         read_manifest(tmp_path / "m.jsonl")
 
 
@@ -171,7 +182,7 @@ def test_documents_of_captions(name, tmp_path):
         lambda: list(coco.rows(path, tmp_path, "train")),
         lambda: list(vqa.rows(path, path, tmp_path, "train")),
     ):
-        with pytest.raises(DataError, match=r"x\.json"):
+        with raises(DataError, path):
             read()
     for read in (read_references, read_predictions):
         assert "x.json" in faults_of_captions(read, path)
@@ -186,7 +197,7 @@ def test_documents_that_are_no_files(make, tmp_path):
         lambda: list(vqa.rows(path, None, tmp_path, "train")),
         lambda: read_references(path),
     ):
-        with pytest.raises(DataError, match=r"x\.json: is a"):
+        with raises(DataError, f"{path}: ", "regular file"):
             read()
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmtx_cli.data.image import UnreadableError, decode_image
 from mmtx_cli.data.jpeg import StrictJpeg, baseline_scan, plain_jpeg
+from tests.messages import mentions, raises, says_missing
 
 MEDIA = Path(os.environ.get("MMTX_TEST_DATA", "../shared/data")) / "media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason=f"no test data in {MEDIA}")
@@ -225,22 +226,22 @@ class TestPlainJpeg:
 
 class TestUnreadable:
     def test_what_is_no_image_file(self, tmp_path):
-        assert reason_of(tmp_path / "nope") == "no such file"
-        assert reason_of(tmp_path) == "a folder, not a regular file"
-        assert reason_of(tmp_path / "a", b"") == "empty file"
-        assert "not an image of a known format (JPEG, PNG" in reason_of(tmp_path / "a", b"hello")
+        says_missing(reason_of(tmp_path / "nope"))
+        mentions(reason_of(tmp_path), "folder", "regular file")
+        mentions(reason_of(tmp_path / "a", b""), "empty file")
+        mentions(reason_of(tmp_path / "a", b"hello"), "image", "known format", "JPEG, PNG")
         os.mkfifo(tmp_path / "pipe")
-        assert reason_of(tmp_path / "pipe") == "a named pipe, not a regular file"
+        mentions(reason_of(tmp_path / "pipe"), "named pipe", "regular file")
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_permission(self, tmp_path, scene):
         path = Path(saved(tmp_path / "a", scene, format="PNG"))
         path.chmod(0)
-        assert reason_of(path) == "permission denied"
+        mentions(reason_of(path), "permission")
 
     def test_formats_that_are_not_listed_are_not_parsed(self, tmp_path, scene):
         path = Path(saved(tmp_path / "a", scene, format="TGA"))
-        assert "not an image" in reason_of(path)
+        mentions(reason_of(path), "image", "known format", "JPEG, PNG")
 
     @pytest.mark.parametrize(
         ("format", "kwargs"),
@@ -268,7 +269,7 @@ class TestUnreadable:
         start, end = baseline_scan(data)
         cut = data[: (start + end) // 2] + b"\xff\xd9"
         Image.open(io.BytesIO(cut)).load()  # Pillow alone gives half a grey picture
-        assert reason_of(tmp_path / "b", cut) == "damaged: image file is truncated"
+        mentions(reason_of(tmp_path / "b", cut), "damaged", "truncated")
 
     def test_a_jpeg_with_a_stray_marker(self, tmp_path, scene):
         data = bytearray(Path(saved(tmp_path / "a", scene, format="JPEG")).read_bytes())
@@ -282,17 +283,15 @@ class TestUnreadable:
         png = (
             b"\x89PNG\r\n\x1a\n" + header + crc + b"\0\0\0\0IDAT5\xaf\x06\x1e\0\0\0\0IEND\xaeB`\x82"
         )
-        assert reason_of(tmp_path / "a", png).startswith("too large")
+        mentions(reason_of(tmp_path / "a", png), "10,000,000,000 pixels", "data.max_image_pixels")
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF"])
     @pytest.mark.parametrize("size", [None, 4])
     def test_more_pixels_than_allowed(self, tmp_path, format, size):
         path = tmp_path / "a"
         Image.new("RGB", (33, 31), "red").save(path, format=format)
-        with pytest.raises(UnreadableError) as error:
+        with raises(UnreadableError, "1,023 pixels", "1,022", "data.max_image_pixels"):
             decode_image(path, size, max_pixels=1022)
-        told = "too large: 1,023 pixels, of at most 1,022; for a picture that you trust, raise "
-        assert error.value.reason.startswith(told + "data.max_image_pixels")
         assert decode_image(path, size, max_pixels=1023).shape[2] == 3
 
     def test_it_crosses_processes(self):
@@ -364,28 +363,39 @@ class TestMedia:
         assert pixels.std() > 20
 
     @pytest.mark.parametrize(
-        ("name", "reason"),
+        ("name", "parts"),
         [
-            ("bad_huffman.jpg", "damaged: the picture ends before its data"),
-            ("truncated.jpg", "damaged: image file is truncated"),
-            ("bomb_header.png", "too large: "),
-            ("text.mp4", "not an image"),
-            ("empty.mp4", "empty file"),
-            ("no_extension", "not an image"),
+            ("bad_huffman.jpg", ["damaged", "ends"]),
+            ("truncated.jpg", ["damaged", "truncated"]),
+            ("bomb_header.png", ["pixels", "data.max_image_pixels"]),
+            ("text.mp4", ["image", "known format"]),
+            ("empty.mp4", ["empty file"]),
+            ("no_extension", ["image", "known format"]),
         ],
     )
-    def test_broken(self, name, reason):
-        assert reason_of(MEDIA / name).startswith(reason)
+    def test_broken(self, name, parts):
+        mentions(reason_of(MEDIA / name), *parts)
 
     def test_nothing_crashes(self):
+        read, refused = 0, 0
         for path in sorted(MEDIA.iterdir()):
             for size in (None, 64):
                 try:
                     assert decode_image(path, size).ndim == 3
+                    read += 1
                 except UnreadableError as error:
                     assert error.reason  # noqa: PT017
+                    refused += 1
+        assert read > 10
+        assert refused > 10
 
-    def test_flickr8k_photographs_are_all_sound(self):
-        photographs = sorted((MEDIA.parent / "flickr8k_mini" / "images").glob("*.jpg"))
-        for path in photographs[:300]:
-            decode_image(path, 64)
+
+FLICKR = MEDIA.parent / "flickr8k_mini" / "images"
+
+
+@pytest.mark.skipif(not FLICKR.is_dir(), reason=f"no test data in {FLICKR}")
+def test_flickr8k_photographs_are_all_sound():
+    photographs = sorted(FLICKR.glob("*.jpg"))[:300]
+    assert photographs
+    for path in photographs:
+        assert min(decode_image(path, 64).shape[:2]) >= 64

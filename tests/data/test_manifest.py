@@ -10,6 +10,7 @@ from mmtx_cli.data.manifest import Manifest, read_manifest, split_of
 from mmtx_cli.data.write import write_manifest
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.text_form import composed
+from tests.messages import faults_mention, mentions, raises
 
 ROW = {"id": "a", "split": "train", "image": "a.jpg"}
 
@@ -96,48 +97,46 @@ def test_labels_keep_their_type(folder, label):
 
 
 @pytest.mark.parametrize(
-    ("change", "what", "remedy"),
+    ("change", "parts"),
     [
-        ({"id": None}, "no id", '"id": "a17"'),
-        ({"id": True}, "id is true", "an id of its own"),
-        ({"split": "trian"}, 'unknown split "trian"', "did you mean train?"),
-        ({"split": "x"}, "unknown split", "write train, val or test"),
-        ({"split": None}, "no split", "data.split={train: 0.8"),
-        ({"image": 5}, "image is 5", "a list of paths"),
-        ({"image": ["a.jpg", ""]}, 'image has "" in place 2', "a list of paths"),
-        ({"image": "nope.jpg"}, "no such file", "mend the path, or give data.root=…"),
-        ({"image": "https://x.org/a.jpg"}, "is a URL", "download the file"),
-        ({"image": "../../a.jpg"}, "lies outside the root", "data.allow_outside_root=true"),
-        ({"image": "/etc/passwd"}, "lies outside the root", "data.allow_outside_root=true"),
-        ({"image": "a\0.jpg"}, "NUL character", "write a file's path"),
-        ({"image": "."}, "no regular file", "write the path of a file"),
-        ({"video": ["d.mp4"]}, 'video is ["d.mp4"]', "one path"),
-        ({"audio": 3}, "audio is 3", "one path"),
-        ({"text": ["a"]}, 'text is ["a"]', "text in quotes"),
-        ({"text": "\ud83d"}, "half a surrogate pair", "whole characters"),
-        ({"captions": "a cat"}, 'captions is "a cat"', "a list of captions"),
-        ({"captions": []}, "captions is an empty list", "leave the key out"),
-        ({"captions": ["a", " "]}, "in place 2", "a list of captions"),
-        ({"captions": ["a", 3]}, "captions has 3 in place 2", "a list of captions"),
-        ({"label": True}, "label is true", "a name, a number or a list"),
-        ({"label": float("nan")}, "label is NaN", "a finite number"),
-        ({"label": ["a", 1]}, "label has 1 in place 2", "names"),
-        ({"answers": {"red": 0}}, "'red' the weight 0", "positive weights"),
-        ({"answers": {"red": "8"}}, "'red' the weight \"8\"", "positive weights"),
-        ({"answers": ["red"]}, 'answers is ["red"]', "weights by answer"),
-        ({"answers": {}}, "answers is {}", "weights by answer"),
-        ({"start": 2, "end": 2}, "start 2 is not before end 2", "seconds in order"),
-        ({"start": -1}, "start is -1", "seconds from the beginning"),
-        ({"end": "soon"}, 'end is "soon"', "seconds from the beginning"),
-        ({"captoins": ["a"]}, "unknown key 'captoins'", "did you mean 'captions'?"),
-        ({"lable": "a"}, "unknown key 'lable'", "did you mean 'label'?"),
-        ({"Audio": "c.wav"}, "unknown key 'Audio'", "did you mean 'audio'?"),
+        ({"id": None}, ["id", '"id": "a17"']),
+        ({"id": True}, ["id ", "true", '"id": "a17"']),
+        ({"split": "trian"}, ["split", '"trian"', " train"]),
+        ({"split": "x"}, ["split", '"x"', "train, val or test"]),
+        ({"split": None}, ["split", "train, val or test", "'data.split={train: 0.8"]),
+        ({"image": 5}, ["image ", " 5", "list of paths"]),
+        ({"image": ["a.jpg", ""]}, ["image ", ' "" ', " 2", "list of paths"]),
+        ({"image": "nope.jpg"}, ["image: ", "/nope.jpg", "data.root="]),
+        ({"image": "https://x.org/a.jpg"}, ["image: ", "URL", "download"]),
+        ({"image": "../../a.jpg"}, ["image: ../../a.jpg ", "root", "data.allow_outside_root=true"]),
+        ({"image": "/etc/passwd"}, ["image: /etc/passwd ", "root", "data.allow_outside_root=true"]),
+        ({"image": "a\0.jpg"}, ["image", "NUL", "path"]),
+        ({"image": "."}, ["image: ", "regular file", "path"]),
+        ({"video": ["d.mp4"]}, ["video ", '["d.mp4"]', "one path"]),
+        ({"audio": 3}, ["audio ", " 3", "one path"]),
+        ({"text": ["a"]}, ["text ", '["a"]', "quotes"]),
+        ({"text": "\ud83d"}, ["text ", "surrogate", "characters"]),
+        ({"captions": "a cat"}, ["captions ", '"a cat"', "list of captions"]),
+        ({"captions": []}, ["captions ", "empty list", "key"]),
+        ({"captions": ["a", " "]}, ["captions ", '" "', " 2", "list of captions"]),
+        ({"captions": ["a", 3]}, ["captions ", " 3 ", " 2", "list of captions"]),
+        ({"label": True}, ["label ", "true", "a name, a number or a list"]),
+        ({"label": float("nan")}, ["label ", "NaN", "finite number"]),
+        ({"label": ["a", 1]}, ["label ", " 1 ", " 2", "names"]),
+        ({"answers": {"red": 0}}, ["answers ", "'red'", "weight 0", "positive"]),
+        ({"answers": {"red": "8"}}, ["answers ", "'red'", 'weight "8"', "positive"]),
+        ({"answers": ["red"]}, ["answers ", '["red"]', "weights"]),
+        ({"answers": {}}, ["answers ", "{}", "weights"]),
+        ({"start": 2, "end": 2}, ["start 2 ", "end 2", "seconds"]),
+        ({"start": -1}, ["start ", "-1", "seconds", "2.5"]),
+        ({"end": "soon"}, ["end ", '"soon"', "seconds", "2.5"]),
+        ({"captoins": ["a"]}, ["key 'captoins'", "'captions'"]),
+        ({"lable": "a"}, ["key 'lable'", "'label'"]),
+        ({"Audio": "c.wav"}, ["key 'Audio'", "'audio'"]),
     ],
 )
-def test_a_fault_says_where_what_and_what_to_do(folder, change, what, remedy):
-    fault = only_fault(folder, ROW | change)
-    assert what in fault
-    assert remedy in fault.split(what)[1]
+def test_a_fault_says_where_what_and_what_to_do(folder, change, parts):
+    mentions(only_fault(folder, ROW | change), *parts)
 
 
 @pytest.mark.parametrize("key", ["speaker", "idx", "url", "question_id", "level", "coco_id"])
@@ -152,20 +151,18 @@ def test_a_near_miss_can_be_declared_in_the_card(folder):
 
 
 @pytest.mark.parametrize(
-    ("line", "what"),
+    ("line", "parts"),
     [
-        ('{"id": "b", }', "not JSON at column 13"),
-        ("[1, 2]", "a JSON array"),
-        ('"text"', "a JSON str, not an object"),
-        ("[" * 100_000, "not JSON that can be read"),
-        ("{" + '"id": ' + "9" * 5000 + "}", "not JSON that can be read"),
+        ('{"id": "b", }', ["column 13"]),
+        ("[1, 2]", ["array"]),
+        ('"text"', ["str"]),
+        ("[" * 100_000, []),
+        ("{" + '"id": ' + "9" * 5000 + "}", ["digits"]),  # as Python says it
     ],
 )
-def test_a_line_that_is_no_object(folder, line, what):
+def test_a_line_that_is_no_object(folder, line, parts):
     path = write(folder, ROW, "", line)
-    (fault,) = faults_of(path)
-    assert fault.startswith(f"{path}:3: {what}")
-    assert "write" in fault
+    faults_mention(faults_of(path), (f"{path}:3: ", "JSON", "object", *parts))
 
 
 @pytest.mark.parametrize(
@@ -179,31 +176,27 @@ def test_a_line_that_is_no_object(folder, line, what):
 )
 def test_a_key_that_occurs_twice_in_an_object(folder, line, key):
     path = write(folder, ROW, line)
-    told = f"{path}:2: key {key!r} occurs twice in one object; rename or remove one"
-    assert faults_of(path) == (told,)
+    faults_mention(faults_of(path), (f"{path}:2: ", f"key {key!r}", "object"))
 
 
 def test_a_key_that_occurs_twice_in_a_cell_of_a_table(folder):
     path = folder / "m.csv"
     path.write_text('id,split,answers\na,test,"{""yes"": 1, ""yes"": 0.5}"\n')
-    assert faults_of(path) == (
-        f"{path}:2: answers: key 'yes' occurs twice in one object; rename or remove one",
-    )
+    faults_mention(faults_of(path), (f"{path}:2: answers: ", "key 'yes'", "object"))
 
 
 def test_all_faults_are_told_up_to_a_limit(folder):
     path = write(folder, *[{"id": str(i), "split": "x"} for i in range(30)])
     faults = faults_of(path)
     assert len(faults) == 21
-    assert faults[-1] == "… and 10 more"
+    faults_mention(faults[-1:], ("… ", " 10 "))
     assert [f.split(": ")[0] for f in faults[:3]] == [f"{path}:{n}" for n in (1, 2, 3)]
     assert len(faults_of(path, max_faults=5)) == 6
 
 
 def test_a_duplicate_id_names_both_lines(folder):
     path = write(folder, ROW, ROW | {"id": "b"}, ROW)
-    (fault,) = faults_of(path)
-    assert fault.startswith(f"{path}:3: id 'a' is taken by line 1")
+    faults_mention(faults_of(path), (f"{path}:3: ", "id 'a'", "line 1"))
 
 
 def test_encodings(folder):
@@ -212,35 +205,38 @@ def test_encodings(folder):
     path.write_bytes(b"\xef\xbb\xbf" + line.encode())
     assert read_manifest(path).samples[0].text == "größer"
     path.write_bytes(line.encode("utf-16"))
-    assert faults_of(path) == (f"{path}:1: encoded as UTF-16; save the file as UTF-8",)
+    faults_mention(faults_of(path), (f"{path}:1: ", "UTF-16", "UTF-8"))
     path.write_bytes(b'{"id": "0"}\n' + line.encode("latin-1"))
-    assert any(f.startswith(f"{path}:2: not UTF-8 at byte") for f in faults_of(path))
+    (fault,) = [f for f in faults_of(path) if f.startswith(f"{path}:2: ")]
+    mentions(fault, "UTF-8", "byte")
 
 
 def test_the_nearest_manifest_is_suggested(folder):
     write(folder, ROW, name="train.jsonl")
-    assert "did you mean train.jsonl?" in str(faults_of(folder / "tain.jsonl"))
-    assert "give a file in it: train.jsonl" in str(faults_of(folder))
-    assert "no folder" in str(faults_of(folder / "no" / "m.jsonl"))
+    faults_mention(
+        [*faults_of(folder / "tain.jsonl"), *faults_of(folder), *faults_of(folder / "no/m.jsonl")],
+        (f"{folder / 'tain.jsonl'}: ", " train.jsonl"),
+        (f"{folder}: ", "folder", " train.jsonl"),
+        (f"{folder / 'no/m.jsonl'}: ", f"folder {folder / 'no'}"),
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
         ("captions.json", "`mmtx data action=import format=coco`"),
-        ("captions.txt", "`mmtx data action=import format=flickr8k` or `mmtx data action=import f"),
-        ("a.jpg", "a table of samples; write one that names the files, as one of .jsonl, .ndjson,"),
+        ("captions.txt", "`mmtx data action=import format=flickr8k`"),
+        ("a.jpg", ".jsonl, .ndjson,"),
     ],
 )
 def test_a_file_that_is_no_manifest_says_how_it_becomes_one(folder, name, remedy):
     (folder / name).write_text("{}")
-    (fault,) = faults_of(folder / name)
-    assert fault.startswith(f"{folder / name}: no manifest")
-    assert remedy in fault
+    faults_mention(faults_of(folder / name), (f"{folder / name}: ", "manifest", remedy))
 
 
 def test_an_empty_manifest_is_refused(folder):
-    assert "no rows" in str(faults_of(write(folder, "")))
+    path = write(folder, "")
+    faults_mention(faults_of(path), (f"{path}: ", "rows", "JSON object"))
 
 
 class TestRoot:
@@ -248,7 +244,9 @@ class TestRoot:
         path = write(tmp_path, ROW)
         (tmp_path / "m.yaml").write_text("root: set")
         assert read_manifest(path).samples[0].image == (str(folder / "a.jpg"),)
-        assert "no such file" in str(faults_of(path, root=tmp_path))
+        faults_mention(
+            faults_of(path, root=tmp_path), (f"{path}:1: image: ", f"{tmp_path}/a.jpg", "root=")
+        )
         assert len(read_manifest(path, root=folder).samples) == 1
 
     def test_links_out_of_the_root_are_refused(self, folder, tmp_path):
@@ -257,8 +255,8 @@ class TestRoot:
         os.symlink(tmp_path / "secret", folder / "dir")
         os.symlink(tmp_path / "secret" / "s.jpg", folder / "file.jpg")
         os.symlink(folder / "a.jpg", folder / "inside.jpg")
-        assert "through a link out of the root" in only_fault(folder, ROW | {"image": "dir/s.jpg"})
-        assert "is a link out of the root" in only_fault(folder, ROW | {"image": "file.jpg"})
+        for name in ("dir/s.jpg", "file.jpg"):
+            mentions(only_fault(folder, ROW | {"image": name}), f"image: {name} ", "link", "root")
         assert read_one(folder, ROW | {"image": "inside.jpg"})
         assert read_one(folder, ROW | {"image": "dir/s.jpg"}, allow_outside_root=True)
 
@@ -289,27 +287,26 @@ class TestCard:
     def test_labels_that_it_does_not_list(self, folder):
         (folder / "m.yaml").write_text("label_names: [circle, square]")
         fault = only_fault(folder, ROW | {"label": ["circle", "sqare"]})
-        assert "'sqare' is not among the label_names" in fault
-        assert "did you mean 'square'?" in fault
+        mentions(fault, "label 'sqare'", "label_names", "'square'")
 
     def test_counts_that_do_not_hold(self, folder):
         (folder / "m.yaml").write_text("counts: {train: 2, test: 0}")
-        (fault,) = faults_of(write(folder, ROW))
-        assert "expects 2 rows of train, the manifest has 1" in fault
+        faults = faults_of(write(folder, ROW))
+        faults_mention(faults, (f"{folder / 'm.yaml'}: ", "2 rows", "train", " 1"))
 
     @pytest.mark.parametrize(
-        ("text", "what"),
+        ("text", "place", "parts"),
         [
-            ("root: [", "m.yaml:1: not YAML"),
-            ("- a", "is a mapping"),
-            ("label_names: [a, 1]", 'label_names is ["a", 1]; write a list of different names'),
-            ("counts: {training: 3}", "rows by split"),
-            ("label_name: [a]", "did you mean 'label_names'?"),
+            ("root: [", ":1: ", ["YAML"]),
+            ("- a", ": ", ["mapping", "root: images"]),
+            ("label_names: [a, 1]", ": label_names ", ['["a", 1]', "list", "names"]),
+            ("counts: {training: 3}", ": counts ", ["training", "rows"]),
+            ("label_name: [a]", ": ", ["key 'label_name'", "'label_names'"]),
         ],
     )
-    def test_faults(self, folder, text, what):
+    def test_faults(self, folder, text, place, parts):
         (folder / "m.yaml").write_text(text)
-        assert what in str(faults_of(write(folder, ROW)))
+        faults_mention(faults_of(write(folder, ROW)), (f"{folder / 'm.yaml'}{place}", *parts))
 
     def test_label_names_come_from_the_training_split_only(self, folder):
         rows = [
@@ -323,7 +320,7 @@ class TestCard:
     def test_label_type(self, folder):
         (folder / "m.yaml").write_text("label_type: number")
         assert read_one(folder, ROW | {"label": "3"}).label == 3.0
-        assert 'label is "x"; give a finite number' in only_fault(folder, ROW | {"label": "x"})
+        mentions(only_fault(folder, ROW | {"label": "x"}), "label ", '"x"', "finite number")
         (folder / "m.yaml").write_text("label_type: name")
         assert read_one(folder, ROW | {"label": 3}).label == "3"
 
@@ -346,11 +343,11 @@ class TestRatios:
 
     @pytest.mark.parametrize("ratios", [{"train": 0.5}, {"training": 1.0}, {"train": 2, "val": -1}])
     def test_no_ratios(self, folder, ratios):
-        with pytest.raises(ConfigError, match=r"'data.split=\{train: 0.8"):
+        with raises(ConfigError, "data.split={", "'data.split={train: 0.8"):
             read_manifest(write(folder, ROW), split=ratios)
 
     def test_ratios_are_shown_as_they_are_written(self, folder):
-        with pytest.raises(ConfigError, match=r"^data.split=\{train: 0.8, val: 0.1\}: ratios"):
+        with raises(ConfigError, "data.split={train: 0.8, val: 0.1}: ", "sum", " 1"):
             read_manifest(write(folder, ROW), split={"train": 0.8, "val": 0.1})
 
     @given(st.text(min_size=1), st.integers(0, 99))
@@ -393,38 +390,38 @@ class TestCsv:
         assert [sample.label for sample in read_manifest(path).samples] == labels
 
     @pytest.mark.parametrize(
-        ("text", "what"),
+        ("text", "place", "parts"),
         [
-            ("id,split,lable\na,train,x\nb,train,y\n", ":2: unknown key 'lable'"),
-            ("id,split\na,train,x\n", ":2: 3 cells for 2 columns"),
-            ('id,split,text\na,train,"two\nlines"\nb,x,y\n', ":4: unknown split"),
-            ('id,split,text\na,train,"open\n', ":2: not CSV"),
-            ("id,id\na,b\n", ":1: column id occurs twice"),
-            ('id,split,captions\na,train,"[1,"\n', ":2: captions begins like JSON"),
-            ("Id,split\na,train\nb,val\n", ":2: unknown key 'Id'; did you mean 'id'?"),
-            ("id,spilt\na,train\nb,val\n", ":2: unknown key 'spilt'; did you mean 'split'?"),
+            ("id,split,lable\na,train,x\nb,train,y\n", ":2: ", ["key 'lable'", "'label'"]),
+            ("id,split\na,train,x\n", ":2: ", ["3 cells", "2 columns"]),
+            ('id,split,text\na,train,"two\nlines"\nb,x,y\n', ":4: ", ["split", '"x"']),
+            ('id,split,text\na,train,"open\n', ":2: ", ["CSV", "quote"]),
+            ("id,id\na,b\n", ":1: ", ["column id ", "twice"]),
+            ('id,split,captions\na,train,"[1,"\n', ":2: captions ", ["JSON", "cell"]),
+            ("Id,split\na,train\nb,val\n", ":2: ", ["key 'Id'", "'id'"]),
+            ("id,spilt\na,train\nb,val\n", ":2: ", ["key 'spilt'", "'split'"]),
         ],
     )
-    def test_faults(self, folder, text, what):
+    def test_faults(self, folder, text, place, parts):
         path = folder / "m.csv"
         path.write_text(text)
-        (fault,) = faults_of(path)
-        assert fault.startswith(f"{path}{what}")
+        faults_mention(faults_of(path), (f"{path}{place}", *parts))
 
     def test_a_raw_table_is_told_once_how_it_becomes_a_manifest(self, folder):
         path = folder / "table.csv"
         path.write_text("file,comment\na.jpg,one\nb.jpg,two\n")
-        (fault,) = faults_of(path)
-        assert fault.startswith(f"{path}:1: no column 'id'; the header has file, comment: ")
-        assert f"`mmtx data action=import format=csv captions={path} images=" in fault
+        command = f"`mmtx data action=import format=csv captions={path} images="
+        faults_mention(faults_of(path), (f"{path}:1: ", "column 'id'", "file, comment", command))
 
     def test_a_column_of_splits_that_lacks_is_told_once(self, folder):
         path = folder / "m.csv"
         path.write_text("id,image\na,a.jpg\nb,no.jpg\n")
-        header, file = faults_of(path)
-        assert header.startswith(f"{path}:1: no column 'split'; the header has id, image; write t")
-        assert "'data.split={train: 0.8, val: 0.1, test: 0.1}'" in header
-        assert file.startswith(f"{path}:3: image: no such file")
+        ratios = "'data.split={train: 0.8, val: 0.1, test: 0.1}'"
+        faults_mention(
+            faults_of(path),
+            (f"{path}:1: ", "column 'split'", "id, image", ratios),
+            (f"{path}:3: image: ", "no.jpg"),
+        )
         path.write_text("id,image\na,a.jpg\n")
         assert read_manifest(path, split={"test": 1}).samples[0].split == "test"
 
@@ -446,13 +443,14 @@ def test_parquet(folder):
     assert (one.captions, one.answers, one.label) == (("a cat", "the cat"), {"red": 2.0}, None)
     assert (two.captions, two.answers, two.label) == ((), {}, "x")
     (folder / "n.parquet").write_bytes(b"PAR1 not")
-    assert "n.parquet:1: not Parquet" in str(faults_of(folder / "n.parquet"))
+    faults_mention(faults_of(folder / "n.parquet"), (f"{folder / 'n.parquet'}:1: ", "Parquet"))
 
 
 def test_parquet_without_pyarrow_says_what_to_install(folder, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     (folder / "m.parquet").write_bytes(b"")
-    assert "pip install mmtx[parquet]" in str(faults_of(folder / "m.parquet"))
+    path = folder / "m.parquet"
+    faults_mention(faults_of(path), (f"{path}: ", "pyarrow", "pip install mmtx[parquet]"))
 
 
 NAME = st.text(min_size=1, max_size=20).filter(lambda text: text.strip())
@@ -460,21 +458,20 @@ NAME = st.text(min_size=1, max_size=20).filter(lambda text: text.strip())
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv"])
 @pytest.mark.parametrize(
-    ("cells", "what"),
+    ("cells", "parts"),
     [
-        (("2", "train"), "2 cells for 3 columns; add the missing ones"),
-        (("2", "train", "nan"), "label is 'nan' among numbers; give a finite number"),
-        (("2", "train", "-inf"), "label is '-inf' among numbers"),
-        (("2", "test", "1e400"), "label is '1e400' among numbers"),
+        (("2", "train"), ["2 cells", "3 columns"]),
+        (("2", "train", "nan"), ["label ", "'nan'", "finite number"]),
+        (("2", "train", "-inf"), ["label ", "'-inf'", "finite number"]),
+        (("2", "test", "1e400"), ["label ", "'1e400'", "finite number"]),
     ],
 )
-def test_cells_of_a_table_that_would_be_lost(folder, suffix, cells, what):
+def test_cells_of_a_table_that_would_be_lost(folder, suffix, cells, parts):
     rows = [("id", "split", "label"), ("1", "train", "1.5"), cells, ("3", "val", "2")]
     glue = "," if suffix == "csv" else "\t"
     path = folder / f"m.{suffix}"
     path.write_text("".join(glue.join(row) + "\n" for row in rows))
-    (fault,) = faults_of(path)
-    assert fault.startswith(f"{path}:3: {what}")
+    faults_mention(faults_of(path), (f"{path}:3: ", *parts))
 
 
 def test_a_class_may_be_called_nan(folder):

@@ -1,5 +1,3 @@
-import re
-
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
@@ -12,6 +10,7 @@ from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.error import DataError
 from mmtx_cli.override import conf_dir
 from tests.data.mmimdb_file import GENRES, SIZES, write
+from tests.messages import mentions, raises
 
 
 def imported(folder, out="mmimdb.jsonl", source=None, **changes):
@@ -51,7 +50,8 @@ def test_rows_refer_into_the_file(tmp_path, capsys):
 def test_films_without_words_lack_the_text(tmp_path, capsys):
     """A mean over no word vectors is NaN."""
     manifest = imported(tmp_path, nan_rows=[0, 13])
-    assert "2 films have no features of text: they hold NaN" in capsys.readouterr().out
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "NaN" in line]
+    mentions(line, "2 films", "features of text")
     lacking = [i for i, row in enumerate(manifest.samples) if "text" not in row.features]
     assert lacking == [0, 13]
     assert all("image" in row.features for row in manifest.samples)
@@ -78,23 +78,22 @@ def test_the_manifest_may_lie_elsewhere(tmp_path):
     manifest = imported(tmp_path, out="other/m.jsonl")
     assert manifest.card.root == str(tmp_path)
     check_manifest(manifest.path, root=tmp_path, decode=True)
-    with pytest.raises(DataError, match=r"m\.yaml: root .* leads out of"):
+    with raises(DataError, "m.yaml: root ", "root="):
         check_manifest(manifest.path)
 
 
 BROKEN = {
-    "datasets": ({"without": ["vgg_features", "genres"]}, "no dataset genres, vgg_features; it"),
-    "names": ({"target_names": '["a"]'}, "1 target_names for 3 genres"),
-    "splits": ({"indices": {"train": [99], "dev": [0], "test": [1]}}, "or some that are not there"),
+    "datasets": ({"without": ["vgg_features", "genres"]}, ["dataset", "genres, vgg_features"]),
+    "names": ({"target_names": '["a"]'}, ["1 target_names", "3 genres"]),
+    "splits": ({"indices": {"train": [99], "dev": [0], "test": [1]}}, ["attribute split", "rows"]),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_other_files_are_told(name, tmp_path):
-    changes, wanted = BROKEN[name]
-    with pytest.raises(DataError, match=re.escape(wanted)) as caught:
+    changes, parts = BROKEN[name]
+    with raises(DataError, f"{tmp_path}/multimodal_imdb.hdf5: ", *parts):
         imported(tmp_path, **changes)
-    assert str(caught.value).startswith(f"{tmp_path}/multimodal_imdb.hdf5: ")
     assert not (tmp_path / "mmimdb.jsonl").exists()
 
 
@@ -103,5 +102,5 @@ def test_no_file_or_another(content, tmp_path):
     path = tmp_path / "multimodal_imdb.hdf5"
     if content:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=f"{path}: .*source= names the HDF5 file"):
+    with raises(DataError, f"{path}: ", "source= ", "HDF5 file"):
         imported(tmp_path, source=str(path))

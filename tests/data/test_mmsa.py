@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from collections import Counter
 
 import numpy as np
@@ -13,6 +14,7 @@ from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.error import ConfigError, DataError
 from mmtx_cli.override import conf_dir
 from tests.data.mmsa_file import SIZES, WIDTHS, mmsa, write
+from tests.messages import faults_mention, raises
 
 SPLITS = ("train", "val", "test")
 OURS = {"text": "text", "audio": "audio", "vision": "video"}
@@ -58,7 +60,7 @@ def test_lengths_end_sound_and_video_and_zeros_the_text(split, tmp_path, capsys)
     said = [json.loads(json.dumps(row.label)) for row in rows]
     assert said == [float(str(label)) for label in fields["regression_labels"]]
     assert all(len(str(label)) < 6 for label in said)  # 2.4, not 2.4000000953674316
-    assert "numbers of" not in capsys.readouterr().out
+    assert "NaN" not in capsys.readouterr().out
     check_manifest(manifest.path, decode=True)
 
 
@@ -85,9 +87,8 @@ def test_what_is_not_finite_becomes_zero_and_is_counted(tmp_path, capsys):
     found = features(imported(tmp_path, content), "train")
     assert not found["train0$_$0"]["audio"][:3, 0].any()
     assert found["train0$_$1"]["audio"][0, 1] == 0
-    out = capsys.readouterr().out
-    assert "4 numbers of audio were NaN or infinite and became 0\n" in out
-    assert "1 numbers of video were NaN or infinite and became 0\n" in out
+    lines = [line for line in capsys.readouterr().out.splitlines() if "NaN" in line]
+    faults_mention(lines, ("4 numbers of audio ", " 0"), ("1 numbers of video ", " 0"))
 
 
 def test_all_padding_is_a_missing_modality(tmp_path, capsys):
@@ -98,9 +99,10 @@ def test_all_padding_is_a_missing_modality(tmp_path, capsys):
     rows = {row.id: row for row in manifest.samples}
     assert set(rows["train1$_$1"].features) == {"text", "video"}
     assert set(rows["train2$_$0"].features) == {"audio", "video"}
-    out = capsys.readouterr().out
-    assert "1 samples have no audio: it is all padding" in out
-    assert "1 samples have no text: it is all padding" in out
+    lines = [line for line in capsys.readouterr().out.splitlines() if " samples " in line]
+    faults_mention(
+        sorted(lines), ("1 samples ", " audio", "padding"), ("1 samples ", " text", "padding")
+    )
 
 
 def test_lengths_beyond_the_steps_are_told(tmp_path, capsys):
@@ -108,7 +110,7 @@ def test_lengths_beyond_the_steps_are_told(tmp_path, capsys):
     content["test"]["vision_lengths"][0] = 99
     found = features(imported(tmp_path, content), "test")
     assert len(found["test0$_$0"]["video"]) == 8
-    assert "1 lengths of video were beyond the steps that there are" in capsys.readouterr().out
+    assert re.search(r"^1 lengths of video .*steps", capsys.readouterr().out, re.M)
 
 
 def test_another_label(tmp_path):
@@ -126,7 +128,7 @@ def test_ids_are_made_unique(tmp_path, capsys):
     ids = [row.id for row in manifest.samples]
     assert Counter(ids).most_common(1)[0][1] == 1
     assert {"train2$_$0", "train2$_$0#2", "vid$_$0$_$x", "vid$_$0$_$x#2"} <= set(ids)
-    assert "4 ids that occur twice were numbered" in capsys.readouterr().out
+    assert re.search(r"^4 ids .*numbered", capsys.readouterr().out, re.M)
     found = features(manifest, "train")
     np.testing.assert_array_equal(
         found["train2$_$0#2"]["video"],
@@ -165,41 +167,41 @@ def changed(change):
 
 
 BROKEN = {
-    "no dict": ([1, 2], "no dict of train, valid and test"),
-    "no splits": ({"a": {}}, "no dict of train, valid and test"),
+    "no dict": ([1, 2], [" dict ", "train, valid and test", "MMSA"]),
+    "no splits": ({"a": {}}, [" dict ", "train, valid and test", "MMSA"]),
     "no label": (
         changed(lambda c: c["test"].pop("regression_labels")),
-        r"in.pkl: test: no field 'regression_labels'; it has .*annotations",
+        [" test: ", "'regression_labels'", "annotations", "columns={label: "],
     ),
-    "no ids": (changed(lambda c: c["valid"].pop("id")), "valid: no field 'id'"),
+    "no ids": (changed(lambda c: c["valid"].pop("id")), [" valid: ", "'id'"]),
     "no features": (
         changed(lambda c: [c["test"].pop(name) for name in WIDTHS]),
-        "test: none of text, audio and vision",
+        [" test: ", "text, audio and vision"],
     ),
     "too few": (
         changed(lambda c: c["train"].update(audio=c["train"]["audio"][1:])),
-        "train: audio has 11 entries for 12 ids",
+        [" train: audio ", "11 entries", "12 ids"],
     ),
-    "one id": (changed(lambda c: c["train"].update(id=3)), "train: text has 12 entries for 0 ids"),
+    "one id": (changed(lambda c: c["train"].update(id=3)), [" train: text ", "12 ent", "0 ids"]),
     "lengths in words": (
         changed(lambda c: c["test"].update(audio_lengths=["a"] * 6)),
-        "test: audio_lengths holds no whole numbers",
+        [" test: audio_lengths ", "whole numbers"],
     ),
     "texts for features": (
         changed(lambda c: c["train"].update(audio=np.array(["x"] * 12))),
-        r"train: audio holds no numbers of shape \[n, l, c\]",
+        [" train: audio ", "numbers", "[n, l, c]"],
     ),
     "no label at all": (
         changed(lambda c: c["train"]["regression_labels"].__setitem__(2, np.nan)),
-        r"train: regression_labels\[2\] is nan, neither a name nor a finite number",
+        [" train: regression_labels[2] ", "nan", "finite number"],
     ),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_other_files_are_told_and_leave_nothing(name, tmp_path):
-    content, wanted = BROKEN[name]
-    with pytest.raises(DataError, match=wanted):
+    content, parts = BROKEN[name]
+    with raises(DataError, f"{tmp_path / 'in.pkl'}:", *parts):
         imported(tmp_path, content)
     assert os.listdir(tmp_path) == ["in.pkl"]
 
@@ -212,16 +214,16 @@ class Hostile:
 def test_a_hostile_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     content = changed(lambda c: c["train"].update(audio=Hostile()))
-    with pytest.raises(DataError, match=r"in.pkl: asks for posix.system, which is no part"):
+    with raises(DataError, f"{tmp_path / 'in.pkl'}: ", "posix.system"):
         imported(tmp_path, content)
     assert os.listdir(tmp_path) == ["in.pkl"]
 
 
 def test_what_the_command_needs(tmp_path):
-    with pytest.raises(ConfigError, match=r"missing: source=…\n  e.g. mmtx data action=import"):
+    with raises(ConfigError, "source=…\n", "mmtx data action=import format=mmsa"):
         run(settings(out=str(tmp_path / "a.jsonl")))
     source = write(tmp_path / "in.pkl", mmsa())
-    with pytest.raises(ConfigError, match=r"columns=.*: write the field of the labels"):
+    with raises(ConfigError, "columns=", "field", "label"):
         run(settings(source=source, out=str(tmp_path / "a.jsonl"), columns={"id": "x"}))
-    with pytest.raises(ConfigError, match="name the manifest to write"):
+    with raises(ConfigError, f"out={tmp_path}: ", "manifest"):
         run(settings(source=source, out=str(tmp_path)))

@@ -119,8 +119,9 @@ def round_of(tmp_path, count, seed):
         refused[kind] += 1
         assert error.path == path
         assert error.reason
-        assert "longer than" not in error.reason, (seed, i)
-        assert "no valid answer" not in error.reason, (seed, i)
+        # neither given up nor without an answer: of these, the decoder is to blame
+        assert f" {SECONDS:g} s" not in error.reason, (seed, i)
+        assert "answer" not in error.reason, (seed, i)
     guard.close()
     return refused
 

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 from mmtx_cli.data.importer import pickled
 from mmtx_cli.data.importer.pickled import plain, read_pickle
 from mmtx_cli.error import DataError
+from tests.messages import mentions, raises
 
 KINDS = ["<f4", ">f8", "<f2", "<i8", "|u1", "|b1", "<U5", "|S4"]
 
@@ -95,8 +96,7 @@ class Call:
 def test_a_hostile_pickle_is_refused_by_name_and_does_nothing(protocol, tmp_path):
     mark = tmp_path / "mark"
     told = refused({"train": Call(os.system, f"touch {mark}")}, tmp_path, protocol)
-    assert "asks for posix.system" in told
-    assert "nothing was executed" in told
+    mentions(told, "posix.system", "executed")
     assert "builtins.eval" in refused(Call(eval, f"open({str(mark)!r}, 'w')"), tmp_path, protocol)
     assert not mark.exists()
 
@@ -118,7 +118,7 @@ def test_a_hostile_pickle_is_refused_by_name_and_does_nothing(protocol, tmp_path
 def test_nothing_but_stand_ins_can_be_named(name, tmp_path):
     told = refused(b"c" + name + b"\n.", tmp_path)
     dotted = name.decode().replace("\n", ".").replace("__builtin__", "builtins")
-    assert f"asks for {dotted}, which is no part of an array" in told
+    mentions(told, f" {dotted},", "array")
 
 
 HOSTILE_STATES = {
@@ -154,7 +154,7 @@ class Kind:
 @pytest.mark.parametrize("name", HOSTILE_STATES)
 def test_a_hostile_array_is_told(name, tmp_path):
     found = read(State(*HOSTILE_STATES[name]), tmp_path)
-    with pytest.raises(ValueError, match="an array that cannot be read"):
+    with raises(ValueError, "array", "read"):
         plain(found)
 
 
@@ -172,7 +172,7 @@ def test_damaged_files_are_told(tmp_path_factory, junk, place):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(DataError, match=r"No such file or directory; source= names the pickle"):
+    with raises(DataError, f"{tmp_path / 'no.pkl'}: No such file or directory", "source= "):
         read_pickle(tmp_path / "no.pkl")
 
 

@@ -6,6 +6,7 @@ from PIL import Image
 
 from mmtx_cli.data.importer import easy_vqa, vqa
 from mmtx_cli.error import ConfigError, DataError
+from tests.messages import faults_mention, mentions, raises
 
 
 def faults_of(rows):
@@ -91,36 +92,34 @@ class TestVqa:
             self.annotation(9001, "other", ["again"]),
             self.annotation(9001, "other", [""]),
         ]
-        said = faults_of(self.rows(tmp_path, questions, annotations))
-        for fault, what in zip(
-            said,
-            [
-                "q.json: questions[2]: no question",
-                f"questions[3]: question_id 9001 is taken at {tmp_path}/q.json: questions[1]",
-                "questions[4]: image_id 'COCO_9' is no number of an image",
-                "questions[6]: no question_id",
-                "a.json: annotations[2]: question_id 7 is not among the questions",
-                "annotations[3]: question_id 9001 has answers already",
-                "annotations[4]: no question_id and answers",
-                "questions[5]: question_id 3 has no answers in",
-            ],
-            strict=True,
-        ):
-            assert what in fault
-            assert fault.endswith("; mend the entry, or download the file anew")
+        faults = faults_of(self.rows(tmp_path, questions, annotations))
+        q, a = f"{tmp_path}/q.json: questions", f"{tmp_path}/a.json: annotations"
+        faults_mention(
+            faults,
+            (f"{q}[2]: ", "question"),
+            (f"{q}[3]: ", "question_id 9001 ", f"{q}[1]"),
+            (f"{q}[4]: ", "image_id 'COCO_9' "),
+            (f"{q}[6]: ", "question_id"),
+            (f"{a}[2]: ", "question_id 7 ", "questions"),
+            (f"{a}[3]: ", "question_id 9001 ", "answers"),
+            (f"{a}[4]: ", "question_id", "answers"),
+            (f"{q}[5]: ", "question_id 3 ", "answers", f"{tmp_path}/a.json"),
+        )
+        assert all("download" in fault for fault in faults)
 
     def test_other_files(self, tmp_path, questions, annotations):
         def said(*files):
             return str(faults_of(self.rows(tmp_path, *files)))
 
-        assert "no list 'questions'; give a VQA file" in said(annotations)
-        assert "no list 'annotations'" in said(questions, questions)
-        assert "the list 'questions' is empty" in said({**questions, "questions": []})
-        assert "no data_subtype (train2014" in said({"questions": questions["questions"]})
-        assert "data_type 'abstract_v002': only" in said(
-            {**questions, "data_type": "abstract_v002"}
+        mentions(said(annotations), "q.json: ", "'questions'", "VQA file")
+        mentions(said(questions, questions), "a.json: ", "'annotations'")
+        mentions(said({**questions, "questions": []}), "q.json: ", "'questions'", "empty")
+        mentions(
+            said({"questions": questions["questions"]}), "q.json: ", "data_subtype", "train2014"
         )
-        assert "questions= names a VQA file" in str(faults_of(vqa.rows("no", None, "x", "val")))
+        abstract = {**questions, "data_type": "abstract_v002"}
+        mentions(said(abstract), "q.json: ", "data_type 'abstract_v002'", "mscoco")
+        mentions(faults_of(vqa.rows("no", None, "x", "val")), "no: ", "questions= ", "VQA file")
 
 
 class TestEasyVqa:
@@ -168,15 +167,16 @@ class TestEasyVqa:
         folder = self.folder(tmp_path, train=bad, test=[])
         said = faults_of(easy_vqa.rows(folder))
         assert [fault.partition("]")[0][-1] for fault in said] == ["1", "2", "3", "4"]
-        assert all("is not [question, answer, image]; mend" in fault for fault in said)
+        assert all("[question, answer, image]" in fault for fault in said)
         folder = self.folder(tmp_path, train=bad[:1])
-        assert "test/questions.json: no list of questions" in str(faults_of(easy_vqa.rows(folder)))
+        faults = faults_of(easy_vqa.rows(folder))
+        faults_mention(faults, (f"{folder}/test/questions.json: ", "list", "questions"))
         missing = faults_of(easy_vqa.rows(tmp_path / "no"))
-        assert "images= names the folder that holds train and test" in str(missing)
+        faults_mention(missing, (f"{tmp_path}/no/", "images= ", "train and test"))
 
     def test_a_package_that_is_missing(self, monkeypatch):
         monkeypatch.setattr(easy_vqa, "find_spec", lambda name: None)
-        with pytest.raises(ConfigError, match=r"not installed .*pip install mmtx\[easy-vqa\]"):
+        with raises(ConfigError, "installed", "pip install mmtx[easy-vqa]"):
             easy_vqa.package_folder()
 
     @pytest.mark.slow

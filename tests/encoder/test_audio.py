@@ -17,6 +17,7 @@ from mmtx_cli.encoder.audio.spectrogram_cnn import AudioSpectrogramCnn
 from mmtx_cli.encoder.audio.waveform import AudioWaveform
 from mmtx_cli.error import ConfigError
 from mmtx_cli.types import Field
+from tests.messages import raises
 
 RATE, HOP = 16000, 160
 SMALL = {"width": 16, "depth": 1, "num_heads": 2}
@@ -139,22 +140,22 @@ def test_learns_rising_from_falling(name):
 
 
 @pytest.mark.parametrize(
-    ("build", "kwargs", "message"),
+    ("build", "kwargs", "parts"),
     [
-        (AudioSpectrogramCnn, {"num_mels": 40}, r"num_mels=40 cannot be halved 4 times"),
-        (AudioSpectrogramCnn, {"channels": []}, "cannot be halved 0 times"),
-        (AudioSpectrogramCnn, {"normalise": "dataset"}, "needs mean and a positive std"),
-        (AudioAst, {"stride": 20}, "stride=20 <= patch_size=16 <= num_mels=128 does not hold"),
-        (AudioAst, {"num_mels": 12}, "does not hold"),
-        (AudioAst, {"stem": "convs"}, "conv or patch"),
-        (AudioAst, {"stride": 10}, "stride=10 is not patch_size=16.*stem=patch"),
-        (AudioAst, {"num_mels": 40}, "num_mels=40 is not a multiple of it.*stem=patch"),
-        (AudioAst, {"patch_size": 12, "num_mels": 48}, "patch_size=12 is not a power of two"),
-        (AudioWaveform, {"strides": [4, 1]}, "none below 2"),
+        (AudioSpectrogramCnn, {"num_mels": 40}, ["num_mels=40 ", " 4 times", "(channels="]),
+        (AudioSpectrogramCnn, {"channels": []}, ["num_mels=", " 0 times", "(channels="]),
+        (AudioSpectrogramCnn, {"normalise": "dataset"}, ["normalise='dataset' ", "mean", "std"]),
+        (AudioAst, {"stride": 20}, ["stride=20 <= patch_size=16 <= num_mels=128"]),
+        (AudioAst, {"num_mels": 12}, [" <= patch_size=16 <= num_mels=12 "]),
+        (AudioAst, {"stem": "convs"}, ["stem='convs'", "conv or patch"]),
+        (AudioAst, {"stride": 10}, ["stride=10 ", " patch_size=16", " stem=patch"]),
+        (AudioAst, {"num_mels": 40}, ["num_mels=40 ", "multiple", " stem=patch"]),
+        (AudioAst, {"patch_size": 12, "num_mels": 48}, ["patch_size=12 ", "power of two"]),
+        (AudioWaveform, {"strides": [4, 1]}, ["strides=", "4, 1", " 2"]),
     ],
 )
-def test_what_they_refuse(build, kwargs, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_they_refuse(build, kwargs, parts):
+    with raises(ValueError, *parts):
         build(**{**SCRATCH, **kwargs})
 
 
@@ -162,7 +163,7 @@ def test_what_they_refuse(build, kwargs, message):
 def test_sound_of_another_rate_is_refused(build):
     encoder = build(**(SPEECH if build is AudioPipeline else SCRATCH))
     field = Field(torch.zeros(1, 3, 80), torch.ones(1, 3, dtype=torch.bool))
-    with pytest.raises(ValueError, match="sample_rate=16000 has hops of 160"):
+    with raises(ValueError, "sample_rate=16000 ", "hops of 160"):
         encoder(field)
 
 
@@ -238,7 +239,7 @@ def test_its_first_blocks_are_frozen():
     assert [part.training for part in (stem, first, second)] == [False, False, True]
     assert not any(p.requires_grad for part in (stem, first) for p in part.parameters())
     assert all(p.requires_grad for p in second.parameters())
-    with pytest.raises(ValueError, match="freeze=3: the body has 2 blocks"):
+    with raises(ValueError, "freeze=3: ", " 2 blocks"):
         AudioPipeline(freeze=3, **SPEECH)
 
 
@@ -249,7 +250,7 @@ def test_adapters_of_low_rank():
     found = {name for name in gradients(encoder) if name.startswith("body.")}
     assert len(found) == 2 * 4 * 2
     assert all(name.endswith(("down.weight", "up.weight")) for name in found)
-    with pytest.raises(ValueError, match="WavLM keeps query, key and value in one weight"):
+    with raises(ValueError, "lora=2: ", "WavLM", " 0"):
         AudioPipeline(bundle="WAVLM_BASE", lora=2, **SPEECH)
 
 
@@ -271,26 +272,29 @@ def test_frames_are_pooled_over_the_real_ones():
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "message"),
+    ("kwargs", "parts"),
     [
-        ({"bundle": "WAV2VEC3"}, "bundle='WAV2VEC3' is none of WAV2VEC2_BASE"),
-        ({"bundle": "TACOTRON2_WAVERNN_CHAR_LJSPEECH"}, "is none of"),
-        ({"sample_rate": 8000}, r"hears 16000 samples a second, not 8000: write sample_rate=16000"),
-        ({"weights": True}, "published weights of WAV2VEC2_BASE do not fit body_width=32"),
-        ({"weights": "./none.pth"}, "weights=./none.pth: there is no such file"),
-        ({"body_depth": 13}, "body_depth=13: WAV2VEC2_BASE has 12 blocks"),
-        ({"body_heads": 3}, "body_width=32 is not a multiple of body_heads=3"),
-        ({"pool": 0}, "a token is one frame at least"),
+        ({"bundle": "WAV2VEC3"}, ["bundle='WAV2VEC3' ", " WAV2VEC2_BASE, "]),
+        (
+            {"bundle": "TACOTRON2_WAVERNN_CHAR_LJSPEECH"},
+            ["bundle='TACOTRON2_WAVERNN_CHAR_LJSPEECH' ", " WAV2VEC2_BASE, "],
+        ),
+        ({"sample_rate": 8000}, ["WAV2VEC2_BASE ", " 8000", " sample_rate=16000"]),
+        ({"weights": True}, ["weights", "WAV2VEC2_BASE ", " body_width=32"]),
+        ({"weights": "./none.pth"}, ["weights=./none.pth: ", "file"]),
+        ({"body_depth": 13}, ["body_depth=13: ", "WAV2VEC2_BASE ", " 12 blocks"]),
+        ({"body_heads": 3}, ["body_width=32 ", "multiple", " body_heads=3"]),
+        ({"pool": 0}, ["pool=0: ", "frame"]),
     ],
 )
-def test_what_a_pipeline_refuses(kwargs, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_a_pipeline_refuses(kwargs, parts):
+    with raises(ValueError, *parts):
         AudioPipeline(**{**SPEECH, **kwargs})
 
 
 def test_weights_of_another_model_are_refused(tmp_path):
     torch.save(small_model("HUBERT_BASE").state_dict(), tmp_path / "other.pth")
-    with pytest.raises(ValueError, match=r"other.pth do not fit WAVLM_BASE: "):
+    with raises(ValueError, f"weights={tmp_path / 'other.pth'} ", "WAVLM_BASE: "):
         AudioPipeline(bundle="WAVLM_BASE", weights=str(tmp_path / "other.pth"), **SPEECH)
 
 
@@ -299,9 +303,8 @@ def test_weights_that_cannot_be_downloaded(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr("torchaudio.pipelines.Wav2Vec2Bundle.get_model", offline)
-    with pytest.raises(
-        ConfigError, match=r"encoder.audio: the weights of HUBERT_BASE could not be"
-    ):
+    parts = ("HUBERT_BASE", "no route to host", " weights=FILE.pth")
+    with raises(ConfigError, "encoder.audio: ", *parts):
         tiny_encoder(
             "audio",
             "pipeline",

@@ -17,6 +17,7 @@ from mmtx_cli.encoder.text.huggingface import HuggingFaceText
 from mmtx_cli.settings import OptimizerSettings
 from mmtx_cli.training.optimizer import make_optimizer
 from mmtx_cli.types import Field
+from tests.messages import faults_mention, raises
 
 from .hub_models import (
     CONFIG,
@@ -63,7 +64,7 @@ def test_blocks_of_a_text_encoder_are_frozen_one_by_one(bert):
     assert all(name.startswith("body.encoder.layer.1.") for name in names)
     assert not encoder.body.embeddings.dropout.training
     assert [layer.training for layer in encoder.body.encoder.layer] == [False, True]
-    with pytest.raises(ValueError, match="freeze=3: the body has 2 blocks"):
+    with raises(ValueError, "freeze=3: ", " 2 blocks"):
         HuggingFaceText(weights=bert[0], freeze=3)
 
 
@@ -114,9 +115,9 @@ def test_a_tokenizer_is_read_from_its_folder_without_the_library(tmp_path, monke
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert HuggingFaceText.tokenizer_json(str(tmp_path)) == text
     assert HuggingFaceText.brings_tokenizer is True
-    with pytest.raises(ValueError, match=r"not installed \(transformers\): pip install mmtx\[hf\]"):
+    with raises(ValueError, "installed (transformers)", "pip install mmtx[hf]"):
         HuggingFaceText.tokenizer_json(str(tmp_path / "none"))
-    with pytest.raises(ValueError, match=r"not installed \(transformers\): pip install mmtx\[hf\]"):
+    with raises(ValueError, "installed (transformers)", "pip install mmtx[hf]"):
         HuggingFaceText(vocab_size=30)
 
 
@@ -143,7 +144,7 @@ def changed(folder, tmp_path, change):
 
 def test_weights_that_lack_what_the_model_needs(bert, tmp_path):
     lacking = changed(bert[0], tmp_path, lambda s: s.pop("encoder.layer.1.output.dense.weight"))
-    with pytest.raises(ValueError, match=r"1 tensors of the model are not there \(encoder\.layer"):
+    with raises(ValueError, "weights=", "1 tensors", "(encoder.layer.1.output.dense.weight"):
         HuggingFaceText(weights=lacking)
 
 
@@ -154,7 +155,7 @@ def test_weights_that_lack_what_nobody_reads(bert, tmp_path):
 
 def test_a_size_that_is_not_the_models(bert):
     assert HuggingFaceText(weights=bert[0], **SMALL).width == 32
-    with pytest.raises(ValueError, match=r"width=16: .* has 32; leave width out"):
+    with raises(ValueError, "width=16: ", bert[0], " 32"):
         HuggingFaceText(weights=bert[0], width=16)
 
 
@@ -175,42 +176,42 @@ def test_code_that_comes_with_weights_is_not_run(bert, tmp_path, monkeypatch):
     (coded / "config.json").write_text(json.dumps({"model_type": "own", "auto_map": own}))
     (coded / "own.py").write_text("open('trapped', 'w')\n")
     for folder in (pickled, coded):
-        with pytest.raises(ValueError, match=f"weights={folder}: cannot be had in that folder"):
+        with raises(ValueError, f"weights={folder}: ", "folder"):
             HuggingFaceText(weights=str(folder))
     assert not (tmp_path / "trapped").exists()
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "parts"),
     [
-        (lambda: HuggingFaceText(vocab_size=9, architecture="bird"), "transformers has none; did"),
-        (lambda: HuggingFaceText(), "vocab_size: needed where weights is null"),
+        (
+            lambda: HuggingFaceText(vocab_size=9, architecture="bird"),
+            ["architecture='bird': ", "transformers"],
+        ),
+        (lambda: HuggingFaceText(), ["vocab_size: ", "weights"]),
         (
             lambda: HuggingFaceText(vocab_size=9, width=30, depth=1, num_heads=4),
-            "architecture=bert: .*multiple of the number of attention",
+            ["architecture=bert: ", "multiple of the number of attention"],
         ),
         (
             lambda: HuggingFaceText(vocab_size=9, max_length=600, **SMALL),
-            r"max_length=600: .* so many tokens \(max_position_embeddings=512\)",
+            ["max_length=600: ", "tokens", "max_position_embeddings=512"],
         ),
-        (
-            lambda: HuggingFaceText(weights="./nowhere"),
-            "weights=./nowhere: there is no such folder",
-        ),
-        (lambda: HuggingFaceText(weights=__file__), "name the folder that holds its config.json"),
+        (lambda: HuggingFaceText(weights="./nowhere"), ["weights=./nowhere: ", "folder"]),
+        (lambda: HuggingFaceText(weights=__file__), [__file__, "folder", "config.json"]),
         (
             lambda: HuggingFaceImage(image_size=32, architecture="resnet", **SMALL),
-            "resnet came out with width 2048 and 4 blocks, and not as width=32, depth=2 say",
+            ["resnet ", "width 2048", "4 blocks", "width=32, depth=2 "],
         ),
-        (lambda: HuggingFaceImage(mean=[0.5] * 3, **SMALL), "mean and std: give both"),
+        (lambda: HuggingFaceImage(mean=[0.5] * 3, **SMALL), ["mean and std: ", "both"]),
         (
             lambda: HuggingFaceAudio(architecture="wav2vec2-conformer", **SMALL),
-            "wav2vec2-conformer: what this model hears is not known here; there are: wav2vec2",
+            ["wav2vec2-conformer: ", ": wav2vec2, "],
         ),
     ],
 )
-def test_what_they_refuse(make, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_they_refuse(make, parts):
+    with raises(ValueError, *parts):
         make()
 
 
@@ -233,8 +234,7 @@ def test_a_name_that_cannot_be_had_is_one_clear_message(tmp_path):
     lines = said_offline(OFFLINE, tmp_path)
     assert len(lines) == 5, lines
     for line in lines:
-        assert line.startswith("weights=nobody/nothing: cannot be had on the hub (")
-        assert "or a local folder with its " in line
+        faults_mention([line], ("weights=nobody/nothing: ", "hub (", "local folder"))
 
 
 UNUSED = """

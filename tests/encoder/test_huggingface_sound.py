@@ -8,6 +8,7 @@ from tiny import same
 
 from mmtx_cli.encoder.audio.huggingface import HuggingFaceAudio
 from mmtx_cli.types import Field
+from tests.messages import raises
 
 from .hub_models import CONFIG, SMALL, agrees_with_itself_alone, saved
 
@@ -55,7 +56,7 @@ def test_pretrained_sounds(config, tmp_path):
     again = HuggingFaceAudio(**kept).eval()
     again.load_state_dict(encoder.state_dict())
     same(again(Field(SOUND, HOPS)).x, tokens.x)
-    with pytest.raises(ValueError, match="sample_rate=8000: the model hears 16000"):
+    with raises(ValueError, "sample_rate=8000: ", " 16000"):
         HuggingFaceAudio(8000, weights=str(tmp_path))
 
 
@@ -71,7 +72,7 @@ def test_pretrained_spectrograms(tmp_path):
     # 28 frames: patches that begin at 0, 10 and 20 of five, in both rows
     columns = [True] * 3 + [False] * 2
     assert tokens.mask[0].tolist() == [True, True, *columns, *columns]
-    with pytest.raises(ValueError, match=r"audio_seconds=10\.0: the model hears 0\.6 s at most"):
+    with raises(ValueError, "audio_seconds=10.0: ", " 0.6 s", " audio_seconds=0.6"):
         HuggingFaceAudio(weights=str(tmp_path))
 
 

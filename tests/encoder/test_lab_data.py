@@ -15,6 +15,7 @@ from mmtx_cli.data.encoder_lab.make import TASKS
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.error import ConfigError
 from tests.encoder.lab_baseline import accuracy
+from tests.messages import raises
 
 ROOT = Path(__file__).parents[2]
 TEXT_TASKS = [name for name in TASKS if name.startswith("text_")]
@@ -67,7 +68,7 @@ def test_a_complete_folder_is_used_again_and_one_of_another_task_replaced(tmp_pa
     assert made("text_count")[1] == files
     (tmp_path / "lab" / "images").mkdir()
     (tmp_path / "lab" / "images" / "mine.png").touch()
-    with pytest.raises(ConfigError, match=r"holds other files \(images/mine.png\)"):
+    with raises(ConfigError, f"out={tmp_path / 'lab'}: ", "images/mine.png"):
         made("image_color")
 
 
@@ -104,19 +105,19 @@ def test_a_bag_of_words_does_not_suffice(texts, name):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("settings", "parts"),
     [
-        ({}, r"task is missing; name=encoder_lab has image_color, .*\n  e.g. mmtx data"),
-        ({"task": "image_colour"}, r"task=image_colour: .* did you mean image_color\?"),
-        ({"task": "xor"}, r"task=xor: name=encoder_lab has no such task; there are image_color, "),
-        ({"task": "video_cut", "size": 33}, r"size=33: H.264 needs an even size, e.g. size=34"),
+        ({}, ["task ", "name=encoder_lab ", " image_color, ", "\n", " mmtx data action=make"]),
+        ({"task": "image_colour"}, ["task=image_colour: ", " image_color"]),
+        ({"task": "xor"}, ["task=xor: ", "name=encoder_lab ", " image_color, "]),
+        ({"task": "video_cut", "size": 33}, ["size=33: ", "H.264", "even", "size=34"]),
     ],
 )
-def test_a_missing_or_unknown_task_is_reported(tmp_path, settings, message):
+def test_a_missing_or_unknown_task_is_reported(tmp_path, settings, parts):
     cfg = OmegaConf.load(ROOT / "conf" / "data.yaml")
     cfg.pop("defaults")
     made = {"action": "make", "name": "encoder_lab", "out": str(tmp_path / "lab"), **settings}
-    with pytest.raises(ConfigError, match=message):
+    with raises(ConfigError, *parts):
         run(OmegaConf.merge(cfg, made))
 
 

@@ -21,6 +21,7 @@ from mmtx_cli.encoder.pretrained import (
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.transformer import Block
 from mmtx_cli.types import Field, Tokens
+from tests.messages import mentions, raises
 
 SMALL = {"width": 16, "depth": 1, "num_heads": 2}
 
@@ -70,7 +71,7 @@ def test_what_the_tokens_do_not_depend_on_is_frozen():
 
 
 def test_a_trial_that_fails_names_the_setting():
-    with pytest.raises(ValueError, match=r"width=4: mat1 and mat2 shapes"):
+    with raises(ValueError, "width=4: ", "mat1 and mat2 shapes"):
         Around(body=WrongBody())
 
 
@@ -119,13 +120,12 @@ class Direct(Block):
 
 
 def test_what_lora_refuses():
-    with pytest.raises(ValueError, match="lora=2: freeze leaves no block to adapt"):
-        Around(freeze=True, lora=2)
-    with pytest.raises(ValueError, match="lora=2: freeze leaves no block to adapt"):
-        Around(freeze=3, lora=2)
+    for freeze in (True, 3):
+        with raises(ValueError, "lora=2: ", "freeze", "block"):
+            Around(freeze=freeze, lora=2)
     body = Body()
     body.stack[1] = Direct(8, 2)
-    with pytest.raises(ValueError, match="past the layers that hold them"):
+    with raises(ValueError, "lora=2: ", "weights", "attentions", "layers"):
         Around(lora=2, body=body)
 
 
@@ -146,27 +146,26 @@ def test_files_are_read_safely(tmp_path, capsys):
     torch.save(Trap(), tmp_path / "trap.bin")
     (tmp_path / "noise.safetensors").write_bytes(b"noise")
     torch.save([1, 2], tmp_path / "list.pt")
-    for name, message in [
-        ("trap.bin", "cannot be read: Weights only load failed"),
-        ("noise.safetensors", "cannot be read: "),
-        ("list.pt", "holds no state dict"),
-        ("none.pt", "there is no such file"),
+    for name, part in [
+        ("trap.bin", ": Weights only load failed"),
+        ("noise.safetensors", "read: "),
+        ("list.pt", "state dict"),
+        ("none.pt", "file"),
     ]:
-        with pytest.raises(ValueError, match=message) as caught:
+        with raises(ValueError, f"weights={tmp_path / name}", part):
             load_state(str(tmp_path / name))
-        assert name in str(caught.value)
     assert "must not run" not in capsys.readouterr().out
-    with pytest.raises(ValueError, match=r"do not fit this model: .* size mismatch for weight"):
+    with raises(ValueError, f"weights={tmp_path / 'plain.pt'} ", "size mismatch for weight"):
         load_strictly(nn.Linear(5, 3), str(tmp_path / "plain.pt"))
 
 
 def test_a_package_that_is_not_there():
     error = missing_package(ImportError("no", name="transformers"), "hf")
-    assert "not installed (transformers): pip install mmtx[hf]" in str(error)
+    mentions(error, "installed (transformers)", "pip install mmtx[hf]")
 
 
 def test_weights_that_torchvision_cannot_have(monkeypatch):
-    with pytest.raises(ValueError, match="weights=IMAGENET7: cannot be had for resnet18"):
+    with raises(ValueError, "weights=IMAGENET7: ", "resnet18"):
         torchvision_model("resnet18", "IMAGENET7")
 
     def no_network(*args, **kwargs):
@@ -174,7 +173,7 @@ def test_weights_that_torchvision_cannot_have(monkeypatch):
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", no_network)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
-    with pytest.raises(ValueError, match="weights=DEFAULT: cannot be had for resnet18: no network"):
+    with raises(ValueError, "weights=DEFAULT: ", "resnet18", ": no network"):
         torchvision_model("resnet18", "DEFAULT")
 
 
@@ -196,12 +195,12 @@ def test_a_resnet_keeps_its_first_stages():
     assert [id(p) for part in encoder.blocks() for p in part.parameters()] == [
         id(p) for p in body.parameters()
     ]
-    with pytest.raises(ValueError, match="freeze=5: the body has 4 blocks"):
+    with raises(ValueError, "freeze=5: ", " 4 blocks"):
         ImageCnn(image_size=64, freeze=5, **SMALL)
 
 
 def test_a_swin_is_no_convolutional_body():
-    with pytest.raises(ValueError, match="for ViT and Swin write encoder/image=torchvision_vit"):
+    with raises(ValueError, "'swin_t'", " encoder/image=torchvision_vit"):
         convolutional_body("swin_t", None, 32)
 
 
@@ -244,7 +243,7 @@ def test_a_vit_of_torchvision_gives_what_its_classifier_reads(small_torchvision,
     # positions stretch to pictures of another size
     larger = ImageTorchvisionVit(96, "vit_b_32", file).eval()
     assert larger.body.vit.encoder.pos_embedding.shape == (1, 1 + 9, 16)
-    with pytest.raises(ValueError, match="image_size=40 does not fit vit_b_32"):
+    with raises(ValueError, "image_size=40 ", "vit_b_32"):
         ImageTorchvisionVit(40, "vit_b_32")
     assert larger.portable() == {"weights": None}
 
@@ -260,12 +259,12 @@ def test_a_swin_of_torchvision_gives_what_its_classifier_reads(small_torchvision
     torch.testing.assert_close(whole.head(x.mean(dim=1)), logits)
     assert len(encoder.blocks()) == 5
     assert [bool(trained(part)) for part in encoder.body.features] == [False] * 2 + [True] * 6
-    with pytest.raises(ValueError, match="leave them out for swin_t"):
+    with raises(ValueError, "patch_size, width, depth and num_heads", "swin_t"):
         ImageTorchvisionVit(64, "swin_t", width=16)
 
 
 def test_another_network_is_neither():
-    with pytest.raises(ValueError, match="'alexnet' is neither a ViT nor a Swin"):
+    with raises(ValueError, "body='alexnet' ", "ViT", "Swin", "encoder/image=cnn"):
         ImageTorchvisionVit(64, "alexnet")
 
 

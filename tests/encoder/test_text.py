@@ -1,9 +1,9 @@
-import pytest
 import torch
 from torch import nn
 
 from mmtx_cli.encoder.text.transformer import TextTransformer
 from mmtx_cli.types import Field
+from tests.messages import raises
 
 SMALL = {"vocab_size": 20, "width": 16, "depth": 1, "num_heads": 2, "max_length": 6}
 
@@ -37,5 +37,5 @@ def test_every_token_sees_all_others():
 
 
 def test_heads_share_the_width():
-    with pytest.raises(ValueError, match="not a multiple of num_heads"):
+    with raises(ValueError, "width 16 ", "multiple", "num_heads=3"):
         TextTransformer(**(SMALL | {"num_heads": 3}))

@@ -20,6 +20,7 @@ from mmtx_cli.encoder.video.vit import VideoViT
 from mmtx_cli.error import ConfigError
 from mmtx_cli.layer.hide import hide
 from mmtx_cli.types import Field
+from tests.messages import raises
 
 SMALL = {"width": 16, "depth": 1, "num_heads": 2}
 VIT = {"image_size": 16, "patch_size": 8, "num_frames": 4, **SMALL}
@@ -85,9 +86,9 @@ class TestFrames:
         assert len(encoder.blocks()) == len(encoder.image.blocks())
 
     def test_what_it_refuses(self):
-        with pytest.raises(ValueError, match="image=None is no encoder"):
+        with raises(ValueError, "image=None ", "encoder", "encoder.video.image._target_="):
             VideoFrames(None)
-        with pytest.raises(ValueError, match="a frame needs one token at least"):
+        with raises(ValueError, "tokens_per_frame=0: ", "one token"):
             VideoFrames(ImageViT(**IMAGE), tokens_per_frame=0)
 
 
@@ -173,15 +174,15 @@ def test_divided_attention_over_time_keeps_to_a_place():
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "message"),
+    ("kwargs", "parts"),
     [
-        ({"attention": "none"}, "attention='none' is none of divided, joint"),
-        ({"image_size": 20}, "image_size=20 is not a multiple of patch_size=8"),
-        ({"tubelet_size": 0}, "a tubelet is one frame at least"),
+        ({"attention": "none"}, ["attention='none' ", "divided, joint"]),
+        ({"image_size": 20}, ["image_size=20 ", "multiple", "patch_size=8"]),
+        ({"tubelet_size": 0}, ["tubelet_size=0: ", "frame"]),
     ],
 )
-def test_what_a_vit_refuses(kwargs, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_a_vit_refuses(kwargs, parts):
+    with raises(ValueError, *parts):
         VideoViT(**{**VIT, **kwargs})
 
 
@@ -275,7 +276,7 @@ def test_its_first_blocks_are_frozen():
     modes = [(block.training, next(block.parameters()).requires_grad) for block in blocks]
     assert modes == [(False, False), (False, False), (True, True)]
     assert not stem.training
-    with pytest.raises(ValueError, match="freeze=4: the body has 3 blocks"):
+    with raises(ValueError, "freeze=4: ", " 3 blocks"):
         VideoTorchvision(body_depth=3, freeze=4, **CNN3D)
 
 
@@ -288,24 +289,24 @@ def test_weights_from_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "message"),
+    ("kwargs", "parts"),
     [
-        ({"body": "resnet18"}, "body='resnet18' is none of r3d_18"),
-        ({"weights": "IMAGENET1K_V1"}, "weights=IMAGENET1K_V1: cannot be had"),
-        ({"weights": "./none.pth"}, "weights=./none.pth: there is no such file"),
-        ({"body_depth": 9}, "body_depth=9: r3d_18 has 8 blocks"),
-        ({"tokens": "space"}, "tokens='space' is neither"),
-        ({"num_frames": 0}, "a video is one frame at least"),
-        ({"lora": 2}, "lora=2: this body has no linear projections"),
+        ({"body": "resnet18"}, ["body='resnet18' ", " r3d_18, "]),
+        ({"weights": "IMAGENET1K_V1"}, ["weights=IMAGENET1K_V1: ", "r3d_18"]),
+        ({"weights": "./none.pth"}, ["weights=./none.pth: ", "file"]),
+        ({"body_depth": 9}, ["body_depth=9: ", "r3d_18 ", " 8 blocks"]),
+        ({"tokens": "space"}, ["tokens='space' ", "'cell'", "'time'"]),
+        ({"num_frames": 0}, ["num_frames=0: ", "frame "]),
+        ({"lora": 2}, ["lora=2: ", "linear projections"]),
     ],
 )
-def test_what_it_refuses(kwargs, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_it_refuses(kwargs, parts):
+    with raises(ValueError, *parts):
         VideoTorchvision(**{**CNN3D, **kwargs})
 
 
 def test_a_refusal_reads_well():
-    with pytest.raises(ConfigError, match=r"encoder.video: body='resnet18' is none of r3d_18, mc3"):
+    with raises(ConfigError, "encoder.video: body='resnet18' ", " r3d_18, mc3"):
         tiny_encoder("video", "torchvision", "encoder.video.body=resnet18")
 
 

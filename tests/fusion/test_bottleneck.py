@@ -4,6 +4,7 @@ import torch
 from mmtx_cli.fusion.bottleneck import BottleneckFusion
 from mmtx_cli.types import FUSED
 from tests.fusion.streams import DIM, moved, streams
+from tests.messages import raises
 
 
 def parts(fusion, given):
@@ -40,5 +41,6 @@ def test_the_shared_tokens_are_the_mean_of_those_that_are_there():
 
 @pytest.mark.parametrize("sizes", [{"num_bottlenecks": 0}, {"depth": 0}])
 def test_sizes_that_are_none(sizes):
-    with pytest.raises(ValueError, match="at least 1 each"):
+    ((key, size),) = sizes.items()
+    with raises(ValueError, f"{key}={size}", " 1"):
         BottleneckFusion(DIM, ["text"], **sizes)

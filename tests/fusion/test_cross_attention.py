@@ -1,9 +1,9 @@
-import pytest
 import torch
 
 from mmtx_cli.fusion.cross_attention import CrossAttentionFusion
 from mmtx_cli.types import FUSED
 from tests.fusion.streams import DIM, moved, streams
+from tests.messages import raises
 
 
 def made(names=("text", "image"), **settings):
@@ -51,9 +51,9 @@ def test_nobody_looks_at_a_stand_in():
 
 
 def test_names_that_are_none():
-    with pytest.raises(ValueError, match=r"query: there is no modality 'audio' \(there are image,"):
+    with raises(ValueError, "query: ", "modality 'audio'", " image, "):
         made(query=["audio"])
-    with pytest.raises(ValueError, match="'text' would look at nothing but itself"):
+    with raises(ValueError, "query: ", "'text'", "context"):
         made(query=["text"], context=["text"])
-    with pytest.raises(ValueError, match="context is empty"):
+    with raises(ValueError, "context ", "empty"):
         made(context=[])

@@ -4,6 +4,7 @@ import torch
 from mmtx_cli.fusion.perceiver import PerceiverFusion
 from mmtx_cli.types import FUSED
 from tests.fusion.streams import DIM, moved, streams
+from tests.messages import raises
 
 
 def test_a_fixed_number_of_tokens():
@@ -34,5 +35,6 @@ def test_one_reading_by_hand():
 
 @pytest.mark.parametrize("sizes", [{"num_latents": 0}, {"depth": 0}])
 def test_sizes_that_are_none(sizes):
-    with pytest.raises(ValueError, match="at least 1 each"):
+    ((key, size),) = sizes.items()
+    with raises(ValueError, f"{key}={size}", " 1"):
         PerceiverFusion(DIM, ["text"], **sizes)

@@ -7,6 +7,7 @@ import torch
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.classification import ClassificationHead
 from mmtx_cli.types import FUSED, IGNORE, Batch, Tokens
+from tests.messages import raises
 
 from .words import Words
 
@@ -104,9 +105,9 @@ def test_what_it_reads():
     assert head_of(("text", "image")).reads == ("image", "text")
     assert head_of(("text", "image", FUSED)).reads == (FUSED,)
     assert head_of(("text", "image", FUSED), reads=["text"]).reads == ("text",)
-    with pytest.raises(ValueError, match="reads: there is no stream 'audio'"):
+    with raises(ValueError, "reads: ", "stream 'audio'", "'image'"):
         head_of(("text", "image"), reads=["audio"])
-    with pytest.raises(ValueError, match="reads is empty"):
+    with raises(ValueError, "reads ", "empty"):
         head_of(("text", "image"), reads=[])
 
 

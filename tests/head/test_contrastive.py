@@ -9,6 +9,7 @@ from mmtx_cli.data.sample import Sample
 from mmtx_cli.error import DataError
 from mmtx_cli.head.contrastive import MAX_SCALE, ContrastiveHead
 from mmtx_cli.types import FUSED, Batch, Tokens
+from tests.messages import raises
 
 from .words import Words
 
@@ -135,15 +136,15 @@ def test_reads_the_modalities_not_what_is_fused():
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "message"),
+    ("kwargs", "parts"),
     [
-        ({"reads": ["image"]}, r"contrast needs two streams, reads is \['image'\]"),
-        ({"loss": "triplet"}, "loss='triplet' is neither"),
-        ({"reads": ["image", "video"]}, "no stream 'video'"),
+        ({"reads": ["image"]}, ["two streams", "reads ", "['image']"]),
+        ({"loss": "triplet"}, ["loss='triplet' ", "'infonce'", "'sigmoid'"]),
+        ({"reads": ["image", "video"]}, ["reads: ", "stream 'video'"]),
     ],
 )
-def test_what_it_refuses(kwargs, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_it_refuses(kwargs, parts):
+    with raises(ValueError, *parts):
         head_of("image", "text", **kwargs)
 
 
@@ -194,8 +195,8 @@ class TestEvaluate:
 
     def test_nothing_to_retrieve(self):
         head = head_of("image", "text")
-        with pytest.raises(DataError, match="no sample has two of image and text"):
+        with raises(DataError, "sample", " two ", "image and text"):
             head.evaluate(self.outputs()[2:], self.samples[2:], Words())
         apart = [[self.outputs()[2][0]], [self.outputs()[0][1]]]
-        with pytest.raises(DataError, match="no sample has two of image and text"):
+        with raises(DataError, "sample", " two ", "image and text"):
             head.evaluate(apart, self.samples[:2], Words())

@@ -16,6 +16,7 @@ from mmtx_cli.head.zero_shot import TEMPLATES, ZeroShotHead
 from mmtx_cli.metric.neighbours import neighbour_classifier
 from mmtx_cli.metric.probe import linear_classifier, linear_regression
 from tests.head.words import Words
+from tests.messages import raises
 
 NAMES = ["ball", "cube", "cone"]
 BOTH = {"text": [4, 0, 7, 2], "image": [1, 2, 0, 1]}
@@ -88,22 +89,22 @@ class TestZeroShot:
         assert head.templates == list(TEMPLATES["image"])
 
     @pytest.mark.parametrize(
-        ("options", "message"),
+        ("options", "parts"),
         [
-            ({"templates": ["a photo"]}, "'a photo' has no {}"),
-            ({"templates": []}, "templates is empty"),
-            ({"head": "other"}, "contrastive heads are contrastive"),
-            ({"stream": "video"}, "stream=video: aligned with text are image"),
-            ({"names": {"bal": "x"}}, "there is no class 'bal'"),
+            ({"templates": ["a photo"]}, ["templates: ", "'a photo'", "{}"]),
+            ({"templates": []}, ["templates ", "empty"]),
+            ({"head": "other"}, ["head=other: ", "contrastive heads", " contrastive"]),
+            ({"stream": "video"}, ["stream=video: ", "text", " image"]),
+            ({"names": {"bal": "x"}}, ["names: ", "class 'bal'"]),
         ],
     )
-    def test_what_cannot_be(self, heads, options, message):
-        with pytest.raises(ValueError, match=message):
+    def test_what_cannot_be(self, heads, options, parts):
+        with raises(ValueError, *parts):
             zero_shot(heads, **options)
 
     @pytest.mark.parametrize("label", [3, ("a", "b")])
     def test_a_label_that_is_not_one_name(self, heads, label):
-        with pytest.raises(DataError, match=r"sample s1 \(line 2\): .* chooses one name"):
+        with raises(DataError, "sample s1 (line 2): ", "one name", repr(label)):
             zero_shot(heads).examples([], labelled(["ball", label]))
 
     def test_several_streams_and_several_heads(self, heads):
@@ -113,17 +114,17 @@ class TestZeroShot:
             return type(heads["contrastive"])(16, streams, reads)
 
         three = nn.ModuleDict({"all": contrastive("text", "video", "audio")})
-        with pytest.raises(ValueError, match="write one of audio, video"):
+        with raises(ValueError, "stream: ", "audio, video"):
             zero_shot(three, streams)
         assert zero_shot(three, streams, stream="audio").templates == list(TEMPLATES["audio"])
         silent = nn.ModuleDict({"silent": contrastive("video", "audio")})
-        with pytest.raises(ValueError, match="nothing with text"):
+        with raises(ValueError, "contrastive head", "'audio'", "'video'", "text"):
             zero_shot(silent, streams)
         two = nn.ModuleDict({"one": contrastive("text", "image"), **silent})
-        with pytest.raises(ValueError, match="several contrastive heads; write one of one, silent"):
+        with raises(ValueError, "head: ", "contrastive heads", " one, silent"):
             zero_shot(two, streams)
         assert zero_shot(two, streams, head="one").stream == "image"
-        with pytest.raises(ValueError, match="no contrastive head: train one"):
+        with raises(ValueError, "contrastive head", "head=contrastive"):
             zero_shot(nn.ModuleDict())
 
 
@@ -190,26 +191,31 @@ class TestProbe:
         head.learn(rows_of(x), rows)
         assert set(head.training_inputs) == {"image"}
         x["image_present"][:] = False
-        with pytest.raises(DataError, match="has any of image, text"):
+        with raises(DataError, "training sample", "label", "image, text"):
             self.probe().learn(rows_of(x), rows)
 
     @pytest.mark.parametrize(
-        ("train", "asked", "message"),
+        ("train", "asked", "parts"),
         [
-            ([None], ["ball"], "split=train has a label"),
-            (["ball", 3], ["ball"], "one name .* the label is 3"),
-            ([1.5], ["ball"], "a number .* the label is 'ball'"),
-            (["ball", ("ball", "cube")], ["ball"], r"the label is \('ball', 'cube'\)"),
-            (["ball"], ["ball", "cone"], r"sample s1 \(line 2\): no training row .* 'cone'"),
+            ([None], ["ball"], ["split=train", "label"]),
+            (["ball", 3], ["ball"], ["sample s1 (line 2): ", "one name", "label ", " 3"]),
+            ([1.5], ["ball"], ["sample s0 (line 1): ", "a number", "label ", "'ball'"]),
+            (
+                ["ball", ("ball", "cube")],
+                ["ball"],
+                ["sample s1 (line 2): ", "one name", "('ball', 'cube')"],
+            ),
+            (["ball"], ["ball", "cone"], ["sample s1 (line 2): ", "training row", "'cone'"]),
         ],
     )
-    def test_labels_that_it_cannot_learn(self, train, asked, message):
-        with pytest.raises(DataError, match=message):
+    def test_labels_that_it_cannot_learn(self, train, asked, parts):
+        with raises(DataError, *parts):
             self.probe().examples(labelled(train, "train"), labelled(asked))
 
     @pytest.mark.parametrize("option", [{"kind": "svm"}, {"k": 0}, {"temperature": -1.5}])
     def test_what_cannot_be(self, option):
-        with pytest.raises(ValueError, match=str(next(iter(option.values())))):
+        ((key, value),) = option.items()
+        with raises(ValueError, f"{key}={value!r}"):
             self.probe(**option)
 
 
@@ -241,17 +247,17 @@ class TestRetrieval:
         assert head.found == [("audio", "image")]
 
     @pytest.mark.parametrize(
-        ("options", "message"),
+        ("options", "parts"),
         [
-            ({"pairs": [["image", "audio"]]}, "are not two of image, text"),
-            ({"pairs": [["image", "image"]]}, "are not two of image, text"),
-            ({"pairs": []}, "pairs is empty"),
-            ({"at": [0, 1]}, "from 1 up"),
-            ({"at": [1, 1]}, "different ranks"),
-            ({"at": []}, "different ranks"),
-            ({"head": "other"}, "contrastive heads are contrastive"),
+            ({"pairs": [["image", "audio"]]}, ["pairs: ", "'audio'", " image, text"]),
+            ({"pairs": [["image", "image"]]}, ["pairs: ", "'image', 'image'", " image, text"]),
+            ({"pairs": []}, ["pairs ", "empty"]),
+            ({"at": [0, 1]}, ["at=[0, 1]: ", "ranks", " 1 "]),
+            ({"at": [1, 1]}, ["at=[1, 1]: ", "different ranks"]),
+            ({"at": []}, ["at=[]: ", "ranks"]),
+            ({"head": "other"}, ["head=other: ", "contrastive heads", " contrastive"]),
         ],
     )
-    def test_what_cannot_be(self, heads, options, message):
-        with pytest.raises(ValueError, match=message):
+    def test_what_cannot_be(self, heads, options, parts):
+        with raises(ValueError, *parts):
             self.asked(heads, **options)

@@ -9,6 +9,7 @@ from tiny import at_step, chosen_rows, composed, noisy_where_absent, same, tiny_
 from mmtx_cli.build import build_model
 from mmtx_cli.error import ConfigError
 from mmtx_cli.types import Field
+from tests.messages import raises
 
 CASES = {
     "image": ("image", {"image": [1, 1, 2]}, ()),
@@ -164,19 +165,19 @@ def test_learns_two_samples_by_heart(modality):
 
 
 @pytest.mark.parametrize(
-    ("args", "message"),
+    ("args", "parts"),
     [
-        (["encoder.image.stem=conv"], "cannot encode some patches without the others"),
-        (["encoder/image=cnn"], "cannot encode some patches without the others"),
-        (["head.masked_image.modality=audio"], "there is no 'audio'"),
-        (["head.masked_image.mask_ratio=0"], "mask_ratio=0 is not above 0"),
-        (["head.masked_image.mask_ratio=1"], "leaves nothing to tell it from"),
-        (["head.masked_image.masking=tube"], "this encoder can do with moment"),
-        (["head.masked_image.target=pixels"], "is none of normalised, raw"),
+        (["encoder.image.stem=conv"], ["modality: ", "'image'", "encoder.image.stem=patch"]),
+        (["encoder/image=cnn"], ["modality: ", "'image'", "encoder.image.stem=patch"]),
+        (["head.masked_image.modality=audio"], ["modality: ", "'audio'", "encoder/audio=NAME"]),
+        (["head.masked_image.mask_ratio=0"], ["mask_ratio=0 ", " 1"]),
+        (["head.masked_image.mask_ratio=1"], ["mask_ratio=1 ", "reads=[fused]"]),
+        (["head.masked_image.masking=tube"], ["masking='tube': ", "encoder", "moment"]),
+        (["head.masked_image.target=pixels"], ["target='pixels' ", "normalised, raw"]),
     ],
 )
-def test_what_cannot_be_reconstructed(args, message):
+def test_what_cannot_be_reconstructed(args, parts):
     patch = [] if "encoder" in args[0] else ["encoder.image.stem=patch"]
     cfg = composed("encoder/image=vit", "head=masked_image", "fusion=decision", *patch, *args)
-    with pytest.raises(ConfigError, match=message):
+    with raises(ConfigError, "head.masked_image: ", *parts):
         build_model({"model": {**cfg, "encoder": {"image": cfg["encoder"]["image"]}}})

@@ -8,6 +8,7 @@ from tiny import at_step, gradients, tiny_batch, tiny_model
 
 from mmtx_cli.error import ConfigError
 from mmtx_cli.types import IGNORE, Field
+from tests.messages import raises
 
 COUNTS = {"text": [7, 2, 0, 1, 5], "image": [1, 1, 1, 1, 0]}
 
@@ -92,5 +93,6 @@ def test_a_few_samples_are_learned(model):
 
 
 def test_without_text_there_is_nothing_to_go_on_with():
-    with pytest.raises(ConfigError, match="there is no text to go on with"):
+    parts = ("text", "encoder/text=transformer data.text=captions")
+    with raises(ConfigError, "head.prefix_language: ", *parts):
         tiny_model("concat", ["prefix_language"], ["image"], ["encoder.text=null"])

@@ -7,6 +7,7 @@ import torch
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.head.vqa import VqaHead
 from mmtx_cli.types import Batch, Tokens
+from tests.messages import raises
 
 from .words import Words
 
@@ -65,5 +66,5 @@ def test_answers_are_compared_in_their_normal_form():
 
 
 def test_no_answers_to_choose_from():
-    with pytest.raises(ValueError, match="no training row has answers"):
+    with raises(ValueError, "training row", "answers"):
         VqaHead(DIM, ["fused"], [])

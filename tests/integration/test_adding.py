@@ -15,6 +15,7 @@ from mmtx_cli.build import build_model
 from mmtx_cli.error import ConfigError
 from mmtx_cli.types import FUSED, Field, Tokens
 from tests.command_line import mmtx, refused, succeeded
+from tests.messages import mentions
 
 pytestmark = [
     pytest.mark.slow,
@@ -97,7 +98,7 @@ def test_it_is_evaluated_where_it_is_trusted_again(place):
     trusting = [arg for arg in args if not arg.startswith("trusted_packages")]
     assert trusting != args
     err = refused(*trusting, cwd=place)
-    assert "outside mmtx; if you trust it, add trusted_packages=[my_head]" in err
+    mentions(err, "head.prototype._target_: ", "'my_head.", "trusted_packages=[my_head]")
     run = succeeded(mmtx(*smaller(args), cwd=place))
     result = json.loads((run / "result.json").read_text())
     assert 0 <= result["metrics"]["prototype/accuracy"] <= 1

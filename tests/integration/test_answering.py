@@ -6,6 +6,7 @@ import pytest
 
 from mmtx_cli.argument import quoted
 from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, refused, succeeded
+from tests.messages import mentions
 
 from .fixtures import ODD
 
@@ -56,7 +57,7 @@ def test_a_question_is_asked_about_files(place, scenes, answering):
     assert answered["text"] == missing["text"] == question
     assert set(missing) == {"path", "text", "error"}
     fault = refused("caption", answering, inputs, cwd=place)
-    assert "text: this model answers questions; ask one" in fault
+    mentions(fault, "text: ", "question", "text='what colour is it?'")
 
 
 @pytest.mark.slow
@@ -90,7 +91,8 @@ def test_pretraining_on_answers_and_captions(place, scenes):
 def test_what_cannot_be(place, scenes, captioner):
     args = [*CAPTIONER, scenes]
     fault = refused("finetune", *args, "head.captioning.says=anwers", cwd=place)
-    assert "head.captioning.says: 'anwers'; did you mean 'answers'?" in fault
+    mentions(fault, "head.captioning.says: ", "'anwers'", "'answers'")
     inputs = f"inputs={quoted(PICTURE)}"
     fault = refused("caption", captioner, inputs, "text='what is it?'", cwd=place)
-    assert "text: no head of this model that says something reads a text; leave it out" in fault
+    mentions(fault, "text: ", "head")
+    assert "text=" not in fault

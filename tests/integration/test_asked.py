@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.command_line import TINY, TINY_IMAGE, mmtx, refused, succeeded
+from tests.messages import mentions
 
 pytestmark = pytest.mark.xdist_group("asked")  # so that the model is trained once
 
@@ -102,19 +103,28 @@ def test_retrieval_is_that_of_the_contrastive_head(place, contrastive):
 
 
 def test_what_cannot_be_asked(place, scenes, captioner, contrastive, labelled):
-    for args, message in [
-        (["eval", captioner, "head=zero_shot"], "no contrastive head, only captioning"),
-        (["eval", contrastive, "head=captioning"], "head=captioning: is learned in training"),
-        (["eval", contrastive, "head=zeroshot"], "did you mean 'zero_shot'? there are: probe, ret"),
+    for args, parts in [
+        (
+            ["eval", captioner, "head=zero_shot"],
+            ["head.zero_shot: ", "contrastive head", " captioning;", "head=contrastive"],
+        ),
+        (
+            ["eval", contrastive, "head=captioning"],
+            ["head=captioning: ", "ckpt=", "probe, retrieval, zero_shot"],
+        ),
+        (
+            ["eval", contrastive, "head=zeroshot"],
+            ["head=zeroshot: ", "'zero_shot'", " probe, retrieval"],
+        ),
         (
             ["eval", contrastive, "head=zero_shot", "head.zero_shot.templates=[a photo]"],
-            "head.zero_shot: templates: 'a photo' has no {} where",
+            ["head.zero_shot: templates: ", "'a photo'", " {} "],
         ),
-        (["eval", contrastive, "head=probe", labelled[0]], "no row with split=train has a label"),
+        (["eval", contrastive, "head=probe", labelled[0]], ["split=train", "label"]),
         (
             ["pretrain", *TINY_IMAGE, *TINY, scenes, "head=probe"],
-            "head.probe: is not trained, but asked of a trained model: mmtx eval ckpt=RUN",
+            ["head.probe: ", "mmtx eval ckpt=RUN head=probe"],
         ),
     ]:
-        assert message in refused(*args, "run_dir=refused", cwd=place)
+        mentions(refused(*args, "run_dir=refused", cwd=place), *parts)
         assert not (place / "refused").exists()

@@ -8,6 +8,7 @@ import pytest
 
 from mmtx_cli.argument import quoted
 from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, refused, succeeded
+from tests.messages import faults_mention, mentions
 
 from .fixtures import ODD
 
@@ -21,8 +22,7 @@ def cache(place, scenes) -> str:
     out = quoted(f"{ODD}/cache")
     done = mmtx("data", "action=cache", f"out={out}", *MADE, scenes, cwd=place)
     assert succeeded(done) == Path(ODD) / "cache"
-    assert "encoder.image: 60 of 60 entries to make" in done.stderr
-    assert "encoder.image: about 0.0154 MB in" in done.stderr  # 60 x 4 tokens x 16 numbers
+    mentions(done.stderr, "encoder.image: 60 of 60 ", "0.0154 MB")  # 60 x 4 tokens x 16 numbers
     return f"data.cache={out}"
 
 
@@ -44,9 +44,7 @@ def test_cached_trained_evaluated(place, scenes, cache, tmp_path):
     said = [f"ckpt={tmp_path / 'kept'}", f"inputs=[{quoted(str(picture))}]"]
     succeeded(mmtx("caption", *said, "trainer.accelerator=cpu", cwd=tmp_path))
     err = refused("caption", *said, cache, cwd=place)
-    assert err == (
-        "mmtx caption: data.cache: captions are made of files, which no cache holds; leave it out\n"
-    )
+    faults_mention(err.splitlines(), ("mmtx caption: data.cache: ", "files"))
 
 
 @pytest.mark.slow
@@ -59,7 +57,7 @@ def test_the_output_of_a_body_serves_what_is_trained_behind_it(place, scenes, tm
     made = ["data", "action=cache", f"out={out}", "parts=[encoder.image.body]", *image, *small]
     done = mmtx(*made, scenes, cwd=place)
     succeeded(done)
-    assert "encoder.image.body: 60 of 60 entries to make" in done.stderr
+    mentions(done.stderr, "encoder.image.body: 60 of 60 ")
 
     head = ["fusion=concat", "head=captioning", "head.captioning.depth=1"]
     head += ["head.captioning.num_heads=2", "head.captioning.num_beams=1"]
@@ -77,12 +75,11 @@ def test_the_output_of_a_body_serves_what_is_trained_behind_it(place, scenes, tm
     for plain, kept in zip(*found, strict=True):
         assert kept == pytest.approx(plain, rel=1e-4)
 
-    refused = [*args, f"data.cache={out}", f"run_dir={tmp_path / 'refused'}"]
-    err = refused(*refused, "encoder.image.freeze=false", cwd=place)
-    assert "encoder.image.body: data.cache=" in err
-    assert "write encoder.image.freeze=true, or leave data.cache out" in err
-    err = refused(*refused, "image_size=96", cwd=place)
-    assert "encoder.image.body: image_size 64 then, 96 now; make it anew: mmtx data" in err
+    other = [*args, f"data.cache={out}", f"run_dir={tmp_path / 'refused'}"]
+    err = refused(*other, "encoder.image.freeze=false", cwd=place)
+    mentions(err, "encoder.image.body: ", f"data.cache={out}", " encoder.image.freeze=true")
+    err = refused(*other, "image_size=96", cwd=place)
+    mentions(err, "encoder.image.body: image_size 64 ", ", 96 ", ": mmtx data action=cache")
     assert "parts=[encoder.image.body]" in err.replace("'", "")
 
 
@@ -92,9 +89,9 @@ def test_the_remedy_is_a_command_that_works(place, scenes, cache, tmp_path):
 
     args = [*CAPTIONER, scenes, FROZEN, cache, f"run_dir={tmp_path / 'run'}", "data.fit=squash"]
     err = refused("finetune", *args, cwd=place)
-    assert "encoder.image: data.fit crop then, squash now; make it anew: mmtx data " in err
+    mentions(err, "encoder.image: data.fit crop ", ", squash ")
     assert not (tmp_path / "run").exists()
-    command = shlex.split(err.partition("make it anew: ")[2])
+    command = ["mmtx", *shlex.split(err.rpartition(": mmtx ")[2])]
     elsewhere = [f"out={tmp_path / 'cache'}" if a.startswith("out=") else a for a in command[1:]]
     made = succeeded(mmtx(*elsewhere, cwd=place))
     again = [f"data.cache={made}" if a == cache else a for a in args]
@@ -143,11 +140,11 @@ def test_it_goes_on_where_a_signal_stopped_it(place, scenes, tmp_path, number, w
     done = mmtx(*args, cwd=tmp_path, NUMBER=str(int(number)))
     assert done.returncode == 128 + number, (done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
-    said = f"stopped by signal {int(number)}; out=c: encoder.image: 24 of 60 entries are kept; the"
-    assert f"mmtx data: {said} same command goes on\n" in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("mmtx data: ")]
+    mentions(line, f"signal {int(number)}", "out=c: ", "encoder.image: 24 of 60 ", "command")
     again = mmtx(*args, cwd=tmp_path, NUMBER="0")
     assert succeeded(again) == Path("c")
-    assert "encoder.image: 36 of 60 entries to make" in again.stderr
+    mentions(again.stderr, "encoder.image: 36 of 60 ")
 
 
 def test_help_and_mistakes(place, tmp_path):
@@ -161,15 +158,13 @@ def test_help_and_mistakes(place, tmp_path):
     keys = usual.partition("Keys")[2].replace("encoder/image=…", "").replace("encoder_lab", "")
     assert "encoder" not in keys
 
-    assert refused("data", "action=cache", cwd=tmp_path).startswith(
-        "mmtx data: missing: out=…\n  e.g. mmtx data action=cache out="
-    )
+    said = refused("data", "action=cache", cwd=tmp_path)
+    faults_mention([said], ("mmtx data: ", " out=…\n", " mmtx data action=cache out="))
     args = ["data", "action=cache", "out=c", "data.path=nowhere.jsonl", "encoder/image=vitt"]
-    assert refused(*args, cwd=tmp_path).startswith(
-        "mmtx data: encoder/image=vitt: there is no such choice; did you mean 'vit'?"
-    )
+    said = refused(*args, cwd=tmp_path)
+    faults_mention([said], ("mmtx data: encoder/image=vitt: ", "'vit'"))
     args[-1] = "encoder/image=vit"
     assert "nowhere.jsonl" in refused(*args, "encoder.image.dept=3", cwd=tmp_path)
     err = refused("data", "action=cach", cwd=tmp_path)
-    assert "action=cach is unknown; did you mean cache?" in err
+    mentions(err, "action=cach ", " cache")
     assert not (tmp_path / "c").exists()

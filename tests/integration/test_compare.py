@@ -12,6 +12,7 @@ import yaml
 
 from mmtx_cli.data.scenes import make_scenes
 from tests.command_line import TINY, TINY_IMAGE, mmtx, refused, succeeded
+from tests.messages import mentions
 
 pytestmark = pytest.mark.xdist_group("compare")  # so that the sweep is made once
 
@@ -65,8 +66,8 @@ def test_what_it_leaves(swept):
     page = (swept / "comparison.html").read_text()
     assert "<svg" in page
     assert "fusion=gated" in page
-    assert "Bars: ± one standard deviation over the runs of a group." in page
-    assert "The groups in full" not in page  # the names say all
+    assert re.search(r"Bars: [^.<]*standard deviation", page)
+    assert "<code>" not in page.partition("</table>")[2]  # the names say all
     assert "http" not in page.replace("http-equiv", "")
     assert "| fusion=" in (swept / "comparison.md").read_text()
 
@@ -109,7 +110,7 @@ def test_runs_of_one_configuration_are_one_group(place, swept):
     done = mmtx("compare", runs, "bootstrap=100", evaluated(swept, place / "one", 0, 1), cwd=place)
     found = rows(succeeded(done))
     assert {name: row["runs"] for name, row in found.items()} == {"all runs": "2"}
-    assert "nothing but the seed: they are one group" in done.stderr
+    mentions(done.stderr, "seed", "one group")
 
 
 def test_groups_that_differ_in_several_settings(place, swept):
@@ -143,25 +144,25 @@ def test_groups_that_differ_in_several_settings(place, swept):
 
 
 @pytest.mark.parametrize(
-    ("args", "message"),
+    ("args", "parts"),
     [
-        ([], "runs: give finished runs"),
-        (["plan=fusion", "args=['a=1']"], "plan=fusion: there is no such plan; there are: fusions"),
-        (["plan=fusions"], "args: what is trained?"),
-        (["plan=fusions", "args=['a=1']", "jobs=0"], "jobs=0: write how many runs"),
+        ([], ["runs: ", "finished runs"]),
+        (["plan=fusion", "args=['a=1']"], ["plan=fusion: ", " fusions"]),
+        (["plan=fusions"], ["args: ", "args=['experiment="]),
+        (["plan=fusions", "args=['a=1']", "jobs=0"], ["jobs=0: ", " 1 "]),
         (
             ["plan=fusions", "fusions=[sum,film]", "args=['fusion.condition=[image]']"],
-            "args, with fusion=sum: fusion.condition: unknown key",
+            ["args, ", "fusion=sum: fusion.condition: ", "key"],
         ),
-        (["plan=fusions", "args=['a=1']", "fusions=[gatd]"], "did you mean 'gated'?"),
-        (["runs=[nowhere]"], "runs: nowhere: there is no run folder of that name"),
-        (["runs=['swept/runs/sum-1']"], "one run alone: there is nothing to compare"),
-        (["runs=['swept/runs/*']", "metric=accuracy"], "metric=accuracy: not every run has it"),
-        (["runs=['swept/runs/*']", "baseline=film"], "baseline=film: is none of fusion=gated"),
+        (["plan=fusions", "args=['a=1']", "fusions=[gatd]"], ["fusions: ", "'gatd'", "'gated'"]),
+        (["runs=[nowhere]"], ["runs: nowhere: ", "run folder"]),
+        (["runs=['swept/runs/sum-1']"], ["runs: ", "one run"]),
+        (["runs=['swept/runs/*']", "metric=accuracy"], ["metric=accuracy: ", "'", "accuracy"]),
+        (["runs=['swept/runs/*']", "baseline=film"], ["baseline=film: ", "fusion=gated"]),
     ],
 )
-def test_what_cannot_be_compared(place, swept, args, message):
-    assert message in refused("compare", *args, cwd=place)
+def test_what_cannot_be_compared(place, swept, args, parts):
+    mentions(refused("compare", *args, cwd=place), *parts)
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -171,8 +172,9 @@ def test_a_run_that_fails(place, jobs):
     args = [*TINY_IMAGE, *TINY, "head=classification", "data.path=broken.jsonl"]
     plan = ["plan=fusions", "fusions=[sum,gated]", f"args={args}", f"run_dir=failing{jobs}"]
     done = mmtx("compare", *plan, f"jobs={jobs}", cwd=place)
-    where = "above" if jobs == 1 else f"in {place / 'failing2' / 'runs'}"
-    assert f"failed; what it said is {where}" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    mentions(last, "args: `", "failed")
+    assert (str(place / "failing2" / "runs") in last) == (jobs == 2)
     assert done.returncode == 2
     logs = [path.read_text() for path in place.glob("failing2/runs/*.log")]
     assert "broken.jsonl:2" in (done.stderr if jobs == 1 else "".join(logs))

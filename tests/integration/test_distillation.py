@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.command_line import CONTRASTIVE, TINY, TINY_IMAGE, mmtx, refused, succeeded
+from tests.messages import mentions
 
 STUDENT = (
     *TINY_IMAGE[:2],
@@ -72,15 +73,15 @@ def test_a_teacher_of_texts_says_by_which_words_they_are_read(place, scenes, con
 
 
 @pytest.mark.parametrize(
-    ("args", "fault"),
+    ("args", "parts"),
     [
         (
             ["head=logit_distillation"],
-            "head.logit_distillation.teacher: there is none to learn from",
+            ["head.logit_distillation.teacher: ", "head.logit_distillation.teacher=RUN"],
         ),
         (
             ["head=logit_distillation", "head.logit_distillation.teacher=nowhere"],
-            "there is no such file or folder",
+            ["head.logit_distillation.teacher=nowhere: ", "file or folder"],
         ),
         (
             [
@@ -88,13 +89,13 @@ def test_a_teacher_of_texts_says_by_which_words_they_are_read(place, scenes, con
                 "head.logit_distillation.teacher=classes",
                 "data.fit=squash",
             ],
-            "was trained with fit=crop, here it is squash",
+            ["head.logit_distillation.teacher: ", "fit=crop", "squash"],
         ),
         (
             ["head=distillation_image", "encoder/image@head.distillation_image.teacher=vit"],
-            "head.distillation_image.teacher.weights: unknown key",
+            ["head.distillation_image.teacher.weights: ", "key"],
         ),
     ],
 )
-def test_what_is_wrong_with_a_teacher_is_told(place, scenes, classifier, args, fault):
-    assert fault in refused("pretrain", *STUDENT, scenes, *args, cwd=place)
+def test_what_is_wrong_with_a_teacher_is_told(place, scenes, classifier, args, parts):
+    mentions(refused("pretrain", *STUDENT, scenes, *args, cwd=place), *parts)

@@ -1,6 +1,7 @@
 """What users get wrong, on real files: one message that says where and what to do, status 2."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.command_line import (
     succeeded,
     told,
 )
+from tests.messages import faults_mention, mentions
 
 from .fixtures import ODD
 
@@ -59,18 +61,19 @@ def test_every_fault_of_a_configuration_is_told(tmp_path):
     args = ["data.batchsize=3", "trainer.max_epoch=3", "optimizer.lrr=1", "data.limit=abc"]
     args += ["encoder/image=vit", "encoder.image.dept=3", "head=captioning"]
     err = refused("finetune", *args, "head.captioning.num_beam=3", "dim=abc", cwd=tmp_path)
-    assert err.splitlines() == [
-        "mmtx finetune: 9 faults",
-        "  dim: 'abc' is not of type int | None",
-        "  encoder.image.dept: unknown key; did you mean 'depth'?",
-        "  head.captioning.num_beam: unknown key; did you mean 'num_beams'?",
-        "  data.batchsize: unknown key; did you mean 'batch_size'?",
-        "  data.limit: 'abc' is not of type int | None",
-        "  optimizer.lrr: unknown key; did you mean 'lr'?",
-        "  trainer.max_epoch: unknown key; did you mean 'max_epochs'?",
-        "  fusion: none is chosen; write for example fusion=concat",
-        "  data.path: no data; write data.path=MANIFEST.jsonl or data=scenes",
-    ]
+    faults_mention(
+        err.splitlines(),
+        ("mmtx finetune: 9 ",),
+        ("  dim: ", "'abc'", "int | None"),
+        ("  encoder.image.dept: ", "'depth'"),
+        ("  head.captioning.num_beam: ", "'num_beams'"),
+        ("  data.batchsize: ", "'batch_size'"),
+        ("  data.limit: ", "'abc'", "int | None"),
+        ("  optimizer.lrr: ", "'lr'"),
+        ("  trainer.max_epoch: ", "'max_epochs'"),
+        ("  fusion: ", "fusion=concat"),
+        ("  data.path: ", "data.path=MANIFEST.jsonl", "data=scenes"),
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -78,37 +81,37 @@ def test_every_fault_of_a_configuration_is_told(tmp_path):
 def test_faults_that_only_the_parts_know_name_the_part(place, scenes):
     args = [*CAPTIONER, scenes, "encoder.image.num_heads=3", "run_dir=unbuilt"]
     err = refused("finetune", *args, cwd=place)
-    assert err.startswith("mmtx finetune: encoder.image: the width 16 is not a multiple of num_")
+    faults_mention([err], ("mmtx finetune: encoder.image: ", "width 16 ", "num_heads=3"))
 
 
 def test_contrast_needs_texts(place, scenes):
     err = refused("pretrain", *TINY_IMAGE, *TINY, scenes, cwd=place)
-    assert "head.contrastive: contrast needs two streams" in err
+    mentions(err, "head.contrastive: ", "two streams")
     err = refused("pretrain", *CONTRASTIVE, scenes, "data.text=null", cwd=place)
-    assert "encoder.text: has nothing to read" in err
+    mentions(err, "encoder.text: ", "data.text", "encoder.text=null")
 
 
 @pytest.mark.slow
 def test_a_batch_that_devices_cannot_share(place, scenes):
     args = [*CAPTIONER, scenes, "trainer.devices=3", "run_dir=unshared"]
     err = refused("finetune", *args, cwd=place)
-    assert "data.batch_size: a batch of 8 samples cannot be shared evenly by 3 devices" in err
+    mentions(err, "data.batch_size: ", " 8 samples", " 3 devices")
 
 
 def test_a_run_folder_that_cannot_be_written(place, captioner):
     (place / "taken").touch()
     args = [captioner, "inputs=taken", "run_dir=taken/below"]
     err = refused("caption", *args, cwd=place)
-    assert "taken/below: cannot be written: Not a directory" in err
+    mentions(err, "run_dir=", "taken/below: ", ": Not a directory")
     err = refused("export", captioner, "out=taken", cwd=place)
-    assert "taken: cannot be written: File exists" in err
+    mentions(err, "out=", "taken: ", ": File exists")
 
 
 def test_a_trained_run_is_not_written_over(place, captioner):
     run_dir = captioner.replace("ckpt=", "run_dir=")
     before = (place / ODD / "captioner" / "config.yaml").read_text()
     err = refused("caption", captioner, run_dir, "inputs=x.jpg", cwd=place)
-    assert "there is a trained model in it already; name another folder" in err
+    mentions(err, "run_dir=", "trained model", "resume=true")
     assert (place / ODD / "captioner" / "config.yaml").read_text() == before
 
 
@@ -116,27 +119,25 @@ def test_a_trained_run_is_not_written_over(place, captioner):
 
 
 @pytest.mark.parametrize(
-    ("ckpt", "message"),
+    ("ckpt", "parts"),
     [
-        ("daul", "ckpt=daul: there is no such file or folder; did you mean dual?"),
-        ("dual/checkpoints/lst.ckpt", "did you mean dual/checkpoints/last.ckpt?"),
+        ("daul", ["ckpt=daul: ", "file or folder", " dual"]),
+        ("dual/checkpoints/lst.ckpt", ["file or folder", " dual/checkpoints/last.ckpt"]),
+        pytest.param("text.ckpt", ["text.ckpt: ", "read as a checkpoint"], marks=pytest.mark.slow),
         pytest.param(
-            "text.ckpt", "text.ckpt: cannot be read as a checkpoint", marks=pytest.mark.slow
+            "empty.ckpt", ["empty.ckpt: ", "read as a checkpoint"], marks=pytest.mark.slow
         ),
-        pytest.param(
-            "empty.ckpt", "empty.ckpt: cannot be read as a checkpoint", marks=pytest.mark.slow
-        ),
-        ("cut.ckpt", "cut.ckpt: cannot be read as a checkpoint"),
-        ("nothing", "the folder has neither model.safetensors"),
+        ("cut.ckpt", ["cut.ckpt: ", "read as a checkpoint"]),
+        ("nothing", ["ckpt=nothing: ", "folder", " model.safetensors"]),
     ],
 )
-def test_what_is_no_model(ckpt, message, place, contrastive):
+def test_what_is_no_model(ckpt, parts, place, contrastive):
     (place / "text.ckpt").write_text("hello\n")
     (place / "empty.ckpt").touch()
     whole = (place / "dual" / "checkpoints" / "last.ckpt").read_bytes()
     (place / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
     (place / "nothing").mkdir(exist_ok=True)
-    assert message in refused("eval", f"ckpt={ckpt}", cwd=place)
+    mentions(refused("eval", f"ckpt={ckpt}", cwd=place), *parts)
 
 
 @pytest.mark.parametrize("spoil", ["no config", "broken config", "cut weights", "no tokenizer"])
@@ -155,41 +156,51 @@ def test_a_model_folder_that_is_not_whole(spoil, model):
 
 
 EVIL = {"_target_": "builtins.open", "_args_": ["trace", "w"]}
+OUTSIDE = ("'builtins.open'", "trusted_packages=[builtins]")
 HIDDEN_EVIL = "\\${oc.create:{_target_:builtins.open,file:trace,mode:w}}"
 
 
 @pytest.mark.parametrize(
-    ("edit", "message"),
+    ("edit", "parts"),
     [
-        (lambda c: c["model"]["fusion"].update(_target_="os.system"), "fusion._target_: 'os.sys"),
+        (
+            lambda c: c["model"]["fusion"].update(_target_="os.system"),
+            ["fusion._target_: ", "'os.system'"],
+        ),
         (
             lambda c: c["model"]["encoder"]["image"].update(mean=EVIL),
-            "encoder.image.mean._target_: 'builtins.open' is outside mmtx",
+            ["encoder.image.mean._target_: ", *OUTSIDE],
         ),
         (
             lambda c: c["model"]["head"]["captioning"].update(reads=["image", EVIL]),
-            "head.captioning.reads[1]._target_: 'builtins.open' is outside mmtx",
+            ["head.captioning.reads[1]._target_: ", *OUTSIDE],
         ),
         (
             lambda c: c["model"]["encoder"]["image"].update(_args_=[EVIL], _partial_=True),
-            "encoder.image._args_[0]._target_: 'builtins.open' is outside mmtx",
+            ["encoder.image._args_[0]._target_: ", *OUTSIDE],
         ),
-        (lambda c: c["model"]["fusion"].update(x=HIDDEN_EVIL), "its config holds interpolations"),
-        (lambda c: c["data"].update(path="${oc.env:HOME}"), "its config holds interpolations"),
+        (
+            lambda c: c["model"]["fusion"].update(x=HIDDEN_EVIL),
+            ["ckpt=model: ", "config", "interpolations"],
+        ),
+        (
+            lambda c: c["data"].update(path="${oc.env:HOME}"),
+            ["ckpt=model: ", "config", "interpolations"],
+        ),
         (
             lambda c: (
                 c.update(trusted_packages=["builtins"]),
                 c["model"].update(trusted_packages=["builtins"]),
                 c["model"]["encoder"]["image"].update(mean=EVIL),
             ),
-            "encoder.image.mean._target_: 'builtins.open' is outside mmtx",
+            ["encoder.image.mean._target_: ", *OUTSIDE],
         ),
-        (lambda c: c["model"]["fusion"].update(unknown=3), "fusion.unknown: unknown key"),
+        (lambda c: c["model"]["fusion"].update(unknown=3), ["fusion.unknown: ", "key", " dim, "]),
     ],
 )
-def test_a_model_folder_names_nothing_outside_mmtx(edit, message, model):
+def test_a_model_folder_names_nothing_outside_mmtx(edit, parts, model):
     changed(model, edit)
-    assert message in refused("eval", "ckpt=model", cwd=model.parent)
+    mentions(refused("eval", "ckpt=model", cwd=model.parent), *parts)
     assert not (model.parent / "trace").exists()
 
 
@@ -199,37 +210,36 @@ def test_a_model_folder_names_nothing_outside_mmtx(edit, message, model):
 def test_trust_goes_as_far_as_the_command_line_says(args, model):
     changed(model, lambda c: c["model"]["encoder"]["image"].update(mean=EVIL))
     err = refused(*args, "ckpt=model", cwd=model.parent)
-    assert "encoder.image.mean._target_: 'builtins.open' is outside mmtx" in err
+    mentions(err, "encoder.image.mean._target_: ", *OUTSIDE)
     assert not (model.parent / "trace").exists()
 
 
 def test_a_model_without_the_head_that_is_needed(place, contrastive):
     err = refused("caption", contrastive, "inputs=x.jpg", cwd=place)
-    assert "ckpt=dual: this model cannot caption files (heads: contrastive;" in err
+    mentions(err, "ckpt=dual: ", "heads: contrastive;", "head=captioning")
 
 
 def test_keys_that_would_change_a_trained_model(place, captioner):
     args = ["inputs=x.jpg", "head.captioning.depth=2", "run_dir=changed"]
     err = refused("caption", captioner, *args, cwd=place)
-    assert "tensors are missing" in err
-    assert "leave the model's keys (dim, encoder, fusion, head) as they were trained" in err
+    mentions(err, "tensors", "(dim, encoder, fusion, head)", "trained")
 
 
 # data
 
 
 @pytest.mark.parametrize(
-    ("inputs", "message"),
+    ("inputs", "parts"),
     [
-        ("inputs='none/*.jpg'", "inputs: none/*.jpg: matches no file"),
-        ("inputs=without", "inputs: without: no image, video or sound in this folder"),
-        ("inputs=", "inputs: required"),
-        ("inputs=[]", "inputs: required"),
+        ("inputs='none/*.jpg'", ["inputs: none/*.jpg: ", "file"]),
+        ("inputs=without", ["inputs: without: ", "image, video or sound", "folder"]),
+        ("inputs=", ["inputs: ", " inputs=FILE"]),
+        ("inputs=[]", ["inputs: ", " inputs=FILE"]),
     ],
 )
-def test_inputs_that_are_none(inputs, message, place, captioner):
+def test_inputs_that_are_none(inputs, parts, place, captioner):
     (place / "without").mkdir(exist_ok=True)
-    assert message in refused("caption", captioner, inputs, cwd=place)
+    mentions(refused("caption", captioner, inputs, cwd=place), *parts)
 
 
 def test_inputs_of_which_none_can_be_read(captioner, place, tmp_path):
@@ -237,8 +247,8 @@ def test_inputs_of_which_none_can_be_read(captioner, place, tmp_path):
     (tmp_path / "b.jpg").touch()
     args = [f"inputs=[{tmp_path},{tmp_path}/missing.jpg]", "run_dir=unread"]
     done = mmtx("caption", captioner, *args, cwd=place)
-    assert "none of the 3 inputs could be captioned; see " in told(done)
     *rows, folder = done.stdout.splitlines()
+    mentions(told(done), " 3 inputs ", Path(folder).name)
     assert [json.loads(row).keys() == {"path", "error"} for row in rows] == [True] * 3
     assert len((Path(folder) / "quarantine.jsonl").read_text().splitlines()) == 3
 
@@ -249,33 +259,40 @@ def test_faults_of_a_manifest_are_told_all_at_once(manifest, place):
     data = manifest([first, '{"id": ', {**second, "id": first["id"]}, third, *rest])
     err = refused("finetune", *CAPTIONER, data, cwd=place)
     path = data.removeprefix("data.path=")
-    assert err.startswith("mmtx finetune: 4 faults\n")
-    assert f"{path}:2: not JSON at column " in err
-    assert f"{path}:3: id 'scene00000' is taken by line 1; rename one" in err
-    assert f"{path}:4: captions is an empty list" in err
-    assert f"{path}:4: image: no such file " in err
+    first_line, *faults = err.splitlines()
+    mentions(first_line, "mmtx finetune: 4 ")
+    faults_mention(
+        sorted(faults),
+        (f"  {path}:2: ", "JSON", "column"),
+        (f"  {path}:3: ", "id 'scene00000'", "line 1"),
+        (f"  {path}:4: captions ", "empty list"),
+        (f"  {path}:4: image: ", "images/missing.jpg"),
+    )
 
 
 @pytest.mark.parametrize(
-    ("path", "message"),
+    ("path", "parts"),
     [
-        ("scnes/scenes.jsonl", "scnes/scenes.jsonl: no such manifest"),
-        (f"'{ODD.replace(chr(39), chr(92) + chr(39))}/scenes'", "is a folder, not a manifest; giv"),
+        ("scnes/scenes.jsonl", ["scnes/scenes.jsonl: ", "manifest", "scnes "]),
+        (
+            f"'{ODD.replace(chr(39), chr(92) + chr(39))}/scenes'",
+            ["/scenes: ", "folder", "manifest", " scenes.jsonl"],
+        ),
     ],
 )
-def test_what_is_no_manifest(path, message, place, scenes):
-    assert message in refused("finetune", *CAPTIONER, f"data.path={path}", cwd=place)
+def test_what_is_no_manifest(path, parts, place, scenes):
+    mentions(refused("finetune", *CAPTIONER, f"data.path={path}", cwd=place), *parts)
 
 
 @pytest.mark.slow
 def test_splits_without_rows(manifest, place, captioner):
     data = manifest([{**row, "split": "val"} for row in rows_of(place)])
     err = refused("finetune", *CAPTIONER, data, "run_dir=untrained", cwd=place)
-    assert err.endswith("no row has split=train\n")
+    mentions(err, "data.jsonl: ", " split=train\n")
     err = refused("eval", captioner, data, cwd=place)
-    assert err.endswith("no row has split=test\n")
+    mentions(err, "data.jsonl: ", " split=test\n")
     err = refused("eval", captioner, data, "split=tset", cwd=place)
-    assert "split: 'tset' is none of train, val, test" in err
+    mentions(err, "split: ", "'tset'", "train, val, test")
 
 
 @pytest.mark.slow
@@ -283,7 +300,7 @@ def test_rows_without_what_the_head_needs(manifest, place):
     rows = rows_of(place)
     data = manifest([{k: v for k, v in row.items() if k != "captions"} for row in rows])
     err = refused("finetune", *CAPTIONER, data, "data.tokenizer=null", cwd=place)
-    assert "no row of these 48 has captions" in err
+    mentions(err, "data.jsonl: ", " 48 ", "captions")
 
 
 @pytest.fixture
@@ -296,8 +313,8 @@ def one_unreadable(manifest, place, tmp_path):
 
 def test_too_many_files_that_cannot_be_read(one_unreadable, tmp_path):
     err = refused(*one_unreadable, "run_dir=run", cwd=tmp_path)
-    assert "1 of 48 samples cannot be read, more than data.max_bad_fraction=0.01 allows" in err
-    assert f"scene00002 ({tmp_path}/images/00002.jpg: not an image" in err
+    mentions(err, "1 of 48 samples", "data.max_bad_fraction=0.01 ")
+    mentions(err, f"scene00002 ({tmp_path}/images/00002.jpg: ", "image of a known format")
 
 
 def test_few_files_that_cannot_be_read(one_unreadable, tmp_path):
@@ -306,7 +323,7 @@ def test_few_files_that_cannot_be_read(one_unreadable, tmp_path):
     (row,) = map(json.loads, (run / "quarantine.jsonl").read_text().splitlines())
     assert row["id"] == "scene00002"
     assert row["path"] == f"{tmp_path}/images/00002.jpg"
-    assert row["reason"].startswith("not an image")
+    mentions(row["reason"], "image of a known format")
 
 
 # the user's own components
@@ -344,24 +361,30 @@ OWN = ("--config-dir", "my_conf", "encoder/image=mean", "fusion=concat", "head=c
 
 
 @pytest.mark.parametrize(
-    ("args", "message"),
+    ("args", "parts"),
     [
-        ([], "'my_parts.Mean' is outside mmtx; if you trust it, add trusted_packages=[my_parts]"),
-        (["trusted_packages=[my_part]"], "'my_parts.Mean' is outside mmtx"),
-        (["trusted_packages=my_parts"], "write trusted_packages=[my_parts]"),
-        (["trusted_packages=[my_parts]", "encoder.image.widht=3"], "did you mean 'width'?"),
-        (["trusted_packages=[my_parts]", "encoder.image.width=x"], "'x' is not of type int"),
+        ([], ["'my_parts.Mean'", " trusted_packages=[my_parts]"]),
+        (["trusted_packages=[my_part]"], ["'my_parts.Mean'", " trusted_packages=[my_parts]"]),
+        (["trusted_packages=my_parts"], ["trusted_packages: ", " trusted_packages=[my_parts]"]),
+        (
+            ["trusted_packages=[my_parts]", "encoder.image.widht=3"],
+            ["encoder.image.widht: ", "'width'"],
+        ),
+        (
+            ["trusted_packages=[my_parts]", "encoder.image.width=x"],
+            ["encoder.image.width: ", "'x'", "int"],
+        ),
         (
             ["trusted_packages=[nowhere]", "encoder.image._target_=nowhere.Mean"],
-            "encoder.image._target_: 'nowhere.Mean' cannot be imported: ModuleNotFoundError",
+            ["encoder.image._target_: ", "'nowhere.Mean'", ": ModuleNotFoundError"],
         ),
-        (["encoder/image=mena"], "did you mean 'mean'? there are: cnn, "),
+        (["encoder/image=mena"], ["encoder/image=mena: ", "'mean'", " cnn, "]),
     ],
 )
 @pytest.mark.quick_cases(5)
-def test_a_component_of_ones_own_that_is_not_right(args, message, project):
+def test_a_component_of_ones_own_that_is_not_right(args, parts, project):
     args = ["finetune", *OWN, "data.path=x.jsonl", *args]
-    assert message in told(mmtx(*args, cwd=project, MYTOKEN=SECRET))
+    mentions(told(mmtx(*args, cwd=project, MYTOKEN=SECRET)), *parts)
 
 
 def test_a_component_of_ones_own_trains_and_leaves_no_secret(project, scenes):
@@ -379,7 +402,8 @@ def test_a_component_of_ones_own_trains_and_leaves_no_secret(project, scenes):
     assert {p.relative_to(run).parts[0] for p in holding} <= {"model", "checkpoints"}
     assert list(run.glob("wandb/*/*.wandb"))
     evaluation = ["eval", "ckpt=run", "bootstrap=2", "run_dir=scored"]
-    assert "is outside mmtx" in refused(*evaluation, cwd=project)
+    said = refused(*evaluation, cwd=project)
+    mentions(said, "'my_parts.Mean'", " trusted_packages=[my_parts]")
     succeeded(mmtx(*evaluation, "trusted_packages=[my_parts]", cwd=project))
 
 
@@ -399,25 +423,29 @@ def test_labels_that_no_training_row_has(manifest, place, tmp_path):
     head = ["head=classification", "fusion=concat", *TINY_IMAGE, *TINY, "run_dir=unlabelled"]
     err = refused("finetune", *head, data, cwd=tmp_path)
     path = data.removeprefix("data.path=")
-    first, purple, near = err.splitlines()
-    assert first == "mmtx finetune: 2 faults"
-    assert f"{path}:{odd[0]}: no training row has the label 'purple'; write one of " in purple
-    assert f"{path}:{odd[1]}: no training row has the label '{rows[0]['label']}s'; did you" in near
+    known = rows[0]["label"]
+    faults_mention(
+        err.splitlines(),
+        ("mmtx finetune: 2 ",),
+        (f"  {path}:{odd[0]}: ", "label 'purple'", known),
+        (f"  {path}:{odd[1]}: ", f"label '{known}s'", f"'{known}'"),
+    )
     assert not (tmp_path / "unlabelled").exists()
 
 
 def test_a_table_of_captions_is_no_manifest(tmp_path):
     (tmp_path / "table.csv").write_text("file,comment\na.jpg,one\nb.jpg,two\n")
     err = refused("finetune", *CAPTIONER, "data.path=table.csv", cwd=tmp_path)
-    assert err.startswith(f"mmtx finetune: {tmp_path}/table.csv:1: no column 'id'; the header has")
-    assert "`mmtx data action=import format=csv captions=" in err
+    place = f"mmtx finetune: {tmp_path}/table.csv:1: "
+    command = "`mmtx data action=import format=csv captions="
+    faults_mention([err], (place, "column 'id'", "file, comment", command))
 
 
 @pytest.mark.slow
 def test_ratios_are_told_by_the_key_that_a_run_has(manifest, place, tmp_path):
     split = "data.split={train: 0.8, val: 0.1}"
     err = refused("finetune", *CAPTIONER, manifest(rows_of(place)), split, cwd=tmp_path)
-    assert err.startswith("mmtx finetune: data.split={train: 0.8, val: 0.1}: ratios are positive")
+    faults_mention([err], ("mmtx finetune: data.split={train: 0.8, val: 0.1}: ", "ratios"))
 
 
 def test_steps_that_are_left_out_are_told(place, scenes):
@@ -426,7 +454,8 @@ def test_steps_that_are_left_out_are_told(place, scenes):
     done = mmtx("pretrain", *args, cwd=place)
     assert done.returncode == 1, (done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
-    assert "left out (1 of at most 3)" in done.stderr
-    assert "left out (3 of at most 3)" in done.stderr
-    assert "The step is not made. Lower optimizer.lr" in done.stderr
-    assert "samples scene" in done.stderr
+    skipped = [line for line in done.stderr.splitlines() if re.search(r"\(\d of .*3\)", line)]
+    assert {re.search(r"\((\d) of", line)[1] for line in skipped} == {"1", "2", "3"}
+    last = done.stderr.splitlines()[-1]
+    mentions(last, "mmtx pretrain: ", "step ", "samples scene", "optimizer.lr")
+    mentions(last, "trainer.bad_steps=10")

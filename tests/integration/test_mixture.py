@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from mmtx_cli.data.scenes.make import make_scenes
 from tests.command_line import CONTRASTIVE, mmtx, refused, stopped, succeeded
+from tests.messages import mentions
 
 SPLITS = ["train"] * 4 + ["val", "test"]
 HEADS = "head=[contrastive,masked_language,classification]"
@@ -164,44 +165,47 @@ def test_every_corpus_is_evaluated(trained):
 
 
 @pytest.mark.parametrize(
-    ("change", "fault"),
+    ("change", "parts"),
     [
         (
             ("name: texts", "name: pairs"),
-            "data.mixture[1].name: 'pairs' is taken by data.mixture[0]",
+            ["data.mixture[1].name: ", "'pairs'", "data.mixture[0]"],
         ),
-        (("[classification]", "[clasification]"), "did you mean 'classification'?"),
-        (("weight: 2", "weight: 0"), "data.mixture[0].weight: 0"),
-        (("weight: 2,", ""), "give each corpus a weight above 0, or none of them"),
-        (("texts.jsonl", "textz.jsonl"), "textz.jsonl"),
-        (("weight: 2", "wieght: 2"), "data.mixture[0].wieght: unknown key; did you mean 'weight'?"),
-        (("text: text", "text: words"), "data.mixture[1].text: 'words' is neither"),
+        (
+            ("[classification]", "[clasification]"),
+            ["data.mixture[2].heads: ", "'clasification'", "'classification'"],
+        ),
+        (("weight: 2", "weight: 0"), ["data.mixture[0].weight: 0"]),
+        (("weight: 2,", ""), ["data.mixture[0].weight: None", "weight above 0"]),
+        (("texts.jsonl", "textz.jsonl"), ["textz.jsonl: ", "texts.jsonl"]),
+        (("weight: 2", "wieght: 2"), ["data.mixture[0].wieght: ", "'weight'"]),
+        (("text: text", "text: words"), ["data.mixture[1].text: ", "'words'", "captions"]),
     ],
 )
-def test_what_is_wrong_with_a_mixture_is_told(corpora, change, fault):
+def test_what_is_wrong_with_a_mixture_is_told(corpora, change, parts):
     said = mixture(corpora).replace(*change)
     assert said != mixture(corpora)
-    assert fault in refused(*COMMON, said)
+    mentions(refused(*COMMON, said), *parts)
 
 
 def test_what_no_corpus_can_teach(corpora):
     alone = [f"data.path={corpora['labelled']}", "head=contrastive", "fusion=decision"]
     said = refused(*COMMON, *alone)
-    assert "no training row has captions, which encoder.text reads" in said
+    mentions(said, "labelled.jsonl: ", "captions", "encoder.text ", "encoder.text=null")
     two = (
         f"data.mixture=[{{name: a, path: '{corpora['texts']}', text: text}},"
         f"{{name: b, path: '{corpora['labelled']}'}}]"
     )
     said = refused(*COMMON, two, "head=contrastive", "fusion=decision")
     for name in ("texts", "labelled"):
-        assert f"{name}.jsonl: no row of split=train has what an objective of this corpus" in said
+        mentions(said, f"{name}.jsonl: ", "split=train", "(contrastive)")
     apart = corpora["pairs"].with_name("apart.jsonl")
     rows = [json.loads(line) for line in corpora["pairs"].read_text().splitlines()]
     for i, row in enumerate(rows):
         del row["image" if i % 2 else "captions"]
     apart.write_text("".join(json.dumps(row) + "\n" for row in rows))
     said = refused(*COMMON, f"data.path={apart}", "head=contrastive", "fusion=decision")
-    assert "head.contrastive: no training row that it learns from has both image and text" in said
+    mentions(said, "head.contrastive: ", "training row", "image and text", "head.contrastive.pairs")
     pairs = [f"data.path={corpora['pairs']}", "data.batch_size=1", "head=contrastive"]
     said = refused(*COMMON, *pairs, "fusion=decision")
-    assert "data.batch_size: 1 leaves head.contrastive nothing to tell a sample from" in said
+    mentions(said, "data.batch_size: 1 ", "head.contrastive", " 2 ")

@@ -13,6 +13,7 @@ import pytest
 
 from mmtx_cli.data.scenes.make import make_scenes
 from tests.command_line import CAPTIONER, PRETRAINING, environment, mmtx, succeeded, told
+from tests.messages import faults_mention, mentions
 
 pytestmark = pytest.mark.xdist_group("devices")
 
@@ -109,16 +110,18 @@ def test_every_evaluation_of_a_sweep_is_made(trained, tmp_path):
 def test_a_run_of_a_sweep_that_is_refused_does_not_hold_up_the_others(manifest, tmp_path):
     args = [*CAPTIONER, manifest, "freeze=[nothing],[]", f"run_dir={tmp_path / 'sweep'}"]
     done = mmtx("finetune", "-m", *args, *TWO)
-    err = told(done)
-    assert err.startswith("mmtx finetune: freeze: the model has no part 'nothing'")
-    assert err.splitlines()[-1].startswith(f"mmtx finetune: {tmp_path / 'sweep'}/0_freeze-nothing-")
-    assert err.endswith(": refused; what it said is above\n")
+    first, *_, last = told(done).splitlines()
+    faults_mention(
+        [first, last],
+        ("mmtx finetune: freeze: ", "'nothing'"),
+        (f"mmtx finetune: {tmp_path / 'sweep'}/0_freeze-nothing-", ": "),
+    )
     assert (tmp_path / "sweep" / "1_freeze-" / "result.json").is_file()
 
 
 def test_a_sweep_in_processes_of_a_launcher_is_refused(tmp_path):
     err = told(mmtx("finetune", "-m", *CAPTIONER, "seed=1,2", cwd=tmp_path, WORLD_SIZE="2"))
-    assert "-m: this is one of WORLD_SIZE=2 processes that a launcher has started" in err
+    mentions(err, "-m: ", "WORLD_SIZE=2 processes", "launcher")
 
 
 @pytest.mark.parametrize("command", ["finetune", pytest.param("eval", marks=pytest.mark.slow)])
@@ -143,7 +146,7 @@ def test_a_rank_that_is_killed_ends_the_run(manifest, tmp_path):
     os.kill(second_rank(process, tmp_path / "run"), signal.SIGKILL)
     _, err = process.communicate(timeout=100)
     assert process.returncode == 1
-    assert "mmtx finetune: rank 1 was ended by SIGKILL, for lack of memory or from outside" in err
+    mentions(err, "mmtx finetune: rank 1 ", "SIGKILL", "memory")
     assert "Traceback" not in err
     assert not is_left(tmp_path / "run")
 
@@ -176,12 +179,12 @@ def test_a_node_that_does_not_come(manifest, trained, tmp_path):
     run = tmp_path / "run"
     nodes = ["trainer.num_nodes=2", "trainer.join_timeout=2", f"run_dir={run}"]
     err = told(mmtx("finetune", *CAPTIONER, manifest, *nodes))
-    assert "waiting for at most trainer.join_timeout=2 s at 127.0.0.1:" in err
-    assert "NODE_RANK=1 mmtx finetune encoder/image=vit encoder.image.patch_size=16" in err
-    assert "127.0.0.1 is this machine alone: set MASTER_ADDR" in err
-    assert "trainer.num_nodes=2: not all 2 processes have connected at 127.0.0.1:" in err
+    mentions(err, "trainer.join_timeout=2 s ", " 127.0.0.1:", "(127.0.0.1 ", "MASTER_ADDR")
+    mentions(err, "NODE_RANK=1 mmtx finetune encoder/image=vit encoder.image.patch_size=16")
+    late = ("trainer.num_nodes=2: ", " 2 processes ", " 127.0.0.1:", "trainer.join_timeout=2 s;")
+    mentions(err, *late)
     err = told(mmtx("eval", trained, *nodes[:2], f"run_dir={tmp_path / 'scored'}"))
-    assert "trainer.num_nodes=2: not all 2 processes have connected at 127.0.0.1:" in err
+    mentions(err, *late)
 
 
 @pytest.mark.slow

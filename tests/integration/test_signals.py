@@ -15,6 +15,7 @@ from mmtx_cli.settings import TrainerSettings
 from mmtx_cli.stop import SIGNALS
 from mmtx_cli.training.save import SaveCallback
 from tests.command_line import PRETRAINING, stopped
+from tests.messages import mentions
 
 LOCKING = """
 import os, sys, time
@@ -64,8 +65,7 @@ def test_a_signal_to_the_whole_group_ends_the_run_with_a_save(tmp_path, number):
     last = run / "checkpoints" / "last.ckpt"
     done = stopped(args, None, number, last.exists, group=True)
     assert done.returncode == 128 + number, done.stderr
-    assert f"stopped by signal {int(number)}; saved {last}" in done.stderr
-    assert f"resume=true run_dir={run}" in done.stderr
+    mentions(done.stderr, f"signal {int(number)}", f" {last}", f" resume=true run_dir={run}")
     assert "Traceback" not in done.stderr
 
 
@@ -75,10 +75,12 @@ def test_a_second_signal_ends_at_once(tmp_path):
     with pytest.raises(Interrupted) as caught:
         save.stop.note(signal.SIGINT, None)
     assert caught.value.number == signal.SIGINT
-    assert str(caught.value) == "stopped at once by a second signal 2; nothing was saved"
+    mentions(caught.value, "signal 2;", "saved")
+    assert str(tmp_path) not in str(caught.value)
     save.last_path.touch()
-    with pytest.raises(Interrupted, match=f"signal 15; the last save is {save.last_path}"):
+    with pytest.raises(Interrupted) as caught:
         save.stop.note(signal.SIGTERM, None)
+    mentions(caught.value, "signal 15;", f" {save.last_path}")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import CAPTIONER, TINY, Done, environment, mmtx, told
+from tests.messages import faults_mention, mentions
 
 LONG_NAME = "a" * 300
 
@@ -27,7 +28,7 @@ def test_a_name_that_is_too_long(command, place, scenes, captioner):
     given = [*CAPTIONER, scenes] if command == "finetune" else [captioner, "bootstrap=2"]
     err = told(mmtx(command, *given, f"run_dir={LONG_NAME}", cwd=place))
     assert err.startswith(f"mmtx {command}: ")
-    assert f"run_dir: the name {LONG_NAME[:30]}… has {len(LONG_NAME)} bytes" in err
+    mentions(err, "run_dir: ", f" {LONG_NAME[:30]}… ", f" {len(LONG_NAME)} bytes")
 
 
 def test_a_checkpoint_that_finds_no_room(place, scenes, tmp_path):
@@ -37,7 +38,7 @@ def test_a_checkpoint_that_finds_no_room(place, scenes, tmp_path):
     assert done.returncode == 1, (done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    assert done.stderr.splitlines()[-1] == f"mmtx finetune: {last}: File too large"
+    faults_mention(done.stderr.splitlines()[-1:], (f"mmtx finetune: {last}: File too large",))
     assert list(last.parent.iterdir()) == []
 
 
@@ -45,7 +46,7 @@ def test_a_checkpoint_that_finds_no_room(place, scenes, tmp_path):
 def test_an_export_that_finds_no_room(place, captioner, tmp_path):
     done = with_small_files(50, "export", captioner, f"out={tmp_path / 'model'}", cwd=place)
     err = told(done)
-    assert err.startswith(f"mmtx export: out={tmp_path / 'model'}: cannot be written: File too la")
+    faults_mention([err], (f"mmtx export: out={tmp_path / 'model'}: ", ": File too large"))
 
 
 @pytest.mark.slow
@@ -78,8 +79,7 @@ def test_a_run_folder_that_is_removed_while_it_trains(place, scenes, tmp_path):
     _, err = process.communicate(timeout=100)
     assert process.returncode == 2, err
     assert "Traceback" not in err
-    assert f"mmtx finetune: {run}/" in err
-    assert "No such file or directory; the folder " in err
+    mentions(err, f"mmtx finetune: {run}/", ": No such file or directory", f"folder {run}")
     assert not run.exists()
     shutil.rmtree(tmp_path / "away")
 
@@ -91,4 +91,4 @@ def test_a_cache_that_finds_no_room(place, scenes, tmp_path):
     assert done.returncode == 1, (done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     shard = tmp_path / "cache" / "encoder.image" / "000000.safetensors"
-    assert done.stderr.splitlines()[-1] == f"mmtx data: {shard}: File too large"
+    faults_mention(done.stderr.splitlines()[-1:], (f"mmtx data: {shard}: File too large",))

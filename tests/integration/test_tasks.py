@@ -8,6 +8,7 @@ import pytest
 
 from mmtx_cli.argument import quoted
 from tests.command_line import TINY, TINY_IMAGE, mmtx, refused, succeeded
+from tests.messages import mentions
 
 TEXT = ("encoder/text=transformer", "encoder.text.width=16", "encoder.text.depth=1")
 FIGURES = {
@@ -57,7 +58,7 @@ def test_a_task_from_files_to_figures(place, manifest, head):
     done = succeeded(evaluated)
     result = json.loads((done / "result.json").read_text())
     assert result["baselines"].keys() >= BASELINES[head]
-    assert any(name.endswith(", untrained encoders") for name in result["baselines"])
+    assert any("untrained" in name for name in result["baselines"])
     page = (done / "report.html").read_text()
     for name, part in result["baselines"].items():
         assert part["metrics"].keys() == part["intervals"].keys() == part["difference"].keys()
@@ -65,7 +66,7 @@ def test_a_task_from_files_to_figures(place, manifest, head):
         assert name in page
         assert name in evaluated.stdout
     for sentence in result["unbeaten"].values():  # as good as untrained: there may be one
-        assert sentence.partition(" is ")[0] in " ".join(evaluated.stdout.split())
+        assert " ".join(sentence.split()[:2]) in " ".join(evaluated.stdout.split())
     assert {name.partition("/")[2] for name in result["metrics"]} == FIGURES[head]
     assert result["count"] == 6
     said = json.loads((done / "predictions.jsonl").read_text().splitlines()[0])[head]
@@ -78,5 +79,4 @@ def test_a_task_from_files_to_figures(place, manifest, head):
 def test_words_have_no_order_by_themselves(place, manifest):
     args = [*TINY_IMAGE, *TINY, "fusion=concat", "head=ordinal", manifest("words")]
     fault = refused("finetune", *args, cwd=place)
-    assert "head=ordinal needs the order of the classes circle, " in fault
-    assert "list them under label_names in the dataset card, lowest first" in fault
+    mentions(fault, "head=ordinal ", "order", " circle, ", "label_names", "lowest")

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmtx_cli.layer.attention import Attention, attend
+from tests.messages import raises
 
 
 def naive(query, key, value, allowed):
@@ -110,5 +111,5 @@ def test_dropout_is_for_training():
 
 
 def test_heads_share_the_width_evenly():
-    with pytest.raises(ValueError, match="width 16 is not a multiple of num_heads=3"):
+    with raises(ValueError, "width 16 ", "multiple", "num_heads=3"):
         Attention(16, 3)

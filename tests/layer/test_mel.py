@@ -6,6 +6,7 @@ from torchaudio.transforms import MelSpectrogram
 
 from mmtx_cli.layer.mel import FLOOR, LogMel, SpecAugment, mel_bands, real_mean, waveform
 from mmtx_cli.types import Field
+from tests.messages import raises
 
 RATE, HOP = 16000, 160
 
@@ -118,24 +119,27 @@ def test_narrow_bands_get_a_longer_transform():
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "message"),
+    ("kwargs", "parts"),
     [
-        ({"num_mels": 2000}, "num_mels=2000 bands are too narrow"),
-        ({"sample_rate": 400}, r"which sample_rate=400 has; at this rate num_mels=\d+ works; or"),
-        ({"sample_rate": 400, "num_mels": 2000}, "or raise sample_rate"),
-        ({"f_max": 9000.0}, r"f_max=9000.0 are no band within 0 … 8000.0 Hz"),
-        ({"f_min": 8000.0}, "are no band"),
-        ({"normalise": "batch"}, "normalise='batch' is none of"),
-        ({"normalise": "dataset"}, "normalise='dataset' needs mean and a positive std"),
+        ({"num_mels": 2000}, ["num_mels=2000 ", "bands", f"sample_rate={RATE} "]),
+        ({"sample_rate": 400}, ["num_mels=64 ", "sample_rate=400 ", " num_mels=", " sample_rate"]),
+        (
+            {"sample_rate": 400, "num_mels": 2000},
+            ["num_mels=2000 ", "sample_rate=400 ", " sample_rate"],
+        ),
+        ({"f_max": 9000.0}, ["f_max=9000.0 ", "0 … 8000.0 Hz"]),
+        ({"f_min": 8000.0}, ["f_min=8000.0, ", "0 … 8000.0 Hz"]),
+        ({"normalise": "batch"}, ["normalise='batch' ", "'recording', 'dataset', null"]),
+        ({"normalise": "dataset"}, ["normalise='dataset' ", "mean=None, std=None"]),
     ],
 )
-def test_what_it_refuses(kwargs, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_it_refuses(kwargs, parts):
+    with raises(ValueError, *parts):
         LogMel(**{"sample_rate": RATE, **kwargs})
 
 
 def test_hops_of_another_rate_are_refused():
-    with pytest.raises(ValueError, match="sample_rate=8000 has hops of 80"):
+    with raises(ValueError, "sample_rate=8000 ", "hops of 80"):
         waveform(sound(2), 8000)
 
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem, check_tiled, recolored
+from tests.messages import raises
 
 
 @pytest.mark.parametrize("patch_size", [2, 7, 8, 12, 14])
@@ -71,12 +72,12 @@ def test_one_patch_is_enough(patch_size):
 
 @pytest.mark.parametrize("patch_size", [1, 12])
 def test_patches_that_halving_does_not_reach_are_refused(patch_size):
-    with pytest.raises(ValueError, match=f"patch_size={patch_size}.*stem=patch"):
+    with raises(ValueError, f"patch_size={patch_size} ", "power of two", " stem=patch"):
         ConvStem(32, patch_size)
 
 
 def test_what_vision_transformers_share_is_checked():
-    with pytest.raises(ValueError, match="conv or patch"):
+    with raises(ValueError, "stem='convs'", "conv or patch"):
         check_stem("convs")
-    with pytest.raises(ValueError, match="image_size=30"):
+    with raises(ValueError, "image_size=30 ", "patch_size=8"):
         check_tiled(30, 8)

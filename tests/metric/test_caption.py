@@ -12,6 +12,7 @@ from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 from mmtx_cli.error import DataError
 from mmtx_cli.metric.caption import caption_scores, token_scores
 from mmtx_cli.metric.ptb import tokenize
+from tests.messages import raises
 from tests.metric.corpora import WORDS, flickr_groups, random_tokens
 
 NAMES = ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"]
@@ -126,7 +127,7 @@ def test_an_empty_candidate_scores_zero():
 
 def test_names_every_id_without_references():
     references = [["a dog"], [], ["a cat", " "]] + [[]] * 30
-    with pytest.raises(DataError, match=r"32 of 33 samples .*: s1, s2, s3, .* s20 …;"):
+    with raises(DataError, "32 of 33 samples", ": s1, s2, s3, ", " s20 …;"):
         caption_scores([f"s{i}" for i in range(33)], ["a dog"] * 33, references)
 
 
@@ -153,5 +154,5 @@ def test_scores_keep_their_bounds(samples):
 
 
 def test_no_samples_are_no_figures():
-    with pytest.raises(ValueError, match="no sample"):
+    with raises(ValueError, "sample"):
         caption_scores([], [], []).figures()

@@ -1,4 +1,3 @@
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -6,6 +5,7 @@ from hypothesis import strategies as st
 from mmtx_cli.error import DataError
 from mmtx_cli.metric.retrieval import retrieval_ranks
 from mmtx_cli.metric.wording import wording_ranks, wordings
+from tests.messages import raises
 
 
 def slow_ranks(a, b, a_groups, b_groups, wording):
@@ -69,5 +69,5 @@ def test_a_perfect_model_is_perfect_where_texts_repeat():
 
 def test_embeddings_that_are_not_finite_are_named():
     a = torch.zeros(2, 3)
-    with pytest.raises(DataError, match="rows 1"):
+    with raises(DataError, "finite", ": rows 1"):
         wording_ranks(a, torch.tensor([[0.0] * 3, [torch.nan] * 3]), *[torch.arange(2)] * 3)

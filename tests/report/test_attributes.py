@@ -34,7 +34,7 @@ def test_the_page_shows_attributes_and_references_of_captions(tmp_path: Path) ->
     caption = {"path": "gone.mp4", "caption": "a ring", "references": ["a red ring"]}
     (tmp_path / "captions.jsonl").write_text(json.dumps(caption) + "\n")
     page = Page(write_report(tmp_path))
-    assert "Accuracy of the attributes that captions name" in page.headings
+    assert any("attributes" in heading for heading in page.headings)
     assert "0.50 [0.30, 0.70]" in page.text
     assert "a red ring" in page.text
     assert page.unmatched == []

@@ -10,6 +10,7 @@ import pytest
 
 from mmtx_cli.error import DataError
 from mmtx_cli.report.html import write_report
+from tests.messages import mentions, raises, says_missing
 
 from .page import Page
 
@@ -20,9 +21,9 @@ def page(run_dir: Path) -> Page:
 
 
 def test_shows_every_part_of_a_run(page: Page) -> None:
-    assert page.headings[:4] == ["Report of run", "Metrics", "Beside baselines", "Curves"]
-    for heading in ("Predictions of “caption”", "Predictions of “colour”", "Confusions"):
-        assert heading in page.headings
+    for heading, part in zip(page.headings, ("run", "Metrics", "aselines", "Curves"), strict=False):
+        mentions(heading, part)
+    mentions("\n".join(page.headings), "“caption”", "“colour”", "Confusion")
     assert [page.headings.count(part) for part in ("Best", "Worst", "Random")] == [3, 3, 3]
     for text in ("mmtx eval", "2023-11-14 22:13 UTC", "3 min 20 s", "most frequent caption"):
         assert text in page.text
@@ -85,9 +86,8 @@ def test_pictures_have_words_and_sizes(page: Page) -> None:
     images = page.all("img")
     assert images
     assert all(image["alt"] and image["width"] == "320" for image in images)
-    assert "gone.jpg" in page.text
-    assert "file not found" in page.text
-    assert "not an image of a known format" in page.text
+    mentions(page.text, "image of a known format")
+    says_missing(re.search(r"<span>gone\.jpg</span><span>([^<]+)</span>", page.source)[1])
 
 
 def test_equal_runs_give_equal_bytes(run_dir: Path) -> None:
@@ -119,11 +119,13 @@ def test_a_missing_file_leaves_out_its_part(run_dir: Path, missing: str) -> None
 
 
 def test_an_empty_run_says_so(tmp_path: Path) -> None:
-    assert "left nothing to show" in Page(write_report(tmp_path)).text
+    page = Page(write_report(tmp_path))
+    mentions(page.text, "nothing")
+    assert "Metrics" not in page.headings
 
 
 def test_a_run_that_is_not_there_is_the_users_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such run folder"):
+    with raises(DataError, f"{tmp_path / 'nowhere'}: ", "run folder"):
         write_report(tmp_path / "nowhere")
 
 
@@ -133,9 +135,12 @@ def test_damaged_files_are_named_and_the_rest_is_shown(run_dir: Path) -> None:
         file.write('[1]\n{"id": "cut\n')
     (run_dir / "environment.json").write_text("[]")
     page = Page(write_report(run_dir, gallery=1))
-    assert "result.json could not be read" in page.text
-    assert "predictions.jsonl:31: not a JSON object (2 such lines)" in page.text
-    assert "environment.json could not be read: not a JSON object" in page.text
+    for pattern in (
+        r"result\.json .*?read",
+        r"predictions\.jsonl:31: .*?JSON object \(2 .*?lines\)",
+        r"environment\.json .*?: .*?JSON object",
+    ):
+        assert re.search(pattern, page.text, re.S), pattern
     assert "Best" in page.headings
 
 
@@ -156,7 +161,7 @@ def test_sections_follow_one_another_under_contents(run_dir: Path, tmp_path: Pat
     assert "a <green> wall" in page.text
     assert "score -0.500" in page.text
     assert "truncated" in page.text
-    assert "no such folder" in page.text
+    mentions(page.text, tmp_path / "lost")
     assert page.text.count("Environment") == 1
     assert page.unmatched == []
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from mmtx_cli.report.thumbnail import Thumbnail, Thumbnails
+from tests.messages import mentions, says_missing
 
 
 def decode(thumbnail: Thumbnail) -> Image.Image:
@@ -56,9 +57,10 @@ def test_what_cannot_be_shown_gives_a_reason(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     make = Thumbnails()
     problems = {name: make(tmp_path / name) for name in ("text.jpg", "cut.jpg", "pipe.jpg", "none")}
-    assert problems["text.jpg"].problem.startswith("not an image of a known format")
-    assert problems["cut.jpg"].problem.startswith("damaged: ")
-    assert problems["pipe.jpg"].problem == problems["none"].problem == "file not found"
+    mentions(problems["text.jpg"].problem, "image of a known format")
+    mentions(problems["cut.jpg"].problem, "damaged")
+    assert problems["pipe.jpg"].problem == problems["none"].problem
+    says_missing(problems["none"].problem)
     assert not any(made.uri for made in problems.values())
 
 

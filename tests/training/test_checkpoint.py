@@ -9,6 +9,7 @@ import torch
 
 from mmtx_cli.error import CheckpointError
 from mmtx_cli.training.checkpoint import SafeCheckpointIO
+from tests.messages import raises
 
 STATE_OF_A_RUN = {
     "epoch": 0,
@@ -89,10 +90,10 @@ def test_a_killed_process_leaves_a_whole_checkpoint(tmp_path):
 def test_what_is_no_checkpoint(tmp_path):
     path = tmp_path / "last.ckpt"
     path.write_bytes(b"half a checkpo")
-    with pytest.raises(CheckpointError, match=r"last.ckpt: cannot be read as a checkpoint"):
+    with raises(CheckpointError, f"{path}: ", "read as a checkpoint"):
         SafeCheckpointIO().load_checkpoint(path)
     torch.save({"weights": torch.ones(2)}, path)
-    with pytest.raises(CheckpointError, match="not a checkpoint of mmtx"):
+    with raises(CheckpointError, f"{path}: ", "checkpoint", "'config'"):
         SafeCheckpointIO().load_checkpoint(path)
 
 
@@ -105,7 +106,7 @@ def test_a_checkpoint_without_the_state_of_a_run(name, value, tmp_path):
     if value is ...:
         del checkpoint[name]
     torch.save(checkpoint, tmp_path / "last.ckpt")
-    with pytest.raises(CheckpointError, match=rf"no state of a run .*{name}"):
+    with raises(CheckpointError, f"{tmp_path / 'last.ckpt'}: ", "state of a run", name):
         SafeCheckpointIO().load_checkpoint(tmp_path / "last.ckpt")
 
 

@@ -29,7 +29,7 @@ def test_a_line_says_how_far_it_is(capsys, monkeypatch):
     shown.on_train_batch_end(trainer(11), MODULE, None, None, 10)
     line = capsys.readouterr().err
     assert line.startswith("finetune 11/100, 0:00:0")
-    assert " left · loss 1.500 · 20 samples/s\n" in line
+    assert line.endswith(" · loss 1.500 · 20 samples/s\n")
 
 
 def test_a_short_run_says_nothing(capsys):

@@ -2,12 +2,12 @@
 
 import copy
 
-import pytest
 import torch
 from tiny import gradients, tiny_batch, tiny_model
 
 from mmtx_cli.error import ConfigError
 from mmtx_cli.training.recompute import recompute_blocks
+from tests.messages import raises
 
 COUNTS = {"text": [4, 6, 7], "image": [1, 2, 1]}
 ARGS = ["encoder.text.dropout=0.3", "encoder.image.dropout=0.3", "encoder.image.depth=3"]
@@ -57,5 +57,5 @@ def test_a_copy_runs_its_own_blocks():
 def test_a_model_without_blocks(monkeypatch):
     model = tiny_model(modalities=("image",))
     monkeypatch.setattr(type(model.encoder["image"]), "blocks", lambda self: [])
-    with pytest.raises(ConfigError, match="no encoder of this model has blocks"):
+    with raises(ConfigError, "trainer.checkpointing: ", "encoder", "blocks"):
         recompute_blocks(model)

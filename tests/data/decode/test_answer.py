@@ -24,6 +24,7 @@ from mmtx_cli.data.decode.message import OversizedError, framed, receive
 from mmtx_cli.data.decode.video import Clip, VideoFacts
 from mmtx_cli.data.unreadable import NoVideoError, OutsideError, UnreadableError
 from mmtx_cli.error import ConfigError
+from tests.messages import raises
 
 from .guarded import double, hoard, own_pid, send_raw, waste
 
@@ -158,7 +159,7 @@ def test_a_decoder_that_was_taken_over_executes_nothing(tmp_path):
             assert guard.run(send_raw, "bad.mp4", raw) == 5
             guard.close()  # it may not have ended yet
         else:
-            with pytest.raises(UnreadableError, match=r"bad.mp4: the decoder sent no valid answer"):
+            with raises(UnreadableError, "bad.mp4: ", "decoder", "answer"):
                 guard.run(send_raw, "bad.mp4", raw)
         assert guard.run(own_pid, "a.mp4") != first
     assert not (tmp_path / "made").exists()
@@ -170,7 +171,7 @@ def test_a_decoder_that_was_taken_over_executes_nothing(tmp_path):
 def test_more_memory_than_allowed_costs_one_call(how):
     guard = Guard(300.0, memory=200_000_000)
     assert len(guard.run(hoard, "a.mp4", "numpy", 20_000_000)) == 20_000_000
-    with pytest.raises(UnreadableError, match=r"a.mp4: too large: .* data\.decode_memory allows"):
+    with raises(UnreadableError, "a.mp4: ", "too large", "data.decode_memory"):
         guard.run(hoard, "a.mp4", how, 300_000_000)
     assert guard.run(double, "a.mp4", 4) == 8
     guard.close()

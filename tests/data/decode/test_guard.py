@@ -17,6 +17,7 @@ from mmtx_cli.data.decode import guard as guard_module
 from mmtx_cli.data.decode import process
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.unreadable import UnreadableError
+from tests.messages import mentions, raises
 
 from .guarded import (
     awkward_bug,
@@ -80,13 +81,13 @@ def test_everything_that_can_happen_to_a_call(guard):
         guard.run(awkward_bug, "a.mp4")
     assert "in awkward_bug" in "".join(bug_caught.value.__notes__)
 
-    with pytest.raises(TypeError, match=r"what unsendable returns cannot be sent.*lambda"):
+    with raises(TypeError, "unsendable", "sent", "lambda"):
         guard.run(unsendable, "a.mp4")
-    with pytest.raises(TypeError, match=r"lambda.* cannot be sent"):
+    with raises(TypeError, "lambda", "sent"):
         guard.run(lambda path: path, "a.mp4")
     assert guard.run(own_pid, "a.mp4") == first  # none of these was its end
 
-    with pytest.raises(UnreadableError, match="crashed \\(signal 11\\)"):
+    with raises(UnreadableError, "b.mp4: ", "crashed", "signal 11"):
         guard.run(crash, "b.mp4", signal.SIGSEGV)
     assert guard.run(own_pid, "a.mp4") != first
 
@@ -99,9 +100,9 @@ def test_a_hanging_file_is_cut_off_in_time(forked):
         forked.run(sleep, "slow.mp4", 60)
     assert 0.3 <= time.monotonic() - begun < 5
     assert caught.value.path == "slow.mp4"
-    assert caught.value.reason == "decoding took longer than 0.3 s"
+    mentions(caught.value.reason, "longer", " 0.3 s")
     assert forked.run(double, "a.mp4", 4) == 8
-    with pytest.raises(UnreadableError, match="longer than"):
+    with raises(UnreadableError, "stuck.mp4: ", "longer", " 0.3 s"):
         forked.run(hold_the_lock, "stuck.mp4")
     assert forked.run(double, "a.mp4", 5) == 10
 
@@ -110,14 +111,14 @@ def test_a_hanging_spawned_child_is_cut_off(monkeypatch):
     monkeypatch.setattr(guard_module, "Child", process.Spawned)
     guard = Guard(0.5)
     assert guard.run(double, "a.mp4", 4) == 8
-    with pytest.raises(UnreadableError, match=r"decoding took longer than 0\.5 s"):
+    with raises(UnreadableError, "slow.mp4: ", "longer", " 0.5 s"):
         guard.run(sleep, "slow.mp4", 60)
     guard.close()
 
 
 def test_functions_of_the_standard_library(forked):
     forked.timeout = 0.2
-    with pytest.raises(UnreadableError, match=r"^60: decoding took longer"):
+    with raises(UnreadableError, "60: ", "longer", " 0.2 s"):
         forked.run(time.sleep, 60)
 
 
@@ -128,7 +129,7 @@ def test_functions_of_the_standard_library(forked):
 def test_a_crash_costs_one_call(forked, function, argument, cause):
     with pytest.raises(UnreadableError) as caught:
         forked.run(function, "bad.mp4", argument)
-    assert caught.value.reason == f"the decoder crashed ({cause})"
+    mentions(caught.value.reason, "crashed", cause)
     assert forked.run(double, "a.mp4", 1) == 2
 
 
@@ -288,7 +289,8 @@ def test_inside_a_loaders_workers(workers):
     samples = Frames()
     rows = list(DataLoader(samples, batch_size=None, num_workers=workers))
     assert [int(frames[0, 0, 0, 0]) for frames, *_ in rows] == [2 * i for i in range(12)]
-    assert [fault for *_, fault in rows if fault] == ["the decoder crashed (signal 11)"]
+    assert [i for i, (*_, fault) in enumerate(rows) if fault] == [5]
+    mentions(rows[5][-1], "crashed", "signal 11")
     children, parents = ({row[which] for row in rows} for which in (1, 2))
     assert len(parents) == max(workers, 1)
     assert len(children) == len(parents) + 1  # each has its own, and one was lost
@@ -349,7 +351,7 @@ def test_a_copy_begins_its_own_child(forked):
 
 @pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
 def test_a_timeout_that_is_none(timeout):
-    with pytest.raises(ValueError, match="above 0 seconds"):
+    with raises(ValueError, timeout, " 0 seconds"):
         Guard(timeout)
 
 

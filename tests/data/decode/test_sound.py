@@ -18,6 +18,7 @@ from mmtx_cli.data.decode import backend, sound_stream
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.decode.sound import decode_sound
 from mmtx_cli.data.unreadable import UnreadableError
+from tests.messages import mentions, raises, says_missing
 
 from .sounds import glide, shift_and_error, wav_bytes, write_floats, write_with_av
 
@@ -294,7 +295,7 @@ def test_times_of_a_video_count_from_the_beginning_of_the_file(folder, wave):
     shift, error = shift_and_error(found, wave[RATE : 2 * RATE], 1600)
     assert abs(shift) <= 0.07 * RATE
     assert error < 0.02
-    assert "the end, 3" in reason_of(folder / "film.ts", start=9.0)
+    mentions(reason_of(folder / "film.ts", start=9.0), "start 9 s", "end", " 3")
 
 
 def mp3_without_length(folder, tmp_path):
@@ -314,7 +315,7 @@ def test_a_length_that_is_not_told_is_found(folder, tmp_path, wave):
     shift, error = shift_and_error(np.pad(found, 1600), wave[RATE - 1600 : 2 * RATE + 1600], 1500)
     assert abs(shift) < 0.07 * RATE
     assert error < 0.05
-    assert "beyond the end, 3" in reason_of(path, start=5.0)
+    mentions(reason_of(path, start=5.0), "start 5 s", "end", " 3")
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF])
@@ -324,29 +325,29 @@ def test_recorders_that_do_not_know_the_size(tmp_path, wave, size):
 
 
 def test_start_beyond_the_end_names_both(folder):
-    assert reason_of(folder / "a.wav", start=7.5) == "start 7.5 s lies beyond the end, 3 s"
-    assert reason_of(folder / "a.m4a", start=7.5).startswith("start 7.5 s lies beyond the end, 3")
-    assert "does not lie behind start" in reason_of(folder / "a.wav", start=2.0, end=1.0)
-    assert "is no time" in reason_of(folder / "a.wav", start=float("nan"))
+    mentions(reason_of(folder / "a.wav", start=7.5), "start 7.5 s", "end", " 3 s")
+    mentions(reason_of(folder / "a.m4a", start=7.5), "start 7.5 s", "end", " 3")
+    mentions(reason_of(folder / "a.wav", start=2.0, end=1.0), "end 1 s", "start 2 s")
+    mentions(reason_of(folder / "a.wav", start=float("nan")), "start nan")
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"rate": 0}, "a sample rate of 0 Hz"),
-        ({"rate": 1}, "absurd sample rate of 1 Hz"),
-        ({"rate": 4_000_000_000}, "a sample rate of 4,000,000,000 Hz"),
-        ({"rate": 2_000_000_000}, "absurd sample rate of 2,000,000,000 Hz"),
-        ({"channels": 0}, "0 channels"),
-        ({"channels": 9999}, "channels"),
-        ({"channels": 500, "align": 1000}, "500 channels"),
-        ({"kind": 0x1234}, "damaged WAV"),
-        ({"bits": 0}, "damaged WAV"),
-        ({"data": 300_000}, "truncated: 96,000 of 300,000 bytes"),
+        ({"rate": 0}, ["sample rate", " 0 Hz"]),
+        ({"rate": 1}, ["sample rate", " 1 Hz"]),
+        ({"rate": 4_000_000_000}, ["sample rate", " 4,000,000,000 Hz"]),
+        ({"rate": 2_000_000_000}, ["sample rate", " 2,000,000,000 Hz"]),
+        ({"channels": 0}, ["0 channels"]),
+        ({"channels": 9999}, ["channels"]),
+        ({"channels": 500, "align": 1000}, ["500 channels"]),
+        ({"kind": 0x1234}, ["damaged", "WAV"]),
+        ({"bits": 0}, ["damaged", "WAV"]),
+        ({"data": 300_000}, ["truncated", "96,000 ", "300,000 bytes"]),
     ],
 )
 def test_impossible_headers(tmp_path, wave, changes, words):
-    assert words in reason_of(tmp_path / "a.wav", data=wav_bytes(wave, **changes))
+    mentions(reason_of(tmp_path / "a.wav", data=wav_bytes(wave, **changes)), *words)
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3", "a.m4a", "film.mkv"])
@@ -369,18 +370,18 @@ def test_damaged_in_the_middle(folder, tmp_path, name):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "empty file"),
-        (b"RIFF" + bytes(4) + b"WAVE", "truncated"),
-        (b"version https://git-lfs.github.com/spec/v1\noid", "text, not a sound; it begins 'vers"),
-        ("Grüße, no sound".encode(), "text, not a sound; it begins 'Grüße"),
-        (bytes(5000), "neither sound nor video"),
-        (b"OggS" + bytes(5000), "damaged Ogg"),
-        (b"fLaC" + bytes(5000), "damaged FLAC"),
-        (b"\xff\xfb\x90\x00" + bytes(50), "neither sound nor video"),
+        (b"", ["empty file"]),
+        (b"RIFF" + bytes(4) + b"WAVE", ["truncated"]),
+        (b"version https://git-lfs.github.com/spec/v1\noid", ["text", "sound", "'version http"]),
+        ("Grüße, no sound".encode(), ["text", "sound", "'Grüße"]),
+        (bytes(5000), ["sound", "video"]),
+        (b"OggS" + bytes(5000), ["damaged", "Ogg"]),
+        (b"fLaC" + bytes(5000), ["damaged", "FLAC"]),
+        (b"\xff\xfb\x90\x00" + bytes(50), ["sound", "video"]),
     ],
 )
 def test_what_is_no_sound(tmp_path, data, words):
-    assert words in reason_of(tmp_path / "a.wav", data=data)
+    mentions(reason_of(tmp_path / "a.wav", data=data), *words)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"])
@@ -388,8 +389,7 @@ def test_pictures(tmp_path, format):
     if format == "AVIF" and not __import__("PIL.features").features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
     Image.new("RGB", (64, 64), "red").save(tmp_path / "a.wav", format)
-    assert f"{format} " in reason_of(tmp_path / "a.wav")
-    assert "picture, not a sound" in reason_of(tmp_path / "a.wav")
+    mentions(reason_of(tmp_path / "a.wav"), f"{format} ", "picture", "sound")
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,8 @@ def test_pictures(tmp_path, format):
 )
 def test_playlists_are_not_followed(folder, tmp_path, text):
     shutil.copy(folder / "film.ts", tmp_path / "a.ts")
-    assert "text, not a sound" in reason_of(tmp_path / "a.mp3", data=text.encode())
+    reason = reason_of(tmp_path / "a.mp3", data=text.encode())
+    mentions(reason, "text", "sound", f"'{text[:6]}")
 
 
 def test_names_that_look_like_addresses(folder, tmp_path, monkeypatch):
@@ -412,18 +413,18 @@ def test_names_that_look_like_addresses(folder, tmp_path, monkeypatch):
 
 
 def test_files_that_are_not_there(tmp_path):
-    assert reason_of(tmp_path / "a.wav") == "no such file"
-    assert reason_of(tmp_path) == "a folder, not a regular file"
+    says_missing(reason_of(tmp_path / "a.wav"))
+    mentions(reason_of(tmp_path), "folder", "regular file")
 
 
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (np.nan, "not finite numbers"),
-        (np.inf, "not finite numbers"),
-        (-np.inf, "not finite numbers"),
-        (30000.0, "as large as 30000, where full scale is 1"),
-        (1e38, "as large as"),
+        (np.nan, ["finite"]),
+        (np.inf, ["finite"]),
+        (-np.inf, ["finite"]),
+        (30000.0, [" 30000", "full scale", " 1"]),
+        (1e38, ["1e+38", "full scale"]),
     ],
 )
 @pytest.mark.parametrize("rate", [RATE, 8000])
@@ -431,17 +432,19 @@ def test_samples_that_are_no_sound(tmp_path, wave, value, words, rate):
     wave = wave.copy()
     wave[5000] = value
     write_floats(tmp_path / "a.wav", wave)
-    with pytest.raises(UnreadableError, match="samples"):
+    with raises(UnreadableError, "samples"):
         decode_sound(tmp_path / "a.wav", rate)
     if rate == RATE:
-        assert words in reason_of(tmp_path / "a.wav")
+        mentions(reason_of(tmp_path / "a.wav"), *words)
     assert len(decoded(tmp_path / "a.wav", rate, None, 1.0)) == 2 * rate  # behind the fault
 
 
 @pytest.mark.parametrize("format", ["WAV", "OGG", "AIFF"])
 def test_no_samples(tmp_path, format):
     soundfile.write(tmp_path / "a", np.zeros(0), RATE, format=format)
-    assert "no sound" in reason_of(tmp_path / "a")
+    reason = reason_of(tmp_path / "a")
+    mentions(reason, "sound")
+    assert not [word for word in ("video", "picture", "damaged", "truncated") if word in reason]
 
 
 def test_a_cover_is_no_video(folder, tmp_path, wave):
@@ -468,20 +471,20 @@ def test_more_than_a_day_at_once(tmp_path):
         header = wav_bytes(np.zeros(0, np.float32), 100, data=size, riff=size, align=1, bits=8)
         file.write(header)
         file.truncate(44 + size)
-    assert "30 hours of sound" in reason_of(tmp_path / "a.wav")
+    mentions(reason_of(tmp_path / "a.wav"), "30 hours")
     assert len(decoded(tmp_path / "a.wav", 100, 10.0)) == 1000
 
 
 @pytest.mark.parametrize(
     ("wish", "words"),
     [
-        ({"sample_rate": 0}, "sample_rate must be at least 1"),
-        ({"seconds": 0}, "seconds must be above 0"),
-        ({"offset": 1.5}, "offset must be between 0 and 1"),
+        ({"sample_rate": 0}, ["sample_rate", " 1"]),
+        ({"seconds": 0}, ["seconds", " 0"]),
+        ({"offset": 1.5}, ["offset", " 0 and 1"]),
     ],
 )
 def test_wishes_that_mean_nothing(folder, wish, words):
-    with pytest.raises(ValueError, match=words) as caught:
+    with raises(ValueError, *words) as caught:
         decode_sound(folder / "a.wav", **{"sample_rate": RATE, **wish})
     assert not isinstance(caught.value, UnreadableError)
 
@@ -490,8 +493,9 @@ def test_through_the_guard(folder, wave):
     guard = Guard(30.0)
     assert np.abs(guard.run(decode_sound, str(folder / "a.wav"), RATE).numpy() - wave).max() < 1e-4
     assert guard.run(decode_sound, str(folder / "a.m4a"), 8000, 1.0).shape == (8000,)
-    with pytest.raises(UnreadableError, match="no such file"):
+    with raises(UnreadableError, folder / "none.wav") as caught:
         guard.run(decode_sound, str(folder / "none.wav"), RATE)
+    says_missing(caught.value.reason)
     guard.close()
 
 
@@ -511,7 +515,7 @@ def test_mutilated_files_are_unreadable_or_sounds(folder, tmp_path):
                 found = guard.run(decode_sound, str(tmp_path / "a"), RATE, 1.0)
             except UnreadableError as error:
                 reason = error.reason
-            assert "longer than" not in reason
+            assert " 30 s" not in reason
             assert found is None or bool(found.isfinite().all())
     guard.close()
 
@@ -584,8 +588,11 @@ def test_real_videos_without_sound_and_files_without_both():
     assert len(silent) == 8
     assert all(name.endswith((".mp4", ".mkv", ".webm", ".avi")) for name in silent)
     pictures = (".jpg", ".png", ".gif")
-    assert all("picture, not a sound" in broken[n] for n in broken if n.endswith(pictures))
-    assert broken["empty.mp4"] == "empty file"
+    assert any(name.endswith(pictures) for name in broken)
+    for name in broken:
+        if name.endswith(pictures):
+            mentions(broken[name], "picture", "sound")
+    mentions(broken["empty.mp4"], "empty file")
     assert "truncated" in broken["truncated.mp4"]
     assert "text" in broken["text.mp4"]
 

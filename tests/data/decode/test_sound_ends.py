@@ -11,6 +11,7 @@ import soundfile
 from mmtx_cli.data.decode.sound import check_sound, decode_sound
 from mmtx_cli.data.unreadable import UnreadableError
 from tests.data.hostile import MEGABYTE, peak_memory
+from tests.messages import mentions, raises
 
 from .sounds import glide, wav_bytes, write_with_av
 
@@ -124,7 +125,9 @@ def test_chunks_behind_the_sound_may_lack(tmp_path):
 
 def test_a_header_without_end_is_refused(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"RIFF\xff\0\0\0WAVE" + b"junk\0\0\0\0" * 5000)
-    assert all("chunks before the sound" in (r or "") for r in reasons(tmp_path / "a.wav"))
+    found = list(reasons(tmp_path / "a.wav"))
+    assert len(found) == 4
+    assert all("chunks" in (reason or "") for reason in found)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -147,11 +150,11 @@ def test_check_sound_finds_what_decoding_finds(tmp_path):
     wave = glide(1.0)
     path = str(tmp_path / "a.wav")
     soundfile.write(path, np.where(np.arange(len(wave)) == 9000, np.nan, wave), RATE, "FLOAT")
-    assert "not finite" in next(iter(reasons(path)))
-    with pytest.raises(UnreadableError, match="not finite"):
+    mentions(next(iter(reasons(path))), "finite")
+    with raises(UnreadableError, "finite"):
         check_sound(path)
     check_sound(path, 0.0, 0.5)
-    with pytest.raises(UnreadableError, match="lies beyond the end"):
+    with raises(UnreadableError, "start 5 s", "end", " 1 s"):
         check_sound(path, 5.0)
-    with pytest.raises(UnreadableError, match="is no time"):
+    with raises(UnreadableError, "start nan"):
         check_sound(path, float("nan"))

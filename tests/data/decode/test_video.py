@@ -20,6 +20,7 @@ from mmtx_cli.data.transform import fit
 from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.error import ConfigError
 from tests.data.decode import numbered
+from tests.messages import mentions, raises, says_missing
 
 MEDIA = Path(os.environ.get("MMTX_TEST_DATA", "../shared/data")) / "media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason=f"no test data in {MEDIA}")
@@ -239,10 +240,10 @@ def test_turned_pictures_are_brought_upright(decoder):
 
 def test_windows_outside_of_the_video(videos, decoder):
     path = videos["h264_late.mp4"]  # 2.4 s long; its clock begins at 2 s
-    assert "start 9.5 s lies beyond the end, 2.4 s" in reason_of(path, start=9.5)
-    assert "end -1 s lies before the first frame, 0 s" in reason_of(path, end=-1.0)
-    assert "end 1 s lies before start 1.5 s" in reason_of(path, start=1.5, end=1.0)
-    assert "start nan" in reason_of(path, start=float("nan"))
+    mentions(reason_of(path, start=9.5), "start 9.5 s", "end", " 2.4 s")
+    mentions(reason_of(path, end=-1.0), "end -1 s", "first frame", " 0 s")
+    mentions(reason_of(path, start=1.5, end=1.0), "end 1 s", "start 1.5 s")
+    mentions(reason_of(path, start=float("nan")), "start nan")
     seconds = decode_video(path, Sampling(3), 32, start=-1.0, end=100.0).seconds
     assert seconds == pytest.approx([0.4, 1.2, 2.0])
 
@@ -268,28 +269,28 @@ def test_a_window_counts_from_the_beginning_of_the_file(name, begins, options, d
 
 
 BROKEN = {
-    "empty.mp4": "empty file",
-    "text.mp4": "no video of a known format",
-    "truncated.mp4": "truncated: 200,000 of 654,812 bytes",
-    "sine_mono_s24.wav": "no video stream",
-    "nasa_13013.mp4.audio.mp3": "no video stream",
-    "bomb_header.png": "a picture, not a video",
-    "bad_huffman.jpg": "a picture, not a video",
+    "empty.mp4": ["empty file"],
+    "text.mp4": ["video", "known format"],
+    "truncated.mp4": ["truncated", "200,000 ", "654,812 bytes"],
+    "sine_mono_s24.wav": ["video stream"],
+    "nasa_13013.mp4.audio.mp3": ["video stream"],
+    "bomb_header.png": ["picture", "video"],
+    "bad_huffman.jpg": ["picture", "video"],
 }
 
 
 @pytest.mark.parametrize("path", media(*BROKEN))
 def test_broken_files_of_the_test_data(path, decoder):
-    assert BROKEN[path.name] in reason_of(path)
+    mentions(reason_of(path), *BROKEN[path.name])
 
 
 def test_what_is_no_file(tmp_path, decoder):
-    assert reason_of(tmp_path / "absent.mp4") == "no such file"
-    assert reason_of(tmp_path) == "a folder, not a regular file"
+    says_missing(reason_of(tmp_path / "absent.mp4"))
+    mentions(reason_of(tmp_path), "folder", "regular file")
     (tmp_path / "empty").touch()
-    assert reason_of(tmp_path / "empty") == "empty file"
+    mentions(reason_of(tmp_path / "empty"), "empty file")
     (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n")
-    assert "no video of a known format" in reason_of(tmp_path / "list.mp4")
+    mentions(reason_of(tmp_path / "list.mp4"), "video", "known format")
 
 
 @pytest.mark.parametrize(
@@ -331,15 +332,15 @@ def test_absurd_dimensions(tmp_path, decoder):
     content = bytearray((tmp_path / "a.gif").read_bytes())
     content[6:10] = struct.pack("<HH", 20000, 9000)
     (tmp_path / "a.gif").write_bytes(content)
-    assert "absurd dimensions: 20000 x 9000" in reason_of(tmp_path / "a.gif")
+    mentions(reason_of(tmp_path / "a.gif"), "dimensions", "20000 x 9000")
     content[6:10] = struct.pack("<HH", 16000, 16000)
     (tmp_path / "a.gif").write_bytes(content)
-    assert "absurd dimensions: 16000 x 16000" in reason_of(tmp_path / "a.gif")
+    mentions(reason_of(tmp_path / "a.gif"), "dimensions", "16000 x 16000")
 
 
 def test_absurd_durations(tmp_path, decoder):
     path = numbered.write(tmp_path / "a.mkv", [0, 8 * 24 * 3600 * 25])
-    assert "absurd duration: 691200 s" in reason_of(path)
+    mentions(reason_of(path), "duration", "691200 s")
     path = numbered.write(tmp_path / "b.mkv", EVEN)
     content = Path(path).read_bytes()
     at = content.index(b"\x44\x89\x88") + 3  # Matroska's Duration, a number of 8 bytes
@@ -348,17 +349,17 @@ def test_absurd_durations(tmp_path, decoder):
         try:
             clip = decode_video(path, Sampling(4), 16)
         except UnreadableError as error:
-            assert "absurd duration" in error.reason  # noqa: PT017
+            mentions(error.reason, "duration")
         else:  # the packets know better
             assert clip.seconds == pytest.approx([0.28, 0.88, 1.48, 2.08])
 
 
 def test_nonsense_is_not_the_files_fault(videos, decoder):
-    with pytest.raises(ValueError, match="fit 'zoom'"):
+    with raises(ValueError, "'zoom'"):
         decode_video(videos["h264.mp4"], Sampling(), 32, "zoom")
-    with pytest.raises(ValueError, match="size 0"):
+    with raises(ValueError, "size 0"):
         decode_video(videos["h264.mp4"], Sampling(), 0)
-    with pytest.raises(ValueError, match="offset") as caught:
+    with raises(ValueError, "offset", " 1.0") as caught:
         decode_video(videos["h264.mp4"], Sampling(), 32, offset=1.0)
     assert not isinstance(caught.value, UnreadableError)
 
@@ -370,7 +371,7 @@ def test_which_decoder(monkeypatch):
     monkeypatch.setenv("MMTX_DECODER", "pyav")
     assert backend_name() == "pyav"
     monkeypatch.setenv("MMTX_DECODER", "decord")
-    with pytest.raises(ConfigError, match="MMTX_DECODER: 'decord' is none of torchcodec, pyav"):
+    with raises(ConfigError, "MMTX_DECODER", "'decord'", "torchcodec, pyav"):
         backend_name()
 
 
@@ -389,7 +390,7 @@ def test_without_torchcodec_pyav_decodes(videos, monkeypatch):
         assert backend_name() == "pyav"
         assert len(decode_video(videos["h264.mp4"], Sampling(), 32).seconds) == 8
         monkeypatch.setenv("MMTX_DECODER", "torchcodec")
-        with pytest.raises(ConfigError, match="torchcodec does not load: Could not load"):
+        with raises(ConfigError, "torchcodec", "Could not load libtorchcodec."):
             backend_name()
     finally:
         backend._fault.cache_clear()
