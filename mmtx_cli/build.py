@@ -12,7 +12,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from mmtx_cli.check import component_faults
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.layer.frozen import Frozen
 from mmtx_cli.model import MultimodalModel
 from mmtx_cli.signature import signature_of

@@ -9,14 +9,14 @@ from typing import Any, get_args, get_origin, get_type_hints
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mmtx_cli.error import ConfigError
-from mmtx_cli.hint import nearest
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.limits import entries, limit_faults, part_fault
 from mmtx_cli.meaning import meaning_faults
 from mmtx_cli.offer import offered
 from mmtx_cli.predictable import prediction_faults
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.signature import TargetError, signature_of
+from mmtx_cli.suggest import nearest
 
 PROVIDED = {
     "fusion": {"modalities"},

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.yaml_reader import YamlTextError, read_yaml
 from mmtx_cli.override import choices, conf_dir, group_names, split
-from mmtx_cli.yaml_text import YamlTextError, read_yaml
 
 Chosen = dict[str, list[str]]
 """Names by group, or by ``group@package`` where a choice stands at a place of its own."""

@@ -42,8 +42,8 @@ Environment:  MMTX_DEBUG=1 shows where in the code a mistake was found
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return the exit status."""
-    from mmtx_cli.error import OutputError
-    from mmtx_cli.output import CLOSED, print_traceback, standard_output
+    from mmtx_cli.errors import OutputError
+    from mmtx_cli.io.standard_streams import CLOSED, print_traceback, standard_output
 
     if argv is None:
         in_utf8()
@@ -118,9 +118,8 @@ def guarded(command: str, args: list[str]) -> int:
 def reported(command: str, args: list[str]) -> int:
     """Run a command under Hydra; turn what goes wrong into a message and an exit status."""
     from mmtx_cli import ranks
-    from mmtx_cli.argument import argument
-    from mmtx_cli.error import Interrupted, MmtxError, OutputError, RunError
-    from mmtx_cli.fault import complain
+    from mmtx_cli.errors import Interrupted, MmtxError, OutputError, RunError, complain
+    from mmtx_cli.io.quoting import argument
     from mmtx_cli.launch import launch
 
     try:

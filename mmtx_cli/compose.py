@@ -16,12 +16,12 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.default_folder import DefaultFolders
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.interpolation import interpolation_faults
+from mmtx_cli.io.yaml_reader import YamlTextError, check_yaml, no_yaml, read_yaml_text
 from mmtx_cli.override import conf_dir
 from mmtx_cli.root_key import root_key_faults
 from mmtx_cli.trust import hydra_faults, key_of, packages, typed_faults, typed_trust
-from mmtx_cli.yaml_text import YamlTextError, check_yaml, no_yaml, read_yaml_text
 
 
 class CheckedRepository(ConfigRepository):

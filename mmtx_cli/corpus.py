@@ -22,8 +22,7 @@ from mmtx_cli.data.target import Targets
 from mmtx_cli.data.text import column_texts
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.transform import augmentation
-from mmtx_cli.error import ConfigError, DataError
-from mmtx_cli.fault import at_most
+from mmtx_cli.errors import ConfigError, DataError, at_most
 from mmtx_cli.settings import CorpusSettings, DataSettings
 from mmtx_cli.signature import TargetError, class_constant
 from mmtx_cli.tokenization import own_tokenizer, run_tokenizer

@@ -8,10 +8,10 @@ from typing import Any
 from mmtx_cli.check import PROVIDED, several, subsections
 from mmtx_cli.choice import all_made, chosen_by
 from mmtx_cli.component_usage import read_component
-from mmtx_cli.hint import nearest
 from mmtx_cli.meant import meant_key
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.signature import TargetError
+from mmtx_cli.suggest import nearest
 
 Nodes = Iterable[tuple[str, Any]]
 """Parts of a configuration by their path."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mmtx_cli.error import CheckpointError
-from mmtx_cli.tensor_check import other_types
+from mmtx_cli.errors import CheckpointError
+from mmtx_cli.io.tensor_checks import other_types
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,8 +22,8 @@ def launch(command: str, args: list[str]) -> None:
         print_usage(command, args)
         return
 
-    from mmtx_cli.argument import as_written
-    from mmtx_cli.error import ConfigError
+    from mmtx_cli.errors import ConfigError
+    from mmtx_cli.io.quoting import as_written
     from mmtx_cli.openmp import set_waiting
     from mmtx_cli.override import configuration, opened, split
     from mmtx_cli.relaunch import check_multirun
@@ -57,7 +57,7 @@ def compose(job: "Callable[[DictConfig], None]", name: str, args: Sequence[str])
     from omegaconf.errors import InterpolationResolutionError
 
     from mmtx_cli.compose import checked
-    from mmtx_cli.error import ConfigError, MmtxError, OutputError
+    from mmtx_cli.errors import ConfigError, MmtxError, OutputError
     from mmtx_cli.meaning import CACHING
     from mmtx_cli.override import conf_dir, explained, explained_interpolation, split
 
@@ -87,8 +87,8 @@ def job_of(
     """
     from omegaconf import OmegaConf
 
-    from mmtx_cli.error import MmtxError
-    from mmtx_cli.fault import complain
+    from mmtx_cli.errors import MmtxError, complain
+    from mmtx_cli.io.file_errors import told
     from mmtx_cli.relaunch import (
         is_multirun,
         job_argv,
@@ -97,7 +97,6 @@ def job_of(
         needs_own_process,
         run_job,
     )
-    from mmtx_cli.storage import told
 
     program = sys.argv[0]
 
@@ -125,7 +124,7 @@ def job_of(
 
 def check_places(args: Sequence[str], name: str) -> None:
     """Refuse folders of configurations that are not there, and keys that nothing reads."""
-    from mmtx_cli.error import ConfigError
+    from mmtx_cli.errors import ConfigError
     from mmtx_cli.override import added_faults, config_dirs, split
 
     absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
@@ -142,7 +141,7 @@ def trust(overrides: Sequence[str]) -> None:
     """
     from hydra.errors import HydraException
 
-    from mmtx_cli.error import ConfigError
+    from mmtx_cli.errors import ConfigError
     from mmtx_cli.trust import key_of, packages, typed_trust
 
     try:
@@ -170,7 +169,7 @@ def check_options(options: list[str], command: str) -> None:
     """Refuse options that Hydra does not have, or mmtx has no use for, in one line each."""
     from hydra._internal.utils import get_args_parser
 
-    from mmtx_cli.error import ConfigError
+    from mmtx_cli.errors import ConfigError
     from mmtx_cli.override import REFUSED
 
     def refuse(message: str) -> NoReturn:

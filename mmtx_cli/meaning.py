@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
-from mmtx_cli.hint import nearest
 from mmtx_cli.limits import at, entries
 from mmtx_cli.signature import TargetError, class_constant
+from mmtx_cli.suggest import nearest
 
 TRAINING = ("pretrain", "finetune")
 CACHING = "data_cache"

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from mmtx_cli.data.table import SUFFIXES as TABLES
+from mmtx_cli.io.table_suffixes import SUFFIXES as TABLES
 
 COMMANDS = {
     "train": "finetune` or `mmtx pretrain",

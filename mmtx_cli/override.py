@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmtx_cli.argument import argument, unreadable
+from mmtx_cli.io.quoting import argument, unreadable
 from mmtx_cli.meant import meant_file
 
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str
 def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -> Iterator[str]:
     """An unknown key, group or choice, or a choice that this command does not make."""
     from mmtx_cli.deeper_key import chosen_nodes, key_hint
-    from mmtx_cli.hint import nearest
     from mmtx_cli.offer import offered
+    from mmtx_cli.suggest import nearest
 
     dirs = config_dirs(args)
     known, groups = root_keys(command), group_names(dirs)

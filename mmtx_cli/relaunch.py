@@ -8,8 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.argument import quoted
-from mmtx_cli.error import ConfigError, Interrupted, RunError
+from mmtx_cli.errors import ConfigError, Interrupted, RunError
+from mmtx_cli.io.quoting import quoted
 from mmtx_cli.override import parsed, split
 from mmtx_cli.ranks import finished
 from mmtx_cli.stop import SIGNALS

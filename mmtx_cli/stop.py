@@ -5,7 +5,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from mmtx_cli.error import Interrupted
+from mmtx_cli.errors import Interrupted
 
 SIGNALS = [
     getattr(signal, name)

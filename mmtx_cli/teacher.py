@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mmtx_cli.error import CheckpointError, ConfigError
+from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.fitting import build_fitting
-from mmtx_cli.weights import read_config, read_weights
+from mmtx_cli.io.checkpoint import read_config, read_weights
 
 Build = Callable[[Mapping[str, Any]], Any]
 """From a run's config to its model."""

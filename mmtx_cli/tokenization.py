@@ -8,11 +8,11 @@ from hydra.utils import get_class
 from mmtx_cli.data.manifest import Manifest
 from mmtx_cli.data.text import column_texts
 from mmtx_cli.data.tokenizer import Tokenizer
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.settings import DataSettings
 from mmtx_cli.signature import TargetError, class_constant
 from mmtx_cli.teacher import text_teachers
-from mmtx_cli.weights import read_config
 
 
 def own_tokenizer(

@@ -56,7 +56,7 @@ PAYLOADS: dict[str, Any] = {
     "a part": {"_target_": "evil.Evil", "_partial_": True},
     "unconverted": {"_target_": "evil.Evil", "_recursive_": False, "_convert_": "all"},
     "arguments": {"_target_": "builtins.exec", "_args_": [f"open({CANARY!r}, 'w')"]},
-    "a module of mmtx": {"_target_": "mmtx_cli.atomic.os.system", "command": f"touch {CANARY}"},
+    "a module of mmtx": {"_target_": "mmtx_cli.io.atomic.os.system", "command": f"touch {CANARY}"},
     "a function of mmtx": {"_target_": "mmtx_cli.cli.main", "argv": ["--version"]},
     "another path": {"_target_": "os.path.os.system", "command": f"touch {CANARY}"},
     "a name put together": {"_target_": "evil.${now:Evil}"},

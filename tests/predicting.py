@@ -9,12 +9,12 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mmtx_cli.argument import quoted
 from mmtx_cli.command.train import change
 from mmtx_cli.data.preparation import ROOT_KEYS
 from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.io.checkpoint import save_folder
+from mmtx_cli.io.quoting import quoted
 from mmtx_cli.override import conf_dir, opened
-from mmtx_cli.weights import save_folder
 from tests.tiny import LABELS, tiny_config, tiny_model
 
 TEXTS = ("a red ball", "a green box", "a blue star", "what colour is it?")

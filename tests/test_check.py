@@ -4,12 +4,12 @@ import re
 import pytest
 
 from mmtx_cli.check import check, component_faults, type_fault
-from mmtx_cli.error import ConfigError
-from mmtx_cli.hint import nearest
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.limits import PART_BOUNDS
 from mmtx_cli.meaning import meaning_faults
 from mmtx_cli.override import conf_dir
 from mmtx_cli.signature import signature_of
+from mmtx_cli.suggest import nearest
 from tests.messages import faults_mention, mentions
 
 IMAGE = {"_target_": "mmtx_cli.encoder.image.vit.ImageViT", "image_size": 32}

@@ -9,7 +9,7 @@ import pytest
 
 from mmtx_cli import __version__
 from mmtx_cli.cli import COMMANDS, main, reported
-from mmtx_cli.error import Interrupted
+from mmtx_cli.errors import Interrupted
 from tests.command_line import environment, mmtx, refused, told
 from tests.messages import mentions
 

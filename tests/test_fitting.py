@@ -7,7 +7,7 @@ import torch
 
 from mmtx_cli import fitting as fitting_module
 from mmtx_cli.build import build_model
-from mmtx_cli.error import MmtxError
+from mmtx_cli.errors import MmtxError
 from mmtx_cli.fitting import build_fitting, check_fitting
 from tests.data.hostile import MEGABYTE, peak_memory
 from tests.messages import raises

@@ -31,10 +31,10 @@ from mmtx_cli.data.importer.columns import TARGETS
 from mmtx_cli.data.manifest import read_faulty, read_manifest
 from mmtx_cli.data.sample import KEYS
 from mmtx_cli.data.tokenizer import Tokenizer
-from mmtx_cli.error import MmtxError
+from mmtx_cli.errors import MmtxError
+from mmtx_cli.io.checkpoint import read_config, read_weights, save_folder
 from mmtx_cli.metric.caption_file import read_predictions, read_references
 from mmtx_cli.override import conf_dir, opened
-from mmtx_cli.weights import read_config, read_weights, save_folder
 from tests.command_line import environment
 from tests.hostile import CHECKPOINT, CONFIG, STATE
 from tests.tiny import tiny_config

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import DIM, chosen_rows, noisy_where_absent, same, tiny_batch, tiny_model
 
 from mmtx_cli.head.classification import ClassificationHead
 from mmtx_cli.types import Batch, Field
+from tests.tiny import DIM, chosen_rows, noisy_where_absent, same, tiny_batch, tiny_model
 
 COUNTS = {"text": [4, 0, 2], "image": [1, 2, 0]}
 
@@ -122,7 +122,7 @@ PEAKS = """
 import sys
 from pathlib import Path
 import torch
-from tiny import tiny_batch, tiny_model
+from tests.tiny import tiny_batch, tiny_model
 
 def highest():
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -6,7 +6,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.argument import quoted
+from mmtx_cli.io.quoting import quoted
 from mmtx_cli.override import (
     added_faults,
     choices,

@@ -3,7 +3,7 @@
 import pytest
 
 from mmtx_cli.check import check
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from tests.messages import faults_mention
 from tests.tiny import composed
 

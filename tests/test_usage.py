@@ -19,9 +19,9 @@ from mmtx_cli.component_usage import written
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.offer import offered
 from mmtx_cli.override import choices, conf_dir, default_groups, group_names, root_keys
-from mmtx_cli.settings import SECTIONS
+from mmtx_cli.settings import FILLED, SECTIONS
 from mmtx_cli.settings_usage import USED, WITH_MODEL
-from mmtx_cli.usage import EXAMPLES, FILLED, print_usage
+from mmtx_cli.usage import EXAMPLES, print_usage
 from mmtx_cli.yaml_key import heading, keys
 from tests.messages import mentions
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mmtx_cli.build import build_model, component
 from mmtx_cli.check import components
 from mmtx_cli.counter_rng import step_tensor
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.model import MultimodalModel
 from mmtx_cli.offer import offered
 from mmtx_cli.override import choices, conf_dir, opened

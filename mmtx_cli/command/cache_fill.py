@@ -24,12 +24,12 @@ from mmtx_cli.data.cache.card import BODY, Card
 from mmtx_cli.data.cache.part import Part
 from mmtx_cli.data.cache.todo import todo_of
 from mmtx_cli.data.cache.writer import ShardWriter
-from mmtx_cli.data.progress import track
 from mmtx_cli.data.quarantine import Quarantine
-from mmtx_cli.error import ConfigError, Interrupted
+from mmtx_cli.errors import ConfigError, Interrupted
+from mmtx_cli.io.file_errors import megabytes
+from mmtx_cli.io.progress import track
 from mmtx_cli.settings import DataSettings
 from mmtx_cli.stop import StopSignal
-from mmtx_cli.storage import megabytes
 from mmtx_cli.training.launch import launch
 from mmtx_cli.types import Field, Tokens
 

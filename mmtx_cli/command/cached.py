@@ -17,7 +17,7 @@ from mmtx_cli.data.cache.card import (
     weights_hash,
 )
 from mmtx_cli.data.preparation import ROOT_KEYS
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.limits import at, entries
 from mmtx_cli.meaning import CACHING, TRAINING
 from mmtx_cli.override import CONFIG_DIR, as_typed, config_dirs, split

@@ -8,9 +8,10 @@ from omegaconf import ListConfig
 
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.data.sample import KEYS
-from mmtx_cli.data.table import SUFFIXES, check_exists
-from mmtx_cli.error import ConfigError, DataError
-from mmtx_cli.text_form import composed
+from mmtx_cli.data.table import check_exists
+from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.io.table_suffixes import SUFFIXES
+from mmtx_cli.io.unicode import composed
 
 if TYPE_CHECKING:
     import torch

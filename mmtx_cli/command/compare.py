@@ -10,16 +10,17 @@ from statistics import fmean
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.argument import quoted
 from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.command.group import Group, grouped
 from mmtx_cli.command.measured import COSTS, Measured, measured
 from mmtx_cli.command.resolved import settings_of
-from mmtx_cli.command.run_folder import open_run, write_json
-from mmtx_cli.error import ConfigError
-from mmtx_cli.hint import nearest
+from mmtx_cli.command.run_folder import open_run
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.atomic import write_json
+from mmtx_cli.io.quoting import quoted
 from mmtx_cli.metric.direction import has_direction, lower_is_better
 from mmtx_cli.override import choices
+from mmtx_cli.suggest import nearest
 
 PLANS = ("fusions",)
 MAIN = ("accuracy", "cider", "mae", "f1_micro", "image_to_text_r1", "text_to_image_r1")

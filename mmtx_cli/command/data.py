@@ -9,17 +9,16 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli.command.data_import import import_
 from mmtx_cli.command.data_keys import Settings, chosen, example, require, value_faults
 from mmtx_cli.command.foreign import refuse_foreign_keys
-from mmtx_cli.console import make_console
 from mmtx_cli.data.check import check_manifest
 from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.encoder_lab import make_encoder_lab
 from mmtx_cli.data.events import make_events
 from mmtx_cli.data.lab import make_lab
 from mmtx_cli.data.scenes import make_scenes
-from mmtx_cli.error import ConfigError, DataError
-from mmtx_cli.fault import without_repeats
+from mmtx_cli.errors import ConfigError, DataError, without_repeats
+from mmtx_cli.io.console import make_console
+from mmtx_cli.io.file_errors import reason
 from mmtx_cli.limits import BOUNDS, written
-from mmtx_cli.storage import reason
 
 
 def run(cfg: DictConfig) -> None:

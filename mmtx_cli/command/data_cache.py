@@ -12,9 +12,9 @@ from mmtx_cli.command.eval import inherit_data
 from mmtx_cli.command.run_folder import lock
 from mmtx_cli.command.train import prepared
 from mmtx_cli.data.cache.card import BODY, Card, cards
-from mmtx_cli.error import ConfigError
-from mmtx_cli.hint import nearest
-from mmtx_cli.storage import reason
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.file_errors import reason
+from mmtx_cli.suggest import nearest
 
 
 def run(cfg: DictConfig) -> None:

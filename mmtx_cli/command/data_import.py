@@ -7,7 +7,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmtx_cli.argument import argument
 from mmtx_cli.command.data_keys import Settings, chosen, example, import_key_faults, require
 from mmtx_cli.command.import_paths import (
     by_split,
@@ -24,7 +23,6 @@ from mmtx_cli.command.import_rows import (
     with_changed_paths,
     with_files,
 )
-from mmtx_cli.console import make_console
 from mmtx_cli.data.card import card_path, read_card
 from mmtx_cli.data.importer import coco, csv_table, easy_vqa, flickr8k, folders, vqa
 from mmtx_cli.data.importer.mmimdb import MmImdb
@@ -35,8 +33,9 @@ from mmtx_cli.data.keys import IMPORT_KEYS, RATIOS
 from mmtx_cli.data.manifest import check_ratios, read_manifest, row_faults, split_of
 from mmtx_cli.data.summary import summarise
 from mmtx_cli.data.write import home_of, write_manifest
-from mmtx_cli.error import ConfigError, DataError
-from mmtx_cli.fault import at_most
+from mmtx_cli.errors import ConfigError, DataError, at_most
+from mmtx_cli.io.console import make_console
+from mmtx_cli.io.quoting import argument
 
 Rows = Iterator[tuple[str, dict[str, Any]]]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from mmtx_cli.data.name import nearest
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 
 Settings = dict[str, Any]
 Choice = TypeVar("Choice")

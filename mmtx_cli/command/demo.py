@@ -9,12 +9,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.argument import quoted
 from mmtx_cli.command.foreign import refuse_foreign_keys
-from mmtx_cli.console import make_console
 from mmtx_cli.data.events.make import make_events
 from mmtx_cli.data.scenes.make import make_scenes
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.console import make_console
+from mmtx_cli.io.quoting import quoted
 
 SHOWN = 12
 """Held-out pictures, and films, that are captioned at the end."""
@@ -116,7 +116,7 @@ def film_attributes(cfg: DictConfig, run_dir: Path, manifest: Path) -> list[tupl
     """
     from mmtx_cli.command.demo_attributes import add_references, write_attributes
     from mmtx_cli.data.manifest import read_manifest
-    from mmtx_cli.weights import read_config
+    from mmtx_cli.io.checkpoint import read_config
 
     folder, trained = run_dir / "films", run_dir / "films" / "finetune"
     rows = [row for row in read_manifest(manifest).split("test") if row.captions]

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from mmtx_cli.atomic import own_folder, replaced
+from mmtx_cli.io.atomic import own_folder, replaced
 
 FOLDER = "embeddings"
 

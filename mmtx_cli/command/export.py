@@ -5,13 +5,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mmtx_cli.argument import argument
-from mmtx_cli.atomic import is_temporary, replaced
 from mmtx_cli.command.foreign import refuse_foreign_keys
-from mmtx_cli.error import CheckpointError, ConfigError
-from mmtx_cli.meaning import constant
-from mmtx_cli.storage import reason
-from mmtx_cli.weights import (
+from mmtx_cli.errors import CheckpointError, ConfigError
+from mmtx_cli.io.atomic import is_temporary, replaced
+from mmtx_cli.io.checkpoint import (
     CONFIG,
     TOKENIZERS,
     WEIGHTS,
@@ -19,6 +16,9 @@ from mmtx_cli.weights import (
     read_weights,
     save_folder,
 )
+from mmtx_cli.io.file_errors import reason
+from mmtx_cli.io.quoting import argument
+from mmtx_cli.meaning import constant
 
 
 def run(cfg: DictConfig) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Column, Table
 from rich.text import Text
 
-from mmtx_cli.console import make_console, print_table
+from mmtx_cli.io.console import make_console, print_table
 from mmtx_cli.report.baseline import baseline_table, unbeaten_sentences
 from mmtx_cli.report.contribution import contribution_table, unused_modalities
 from mmtx_cli.report.cost import costs

@@ -22,7 +22,7 @@ from mmtx_cli.corpus import NEEDS, Corpus
 from mmtx_cli.data.label import label_fault
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.target import Targets
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from mmtx_cli.metric.direction import headline
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.model import MultimodalModel

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmtx_cli.error import ConfigError
-from mmtx_cli.hint import nearest
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.override import root_keys
+from mmtx_cli.suggest import nearest
 
 
 def refuse_foreign_keys(

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.command.data_keys import Settings, example, require
-from mmtx_cli.data.manifest import SPLITS
 from mmtx_cli.data.name import nearest
-from mmtx_cli.error import ConfigError
+from mmtx_cli.data.sample import SPLITS
+from mmtx_cli.errors import ConfigError
 
 
 def by_split(key: str, settings: Settings, what: str) -> dict[str, Any]:

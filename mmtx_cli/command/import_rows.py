@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.atomic import replaced
 from mmtx_cli.data.duplicate import together
 from mmtx_cli.data.feature_place import with_paths
 from mmtx_cli.data.importer.drawn import DRAWN, SPLIT_BY
 from mmtx_cli.data.write import MEDIA
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.atomic import replaced
 
 Placed = tuple[str, dict[str, Any]]
 """Where a row stands in the file it is from, and the row."""

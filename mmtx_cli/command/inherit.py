@@ -11,11 +11,11 @@ from omegaconf.errors import OmegaConfBaseException
 from mmtx_cli.check import component_faults
 from mmtx_cli.command.run_folder import is_first_process
 from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
-from mmtx_cli.error import CheckpointError, ConfigError, MmtxError
+from mmtx_cli.errors import CheckpointError, ConfigError, MmtxError
+from mmtx_cli.io.checkpoint import read_weights
+from mmtx_cli.io.tensor_checks import other_types
 from mmtx_cli.meaning import constant, is_trained
 from mmtx_cli.signature import TargetError, class_constant
-from mmtx_cli.tensor_check import other_types
-from mmtx_cli.weights import read_weights
 
 
 def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:

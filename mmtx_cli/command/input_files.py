@@ -15,7 +15,7 @@ from mmtx_cli.command.train import preparation_of
 from mmtx_cli.data.folder import files_below
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.suffix import SUFFIXES
-from mmtx_cli.error import CheckpointError, ConfigError, DataError
+from mmtx_cli.errors import CheckpointError, ConfigError, DataError
 from mmtx_cli.meaning import reads_words, said
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.atomic import replaced
-from mmtx_cli.error import DataError
-from mmtx_cli.json_line import json_line
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.jsonl import json_line
 
 NOT_FINITE = "the model's scores of it are not finite numbers; try trainer.precision=32-true"
 """Why an input has no result, where numbers overflowed on the way through the model."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from mmtx_cli.corpus import NEEDS, usable
 from mmtx_cli.data.manifest import are_numbers
-from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.training.data import TrainingData
 from mmtx_cli.types import FUSED
 

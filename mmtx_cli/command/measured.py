@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mmtx_cli.error import DataError
-from mmtx_cli.plain_file import RefusedFileError, read_json, read_record
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.untrusted_file import RefusedFileError, read_json, read_record
 
 COSTS = ("parameters", "flops_per_sample", "train_seconds", "samples_per_second", "peak_memory_mb")
 SAMPLED = {"mae": "error"}

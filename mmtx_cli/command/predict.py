@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.argument import argument
-from mmtx_cli.atomic import replaced
 from mmtx_cli.check import check
 from mmtx_cli.command.candidates import ALL_TEST, candidate_texts
 from mmtx_cli.command.embeddings import FOLDER, write_embeddings
@@ -18,16 +16,18 @@ from mmtx_cli.command.features import feature_widths
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.input_files import InputReader, described, each_input, found, read_text
 from mmtx_cli.command.input_lines import NOT_FINITE, end, write_quarantine
-from mmtx_cli.command.run_folder import open_run, write_json
+from mmtx_cli.command.run_folder import open_run
 from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.data.suffix import SUFFIXES as MEDIA
-from mmtx_cli.data.table import SUFFIXES as TABLES
 from mmtx_cli.data.table import check_exists
-from mmtx_cli.error import ConfigError, DataError
-from mmtx_cli.json_line import finite, json_line
+from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.io.atomic import replaced, write_json
+from mmtx_cli.io.checkpoint import read_config
+from mmtx_cli.io.jsonl import finite, json_line
+from mmtx_cli.io.quoting import argument
+from mmtx_cli.io.table_suffixes import SUFFIXES as TABLES
 from mmtx_cli.settings import DataSettings
-from mmtx_cli.weights import read_config
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import Samples

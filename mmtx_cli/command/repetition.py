@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
-from mmtx_cli.console import make_console
+from mmtx_cli.io.console import make_console
 from mmtx_cli.metric.diversity import caption_diversity, input_diversity
 
 MIN_INPUTS = 4

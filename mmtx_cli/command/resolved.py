@@ -8,10 +8,10 @@ from typing import Any
 
 from mmtx_cli.check import several, subsections
 from mmtx_cli.component_usage import read_component
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.yaml_reader import YamlTextError, read_yaml
 from mmtx_cli.settings import SECTIONS
 from mmtx_cli.signature import TargetError
-from mmtx_cli.yaml_text import YamlTextError, read_yaml
 
 
 def settings_of(folder: Path) -> dict[str, Any]:

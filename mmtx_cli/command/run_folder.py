@@ -1,11 +1,9 @@
 """The folder of a run: its configuration, its environment, its result."""
 
-import json
 import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
@@ -13,11 +11,10 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli import __version__
-from mmtx_cli.atomic import LOCK, appending, remove_left, replaced
-from mmtx_cli.error import ConfigError
-from mmtx_cli.json_line import finite
-from mmtx_cli.redact import redacted, redacted_text
-from mmtx_cli.storage import reason
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.atomic import LOCK, appending, remove_left, replaced, write_json
+from mmtx_cli.io.file_errors import reason
+from mmtx_cli.io.redact import redacted, redacted_text
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "tokenizers", "pillow")
 RESULTS = ("result.json", "captions.jsonl")
@@ -132,11 +129,3 @@ def redacted_command() -> str:
         plain = f"{key}={redacted(value, key.split('.')[-1])}" if equals else redacted_text(arg)
         words.append(plain)
     return shlex.join(["mmtx", *words])
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole; figures that are undefined (NaN) are null in it."""
-    with replaced(path) as temporary:
-        temporary.write_text(
-            json.dumps(finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8"
-        )

@@ -7,12 +7,12 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mmtx_cli.atomic import replaced
 from mmtx_cli.command.figures import print_figures
 from mmtx_cli.command.foreign import refuse_foreign_keys
-from mmtx_cli.command.run_folder import open_run, write_json
-from mmtx_cli.error import ConfigError, DataError
-from mmtx_cli.json_line import finite, json_line
+from mmtx_cli.command.run_folder import open_run
+from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.io.atomic import replaced, write_json
+from mmtx_cli.io.jsonl import finite, json_line
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.caption_file import CaptionFile, read_predictions, read_references
 from mmtx_cli.metric.scores import Scores

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.atomic import own_folder, replaced
+from mmtx_cli.io.atomic import own_folder, replaced
 
 
 def write_subtitles(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Path]:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmtx_cli.atomic import appending
-from mmtx_cli.error import ConfigError, Interrupted
+from mmtx_cli.errors import ConfigError, Interrupted
+from mmtx_cli.io.atomic import appending
 from mmtx_cli.ranks import started
 from mmtx_cli.stop import StopSignal
 

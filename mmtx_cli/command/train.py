@@ -10,7 +10,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.atomic import own_folder
 from mmtx_cli.check import check
 from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
@@ -22,19 +21,15 @@ from mmtx_cli.command.inherit import (
     load_initial,
 )
 from mmtx_cli.command.resume import resumed, run_settings
-from mmtx_cli.command.run_folder import (
-    is_first_process,
-    open_run,
-    refuse_trained,
-    write_json,
-)
+from mmtx_cli.command.run_folder import is_first_process, open_run, refuse_trained
 from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.data.table import check_exists
-from mmtx_cli.error import CheckpointError, ConfigError, DataError
-from mmtx_cli.hint import nearest
-from mmtx_cli.redact import redacted
+from mmtx_cli.errors import CheckpointError, ConfigError, DataError
+from mmtx_cli.io.atomic import own_folder, write_json
+from mmtx_cli.io.checkpoint import load_checkpoint, read_config, read_weights, save_folder
+from mmtx_cli.io.redact import redacted
 from mmtx_cli.settings import SECTIONS, DataSettings
-from mmtx_cli.weights import load_checkpoint, read_config, read_weights, save_folder
+from mmtx_cli.suggest import nearest
 
 DEFAULTS = {"dim": 256} | {key: getattr(Preparation(), key) for key in ROOT_KEYS}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmtx_cli.completion.key import known_groups, known_keys
 from mmtx_cli.completion.line import BREAKS, current_of, words_of
 from mmtx_cli.completion.script import INSTALL
-from mmtx_cli.error import MmtxError
+from mmtx_cli.errors import MmtxError
 from mmtx_cli.offer import offered
 from mmtx_cli.override import CONFIG_DIR, configuration
 

@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from mmtx_cli.text_form import composed
+from mmtx_cli.io.unicode import composed
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 """What separates words; apostrophes and colons (2:50) belong to them."""

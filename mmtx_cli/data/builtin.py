@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.data.card import read_card
-from mmtx_cli.data.progress import track
 from mmtx_cli.data.table import read_lines
 from mmtx_cli.data.write import MEDIA, write_manifest
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.progress import track
 
 Row = dict[str, Any]
 _MIN_NUM, _MIN_SIZE = 10, 32

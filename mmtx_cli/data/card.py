@@ -6,9 +6,9 @@ from typing import Any
 
 from mmtx_cli.data.name import nearest
 from mmtx_cli.data.value import shown
-from mmtx_cli.error import DataError
-from mmtx_cli.text_form import composed
-from mmtx_cli.yaml_text import YamlTextError, read_yaml
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.unicode import composed
+from mmtx_cli.io.yaml_reader import YamlTextError, read_yaml
 
 KEYS = (
     "root",

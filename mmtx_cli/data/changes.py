@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 
 SPLITS = ("train", "val")
 """What training reads."""

@@ -12,11 +12,11 @@ from mmtx_cli.data.duplicate import content_leaks
 from mmtx_cli.data.feature_check import unreadable_features
 from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.manifest import Manifest, Ratios, read_faulty
-from mmtx_cli.data.progress import track
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.summary import Summary, summarise
 from mmtx_cli.data.unreadable import OutsideError, UnreadableError
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.progress import track
 
 Medium = tuple[str, str, float | None, float | None]
 """Path, what of it is read, and the window."""

@@ -14,10 +14,10 @@ from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.leak import leaks
 from mmtx_cli.data.manifest import Manifest
 from mmtx_cli.data.picture import read_picture
-from mmtx_cli.data.progress import track
 from mmtx_cli.data.regular import check_regular
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.io.progress import track
 
 MEDIA = ("image", "video", "audio")
 _THUMB, _PARTS = 8, 4

@@ -6,9 +6,9 @@ from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.feature_place import FeaturePlace
 from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.manifest import Manifest
-from mmtx_cli.data.progress import track
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.io.progress import track
 
 Use = tuple[str, FeaturePlace]
 """A modality, and where its features are."""

@@ -10,7 +10,7 @@ from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.manifest import Manifest
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.unreadable import UnreadableError
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 
 LOOKED_AT = 256
 """Samples from which the scale of features is known well enough."""

@@ -15,8 +15,8 @@ from mmtx_cli.data.feature_file import FeatureFile, load_hdf5, open_features
 from mmtx_cli.data.feature_place import HDF5, FeaturePlace
 from mmtx_cli.data.feature_size import SizeError, check_memory, chunk_size, number_size
 from mmtx_cli.data.unreadable import UnreadableError
-from mmtx_cli.error import DataError
-from mmtx_cli.plain_file import RefusedFileError
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.untrusted_file import RefusedFileError
 
 OPEN = 16
 """Files that a process keeps open."""

@@ -11,11 +11,11 @@ from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.decode.video import video_facts
 from mmtx_cli.data.picture import picture_kind
 from mmtx_cli.data.preparation import Preparation
-from mmtx_cli.data.progress import track
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.suffix import FOREIGN_IMAGES, SUFFIXES
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.unreadable import NoVideoError, UnreadableError
+from mmtx_cli.io.progress import track
 
 LAST_PIECE = 0.25
 """A rest shorter than this part of a piece is left to the piece before it."""

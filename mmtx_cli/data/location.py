@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmtx_cli.data.keys import Keys
 from mmtx_cli.data.value import is_encodable
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:")
 _PLAIN = re.compile(r"[^\x00./:]+(?:[./][^\x00./:]+)*")

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from mmtx_cli.data.worker import read_by
-from mmtx_cli.error import RunError
+from mmtx_cli.errors import RunError
 
 _LOST = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? (?P<pid>\d+)[^)]*\) "

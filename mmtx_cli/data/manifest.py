@@ -9,7 +9,6 @@ from hashlib import blake2b
 from math import isfinite
 from pathlib import Path
 
-from mmtx_cli.argument import argument
 from mmtx_cli.data.absent import placed
 from mmtx_cli.data.card import Card, card_path, read_card
 from mmtx_cli.data.keys import CHECK_KEYS, RATIOS, RUN_KEYS, Keys
@@ -17,8 +16,8 @@ from mmtx_cli.data.location import Root, card_folder
 from mmtx_cli.data.row import Row, RowReader
 from mmtx_cli.data.sample import SPLITS, Sample
 from mmtx_cli.data.table import Line, is_text_table, read_lines
-from mmtx_cli.error import ConfigError, DataError
-from mmtx_cli.fault import at_most
+from mmtx_cli.errors import ConfigError, DataError, at_most
+from mmtx_cli.io.quoting import argument
 
 __all__ = [
     "SPLITS",

@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mmtx_cli.atomic import appending
-from mmtx_cli.error import DataError
-from mmtx_cli.json_line import json_line
-from mmtx_cli.plain_file import RefusedFileError, read_record
-from mmtx_cli.storage import writing
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.atomic import appending
+from mmtx_cli.io.file_errors import writing
+from mmtx_cli.io.jsonl import json_line
+from mmtx_cli.io.untrusted_file import RefusedFileError, read_record
 
 Fault = Mapping[str, str]
 Key = tuple[str, str]

@@ -5,7 +5,7 @@ import os
 from io import BufferedReader
 
 from mmtx_cli.data.unreadable import UnreadableError
-from mmtx_cli.plain_file import kind_of
+from mmtx_cli.io.untrusted_file import kind_of
 
 
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:

@@ -21,7 +21,7 @@ from mmtx_cli.data.value import (
     texts_of,
     words_of,
 )
-from mmtx_cli.text_form import composed
+from mmtx_cli.io.unicode import composed
 
 Row = dict[str, Any]
 Label = str | float | int | tuple[str, ...] | None

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mmtx_cli.data.name import nearest
-from mmtx_cli.error import DataError
-from mmtx_cli.json_line import RepeatedKeyError, parsed_json
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.jsonl import RepeatedKeyError, parsed_json
+from mmtx_cli.io.table_suffixes import SUFFIXES
 
-SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 # a row, or in its place what is wrong with that line
 Line = tuple[int, dict[str, Any] | str]
 MAX_LINE = 16 * 2**20

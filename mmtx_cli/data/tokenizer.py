@@ -10,8 +10,8 @@ from tokenizers import Encoding, Regex, decoders, models, normalizers, pre_token
 from tokenizers import Tokenizer as Backend
 
 from mmtx_cli.data.tokenizer_growth import check_growth
-from mmtx_cli.error import DataError
-from mmtx_cli.plain_file import MAX_TOKENIZER_BYTES, RefusedFileError, read_text
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.untrusted_file import MAX_TOKENIZER_BYTES, RefusedFileError, read_text
 
 PAD, UNK, BOS, EOS, MASK = SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
 # what a tokenizer from elsewhere may call them

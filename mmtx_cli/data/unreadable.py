@@ -1,6 +1,6 @@
 """The one error of every decoder: a media file that cannot be read, and why."""
 
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 
 OUT_OF_MEMORY = (
     "too large: decoding it takes more memory than data.decode_memory allows; for a file that you "

@@ -3,8 +3,8 @@
 import json
 import math
 
-from mmtx_cli.json_line import RepeatedKeyError, parsed_json
-from mmtx_cli.text_form import composed
+from mmtx_cli.io.jsonl import RepeatedKeyError, parsed_json
+from mmtx_cli.io.unicode import composed
 
 
 def text_of(name: str, value: object, faults: list[str], wanted: str = "text") -> str | None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from mmtx_cli.atomic import replaced
 from mmtx_cli.data.card import card_path, card_values
 from mmtx_cli.data.feature_place import with_paths
-from mmtx_cli.error import DataError
-from mmtx_cli.json_line import json_line
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.jsonl import json_line
 
 MEDIA = ("image", "video", "audio")
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from mmtx_cli.head.base import WRITTEN, Detokenizer, Evaluation, Head
 from mmtx_cli.layer.alignment import infonce, sigmoid
 from mmtx_cli.layer.distributed import gather, global_mean, rank

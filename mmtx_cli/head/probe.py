@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from mmtx_cli.head.base import Detokenizer, Evaluation
 from mmtx_cli.head.evaluation import StreamHead
 from mmtx_cli.metric.classification import classification_scores

@@ -2,14 +2,14 @@
 
 from itertools import chain
 
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.unicode import composed
 from mmtx_cli.metric.bleu import bleu_scores
 from mmtx_cli.metric.cider import cider_scores, has_weights
 from mmtx_cli.metric.corpus import Corpus
 from mmtx_cli.metric.ptb import tokenize
 from mmtx_cli.metric.rouge import rouge_scores
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.text_form import composed
 
 _NAMED = 20
 

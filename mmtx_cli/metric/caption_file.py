@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.error import DataError
-from mmtx_cli.fault import SHOWN
-from mmtx_cli.json_line import RepeatedKeyError, parsed_json
-from mmtx_cli.plain_file import MAX_DOCUMENT_BYTES, RefusedFileError, check_document, read_bytes
+from mmtx_cli.errors import SHOWN, DataError
+from mmtx_cli.io.jsonl import RepeatedKeyError, parsed_json
+from mmtx_cli.io.untrusted_file import (
+    MAX_DOCUMENT_BYTES,
+    RefusedFileError,
+    check_document,
+    read_bytes,
+)
 
 _REFERENCE = 'a reference is {"id": …, "captions": ["…", …]}, or of COCO {"image_id", "caption"}'
 _PREDICTION = 'a prediction is {"id": …, "caption": "…"}, or of COCO {"image_id", "caption"}'

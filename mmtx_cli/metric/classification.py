@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from mmtx_cli.metric.scores import Scores
 
 _TOP = 5

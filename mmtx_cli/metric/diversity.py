@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mmtx_cli.text_form import composed
+from mmtx_cli.io.unicode import composed
 
 LIMIT = 0.5
 """A caption that covers more than this share of the samples is reported as degenerate."""

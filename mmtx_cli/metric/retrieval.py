@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 
 _NAMED = 20
 EVEN = 64

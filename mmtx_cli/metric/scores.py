@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmtx_cli.error import MmtxError
+from mmtx_cli.errors import MmtxError
 
 # Resampled sums are made in pieces of about this many numbers, to bound the memory.
 _PIECE = 4_000_000

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmtx_cli.atomic import replaced
+from mmtx_cli.io.atomic import replaced
 from mmtx_cli.metric.comparison import Compared
 from mmtx_cli.report.html import render, write_page
 from mmtx_cli.report.rounding import amount

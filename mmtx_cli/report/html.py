@@ -7,8 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mmtx_cli.atomic import replaced
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.atomic import replaced
 from mmtx_cli.report.run_folder import read_run_folder
 from mmtx_cli.report.section import Section, facts, section
 from mmtx_cli.report.sound import Sounds

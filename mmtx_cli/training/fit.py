@@ -10,7 +10,7 @@ from typing import Any
 
 from mmtx_cli.data.lost_worker import named_loss
 from mmtx_cli.data.quarantine import Quarantine
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.settings import LoggerSettings, TrainerSettings
 from mmtx_cli.training.checkpoint import SafeCheckpointIO
 from mmtx_cli.training.data import TrainingData

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from mmtx_cli.error import DivergenceError
+from mmtx_cli.errors import DivergenceError
 
 MEMORY = 0.98
 """Of the running mean that a leap is measured by; it begins to count after ``WARM`` steps."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.settings import TrainerSettings
 
 

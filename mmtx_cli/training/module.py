@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmtx_cli.build import build_model
 from mmtx_cli.counter_rng import step_tensor
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.head.base import Head
 from mmtx_cli.layer.distributed import rank, world_size
 from mmtx_cli.settings import OptimizerSettings

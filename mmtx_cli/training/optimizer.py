@@ -8,7 +8,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from mmtx_cli.encoder.base import Encoder
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.limits import within
 from mmtx_cli.settings import OptimizerSettings
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.model import MultimodalModel
 
 

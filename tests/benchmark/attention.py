@@ -22,7 +22,6 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from mmtx_cli.argument import quoted
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.command.trained import load_model
@@ -34,12 +33,13 @@ from mmtx_cli.encoder.video.frames import VideoFrames
 from mmtx_cli.encoder.video.vit import VideoViT
 from mmtx_cli.fusion.concat import ConcatFusion
 from mmtx_cli.head.captioning import CaptioningHead
+from mmtx_cli.io.checkpoint import read_config
+from mmtx_cli.io.quoting import quoted
 from mmtx_cli.layer.attention import Attention
 from mmtx_cli.model import MultimodalModel
 from mmtx_cli.override import conf_dir, opened
 from mmtx_cli.tokenization import own_tokenizer
 from mmtx_cli.types import FUSED, Batch, Streams
-from mmtx_cli.weights import read_config
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

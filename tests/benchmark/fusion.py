@@ -21,7 +21,7 @@ from omegaconf import OmegaConf  # noqa: E402
 from paired import paired_ratio  # noqa: E402
 
 from mmtx_cli.build import component  # noqa: E402
-from mmtx_cli.error import ConfigError  # noqa: E402
+from mmtx_cli.errors import ConfigError  # noqa: E402
 from mmtx_cli.fusion.cross_attention import CrossAttentionFusion  # noqa: E402
 from mmtx_cli.override import choices, conf_dir  # noqa: E402
 from mmtx_cli.types import FUSED, Streams, Tokens  # noqa: E402

@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 
 from mmtx_cli.command.caption import run
 from mmtx_cli.command.input_files import found
-from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.errors import ConfigError, DataError
 from tests.messages import faults_mention, mentions, raises
 
 

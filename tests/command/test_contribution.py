@@ -1,7 +1,7 @@
 import pytest
-from tiny import tiny_model
 
 from mmtx_cli.command.contribution import taken_from
+from tests.tiny import tiny_model
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mmtx_cli.command.data import run
 from mmtx_cli.data.manifest import read_manifest
-from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.errors import ConfigError, DataError
 from tests.messages import faults_mention, mentions, raises
 
 DEFAULTS = OmegaConf.load(Path(__file__).parents[2] / "conf" / "data.yaml")

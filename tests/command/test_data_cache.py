@@ -14,7 +14,6 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from mmtx_cli.argument import quoted
 from mmtx_cli.cli import main
 from mmtx_cli.command.demo import step
 from mmtx_cli.data.cache.part import open_parts
@@ -23,7 +22,8 @@ from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.events.make import make_events
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.encoder.base import Encoder
-from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.io.quoting import quoted
 from mmtx_cli.layer.frozen import Frozen
 from mmtx_cli.override import conf_dir, opened
 from tests.messages import faults_mention, mentions, raises

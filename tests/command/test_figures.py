@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from mmtx_cli.command.figures import print_comparison, print_figures, subset_table
-from mmtx_cli.console import FILE_WIDTH
-from mmtx_cli.output import standard_output
+from mmtx_cli.io.console import FILE_WIDTH
+from mmtx_cli.io.standard_streams import standard_output
 
 
 def part(*names):

@@ -8,12 +8,11 @@ from PIL import Image
 
 from mmtx_cli.data.importer.staging import Staging
 from mmtx_cli.data.manifest import read_manifest
-from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.errors import ConfigError, DataError
+from tests.command.test_data import run_data
 from tests.command_line import refused
 from tests.data.mmsa_file import mmsa, write
 from tests.messages import faults_mention, mentions, raises
-
-from .test_data import run_data
 
 GOOD = "name,class,m_1,m_2\na,x,1,2\nb,y,3,4\n"
 

@@ -11,10 +11,9 @@ from PIL import Image
 from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.importer import csv_table, folders
 from mmtx_cli.data.manifest import read_manifest
-from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.errors import ConfigError, DataError
+from tests.command.test_data import run_data
 from tests.messages import faults_mention, mentions, raises
-
-from .test_data import run_data
 
 
 @pytest.fixture
@@ -68,8 +67,7 @@ class TestFolders:
     def test_what_is_not_taken_is_told(self, classes, capsys):
         settings = {"action": "import", "format": "folders", "source": str(classes)}
         from mmtx_cli.command.data import run
-
-        from .test_data import DEFAULTS, OmegaConf
+        from tests.command.test_data import DEFAULTS, OmegaConf
 
         cfg = OmegaConf.merge(DEFAULTS, settings, {"out": str(classes.parent / "m.jsonl")})
         cfg.pop("defaults", None)

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mmtx_cli.command.inherit import has_weights, inherit, load_initial
-from mmtx_cli.error import CheckpointError, ConfigError
+from mmtx_cli.errors import CheckpointError, ConfigError
 from tests.messages import mentions, raises
 
 STORED = {

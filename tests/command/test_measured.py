@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mmtx_cli.command.measured import measured, throughput
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 
 
 def write(folder, **files):

@@ -4,7 +4,7 @@ import json
 
 from PIL import Image
 
-from mmtx_cli.argument import quoted
+from mmtx_cli.io.quoting import quoted
 from tests.messages import says_missing
 from tests.predicting import model_folder, predict
 

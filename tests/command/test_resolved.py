@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from mmtx_cli.command.resolved import settings_of
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from tests.messages import raises
 
 VIT = "mmtx_cli.encoder.image.vit.ImageViT"

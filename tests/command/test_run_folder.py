@@ -8,8 +8,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from mmtx_cli.command.run_folder import open_run, redacted_command
-from mmtx_cli.error import ConfigError
-from mmtx_cli.redact import HIDDEN
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.redact import HIDDEN
 from tests.messages import raises
 
 SECRET = "abcdef12345"

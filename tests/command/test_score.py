@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmtx_cli.command.score import run
-from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.errors import ConfigError, DataError
 from tests.messages import faults_mention, mentions, raises
 
 CAPTIONS = {

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from mmtx_cli.command.sweep import Run, run_all, share
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from tests.messages import raises
 
 NOTE = "import json, os, sys, time; begun = time.time(); time.sleep(0.5); "

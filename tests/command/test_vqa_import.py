@@ -7,7 +7,7 @@ from PIL import Image
 
 from mmtx_cli.data.importer import easy_vqa
 from mmtx_cli.data.manifest import read_manifest
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from tests.command.test_data import run_data
 from tests.messages import raises
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tiny import FUSIONS, composed, noisy_where_absent, same, tiny_batch, tiny_model
 
 from mmtx_cli.types import Batch
+from tests.tiny import FUSIONS, composed, noisy_where_absent, same, tiny_batch, tiny_model
 
 ANSWERS = ("head.captioning.says=answers",)
 MIXED = {"text": [4, 0, 7, 0, 2], "image": [1, 2, 0, 0, 1]}

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import (
+
+from mmtx_cli.signature import signature_of
+from mmtx_cli.types import Field
+from tests.tiny import (
     ENCODERS,
     REPRESENTATIVE,
     composed,
@@ -19,9 +22,6 @@ from tiny import (
     tiny_encoder,
     tiny_field,
 )
-
-from mmtx_cli.signature import signature_of
-from mmtx_cli.types import Field
 
 COUNTS = [3, 0, 5, 1]
 AUDIO_COUNTS = [30, 0, 47, 1]
@@ -187,7 +187,7 @@ def test_summary_is_one_vector_a_sample(encoder, field):
 
 ONE_GRAPH = """
 import sys, torch
-from tiny import same, tiny_encoder, tiny_field
+from tests.tiny import same, tiny_encoder, tiny_field
 
 choice = sys.argv[1:]
 counts = [30, 0, 47, 1] if choice[0] == "audio" else [3, 0, 5, 1]

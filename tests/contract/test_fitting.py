@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tiny import ENCODERS, FUSIONS, composed, heads_for, tiny_encoder, tiny_model
 
 from mmtx_cli.build import component
 from mmtx_cli.command.train import change
-from mmtx_cli.error import CheckpointError
+from mmtx_cli.errors import CheckpointError
 from mmtx_cli.fitting import check_fitting
+from tests.tiny import ENCODERS, FUSIONS, composed, heads_for, tiny_encoder, tiny_model
 
 
 def tensors(module):

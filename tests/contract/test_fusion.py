@@ -4,10 +4,10 @@ from itertools import combinations
 
 import pytest
 import torch
-from tiny import DIM, FUSIONS, build_or_skip, composed, gradients, same
 
 from mmtx_cli.build import component
 from mmtx_cli.types import FUSED, Tokens
+from tests.tiny import DIM, FUSIONS, build_or_skip, composed, gradients, same
 
 MODALITIES = {
     2: ("text", "image"),

@@ -2,7 +2,10 @@
 
 import pytest
 import torch
-from tiny import (
+
+from mmtx_cli.training.accumulation import with_shares
+from mmtx_cli.types import FUSED, IGNORE, Batch, Field
+from tests.tiny import (
     FUSIONS,
     HEADS,
     chosen_rows,
@@ -13,9 +16,6 @@ from tiny import (
     tiny_batch,
     tiny_model,
 )
-
-from mmtx_cli.training.accumulation import with_shares
-from mmtx_cli.types import FUSED, IGNORE, Batch, Field
 
 MIXED = {"text": [4, 0, 7, 0, 2], "image": [1, 2, 0, 0, 1]}
 """Both, one of each, none, both again."""

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from mmtx_cli.data.builtin import BuiltIn
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from tests.messages import raises
 
 

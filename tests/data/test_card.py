@@ -5,8 +5,8 @@ import pytest
 
 from mmtx_cli.data.card import read_card
 from mmtx_cli.data.write import write_manifest
-from mmtx_cli.error import DataError
-from mmtx_cli.yaml_text import MAX_NODES
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.yaml_reader import MAX_NODES
 from tests.messages import mentions, raises
 
 LAUGHS = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(

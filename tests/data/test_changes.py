@@ -5,7 +5,7 @@ import pytest
 from mmtx_cli.data.changes import refuse_changed, row_digests
 from mmtx_cli.data.feature_place import FeaturePlace
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from tests.messages import mentions
 
 ROWS = [

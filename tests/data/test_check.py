@@ -6,7 +6,7 @@ from rich.console import Console
 
 from mmtx_cli.data.check import check_manifest
 from mmtx_cli.data.decode.limits import DecodeLimits
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from tests.messages import faults_mention, mentions, raises
 
 

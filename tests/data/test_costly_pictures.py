@@ -11,9 +11,8 @@ from mmtx_cli.data.image import SMALL_PIXELS, decode_image, decode_small
 from mmtx_cli.data.jpeg import scan_bound
 from mmtx_cli.data.picture import read_picture
 from mmtx_cli.data.unreadable import UnreadableError
+from tests.data.hostile import jpeg, many_scans, peak_memory
 from tests.messages import raises
-
-from .hostile import jpeg, many_scans, peak_memory
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 WIDTH, HEIGHT = 4000, 3000

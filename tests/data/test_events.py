@@ -22,7 +22,7 @@ from mmtx_cli.data.scenes import make_scenes
 from mmtx_cli.data.scenes.draw import _RGB
 from mmtx_cli.data.scenes.make import unseen_pairs
 from mmtx_cli.data.scenes.scene import COLOURS, PAIRS, SHAPES
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from tests.messages import raises
 
 SIZE = 48

@@ -9,7 +9,7 @@ import pytest
 from mmtx_cli.data.feature_place import EXAMPLE, SUFFIXES, FeaturePlace
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.data.write import write_manifest
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from tests.messages import faults_mention, raises
 
 BASE = {"id": "a", "split": "train"}

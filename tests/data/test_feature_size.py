@@ -12,10 +12,9 @@ from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.feature_place import FeaturePlace
 from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.unreadable import UnreadableError
+from tests.data.feature_files import FORMATS, written
+from tests.data.hostile import MEGABYTE, peak_memory
 from tests.messages import mentions
-
-from .feature_files import FORMATS, written
-from .hostile import MEGABYTE, peak_memory
 
 HUGE = 2_000_000_000
 

@@ -13,7 +13,7 @@ from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.feature_fact import feature_scale, feature_sizes
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.data.preparation import Preparation
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from mmtx_cli.settings import DataSettings
 from tests.messages import faults_mention, mentions, raises
 

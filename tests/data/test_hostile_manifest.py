@@ -10,10 +10,10 @@ import pytest
 from mmtx_cli.data import table
 from mmtx_cli.data.importer import coco, csv_table, vqa
 from mmtx_cli.data.manifest import read_faulty, read_manifest
-from mmtx_cli.error import DataError
-from mmtx_cli.json_line import MAX_DEPTH
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.jsonl import MAX_DEPTH
+from mmtx_cli.io.unicode import MAX_MARKS, composed
 from mmtx_cli.metric.caption_file import read_predictions, read_references
-from mmtx_cli.text_form import MAX_MARKS, composed
 from tests.command_line import refused
 from tests.messages import mentions, raises
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmtx_cli.data.image import UnreadableError, decode_image
+from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.jpeg import StrictJpeg, baseline_scan, plain_jpeg
+from mmtx_cli.data.unreadable import UnreadableError
 from tests.messages import mentions, raises, says_missing
 
 MEDIA = Path(os.environ.get("MMTX_TEST_DATA", "../shared/data")) / "media"

@@ -7,7 +7,7 @@ import pytest
 from mmtx_cli.data.importer import coco, csv_table, flickr8k
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.data.write import write_manifest
-from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.errors import ConfigError, DataError
 from tests.messages import faults_mention, raises
 
 FLICKR = Path(os.environ.get("MMTX_TEST_DATA", "../shared/data")) / "flickr8k_mini"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmtx_cli.command.caption import described
+from mmtx_cli.command.input_files import described
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.decode.moments import Sampling

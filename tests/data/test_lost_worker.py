@@ -17,7 +17,7 @@ from mmtx_cli.data.lost_worker import (
     named_loss,
 )
 from mmtx_cli.data.worker import Notes, reading, settle
-from mmtx_cli.error import RunError
+from mmtx_cli.errors import RunError
 from tests.command_line import environment
 from tests.messages import mentions
 

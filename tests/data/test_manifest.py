@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mmtx_cli.data.manifest import Manifest, read_manifest, split_of
 from mmtx_cli.data.write import write_manifest
-from mmtx_cli.error import ConfigError, DataError
-from mmtx_cli.text_form import composed
+from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.io.unicode import composed
 from tests.messages import faults_mention, mentions, raises
 
 ROW = {"id": "a", "split": "train", "image": "a.jpg"}

@@ -16,10 +16,9 @@ from mmtx_cli.data.decode.sound import check_sound, decode_sound
 from mmtx_cli.data.decode.video import decode_video
 from mmtx_cli.data.picture import picture_kind, read_picture
 from mmtx_cli.data.unreadable import UnreadableError
-
-from .decode import numbered
-from .decode.sounds import glide, write_with_av
-from .hostile import jpeg
+from tests.data.decode import numbered
+from tests.data.decode.sounds import glide, write_with_av
+from tests.data.hostile import jpeg
 
 SECONDS = 120.0
 

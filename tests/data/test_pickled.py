@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from mmtx_cli.data.importer import pickled
 from mmtx_cli.data.importer.pickled import plain, read_pickle
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from tests.messages import mentions, raises
 
 KINDS = ["<f4", ">f8", "<f2", "<i8", "|u1", "|b1", "<U5", "|S4"]

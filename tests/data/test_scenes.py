@@ -10,7 +10,7 @@ import pytest
 from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.data.scenes import draw, grammar, make, make_scenes, scene
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from tests.messages import mentions, raises
 
 

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmtx_cli.data.shuffle import lenders
-
-from .small import rows, samples_of
+from tests.data.small import rows, samples_of
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(0, 2**32))

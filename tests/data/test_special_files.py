@@ -22,9 +22,8 @@ from mmtx_cli.data.regular import open_regular
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.unreadable import UnreadableError
 from tests.command_line import refused
+from tests.data.hostile import not_waiting
 from tests.messages import mentions, raises, says_missing
-
-from .hostile import not_waiting
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 

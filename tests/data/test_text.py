@@ -6,9 +6,8 @@ from mmtx_cli.counter_rng import id_keys
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.text import TextColumn, column_texts, column_weights
 from mmtx_cli.data.tokenizer import Tokenizer
+from tests.data.small import LENGTH, tokenizer
 from tests.messages import mentions
-
-from .small import LENGTH, tokenizer
 
 TEXTS = [("a red ball", "a dog"), (), ("the cat sits on the mat now",), ("a", "b", "c", "d")]
 

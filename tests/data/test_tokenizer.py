@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmtx_cli.data.tokenizer import SPECIAL, Tokenizer
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from tests.messages import raises, says_missing
 
 TEXTS = ["a red ball on the grass", "the dog runs", "a dog on the grass"] * 3

@@ -11,7 +11,7 @@ from tokenizers import Regex, decoders, normalizers, pre_tokenizers, processors
 
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.tokenizer_growth import MAX_GROWTH, _growth, _longest_entry, _stages, _state
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 
 TEXTS = ["a red ball", "a blue box"] * 3
 

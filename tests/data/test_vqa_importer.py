@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mmtx_cli.data.importer import easy_vqa, vqa
-from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.errors import ConfigError, DataError
 from tests.messages import faults_mention, mentions, raises
 
 

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import torch
-from tiny import same
 
 from mmtx_cli.types import Field
+from tests.tiny import same
 
 SMALL = {"width": 32, "depth": 2, "num_heads": 2}
 CONFIG = {

@@ -6,7 +6,6 @@ from functools import partial
 import pytest
 import torch
 import torchaudio
-from tiny import gradients, tiny_encoder
 from torch import nn
 from torchaudio.models import wav2vec2_model, wavlm_model
 
@@ -15,9 +14,10 @@ from mmtx_cli.encoder.audio.body import speech_body
 from mmtx_cli.encoder.audio.pipeline import AudioPipeline, pooled
 from mmtx_cli.encoder.audio.spectrogram_cnn import AudioSpectrogramCnn
 from mmtx_cli.encoder.audio.waveform import AudioWaveform
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.types import Field
 from tests.messages import raises
+from tests.tiny import gradients, tiny_encoder
 
 RATE, HOP = 16000, 160
 SMALL = {"width": 16, "depth": 1, "num_heads": 2}

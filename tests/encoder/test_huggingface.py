@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import same
 from torch import nn
 
 from mmtx_cli.encoder.audio.huggingface import HuggingFaceAudio
@@ -18,6 +17,7 @@ from mmtx_cli.settings import OptimizerSettings
 from mmtx_cli.training.optimizer import make_optimizer
 from mmtx_cli.types import Field
 from tests.messages import faults_mention, raises
+from tests.tiny import same
 
 from .hub_models import (
     CONFIG,

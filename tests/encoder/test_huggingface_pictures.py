@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from tiny import same
 
 from mmtx_cli.encoder.image.huggingface import HuggingFaceImage
 from mmtx_cli.encoder.text.huggingface import HuggingFaceText
 from mmtx_cli.encoder.video.huggingface import HuggingFaceVideo
 from mmtx_cli.types import Field
 from tests.messages import raises
+from tests.tiny import same
 
 from .hub_models import CONFIG, IDS, MASK, SMALL, agrees_with_itself_alone, pictures, saved
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 import torch
-from tiny import same
 
 from mmtx_cli.encoder.audio.huggingface import HuggingFaceAudio
 from mmtx_cli.types import Field
 from tests.messages import raises
+from tests.tiny import same
 
 from .hub_models import CONFIG, SMALL, agrees_with_itself_alone, saved
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from tiny import tiny_encoder, tiny_field
 from torchvision.models import get_model, resnet18
 
 from mmtx_cli.encoder.image.cnn import ImageCnn, convolutional_body
@@ -10,6 +9,7 @@ from mmtx_cli.encoder.image.vit import ImageViT
 from mmtx_cli.layer.pixels import Pixels
 from mmtx_cli.types import Field, Places
 from tests.messages import raises
+from tests.tiny import tiny_encoder, tiny_field
 
 SMALL = {"width": 16, "depth": 1, "num_heads": 2}
 

@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from tiny import same, tiny_encoder, tiny_field
 from torch import nn
 from torch.nn import functional as F
 
@@ -22,6 +21,7 @@ from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.transformer import Block
 from mmtx_cli.types import Field, Tokens
 from tests.messages import mentions, raises
+from tests.tiny import same, tiny_encoder, tiny_field
 
 SMALL = {"width": 16, "depth": 1, "num_heads": 2}
 

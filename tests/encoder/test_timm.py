@@ -4,12 +4,12 @@ import sys
 
 import pytest
 import torch
-from tiny import same, tiny_field
 from torch import nn
 
 from mmtx_cli.encoder.image.timm import ImageTimm
 from mmtx_cli.types import Field
 from tests.messages import faults_mention, raises
+from tests.tiny import same, tiny_field
 
 from .hub_models import said_offline
 

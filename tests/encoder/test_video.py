@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import composed, gradients, tiny_encoder, tiny_field
 from torch import nn
 from torchvision.models import get_model
 from torchvision.models.video.mvit import MSBlockConfig, MViT
@@ -17,10 +16,11 @@ from mmtx_cli.encoder.video.body import kinetics_pixels, video_body, without_cla
 from mmtx_cli.encoder.video.frames import VideoFrames
 from mmtx_cli.encoder.video.torchvision import VideoTorchvision
 from mmtx_cli.encoder.video.vit import VideoViT
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.layer.hide import hide
 from mmtx_cli.types import Field
 from tests.messages import raises
+from tests.tiny import composed, gradients, tiny_encoder, tiny_field
 
 SMALL = {"width": 16, "depth": 1, "num_heads": 2}
 VIT = {"image_size": 16, "patch_size": 8, "num_frames": 4, **SMALL}

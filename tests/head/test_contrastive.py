@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from mmtx_cli.head.contrastive import MAX_SCALE, ContrastiveHead
 from mmtx_cli.types import FUSED, Batch, Tokens
 from tests.messages import raises

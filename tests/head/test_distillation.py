@@ -4,12 +4,12 @@ import copy
 
 import pytest
 import torch
-from tiny import composed, gradients, tiny_batch, tiny_model
 
 from mmtx_cli.build import build_model
-from mmtx_cli.error import ConfigError
-from mmtx_cli.weights import save_folder
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.checkpoint import save_folder
 from tests.messages import raises
+from tests.tiny import composed, gradients, tiny_batch, tiny_model
 
 COUNTS = {"text": [5, 3, 0, 4, 6], "image": [1, 1, 1, 0, 2]}
 VIT = (

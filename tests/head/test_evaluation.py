@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_batch, tiny_model
 from torch import nn
 
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from mmtx_cli.head.probe import ProbeHead
 from mmtx_cli.head.retrieval import RetrievalHead
 from mmtx_cli.head.zero_shot import TEMPLATES, ZeroShotHead
@@ -17,6 +16,7 @@ from mmtx_cli.metric.neighbours import neighbour_classifier
 from mmtx_cli.metric.probe import linear_classifier, linear_regression
 from tests.head.words import Words
 from tests.messages import raises
+from tests.tiny import tiny_batch, tiny_model
 
 NAMES = ["ball", "cube", "cone"]
 BOTH = {"text": [4, 0, 7, 2], "image": [1, 2, 0, 1]}

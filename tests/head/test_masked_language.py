@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import BOS, EOS, LENGTH, VOCAB, at_step, same, tiny_batch, tiny_model
 
 from mmtx_cli.types import IGNORE, Batch, Field
+from tests.tiny import BOS, EOS, LENGTH, VOCAB, at_step, same, tiny_batch, tiny_model
 
 SPECIAL, MASK = [0, 1, BOS, EOS, 4], 4
 COUNTS = {"text": [10, 3, 0, 7], "image": [1, 1, 1, 0]}

@@ -4,12 +4,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import at_step, chosen_rows, composed, noisy_where_absent, same, tiny_batch, tiny_model
 
 from mmtx_cli.build import build_model
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.types import Field
 from tests.messages import raises
+from tests.tiny import (
+    at_step,
+    chosen_rows,
+    composed,
+    noisy_where_absent,
+    same,
+    tiny_batch,
+    tiny_model,
+)
 
 CASES = {
     "image": ("image", {"image": [1, 1, 2]}, ()),

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from tiny import composed, gradients, tiny_batch, tiny_model
 
 from mmtx_cli.build import build_model
 from mmtx_cli.counter_rng import id_tensor, step_tensor
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.types import FUSED, Prediction, Tokens
 from tests.messages import raises
+from tests.tiny import composed, gradients, tiny_batch, tiny_model
 
 COUNTS = {"text": [4, 3, 0, 5, 2], "image": [1, 1, 1, 0, 1]}
 BOTH = [0, 1, 4]

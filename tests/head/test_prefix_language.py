@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import at_step, gradients, tiny_batch, tiny_model
 
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.types import IGNORE, Field
 from tests.messages import raises
+from tests.tiny import at_step, gradients, tiny_batch, tiny_model
 
 COUNTS = {"text": [7, 2, 0, 1, 5], "image": [1, 1, 1, 1, 0]}
 

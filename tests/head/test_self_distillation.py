@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
-from tiny import at_step, gradients, noisy_where_absent, tiny_batch, tiny_model
 
 from mmtx_cli.types import Field
+from tests.tiny import at_step, gradients, noisy_where_absent, tiny_batch, tiny_model
 
 CASES = {
     "image": ({"image": [1, 1, 2]}, ()),

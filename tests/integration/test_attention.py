@@ -10,10 +10,10 @@ import pytest
 import torch
 from hydra import initialize_config_dir
 
-from mmtx_cli.argument import quoted
 from mmtx_cli.command.demo import step
 from mmtx_cli.data.events.make import make_events
 from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.io.quoting import quoted
 from mmtx_cli.layer.attention import Attention
 from mmtx_cli.override import conf_dir
 from tests.command_line import environment

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtx_cli.argument import quoted
+from mmtx_cli.io.quoting import quoted
 from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, refused, succeeded
 from tests.messages import faults_mention, mentions
 

@@ -10,8 +10,8 @@ import sys
 import pytest
 import yaml
 
-from mmtx_cli.argument import quoted
-from mmtx_cli.weights import load_checkpoint, read_config
+from mmtx_cli.io.checkpoint import load_checkpoint, read_config
+from mmtx_cli.io.quoting import quoted
 from tests.command_line import (
     CAPTIONER,
     TINY,

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from mmtx_cli.argument import quoted
+from mmtx_cli.io.quoting import quoted
 from tests.command_line import mmtx, succeeded
 from tests.messages import mentions
 

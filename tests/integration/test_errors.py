@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtx_cli.argument import quoted
+from mmtx_cli.io.quoting import quoted
 from tests.command_line import (
     CAPTIONER,
     CONTRASTIVE,

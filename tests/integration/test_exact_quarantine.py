@@ -16,7 +16,7 @@ from mmtx_cli.data.decode.sound import check_sound, decode_sound
 from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.picture import read_picture
 from mmtx_cli.data.unreadable import UnreadableError
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from tests.command_line import TINY, TINY_IMAGE, mmtx, succeeded
 from tests.data.decode.sounds import glide
 from tests.data.test_mutated_media import mutated, pictures

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtx_cli.weights import read_config
+from mmtx_cli.io.checkpoint import read_config
 from tests.command_line import mmtx, refused, succeeded, told
 from tests.data import mmimdb_file, mmsa_file
 from tests.messages import mentions

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from mmtx_cli.argument import quoted
+from mmtx_cli.io.quoting import quoted
 from tests.command_line import mmtx, succeeded
 from tests.messages import mentions, says_missing
 from tests.predicting import command, lines, predict

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmtx_cli.data.scenes.make import make_scenes
-from mmtx_cli.error import Interrupted
+from mmtx_cli.errors import Interrupted
 from mmtx_cli.settings import TrainerSettings
 from mmtx_cli.stop import SIGNALS
 from mmtx_cli.training.save import SaveCallback

@@ -12,7 +12,7 @@ import termios
 
 import pytest
 
-from mmtx_cli.argument import quoted
+from mmtx_cli.io.quoting import quoted
 from tests.command_line import environment
 
 from .fixtures import ODD

@@ -13,7 +13,6 @@ from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
-from tiny import tiny_batch, tiny_model
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -25,6 +24,7 @@ from mmtx_cli.head.distillation import DistillationHead
 from mmtx_cli.head.matching import MatchingHead
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import FUSED, IGNORE, Batch, Field, Tokens
+from tests.tiny import tiny_batch, tiny_model
 
 WORLD, BATCH, DIM, VOCAB = 2, 6, 8, 11
 

@@ -6,8 +6,7 @@ from torch import multiprocessing
 from torch.nn import functional as F
 
 from mmtx_cli.layer.distributed import gather, global_mean, rank, world_size
-
-from .distributed_cases import CASES, PARTS, WORLD, inputs, process, single, small, whole
+from tests.layer.distributed_cases import CASES, PARTS, WORLD, inputs, process, single, small, whole
 
 pytestmark = pytest.mark.xdist_group("processes")  # so that they are started once
 

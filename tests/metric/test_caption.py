@@ -9,7 +9,7 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from mmtx_cli.metric.caption import caption_scores, token_scores
 from mmtx_cli.metric.ptb import tokenize
 from tests.messages import raises

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from mmtx_cli.metric.classification import classification_scores, multilabel_scores
 from tests.messages import raises
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from tiny import HEADS, LABELS, tiny_batch, tiny_model
 
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.metric.classification import classification_scores, multilabel_scores
 from mmtx_cli.metric.direction import HEADLINES, HIGHER, LOWER, has_direction, lower_is_better
 from mmtx_cli.metric.recall import recall_scores
+from tests.tiny import HEADS, LABELS, tiny_batch, tiny_model
 
 LESS = ("mae", "rmse", "mse", "ece", "perplexity", "error", "surprise", "rank", "median_rank")
 WHOLE = {"text": [6, 6, 7, 6], "image": [1, 1, 1, 1]}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmtx_cli.error import MmtxError
+from mmtx_cli.errors import MmtxError
 from mmtx_cli.metric import scores as module
 from mmtx_cli.metric.scores import Scores
 from tests.messages import raises

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from mmtx_cli.metric.retrieval import retrieval_ranks
 from mmtx_cli.metric.wording import wording_ranks, wordings
 from tests.messages import raises

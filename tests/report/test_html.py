@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from mmtx_cli.report.html import write_report
 from tests.messages import mentions, raises, says_missing
 

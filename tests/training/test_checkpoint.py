@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from mmtx_cli.error import CheckpointError
+from mmtx_cli.errors import CheckpointError
 from mmtx_cli.training.checkpoint import SafeCheckpointIO
 from tests.messages import raises
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.training.launcher import check_address
 from tests.messages import faults_mention, raises
 

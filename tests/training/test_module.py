@@ -1,10 +1,10 @@
 import pytest
 import torch
-from tiny import composed, tiny_batch
 
 from mmtx_cli.settings import OptimizerSettings
 from mmtx_cli.training.module import Tally, TrainingModule
 from mmtx_cli.types import IGNORE
+from tests.tiny import composed, tiny_batch
 
 
 class TestTally:

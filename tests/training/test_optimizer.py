@@ -2,13 +2,13 @@ import math
 
 import pytest
 import torch
-from tiny import HEADS, tiny_model
 from torch import nn
 
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.settings import OptimizerSettings
 from mmtx_cli.training.optimizer import decayed_names, make_optimizer, make_schedule, warmup_cosine
 from tests.messages import faults_mention, raises
+from tests.tiny import HEADS, tiny_model
 
 UNDECAYED = ("norm", "bias", "embedding", "position", "kind", "log_scale")
 

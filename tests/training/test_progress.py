@@ -23,7 +23,7 @@ def callback(**latest):
 
 
 def test_a_line_says_how_far_it_is(capsys, monkeypatch):
-    monkeypatch.setattr("mmtx_cli.data.progress.FIRST_SECONDS", 0.0)
+    monkeypatch.setattr("mmtx_cli.io.progress.FIRST_SECONDS", 0.0)
     shown = callback(loss=1.5, items_per_second=20.0)
     shown.on_train_start(trainer(10), MODULE)
     shown.on_train_batch_end(trainer(11), MODULE, None, None, 10)

@@ -3,11 +3,11 @@
 import copy
 
 import torch
-from tiny import gradients, tiny_batch, tiny_model
 
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.training.recompute import recompute_blocks
 from tests.messages import raises
+from tests.tiny import gradients, tiny_batch, tiny_model
 
 COUNTS = {"text": [4, 6, 7], "image": [1, 2, 1]}
 ARGS = ["encoder.text.dropout=0.3", "encoder.image.dropout=0.3", "encoder.image.depth=3"]

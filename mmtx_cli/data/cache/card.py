@@ -7,10 +7,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.atomic import replaced
 from mmtx_cli.data.preparation import Preparation
-from mmtx_cli.error import DataError
-from mmtx_cli.plain_file import read_json
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.untrusted_file import read_json
 
 CARD = "card.json"
 FORMAT = 1

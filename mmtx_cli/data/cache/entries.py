@@ -13,8 +13,7 @@ from mmtx_cli.data.cache.part import CHANGED, NONE, Part
 from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.text import column_texts
-from mmtx_cli.error import DataError
-from mmtx_cli.fault import at_most
+from mmtx_cli.errors import DataError, at_most
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int, UInt64
 from torch import Tensor
 
-from mmtx_cli.atomic import replaced
 from mmtx_cli.data.cache.content import Contents
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.atomic import replaced
 
 SUFFIX = ".safetensors"
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmtx_cli.data.cache.content import Contents
 from mmtx_cli.data.cache.shard import SUFFIX, Fault, write_shard
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 
 SHARD_BYTES = 128 * 2**20
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from mmtx_cli.data.decode.message import Parts, framed
 from mmtx_cli.data.unreadable import NoVideoError, OutsideError, UnreadableError
-from mmtx_cli.error import ConfigError, DataError
+from mmtx_cli.errors import ConfigError, DataError
 
 MAX_HEADER = 16 << 20
 """Bytes of the JSON: a few names and shapes, and times of frames."""

@@ -4,7 +4,7 @@ import functools
 import importlib
 import os
 
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 
 BACKENDS = {"torchcodec": "torchcodec.decoders", "pyav": "av"}
 VARIABLE = "MMTX_DECODER"

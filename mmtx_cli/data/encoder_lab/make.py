@@ -13,7 +13,7 @@ from mmtx_cli.data.encoder_lab.task import Task
 from mmtx_cli.data.events.encode import write_film
 from mmtx_cli.data.events.sound import write_sound
 from mmtx_cli.data.name import nearest
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 
 TASKS: Mapping[str, Task] = {
     task.name: task for task in (*image.TASKS, *video.TASKS, *audio.TASKS, *text.TASKS)

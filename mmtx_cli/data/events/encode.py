@@ -9,7 +9,7 @@ from jaxtyping import Int16, UInt8
 
 from mmtx_cli.data.events.event import FRAME_RATE
 from mmtx_cli.data.events.sound import SAMPLE_RATE
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 
 
 def write_film(

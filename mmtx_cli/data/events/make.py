@@ -13,7 +13,7 @@ from mmtx_cli.data.events.grammar import captions, question
 from mmtx_cli.data.events.sound import samples, write_sound
 from mmtx_cli.data.scenes.make import unseen_pairs
 from mmtx_cli.data.scenes.scene import PAIRS
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 
 # counts up when the same arguments would give other films, sounds or words
 _VERSION = 3

@@ -6,7 +6,7 @@ from pathlib import Path
 from mmtx_cli.data.importer.vectors import Vectors
 from mmtx_cli.data.keys import RATIOS
 from mmtx_cli.data.name import nearest
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 
 # what a column may become; those of media get the folder put before
 MEDIA = ("image", "video", "audio")

@@ -12,8 +12,7 @@ from mmtx_cli.data.importer.drawn import DRAWN, SPLIT_BY
 from mmtx_cli.data.importer.vectors import Vectors
 from mmtx_cli.data.row import CAPTION_MARK, named_split
 from mmtx_cli.data.table import Line, check_exists, csv_rows, read_lines
-from mmtx_cli.error import ConfigError, DataError
-from mmtx_cli.fault import at_most
+from mmtx_cli.errors import ConfigError, DataError, at_most
 
 _JSON = (".jsonl", ".ndjson")
 _SUFFIXES = (".csv", ".tsv", ".txt", *_JSON)

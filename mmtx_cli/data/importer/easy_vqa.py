@@ -12,8 +12,7 @@ from typing import Any
 
 from mmtx_cli.data.importer.json_file import read_json
 from mmtx_cli.data.manifest import split_of
-from mmtx_cli.error import ConfigError, DataError
-from mmtx_cli.fault import at_most
+from mmtx_cli.errors import ConfigError, DataError, at_most
 
 HELD_OUT = 0.05
 """Part of the training images whose questions are for validation."""

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.error import DataError
-from mmtx_cli.fault import at_most
-from mmtx_cli.plain_file import MAX_DOCUMENT_BYTES, RefusedFileError, read_text
+from mmtx_cli.errors import DataError, at_most
+from mmtx_cli.io.untrusted_file import MAX_DOCUMENT_BYTES, RefusedFileError, read_text
 
 
 def rows(

@@ -5,9 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.data.value import is_encodable
-from mmtx_cli.error import DataError
-from mmtx_cli.json_line import parsed_json
-from mmtx_cli.plain_file import MAX_DOCUMENT_BYTES, RefusedFileError, check_document, read_bytes
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.jsonl import parsed_json
+from mmtx_cli.io.untrusted_file import (
+    MAX_DOCUMENT_BYTES,
+    RefusedFileError,
+    check_document,
+    read_bytes,
+)
 
 MAX_ID = 10**100
 """A number beyond it is no id: thousands of digits would go into file names and messages."""

@@ -18,7 +18,7 @@ from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.feature_file import dataset, hdf5, held, listed, load_hdf5
 from mmtx_cli.data.regular import check_regular
 from mmtx_cli.data.unreadable import UnreadableError
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 
 FEATURES = {"text": "features", "image": "vgg_features"}
 """Our modalities, and the datasets of their features."""

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from mmtx_cli.atomic import replaced
 from mmtx_cli.data.importer.pickled import plain, read_pickle
-from mmtx_cli.error import DataError
-from mmtx_cli.fault import at_most
+from mmtx_cli.errors import DataError, at_most
+from mmtx_cli.io.atomic import replaced
 
 STREAMS = {"text": "text", "audio": "audio", "video": "vision"}
 """Our modalities, and what the pickle calls them."""

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mmtx_cli.error import DataError
-from mmtx_cli.plain_file import RefusedFileError, check_regular
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.untrusted_file import RefusedFileError, check_regular
 
 MAX_OPCODES = 10_000_000
 """Objects that a pickle may build; a number in a list is one, an array ten."""

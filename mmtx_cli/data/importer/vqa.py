@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.data.importer.json_file import is_id, read_json
-from mmtx_cli.error import DataError
-from mmtx_cli.fault import at_most
+from mmtx_cli.errors import DataError, at_most
 
 _ANEW = "mend the entry, or download the file anew"
 

@@ -14,7 +14,7 @@ from mmtx_cli.data.lab.task import LABELS, TASKS, trial
 from mmtx_cli.data.name import nearest
 from mmtx_cli.data.scenes.draw import draw
 from mmtx_cli.data.scenes.scene import Scene, Thing
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 
 # counts up when the same arguments would give other pictures, words or sounds
 _VERSION = 1

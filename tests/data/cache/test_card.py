@@ -6,7 +6,7 @@ import torch
 
 from mmtx_cli.data.cache.card import CARD, PREPARED, Card, cards, prepared_by, weights_hash
 from mmtx_cli.data.preparation import MODALITIES, Preparation
-from mmtx_cli.error import DataError
+from mmtx_cli.errors import DataError
 from tests.messages import faults_mention, raises
 
 THEN = Card(

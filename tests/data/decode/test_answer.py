@@ -23,10 +23,9 @@ from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.decode.message import OversizedError, framed, receive
 from mmtx_cli.data.decode.video import Clip, VideoFacts
 from mmtx_cli.data.unreadable import NoVideoError, OutsideError, UnreadableError
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
+from tests.data.decode.guarded import double, hoard, own_pid, send_raw, waste
 from tests.messages import raises
-
-from .guarded import double, hoard, own_pid, send_raw, waste
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

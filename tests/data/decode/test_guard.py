@@ -17,9 +17,7 @@ from mmtx_cli.data.decode import guard as guard_module
 from mmtx_cli.data.decode import process
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.unreadable import UnreadableError
-from tests.messages import mentions, raises
-
-from .guarded import (
+from tests.data.decode.guarded import (
     awkward_bug,
     bug,
     crash,
@@ -32,6 +30,7 @@ from .guarded import (
     unreadable,
     unsendable,
 )
+from tests.messages import mentions, raises
 
 PATIENCE = 300.0  # seconds: a fresh interpreter may import PyTorch on a machine at work
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

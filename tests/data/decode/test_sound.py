@@ -18,9 +18,8 @@ from mmtx_cli.data.decode import backend, sound_stream
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.decode.sound import decode_sound
 from mmtx_cli.data.unreadable import UnreadableError
+from tests.data.decode.sounds import glide, shift_and_error, wav_bytes, write_floats, write_with_av
 from tests.messages import mentions, raises, says_missing
-
-from .sounds import glide, shift_and_error, wav_bytes, write_floats, write_with_av
 
 RATE = 16000
 DATA = Path(os.environ.get("MMTX_TEST_DATA", "../shared/data"))

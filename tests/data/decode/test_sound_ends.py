@@ -10,10 +10,9 @@ import soundfile
 
 from mmtx_cli.data.decode.sound import check_sound, decode_sound
 from mmtx_cli.data.unreadable import UnreadableError
+from tests.data.decode.sounds import glide, wav_bytes, write_with_av
 from tests.data.hostile import MEGABYTE, peak_memory
 from tests.messages import mentions, raises
-
-from .sounds import glide, wav_bytes, write_with_av
 
 RATE = 16000
 WRITTEN = [

@@ -18,7 +18,7 @@ from mmtx_cli.data.decode.moments import Sampling, moments
 from mmtx_cli.data.decode.video import decode_video, video_facts
 from mmtx_cli.data.transform import fit
 from mmtx_cli.data.unreadable import UnreadableError
-from mmtx_cli.error import ConfigError
+from mmtx_cli.errors import ConfigError
 from tests.data.decode import numbered
 from tests.messages import mentions, raises, says_missing
 

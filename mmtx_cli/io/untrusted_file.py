@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.json_line import parsed_json
+from mmtx_cli.io.jsonl import parsed_json
 
 MAX_CONFIG_BYTES = 16 * 2**20
 """Size limit of a configuration, a card or an index."""

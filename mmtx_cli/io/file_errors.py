@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmtx_cli.argument import argument
-from mmtx_cli.error import ConfigError, RunError
+from mmtx_cli.errors import ConfigError, RunError
+from mmtx_cli.io.quoting import argument
 
 FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 FAILING = (

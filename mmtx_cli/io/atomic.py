@@ -5,16 +5,18 @@ under a new, random name beside its target and renamed over it, which replaces a
 following it. Files that grow line by line are opened without following links.
 """
 
+import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from mmtx_cli.error import ConfigError
-from mmtx_cli.storage import writing
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.file_errors import writing
+from mmtx_cli.io.jsonl import finite
 
 SUFFIX = ".part"
 LOCK = ".lock"
@@ -156,3 +158,11 @@ def check_own_folder(path: Path) -> None:
 
 def _without_links(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole; figures that are undefined (NaN) are null in it."""
+    with replaced(path) as temporary:
+        temporary.write_text(
+            json.dumps(finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8"
+        )

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from mmtx_cli.data.answer_text import normal_answer
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.io.unicode import composed
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.diversity import diversity
-from mmtx_cli.text_form import composed
 
 TEXTS = ["một người đàn ông", "größer als Ångström", "빨간 공이 구른다", "un élève très âgé"]
 FORMS = ("NFC", "NFD")

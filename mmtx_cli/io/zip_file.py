@@ -3,7 +3,7 @@
 import os
 import zipfile
 
-from mmtx_cli.plain_file import RefusedFileError
+from mmtx_cli.io.untrusted_file import RefusedFileError
 
 MAX_INDEX_BYTES = 64 * 2**20
 """Size limit of an archive's index: an entry takes ten times as much in memory as in the file."""

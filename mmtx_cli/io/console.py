@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rich.console import Console, ConsoleOptions
 from rich.segment import Segment
 
-from mmtx_cli.output import plain_text, terminal
+from mmtx_cli.io.standard_streams import plain_text, terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmtx_cli.atomic import replaced
-from mmtx_cli.error import CheckpointError
-from mmtx_cli.weights import find, load_checkpoint, read_config, read_weights, save_folder
+from mmtx_cli.errors import CheckpointError
+from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.checkpoint import find, load_checkpoint, read_config, read_weights, save_folder
 from tests.messages import raises
 
 CONFIG = {

@@ -6,8 +6,8 @@ import tracemalloc
 import pytest
 import yaml
 
-from mmtx_cli import yaml_text
-from mmtx_cli.yaml_text import MAX_DEPTH, MAX_NODES, YamlTextError, load_yaml, read_yaml
+from mmtx_cli.io import yaml_reader
+from mmtx_cli.io.yaml_reader import MAX_DEPTH, MAX_NODES, YamlTextError, load_yaml, read_yaml
 from tests.messages import raises
 
 
@@ -79,7 +79,7 @@ def test_what_holds_itself_is_refused(text, name):
     ],
 )
 def test_usual_anchors_and_large_files_are_read_as_ever(text, monkeypatch):
-    monkeypatch.setattr(yaml_text, "MAX_NODES", 1000)
+    monkeypatch.setattr(yaml_reader, "MAX_NODES", 1000)
     assert load_yaml(text) == yaml.safe_load(text)
 
 

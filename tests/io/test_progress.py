@@ -2,7 +2,7 @@
 
 import re
 
-from mmtx_cli.data.progress import SparseLines, hours, track
+from mmtx_cli.io.progress import SparseLines, hours, track
 
 
 class Clock:
@@ -53,7 +53,7 @@ def test_quick_work_is_silent(capsys):
 
 
 def test_a_log_file_is_told(capsys, monkeypatch):
-    monkeypatch.setattr("mmtx_cli.data.progress.FIRST_SECONDS", 0.0)
+    monkeypatch.setattr("mmtx_cli.io.progress.FIRST_SECONDS", 0.0)
     assert [*track(range(2), 2, "image")] == [0, 1]
     first, *_ = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"image 1/2, 0:00:00, .*\b0:00:00\b.*", first)

@@ -4,7 +4,14 @@ import time
 
 import pytest
 
-from mmtx_cli.atomic import (
+from mmtx_cli.command.embeddings import write_embeddings
+from mmtx_cli.command.input_lines import write_quarantine
+from mmtx_cli.command.run_folder import lock
+from mmtx_cli.command.subtitle import write_subtitles
+from mmtx_cli.data.quarantine import Quarantine
+from mmtx_cli.data.write import write_manifest
+from mmtx_cli.errors import CheckpointError, ConfigError, DataError
+from mmtx_cli.io.atomic import (
     STALE,
     appending,
     created,
@@ -12,14 +19,8 @@ from mmtx_cli.atomic import (
     own_folder,
     remove_stale,
     replaced,
+    write_json,
 )
-from mmtx_cli.command.embeddings import write_embeddings
-from mmtx_cli.command.input_lines import write_quarantine
-from mmtx_cli.command.run_folder import lock, write_json
-from mmtx_cli.command.subtitle import write_subtitles
-from mmtx_cli.data.quarantine import Quarantine
-from mmtx_cli.data.write import write_manifest
-from mmtx_cli.error import CheckpointError, ConfigError, DataError
 from mmtx_cli.report.html import write_page
 from mmtx_cli.training.metrics import MetricsFile
 from tests.command_line import mmtx, refused, succeeded

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from mmtx_cli.error import OutputError
-from mmtx_cli.redact import redacted_message
+from mmtx_cli.errors import OutputError
+from mmtx_cli.io.redact import redacted_message
 
 CLOSED = 128 + 13
 """The exit status where the reader of the output has gone, as if SIGPIPE had ended the process."""

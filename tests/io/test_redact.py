@@ -1,6 +1,6 @@
 import pytest
 
-from mmtx_cli.redact import HIDDEN, redacted, redacted_message
+from mmtx_cli.io.redact import HIDDEN, redacted, redacted_message
 
 SECRET = "abcdef12345"
 

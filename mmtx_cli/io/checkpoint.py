@@ -11,20 +11,20 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.atomic import replaced
-from mmtx_cli.checksum import checksums, damaged_entry, refuse_not_finite
-from mmtx_cli.error import CheckpointError
-from mmtx_cli.plain_file import (
+from mmtx_cli.errors import CheckpointError
+from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.checksums import checksums, damaged_entry, refuse_not_finite
+from mmtx_cli.io.file_errors import is_of_files, reason
+from mmtx_cli.io.safetensors_file import read_safetensors
+from mmtx_cli.io.tensor_checks import not_finite, tensor_fault
+from mmtx_cli.io.torch_file import check_archive, load_archive, plain_fault
+from mmtx_cli.io.untrusted_file import (
     MAX_CONFIG_BYTES,
     MAX_TOKENIZER_BYTES,
     RefusedFileError,
     read_json,
     read_text,
 )
-from mmtx_cli.safetensors_file import read_safetensors
-from mmtx_cli.storage import is_of_files, reason
-from mmtx_cli.tensor_check import not_finite, tensor_fault
-from mmtx_cli.torch_file import check_archive, load_archive, plain_fault
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 TOKENIZERS = {"tokenizer": TOKENIZER, "text_tokenizer": "text_tokenizer.json"}

@@ -7,14 +7,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmtx_cli import torch_file
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.encoder.pretrained import load_state
-from mmtx_cli.error import CheckpointError, DataError
-from mmtx_cli.tensor_check import is_finite, other_types
-from mmtx_cli.torch_file import plain_fault
+from mmtx_cli.errors import CheckpointError, DataError
+from mmtx_cli.io import torch_file
+from mmtx_cli.io.checkpoint import find, load_checkpoint, read_config, read_weights, save_folder
+from mmtx_cli.io.tensor_checks import is_finite, other_types
+from mmtx_cli.io.torch_file import plain_fault
 from mmtx_cli.training.checkpoint import SafeCheckpointIO
-from mmtx_cli.weights import find, load_checkpoint, read_config, read_weights, save_folder
 from tests.hostile import (
     ARCHIVES,
     BACKENDS,

@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmtx_cli import storage
-from mmtx_cli.atomic import replaced
 from mmtx_cli.data.quarantine import Quarantine
-from mmtx_cli.error import CheckpointError, ConfigError, RunError
-from mmtx_cli.storage import FileError, fault, is_of_files, writing
+from mmtx_cli.errors import CheckpointError, ConfigError, RunError
+from mmtx_cli.io import file_errors
+from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.checkpoint import load_checkpoint
+from mmtx_cli.io.file_errors import FileError, fault, is_of_files, writing
 from mmtx_cli.training.checkpoint import SafeCheckpointIO
 from mmtx_cli.training.metrics import MetricsFile
-from mmtx_cli.weights import load_checkpoint
 from tests.messages import faults_mention, raises
 
 FULL = Path("/dev/full")
@@ -52,7 +52,7 @@ def test_a_checkpoint_says_what_it_needs(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "save", no_space)
     usage = shutil._ntuple_diskusage(total=9, used=2, free=7_000_000)
-    monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(file_errors.shutil, "disk_usage", lambda path: usage)
     path = tmp_path / "last.ckpt"
     with pytest.raises(FileError) as caught:
         SafeCheckpointIO().save_checkpoint({"state_dict": TENSORS, "loops": [1, TENSORS]}, path)

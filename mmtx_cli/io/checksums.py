@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmtx_cli.error import CheckpointError
-from mmtx_cli.json_line import parsed_json
-from mmtx_cli.tensor_check import not_finite
+from mmtx_cli.errors import CheckpointError
+from mmtx_cli.io.jsonl import parsed_json
+from mmtx_cli.io.tensor_checks import not_finite
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,4 +1,4 @@
-from mmtx_cli.fault import at_most, complain, count, without_repeats
+from mmtx_cli.errors import at_most, complain, count, without_repeats
 from tests.messages import mentions
 
 

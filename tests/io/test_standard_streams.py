@@ -11,8 +11,8 @@ from rich.progress import track
 from rich.table import Table
 
 from mmtx_cli.cli import main
-from mmtx_cli.console import make_console
-from mmtx_cli.output import plain_text, standard_output
+from mmtx_cli.io.console import make_console
+from mmtx_cli.io.standard_streams import plain_text, standard_output
 from tests.command_line import environment, refused
 from tests.messages import mentions
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from mmtx_cli.output import terminal
+from mmtx_cli.io.standard_streams import terminal
 
 Item = TypeVar("Item")
 FIRST_SECONDS, MOST_SECONDS = 15.0, 600.0
@@ -54,6 +54,6 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
             if line := lines.line(done):
                 print(f"{what} {line}", file=sys.stderr, flush=True)
         return
-    from mmtx_cli.console import track as bar
+    from mmtx_cli.io.console import track as bar
 
     yield from bar(items, what, total)

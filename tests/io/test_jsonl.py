@@ -3,10 +3,10 @@ import math
 
 import pytest
 
-from mmtx_cli.command.run_folder import write_json
 from mmtx_cli.data.write import write_manifest
-from mmtx_cli.error import DataError
-from mmtx_cli.json_line import MAX_DEPTH, finite, json_line, parsed_json
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.atomic import write_json
+from mmtx_cli.io.jsonl import MAX_DEPTH, finite, json_line, parsed_json
 from tests.messages import raises
 
 NOT_NUMBERS = [math.nan, math.inf, -math.inf]
