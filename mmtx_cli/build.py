@@ -11,11 +11,11 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from mmtx_cli.check import component_faults
+from mmtx_cli.config.introspect import signature_of
+from mmtx_cli.config.validate import component_faults
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.layer.frozen import Frozen
 from mmtx_cli.model import MultimodalModel
-from mmtx_cli.signature import signature_of
 from mmtx_cli.teacher import teacher_model
 
 

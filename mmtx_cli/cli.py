@@ -84,13 +84,13 @@ def dispatch(args: list[str]) -> int:
         print(f"mmtx {__version__}")
         return 0
     if args[0] == "completion" or "-sc" in args or "--shell-completion" in args:
-        from mmtx_cli.completion.command import run
+        from mmtx_cli.config.completion.command import run
 
         return run(args, [*COMMANDS])
     if args[0] not in COMMANDS:
         from difflib import get_close_matches
 
-        from mmtx_cli.meant import meant_command
+        from mmtx_cli.config.synonyms import meant_command
 
         meant = meant_command(args[0], args[1:]) or next(
             iter(get_close_matches(args[0], COMMANDS, n=1)), None

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean, pstdev
 from typing import Any
 
+from mmtx_cli.config.introspect import TargetError, class_constant
+from mmtx_cli.config.preprocessing import MODALITIES, Preparation
+from mmtx_cli.config.schema import CorpusSettings, DataSettings
 from mmtx_cli.data.answer import answer_names
 from mmtx_cli.data.cache.card import BODY
 from mmtx_cli.data.cache.entries import Cache, Entries, Reader
@@ -16,15 +19,12 @@ from mmtx_cli.data.feature_fact import feature_sizes
 from mmtx_cli.data.label import label_fault
 from mmtx_cli.data.manifest import Manifest, read_manifest
 from mmtx_cli.data.mixing import Mixing
-from mmtx_cli.data.preparation import MODALITIES, Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.target import Targets
 from mmtx_cli.data.text import column_texts
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.data.transform import augmentation
 from mmtx_cli.errors import ConfigError, DataError, at_most
-from mmtx_cli.settings import CorpusSettings, DataSettings
-from mmtx_cli.signature import TargetError, class_constant
 from mmtx_cli.tokenization import own_tokenizer, run_tokenizer
 
 NEEDS: Mapping[str, tuple[str, Callable[[Sample], bool]]] = {

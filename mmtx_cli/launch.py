@@ -17,15 +17,16 @@ SHOWING = ("--cfg", "-c", "--info", "-i")
 def launch(command: str, args: list[str]) -> None:
     """Give the arguments to Hydra, and the composed configuration to the command."""
     if "--help" in args or "-h" in args:
-        from mmtx_cli.usage import print_usage
+        from mmtx_cli.config.help.command_help import print_usage
 
         print_usage(command, args)
         return
 
+    from mmtx_cli.config.conf_tree import configuration, split
+    from mmtx_cli.config.overrides import opened
     from mmtx_cli.errors import ConfigError
     from mmtx_cli.io.quoting import as_written
     from mmtx_cli.openmp import set_waiting
-    from mmtx_cli.override import configuration, opened, split
     from mmtx_cli.relaunch import check_multirun
 
     options, overrides = split(args)
@@ -56,10 +57,11 @@ def compose(job: "Callable[[DictConfig], None]", name: str, args: Sequence[str])
     import hydra
     from omegaconf.errors import InterpolationResolutionError
 
-    from mmtx_cli.compose import checked
+    from mmtx_cli.config.composition import checked
+    from mmtx_cli.config.conf_tree import conf_dir, split
+    from mmtx_cli.config.cross_checks import CACHING
+    from mmtx_cli.config.explain import explained, explained_interpolation
     from mmtx_cli.errors import ConfigError, MmtxError, OutputError
-    from mmtx_cli.meaning import CACHING
-    from mmtx_cli.override import conf_dir, explained, explained_interpolation, split
 
     options, overrides = split(args)
     shows = {option.partition("=")[0] for option in options} & {*SHOWING}
@@ -124,8 +126,9 @@ def job_of(
 
 def check_places(args: Sequence[str], name: str) -> None:
     """Refuse folders of configurations that are not there, and keys that nothing reads."""
+    from mmtx_cli.config.conf_tree import config_dirs, split
+    from mmtx_cli.config.explain import added_faults
     from mmtx_cli.errors import ConfigError
-    from mmtx_cli.override import added_faults, config_dirs, split
 
     absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
     if absent:
@@ -141,8 +144,8 @@ def trust(overrides: Sequence[str]) -> None:
     """
     from hydra.errors import HydraException
 
+    from mmtx_cli.config.trust import key_of, packages, typed_trust
     from mmtx_cli.errors import ConfigError
-    from mmtx_cli.trust import key_of, packages, typed_trust
 
     try:
         trusted = packages(typed_trust(overrides))
@@ -169,8 +172,8 @@ def check_options(options: list[str], command: str) -> None:
     """Refuse options that Hydra does not have, or mmtx has no use for, in one line each."""
     from hydra._internal.utils import get_args_parser
 
+    from mmtx_cli.config.overrides import REFUSED
     from mmtx_cli.errors import ConfigError
-    from mmtx_cli.override import REFUSED
 
     def refuse(message: str) -> NoReturn:
         raise ConfigError(

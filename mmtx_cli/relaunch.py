@@ -8,9 +8,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.config.conf_tree import split
+from mmtx_cli.config.overrides import parsed
 from mmtx_cli.errors import ConfigError, Interrupted, RunError
 from mmtx_cli.io.quoting import quoted
-from mmtx_cli.override import parsed, split
 from mmtx_cli.ranks import finished
 from mmtx_cli.stop import SIGNALS
 

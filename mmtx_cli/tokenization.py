@@ -5,13 +5,13 @@ from typing import Any
 
 from hydra.utils import get_class
 
+from mmtx_cli.config.introspect import TargetError, class_constant
+from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.manifest import Manifest
 from mmtx_cli.data.text import column_texts
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.checkpoint import read_config
-from mmtx_cli.settings import DataSettings
-from mmtx_cli.signature import TargetError, class_constant
 from mmtx_cli.teacher import text_teachers
 
 

@@ -10,11 +10,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mmtx_cli.command.train import change
-from mmtx_cli.data.preparation import ROOT_KEYS
+from mmtx_cli.config.conf_tree import conf_dir
+from mmtx_cli.config.overrides import opened
+from mmtx_cli.config.preprocessing import ROOT_KEYS
 from mmtx_cli.data.tokenizer import Tokenizer
 from mmtx_cli.io.checkpoint import save_folder
 from mmtx_cli.io.quoting import quoted
-from mmtx_cli.override import conf_dir, opened
 from tests.tiny import LABELS, tiny_config, tiny_model
 
 TEXTS = ("a red ball", "a green box", "a blue star", "what colour is it?")

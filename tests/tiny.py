@@ -17,13 +17,14 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from mmtx_cli.build import build_model, component
-from mmtx_cli.check import components
+from mmtx_cli.config.conf_tree import choices, conf_dir
+from mmtx_cli.config.groups import offered
+from mmtx_cli.config.introspect import class_constant, signature_of
+from mmtx_cli.config.overrides import opened
+from mmtx_cli.config.validate import components
 from mmtx_cli.counter_rng import step_tensor
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.model import MultimodalModel
-from mmtx_cli.offer import offered
-from mmtx_cli.override import choices, conf_dir, opened
-from mmtx_cli.signature import class_constant, signature_of
 from mmtx_cli.types import IGNORE, Batch, Field, Tokens
 
 VOCAB, BOS, EOS, FIRST_WORD = 30, 2, 3, 5

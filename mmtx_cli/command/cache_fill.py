@@ -19,6 +19,7 @@ from mmtx_cli.command.data_cache import claim
 from mmtx_cli.command.features import standardise
 from mmtx_cli.command.inherit import check_stored, load_initial
 from mmtx_cli.command.train import portable_nodes, preparation_of, sections
+from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.corpus import Corpus, build_data
 from mmtx_cli.data.cache.card import BODY, Card
 from mmtx_cli.data.cache.part import Part
@@ -28,7 +29,6 @@ from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.errors import ConfigError, Interrupted
 from mmtx_cli.io.file_errors import megabytes
 from mmtx_cli.io.progress import track
-from mmtx_cli.settings import DataSettings
 from mmtx_cli.stop import StopSignal
 from mmtx_cli.training.launch import launch
 from mmtx_cli.types import Field, Tokens

@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmtx_cli.command.cached_body import is_named, is_trained_body, keeps_body, trained_body
+from mmtx_cli.config.conf_tree import CONFIG_DIR, config_dirs, split
+from mmtx_cli.config.constraints import at, entries
+from mmtx_cli.config.cross_checks import CACHING, TRAINING
+from mmtx_cli.config.overrides import as_typed
+from mmtx_cli.config.preprocessing import ROOT_KEYS
 from mmtx_cli.data.cache.card import (
     BODY,
     Card,
@@ -16,11 +21,7 @@ from mmtx_cli.data.cache.card import (
     tokenizer_hash,
     weights_hash,
 )
-from mmtx_cli.data.preparation import ROOT_KEYS
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.limits import at, entries
-from mmtx_cli.meaning import CACHING, TRAINING
-from mmtx_cli.override import CONFIG_DIR, as_typed, config_dirs, split
 
 if TYPE_CHECKING:
     from mmtx_cli.corpus import Corpus

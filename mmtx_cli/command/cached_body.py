@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mmtx_cli.config.introspect import TargetError, class_constant
 from mmtx_cli.data.cache.card import BODY
-from mmtx_cli.signature import TargetError, class_constant
 
 
 def keeps_body(node: Mapping[str, Any]) -> bool:

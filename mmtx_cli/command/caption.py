@@ -11,7 +11,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.check import check
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.input_files import NO_TOKENIZER, InputReader, described, found, read_text
 from mmtx_cli.command.input_lines import NOT_FINITE, end, write_quarantine
@@ -19,6 +18,7 @@ from mmtx_cli.command.repetition import captioned_diversity, print_warnings
 from mmtx_cli.command.run_folder import open_run
 from mmtx_cli.command.subtitle import write_subtitles
 from mmtx_cli.command.train import sections
+from mmtx_cli.config.validate import check
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.atomic import created, replaced, write_json
 from mmtx_cli.io.checkpoint import read_config

@@ -10,16 +10,16 @@ from statistics import fmean
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.command.group import Group, grouped
 from mmtx_cli.command.measured import COSTS, Measured, measured
 from mmtx_cli.command.resolved import settings_of
 from mmtx_cli.command.run_folder import open_run
+from mmtx_cli.config.conf_tree import choices
+from mmtx_cli.config.unknown_keys import refuse_foreign_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.atomic import write_json
 from mmtx_cli.io.quoting import quoted
 from mmtx_cli.metric.direction import has_direction, lower_is_better
-from mmtx_cli.override import choices
 from mmtx_cli.suggest import nearest
 
 PLANS = ("fusions",)
@@ -142,7 +142,7 @@ def check_runs(cfg: DictConfig, names: Sequence[str]) -> None:
     from hydra import compose
 
     from mmtx_cli.command import train
-    from mmtx_cli.override import opened
+    from mmtx_cli.config.overrides import opened
 
     faults = []
     for name in names:
@@ -162,7 +162,7 @@ def evaluated(folder: Path, cfg: DictConfig, into: Path) -> Path:
     from hydra import compose
 
     from mmtx_cli.command import eval
-    from mmtx_cli.override import opened
+    from mmtx_cli.config.overrides import opened
 
     if not (into / "result.json").is_file():
         settings = [f"ckpt={quoted(folder)}", f"split={cfg.split}", "cost=true"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.command.foreign import refuse_foreign_keys
+from mmtx_cli.config.unknown_keys import refuse_foreign_keys
 from mmtx_cli.data.events.make import make_events
 from mmtx_cli.data.scenes.make import make_scenes
 from mmtx_cli.errors import ConfigError
@@ -149,7 +149,7 @@ def step(run_dir: Path, command: str, overrides: Sequence[str], name: str | None
     """
     from hydra import compose
 
-    from mmtx_cli.override import opened
+    from mmtx_cli.config.overrides import opened
 
     folder = run_dir / (name or command)
     cfg = compose(command, opened([*overrides, f"run_dir={quoted(folder)}"]))

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.check import check
 from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
 from mmtx_cli.command.inherit import has_new_head, inherit, is_change
 from mmtx_cli.command.run_folder import open_run
 from mmtx_cli.command.train import manifests, portable_nodes, preparation_of, sections
+from mmtx_cli.config.cross_checks import is_trained
+from mmtx_cli.config.groups import offered
+from mmtx_cli.config.schema import DataSettings
+from mmtx_cli.config.validate import check
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.atomic import replaced, write_json
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.jsonl import finite, json_line
-from mmtx_cli.meaning import is_trained
-from mmtx_cli.offer import offered
-from mmtx_cli.settings import DataSettings
 
 
 def run(cfg: DictConfig) -> None:

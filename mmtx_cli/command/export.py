@@ -5,7 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mmtx_cli.command.foreign import refuse_foreign_keys
+from mmtx_cli.config.cross_checks import constant
+from mmtx_cli.config.unknown_keys import refuse_foreign_keys
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.atomic import is_temporary, replaced
 from mmtx_cli.io.checkpoint import (
@@ -18,7 +19,6 @@ from mmtx_cli.io.checkpoint import (
 )
 from mmtx_cli.io.file_errors import reason
 from mmtx_cli.io.quoting import argument
-from mmtx_cli.meaning import constant
 
 
 def run(cfg: DictConfig) -> None:

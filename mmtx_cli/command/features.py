@@ -5,7 +5,7 @@ from typing import Any
 
 from hydra.utils import get_class
 
-from mmtx_cli.signature import TargetError, class_constant
+from mmtx_cli.config.introspect import TargetError, class_constant
 
 
 def feature_widths(encoders: Mapping[str, Any] | None) -> dict[str, int | None]:

@@ -18,6 +18,7 @@ from mmtx_cli.command.floor_features import (
     summaries,
 )
 from mmtx_cli.command.floor_task import Answers, Captions, Classes, LabelSets, Numbers, Task
+from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.corpus import NEEDS, Corpus
 from mmtx_cli.data.label import label_fault
 from mmtx_cli.data.sample import Sample
@@ -26,7 +27,6 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.metric.direction import headline
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.model import MultimodalModel
-from mmtx_cli.settings import DataSettings
 from mmtx_cli.types import FUSED
 
 Baselines = dict[str, dict[str, Scores]]

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.build import build_encoders
+from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.corpus import Corpus
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.io.console import track
-from mmtx_cli.settings import DataSettings
 
 MAX_TRAIN_ROWS = 4000
 """Of more training rows, this many are drawn: it bounds what baselines cost."""

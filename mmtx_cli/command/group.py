@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmtx_cli.component_usage import written
-from mmtx_cli.data.preparation import ROOT_KEYS
-from mmtx_cli.limits import within
-from mmtx_cli.settings import FILLED
+from mmtx_cli.config.constraints import within
+from mmtx_cli.config.help.components import written
+from mmtx_cli.config.preprocessing import ROOT_KEYS
+from mmtx_cli.config.schema import FILLED
 
 NO_CHOICE = (
     "seed",

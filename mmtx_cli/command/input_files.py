@@ -12,11 +12,11 @@ from omegaconf import DictConfig, ListConfig
 
 from mmtx_cli.command.run_folder import is_first_process
 from mmtx_cli.command.train import preparation_of
+from mmtx_cli.config.cross_checks import reads_words, said
+from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.folder import files_below
-from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.errors import CheckpointError, ConfigError, DataError
-from mmtx_cli.meaning import reads_words, said
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import Samples

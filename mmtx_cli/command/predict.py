@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.check import check
 from mmtx_cli.command.candidates import ALL_TEST, candidate_texts
 from mmtx_cli.command.embeddings import FOLDER, write_embeddings
 from mmtx_cli.command.features import feature_widths
@@ -18,6 +17,8 @@ from mmtx_cli.command.input_files import InputReader, described, each_input, fou
 from mmtx_cli.command.input_lines import NOT_FINITE, end, write_quarantine
 from mmtx_cli.command.run_folder import open_run
 from mmtx_cli.command.train import preparation_of, sections
+from mmtx_cli.config.schema import DataSettings
+from mmtx_cli.config.validate import check
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.data.suffix import SUFFIXES as MEDIA
 from mmtx_cli.data.table import check_exists
@@ -27,7 +28,6 @@ from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.jsonl import finite, json_line
 from mmtx_cli.io.quoting import argument
 from mmtx_cli.io.table_suffixes import SUFFIXES as TABLES
-from mmtx_cli.settings import DataSettings
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import Samples

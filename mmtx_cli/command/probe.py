@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.corpus import Corpus, usable
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.sample import Sample
@@ -15,7 +16,6 @@ from mmtx_cli.metric.classification import classification_scores
 from mmtx_cli.metric.probe import linear_classifier, linear_regression
 from mmtx_cli.metric.regression import regression_scores
 from mmtx_cli.model import MultimodalModel
-from mmtx_cli.settings import DataSettings
 
 Summaries = dict[str, dict[str, Tensor]]
 """By modality and sample id: the mean [d] of its tokens; samples that lack it have none."""

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.check import several, subsections
-from mmtx_cli.component_usage import read_component
+from mmtx_cli.config.help.components import read_component
+from mmtx_cli.config.introspect import TargetError
+from mmtx_cli.config.schema import SECTIONS
+from mmtx_cli.config.validate import several, subsections
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.yaml_reader import YamlTextError, read_yaml
-from mmtx_cli.settings import SECTIONS
-from mmtx_cli.signature import TargetError
 
 
 def settings_of(folder: Path) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mmtx_cli.command.figures import print_figures
-from mmtx_cli.command.foreign import refuse_foreign_keys
 from mmtx_cli.command.run_folder import open_run
+from mmtx_cli.config.unknown_keys import refuse_foreign_keys
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.atomic import replaced, write_json
 from mmtx_cli.io.jsonl import finite, json_line

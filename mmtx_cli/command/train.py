@@ -10,7 +10,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.check import check
 from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
 from mmtx_cli.command.inherit import (
@@ -22,13 +21,14 @@ from mmtx_cli.command.inherit import (
 )
 from mmtx_cli.command.resume import resumed, run_settings
 from mmtx_cli.command.run_folder import is_first_process, open_run, refuse_trained
-from mmtx_cli.data.preparation import DATA_KEYS, ROOT_KEYS, Preparation
+from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preparation
+from mmtx_cli.config.schema import SECTIONS, DataSettings
+from mmtx_cli.config.validate import check
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.errors import CheckpointError, ConfigError, DataError
 from mmtx_cli.io.atomic import own_folder, write_json
 from mmtx_cli.io.checkpoint import load_checkpoint, read_config, read_weights, save_folder
 from mmtx_cli.io.redact import redacted
-from mmtx_cli.settings import SECTIONS, DataSettings
 from mmtx_cli.suggest import nearest
 
 DEFAULTS = {"dim": 256} | {key: getattr(Preparation(), key) for key in ROOT_KEYS}

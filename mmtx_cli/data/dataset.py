@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
+from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.counter_rng import draws, id_keys
 from mmtx_cli.data.cache.entries import Entries
 from mmtx_cli.data.cropped import cropped, shortened
 from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.media import Media
 from mmtx_cli.data.mixing import Mixing
-from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.shuffle import lenders
 from mmtx_cli.data.target import Targets

@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
+from mmtx_cli.config.schema import MAX_IMAGE_PIXELS
 from mmtx_cli.data.jpeg import JPEG_START, StrictJpeg, plain_jpeg, scan_bound
 from mmtx_cli.data.pixels import rgb_pixels
 from mmtx_cli.data.regular import open_regular
 from mmtx_cli.data.unreadable import OUT_OF_MEMORY, UnreadableError
-from mmtx_cli.settings import MAX_IMAGE_PIXELS
 
 __all__ = ["FORMATS", "UnreadableError", "decode_image", "decode_small", "image_size"]
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.dataset import Example, Samples
 from mmtx_cli.data.decode.backend import load_decoders
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.decode.video import video_facts
 from mmtx_cli.data.picture import picture_kind
-from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.suffix import FOREIGN_IMAGES, SUFFIXES
 from mmtx_cli.data.tokenizer import Tokenizer

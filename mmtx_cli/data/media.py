@@ -8,6 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.decode.backend import load_decoders
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.decode.limits import DecodeLimits
@@ -16,7 +17,6 @@ from mmtx_cli.data.decode.sound import decode_sound
 from mmtx_cli.data.decode.video import Clip, decode_video
 from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.picture import read_picture
-from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.transform import augmented, fit, to_tensor
 from mmtx_cli.data.unreadable import OutsideError

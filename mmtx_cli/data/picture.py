@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from mmtx_cli.config.schema import MAX_IMAGE_PIXELS
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.image import FORMATS, SMALL_BYTES, decode_image, decode_small
 from mmtx_cli.data.regular import open_regular
 from mmtx_cli.data.unreadable import UnreadableError
-from mmtx_cli.settings import MAX_IMAGE_PIXELS
 
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 """Formats whose further frames are moments of a film, not pages."""

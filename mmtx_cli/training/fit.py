@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.config.schema import LoggerSettings, TrainerSettings
 from mmtx_cli.data.lost_worker import named_loss
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.settings import LoggerSettings, TrainerSettings
 from mmtx_cli.training.checkpoint import SafeCheckpointIO
 from mmtx_cli.training.data import TrainingData
 from mmtx_cli.training.launch import check_accelerator, warn_of_emulation

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from mmtx_cli.config.schema import TrainerSettings
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.settings import TrainerSettings
 
 
 @dataclass(frozen=True)

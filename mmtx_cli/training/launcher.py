@@ -14,9 +14,9 @@ from typing import Any
 import torch.distributed as dist
 
 from mmtx_cli import ranks
+from mmtx_cli.config.overrides import as_typed
+from mmtx_cli.config.schema import TrainerSettings
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.override import as_typed
-from mmtx_cli.settings import TrainerSettings
 from mmtx_cli.training.lightning import (
     FabricScriptLauncher,
     ScriptLauncher,

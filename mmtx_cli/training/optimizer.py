@@ -7,10 +7,10 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from mmtx_cli.config.constraints import within
+from mmtx_cli.config.schema import OptimizerSettings
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.limits import within
-from mmtx_cli.settings import OptimizerSettings
 
 UNDECAYED = (nn.Embedding, nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from mmtx_cli.config.schema import TrainerSettings
 from mmtx_cli.errors import ConfigError, Interrupted
 from mmtx_cli.layer.distributed import world_size
-from mmtx_cli.settings import TrainerSettings
 from mmtx_cli.stop import StopSignal
 from mmtx_cli.training.lightning import pl
 

@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.command.trained import load_model
+from mmtx_cli.config.conf_tree import conf_dir
+from mmtx_cli.config.overrides import opened
 from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.inputs import InputFiles, Piece
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
@@ -37,7 +39,6 @@ from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.quoting import quoted
 from mmtx_cli.layer.attention import Attention
 from mmtx_cli.model import MultimodalModel
-from mmtx_cli.override import conf_dir, opened
 from mmtx_cli.tokenization import own_tokenizer
 from mmtx_cli.types import FUSED, Batch, Streams
 

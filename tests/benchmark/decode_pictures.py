@@ -79,10 +79,10 @@ def by_torchvision(folder: Path, count: int, tensors: bool) -> Callable[[], None
 
 def by_mmtx(folder: Path, count: int) -> Callable[[], None]:
     """One pass of an evaluation's loader, with the model's normalisation."""
+    from mmtx_cli.config.preprocessing import Preparation
     from mmtx_cli.data.dataset import Samples
     from mmtx_cli.data.loader import EvaluationSampler, make_loader
     from mmtx_cli.data.manifest import read_manifest
-    from mmtx_cli.data.preparation import Preparation
     from mmtx_cli.layer.pixels import Pixels
 
     rows = read_manifest(folder / "all.jsonl").split("test")

@@ -16,6 +16,8 @@ from omegaconf import OmegaConf
 
 from mmtx_cli.cli import main
 from mmtx_cli.command.demo import step
+from mmtx_cli.config.conf_tree import conf_dir
+from mmtx_cli.config.overrides import opened
 from mmtx_cli.data.cache.part import open_parts
 from mmtx_cli.data.cache.writer import ShardWriter
 from mmtx_cli.data.dataset import Samples
@@ -25,7 +27,6 @@ from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.quoting import quoted
 from mmtx_cli.layer.frozen import Frozen
-from mmtx_cli.override import conf_dir, opened
 from tests.messages import faults_mention, mentions, raises
 
 SIZES = ("width=16", "depth=1", "num_heads=2")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmtx_cli.signature import signature_of
+from mmtx_cli.config.introspect import signature_of
 from mmtx_cli.types import Field
 from tests.tiny import (
     ENCODERS,

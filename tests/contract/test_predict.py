@@ -9,12 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from mmtx_cli.choice import made
+from mmtx_cli.config.conf_tree import conf_dir
+from mmtx_cli.config.cross_checks import constant
+from mmtx_cli.config.groups import made, offered
+from mmtx_cli.config.predict_checks import prediction_faults
 from mmtx_cli.io.quoting import quoted
-from mmtx_cli.meaning import constant
-from mmtx_cli.offer import offered
-from mmtx_cli.override import conf_dir
-from mmtx_cli.predictable import prediction_faults
 from tests.messages import faults_mention, mentions
 from tests.predicting import model_folder, predict
 from tests.tiny import DIM, LABELS, REPRESENTATIVE, composed, tiny_model

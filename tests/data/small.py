@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
+from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.dataset import Samples
-from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.target import Targets
 from mmtx_cli.data.tokenizer import Tokenizer

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import Example
-from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.target import Targets
 from mmtx_cli.types import IGNORE
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.image import decode_image
-from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.target import Targets
 from mmtx_cli.data.transform import augmentation, fit, to_tensor

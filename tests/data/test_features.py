@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.corpus import build_data
 from mmtx_cli.data.check import check_manifest
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.feature_fact import feature_scale, feature_sizes
 from mmtx_cli.data.manifest import read_manifest
-from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.errors import DataError
-from mmtx_cli.settings import DataSettings
 from tests.messages import faults_mention, mentions, raises
 
 LENGTHS = [3, 9, 1, 0, 5, 4]

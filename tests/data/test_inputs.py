@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmtx_cli.command.input_files import described
+from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.decode.moments import Sampling
 from mmtx_cli.data.decode.video import decode_video
 from mmtx_cli.data.inputs import InputFiles, Piece, all_pieces, cut
 from mmtx_cli.data.picture import picture_kind
-from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.tokenizer import Tokenizer
 from tests.data.decode import numbered
 from tests.messages import mentions

@@ -3,6 +3,7 @@ import itertools
 import pytest
 import torch
 
+from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.loader import (
     EvaluationSampler,
     FurtherTexts,
@@ -11,7 +12,6 @@ from mmtx_cli.data.loader import (
     make_loader,
 )
 from mmtx_cli.data.order import TrainOrder
-from mmtx_cli.data.preparation import Preparation
 from mmtx_cli.data.transform import augmentation
 
 from .small import LENGTH, SIDE, rows, samples_of

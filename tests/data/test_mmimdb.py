@@ -3,12 +3,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmtx_cli.command.data import run
+from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.data.check import check_manifest
 from mmtx_cli.data.feature_place import FeaturePlace
 from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.errors import DataError
-from mmtx_cli.override import conf_dir
 from tests.data.mmimdb_file import GENRES, SIZES, write
 from tests.messages import mentions, raises
 

@@ -8,11 +8,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmtx_cli.command.data import run
+from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.data.check import check_manifest
 from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.errors import ConfigError, DataError
-from mmtx_cli.override import conf_dir
 from tests.data.mmsa_file import SIZES, WIDTHS, mmsa, write
 from tests.messages import faults_mention, raises
 

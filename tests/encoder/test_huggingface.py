@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from mmtx_cli.config.schema import OptimizerSettings
 from mmtx_cli.encoder.audio.huggingface import HuggingFaceAudio
 from mmtx_cli.encoder.image.huggingface import HuggingFaceImage
 from mmtx_cli.encoder.text.huggingface import HuggingFaceText
-from mmtx_cli.settings import OptimizerSettings
 from mmtx_cli.training.optimizer import make_optimizer
 from mmtx_cli.types import Field
 from tests.messages import faults_mention, raises

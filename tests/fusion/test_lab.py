@@ -12,10 +12,11 @@ from omegaconf import OmegaConf
 
 from mmtx_cli.build import build_model
 from mmtx_cli.command.train import DEFAULTS, preparation_of, sections
+from mmtx_cli.config.conf_tree import conf_dir
+from mmtx_cli.config.overrides import opened
 from mmtx_cli.corpus import build_data
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.lab import make_lab
-from mmtx_cli.override import conf_dir, opened
 from tests.tiny import chosen_rows
 
 pytestmark = pytest.mark.slow

@@ -59,6 +59,11 @@ def test_the_installed_wheel_runs_the_demo_far_from_the_source(wheel, tmp_path):
     columns = json.loads((folder / "attributes.json").read_text())
     assert list(columns) == ["all modalities", "without the still"]
     assert re.search(r"<h\d>[^<]*attributes", report)
-    where = [sys.executable, "-P", "-c", "import mmtx_cli.override as o; print(o.conf_dir())"]
+    where = [
+        sys.executable,
+        "-P",
+        "-c",
+        "import mmtx_cli.config.overrides as o; print(o.conf_dir())",
+    ]
     found = subprocess.check_output(where, cwd=elsewhere, env=environment, text=True).strip()
     assert found == str(site / "mmtx_cli" / "conf")

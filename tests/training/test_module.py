@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmtx_cli.settings import OptimizerSettings
+from mmtx_cli.config.schema import OptimizerSettings
 from mmtx_cli.training.module import Tally, TrainingModule
 from mmtx_cli.types import IGNORE
 from tests.tiny import composed, tiny_batch

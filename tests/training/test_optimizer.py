@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from mmtx_cli.config.schema import OptimizerSettings
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.settings import OptimizerSettings
 from mmtx_cli.training.optimizer import decayed_names, make_optimizer, make_schedule, warmup_cosine
 from tests.messages import faults_mention, raises
 from tests.tiny import HEADS, tiny_model

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from mmtx_cli.settings import TrainerSettings
+from mmtx_cli.config.schema import TrainerSettings
 from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.save import SaveCallback
 

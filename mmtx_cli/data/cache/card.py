@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.preparation import Preparation
+from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.atomic import replaced
 from mmtx_cli.io.untrusted_file import read_json

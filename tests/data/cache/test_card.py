@@ -4,8 +4,8 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from mmtx_cli.config.preprocessing import MODALITIES, Preparation
 from mmtx_cli.data.cache.card import CARD, PREPARED, Card, cards, prepared_by, weights_hash
-from mmtx_cli.data.preparation import MODALITIES, Preparation
 from mmtx_cli.errors import DataError
 from tests.messages import faults_mention, raises
 

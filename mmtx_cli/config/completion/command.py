@@ -1,0 +1,32 @@
+"""``mmtx completion SHELL``, and what Hydra writes for it: ``mmtx -sc install=SHELL``."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from mmtx_cli.config.completion.answer import COMPLETION, answer
+from mmtx_cli.config.completion.script import INSTALL, UNINSTALL, WORD_BREAKS
+
+FLAGS = ("-sc", "--shell-completion")
+REMEDY = """write bash, zsh or fish; then a shell completes after
+  eval "$(mmtx completion bash)"          in ~/.bashrc
+  eval "$(mmtx completion zsh)"           in ~/.zshrc
+  mmtx completion fish | source           in ~/.config/fish/config.fish"""
+
+
+def run(args: Sequence[str], commands: Sequence[str]) -> int:
+    """Print a shell's script, or the words that fit a line; return the exit status."""
+    rest = [arg for arg in args if arg not in (*FLAGS, *commands)]
+    asked = rest[-1].removeprefix(COMPLETION) if rest else ""
+    what, _, shell = asked.rpartition("=")
+    if shell not in INSTALL or what not in ("", "install", "uninstall", "query"):
+        print(f"mmtx {COMPLETION}: {REMEDY}", file=sys.stderr)
+        return 2
+    if what == "query":
+        line = os.environ.get("COMP_LINE", "")
+        point = os.environ.get("COMP_POINT", "")
+        line = line[: int(point)] if point.isdecimal() else line
+        print("\n".join(answer(line, commands, shell, os.environ.get(WORD_BREAKS))))
+    else:
+        print((UNINSTALL if what == "uninstall" else INSTALL)[shell], end="")
+    return 0

@@ -1,0 +1,165 @@
+"""The composition of a configuration, held against what is trusted before Hydra acts on it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra._internal import hydra as hydra_main
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
+
+from mmtx_cli.config.conf_tree import conf_dir
+from mmtx_cli.config.default_run_dir import DefaultFolders
+from mmtx_cli.config.interpolation import interpolation_faults
+from mmtx_cli.config.root_keys import root_key_faults
+from mmtx_cli.config.trust import hydra_faults, key_of, packages, typed_faults, typed_trust
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.yaml_reader import YamlTextError, check_yaml, no_yaml, read_yaml_text
+
+
+class CheckedRepository(ConfigRepository):
+    """Configuration files, each held to bounds before it is built, and noted by its path."""
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        self.files: dict[Path, Mapping[str, Any]] = {}
+        """What the user's own files hold, in the order in which they are read."""
+        self.groups: set[str] = set()
+        """The outermost groups that these are choices of."""
+
+    def __deepcopy__(self, memo: object) -> "CheckedRepository":
+        """Hydra copies a repository to add places to it, which is refused here."""
+        return self
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """Read a configuration; ConfigError if it is no YAML within bounds."""
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        if source is None or source.scheme() != "file" or Path(source.path) == conf_dir():
+            return super().load_config(config_path)
+        path = Path(source.path, source._normalize_file_name(config_path))
+        try:
+            check_yaml(read_yaml_text(path))
+            result = super().load_config(config_path)
+        except (YamlTextError, yaml.YAMLError) as error:
+            fault = no_yaml(error) if isinstance(error, yaml.YAMLError) else error
+            raise ConfigError(f"{path}{f':{fault.line}' if fault.line else ''}: {fault}") from error
+        except RecursionError as error:
+            raise ConfigError(f"{path}: nested too deeply") from error
+        if result is not None and OmegaConf.is_dict(result.config):
+            self.files[path] = OmegaConf.to_container(result.config)  # type: ignore[assignment]
+            self.groups.add(config_path.split("/")[0])
+        return result
+
+
+class CheckedLoader(ConfigLoaderImpl):
+    """Composes the configuration of a command, of ``--cfg``, and of every job of a sweep."""
+
+    def __init__(
+        self,
+        config_search_path: ConfigSearchPath,
+        command: str,
+        typed: Sequence[str],
+        folders: DefaultFolders | None,
+    ) -> None:
+        """``typed`` are the overrides on the command line itself, which a sweep may add to;
+        ``folders`` creates a default run folder.
+        """
+        super().__init__(config_search_path)
+        self.repository = self.own = CheckedRepository(config_search_path)
+        self.command, self.typed = command, typed
+        named = any(key_of(arg) == "run_dir" for arg in typed)
+        self.folders = None if named else folders
+
+    def load_configuration(
+        self, config_name: str | None, overrides: list[str], *args: Any, **kwargs: Any
+    ) -> DictConfig:
+        """Compose; ConfigError with everything that runs code or writes where nobody allowed it."""
+        if any(key_of(arg) == "hydra.searchpath" for arg in overrides):
+            # pkg://NAME imports a package while the path is only being read
+            raise ConfigError("hydra.searchpath: leave it out, and write --config-dir DIR")
+        self.own.files.clear()
+        cfg = super().load_configuration(config_name, overrides, *args, **kwargs)
+        plain: Any = OmegaConf.to_container(cfg)
+        if faults := list(self.faults(plain)):
+            raise ConfigError(*dict.fromkeys(faults))
+        if self.folders is not None and config_name == self.command:
+            self.folders.choose(cfg, plain)
+        return cfg
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        """Compose a job of a sweep, without Hydra's record of it: that holds the command line as
+        it was typed, secrets and all.
+        """
+        folder = Path(str(OmegaConf.select(master_config, "hydra.sweep.dir")))
+        (folder / "multirun.yaml").unlink(missing_ok=True)
+        try:
+            return super().load_sweep_config(master_config, sweep_overrides)
+        except ConfigError:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+            raise
+
+    def faults(self, cfg: Any) -> Iterator[str]:
+        """Everything in a composed configuration that its files may not set, with the file."""
+        trusted = packages(typed_trust(self.typed))
+        found = [*typed_faults(cfg, self.typed), *hydra_faults(cfg.get("hydra"), trusted)]
+        for path, content in self.own.files.items():
+            # the command line counts more, and so hides it: it is a fault all the same
+            hidden = [
+                fault for key, fault in typed_faults(content, ()) if key == "trusted_packages"
+            ]
+            yield from (f"{path}: trusted_packages: {fault}" for fault in hidden)
+        if self.own.files:
+            found += root_key_faults(cfg, self.command, self.own.groups)
+            found += interpolation_faults({key: cfg[key] for key in cfg if key != "hydra"})
+        for key, fault in found:
+            yield f"{self.place_of(key)}{key}: {fault}"
+
+    def place_of(self, key: str) -> str:
+        """The last of the user's files that sets a key, at whatever place it is put."""
+        names = key.split(".")
+        for path, content in reversed(self.own.files.items()):
+            for at in range(len(names)):
+                if holds(content, names[at:]):
+                    return f"{path}: "
+        return ""
+
+
+def holds(node: Any, names: Sequence[str]) -> bool:
+    """Is there a value below these keys?"""
+    for name in names:
+        if isinstance(node, list) and name.isdecimal() and int(name) < len(node):
+            node = node[int(name)]
+        elif isinstance(node, Mapping) and name in node:
+            node = node[name]
+        else:
+            return False
+    return True
+
+
+@contextmanager
+def checked(command: str, typed: Sequence[str], runs: bool = True) -> Iterator[None]:
+    """Let Hydra compose by ``CheckedLoader``; it has no door for a loader of one's own.
+
+    Without ``runs`` the configuration is only shown, and no run folder is created.
+    """
+    before = hydra_main.ConfigLoaderImpl
+    folders = DefaultFolders()
+    loader: Any = partial(
+        CheckedLoader, command=command, typed=typed, folders=folders if runs else None
+    )
+    hydra_main.ConfigLoaderImpl = loader  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        hydra_main.ConfigLoaderImpl = before  # type: ignore[misc]
+        folders.remove_empty()

@@ -1,0 +1,245 @@
+"""What each part of a configuration allows and the whole does not."""
+
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
+
+from mmtx_cli.config.constraints import at, entries
+from mmtx_cli.config.introspect import TargetError, class_constant
+from mmtx_cli.suggest import nearest
+
+TRAINING = ("pretrain", "finetune")
+CACHING = "data_cache"
+
+
+def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Faults of parts that do not go together."""
+    encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
+    if not encoders:
+        yield "encoder: no encoder is chosen; write for example encoder/image=vit"
+    if cfg.get("command") == CACHING:  # no more of the model is needed
+        yield from training_faults(cfg, encoders)
+        return
+    if not cfg.get("head"):
+        yield "head: no head is chosen; write for example head=captioning"
+    if not cfg.get("fusion"):
+        yield "fusion: none is chosen; write for example fusion=concat"
+    if cfg.get("command") in TRAINING:
+        yield from training_faults(cfg, encoders)
+    drop = cfg.get("drop", [])
+    for name in drop if isinstance(drop, list) else ():
+        if name not in encoders:
+            yield f"drop: the model has no encoder of {name!r}; {nearest(str(name), encoders)}"
+    if drop and encoders <= set(map(str, drop)):
+        yield "drop: nothing would be left; keep at least one modality"
+    for name in at(cfg, "data.modality_dropout_by") or ():
+        if name not in encoders:
+            hint = nearest(str(name), encoders)
+            yield f"data.modality_dropout_by.{name}: the model has no such encoder; {hint}"
+    yield from fusion_faults(cfg, encoders)
+    yield from word_faults(cfg)
+    yield from leak_faults(cfg)
+    if cfg.get("command") == "caption" and at(cfg, "data.cache"):
+        yield "data.cache: captions are made of files, which no cache holds; leave it out"
+    if cfg.get("command") == "caption" or (
+        cfg.get("command") == "predict" and not at(cfg, "data.path")
+    ):
+        yield from asking_faults(cfg)
+    yield from untrained_faults(cfg, encoders)
+
+
+def is_trained(node: Any) -> bool:
+    """Is a head a part of a model? One that is not, evaluation asks of a trained one."""
+    return constant(node, "trained") is not False
+
+
+def untrained_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
+    """Heads that are not trained are asked by evaluation, of a model that has what they ask."""
+    own = {name: node for name, node in entries(cfg, "head") if is_trained(node)}
+    aligned = any(constant(node, "aligns") for node in own.values())
+    foreign = any(not str(at(node, "_target_")).startswith("mmtx_cli.") for node in own.values())
+    for name, node in entries(cfg, "head"):
+        if name in own:
+            continue
+        if cfg.get("command") != "eval":
+            yield (
+                f"head.{name}: is not trained, but asked of a trained model: "
+                f"mmtx eval ckpt=RUN head={name}"
+            )
+        elif constant(node, "asks_aligned") and not aligned and not foreign:
+            yield (
+                f"head.{name}: the model has no contrastive head, only {', '.join(own)}; "
+                "pre-train one with head=contrastive"
+            )
+        elif constant(node, "asks_text") and "text" not in encoders:
+            yield f"head.{name}: the model has no text encoder, and classes are told by words"
+
+
+def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
+    """A fusion names modalities that there are, and joins what a head cannot vote on."""
+    fusion = cfg.get("fusion")
+    for key in constant(fusion, "naming") or ():  # type: ignore[attr-defined]
+        named = fusion.get(key)  # type: ignore[union-attr]
+        for name in named if isinstance(named, list) else ():
+            if name not in encoders:
+                hint = nearest(str(name), encoders)
+                yield f"fusion.{key}: there is no encoder of {name!r}; {hint}"
+    if constant(fusion, "joins") is not False or len(encoders) < 2:
+        return
+    for name, node in entries(cfg, "head"):
+        own = constant(node, "reads_one")
+        if constant(node, "mixes"):
+            yield f"head.{name}: looks at what a fusion has joined; write e.g. fusion=concat"
+            continue
+        if constant(node, "votes") is False and not own and not node.get("reads"):
+            what = said(node) or "what it says"
+            yield (
+                f"head.{name}: fusion=decision joins nothing, and {what} cannot be voted on; "
+                f"choose another fusion, or one modality: head.{name}.reads=[{min(encoders)}]"
+            )
+
+
+def constant(node: Any, name: str) -> object:
+    """A literal of the class that a component's node names; None where there is none to read."""
+    try:
+        return class_constant(str(node["_target_"]), name)
+    except (TargetError, TypeError, KeyError):
+        return None
+
+
+def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
+    """What a run that trains needs besides."""
+    if not at(cfg, "data.path") and not at(cfg, "data.mixture"):
+        yield "data.path: no data; write data.path=MANIFEST.jsonl or data=scenes"
+    yield from mixture_faults(cfg)
+    if at(cfg, "data.batch_size") == 1:
+        for name, node in entries(cfg, "head"):
+            if constant(node, "contrasts") or node.get("kind") == "relation":
+                yield (
+                    f"data.batch_size: 1 leaves head.{name} nothing to tell a sample from; write 2 "
+                    "or more"
+                )
+    mute = "text" in (cfg.get("data") or {}) and at(cfg, "data.text") is None
+    if mute and reads_words(cfg) and any(reads_text(node) for _, node in entries(cfg, "head")):
+        yield "encoder.text: has nothing to read; set data.text, or leave it out: encoder.text=null"
+    if at(cfg, "data.sampling") in ("fps", "dense") and at(cfg, "data.fps") is None:
+        yield f"data.fps: data.sampling={at(cfg, 'data.sampling')} needs it, e.g. data.fps=8"
+    rate = cfg.get("sample_rate")
+    if isinstance(rate, int) and rate % 100:
+        possible = max(1, round(rate / 100)) * 100
+        yield (
+            f"sample_rate: {rate} is no multiple of 100: sound is cut into hops of 10 ms; write "
+            f"sample_rate={possible}, to which files of any rate are resampled"
+        )
+    longest, read = cfg.get("max_length"), at(cfg, "encoder.text.max_length")
+    if isinstance(longest, int) and isinstance(read, int) and read < longest:
+        yield (
+            f"encoder.text.max_length: {read} is less than max_length={longest}, to which texts "
+            f"are cut; write max_length={read}"
+        )
+    for name, node in entries(cfg, "head"):
+        if constant(node, "needs_teacher") and not node.get("teacher"):
+            yield (
+                f"head.{name}.teacher: there is none to learn from; name a trained model: "
+                f"head.{name}.teacher=RUN"
+            )
+    heads = [f"head.{name}" for name, _ in entries(cfg, "head")]
+    parts = [f"{kind}.{name}" for kind in ("encoder", "project") for name in sorted(encoders)]
+    known = ["encoder", "project", *parts, "fusion", "head", *heads]
+    frozen = cfg.get("freeze")
+    for name in map(str, frozen) if isinstance(frozen, list) else ():
+        if name not in known and not name.startswith(
+            tuple(f"{k}." for k in [*parts, "fusion", *heads])
+        ):
+            yield f"freeze: the model has no part {name!r}; {nearest(name, known)}"
+
+
+def mixture_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Corpora have names and files of their own, and something to teach."""
+    mixture = at(cfg, "data.mixture")
+    if not isinstance(mixture, list) or not all(isinstance(own, Mapping) for own in mixture):
+        return
+    if at(cfg, "data.path"):
+        yield "data.path: set besides data.mixture; make it one of the mixture's corpora"
+    names = [own.get("name") for own in mixture]
+    weighed = [own.get("weight") is not None for own in mixture]
+    heads = {str(name) for name, node in entries(cfg, "head") if node}
+    for i, own in enumerate(mixture):
+        name, weight, where = own.get("name"), own.get("weight"), f"data.mixture[{i}]"
+        if not name or "/" in str(name):
+            yield f"{where}.name: {name!r} is no name; write one without a slash"
+        elif names.index(name) < i:
+            yield f"{where}.name: {name!r} is taken by data.mixture[{names.index(name)}]"
+        if not own.get("path"):
+            yield f"{where}.path: no data; write the manifest's"
+        if any(weighed) and (weight is None or (isinstance(weight, (int, float)) and weight <= 0)):
+            yield f"{where}.weight: {weight}; give each corpus a weight above 0, or none of them"
+        if own.get("text") not in (None, "text", "captions"):
+            yield f"{where}.text: {own['text']!r} is neither text nor captions"
+        for head in own.get("heads") or ():
+            if str(head) not in heads:
+                yield f"{where}.heads: there is no head {head!r}; {nearest(str(head), heads)}"
+        if own.get("heads") == []:
+            yield f"{where}.heads: nothing learns from it; name some, or leave it out"
+    taught = [own.get("heads") for own in mixture]
+    for head in sorted(heads):
+        if taught and all(chosen is not None and head not in chosen for chosen in taught):
+            yield f"head.{head}: no corpus of data.mixture names it among its heads"
+
+
+def reads_words(cfg: Mapping[str, Any]) -> bool:
+    """Is there a text encoder that reads words, not features of them?"""
+    node = at(cfg, "encoder.text")
+    return bool(node) and not constant(node, "reads_features")
+
+
+def reads_text(head: Any) -> bool:
+    """Does a head look at the text, itself or fused with others?"""
+    reads = head.get("reads") if isinstance(head, Mapping) else None
+    return not isinstance(reads, list) or bool({"text", "fused"} & set(reads))
+
+
+def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """A head must not read the captions that it is to produce."""
+    encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
+    if at(cfg, "data.text") != "captions" or not reads_words(cfg):
+        return
+    for name, node in entries(cfg, "head"):
+        if said(node) == "captions" and reads_text(node):
+            others = sorted(encoders - {"text"})
+            yield (
+                f"head.{name}: would read the captions it is to produce (data.text=captions); "
+                f"set head.{name}.reads=[{','.join(others)}]"
+            )
+
+
+def answers(head: Any) -> bool:
+    """Does a head choose among answers to questions?"""
+    needs = constant(head, "needs")
+    return isinstance(needs, tuple) and "answers" in needs
+
+
+def said(head: Any) -> str | None:
+    """What a head says in words: captions or answers; None for a head that says none."""
+    if not constant(head, "learns"):
+        return None
+    return str(head.get("says", "captions"))
+
+
+def word_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """A head says what there is to be learned from."""
+    for name, node in entries(cfg, "head"):
+        learns, word = constant(node, "learns"), said(node)
+        if isinstance(learns, dict) and isinstance(node.get("says"), str) and word not in learns:
+            yield f"head.{name}.says: {word!r}; {nearest(str(word), learns, True)}"
+
+
+def asking_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """A question is put to a model that hears it, and none that answers goes without."""
+    every = cfg.get("command") == "predict"  # captions and answers are not all that is predicted
+    speakers = [node for _, node in entries(cfg, "head") if node and (every or said(node))]
+    heard = reads_words(cfg) and any(map(reads_text, speakers))
+    if cfg.get("text") and not heard:
+        yield "text: no head of this model that says something reads a text; leave it out"
+    answering = any(said(node) == "answers" or answers(node) for node in speakers)
+    if not cfg.get("text") and heard and answering:
+        yield "text: this model answers questions; ask one, e.g. text='what colour is it?'"

@@ -1,0 +1,141 @@
+"""What is wrong with a command line that Hydra cannot compose, in the user's terms."""
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.config.conf_tree import (
+    choices,
+    config_dirs,
+    default_groups,
+    group_names,
+    root_keys,
+    split,
+    spoken,
+)
+from mmtx_cli.config.groups import offered
+from mmtx_cli.config.key_hints import chosen_nodes, key_hint
+from mmtx_cli.config.overrides import SECTIONS, is_section_key, parsed
+from mmtx_cli.config.synonyms import meant_file
+from mmtx_cli.config.validate import section_faults
+from mmtx_cli.io.quoting import argument, unreadable
+from mmtx_cli.suggest import nearest
+
+
+def explained(error: Exception, command: str, args: list[str]) -> list[str]:
+    """What is wrong with a command line that Hydra cannot compose, in the user's terms."""
+    faults = [fault for arg in split(args)[1] for fault in override_faults(arg, command, args)]
+    if faults:
+        return [*faults, *plain_section_faults(args)]
+    missing = re.search(r"Missing mandatory value: (\S+)", str(error))
+    if missing:
+        return [f"{missing.group(1)}: required; write {missing.group(1)}=VALUE"]
+    plugin = re.search(r"Could not find '(hydra/(?:launcher|sweeper)/\S+)'", str(error))
+    if plugin:
+        return [
+            f"{plugin.group(1)}: plugins of Hydra are only loaded where you trust them; write "
+            "trusted_packages=[hydra_plugins] on the command line"
+        ]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return [" ".join(line for line in lines if "hydra.cc" not in line).replace("'++", "'")]
+
+
+def explained_interpolation(error: Exception) -> str:
+    """What an interpolation lacks, and at which key."""
+    reason, *more = str(error).splitlines()
+    where = [line.partition("full_key:")[2].strip() for line in more if "full_key:" in line]
+    return ": ".join([*where, reason])
+
+
+def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str]:
+    """What is wrong with one argument by itself."""
+    from hydra.errors import HydraException
+
+    key, equals, value = arg.partition("=")
+    if not key or (not equals and not key.startswith("~")):
+        meant = meant_file(arg, command)
+        write = f"{meant}, or " if meant else ""
+        yield (
+            f"{arg}: write {write}key=value or group=choice (mmtx {spoken(command)} --help lists "
+            "them)"
+        )
+        return
+    try:
+        override = parsed(arg)
+    except HydraException:
+        yield f"{arg}: {unreadable(arg)}"
+        return
+    swept = override.is_sweep_override()
+    if swept and not {"-m", "--multirun"} & set(args):
+        yield (
+            f"{arg}: several values; add -m to run each, or write "
+            f"{shlex.quote(f'{key}=[{value}]')} for a list, or {argument(key, value)} for a text"
+        )
+    elif key[0] not in "+~" and not key.startswith("hydra.") and not is_section_key(arg):
+        values = list(override.sweep_string_iterator()) if swept else [override.value()]
+        yield from key_faults(key.split("@")[0], values, command, args)
+
+
+def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -> Iterator[str]:
+    """An unknown key, group or choice, or a choice that this command does not make."""
+    dirs = config_dirs(args)
+    known, groups = root_keys(command), group_names(dirs)
+    below = [group for group in groups if group.startswith(f"{key}/")]
+    if key in groups and key not in default_groups(command):
+        yield f"{key}: mmtx {spoken(command)} has no choice of {key}; {taken(command, key)}"
+    elif key in groups and None in values:
+        leave_out = f"{key.replace('/', '.')}=null" if "/" in key else f"~{key}"
+        yield f"{key}=null: to leave it out, write {leave_out}"
+    elif key in groups:
+        names = [name for v in values for name in (v if isinstance(v, list) else [v])]
+        there = choices(key, dirs)
+        for name in names:
+            if name not in there and not isinstance(name, dict):
+                hint = nearest(str(name), offered(key, command, dirs), full=True)
+                if key == "data" and meant_file(str(name), "finetune"):
+                    hint = f"did you mean data.path={name}? ({hint})"
+                yield f"{key}={name}: there is no such choice; {hint}"
+    elif "/" in key:
+        yield f"{key}: there is no such group; {nearest(key, groups)}"
+    elif below and isinstance(values[0], str):
+        yield f"{key}={values[0]}: write {' or '.join(f'{group}=NAME' for group in below)}"
+    elif key.split(".")[0] not in known:
+        mine = [group for group in groups if group in default_groups(command)]
+        nodes = chosen_nodes(command, args, dirs)
+        yield f"{key}: unknown key; {key_hint(key, known, nodes, dict.fromkeys([*known, *mine]))}"
+
+
+def added_faults(overrides: Sequence[str], command: str, dirs: Sequence[Path]) -> Iterator[str]:
+    """``+foo=1`` and ``++foo=1`` where no command, section or group has a foo: Hydra adds it."""
+    known, groups = root_keys(command), group_names(dirs)
+    for arg in overrides:
+        key = arg.partition("=")[0].lstrip("+").split("@")[0]
+        root = key.split(".")[0]
+        if arg.startswith("+") and root not in (*known, *SECTIONS, "hydra") and key not in groups:
+            nodes = chosen_nodes(command, overrides, dirs)
+            yield f"{arg}: unknown key; {key_hint(root, known, nodes, known)}"
+
+
+def taken(command: str, key: str) -> str:
+    """Where a command that makes no choice of a group has it from."""
+    known = root_keys(command)
+    if key.split("/")[0] in known:
+        return f"it comes with ckpt=; set single keys of it: {key.replace('/', '.')}.KEY=VALUE"
+    return f"there are: {', '.join(known)}"
+
+
+def plain_section_faults(args: Sequence[str]) -> list[str]:
+    """Faults of the plain sections' keys, which need no composing."""
+    from omegaconf import OmegaConf
+
+    cfg = OmegaConf.create()
+    for arg in filter(is_section_key, split(args)[1]):
+        try:
+            override = parsed(arg)
+        except Exception:  # nosec B112 # override_faults reports it
+            continue
+        if not override.is_sweep_override() and "${" not in arg:
+            OmegaConf.update(cfg, override.key_or_group, override.value())
+    return list(section_faults(OmegaConf.to_container(cfg)))  # type: ignore[arg-type]

@@ -1,0 +1,127 @@
+"""The choices of groups that there are, and those that a command line makes; without Hydra."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.config.conf_tree import choices, conf_dir, group_names, split
+from mmtx_cli.config.cross_checks import is_trained
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.yaml_reader import YamlTextError, read_yaml
+
+Chosen = dict[str, list[str]]
+"""Names by group, or by ``group@package`` where a choice stands at a place of its own."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One file of a group: where in the configuration it stands, and what it says there."""
+
+    place: str
+    group: str
+    name: str
+    content: dict[str, Any]
+    missing: bool = False
+    parts: Chosen = field(default_factory=dict)
+    """Choices of its own, by ``group@place``."""
+
+
+def chosen_by(command: str, args: Sequence[str], dirs: Sequence[Path]) -> Chosen:
+    """Groups and names: of the command's defaults, of an experiment, of the command line."""
+    groups = group_names(dirs)
+    typed: Chosen = {}
+    for arg in split(args)[1]:
+        key, equals, value = arg.lstrip("+~").partition("=")
+        if equals and key.partition("@")[0] in groups:
+            typed[key] = names_in(value)
+    chosen = default_choices(load(conf_dir() / f"{command}.yaml"))
+    for name in typed.get("experiment", chosen.get("experiment", [])):
+        for choice in made(["experiment"], [name], dirs):
+            chosen |= default_choices(choice.content)
+    return chosen | typed
+
+
+def names_in(value: str) -> list[str]:
+    """The names in a value: one, a list, or several to sweep over; none for null."""
+    names = [name.strip(" '\"") for name in value.strip("[]'\" ").split(",")]
+    return [name for name in names if name not in ("", "null")]
+
+
+def default_choices(content: Mapping[str, Any]) -> Chosen:
+    """The choices in a file's defaults list; ``override`` and the leading slash mean the group."""
+    found: Chosen = {}
+    for item in content.get("defaults", ()):
+        for key, value in item.items() if isinstance(item, Mapping) else ():
+            group = str(key).removeprefix("override ").strip().lstrip("/")
+            if not group.startswith("hydra/"):
+                found[group] = names_in("null" if value is None else str(value))
+    return found
+
+
+def made(groups: Sequence[str], names: Sequence[str], dirs: Sequence[Path]) -> Iterator[Choice]:
+    """The files that these names choose of each of the groups (``group`` or ``group@package``)."""
+    for key in groups:
+        group, _, package = key.partition("@")
+        for name in names:
+            paths = [p for folder in dirs if (p := folder / group / f"{name}.yaml").is_file()]
+            if not paths:
+                yield Choice(package, group, name, {}, missing=True)
+                continue
+            content = load(paths[0])
+            text = paths[0].read_text(encoding="utf-8")
+            said = re.search(r"^#\s*@package\s+(\S+)", text, re.M)
+            place = package or (said.group(1) if said else group.replace("/", "."))
+            parts = {
+                f"{inner.partition('@')[0]}@{place}.{inner.partition('@')[2]}": of
+                for inner, of in default_choices(content).items()
+                if "@" in inner
+            }
+            yield Choice(place, group, name, content, parts=parts)
+
+
+def all_made(chosen: Chosen, dirs: Sequence[Path]) -> Iterator[Choice]:
+    """Every chosen file, each followed by those that it chooses itself."""
+    outer = {key: names for key, names in chosen.items() if "@" not in key}
+    for key, names in outer.items():
+        for choice in made([key], names, dirs):
+            yield choice
+            for inner, default in choice.parts.items():
+                own = choice.content.get(inner.rpartition(".")[2]) or {}
+                for part in made([inner], chosen.get(inner, default), dirs):
+                    yield replace(part, content={**part.content, **own})
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A YAML file; empty if it holds no mapping; ConfigError if it is no YAML within bounds."""
+    try:
+        content = read_yaml(path)
+    except YamlTextError as error:
+        raise ConfigError(f"{path}{f':{error.line}' if error.line else ''}: {error}") from error
+    return content if isinstance(content, dict) else {}
+
+
+def flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, value) of every value in nested mappings."""
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def nearest_choice(choice: Choice, dirs: Sequence[Path]) -> str:
+    """What to say of a name that no file has."""
+    there = choices(choice.group, dirs)
+    return f"{choice.group}={choice.name}: there is no such choice; there are: {', '.join(there)}"
+
+
+def offered(group: str, command: str, dirs: Sequence[Path] = ()) -> list[str]:
+    """Names of the choices of a group that make sense in a command."""
+    names = choices(group, dirs)
+    if group != "head":
+        return names
+    heads = made([group], names, dirs or [conf_dir()])
+    trained = {choice.name: is_trained(choice.content) for choice in heads}
+    return [name for name in names if trained[name] == (command != "eval")]

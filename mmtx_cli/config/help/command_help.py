@@ -1,0 +1,175 @@
+"""``mmtx <command> --help``: everything that the command can be told, with its defaults.
+
+All of it is read as text, from the YAML files and the sources: neither Hydra nor torch is needed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mmtx_cli.config.conf_tree import (
+    conf_dir,
+    config_dirs,
+    configuration,
+    default_groups,
+    group_names,
+    spoken,
+)
+from mmtx_cli.config.cross_checks import CACHING, TRAINING
+from mmtx_cli.config.groups import Choice, all_made, chosen_by, flat, made, nearest_choice, offered
+from mmtx_cli.config.help.components import Component, plain, read_component, written
+from mmtx_cli.config.help.settings import USED, Row, section_rows
+from mmtx_cli.config.help.yaml_comments import Key, heading, keys
+from mmtx_cli.config.introspect import TargetError
+from mmtx_cli.config.overrides import SECTIONS as NODES
+from mmtx_cli.config.schema import FILLED, SECTIONS
+from mmtx_cli.config.validate import PROVIDED
+
+EXAMPLES = {
+    "pretrain": "mmtx pretrain data.path=pairs.jsonl data.text=captions encoder/text=transformer "
+    "encoder/image=vit head=contrastive",
+    "finetune": "mmtx finetune ckpt=runs/pretrain/RUN data.path=pairs.jsonl head=captioning",
+    "eval": "mmtx eval ckpt=runs/finetune/RUN data.path=pairs.jsonl",
+    "caption": "mmtx caption ckpt=runs/finetune/RUN inputs='photos/*.jpg'",
+    "predict": "mmtx predict ckpt=runs/finetune/RUN inputs='photos/*.jpg'",
+    "compare": "mmtx compare plan=fusions \"args=['experiment=avdigits']\" seeds=[1,2,3]",
+    "score": "mmtx score references=captions.json predictions=results.json",
+    "data": "mmtx data action=make name=scenes out=scenes",
+    "data_cache": "mmtx data action=cache out=cache/pairs data.path=pairs.jsonl "
+    "encoder/image=efficientnet_lite",
+    "demo": "mmtx demo",
+    "export": "mmtx export ckpt=runs/finetune/RUN out=my_model",
+}
+WITH_CKPT = """
+The parts of the model and their keys come with ckpt=. To change a key for this run, write for
+example head.captioning.num_beams=5; `mmtx finetune head=captioning --help` lists the keys of
+head=captioning."""
+
+
+def print_usage(command: str, args: Sequence[str]) -> None:
+    """Print what a command can be told, after the choices that are made among ``args``."""
+    dirs, command = config_dirs(args), configuration(command, args)
+    building = (*TRAINING, CACHING)
+    grouped = command in (*building, "eval")
+    print(f"usage: mmtx {spoken(command)}{' [group=choice]' if grouped else ''} [key=value] ...")
+    if command in EXAMPLES:
+        print(f"\nexample: {EXAMPLES[command]}")
+    for folder in dirs[1:]:
+        if not folder.is_dir():
+            print(f"\n--config-dir {folder}: there is no such folder")
+    made_here = list(all_made(chosen_by(command, args, dirs), dirs))
+    said = dict(experiment_values(made_here))
+    if grouped:
+        print_table("Groups", group_rows(command, dirs))
+    print_table("Keys", root_rows(command, said))
+    if command in building:
+        print_components(command, made_here, said, dirs)
+    elif command in USED:
+        print(WITH_CKPT)
+        for choice in made_here:
+            if choice.group == "head" and not choice.missing:
+                print_component(choice, said)
+    for name, schema in SECTIONS.items():
+        rows = list(section_rows(command, name, schema, said))
+        if rows:
+            print_table(plain(schema.__doc__), rows)
+
+
+def print_table(title: str, rows: Iterable[Row]) -> None:
+    """Print a title and rows of two columns, one line a row, so that grep finds all of it."""
+    print(f"\n{title}")
+    for left, right in rows:
+        print(f"  {left:<42}  {right}".rstrip())
+
+
+def experiment_values(chosen: Sequence[Choice]) -> Iterator[tuple[str, str]]:
+    """What chosen experiments (and other plain choices) set, by path."""
+    for choice in chosen:
+        if choice.group == "experiment" or "_target_" not in choice.content:
+            place = "" if choice.group == "experiment" else f"{choice.place}."
+            for path, value in flat(choice.content, place):
+                if path.rpartition(".")[2] != "defaults":
+                    yield path, written(value)
+
+
+def group_rows(command: str, dirs: Sequence[Path]) -> Iterator[Row]:
+    """Every group with its choices, and what the files say of themselves at their top."""
+    usual = default_groups(command)
+    for group in [*usual, *sorted(set(group_names(dirs)) - set(group_names()))]:
+        names = offered(group, command, dirs)
+        if names:
+            yield f"{'' if group in usual else '+'}{group}={'|'.join(names)}", ""
+        for choice in made([group], names, dirs):
+            files = [folder / group / f"{choice.name}.yaml" for folder in dirs]
+            about = heading(next(f for f in files if f.is_file()).read_text(encoding="utf-8"))
+            if about:
+                yield f"  {choice.name}", about
+
+
+def root_rows(command: str, said: Mapping[str, str]) -> Iterator[Row]:
+    """The keys at the root with their values and comments, as the YAML files have them."""
+    for key in root_keys(command):
+        yield from ((f"# {line}", "") for line in key.above)
+        value = said.get(key.path, key.value).replace("${command}", command)
+        yield f"{key.path}={value}", key.comment
+
+
+def root_keys(command: str) -> Iterator[Key]:
+    """Keys of a command's own file, then those of the files that it shares with others."""
+    import yaml
+
+    told, names = {"command", "defaults", "hydra", *NODES, *FILLED}, [command]
+    told |= {"run_dir", "resume"} if command == CACHING else set()  # it has a folder of its own
+    for name in names:
+        text = (conf_dir() / f"{name}.yaml").read_text(encoding="utf-8")
+        for key in keys(text):
+            if key.path.split(".")[0] not in told:
+                yield key
+        content = yaml.safe_load(text)
+        told |= set(content)
+        names += [d for d in content.get("defaults", ()) if isinstance(d, str) and d != "_self_"]
+
+
+def print_components(
+    command: str, chosen: Sequence[Choice], said: Mapping[str, str], dirs: Sequence[Path]
+) -> None:
+    """The keys of every part of the model that is chosen, and how to see those of others."""
+    for choice in chosen:
+        if choice.missing:
+            print(f"\n{nearest_choice(choice, dirs)}")
+        elif "_target_" in choice.content:
+            print_component(choice, said)
+    print("\nTo see the keys of an encoder, fusion, head or experiment, choose it, for example")
+    print(f"  mmtx {spoken(command)} head=captioning encoder/image=vit --help")
+
+
+def print_component(choice: Choice, said: Mapping[str, str]) -> None:
+    """What a component is, its keys, what its source says of them."""
+    title = f"{choice.place}: keys of {choice.group}={choice.name}"
+    try:
+        component = read_component(str(choice.content["_target_"]))
+    except TargetError as error:
+        print(f"\n{title}\n  {choice.content['_target_']}: {error}")
+        return
+    print_table(title, component_rows(choice, component, said))
+    for text in filter(None, (component.about, component.details)):
+        print("\n".join(f"    {line}".rstrip() for line in ["", *text.splitlines()]))
+
+
+def component_rows(choice: Choice, component: Component, said: Mapping[str, str]) -> Iterator[Row]:
+    """One row a key of a component: its path and default, its type."""
+    provided = PROVIDED.get(choice.place.split(".")[0], ())
+    for argument in component.arguments:
+        path = f"{choice.place}.{argument.name}"
+        value = said.get(path, value_of(choice, argument.name, argument.default))
+        if value is not None and argument.name not in provided:
+            yield f"{path}={value}", argument.kind
+
+
+def value_of(choice: Choice, name: str, default: str | None) -> str | None:
+    """What a key of a component is where nobody sets it; None for what is not for the user."""
+    if any(part.endswith(f"@{choice.place}.{name}") for part in choice.parts):
+        return None  # a component of its own, whose keys follow
+    if name in choice.content:
+        value = written(choice.content[name])
+        return None if value.strip("${}").split(".")[0] in FILLED else value
+    return "(required)" if default is None else default

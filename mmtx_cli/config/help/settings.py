@@ -1,0 +1,93 @@
+"""The settings of the plain sections as ``--help`` lists them."""
+
+import ast
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from mmtx_cli.config.cross_checks import CACHING, TRAINING
+from mmtx_cli.config.help.components import plain, written
+from mmtx_cli.config.validate import several, subsections
+
+Row = tuple[str, str]
+"""``key=default``, and what it is."""
+
+DEVICES = ("accelerator", "devices", "num_nodes", "strategy", "precision")
+READING = ("text", "fit", "sampling", "fps", "decode_timeout", "max_image_pixels")
+LOADING = ("batch_size", "eval_batch_size", "num_workers")
+SOURCE = (
+    "path",
+    "root",
+    "split",
+    "allow_outside_root",
+    "limit",
+    "max_bad_fraction",
+    "mixture",
+    "cache",
+)
+MANIFEST = SOURCE[:5]
+USED = {
+    "eval": {"data": (*SOURCE, *READING, *LOADING), "trainer": DEVICES},
+    "predict": {"data": (*MANIFEST, *READING, *LOADING), "trainer": DEVICES},
+    "caption": {"data": (*READING[1:], *LOADING), "trainer": DEVICES},
+}
+"""The settings that mean something where nothing is trained."""
+WORDS = ("tokenizer", "tokenizer_size", "lowercase")
+CACHED = {"data": (*SOURCE[:-1], *READING, *LOADING, *WORDS), "trainer": DEVICES[:1]}
+"""The settings that mean something where outputs of encoders are kept."""
+WITH_MODEL = dict.fromkeys(READING[:4], "as the model was trained") | {
+    "path": "the data that the model was trained on",
+    **dict.fromkeys(SOURCE[1:4], "as in training, where data.path is not given"),
+}
+"""Of these, the ones whose defaults come with the model; the data alone for ``mmtx eval``."""
+
+
+def section_rows(command: str, path: str, schema: type, said: Mapping[str, str]) -> Iterator[Row]:
+    """One row a setting that the command reads: its path and default, what it is.
+
+    ``said`` holds what takes the place of defaults, by path.
+    """
+    about = attribute_docs(schema)
+    used = CACHED if command == CACHING else USED.get(command, {})
+    whole = command in TRAINING or path.endswith("]")
+    only = None if whole else used.get(path, ())
+    sections = subsections(schema)
+    for field in fields(schema):
+        key = f"{path}.{field.name}"
+        if only is not None and field.name not in only:
+            continue
+        made_anew = field.default_factory is not MISSING
+        default: Any = field.default_factory() if made_anew else field.default  # type: ignore[misc,operator]
+        if field.name in several(schema):
+            yield f"{key}={said.get(key, 'null')}", about.get(field.name, "")
+            yield from section_rows(command, f"{key}[i]", sections[field.name], said)
+        elif field.name in sections:
+            inner = sections[field.name]
+            if default is None:
+                doc = " ".join(plain(inner.__doc__).partition(": ")[2].split())
+                switch = f"{doc[:1].upper()}{doc[1:]} A key of it switches it on.".lstrip()
+                yield f"{key}={said.get(key, 'null')}", switch
+            yield from section_rows(command, key, inner, said)
+        elif path == "data" and is_with_model(command, field.name):
+            yield key, f"{about.get(field.name, '')} Default: {WITH_MODEL[field.name]}.".lstrip()
+        else:
+            yield f"{key}={said.get(key, written(default))}", about.get(field.name, "")
+
+
+def is_with_model(command: str, name: str) -> bool:
+    """Has a setting of ``data`` a default that comes with the trained model?"""
+    return name in WITH_MODEL and command in USED and (command == "eval" or name in READING)
+
+
+def attribute_docs(schema: type) -> dict[str, str]:
+    """The string below each field."""
+    node = ast.parse(inspect.getsource(schema)).body[0]
+    assert isinstance(node, ast.ClassDef)
+    docs, last = {}, None
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            last = item.target.id
+        elif last and isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
+            docs[last] = " ".join(str(item.value.value).split())
+    return docs

@@ -1,0 +1,82 @@
+"""Keys of sections and components that a key at the root may stand for: ``width=128``."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.config.groups import all_made, chosen_by
+from mmtx_cli.config.help.components import read_component
+from mmtx_cli.config.introspect import TargetError
+from mmtx_cli.config.schema import SECTIONS
+from mmtx_cli.config.synonyms import meant_key
+from mmtx_cli.config.validate import PROVIDED, several, subsections
+from mmtx_cli.suggest import nearest
+
+Nodes = Iterable[tuple[str, Any]]
+"""Parts of a configuration by their path."""
+MOST = 4
+"""Keys that a hint names at most."""
+
+
+def key_hint(key: str, known: Sequence[str], nodes: Nodes, names: Iterable[str]) -> str:
+    """Return what an unknown key at the root may have meant.
+
+    Args:
+        key: The key; ``image.width`` stands for ``encoder.image.width``.
+        known: The keys at the root of the command.
+        nodes: The chosen parts of the model and the logger.
+        names: What to compare a misspelled key with.
+    """
+    found = [path for path in every_key(known, nodes) if path.endswith(f".{key}")]
+    if not found and (meant := meant_key(key, [*known])):
+        found = [meant]
+    return f"did you mean {' or '.join(map(repr, found[:MOST]))}?" if found else nearest(key, names)
+
+
+def every_key(known: Sequence[str], nodes: Nodes) -> list[str]:
+    """Return the keys of the sections that a command has, then those of its nodes, each once."""
+    sections = [name for name in SECTIONS if name in known]
+    keys = [key for name in sections for key in setting_keys(name, SECTIONS[name])]
+    keys += [key for path, node in nodes for key in node_keys(path, node)]
+    return list(dict.fromkeys(keys))
+
+
+def setting_keys(path: str, schema: type) -> Iterator[str]:
+    """Yield the keys of a section, then those of the sections in it."""
+    for field in fields(schema):
+        yield f"{path}.{field.name}"
+    for name, inner in subsections(schema).items():
+        if name not in several(schema):
+            yield from setting_keys(f"{path}.{name}", inner)
+
+
+def node_keys(path: str, node: Any) -> Iterator[str]:
+    """Yield the keys of a node; of a component, all that its class takes."""
+    if not isinstance(node, Mapping):
+        return
+    if "_target_" in node:
+        yield from component_keys(path, str(node["_target_"]))
+    for key, value in node.items():
+        below = f"{path}.{key}" if path else str(key)
+        if key not in ("_target_", "defaults"):
+            yield below
+        yield from node_keys(below, value)
+
+
+def component_keys(path: str, target: str) -> Iterator[str]:
+    """Yield the keys of a component; none if its source is not found."""
+    provided = PROVIDED.get(path.partition(".")[0], set())
+    try:
+        arguments = read_component(target).arguments
+    except (TargetError, OSError, SyntaxError):
+        return
+    yield from (f"{path}.{arg.name}" for arg in arguments if arg.name not in provided)
+
+
+def chosen_nodes(
+    command: str, args: Sequence[str], dirs: Sequence[Path]
+) -> Iterator[tuple[str, Any]]:
+    """Yield what a command line chooses, without Hydra, which cannot compose a wrong one."""
+    for choice in all_made(chosen_by(command, args, dirs), dirs):
+        yield "" if choice.place == "_global_" else choice.place, choice.content

@@ -1,0 +1,61 @@
+"""What ``mmtx predict`` may be asked of a trained model: the heads that say something of inputs
+without targets, and what they need for it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmtx_cli.config.constraints import at, entries
+from mmtx_cli.config.cross_checks import constant, reads_words
+
+FILES = ("image", "video", "audio")
+
+
+def prediction_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Faults of a configuration of ``mmtx predict``; there are none in that of another command."""
+    if cfg.get("command") != "predict":
+        return
+    if at(cfg, "data.cache"):
+        yield "data.cache: new inputs are read from their files; leave it out"
+    encoders = {str(name): node for name, node in entries(cfg, "encoder") if node}
+    from_files = [name for name in FILES if name in encoders and not vectors(encoders[name])]
+    if cfg.get("inputs") and not from_files:
+        listed = ", ".join(f"{n} (features)" if vectors(x) else n for n, x in encoders.items())
+        yield (
+            f"inputs: this model reads no files (encoders: {listed}); write "
+            "data.path=MANIFEST.jsonl"
+        )
+    yield from head_faults(cfg)
+
+
+def vectors(encoder: Any) -> bool:
+    """Does an encoder read features that were extracted before?"""
+    return bool(constant(encoder, "reads_features"))
+
+
+def head_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Some head predicts, or embeddings are wanted; texts are for one that compares them."""
+    heads = {str(name): node for name, node in entries(cfg, "head") if node}
+    aligned = [name for name, node in heads.items() if constant(node, "aligns")]
+    foreign = any(not str(at(node, "_target_")).startswith("mmtx_cli.") for node in heads.values())
+    if cfg.get("texts"):
+        if not aligned and not foreign:
+            yield "texts: this model has no contrastive head to compare them with; leave it out"
+        elif not reads_words(cfg):
+            yield "texts: this model has no text encoder that reads words; leave it out"
+        return
+    others = [n for n, node in heads.items() if n not in aligned and constant(node, "predicts")]
+    if others or foreign or cfg.get("embeddings"):
+        return
+    if aligned:
+        yield (
+            f"head.{aligned[0]}: finds the texts that are nearest to an input, and there are none; "
+            'write texts=\'["a dog","a cat"]\' or texts=FILE, or embeddings=true for its '
+            "embeddings"
+        )
+    elif heads:
+        yield (
+            f"head.{', head.'.join(heads)}: an objective of pre-training, which predicts nothing "
+            "of new inputs; write embeddings=true for their embeddings, or train a head that does: "
+            "mmtx finetune ckpt=RUN head=classification"
+        )

@@ -1,0 +1,245 @@
+"""Check a configuration before any data or device is touched: all faults at once, in place."""
+
+import inspect
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, get_args, get_origin, get_type_hints
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mmtx_cli.config.constraints import entries, limit_faults, part_fault
+from mmtx_cli.config.cross_checks import meaning_faults
+from mmtx_cli.config.groups import offered
+from mmtx_cli.config.introspect import TargetError, signature_of
+from mmtx_cli.config.predict_checks import prediction_faults
+from mmtx_cli.config.schema import SECTIONS
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.suggest import nearest
+
+PROVIDED = {
+    "fusion": {"modalities"},
+    "head": {"streams", "vote", "patching", "encoders", "trained"},
+}
+"""Arguments that are not configured: the parts of the model that come before give them."""
+
+TYPES = {
+    "seed": "int",
+    "dim": "int | None",
+    "image_size": "int | None",
+    "max_length": "int | None",
+    "num_frames": "int | None",
+    "sample_rate": "int | None",
+    "audio_seconds": "float | None",
+    "max_feature_length": "int | None",
+    "segments": "float | None",
+    "text": "str | None",
+    "top": "int",
+    "embeddings": "bool",
+    "bootstrap": "int",
+    "floors": "bool",
+    "cost": "bool",
+    "diagnose": "bool",
+    "resume": "bool",
+    "allow_changed_data": "bool",
+    "dtype": "str",
+    "overwrite": "bool",
+}
+"""Plain keys at the root, of whichever command has them."""
+
+
+def check(cfg: Mapping[str, Any]) -> None:
+    """Raise one ConfigError that lists every fault of a run's plain configuration."""
+    faults = [
+        *root_faults(cfg),
+        *component_faults(cfg),
+        *section_faults(cfg),
+        *limit_faults(cfg),
+        *meaning_faults(cfg),
+        *prediction_faults(cfg),
+    ]
+    if faults:
+        raise ConfigError(*faults)
+
+
+def root_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Wrongly typed keys at the root."""
+    for key, kind in TYPES.items():
+        if key in cfg and (fault := type_fault(cfg[key], kind)):
+            yield f"{key}: {fault}"
+    for key in ("freeze", "trusted_packages", "drop", "parts"):
+        if not isinstance(cfg.get(key, []), list):
+            yield f"{key}: {cfg[key]!r} is no list; write {key}=[{cfg[key]}]"
+
+
+def components(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """(group, config path, node) of every part of the model."""
+    for name, node in entries(cfg, "encoder"):
+        yield "encoder", f"encoder.{name}", node
+    if cfg.get("fusion") is not None:
+        yield "fusion", "fusion", cfg["fusion"]
+    for name, node in entries(cfg, "head"):
+        yield "head", f"head.{name}", node
+
+
+def component_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Resolve every target and bind what is configured to its signature."""
+    trusted = tuple(cfg.get("trusted_packages") or ())
+    wrong_roots = {key for key in TYPES if key in cfg and type_fault(cfg[key], TYPES[key])}
+    for group, path, node in components(cfg):
+        if node is None:
+            continue
+        if not isinstance(node, Mapping) or "_target_" not in node:
+            yield f"{path}: no component is chosen here; {choice_hint(group, path, node, cfg)}"
+            continue
+        told = {key for key in wrong_roots if node.get(key) == cfg[key]}
+        kept = {key: value for key, value in node.items() if key not in told}
+        yield from node_faults(path, kept, trusted, PROVIDED.get(group, set()) | told, group)
+
+
+def choice_hint(group: str, path: str, node: Any, cfg: Mapping[str, Any]) -> str:
+    """What to write instead of a component that is none."""
+    known = [p for _, p, n in components(cfg) if isinstance(n, Mapping) and "_target_" in n]
+    close = get_close_matches(path, known, n=1, cutoff=0.75)
+    if close and isinstance(node, Mapping):
+        return f"did you mean {close[0]!r}?"
+    choice = path.replace(".", "/", 1) if group == "encoder" else group
+    there = offered(choice, str(cfg.get("command")))
+    return f"write {choice}=NAME" + (f" ({', '.join(there)})" if there else "")
+
+
+def node_faults(
+    path: str,
+    node: Mapping[str, Any],
+    trusted: tuple[str, ...],
+    provided: Set[str] = frozenset(),
+    group: str | None = None,
+) -> Iterator[str]:
+    """Faults of one target and its arguments, and of targets nested in these.
+
+    Whatever is instantiated is looked at here first: a target may sit anywhere in the arguments.
+    """
+    target = str(node["_target_"])
+    try:
+        signature = signature_of(target, trusted)
+    except TargetError as error:
+        yield f"{path}._target_: {error}"
+        return
+    if group and target.startswith("mmtx_cli.") and not target.startswith(f"mmtx_cli.{group}."):
+        yield f"{path}._target_: {target!r} is not from mmtx_cli.{group}: it is no {group}"
+        return
+    yield from argument_faults(path, node, signature, provided)
+    for key, value in node.items():
+        yield from nested_faults(f"{path}.{key}", value, trusted)
+
+
+def nested_faults(path: str, value: Any, trusted: tuple[str, ...]) -> Iterator[str]:
+    """Targets inside an argument are held to the same rules; an interpolation could hide one."""
+    if isinstance(value, str) and "${" in value:
+        yield f"{path}: {value!r} is an interpolation that was not resolved"
+    elif isinstance(value, Mapping) and "_target_" in value:
+        yield from node_faults(path, value, trusted)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from nested_faults(f"{path}.{key}", item, trusted)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from nested_faults(f"{path}[{i}]", item, trusted)
+
+
+def argument_faults(
+    path: str, node: Mapping[str, Any], signature: inspect.Signature, provided: Set[str]
+) -> Iterator[str]:
+    """Unknown, missing and wrongly typed arguments of one component."""
+    known = signature.parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    names = [name for name in known if name not in provided]
+    for key, value in node.items():
+        if key == "_target_":
+            continue
+        special = str(key).startswith("_") and str(key).endswith("_")  # Hydra's own: _args_ …
+        if key in provided or special or (key not in known and not open_ended):
+            yield f"{path}.{key}: unknown key; {nearest(str(key), names)}"
+        elif key in known:
+            fault = type_fault(value, known[key].annotation)
+            if fault is None and str(node["_target_"]).startswith("mmtx_cli."):
+                fault = part_fault(str(key), value)
+            if fault:
+                yield f"{path}.{key}: {fault}"
+    for name, parameter in known.items():
+        required = parameter.default is parameter.empty and parameter.kind in (
+            parameter.KEYWORD_ONLY,
+            parameter.POSITIONAL_OR_KEYWORD,
+        )
+        if required and name not in node and name not in provided:
+            yield f"{path}.{name}: required and not set"
+
+
+def type_fault(value: object, annotation: object) -> str | None:
+    """Say if a plain value is not of a plainly annotated type; None stands for "not known yet"."""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    allowed = {part.strip().partition("[")[0] for part in text.split("|")}
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "int": int, "float": (int, float), "bool": bool, "str": str, "Sequence": list, "list": list
+    }  # fmt: skip
+    if value is None or not allowed <= {*kinds, "None"}:
+        return None
+    for name in allowed - {"None"}:
+        if isinstance(value, kinds[name]) and (name == "bool" or not isinstance(value, bool)):
+            return None
+    return f"{value!r} is not of type {text}"
+
+
+def section_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Hold each plain section against its settings."""
+    for name, settings in SECTIONS.items():
+        yield from settings_faults(name, {} if cfg.get(name) is None else cfg[name], settings)
+
+
+def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
+    """Set one key after the other on the typed settings, and collect what it says."""
+    if not isinstance(node, Mapping):
+        yield f"{path}: {node!r} is no section; set its keys one by one: {path}.KEY=VALUE"
+        return
+    names, sections = [field.name for field in fields(settings)], subsections(settings)
+    for key, value in node.items():
+        if key not in names:
+            yield f"{path}.{key}: unknown key; {nearest(str(key), names)}"
+        elif key in several(settings) and not isinstance(value, list | None):
+            yield f"{path}.{key}: {value!r} is no list; write {path}.{key}=[{{…}},{{…}}]"
+        elif key in sections and isinstance(value, list):
+            for i, item in enumerate(value):
+                yield from settings_faults(f"{path}.{key}[{i}]", item, sections[key])
+        elif key in sections and value is not None:
+            yield from settings_faults(f"{path}.{key}", value, sections[key])
+        else:
+            try:
+                OmegaConf.merge(OmegaConf.structured(settings), {key: value})
+            except OmegaConfBaseException:
+                kind = inspect.formatannotation(get_type_hints(settings)[key])
+                yield f"{path}.{key}: {value!r} is not of type {kind}"
+
+
+def subsections(settings: type) -> dict[str, type]:
+    """Fields of settings that are settings themselves, and their classes."""
+    hints = get_type_hints(settings).items()
+    return {name: kind for name, t in hints for kind in within(t) if is_dataclass(kind)}  # type: ignore[misc]
+
+
+def several(settings: type) -> set[str]:
+    """Of these, the ones that are lists of such settings."""
+    lists = (
+        (name, kind)
+        for name, hint in get_type_hints(settings).items()
+        for kind in within(hint)
+        if get_origin(kind) is list
+    )
+    return {name for name, kind in lists if is_dataclass(get_args(kind)[0])}
+
+
+def within(hint: Any) -> Iterator[Any]:
+    """A type, and those that it is made of: of ``list[X] | None``, X is one."""
+    yield hint
+    for part in get_args(hint):
+        yield from within(part)

@@ -1,0 +1,141 @@
+"""What a line may go on with."""
+
+from pathlib import Path
+
+import pytest
+
+from mmtx_cli.cli import COMMANDS
+from mmtx_cli.command.compare import PLANS
+from mmtx_cli.config.completion.answer import answer
+from mmtx_cli.config.conf_tree import choices, group_names
+
+
+def offered(line, shell="zsh"):
+    return answer(line, [*COMMANDS], shell)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("mmtx fi", ["finetune"]),
+        ("mmtx completion ", ["bash", "fish", "zsh"]),
+        ("mmtx nothing ", []),
+        ("mmtx finetune head=capt", ["head=captioning"]),
+        ("mmtx finetune head=[captioning,contr", ["head=[captioning,contrastive"]),
+        ("mmtx finetune 'head=[captioning,contr", ["head=[captioning,contrastive"]),
+        ("mmtx eval head=zero", ["head=zero_shot"]),
+        ("mmtx eval head=capt", []),  # it is trained, not asked of a trained model
+        ("mmtx finetune ++trainer.prec", ["++trainer.precision="]),
+        ("mmtx finetune encoder/im", ["encoder/image="]),
+        ("mmtx finetune data.augment.", [f"data.augment.{k}=" for k in ("color", "flip", "scale")]),
+        ("mmtx finetune data.fit=", [f"data.fit={word}" for word in ("crop", "pad", "squash")]),
+        ("mmtx finetune trainer.progress=", ["trainer.progress=false", "trainer.progress=true"]),
+        ("mmtx finetune data.batch_size=", ["data.batch_size=32"]),
+        ("mmtx finetune image_size=", []),
+        ("mmtx finetune head=vqa head.vqa.dep", []),
+        ("mmtx finetune head=captioning head.captioning.num_b", ["head.captioning.num_beams="]),
+        ("mmtx pretrain experiment=scenes_pret", ["experiment=scenes_pretrain"]),
+        ("mmtx data action=", [f"action={w}" for w in ("cache", "check", "import", "make")]),
+        ("mmtx data action=cache encoder/te", ["encoder/text="]),
+        ("mmtx data format=m", ["format=mmimdb", "format=mmsa"]),
+        ("mmtx compare fusions=[film,gated_", ["fusions=[film,gated_cross_attention"]),
+        ("mmtx score split=t", ["split=test", "split=train"]),
+        ("mmtx finetune --c", ["--cfg", "--config-dir"]),
+        ("mmtx finetune --cfg ", ["all", "hydra", "job"]),
+    ],
+)  # fmt: skip
+def test_words(line, words):
+    assert offered(line) == words
+
+
+@pytest.mark.parametrize("group", group_names())
+def test_every_choice_of_every_group(group):
+    command = "finetune" if group not in ("logger",) else "pretrain"
+    found = [*offered(f"mmtx {command} {group}="), *offered(f"mmtx eval {group}=")]
+    assert {word.partition("=")[2] for word in found} >= {*choices(group)}
+
+
+def test_files_and_folders(tmp_path, monkeypatch):
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    for name in ("rows.jsonl", "a b.jsonl", ".hidden"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert offered("mmtx finetune data.path=r") == ["data.path=rows.jsonl", "data.path=runs/"]
+    assert offered("mmtx eval ckpt=runs/") == ["ckpt=runs/one/"]
+    assert offered("mmtx eval ckpt=~/ru") == ["ckpt=~/runs/"]
+    assert offered("mmtx compare 'runs=[runs/one,ru") == ["runs=[runs/one,runs/"]
+    assert offered("mmtx data manifest=a") == ["manifest=a b.jsonl"]
+    assert offered("mmtx data manifest=a", "bash") == [r"a\ b.jsonl"]
+    assert offered(r"mmtx data manifest=a\ b") == ["manifest=a b.jsonl"]
+    assert offered("mmtx data manifest=.h") == ["manifest=.hidden"]
+    assert offered("mmtx finetune --config-dir r") == ["runs/"]
+    assert offered("mmtx finetune data.path=nowhere/") == []
+
+
+def test_ones_own_configuration(tmp_path):
+    (tmp_path / "fusion").mkdir()
+    (tmp_path / "fusion" / "mine.yaml").write_text("_target_: gone.Mine\n")
+    line = f"mmtx finetune --config-dir {tmp_path} fusion="
+    assert "fusion=mine" in offered(line)
+    assert offered(f"{line}mine fusion.") == []  # its source is not found: no keys, no fault
+    assert Path("fusion") not in [Path(word) for word in offered(line)]
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "words"),
+    [
+        ("data", "missing", ["error", "skip"]),
+        ("eval", "missing", ["all"]),
+        ("compare", "plan", [*PLANS]),
+        ("data", "split_by", []),
+        ("eval", "drop", []),
+        ("finetune", "freeze", []),
+        ("finetune", "trusted_packages", []),
+        ("finetune", "head=captioning head.captioning.reads", []),
+        ("finetune", "head=contrastive head.contrastive.pairs", []),
+        ("finetune", "data.modality_dropout_by", []),
+        ("compare", "metric", []),
+        ("predict", "text", []),
+        ("data action=cache", "parts", []),
+    ],
+)
+def test_words_of_a_key_of_a_command(command, key, words, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    last = key.rpartition(" ")[2]
+    assert offered(f"mmtx {command} {key}=") == [f"{last}={word}" for word in words]
+
+
+@pytest.mark.parametrize(
+    ("line", "inserted"),
+    [
+        (r"mmtx eval data.path=my\ f", r"my\ file.jsonl"),
+        ('mmtx eval data.path="my f', "my file.jsonl"),
+        ("mmtx eval data.path='my f", "my file.jsonl"),
+        ("mmtx eval 'data.path=my f", "data.path=my file.jsonl"),
+        ("mmtx eval data.path='my f'", r"my\ file.jsonl"),
+        ('mmtx eval data.path="my "f', r"my\ file.jsonl"),
+        ("mmtx predict 'inputs=[my", "inputs=[my file.jsonl"),
+        (r"mmtx predict inputs=[my\ f", r"[my\ file.jsonl"),
+        (r"mmtx eval data.path=it", r"it\'s\ \$5.csv"),
+        ('mmtx eval data.path="it', r"it's \$5.csv"),
+        ("mmtx eval data.path='it", r"it'\''s $5.csv"),
+        ("mmtx eval 'data.path=dee", "data.path=deep/er/one.csv data.path=deep/er/two.csv"),
+        ("mmtx eval data.path=dee", "deep/"),
+        ("mmtx eval data.pa", "data.path="),
+        ("mmtx eval missing=", "all"),
+    ],
+)
+def test_what_bash_puts_in(line, inserted, tmp_path, monkeypatch):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    for name in ("my file.jsonl", "it's $5.csv", "deep/er/one.csv", "deep/er/two.csv"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert " ".join(offered(line, "bash")) == inserted
+
+
+def test_other_word_breaks():
+    commands = [*COMMANDS]
+    assert answer("mmtx finetune head=capt", commands, "bash", " ") == ["head=captioning"]
+    assert answer("mmtx finetune head=[vqa,capt", commands, "bash", " =,") == ["captioning"]

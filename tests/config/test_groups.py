@@ -1,0 +1,24 @@
+"""Heads to be trained, and heads that are asked of a trained model."""
+
+from mmtx_cli.config.conf_tree import choices
+from mmtx_cli.config.groups import offered
+
+ASKED = ["probe", "retrieval", "zero_shot"]
+
+
+def test_every_head_is_offered_where_it_makes_sense():
+    trained = offered("head", "pretrain")
+    assert offered("head", "eval") == ASKED
+    assert offered("head", "finetune") == trained
+    assert sorted([*trained, *ASKED]) == choices("head")
+
+
+def test_other_groups_are_offered_as_they_are():
+    assert offered("fusion", "pretrain") == choices("fusion")
+
+
+def test_a_head_of_the_users_own_is_trained(tmp_path):
+    (tmp_path / "head").mkdir()
+    (tmp_path / "head" / "mine.yaml").write_text("# @package head.mine\n_target_: my.Head\n")
+    assert offered("head", "finetune", [tmp_path]) == ["mine"]
+    assert offered("head", "eval", [tmp_path]) == []
