@@ -14,7 +14,6 @@ from mmtx_cli.data.cache.card import BODY
 from mmtx_cli.data.cache.entries import Cache, Entries, Reader
 from mmtx_cli.data.corpora import joined
 from mmtx_cli.data.dataset import Samples
-from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.feature_fact import feature_sizes
 from mmtx_cli.data.label import label_fault
 from mmtx_cli.data.manifest import Manifest, read_manifest
@@ -23,8 +22,9 @@ from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.target import Targets
 from mmtx_cli.data.text import column_texts
 from mmtx_cli.data.tokenizer import Tokenizer
-from mmtx_cli.data.transform import augmentation
 from mmtx_cli.errors import ConfigError, DataError, at_most
+from mmtx_cli.media.transform import augmentation
+from mmtx_cli.media.worker.limits import DecodeLimits
 from mmtx_cli.tokenization import own_tokenizer, run_tokenizer
 
 NEEDS: Mapping[str, tuple[str, Callable[[Sample], bool]]] = {

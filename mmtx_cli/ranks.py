@@ -42,7 +42,7 @@ def end_with_parent() -> None:
     """End with the process that started this one, if that was mmtx."""
     global FOLLOWS
     if (number := os.environ.pop(PARENT, None)) is not None:
-        from mmtx_cli.data.decode.child import end_with
+        from mmtx_cli.media.worker.child import end_with
 
         FOLLOWS = os.environ.get("LOCAL_RANK", "0") != "0"
         end_with(int(number))

@@ -16,9 +16,9 @@ from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.data.feature_place import FeaturePlace
 from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.manifest import read_manifest
-from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.errors import CheckpointError, DataError, MmtxError
 from mmtx_cli.io.checkpoint import read_config, read_weights, save_folder
+from mmtx_cli.media.errors import UnreadableError
 from tests.command_line import TINY, TINY_IMAGE, forked
 from tests.hostile import CHECKPOINT, CONFIG, STATE
 from tests.messages import raises

@@ -11,7 +11,6 @@ from mmtx_cli.command.data_keys import Settings, chosen, example, require, value
 from mmtx_cli.config.constraints import BOUNDS, written
 from mmtx_cli.config.unknown_keys import refuse_foreign_keys
 from mmtx_cli.data.check import check_manifest
-from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.encoder_lab import make_encoder_lab
 from mmtx_cli.data.events import make_events
 from mmtx_cli.data.lab import make_lab
@@ -19,6 +18,7 @@ from mmtx_cli.data.scenes import make_scenes
 from mmtx_cli.errors import ConfigError, DataError, without_repeats
 from mmtx_cli.io.console import make_console
 from mmtx_cli.io.file_errors import reason
+from mmtx_cli.media.worker.limits import DecodeLimits
 
 
 def run(cfg: DictConfig) -> None:

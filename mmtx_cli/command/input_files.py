@@ -15,14 +15,14 @@ from mmtx_cli.command.train import preparation_of
 from mmtx_cli.config.cross_checks import reads_words, said
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.folder import files_below
-from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.errors import CheckpointError, ConfigError, DataError
+from mmtx_cli.media.suffixes import SUFFIXES
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import Samples
-    from mmtx_cli.data.decode.limits import DecodeLimits
     from mmtx_cli.data.inputs import InputFiles, Piece
     from mmtx_cli.data.tokenizer import Tokenizer
+    from mmtx_cli.media.worker.limits import DecodeLimits
 
 SHOWN = 5
 """Kinds of files left out that a message names."""
@@ -110,8 +110,8 @@ class InputReader:
 
         Raises CheckpointError if the model reads or writes words and its tokenizer is lost.
         """
-        from mmtx_cli.data.decode.limits import DecodeLimits
         from mmtx_cli.data.tokenizer import Tokenizer
+        from mmtx_cli.media.worker.limits import DecodeLimits
         from mmtx_cli.tokenization import own_tokenizer
 
         modalities = [name for name, node in cfg.encoder.items() if node]

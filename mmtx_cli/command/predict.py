@@ -20,7 +20,6 @@ from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.config.validate import check
 from mmtx_cli.data.manifest import read_manifest
-from mmtx_cli.data.suffix import SUFFIXES as MEDIA
 from mmtx_cli.data.table import check_exists
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.atomic import replaced, write_json
@@ -28,6 +27,7 @@ from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.jsonl import finite, json_line
 from mmtx_cli.io.quoting import argument
 from mmtx_cli.io.table_suffixes import SUFFIXES as TABLES
+from mmtx_cli.media.suffixes import SUFFIXES as MEDIA
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import Samples

@@ -112,7 +112,7 @@ def environment(films: bool = False) -> dict[str, Any]:
         except PackageNotFoundError:
             found[package] = None
     if films:  # what decodes none loads no decoder
-        from mmtx_cli.data.decode.backend import backend_name
+        from mmtx_cli.media.backend import backend_name
 
         found["video decoder"] = backend_name()
     torch = sys.modules.get("torch")

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mmtx_cli.data.decode.guard import Guard
-from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.duplicate import content_leaks
 from mmtx_cli.data.feature_check import unreadable_features
-from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.manifest import Manifest, Ratios, read_faulty
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.summary import Summary, summarise
-from mmtx_cli.data.unreadable import OutsideError, UnreadableError
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.progress import track
+from mmtx_cli.media.errors import OutsideError, UnreadableError
+from mmtx_cli.media.image import decode_image
+from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.limits import DecodeLimits
 
 Medium = tuple[str, str, float | None, float | None]
 """Path, what of it is read, and the window."""
@@ -93,7 +93,7 @@ def _reasons(
     Every thread has a process of its own that decodes: one that dies or hangs names its file.
     """
     if any(modality != "image" for _, modality, *_ in media):
-        from mmtx_cli.data.decode.backend import load_decoders
+        from mmtx_cli.media.backend import load_decoders
 
         load_decoders()
     own, guards = threading.local(), []
@@ -121,12 +121,12 @@ def _reason(
             case "image":
                 decode_image(path, max_pixels=max_pixels)
             case "video":  # imported where it is needed: pictures are checked without torch
-                from mmtx_cli.data.decode.moments import Sampling
-                from mmtx_cli.data.decode.video import decode_video
+                from mmtx_cli.media.video.decode import decode_video
+                from mmtx_cli.media.video.frame_sampling import Sampling
 
                 decode_video(path, Sampling(), _SIDE, "crop", start, end)
             case "audio" | "sound track":
-                from mmtx_cli.data.decode.sound import check_sound
+                from mmtx_cli.media.audio.decode import check_sound
 
                 check_sound(path, start, end)
     except OutsideError as error:  # a film may go on when its sound has ended

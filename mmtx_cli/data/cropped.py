@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from statistics import median
 
-from mmtx_cli.data.decode.guard import Guard
-from mmtx_cli.data.decode.sound import sound_seconds
-from mmtx_cli.data.decode.video import video_facts
-from mmtx_cli.data.image import image_size
 from mmtx_cli.data.sample import Sample
+from mmtx_cli.media.audio.decode import sound_seconds
+from mmtx_cli.media.image import image_size
+from mmtx_cli.media.video.decode import video_facts
+from mmtx_cli.media.worker.isolated_decoder import Guard
 
 MOST = 0.25
 """A larger share that is cut away is told."""

@@ -13,7 +13,6 @@ from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.counter_rng import draws, id_keys
 from mmtx_cli.data.cache.entries import Entries
 from mmtx_cli.data.cropped import cropped, shortened
-from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.media import Media
 from mmtx_cli.data.mixing import Mixing
 from mmtx_cli.data.sample import Sample
@@ -21,7 +20,8 @@ from mmtx_cli.data.shuffle import lenders
 from mmtx_cli.data.target import Targets
 from mmtx_cli.data.text import SAID, TextColumn, column_texts, column_weights
 from mmtx_cli.data.tokenizer import Tokenizer
-from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.worker.limits import DecodeLimits
 from mmtx_cli.types import IGNORE
 
 AUGMENT, PLACE, DROP = 2, 3, 4

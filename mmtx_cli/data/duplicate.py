@@ -9,15 +9,15 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from mmtx_cli.data.decode.guard import Guard
-from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.leak import leaks
 from mmtx_cli.data.manifest import Manifest
-from mmtx_cli.data.picture import read_picture
-from mmtx_cli.data.regular import check_regular
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.io.progress import track
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.image_reader import read_picture
+from mmtx_cli.media.regular_file import check_regular
+from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.limits import DecodeLimits
 
 MEDIA = ("image", "video", "audio")
 _THUMB, _PARTS = 8, 4

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.feature_place import FeaturePlace
 from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.manifest import Manifest
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.io.progress import track
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.worker.limits import DecodeLimits
 
 Use = tuple[str, FeaturePlace]
 """A modality, and where its features are."""

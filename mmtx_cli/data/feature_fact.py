@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.manifest import Manifest
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.errors import DataError
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.worker.limits import DecodeLimits
 
 LOOKED_AT = 256
 """Samples from which the scale of features is known well enough."""

@@ -18,11 +18,11 @@ import numpy as np
 from mmtx_cli.data.feature_place import HDF5
 from mmtx_cli.data.feature_size import check_memory, member_size
 from mmtx_cli.data.name import nearest
-from mmtx_cli.data.regular import check_regular
-from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.torch_file import check_archive, check_pickles
 from mmtx_cli.io.zip_file import check_index, check_packing
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.regular_file import check_regular
 
 NAMED = 5
 """Names in a file that a message lists."""

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from mmtx_cli.data.decode.guard import Guard
-from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.feature_file import FeatureFile, load_hdf5, open_features
 from mmtx_cli.data.feature_place import HDF5, FeaturePlace
 from mmtx_cli.data.feature_size import SizeError, check_memory, chunk_size, number_size
-from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.untrusted_file import RefusedFileError
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.limits import DecodeLimits
 
 OPEN = 16
 """Files that a process keeps open."""

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.dataset import Example, Samples
-from mmtx_cli.data.decode.backend import load_decoders
-from mmtx_cli.data.decode.guard import Guard
-from mmtx_cli.data.decode.limits import DecodeLimits
-from mmtx_cli.data.decode.video import video_facts
-from mmtx_cli.data.picture import picture_kind
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.data.suffix import FOREIGN_IMAGES, SUFFIXES
 from mmtx_cli.data.tokenizer import Tokenizer
-from mmtx_cli.data.unreadable import NoVideoError, UnreadableError
 from mmtx_cli.io.progress import track
+from mmtx_cli.media.backend import load_decoders
+from mmtx_cli.media.errors import NoVideoError, UnreadableError
+from mmtx_cli.media.image_reader import picture_kind
+from mmtx_cli.media.suffixes import FOREIGN_IMAGES, SUFFIXES
+from mmtx_cli.media.video.decode import video_facts
+from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.limits import DecodeLimits
 
 LAST_PIECE = 0.25
 """A rest shorter than this part of a piece is left to the piece before it."""

@@ -9,18 +9,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.config.preprocessing import Preparation
-from mmtx_cli.data.decode.backend import load_decoders
-from mmtx_cli.data.decode.guard import Guard
-from mmtx_cli.data.decode.limits import DecodeLimits
-from mmtx_cli.data.decode.moments import Sampling
-from mmtx_cli.data.decode.sound import decode_sound
-from mmtx_cli.data.decode.video import Clip, decode_video
 from mmtx_cli.data.feature_read import FeatureFiles
-from mmtx_cli.data.picture import read_picture
 from mmtx_cli.data.sample import Sample
-from mmtx_cli.data.transform import augmented, fit, to_tensor
-from mmtx_cli.data.unreadable import OutsideError
 from mmtx_cli.data.worker import reading
+from mmtx_cli.media.audio.decode import decode_sound
+from mmtx_cli.media.backend import load_decoders
+from mmtx_cli.media.errors import OutsideError
+from mmtx_cli.media.image_reader import read_picture
+from mmtx_cli.media.transform import augmented, fit, to_tensor
+from mmtx_cli.media.video.decode import Clip, decode_video
+from mmtx_cli.media.video.frame_sampling import Sampling
+from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.limits import DecodeLimits
 
 HOPS_A_SECOND = 100
 

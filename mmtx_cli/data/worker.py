@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
-from mmtx_cli.data.decode.child import GROUP_SIGNALS, end_with, set_handler
+from mmtx_cli.media.worker.child import GROUP_SIGNALS, end_with, set_handler
 
 _NOTE = 1024
 """Bytes for what one worker reads."""

@@ -13,8 +13,8 @@ class FilmStrips:
     def __init__(self, timeout: float = 30.0) -> None:
         """``timeout`` is the patience with one film, in seconds."""
         # imported here: most reports show pictures alone, and need no decoder of videos
-        from mmtx_cli.data.decode.backend import load_decoders
-        from mmtx_cli.data.decode.guard import Guard
+        from mmtx_cli.media.backend import load_decoders
+        from mmtx_cli.media.worker.isolated_decoder import Guard
 
         self.guard = Guard(timeout, load_decoders)
 
@@ -25,8 +25,8 @@ class FilmStrips:
 
         Raises UnreadableError for what is no video, and where decoding takes too long.
         """
-        from mmtx_cli.data.decode.moments import Sampling
-        from mmtx_cli.data.decode.video import decode_video
+        from mmtx_cli.media.video.decode import decode_video
+        from mmtx_cli.media.video.frame_sampling import Sampling
 
         wish = Sampling(COUNT), SIDE, "crop", start, end
         clip = self.guard.run(decode_video, str(path), *wish)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.suffix import SUFFIXES
+from mmtx_cli.media.suffixes import SUFFIXES
 from mmtx_cli.report.confusion import Confusion, confusion
 from mmtx_cli.report.reliability import reliability_svg
 from mmtx_cli.report.rounding import is_number

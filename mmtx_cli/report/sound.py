@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.report.thumbnail import Shown, Thumbnail, data_uri, jpeg_uri
 
 if TYPE_CHECKING:
-    from mmtx_cli.data.decode.guard import Guard
+    from mmtx_cli.media.worker.isolated_decoder import Guard
 
 RATE = 16_000
 MAX_SECONDS = 10.0
@@ -75,9 +75,9 @@ class Sounds:
 
     def _decoded(self, path: Path, start: float | None, end: float | None) -> np.ndarray | None:
         # imported here: most reports have no sound, and need no decoder
-        from mmtx_cli.data.decode.backend import load_decoders
-        from mmtx_cli.data.decode.guard import Guard
-        from mmtx_cli.data.decode.sound import decode_sound
+        from mmtx_cli.media.audio.decode import decode_sound
+        from mmtx_cli.media.backend import load_decoders
+        from mmtx_cli.media.worker.isolated_decoder import Guard
 
         self._guard = self._guard or Guard(self.timeout, load_decoders)
         # a sample more than is played tells that there is more

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmtx_cli.data.decode.guard import Guard
-from mmtx_cli.data.decode.limits import DecodeLimits
-from mmtx_cli.data.picture import read_picture
-from mmtx_cli.data.suffix import SUFFIXES
-from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.image_reader import read_picture
+from mmtx_cli.media.suffixes import SUFFIXES
+from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.limits import DecodeLimits
 from mmtx_cli.report.film import FilmStrips
 
 MAX_SIDE = 320

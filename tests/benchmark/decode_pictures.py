@@ -17,7 +17,7 @@ from paired import paired_ratio, report
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from mmtx_cli.data.image import decode_image
+from mmtx_cli.media.image import decode_image
 
 BATCH, SIZE, WORKERS = 64, 224, 2
 SMALL, LARGE = (500, 375), (1920, 1080)

@@ -63,8 +63,8 @@ def by_pyav(path: Path) -> torch.Tensor:
 
 def by_mmtx(path: Path, backend: str) -> torch.Tensor:
     """Load a clip; with ``backend`` forced."""
-    from mmtx_cli.data.decode.moments import Sampling
-    from mmtx_cli.data.decode.video import decode_video
+    from mmtx_cli.media.video.decode import decode_video
+    from mmtx_cli.media.video.frame_sampling import Sampling
 
     os.environ["MMTX_DECODER"] = backend
     return decode_video(path, Sampling(NUM_FRAMES), SIZE, "squash").frames

@@ -5,8 +5,8 @@ from PIL import Image
 from rich.console import Console
 
 from mmtx_cli.data.check import check_manifest
-from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.errors import DataError
+from mmtx_cli.media.worker.limits import DecodeLimits
 from tests.messages import faults_mention, mentions, raises
 
 

@@ -4,9 +4,9 @@ import pytest
 from PIL import Image
 
 from mmtx_cli.data.cropped import cropped, shortened
-from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.sample import Sample
-from tests.data.decode import numbered
+from mmtx_cli.media.worker.isolated_decoder import Guard
+from tests.media import numbered
 from tests.messages import mentions
 
 

@@ -6,11 +6,11 @@ import torch
 
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.collate import Collate
-from mmtx_cli.data.decode.limits import DecodeLimits
-from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.sample import Sample
 from mmtx_cli.data.target import Targets
-from mmtx_cli.data.transform import augmentation, fit, to_tensor
+from mmtx_cli.media.image import decode_image
+from mmtx_cli.media.transform import augmentation, fit, to_tensor
+from mmtx_cli.media.worker.limits import DecodeLimits
 from mmtx_cli.types import IGNORE
 from tests.messages import mentions
 

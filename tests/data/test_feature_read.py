@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as arrays
 
 from mmtx_cli.data.feature_place import FeaturePlace
 from mmtx_cli.data.feature_read import OPEN, FeatureFiles
-from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.errors import DataError
+from mmtx_cli.media.errors import UnreadableError
 from tests.data.feature_files import FORMATS, written
 from tests.messages import faults_mention, mentions, raises, says_missing
 

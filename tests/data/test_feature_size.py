@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.feature_place import FeaturePlace
 from mmtx_cli.data.feature_read import FeatureFiles
-from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.worker.limits import DecodeLimits
 from tests.data.feature_files import FORMATS, written
 from tests.data.hostile import MEGABYTE, peak_memory
 from tests.messages import mentions

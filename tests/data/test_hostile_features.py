@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from mmtx_cli.data.decode.limits import DecodeLimits
 from mmtx_cli.data.feature_place import FeaturePlace
 from mmtx_cli.data.feature_read import FeatureFiles
 from mmtx_cli.data.importer.mmimdb import MmImdb
-from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.errors import DataError
 from mmtx_cli.io import torch_file, zip_file
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.worker.limits import DecodeLimits
 from tests import hostile
 from tests.data import mmimdb_file
 from tests.data.hostile import MEGABYTE, not_waiting, peak_memory

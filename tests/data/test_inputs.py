@@ -9,14 +9,14 @@ from PIL import Image
 
 from mmtx_cli.command.input_files import described
 from mmtx_cli.config.preprocessing import Preparation
-from mmtx_cli.data.decode.guard import Guard
-from mmtx_cli.data.decode.limits import DecodeLimits
-from mmtx_cli.data.decode.moments import Sampling
-from mmtx_cli.data.decode.video import decode_video
 from mmtx_cli.data.inputs import InputFiles, Piece, all_pieces, cut
-from mmtx_cli.data.picture import picture_kind
 from mmtx_cli.data.tokenizer import Tokenizer
-from tests.data.decode import numbered
+from mmtx_cli.media.image_reader import picture_kind
+from mmtx_cli.media.video.decode import decode_video
+from mmtx_cli.media.video.frame_sampling import Sampling
+from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.limits import DecodeLimits
+from tests.media import numbered
 from tests.messages import mentions
 
 LIMITS = DecodeLimits(seconds=60)

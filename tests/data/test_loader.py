@@ -12,7 +12,7 @@ from mmtx_cli.data.loader import (
     make_loader,
 )
 from mmtx_cli.data.order import TrainOrder
-from mmtx_cli.data.transform import augmentation
+from mmtx_cli.media.transform import augmentation
 
 from .small import LENGTH, SIDE, rows, samples_of
 

@@ -7,10 +7,10 @@ from random import Random
 import numpy as np
 import pytest
 
-from mmtx_cli.data.image import decode_image
 from mmtx_cli.data.manifest import read_manifest
 from mmtx_cli.data.scenes import draw, grammar, make, make_scenes, scene
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.media.image import decode_image
 from tests.messages import mentions, raises
 
 

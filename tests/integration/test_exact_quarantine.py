@@ -10,16 +10,16 @@ import pytest
 import soundfile
 
 from mmtx_cli.data.check import check_manifest
-from mmtx_cli.data.decode.backend import load_decoders
-from mmtx_cli.data.decode.guard import Guard
-from mmtx_cli.data.decode.sound import check_sound, decode_sound
-from mmtx_cli.data.image import decode_image
-from mmtx_cli.data.picture import read_picture
-from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.errors import DataError
+from mmtx_cli.media.audio.decode import check_sound, decode_sound
+from mmtx_cli.media.backend import load_decoders
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.image import decode_image
+from mmtx_cli.media.image_reader import read_picture
+from mmtx_cli.media.worker.isolated_decoder import Guard
 from tests.command_line import TINY, TINY_IMAGE, mmtx, succeeded
-from tests.data.decode.sounds import glide
-from tests.data.test_mutated_media import mutated, pictures
+from tests.media.sounds import glide
+from tests.media.test_mutated_media import mutated, pictures
 
 SIDE, RATE, SECONDS = 32, 16000, 1.0
 ALL = (

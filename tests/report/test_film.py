@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from mmtx_cli.data.events.make import make_events
-from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.report.film import SIDE, FilmStrips
 from mmtx_cli.report.thumbnail import Thumbnails
 

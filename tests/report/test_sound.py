@@ -14,7 +14,7 @@ from PIL import Image
 
 from mmtx_cli.report.html import write_report
 from mmtx_cli.report.sound import HEIGHT, WIDTH, Sounds
-from tests.data.decode.sounds import glide
+from tests.media.sounds import glide
 from tests.messages import mentions, says_missing
 
 from .page import Page

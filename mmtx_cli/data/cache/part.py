@@ -11,7 +11,7 @@ from torch import Tensor
 from mmtx_cli.data.cache.card import CARD, Card
 from mmtx_cli.data.cache.content import Contents
 from mmtx_cli.data.cache.shard import SUFFIX, Fault, ShardIndex, read_index, read_vectors
-from mmtx_cli.data.unreadable import UnreadableError
+from mmtx_cli.media.errors import UnreadableError
 
 NONE, CHANGED = -1, -2
 """In place of an entry's number: there is none; there is one of another state of the content."""

@@ -8,8 +8,8 @@ from typing import Any
 from mmtx_cli.data.folder import files_below
 from mmtx_cli.data.importer.drawn import DRAWN
 from mmtx_cli.data.row import is_split_name, named_split
-from mmtx_cli.data.suffix import SUFFIXES
 from mmtx_cli.errors import DataError
+from mmtx_cli.media.suffixes import SUFFIXES
 
 _KIND = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
 _SHOWN = 5

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from mmtx_cli.data.decode.guard import Guard
 from mmtx_cli.data.feature_file import dataset, hdf5, held, listed, load_hdf5
-from mmtx_cli.data.regular import check_regular
-from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.errors import DataError
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.regular_file import check_regular
+from mmtx_cli.media.worker.isolated_decoder import Guard
 
 FEATURES = {"text": "features", "image": "vgg_features"}
 """Our modalities, and the datasets of their features."""

@@ -13,8 +13,8 @@ from mmtx_cli.data.cache.content import Contents
 from mmtx_cli.data.cache.part import CHANGED, NONE, Part
 from mmtx_cli.data.cache.shard import Fault
 from mmtx_cli.data.cache.writer import ShardWriter
-from mmtx_cli.data.unreadable import UnreadableError
 from mmtx_cli.errors import DataError
+from mmtx_cli.media.errors import UnreadableError
 from tests.messages import raises
 
 WIDTH = 3

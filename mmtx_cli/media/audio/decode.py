@@ -1,0 +1,194 @@
+"""Sound files, and the sound of videos, to a mono waveform."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from mmtx_cli.media.audio.mp3 import mp3_fault
+from mmtx_cli.media.audio.resample import read_resampled, resampled_length
+from mmtx_cli.media.audio.sniff import picture, text
+from mmtx_cli.media.audio.window import Window
+from mmtx_cli.media.errors import OUT_OF_MEMORY, OutsideError, UnreadableError
+from mmtx_cli.media.integrity import check_whole
+
+_LEAST_RATE, _GREATEST_RATE = 100, 1_000_000
+_MOST_CHANNELS = 256
+_LOUDEST = 100.0
+_START = 512
+
+
+@runtime_checkable
+class Sound(Protocol):
+    """An open sound: its rate in Hz, and after how many seconds of the file it begins."""
+
+    rate: int
+    channels: int
+    zero: float
+
+    def length(self) -> int:
+        """Samples of one channel."""
+
+    def read(self, first: int, count: int | None) -> Float[np.ndarray, " n"]:
+        """Samples from ``first`` on, at most ``count``: the mean of all channels."""
+
+    def pieces(self, first: int, count: int | None) -> Iterator[Float[np.ndarray, " n"]]:
+        """The same in pieces that fit into memory, without silence where the sound pauses."""
+
+
+def decode_sound(
+    path: str | os.PathLike[str],
+    sample_rate: int,
+    seconds: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    offset: float | None = None,
+) -> Float[Tensor, " n"] | None:
+    """Decode a sound file, or the sound of a video, to mono at ``sample_rate``.
+
+    The content decides the format, not the name. Of the part from ``start`` to ``end``, in seconds
+    from the beginning of the file as in ``decode_video`` (what lies beyond the sound is cut), at
+    most ``seconds`` are decoded; ``offset`` from 0 to 1 says which, None is the centre. Channels
+    are averaged. Full scale is 1, which resampling and lossy codecs exceed a little. None is a
+    video without an audio stream.
+
+    Raises:
+        OutsideError: if there is no sound in that part.
+        UnreadableError: with a one-line reason, if the file is missing, empty, cut off, damaged,
+            neither sound nor video, absurd in sample rate,
+            channels or length, or holds samples that are no finite numbers.
+        ValueError: for a sample rate, number of seconds or offset that means nothing.
+    """
+    path = os.fspath(path)
+    if sample_rate < 1:
+        raise ValueError(f"sample_rate must be at least 1, not {sample_rate}")
+    window = Window(seconds, start, end, offset)
+    window.check(path)
+    with _faults_of(path), _opened(path) as sound:
+        if sound is None:
+            return None
+        wave = _read(path, sound, sample_rate, window)
+    if not len(wave):
+        raise _silent(path, window)
+    _check_samples(path, wave.numpy())
+    return wave
+
+
+def check_sound(path: str, start: float | None = None, end: float | None = None) -> None:
+    """Decode all of a part of a sound, of any length, piece by piece, and let it go.
+
+    Raises:
+        UnreadableError: as ``decode_sound`` does.
+    """
+    window = Window(None, start, end)
+    window.check(path)
+    with _faults_of(path), _opened(path) as sound:
+        if sound is None:
+            return
+        _check_header(path, sound)
+        first, count = 0, None
+        if not window.is_everything:
+            first, last = window.samples(path, sound.length(), sound.rate, sound.zero)
+            count = last - first
+        found = False
+        for piece in sound.pieces(first, count):
+            if len(piece):
+                found = True
+                _check_samples(path, piece)
+        if not found:
+            raise _silent(path, window)
+
+
+def _silent(path: str, window: Window) -> UnreadableError:
+    """The error of a sound, or a part of one, that has no sample."""
+    if window.is_everything:
+        return UnreadableError(path, "holds no sound")
+    return OutsideError(path, "holds no sound in the part asked for")
+
+
+@contextmanager
+def _faults_of(path: str) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise UnreadableError(path, OUT_OF_MEMORY) from error
+    except OSError as error:
+        raise UnreadableError(path, error.strerror or str(error)) from error
+
+
+def sound_seconds(
+    path: str | os.PathLike[str], start: float | None = None, end: float | None = None
+) -> float:
+    """Seconds of sound in a part of a file, by its header where that tells; 0 of a silent video.
+
+    Raises:
+        UnreadableError: as ``decode_sound`` does.
+    """
+    with _opened(os.fspath(path)) as sound:
+        if sound is None:
+            return 0.0
+        last = sound.zero + sound.length() / sound.rate
+        return max(0.0, min(last, end or last) - max(sound.zero, start or 0.0))
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Sound | None]:
+    """Open with libsndfile what it reads well, everything else with FFmpeg."""
+    # what a run without sound need not load
+    from mmtx_cli.media.audio.pyav_reader import open_stream
+    from mmtx_cli.media.audio.soundfile_reader import SoundFile, open_file
+
+    check_whole(path)
+    with open(path, "rb") as raw:
+        start = raw.read(_START)
+    if name := picture(start):
+        raise UnreadableError(path, f"{name}, not a sound")
+    file = open_file(path)
+    if isinstance(file, SoundFile):
+        with closing(file):
+            yield file
+        return
+    fault = file or "damaged, or neither sound nor video of a known format"
+    if (line := text(start)) is not None:
+        fault = f"text, not a sound; it begins {line!r}"
+    if line is None and (cut := mp3_fault(path)):
+        raise UnreadableError(path, cut)
+    try:
+        stream = open_stream(path, fault)
+    except UnreadableError as error:
+        # of what is sound by its first bytes, libsndfile says more
+        raise UnreadableError(path, file or error.reason) from error
+    if stream is None:
+        yield None
+        return
+    with closing(stream):
+        yield stream
+
+
+def _check_header(path: str, sound: Sound) -> None:
+    if not _LEAST_RATE <= sound.rate <= _GREATEST_RATE:
+        limits = f"between {_LEAST_RATE} and {_GREATEST_RATE:,} Hz are possible"
+        raise UnreadableError(path, f"an absurd sample rate of {sound.rate:,} Hz; {limits}")
+    if sound.channels > _MOST_CHANNELS:
+        raise UnreadableError(path, f"{sound.channels} channels; {_MOST_CHANNELS} are possible")
+
+
+def _read(path: str, sound: Sound, sample_rate: int, window: Window) -> Float[Tensor, " n"]:
+    _check_header(path, sound)
+    first, last = 0, None
+    if not window.is_everything:
+        length = resampled_length(sound.length(), sound.rate, sample_rate)
+        first, last = window.samples(path, length, sample_rate, sound.zero)
+    return read_resampled(sound.read, sound.rate, sample_rate, first, last)
+
+
+def _check_samples(path: str, wave: Float[np.ndarray, " n"]) -> None:
+    peak = np.abs(wave).max()  # NaN where one is
+    if not np.isfinite(peak):
+        raise UnreadableError(path, "holds samples that are not finite numbers")
+    if peak > _LOUDEST:
+        raise UnreadableError(path, f"samples as large as {peak:g}, where full scale is 1")

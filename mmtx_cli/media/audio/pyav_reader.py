@@ -1,0 +1,179 @@
+"""Sound in anything that FFmpeg reads: MP3, AAC, the sound tracks of videos."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain
+
+import av
+import numpy as np
+from jaxtyping import Float
+
+from mmtx_cli.media.audio.duration import told_length
+from mmtx_cli.media.audio.pyav_frames import Block, best_audio, decoded, end_of_packets
+from mmtx_cli.media.audio.window import check_length
+from mmtx_cli.media.container import open_container
+from mmtx_cli.media.errors import UnreadableError
+
+_FEW = 60.0  # seconds that are sooner decoded than counted
+_NEAR = 2.0  # seconds that are sooner decoded than sought
+_PREROLL = 0.5  # seconds after which a decoder that began in the middle is right
+_JITTER = 0.1  # seconds by which time stamps may be wrong, or a codec late
+
+
+class SoundStream:
+    """The best audio stream of a file.
+
+    Sample 0 lies at the beginning of the file; where a video begins before its sound, silence
+    comes first. ``zero`` is when it sounds: 0, or by how much a codec is late in a video.
+    """
+
+    def __init__(self, path: str, container: av.container.InputContainer) -> None:
+        """Take a container that has an audio stream, and decode the first of it."""
+        self.path, self.container = path, container
+        self.stream = best_audio(path, container)
+        blocks = decoded(path, container, self.stream)
+        first = next(blocks, None)
+        if first is None:
+            raise UnreadableError(path, "holds no sound that can be decoded")
+        self.unread: Iterator[Block] | None = chain([first], blocks)
+        self.rate, self.channels = first.rate, first.channels
+        sounds = first.time or 0.0
+        begins = container.start_time
+        origin = self.begins = sounds if begins is None else begins / av.time_base
+        if abs(sounds - origin) < _JITTER:
+            self.begins = sounds  # a codec's delay is no silence
+        self.zero = self.begins - origin if container.streams.video else 0.0
+        self.told = told_length(path, container, self.stream, self.begins)
+        self.whole: np.ndarray | None = None
+
+    def length(self) -> int:
+        """Samples up to the end of the sound, or of the file where only that is told."""
+        told = self.told.seconds
+        if told is not None and not self.told.guessed:
+            return round(told * self.rate)
+        if self.whole is None and told is not None and told < _FEW:
+            self.whole = self.read(0, None)
+        if self.whole is not None:
+            return len(self.whole)
+        return round((end_of_packets(self.path) - self.begins) * self.rate)
+
+    def read(self, first: int, count: int | None) -> Float[np.ndarray, " n"]:
+        """Samples from ``first`` on, at most ``count``: the mean of all channels.
+
+        Raises:
+            UnreadableError: if the file is damaged there, or ends too early.
+        """
+        if self.whole is not None:
+            return self.whole[first : None if count is None else first + count]
+        last = self._last(first, count)
+        parts = list(self._reaching(first, last))
+        end = parts[-1][0] + len(parts[-1][1]) if parts else first
+        self._check_end(end, last)
+        if last is not None:
+            end = min(end, last)
+        wave = np.zeros(max(0, end - first), np.float32)
+        for place, samples in parts:
+            low, high = max(place, first), min(place + len(samples), end)
+            if low < high:
+                wave[low - first : high - first] = samples[low - place : high - place]
+        return wave
+
+    def pieces(self, first: int, count: int | None) -> Iterator[Float[np.ndarray, " n"]]:
+        """What is decoded for ``read``, piece by piece. Raises as ``read`` does."""
+        last, end = self._last(first, count), first
+        for place, samples in self._reaching(first, last):
+            end = place + len(samples)
+            yield samples
+        self._check_end(end, last)
+
+    def _last(self, first: int, count: int | None) -> int | None:
+        """The sample behind the last one to read; None: as many as there are."""
+        last = None if count is None else first + count
+        if self.told.exact:
+            last = self.length() if last is None else min(last, self.length())
+        return last
+
+    def _check_end(self, end: int, last: int | None) -> None:
+        """Raise UnreadableError if ``end``, where decoding ended, is too early."""
+        if last is not None and self.told.exact and end < last - _JITTER * self.rate:
+            where, told = end / self.rate, self.length() / self.rate
+            reason = f"truncated: the sound ends at {where:g} s of {told:g} s"
+            raise UnreadableError(self.path, reason)
+
+    def _reaching(self, first: int, last: int | None) -> Iterator[tuple[int, np.ndarray]]:
+        """Decoded pieces that reach from ``first`` to ``last``."""
+        for place, samples in self._placed(first):
+            end = place + len(samples)
+            if end > first:
+                yield place, samples
+            check_length(self.path, end - first, self.rate)
+            if last is not None and end >= last:
+                break
+
+    def _placed(self, first: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Pieces from before sample ``first`` on, each with the number of its first sample."""
+        place = None
+        for block in self._from(first):
+            if block.rate != self.rate:
+                reason = f"the sample rate changes from {self.rate} to {block.rate} Hz"
+                raise UnreadableError(self.path, reason)
+            stamp = None
+            if block.time is not None:
+                stamp = round((block.time - self.begins) * self.rate)
+            if place is None:
+                place = stamp or 0
+            elif stamp is not None and stamp - place > _JITTER * self.rate:
+                place = stamp  # the recording paused
+            yield place, block.samples
+            place += len(block.samples)
+
+    def _from(self, first: int) -> Iterator[Block]:
+        """Blocks from some time before sample ``first`` on."""
+        unread, self.unread = self.unread, None
+        if first > _NEAR * self.rate:
+            time = self.begins + first / self.rate
+            blocks = self._sought(time - _PREROLL)
+            head = next(blocks, None)
+            if head is not None and head.time is not None and head.time <= time:
+                return chain([head], blocks)
+            unread = None
+        if unread is not None:
+            return unread
+        self.container.close()
+        self.container = open_container(self.path)
+        self.stream = best_audio(self.path, self.container)
+        return decoded(self.path, self.container, self.stream)
+
+    def _sought(self, time: float) -> Iterator[Block]:
+        """Blocks from near ``time`` on; none where the container cannot be sought in."""
+        base = self.stream.time_base
+        try:
+            self.container.seek(int(time / base) if base else 0, stream=self.stream)
+        except av.FFmpegError:
+            return iter(())
+        return decoded(self.path, self.container, self.stream)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.container.close()
+
+
+def open_stream(path: str, fault: str) -> SoundStream | None:
+    """Open the sound of a file; None if it is a video without.
+
+    Raises:
+        UnreadableError: with ``fault`` if FFmpeg cannot open it; if it holds no sound.
+    """
+    with ExitStack() as stack:
+        try:
+            container = stack.enter_context(open_container(path))
+            if container.streams.audio:
+                sound = SoundStream(path, container)
+                stack.pop_all()
+                return sound
+        except av.FFmpegError as error:
+            raise UnreadableError(path, fault) from error
+        cover = av.stream.Disposition.attached_pic
+        if any(not stream.disposition & cover for stream in container.streams.video):
+            return None
+        raise UnreadableError(path, "no audio stream")

@@ -1,0 +1,141 @@
+"""Files that hold nothing but sound (WAV, FLAC, OGG, AIFF …), read with libsndfile."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from io import FileIO
+
+import numpy as np
+import soundfile
+from jaxtyping import Float
+
+from mmtx_cli.media.audio.chunk_formats import chunk_fault
+from mmtx_cli.media.audio.ogg import is_cut_ogg
+from mmtx_cli.media.audio.window import check_length
+from mmtx_cli.media.errors import UnreadableError
+
+# Not MP3: libsndfile's decoder writes to standard error, and where a file does not tell its
+# length it takes an estimate for it.
+_STARTS = {
+    b"RIFF": "WAV",
+    b"RIFX": "WAV",
+    b"RF64": "WAV",
+    b"riff": "W64",
+    b"fLaC": "FLAC",
+    b"OggS": "Ogg",
+    b"FORM": "AIFF",
+    b".snd": "AU",
+    b"caff": "CAF",
+    b"NIST": "SPHERE",
+}
+_BLOCK = 1 << 20  # samples of all channels that are in memory at once
+_UNKNOWN = 1 << 60  # what libsndfile takes for the length of an endless stream
+
+
+class SoundFile:
+    """An open file."""
+
+    def __init__(self, path: str, kind: str, raw: FileIO) -> None:
+        """Take the open file over, or raise soundfile.LibsndfileError."""
+        self.path, self.kind, self.raw = path, kind, raw
+        raw.seek(0)
+        # through the descriptor: a name could say something else than the content
+        descriptor = raw.fileno() if os.name == "posix" else raw
+        self.file = soundfile.SoundFile(descriptor, closefd=False)
+        self.rate: int = self.file.samplerate
+        self.channels: int = self.file.channels
+        self.zero = 0.0
+
+    def length(self) -> int:
+        """Samples of one channel, exactly."""
+        return int(self.file.frames)
+
+    def read(self, first: int, count: int | None) -> Float[np.ndarray, " n"]:
+        """Samples from ``first`` on, at most ``count``; the mean of all channels.
+
+        Raises:
+            UnreadableError: if the file is damaged there, or ends too early.
+        """
+        parts = list(self.pieces(first, count))
+        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
+
+    def pieces(self, first: int, count: int | None) -> Iterator[Float[np.ndarray, " n"]]:
+        """The same in pieces that fit into memory. Raises as ``read`` does."""
+        left = min(self.length() - first, self.length() if count is None else count)
+        check_length(self.path, left, self.rate)
+        wanted = left
+        try:
+            if first:
+                self.file.seek(first)
+            while left > 0:
+                size = min(left, _BLOCK // self.channels)
+                part = self.file.read(size, dtype="float32", always_2d=True)
+                left -= len(part)
+                yield part[:, 0] if self.channels == 1 else part.mean(axis=1)
+                if len(part) < size:
+                    break
+        except soundfile.LibsndfileError as error:
+            raise UnreadableError(self.path, f"damaged {self.kind}: {words(error)}") from error
+        if left > 0:
+            where = (first + wanted - left) / self.rate
+            told = self.length() / self.rate
+            reason = f"truncated {self.kind}: the sound ends at {where:g} s of {told:g} s"
+            raise UnreadableError(self.path, reason)
+
+    def check_end(self) -> None:
+        """Raise UnreadableError if the last sample that the header counts cannot be read."""
+        try:
+            self.file.seek(self.length() - 1)
+            found = len(self.file.read(1, dtype="float32", always_2d=True))
+            self.file.seek(0)
+        except soundfile.LibsndfileError:
+            found = 0
+        if not found:
+            told = self.length() / self.rate
+            reason = (
+                f"truncated {self.kind}, or damaged at its end: it lasts {told:g} s by its header"
+            )
+            raise UnreadableError(self.path, reason)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+        self.raw.close()
+
+
+def open_file(path: str) -> SoundFile | str | None:
+    """Open what libsndfile reads well; None if it is something else, a text if it cannot.
+
+    The text says why.
+
+    Raises:
+        UnreadableError: if the header says that the file is cut off or impossible.
+    """
+    with ExitStack() as stack:
+        raw = stack.enter_context(FileIO(path))
+        start = raw.read(12)
+        kind = _STARTS.get(start[:4])
+        if kind is None or (kind == "WAV" and start[8:] != b"WAVE"):
+            return None
+        fault = chunk_fault(raw)
+        if kind == "Ogg" and is_cut_ogg(raw):
+            fault = "truncated: the last page is cut off"
+        if fault is not None:
+            raise UnreadableError(path, fault)
+        try:
+            sound = SoundFile(path, kind, raw)
+        except soundfile.LibsndfileError as error:
+            return f"damaged {kind}: {words(error)}"
+        stack.push(lambda *_: sound.close())
+        # lengths that are not told, and those of MP3 in WAV, are found by decoding
+        if not 0 < sound.length() < _UNKNOWN or "MPEG" in sound.file.subtype:
+            return None
+        if kind == "FLAC":  # which has no size of its own
+            sound.check_end()
+        stack.pop_all()
+        return sound
+
+
+def words(error: soundfile.LibsndfileError) -> str:
+    """What libsndfile itself says, as a part of a reason."""
+    return str(error.error_string).removeprefix("Error : ").removesuffix(".")

@@ -1,0 +1,74 @@
+"""Which part of a sound is wanted, in samples."""
+
+import math
+from dataclasses import dataclass
+
+from mmtx_cli.media.errors import OutsideError, UnreadableError
+
+LONGEST_HOURS = 24
+
+
+@dataclass(frozen=True)
+class Window:
+    """From ``start`` to ``end`` in seconds, and of that at most ``seconds``.
+
+    ``offset`` from 0 to 1 says which seconds those are; None: the centre.
+    """
+
+    seconds: float | None = None
+    start: float | None = None
+    end: float | None = None
+    offset: float | None = None
+
+    def check(self, path: str) -> None:
+        """Raise ValueError for a wish that is none, UnreadableError for times that are none."""
+        if self.seconds is not None and not self.seconds > 0:
+            raise ValueError(f"seconds must be above 0, not {self.seconds}")
+        if self.offset is not None and not 0 <= self.offset <= 1:
+            raise ValueError(f"offset must be between 0 and 1, not {self.offset}")
+        for name, value in (("start", self.start), ("end", self.end)):
+            if value is not None and not math.isfinite(value):
+                raise UnreadableError(path, f"{name} {value} is no time")
+        if self.start is not None and self.end is not None and self.end <= self.start:
+            reason = f"end {self.end:g} s does not lie behind start {self.start:g} s"
+            raise UnreadableError(path, reason)
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether the length of the sound does not matter."""
+        return self.seconds is self.start is self.end is None
+
+    def samples(self, path: str, length: int, rate: int, zero: float) -> tuple[int, int]:
+        """First sample and the one behind the last, of ``length`` at ``rate``.
+
+        Sample 0 lies at ``zero`` seconds. What lies beyond the sound is cut.
+
+        Raises:
+            OutsideError: if nothing is left.
+        """
+        ends = zero + length / rate
+        if self.start is not None and (self.start - zero) * rate >= length:
+            raise OutsideError(path, f"start {self.start:g} s lies beyond the end, {ends:g} s")
+        first = 0 if self.start is None else max(0, round((self.start - zero) * rate))
+        last = length if self.end is None else min(length, round((self.end - zero) * rate))
+        if self.seconds is not None:
+            wanted = max(1, round(self.seconds * rate))
+            room = last - first - wanted
+            if room > 0:
+                place = room // 2 if self.offset is None else int(self.offset * (room + 1))
+                first += min(room, place)
+                last = first + wanted
+        if length <= 0:
+            raise UnreadableError(path, "holds no sound")
+        if first >= last:
+            where = f"from {self.start or 0:g} s to {ends if self.end is None else self.end:g} s"
+            raise OutsideError(path, f"no sound {where}; it lasts from {zero:g} s to {ends:g} s")
+        return first, last
+
+
+def check_length(path: str, samples: int, rate: int) -> None:
+    """Raise UnreadableError for more sound than can be meant to be decoded at once."""
+    hours = samples / rate / 3600
+    if hours > LONGEST_HOURS:
+        reason = f"{hours:,.0f} hours of sound; at most {LONGEST_HOURS} are decoded at once"
+        raise UnreadableError(path, reason)

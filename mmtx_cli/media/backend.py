@@ -1,0 +1,63 @@
+"""Which library decodes: torchcodec when it loads, else PyAV; ``MMTX_DECODER`` forces one."""
+
+import functools
+import importlib
+import os
+
+from mmtx_cli.errors import ConfigError
+
+BACKENDS = {"torchcodec": "torchcodec.decoders", "pyav": "av"}
+VARIABLE = "MMTX_DECODER"
+
+
+def backend_name() -> str:
+    """Return "torchcodec" or "pyav"; each is tried once a process.
+
+    Raises:
+        ConfigError: if ``MMTX_DECODER`` names neither, or one that does not load, or none loads.
+    """
+    forced = os.environ.get(VARIABLE)
+    if forced and forced not in BACKENDS:
+        raise ConfigError(f"{VARIABLE}: {forced!r} is none of {', '.join(BACKENDS)}")
+    faults = []
+    for name in [forced] if forced else BACKENDS:
+        fault = _fault(name)
+        if fault is None:
+            return name
+        faults.append(f"{name} does not load: {fault}; pip install {BACKENDS[name].split('.')[0]}")
+    raise ConfigError(*faults)
+
+
+@functools.cache
+def load_decoders() -> None:
+    """Import what decodes: the children that do it are copies of the process that calls this."""
+    modules = ["video.pyav_frames", "audio.soundfile_reader", "audio.pyav_reader"]
+    if backend_name() == "torchcodec":
+        modules.append("video.torchcodec_frames")
+    for name in modules:
+        importlib.import_module(f"mmtx_cli.media.{name}")
+
+
+@functools.cache
+def _fault(name: str) -> str | None:
+    """Why the library cannot be used; None where it can."""
+    try:
+        module = importlib.import_module(BACKENDS[name])
+    except ModuleNotFoundError as error:
+        return f"{error.name} is not installed"
+    except (ImportError, OSError, RuntimeError) as error:  # torchcodec without FFmpeg's libraries
+        return next(iter(str(error).splitlines()), type(error).__name__)
+    if name == "torchcodec":
+        from torchcodec.decoders import VideoStreamMetadata
+
+        # torchcodec 0.17 imports without FFmpeg's libraries and fails at each file, which is slow
+        try:
+            module.VideoDecoder(b"")
+        except (RuntimeError, ValueError) as error:
+            if "libtorchcodec" in str(error):
+                return "it finds no FFmpeg libraries (libavutil …) that it supports"
+        if "rotation" not in VideoStreamMetadata.__dataclass_fields__:
+            return "a version before 0.11, which does not turn pictures upright"
+    elif not hasattr(module.VideoFrame, "rotation"):
+        return f"version {module.__version__} is older than 15.1, the first that serves"
+    return None

@@ -1,0 +1,78 @@
+"""Is a media file there, and as long as its own first bytes say? No decoder is asked."""
+
+import os
+from typing import BinaryIO
+
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.regular_file import open_regular
+
+_EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
+_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"sidx", b"pnot")
+
+
+def check_whole(path: str) -> str:
+    """Return the kind of container, "mp4", "matroska", "avi" or "" for any other.
+
+    FFmpeg reads a file that was cut off without a word and gives what is left. The containers
+    that say how long they are (ISO/IEC 14496-12, Matroska's EBML, RIFF) are held to it.
+
+    Raises:
+        UnreadableError: if the file is missing, not a regular one, empty or cut off.
+    """
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            kind, promised = _promise(file, size)
+    except OSError as error:
+        raise UnreadableError(path, error.strerror or str(error)) from error
+    if promised > size:
+        raise UnreadableError(path, f"truncated: {size:,} of {promised:,} bytes are there")
+    return kind
+
+
+def _promise(file: BinaryIO, size: int) -> tuple[str, int]:
+    """Kind of container, and where its content ends by its own account (0: it does not say)."""
+    start = file.read(12)
+    if start[4:8] in _BOXES:
+        return "mp4", _end_of_boxes(file, size)
+    if start.startswith(_EBML):
+        return "matroska", _end_of_segment(file)
+    if start.startswith(b"RIFF") and start[8:] == b"AVI ":
+        return "avi", 8 + int.from_bytes(start[4:8], "little")
+    return "", 0
+
+
+def _end_of_boxes(file: BinaryIO, size: int) -> int:
+    at = 0
+    while at + 8 <= size:
+        file.seek(at)
+        header = file.read(16)
+        length = int.from_bytes(header[:4], "big")
+        if length == 1:  # the length did not fit into four bytes
+            length = int.from_bytes(header[8:], "big")
+        if length < 8:  # 0 is "to the end of the file"; anything else is no box
+            break
+        at += length
+    return at
+
+
+def _end_of_segment(file: BinaryIO) -> int:
+    file.seek(len(_EBML))
+    length = _variable_integer(file)
+    if length is None:
+        return 0
+    file.seek(length, os.SEEK_CUR)
+    if file.read(4) != _SEGMENT:
+        return 0
+    length = _variable_integer(file)
+    return 0 if length is None else file.tell() + length
+
+
+def _variable_integer(file: BinaryIO) -> int | None:
+    """EBML's length (RFC 8794, section 4); None for "unknown", which a live recording writes."""
+    first = file.read(1)[:1]
+    if not first or not first[0]:
+        return None
+    more = 8 - first[0].bit_length()
+    value = int.from_bytes(bytes([first[0] & (0x7F >> more)]) + file.read(more), "big")
+    return None if value == (1 << 7 * (more + 1)) - 1 else value

@@ -1,0 +1,136 @@
+"""Video files to clips: the frames shown at chosen moments, upright, of the wanted size."""
+
+import math
+import os
+from dataclasses import dataclass
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from mmtx_cli.media.backend import backend_name
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.integrity import check_whole
+from mmtx_cli.media.transform import FITS
+from mmtx_cli.media.video.frame_sampling import Sampling, moments
+from mmtx_cli.media.video.probe import opened
+from mmtx_cli.media.worker.serialization import record
+
+_TURNED = ("mov", "matroska")
+"""Containers that can say "turn this": in others the stream's own width and height count."""
+
+
+@record
+@dataclass(frozen=True)
+class Clip:
+    """Frames as upright RGB, and when each is shown: seconds from the beginning of the file."""
+
+    frames: UInt8[Tensor, "t 3 h w"]
+    seconds: list[float]
+
+
+@record
+@dataclass(frozen=True)
+class VideoFacts:
+    """What the header of a video says; ``fps`` is None where it does not, sizes are upright.
+
+    The video is shown from ``start`` to ``start + duration``, in seconds from the beginning of the
+    file, sound included.
+    """
+
+    start: float
+    duration: float
+    fps: float | None
+    width: int
+    height: int
+    has_audio: bool
+    codec: str
+
+
+def decode_video(
+    path: str | os.PathLike[str],
+    sampling: Sampling,
+    size: int,
+    fit: str = "crop",
+    start: float | None = None,
+    end: float | None = None,
+    offset: float | None = None,
+) -> Clip:
+    """Decode the frames that ``sampling`` wants of the window from ``start`` to ``end``.
+
+    At a moment that frame is shown which is the last to begin at or before it. Each frame comes
+    once: a video of few frames gives fewer than ``num_frames``. Times count from the beginning of
+    the file, as players and ``ffmpeg -ss`` count them; a window that reaches beyond the file is
+    cut. ``size`` and ``fit`` ("crop", "pad", "squash") are those of ``media/transform.py``.
+    ``offset`` in [0, 1) places a training clip; None is evaluation (see ``moments``).
+
+    Raises:
+        UnreadableError: with a one-line reason, if the file is missing, empty, cut off, damaged,
+            no video, absurdly large or long, or the window lies outside of it.
+        ConfigError: if ``MMTX_DECODER`` names no decoder that loads.
+        ValueError: for a size, fit or offset that means nothing.
+    """
+    if size < 1 or fit not in FITS:
+        raise ValueError(f"size {size} and fit {fit!r}: size is at least 1, fit one of {FITS}")
+    path = os.fspath(path)
+    container = check_whole(path)
+
+    def choose(first: float, last: float, fps: float | None) -> list[float]:
+        begin, stop = _window(path, first, last, start, end)
+        wish = sampling
+        if sampling.how == "dense" and sampling.fps is None:
+            if not fps or not math.isfinite(fps):
+                raise UnreadableError(path, "its header tells no frame rate; set fps")
+            wish = Sampling(sampling.num_frames, "dense", fps)
+        return moments(begin, stop, wish, offset)
+
+    if backend_name() == "torchcodec":
+        from mmtx_cli.media.video.torchcodec_frames import torchcodec_frames
+
+        found = torchcodec_frames(path, container, choose, size, fit)
+        if found is not None:
+            return Clip(*found)
+    from mmtx_cli.media.video.pyav_frames import pyav_frames
+
+    return Clip(*pyav_frames(path, choose, size, fit))
+
+
+def video_facts(path: str | os.PathLike[str]) -> VideoFacts:
+    """Read the header: no frame is decoded, but for the first where a file may be turned.
+
+    Raises:
+        UnreadableError: as ``decode_video``, for what shows in the header.
+    """
+    path = os.fspath(path)
+    check_whole(path)
+    with opened(path) as source:
+        context = source.stream.codec_context
+        width, height = context.width, context.height
+        if source.container.format.name.startswith(_TURNED):
+            first = next(source.container.decode(source.stream), None)
+            if first is not None and round(first.rotation / 90) % 2:
+                width, height = height, width
+        return VideoFacts(
+            start=source.start - source.origin,
+            duration=source.end - source.start,
+            fps=source.fps,
+            width=width,
+            height=height,
+            has_audio=bool(source.container.streams.audio),
+            codec=context.codec.canonical_name,
+        )
+
+
+def _window(
+    path: str, first: float, last: float, start: float | None, end: float | None
+) -> tuple[float, float]:
+    """Cut the window to what the file holds."""
+    for name, value in (("start", start), ("end", end)):
+        if value is not None and not math.isfinite(value):
+            raise UnreadableError(path, f"{name} {value} is no time")
+    if start is not None and start >= last and start > first:
+        raise UnreadableError(path, f"start {start:g} s lies beyond the end, {last:g} s")
+    if end is not None and end <= first:
+        raise UnreadableError(path, f"end {end:g} s lies before the first frame, {first:g} s")
+    if start is not None and end is not None and end <= start:
+        raise UnreadableError(path, f"end {end:g} s lies before start {start:g} s")
+    return max(first, first if start is None else start), last if end is None else min(last, end)

@@ -1,0 +1,136 @@
+"""The packets of a video from which the frames at given moments can be decoded."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.video.probe import INDEXED, Source
+
+Packet = Any
+"""PyAV's; ``pts`` and ``dts`` are its times of presentation and of decoding."""
+SEEK = 2.0
+"""Seconds to the next moment from which on seeking is tried: before, reading on costs no more."""
+REORDER = 3
+"""Groups in which a frame may lie that is shown before the last packet read."""
+
+
+@dataclass
+class Group:
+    """A key frame and what follows it up to the next one, in the order of decoding.
+
+    ``before`` is the group just before it in the file: frames that are shown before the key
+    frame, though stored behind it (an "open" group), are decoded from there.
+    """
+
+    packets: list[Packet]
+    before: "Group | None" = None
+
+    def decodable(self, wanted: set[int]) -> list[Packet]:
+        """The packets to decode, in order, to get at the wanted frames of this group."""
+        places = [i for i, packet in enumerate(self.packets) if packet.pts in wanted]
+        if not places:
+            return []
+        packets = self.packets[: places[-1] + 1]
+        key = self.packets[0].pts
+        leads = any(self.packets[i].pts < key for i in places)
+        return self.before.packets + packets if leads and self.before else packets
+
+
+def find_packets(source: Source, ticks: Sequence[int]) -> tuple[list[Group], set[int]]:
+    """Find, for each tick, the last frame that begins at or before it; before the first, the first.
+
+    ``ticks`` ascend, in units of the stream's time base. Returns the groups that hold the frames,
+    in order, and the frames' presentation times. Nothing is decoded. Packets are read in one go,
+    but for jumps, in files with an index, to the key frame before a moment that is far ahead.
+
+    Raises:
+        UnreadableError: if packets have no presentation time.
+    """
+    reader = _Reader(source)
+    for tick in ticks:
+        reader.read_to(tick)
+        reader.want(tick)
+    for group in list(reader.groups):
+        reader.settle(group)
+    return reader.groups, reader.wanted
+
+
+class _Reader:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.groups: list[Group] = []
+        self.wanted: set[int] = set()
+        indexed = source.container.format.name.startswith(INDEXED)
+        self.ahead = math.ceil(SEEK / source.base) if indexed else math.inf
+        self.packets: Iterator[Packet] = source.container.demux(source.stream)
+        self.at: float = -math.inf  # decoding time of the last packet read
+        packet = self.next()
+        if packet is not None:
+            self.groups.append(Group([packet]))
+
+    def next(self) -> Packet:
+        """The next packet; None at the end."""
+        packet = next(self.packets, None)
+        if packet is None or not packet.size:  # PyAV's last one is empty
+            self.at = math.inf
+            return None
+        if packet.pts is None:
+            raise UnreadableError(self.source.path, "frames without times of presentation")
+        if packet.dts is not None:  # unknown for the first ones after a jump
+            self.at = packet.dts
+        return packet
+
+    def read_to(self, tick: int) -> None:
+        """Read until no packet to come is shown at or before ``tick``."""
+        if tick - self.at > self.ahead:
+            self.seek(tick)
+        while self.at <= tick:
+            packet = self.next()
+            if packet is None:
+                return
+            if packet.is_keyframe:
+                self.groups.append(Group([packet], self.groups[-1]))
+                if len(self.groups) > REORDER:
+                    self.settle(self.groups[-REORDER - 1])
+            else:
+                self.groups[-1].packets.append(packet)
+
+    def seek(self, tick: int) -> None:
+        """Go on at a key frame shown at or before ``tick``, the last one where that is easy."""
+        container, stream = self.source.container, self.source.stream
+        # MP4 seeks by times of decoding: what it finds may be shown after the moment
+        for target in (tick, tick - int(self.ahead), self.groups[0].packets[0].pts):
+            container.seek(target, stream=stream)
+            self.packets = container.demux(stream)
+            self.at = -math.inf
+            packet = self.next()
+            while packet is not None and not packet.is_keyframe:
+                packet = self.next()
+            if packet is not None and packet.pts <= tick:
+                self.again(packet)
+                return
+        raise UnreadableError(self.source.path, "damaged: its index leads nowhere")
+
+    def again(self, key: Packet) -> None:
+        """Forget what was read from this key frame on: it comes once more."""
+        group = Group([key])
+        while self.groups and self.groups[-1].packets[0].pts >= key.pts:
+            last = self.groups.pop()
+            group.before = last.before if last.packets[0].pts == key.pts else None
+        self.groups.append(group)
+
+    def want(self, tick: int) -> None:
+        """Note which frame is shown at ``tick``."""
+        times = [packet.pts for group in self.groups[-REORDER:] for packet in group.packets]
+        if times:
+            self.wanted.add(max((time for time in times if time <= tick), default=min(times)))
+
+    def settle(self, group: Group) -> None:
+        """Let go of the packets that no wanted frame needs, now that all its frames are known."""
+        packets = group.decodable(self.wanted)
+        if not packets:
+            self.groups.remove(group)
+        if not packets or packets[0] is group.packets[0]:
+            group.before = None

@@ -1,0 +1,105 @@
+"""Frames by torchcodec, where it is exact; it leaves every other file to PyAV."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from mmtx_cli.media.container import open_container
+from mmtx_cli.media.transform import fit
+from mmtx_cli.media.video.probe import MAX_PIXELS, MAX_SECONDS, MAX_SIDE
+
+if TYPE_CHECKING:
+    from torchcodec.decoders import VideoDecoder, VideoStreamMetadata
+
+MAX_BYTES = 32 << 20
+"""Size from which on PyAV's jumps cost less than the reading of all packets by torchcodec."""
+MAX_BATCH = 64 << 20
+"""Bytes of full-size frames that may exist at a time."""
+COVERS = ("mjpeg", "png", "bmp", "gif", "webp", "tiff")
+TOLERANCE = 1e-6
+
+
+def torchcodec_frames(
+    path: str,
+    container: str,
+    choose: Callable[[float, float, float | None], list[float]],
+    size: int,
+    how: str,
+) -> tuple[UInt8[Tensor, "t 3 {size} {size}"], list[float]] | None:
+    """Decode what ``pyav_frames`` decodes, or return None: PyAV shall, or shall say what is wrong.
+
+    In MPEG streams torchcodec lands behind the moment asked for (FFmpeg's ticket 11137), and AVI
+    has no presentation times: only MP4 and Matroska are read. Its exact mode is, so that frames
+    of a variable rate are found; it reads every packet once, which a huge file makes too much.
+    """
+    if container not in ("mp4", "matroska") or os.path.getsize(path) > MAX_BYTES:
+        return None
+    from torchcodec.decoders import VideoDecoder
+
+    try:
+        decoder = VideoDecoder(
+            path, device="cpu", seek_mode="exact", num_ffmpeg_threads=1, dimension_order="NCHW"
+        )
+    except (RuntimeError, ValueError):
+        return None  # PyAV finds the reason, in its own words
+    span = _span(decoder.metadata)
+    if span is None:
+        return None
+    origin = _origin(path)
+    seconds = choose(span[0] - origin, span[1] - origin, decoder.metadata.average_fps_from_header)
+    wanted = [
+        min(max(moment + origin, span[0]) + TOLERANCE, span[1] - TOLERANCE) for moment in seconds
+    ]
+    try:
+        found = _frames(decoder, wanted, size, how)
+    except (RuntimeError, ValueError, IndexError):
+        return None
+    return None if found is None else (found[0], [time - origin for time in found[1]])
+
+
+def _origin(path: str) -> float:
+    """When the file begins, which torchcodec does not tell, in seconds of presentation time."""
+    import av
+
+    with open_container(path) as container:
+        return (container.start_time or 0) / av.time_base
+
+
+def _span(facts: "VideoStreamMetadata") -> tuple[float, float] | None:
+    """When the video starts and ends; None unless header and packets agree on what may be."""
+    start, end = facts.begin_stream_seconds, facts.end_stream_seconds
+    width, height = facts.width or 0, facts.height or 0
+    if facts.codec in COVERS or start is None or end is None:
+        return None
+    if min(width, height) < 1 or max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        return None
+    if not 0 < end - start <= MAX_SECONDS:
+        return None
+    if facts.num_frames_from_header not in (None, facts.num_frames_from_content):
+        return None
+    return start, end
+
+
+def _frames(
+    decoder: "VideoDecoder", wanted: list[float], size: int, how: str
+) -> tuple[UInt8[Tensor, "t 3 {size} {size}"], list[float]] | None:
+    """Frames shown at ascending moments, each once; None if it brings one that is shown later."""
+    pixels = (decoder.metadata.width or 1) * (decoder.metadata.height or 1)
+    count = max(1, MAX_BATCH // (3 * pixels))
+    parts: list[Tensor] = []
+    found: list[float] = []
+    for i in range(0, len(wanted), count):
+        batch = decoder.get_frames_played_at(wanted[i : i + count])
+        times = batch.pts_seconds.tolist()
+        if any(time > moment for time, moment in zip(times, wanted[i:], strict=False)):
+            return None
+        new = [at for at, time in enumerate(times) if time not in found + times[:at]]
+        if new:  # copied, so that the frames of full size can go
+            frames = batch.data if len(new) == len(times) else batch.data[new]
+            parts.append(fit(frames, size, how).clone())
+            found += [times[at] for at in new]
+    return parts[0] if len(parts) == 1 else torch.cat(parts), found

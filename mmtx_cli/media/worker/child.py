@@ -1,0 +1,162 @@
+"""The process that decodes for another one: how it settles, serves, and ends with its parent."""
+
+import ctypes
+import faulthandler
+import gc
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterable
+from io import FileIO, TextIOWrapper
+from itertools import pairwise
+from typing import NoReturn
+
+from mmtx_cli.media.errors import OUT_OF_MEMORY, UnreadableError
+from mmtx_cli.media.worker.ipc import Parts, fill_from, receive, unpack_request, write
+from mmtx_cli.media.worker.memory_limit import is_out_of_memory, limit_memory
+from mmtx_cli.media.worker.serialization import pack_error, pack_value
+
+# signals that go to a whole group: the parent decides when work ends, and which file is at fault
+GROUP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+# the parent's handlers would report a crash as the parent's own
+_DEFAULT = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGALRM", "SIGCHLD")
+_PR_SET_PDEATHSIG = 1
+
+
+def serve(requests: FileIO, results: FileIO, limit: float | None, memory: int) -> None:
+    """Answer requests until their pipe ends, with at most ``memory`` bytes more than at first.
+
+    A request that takes longer than ``limit`` seconds ends the process: where the system does not
+    end the children of a dead parent, one that hangs would stay forever.
+    """
+    with open(os.devnull, "w") as nowhere:
+        first = True
+        while True:
+            try:
+                message = receive(lambda view: fill_from(requests, view))
+            except EOFError:
+                return
+            if limit is not None:
+                faulthandler.dump_traceback_later(limit, exit=True, file=nowhere)
+            answer = _answer(message, memory if first else None)
+            faulthandler.cancel_dump_traceback_later()
+            write(results, answer)
+            first = False
+            del message, answer  # the pixels of a large picture need not wait for the next one
+
+
+def _answer(message: Parts, memory: int | None) -> Parts:
+    """Pack a value, or an error with its traceback; a file's own fault needs none.
+
+    ``memory`` is what the limit is to be: what a request imports is there before it is set.
+    """
+    try:
+        function, args = unpack_request(message)
+    except Exception as error:
+        reason = f"the request cannot be read: {error}; functions must be importable"
+        return pack_error(TypeError(reason), traceback.format_exc())
+    if memory is not None:
+        limit_memory(memory)
+    try:
+        value = function(*args)
+    except UnreadableError as error:
+        return pack_error(error)
+    except BaseException as error:
+        if is_out_of_memory(error) and args:
+            return pack_error(UnreadableError(str(args[0]), OUT_OF_MEMORY))
+        return pack_error(error, traceback.format_exc())
+    try:
+        return pack_value(value)
+    except Exception as error:
+        reason = f"what {function.__qualname__} returns cannot be sent: {error}"
+        return pack_error(TypeError(reason), traceback.format_exc())
+
+
+def live_forked(
+    requests: int, results: int, parent: int | None, limit: float | None, memory: int
+) -> NoReturn:
+    """Be the child behind a fork; never return into what the parent was doing.
+
+    Signals and the collection of garbage are off when this begins. ``parent`` is the process
+    that this one is to end with, at once; without it the pipes and ``limit`` see to that.
+    ``memory`` is that of ``serve``.
+    """
+    try:
+        gc.freeze()  # what the parent holds is not this process' to finalise
+        gc.enable()
+        _settle_signals()
+        _close_all_but({0, 1, 2, requests, results})
+        _detach_output()
+        if parent is not None and end_with(parent):
+            limit = None
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(1)  # the parent's threads did not come along
+        with FileIO(requests, "rb") as source, FileIO(results, "wb") as sink:
+            serve(source, sink, limit, memory)
+        os._exit(0)
+    except BrokenPipeError:  # the parent is gone
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def live_spawned(limit: float | None, memory: int) -> None:
+    """Be a fresh interpreter that serves its standard input and output."""
+    _settle_signals()
+    with FileIO(os.dup(0), "rb") as source, FileIO(os.dup(1), "wb") as sink:
+        _detach_output()
+        try:
+            serve(source, sink, limit, memory)
+        except BrokenPipeError:  # the parent is gone
+            os._exit(0)
+
+
+def set_handler(names: Iterable[str], handler: signal.Handlers) -> None:
+    """Handle those of the signals that the system has."""
+    for name in names:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), handler)
+
+
+def _settle_signals() -> None:
+    faulthandler.disable()
+    set_handler(GROUP_SIGNALS, signal.SIG_IGN)
+    set_handler(_DEFAULT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _close_all_but(kept: set[int]) -> None:
+    """Close inherited descriptors: an open copy would hide the parent's death from others."""
+    edges = [-1, *sorted(kept), os.sysconf("SC_OPEN_MAX")]
+    for low, high in pairwise(edges):
+        if low + 1 < high:  # closerange(0, 0) closes everything in some versions of Python
+            os.closerange(low + 1, high)
+
+
+def _detach_output() -> None:
+    """No input, and no word of a decoder on standard output, which may be a pipe of results."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    try:
+        os.dup2(2, 1)
+    except OSError:  # a parent without standard error
+        os.dup2(nothing, 1)
+    if nothing > 2:
+        os.close(nothing)
+    # the parent's own objects may write elsewhere, or hold what it has not yet written
+    output = FileIO(1, "w", closefd=False)
+    sys.stdout = sys.stderr = TextIOWrapper(output, errors="backslashreplace", line_buffering=True)
+
+
+def end_with(parent: int) -> bool:
+    """Ask the system to kill this process when the parent dies; False where it cannot."""
+    if sys.platform != "linux":
+        return False
+    asked = ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0
+    if os.getppid() != parent:  # it died before it was asked
+        os._exit(0)
+    return asked

@@ -1,0 +1,125 @@
+"""A decoding process that can be ended: hanging and crashing files cost one call, not the run."""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.worker.ipc import OversizedError, Parts, pack_request
+from mmtx_cli.media.worker.limits import DecodeLimits
+from mmtx_cli.media.worker.process import Child
+from mmtx_cli.media.worker.serialization import MalformedError
+
+T = TypeVar("T")
+
+# from the end of its pipe to the end of a process: as long as it takes to write a core file
+_DYING_SECONDS = 5.0
+
+
+class Guard:
+    """Runs functions in a child process, begun at the first call and again after it died.
+
+    One for each process: a copy of this object in a forked or spawned process (a loader's worker)
+    begins a child of its own. The child ends with ``close`` and with its parent, however that
+    ends.
+    """
+
+    def __init__(
+        self,
+        timeout: float,
+        prepare: Callable[[], None] | None = None,
+        memory: int = DecodeLimits().bytes,
+    ) -> None:
+        """``timeout`` is the patience with one call, in seconds.
+
+        ``memory`` is how many bytes the child may allocate beyond what it begins with, and the
+        most that it may answer.
+
+        ``prepare`` is called in this process before a child begins, which is a copy of it: what
+        is imported there is no call's time.
+
+        Raises:
+            ValueError: if it is not above 0.
+        """
+        if not timeout > 0:
+            raise ValueError(f"the timeout must be above 0 seconds, not {timeout}")
+        self.timeout, self.prepare, self.memory = timeout, prepare, memory
+        self._begin()
+
+    def _begin(self) -> None:
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._child: Any = None
+
+    def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Return ``function(*args)``; ``args[0]`` is the path of the file that it reads.
+
+        What it is given is pickled, what it returns is not (see ``answer.py``); tensors and
+        arrays are not copied on the way. The function must be importable from a module.
+
+        Raises:
+            UnreadableError: the child's own; or if it takes longer than the timeout, needs more
+                than its memory, or dies.
+            TypeError: if something cannot be sent.
+            Exception: whatever else the function raises, the child's traceback as its note.
+        """
+        try:
+            request = pack_request((function, args))
+        except Exception as error:
+            name = getattr(function, "__qualname__", repr(function))
+            raise TypeError(f"{name} and its arguments cannot be sent: {error}") from error
+        if self._owner != os.getpid():
+            self._end()  # lets go of it: it is another process'
+            self._begin()
+        with self._lock:
+            value, fault, text = self._ask(request, str(args[0]) if args else repr(function))
+        if fault is not None:
+            if text is not None:
+                fault.add_note(f"in the decoding process:\n{text}")
+            raise fault
+        return value
+
+    def _ask(self, request: Parts, path: str) -> tuple:
+        if self._child is None or not self._child.is_alive():
+            self._end()
+            if self.prepare is not None:
+                self.prepare()
+            self._child = Child(self.timeout, self.memory)
+        try:
+            return self._child.ask(request, self.timeout)
+        except TimeoutError:
+            self._end()
+            reason = f"decoding took longer than {self.timeout:g} s"
+        except EOFError:
+            status = self._end(_DYING_SECONDS)
+            cause = f"signal {-status}" if status < 0 else f"exit status {status}"
+            reason = f"the decoder crashed ({cause})"
+        except (MalformedError, OversizedError):
+            self._end()
+            reason = "the decoder sent no valid answer"
+        except BaseException:
+            self._end()  # interrupted: its answer would be taken for that of the next call
+            raise
+        raise UnreadableError(path, reason)
+
+    def _end(self, grace: float = 0.0) -> int:
+        child, self._child = self._child, None
+        return 0 if child is None else child.end(grace)
+
+    def close(self) -> None:
+        """End the child; a later call begins a new one."""
+        if self._owner == os.getpid():
+            with self._lock:
+                self._end()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_child"):
+            self._end()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"timeout": self.timeout, "prepare": self.prepare, "memory": self.memory}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._begin()

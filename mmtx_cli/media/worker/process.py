@@ -1,0 +1,212 @@
+"""Starting, asking and ending the process that decodes, by fork where there is fork."""
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from io import FileIO
+from typing import Any
+
+from mmtx_cli.media.worker.child import live_forked
+from mmtx_cli.media.worker.ipc import Parts, fill_from, receive, write
+from mmtx_cli.media.worker.serialization import MAX_ARRAYS, MAX_HEADER, unpack_answer
+
+# beyond the parent's own patience: only a child whose parent is gone waits this long
+_ORPHAN_SECONDS = 10.0
+_SERVE = "from mmtx_cli.media.worker.child import live_spawned; live_spawned({limit}, {memory})"
+
+
+class Forked:
+    """A copy of this process: starts in milliseconds with every module loaded."""
+
+    def __init__(self, timeout: float, memory: int) -> None:
+        self.memory = memory
+        request_end, self_request = os.pipe()
+        self_result, result_end = os.pipe()
+        _widen(result_end)
+        self.owner = os.getpid()
+        # for the system, the parent is the thread that forks: others end before their process
+        lasting = threading.current_thread() is threading.main_thread()
+        self.pid = _fork()
+        if not self.pid:
+            parent = self.owner if lasting else None
+            live_forked(request_end, result_end, parent, _limit(timeout), memory)
+        os.close(request_end)
+        os.close(result_end)
+        self.requests, self.results = FileIO(self_request, "wb"), FileIO(self_result, "rb")
+        self.status: int | None = None
+        self.poll = select.poll()
+        self.poll.register(self_result, select.POLLIN)
+
+    def ask(self, request: Parts, timeout: float) -> Any:
+        """Send a request and return the answer.
+
+        Raises:
+            TimeoutError: if it takes longer than ``timeout`` seconds.
+            EOFError: if the process is gone.
+            ValueError: if the answer is none, or larger than the process may be.
+        """
+        left = timeout
+
+        def fill(view: memoryview) -> None:
+            nonlocal left
+            while view:
+                left = self._readable(left)
+                count = self.results.readinto(view)
+                if not count:
+                    raise EOFError
+                view = view[count:]
+
+        try:
+            write(self.requests, request)
+        except BrokenPipeError:
+            raise EOFError from None
+        return _unpacked(fill, self.memory)
+
+    def _readable(self, left: float) -> float:
+        """Wait for the result; return what is left of the patience.
+
+        In small steps: the time for which this process was itself stopped (Ctrl-Z, a sleeping
+        laptop) counts as one of them.
+        """
+        while left > 0:
+            step, begun = min(left, 1.0), time.monotonic()
+            if self.poll.poll(1000 * step):
+                return left - min(step, time.monotonic() - begun)
+            left -= step
+        raise TimeoutError
+
+    def is_alive(self) -> bool:
+        """Whether it can be asked; not in a copy of the process that began it."""
+        return self.owner == os.getpid() and self._reap(os.WNOHANG) is None
+
+    def end(self, grace: float = 0.0) -> int:
+        """Kill it if it does not end by itself within ``grace`` seconds.
+
+        Return its exit status; one killed by signal n has -n.
+        """
+        self.requests.close()
+        self.results.close()
+        if self.owner != os.getpid():
+            return 0
+        last = time.monotonic() + grace
+        while self._reap(os.WNOHANG) is None and time.monotonic() < last:
+            time.sleep(0.001)
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self._reap(0)
+        assert self.status is not None
+        return self.status
+
+    def _reap(self, options: int) -> int | None:
+        if self.status is None:
+            try:
+                pid, status = os.waitpid(self.pid, options)
+            except ChildProcessError:  # whoever waits for any child has taken it
+                pid, status = self.pid, 0
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+        return self.status
+
+
+class Spawned:
+    """A fresh interpreter: for systems without fork. Its first answer waits for its imports."""
+
+    def __init__(self, timeout: float, memory: int) -> None:
+        self.memory = memory
+        self.slack = 120.0
+        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        # this interpreter and program text of our own, without a shell
+        self.process = subprocess.Popen(  # nosec B603
+            [
+                sys.executable,
+                "-c",
+                _SERVE.format(limit=_limit(timeout + self.slack), memory=memory),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+            bufsize=0,
+        )
+
+    def ask(self, request: Parts, timeout: float) -> Any:
+        """As ``Forked.ask``."""
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self.process.kill()
+
+        timer = threading.Timer(min(timeout + self.slack, threading.TIMEOUT_MAX), stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            write(self.process.stdin, request)  # type: ignore[arg-type]
+            answer = _unpacked(lambda view: fill_from(self.process.stdout, view), self.memory)  # type: ignore[arg-type]
+        except (EOFError, OSError):
+            raise (TimeoutError if late.is_set() else EOFError) from None
+        finally:
+            timer.cancel()
+        self.slack = 0.0
+        return answer
+
+    def is_alive(self) -> bool:
+        """Whether it can be asked."""
+        return self.process.poll() is None
+
+    def end(self, grace: float = 0.0) -> int:
+        """As ``Forked.end``."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(grace)
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+        return self.process.wait()
+
+
+Child = Forked if hasattr(os, "fork") else Spawned
+"""The kind of child that this system has."""
+
+
+def _unpacked(fill: Callable[[memoryview], None], memory: int) -> Any:
+    """Read an answer of at most ``memory`` bytes: an honest process has no more."""
+    return unpack_answer(receive(fill, MAX_HEADER, MAX_ARRAYS, memory))
+
+
+def _fork() -> int:
+    """Fork with signals blocked, so that none finds the child half made."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    collects = gc.isenabled()
+    gc.disable()
+    pid = 1
+    try:
+        with warnings.catch_warnings():
+            # Python warns where there are threads; the child uses no lock that they may hold
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        return pid
+    finally:
+        if pid:
+            if collects:
+                gc.enable()
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def _widen(pipe: int) -> None:
+    """Let a whole result into the pipe: fewer changes between the processes."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # of Linux, and rationed
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
+
+
+def _limit(timeout: float) -> float | None:
+    return None if timeout == float("inf") else timeout + _ORPHAN_SECONDS
