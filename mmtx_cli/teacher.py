@@ -1,11 +1,12 @@
 """Teachers that are trained models, named by the folder that they lie in."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from mmtx_cli.errors import CheckpointError, ConfigError
+from mmtx_cli.data.text.tokenizer_choice import config_of
+from mmtx_cli.errors import ConfigError
 from mmtx_cli.fitting import build_fitting
-from mmtx_cli.io.checkpoint import read_config, read_weights
+from mmtx_cli.io.checkpoint import read_weights
 
 Build = Callable[[Mapping[str, Any]], Any]
 """From a run's config to its model."""
@@ -17,26 +18,6 @@ SHARED: Mapping[str, tuple[str, ...]] = {
     "text": ("text",),
 }
 """What of the preparation of each modality a model and its teacher must have in common."""
-
-
-def config_of(path: str, folder: str) -> dict[str, Any]:
-    """The config of the trained model that a head at a config ``path`` names as its teacher."""
-    try:
-        return read_config(folder)
-    except CheckpointError as error:
-        faults = (fault.replace("ckpt=", f"{path}.teacher=", 1) for fault in error.faults)
-        raise CheckpointError(*faults) from error
-
-
-def text_teachers(heads: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Config path and teacher (a path, or an encoder's node) of the heads taught about texts."""
-    for name, node in heads.items():
-        teacher = (node or {}).get("teacher")
-        if isinstance(teacher, str):
-            if "text" in config_of(f"head.{name}", teacher)["model"]["encoder"]:
-                yield f"head.{name}.teacher", teacher
-        elif teacher and node.get("modality") == "text":
-            yield f"head.{name}.teacher", teacher
 
 
 def teacher_model(path: str, folder: str, config: Mapping[str, Any], build: Build) -> Any:

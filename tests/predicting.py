@@ -13,7 +13,7 @@ from mmtx_cli.command.train import change
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
 from mmtx_cli.config.preprocessing import ROOT_KEYS
-from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.io.checkpoint import save_folder
 from mmtx_cli.io.quoting import quoted
 from tests.tiny import LABELS, tiny_config, tiny_model

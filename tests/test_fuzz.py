@@ -26,13 +26,13 @@ from mmtx_cli.command.inherit import inherit
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
 from mmtx_cli.config.validate import check
-from mmtx_cli.data.card import KEYS as CARD_KEYS
-from mmtx_cli.data.card import read_card
 from mmtx_cli.data.importer import coco, csv_table, vqa
 from mmtx_cli.data.importer.columns import TARGETS
-from mmtx_cli.data.manifest import read_faulty, read_manifest
-from mmtx_cli.data.sample import KEYS
-from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.data.manifest.dataset_card import KEYS as CARD_KEYS
+from mmtx_cli.data.manifest.dataset_card import read_card
+from mmtx_cli.data.manifest.read import read_faulty, read_manifest
+from mmtx_cli.data.manifest.sample import KEYS
+from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.errors import MmtxError
 from mmtx_cli.io.checkpoint import read_config, read_weights, save_folder
 from mmtx_cli.metric.caption_file import read_predictions, read_references

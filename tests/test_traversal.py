@@ -13,9 +13,9 @@ from PIL import Image
 
 from mmtx_cli.command.data import run
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.data.feature_place import FeaturePlace
-from mmtx_cli.data.feature_read import FeatureFiles
-from mmtx_cli.data.manifest import read_manifest
+from mmtx_cli.data.features.reader import FeatureFiles
+from mmtx_cli.data.manifest.feature_reference import FeaturePlace
+from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.errors import CheckpointError, DataError, MmtxError
 from mmtx_cli.io.checkpoint import read_config, read_weights, save_folder
 from mmtx_cli.media.errors import UnreadableError

@@ -12,9 +12,9 @@ from mmtx_cli.build import component
 from mmtx_cli.command.answers import all_answers
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.config.introspect import signature_of
-from mmtx_cli.corpus import Corpus, usable
-from mmtx_cli.data.manifest import label_names_of
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.corpus import Corpus, usable
+from mmtx_cli.data.manifest.read import label_names_of
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.model import MultimodalModel
 from mmtx_cli.training.launch import Process

@@ -20,11 +20,11 @@ from mmtx_cli.command.features import standardise
 from mmtx_cli.command.inherit import check_stored, load_initial
 from mmtx_cli.command.train import portable_nodes, preparation_of, sections
 from mmtx_cli.config.schema import DataSettings
-from mmtx_cli.corpus import Corpus, build_data
 from mmtx_cli.data.cache.card import BODY, Card
-from mmtx_cli.data.cache.part import Part
+from mmtx_cli.data.cache.module_outputs import Part
 from mmtx_cli.data.cache.todo import todo_of
 from mmtx_cli.data.cache.writer import ShardWriter
+from mmtx_cli.data.corpus import Corpus, build_data
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.errors import ConfigError, Interrupted
 from mmtx_cli.io.file_errors import megabytes

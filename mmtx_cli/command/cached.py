@@ -24,8 +24,8 @@ from mmtx_cli.data.cache.card import (
 from mmtx_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mmtx_cli.corpus import Corpus
     from mmtx_cli.data.cache.entries import Cache
+    from mmtx_cli.data.corpus import Corpus
 
 MAKING = (*ROOT_KEYS, "dim", "seed", "ckpt", "experiment", "head", "trusted_packages", "encoder")
 """What of a run's command line also says what its cache is made of, besides the data."""
@@ -114,7 +114,7 @@ def augments(cfg: Mapping[str, Any]) -> bool:
 def open_cache(cfg: Mapping[str, Any]) -> "Cache | None":
     """The cache that a run reads; None where it reads none."""
     from mmtx_cli.data.cache.entries import Cache
-    from mmtx_cli.data.cache.part import open_parts
+    from mmtx_cli.data.cache.module_outputs import open_parts
 
     folder = at(cfg, "data.cache")
     if folder is None:

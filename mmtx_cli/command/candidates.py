@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import ListConfig
 
-from mmtx_cli.data.manifest import read_manifest
-from mmtx_cli.data.sample import KEYS
-from mmtx_cli.data.table import check_exists
+from mmtx_cli.data.manifest.read import read_manifest
+from mmtx_cli.data.manifest.sample import KEYS
+from mmtx_cli.data.manifest.table_file import check_exists
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.table_suffixes import SUFFIXES
 from mmtx_cli.io.unicode import composed
@@ -62,7 +62,7 @@ def texts_in(path: Path, column: str) -> Iterator[str]:
                 f"texts: {path}: not UTF-8 at byte {error.start + 1}; save the file as UTF-8"
             ) from error
         return
-    from mmtx_cli.data.text import column_texts
+    from mmtx_cli.data.text.columns import column_texts
 
     others = {*KEYS} - {"id", "split", column}
     manifest = read_manifest(path, split=ALL_TEST, ignored=others)

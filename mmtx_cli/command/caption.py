@@ -76,9 +76,9 @@ def captioned(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """(number of the piece, its row) in order, of this process' share."""
     from mmtx_cli.command.trained import load_model, predict
-    from mmtx_cli.data.inputs import all_pieces
+    from mmtx_cli.data.input_files import all_pieces
     from mmtx_cli.data.loader import EvaluationSampler, make_loader
-    from mmtx_cli.data.text import SAID
+    from mmtx_cli.data.text.columns import SAID
 
     model = load_model(cfg, process.device)
     heads = [name for name, head in model.head.items() if {*SAID} & {*head.needs}]

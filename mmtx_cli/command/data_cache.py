@@ -7,11 +7,11 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from mmtx_cli.command.cached import parts_of
-from mmtx_cli.command.data_keys import example
 from mmtx_cli.command.eval import inherit_data
 from mmtx_cli.command.run_folder import lock
 from mmtx_cli.command.train import prepared
 from mmtx_cli.data.cache.card import BODY, Card, cards
+from mmtx_cli.data.importer.options import example
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.file_errors import reason
 from mmtx_cli.suggest import nearest

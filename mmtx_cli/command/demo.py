@@ -50,8 +50,8 @@ def run(cfg: DictConfig) -> None:
 
 def save_words(path: Path, manifests: Sequence[Path]) -> Path:
     """One tokenizer for all captions: what captions pictures goes on to caption films."""
-    from mmtx_cli.data.manifest import read_manifest
-    from mmtx_cli.data.tokenizer import Tokenizer
+    from mmtx_cli.data.manifest.read import read_manifest
+    from mmtx_cli.data.text.tokenizer import Tokenizer
 
     rows = [row for manifest in manifests for row in read_manifest(manifest).split("train")]
     Tokenizer.train([text for row in rows for text in row.captions]).save(path)
@@ -115,7 +115,7 @@ def film_attributes(cfg: DictConfig, run_dir: Path, manifest: Path) -> list[tupl
     The captions of single films get their references, too. Call it after ``films``.
     """
     from mmtx_cli.command.demo_attributes import add_references, write_attributes
-    from mmtx_cli.data.manifest import read_manifest
+    from mmtx_cli.data.manifest.read import read_manifest
     from mmtx_cli.io.checkpoint import read_config
 
     folder, trained = run_dir / "films", run_dir / "films" / "finetune"
@@ -160,7 +160,7 @@ def step(run_dir: Path, command: str, overrides: Sequence[str], name: str | None
 
 def held_out(manifest: Path, modality: str) -> list[str]:
     """Some files that no training saw."""
-    from mmtx_cli.data.manifest import read_manifest
+    from mmtx_cli.data.manifest.read import read_manifest
 
     rows = [row for row in read_manifest(manifest).split("test") if getattr(row, modality)]
     files = [row.image[0] if modality == "image" else row.video for row in rows]

@@ -19,7 +19,7 @@ from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.config.groups import offered
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.config.validate import check
-from mmtx_cli.data.table import check_exists
+from mmtx_cli.data.manifest.table_file import check_exists
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.atomic import replaced, write_json
 from mmtx_cli.io.checkpoint import read_config
@@ -72,7 +72,7 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     from mmtx_cli.command.contribution import diagnosis, diagnosis_views, shuffled_answers
     from mmtx_cli.command.repetition import evaluated_diversity
     from mmtx_cli.command.trained import load_model
-    from mmtx_cli.corpus import build_data
+    from mmtx_cli.data.corpus import build_data
     from mmtx_cli.training.launch import launch
 
     begun = time.perf_counter()
@@ -164,7 +164,7 @@ def scored(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(samples, rows, scores) of each head on the first subset; figures of all, by subset."""
     from mmtx_cli.command.answers import score, subset_name
-    from mmtx_cli.corpus import usable
+    from mmtx_cli.data.corpus import usable
 
     whole: dict[str, Any] = {}
     partial: dict[str, Any] = {}
@@ -256,8 +256,8 @@ def described(
     ``text`` is the column of its texts, of which evaluation takes the first. Of the modalities in
     ``vectors`` the model was given features; what these are of is shown beside them.
     """
-    from mmtx_cli.data.feature_place import place_row
-    from mmtx_cli.data.text import column_texts
+    from mmtx_cli.data.manifest.feature_reference import place_row
+    from mmtx_cli.data.text.columns import column_texts
 
     ((*texts,),) = column_texts([sample], text)
     inputs = {"image": list(sample.image), "video": sample.video, "audio": sample.audio}

@@ -30,7 +30,7 @@ def standardise(model: Any, corpus: Any) -> None:
     """Tell every encoder of features how large the numbers are in the training rows."""
     import torch
 
-    from mmtx_cli.data.feature_fact import feature_scale
+    from mmtx_cli.data.features.statistics import feature_scale
     from mmtx_cli.media.worker.limits import DecodeLimits
 
     most, limits = corpus.preparation.max_feature_length, DecodeLimits.of(corpus.settings)

@@ -19,10 +19,10 @@ from mmtx_cli.command.floor_features import (
 )
 from mmtx_cli.command.floor_task import Answers, Captions, Classes, LabelSets, Numbers, Task
 from mmtx_cli.config.schema import DataSettings
-from mmtx_cli.corpus import NEEDS, Corpus
-from mmtx_cli.data.label import label_fault
-from mmtx_cli.data.sample import Sample
-from mmtx_cli.data.target import Targets
+from mmtx_cli.data.corpus import NEEDS, Corpus
+from mmtx_cli.data.manifest.labels import label_fault
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.targets import Targets
 from mmtx_cli.errors import DataError
 from mmtx_cli.metric.direction import headline
 from mmtx_cli.metric.scores import Scores

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from mmtx_cli.build import build_encoders
 from mmtx_cli.config.schema import DataSettings
-from mmtx_cli.corpus import Corpus
+from mmtx_cli.data.corpus import Corpus
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.io.console import track
 
 MAX_TRAIN_ROWS = 4000

@@ -14,14 +14,14 @@ from mmtx_cli.command.run_folder import is_first_process
 from mmtx_cli.command.train import preparation_of
 from mmtx_cli.config.cross_checks import reads_words, said
 from mmtx_cli.config.preprocessing import Preparation
-from mmtx_cli.data.folder import files_below
+from mmtx_cli.data.list_files import files_below
 from mmtx_cli.errors import CheckpointError, ConfigError, DataError
 from mmtx_cli.media.suffixes import SUFFIXES
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import Samples
-    from mmtx_cli.data.inputs import InputFiles, Piece
-    from mmtx_cli.data.tokenizer import Tokenizer
+    from mmtx_cli.data.input_files import InputFiles, Piece
+    from mmtx_cli.data.text.tokenizer import Tokenizer
     from mmtx_cli.media.worker.limits import DecodeLimits
 
 SHOWN = 5
@@ -110,9 +110,9 @@ class InputReader:
 
         Raises CheckpointError if the model reads or writes words and its tokenizer is lost.
         """
-        from mmtx_cli.data.tokenizer import Tokenizer
+        from mmtx_cli.data.text.tokenizer import Tokenizer
+        from mmtx_cli.data.text.tokenizer_choice import own_tokenizer
         from mmtx_cli.media.worker.limits import DecodeLimits
-        from mmtx_cli.tokenization import own_tokenizer
 
         modalities = [name for name, node in cfg.encoder.items() if node]
         preparation = preparation_of(cfg, data)
@@ -128,7 +128,7 @@ class InputReader:
         self, pieces: "Sequence[Piece]", names: Sequence[str], text: str | None
     ) -> "InputFiles":
         """Pieces of files as samples, whose ids are ``names``, each with the same ``text``."""
-        from mmtx_cli.data.inputs import InputFiles
+        from mmtx_cli.data.input_files import InputFiles
 
         return InputFiles(
             pieces,
@@ -144,7 +144,7 @@ class InputReader:
     def texts(self, texts: Sequence[str]) -> "Samples":
         """Texts as samples that have nothing else, whose ids are their numbers from 0."""
         from mmtx_cli.data.dataset import Samples
-        from mmtx_cli.data.sample import Sample
+        from mmtx_cli.data.manifest.sample import Sample
 
         return Samples(
             [Sample(str(i), "test", text=text) for i, text in enumerate(texts)],

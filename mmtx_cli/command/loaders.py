@@ -3,8 +3,9 @@
 from collections.abc import Sequence, Set
 from typing import Any
 
-from mmtx_cli.corpus import NEEDS, usable
-from mmtx_cli.data.manifest import are_numbers
+from mmtx_cli.data.corpus import NEEDS, usable
+from mmtx_cli.data.manifest.read import are_numbers
+from mmtx_cli.data.modality_columns import column_of, has_modality
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.training.data import TrainingData
 from mmtx_cli.types import FUSED
@@ -113,23 +114,6 @@ def refuse_lacking(modalities: Sequence[str], corpus: Any) -> None:
     ]
     if faults:
         raise DataError(*faults)
-
-
-def column_of(modality: str, corpus: Any, name: str = "") -> str:
-    """Where a manifest, or that of the corpus called ``name``, has a modality."""
-    if modality in corpus.preparation.features:
-        return f"features.{modality}"
-    if modality != "text":
-        return modality
-    texts = corpus.mixing.texts if corpus.mixing else {}
-    return str(texts.get(name, corpus.preparation.text or "text"))
-
-
-def has_modality(row: Any, modality: str, corpus: Any) -> bool:
-    """Does a row have something of a modality, or features of it?"""
-    if modality in corpus.preparation.features:
-        return modality in row.features
-    return bool(getattr(row, column_of(modality, corpus, row.corpus)))
 
 
 def refuse_unread(model: Any, read: Set[str]) -> None:

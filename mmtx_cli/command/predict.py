@@ -19,8 +19,8 @@ from mmtx_cli.command.run_folder import open_run
 from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.config.validate import check
-from mmtx_cli.data.manifest import read_manifest
-from mmtx_cli.data.table import check_exists
+from mmtx_cli.data.manifest.read import read_manifest
+from mmtx_cli.data.manifest.table_file import check_exists
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.atomic import replaced, write_json
 from mmtx_cli.io.checkpoint import read_config
@@ -143,8 +143,8 @@ def manifest_rows(
     """
     from mmtx_cli.command.asked import without_labels
     from mmtx_cli.command.eval import described as described_row
-    from mmtx_cli.command.loaders import column_of, has_modality
-    from mmtx_cli.corpus import build_data
+    from mmtx_cli.data.corpus import build_data
+    from mmtx_cli.data.modality_columns import column_of, has_modality
 
     preparation = preparation_of(cfg, data)
     text_encoder = cfg.encoder.get("text")
@@ -181,7 +181,7 @@ def input_lines(
     cfg: DictConfig, reader: InputReader, paths: Sequence[str]
 ) -> tuple["Samples", list[dict[str, Any]]]:
     """Files, or a text alone, as samples, and what the line of each begins with."""
-    from mmtx_cli.data.inputs import all_pieces
+    from mmtx_cli.data.input_files import all_pieces
 
     asked = {"text": cfg.text} if cfg.text else {}
     if not paths:

@@ -13,7 +13,7 @@ from torch import Tensor
 from mmtx_cli.command.answers import Answers, all_answers
 from mmtx_cli.command.embeddings import head_arrays, stream_arrays
 from mmtx_cli.data.dataset import Samples
-from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.head.evaluation import StreamHead
 from mmtx_cli.model import MultimodalModel
 from mmtx_cli.training.launch import Process

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from mmtx_cli.config.schema import DataSettings
-from mmtx_cli.corpus import Corpus, usable
+from mmtx_cli.data.corpus import Corpus, usable
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.io.console import track
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.metric.classification import classification_scores

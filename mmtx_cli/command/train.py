@@ -24,7 +24,7 @@ from mmtx_cli.command.run_folder import is_first_process, open_run, refuse_train
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.config.schema import SECTIONS, DataSettings
 from mmtx_cli.config.validate import check
-from mmtx_cli.data.table import check_exists
+from mmtx_cli.data.manifest.table_file import check_exists
 from mmtx_cli.errors import CheckpointError, ConfigError, DataError
 from mmtx_cli.io.atomic import own_folder, write_json
 from mmtx_cli.io.checkpoint import load_checkpoint, read_config, read_weights, save_folder
@@ -140,8 +140,8 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     """
     from mmtx_cli.command.features import standardise
     from mmtx_cli.command.loaders import refuse_lacking, training_data
-    from mmtx_cli.corpus import build_data
     from mmtx_cli.data.changes import refuse_changed, row_digests
+    from mmtx_cli.data.corpus import build_data
     from mmtx_cli.data.quarantine import Quarantine
     from mmtx_cli.training.fit import Length, fit, make_trainer
     from mmtx_cli.training.guard import Guard

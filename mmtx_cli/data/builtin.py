@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.card import read_card
-from mmtx_cli.data.table import read_lines
-from mmtx_cli.data.write import MEDIA, write_manifest
+from mmtx_cli.data.manifest.dataset_card import read_card
+from mmtx_cli.data.manifest.table_file import read_lines
+from mmtx_cli.data.manifest.writer import MEDIA, write_manifest
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.progress import track
 

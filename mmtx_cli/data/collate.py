@@ -9,9 +9,9 @@ from torch.utils.data import default_collate
 
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.dataset import Example
-from mmtx_cli.data.media import HOPS_A_SECOND
-from mmtx_cli.data.target import Targets
-from mmtx_cli.data.text import SAID
+from mmtx_cli.data.sample_reader import HOPS_A_SECOND
+from mmtx_cli.data.targets import Targets
+from mmtx_cli.data.text.columns import SAID
 from mmtx_cli.types import IGNORE, Batch, Field
 
 

@@ -12,14 +12,14 @@ from torch.utils.data import Dataset
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.counter_rng import draws, id_keys
 from mmtx_cli.data.cache.entries import Entries
-from mmtx_cli.data.cropped import cropped, shortened
-from mmtx_cli.data.media import Media
-from mmtx_cli.data.mixing import Mixing
-from mmtx_cli.data.sample import Sample
-from mmtx_cli.data.shuffle import lenders
-from mmtx_cli.data.target import Targets
-from mmtx_cli.data.text import SAID, TextColumn, column_texts, column_weights
-from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.data.crop_report import cropped, shortened
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.sample_reader import Media
+from mmtx_cli.data.sampling.mixture_spec import Mixing
+from mmtx_cli.data.sampling.permutation import lenders
+from mmtx_cli.data.targets import Targets
+from mmtx_cli.data.text.columns import SAID, TextColumn, column_texts, column_weights
+from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.worker.limits import DecodeLimits
 from mmtx_cli.types import IGNORE

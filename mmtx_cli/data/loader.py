@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader, Sampler
 
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.loader_worker import Notes, settle
 from mmtx_cli.data.lost_worker import named_loss, wait_for_loss, watch_workers
-from mmtx_cli.data.mixture import MixtureOrder
-from mmtx_cli.data.order import TrainOrder, evaluation_batches, rank_slice
-from mmtx_cli.data.worker import Notes, settle
+from mmtx_cli.data.sampling.epoch_order import TrainOrder, evaluation_batches, rank_slice
+from mmtx_cli.data.sampling.mixture_order import MixtureOrder
 
 Keys = list[tuple[int, int]]
 

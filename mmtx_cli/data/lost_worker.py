@@ -12,7 +12,7 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
-from mmtx_cli.data.worker import read_by
+from mmtx_cli.data.loader_worker import read_by
 from mmtx_cli.errors import RunError
 
 _LOST = re.compile(

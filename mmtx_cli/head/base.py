@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import FUSED, Batch, Prediction, Streams
 
@@ -47,7 +47,7 @@ class Head(nn.Module, ABC):
     """Reads streams of width ``dim``; several heads of one model add up, each by its weight."""
 
     needs: tuple[str, ...] = ()
-    """Its targets: readings of the manifest's columns (``data/target.py``, ``data/text.py``)."""
+    """Its targets: readings of the manifest's columns (``data/targets.py``, ``data/text/columns.py``)."""
 
     figures: tuple[str, ...] = ()
     """What its predictions say in validation besides the loss."""

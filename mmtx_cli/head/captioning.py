@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.data.answer import judged
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.text.vqa_answers import judged
 from mmtx_cli.generation.beam import beam_search
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.layer.decoder import TextDecoder

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.base import SHOWN, Evaluation
 from mmtx_cli.metric.calibration import calibration_scores
 from mmtx_cli.metric.classification import classification_scores

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head, unscored
 from mmtx_cli.layer.distributed import gather, global_mean
 from mmtx_cli.layer.frozen import Frozen

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head, unscored
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import Batch, Prediction, Streams

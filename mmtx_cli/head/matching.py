@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.counter_rng import mix_tensor, uniform
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import gather, gather_unequal, global_mean, rank
 from mmtx_cli.layer.readout import Readout

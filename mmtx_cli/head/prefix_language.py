@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.counter_rng import uniform
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.decoder import TextDecoder
 from mmtx_cli.layer.distributed import global_mean

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
 from mmtx_cli.head.base import Detokenizer, Evaluation
 from mmtx_cli.head.evaluation import StreamHead

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.readout import Readout

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.head.evaluation import EvaluationHead, aligned
 from mmtx_cli.metric.scores import Scores

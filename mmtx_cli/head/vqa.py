@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.data.answer import judged
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.text.vqa_answers import judged
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.readout import Readout
@@ -22,7 +22,7 @@ class VqaHead(Head):
     cross-entropy on soft scores (Teney et al. 2018, sec. 3.7).
 
     Scored by VQA accuracy (Antol et al. 2015): what the answer given is worth by
-    ``data/answer.py``, 0 for one that nobody gave. Answers are compared in their normal form.
+    ``data/text/vqa_answers.py``, 0 for one that nobody gave. Answers are compared in their normal form.
     """
 
     needs: tuple[str, ...] = ("answers",)

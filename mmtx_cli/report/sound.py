@@ -99,7 +99,7 @@ def spectrogram(wave: np.ndarray, name: str) -> Thumbnail:
     """Draw the log-mel spectrogram that encoders of sound read, low frequencies at the bottom."""
     import torch
 
-    from mmtx_cli.data.media import hops
+    from mmtx_cli.data.sample_reader import hops
     from mmtx_cli.layer.mel import LogMel
     from mmtx_cli.types import Field
 

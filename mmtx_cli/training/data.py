@@ -8,8 +8,8 @@ from torch.utils.data import DataLoader
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.loader import EvaluationSampler, TrainSampler, make_loader
-from mmtx_cli.data.mixture import MixtureOrder, shares
-from mmtx_cli.data.order import TrainOrder
+from mmtx_cli.data.sampling.epoch_order import TrainOrder
+from mmtx_cli.data.sampling.mixture_order import MixtureOrder, shares
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.training.accumulation import StepLoader
 from mmtx_cli.training.lightning import pl

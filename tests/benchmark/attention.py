@@ -27,9 +27,10 @@ from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.command.trained import load_model
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
-from mmtx_cli.data.inputs import InputFiles, Piece
+from mmtx_cli.data.input_files import InputFiles, Piece
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
-from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.data.text.tokenizer import Tokenizer
+from mmtx_cli.data.text.tokenizer_choice import own_tokenizer
 from mmtx_cli.encoder.video.frames import VideoFrames
 from mmtx_cli.encoder.video.vit import VideoViT
 from mmtx_cli.fusion.concat import ConcatFusion
@@ -39,7 +40,6 @@ from mmtx_cli.io.quoting import quoted
 from mmtx_cli.layer.attention import Attention
 from mmtx_cli.media.worker.limits import DecodeLimits
 from mmtx_cli.model import MultimodalModel
-from mmtx_cli.tokenization import own_tokenizer
 from mmtx_cli.types import FUSED, Batch, Streams
 
 matplotlib.use("Agg")

@@ -38,7 +38,7 @@ from mmtx_cli.command.train import (  # noqa: E402
 )
 from mmtx_cli.config.conf_tree import conf_dir  # noqa: E402
 from mmtx_cli.config.overrides import opened  # noqa: E402
-from mmtx_cli.corpus import build_data  # noqa: E402
+from mmtx_cli.data.corpus import build_data  # noqa: E402
 from mmtx_cli.data.loader import TrainSampler, make_loader  # noqa: E402
 from mmtx_cli.training.module import TrainingModule  # noqa: E402
 from mmtx_cli.training.optimizer import make_optimizer  # noqa: E402

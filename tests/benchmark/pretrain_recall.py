@@ -8,7 +8,7 @@ from paired import paired_ratio, verdict
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.base import Evaluation
 from mmtx_cli.head.contrastive import ContrastiveHead
 

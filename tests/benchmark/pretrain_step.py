@@ -23,9 +23,9 @@ from train_step import WARM, Turn, trained
 from mmtx_cli.config.schema import OptimizerSettings
 from mmtx_cli.data.collate import pad
 from mmtx_cli.data.importer.flickr8k import rows
-from mmtx_cli.data.order import TrainOrder
-from mmtx_cli.data.text import TextColumn
-from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.data.sampling.epoch_order import TrainOrder
+from mmtx_cli.data.text.columns import TextColumn
+from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.training.module import TrainingModule
 from mmtx_cli.types import Batch, Field
 

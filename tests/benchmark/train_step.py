@@ -26,8 +26,8 @@ import torch  # noqa: E402
 from paired import Turns  # noqa: E402
 
 from mmtx_cli.config.schema import DataSettings, LoggerSettings, OptimizerSettings, TrainerSettings  # noqa: E402
-from mmtx_cli.data.mixing import Mixing  # noqa: E402
 from mmtx_cli.data.quarantine import Quarantine  # noqa: E402
+from mmtx_cli.data.sampling.mixture_spec import Mixing  # noqa: E402
 from mmtx_cli.training.data import TrainingData  # noqa: E402
 from mmtx_cli.training.fit import Length, fit, make_trainer  # noqa: E402
 from mmtx_cli.training.module import TrainingModule  # noqa: E402

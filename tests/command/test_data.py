@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from mmtx_cli.command.data import run
-from mmtx_cli.data.manifest import read_manifest
+from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.errors import ConfigError, DataError
 from tests.messages import faults_mention, mentions, raises
 

@@ -18,11 +18,11 @@ from mmtx_cli.cli import main
 from mmtx_cli.command.demo import step
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
-from mmtx_cli.data.cache.part import open_parts
+from mmtx_cli.data.cache.module_outputs import open_parts
 from mmtx_cli.data.cache.writer import ShardWriter
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.events.make import make_events
-from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.quoting import quoted

@@ -14,8 +14,8 @@ from mmtx_cli.command.floor_task import (
     Numbers,
     best_label_set,
 )
-from mmtx_cli.data.sample import Sample
-from mmtx_cli.data.target import Targets
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.targets import Targets
 from mmtx_cli.metric.classification import classification_scores, multilabel_scores
 from mmtx_cli.metric.regression import regression_scores
 from tests.messages import mentions

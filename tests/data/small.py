@@ -5,9 +5,9 @@ from PIL import Image
 
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.dataset import Samples
-from mmtx_cli.data.sample import Sample
-from mmtx_cli.data.target import Targets
-from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.targets import Targets
+from mmtx_cli.data.text.tokenizer import Tokenizer
 
 NAMES = ["red", "green", "blue"]
 SIDE, LENGTH = 16, 12

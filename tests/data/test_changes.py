@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from mmtx_cli.data.changes import refuse_changed, row_digests
-from mmtx_cli.data.feature_place import FeaturePlace
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.feature_reference import FeaturePlace
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
 from tests.messages import mentions
 

@@ -4,7 +4,7 @@ import torch
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import Example
-from mmtx_cli.data.target import Targets
+from mmtx_cli.data.targets import Targets
 from mmtx_cli.types import IGNORE
 
 SIDE = 4

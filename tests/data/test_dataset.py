@@ -6,8 +6,8 @@ import torch
 
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.collate import Collate
-from mmtx_cli.data.sample import Sample
-from mmtx_cli.data.target import Targets
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.targets import Targets
 from mmtx_cli.media.image import decode_image
 from mmtx_cli.media.transform import augmentation, fit, to_tensor
 from mmtx_cli.media.worker.limits import DecodeLimits

@@ -17,7 +17,7 @@ from PIL import Image
 
 from mmtx_cli.command import data as command
 from mmtx_cli.data.events import event, film, grammar, make, make_events, sound
-from mmtx_cli.data.manifest import read_manifest
+from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.data.scenes import make_scenes
 from mmtx_cli.data.scenes.draw import _RGB
 from mmtx_cli.data.scenes.make import unseen_pairs

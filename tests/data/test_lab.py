@@ -4,7 +4,7 @@ import pytest
 
 from mmtx_cli.data.lab import make_lab
 from mmtx_cli.data.lab.task import LABELS, TASKS, trial
-from mmtx_cli.data.manifest import read_manifest
+from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.errors import ConfigError
 from tests.messages import raises
 

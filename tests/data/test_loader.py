@@ -11,7 +11,7 @@ from mmtx_cli.data.loader import (
     default_workers,
     make_loader,
 )
-from mmtx_cli.data.order import TrainOrder
+from mmtx_cli.data.sampling.epoch_order import TrainOrder
 from mmtx_cli.media.transform import augmentation
 
 from .small import LENGTH, SIDE, rows, samples_of

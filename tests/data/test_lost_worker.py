@@ -11,12 +11,12 @@ import pytest
 from torch.utils.data import Dataset
 
 from mmtx_cli.data.loader import Loader
+from mmtx_cli.data.loader_worker import Notes, reading, settle
 from mmtx_cli.data.lost_worker import (
     LostWorkerError,
     lost_worker,
     named_loss,
 )
-from mmtx_cli.data.worker import Notes, reading, settle
 from mmtx_cli.errors import RunError
 from tests.command_line import environment
 from tests.messages import mentions
@@ -157,7 +157,7 @@ def test_an_error_that_follows_from_a_loss_says_less():
 
 LEFT = """
 from mmtx_cli.data.loader import Loader
-from mmtx_cli.data.worker import settle
+from mmtx_cli.data.loader_worker import settle
 batches = iter(Loader(range(8), num_workers=2, worker_init_fn=settle))
 type(batches.batches).__del__ = lambda self: None  # as where an error has ended the loop
 print(next(batches).item())

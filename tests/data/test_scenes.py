@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from mmtx_cli.data.manifest import read_manifest
+from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.data.scenes import draw, grammar, make, make_scenes, scene
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.media.image import decode_image

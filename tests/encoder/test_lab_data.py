@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from mmtx_cli.command.data import run
 from mmtx_cli.data.encoder_lab import make, make_encoder_lab
 from mmtx_cli.data.encoder_lab.make import TASKS
-from mmtx_cli.data.manifest import read_manifest
+from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.errors import ConfigError
 from tests.encoder.lab_baseline import accuracy
 from tests.messages import raises

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
 from mmtx_cli.head.captioning import CaptioningHead
 from mmtx_cli.types import IGNORE, Batch, Tokens

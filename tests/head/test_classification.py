@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.classification import ClassificationHead
 from mmtx_cli.types import FUSED, IGNORE, Batch, Tokens
 from tests.messages import raises

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
 from mmtx_cli.head.contrastive import MAX_SCALE, ContrastiveHead
 from mmtx_cli.types import FUSED, Batch, Tokens

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
 from mmtx_cli.head.probe import ProbeHead
 from mmtx_cli.head.retrieval import RetrievalHead

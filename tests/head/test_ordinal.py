@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.ordinal import OrdinalHead
 from mmtx_cli.types import IGNORE, Batch, Tokens
 from tests.messages import raises

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.regression import LOSSES, RegressionHead
 from mmtx_cli.types import Batch, Tokens
 from tests.messages import raises

@@ -4,7 +4,7 @@ from math import nan
 import pytest
 import torch
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.vqa import VqaHead
 from mmtx_cli.types import Batch, Tokens
 from tests.messages import raises

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from mmtx_cli.data.check import check_manifest
+from mmtx_cli.data.validate_files import check_manifest
 from mmtx_cli.errors import DataError
 from mmtx_cli.media.audio.decode import check_sound, decode_sound
 from mmtx_cli.media.backend import load_decoders

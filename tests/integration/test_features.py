@@ -7,7 +7,7 @@ import pytest
 
 from mmtx_cli.io.checkpoint import read_config
 from tests.command_line import mmtx, refused, succeeded, told
-from tests.data import mmimdb_file, mmsa_file
+from tests.data.importer import mmimdb_file, mmsa_file
 from tests.messages import mentions
 
 pytestmark = pytest.mark.xdist_group("features")  # so that the import is done once

@@ -28,7 +28,7 @@ time.sleep(60)
 """
 WORKING = """
 import multiprocessing, os, signal, sys, time
-from mmtx_cli.data.worker import settle
+from mmtx_cli.data.loader_worker import settle
 def work(pipe):
     settle(0)
     pipe.send(os.getpid())

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.encoder.pretrained import load_state
 from mmtx_cli.errors import CheckpointError, DataError
 from mmtx_cli.io import torch_file
@@ -113,7 +113,7 @@ def test_a_tokenizer_that_the_library_does_not_take(name, tmp_path, capfd):
 def test_a_library_that_panics_is_one_message(monkeypatch, capfd):
     import os
 
-    from mmtx_cli.data import tokenizer
+    from mmtx_cli.data.text import tokenizer
 
     class PanicException(BaseException):
         """What a Rust library raises where it gives up."""
@@ -129,7 +129,7 @@ def test_a_library_that_panics_is_one_message(monkeypatch, capfd):
 
 
 def test_an_interrupt_is_no_panic(monkeypatch):
-    from mmtx_cli.data import tokenizer
+    from mmtx_cli.data.text import tokenizer
 
     def interrupt(text):
         raise KeyboardInterrupt

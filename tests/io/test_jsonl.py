@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from mmtx_cli.data.write import write_manifest
+from mmtx_cli.data.manifest.writer import write_manifest
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.atomic import write_json
 from mmtx_cli.io.jsonl import MAX_DEPTH, finite, json_line, parsed_json

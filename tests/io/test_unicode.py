@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.data.answer_text import normal_answer
-from mmtx_cli.data.manifest import read_manifest
-from mmtx_cli.data.tokenizer import Tokenizer
+from mmtx_cli.data.manifest.read import read_manifest
+from mmtx_cli.data.text.answer_normalization import normal_answer
+from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.io.unicode import composed
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.diversity import diversity

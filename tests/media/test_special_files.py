@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmtx_cli.data.cropped import cropped
-from mmtx_cli.data.duplicate import same_content
-from mmtx_cli.data.feature_place import FeaturePlace
-from mmtx_cli.data.feature_read import FeatureFiles
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.crop_report import cropped
+from mmtx_cli.data.duplicate_files import same_content
+from mmtx_cli.data.features.reader import FeatureFiles
+from mmtx_cli.data.manifest.feature_reference import FeaturePlace
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.media.audio.decode import check_sound, decode_sound
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image import decode_image, decode_small, image_size

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.metric.classification import classification_scores, multilabel_scores
 from mmtx_cli.metric.direction import HEADLINES, HIGHER, LOWER, has_direction, lower_is_better
 from mmtx_cli.metric.recall import recall_scores

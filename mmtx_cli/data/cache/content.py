@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt64
 
-from mmtx_cli.data.feature_place import place_row
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.feature_reference import place_row
+from mmtx_cli.data.manifest.sample import Sample
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.cache.content import Contents, media_contents, text_contents
-from mmtx_cli.data.cache.part import CHANGED, NONE, Part
-from mmtx_cli.data.sample import Sample
-from mmtx_cli.data.text import column_texts
+from mmtx_cli.data.cache.module_outputs import CHANGED, NONE, Part
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.text.columns import column_texts
 from mmtx_cli.errors import DataError, at_most
 
 

@@ -10,12 +10,12 @@ from torch.utils.data import DataLoader
 
 from mmtx_cli.data.cache.content import Contents, text_contents
 from mmtx_cli.data.cache.entries import Reader
-from mmtx_cli.data.cache.part import Part
+from mmtx_cli.data.cache.module_outputs import Part
 from mmtx_cli.data.cache.shard import Fault
 from mmtx_cli.data.cache.writer import ShardWriter
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
-from mmtx_cli.data.sample import SPLITS, Sample
+from mmtx_cli.data.manifest.sample import SPLITS, Sample
 from mmtx_cli.types import Batch, Tokens
 
 

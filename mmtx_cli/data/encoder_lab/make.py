@@ -8,11 +8,11 @@ from random import Random
 from typing import Any
 
 from mmtx_cli.data.builtin import BuiltIn, check_numbers, index_in_split, split_of
+from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.data.encoder_lab import audio, image, text, video
 from mmtx_cli.data.encoder_lab.task import Task
 from mmtx_cli.data.events.encode import write_film
 from mmtx_cli.data.events.sound import write_sound
-from mmtx_cli.data.name import nearest
 from mmtx_cli.errors import ConfigError
 
 TASKS: Mapping[str, Task] = {

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.data.importer.vectors import Vectors
-from mmtx_cli.data.keys import RATIOS
-from mmtx_cli.data.name import nearest
+from mmtx_cli.data.manifest.option_names import RATIOS
 from mmtx_cli.errors import DataError
 
 # what a column may become; those of media get the folder put before

@@ -10,8 +10,8 @@ from typing import Any
 from mmtx_cli.data.importer.columns import CAPTIONS, MEDIA, chosen_columns
 from mmtx_cli.data.importer.drawn import DRAWN, SPLIT_BY
 from mmtx_cli.data.importer.vectors import Vectors
-from mmtx_cli.data.row import CAPTION_MARK, named_split
-from mmtx_cli.data.table import Line, check_exists, csv_rows, read_lines
+from mmtx_cli.data.manifest.row_parser import CAPTION_MARK, named_split
+from mmtx_cli.data.manifest.table_file import Line, check_exists, csv_rows, read_lines
 from mmtx_cli.errors import ConfigError, DataError, at_most
 
 _JSON = (".jsonl", ".ndjson")

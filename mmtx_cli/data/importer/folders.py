@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.folder import files_below
 from mmtx_cli.data.importer.drawn import DRAWN
-from mmtx_cli.data.row import is_split_name, named_split
+from mmtx_cli.data.list_files import files_below
+from mmtx_cli.data.manifest.row_parser import is_split_name, named_split
 from mmtx_cli.errors import DataError
 from mmtx_cli.media.suffixes import SUFFIXES
 

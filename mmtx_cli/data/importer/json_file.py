@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.value import is_encodable
+from mmtx_cli.data.manifest.cell_parsers import is_encodable
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.jsonl import parsed_json
 from mmtx_cli.io.untrusted_file import (

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mmtx_cli.data.feature_file import dataset, hdf5, held, listed, load_hdf5
+from mmtx_cli.data.features.formats import dataset, hdf5, held, listed, load_hdf5
 from mmtx_cli.errors import DataError
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.regular_file import check_regular

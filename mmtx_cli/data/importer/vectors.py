@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mmtx_cli.data.feature_place import MODALITIES
-from mmtx_cli.data.name import nearest
+from mmtx_cli.data.closest_name import nearest
+from mmtx_cli.data.manifest.feature_reference import MODALITIES
 from mmtx_cli.io.atomic import replaced
 
 _LARGEST = float(np.finfo(np.float32).max)

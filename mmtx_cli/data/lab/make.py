@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from mmtx_cli.data.builtin import BuiltIn, check_numbers, split_of
+from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.data.events.sound import SAMPLE_RATE, write_sound
 from mmtx_cli.data.lab.task import LABELS, TASKS, trial
-from mmtx_cli.data.name import nearest
 from mmtx_cli.data.scenes.draw import draw
 from mmtx_cli.data.scenes.scene import Scene, Thing
 from mmtx_cli.errors import ConfigError

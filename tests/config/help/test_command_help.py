@@ -99,7 +99,7 @@ def test_every_key_at_the_root_is_listed_with_its_default_and_nothing_else(comma
 
 
 def test_what_a_run_fills_in_is_what_the_data_tell():
-    from mmtx_cli.corpus import Corpus
+    from mmtx_cli.data.corpus import Corpus
 
     manifest = SimpleNamespace(split=lambda name: [])
     corpus = SimpleNamespace(

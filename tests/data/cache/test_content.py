@@ -3,8 +3,8 @@ import os
 import numpy as np
 
 from mmtx_cli.data.cache.content import media_contents, text_contents
-from mmtx_cli.data.feature_place import FeaturePlace
-from mmtx_cli.data.sample import Sample
+from mmtx_cli.data.manifest.feature_reference import FeaturePlace
+from mmtx_cli.data.manifest.sample import Sample
 
 
 def row(i="a", **kwargs):

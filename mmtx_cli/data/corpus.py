@@ -1,0 +1,289 @@
+"""From plain settings to the data of a run: samples, and what the model must know of them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean, pstdev
+from typing import Any
+
+from mmtx_cli.config.introspect import TargetError, class_constant
+from mmtx_cli.config.preprocessing import MODALITIES, Preparation
+from mmtx_cli.config.schema import CorpusSettings, DataSettings
+from mmtx_cli.data.cache.card import BODY
+from mmtx_cli.data.cache.entries import Cache, Entries, Reader
+from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.features.statistics import feature_sizes
+from mmtx_cli.data.manifest.concat import joined
+from mmtx_cli.data.manifest.labels import label_fault
+from mmtx_cli.data.manifest.read import Manifest, read_manifest
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.sampling.mixture_spec import Mixing
+from mmtx_cli.data.targets import Targets
+from mmtx_cli.data.text.columns import column_texts
+from mmtx_cli.data.text.tokenizer import Tokenizer
+from mmtx_cli.data.text.tokenizer_choice import own_tokenizer, run_tokenizer
+from mmtx_cli.data.text.vqa_answers import answer_names
+from mmtx_cli.errors import ConfigError, DataError, at_most
+from mmtx_cli.media.transform import augmentation
+from mmtx_cli.media.worker.limits import DecodeLimits
+
+NEEDS: Mapping[str, tuple[str, Callable[[Sample], bool]]] = {
+    "captions": ("captions", lambda row: bool(row.captions)),
+    "label": ("a label", lambda row: row.label is not None),
+    "number": ("a label that is a number", lambda row: isinstance(row.label, (int, float))),
+    "answers": ("answers", lambda row: bool(row.answers)),
+    "answer_text": ("answers", lambda row: bool(row.answers)),
+}
+"""What of a row heads may need: in words, and whether a row has it."""
+
+
+@dataclass
+class Corpus:
+    """A data set read and checked, with what the model must know of it."""
+
+    manifest: Manifest
+    settings: DataSettings
+    preparation: Preparation
+    tokenizer: Tokenizer | None
+    label_names: list[str]
+    multi_label: bool
+    answer_names: list[str]
+    text_tokenizer: Tokenizer | None = None
+    """The text encoder's own, where it brings one."""
+    trained_labels: bool = False
+    """A trained model answers with these labels; it cannot be asked about others."""
+    mixing: Mixing | None = None
+    """What is particular to each data set, where there are several."""
+    cache: Cache | None = None
+    """Outputs of frozen encoders, which samples bring in place of raw input."""
+
+    def facts(self) -> dict[str, Any]:
+        """Root keys of the configuration that only the data can fill in."""
+        t, read = self.tokenizer, self.text_tokenizer or self.tokenizer
+        return {
+            "vocab_size": len(t) if t else None,
+            "bos_id": t.bos_id if t else None,
+            "eos_id": t.eos_id if t else None,
+            "text_vocab_size": len(read) if read else None,
+            "mask_id": read.mask_id if read else None,
+            "special_ids": read.special_ids if read else None,
+            "label_names": self.label_names,
+            "multi_label": self.multi_label,
+            "answer_names": self.answer_names,
+            "feature_sizes": {name: self.preparation.features.get(name) for name in MODALITIES},
+            **number_facts(self.manifest.split("train")),
+        }
+
+    def learns(self, head: str, row: Sample) -> bool:
+        """Is a head to learn from a sample? In a mixture, its corpus says so."""
+        return self.mixing is None or self.mixing.learns(head, row.corpus)
+
+    def rows(self, split: str | None) -> list[Sample]:
+        """Samples of a split, or of all, as many as ``data.limit`` allows.
+
+        Raises DataError if a trained model is to be asked about labels that it does not know.
+        """
+        rows = self.limited(split)
+        if self.trained_labels:
+            refuse_unknown_labels(self, rows)
+        return rows
+
+    def limited(self, split: str | None) -> list[Sample]:
+        """Samples of a split, or of all, as many as ``data.limit`` allows, whatever their labels
+        are.
+        """
+        rows = self.manifest.samples if split is None else self.manifest.split(split)
+        if self.settings.limit is None:
+            return rows
+        counted: Counter[str] = Counter()  # of each corpus, where there are several
+        return [row for row in rows if within(counted, row.corpus, self.settings.limit)]
+
+    def samples(
+        self,
+        rows: Sequence[Sample],
+        modalities: Sequence[str],
+        needs: Sequence[str],
+        training: bool = False,
+        seed: int = 0,
+        teachers: Sequence[str] = (),
+    ) -> Samples:
+        """Random access to prepared samples; of ``teachers`` they bring what the cache holds.
+
+        Raises DataError if a head needs labels and some are none that it can learn.
+        """
+        if "label" in needs:
+            refuse_unknown_labels(self, rows)
+        augment = augmentation(self.preparation.image_size, **asdict(self.settings.augment))
+        return Samples(
+            rows,
+            modalities,
+            needs,
+            self.preparation,
+            self.tokenizer,
+            Targets(self.label_names, self.multi_label, self.answer_names),
+            training,
+            seed,
+            augment if training else None,
+            self.text_tokenizer,
+            DecodeLimits.of(self.settings),
+            dict.fromkeys(modalities, self.settings.modality_dropout)
+            | self.settings.modality_dropout_by,
+            self.mixing,
+            self.kept(
+                rows, [p for n in modalities for p in (f"encoder.{n}", f"encoder.{n}{BODY}")]
+            ),
+            self.kept(rows, teachers),
+            self.settings.captions_per_sample,
+        )
+
+    def texts(self, rows: Sequence[Sample]) -> list[tuple[str, ...]]:
+        """What the text encoder reads of each sample; nothing where that is features."""
+        if not self.preparation.text or "text" in self.preparation.features:
+            return []
+        own = self.mixing.texts if self.mixing else None
+        return column_texts(rows, self.preparation.text, own)
+
+    def kept(self, rows: Sequence[Sample], parts: Sequence[str]) -> dict[str, Entries]:
+        """What the cache holds of the rows; DataError if it lacks some of a part that it holds."""
+        if self.cache is None:
+            return {}
+        reader = Reader(self.preparation, self.mixing.texts if self.mixing else {})
+        return self.cache.entries(rows, parts, reader, self.manifest.where)
+
+
+def within(counted: Counter[str], name: str, most: int) -> bool:
+    """Count one more of a name; are these as many as are wanted?"""
+    counted[name] += 1
+    return counted[name] <= most
+
+
+def number_facts(rows: Sequence[Sample]) -> dict[str, float]:
+    """Mean and deviation of the labels that are numbers; 0 and 1 without any."""
+    numbers = [row.label for row in rows if isinstance(row.label, (int, float))]
+    spread = pstdev(numbers) if numbers else 0.0
+    return {"label_mean": fmean(numbers) if numbers else 0.0, "label_std": spread or 1.0}
+
+
+def build_data(
+    settings: DataSettings,
+    preparation: Preparation,
+    seed: int = 0,
+    stored: Mapping[str, Any] | None = None,
+    text_encoder: Mapping[str, Any] | None = None,
+    heads: Mapping[str, Any] | None = None,
+    manifest: Manifest | None = None,
+) -> Corpus:
+    """Read and check the manifest, unless it is given; tokenizer and label names are ``stored``
+    ones or its own.
+
+    A ``text_encoder`` (its configuration) that brings a tokenizer reads its texts by that one, and
+    so does one that a teacher among the ``heads`` teaches.
+    """
+    manifest = manifest or read_corpora(settings, seed)
+    stored = stored or {}
+    labels = [sample.label for sample in manifest.samples if sample.label is not None]
+    trained = answers_labels(stored)
+    tokenizer = run_tokenizer(manifest, settings, stored.get("tokenizer"), heads or {})
+    multi_label = any(isinstance(label, tuple) for label in labels)
+    return Corpus(
+        manifest,
+        settings,
+        replace(
+            preparation,
+            features=feature_sizes(manifest, preparation.features, DecodeLimits.of(settings)),
+        ),
+        tokenizer,
+        list(stored["label_names"] if trained else manifest.label_names),
+        bool(stored.get("multi_label") if trained else multi_label),
+        stored.get("answer_names")
+        or answer_names((row.answers for row in manifest.split("train")), settings.num_answers),
+        own_tokenizer(text_encoder or {}, stored.get("text_tokenizer"), heads),
+        trained,
+        mixing_of(settings, heads or {}),
+    )
+
+
+def read_corpora(settings: DataSettings, seed: int) -> Manifest:
+    """The manifest, or those of a mixture as one. Raises DataError with the faults of all."""
+    if settings.mixture:
+        parts: dict[str, Manifest] = {}
+        faults: list[str] = []
+        for own in settings.mixture:
+            try:
+                parts[str(own.name)] = read_one(own, seed)
+            except DataError as error:
+                faults += error.faults
+        if faults:
+            raise DataError(*faults)
+        return joined(parts)
+    if settings.path is None:
+        raise ConfigError("data.path: no data; write data.path=MANIFEST.jsonl or data=scenes")
+    return read_one(settings, seed)
+
+
+def read_one(settings: DataSettings | CorpusSettings, seed: int) -> Manifest:
+    """The manifest of one corpus."""
+    return read_manifest(
+        str(settings.path),
+        root=settings.root,
+        split=settings.split,
+        seed=seed,
+        allow_outside_root=settings.allow_outside_root,
+    )
+
+
+def mixing_of(settings: DataSettings, heads: Iterable[str]) -> Mixing | None:
+    """What is particular to each corpus of a mixture; None without one."""
+    if not settings.mixture:
+        return None
+    corpora = {str(own.name): own for own in settings.mixture}
+    learners = {
+        head: frozenset(n for n, own in corpora.items() if own.heads is None or head in own.heads)
+        for head in heads
+    }
+    weights = [own.weight for own in corpora.values() if own.weight is not None]
+    return Mixing(
+        [*corpora],
+        {name: own.text for name, own in corpora.items() if own.text is not None},
+        weights or None,
+        {head: learns for head, learns in learners.items() if len(learns) < len(corpora)},
+    )
+
+
+def answers_labels(stored: Mapping[str, Any]) -> bool:
+    """Has a trained model a head that answers with labels? Of a foreign head, it may be."""
+    if not stored.get("label_names"):
+        return False
+    for node in stored["model"]["head"].values():
+        try:
+            needs: Any = class_constant(node["_target_"], "needs") or ()
+        except TargetError:  # not of mmtx: whether it is trusted is not known here
+            return True
+        if "label" in needs:
+            return True
+    return False
+
+
+def refuse_unknown_labels(corpus: Corpus, rows: Sequence[Sample]) -> None:
+    """A head has a class for the labels that it is or was trained on, and for no other.
+
+    Raises:
+        DataError: with file:line of each row that has another, and what to do about it.
+    """
+    known = dict.fromkeys(corpus.label_names)  # quick to ask, and in their order
+    faults = [
+        f"{corpus.manifest.where(row)}: {fault}"
+        for row in rows
+        if (fault := label_fault(row.label, known, corpus.multi_label, corpus.trained_labels))
+    ]
+    if faults:
+        raise DataError(*at_most(faults))
+
+
+def usable(rows: Sequence[Sample], needs: Sequence[str], manifest: Manifest) -> list[Sample]:
+    """The samples that have all the targets that the heads need; none at all is an error."""
+    kept = [row for row in rows if all(NEEDS[need][1](row) for need in needs)]
+    if rows and not kept:
+        wanted = " and ".join(NEEDS[need][0] for need in needs)
+        raise DataError(f"{manifest.path}: no row of these {len(rows)} has {wanted}")
+    return kept

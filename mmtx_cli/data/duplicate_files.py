@@ -1,0 +1,155 @@
+"""Files that hold the same under different names: in two splits they are a leak."""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from mmtx_cli.data.manifest.read import Manifest
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.split_leaks import leaks
+from mmtx_cli.io.progress import track
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.image_reader import read_picture
+from mmtx_cli.media.regular_file import check_regular
+from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.limits import DecodeLimits
+
+MEDIA = ("image", "video", "audio")
+_THUMB, _PARTS = 8, 4
+_CROWD = 1000
+"""Pictures that are compared at most for one part of a hash: many plain ones share it."""
+_ALIKE = 6.0
+"""Mean difference of two thumbnails, in levels of 255, up to which pictures are nearly the same."""
+
+
+def same_content(paths: Iterable[str]) -> dict[str, bytes]:
+    """Return a digest of each file whose size another one has, too; the others are different."""
+    sizes: dict[int, list[str]] = defaultdict(list)
+    for path in dict.fromkeys(paths):
+        try:
+            sizes[check_regular(path)].append(path)
+        except UnreadableError:  # told where it is read
+            continue
+    several = [path for group in sizes.values() if len(group) > 1 for path in group]
+    return {path: _digest(path) for path in several}
+
+
+def content_leaks(manifest: Manifest, limits: DecodeLimits | None = None) -> list[str]:
+    """Warn of files of the same content, and of pictures that look the same, in two splits.
+
+    ``limits`` are those of one picture.
+    """
+    limits = limits or DecodeLimits()
+    samples = manifest.samples
+    digests = same_content(path for sample in samples for _, path in sample.media())
+    if same := _across(manifest, "of the same content", lambda _, path: digests.get(path)):
+        return same  # the pictures need not be decoded once more
+    pictures = [path for sample in samples for path in sample.image]
+    tracked = track(dict.fromkeys(pictures), len(set(pictures)), "likeness")
+    guard = Guard(limits.seconds, memory=limits.bytes)
+    looks = {path: _look(guard, path, limits.pixels) for path in tracked}
+    guard.close()
+    twins = _twins({path: look for path, look in looks.items() if look is not None})
+
+    def alike(kind: str, path: str) -> Hashable | None:
+        return twins.get(path) if kind == "image" else None
+
+    return _across(manifest, "that look the same", alike)
+
+
+def together(
+    rows: Sequence[Mapping[str, Any]], keys: Sequence[Hashable | None] = ()
+) -> list[list[int]]:
+    """Return the rows, by number, of which some file has the content of another row's, or which
+    have the same of ``keys`` (one a row; None is none).
+    """
+    found = [[(path, name) for name in MEDIA for path in _paths(row.get(name))] for row in rows]
+    digests = same_content(path for each in found for path, _ in each)
+    group = list(range(len(rows)))  # a forest: each row points to a smaller one of its group
+
+    def root(i: int) -> int:
+        while group[i] != i:
+            group[i] = i = group[group[i]]
+        return i
+
+    first: dict[Hashable, int] = {}
+    for i, each in enumerate(found):
+        shared: list[Hashable] = [digests.get(path, path) for path, _ in each]
+        if keys and keys[i] is not None:
+            shared.append((keys[i],))
+        for what in shared:
+            other = root(first.setdefault(what, i))
+            low, high = sorted((other, root(i)))
+            group[high] = low
+    groups: dict[int, list[int]] = defaultdict(list)
+    for i in range(len(rows)):
+        groups[root(i)].append(i)
+    return [members for members in groups.values() if len(members) > 1]
+
+
+def _across(
+    manifest: Manifest, what: str, content: Callable[[str, str], Hashable | None]
+) -> list[str]:
+    """Warn of different files in different splits that have a content in common."""
+
+    def inputs(sample: Sample) -> Iterator[tuple[str, str, Hashable]]:
+        for kind, path in sample.media():
+            if (found := content(kind, path)) is not None:
+                yield kind, path, found
+
+    return [
+        f"leak: {leak.count} {leak.kind} files {what} in {' and '.join(leak.splits)}, e.g. "
+        + " and ".join(f"{n} ({p})" for n, p in zip(leak.names, leak.places, strict=True))
+        for leak in leaks(manifest, inputs, renamed=True)
+    ]
+
+
+def _paths(value: str | Sequence[str] | None) -> Iterator[str]:
+    yield from [value] if isinstance(value, str) else value or ()
+
+
+def _digest(path: str) -> bytes:
+    digest = blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.digest()
+
+
+def _look(guard: Guard, path: str, max_pixels: int) -> UInt8[np.ndarray, "8 9 3"] | None:
+    """A thumbnail of means; None of what cannot be read."""
+    try:
+        picture = Image.fromarray(read_picture(guard, path, 4 * _THUMB, max_pixels))
+    except UnreadableError:
+        return None
+    return np.asarray(picture.resize((_THUMB + 1, _THUMB), Image.Resampling.BOX))
+
+
+def _twins(looks: Mapping[str, UInt8[np.ndarray, "8 9 3"]]) -> dict[str, int]:
+    """Return a number for each picture, which those share that look the same.
+
+    Their thumbnails hardly differ, and of the four parts of their difference hashes (which of two
+    neighboring places is brighter; Krawetz 2013) one is equal at least: so few are compared.
+    """
+    alike: dict[tuple[int, bytes], list[tuple[int, np.ndarray]]] = defaultdict(list)
+    twins: dict[str, int] = {}
+    for number, (path, look) in enumerate(looks.items()):
+        thumbnail = look.astype(np.int16)
+        bits = np.diff(thumbnail.sum(axis=2), axis=1) > 0
+        parts = [(i, np.packbits(part).tobytes()) for i, part in enumerate(np.split(bits, _PARTS))]
+        near = (
+            known
+            for part in parts
+            for known, other in alike[part]
+            if np.abs(thumbnail - other).mean() <= _ALIKE
+        )
+        twins[path] = next(near, number)
+        for part in parts:
+            if twins[path] == number and len(alike[part]) < _CROWD:
+                alike[part].append((number, thumbnail))
+    return twins

@@ -1,0 +1,260 @@
+"""Files of features, one class a format: each gives an array of which a part can be taken.
+
+Only what is asked for is read, and nothing in a file is ever executed: no pickle is loaded.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path, PurePath
+from typing import Any
+from zipfile import is_zipfile
+
+import numpy as np
+
+from mmtx_cli.data.closest_name import nearest
+from mmtx_cli.data.features.size_limits import check_memory, member_size
+from mmtx_cli.data.manifest.feature_reference import HDF5
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.torch_file import check_archive, check_pickles
+from mmtx_cli.io.zip_file import check_index, check_packing
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.regular_file import check_regular
+
+NAMED = 5
+"""Names in a file that a message lists."""
+
+
+class FeatureFile(ABC):
+    """An open file."""
+
+    @abstractmethod
+    def stored(self, key: str | None) -> Any:
+        """The array of a name: it has a ``shape``, and an index brings its numbers."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+def open_features(path: str, memory: int) -> FeatureFile:
+    """Open a file by what its name says that it is.
+
+    Of a format that is read as a whole, an array may take ``memory`` bytes.
+
+    Raises:
+        UnreadableError: if it is not a regular file.
+        SizeError: if it is larger.
+    """
+    check_regular(path)
+    suffix = PurePath(path).suffix.lower()
+    if suffix in HDF5:
+        return Hdf5File(path)
+    kinds: dict[str, Callable[[str], FeatureFile]] = {
+        ".npy": NpyFile,
+        ".npz": partial(NpzFile, memory=memory),
+        ".pt": partial(TorchFile, memory=memory),
+        ".safetensors": SafetensorsFile,
+    }
+    return kinds[suffix](path)
+
+
+def no_key(path: str, key: str | None, known: Iterable[str]) -> UnreadableError:
+    """What to say of a name that a file does not have."""
+    names = list(known)
+    if near := None if key is None else nearest(key, names, 0.6):
+        hint = f"did you mean {near!r}?"
+    else:
+        hint = f"it has {listed(names)}"
+    said = "holds arrays by name; give a key" if key is None else f"has no key {key!r}"
+    return UnreadableError(path, f"{said}; {hint}")
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few of the names in a file."""
+    first = list(islice(names, NAMED + 1))
+    return ", ".join(first[:NAMED]) + (", …" if first[NAMED:] else "")
+
+
+class NpyFile(FeatureFile):
+    """One array, mapped into memory."""
+
+    def __init__(self, path: str) -> None:
+        self.array: Any = np.lib.format.open_memmap(path, mode="r")
+
+    def stored(self, key: str | None) -> Any:
+        """The array; there is no name."""
+        return self.array
+
+    def close(self) -> None:
+        """Unmap it once nobody holds it."""
+        self.array = None
+
+
+class NpzFile(FeatureFile):
+    """Arrays in a zip, which cannot be mapped: the last one that was read is kept."""
+
+    def __init__(self, path: str, memory: int) -> None:
+        self.path, self.memory = path, memory
+        if not is_zipfile(path):
+            raise UnreadableError(path, "not a zip of arrays, as numpy.savez writes")
+        check_index(path)
+        self.file: Any = np.load(path, allow_pickle=False)
+        check_packing(self.file.zip)
+        self.last: tuple[str | None, Any] = (None, None)
+
+    def stored(self, key: str | None) -> Any:
+        """Unpack one array."""
+        if key not in self.file.files:
+            raise no_key(self.path, key, self.file.files)
+        if self.last[0] != key:
+            self.last = None, None  # two at a time need not be in memory
+            check_memory(member_size(self.file.zip, key), self.memory)
+            self.last = key, self.file[key]
+        return self.last[1]
+
+    def close(self) -> None:
+        """Close the zip."""
+        self.last = None, None
+        self.file.close()
+
+
+class TorchFile(FeatureFile):
+    """A tensor, or a dict of tensors, mapped into memory where the file allows it."""
+
+    def __init__(self, path: str, memory: int) -> None:
+        import torch
+
+        self.path = path
+        # files of the format before torch 1.6, which are no zips, cannot be mapped
+        mapped = is_zipfile(path)
+        if mapped:
+            check_archive(Path(path))
+        else:
+            check_memory(os.path.getsize(path), memory)
+            check_pickles(Path(path))
+        self.content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+
+    def stored(self, key: str | None) -> Any:
+        """The tensor, or the one of that name."""
+        import torch
+
+        found = self.content
+        if isinstance(found, dict):
+            if key not in found:
+                raise no_key(self.path, key, map(str, found))
+            found = found[key]
+        elif key is not None:
+            raise UnreadableError(self.path, "holds one tensor, which has no name; drop the key")
+        if not isinstance(found, torch.Tensor):
+            raise UnreadableError(self.path, f"holds a {type(found).__name__}, no tensor")
+        return found.detach()
+
+    def close(self) -> None:
+        """Unmap it once nobody holds it."""
+        self.content = None
+
+
+class SafetensorsFile(FeatureFile):
+    """Tensors by name, of which only the wanted part is read."""
+
+    def __init__(self, path: str) -> None:
+        from safetensors import safe_open
+
+        self.path = path
+        self.file: Any = safe_open(path, framework="numpy")
+        self.names = frozenset(self.file.keys())
+
+    def stored(self, key: str | None) -> Any:
+        """The tensor of that name."""
+        if key not in self.names:
+            raise no_key(self.path, key, sorted(self.names))
+        part = self.file.get_slice(key)
+        if part.get_dtype() in ("BF16", "F8_E4M3", "F8_E5M2"):  # numpy has no such numbers
+            from safetensors import safe_open
+
+            part = safe_open(self.path, framework="pt").get_slice(key)
+        return Slice(part)
+
+    def close(self) -> None:
+        """Unmap the file once nobody holds it."""
+        self.file = None
+
+
+class Slice:
+    """A tensor of a safetensors file that looks as arrays do."""
+
+    def __init__(self, part: Any) -> None:
+        self.part = part
+        self.shape = tuple(part.get_shape())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.part[index]
+
+
+class Hdf5File(FeatureFile):
+    """Datasets of an HDF5 file by their paths in it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.file: Any = hdf5(path).File(path, "r", locking=False)
+
+    def stored(self, key: str | None) -> Any:
+        """The dataset of that path."""
+        return dataset(self.file, self.path, str(key))
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def dataset(file: Any, path: str, key: str) -> Any:
+    """The dataset of a key in an open HDF5 file.
+
+    Raises:
+        UnreadableError: if it is not there, is a group, or its numbers lie elsewhere: a manifest's
+            paths are held inside its root, and nothing in a file may lead out of it. No link is
+            followed, for the file behind it would be opened.
+    """
+    import h5py
+
+    found = file
+    for part in filter(None, key.split("/")):
+        name = part.encode()
+        if not isinstance(found, h5py.Group) or not found.id.links.exists(name):
+            raise no_key(path, key, file)
+        if found.id.links.get_info(name).type != h5py.h5l.TYPE_HARD:
+            raise _elsewhere(path, key)
+        found = found[part]
+    if not isinstance(found, h5py.Dataset):
+        raise UnreadableError(path, f"key {key} is a group of {listed(found)}")
+    return held(found, path, key)
+
+
+def held(found: Any, path: str, key: str) -> Any:
+    """The dataset, if its numbers lie in its own file; UnreadableError if not."""
+    if found.external or found.is_virtual:
+        raise _elsewhere(path, key)
+    return found
+
+
+def _elsewhere(path: str, key: str) -> UnreadableError:
+    return UnreadableError(path, f"key {key} leads to another file or place; copy the data")
+
+
+def load_hdf5() -> None:
+    """Import the library that reads HDF5 if it is installed."""
+    with suppress(ImportError):
+        import h5py  # noqa: F401
+
+
+def hdf5(path: object) -> Any:
+    """The library that reads HDF5. Raises DataError where it is not installed."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise DataError(f"{path}: reading HDF5 needs h5py; pip install mmtx[hdf5]") from error
+    return h5py

@@ -1,0 +1,101 @@
+"""What a run must know of features before it reads them all: how wide and how large they are."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from mmtx_cli.data.features.reader import FeatureFiles
+from mmtx_cli.data.manifest.read import Manifest
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.errors import DataError
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.worker.limits import DecodeLimits
+
+LOOKED_AT = 256
+"""Samples from which the scale of features is known well enough."""
+
+
+def feature_sizes(
+    manifest: Manifest, known: Mapping[str, int | None], limits: DecodeLimits | None = None
+) -> dict[str, int]:
+    """Numbers a vector of each modality, of its first row that can be read, training rows first.
+
+    ``known`` are the modalities that come as features, with the size where a model has one;
+    ``limits`` are those of one sample.
+
+    Raises:
+        DataError: if no row has any that can be read, or they are of another size.
+    """
+    rows = sorted(manifest.samples, key=lambda row: row.split != "train")
+    files = FeatureFiles(limits)
+    try:
+        return {name: _size(name, size, rows, manifest, files) for name, size in known.items()}
+    finally:
+        files.close()  # a loader's workers, which are copies, inherit no open file
+
+
+def _size(
+    name: str, known: int | None, rows: Sequence[Sample], manifest: Manifest, files: FeatureFiles
+) -> int:
+    error: UnreadableError | None = None
+    for row in rows:
+        if name not in row.features:
+            continue
+        try:
+            found = files.read(row.features[name], most=1).shape[1]
+        except UnreadableError as fault:  # told of when it is its sample's turn
+            error = error or fault
+            continue
+        if known not in (None, found):
+            raise DataError(
+                f"{manifest.where(row)}: features.{name}: {row.features[name].path}: vectors of "
+                f"{found} numbers, but encoder.{name}.num_features is {known}; give the features "
+                "that the encoder was made for, or choose it anew"
+            )
+        return found
+    if error is not None:
+        raise DataError(f"{manifest.path}: no features.{name} can be read; the first: {error}")
+    if known is not None:
+        return known
+    raise DataError(
+        f"{manifest.path}: no row has features.{name}, which encoder/{name}=features reads; write "
+        f"them in the manifest, or leave it out: encoder.{name}=null"
+    )
+
+
+def feature_scale(
+    rows: Sequence[Sample], name: str, most: int, limits: DecodeLimits | None = None
+) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]] | None:
+    """Mean and standard deviation of each number over the vectors of some rows, evenly spread.
+
+    A number that never changes has deviation 1. None where no row has any. ``limits`` are those
+    of one sample.
+    """
+    having = [row for row in rows if name in row.features]
+    places = np.unique(np.linspace(0, len(having) - 1, LOOKED_AT).round().astype(int))
+    chosen = [having[i] for i in places] if having else []
+    count, total, squares = 0, np.zeros(()), np.zeros(())
+    for found in _readable(chosen, name, most, limits):
+        x = found.astype(np.float64)
+        count, total, squares = count + len(x), total + x.sum(0), squares + np.square(x).sum(0)
+    if not count:
+        return None
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
+    constant = deviation <= 1e-5 * np.maximum(np.abs(mean), 1e-5)
+    return mean.astype(np.float32), np.where(constant, 1, deviation).astype(np.float32)
+
+
+def _readable(
+    rows: Sequence[Sample], name: str, most: int, limits: DecodeLimits | None
+) -> Iterator[Float[np.ndarray, "l c"]]:
+    files, width = FeatureFiles(limits), None
+    for row in rows:
+        try:
+            found = files.read(row.features[name], width, most)
+        except UnreadableError:  # goes to the quarantine when it is its sample's turn
+            continue
+        width = found.shape[1]
+        yield found
+    files.close()

@@ -1,0 +1,47 @@
+"""Every feature of a manifest read, and what is wrong with each told with file:line."""
+
+from collections.abc import Iterator
+
+from mmtx_cli.data.features.reader import FeatureFiles
+from mmtx_cli.data.manifest.feature_reference import FeaturePlace
+from mmtx_cli.data.manifest.read import Manifest
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.io.progress import track
+from mmtx_cli.media.errors import UnreadableError
+from mmtx_cli.media.worker.limits import DecodeLimits
+
+Use = tuple[str, FeaturePlace]
+"""A modality, and where its features are."""
+
+
+def unreadable_features(manifest: Manifest, limits: DecodeLimits) -> list[str]:
+    """Faults of features that cannot be read, or are not as wide as the first of their modality.
+
+    ``limits`` are those of one sample.
+    """
+    users: dict[Use, list[Sample]] = {}
+    for sample in manifest.samples:
+        for use in sample.features.items():
+            users.setdefault(use, []).append(sample)
+    faults = []
+    for (name, place), reason in track(_reasons(list(users), limits), len(users), "features"):
+        if reason is not None:
+            first, *more = users[name, place]
+            also = f" (and {len(more)} more rows)" if more else ""
+            where = f"{manifest.where(first)}: features.{name}{also}: {place.path}"
+            faults.append(f"{where}: {reason}; mend the file or leave the features out")
+    return faults
+
+
+def _reasons(uses: list[Use], limits: DecodeLimits) -> Iterator[tuple[Use, str | None]]:
+    """Yield each with why it cannot be used, or None."""
+    files, widths = FeatureFiles(limits), dict[str, int]()
+    for name, place in uses:
+        try:
+            found = files.read(place, widths.get(name))
+        except UnreadableError as error:
+            yield (name, place), error.reason
+        else:
+            widths.setdefault(name, found.shape[1])
+            yield (name, place), None
+    files.close()

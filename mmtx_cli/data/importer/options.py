@@ -1,0 +1,170 @@
+"""The keys of `mmtx data`: which must be there, what may be chosen, and an example of each use."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from mmtx_cli.data.closest_name import nearest
+from mmtx_cli.errors import ConfigError
+
+Settings = dict[str, Any]
+Choice = TypeVar("Choice")
+
+EXAMPLE = {
+    "make": "mmtx data action=make out=data/scenes",
+    "check": "mmtx data action=check manifest=data/scenes/scenes.jsonl decode=true",
+    "cache": (
+        "mmtx data action=cache out=cache/pairs data.path=pairs.jsonl "
+        "encoder/image=efficientnet_lite"
+    ),
+    "coco": (
+        "mmtx data action=import format=coco out=coco.jsonl "
+        "'images={train: train2017, val: val2017}' 'annotations={train: captions_train2017.json, "
+        "val: captions_val2017.json}'"
+    ),
+    "flickr8k": (
+        "mmtx data action=import format=flickr8k out=flickr8k.jsonl images=Flicker8k_Dataset "
+        "captions=Flickr8k.token.txt splits.train=Flickr_8k.trainImages.txt "
+        "splits.val=Flickr_8k.devImages.txt splits.test=Flickr_8k.testImages.txt"
+    ),
+    "csv": (
+        "mmtx data action=import format=csv out=mine.jsonl captions=mine.csv images=photos "
+        "split=train 'columns={image: file, caption: comment}'"
+    ),
+    "features": (
+        "mmtx data action=import format=csv out=mine.jsonl captions=mine.csv split=train "
+        "'columns={id: name, label: class}' 'features={audio: mfcc_*}'"
+    ),
+    "folders": (
+        "mmtx data action=import format=folders out=mine.jsonl source=photos "
+        "'split={train: 0.8, val: 0.1, test: 0.1}'"
+    ),
+    "vqa": (
+        "mmtx data action=import format=vqa out=vqa.jsonl "
+        "'images={train: train2014, val: val2014}' "
+        "'questions={train: v2_OpenEnded_mscoco_train2014_questions.json, "
+        "val: v2_OpenEnded_mscoco_val2014_questions.json}' "
+        "'annotations={train: v2_mscoco_train2014_annotations.json, "
+        "val: v2_mscoco_val2014_annotations.json}'"
+    ),
+    "easy_vqa": "mmtx data action=import format=easy_vqa out=easy_vqa.jsonl",
+    "mmsa": (
+        "mmtx data action=import format=mmsa out=mosi.jsonl source=MOSI/unaligned_50.pkl "
+        "'columns={label: regression_labels}'"
+    ),
+    "mmimdb": "mmtx data action=import format=mmimdb out=mmimdb.jsonl source=multimodal_imdb.hdf5",
+}
+
+TAKES = {
+    "coco": ("images", "annotations", "split"),
+    "flickr8k": ("images", "captions", "splits"),
+    "csv": (
+        *("images", "captions", "split", "columns", "delimiter", "quoting", "features"),
+        "split_by",
+    ),
+    "folders": ("source", "split"),
+    "vqa": ("images", "questions", "annotations", "split"),
+    "easy_vqa": ("images",),
+    "mmsa": ("source", "columns"),
+    "mmimdb": ("source",),
+}
+"""The keys that not every format of an import has, by the formats that have them."""
+RATIO_FORMATS = ("csv", "folders")
+"""Formats whose rows may get their splits by ratios."""
+_UNSET = {"delimiter": ",", "quoting": True}
+"""What such keys are where nothing is written; the others are null."""
+PATHS = ("out", "manifest", "root", "captions", "source")
+"""Keys that name one file or folder."""
+SWITCHES = ("decode", "quoting", "allow_outside_root")
+"""Keys that are true or false."""
+PATHS_BY_SPLIT = ("images", "annotations", "questions")
+"""Keys that name one, or one a split."""
+
+
+def import_key_faults(settings: Settings) -> Iterator[str]:
+    """Keys that are given and that the format of the import does not have."""
+    format_ = settings["format"]
+    for key in dict.fromkeys(key for keys in TAKES.values() for key in keys):
+        if key in TAKES[format_] or not _is_set(settings, key):
+            continue
+        takers = " or ".join(f"format={name}" for name, keys in TAKES.items() if key in keys)
+        yield f"{key}={_shown(settings[key])}: is for {takers}; leave it out"
+    has_ratios = isinstance(settings["split"], dict) and "split" in TAKES[format_]
+    if has_ratios and format_ not in RATIO_FORMATS:
+        takers = " and ".join(f"format={name}" for name in RATIO_FORMATS)
+        yield (
+            f"split={_shown(settings['split'])}: ratios are for {takers}; name the split of all "
+            f"rows, or give a file a split{example(format_)}"
+        )
+
+
+def _is_set(settings: Settings, key: str) -> bool:
+    value = settings[key]
+    if key == "splits" and isinstance(value, dict):
+        return any(path is not None for path in value.values())
+    return value is not None and value != _UNSET.get(key)
+
+
+def value_faults(settings: Settings) -> Iterator[str]:
+    """Keys of files and folders that hold a list or the like, and switches that are none.
+
+    A number becomes a text: a name such as 2024, as YAML reads it.
+    """
+    for key in PATHS:
+        settings[key] = _text(settings[key])
+        if not isinstance(settings[key], str | None):
+            yield f"{key}={_shown(settings[key])}: write one path, e.g. {key}=PATH"
+    for key in (*PATHS_BY_SPLIT, "splits"):
+        value = settings[key]
+        if key == "splits" and value is not None and not isinstance(value, dict):
+            yield f"splits={_shown(value)}: write a list of images a split, e.g. splits.train=FILE"
+        elif isinstance(value, dict):
+            settings[key] = value = {split: _text(path) for split, path in value.items()}
+            for split, path in value.items():
+                if not isinstance(path, str | None):
+                    yield f"{key}.{split}={_shown(path)}: write one path, e.g. {key}.{split}=PATH"
+        else:
+            settings[key] = value = _text(value)
+            if not isinstance(value, str | None):
+                yield (
+                    f"{key}={_shown(value)}: write one path, e.g. {key}=PATH, or one a split, e.g. "
+                    f"'{key}={{train: PATH, val: PATH}}'"
+                )
+    for key in SWITCHES:
+        if not isinstance(settings[key], bool):
+            yield f"{key}={_shown(settings[key])}: write true or false"
+
+
+def _text(value: Any) -> Any:
+    return str(value) if type(value) in (int, float) else value
+
+
+def _shown(value: Any) -> str:
+    """A value as it is written on the command line."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_shown(part)}' for key, part in value.items())}}}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def require(settings: Settings, keys: tuple[str, ...], what: str) -> None:
+    """Refuse settings that lack any of the keys."""
+    missing = [key for key in keys if settings[key] in (None, "", {})]
+    if missing:
+        raise ConfigError(f"missing: {', '.join(f'{key}=…' for key in missing)}{example(what)}")
+
+
+def chosen(key: str, settings: Settings, choices: Mapping[str, Choice]) -> Choice:
+    """What a key chooses among what there is."""
+    value = settings[key]
+    if isinstance(value, str) and value in choices:
+        return choices[value]
+    near = nearest(str(value), choices, 0.6)
+    hint = f"did you mean {near}?" if near else f"write one of {', '.join(choices)}"
+    said = f"{key} is missing" if value is None else f"{key}={value} is unknown"
+    raise ConfigError(f"{said}; {hint}{example(near or next(iter(choices)))}")
+
+
+def example(what: str) -> str:
+    """A command that does it, on a line of its own."""
+    return f"\n  e.g. {EXAMPLE[what]}" if what in EXAMPLE else ""

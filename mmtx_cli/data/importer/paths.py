@@ -1,0 +1,83 @@
+"""The files and folders that an import is given: one, or one a split."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.data.closest_name import nearest
+from mmtx_cli.data.importer.options import Settings, example, require
+from mmtx_cli.data.manifest.sample import SPLITS
+from mmtx_cli.errors import ConfigError
+
+
+def by_split(key: str, settings: Settings, what: str) -> dict[str, Any]:
+    """Return the file of each split: those given so, or one alone of the split that is given."""
+    require(settings, (key,), what)
+    files: Any = settings[key]
+    if not isinstance(files, dict):
+        require(settings, ("split",), what)
+        files = {split_name(settings, what): files}
+    check_splits(key, files, what)
+    return files
+
+
+def split_name(settings: Settings, what: str) -> str:
+    """The split of all rows."""
+    if settings["split"] not in SPLITS:
+        raise ConfigError(f"split={settings['split']}: write train, val or test{example(what)}")
+    return settings["split"]
+
+
+def check_splits(key: str, value: object, what: str) -> None:
+    """Refuse what is no file a split."""
+    if not isinstance(value, dict) or not value or not set(value) <= set(SPLITS):
+        raise ConfigError(f"{key}={value}: write a file a split (train, val, test){example(what)}")
+    if empty := [split for split, path in value.items() if not path]:
+        raise ConfigError(f"{key}.{empty[0]}={value[empty[0]]}: write one path{example(what)}")
+
+
+def image_folders(settings: Settings, files: Mapping[str, Any], what: str) -> dict[str, str]:
+    """Return the folder of each split's images."""
+    images: Any = settings["images"]
+    if not isinstance(images, dict):
+        return dict.fromkeys(files, image_folder(settings, what))
+    if not files.keys() <= images.keys():
+        raise ConfigError(
+            f"images={images}: write one folder, or one for each of {', '.join(files)}"
+            f"{example(what)}"
+        )
+    check_folders({f"images.{split}": folder for split, folder in images.items()}, what)
+    return {split: followed(folder) for split, folder in images.items()}
+
+
+def image_folder(settings: Settings, what: str) -> str:
+    """The one folder of the images."""
+    check_folders({"images": settings["images"]}, what)
+    return followed(settings["images"])
+
+
+def followed(folder: str) -> str:
+    """The folder that a link leads to: who names the link means what it leads to."""
+    return os.path.realpath(folder) if os.path.islink(folder.rstrip("/")) else folder
+
+
+def check_folders(folders: Mapping[str, Any], what: str) -> None:
+    """Refuse folders that are none, by the key that names each."""
+    faults = []
+    for key, folder in folders.items():
+        if not isinstance(folder, str) or not folder:
+            faults.append(f"{key}={folder}: write one folder{example(what)}")
+        elif not os.path.isdir(folder):
+            said = "is a file, no folder" if os.path.exists(folder) else "no such folder"
+            faults.append(f"{key}={folder}: {said}{_similar_folder(Path(folder))}")
+    if faults:
+        raise ConfigError(*faults)
+
+
+def _similar_folder(folder: Path) -> str:
+    if not folder.parent.is_dir():
+        return f"; there is no folder {folder.parent} either"
+    others = {path.name.lower(): path for path in folder.parent.iterdir() if path.is_dir()}
+    near = nearest(folder.name, others, 0.6)
+    return f"; did you mean {others[near]}?" if near else "; give the folder of the files"

@@ -1,0 +1,132 @@
+"""The dataset card: what NAME.yaml beside NAME.jsonl says about the data set as a whole."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmtx_cli.data.closest_name import nearest
+from mmtx_cli.data.manifest.cell_parsers import shown
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.unicode import composed
+from mmtx_cli.io.yaml_reader import YamlTextError, read_yaml
+
+KEYS = (
+    "root",
+    "label_names",
+    "label_type",
+    "licence",
+    "source",
+    "description",
+    "counts",
+    "extra_keys",
+)
+LABEL_TYPES = ("name", "number")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A data set's own description; every part is optional.
+
+    ``root`` is where the rows' paths begin, relative to the card. ``counts`` are the rows
+    expected of each split. ``label_type`` says how a bare CSV cell of ``label`` is meant.
+    ``extra_keys`` are columns of the user's own that look like a misspelt known one. ``other``
+    holds whatever else the card says.
+    """
+
+    path: Path | None = None
+    root: str | None = None
+    label_names: list[str] | None = None
+    label_type: str | None = None
+    licence: str | None = None
+    source: str | None = None
+    description: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    extra_keys: tuple[str, ...] = ()
+    other: dict[str, Any] = field(default_factory=dict)
+
+
+def card_path(manifest: Path) -> Path:
+    """Return where the card of a manifest lies, whether or not it is there."""
+    return manifest.with_suffix(".yaml")
+
+
+def read_card(path: Path) -> Card:
+    """Read a card; without the file, an empty one.
+
+    Raises:
+        DataError: if it is no YAML mapping, or a value is of the wrong type.
+    """
+    if not path.is_file():
+        return Card()
+    values = card_values(path)
+    if "license" in values:
+        values.setdefault("licence", values.pop("license"))
+    faults = [f"{path}: {fault}" for fault in _faults(values)]
+    if faults:
+        raise DataError(*faults)
+    known = {key: values.pop(key) for key in KEYS if values.get(key) is not None}
+    if "label_names" in known:
+        known["label_names"] = [composed(name) for name in known["label_names"]]
+    known["extra_keys"] = tuple(known.get("extra_keys", ()))
+    return Card(path=path, other=values, **known)
+
+
+def card_values(path: Path) -> dict[str, Any]:
+    """Read the mapping that a card holds; DataError if it is none."""
+    try:
+        values = read_yaml(path)
+    except YamlTextError as error:
+        where = f"{path}:{error.line}" if error.line else str(path)
+        raise DataError(f"{where}: {error}; mend the dataset card") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise DataError(f"{path}: a dataset card is a mapping, e.g. `root: images`")
+    return values
+
+
+def _faults(values: dict[str, Any]) -> list[str]:
+    wanted = {
+        "root": _is_text,
+        "label_names": _is_names,
+        "label_type": lambda value: value in LABEL_TYPES,
+        "licence": _is_text,
+        "source": _is_text,
+        "description": _is_text,
+        "counts": _is_counts,
+        "extra_keys": lambda value: value == [] or _is_names(value),
+    }
+    example = {
+        "label_names": "a list of different names, e.g. [cat, dog] (numbers in quotes)",
+        "label_type": f"one of {', '.join(LABEL_TYPES)}",
+        "counts": "rows by split, e.g. {train: 800, val: 100, test: 100}",
+        "extra_keys": "a list of column names",
+    }
+    faults = []
+    for key, value in values.items():
+        if key in wanted:
+            if value is not None and not wanted[key](value):
+                faults.append(f"{key} is {shown(value)}; write {example.get(key, 'one text')}")
+        elif (near := nearest(key, KEYS)) and near not in values:
+            faults.append(f"unknown key {key!r}; did you mean {near!r}?")
+    return faults
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_names(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(name, str) and name for name in value)
+        and len(set(value)) == len(value)
+    )
+
+
+def _is_counts(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        key in ("train", "val", "test") and type(count) is int and count >= 0
+        for key, count in value.items()
+    )

@@ -1,0 +1,117 @@
+"""Where a sample's features lie: a file, a key in it, and a row of what stands there."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import PurePath
+from typing import Any
+
+from mmtx_cli.data.closest_name import nearest
+from mmtx_cli.data.manifest.cell_parsers import json_of, shown, text_of
+
+MODALITIES = ("text", "image", "video", "audio")
+HDF5 = (".h5", ".hdf5")
+SUFFIXES = (".npy", ".npz", ".pt", ".safetensors", *HDF5)
+KEYED = (".npz", ".safetensors", *HDF5)
+"""Files of several arrays, each of which has a name; those of .pt may have one."""
+EXAMPLE = '{"audio": "a17.npy", "text": {"path": "text.safetensors", "key": "a17"}}'
+_PARTS = ("path", "key", "row")
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePlace:
+    """``path`` is absolute; ``key`` names an array in the file, ``row`` one of its rows, from 0.
+
+    The array, or its row, is one vector [c] or a sequence of vectors [l, c].
+    """
+
+    path: str
+    key: str | None = None
+    row: int | None = None
+
+    @property
+    def spot(self) -> str:
+        """Where in the file it is, in words; empty for the whole of it."""
+        parts = [] if self.key is None else [f"key {self.key}"]
+        return ", ".join(parts if self.row is None else [*parts, f"row {self.row}"])
+
+
+def features_of(
+    value: object, faults: list[str], typed: bool, resolve: Callable[[str, str], str]
+) -> dict[str, FeaturePlace]:
+    """Places by modality; what is wrong with a value is appended to ``faults``.
+
+    ``typed`` is False for CSV, whose cell is JSON; ``resolve`` makes a modality's path absolute.
+    """
+    if isinstance(value, str) and not typed and value.strip():
+        value = json_of("features", value, faults) if value.lstrip().startswith("{") else value
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, Mapping):
+        faults.append(f"features is {shown(value)}; write files by modality, e.g. {EXAMPLE}")
+        return {}
+    places = {}
+    for name, said in value.items():
+        if said is None or said == "":
+            continue
+        if name not in MODALITIES:
+            near = nearest(str(name), MODALITIES, 0.6)
+            hint = f"did you mean {near!r}?" if near else f"there are {', '.join(MODALITIES)}"
+            faults.append(f"features has the modality {name!r}; {hint}")
+        elif (place := _place(name, said, faults, resolve)) is not None:
+            places[name] = place
+    return places
+
+
+def _place(
+    name: str, said: object, faults: list[str], resolve: Callable[[str, str], str]
+) -> FeaturePlace | None:
+    where, before = f"features.{name}", len(faults)
+    parts = {"path": said} if isinstance(said, str) else said
+    if not isinstance(parts, Mapping):
+        faults.append(f"{where} is {shown(said)}; write a path, or path, key and row")
+        return None
+    faults += [
+        f"{where} has the key {part!r}; there are path, key and row"
+        for part in parts
+        if part not in _PARTS
+    ]
+    path, key, row = (parts.get(part) for part in _PARTS)
+    if isinstance(path, str) and text_of(f"{where}.path", path, faults) is None and path.strip():
+        return None
+    if not isinstance(path, str) or not path.strip():
+        faults.append(f"{where} has no path; write e.g. {EXAMPLE}")
+        return None
+    if key is not None and (not isinstance(key, str) or not key):
+        faults.append(f"{where}.key is {shown(key)}; write the name of an array in quotes")
+    if row is not None and (type(row) is not int or row < 0):
+        faults.append(f"{where}.row is {shown(row)}; write a whole number from 0 up")
+    elif isinstance(key, str):
+        text_of(f"{where}.key", key, faults)
+    faults += _unfit(where, path, key)
+    full = resolve(where, path)
+    return FeaturePlace(full, key, row) if len(faults) == before else None  # type: ignore[arg-type]
+
+
+def _unfit(where: str, path: str, key: object) -> list[str]:
+    """Faults of a file's name, and of a key that it needs or cannot have."""
+    suffix = PurePath(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        return [f"{where}: {path} is none of {', '.join(SUFFIXES)}; convert the file"]
+    if suffix in KEYED and key is None:
+        return [f'{where}: {path} holds arrays by name; write {{"path": …, "key": NAME}}']
+    if suffix == ".npy" and key is not None:
+        return [f"{where}: {path} holds one array, which has no name; leave the key out"]
+    return []
+
+
+def place_row(place: FeaturePlace) -> dict[str, str | int]:
+    """A place as a manifest says it."""
+    return {key: value for key, value in asdict(place).items() if value is not None}
+
+
+def with_paths(features: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    """A manifest's value of ``features`` with every path changed."""
+    return {
+        name: change(place) if isinstance(place, str) else {**place, "path": change(place["path"])}
+        for name, place in features.items()
+    }

@@ -1,0 +1,37 @@
+"""Labels that a model has no class for."""
+
+from collections.abc import Collection
+from itertools import islice
+
+from mmtx_cli.data.closest_name import nearest
+
+_SHOWN = 10
+
+
+def label_fault(
+    label: object, known: Collection[str], multi_label: bool, trained: bool
+) -> str | None:
+    """Return why a model that knows some classes cannot be given a label, and what to do.
+
+    ``label`` is a sample's: a name, a number, a tuple of names, or None. ``trained`` says that
+    the classes are a trained model's, else they are those of the training rows.
+    """
+    if isinstance(label, tuple) and not multi_label:
+        return "several labels, but the model was trained on one a sample; write one"
+    labels = label if isinstance(label, tuple) else () if label is None else (label,)
+    odd = [name for name in labels if str(name) not in known]
+    if not odd:
+        return None
+    if not trained and not isinstance(odd[0], str):
+        return (
+            f"label {odd[0]} is a number, and a class has a name; write it in quotes, or "
+            "`label_type: name` in the dataset card"
+        )
+    names = ", ".join(repr(name) for name in odd)
+    there = ", ".join(islice(known, _SHOWN)) + (", …" if len(known) > _SHOWN else "")
+    near = nearest(str(odd[0]), known, 0.6)
+    hint = f"did you mean {near!r}?" if near else f"write one of {there}, or take it out"
+    if trained:
+        return f"the model knows no label {names}; {hint}"
+    card = " (a class that only later rows have: list all under label_names in the dataset card)"
+    return f"no training row has the label {names}; {hint}{card}"

@@ -1,0 +1,143 @@
+"""Paths of a manifest: made absolute, and kept inside the root they are relative to."""
+
+import os
+import re
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmtx_cli.data.manifest.cell_parsers import is_encodable
+from mmtx_cli.data.manifest.option_names import Keys
+from mmtx_cli.errors import DataError
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:")
+_PLAIN = re.compile(r"[^\x00./:]+(?:[./][^\x00./:]+)*")
+
+
+class Root:
+    """The folder that a manifest's paths are relative to and may not leave.
+
+    A hostile manifest must not be able to read files elsewhere, be it by ``..``, by an absolute
+    path or through a link that lies inside the root.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        allow_outside: bool,
+        check_files: bool,
+        keys: Keys,
+    ):
+        """Take the folder, and whether paths may leave it and files must exist.
+
+        ``keys`` are the names by which remedies call what the user can set.
+        """
+        self.folder = os.path.abspath(folder)
+        self.real = os.path.realpath(self.folder)
+        self._allow_outside = allow_outside
+        self._check_files = check_files
+        self._keys = keys
+        self._real_folders: dict[str, bool] = {}
+        self.looked = 0
+        """Number of files that were looked for."""
+        self.missing: dict[str, str] = {}
+        """Those that are missing, by the fault that reports them."""
+
+    def resolve(self, path: str) -> tuple[str, str | None]:
+        """Return the absolute path, and what is wrong with it (None if nothing)."""
+        full = f"{self.folder}{os.sep}{path}"
+        if _PLAIN.fullmatch(path) is None:
+            if "\0" in path:
+                return path, f"path {path!r} holds a NUL character; write a file's path"
+            if not is_encodable(path):
+                return path, f"path {path!r} holds half a surrogate pair; write whole characters"
+            if _URL.match(path):
+                return path, f"{path} is a URL; download the file and write its path"
+            full = os.path.normpath(os.path.join(self.folder, path))
+        if not (path.isascii() or _is_name(path)):
+            remedy = "set the environment variable PYTHONUTF8=1, or rename the file"
+            return full, f"{path} cannot be the name of a file in this locale; {remedy}"
+        outside = None if self._allow_outside else self._outside(full)
+        if outside:
+            remedy = f"move the file, give {self._keys.root}=…, or set {self._keys.outside}=true"
+            return full, f"{path} {outside} {self.folder}; {remedy}"
+        return full, self._absent(full, path) if self._check_files else None
+
+    def _outside(self, full: str) -> str | None:
+        if not (_within(full, self.folder) or _within(full, self.real)):
+            return "lies outside the root"
+        folder = os.path.dirname(full) if full != self.folder else full
+        if folder not in self._real_folders:
+            self._real_folders[folder] = _within(os.path.realpath(folder), self.real)
+        if not self._real_folders[folder]:
+            return "leads through a link out of the root"
+        # a link in place of the file itself costs a call a file: left to the check of the files
+        linked = self._check_files and os.path.islink(full)
+        if linked and not _within(os.path.realpath(full), self.real):
+            return "is a link out of the root"
+        return None
+
+    def all_missing(self, missing: Sequence[str]) -> str:
+        """Return the fault of nearly all files: which, and what to set."""
+        inside = all(_within(full, self.folder) for full in missing)
+        share = "all" if len(missing) == self.looked else f"{len(missing)} of"
+        where, remedy = (f" below {self.folder}", "") if inside else ("", "correct the paths, or ")
+        return (
+            f"{share} {self.looked} files are missing{where}, e.g. {missing[0]}; {remedy}set "
+            f"{self._keys.files}=FOLDER to the folder that the paths are relative to"
+        )
+
+    def _absent(self, full: str, path: str) -> str | None:
+        self.looked += 1
+        try:
+            mode = os.stat(full).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            remedy = f"mend the path, or give {self._keys.files}=… if the files lie elsewhere"
+            fault = f"no such file {full}; {remedy}"
+            self.missing[fault] = full
+            return fault
+        except OSError as error:
+            return f"cannot reach {full}: {error.strerror}; mend the path or its permissions"
+        if not stat.S_ISREG(mode):
+            return f"{full} is no regular file; write the path of a file"
+        return None
+
+
+def _is_name(path: str) -> bool:
+    """Can the file system's encoding write it? A locale may know one alphabet alone."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def card_folder(
+    manifest: Path, card: Path | None, root: str | None, *, allow_outside: bool, keys: Keys
+) -> Path:
+    """Return the folder that a dataset card says the paths begin in: one below the card's own.
+
+    The card comes with the data set, so it must not lead out of it either.
+
+    Raises:
+        DataError: if it does, and that is not allowed.
+    """
+    home = Path(os.path.abspath(manifest.parent))
+    if root is None:
+        return home
+    if "\0" in root or not is_encodable(root):
+        raise DataError(f"{card}: root {root!r} is no path; write that of a folder")
+    folder = home / root
+    inside = _within(os.path.abspath(folder), os.path.abspath(home))
+    real = _within(os.path.realpath(folder), os.path.realpath(home))
+    if not allow_outside and not (inside and real):
+        raise DataError(
+            f"{card}: root {root} leads out of the folder of the manifest, {home}; if you trust "
+            f"the card, give {keys.root}={folder} or set {keys.outside}=true"
+        )
+    return folder
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)

@@ -1,0 +1,317 @@
+"""The manifest: one row a sample, read whole, with every fault of every row told at once."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from hashlib import blake2b
+from math import isfinite
+from pathlib import Path
+
+from mmtx_cli.data.manifest.dataset_card import Card, card_path, read_card
+from mmtx_cli.data.manifest.missing_files import placed
+from mmtx_cli.data.manifest.option_names import CHECK_KEYS, RATIOS, RUN_KEYS, Keys
+from mmtx_cli.data.manifest.path_resolver import Root, card_folder
+from mmtx_cli.data.manifest.row_parser import Row, RowReader
+from mmtx_cli.data.manifest.sample import SPLITS, Sample
+from mmtx_cli.data.manifest.table_file import Line, is_text_table, read_lines
+from mmtx_cli.errors import ConfigError, DataError, at_most
+from mmtx_cli.io.quoting import argument
+
+__all__ = [
+    "SPLITS",
+    "Manifest",
+    "Sample",
+    "check_ratios",
+    "read_faulty",
+    "read_manifest",
+    "row_faults",
+    "split_of",
+]
+
+Ratios = Mapping[str, float | int]  # shares of the splits, summing to 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All samples of a data set, in the order of the file, with its card."""
+
+    path: Path
+    samples: list[Sample]
+    card: Card
+
+    def split(self, name: str) -> list[Sample]:
+        """Return the samples of train, val or test."""
+        return [sample for sample in self.samples if sample.split == name]
+
+    def where(self, sample: Sample) -> str:
+        """Return the sample's place as file:line, for messages."""
+        return f"{self.path}:{sample.line}"
+
+    @cached_property
+    def label_names(self) -> list[str]:
+        """The classes: those of the card, else of the training split, sorted (numerals by size)."""
+        if self.card.label_names is not None:
+            return self.card.label_names
+        return label_names_of(self.split("train"))
+
+
+def label_names_of(samples: Iterable[Sample]) -> list[str]:
+    """The labels of samples that are names, sorted (numerals by size)."""
+    names: set[str] = set()
+    for sample in samples:
+        if isinstance(sample.label, str):
+            names.add(sample.label)
+        elif isinstance(sample.label, tuple):
+            names.update(sample.label)
+    return sorted(names, key=float) if are_numbers(names) else sorted(names)
+
+
+def are_numbers(names: Iterable[str]) -> bool:
+    """Is every name the numeral of a different number?"""
+    try:
+        numbers = [float(name) for name in names]
+    except ValueError:
+        return False
+    return len(set(numbers)) == len(numbers) and all(map(isfinite, numbers))
+
+
+def read_manifest(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    split: Ratios | None = None,
+    seed: int = 0,
+    allow_outside_root: bool = False,
+    check_files: bool = True,
+    max_faults: int = 20,
+    keys: Keys = RUN_KEYS,
+    ignored: Collection[str] = (),
+    may_be_absent: bool = False,
+) -> Manifest:
+    """Read and check a manifest: JSON Lines, CSV, TSV or Parquet, with the card beside it.
+
+    Paths are relative to ``root``, else to the card's root, else to the manifest's folder. A row
+    without a split gets one from the ratios ``split`` by a hash of (``seed``, id), so that it
+    keeps it whatever other rows come or go. URLs are always refused; paths and links out of the
+    root unless ``allow_outside_root``. Without ``check_files`` no media file is looked at, which
+    also leaves links in place of single files unseen; with ``may_be_absent`` a file that is not
+    there is no fault, but links are looked at. ``keys`` are the names by which faults call what the
+    user can set. Values of ``ignored`` keys of rows are not looked at.
+
+    Raises:
+        DataError: with every fault as ``file:line: what; what to do``, at most ``max_faults`` of
+            them, then how many more.
+        ConfigError: if the ratios are no ratios.
+    """
+    manifest, faults = read_faulty(
+        path,
+        root=root,
+        split=split,
+        seed=seed,
+        allow_outside_root=allow_outside_root,
+        check_files=check_files,
+        keys=keys,
+        ignored=ignored,
+        may_be_absent=may_be_absent,
+    )
+    if faults:
+        raise DataError(*at_most(faults, max_faults))
+    return manifest
+
+
+def read_faulty(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    split: Ratios | None = None,
+    seed: int = 0,
+    allow_outside_root: bool = False,
+    check_files: bool = True,
+    keys: Keys = CHECK_KEYS,
+    ignored: Collection[str] = (),
+    may_be_absent: bool = False,
+) -> tuple[Manifest, list[str]]:
+    """Return what is sound of a manifest, and all its faults; see ``read_manifest``.
+
+    Only ``mmtx data`` wants both, so ``keys`` are its own unless others are given.
+    """
+    path = Path(path)
+    lines = read_lines(path)
+    card = read_card(card_path(path))
+    folder = (
+        root
+        if root is not None
+        else card_folder(path, card.path, card.root, allow_outside=allow_outside_root, keys=keys)
+    )
+    if check_files and root is not None and not os.path.isdir(root):
+        raise DataError(f"{keys.root}={root}: there is no such folder")
+    root_of = partial(Root, folder, allow_outside=allow_outside_root, keys=keys)
+    checked = root_of(check_files=check_files)
+    reader = RowReader(
+        checked,
+        typed=not is_text_table(path),
+        assign=_assigner(split, seed, keys),
+        card=card,
+        keys=keys,
+        ignored=ignored,
+        unchecked=root_of(check_files=False) if may_be_absent else None,
+    )
+    samples, found = _read_rows(lines, reader, path if is_text_table(path) else None)
+    faults = placed([(f"{path}:{line}", fault) for line, fault in found], checked)
+    if not samples and not faults:
+        faults = [f"{path}: no rows; write one JSON object a line"]
+    if is_text_table(path) and card.label_type is None:
+        samples, odd = _with_number_labels(samples)
+        faults += [f"{path}:{line}: {fault}" for line, fault in odd]
+    return Manifest(path, samples, card), faults or _miscounted(samples, card)
+
+
+def _read_rows(
+    lines: Iterable[Line], reader: RowReader, table: Path | None
+) -> tuple[list[Sample], list[tuple[int, str]]]:
+    """Return the sound rows, and the faults by line; a ``table`` has one header for all rows."""
+    samples: list[Sample] = []
+    faults: list[tuple[int, str]] = []
+    first: dict[str, int] = {}
+    keys_checked = False
+    for line, row in lines:
+        if isinstance(row, str):
+            faults.append((line, row))
+            continue
+        if not keys_checked:
+            misspelt = reader.misspelt(row)
+            faults += [(line, fault) for fault in misspelt]
+        if table and not keys_checked:
+            keys_checked = True  # what the header is wrong about is told once, not for every row
+            lacks = reader.lacks(row)
+            if lacks and not any(f"did you mean {lacks!r}?" in fault for fault in misspelt):
+                faults.append((1, _no_column(lacks, table, row, reader)))
+            if lacks == "id":
+                return samples, faults
+            if lacks:
+                reader.without_splits()
+        sample, ident, found = reader.sample(row, line)
+        faults += [(line, fault) for fault in found]
+        if ident and first.setdefault(ident, line) != line:
+            faults.append((line, f"id {ident!r} is taken by line {first[ident]}; rename one"))
+        elif sample is not None:
+            samples.append(sample)
+    return samples, faults
+
+
+def _no_column(name: str, table: Path, row: Row, reader: RowReader) -> str:
+    lacking = f"no column {name!r}; the header has {', '.join(row)}"
+    if name == "split":
+        return f"{lacking}; {reader.split_remedy}"
+    between = next((sign for sign in ";|\t" if len(row) == 1 and sign in next(iter(row))), None)
+    delimiter = f" {argument('delimiter', between)}" if between else ""
+    return (
+        f"{lacking}: no manifest, but a table that can become one by `mmtx data action=import "
+        f"format=csv {argument('captions', table)}{delimiter} images=FOLDER out=NAME.jsonl`"
+    )
+
+
+def row_faults(
+    rows: Iterable[tuple[str, Row]],
+    root: str | Path,
+    card: Card,
+    keys: Keys,
+    allow_outside_root: bool = False,
+) -> list[str]:
+    """Return what would be wrong with a manifest of these rows, before it is written.
+
+    With each row comes its place in the file it is from, at which its faults are told.
+    """
+    location = Root(root, allow_outside=allow_outside_root, check_files=True, keys=keys)
+    reader = RowReader(location, typed=True, assign=None, card=card, keys=keys)
+    faults: list[tuple[str, str]] = []
+    first: dict[str, str] = {}
+    for place, row in rows:
+        _, ident, found = reader.sample(row, 0)
+        faults += [(place, fault) for fault in found]
+        if ident and first.setdefault(ident, place) != place:
+            faults.append((place, f"id {ident!r} is taken at {first[ident]}; rename one"))
+    return placed(faults, location)
+
+
+def split_of(ident: str, ratios: Ratios, seed: int) -> str:
+    """Return the split of an id: a pure function of (seed, id) and the ratios."""
+    digest = blake2b(f"{seed}:{ident}".encode(), digest_size=8).digest()
+    point, total = int.from_bytes(digest, "big") / 2**64, 0.0
+    names = [name for name in SPLITS if ratios.get(name, 0) > 0]
+    for name in names:
+        total += ratios[name]
+        if point < total:
+            return name
+    return names[-1]
+
+
+def check_ratios(ratios: Ratios, key: str) -> None:
+    """Refuse what is no share for each split, summing to 1; ``key`` is where it was set.
+
+    Raises:
+        ConfigError: saying what to write.
+    """
+    example = f"write e.g. '{key}={RATIOS}'"
+    if not isinstance(ratios, Mapping) or not set(ratios) <= set(SPLITS):
+        raise ConfigError(f"{key}={_written(ratios)} is no ratio by split; {example}")
+    shares = list(ratios.values())
+    positive = all(isinstance(share, (int, float)) and share >= 0 for share in shares)
+    if not positive or abs(sum(shares) - 1) > 1e-6:
+        raise ConfigError(f"{key}={_written(ratios)}: ratios are positive and sum to 1; {example}")
+
+
+def _written(ratios: object) -> str:
+    """Return ratios as they are written on the command line."""
+    if not isinstance(ratios, Mapping):
+        return str(ratios)
+    return "{" + ", ".join(f"{split}: {share}" for split, share in ratios.items()) + "}"
+
+
+def _assigner(ratios: Ratios | None, seed: int, keys: Keys) -> Callable[[str], str] | None:
+    if ratios is None:
+        return None
+    check_ratios(ratios, keys.split)
+    return lambda ident: split_of(ident, ratios, seed)
+
+
+def _miscounted(samples: list[Sample], card: Card) -> list[str]:
+    rows = Counter(sample.split for sample in samples)
+    return [
+        f"{card.path}: expects {count} rows of {split}, the manifest has {rows[split]}; "
+        "restore the rows or mend counts"
+        for split, count in card.counts.items()
+        if rows[split] != count
+    ]
+
+
+def _number(label: str) -> float | None:
+    try:
+        return float(label)
+    except ValueError:
+        return None
+
+
+def _with_number_labels(samples: list[Sample]) -> tuple[list[Sample], list[tuple[int, str]]]:
+    """Read a text column of labels as numbers if all are, and one has a point or exponent; with
+    the faults, by line, of those that are not finite.
+
+    A column of whole numbers only stays names, since classes are often numbered; the card's
+    ``label_type: number`` says otherwise.
+    """
+    labels = {sample.label for sample in samples if isinstance(sample.label, str)}
+    numbers = {label: number for label in labels if (number := _number(label)) is not None}
+    pointed = any("." in label or "e" in label.lower() for label in labels)
+    mixed = len({isfinite(number) for number in numbers.values()}) == 2
+    if len(numbers) < len(labels) or not (pointed or mixed):
+        return samples, []
+    faults = [
+        (s.line, f"label is {s.label!r} among numbers; give a finite number, or leave it empty")
+        for s in samples
+        if isinstance(s.label, str) and not isfinite(numbers[s.label])
+    ]
+    return [
+        replace(s, label=numbers[s.label]) if isinstance(s.label, str) else s for s in samples
+    ], faults

@@ -1,0 +1,44 @@
+"""What occurs in more than one split."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+
+from mmtx_cli.data.manifest.read import Manifest
+from mmtx_cli.data.manifest.sample import SPLITS, Sample
+
+Inputs = Iterable[tuple[str, str, Hashable]]
+"""A kind, a name, and what identifies the content."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """``count`` inputs of a ``kind`` in both of two splits; one of them by names and places."""
+
+    kind: str
+    splits: tuple[str, str]
+    count: int
+    names: tuple[str, str]
+    places: tuple[str, str]
+
+
+def leaks(
+    manifest: Manifest, inputs: Callable[[Sample], Inputs], renamed: bool = False
+) -> list[Leak]:
+    """Compare the ``inputs`` of each sample with those of the samples of other splits.
+
+    ``renamed`` counts those alone that have another name there.
+    """
+    first: dict[tuple[str, Hashable], tuple[Sample, str]] = {}
+    counts: Counter[tuple[str, tuple[str, str]]] = Counter()
+    examples: dict[tuple[str, tuple[str, str]], tuple[tuple[str, str], tuple[str, str]]] = {}
+    for sample in manifest.samples:
+        for kind, name, content in inputs(sample):
+            other, its_name = first.setdefault((kind, content), (sample, name))
+            if other.split != sample.split and not (renamed and its_name == name):
+                one, two = sorted((other.split, sample.split), key=SPLITS.index)
+                key = kind, (one, two)
+                counts[key] += 1
+                places = manifest.where(other), manifest.where(sample)
+                examples.setdefault(key, ((its_name, name), places))
+    return [Leak(*key, count, *examples[key]) for key, count in counts.items()]

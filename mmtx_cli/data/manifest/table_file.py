@@ -1,0 +1,224 @@
+"""Manifest files as raw rows: JSON Lines, CSV, TSV and Parquet give (line, cells) alike."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from mmtx_cli.data.closest_name import nearest
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.jsonl import RepeatedKeyError, parsed_json
+from mmtx_cli.io.table_suffixes import SUFFIXES
+
+# a row, or in its place what is wrong with that line
+Line = tuple[int, dict[str, Any] | str]
+MAX_LINE = 16 * 2**20
+"""Longest line of a manifest or table, and longest cell of a CSV file, in bytes."""
+MAX_COLUMNS = 100_000
+MAX_KEYS = 10_000
+"""How many columns a table, and keys a row of JSON, may have."""
+TOO_LONG = f"longer than {MAX_LINE:,} bytes; write a row a line"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_BOM = b"\xef\xbb\xbf"
+
+
+def is_text_table(path: Path) -> bool:
+    """Return True for CSV and TSV, whose cells carry no types."""
+    return path.suffix.lower() in (".csv", ".tsv")
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """Yield each row with its line (from 1; in Parquet the row's number), or that line's fault.
+
+    Raises:
+        DataError: if there is no such file, or it is of no format that is read here.
+    """
+    check_exists(path)
+    match path.suffix.lower():
+        case ".jsonl" | ".ndjson":
+            return _json_lines(path)
+        case ".csv":
+            return csv_rows(path, ",")
+        case ".tsv":
+            return csv_rows(path, "\t")
+        case ".parquet":
+            return _parquet_rows(path)
+    raise DataError(f"{path}: no manifest, which is a table of samples; {_conversion(path)}")
+
+
+def _conversion(path: Path) -> str:
+    """Return how a file that is no manifest becomes one, or what a manifest is."""
+    others = {".json": ("coco",), ".txt": ("flickr8k", "csv")}.get(path.suffix.lower())
+    if others:
+        ways = " or ".join(f"`mmtx data action=import format={name}`" for name in others)
+        return f"convert captions of another form by {ways}"
+    return f"write one that names the files, as one of {', '.join(SUFFIXES)}"
+
+
+def check_exists(
+    path: Path,
+    what: str = "manifest",
+    suffixes: Sequence[str] = SUFFIXES,
+    remedy: str = "make one with `mmtx data action=make`",
+) -> None:
+    """Refuse a path that is no file, naming what lies there instead.
+
+    ``what`` the file should be, and the ``suffixes`` of such files, are for the message;
+    ``remedy`` stands in it where no file there has a similar name.
+    """
+    if path.is_file():
+        return
+    if path.is_dir():
+        inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in suffixes)
+        hint = f"; give a file in it: {', '.join(inside[:5])}" if inside else ""
+        raise DataError(f"{path}: is a folder, not a {what}{hint}")
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: no such {what}; there is no folder {path.parent} either")
+    others = [p.name for p in path.parent.iterdir() if p.suffix.lower() in suffixes]
+    near = nearest(path.name, others, cutoff=0.5)
+    raise DataError(f"{path}: no such {what}; {f'did you mean {near}?' if near else remedy}")
+
+
+def _json_lines(path: Path) -> Iterator[Line]:
+    with path.open("rb") as file:
+        number = 0
+        while raw := file.readline(MAX_LINE + 1):
+            number += 1
+            if len(raw) > MAX_LINE:
+                yield number, TOO_LONG
+                return
+            if number == 1:
+                if raw.startswith(_UTF16):
+                    yield 1, "encoded as UTF-16; save the file as UTF-8"
+                    return
+                raw = raw.removeprefix(_BOM)
+            if not raw.strip():
+                continue
+            row = _parsed(raw)
+            yield number, row
+            if number == 1 and isinstance(row, str) and raw.lstrip().startswith(b"["):
+                return  # one JSON array over the whole file: a fault a line would say no more
+
+
+def _parsed(raw: bytes) -> dict[str, Any] | str:
+    try:
+        row = parsed_json(raw.decode("utf-8").rstrip())
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 at byte {error.start + 1}; save the file as UTF-8"
+    except json.JSONDecodeError as error:
+        if raw.lstrip().startswith(b"["):
+            return "a JSON array; write one JSON object a line, with no list around them"
+        return f"not JSON at column {error.colno}: {error.msg}; write one JSON object a line"
+    except RepeatedKeyError as error:
+        return str(error)
+    except (ValueError, RecursionError) as error:
+        return f"not JSON that can be read: {error}; write one flat JSON object a line"
+    if not isinstance(row, dict):
+        what = "array" if isinstance(row, list) else type(row).__name__
+        return f'a JSON {what}, not an object; write {{"id": …, "image": …}}'
+    if len(row) > MAX_KEYS:
+        return f"{len(row):,} keys; a row has at most {MAX_KEYS:,}"
+    return row
+
+
+def csv_rows(
+    path: Path, delimiter: str, quoting: bool = True, numbered: int | None = None
+) -> Iterator[Line]:
+    """Yield the rows of a CSV file below its header: cells by column, all of them text.
+
+    Args:
+        path: The file.
+        delimiter: What separates cells.
+        quoting: False where quotes are characters like any other; then the last column takes all
+            that is left of a line, delimiters included.
+        numbered: Of a file without a header, how many columns it has at least; they are called
+            ``1``, ``2`` and so on.
+    """
+    if (fault := _encoding_fault(path)) is not None:
+        yield fault
+        return
+    csv.field_size_limit(MAX_LINE)  # the default refuses a cell of 128 KiB
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        yield from _csv_rows(file, delimiter, quoting, numbered)
+
+
+def _csv_rows(file: TextIO, delimiter: str, quoting: bool, numbered: int | None) -> Iterator[Line]:
+    reader = csv.reader(
+        _bounded_lines(file),
+        delimiter=delimiter,
+        strict=quoting,
+        quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
+    )
+    header: list[str] | None = None
+    line = 1
+    try:
+        for cells in reader:
+            if header is None and numbered is not None and any(cells):
+                width = max(numbered, len(cells)) if quoting else numbered
+                header = [str(i + 1) for i in range(width)]
+            if header is not None and not quoting and len(cells) > len(header):
+                last = len(header) - 1
+                cells = [*cells[:last], delimiter.join(cells[last:])]
+            if header is None and any(cells):
+                header = [cell.strip() for cell in cells]
+                if len(header) > MAX_COLUMNS:
+                    yield line, f"{len(header):,} columns; a table has at most {MAX_COLUMNS:,}"
+                    return
+                if twice := {name for name, n in Counter(header).items() if name and n > 1}:
+                    yield line, f"column {min(twice)} occurs twice; rename or remove one"
+                    return
+            elif header is not None and len(cells) > len(header):
+                yield line, f"{len(cells)} cells for {len(header)} columns; quote cells with commas"
+            elif header is not None and any(cells) and len(cells) < len(header):
+                fault = f"{len(cells)} cells for {len(header)} columns; add the missing ones, or "
+                yield line, f"{fault}quote a cell that is broken over several lines"
+            elif header is not None and any(cells):
+                yield line, {k: v for k, v in zip(header, cells, strict=True) if k}
+            line = reader.line_num + 1
+    except csv.Error as error:
+        yield line, f"not CSV: {error}; close the quote, or double quotes inside a cell"
+
+
+def _bounded_lines(file: TextIO) -> Iterator[str]:
+    while line := file.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise csv.Error(TOO_LONG)
+        yield line
+
+
+def _encoding_fault(path: Path) -> tuple[int, str] | None:
+    """Return the first line that is not UTF-8, or too long, and what to do."""
+    with path.open("rb") as file:
+        number = 0
+        while raw := file.readline(MAX_LINE + 1):
+            number += 1
+            if number == 1 and raw.startswith(_UTF16):
+                return 1, "encoded as UTF-16; save the file as UTF-8"
+            if len(raw) > MAX_LINE:
+                return number, TOO_LONG
+            try:
+                raw.decode("utf-8")
+            except UnicodeDecodeError:
+                return 1, f"not UTF-8 on line {number}; save the file as UTF-8"
+    return None
+
+
+def _parquet_rows(path: Path) -> Iterator[Line]:
+    try:
+        import pyarrow
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise DataError(
+            f"{path}: reading Parquet needs pyarrow; pip install mmtx[parquet]"
+        ) from error
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=4096):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (pyarrow.ArrowException, OSError) as error:
+        yield number + 1, f"not Parquet that can be read: {error}; write it anew"

@@ -1,0 +1,105 @@
+"""Manifests written: JSON Lines, with a card beside them, so that a reader finds every file."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmtx_cli.data.manifest.dataset_card import card_path, card_values
+from mmtx_cli.data.manifest.feature_reference import with_paths
+from mmtx_cli.errors import DataError
+from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.jsonl import json_line
+
+MEDIA = ("image", "video", "audio")
+
+
+def home_of(path: str | Path, root: str | Path | None) -> Path:
+    """Return the folder that a manifest's paths are relative to if its files lie in ``root``.
+
+    That is the manifest's own where it holds the root, else the root.
+    """
+    home = Path(os.path.abspath(Path(path).parent))
+    base = home if root is None else Path(os.path.abspath(root))
+    return home if base.is_relative_to(home) else base
+
+
+def write_manifest(
+    path: str | Path,
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    root: str | Path | None = None,
+    card: Mapping[str, Any] | None = None,
+) -> int:
+    """Write rows as a manifest and return how many; a crash leaves no half-written file.
+
+    Media paths in the rows are absolute, or relative to ``root`` (default: the manifest's
+    folder). They are written relative to the manifest where ``root`` lies in its folder, else
+    relative to ``root``, which then stands in the card. The card also gets the rows by split;
+    what an older card of that name says besides is kept.
+
+    Raises:
+        DataError: if a path leaves the root, naming the row.
+    """
+    path = Path(path)
+    home, start = home_of(path, None), home_of(path, root)
+    base = home if root is None else Path(os.path.abspath(root))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    counts: Counter[str] = Counter()
+    with replaced(path) as half:
+        with half.open("w", encoding="utf-8") as file:
+            for row in rows:
+                file.write(_line(_placed(row, base, start)) + "\n")
+                counts[str(row.get("split"))] += 1
+        says = {**(card or {}), "counts": dict(counts)}
+        _write_card(card_path(path), says, None if start == home else str(base))
+    return counts.total()
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    try:
+        return json_line(row)
+    except ValueError as error:
+        raise DataError(f"row {row.get('id')}: holds NaN or an infinite number") from error
+
+
+def _placed(row: Mapping[str, Any], base: Path, start: Path) -> dict[str, Any]:
+    """Return the row with its media paths relative to ``start``, and without empty values."""
+    placed = {key: value for key, value in row.items() if value not in (None, "", [], {})}
+    for key in MEDIA:
+        value = placed.get(key)
+        if isinstance(value, str):
+            placed[key] = _relative(value, base, start, row)
+        elif value is not None:
+            placed[key] = [_relative(item, base, start, row) for item in value]
+    if "features" in placed:
+        relative = partial(_relative, base=base, start=start, row=row)
+        placed["features"] = with_paths(placed["features"], relative)
+    return placed
+
+
+def _relative(value: str, base: Path, start: Path, row: Mapping[str, Any]) -> str:
+    # a plain relative path, the usual case, need not be taken apart
+    if base == start and not value.startswith("/") and ".." not in value:
+        return value
+    full = Path(os.path.normpath(base / value))
+    if not full.is_relative_to(start):
+        raise DataError(
+            f"row {row.get('id')}: {full} lies outside {start}; give a root that holds all files"
+        )
+    return full.relative_to(start).as_posix()
+
+
+def _write_card(path: Path, says: dict[str, Any], root: str | None) -> None:
+    old: dict[str, Any] = {}
+    if path.is_file():
+        old = card_values(path)
+        old.pop("root", None)
+    new = {**old, **says, **({} if root is None else {"root": root})}
+    text = yaml.safe_dump(new, sort_keys=False, allow_unicode=True, width=100)
+    with replaced(path) as half:
+        half.write_text(text, encoding="utf-8")

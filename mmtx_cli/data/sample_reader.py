@@ -1,0 +1,110 @@
+"""The media files of a sample to tensors: pictures, frames, sound."""
+
+import os
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.data.features.reader import FeatureFiles
+from mmtx_cli.data.loader_worker import reading
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.media.audio.decode import decode_sound
+from mmtx_cli.media.backend import load_decoders
+from mmtx_cli.media.errors import OutsideError
+from mmtx_cli.media.image_reader import read_picture
+from mmtx_cli.media.transform import augmented, fit, to_tensor
+from mmtx_cli.media.video.decode import Clip, decode_video
+from mmtx_cli.media.video.frame_sampling import Sampling
+from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.limits import DecodeLimits
+
+HOPS_A_SECOND = 100
+
+
+class Media:
+    """Decodes what a sample names; video, sound and costly pictures in a process that can be ended.
+
+    ``augment`` changes training pictures; ``limits`` are those of one file.
+    """
+
+    def __init__(
+        self,
+        preparation: Preparation,
+        augment: Callable[[Tensor], Tensor] | None = None,
+        limits: DecodeLimits | None = None,
+    ) -> None:
+        self.preparation = preparation
+        self.augment = augment
+        self.limits = limits or DecodeLimits()
+        self.guards: dict[int, Guard] = {}
+        self.feature_files = FeatureFiles(self.limits)
+
+    @property
+    def guard(self) -> Guard:
+        """This process' own: a loader's workers are copies of the process that made this."""
+        own = os.getpid()
+        if own not in self.guards:
+            self.guards = {own: Guard(self.limits.seconds, load_decoders, self.limits.bytes)}
+        return self.guards[own]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "guards": {}}
+
+    def pictures(self, sample: Sample, seed: int) -> UInt8[Tensor, "l 3 s s"]:
+        """All pictures of a sample; picture i is augmented by ``seed`` + i."""
+        size = self.preparation.image_size
+        # a random crop may use a part of the picture only: decode finer than the square
+        scale = 1 if self.augment is None else 2
+        pictures = []
+        for path in sample.image:
+            with reading(sample.id, path):
+                pixels = read_picture(self.guard, path, size * scale, self.limits.pixels)
+            pictures.append(to_tensor(pixels))
+        if self.augment is not None:
+            pictures = [augmented(p, self.augment, seed + i) for i, p in enumerate(pictures)]
+        fitted = [fit(p, size, self.preparation.fit) for p in pictures]
+        return fitted[0][None] if len(fitted) == 1 else torch.stack(fitted)
+
+    def clip(self, sample: Sample, seed: int, offset: float | None) -> Clip:
+        """Frames of a sample's video [t, 3, s, s], augmented alike, and their times."""
+        p = self.preparation
+        size = p.image_size if self.augment is None else p.image_size * 5 // 4
+        sampling = Sampling(p.num_frames, p.sampling, p.fps)
+        window = sample.start, sample.end
+        clip = self.guard.run(decode_video, sample.video, sampling, size, p.fit, *window, offset)
+        if self.augment is None:
+            return clip
+        frames = augmented(clip.frames, self.augment, seed)
+        return Clip(fit(frames, p.image_size, p.fit), clip.seconds)
+
+    def sound(self, sample: Sample, offset: float | None) -> Float[Tensor, "l h"] | None:
+        """A sample's sound in hops of 10 ms; None where the file has none."""
+        p = self.preparation
+        window = sample.sound_window
+        try:
+            wave = self.guard.run(
+                decode_sound, sample.audio, p.sample_rate, p.audio_seconds, *window, offset
+            )
+        except OutsideError:
+            if not sample.has_own_sound:
+                raise
+            return None  # a film may go on when its sound has ended
+        return None if wave is None else hops(wave, p.sample_rate)
+
+    def features(self, sample: Sample, name: str) -> Float[Tensor, "l c"]:
+        """A modality's vectors that were extracted before, cut to as many as a model reads."""
+        p = self.preparation
+        place = sample.features[name]
+        with reading(sample.id, place.path):
+            found = self.feature_files.read(place, p.features[name], p.max_feature_length)
+        return torch.from_numpy(found)
+
+
+def hops(wave: Float[Tensor, " n"], sample_rate: int) -> Float[Tensor, "l h"]:
+    """Cut a waveform into hops of 10 ms, the last filled up with zeros."""
+    size = sample_rate // HOPS_A_SECOND
+    return F.pad(wave, (0, -len(wave) % size)).view(-1, size)
