@@ -8,17 +8,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.constraints import BOUNDS, written
 from mmtx_cli.config.unknown_keys import refuse_foreign_keys
-from mmtx_cli.data.encoder_lab import make_encoder_lab
-from mmtx_cli.data.events import make_events
 from mmtx_cli.data.importer.options import Settings, chosen, example, require, value_faults
 from mmtx_cli.data.importer.run import import_
-from mmtx_cli.data.lab import make_lab
-from mmtx_cli.data.scenes import make_scenes
 from mmtx_cli.data.validate_files import check_manifest
 from mmtx_cli.errors import ConfigError, DataError, without_repeats
 from mmtx_cli.io.console import make_console
 from mmtx_cli.io.file_errors import reason
 from mmtx_cli.media.worker.limits import DecodeLimits
+from mmtx_cli.synthetic.encoder_lab import make_encoder_lab
+from mmtx_cli.synthetic.events import make_events
+from mmtx_cli.synthetic.fusion_lab import make_lab
+from mmtx_cli.synthetic.scenes import make_scenes
 
 
 def run(cfg: DictConfig) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.unknown_keys import refuse_foreign_keys
-from mmtx_cli.data.events.make import make_events
-from mmtx_cli.data.scenes.make import make_scenes
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.console import make_console
 from mmtx_cli.io.quoting import quoted
+from mmtx_cli.synthetic.events.make import make_events
+from mmtx_cli.synthetic.scenes.make import make_scenes
 
 SHOWN = 12
 """Held-out pictures, and films, that are captioned at the end."""

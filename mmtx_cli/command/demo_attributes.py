@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.table import Table
 
-from mmtx_cli.data.events.attributes import attributes
 from mmtx_cli.io.atomic import replaced, write_json
 from mmtx_cli.io.console import print_table
 from mmtx_cli.io.jsonl import json_line
 from mmtx_cli.metric.attribute import attribute_scores
 from mmtx_cli.report.attributes import attribute_table
+from mmtx_cli.synthetic.events.attributes import attributes
 
 BOTH = "both_movements"
 """Both movements are right, and in the right order."""

@@ -16,9 +16,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from mmtx_cli.data.events import make_events
-from mmtx_cli.data.events.attributes import attributes
 from mmtx_cli.layer.position import GridPosition
+from mmtx_cli.synthetic.events import make_events
+from mmtx_cli.synthetic.events.attributes import attributes
 from tests.encoder.lab import accuracy, configured, decoded, trained
 
 SIZES = {"patch_size": 16, "width": 128, "depth": 2, "num_heads": 4}

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from mmtx_cli.data.scenes.make import make_scenes
+from mmtx_cli.synthetic.scenes.make import make_scenes
 from tests.command_line import PRETRAINING, environment, mmtx, succeeded
 
 STEPS = ["head.captioning.dropout=0.2", "data.num_workers=1", "trainer.max_steps=60"]

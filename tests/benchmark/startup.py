@@ -18,7 +18,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 from paired import paired_ratio  # noqa: E402
 
-from mmtx_cli.data.scenes.make import make_scenes  # noqa: E402
+from mmtx_cli.synthetic.scenes.make import make_scenes  # noqa: E402
 
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 MMTX = shutil.which("mmtx", path=str(Path(sys.executable).parent)) or "mmtx"

@@ -21,12 +21,12 @@ from mmtx_cli.config.overrides import opened
 from mmtx_cli.data.cache.module_outputs import open_parts
 from mmtx_cli.data.cache.writer import ShardWriter
 from mmtx_cli.data.dataset import Samples
-from mmtx_cli.data.events.make import make_events
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.quoting import quoted
 from mmtx_cli.layer.frozen import Frozen
+from mmtx_cli.synthetic.events.make import make_events
 from tests.messages import faults_mention, mentions, raises
 
 SIZES = ("width=16", "depth=1", "num_heads=2")

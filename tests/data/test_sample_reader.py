@@ -11,10 +11,10 @@ import torch
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data import sample_reader
 from mmtx_cli.data.dataset import Samples
-from mmtx_cli.data.events.make import make_events
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.data.sample_reader import hops
 from mmtx_cli.media.worker.limits import DecodeLimits
+from mmtx_cli.synthetic.events.make import make_events
 from tests.messages import mentions
 
 PREPARATION = Preparation(

@@ -26,8 +26,8 @@ from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.corpus import build_data
-from mmtx_cli.data.encoder_lab import make_encoder_lab
-from mmtx_cli.data.encoder_lab.make import TASKS
+from mmtx_cli.synthetic.encoder_lab import make_encoder_lab
+from mmtx_cli.synthetic.encoder_lab.make import TASKS
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule
 from mmtx_cli.types import Batch
 from tests.tiny import chosen_rows

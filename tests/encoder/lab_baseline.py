@@ -15,11 +15,11 @@ import av
 import numpy as np
 from PIL import Image
 
-from mmtx_cli.data.encoder_lab import make_encoder_lab
-from mmtx_cli.data.encoder_lab.make import TASKS
-from mmtx_cli.data.encoder_lab.text import NUMBERS, TARGET
-from mmtx_cli.data.scenes.draw import _RGB, cut_out
-from mmtx_cli.data.scenes.scene import COLOURS, SHAPES, Thing
+from mmtx_cli.synthetic.encoder_lab import make_encoder_lab
+from mmtx_cli.synthetic.encoder_lab.make import TASKS
+from mmtx_cli.synthetic.encoder_lab.text import NUMBERS, TARGET
+from mmtx_cli.synthetic.scenes.render import _RGB, cut_out
+from mmtx_cli.synthetic.scenes.scene import COLOURS, SHAPES, Thing
 
 THRESHOLD = 36  # of 255 levels: what differs more from the background belongs to a thing
 RATE, WINDOW = 16000, 320  # hertz, samples

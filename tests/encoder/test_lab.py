@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmtx_cli.data.encoder_lab.make import TASKS
+from mmtx_cli.synthetic.encoder_lab.make import TASKS
 from tests.encoder.lab import SMALL, Lab
 
 SEEDS = (1, 2, 3)

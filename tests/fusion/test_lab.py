@@ -16,7 +16,7 @@ from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.corpus import build_data
-from mmtx_cli.data.lab import make_lab
+from mmtx_cli.synthetic.fusion_lab import make_lab
 from tests.tiny import chosen_rows
 
 pytestmark = pytest.mark.slow

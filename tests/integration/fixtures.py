@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mmtx_cli import cli
-from mmtx_cli.data.scenes import make_scenes
 from mmtx_cli.io.quoting import quoted
+from mmtx_cli.synthetic.scenes import make_scenes
 from tests.command_line import CAPTIONER, CONTRASTIVE, mmtx, succeeded
 
 ODD = 'a b, c=d [é] it\'s "so"'

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmtx_cli.cli import main
-from mmtx_cli.data.scenes.make import make_scenes
+from mmtx_cli.synthetic.scenes.make import make_scenes
 from tests.command_line import CONTRASTIVE, mmtx, succeeded
 
 HEADS = "captioning,masked_language,masked_image,prefix_language,self_distillation_image"

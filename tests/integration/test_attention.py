@@ -12,10 +12,10 @@ from hydra import initialize_config_dir
 
 from mmtx_cli.command.demo import step
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.data.events.make import make_events
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.io.quoting import quoted
 from mmtx_cli.layer.attention import Attention
+from mmtx_cli.synthetic.events.make import make_events
 from tests.command_line import environment
 from tests.tiny import tiny_batch, tiny_model
 

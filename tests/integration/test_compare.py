@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from mmtx_cli.data.scenes import make_scenes
+from mmtx_cli.synthetic.scenes import make_scenes
 from tests.command_line import TINY, TINY_IMAGE, mmtx, refused, succeeded
 from tests.messages import mentions
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtx_cli.data.scenes.make import make_scenes
+from mmtx_cli.synthetic.scenes.make import make_scenes
 from tests.command_line import PRETRAINING, mmtx, succeeded
 
 pytestmark = pytest.mark.xdist_group("devices")  # so that the runs are made once

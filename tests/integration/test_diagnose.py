@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from mmtx_cli.data.lab import make_lab
+from mmtx_cli.synthetic.fusion_lab import make_lab
 from tests.command_line import mmtx, succeeded
 
 pytestmark = [

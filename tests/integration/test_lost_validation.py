@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from mmtx_cli.cli import main
-from mmtx_cli.data.scenes.make import make_scenes
+from mmtx_cli.synthetic.scenes.make import make_scenes
 from mmtx_cli.training.module import TrainingModule
 from tests.command_line import TINY, TINY_IMAGE
 

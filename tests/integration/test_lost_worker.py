@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from mmtx_cli.data.scenes import make_scenes
+from mmtx_cli.synthetic.scenes import make_scenes
 from tests.command_line import CAPTIONER, environment, mmtx, succeeded
 from tests.messages import mentions
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmtx_cli.data.scenes.make import make_scenes
+from mmtx_cli.synthetic.scenes.make import make_scenes
 from tests.command_line import CONTRASTIVE, mmtx, refused, stopped, succeeded
 from tests.messages import mentions
 

@@ -8,8 +8,8 @@ import pytest
 
 from mmtx_cli.command.demo import step
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.data.events.make import make_events
 from mmtx_cli.io.quoting import quoted
+from mmtx_cli.synthetic.events.make import make_events
 
 SIZES = ("width=16", "depth=1", "num_heads=2")
 ENCODERS = {

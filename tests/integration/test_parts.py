@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from mmtx_cli.data.scenes import make_scenes
+from mmtx_cli.synthetic.scenes import make_scenes
 from tests.command_line import CONTRASTIVE, mmtx, succeeded
 
 LONG = ["data.batch_size=16", "data.text=captions", "trainer.max_steps=6", "trainer.log_every=1"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtx_cli.data.scenes.make import make_scenes
+from mmtx_cli.synthetic.scenes.make import make_scenes
 from tests.command_line import CAPTIONER, PRETRAINING, environment, mmtx, succeeded, told
 from tests.messages import faults_mention, mentions
 

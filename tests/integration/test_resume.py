@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from mmtx_cli.command.measured import measured
-from mmtx_cli.data.scenes.make import make_scenes
+from mmtx_cli.synthetic.scenes.make import make_scenes
 from tests.command_line import PRETRAINING, mmtx, stopped, succeeded
 
 HOURS = 6 * 3600.0

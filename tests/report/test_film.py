@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmtx_cli.data.events.make import make_events
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.report.film import SIDE, FilmStrips
 from mmtx_cli.report.thumbnail import Thumbnails
+from mmtx_cli.synthetic.events.make import make_events
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,0 @@
-from mmtx_cli.data.encoder_lab.make import make_encoder_lab
-
-__all__ = ["make_encoder_lab"]

@@ -1,0 +1,119 @@
+"""Attributes that a caption of a built-in film names, read from its text."""
+
+import re
+
+from mmtx_cli.synthetic.events.event import DIRECTIONS, SOUNDS
+from mmtx_cli.synthetic.scenes.scene import COLOURS, SHAPES
+
+ATTRIBUTES = ("color", "shape", "first_movement", "second_movement", "sound", "when")
+
+_MOVEMENT = re.compile(
+    rf"\b(?:mov(?:es|ing) (?P<way>{'|'.join(DIRECTIONS)})"
+    r"|(?P<other>grow|shrink|stay)(?:s|ing)(?: still)?"
+    rf"|(?<=then )(?P<short>{'|'.join(DIRECTIONS)}))\b"
+)
+_OTHER = {"grow": "grows", "shrink": "shrinks", "stay": "stays"}
+_WHEN = {"beginning": "beginning", "start": "beginning", "end": "end"}
+_THING = rf"an? (?:{'|'.join(COLOURS)}) (?:{'|'.join(SHAPES)})"
+
+# what stands directly before or after a movement
+_HEARD_DURING = re.compile(rf"\b(?:as|while) (?:it|{_THING}) $")
+_FOLLOWS_THEN = re.compile(r"\bthen (?:it )?$")
+_FOLLOWS_AFTER = re.compile(r"\bafter (?:it )?$")
+_FOLLOWS_BEFORE = re.compile(r"\bbefore (?:it )?$")
+_LEADS_ON = re.compile(r",? (?:(?:and )?then|before)\b")
+_LOOKS_BACK = re.compile(r" after\b")
+
+
+def attributes(caption: str) -> dict[str, str | None]:
+    """Return the attributes of the event that a caption describes, None for what it does not name.
+
+    The keys are ``ATTRIBUTES``. Movements are those of ``event.MOTIONS``, ``when`` is the part of
+    the film in which the sound is heard, "beginning" or "end", also where the caption says so by
+    the movement that the sound accompanies. Every caption of ``events/grammar.py`` is understood;
+    for other texts an attribute that is named more than once and differently is None, as are the
+    movements where there are more than two.
+    """
+    text = " ".join(caption.lower().split())
+    movements = list(_MOVEMENT.finditer(text))
+    heard = next((m for m in movements if _HEARD_DURING.search(text[: m.start()])), None)
+    first, second, implied = _order(text, movements, heard)
+    times = {_WHEN[m[1]] for m in re.finditer(r"\b(?:at|near) the (beginning|start|end)\b", text)}
+    return {
+        "color": _named(text, COLOURS),
+        "shape": _named(text, SHAPES),
+        "first_movement": first,
+        "second_movement": second,
+        "sound": _named(text, SOUNDS),
+        "when": _only(times | ({implied} if implied else set())),
+    }
+
+
+def _order(
+    text: str, movements: list[re.Match[str]], heard: re.Match[str] | None
+) -> tuple[str | None, str | None, str | None]:
+    """Return the first movement, the second one, and when the sound is heard if they tell."""
+    if heard and len(movements) == 2 and heard is movements[0]:
+        # "a low hum sounds as a red circle moves left after moving up"
+        first, second = _pair(text, *movements)
+        between = text[heard.end() : movements[1].start()].strip()
+        when = {"after": "end", "before": "beginning"}.get(between)
+        return first, second, when
+    others = [m for m in movements if m is not heard]
+    if len(others) == 1 and not heard:
+        return (*_single(text, others[0]), None)
+    if len(others) != 2:
+        return None, None, None
+    first, second = _pair(text, *others)
+    if heard:
+        phases = {"beginning": first, "end": second}
+        during = [when for when, movement in phases.items() if movement == _name(heard)]
+        return first, second, during[0] if len(during) == 1 else None
+    return first, second, _clause_of_sound(text, *others)
+
+
+def _pair(text: str, one: re.Match[str], other: re.Match[str]) -> tuple[str, str]:
+    """Return the names of two movements in the order in which they happen."""
+    swapped = _FOLLOWS_AFTER.search(text[: other.start()]) or _FOLLOWS_BEFORE.search(
+        text[: one.start()]
+    )
+    return (_name(other), _name(one)) if swapped else (_name(one), _name(other))
+
+
+def _single(text: str, movement: re.Match[str]) -> tuple[str | None, str | None]:
+    """Return the only movement as the first or the second one, if the words around it tell."""
+    before, after = text[: movement.start()], text[movement.end() :]
+    if _FOLLOWS_THEN.search(before) or _LOOKS_BACK.match(after):
+        return None, _name(movement)
+    if before.startswith("first ") or _FOLLOWS_AFTER.search(before) or _LEADS_ON.match(after):
+        return _name(movement), None
+    return None, None
+
+
+def _clause_of_sound(text: str, one: re.Match[str], other: re.Match[str]) -> str | None:
+    """Return when a sound is heard that is named in the clause of one of two movements.
+
+    "first a red circle moves left with a low hum, then it moves up".
+    """
+    if ", then" not in text[one.end() : other.start()]:
+        return None
+    sounds = rf" with an? (?:{'|'.join(SOUNDS)})"
+    during = {
+        when
+        for when, movement in (("beginning", one), ("end", other))
+        if re.match(sounds, text[movement.end() :])
+    }
+    return _only(during)
+
+
+def _name(movement: re.Match[str]) -> str:
+    return movement["way"] or movement["short"] or _OTHER[movement["other"]]
+
+
+def _named(text: str, names: tuple[str, ...]) -> str | None:
+    """Return the one of ``names`` in the text; None where there is none or there are several."""
+    return _only({*re.findall(rf"\b(?:{'|'.join(names)})\b", text)})
+
+
+def _only(found: set[str]) -> str | None:
+    return next(iter(found)) if len(found) == 1 else None

@@ -1,0 +1,64 @@
+"""Frames and samples to an MP4 file: H.264, and AAC where there is sound."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int16, UInt8
+
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.synthetic.events.event import FRAME_RATE
+from mmtx_cli.synthetic.events.soundtrack import SAMPLE_RATE
+
+
+def write_film(
+    path: Path,
+    frames: UInt8[np.ndarray, "t h w 3"],
+    heard: Int16[np.ndarray, " n"] | None,
+) -> None:
+    """Write the film; without ``heard`` it has no sound track. The sides must be even.
+
+    Raises:
+        ConfigError: if this PyAV was built without the encoder.
+    """
+    import av
+
+    with av.open(str(path), "w", format="mp4") as file:
+        film = _film_track(file, *frames.shape[1:3])
+        # both tracks have to be there before the first packet is written
+        sound = [] if heard is None else _sound_packets(file, heard)
+        for number, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, FRAME_RATE)
+            file.mux(film.encode(frame))
+        file.mux(film.encode(None))
+        file.mux(sound)
+
+
+def _film_track(file: Any, height: int, width: int) -> Any:
+    import av
+
+    try:
+        film = file.add_stream("libx264", rate=FRAME_RATE)
+    except av.codec.codec.UnknownCodecError as error:
+        raise ConfigError(
+            "the PyAV that is installed cannot write H.264 (no libx264); "
+            "the wheel can: `pip install --force-reinstall --only-binary=av av`"
+        ) from error
+    film.height, film.width, film.pix_fmt = height, width, "yuv420p"
+    film.options = {"preset": "veryfast", "crf": "20"}
+    film.codec_context.thread_count = 1  # many films are written at once
+    return film
+
+
+def _sound_packets(file: Any, heard: Int16[np.ndarray, " n"]) -> list[Any]:
+    """Add a sound track and return its packets, to be written later."""
+    import av
+
+    track = file.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+    track.bit_rate = 48000
+    track.options = {"aac_coder": "fast"}
+    block = av.AudioFrame.from_ndarray(heard[None], format="s16", layout="mono")
+    block.sample_rate, block.pts, block.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
+    return [*track.encode(block), *track.encode(None)]

@@ -1,0 +1,135 @@
+"""What happens in an event: one thing does two things in turn, and a sound is heard once."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from mmtx_cli.synthetic.scenes.scene import Pair, Thing
+
+DIRECTIONS = ("left", "right", "up", "down")
+MOTIONS = (*DIRECTIONS, "grows", "shrinks", "stays")
+SOUNDS = (
+    "high beep",
+    "low hum",
+    "rising whistle",
+    "falling whistle",
+    "noise burst",
+    "ticking clock",
+)
+FRAME_RATE, SECONDS = 12, 3
+NUM_FRAMES = FRAME_RATE * SECONDS
+
+_STEP = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+_GROWTH = {"grows": 1.75, "shrinks": 1 / 1.75}
+_SMALL, _MIDDLE, _LARGE = 0.12, 0.16, 0.21  # radii; the middle one does not change its size
+REACH = 1.25  # of a thing's furthest corner, in radii
+_MARGIN = 0.1  # seconds between the sound and what the thing does before or after
+_TURNS = (16, 20)  # frames
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One sound: what it is, when it is heard in seconds, how high (1 = usual) and how loud."""
+
+    kind: str
+    start: float
+    end: float
+    pitch: float
+    loudness: float  # peak, of 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """A thing does ``motions[0]`` until the frame ``turn``, then ``motions[1]``, another one.
+
+    ``things`` is the thing at the first frame, at the turn and at the last frame. The sound is
+    heard within one of the two phases, which is ``phase`` (0 or 1).
+    """
+
+    things: tuple[Thing, Thing, Thing]
+    motions: tuple[str, str]
+    turn: int
+    phase: int
+    sound: Sound
+
+    @property
+    def label(self) -> str:
+        """What the thing does while the sound is heard: sound and film are needed to know."""
+        return self.motions[self.phase]
+
+
+def sample_event(random: Random, pairs: Sequence[Pair]) -> Event:
+    """Draw an event of a thing from ``pairs``; all else is drawn evenly and independently."""
+    first, second = random.sample(MOTIONS, 2)
+    turn, phase = random.randint(*_TURNS), random.randrange(2)
+    return Event(
+        things=_path(random, random.choice(pairs), (first, second)),
+        motions=(first, second),
+        turn=turn,
+        phase=phase,
+        sound=_sample_sound(random, turn / FRAME_RATE, phase),
+    )
+
+
+def thing_at(event: Event, frame: int) -> Thing:
+    """Return the thing as it is at a frame, 0 to ``NUM_FRAMES`` - 1: it moves evenly."""
+    if frame <= event.turn:
+        before, after = event.things[:2]
+        share = frame / event.turn
+    else:
+        before, after = event.things[1:]
+        share = (frame - event.turn) / (NUM_FRAMES - 1 - event.turn)
+    x, y, radius = (
+        a + share * (b - a)
+        for a, b in (
+            (before.x, after.x),
+            (before.y, after.y),
+            (before.radius, after.radius),
+        )
+    )
+    return replace(before, x=x, y=y, radius=radius)
+
+
+def _path(random: Random, pair: Pair, motions: tuple[str, str]) -> tuple[Thing, Thing, Thing]:
+    """Return the thing before, between and after its motions, always whole within the picture."""
+    radii = [_first_radius(motions)]
+    places = [(0.0, 0.0)]
+    for motion in motions:
+        dx, dy = _STEP.get(motion, (0, 0))
+        way = random.uniform(0.27, 0.36)
+        x, y = places[-1]
+        places.append((x + dx * way, y + dy * way))
+        radii.append(radii[-1] * _GROWTH.get(motion, 1.0))
+    reach = REACH * max(radii)
+    x, y = (
+        random.uniform(reach - min(along), 1 - reach - max(along))
+        for along in zip(*places, strict=True)
+    )
+    angle = random.uniform(-1, 1) * math.radians(8)
+    before, between, after = (
+        Thing(*pair, "large", x + dx, y + dy, radius, angle)
+        for (dx, dy), radius in zip(places, radii, strict=True)
+    )
+    return before, between, after
+
+
+def _first_radius(motions: tuple[str, str]) -> float:
+    for motion in motions:
+        if motion in _GROWTH:
+            return _SMALL if motion == "grows" else _LARGE
+    return _MIDDLE
+
+
+def _sample_sound(random: Random, turn: float, phase: int) -> Sound:
+    """Draw a sound that is heard within a phase; ``turn`` is when the second begins, in seconds."""
+    begin, end = ((0.0, turn), (turn, float(SECONDS)))[phase]
+    seconds = random.uniform(0.7, 1.0)
+    start = random.uniform(begin + _MARGIN, end - _MARGIN - seconds)
+    return Sound(
+        kind=random.choice(SOUNDS),
+        start=start,
+        end=start + seconds,
+        pitch=random.uniform(0.94, 1.06),
+        loudness=random.uniform(0.3, 0.6),
+    )

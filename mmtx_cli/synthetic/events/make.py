@@ -1,0 +1,126 @@
+"""Moving scenes with sound, made from nothing: filmed, described and asked about."""
+
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.synthetic.dataset_writer import BuiltIn, check_numbers, split_of
+from mmtx_cli.synthetic.events.encode import write_film
+from mmtx_cli.synthetic.events.event import MOTIONS, sample_event
+from mmtx_cli.synthetic.events.frames import frames, still
+from mmtx_cli.synthetic.events.grammar import captions, question
+from mmtx_cli.synthetic.events.soundtrack import samples, write_sound
+from mmtx_cli.synthetic.scenes.make import unseen_pairs
+from mmtx_cli.synthetic.scenes.scene import PAIRS
+
+# counts up when the same arguments would give other films, sounds or words
+_VERSION = 3
+_MODALITIES = ("image", "video", "audio")
+_LACKS_IN_TRAINING = dict(zip((2, 7, 12), _MODALITIES, strict=True))  # of 15 rows
+
+
+def make_events(
+    folder: str | Path,
+    num: int = 2000,
+    size: int = 96,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Path:
+    """Make ``num`` films of ``size`` pixels a side in ``folder``; return the manifest's path.
+
+    Every row has a still, a film, a sound and a question, and as label what the thing does while
+    the sound is heard. The sound is a WAV file beside a film without sound, or, in every second
+    pair of rows, the film's own track. A fifth of the training rows and a tenth of the others
+    lack the still, the film or the sound (``lacks`` says which, and ``group`` is "lacking");
+    where it is the film or the sound, nothing is said of it and the label is absent. Splits,
+    and the pairs of colour and shape in the test split alone, are as in the scenes.
+
+    Raises:
+        ConfigError: if the numbers are too small, the size is odd, or the folder holds other
+            things.
+    """
+    check_numbers(num, size, seed)
+    if size % 2:
+        raise ConfigError(f"size={size}: H.264 needs an even size, e.g. size={size + 1}")
+    made_with = {"version": _VERSION, "num": num, "size": size, "seed": seed}
+    events = BuiltIn("events", made_with, _num_files(num))
+    make_row = partial(_make_row, num=num, size=size, seed=seed)
+    return events.make(Path(folder), make_row, _card(seed), workers)
+
+
+def _lacks(index: int, split: str) -> str | None:
+    """Return the modality that a row lacks: spread evenly, never in a test row of unseen pairs."""
+    if split == "train":
+        return _LACKS_IN_TRAINING.get(index % 15)
+    return _MODALITIES[index // 10 % 3] if index % 10 == 4 else None
+
+
+def _media(index: int, split: str) -> dict[str, str]:
+    """Return the row's media columns. Film and sound share a file in every second pair of rows."""
+    lacks = _lacks(index, split)
+    image, film, sound = (
+        f"images/{index:05d}.jpg",
+        f"videos/{index:05d}.mp4",
+        f"sounds/{index:05d}.wav",
+    )
+    in_film = index // 2 % 2 == 1 and lacks != "video"
+    media = {"image": image, "video": film, "audio": film if in_film else sound}
+    return {name: path for name, path in media.items() if name != lacks}
+
+
+def _num_files(num: int) -> dict[str, int]:
+    files = {path for index in range(num) for path in _media(index, split_of(index, num)).values()}
+    folders = [path.split("/")[0] for path in files]
+    return {folder: folders.count(folder) for folder in ("images", "videos", "sounds")}
+
+
+def _make_row(folder: Path, index: int, num: int, size: int, seed: int) -> dict[str, Any]:
+    """Film one event and return its row: a function of (seed, index, num, size) alone."""
+    random = Random(f"event {seed} {index}")
+    split, unseen = split_of(index, num), unseen_pairs(seed)
+    is_unseen = split == "test" and index % 2 == 1
+    pairs = unseen if is_unseen else [pair for pair in PAIRS if pair not in unseen]
+    event = sample_event(random, pairs)
+    still_seed, film_seed, sound_seed = (random.randrange(2**32) for _ in range(3))
+    lacks, media = _lacks(index, split), _media(index, split)
+    if "image" in media:
+        picture = still(event, size, still_seed)
+        picture.save(folder / media["image"], "JPEG", quality=92, subsampling=0)
+    heard = samples(event.sound, sound_seed)
+    if "video" in media:
+        track = heard if media.get("audio") == media["video"] else None
+        write_film(folder / media["video"], frames(event, size, film_seed), track)
+    if "audio" in media and media["audio"] != media.get("video"):
+        write_sound(folder / media["audio"], heard)
+    asked, answer = question(event, random, lacks)
+    return {
+        "id": f"event{index:05d}",
+        "split": split,
+        **media,
+        "text": asked,
+        "captions": captions(event, random, lacks),
+        "label": event.label if lacks in (None, "image") else None,
+        "answers": {answer: 10},
+        "group": "lacking" if lacks else "unseen" if is_unseen else "seen",
+        "lacks": lacks,
+    }
+
+
+def _card(seed: int) -> dict[str, Any]:
+    return {
+        "description": (
+            "Films of three seconds in which a coloured shape does two things in turn and a sound "
+            "is heard once; the shape alone as a still, the sound as a WAV file or in the film, "
+            "five captions, a question with its answer, and as label what the shape does while "
+            "the sound is heard. Rows of the group lacking have no still, no film or no sound. "
+            "Test rows of the group unseen show a pair of colour and shape that occurs nowhere in "
+            "training."
+        ),
+        "source": "made by `mmtx data action=make name=events`",
+        "licence": "CC0-1.0",
+        "root": ".",
+        "label_names": list(MOTIONS),
+        "unseen_pairs": [" ".join(pair) for pair in unseen_pairs(seed)],
+    }

@@ -1,0 +1,75 @@
+"""An event's sound to samples: six kinds, told apart by pitch, its course, or its grain."""
+
+import wave
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int16
+
+from mmtx_cli.synthetic.events.event import SECONDS, Sound
+
+SAMPLE_RATE = 16000
+_BEEP, _HUM = 1500.0, 110.0  # hertz
+_WHISTLE = 600.0, 1800.0  # from, to
+_TICK, _TICKS = 2500.0, 10  # hertz of a tick, ticks a second
+_FADE = 0.02  # seconds
+_HUSH = 0.001  # standard deviation of what is heard besides
+
+Wave = Float[np.ndarray, " n"]
+
+
+def samples(sound: Sound, seed: int) -> Int16[np.ndarray, " n"]:
+    """Return the whole event's mono sound at ``SAMPLE_RATE``; ``seed`` varies its noise."""
+    # RandomState is numpy's one generator whose stream is promised never to change
+    random = np.random.RandomState(seed % 2**32)
+    heard = random.standard_normal(SECONDS * SAMPLE_RATE) * _HUSH
+    first, last = round(sound.start * SAMPLE_RATE), round(sound.end * SAMPLE_RATE)
+    seconds = np.arange(last - first) / SAMPLE_RATE
+    heard[first:last] += sound.loudness * _faded(_tone(sound, seconds, random), seconds)
+    return np.clip(np.rint(heard * 32767), -32768, 32767).astype(np.int16)
+
+
+def write_sound(path: Path, heard: Int16[np.ndarray, " n"]) -> None:
+    """Write samples as a WAV file: mono, 16 bits, ``SAMPLE_RATE``."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(heard.astype("<i2").tobytes())
+
+
+def _tone(sound: Sound, seconds: Wave, random: np.random.RandomState) -> Wave:
+    """Return the sound itself, within [-1, 1]."""
+    match sound.kind:
+        case "high beep":
+            return _sine(sound.pitch * _BEEP * seconds)
+        case "low hum":
+            turns = sound.pitch * _HUM * seconds
+            return (_sine(turns) + 0.5 * _sine(2 * turns) + 0.25 * _sine(3 * turns)) / 1.75
+        case "rising whistle":
+            return _glide(sound, seconds, *_WHISTLE)
+        case "falling whistle":
+            return _glide(sound, seconds, *reversed(_WHISTLE))
+        case "noise burst":
+            return np.clip(random.standard_normal(len(seconds)) / 3, -1, 1)
+        case "ticking clock":
+            since = seconds % (1 / _TICKS)
+            return np.exp(-since / 0.006) * _sine(sound.pitch * _TICK * since)
+        case kind:
+            raise AssertionError(kind)
+
+
+def _sine(turns: Wave) -> Wave:
+    return np.sin(2 * np.pi * turns)
+
+
+def _glide(sound: Sound, seconds: Wave, low: float, high: float) -> Wave:
+    """Return a tone whose pitch goes evenly from ``low`` to ``high`` hertz."""
+    slope = (high - low) / (sound.end - sound.start)
+    return _sine(sound.pitch * (low * seconds + slope / 2 * seconds**2))
+
+
+def _faded(tone: Wave, seconds: Wave) -> Wave:
+    """Return the tone with soft ends, so that no click tells where it begins."""
+    ends = np.minimum(seconds, seconds[-1] - seconds)
+    return tone * np.clip(ends / _FADE, 0, 1)

@@ -1,0 +1,107 @@
+"""The fusion laboratory: pictures, sentences and sounds that say one bit each."""
+
+import math
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from mmtx_cli.data.closest_name import nearest
+from mmtx_cli.errors import ConfigError
+from mmtx_cli.synthetic.dataset_writer import BuiltIn, check_numbers, split_of
+from mmtx_cli.synthetic.events.soundtrack import SAMPLE_RATE, write_sound
+from mmtx_cli.synthetic.fusion_lab.task import LABELS, TASKS, trial
+from mmtx_cli.synthetic.scenes.render import draw
+from mmtx_cli.synthetic.scenes.scene import Scene, Thing
+
+# counts up when the same arguments would give other pictures, words or sounds
+_VERSION = 1
+_COLOURS = ("blue", "red")
+_SHAPES = {True: "circle", False: "triangle"}
+_VERBS = (("falls", "sinks", "drops"), ("rises", "climbs", "soars"))
+_NOUNS = ("kite", "price", "lift", "tide", "moon", "curtain", "river", "smoke")
+_SURE = {True: ("clearly", "of course", "surely"), False: ("perhaps", "maybe", "possibly")}
+_PITCHES = (300.0, 1500.0)
+_SECONDS, _BEEP = 0.5, 0.2
+
+
+def make_lab(
+    folder: str | Path,
+    num: int = 2000,
+    size: int = 32,
+    seed: int = 0,
+    workers: int | None = None,
+    task: str = "xor",
+) -> Path:
+    """Make ``num`` trials of a task in ``folder``; return the manifest's path.
+
+    A picture says its bit by colour (blue, red), and by shape whether it is sure (circle) or not
+    (triangle); a sentence by verb (falls, rises) and adverb; a sound of half a second by pitch.
+    Place, size, noun and onset mean nothing.
+
+    Raises:
+        ConfigError: if the task is none, the numbers are too small, or the folder holds other
+            things.
+    """
+    check_numbers(num, size, seed)
+    if task not in TASKS:
+        near = nearest(str(task), TASKS)
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(TASKS)}"
+        raise ConfigError(f"task={task}: there is no such task; {hint}")
+    made_with = {"version": _VERSION, "task": task, "num": num, "size": size, "seed": seed}
+    lab = BuiltIn("fusion_lab", made_with, {"images": num, "sounds": num})
+    make_row = partial(_make_row, task=task, num=num, size=size, seed=seed)
+    return lab.make(Path(folder), make_row, _card(task), workers)
+
+
+def _make_row(
+    folder: Path, index: int, task: str, num: int, size: int, seed: int
+) -> dict[str, Any]:
+    """Draw one trial and return its row: a function of the arguments alone."""
+    random = Random(f"lab {task} {seed} {index}")
+    drawn = trial(task, random)
+    image, sound = f"images/{index:05d}.png", f"sounds/{index:05d}.wav"
+    draw(_scene(drawn.image, drawn.image_sure, random), size, random.randrange(2**32)).save(
+        folder / image
+    )
+    write_sound(folder / sound, _beep(_PITCHES[drawn.audio], random))
+    noun, verb = random.choice(_NOUNS), random.choice(_VERBS[drawn.text])
+    return {
+        "id": f"trial{index:05d}",
+        "split": split_of(index, num),
+        "image": image,
+        "audio": sound,
+        "text": f"{random.choice(_SURE[drawn.text_sure])} the {noun} {verb}",
+        "label": LABELS[drawn.answer],
+    }
+
+
+def _scene(bit: int, sure: bool, random: Random) -> Scene:
+    x, y, radius = random.uniform(0.35, 0.65), random.uniform(0.35, 0.65), random.uniform(0.2, 0.3)
+    angle = random.uniform(0, 2 * math.pi)
+    thing = Thing(_COLOURS[bit], _SHAPES[sure], "large", x, y, radius, angle)
+    return Scene((thing,), relation=None, place=None)
+
+
+def _beep(pitch: float, random: Random) -> np.ndarray:
+    """Half a second of faint noise with a beep somewhere in it, as 16-bit samples."""
+    noise = np.random.RandomState(random.randrange(2**32))
+    heard = noise.standard_normal(round(_SECONDS * SAMPLE_RATE)) * 0.01
+    first = round(random.uniform(0, _SECONDS - _BEEP) * SAMPLE_RATE)
+    t = np.arange(round(_BEEP * SAMPLE_RATE)) / SAMPLE_RATE
+    heard[first : first + len(t)] += (
+        0.3 * np.sin(2 * np.pi * pitch * random.uniform(0.9, 1.1) * t) * np.sin(np.pi * t / _BEEP)
+    )
+    return np.clip(np.rint(heard * 32767), -32768, 32767).astype(np.int16)
+
+
+def _card(task: str) -> dict[str, Any]:
+    return {
+        "description": f"Pictures, sentences and sounds of one bit each; {TASKS[task]}.",
+        "source": f"made by `mmtx data action=make name=fusion_lab task={task}`",
+        "licence": "CC0-1.0",
+        "root": ".",
+        "label_names": list(LABELS),
+    }

@@ -1,0 +1,127 @@
+"""A scene to language: reference captions, and a question with its answer.
+
+A compact grammar with one canonical form, "a large red circle is left of a small blue square",
+and the ways people vary it: order, an existential "there is", other words for sizes and
+relations, details left out. What the captions of a scene share is what a captioner can learn.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+from mmtx_cli.synthetic.scenes.scene import INVERSE, PAIRS, Pair, Scene, Thing
+
+# the first form is the canonical one
+_PAIR_FORMS = (
+    "{large} is {relation} {small}",
+    "there is {large} {relation} {small}",
+    "{small} is {inverse} {large}",
+    "{large_plain} is {relation} {small_plain}",
+    "{large_other} is {relation} {small_other}",
+    "{large} is {relation_other} {small}",
+    "{large} and {small}",
+)
+_SINGLE_FORMS = (
+    "{thing} is in the {place}",
+    "there is {thing} in the {place}",
+    "in the {place} is {thing}",
+    "{thing_plain} is in the {place}",
+    "{thing_other} is in the {place}",
+    "{thing} on a plain ground",
+)
+_OTHER_SIZE = {"large": "big", "small": "little"}
+_OTHER_RELATION = {
+    "left of": "to the left of",
+    "right of": "to the right of",
+    "above": "over",
+    "below": "under",
+}
+_NUMBER = {1: "one", 2: "two"}
+
+
+def captions(scene: Scene, random: Random) -> list[str]:
+    """Return five different captions: the canonical one, then four of its variations."""
+    forms = _PAIR_FORMS if scene.relation else _SINGLE_FORMS
+    words = _words(scene)
+    return [form.format(**words) for form in (forms[0], *random.sample(forms[1:], 4))]
+
+
+def _words(scene: Scene) -> dict[str, str]:
+    if scene.relation is None:
+        return {"place": scene.place or "", **_nouns("thing", scene.things[0])}
+    large, small = scene.things
+    return {
+        "relation": scene.relation,
+        "relation_other": _OTHER_RELATION[scene.relation],
+        "inverse": INVERSE[scene.relation],
+        **_nouns("large", large),
+        **_nouns("small", small),
+    }
+
+
+def _nouns(name: str, thing: Thing) -> dict[str, str]:
+    return {
+        name: _noun(thing.size, *thing.pair),
+        f"{name}_plain": _noun(*thing.pair),
+        f"{name}_other": _noun(_OTHER_SIZE[thing.size], *thing.pair),
+    }
+
+
+def _noun(*words: str) -> str:
+    return f"{'an' if words[0][0] in 'aeiou' else 'a'} {' '.join(words)}"
+
+
+def question(scene: Scene, random: Random, pairs: Sequence[Pair] = PAIRS) -> tuple[str, str]:
+    """Return a question about the scene, and its one right answer.
+
+    Answers are a colour, a shape, "one" or "two", "yes" or "no". ``pairs`` are those that a
+    question may name although they are not there.
+    """
+    thing = random.choice(scene.things)
+    kinds = [_colour, _shape, _number, _neighbour_colour, _neighbour_shape]
+    kind = random.choice(kinds if scene.relation else kinds[:3])
+    if random.random() < 1 / 6:
+        return _presence(scene, thing, random, pairs)
+    return kind(scene, thing)
+
+
+def _colour(scene: Scene, thing: Thing) -> tuple[str, str]:
+    return f"what colour is the {thing.shape}?", thing.colour
+
+
+def _shape(scene: Scene, thing: Thing) -> tuple[str, str]:
+    return f"what shape is the {thing.colour} thing?", thing.shape
+
+
+def _number(scene: Scene, thing: Thing) -> tuple[str, str]:
+    return "how many things are there?", _NUMBER[len(scene.things)]
+
+
+def _presence(scene: Scene, thing: Thing, random: Random, pairs: Sequence[Pair]) -> tuple[str, str]:
+    here = {other.pair for other in scene.things}
+    # the absent ones share the colour, so that the whole question has to be read
+    absent = [pair for pair in pairs if pair[0] == thing.colour and pair not in here]
+    pair = random.choice((thing.pair, random.choice(absent)))
+    return f"is there {_noun(*pair)}?", "yes" if pair in here else "no"
+
+
+def _neighbour_colour(scene: Scene, thing: Thing) -> tuple[str, str]:
+    known, asked, relation = _ends(scene, thing)
+    return f"what colour is the thing {relation} the {_name(known)}?", asked.colour
+
+
+def _neighbour_shape(scene: Scene, thing: Thing) -> tuple[str, str]:
+    known, asked, relation = _ends(scene, thing)
+    return f"what shape is {relation} the {_name(known)}?", asked.shape
+
+
+def _ends(scene: Scene, known: Thing) -> tuple[Thing, Thing, str]:
+    """Return the known thing, the other, and where the other lies seen from the known."""
+    assert scene.relation is not None
+    large, small = scene.things
+    if known is small:
+        return small, large, scene.relation
+    return large, small, INVERSE[scene.relation]
+
+
+def _name(thing: Thing) -> str:
+    return f"{thing.colour} {thing.shape}"
