@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from mmtx_cli.config.introspect import signature_of
 from mmtx_cli.config.validate import component_faults
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.layer.frozen import Frozen
+from mmtx_cli.layer.frozen_teacher import Frozen
 from mmtx_cli.model import MultimodalModel
 from mmtx_cli.teacher import teacher_model
 

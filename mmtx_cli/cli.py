@@ -103,7 +103,7 @@ def dispatch(args: list[str]) -> int:
 
 def guarded(command: str, args: list[str]) -> int:
     """Run a command, and leave no process behind."""
-    from mmtx_cli import ranks
+    from mmtx_cli.distributed import ranks
 
     ranks.end_with_parent()
     patience = 0.0
@@ -117,7 +117,7 @@ def guarded(command: str, args: list[str]) -> int:
 
 def reported(command: str, args: list[str]) -> int:
     """Run a command under Hydra; turn what goes wrong into a message and an exit status."""
-    from mmtx_cli import ranks
+    from mmtx_cli.distributed import ranks
     from mmtx_cli.errors import Interrupted, MmtxError, OutputError, RunError, complain
     from mmtx_cli.io.quoting import argument
     from mmtx_cli.launch import launch

@@ -24,10 +24,10 @@ def launch(command: str, args: list[str]) -> None:
 
     from mmtx_cli.config.conf_tree import configuration, split
     from mmtx_cli.config.overrides import opened
+    from mmtx_cli.distributed.hydra_job import check_multirun
+    from mmtx_cli.distributed.openmp import set_waiting
     from mmtx_cli.errors import ConfigError
     from mmtx_cli.io.quoting import as_written
-    from mmtx_cli.openmp import set_waiting
-    from mmtx_cli.relaunch import check_multirun
 
     options, overrides = split(args)
     overrides = [as_written(arg) for arg in overrides]
@@ -89,9 +89,7 @@ def job_of(
     """
     from omegaconf import OmegaConf
 
-    from mmtx_cli.errors import MmtxError, complain
-    from mmtx_cli.io.file_errors import told
-    from mmtx_cli.relaunch import (
+    from mmtx_cli.distributed.hydra_job import (
         is_multirun,
         job_argv,
         job_overrides,
@@ -99,6 +97,8 @@ def job_of(
         needs_own_process,
         run_job,
     )
+    from mmtx_cli.errors import MmtxError, complain
+    from mmtx_cli.io.file_errors import told
 
     program = sys.argv[0]
 

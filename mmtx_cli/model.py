@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmtx_cli.distributed.collectives import world_size
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.fusion.base import Fusion
 from mmtx_cli.head.base import Head
-from mmtx_cli.layer.distributed import world_size
 from mmtx_cli.types import FUSED, Batch, Field, Prediction, Streams, Tokens
 
 

@@ -78,7 +78,7 @@ class Patching:
     ) -> None:
         """``numbers`` are in a patch, ``width`` in its position.
 
-        ``maskings`` are the ways of choosing what is hidden (``layer/hide.py``) that the encoder
+        ``maskings`` are the ways of choosing what is hidden (``layer/masking.py``) that the encoder
         can do with, its own first.
         """
         self.numbers, self.width, self.maskings, self.cut = numbers, width, maskings, cut

@@ -11,10 +11,10 @@ from mmtx_cli.command.trained import Outputs, View, by_sample, merge, predict
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.loader import EvaluationSampler, FurtherTexts, make_loader
 from mmtx_cli.data.quarantine import Quarantine
+from mmtx_cli.distributed.launch import Process
 from mmtx_cli.head.base import WRITTEN
 from mmtx_cli.io.unicode import composed
 from mmtx_cli.model import MultimodalModel, kept_alone
-from mmtx_cli.training.launch import Process
 
 Views = Mapping[str, View]
 """What is made of the samples, by name; the first is the evaluation proper."""

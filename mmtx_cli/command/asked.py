@@ -15,9 +15,9 @@ from mmtx_cli.config.introspect import signature_of
 from mmtx_cli.data.corpus import Corpus, usable
 from mmtx_cli.data.manifest.read import label_names_of
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.distributed.launch import Process
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.model import MultimodalModel
-from mmtx_cli.training.launch import Process
 
 
 def asks(cfg: DictConfig) -> bool:

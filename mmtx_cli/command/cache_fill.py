@@ -26,11 +26,11 @@ from mmtx_cli.data.cache.todo import todo_of
 from mmtx_cli.data.cache.writer import ShardWriter
 from mmtx_cli.data.corpus import Corpus, build_data
 from mmtx_cli.data.quarantine import Quarantine
+from mmtx_cli.distributed.launch import launch
+from mmtx_cli.distributed.signals import StopSignal
 from mmtx_cli.errors import ConfigError, Interrupted
 from mmtx_cli.io.file_errors import megabytes
 from mmtx_cli.io.progress import track
-from mmtx_cli.stop import StopSignal
-from mmtx_cli.training.launch import launch
 from mmtx_cli.types import Field, Tokens
 
 Encode = Callable[[Field], Tokens]

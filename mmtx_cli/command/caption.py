@@ -45,7 +45,7 @@ def run(cfg: DictConfig) -> None:
 
 def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> None:
     """Write a JSON object a file or piece, as the batches come; the first process merges them."""
-    from mmtx_cli.training.launch import launch
+    from mmtx_cli.distributed.launch import launch
 
     settings = sections(cfg)
     process = launch(settings["trainer"])

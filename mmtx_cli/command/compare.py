@@ -35,7 +35,7 @@ def run(cfg: DictConfig) -> None:
         DataError: if a run is not finished.
     """
     from mmtx_cli.command.figures import print_comparison
-    from mmtx_cli.metric.comparison import compare
+    from mmtx_cli.metric.run_comparison import compare
     from mmtx_cli.report.comparison import NOTE, Comparison, legend, table, write_comparison
 
     refuse_foreign_keys(cfg, "compare")

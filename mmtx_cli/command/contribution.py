@@ -13,9 +13,9 @@ from mmtx_cli.command.answers import Answers, all_answers, score, subset_name, s
 from mmtx_cli.command.probe import probe_figures
 from mmtx_cli.command.trained import View
 from mmtx_cli.data.quarantine import Quarantine
+from mmtx_cli.distributed.launch import Process
 from mmtx_cli.head.base import Head
 from mmtx_cli.model import MultimodalModel, kept_alone, zeroed
-from mmtx_cli.training.launch import Process
 from mmtx_cli.types import Streams
 
 SHUFFLED, ZEROED, ABSENT, ALONE = "shuffled", "zeroed", "absent", "alone"

@@ -73,7 +73,7 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     from mmtx_cli.command.repetition import evaluated_diversity
     from mmtx_cli.command.trained import load_model
     from mmtx_cli.data.corpus import build_data
-    from mmtx_cli.training.launch import launch
+    from mmtx_cli.distributed.launch import launch
 
     begun = time.perf_counter()
     settings = sections(cfg)

@@ -23,14 +23,9 @@ from mmtx_cli.data.text.vqa_answers import answer_names, answer_scores, judged
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.classification import classification_scores, multilabel_scores
 from mmtx_cli.metric.diversity import normalized
-from mmtx_cli.metric.neighbours import (
-    nearest,
-    neighbour_classifier,
-    neighbour_means,
-    neighbour_regression,
-)
+from mmtx_cli.metric.knn import nearest, neighbour_classifier, neighbour_means, neighbour_regression
+from mmtx_cli.metric.linear_probe import linear_classifier, linear_multilabel, linear_regression
 from mmtx_cli.metric.ordinal import ordinal_scores
-from mmtx_cli.metric.probe import linear_classifier, linear_multilabel, linear_regression
 from mmtx_cli.metric.regression import regression_scores
 from mmtx_cli.metric.scores import Scores
 

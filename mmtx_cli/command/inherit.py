@@ -8,11 +8,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mmtx_cli.command.run_folder import is_first_process
 from mmtx_cli.config.cross_checks import constant, is_trained
 from mmtx_cli.config.introspect import TargetError, class_constant
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.config.validate import component_faults
+from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError, ConfigError, MmtxError
 from mmtx_cli.io.checkpoint import read_weights
 from mmtx_cli.io.tensor_checks import other_types

@@ -94,7 +94,7 @@ def predict(
     from mmtx_cli.command.candidates import text_vectors
     from mmtx_cli.command.predicted import predicted
     from mmtx_cli.command.trained import load_model
-    from mmtx_cli.training.launch import launch
+    from mmtx_cli.distributed.launch import launch
 
     begun = time.perf_counter()
     settings = sections(cfg)

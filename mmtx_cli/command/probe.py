@@ -13,7 +13,7 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.io.console import track
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.metric.classification import classification_scores
-from mmtx_cli.metric.probe import linear_classifier, linear_regression
+from mmtx_cli.metric.linear_probe import linear_classifier, linear_regression
 from mmtx_cli.metric.regression import regression_scores
 from mmtx_cli.model import MultimodalModel
 

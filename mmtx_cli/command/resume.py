@@ -12,12 +12,12 @@ from mmtx_cli.config.constraints import at, within
 from mmtx_cli.config.overrides import is_section_key
 from mmtx_cli.config.schema import SECTIONS
 from mmtx_cli.config.validate import root_faults, section_faults
+from mmtx_cli.distributed.hydra_job import job_overrides
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.atomic import replaced
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.redact import HIDDEN, redacted
 from mmtx_cli.io.yaml_reader import check_yaml, read_yaml_text
-from mmtx_cli.relaunch import job_overrides
 
 FREE = (
     "trainer",

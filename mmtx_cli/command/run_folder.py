@@ -11,6 +11,7 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli import __version__
+from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.atomic import LOCK, appending, remove_left, replaced, write_json
 from mmtx_cli.io.file_errors import reason
@@ -20,14 +21,6 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "tokenize
 RESULTS = ("result.json", "captions.jsonl")
 LOCKED: dict[str, IO[str]] = {}
 """Run folders that this process has locked."""
-
-
-def is_first_process() -> bool:
-    """Does this process write what one process writes?"""
-    if "RANK" in os.environ:
-        return os.environ["RANK"] == "0"
-    numbers = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
-    return all(os.environ.get(name, "0") == "0" for name in numbers)
 
 
 def refuse_trained(cfg: DictConfig) -> None:

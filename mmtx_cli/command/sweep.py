@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmtx_cli.distributed.ranks import started
+from mmtx_cli.distributed.signals import StopSignal
 from mmtx_cli.errors import ConfigError, Interrupted
 from mmtx_cli.io.atomic import appending
-from mmtx_cli.ranks import started
-from mmtx_cli.stop import StopSignal
 
 PATIENCE = 60.0
 """Seconds that a run has to save itself once it is told to stop."""

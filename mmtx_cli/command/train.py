@@ -20,11 +20,12 @@ from mmtx_cli.command.inherit import (
     load_initial,
 )
 from mmtx_cli.command.resume import resumed, run_settings
-from mmtx_cli.command.run_folder import is_first_process, open_run, refuse_trained
+from mmtx_cli.command.run_folder import open_run, refuse_trained
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.config.schema import SECTIONS, DataSettings
 from mmtx_cli.config.validate import check
 from mmtx_cli.data.manifest.table_file import check_exists
+from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError, ConfigError, DataError
 from mmtx_cli.io.atomic import own_folder, write_json
 from mmtx_cli.io.checkpoint import load_checkpoint, read_config, read_weights, save_folder
@@ -102,7 +103,7 @@ def accelerator_faults(plain: Mapping[str, Any]) -> Iterator[str]:
     """Told beside the other faults; PyTorch is imported only where a GPU is asked for."""
     name = (plain.get("trainer") or {}).get("accelerator")
     if name in ("gpu", "cuda", "mps"):
-        from mmtx_cli.training.launch import check_accelerator
+        from mmtx_cli.distributed.launch import check_accelerator
 
         try:
             check_accelerator(name)

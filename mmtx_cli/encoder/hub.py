@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.encoder.pretrained import brief, missing_package
-from mmtx_cli.layer.pixels import Pixels
+from mmtx_cli.layer.input.pixel_norm import Pixels
 
 
 def preprocessor(weights: str, kind: str) -> Any:

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.encoder.base import Encoder, encode_pictures
-from mmtx_cli.layer.feature_map import FeatureMap
-from mmtx_cli.layer.pixels import Pixels
+from mmtx_cli.layer.input.cnn_tokens import FeatureMap
+from mmtx_cli.layer.input.pixel_norm import Pixels
 from mmtx_cli.types import Field, Tokens
 
 

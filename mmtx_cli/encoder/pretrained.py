@@ -16,8 +16,8 @@ from mmtx_cli.io.tensor_checks import not_finite, tensor_fault
 from mmtx_cli.io.torch_file import check_archive
 from mmtx_cli.io.untrusted_file import check_regular
 from mmtx_cli.layer.freeze import Freezable, freeze_first, reached_parameters, stem_before
+from mmtx_cli.layer.input.pixel_norm import Pixels
 from mmtx_cli.layer.lora import add_lora
-from mmtx_cli.layer.pixels import Pixels
 
 
 class PretrainedEncoder(Freezable, Encoder):

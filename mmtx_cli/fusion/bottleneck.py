@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmtx_cli.fusion.base import Fusion
+from mmtx_cli.layer.modality_sequence import anything
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.layer.sequence import anything
 from mmtx_cli.layer.transformer import Block
 from mmtx_cli.types import Streams, Tokens
 

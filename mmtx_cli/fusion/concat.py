@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mmtx_cli.fusion.base import Fusion
-from mmtx_cli.layer.sequence import Sequenced
+from mmtx_cli.layer.modality_sequence import Sequenced
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Streams, Tokens
 

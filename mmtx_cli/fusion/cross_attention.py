@@ -8,7 +8,7 @@ from torch import nn
 
 from mmtx_cli.fusion.base import Fusion
 from mmtx_cli.layer.attention import Attention
-from mmtx_cli.layer.sequence import Sequenced, StandIns
+from mmtx_cli.layer.modality_sequence import Sequenced, StandIns
 from mmtx_cli.layer.transformer import Block
 from mmtx_cli.types import Streams, Tokens
 

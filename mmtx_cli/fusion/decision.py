@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from mmtx_cli.fusion.base import Fusion
-from mmtx_cli.layer.voting import KINDS
+from mmtx_cli.layer.score_fusion import KINDS
 from mmtx_cli.types import Streams
 
 

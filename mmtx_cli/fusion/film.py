@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mmtx_cli.fusion.base import Fusion
+from mmtx_cli.layer.modality_sequence import StandIns
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.layer.sequence import StandIns
 from mmtx_cli.types import Streams, Tokens
 
 

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.vqa_answers import judged
+from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.generation.beam import beam_search
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.layer.decoder import TextDecoder
-from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.summary import StreamSummary
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.scores import Scores

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.head.classes import class_evaluation, class_predictions, likeliest
-from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.classification import multilabel_scores
 from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
@@ -39,7 +39,7 @@ class ClassificationHead(Head):
         dropout: float = 0.0,
         vote: str = "mean",
     ) -> None:
-        """``vote``: see ``layer/voting.py``; a decision-level fusion gives it."""
+        """``vote``: see ``layer/score_fusion.py``; a decision-level fusion gives it."""
         super().__init__(dim, streams, reads, weight)
         self.label_names = list(label_names)
         self.multi_label = multi_label

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.distributed.collectives import gather, global_mean, rank
 from mmtx_cli.errors import DataError
 from mmtx_cli.head.base import WRITTEN, Detokenizer, Evaluation, Head
-from mmtx_cli.layer.alignment import infonce, sigmoid
-from mmtx_cli.layer.distributed import gather, global_mean, rank
+from mmtx_cli.layer.contrastive_loss import infonce, sigmoid
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.metric.chance import chance_scores, right_counts
-from mmtx_cli.metric.recall import CUTS, recall_scores
-from mmtx_cli.metric.retrieval import retrieval_ranks
+from mmtx_cli.metric.retrieval.chance import chance_scores, right_counts
+from mmtx_cli.metric.retrieval.equal_texts import wording_ranks, wordings
+from mmtx_cli.metric.retrieval.ranks import retrieval_ranks
+from mmtx_cli.metric.retrieval.recall import CUTS, recall_scores
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.metric.wording import wording_ranks, wordings
 from mmtx_cli.types import FUSED, Batch, Prediction, Streams
 
 MAX_SCALE = 100.0

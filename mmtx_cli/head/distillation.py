@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.distributed.collectives import gather, global_mean
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head, unscored
-from mmtx_cli.layer.distributed import gather, global_mean
-from mmtx_cli.layer.frozen import Frozen
+from mmtx_cli.layer.frozen_teacher import Frozen
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import Batch, Field, Prediction, Streams
 

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.classification import ClassificationHead
-from mmtx_cli.layer.distributed import global_mean
-from mmtx_cli.layer.frozen import Frozen
+from mmtx_cli.layer.frozen_teacher import Frozen
 from mmtx_cli.types import Batch, Prediction, Streams
 
 

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from mmtx_cli.counter_rng import uniform
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
-from mmtx_cli.layer.distributed import global_mean
-from mmtx_cli.layer.hide import chosen
-from mmtx_cli.layer.query import QueryDecoder
+from mmtx_cli.layer.masking import chosen
+from mmtx_cli.layer.query_decoder import QueryDecoder
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import IGNORE, Batch, Field, Places, Prediction, Streams
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from mmtx_cli.counter_rng import mix_tensor, uniform
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.distributed.collectives import gather, gather_unequal, global_mean, rank
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
-from mmtx_cli.layer.distributed import gather, gather_unequal, global_mean, rank
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import FUSED, Batch, Prediction, Streams, Tokens

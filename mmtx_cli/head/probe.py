@@ -12,8 +12,8 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.head.base import Detokenizer, Evaluation
 from mmtx_cli.head.evaluation import StreamHead
 from mmtx_cli.metric.classification import classification_scores
-from mmtx_cli.metric.neighbours import neighbour_classifier, neighbour_regression
-from mmtx_cli.metric.probe import linear_classifier, linear_regression
+from mmtx_cli.metric.knn import neighbour_classifier, neighbour_regression
+from mmtx_cli.metric.linear_probe import linear_classifier, linear_regression
 from mmtx_cli.metric.regression import regression_scores
 from mmtx_cli.metric.scores import Scores
 
@@ -24,8 +24,8 @@ class ProbeHead(StreamHead):
     """Learns labels from the mean token of a stream, of each stream by itself.
 
     ``linear`` is a logistic regression, of numbers a ridge regression (Alain and Bengio 2016,
-    ``metric/probe.py``); ``knn`` a weighted vote of the ``k`` training samples that are nearest by
-    cosine (Wu et al. 2018, ``metric/neighbours.py``). A sample that lacks a stream gets the mean
+    ``metric/linear_probe.py``); ``knn`` a weighted vote of the ``k`` training samples that are nearest by
+    cosine (Wu et al. 2018, ``metric/knn.py``). A sample that lacks a stream gets the mean
     of the training samples.
     """
 

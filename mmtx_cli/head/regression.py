@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
-from mmtx_cli.layer.distributed import global_mean
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.regression import regression_scores
 from mmtx_cli.types import Batch, Prediction, Streams

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.head.masked_reconstruction import MaskedReconstructionHead
-from mmtx_cli.layer.query import QueryDecoder
+from mmtx_cli.layer.query_decoder import QueryDecoder
 from mmtx_cli.types import Batch, Field, Patches, Patching
 
 

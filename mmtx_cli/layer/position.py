@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtx_cli.layer.mask import reach
+from mmtx_cli.layer.sequence_mask import reach
 
 
 class GridPosition(nn.Module):

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.layer.voting import Vote
+from mmtx_cli.layer.score_fusion import Vote
 from mmtx_cli.types import Streams
 
 
@@ -18,7 +18,7 @@ class Readout(nn.Module):
     def __init__(
         self, dim: int, reads: Sequence[str], outputs: int, dropout: float = 0.0, vote: str = "mean"
     ) -> None:
-        """``outputs`` scores a sample; ``vote`` is a kind of ``layer/voting.py``."""
+        """``outputs`` scores a sample; ``vote`` is a kind of ``layer/score_fusion.py``."""
         super().__init__()
         self.reads = tuple(reads)
         self.score = nn.ModuleDict(

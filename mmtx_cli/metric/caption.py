@@ -6,8 +6,8 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.io.unicode import composed
 from mmtx_cli.metric.bleu import bleu_scores
 from mmtx_cli.metric.cider import cider_scores, has_weights
-from mmtx_cli.metric.corpus import Corpus
-from mmtx_cli.metric.ptb import tokenize
+from mmtx_cli.metric.ngrams import Corpus
+from mmtx_cli.metric.ptb.tokenize import tokenize
 from mmtx_cli.metric.rouge import rouge_scores
 from mmtx_cli.metric.scores import Scores
 

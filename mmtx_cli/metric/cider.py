@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmtx_cli.metric.corpus import MAX_ORDER, Corpus, Ngrams
+from mmtx_cli.metric.ngrams import MAX_ORDER, Corpus, Ngrams
 from mmtx_cli.metric.scores import Scores
 
 _SIGMA = 6.0

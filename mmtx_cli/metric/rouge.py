@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmtx_cli.metric.corpus import Corpus
+from mmtx_cli.metric.ngrams import Corpus
 from mmtx_cli.metric.scores import Scores
 
 _BETA = 1.2

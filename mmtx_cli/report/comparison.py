@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmtx_cli.io.atomic import replaced
-from mmtx_cli.metric.comparison import Compared
+from mmtx_cli.metric.run_comparison import Compared
 from mmtx_cli.report.html import render, write_page
 from mmtx_cli.report.rounding import amount
 from mmtx_cli.report.scatter import Point, scatter_svg

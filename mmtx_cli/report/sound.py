@@ -100,7 +100,7 @@ def spectrogram(wave: np.ndarray, name: str) -> Thumbnail:
     import torch
 
     from mmtx_cli.data.sample_reader import hops
-    from mmtx_cli.layer.mel import LogMel
+    from mmtx_cli.layer.input.mel import LogMel
     from mmtx_cli.types import Field
 
     data = hops(torch.from_numpy(np.ascontiguousarray(wave)), RATE)[None]

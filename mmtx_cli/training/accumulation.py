@@ -9,8 +9,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mmtx_cli.distributed.collectives import world_size
 from mmtx_cli.head.base import Head
-from mmtx_cli.layer.distributed import world_size
 from mmtx_cli.types import Batch
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
+from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.atomic import own_folder, replaced
 from mmtx_cli.io.checkpoint import check_finite, load_checkpoint
-from mmtx_cli.training.lightning import pl
 
 
 class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):

@@ -10,9 +10,9 @@ from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.loader import EvaluationSampler, TrainSampler, make_loader
 from mmtx_cli.data.sampling.epoch_order import TrainOrder
 from mmtx_cli.data.sampling.mixture_order import MixtureOrder, shares
+from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.training.accumulation import StepLoader
-from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.module import TrainingModule
 
 Order = TrainOrder | MixtureOrder

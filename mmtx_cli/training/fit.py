@@ -11,12 +11,12 @@ from typing import Any
 from mmtx_cli.config.schema import LoggerSettings, TrainerSettings
 from mmtx_cli.data.lost_worker import named_loss
 from mmtx_cli.data.quarantine import Quarantine
+from mmtx_cli.distributed.launch import check_accelerator, warn_of_emulation
+from mmtx_cli.distributed.launcher import REFUSED, end_together
+from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.training.checkpoint import SafeCheckpointIO
 from mmtx_cli.training.data import TrainingData
-from mmtx_cli.training.launch import check_accelerator, warn_of_emulation
-from mmtx_cli.training.launcher import REFUSED, end_together
-from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.logger import make_loggers
 from mmtx_cli.training.metrics import MetricsCallback
 from mmtx_cli.training.module import TrainingModule

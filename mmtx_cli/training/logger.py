@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from mmtx_cli.config.schema import LoggerSettings, WandbSettings
+from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.atomic import check_own_folder
 from mmtx_cli.io.redact import redacted
-from mmtx_cli.training.lightning import pl
 
 
 def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Logger]:

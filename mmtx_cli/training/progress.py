@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.io.console import make_bar
 from mmtx_cli.io.progress import SparseLines
-from mmtx_cli.training.lightning import pl
 from mmtx_cli.training.metrics import MetricsCallback
 
 REDRAW_SECONDS = 0.2

@@ -8,10 +8,10 @@ import torch
 import torch.distributed as dist
 
 from mmtx_cli.config.schema import TrainerSettings
+from mmtx_cli.distributed.collectives import world_size
+from mmtx_cli.distributed.lightning import pl
+from mmtx_cli.distributed.signals import StopSignal
 from mmtx_cli.errors import ConfigError, Interrupted
-from mmtx_cli.layer.distributed import world_size
-from mmtx_cli.stop import StopSignal
-from mmtx_cli.training.lightning import pl
 
 
 class SaveCallback(pl.callbacks.Checkpoint):

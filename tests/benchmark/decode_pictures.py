@@ -83,7 +83,7 @@ def by_mmtx(folder: Path, count: int) -> Callable[[], None]:
     from mmtx_cli.data.dataset import Samples
     from mmtx_cli.data.loader import EvaluationSampler, make_loader
     from mmtx_cli.data.manifest.read import read_manifest
-    from mmtx_cli.layer.pixels import Pixels
+    from mmtx_cli.layer.input.pixel_norm import Pixels
 
     rows = read_manifest(folder / "all.jsonl").split("test")
     samples = Samples(rows, ("image",), (), Preparation(image_size=SIZE, text=None), None)

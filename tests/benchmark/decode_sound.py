@@ -14,7 +14,7 @@ import torchaudio
 from paired import paired_ratio, report
 
 from mmtx_cli.data.sample_reader import hops
-from mmtx_cli.layer.mel import LogMel
+from mmtx_cli.layer.input.mel import LogMel
 from mmtx_cli.media.audio.decode import decode_sound
 from mmtx_cli.types import Field
 

@@ -16,7 +16,7 @@ from paired import paired_ratio, verdict  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from mmtx_cli.layer.alignment import infonce, sigmoid  # noqa: E402
+from mmtx_cli.layer.contrastive_loss import infonce, sigmoid  # noqa: E402
 
 PAIRS, WIDTH = 8192, 512
 FORMS = ("infonce", "sigmoid")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
-from mmtx_cli.openmp import set_waiting  # noqa: E402
+from mmtx_cli.distributed.openmp import set_waiting  # noqa: E402
 
 set_waiting()  # as the command does; for both sides
 

@@ -25,7 +25,7 @@ from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.quoting import quoted
-from mmtx_cli.layer.frozen import Frozen
+from mmtx_cli.layer.frozen_teacher import Frozen
 from mmtx_cli.synthetic.events.make import make_events
 from tests.messages import faults_mention, mentions, raises
 

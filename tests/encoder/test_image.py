@@ -6,7 +6,7 @@ from torchvision.models import get_model, resnet18
 
 from mmtx_cli.encoder.image.cnn import ImageCnn, convolutional_body
 from mmtx_cli.encoder.image.vit import ImageViT
-from mmtx_cli.layer.pixels import Pixels
+from mmtx_cli.layer.input.pixel_norm import Pixels
 from mmtx_cli.types import Field, Places
 from tests.messages import raises
 from tests.tiny import tiny_encoder, tiny_field

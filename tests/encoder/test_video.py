@@ -17,7 +17,7 @@ from mmtx_cli.encoder.video.frames import VideoFrames
 from mmtx_cli.encoder.video.torchvision import VideoTorchvision
 from mmtx_cli.encoder.video.vit import VideoViT
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.layer.hide import hide
+from mmtx_cli.layer.masking import hide
 from mmtx_cli.types import Field
 from tests.messages import raises
 from tests.tiny import composed, gradients, tiny_encoder, tiny_field

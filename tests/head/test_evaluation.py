@@ -12,8 +12,8 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.head.probe import ProbeHead
 from mmtx_cli.head.retrieval import RetrievalHead
 from mmtx_cli.head.zero_shot import TEMPLATES, ZeroShotHead
-from mmtx_cli.metric.neighbours import neighbour_classifier
-from mmtx_cli.metric.probe import linear_classifier, linear_regression
+from mmtx_cli.metric.knn import neighbour_classifier
+from mmtx_cli.metric.linear_probe import linear_classifier, linear_regression
 from tests.head.words import Words
 from tests.messages import raises
 from tests.tiny import tiny_batch, tiny_model

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mmtx_cli.config.schema import TrainerSettings
+from mmtx_cli.distributed.signals import SIGNALS
 from mmtx_cli.errors import Interrupted
-from mmtx_cli.stop import SIGNALS
 from mmtx_cli.synthetic.scenes.make import make_scenes
 from mmtx_cli.training.save import SaveCallback
 from tests.command_line import PRETRAINING, stopped

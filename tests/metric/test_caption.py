@@ -11,7 +11,7 @@ from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
 from mmtx_cli.errors import DataError
 from mmtx_cli.metric.caption import caption_scores, token_scores
-from mmtx_cli.metric.ptb import tokenize
+from mmtx_cli.metric.ptb.tokenize import tokenize
 from tests.messages import raises
 from tests.metric.corpora import WORDS, flickr_groups, random_tokens
 

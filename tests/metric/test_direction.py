@@ -4,7 +4,7 @@ import pytest
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.metric.classification import classification_scores, multilabel_scores
 from mmtx_cli.metric.direction import HEADLINES, HIGHER, LOWER, has_direction, lower_is_better
-from mmtx_cli.metric.recall import recall_scores
+from mmtx_cli.metric.retrieval.recall import recall_scores
 from tests.tiny import HEADS, LABELS, tiny_batch, tiny_model
 
 LESS = ("mae", "rmse", "mse", "ece", "perplexity", "error", "surprise", "rank", "median_rank")

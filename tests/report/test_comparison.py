@@ -3,8 +3,8 @@
 import csv
 import re
 
-from mmtx_cli.metric.comparison import Compared
-from mmtx_cli.metric.paired import Difference
+from mmtx_cli.metric.run_comparison import Compared
+from mmtx_cli.metric.significance import Difference
 from mmtx_cli.report.comparison import Comparison, write_comparison
 
 NAMES = ("fusion concat, depth 1, batch_size 32, fit crop, …", "fusion film, depth 2, …")

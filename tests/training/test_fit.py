@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
+from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.training.fit import quiet
-from mmtx_cli.training.lightning import pl
 
 
 def test_nothing_is_said_of_a_frozen_body_that_stays_in_eval_mode():

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from unittest.mock import Mock
 
-from mmtx_cli.training.lightning import pl
+from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.training.metrics import MetricsCallback
 from mmtx_cli.training.progress import ProgressCallback
 

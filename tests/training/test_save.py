@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmtx_cli.config.schema import TrainerSettings
-from mmtx_cli.training.lightning import pl
+from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.training.save import SaveCallback
 
 

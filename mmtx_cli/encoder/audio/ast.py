@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.encoder.base import Encoder
-from mmtx_cli.layer.mask import reach
-from mmtx_cli.layer.mel import HOPS_PER_SECOND, LogMel, SpecAugment
+from mmtx_cli.layer.input.mel import HOPS_PER_SECOND, LogMel, SpecAugment
+from mmtx_cli.layer.input.spectrogram import SpectrogramStem
+from mmtx_cli.layer.input.stem import PatchStem, check_stem
 from mmtx_cli.layer.position import SequencePosition, waves
-from mmtx_cli.layer.spectrogram import SpectrogramStem
-from mmtx_cli.layer.stem import PatchStem, check_stem
+from mmtx_cli.layer.sequence_mask import reach
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Patches, Patching, Tokens
 

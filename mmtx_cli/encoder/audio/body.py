@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.encoder.pretrained import brief, load_state
-from mmtx_cli.layer.audio_input import over_time, unit_variance
+from mmtx_cli.layer.input.audio_frontend import over_time, unit_variance
 
 
 class SpeechBody(nn.Module):

@@ -11,13 +11,13 @@ from mmtx_cli.encoder.base import real_content
 from mmtx_cli.encoder.hub import preprocessor
 from mmtx_cli.encoder.huggingface import HubModel, hub_model
 from mmtx_cli.encoder.pretrained import PretrainedEncoder
-from mmtx_cli.layer.audio_input import (
+from mmtx_cli.layer.input.audio_frontend import (
     WaveConvolutions,
     WhisperLogMel,
     kaldi_filterbank,
     unit_variance,
 )
-from mmtx_cli.layer.mask import coarser
+from mmtx_cli.layer.sequence_mask import coarser
 from mmtx_cli.types import Field, Tokens
 
 Heard = tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]

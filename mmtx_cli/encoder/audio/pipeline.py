@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from mmtx_cli.encoder.audio.body import SpeechBody, speech_body
 from mmtx_cli.encoder.pretrained import PretrainedEncoder
-from mmtx_cli.layer.mask import reach
-from mmtx_cli.layer.mel import waveform
+from mmtx_cli.layer.input.mel import waveform
 from mmtx_cli.layer.pooling import masked_mean
+from mmtx_cli.layer.sequence_mask import reach
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Tokens
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from torch import nn
 
 from mmtx_cli.encoder.base import Encoder
-from mmtx_cli.layer.mel import HOPS_PER_SECOND, LogMel, SpecAugment
+from mmtx_cli.layer.input.mel import HOPS_PER_SECOND, LogMel, SpecAugment
+from mmtx_cli.layer.input.spectrogram import SpectrogramStage
 from mmtx_cli.layer.position import SequencePosition
-from mmtx_cli.layer.spectrogram import SpectrogramStage
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Tokens
 

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.encoder.base import Encoder
-from mmtx_cli.layer.audio_input import unit_variance
-from mmtx_cli.layer.mask import coarser
-from mmtx_cli.layer.mel import waveform
+from mmtx_cli.layer.input.audio_frontend import unit_variance
+from mmtx_cli.layer.input.mel import waveform
 from mmtx_cli.layer.position import SequencePosition
+from mmtx_cli.layer.sequence_mask import coarser
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Tokens
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from mmtx_cli.encoder.base import encode_pictures
 from mmtx_cli.encoder.map_encoder import MapEncoder
-from mmtx_cli.layer.feature_map import FeatureMap
-from mmtx_cli.layer.pixels import Pixels
+from mmtx_cli.layer.input.cnn_tokens import FeatureMap
+from mmtx_cli.layer.input.pixel_norm import Pixels
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import Field, Tokens
 

@@ -19,7 +19,7 @@ from mmtx_cli.encoder.pretrained import (
     missing_package,
     statistics,
 )
-from mmtx_cli.layer.pixels import Pixels
+from mmtx_cli.layer.input.pixel_norm import Pixels
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.position import GridPosition
 from mmtx_cli.types import Field, Tokens

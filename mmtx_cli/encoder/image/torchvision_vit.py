@@ -15,7 +15,7 @@ from mmtx_cli.encoder.pretrained import (
     load_state,
     torchvision_model,
 )
-from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
+from mmtx_cli.layer.input.pixel_norm import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.types import Field, Tokens
 
 

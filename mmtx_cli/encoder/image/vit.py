@@ -6,9 +6,9 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from mmtx_cli.encoder.base import Encoder, real_content
-from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
+from mmtx_cli.layer.input.pixel_norm import IMAGENET_MEAN, IMAGENET_STD, Pixels
+from mmtx_cli.layer.input.stem import ConvStem, PatchStem, check_stem, check_tiled
 from mmtx_cli.layer.position import GridPosition
-from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem, check_tiled
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Patches, Patching, Tokens
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtx_cli.encoder.pretrained import torchvision_model
-from mmtx_cli.layer.pixels import Pixels
+from mmtx_cli.layer.input.pixel_norm import Pixels
 
 NAMES = (
     "r3d_18",

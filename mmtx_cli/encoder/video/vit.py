@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.layer.attention import Attention
 from mmtx_cli.layer.change import Change
-from mmtx_cli.layer.mask import coarser
-from mmtx_cli.layer.pixels import IMAGENET_MEAN, IMAGENET_STD, Pixels
+from mmtx_cli.layer.input.pixel_norm import IMAGENET_MEAN, IMAGENET_STD, Pixels
+from mmtx_cli.layer.input.stem import ConvStem, PatchStem, check_stem, check_tiled
 from mmtx_cli.layer.position import GridPosition, SequencePosition
-from mmtx_cli.layer.stem import ConvStem, PatchStem, check_stem, check_tiled
+from mmtx_cli.layer.sequence_mask import coarser
 from mmtx_cli.layer.transformer import FeedForward, Transformer
 from mmtx_cli.types import Field, Patches, Patching, Tokens
 

@@ -1,0 +1,70 @@
+"""Processes for work without training: evaluation and captioning on one device or many."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from mmtx_cli.config.schema import TrainerSettings
+from mmtx_cli.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process among those that share the work."""
+
+    rank: int
+    world: int
+    device: torch.device
+    barrier: Callable[[], None]
+
+    @property
+    def is_first(self) -> bool:
+        """Does it merge and report?"""
+        return self.rank == 0
+
+
+def launch(settings: TrainerSettings) -> Process:
+    """Start the other processes if there are to be any; one device needs no Lightning."""
+    check_accelerator(settings.accelerator)
+    alone = str(settings.devices) == "1" and settings.num_nodes == 1
+    if alone and int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        return Process(0, 1, torch.device("cuda:0" if gpu else "cpu"), lambda: None)
+    from mmtx_cli.distributed.launcher import REFUSED, end_together
+    from mmtx_cli.distributed.lightning import Fabric
+
+    try:
+        fabric = Fabric(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            strategy=settings.strategy,
+            num_nodes=settings.num_nodes,
+        )
+    except REFUSED as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+    end_together(fabric.strategy, settings)
+    fabric.launch()
+    return Process(fabric.global_rank, fabric.world_size, fabric.device, fabric.barrier)
+
+
+def check_accelerator(name: str) -> None:
+    """Refuse a GPU that is not there."""
+    there = torch.backends.mps.is_available() if name == "mps" else torch.cuda.is_available()
+    if name in ("gpu", "cuda", "mps") and not there:
+        raise ConfigError(f"trainer.accelerator={name}: there is no GPU here; write cpu or auto")
+
+
+def warn_of_emulation(precision: str, device: torch.device) -> None:
+    """Say that half precision is slow on a processor that has no instructions for it."""
+    mixed = {"bf16-mixed": "_is_mkldnn_bf16_supported", "16-mixed": "_is_mkldnn_fp16_supported"}
+    if device.type == "cpu" and precision in mixed:
+        supported = getattr(torch.ops.mkldnn, mixed[precision])
+        if not supported():
+            print(
+                f"trainer.precision={precision}: this processor has no instructions for it and is "
+                "many times slower with it than with 32-true",
+                file=sys.stderr,
+            )

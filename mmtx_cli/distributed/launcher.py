@@ -1,0 +1,204 @@
+"""Lightning's launcher, with one end for all: it starts the ranks of this machine and waits for
+those of others, neither for ever nor without a word.
+"""
+
+import os
+import shlex
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch.distributed as dist
+
+from mmtx_cli.config.overrides import as_typed
+from mmtx_cli.config.schema import TrainerSettings
+from mmtx_cli.distributed import ranks
+from mmtx_cli.distributed.lightning import (
+    FabricScriptLauncher,
+    ScriptLauncher,
+    pl,
+    set_num_threads_if_needed,
+)
+from mmtx_cli.errors import ConfigError
+
+REFUSED = (ValueError, TypeError, pl.utilities.exceptions.MisconfigurationException)
+"""What Lightning raises over settings that it cannot use."""
+GRACE = 10.0
+"""Seconds that this rank has to end by itself after another one has failed."""
+_EVERY = 0.2
+
+
+def end_together(strategy: Any, settings: TrainerSettings) -> None:
+    """Let a strategy of Lightning's that starts this program several times do so by our launcher.
+
+    Raises:
+        ConfigError: if the environment names an address that cannot be used.
+    """
+    found = strategy.launcher
+    if isinstance(found, ScriptLauncher | FabricScriptLauncher):
+        strategy._launcher = RankLauncher(found, settings)
+
+
+class RankLauncher(ScriptLauncher):
+    """Starts the further ranks of this machine, and ends this one when one of them fails."""
+
+    def __init__(
+        self, found: ScriptLauncher | FabricScriptLauncher, settings: TrainerSettings
+    ) -> None:
+        super().__init__(found.cluster_environment, found.num_processes, found.num_nodes)
+        self.settings = settings
+        # asked now: a launcher that has begun looks like one of another program
+        self.external = self.cluster_environment.creates_processes_externally
+        if not self.external:
+            check_address(self.num_nodes)
+
+    def launch(self, function: Callable, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
+        """Call ``function`` in every rank; those of other machines are started there.
+
+        Raises:
+            ConfigError: if the processes cannot connect.
+        """
+        environment = self.cluster_environment
+        try:
+            environment.validate_settings(self.num_processes, self.num_nodes)
+        except ValueError as error:
+            raise ConfigError(f"trainer.devices, trainer.num_nodes: {error}") from error
+        if not self.external:
+            with ranks.parent():
+                self._call_children_scripts()
+            ranks.STARTED.extend(self.procs)
+        where = f"{environment.main_address}:{environment.main_port}"
+        if self.num_nodes > 1 and environment.local_rank() == 0:
+            print(self.waits(where), file=sys.stderr, flush=True)
+        watch = Watch(self.late(where), self.settings.join_timeout if self.num_nodes > 1 else None)
+        watch.start()
+        set_num_threads_if_needed(num_processes=self.num_processes)
+        try:
+            return function(*args, **kwargs)
+        except (dist.DistNetworkError, dist.DistStoreError) as error:
+            if dist.is_initialized():
+                raise
+            reason = " ".join(str(error).split())
+            raise ConfigError(
+                f"the {self.world} processes cannot connect at {where} (MASTER_ADDR, MASTER_PORT): "
+                f"{reason}"
+            ) from error
+        finally:
+            if trainer is not None:  # a training is over; evaluation has but begun
+                watch.done = True
+
+    @property
+    def world(self) -> int:
+        """Processes on all machines together."""
+        return self.num_processes * self.num_nodes
+
+    def waits(self, where: str) -> str:
+        """Say for what this node waits, and how that is started."""
+        limit = f"for at most trainer.join_timeout={self.settings.join_timeout:g} s"
+        if self.external:
+            return f"waiting {limit} for all {self.world} processes at {where}"
+        if self.cluster_environment.node_rank():
+            return f"waiting {limit} for the first of {self.num_nodes} nodes at {where}"
+        address, _, port = where.rpartition(":")
+        others = self.num_nodes - 1
+        command = f"MASTER_ADDR={address} MASTER_PORT={port} NODE_RANK=1 {this_command()}"
+        return (
+            f"waiting {limit} at {where} for {others} of {self.num_nodes} nodes; start each with "
+            f"its own NODE_RANK, 1 to {others}: {command}{loopback(address)}"
+        )
+
+    def late(self, where: str) -> str:
+        """Say what did not come in time."""
+        return (
+            f"trainer.num_nodes={self.num_nodes}: not all {self.world} processes have connected at "
+            f"{where} within trainer.join_timeout={self.settings.join_timeout:g} s; start the same "
+            "command on every node, with MASTER_ADDR and MASTER_PORT of the first and its own "
+            "NODE_RANK, see that they reach each other, or raise trainer.join_timeout"
+        )
+
+
+class Watch(threading.Thread):
+    """Ends this process, which may hang in the exchange with others, when they are lost."""
+
+    def __init__(self, late: str, timeout: float | None) -> None:
+        """``late`` is told after ``timeout`` seconds without a group of processes."""
+        super().__init__(daemon=True, name="ranks")
+        self.late, self.timeout = late, timeout
+        self.done = False
+
+    def run(self) -> None:
+        """Look at the ranks a few times a second."""
+        begun, lost_at = time.monotonic(), None
+        while not self.done:
+            time.sleep(_EVERY)
+            now, joined = time.monotonic(), dist.is_initialized()
+            if joined:
+                self.timeout = None
+            if self.timeout is not None and now - begun > self.timeout:
+                end(self.late, 2)
+            if (fault := ranks.failed(joined)) is None:
+                continue
+            lost_at = lost_at or now
+            if not joined or now - lost_at > GRACE:
+                end(fault, ranks.status())
+
+
+def end(message: str, status: int) -> None:
+    """End this process and the ranks that it started, wherever it stands."""
+    print(f"mmtx {sys.argv[1]}: {message}", file=sys.stderr, flush=True)
+    ranks.end(0)
+    os._exit(status)
+
+
+def check_address(num_nodes: int) -> None:
+    """Refuse an address that the processes which are to be started would not find each other by.
+
+    Raises:
+        ConfigError: naming the environment variable.
+    """
+    port, node = (
+        number(name, most) for name, most in (("MASTER_PORT", 65535), ("NODE_RANK", None))
+    )
+    node = node or 0
+    if node >= num_nodes:
+        raise ConfigError(
+            f"NODE_RANK={node}: with trainer.num_nodes={num_nodes} it is 0 to {num_nodes - 1}"
+        )
+    if node and (port is None or "MASTER_ADDR" not in os.environ):
+        raise ConfigError(
+            f"NODE_RANK={node}: set MASTER_ADDR and MASTER_PORT to what the first node waits at"
+        )
+    if port is not None and node == 0:
+        try:
+            with socket.create_server(("", port)):
+                pass
+        except OSError as error:
+            said = os.strerror(error.errno) if error.errno else error
+            raise ConfigError(
+                f"MASTER_PORT={port}: {said}; name a free port, or unset it: one is then chosen"
+            ) from error
+
+
+def number(name: str, most: int | None) -> int | None:
+    """A whole number out of the environment; None where the variable is not set."""
+    text = os.environ.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal() or (most is not None and int(text) > most):
+        raise ConfigError(f"{name}={text}: set it to a whole number, or unset it")
+    return int(text)
+
+
+def this_command() -> str:
+    """The command line of this process as a user writes it."""
+    return shlex.join(["mmtx", sys.argv[1], *map(as_typed, sys.argv[2:])])
+
+
+def loopback(address: str) -> str:
+    """Warn of an address that other machines do not reach."""
+    if address not in ("localhost", "127.0.0.1", "::1"):
+        return ""
+    return f" ({address} is this machine alone: set MASTER_ADDR to what the others reach it by)"

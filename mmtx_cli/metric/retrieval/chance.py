@@ -1,0 +1,53 @@
+"""Retrieval by chance: what recall a random order of the items has on average."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mmtx_cli.metric.retrieval.equal_texts import right_pairs
+from mmtx_cli.metric.retrieval.recall import CUTS, recall_of
+from mmtx_cli.metric.scores import Scores
+
+Queries = Mapping[str, tuple[Int[np.ndarray, " q"], int, Int[np.ndarray, " q"]]]
+"""By direction: how many right items each query has, how many items there are, and the number of
+the sample that each query belongs to.
+"""
+
+
+def right_counts(
+    a_groups: Int[Tensor, " n"], b_groups: Int[Tensor, " m"], wording: Int[Tensor, " m"]
+) -> tuple[tuple[Int[Tensor, " n"], int], tuple[Int[Tensor, " m"], int]]:
+    """Return how many right items each of ``a`` has among how many different ones of ``b``, and
+    each of ``b`` among those of ``a``.
+
+    Right answers and equal ``wording`` are those of ``wording_ranks``; 0 for one without any.
+    """
+    (item, word), asks = right_pairs(a_groups, b_groups, wording)
+    distinct = int(wording.max()) + 1 if len(wording) else 0
+    ours = item.bincount(minlength=len(a_groups))
+    theirs = word.bincount(minlength=distinct)[wording].masked_fill(~asks, 0)
+    return (ours, distinct), (theirs, len(a_groups))
+
+
+def chance_scores(queries: Queries, num_samples: int, cuts: Sequence[int] = CUTS) -> Scores:
+    """Return the expected recalls of ``recall_scores`` where the order of the items is random."""
+    columns = []
+    for right, items, owner in queries.values():
+        columns.append(np.bincount(owner, minlength=num_samples))
+        columns += [
+            np.bincount(owner, hit_probability(right, items, cut), num_samples) for cut in cuts
+        ]
+    statistics = np.stack(columns, axis=1).astype(np.float64)
+    return Scores({}, statistics, lambda sums: recall_of(sums, list(queries), cuts))
+
+
+def hit_probability(right: Int[np.ndarray, " q"], items: int, cut: int) -> Float[np.ndarray, " q"]:
+    """Return the probability that any of ``right`` items is among the first ``cut`` of all.
+
+    It is 1 - C(items - right, cut) / C(items, cut), the hypergeometric probability of a hit.
+    """
+    drawn = np.arange(min(cut, items))
+    missed = np.clip(items - right[:, None] - drawn, 0, None) / (items - drawn)
+    return 1 - missed.prod(axis=1)  # type: ignore[no-any-return]

@@ -1,0 +1,102 @@
+"""Retrieval among texts of which some are word for word the same: equal texts are one answer."""
+
+from collections.abc import Hashable, Iterator, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmtx_cli.metric.retrieval.ranks import EVEN, refuse_odd
+
+Pairs = tuple[Int[Tensor, " p"], Int[Tensor, " p"]]
+
+
+def wordings(texts: Sequence[Hashable]) -> Int[Tensor, " m"]:
+    """Return a number for each text, equal for equal texts, in the order of first occurrence."""
+    number: dict[Hashable, int] = {}
+    return torch.tensor([number.setdefault(text, len(number)) for text in texts])
+
+
+def wording_ranks(
+    a: Float[Tensor, "n d"],
+    b: Float[Tensor, "m d"],
+    a_groups: Int[Tensor, " n"],
+    b_groups: Int[Tensor, " m"],
+    wording: Int[Tensor, " m"],
+    chunk: int = 1024,
+) -> tuple[Int[Tensor, " n"], Int[Tensor, " m"]]:
+    """Return the ranks of ``retrieval_ranks`` where texts ``b`` of equal ``wording`` are one item,
+    which is right for every item of ``a`` that shares a group with any of them.
+
+    Args:
+        a: Embeddings of what is not text.
+        b: Embeddings of the texts.
+        a_groups: The group of each of ``a``.
+        b_groups: The group of each of ``b``.
+        wording: The number of each text's wording, as ``wordings`` gives it.
+        chunk: About as many items of each side are compared at a time.
+
+    Raises:
+        DataError: Embeddings that are not finite; names rows.
+    """
+    refuse_odd(a)
+    refuse_odd(b)
+    kind = torch.promote_types(a.dtype, torch.float32)
+    a, b = a.detach().to(kind), b.detach().to(kind)
+    first = torch.full((int(wording.max()) + 1,), len(b)).scatter_reduce(
+        0, wording, torch.arange(len(b)), "amin"
+    )
+    pairs, asks = right_pairs(a_groups, b_groups, wording)
+    ours, theirs = _counts(a, b[first], pairs, -(-chunk // EVEN) * EVEN)
+    return ours, theirs[wording].masked_fill(~asks, -1)
+
+
+def right_pairs(
+    a_groups: Int[Tensor, " n"], b_groups: Int[Tensor, " m"], wording: Int[Tensor, " m"]
+) -> tuple[Pairs, Tensor]:
+    """Return which items and wordings belong together, and which texts have an item themselves."""
+    ordered, order = a_groups.sort(stable=True)
+    begin = torch.searchsorted(ordered, b_groups)
+    count = torch.searchsorted(ordered, b_groups, right=True) - begin
+    word = wording.repeat_interleave(count)
+    step = torch.arange(len(word)) - (count.cumsum(0) - count).repeat_interleave(count)
+    item = order[begin.repeat_interleave(count) + step]
+    both = torch.stack([item, word]).unique(dim=1)
+    return (both[0], both[1]), count > 0
+
+
+def _counts(
+    a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], pairs: Pairs, chunk: int
+) -> tuple[Int[Tensor, " n"], Int[Tensor, " m"]]:
+    """Return how many wrong items score at least as high as the best right one; -1 without one."""
+    best = a.new_full((len(a),), -torch.inf), a.new_full((len(b),), -torch.inf)
+    for i, j, scores, right in _tiles(a, b, pairs, chunk):
+        best[0].scatter_reduce_(0, right[0] + i, scores[right], "amax")
+        best[1].scatter_reduce_(0, right[1] + j, scores[right], "amax")
+    ranks = torch.zeros(len(a), dtype=torch.int64), torch.zeros(len(b), dtype=torch.int64)
+    for i, j, scores, right in _tiles(a, b, pairs, chunk):
+        n, m = scores.shape
+        above = scores >= best[0][i : i + n, None]
+        above[right] = False
+        ranks[0][i : i + n] += above.sum(dim=1)
+        above = scores >= best[1][j : j + m]
+        above[right] = False
+        ranks[1][j : j + m] += above.sum(dim=0)
+    ours, theirs = (r.masked_fill(b == -torch.inf, -1) for r, b in zip(ranks, best, strict=True))
+    return ours, theirs
+
+
+def _tiles(
+    a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], pairs: Pairs, chunk: int
+) -> Iterator[tuple[int, int, Float[Tensor, "r c"], Pairs]]:
+    """Yield where a tile begins in ``a`` and ``b``, its scores, and the right places in it."""
+    for i in range(0, len(a), chunk):
+        ours = F.pad(a[i : i + chunk], (0, 0, 0, max(0, i + chunk - len(a))))
+        near = (pairs[0] >= i) & (pairs[0] < i + chunk)
+        row, column = pairs[0][near] - i, pairs[1][near]
+        for j in range(0, len(b), chunk):
+            theirs = F.pad(b[j : j + chunk], (0, 0, 0, max(0, j + chunk - len(b))))
+            here = (column >= j) & (column < j + chunk)
+            scores = (ours @ theirs.T)[: len(a) - i, : len(b) - j]
+            yield i, j, scores, (row[here], column[here] - j)

@@ -1,0 +1,64 @@
+"""Groups of runs against a baseline: means, deviations, paired tests."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import numpy as np
+
+from mmtx_cli.metric.significance import Difference, holm, paired_bootstrap
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One group: its figure over the runs, and how it differs from the baseline.
+
+    ``difference`` is None for the baseline itself, and where no single sample has the metric;
+    ``p`` is adjusted for the number of groups.
+    """
+
+    name: str
+    runs: int
+    mean: float
+    sd: float | None
+    difference: Difference | None
+    p: float | None
+
+
+def compare(
+    figures: Mapping[str, Sequence[float]],
+    samples: Mapping[str, Sequence[Mapping[str, float]]],
+    baseline: str,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> list[Compared]:
+    """Return a row a group, in the order of ``figures``.
+
+    Args:
+        figures: Group to the metric of each of its runs.
+        samples: Group to the values of the metric by sample id, of each of its runs. The samples
+            that all runs have are compared.
+        baseline: A group.
+    """
+    every = [set(run) for runs in samples.values() for run in runs]
+    ids = sorted(set.intersection(*every)) if every else []
+    tables = {
+        name: np.array([[run[i] for i in ids] for run in runs]) for name, runs in samples.items()
+    }
+    others = [name for name in figures if name != baseline and ids]
+    found = {
+        name: paired_bootstrap(tables[name], tables[baseline], resamples, seed=seed)
+        for name in others
+    }
+    adjusted = dict(zip(others, holm([found[name].p for name in others]), strict=True))
+    return [
+        Compared(
+            name,
+            len(runs),
+            fmean(runs),
+            stdev(runs) if len(runs) > 1 else None,
+            found.get(name),
+            adjusted.get(name),
+        )
+        for name, runs in figures.items()
+    ]

@@ -1,0 +1,21 @@
+import pytest
+import torch
+
+from mmtx_cli.distributed.launch import warn_of_emulation
+from tests.messages import mentions
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("supported", [False, True])
+def test_half_precision_that_a_processor_emulates_is_told(
+    precision, device, supported, monkeypatch, capsys
+):
+    for name in ("_is_mkldnn_bf16_supported", "_is_mkldnn_fp16_supported"):
+        monkeypatch.setattr(torch.ops.mkldnn, name, lambda: supported)
+    warn_of_emulation(precision, torch.device(device))
+    slow = precision != "32-true" and device == "cpu" and not supported
+    said = capsys.readouterr().err
+    assert bool(said) == slow
+    if slow:
+        mentions(said, f"trainer.precision={precision}: ", "processor")
