@@ -16,7 +16,6 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from mmtx_cli.build import build_model, component
 from mmtx_cli.config.conf_tree import choices, conf_dir
 from mmtx_cli.config.groups import offered
 from mmtx_cli.config.introspect import class_constant, signature_of
@@ -24,7 +23,8 @@ from mmtx_cli.config.overrides import opened
 from mmtx_cli.config.validate import components
 from mmtx_cli.counter_rng import step_tensor
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.model import MultimodalModel
+from mmtx_cli.model.build import build_model, component
+from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.types import IGNORE, Batch, Field, Tokens
 
 VOCAB, BOS, EOS, FIRST_WORD = 30, 2, 3, 5

@@ -14,7 +14,7 @@ from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.distributed.launch import Process
 from mmtx_cli.head.base import WRITTEN
 from mmtx_cli.io.unicode import composed
-from mmtx_cli.model import MultimodalModel, kept_alone
+from mmtx_cli.model.multimodal import MultimodalModel, kept_alone
 
 Views = Mapping[str, View]
 """What is made of the samples, by name; the first is the evaluation proper."""

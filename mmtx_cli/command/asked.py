@@ -1,4 +1,4 @@
-"""Heads that evaluation asks of a trained model, in place of its own (``head/evaluation.py``)."""
+"""Heads that evaluation asks of a trained model, in place of its own (``head/eval_only.py``)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,7 +8,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from mmtx_cli.build import component
 from mmtx_cli.command.answers import all_answers
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.config.introspect import signature_of
@@ -17,7 +16,8 @@ from mmtx_cli.data.manifest.read import label_names_of
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.launch import Process
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.model import MultimodalModel
+from mmtx_cli.model.build import component
+from mmtx_cli.model.multimodal import MultimodalModel
 
 
 def asks(cfg: DictConfig) -> bool:

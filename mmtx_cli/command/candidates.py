@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mmtx_cli.command.input_files import InputReader
     from mmtx_cli.distributed.launch import Process
-    from mmtx_cli.model import MultimodalModel
+    from mmtx_cli.model.multimodal import MultimodalModel
 
 ALL_TEST = {"test": 1.0}
 """Ratios of the splits by which rows that name none are no fault."""

@@ -15,7 +15,7 @@ from mmtx_cli.command.trained import View
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.distributed.launch import Process
 from mmtx_cli.head.base import Head
-from mmtx_cli.model import MultimodalModel, kept_alone, zeroed
+from mmtx_cli.model.multimodal import MultimodalModel, kept_alone, zeroed
 from mmtx_cli.types import Streams
 
 SHUFFLED, ZEROED, ABSENT, ALONE = "shuffled", "zeroed", "absent", "alone"

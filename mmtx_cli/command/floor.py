@@ -26,7 +26,7 @@ from mmtx_cli.data.targets import Targets
 from mmtx_cli.errors import DataError
 from mmtx_cli.metric.direction import headline
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.model import MultimodalModel
+from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.types import FUSED
 
 Baselines = dict[str, dict[str, Scores]]

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.build import build_encoders
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.corpus import Corpus
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.io.console import track
+from mmtx_cli.model.build import build_encoders
 
 MAX_TRAIN_ROWS = 4000
 """Of more training rows, this many are drawn: it bounds what baselines cost."""

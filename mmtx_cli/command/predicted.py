@@ -15,8 +15,8 @@ from mmtx_cli.command.embeddings import head_arrays, stream_arrays
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.distributed.launch import Process
-from mmtx_cli.head.evaluation import StreamHead
-from mmtx_cli.model import MultimodalModel
+from mmtx_cli.head.eval_only import StreamHead
+from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.types import FUSED
 
 STREAMS = "_streams"

@@ -15,7 +15,7 @@ from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.metric.classification import classification_scores
 from mmtx_cli.metric.linear_probe import linear_classifier, linear_regression
 from mmtx_cli.metric.regression import regression_scores
-from mmtx_cli.model import MultimodalModel
+from mmtx_cli.model.multimodal import MultimodalModel
 
 Summaries = dict[str, dict[str, Tensor]]
 """By modality and sample id: the mean [d] of its tokens; samples that lack it have none."""

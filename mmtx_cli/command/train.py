@@ -12,13 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
 from mmtx_cli.command.features import feature_widths
-from mmtx_cli.command.inherit import (
-    check_stored,
-    has_new_head,
-    has_weights,
-    inherit,
-    load_initial,
-)
+from mmtx_cli.command.inherit import has_new_head, has_weights, inherit
 from mmtx_cli.command.resume import resumed, run_settings
 from mmtx_cli.command.run_folder import open_run, refuse_trained
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preparation
@@ -30,6 +24,7 @@ from mmtx_cli.errors import CheckpointError, ConfigError, DataError
 from mmtx_cli.io.atomic import own_folder, write_json
 from mmtx_cli.io.checkpoint import load_checkpoint, read_config, read_weights, save_folder
 from mmtx_cli.io.redact import redacted
+from mmtx_cli.model.initialize import check_stored, load_initial
 from mmtx_cli.suggest import nearest
 
 DEFAULTS = {"dim": 256} | {key: getattr(Preparation(), key) for key in ROOT_KEYS}

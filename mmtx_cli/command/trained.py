@@ -9,14 +9,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
 
-from mmtx_cli.build import build_model
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.distributed.launch import Process
-from mmtx_cli.fitting import build_fitting
 from mmtx_cli.io.atomic import replaced
 from mmtx_cli.io.checkpoint import read_weights
 from mmtx_cli.io.console import make_bar, paused
-from mmtx_cli.model import MultimodalModel
+from mmtx_cli.model.build import build_model
+from mmtx_cli.model.match_weights import build_fitting
+from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.types import Batch, Streams
 
 View = Callable[[Streams], Streams]

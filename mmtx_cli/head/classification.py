@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
-from mmtx_cli.head.classes import class_evaluation, class_predictions, likeliest
+from mmtx_cli.head.class_report import class_evaluation, class_predictions, likeliest
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.classification import multilabel_scores
 from mmtx_cli.types import IGNORE, Batch, Prediction, Streams

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
-from mmtx_cli.head.evaluation import EvaluationHead, aligned
+from mmtx_cli.head.eval_only import EvaluationHead, aligned
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import Batch, Streams
 

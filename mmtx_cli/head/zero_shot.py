@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
-from mmtx_cli.head.classes import class_evaluation
-from mmtx_cli.head.evaluation import EvaluationHead, aligned
+from mmtx_cli.head.class_report import class_evaluation
+from mmtx_cli.head.eval_only import EvaluationHead, aligned
 from mmtx_cli.types import Batch, Streams
 
 TEXT = "text"

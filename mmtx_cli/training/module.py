@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmtx_cli.build import build_model
 from mmtx_cli.config.schema import OptimizerSettings
 from mmtx_cli.counter_rng import step_tensor
 from mmtx_cli.distributed.collectives import rank, world_size
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.head.base import Head
+from mmtx_cli.model.build import build_model
 from mmtx_cli.training.accumulation import with_shares
 from mmtx_cli.training.guard import Guard
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule

@@ -8,7 +8,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.model import MultimodalModel
+from mmtx_cli.model.multimodal import MultimodalModel
 
 
 def recompute_blocks(model: MultimodalModel) -> None:

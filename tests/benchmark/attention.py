@@ -31,7 +31,7 @@ from mmtx_cli.data.input_files import InputFiles, Piece
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.data.text.tokenizer_choice import own_tokenizer
-from mmtx_cli.encoder.video.frames import VideoFrames
+from mmtx_cli.encoder.video.per_frame import VideoFrames
 from mmtx_cli.encoder.video.vit import VideoViT
 from mmtx_cli.fusion.concat import ConcatFusion
 from mmtx_cli.head.captioning import CaptioningHead
@@ -39,7 +39,7 @@ from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.quoting import quoted
 from mmtx_cli.layer.attention import Attention
 from mmtx_cli.media.worker.limits import DecodeLimits
-from mmtx_cli.model import MultimodalModel
+from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.types import FUSED, Batch, Streams
 
 matplotlib.use("Agg")

@@ -20,10 +20,10 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 from omegaconf import OmegaConf  # noqa: E402
 from paired import paired_ratio  # noqa: E402
 
-from mmtx_cli.build import component  # noqa: E402
 from mmtx_cli.config.conf_tree import choices, conf_dir  # noqa: E402
 from mmtx_cli.errors import ConfigError  # noqa: E402
 from mmtx_cli.fusion.cross_attention import CrossAttentionFusion  # noqa: E402
+from mmtx_cli.model.build import component  # noqa: E402
 from mmtx_cli.types import FUSED, Streams, Tokens  # noqa: E402
 
 BATCH, TOKENS, DIM, MODALITIES = 8, 64, 256, 3

@@ -11,10 +11,10 @@ from dataclasses import replace
 import torch
 from paired import paired_ratio, verdict
 
-from mmtx_cli.build import build_model
 from mmtx_cli.config.schema import OptimizerSettings
 from mmtx_cli.encoder.image.vit import ImageViT
-from mmtx_cli.model import MultimodalModel
+from mmtx_cli.model.build import build_model
+from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.training.optimizer import make_optimizer
 from mmtx_cli.types import Batch, Field, Tokens
 

@@ -8,7 +8,7 @@ from mmtx_cli.errors import DataError
 from tests.messages import raises
 
 VIT = "mmtx_cli.encoder.image.vit.ImageViT"
-FRAMES = "mmtx_cli.encoder.video.frames.VideoFrames"
+FRAMES = "mmtx_cli.encoder.video.per_frame.VideoFrames"
 PLAIN = {
     "seed": 1,
     "encoder": {"image": {"_target_": VIT, "image_size": 32}},

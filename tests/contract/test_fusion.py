@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from mmtx_cli.build import component
+from mmtx_cli.model.build import component
 from mmtx_cli.types import FUSED, Tokens
 from tests.tiny import DIM, FUSIONS, build_or_skip, composed, gradients, same
 

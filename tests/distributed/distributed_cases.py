@@ -164,7 +164,7 @@ def parts(rows: slice) -> dict[str, dict[str, Tensor]]:
     for form in PARTS:
         found[form] = whole(form, rows, 2)
         found[f"{form}, dropout"] = whole(form, rows, 2, 0.5)
-        with patch("mmtx_cli.model.checkpoint", lambda f, x, **_: f(x)):
+        with patch("mmtx_cli.model.multimodal.checkpoint", lambda f, x, **_: f(x)):
             found[f"{form}, dropout, all kept"] = whole(form, rows, 2, 0.5)
     return found
 

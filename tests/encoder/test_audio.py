@@ -10,10 +10,10 @@ from torch import nn
 from torchaudio.models import wav2vec2_model, wavlm_model
 
 from mmtx_cli.encoder.audio.ast import AudioAst
-from mmtx_cli.encoder.audio.body import speech_body
-from mmtx_cli.encoder.audio.pipeline import AudioPipeline, pooled
 from mmtx_cli.encoder.audio.spectrogram_cnn import AudioSpectrogramCnn
+from mmtx_cli.encoder.audio.torchaudio import AudioPipeline, pooled
 from mmtx_cli.encoder.audio.waveform import AudioWaveform
+from mmtx_cli.encoder.backbone.torchaudio_body import speech_body
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.types import Field
 from tests.messages import raises

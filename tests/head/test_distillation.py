@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from mmtx_cli.build import build_model
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.checkpoint import save_folder
+from mmtx_cli.model.build import build_model
 from tests.messages import raises
 from tests.tiny import composed, gradients, tiny_batch, tiny_model
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mmtx_cli.build import build_model
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.model.build import build_model
 from mmtx_cli.types import Field
 from tests.messages import raises
 from tests.tiny import (

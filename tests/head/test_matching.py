@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mmtx_cli.build import build_model
 from mmtx_cli.counter_rng import id_tensor, step_tensor
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.model.build import build_model
 from mmtx_cli.types import FUSED, Prediction, Tokens
 from tests.messages import raises
 from tests.tiny import composed, gradients, tiny_batch, tiny_model

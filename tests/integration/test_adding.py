@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmtx_cli.build import build_model
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.model.build import build_model
 from mmtx_cli.types import FUSED, Field, Tokens
 from tests.command_line import mmtx, refused, succeeded
 from tests.messages import mentions

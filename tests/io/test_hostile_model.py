@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mmtx_cli.data.text.tokenizer import Tokenizer
-from mmtx_cli.encoder.pretrained import load_state
+from mmtx_cli.encoder.backbone.base import load_state
 from mmtx_cli.errors import CheckpointError, DataError
 from mmtx_cli.io import torch_file
 from mmtx_cli.io.checkpoint import find, load_checkpoint, read_config, read_weights, save_folder

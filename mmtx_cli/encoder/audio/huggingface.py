@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mmtx_cli.encoder.backbone.base import PretrainedEncoder
+from mmtx_cli.encoder.backbone.hf_hub import preprocessor
+from mmtx_cli.encoder.backbone.hf_model import HubModel, hub_model
 from mmtx_cli.encoder.base import real_content
-from mmtx_cli.encoder.hub import preprocessor
-from mmtx_cli.encoder.huggingface import HubModel, hub_model
-from mmtx_cli.encoder.pretrained import PretrainedEncoder
 from mmtx_cli.layer.input.audio_frontend import (
     WaveConvolutions,
     WhisperLogMel,

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mmtx_cli.encoder.backbone.base import torchvision_model
 from mmtx_cli.encoder.base import encode_pictures
 from mmtx_cli.encoder.map_encoder import MapEncoder
-from mmtx_cli.encoder.pretrained import torchvision_model
 from mmtx_cli.layer.input.cnn_tokens import FeatureMap
 from mmtx_cli.layer.input.pixel_norm import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.layer.pooling import masked_mean

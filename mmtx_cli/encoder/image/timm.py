@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from mmtx_cli.encoder.base import encode_pictures
-from mmtx_cli.encoder.pretrained import (
+from mmtx_cli.encoder.backbone.base import (
     PretrainedEncoder,
     brief,
     is_file_name,
@@ -19,6 +18,7 @@ from mmtx_cli.encoder.pretrained import (
     missing_package,
     statistics,
 )
+from mmtx_cli.encoder.base import encode_pictures
 from mmtx_cli.layer.input.pixel_norm import Pixels
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.position import GridPosition

@@ -7,14 +7,14 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from mmtx_cli.encoder.base import encode_pictures
-from mmtx_cli.encoder.pretrained import (
+from mmtx_cli.encoder.backbone.base import (
     PretrainedEncoder,
     brief,
     is_file_name,
     load_state,
     torchvision_model,
 )
+from mmtx_cli.encoder.base import encode_pictures
 from mmtx_cli.layer.input.pixel_norm import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.types import Field, Tokens
 

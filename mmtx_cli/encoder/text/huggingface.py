@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from mmtx_cli.encoder.hub import tokenizer_json
-from mmtx_cli.encoder.huggingface import hub_model
-from mmtx_cli.encoder.pretrained import PretrainedEncoder
+from mmtx_cli.encoder.backbone.base import PretrainedEncoder
+from mmtx_cli.encoder.backbone.hf_hub import tokenizer_json
+from mmtx_cli.encoder.backbone.hf_model import hub_model
 from mmtx_cli.types import Field, Tokens
 
 

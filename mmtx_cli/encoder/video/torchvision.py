@@ -5,9 +5,9 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mmtx_cli.encoder.backbone.base import PretrainedEncoder
+from mmtx_cli.encoder.backbone.torchvision_video_body import VideoBody, kinetics_pixels, video_body
 from mmtx_cli.encoder.base import spread_frames
-from mmtx_cli.encoder.pretrained import PretrainedEncoder
-from mmtx_cli.encoder.video.body import VideoBody, kinetics_pixels, video_body
 from mmtx_cli.layer.position import GridPosition, SequencePosition
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Tokens

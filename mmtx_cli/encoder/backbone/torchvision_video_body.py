@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtx_cli.encoder.pretrained import torchvision_model
+from mmtx_cli.encoder.backbone.base import torchvision_model
 from mmtx_cli.layer.input.pixel_norm import Pixels
 
 NAMES = (

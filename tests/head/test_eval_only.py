@@ -9,7 +9,7 @@ from torch import nn
 
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
-from mmtx_cli.head.probe import ProbeHead
+from mmtx_cli.head.embedding_probe import ProbeHead
 from mmtx_cli.head.retrieval import RetrievalHead
 from mmtx_cli.head.zero_shot import TEMPLATES, ZeroShotHead
 from mmtx_cli.metric.knn import neighbour_classifier

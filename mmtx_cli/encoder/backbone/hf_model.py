@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from mmtx_cli.encoder.hub import finding, quiet, source_of, transformers
-from mmtx_cli.encoder.pretrained import brief
+from mmtx_cli.encoder.backbone.base import brief
+from mmtx_cli.encoder.backbone.hf_hub import finding, quiet, source_of, transformers
 
 SIZES = {
     "width": "hidden_size",

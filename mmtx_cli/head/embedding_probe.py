@@ -10,7 +10,7 @@ from torch import Tensor
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
 from mmtx_cli.head.base import Detokenizer, Evaluation
-from mmtx_cli.head.evaluation import StreamHead
+from mmtx_cli.head.eval_only import StreamHead
 from mmtx_cli.metric.classification import classification_scores
 from mmtx_cli.metric.knn import neighbour_classifier, neighbour_regression
 from mmtx_cli.metric.linear_probe import linear_classifier, linear_regression

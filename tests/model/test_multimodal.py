@@ -114,7 +114,9 @@ def test_what_is_computed_anew_is_what_was_there(loss, monkeypatch):
     model.encode_batch = 2
     batch = tiny_batch(model, {"text": [3, 0, 5, 2, 7], "image": [1, 1, 0, 1, 1]})
     anew = losses_and_gradients(model, batch)
-    monkeypatch.setattr("mmtx_cli.model.checkpoint", lambda encoder, part, **_: encoder(part))
+    monkeypatch.setattr(
+        "mmtx_cli.model.multimodal.checkpoint", lambda encoder, part, **_: encoder(part)
+    )
     torch.testing.assert_close(losses_and_gradients(model, batch), anew, atol=1e-12, rtol=1e-10)
 
 
@@ -146,7 +148,7 @@ for model.encode_batch in (8, None):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads its peak memory from /proc")
 @pytest.mark.slow
 def test_parts_need_the_memory_of_a_part():
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2])])
     done = subprocess.run(
         [sys.executable, "-c", PEAKS],
         env={**os.environ, "PYTHONPATH": path},

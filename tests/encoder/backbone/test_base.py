@@ -7,16 +7,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmtx_cli.encoder.base import spread_frames
-from mmtx_cli.encoder.image.cnn import ImageCnn, convolutional_body, stages
-from mmtx_cli.encoder.image.torchvision_vit import ImageTorchvisionVit
-from mmtx_cli.encoder.pretrained import (
+from mmtx_cli.encoder.backbone.base import (
     PretrainedEncoder,
     load_state,
     load_strictly,
     missing_package,
     torchvision_model,
 )
+from mmtx_cli.encoder.base import spread_frames
+from mmtx_cli.encoder.image.cnn import ImageCnn, convolutional_body, stages
+from mmtx_cli.encoder.image.torchvision_vit import ImageTorchvisionVit
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.transformer import Block
 from mmtx_cli.types import Field, Tokens

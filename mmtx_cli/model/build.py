@@ -15,8 +15,8 @@ from mmtx_cli.config.introspect import signature_of
 from mmtx_cli.config.validate import component_faults
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.layer.frozen_teacher import Frozen
-from mmtx_cli.model import MultimodalModel
-from mmtx_cli.teacher import teacher_model
+from mmtx_cli.model.multimodal import MultimodalModel
+from mmtx_cli.model.teacher import teacher_model
 
 
 def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> MultimodalModel:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtx_cli.encoder.pretrained import brief, load_state
+from mmtx_cli.encoder.backbone.base import brief, load_state
 from mmtx_cli.layer.input.audio_frontend import over_time, unit_variance
 
 

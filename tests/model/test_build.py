@@ -2,13 +2,13 @@ import json
 
 import pytest
 
-from mmtx_cli.build import component
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.corpus import build_data
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.data.text.tokenizer_choice import own_tokenizer
 from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.model.build import component
 from tests.messages import faults_mention, raises
 
 CLASSIFIER = {"_target_": "mmtx_cli.head.classification.ClassificationHead"}

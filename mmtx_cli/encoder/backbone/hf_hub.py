@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.encoder.pretrained import brief, missing_package
+from mmtx_cli.encoder.backbone.base import brief, missing_package
 from mmtx_cli.layer.input.pixel_norm import Pixels
 
 

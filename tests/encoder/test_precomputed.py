@@ -1,6 +1,6 @@
 import torch
 
-from mmtx_cli.encoder.features import FARTHEST, FeatureEncoder
+from mmtx_cli.encoder.precomputed import FARTHEST, FeatureEncoder
 from mmtx_cli.types import Field
 from tests.messages import raises
 

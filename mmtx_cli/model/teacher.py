@@ -5,8 +5,8 @@ from typing import Any
 
 from mmtx_cli.data.text.tokenizer_choice import config_of
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.fitting import build_fitting
 from mmtx_cli.io.checkpoint import read_weights
+from mmtx_cli.model.match_weights import build_fitting
 
 Build = Callable[[Mapping[str, Any]], Any]
 """From a run's config to its model."""

@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 
-from mmtx_cli import fitting as fitting_module
-from mmtx_cli.build import build_model
 from mmtx_cli.errors import MmtxError
-from mmtx_cli.fitting import build_fitting, check_fitting
+from mmtx_cli.model import match_weights as fitting_module
+from mmtx_cli.model.build import build_model
+from mmtx_cli.model.match_weights import build_fitting, check_fitting
 from tests.data.hostile import MEGABYTE, peak_memory
 from tests.messages import raises
 from tests.tiny import tiny_config

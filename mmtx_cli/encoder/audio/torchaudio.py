@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtx_cli.encoder.audio.body import SpeechBody, speech_body
-from mmtx_cli.encoder.pretrained import PretrainedEncoder
+from mmtx_cli.encoder.backbone.base import PretrainedEncoder
+from mmtx_cli.encoder.backbone.torchaudio_body import SpeechBody, speech_body
 from mmtx_cli.layer.input.mel import waveform
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.sequence_mask import reach
