@@ -9,13 +9,13 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mmtx_cli.command.train import change
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
 from mmtx_cli.config.preprocessing import ROOT_KEYS
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.io.checkpoint import save_folder
 from mmtx_cli.io.quoting import quoted
+from mmtx_cli.runs.resolve import change
 from tests.tiny import LABELS, tiny_config, tiny_model
 
 TEXTS = ("a red ball", "a green box", "a blue star", "what colour is it?")

@@ -22,7 +22,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from mmtx_cli.command.inherit import inherit
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
 from mmtx_cli.config.validate import check
@@ -36,6 +35,7 @@ from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.errors import MmtxError
 from mmtx_cli.io.checkpoint import read_config, read_weights, save_folder
 from mmtx_cli.metric.caption_file import read_predictions, read_references
+from mmtx_cli.runs.inherit import inherit
 from tests.command_line import environment
 from tests.hostile import CHECKPOINT, CONFIG, STATE
 from tests.tiny import tiny_config

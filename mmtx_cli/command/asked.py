@@ -25,11 +25,6 @@ def asks(cfg: DictConfig) -> bool:
     return not all(map(is_trained, cfg.head.values()))
 
 
-def without_labels(stored: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a model was made of, but for the labels, which its own heads alone have to know."""
-    return {**stored, "label_names": [], "multi_label": False}
-
-
 def ask(
     model: MultimodalModel, corpus: Corpus, rows: Sequence[Sample], cfg: DictConfig
 ) -> dict[str, list[Sample]]:

@@ -13,10 +13,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from mmtx_cli.command.cached import encoder_card, teacher_card
 from mmtx_cli.command.data_cache import claim
-from mmtx_cli.command.features import standardise
-from mmtx_cli.command.train import portable_nodes, preparation_of, sections
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.cache.card import BODY, Card
 from mmtx_cli.data.cache.module_outputs import Part
@@ -31,6 +28,9 @@ from mmtx_cli.io.file_errors import megabytes
 from mmtx_cli.io.progress import track
 from mmtx_cli.model.build import build_encoders, build_teacher
 from mmtx_cli.model.initialize import check_stored, load_initial
+from mmtx_cli.runs.feature_cache import encoder_card, teacher_card
+from mmtx_cli.runs.precomputed_features import standardise
+from mmtx_cli.runs.resolve import portable_nodes, preparation_of, sections
 from mmtx_cli.types import Field, Tokens
 
 Encode = Callable[[Field], Tokens]

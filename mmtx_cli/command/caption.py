@@ -11,19 +11,19 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.input_files import NO_TOKENIZER, InputReader, described, found, read_text
 from mmtx_cli.command.input_lines import NOT_FINITE, end, write_quarantine
 from mmtx_cli.command.repetition import captioned_diversity, print_warnings
-from mmtx_cli.command.run_folder import open_run
 from mmtx_cli.command.subtitle import write_subtitles
-from mmtx_cli.command.train import sections
 from mmtx_cli.config.validate import check
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.atomic import created, replaced, write_json
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.file_errors import writing
 from mmtx_cli.io.jsonl import json_line
+from mmtx_cli.runs.inherit import inherit
+from mmtx_cli.runs.resolve import sections
+from mmtx_cli.runs.run_dir import open_run
 
 
 def run(cfg: DictConfig) -> None:

@@ -12,14 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.command.group import Group, grouped
 from mmtx_cli.command.measured import COSTS, Measured, measured
-from mmtx_cli.command.resolved import settings_of
-from mmtx_cli.command.run_folder import open_run
 from mmtx_cli.config.conf_tree import choices
 from mmtx_cli.config.unknown_keys import refuse_foreign_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.atomic import write_json
 from mmtx_cli.io.quoting import quoted
 from mmtx_cli.metric.direction import has_direction, lower_is_better
+from mmtx_cli.runs.run_dir import open_run
+from mmtx_cli.runs.stored_settings import settings_of
 from mmtx_cli.suggest import nearest
 
 PLANS = ("fusions",)
@@ -34,9 +34,9 @@ def run(cfg: DictConfig) -> None:
         ConfigError: if there is nothing to compare, or a name is none.
         DataError: if a run is not finished.
     """
-    from mmtx_cli.command.figures import print_comparison
     from mmtx_cli.metric.run_comparison import compare
     from mmtx_cli.report.comparison import NOTE, Comparison, legend, table, write_comparison
+    from mmtx_cli.report.terminal import print_comparison
 
     refuse_foreign_keys(cfg, "compare")
     check(cfg)
@@ -141,8 +141,8 @@ def check_runs(cfg: DictConfig, names: Sequence[str]) -> None:
     """Tell what is wrong with the settings of any run before the first one begins."""
     from hydra import compose
 
-    from mmtx_cli.command import train
     from mmtx_cli.config.overrides import opened
+    from mmtx_cli.runs import resolve
 
     faults = []
     for name in names:
@@ -150,7 +150,7 @@ def check_runs(cfg: DictConfig, names: Sequence[str]) -> None:
         OmegaConf.set_struct(own, False)
         own.trusted_packages = cfg.trusted_packages
         try:
-            train.prepared(own)
+            resolve.prepared(own)
         except ConfigError as error:
             faults += [f"args, with fusion={name}: {fault}" for fault in error.faults]
     if faults:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from mmtx_cli.command.cached import parts_of
-from mmtx_cli.command.eval import inherit_data
-from mmtx_cli.command.run_folder import lock
-from mmtx_cli.command.train import prepared
 from mmtx_cli.data.cache.card import BODY, Card, cards
 from mmtx_cli.data.importer.options import example
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.file_errors import reason
+from mmtx_cli.runs.feature_cache import parts_of
+from mmtx_cli.runs.inherit import inherit_data
+from mmtx_cli.runs.resolve import prepared
+from mmtx_cli.runs.run_dir import lock
 from mmtx_cli.suggest import nearest
 
 

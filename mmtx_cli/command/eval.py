@@ -3,18 +3,13 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
-from mmtx_cli.command.features import feature_widths
-from mmtx_cli.command.inherit import has_new_head, inherit, is_change
-from mmtx_cli.command.run_folder import open_run
-from mmtx_cli.command.train import manifests, portable_nodes, preparation_of, sections
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.config.groups import offered
 from mmtx_cli.config.schema import DataSettings
@@ -24,6 +19,11 @@ from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.atomic import replaced, write_json
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.jsonl import finite, json_line
+from mmtx_cli.runs.feature_cache import cache_faults, check_cache, open_cache
+from mmtx_cli.runs.inherit import has_new_head, inherit, inherit_data, is_change
+from mmtx_cli.runs.precomputed_features import feature_widths
+from mmtx_cli.runs.resolve import manifests, portable_nodes, preparation_of, sections
+from mmtx_cli.runs.run_dir import open_run
 
 
 def run(cfg: DictConfig) -> None:
@@ -56,24 +56,16 @@ def refuse_trained_heads(cfg: DictConfig) -> None:
         )
 
 
-def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
-    """Evaluate on the data it was trained on, unless other data are named."""
-    if cfg.data.get("path") is None and not cfg.data.get("mixture"):
-        names = {field.name for field in fields(DataSettings)}
-        for key, value in stored["data"].items():
-            if key in names and cfg.data.get(key) is None:
-                cfg.data[key] = value
-
-
 def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Predict in every process; merge, score and report in the first."""
     from mmtx_cli.command.answers import all_answers, by_head, subset_name, subset_views, subsets_of
-    from mmtx_cli.command.asked import ask, asks, teach, without_labels
+    from mmtx_cli.command.asked import ask, asks, teach
     from mmtx_cli.command.contribution import diagnosis, diagnosis_views, shuffled_answers
     from mmtx_cli.command.repetition import evaluated_diversity
     from mmtx_cli.command.trained import load_model
     from mmtx_cli.data.corpus import build_data
     from mmtx_cli.distributed.launch import launch
+    from mmtx_cli.runs.inherit import without_labels
 
     begun = time.perf_counter()
     settings = sections(cfg)
@@ -141,9 +133,9 @@ def extras(
         device: Where the model is.
         cfg: The configuration.
     """
-    from mmtx_cli.command.cost import flops_per_sample, parameter_counts
     from mmtx_cli.command.floor import baselines
     from mmtx_cli.command.floor_result import baseline_parts
+    from mmtx_cli.runs.profile import flops_per_sample, parameter_counts
 
     corpus = replace(corpus, cache=None)  # these look at the files themselves
     cost: dict[str, float] = {**parameter_counts(model)}
@@ -190,11 +182,11 @@ def write_result(
     seconds: float,
 ) -> None:
     """``result.json``, ``predictions.jsonl``, the report; a table and the folder's path."""
-    from mmtx_cli.command.cost import peak_memory
-    from mmtx_cli.command.figures import print_figures
     from mmtx_cli.command.floor_result import unbeaten
     from mmtx_cli.command.repetition import print_warnings
     from mmtx_cli.report.html import write_report
+    from mmtx_cli.report.terminal import print_figures
+    from mmtx_cli.runs.profile import peak_memory
 
     metrics: dict[str, float] = {}
     intervals: dict[str, tuple[float, float]] = {}

@@ -2,9 +2,9 @@
 
 from omegaconf import DictConfig
 
-from mmtx_cli.command import train
+from mmtx_cli.runs import resolve
 
 
 def run(cfg: DictConfig) -> None:
     """Fine-tune."""
-    train.run(cfg)
+    resolve.run(cfg)

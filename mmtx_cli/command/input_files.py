@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig
 
-from mmtx_cli.command.train import preparation_of
 from mmtx_cli.config.cross_checks import reads_words, said
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.list_files import files_below
 from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError, ConfigError, DataError
 from mmtx_cli.media.suffixes import SUFFIXES
+from mmtx_cli.runs.resolve import preparation_of
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import Samples

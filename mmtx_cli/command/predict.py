@@ -11,12 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.command.candidates import ALL_TEST, candidate_texts
 from mmtx_cli.command.embeddings import FOLDER, write_embeddings
-from mmtx_cli.command.features import feature_widths
-from mmtx_cli.command.inherit import inherit
 from mmtx_cli.command.input_files import InputReader, described, each_input, found, read_text
 from mmtx_cli.command.input_lines import NOT_FINITE, end, write_quarantine
-from mmtx_cli.command.run_folder import open_run
-from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.config.validate import check
 from mmtx_cli.data.manifest.read import read_manifest
@@ -28,6 +24,10 @@ from mmtx_cli.io.jsonl import finite, json_line
 from mmtx_cli.io.quoting import argument
 from mmtx_cli.io.table_suffixes import SUFFIXES as TABLES
 from mmtx_cli.media.suffixes import SUFFIXES as MEDIA
+from mmtx_cli.runs.inherit import inherit
+from mmtx_cli.runs.precomputed_features import feature_widths
+from mmtx_cli.runs.resolve import preparation_of, sections
+from mmtx_cli.runs.run_dir import open_run
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import Samples
@@ -141,10 +141,10 @@ def manifest_rows(
 
     Raises DataError if there are none, or none has anything that the model reads.
     """
-    from mmtx_cli.command.asked import without_labels
     from mmtx_cli.command.eval import described as described_row
     from mmtx_cli.data.corpus import build_data
     from mmtx_cli.data.modality_columns import column_of, has_modality
+    from mmtx_cli.runs.inherit import without_labels
 
     preparation = preparation_of(cfg, data)
     text_encoder = cfg.encoder.get("text")

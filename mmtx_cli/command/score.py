@@ -7,8 +7,6 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mmtx_cli.command.figures import print_figures
-from mmtx_cli.command.run_folder import open_run
 from mmtx_cli.config.unknown_keys import refuse_foreign_keys
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.atomic import replaced, write_json
@@ -16,6 +14,8 @@ from mmtx_cli.io.jsonl import finite, json_line
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.caption_file import CaptionFile, read_predictions, read_references
 from mmtx_cli.metric.scores import Scores
+from mmtx_cli.report.terminal import print_figures
+from mmtx_cli.runs.run_dir import open_run
 
 _FORMS = {
     "references": 'COCO captions, an mmtx manifest, or JSON lines {"id", "captions": […]}',

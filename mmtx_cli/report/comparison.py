@@ -8,8 +8,8 @@ from pathlib import Path
 from mmtx_cli.io.atomic import replaced
 from mmtx_cli.metric.run_comparison import Compared
 from mmtx_cli.report.html import render, write_page
+from mmtx_cli.report.plots.scatter import Point, scatter_svg
 from mmtx_cli.report.rounding import amount
-from mmtx_cli.report.scatter import Point, scatter_svg
 
 SHOWN = {
     "parameters": "parameters",

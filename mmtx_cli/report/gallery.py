@@ -7,7 +7,7 @@ from typing import Any
 
 from mmtx_cli.media.suffixes import SUFFIXES
 from mmtx_cli.report.confusion import Confusion, confusion
-from mmtx_cli.report.reliability import reliability_svg
+from mmtx_cli.report.plots.reliability import reliability_svg
 from mmtx_cli.report.rounding import is_number
 from mmtx_cli.report.sound import SoundClip, Sounds
 from mmtx_cli.report.thumbnail import Thumbnail, Thumbnails

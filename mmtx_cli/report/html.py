@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.atomic import replaced
-from mmtx_cli.report.run_folder import read_run_folder
+from mmtx_cli.report.run_reader import read_run_folder
 from mmtx_cli.report.section import Section, facts, section
 from mmtx_cli.report.sound import Sounds
 from mmtx_cli.report.thumbnail import Thumbnails
@@ -59,9 +59,9 @@ def _report(title: str, header: list[tuple[str, str]], sections: list[Section]) 
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill in a template of this folder."""
+    """Fill in a template of ``templates/``."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,  # captions, labels, paths and configs are other people's words
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -7,12 +7,12 @@ from mmtx_cli.report.attributes import attribute_table
 from mmtx_cli.report.baseline import baseline_table, unbeaten_sentences
 from mmtx_cli.report.contribution import contribution_table, unused_modalities
 from mmtx_cli.report.cost import costs
-from mmtx_cli.report.curve import Curve, curves
 from mmtx_cli.report.diversity import DiversityPart, diversity_parts
 from mmtx_cli.report.gallery import Gallery, Part, captions_part, galleries
 from mmtx_cli.report.metric_table import MetricTable, metric_table, subset_table
+from mmtx_cli.report.plots.curves import Curve, curves
 from mmtx_cli.report.rounding import rounded
-from mmtx_cli.report.run_folder import RunFolder
+from mmtx_cli.report.run_reader import RunFolder
 from mmtx_cli.report.sound import Sounds
 from mmtx_cli.report.thumbnail import Thumbnails
 

@@ -12,7 +12,7 @@ from mmtx_cli.media.image_reader import read_picture
 from mmtx_cli.media.suffixes import SUFFIXES
 from mmtx_cli.media.worker.isolated_decoder import Guard
 from mmtx_cli.media.worker.limits import DecodeLimits
-from mmtx_cli.report.film import FilmStrips
+from mmtx_cli.report.video_strip import FilmStrips
 
 MAX_SIDE = 320
 Shown = tuple[Path, float | None, float | None]

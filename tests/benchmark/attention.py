@@ -22,8 +22,6 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from mmtx_cli.command.inherit import inherit
-from mmtx_cli.command.train import preparation_of, sections
 from mmtx_cli.command.trained import load_model
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
@@ -40,6 +38,8 @@ from mmtx_cli.io.quoting import quoted
 from mmtx_cli.layer.attention import Attention
 from mmtx_cli.media.worker.limits import DecodeLimits
 from mmtx_cli.model.multimodal import MultimodalModel
+from mmtx_cli.runs.inherit import inherit
+from mmtx_cli.runs.resolve import preparation_of, sections
 from mmtx_cli.types import FUSED, Batch, Streams
 
 matplotlib.use("Agg")

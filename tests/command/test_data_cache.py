@@ -363,7 +363,8 @@ def test_unreadable_files_go_to_quarantine_both_times(data, tmp_path):
 
 @pytest.mark.slow
 def test_a_resumed_run_goes_on_with_its_cache(data, tmp_path, monkeypatch):
-    from mmtx_cli.command import finetune, resume
+    from mmtx_cli.command import finetune
+    from mmtx_cli.runs import resume
 
     cache = quoted(cached(tmp_path / "cache", data))
     args = [FROZEN, f"data.cache={cache}"]

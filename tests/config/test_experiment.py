@@ -2,10 +2,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mmtx_cli.command.train import DEFAULTS
 from mmtx_cli.config.conf_tree import choices, conf_dir
 from mmtx_cli.config.overrides import opened
 from mmtx_cli.config.validate import check
+from mmtx_cli.runs.resolve import DEFAULTS
 
 
 @pytest.mark.parametrize("name", choices("experiment"))

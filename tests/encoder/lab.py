@@ -20,12 +20,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mmtx_cli.command.train import DEFAULTS, preparation_of, sections
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.corpus import build_data
 from mmtx_cli.model.build import build_model
+from mmtx_cli.runs.resolve import DEFAULTS, preparation_of, sections
 from mmtx_cli.synthetic.encoder_lab import make_encoder_lab
 from mmtx_cli.synthetic.encoder_lab.make import TASKS
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule

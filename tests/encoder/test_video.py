@@ -8,7 +8,6 @@ from torch import nn
 from torchvision.models import get_model
 from torchvision.models.video.mvit import MSBlockConfig, MViT
 
-from mmtx_cli.command.train import change
 from mmtx_cli.encoder.backbone.torchvision_video_body import (
     kinetics_pixels,
     video_body,
@@ -22,6 +21,7 @@ from mmtx_cli.encoder.video.vit import VideoViT
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.layer.masking import hide
 from mmtx_cli.model.build import component
+from mmtx_cli.runs.resolve import change
 from mmtx_cli.types import Field
 from tests.messages import raises
 from tests.tiny import composed, gradients, tiny_encoder, tiny_field

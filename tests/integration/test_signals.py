@@ -20,7 +20,7 @@ from tests.messages import mentions
 LOCKING = """
 import os, sys, time
 from pathlib import Path
-from mmtx_cli.command.run_folder import lock
+from mmtx_cli.runs.run_dir import lock
 lock(Path(sys.argv[1]))
 if os.fork() == 0:
     print(os.getpid(), flush=True)

@@ -30,7 +30,7 @@ def test_the_wheel_holds_configs_and_templates(wheel):
     for name in (
         "mmtx_cli/conf/pretrain.yaml",
         "mmtx_cli/conf/fusion/concat.yaml",
-        "mmtx_cli/report/report.html.j2",
+        "mmtx_cli/report/templates/report.html.j2",
         "mmtx_cli/data_manifests/flickr8k.yaml",
     ):
         assert name in names

@@ -6,7 +6,6 @@ import pytest
 
 from mmtx_cli.command.embeddings import write_embeddings
 from mmtx_cli.command.input_lines import write_quarantine
-from mmtx_cli.command.run_folder import lock
 from mmtx_cli.command.subtitle import write_subtitles
 from mmtx_cli.data.manifest.writer import write_manifest
 from mmtx_cli.data.quarantine import Quarantine
@@ -22,6 +21,7 @@ from mmtx_cli.io.atomic import (
     write_json,
 )
 from mmtx_cli.report.html import write_page
+from mmtx_cli.runs.run_dir import lock
 from mmtx_cli.training.metrics import MetricsFile
 from tests.command_line import mmtx, refused, succeeded
 from tests.messages import mentions, raises

@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mmtx_cli.report.plot import MAX_POINTS, Series, bins, curves_svg
+from mmtx_cli.report.plots.svg import MAX_POINTS, Series, bins, curves_svg
 
 STEPS = [float(step) for step in range(1, 1001)]
 

@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from mmtx_cli.command.resolved import settings_of
 from mmtx_cli.errors import DataError
+from mmtx_cli.runs.stored_settings import settings_of
 from tests.messages import raises
 
 VIT = "mmtx_cli.encoder.image.vit.ImageViT"

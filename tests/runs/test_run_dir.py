@@ -7,9 +7,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from mmtx_cli.command.run_folder import open_run, redacted_command
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.redact import HIDDEN
+from mmtx_cli.runs.run_dir import open_run, redacted_command
 from tests.messages import raises
 
 SECRET = "abcdef12345"

@@ -1,6 +1,6 @@
 """Accuracy against confidence as inline SVG: a well calibrated model lies on the diagonal."""
 
-from mmtx_cli.report.plot import COLOURS, GRID, INK, inline_svg
+from mmtx_cli.report.plots.svg import COLOURS, GRID, INK, inline_svg
 
 BINS = 10
 MIN_SAMPLES = 20

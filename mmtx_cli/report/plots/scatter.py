@@ -4,7 +4,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-from mmtx_cli.report.plot import COLOURS, GRID, INK, inline_svg, value_text
+from mmtx_cli.report.plots.svg import COLOURS, GRID, INK, inline_svg, value_text
 from mmtx_cli.report.rounding import amount
 
 MAX_LINE = 32

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mmtx_cli.config.cross_checks import constant, is_trained
 from mmtx_cli.config.introspect import TargetError, class_constant
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preparation
+from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.errors import CheckpointError, ConfigError, MmtxError
 
 
@@ -123,3 +124,17 @@ def merged(stored: Mapping[str, Any], chosen: Mapping[str, Any]) -> DictConfig:
         else:
             result[name] = node
     return OmegaConf.create(result)
+
+
+def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
+    """Evaluate on the data it was trained on, unless other data are named."""
+    if cfg.data.get("path") is None and not cfg.data.get("mixture"):
+        names = {field.name for field in fields(DataSettings)}
+        for key, value in stored["data"].items():
+            if key in names and cfg.data.get(key) is None:
+                cfg.data[key] = value
+
+
+def without_labels(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a model was made of, but for the labels, which its own heads alone have to know."""
+    return {**stored, "label_names": [], "multi_label": False}

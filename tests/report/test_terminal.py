@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from mmtx_cli.command.figures import print_comparison, print_figures, subset_table
 from mmtx_cli.io.console import FILE_WIDTH
 from mmtx_cli.io.standard_streams import standard_output
+from mmtx_cli.report.terminal import print_comparison, print_figures, subset_table
 
 
 def part(*names):

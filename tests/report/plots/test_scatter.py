@@ -4,7 +4,7 @@ from itertools import combinations
 
 from matplotlib.figure import Figure
 
-from mmtx_cli.report.scatter import Point, part, scatter_svg
+from mmtx_cli.report.plots.scatter import Point, part, scatter_svg
 
 POINTS = [Point(f"fusion_{i}", 1e6 + 1e3 * i, 0.8 + 1e-4 * i, 0.01) for i in range(8)]
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmtx_cli.command.cached_body import is_named, is_trained_body, keeps_body, trained_body
 from mmtx_cli.config.conf_tree import CONFIG_DIR, config_dirs, split
 from mmtx_cli.config.constraints import at, entries
 from mmtx_cli.config.cross_checks import CACHING, TRAINING
@@ -22,6 +21,7 @@ from mmtx_cli.data.cache.card import (
     weights_hash,
 )
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.runs.cached_backbone import is_named, is_trained_body, keeps_body, trained_body
 
 if TYPE_CHECKING:
     from mmtx_cli.data.cache.entries import Cache

@@ -5,9 +5,9 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 from torch import nn
 
-from mmtx_cli.command.inherit import has_weights, inherit
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.model.initialize import load_initial
+from mmtx_cli.runs.inherit import has_weights, inherit
 from tests.messages import mentions, raises
 
 STORED = {

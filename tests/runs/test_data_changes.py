@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from mmtx_cli.data.changes import refuse_changed, row_digests
 from mmtx_cli.data.manifest.feature_reference import FeaturePlace
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
+from mmtx_cli.runs.data_changes import refuse_changed, row_digests
 from tests.messages import mentions
 
 ROWS = [

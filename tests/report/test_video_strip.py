@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from mmtx_cli.media.errors import UnreadableError
-from mmtx_cli.report.film import SIDE, FilmStrips
 from mmtx_cli.report.thumbnail import Thumbnails
+from mmtx_cli.report.video_strip import SIDE, FilmStrips
 from mmtx_cli.synthetic.events.make import make_events
 
 

@@ -10,11 +10,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.command.cached import cache_faults, check_cache, open_cache
-from mmtx_cli.command.features import feature_widths
-from mmtx_cli.command.inherit import has_new_head, has_weights, inherit
-from mmtx_cli.command.resume import resumed, run_settings
-from mmtx_cli.command.run_folder import open_run, refuse_trained
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preparation
 from mmtx_cli.config.schema import SECTIONS, DataSettings
 from mmtx_cli.config.validate import check
@@ -25,6 +20,11 @@ from mmtx_cli.io.atomic import own_folder, write_json
 from mmtx_cli.io.checkpoint import load_checkpoint, read_config, read_weights, save_folder
 from mmtx_cli.io.redact import redacted
 from mmtx_cli.model.initialize import check_stored, load_initial
+from mmtx_cli.runs.feature_cache import cache_faults, check_cache, open_cache
+from mmtx_cli.runs.inherit import has_new_head, has_weights, inherit
+from mmtx_cli.runs.precomputed_features import feature_widths
+from mmtx_cli.runs.resume import resumed, run_settings
+from mmtx_cli.runs.run_dir import open_run, refuse_trained
 from mmtx_cli.suggest import nearest
 
 DEFAULTS = {"dim": 256} | {key: getattr(Preparation(), key) for key in ROOT_KEYS}
@@ -134,11 +134,11 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
 
     Encoders in ``fresh`` bring weights of their own, which those of ``ckpt`` do not replace.
     """
-    from mmtx_cli.command.features import standardise
     from mmtx_cli.command.loaders import refuse_lacking, training_data
-    from mmtx_cli.data.changes import refuse_changed, row_digests
     from mmtx_cli.data.corpus import build_data
     from mmtx_cli.data.quarantine import Quarantine
+    from mmtx_cli.runs.data_changes import refuse_changed, row_digests
+    from mmtx_cli.runs.precomputed_features import standardise
     from mmtx_cli.training.fit import Length, fit, make_trainer
     from mmtx_cli.training.guard import Guard
     from mmtx_cli.training.module import TrainingModule
@@ -320,9 +320,9 @@ def tell_what_is_cut(samples: Any) -> None:
 
 def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any) -> None:
     """Write the model folder (the best weights), the result and the report."""
-    from mmtx_cli.command.cost import parameter_counts, peak_memory
-    from mmtx_cli.command.figures import print_costs
     from mmtx_cli.report.html import write_report
+    from mmtx_cli.report.terminal import print_costs
+    from mmtx_cli.runs.profile import parameter_counts, peak_memory
 
     run_dir = Path(cfg.run_dir)
     best = save.best_path if save.best is not None else None

@@ -1,4 +1,4 @@
-from mmtx_cli.report.curve import Curve, curves
+from mmtx_cli.report.plots.curves import Curve, curves
 from tests.messages import mentions
 
 ROWS = [

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from mmtx_cli.report.plot import Series, curves_svg, is_banded
+from mmtx_cli.report.plots.svg import Series, curves_svg, is_banded
 from mmtx_cli.report.rounding import rounded
 
 SPLITS = ("train", "val", "test")

@@ -5,12 +5,12 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from mmtx_cli.command import resume
-from mmtx_cli.command.resume import resumed, run_settings
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.checkpoint import read_config
+from mmtx_cli.runs import resume
+from mmtx_cli.runs.resume import resumed, run_settings
 from tests.messages import faults_mention, mentions, raises
 
 FIRST = (
