@@ -2,9 +2,9 @@
 
 from omegaconf import DictConfig
 
-from mmtx_cli.runs import resolve
+from mmtx_cli.training import run as training
 
 
 def run(cfg: DictConfig) -> None:
     """Pre-train."""
-    resolve.run(cfg)
+    training.run(cfg)

@@ -15,7 +15,7 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.head.base import Head
 from mmtx_cli.model.build import build_model
 from mmtx_cli.training.accumulation import with_shares
-from mmtx_cli.training.guard import Guard
+from mmtx_cli.training.divergence import Guard
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule
 from mmtx_cli.types import Batch, Prediction
 

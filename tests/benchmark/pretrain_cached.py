@@ -27,13 +27,13 @@ from paired import paired_ratio, report  # noqa: E402
 
 from mmtx_cli.command import data as data_command  # noqa: E402
 from mmtx_cli.command import data_cache  # noqa: E402
-from mmtx_cli.command.loaders import training_data  # noqa: E402
 from mmtx_cli.config.conf_tree import conf_dir  # noqa: E402
 from mmtx_cli.config.overrides import opened  # noqa: E402
 from mmtx_cli.data.corpus import build_data  # noqa: E402
 from mmtx_cli.data.loader import TrainSampler, make_loader  # noqa: E402
 from mmtx_cli.runs.feature_cache import check_cache, open_cache  # noqa: E402
 from mmtx_cli.runs.resolve import plain_config, portable_nodes, preparation_of, prepared, sections  # noqa: E402
+from mmtx_cli.training.coverage import training_data  # noqa: E402
 from mmtx_cli.training.module import TrainingModule  # noqa: E402
 from mmtx_cli.training.optimizer import make_optimizer  # noqa: E402
 

@@ -28,10 +28,10 @@ from paired import Turns  # noqa: E402
 from mmtx_cli.config.schema import DataSettings, LoggerSettings, OptimizerSettings, TrainerSettings  # noqa: E402
 from mmtx_cli.data.quarantine import Quarantine  # noqa: E402
 from mmtx_cli.data.sampling.mixture_spec import Mixing  # noqa: E402
-from mmtx_cli.training.data import TrainingData  # noqa: E402
-from mmtx_cli.training.fit import Length, fit, make_trainer  # noqa: E402
+from mmtx_cli.training.datamodule import TrainingData  # noqa: E402
 from mmtx_cli.training.module import TrainingModule  # noqa: E402
 from mmtx_cli.training.optimizer import make_optimizer  # noqa: E402
+from mmtx_cli.training.trainer import Length, fit, make_trainer  # noqa: E402
 from mmtx_cli.types import Batch, Field  # noqa: E402
 
 WARM = 6

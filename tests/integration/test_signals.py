@@ -13,7 +13,7 @@ from mmtx_cli.config.schema import TrainerSettings
 from mmtx_cli.distributed.signals import SIGNALS
 from mmtx_cli.errors import Interrupted
 from mmtx_cli.synthetic.scenes.make import make_scenes
-from mmtx_cli.training.save import SaveCallback
+from mmtx_cli.training.callbacks.checkpoint import SaveCallback
 from tests.command_line import PRETRAINING, stopped
 from tests.messages import mentions
 

@@ -22,7 +22,7 @@ from mmtx_cli.io.atomic import (
 )
 from mmtx_cli.report.html import write_page
 from mmtx_cli.runs.run_dir import lock
-from mmtx_cli.training.metrics import MetricsFile
+from mmtx_cli.training.callbacks.metrics_csv import MetricsFile
 from tests.command_line import mmtx, refused, succeeded
 from tests.messages import mentions, raises
 

@@ -16,8 +16,8 @@ from mmtx_cli.io import file_errors
 from mmtx_cli.io.atomic import replaced
 from mmtx_cli.io.checkpoint import load_checkpoint
 from mmtx_cli.io.file_errors import FileError, fault, is_of_files, writing
-from mmtx_cli.training.checkpoint import SafeCheckpointIO
-from mmtx_cli.training.metrics import MetricsFile
+from mmtx_cli.training.callbacks.metrics_csv import MetricsFile
+from mmtx_cli.training.checkpoint_io import SafeCheckpointIO
 from tests.messages import faults_mention, raises
 
 FULL = Path("/dev/full")

@@ -14,7 +14,7 @@ from mmtx_cli.io import torch_file
 from mmtx_cli.io.checkpoint import find, load_checkpoint, read_config, read_weights, save_folder
 from mmtx_cli.io.tensor_checks import is_finite, other_types
 from mmtx_cli.io.torch_file import plain_fault
-from mmtx_cli.training.checkpoint import SafeCheckpointIO
+from mmtx_cli.training.checkpoint_io import SafeCheckpointIO
 from tests.hostile import (
     ARCHIVES,
     BACKENDS,

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 from mmtx_cli.distributed.lightning import pl
-from mmtx_cli.training.metrics import MetricsCallback
-from mmtx_cli.training.progress import ProgressCallback
+from mmtx_cli.training.callbacks.metrics_csv import MetricsCallback
+from mmtx_cli.training.callbacks.progress_bar import ProgressCallback
 
 MODULE = Mock(spec=pl.LightningModule)
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from mmtx_cli.errors import DivergenceError
-from mmtx_cli.training.guard import WARM, Guard
+from mmtx_cli.training.divergence import WARM, Guard
 from tests.messages import faults_mention, mentions
 
 

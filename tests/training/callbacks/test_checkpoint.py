@@ -7,7 +7,7 @@ import torch
 
 from mmtx_cli.config.schema import TrainerSettings
 from mmtx_cli.distributed.lightning import pl
-from mmtx_cli.training.save import SaveCallback
+from mmtx_cli.training.callbacks.checkpoint import SaveCallback
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.io.console import make_bar
 from mmtx_cli.io.progress import SparseLines
-from mmtx_cli.training.metrics import MetricsCallback
+from mmtx_cli.training.callbacks.metrics_csv import MetricsCallback
 
 REDRAW_SECONDS = 0.2
 

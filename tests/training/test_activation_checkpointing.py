@@ -5,7 +5,7 @@ import copy
 import torch
 
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.training.recompute import recompute_blocks
+from mmtx_cli.training.activation_checkpointing import recompute_blocks
 from tests.messages import raises
 from tests.tiny import gradients, tiny_batch, tiny_model
 

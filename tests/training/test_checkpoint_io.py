@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmtx_cli.errors import CheckpointError
-from mmtx_cli.training.checkpoint import SafeCheckpointIO
+from mmtx_cli.training.checkpoint_io import SafeCheckpointIO
 from tests.messages import raises
 
 STATE_OF_A_RUN = {

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mmtx_cli.config.schema import LoggerSettings, TrainerSettings
 from mmtx_cli.data.lost_worker import named_loss
@@ -15,15 +14,15 @@ from mmtx_cli.distributed.launch import check_accelerator, warn_of_emulation
 from mmtx_cli.distributed.launcher import REFUSED, end_together
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.training.checkpoint import SafeCheckpointIO
-from mmtx_cli.training.data import TrainingData
+from mmtx_cli.training.activation_checkpointing import recompute_blocks
+from mmtx_cli.training.callbacks.checkpoint import SaveCallback
+from mmtx_cli.training.callbacks.metrics_csv import MetricsCallback
+from mmtx_cli.training.callbacks.progress_bar import ProgressCallback
+from mmtx_cli.training.callbacks.quarantine import QuarantineCallback
+from mmtx_cli.training.checkpoint_io import SafeCheckpointIO
+from mmtx_cli.training.datamodule import TrainingData
 from mmtx_cli.training.logger import make_loggers
-from mmtx_cli.training.metrics import MetricsCallback
 from mmtx_cli.training.module import TrainingModule
-from mmtx_cli.training.progress import ProgressCallback
-from mmtx_cli.training.recompute import recompute_blocks
-from mmtx_cli.training.save import SaveCallback
-from mmtx_cli.types import Batch
 
 
 @dataclass(frozen=True)
@@ -45,23 +44,6 @@ class Length:
         if steps < 1:
             raise ConfigError("trainer: the run has no step; raise max_epochs or max_steps")
         return cls(steps * settings.accumulate, steps)
-
-
-class QuarantineCallback(pl.Callback):
-    """Writes down what could not be read."""
-
-    def __init__(self, quarantine: Quarantine) -> None:
-        self.quarantine = quarantine
-
-    def on_train_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Batch, *_: Any
-    ) -> None:
-        """After each batch, of training or of validation."""
-        if batch.faults:
-            self.quarantine.add(batch.faults)
-            self.quarantine.check()
-
-    on_validation_batch_end = on_train_batch_end  # type: ignore[assignment]
 
 
 def make_trainer(

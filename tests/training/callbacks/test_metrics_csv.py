@@ -4,7 +4,7 @@ import pytest
 
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io import untrusted_file
-from mmtx_cli.training.metrics import MetricsFile
+from mmtx_cli.training.callbacks.metrics_csv import MetricsFile
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from torch import nn
 
 from mmtx_cli.distributed.lightning import pl
-from mmtx_cli.training.fit import quiet
+from mmtx_cli.training.trainer import quiet
 
 
 def test_nothing_is_said_of_a_frozen_body_that_stays_in_eval_mode():
