@@ -8,7 +8,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from mmtx_cli.command.answers import all_answers
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.config.introspect import signature_of
 from mmtx_cli.data.corpus import Corpus, usable
@@ -16,6 +15,7 @@ from mmtx_cli.data.manifest.read import label_names_of
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.launch import Process
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.inference.modality_views import all_answers
 from mmtx_cli.model.build import component
 from mmtx_cli.model.multimodal import MultimodalModel
 

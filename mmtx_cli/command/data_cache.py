@@ -1,12 +1,11 @@
 """``mmtx data action=cache``: what frozen encoders make of every row, computed once and kept."""
 
-import shutil
 import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from mmtx_cli.data.cache.card import BODY, Card, cards
+from mmtx_cli.data.cache.card import BODY
 from mmtx_cli.data.importer.options import example
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.file_errors import reason
@@ -37,7 +36,7 @@ def run(cfg: DictConfig) -> None:
         lock(folder, "out")
     except OSError as error:
         raise ConfigError(f"out={cfg.out}: cannot be written: {reason(error)}") from error
-    from mmtx_cli.command.cache_fill import cache  # brings torch, once the settings are sound
+    from mmtx_cli.inference.fill_cache import cache  # brings torch, once the settings are sound
 
     try:
         cache(cfg, stored, fresh, folder, chosen)
@@ -63,23 +62,3 @@ def chosen_parts(cfg: DictConfig) -> list[str]:
     whole = [part for part in there if not part.endswith(BODY)]
     still = [part for part in whole if part.startswith("head.") or {part, "encoder"} & frozen]
     return list(cfg.parts) or still or whole
-
-
-def claim(folder: Path, card: Card, overwrite: bool) -> None:
-    """Make the folder of a part; what is in it must have been made alike, or is replaced.
-
-    Raises ConfigError that names the differences.
-    """
-    place = folder / card.part
-    if (there := cards(folder).get(card.part)) is not None:
-        faults = there.differences(card)
-        if there.dtype != card.dtype:
-            faults.append(f"dtype {there.dtype} then, {card.dtype} now")
-        if not faults:
-            return
-        if not overwrite:
-            *others, last = [f"out={folder}: {card.part}: {fault}" for fault in faults]
-            raise ConfigError(*others, f"{last}; write overwrite=true, or name another folder")
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    card.write(place)

@@ -16,6 +16,7 @@ from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.config.validate import check
 from mmtx_cli.data.manifest.table_file import check_exists
 from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.inference.output_lines import described
 from mmtx_cli.io.atomic import replaced, write_json
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.jsonl import finite, json_line
@@ -58,13 +59,19 @@ def refuse_trained_heads(cfg: DictConfig) -> None:
 
 def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     """Predict in every process; merge, score and report in the first."""
-    from mmtx_cli.command.answers import all_answers, by_head, subset_name, subset_views, subsets_of
     from mmtx_cli.command.asked import ask, asks, teach
     from mmtx_cli.command.contribution import diagnosis, diagnosis_views, shuffled_answers
-    from mmtx_cli.command.repetition import evaluated_diversity
-    from mmtx_cli.command.trained import load_model
     from mmtx_cli.data.corpus import build_data
     from mmtx_cli.distributed.launch import launch
+    from mmtx_cli.inference.caption_diversity import evaluated_diversity
+    from mmtx_cli.inference.modality_views import (
+        all_answers,
+        by_head,
+        subset_name,
+        subset_views,
+        subsets_of,
+    )
+    from mmtx_cli.inference.predict import load_model
     from mmtx_cli.runs.inherit import without_labels
 
     begun = time.perf_counter()
@@ -155,8 +162,8 @@ def scored(
     cfg: DictConfig,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(samples, rows, scores) of each head on the first subset; figures of all, by subset."""
-    from mmtx_cli.command.answers import score, subset_name
     from mmtx_cli.data.corpus import usable
+    from mmtx_cli.inference.modality_views import score, subset_name
 
     whole: dict[str, Any] = {}
     partial: dict[str, Any] = {}
@@ -183,7 +190,7 @@ def write_result(
 ) -> None:
     """``result.json``, ``predictions.jsonl``, the report; a table and the folder's path."""
     from mmtx_cli.command.floor_result import unbeaten
-    from mmtx_cli.command.repetition import print_warnings
+    from mmtx_cli.inference.caption_diversity import print_warnings
     from mmtx_cli.report.html import write_report
     from mmtx_cli.report.terminal import print_figures
     from mmtx_cli.runs.profile import peak_memory
@@ -238,26 +245,3 @@ def add_figures(part: dict[str, Any], head: str, scores: Any, cfg: DictConfig) -
     part["metrics"] |= {f"{head}/{k}": v for k, v in scores.figures().items()}
     found = scores.intervals(resamples=cfg.bootstrap, seed=cfg.seed)
     part["intervals"] |= {f"{head}/{k}": v for k, v in found.items()}
-
-
-def described(
-    sample: Any, given: Sequence[str], text: str, vectors: Sequence[str] = ()
-) -> dict[str, Any]:
-    """What a reader of predictions.jsonl needs to know of a sample: what the model was given.
-
-    ``text`` is the column of its texts, of which evaluation takes the first. Of the modalities in
-    ``vectors`` the model was given features; what these are of is shown beside them.
-    """
-    from mmtx_cli.data.manifest.feature_reference import place_row
-    from mmtx_cli.data.text.columns import column_texts
-
-    ((*texts,),) = column_texts([sample], text)
-    inputs = {"image": list(sample.image), "video": sample.video, "audio": sample.audio}
-    inputs |= {"text": texts[0] if texts else None}
-    shown: dict[str, Any] = {name: x for name, x in inputs.items() if x and name in given}
-    if places := {name: place_row(x) for name, x in sample.features.items() if name in vectors}:
-        shown["features"] = places
-    if shown.keys() & {"video", "audio"}:
-        shown |= {k: x for k in ("start", "end") if (x := getattr(sample, k)) is not None}
-    row = {"id": sample.id, "inputs": shown}
-    return row | ({"group": sample.group} if sample.group else {})

@@ -22,7 +22,6 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from mmtx_cli.command.trained import load_model
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
 from mmtx_cli.data.input_files import InputFiles, Piece
@@ -33,6 +32,7 @@ from mmtx_cli.encoder.video.per_frame import VideoFrames
 from mmtx_cli.encoder.video.vit import VideoViT
 from mmtx_cli.fusion.concat import ConcatFusion
 from mmtx_cli.head.captioning import CaptioningHead
+from mmtx_cli.inference.predict import load_model
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.quoting import quoted
 from mmtx_cli.layer.attention import Attention

@@ -300,9 +300,9 @@ def test_rows_that_changed_are_listed_and_brought_up_to_date(data, tmp_path, cap
 
 
 def test_an_interruption_keeps_what_was_done(data, tmp_path, monkeypatch, capfd):
-    from mmtx_cli.command import cache_fill
+    from mmtx_cli.inference import fill_cache
 
-    monkeypatch.setattr(cache_fill, "ShardWriter", lambda *args: ShardWriter(*args, 1))
+    monkeypatch.setattr(fill_cache, "ShardWriter", lambda *args: ShardWriter(*args, 1))
     flush, done = ShardWriter.flush, []
 
     def stopped(self):

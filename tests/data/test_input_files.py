@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmtx_cli.command.input_files import described
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.data.input_files import InputFiles, Piece, all_pieces, cut
 from mmtx_cli.data.text.tokenizer import Tokenizer
+from mmtx_cli.inference.inputs import described
 from mmtx_cli.media.image_reader import picture_kind
 from mmtx_cli.media.video.decode import decode_video
 from mmtx_cli.media.video.frame_sampling import Sampling

@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from mmtx_cli.command.embeddings import write_embeddings
-from mmtx_cli.command.input_lines import write_quarantine
-from mmtx_cli.command.subtitle import write_subtitles
 from mmtx_cli.data.manifest.writer import write_manifest
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.errors import CheckpointError, ConfigError, DataError
+from mmtx_cli.inference.embeddings import write_embeddings
+from mmtx_cli.inference.output_lines import write_quarantine
+from mmtx_cli.inference.subtitles import write_subtitles
 from mmtx_cli.io.atomic import (
     STALE,
     appending,

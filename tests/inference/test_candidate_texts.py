@@ -5,11 +5,11 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
-from mmtx_cli.command.candidates import candidate_texts
-from mmtx_cli.command.input_files import read_text
 from mmtx_cli.command.predict import source_faults
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.inference.candidate_texts import candidate_texts
+from mmtx_cli.inference.inputs import read_text
 from tests.messages import faults_mention, raises
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmtx_cli.command.answers import Answers, all_answers
-from mmtx_cli.command.embeddings import head_arrays, stream_arrays
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.distributed.launch import Process
 from mmtx_cli.head.eval_only import StreamHead
+from mmtx_cli.inference.embeddings import head_arrays, stream_arrays
+from mmtx_cli.inference.modality_views import Answers, all_answers
 from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.types import FUSED
 

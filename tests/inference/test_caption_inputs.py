@@ -4,8 +4,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmtx_cli.command.caption import run
-from mmtx_cli.command.input_files import found
 from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.inference.inputs import found
 from tests.messages import faults_mention, mentions, raises
 
 

@@ -16,8 +16,8 @@ from mmtx_cli.io.unicode import composed
 if TYPE_CHECKING:
     import torch
 
-    from mmtx_cli.command.input_files import InputReader
     from mmtx_cli.distributed.launch import Process
+    from mmtx_cli.inference.inputs import InputReader
     from mmtx_cli.model.multimodal import MultimodalModel
 
 ALL_TEST = {"test": 1.0}
@@ -84,7 +84,7 @@ def text_vectors(
     """
     import torch
 
-    from mmtx_cli.command.answers import all_answers
+    from mmtx_cli.inference.modality_views import all_answers
 
     if not heads:
         return {}

@@ -1,4 +1,4 @@
-"""A trained model made ready for evaluation or captioning."""
+"""A trained model run over batches: the outputs of every head, on every view of them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext

@@ -2,7 +2,11 @@
 
 from types import SimpleNamespace
 
-from mmtx_cli.command.repetition import captioned_diversity, evaluated_diversity, print_warnings
+from mmtx_cli.inference.caption_diversity import (
+    captioned_diversity,
+    evaluated_diversity,
+    print_warnings,
+)
 
 
 def rows(said):

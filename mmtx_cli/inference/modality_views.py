@@ -7,12 +7,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.command.trained import Outputs, View, by_sample, merge, predict
 from mmtx_cli.data.dataset import Samples
 from mmtx_cli.data.loader import EvaluationSampler, FurtherTexts, make_loader
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.distributed.launch import Process
 from mmtx_cli.head.base import WRITTEN
+from mmtx_cli.inference.predict import Outputs, View, by_sample, merge, predict
 from mmtx_cli.io.unicode import composed
 from mmtx_cli.model.multimodal import MultimodalModel, kept_alone
 

@@ -13,17 +13,16 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from mmtx_cli.command.data_cache import claim
 from mmtx_cli.config.schema import DataSettings
-from mmtx_cli.data.cache.card import BODY, Card
+from mmtx_cli.data.cache.card import BODY, Card, cards
 from mmtx_cli.data.cache.module_outputs import Part
-from mmtx_cli.data.cache.todo import todo_of
 from mmtx_cli.data.cache.writer import ShardWriter
 from mmtx_cli.data.corpus import Corpus, build_data
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.distributed.launch import launch
 from mmtx_cli.distributed.signals import StopSignal
 from mmtx_cli.errors import ConfigError, Interrupted
+from mmtx_cli.inference.pending_entries import todo_of
 from mmtx_cli.io.file_errors import megabytes
 from mmtx_cli.io.progress import track
 from mmtx_cli.model.build import build_encoders, build_teacher
@@ -162,3 +161,23 @@ def estimate(folder: Path, part: str, size: float) -> None:
 def say(text: str) -> None:
     """Tell the user how it goes; standard output is for the folder's path."""
     print(text, file=sys.stderr, flush=True)
+
+
+def claim(folder: Path, card: Card, overwrite: bool) -> None:
+    """Make the folder of a part; what is in it must have been made alike, or is replaced.
+
+    Raises ConfigError that names the differences.
+    """
+    place = folder / card.part
+    if (there := cards(folder).get(card.part)) is not None:
+        faults = there.differences(card)
+        if there.dtype != card.dtype:
+            faults.append(f"dtype {there.dtype} then, {card.dtype} now")
+        if not faults:
+            return
+        if not overwrite:
+            *others, last = [f"out={folder}: {card.part}: {fault}" for fault in faults]
+            raise ConfigError(*others, f"{last}; write overwrite=true, or name another folder")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    card.write(place)

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from mmtx_cli.command.subtitle import clock, sub_rip, web_vtt, write_subtitles
+from mmtx_cli.inference.subtitles import clock, sub_rip, web_vtt, write_subtitles
 
 PIECES = [
     {"path": "a/film.mp4", "start": 0.0, "end": 10.0, "caption": "a <b> & c"},

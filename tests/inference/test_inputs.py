@@ -1,4 +1,4 @@
-from mmtx_cli.command.input_files import found
+from mmtx_cli.inference.inputs import found
 from tests.messages import mentions
 
 

@@ -36,3 +36,26 @@ def end(run_dir: Path, rows: Rows, done: str) -> None:
         raise DataError(f"none of the {len(rows)} inputs could be {done}; see {run_dir}")
     if bad:
         print(f"{bad} of {len(rows)} inputs could not be read", file=sys.stderr)
+
+
+def described(
+    sample: Any, given: Sequence[str], text: str, vectors: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What a reader of predictions.jsonl needs to know of a sample: what the model was given.
+
+    ``text`` is the column of its texts, of which evaluation takes the first. Of the modalities in
+    ``vectors`` the model was given features; what these are of is shown beside them.
+    """
+    from mmtx_cli.data.manifest.feature_reference import place_row
+    from mmtx_cli.data.text.columns import column_texts
+
+    ((*texts,),) = column_texts([sample], text)
+    inputs = {"image": list(sample.image), "video": sample.video, "audio": sample.audio}
+    inputs |= {"text": texts[0] if texts else None}
+    shown: dict[str, Any] = {name: x for name, x in inputs.items() if x and name in given}
+    if places := {name: place_row(x) for name, x in sample.features.items() if name in vectors}:
+        shown["features"] = places
+    if shown.keys() & {"video", "audio"}:
+        shown |= {k: x for k in ("start", "end") if (x := getattr(sample, k)) is not None}
+    row = {"id": sample.id, "inputs": shown}
+    return row | ({"group": sample.group} if sample.group else {})

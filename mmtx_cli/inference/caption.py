@@ -1,0 +1,137 @@
+"""Captions of files: every process writes its share, the first merges them."""
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from mmtx_cli.errors import CheckpointError, ConfigError
+from mmtx_cli.inference.caption_diversity import captioned_diversity, print_warnings
+from mmtx_cli.inference.inputs import NO_TOKENIZER, InputReader, described
+from mmtx_cli.inference.output_lines import NOT_FINITE, end, write_quarantine
+from mmtx_cli.inference.subtitles import write_subtitles
+from mmtx_cli.io.atomic import created, replaced, write_json
+from mmtx_cli.io.file_errors import writing
+from mmtx_cli.io.jsonl import json_line
+from mmtx_cli.runs.resolve import sections
+from mmtx_cli.runs.run_dir import open_run
+
+
+def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> None:
+    """Write a JSON object a file or piece, as the batches come; the first process merges them."""
+    from mmtx_cli.distributed.launch import launch
+
+    settings = sections(cfg)
+    process = launch(settings["trainer"])
+    run_dir = open_run(cfg)
+    share = run_dir / f".captions-{process.rank}.jsonl"
+    only = process.world == 1
+    with created(share) as file:
+        for index, row in captioned(cfg, stored, settings, process, paths):
+            line = json_line(row)
+            with writing(share):
+                file.write(f"{index}\t{line}\n")
+                file.flush()
+            if only:
+                print(line, flush=True)
+    process.barrier()
+    if process.is_first:
+        heads = [node for node in cfg.head.values() if node]
+        answers = any(node.get("says") == "answers" for node in heads)
+        finish(run_dir, process.world, echo=not only, answers=answers)
+
+
+def captioned(
+    cfg: DictConfig,
+    stored: dict[str, Any],
+    settings: dict[str, Any],
+    process: Any,
+    paths: Sequence[str],
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number of the piece, its row) in order, of this process' share."""
+    from mmtx_cli.data.input_files import all_pieces
+    from mmtx_cli.data.loader import EvaluationSampler, make_loader
+    from mmtx_cli.data.text.columns import SAID
+    from mmtx_cli.inference.predict import load_model, predict
+
+    model = load_model(cfg, process.device)
+    heads = [name for name, head in model.head.items() if {*SAID} & {*head.needs}]
+    if not heads or not {"image", "video", "audio"} & set(model.encoder):
+        raise ConfigError(
+            f"ckpt={cfg.ckpt}: this model cannot caption files (heads: {', '.join(model.head)}; "
+            f"encoders: {', '.join(model.encoder)}); fine-tune it with head=captioning, or write "
+            "`mmtx predict` in place of `mmtx caption` for what its heads say of new files"
+        )
+    data = settings["data"]
+    reader = InputReader.of(cfg, stored, data)
+    if (tokenizer := reader.tokenizer) is None:
+        raise CheckpointError(f"ckpt={cfg.ckpt}: {NO_TOKENIZER}")
+    every = list(all_pieces(paths, cfg.segments, reader.limits))
+    mine = range(process.rank, len(every), process.world)
+    samples = reader.files([every[i] for i in mine], [str(i) for i in mine], cfg.text)
+    sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
+    loader = make_loader(samples, sampler, data.num_workers)
+    precision = settings["trainer"].precision
+    for batch, (outputs,) in predict(model, heads[:1], loader, process, precision):
+        unread = {fault["id"]: fault["reason"] for fault in batch.faults}
+        output = outputs[heads[0]]
+        for i, tokens, score in zip(batch.ids, output["tokens"], output["score"], strict=True):
+            row = described(every[int(i)]) | ({"text": cfg.text} if cfg.text else {})
+            if i in unread:
+                row["error"] = unread[i]
+            elif not math.isfinite(score):
+                row["error"] = NOT_FINITE
+            else:
+                row |= {"caption": tokenizer.decode(tokens.tolist()), "score": float(score)}
+            yield int(i), row
+
+
+def finish(run_dir: Path, world: int, echo: bool, answers: bool = False) -> None:
+    """Merge the shares into captions.jsonl; what could not be read goes to quarantine.jsonl.
+
+    Args:
+        run_dir: The run folder, with the shares.
+        world: The number of processes.
+        echo: Whether to print the lines.
+        answers: Whether they are answers to a question, which may well repeat.
+    """
+    rows: dict[int, str] = {}
+    for rank in range(world):
+        share = run_dir / f".captions-{rank}.jsonl"
+        with open(share, encoding="utf-8", newline="\n") as file:  # names may hold other breaks
+            for text in file:
+                index, _, line = text.rstrip("\n").partition("\t")
+                rows[int(index)] = line
+        share.unlink()
+    lines = [rows[i] for i in sorted(rows)]
+    with replaced(run_dir / "captions.jsonl") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if echo:
+        print("\n".join(lines))
+    parsed = [json.loads(line) for line in lines]
+    write_quarantine(run_dir, parsed)
+    subtitles = write_subtitles(run_dir / "subtitles", parsed)
+    if subtitles:
+        print(f"{len(subtitles)} subtitle files in {run_dir / 'subtitles'}", file=sys.stderr)
+    if not answers:
+        report_diversity(run_dir, parsed)
+    end(run_dir, parsed, "captioned")
+
+
+def report_diversity(run_dir: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write ``result.json`` with the diversity of the captions; print it on standard error."""
+    if (figures := captioned_diversity(rows)) is None:
+        return
+    diversity = {"captions": figures}
+    result = {"command": "caption", "count": len(rows), "diversity": diversity}
+    write_json(run_dir / "result.json", result)
+    print(
+        f"{figures['distinct']} of {figures['count']} captions are distinct; inputs with the most "
+        f"frequent one: {figures['most_frequent_count']}",
+        file=sys.stderr,
+    )
+    print_warnings(diversity)

@@ -1,0 +1,161 @@
+"""What every head of a trained model predicts for new files, or rows of a manifest."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from mmtx_cli.config.schema import DataSettings
+from mmtx_cli.data.manifest.read import read_manifest
+from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.inference.embeddings import FOLDER, write_embeddings
+from mmtx_cli.inference.inputs import InputReader, described
+from mmtx_cli.inference.output_lines import NOT_FINITE, end, write_quarantine
+from mmtx_cli.io.atomic import replaced, write_json
+from mmtx_cli.io.jsonl import finite, json_line
+from mmtx_cli.runs.precomputed_features import feature_widths
+from mmtx_cli.runs.resolve import preparation_of, sections
+from mmtx_cli.runs.run_dir import open_run
+
+if TYPE_CHECKING:
+    from mmtx_cli.data.dataset import Samples
+
+
+def predict(
+    cfg: DictConfig, stored: Mapping[str, Any], paths: Sequence[str], texts: Sequence[str]
+) -> None:
+    """Predict in every process; merge, and write lines and embeddings, in the first."""
+    from mmtx_cli.distributed.launch import launch
+    from mmtx_cli.inference.candidate_texts import text_vectors
+    from mmtx_cli.inference.head_predictions import predicted
+    from mmtx_cli.inference.predict import load_model
+
+    begun = time.perf_counter()
+    settings = sections(cfg)
+    # what cannot be read has a line that says so, however much it is
+    settings["data"] = replace(settings["data"], max_bad_fraction=1.0)
+    reader = InputReader.of(cfg, stored, settings["data"])
+    rows = manifest_rows(cfg, stored, settings["data"]) if cfg.data.get("path") else None
+    process = launch(settings["trainer"])
+    model = load_model(cfg, process.device)
+    speaking = [n for n, head in model.head.items() if head.predicts and (texts or not head.aligns)]
+    if not speaking and not cfg.embeddings:  # a head of the user's own says so only now
+        raise ConfigError(
+            f"ckpt={cfg.ckpt}: no head predicts anything of new inputs (heads: "
+            f"{', '.join(model.head)}); write embeddings=true for embeddings alone"
+        )
+    samples, lines = rows or input_lines(cfg, reader, paths)
+    for cut in samples.cut_texts() if process.is_first else ():
+        print(f"{cut}, as when the model was trained", file=sys.stderr)
+    run_dir = open_run(cfg)
+    aligned = [name for name in speaking if model.head[name].aligns]
+    vectors = text_vectors(model, aligned, texts, reader, settings, process, run_dir)
+    found = predicted(model, samples, speaking, cfg.embeddings, settings, process, run_dir)
+    if found is None:
+        return
+    errors = found.errors()
+    said = {
+        name: found.predictions(name, reader.tokenizer, cfg.top, texts, vectors.get(name))
+        for name in speaking
+    }
+    for i, line in enumerate(lines):
+        own = {name: said[name][i] for name in said}
+        error = errors[i] or (NOT_FINITE if finite(own) != own else None)
+        line |= {"error": error} if error else own
+    for note in found.missing(speaking):
+        print(note, file=sys.stderr)
+    arrays = found.embeddings() if cfg.embeddings else {}
+    write(run_dir, lines, arrays, of_files=rows is None, seconds=time.perf_counter() - begun)
+
+
+def manifest_rows(
+    cfg: DictConfig, stored: Mapping[str, Any], data: DataSettings
+) -> tuple["Samples", list[dict[str, Any]]]:
+    """The rows of the manifest as samples, and what the line of each begins with.
+
+    Raises DataError if there are none, or none has anything that the model reads.
+    """
+    from mmtx_cli.data.corpus import build_data
+    from mmtx_cli.data.modality_columns import column_of, has_modality
+    from mmtx_cli.inference.output_lines import described as described_row
+    from mmtx_cli.runs.inherit import without_labels
+
+    preparation = preparation_of(cfg, data)
+    text_encoder = cfg.encoder.get("text")
+    # targets of new rows are nothing to the model, and may be such as it does not know
+    manifest = read_manifest(
+        str(data.path),
+        root=data.root,
+        split=data.split,
+        seed=cfg.seed,
+        allow_outside_root=data.allow_outside_root,
+        ignored={"captions", "label", "answers"} - {preparation.text},
+        may_be_absent=True,  # then the row's line says so
+    )
+    corpus = build_data(
+        data, preparation, cfg.seed, without_labels(stored), text_encoder, manifest=manifest
+    )
+    rows = corpus.rows(cfg.split)
+    if not rows:
+        raise DataError(f"{corpus.manifest.path}: no row has split={cfg.split}")
+    modalities = [name for name, node in cfg.encoder.items() if node]
+    if not any(has_modality(row, name, corpus) for row in rows for name in modalities):
+        wanted = " or ".join(column_of(name, corpus) for name in modalities)
+        raise DataError(
+            f"{corpus.manifest.path}: no row of these {len(rows)} has {wanted}, which the model "
+            "reads"
+        )
+    samples = corpus.samples(rows, modalities, ())
+    vectors = [*feature_widths(cfg.encoder)]
+    text = preparation.text or "text"
+    return samples, [described_row(row, modalities, text, vectors) for row in rows]
+
+
+def input_lines(
+    cfg: DictConfig, reader: InputReader, paths: Sequence[str]
+) -> tuple["Samples", list[dict[str, Any]]]:
+    """Files, or a text alone, as samples, and what the line of each begins with."""
+    from mmtx_cli.data.input_files import all_pieces
+
+    asked = {"text": cfg.text} if cfg.text else {}
+    if not paths:
+        return reader.texts([cfg.text]), [asked]
+    pieces = list(all_pieces(paths, cfg.segments, reader.limits))
+    samples = reader.files(pieces, [str(i) for i in range(len(pieces))], cfg.text)
+    return samples, [described(piece) | asked for piece in pieces]
+
+
+def write(
+    run_dir: Path,
+    lines: Sequence[Mapping[str, Any]],
+    arrays: Mapping[str, Any],
+    of_files: bool,
+    seconds: float,
+) -> None:
+    """``predictions.jsonl``, embeddings, ``result.json``; the lines and the folder's path.
+
+    Args:
+        run_dir: The run folder.
+        lines: What is said of each input.
+        arrays: Embeddings of all inputs, by name.
+        of_files: Whether inputs have paths, by which the quarantine names them.
+        seconds: How long it took.
+    """
+    written = [json_line(line) for line in lines]
+    with replaced(run_dir / "predictions.jsonl") as temporary:
+        temporary.write_text("\n".join(written) + "\n", encoding="utf-8")
+    if of_files:
+        write_quarantine(run_dir, lines)
+    shapes = write_embeddings(run_dir, arrays)
+    unread = sum("error" in line for line in lines)
+    result = {"command": "predict", "count": len(lines), "unread": unread, "embeddings": shapes}
+    write_json(run_dir / "result.json", result | {"seconds": round(seconds, 3)})
+    for line in written:
+        print(line)
+    for name, shape in shapes.items():
+        print(f"{run_dir / FOLDER / name}.npy: {shape[0]} x {shape[1]}", file=sys.stderr)
+    end(run_dir, lines, "read")
