@@ -114,8 +114,8 @@ def film_attributes(cfg: DictConfig, run_dir: Path, manifest: Path) -> list[tupl
 
     The captions of single films get their references, too. Call it after ``films``.
     """
-    from mmtx_cli.command.demo_attributes import add_references, write_attributes
     from mmtx_cli.data.manifest.read import read_manifest
+    from mmtx_cli.evaluation.attribute_accuracy import add_references, write_attributes
     from mmtx_cli.io.checkpoint import read_config
 
     folder, trained = run_dir / "films", run_dir / "films" / "finetune"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmtx_cli.command.measured import measured
+from mmtx_cli.comparison.run_results import measured
 from mmtx_cli.synthetic.scenes.make import make_scenes
 from tests.command_line import PRETRAINING, mmtx, stopped, succeeded
 

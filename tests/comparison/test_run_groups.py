@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmtx_cli.command.compare import chosen_baseline
-from mmtx_cli.command.group import MAX_NAME, grouped
+from mmtx_cli.comparison.run_groups import MAX_NAME, grouped
+from mmtx_cli.comparison.run_results import chosen_baseline
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.runs.stored_settings import flat
 from tests.messages import raises

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from mmtx_cli.command.sweep import Run, run_all, share
+from mmtx_cli.comparison.scheduler import Run, run_all, share
 from mmtx_cli.errors import ConfigError
 from tests.messages import raises
 

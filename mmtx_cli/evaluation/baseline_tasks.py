@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmtx_cli.command.floor_features import Features
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.targets import Targets
 from mmtx_cli.data.text.vqa_answers import answer_names, answer_scores, judged
+from mmtx_cli.evaluation.baseline_features import Features
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.classification import classification_scores, multilabel_scores
 from mmtx_cli.metric.diversity import normalized

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from mmtx_cli.command.floor_features import Features, features_of
-from mmtx_cli.command.floor_result import baseline_parts, unbeaten
-from mmtx_cli.command.floor_task import (
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.targets import Targets
+from mmtx_cli.evaluation.baseline_features import Features, features_of
+from mmtx_cli.evaluation.baseline_result import baseline_parts, unbeaten
+from mmtx_cli.evaluation.baseline_tasks import (
     NEIGHBOURS,
     Answers,
     Classes,
@@ -14,8 +16,6 @@ from mmtx_cli.command.floor_task import (
     Numbers,
     best_label_set,
 )
-from mmtx_cli.data.manifest.sample import Sample
-from mmtx_cli.data.targets import Targets
 from mmtx_cli.metric.classification import classification_scores, multilabel_scores
 from mmtx_cli.metric.regression import regression_scores
 from tests.messages import mentions

@@ -1,6 +1,6 @@
 import pytest
 
-from mmtx_cli.command.contribution import taken_from
+from mmtx_cli.evaluation.modality_importance import taken_from
 from tests.tiny import tiny_model
 
 

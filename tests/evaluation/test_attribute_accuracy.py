@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mmtx_cli.command.demo_attributes import (
+from mmtx_cli.evaluation.attribute_accuracy import (
     BOTH,
     CaptionedFilm,
     add_references,

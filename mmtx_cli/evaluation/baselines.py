@@ -10,20 +10,20 @@ from typing import Any
 
 import torch
 
-from mmtx_cli.command.floor_features import (
-    MAX_TRAIN_ROWS,
-    drawn,
-    encoder_sets,
-    features_of,
-    summaries,
-)
-from mmtx_cli.command.floor_task import Answers, Captions, Classes, LabelSets, Numbers, Task
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.corpus import NEEDS, Corpus
 from mmtx_cli.data.manifest.labels import label_fault
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.targets import Targets
 from mmtx_cli.errors import DataError
+from mmtx_cli.evaluation.baseline_features import (
+    MAX_TRAIN_ROWS,
+    drawn,
+    encoder_sets,
+    features_of,
+    summaries,
+)
+from mmtx_cli.evaluation.baseline_tasks import Answers, Captions, Classes, LabelSets, Numbers, Task
 from mmtx_cli.metric.direction import headline
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.model.multimodal import MultimodalModel

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mmtx_cli.command.measured import measured, throughput
+from mmtx_cli.comparison.run_results import measured, throughput
 from mmtx_cli.errors import DataError
 
 

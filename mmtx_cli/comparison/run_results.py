@@ -1,0 +1,154 @@
+"""What a run of a comparison did: its figures a sample, and what it cost."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from glob import glob
+from math import nan
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from mmtx_cli.comparison.run_groups import Group, grouped
+from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.io.untrusted_file import RefusedFileError, read_json, read_record
+from mmtx_cli.runs.stored_settings import settings_of
+from mmtx_cli.suggest import nearest
+
+MAIN = ("accuracy", "cider", "mae", "f1_micro", "image_to_text_r1", "text_to_image_r1")
+"""What a comparison is about unless ``metric`` says otherwise: the first that there is."""
+
+COSTS = ("parameters", "flops_per_sample", "train_seconds", "samples_per_second", "peak_memory_mb")
+SAMPLED = {"mae": "error"}
+"""What the value of a single sample is called, where it is not called as the metric is."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One trained and evaluated run."""
+
+    metrics: dict[str, float]
+    samples: dict[str, dict[str, dict[str, float]]]
+    """Head to sample id to the values of its metrics."""
+    cost: dict[str, float | None]
+
+    def values(self, metric: str) -> dict[str, float]:
+        """Sample id to its value; empty for a metric that no single sample has."""
+        head, _, name = metric.partition("/")
+        wanted = SAMPLED.get(name, name)
+        found = self.samples.get(head, {})
+        return {i: scores[wanted] for i, scores in found.items() if wanted in scores}
+
+
+def measured(folder: Path, evaluated: Path) -> Measured:
+    """Read a run folder, and the folder of its evaluation."""
+    trained, result = _result(folder), _result(evaluated)
+    cost = {**result.get("cost", {}), "train_seconds": trained.get("seconds")}
+    cost |= {"peak_memory_mb": trained.get("peak_memory_mb")}
+    cost |= {"samples_per_second": throughput(folder / "metrics.csv")}
+    return Measured(
+        {name: nan if x is None else x for name, x in result["metrics"].items()},
+        per_sample(evaluated / "predictions.jsonl"),
+        {name: cost.get(name) for name in COSTS},
+    )
+
+
+def _result(folder: Path) -> Mapping[str, Any]:
+    path = folder / "result.json"
+    try:
+        result = read_json(path)
+    except (OSError, RefusedFileError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(result, dict):
+        raise DataError(f"{path}: not the result of a run; train or evaluate it again")
+    return result
+
+
+def per_sample(path: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """The scores of every sample, by head."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    with open(path, encoding="utf-8") as file:
+        for row in map(json.loads, file):
+            for head, said in row.items():
+                if isinstance(said, dict) and isinstance(said.get("scores"), dict):
+                    found.setdefault(head, {})[row["id"]] = said["scores"]
+    return found
+
+
+def throughput(path: Path) -> float | None:
+    """Median of the logged samples a second while training."""
+    if not path.is_file():
+        return None
+    rows = csv.DictReader(io.StringIO(read_record(path), newline=""))
+    logged = [row.get("items_per_second") for row in rows]
+    numbers = [float(value) for value in logged if value]
+    return median(numbers) if numbers else None
+
+
+def given(patterns: Sequence[str]) -> list[Path]:
+    """The run folders that patterns name, each once, in their order."""
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        places = sorted(glob(os.path.expanduser(pattern)))
+        folders = [Path(place) for place in places if (Path(place) / "config.yaml").is_file()]
+        if not folders:
+            raise ConfigError(f"runs: {pattern}: there is no run folder of that name")
+        found |= dict.fromkeys(folders)
+    return [*found]
+
+
+def groups_of(folders: Sequence[Path]) -> list[Group]:
+    """The group of each run: those that differ in their seed alone have the same.
+
+    Raises:
+        ConfigError: if there is but one run.
+    """
+    if len(folders) < 2:
+        raise ConfigError("runs: one run alone: there is nothing to compare; name several")
+    return grouped([settings_of(folder) for folder in folders])
+
+
+def chosen_metric(runs: Sequence[Measured], wanted: str | None) -> str:
+    """The metric that is asked for, or the main one; all runs must have it."""
+    shared = [name for name in runs[0].metrics if all(name in r.metrics for r in runs)]
+    if wanted is None:
+        main = [m for end in MAIN for m in shared if m.rpartition("/")[2] == end]
+        if not shared:
+            raise ConfigError("runs: they have no metric in common")
+        return (main or shared)[0]
+    if wanted not in shared:
+        raise ConfigError(f"metric={wanted}: not every run has it; {nearest(wanted, shared)}")
+    return wanted
+
+
+def chosen_baseline(groups: Sequence[Group], wanted: str | None) -> Group:
+    """A group by its name, by a setting that it alone has, or by the value of that.
+
+    ``fusion=concat`` and ``concat`` are both ``fusion=concat``.
+    """
+    by_name = {group.name: group for group in groups}
+    if wanted is None:
+        return groups[0]
+    if wanted in by_name:
+        return by_name[wanted]
+    found = [
+        group
+        for group in by_name.values()
+        if any(wanted in (value, f"{key}={value}") for key, value in group.settings.items())
+    ]
+    if len(found) != 1:
+        fault = "is none of" if not found else "is more than one of"
+        raise ConfigError(f"baseline={wanted}: {fault} {'; '.join(by_name)}")
+    return found[0]
+
+
+def mean_cost(group: Sequence[Measured]) -> dict[str, float | None]:
+    """Mean over the runs of what each cost; None where one does not know."""
+    costs: dict[str, float | None] = {}
+    for name in COSTS:
+        known = [value for one in group if (value := one.cost[name]) is not None]
+        costs[name] = fmean(known) if len(known) == len(group) else None
+    return costs
