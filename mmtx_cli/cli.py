@@ -117,10 +117,10 @@ def guarded(command: str, args: list[str]) -> int:
 
 def reported(command: str, args: list[str]) -> int:
     """Run a command under Hydra; turn what goes wrong into a message and an exit status."""
+    from mmtx_cli.command.dispatch import launch
     from mmtx_cli.distributed import ranks
     from mmtx_cli.errors import Interrupted, MmtxError, OutputError, RunError, complain
     from mmtx_cli.io.quoting import argument
-    from mmtx_cli.launch import launch
 
     try:
         launch(command, args)

@@ -222,7 +222,7 @@ def test_what_resumes_a_run_repeats_what_is_trusted(monkeypatch, capsys):
     def stopped(command, args):
         raise Interrupted(2, "stopped", "runs/a")
 
-    monkeypatch.setattr("mmtx_cli.launch.launch", stopped)
+    monkeypatch.setattr("mmtx_cli.command.dispatch.launch", stopped)
     assert reported("finetune", ["trusted_packages=[mine]", "seed=2"]) == 130
     command = capsys.readouterr().err.rpartition("mmtx finetune ")[2]
     assert shlex.split(command) == ["resume=true", "run_dir=runs/a", "trusted_packages=[mine]"]

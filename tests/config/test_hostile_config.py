@@ -42,7 +42,7 @@ def _imported():
         "torch",
         "pytorch_lightning",
         "mmtx_cli.config.composition",
-        "mmtx_cli.launch",
+        "mmtx_cli.command.dispatch",
     ):
         import_module(name)
     for name in ("finetune", "train", "loaders", "run_folder", "figures", "cost"):
