@@ -19,7 +19,8 @@ class Targets:
 
     - ``label``: the number of the class; with ``multi_label`` a row of 0 and 1.
     - ``number``: a label that is a number, as a float; NaN where there is none.
-    - ``answers``: the score of each known answer, as VQA counts them (``data/text/vqa_answers.py``).
+    - ``answers``: the score of each known answer, as VQA counts them
+      (``data/text/vqa_answers.py``).
     """
 
     label_names: Sequence[str] = ()

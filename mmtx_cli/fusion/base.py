@@ -26,7 +26,7 @@ class Fusion(nn.Module, ABC):
     """The arguments that name modalities: ``check`` holds them against the encoders."""
 
     vote: str = "mean"
-    """How heads that read several streams join what these say: a kind of ``layer/score_fusion.py``."""
+    """How heads join what several streams say: a kind of ``layer/score_fusion.py``."""
 
     def __init__(self, dim: int, modalities: Sequence[str]) -> None:
         super().__init__()

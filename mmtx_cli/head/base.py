@@ -47,7 +47,9 @@ class Head(nn.Module, ABC):
     """Reads streams of width ``dim``; several heads of one model add up, each by its weight."""
 
     needs: tuple[str, ...] = ()
-    """Its targets: readings of the manifest's columns (``data/targets.py``, ``data/text/columns.py``)."""
+    """Its targets: readings of the manifest's columns (``data/targets.py``,
+    ``data/text/columns.py``).
+    """
 
     figures: tuple[str, ...] = ()
     """What its predictions say in validation besides the loss."""

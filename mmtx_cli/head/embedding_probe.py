@@ -24,9 +24,9 @@ class ProbeHead(StreamHead):
     """Learns labels from the mean token of a stream, of each stream by itself.
 
     ``linear`` is a logistic regression, of numbers a ridge regression (Alain and Bengio 2016,
-    ``metric/linear_probe.py``); ``knn`` a weighted vote of the ``k`` training samples that are nearest by
-    cosine (Wu et al. 2018, ``metric/knn.py``). A sample that lacks a stream gets the mean
-    of the training samples.
+    ``metric/linear_probe.py``); ``knn`` a weighted vote of the ``k`` training samples that
+    are nearest by cosine (Wu et al. 2018, ``metric/knn.py``). A sample that lacks a stream
+    gets the mean of the training samples.
     """
 
     needs: tuple[str, ...] = ("label",)

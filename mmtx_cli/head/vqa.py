@@ -22,7 +22,8 @@ class VqaHead(Head):
     cross-entropy on soft scores (Teney et al. 2018, sec. 3.7).
 
     Scored by VQA accuracy (Antol et al. 2015): what the answer given is worth by
-    ``data/text/vqa_answers.py``, 0 for one that nobody gave. Answers are compared in their normal form.
+    ``data/text/vqa_answers.py``, 0 for one that nobody gave. Answers are compared in their
+    normal form.
     """
 
     needs: tuple[str, ...] = ("answers",)

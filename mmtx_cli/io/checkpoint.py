@@ -15,6 +15,7 @@ from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.atomic import replaced
 from mmtx_cli.io.checksums import checksums, damaged_entry, refuse_not_finite
 from mmtx_cli.io.file_errors import is_of_files, reason
+from mmtx_cli.io.moved_targets import renamed
 from mmtx_cli.io.safetensors_file import read_safetensors
 from mmtx_cli.io.tensor_checks import not_finite, tensor_fault
 from mmtx_cli.io.torch_file import check_archive, load_archive, plain_fault
@@ -113,7 +114,7 @@ def sound(config: Any, path: Path) -> dict[str, Any]:
     """
     if (fault := plain_fault(config)) is not None:
         raise CheckpointError(f"{path}: its config holds {fault}, which mmtx never writes")
-    whole = config if isinstance(config, Mapping) else {}
+    whole = renamed(config) if isinstance(config, Mapping) else {}
     model = whole.get("model")
     model = model if isinstance(model, Mapping) else {}
     groups = [model.get("encoder"), model.get("head"), whole.get("preparation"), whole.get("data")]

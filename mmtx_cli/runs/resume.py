@@ -16,6 +16,7 @@ from mmtx_cli.distributed.hydra_job import job_overrides
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.atomic import replaced
 from mmtx_cli.io.checkpoint import read_config
+from mmtx_cli.io.moved_targets import renamed
 from mmtx_cli.io.redact import HIDDEN, redacted
 from mmtx_cli.io.yaml_reader import check_yaml, read_yaml_text
 
@@ -158,7 +159,7 @@ def saved_run(cfg: DictConfig) -> tuple[DictConfig, Path]:
         raise CheckpointError(f"{path}: not the configuration that mmtx wrote for a run")
     if saved.command != cfg.command:
         raise ConfigError(f"run_dir={run_dir}: go on with it by mmtx {saved.command} resume=true")
-    return saved, last
+    return OmegaConf.create(renamed(OmegaConf.to_container(saved))), last
 
 
 def overridden(cfg: DictConfig) -> Iterator[str]:

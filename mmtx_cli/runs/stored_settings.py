@@ -11,6 +11,7 @@ from mmtx_cli.config.introspect import TargetError
 from mmtx_cli.config.schema import SECTIONS
 from mmtx_cli.config.validate import several, subsections
 from mmtx_cli.errors import DataError
+from mmtx_cli.io.moved_targets import renamed
 from mmtx_cli.io.yaml_reader import YamlTextError, read_yaml
 
 
@@ -25,7 +26,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
     if not (folder / "result.json").is_file():
         raise DataError(f"{folder}: no finished run; wait for its end, or go on by resume=true")
     try:
-        config = read_yaml(folder / "config.yaml")
+        config = renamed(read_yaml(folder / "config.yaml"))
     except (YamlTextError, OSError) as error:
         raise DataError(f"{folder / 'config.yaml'}: cannot be read: {error}") from error
     return dict(flat(resolved(config)))

@@ -45,10 +45,11 @@ def _imported():
         "mmtx_cli.command.dispatch",
     ):
         import_module(name)
-    for name in ("finetune", "train", "loaders", "run_folder", "figures", "cost"):
-        import_module(f"mmtx_cli.command.{name}")
-    for name in ("training.fit", "training.module", "report.html", "encoder.image.vit"):
+    for name in ("trainer", "module", "coverage", "run"):
+        import_module(f"mmtx_cli.training.{name}")
+    for name in ("command.finetune", "report.html", "report.terminal", "runs.profile"):
         import_module(f"mmtx_cli.{name}")
+    import_module("mmtx_cli.encoder.image.vit")
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ def test_the_wheel_holds_configs_and_templates(wheel):
         "mmtx_cli/conf/fusion/concat.yaml",
         "mmtx_cli/report/templates/report.html.j2",
         "mmtx_cli/data_manifests/flickr8k.yaml",
+        "mmtx_cli/runs/run_dir.py",  # runs/ is in .gitignore, which hatch obeys
     ):
         assert name in names
     assert not [name for name in names if name.startswith("tests/")]
@@ -63,7 +64,7 @@ def test_the_installed_wheel_runs_the_demo_far_from_the_source(wheel, tmp_path):
         sys.executable,
         "-P",
         "-c",
-        "import mmtx_cli.config.overrides as o; print(o.conf_dir())",
+        "import mmtx_cli.config.conf_tree as o; print(o.conf_dir())",
     ]
     found = subprocess.check_output(where, cwd=elsewhere, env=environment, text=True).strip()
     assert found == str(site / "mmtx_cli" / "conf")

@@ -10,6 +10,7 @@ from typing import Any
 from mmtx_cli.config.preprocessing import Preparation
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.moved_targets import renamed
 from mmtx_cli.io.untrusted_file import read_json
 
 CARD = "card.json"
@@ -82,7 +83,7 @@ class Card:
         """Read the card of a folder of entries; DataError if it is none."""
         path = folder / CARD
         try:
-            held = read_json(path)
+            held = renamed(read_json(path))
             if held["format"] != FORMAT:
                 raise DataError(
                     f"{path}: written by another version of mmtx, in format {held['format']}; "

@@ -25,8 +25,9 @@ def counted(answers: Mapping[str, float]) -> dict[str, float]:
 def answer_scores(answers: Mapping[str, float]) -> dict[str, float]:
     """Return the score of each answer, from 0 to 1: VQA accuracy (Antol et al. 2015, sec. 3).
 
-    Answers are compared, and returned, in their normal form (``data/text/answer_normalization.py``). With n of N
-    people giving an answer, its score is the mean of min(k / 3, 1) over the N ways to leave
+    Answers are compared, and returned, in their normal form
+    (``data/text/answer_normalization.py``). With n of N people giving an answer, its score is
+    the mean of min(k / 3, 1) over the N ways to leave
     one of them out, k being how many of those left give it. Of fewer than four people, all that
     are left are enough; one alone is right. Weights that are not whole numbers are no people:
     they are scores already, of which what is above 1 counts as 1.

@@ -1,7 +1,7 @@
 """What goes through the pipes between two processes: sizes, a header, and arrays beside it.
 
 Only requests are pickled: they come from the process that a user has started. Answers are not
-(``answer.py``).
+(``serialization.py``).
 """
 
 import io

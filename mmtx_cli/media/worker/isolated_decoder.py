@@ -55,7 +55,7 @@ class Guard:
     def run(self, function: Callable[..., T], *args: Any) -> T:
         """Return ``function(*args)``; ``args[0]`` is the path of the file that it reads.
 
-        What it is given is pickled, what it returns is not (see ``answer.py``); tensors and
+        What it is given is pickled, what it returns is not (see ``serialization.py``); tensors and
         arrays are not copied on the way. The function must be importable from a module.
 
         Raises:

@@ -1,0 +1,60 @@
+"""Names that components had: what was stored under an old one is found under the new one.
+
+Model folders, checkpoints, run folders and caches hold dotted names of classes. They stay readable
+when a class moves: ``renamed`` is applied to whatever is read of them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+PACKAGE = "mmtx_cli."
+MOVED: Mapping[str, str] = {
+    "encoder.audio.body.SpeechBody": "encoder.backbone.torchaudio_body.SpeechBody",
+    "encoder.audio.body.SpeechStem": "encoder.backbone.torchaudio_body.SpeechStem",
+    "encoder.audio.pipeline.AudioPipeline": "encoder.audio.torchaudio.AudioPipeline",
+    "encoder.features.FeatureEncoder": "encoder.precomputed.FeatureEncoder",
+    "encoder.huggingface.HubModel": "encoder.backbone.hf_model.HubModel",
+    "encoder.pretrained.PretrainedEncoder": "encoder.backbone.base.PretrainedEncoder",
+    "encoder.video.body.VideoBody": "encoder.backbone.torchvision_video_body.VideoBody",
+    "encoder.video.body.SwinBody": "encoder.backbone.torchvision_video_body.SwinBody",
+    "encoder.video.body.MvitBody": "encoder.backbone.torchvision_video_body.MvitBody",
+    "encoder.video.body.MvitStem": "encoder.backbone.torchvision_video_body.MvitStem",
+    "encoder.video.frames.VideoFrames": "encoder.video.per_frame.VideoFrames",
+    "encoder.video.frames.Queries": "encoder.video.per_frame.Queries",
+    "head.evaluation.EvaluationHead": "head.eval_only.EvaluationHead",
+    "head.evaluation.StreamHead": "head.eval_only.StreamHead",
+    "head.masked_language.MaskedLanguageHead": "head.masked_lm.MaskedLanguageHead",
+    "head.prefix_language.PrefixLanguageHead": "head.prefix_lm.PrefixLanguageHead",
+    "head.probe.ProbeHead": "head.embedding_probe.ProbeHead",
+    "layer.audio_input.WhisperLogMel": "layer.input.audio_frontend.WhisperLogMel",
+    "layer.audio_input.WaveConvolutions": "layer.input.audio_frontend.WaveConvolutions",
+    "layer.feature_map.FeatureMap": "layer.input.cnn_tokens.FeatureMap",
+    "layer.frozen.Frozen": "layer.frozen_teacher.Frozen",
+    "layer.mel.LogMel": "layer.input.mel.LogMel",
+    "layer.mel.SpecAugment": "layer.input.mel.SpecAugment",
+    "layer.pixels.Pixels": "layer.input.pixel_norm.Pixels",
+    "layer.query.QueryBlock": "layer.query_decoder.QueryBlock",
+    "layer.query.QueryDecoder": "layer.query_decoder.QueryDecoder",
+    "layer.sequence.Sequenced": "layer.modality_sequence.Sequenced",
+    "layer.sequence.StandIns": "layer.modality_sequence.StandIns",
+    "layer.spectrogram.SpectrogramStage": "layer.input.spectrogram.SpectrogramStage",
+    "layer.spectrogram.SpectrogramStem": "layer.input.spectrogram.SpectrogramStem",
+    "layer.stem.PatchStem": "layer.input.stem.PatchStem",
+    "layer.stem.ChannelNorm": "layer.input.stem.ChannelNorm",
+    "layer.stem.ConvStem": "layer.input.stem.ConvStem",
+    "layer.stem.ConvStage": "layer.input.stem.ConvStage",
+    "layer.voting.Vote": "layer.score_fusion.Vote",
+}
+"""Today's name by the one of before, both below ``mmtx_cli``. Where a class moves again, the right
+side changes, and a row is added.
+"""
+
+
+def renamed(value: Any) -> Any:
+    """Plain data with today's names in place of old ones."""
+    if isinstance(value, str):
+        name = value.removeprefix(PACKAGE)
+        return PACKAGE + MOVED[name] if name in MOVED and name != value else value
+    if isinstance(value, Mapping):
+        return {key: renamed(item) for key, item in value.items()}
+    return [renamed(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,90 @@
+"""What was trained and stored before classes moved is still read, evaluated and resumed.
+
+``before_the_move`` holds a run of commit 2b19cb4: a model of pictures and texts, 16 wide, six steps
+of `mmtx pretrain`; the figures of its evaluation; and of each tensor of the model, once that
+version had resumed the run to ten steps, the sum and the norm.
+"""
+
+import json
+import shutil
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from mmtx_cli.config.introspect import PACKAGE as FOLDER
+from mmtx_cli.io.checkpoint import read_config
+from mmtx_cli.io.moved_targets import MOVED, PACKAGE, renamed
+from tests.command_line import mmtx, succeeded
+
+STORED = Path(__file__).parent / "before_the_move"
+EXPECTED = json.loads((STORED / "expected.json").read_text())
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A copy whose configuration names the folder that it lies in."""
+    place = tmp_path / "before"
+    shutil.copytree(STORED, place)
+    config = place / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("OLD", str(place)))
+    return place
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_a_name_leads_to_a_class_that_there_is(old):
+    module, _, name = renamed(PACKAGE + old).rpartition(".")
+    assert getattr(import_module(module), name).__module__ == module
+    assert not FOLDER.joinpath(*old.split(".")[:-1]).with_suffix(".py").is_file()
+
+
+def test_names_are_found_wherever_they_stand():
+    old, new = next(iter(MOVED.items()))
+    stored = {"a": [{"_target_": PACKAGE + old, "b": 1}, None], "c": old, "d": 1.5}
+    assert renamed(stored) == {
+        "a": [{"_target_": PACKAGE + new, "b": 1}, None],
+        "c": old,
+        "d": 1.5,
+    }
+
+
+def test_the_stored_model_has_names_of_before():
+    text = (STORED / "run" / "model" / "config.json").read_text()
+    head = read_config(str(STORED / "run" / "model"))["model"]["head"]["masked_language"]
+    assert "mmtx_cli.head.masked_language.MaskedLanguageHead" in text
+    assert head["_target_"] == renamed("mmtx_cli.head.masked_language.MaskedLanguageHead")
+
+
+@pytest.mark.parametrize("ckpt", ["run/model", "run/checkpoints/last.ckpt"])
+def test_it_is_evaluated_to_the_same_figures(place, ckpt):
+    run = succeeded(
+        mmtx(
+            "eval",
+            f"ckpt={place / ckpt}",
+            f"run_dir={place / 'eval'}",
+            f"data.path={place / 'scenes' / 'scenes.jsonl'}",
+            "bootstrap=20",
+            "data.num_workers=0",
+            "trainer.accelerator=cpu",
+        )
+    )
+    found = json.loads((run / "result.json").read_text())
+    assert found["count"] == EXPECTED["count"]
+    assert {name: found["metrics"][name] for name in EXPECTED["metrics"]} == pytest.approx(
+        EXPECTED["metrics"], rel=1e-3, abs=1e-6
+    )
+
+
+def test_it_is_resumed_to_the_same_weights(place):
+    run = place / "run"
+    succeeded(mmtx("pretrain", "resume=true", f"run_dir={run}", "trainer.max_steps=10"))
+    found = json.loads((run / "result.json").read_text())
+    assert found["metrics"]["val/loss"] == pytest.approx(EXPECTED["resumed"]["val/loss"], rel=1e-4)
+    weights = load_file(run / "model" / "model.safetensors")
+    assert weights.keys() == EXPECTED["resumed"]["norms"].keys()
+    for name, tensor in weights.items():
+        sums = [float(tensor.double().sum()), float(tensor.double().norm())]
+        assert sums == pytest.approx(EXPECTED["resumed"]["norms"][name], abs=1e-4), name
+    text = (run / "config.yaml").read_text()
+    assert "masked_language.MaskedLanguageHead" not in text
