@@ -34,7 +34,7 @@ class SaveCallback(pl.callbacks.Checkpoint):
 
     @property
     def seconds(self) -> float:
-        """Training time in seconds, including the time before the run was resumed."""
+        """Total training time in seconds; a stopped run counts up to its last save."""
         return self.earlier + time.perf_counter() - self.begun
 
     @property
@@ -102,7 +102,11 @@ class SaveCallback(pl.callbacks.Checkpoint):
         return int(number) or None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write ``last.ckpt``, and ``best.ckpt`` if the metric is the best so far."""
+        """Write ``last.ckpt``, and ``best.ckpt`` if the metric is the best so far.
+
+        Raises:
+            ConfigError: if the monitored metric was not logged.
+        """
         self.due = False
         value = trainer.callback_metrics.get(self.settings.monitor)
         if value is None and trainer.is_global_zero:  # only rank 0 logs metrics
