@@ -22,7 +22,7 @@ from mmtx_cli.runs.run_dir import open_run
 
 
 def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> None:
-    """Write one JSON object per file or video segment; the first process merges and prints them."""
+    """Write one JSON line per file or video segment as batches finish; rank 0 merges them."""
     from mmtx_cli.distributed.launch import launch
 
     settings = sections(cfg)

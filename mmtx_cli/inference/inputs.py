@@ -131,7 +131,7 @@ class InputReader:
     def files(
         self, pieces: "Sequence[Piece]", names: Sequence[str], text: str | None
     ) -> "InputFiles":
-        """Return files or video segments as samples with the ids ``names`` and a common ``text``."""
+        """Return files or video segments as samples with ids ``names`` and a common ``text``."""
         from mmtx_cli.data.input_files import InputFiles
 
         return InputFiles(

@@ -27,7 +27,7 @@ Outputs = dict[str, list[tuple[str, dict[str, torch.Tensor]]]]
 
 
 def load_model(cfg: DictConfig, device: torch.device) -> MultimodalModel:
-    """Return the model that ``cfg`` describes after inheriting from ``cfg.ckpt``, with its weights."""
+    """Return the model of ``cfg`` (after inheriting from ``cfg.ckpt``) with its weights."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     plain["head"] = {name: node for name, node in plain["head"].items() if is_trained(node)}
     trusted = tuple(cfg.trusted_packages)
