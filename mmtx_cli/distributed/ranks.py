@@ -102,7 +102,7 @@ def failed(joined: bool = True) -> str | None:
 
 
 def status() -> int:
-    """Return the exit status of a job with a failed rank: that rank's, if it is an mmtx status."""
+    """Return the exit status after a rank failed: its own if it is 2 or a stop signal's, else 1."""
     codes = [process.poll() for process in STARTED]
     known = (2, *(128 + number for number in SIGNALS))
     return next((code for code in codes if code is not None and code in known), 1)

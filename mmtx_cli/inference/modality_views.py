@@ -44,7 +44,7 @@ def by_head(
 def in_order(
     outputs: Sequence[tuple[str, dict[str, Any]]], samples: Sequence[Any]
 ) -> list[list[dict[str, Any]]]:
-    """Return each sample's outputs: one, plus one per further text if all texts are scored."""
+    """Return each sample's outputs: one, plus one per additional text if all texts are scored."""
     by_id: dict[str, list[dict[str, Any]]] = {}
     for i, output in outputs:
         by_id.setdefault(i, []).append(output)
@@ -94,7 +94,7 @@ def all_answers(
         run_dir: Run folder, where the shares are exchanged.
         name: File name of the shares until they are merged.
         heads: Heads to run (default: all).
-        further: Whether heads that score every text also predict the further texts.
+        further: Whether heads that score every text also predict the texts after the first.
     """
     data, precision = settings["data"], settings["trainer"].precision
     quarantine = Quarantine(run_dir / "quarantine.jsonl", len(samples), data.max_bad_fraction)
@@ -129,8 +129,8 @@ def passes(
 ) -> Iterator[tuple[list[str], Any, Views]]:
     """Yield (heads, sampler, views) for each pass over the samples.
 
-    The first pass is over every sample, for all heads; the second over the further texts of the
-    samples, for heads that score every text, in the first view only.
+    The first pass is over every sample, for all heads. The second is over the samples' texts after
+    the first, for heads that score every text, in the first view only.
 
     Args:
         model: The model.

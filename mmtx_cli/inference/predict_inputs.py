@@ -128,7 +128,7 @@ def manifest_rows(
 def input_lines(
     cfg: DictConfig, reader: InputReader, paths: Sequence[str]
 ) -> tuple["Samples", list[dict[str, Any]]]:
-    """Return files, or a text alone, as samples, and the initial fields of their output lines."""
+    """Return files, or a single text, as samples, and the initial fields of their output lines."""
     from mmtx_cli.data.input_files import all_pieces
 
     asked = {"text": cfg.text} if cfg.text else {}

@@ -50,8 +50,8 @@ def with_shares(heads: Iterable[tuple[str, Head]], parts: Sequence[Batch]) -> li
     """Return the micro-batches of a step with their ``shares``.
 
     A loss is a mean over tokens or samples, whose number differs between micro-batches: the mean of
-    their means is not the mean over all. Each loss is therefore weighted by its count, relative to
-    the mean count over the micro-batches of all processes.
+    their means is not the mean over all. Each micro-batch is therefore weighted by its count over
+    all processes, relative to the mean count. Heads without a count get no share.
     """
     counts = {}
     for name, head in heads:
@@ -71,7 +71,7 @@ def with_shares(heads: Iterable[tuple[str, Head]], parts: Sequence[Batch]) -> li
 
 
 def counted(name: str, head: Head, batch: Batch) -> Tensor | None:
-    """Return the number of items that the head's loss averages over; 0 if the head is inactive."""
+    """Return how many items the head's loss averages over, 0 if it is inactive, None if unknown."""
     meant = batch.meant.get(name)
     number = head.count(batch if meant is None else batch.only(meant))
     return number * 0 if number is not None and name in batch.idle else number

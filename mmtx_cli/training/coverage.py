@@ -22,7 +22,7 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
 
     Raises:
         DataError: if a head has no training rows.
-        ConfigError: if no head reads an encoder or the fusion.
+        ConfigError: if an encoder or the fusion is not read by any head.
     """
     heads = model.head.values()
     refuse_unread(model, {name for head in heads for name in head.reads})
@@ -138,9 +138,9 @@ def refuse_lacking(modalities: Sequence[str], corpus: Any) -> None:
 
 
 def refuse_unread(model: Any, read: Set[str]) -> None:
-    """Raise ConfigError if no head reads an encoder or the fusion.
+    """Raise ConfigError if an encoder or the fusion is not read by any head.
 
-    Such a part would get no gradient, which wastes time and stalls training on several devices.
+    It would get no gradient, which wastes time and stalls training on several devices.
     """
     if FUSED in read:
         return

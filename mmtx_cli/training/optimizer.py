@@ -16,7 +16,10 @@ UNDECAYED = (nn.Embedding, nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
 
 
 def decayed_names(model: nn.Module) -> set[str]:
-    """Return the names of weight matrices; norms, biases, embeddings and scales do not decay."""
+    """Return the names of the parameters with weight decay.
+
+    These are weight matrices; norms, biases, embeddings, positions and scales do not decay.
+    """
     names = set()
     for prefix, module in model.named_modules():
         for name, parameter in module.named_parameters(prefix, recurse=False):
