@@ -1,7 +1,7 @@
-"""What several processes must agree on so that they compute what one would.
+"""Collectives that make several processes compute what a single one would.
 
-The processes average their gradients. A loss that is a mean over the whole batch is therefore
-the local sum, divided by the global count, times the number of processes.
+The processes average their gradients. A loss that is a mean over the whole batch is therefore the
+local sum, divided by the global count, times the number of processes.
 """
 
 import torch
@@ -13,19 +13,20 @@ from torch.nn import functional as F
 
 
 def world_size() -> int:
-    """Number of processes that train together."""
+    """Return the number of processes that train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Return the rank of this process."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 def global_mean(total: Float[Tensor, ""], count: Tensor, shared: bool) -> Float[Tensor, ""]:
-    """Mean over the samples of all processes, such that averaged gradients are its gradient.
+    """Return the mean over the samples of all processes, scaled for averaged gradients.
 
-    ``shared`` False keeps to this process: evaluation has no collectives. A count of 0 gives 0.
+    Without ``shared``, it is the mean of this process: evaluation uses no collectives. A count of 0
+    gives 0.
     """
     count = count.to(total.dtype)
     if not shared or world_size() == 1:
@@ -36,7 +37,7 @@ def global_mean(total: Float[Tensor, ""], count: Tensor, shared: bool) -> Float[
 
 
 class _Gather(torch.autograd.Function):
-    """Concatenate over processes; backwards, every process returns what is due to each."""
+    """All-gather with gradients: backward sums the gradients and returns this process's chunk."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(x: Shaped[Tensor, "b *d"], shared: bool) -> Shaped[Tensor, "g *d"]:
-    """Rows of all processes in order of rank, with gradients; every process holds as many."""
+    """Return the rows of all processes in rank order, with gradients; b must be equal in all."""
     if not shared or world_size() == 1:
         return x
     if x.is_floating_point():
@@ -63,7 +64,7 @@ def gather(x: Shaped[Tensor, "b *d"], shared: bool) -> Shaped[Tensor, "g *d"]:
 
 
 def gather_unequal(x: Shaped[Tensor, "b n *d"], shared: bool) -> Shaped[Tensor, "g m *d"]:
-    """``gather`` where processes padded their samples to different lengths; m is the longest."""
+    """Gather like ``gather``, but allow different n: rows are padded to the largest, m."""
     if not shared or world_size() == 1:
         return x
     longest = torch.tensor(x.shape[1], device=x.device)

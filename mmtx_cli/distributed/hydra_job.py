@@ -1,4 +1,4 @@
-"""One run folder for every process of a job, and the command line that starts them."""
+"""Run folder and command line of a Hydra job, shared by all of its processes."""
 
 import os
 import re
@@ -16,13 +16,13 @@ from mmtx_cli.errors import ConfigError, Interrupted, RunError
 from mmtx_cli.io.quoting import quoted
 
 MAX_NAME, MAX_PATH = 255, 4000
-"""Bytes of a folder's name, and of a path with some left for the files in it."""
+"""Maximum bytes of a folder name, and of a path, which leaves room for the files in it."""
 ALONE = {"devices": "1", "num_nodes": "1", "strategy": "auto"}
-"""The settings of ``trainer`` with which one process does all."""
+"""Values of ``trainer`` settings for a single process."""
 
 
 def job_run_dir(cfg: DictConfig, args: Sequence[str]) -> None:
-    """Fix ``run_dir``: absolute, and a folder of its own for each job of a multirun."""
+    """Make ``run_dir`` absolute, with a separate subfolder for each job of a multirun."""
     from hydra.core.hydra_config import HydraConfig
 
     if "run_dir" not in cfg:
@@ -32,7 +32,7 @@ def job_run_dir(cfg: DictConfig, args: Sequence[str]) -> None:
     if is_multirun():
         swept = {key(arg) for arg in split(args)[1] if parsed(arg).is_sweep_override()}
         words = [o.lstrip("+") for o in job_overrides() if key(o) in swept]
-        # no comma and no "=": the path can be given to ckpt= as it is
+        # no comma or "=", so that the path needs no quoting in ckpt=
         name = "_".join(re.sub(r"[^\w.+]+", "-", word) for word in (str(hydra.job.num), *words))
         run_dir = os.path.join(run_dir, name.encode()[:150].decode(errors="ignore"))
     check_length(run_dir)
@@ -40,7 +40,7 @@ def job_run_dir(cfg: DictConfig, args: Sequence[str]) -> None:
 
 
 def check_length(run_dir: str) -> None:
-    """Refuse a path that no usual file system takes, before anything is made for it."""
+    """Raise ConfigError if the path is too long for common file systems."""
     name = max(run_dir.split(os.sep), key=lambda part: len(os.fsencode(part)))
     for what, text, most in (("the name", name, MAX_NAME), ("the path", run_dir, MAX_PATH)):
         if (size := len(os.fsencode(text))) > most:
@@ -51,7 +51,7 @@ def check_length(run_dir: str) -> None:
 
 
 def is_multirun() -> bool:
-    """Is this one job of several?"""
+    """Return True if this is one job of a multirun."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -59,7 +59,7 @@ def is_multirun() -> bool:
 
 
 def job_argv(args: Sequence[str], cfg: DictConfig) -> list[str]:
-    """Arguments that run this job alone, in this run folder."""
+    """Return the arguments that run only this job, in this run folder."""
     options = [arg for arg in split(args)[0] if arg not in ("-m", "--multirun")]
     kept = [o for o in job_overrides() if key(o) != "run_dir"]
     if "run_dir" in cfg:
@@ -68,14 +68,14 @@ def job_argv(args: Sequence[str], cfg: DictConfig) -> list[str]:
 
 
 def job_overrides() -> list[str]:
-    """The overrides of this job as they were written: interpolations may hold secrets."""
+    """Return the overrides of this job as written: resolved interpolations may contain secrets."""
     from hydra.core.hydra_config import HydraConfig
 
     return OmegaConf.to_container(HydraConfig.get().overrides.task)  # type: ignore[return-value]
 
 
 def check_multirun(options: Sequence[str]) -> None:
-    """Refuse a sweep in processes that another program started together: each would run it."""
+    """Raise ConfigError for a multirun in externally launched processes: each would run it."""
     world = os.environ.get("WORLD_SIZE", "1")
     if {"-m", "--multirun"} & {*options} and world.isdecimal() and int(world) > 1:
         raise ConfigError(
@@ -86,9 +86,9 @@ def check_multirun(options: Sequence[str]) -> None:
 
 
 def needs_own_process(cfg: DictConfig) -> bool:
-    """Has a job processes that share its work, or may it have? Their group ends with its process.
+    """Return True if a job may use several processes: their process group ends with its process.
 
-    How many a resumed run has, only its own configuration says.
+    This includes resumed runs, where only the saved configuration has the number of processes.
     """
     trainer: Any = cfg.get("trainer") if OmegaConf.is_dict(cfg.get("trainer")) else {}
     given = {key: str(trainer.get(key) or usual) for key, usual in ALONE.items()}
@@ -96,7 +96,7 @@ def needs_own_process(cfg: DictConfig) -> bool:
 
 
 def run_job(program: str, argv: Sequence[str], name: str) -> list[str]:
-    """Run a job in a process of its own; gives what is to be told at the end of all jobs.
+    """Run a job in its own process; return a message for the end if its input was rejected.
 
     Raises:
         RunError: if it failed.
@@ -104,7 +104,7 @@ def run_job(program: str, argv: Sequence[str], name: str) -> list[str]:
     """
     import __main__
 
-    spec = __main__.__spec__  # as this process was started
+    spec = __main__.__spec__  # start it as this process was started
     command = [os.path.abspath(program)] if spec is None else ["-m", spec.name]
     status = finished([sys.executable, *command, *argv])
     if status > 128 and status - 128 in SIGNALS:
@@ -116,5 +116,5 @@ def run_job(program: str, argv: Sequence[str], name: str) -> list[str]:
 
 
 def key(override: str) -> str:
-    """The config path that an override names."""
+    """Return the config path of an override."""
     return override.lstrip("+~").partition("=")[0]

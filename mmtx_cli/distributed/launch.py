@@ -1,4 +1,4 @@
-"""Processes for work without training: evaluation and captioning on one device or many."""
+"""Launch processes for evaluation and inference on one or several devices."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from mmtx_cli.errors import ConfigError
 
 @dataclass(frozen=True)
 class Process:
-    """This process among those that share the work."""
+    """A process in the group of processes that share the work."""
 
     rank: int
     world: int
@@ -22,12 +22,16 @@ class Process:
 
     @property
     def is_first(self) -> bool:
-        """Does it merge and report?"""
+        """True for the process that merges and reports results."""
         return self.rank == 0
 
 
 def launch(settings: TrainerSettings) -> Process:
-    """Start the other processes if there are to be any; one device needs no Lightning."""
+    """Start the other processes if there are several; a single process needs no Lightning.
+
+    Raises:
+        ConfigError: if the trainer settings are invalid.
+    """
     check_accelerator(settings.accelerator)
     alone = str(settings.devices) == "1" and settings.num_nodes == 1
     if alone and int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -51,14 +55,14 @@ def launch(settings: TrainerSettings) -> Process:
 
 
 def check_accelerator(name: str) -> None:
-    """Refuse a GPU that is not there."""
+    """Raise ConfigError if a GPU is requested but not available."""
     there = torch.backends.mps.is_available() if name == "mps" else torch.cuda.is_available()
     if name in ("gpu", "cuda", "mps") and not there:
         raise ConfigError(f"trainer.accelerator={name}: there is no GPU here; write cpu or auto")
 
 
 def warn_of_emulation(precision: str, device: torch.device) -> None:
-    """Say that half precision is slow on a processor that has no instructions for it."""
+    """Warn if the CPU has no instructions for half precision, which makes it slow."""
     mixed = {"bf16-mixed": "_is_mkldnn_bf16_supported", "16-mixed": "_is_mkldnn_fp16_supported"}
     if device.type == "cpu" and precision in mixed:
         supported = getattr(torch.ops.mkldnn, mixed[precision])

@@ -1,6 +1,4 @@
-"""Lightning's launcher, with one end for all: it starts the ranks of this machine and waits for
-those of others, neither for ever nor without a word.
-"""
+"""Lightning launcher that connects ranks with a timeout and ends all of them when one fails."""
 
 import os
 import shlex
@@ -25,17 +23,17 @@ from mmtx_cli.distributed.lightning import (
 from mmtx_cli.errors import ConfigError
 
 REFUSED = (ValueError, TypeError, pl.utilities.exceptions.MisconfigurationException)
-"""What Lightning raises over settings that it cannot use."""
+"""Exceptions that Lightning raises for invalid settings."""
 GRACE = 10.0
-"""Seconds that this rank has to end by itself after another one has failed."""
+"""Seconds that this rank has to end by itself after another rank has failed."""
 _EVERY = 0.2
 
 
 def end_together(strategy: Any, settings: TrainerSettings) -> None:
-    """Let a strategy of Lightning's that starts this program several times do so by our launcher.
+    """Replace the subprocess launcher of a Lightning strategy by ``RankLauncher``.
 
     Raises:
-        ConfigError: if the environment names an address that cannot be used.
+        ConfigError: if the environment contains an unusable address.
     """
     found = strategy.launcher
     if isinstance(found, ScriptLauncher | FabricScriptLauncher):
@@ -43,20 +41,20 @@ def end_together(strategy: Any, settings: TrainerSettings) -> None:
 
 
 class RankLauncher(ScriptLauncher):
-    """Starts the further ranks of this machine, and ends this one when one of them fails."""
+    """Starts the other local ranks, and ends this rank when one of them fails."""
 
     def __init__(
         self, found: ScriptLauncher | FabricScriptLauncher, settings: TrainerSettings
     ) -> None:
         super().__init__(found.cluster_environment, found.num_processes, found.num_nodes)
         self.settings = settings
-        # asked now: a launcher that has begun looks like one of another program
+        # read now: after launching, it is True for this launcher as well
         self.external = self.cluster_environment.creates_processes_externally
         if not self.external:
             check_address(self.num_nodes)
 
     def launch(self, function: Callable, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
-        """Call ``function`` in every rank; those of other machines are started there.
+        """Call ``function`` in every local rank; ranks of other nodes are started on those nodes.
 
         Raises:
             ConfigError: if the processes cannot connect.
@@ -87,16 +85,16 @@ class RankLauncher(ScriptLauncher):
                 f"{reason}"
             ) from error
         finally:
-            if trainer is not None:  # a training is over; evaluation has but begun
+            if trainer is not None:  # training is finished here; with Fabric, the work only begins
                 watch.done = True
 
     @property
     def world(self) -> int:
-        """Processes on all machines together."""
+        """Number of processes on all nodes."""
         return self.num_processes * self.num_nodes
 
     def waits(self, where: str) -> str:
-        """Say for what this node waits, and how that is started."""
+        """Return a message that says what this node waits for and how to start the other nodes."""
         limit = f"for at most trainer.join_timeout={self.settings.join_timeout:g} s"
         if self.external:
             return f"waiting {limit} for all {self.world} processes at {where}"
@@ -111,7 +109,7 @@ class RankLauncher(ScriptLauncher):
         )
 
     def late(self, where: str) -> str:
-        """Say what did not come in time."""
+        """Return the error message for processes that did not connect in time."""
         return (
             f"trainer.num_nodes={self.num_nodes}: not all {self.world} processes have connected at "
             f"{where} within trainer.join_timeout={self.settings.join_timeout:g} s; start the same "
@@ -121,16 +119,16 @@ class RankLauncher(ScriptLauncher):
 
 
 class Watch(threading.Thread):
-    """Ends this process, which may hang in the exchange with others, when they are lost."""
+    """Ends this process when other ranks fail or do not connect: it may hang in a collective."""
 
     def __init__(self, late: str, timeout: float | None) -> None:
-        """``late`` is told after ``timeout`` seconds without a group of processes."""
+        """Print ``late`` and exit if there is no process group after ``timeout`` seconds."""
         super().__init__(daemon=True, name="ranks")
         self.late, self.timeout = late, timeout
         self.done = False
 
     def run(self) -> None:
-        """Look at the ranks a few times a second."""
+        """Poll the ranks until ``done``."""
         begun, lost_at = time.monotonic(), None
         while not self.done:
             time.sleep(_EVERY)
@@ -147,14 +145,14 @@ class Watch(threading.Thread):
 
 
 def end(message: str, status: int) -> None:
-    """End this process and the ranks that it started, wherever it stands."""
+    """Print a message, then end the ranks that this process started and the process itself."""
     print(f"mmtx {sys.argv[1]}: {message}", file=sys.stderr, flush=True)
     ranks.end(0)
     os._exit(status)
 
 
 def check_address(num_nodes: int) -> None:
-    """Refuse an address that the processes which are to be started would not find each other by.
+    """Check the environment variables that tell the processes to be started where to connect.
 
     Raises:
         ConfigError: naming the environment variable.
@@ -183,7 +181,11 @@ def check_address(num_nodes: int) -> None:
 
 
 def number(name: str, most: int | None) -> int | None:
-    """A whole number out of the environment; None where the variable is not set."""
+    """Return an environment variable as an integer, None if it is not set.
+
+    Raises:
+        ConfigError: if it is not a whole number, or larger than ``most``.
+    """
     text = os.environ.get(name)
     if text is None:
         return None
@@ -193,12 +195,12 @@ def number(name: str, most: int | None) -> int | None:
 
 
 def this_command() -> str:
-    """The command line of this process as a user writes it."""
+    """Return the command line of this process as a user would type it."""
     return shlex.join(["mmtx", sys.argv[1], *map(as_typed, sys.argv[2:])])
 
 
 def loopback(address: str) -> str:
-    """Warn of an address that other machines do not reach."""
+    """Return a warning if other machines cannot reach the address, else an empty string."""
     if address not in ("localhost", "127.0.0.1", "::1"):
         return ""
     return f" ({address} is this machine alone: set MASTER_ADDR to what the others reach it by)"

@@ -1,9 +1,9 @@
-"""The one door to Lightning, and a quick one.
+"""Single import point of Lightning, which speeds up its import.
 
-Lightning imports torchmetrics, which imports every optional package that one of its hundreds of
-metrics could want: torchvision, scipy, matplotlib, transformers. That is half of the time to the
-first training step, for metrics that are never used here. They are reported absent to torchmetrics
-while it is imported; nothing else sees a difference.
+Lightning imports torchmetrics, which imports every optional package that any of its metrics could
+need: torchvision, scipy, matplotlib, transformers. That takes half of the time to the first
+training step, for metrics that are never used here. These packages are reported as not installed
+while torchmetrics is imported, and only there.
 """
 
 import sys
@@ -18,7 +18,7 @@ UNUSED = frozenset({"matplotlib", "scipy", "torchaudio", "torchvision", "transfo
 
 @contextmanager
 def reported_absent(packages: frozenset[str]) -> Iterator[None]:
-    """Let lightning_utilities say that these packages are not installed."""
+    """Make lightning_utilities report that these packages are not installed."""
     has_package, meets = imports.package_available, imports.RequirementCache.__bool__
 
     def known(cache: imports.RequirementCache) -> bool:

@@ -1,6 +1,6 @@
-"""The processes that share this one's work: none outlives it, and none fails without its end.
+"""Subprocesses that share this process's work: they end with it, and it ends if one of them fails.
 
-Nothing heavy is imported: the command line asks here at every end.
+Imports nothing heavy, since the command line uses it whenever it exits.
 """
 
 import os
@@ -15,22 +15,22 @@ from typing import Any
 from mmtx_cli.distributed.signals import SIGNALS
 
 PARENT = "MMTX_PARENT"
-"""The variable by which a process knows that mmtx has started it, and which process did."""
+"""Environment variable that tells a process that mmtx started it; holds the parent's PID."""
 STARTED: list[subprocess.Popen] = []
-"""Ranks 1, 2, … of this machine."""
+"""Ranks 1, 2, … on this machine."""
 PATIENCE, AFTER_SIGNAL = 60.0, 10.0
-"""Seconds that ranks have to end by themselves where all is well, and where a signal stops all."""
+"""Seconds that ranks have to end by themselves after success, and after a stop signal."""
 MOMENT = 3.0
-"""Seconds after which a rank that fails has ended, once its connections are closed."""
+"""Seconds within which a failing rank exits after its connections are closed."""
 _PEER = re.compile(r"by peer|broken pipe|NCCL|gloo", re.I)
 _AT_ONCE = 0.05
 FOLLOWS = False
-"""Is this a rank that rank 0 has started? What happens to all of them, that one tells."""
+"""True in a rank that rank 0 has started; rank 0 reports the failures of all ranks."""
 
 
 @contextmanager
 def parent() -> Iterator[None]:
-    """What is started here ends with this process."""
+    """End all processes that are started in this context together with this process."""
     os.environ[PARENT] = str(os.getpid())
     try:
         yield
@@ -39,7 +39,7 @@ def parent() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """End with the process that started this one, if that was mmtx."""
+    """End this process together with the one that started it, if that was mmtx."""
     global FOLLOWS
     if (number := os.environ.pop(PARENT, None)) is not None:
         from mmtx_cli.media.worker.child import end_with
@@ -51,20 +51,20 @@ def end_with_parent() -> None:
 def started(
     command: Sequence[str], env: Mapping[str, str] | None = None, **how: Any
 ) -> subprocess.Popen:
-    """Start a command that ends with this process, in a group of its own.
+    """Start a command that ends with this process, in its own process group.
 
-    What is sent to the whole group of this process (Ctrl-C) reaches the command but once: from
-    this process, which passes it on.
+    Signals sent to this process's group (Ctrl-C) reach the command only once: this process forwards
+    them.
     """
     env = {**(os.environ if env is None else env), PARENT: str(os.getpid())}
-    # this program with arguments of its own, without a shell
+    # runs this program with its own arguments, without a shell
     return subprocess.Popen([*command], env=env, process_group=0, **how)  # nosec B603
 
 
 def finished(command: Sequence[str]) -> int:
-    """Run a command to its end; gives its exit status, 128 + the signal if one ended it.
+    """Run a command and return its exit status, or 128 + the number of the signal that ended it.
 
-    Signals that this process gets meanwhile go to the command.
+    Signals that this process receives in the meantime are forwarded to the command.
     """
     got: list[int] = []
     process: subprocess.Popen | None = None
@@ -81,13 +81,16 @@ def finished(command: Sequence[str]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if got:  # also where the command was done just then
+    if got:  # even if the command had just finished
         return 128 + got[0]
     return 128 - status if status < 0 else status
 
 
 def failed(joined: bool = True) -> str | None:
-    """What became of the first rank that has failed, be it by an end before all have ``joined``."""
+    """Return a message about the first failed rank, or None.
+
+    Ending before all ranks have ``joined`` counts as a failure.
+    """
     for number, process in enumerate(STARTED, 1):
         status = process.poll()
         if status is not None and status < 0:
@@ -99,16 +102,16 @@ def failed(joined: bool = True) -> str | None:
 
 
 def status() -> int:
-    """The exit status of a job of which a rank has failed: that rank's, if it is one of ours."""
+    """Return the exit status after a rank failed: its own if it is 2 or a stop signal's, else 1."""
     codes = [process.poll() for process in STARTED]
     known = (2, *(128 + number for number in SIGNALS))
     return next((code for code in codes if code is not None and code in known), 1)
 
 
 def lost(error: RuntimeError) -> str | None:
-    """What became of another rank, if this error is but the end of its connection.
+    """Return why another rank failed, if ``error`` results from its closed connection, else None.
 
-    A rank that was started waits for its own end: rank 0 tells of it.
+    A rank that rank 0 started waits here to be ended, since rank 0 reports the failure.
     """
     if FOLLOWS and _PEER.search(str(error)):
         time.sleep(PATIENCE)
@@ -119,14 +122,17 @@ def lost(error: RuntimeError) -> str | None:
 
 
 def patience(status: int) -> float:
-    """Seconds that the ranks have once this process ends with ``status``; none after a failure."""
+    """Return how many seconds the ranks have to end after this process exits with ``status``.
+
+    They have none after a failure.
+    """
     if status == 0:
         return PATIENCE
     return AFTER_SIGNAL if status > 128 else 0.0
 
 
 def end(patience: float) -> None:
-    """Let the ranks that were started end by themselves for a while, then kill them."""
+    """Wait for the started ranks to end by themselves, then kill the remaining ones."""
     limit = time.monotonic() + patience
     for process in STARTED:
         try:
@@ -138,7 +144,7 @@ def end(patience: float) -> None:
 
 
 def is_first_process() -> bool:
-    """Does this process write what one process writes?"""
+    """Return True in the process that writes the shared outputs (rank 0)."""
     if "RANK" in os.environ:
         return os.environ["RANK"] == "0"
     numbers = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")

@@ -1,4 +1,4 @@
-"""The texts that a contrastive head compares inputs with."""
+"""Candidate texts that contrastive heads compare inputs with."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from mmtx_cli.model.multimodal import MultimodalModel
 
 ALL_TEST = {"test": 1.0}
-"""Ratios of the splits by which rows that name none are no fault."""
+"""Split ratios that assign rows without a split to ``test``, so that such rows are no error."""
 
 
 def candidate_texts(given: Any, column: str) -> list[str]:
-    """The texts that ``texts=`` names, each once, in their order.
+    """Return the texts given by ``texts=``, without duplicates, in their order.
 
-    A list holds the texts themselves; a path is that of a .txt with a text a line, or of a
-    manifest, whose rows have them in ``column`` (``text`` or ``captions``).
+    A list contains the texts themselves. A path names a .txt file with one text per line, or a
+    manifest whose ``column`` (``text`` or ``captions``) holds them.
 
     Raises:
         ConfigError: if it is neither.
-        DataError: if the file is not there, cannot be read, or has no text.
+        DataError: if the file is missing, unreadable, or has no text.
     """
     if isinstance(given, (list, ListConfig)):
         texts = [str(text) for text in given]
@@ -46,7 +46,7 @@ def candidate_texts(given: Any, column: str) -> list[str]:
 
 
 def texts_in(path: Path, column: str) -> Iterator[str]:
-    """The texts in a file: its lines, or what the rows of a manifest have in a column."""
+    """Yield the lines of a .txt file, or the texts in a column of a manifest."""
     if path.suffix.lower() not in (*SUFFIXES, ".txt"):
         raise ConfigError(
             f"texts: {path}: no .txt or manifest; write texts themselves as a list: "
@@ -55,7 +55,7 @@ def texts_in(path: Path, column: str) -> Iterator[str]:
     check_exists(path, "file of texts", (*SUFFIXES, ".txt"), "write a .txt with a text a line")
     if path.suffix.lower() == ".txt":
         try:
-            # a text may hold what else ends a line of Unicode
+            # only "\n" separates texts: they may contain other Unicode line breaks
             yield from path.read_bytes().decode("utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
             raise DataError(
@@ -79,8 +79,18 @@ def text_vectors(
     process: "Process",
     run_dir: Path,
 ) -> dict[str, "torch.Tensor"]:
-    """What each of the contrastive ``heads`` makes of the texts, [texts, embed_dim]; in the first
-    process, for the others there is nothing to do with them.
+    """Return the embeddings of the texts by each contrastive head, [texts, embed_dim].
+
+    All processes compute them; all but the first return an empty dict.
+
+    Args:
+        model: The model.
+        heads: Names of the contrastive heads.
+        texts: The texts.
+        reader: Turns the texts into samples.
+        settings: Settings sections of the configuration.
+        process: This process.
+        run_dir: Run folder, where processes exchange their outputs.
     """
     import torch
 

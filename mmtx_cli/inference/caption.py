@@ -1,4 +1,4 @@
-"""Captions of files: every process writes its share, the first merges them."""
+"""Caption files: every process writes its share, and the first process merges them."""
 
 import json
 import math
@@ -22,7 +22,7 @@ from mmtx_cli.runs.run_dir import open_run
 
 
 def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> None:
-    """Write a JSON object a file or piece, as the batches come; the first process merges them."""
+    """Write one JSON line per file or video segment as batches finish; rank 0 merges them."""
     from mmtx_cli.distributed.launch import launch
 
     settings = sections(cfg)
@@ -52,7 +52,19 @@ def captioned(
     process: Any,
     paths: Sequence[str],
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(number of the piece, its row) in order, of this process' share."""
+    """Yield (index of the segment, its row) for this process's share, in order.
+
+    Args:
+        cfg: The configuration.
+        stored: Config of the trained model.
+        settings: Settings sections of the configuration.
+        process: This process.
+        paths: Files to caption.
+
+    Raises:
+        ConfigError: if the model cannot caption files.
+        CheckpointError: if its tokenizer is missing.
+    """
     from mmtx_cli.data.input_files import all_pieces
     from mmtx_cli.data.loader import EvaluationSampler, make_loader
     from mmtx_cli.data.text.columns import SAID
@@ -91,18 +103,18 @@ def captioned(
 
 
 def finish(run_dir: Path, world: int, echo: bool, answers: bool = False) -> None:
-    """Merge the shares into captions.jsonl; what could not be read goes to quarantine.jsonl.
+    """Merge the shares into ``captions.jsonl``; list unreadable files in ``quarantine.jsonl``.
 
     Args:
         run_dir: The run folder, with the shares.
         world: The number of processes.
         echo: Whether to print the lines.
-        answers: Whether they are answers to a question, which may well repeat.
+        answers: Whether the texts answer a question; repeats are then expected.
     """
     rows: dict[int, str] = {}
     for rank in range(world):
         share = run_dir / f".captions-{rank}.jsonl"
-        with open(share, encoding="utf-8", newline="\n") as file:  # names may hold other breaks
+        with open(share, encoding="utf-8", newline="\n") as file:  # names may contain line breaks
             for text in file:
                 index, _, line = text.rstrip("\n").partition("\t")
                 rows[int(index)] = line

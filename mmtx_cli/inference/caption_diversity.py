@@ -1,4 +1,4 @@
-"""Diversity of generated captions, for ``result.json``, and its warning on standard error."""
+"""Diversity of generated captions for ``result.json``, with a warning on standard error."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from mmtx_cli.io.console import make_console
 from mmtx_cli.metric.diversity import caption_diversity, input_diversity
 
 MIN_INPUTS = 4
-"""Of fewer captions without references no diversity is reported."""
+"""Minimum number of captions without references for which diversity is reported."""
 
 
 def evaluated_diversity(
@@ -17,7 +17,7 @@ def evaluated_diversity(
     training: Sequence[Any],
     complete: bool,
 ) -> dict[str, dict[str, Any]]:
-    """Return the diversity of each captioning head's captions, by head.
+    """Return the diversity of the captions of each captioning head, by head name.
 
     Args:
         results: Samples, rows of ``predictions.jsonl`` and scores by head.
@@ -44,7 +44,7 @@ def evaluated_diversity(
 
 
 def captioned_diversity(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Return the diversity of the rows of ``captions.jsonl``; None where there are too few."""
+    """Return the diversity of the rows of ``captions.jsonl``, None if there are too few."""
     read = [row for row in rows if "caption" in row]
     if len(read) < MIN_INPUTS:
         return None
@@ -52,8 +52,8 @@ def captioned_diversity(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | N
 
 
 def print_warnings(diversity: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print each head's warning, if there is one, on standard error."""
+    """Print the warnings of all heads on standard error."""
     console = make_console(stderr=True, soft_wrap=True)
     for figures in diversity.values():
-        if "warning" in figures:  # captions are no markup
+        if "warning" in figures:  # as ``Text``: captions are not markup
             console.print(Text(f"warning: {figures['warning']}", style="bold red"))

@@ -1,4 +1,4 @@
-"""Embeddings of inputs as arrays, one row a line of ``predictions.jsonl``."""
+"""Embeddings of inputs as arrays, with rows in the order of ``predictions.jsonl``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ FOLDER = "embeddings"
 
 
 def stream_arrays(outputs: Sequence[Mapping[str, Tensor]]) -> dict[str, Float[np.ndarray, "n d"]]:
-    """The mean token of each stream, by name, of what ``StreamHead`` said of each sample."""
+    """Return the mean token of each stream by stream name, from the outputs of ``StreamHead``."""
     names = [key for key in outputs[0] if not key.endswith("_present")]
     return {name: array(outputs, name) for name in names}
 
@@ -22,7 +22,14 @@ def stream_arrays(outputs: Sequence[Mapping[str, Tensor]]) -> dict[str, Float[np
 def head_arrays(
     name: str, head: Any, outputs: Sequence[Mapping[str, Tensor]], there: Sequence[bool]
 ) -> dict[str, Float[np.ndarray, "n d"]]:
-    """The embeddings that a head makes, by HEAD or HEAD.STREAM; ``there``: where it can."""
+    """Return the embeddings of a head, named HEAD or, if it has several, HEAD.STREAM.
+
+    Args:
+        name: Name of the head.
+        head: The head.
+        outputs: Its outputs for each sample.
+        there: Whether each sample has the modalities that the head needs.
+    """
     return {
         name if len(head.embedded) == 1 else f"{name}.{key}": array(outputs, key, there)
         for key in head.embedded
@@ -32,9 +39,9 @@ def head_arrays(
 def array(
     outputs: Sequence[Mapping[str, Tensor]], key: str, there: Sequence[bool] | None = None
 ) -> Float[np.ndarray, "n d"]:
-    """One output of all samples; NaN of those that lack what it is made of.
+    """Return one output of all samples, with NaN rows for samples without the modalities it needs.
 
-    They say so themselves (``KEY_present``), or ``there`` does.
+    Presence is read from the output ``KEY_present`` if there is one, else from ``there``.
     """
     present = f"{key}_present"
     found = np.full((len(outputs), len(outputs[0][key])), np.nan, dtype=np.float32)
@@ -45,7 +52,7 @@ def array(
 
 
 def write_embeddings(run_dir: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, list[int]]:
-    """Write ``embeddings/NAME.npy`` of each, if there are any; return their shapes."""
+    """Write each array to ``embeddings/NAME.npy`` and return their shapes."""
     folder = run_dir / FOLDER
     if arrays:
         own_folder(folder)

@@ -1,4 +1,4 @@
-"""The outputs of encoders and teachers, from what the rows name to the shards of a cache."""
+"""Fill a feature cache: encode what the manifest rows name and write the outputs to shards."""
 
 import shutil
 import sys
@@ -42,13 +42,21 @@ def cache(
     folder: Path,
     chosen: Sequence[str],
 ) -> None:
-    """Build the parts as the training builds them, and run each over what the rows name."""
+    """Build the modules as in training, and cache the output of each for all rows.
+
+    Args:
+        cfg: The configuration.
+        stored: Config of the trained model in ``ckpt``, if any.
+        fresh: Encoders with their own pretrained weights, which ``ckpt`` does not replace.
+        folder: Folder of the cache.
+        chosen: Modules to cache, such as ``encoder.image`` or ``head.NAME.teacher``.
+    """
     settings = sections(cfg)
     data = settings["data"]
     preparation = preparation_of(cfg, data)
     corpus = build_data(data, preparation, cfg.seed, stored, cfg.encoder.get("text"), cfg.head)
     cfg.update(corpus.facts())
-    # one process writes the shards; what more devices a training has does not matter here
+    # a single process writes the shards, however many devices training uses
     alone = replace(settings["trainer"], devices=1, num_nodes=1, strategy="auto")
     device = launch(alone).device
     if stored is not None:
@@ -77,14 +85,14 @@ def cache(
 
 
 def seeded_encoders(cfg: DictConfig) -> nn.ModuleDict:
-    """The encoders with the weights that a training with this seed begins with."""
+    """Return the encoders with the initial weights of a training run with this seed."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     torch.manual_seed(cfg.seed)
     return nn.ModuleDict(build_encoders(plain["encoder"])).requires_grad_(False)
 
 
 def teacher_of(cfg: DictConfig, name: str, corpus: Corpus) -> tuple[str, Any]:
-    """The modality of a head, and the encoder that teaches it."""
+    """Return the modality of a distillation head, and its teacher."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     config = {"model": plain, "preparation": asdict(corpus.preparation)}
     node = plain["head"][name]
@@ -93,7 +101,7 @@ def teacher_of(cfg: DictConfig, name: str, corpus: Corpus) -> tuple[str, Any]:
 
 
 def summed_up(teacher: Any, field: Field) -> Tokens:
-    """What a teacher says of each sample, as one token of those that have the modality."""
+    """Return the teacher's pooled features as one token per sample, masked without the modality."""
     return Tokens(teacher.summary(field)[:, None], field.mask.any(dim=1, keepdim=True))
 
 
@@ -106,10 +114,19 @@ def fill(
     device: torch.device,
     stop: StopSignal,
 ) -> None:
-    """Encode what has no entry yet; a fault or a signal keeps what was done.
+    """Encode all content that has no cache entry yet; an error or signal keeps finished entries.
+
+    Args:
+        folder: Folder of the cache.
+        card: Cache card of the module.
+        encode: Encodes one modality of a batch.
+        corpus: The data.
+        data: Data settings.
+        device: Device to encode on.
+        stop: Records stop signals.
 
     Raises:
-        Interrupted: after the batch in which a signal came.
+        Interrupted: after the batch in which a signal arrived.
     """
     place, dtype = folder / card.part, getattr(torch, card.dtype)
     todo = todo_of(Part(place, card), corpus, card.modality)
@@ -134,21 +151,21 @@ def fill(
                 quarantine.check()
                 if stop.number is not None:
                     break
-    finally:  # also what was done before a fault is kept
+    finally:  # entries finished before an error are kept as well
         writer.flush()
     if stop.number is not None:
         raise stopped(folder, stop.number, f"{card.part}: {done} of {todo.total} entries are kept")
 
 
 def stopped(folder: Path, number: int, kept: str = "what was written is kept") -> Interrupted:
-    """Say what is complete, and how to go on."""
+    """Return the exception that reports which entries are complete and how to continue."""
     return Interrupted(
         number, f"stopped by signal {number}; out={folder}: {kept}; the same command goes on"
     )
 
 
 def estimate(folder: Path, part: str, size: float) -> None:
-    """Say how large it will be, judged by the first batch; ConfigError if the disk is too small."""
+    """Print the cache size estimated from the first batch; ConfigError if the disk is too small."""
     free = shutil.disk_usage(folder).free
     say(f"{part}: about {megabytes(size)} in {folder} ({megabytes(free)} free)")
     if size > free:
@@ -159,12 +176,12 @@ def estimate(folder: Path, part: str, size: float) -> None:
 
 
 def say(text: str) -> None:
-    """Tell the user how it goes; standard output is for the folder's path."""
+    """Print progress on standard error; standard output is reserved for the folder's path."""
     print(text, file=sys.stderr, flush=True)
 
 
 def claim(folder: Path, card: Card, overwrite: bool) -> None:
-    """Make the folder of a part; what is in it must have been made alike, or is replaced.
+    """Create the folder of a module; existing entries must match its card or are overwritten.
 
     Raises ConfigError that names the differences.
     """

@@ -1,4 +1,4 @@
-"""What a trained model says of samples without targets, in the order of the samples."""
+"""Predictions of a trained model for samples without targets, in the order of the samples."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.types import FUSED
 
 STREAMS = "_streams"
-"""What the head is called that says what there is of each stream."""
+"""Name of the internal head that returns the presence and mean of each stream."""
 
 
 def predicted(
@@ -32,14 +32,14 @@ def predicted(
     process: Process,
     run_dir: Path,
 ) -> "Predicted | None":
-    """Ask the model in every process; None in all but the first.
+    """Run the model in every process; return the merged predictions in the first, None in others.
 
     Args:
         model: The model.
-        samples: What it is asked about.
-        speaking: The heads that predict.
-        embedding: Whether embeddings are wanted, too.
-        settings: The sections of the configuration.
+        samples: The samples to predict.
+        speaking: Names of the heads that predict.
+        embedding: Whether to compute embeddings as well.
+        settings: Settings sections of the configuration.
         process: This process.
         run_dir: The run folder.
     """
@@ -56,7 +56,7 @@ def predicted(
 
 @dataclass(frozen=True)
 class Predicted:
-    """The outputs of every head that was asked, ``embedded`` those that make embeddings."""
+    """The outputs of all heads that were run; ``embedded`` names those that return embeddings."""
 
     model: MultimodalModel
     samples: Samples
@@ -65,22 +65,23 @@ class Predicted:
 
     @cached_property
     def streams(self) -> list[dict[str, Tensor]]:
-        """What there is of each stream of each sample."""
+        """Outputs of the stream head: presence, and mean tokens if embeddings were requested."""
         return self.outputs(STREAMS)
 
     def outputs(self, head: str) -> list[dict[str, Tensor]]:
-        """What a head said of each sample."""
+        """Return a head's outputs for each sample."""
         by_id = dict(self.answers.of(head, ""))
         return [by_id[sample.id] for sample in self.samples.samples]
 
     def has(self, names: Sequence[str]) -> Bool[np.ndarray, "n s"]:
-        """Which samples have which of these streams."""
+        """Return which samples have which of the streams ``names``."""
         each = [[bool(own[f"{name}_present"]) for name in names] for own in self.streams]
         return np.array(each, dtype=bool).reshape(len(each), len(names))
 
     def sees(self, head: str, compares: bool = False) -> Bool[np.ndarray, " n"]:
-        """Of which samples a head has something to look at, and all that it cannot do without;
-        one that ``compares`` with texts looks at what it aligns with them.
+        """Return which samples have any of the head's streams and all of its required modalities.
+
+        If it ``compares`` with texts, its streams are those that it aligns with text.
         """
         own = self.model.head[head]
         any_of = self.has(own.text_partners() if compares else own.reads)
@@ -88,7 +89,7 @@ class Predicted:
         return np.logical_and(any_of.any(axis=1), all_of.all(axis=1))
 
     def errors(self) -> list[str | None]:
-        """Why nothing is said of a sample; None where something is."""
+        """Return the reason why each sample has no prediction, None for samples that have one."""
         modalities = list(self.model.encoder)
         nothing = f"holds nothing that this model reads ({', '.join(modalities)})"
         absent = [None if any(own) else nothing for own in self.has(modalities)]
@@ -96,9 +97,9 @@ class Predicted:
         return [self.answers.unread.get(i, why) for i, why in zip(ids, absent, strict=True)]
 
     def missing(self, speaking: Sequence[str]) -> Iterator[str]:
-        """Tell of modalities that no input has, though a head that ``speaks`` looks at them.
+        """Yield a message for each modality that a head in ``speaking`` reads but no input has.
 
-        A contrastive head compares each modality by itself, and needs no more than one.
+        Contrastive heads are ignored: they compare each modality separately and need only one.
         """
         there = self.has([*self.model.encoder]).any()
         heads = [head for name in speaking if not (head := self.model.head[name]).aligns]
@@ -115,14 +116,14 @@ class Predicted:
         texts: Sequence[str],
         vectors: Tensor | None,
     ) -> list[dict[str, Any] | None]:
-        """What a head predicts of each sample; None of one that lacks what it looks at.
+        """Return a head's prediction for each sample, None for samples without its streams.
 
         Args:
             name: The head.
-            tokenizer: What makes text of token numbers.
-            top: How many classes, answers or texts to name.
-            texts: What a contrastive head compares samples with.
-            vectors: The embeddings of these, [texts, embed_dim].
+            tokenizer: Decodes token ids.
+            top: Number of classes, answers or texts to return per sample.
+            texts: Candidate texts that a contrastive head compares samples with.
+            vectors: Their embeddings, [texts, embed_dim].
         """
         head, sees = self.model.head[name], self.sees(name, compares=vectors is not None)
         outputs = [own for own, there in zip(self.outputs(name), sees, strict=True) if there]
@@ -137,7 +138,7 @@ class Predicted:
         return [next(said) if there else None for there in sees]
 
     def embeddings(self) -> dict[str, Float[np.ndarray, "n d"]]:
-        """The mean token of each stream, and what heads embed; NaN where there is none."""
+        """Return the mean tokens of the streams and the heads' embeddings, NaN where missing."""
         arrays = stream_arrays(self.streams)
         for name in self.embedded:
             arrays |= head_arrays(

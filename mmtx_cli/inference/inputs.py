@@ -1,4 +1,4 @@
-"""What is given on the command line for a trained model to read: files, and texts."""
+"""Files and texts given on the command line as inputs of a trained model."""
 
 import os
 import sys
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from mmtx_cli.media.worker.limits import DecodeLimits
 
 SHOWN = 5
-"""Kinds of files left out that a message names."""
+"""Maximum number of skipped file types that a message lists."""
 NO_TOKENIZER = "it has no tokenizer.json; take the whole folder"
 
 
 def found(inputs: Any) -> list[str]:
-    """Files that the inputs name; of folders, the media in them and below."""
+    """Return the files that the inputs name; folders are searched recursively for media.
+
+    Raises:
+        DataError: if an input is a URL, a pattern without matches, or a folder without media.
+    """
     known = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
     paths: list[str] = []
     faults: list[str] = []
@@ -38,7 +42,7 @@ def found(inputs: Any) -> list[str]:
         if "://" in text:
             faults.append(f"inputs: {text} is a URL; download the file and name it")
             continue
-        path = Path(os.path.expanduser(text))  # leaves a name that begins with ~ as it is
+        path = Path(os.path.expanduser(text))  # keeps "~name" if there is no such user
         if path.is_dir():
             every = sorted(p for p in files_below(path) if p.is_file())
             files = [p for p in every if p.suffix.lower() in known]
@@ -50,21 +54,21 @@ def found(inputs: Any) -> list[str]:
             faults += [] if files else [f"inputs: {text}: matches no file"]
             paths += map(str, files)
         else:
-            paths.append(str(path))  # one that is not there is told of in its own line
+            paths.append(str(path))  # a missing file is reported in its own output line
     if faults:
         raise DataError(*faults)
     return paths
 
 
 def each_input(inputs: Any) -> list[str]:
-    """One, or a list of them, as they were written."""
+    """Return the inputs as a list of strings, also if there is only one."""
     return [str(one) for one in (inputs if isinstance(inputs, (list, ListConfig)) else [inputs])]
 
 
 def read_text(cfg: DictConfig) -> None:
-    """Make ``text`` the words that were written: 2024 is a number as YAML reads it.
+    """Make ``cfg.text`` a string: YAML reads 2024 as a number.
 
-    Raises ConfigError where it is a list or the like.
+    Raises ConfigError if it is a list or mapping.
     """
     if type(cfg.text) in (int, float):
         cfg.text = str(cfg.text)
@@ -73,7 +77,7 @@ def read_text(cfg: DictConfig) -> None:
 
 
 def tell_left_out(folder: str, files: Sequence[Path]) -> None:
-    """Say how many files of a folder are no media by their names, and name one of each suffix."""
+    """Print how many files of a folder are not media by their suffix, with an example of each."""
     kinds: dict[str, list[str]] = {}
     for path in files:
         kinds.setdefault(path.suffix, []).append(path.name)
@@ -93,9 +97,9 @@ def tell_left_out(folder: str, files: Sequence[Path]) -> None:
 
 @dataclass(frozen=True)
 class InputReader:
-    """How a trained model reads what is no row of a manifest.
+    """Turns inputs that are not manifest rows into samples for a trained model.
 
-    ``modalities`` are those of the model; ``text_tokenizer`` is its text encoder's own, if any.
+    ``modalities`` are those of the model; ``text_tokenizer`` is the text encoder's own, if any.
     """
 
     modalities: list[str]
@@ -106,9 +110,9 @@ class InputReader:
 
     @classmethod
     def of(cls, cfg: DictConfig, stored: Mapping[str, Any], data: Any) -> "InputReader":
-        """The reader of the model that ``cfg`` describes, ``stored`` as ``read_config`` gives it.
+        """Return the reader of the model in ``cfg``, with ``stored`` as ``read_config`` returns it.
 
-        Raises CheckpointError if the model reads or writes words and its tokenizer is lost.
+        Raises CheckpointError if the model reads or generates text and its tokenizer is missing.
         """
         from mmtx_cli.data.text.tokenizer import Tokenizer
         from mmtx_cli.data.text.tokenizer_choice import own_tokenizer
@@ -127,7 +131,7 @@ class InputReader:
     def files(
         self, pieces: "Sequence[Piece]", names: Sequence[str], text: str | None
     ) -> "InputFiles":
-        """Pieces of files as samples, whose ids are ``names``, each with the same ``text``."""
+        """Return files or video segments as samples with ids ``names`` and a common ``text``."""
         from mmtx_cli.data.input_files import InputFiles
 
         return InputFiles(
@@ -142,7 +146,7 @@ class InputReader:
         )
 
     def texts(self, texts: Sequence[str]) -> "Samples":
-        """Texts as samples that have nothing else, whose ids are their numbers from 0."""
+        """Return texts as text-only samples, whose ids are their indices from 0."""
         from mmtx_cli.data.dataset import Samples
         from mmtx_cli.data.manifest.sample import Sample
 
@@ -157,7 +161,7 @@ class InputReader:
 
 
 def described(piece: "Piece") -> dict[str, Any]:
-    """The path, and the times of a piece, which count from the file's beginning."""
+    """Return the path, and for a segment its times in seconds from the start of the file."""
     if piece.start is None or piece.end is None:
         return {"path": piece.path}
     times = {"start": piece.start, "end": piece.end, "seconds": piece.end - piece.start}

@@ -1,4 +1,4 @@
-"""What a trained model answers on every sample, also with its modalities taken away or changed."""
+"""Outputs of a trained model for every sample, also with modalities removed or changed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,25 +17,25 @@ from mmtx_cli.io.unicode import composed
 from mmtx_cli.model.multimodal import MultimodalModel, kept_alone
 
 Views = Mapping[str, View]
-"""What is made of the samples, by name; the first is the evaluation proper."""
+"""Transforms of the encoded samples, by name; the first is the unmodified evaluation."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The outputs of every process, and why some samples could not be read, by id."""
+    """The outputs of all processes, and the reason for each unreadable sample, by id."""
 
     outputs: Outputs
     unread: Mapping[str, str]
 
     def of(self, head: str, view: str) -> list[tuple[str, dict[str, Any]]]:
-        """(id, outputs) of a head on a view of the samples."""
+        """Return (id, outputs) of a head for a view of the samples."""
         return self.outputs[key(head, view)]
 
 
 def by_head(
     answers: Answers, scored: Mapping[str, Any], view: str
 ) -> dict[str, list[list[dict[str, Any]]]]:
-    """What each head said of each of its samples on a view, in the order that it was scored in."""
+    """Return each head's outputs for a view, in the order of the samples that it was scored on."""
     return {
         name: in_order(answers.of(name, view), samples) for name, (samples, *_) in scored.items()
     }
@@ -44,7 +44,7 @@ def by_head(
 def in_order(
     outputs: Sequence[tuple[str, dict[str, Any]]], samples: Sequence[Any]
 ) -> list[list[dict[str, Any]]]:
-    """Outputs by sample: one, and one more for each further text where every text is scored."""
+    """Return each sample's outputs: one, plus one per additional text if all texts are scored."""
     by_id: dict[str, list[dict[str, Any]]] = {}
     for i, output in outputs:
         by_id.setdefault(i, []).append(output)
@@ -52,23 +52,23 @@ def in_order(
 
 
 def key(head: str, view: str) -> str:
-    """Where the outputs of a head on a view are kept."""
+    """Return the key of a head's outputs for a view."""
     return f"{head}/{view}"
 
 
 def subsets_of(modalities: Sequence[str]) -> list[list[str]]:
-    """Every subset that is not empty: all of them first, single ones last."""
+    """Return all non-empty subsets, from the full set to single modalities."""
     sizes = range(len(modalities), 0, -1)
     return [list(few) for size in sizes for few in combinations(modalities, size)]
 
 
 def subset_name(modalities: Sequence[str]) -> str:
-    """What the view is called in which the samples have only these."""
+    """Return the name of the view that keeps only these modalities."""
     return " + ".join(modalities)
 
 
 def subset_views(subsets: Sequence[Sequence[str]]) -> dict[str, View]:
-    """The samples as if they had only some of the modalities, for each of ``subsets``."""
+    """Return a view for each of ``subsets`` that keeps only these modalities."""
     return {subset_name(few): partial(kept_alone, kept=few) for few in subsets}
 
 
@@ -83,10 +83,18 @@ def all_answers(
     heads: Sequence[str] | None = None,
     further: bool = True,
 ) -> Answers | None:
-    """Predict this process' share, and merge the shares in the first; None in the others.
+    """Predict this process's share; return the merged outputs in the first process, else None.
 
-    ``name`` is what the shares are called until they are merged; ``heads`` are asked (default:
-    all), those that score every text also about ``further`` texts.
+    Args:
+        model: The model.
+        samples: The samples to predict.
+        views: Transforms of the encoded samples to predict.
+        settings: Settings sections of the configuration.
+        process: This process.
+        run_dir: Run folder, where the shares are exchanged.
+        name: File name of the shares until they are merged.
+        heads: Heads to run (default: all).
+        further: Whether heads that score every text also predict the texts after the first.
     """
     data, precision = settings["data"], settings["trainer"].precision
     quarantine = Quarantine(run_dir / "quarantine.jsonl", len(samples), data.max_bad_fraction)
@@ -119,8 +127,19 @@ def passes(
     views: Views,
     further: bool = True,
 ) -> Iterator[tuple[list[str], Any, Views]]:
-    """(heads, order, views): every sample once for all heads; then its further texts for the
-    heads that score them, if these are wanted.
+    """Yield (heads, sampler, views) for each pass over the samples.
+
+    The first pass is over every sample, for all heads. The second is over the samples' texts after
+    the first, for heads that score every text, in the first view only.
+
+    Args:
+        model: The model.
+        asked: Heads to run.
+        samples: The samples to predict.
+        data: Data settings.
+        process: This process.
+        views: Transforms of the encoded samples.
+        further: Whether to include the second pass.
     """
     size = data.eval_batch_size or data.batch_size
     whole = EvaluationSampler(samples, size, process.rank, process.world)
@@ -137,18 +156,18 @@ def score(
     tokenizer: Any,
     texts: Sequence[Sequence[str]] = (),
 ) -> tuple[Any, Any]:
-    """Rows and scores of one head, its outputs put in the order of the samples.
+    """Return the rows and scores of a head.
 
     Args:
         head: The head.
-        outputs: What it said, by id; of each sample in the order of its texts.
+        outputs: Its outputs by id; for each sample in the order of its texts.
         samples: The samples.
-        tokenizer: What makes text of token numbers.
-        texts: What the text encoder read of each sample, for a head that scores every text.
+        tokenizer: Decodes token ids.
+        texts: The input texts of each sample, for a head that scores every text.
     """
     every = in_order(outputs, samples)
     for outs, own in zip(every, texts, strict=True) if texts else ():
-        for out, text in zip(outs, own, strict=False):  # a sample without a text has an output
+        for out, text in zip(outs, own, strict=False):  # samples without text have an output
             out[WRITTEN] = composed(text)
     evaluation = head.evaluate(every, list(samples), tokenizer)
     return evaluation.rows, evaluation.scores

@@ -1,4 +1,4 @@
-"""Lines that a command gives, one an input; that of an input that cannot be read has an error."""
+"""Output lines of a command, one per input; unreadable inputs have an ``error``."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ from mmtx_cli.io.atomic import replaced
 from mmtx_cli.io.jsonl import json_line
 
 NOT_FINITE = "the model's scores of it are not finite numbers; try trainer.precision=32-true"
-"""Why an input has no result, where numbers overflowed on the way through the model."""
+"""Error of an input whose outputs are not finite, such as after an overflow in half precision."""
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 def write_quarantine(run_dir: Path, rows: Rows) -> None:
-    """Name the files that could not be read in ``quarantine.jsonl``, by their paths."""
+    """Write the unreadable files to ``quarantine.jsonl``, with their paths as ids."""
     path = run_dir / "quarantine.jsonl"
     with replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for row in rows:
@@ -41,10 +41,14 @@ def end(run_dir: Path, rows: Rows, done: str) -> None:
 def described(
     sample: Any, given: Sequence[str], text: str, vectors: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """What a reader of predictions.jsonl needs to know of a sample: what the model was given.
+    """Return the id and the model inputs of a sample, for ``predictions.jsonl``.
 
-    ``text`` is the column of its texts, of which evaluation takes the first. Of the modalities in
-    ``vectors`` the model was given features; what these are of is shown beside them.
+    Args:
+        sample: The sample.
+        given: Modalities that the model reads.
+        text: Column of the texts, of which evaluation takes the first.
+        vectors: Modalities that are read as precomputed features; the location of the features is
+            shown along with the media.
     """
     from mmtx_cli.data.manifest.feature_reference import place_row
     from mmtx_cli.data.text.columns import column_texts

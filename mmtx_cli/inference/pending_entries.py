@@ -1,4 +1,4 @@
-"""What of a data set has no entry in the cache yet, and its way through an encoder to the disk."""
+"""Cache entries that are still missing for a dataset, and how they are encoded and written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from mmtx_cli.types import Batch, Tokens
 
 @dataclass
 class Todo:
-    """Samples, each the first that names its content; ``total`` contents are in the data set."""
+    """Samples without a cache entry, one per distinct content; ``total`` counts all contents."""
 
     samples: Samples
     contents: Contents
@@ -34,11 +34,11 @@ class Todo:
         return len(self.contents)
 
     def loader(self, batch_size: int, num_workers: int | None) -> DataLoader:
-        """Every sample once, as evaluation sees it."""
+        """Return a loader of every sample, preprocessed as in evaluation."""
         return make_loader(self.samples, EvaluationSampler(self.samples, batch_size), num_workers)
 
     def write(self, writer: ShardWriter, batch: Batch, tokens: Tokens) -> int:
-        """Add a batch's entries; returns their bytes."""
+        """Write the entries of a batch and return their size in bytes."""
         faults = {fault["id"]: Fault(fault["path"], fault["reason"]) for fault in batch.faults}
         x, mask = tokens.x.to("cpu"), tokens.mask.to("cpu")
         size = 0
@@ -55,8 +55,8 @@ class Todo:
 
 
 def todo_of(part: Part, corpus: Any, modality: str) -> Todo:
-    """What of the rows of all splits has no entry; what could not be read is tried again."""
-    corpus = replace(corpus, cache=None, trained_labels=False)  # no label is looked at
+    """Return the missing entries of all splits; unreadable content is tried again."""
+    corpus = replace(corpus, cache=None, trained_labels=False)  # labels are not used
     rows = [row for split in SPLITS for row in corpus.rows(split)]
     reader = Reader(corpus.preparation, corpus.mixing.texts if corpus.mixing else {})
     if reader.words(modality):
@@ -73,17 +73,17 @@ def todo_of(part: Part, corpus: Any, modality: str) -> Todo:
 
 
 def one_a_text(columns: Sequence[Sequence[str]]) -> list[Sample]:
-    """A sample for each of the texts."""
+    """Return one sample per distinct text."""
     texts = dict.fromkeys(text for several in columns for text in several)
     return [Sample(f"text {text!r}", "train", text=text) for text in texts]
 
 
 def done(part: Part, contents: Contents) -> np.ndarray:
-    """Which contents have an entry that can be read."""
+    """Return which contents have a readable entry."""
     entry = part.find(contents)
     return np.array([e >= 0 and int(e) not in part.faults for e in entry], dtype=bool)
 
 
 def taken(contents: Contents, index: Int[np.ndarray, " m"]) -> Contents:
-    """Some of them."""
+    """Return the contents at ``index``."""
     return Contents(contents.name[index], contents.state[index])

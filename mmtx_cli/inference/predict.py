@@ -1,4 +1,4 @@
-"""A trained model run over batches: the outputs of every head, on every view of them."""
+"""Run a trained model over batches and collect the outputs of every head for every view."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -20,14 +20,14 @@ from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.types import Batch, Streams
 
 View = Callable[[Streams], Streams]
-"""What is made of encoded samples before they are fused."""
+"""Transforms the encoded samples before fusion."""
 
 Outputs = dict[str, list[tuple[str, dict[str, torch.Tensor]]]]
-"""By head: (sample id, that sample's outputs), in no particular order."""
+"""By head: (sample id, outputs of that sample), in no particular order."""
 
 
 def load_model(cfg: DictConfig, device: torch.device) -> MultimodalModel:
-    """The model that ``cfg`` describes after it inherited from ``cfg.ckpt``, with its weights."""
+    """Return the model of ``cfg`` (after inheriting from ``cfg.ckpt``) with its weights."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     plain["head"] = {name: node for name, node in plain["head"].items() if is_trained(node)}
     trusted = tuple(cfg.trusted_packages)
@@ -47,10 +47,17 @@ def predict(
     precision: str,
     views: Sequence[View] | None = None,
 ) -> Iterator[tuple[Batch, list[dict[str, dict[str, torch.Tensor]]]]]:
-    """Run every batch, with a progress bar in the first process; outputs come back on the CPU.
+    """Yield each batch and its outputs on the CPU, with a progress bar in the first process.
 
-    There is one set of outputs for each of the ``views`` (default: the samples as they are);
-    encoding is done once.
+    There is one set of outputs for each of ``views``; samples are encoded once.
+
+    Args:
+        model: The model.
+        heads: Names of the heads to run.
+        loader: Loads the batches.
+        process: This process.
+        precision: Lightning's name of the precision.
+        views: Transforms of the encoded samples (default: only the samples as they are).
     """
     label = ", ".join(name for name in heads if not name.startswith("_")) or "samples"
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
@@ -61,26 +68,31 @@ def predict(
             there = batch.to(process.device, non_blocking=True)
             answers = model.answers(there, heads, views or [dict])
             outputs = [{n: on_cpu(o) for n, o in answer.items()} for answer in answers]
-            with paused(bar):  # the caller may print
+            with paused(bar):  # so that the caller may print
                 yield batch, outputs
 
 
 def on_cpu(outputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors on the CPU."""
+    """Return the tensors on the CPU."""
     return {name: x.cpu() for name, x in outputs.items()}
 
 
 def by_sample(outputs: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-    """Cut a batch's outputs into one dict a sample; copies, so that batches can be freed."""
+    """Split a batch's outputs into one dict per sample; copies, so that the batch can be freed."""
     rows = {name: x.unbind(0) for name, x in outputs.items()}
     count = len(next(iter(rows.values())))
     return [{name: x[i].clone() for name, x in rows.items()} for i in range(count)]
 
 
 def merge(mine: Outputs, process: Process, folder: Path, name: str = "outputs") -> Outputs:
-    """Every process writes its own, the first reads all; there is no other exchange.
+    """Write the outputs of every process to a file; return all in the first process, {} in others.
 
-    Another process may have written what it has next before these are read: by another ``name``.
+    Args:
+        mine: Outputs of this process.
+        process: This process.
+        folder: Folder of the files.
+        name: Name of the files. Successive calls need different names, since other processes may
+            write their next outputs before these are read.
     """
     if process.world == 1:
         return mine

@@ -1,4 +1,4 @@
-"""What every head of a trained model predicts for new files, or rows of a manifest."""
+"""Predict new files or manifest rows with every head of a trained model."""
 
 import sys
 import time
@@ -28,7 +28,17 @@ if TYPE_CHECKING:
 def predict(
     cfg: DictConfig, stored: Mapping[str, Any], paths: Sequence[str], texts: Sequence[str]
 ) -> None:
-    """Predict in every process; merge, and write lines and embeddings, in the first."""
+    """Predict in every process; in the first, merge and write output lines and embeddings.
+
+    Args:
+        cfg: The configuration.
+        stored: Config of the trained model.
+        paths: Input files, if ``data.path`` names no manifest.
+        texts: Candidate texts of contrastive heads.
+
+    Raises:
+        ConfigError: if no head can predict new inputs.
+    """
     from mmtx_cli.distributed.launch import launch
     from mmtx_cli.inference.candidate_texts import text_vectors
     from mmtx_cli.inference.head_predictions import predicted
@@ -36,14 +46,14 @@ def predict(
 
     begun = time.perf_counter()
     settings = sections(cfg)
-    # what cannot be read has a line that says so, however much it is
+    # unreadable inputs are reported in their output lines, however many they are
     settings["data"] = replace(settings["data"], max_bad_fraction=1.0)
     reader = InputReader.of(cfg, stored, settings["data"])
     rows = manifest_rows(cfg, stored, settings["data"]) if cfg.data.get("path") else None
     process = launch(settings["trainer"])
     model = load_model(cfg, process.device)
     speaking = [n for n, head in model.head.items() if head.predicts and (texts or not head.aligns)]
-    if not speaking and not cfg.embeddings:  # a head of the user's own says so only now
+    if not speaking and not cfg.embeddings:  # user-defined heads can only be checked here
         raise ConfigError(
             f"ckpt={cfg.ckpt}: no head predicts anything of new inputs (heads: "
             f"{', '.join(model.head)}); write embeddings=true for embeddings alone"
@@ -75,9 +85,9 @@ def predict(
 def manifest_rows(
     cfg: DictConfig, stored: Mapping[str, Any], data: DataSettings
 ) -> tuple["Samples", list[dict[str, Any]]]:
-    """The rows of the manifest as samples, and what the line of each begins with.
+    """Return the manifest rows as samples, and the initial fields of their output lines.
 
-    Raises DataError if there are none, or none has anything that the model reads.
+    Raises DataError if there are no rows, or none has a modality that the model reads.
     """
     from mmtx_cli.data.corpus import build_data
     from mmtx_cli.data.modality_columns import column_of, has_modality
@@ -86,7 +96,7 @@ def manifest_rows(
 
     preparation = preparation_of(cfg, data)
     text_encoder = cfg.encoder.get("text")
-    # targets of new rows are nothing to the model, and may be such as it does not know
+    # targets of new rows are ignored: they may be unknown to the model
     manifest = read_manifest(
         str(data.path),
         root=data.root,
@@ -94,7 +104,7 @@ def manifest_rows(
         seed=cfg.seed,
         allow_outside_root=data.allow_outside_root,
         ignored={"captions", "label", "answers"} - {preparation.text},
-        may_be_absent=True,  # then the row's line says so
+        may_be_absent=True,  # reported in the row's output line
     )
     corpus = build_data(
         data, preparation, cfg.seed, without_labels(stored), text_encoder, manifest=manifest
@@ -118,7 +128,7 @@ def manifest_rows(
 def input_lines(
     cfg: DictConfig, reader: InputReader, paths: Sequence[str]
 ) -> tuple["Samples", list[dict[str, Any]]]:
-    """Files, or a text alone, as samples, and what the line of each begins with."""
+    """Return files, or a single text, as samples, and the initial fields of their output lines."""
     from mmtx_cli.data.input_files import all_pieces
 
     asked = {"text": cfg.text} if cfg.text else {}
@@ -136,14 +146,14 @@ def write(
     of_files: bool,
     seconds: float,
 ) -> None:
-    """``predictions.jsonl``, embeddings, ``result.json``; the lines and the folder's path.
+    """Write ``predictions.jsonl``, embeddings and ``result.json``; print lines and the run folder.
 
     Args:
         run_dir: The run folder.
-        lines: What is said of each input.
+        lines: Output line of each input.
         arrays: Embeddings of all inputs, by name.
-        of_files: Whether inputs have paths, by which the quarantine names them.
-        seconds: How long it took.
+        of_files: Whether inputs are files, whose paths identify them in the quarantine.
+        seconds: Elapsed time.
     """
     written = [json_line(line) for line in lines]
     with replaced(run_dir / "predictions.jsonl") as temporary:

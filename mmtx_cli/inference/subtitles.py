@@ -1,4 +1,4 @@
-"""Captions of the pieces of a video as subtitle files."""
+"""Write captions of video segments as subtitle files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,10 +8,10 @@ from mmtx_cli.io.atomic import own_folder, replaced
 
 
 def write_subtitles(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
-    """Write NAME.vtt and NAME.srt for every video whose pieces were captioned.
+    """Write NAME.vtt and NAME.srt for every video whose segments were captioned; return the paths.
 
-    WebVTT as the W3C defines it; SubRip as players read it. Videos of one name in different
-    folders are told apart by a number.
+    WebVTT follows the W3C specification, SubRip the format that players read. Videos of the same
+    name from different folders are numbered.
     """
     videos: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -30,7 +30,7 @@ def write_subtitles(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Pat
 
 
 def free_name(stem: str, taken: set[str]) -> str:
-    """A file name that was not given yet."""
+    """Return the stem, with a number appended if it is taken."""
     name, number = stem, 2
     while name in taken:
         name, number = f"{stem}-{number}", number + 1
@@ -39,7 +39,7 @@ def free_name(stem: str, taken: set[str]) -> str:
 
 
 def web_vtt(pieces: Sequence[Mapping[str, Any]]) -> str:
-    """Cues with ``hh:mm:ss.mmm``; the characters that mean something in WebVTT are escaped."""
+    """Return cues with ``hh:mm:ss.mmm``; characters with a meaning in WebVTT are escaped."""
     cues = [
         f"{clock(p['start'], '.')} --> {clock(p['end'], '.')}\n{escaped(str(p['caption']))}\n"
         for p in pieces
@@ -48,7 +48,7 @@ def web_vtt(pieces: Sequence[Mapping[str, Any]]) -> str:
 
 
 def sub_rip(pieces: Sequence[Mapping[str, Any]]) -> str:
-    """Numbered cues with ``hh:mm:ss,mmm``."""
+    """Return numbered cues with ``hh:mm:ss,mmm``."""
     cues = [
         f"{i}\n{clock(p['start'], ',')} --> {clock(p['end'], ',')}\n{p['caption']}\n"
         for i, p in enumerate(pieces, 1)
@@ -57,12 +57,12 @@ def sub_rip(pieces: Sequence[Mapping[str, Any]]) -> str:
 
 
 def escaped(text: str) -> str:
-    """A caption that no reader takes for markup."""
+    """Escape a caption so that it is not parsed as markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def clock(seconds: float, mark: str) -> str:
-    """Hours, minutes, seconds and milliseconds."""
+    """Format seconds as ``hh:mm:ss`` and milliseconds, separated by ``mark``."""
     whole, thousandths = divmod(round(seconds * 1000), 1000)
     minutes, second = divmod(whole, 60)
     hour, minute = divmod(minutes, 60)

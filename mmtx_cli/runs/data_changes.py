@@ -1,4 +1,4 @@
-"""What of the rows that a run reads differs from what it read before it was stopped."""
+"""Detect changes to a run's data between its last checkpoint and its resumption."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
 
 SPLITS = ("train", "val")
-"""What training reads."""
+"""Splits that training reads."""
 FIELDS = ("text", "captions", "label")
 REMEDY = (
     "put the data back as they were, or say allow_changed_data=true to go on with them as they are "
@@ -18,11 +18,11 @@ REMEDY = (
 
 
 def row_digests(samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
-    """Return for each split the number of its rows and digests of what they hold.
+    """Return the number of rows and the digests of their contents, by split.
 
-    ``order`` is that of the ids as they come, all others are of the rows sorted by id, so that
-    what changed can be told. Files count by their paths below the folder that holds them all: the
-    data may move.
+    ``order`` is a digest of the ids in their order; all others are over the rows sorted by id, to
+    distinguish the kinds of changes. Paths are relative to the common folder of all files, so that
+    the data may be moved.
     """
     return {split: _digests([s for s in samples if s.split == split]) for split in SPLITS}
 
@@ -30,13 +30,13 @@ def row_digests(samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
 def refuse_changed(
     there: Mapping[str, Any], here: Mapping[str, Any], where: object, allowed: bool
 ) -> None:
-    """Raise DataError if the rows are not those of the checkpoint, by split and by what differs.
+    """Raise DataError naming what changed in each split if the rows differ from the checkpoint's.
 
     Args:
-        there: The digests in the checkpoint; of an older version of mmtx, none.
-        here: Those of the rows as they are.
+        there: The digests in the checkpoint; empty if an older version of mmtx wrote it.
+        here: The digests of the current rows.
         where: The manifest, for the message.
-        allowed: Whether the user means it: nothing is raised.
+        allowed: Whether changes are permitted (``allow_changed_data``).
     """
     faults = [f"{where}: {fault}" for s in SPLITS for fault in _changes(s, there, here)]
     if faults and there and not allowed:

@@ -1,4 +1,4 @@
-"""What ``data.cache`` holds for a run, and whether it is what the run would compute itself."""
+"""Feature cache of a run (``data.cache``), and whether it matches what the run would compute."""
 
 import json
 import shlex
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from mmtx_cli.data.corpus import Corpus
 
 MAKING = (*ROOT_KEYS, "dim", "seed", "ckpt", "experiment", "head", "trusted_packages", "encoder")
-"""What of a run's command line also says what its cache is made of, besides the data."""
+"""Root keys of a command line that, besides the data, determine the contents of a cache."""
 DTYPE = "float32"
-"""Of what a cache keeps, unless `mmtx data action=cache` is given another."""
+"""Default data type of cached features (``mmtx data action=cache``)."""
 READ_ONLY = (
     "cache",
     "augment",
@@ -41,11 +41,11 @@ READ_ONLY = (
     "bucket",
     "captions_per_sample",
 )
-"""What of ``data`` does not."""
+"""Keys of ``data`` that do not affect the contents of a cache."""
 
 
 def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Why a run cannot take encoders' outputs out of ``data.cache``; nothing heavy is imported.
+    """Yield the reasons why a run cannot use ``data.cache``; imports nothing heavy.
 
     Raises DataError if a card of the cache cannot be read.
     """
@@ -74,7 +74,7 @@ def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     for part in used:
         if part.endswith(BODY):
             encoder = part.removesuffix(BODY)
-            # what it is by default is known once the encoder is built
+            # the default of ``freeze`` is only known once the encoder is built
             if at(cfg, f"{encoder}.freeze") not in (None, True) and not is_named(encoder, cfg):
                 yield trained_body(part, folder)
         elif part.startswith("encoder.") and not {"encoder", part} & {*map(str, frozen)}:
@@ -91,9 +91,7 @@ def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def parts_of(cfg: Mapping[str, Any]) -> list[str]:
-    """The parts of a model whose outputs may be kept: encoders, bodies of encoders, and teachers of
-    one modality.
-    """
+    """Return the modules with cacheable outputs: encoders, their bodies, and unimodal teachers."""
     chosen = {name: node for name, node in entries(cfg, "encoder") if node}
     encoders = [f"encoder.{name}" for name in chosen]
     bodies = [f"encoder.{name}{BODY}" for name, node in chosen.items() if keeps_body(node)]
@@ -105,14 +103,14 @@ def parts_of(cfg: Mapping[str, Any]) -> list[str]:
 
 
 def augments(cfg: Mapping[str, Any]) -> bool:
-    """Are training pictures changed?"""
+    """Return True if training images are augmented."""
     said = at(cfg, "data.augment") or {}
     scale = said.get("scale") or [1.0, 1.0]
     return bool(list(scale) != [1.0, 1.0] or said.get("flip") or said.get("color"))
 
 
 def open_cache(cfg: Mapping[str, Any]) -> "Cache | None":
-    """The cache that a run reads; None where it reads none."""
+    """Return the cache that a run reads, None if it reads none."""
     from mmtx_cli.data.cache.entries import Cache
     from mmtx_cli.data.cache.module_outputs import open_parts
 
@@ -129,10 +127,17 @@ def check_cache(
     corpus: "Corpus",
     cfg: Mapping[str, Any],
 ) -> None:
-    """Refuse a cache that was made with other encoders, or of other pictures, sounds and texts.
+    """Check that the cache was made with the same encoders, teachers and preprocessing.
 
-    ``nodes`` are the encoders' plain configurations, ``state`` the model's weights as they will be
-    used. Raises ConfigError that names every difference.
+    Args:
+        model: The model.
+        nodes: Plain configuration of each encoder.
+        state: The model's weights as they will be used.
+        corpus: The data, with the cache.
+        cfg: The configuration.
+
+    Raises:
+        ConfigError: naming every difference, or every part that needs raw input or is trained.
     """
     if corpus.cache is None:
         return
@@ -180,9 +185,16 @@ def encoder_card(
     cfg: Mapping[str, Any],
     dtype: str,
 ) -> Card:
-    """What the outputs of an encoder, or of its body alone, are made with.
+    """Return the card of an encoder, or of its body only.
 
-    These are its own weights, out of the model's ``state``, and its arguments in ``node``.
+    Args:
+        part: Name of the module, such as ``encoder.image`` or ``encoder.image.body``.
+        encoder: The encoder.
+        node: Its plain configuration.
+        state: Weights of the whole model.
+        corpus: The data.
+        cfg: The configuration.
+        dtype: Data type of the cached features.
     """
     name = part.removesuffix(BODY)
     prefix, width = f"{name}.", encoder.width
@@ -196,9 +208,18 @@ def encoder_card(
 def teacher_card(
     part: str, modality: str, teacher: Any, corpus: "Corpus", cfg: Mapping[str, Any], dtype: str
 ) -> Card:
-    """What the vectors of a head's teacher are made with.
+    """Return the card of a head's teacher.
 
-    Its shape and weights tell it; from which folder or package they came does not matter.
+    A teacher is identified by its architecture and weights, not by the folder or package that it
+    was loaded from.
+
+    Args:
+        part: Name of the module, such as ``head.NAME.teacher``.
+        modality: Its modality.
+        teacher: The teacher.
+        corpus: The data.
+        cfg: The configuration.
+        dtype: Data type of the cached features.
     """
     node = {"class": type(teacher).__name__, **teacher.portable()}
     width = teacher.summary_width()
@@ -215,7 +236,18 @@ def card_of(
     width: int,
     dtype: str,
 ) -> Card:
-    """What the outputs of a part are made with; ``node`` is what rebuilds it without its source."""
+    """Return the cache card of a module.
+
+    Args:
+        part: Name of the module.
+        modality: Its modality.
+        node: Configuration that rebuilds it without its pretrained weights.
+        state: Its weights.
+        corpus: The data.
+        cfg: The configuration.
+        width: Features per vector.
+        dtype: Data type of the cached features.
+    """
     preparation = corpus.preparation
     reads_words = modality == "text" and modality not in preparation.features
     tokenizer = (corpus.text_tokenizer or corpus.tokenizer) if reads_words else None
@@ -223,7 +255,7 @@ def card_of(
         part=part,
         modality=modality,
         weights=weights_hash(state),
-        config=json.loads(json.dumps(node)),  # as the card gives it back
+        config=json.loads(json.dumps(node)),  # as ``Card.read`` returns it
         preparation=prepared_by(preparation, modality),
         tokenizer=tokenizer_hash(tokenizer),
         seed=cfg["seed"],
@@ -233,7 +265,7 @@ def card_of(
 
 
 def remedy(cfg: Mapping[str, Any], folder: str) -> str:
-    """The command that makes the cache of this run."""
+    """Return the command that creates the cache of this run."""
     heads = at(cfg, "data.mixture") or any(part.startswith("head.") for part in parts_of(cfg))
     given = typed(cfg)
     kept = [
@@ -243,7 +275,7 @@ def remedy(cfg: Mapping[str, Any], folder: str) -> str:
     ]
     said = [f"out={folder}", *kept]
     frozen = [f"freeze=[{','.join(map(str, f))}]"] if (f := cfg.get("freeze")) else []
-    # what is there and of use is made again as it is: the same parts, with as many bits
+    # recreate the cached modules that this run uses, with the same data type
     held = cards(Path(folder))
     used = [part for part in parts_of(cfg) if part in held]
     parts = [f"parts=[{','.join(used)}]"] if used else []
@@ -255,7 +287,7 @@ def remedy(cfg: Mapping[str, Any], folder: str) -> str:
 
 
 def typed(cfg: Mapping[str, Any]) -> list[str]:
-    """The arguments of this run; of one that is resumed, those that it began with."""
+    """Return the command-line arguments of this run; of a resumed run, its original ones."""
     if cfg.get("resume"):
         path = Path(str(cfg["run_dir"])) / "environment.json"
         try:
@@ -266,7 +298,7 @@ def typed(cfg: Mapping[str, Any]) -> list[str]:
 
 
 def makes(arg: str) -> bool:
-    """Does an argument say what the outputs of encoders are?"""
+    """Return True if an argument affects the contents of a cache."""
     key = arg.lstrip("+~").partition("=")[0]
     root, _, rest = key.replace("/", ".").partition(".")
     return root in MAKING or (root == "data" and rest.split(".")[0] not in READ_ONLY)

@@ -1,4 +1,4 @@
-"""What a command takes over from a trained model, where the user chose nothing else."""
+"""Settings that a command inherits from a trained model unless the user sets them."""
 
 import json
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from mmtx_cli.errors import CheckpointError, ConfigError, MmtxError
 
 
 def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
-    """Fill in dim, encoders, fusion, heads and preparation from a trained model's config.
+    """Fill in dim, encoders, fusion, heads and preprocessing from a trained model's config.
 
-    A component that is chosen anew (it has a ``_target_``) replaces the stored one; single keys
-    (``head.captioning.num_beams=5``) change it.
+    A newly chosen component (with a ``_target_``) replaces the stored one; single keys
+    (``head.captioning.num_beams=5``) modify it.
 
     Raises:
         CheckpointError: if the stored config is not of the form that mmtx writes.
@@ -61,10 +61,7 @@ def _inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
 def refuse_other_sizes(
     cfg: DictConfig, model: Mapping[str, Any], preparation: Mapping[str, Any]
 ) -> None:
-    """Sizes that parts which are taken over cannot change.
-
-    Raises ConfigError.
-    """
+    """Raise ConfigError if ``cfg`` changes sizes that the inherited modules are fixed to."""
     chosen = cfg.get("encoder") or {}
     kept = [n for n, node in model["encoder"].items() if n not in chosen or is_change(chosen[n])]
     faults = []
@@ -85,38 +82,38 @@ def refuse_other_sizes(
 
 
 def fixes_size(node: Any) -> bool:
-    """Does an encoder read pictures of one size alone?"""
+    """Return True if an encoder reads images of a single size only."""
     try:
         return bool(class_constant(str(node["_target_"]), "fixed_size"))
-    except (TargetError, KeyError, TypeError):  # not of mmtx: it may
+    except (TargetError, KeyError, TypeError):  # not an mmtx class: any size is allowed
         return False
 
 
 def hears(node: Any) -> bool:
-    """Does an encoder of sound read sound, not features of it?"""
+    """Return True if an audio encoder reads audio rather than precomputed features."""
     return not constant(node, "reads_features")
 
 
 def has_new_head(cfg: DictConfig) -> bool:
-    """Are heads chosen to be trained, in place of those of the trained model?"""
+    """Return True if new trainable heads replace those of the trained model."""
     nodes = (cfg.get("head") or {}).values()
     return any(node is not None and not is_change(node) and is_trained(node) for node in nodes)
 
 
 def has_weights(node: Any) -> bool:
-    """Does a choice of an encoder, or of one within it, name pretrained weights?"""
+    """Return True if a chosen encoder, or one nested in it, names pretrained weights."""
     if not isinstance(node, (DictConfig, Mapping)):
         return False
     return bool(node.get("weights")) or any(map(has_weights, node.values()))
 
 
 def is_change(node: object) -> bool:
-    """Does it set single keys of a component, rather than choose one?"""
+    """Return True if a node sets single keys of a component rather than choosing one."""
     return isinstance(node, (DictConfig, Mapping)) and "_target_" not in node
 
 
 def merged(stored: Mapping[str, Any], chosen: Mapping[str, Any]) -> DictConfig:
-    """Stored components, each changed or replaced by what was chosen."""
+    """Return the stored components, each modified or replaced by the chosen ones."""
     result = dict(stored)
     for name, node in chosen.items():
         if is_change(node) and name in stored:
@@ -127,7 +124,7 @@ def merged(stored: Mapping[str, Any], chosen: Mapping[str, Any]) -> DictConfig:
 
 
 def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
-    """Evaluate on the data it was trained on, unless other data are named."""
+    """Use the data that the model was trained on, unless other data are named."""
     if cfg.data.get("path") is None and not cfg.data.get("mixture"):
         names = {field.name for field in fields(DataSettings)}
         for key, value in stored["data"].items():
@@ -136,5 +133,5 @@ def inherit_data(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
 
 
 def without_labels(stored: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a model was made of, but for the labels, which its own heads alone have to know."""
+    """Return the stored config without its labels, which only matter to the model's own heads."""
     return {**stored, "label_names": [], "multi_label": False}

@@ -1,4 +1,4 @@
-"""Which modalities of a model come as features, and what its encoders are told of them."""
+"""Modalities given as precomputed features, and the normalization of their encoders."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,16 +9,16 @@ from mmtx_cli.config.introspect import TargetError, class_constant
 
 
 def feature_widths(encoders: Mapping[str, Any] | None) -> dict[str, int | None]:
-    """Modalities whose encoder reads features, with the numbers of a vector where it has any.
+    """Return the modalities whose encoder reads features, with the feature size, None if not set.
 
-    The encoders' targets must be checked: one outside mmtx is imported.
+    The encoders' targets must be checked beforehand: classes outside mmtx are imported.
     """
     chosen = {str(name): node for name, node in (encoders or {}).items() if node}
     return {name: node.get("num_features") for name, node in chosen.items() if reads_features(node)}
 
 
 def reads_features(node: Mapping[str, Any]) -> bool:
-    """Does the class of an encoder say so?"""
+    """Return True if the class of an encoder declares ``reads_features``."""
     target = str(node["_target_"])
     try:
         return bool(class_constant(target, "reads_features"))
@@ -27,7 +27,7 @@ def reads_features(node: Mapping[str, Any]) -> bool:
 
 
 def standardise(model: Any, corpus: Any) -> None:
-    """Tell every encoder of features how large the numbers are in the training rows."""
+    """Set the feature statistics of the training rows in every encoder of features."""
     import torch
 
     from mmtx_cli.data.features.statistics import feature_scale

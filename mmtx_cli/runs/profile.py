@@ -1,4 +1,4 @@
-"""What a model costs: parameters, floating-point operations a sample, memory."""
+"""Cost of a model: parameters, floating-point operations per sample, memory."""
 
 import sys
 from collections.abc import Sequence
@@ -12,23 +12,29 @@ SAMPLES = 8
 
 
 def parameter_counts(model: Any) -> dict[str, int]:
-    """Parameters of a model, and those of them that training changes."""
+    """Return the number of all parameters and of the trainable ones."""
     sizes = {p: p.numel() for p in model.parameters()}
     trained = sum(size for p, size in sizes.items() if p.requires_grad)
     return {"parameters": sum(sizes.values()), "trained_parameters": trained}
 
 
 def flops_per_sample(model: Any, corpus: Any, rows: Sequence[Any], device: torch.device) -> float:
-    """Count on a few samples; attention is counted as the matrix products that it is.
+    """Return the mean FLOPs of predicting a sample; attention counts as matrix products.
 
-    The model's parameters have no gradients afterwards.
+    Disables ``requires_grad`` for all parameters of the model.
+
+    Args:
+        model: The model.
+        corpus: The data.
+        rows: Samples, of which the first ``SAMPLES`` are used.
+        device: Device of the model.
     """
     from mmtx_cli.data.collate import Collate
 
     samples = corpus.samples(rows[:SAMPLES], list(model.encoder), ())
     collate = Collate(samples.modalities, (), samples.preparation, samples.known)
     batch = collate([samples[(0, row)] for row in range(len(samples))]).to(device)
-    model.requires_grad_(False)  # the counter hooks into gradients, which there are none of here
+    model.requires_grad_(False)  # the counter would register gradient hooks
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         model.predict(batch)
@@ -36,12 +42,12 @@ def flops_per_sample(model: Any, corpus: Any, rows: Sequence[Any], device: torch
 
 
 def peak_memory() -> float | None:
-    """Megabytes at most: of the GPU where there is one, else of this process."""
+    """Return the peak memory in MB: of the GPU if there is one, else of this process."""
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 1e6, 1)
     try:
         import resource
-    except ImportError:  # a system without it
+    except ImportError:  # not available on Windows
         return None
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in kilobytes
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes on Linux, bytes on macOS
     return round(used / 1e6 if sys.platform == "darwin" else used / 1e3, 1)

@@ -1,4 +1,4 @@
-"""The whole configuration of a run: what is stored, inherited and left out filled in."""
+"""Resolve the full configuration of a run: stored, inherited and default values."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Set
@@ -24,10 +24,14 @@ DEFAULTS = {"dim": 256} | {key: getattr(Preparation(), key) for key in ROOT_KEYS
 def prepared(
     cfg: DictConfig, further: Callable[[DictConfig, Mapping[str, Any]], None] | None = None
 ) -> tuple[DictConfig, Mapping[str, Any] | None, Set[str]]:
-    """The whole configuration, once it is sound; with what a trained model that it begins with
-    was made of, and the encoders that bring other weights.
+    """Return the complete configuration, the stored config that it starts from, and fresh encoders.
 
-    ``further`` takes over more of that than the parts of the model.
+    The stored config is that of ``ckpt`` or of the run to resume, None without either. Fresh
+    encoders have other pretrained weights than the stored model. ``further`` inherits more of the
+    stored config than the parts of the model.
+
+    Raises:
+        ConfigError: naming all errors of the configuration.
     """
     stored, fresh = None, set()
     make_absolute(cfg)
@@ -36,20 +40,20 @@ def prepared(
     elif cfg.ckpt:
         stored = read_config(cfg.ckpt)
         fresh = {n for n, node in (cfg.encoder or {}).items() if has_weights(node)}
-        if has_new_head(cfg):  # it learns the labels of its own data
+        if has_new_head(cfg):  # new heads use the labels of the new data
             stored["label_names"] = stored["answer_names"] = []
         inherit(cfg, stored)
         if further is not None:
             further(cfg, stored)
     for key, value in DEFAULTS.items():
-        # a run of before there was the key may be resumed
+        # a resumed run may be older than the key
         cfg[key] = value if key not in cfg.keys() or cfg[key] is None else cfg[key]  # noqa: SIM118
     check_all(cfg)
     return cfg, stored, fresh
 
 
 def make_absolute(cfg: DictConfig) -> None:
-    """Paths that a resumed run finds from any folder."""
+    """Make paths absolute, so that a run can be resumed from any folder."""
     for key in ("path", "root", "tokenizer", "cache"):
         if cfg.data and isinstance(cfg.data.get(key), str):
             cfg.data[key] = os.path.abspath(os.path.expanduser(cfg.data[key]))
@@ -60,7 +64,10 @@ def make_absolute(cfg: DictConfig) -> None:
 
 
 def check_all(cfg: DictConfig) -> None:
-    """Tell of the configuration and of a missing manifest together, before torch is imported."""
+    """Raise ConfigError with all errors of the configuration, manifests, cache and accelerator.
+
+    PyTorch is only imported if the accelerator is a GPU.
+    """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     faults: list[str] = []
     try:
@@ -79,7 +86,7 @@ def check_all(cfg: DictConfig) -> None:
 
 
 def accelerator_faults(plain: Mapping[str, Any]) -> Iterator[str]:
-    """Told beside the other faults; PyTorch is imported only where a GPU is asked for."""
+    """Yield the errors of the accelerator; imports PyTorch only if a GPU is requested."""
     name = (plain.get("trainer") or {}).get("accelerator")
     if name in ("gpu", "cuda", "mps"):
         from mmtx_cli.distributed.launch import check_accelerator
@@ -91,7 +98,7 @@ def accelerator_faults(plain: Mapping[str, Any]) -> Iterator[str]:
 
 
 def manifests(data: Any) -> Iterator[str]:
-    """The paths of the manifest, or of a mixture's."""
+    """Yield the path of the manifest, or those of a mixture."""
     if isinstance(data, Mapping):
         for own in (data, *(data.get("mixture") or ())):
             if isinstance(own, Mapping) and isinstance(own.get("path"), str):
@@ -99,7 +106,7 @@ def manifests(data: Any) -> Iterator[str]:
 
 
 def sections(cfg: DictConfig) -> dict[str, Any]:
-    """The plain sections as typed settings."""
+    """Return the plain sections as typed settings."""
     return {
         name: OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), cfg[name]))
         for name, schema in SECTIONS.items()
@@ -107,14 +114,14 @@ def sections(cfg: DictConfig) -> dict[str, Any]:
 
 
 def preparation_of(cfg: DictConfig, data: DataSettings) -> Preparation:
-    """How samples become tensors, from the root of the configuration and from ``data``."""
+    """Return the preprocessing settings from the root of the configuration and from ``data``."""
     root = {key: cfg[key] for key in ROOT_KEYS}
     plain = {key: getattr(data, key) for key in DATA_KEYS}
     return Preparation(**root, **plain, features=feature_widths(cfg.encoder))
 
 
 def change(node: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Set keys of a component, and of components in it."""
+    """Set keys of a component and of its nested components, in place."""
     for key, value in changes.items():
         if isinstance(value, Mapping) and isinstance(node.get(key), dict):
             change(node[key], value)
@@ -123,7 +130,7 @@ def change(node: dict[str, Any], changes: Mapping[str, Any]) -> None:
 
 
 def portable_nodes(cfg: DictConfig, encoders: Any) -> dict[str, Any]:
-    """The plain configuration of each encoder with what rebuilds it without its source."""
+    """Return the plain configuration that rebuilds each encoder without its pretrained weights."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     for name, encoder in encoders.items():
         change(plain["encoder"][name], encoder.portable())
@@ -133,7 +140,14 @@ def portable_nodes(cfg: DictConfig, encoders: Any) -> dict[str, Any]:
 def plain_config(
     cfg: DictConfig, data: DataSettings, preparation: Mapping[str, Any], corpus: Any
 ) -> dict[str, Any]:
-    """What rebuilds the model anywhere: plain data only."""
+    """Return the config that rebuilds the model anywhere, as plain data.
+
+    Args:
+        cfg: The configuration.
+        data: Data settings.
+        preparation: Preprocessing settings.
+        corpus: The data, with its tokenizers and answers.
+    """
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     where = {key: getattr(data, key) for key in ("root", "split", "path", "allow_outside_root")}
     where["path"] = data.path and str(Path(data.path).absolute())

@@ -1,4 +1,4 @@
-"""Going on with a run that was stopped: its own configuration rules."""
+"""Resume a stopped run with its saved configuration."""
 
 import shutil
 import sys
@@ -30,23 +30,27 @@ FREE = (
     "data.root",
     "trusted_packages",
 )
-"""What may differ: how the run is carried out, not what it computes. The rows' own digests say
-whether a moved data set is the same."""
+"""Keys that may differ when resuming: how the run is executed, not what it computes. Digests of the
+rows detect whether a moved dataset is the same.
+"""
 COMPUTED = ("trainer.accumulate", "trainer.clip", "trainer.ema", "trainer.precision")
-"""What of these may not: the steps would be others."""
+"""Keys among ``FREE`` that may not differ, because they change the optimizer steps."""
 
 
 SHOWN = 3
-"""Differences that a message names."""
+"""Maximum number of differences that a message lists."""
 
 
 def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
-    """The saved configuration of ``run_dir`` with what may differ taken from the command line.
+    """Return a run's saved configuration with the permitted changes, and the checkpoint's config.
 
-    With it comes the config in the checkpoint, tokenizer included.
+    All keys on the command line outside of ``FREE`` must equal the saved ones. Trusted packages are
+    only taken from the command line, since the run folder may come from someone else. The
+    checkpoint's config includes the tokenizer.
 
-    Anything else on the command line must say what the saved configuration says. What is trusted
-    is only ever said there: a run folder may be someone else's.
+    Raises:
+        ConfigError: if other keys differ, or redacted values are not given again.
+        CheckpointError: if the run cannot be read, or the checkpoint is of another run.
     """
     saved, last = saved_run(cfg)
     given: Any = OmegaConf.to_container(cfg, resolve=True)
@@ -58,7 +62,7 @@ def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
         asked, had = value(given, key), value(kept, key)
         secret = is_hidden(had)
         free = (key in FREE or key.split(".")[0] in FREE) and key not in COMPUTED
-        free &= key != "data.root" or asked is not None  # a root that was hidden is said again
+        free &= key != "data.root" or asked is not None  # a redacted root must be given again
         if free or (secret and asked is not None):
             OmegaConf.update(saved, key, asked)
         elif asked != had or secret:
@@ -73,14 +77,14 @@ def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
 
 
 def run_settings(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run computes, not how it is carried out, by config path: a checkpoint keeps it."""
+    """Return the settings that determine a run's results, by config path, for the checkpoint."""
     flat = dict(leaves(redacted(plain)))
     free = {key for key in flat if any(within(key, free) for free in (*FREE, "command"))}
     return {key: flat[key] for key in sorted(flat.keys() - (free - {*COMPUTED}))}
 
 
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Config paths and values of what is no mapping."""
+    """Yield config paths and values of all leaves."""
     if not isinstance(node, Mapping):
         yield path, node
     else:
@@ -91,7 +95,7 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def refuse_foreign(last: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """Raise CheckpointError if a checkpoint was not made by the run that config.yaml describes.
 
-    What only one of them knows is no difference: another version of mmtx may have added it.
+    Keys that only one of them has are ignored: another version of mmtx may have added them.
     """
     odd = [
         f"{key} is {there[key]!r} there and {here[key]!r} here"
@@ -108,7 +112,7 @@ def refuse_foreign(last: Path, there: Mapping[str, Any], here: Mapping[str, Any]
 
 
 def whole_save(last: Path) -> dict[str, Any]:
-    """Read the config in last.ckpt; where that is damaged, put the newest good save in its place.
+    """Return the config in last.ckpt; if it is damaged, replace it by the newest intact checkpoint.
 
     Raises:
         CheckpointError: if there is none.
@@ -130,7 +134,14 @@ def whole_save(last: Path) -> dict[str, Any]:
 
 
 def difference(key: str, asked: Any, had: Any, run_dir: str) -> str:
-    """Say in what the command line is not the run's."""
+    """Return the error message for a key that differs from the saved configuration.
+
+    Args:
+        key: Config path.
+        asked: Value on the command line.
+        had: Saved value.
+        run_dir: Run folder.
+    """
     if is_hidden(had):
         return f"{key}: config.yaml does not hold secrets; say it again on the command line"
     state = "does not set it" if had is None else f"has {had!r}"
@@ -141,7 +152,7 @@ def difference(key: str, asked: Any, had: Any, run_dir: str) -> str:
 
 
 def saved_run(cfg: DictConfig) -> tuple[DictConfig, Path]:
-    """The configuration in ``run_dir`` and its last checkpoint."""
+    """Return the configuration in ``run_dir`` and the path of its last checkpoint."""
     run_dir = Path(cfg.run_dir)
     last, path = run_dir / "checkpoints" / "last.ckpt", run_dir / "config.yaml"
     if not last.is_file() or not path.is_file():
@@ -153,7 +164,7 @@ def saved_run(cfg: DictConfig) -> tuple[DictConfig, Path]:
         text = read_yaml_text(path)
         check_yaml(text)
         saved = OmegaConf.create(text)
-    except Exception as error:  # whatever the YAML reader finds
+    except Exception as error:  # any error of the YAML reader
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
     if not isinstance(saved, DictConfig) or "command" not in saved or "${" in text:
         raise CheckpointError(f"{path}: not the configuration that mmtx wrote for a run")
@@ -163,7 +174,7 @@ def saved_run(cfg: DictConfig) -> tuple[DictConfig, Path]:
 
 
 def overridden(cfg: DictConfig) -> Iterator[str]:
-    """Config paths that the command line names; of a choice, what it chose."""
+    """Yield the config paths set on the command line; for a chosen component, those it sets."""
     for override in job_overrides():
         key = override.lstrip("+~").partition("=")[0].partition("@")[0].replace("/", ".")
         node = OmegaConf.select(cfg, key)
@@ -180,7 +191,7 @@ def overridden(cfg: DictConfig) -> Iterator[str]:
 
 
 def value(plain: Mapping[str, Any], key: str) -> Any:
-    """The plain value at a config path; of the settings, the default where none is set."""
+    """Return the plain value at a config path; for settings, the default if it is not set."""
     section = key.split(".")[0]
     if section in SECTIONS:
         schema = OmegaConf.structured(SECTIONS[section])
@@ -190,7 +201,7 @@ def value(plain: Mapping[str, Any], key: str) -> Any:
 
 
 def hidden(node: Any, path: str = "") -> Iterator[str]:
-    """Config paths of the secrets that were not written down."""
+    """Yield the config paths of redacted values."""
     if is_hidden(node):
         yield path
     for key, item in node.items() if isinstance(node, Mapping) else ():
@@ -198,5 +209,5 @@ def hidden(node: Any, path: str = "") -> Iterator[str]:
 
 
 def is_hidden(value: Any) -> bool:
-    """Is it a text of which something was not written down?"""
+    """Return True if a value is a string with a redacted part."""
     return isinstance(value, str) and HIDDEN in value

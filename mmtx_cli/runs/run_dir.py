@@ -1,4 +1,4 @@
-"""The folder of a run: its configuration, its environment, its result."""
+"""Run folder: configuration, environment and locking."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ LOCKED: dict[str, IO[str]] = {}
 
 
 def refuse_trained(cfg: DictConfig) -> None:
-    """Never write over a trained model or a result."""
+    """Raise ConfigError if the run folder already contains a trained model or a result."""
     run_dir = Path(cfg.run_dir)
     if not is_first_process() or cfg.get("resume"):
         return
@@ -38,13 +38,16 @@ def refuse_trained(cfg: DictConfig) -> None:
 
 
 def lock(run_dir: Path, key: str = "run_dir") -> None:
-    """Refuse a folder that a living process is writing to; the lock goes with the process.
+    """Lock a folder until this process ends, and remove temporary files of killed processes.
 
-    Half-written files that killed processes left are removed. ``key`` is what names the folder.
+    ``key`` is the config key that names the folder.
+
+    Raises:
+        ConfigError: if a running process has locked it.
     """
     try:
         import fcntl
-    except ImportError:  # a system without such locks
+    except ImportError:  # not available on Windows
         return
     path = str(run_dir / LOCK)
     if path in LOCKED:
@@ -58,7 +61,7 @@ def lock(run_dir: Path, key: str = "run_dir") -> None:
             f"{key}={run_dir}: a run is going on in it; wait for its end, stop it, or name "
             "another folder"
         ) from error
-    except OSError:  # a file system without locks
+    except OSError:  # the file system does not support locks
         file.close()
         return
     LOCKED[path] = file
@@ -67,7 +70,7 @@ def lock(run_dir: Path, key: str = "run_dir") -> None:
 
 
 def open_run(cfg: DictConfig) -> Path:
-    """Make the folder and write what the run is; secrets never reach the disk."""
+    """Create the run folder and write the configuration and environment, without secrets."""
     run_dir = Path(cfg.run_dir)
     refuse_trained(cfg)
     try:
@@ -81,7 +84,7 @@ def open_run(cfg: DictConfig) -> Path:
 
 
 def write_run(run_dir: Path, cfg: DictConfig) -> None:
-    """Configuration and environment."""
+    """Write the configuration and the environment."""
     plain = OmegaConf.to_container(cfg, resolve=True)
     with replaced(run_dir / "config.yaml") as temporary:
         OmegaConf.save(OmegaConf.create(redacted(plain)), temporary)
@@ -91,7 +94,7 @@ def write_run(run_dir: Path, cfg: DictConfig) -> None:
 
 
 def environment(films: bool = False) -> dict[str, Any]:
-    """What the run ran on; with ``films`` also what decodes them."""
+    """Return versions, platform and command of the run; with ``films`` also the video decoder."""
     found: dict[str, Any] = {
         "mmtx": __version__,
         "python": platform.python_version(),
@@ -104,7 +107,7 @@ def environment(films: bool = False) -> dict[str, Any]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = None
-    if films:  # what decodes none loads no decoder
+    if films:  # load the decoder only if the model reads video
         from mmtx_cli.media.backend import backend_name
 
         found["video decoder"] = backend_name()
@@ -115,7 +118,7 @@ def environment(films: bool = False) -> dict[str, Any]:
 
 
 def redacted_command() -> str:
-    """The command line without its secrets."""
+    """Return the command line without secrets."""
     words = []
     for arg in sys.argv[1:]:
         key, equals, value = arg.partition("=")

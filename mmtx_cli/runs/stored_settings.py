@@ -1,4 +1,4 @@
-"""The settings that a finished run computed with: its config.yaml and the defaults beside it."""
+"""Effective settings of a finished run: its config.yaml completed with the defaults."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -16,9 +16,9 @@ from mmtx_cli.io.yaml_reader import YamlTextError, read_yaml
 
 
 def settings_of(folder: Path) -> dict[str, Any]:
-    """The settings of a run, by dotted keys.
+    """Return the effective settings of a run, by dotted keys.
 
-    Two runs that compute the same have the same, whichever defaults they spelt out.
+    Runs that compute the same have equal settings, whichever defaults they state explicitly.
 
     Raises:
         DataError: if the run is not finished, or its configuration cannot be read.
@@ -33,9 +33,9 @@ def settings_of(folder: Path) -> dict[str, Any]:
 
 
 def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's configuration with every default filled in.
+    """Return a run's configuration with all defaults filled in.
 
-    What follows from another setting is None, whether it was left out or said.
+    Settings that follow from another one are None, whether they were given or not.
     """
     whole = dict(components_resolved(config))
     for name, schema in SECTIONS.items():
@@ -51,7 +51,7 @@ def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def section_resolved(node: Mapping[str, Any], schema: type) -> dict[str, Any]:
-    """A plain section over the defaults of its settings; so are the sections within it."""
+    """Return a plain section and its nested sections with their defaults filled in."""
     inner, lists = subsections(schema), several(schema)
     whole = asdict(schema())
     for key, value in node.items():
@@ -64,21 +64,19 @@ def section_resolved(node: Mapping[str, Any], schema: type) -> dict[str, Any]:
 
 
 def components_resolved(node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Keys and values of a node; components in it, at any depth, with the defaults of their
-    arguments.
-    """
+    """Yield keys and values of a node, with the default arguments of components at any depth."""
     yield from defaults_of(node.get("_target_"))
     for key, value in node.items():
         yield key, dict(components_resolved(value)) if isinstance(value, Mapping) else value
 
 
 def defaults_of(target: Any) -> Iterator[tuple[str, Any]]:
-    """Arguments of a class and their defaults; none where its source is not found."""
+    """Yield the arguments of a class that have defaults; none if its source is not found."""
     if not isinstance(target, str):
         return
     try:
         component = read_component(target)
-    except (TargetError, OSError, SyntaxError):  # a package of the user's that has gone since
+    except (TargetError, OSError, SyntaxError):  # a user package that is no longer installed
         return
     for argument in component.arguments:
         if argument.default is not None:
@@ -86,7 +84,7 @@ def defaults_of(target: Any) -> Iterator[tuple[str, Any]]:
 
 
 def flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and plain values of a configuration."""
+    """Yield dotted keys and plain values of a configuration."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             yield from flat(value, f"{path}.{key}" if path else str(key))

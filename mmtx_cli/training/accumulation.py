@@ -1,4 +1,4 @@
-"""Steps of several micro-batches, whose losses are means over all of them."""
+"""Gradient accumulation with losses averaged exactly over all micro-batches of a step."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from mmtx_cli.types import Batch
 
 
 class StepLoader:
-    """A loader's micro-batches, read a whole step ahead so that each knows its share of it."""
+    """Wraps a loader of micro-batches; reads one step ahead to compute the loss weight of each."""
 
     def __init__(
         self,
@@ -24,13 +24,13 @@ class StepLoader:
         first: int,
         prepare: Callable[[list[Batch], int], list[Batch]],
     ) -> None:
-        """Make steps of the loader's batches.
+        """Group the batches of a loader into steps.
 
         Args:
-            loader: of micro-batches.
-            parts: micro-batches of a step.
-            first: number of the step that the loader begins with.
-            prepare: is given the micro-batches of a step and its number; returns those to train on.
+            loader: Yields micro-batches.
+            parts: Micro-batches per step.
+            first: Number of the first step.
+            prepare: Takes the micro-batches of a step and its number; returns those to train on.
         """
         self.loader, self.parts, self.first, self.prepare = loader, parts, first, prepare
 
@@ -47,11 +47,11 @@ class StepLoader:
 
 
 def with_shares(heads: Iterable[tuple[str, Head]], parts: Sequence[Batch]) -> list[Batch]:
-    """The micro-batches of a step with their ``shares``.
+    """Return the micro-batches of a step with their ``shares``.
 
-    A loss is a mean over tokens or samples, of which micro-batches hold unequal numbers: the mean
-    of their means is not the mean over all. So each mean is weighted by its count over all
-    processes, relative to the mean count.
+    A loss is a mean over tokens or samples, whose number differs between micro-batches: the mean of
+    their means is not the mean over all. Each micro-batch is therefore weighted by its count over
+    all processes, relative to the mean count. Heads without a count get no share.
     """
     counts = {}
     for name, head in heads:
@@ -71,7 +71,7 @@ def with_shares(heads: Iterable[tuple[str, Head]], parts: Sequence[Batch]) -> li
 
 
 def counted(name: str, head: Head, batch: Batch) -> Tensor | None:
-    """What the head's loss of a batch is a mean over; of a batch that it does not learn from, 0."""
+    """Return how many items the head's loss averages over, 0 if it is inactive, None if unknown."""
     meant = batch.meant.get(name)
     number = head.count(batch if meant is None else batch.only(meant))
     return number * 0 if number is not None and name in batch.idle else number

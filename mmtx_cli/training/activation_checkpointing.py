@@ -1,4 +1,4 @@
-"""Activations that are not kept, but computed anew when the gradient needs them."""
+"""Activation checkpointing: recompute activations in the backward pass."""
 
 from functools import partial
 from types import MethodType
@@ -12,7 +12,7 @@ from mmtx_cli.model.multimodal import MultimodalModel
 
 
 def recompute_blocks(model: MultimodalModel) -> None:
-    """Keep only what goes into the blocks of the encoders, in training (Chen et al. 2016).
+    """Checkpoint the activations of the encoders' blocks in training (Chen et al. 2016).
 
     Raises:
         ConfigError: if no encoder has blocks.
@@ -21,12 +21,12 @@ def recompute_blocks(model: MultimodalModel) -> None:
     if not blocks:
         raise ConfigError("trainer.checkpointing: no encoder of this model has blocks")
     for block in blocks:
-        # a method, so that a copy of the block runs its own
+        # bound as a method, so that a copy of the block runs its own forward
         block.forward = MethodType(recomputed, block)  # type: ignore[method-assign]
 
 
 def recomputed(self: Any, *args: Any, **kwargs: Any) -> Any:
-    """The forward of its class, whose activations are kept only where no gradient is wanted."""
+    """Run the class's ``forward``, with activation checkpointing if gradients are needed."""
     forward = partial(type(self).forward, self)
     if not self.training or not torch.is_grad_enabled():
         return forward(*args, **kwargs)

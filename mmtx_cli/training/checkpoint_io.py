@@ -1,7 +1,7 @@
-"""Checkpoints that are whole or not there: written beside the target, synced, then renamed.
+"""Atomic checkpoint I/O: written to a temporary file beside the target, synced, then renamed.
 
-Lightning's own writer goes through the temporary folder and does not sync: a process killed
-while it writes can leave neither the old checkpoint nor the new one.
+Lightning's own writer uses the temporary folder and does not sync: a process killed while
+writing can lose both the old and the new checkpoint.
 """
 
 import os
@@ -18,19 +18,19 @@ from mmtx_cli.io.checkpoint import check_finite, load_checkpoint
 
 
 class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
-    """Writes atomically and durably; reads tensors and plain data only."""
+    """Writes checkpoints atomically and durably; reads only tensors and plain data."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike, storage_options: Any = None
     ) -> None:
-        """Replace ``path`` by the new checkpoint in one step."""
+        """Replace ``path`` by the new checkpoint atomically."""
         target = Path(path)
-        own_folder(target.parent)  # a run folder that was removed is not made again
+        own_folder(target.parent)  # a run folder that was removed is not recreated
         with replaced(target, size_of(checkpoint)) as temporary:
             torch.save(checkpoint, temporary)
 
     def load_checkpoint(self, path: str | os.PathLike, *_: Any, **__: Any) -> dict[str, Any]:
-        """Read a checkpoint; nothing in it is executed."""
+        """Read and validate a checkpoint, without executing any code in it."""
         checkpoint = load_checkpoint(Path(path))
         check_finite(Path(path), checkpoint["state_dict"])
         check_state(Path(path), checkpoint)
@@ -46,14 +46,14 @@ STATE: Mapping[str, type] = {
     "optimizer_states": list,
     "lr_schedulers": list,
 }
-"""What Lightning restores a run from, beside the weights."""
+"""Keys that Lightning resumes a run from, besides the weights, and their types."""
 
 
 def check_state(path: Path, checkpoint: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint that no run can be resumed from, before anything of it is restored.
+    """Check that a checkpoint can be resumed from, before anything of it is restored.
 
     Raises:
-        CheckpointError: naming what it lacks.
+        CheckpointError: naming the keys that are missing or of the wrong type.
     """
     odd = [name for name, kind in STATE.items() if not isinstance(checkpoint.get(name), kind)]
     if odd:
@@ -64,7 +64,7 @@ def check_state(path: Path, checkpoint: Mapping[str, Any]) -> None:
 
 
 def size_of(node: Any) -> int:
-    """Bytes of all tensors in plain data."""
+    """Return the bytes of all tensors in nested plain data."""
     if isinstance(node, torch.Tensor):
         return node.nbytes
     if isinstance(node, Mapping):

@@ -1,4 +1,4 @@
-"""The loaders of a training run, once every part of the model has something to learn from."""
+"""Data module of a training run, after checking that every part of the model can be trained."""
 
 from collections.abc import Sequence, Set
 from typing import Any
@@ -12,7 +12,18 @@ from mmtx_cli.types import FUSED
 
 
 def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
-    """Loaders of the samples that have what the heads need."""
+    """Return the data module with the samples that have targets for the heads.
+
+    Args:
+        model: The model.
+        corpus: The data.
+        seed: Seed of shuffling and augmentation.
+        round_to: Lengths of token sequences are padded to a multiple of this.
+
+    Raises:
+        DataError: if a head has no training rows.
+        ConfigError: if an encoder or the fusion is not read by any head.
+    """
     heads = model.head.values()
     refuse_unread(model, {name for head in heads for name in head.reads})
     needs = sorted({need for head in heads for need in head.needs})
@@ -28,7 +39,7 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
 
 
 def kept_teachers(model: Any, corpus: Any) -> list[str]:
-    """The teachers that need not be run, since the cache holds what they say; their heads know."""
+    """Return the teachers whose outputs are cached, and make their heads use the cache."""
     found = []
     for name, head in model.head.items():
         part = f"head.{name}.teacher"
@@ -39,9 +50,9 @@ def kept_teachers(model: Any, corpus: Any) -> list[str]:
 
 
 def learnable(model: Any, corpus: Any, split: str) -> list[Any]:
-    """The samples that have all that the heads need; of a mixture, those that teach a head.
+    """Return the samples with targets for all heads; of a mixture, those with targets for any head.
 
-    Raises DataError if there are none, or a corpus has none to learn from.
+    Raises DataError if there are none, or if a dataset of the mixture has none for training.
     """
     rows = corpus.rows(split)
     if corpus.mixing is None:
@@ -63,7 +74,14 @@ def learnable(model: Any, corpus: Any, split: str) -> list[Any]:
 
 
 def teaches(row: Any, name: str, head: Any, corpus: Any) -> bool:
-    """Has a head something to learn from a sample?"""
+    """Return True if a sample has everything that a head needs to learn from it.
+
+    Args:
+        row: The sample.
+        name: Name of the head.
+        head: The head.
+        corpus: The data.
+    """
     if not corpus.learns(name, row):
         return False
     several = [head.subject] if head.subject else head.pairs or [()]
@@ -73,7 +91,7 @@ def teaches(row: Any, name: str, head: Any, corpus: Any) -> bool:
 
 
 def refuse_untaught(model: Any, rows: Sequence[Any], corpus: Any) -> None:
-    """Every head has something to learn, every pair that is aligned occurs. Raises DataError."""
+    """Raise DataError if a head, or a pair of modalities to align, has no training rows."""
     faults = []
     for name, head in model.head.items():
         own = [row for row in rows if corpus.learns(name, row)]
@@ -92,7 +110,10 @@ def refuse_untaught(model: Any, rows: Sequence[Any], corpus: Any) -> None:
 
 
 def refuse_unordered(corpus: Any) -> None:
-    """Names in alphabetical order are no scale: the card says which class is above which."""
+    """Raise DataError if the order of the classes is unknown.
+
+    Class names need ``label_names`` in the dataset card; numeric labels are ordered by value.
+    """
     if corpus.manifest.card.label_names is None and not are_numbers(corpus.label_names):
         names = ", ".join(corpus.label_names)
         raise DataError(
@@ -102,7 +123,7 @@ def refuse_unordered(corpus: Any) -> None:
 
 
 def refuse_lacking(modalities: Sequence[str], corpus: Any) -> None:
-    """An encoder that no training sample has anything for would stay as it began."""
+    """Raise DataError if no training row has a modality that an encoder reads."""
     rows = corpus.rows("train")
     if not rows:
         raise DataError(f"{corpus.manifest.path}: no row has split=train")
@@ -117,7 +138,10 @@ def refuse_lacking(modalities: Sequence[str], corpus: Any) -> None:
 
 
 def refuse_unread(model: Any, read: Set[str]) -> None:
-    """What no head reads is not trained: time lost, and several devices would wait for it."""
+    """Raise ConfigError if an encoder or the fusion is not read by any head.
+
+    It would get no gradient, which wastes time and stalls training on several devices.
+    """
     if FUSED in read:
         return
     faults = [

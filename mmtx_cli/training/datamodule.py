@@ -1,4 +1,4 @@
-"""The loaders of a training run: where it begins, and this process' share of each batch."""
+"""Data loaders of a training run, with resuming and sharding over processes."""
 
 from collections import Counter
 from typing import Any
@@ -18,15 +18,24 @@ from mmtx_cli.training.module import TrainingModule
 Order = TrainOrder | MixtureOrder
 
 NOTHING = 2**31
-"""The number of a text that no sample has: brings a sample that lacks everything."""
+"""Index of a text that no sample has: loads an empty sample without any modality."""
 
 
 class TrainingData(pl.LightningDataModule):
-    """One endless run of epochs, of which a checkpoint says at which batch it stands."""
+    """Loads an endless sequence of epochs; a checkpoint stores the position as a batch count."""
 
     def __init__(
         self, train: Samples, val: Samples | None, settings: DataSettings, seed: int, round_to: int
     ) -> None:
+        """Set up the order of the training samples.
+
+        Args:
+            train: Training samples.
+            val: Validation samples, if any.
+            settings: Data settings.
+            seed: Seed of the shuffling.
+            round_to: Lengths of token sequences are padded to a multiple of this.
+        """
         super().__init__()
         self.train, self.val = train, val
         self.settings = settings
@@ -36,7 +45,7 @@ class TrainingData(pl.LightningDataModule):
         self.start = 0
 
     def corpus_epochs(self, batches: int) -> dict[str, float]:
-        """How often each corpus of a mixture has been through after so many batches."""
+        """Return the epochs completed of each dataset of a mixture after ``batches`` batches."""
         if not isinstance(self.order, MixtureOrder):
             return {}
         parts = zip(
@@ -45,7 +54,7 @@ class TrainingData(pl.LightningDataModule):
         return {name: float(done / size) for name, done, size in parts}
 
     def check_world(self, world: int) -> None:
-        """Every process must get as many samples of a batch."""
+        """Raise ConfigError unless a batch divides evenly among ``world`` processes."""
         if self.order.size % world:
             raise ConfigError(
                 f"data.batch_size: a batch of {self.order.size} samples cannot be shared evenly by "
@@ -53,7 +62,7 @@ class TrainingData(pl.LightningDataModule):
             )
 
     def train_dataloader(self) -> DataLoader | StepLoader:
-        """Batches from ``start`` to ``total``; those of a step together if there are several."""
+        """Return batches ``start`` to ``total``, grouped by step with gradient accumulation."""
         assert self.trainer is not None
         rank, world = self.trainer.global_rank, self.trainer.world_size
         sampler = TrainSampler(
@@ -68,29 +77,29 @@ class TrainingData(pl.LightningDataModule):
         return StepLoader(loader, parts, self.start // parts, module.prepared)
 
     def val_dataloader(self) -> DataLoader | list:
-        """Every validation sample once over all processes."""
+        """Return every validation sample once, split over all processes."""
         if self.val is None:
             return []
         assert self.trainer is not None
         size = self.settings.eval_batch_size or self.settings.batch_size
         rank, world = self.trainer.global_rank, self.trainer.world_size
         sampler = EvaluationSampler(self.val, size, rank, world)
-        if not sampler.batches:  # Lightning wants every process to validate something
+        if not sampler.batches:  # Lightning requires a batch in every process
             sampler.batches = [[(NOTHING, 0)]]
         return make_loader(self.val, sampler, self.settings.num_workers, self.round_to)
 
     def state_dict(self) -> dict[str, Any]:
-        """How many batches are done."""
+        """Return the number of batches processed."""
         assert self.trainer is not None
         return {"batch": self.trainer.fit_loop.epoch_loop.batch_progress.current.ready}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Begin behind them."""
+        """Continue after the last processed batch."""
         self.start = state_dict["batch"]
 
 
 def make_order(train: Samples, settings: DataSettings, seed: int) -> Order:
-    """Shuffled epochs, or for a mixture those of its corpora by their shares."""
+    """Return shuffled epochs; for a mixture, batches drawn from its datasets by their shares."""
     mixing = train.mixing
     if not mixing.names:
         return TrainOrder(len(train), settings.batch_size, seed)

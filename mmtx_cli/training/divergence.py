@@ -1,4 +1,4 @@
-"""Steps that would harm: a loss or gradient that is no number, or a loss that leaps."""
+"""Detection of harmful steps: non-finite losses or gradients, and loss spikes."""
 
 import math
 from collections.abc import Sequence
@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from mmtx_cli.errors import DivergenceError
 
 MEMORY = 0.98
-"""Of the running mean that a leap is measured by; it begins to count after ``WARM`` steps."""
+"""Decay of the running mean of the loss; spikes are detected after ``WARM`` steps."""
 WARM = 20
 _NAMED = 20
 
 
 class Guard:
-    """Looks at every step before it is made."""
+    """Checks every optimizer step before it is applied."""
 
     def __init__(self, allowed: int, spike: float | None) -> None:
-        """``allowed`` bad steps are left out; a loss ``spike`` times the running mean is one."""
+        """Skip up to ``allowed`` bad steps; a loss over ``spike`` times its running mean is bad."""
         self.allowed, self.spike = allowed, spike
         self.skipped = 0
         self.seen, self.mean = 0, 0.0
 
     def fault(self, loss: float, norm: float) -> str | None:
-        """What is wrong with a step, or None; of a sound one the loss is remembered."""
+        """Return why a step is bad, or None; the loss of a good step updates the running mean."""
         if not math.isfinite(loss):
             return f"the loss is {loss}"
         if not math.isfinite(norm):
@@ -34,10 +34,10 @@ class Guard:
         return None
 
     def skip(self, fault: str, step: int, ids: Sequence[str]) -> str:
-        """Count a bad step and say of it what there is to say.
+        """Count a bad step and return a message that describes it.
 
         Raises:
-            DivergenceError: if there were too many.
+            DivergenceError: if more steps than allowed were skipped.
         """
         self.skipped += 1
         named = ", ".join(ids[:_NAMED]) + (f", … ({len(ids)})" if len(ids) > _NAMED else "")
@@ -50,10 +50,10 @@ class Guard:
         return f"{said}: left out ({self.skipped} of at most {self.allowed})"
 
     def state_dict(self) -> dict[str, float]:
-        """What a resumed run must know."""
+        """Return the state for a checkpoint."""
         return {"skipped": self.skipped, "seen": self.seen, "mean": self.mean}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Go on from there."""
+        """Restore the state from a checkpoint."""
         self.skipped, self.seen = int(state["skipped"]), int(state["seen"])
         self.mean = state["mean"]

@@ -1,4 +1,4 @@
-"""The loggers besides metrics.csv."""
+"""Loggers besides ``metrics.csv``: Weights & Biases and TensorBoard."""
 
 import os
 from pathlib import Path
@@ -11,9 +11,13 @@ from mmtx_cli.io.redact import redacted
 
 
 def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Logger]:
-    """Weights & Biases and TensorBoard, where they are asked for."""
+    """Return the configured loggers.
+
+    Raises:
+        ConfigError: if a log folder is a link, or W&B is used without an account.
+    """
     loggers: list[pl.loggers.Logger] = []
-    for name in ("wandb", "tensorboard"):  # their writers follow links
+    for name in ("wandb", "tensorboard"):  # their writers follow symbolic links
         check_own_folder(run_dir / name)
     if settings.tensorboard and (run_dir / "tensorboard" / "hparams.yaml").is_symlink():
         raise ConfigError(f"{run_dir / 'tensorboard' / 'hparams.yaml'}: is a link; remove it")
@@ -31,7 +35,7 @@ def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Log
                 ),
                 offline=settings.wandb.offline,
                 save_dir=run_dir,
-                # command line and console may hold what the redacted config does not
+                # command line and console may contain secrets that are redacted in the config
                 settings=wandb_settings(),
             )
         )
@@ -41,7 +45,7 @@ def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Log
 
 
 def check_account(settings: WandbSettings) -> None:
-    """Without an account W&B fails in the middle of the start."""
+    """Raise ConfigError if W&B is online without an account, where it would fail during startup."""
     import wandb
 
     mode = os.environ.get("WANDB_MODE", "online")
@@ -53,12 +57,12 @@ def check_account(settings: WandbSettings) -> None:
 
 
 def wandb_settings() -> object:
-    """No console, no command line, no code, no git remote goes out."""
+    """Return settings that upload no console output, command line, code or git remote."""
     import wandb
 
     return wandb.Settings(
         console="off",
-        silent=True,  # it would write its last words behind the path of the run folder
+        silent=True,  # its closing message would follow the path of the run folder, our last line
         x_disable_meta=True,
         disable_git=True,
         save_code=False,

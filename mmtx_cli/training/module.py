@@ -1,4 +1,4 @@
-"""The Lightning module: it steps, adds up and optimises, and knows no task."""
+"""Lightning module that computes losses, accumulates metrics and optimizes; it is task-agnostic."""
 
 import sys
 from dataclasses import replace
@@ -21,23 +21,23 @@ from mmtx_cli.types import Batch, Prediction
 
 
 class Tally:
-    """Values and their counts, left on the device until their means are asked for."""
+    """Accumulates weighted values on the device until their means are read."""
 
     def __init__(self) -> None:
         self.noted: dict[str, list[tuple[Tensor, Tensor | float]]] = {}
 
     def add(self, name: str, value: Tensor, count: Tensor | float) -> None:
-        """Note a mean over ``count``; nothing is computed yet."""
+        """Record the mean ``value`` of ``count`` items without reading it from the device."""
         self.noted.setdefault(name, []).append((value, count))
 
     def take(self, other: "Tally") -> None:
-        """Note what another noted, which is left empty."""
+        """Move the records of ``other`` into this accumulator, which leaves ``other`` empty."""
         for name, pairs in other.noted.items():
             self.noted.setdefault(name, []).extend(pairs)
         other.noted = {}
 
     def means(self, everywhere: bool = False) -> dict[str, float]:
-        """Means since the last call, over all processes if asked; then it begins anew."""
+        """Return the means since the last call, over all processes if ``everywhere``, and reset."""
         noted, self.noted = self.noted, {}
         names = everyones([*noted]) if everywhere else [*noted]
         if not names:
@@ -53,7 +53,7 @@ class Tally:
 
 
 def everyones(names: list[str]) -> list[str]:
-    """The names that any process has, in one order."""
+    """Return the union of the names of all processes, in the same order on each."""
     if world_size() == 1:
         return names
     every: list[list[str]] = [[] for _ in range(world_size())]
@@ -62,18 +62,18 @@ def everyones(names: list[str]) -> list[str]:
 
 
 def weighted_sum(pairs: list[tuple[Tensor, Tensor | float]]) -> Tensor:
-    """[sum of value times count, sum of counts]."""
+    """Return [sum of value times count, sum of counts]."""
     values = torch.stack([value for value, _ in pairs]).float()
     counts = torch.stack([torch.as_tensor(n, device=values.device) for _, n in pairs]).float()
     return torch.stack([(values * counts).sum(), counts.sum()])
 
 
 class TrainingModule(pl.LightningModule):
-    """Takes a run's plain config and builds the model from it.
+    """Builds the model from a run's plain config and trains it.
 
-    What heads draw for a sample (what is hidden, a wrong partner) is a function of (seed, step,
-    sample id), dropout is seeded by (seed, batch number, rank): a resumed run draws what an
-    uninterrupted one would.
+    Random choices of the heads (masked patches, mismatched partners) are a function of (seed, step,
+    sample id), and dropout is seeded by (seed, batch index, rank): a resumed run draws the same
+    random numbers as an uninterrupted one.
     """
 
     def __init__(
@@ -87,9 +87,20 @@ class TrainingModule(pl.LightningModule):
         guard: Guard | None = None,
         accumulate: int = 1,
     ) -> None:
-        """``steps`` is the number of optimizer steps of the run, ``freeze`` names submodules.
+        """Build the model and freeze submodules.
 
-        ``guard`` looks at every step, of ``accumulate`` batches, before it is made.
+        Args:
+            config: Plain config of the run, as ``build_model`` takes it.
+            optimizer: Settings of the optimizer and its schedule.
+            steps: Optimizer steps of the run.
+            seed: Seeds the initialization and all random choices in training.
+            trusted: Packages whose classes the config may name.
+            freeze: Names of submodules to freeze.
+            guard: Checks every optimizer step before it is applied.
+            accumulate: Micro-batches per optimizer step.
+
+        Raises:
+            ConfigError: if ``freeze`` names a submodule that the model does not have.
         """
         super().__init__()
         torch.manual_seed(seed)
@@ -106,15 +117,15 @@ class TrainingModule(pl.LightningModule):
                 raise ConfigError(f"freeze: the model has no part {prefix!r}: {error}") from error
             frozen.requires_grad_(False).eval()  # Lightning keeps each module's mode
         self.train_tally, self.val_tally = Tally(), Tally()
-        self.step_tally = Tally()  # of the step that is being made, which may be left out
+        self.step_tally = Tally()  # of the current step, which may be skipped
         self.guard = guard or Guard(0, None)
         self.begun = False
-        self.losses: list[Tensor] = []  # of the batches of one step
+        self.losses: list[Tensor] = []  # of the micro-batches of the current step
         self.ids: list[str] = []
-        self.lacking = False  # did they lack a modality, or what a head learns from?
+        self.lacking = False  # some micro-batch lacks a modality or a head's targets
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Weighted sum of the heads' losses."""
+        """Return the weighted sum of the heads' losses."""
         self.draw_anew((self.seed * 1_000_003 + batch_idx) * 4099 + rank())
         batch = self.at_step(batch, batch_idx // self.accumulate)
         predictions = self.model(batch)
@@ -130,23 +141,26 @@ class TrainingModule(pl.LightningModule):
         return total
 
     def at_step(self, batch: Batch, step: int) -> Batch:
-        """The batch with what its samples are drawn by in a step."""
+        """Return the batch with the random keys of its samples set for ``step``."""
         return replace(batch, keys=step_tensor(batch.keys, self.seed, step))
 
     def prepared(self, parts: list[Batch], step: int) -> list[Batch]:
-        """The micro-batches of a step on the module's device, with their shares."""
+        """Return the micro-batches of a step on the module's device, with their loss ``shares``."""
         parts = [part.to(self.device, non_blocking=True) for part in parts]
         drawn = with_shares(self.model.head.items(), [self.at_step(part, step) for part in parts])
         return [replace(p, shares=d.shares) for p, d in zip(parts, drawn, strict=True)]
 
     def draw_anew(self, seed: int) -> None:
-        """Seed this device alone; ``torch.manual_seed`` costs 1 ms where a GPU's code sleeps."""
+        """Seed the CPU and this device.
+
+        ``torch.manual_seed`` would take 1 ms per call as long as CUDA is not initialized.
+        """
         torch.default_generator.manual_seed(seed)
         if self.device.type != "cpu":
             torch.get_device_module(self.device).manual_seed(seed)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Note losses and figures; nothing is shared between processes before the end."""
+        """Accumulate losses and metrics; processes synchronize only at the end of validation."""
         self.total(self.model(batch), self.val_tally, batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -158,11 +172,11 @@ class TrainingModule(pl.LightningModule):
         self.log_dict({f"val/{k}": v for k, v in means.items()}, rank_zero_only=True)
 
     def total(self, predictions: dict[str, Prediction], tally: Tally, batch: Batch) -> Tensor:
-        """Add up the heads, and note each one's loss and figures, also by corpus.
+        """Return the weighted sum of the heads' losses; record losses and metrics, also by dataset.
 
-        In training a process' loss is scaled such that the mean over the processes and the
-        micro-batches of a step is that of the whole step; in validation it is the mean over its own
-        ``count``.
+        In training, the loss of a process is scaled such that its mean over the processes and
+        micro-batches of a step equals the loss of the whole step. In validation, it is the mean
+        over the process's own ``count``.
         """
         weighted = []
         for name, prediction in predictions.items():
@@ -179,8 +193,8 @@ class TrainingModule(pl.LightningModule):
         return torch.stack(weighted).sum()
 
     def configure_optimizers(self) -> dict[str, Any]:  # type: ignore[override]
-        """AdamW, and the schedule advanced every step."""
-        # the fused step would unscale float16 gradients only after they were clipped
+        """Return AdamW and its learning-rate schedule, which advances every step."""
+        # a fused optimizer would unscale float16 gradients only after clipping
         fused = self.trainer.precision != "16-mixed"
         optimizer = make_optimizer(self.model, self.settings, fused)
         schedule = make_schedule(optimizer, self.settings, self.steps)
@@ -195,12 +209,12 @@ class TrainingModule(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the norm; leave a step out that the guard finds harmful.
+        """Clip the gradient norm, or skip the step if the guard rejects it.
 
-        Lightning itself refuses to clip where the optimizer is fused.
+        Done here because Lightning refuses to clip gradients of a fused optimizer.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        if self.lacking:  # as where several processes train: what was not seen is told nothing new
+        if self.lacking:  # as with several processes: unused parameters get a zero gradient
             for parameter in parameters:
                 if parameter.grad is None and parameter.requires_grad:
                     parameter.grad = torch.zeros_like(parameter)
@@ -214,9 +228,9 @@ class TrainingModule(pl.LightningModule):
         self.losses, self.ids, self.lacking = [], [], False
 
     def everywhere(self, norm: Tensor) -> tuple[float, float]:
-        """The loss of the step over all processes, and the norm of its gradient.
+        """Return the loss of the step, averaged over all processes, and its gradient norm.
 
-        Half-precision gradients that overflow are their scaler's affair.
+        In float16 the norm is returned as 0: the gradient scaler handles overflow.
         """
         loss = torch.stack(self.losses).mean()
         if world_size() > 1:
@@ -227,7 +241,7 @@ class TrainingModule(pl.LightningModule):
         return both[0], both[1]
 
     def leave_out(self, fault: str, parameters: list[torch.nn.Parameter]) -> None:
-        """Make nothing of this step: what has no gradient is not touched, nor decayed."""
+        """Skip this step: without gradients, no parameter is updated or decayed."""
         said = self.guard.skip(fault, self.trainer.global_step + 1, self.ids)
         for parameter in parameters:
             parameter.grad = None
@@ -236,20 +250,27 @@ class TrainingModule(pl.LightningModule):
             print(said, file=sys.stderr)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A run that is given more steps than it had has not made its last batch."""
+        """Restore the guard; reset ``is_last_batch``, since the resumed run may have more steps."""
         self.guard.load_state_dict(checkpoint.get("guard", Guard(0, None).state_dict()))
         loops = checkpoint.get("loops", {}).get("fit_loop", {})
         if "epoch_loop.batch_progress" in loops:
             loops["epoch_loop.batch_progress"]["is_last_batch"] = False
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what rebuilds the model, and what the guard has seen."""
+        """Store the config that rebuilds the model, and the state of the guard."""
         checkpoint["config"] = self.config
         checkpoint["guard"] = self.guard.state_dict()
 
 
 def warn_of_nothing(name: str, head: Head, prediction: Prediction, size: int) -> None:
-    """Say that a head finds nothing, or but one thing, to learn from in the first batch."""
+    """Warn if the first batch has no targets for a head, or a single pair for a contrastive one.
+
+    Args:
+        name: Name of the head.
+        head: The head.
+        prediction: Its prediction for the first batch.
+        size: Number of samples in the batch.
+    """
     count = int(prediction.outputs.get("count", size))
     if count == 0:
         print(

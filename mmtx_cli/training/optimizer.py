@@ -1,4 +1,4 @@
-"""AdamW with decay where it belongs, and a warm-up and cosine schedule."""
+"""AdamW with selective weight decay, and a schedule of linear warm-up and cosine decay."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -16,12 +16,15 @@ UNDECAYED = (nn.Embedding, nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
 
 
 def decayed_names(model: nn.Module) -> set[str]:
-    """Parameters that decay: matrices, but not norms, biases, embeddings, positions, scales."""
+    """Return the names of the parameters with weight decay.
+
+    These are weight matrices; norms, biases, embeddings, positions and scales do not decay.
+    """
     names = set()
     for prefix, module in model.named_modules():
         for name, parameter in module.named_parameters(prefix, recurse=False):
             if (
-                name.endswith("weight")  # also "in_proj_weight" of torch's own attention
+                name.endswith("weight")  # also "in_proj_weight" of ``nn.MultiheadAttention``
                 and not isinstance(module, UNDECAYED)
                 and parameter.dim() > 1
             ):
@@ -30,7 +33,7 @@ def decayed_names(model: nn.Module) -> set[str]:
 
 
 def make_optimizer(model: nn.Module, settings: OptimizerSettings, fused: bool = True) -> AdamW:
-    """AdamW (Loshchilov and Hutter 2019), its step one kernel where ``fused``."""
+    """Return AdamW (Loshchilov and Hutter 2019), as a single-kernel step if ``fused``."""
     decayed = decayed_names(model)
     depth = block_scales(model, settings.layer_decay)
     unmatched = [p for p in settings.lr_scale if not any(matching(model, p))]
@@ -60,10 +63,10 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings, fused: bool = 
 
 
 def block_scales(model: nn.Module, decay: float) -> dict[int, float]:
-    """Factor of lr of each parameter in a block of an encoder, by its ``id``.
+    """Return the layer-wise learning-rate factors of parameters in encoder blocks, by their ``id``.
 
-    ``decay ** (n - i)`` for block i of n, the stem being block 0, as in BEiT (Bao et al. 2022).
-    What belongs to no block, and all that is no encoder, keeps the full lr.
+    The factor is ``decay ** (n - i)`` for block i of n, the stem being block 0, as in BEiT (Bao et
+    al. 2022). Parameters outside of encoder blocks keep the full learning rate.
     """
     if not 0 < decay <= 1:
         raise ConfigError(f"optimizer.layer_decay: {decay} is not above 0 and at most 1")
@@ -81,25 +84,26 @@ def block_scales(model: nn.Module, decay: float) -> dict[int, float]:
 
 
 def matching(model: nn.Module, prefix: str) -> Iterator[str]:
-    """Parameters in the module of that name."""
+    """Return the names of the parameters in the module ``prefix``."""
     return (name for name, _ in model.named_parameters() if within(name, prefix))
 
 
 def lr_scale(name: str, scales: dict[str, float]) -> float:
-    """Factor of the longest prefix that fits; 1 where none does."""
+    """Return the factor of the longest matching prefix, 1 if there is none."""
     fitting = [prefix for prefix in scales if within(name, prefix)]
     return scales[max(fitting, key=len)] if fitting else 1.0
 
 
 def make_schedule(optimizer: AdamW, settings: OptimizerSettings, steps: int) -> LambdaLR:
-    """Linear warm-up, then half a cosine down to ``min_lr``, or several, each from the top
-    (warm restarts; Loshchilov and Hutter 2017).
+    """Return linear warm-up followed by cosine decay to ``min_lr``, repeated for ``cycles`` > 1.
+
+    See SGDR (Loshchilov and Hutter 2017) for warm restarts.
     """
     return LambdaLR(optimizer, warmup_cosine(settings, steps))
 
 
 def warmup_cosine(settings: OptimizerSettings, steps: int) -> Callable[[int], float]:
-    """Factor of the learning rate at a step of a run of ``steps``."""
+    """Return the function from a step to its learning-rate factor, in a run of ``steps``."""
     warmup = settings.warmup if settings.warmup >= 1 else settings.warmup * steps
 
     def factor(step: int) -> float:

@@ -23,16 +23,16 @@ from mmtx_cli.suggest import nearest
 
 
 def run(cfg: DictConfig) -> None:
-    """Train, and leave checkpoints, metrics, a model folder and the report in the run folder."""
+    """Train, and write checkpoints, metrics, the model folder and the report to the run folder."""
     cfg, stored, fresh = prepared(cfg)
     refuse_trained(cfg)
     train(cfg, stored, fresh)
 
 
 def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) -> None:
-    """Build data and model, fit, and write down what came out.
+    """Build data and model, train, and write the outputs.
 
-    Encoders in ``fresh`` bring weights of their own, which those of ``ckpt`` do not replace.
+    Encoders in ``fresh`` have their own pretrained weights, which those of ``ckpt`` do not replace.
     """
     from mmtx_cli.data.corpus import build_data
     from mmtx_cli.data.quarantine import Quarantine
@@ -48,7 +48,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     settings = sections(cfg)
     data, trainer_settings = settings["data"], settings["trainer"]
     preparation = preparation_of(cfg, data)
-    # what a run began with may be gone when it is resumed: the checkpoint brings its weights
+    # the original weights may be gone when a run is resumed: the checkpoint has the encoder's own
     encoder = stored["model"]["encoder"] if cfg.resume and stored else cfg.encoder
     corpus = build_data(data, preparation, cfg.seed, stored, encoder.get("text"), cfg.head)
     refuse_lacking([name for name, node in encoder.items() if node], corpus)
@@ -65,7 +65,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     if stored is not None:
         source = f"{cfg.run_dir}/checkpoints/last.ckpt" if cfg.resume else cfg.ckpt
         check_stored(stored, source, trusted)
-    # The length of the run needs the data, the data what the heads need, the optimizer the length.
+    # The run length depends on the data, the data on the heads, and the schedule on the run length.
     guard = Guard(settings["trainer"].bad_steps, settings["trainer"].spike)
     module = TrainingModule(
         config,
@@ -82,7 +82,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
             change(config["model"][group][name], part.portable())
     if not cfg.resume:
         standardise(module.model, corpus)
-    make_optimizer(module.model, settings["optimizer"])  # tells what is wrong with its settings
+    make_optimizer(module.model, settings["optimizer"])  # validates its settings
     loaders = training_data(module.model, corpus, cfg.seed, 8 if trainer_settings.compile else 1)
     length = Length.of(trainer_settings, len(loaders.order))
     module.steps = length.steps
@@ -113,7 +113,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
         return
     check_monitor(trainer_settings, module.model.head)
     loaders.check_world(trainer.world_size)
-    open_run(cfg)  # not before: what cannot be trained leaves no folder behind
+    open_run(cfg)  # only now: a run that cannot start leaves no folder behind
     for logger in trainer.loggers:
         logger.log_hyperparams(redacted(OmegaConf.to_container(cfg, resolve=True)))
     announce(run_dir, module.model, num_train, num_val, length)
@@ -125,7 +125,11 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
 
 
 def finished_steps(run_dir: Path) -> int:
-    """Steps of a run that left all that it leaves at its end; 0 of one that did not."""
+    """Return the steps of a finished run; 0 if it has no ``result.json``.
+
+    Raises:
+        CheckpointError: if its last checkpoint holds no step count.
+    """
     if not (run_dir / "result.json").is_file():
         return 0
     last = run_dir / "checkpoints" / "last.ckpt"
@@ -136,7 +140,7 @@ def finished_steps(run_dir: Path) -> int:
 
 
 def check_monitor(settings: Any, heads: Any) -> None:
-    """What best.ckpt and early stopping look at must be among what is measured."""
+    """Raise ConfigError if ``trainer.monitor`` is not a logged metric."""
     known = ["val/loss"]
     known += [
         f"val/{n}/{figure}" for n, head in heads.items() for figure in ("loss", *head.figures)
@@ -148,7 +152,15 @@ def check_monitor(settings: Any, heads: Any) -> None:
 
 
 def announce(run_dir: Path, model: Any, train: int, val: int, length: Any) -> None:
-    """Say what is about to happen."""
+    """Print the size of the model, the data and the run; warn if there are no validation samples.
+
+    Args:
+        run_dir: Run folder.
+        model: The model.
+        train: Number of training samples.
+        val: Number of validation samples.
+        length: Run length.
+    """
     if is_first_process():
         number = sum(p.numel() for p in model.parameters())
         free = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -166,7 +178,7 @@ def announce(run_dir: Path, model: Any, train: int, val: int, length: Any) -> No
 
 
 def tell_what_is_cut(samples: Any) -> None:
-    """Say what of texts, pictures, films and sounds the model does not get."""
+    """Print how texts are truncated and how images, videos and audio are cropped or shortened."""
     if is_first_process():
         cut = [f"{said}; raise max_length to read them whole" for said in samples.cut_texts()]
         for said in (*cut, *samples.cropped(), *samples.shortened()):
@@ -174,7 +186,14 @@ def tell_what_is_cut(samples: Any) -> None:
 
 
 def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any) -> None:
-    """Write the model folder (the best weights), the result and the report."""
+    """Write the model folder (with the best weights), the result and the report.
+
+    Args:
+        cfg: Configuration of the run.
+        config: Plain config, stored with the weights.
+        module: The trained module.
+        save: The checkpoint callback, which knows the best checkpoint and the training time.
+    """
     from mmtx_cli.report.html import write_report
     from mmtx_cli.report.terminal import print_costs
     from mmtx_cli.runs.profile import parameter_counts, peak_memory
@@ -196,7 +215,7 @@ def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any) -> N
         "cost": parameter_counts(module.model),
     }
     write_json(run_dir / "result.json", result)
-    # of training there are no predictions: those in a resumed folder may name anyone's files
+    # training writes no predictions: any in a resumed folder are untrusted and may name other files
     write_report(run_dir, gallery=0)
     print_costs(result)
     print(run_dir)

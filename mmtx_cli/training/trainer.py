@@ -1,4 +1,4 @@
-"""Train: put module, data and callbacks together, and hand them to Lightning."""
+"""Assemble module, data and callbacks, and train with Lightning."""
 
 import logging
 import math
@@ -27,14 +27,14 @@ from mmtx_cli.training.module import TrainingModule
 
 @dataclass(frozen=True)
 class Length:
-    """How long a run is."""
+    """Length of a run in micro-batches and optimizer steps."""
 
     batches: int
     steps: int
 
     @classmethod
     def of(cls, settings: TrainerSettings, batches_an_epoch: int) -> "Length":
-        """``max_steps`` optimizer steps, or ``max_epochs`` epochs with the last step filled up."""
+        """Return the length given by ``max_steps`` or by ``max_epochs``, in whole steps."""
         if settings.max_steps is not None:
             steps = settings.max_steps
         elif settings.max_epochs is not None:
@@ -55,9 +55,22 @@ def make_trainer(
     quarantine: Quarantine,
     label: str,
 ) -> tuple[pl.Trainer, SaveCallback]:
-    """Lightning's trainer over one long "epoch": real epochs are the data order's affair.
+    """Return Lightning's trainer, set up for one single long "epoch", and its checkpoint callback.
 
-    So a run that is resumed is always in the middle, and no loader is rebuilt between epochs.
+    Data epochs are handled by the data order. A resumed run is thus always mid-epoch, and loaders
+    are not rebuilt between data epochs.
+
+    Args:
+        settings: Trainer settings.
+        loggers: Logger settings.
+        run_dir: Run folder.
+        length: Run length.
+        batches_an_epoch: Micro-batches per data epoch.
+        quarantine: Record of unreadable samples.
+        label: Label of the progress bar.
+
+    Raises:
+        ConfigError: if Lightning rejects the settings.
     """
     quiet()
     check_accelerator(settings.accelerator)
@@ -99,7 +112,7 @@ def make_trainer(
 
 
 def optional_callbacks(settings: TrainerSettings) -> Iterator[pl.Callback]:
-    """What a run may ask for besides: averaged weights, an early end."""
+    """Yield the callbacks for weight averaging (EMA) and early stopping, where configured."""
     if settings.ema is not None:
         yield pl.callbacks.EMAWeightAveraging(decay=settings.ema, use_buffers=False)
     if settings.early_stopping is not None:
@@ -112,19 +125,19 @@ def optional_callbacks(settings: TrainerSettings) -> Iterator[pl.Callback]:
 
 
 def quiet() -> None:
-    """Silence advice of Lightning's that does not fit here, and its advertisements."""
+    """Silence Lightning's advertisements and its warnings that do not apply here."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for about in (
-        r".*ended before the epoch ended and your dataloader is.*",  # ours begins where it ended
+        r".*ended before the epoch ended and your dataloader is.*",  # ours resumes where it ended
         r".*does not have many workers.*",
         r".*Total length of `list` across ranks is zero.*",  # no validation rows
         r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
-        r".*It is recommended to use `self.log.*sync_dist.*",  # the sums are already everyone's
+        r".*It is recommended to use `self.log.*sync_dist.*",  # already summed over processes
         r".*GPU available but not used.*",
-        r".*is smaller than the logging interval.*",  # of Lightning's own logging, not ours
+        r".*is smaller than the logging interval.*",  # about Lightning's own logging, not ours
         r".*Checkpoint directory .* exists and is not empty.*",
-        r"Found \d+ module\(s\) in eval mode.*",  # a frozen body stays in it on purpose
+        r"Found \d+ module\(s\) in eval mode.*",  # frozen modules stay in eval mode on purpose
     ):
         warnings.filterwarnings("ignore", about)
 
@@ -137,17 +150,26 @@ def fit(
     settings: TrainerSettings,
     resume: Path | None,
 ) -> None:
-    """Run it, from the beginning or from a checkpoint."""
+    """Train from the beginning, or from a checkpoint.
+
+    Args:
+        trainer: Lightning's trainer.
+        module: Module to train.
+        data: Its data.
+        length: Run length.
+        settings: Trainer settings.
+        resume: Checkpoint to resume from.
+    """
     data.total = length.batches
     module.model.encode_batch = settings.encode_batch
     if settings.checkpointing:
         recompute_blocks(module.model)
     if settings.compile:
-        module.model.compile()  # in place: no second copy of it in the checkpoints
+        module.model.compile()  # in place, so that checkpoints hold no second copy
     try:
-        with named_loss():  # Lightning's teardown fails over what is half begun
+        with named_loss():  # Lightning's teardown may fail and mask the error
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-    except RuntimeError:  # the connection to another process, which may have stopped over its files
+    except RuntimeError:  # lost connection to a process that may have stopped at unreadable files
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, QuarantineCallback):
                 callback.quarantine.check()

@@ -1,4 +1,4 @@
-"""What is kept of a run while it goes: the last state, the best one, and the state at a signal."""
+"""Checkpoints during training: last and best state, and a final save after a stop signal."""
 
 import time
 from pathlib import Path
@@ -15,48 +15,48 @@ from mmtx_cli.errors import ConfigError, Interrupted
 
 
 class SaveCallback(pl.callbacks.Checkpoint):
-    """Writes ``last.ckpt`` at each validation and every ``save_every`` steps, ``best.ckpt`` when
-    the monitored value is the best so far or equals it, and stops between two steps after a
-    signal.
+    """Saves the last and the best state, and stops between two steps after a signal.
 
-    A run that ended between a step and the validation due after it is validated when it resumes.
+    ``last.ckpt`` is written at each validation and every ``save_every`` steps, ``best.ckpt`` when
+    the monitored metric is at least as good as the best so far. A run that was stopped when a
+    validation was due is validated when it resumes.
     """
 
     def __init__(self, folder: Path, settings: TrainerSettings) -> None:
         self.folder = folder
         self.settings = settings
         self.best: float | None = None
-        self.due = False  # a validation, after the step that was just made
+        self.due = False  # validation is due after the last step
         self.stop = StopSignal(self.at_once)
         self.asked: tuple[torch.Tensor, Any] | None = None
         self.begun = time.perf_counter()
-        self.earlier = 0.0  # seconds of the parts of the run before this one
+        self.earlier = 0.0  # seconds of the run before it was last resumed
 
     @property
     def seconds(self) -> float:
-        """How long the run has taken, in all its parts up to their last saves."""
+        """Total training time in seconds; a stopped run counts up to its last save."""
         return self.earlier + time.perf_counter() - self.begun
 
     @property
     def last_path(self) -> Path:
-        """The newest state of the run."""
+        """Path of the latest checkpoint."""
         return self.folder / "last.ckpt"
 
     @property
     def best_path(self) -> Path:
-        """The state that was best in validation."""
+        """Path of the checkpoint with the best validation metric."""
         return self.folder / "best.ckpt"
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals over, and validate if the run that is resumed could not."""
+        """Install the signal handlers; run a validation that was due when the run was stopped."""
         self.stop.__enter__()
-        if self.due:  # as Lightning's loop does it
+        if self.due:  # as Lightning's training loop does
             trainer.validating = True
             trainer.fit_loop.epoch_loop.val_loop.run()
             trainer.training = True
 
     def at_once(self, number: int) -> Interrupted:
-        """What a second signal raises: the last save is not waited for."""
+        """Return the exception that a second signal raises, without waiting for the last save."""
         saved = self.last_path.exists()
         last = f"the last save is {self.last_path}" if saved else "nothing was saved"
         run_dir = self.folder.parent if saved else None
@@ -65,10 +65,10 @@ class SaveCallback(pl.callbacks.Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
     ) -> None:
-        """Save when it is due, and stop when it was asked for."""
+        """Save if a save is due, and stop after a signal."""
         loop = trainer.fit_loop.epoch_loop
         if loop._should_accumulate():
-            return  # between two optimizer steps there is a gradient that no checkpoint holds
+            return  # checkpoints do not store accumulated gradients
         step, every = trainer.global_step, self.settings.save_every
         number = self.asked_to_stop(trainer)
         finished = loop._num_ready_batches_reached()
@@ -81,10 +81,10 @@ class SaveCallback(pl.callbacks.Checkpoint):
             raise Interrupted(number, said, self.folder.parent)
 
     def asked_to_stop(self, trainer: pl.Trainer) -> int | None:
-        """The signal that any process got; all of them stop after the same step.
+        """Return the signal that any process received, so that all stop after the same step.
 
-        Several processes ask each other after each step and read the answer after the next one:
-        waiting for it at once would hold up a GPU that still computes.
+        With several processes, the all-reduce of a step is read after the next step: waiting for it
+        right away would stall the GPU.
         """
         if world_size() == 1:
             return self.stop.number
@@ -94,7 +94,7 @@ class SaveCallback(pl.callbacks.Checkpoint):
         return number
 
     def answer(self) -> int | None:
-        """What the processes said after the step before this one."""
+        """Return the signal reduced after the previous step, or None."""
         if self.asked is None:
             return None
         (number, work), self.asked = self.asked, None
@@ -102,10 +102,14 @@ class SaveCallback(pl.callbacks.Checkpoint):
         return int(number) or None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the state, and keep it as the best if it is."""
+        """Write ``last.ckpt``, and ``best.ckpt`` if the metric is the best so far.
+
+        Raises:
+            ConfigError: if the monitored metric was not logged.
+        """
         self.due = False
         value = trainer.callback_metrics.get(self.settings.monitor)
-        if value is None and trainer.is_global_zero:  # only the first process logs
+        if value is None and trainer.is_global_zero:  # only rank 0 logs metrics
             known = ", ".join(sorted(trainer.callback_metrics))
             raise ConfigError(
                 f"trainer.monitor: {self.settings.monitor!r} is not measured; there are: {known}"
@@ -118,24 +122,24 @@ class SaveCallback(pl.callbacks.Checkpoint):
         trainer.save_checkpoint(self.last_path, weights_only=False)
 
     def improves(self, value: float) -> bool:
-        """Is it at least as good as the best so far? NaN never is.
+        """Return True if the value is at least as good as the best so far; NaN never is.
 
-        Of equal values the latest is kept: it has learned the most.
+        Ties go to the later checkpoint, which is trained the longest.
         """
         if self.best is None:
             return value == value
         return value <= self.best if self.settings.monitor_mode == "min" else value >= self.best
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the signals back; a question that is open is not waited for."""
+        """Restore the signal handlers, without waiting for a pending all-reduce."""
         self.asked = None
         self.stop.__exit__()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run must know."""
+        """Return the state for a checkpoint."""
         return {"best": self.best, "due": self.due, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from it."""
+        """Restore the state from a checkpoint."""
         self.best, self.due = state_dict["best"], state_dict["due"]
-        self.earlier = state_dict.get("seconds", 0.0)  # older versions did not keep them
+        self.earlier = state_dict.get("seconds", 0.0)  # older versions did not store it

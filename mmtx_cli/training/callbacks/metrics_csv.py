@@ -1,4 +1,4 @@
-"""``metrics.csv`` and the other loggers: a row every few steps and one a validation."""
+"""Write metrics to ``metrics.csv`` and the loggers, every few steps and after each validation."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from mmtx_cli.types import Batch
 
 
 class MetricsFile:
-    """A CSV file that gains columns as new figures appear, and goes on where a run resumes."""
+    """A CSV file that gains columns as new metrics appear and continues when a run is resumed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,7 +25,7 @@ class MetricsFile:
         self.columns = ["step", "epoch"]
 
     def resume(self, step: int) -> None:
-        """Keep the rows up to ``step`` of what is there; a new run (step 0) keeps none."""
+        """Keep the existing rows up to ``step``; a new run (step 0) keeps none."""
         if step and self.path.is_file():
             self.columns, self.rows = self.written(step)
         self.rewrite()
@@ -34,7 +34,7 @@ class MetricsFile:
         """Return the columns of the file, and its rows up to ``step``.
 
         Raises:
-            CheckpointError: if it is not a file of metrics; the folder may be someone else's.
+            CheckpointError: if it is not a valid metrics file; the run folder is not trusted.
         """
         try:
             reader = csv.DictReader(io.StringIO(read_record(self.path), newline=""), strict=True)
@@ -66,7 +66,7 @@ class MetricsFile:
             csv.DictWriter(file, self.columns, restval="").writerow(texts)
 
     def rewrite(self) -> None:
-        """Write everything there is."""
+        """Write the header and all rows."""
         with replaced(self.path) as half, open(half, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns, restval="")
             writer.writeheader()
@@ -74,7 +74,7 @@ class MetricsFile:
 
 
 class MetricsCallback(pl.Callback):
-    """Fetches the losses from the device every ``every`` steps only, and writes them down."""
+    """Writes metrics; reads losses from the device only every ``every`` steps."""
 
     def __init__(self, path: Path, every: int, batches_an_epoch: int) -> None:
         self.file = MetricsFile(path)
@@ -85,7 +85,7 @@ class MetricsCallback(pl.Callback):
         self.latest: dict[str, float] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin the file, or go on in it."""
+        """Create the metrics file, or continue it."""
         if trainer.is_global_zero:
             self.file.resume(trainer.global_step)
         self.started = time.perf_counter()
@@ -98,12 +98,12 @@ class MetricsCallback(pl.Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Count samples; write a row when it is due."""
+        """Count samples; write a row if one is due."""
         self.items += len(batch) * trainer.world_size
         if trainer.global_step % self.every or trainer.fit_loop.epoch_loop._should_accumulate():
             return
         means = pl_module.train_tally.means(everywhere=True)
-        if not means:  # all steps were left out
+        if not means:  # all steps were skipped
             return
         now = time.perf_counter()
         rate = self.items / max(now - self.started, 1e-9)
@@ -118,7 +118,7 @@ class MetricsCallback(pl.Callback):
         self.write(trainer, row, batch_idx)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the means of the validation; its time is not training's."""
+        """Write the validation metrics; its time does not count for ``items_per_second``."""
         row = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith("val/")}
         if row:
             self.latest["val loss"] = row.get("val/loss", math.nan)
@@ -126,7 +126,7 @@ class MetricsCallback(pl.Callback):
         self.items, self.started = 0, time.perf_counter()
 
     def write(self, trainer: pl.Trainer, row: dict[str, float], batch_idx: int) -> None:
-        """Give one row to the file and to every logger."""
+        """Write one row to the file and to every logger, in rank 0."""
         if not trainer.is_global_zero:
             return
         row = {"epoch": (batch_idx + 1) / self.batches_an_epoch, **row}

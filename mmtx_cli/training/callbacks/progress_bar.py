@@ -1,4 +1,4 @@
-"""The progress bar: step, loss, samples a second, time left; drawn a few times a second."""
+"""Progress bar with step, losses, throughput and time left, redrawn a few times per second."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ REDRAW_SECONDS = 0.2
 
 
 class ProgressCallback(pl.Callback):
-    """A rich bar on a terminal; a line now and then where the output goes to a file."""
+    """Shows a rich progress bar on a terminal; prints occasional lines if output is redirected."""
 
     def __init__(self, metrics: MetricsCallback, label: str) -> None:
         self.metrics = metrics
@@ -25,7 +25,7 @@ class ProgressCallback(pl.Callback):
         self.lines: SparseLines | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the bar."""
+        """Start the progress bar."""
         if not trainer.is_global_zero:
             return
         bar = make_bar(
@@ -53,7 +53,7 @@ class ProgressCallback(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Redraw if the last time is long enough ago."""
+        """Redraw the bar if ``REDRAW_SECONDS`` have passed, or print a line if one is due."""
         now = time.monotonic()
         if now < self.next_draw or not trainer.is_global_zero:
             return
@@ -67,7 +67,7 @@ class ProgressCallback(pl.Callback):
             print(f"{self.label} {line} · {figures}", file=sys.stderr, flush=True)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Leave the bar as it stands."""
+        """Stop the bar at its current position."""
         if self.bar is not None:
             self.bar.update(self.task, completed=trainer.fit_loop.epoch_loop.batch_idx + 1)
             self.bar.stop()
@@ -75,7 +75,7 @@ class ProgressCallback(pl.Callback):
 
 
 def figures_text(figures: dict[str, float]) -> str:
-    """The newest figures in a few words."""
+    """Return the latest metrics as a short text."""
     words = [f"{k} {v:.3f}" for k, v in figures.items() if k != "items_per_second"]
     if "items_per_second" in figures:
         words.append(f"{figures['items_per_second']:.0f} samples/s")

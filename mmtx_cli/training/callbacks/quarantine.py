@@ -1,4 +1,4 @@
-"""Samples that could not be read, written down after every batch."""
+"""Callback that records unreadable samples after every batch."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from mmtx_cli.types import Batch
 
 
 class QuarantineCallback(pl.Callback):
-    """Writes down what could not be read."""
+    """Adds unreadable samples to the quarantine."""
 
     def __init__(self, quarantine: Quarantine) -> None:
         self.quarantine = quarantine
@@ -16,7 +16,11 @@ class QuarantineCallback(pl.Callback):
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Batch, *_: Any
     ) -> None:
-        """After each batch, of training or of validation."""
+        """Record the unreadable samples of a training or validation batch.
+
+        Raises:
+            DataError: if there are more than allowed.
+        """
         if batch.faults:
             self.quarantine.add(batch.faults)
             self.quarantine.check()
