@@ -106,7 +106,14 @@ def _files_apart(limits: DecodeLimits) -> FeatureFiles:
 def read_apart(
     path: str, place: FeaturePlace, most: int | None, limits: DecodeLimits
 ) -> Float[np.ndarray, "l c"]:
-    """Read in the guard's subprocess, which caches open files; ``path`` is that of ``place``."""
+    """Read features in the guard's subprocess, which caches open files.
+
+    Args:
+        path: Path of ``place``, which the guard uses in messages.
+        place: The feature reference.
+        most: Maximum number of vectors, or None for all.
+        limits: Limits on reading one sample.
+    """
     return _files_apart(limits).read_here(place, most)
 
 

@@ -67,7 +67,15 @@ def reconstruct(*_: Any) -> Stored:
 
 
 def from_buffer(buffer: Any, kind: Any, shape: Any, order: Any, axes: Any = None) -> Stored:
-    """Stand-in for ``numpy._frombuffer``, which pickle protocol 5 uses for arrays."""
+    """Stand-in for ``numpy._frombuffer``, which pickle protocol 5 uses for arrays.
+
+    Args:
+        buffer: The content as bytes.
+        kind: Stand-in for the dtype.
+        shape: Shape of the array.
+        order: "C" or "F".
+        axes: Permutation of the axes, which is not supported.
+    """
     if axes is not None:
         raise pickle.UnpicklingError("an array whose axes are turned is not read")
     if not isinstance(buffer, bytes | bytearray):  # bytes(10**12) would allocate a terabyte

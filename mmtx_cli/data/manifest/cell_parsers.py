@@ -28,13 +28,19 @@ def text_of(name: str, value: object, faults: list[str], wanted: str = "text") -
 
 
 def words_of(name: str, value: object, faults: list[str], wanted: str = "text") -> str | None:
-    """Return a text like ``text_of``, in Unicode NFC, in which texts are compared."""
+    """Return a text in Unicode NFC, the form in which texts are compared.
+
+    Args: as for ``text_of``.
+    """
     text = text_of(name, value, faults, wanted)
     return None if text is None else composed(text)
 
 
 def texts_of(name: str, value: object, faults: list[str], wanted: str) -> tuple[str, ...]:
-    """Return a list of non-blank texts; append a fault for any other item (see ``text_of``)."""
+    """Return a list of non-blank texts; append a fault for any other item.
+
+    Args: as for ``text_of``.
+    """
     if not isinstance(value, list):
         if value is not None:
             faults.append(f"{name} is {shown(value)}; write {wanted}")

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 POOL = 50
-"""Batches per pool within which samples are sorted by length: few enough to keep order random."""
+"""Batches sorted by length together: enough for equal lengths, few enough to stay random."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def evaluation_batches(
     world: int,
     corpora: Shaped[np.ndarray, " n"] | None = None,
 ) -> Iterator[Int[np.ndarray, " b"]]:
-    """Yield this process's batches of a pass over all rows, longest texts first.
+    """Return this process's batches of a pass over all rows, longest texts of each corpus first.
 
     Starting with the longest reveals out-of-memory errors early. Batches do not depend on the
     number of processes, since a contrastive loss depends on the samples in a batch. A process may

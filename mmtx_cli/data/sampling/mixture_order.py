@@ -50,7 +50,7 @@ class Stream:
         return np.concatenate(found)
 
     def epoch(self, epoch: int, lengths: Lengths | None) -> Int[np.ndarray, " n"]:
-        """Return all global rows of an epoch, bucketed by length if lengths are given."""
+        """Return all rows of an epoch, numbered within the corpus; bucketed by length if given."""
         if epoch not in self.kept:
             own = slice(self.first, self.first + self.order.num_samples)
             self.kept = {epoch: self.order.whole(epoch, lengths(epoch)[own] if lengths else None)}
@@ -89,7 +89,7 @@ class MixtureOrder:
         ]
 
     def __len__(self) -> int:
-        """Return the batches per epoch: the total number of samples divided by the batch size."""
+        """Return the batches per epoch: all samples divided by the batch size, at least 1."""
         return max(1, sum(self.sizes) // self.size)
 
     def counts(self, block: int) -> Int[np.ndarray, "k c"]:
