@@ -33,7 +33,7 @@ class MmImdb:
         """Read genres, ids and splits in a subprocess with limited memory.
 
         Raises:
-            DataError: if h5py is not installed, or the file does not have the MM-IMDb layout.
+            DataError: if h5py is not installed, or the file cannot be read or has another layout.
         """
         self.source = Path(source)
         hdf5(self.source)

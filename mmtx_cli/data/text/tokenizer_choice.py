@@ -38,7 +38,7 @@ def run_tokenizer(
 ) -> Tokenizer | None:
     """Return the tokenizer of target texts, and of input texts if the encoder has no own one.
 
-    This is the stored tokenizer or that of a teacher, else a given or newly trained one.
+    In this order: ``data.tokenizer``, the stored one, a text teacher's, one trained on the texts.
 
     Args:
         manifest: The data set, on whose texts a tokenizer is trained if there is no other.
