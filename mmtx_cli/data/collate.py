@@ -1,4 +1,4 @@
-"""Examples to a batch: every configured modality is always there, absent ones masked."""
+"""Collation of examples into batches, which contain every modality, with absent ones masked."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -17,15 +17,22 @@ from mmtx_cli.types import IGNORE, Batch, Field
 
 @dataclass(frozen=True)
 class Collate:
-    """Pads with zeros and masks; targets that a sample lacks are IGNORE, or NaN for a number.
+    """Collates examples with zero padding; missing targets are IGNORE, or NaN for floats.
 
-    Where samples bring several captions to learn, their target is [b, k, t].
+    Texts and feature sequences are padded to the longest of the batch, rounded up to a multiple of
+    ``round_to`` but limited to ``max_length`` (``max_feature_length``), for which models have
+    positions. If samples have several target captions, the target is [b, k, t].
 
-    Texts are as long as the longest of the batch, rounded up to a multiple of ``round_to`` but
-    never beyond ``max_length``, for which models have positions; so are sequences of features.
-    ``learners`` are the heads that learn from some corpora alone, and from which. Of a modality in
-    ``encoded``, examples bring vectors of that width and type, in ``bodies`` those of the
-    encoder's body; of a teacher in ``taught`` one vector as a target.
+    Args:
+        modalities: Input modalities of the model.
+        needs: Targets of the heads.
+        preparation: Preprocessing settings.
+        known: Known classes and answers.
+        round_to: Multiple to which lengths are rounded up.
+        learners: Heads that are trained on some corpora only, with the names of those.
+        encoded: Width and dtype of modalities that are read as cached encoder outputs.
+        taught: Width and dtype of cached teacher outputs, which are targets of one vector.
+        bodies: Modalities in ``encoded`` whose outputs are those of the encoder's body.
     """
 
     modalities: tuple[str, ...]
@@ -39,7 +46,7 @@ class Collate:
     bodies: Set[str] = frozenset()
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
-        """Put the examples together in their order."""
+        """Collate examples in their order."""
         inputs = {name: self.one(name, examples) for name in self.modalities}
         targets = {name: self.target(name, examples) for name in self.needs}
         targets |= {name: self.vector(name, examples) for name in self.taught}
@@ -60,13 +67,13 @@ class Collate:
         )
 
     def one(self, name: str, examples: Sequence[Example]) -> Field:
-        """One modality of all samples."""
+        """Collate one modality, marked as empty if no sample has it."""
         field = self.filled(name, examples)
         empty = not any(name in example.inputs for example in examples)
         return replace(field, empty=True) if empty else field
 
     def filled(self, name: str, examples: Sequence[Example]) -> Field:
-        """It, with zeros where a sample lacks it."""
+        """Collate one modality, with zeros for samples that lack it."""
         rows = [example.inputs.get(name) for example in examples]
         p = self.preparation
         if name in self.encoded:
@@ -81,17 +88,17 @@ class Collate:
         return self.texts(rows)
 
     def texts(self, rows: Sequence[Tensor | None]) -> Field:
-        """Token numbers of all samples."""
+        """Collate token ids."""
         return pad(rows, min(self.rounded(rows), self.preparation.max_length), (), torch.long)
 
     def features(self, rows: Sequence[Tensor | None], width: int | None) -> Field:
-        """Vectors of all samples; rounded up as texts are."""
+        """Collate feature vectors; lengths are rounded up as for texts."""
         assert width is not None, "the data say how wide features are"
         length = min(self.rounded(rows), self.preparation.max_feature_length)
         return pad(rows, length, (width,), torch.float32)
 
     def vectors(self, rows: Sequence[Tensor | None], name: str) -> Field:
-        """What the encoder made of all samples."""
+        """Collate cached encoder outputs."""
         width, dtype = self.encoded[name]
         length = self.rounded(rows) if name == "text" else longest(rows)
         return replace(
@@ -99,17 +106,17 @@ class Collate:
         )
 
     def vector(self, name: str, examples: Sequence[Example]) -> Tensor:
-        """What a teacher said of each sample, [b, c]; NaN where it said nothing."""
+        """Collate a teacher's outputs, [b, c]; NaN for samples without one."""
         nothing = torch.full((self.taught[name][0],), torch.nan)
         rows = (example.targets.get(name) for example in examples)
         return torch.stack([nothing if row is None else row.float() for row in rows])
 
     def rounded(self, rows: Sequence[Tensor | None]) -> int:
-        """Length of the longest row, rounded up."""
+        """Return the length of the longest row, rounded up."""
         return -(-longest(rows) // self.round_to) * self.round_to
 
     def target(self, name: str, examples: Sequence[Example]) -> Tensor:
-        """One target of all samples."""
+        """Collate one target."""
         rows = [example.targets.get(name) for example in examples]
         if name in SAID:
             count = max((len(row) for row in rows if row is not None and row.dim() == 2), default=0)
@@ -122,22 +129,29 @@ class Collate:
 
 
 def texts_of(row: Tensor | None, count: int) -> list[Tensor | None]:
-    """The texts of a sample, whose target holds several, and None up to ``count``."""
+    """Return the texts of a sample with several targets, filled up with None to ``count``."""
     texts: list[Tensor | None] = [] if row is None else [text[text != IGNORE] for text in row]
     return texts + [None] * (count - len(texts))
 
 
 def longest(rows: Sequence[Tensor | None]) -> int:
-    """Length of the longest row, at least 1."""
+    """Return the length of the longest row, at least 1."""
     return max((len(row) for row in rows if row is not None and len(row)), default=1)
 
 
 def pad(
     rows: Sequence[Tensor | None], length: int, shape: tuple[int, ...], dtype: torch.dtype
 ) -> Field:
-    """[b, length, *shape] with zeros behind each row, and the mask [b, length]."""
+    """Pad rows with zeros to [b, length, *shape], with the mask [b, length].
+
+    Args:
+        rows: One tensor per sample; None is all padding.
+        length: Length of the result.
+        shape: Shape of an element of a row.
+        dtype: Type of the result.
+    """
     if all(row is not None and len(row) == length for row in rows):
-        # straight into the memory that a loader's worker shares with the process it works for
+        # default_collate writes directly into memory shared with the main process
         return Field(default_collate(list(rows)), torch.ones(len(rows), length, dtype=torch.bool))
     data = torch.zeros(len(rows), length, *shape, dtype=dtype)
     mask = torch.zeros(len(rows), length, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""From plain settings to the data of a run: samples, and what the model must know of them."""
+"""Data of a run, built from its settings: samples, and what the model must know about them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,12 +34,12 @@ NEEDS: Mapping[str, tuple[str, Callable[[Sample], bool]]] = {
     "answers": ("answers", lambda row: bool(row.answers)),
     "answer_text": ("answers", lambda row: bool(row.answers)),
 }
-"""What of a row heads may need: in words, and whether a row has it."""
+"""Targets that heads may need: a description, and a check whether a row has it."""
 
 
 @dataclass
 class Corpus:
-    """A data set read and checked, with what the model must know of it."""
+    """A validated data set, with its tokenizers, classes and answers."""
 
     manifest: Manifest
     settings: DataSettings
@@ -49,16 +49,16 @@ class Corpus:
     multi_label: bool
     answer_names: list[str]
     text_tokenizer: Tokenizer | None = None
-    """The text encoder's own, where it brings one."""
+    """The text encoder's own tokenizer, if it has one."""
     trained_labels: bool = False
-    """A trained model answers with these labels; it cannot be asked about others."""
+    """Whether the label names are those of a trained model, which has no other classes."""
     mixing: Mixing | None = None
-    """What is particular to each data set, where there are several."""
+    """Settings that differ between corpora, if there are several."""
     cache: Cache | None = None
-    """Outputs of frozen encoders, which samples bring in place of raw input."""
+    """Cached outputs of frozen encoders, used instead of raw input."""
 
     def facts(self) -> dict[str, Any]:
-        """Root keys of the configuration that only the data can fill in."""
+        """Return the root configuration keys that are determined by the data."""
         t, read = self.tokenizer, self.text_tokenizer or self.tokenizer
         return {
             "vocab_size": len(t) if t else None,
@@ -75,13 +75,14 @@ class Corpus:
         }
 
     def learns(self, head: str, row: Sample) -> bool:
-        """Is a head to learn from a sample? In a mixture, its corpus says so."""
+        """Return True if a head is trained on a sample's corpus; always True without a mixture."""
         return self.mixing is None or self.mixing.learns(head, row.corpus)
 
     def rows(self, split: str | None) -> list[Sample]:
-        """Samples of a split, or of all, as many as ``data.limit`` allows.
+        """Return the samples of a split (None for all), up to ``data.limit`` per corpus.
 
-        Raises DataError if a trained model is to be asked about labels that it does not know.
+        Raises:
+            DataError: if a trained model does not know some of the labels.
         """
         rows = self.limited(split)
         if self.trained_labels:
@@ -89,13 +90,11 @@ class Corpus:
         return rows
 
     def limited(self, split: str | None) -> list[Sample]:
-        """Samples of a split, or of all, as many as ``data.limit`` allows, whatever their labels
-        are.
-        """
+        """Return the samples of a split as ``rows`` does, without checking labels."""
         rows = self.manifest.samples if split is None else self.manifest.split(split)
         if self.settings.limit is None:
             return rows
-        counted: Counter[str] = Counter()  # of each corpus, where there are several
+        counted: Counter[str] = Counter()  # by corpus
         return [row for row in rows if within(counted, row.corpus, self.settings.limit)]
 
     def samples(
@@ -107,9 +106,18 @@ class Corpus:
         seed: int = 0,
         teachers: Sequence[str] = (),
     ) -> Samples:
-        """Random access to prepared samples; of ``teachers`` they bring what the cache holds.
+        """Return a dataset of preprocessed samples.
 
-        Raises DataError if a head needs labels and some are none that it can learn.
+        Args:
+            rows: The samples.
+            modalities: Input modalities of the model.
+            needs: Targets of the heads.
+            training: Whether to augment, draw texts and apply modality dropout.
+            seed: Seed of all draws.
+            teachers: Teachers whose cached outputs become targets.
+
+        Raises:
+            DataError: if a head needs labels and some are unknown, or cache entries are missing.
         """
         if "label" in needs:
             refuse_unknown_labels(self, rows)
@@ -137,14 +145,14 @@ class Corpus:
         )
 
     def texts(self, rows: Sequence[Sample]) -> list[tuple[str, ...]]:
-        """What the text encoder reads of each sample; nothing where that is features."""
+        """Return the text encoder's input texts of each sample; empty if it reads features."""
         if not self.preparation.text or "text" in self.preparation.features:
             return []
         own = self.mixing.texts if self.mixing else None
         return column_texts(rows, self.preparation.text, own)
 
     def kept(self, rows: Sequence[Sample], parts: Sequence[str]) -> dict[str, Entries]:
-        """What the cache holds of the rows; DataError if it lacks some of a part that it holds."""
+        """Return the rows' entries in cached ``parts``; raise DataError if any are missing."""
         if self.cache is None:
             return {}
         reader = Reader(self.preparation, self.mixing.texts if self.mixing else {})
@@ -152,13 +160,13 @@ class Corpus:
 
 
 def within(counted: Counter[str], name: str, most: int) -> bool:
-    """Count one more of a name; are these as many as are wanted?"""
+    """Count one more occurrence of a name; return True if there are at most ``most``."""
     counted[name] += 1
     return counted[name] <= most
 
 
 def number_facts(rows: Sequence[Sample]) -> dict[str, float]:
-    """Mean and deviation of the labels that are numbers; 0 and 1 without any."""
+    """Return mean (default 0) and standard deviation (1 instead of 0) of numeric labels."""
     numbers = [row.label for row in rows if isinstance(row.label, (int, float))]
     spread = pstdev(numbers) if numbers else 0.0
     return {"label_mean": fmean(numbers) if numbers else 0.0, "label_std": spread or 1.0}
@@ -173,11 +181,17 @@ def build_data(
     heads: Mapping[str, Any] | None = None,
     manifest: Manifest | None = None,
 ) -> Corpus:
-    """Read and check the manifest, unless it is given; tokenizer and label names are ``stored``
-    ones or its own.
+    """Read and validate the data of a run.
 
-    A ``text_encoder`` (its configuration) that brings a tokenizer reads its texts by that one, and
-    so does one that a teacher among the ``heads`` teaches.
+    Args:
+        settings: Settings of the section ``data``.
+        preparation: Preprocessing settings.
+        seed: Seed of split assignment.
+        stored: Configuration of a trained model, whose tokenizer, labels and answers are reused.
+        text_encoder: Configuration of the text encoder. If it, or a text teacher, has its own
+            tokenizer, that one is used for input texts.
+        heads: Configurations of the heads.
+        manifest: The data set, if it has been read already.
     """
     manifest = manifest or read_corpora(settings, seed)
     stored = stored or {}
@@ -204,7 +218,7 @@ def build_data(
 
 
 def read_corpora(settings: DataSettings, seed: int) -> Manifest:
-    """The manifest, or those of a mixture as one. Raises DataError with the faults of all."""
+    """Read the manifest, or concatenate those of a mixture; raise DataError with all faults."""
     if settings.mixture:
         parts: dict[str, Manifest] = {}
         faults: list[str] = []
@@ -222,7 +236,7 @@ def read_corpora(settings: DataSettings, seed: int) -> Manifest:
 
 
 def read_one(settings: DataSettings | CorpusSettings, seed: int) -> Manifest:
-    """The manifest of one corpus."""
+    """Read the manifest of one corpus."""
     return read_manifest(
         str(settings.path),
         root=settings.root,
@@ -233,7 +247,7 @@ def read_one(settings: DataSettings | CorpusSettings, seed: int) -> Manifest:
 
 
 def mixing_of(settings: DataSettings, heads: Iterable[str]) -> Mixing | None:
-    """What is particular to each corpus of a mixture; None without one."""
+    """Return the settings that differ between corpora; None without a mixture."""
     if not settings.mixture:
         return None
     corpora = {str(own.name): own for own in settings.mixture}
@@ -251,13 +265,13 @@ def mixing_of(settings: DataSettings, heads: Iterable[str]) -> Mixing | None:
 
 
 def answers_labels(stored: Mapping[str, Any]) -> bool:
-    """Has a trained model a head that answers with labels? Of a foreign head, it may be."""
+    """Return True if a trained model has a head with labels, or one that cannot be inspected."""
     if not stored.get("label_names"):
         return False
     for node in stored["model"]["head"].values():
         try:
             needs: Any = class_constant(node["_target_"], "needs") or ()
-        except TargetError:  # not of mmtx: whether it is trusted is not known here
+        except TargetError:  # a custom head, whose class may not be trusted enough to import
             return True
         if "label" in needs:
             return True
@@ -265,12 +279,12 @@ def answers_labels(stored: Mapping[str, Any]) -> bool:
 
 
 def refuse_unknown_labels(corpus: Corpus, rows: Sequence[Sample]) -> None:
-    """A head has a class for the labels that it is or was trained on, and for no other.
+    """Check that the model has a class for every label.
 
     Raises:
-        DataError: with file:line of each row that has another, and what to do about it.
+        DataError: with file:line of each row with an unknown label, and what to do.
     """
-    known = dict.fromkeys(corpus.label_names)  # quick to ask, and in their order
+    known = dict.fromkeys(corpus.label_names)  # fast lookup that keeps the order
     faults = [
         f"{corpus.manifest.where(row)}: {fault}"
         for row in rows
@@ -281,7 +295,7 @@ def refuse_unknown_labels(corpus: Corpus, rows: Sequence[Sample]) -> None:
 
 
 def usable(rows: Sequence[Sample], needs: Sequence[str], manifest: Manifest) -> list[Sample]:
-    """The samples that have all the targets that the heads need; none at all is an error."""
+    """Return the samples with all needed targets; raise DataError if none of them has."""
     kept = [row for row in rows if all(NEEDS[need][1](row) for need in needs)]
     if rows and not kept:
         wanted = " and ".join(NEEDS[need][0] for need in needs)

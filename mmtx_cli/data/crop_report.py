@@ -1,4 +1,4 @@
-"""How much of a data set's files ``data.fit=crop`` and ``audio_seconds`` leave out."""
+"""Estimates of how much data ``data.fit=crop`` and ``audio_seconds`` discard."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -10,17 +10,17 @@ from mmtx_cli.media.video.decode import video_facts
 from mmtx_cli.media.worker.isolated_decoder import Guard
 
 MOST = 0.25
-"""A larger share that is cut away is told."""
+"""A larger discarded fraction is reported."""
 LOOKED_AT = 64
-"""Files whose headers are read, spread evenly over the rows."""
+"""Number of files whose headers are read, evenly spaced over the rows."""
 HEARD, SLACK = 16, 0.05
-"""Sounds whose lengths are read (of some by decoding), and what more no one misses, in s."""
+"""Number of audio files whose duration is read (for some by decoding), and tolerance in s."""
 
 
 def cropped(samples: Sequence[Sample], modality: str, guard: Guard) -> str | None:
-    """Say what share of the median picture (or film) is cut away, if it is more than a quarter.
+    """Return a message if more than a quarter of the median image or video is cropped away.
 
-    Headers are read by ``guard``: a file may be anything.
+    Headers are read through ``guard``, since files are untrusted.
     """
     rows = [sample for sample in samples if getattr(sample, modality)]
     seen = rows[:: max(1, len(rows) // LOOKED_AT)][:LOOKED_AT]
@@ -35,7 +35,7 @@ def cropped(samples: Sequence[Sample], modality: str, guard: Guard) -> str | Non
 
 
 def shortened(samples: Sequence[Sample], seconds: float, guard: Guard) -> str | None:
-    """Say how many sounds are longer than ``seconds``, and what is heard of them, if any is."""
+    """Return a message if audio files are longer than ``seconds``, and are therefore cut."""
     rows = [sample for sample in samples if sample.audio]
     seen = rows[:: max(1, len(rows) // HEARD)][:HEARD]
     lengths = [_length(row, guard) for row in seen]
@@ -50,21 +50,21 @@ def shortened(samples: Sequence[Sample], seconds: float, guard: Guard) -> str | 
 
 
 def _length(row: Sample, guard: Guard) -> float:
-    """Seconds of a row's sound; 0 where it cannot be read."""
+    """Return the duration of a row's audio in seconds; 0 if it cannot be read."""
     try:
         return guard.run(sound_seconds, str(row.audio), *row.sound_window)
-    except Exception:  # told when it is decoded
+    except Exception:  # reported when the file is decoded
         return 0.0
 
 
 def _lost(row: Sample, modality: str, guard: Guard) -> float:
-    """The share of a file's area beside its central square; 0 where it cannot be read."""
+    """Return the area fraction outside the central square; 0 if the file cannot be read."""
     try:
         if modality == "image":
             sides = guard.run(image_size, row.image[0])
         else:
             facts = guard.run(video_facts, str(row.video))
             sides = facts.width, facts.height
-    except Exception:  # a file that cannot be read is told when it is decoded
+    except Exception:  # reported when the file is decoded
         return 0.0
     return 1 - min(sides) / max(sides)

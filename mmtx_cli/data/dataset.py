@@ -1,4 +1,4 @@
-"""From a row of the manifest to an example: files decoded, texts tokenised, targets encoded."""
+"""Map-style dataset of manifest rows: decodes files, tokenizes texts and encodes targets."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,14 +25,14 @@ from mmtx_cli.media.worker.limits import DecodeLimits
 from mmtx_cli.types import IGNORE
 
 AUGMENT, PLACE, DROP = 2, 3, 4
-"""Purposes of the draws that seed a sample's augmentation, choose the place in time of its clip
-and sound, and take modalities away.
+"""Random streams for augmentation, for the position of video and audio clips in time, and for
+modality dropout.
 """
 
 
 @dataclass
 class Example:
-    """One prepared sample; a modality or target that it lacks has no entry."""
+    """One preprocessed sample; absent modalities and targets have no entry."""
 
     id: str
     inputs: dict[str, Tensor] = field(default_factory=dict)
@@ -42,12 +42,11 @@ class Example:
 
 
 class Samples(Dataset):
-    """Random access to prepared samples by (turn, row).
+    """Random access to preprocessed samples by (turn, row).
 
-    In training the turn is the epoch: caption (or answer) and augmentation are drawn from (seed,
-    epoch, id).
-    In evaluation the turn is the number of the text: 0 brings the whole sample, 1 and up bring
-    the further texts alone (every caption of a picture counts in retrieval).
+    In training, the turn is the epoch: caption (or answer) and augmentation are drawn from (seed,
+    epoch, id). In evaluation, the turn is the index of the text: 0 returns the whole sample, 1 and
+    up return only the sample's further texts (retrieval scores every caption of an image).
     """
 
     def __init__(
@@ -69,19 +68,26 @@ class Samples(Dataset):
         taught: Mapping[str, Entries] | None = None,
         captions_per_sample: int = 1,
     ) -> None:
-        """``known`` are the classes and answers that there are.
+        """Tokenize all texts; files are read on access.
 
-        ``text_tokenizer`` is the text encoder's own, where it brings one. ``limits`` are those of
-        one file.
-
-        ``dropout`` is the chance, by modality, that a training sample loses it, as long as another
-        is left. ``mixing`` is what is particular to each corpus, if there are several.
-
-        In the place of modalities whose encoders are in ``cached`` (such as ``encoder.image``) a
-        sample brings what these made of it, and of teachers in ``taught`` a target.
-
-        With ``captions_per_sample`` above 1 the target of a training sample is as many of its
-        captions, [k, l] with IGNORE behind the shorter ones.
+        Args:
+            samples: Manifest rows.
+            modalities: Input modalities of the model.
+            needs: Targets of the heads.
+            preparation: Preprocessing settings.
+            tokenizer: Tokenizer of target texts, and of input texts without ``text_tokenizer``.
+            known: Known classes and answers.
+            training: Whether to draw texts and clips, augment, and apply modality dropout.
+            seed: Seed of all draws.
+            augment: Augmentation of images and frames.
+            text_tokenizer: The text encoder's own tokenizer, if it has one.
+            limits: Decoding limits for each file.
+            dropout: Probability of dropping each modality in training; one is always kept.
+            mixing: Settings that differ between corpora, if there are several.
+            cached: Cached outputs by encoder (e.g. ``encoder.image``), used instead of raw input.
+            taught: Cached outputs of teachers, which become targets.
+            captions_per_sample: Maximum number of target captions of a training sample. Above 1,
+                the target is [k, l], padded with IGNORE.
         """
         self.samples = samples
         self.mixing = mixing or Mixing()
@@ -109,21 +115,21 @@ class Samples(Dataset):
         self.lenders: dict[str, np.ndarray] = {}
 
     def cut_texts(self) -> list[str]:
-        """Say which texts are longer than ``max_length``, a line a column."""
+        """Return a message for each column with texts longer than ``max_length``."""
         read = self.preparation.text
         called = {"text": "captions" if read == "captions" else "texts", "answer_text": "answers"}
         said = [column.cut(called.get(name, name)) for name, column in self.columns.items()]
         return list(dict.fromkeys(line for line in said if line))
 
     def cropped(self) -> list[str]:
-        """Say how much ``data.fit=crop`` cuts away, where it is much, a line a modality."""
+        """Return a message for each modality of which ``data.fit=crop`` discards a large part."""
         shapes = {"image", "video"} & {*self.modalities} - {*self.preparation.features}
         cut = sorted(shapes) if self.preparation.fit == "crop" else []
         said = [cropped(self.samples, name, self.media.guard) for name in cut]
         return [line for line in said if line]
 
     def shortened(self) -> list[str]:
-        """Say what ``audio_seconds`` leaves out, in one line, if it does."""
+        """Return a message if audio files are longer than ``audio_seconds``."""
         p = self.preparation
         if "audio" not in self.modalities or "audio" in p.features or "audio" in self.cached:
             return []
@@ -131,20 +137,20 @@ class Samples(Dataset):
         return [said] if said else []
 
     def shuffle(self, modality: str, seed: int) -> None:
-        """Let every sample bring one modality of another sample in place of its own."""
+        """Shuffle a modality: each sample gets that of another sample instead of its own."""
         column = self.columns.get(modality)
         rows = range(len(self.samples))
         has = [column.count(row) > 0 if column else modality in self.has(row) for row in rows]
         self.lenders[modality] = lenders(np.array(has, dtype=bool), seed)
 
     def lender(self, modality: str, row: int) -> int:
-        """The row whose modality a sample brings: its own, but for what is shuffled."""
+        """Return the row that provides a modality: the row itself unless it is shuffled."""
         return int(self.lenders[modality][row]) if modality in self.lenders else row
 
     def column(
         self, name: str, tokenizer: Tokenizer | None, own: Mapping[str, str] | None = None
     ) -> TextColumn:
-        """The texts of a column of the manifest, or of the corpus' own, as tokens."""
+        """Tokenize a manifest column; ``own`` overrides the column by corpus."""
         assert tokenizer is not None, "texts need a tokenizer"
         texts, weights = column_texts(self.samples, name, own), column_weights(self.samples, name)
         return TextColumn(texts, tokenizer, self.preparation.max_length, weights)
@@ -153,17 +159,17 @@ class Samples(Dataset):
         return len(self.samples)
 
     def drawn(self, column: str, epoch: int) -> np.ndarray:
-        """Which text of each sample this epoch uses; drawn for all samples at once."""
+        """Return the index of the text that each sample uses in this epoch."""
         key = column, epoch
         if key not in self.last_drawn:
-            # each corpus has its own epoch
+            # each corpus is in its own epoch
             while len(self.last_drawn) >= len(self.columns) * max(1, len(self.mixing.names)):
                 del self.last_drawn[next(iter(self.last_drawn))]
             self.last_drawn[key] = self.columns[column].drawn(self.seed, epoch, self.keys)
         return self.last_drawn[key]
 
     def lengths(self, epoch: int) -> np.ndarray:
-        """Tokens of the texts that each sample brings in this epoch."""
+        """Return the total number of text tokens of each sample in this epoch."""
         total = np.zeros(len(self.samples), dtype=np.int64)
         for name, column in self.columns.items():
             which = self.drawn(name, epoch) if self.training else np.zeros_like(total)
@@ -177,13 +183,13 @@ class Samples(Dataset):
         try:
             self.read(example, turn, row)
         except UnreadableError as error:
-            # the sample stays, as one that lacks everything: nobody else's content takes its place
+            # keep the sample with nothing in it rather than substituting another one
             fault = {"id": example.id, "path": error.path, "reason": error.reason}
             return Example(example.id, fault=fault, corpus=sample.corpus)
         return example
 
     def read(self, example: Example, turn: int, row: int) -> None:
-        """Fill in what the sample has."""
+        """Fill in the sample's inputs and targets."""
         whole = self.training or turn == 0
         kept = self.kept(turn, row)
         sample, lender = self.samples[row], self.lender("text", row)
@@ -203,12 +209,19 @@ class Samples(Dataset):
                 example.targets[name] = vector[0]
 
     def read_media(self, example: Example, kept: Sequence[str], turn: int, row: int) -> None:
-        """Fill in what files hold of the modalities in ``kept``, or the cache in their place."""
+        """Fill in modalities from media files, feature files or the cache.
+
+        Args:
+            example: The example to fill in.
+            kept: Modalities to read.
+            turn: Epoch in training, index of the text in evaluation.
+            row: Index of the sample.
+        """
         seed, offset = self.augmentation_seed(turn, row), self.offset(turn, row)
         for name in kept:
             sample = self.samples[self.lender(name, row)]
             if name in self.columns:
-                continue  # texts are no files
+                continue  # texts are read from the manifest
             if name in self.cached:
                 if (tokens := self.cached[name].read(self.lender(name, row))) is not None:
                     example.inputs[name] = tokens
@@ -222,7 +235,7 @@ class Samples(Dataset):
                 example.inputs[name] = sound
 
     def has(self, row: int) -> list[str]:
-        """The modalities that the manifest gives the sample, and the text."""
+        """Return the modalities that the sample has; text is always included (see ``has_raw``)."""
         sample, features = self.samples[row], self.preparation.features
         return [
             name
@@ -231,7 +244,7 @@ class Samples(Dataset):
         ]
 
     def kept(self, turn: int, row: int) -> list[str]:
-        """The modalities that the sample has and that are not taken away this time."""
+        """Return the modalities of the sample that remain after modality dropout."""
         has = self.has(row)
         if not any(self.dropout.values()) or not self.training:
             return has
@@ -247,20 +260,20 @@ class Samples(Dataset):
         return kept or ([has[random.integers(len(has))]] if has else [])
 
     def draw(self, purpose: int, turn: int, row: int) -> int:
-        """63 random bits for one purpose, of (seed, turn, id) alone."""
+        """Return 63 random bits for a purpose, a pure function of (seed, turn, id)."""
         bits = draws(self.seed, turn, self.keys[row : row + 1], purpose)[0]
         return int(bits >> np.uint64(1))
 
     def augmentation_seed(self, turn: int, row: int) -> int:
-        """Drawn where pictures are augmented."""
+        """Return the sample's augmentation seed, or 0 without augmentation."""
         return self.draw(AUGMENT, turn, row) if self.media.augment is not None else 0
 
     def offset(self, turn: int, row: int) -> float | None:
-        """Where in time clip and sound are taken: drawn in training, the centre in evaluation."""
+        """Return the relative position of video and audio clips; None (centered) in evaluation."""
         return self.draw(PLACE, turn, row) / 2**63 if self.training else None
 
     def text(self, name: str, turn: int, row: int) -> Tensor | None:
-        """Tokens of the drawn or numbered text; of a cached one, what the encoder made of them."""
+        """Return the tokens of the drawn or indexed text, or its cached encoder output."""
         which = self.which(name, turn, row)
         if which is None:
             return None
@@ -269,7 +282,7 @@ class Samples(Dataset):
         return torch.from_numpy(self.columns[name].get(row, which).astype(np.int64))
 
     def said(self, name: str, turn: int, row: int) -> Tensor | None:
-        """Tokens of the text, or in training of the captions, that is to be learned."""
+        """Return the target tokens of a text column; in training possibly several captions."""
         several = self.training and name == "captions" and self.captions_per_sample > 1
         first = self.which(name, turn, row)
         if first is None or not several:
@@ -281,7 +294,7 @@ class Samples(Dataset):
         return pad_sequence(tokens, batch_first=True, padding_value=IGNORE)
 
     def which(self, name: str, turn: int, row: int) -> int | None:
-        """The number of the drawn or numbered text; None if there is none."""
+        """Return the index of the drawn or indexed text, or None if there is none."""
         if name not in self.columns:
             return None
         which = int(self.drawn(name, turn)[row]) if self.training else turn
@@ -289,5 +302,5 @@ class Samples(Dataset):
 
 
 def has_raw(sample: Sample, name: str) -> bool:
-    """Does a sample have files of a modality? Which texts there are, their column knows."""
+    """Return True if the sample has files of a modality; always True for text (see columns)."""
     return name == "text" or bool(getattr(sample, name))

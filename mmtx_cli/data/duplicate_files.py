@@ -1,4 +1,4 @@
-"""Files that hold the same under different names: in two splits they are a leak."""
+"""Detection of files with identical or similar content, which leak between splits."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -22,33 +22,33 @@ from mmtx_cli.media.worker.limits import DecodeLimits
 MEDIA = ("image", "video", "audio")
 _THUMB, _PARTS = 8, 4
 _CROWD = 1000
-"""Pictures that are compared at most for one part of a hash: many plain ones share it."""
+"""Maximum number of images stored per hash part, since many plain images share one."""
 _ALIKE = 6.0
-"""Mean difference of two thumbnails, in levels of 255, up to which pictures are nearly the same."""
+"""Maximum mean absolute difference (of 255) between thumbnails of near-duplicates."""
 
 
 def same_content(paths: Iterable[str]) -> dict[str, bytes]:
-    """Return a digest of each file whose size another one has, too; the others are different."""
+    """Return digests of files that share their size with another file; others are unique."""
     sizes: dict[int, list[str]] = defaultdict(list)
     for path in dict.fromkeys(paths):
         try:
             sizes[check_regular(path)].append(path)
-        except UnreadableError:  # told where it is read
+        except UnreadableError:  # reported when the file is read
             continue
     several = [path for group in sizes.values() if len(group) > 1 for path in group]
     return {path: _digest(path) for path in several}
 
 
 def content_leaks(manifest: Manifest, limits: DecodeLimits | None = None) -> list[str]:
-    """Warn of files of the same content, and of pictures that look the same, in two splits.
+    """Return warnings of identical files, else of near-duplicate images, in different splits.
 
-    ``limits`` are those of one picture.
+    ``limits`` apply to each image.
     """
     limits = limits or DecodeLimits()
     samples = manifest.samples
     digests = same_content(path for sample in samples for _, path in sample.media())
     if same := _across(manifest, "of the same content", lambda _, path: digests.get(path)):
-        return same  # the pictures need not be decoded once more
+        return same  # skip decoding the images
     pictures = [path for sample in samples for path in sample.image]
     tracked = track(dict.fromkeys(pictures), len(set(pictures)), "likeness")
     guard = Guard(limits.seconds, memory=limits.bytes)
@@ -65,12 +65,13 @@ def content_leaks(manifest: Manifest, limits: DecodeLimits | None = None) -> lis
 def together(
     rows: Sequence[Mapping[str, Any]], keys: Sequence[Hashable | None] = ()
 ) -> list[list[int]]:
-    """Return the rows, by number, of which some file has the content of another row's, or which
-    have the same of ``keys`` (one a row; None is none).
+    """Return groups of row indices connected by identical files or equal ``keys``.
+
+    ``keys`` has one entry per row; None matches nothing.
     """
     found = [[(path, name) for name in MEDIA for path in _paths(row.get(name))] for row in rows]
     digests = same_content(path for each in found for path, _ in each)
-    group = list(range(len(rows)))  # a forest: each row points to a smaller one of its group
+    group = list(range(len(rows)))  # union-find: each row points to a smaller index in its group
 
     def root(i: int) -> int:
         while group[i] != i:
@@ -95,7 +96,7 @@ def together(
 def _across(
     manifest: Manifest, what: str, content: Callable[[str, str], Hashable | None]
 ) -> list[str]:
-    """Warn of different files in different splits that have a content in common."""
+    """Return warnings of different files in different splits with the same content."""
 
     def inputs(sample: Sample) -> Iterator[tuple[str, str, Hashable]]:
         for kind, path in sample.media():
@@ -122,7 +123,7 @@ def _digest(path: str) -> bytes:
 
 
 def _look(guard: Guard, path: str, max_pixels: int) -> UInt8[np.ndarray, "8 9 3"] | None:
-    """A thumbnail of means; None of what cannot be read."""
+    """Return a box-filtered thumbnail of an image, or None if it cannot be read."""
     try:
         picture = Image.fromarray(read_picture(guard, path, 4 * _THUMB, max_pixels))
     except UnreadableError:
@@ -131,10 +132,11 @@ def _look(guard: Guard, path: str, max_pixels: int) -> UInt8[np.ndarray, "8 9 3"
 
 
 def _twins(looks: Mapping[str, UInt8[np.ndarray, "8 9 3"]]) -> dict[str, int]:
-    """Return a number for each picture, which those share that look the same.
+    """Return a number for each image that near-duplicates share.
 
-    Their thumbnails hardly differ, and of the four parts of their difference hashes (which of two
-    neighboring places is brighter; Krawetz 2013) one is equal at least: so few are compared.
+    Near-duplicates have thumbnails with a small mean difference, and agree in at least one of the
+    four parts of their difference hash (which of two neighboring pixels is brighter; Krawetz
+    2013), so that only few pairs are compared.
     """
     alike: dict[tuple[int, bytes], list[tuple[int, np.ndarray]]] = defaultdict(list)
     twins: dict[str, int] = {}

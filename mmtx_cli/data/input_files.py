@@ -1,4 +1,4 @@
-"""Files that no manifest names: what each holds, the pieces of long ones, their way to a model."""
+"""Media files without a manifest as samples: file type detection and splitting of long videos."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +18,12 @@ from mmtx_cli.media.worker.isolated_decoder import Guard
 from mmtx_cli.media.worker.limits import DecodeLimits
 
 LAST_PIECE = 0.25
-"""A rest shorter than this part of a piece is left to the piece before it."""
+"""A remainder shorter than this fraction of a piece is merged into the preceding piece."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A file, or a piece of a video from ``start`` to ``end`` seconds after the file begins."""
+    """A file, or the part of a video from ``start`` to ``end`` in seconds."""
 
     path: str
     start: float | None = None
@@ -33,7 +33,7 @@ class Piece:
 def all_pieces(
     paths: Sequence[str], segments: float | None, limits: DecodeLimits
 ) -> Iterator[Piece]:
-    """Files as wholes, or videos in pieces of ``segments`` seconds; what is none stays whole."""
+    """Yield whole files, or videos in pieces of ``segments`` seconds; other files stay whole."""
     if segments is None:
         yield from map(Piece, paths)
         return
@@ -42,7 +42,7 @@ def all_pieces(
         try:
             still = picture_kind(guard, path) == "still"
             facts = None if still else guard.run(video_facts, path)
-        except UnreadableError:  # a sound; or it is told when the piece is read
+        except UnreadableError:  # audio, or reported when the piece is read
             facts = None
         if facts is None:
             yield Piece(path)
@@ -53,17 +53,17 @@ def all_pieces(
 
 
 def cut(duration: float, length: float) -> list[tuple[float, float]]:
-    """Cut ``duration`` seconds into pieces of ``length``; a short rest joins the last."""
+    """Split ``duration`` into pieces of ``length`` seconds, merging a short remainder."""
     count = max(1, int(duration / length + 1 - LAST_PIECE))
     starts = [i * length for i in range(count)]
     return list(zip(starts, [*starts[1:], duration], strict=True))
 
 
 class InputFiles(Samples):
-    """Pieces as samples of a trained model, each brought to an encoder that can read it.
+    """Dataset of files and pieces of files, each passed to an encoder that can read it.
 
-    A model without a video encoder reads frames as several pictures, one without an image
-    encoder reads a picture as a video of one frame. The sound track of a video is its audio.
+    A model without a video encoder receives frames as several images, and one without an image
+    encoder receives an image as a video of one frame. A video's soundtrack is its audio.
     """
 
     def __init__(
@@ -77,10 +77,17 @@ class InputFiles(Samples):
         text: str | None = None,
         text_tokenizer: Tokenizer | None = None,
     ) -> None:
-        """``names`` are the samples' ids, ``modalities`` those of the model.
+        """Create the dataset.
 
-        ``text`` is what its text encoder reads with every piece, by ``text_tokenizer`` where the
-        encoder brings one.
+        Args:
+            pieces: The files, or pieces of them.
+            names: Ids of the samples.
+            modalities: Input modalities of the model.
+            preparation: Preprocessing settings.
+            tokenizer: Tokenizer of the model.
+            limits: Decoding limits for each file.
+            text: Input text for the text encoder, the same for every piece.
+            text_tokenizer: The text encoder's own tokenizer, if it has one.
         """
         samples = [
             Sample(id=name, split="test", start=piece.start, end=piece.end, text=text)
@@ -96,15 +103,15 @@ class InputFiles(Samples):
             limits=limits,
         )
         self.pieces = pieces
-        # what was extracted before cannot be extracted here
+        # modalities that are read as precomputed features cannot be computed here
         self.from_files = [name for name in modalities if name not in preparation.features]
 
     def read(self, example: Example, turn: int, row: int) -> None:
-        """Decode what the model has an encoder for."""
+        """Decode the modalities that the model can read."""
         path, blank = self.pieces[row].path, self.samples[row]
         kind, suffix = picture_kind(self.media.guard, path), Path(path).suffix.lower()
         named = suffix in SUFFIXES["image"] or suffix in FOREIGN_IMAGES
-        # without a video encoder the first frame of an animation is read, as of `image` in a row
+        # without a video encoder, read the first frame of an animation, as for `image` in a row
         film = kind == "animation" and ("video" in self.from_files or blank.start is not None)
         if (kind or named) and not film:
             pictures = self.media.pictures(replace(blank, image=(path,)), 0)
@@ -119,7 +126,7 @@ class InputFiles(Samples):
             example.inputs["text"] = tokens
 
     def read_film(self, example: Example, film: Sample) -> None:
-        """Frames and sound of a video, or the sound of a file that has no more."""
+        """Read frames and audio of a video, or the audio of a file without video."""
         for name in self.first_of("video", "image"):
             try:
                 example.inputs[name] = self.media.clip(film, 0, None).frames
@@ -131,5 +138,5 @@ class InputFiles(Samples):
                 example.inputs["audio"] = sound
 
     def first_of(self, *names: str) -> list[str]:
-        """The first of these modalities that the model has, if any."""
+        """Return the first of these modalities that the model has, as a list of at most one."""
         return [name for name in names if name in self.from_files][:1]

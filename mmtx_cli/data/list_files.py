@@ -1,4 +1,4 @@
-"""The files in a folder and below it, those of each folder by their names."""
+"""Recursive listing of files, sorted by name within each folder."""
 
 import os
 from collections.abc import Iterator
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """All files below a folder except hidden ones and those in hidden folders.
+    """Yield all files below a folder, except hidden files and folders.
 
-    Links to folders are followed, but not to one that was listed already, nor to one that holds
-    ``folder``, which would bring the files beside it.
+    Links to folders are followed, except to folders that were already listed and to parents of
+    ``folder``, which would add files beside it.
     """
     top = os.path.realpath(folder)
     seen = {top, *map(str, Path(top).parents)}

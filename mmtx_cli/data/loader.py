@@ -1,4 +1,4 @@
-"""Loaders that bring the batches of the order, from any batch on, with any number of workers."""
+"""Data loaders and samplers that can start at any batch, with any number of workers."""
 
 import os
 from collections.abc import Iterator
@@ -20,9 +20,18 @@ Keys = list[tuple[int, int]]
 
 
 class TrainSampler(Sampler[Keys]):
-    """Batches ``start`` to ``total`` of an endless run of epochs, this process' share of each.
+    """This process's share of the batches ``start`` to ``total``, over consecutive epochs.
 
-    Its length is ``total``, wherever it starts: progress counts from the beginning of the run.
+    The length is always ``total``, so that progress counts from the start of the run.
+
+    Args:
+        samples: The dataset.
+        order: Order of the global batches.
+        total: Index of the last batch, exclusive.
+        start: Index of the first batch.
+        rank: Index of this process.
+        world: Number of processes.
+        bucket: Whether to batch texts of similar length.
     """
 
     def __init__(
@@ -50,7 +59,7 @@ class TrainSampler(Sampler[Keys]):
 
 
 class EvaluationSampler(Sampler[Keys]):
-    """Every sample once over all processes."""
+    """Every sample once over all processes, in batches that do not mix corpora."""
 
     def __init__(self, samples: Samples, batch_size: int, rank: int = 0, world: int = 1) -> None:
         self.batch_size = batch_size
@@ -66,7 +75,7 @@ class EvaluationSampler(Sampler[Keys]):
 
 
 class FurtherTexts(Sampler[Keys]):
-    """The texts behind the first of the samples that another sampler brings, texts alone."""
+    """Text-only keys for every text after the first of the samples in another sampler."""
 
     def __init__(self, samples: Samples, whole: EvaluationSampler) -> None:
         rows = [row for batch in whole for _, row in batch]
@@ -83,10 +92,10 @@ class FurtherTexts(Sampler[Keys]):
 
 
 class Loader(DataLoader):
-    """A loader that says what a worker which dies was reading."""
+    """A DataLoader that reports which file a worker was reading when it died."""
 
     def __iter__(self) -> Any:
-        """Start the workers."""
+        """Start the workers and return an iterator over batches."""
         with named_loss():
             batches = super().__iter__()
         if not self.num_workers:
@@ -96,7 +105,7 @@ class Loader(DataLoader):
 
 
 class Batches:
-    """The batches of a loader's workers."""
+    """Iterator over the batches of a loader's workers."""
 
     def __init__(self, batches: Any) -> None:
         self.batches = batches
@@ -112,7 +121,7 @@ class Batches:
             try:
                 return next(self.batches)
             except (ConnectionError, EOFError, FileNotFoundError):
-                # the worker that was to hand over memory is gone; its end is noticed a little later
+                # the worker that shares this memory is gone; its exit is detected shortly after
                 wait_for_loss(self.batches._workers)
                 raise
 
@@ -123,7 +132,14 @@ def make_loader(
     num_workers: int | None,
     round_to: int = 1,
 ) -> DataLoader:
-    """Build a loader; ``num_workers=None`` chooses by the machine."""
+    """Build a data loader.
+
+    Args:
+        samples: The dataset.
+        sampler: Yields the keys of each batch.
+        num_workers: Number of worker processes; None chooses by the number of cores.
+        round_to: Text and feature lengths are padded to a multiple of this.
+    """
     collate = Collate(
         samples.modalities,
         samples.needs,
@@ -149,11 +165,11 @@ def make_loader(
 
 
 def default_workers() -> int:
-    """A worker a core but one, up to eight a process; one core is left to the model."""
+    """Return the workers per process: its share of cores minus one for the model, at most eight."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("WORLD_SIZE", 1)))
     return max(0, min(8, available_cores() // processes - 1))
 
 
 def available_cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""How a loader's worker behaves: it works for its parent, ends with it, and notes what it reads."""
+"""Setup of data loader workers: signals, lifetime, and a record of the file being read."""
 
 import ctypes
 import multiprocessing
@@ -12,13 +12,13 @@ from weakref import WeakSet
 from mmtx_cli.media.worker.child import GROUP_SIGNALS, end_with, set_handler
 
 _NOTE = 1024
-"""Bytes for what one worker reads."""
+"""Bytes per worker's note."""
 
 
 class Notes:
-    """What each worker of a loader is reading, in memory that it shares with its parent.
+    """The file each worker is reading, in memory shared with the parent process.
 
-    A worker that is killed leaves no other trace of the file that it died of.
+    Without it, a killed worker would leave no trace of the file that caused its death.
     """
 
     def __init__(self, workers: int) -> None:
@@ -26,12 +26,12 @@ class Notes:
         _kept.add(self)
 
     def write(self, worker: int, text: str) -> None:
-        """Replace the note of this process, which is the worker of that number."""
+        """Replace the note of this process, the worker with this number."""
         note = f"{os.getpid()} {text}".encode("utf-8", "surrogateescape")[: _NOTE - 1]
         self.memory[_NOTE * worker : _NOTE * (worker + 1)] = note.ljust(_NOTE, b"\0")
 
     def read(self) -> Iterator[tuple[int, str]]:
-        """Process and text of every worker's note."""
+        """Yield process id and text of every worker's note."""
         memory = self.memory.raw
         for at in range(0, len(memory), _NOTE):
             note = memory[at : at + _NOTE].rstrip(b"\0").decode("utf-8", "replace")
@@ -45,10 +45,11 @@ _own: tuple[Notes, int] | None = None
 
 
 def settle(number: int, notes: Notes | None = None) -> None:
-    """Leave the signals that a whole process group gets (Ctrl-C, ``timeout``, ``scancel``) to the
-    parent: it finishes its step, saves, and ends its workers. If it is killed, so are they.
+    """Initialize a worker: ignore process group signals, and end with the parent.
 
-    What worker ``number`` reads from then on, it writes into ``notes``.
+    Signals to the whole group (Ctrl-C, ``timeout``, ``scancel``) are left to the parent, which
+    finishes its step, saves, and stops its workers. If the parent is killed, so are they. Worker
+    ``number`` records what it reads in ``notes``.
     """
     global _own
     set_handler(GROUP_SIGNALS, signal.SIG_IGN)
@@ -59,7 +60,7 @@ def settle(number: int, notes: Notes | None = None) -> None:
 
 @contextmanager
 def reading(sample: str, path: str) -> Iterator[None]:
-    """Note that this process, if it is a worker, reads a file; forget it afterwards."""
+    """Record that this process, if it is a worker, is reading a file; clear it afterwards."""
     if _own is None:
         yield
         return
@@ -72,6 +73,6 @@ def reading(sample: str, path: str) -> Iterator[None]:
 
 
 def read_by(pid: int) -> str | None:
-    """What a worker of this process was reading when it ended; None if that is not known."""
+    """Return the file that a worker was reading when it ended, or None if unknown."""
     found = (text for notes in _kept for process, text in notes.read() if process == pid)
     return next(found, None) or None

@@ -1,4 +1,4 @@
-"""A worker of a loader that dies ends the run with one message: of what, and what to do."""
+"""One clear error message for a data loader worker that dies: what it was reading, what to do."""
 
 import atexit
 import multiprocessing
@@ -24,11 +24,11 @@ _RESUME = "a run of training goes on with resume=true"
 
 
 class LostWorkerError(RunError):
-    """A process that decodes for a loader has died."""
+    """Raised if a data loader worker died."""
 
 
 class Watch:
-    """Takes the handler of torch's that raises where a worker dies, and names the loss."""
+    """Wraps torch's SIGCHLD handler, so that its error names the lost worker's file."""
 
     def __init__(self, handler: Callable[[int, FrameType | None], Any]) -> None:
         self.handler = handler
@@ -40,9 +40,9 @@ class Watch:
 
 
 def watch_workers() -> None:
-    """Name the loss of any worker from now on: torch raises in the midst of whatever goes on."""
+    """Install ``Watch``, since torch's handler raises in whatever code is running."""
     atexit.unregister(kill_workers)
-    atexit.register(kill_workers)  # before that of multiprocessing, which waits for them
+    atexit.register(kill_workers)  # runs before multiprocessing's handler, which joins the workers
     if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
         return
     handler = signal.getsignal(signal.SIGCHLD)
@@ -51,13 +51,13 @@ def watch_workers() -> None:
 
 
 def kill_workers() -> None:
-    """End the workers that are left at the end of this process.
+    """Kill the remaining workers when this process exits.
 
-    Where one was lost, torch does not tell the others to end, and they ignore SIGTERM, by which
-    multiprocessing would end them before it waits for them.
+    After losing one worker, torch does not stop the others, and they ignore the SIGTERM that
+    multiprocessing sends before joining them.
     """
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # these are no losses
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # do not report these as lost
     for child in multiprocessing.active_children():
         if child.daemon:
             child.kill()
@@ -65,10 +65,10 @@ def kill_workers() -> None:
 
 @contextmanager
 def named_loss(workers: Sequence[BaseProcess] = ()) -> Iterator[None]:
-    """Replace torch's error of a lost worker by one that names what the worker was reading.
+    """Replace torch's error of a lost worker by one that names the file it was reading.
 
-    The signal of torch's handler may arrive anywhere, so that other errors are raised from it.
-    ``workers`` are those that may be lost, where they are known.
+    Torch's signal handler may raise anywhere, so other errors may be raised while handling its
+    error. ``workers`` are the workers in question, if known.
     """
     try:
         yield
@@ -83,13 +83,13 @@ def named_loss(workers: Sequence[BaseProcess] = ()) -> Iterator[None]:
 def loss_behind(
     error: BaseException | None, workers: Sequence[BaseProcess] = ()
 ) -> LostWorkerError | None:
-    """The loss of a worker that an error tells of, or in whose handling it was raised."""
+    """Return the lost-worker error that caused an error, or in whose handling it was raised."""
     while error is not None:
         if isinstance(error, LostWorkerError):
             return error
         further = error.__cause__ or error.__context__
         message = lost_worker(str(error), {w.pid: w.exitcode for w in workers})
-        # with a loss behind it, torch reports that loss again, with less
+        # torch reports an already known loss a second time, with fewer details
         if message is not None and not isinstance(further, LostWorkerError):
             return LostWorkerError(message)
         error = further
@@ -97,20 +97,20 @@ def loss_behind(
 
 
 def wait_for_loss(workers: Sequence[BaseProcess], seconds: float = 20.0) -> None:
-    """Wait until one of the workers has died, and raise that; return if none has."""
+    """Wait for a worker to die and raise LostWorkerError; return after the timeout if none does."""
     last = time.monotonic() + seconds
     while time.monotonic() < last:
         for worker in workers:
-            if worker.pid and worker.exitcode:  # the signal of its death may have been lost
+            if worker.pid and worker.exitcode:  # its SIGCHLD may have been missed
                 raise LostWorkerError(loss_of(worker.pid, worker.exitcode))
         time.sleep(0.05)
 
 
 def lost_worker(text: str, exits: Mapping[int | None, int | None] | None = None) -> str | None:
-    """The message for torch's error of a lost worker; None for any other error.
+    """Return the message for torch's error of a lost worker; None for any other error.
 
-    ``exits`` are exit statuses by process, minus the number of a signal; torch does not always
-    know them yet.
+    ``exits`` maps process ids to exit codes (negative signal numbers), which torch may not know
+    yet.
     """
     found = _LOST.search(text)
     if found is None:
@@ -121,12 +121,12 @@ def lost_worker(text: str, exits: Mapping[int | None, int | None] | None = None)
 
 
 def loss_of(pid: int, status: int, name: str | None = None) -> str:
-    """The message for a worker that ended.
+    """Return the message for a worker that ended.
 
     Args:
-        pid: Its process.
-        status: Its exit status, minus the number of a signal; 0 if it is not known.
-        name: The signal by which it was killed (default: that of ``status``).
+        pid: Its process id.
+        status: Its exit code, or minus the signal number; 0 if unknown.
+        name: The signal that killed it (default: from ``status``).
     """
     path = read_by(pid)
     where = f" while it read {path}" if path else ""

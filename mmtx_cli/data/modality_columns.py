@@ -1,10 +1,10 @@
-"""Which column of a manifest holds a modality, and whether a row has it."""
+"""Mapping from modalities to manifest columns."""
 
 from typing import Any
 
 
 def column_of(modality: str, corpus: Any, name: str = "") -> str:
-    """Where a manifest, or that of the corpus called ``name``, has a modality."""
+    """Return the manifest column of a modality; ``name`` is the corpus in a mixture."""
     if modality in corpus.preparation.features:
         return f"features.{modality}"
     if modality != "text":
@@ -14,7 +14,7 @@ def column_of(modality: str, corpus: Any, name: str = "") -> str:
 
 
 def has_modality(row: Any, modality: str, corpus: Any) -> bool:
-    """Does a row have something of a modality, or features of it?"""
+    """Return True if a row has a modality, or features of it."""
     if modality in corpus.preparation.features:
         return modality in row.features
     return bool(getattr(row, column_of(modality, corpus, row.corpus)))

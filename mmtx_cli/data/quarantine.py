@@ -1,4 +1,4 @@
-"""Files that could not be read: written down with the reason, and too many of them stop the run."""
+"""Record of unreadable files; too many of them stop the run."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -15,25 +15,25 @@ Key = tuple[str, str]
 
 
 class Quarantine:
-    """``quarantine.jsonl`` of a run; each sample is named once, whichever process meets it.
+    """``quarantine.jsonl`` of a run, in which each unreadable sample is recorded once.
 
-    All processes write into the one file, so each can count what all of them met.
+    All processes append to the same file, so that each can count the faults of all.
     """
 
     def __init__(self, path: Path, total: int, max_fraction: float) -> None:
-        """``total`` is the number of samples that ``max_fraction`` is a part of."""
+        """Open the record; ``max_fraction`` of ``total`` samples may be unreadable."""
         self.path = path
         self.total = total
         self.max_fraction = max_fraction
         self.seen: set[Key] = set()
-        # files of an earlier part of a run may have been mended: they count once they are met
+        # files from before resuming may have been repaired: count them only if they fail again
         self.before = set(self.written())
 
     def written(self) -> dict[Key, Fault]:
-        """What the file holds, of every process.
+        """Return the recorded faults of all processes.
 
         Raises:
-            DataError: if a line is not one of such a file; the folder may be someone else's.
+            DataError: if a line has another format; the file may not be a quarantine file.
         """
         if not self.path.is_file():
             return {}
@@ -55,7 +55,7 @@ class Quarantine:
         return found
 
     def add(self, faults: Iterable[Fault]) -> None:
-        """Write the new ones."""
+        """Append faults that are not recorded yet."""
         new = {(f["id"], f["path"]): f for f in faults if (f["id"], f["path"]) not in self.seen}
         if not new:
             return
@@ -67,7 +67,7 @@ class Quarantine:
                 file.write("".join(lines))
 
     def check(self) -> None:
-        """Raise DataError once more samples than allowed could not be read."""
+        """Raise DataError if more samples than allowed could not be read."""
         written = self.written()
         met = self.seen | (written.keys() - self.before)
         if len(met) > self.max_fraction * self.total:

@@ -1,4 +1,4 @@
-"""The media files of a sample to tensors: pictures, frames, sound."""
+"""Decoding of a sample's media files to tensors: images, video frames, audio, features."""
 
 import os
 from collections.abc import Callable
@@ -26,9 +26,9 @@ HOPS_A_SECOND = 100
 
 
 class Media:
-    """Decodes what a sample names; video, sound and costly pictures in a process that can be ended.
+    """Decodes a sample's media; video, audio and large images are decoded in a subprocess.
 
-    ``augment`` changes training pictures; ``limits`` are those of one file.
+    ``augment`` is applied to training images and frames; ``limits`` apply to each file.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Media:
 
     @property
     def guard(self) -> Guard:
-        """This process' own: a loader's workers are copies of the process that made this."""
+        """The decoder of this process; a loader's workers are copies and create their own."""
         own = os.getpid()
         if own not in self.guards:
             self.guards = {own: Guard(self.limits.seconds, load_decoders, self.limits.bytes)}
@@ -55,9 +55,9 @@ class Media:
         return {**self.__dict__, "guards": {}}
 
     def pictures(self, sample: Sample, seed: int) -> UInt8[Tensor, "l 3 s s"]:
-        """All pictures of a sample; picture i is augmented by ``seed`` + i."""
+        """Return all images of a sample; image i is augmented with ``seed`` + i."""
         size = self.preparation.image_size
-        # a random crop may use a part of the picture only: decode finer than the square
+        # a random crop may use only part of the image, so decode at a higher resolution
         scale = 1 if self.augment is None else 2
         pictures = []
         for path in sample.image:
@@ -70,7 +70,7 @@ class Media:
         return fitted[0][None] if len(fitted) == 1 else torch.stack(fitted)
 
     def clip(self, sample: Sample, seed: int, offset: float | None) -> Clip:
-        """Frames of a sample's video [t, 3, s, s], augmented alike, and their times."""
+        """Return the frames [t, 3, s, s] of a sample's video, augmented alike, and their times."""
         p = self.preparation
         size = p.image_size if self.augment is None else p.image_size * 5 // 4
         sampling = Sampling(p.num_frames, p.sampling, p.fps)
@@ -82,7 +82,7 @@ class Media:
         return Clip(fit(frames, p.image_size, p.fit), clip.seconds)
 
     def sound(self, sample: Sample, offset: float | None) -> Float[Tensor, "l h"] | None:
-        """A sample's sound in hops of 10 ms; None where the file has none."""
+        """Return a sample's audio in hops of 10 ms; None if the file has no audio."""
         p = self.preparation
         window = sample.sound_window
         try:
@@ -92,11 +92,11 @@ class Media:
         except OutsideError:
             if not sample.has_own_sound:
                 raise
-            return None  # a film may go on when its sound has ended
+            return None  # a video may be longer than its soundtrack
         return None if wave is None else hops(wave, p.sample_rate)
 
     def features(self, sample: Sample, name: str) -> Float[Tensor, "l c"]:
-        """A modality's vectors that were extracted before, cut to as many as a model reads."""
+        """Return precomputed features, truncated to ``max_feature_length``."""
         p = self.preparation
         place = sample.features[name]
         with reading(sample.id, place.path):
@@ -105,6 +105,6 @@ class Media:
 
 
 def hops(wave: Float[Tensor, " n"], sample_rate: int) -> Float[Tensor, "l h"]:
-    """Cut a waveform into hops of 10 ms, the last filled up with zeros."""
+    """Split a waveform into hops of 10 ms, zero-padding the last."""
     size = sample_rate // HOPS_A_SECOND
     return F.pad(wave, (0, -len(wave) % size)).view(-1, size)

@@ -1,4 +1,4 @@
-"""Targets of a sample as tensors: what of a row the heads learn to say, texts apart."""
+"""Encoding of a sample's targets, except texts, as tensors."""
 
 import math
 from collections.abc import Sequence
@@ -15,12 +15,11 @@ from mmtx_cli.types import IGNORE
 
 @dataclass(frozen=True)
 class Targets:
-    """The classes and answers that there are, and each sample's among them.
+    """Known classes and answers, and the encoding of targets.
 
-    - ``label``: the number of the class; with ``multi_label`` a row of 0 and 1.
-    - ``number``: a label that is a number, as a float; NaN where there is none.
-    - ``answers``: the score of each known answer, as VQA counts them
-      (``data/text/vqa_answers.py``).
+    - ``label``: the class index, or a multi-hot vector with ``multi_label``.
+    - ``number``: a numeric label as float.
+    - ``answers``: the VQA score of each known answer (``data/text/vqa_answers.py``).
     """
 
     label_names: Sequence[str] = ()
@@ -36,7 +35,7 @@ class Targets:
         object.__setattr__(self, "answers", answers)
 
     def of(self, need: str, sample: Sample) -> Tensor | None:
-        """The sample's target; None if it has none."""
+        """Return a sample's target, or None if it has none."""
         match need:
             case "label" if sample.label is not None:
                 return self.label(sample)
@@ -47,7 +46,7 @@ class Targets:
         return None
 
     def label(self, sample: Sample) -> Tensor:
-        """Number of the label; a row of 0 and 1 where several hold."""
+        """Return the class index, or a multi-hot vector with ``multi_label``."""
         if not self.multi_label:
             return torch.tensor(self.labels[str(sample.label)])
         names = sample.label if isinstance(sample.label, tuple) else (str(sample.label),)
@@ -56,7 +55,7 @@ class Targets:
         return target
 
     def answer(self, sample: Sample) -> Tensor:
-        """Scores from 0 to 1; an answer that is not known has no place."""
+        """Return scores from 0 to 1; unknown answers are dropped."""
         target = torch.zeros(len(self.answer_names))
         for name, score in answer_scores(sample.answers).items():
             if name in self.answers:
@@ -64,7 +63,7 @@ class Targets:
         return target
 
     def absent(self, need: str) -> Tensor:
-        """What stands for the target of a sample that has none."""
+        """Return the placeholder for a missing target: IGNORE, or NaN for floats."""
         match need:
             case "number":
                 return torch.tensor(math.nan)

@@ -1,4 +1,4 @@
-"""What a data set holds and what is wrong with it, told before anything trains."""
+"""Validation of a data set: manifest rows and, on request, all files."""
 
 import os
 import threading
@@ -19,9 +19,9 @@ from mmtx_cli.media.worker.isolated_decoder import Guard
 from mmtx_cli.media.worker.limits import DecodeLimits
 
 Medium = tuple[str, str, float | None, float | None]
-"""Path, what of it is read, and the window."""
+"""Path, kind, start and end."""
 
-_SIDE = 64  # of frames in pixels: enough to see that they decode
+_SIDE = 64  # side of decoded frames in pixels; small, since only readability is checked
 
 
 def check_manifest(
@@ -35,11 +35,20 @@ def check_manifest(
     workers: int | None = None,
     limits: DecodeLimits | None = None,
 ) -> Summary:
-    """Read every row, with ``decode`` also every file, and sum the data set up.
+    """Validate every row and, with ``decode``, every file, and summarize the data set.
 
-    Images, sounds and features are read in full, of a video the frames that a model would be
-    given; files of the same content in two splits, and pictures that look the same, are warned of.
-    ``limits`` are those of one file.
+    Images, audio and features are read in full; videos are sampled like model input. Identical
+    files and near-duplicate images in different splits cause warnings.
+
+    Args:
+        path: The manifest.
+        root: Folder that paths are relative to (see ``read_manifest``).
+        split: Split ratios for rows without a split.
+        seed: Seed of split assignment.
+        allow_outside_root: Whether paths and links may leave the root.
+        decode: Whether to read the files.
+        workers: Number of decoding processes (default: one per core).
+        limits: Limits on reading one file.
 
     Raises:
         DataError: with all faults, each as ``file:line: what; what to do``.
@@ -88,9 +97,9 @@ def _media(sample: Sample) -> Iterator[Medium]:
 def _reasons(
     media: Sequence[Medium], workers: int | None, limits: DecodeLimits
 ) -> Iterator[tuple[Medium, str | None]]:
-    """Yield each file with why it cannot be decoded, or None.
+    """Yield each file with the reason why it cannot be decoded, or None.
 
-    Every thread has a process of its own that decodes: one that dies or hangs names its file.
+    Every thread has its own decoding process, so that a crash or timeout is attributed to a file.
     """
     if any(modality != "image" for _, modality, *_ in media):
         from mmtx_cli.media.backend import load_decoders
@@ -120,7 +129,7 @@ def _reason(
         match modality:
             case "image":
                 decode_image(path, max_pixels=max_pixels)
-            case "video":  # imported where it is needed: pictures are checked without torch
+            case "video":  # imported on demand: checking images does not need torch
                 from mmtx_cli.media.video.decode import decode_video
                 from mmtx_cli.media.video.frame_sampling import Sampling
 
@@ -129,7 +138,7 @@ def _reason(
                 from mmtx_cli.media.audio.decode import check_sound
 
                 check_sound(path, start, end)
-    except OutsideError as error:  # a film may go on when its sound has ended
+    except OutsideError as error:  # a video may be longer than its soundtrack
         return None if modality == "sound track" else error.reason
     except UnreadableError as error:
         return error.reason

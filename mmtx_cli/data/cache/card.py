@@ -1,4 +1,4 @@
-"""What the entries of one encoder were made with, and in what another one differs."""
+"""Cache cards: how one module's cached outputs were produced, and how a new setup differs."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,10 +15,10 @@ from mmtx_cli.io.untrusted_file import read_json
 
 CARD = "card.json"
 FORMAT = 1
-"""Changes with what a shard looks like."""
+"""Version of the shard format."""
 
 BODY = ".body"
-"""How the part is called that holds the output of an encoder's body alone, behind the encoder."""
+"""Suffix of the part that holds the output of an encoder's pretrained body alone."""
 
 PREPARED = {
     "image": ("image_size", "fit"),
@@ -26,19 +26,21 @@ PREPARED = {
     "audio": ("sample_rate", "audio_seconds"),
     "text": ("max_length",),
 }
-"""By modality: what of the preparation changes what its encoder sees.
+"""Preprocessing settings that affect the encoder's input, by modality.
 
-Which column texts come from does not: an entry is a text's, wherever it stands.
+The column of a text does not matter: a cache entry belongs to the text itself.
 """
 IN_DATA = ("fit", "sampling", "fps")
 
 
 @dataclass(frozen=True)
 class Card:
-    """``part`` is such as "encoder.image", "encoder.image.body" or
-    "head.distillation_image.teacher", of which one vector a content is kept. ``config`` is its
-    plain configuration with what rebuilds it, ``weights`` and ``tokenizer`` are hashes; ``width``
-    numbers are in a vector of ``dtype``.
+    """Description of cached outputs.
+
+    ``part`` is the module, e.g. "encoder.image", "encoder.image.body" or
+    "head.distillation_image.teacher"; a teacher has one vector per content. ``config`` is the
+    plain configuration from which it can be rebuilt, ``weights`` and ``tokenizer`` are hashes.
+    Vectors have ``width`` elements of type ``dtype``.
     """
 
     part: str
@@ -54,25 +56,25 @@ class Card:
 
     @property
     def of_body(self) -> bool:
-        """Is it the output of an encoder's body, behind which the encoder goes on?"""
+        """True if these are outputs of an encoder's body, not of the whole encoder."""
         return self.part.endswith(BODY)
 
     def differences(self, now: "Card") -> list[str]:
-        """In what another encoder, or what it is shown, is not that of the entries."""
+        """Return how the module or preprocessing described by ``now`` differs, one line each."""
         told = [*changes(self.preparation, now.preparation, "")]
-        # an encoder's own image_size is no second difference
+        # an image_size in the encoder's config is the same setting: report it once
         sizes = {key for key, then in self.preparation.items() if now.preparation.get(key) != then}
         theirs, mine = (without(card.config, sizes) for card in (self, now))
         other = [*changes(theirs, mine, f"{self.part}.")]
         if self.tokenizer != now.tokenizer:
             told.append("made with another tokenizer")
-        resized = bool(sizes & self.config.keys())  # what is of another size has other weights
+        resized = bool(sizes & self.config.keys())  # a resized encoder has other weights anyway
         if not other and not resized and self.weights != now.weights:
             other = [f"made with other weights of {self.part}{seeds(self.seed, now.seed)}"]
         return told + other
 
     def write(self, folder: Path) -> None:
-        """Write it into the folder of the entries."""
+        """Write the card into the folder of its entries."""
         with replaced(folder / CARD) as temporary:
             temporary.write_text(
                 json.dumps(asdict(self), indent=2, allow_nan=False) + "\n", encoding="utf-8"
@@ -80,7 +82,7 @@ class Card:
 
     @classmethod
     def read(cls, folder: Path) -> "Card":
-        """Read the card of a folder of entries; DataError if it is none."""
+        """Read the card of a folder; raise DataError if it is missing or invalid."""
         path = folder / CARD
         try:
             held = renamed(read_json(path))
@@ -97,29 +99,29 @@ class Card:
 
 
 def cards(folder: Path) -> dict[str, Card]:
-    """The cards in a cache, by part."""
+    """Return all cards in a cache, by part."""
     found = (Card.read(path.parent) for path in sorted(folder.glob(f"*/{CARD}")))
     return {card.part: card for card in found}
 
 
 def prepared_by(preparation: Preparation, modality: str) -> dict[str, Any]:
-    """What of the preparation one modality goes through."""
+    """Return the preprocessing settings that apply to a modality."""
     keys = ("max_feature_length",) if modality in preparation.features else PREPARED[modality]
     return {key: getattr(preparation, key) for key in keys}
 
 
 def seeds(then: int, now: int) -> str:
-    """What begins at random has other weights for another seed."""
+    """Describe a difference in seeds, which changes randomly initialized weights; "" if equal."""
     return f" (seed {then} then, {now} now)" if then != now else ""
 
 
 def without(config: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
-    """The configuration without these keys."""
+    """Return the configuration without these keys."""
     return {key: value for key, value in config.items() if key not in keys}
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """Values of two nested mappings that differ, a line each."""
+    """Yield one line for each value that differs between two nested mappings."""
     for key in dict.fromkeys([*then, *now]):
         was, is_ = then.get(key), now.get(key)
         if isinstance(was, Mapping) and isinstance(is_, Mapping):
@@ -130,18 +132,18 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> Ite
 
 
 def shown(value: Any) -> str:
-    """A value in a message; long ones are cut."""
+    """Return a value as text for messages, truncated to 60 characters."""
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def tokenizer_hash(tokenizer: Any) -> str | None:
-    """Which tokenizer it is."""
+    """Return the SHA-256 of a serialized tokenizer, or None."""
     return None if tokenizer is None else sha256(tokenizer.to_json().encode()).hexdigest()
 
 
 def weights_hash(state: Mapping[str, Any]) -> str:
-    """SHA-256 over names, types, shapes and bytes of tensors, in the order of their names."""
+    """Return the SHA-256 of the names, types, shapes and bytes of tensors, sorted by name."""
     import torch
 
     made = sha256()

@@ -1,4 +1,4 @@
-"""What an entry of the cache stands for: what a row names, and the state it was read in."""
+"""Identification of cached contents: the content's name and the file state it was read in."""
 
 import json
 import os
@@ -16,10 +16,10 @@ from mmtx_cli.data.manifest.sample import Sample
 
 @dataclass(frozen=True)
 class Contents:
-    """``name`` says which content it is, ``state`` how it was when it was read: 64 bits of each.
+    """64-bit hashes of each content's ``name`` and of its ``state`` when it was read.
 
-    A file's name is its path (with the times of a clip), its state size and time of change. Rows
-    that name the same content have one entry, whatever their ids.
+    For files, the name is the path (with the start and end of a clip), and the state is size and
+    modification time. Rows with the same content share one entry, whatever their ids.
     """
 
     name: UInt64[np.ndarray, " n"]
@@ -30,7 +30,7 @@ class Contents:
 
 
 def media_contents(rows: Sequence[Sample], modality: str, features: bool = False) -> Contents:
-    """What each row's files of a modality are (or its features of it); rows that have some."""
+    """Return the contents of a modality's files (or features) for rows that have the modality."""
     named = [named_by(row, modality, features) for row in rows]
     names = [halves(said)[0] for said, _ in named]
     found: dict[str, list[int]] = {}
@@ -39,14 +39,14 @@ def media_contents(rows: Sequence[Sample], modality: str, features: bool = False
 
 
 def text_contents(texts: Sequence[str]) -> Contents:
-    """A text is both: what is another text is another content."""
+    """Return the contents of texts; name and state are both hashes of the text."""
     both = [halves(text) for text in texts]
     pairs = np.array(both, dtype=np.uint64).reshape(-1, 2)
     return Contents(pairs[:, 0].copy(), pairs[:, 1].copy())
 
 
 def named_by(row: Sample, modality: str, features: bool) -> tuple[Any, list[str]]:
-    """What a row says of a modality, and the files in that."""
+    """Return a row's description of a modality, and the files in it."""
     if features:
         place = row.features[modality]
         return place_row(place), [place.path]
@@ -59,7 +59,7 @@ def named_by(row: Sample, modality: str, features: bool) -> tuple[Any, list[str]
 
 
 def state_of(path: str, found: dict[str, list[int]]) -> list[int]:
-    """Size and time of change (ns) of a file, empty if it is not there; ``found`` keeps them."""
+    """Return size and mtime (ns) of a file, empty if missing; ``found`` caches the result."""
     if path not in found:
         try:
             stat = os.stat(path)
@@ -70,6 +70,6 @@ def state_of(path: str, found: dict[str, list[int]]) -> list[int]:
 
 
 def halves(said: Any) -> tuple[int, int]:
-    """128 bits of what is said, as two numbers."""
+    """Return a 128-bit hash of a JSON value as two 64-bit integers."""
     made = blake2b(json.dumps(said).encode(), digest_size=16).digest()
     return int.from_bytes(made[:8], "little"), int.from_bytes(made[8:], "little")

@@ -1,4 +1,4 @@
-"""The entries of a cache by the rows of a data set: every row's, or the rows that lack theirs."""
+"""Cache entries by data set row, and detection of rows without entries."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,21 +18,21 @@ from mmtx_cli.errors import DataError, at_most
 
 @dataclass(frozen=True)
 class Reader:
-    """What is read of a row: by the preparation, and of a corpus in ``texts`` its own column."""
+    """Determines each row's contents; ``texts`` overrides the text column by corpus."""
 
     preparation: Preparation
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def words(self, modality: str) -> bool:
-        """Is it texts, not features of them?"""
+        """Return True if the modality is raw text, not text features."""
         return modality == "text" and modality not in self.preparation.features
 
     def columns(self, rows: Sequence[Sample]) -> list[tuple[str, ...]]:
-        """The texts of each row."""
+        """Return the texts of each row."""
         return column_texts(rows, self.preparation.text or "text", self.texts)
 
     def has(self, row: Sample, modality: str) -> bool:
-        """Has a row something of a modality?"""
+        """Return True if a row has the modality."""
         if modality in self.preparation.features:
             return modality in row.features
         if modality == "text":
@@ -40,15 +40,15 @@ class Reader:
         return bool(getattr(row, modality))
 
     def contents(self, rows: Sequence[Sample], modality: str) -> Contents:
-        """What the files are of rows that have some."""
+        """Return the contents of rows that have the modality."""
         return media_contents(rows, modality, modality in self.preparation.features)
 
 
 @dataclass(frozen=True)
 class Entries:
-    """The numbers of the entries of all rows in a row; those of row i begin at ``first[i]``.
+    """Entry numbers of all rows in one flat array; those of row i start at ``first[i]``.
 
-    Of text a row has one for each of its texts.
+    For text, a row has one entry for each of its texts.
     """
 
     part: Part
@@ -57,17 +57,17 @@ class Entries:
 
     @property
     def texts(self) -> bool:
-        """Has a row one for each of its texts?"""
+        """True if rows have one entry per text."""
         return self.part.card.tokenizer is not None
 
     def read(self, row: int, which: int = 0) -> Float[Tensor, "n d"] | None:
-        """What the encoder made of a row's content, or of one of its texts; None of nothing."""
+        """Return the cached output of a row, or of one of its texts; None if it is empty."""
         return self.part.read(int(self.number[self.first[row] + which]))
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Parts by name, and the command that brings them up to date."""
+    """Cached parts by name, and the command that updates them."""
 
     folder: Path
     parts: Mapping[str, Part]
@@ -80,9 +80,16 @@ class Cache:
         reader: Reader,
         where: Callable[[Sample], str],
     ) -> dict[str, Entries]:
-        """The rows' entries in those of the ``parts`` that there are.
+        """Return the rows' entries in those ``parts`` that are cached.
 
-        Raises DataError that lists the rows without theirs; ``where`` names a row.
+        Args:
+            rows: The samples.
+            parts: Names of the wanted parts, e.g. "encoder.image".
+            reader: Determines each row's contents.
+            where: Returns a row's location for messages.
+
+        Raises:
+            DataError: listing the rows without an up-to-date entry.
         """
         found, faults = {}, []
         for name in parts:
@@ -94,14 +101,21 @@ class Cache:
         return found
 
     def refuse(self, faults: Sequence[str]) -> None:
-        """Raise DataError, where there are faults, with what to do about them."""
+        """Raise DataError if there are faults, with the command that updates the cache."""
         if faults:
             *others, last = at_most(faults)
             raise DataError(*others, f"{last}; bring the cache up to date: {self.remedy}")
 
 
 def entries_of(part: Part, rows: Sequence[Sample], has: Sequence[int], reader: Reader) -> Entries:
-    """The entries of all rows, of which those in ``has`` have the modality; NONE where is none."""
+    """Return the entries of all rows; NONE for rows without the modality (not in ``has``).
+
+    Args:
+        part: The cached outputs.
+        rows: The samples.
+        has: Indices of the rows that have the modality.
+        reader: Determines each row's contents.
+    """
     if reader.words(part.card.modality):
         texts = reader.columns(rows)
         flat = [text for several in texts for text in several]
@@ -118,7 +132,15 @@ def lacking(
     where: Callable[[Sample], str],
     folder: Path,
 ) -> list[str]:
-    """What to say of each row that has a modality and no entry of it."""
+    """Return a fault for each row that has the modality but no up-to-date entry.
+
+    Args:
+        entries: The entries of all rows.
+        rows: The samples.
+        has: Indices of the rows that have the modality.
+        where: Returns a row's location for messages.
+        folder: Folder of the cache, for messages.
+    """
     faults, part = [], entries.part.card.part
     for i in has:
         numbers = entries.number[entries.first[i] : entries.first[i + 1]]

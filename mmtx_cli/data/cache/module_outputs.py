@@ -1,4 +1,4 @@
-"""The entries of one encoder: found by what rows name, read from where they lie."""
+"""Cached outputs of one module, looked up by content and read from memory-mapped shards."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +14,14 @@ from mmtx_cli.data.cache.shard import SUFFIX, Fault, ShardIndex, read_index, rea
 from mmtx_cli.media.errors import UnreadableError
 
 NONE, CHANGED = -1, -2
-"""In place of an entry's number: there is none; there is one of another state of the content."""
+"""Placeholders for an entry's number: not cached, or cached from another state of the content."""
 
 
 class Part:
-    """All shards of a folder as one list of entries, those of later shards first to be found."""
+    """All shards of a folder as one list of entries; later shards take precedence."""
 
     def __init__(self, folder: Path, card: Card) -> None:
-        """Read the shards' indices; DataError if one is damaged."""
+        """Read the shards' indices; raise DataError if one is damaged."""
         self.folder, self.card = folder, card
         shards = [read_index(path) for path in sorted(folder.glob(f"[0-9]*{SUFFIX}"))]
         self.paths = [shard.path for shard in shards]
@@ -39,15 +39,15 @@ class Part:
         return len(self.stop)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "mapped": {}}  # a process maps its own
+        return {**self.__dict__, "mapped": {}}  # each process maps shards itself
 
     @property
     def vector(self) -> tuple[int, torch.dtype]:
-        """Numbers of a vector, and their type."""
+        """Width and dtype of a vector."""
         return self.card.width, getattr(torch, self.card.dtype)
 
     def find(self, contents: Contents) -> Int[np.ndarray, " n"]:
-        """The number of each content's entry, NONE, or CHANGED."""
+        """Return the entry number of each content, or NONE or CHANGED."""
         if not len(self):
             return np.full(len(contents), NONE)
         last = np.searchsorted(self.name, contents.name, side="right") - 1
@@ -57,9 +57,10 @@ class Part:
         return np.where(there, np.where(same, entry, CHANGED), NONE)
 
     def read(self, entry: int) -> Float[Tensor, "n d"] | None:
-        """The vectors of an entry; None of a content that turned out to hold nothing.
+        """Return the vectors of an entry; None if the content turned out to be empty.
 
-        Raises UnreadableError if its files could not be read.
+        Raises:
+            UnreadableError: if the content could not be read when it was cached.
         """
         if fault := self.faults.get(entry):
             raise UnreadableError(fault.path, fault.reason)
@@ -67,19 +68,19 @@ class Part:
         return self.vectors(int(self.shard[entry]))[begin:end] if end > begin else None
 
     def vectors(self, shard: int) -> Float[Tensor, "n d"]:
-        """All vectors of a shard, mapped once."""
+        """Return all vectors of a shard, which is mapped on first use."""
         if shard not in self.mapped:
             self.mapped[shard] = read_vectors(self.paths[shard])
         return self.mapped[shard]
 
 
 def joined(arrays: Sequence[np.ndarray], dtype: type = np.int64) -> np.ndarray:
-    """One after the other; also none at all."""
+    """Concatenate any number of arrays, including none."""
     return np.concatenate([*arrays, np.zeros(0, dtype)]).astype(dtype)
 
 
 def faults_of(shards: Sequence[ShardIndex]) -> dict[int, Fault]:
-    """By the number of the entry among those of all shards."""
+    """Return the faults of all shards by global entry number."""
     firsts = np.cumsum([0, *(len(shard.ends) for shard in shards)])
     return {
         int(first) + i: fault
@@ -89,7 +90,7 @@ def faults_of(shards: Sequence[ShardIndex]) -> dict[int, Fault]:
 
 
 def open_parts(folder: Path) -> dict[str, Part]:
-    """Every part of a cache, by its name."""
+    """Open all parts of a cache, by name."""
     paths = (path.parent for path in sorted(folder.glob(f"*/{CARD}")))
     parts = (Part(path, Card.read(path)) for path in paths)
     return {part.card.part: part for part in parts}

@@ -1,4 +1,4 @@
-"""A shard of the cache: the outputs of many entries, in one safetensors file."""
+"""Cache shards: the outputs of many entries in one safetensors file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,9 +27,9 @@ class Fault:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """What a shard holds: ``ends[i]`` is where the vectors of entry i end.
+    """Contents of a shard without its vectors; those of entry i end at ``ends[i]``.
 
-    ``faults`` are those of the entries, by number, whose files could not be read.
+    ``faults`` are those of unreadable entries, by entry number.
     """
 
     path: Path
@@ -44,13 +44,20 @@ def write_shard(
     outputs: Sequence[Float[Tensor, "_ d"]],
     faults: Mapping[int, Fault],
 ) -> None:
-    """Write one; it appears whole or not at all."""
+    """Write a shard atomically.
+
+    Args:
+        path: The file.
+        contents: Content of each entry.
+        outputs: Vectors of each entry.
+        faults: Faults of unreadable entries, by entry number.
+    """
     from safetensors.torch import save_file
 
     tensors = {
         "x": torch.cat(list(outputs)),
         "ends": torch.tensor([len(x) for x in outputs]).cumsum(0),
-        # signed: what every reader of safetensors knows
+        # signed, since not all safetensors readers support uint64
         "name": torch.from_numpy(contents.name.view(np.int64)),
         "state": torch.from_numpy(contents.state.view(np.int64)),
     }
@@ -60,9 +67,10 @@ def write_shard(
 
 
 def read_index(path: Path) -> ShardIndex:
-    """What a shard holds, without its vectors.
+    """Read a shard's index without its vectors.
 
-    Raises DataError if it cannot be read.
+    Raises:
+        DataError: if it cannot be read.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -82,14 +90,14 @@ def read_index(path: Path) -> ShardIndex:
 
 
 def unsigned(x: Int[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
-    """The same bits."""
+    """Reinterpret the bits as unsigned integers."""
     return x.view(np.uint64)
 
 
 def read_vectors(path: Path) -> Float[Tensor, "n d"]:
-    """All vectors of a shard, mapped into memory: what is not looked at is not read.
+    """Return all vectors of a shard as a memory map, which loads pages on access.
 
-    No file stays open: a process may map any number of shards.
+    The file is not kept open, so that a process can map any number of shards.
     """
     from safetensors import safe_open
 

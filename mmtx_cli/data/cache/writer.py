@@ -1,4 +1,4 @@
-"""Entries to shards: gathered until they are large enough, then written whole."""
+"""Writing of cache entries, collected into shards."""
 
 from pathlib import Path
 
@@ -15,7 +15,14 @@ SHARD_BYTES = 128 * 2**20
 
 
 class ShardWriter:
-    """Writes entries into further shards of a folder, in the order in which they are added."""
+    """Appends new shards to a folder, with entries in the order in which they are added.
+
+    Args:
+        folder: Folder of the part.
+        width: Number of elements of a vector.
+        dtype: Type in which vectors are stored.
+        shard_bytes: Size at which a shard is written.
+    """
 
     def __init__(
         self, folder: Path, width: int, dtype: torch.dtype, shard_bytes: int = SHARD_BYTES
@@ -26,7 +33,7 @@ class ShardWriter:
         self.forget()
 
     def forget(self) -> None:
-        """Begin a shard."""
+        """Start a new shard."""
         self.outputs: list[Tensor] = []
         self.names: list[int] = []
         self.states: list[int] = []
@@ -34,7 +41,14 @@ class ShardWriter:
         self.size = 0
 
     def add(self, name: int, state: int, x: Float[Tensor, "n d"], path: str = "") -> None:
-        """Add an output; one whose numbers ``dtype`` cannot hold is a DataError naming ``path``."""
+        """Add an output; raise DataError, naming ``path``, if it is not finite in ``dtype``.
+
+        Args:
+            name: Name hash of the content.
+            state: State hash of the content.
+            x: The output.
+            path: What was encoded, for messages.
+        """
         kept = x.to(self.dtype)
         if not kept.isfinite().all():
             cause = "are not finite" if not x.isfinite().all() else f"do not fit {said(kept.dtype)}"
@@ -45,13 +59,13 @@ class ShardWriter:
         self.append(name, state, kept)
 
     def add_fault(self, name: int, state: int, fault: Fault) -> None:
-        """Add a content that could not be read."""
+        """Add an entry for a content that could not be read."""
         self.faults[len(self.outputs)] = fault
         self.append(name, state, self.nothing)
 
     def append(self, name: int, state: int, x: Float[Tensor, "n d"]) -> None:
-        """Keep it, and write a shard once it is large enough."""
-        self.outputs.append(x.clone())  # a part of a batch would keep all of it
+        """Collect an entry, and write the shard once it is large enough."""
+        self.outputs.append(x.clone())  # a view would keep the whole batch in memory
         self.names.append(name)
         self.states.append(state)
         self.size += x.numel() * x.element_size()
@@ -59,7 +73,7 @@ class ShardWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was gathered."""
+        """Write the collected entries."""
         if not self.outputs:
             return
         both = (np.array(x, dtype=np.uint64) for x in (self.names, self.states))
@@ -70,5 +84,5 @@ class ShardWriter:
 
 
 def said(dtype: torch.dtype) -> str:
-    """A dtype as a user writes it."""
+    """Return a dtype as it is written in the configuration."""
     return str(dtype).removeprefix("torch.")

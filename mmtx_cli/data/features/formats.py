@@ -1,6 +1,6 @@
-"""Files of features, one class a format: each gives an array of which a part can be taken.
+"""Readers of feature files, one class per format, each returning sliceable arrays.
 
-Only what is asked for is read, and nothing in a file is ever executed: no pickle is loaded.
+Only the requested part is read where the format allows it, and no pickled objects are loaded.
 """
 
 import os
@@ -25,29 +25,29 @@ from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.regular_file import check_regular
 
 NAMED = 5
-"""Names in a file that a message lists."""
+"""Maximum number of names listed in a message."""
 
 
 class FeatureFile(ABC):
-    """An open file."""
+    """An open feature file."""
 
     @abstractmethod
     def stored(self, key: str | None) -> Any:
-        """The array of a name: it has a ``shape``, and an index brings its numbers."""
+        """Return the array of a name; it has a ``shape`` and is read by indexing."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 def open_features(path: str, memory: int) -> FeatureFile:
-    """Open a file by what its name says that it is.
+    """Open a feature file according to its suffix.
 
-    Of a format that is read as a whole, an array may take ``memory`` bytes.
+    ``memory`` limits the bytes of an array in formats that are read as a whole.
 
     Raises:
         UnreadableError: if it is not a regular file.
-        SizeError: if it is larger.
+        SizeError: if it is larger than ``memory`` and cannot be mapped.
     """
     check_regular(path)
     suffix = PurePath(path).suffix.lower()
@@ -63,7 +63,7 @@ def open_features(path: str, memory: int) -> FeatureFile:
 
 
 def no_key(path: str, key: str | None, known: Iterable[str]) -> UnreadableError:
-    """What to say of a name that a file does not have."""
+    """Return the error for a missing key, with a near match or the existing keys."""
     names = list(known)
     if near := None if key is None else nearest(key, names, 0.6):
         hint = f"did you mean {near!r}?"
@@ -74,28 +74,28 @@ def no_key(path: str, key: str | None, known: Iterable[str]) -> UnreadableError:
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first few of the names in a file."""
+    """Return the first few names in a file."""
     first = list(islice(names, NAMED + 1))
     return ", ".join(first[:NAMED]) + (", …" if first[NAMED:] else "")
 
 
 class NpyFile(FeatureFile):
-    """One array, mapped into memory."""
+    """A memory-mapped ``.npy`` array."""
 
     def __init__(self, path: str) -> None:
         self.array: Any = np.lib.format.open_memmap(path, mode="r")
 
     def stored(self, key: str | None) -> Any:
-        """The array; there is no name."""
+        """Return the array; the key is ignored."""
         return self.array
 
     def close(self) -> None:
-        """Unmap it once nobody holds it."""
+        """Drop the reference; the file is unmapped once the array is no longer used."""
         self.array = None
 
 
 class NpzFile(FeatureFile):
-    """Arrays in a zip, which cannot be mapped: the last one that was read is kept."""
+    """Arrays in an ``.npz`` zip, which cannot be mapped; the last one read is cached."""
 
     def __init__(self, path: str, memory: int) -> None:
         self.path, self.memory = path, memory
@@ -107,11 +107,11 @@ class NpzFile(FeatureFile):
         self.last: tuple[str | None, Any] = (None, None)
 
     def stored(self, key: str | None) -> Any:
-        """Unpack one array."""
+        """Decompress one array."""
         if key not in self.file.files:
             raise no_key(self.path, key, self.file.files)
         if self.last[0] != key:
-            self.last = None, None  # two at a time need not be in memory
+            self.last = None, None  # free the previous array first
             check_memory(member_size(self.file.zip, key), self.memory)
             self.last = key, self.file[key]
         return self.last[1]
@@ -123,13 +123,13 @@ class NpzFile(FeatureFile):
 
 
 class TorchFile(FeatureFile):
-    """A tensor, or a dict of tensors, mapped into memory where the file allows it."""
+    """A tensor or a dict of tensors, memory-mapped if the file format allows it."""
 
     def __init__(self, path: str, memory: int) -> None:
         import torch
 
         self.path = path
-        # files of the format before torch 1.6, which are no zips, cannot be mapped
+        # files from before torch 1.6 are not zips and cannot be mapped
         mapped = is_zipfile(path)
         if mapped:
             check_archive(Path(path))
@@ -139,7 +139,7 @@ class TorchFile(FeatureFile):
         self.content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
 
     def stored(self, key: str | None) -> Any:
-        """The tensor, or the one of that name."""
+        """Return the tensor, or the one with this name in a dict."""
         import torch
 
         found = self.content
@@ -154,12 +154,12 @@ class TorchFile(FeatureFile):
         return found.detach()
 
     def close(self) -> None:
-        """Unmap it once nobody holds it."""
+        """Drop the reference; the file is unmapped once its tensors are no longer used."""
         self.content = None
 
 
 class SafetensorsFile(FeatureFile):
-    """Tensors by name, of which only the wanted part is read."""
+    """Tensors of a safetensors file, of which only the requested part is read."""
 
     def __init__(self, path: str) -> None:
         from safetensors import safe_open
@@ -169,23 +169,23 @@ class SafetensorsFile(FeatureFile):
         self.names = frozenset(self.file.keys())
 
     def stored(self, key: str | None) -> Any:
-        """The tensor of that name."""
+        """Return the tensor of this name."""
         if key not in self.names:
             raise no_key(self.path, key, sorted(self.names))
         part = self.file.get_slice(key)
-        if part.get_dtype() in ("BF16", "F8_E4M3", "F8_E5M2"):  # numpy has no such numbers
+        if part.get_dtype() in ("BF16", "F8_E4M3", "F8_E5M2"):  # not supported by numpy
             from safetensors import safe_open
 
             part = safe_open(self.path, framework="pt").get_slice(key)
         return Slice(part)
 
     def close(self) -> None:
-        """Unmap the file once nobody holds it."""
+        """Drop the reference; the file is unmapped once its tensors are no longer used."""
         self.file = None
 
 
 class Slice:
-    """A tensor of a safetensors file that looks as arrays do."""
+    """A safetensors slice with the interface of an array."""
 
     def __init__(self, part: Any) -> None:
         self.part = part
@@ -196,14 +196,14 @@ class Slice:
 
 
 class Hdf5File(FeatureFile):
-    """Datasets of an HDF5 file by their paths in it."""
+    """Datasets of an HDF5 file, by path."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.file: Any = hdf5(path).File(path, "r", locking=False)
 
     def stored(self, key: str | None) -> Any:
-        """The dataset of that path."""
+        """Return the dataset at this path."""
         return dataset(self.file, self.path, str(key))
 
     def close(self) -> None:
@@ -212,12 +212,12 @@ class Hdf5File(FeatureFile):
 
 
 def dataset(file: Any, path: str, key: str) -> Any:
-    """The dataset of a key in an open HDF5 file.
+    """Return the dataset of a key in an open HDF5 file.
 
     Raises:
-        UnreadableError: if it is not there, is a group, or its numbers lie elsewhere: a manifest's
-            paths are held inside its root, and nothing in a file may lead out of it. No link is
-            followed, for the file behind it would be opened.
+        UnreadableError: if the key does not exist, is a group, or leads to data stored elsewhere.
+            Manifest paths may not leave their root, so files may not refer outside it either;
+            links are never followed, since that would open the file behind them.
     """
     import h5py
 
@@ -235,7 +235,7 @@ def dataset(file: Any, path: str, key: str) -> Any:
 
 
 def held(found: Any, path: str, key: str) -> Any:
-    """The dataset, if its numbers lie in its own file; UnreadableError if not."""
+    """Return the dataset if it is stored in its own file; raise UnreadableError if not."""
     if found.external or found.is_virtual:
         raise _elsewhere(path, key)
     return found
@@ -246,13 +246,13 @@ def _elsewhere(path: str, key: str) -> UnreadableError:
 
 
 def load_hdf5() -> None:
-    """Import the library that reads HDF5 if it is installed."""
+    """Import h5py if it is installed."""
     with suppress(ImportError):
         import h5py  # noqa: F401
 
 
 def hdf5(path: object) -> Any:
-    """The library that reads HDF5. Raises DataError where it is not installed."""
+    """Return the h5py module; raise DataError if it is not installed."""
     try:
         import h5py
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Features of a sample as numbers: read from files that stay open, and held to what they are."""
+"""Reading and validation of sample features, with a cache of open files."""
 
 import os
 from collections import OrderedDict
@@ -19,21 +19,21 @@ from mmtx_cli.media.worker.isolated_decoder import Guard
 from mmtx_cli.media.worker.limits import DecodeLimits
 
 OPEN = 16
-"""Files that a process keeps open."""
+"""Maximum number of files that a process keeps open."""
 LIBRARY_MEMORY = 2**28
-"""Bytes that a library may take beside the numbers of a sample."""
+"""Memory in bytes that libraries may use in addition to a sample's features."""
 _NUMBERS = "buif"
 
 
 class FeatureFiles:
-    """The files that a process reads features from, the last used ones open.
+    """Feature files of a process, with the most recently used ones kept open.
 
-    A copy in a forked or spawned process (a loader's worker) opens its own: neither a position
-    in a file nor the state of a library is shared.
+    A copy in a forked or spawned process (a loader's worker) opens its own files, so that neither
+    file positions nor library state are shared.
     """
 
     def __init__(self, limits: DecodeLimits | None = None) -> None:
-        """``limits`` are those of the numbers of one sample while they are read."""
+        """Create the reader; ``limits`` apply to reading the features of one sample."""
         self.limits = limits or DecodeLimits()
         self.guard = Guard(self.limits.seconds, load_hdf5, self.limits.bytes + LIBRARY_MEMORY)
         self.owner = os.getpid()
@@ -42,15 +42,15 @@ class FeatureFiles:
     def read(
         self, place: FeaturePlace, width: int | None = None, most: int | None = None
     ) -> Float[np.ndarray, "l c"]:
-        """The vectors at a place, one for an array [c], at most the first ``most`` of them.
+        """Return the first ``most`` vectors of a feature reference; an array [c] is one vector.
 
-        HDF5 is read by a process that can be ended: what a file declares says neither what its
-        filters unpack a chunk to nor how long that takes.
+        HDF5 is read in a subprocess with time and memory limits, since a file's metadata bounds
+        neither the size nor the duration of decompressing a chunk.
 
         Raises:
-            UnreadableError: if the file is damaged or lacks the key or row, or what stands there
-                is no vector or sequence, takes more than the memory or the time, holds NaN or an
-                infinite number, or has vectors of another ``width``.
+            UnreadableError: if the file is damaged, the key or row does not exist, the content is
+                not a vector or sequence, exceeds the memory or time limit, is not finite, or has
+                vectors of another ``width``.
             DataError: if a package is missing.
         """
         if PurePath(place.path).suffix.lower() in HDF5:
@@ -62,19 +62,19 @@ class FeatureFiles:
         return found
 
     def read_here(self, place: FeaturePlace, most: int | None) -> Float[np.ndarray, "l c"]:
-        """As ``read``, by this process, whatever the numbers are."""
+        """Read like ``read``, but in this process and without validating the values."""
         try:
             stored = self.file(place.path).stored(place.key)
             return vectors(stored, place.row, most, self.limits.bytes)
         except DataError:
             raise
-        except Exception as error:  # parsers of hostile bytes raise anything; none may stop a run
+        except Exception as error:  # parsers of damaged files may raise anything
             raise UnreadableError(place.path, reason_of(error)) from error
 
     def file(self, path: str) -> FeatureFile:
-        """The open file of a path."""
+        """Return the open file of a path."""
         if self.owner != os.getpid():
-            self.close_files()  # the copies that this process got of another's
+            self.close_files()  # inherited from the parent process
             self.owner = os.getpid()
         if path in self.files:
             self.files.move_to_end(path)
@@ -85,12 +85,12 @@ class FeatureFiles:
         return self.files[path]
 
     def close_files(self) -> None:
-        """Let go of the files that this process holds."""
+        """Close all files that this process has open."""
         while self.files:
             self.files.popitem()[1].close()
 
     def close(self) -> None:
-        """Let go of every file."""
+        """Close all files and the subprocess."""
         self.close_files()
         self.guard.close()
 
@@ -106,21 +106,38 @@ def _files_apart(limits: DecodeLimits) -> FeatureFiles:
 def read_apart(
     path: str, place: FeaturePlace, most: int | None, limits: DecodeLimits
 ) -> Float[np.ndarray, "l c"]:
-    """Read in the guard's process, which keeps its files open; ``path`` is that of the place."""
+    """Read features in the guard's subprocess, which caches open files.
+
+    Args:
+        path: Path of ``place``, which the guard uses in messages.
+        place: The feature reference.
+        most: Maximum number of vectors, or None for all.
+        limits: Limits on reading one sample.
+    """
     return _files_apart(limits).read_here(place, most)
 
 
 class ShapeError(ValueError):
-    """What is stored is no vector and no sequence of vectors."""
+    """Raised if the stored array is not a vector or a sequence of vectors."""
 
 
 def vectors(
     stored: Any, row: int | None, most: int | None, memory: int = DecodeLimits().bytes
 ) -> Float[np.ndarray, "l c"]:
-    """The first ``most`` vectors of an array, or of one of its rows; only these are read.
+    """Return the first ``most`` vectors of an array or of one of its rows, reading only these.
 
-    They and the 32-bit numbers that are made of them may take ``memory`` bytes: what a file
-    declares is looked at before anything is made.
+    The declared size is checked before reading: the stored values and their float32 copy may take
+    ``memory`` bytes.
+
+    Args:
+        stored: The array, tensor or dataset.
+        row: The row to read, or None for the whole array.
+        most: Maximum number of vectors, or None for all.
+        memory: Memory limit in bytes.
+
+    Raises:
+        ShapeError: if it is not a numeric vector or sequence, or the row does not exist.
+        SizeError: if it exceeds the memory limit.
     """
     shape = tuple(stored.shape)
     if row is not None:
@@ -132,11 +149,11 @@ def vectors(
             f"of shape {list(shape)}, which is neither a vector [c] nor a sequence [l, c]"
         )
     index: tuple[int | slice, ...] = () if row is None else (row,)
-    kind = getattr(getattr(stored, "dtype", None), "kind", "f")  # of tensors, torch says it
+    kind = getattr(getattr(stored, "dtype", None), "kind", "f")  # tensors are checked in floats
     if kind not in _NUMBERS:
         raise ShapeError(f"holds {stored.dtype}, no numbers")
     count = 1
-    if len(shape) == 2:  # not beyond the end, which safetensors refuses
+    if len(shape) == 2:  # stop at the end: safetensors refuses slices beyond it
         count = shape[0] if most is None else min(most, shape[0])
         index += (slice(0, count),)
     check_memory(count * shape[-1] * (number_size(stored) + 4) + chunk_size(stored), memory)
@@ -144,8 +161,8 @@ def vectors(
 
 
 def floats(part: Any) -> Float[np.ndarray, "..."]:
-    """32-bit numbers of an array or a tensor; one that is too large for them becomes infinite."""
-    if not isinstance(part, np.ndarray):  # a tensor: numpy has no bfloat16
+    """Convert an array or tensor to float32; values out of range become infinite."""
+    if not isinstance(part, np.ndarray):  # a tensor, since numpy has no bfloat16
         part = part.float().numpy()
     if part.dtype.kind not in _NUMBERS:
         raise ShapeError(f"holds {part.dtype}, no numbers")
@@ -154,7 +171,7 @@ def floats(part: Any) -> Float[np.ndarray, "..."]:
 
 
 def fault_of(found: Float[np.ndarray, "l c"], width: int | None) -> str | None:
-    """What of vectors a model cannot use."""
+    """Return why a model cannot use the vectors (wrong width, not finite), or None."""
     if width is not None and found.shape[1] != width:
         return f"vectors of {found.shape[1]} numbers where the others have {width}"
     bad = found.size - int(np.isfinite(found).sum())
@@ -162,7 +179,7 @@ def fault_of(found: Float[np.ndarray, "l c"], width: int | None) -> str | None:
 
 
 def reason_of(error: Exception) -> str:
-    """One line that says why a file cannot be read."""
+    """Return why a file cannot be read, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(error).strip().partition("\n")[0]

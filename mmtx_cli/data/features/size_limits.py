@@ -1,4 +1,4 @@
-"""How much memory features take by what their file declares, before anything of them is read."""
+"""Memory required by feature files, from their metadata, before they are read."""
 
 import math
 import zipfile
@@ -8,11 +8,11 @@ import numpy as np
 
 
 class SizeError(ValueError):
-    """Features that take more memory than they may."""
+    """Raised for features that exceed the memory limit."""
 
 
 def check_memory(size: int, memory: int) -> None:
-    """Raise SizeError if ``size`` bytes are more than ``memory``."""
+    """Raise SizeError if ``size`` exceeds ``memory``, both in bytes."""
     if size > memory:
         raise SizeError(
             f"too large: reading it takes {size / 1e9:,.1f} GB, more than data.decode_memory="
@@ -22,15 +22,15 @@ def check_memory(size: int, memory: int) -> None:
 
 
 def number_size(stored: Any) -> int:
-    """Bytes of one number of an array, a tensor or a dataset."""
+    """Return the bytes per element of an array, tensor or dataset."""
     if (size := getattr(stored, "itemsize", None)) is not None:
         return int(size)
-    dtype = getattr(stored, "dtype", None)  # h5py's datasets have a dtype alone
+    dtype = getattr(stored, "dtype", None)  # h5py datasets have no itemsize
     return int(getattr(dtype, "itemsize", 8))
 
 
 def chunk_size(stored: Any) -> int:
-    """Bytes of a chunk of an HDF5 dataset, which is unpacked whole for each number of it."""
+    """Return the bytes of an HDF5 chunk, which is always decompressed as a whole."""
     chunks = getattr(stored, "chunks", None)
     if not isinstance(chunks, tuple):
         return 0
@@ -38,7 +38,7 @@ def chunk_size(stored: Any) -> int:
 
 
 def member_size(archive: zipfile.ZipFile, key: str | None) -> int:
-    """Bytes of an array of an ``.npz``, by the zip or by its header, whichever declares more."""
+    """Return the bytes of an ``.npz`` array, the maximum of the zip's and the header's claim."""
     names = archive.namelist()
     name = f"{key}.npy" if f"{key}.npy" in names else str(key)
     declared = archive.getinfo(name).file_size
@@ -48,7 +48,7 @@ def member_size(archive: zipfile.ZipFile, key: str | None) -> int:
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
         }.get(version)
-        if read is None:  # 3.0 is 2.0 with names of fields in other letters, which no numbers have
+        if read is None:  # version 3.0 only adds Unicode field names, so never numeric arrays
             return declared
         shape, _, dtype = read(member)
     return max(declared, math.prod(shape) * dtype.itemsize)

@@ -1,4 +1,4 @@
-"""What a run must know of features before it reads them all: how wide and how large they are."""
+"""Width and scale of a data set's features, from a few of its samples."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,26 +13,26 @@ from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.worker.limits import DecodeLimits
 
 LOOKED_AT = 256
-"""Samples from which the scale of features is known well enough."""
+"""Number of samples from which the scale of features is estimated."""
 
 
 def feature_sizes(
     manifest: Manifest, known: Mapping[str, int | None], limits: DecodeLimits | None = None
 ) -> dict[str, int]:
-    """Numbers a vector of each modality, of its first row that can be read, training rows first.
+    """Return the feature width of each modality, from the first readable row (training first).
 
-    ``known`` are the modalities that come as features, with the size where a model has one;
-    ``limits`` are those of one sample.
+    ``known`` maps the modalities that are read as features to the width that a model expects, or
+    None; ``limits`` apply to each sample.
 
     Raises:
-        DataError: if no row has any that can be read, or they are of another size.
+        DataError: if no row has readable features, or their width is not the expected one.
     """
     rows = sorted(manifest.samples, key=lambda row: row.split != "train")
     files = FeatureFiles(limits)
     try:
         return {name: _size(name, size, rows, manifest, files) for name, size in known.items()}
     finally:
-        files.close()  # a loader's workers, which are copies, inherit no open file
+        files.close()  # so that loader workers inherit no open files
 
 
 def _size(
@@ -44,7 +44,7 @@ def _size(
             continue
         try:
             found = files.read(row.features[name], most=1).shape[1]
-        except UnreadableError as fault:  # told of when it is its sample's turn
+        except UnreadableError as fault:  # reported when the sample itself is read
             error = error or fault
             continue
         if known not in (None, found):
@@ -67,10 +67,15 @@ def _size(
 def feature_scale(
     rows: Sequence[Sample], name: str, most: int, limits: DecodeLimits | None = None
 ) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]] | None:
-    """Mean and standard deviation of each number over the vectors of some rows, evenly spread.
+    """Return mean and standard deviation of each feature over evenly spaced rows.
 
-    A number that never changes has deviation 1. None where no row has any. ``limits`` are those
-    of one sample.
+    Constant features get a deviation of 1. Returns None if no row has readable features.
+
+    Args:
+        rows: The samples.
+        name: The modality.
+        most: Maximum number of vectors read per sample.
+        limits: Limits on reading one sample.
     """
     having = [row for row in rows if name in row.features]
     places = np.unique(np.linspace(0, len(having) - 1, LOOKED_AT).round().astype(int))
@@ -94,7 +99,7 @@ def _readable(
     for row in rows:
         try:
             found = files.read(row.features[name], width, most)
-        except UnreadableError:  # goes to the quarantine when it is its sample's turn
+        except UnreadableError:  # quarantined when the sample itself is read
             continue
         width = found.shape[1]
         yield found

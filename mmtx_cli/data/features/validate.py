@@ -1,4 +1,4 @@
-"""Every feature of a manifest read, and what is wrong with each told with file:line."""
+"""Validation of all features of a manifest, reporting faults with file:line."""
 
 from collections.abc import Iterator
 
@@ -11,13 +11,13 @@ from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.worker.limits import DecodeLimits
 
 Use = tuple[str, FeaturePlace]
-"""A modality, and where its features are."""
+"""A modality and a feature reference."""
 
 
 def unreadable_features(manifest: Manifest, limits: DecodeLimits) -> list[str]:
-    """Faults of features that cannot be read, or are not as wide as the first of their modality.
+    """Return faults of features that are unreadable or whose width differs within a modality.
 
-    ``limits`` are those of one sample.
+    ``limits`` apply to each sample.
     """
     users: dict[Use, list[Sample]] = {}
     for sample in manifest.samples:
@@ -34,7 +34,7 @@ def unreadable_features(manifest: Manifest, limits: DecodeLimits) -> list[str]:
 
 
 def _reasons(uses: list[Use], limits: DecodeLimits) -> Iterator[tuple[Use, str | None]]:
-    """Yield each with why it cannot be used, or None."""
+    """Yield each feature reference with the reason why it is unusable, or None."""
     files, widths = FeatureFiles(limits), dict[str, int]()
     for name, place in uses:
         try:

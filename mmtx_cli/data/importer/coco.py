@@ -1,6 +1,6 @@
-"""COCO captions: annotation JSON and a folder of images to manifest rows.
+"""Import of COCO captions: annotation JSON and an image folder to manifest rows.
 
-Format: https://cocodataset.org/#format-data (captions_train2017.json and its like).
+Format: https://cocodataset.org/#format-data (e.g. captions_train2017.json).
 """
 
 from collections import defaultdict
@@ -17,12 +17,12 @@ _ANEW = "mend the entry, or download the file anew"
 def rows(
     annotations: str | Path, images: str | Path, split: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a row an image, with its place in the file and all its captions, in the file's order.
+    """Yield one row per image, with its location in the file and its captions, in file order.
 
-    Image paths begin with the folder ``images``; the id is COCO's own image id.
+    Image paths start with the folder ``images``; the id is COCO's image id.
 
     Raises:
-        DataError: naming the entry, e.g. ``annotations[17]``, if the file is no caption file.
+        DataError: naming the entry, e.g. ``annotations[17]``, if it is not a caption file.
     """
     content = _load(Path(annotations))
     captions, faults = _captions(annotations, content["annotations"])

@@ -1,4 +1,4 @@
-"""Which column of an imported table holds what."""
+"""Mapping of an imported table's columns to manifest keys."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,12 +8,12 @@ from mmtx_cli.data.importer.vectors import Vectors
 from mmtx_cli.data.manifest.option_names import RATIOS
 from mmtx_cli.errors import DataError
 
-# what a column may become; those of media get the folder put before
+# possible targets of a column; media paths are prefixed with the image folder
 MEDIA = ("image", "video", "audio")
 TARGETS = ("id", *MEDIA, "caption", "text", "label", "number", "split", "group")
 _LEARNED = ("caption", "text", "label", "number")
 CAPTIONS = "captions"
-"""What a manifest calls its column of several captions; it is taken as ``caption``."""
+"""The manifest's key for several captions; a column of this name is read as ``caption``."""
 
 
 def chosen_columns(
@@ -24,10 +24,18 @@ def chosen_columns(
     has_split: bool,
     vectors: Vectors | None,
 ) -> dict[str, str]:
-    """Return the column of each target: those named, or every one of a target's own name.
+    """Return the column of each target: the given ones, or those named like a target.
+
+    Args:
+        path: The table, for messages.
+        header: All column names.
+        columns: Column by target; if empty, columns are matched by name.
+        split_by: Column that groups rows into splits, if any.
+        has_split: Whether rows without a split get one, so that no split column is needed.
+        vectors: Numeric columns to store as features.
 
     Raises:
-        DataError: if a column is not there, or it is not known which one holds what is needed.
+        DataError: if a column does not exist, or a required target cannot be determined.
     """
     named = {str(ours): str(theirs) for ours, theirs in columns.items()}
     if CAPTIONS in named and "caption" not in named:
@@ -35,7 +43,7 @@ def chosen_columns(
     if split_by is not None:
         by = str(split_by)
         named["split_by"] = named.get(by, by)
-    # a column of splits need not be named, since no import does without
+    # a column named split is always used, since every row needs a split
     own = TARGETS if not columns else () if has_split else ("split",)
     chosen = {name: name for name in own if name in header} | named
     if not columns and CAPTIONS in header and "caption" not in header:

@@ -1,4 +1,4 @@
-"""A table of samples, one caption a line, as CSV or JSON Lines, to manifest rows."""
+"""Import of CSV, TSV and JSON Lines tables, with one caption per line, to manifest rows."""
 
 import json
 import math
@@ -17,18 +17,18 @@ from mmtx_cli.errors import ConfigError, DataError, at_most
 _JSON = (".jsonl", ".ndjson")
 _SUFFIXES = (".csv", ".tsv", ".txt", *_JSON)
 Placed = tuple[str, dict[str, Any]]
-"""file:line where a sample first stands, and its row."""
+"""``file:line`` of the first line of a sample, and the sample's row."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a table is written.
+    """The format of a table.
 
-    ``columns`` says which column holds what, e.g. ``{"image": "file", "caption": "comment"}``;
-    without, every column is what its name says. Columns that are whole numbers count from 1, and
-    say that the table has no header. With ``quoting=False`` quotes are characters like any other,
-    and the last column takes all that is left of a line. ``split_by`` is a column whose value
-    decides the split in place of the id.
+    ``columns`` maps each target to a column, e.g. ``{"image": "file", "caption": "comment"}``;
+    if empty, columns are matched by their own names. Integer columns are 1-based positions and
+    imply that the table has no header. With ``quoting=False`` quotes are ordinary characters,
+    and the last column takes the rest of the line. ``split_by`` is a column that is hashed
+    instead of the id when splits are assigned by ratios.
     """
 
     columns: Mapping[str, str | int] = field(default_factory=dict)
@@ -38,12 +38,12 @@ class Form:
 
     @property
     def numbered(self) -> int | None:
-        """The greatest number of a column, if columns are numbers."""
+        """The largest column number, or None if columns are given by name."""
         numbers = [name for name in (*self.columns.values(), self.split_by) if type(name) is int]
         return max(numbers, default=None)
 
     def lines(self, path: Path) -> Iterator[Line]:
-        """Cells by column, with their line; values of JSON Lines as they are."""
+        """Yield the cells of each line by column; JSON Lines values keep their types."""
         if path.suffix.lower() in _JSON:
             return read_lines(path)
         return csv_rows(path, _one_character(path, self.delimiter), self.quoting, self.numbered)
@@ -58,25 +58,26 @@ def rows(
     vectors: Vectors | None = None,
     notes: list[str] | None = None,
 ) -> Iterator[Placed]:
-    """Yield a row a sample: the lines of one image, or of one id where there is such a column.
+    """Yield one row per sample, merging lines with the same id (or the same image if without id).
 
     Args:
         path: The table.
-        images: The folder that paths begin with.
-        form: How the table is written.
-        split: Of a line that names no split, or what gives one for its id (or ``split_by``).
-        vectors: Columns of numbers that are features; they get those of each sample.
-        notes: Gets the columns that are not taken.
+        images: Folder that media paths are relative to.
+        form: The table's format.
+        split: Split of lines without one, or a function that returns it for an id (or for the
+            value of ``split_by``).
+        vectors: Numeric columns to store as features.
+        notes: List to which a note on unused columns is appended.
 
     Raises:
-        DataError: with file:line, if a column is missing, or lines of a sample contradict.
+        DataError: with file:line, if a column is missing or lines of a sample disagree.
         ConfigError: if the delimiter is not one character.
     """
     path, form = Path(path), form or Form()
     check_exists(path, "table", _SUFFIXES, "captions= names the table")
     samples: dict[str, Placed] = {}
     lines = list(form.lines(path))
-    # lines of JSON Lines may have different keys
+    # JSON Lines rows may have different keys
     header = list(dict.fromkeys(k for _, cells in lines if isinstance(cells, dict) for k in cells))
     chosen: dict[str, str] = {}
     if header:
@@ -96,7 +97,7 @@ def rows(
         values = {ours: _plain(cells.get(theirs)) for ours, theirs in chosen.items()}
         if chosen.get("caption") == CAPTIONS:
             values["caption"] = _several(values["caption"])
-        if not {"id", *MEDIA} & chosen.keys():  # numbers alone have no name
+        if not {"id", *MEDIA} & chosen.keys():  # only numeric columns: use the line number
             values["id"] = str(line)
         found, ident = _add(samples, place, values, images)
         if vectors and not found:
@@ -114,12 +115,12 @@ def rows(
 
 
 def _plain(value: Any) -> Any:
-    """A cell as text; in JSON Lines, lists and numbers stay what they are."""
+    """Return a cell as stripped text; lists and numbers of JSON Lines are kept."""
     return value.strip() if isinstance(value, str) else "" if value is None else value
 
 
 def _one_character(path: Path, delimiter: str) -> str:
-    # as in a manifest, the name .tsv says that there are tabs
+    # as for manifests, the suffix .tsv implies tabs
     if delimiter == "\\t" or (delimiter == "," and path.suffix.lower() == ".tsv"):
         return "\t"
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
@@ -128,13 +129,13 @@ def _one_character(path: Path, delimiter: str) -> str:
 
 
 def _several(cell: Any) -> Any:
-    """The captions of a cell, written as in a manifest: a JSON list, or separated by " | "."""
+    """Return the captions of a cell: a JSON list, or a text separated by " | "."""
     if not isinstance(cell, str) or not cell:
         return cell
     if cell.startswith("["):
         try:
             return json.loads(cell)
-        except ValueError:  # a caption that begins so
+        except ValueError:  # a caption that starts with a bracket
             return cell
     return cell.split(CAPTION_MARK)
 
@@ -145,9 +146,9 @@ def _add(
     values: dict[str, Any],
     images: str | Path | None,
 ) -> tuple[list[str], str]:
-    """Add a line to the sample that it belongs to; return what is wrong with it, and its id.
+    """Merge a line into its sample; return its faults and the sample's id.
 
-    What a line leaves empty may stand in another line of the sample, before it or after it.
+    Cells that are empty in one line may be filled in any other line of the same sample.
     """
     media = {key: values[key] for key in MEDIA if _is_filled(values.get(key))}
     if odd := [key for key, value in media.items() if not isinstance(value, str)]:
@@ -180,12 +181,12 @@ def _add(
 
 
 def _is_filled(value: Any) -> bool:
-    """Does a cell hold something? The number 0 and false are something."""
+    """Return True unless the cell is empty; 0 and False count as filled."""
     return value not in (None, "", [], {})
 
 
 def _number(value: Any, faults: list[str]) -> float:
-    """A label that is a number."""
+    """Parse a numeric label; append to ``faults`` if it is not a finite number."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -198,7 +199,7 @@ def _number(value: Any, faults: list[str]) -> float:
 def _with_splits(
     samples: Mapping[str, Placed], by: bool, split: str | Callable[[str], str] | None
 ) -> list[str]:
-    """Give a split to every sample of which no line names one; return what is wrong."""
+    """Assign a split to every sample without one; return the faults."""
     faults = []
     for ident, (place, row) in samples.items():
         if by and SPLIT_BY not in row:

@@ -1,6 +1,6 @@
-"""Keys of rows on their way into a manifest, which none holds: how a row got its split."""
+"""Temporary row keys that record how a split was assigned; not written to the manifest."""
 
 SPLIT_BY = "split_by"
-"""With which others a row shares its split."""
+"""Value shared by rows that must be in the same split."""
 DRAWN = "split_was_drawn"
-"""Its split was drawn by ratios, so that it may still be changed."""
+"""True if the split was assigned by ratios, so that it may still change."""

@@ -1,7 +1,7 @@
-"""easy-VQA: drawn shapes and questions, from the PyPI package ``easy-vqa`` to manifest rows.
+"""Import of easy-VQA, synthetic shapes with questions, from the PyPI package ``easy-vqa``.
 
-Source: Victor Zhou, https://github.com/vzhou842/easy-VQA (MIT). ``questions.json`` of ``train``
-and of ``test`` is a list of [question, answer, number of the image].
+Source: Victor Zhou, https://github.com/vzhou842/easy-VQA (MIT). ``questions.json`` in ``train``
+and in ``test`` is a list of [question, answer, image number].
 """
 
 from collections import Counter
@@ -15,14 +15,14 @@ from mmtx_cli.data.manifest.read import split_of
 from mmtx_cli.errors import ConfigError, DataError, at_most
 
 HELD_OUT = 0.05
-"""Part of the training images whose questions are for validation."""
+"""Fraction of the training images whose questions are used for validation."""
 
 
 def package_folder() -> Path:
     """Return the folder ``data`` of the installed package.
 
     Raises:
-        ConfigError: if it is not installed.
+        ConfigError: if the package is not installed.
     """
     spec = find_spec("easy_vqa")
     if spec is None or spec.origin is None:
@@ -34,13 +34,13 @@ def package_folder() -> Path:
 
 
 def rows(folder: str | Path, seed: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a row a question, with its place in the file.
+    """Yield one row per question, with its location in the file.
 
-    Of the training images a twentieth is for validation, drawn by (seed, image), so that all
-    questions about an image are in the same split.
+    About 5 % of the training images are held out for validation by a hash of (seed, image), so
+    that all questions about an image are in the same split.
 
     Raises:
-        DataError: naming the entry, e.g. ``[17]``, if it is no question.
+        DataError: naming the entry, e.g. ``[17]``, if it is not a question.
     """
     for part in ("train", "test"):
         path = Path(folder) / part / "questions.json"

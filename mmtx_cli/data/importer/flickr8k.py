@@ -1,7 +1,7 @@
-"""Flickr8k: a token file, lists of images by split and a folder of images to manifest rows.
+"""Import of Flickr8k: a token file, image lists by split, and an image folder.
 
-Source: Hodosh, Young, Hockenmaier, JAIR 47 (2013), 853-899. A line of the token file is
-``NAME.jpg#k<TAB>caption``; a line of a list is ``NAME.jpg``.
+Source: Hodosh, Young, Hockenmaier, JAIR 47 (2013), 853-899. Token file lines are
+``NAME.jpg#k<TAB>caption``; list lines are ``NAME.jpg``.
 """
 
 from collections import defaultdict
@@ -16,10 +16,10 @@ from mmtx_cli.io.untrusted_file import MAX_DOCUMENT_BYTES, RefusedFileError, rea
 def rows(
     captions: str | Path, images: str | Path, splits: Mapping[str, str | Path]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a row an image that the lists name, with file:line there; the id is its name's stem.
+    """Yield one row per listed image, with the file:line of the listing; the id is the file stem.
 
     Raises:
-        DataError: with each fault's file:line, if a line is malformed, or an image is listed
+        DataError: with the file:line of each fault, if a line is malformed, or an image is listed
             twice or has no caption.
     """
     texts, faults = _captions(Path(captions))

@@ -1,4 +1,4 @@
-"""A folder a class, with its files below it, to manifest rows."""
+"""Import of a folder tree with one folder per class to manifest rows."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,15 +20,17 @@ def rows(
     split: str | Callable[[str], str] | None,
     notes: list[str],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a row a picture, film or sound, in the order of the paths.
+    """Yield one row per image, video or audio file, in path order; the id is its relative path.
 
-    ``folder`` holds a folder a class, or, without ``split``, one a split (``train``, ``val``,
-    ``test``) with a folder a class in each. ``split`` is that of all rows, or gives one for an id,
-    which is the path below ``folder``. What files are not taken is appended to ``notes``.
+    Args:
+        folder: Holds a folder per class or, if ``split`` is None, a folder per split (``train``,
+            ``val``, ``test``) with class folders in each.
+        split: The split of all rows, or a function that returns it for an id.
+        notes: List to which a note on skipped files is appended.
 
     Raises:
-        DataError: no class, no file of a known suffix, a folder that is no split, or folders of
-            splits where ``split`` is given.
+        DataError: if there is no class or no file of a known suffix, a folder is not a split, or
+            there are split folders although ``split`` is given.
     """
     top = Path(folder)
     if split is not None:
@@ -64,7 +66,7 @@ def rows(
 
 
 def _splits(top: Path) -> list[tuple[Path, str]]:
-    """The folder of each split. Raises DataError if there is another."""
+    """Return the folder of each split; raise DataError if any folder is not a split."""
     faults: list[str] = []
     found = [(path, named_split(path.name, faults)) for path in _folders(top)]
     if faults or not found:
@@ -77,7 +79,7 @@ def _splits(top: Path) -> list[tuple[Path, str]]:
 
 
 def _check_classes(top: Path) -> None:
-    """Refuse folders of splits where a split is given: each would be taken as a class."""
+    """Raise DataError for split folders if a split is given: they would be read as classes."""
     names = [path.name for path in _folders(top)]
     if names and all(map(is_split_name, names)):
         raise DataError(
@@ -87,7 +89,7 @@ def _check_classes(top: Path) -> None:
 
 
 def _loose(folder: Path) -> list[Path]:
-    """Files directly in a folder, in no class."""
+    """Return the files directly in a folder, which belong to no class."""
     return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
 
 

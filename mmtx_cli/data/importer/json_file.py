@@ -1,4 +1,4 @@
-"""JSON files of public data sets, read whole; what is wrong with one is said in a line."""
+"""Reading of JSON annotation files, with one-line error messages."""
 
 import json
 from pathlib import Path
@@ -15,14 +15,16 @@ from mmtx_cli.io.untrusted_file import (
 )
 
 MAX_ID = 10**100
-"""A number beyond it is no id: thousands of digits would go into file names and messages."""
+"""Larger numbers are not ids: their digits would end up in file names and messages."""
 
 
 def read_json(path: str | Path, remedy: str) -> Any:
-    """Return the content of a JSON file; ``remedy`` says what to do where there is none.
+    """Return the content of a JSON file.
+
+    ``remedy`` ends the message if the file is missing or refused.
 
     Raises:
-        DataError: naming the file, and the line where it has one.
+        DataError: naming the file and, for syntax errors, the line.
     """
     path = Path(path)
     try:
@@ -43,7 +45,7 @@ def read_json(path: str | Path, remedy: str) -> Any:
 
 
 def is_id(value: object) -> bool:
-    """Is it a number or a name?"""
+    """Return True for an encodable text or an integer below ``MAX_ID``."""
     if isinstance(value, str):
         return is_encodable(value)
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_ID

@@ -1,9 +1,9 @@
-"""MM-IMDb's multimodal_imdb.hdf5: word2vec and VGG features of films, with their genres.
+"""Import of MM-IMDb's multimodal_imdb.hdf5: word2vec and VGG features of movies, with genres.
 
 Source: Arevalo, Solorio, Montes-y-Gómez, González, "Gated multimodal units for information
-fusion", ICLR workshop 2017. Every dataset has a row a film; ``genres`` is multi-hot, with its
-names in the attribute ``target_names``; the root's attribute ``split`` is a table of where each
-split begins and ends, as the library Fuel writes it.
+fusion", ICLR workshop 2017. Every dataset has one row per movie; ``genres`` is multi-hot, with
+the names in its attribute ``target_names``; the root's attribute ``split`` is a table with the
+start and stop of each split, as written by the library Fuel.
 """
 
 import json
@@ -21,19 +21,19 @@ from mmtx_cli.media.regular_file import check_regular
 from mmtx_cli.media.worker.isolated_decoder import Guard
 
 FEATURES = {"text": "features", "image": "vgg_features"}
-"""Our modalities, and the datasets of their features."""
+"""The HDF5 dataset with the features of each modality."""
 SPLITS = {"train": "train", "dev": "val", "valid": "val", "val": "val", "test": "test"}
-_BLOCK = 1024  # rows looked at at once
+_BLOCK = 1024  # rows read at a time
 
 
 class MmImdb:
-    """The rows of the file, which refer to it: nothing is copied."""
+    """Rows that reference features in the HDF5 file; nothing is copied."""
 
     def __init__(self, source: str | Path) -> None:
-        """Read what is beside the features, in a process of limited memory.
+        """Read genres, ids and splits in a subprocess with limited memory.
 
         Raises:
-            DataError: if h5py is not installed, or the file is not of that layout.
+            DataError: if h5py is not installed, or the file cannot be read or has another layout.
         """
         self.source = Path(source)
         hdf5(self.source)
@@ -47,7 +47,7 @@ class MmImdb:
         self.genres, self.names, self.ids, self.splits, self.sound = content
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield a row a film, split by split, with its place in the file."""
+        """Yield one row per movie, split by split, with its location in the file."""
         seen: Counter[str] = Counter()
         for split, places in self.splits.items():
             for i in places:
@@ -64,7 +64,7 @@ class MmImdb:
 
     @property
     def notes(self) -> list[str]:
-        """What films lack."""
+        """Numbers of movies without usable features, by modality."""
         bad = {name: int(np.sum(~sound)) for name, sound in self.sound.items()}
         return [
             f"{count} films have no features of {name}: they hold NaN or infinite numbers"
@@ -74,10 +74,11 @@ class MmImdb:
 
 
 def read_content(path: str) -> tuple[Any, list[str], list[str], Any, Any]:
-    """Genres (multi-hot) with their names, ids, rows by split, and which features are finite.
+    """Return genres (multi-hot), genre names, ids, rows by split, and masks of finite features.
 
     Raises:
-        DataError: if the file is not of that layout, or cannot be read.
+        DataError: if the file does not have the MM-IMDb layout.
+        UnreadableError: if the file cannot be read.
     """
     try:
         check_regular(path)
@@ -89,7 +90,7 @@ def read_content(path: str) -> tuple[Any, list[str], list[str], Any, Any]:
         raise UnreadableError(path, error.strerror or str(error)) from error
     except MemoryError:
         raise
-    except Exception as error:  # whatever a damaged file leads to
+    except Exception as error:  # a damaged file may raise anything
         what = f"{type(error).__name__}: {error}"
         raise DataError(f"{path}: not the layout of MM-IMDb: {what}") from error
 
@@ -116,7 +117,7 @@ def _content(file: Any, path: str) -> tuple[Any, list[str], list[str], Any, Any]
 
 
 def names_of(value: Any, count: int) -> list[str]:
-    """Names of the genres: JSON, or a list of texts; numbered where there are none."""
+    """Return the genre names from JSON or a list of texts; "genre 0", … if there are none."""
     if value is None:
         return [f"genre {i}" for i in range(count)]
     plain = text_of(value) if isinstance(value, (str, bytes)) else None
@@ -127,7 +128,7 @@ def names_of(value: Any, count: int) -> list[str]:
 
 
 def split_rows(file: Any, source: str) -> dict[str, list[int]]:
-    """Rows of each split, of Fuel's table: begin and end, or a reference to row numbers."""
+    """Return the rows of each split from Fuel's table, which has ranges or index references."""
     splits: dict[str, list[int]] = {}
     for entry in file.attrs["split"]:
         name, dataset = text_of(entry["split"]), text_of(entry["source"])
@@ -148,7 +149,7 @@ def split_rows(file: Any, source: str) -> dict[str, list[int]]:
 
 
 def finite_rows(dataset: Any) -> Any:
-    """[n] True where every number of a row is finite; read in blocks."""
+    """Return [n] True where all values of a row are finite; reads in blocks."""
     blocks = [
         np.isfinite(dataset[i : i + _BLOCK]).all(axis=1) for i in range(0, len(dataset), _BLOCK)
     ]
@@ -156,10 +157,10 @@ def finite_rows(dataset: Any) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """A text that the file stores as bytes, or as such."""
+    """Decode a text that the file may store as bytes."""
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def first(value: Any) -> Any:
-    """A number of a table, which some versions wrote as an array of one."""
+    """Return a number of the split table, which some versions store as an array of one."""
     return np.ravel(value)[0]

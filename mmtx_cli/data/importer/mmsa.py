@@ -1,9 +1,9 @@
-"""The pickles of MMSA (CMU-MOSI, CMU-MOSEI, CH-SIMS): features, texts and labels by split.
+"""Import of MMSA pickles (CMU-MOSI, CMU-MOSEI, CH-SIMS): features, texts and labels by split.
 
 Layout: Mao et al., "M-SENA: an integrated platform for multimodal sentiment analysis", ACL 2022
 (demonstrations). ``{"train" | "valid" | "test": {"id", "raw_text", "text", "audio", "vision",
-"regression_labels", "annotations", …}}``; the features are [n, l, c], padded with zeros, and
-``audio_lengths`` and ``vision_lengths`` are there where the modalities are not aligned by words.
+"regression_labels", "annotations", …}}``. Features are [n, l, c], padded with zeros;
+``audio_lengths`` and ``vision_lengths`` exist if the modalities are not aligned by words.
 """
 
 from collections import Counter
@@ -19,19 +19,19 @@ from mmtx_cli.errors import DataError, at_most
 from mmtx_cli.io.atomic import replaced
 
 STREAMS = {"text": "text", "audio": "audio", "video": "vision"}
-"""Our modalities, and what the pickle calls them."""
+"""The pickle's field name for each modality."""
 SPLITS = {"train": "train", "valid": "val", "test": "test"}
 Arrays = dict[str, Float[np.ndarray, "n l c"]]
 
 
 class Mmsa:
-    """The rows of such a pickle, and notes of what was changed on the way."""
+    """Rows of an MMSA pickle, with notes on the values that were changed."""
 
     def __init__(self, source: str | Path, folder: str | Path, label: str | None = None) -> None:
-        """``folder`` is where the features go; ``label`` names the field of the labels.
+        """Read the pickle; features go to ``folder``, labels come from the field ``label``.
 
         Raises:
-            DataError: if the file is no such pickle, or asks for anything but arrays.
+            DataError: if the file is not an MMSA pickle, or references anything but arrays.
         """
         self.source, self.folder = Path(source), Path(folder)
         self.label = label or "regression_labels"
@@ -81,9 +81,9 @@ class Mmsa:
                         yield f"{key}[{i}] is {str(item)[:40]}, neither a name nor a finite number"
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield a row a clip with its place in the file, after its split's features are written.
+        """Write each split's features, then yield its rows with their locations in the pickle.
 
-        This can be done once: the features are let go of.
+        Can be called only once, because the features are freed after writing.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         for split, fields in self.splits.items():
@@ -101,7 +101,7 @@ class Mmsa:
                 yield f"{self.source}: {split}[{i}]", {**row, "text": text, "label": label}
 
     def _ident(self, value: Any) -> str:
-        """An id of its own; parts of one (video, clip) are joined as MMSA joins them."""
+        """Return a unique id; the parts of a (video, clip) id are joined as in MMSA."""
         parts = np.ravel(value).tolist() if isinstance(value, (list, np.ndarray)) else [value]
         ident = "$_$".join(map(_text, parts))
         self.ids[ident] += 1
@@ -113,10 +113,10 @@ class Mmsa:
     def _write(
         self, split: str, ids: list[str], fields: dict[str, Any]
     ) -> dict[str, tuple[Path, frozenset[str]]]:
-        """Write a file a modality; return its path, and the ids that have something in it."""
+        """Write one file per modality; return its path and the ids that have features in it."""
         from safetensors.numpy import save_file
 
-        # such files have many gigabytes: what is cleaned is let go of
+        # these files can have many gigabytes: pop each array so that the raw copy is freed
         here = {name: key for name, key in STREAMS.items() if key in fields}
         streams = {name: self._clean(name, fields.pop(key)) for name, key in here.items()}
         bounds = self._bounds(streams, fields)
@@ -136,7 +136,7 @@ class Mmsa:
         return files
 
     def _clean(self, name: str, array: Any) -> Float[np.ndarray, "n l c"]:
-        """32-bit numbers; a vector is a sequence of one; what is not finite becomes 0, counted."""
+        """Convert to float32 [n, l, c] (l = 1 for vectors); replace non-finite values by 0."""
         with np.errstate(over="ignore"):
             clean = np.array(array, dtype=np.float32)
         clean = clean[:, None] if clean.ndim == 2 else clean
@@ -147,10 +147,11 @@ class Mmsa:
         return clean
 
     def _bounds(self, streams: Arrays, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """First step and end of each sample of each modality, without the padding.
+        """Return the (start, end) steps of each sample in each modality, without padding.
 
-        Where lengths are given, these. Modalities of one length without any are aligned step by
-        step and stay so: only steps in which all are zero are padding. Else those of its own.
+        Lengths are used if the file has them. Without any, modalities of equal length are
+        treated as aligned and stay so: only steps in which all are zero count as padding.
+        Otherwise each modality is trimmed by its own zeros.
         """
         given = {name: fields[_lengths(name)] for name in streams if _lengths(name) in fields}
         real: dict[str, Any] = {name: x.any(axis=2) for name, x in streams.items()}
@@ -171,7 +172,7 @@ class Mmsa:
 
     @property
     def notes(self) -> list[str]:
-        """What was changed, with how many, once all rows were asked for."""
+        """Counts of changed values; complete once all rows have been read."""
         return [f"{count} {what}" for what, count in self.changes.items() if count]
 
 
@@ -180,7 +181,7 @@ def _lengths(name: str) -> str:
 
 
 def _reach(real: Any) -> tuple[int, int]:
-    """The first real step, and the place behind the last; some data are padded in front."""
+    """Return (start, end) of the nonzero steps; some data sets pad at the start."""
     (places,) = np.nonzero(real)
     return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
 
@@ -199,7 +200,10 @@ def _text(value: Any) -> str:
 
 
 def _label(value: Any) -> str | int | float | None:
-    """A name, or a number as it was written: 2.4, where a 32-bit float is 2.4000000953."""
+    """Return a name or a number, or None if it is neither.
+
+    Floats go through ``str``, so that a float32 2.4 stays 2.4 instead of 2.4000000953.
+    """
     value = np.ravel(value)[0] if isinstance(value, np.ndarray) and value.size == 1 else value
     if isinstance(value, (str, bytes)):
         return _text(value) or None

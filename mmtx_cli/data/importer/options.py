@@ -1,4 +1,4 @@
-"""The keys of `mmtx data`: which must be there, what may be chosen, and an example of each use."""
+"""Keys of ``mmtx data``: required keys, allowed values, and example commands."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -67,21 +67,21 @@ TAKES = {
     "mmsa": ("source", "columns"),
     "mmimdb": ("source",),
 }
-"""The keys that not every format of an import has, by the formats that have them."""
+"""Format-specific import keys, by format."""
 RATIO_FORMATS = ("csv", "folders")
-"""Formats whose rows may get their splits by ratios."""
+"""Formats that support split ratios."""
 _UNSET = {"delimiter": ",", "quoting": True}
-"""What such keys are where nothing is written; the others are null."""
+"""Defaults of format-specific keys; those not listed default to null."""
 PATHS = ("out", "manifest", "root", "captions", "source")
-"""Keys that name one file or folder."""
+"""Keys that take one file or folder."""
 SWITCHES = ("decode", "quoting", "allow_outside_root")
-"""Keys that are true or false."""
+"""Boolean keys."""
 PATHS_BY_SPLIT = ("images", "annotations", "questions")
-"""Keys that name one, or one a split."""
+"""Keys that take one path, or one path per split."""
 
 
 def import_key_faults(settings: Settings) -> Iterator[str]:
-    """Keys that are given and that the format of the import does not have."""
+    """Yield a fault for each given key that the import format does not have."""
     format_ = settings["format"]
     for key in dict.fromkeys(key for keys in TAKES.values() for key in keys):
         if key in TAKES[format_] or not _is_set(settings, key):
@@ -105,9 +105,9 @@ def _is_set(settings: Settings, key: str) -> bool:
 
 
 def value_faults(settings: Settings) -> Iterator[str]:
-    """Keys of files and folders that hold a list or the like, and switches that are none.
+    """Yield faults for path keys whose value is not a path, and switches that are not boolean.
 
-    A number becomes a text: a name such as 2024, as YAML reads it.
+    Numbers are converted to text in place, since YAML reads a folder named 2024 as a number.
     """
     for key in PATHS:
         settings[key] = _text(settings[key])
@@ -139,7 +139,7 @@ def _text(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """A value as it is written on the command line."""
+    """Return a value in command-line syntax."""
     if isinstance(value, list):
         return f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, dict):
@@ -148,14 +148,14 @@ def _shown(value: Any) -> str:
 
 
 def require(settings: Settings, keys: tuple[str, ...], what: str) -> None:
-    """Refuse settings that lack any of the keys."""
+    """Raise ConfigError if any of the keys is missing."""
     missing = [key for key in keys if settings[key] in (None, "", {})]
     if missing:
         raise ConfigError(f"missing: {', '.join(f'{key}=…' for key in missing)}{example(what)}")
 
 
 def chosen(key: str, settings: Settings, choices: Mapping[str, Choice]) -> Choice:
-    """What a key chooses among what there is."""
+    """Return the choice that a key selects; raise ConfigError if it is missing or unknown."""
     value = settings[key]
     if isinstance(value, str) and value in choices:
         return choices[value]
@@ -166,5 +166,5 @@ def chosen(key: str, settings: Settings, choices: Mapping[str, Choice]) -> Choic
 
 
 def example(what: str) -> str:
-    """A command that does it, on a line of its own."""
+    """Return an example command on a new line, or "" if there is none."""
     return f"\n  e.g. {EXAMPLE[what]}" if what in EXAMPLE else ""

@@ -1,4 +1,4 @@
-"""The files and folders that an import is given: one, or one a split."""
+"""Resolution of import paths that are given once or per split."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from mmtx_cli.errors import ConfigError
 
 
 def by_split(key: str, settings: Settings, what: str) -> dict[str, Any]:
-    """Return the file of each split: those given so, or one alone of the split that is given."""
+    """Return the path of each split; a single path belongs to the split given by ``split``."""
     require(settings, (key,), what)
     files: Any = settings[key]
     if not isinstance(files, dict):
@@ -23,14 +23,14 @@ def by_split(key: str, settings: Settings, what: str) -> dict[str, Any]:
 
 
 def split_name(settings: Settings, what: str) -> str:
-    """The split of all rows."""
+    """Return the split of all rows; raise ConfigError if it is not train, val or test."""
     if settings["split"] not in SPLITS:
         raise ConfigError(f"split={settings['split']}: write train, val or test{example(what)}")
     return settings["split"]
 
 
 def check_splits(key: str, value: object, what: str) -> None:
-    """Refuse what is no file a split."""
+    """Raise ConfigError unless ``value`` maps splits to non-empty paths."""
     if not isinstance(value, dict) or not value or not set(value) <= set(SPLITS):
         raise ConfigError(f"{key}={value}: write a file a split (train, val, test){example(what)}")
     if empty := [split for split, path in value.items() if not path]:
@@ -38,7 +38,7 @@ def check_splits(key: str, value: object, what: str) -> None:
 
 
 def image_folders(settings: Settings, files: Mapping[str, Any], what: str) -> dict[str, str]:
-    """Return the folder of each split's images."""
+    """Return the image folder of each split."""
     images: Any = settings["images"]
     if not isinstance(images, dict):
         return dict.fromkeys(files, image_folder(settings, what))
@@ -52,18 +52,18 @@ def image_folders(settings: Settings, files: Mapping[str, Any], what: str) -> di
 
 
 def image_folder(settings: Settings, what: str) -> str:
-    """The one folder of the images."""
+    """Return the single image folder."""
     check_folders({"images": settings["images"]}, what)
     return followed(settings["images"])
 
 
 def followed(folder: str) -> str:
-    """The folder that a link leads to: who names the link means what it leads to."""
+    """Return the target of a symlinked folder, so that it becomes the root of all paths."""
     return os.path.realpath(folder) if os.path.islink(folder.rstrip("/")) else folder
 
 
 def check_folders(folders: Mapping[str, Any], what: str) -> None:
-    """Refuse folders that are none, by the key that names each."""
+    """Raise ConfigError for paths that are not folders, naming the key of each."""
     faults = []
     for key, folder in folders.items():
         if not isinstance(folder, str) or not folder:

@@ -1,8 +1,8 @@
-"""Pickles of numpy arrays read without executing anything that is in them.
+"""Reading pickled numpy arrays without executing code from the pickle.
 
-A pickle is a program: it may call whatever it can name. Here it can name only the stand-ins below,
-which keep what they are given; not even numpy's own code is handed a hostile state. What comes
-out is plain: dicts, lists, texts, numbers, and arrays of numbers or texts.
+A pickle is a program that may call anything it can name. Here it can name only the stand-ins
+below, which store their arguments; even numpy's own code is not passed untrusted state. The
+result contains only dicts, lists, texts, numbers, and arrays of numbers or texts.
 """
 
 import pickle
@@ -19,15 +19,15 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.io.untrusted_file import RefusedFileError, check_regular
 
 MAX_OPCODES = 10_000_000
-"""Objects that a pickle may build; a number in a list is one, an array ten."""
+"""Maximum number of opcodes; a number in a list takes about one, an array about ten."""
 MAX_DEPTH, MAX_VALUES = 64, 40_000_000
-"""Levels of lists in lists, and their values; a list in several places counts in each."""
+"""Maximum nesting depth and total number of list values; a shared list counts each time."""
 
 _CODE = re.compile(r"(?:b1|\?|[iuf](?:1|2|4|8)|[SU]\d*|O8?)")
 
 
 class Kind:
-    """Stands in for numpy.dtype: its code, and the order of bytes that comes as its state."""
+    """Stand-in for numpy.dtype; stores the type code and, from its state, the byte order."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         self.code, self.order = str(code), "="
@@ -36,23 +36,23 @@ class Kind:
         self.order = str(state[1])
 
     def dtype(self) -> np.dtype:
-        """The dtype, if it is one of numbers, texts or objects."""
+        """Return the dtype; only numbers, texts and objects are accepted."""
         if not _CODE.fullmatch(self.code) or self.order not in ("<", ">", "=", "|"):
             raise pickle.UnpicklingError(f"arrays of {self.code!r} are not read")
         return np.dtype(self.order + self.code)
 
 
 class Stored:
-    """Stands in for numpy.ndarray: shape, kind, order and content, as they come as its state."""
+    """Stand-in for numpy.ndarray; stores shape, dtype, order and content from its state."""
 
     def __init__(self, *_: Any) -> None:
         self.state: Any = None
 
     def __setstate__(self, state: Any) -> None:
-        self.state = state[-4:]  # a version may stand before
+        self.state = state[-4:]  # may be preceded by a version number
 
     def array(self) -> Any:
-        """The array; of objects, a list of plain values."""
+        """Return the array; object arrays contain plain values."""
         shape, kind, fortran, content = self.state
         dtype = kind.dtype()
         if dtype.kind == "O":
@@ -62,15 +62,23 @@ class Stored:
 
 
 def reconstruct(*_: Any) -> Stored:
-    """Stands in for numpy's function of that name: the state follows."""
+    """Stand-in for ``numpy._reconstruct``, whose result then receives its state."""
     return Stored()
 
 
 def from_buffer(buffer: Any, kind: Any, shape: Any, order: Any, axes: Any = None) -> Stored:
-    """Stands in for numpy's own function, by which later protocols store arrays."""
+    """Stand-in for ``numpy._frombuffer``, which pickle protocol 5 uses for arrays.
+
+    Args:
+        buffer: The content as bytes.
+        kind: Stand-in for the dtype.
+        shape: Shape of the array.
+        order: "C" or "F".
+        axes: Permutation of the axes, which is not supported.
+    """
     if axes is not None:
         raise pickle.UnpicklingError("an array whose axes are turned is not read")
-    if not isinstance(buffer, bytes | bytearray):  # bytes(10**12) would be a terabyte
+    if not isinstance(buffer, bytes | bytearray):  # bytes(10**12) would allocate a terabyte
         raise pickle.UnpicklingError(f"an array of {type(buffer).__name__} is not read")
     stored = Stored()
     stored.state = shape, kind, order == "F", buffer
@@ -78,14 +86,14 @@ def from_buffer(buffer: Any, kind: Any, shape: Any, order: Any, axes: Any = None
 
 
 def scalar(kind: Any, content: Any = b"") -> Any:
-    """Stands in for numpy's function of that name."""
+    """Stand-in for ``numpy.scalar``."""
     stored = Stored()
     stored.state = (), kind, False, content
     return stored
 
 
 def no_bytes(*args: Any) -> bytes:
-    """Stands in for bytes, which early protocols call for those of length 0."""
+    """Stand-in for ``bytes``, which early protocols call for empty bytes."""
     if args:
         raise pickle.UnpicklingError("bytes that are made rather than stored are not read")
     return b""
@@ -109,20 +117,20 @@ KNOWN: dict[tuple[str, str], Any] = {
         for name, stand_in in names.items()
     },
 }
-"""All that a pickle may name, and what it gets."""
+"""Stand-ins for all names that a pickle may reference."""
 
 
 class Reader(pickle.Unpickler):
-    """An unpickler that gives stand-ins, and refuses every other name."""
+    """An unpickler that resolves only the names in ``KNOWN`` and refuses all others."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        super().__init__(file, encoding="latin1")  # Python 2 stored bytes as such texts
+        super().__init__(file, encoding="latin1")  # Python 2 byte strings
         self.left = size
 
     def latin1(self, text: Any, *_: Any) -> bytes:
-        """Stands in for _codecs.encode, by which early protocols store bytes.
+        """Stand-in for ``_codecs.encode``, which early protocols use for bytes.
 
-        One text in the file may be encoded a thousand times; together they are no longer than it.
+        A memoized text can be encoded repeatedly, so the total length is limited to the file size.
         """
         self.left -= len(str(text))
         if self.left < 0:
@@ -130,8 +138,8 @@ class Reader(pickle.Unpickler):
         return str(text).encode("latin1")
 
     def find_class(self, module: str, name: str) -> Any:
-        """What the pickle gets for a name."""
-        module = "builtins" if module == "__builtin__" else module  # early protocols say so
+        """Return the stand-in for a name; raise HostileError for any other name."""
+        module = "builtins" if module == "__builtin__" else module  # early protocols
         if (module, name) == ("_codecs", "encode"):
             return self.latin1
         if (module, name) not in KNOWN:
@@ -143,14 +151,14 @@ class Reader(pickle.Unpickler):
 
 
 class HostileError(pickle.UnpicklingError):
-    """A pickle names what it may not."""
+    """Raised if a pickle references a name that is not allowed."""
 
 
 def read_pickle(path: Path) -> Any:
-    """What a pickle of arrays and plain containers holds; arrays become such with ``plain``.
+    """Return the content of a pickle of arrays and plain containers; see ``plain`` for arrays.
 
     Raises:
-        DataError: if it is no such pickle, naming what else it asks for.
+        DataError: if it is not such a pickle; the message names any other object it references.
     """
     try:
         size = check_regular(path)
@@ -165,17 +173,17 @@ def read_pickle(path: Path) -> Any:
         raise DataError(f"{path}: {error.strerror}; source= names the pickle") from error
     except HostileError as error:
         raise DataError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged program may fail anywhere
+    except Exception as error:  # a damaged pickle may fail anywhere
         what = f"{type(error).__name__}: {error}"
         raise DataError(f"{path}: not a pickle that can be read: {what}") from error
 
 
 def plain(value: Any) -> Any:
-    """A value with arrays in place of what stood in for them.
+    """Return a value with its array stand-ins converted to arrays.
 
     Raises:
-        ValueError: if an array is of a kind that is not read, or its content does not fit it; or
-            if lists hold too much.
+        ValueError: if an array has an unsupported dtype or inconsistent content, or if lists are
+            too large or too deeply nested.
     """
     layer, left = [_items(value)], MAX_VALUES
     for _ in range(MAX_DEPTH):
@@ -188,7 +196,7 @@ def plain(value: Any) -> Any:
 
 
 def _items(value: Any) -> Sequence[Any]:
-    """What a list, or an array of objects, holds."""
+    """Return the items of a list or of an object array."""
     if isinstance(value, Stored) and isinstance(value.state, tuple):
         value = value.state[-1]
     return value if isinstance(value, list | tuple) else ()
@@ -198,7 +206,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Stored):
         try:
             found = value.array()
-        except Exception as error:  # whatever a hostile state leads to
+        except Exception as error:  # a hostile state may raise anything
             raise ValueError(f"an array that cannot be read: {error}") from error
         return found[()] if found.ndim == 0 else found
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

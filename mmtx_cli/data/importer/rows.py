@@ -1,4 +1,4 @@
-"""Rows of an import before they are a manifest: their paths, missing files, and splits."""
+"""Processing of imported rows before writing: paths, missing files, and split grouping."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.io.atomic import replaced
 
 Placed = tuple[str, dict[str, Any]]
-"""Where a row stands in the file it is from, and the row."""
+"""The location of a row in its source file, and the row."""
 
 _SHOWN = 10
 
@@ -21,7 +21,7 @@ _SHOWN = 10
 def with_changed_paths(
     row: Mapping[str, Any], change: Callable[[str], str] = os.path.abspath
 ) -> dict[str, Any]:
-    """The row without empty values, and with every path changed."""
+    """Return the row without empty values, with ``change`` applied to every path."""
     present: dict[str, Any] = {
         key: value for key, value in row.items() if value not in (None, "", [], {})
     }
@@ -32,10 +32,10 @@ def with_changed_paths(
 
 
 def with_files(rows: Sequence[Placed]) -> tuple[list[Placed], list[str]]:
-    """The rows whose files are all there, and a line for each of the others.
+    """Return the rows whose files all exist, and a line for each of the others.
 
     Raises:
-        DataError: There is none.
+        DataError: if no row is left.
     """
     there, gone = [], []
     for place, row in rows:
@@ -53,10 +53,10 @@ def with_files(rows: Sequence[Placed]) -> tuple[list[Placed], list[str]]:
 
 
 def list_missing(gone: Sequence[str], total: int, out: Path) -> None:
-    """Print the rows that were left out of ``total``, and list them beside ``out``."""
+    """Print the rows left out of ``total``, and list them in a file beside ``out``."""
     listed = out.with_name(f"{out.stem}_missing.txt")
     if not gone:
-        listed.unlink(missing_ok=True)  # of an earlier import
+        listed.unlink(missing_ok=True)  # left by an earlier import
         return
     with replaced(listed) as temporary:
         temporary.write_text("".join(f"{line}\n" for line in gone), encoding="utf-8")
@@ -68,7 +68,7 @@ def list_missing(gone: Sequence[str], total: int, out: Path) -> None:
 
 
 def paths_of(row: Mapping[str, Any]) -> Iterator[str]:
-    """All files that a row names."""
+    """Yield all file paths in a row."""
     for name in MEDIA:
         value = row.get(name)
         yield from [value] if isinstance(value, str) else value or ()
@@ -77,10 +77,10 @@ def paths_of(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def keep_together(rows: Sequence[dict[str, Any]]) -> None:
-    """Give rows one split whose files have the same content, or that ``split_by`` joins.
+    """Move rows with identical file content, or with equal ``split_by``, to the same split.
 
-    Only rows whose split was drawn are moved: to the split of a row that names one if there is
-    any, else to that of the first.
+    Only rows with a randomly assigned split are moved: to the split of the first row in the
+    group that has a fixed one, else to that of the group's first row.
     """
     moved = 0
     keys = [row.pop(SPLIT_BY, None) for row in rows]

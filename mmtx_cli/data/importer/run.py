@@ -1,4 +1,4 @@
-"""`mmtx data action=import`: public data sets of other forms to manifests."""
+"""``mmtx data action=import``: convert public data set formats to manifests."""
 
 import os
 import sys
@@ -36,9 +36,9 @@ Rows = Iterator[tuple[str, dict[str, Any]]]
 
 
 class Found(NamedTuple):
-    """What an importer reads: rows, each with its place, and the folders that hold their files.
+    """The output of an importer: rows with their source locations, and the media folders.
 
-    ``staging`` gets the files that it writes itself while rows are read.
+    ``staging`` receives the files that the importer writes while its rows are read.
     """
 
     rows: Rows
@@ -47,7 +47,7 @@ class Found(NamedTuple):
 
 
 def import_(settings: Settings) -> Path:
-    """Write a manifest, once every row of it is known to be sound, and sum it up."""
+    """Validate all imported rows, write them as a manifest, and print a summary."""
     importers: dict[str, tuple[Callable[[Settings], Found], str]] = {
         "coco": (_coco, "images"),
         "flickr8k": (_flickr8k, "images"),
@@ -74,7 +74,7 @@ def import_(settings: Settings) -> Path:
         out, root=home, check_files=False, allow_outside_root=settings["allow_outside_root"]
     )
     make_console(soft_wrap=True).print(summarise(written))
-    if written.card.root is not None:  # a reader takes no root outside from a card
+    if written.card.root is not None:  # readers reject a card root outside the manifest's folder
         print(
             f"the files lie in {home}, outside the folder of {out}: read it with "
             f"{argument('data.root', home)}",
@@ -84,7 +84,7 @@ def import_(settings: Settings) -> Path:
 
 
 def _write(settings: Settings, found: Found, out: Path) -> Path:
-    """Read all rows, and write the manifest with its files if nothing is wrong with any.
+    """Read all rows and, if none has a fault, write the manifest and its files.
 
     Returns the folder that the manifest's paths are relative to.
     """
@@ -147,7 +147,7 @@ def _csv(settings: Settings) -> Found:
 
 
 def check_columns(columns: object, by: object) -> None:
-    """Refuse columns of which some have names and some are numbers."""
+    """Raise ConfigError if ``columns`` mixes names and numbers, or ``by`` does not match them."""
     if not isinstance(columns, dict):
         raise ConfigError(f"columns={columns}: write a column a kind{example('csv')}")
     if len({type(name) is int for name in columns.values()}) > 1:
@@ -163,7 +163,7 @@ def check_columns(columns: object, by: object) -> None:
 
 
 def _staging(settings: Settings) -> Staging:
-    """What an importer writes itself goes into a folder beside the manifest, named as it is."""
+    """Return the staging folder for files written by the importer: OUT_features beside ``out``."""
     out = Path(settings["out"])
     return Staging(out.with_name(f"{out.stem}_features"))
 
@@ -176,7 +176,7 @@ def _folders(settings: Settings) -> Found:
 
 
 def _split_of_rows(settings: Settings) -> str | Callable[[str], str] | None:
-    """Return the split of rows that name none: one for all, or by ratios one for each id."""
+    """Return the split of rows without one: a fixed name, or a function of the id for ratios."""
     ratios, seed = settings["split"], settings["seed"]
     if isinstance(ratios, dict):
         check_ratios(ratios, IMPORT_KEYS.split)
@@ -217,12 +217,12 @@ def _mmimdb(settings: Settings) -> Found:
 
 
 def _noted(read: Mmsa | MmImdb) -> Rows:
-    """The rows, and then on the terminal what was changed or left out."""
+    """Yield the rows, then print the importer's notes."""
     return _then(read.rows(), lambda: read.notes)
 
 
 def _then(rows: Rows, notes: Callable[[], Iterable[str]]) -> Rows:
-    """The rows, and then on the terminal the notes that reading them left."""
+    """Yield the rows, then print the notes collected while reading them."""
     yield from rows
     for note in notes():
         print(note)

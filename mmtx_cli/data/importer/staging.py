@@ -1,4 +1,4 @@
-"""Files of an import that are put in their place only once every row is known to be sound."""
+"""Temporary storage of an importer's files until all rows are validated."""
 
 import os
 import shutil
@@ -8,24 +8,24 @@ from pathlib import Path
 
 
 class Staging:
-    """A temporary folder beside ``final``, whose files go there all together.
+    """A temporary folder beside ``final``, whose files are moved there together.
 
-    Importers write to ``folder`` and name its files in their rows; ``placed`` gives the path that
-    such a file has in the end. Other files in ``final`` are left alone.
+    Importers write to ``folder`` and use its paths in their rows; ``placed`` converts them to the
+    final paths. Other files in ``final`` are kept.
     """
 
     def __init__(self, final: str | Path) -> None:
-        """Nothing is made before an importer writes to ``folder``."""
+        """Set the paths; the folder itself is created by the importer when it first writes."""
         self.final = Path(os.path.abspath(final))
         self.folder = self.final.with_name(f".{self.final.name}.{os.getpid()}.tmp")
 
     def placed(self, path: str) -> str:
-        """The path in the end; of a file, or in a message that names one."""
+        """Replace the temporary folder by the final one, in a path or in a message."""
         return path.replace(str(self.folder), str(self.final))
 
     @contextmanager
     def removed(self) -> Iterator[None]:
-        """At the end the folder goes, and so do the folders above that were made for it."""
+        """On exit, remove the temporary folder and the parent folders created for it."""
         above = [path for path in self.folder.parents if not path.exists()]
         try:
             yield
@@ -34,12 +34,12 @@ class Staging:
             for path in above:
                 try:
                     path.rmdir()
-                except OSError:  # there is something in it, or it was never made
+                except OSError:  # not empty, or never created
                     break
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Put the files in their place; if what follows fails, everything is as it was before."""
+        """Move the files to ``final``; restore the previous state if the body fails."""
         files = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
         old = self.folder / "old"
         moved: list[Path] = []

@@ -1,4 +1,4 @@
-"""Columns of numbers as features: one vector a sample and modality, in a file of all samples."""
+"""Numeric table columns as features: one vector per sample, one file per modality."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 class Vectors:
-    """Collects the numbers of each sample, and writes them as `MODALITY.npy`, [samples, columns].
+    """Collects the vectors of all samples and writes them as `MODALITY.npy`, [samples, columns].
 
-    ``columns`` names by modality the columns of a vector, in order: a list of names, or patterns
-    such as ``mfcc_*``, of which each stands for the columns that it fits, in the table's order.
+    ``columns`` maps each modality to its columns, in order: a list of names, or of patterns such
+    as ``mfcc_*``, which expand to the matching columns in the table's order.
     """
 
     def __init__(self, columns: Mapping[str, Any], folder: Path) -> None:
-        """``folder`` gets the files."""
+        """Create the collector; files are written to ``folder``."""
         self.folder = folder
         self.wanted = {
             str(name): [str(part) for part in (parts if isinstance(parts, list) else [parts])]
@@ -34,11 +34,11 @@ class Vectors:
 
     @property
     def names(self) -> list[str]:
-        """All columns that are taken."""
+        """All columns used as features."""
         return [name for own in self.chosen.values() for name in own]
 
     def choose(self, path: Path, header: Sequence[str], others: Sequence[str]) -> list[str]:
-        """Find the columns in a table, ``others`` of which are taken; return what is wrong."""
+        """Match the columns to a header, of which ``others`` are taken; return the faults."""
         faults = []
         for modality, parts in self.wanted.items():
             if modality not in MODALITIES:
@@ -57,9 +57,9 @@ class Vectors:
         return faults
 
     def add(self, ident: str, cells: Mapping[str, Any]) -> list[str]:
-        """Take a sample's numbers from a line; return what is wrong with them.
+        """Add the vector of a sample from one line; return the faults.
 
-        A line whose cells of a modality are all empty lacks the modality.
+        A modality is missing if all its cells are empty.
         """
         faults: list[str] = []
         for modality, names in self.chosen.items():
@@ -78,7 +78,7 @@ class Vectors:
         return faults
 
     def place(self, rows: Mapping[str, dict[str, Any]]) -> None:
-        """Write the files, and say in each sample's row where its vectors are."""
+        """Write the files, and add feature references to the samples' rows."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for modality, found in self.found.items():
             path = self.folder / f"{modality}.npy"
@@ -98,5 +98,5 @@ def _number(value: Any) -> float:
 
 
 def _is_finite(number: float) -> bool:
-    """Is it one in the 32 bits in which features are kept?"""
-    return abs(number) <= _LARGEST  # False for what is no number
+    """Return True if the number is finite as float32, in which features are stored."""
+    return abs(number) <= _LARGEST  # False for NaN

@@ -1,4 +1,4 @@
-"""VQA (Antol et al. 2015; v2: Goyal et al. 2017): questions and annotations to manifest rows.
+"""Import of VQA (Antol et al. 2015; v2: Goyal et al. 2017) questions and annotations.
 
 Format: https://visualqa.org/download.html (v2_OpenEnded_mscoco_train2014_questions.json,
 v2_mscoco_train2014_annotations.json). The images are those of COCO 2014 and 2015.
@@ -18,14 +18,19 @@ _ANEW = "mend the entry, or download the file anew"
 def rows(
     questions: str | Path, annotations: str | Path | None, images: str | Path, split: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a row a question, with its place in the file; the id is VQA's own question id.
+    """Yield one row per question, with its location in the file; the id is VQA's question id.
 
-    Image paths begin with the folder ``images``. ``answers`` counts the people (ten of them),
-    and the ``group`` is the type of the answer (yes/no, number, other), by which VQA reports
-    accuracy; without ``annotations``, as of the test questions, there is neither.
+    With annotations, ``answers`` counts the annotators per answer (ten in total), and ``group``
+    is the answer type (yes/no, number, other), by which VQA reports accuracy.
+
+    Args:
+        questions: The JSON file of questions.
+        annotations: The JSON file of answers, or None, as for the test questions.
+        images: Folder that image paths are relative to.
+        split: The split of all rows.
 
     Raises:
-        DataError: naming the entry, e.g. ``questions[17]``, if a file is none of VQA.
+        DataError: naming the entry, e.g. ``questions[17]``, if a file is not a VQA file.
     """
     content = _content(questions, "questions", "a VQA file of questions")
     picture = _picture(questions, content)
@@ -66,9 +71,9 @@ def _content(path: str | Path, key: str, what: str) -> dict[str, Any]:
 
 
 def _picture(path: str | Path, content: dict[str, Any]) -> str:
-    """The name of an image by its number: that of COCO's own archive.
+    """Return the format string of image file names by image id, as in COCO's archives.
 
-    The questions of test-dev2015 are some of those about the images of test2015.
+    The test-dev2015 questions are a subset of those about the test2015 images.
     """
     subtype, kind = content.get("data_subtype"), content.get("data_type", "mscoco")
     if not isinstance(subtype, str) or not subtype or not is_id(subtype):
@@ -83,7 +88,7 @@ def _picture(path: str | Path, content: dict[str, Any]) -> str:
 
 
 def _fault(entry: Any) -> str | None:
-    """What is wrong with a question."""
+    """Return what is wrong with a question, or None."""
     if not isinstance(entry, dict) or not is_id(entry.get("question_id")):
         return "no question_id"
     question = entry.get("question")
@@ -98,7 +103,7 @@ def _fault(entry: Any) -> str | None:
 def _all_told(
     path: str | Path, asked: dict[object, str], faults: list[str]
 ) -> dict[object, dict[str, Any]]:
-    """The answers to each question; every question has some, and no other."""
+    """Return answers and answer type by question id; append missing and extra ones to faults."""
     told: dict[object, dict[str, Any]] = {}
     for number, entry in enumerate(_content(path, "annotations", "a VQA file")["annotations"]):
         place = f"{path}: annotations[{number}]"
@@ -122,7 +127,7 @@ def _all_told(
 
 
 def _said(answers: Any) -> dict[str, float] | None:
-    """How many gave each answer, the most first; None if these are no answers."""
+    """Return the count of each answer, most frequent first; None if there are no valid answers."""
     if not isinstance(answers, list) or not answers:
         return None
     texts: list[Any] = [a.get("answer") if isinstance(a, dict) else None for a in answers]

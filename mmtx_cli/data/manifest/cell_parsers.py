@@ -1,4 +1,4 @@
-"""Single cells of a manifest: text, numbers, times and JSON, with a fault told for what is none."""
+"""Parsers for single manifest cells (text, numbers, times, JSON) that append faults to a list."""
 
 import json
 import math
@@ -8,7 +8,14 @@ from mmtx_cli.io.unicode import composed
 
 
 def text_of(name: str, value: object, faults: list[str], wanted: str = "text") -> str | None:
-    """Return a text, None if it is absent or blank; append to ``faults`` if it is no text."""
+    """Return a text, or None if it is absent or blank; append a fault if it is not a text.
+
+    Args:
+        name: Key of the cell, for messages.
+        value: The cell.
+        faults: List to which faults are appended.
+        wanted: What the message tells the user to write.
+    """
     if value is None:
         return None
     if not isinstance(value, str):
@@ -21,13 +28,19 @@ def text_of(name: str, value: object, faults: list[str], wanted: str = "text") -
 
 
 def words_of(name: str, value: object, faults: list[str], wanted: str = "text") -> str | None:
-    """Return a text as ``text_of``, in the form in which texts are compared."""
+    """Return a text in Unicode NFC, the form in which texts are compared.
+
+    Args: as for ``text_of``.
+    """
     text = text_of(name, value, faults, wanted)
     return None if text is None else composed(text)
 
 
 def texts_of(name: str, value: object, faults: list[str], wanted: str) -> tuple[str, ...]:
-    """Return a list of texts none of which is blank; ``wanted`` says what to write instead."""
+    """Return a list of non-blank texts; append a fault for any other item.
+
+    Args: as for ``text_of``.
+    """
     if not isinstance(value, list):
         if value is not None:
             faults.append(f"{name} is {shown(value)}; write {wanted}")
@@ -43,7 +56,7 @@ def texts_of(name: str, value: object, faults: list[str], wanted: str) -> tuple[
 
 
 def seconds_of(name: str, value: object, faults: list[str]) -> float | None:
-    """Return a time in seconds from the beginning, None if absent."""
+    """Return a time in seconds from the start, or None if absent or invalid."""
     if value is None or value == "":
         return None
     seconds = float_of(value)
@@ -54,7 +67,7 @@ def seconds_of(name: str, value: object, faults: list[str]) -> float | None:
 
 
 def number_of(name: str, value: object, faults: list[str]) -> float | int | None:
-    """Return the finite number that ``value`` is or spells; None, and a fault, if it is none."""
+    """Return a finite number, parsed if it is text; else None, and append a fault."""
     number = float_of(value)
     if type(value) is int and math.isfinite(number):
         return value
@@ -65,7 +78,7 @@ def number_of(name: str, value: object, faults: list[str]) -> float | int | None
 
 
 def float_of(value: object) -> float:
-    """Return the number that ``value`` is or spells, else NaN."""
+    """Return a value as float, parsed if it is text; NaN if it is not a number."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return math.nan
     try:
@@ -75,7 +88,7 @@ def float_of(value: object) -> float:
 
 
 def json_of(name: str, cell: str, faults: list[str]) -> object:
-    """Return what a cell of JSON holds; None, and a fault, if it is no JSON."""
+    """Return the parsed JSON of a cell; None, and append a fault, if it is invalid."""
     try:
         return parsed_json(cell)
     except RepeatedKeyError as error:
@@ -87,7 +100,7 @@ def json_of(name: str, cell: str, faults: list[str]) -> object:
 
 
 def is_encodable(text: str) -> bool:
-    """Return False for a text with half a surrogate pair, which no file system takes."""
+    """Return False for a text with a lone surrogate, which cannot be encoded as UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -96,10 +109,10 @@ def is_encodable(text: str) -> bool:
 
 
 def shown(value: object) -> str:
-    """Return a value as its user wrote it, cut where it is long."""
+    """Return a value as JSON for messages, truncated to 60 characters."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
-    except ValueError:  # a number of thousands of digits, which cannot be written in decimal
+    except ValueError:  # an integer too large to convert to decimal
         text = f"a {type(value).__name__} that is too large"
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 60 else text[:59] + "…"

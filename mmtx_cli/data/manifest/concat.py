@@ -1,4 +1,4 @@
-"""Several manifests as one, whose samples say what they are of."""
+"""Concatenation of several manifests, with the data set's name in each sample."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,19 +11,20 @@ from mmtx_cli.data.manifest.sample import Sample
 
 @dataclass(frozen=True)
 class Corpora(Manifest):
-    """The samples of all ``parts``, corpus after corpus; their ids are corpus/id, and so are their
-    groups.
+    """Samples of all ``parts``, one data set after the other.
+
+    Ids are prefixed as corpus/id, and groups as corpus/group (or corpus if there is none).
     """
 
     parts: Mapping[str, Manifest]
 
     def where(self, sample: Sample) -> str:
-        """The sample's place in its own file."""
+        """Return the sample's location in its own manifest."""
         return self.parts[sample.corpus].where(sample)
 
 
 def joined(parts: Mapping[str, Manifest]) -> Corpora:
-    """Put manifests together, by name."""
+    """Concatenate manifests, given by name."""
     samples = [
         replace(
             sample,
@@ -39,7 +40,7 @@ def joined(parts: Mapping[str, Manifest]) -> Corpora:
 
 
 def joined_card(parts: Mapping[str, Manifest]) -> Card:
-    """The classes of all cards in their order, if every corpus with labels has some."""
+    """Merge the cards' class names in order; empty unless all data sets with labels list them."""
     labelled = [part for part in parts.values() if any(s.label is not None for s in part.samples)]
     lists = [part.card.label_names for part in labelled]
     if not labelled or any(names is None for names in lists):

@@ -1,4 +1,4 @@
-"""The dataset card: what NAME.yaml beside NAME.jsonl says about the data set as a whole."""
+"""The dataset card: NAME.yaml beside NAME.jsonl, with metadata of the whole data set."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,12 +25,12 @@ LABEL_TYPES = ("name", "number")
 
 @dataclass(frozen=True)
 class Card:
-    """A data set's own description; every part is optional.
+    """Metadata of a data set; every field is optional.
 
-    ``root`` is where the rows' paths begin, relative to the card. ``counts`` are the rows
-    expected of each split. ``label_type`` says how a bare CSV cell of ``label`` is meant.
-    ``extra_keys`` are columns of the user's own that look like a misspelt known one. ``other``
-    holds whatever else the card says.
+    ``root`` is the folder that paths are relative to, itself relative to the card. ``counts`` is
+    the expected number of rows by split. ``label_type`` ("name" or "number") is how untyped
+    ``label`` cells are read. ``extra_keys`` are custom columns whose names resemble a known key.
+    ``other`` holds all remaining entries.
     """
 
     path: Path | None = None
@@ -46,15 +46,15 @@ class Card:
 
 
 def card_path(manifest: Path) -> Path:
-    """Return where the card of a manifest lies, whether or not it is there."""
+    """Return the path of a manifest's card, whether or not it exists."""
     return manifest.with_suffix(".yaml")
 
 
 def read_card(path: Path) -> Card:
-    """Read a card; without the file, an empty one.
+    """Read a card; return an empty one if the file does not exist.
 
     Raises:
-        DataError: if it is no YAML mapping, or a value is of the wrong type.
+        DataError: if it is not a YAML mapping, or a value has the wrong type.
     """
     if not path.is_file():
         return Card()
@@ -72,7 +72,7 @@ def read_card(path: Path) -> Card:
 
 
 def card_values(path: Path) -> dict[str, Any]:
-    """Read the mapping that a card holds; DataError if it is none."""
+    """Return the mapping in a card file; raise DataError if it is not a mapping."""
     try:
         values = read_yaml(path)
     except YamlTextError as error:

@@ -1,4 +1,4 @@
-"""Where a sample's features lie: a file, a key in it, and a row of what stands there."""
+"""References to precomputed features: a file, a key in it, and a row of that array."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -12,16 +12,16 @@ MODALITIES = ("text", "image", "video", "audio")
 HDF5 = (".h5", ".hdf5")
 SUFFIXES = (".npy", ".npz", ".pt", ".safetensors", *HDF5)
 KEYED = (".npz", ".safetensors", *HDF5)
-"""Files of several arrays, each of which has a name; those of .pt may have one."""
+"""Formats that hold several named arrays; .pt may hold one or several."""
 EXAMPLE = '{"audio": "a17.npy", "text": {"path": "text.safetensors", "key": "a17"}}'
 _PARTS = ("path", "key", "row")
 
 
 @dataclass(frozen=True, slots=True)
 class FeaturePlace:
-    """``path`` is absolute; ``key`` names an array in the file, ``row`` one of its rows, from 0.
+    """Reference to a sample's features: an absolute path, an array's key, and a row from 0.
 
-    The array, or its row, is one vector [c] or a sequence of vectors [l, c].
+    The array, or its row, is a vector [c] or a sequence of vectors [l, c].
     """
 
     path: str
@@ -30,7 +30,7 @@ class FeaturePlace:
 
     @property
     def spot(self) -> str:
-        """Where in the file it is, in words; empty for the whole of it."""
+        """The key and row in words; empty for the whole file."""
         parts = [] if self.key is None else [f"key {self.key}"]
         return ", ".join(parts if self.row is None else [*parts, f"row {self.row}"])
 
@@ -38,9 +38,13 @@ class FeaturePlace:
 def features_of(
     value: object, faults: list[str], typed: bool, resolve: Callable[[str, str], str]
 ) -> dict[str, FeaturePlace]:
-    """Places by modality; what is wrong with a value is appended to ``faults``.
+    """Parse the value of ``features`` to references by modality.
 
-    ``typed`` is False for CSV, whose cell is JSON; ``resolve`` makes a modality's path absolute.
+    Args:
+        value: The value of the manifest row.
+        faults: List to which faults are appended.
+        typed: False for CSV and TSV, whose cells are JSON.
+        resolve: Makes a path absolute, given its key and the path.
     """
     if isinstance(value, str) and not typed and value.strip():
         value = json_of("features", value, faults) if value.lstrip().startswith("{") else value
@@ -93,7 +97,7 @@ def _place(
 
 
 def _unfit(where: str, path: str, key: object) -> list[str]:
-    """Faults of a file's name, and of a key that it needs or cannot have."""
+    """Return faults of the file suffix, and of a missing or superfluous key."""
     suffix = PurePath(path).suffix.lower()
     if suffix not in SUFFIXES:
         return [f"{where}: {path} is none of {', '.join(SUFFIXES)}; convert the file"]
@@ -105,12 +109,12 @@ def _unfit(where: str, path: str, key: object) -> list[str]:
 
 
 def place_row(place: FeaturePlace) -> dict[str, str | int]:
-    """A place as a manifest says it."""
+    """Return a reference as it is written in a manifest."""
     return {key: value for key, value in asdict(place).items() if value is not None}
 
 
 def with_paths(features: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
-    """A manifest's value of ``features`` with every path changed."""
+    """Return a manifest's ``features`` value with ``change`` applied to every path."""
     return {
         name: change(place) if isinstance(place, str) else {**place, "path": change(place["path"])}
         for name, place in features.items()

@@ -1,4 +1,4 @@
-"""Labels that a model has no class for."""
+"""Validation of labels against a model's classes."""
 
 from collections.abc import Collection
 from itertools import islice
@@ -11,10 +11,13 @@ _SHOWN = 10
 def label_fault(
     label: object, known: Collection[str], multi_label: bool, trained: bool
 ) -> str | None:
-    """Return why a model that knows some classes cannot be given a label, and what to do.
+    """Return why a label does not fit the model's classes, and what to do, or None.
 
-    ``label`` is a sample's: a name, a number, a tuple of names, or None. ``trained`` says that
-    the classes are a trained model's, else they are those of the training rows.
+    Args:
+        label: A sample's label: a name, a number, a tuple of names, or None.
+        known: The class names.
+        multi_label: Whether a sample may have several labels.
+        trained: Whether the classes are a trained model's, not those of the training rows.
     """
     if isinstance(label, tuple) and not multi_label:
         return "several labels, but the model was trained on one a sample; write one"

@@ -1,17 +1,17 @@
-"""A wrong root: one fault for all the files that are missing, instead of one for each."""
+"""Merging of missing-file faults into one if the root is probably wrong."""
 
 from collections.abc import Sequence
 
 from mmtx_cli.data.manifest.path_resolver import Root
 
 FEW, SHARE = 3, 0.9
-"""More missing files than these, and at least this share of all, are reported together."""
+"""Missing files are reported together if there are more than FEW and at least this share."""
 
 
 def placed(faults: Sequence[tuple[str, str]], root: Root) -> list[str]:
-    """Return (place, fault) as ``place: fault``; where nearly all files are missing, one says so.
+    """Return (place, fault) pairs as ``place: fault``, with one fault if most files are missing.
 
-    ``root`` is the one by which the rows were read.
+    ``root`` is the resolver with which the rows were read.
     """
     found = [(place, root.missing.get(named(fault))) for place, fault in faults]
     missing = [(place, full) for place, full in found if full is not None]
@@ -22,5 +22,5 @@ def placed(faults: Sequence[tuple[str, str]], root: Root) -> list[str]:
 
 
 def named(fault: str) -> str:
-    """Return a fault without the key of the row that it begins with."""
+    """Return a fault without its leading row key."""
     return fault.partition(": ")[2]

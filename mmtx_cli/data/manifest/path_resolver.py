@@ -1,4 +1,4 @@
-"""Paths of a manifest: made absolute, and kept inside the root they are relative to."""
+"""Resolution of manifest paths to absolute paths inside the manifest's root."""
 
 import os
 import re
@@ -17,8 +17,8 @@ _PLAIN = re.compile(r"[^\x00./:]+(?:[./][^\x00./:]+)*")
 class Root:
     """The folder that a manifest's paths are relative to and may not leave.
 
-    A hostile manifest must not be able to read files elsewhere, be it by ``..``, by an absolute
-    path or through a link that lies inside the root.
+    This stops an untrusted manifest from reading files elsewhere through ``..``, absolute paths
+    or symbolic links inside the root.
     """
 
     def __init__(
@@ -29,9 +29,13 @@ class Root:
         check_files: bool,
         keys: Keys,
     ):
-        """Take the folder, and whether paths may leave it and files must exist.
+        """Create a resolver.
 
-        ``keys`` are the names by which remedies call what the user can set.
+        Args:
+            folder: The root.
+            allow_outside: Whether paths and links may leave the root.
+            check_files: Whether files must exist.
+            keys: Names of the configuration keys that messages refer to.
         """
         self.folder = os.path.abspath(folder)
         self.real = os.path.realpath(self.folder)
@@ -40,12 +44,12 @@ class Root:
         self._keys = keys
         self._real_folders: dict[str, bool] = {}
         self.looked = 0
-        """Number of files that were looked for."""
+        """Number of files looked for."""
         self.missing: dict[str, str] = {}
-        """Those that are missing, by the fault that reports them."""
+        """Missing files, by the fault that reports each."""
 
     def resolve(self, path: str) -> tuple[str, str | None]:
-        """Return the absolute path, and what is wrong with it (None if nothing)."""
+        """Return the absolute path, and its fault or None."""
         full = f"{self.folder}{os.sep}{path}"
         if _PLAIN.fullmatch(path) is None:
             if "\0" in path:
@@ -72,14 +76,14 @@ class Root:
             self._real_folders[folder] = _within(os.path.realpath(folder), self.real)
         if not self._real_folders[folder]:
             return "leads through a link out of the root"
-        # a link in place of the file itself costs a call a file: left to the check of the files
+        # checking the file itself for a link costs a call per file, so only with check_files
         linked = self._check_files and os.path.islink(full)
         if linked and not _within(os.path.realpath(full), self.real):
             return "is a link out of the root"
         return None
 
     def all_missing(self, missing: Sequence[str]) -> str:
-        """Return the fault of nearly all files: which, and what to set."""
+        """Return one fault for nearly all files missing, with the key to set."""
         inside = all(_within(full, self.folder) for full in missing)
         share = "all" if len(missing) == self.looked else f"{len(missing)} of"
         where, remedy = (f" below {self.folder}", "") if inside else ("", "correct the paths, or ")
@@ -105,7 +109,7 @@ class Root:
 
 
 def _is_name(path: str) -> bool:
-    """Can the file system's encoding write it? A locale may know one alphabet alone."""
+    """Return True if the file system's encoding, set by the locale, has all characters."""
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
@@ -116,12 +120,20 @@ def _is_name(path: str) -> bool:
 def card_folder(
     manifest: Path, card: Path | None, root: str | None, *, allow_outside: bool, keys: Keys
 ) -> Path:
-    """Return the folder that a dataset card says the paths begin in: one below the card's own.
+    """Return the root given by a dataset card, else the manifest's folder.
 
-    The card comes with the data set, so it must not lead out of it either.
+    The card comes with the data set and is untrusted, so its root must lie in the manifest's
+    folder.
+
+    Args:
+        manifest: Path of the manifest.
+        card: Path of the card, for messages.
+        root: The card's root, relative to the manifest's folder.
+        allow_outside: Whether the root may lie outside that folder.
+        keys: Names of the configuration keys that messages refer to.
 
     Raises:
-        DataError: if it does, and that is not allowed.
+        DataError: if the root lies outside and ``allow_outside`` is False, or is not a path.
     """
     home = Path(os.path.abspath(manifest.parent))
     if root is None:

@@ -1,4 +1,4 @@
-"""The manifest: one row a sample, read whole, with every fault of every row told at once."""
+"""Reading and validation of manifests (one row per sample), reporting all faults at once."""
 
 import os
 from collections import Counter
@@ -30,35 +30,35 @@ __all__ = [
     "split_of",
 ]
 
-Ratios = Mapping[str, float | int]  # shares of the splits, summing to 1
+Ratios = Mapping[str, float | int]  # fraction of each split, summing to 1
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All samples of a data set, in the order of the file, with its card."""
+    """The samples of a data set, in file order, with its dataset card."""
 
     path: Path
     samples: list[Sample]
     card: Card
 
     def split(self, name: str) -> list[Sample]:
-        """Return the samples of train, val or test."""
+        """Return the samples of a split (train, val or test)."""
         return [sample for sample in self.samples if sample.split == name]
 
     def where(self, sample: Sample) -> str:
-        """Return the sample's place as file:line, for messages."""
+        """Return the sample's location as file:line, for messages."""
         return f"{self.path}:{sample.line}"
 
     @cached_property
     def label_names(self) -> list[str]:
-        """The classes: those of the card, else of the training split, sorted (numerals by size)."""
+        """Class names from the card, else from the training split (sorted, numerals by value)."""
         if self.card.label_names is not None:
             return self.card.label_names
         return label_names_of(self.split("train"))
 
 
 def label_names_of(samples: Iterable[Sample]) -> list[str]:
-    """The labels of samples that are names, sorted (numerals by size)."""
+    """Return the text labels of samples, sorted (numerals by value)."""
     names: set[str] = set()
     for sample in samples:
         if isinstance(sample.label, str):
@@ -69,7 +69,7 @@ def label_names_of(samples: Iterable[Sample]) -> list[str]:
 
 
 def are_numbers(names: Iterable[str]) -> bool:
-    """Is every name the numeral of a different number?"""
+    """Return True if the names are numerals of distinct finite numbers."""
     try:
         numbers = [float(name) for name in names]
     except ValueError:
@@ -90,20 +90,29 @@ def read_manifest(
     ignored: Collection[str] = (),
     may_be_absent: bool = False,
 ) -> Manifest:
-    """Read and check a manifest: JSON Lines, CSV, TSV or Parquet, with the card beside it.
+    """Read and validate a manifest (JSON Lines, CSV, TSV or Parquet) and the card beside it.
 
-    Paths are relative to ``root``, else to the card's root, else to the manifest's folder. A row
-    without a split gets one from the ratios ``split`` by a hash of (``seed``, id), so that it
-    keeps it whatever other rows come or go. URLs are always refused; paths and links out of the
-    root unless ``allow_outside_root``. Without ``check_files`` no media file is looked at, which
-    also leaves links in place of single files unseen; with ``may_be_absent`` a file that is not
-    there is no fault, but links are looked at. ``keys`` are the names by which faults call what the
-    user can set. Values of ``ignored`` keys of rows are not looked at.
+    URLs are always refused.
+
+    Args:
+        path: The manifest.
+        root: Folder that paths are relative to (default: the card's root, else the manifest's
+            folder).
+        split: Split ratios for rows without a split, which is assigned by a hash of (``seed``,
+            id) and so does not depend on the other rows.
+        seed: Seed of that hash.
+        allow_outside_root: Whether paths and links may leave the root.
+        check_files: Whether to look for the media files. If False, links in place of single
+            files are not detected either.
+        max_faults: Maximum number of faults in the message.
+        keys: Names of the configuration keys that messages refer to.
+        ignored: Row keys whose values are not validated.
+        may_be_absent: Whether missing files are allowed; links are still checked.
 
     Raises:
         DataError: with every fault as ``file:line: what; what to do``, at most ``max_faults`` of
-            them, then how many more.
-        ConfigError: if the ratios are no ratios.
+            them, followed by the number of further ones.
+        ConfigError: if the ratios are invalid.
     """
     manifest, faults = read_faulty(
         path,
@@ -133,9 +142,9 @@ def read_faulty(
     ignored: Collection[str] = (),
     may_be_absent: bool = False,
 ) -> tuple[Manifest, list[str]]:
-    """Return what is sound of a manifest, and all its faults; see ``read_manifest``.
+    """Return a manifest of the valid rows, and all faults; see ``read_manifest`` for the arguments.
 
-    Only ``mmtx data`` wants both, so ``keys`` are its own unless others are given.
+    Only ``mmtx data`` uses both, so ``keys`` defaults to that command's key names.
     """
     path = Path(path)
     lines = read_lines(path)
@@ -171,7 +180,7 @@ def read_faulty(
 def _read_rows(
     lines: Iterable[Line], reader: RowReader, table: Path | None
 ) -> tuple[list[Sample], list[tuple[int, str]]]:
-    """Return the sound rows, and the faults by line; a ``table`` has one header for all rows."""
+    """Return the valid rows, and faults with line numbers; a ``table`` has one header for all."""
     samples: list[Sample] = []
     faults: list[tuple[int, str]] = []
     first: dict[str, int] = {}
@@ -184,7 +193,7 @@ def _read_rows(
             misspelt = reader.misspelt(row)
             faults += [(line, fault) for fault in misspelt]
         if table and not keys_checked:
-            keys_checked = True  # what the header is wrong about is told once, not for every row
+            keys_checked = True  # report header faults once instead of once per row
             lacks = reader.lacks(row)
             if lacks and not any(f"did you mean {lacks!r}?" in fault for fault in misspelt):
                 faults.append((1, _no_column(lacks, table, row, reader)))
@@ -220,9 +229,14 @@ def row_faults(
     keys: Keys,
     allow_outside_root: bool = False,
 ) -> list[str]:
-    """Return what would be wrong with a manifest of these rows, before it is written.
+    """Return the faults that a manifest of these rows would have, before it is written.
 
-    With each row comes its place in the file it is from, at which its faults are told.
+    Args:
+        rows: Each row with its location in the source file, at which its faults are reported.
+        root: Folder that paths are relative to.
+        card: The dataset card of the manifest.
+        keys: Names of the configuration keys that messages refer to.
+        allow_outside_root: Whether paths and links may leave the root.
     """
     location = Root(root, allow_outside=allow_outside_root, check_files=True, keys=keys)
     reader = RowReader(location, typed=True, assign=None, card=card, keys=keys)
@@ -237,7 +251,7 @@ def row_faults(
 
 
 def split_of(ident: str, ratios: Ratios, seed: int) -> str:
-    """Return the split of an id: a pure function of (seed, id) and the ratios."""
+    """Return the split of an id, a pure function of (seed, id) and the ratios."""
     digest = blake2b(f"{seed}:{ident}".encode(), digest_size=8).digest()
     point, total = int.from_bytes(digest, "big") / 2**64, 0.0
     names = [name for name in SPLITS if ratios.get(name, 0) > 0]
@@ -249,10 +263,10 @@ def split_of(ident: str, ratios: Ratios, seed: int) -> str:
 
 
 def check_ratios(ratios: Ratios, key: str) -> None:
-    """Refuse what is no share for each split, summing to 1; ``key`` is where it was set.
+    """Check that ``ratios`` gives fractions by split that sum to 1; ``key`` is where it was set.
 
     Raises:
-        ConfigError: saying what to write.
+        ConfigError: if it does not, with an example.
     """
     example = f"write e.g. '{key}={RATIOS}'"
     if not isinstance(ratios, Mapping) or not set(ratios) <= set(SPLITS):
@@ -264,7 +278,7 @@ def check_ratios(ratios: Ratios, key: str) -> None:
 
 
 def _written(ratios: object) -> str:
-    """Return ratios as they are written on the command line."""
+    """Return ratios in command-line syntax."""
     if not isinstance(ratios, Mapping):
         return str(ratios)
     return "{" + ", ".join(f"{split}: {share}" for split, share in ratios.items()) + "}"
@@ -295,11 +309,11 @@ def _number(label: str) -> float | None:
 
 
 def _with_number_labels(samples: list[Sample]) -> tuple[list[Sample], list[tuple[int, str]]]:
-    """Read a text column of labels as numbers if all are, and one has a point or exponent; with
-    the faults, by line, of those that are not finite.
+    """Convert text labels to numbers if all are numeric and they are not just class numbers.
 
-    A column of whole numbers only stays names, since classes are often numbered; the card's
-    ``label_type: number`` says otherwise.
+    That is, if any has a decimal point or exponent, or some are finite and others not. A column
+    of integers stays text, since classes are often numbered; ``label_type: number`` in the card
+    overrides this. Returns the samples, and the faults, by line, of labels that are not finite.
     """
     labels = {sample.label for sample in samples if isinstance(sample.label, str)}
     numbers = {label: number for label in labels if (number := _number(label)) is not None}

@@ -1,4 +1,4 @@
-"""A raw row to a Sample: every value is checked, and every fault says what to write instead."""
+"""Conversion of raw manifest rows to ``Sample``, with validation of every value."""
 
 import math
 import os
@@ -30,7 +30,7 @@ CAPTION_MARK = " | "
 
 
 def named_split(value: object, faults: list[str]) -> str:
-    """Return train, val or test, which have other names too; "", and a fault, if it is none."""
+    """Return train, val or test for a split name or alias; else "", and append a fault."""
     split = _SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
     if split is None:
         near = nearest(value, _SPLITS, 0.6) if isinstance(value, str) else None
@@ -40,20 +40,12 @@ def named_split(value: object, faults: list[str]) -> str:
 
 
 def is_split_name(name: str) -> bool:
-    """Is it a name of train, val or test?"""
+    """Return True for a split name or one of its aliases."""
     return name.strip().lower() in _SPLITS
 
 
 class RowReader:
-    """Turns raw rows into samples, and collects what is wrong with each.
-
-    ``assign`` gives the split of an id whose row names none; ``typed`` is False for CSV, whose
-    cells are all text: there a cell of ``image``, ``captions`` or ``label`` that begins with
-    ``[`` and a cell of ``answers`` or ``features`` that begins with ``{`` is JSON, captions may
-    also be separated by " | ", and a bare answer has weight 1. Values of ``ignored`` keys are not
-    looked at. With ``unchecked``, a root that does not look for files, one that is not there is no
-    fault of the row.
-    """
+    """Converts raw rows to samples and collects the faults of each."""
 
     def __init__(
         self,
@@ -66,9 +58,19 @@ class RowReader:
         ignored: Collection[str] = (),
         unchecked: Root | None = None,
     ):
-        """Take what all rows share: the root, the card, and how splits are assigned.
+        """Store what all rows share.
 
-        ``keys`` are the names by which remedies call what the user can set.
+        Args:
+            root: Resolves the rows' paths.
+            typed: False for CSV and TSV, whose cells are all text. A cell of ``image``,
+                ``captions`` or ``label`` that starts with ``[``, or of ``answers`` or ``features``
+                that starts with ``{``, is then parsed as JSON; captions may also be separated by
+                " | ", and a bare answer has weight 1.
+            assign: Returns the split for the id of a row without one; None if every row needs one.
+            card: The dataset card.
+            keys: Names of the configuration keys that messages refer to.
+            ignored: Row keys whose values are not validated.
+            unchecked: A root that does not look for files; if given, missing files are allowed.
         """
         self._root = root
         self._typed = typed
@@ -81,7 +83,7 @@ class RowReader:
         self._meant: dict[str, str | None] = dict.fromkeys((*KEYS, *card.extra_keys, "idx"))
 
     def misspelt(self, row: Row) -> list[str]:
-        """Return a fault for every key that is a near miss of a known one that the row lacks."""
+        """Return a fault for every key that resembles a known key that the row lacks."""
         faults = []
         for key in row:
             if key not in self._meant:
@@ -95,13 +97,13 @@ class RowReader:
         return faults
 
     def lacks(self, row: Row) -> str | None:
-        """Return the column that a table needs and whose header lacks it: id or split."""
+        """Return the required column, id or split, that the header lacks, or None."""
         if "id" not in row:
             return "id"
         return "split" if "split" not in row and self._assign is None else None
 
     def without_splits(self) -> None:
-        """Ask no row for a split: that the header has no such column is told already."""
+        """Stop requiring a split per row, since the missing column has been reported."""
         self._assign = lambda ident: SPLITS[0]
 
     def sample(self, row: Row, line: int) -> tuple[Sample | None, str, list[str]]:
@@ -220,7 +222,7 @@ class RowReader:
         if isinstance(value, str) and not self._typed:
             cell = value.strip()
             value = json_of("answers", cell, faults) if cell.startswith("{") else {cell: 1.0}
-            if value is None:  # what is wrong with it is told
+            if value is None:  # json_of has reported the fault
                 return {}
         if isinstance(value, list) and all(isinstance(v, tuple) and len(v) == 2 for v in value):
             value = dict(value)  # a Parquet map

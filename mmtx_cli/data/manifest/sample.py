@@ -1,4 +1,4 @@
-"""One sample of a data set, as its row in the manifest says."""
+"""One sample of a data set, as read from a manifest row."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A row of a manifest, checked; an absent modality or target is None or empty.
+    """A validated manifest row; an absent modality or target is None or empty.
 
-    Paths are absolute; ``start`` and ``end`` are seconds of the video, or of a sound without one.
-    ``label`` is a name, a number, or a tuple of names (several at once; an empty tuple says that
-    none applies). ``features`` are vectors that were extracted before, by modality.
+    Paths are absolute; ``start`` and ``end`` are seconds in the video, or in the audio if there is
+    no video. ``label`` is a name, a number, or a tuple of names (multi-label; an empty tuple means
+    that none applies). ``features`` are references to precomputed features, by modality.
     ``answers`` maps each answer to its weight. ``group`` is an optional tag by which metrics are
-    reported too. ``line`` is the row's line in the manifest, from 1, ``corpus`` the name of its
-    data set where there are several.
+    also reported. ``line`` is the row's line in the manifest, from 1, and ``corpus`` the name of
+    its data set if there are several.
     """
 
     id: str
@@ -37,7 +37,7 @@ class Sample:
     corpus: str = ""
 
     def media(self) -> Iterator[tuple[str, str]]:
-        """(modality, path) of each picture, video and sound."""
+        """Yield (modality, path) of each image, video and audio file."""
         yield from (("image", path) for path in self.image)
         if self.video:
             yield "video", self.video
@@ -46,12 +46,12 @@ class Sample:
 
     @property
     def has_own_sound(self) -> bool:
-        """Is the sound that of its own video?"""
+        """True if the audio is the soundtrack of the sample's video."""
         return self.audio is not None and self.audio == self.video
 
     @property
     def sound_window(self) -> tuple[float | None, float | None]:
-        """Start and end for the sound: of a video and a sound apart, they are the video's."""
+        """Start and end for the audio; (None, None) if it is a separate file beside a video."""
         if self.video is None or self.has_own_sound:
             return self.start, self.end
         return None, None

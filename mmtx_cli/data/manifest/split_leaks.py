@@ -1,4 +1,4 @@
-"""What occurs in more than one split."""
+"""Detection of inputs that occur in more than one split."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
@@ -8,12 +8,12 @@ from mmtx_cli.data.manifest.read import Manifest
 from mmtx_cli.data.manifest.sample import SPLITS, Sample
 
 Inputs = Iterable[tuple[str, str, Hashable]]
-"""A kind, a name, and what identifies the content."""
+"""Kind, name and content identifier of each input."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """``count`` inputs of a ``kind`` in both of two splits; one of them by names and places."""
+    """``count`` inputs of a ``kind`` in both splits, with the names and places of one example."""
 
     kind: str
     splits: tuple[str, str]
@@ -25,9 +25,9 @@ class Leak:
 def leaks(
     manifest: Manifest, inputs: Callable[[Sample], Inputs], renamed: bool = False
 ) -> list[Leak]:
-    """Compare the ``inputs`` of each sample with those of the samples of other splits.
+    """Compare the ``inputs`` of each sample with those of samples in other splits.
 
-    ``renamed`` counts those alone that have another name there.
+    With ``renamed``, only inputs whose names differ are counted.
     """
     first: dict[tuple[str, Hashable], tuple[Sample, str]] = {}
     counts: Counter[tuple[str, tuple[str, str]]] = Counter()

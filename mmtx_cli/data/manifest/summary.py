@@ -1,4 +1,4 @@
-"""A data set in numbers: rows, modalities, captions, labels, and what looks like a leak."""
+"""Summary of a data set: counts of rows, modalities, captions and labels, and split leaks."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,10 +22,11 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts by split ("train", "val", "test"); warnings are not faults, but worth a look.
+    """Counts by split ("train", "val", "test"); warnings point out possible problems.
 
-    ``fields[split][name]`` are the rows that have a modality or target; ``captions`` are captions
-    a row and ``caption_words`` the quantiles 0, ¼, ½, ¾, 0.95 and 1 of their lengths in words.
+    ``fields[split][name]`` is the number of rows that have a modality or target; ``captions`` is
+    the mean number of captions per row that has any, and ``caption_words`` the quantiles 0, ¼, ½,
+    ¾, 0.95 and 1 of their lengths in words.
     """
 
     manifest: Manifest
@@ -37,11 +38,11 @@ class Summary:
     warnings: list[str] = field(default_factory=list)
 
     def __rich__(self) -> RenderableType:
-        """Return the tables that rich prints."""
+        """Return the renderable that rich prints."""
         parts: list[RenderableType] = [self._overview()]
         if any(self.labels.values()):
             parts.append(self._label_table())
-        # Text, since names and paths may hold what rich takes for markup
+        # Text, since names and paths may contain rich markup
         parts += [Text(f"warning: {warning}") for warning in self.warnings]
         return Group(*parts)
 
@@ -76,7 +77,7 @@ class Summary:
 
 
 def summarise(manifest: Manifest) -> Summary:
-    """Count what a manifest holds."""
+    """Compute the summary of a manifest."""
     parts = {split: manifest.split(split) for split in SPLITS}
     texts = {
         split: [caption for sample in samples for caption in sample.captions]
@@ -124,7 +125,7 @@ def _empty_splits(parts: dict[str, list[Sample]]) -> list[str]:
 
 
 def _leaks(manifest: Manifest) -> Iterator[str]:
-    """Warn of files, or of texts that are the only input, that occur in more than one split."""
+    """Yield warnings for files, or texts that are the only input, in more than one split."""
     for leak in leaks(manifest, _inputs):
         one, two = leak.splits
         yield (

@@ -1,4 +1,4 @@
-"""Manifest files as raw rows: JSON Lines, CSV, TSV and Parquet give (line, cells) alike."""
+"""Reading of manifest files (JSON Lines, CSV, TSV, Parquet) as raw rows with line numbers."""
 
 import csv
 import json
@@ -12,28 +12,28 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.io.jsonl import RepeatedKeyError, parsed_json
 from mmtx_cli.io.table_suffixes import SUFFIXES
 
-# a row, or in its place what is wrong with that line
+# line number, and the row or the fault of that line
 Line = tuple[int, dict[str, Any] | str]
 MAX_LINE = 16 * 2**20
-"""Longest line of a manifest or table, and longest cell of a CSV file, in bytes."""
+"""Maximum length of a line, and of a CSV cell, in bytes."""
 MAX_COLUMNS = 100_000
 MAX_KEYS = 10_000
-"""How many columns a table, and keys a row of JSON, may have."""
+"""Maximum numbers of columns of a table, and of keys of a JSON row."""
 TOO_LONG = f"longer than {MAX_LINE:,} bytes; write a row a line"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
 
 
 def is_text_table(path: Path) -> bool:
-    """Return True for CSV and TSV, whose cells carry no types."""
+    """Return True for CSV and TSV, whose cells are untyped text."""
     return path.suffix.lower() in (".csv", ".tsv")
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Yield each row with its line (from 1; in Parquet the row's number), or that line's fault.
+    """Yield (line, row or fault); lines count from 1, and Parquet rows are numbered likewise.
 
     Raises:
-        DataError: if there is no such file, or it is of no format that is read here.
+        DataError: if the file does not exist or has an unsupported format.
     """
     check_exists(path)
     match path.suffix.lower():
@@ -49,7 +49,7 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 
 def _conversion(path: Path) -> str:
-    """Return how a file that is no manifest becomes one, or what a manifest is."""
+    """Return how to convert a file of another format to a manifest."""
     others = {".json": ("coco",), ".txt": ("flickr8k", "csv")}.get(path.suffix.lower())
     if others:
         ways = " or ".join(f"`mmtx data action=import format={name}`" for name in others)
@@ -63,10 +63,13 @@ def check_exists(
     suffixes: Sequence[str] = SUFFIXES,
     remedy: str = "make one with `mmtx data action=make`",
 ) -> None:
-    """Refuse a path that is no file, naming what lies there instead.
+    """Raise DataError if ``path`` is not a file, suggesting similar or contained files.
 
-    ``what`` the file should be, and the ``suffixes`` of such files, are for the message;
-    ``remedy`` stands in it where no file there has a similar name.
+    Args:
+        path: The path to check.
+        what: What the file should be, for the message.
+        suffixes: Suffixes of the files to suggest.
+        remedy: End of the message if no file has a similar name.
     """
     if path.is_file():
         return
@@ -99,7 +102,7 @@ def _json_lines(path: Path) -> Iterator[Line]:
             row = _parsed(raw)
             yield number, row
             if number == 1 and isinstance(row, str) and raw.lstrip().startswith(b"["):
-                return  # one JSON array over the whole file: a fault a line would say no more
+                return  # a JSON array over the whole file: more faults would add nothing
 
 
 def _parsed(raw: bytes) -> dict[str, Any] | str:
@@ -126,20 +129,20 @@ def _parsed(raw: bytes) -> dict[str, Any] | str:
 def csv_rows(
     path: Path, delimiter: str, quoting: bool = True, numbered: int | None = None
 ) -> Iterator[Line]:
-    """Yield the rows of a CSV file below its header: cells by column, all of them text.
+    """Yield the rows of a CSV file as text cells by column name.
 
     Args:
         path: The file.
-        delimiter: What separates cells.
-        quoting: False where quotes are characters like any other; then the last column takes all
-            that is left of a line, delimiters included.
-        numbered: Of a file without a header, how many columns it has at least; they are called
-            ``1``, ``2`` and so on.
+        delimiter: The cell separator.
+        quoting: If False, quotes are ordinary characters, and the last column takes the rest of
+            the line, including delimiters.
+        numbered: Minimum number of columns of a file without a header, whose columns are named
+            ``1``, ``2`` and so on; None if there is a header.
     """
     if (fault := _encoding_fault(path)) is not None:
         yield fault
         return
-    csv.field_size_limit(MAX_LINE)  # the default refuses a cell of 128 KiB
+    csv.field_size_limit(MAX_LINE)  # the default limit is 128 KiB per cell
     with path.open(encoding="utf-8-sig", newline="") as file:
         yield from _csv_rows(file, delimiter, quoting, numbered)
 
@@ -189,7 +192,7 @@ def _bounded_lines(file: TextIO) -> Iterator[str]:
 
 
 def _encoding_fault(path: Path) -> tuple[int, str] | None:
-    """Return the first line that is not UTF-8, or too long, and what to do."""
+    """Return the fault of the first line that is not UTF-8 or is too long, or None."""
     with path.open("rb") as file:
         number = 0
         while raw := file.readline(MAX_LINE + 1):

@@ -1,4 +1,4 @@
-"""Manifests written: JSON Lines, with a card beside them, so that a reader finds every file."""
+"""Writing of manifests as JSON Lines with a dataset card."""
 
 import os
 from collections import Counter
@@ -19,9 +19,9 @@ MEDIA = ("image", "video", "audio")
 
 
 def home_of(path: str | Path, root: str | Path | None) -> Path:
-    """Return the folder that a manifest's paths are relative to if its files lie in ``root``.
+    """Return the folder that paths are written relative to if the files lie in ``root``.
 
-    That is the manifest's own where it holds the root, else the root.
+    That is the manifest's folder if it contains the root, else the root.
     """
     home = Path(os.path.abspath(Path(path).parent))
     base = home if root is None else Path(os.path.abspath(root))
@@ -35,15 +35,20 @@ def write_manifest(
     root: str | Path | None = None,
     card: Mapping[str, Any] | None = None,
 ) -> int:
-    """Write rows as a manifest and return how many; a crash leaves no half-written file.
+    """Write rows as a manifest atomically, with its card, and return the number of rows.
 
-    Media paths in the rows are absolute, or relative to ``root`` (default: the manifest's
-    folder). They are written relative to the manifest where ``root`` lies in its folder, else
-    relative to ``root``, which then stands in the card. The card also gets the rows by split;
-    what an older card of that name says besides is kept.
+    Media paths are written relative to the manifest if ``root`` lies in its folder, else relative
+    to ``root``, which is then recorded in the card. The card also gets the row counts by split;
+    other entries of an existing card are kept.
+
+    Args:
+        path: The manifest to write.
+        rows: Rows whose media paths are absolute or relative to ``root``.
+        root: Folder that holds all files (default: the manifest's folder).
+        card: Further entries of the card.
 
     Raises:
-        DataError: if a path leaves the root, naming the row.
+        DataError: naming the row, if a path lies outside the root, or a number is not finite.
     """
     path = Path(path)
     home, start = home_of(path, None), home_of(path, root)
@@ -68,7 +73,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _placed(row: Mapping[str, Any], base: Path, start: Path) -> dict[str, Any]:
-    """Return the row with its media paths relative to ``start``, and without empty values."""
+    """Return the row with media paths relative to ``start``, and without empty values."""
     placed = {key: value for key, value in row.items() if value not in (None, "", [], {})}
     for key in MEDIA:
         value = placed.get(key)
@@ -83,7 +88,7 @@ def _placed(row: Mapping[str, Any], base: Path, start: Path) -> dict[str, Any]:
 
 
 def _relative(value: str, base: Path, start: Path, row: Mapping[str, Any]) -> str:
-    # a plain relative path, the usual case, need not be taken apart
+    # fast path for plain relative paths, the usual case
     if base == start and not value.startswith("/") and ".." not in value:
         return value
     full = Path(os.path.normpath(base / value))

@@ -1,4 +1,4 @@
-"""What the k-th global batch of an epoch holds: a pure function of (seed, epoch, k)."""
+"""Order of training and evaluation batches, as a pure function of (seed, epoch, batch index)."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 POOL = 50
-"""Batches that are sorted by length together: enough to even lengths out, few enough to mix."""
+"""Batches sorted by length together: enough for equal lengths, few enough to stay random."""
 
 
 @dataclass(frozen=True)
 class TrainOrder:
-    """Shuffled global batches; with ``lengths``, samples of like length share a batch.
+    """Shuffled global batches; with ``lengths``, samples of similar length share a batch.
 
-    A remainder smaller than a batch waits for another epoch's shuffle; a data set smaller than a
-    batch is one batch. ``batch_size`` counts the samples of all processes together.
+    Samples that do not fill a batch are left out of that epoch; a data set smaller than a batch
+    forms one batch. ``batch_size`` is the total over all processes.
     """
 
     num_samples: int
@@ -24,24 +24,24 @@ class TrainOrder:
 
     @property
     def size(self) -> int:
-        """Samples in each batch."""
+        """Number of samples in each batch."""
         return min(self.batch_size, self.num_samples)
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Return the number of batches per epoch."""
         return self.num_samples // self.size
 
     def epoch(
         self, epoch: int, lengths: Int[np.ndarray, " n"] | None = None
     ) -> Int[np.ndarray, "k b"]:
-        """Row numbers of every batch of an epoch, in order."""
+        """Return the row indices of all batches of an epoch, in order."""
         rows = self.whole(epoch, lengths)[: len(self) * self.size]
         return rows.reshape(len(self), self.size)
 
     def whole(
         self, epoch: int, lengths: Int[np.ndarray, " n"] | None = None
     ) -> Int[np.ndarray, " n"]:
-        """Row numbers of an epoch that leaves none out: the remainder comes last."""
+        """Return all row indices of an epoch, with the incomplete batch last."""
         rng = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, 0, 0, epoch]))
         rows = rng.permutation(self.num_samples)
         if lengths is None:
@@ -53,7 +53,7 @@ class TrainOrder:
     def run(
         self, start: int, total: int, lengths: Callable[[int], np.ndarray] | None
     ) -> Iterator[Int[np.ndarray, "b 2"]]:
-        """(epoch, row) of every sample of the batches ``start`` to ``total`` of an endless run."""
+        """Yield (epoch, row) of the samples in batches ``start`` to ``total`` over all epochs."""
         k = start
         while k < total:
             epoch, first = divmod(k, len(self))
@@ -66,13 +66,13 @@ class TrainOrder:
 def by_length(
     rows: Int[np.ndarray, " m"], lengths: Int[np.ndarray, " n"], pool: int
 ) -> Int[np.ndarray, " m"]:
-    """Sort each run of ``pool`` shuffled rows by length."""
+    """Sort the rows by length within each pool of ``pool`` shuffled rows."""
     parts = [rows[i : i + pool] for i in range(0, len(rows), pool)]
     return np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts])
 
 
 def rank_slice(batch: Int[np.ndarray, "b *k"], rank: int, world: int) -> Int[np.ndarray, "r *k"]:
-    """The rows of a global batch that one process takes: as many for each."""
+    """Return a process's equal share of a global batch."""
     share = len(batch) // world
     return batch[rank * share : (rank + 1) * share]
 
@@ -84,10 +84,18 @@ def evaluation_batches(
     world: int,
     corpora: Shaped[np.ndarray, " n"] | None = None,
 ) -> Iterator[Int[np.ndarray, " b"]]:
-    """Every row once over all processes, long texts first: a batch too big shows at once.
+    """Return this process's batches of a pass over all rows, longest texts of each corpus first.
 
-    The batches are the same for any number of processes: a contrastive loss depends on what
-    shares a batch. Each holds rows of one of the ``corpora``. A process may go without.
+    Starting with the longest reveals out-of-memory errors early. Batches do not depend on the
+    number of processes, since a contrastive loss depends on the samples in a batch. A process may
+    get no batch.
+
+    Args:
+        lengths: Number of text tokens of each row.
+        batch_size: Maximum number of rows in a batch.
+        rank: Index of this process.
+        world: Number of processes.
+        corpora: Corpus of each row; batches do not mix corpora.
     """
     rows = np.argsort(-lengths, kind="stable")
     names = np.zeros_like(lengths) if corpora is None else corpora

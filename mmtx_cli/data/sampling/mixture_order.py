@@ -1,4 +1,4 @@
-"""The order of several corpora that are learned together: a pure function of (seed, batch)."""
+"""Order of training batches over several corpora, as a pure function of (seed, batch index)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,21 +9,22 @@ from jaxtyping import Float, Int
 from mmtx_cli.data.sampling.epoch_order import TrainOrder
 
 Lengths = Callable[[int], Int[np.ndarray, " n"]]
-"""By epoch: the tokens of the texts of every row of all corpora."""
+"""Maps an epoch to the number of text tokens of every row of all corpora."""
 
 _BLOCK = 1024
-"""Batches whose corpora are drawn together."""
+"""Number of batches whose corpora are drawn at once."""
 _CHOICE = 2**40
-"""Where the draws of corpora begin: beyond the epochs, whose shuffles have the same seed."""
+"""Philox counter offset for drawing corpora, beyond all epochs, which shuffle with this seed."""
 
 
 def shares(
     sizes: Sequence[int], weights: Sequence[float] | None, temperature: float
 ) -> Float[np.ndarray, " c"]:
-    """Part of each corpus in what is drawn.
+    """Return the sampling probability of each corpus.
 
-    By its ``weights``, or without them by size to the power of 1 / ``temperature``: at 1 all
-    samples are as likely, the higher the more alike are the corpora (Conneau et al. 2020, eq. 1).
+    Proportional to ``weights``, or without them to size ** (1 / ``temperature``): 1 samples in
+    proportion to size, and higher values approach equal probabilities (Conneau et al. 2020,
+    eq. 1).
     """
     by_size = np.asarray(sizes, dtype=np.float64) ** (1 / temperature)
     raw = by_size if weights is None else np.asarray(weights, dtype=np.float64)
@@ -32,14 +33,14 @@ def shares(
 
 @dataclass
 class Stream:
-    """The endless run of a corpus' epochs, each of which holds every row once."""
+    """Consecutive epochs of one corpus, each of which contains every row once."""
 
     order: TrainOrder
     first: int
     kept: dict[int, Int[np.ndarray, " n"]] = field(default_factory=dict)
 
     def rows(self, begin: int, count: int, lengths: Lengths | None) -> Int[np.ndarray, "m 2"]:
-        """(epoch, row among those of all corpora) at the places ``begin`` and on."""
+        """Return (epoch, global row) for ``count`` positions starting at ``begin``."""
         found = []
         while count:
             epoch, at = divmod(begin, self.order.num_samples)
@@ -49,7 +50,7 @@ class Stream:
         return np.concatenate(found)
 
     def epoch(self, epoch: int, lengths: Lengths | None) -> Int[np.ndarray, " n"]:
-        """All rows of the corpus, like lengths together where lengths are given."""
+        """Return all rows of an epoch, numbered within the corpus; bucketed by length if given."""
         if epoch not in self.kept:
             own = slice(self.first, self.first + self.order.num_samples)
             self.kept = {epoch: self.order.whole(epoch, lengths(epoch)[own] if lengths else None)}
@@ -57,10 +58,17 @@ class Stream:
 
 
 class MixtureOrder:
-    """Batches of several corpora, whose rows follow each other: those of the first, the second …
+    """Batches over several corpora, whose rows are numbered consecutively.
 
-    Every batch holds one corpus, which is drawn by the shares, or with ``mixed`` samples of all,
-    each drawn so. A corpus' own samples come in epochs: none is repeated before all were there.
+    Each batch contains one corpus, drawn by its probability, or, with ``mixed``, samples of all
+    corpora, each drawn so. Within a corpus, no sample repeats before all have been used.
+
+    Args:
+        sizes: Number of rows of each corpus.
+        share: Sampling probability of each corpus.
+        batch_size: Number of samples in a batch, over all processes.
+        seed: Seed of all draws.
+        mixed: Whether batches mix corpora.
     """
 
     def __init__(
@@ -73,7 +81,7 @@ class MixtureOrder:
     ) -> None:
         self.sizes, self.share, self.mixed, self.seed = list(sizes), share, mixed, seed
         self.size = batch_size
-        self.totals: list[Int[np.ndarray, " c"]] = []  # of the blocks from the first on
+        self.totals: list[Int[np.ndarray, " c"]] = []  # cumulative counts at the end of each block
         firsts = np.cumsum([0, *sizes[:-1]])
         self.streams = [
             Stream(TrainOrder(size, batch_size, seed + i), int(first))
@@ -81,11 +89,11 @@ class MixtureOrder:
         ]
 
     def __len__(self) -> int:
-        """Batches an epoch: as many as hold as many samples as there are."""
+        """Return the batches per epoch: all samples divided by the batch size, at least 1."""
         return max(1, sum(self.sizes) // self.size)
 
     def counts(self, block: int) -> Int[np.ndarray, "k c"]:
-        """How many samples of each corpus every batch of a block of them holds."""
+        """Return the number of samples of each corpus in every batch of a block."""
         key = np.random.Philox(key=self.seed, counter=[0, 0, block, _CHOICE])
         random = np.random.Generator(key)
         if self.mixed:
@@ -93,7 +101,7 @@ class MixtureOrder:
         return random.multinomial(1, self.share, size=_BLOCK) * self.size
 
     def done(self, batches: int) -> Int[np.ndarray, " c"]:
-        """Samples of each corpus in so many batches."""
+        """Return the number of samples of each corpus in the first ``batches`` batches."""
         blocks, rest = divmod(batches, _BLOCK)
         for block in range(len(self.totals), blocks):
             before = self.totals[-1] if self.totals else np.zeros(len(self.sizes), dtype=np.int64)
@@ -104,7 +112,7 @@ class MixtureOrder:
     def run(
         self, start: int, total: int, lengths: Lengths | None
     ) -> Iterator[Int[np.ndarray, "b 2"]]:
-        """(epoch of its corpus, row) of every sample of the batches ``start`` to ``total``."""
+        """Yield (epoch of its corpus, row) of the samples in batches ``start`` to ``total``."""
         done = self.done(start)
         for k in range(start, total):
             if k == start or k % _BLOCK == 0:

@@ -1,4 +1,4 @@
-"""What is particular to each of several corpora that are learned together."""
+"""Settings that differ between the corpora of a mixture."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Mixing:
-    """``names`` of the corpora in their order, and by name what not all of them share.
+    """The ``names`` of the corpora in order, and settings by name.
 
-    ``texts`` is the column that the text encoder reads; ``weights`` are those of the samples,
-    None to go by size. ``learners`` are the heads that learn from some corpora alone, and from
-    which.
+    ``texts`` is the text encoder's input column, ``weights`` are the sampling weights (None to
+    sample by size). ``learners`` maps heads that are trained on some corpora only to those.
     """
 
     names: Sequence[str] = ()
@@ -19,5 +18,5 @@ class Mixing:
     learners: Mapping[str, Set[str]] = field(default_factory=dict)
 
     def learns(self, head: str, corpus: str) -> bool:
-        """Is a head to learn from a corpus?"""
+        """Return True if a head is trained on a corpus."""
         return head not in self.learners or corpus in self.learners[head]

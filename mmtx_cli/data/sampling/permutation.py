@@ -1,14 +1,14 @@
-"""Who lends a modality to whom, when it is shuffled among the samples."""
+"""Permutation used to shuffle a modality across samples."""
 
 import numpy as np
 from jaxtyping import Int
 
 
 def lenders(has: np.ndarray, seed: int) -> Int[np.ndarray, " n"]:
-    """Return for each row the row that it borrows from: one random cycle of those that have any.
+    """Return, for each row, the row whose modality it receives: one random cycle.
 
-    So each lends once, and with two or more nobody keeps its own. Rows that have nothing to
-    lend are their own lenders: they stay without.
+    The cycle contains all rows that have the modality, so that each is used once and, with two or
+    more, none keeps its own. Rows without the modality map to themselves and stay without.
 
     Args:
         has: [n] bool, whether a row has the modality.

@@ -1,4 +1,4 @@
-"""The form in which answers are compared: "Two dogs." and "the 2 dogs" are one answer."""
+"""Answer normalization of VQA: "Two dogs." and "the 2 dogs" are the same answer."""
 
 import re
 from functools import lru_cache
@@ -6,7 +6,7 @@ from functools import lru_cache
 from mmtx_cli.io.unicode import composed
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
-"""What separates words; apostrophes and colons (2:50) belong to them."""
+"""Characters that separate words; apostrophes and colons (2:50) are part of a word."""
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 DIGITS = {"none": "0"} | {word: str(number) for number, word in enumerate(NUMBERS)}
 ARTICLES = frozenset(("a", "an", "the"))
@@ -27,7 +27,7 @@ WHOLE = {
     for i, letter in enumerate(word)
     if letter == "'"
 }
-"""Contractions that lack one of their apostrophes, and what they are meant to be."""
+"""Contractions with a missing apostrophe, mapped to their correct spelling."""
 
 _PERIOD = re.compile(r"\.(?!\d)")
 _SEPARATED = re.compile(r"\d,\d")
@@ -35,14 +35,14 @@ _SEPARATED = re.compile(r"\d,\d")
 
 @lru_cache(maxsize=1 << 17)
 def normal_answer(text: str) -> str:
-    """Return an answer as the VQA evaluation compares it (Antol et al. 2015, sec. 3; the rules are
-    those of https://visualqa.org/evaluation.html and of the program given there).
+    """Return an answer as normalized by the VQA evaluation (Antol et al. 2015, sec. 3).
 
-    Composed (NFC) and in lower case; punctuation is a space, or nothing where that character stands
-    next to a space or digits are separated by commas (1,000); periods go that are no decimal
-    points; the numbers from zero to ten are digits, "none" is 0; articles go; contractions get
-    their apostrophe.
-    An answer of which nothing would be left ("A", one choice of four) only becomes lower case.
+    The rules are those of https://visualqa.org/evaluation.html and of the program given there:
+    Unicode NFC and lower case; punctuation becomes a space, or nothing if that character also
+    occurs next to a space or the answer has a comma between digits (1,000); periods are removed
+    except decimal points; numbers from zero to ten become digits, "none" becomes 0; articles are
+    removed; contractions get their apostrophe. An answer that would become empty ("A", a multiple
+    choice) is only lowercased.
     """
     plain = " ".join(composed(text).replace("\u2019", "'").split())
     separated = _SEPARATED.search(plain)

@@ -1,4 +1,4 @@
-"""Text to token numbers and back: a byte-level BPE trained on the captions, or a given file."""
+"""Tokenizers: byte-level BPE trained on the data set's texts, or loaded from a file."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.io.untrusted_file import MAX_TOKENIZER_BYTES, RefusedFileError, read_text
 
 PAD, UNK, BOS, EOS, MASK = SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
-# what a tokenizer from elsewhere may call them
+# names of the special tokens in other tokenizers
 NAMES = {
     "pad": (PAD, "<pad>", "<|pad|>", "<|endoftext|>"),
     "bos": (BOS, "<s>", "[CLS]", "<|startoftext|>", "<bos>", "<|endoftext|>"),
@@ -24,11 +24,11 @@ MASKS = (MASK, "<mask>", "<|mask|>")
 
 
 def _backend(text: str, fault: str) -> Backend:
-    """Build the library's tokenizer.
+    """Build a ``tokenizers`` tokenizer from JSON.
 
     Raises:
-        DataError: beginning with ``fault``. The library raises plain Exception, or panics: that
-            is a BaseException, and is printed to standard error, which is closed meanwhile.
+        DataError: starting with ``fault``. The library raises plain Exception or panics; a panic
+            is a BaseException and prints to standard error, which is therefore silenced.
     """
     try:
         with _silenced():
@@ -46,11 +46,11 @@ def _backend(text: str, fault: str) -> Backend:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Send what a library prints to standard error nowhere."""
+    """Redirect standard error, including output of native code, to the null device."""
     sys.stderr.flush()
     try:
         kept = os.dup(2)
-    except OSError:  # there is none
+    except OSError:  # standard error is closed
         yield
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -64,19 +64,19 @@ def _silenced() -> Iterator[None]:
 
 
 class Tokenizer:
-    """A tokenizer whose texts begin with BOS and end with EOS.
+    """A tokenizer that adds BOS and EOS to every text.
 
-    With ``template`` they begin and end as the tokenizer itself has it: what a pretrained text
-    encoder expects, whatever its special tokens are.
+    With ``template``, the tokenizer's own post-processor adds the special tokens instead, as a
+    pretrained text encoder expects.
     """
 
     def __init__(
         self, backend: Backend, source: str = "the tokenizer", template: bool = False
     ) -> None:
-        """``source`` names it in messages. Raises DataError if a special token is missing."""
+        """Wrap ``backend``; raise DataError, naming ``source``, if a special token is missing."""
         backend.no_padding()
         backend.no_truncation()
-        backend.encode_special_tokens = True  # a text that says "[EOS]" says no more than that
+        backend.encode_special_tokens = True  # "[EOS]" inside a text is encoded as plain text
         self.backend = backend
         self.source = source
         self.template = template
@@ -89,30 +89,30 @@ class Tokenizer:
         self.pad_id, self.bos_id, self.eos_id = (int(self.special(kind)) for kind in NAMES)  # type: ignore[arg-type]
 
     def special(self, kind: str) -> int | None:
-        """Number of the first of the known names that the vocabulary has."""
+        """Return the id of the first known name of a special token in the vocabulary, or None."""
         return self.first_of(NAMES[kind])
 
     def first_of(self, names: Sequence[str]) -> int | None:
-        """Number of the first token that the vocabulary has."""
+        """Return the id of the first of these tokens in the vocabulary, or None."""
         found = (self.backend.token_to_id(name) for name in names)
         return next((number for number in found if number is not None), None)
 
     @property
     def mask_id(self) -> int | None:
-        """The token that stands for a hidden one; None where there is none."""
+        """Id of the mask token, or None if the vocabulary has none."""
         return self.first_of(MASKS)
 
     @property
     def special_ids(self) -> list[int]:
-        """Tokens that are no words: where texts begin and end, and the like."""
+        """Ids of all special tokens."""
         added = self.backend.get_added_tokens_decoder()
         return sorted(number for number, token in added.items() if token.special)
 
     @classmethod
     def train(cls, texts: Iterable[str], size: int = 8000, lowercase: bool = True) -> "Tokenizer":
-        """Learn byte-pair merges (Sennrich et al. 2016) on bytes, so that no text is unknown."""
+        """Train byte-level BPE (Sennrich et al. 2016), which can encode any text."""
         backend = Backend(models.BPE())
-        # rows come composed; any white space is one space, and none ends a text
+        # texts are NFC already; collapse white space and strip it at both ends
         spaces = normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()
         steps = [normalizers.NFC(), *spaces, *([normalizers.Lowercase()] if lowercase else [])]
         backend.normalizer = normalizers.Sequence(steps)
@@ -130,7 +130,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> "Tokenizer":
-        """Read a ``tokenizer.json``."""
+        """Load a ``tokenizer.json`` file; raise DataError if it is missing or invalid."""
         path = Path(path)
         if not path.exists():
             raise DataError(f"{path}: there is no such tokenizer file")
@@ -142,12 +142,12 @@ class Tokenizer:
 
     @classmethod
     def from_json(cls, text: str, template: bool = False) -> "Tokenizer":
-        """Rebuild one from ``to_json``."""
+        """Restore a tokenizer from the output of ``to_json``."""
         name = "the model's tokenizer.json"
         return cls(_backend(text, f"{name} cannot be read"), name, template)
 
     def to_json(self) -> str:
-        """Everything there is to it, as a checkpoint keeps it."""
+        """Serialize the tokenizer for a checkpoint."""
         return str(self.backend.to_str())
 
     def save(self, path: Path) -> None:
@@ -155,21 +155,21 @@ class Tokenizer:
         self.backend.save(str(path))
 
     def __len__(self) -> int:
-        """Tokens in the vocabulary."""
+        """Return the vocabulary size, including added tokens."""
         return int(self.backend.get_vocab_size(with_added_tokens=True))
 
     def encode(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
-        """BOS, the text, EOS; cut to ``max_length`` tokens with EOS kept."""
+        """Encode texts with special tokens, truncated to ``max_length`` with EOS kept."""
         return self.encode_measured(texts, max_length)[0]
 
     def encode_measured(
         self, texts: Sequence[str], max_length: int
     ) -> tuple[list[list[int]], list[int]]:
-        """What ``encode`` gives, and how many tokens each text would have uncut."""
+        """Return the output of ``encode``, and the untruncated length of each text."""
         if self.template:
             self.backend.enable_truncation(max_length)
             encoded = self._encoded(texts, special=True)
-            self.backend.no_truncation()  # what is saved does not depend on what was encoded
+            self.backend.no_truncation()  # keeps the serialized tokenizer unchanged
             rest = [sum(o.special_tokens_mask.count(0) for o in e.overflowing) for e in encoded]
             lengths = [len(e.ids) + more for e, more in zip(encoded, rest, strict=True)]
             return [list(e.ids) for e in encoded], lengths
@@ -178,7 +178,7 @@ class Tokenizer:
         return cut, [len(e.ids) + 2 for e in encoded]
 
     def _encoded(self, texts: Sequence[str], special: bool) -> list[Encoding]:
-        """Raises DataError where the library panics: a pattern may take too many steps."""
+        """Encode texts; raise DataError if the library panics, e.g. on a too complex pattern."""
         try:
             return list(self.backend.encode_batch(list(texts), add_special_tokens=special))
         except BaseException as error:
@@ -191,7 +191,7 @@ class Tokenizer:
             ) from error
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Text up to the first EOS, without special tokens."""
+        """Decode tokens up to the first EOS, without special tokens."""
         said = list(tokens)
         if self.eos_id in said:
             said = said[: said.index(self.eos_id)]

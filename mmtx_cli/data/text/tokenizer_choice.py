@@ -1,4 +1,4 @@
-"""Which tokenizers a run's texts are read and written by."""
+"""Selection of the tokenizers for a run's input and target texts."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,8 +17,10 @@ from mmtx_cli.io.checkpoint import read_config
 def own_tokenizer(
     text_encoder: Mapping[str, Any], stored: str | None, heads: Mapping[str, Any] | None = None
 ) -> Tokenizer | None:
-    """The tokenizer that a pretrained text encoder or a teacher of texts brings; else that which a
-    trained text encoder has.
+    """Return the tokenizer of a pretrained text encoder or text teacher, else the stored one.
+
+    Raises:
+        ConfigError: if they use different tokenizers.
     """
     readers = {"encoder.text": text_encoder, **dict(text_teachers(heads or {}))}
     found = {path: own for path, node in readers.items() if (own := brought(path, node))}
@@ -34,9 +36,18 @@ def own_tokenizer(
 def run_tokenizer(
     manifest: Manifest, settings: DataSettings, stored: str | None, heads: Mapping[str, Any]
 ) -> Tokenizer | None:
-    """The tokenizer that texts are written by, and read where a text encoder brings none.
+    """Return the tokenizer of target texts, and of input texts if the encoder has no own one.
 
-    It is the stored one, or a teacher's. Raises ConfigError if a teacher reads by another.
+    In this order: ``data.tokenizer``, the stored one, a text teacher's, one trained on the texts.
+
+    Args:
+        manifest: The data set, on whose texts a tokenizer is trained if there is no other.
+        settings: Settings of the section ``data``.
+        stored: Serialized tokenizer of a trained model, if any.
+        heads: Configurations of the heads, some of which may have teachers.
+
+    Raises:
+        ConfigError: if a teacher uses another tokenizer.
     """
     trained = {p: read_config(t) for p, t in text_teachers(heads) if isinstance(t, str)}
     taught = {p: own["tokenizer"] for p, own in trained.items() if not own.get("text_tokenizer")}
@@ -54,7 +65,7 @@ def run_tokenizer(
 
 
 def brought(path: str, reader: Mapping[str, Any] | str) -> Tokenizer | None:
-    """The tokenizer of a reader of texts: of a trained model, or of pretrained weights."""
+    """Return the tokenizer of a trained model or of an encoder with pretrained weights, if any."""
     if isinstance(reader, str):
         own = read_config(reader).get("text_tokenizer")
         return Tokenizer.from_json(own, template=True) if own else None
@@ -69,7 +80,10 @@ def brought(path: str, reader: Mapping[str, Any] | str) -> Tokenizer | None:
 
 
 def brings_tokenizer(node: Mapping[str, Any]) -> bool:
-    """Does the class of a text encoder say so? Only one with weights of its own is imported."""
+    """Return True if a text encoder class has its own tokenizer.
+
+    The class is imported only if it has pretrained weights and its source cannot be read.
+    """
     target = str(node.get("_target_", ""))
     try:
         return bool(class_constant(target, "brings_tokenizer"))
@@ -80,7 +94,10 @@ def brings_tokenizer(node: Mapping[str, Any]) -> bool:
 def tokenizer_for(
     manifest: Manifest, settings: DataSettings, stored: str | None
 ) -> Tokenizer | None:
-    """The given tokenizer, the stored one, or one trained on the training texts."""
+    """Return the configured tokenizer, else the stored one, else one trained on the texts.
+
+    None if there are no texts to train on.
+    """
     if settings.tokenizer:
         return Tokenizer.load(settings.tokenizer)
     if stored:
@@ -94,7 +111,7 @@ def tokenizer_for(
 
 
 def config_of(path: str, folder: str) -> dict[str, Any]:
-    """The config of the trained model that a head at a config ``path`` names as its teacher."""
+    """Return the config of a teacher model; errors name the head's config ``path``."""
     try:
         return read_config(folder)
     except CheckpointError as error:
@@ -103,7 +120,7 @@ def config_of(path: str, folder: str) -> dict[str, Any]:
 
 
 def text_teachers(heads: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Config path and teacher (a path, or an encoder's node) of the heads taught about texts."""
+    """Yield (config path, teacher) of heads with a text teacher: a model path or encoder config."""
     for name, node in heads.items():
         teacher = (node or {}).get("teacher")
         if isinstance(teacher, str):

@@ -1,7 +1,7 @@
-"""Refusing tokenizers that turn a short text into a very long one.
+"""Rejection of tokenizers that expand a short text into a very long one.
 
-A ``tokenizer.json`` of a few bytes may replace every letter by a thousand, in ten stages: one word
-would take all memory when it is encoded.
+A ``tokenizer.json`` of a few bytes may replace every letter by a thousand in each of ten stages,
+so that encoding one word would exhaust memory.
 """
 
 import base64
@@ -14,14 +14,14 @@ from typing import Any
 from tokenizers import Tokenizer
 
 MAX_GROWTH = 1_000
-"""Bytes that one byte of a text may become; a tokenizer converted from sentencepiece has 300."""
+"""Maximum expansion in bytes per byte; tokenizers converted from sentencepiece reach 300."""
 MAX_TEMPLATE = 1_000
-"""Tokens that may be added to a text, such as the one that begins it."""
+"""Maximum number of tokens added to a text by the post-processor, e.g. BOS and EOS."""
 STAGES = ("normalizer", "pre_tokenizer", "decoder")
 
 
 def check_growth(backend: Tokenizer) -> None:
-    """Raise ValueError if a text could grow beyond the limits, naming the part that makes it."""
+    """Raise ValueError, naming the component, if a text could grow beyond the limits."""
     for name in STAGES:
         stages = _stages(_state(getattr(backend, name)))
         if (growth := prod(map(_growth, stages))) > MAX_GROWTH:
@@ -41,7 +41,7 @@ def _state(part: Any) -> Any:
 
 
 def _stages(node: Any) -> Iterator[Mapping[str, Any]]:
-    """Each stage below a part, which may be a sequence of sequences."""
+    """Yield the stages of a component, flattening nested sequences."""
     if isinstance(node, Mapping) and node.get("type") == "Sequence":
         for value in node.values():
             for item in value if isinstance(value, list) else ():
@@ -51,11 +51,11 @@ def _stages(node: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _growth(stage: Mapping[str, Any]) -> int:
-    """The largest number of bytes that a stage makes of one."""
+    """Return the maximum number of bytes that a stage produces per input byte."""
     match stage["type"]:
         case "ByteLevel":
             return 2
-        case "Metaspace":  # a mark in place of a space, and one before the text
+        case "Metaspace":  # replaces each space, and prepends one
             return 1 + _size(stage["replacement"])
         case "Prepend":
             return 1 + _size(stage["prepend"])
@@ -63,14 +63,14 @@ def _growth(stage: Mapping[str, Any]) -> int:
             text = stage["pattern"].get("String")
             if text:
                 return max(1, -(-_size(stage["content"]) // _size(text)))
-            return 1 + _size(stage["content"])  # a pattern may match between letters
+            return 1 + _size(stage["content"])  # a regex may also match between characters
         case "Precompiled":
             return _longest_entry(base64.b64decode(stage["precompiled_charsmap"]))
     return 1
 
 
 def _longest_entry(table: bytes) -> int:
-    """Bytes of the longest replacement in sentencepiece's table: a trie's size, the trie, texts."""
+    """Return the longest replacement in sentencepiece's table: trie size, trie, then strings."""
     if len(table) < struct.calcsize("<I"):
         return 1
     (trie,) = struct.unpack_from("<I", table)
@@ -78,7 +78,7 @@ def _longest_entry(table: bytes) -> int:
 
 
 def _added(stage: Mapping[str, Any]) -> int:
-    """Tokens that a template adds, copies of the text counted as one each."""
+    """Return the number of tokens that a template adds; each copy of the text counts as one."""
     if stage["type"] != "TemplateProcessing":
         return 0
     sizes = {name: len(token["ids"]) for name, token in stage["special_tokens"].items()}

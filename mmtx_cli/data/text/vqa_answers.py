@@ -1,4 +1,4 @@
-"""Answers of several people to one question, and what each is worth."""
+"""Scores of VQA answers, given the answers of several annotators."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,13 +9,11 @@ from jaxtyping import Float
 from mmtx_cli.data.text.answer_normalization import normal_answer
 
 ENOUGH = 3
-"""An answer that this many others give is right."""
+"""Number of other annotators that must give an answer for a full score."""
 
 
 def counted(answers: Mapping[str, float]) -> dict[str, float]:
-    """Return the weight of each answer in its normal form ("Two" and "2" are one), likeliest first;
-    ties by name.
-    """
+    """Return the total weight of each normalized answer, highest first (ties by name)."""
     total: Counter[str] = Counter()
     for name, weight in answers.items():
         total[normal_answer(name)] += weight  # type: ignore[assignment]
@@ -23,14 +21,13 @@ def counted(answers: Mapping[str, float]) -> dict[str, float]:
 
 
 def answer_scores(answers: Mapping[str, float]) -> dict[str, float]:
-    """Return the score of each answer, from 0 to 1: VQA accuracy (Antol et al. 2015, sec. 3).
+    """Return the VQA accuracy of each answer, from 0 to 1 (Antol et al. 2015, sec. 3).
 
-    Answers are compared, and returned, in their normal form
-    (``data/text/answer_normalization.py``). With n of N people giving an answer, its score is
-    the mean of min(k / 3, 1) over the N ways to leave
-    one of them out, k being how many of those left give it. Of fewer than four people, all that
-    are left are enough; one alone is right. Weights that are not whole numbers are no people:
-    they are scores already, of which what is above 1 counts as 1.
+    Answers are compared and returned in normalized form (``data/text/answer_normalization.py``).
+    If n of N annotators give an answer, its score is the mean of min(k / 3, 1) over the N ways to
+    leave one annotator out, where k of the others give that answer. With fewer than four
+    annotators, 3 is replaced by N - 1; a single annotator's answer scores 1. If any weight is not
+    an integer, the weights are taken as scores, clipped to 1.
     """
     said = counted(answers)
     if any(weight != int(weight) for weight in answers.values()):
@@ -50,10 +47,10 @@ def answer_scores(answers: Mapping[str, float]) -> dict[str, float]:
 def judged(
     said: Sequence[str], answers: Sequence[Mapping[str, float]]
 ) -> dict[str, Float[np.ndarray, " n"]]:
-    """What each thing said is worth to a question that people gave these answers to.
+    """Return the metrics of each predicted answer in ``said``.
 
-    ``accuracy`` is its score, 0 for what nobody answered. ``exact_match`` is 1 where no other
-    answer has more weight, else 0.
+    ``accuracy`` is its VQA score, 0 if no annotator gave it. ``exact_match`` is 1 if no other
+    answer has a higher weight, else 0.
     """
     pairs = [(normal_answer(x), given) for x, given in zip(said, answers, strict=True)]
     worth = [answer_scores(given).get(x, 0.0) for x, given in pairs]
@@ -62,12 +59,12 @@ def judged(
 
 
 def is_likeliest(name: str, weights: Mapping[str, float]) -> bool:
-    """Has no other answer more weight?"""
+    """Return True if no other answer has a higher weight."""
     return weights.get(name, 0.0) == max(weights.values())
 
 
 def answer_names(rows: Iterable[Mapping[str, float]], most: int) -> list[str]:
-    """Return the ``most`` frequent answers, each counted by its weights; ties by name."""
+    """Return the ``most`` frequent answers over all rows by total weight; ties by name."""
     total: Counter[str] = Counter()
     for answers in rows:
         total.update(counted(answers))  # type: ignore[arg-type]
