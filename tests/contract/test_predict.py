@@ -48,7 +48,7 @@ PARTS = (
 )
 """What all heads need to be those of one model, whose teachers are not there any more."""
 COLORS = ("red", "green", "blue")
-ERRORS = {3: ["image", "known format"], 4: ["model", "(text, image)"]}
+ERRORS = {3: ["image", "known format"], 4: ["model", "(text, image, video, audio)"]}
 """By row of the manifest."""
 
 
