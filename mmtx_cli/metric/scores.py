@@ -61,8 +61,7 @@ class Scores:
             seed: Seed of the resampling.
 
         Raises:
-            MmtxError: If there are no samples, fewer than one resample, or ``level`` is not in (0,
-                1).
+            MmtxError: If there are no samples, no resamples, or ``level`` is not in (0, 1).
         """
         self._require_samples()
         if not 0 < level < 1:

@@ -22,8 +22,8 @@ def recall_scores(ranks: Ranks, num_samples: int, cuts: Sequence[int] = CUTS) ->
 
     Returns:
         Scores with the metrics ``image_to_text_r1`` …, ``mean_recall`` and
-            ``image_to_text_median_rank`` … (from 1); NaN without queries. The per-sample value is
-            the mean rank, from 0, of the sample's queries (NaN without queries).
+        ``image_to_text_median_rank`` … (from 1); NaN without queries. The per-sample value is
+        the mean rank, from 0, of the sample's queries (NaN without queries).
     """
     columns, per_sample, names = [], {}, []
     for direction, (rank, owner) in ranks.items():
