@@ -44,9 +44,7 @@ WRITTEN = "written"
 
 
 class Head(nn.Module, ABC):
-    """Reads streams of width ``dim``. The losses of a model's heads are added up, each times its
-    ``weight``.
-    """
+    """Reads streams of width ``dim``. The loss of a model is the sum of its heads' weighted losses."""
 
     needs: tuple[str, ...] = ()
     """Target columns: readings of the manifest's columns (``data/targets.py``,

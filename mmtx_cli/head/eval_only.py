@@ -46,7 +46,7 @@ class EvaluationHead(Head):
 
 
 class StreamHead(EvaluationHead):
-    """Returns which samples have a stream, and its mean token, for every stream of a model."""
+    """Returns which samples have each stream of a model, and the mean token of each stream."""
 
     def __init__(
         self,

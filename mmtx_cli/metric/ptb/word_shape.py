@@ -1,5 +1,4 @@
-"""The shape of a text: each character replaced by its class, to keep the tokenizer's patterns
-short.
+"""The shape of a text: its characters replaced by their classes, to keep patterns short.
 
 ASCII characters are their own class. Other characters that a rule mentions are replaced by a
 representative of their class, all others by "letter", "part of a letter", "digit", "symbol" or
