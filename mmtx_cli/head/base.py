@@ -44,7 +44,7 @@ WRITTEN = "written"
 
 
 class Head(nn.Module, ABC):
-    """Reads streams of width ``dim``. The loss of a model is the sum of its heads' weighted losses."""
+    """Reads streams of width ``dim``. A model's loss is the weighted sum of its heads' losses."""
 
     needs: tuple[str, ...] = ()
     """Target columns: readings of the manifest's columns (``data/targets.py``,
