@@ -1,4 +1,4 @@
-"""Every fusion trained with every seed, for a comparison."""
+"""Sweep that trains every fusion with every seed, for a comparison."""
 
 import sys
 from collections.abc import Sequence
@@ -12,9 +12,10 @@ from mmtx_cli.io.quoting import quoted
 
 
 def swept(cfg: DictConfig, run_dir: Path) -> list[Path]:
-    """Train every fusion with every seed; what an earlier attempt has finished is kept.
+    """Train every fusion with every seed and return the run folders.
 
-    Each is a process of its own, so that its memory is its own, and its end not ours.
+    Runs that an earlier attempt has finished are reused. Each run is a separate process, so that it
+    has its own memory and cannot take this process down.
     """
     from mmtx_cli.comparison.scheduler import Run, run_all
 
@@ -36,7 +37,7 @@ def swept(cfg: DictConfig, run_dir: Path) -> list[Path]:
 
 
 def check_runs(cfg: DictConfig, names: Sequence[str]) -> None:
-    """Tell what is wrong with the settings of any run before the first one begins."""
+    """Raise ConfigError if the settings of any run are invalid, before the first one starts."""
     from hydra import compose
 
     from mmtx_cli.config.overrides import opened

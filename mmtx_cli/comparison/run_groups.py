@@ -1,4 +1,4 @@
-"""Groups of runs that differ in their seed alone, and short names that tell them apart."""
+"""Groups of runs that differ only in their seed, with short names that distinguish them."""
 
 import os
 from collections import Counter
@@ -22,34 +22,34 @@ NO_CHOICE = (
     "trainer.progress",
     "trainer.log_every",
 )
-"""Settings that change nothing of what is compared."""
+"""Settings that do not affect what is compared."""
 SHARED = ("dim", *ROOT_KEYS, *FILLED)
-"""Root keys that components are given."""
+"""Root keys whose values are passed to components."""
 CHOICE = "._target_"
 MAX_NAME = 80
 MAX_VALUE = 30
 MORE = ", …"
 ALL = "all runs"
-"""What the only group is called."""
+"""Name of the group if there is only one."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seed alone.
+    """Runs that differ only in their seed.
 
-    ``settings`` holds all in which the groups differ, as it is written on the command line.
+    ``settings`` holds the settings in which the groups differ, in command-line syntax.
     """
 
     name: str
     settings: Mapping[str, str]
 
     def in_full(self) -> str:
-        """All in which it differs from other groups, in one line."""
+        """Return all settings in which it differs from other groups, on one line."""
         return " ".join(f"{key}={value}" for key, value in self.settings.items())
 
 
 def grouped(runs: Sequence[Mapping[str, Any]]) -> list[Group]:
-    """The group of each run, from its settings by dotted keys."""
+    """Return the group of each run, given its settings by dotted key."""
     chosen = differences(runs)
     names = short_names(list(dict.fromkeys(map(_frozen, chosen))))
     return [Group(names[_frozen(settings)], settings) for settings in chosen]
@@ -60,15 +60,16 @@ def _frozen(settings: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def differences(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Of each run the settings in which not all agree, choices of components first.
+    """Return the settings of each run in which not all runs agree, component choices first.
 
-    Of a component that differs, its other keys count only among the runs that have the same.
+    The keys of a component that differs are only compared among the runs that use the same one.
     """
     keys = dict.fromkeys(key for run in runs for key in run)
     left_out = {key for key in keys if not is_choice(key, runs)}
     kept = [
         {key: text(value) for key, value in run.items() if key not in left_out}
-        # which checkpoint a run began with may go by its seed; that it had one is a choice
+        # the path of the initial checkpoint may depend on the seed; whether there was one is a
+        # choice
         | {"ckpt": "given" if run.get("ckpt") else "null"}
         for run in runs
     ]
@@ -90,7 +91,10 @@ def differences(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 def is_choice(key: str, runs: Sequence[Mapping[str, Any]]) -> bool:
-    """Is a setting one of its own: neither filled in from the data, nor what a root key gives?"""
+    """Return whether a setting is a choice of its own.
+
+    It is not if it is filled in from the data or takes its value from a root key.
+    """
     _, is_inner, last = key.rpartition(".")
     sources = (*FILLED, last) if is_inner else ()
     follows = all(
@@ -102,18 +106,18 @@ def is_choice(key: str, runs: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def varying(runs: Sequence[Mapping[str, str]]) -> list[str]:
-    """Keys that not all runs have the same value of, in their order."""
+    """Return the keys whose values differ between runs, in order."""
     keys = dict.fromkeys(key for run in runs for key in run)
     return [key for key in keys if len({run.get(key, "null") for run in runs}) > 1]
 
 
 def text(value: Any) -> str:
-    """A value as it is written on the command line, the same for equal numbers."""
+    """Return a value in command-line syntax; equal numbers give the same text."""
     return " ".join(written(plain_numbers(value)).split())
 
 
 def plain_numbers(value: Any) -> Any:
-    """Whole numbers as integers: 1.0 and 1 are the same setting."""
+    """Return the value with whole floats as integers: 1.0 and 1 are the same setting."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, list | tuple):
@@ -124,12 +128,12 @@ def plain_numbers(value: Any) -> Any:
 
 
 def written_key(key: str) -> str:
-    """A component's place as it is written on the command line."""
+    """Return the key of a component as it is written on the command line."""
     return key.removesuffix(CHOICE).replace("encoder.", "encoder/")
 
 
 def choice_name(target: str | None, all_targets: Sequence[str | None]) -> str:
-    """The name of a choice: the module that its class is in; the path where that is not enough."""
+    """Return the name of a choice: the module of its class, or the path if that is ambiguous."""
     if target is None or target == "null":
         return "null"
     modules = Counter(_module(other) for other in {*all_targets} if other)
@@ -141,10 +145,10 @@ def _module(target: str) -> str:
 
 
 def short_names(groups: Sequence[tuple[tuple[str, str], ...]]) -> dict[Any, str]:
-    """A name a group, all different and at most ``MAX_NAME`` characters.
+    """Return a unique name of at most ``MAX_NAME`` characters for each group.
 
-    A name says first the settings without which groups would be called the same, then as many of
-    the others as all names have room for; where some are left out, it ends in ``…``.
+    Names start with the settings needed to distinguish the groups, then include as many others as
+    fit into all names; a name that omits some ends in ``…``.
     """
     settings = [dict(group) for group in groups]
     keys = list(dict.fromkeys(key for own in settings for key in own))
@@ -171,7 +175,7 @@ def short_names(groups: Sequence[tuple[tuple[str, str], ...]]) -> dict[Any, str]
 
 
 def telling(settings: Sequence[Mapping[str, str]], keys: Sequence[str]) -> list[str]:
-    """The first keys that together tell all groups apart."""
+    """Return the first keys that together distinguish all groups."""
     found: list[str] = []
 
     def number(of: Sequence[str]) -> int:
@@ -184,7 +188,7 @@ def telling(settings: Sequence[Mapping[str, str]], keys: Sequence[str]) -> list[
 
 
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """The end of each key that no other key has: ``depth`` for ``encoder.image.depth``."""
+    """Return the shortest unique suffix of each key: ``depth`` for ``encoder.image.depth``."""
     ends = {key: _ends(key) for key in keys}
     counts = Counter(end for found in ends.values() for end in found)
     return {key: next((e for e in found if counts[e] == 1), key) for key, found in ends.items()}
@@ -196,7 +200,7 @@ def _ends(key: str) -> list[str]:
 
 
 def short_values(values: Sequence[str]) -> dict[str, str]:
-    """Values without the folders that all of them share, and without the middle of long ones."""
+    """Return the values without their common folder, with the middle of long ones elided."""
     paths = [value for value in values if value.startswith("/")]
     folders = {os.path.dirname(path) for path in paths}
     common = os.path.commonpath(folders).rstrip("/") + "/" if paths else ""
@@ -210,12 +214,12 @@ def short_values(values: Sequence[str]) -> dict[str, str]:
 
 
 def fitted(name: str) -> str:
-    """A name, or its beginning where it is too long."""
+    """Return the name, truncated if it is too long."""
     return name if len(name) <= MAX_NAME else name[: MAX_NAME - len(MORE)] + MORE
 
 
 def numbered(names: Sequence[str]) -> list[str]:
-    """Names of which none occurs twice: the second of a kind is numbered, and so on."""
+    """Return unique names: duplicates get a number."""
     made: list[str] = []
     for name in names:
         unique, number = name, 1

@@ -1,4 +1,4 @@
-"""What a run of a comparison did: its figures a sample, and what it cost."""
+"""Results of the runs in a comparison: metrics, per-sample values and costs."""
 
 import csv
 import io
@@ -19,24 +19,24 @@ from mmtx_cli.runs.stored_settings import settings_of
 from mmtx_cli.suggest import nearest
 
 MAIN = ("accuracy", "cider", "mae", "f1_micro", "image_to_text_r1", "text_to_image_r1")
-"""What a comparison is about unless ``metric`` says otherwise: the first that there is."""
+"""Default metrics of a comparison if ``metric`` is not set: the first one available is used."""
 
 COSTS = ("parameters", "flops_per_sample", "train_seconds", "samples_per_second", "peak_memory_mb")
 SAMPLED = {"mae": "error"}
-"""What the value of a single sample is called, where it is not called as the metric is."""
+"""Names of per-sample values that differ from the name of their metric."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One trained and evaluated run."""
+    """The results of a trained and evaluated run."""
 
     metrics: dict[str, float]
     samples: dict[str, dict[str, dict[str, float]]]
-    """Head to sample id to the values of its metrics."""
+    """Per-sample values by head, sample id and metric."""
     cost: dict[str, float | None]
 
     def values(self, metric: str) -> dict[str, float]:
-        """Sample id to its value; empty for a metric that no single sample has."""
+        """Return the value of each sample by id; empty if the metric has no per-sample values."""
         head, _, name = metric.partition("/")
         wanted = SAMPLED.get(name, name)
         found = self.samples.get(head, {})
@@ -44,7 +44,10 @@ class Measured:
 
 
 def measured(folder: Path, evaluated: Path) -> Measured:
-    """Read a run folder, and the folder of its evaluation."""
+    """Read the results of a run folder and of the folder of its evaluation.
+
+    Raises DataError if a ``result.json`` cannot be read.
+    """
     trained, result = _result(folder), _result(evaluated)
     cost = {**result.get("cost", {}), "train_seconds": trained.get("seconds")}
     cost |= {"peak_memory_mb": trained.get("peak_memory_mb")}
@@ -68,7 +71,7 @@ def _result(folder: Path) -> Mapping[str, Any]:
 
 
 def per_sample(path: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """The scores of every sample, by head."""
+    """Return the scores of every sample, by head and sample id."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     with open(path, encoding="utf-8") as file:
         for row in map(json.loads, file):
@@ -79,7 +82,7 @@ def per_sample(path: Path) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def throughput(path: Path) -> float | None:
-    """Median of the logged samples a second while training."""
+    """Return the median of the logged training throughput in samples per second, if any."""
     if not path.is_file():
         return None
     rows = csv.DictReader(io.StringIO(read_record(path), newline=""))
@@ -89,7 +92,10 @@ def throughput(path: Path) -> float | None:
 
 
 def given(patterns: Sequence[str]) -> list[Path]:
-    """The run folders that patterns name, each once, in their order."""
+    """Return the run folders that match the patterns, in order and without duplicates.
+
+    Raises ConfigError if a pattern matches no run folder.
+    """
     found: dict[Path, None] = {}
     for pattern in patterns:
         places = sorted(glob(os.path.expanduser(pattern)))
@@ -101,10 +107,10 @@ def given(patterns: Sequence[str]) -> list[Path]:
 
 
 def groups_of(folders: Sequence[Path]) -> list[Group]:
-    """The group of each run: those that differ in their seed alone have the same.
+    """Return the group of each run. Runs that differ only in their seed share a group.
 
     Raises:
-        ConfigError: if there is but one run.
+        ConfigError: If there is only one run.
     """
     if len(folders) < 2:
         raise ConfigError("runs: one run alone: there is nothing to compare; name several")
@@ -112,7 +118,10 @@ def groups_of(folders: Sequence[Path]) -> list[Group]:
 
 
 def chosen_metric(runs: Sequence[Measured], wanted: str | None) -> str:
-    """The metric that is asked for, or the main one; all runs must have it."""
+    """Return ``wanted``, or the default metric if it is None.
+
+    Raises ConfigError if not every run has it.
+    """
     shared = [name for name in runs[0].metrics if all(name in r.metrics for r in runs)]
     if wanted is None:
         main = [m for end in MAIN for m in shared if m.rpartition("/")[2] == end]
@@ -125,9 +134,10 @@ def chosen_metric(runs: Sequence[Measured], wanted: str | None) -> str:
 
 
 def chosen_baseline(groups: Sequence[Group], wanted: str | None) -> Group:
-    """A group by its name, by a setting that it alone has, or by the value of that.
+    """Return the group with this name, this setting or this value of a setting.
 
-    ``fusion=concat`` and ``concat`` are both ``fusion=concat``.
+    ``fusion=concat`` and ``concat`` both select ``fusion=concat``. The default is the first group.
+    Raises ConfigError if no group matches, or several do.
     """
     by_name = {group.name: group for group in groups}
     if wanted is None:
@@ -146,7 +156,7 @@ def chosen_baseline(groups: Sequence[Group], wanted: str | None) -> Group:
 
 
 def mean_cost(group: Sequence[Measured]) -> dict[str, float | None]:
-    """Mean over the runs of what each cost; None where one does not know."""
+    """Return the mean of each cost over the runs; None if it is unknown for any of them."""
     costs: dict[str, float | None] = {}
     for name in COSTS:
         known = [value for one in group if (value := one.cost[name]) is not None]

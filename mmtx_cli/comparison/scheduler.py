@@ -1,4 +1,4 @@
-"""Training runs in processes of their own, some at a time."""
+"""Scheduler that executes training runs in subprocesses, several at a time."""
 
 import os
 import shlex
@@ -16,12 +16,12 @@ from mmtx_cli.errors import ConfigError, Interrupted
 from mmtx_cli.io.atomic import appending
 
 PATIENCE = 60.0
-"""Seconds that a run has to save itself once it is told to stop."""
+"""Seconds that a run has to save a checkpoint after SIGTERM."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A command, what it is called, and the file for what it says while others run, too."""
+    """A command, its name, and the log file for its output if runs execute in parallel."""
 
     name: str
     command: Sequence[str]
@@ -29,12 +29,12 @@ class Run:
 
 
 def run_all(runs: Sequence[Run], jobs: int) -> None:
-    """Run them in their order, ``jobs`` at a time, which share the cores and the GPUs.
+    """Execute runs in order, ``jobs`` at a time, which share the cores and the GPUs.
 
     Raises:
-        ConfigError: if one fails; the others are told to stop, and save themselves.
-        Interrupted: if this process was; so are they.
-        KeyboardInterrupt: if one was interrupted.
+        ConfigError: If a run fails; the others are stopped and save a checkpoint.
+        Interrupted: If this process received a signal; the runs are stopped as well.
+        KeyboardInterrupt: If a run was interrupted.
     """
     waiting, begun = list(enumerate(runs)), time.monotonic()
     running: dict[int, tuple[Run, subprocess.Popen]] = {}
@@ -59,14 +59,20 @@ def run_all(runs: Sequence[Run], jobs: int) -> None:
 
 
 def interrupted(number: int) -> Interrupted:
-    """Say what is kept."""
+    """Return the exception for a signal; its message explains how to resume."""
     return Interrupted(
         number, f"stopped by signal {number}; what is trained is kept, the same command goes on"
     )
 
 
 def estimate(begun: float, done: int, left: int) -> str:
-    """How long what is left may take, once something is done."""
+    """Return a note on the estimated remaining time; empty until a run has finished.
+
+    Args:
+        begun: Start time (``time.monotonic``).
+        done: Number of finished runs.
+        left: Number of remaining runs.
+    """
     if not done:
         return ""
     minutes = (time.monotonic() - begun) / 60 / done * left
@@ -74,16 +80,16 @@ def estimate(begun: float, done: int, left: int) -> str:
 
 
 def start(run: Run, slot: int, jobs: int) -> subprocess.Popen:
-    """Begin a run in its share of the machine; several at a time do not speak at once."""
+    """Start a run with its share of the machine; parallel runs write to their log files."""
     if jobs == 1:
         return started(run.command, stdout=sys.stderr)
     env = {**os.environ, **share(slot, jobs, os.environ)}
-    with appending(run.log, "ab") as log:  # the process has it open, too
+    with appending(run.log, "ab") as log:  # the child process keeps its own handle
         return started(run.command, env=env, stdout=log, stderr=log)
 
 
 def share(slot: int, jobs: int, given: Mapping[str, str]) -> dict[str, str]:
-    """What makes a process use one of ``jobs`` equal parts of the cores, and one of the GPUs."""
+    """Return the environment variables that give a process its share of the cores, and one GPU."""
     import torch
 
     from mmtx_cli.data.loader import available_cores
@@ -97,7 +103,12 @@ def share(slot: int, jobs: int, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def check(run: Run, status: int, jobs: int) -> None:
-    """Refuse to go on after a run that failed."""
+    """Raise an exception if a run failed or was interrupted.
+
+    Raises:
+        ConfigError: If it failed.
+        KeyboardInterrupt: If it was interrupted.
+    """
     if status in (129, 130, 138, 143, -signal.SIGINT, -signal.SIGTERM):
         raise KeyboardInterrupt
     if status:
@@ -106,7 +117,10 @@ def check(run: Run, status: int, jobs: int) -> None:
 
 
 def stop(processes: Sequence[subprocess.Popen]) -> None:
-    """Tell them to save themselves and to stop; wait until they have."""
+    """Send SIGTERM to the processes, so that they save a checkpoint, and wait for them to exit.
+
+    A process that takes longer than ``PATIENCE`` is killed.
+    """
     for process in processes:
         process.terminate()
     for process in processes:

@@ -1,4 +1,4 @@
-"""Which attributes the demo's captions of films name correctly, and with which inputs."""
+"""Accuracy of the attributes in the demo's video captions, by input modalities."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from mmtx_cli.report.attributes import attribute_table
 from mmtx_cli.synthetic.events.attributes import attributes
 
 BOTH = "both_movements"
-"""Both movements are right, and in the right order."""
+"""Both movements are correct, in the right order."""
 
 
 class CaptionedFilm(NamedTuple):
@@ -29,9 +29,9 @@ class CaptionedFilm(NamedTuple):
     def known(self) -> dict[str, str | None]:
         """Return the attributes of the reference that can be known from the inputs.
 
-        References are written from the whole film: without still and video, they name a color
-        and a shape that nothing shows. (Of a film that has no sound or no video of its own, the
-        reference names no sound, or no movement.)
+        References describe the whole video: without image and video input, their color and shape
+        cannot be known. (If a sample has no audio or no video, its reference names no sound or no
+        movement.)
         """
         found = attributes(self.reference)
         if not {"image", "video"} & {*self.inputs}:
@@ -44,16 +44,16 @@ def attribute_accuracy(
 ) -> dict[str, Any]:
     """Return the accuracy of each attribute of ``events.attributes``, JSON-compatible.
 
-    An attribute is scored on the films whose reference names it and whose inputs show it; a
-    caption that does not name it is wrong. An attribute of no film has no figure.
+    An attribute is scored on the videos whose reference names it and whose inputs show it; a
+    caption that does not name it is wrong. Attributes that are scored on no video have no metric.
 
     Args:
         films: At least one.
-        resamples: Bootstrap resamples behind the 95 % intervals.
+        resamples: Number of bootstrap resamples for the 95 % intervals.
         seed: Seed of the resampling.
 
     Returns:
-        ``count`` films, and by attribute ``counts`` (films on which it is scored), ``metrics``
+        ``count`` of videos, and by attribute ``counts`` (videos it is scored on), ``metrics``
         (accuracy in [0, 1]) and ``intervals``.
     """
     scores = attribute_scores(
@@ -75,7 +75,7 @@ def write_attributes(run_dir: Path, evaluations: Mapping[str, Path], seed: int =
     """Write ``attributes.json`` from the predictions of evaluations, and print it as a table.
 
     Args:
-        run_dir: Where ``attributes.json`` is written: ``attribute_accuracy`` by column.
+        run_dir: Folder to write ``attributes.json`` to: ``attribute_accuracy`` by column.
         evaluations: Run folders of ``mmtx eval`` by the title of their column.
         seed: Seed of the intervals.
 
@@ -103,11 +103,11 @@ def captioned_films(predictions: Path) -> Iterator[CaptionedFilm]:
         for output in row.values():
             if isinstance(output, dict) and "caption" in output and output.get("references"):
                 yield CaptionedFilm(output["caption"], output["references"][0], row["inputs"])
-                break  # of several captioning heads the first
+                break  # the first captioning head if there are several
 
 
 def add_references(captioned: Path, references: Mapping[str, str]) -> None:
-    """Put the reference of each file, by its path, into the lines of a ``captions.jsonl``."""
+    """Add the reference of each file, given by path, to the lines of a ``captions.jsonl``."""
     path = captioned / "captions.jsonl"
     rows = rows_of(path)
     for row in rows:

@@ -1,4 +1,4 @@
-"""Features of training and evaluated samples, from which baselines learn."""
+"""Features of training and evaluated samples, on which baselines are fitted."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -17,29 +17,32 @@ from mmtx_cli.io.console import track
 from mmtx_cli.model.build import build_encoders
 
 MAX_TRAIN_ROWS = 4000
-"""Of more training rows, this many are drawn: it bounds what baselines cost."""
+"""Larger training sets are subsampled to this many rows to bound the cost of baselines."""
 
 TRAINED, UNTRAINED = "", ", untrained encoders"
-"""Whose features a baseline learns from, as the end of its name."""
+"""Suffix of a baseline's name for the encoders whose features it uses."""
 
 Summaries = dict[str, dict[str, Tensor]]
-"""By modality and sample id: one vector; a sample that lacks the modality has none."""
+"""Vectors by modality and sample id; samples that lack the modality have none."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """One vector a modality of n training rows and m evaluated samples."""
+    """One vector per modality for n training rows and m evaluated samples."""
 
     train: list[Sample]
     train_parts: list[Tensor]
     test_parts: list[Tensor]
 
     def plain(self) -> tuple[Tensor, Tensor]:
-        """The modalities' vectors one after the other, [n, c] and [m, c]: for linear models."""
+        """Return the concatenated vectors of the modalities, [n, c] and [m, c].
+
+        Linear models use these.
+        """
         return torch.cat(self.train_parts, dim=1), torch.cat(self.test_parts, dim=1)
 
     def unit(self) -> tuple[Tensor, Tensor]:
-        """The same with a unit vector a modality: a cosine is the mean of the modalities'."""
+        """Return the same with L2-normalized vectors: cosines are means over the modalities."""
         return tuple(  # type: ignore[return-value]
             torch.cat([F.normalize(part, dim=1) for part in parts], dim=1)
             for parts in (self.train_parts, self.test_parts)
@@ -53,10 +56,17 @@ def features_of(
     train_rows: Sequence[Sample],
     test_rows: Sequence[Sample],
 ) -> Features | None:
-    """Return the features of the rows; None where no training row has any of the modalities.
+    """Return the features of the rows; None if no training row has any of the modalities.
 
-    Training rows that have none of the modalities are left out. Elsewhere the mean of the training
-    rows stands for a modality that a sample lacks.
+    Training rows without any of the modalities are left out. Otherwise a missing modality is
+    replaced by the mean of the training rows.
+
+    Args:
+        train: Vectors of the training rows by modality and sample id.
+        test: Vectors of the evaluated samples by modality and sample id.
+        modalities: The modalities to use.
+        train_rows: The training rows.
+        test_rows: The evaluated samples.
     """
     there = [name for name in modalities if any(row.id in train[name] for row in train_rows)]
     rows = [row for row in train_rows if any(row.id in train[name] for name in there)]
@@ -72,7 +82,7 @@ def features_of(
 
 
 def drawn(rows: Sequence[Sample], seed: int) -> list[Sample]:
-    """At most ``MAX_TRAIN_ROWS`` of the rows, in their order."""
+    """Return the rows in order, randomly subsampled to at most ``MAX_TRAIN_ROWS``."""
     if len(rows) <= MAX_TRAIN_ROWS:
         return list(rows)
     chosen = random.Random(seed).sample(range(len(rows)), MAX_TRAIN_ROWS)
@@ -82,23 +92,23 @@ def drawn(rows: Sequence[Sample], seed: int) -> list[Sample]:
 def encoder_sets(
     encoders: Mapping[str, Any], nodes: Mapping[str, Any], device: torch.device
 ) -> dict[str, Mapping[str, Any]]:
-    """The trained encoders and, where none of them may have had pretrained weights, the same
-    encoders as they begin.
+    """Return the trained encoders and, if none of them can have pretrained weights, the same
+    encoders randomly initialized.
 
     Args:
         encoders: The trained encoders by modality.
         nodes: Their configuration.
-        device: Where they run.
+        device: Device of the encoders.
     """
     sets: dict[str, Mapping[str, Any]] = {TRAINED: encoders}
     if any(encoder.portable() for encoder in encoders.values()):
-        # one that can come pretrained: whether it did is not kept with a trained model
+        # a trained model does not record whether its encoders started from pretrained weights
         return sets
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         fresh = build_encoders({name: nodes[name] for name in encoders})
     for name, encoder in fresh.items():
-        if encoder.reads_features:  # the scale of the features is not learned
+        if encoder.reads_features:  # the feature statistics are not learned
             encoder.load_state_dict(dict(encoders[name].named_buffers()), strict=False)
         encoder.eval().to(device)
     return sets | {UNTRAINED: fresh}
@@ -111,14 +121,14 @@ def summaries(
     data: DataSettings,
     device: torch.device,
 ) -> dict[str, Summaries]:
-    """One vector a modality and row by each set of encoders; files are decoded once for all.
+    """Return one vector per modality and row for each set of encoders; files are decoded only once.
 
     Args:
-        sets: Encoders by modality, of the same modalities in each set.
-        corpus: The data set that the rows are of.
+        sets: Encoders by modality, with the same modalities in each set.
+        corpus: The data set of the rows.
         rows: The samples.
         data: Batch size and workers.
-        device: Where the encoders are.
+        device: Device of the encoders.
     """
     modalities = list(sets[TRAINED])
     samples = corpus.samples(rows, modalities, ())

@@ -1,4 +1,4 @@
-"""Baselines beside a model, for ``result.json``: figures, differences, and what is not beaten."""
+"""Baseline section of ``result.json``: metrics, differences, and the baselines not outperformed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,14 +14,15 @@ def baseline_parts(
     resamples: int,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
-    """Return ``metrics`` and ``intervals`` of each baseline by its name, and ``difference``: by how
-    much the model's metrics are greater, with the intervals of a paired bootstrap.
+    """Return ``metrics``, ``intervals`` and ``difference`` of each baseline by name.
+
+    ``difference`` is the model's metric minus the baseline's, with a paired bootstrap interval.
 
     Args:
-        baselines: Scores by head and name.
+        baselines: Scores by head and baseline name.
         scored: Samples, rows of ``predictions.jsonl`` and scores by head.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resampling.
     """
     found: dict[str, dict[str, Any]] = {}
     for head, own in baselines.items():
@@ -35,7 +36,7 @@ def baseline_parts(
             figures, differences = scores.figures(), gap.figures()
             for metric in figures:
                 if metric not in known or metric not in bounds or metric not in gaps:
-                    continue  # a figure of the model's, too, that is defined on these samples
+                    continue  # the model lacks it, or it is undefined here
                 part["metrics"][f"{head}/{metric}"] = figures[metric]
                 part["intervals"][f"{head}/{metric}"] = bounds[metric]
                 part["difference"][f"{head}/{metric}"] = {
@@ -48,9 +49,10 @@ def baseline_parts(
 def unbeaten(
     parts: Mapping[str, Any], metrics: Mapping[str, float], intervals: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Return by head a sentence on the baselines that its headline metric is not better than.
+    """Return by head a sentence on the baselines that its headline metric does not outperform.
 
-    A model is better where the interval of the difference lies on the better side of zero.
+    A model outperforms a baseline if the interval of the difference excludes zero on the better
+    side.
     """
     by_head: dict[str, list[str]] = {}
     for name in metrics:

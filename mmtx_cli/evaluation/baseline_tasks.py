@@ -1,7 +1,7 @@
-"""What baselines predict for each kind of target, and how that is scored.
+"""Baseline predictions for each kind of target, and their scores.
 
-A baseline is named by how it predicts. ``constant`` ones know the targets of the training rows
-alone; ``learned`` ones read features. The nearest neighbour's caption follows Devlin et al. 2015
+A baseline is named after its method. ``constant`` baselines use only the targets of the training
+rows; ``learned`` ones use features. The nearest neighbor's caption follows Devlin et al. 2015
 ("Exploring nearest neighbor approaches"), the most frequent answer to a question Goyal et al. 2017.
 """
 
@@ -30,40 +30,40 @@ from mmtx_cli.metric.regression import regression_scores
 from mmtx_cli.metric.scores import Scores
 
 K = 20
-"""Neighbours that vote, as for ``head=probe``."""
+"""Number of voting neighbors, as for ``head=probe``."""
 
 NEIGHBOURS = f"{K} nearest neighbours"
 
 
 class Task(ABC):
-    """Baselines for one kind of target."""
+    """Base class of the baselines for one kind of target."""
 
     @abstractmethod
     def constant(self, train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
-        """Predictions for ``test`` that look at no picture, film or sound, by name."""
+        """Return predictions for ``test`` that use no images, video or audio, by name."""
 
     @abstractmethod
     def learned(self, features: Features) -> dict[str, Any]:
-        """Predictions from features, by name."""
+        """Return predictions from features, by name."""
 
     @abstractmethod
     def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
-        """Figures under the names that the head's own have."""
+        """Return metrics with the same names as the head's own."""
 
 
 @dataclass(frozen=True)
 class Classes(Task):
-    """One class a sample; predictions are probabilities [m, c]."""
+    """One class per sample; predictions are probabilities [m, c]."""
 
     targets: Targets
     ordered: bool
 
     def labels(self, rows: Sequence[Sample]) -> Tensor:
-        """Numbers of the classes."""
+        """Return the class indices."""
         return torch.tensor([self.targets.labels[str(row.label)] for row in rows])
 
     def constant(self, train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
-        """The most frequent class; of ordered ones also the median."""
+        """Return the most frequent class; for ordered classes also the median."""
         labels, count = self.labels(train), len(self.targets.labels)
         shares = torch.bincount(labels, minlength=count) / len(labels)
         found = {"most frequent class": shares}
@@ -73,7 +73,7 @@ class Classes(Task):
         return {name: p.expand(len(test), -1).numpy() for name, p in found.items()}
 
     def learned(self, features: Features) -> dict[str, Any]:
-        """A vote of neighbours; logistic regression."""
+        """Return k-nearest-neighbor and logistic regression predictions."""
         labels, count = self.labels(features.train), len(self.targets.labels)
         (x, new), (near, asked) = features.plain(), features.unit()
         return {
@@ -82,7 +82,7 @@ class Classes(Task):
         }
 
     def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
-        """Accuracy and F1; of ordered classes, distance."""
+        """Return accuracy and F1; for ordered classes the ordinal metrics."""
         labels = self.labels(test).numpy()
         if self.ordered:
             return ordinal_scores(predicted.argmax(axis=1), labels, predicted.shape[1])
@@ -91,21 +91,23 @@ class Classes(Task):
 
 @dataclass(frozen=True)
 class LabelSets(Task):
-    """Any number of labels a sample; predictions are probabilities [m, c]."""
+    """Any number of labels per sample; predictions are probabilities [m, c]."""
 
     targets: Targets
 
     def sets(self, rows: Sequence[Sample]) -> Tensor:
-        """[n, c] of 0 and 1."""
+        """Return the targets as zeros and ones, [n, c]."""
         return torch.stack([self.targets.label(row) for row in rows]).float()
 
     def constant(self, train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
-        """The same labels for every sample: those with the best micro F1 on the training rows."""
+        """Return the same labels for every sample: those with the best micro F1 on the training
+        rows.
+        """
         found = best_label_set(self.sets(train).sum(dim=0), len(train))
         return {"most frequent labels": found.expand(len(test), -1).numpy()}
 
     def learned(self, features: Features) -> dict[str, Any]:
-        """A vote of neighbours on each label; a logistic regression a label."""
+        """Return k-nearest-neighbor and logistic regression predictions for each label."""
         y, (x, new), (near, asked) = (
             self.sets(features.train),
             features.plain(),
@@ -117,14 +119,14 @@ class LabelSets(Task):
         }
 
     def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
-        """F1 and exact match."""
+        """Return F1 and exact match."""
         return multilabel_scores(predicted, self.sets(test).bool().numpy())
 
 
 def best_label_set(counts: Tensor, rows: int) -> Tensor:
-    """Return the labels [c], 0 or 1, that have the best micro F1 if every row gets them.
+    """Return the labels [c], 0 or 1, with the best micro F1 if every row gets them.
 
-    It is always some of the most frequent labels, ``counts`` [c] being their frequencies.
+    The optimum always consists of the most frequent labels; ``counts`` [c] are their frequencies.
     """
     order = counts.argsort(descending=True, stable=True)
     matched = counts[order].cumsum(dim=0)
@@ -135,20 +137,22 @@ def best_label_set(counts: Tensor, rows: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Numbers(Task):
-    """A number a sample; predictions are [m]."""
+    """One number per sample; predictions are [m]."""
 
     def numbers(self, rows: Sequence[Sample]) -> list[float]:
-        """Labels as they are."""
+        """Return the labels as floats."""
         return [float(row.label) for row in rows]  # type: ignore[arg-type]
 
     def constant(self, train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
-        """Mean, which has the least square error, and median, which has the least error."""
+        """Return the mean, which minimizes the squared error, and the median, which minimizes the
+        absolute error.
+        """
         numbers = self.numbers(train)
         found = {"mean": fmean(numbers), "median": median(numbers)}
         return {name: np.full(len(test), number) for name, number in found.items()}
 
     def learned(self, features: Features) -> dict[str, Any]:
-        """The mean of neighbours; ridge regression."""
+        """Return k-nearest-neighbor and ridge regression predictions."""
         y = torch.tensor(self.numbers(features.train))
         (x, new), (near, asked) = features.plain(), features.unit()
         return {
@@ -157,7 +161,7 @@ class Numbers(Task):
         }
 
     def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
-        """Errors and correlation."""
+        """Return regression errors and correlation."""
         return regression_scores(predicted, np.array(self.numbers(test)))
 
 
@@ -166,7 +170,7 @@ class Answers(Task):
     """An answer to a question; predictions are m texts."""
 
     def constant(self, train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
-        """The most frequent answer of all, and of the training rows with the same question."""
+        """Return the most frequent answer, overall and in training rows with the same question."""
         (common,) = answer_names((row.answers for row in train), 1)
         by_question: dict[str, list[dict[str, float]]] = defaultdict(list)
         for row in train:
@@ -180,7 +184,7 @@ class Answers(Task):
         return found
 
     def learned(self, features: Features) -> dict[str, Any]:
-        """The answer that scores highest among neighbours, each answer by its VQA score."""
+        """Return the answer with the highest weighted mean VQA score among the neighbors."""
         scores = [answer_scores(row.answers) for row in features.train]
         names = sorted({name for own in scores for name in own})
         number = {name: i for i, name in enumerate(names)}
@@ -193,7 +197,7 @@ class Answers(Task):
         return {NEIGHBOURS: [names[i] for i in best]}
 
     def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
-        """VQA accuracy and exact match."""
+        """Return VQA accuracy and exact match."""
         return Scores.means(judged(predicted, [row.answers for row in test]))
 
 
@@ -202,17 +206,17 @@ class Captions(Task):
     """A caption; predictions are m texts."""
 
     def constant(self, train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
-        """The most frequent training caption."""
+        """Return the most frequent training caption."""
         common = Counter(caption for row in train for caption in row.captions)
         return {"most frequent caption": [common.most_common(1)[0][0]] * len(test)}
 
     def learned(self, features: Features) -> dict[str, Any]:
-        """The first caption of the training row with the nearest features."""
+        """Return the first caption of the training row with the nearest features."""
         _, rows = nearest(*features.unit(), 1)
         said = [features.train[i].captions[0] for i in rows[:, 0].tolist()]
         return {"nearest neighbour": said}
 
     def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
-        """BLEU, ROUGE-L and CIDEr-D."""
+        """Return BLEU, ROUGE-L and CIDEr-D."""
         ids, references = [row.id for row in test], [list(row.captions) for row in test]
         return caption_scores(ids, predicted, references)

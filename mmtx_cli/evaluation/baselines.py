@@ -1,7 +1,7 @@
-"""Baselines that a trained model must beat, scored on the samples that it is evaluated on.
+"""Baselines that a trained model should outperform, scored on the same samples.
 
-Those that know no more than the targets of the training rows, and chance for retrieval, cost next
-to nothing and are always scored; ``floors=true`` adds those that read the encoders' features.
+Baselines that use only the targets of the training rows, and chance level for retrieval, are cheap
+and always scored; ``floors=true`` adds those that use the encoders' features.
 """
 
 import sys
@@ -30,7 +30,7 @@ from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.types import FUSED
 
 Baselines = dict[str, dict[str, Scores]]
-"""By head and name of the baseline, scores on the samples that the head is scored on."""
+"""Scores by head and baseline name, on the samples that the head is scored on."""
 
 
 def baselines(
@@ -42,16 +42,16 @@ def baselines(
     data: DataSettings,
     device: torch.device,
 ) -> Baselines:
-    """Return the baselines of each head, with ``floors`` those that learn, too.
+    """Return the baselines of each head; with ``floors`` also those fitted on features.
 
     Args:
         model: The evaluated model.
         corpus: The data set, which reads files rather than a cache.
         scored: Samples, rows of ``predictions.jsonl`` and scores by head.
-        outputs: What each head said of its samples, by head.
+        outputs: The outputs for each head's samples.
         cfg: The configuration: ``floors``, ``seed``, ``drop`` and the encoders.
         data: Batch size and workers.
-        device: Where the model is.
+        device: The model's device.
     """
     found = constant_baselines(model, corpus, scored, outputs)
     if cfg.floors:
@@ -63,7 +63,7 @@ def baselines(
 def constant_baselines(
     model: MultimodalModel, corpus: Corpus, scored: Mapping[str, Any], outputs: Mapping[str, Any]
 ) -> Baselines:
-    """Baselines that read no features; the arguments are those of ``baselines``."""
+    """Return the baselines that use no features; the arguments are those of ``baselines``."""
     found: Baselines = {}
     tasks = tasks_of(model, corpus, scored)
     for name, (test, _, _) in scored.items():
@@ -88,12 +88,12 @@ def learned_baselines(
     data: DataSettings,
     device: torch.device,
 ) -> Baselines:
-    """Baselines that learn from the encoders' features of training rows.
+    """Return the baselines fitted on the encoders' features of training rows.
 
     The arguments are those of ``baselines``.
 
     Raises:
-        DataError: There is no training row to learn from.
+        DataError: If there are no training rows.
     """
     tasks = tasks_of(model, corpus, scored)
     every = {name: train_rows(name, model.head[name], corpus) for name in tasks}
@@ -102,7 +102,7 @@ def learned_baselines(
             f"floors=true: {nothing_to_learn(corpus)}; add training rows, or leave floors out"
         )
     train = {name: drawn(rows, cfg.seed) for name, rows in every.items() if rows}
-    if not train:  # retrieval has chance alone
+    if not train:  # retrieval only has chance level
         return {}
     sets = encoder_sets(model.encoder, cfg.encoder, device)
     tests = {name: scored[name][0] for name in train}
@@ -124,12 +124,12 @@ def learned_baselines(
 
 
 def nothing_to_learn(corpus: Corpus) -> str:
-    """Why there are no baselines."""
+    """Return the reason why there are no baselines."""
     return f"{corpus.manifest.path} has no row with split=train and what the head learns"
 
 
 def note_rows(head: str, used: int, there: int) -> None:
-    """Print of how many training rows the baselines learn, where it is not all of them."""
+    """Print how many training rows the baselines use, if not all of them."""
     if used < there:
         print(
             f"baselines of head.{head} learn from the features of {used:,} of {there:,} training "
@@ -139,12 +139,12 @@ def note_rows(head: str, used: int, there: int) -> None:
 
 
 def distinct(rows: Mapping[str, Sequence[Sample]]) -> list[Sample]:
-    """The samples of all heads, each once."""
+    """Return the samples of all heads without duplicates."""
     return list({row.id: row for own in rows.values() for row in own}.values())
 
 
 def tasks_of(model: MultimodalModel, corpus: Corpus, scored: Mapping[str, Any]) -> dict[str, Task]:
-    """The kind of target of each head that has a headline metric to compare by."""
+    """Return the kind of target of each head that has a headline metric to compare."""
     return {
         name: task
         for name, (_, _, scores) in scored.items()
@@ -153,7 +153,7 @@ def tasks_of(model: MultimodalModel, corpus: Corpus, scored: Mapping[str, Any]) 
 
 
 def task_of(head: Any, corpus: Corpus) -> Task | None:
-    """The kind of target that a head learns, if baselines are known for it."""
+    """Return the kind of target of a head, or None if there are no baselines for it."""
     names = getattr(head, "label_names", corpus.label_names)
     match head.needs:
         case ("label",):
@@ -169,7 +169,7 @@ def task_of(head: Any, corpus: Corpus) -> Task | None:
 
 
 def train_rows(name: str, head: Any, corpus: Corpus) -> list[Sample]:
-    """Training rows that a head learns from, but for those with labels that it does not know."""
+    """Return the training rows of a head, except those with labels it does not know."""
     rows = [
         row
         for row in corpus.limited("train")
@@ -182,5 +182,5 @@ def train_rows(name: str, head: Any, corpus: Corpus) -> list[Sample]:
 
 
 def modalities_of(head: Any, model: MultimodalModel) -> list[str]:
-    """Modalities that a head reads, directly or fused."""
+    """Return the modalities that a head reads, directly or fused."""
     return [name for name in model.encoder if FUSED in head.reads or name in head.reads]

@@ -1,4 +1,4 @@
-"""Heads that evaluation asks of a trained model, in place of its own (``head/eval_only.py``)."""
+"""Evaluation-only heads, which replace the heads of a trained model (``head/eval_only.py``)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,17 +21,25 @@ from mmtx_cli.model.multimodal import MultimodalModel
 
 
 def asks(cfg: DictConfig) -> bool:
-    """Is anything asked of the model that it was not trained for?"""
+    """Return whether the configuration has evaluation-only heads."""
     return not all(map(is_trained, cfg.head.values()))
 
 
 def ask(
     model: MultimodalModel, corpus: Corpus, rows: Sequence[Sample], cfg: DictConfig
 ) -> dict[str, list[Sample]]:
-    """Put the heads that are asked for in the place of the trained ones, which they may use.
+    """Replace the trained heads with the evaluation-only ones, which may use the trained heads.
 
-    Returns the samples that each learns from before it is evaluated on ``rows``. The classes are
-    those of the dataset card, else of all rows.
+    The classes are those of the dataset card, else those of all rows.
+
+    Args:
+        model: The trained model, modified in place.
+        corpus: The data set.
+        rows: The samples to evaluate on.
+        cfg: The configuration; ``label_names`` is set.
+
+    Returns:
+        The samples that each head is fitted on before evaluation.
     """
     manifest = corpus.manifest
     cfg.label_names = manifest.card.label_names or label_names_of(manifest.samples)
@@ -50,9 +58,11 @@ def ask(
 def examples_of(
     model: MultimodalModel, corpus: Corpus, rows: Sequence[Sample]
 ) -> dict[str, list[Sample]]:
-    """The samples that each head learns from before it is evaluated on ``rows``.
+    """Return the samples that each head is fitted on before it is evaluated on ``rows``.
 
-    Raises DataError if the rows, or those of split=train, are not such as it can use.
+    Raises:
+        DataError: If a head cannot use the rows, or those with split=train.
+        ConfigError: If a head needs texts and the text encoder reads precomputed features.
     """
     train = corpus.rows("train")
     found = {}
@@ -72,11 +82,20 @@ def teach(
     process: Process,
     run_dir: Path,
 ) -> None:
-    """Let heads learn from what they say of examples; every process encodes a share of these."""
+    """Fit the heads on their outputs for the examples; every process encodes a share of these.
+
+    Args:
+        model: The model with the heads to fit.
+        corpus: The data set.
+        examples: The samples to fit each head on.
+        settings: The typed sections of the configuration.
+        process: This process.
+        run_dir: The run folder.
+    """
     for name, own in examples.items():
         if not own:
             continue
-        # texts that a head words itself are none of the data set's, and so in no cache
+        # texts that a head generates are not part of the data set, so no cache has them
         source = replace(corpus, cache=None) if model.head[name].asks_text else corpus
         samples, shares = source.samples(own, list(model.encoder), ()), f"examples-{name}"
         said = all_answers(model, samples, {"": dict}, settings, process, run_dir, shares, [name])

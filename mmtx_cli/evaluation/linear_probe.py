@@ -1,4 +1,4 @@
-"""What a linear probe reads off each modality's own encoding, before any fusion."""
+"""Linear probes of each modality's own encoding, before any fusion."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from mmtx_cli.metric.regression import regression_scores
 from mmtx_cli.model.multimodal import MultimodalModel
 
 Summaries = dict[str, dict[str, Tensor]]
-"""By modality and sample id: the mean [d] of its tokens; samples that lack it have none."""
+"""Mean token [d] by modality and sample id; samples that lack the modality have none."""
 
 
 def probe_figures(
@@ -29,10 +29,18 @@ def probe_figures(
     data: DataSettings,
     device: torch.device,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """By head and modality, the figures of a probe that learns from the training samples.
+    """Return the metrics of probes fitted on the training samples, by head and modality.
 
-    Heads that say one class or a number are probed. A sample that lacks the modality gets the
-    mean of the training samples. ``scored`` holds (samples, rows, scores) of each head.
+    Only heads that predict a single class or a number are probed. A sample that lacks the modality
+    gets the mean of the training samples.
+
+    Args:
+        model: The trained model.
+        corpus: The data set.
+        scored: (samples, rows, scores) of each head.
+        kept: The modalities to probe.
+        data: Batch size and workers.
+        device: The model's device.
     """
     heads = [name for name in scored if can_be_probed(model.head[name], corpus)]
     if not heads:
@@ -55,14 +63,22 @@ def probe_figures(
 
 
 def can_be_probed(head: Any, corpus: Corpus) -> bool:
-    """Does it say one class, or a number?"""
+    """Return whether the head predicts a single class or a number."""
     return head.needs == ("number",) or (head.needs == ("label",) and not corpus.multi_label)
 
 
 def probed(
     x: Tensor, train: Sequence[Sample], there: Tensor, test: Sequence[Sample], corpus: Corpus
 ) -> dict[str, float]:
-    """Figures of a probe: a number where labels are numbers, else a class."""
+    """Return the metrics of a probe: regression if labels are numbers, else classification.
+
+    Args:
+        x: Features of the training samples.
+        train: The training samples.
+        there: Features of the evaluated samples.
+        test: The evaluated samples.
+        corpus: The data set.
+    """
     if isinstance(train[0].label, (int, float)):
         y, truth = (torch.tensor([float(row.label) for row in rows]) for rows in (train, test))  # type: ignore[arg-type]
         return regression_scores(linear_regression(x, y, there).numpy(), truth.numpy()).figures()
@@ -79,7 +95,15 @@ def summaries(
     data: DataSettings,
     device: torch.device,
 ) -> Summaries:
-    """Encode and project every sample as evaluation does, and take means."""
+    """Return the mean of each sample's encoded and projected tokens, by modality.
+
+    Args:
+        model: The trained model.
+        corpus: The data set of the rows.
+        rows: The samples.
+        data: Batch size and workers.
+        device: The model's device.
+    """
     samples = corpus.samples(rows, list(model.encoder), ())
     sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
     loader = make_loader(samples, sampler, data.num_workers)

@@ -1,8 +1,8 @@
-"""How much each modality matters to what a trained model answers.
+"""Importance of each modality for the predictions of a trained model.
 
-A modality is *shuffled* (every sample brings another sample's, so that it still looks real but
-tells nothing; permutation importance, Breiman 2001, section 10), *zeroed* (it is there, and its
-encoding is all zeros), taken away (*absent*, which the fusion knows of), or left *alone*.
+A modality is *shuffled* across samples, which keeps its distribution but removes its information
+(permutation importance, Breiman 2001, section 10), *zeroed* (present, with an all-zero encoding),
+*absent* (removed, so that the fusion masks it), or left *alone* (the only one).
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ SHUFFLED, ZEROED, ABSENT, ALONE = "shuffled", "zeroed", "absent", "alone"
 
 
 def diagnosis_views(kept: Sequence[str]) -> dict[str, View]:
-    """Views in which a modality is zeroed, absent or alone, for each of those that are kept."""
+    """Return views in which each of the kept modalities is zeroed, absent or alone."""
     few = [*([other for other in kept if other != name] for name in kept), *([n] for n in kept)]
     return subset_views([names for names in few if names]) | {
         f"{ZEROED} {name}": without_content(kept, name) for name in kept
@@ -30,7 +30,7 @@ def diagnosis_views(kept: Sequence[str]) -> dict[str, View]:
 
 
 def without_content(kept: Sequence[str], name: str) -> View:
-    """The kept modalities, one of them zeroed."""
+    """Return a view of the kept modalities with one of them zeroed."""
 
     def view(encoded: Streams) -> Streams:
         return zeroed(kept_alone(encoded, kept), name)
@@ -48,7 +48,18 @@ def shuffled_answers(
     process: Process,
     run_dir: Path,
 ) -> dict[str, Answers | None]:
-    """What is answered with each modality shuffled; of samples that could be read before."""
+    """Return the model's outputs with each modality shuffled across the readable samples.
+
+    Args:
+        model: The trained model.
+        corpus: The data set.
+        rows: The evaluated samples; those in the quarantine are skipped.
+        kept: The modalities that are not dropped.
+        seed: Seed of the permutations.
+        settings: The typed sections of the configuration.
+        process: This process.
+        run_dir: The run folder.
+    """
     unread = {ident for ident, _ in Quarantine(run_dir / "quarantine.jsonl", 1, 1).written()}
     readable = [row for row in rows if row.id not in unread]
     found = {}
@@ -71,10 +82,19 @@ def diagnosis(
     device: Any,
     cfg: Any,
 ) -> dict[str, Any]:
-    """By head, modality and what was done to it: the figures, and how they changed.
+    """Return the metrics and their changes by head, modality and kind of corruption.
 
-    ``probe`` holds the figures of a linear probe on the modality's encoding. ``scored`` holds
-    (samples, rows, scores) of each head on the samples as they are.
+    ``probe`` holds the metrics of a linear probe on the modality's encoding.
+
+    Args:
+        model: The trained model.
+        corpus: The data set.
+        scored: (samples, rows, scores) of each head on the unmodified samples.
+        answers: Outputs on the views.
+        shuffled: Outputs with each modality shuffled.
+        data: Batch size and workers.
+        device: The model's device.
+        cfg: The configuration: ``bootstrap`` and ``seed``.
     """
     found = contributions(
         model, scored, answers, shuffled, corpus.tokenizer, cfg.bootstrap, cfg.seed
@@ -96,15 +116,24 @@ def contributions(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Figures of each head on every changed view, beside those of the samples as they are.
+    """Return the metrics of each head on every corrupted view, and the changes they cause.
 
-    Of a modality that is itself what a head predicts, such as hidden patches, there are none.
+    Modalities that are part of a head's target, such as masked patches, are skipped.
+
+    Args:
+        model: The trained model.
+        scored: (samples, rows, scores) of each head on the unmodified samples.
+        answers: Outputs on the views.
+        shuffled: Outputs with each modality shuffled.
+        tokenizer: Decodes token ids.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resampling.
     """
     kept = list(shuffled)
     found: dict[str, Any] = {}
     for name, (samples, _, whole) in scored.items():
         head = model.head[name]
-        if head.scores_every_text:  # its figures are those of a whole gallery
+        if head.scores_every_text:  # its metrics depend on the whole gallery
             continue
         found[name] = {}
         for modality in taken_from(head, kept):
@@ -123,12 +152,19 @@ def contributions(
 
 
 def taken_from(head: Head, kept: Sequence[str]) -> list[str]:
-    """The modalities that a head can be asked without: those that its targets are not made of."""
+    """Return the modalities that can be removed for a head: those its targets are not made from."""
     return [name for name in kept if name not in head.raw]
 
 
 def change(scores: Any, whole: Any, resamples: int, seed: int) -> dict[str, Any]:
-    """Figures beside their difference from the whole, with its paired bootstrap interval."""
+    """Return metrics and their difference from the baseline, with paired bootstrap intervals.
+
+    Args:
+        scores: Scores on the corrupted samples.
+        whole: Scores on the unmodified samples.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resampling.
+    """
     difference = scores.minus(whole)
     return {
         "metrics": scores.figures(),

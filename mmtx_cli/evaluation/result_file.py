@@ -1,4 +1,4 @@
-"""``result.json``, ``predictions.jsonl`` and the report of an evaluation."""
+"""Output files of an evaluation: ``result.json``, ``predictions.jsonl`` and the report."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +20,15 @@ def write_result(
     extra: Mapping[str, Any],
     seconds: float,
 ) -> None:
-    """``result.json``, ``predictions.jsonl``, the report; a table and the folder's path."""
+    """Write ``result.json``, ``predictions.jsonl`` and the report; print the metrics and the path.
+
+    Args:
+        cfg: The configuration.
+        run_dir: The run folder.
+        results: Samples, rows and scores by head.
+        extra: Further entries of ``result.json``, including ``baselines`` and ``diversity``.
+        seconds: Duration of the evaluation.
+    """
     from mmtx_cli.evaluation.baseline_result import unbeaten
     from mmtx_cli.inference.caption_diversity import print_warnings
     from mmtx_cli.report.html import write_report
@@ -73,7 +81,14 @@ def write_result(
 
 
 def add_figures(part: dict[str, Any], head: str, scores: Any, cfg: DictConfig) -> None:
-    """Put a head's figures and their intervals beside the other heads'."""
+    """Add a head's metrics and their intervals to ``part``.
+
+    Args:
+        part: ``metrics`` and ``intervals``, modified in place.
+        head: Name of the head.
+        scores: Scores of the head.
+        cfg: The configuration: ``bootstrap`` and ``seed``.
+    """
     part["metrics"] |= {f"{head}/{k}": v for k, v in scores.figures().items()}
     found = scores.intervals(resamples=cfg.bootstrap, seed=cfg.seed)
     part["intervals"] |= {f"{head}/{k}": v for k, v in found.items()}

@@ -1,4 +1,4 @@
-"""A trained model evaluated on a split: outputs of all processes, scores, baselines."""
+"""Evaluation of a trained model on a split: distributed prediction, scores and baselines."""
 
 import sys
 import time
@@ -20,7 +20,7 @@ from mmtx_cli.runs.run_dir import open_run
 
 
 def refuse_trained_heads(cfg: DictConfig) -> None:
-    """Heads that are learned come with the model; those that are asked of it may be chosen."""
+    """Raise ConfigError if a head is added that must be trained; evaluation-only heads may be."""
     if has_new_head(cfg):
         nodes = cfg.head.items()
         raise ConfigError(
@@ -34,7 +34,12 @@ def refuse_trained_heads(cfg: DictConfig) -> None:
 
 
 def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
-    """Predict in every process; merge, score and report in the first."""
+    """Predict in every process; merge, score and report in the first.
+
+    Args:
+        cfg: The configuration.
+        stored: The settings stored with the trained model.
+    """
     from mmtx_cli.data.corpus import build_data
     from mmtx_cli.distributed.launch import launch
     from mmtx_cli.evaluation.eval_only_heads import ask, asks, teach
@@ -104,23 +109,25 @@ def extras(
     device: Any,
     cfg: DictConfig,
 ) -> dict[str, Any]:
-    """The baselines, and what else is asked for, of the samples as they are.
+    """Return the baselines and the cost of the model, on the unmodified samples.
+
+    The cost is the number of parameters, with ``cost`` also the FLOPs per sample.
 
     Args:
         model: The evaluated model.
         corpus: The data set.
         read: The samples that could be read.
         whole: Samples, rows and scores by head.
-        outputs: What each head said of its samples, by head.
+        outputs: The outputs for each head's samples.
         data: Batch size and workers.
-        device: Where the model is.
+        device: The model's device.
         cfg: The configuration.
     """
     from mmtx_cli.evaluation.baseline_result import baseline_parts
     from mmtx_cli.evaluation.baselines import baselines
     from mmtx_cli.runs.profile import flops_per_sample, parameter_counts
 
-    corpus = replace(corpus, cache=None)  # these look at the files themselves
+    corpus = replace(corpus, cache=None)  # these read the files themselves
     cost: dict[str, float] = {**parameter_counts(model)}
     if cfg.cost:
         cost["flops_per_sample"] = flops_per_sample(model, corpus, read, device)
@@ -137,7 +144,16 @@ def scored(
     subsets: Sequence[Sequence[str]],
     cfg: DictConfig,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(samples, rows, scores) of each head on the first subset; figures of all, by subset."""
+    """Return (samples, rows, scores) of each head on the first subset, and the metrics by subset.
+
+    Args:
+        model: The evaluated model.
+        corpus: The data set.
+        read: The samples that could be read.
+        answers: The outputs of all processes.
+        subsets: Subsets of the modalities, the complete one first.
+        cfg: The configuration.
+    """
     from mmtx_cli.data.corpus import usable
     from mmtx_cli.inference.modality_views import score, subset_name
 

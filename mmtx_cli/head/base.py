@@ -1,4 +1,4 @@
-"""What every head is: an output layer, its loss, and how its outputs are scored."""
+"""Base class of the heads: an output layer, its loss, and the evaluation of its outputs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -17,80 +17,82 @@ from mmtx_cli.types import FUSED, Batch, Prediction, Streams
 
 @runtime_checkable
 class Detokenizer(Protocol):
-    """Turns token numbers into text."""
+    """Converts token ids to text."""
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Text of the tokens, without special ones."""
+        """Return the text of the tokens, without special tokens."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluated head reports: a row a sample to keep and show, and the figures."""
+    """The result of evaluating a head: one row per sample to store and display, and the metrics."""
 
     rows: list[dict[str, Any]]
     scores: Scores
 
 
 def unscored(samples: Sequence[Sample]) -> Evaluation:
-    """What is reported of samples where there is nothing to score."""
+    """Return an evaluation without metrics: an empty row per sample."""
     return Evaluation([{} for _ in samples], Scores({}, np.zeros((len(samples), 1)), lambda _: {}))
 
 
 SHOWN = 5
-"""Classes (answers) of a sample that are named with their probabilities, the likeliest first."""
+"""Number of classes (answers) listed per sample with their probabilities, most likely first."""
 
 WRITTEN = "written"
-"""Where the outputs of a head that scores every text have the text."""
+"""Key of the text in the outputs of a head with ``scores_every_text``."""
 
 
 class Head(nn.Module, ABC):
-    """Reads streams of width ``dim``; several heads of one model add up, each by its weight."""
+    """Reads streams of width ``dim``. A model's loss is the weighted sum of its heads' losses."""
 
     needs: tuple[str, ...] = ()
-    """Its targets: readings of the manifest's columns (``data/targets.py``,
+    """Target columns: readings of the manifest's columns (``data/targets.py``,
     ``data/text/columns.py``).
     """
 
     figures: tuple[str, ...] = ()
-    """What its predictions say in validation besides the loss."""
+    """Metrics that its predictions report in validation besides the loss."""
 
     votes: ClassVar[bool] = True
-    """Does it make sense of several streams that no fusion has joined?"""
+    """Whether the head can read several unfused streams (late fusion)."""
 
     reads_one: ClassVar[bool] = False
-    """Does it read one modality, unless ``reads`` says otherwise?"""
+    """Whether the head reads a single modality unless ``reads`` is set."""
 
     ordered: ClassVar[bool] = False
-    """Does the order of the classes have a meaning?"""
+    """Whether the classes are ordered."""
 
     scores_every_text: ClassVar[bool] = False
-    """Is every caption of a sample scored, not the first alone?"""
+    """Whether every caption of a sample is scored instead of the first only."""
 
     trained: ClassVar[bool] = True
-    """Is it a part of a model? One that is not is asked of a trained model by evaluation."""
+    """Whether the head is trained as part of a model. If not, it is evaluation-only."""
 
     aligns: ClassVar[bool] = False
-    """Is it contrastive? It has ``pairs``, the streams whose embeddings it aligns."""
+    """Whether the head is contrastive: ``pairs`` are then the streams whose embeddings it aligns.
+    """
 
     pairs: Sequence[tuple[str, str]] = ()
 
     subject: tuple[str, ...] = ()
-    """Modalities without which a sample teaches it nothing."""
+    """Modalities that a sample must have to contribute to the loss."""
 
     mixes: ClassVar[bool] = False
-    """Does it look at samples whose modalities were put together anew?"""
+    """Whether the head needs samples whose modalities were recombined across samples."""
 
     needs_teacher: ClassVar[bool] = False
-    """Does it learn from a teacher, and not without?"""
+    """Whether the head requires a teacher for training."""
 
     predicts: ClassVar[bool] = False
-    """Does ``predictions`` say something of an input that comes without targets?"""
+    """Whether the head implements ``predictions`` for inputs without targets."""
 
     embedded: tuple[str, ...] = ()
-    """Outputs of ``predict`` that are embeddings: vectors worth keeping by themselves."""
+    """Outputs of ``predict`` that are embeddings, which can be exported on their own."""
 
     contrasts: ClassVar[bool] = False
-    """Does it tell samples from each other, so that one alone teaches nothing?"""
+    """Whether the head compares samples with each other, so that it needs at least two per batch.
+    """
 
     def __init__(
         self,
@@ -99,7 +101,7 @@ class Head(nn.Module, ABC):
         reads: Sequence[str] | None = None,
         weight: float = 1.0,
     ) -> None:
-        """``reads`` defaults to the fused stream if there is one, else to all."""
+        """``reads`` defaults to the fused stream if there is one, else to all streams."""
         super().__init__()
         default = [FUSED] if FUSED in streams else list(streams)
         self.reads = tuple(sorted(default if reads is None else reads))
@@ -115,58 +117,63 @@ class Head(nn.Module, ABC):
 
     @property
     def raw(self) -> tuple[str, ...]:
-        """Modalities whose raw input it looks at itself, not at what their encoder makes of it."""
+        """Modalities whose raw input the head reads itself, instead of the encoder's output."""
         return ()
 
     def view(self, batch: Batch) -> Batch:
-        """The batch this head wants encoded: itself, or a corrupted copy (masked objectives)."""
+        """Return the batch to encode: the batch itself, or a corrupted copy (masked objectives)."""
         return batch
 
     def mix(
         self, encoded: Streams, said: Mapping[str, Prediction], keys: Int[Tensor, " b"]
     ) -> Streams:
-        """The encoded modalities that it wants fused, if it ``mixes``; ``said`` is what the heads
-        say that do not, ``keys`` what to draw by for each sample.
+        """Return the encoded modalities to fuse for this head. Called only if ``mixes``.
+
+        Args:
+            encoded: The encoded modalities.
+            said: Predictions of the heads without ``mixes``.
+            keys: Random key of each sample.
         """
         return encoded
 
     def count(self, batch: Batch) -> Int[Tensor, ""] | None:
-        """Of how many tokens or samples the loss is the mean, if the batch alone tells.
+        """Return the number of tokens or samples that the loss averages over, if the batch
+        determines it.
 
-        Steps of several micro-batches weight these by it; None weights them equally. By default
-        the samples whose target is ``known``.
+        It weights the micro-batches of an accumulated step; None weights them equally. The default
+        is the number of samples whose target is ``known``.
         """
         target = batch.targets.get(self.needs[0]) if len(self.needs) == 1 else None
         known = None if target is None else self.known(target)
         return None if known is None else known.sum()
 
     def known(self, target: Tensor) -> Bool[Tensor, " b"] | None:
-        """Samples that have the target; None if the loss is no mean over samples."""
+        """Return which samples have the target; None if the loss is not a mean over samples."""
         return None
 
     def context(self, streams: Streams) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
-        """All that it reads in one sequence, and what of it is real."""
+        """Return the tokens of all streams the head reads as one sequence, and their mask."""
         x = torch.cat([streams[name].x for name in self.reads], dim=1)
         return x, torch.cat([streams[name].mask for name in self.reads], dim=1)
 
     def present(self, streams: Streams) -> Bool[Tensor, " b"]:
-        """Which samples have any of what it reads."""
+        """Return which samples have at least one of the streams the head reads."""
         return torch.stack([streams[name].present for name in self.reads]).any(dim=0)
 
     def text_partners(self) -> list[str]:
-        """The streams that it aligns with text, by name."""
+        """Return the sorted names of the streams that the head aligns with text."""
         return sorted({a if b == "text" else b for a, b in self.pairs if "text" in (a, b)})
 
     def portable(self) -> dict[str, Any]:
-        """Arguments that build such a head where what it was made of is not there any more."""
+        """Return the arguments to rebuild the head without the objects it was built from."""
         return {}
 
     @abstractmethod
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """Outputs, and the loss where the batch has this head's targets."""
+        """Return the outputs, and the loss if the batch has the head's targets."""
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """What the head says of each sample, without targets: one row a sample."""
+        """Return the outputs for each sample, without using targets: one row per sample."""
         return self(streams, batch).outputs
 
     def predictions(
@@ -175,19 +182,23 @@ class Head(nn.Module, ABC):
         text: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
-        """What ``predict`` said of each sample, in words and numbers: a row a sample.
+        """Convert the outputs of ``predict`` to readable rows, one per sample.
 
-        ``text`` makes text of token numbers; of classes (answers) the ``top`` likeliest are named.
-        A head that ``predicts`` has its own.
+        Required if ``predicts``.
+
+        Args:
+            outputs: The output of ``predict`` for each sample.
+            text: Converts token ids to text.
+            top: Number of most likely classes (answers) to list.
         """
         raise NotImplementedError(f"{type(self).__name__} predicts, and has no predictions()")
 
     def chance(
         self, outputs: list[list[dict[str, Tensor]]], samples: Sequence[Sample]
     ) -> Scores | None:
-        """Return the expected scores of random outputs, for a head that ranks; else None.
+        """Return the expected scores of random outputs for a head that ranks, else None.
 
-        ``outputs`` are those that ``evaluate`` scored.
+        ``outputs`` are the same as for ``evaluate``.
         """
         return None
 
@@ -195,8 +206,9 @@ class Head(nn.Module, ABC):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Score what ``predict`` said of each sample against the sample's own targets.
+        """Score the outputs of ``predict`` against the samples' targets.
 
-        A sample has one output, and one more for each further text where ``scores_every_text``;
-        there, what the text encoder read is ``output[WRITTEN]``, unless it read features.
+        A sample has one output; with ``scores_every_text``, it has one more per additional text,
+        and ``output[WRITTEN]`` is the text that the text encoder read, unless it read precomputed
+        features.
         """

@@ -1,6 +1,4 @@
-"""Captioning, and answering in words: an autoregressive Transformer decoder that looks at the
-streams.
-"""
+"""Captioning and free-text question answering with an autoregressive Transformer decoder."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -23,15 +21,15 @@ from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
 
 
 class CaptioningHead(Head):
-    """Predicts a caption word by word from the tokens it reads (Vaswani et al. 2017), or with
-    ``says="answers"`` an answer to the question among them.
+    """Generates a caption token by token from the tokens it reads (Vaswani et al. 2017), or with
+    ``says="answers"`` an answer to the question in its input.
 
-    The decoder attends to all tokens; where it reads several streams, every word also gets a
-    summary of each.
+    The decoder cross-attends to all tokens. If it reads several streams, a summary of each stream
+    is also added to every token.
     """
 
     learns: ClassVar[dict[str, str]] = {"captions": "captions", "answers": "answer_text"}
-    """What it may say, and the target that this is learned from."""
+    """What the head can generate, and the target it is trained on."""
     needs: tuple[str, ...] = ("captions",)
     votes: ClassVar[bool] = False
     predicts: ClassVar[bool] = True
@@ -55,10 +53,10 @@ class CaptioningHead(Head):
         length_penalty: float = 1.0,
         says: str = "captions",
     ) -> None:
-        """``max_length`` bounds a caption's tokens; ``num_beams=1`` decodes greedily.
+        """``max_length`` is the maximum number of tokens; ``num_beams=1`` decodes greedily.
 
-        ``length_penalty`` is the power of the length that a hypothesis' score is divided by.
-        ``says`` is ``captions`` or ``answers``: of these, every epoch learns one a sample.
+        ``length_penalty`` is the exponent of the length by which a hypothesis' score is divided.
+        ``says`` is ``captions`` or ``answers``; each epoch trains on one per sample.
         """
         super().__init__(dim, streams, reads, weight)
         if num_beams < 1:
@@ -73,17 +71,19 @@ class CaptioningHead(Head):
         self.max_length = max_length
         self.num_beams = num_beams
         self.length_penalty = length_penalty
-        # of one stream it is a shortcut past the attention, which then learns much later
+        # with a single stream the summary is a shortcut past the attention, which then trains much
+        # later
         self.stream_summary = StreamSummary(dim, self.reads) if len(self.reads) > 1 else None
         self.decoder = TextDecoder(
             vocab_size, dim, depth, num_heads, max_length, mlp_ratio, dropout
         )
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """Teacher forcing: ``targets["captions"]``, or ``targets["answer_text"]``, is [b, t], from
-        BOS to EOS, then IGNORE; or [b, k, t], k captions of each sample.
+        """Compute the teacher-forcing loss.
 
-        Of longer texts the first ``max_length`` tokens are learned.
+        ``targets["captions"]`` or ``targets["answer_text"]`` is [b, t], from BOS to EOS, padded
+        with IGNORE; or [b, k, t] for k captions per sample. Longer texts are truncated to
+        ``max_length`` tokens.
         """
         target = self.texts(batch)
         if target is None:
@@ -99,33 +99,33 @@ class CaptioningHead(Head):
         return Prediction(global_mean(total, count, shared=self.training), {"count": count})
 
     def texts(self, batch: Batch) -> Int[Tensor, "b *k t"] | None:
-        """What is learned of the target."""
+        """Return the target texts, truncated to ``max_length``."""
         target = batch.targets.get(self.target)
         return None if target is None else target[..., : self.max_length]
 
     def count(self, batch: Batch) -> Int[Tensor, ""] | None:
-        """Tokens."""
+        """Return the number of target tokens."""
         texts = self.texts(batch)
         return None if texts is None else (texts[..., 1:] != IGNORE).sum()
 
     def summary(self, streams: Streams) -> Float[Tensor, "b d"] | None:
-        """What is added to every word of a sample; None where one stream is read."""
+        """Return the vector added to every token of a sample; None if a single stream is read."""
         return None if self.stream_summary is None else self.stream_summary(streams)
 
     def loss(self, hidden: Float[Tensor, "n d"], target: Int[Tensor, " n"]) -> Float[Tensor, ""]:
-        """Sum of the cross-entropy over the tokens that are real."""
+        """Return the sum of the cross-entropy over the tokens that are not padding."""
         smoothing = self.label_smoothing if self.training else 0.0
         weight = self.decoder.embedding.weight
         options: Any = {"ignore_index": IGNORE, "label_smoothing": smoothing, "reduction": "sum"}
-        if hasattr(F, "linear_cross_entropy"):  # torch 2.14: never holds all the logits
+        if hasattr(F, "linear_cross_entropy"):  # torch 2.14: does not materialize all logits
             return F.linear_cross_entropy(hidden, weight.to(hidden.dtype), target, **options)
         return F.cross_entropy(F.linear(hidden, weight).float(), target, **options)
 
     @torch.no_grad()
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """``tokens`` [b, max_length], ended by EOS, and ``score`` [b], the mean log-probability.
+        """Return ``tokens`` [b, max_length], padded with EOS, and ``score`` [b].
 
-        The score is divided by the length to the power of ``length_penalty``.
+        The score is the log-probability divided by the length to the power of ``length_penalty``.
         """
         context, mask = self.context(streams)
         summary = self.summary(streams)
@@ -153,7 +153,7 @@ class CaptioningHead(Head):
 
     @property
     def written_as(self) -> str:
-        """Where a row has the text: an answer is a ``prediction``."""
+        """The key of the text in a row: ``prediction`` for answers, else ``caption``."""
         return "prediction" if self.says == "answers" else "caption"
 
     def predictions(
@@ -162,7 +162,7 @@ class CaptioningHead(Head):
         text: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
-        """The caption or answer, and the mean log-probability of its tokens."""
+        """Return the generated caption or answer and its ``score`` (see ``predict``)."""
         assert text is not None, "a model that writes texts has a tokenizer"
         return [
             {
@@ -175,8 +175,8 @@ class CaptioningHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """BLEU, ROUGE-L and CIDEr-D against all captions of each sample; of answers, the accuracy
-        as VQA counts it and the exact match with what most people said.
+        """Return BLEU, ROUGE-L and CIDEr-D against all captions of each sample; for answers, the
+        VQA accuracy and the exact match with the most frequent answer.
         """
         rows = self.predictions([output for (output,) in outputs], text)
         said = [row[self.written_as] for row in rows]

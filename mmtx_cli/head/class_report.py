@@ -1,4 +1,4 @@
-"""What a head that says one class of each sample reports."""
+"""Evaluation and readable predictions of single-label classifiers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from mmtx_cli.metric.scores import Scores
 def class_evaluation(
     probabilities: Float[np.ndarray, "n c"], samples: Sequence[Sample], label_names: Sequence[str]
 ) -> Evaluation:
-    """Accuracy, F1, calibration; a row holds the prediction and the five likeliest classes."""
+    """Return accuracy, F1 and calibration, and a row per sample with the top 5 classes."""
     index = {name: i for i, name in enumerate(label_names)}
     labels = np.array([index[str(sample.label)] for sample in samples])
     said = probabilities.argmax(axis=1)
@@ -40,7 +40,9 @@ def class_evaluation(
 def class_predictions(
     probabilities: Float[np.ndarray, "n c"], label_names: Sequence[str], count: int = SHOWN
 ) -> list[dict[str, Any]]:
-    """The likeliest class of each sample, and the ``count`` likeliest with probabilities."""
+    """Return the most likely class of each sample, and the ``count`` most likely with
+    probabilities.
+    """
     several = [likeliest(own, label_names, count) for own in probabilities]
     return [{"prediction": top[0][0], "probability": top[0][1], "top": top} for top in several]
 
@@ -48,6 +50,6 @@ def class_predictions(
 def likeliest(
     probabilities: Float[np.ndarray, " c"], label_names: Sequence[str], count: int = SHOWN
 ) -> list[list[Any]]:
-    """Names and probabilities of the likeliest classes, the first of equals first."""
+    """Return the most likely classes with their probabilities; ties are broken by order."""
     order = np.argsort(-probabilities, kind="stable")[:count]
     return [[label_names[i], float(probabilities[i])] for i in order]

@@ -1,4 +1,4 @@
-"""Classification: one label a sample, or several."""
+"""Single-label and multi-label classification."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -19,9 +19,10 @@ from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
 
 
 class ClassificationHead(Head):
-    """Mean of a stream's tokens, norm, linear; several streams vote as the fusion says.
+    """Mean-pools a stream's tokens, then layer norm and a linear layer; the scores of several
+    streams are combined as set by the fusion.
 
-    Cross-entropy for one label, binary cross-entropy a class where ``multi_label``.
+    The loss is the cross-entropy, or the binary cross-entropy per class if ``multi_label``.
     """
 
     needs: tuple[str, ...] = ("label",)
@@ -39,7 +40,7 @@ class ClassificationHead(Head):
         dropout: float = 0.0,
         vote: str = "mean",
     ) -> None:
-        """``vote``: see ``layer/score_fusion.py``; a decision-level fusion gives it."""
+        """``vote``: see ``layer/score_fusion.py``; set by a decision-level fusion."""
         super().__init__(dim, streams, reads, weight)
         self.label_names = list(label_names)
         self.multi_label = multi_label
@@ -48,7 +49,9 @@ class ClassificationHead(Head):
         self.readout = Readout(dim, self.reads, len(label_names), dropout, vote)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """``outputs["logits"]`` is [b, classes], ``outputs["count"]`` the labels there are."""
+        """Return the loss; ``outputs["logits"]`` is [b, classes], ``outputs["count"]`` the labeled
+        samples.
+        """
         logits = self.readout(streams)
         target = batch.targets.get("label")
         if target is None:
@@ -58,21 +61,21 @@ class ClassificationHead(Head):
         outputs = {"logits": logits, "count": known.sum()}
         if self.training or self.multi_label:
             return Prediction(loss, outputs)
-        right = (logits.argmax(dim=1) == target).sum()  # what is IGNORE is never predicted
+        right = (logits.argmax(dim=1) == target).sum()  # IGNORE is never predicted
         return Prediction(loss, outputs, {"accuracy": right / known.sum().clamp(min=1)})
 
     def known(self, target: Tensor) -> Bool[Tensor, " b"]:
-        """Samples that have a label."""
+        """Return which samples have a label."""
         return (target[:, 0] if self.multi_label else target) != IGNORE
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """``logits`` [b, classes]."""
+        """Return ``logits`` [b, classes]."""
         return {"logits": self.readout(streams)}
 
     def loss(
         self, logits: Float[Tensor, "b c"], target: Tensor, known: Bool[Tensor, " b"]
     ) -> Float[Tensor, ""]:
-        """Sum over the samples that have a label."""
+        """Return the loss summed over the labeled samples."""
         logits = logits.float()
         if self.multi_label:
             each = F.binary_cross_entropy_with_logits(
@@ -85,7 +88,7 @@ class ClassificationHead(Head):
         )
 
     def probabilities(self, outputs: Sequence[Mapping[str, Tensor]]) -> Float[np.ndarray, "n c"]:
-        """Of each class; where ``multi_label``, each by itself."""
+        """Return the class probabilities; independent of each other if ``multi_label``."""
         logits = torch.stack([output["logits"] for output in outputs]).float()
         return (logits.sigmoid() if self.multi_label else logits.softmax(dim=1)).numpy()
 
@@ -95,8 +98,8 @@ class ClassificationHead(Head):
         text: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
-        """The likeliest class; where ``multi_label``, every class with a probability of 0.5 or
-        more.
+        """Return the most likely class; if ``multi_label``, all classes with a probability of at
+        least 0.5.
         """
         probabilities = self.probabilities(outputs)
         if not self.multi_label:
@@ -106,7 +109,10 @@ class ClassificationHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Accuracy, F1, calibration; a row holds the prediction and the five likeliest classes."""
+        """Return accuracy, F1 and calibration, and a row per sample with the top 5 classes.
+
+        If ``multi_label``, return F1 and exact match instead.
+        """
         first = [output for (output,) in outputs]
         probabilities = self.probabilities(first)
         if not self.multi_label:
@@ -122,14 +128,16 @@ class ClassificationHead(Head):
         return Evaluation(rows, multilabel_scores(probabilities, targets))
 
     def labels(self, probabilities: Float[np.ndarray, " c"], top: int) -> dict[str, Any]:
-        """The predicted labels of one sample; each of them is among the likeliest."""
+        """Return the predicted labels of one sample; the most likely labels listed include them
+        all.
+        """
         found = [n for n, p in zip(self.label_names, probabilities, strict=True) if p >= 0.5]
         named = likeliest(probabilities, self.label_names, max(top, len(found)))
         return {"prediction": found, "top": named}
 
 
 def labels_of(sample: Sample) -> list[str]:
-    """The labels of a sample as a list."""
+    """Return the labels of a sample as a list."""
     if sample.label is None:
         return []
     return list(sample.label) if isinstance(sample.label, tuple) else [str(sample.label)]

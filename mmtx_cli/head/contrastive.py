@@ -1,4 +1,4 @@
-"""Contrastive alignment of modalities in one embedding space."""
+"""Contrastive alignment of modalities in a shared embedding space."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,15 +26,17 @@ from mmtx_cli.types import FUSED, Batch, Prediction, Streams
 MAX_SCALE = 100.0
 TEXT = "text"
 COMPARED = 64
-"""Samples whose similarities to all texts are held at a time."""
+"""Number of samples whose similarities to all texts are computed at a time."""
 
 
 class ContrastiveHead(Head):
-    """Pulls the embeddings of one sample's modalities together and others' apart.
+    """Pulls the embeddings of a sample's modalities together and pushes those of other samples
+    apart.
 
-    ``loss="infonce"``: softmax over the batch, both ways, with a learned temperature (Radford et
-    al. 2021, figure 3). ``loss="sigmoid"``: every pair on its own, with a learned scale and bias
-    (Zhai et al. 2023, algorithm 1). Negatives come from all processes.
+    ``loss="infonce"``: softmax over the batch in both directions, with a learned temperature (CLIP,
+    Radford et al. 2021, figure 3). ``loss="sigmoid"``: an independent sigmoid loss for each pair,
+    with a learned scale and bias (SigLIP, Zhai et al. 2023, algorithm 1). Negatives are gathered
+    from all processes.
     """
 
     scores_every_text: ClassVar[bool] = True
@@ -53,10 +55,11 @@ class ContrastiveHead(Head):
         temperature: float = 0.07,
         pairs: Sequence[Sequence[str]] | None = None,
     ) -> None:
-        """``reads`` defaults to all modalities; ``pairs`` says which of them are aligned, such as
-        ``[[image,text],[audio,text]]`` (default: each with each).
+        """``reads`` defaults to all modalities; ``pairs`` are the pairs to align, such as
+        ``[[image,text],[audio,text]]`` (default: all pairs).
 
-        ``temperature`` is where the learned one starts; the sigmoid form starts at 0.1.
+        ``temperature`` is the initial value of the learned temperature; the sigmoid loss starts at
+        0.1.
         """
         unimodal = [name for name in streams if name != FUSED]
         super().__init__(dim, streams, unimodal if reads is None else reads, weight)
@@ -81,7 +84,7 @@ class ContrastiveHead(Head):
         self.bias = nn.Parameter(torch.tensor(-10.0)) if loss == "sigmoid" else None
 
     def chosen(self, pairs: Sequence[Sequence[str]] | None) -> list[tuple[str, str]]:
-        """The pairs that are aligned, each once and by name."""
+        """Return the pairs to align, without duplicates and sorted by name."""
         if pairs is None:
             return list(combinations(self.reads, 2))
         for pair in pairs:
@@ -92,7 +95,9 @@ class ContrastiveHead(Head):
         return sorted({(min(pair), max(pair)) for pair in pairs})
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """``outputs[name]`` is the unit embedding of a stream, [b, embed_dim]; ``count`` pairs."""
+        """Return the mean loss of the pairs; ``outputs[name]`` is the unit embedding of a stream,
+        [b, embed_dim], and ``outputs["count"]`` the number of positive pairs.
+        """
         outputs = {name: self.embed(streams, name) for name in self.reads}
         present = {name: streams[name].present for name in self.reads}
         both = {(a, b): present[a] & present[b] for a, b in self.pairs}
@@ -100,23 +105,25 @@ class ContrastiveHead(Head):
         losses, there = (torch.stack(x) for x in zip(*several, strict=True))
         count = torch.stack([*both.values()]).sum()
         said = {**outputs, "count": count, "scale": self.log_scale.detach().exp()}
-        # a corpus may have none of some pairs
+        # a data set may have no samples for some of the pairs
         return Prediction(losses.sum() / there.sum().clamp(min=1), said)
 
     def embed(self, streams: Streams, name: str) -> Float[Tensor, "b e"]:
-        """Mean of the tokens, projected to the unit sphere."""
+        """Return the mean of the tokens, projected and L2-normalized."""
         stream = streams[name]
         return F.normalize(self.project[name](masked_mean(stream.x, stream.mask)), dim=1)
 
     def align(
         self, a: Float[Tensor, "b e"], b: Float[Tensor, "b e"], paired: Bool[Tensor, " b"]
     ) -> tuple[Float[Tensor, ""], Bool[Tensor, ""]]:
-        """Loss of one pair of modalities over the samples that have both; are there any?"""
+        """Return the loss of one pair of modalities over the samples that have both, and whether
+        there are any.
+        """
         shared = self.training
         everyone = gather(paired, shared)
         rows = torch.arange(len(a), device=a.device) + (rank() * len(a) if shared else 0)
         scale = self.scale()
-        with torch.autocast(a.device.type, enabled=False):  # half precision blurs what is large
+        with torch.autocast(a.device.type, enabled=False):  # large logits need full precision
             a, b = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (a, b))
             pairs = a, gather(b, shared), scale
             if self.bias is None:
@@ -126,10 +133,10 @@ class ContrastiveHead(Head):
         return global_mean(total, paired.sum(), shared), everyone.any()
 
     def scale(self) -> Float[Tensor, ""]:
-        """What similarities are multiplied by, at most MAX_SCALE.
+        """Return the factor that multiplies the similarities, at most MAX_SCALE.
 
-        The parameter itself is held back, as CLIP does: a clamp of its exponential would have no
-        gradient beyond the limit, and so no way back.
+        The parameter itself is clamped, as in CLIP: clamping its exponential would have no gradient
+        above the limit, so the scale could not decrease again.
         """
         if self.training:
             with torch.no_grad():
@@ -137,7 +144,7 @@ class ContrastiveHead(Head):
         return self.log_scale.exp()
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """Embeddings, and for each stream which samples have it."""
+        """Return the embeddings and, for each stream, which samples have it."""
         present = {f"{name}_present": streams[name].present for name in self.reads}
         return {name: self.embed(streams, name) for name in self.reads} | present
 
@@ -148,13 +155,14 @@ class ContrastiveHead(Head):
         vectors: Float[Tensor, "m e"],
         top: int,
     ) -> list[dict[str, Any]]:
-        """The ``top`` texts nearest to each sample, by stream that it has, with their cosines.
+        """Return the ``top`` nearest texts of each sample with their cosines, for each stream it
+        has.
 
         Args:
-            outputs: What ``predict`` said of each sample.
-            texts: The texts to choose from.
-            vectors: Their unit embeddings.
-            top: How many of them to name; of equals, the first comes first.
+            outputs: The output of ``predict`` for each sample.
+            texts: The candidate texts.
+            vectors: Unit embeddings of the texts.
+            top: Number of texts to return; ties are broken by order.
         """
         rows: list[dict[str, list[list[Any]]]] = [{} for _ in outputs]
         for name in self.text_partners():
@@ -169,7 +177,7 @@ class ContrastiveHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Recall at 1, 5 and 10 of every pair that it aligns, both ways."""
+        """Return recall at 1, 5 and 10 for each aligned pair in both directions."""
         return self.retrieved(outputs, samples, self.pairs, CUTS)
 
     def retrieved(
@@ -179,11 +187,20 @@ class ContrastiveHead(Head):
         pairs: Sequence[tuple[str, str]],
         cuts: Sequence[int],
     ) -> Evaluation:
-        """Recall at ``cuts`` and median rank from each stream of a pair to the other.
+        """Return recall at ``cuts`` and the median rank for each pair in both directions.
 
-        A sample that lacks one of them is among what is searched, and asks for nothing. Two
-        streams that no sample has both of have no figures. Texts that are word for word the same
-        are one item, which is right for every sample that has it.
+        A sample that lacks one of the two streams is part of the gallery but is not a query. A pair
+        that no sample has both streams of has no metrics. Identical texts count as one item, which
+        is correct for every sample that has it.
+
+        Args:
+            outputs: The outputs of ``predict`` for each sample.
+            samples: The samples.
+            pairs: Pairs of streams to search between.
+            cuts: Ranks at which to compute recall.
+
+        Raises:
+            DataError: If no sample has both streams of any pair.
         """
         sides = {name: side(outputs, name) for name in self.reads}
         ranks = {}
@@ -206,7 +223,7 @@ class ContrastiveHead(Head):
     def chance(
         self, outputs: list[list[dict[str, Tensor]]], samples: Sequence[Sample]
     ) -> Scores | None:
-        """Recall of a random order, of every pair that it aligns."""
+        """Return the expected recall of a random order for each aligned pair."""
         return self.chance_of(outputs, samples, self.pairs, CUTS)
 
     def chance_of(
@@ -216,14 +233,21 @@ class ContrastiveHead(Head):
         pairs: Sequence[tuple[str, str]],
         cuts: Sequence[int],
     ) -> Scores:
-        """Expected recall at ``cuts`` where the items of each stream of a pair are in random order;
-        the queries and right answers are those of ``retrieved``.
+        """Return the expected recall at ``cuts`` if the items of each stream are in random order.
+
+        The queries and correct items are those of ``retrieved``.
+
+        Args:
+            outputs: The outputs of ``predict`` for each sample.
+            samples: The samples.
+            pairs: Pairs of streams to search between.
+            cuts: Ranks at which to compute recall.
         """
         sides = {name: side(outputs, name) for name in self.reads}
         queries = {}
         texts = written(outputs)
         for pair in pairs:
-            a, b = sorted(pair, key=lambda name: name == TEXT)  # equal texts are one item
+            a, b = sorted(pair, key=lambda name: name == TEXT)  # identical texts are one item
             owner, other = sides[a][1], sides[b][1]
             word = wordings(texts if b == TEXT and texts else range(len(other)))
             there, back = right_counts(owner, other, word)
@@ -237,7 +261,14 @@ class ContrastiveHead(Head):
 def ranked(
     sides: Mapping[str, tuple[Tensor, Tensor]], a: str, b: str, texts: Sequence[str]
 ) -> tuple[Tensor, Tensor]:
-    """The ranks of ``retrieval_ranks``, where equal ``texts`` are one item."""
+    """Return ``retrieval_ranks`` between two streams, with identical ``texts`` as one item.
+
+    Args:
+        sides: Embeddings and sample index of the items, by stream.
+        a: One stream.
+        b: The other stream.
+        texts: The texts in the order of their embeddings.
+    """
     (ours, owner), (theirs, other) = sides[a], sides[b]
     if len({*texts}) == len(texts) or TEXT not in (a, b):
         return retrieval_ranks(ours, theirs, owner, other)
@@ -247,13 +278,16 @@ def ranked(
 
 
 def written(outputs: list[list[dict[str, Any]]]) -> list[str]:
-    """The texts that are there, in the order of ``side``; none where they are not known."""
+    """Return the texts of the samples in the order of ``side``; empty if they are unknown."""
     every = [output for several in outputs for output in several]
     return [output[WRITTEN] for output in every if WRITTEN in output and output[f"{TEXT}_present"]]
 
 
 def side(outputs: list[list[dict[str, Tensor]]], name: str) -> tuple[Tensor, Tensor]:
-    """Embeddings [q, embed_dim] of all that is there of a stream, and the sample of each [q]."""
+    """Return the embeddings [q, embed_dim] of a stream and the sample index of each [q].
+
+    Outputs that lack the stream are skipped.
+    """
     every = torch.stack([output[name] for several in outputs for output in several]).float()
     there = torch.stack([output[f"{name}_present"] for several in outputs for output in several])
     owner = torch.tensor([i for i, several in enumerate(outputs) for _ in several])
@@ -261,5 +295,5 @@ def side(outputs: list[list[dict[str, Tensor]]], name: str) -> tuple[Tensor, Ten
 
 
 def finite(value: float) -> float | None:
-    """A number that JSON can hold."""
+    """Return the value, or None if it is not finite (JSON cannot represent it)."""
     return float(value) if math.isfinite(value) else None

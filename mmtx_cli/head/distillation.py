@@ -1,4 +1,4 @@
-"""Distillation: what a frozen teacher makes of a modality, the model learns to make too."""
+"""Feature distillation: match the features of a frozen teacher encoder."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -19,12 +19,12 @@ KINDS = ("feature", "relation")
 
 
 class DistillationHead(Head):
-    """A teacher that is an encoder of one modality says one vector a sample.
+    """Matches the features of a frozen teacher that encodes one modality to one vector per sample.
 
-    ``kind="feature"``: a projection of what the head reads points the same way (FitNets, Romero
-    et al. 2015, with the cosine in place of the distance). ``kind="relation"``: the distances
-    between the samples are those between the teacher's vectors, each in units of their mean
-    (relational distillation, Park et al. 2019, eq. 5-6).
+    ``kind="feature"``: cosine distance between a projection of what the head reads and the
+    teacher's vector (FitNets, Romero et al. 2015, with the cosine instead of the L2 distance).
+    ``kind="relation"``: match the pairwise distances between samples, each divided by their mean
+    (relational knowledge distillation, Park et al. 2019, eq. 5-6).
     """
 
     votes: ClassVar[bool] = False
@@ -33,7 +33,7 @@ class DistillationHead(Head):
     embedded: tuple[str, ...] = ("embedding",)
 
     kept: str | None = None
-    """The target with what the teacher says, where that was kept before: it is not run then."""
+    """Name of the target with precomputed teacher features; if set, the teacher is not run."""
 
     def __init__(
         self,
@@ -49,8 +49,7 @@ class DistillationHead(Head):
         """``teacher`` is an encoder of the ``modality``, or the path of a trained model that has
         one; ``reads`` defaults to the modality's own stream.
 
-        The teacher is not kept with the model: a trained one has none, and ``teacher_width`` in
-        its place.
+        The teacher is not saved with the model: a trained model has only ``teacher_width``.
         """
         if modality not in streams:
             raise ValueError(
@@ -75,25 +74,25 @@ class DistillationHead(Head):
         self.project = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, self.teacher_width))
 
     def portable(self) -> dict[str, Any]:
-        """What is known of the teacher where it is not there any more."""
+        """Return the teacher's width, to rebuild the head without the teacher."""
         return {"teacher_width": self.teacher_width}
 
     @property
     def raw(self) -> tuple[str, ...]:
-        """What the teacher looks at."""
+        """Modalities that the teacher reads."""
         return (self.modality,) if self.teacher is not None and not self.kept else ()
 
     def taught(self, field: Field) -> Float[Tensor, "b c"]:
-        """What the teacher says of each sample."""
+        """Return the teacher's feature vector of each sample."""
         assert self.teacher is not None
         return self.teacher.ask(lambda encoder: encoder.summary(field), field.data.device)
 
     def told(self, streams: Streams) -> Float[Tensor, "b c"]:
-        """The projected mean of what the head reads."""
+        """Return the projected mean of the tokens that the head reads."""
         return self.project(masked_mean(*self.context(streams)))
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """``outputs["embedding"]`` is [b, c], as the teacher's."""
+        """Return the loss; ``outputs["embedding"]`` is [b, c], in the teacher's feature space."""
         told = self.told(streams)
         if self.teacher is None:
             return Prediction(None, {"embedding": told})
@@ -116,7 +115,9 @@ class DistillationHead(Head):
     def relations(
         self, told: Float[Tensor, "b c"], taught: Float[Tensor, "b c"], there: Bool[Tensor, " b"]
     ) -> tuple[Float[Tensor, "b g"], Int[Tensor, ""]]:
-        """Huber loss of each pair's distances; the pairs are with the samples of all processes."""
+        """Return the Huber loss of the distances to the samples of all processes, and the number of
+        pairs.
+        """
         shared = self.training
         everyone = gather(there, shared)
         pairs = there[:, None] & everyone[None, :]
@@ -124,22 +125,22 @@ class DistillationHead(Head):
         return F.smooth_l1_loss(mine, theirs, reduction="none") * pairs, pairs.sum()
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """``embedding`` [b, c], as the teacher's."""
+        """Return ``embedding`` [b, c], in the teacher's feature space."""
         return {"embedding": self.told(streams)}
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """No figure: the teacher is not there any more."""
+        """Return no metrics: the teacher is not available in evaluation."""
         return unscored(samples)
 
 
 def relative_distances(
     x: Float[Tensor, "b c"], pairs: Bool[Tensor, "b g"], shared: bool
 ) -> Float[Tensor, "b g"]:
-    """Distances from the samples of all processes, in units of their mean over all pairs."""
+    """Return the distances to the samples of all processes, divided by the mean over all pairs."""
     squared = (x[:, None] - gather(x, shared)[None]).square().sum(dim=2)
-    apart = pairs & (squared > 0)  # a root has no gradient at zero
+    apart = pairs & (squared > 0)  # the square root has no gradient at zero
     distance = torch.where(apart, squared.clamp(min=1e-12).sqrt(), 0.0)
     total = gather(distance.sum()[None], shared).sum()
     count = gather(apart.sum()[None], shared).sum()

@@ -1,4 +1,4 @@
-"""Probes: what can be read off the frozen encodings of a trained model."""
+"""Probes of the frozen embeddings of a trained model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,12 +21,12 @@ KINDS = ("linear", "knn")
 
 
 class ProbeHead(StreamHead):
-    """Learns labels from the mean token of a stream, of each stream by itself.
+    """Fits probes that predict labels from the mean token of a stream, for each stream separately.
 
-    ``linear`` is a logistic regression, of numbers a ridge regression (Alain and Bengio 2016,
-    ``metric/linear_probe.py``); ``knn`` a weighted vote of the ``k`` training samples that
-    are nearest by cosine (Wu et al. 2018, ``metric/knn.py``). A sample that lacks a stream
-    gets the mean of the training samples.
+    ``linear`` is a logistic regression, or a ridge regression for numbers (Alain and Bengio 2016,
+    ``metric/linear_probe.py``); ``knn`` is a weighted vote of the ``k`` nearest training samples by
+    cosine (Wu et al. 2018, ``metric/knn.py``). A sample that lacks a stream gets the mean of the
+    training samples.
     """
 
     needs: tuple[str, ...] = ("label",)
@@ -43,7 +43,7 @@ class ProbeHead(StreamHead):
     ) -> None:
         """``reads`` defaults to every modality and the fused stream; ``kind``: linear, knn, both.
 
-        ``temperature`` divides the cosines before their exponential weighs the votes.
+        ``temperature`` divides the cosines before the exponential that weights the votes.
         """
         super().__init__(dim, streams, reads)
         if kind not in (*KINDS, "both"):
@@ -59,7 +59,12 @@ class ProbeHead(StreamHead):
         self.says_numbers = False
 
     def examples(self, train: Sequence[Sample], asked: Sequence[Sample]) -> list[Sample]:
-        """The training samples that have a label."""
+        """Return the training samples that have a label.
+
+        Raises:
+            DataError: If no training sample has a label, a label has the wrong type, or an
+                evaluated label does not occur in training.
+        """
         known = [sample for sample in train if sample.label is not None]
         if not known:
             raise DataError("no row with split=train has a label: a probe has nothing to learn")
@@ -81,18 +86,18 @@ class ProbeHead(StreamHead):
         return known
 
     def learn(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
-        """Keep the encodings of the training samples, and their labels."""
+        """Store the embeddings and labels of the training samples."""
         labels = self.targets(examples)
         for name in self.reads:
             there = torch.tensor([bool(output[f"{name}_present"]) for output in outputs])
-            if there.any():  # a stream that no training sample has is not probed
+            if there.any():  # streams that no training sample has are not probed
                 x = torch.stack([output[name] for output in outputs]).float()
                 self.training_inputs[name] = x[there], labels[there]
         if not self.training_inputs:
             raise DataError(f"no training sample with a label has any of {', '.join(self.reads)}")
 
     def targets(self, samples: Sequence[Sample]) -> Tensor:
-        """Numbers, or the numbers of the classes."""
+        """Return the labels as numbers, or as class indices."""
         if self.says_numbers:
             return torch.tensor([float(sample.label) for sample in samples])  # type: ignore[arg-type]
         index = {name: i for i, name in enumerate(self.label_names)}
@@ -101,7 +106,7 @@ class ProbeHead(StreamHead):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """The figures of every probe, such as ``image/linear/accuracy``."""
+        """Return the metrics of every probe, such as ``image/linear/accuracy``."""
         truth = self.targets(samples).numpy()
         parts: list[Scores] = []
         said: dict[str, list[Any]] = {}
@@ -127,7 +132,15 @@ class ProbeHead(StreamHead):
         return Evaluation(kept, Scores.merged(*parts))
 
     def probed(self, kind: str, x: Tensor, y: Tensor, asked: Tensor) -> Tensor:
-        """What one probe that learned ``y`` of ``x`` says: numbers [n], or probabilities [n, c]."""
+        """Return the predictions of a probe fitted on ``x``, ``y``: numbers [n] or probabilities
+        [n, c].
+
+        Args:
+            kind: ``linear`` or ``knn``.
+            x: Embeddings of the training samples.
+            y: Labels of the training samples.
+            asked: Embeddings of the samples to predict.
+        """
         votes = {"k": self.k, "temperature": self.temperature}
         if self.says_numbers:
             if kind == "linear":
@@ -138,7 +151,7 @@ class ProbeHead(StreamHead):
         return neighbour_classifier(x, y, len(self.label_names), asked, **votes)  # type: ignore[arg-type]
 
     def in_words(self, found: np.ndarray) -> list[Any]:
-        """What a probe says of each sample, as one would write it."""
+        """Return the predictions as numbers or class names."""
         if self.says_numbers:
             return [float(number) for number in found]
         return [self.label_names[i] for i in found.argmax(axis=1)]

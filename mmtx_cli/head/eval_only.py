@@ -1,4 +1,4 @@
-"""Heads that are no part of a model: evaluation asks them of one that is trained."""
+"""Evaluation-only heads: they run on a trained model and are not part of it."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,40 +13,40 @@ from mmtx_cli.types import Batch, Prediction, Streams
 
 
 class EvaluationHead(Head):
-    """Stands in place of a trained model's own heads; it has no weights but theirs.
+    """Replaces a trained model's heads in evaluation; it has no weights except theirs.
 
-    Some learn from examples before they are evaluated.
+    Some are fitted on training samples before evaluation.
     """
 
     trained: ClassVar[bool] = False
 
     asks_aligned: ClassVar[bool] = False
-    """Does it ask a contrastive head?"""
+    """Whether the head uses a trained contrastive head."""
 
     asks_text: ClassVar[bool] = False
-    """Does it ask what words mean to the model?"""
+    """Whether the head encodes texts of its own with the text encoder."""
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """What it says; there is no loss, as it is not trained."""
+        """Return the outputs without a loss, since the head is not trained."""
         return Prediction(None, self.predict(streams, batch))
 
     @abstractmethod
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """What the head says of each sample, of the examples too."""
+        """Return the outputs for each sample, also for those it is fitted on."""
 
     def examples(self, train: Sequence[Sample], asked: Sequence[Sample]) -> list[Sample]:
-        """The samples that it learns from, to be evaluated on ``asked``; here none.
+        """Return the samples to fit the head on before evaluating on ``asked``; empty by default.
 
-        Raises DataError for samples that it can make nothing of.
+        Raises DataError for samples that the head cannot use.
         """
         return []
 
     def learn(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
-        """Learn from what it said of examples, those of them that could be read."""
+        """Fit the head on its outputs for the examples that could be read."""
 
 
 class StreamHead(EvaluationHead):
-    """What there is of every stream of a model: which samples have it, and its mean token."""
+    """Returns which samples have each stream of a model, and the mean token of each stream."""
 
     def __init__(
         self,
@@ -57,13 +57,13 @@ class StreamHead(EvaluationHead):
     ) -> None:
         """``reads`` defaults to every modality and the fused stream.
 
-        Without ``means`` it says only which samples have a stream.
+        Without ``means`` only the presence of the streams is returned.
         """
         super().__init__(dim, streams, streams if reads is None else reads)
         self.means = means
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """The mean token of each stream, [b, d], and which samples have it."""
+        """Return the mean token of each stream, [b, d], and which samples have it."""
         read = {name: streams[name] for name in self.reads}
         means = {name: masked_mean(x.x, x.mask) for name, x in read.items() if self.means}
         return means | {f"{name}_present": x.present for name, x in read.items()}
@@ -71,14 +71,15 @@ class StreamHead(EvaluationHead):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """There is no figure."""
+        """Return no metrics."""
         return unscored(samples)
 
 
 def aligned(trained: nn.ModuleDict, name: str | None) -> Head:
-    """The contrastive head of this name, or the only one there is.
+    """Return the contrastive head of this name, or the only one.
 
-    Raises ValueError where there is none, or several and no name.
+    Raises ValueError if there is no contrastive head, none of this name, or several and no name is
+    given.
     """
     there = {key: head for key, head in trained.items() if isinstance(head, Head) and head.aligns}
     names = ", ".join(there)

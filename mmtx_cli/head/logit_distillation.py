@@ -1,4 +1,4 @@
-"""Classification as a teacher would have it."""
+"""Logit distillation: classification with a teacher's soft labels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -15,10 +15,11 @@ from mmtx_cli.types import Batch, Prediction, Streams
 
 
 class LogitDistillationHead(ClassificationHead):
-    """Classes as a trained classifier sees them, doubts included (Hinton, Vinyals and Dean 2015).
+    """Classifies with the soft labels of a trained classifier (Hinton, Vinyals and Dean 2015).
 
-    The loss is the cross-entropy with what the teacher says, both at a ``temperature`` whose
-    square it is multiplied by, and ``label_weight`` times that with the labels (section 2).
+    The loss is the cross-entropy with the teacher's probabilities, both at ``temperature`` and
+    multiplied by its square, plus ``label_weight`` times the cross-entropy with the labels (section
+    2).
     """
 
     needs: tuple[str, ...] = ()
@@ -39,10 +40,9 @@ class LogitDistillationHead(ClassificationHead):
         dropout: float = 0.0,
         vote: str = "mean",
     ) -> None:
-        """``teacher`` is the path of a trained model that classifies, into these or more classes.
+        """``teacher`` is the path of a trained classifier whose classes include these.
 
-        The labels are not needed where ``label_weight`` is 0. The teacher is not kept with the
-        model.
+        Labels are not needed if ``label_weight`` is 0. The teacher is not saved with the model.
         """
         super().__init__(
             dim, streams, label_names, multi_label, reads, weight, label_smoothing, dropout, vote
@@ -63,11 +63,11 @@ class LogitDistillationHead(ClassificationHead):
 
     @property
     def raw(self) -> tuple[str, ...]:
-        """What the teacher looks at."""
+        """Modalities that the teacher reads."""
         return tuple(self.teacher.model.encoder) if self.teacher else ()
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """``outputs["logits"]`` is [b, classes]."""
+        """Return the loss; ``outputs["logits"]`` is [b, classes]."""
         if self.teacher is None:
             return super().forward(streams, batch)
         logits = self.readout(streams)
@@ -86,10 +86,10 @@ class LogitDistillationHead(ClassificationHead):
         return Prediction(loss, outputs, figures)
 
     def count(self, batch: Batch) -> None:
-        """Labels and what the teacher predicts have counts of their own."""
+        """Return None: labels and teacher predictions have different counts."""
 
     def said(self, batch: Batch) -> Float[Tensor, "b c"]:
-        """The teacher's logits of the classes."""
+        """Return the teacher's logits for this head's classes."""
         assert self.teacher is not None
         device = next(iter(batch.inputs.values())).data.device
         classes = torch.tensor(self.classes, device=device)
@@ -100,7 +100,10 @@ class LogitDistillationHead(ClassificationHead):
 
 
 def classifier(model: Any) -> str:
-    """The name of the head that says one class."""
+    """Return the name of the teacher's single-label classification head.
+
+    Raises ValueError if there is none.
+    """
     for name, head in model.head.items():
         if isinstance(head, ClassificationHead) and not head.multi_label:
             return str(name)
@@ -108,7 +111,10 @@ def classifier(model: Any) -> str:
 
 
 def numbers(names: Sequence[str], known: Sequence[str]) -> list[int]:
-    """Where the teacher has each of the classes."""
+    """Return the index of each class in the teacher.
+
+    Raises ValueError for classes that the teacher does not have.
+    """
     at: Mapping[str, Any] = {name: i for i, name in enumerate(known)}
     if unknown := [name for name in names if name not in at]:
         raise ValueError(f"teacher: it knows no class {', '.join(map(repr, unknown[:5]))}")

@@ -1,4 +1,4 @@
-"""Masked language modelling: which token was hidden?"""
+"""Masked language modeling: predict the tokens that were masked."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,13 +21,13 @@ from mmtx_cli.types import IGNORE, Batch, Field, Places, Prediction, Streams
 
 TEXT = "text"
 MASKED, RANDOM = 0.8, 0.1
-"""Of the tokens that are to be told: how many are hidden, and how many are another one."""
+"""Shares of the selected tokens that are replaced by the mask token and by a random token."""
 
 
 class MaskedLanguageHead(Head):
-    """Some tokens of the text are hidden from its encoder, and told from what it makes of the
-    others (BERT, Devlin et al. 2019, section 3.1), or with ``reads=[fused]`` from what a fusion
-    makes of them and the other modalities (Lu et al. 2019; Li et al. 2021).
+    """Predicts masked tokens of the text from the text encoder's output (BERT, Devlin et al. 2019,
+    section 3.1), or with ``reads=[fused]`` from the fusion of the text with the other modalities
+    (Lu et al. 2019; Li et al. 2021).
     """
 
     votes: ClassVar[bool] = False
@@ -48,9 +48,9 @@ class MaskedLanguageHead(Head):
         depth: int = 2,
         num_heads: int = 4,
     ) -> None:
-        """``reads`` defaults to the text's own stream, of which a token has its vector.
+        """``reads`` defaults to the text stream, which must have one vector per token.
 
-        From other streams a decoder of ``depth`` blocks tells it, for texts of up to
+        For other streams, a decoder with ``depth`` blocks predicts the tokens, for texts of up to
         ``max_length`` tokens.
         """
         if TEXT not in streams:
@@ -76,13 +76,14 @@ class MaskedLanguageHead(Head):
 
     @property
     def raw(self) -> tuple[str, ...]:
-        """What it hides parts of."""
+        """Modalities that the head masks."""
         return (TEXT,)
 
     def view(self, batch: Batch) -> Batch:
-        """The batch with hidden tokens, which are its targets: [b, k], IGNORE where there is none.
+        """Return the batch with masked tokens. The originals are its targets, [b, k], padded with
+        IGNORE.
 
-        In evaluation, a sample's are the same every time.
+        In evaluation, the masked tokens of a sample are the same every time.
         """
         field = batch.inputs[TEXT]
         special = torch.isin(field.data, field.data.new_tensor(self.special_ids))
@@ -96,11 +97,11 @@ class MaskedLanguageHead(Head):
         return replace(batch, inputs=inputs, targets=targets)
 
     def count(self, batch: Batch) -> Int[Tensor, ""]:
-        """Hidden tokens."""
+        """Return the number of masked tokens."""
         return (self.view(batch).targets["tokens"] != IGNORE).sum()
 
     def disguised(self, target: Int[Tensor, "b k"], keys: Int[Tensor, " b"]) -> Int[Tensor, "b k"]:
-        """What stands in the place of each token: the mask, another one, or itself."""
+        """Return what replaces each selected token: the mask token, a random token, or itself."""
         fate, other = (uniform(keys, target.shape[1], draw) for draw in ("fate", "other token"))
         other = (other * self.vocab_size).long().clamp(max=self.vocab_size - 1)
         special = torch.isin(other, other.new_tensor(self.special_ids))
@@ -109,7 +110,7 @@ class MaskedLanguageHead(Head):
         return made.masked_fill(fate < MASKED, self.mask_id)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """``outputs["logits"]`` is [b, k, v], of the tokens that were hidden."""
+        """Return the loss; ``outputs["logits"]`` is [b, k, v], for the masked tokens."""
         target = batch.targets["tokens"]
         logits = self.logits(streams, batch)
         each = self.surprise(logits, target)
@@ -118,7 +119,7 @@ class MaskedLanguageHead(Head):
         return Prediction(loss, {"logits": logits, "count": count})
 
     def logits(self, streams: Streams, batch: Batch) -> Float[Tensor, "b k v"]:
-        """Of each hidden token."""
+        """Return the logits of each masked token."""
         index = batch.targets["index"]
         if self.decoder is None:
             x = streams[TEXT].x
@@ -133,14 +134,16 @@ class MaskedLanguageHead(Head):
     def surprise(
         self, logits: Float[Tensor, "b k v"], target: Int[Tensor, "b k"]
     ) -> Float[Tensor, "b k"]:
-        """Cross-entropy of each hidden token; zero where there is none."""
+        """Return the cross-entropy of each masked token; zero for padding."""
         dtype = torch.promote_types(logits.dtype, torch.float32)
         return F.cross_entropy(
             logits.flatten(0, 1).to(dtype), target.flatten(), reduction="none"
         ).view_as(target)
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """Of each sample [b]: ``hidden`` tokens, the ``right`` ones, the summed ``surprise``."""
+        """Return for each sample [b] the number of masked tokens (``hidden``), the number predicted
+        correctly (``right``) and their summed cross-entropy (``surprise``).
+        """
         target = batch.targets["tokens"]
         logits = self.logits(streams, batch)
         return {
@@ -152,7 +155,7 @@ class MaskedLanguageHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Accuracy over all hidden tokens, and their perplexity."""
+        """Return the accuracy and perplexity over all masked tokens."""
         names = ("hidden", "right", "surprise")
         sums = np.array([[float(output[name]) for name in names] for (output,) in outputs])
         hidden = sums[:, 0]
@@ -170,6 +173,6 @@ class MaskedLanguageHead(Head):
 
 
 def marked(places: Places, n: int) -> Tensor:
-    """True at these places of n, [b, n]."""
+    """Return a mask [b, n] that is True at these indices."""
     made = torch.zeros(len(places.index), n, dtype=torch.bool, device=places.index.device)
     return made.scatter(1, places.index, places.mask)

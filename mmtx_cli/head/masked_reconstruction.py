@@ -1,4 +1,4 @@
-"""Reconstruction of what is hidden of a picture, a video or a sound."""
+"""Masked reconstruction of images, video and audio."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,13 +22,13 @@ TARGETS = ("normalised", "raw")
 
 
 class MaskedReconstructionHead(Head):
-    """The encoder of ``modality`` sees a few patches; the others are told from what it makes of
-    them (masked autoencoders, He et al. 2022; VideoMAE, Tong et al. 2022; AudioMAE, Huang et al.
-    2022), or with ``reads=[fused]`` from what a fusion makes of them and the other modalities
-    (masked multimodal modelling, Bachmann et al. 2022).
+    """Reconstructs masked patches of ``modality`` from the visible patches, which are all its
+    encoder sees (masked autoencoders, He et al. 2022; VideoMAE, Tong et al. 2022; AudioMAE, Huang
+    et al. 2022), or with ``reads=[fused]`` from their fusion with the other modalities (masked
+    multimodal modeling, Bachmann et al. 2022).
 
-    The loss is the mean squared error over the hidden patches. What a recording is normalised by
-    is not hidden: with ``normalise="dataset"`` a spectrogram tells nothing of it.
+    The loss is the mean squared error over the masked patches. The statistics that normalize a
+    recording include its masked patches; for spectrograms ``normalise="dataset"`` avoids this leak.
     """
 
     votes: ClassVar[bool] = False
@@ -51,10 +51,10 @@ class MaskedReconstructionHead(Head):
     ) -> None:
         """``reads`` defaults to the modality's own stream.
 
-        ``mask_ratio`` of the patches are hidden; with 1 the modality is absent, and told from the
-        others alone. ``masking``: random, moment or tube (default: the encoder's own).
-        ``target`` "normalised": each patch minus its mean, divided by its deviation (He et al.
-        2022, section 4.1); "raw": as the encoder reads it. ``depth`` is the decoder's.
+        ``mask_ratio`` of the patches are masked; with 1 the modality is absent and predicted from
+        the others only. ``masking``: random, moment or tube (default: the encoder's own).
+        ``target`` "normalised": each patch minus its mean, divided by its standard deviation (He et
+        al. 2022, section 4.1); "raw": the encoder's input. ``depth`` is that of the decoder.
         """
         if modality not in streams:
             raise ValueError(
@@ -89,13 +89,14 @@ class MaskedReconstructionHead(Head):
 
     @property
     def raw(self) -> tuple[str, ...]:
-        """What it hides parts of."""
+        """Modalities that the head masks."""
         return (self.modality,)
 
     def view(self, batch: Batch) -> Batch:
-        """The batch of which the encoder sees a part, and as targets what it does not see.
+        """Return the batch with only the visible patches as input and the masked patches as
+        targets.
 
-        In evaluation, a sample's part is the same every time.
+        In evaluation, the masked patches of a sample are the same every time.
         """
         field = batch.inputs[self.modality]
         patches = self.patching.cut(field)
@@ -113,7 +114,7 @@ class MaskedReconstructionHead(Head):
         return replace(batch, inputs={**batch.inputs, self.modality: seen}, targets=targets)
 
     def divided(self, patches: Patches, keys: Int[Tensor, " b"]) -> tuple[Places | None, Places]:
-        """Patches that are shown, None if no sample's are, and those that are hidden."""
+        """Return the visible patches (None if all patches are masked) and the masked patches."""
         if self.mask_ratio == 1:
             every = torch.arange(patches.mask.shape[1], device=patches.mask.device)
             return None, Places(every.expand_as(patches.mask), patches.mask)
@@ -121,23 +122,25 @@ class MaskedReconstructionHead(Head):
         return hide(patches.mask, self.mask_ratio, self.masking, patches.places, scores)
 
     def count(self, batch: Batch) -> Int[Tensor, ""]:
-        """Hidden patches."""
+        """Return the number of masked patches."""
         patches = self.patching.cut(batch.inputs[self.modality])
         return self.divided(patches, batch.keys)[1].mask.sum()
 
     def content(self, field: Field, patches: Patches) -> Float[Tensor, "b n p"]:
-        """What there is to be told of every patch."""
+        """Return the content of every patch to predict."""
         return patches.x
 
     def wanted(self, x: Float[Tensor, "b k p"]) -> Float[Tensor, "b k p"]:
-        """What of a patch is to be told."""
+        """Return the regression target for patch contents."""
         if self.target == "raw":
             return x
         variance, mean = torch.var_mean(x, dim=2, keepdim=True)
         return (x - mean) / (variance + 1e-6).sqrt()
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """``outputs["patches"]`` is [b, k, p], what was hidden as the decoder tells it."""
+        """Return the loss; ``outputs["patches"]`` is [b, k, p], the reconstruction of the masked
+        patches.
+        """
         hidden = batch.targets["hidden"]
         told, error = self.told(streams, batch)
         total, count = (error * hidden).sum(), hidden.sum()
@@ -147,12 +150,12 @@ class MaskedReconstructionHead(Head):
     def told(
         self, streams: Streams, batch: Batch
     ) -> tuple[Float[Tensor, "b k p"], Float[Tensor, "b k"]]:
-        """What is told of each hidden patch, and its mean squared error."""
+        """Return the reconstruction of each masked patch and its mean squared error."""
         told = self.decoder(batch.targets["position"], *self.context(streams))
         return told, (told - batch.targets["patches"]).square().mean(dim=2)  # not in half precision
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """``error`` [b], summed over ``hidden`` [b] patches."""
+        """Return ``error`` [b], summed over the ``hidden`` [b] masked patches of each sample."""
         hidden = batch.targets["hidden"]
         _, error = self.told(streams, batch)
         return {"error": (error * hidden).sum(dim=1), "hidden": hidden.sum(dim=1)}
@@ -160,7 +163,9 @@ class MaskedReconstructionHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Mean squared error over all hidden patches; those that have none have no error."""
+        """Return the mean squared error over all masked patches; samples without any are not
+        scored.
+        """
         error, hidden = (
             np.array([float(output[name]) for (output,) in outputs]) for name in ("error", "hidden")
         )

@@ -1,4 +1,4 @@
-"""Matching: do these two belong together?"""
+"""Matching: classify whether two modalities come from the same sample."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -19,11 +19,11 @@ from mmtx_cli.types import FUSED, Batch, Prediction, Streams, Tokens
 
 
 class MatchingHead(Head):
-    """Tells samples whose modalities belong together from such as were put together, in which one
-    is another sample's (image-text matching, Chen et al. 2020).
+    """Distinguishes samples from negatives in which one modality comes from another sample
+    (image-text matching, Chen et al. 2020).
 
-    That other is drawn by how alike it seems to a contrastive head of the same model (ALBEF, Li
-    et al. 2021, section 3.2), or without one evenly.
+    Negatives are sampled by their similarity according to a contrastive head of the same model
+    (ALBEF, Li et al. 2021, section 3.2), or uniformly without one.
     """
 
     votes: ClassVar[bool] = False
@@ -41,7 +41,7 @@ class MatchingHead(Head):
         pair: Sequence[str] | None = None,
         dropout: float = 0.0,
     ) -> None:
-        """``pair`` are the two modalities that are matched (default: the only two there are)."""
+        """``pair`` names the two modalities to match (default: the only two)."""
         super().__init__(dim, streams, reads, weight)
         if self.reads != (FUSED,):
             raise ValueError(
@@ -58,8 +58,10 @@ class MatchingHead(Head):
     def mix(
         self, encoded: Streams, said: Mapping[str, Prediction], keys: Int[Tensor, " b"]
     ) -> Streams:
-        """Three times the samples: as they are, and with either of the pair from another, which in
-        training may be one of another process.
+        """Return three times the samples: as they are, and with either modality of the pair
+        replaced.
+
+        In training, the replacement can come from a sample of another process.
         """
         one, other = self.pair
         shared = self.training
@@ -79,8 +81,10 @@ class MatchingHead(Head):
     def likeness(
         self, said: Mapping[str, Prediction], both: Bool[Tensor, " b"]
     ) -> tuple[Float[Tensor, "b g"], Float[Tensor, "b g"]]:
-        """How alike the samples' first modality is to the second of the samples of all processes,
-        as logits, and their second to the first of all.
+        """Return similarity logits from each modality of the pair to the other one in all
+        processes.
+
+        They are zero if the model has no contrastive head for the pair.
         """
         shared = self.training
         for prediction in said.values():
@@ -100,10 +104,18 @@ class MatchingHead(Head):
         both: Bool[Tensor, " g"],
         every_key: Int[Tensor, " g"],
     ) -> Int[Tensor, " b"]:
-        """For each sample, another that has ``both``: drawn in training, else the likeliest.
+        """Return the index of a negative for each sample: sampled in training, else the most
+        similar.
 
-        A softmax of ``alike`` says how often: the largest sum of a logit and Gumbel noise, which is
-        a function of the two samples' keys.
+        The probabilities are a softmax over ``alike``, sampled with the Gumbel-max trick; the noise
+        is a function of the keys of both samples.
+
+        Args:
+            alike: Similarity logits to the samples of all processes.
+            own: Index of each sample among those of all processes.
+            keys: Random key of each sample.
+            both: Which samples of all processes have both modalities.
+            every_key: Random keys of the samples of all processes.
         """
         closed = alike.masked_fill(~both, -torch.inf).scatter(1, own[:, None], -torch.inf)
         closed = torch.where(closed.isfinite().any(dim=1, keepdim=True), closed, 0.0)
@@ -113,7 +125,7 @@ class MatchingHead(Head):
         return closed.argmax(dim=1)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """``outputs["logits"]`` is [3 b]: the samples, then those put together."""
+        """Return the loss; ``outputs["logits"]`` is [3 b]: the samples, then the negatives."""
         logits = self.readout(streams)[:, 0]
         valid = streams[FUSED].present
         target = torch.zeros_like(logits)
@@ -128,7 +140,7 @@ class MatchingHead(Head):
         return Prediction(loss, outputs, {"accuracy": right})
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """``probability`` [b] that a sample's modalities belong together."""
+        """Return ``probability`` [b] that a sample's modalities match."""
         return {"probability": self.readout(streams)[:, 0].sigmoid()}
 
     def predictions(
@@ -137,27 +149,30 @@ class MatchingHead(Head):
         text: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
-        """The probability that a sample's modalities belong together."""
+        """Return the probability that a sample's modalities match."""
         return [{"probability": float(output["probability"])} for output in outputs]
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Of how many samples it says so: all of them are as they were found."""
+        """Return the share of samples classified as matching; all of them are true pairs."""
         rows = self.predictions([output for (output,) in outputs], text)
         found = np.array([row["probability"] for row in rows])
         return Evaluation(rows, Scores.means({"matched": (found > 0.5).astype(np.float64)}))
 
 
 def gathered(tokens: Tokens, shared: bool) -> Tokens:
-    """Those of the samples of all processes."""
+    """Return the tokens of the samples of all processes."""
     return Tokens(gather_unequal(tokens.x, shared), gather_unequal(tokens.mask, shared))
 
 
 def rearranged(
     tokens: Tokens, parts: Sequence[Int[Tensor, " b"]] | None, valid: Bool[Tensor, " r"]
 ) -> Tokens:
-    """The rows of each of ``parts`` in turn; absent where not ``valid``, or without parts."""
+    """Return the rows of each of ``parts``, concatenated.
+
+    The result is absent where ``valid`` is False, and everywhere if ``parts`` is None.
+    """
     if parts is None:
         shape = (len(valid), *tokens.mask.shape[1:])
         return Tokens(tokens.x.new_zeros(*shape, tokens.x.shape[2]), valid.new_zeros(shape))

@@ -1,4 +1,4 @@
-"""Ordinal regression: classes that have an order."""
+"""Ordinal regression: classification with ordered classes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -21,11 +21,11 @@ from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
 
 
 class OrdinalHead(Head):
-    """The proportional odds model (McCullagh 1980) on learned features: one score a sample, and a
-    threshold between each two neighbouring classes; P(class > k) = sigmoid(score - threshold_k).
+    """Proportional odds model (McCullagh 1980) on learned features: one score per sample and one
+    threshold between adjacent classes; P(class > k) = sigmoid(score - threshold_k).
 
-    Trained by the cross-entropy of every "is it above k?" (CORAL, Cao et al. 2020, eq. 5).
-    Thresholds rise by construction, so the probabilities of the classes are never negative.
+    The loss is the mean binary cross-entropy over the thresholds (CORAL, Cao et al. 2020, eq. 5).
+    Thresholds increase by construction, so class probabilities are never negative.
     """
 
     needs: tuple[str, ...] = ("label",)
@@ -54,19 +54,21 @@ class OrdinalHead(Head):
         self.label_names = list(label_names)
         self.readout = Readout(dim, self.reads, 1, dropout, vote)
         self.lowest = nn.Parameter(torch.tensor([-1.0]))
-        # softplus(0.54) = 1: thresholds begin one apart
+        # softplus(0.5413) = 1: initial thresholds are 1 apart
         self.rise = nn.Parameter(torch.full((len(label_names) - 2,), 0.5413))
 
     def thresholds(self) -> Float[Tensor, " k"]:
-        """One less than there are classes, rising."""
+        """Return the thresholds in increasing order, one fewer than classes."""
         return torch.cat([self.lowest, self.lowest + F.softplus(self.rise).cumsum(dim=0)])
 
     def above(self, streams: Streams) -> Float[Tensor, "b k"]:
-        """Logits of being above each threshold."""
+        """Return the logits of exceeding each threshold."""
         return self.readout(streams).float() - self.thresholds().float()
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """``outputs["above"]`` is [b, classes - 1]: logits of being above each threshold."""
+        """Return the loss; ``outputs["above"]`` is [b, classes - 1]: logits of exceeding each
+        threshold.
+        """
         above = self.above(streams)
         target = batch.targets.get("label")
         if target is None:
@@ -77,24 +79,24 @@ class OrdinalHead(Head):
         return Prediction(loss, {"above": above, "count": known.sum()})
 
     def loss(self, above: Float[Tensor, "b k"], target: Int[Tensor, " b"]) -> Float[Tensor, ""]:
-        """Sum over the samples that have a label, mean over the thresholds."""
+        """Return the loss summed over the labeled samples and averaged over the thresholds."""
         ranks = torch.arange(above.shape[1], device=above.device)
         wanted = (target[:, None] > ranks).to(above.dtype)
         each = F.binary_cross_entropy_with_logits(above, wanted, reduction="none").mean(dim=1)
         return (each * self.known(target)).sum()
 
     def known(self, target: Tensor) -> Bool[Tensor, " b"]:
-        """Samples that have a label."""
+        """Return which samples have a label."""
         return target != IGNORE
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """``above`` [b, classes - 1]."""
+        """Return ``above`` [b, classes - 1]."""
         return {"above": self.above(streams)}
 
     def classes(
         self, outputs: Sequence[Mapping[str, Tensor]]
     ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n c"]]:
-        """The median class of each sample, and the probabilities of all."""
+        """Return the median class of each sample, and the probabilities of all classes."""
         above = torch.stack([output["above"] for output in outputs]).double().sigmoid().numpy()
         ends = np.ones((len(above), 1))
         probabilities = -np.diff(np.concatenate([ends, above, 0 * ends], axis=1), axis=1)
@@ -106,7 +108,9 @@ class OrdinalHead(Head):
         text: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
-        """The median class, which need not be the likeliest, and the ``top`` likeliest."""
+        """Return the median class, which may differ from the most likely, and the ``top`` most
+        likely.
+        """
         return [
             {
                 "prediction": self.label_names[y],
@@ -119,7 +123,7 @@ class OrdinalHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Accuracy, distance in ranks, weighted kappa, calibration; the median class is said."""
+        """Return accuracy, error in ranks, weighted kappa and calibration of the median class."""
         first = [output for (output,) in outputs]
         said, probabilities = self.classes(first)
         index = {name: i for i, name in enumerate(self.label_names)}

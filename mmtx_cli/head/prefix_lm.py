@@ -1,4 +1,4 @@
-"""Prefix language modelling: how does the text go on?"""
+"""Prefix language modeling: predict the continuation of a text."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,11 +21,11 @@ TEXT = "text"
 
 
 class PrefixLanguageHead(Head):
-    """The text encoder sees how a text begins; the rest is told word by word from what it reads
-    (SimVLM, Wang et al. 2022, eq. 3).
+    """Predicts the continuation of a text whose prefix the text encoder reads, token by token from
+    the streams it reads (SimVLM, Wang et al. 2022, eq. 3).
 
-    Where the prefix ends is drawn evenly: at least one token is seen, and one is told. Of a
-    sample without text nothing is told.
+    The prefix length is drawn uniformly so that at least one token is visible and one is predicted.
+    Samples without text are ignored.
     """
 
     subject: tuple[str, ...] = (TEXT,)
@@ -43,7 +43,9 @@ class PrefixLanguageHead(Head):
         dropout: float = 0.0,
         max_length: int = 64,
     ) -> None:
-        """``reads`` defaults to the fused stream, or to all; ``max_length`` bounds the texts."""
+        """``reads`` defaults to the fused stream, or to all; ``max_length`` is the maximum text
+        length.
+        """
         if TEXT not in streams:
             raise ValueError(
                 "there is no text to go on with; add an encoder, e.g. encoder/text=transformer "
@@ -56,14 +58,14 @@ class PrefixLanguageHead(Head):
 
     @property
     def raw(self) -> tuple[str, ...]:
-        """What it cuts into what is seen and what is told."""
+        """Modalities that the head splits into input and target."""
         return (TEXT,)
 
     def view(self, batch: Batch) -> Batch:
-        """The batch with prefixes alone, and as targets the texts from their prefix' last token on:
-        [b, t], then IGNORE.
+        """Return the batch with only the prefixes as input, and the rest of the texts as targets.
 
-        In evaluation, a sample's prefix is the same every time.
+        A target starts with the last token of its prefix: [b, t], padded with IGNORE. In
+        evaluation, the prefix of a sample is the same every time.
         """
         field = batch.inputs[TEXT]
         length = field.mask.sum(dim=1)
@@ -80,11 +82,11 @@ class PrefixLanguageHead(Head):
         return replace(batch, inputs=inputs, targets=targets)
 
     def count(self, batch: Batch) -> Int[Tensor, ""]:
-        """Tokens behind the prefixes."""
+        """Return the number of tokens after the prefixes."""
         return (self.view(batch).targets["text"][:, 1:] != IGNORE).sum()
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """``outputs["count"]`` tokens were told."""
+        """Return the loss; ``outputs["count"]`` is the number of predicted tokens."""
         surprise, following = self.surprise(streams, batch)
         count = (following != IGNORE).sum()
         loss = global_mean(surprise.sum(), count, shared=self.training)
@@ -93,7 +95,9 @@ class PrefixLanguageHead(Head):
     def surprise(
         self, streams: Streams, batch: Batch
     ) -> tuple[Float[Tensor, "b t"], Int[Tensor, "b t"]]:
-        """Cross-entropy of each token behind the prefix, zero where there is none; the tokens."""
+        """Return the cross-entropy of each token after the prefix (zero for padding), and the
+        tokens.
+        """
         text = batch.targets["text"]
         said, following = text[:, :-1], text[:, 1:]
         hidden = self.decoder(said.clamp(min=0), *self.context(streams))
@@ -103,14 +107,16 @@ class PrefixLanguageHead(Head):
         return each.view_as(following), following
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """Of each sample [b]: the ``told`` tokens, and their summed ``surprise``."""
+        """Return for each sample [b] the number of predicted tokens (``told``) and their summed
+        cross-entropy (``surprise``).
+        """
         surprise, following = self.surprise(streams, batch)
         return {"told": (following != IGNORE).sum(dim=1), "surprise": surprise.sum(dim=1)}
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Perplexity over all tokens behind the prefixes."""
+        """Return the perplexity over all tokens after the prefixes."""
         sums = np.array([[float(o[name]) for name in ("told", "surprise")] for (o,) in outputs])
         told = sums[:, 0]
         each = np.divide(sums[:, 1], told, out=np.full_like(told, np.nan), where=told > 0)

@@ -1,4 +1,4 @@
-"""Regression: one number a sample."""
+"""Regression: predict one number per sample."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -23,10 +23,10 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 
 
 class RegressionHead(Head):
-    """Predicts a label that is a number; several streams vote with the numbers they say.
+    """Predicts a numeric label; the predictions of several streams are combined by ``vote``.
 
-    What is learned is the label in standard deviations from the mean of the training rows, so the
-    loss has no unit.
+    The label is standardized by the mean and standard deviation of the training rows, so the loss
+    has no unit.
     """
 
     needs: tuple[str, ...] = ("number",)
@@ -44,7 +44,7 @@ class RegressionHead(Head):
         dropout: float = 0.0,
         vote: str = "mean",
     ) -> None:
-        """``loss``: "l1", "mse" or "huber". ``vote``: a decision-level fusion gives it."""
+        """``loss``: "l1", "mse" or "huber". ``vote``: set by a decision-level fusion."""
         super().__init__(dim, streams, reads, weight)
         if loss not in LOSSES:
             raise ValueError(f"loss={loss!r} is none of {', '.join(LOSSES)}")
@@ -55,7 +55,7 @@ class RegressionHead(Head):
         self.readout = Readout(dim, self.reads, 1, dropout, vote)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """``outputs["number"]`` is [b]; a target that is NaN is none."""
+        """Return the loss; ``outputs["number"]`` is [b]. NaN targets are ignored."""
         z = self.readout(streams)[:, 0].float()
         outputs = {"number": z * self.label_std + self.label_mean}
         target = batch.targets.get("number")
@@ -68,11 +68,11 @@ class RegressionHead(Head):
         return Prediction(loss, {**outputs, "count": known.sum()})
 
     def known(self, target: Tensor) -> Bool[Tensor, " b"]:
-        """Samples that have a number."""
+        """Return which samples have a number."""
         return ~target.isnan()
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """``number`` [b]."""
+        """Return ``number`` [b]."""
         return {"number": self.readout(streams)[:, 0].float() * self.label_std + self.label_mean}
 
     def predictions(
@@ -81,13 +81,13 @@ class RegressionHead(Head):
         text: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
-        """The number."""
+        """Return the predicted number."""
         return [{"prediction": float(output["number"])} for output in outputs]
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Mean absolute error, root of the mean square error, correlation, explained variance."""
+        """Return MAE, RMSE, Pearson correlation and R²."""
         found = self.predictions([output for (output,) in outputs], text)
         said = np.array([row["prediction"] for row in found])
         true = np.array([float(sample.label) for sample in samples])  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Retrieval by a trained contrastive head: chosen pairs, chosen cuts."""
+"""Retrieval with a trained contrastive head, for chosen pairs and ranks."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -13,9 +13,10 @@ from mmtx_cli.types import Batch, Streams
 
 
 class RetrievalHead(EvaluationHead):
-    """Finds the items of one stream by those of another, both ways, by cosine.
+    """Retrieves items of one stream with queries from another by cosine similarity, in both
+    directions.
 
-    Every caption of a sample is a query and a right answer.
+    Every caption of a sample is a query and a correct item.
     """
 
     scores_every_text: ClassVar[bool] = True
@@ -30,10 +31,10 @@ class RetrievalHead(EvaluationHead):
         pairs: Sequence[Sequence[str]] | None = None,
         at: Sequence[int] = (1, 5, 10),
     ) -> None:
-        """``head`` is the contrastive head to ask (default: the only one).
+        """``head`` is the contrastive head to use (default: the only one).
 
-        ``pairs`` are of any streams that it embeds, such as ``[[image,text],[audio,text]]``
-        (default: those that it aligns); ``at`` are the ranks at which recall is told.
+        ``pairs`` are pairs of streams that it embeds, such as ``[[image,text],[audio,text]]``
+        (default: the pairs it aligns); ``at`` are the ranks at which recall is computed.
         """
         asked = aligned(trained, head)
         super().__init__(dim, streams, asked.reads)
@@ -50,17 +51,17 @@ class RetrievalHead(EvaluationHead):
         self.at = tuple(sorted(at))
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """Embeddings, and for each stream which samples have it."""
+        """Return the embeddings and, for each stream, which samples have it."""
         return self.asked.predict(streams, batch)
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Recall and median rank of every pair, both ways."""
+        """Return recall and median rank of every pair in both directions."""
         return self.asked.retrieved(outputs, samples, self.found, self.at)  # type: ignore[operator]
 
     def chance(
         self, outputs: list[list[dict[str, Tensor]]], samples: Sequence[Sample]
     ) -> Scores | None:
-        """Recall of a random order."""
+        """Return the expected recall of a random order."""
         return self.asked.chance_of(outputs, samples, self.found, self.at)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Self-distillation: the teacher is the average of what the student was."""
+"""Self-distillation: the teacher is an exponential moving average of the student."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,10 @@ from mmtx_cli.types import Batch, Field, Patches, Patching
 
 
 class SelfDistillationHead(MaskedReconstructionHead):
-    """The encoder sees a few patches, and what its own moving average makes of the whole input is
-    told at the others (data2vec, Baevski et al. 2022).
+    """Predicts the features of masked patches, given by an exponential moving average of the
+    encoder that sees the whole input (data2vec, Baevski et al. 2022).
 
-    What is to be told is the average's last layer, each token normalised: without, telling the
-    same of everything would do.
+    Targets are the last layer's tokens, each normalized to prevent collapse to a constant.
     """
 
     def __init__(
@@ -38,8 +37,8 @@ class SelfDistillationHead(MaskedReconstructionHead):
         num_heads: int = 4,
         mlp_ratio: float = 4.0,
     ) -> None:
-        """``decay`` is the average's, a batch. The other arguments are those of masked
-        reconstruction.
+        """``decay`` is the decay of the moving average per batch. The other arguments are those of
+        masked reconstruction.
         """
         super().__init__(
             dim,
@@ -57,7 +56,7 @@ class SelfDistillationHead(MaskedReconstructionHead):
         if not 0 <= decay < 1:
             raise ValueError(f"decay={decay} is not from 0 to below 1")
         self.decay = decay
-        self.student = (encoders[modality],)  # a tuple: it is no part of the head
+        self.student = (encoders[modality],)  # a tuple, so that it is not registered as a submodule
         self.teacher = copy.deepcopy(self.student[0]).requires_grad_(False).eval()
         self.register_buffer("begun", torch.zeros((), dtype=torch.bool))
         self.decoder = QueryDecoder(
@@ -65,13 +64,13 @@ class SelfDistillationHead(MaskedReconstructionHead):
         )
 
     def train(self, mode: bool = True) -> "SelfDistillationHead":
-        """The teacher never drops anything."""
+        """Set the mode; the teacher always stays in evaluation mode."""
         super().train(mode)
         self.teacher.eval()
         return self
 
     def view(self, batch: Batch) -> Batch:
-        """As in masked reconstruction; before, the teacher follows the student."""
+        """Update the teacher in training, then return the batch as in masked reconstruction."""
         if self.training:
             self.follow()
         return super().view(batch)
@@ -79,7 +78,7 @@ class SelfDistillationHead(MaskedReconstructionHead):
     @torch.no_grad()
     @torch.compiler.disable
     def follow(self) -> None:
-        """Move the average towards the student; the first time, all the way."""
+        """Update the moving average; the first call copies the student."""
         assert isinstance(self.begun, Tensor)
         share = 1 - self.decay * self.begun.float()
         for mean, new in zip(tensors(self.teacher), tensors(self.student[0]), strict=True):
@@ -90,16 +89,16 @@ class SelfDistillationHead(MaskedReconstructionHead):
         self.begun.fill_(True)
 
     def content(self, field: Field, patches: Patches) -> Float[Tensor, "b n p"]:
-        """What the teacher makes of every patch of the whole input."""
+        """Return the teacher's features of every patch, computed from the whole input."""
         with torch.no_grad():
             return self.teacher(field).x
 
     def wanted(self, x: Float[Tensor, "b k p"]) -> Float[Tensor, "b k p"]:
-        """Each token normalised, in full precision."""
+        """Return each token layer-normalized, in at least float32."""
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         return F.layer_norm(x, x.shape[-1:])
 
 
 def tensors(module: nn.Module) -> list[Tensor]:
-    """Parameters and buffers."""
+    """Return the parameters and buffers."""
     return [*module.parameters(), *module.buffers()]

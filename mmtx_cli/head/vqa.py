@@ -1,4 +1,4 @@
-"""Visual question answering: an answer chosen from those that training knows."""
+"""Visual question answering as classification over the frequent training answers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -18,12 +18,12 @@ from mmtx_cli.types import Batch, Prediction, Streams
 
 
 class VqaHead(Head):
-    """A score for every known answer, each learned by itself from what people said: binary
-    cross-entropy on soft scores (Teney et al. 2018, sec. 3.7).
+    """Scores every known answer independently: binary cross-entropy against soft scores of the
+    annotators' answers (Teney et al. 2018, sec. 3.7).
 
-    Scored by VQA accuracy (Antol et al. 2015): what the answer given is worth by
-    ``data/text/vqa_answers.py``, 0 for one that nobody gave. Answers are compared in their
-    normal form.
+    Evaluated by VQA accuracy (Antol et al. 2015): the score of the predicted answer according to
+    ``data/text/vqa_answers.py``, 0 if no annotator gave it. Answers are normalized before
+    comparison.
     """
 
     needs: tuple[str, ...] = ("answers",)
@@ -40,7 +40,7 @@ class VqaHead(Head):
         dropout: float = 0.0,
         vote: str = "mean",
     ) -> None:
-        """``answer_names`` are the answers to choose from: the training rows' most frequent."""
+        """``answer_names`` are the candidate answers: the most frequent in the training rows."""
         super().__init__(dim, streams, reads, weight)
         if not answer_names:
             raise ValueError("there is no answer to choose from: no training row has answers")
@@ -48,7 +48,7 @@ class VqaHead(Head):
         self.readout = Readout(dim, self.reads, len(answer_names), dropout, vote)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
-        """``outputs["logits"]`` is [b, answers]; a target of NaN is none."""
+        """Return the loss; ``outputs["logits"]`` is [b, answers]. NaN targets are ignored."""
         logits = self.readout(streams)
         target = batch.targets.get("answers")
         if target is None:
@@ -62,18 +62,18 @@ class VqaHead(Head):
         return Prediction(loss, outputs, {"accuracy": worth.sum() / known.sum().clamp(min=1)})
 
     def known(self, target: Tensor) -> Bool[Tensor, " b"]:
-        """Samples that have answers."""
+        """Return which samples have answers."""
         return ~target[:, 0].isnan()
 
     def loss(self, logits: Float[Tensor, "b a"], target: Float[Tensor, "b a"]) -> Float[Tensor, ""]:
-        """Sum over the samples that have answers, and over the answers."""
+        """Return the loss summed over the answers and over the samples that have answers."""
         known = self.known(target)[:, None]
         return F.binary_cross_entropy_with_logits(
             logits.float(), target.nan_to_num(0), weight=known.float(), reduction="sum"
         )
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """``logits`` [b, answers]."""
+        """Return ``logits`` [b, answers]."""
         return {"logits": self.readout(streams)}
 
     def predictions(
@@ -82,7 +82,9 @@ class VqaHead(Head):
         text: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
-        """The likeliest answer, and the ``top`` likeliest, each with a probability of its own."""
+        """Return the most likely answer, and the ``top`` most likely with independent
+        probabilities.
+        """
         logits = torch.stack([output["logits"] for output in outputs]).float()
         order = logits.argsort(dim=1, descending=True, stable=True)[:, :top].tolist()
         several = [
@@ -94,8 +96,8 @@ class VqaHead(Head):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """``accuracy`` as VQA counts it, ``exact_match`` with what most people said; a row holds
-        the answer given and those of the people.
+        """Return the VQA accuracy (``accuracy``) and the exact match with the most frequent answer
+        (``exact_match``); rows hold the predicted and the annotators' answers.
         """
         found = self.predictions([output for (output,) in outputs], text)
         rows = [

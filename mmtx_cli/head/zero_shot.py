@@ -1,4 +1,4 @@
-"""Zero-shot classification: the class whose name is nearest in the space of a contrastive head."""
+"""Zero-shot classification with the embeddings of a contrastive head."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -25,11 +25,12 @@ PLAIN = ("{}", "a {}.", "the {}.")
 
 
 class ZeroShotHead(EvaluationHead):
-    """Compares a stream with the names of the classes, each put into several templates.
+    """Classifies a stream by its similarity to the class names, each inserted into several
+    templates.
 
-    A class is the mean of the unit embeddings of its texts, normalised again (Radford et al. 2021,
-    section 3.1.4); probabilities are the softmax of the cosines times the head's own scale. Of a
-    sample that lacks the stream every class is as likely.
+    A class embedding is the mean of the unit embeddings of its texts, normalized again (CLIP,
+    Radford et al. 2021, section 3.1.4); probabilities are the softmax of the cosines times the
+    contrastive head's learned scale. They are uniform for samples that lack the stream.
     """
 
     needs: tuple[str, ...] = ("label",)
@@ -47,11 +48,12 @@ class ZeroShotHead(EvaluationHead):
         templates: Sequence[str] | None = None,
         names: Mapping[str, str] | None = None,
     ) -> None:
-        """``head`` is the contrastive head to ask (default: the only one), ``stream`` what is
-        classified (default: the only one that it aligns with text).
+        """``head`` is the contrastive head to use (default: the only one), ``stream`` the stream to
+        classify (default: the only one aligned with text).
 
-        ``templates`` hold {} where the name of the class goes (default: a few of the stream's
-        kind); ``names`` says how classes are called there, such as {"0": zero}, if not as they are.
+        ``templates`` are texts with {} in place of the class name (default: a few for the stream's
+        modality); ``names`` maps classes to the names to insert, such as {"0": zero} (default: the
+        classes themselves).
         """
         asked = aligned(trained, head)
         super().__init__(dim, streams, asked.reads)
@@ -69,12 +71,15 @@ class ZeroShotHead(EvaluationHead):
         self.classes: Float[Tensor, "c e"] | None = None
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """Embeddings of the stream and of the text, and which samples have the stream."""
+        """Return the embeddings of the stream and the text, and which samples have the stream."""
         said = self.asked.predict(streams, batch)
         return {key: said[key] for key in (self.stream, TEXT, f"{self.stream}_present")}
 
     def examples(self, train: Sequence[Sample], asked: Sequence[Sample]) -> list[Sample]:
-        """The texts of all classes, each in every template."""
+        """Return the texts of all classes: each class in every template.
+
+        Raises DataError if a sample in ``asked`` does not have exactly one class label.
+        """
         for sample in asked:
             if not isinstance(sample.label, str):
                 raise DataError(
@@ -92,7 +97,7 @@ class ZeroShotHead(EvaluationHead):
         ]
 
     def learn(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
-        """Make the embeddings of the classes of those of their texts."""
+        """Compute the class embeddings from the embeddings of their texts."""
         texts = torch.stack([output[TEXT] for output in outputs]).float()
         each = texts.view(len(self.label_names), len(self.templates), -1)
         self.classes = F.normalize(F.normalize(each, dim=2).mean(dim=1), dim=1)
@@ -100,7 +105,7 @@ class ZeroShotHead(EvaluationHead):
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
-        """Accuracy, F1, calibration, as of any classifier."""
+        """Return accuracy, F1 and calibration, as for any classifier."""
         assert self.classes is not None, "the classes are learned before"
         said = torch.stack([output[self.stream] for (output,) in outputs]).float()
         there = torch.stack([output[f"{self.stream}_present"] for (output,) in outputs])
@@ -110,7 +115,11 @@ class ZeroShotHead(EvaluationHead):
 
 
 def classified(head: Head, stream: str | None) -> str:
-    """The stream of this name, or the only one, that a contrastive head aligns with text."""
+    """Return the given stream, or the only one that a contrastive head aligns with text.
+
+    Raises ValueError if the head aligns nothing with text, or not this stream, or several streams
+    and none is given.
+    """
     there = head.text_partners()
     if not there:
         raise ValueError(f"the contrastive head aligns {head.pairs}, nothing with text")

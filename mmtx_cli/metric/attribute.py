@@ -1,4 +1,4 @@
-"""Accuracy of the attributes that captions name, against those of their references."""
+"""Accuracy of the attributes in captions, compared with those in their references."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,14 +17,14 @@ def attribute_scores(
     """Return the accuracy of each attribute, in [0, 1].
 
     An attribute is scored on the samples whose reference has it (is not None); a prediction that
-    lacks it is wrong. One that no reference has is nan. ``per_sample`` is 1, 0, or nan where the
-    reference lacks the attribute.
+    lacks it is wrong. The accuracy is NaN if no reference has it. ``per_sample`` is 1, 0, or NaN if
+    the reference lacks the attribute.
 
     Args:
         predicted: The attributes of each predicted caption.
-        correct: Those of each reference, with the same keys for every sample; not empty.
-        joint: Further figures, by name the attributes that must all be right; they are scored on
-            the samples whose reference has all of them.
+        correct: The attributes of each reference, with the same keys for every sample; not empty.
+        joint: Names of further metrics, with the attributes that must all be correct; scored on the
+            samples whose reference has all of them.
     """
     assert len(predicted) == len(correct), f"{len(predicted)} captions, {len(correct)} references"
     parts = {name: (name,) for name in correct[0]} | {k: (*v,) for k, v in (joint or {}).items()}
@@ -44,7 +44,7 @@ def attribute_scores(
     }
 
     def reduce(sums: np.ndarray) -> Figures:
-        with np.errstate(invalid="ignore"):  # 0 / 0 where no reference has an attribute
+        with np.errstate(invalid="ignore"):  # 0 / 0 if no reference has an attribute
             shares = sums[..., : len(parts)] / sums[..., len(parts) :]
         return {name: shares[..., i] for i, name in enumerate(parts)}
 

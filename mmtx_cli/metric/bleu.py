@@ -1,18 +1,18 @@
-"""BLEU-1 to BLEU-4 (Papineni et al., 2002) as the MS-COCO caption evaluation computes it."""
+"""BLEU-1 to BLEU-4 (Papineni et al., 2002), as computed by the MS-COCO caption evaluation."""
 
 import numpy as np
 
 from mmtx_cli.metric.ngrams import MAX_ORDER, Corpus, Ngrams
 from mmtx_cli.metric.scores import Scores
 
-# What that evaluation adds to counts, so that a sample without any n-gram has a score at all.
+# Added to counts by the COCO code, so that samples without matching n-grams have a score.
 _TINY, _SMALL = 1e-15, 1e-9
 
 
 def bleu_scores(corpus: Corpus) -> Scores:
     """Return ``bleu_1`` to ``bleu_4``, of the corpus and of each sample, in [0, 1].
 
-    The reference length is that of the reference closest in length, the shorter of two.
+    The reference length is that of the closest reference in length; the shorter one of ties.
     """
     matched = [_matched(corpus, ngrams) for ngrams in corpus.ngrams]
     length = corpus.length[corpus.candidate]
@@ -23,7 +23,7 @@ def bleu_scores(corpus: Corpus) -> Scores:
 
 
 def _matched(corpus: Corpus, ngrams: Ngrams) -> np.ndarray:
-    """Return how many n-grams of each candidate [n] a reference has, as often as one has them."""
+    """Return the clipped n-gram matches of each candidate [n]."""
     own = corpus.is_candidate[ngrams.caption]
     allowed = np.where(own, 0, ngrams.count)
     if len(allowed):
@@ -44,7 +44,7 @@ def _closest(corpus: Corpus) -> np.ndarray:
 
 
 def _figures(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """Return BLEU of summed statistics [..., 10]: matched and possible by order, two lengths."""
+    """Return BLEU from summed statistics [..., 10]: matched and possible by order, two lengths."""
     matched, possible = sums[..., :MAX_ORDER], sums[..., MAX_ORDER : 2 * MAX_ORDER]
     product = np.cumprod((matched + _TINY) / (possible + _SMALL), axis=-1)
     ratio = (sums[..., -2] + _TINY) / (sums[..., -1] + _SMALL)

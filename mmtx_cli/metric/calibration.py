@@ -1,4 +1,4 @@
-"""Are predictions as often right as they are sure?"""
+"""Calibration: how well confidence matches accuracy."""
 
 import numpy as np
 
@@ -10,13 +10,14 @@ BINS = 15
 def calibration_scores(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Scores:
     """Return ``ece``, the expected calibration error (Guo et al. 2017, eq. 5).
 
-    Predictions are put into bins of equal width by their confidence; the error is the mean, over
-    the predictions, of how far the accuracy of their bin is from its mean confidence. A bin is
-    open below and closed above, the first one closed at both ends.
+    Predictions are grouped by confidence into bins of equal width; the error is the mean over
+    predictions of the absolute difference between the accuracy and the mean confidence of their
+    bin. Bins are open below and closed above, the first one closed at both ends.
 
     Args:
-        confidence: [n], the probability of what was predicted.
-        correct: [n] bool, or how much of it was right from 0 to 1.
+        confidence: [n], the probability of the prediction.
+        correct: [n] bool, or a degree of correctness from 0 to 1.
+        bins: Number of bins.
     """
     confidence, correct = (np.asarray(x, dtype=np.float64) for x in (confidence, correct))
     at = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)

@@ -1,4 +1,4 @@
-"""The figures of image captioning: BLEU, ROUGE-L and CIDEr-D of captions against references."""
+"""Image captioning metrics: BLEU, ROUGE-L and CIDEr-D against references."""
 
 from itertools import chain
 
@@ -17,10 +17,10 @@ _NAMED = 20
 def caption_scores(ids: list[str], candidates: list[str], references: list[list[str]]) -> Scores:
     """Return ``bleu_1`` … ``bleu_4``, ``rouge_l`` (in [0, 1]) and ``cider`` (in [0, 10]).
 
-    The figures of the MS-COCO caption evaluation (Chen et al., 2015, arXiv:1504.00325), its
-    tokenizer included, of captions in NFC. An empty candidate scores 0. There is no ``cider``
-    where it is not defined (``has_weights``). Raises DataError for ids
-    without references, or with an empty one.
+    The metrics of the MS-COCO caption evaluation (Chen et al., 2015, arXiv:1504.00325), including
+    its tokenizer, on captions in NFC. An empty candidate scores 0. ``cider`` is left out where it
+    is undefined (``has_weights``). Raises DataError for ids without references or with an empty
+    one.
     """
     missing = [
         name
@@ -40,12 +40,12 @@ def caption_scores(ids: list[str], candidates: list[str], references: list[list[
 
 
 def token_scores(candidates: list[list[str]], references: list[list[list[str]]]) -> Scores:
-    """Return the figures of ``caption_scores`` for captions given as tokens."""
+    """Return the metrics of ``caption_scores`` for tokenized captions."""
     corpus = Corpus.build(candidates, references)
     words = corpus
     every = chain(candidates, chain.from_iterable(references))
-    # that evaluation counts n-grams of words between any white space: a token such as a fraction
-    # with a no-break space in it is one token to ROUGE-L and two words to BLEU and CIDEr-D
+    # COCO evaluation splits at any white space to count n-grams: a token such as a fraction that
+    # contains a no-break space is one token for ROUGE-L and two words for BLEU and CIDEr-D
     if any(len(token.split()) > 1 for token in set(chain.from_iterable(every))):
         words = Corpus.build(
             [_words(tokens) for tokens in candidates],

@@ -1,4 +1,4 @@
-"""References and predictions as people keep them: COCO JSON, or JSON lines."""
+"""Readers of reference and predicted captions: COCO JSON or JSON Lines."""
 
 import json
 from collections.abc import Iterator
@@ -21,29 +21,29 @@ _PREDICTION = 'a prediction is {"id": …, "caption": "…"}, or of COCO {"image
 
 @dataclass
 class CaptionFile:
-    """The captions of each id in a file, in its order, and every fault found in it."""
+    """The captions of each id in a file, in file order, and every error found in it."""
 
     path: Path
     captions: dict[str, list[str]] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)  # file:line where an id first stands
+    places: dict[str, str] = field(default_factory=dict)  # file:line of the first row with an id
     faults: list[str] = field(default_factory=list)
-    complete: bool = True  # False: some row has no readable id, so an id may be missing
+    complete: bool = True  # False: some row has no readable id, so ids may be missing
 
     def fault(self, place: str, what: str) -> None:
-        """Note a fault."""
+        """Record an error."""
         self.faults.append(f"{place}: {what}")
 
     def told(self) -> list[str]:
-        """Return the first faults, then how many more there are."""
+        """Return the first errors, then the number of further ones."""
         more = len(self.faults) - SHOWN
         return self.faults[:SHOWN] + ([f"… and {more} more in {self.path}"] if more > 0 else [])
 
 
 def read_references(path: str | Path, split: str | None = None) -> CaptionFile:
-    """Read references: COCO captions, JSON lines of ids with captions, or an mmtx manifest.
+    """Read references: COCO captions, JSON Lines of ids with captions, or an mmtx manifest.
 
-    ``split`` keeps the rows of one split of a manifest. Raises DataError for a file that cannot
-    be read at all; other faults are in the result.
+    ``split`` selects the rows of one split of a manifest. Raises DataError if the file cannot be
+    read at all; other errors are recorded in the result.
     """
     file = CaptionFile(Path(path))
     splits: set[str] = set()
@@ -77,7 +77,7 @@ def _add_references(file: CaptionFile, place: str, name: str, own: Any) -> None:
     kept = file.captions.setdefault(name, [])
     if not isinstance(own, list) or not all(isinstance(caption, str) for caption in own):
         file.fault(place, f"id {name}: captions are not a list of strings; {_REFERENCE}")
-        kept.append("")  # has one, though a wrong one: not to be told of twice
+        kept.append("")  # a placeholder, so that the missing reference is not reported as well
     elif not all(caption.strip() for caption in own):
         file.fault(place, f"id {name} has an empty reference caption; write it or take it out")
         kept.append("")
@@ -86,9 +86,9 @@ def _add_references(file: CaptionFile, place: str, name: str, own: Any) -> None:
 
 
 def read_predictions(path: str | Path) -> CaptionFile:
-    """Read predictions: COCO results, JSON lines, or ``predictions.jsonl`` of ``mmtx eval``.
+    """Read predictions: COCO results, JSON Lines, or ``predictions.jsonl`` of ``mmtx eval``.
 
-    Raises DataError for a file that cannot be read at all; other faults are in the result.
+    Raises DataError if the file cannot be read at all; other errors are recorded in the result.
     """
     file = CaptionFile(Path(path))
     for place, row in _rows(file):
@@ -99,7 +99,7 @@ def read_predictions(path: str | Path) -> CaptionFile:
             file.fault(place, f"id {name} is predicted already, at {file.places[name]}; keep one")
             continue
         file.places[name] = place
-        # a row of mmtx eval holds what each head says: {"id", HEAD: {"caption", …}}
+        # a row of mmtx eval holds the output of each head: {"id", HEAD: {"caption", …}}
         heads = [part for part in row.values() if isinstance(part, dict) and "caption" in part]
         caption = row.get("caption")
         if not isinstance(caption, str):
@@ -112,7 +112,7 @@ def read_predictions(path: str | Path) -> CaptionFile:
 
 
 def _id(file: CaptionFile, place: str, row: dict[str, Any], form: str) -> str | None:
-    """Return the id of a row as a string; without one, note the fault and return None."""
+    """Return the id of a row as a string; if it has none, record the error and return None."""
     name = row.get("image_id", row.get("id"))
     if isinstance(name, str | int) and not isinstance(name, bool) and name != "":
         return str(name)
@@ -124,7 +124,7 @@ def _id(file: CaptionFile, place: str, row: dict[str, Any], form: str) -> str | 
 
 
 def _rows(file: CaptionFile) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each row with its place, file:line, or file with the number of the entry."""
+    """Yield each row with its location: file:line, or the file and the number of the entry."""
     text = _text(file.path)
     if not text.strip():
         file.complete = False
@@ -157,14 +157,16 @@ def _text(path: Path) -> str:
 
 
 def _document(file: CaptionFile, text: str) -> Any:
-    """Return the content of one JSON document; None for JSON lines. Raises DataError if broken."""
+    """Return the content of one JSON document; None for JSON Lines. Raises DataError if it is
+    invalid.
+    """
     first = text.lstrip().split("\n", 1)[0]
     try:
         row = parsed_json(first)
         if not isinstance(row, list) and "annotations" not in row:
             return None
     except (ValueError, TypeError, RecursionError):
-        pass  # a document over many lines, or a broken first line
+        pass  # a document that spans several lines, or an invalid first line
     try:
         return parsed_json(text)
     except RecursionError:
@@ -179,7 +181,7 @@ def _document(file: CaptionFile, text: str) -> Any:
 
 
 def _entries(file: CaptionFile, document: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the entries of a JSON document: a list, COCO annotations, or one row alone."""
+    """Yield the entries of a JSON document: a list, COCO annotations, or a single row."""
     if isinstance(document, dict) and "annotations" not in document:
         document = [document]
     if isinstance(document, dict):

@@ -1,4 +1,4 @@
-"""CIDEr-D (Vedantam et al., 2015) as the MS-COCO caption evaluation computes it."""
+"""CIDEr-D (Vedantam et al., 2015), as computed by the MS-COCO caption evaluation."""
 
 import numpy as np
 
@@ -10,12 +10,11 @@ _SCALE = 10.0
 
 
 def cider_scores(corpus: Corpus) -> Scores:
-    """Return ``cider``, of each sample and their mean, in [0, 10].
+    """Return ``cider`` of each sample and its mean, in [0, 10].
 
-    How rare an n-gram is, is counted over the references of all samples given: a sample's score
-    depends on the set it is in, and where ``has_weights`` is False all are 0. Intervals and subsets
-    keep the rarity of the whole set. Lengths in the penalty are numbers of bigrams, as in that
-    evaluation.
+    Document frequencies are counted over the references of all given samples: a sample's score
+    depends on the set it is in, and all are 0 if ``has_weights`` is False. Intervals and subsets
+    keep the frequencies of the whole set. The length penalty counts bigrams, as in the COCO code.
     """
     similarity = sum(_similarity(corpus, ngrams) for ngrams in corpus.ngrams)
     bigrams = np.maximum(corpus.length - 1, 0)
@@ -30,8 +29,10 @@ def cider_scores(corpus: Corpus) -> Scores:
 
 
 def has_weights(corpus: Corpus) -> bool:
-    """Is CIDEr-D defined? Not where every n-gram of the references occurs in those of all samples:
-    of one sample alone, or of samples with the same references, all weights are 0.
+    """Return whether CIDEr-D is defined.
+
+    It is not if every n-gram of the references occurs in the references of all samples: for a
+    single sample, or samples with the same references, all weights are 0.
     """
     return any(
         (_rarity(corpus, ngrams, own)[ngrams.gram[~own]] > 0).any()
@@ -41,9 +42,9 @@ def has_weights(corpus: Corpus) -> bool:
 
 
 def _similarity(corpus: Corpus, ngrams: Ngrams) -> np.ndarray:
-    """Return how alike each reference and its candidate are in n-grams of one order.
+    """Return the similarity [c] of each reference to its candidate in n-grams of one order.
 
-    [c]: the cosine of tf-idf vectors, the candidate's entries clipped to the reference's.
+    It is the cosine of tf-idf vectors, the candidate's entries clipped to the reference's.
     """
     own = corpus.is_candidate[ngrams.caption]
     weight = ngrams.count * _rarity(corpus, ngrams, own)[ngrams.gram]
@@ -58,8 +59,10 @@ def _similarity(corpus: Corpus, ngrams: Ngrams) -> np.ndarray:
 
 
 def _rarity(corpus: Corpus, ngrams: Ngrams, own: np.ndarray) -> np.ndarray:
-    """Return the log of samples over samples that have the n-gram in a reference, by n-gram."""
-    # the last entry of a group is a reference's, if any is
+    """Return the inverse document frequency of each n-gram: log(samples / samples with it in a
+    reference).
+    """
+    # the last entry of a group belongs to a reference if any reference has the n-gram
     last = np.append(ngrams.group_start[1:], len(own))[: len(ngrams.group_start)] - 1
     in_references = last[~own[last]]
     num_grams = int(ngrams.gram.max(initial=-1)) + 1

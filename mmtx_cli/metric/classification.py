@@ -1,4 +1,4 @@
-"""The figures of classification, with one label a sample or several."""
+"""Metrics of single-label and multi-label classification."""
 
 import numpy as np
 
@@ -10,17 +10,17 @@ _NAMED = 20
 
 
 def classification_scores(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
-    """Return ``accuracy``, ``top5_accuracy`` (of more than 5 classes) and ``f1_macro``.
+    """Return ``accuracy``, ``top5_accuracy`` (for more than 5 classes) and ``f1_macro``.
 
-    The first of equal probabilities counts as the greater. ``f1_macro`` is the mean F1 of the
-    classes that occur, as a label or as a prediction, among the samples it is taken over.
+    Ties between classes are broken by order. ``f1_macro`` is the mean F1 of the classes that occur,
+    as a label or a prediction, in the samples it is computed over.
 
     Args:
-        probabilities: [n, c], or any scores that rise with them.
+        probabilities: [n, c], or any scores with the same ranking.
         labels: [n] integers in [0, c).
 
     Raises:
-        DataError: Scores that are not numbers, or labels that are no class; names the rows.
+        DataError: If scores are NaN or labels are out of range; lists the rows.
     """
     _check_scores(probabilities)
     num_classes = probabilities.shape[1]
@@ -33,7 +33,7 @@ def classification_scores(probabilities: np.ndarray, labels: np.ndarray) -> Scor
     names = list(per_sample)
     classes = np.arange(num_classes)
     truth, guess = labels[:, None] == classes, predictions[:, None] == classes
-    # bytes, as there may be many classes and samples
+    # uint8, since there may be many classes and samples
     columns = [np.ones((len(labels), 1), np.uint8), *(per_sample[name][:, None] for name in names)]
     statistics = np.concatenate([*columns, truth & guess, truth + guess.astype(np.uint8)], axis=1)
 
@@ -48,10 +48,10 @@ def classification_scores(probabilities: np.ndarray, labels: np.ndarray) -> Scor
 def multilabel_scores(
     probabilities: np.ndarray, targets: np.ndarray, threshold: float = 0.5
 ) -> Scores:
-    """Return ``f1_micro``, ``f1_macro`` and ``exact_match``; a label is given at the threshold.
+    """Return ``f1_micro``, ``f1_macro`` and ``exact_match`` of thresholded predictions.
 
-    ``f1_macro`` is the mean F1 of the labels that occur, in a target or a prediction, among the
-    samples it is taken over. A sample's own ``f1`` is 1 where it rightly has no label.
+    ``f1_macro`` is the mean F1 of the labels that occur, in a target or a prediction, in the
+    samples it is computed over. The ``f1`` of a sample is 1 if it correctly has no label.
 
     Args:
         probabilities: [n, c].
@@ -59,7 +59,7 @@ def multilabel_scores(
         threshold: Probabilities of at least this are predictions.
 
     Raises:
-        DataError: Probabilities that are not numbers; names the rows.
+        DataError: If probabilities are NaN; lists the rows.
     """
     _check_scores(probabilities)
     predictions = probabilities >= threshold
@@ -85,20 +85,22 @@ def multilabel_scores(
 
 
 def _label_rank(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return how many classes [n] come before the label's."""
+    """Return the number of classes [n] ranked before the label."""
     own = np.take_along_axis(probabilities, labels[:, None], axis=1)
     earlier = np.arange(probabilities.shape[1]) < labels[:, None]
     return ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
 
 
 def _f1_macro(sums: np.ndarray) -> np.ndarray:
-    """Return the mean F1 of the classes that occur, of sums [..., 2 c]: matched, then given."""
+    """Return the mean F1 of the classes that occur, from sums [..., 2 c]: true positives, then the
+    sum of targets and predictions.
+    """
     matched, given = np.split(sums, 2, axis=-1)
     return _ratio(_ratio(2 * matched, given).sum(axis=-1), (given > 0).sum(axis=-1))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Return the quotient, 0 where there is nothing to divide by."""
+    """Return the quotient, 0 where the divisor is 0."""
     return part / np.where(whole > 0, whole, 1)
 
 

@@ -1,4 +1,4 @@
-"""How diverse a set of captions is, and whether a captioner gives most inputs the same one."""
+"""Diversity of a set of captions, and a check for models that give most inputs the same caption."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,9 +7,9 @@ from typing import Any
 from mmtx_cli.io.unicode import composed
 
 LIMIT = 0.5
-"""A caption that covers more than this share of the samples is reported as degenerate."""
+"""A caption shared by more than this fraction of the samples triggers a warning."""
 
-_SHOWN = 120  # characters of a caption in a message
+_SHOWN = 120  # maximum length of a caption in a message
 _ADVICE = (
     "train longer or with another learning rate, check that the files can be read "
     "(quarantine.jsonl) and belong to their captions"
@@ -17,18 +17,17 @@ _ADVICE = (
 
 
 def normalized(caption: str) -> str:
-    """Return the form in which captions are compared: NFC, without case, single spaces."""
-    # folding can take a string out of NFC, so normalization comes last
+    """Return the form in which captions are compared: NFC, case-folded, single spaces."""
+    # case folding can produce text that is not NFC, so normalization comes last
     return " ".join(composed(caption.casefold()).split())
 
 
 def diversity(captions: Sequence[str]) -> dict[str, Any]:
-    """Return how often captions repeat; they are compared in their normalized form.
+    """Return how often captions repeat, compared in their normalized form.
 
     The result is JSON-compatible: ``count``, ``distinct``, ``distinct_share``, ``most_frequent``
-    (as first written; of equally frequent captions the one that comes first),
-    ``most_frequent_count`` and ``most_frequent_share``. Shares are in [0, 1]. Raises ValueError
-    where there is no caption.
+    (as first written; ties are broken by order), ``most_frequent_count`` and
+    ``most_frequent_share``. Shares are in [0, 1]. Raises ValueError if ``captions`` is empty.
     """
     if not captions:
         raise ValueError("there is no caption")
@@ -50,10 +49,10 @@ def diversity(captions: Sequence[str]) -> dict[str, Any]:
 
 
 def copies(captions: Sequence[str], others: Iterable[str]) -> dict[str, Any]:
-    """Return how many ``captions`` are, normalized, among ``others``.
+    """Return how many ``captions`` also occur in ``others``, compared in their normalized form.
 
     The result is JSON-compatible: ``in_training_count``, ``in_training_share`` (of all captions)
-    and ``distinct_in_training`` (each caption counted once).
+    and ``distinct_in_training`` (each distinct caption counted once).
     """
     counts = Counter(map(normalized, captions))
     found = counts.keys() & {normalized(other) for other in others}
@@ -71,15 +70,14 @@ def caption_diversity(
     training: Iterable[str] = (),
     complete: bool = True,
 ) -> dict[str, Any]:
-    """Return the diversity of captions beside that of their references, JSON-compatible.
+    """Return the diversity of captions and of their references, JSON-compatible.
 
     Args:
-        captions: The generated captions, one a sample; at least one.
+        captions: The generated captions, one per sample; at least one.
         references: The first reference of each sample; their diversity is ``references``.
-        training: Training captions. Where there are any, the figures of ``copies`` say how many
-            of ``captions`` are copies of one.
-        complete: Whether the model was given all modalities. Only then there is a ``warning``,
-            where more than half of the samples have the same caption and the references differ.
+        training: Training captions. If given, the result of ``copies`` is included.
+        complete: Whether the model was given all modalities. Only then a ``warning`` is added if
+            more than half of the samples have the same caption and the references differ.
     """
     figures = diversity(captions) | {"references": diversity(references)}
     if training := list(training):
@@ -97,8 +95,8 @@ def caption_diversity(
 def input_diversity(captions: Sequence[str], num_inputs: int) -> dict[str, Any]:
     """Return the diversity of captions without references, JSON-compatible.
 
-    There is a ``warning`` where more than half of the captions are the same and ``num_inputs``,
-    the number of different files, is at least 8.
+    A ``warning`` is added if more than half of the captions are the same and ``num_inputs``, the
+    number of distinct files, is at least 8.
     """
     figures = diversity(captions)
     if num_inputs >= 8 and figures["most_frequent_share"] > LIMIT:
@@ -111,7 +109,7 @@ def input_diversity(captions: Sequence[str], num_inputs: int) -> dict[str, Any]:
 
 
 def repeated(figures: dict[str, Any], things: str) -> str:
-    """Return ``3 of 4 samples have the same caption “a red circle”``."""
+    """Return a phrase such as ``3 of 4 samples have the same caption “a red circle”``."""
     caption = figures["most_frequent"]
     caption = caption if len(caption) <= _SHOWN else caption[: _SHOWN - 1] + "…"
     return (

@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine: what can be read off fixed features without any training."""
+"""k-nearest-neighbor predictions by cosine similarity, on fixed features."""
 
 import torch
 from jaxtyping import Float, Int
@@ -9,10 +9,15 @@ from torch.nn import functional as F
 def nearest(
     train: Float[Tensor, "n d"], test: Float[Tensor, "m d"], k: int, chunk: int = 1024
 ) -> tuple[Float[Tensor, "m k"], Int[Tensor, "m k"]]:
-    """Return cosines and row numbers of the ``k`` nearest training samples, or of all if fewer.
+    """Return the cosines and row indices of the ``k`` nearest training samples, or all if fewer.
 
-    Of several that are as near as the last one, any may be among them. ``chunk`` test samples are
-    compared at a time: the memory is chunk x n, never m x n.
+    Ties at the last place are broken arbitrarily.
+
+    Args:
+        train: Training features.
+        test: Features to search for.
+        k: Number of neighbors.
+        chunk: Number of test samples compared at a time; memory is chunk x n, never m x n.
     """
     known, asked = (F.normalize(x.float(), dim=1) for x in (train, test))
     parts = [(rows @ known.T).topk(min(k, len(known)), dim=1) for rows in asked.split(chunk)]
@@ -27,9 +32,18 @@ def neighbour_classifier(
     k: int,
     temperature: float = 0.07,
 ) -> Float[Tensor, "m c"]:
-    """Return the shares of the classes in the votes of the ``k`` nearest training samples.
+    """Return each class's share of the votes of the ``k`` nearest training samples.
 
-    A vote weighs exp(cosine / temperature) (Wu et al. 2018, section 3.4; Caron et al. 2021).
+    A vote is weighted by exp(cosine / temperature) (Wu et al. 2018, section 3.4; Caron et al.
+    2021).
+
+    Args:
+        train: Training features.
+        labels: Class indices of the training features.
+        classes: Number of classes.
+        test: Features to predict for.
+        k: Number of neighbors.
+        temperature: Divides the cosines.
     """
     cosine, row = nearest(train, test, k)
     shares = (cosine / temperature).softmax(dim=1)
@@ -43,7 +57,15 @@ def neighbour_regression(
     k: int,
     temperature: float = 0.07,
 ) -> Float[Tensor, " m"]:
-    """Return the mean of the neighbours' numbers, weighed as votes for a class are."""
+    """Return the mean of the neighbors' numbers, weighted like the votes for a class.
+
+    Args:
+        train: Training features.
+        numbers: Targets of the training features.
+        test: Features to predict for.
+        k: Number of neighbors.
+        temperature: Divides the cosines.
+    """
     cosine, row = nearest(train, test, k)
     shares = (cosine / temperature).softmax(dim=1)
     return (shares * numbers[row].to(shares.dtype)).sum(dim=1)
@@ -57,9 +79,15 @@ def neighbour_means(
     temperature: float = 0.07,
     chunk: int = 256,
 ) -> Float[Tensor, "m c"]:
-    """Return the mean of the neighbours' ``values``, weighed as votes for a class are.
+    """Return the mean of the neighbors' ``values``, weighted like the votes for a class.
 
-    ``chunk`` test samples are averaged at a time: the memory is chunk x k x c.
+    Args:
+        train: Training features.
+        values: Target vectors of the training features.
+        test: Features to predict for.
+        k: Number of neighbors.
+        temperature: Divides the cosines.
+        chunk: Number of test samples averaged at a time; memory is chunk x k x c.
     """
     cosine, row = nearest(train, test, k)
     shares = (cosine / temperature).softmax(dim=1)

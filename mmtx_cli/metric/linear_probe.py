@@ -1,4 +1,4 @@
-"""Linear probes: what can be read off fixed features (Alain and Bengio 2016)."""
+"""Linear probes of fixed features (Alain and Bengio 2016)."""
 
 from collections.abc import Callable
 
@@ -11,24 +11,30 @@ STEPS = 200
 
 
 class Standardiser:
-    """Subtracts the mean of the training features and divides by their deviation."""
+    """Subtracts the mean of the training features and divides by their standard deviation."""
 
     def __init__(self, x: Float[Tensor, "n d"]) -> None:
         self.mean, deviation = x.mean(dim=0), x.std(dim=0, correction=0)
         self.scale = torch.where(deviation > 1e-12, deviation, 1.0)
 
     def __call__(self, x: Float[Tensor, "m d"]) -> Float[Tensor, "m e"]:
-        """Features with a constant 1 behind them."""
+        """Return the standardized features with an appended constant 1."""
         return F.pad((x - self.mean) / self.scale, (0, 1), value=1.0)
 
 
 def linear_classifier(
     train: Float[Tensor, "n d"], labels: Int[Tensor, " n"], classes: int, test: Float[Tensor, "m d"]
 ) -> Float[Tensor, "m c"]:
-    """Return probabilities of a multinomial logistic regression on standardised features.
+    """Return the probabilities of a multinomial logistic regression on standardized features.
 
-    It minimises the summed cross-entropy plus half the squared weights (not the biases), by
+    It minimizes the summed cross-entropy plus half the squared weights (excluding biases), by
     L-BFGS in float64.
+
+    Args:
+        train: Training features.
+        labels: Class indices of the training features.
+        classes: Number of classes.
+        test: Features to predict for.
     """
     return _logistic(
         train, classes, test, lambda logits: F.cross_entropy(logits, labels, reduction="sum")
@@ -38,9 +44,9 @@ def linear_classifier(
 def linear_multilabel(
     train: Float[Tensor, "n d"], targets: Float[Tensor, "n c"], test: Float[Tensor, "m d"]
 ) -> Float[Tensor, "m c"]:
-    """Return probabilities of a logistic regression for each label; ``targets`` are 0 or 1.
+    """Return the probabilities of a logistic regression per label; ``targets`` are 0 or 1.
 
-    It minimises the summed binary cross-entropy, and is fitted as ``linear_classifier`` is.
+    It minimizes the summed binary cross-entropy and is fitted like ``linear_classifier``.
     """
     targets = targets.double()
     return _logistic(
@@ -57,7 +63,7 @@ def _logistic(
     test: Float[Tensor, "m d"],
     loss_of: Callable[[Tensor], Tensor],
 ) -> Float[Tensor, "m c"]:
-    """Return the logits for ``test`` of the linear model that minimises a loss of its logits."""
+    """Return the logits for ``test`` of the linear model that minimizes a loss of its logits."""
     train, test = train.double(), test.double()
     standard = Standardiser(train)
     x, weight = standard(train), torch.zeros(outputs, train.shape[1] + 1, dtype=torch.float64)
@@ -84,11 +90,11 @@ def _logistic(
 def linear_regression(
     train: Float[Tensor, "n d"], numbers: Float[Tensor, " n"], test: Float[Tensor, "m d"]
 ) -> Float[Tensor, " m"]:
-    """Return predictions of a ridge regression of strength 1 on standardised features."""
+    """Return the predictions of a ridge regression of strength 1 on standardized features."""
     train, test, numbers = train.double(), test.double(), numbers.double()
     standard = Standardiser(train)
     x = standard(train)
     penalty = torch.eye(x.shape[1], dtype=torch.float64)
-    penalty[-1, -1] = 1e-12  # the constant is free
+    penalty[-1, -1] = 1e-12  # the bias is not penalized
     weight = torch.linalg.solve(x.T @ x + penalty, x.T @ numbers)
     return standard(test) @ weight

@@ -1,4 +1,4 @@
-"""Candidates and their references as numbers, and their n-grams counted once for all metrics."""
+"""Token ids of candidates and references, and n-gram counts shared by all caption metrics."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,31 +11,31 @@ MAX_ORDER = 4
 
 @dataclass(frozen=True)
 class Ngrams:
-    """The n-grams of one order: an entry for each one that a caption has.
+    """The n-grams of one order, with one entry for each distinct n-gram of a caption.
 
-    Entries are sorted by n-gram, then by caption; so the entries of one n-gram in one sample lie
-    together, the candidate's first.
+    Entries are sorted by n-gram, then by caption, so the entries of one n-gram in one sample are
+    contiguous, the candidate's first.
     """
 
-    gram: np.ndarray  # [e] its number, from 0
-    caption: np.ndarray  # [e] the caption that has it
-    count: np.ndarray  # [e] how often
-    group: np.ndarray  # [e] the number of its (n-gram, sample), rising from 0
-    group_start: np.ndarray  # [g] the first entry of each
+    gram: np.ndarray  # [e] n-gram id, from 0
+    caption: np.ndarray  # [e] index of the caption
+    count: np.ndarray  # [e] number of occurrences
+    group: np.ndarray  # [e] index of the (n-gram, sample) group, increasing from 0
+    group_start: np.ndarray  # [g] first entry of each group
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """n candidates, each followed by its references: c captions, one after another."""
+    """n candidates, each followed by its references: c captions in total."""
 
-    tokens: np.ndarray  # [t] the number of each token of all captions
-    length: np.ndarray  # [c] tokens of each caption
-    sample: np.ndarray  # [c] the sample a caption belongs to, rising
+    tokens: np.ndarray  # [t] token ids of all captions, concatenated
+    length: np.ndarray  # [c] number of tokens of each caption
+    sample: np.ndarray  # [c] index of the sample of each caption, increasing
     num_samples: int
 
     @staticmethod
     def build(candidates: list[list[str]], references: list[list[list[str]]]) -> "Corpus":
-        """Return n candidates and their references, at least one each, with numbered tokens."""
+        """Build a corpus of n candidates, each with at least one reference."""
         assert len(candidates) == len(references)
         assert all(references), "a sample without references"
         groups = [[candidate, *own] for candidate, own in zip(candidates, references, strict=True)]
@@ -51,17 +51,17 @@ class Corpus:
 
     @cached_property
     def candidate(self) -> np.ndarray:
-        """[n] The caption that is the candidate of each sample."""
+        """[n] Index of the candidate caption of each sample."""
         return np.flatnonzero(np.diff(self.sample, prepend=-1))
 
     @cached_property
     def is_candidate(self) -> np.ndarray:
-        """[c] True for the captions that are candidates."""
+        """[c] Whether each caption is a candidate."""
         return np.diff(self.sample, prepend=-1) != 0
 
     @cached_property
     def start(self) -> np.ndarray:
-        """[c] Where each caption begins in ``tokens``."""
+        """[c] Start of each caption in ``tokens``."""
         return np.cumsum(self.length) - self.length
 
     @cached_property
@@ -75,7 +75,7 @@ class Corpus:
         for order in range(1, MAX_ORDER + 1):
             longer = left[at] >= order
             at = at[longer]
-            # an n-gram is named by its first n - 1 tokens, numbered already, and its last
+            # an n-gram is identified by the id of its first n - 1 tokens and its last token
             key = gram[longer] * vocabulary + self.tokens[at + order - 1]
             ngrams, gram = _count(key, caption[at], self.sample, num_captions)
             found.append(ngrams)
@@ -85,7 +85,11 @@ class Corpus:
 def _count(
     key: np.ndarray, caption: np.ndarray, sample: np.ndarray, num_captions: int
 ) -> tuple[Ngrams, np.ndarray]:
-    """Count the n-grams named by ``key`` [p] at places in ``caption`` [p]; number each place."""
+    """Count the n-grams with these ``key`` values [p] in ``caption`` [p].
+
+    Returns:
+        The n-grams, and the n-gram id at each position [p].
+    """
     if (int(key.max(initial=0)) + 1) * num_captions >= 2**63:
         key = np.unique(key, return_inverse=True)[1]
     order = np.argsort(key * num_captions + caption)
@@ -109,7 +113,9 @@ def _count(
 
 
 def _changes(values: np.ndarray) -> np.ndarray:
-    """Return True [n] where a value differs from the one before, and for the first."""
+    """Return a mask [n] that is True at the first value and where a value differs from the
+    previous.
+    """
     changed = np.ones(len(values), dtype=bool)
     np.not_equal(values[1:], values[:-1], out=changed[1:])
     return changed

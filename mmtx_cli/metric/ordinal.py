@@ -1,4 +1,4 @@
-"""The figures of ordered classes."""
+"""Metrics of ordinal classification."""
 
 import numpy as np
 
@@ -8,11 +8,12 @@ from mmtx_cli.metric.scores import Scores
 def ordinal_scores(predictions: np.ndarray, labels: np.ndarray, num_classes: int) -> Scores:
     """Return ``accuracy``, ``mae`` (in ranks) and ``kappa``, quadratically weighted (Cohen 1968).
 
-    ``kappa`` is 1 where all agree on one class.
+    ``kappa`` is 1 if all labels and predictions are the same class.
 
     Args:
         predictions: [n] integers in [0, num_classes).
-        labels: [n] likewise.
+        labels: [n] integers in [0, num_classes).
+        num_classes: Number of classes.
     """
     distance = np.abs(predictions - labels)
     classes = np.arange(num_classes)

@@ -1,4 +1,4 @@
-"""The figures of regression."""
+"""Regression metrics."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from mmtx_cli.metric.scores import Scores
 
 
 def regression_scores(predictions: np.ndarray, targets: np.ndarray) -> Scores:
-    """Return ``mae``, ``rmse``, ``pearson`` and ``r2``, in the units of the targets.
+    """Return ``mae`` and ``rmse`` (in the units of the targets), ``pearson`` and ``r2``.
 
-    ``pearson`` is 0 where either side is constant, ``r2`` is 0 where the targets are.
+    ``pearson`` is 0 if either side is constant, ``r2`` is 0 if the targets are.
 
     Args:
         predictions: [n].
         targets: [n].
     """
     y, t = (np.asarray(values, dtype=np.float64) for values in (predictions, targets))
-    # moments about a common centre: sums of squares of large numbers would cancel
+    # moments about a common center: sums of squares of large numbers would cancel
     centre = t.mean() if len(t) else 0.0
     y, t = y - centre, t - centre
     error = np.abs(y - t)
@@ -36,6 +36,6 @@ def regression_scores(predictions: np.ndarray, targets: np.ndarray) -> Scores:
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Return the quotient, 0 where there is next to nothing to divide by."""
+    """Return the quotient, 0 where the divisor is almost 0."""
     some = whole > 1e-12
     return np.where(some, part / np.where(some, whole, 1), 0.0)

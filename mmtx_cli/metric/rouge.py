@@ -1,4 +1,4 @@
-"""ROUGE-L (Lin, 2004) as the MS-COCO caption evaluation computes it."""
+"""ROUGE-L (Lin, 2004), as computed by the MS-COCO caption evaluation."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from mmtx_cli.metric.ngrams import Corpus
 from mmtx_cli.metric.scores import Scores
 
 _BETA = 1.2
-# Pairs are compared in pieces of about this many table cells: what a processor's cache holds.
+# Pairs are compared in chunks of about this many table cells, which fit into the CPU cache.
 _PIECE = 1 << 16
 
 
 def rouge_scores(corpus: Corpus) -> Scores:
-    """Return ``rouge_l``, of each sample and their mean, in [0, 1].
+    """Return ``rouge_l`` of each sample and its mean, in [0, 1].
 
-    The F-measure, recall weighted by 1.2, of the best precision and the best recall over the
-    references, which may be those of two references. A caption without tokens counts as one empty
-    token, as in that evaluation: it matches only another such caption.
+    The F-measure, with recall weighted by 1.2, of the best precision and the best recall over the
+    references, which may come from two different references. A caption without tokens counts as one
+    empty token, as in the COCO code: it matches only another such caption.
     """
     reference = np.flatnonzero(~corpus.is_candidate)
     candidate = corpus.candidate[corpus.sample[reference]]
@@ -61,7 +61,7 @@ def _padded(corpus: Corpus, captions: np.ndarray, padding: int) -> np.ndarray:
 
 
 def _table(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the last cell of the dynamic programme of each pair of columns [l, p], [m, p]."""
+    """Return the last cell of the dynamic program for each pair of columns [l, p], [m, p]."""
     row = np.zeros((len(right) + 1, right.shape[1]), dtype=np.int32)
     for token in left:
         better = np.maximum(row[1:], row[:-1] + (right == token))

@@ -1,4 +1,4 @@
-"""Groups of runs against a baseline: means, deviations, paired tests."""
+"""Comparison of groups of runs with a baseline: means, standard deviations, paired tests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from mmtx_cli.metric.significance import Difference, holm, paired_bootstrap
 
 @dataclass(frozen=True)
 class Compared:
-    """One group: its figure over the runs, and how it differs from the baseline.
+    """One group: its metric over the runs, and its difference from the baseline.
 
-    ``difference`` is None for the baseline itself, and where no single sample has the metric;
+    ``difference`` is None for the baseline itself, and if the metric has no per-sample values;
     ``p`` is adjusted for the number of groups.
     """
 
@@ -32,13 +32,15 @@ def compare(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> list[Compared]:
-    """Return a row a group, in the order of ``figures``.
+    """Return one row per group, in the order of ``figures``.
 
     Args:
         figures: Group to the metric of each of its runs.
-        samples: Group to the values of the metric by sample id, of each of its runs. The samples
-            that all runs have are compared.
-        baseline: A group.
+        samples: Group to the metric by sample id, for each of its runs. Only the samples that all
+            runs have are compared.
+        baseline: Name of the baseline group.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resampling.
     """
     every = [set(run) for runs in samples.values() for run in runs]
     ids = sorted(set.intersection(*every)) if every else []

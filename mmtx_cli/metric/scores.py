@@ -1,4 +1,4 @@
-"""Figures of a set of samples: values to show, sums that give the figures, and their intervals."""
+"""Metrics of a set of samples: per-sample values, sufficient statistics, confidence intervals."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,28 +7,28 @@ import numpy as np
 
 from mmtx_cli.errors import MmtxError
 
-# Resampled sums are made in pieces of about this many numbers, to bound the memory.
+# Resampled sums are computed in chunks of about this many numbers to bound the memory.
 _PIECE = 4_000_000
 
 Figures = dict[str, np.ndarray]
 
 
 def no_figures(weights: np.ndarray) -> Figures:
-    """Return none, however often each sample counts."""
+    """Return no metrics, whatever the weights of the samples."""
     return {}
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Per-sample statistics whose weighted sums give the figures.
+    """Per-sample statistics whose weighted sums determine the metrics.
 
-    Figures that are no function of sums, such as a median, come of how often each sample counts.
+    Metrics that are not functions of sums, such as a median, are computed from the sample weights.
 
     Args:
-        per_sample: Name to [n], one value a sample, to show and to sort by.
+        per_sample: Name to [n], one value per sample, for display and sorting.
         statistics: [n, k], any real type; summed as float64.
-        reduce: Gives the figures, each [r], of r times summed statistics [r, k].
-        weigh: Gives further figures, each [r], of how often each sample counts [r, n].
+        reduce: Computes metrics, [r] each, from r summed statistics [r, k].
+        weigh: Computes further metrics, [r] each, from the sample weights [r, n].
     """
 
     per_sample: dict[str, np.ndarray]
@@ -40,7 +40,7 @@ class Scores:
         return len(self.statistics)
 
     def figures(self) -> dict[str, float]:
-        """Return each figure over all samples. Raises MmtxError where there is no sample."""
+        """Return each metric over all samples. Raises MmtxError if there are none."""
         self._require_samples()
         sums = self.statistics.sum(axis=0, keepdims=True, dtype=np.float64)
         found = self.reduce(sums) | self.weigh(np.ones((1, len(self))))
@@ -49,11 +49,19 @@ class Scores:
     def intervals(
         self, level: float = 0.95, resamples: int = 1000, seed: int = 0
     ) -> dict[str, tuple[float, float]]:
-        """Return the percentile bootstrap interval of each figure (Efron, 1979).
+        """Return the percentile bootstrap interval of each metric (Efron, 1979).
 
-        Samples are drawn with replacement, the same ones for every figure, so a seed gives the
-        same draws for two runs over the same samples. One sample alone gives an interval of no
-        width. Raises MmtxError for no sample, fewer than one resample, or a level not in (0, 1).
+        Samples are drawn with replacement, the same for every metric, so a seed gives the same
+        resamples for two runs over the same samples. A single sample gives intervals of zero width.
+        A metric that is not finite in any resample is left out.
+
+        Args:
+            level: Coverage of the interval.
+            resamples: Number of bootstrap resamples.
+            seed: Seed of the resampling.
+
+        Raises:
+            MmtxError: If there are no samples, no resamples, or ``level`` is not in (0, 1).
         """
         self._require_samples()
         if not 0 < level < 1:
@@ -62,13 +70,13 @@ class Scores:
             raise MmtxError(f"an interval needs at least 1 resample, not {resamples}")
         figures = self._resampled(resamples, np.random.default_rng(seed))
         tails = [(1 - level) / 2, (1 + level) / 2]
-        # a draw of samples may have none of those that a figure is of
+        # a resample may contain no sample for which a metric is defined
         drawn = {name: values[np.isfinite(values)] for name, values in figures.items()}
         bounds = {name: np.quantile(values, tails) for name, values in drawn.items() if len(values)}
         return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
 
     def subset(self, rows: np.ndarray) -> "Scores":
-        """Return the scores of some samples: row numbers, or a mask [n]."""
+        """Return the scores of some samples, given by indices or a mask [n]."""
         chosen = np.arange(len(self))[rows]
 
         def weigh(weights: np.ndarray) -> Figures:
@@ -84,7 +92,7 @@ class Scores:
         )
 
     def prefixed(self, prefix: str) -> "Scores":
-        """Return the same scores under names that begin so."""
+        """Return the same scores with ``prefix`` before their names."""
 
         def named(figures: Figures) -> Figures:
             return {f"{prefix}{name}": value for name, value in figures.items()}
@@ -97,9 +105,9 @@ class Scores:
         )
 
     def minus(self, other: "Scores") -> "Scores":
-        """Return the differences of the figures that both have, over the same samples in order.
+        """Return the differences of the shared metrics, over the same samples in the same order.
 
-        Their intervals are those of a paired bootstrap: both sides are drawn alike.
+        Their intervals are those of a paired bootstrap: both sides use the same resamples.
         """
         assert len(self) == len(other), f"scores of {len(self)} and of {len(other)} samples"
         ours = self.statistics.shape[1]
@@ -117,7 +125,7 @@ class Scores:
 
     @staticmethod
     def means(per_sample: dict[str, np.ndarray]) -> "Scores":
-        """Return one Scores whose figures are the means of these values, each [n]."""
+        """Return scores whose metrics are the means of these values, each [n]."""
         names = list(per_sample)
         columns = [np.ones(len(per_sample[names[0]])), *per_sample.values()]
 
@@ -128,7 +136,7 @@ class Scores:
 
     @staticmethod
     def merged(*parts: "Scores") -> "Scores":
-        """Return one Scores with the figures of several over the same samples in the same order."""
+        """Return the metrics of several scores over the same samples in the same order."""
         lengths = {len(part) for part in parts}
         assert len(lengths) == 1, f"scores of different samples: {sorted(lengths)}"
         ends = np.cumsum([part.statistics.shape[1] for part in parts])
@@ -154,7 +162,7 @@ class Scores:
             raise MmtxError("there is no sample to score")
 
     def _resampled(self, resamples: int, rng: np.random.Generator) -> Figures:
-        """Return the figures, each [resamples], of as many draws of n samples."""
+        """Return the metrics, [resamples] each, of bootstrap resamples of n samples."""
         total = np.empty((resamples, self.statistics.shape[1]))
         weighed: list[Figures] = []
         step = max(1, _PIECE // len(self))
@@ -168,7 +176,7 @@ class Scores:
 
 
 def _bootstrap_weights(resamples: int, num_rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Return how often each row is drawn [resamples, rows]: multinomial, rows draws each."""
+    """Return how often each row is drawn, [resamples, rows]: multinomial, ``num_rows`` draws."""
     drawn = rng.integers(num_rows, size=(resamples, num_rows))
     drawn += np.arange(resamples)[:, None] * num_rows
     counts = np.bincount(drawn.ravel(), minlength=resamples * num_rows)
@@ -176,7 +184,7 @@ def _bootstrap_weights(resamples: int, num_rows: int, rng: np.random.Generator) 
 
 
 def _weighted(weights: np.ndarray, statistics: np.ndarray) -> np.ndarray:
-    """Return ``weights @ statistics``, so that small integer types stay small in memory."""
+    """Return ``weights @ statistics``, converting small integer types to float64 in chunks."""
     step = max(1, _PIECE // len(statistics))
     blocks = [
         weights @ statistics[:, first : first + step].astype(np.float64)

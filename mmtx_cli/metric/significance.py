@@ -1,17 +1,17 @@
-"""Is one group of runs better than another on the same samples?"""
+"""Significance tests for the difference between two groups of runs on the same samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-# Resampled weights are made in pieces of about this many numbers, to bound the memory.
+# Resampling weights are generated in chunks of about this many numbers to bound the memory.
 _PIECE = 4_000_000
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of a minus mean of b, its interval, and the p-value of there being none."""
+    """Mean of a minus mean of b, its interval, and the p-value of no difference."""
 
     mean: float
     low: float
@@ -26,16 +26,19 @@ def paired_bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> Difference:
-    """Return the difference of means, its percentile interval (Efron, Tibshirani 1993, ch. 16).
+    """Return the difference of means with a percentile interval (Efron, Tibshirani 1993, ch. 16).
 
-    Every resample draws samples, the same for both sides since they answered the same questions,
-    and on each side runs, since another seed gives another model. The p-value is two-sided: twice
-    the part of the resamples in which the difference has changed its sign or is gone, with one
-    added to both counts (Davison and Hinkley 1997, sec. 4.2), so that it is never 0.
+    Every resample draws samples, the same for both sides because the data are paired, and on each
+    side runs, to account for the variance between seeds. The p-value is two-sided: twice the
+    fraction of resamples in which the difference has changed its sign or is zero, with one added to
+    both counts (Davison and Hinkley 1997, sec. 4.2), so it is never 0.
 
     Args:
-        a: [runs, n], a value a run and sample.
-        b: [runs, n], of the same samples in the same order; another number of runs, perhaps.
+        a: [runs, n], one value per run and sample.
+        b: [runs, n], for the same samples in the same order; the number of runs may differ.
+        resamples: Number of bootstrap resamples.
+        level: Coverage of the interval.
+        seed: Seed of the resampling.
     """
     assert a.ndim == b.ndim == 2
     assert a.shape[1] == b.shape[1] > 0, "two groups of runs must have the same samples"
@@ -54,14 +57,14 @@ def paired_bootstrap(
 
 
 def _resampled(values: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Means [r] of as many draws of runs, over samples weighted by [r, n]."""
+    """Return means [r] of resampled runs, with samples weighted by ``weights`` [r, n]."""
     runs = len(values)
     share = rng.multinomial(runs, np.full(runs, 1 / runs), size=len(weights)) / runs
     return ((weights @ values.T) * share).sum(axis=1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for how many there are (Holm 1979): the step-down procedure."""
+    """Return p-values adjusted for multiple comparisons (Holm 1979): the step-down procedure."""
     order = np.argsort(p_values, kind="stable")
     adjusted, highest = [0.0] * len(p_values), 0.0
     for rank, at in enumerate(order):

@@ -1,4 +1,4 @@
-"""How the Penn Treebank tokenizer writes a token, where that is not as it stands in the text."""
+"""Normalization of tokens by the Penn Treebank tokenizer."""
 
 import re
 from collections.abc import Callable
@@ -20,45 +20,45 @@ _QUOTES = str.maketrans(
 
 
 def always(written: str) -> Callable[[str], str]:
-    """Return a way of writing that is the same for every token."""
+    """Return a function that maps every token to ``written``."""
     return lambda token: written
 
 
 def quotes(token: str) -> str:
-    """Write quotation marks as TeX does."""
+    """Convert quotation marks to TeX style."""
     return token.replace("&apos;", "'").replace("&quot;", "''").translate(_QUOTES)
 
 
 def brackets(token: str) -> str:
-    """Write brackets by name. Within a longer token (a smiley, a phone number) only round ones."""
+    """Replace brackets by names; in longer tokens (emoticons, phone numbers) only round ones."""
     return token.translate(_BRACKETS if len(token) == 1 else _ROUND)
 
 
 def glued(token: str) -> str:
-    """Make spaces within a token no-break spaces."""
+    """Replace spaces in a token with no-break spaces."""
     return token.replace(" ", "\xa0")
 
 
 def unbroken(token: str) -> str:
-    """Drop soft hyphens: they only say where a line may break."""
+    """Remove soft hyphens, which only mark possible line breaks; ``-`` if nothing is left."""
     return token.replace("\xad", "") or "-"
 
 
 def ampersand(token: str) -> str:
-    """Write the entity as the character."""
+    """Replace the entity with the character."""
     return re.sub("(?i)&amp;", "&", token)
 
 
 def dash(token: str) -> str:
-    """Write three or four hyphens as the dash they stand for."""
+    """Replace three or four hyphens with ``--``."""
     return "--" if len(token) in (3, 4) else token
 
 
 def fraction(token: str) -> str:
-    """Write the common fractions with a slash."""
+    """Write common fractions with a slash."""
     return _FRACTIONS.get(token, token)
 
 
 def currency(token: str) -> str:
-    """Write cents and pounds as the treebank does, and currencies that it lacks as dollars."""
+    """Write cents and pounds as the treebank does, and currencies it lacks as dollars."""
     return _CURRENCIES.get(token, token)

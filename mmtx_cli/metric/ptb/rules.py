@@ -1,10 +1,9 @@
-"""What is one token: the patterns of the Penn Treebank tokenizer of the MS-COCO evaluation.
+"""Token patterns of the Penn Treebank tokenizer used by the MS-COCO evaluation.
 
-A pattern is over the shape of the text (``ptb_shape``). Group 1 is the token; what it matches
-after that is context, which must be there but is read again. Of the patterns that match at a
-place, the one that covers most text wins, context included, and of equals the first.
-Possessive quantifiers (``++``) stand wherever giving back could not help, so that no caption,
-however hostile, costs more than the square of its length.
+Patterns match the shape of the text (``word_shape``). Group 1 is the token; the rest of the match
+is context, which is required but not consumed. The longest match wins, context included; ties are
+broken by order. Possessive quantifiers (``++``) are used wherever backtracking cannot help, so that
+the cost is at most quadratic in the length of a caption, even for adversarial input.
 """
 
 import re
@@ -32,11 +31,11 @@ from mmtx_cli.metric.ptb.word_shape import (
 
 
 class Rule(NamedTuple):
-    """One kind of token: what it can start with, its pattern, and how it is written."""
+    """One kind of token: its possible first characters, its pattern, and its normalization."""
 
     starts: re.Pattern[str]
     pattern: re.Pattern[str]
-    write: Callable[[str], str] | None  # None: as it stands
+    write: Callable[[str], str] | None  # None: unchanged
 
 
 _A = "A-Za-z"
@@ -69,7 +68,8 @@ _CLIPPED = f"{_APOS}(?i:n){_APOS}?|{_APOS}(?i:em|till?|cause)|{_APOS}[2-9](?i:0s
 
 _PATH = r'(?:/[^ \t\n\f\r"<>|()]+[^ \t\n\f\r"<>|.!?(){},-])'
 _WWW = rf'(?i:www\.)(?:[^ \t\n\f\r"<>|.!?(){{}},]++\.)+[{_A}]{{2,4}}'
-# ``,-_`` is a range, by that tokenizer's slip: a host without www. has no digit and no capital
+# ``,-_`` is a range, a mistake of the reference tokenizer: a host without www. has no digits and no
+# capitals
 _SITE = r"""(?:[^ \t\n\f\r"`'<>|.!?(){},-_$]++\.)+(?i:com|net|org|edu)"""
 _LINK = f"(?:{_WWW}|{_SITE})"
 _DOMAIN = r'[^ \t\n\f\r"<>|(){}.\xa0]'
@@ -110,7 +110,7 @@ _WORD_START = f"{_LETTER_START}{MARK}\xad&"
 _THING_START = f"{_LETTER_START}0-9{DIGIT}"
 _APOS_START = "'\x92’&"
 
-# starts with, token, context after it, how it is written
+# first characters, token, context after it, normalization
 _LISTED: tuple[tuple[str, str, str, Callable[[str], str] | None], ...] = (
     ("cC", r"(?i:c)\+\+", "", None),
     ("cCfF", "(?i:[cf])#", "", None),
@@ -206,5 +206,5 @@ RULES = tuple(
 
 @cache
 def rules_at(start: str) -> tuple[Rule, ...]:
-    """Return the rules for a token whose shape begins with the character ``start``."""
+    """Return the rules for tokens whose shape begins with the character ``start``."""
     return tuple(rule for rule in RULES if rule.starts.match(start))

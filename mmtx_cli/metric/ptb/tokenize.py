@@ -1,4 +1,4 @@
-"""Captions as the MS-COCO caption evaluation tokenises them, without Java."""
+"""The tokenizer of the MS-COCO caption evaluation, without Java."""
 
 import re
 
@@ -6,31 +6,31 @@ from mmtx_cli.metric.ptb import word_lists
 from mmtx_cli.metric.ptb.rules import Rule, rules_at
 from mmtx_cli.metric.ptb.word_shape import SPACE, shape
 
-# What the evaluation drops. Brackets stay: the tokenizer writes -lrb-, it looks for -LRB-.
+# Dropped by the evaluation. Brackets stay: the tokenizer writes -lrb-, the evaluation drops -LRB-.
 DROPPED = frozenset(("''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"))
 
 _LINE_BREAK = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
-# A word between spaces is the common case, and no rule could read it otherwise.
+# A word between spaces is the common case, which no rule would tokenize differently.
 _PLAIN_WORD = re.compile(rf"([A-Za-z]++(?:-[A-Za-z]++)*+)(?:[,;]? ++(?![\t\xa0{SPACE}])|\n)")
 
 
 def tokenize(caption: str) -> list[str]:
-    r"""Return the tokens of a caption: lower case, no punctuation, clitics apart (``do n't``).
+    r"""Return the tokens of a caption: lower case, no punctuation, split clitics (``do n't``).
 
-    The same tokens as Stanford CoreNLP 3.4.1's ``PTBTokenizer -preserveLines -lowerCase`` and the
-    removal of punctuation in the MS-COCO caption evaluation (Chen et al., 2015, arXiv:1504.00325)
-    give; it does not change British spelling. Known to differ:
+    Gives the same tokens as Stanford CoreNLP 3.4.1's ``PTBTokenizer -preserveLines -lowerCase`` and
+    the removal of punctuation in the MS-COCO caption evaluation (Chen et al., 2015,
+    arXiv:1504.00325); British spelling is not changed. Known differences:
 
-    - That program reads captions as lines of one text, and now and then the next caption changes
-      the end of this one (``a letter A.`` before ``The …`` loses its stop; a tag or a quoted
-      attribute left open may go on). Here a caption stands alone.
-    - Any line break in a caption is a space here; there only ``\n`` is, others shift every
-      following caption to the wrong picture.
-    - Letters that Unicode gained after 6.0 (2010) are letters here and ignored there. Characters
-      beyond U+FFFF (emoji) are ignored by both; in the path of a link they count as one character
-      here and as two there.
+    - CoreNLP reads captions as lines of one text, and occasionally the next caption changes the end
+      of the current one (``a letter A.`` before ``The …`` loses its period; an unclosed tag or
+      quoted attribute may continue). Here captions are independent.
+    - Any line break in a caption is a space here; in CoreNLP only ``\n`` is, and others shift every
+      following caption to the wrong image.
+    - Letters added after Unicode 6.0 (2010) are letters here and ignored there. Characters beyond
+      U+FFFF (emoji) are ignored by both; in the path of a URL they count as one character here and
+      as two there.
 
-    A token may hold a no-break space (``1 1/2`` is one token).
+    A token may contain a no-break space (``1 1/2`` is one token).
     """
     text = _LINE_BREAK.sub(" ", caption)
     outline = shape(text) + "\n\n"
@@ -48,15 +48,15 @@ def tokenize(caption: str) -> list[str]:
             if written := rule.write(token) if rule.write else token:
                 tokens.append(written.lower())
         at = end
-    if tokens:  # a link can end with one of the rarer spaces
+    if tokens:  # a URL can end with one of the rarer spaces
         tokens[-1] = tokens[-1].rstrip()
     return [token for token in tokens if token not in DROPPED]
 
 
 def _best_rule(outline: str, at: int) -> tuple[Rule | None, int]:
-    """Return the rule that covers most text from ``at``, and where its token ends.
+    """Return the rule with the longest match at ``at``, and the end of its token.
 
-    Without any, the character at ``at`` is passed over.
+    Without a match, the character at ``at`` is skipped.
     """
     best, furthest, end = None, at, at + 1
     for rule in rules_at(outline[at]):

@@ -1,6 +1,6 @@
-"""The words a Penn Treebank tokenizer knows by heart: abbreviations, and words it splits."""
+"""Word lists of the Penn Treebank tokenizer: abbreviations, and words it splits."""
 
-# Words written in one that are two, and where the second begins.
+# Words that are split in two, and the start of the second part.
 SPLIT = {
     "cannot": 3,
     "'twas": 2,
@@ -8,7 +8,7 @@ SPLIT = {
     **dict.fromkeys(("gonna", "gotta", "lemme", "gimme", "wanna"), 3),
 }
 
-# Abbreviations that keep their full stop; a leading capital says that one is required.
+# Abbreviations that keep their period; a leading capital means that a capital is required.
 _MONTHS_AND_DAYS = "jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri"
 _STATES = (
     "ala ariz Az Ark calif colo conn ct dak Del fla ga Ill ind kan kans ky La Mass md mich minn "
@@ -24,11 +24,11 @@ _TITLES = (
 )
 _OTHERS = "vs alex wm jos cie cf treas ph invt elec natl dept"
 
-# These end a sentence as often as not, so the tokenizer looks at what follows.
+# These often end a sentence, so the tokenizer checks what follows.
 FINAL = " ".join((_MONTHS_AND_DAYS, _STATES, _FIRMS, _MEASURES, _AFTER_NAMES))
-# These do not.
+# These do not end a sentence.
 MEDIAL = f"{_TITLES} {_OTHERS}"
-# These are abbreviations before a number only.
+# These are abbreviations only before a number.
 BEFORE_NUMBER = "ca fig figs prop no nos art bldg pp op"
 
 FILE_ENDINGS = (
@@ -36,7 +36,7 @@ FILE_ENDINGS = (
     "pl png ppt ps py sql tar txt wav x xml zip"
 )
 
-# Words after a single letter and a full stop that show the letter was the end of its sentence.
+# Words after a single letter and a period that indicate that the letter ended its sentence.
 OPENERS = (
     "about according additionally after an a as at but earlier he her here however if in it last "
     "many more mr. ms. now once one other our she since so some such that the their then there "
@@ -45,7 +45,7 @@ OPENERS = (
 
 
 def spelt(listed: str) -> str:
-    """Return a pattern for any of the listed words, in either case but for leading capitals."""
+    """Return a pattern for any of the listed words, case-insensitive except leading capitals."""
     return "|".join(
         (f"{word[0]}(?i:{word[1:]})" if word[0].isupper() else f"(?i:{word})").replace(".", r"\.")
         for word in listed.split()

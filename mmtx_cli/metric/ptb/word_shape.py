@@ -1,8 +1,9 @@
-"""The shape of a text: each character by its kind, so that a tokenizer's patterns stay short.
+"""The shape of a text: its characters replaced by their classes, to keep patterns short.
 
-ASCII stands for itself. Of the rest, a character that some rule names stands for its kind, any
-other for "letter", "part of a letter", "digit", "symbol" or "ignored". What is a letter follows
-today's Unicode; the 2014 tokenizer that is followed here ignored letters younger than Unicode 6.0.
+ASCII characters are their own class. Other characters that a rule mentions are replaced by a
+representative of their class, all others by "letter", "part of a letter", "digit", "symbol" or
+"ignored". Letters are those of the current Unicode version; the reference tokenizer of 2014 ignores
+letters newer than Unicode 6.0.
 """
 
 import unicodedata
@@ -25,7 +26,7 @@ _KINDS = {
 # quotation marks, no-break space, soft hyphen, ellipsis, fraction slash, ideographic comma
 _ITSELF = "\x91\x92\x93\x94‘’‚‛“”„‟‹›«»\xa0\xad\u2026\u2044\u3001"
 
-# Hexadecimal ranges: marks and signs that continue a word, and symbols that are a token alone.
+# Hexadecimal ranges: marks and signs that continue a word, and symbols that are their own token.
 _WORD_MARKS = """
 02C2-02C5 02D2-02DF 02E5-02EB 02ED 02EF-036F 0375 0378-0379 0384-0385 03F6 0483-0487 055A-055F
 0591-05BD 05BF 05C1-05C2 05C4-05C5 05C7 0615-061A 064B-065E 0670 06D6-06E4 06E7-06ED 06FD-06FE
@@ -50,12 +51,12 @@ def _characters(ranges: str) -> set[str]:
 
 
 class _Kinds(dict[int, str]):
-    """The table for ``str.translate``; it works out a character's kind when it first meets it."""
+    """Table for ``str.translate`` that determines the class of a character on first use."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
         category = unicodedata.category(char)
-        if code > 0xFFFF:  # that tokenizer saw such a character as two halves, and dropped both
+        if code > 0xFFFF:  # the reference tokenizer drops both UTF-16 surrogates
             kind = IGNORED
         elif category[0] == "L":
             kind = LETTER
@@ -77,5 +78,5 @@ _TABLE |= {ord(char): char for char in _ITSELF}
 
 
 def shape(text: str) -> str:
-    """Return as many characters as ``text`` has, each the representative of its kind."""
+    """Return ``text`` with each character replaced by the representative of its class."""
     return text if text.isascii() else text.translate(_TABLE)

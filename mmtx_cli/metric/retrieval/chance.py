@@ -1,4 +1,4 @@
-"""Retrieval by chance: what recall a random order of the items has on average."""
+"""Chance level of retrieval: the expected recall of a random order."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,18 +11,18 @@ from mmtx_cli.metric.retrieval.recall import CUTS, recall_of
 from mmtx_cli.metric.scores import Scores
 
 Queries = Mapping[str, tuple[Int[np.ndarray, " q"], int, Int[np.ndarray, " q"]]]
-"""By direction: how many right items each query has, how many items there are, and the number of
-the sample that each query belongs to.
+"""By direction: the number of correct items of each query, the number of items, and the index of
+the sample of each query.
 """
 
 
 def right_counts(
     a_groups: Int[Tensor, " n"], b_groups: Int[Tensor, " m"], wording: Int[Tensor, " m"]
 ) -> tuple[tuple[Int[Tensor, " n"], int], tuple[Int[Tensor, " m"], int]]:
-    """Return how many right items each of ``a`` has among how many different ones of ``b``, and
-    each of ``b`` among those of ``a``.
+    """Return the number of correct items for each of ``a`` and the number of distinct items in
+    ``b``, and the same for ``b`` among ``a``.
 
-    Right answers and equal ``wording`` are those of ``wording_ranks``; 0 for one without any.
+    Correct items and equal ``wording`` are those of ``wording_ranks``; the count is 0 without any.
     """
     (item, word), asks = right_pairs(a_groups, b_groups, wording)
     distinct = int(wording.max()) + 1 if len(wording) else 0
@@ -32,7 +32,7 @@ def right_counts(
 
 
 def chance_scores(queries: Queries, num_samples: int, cuts: Sequence[int] = CUTS) -> Scores:
-    """Return the expected recalls of ``recall_scores`` where the order of the items is random."""
+    """Return the expected recalls of ``recall_scores`` if the order of the items is random."""
     columns = []
     for right, items, owner in queries.values():
         columns.append(np.bincount(owner, minlength=num_samples))

@@ -1,4 +1,4 @@
-"""Retrieval among texts of which some are word for word the same: equal texts are one answer."""
+"""Retrieval among texts with duplicates: identical texts count as one item."""
 
 from collections.abc import Hashable, Iterator, Sequence
 
@@ -13,7 +13,7 @@ Pairs = tuple[Int[Tensor, " p"], Int[Tensor, " p"]]
 
 
 def wordings(texts: Sequence[Hashable]) -> Int[Tensor, " m"]:
-    """Return a number for each text, equal for equal texts, in the order of first occurrence."""
+    """Return an id for each text, equal for identical texts, in the order of first occurrence."""
     number: dict[Hashable, int] = {}
     return torch.tensor([number.setdefault(text, len(number)) for text in texts])
 
@@ -27,18 +27,18 @@ def wording_ranks(
     chunk: int = 1024,
 ) -> tuple[Int[Tensor, " n"], Int[Tensor, " m"]]:
     """Return the ranks of ``retrieval_ranks`` where texts ``b`` of equal ``wording`` are one item,
-    which is right for every item of ``a`` that shares a group with any of them.
+    which is correct for every item of ``a`` that shares a group with any of them.
 
     Args:
-        a: Embeddings of what is not text.
+        a: Embeddings of the items that are not texts.
         b: Embeddings of the texts.
         a_groups: The group of each of ``a``.
         b_groups: The group of each of ``b``.
-        wording: The number of each text's wording, as ``wordings`` gives it.
-        chunk: About as many items of each side are compared at a time.
+        wording: The id of each text, as returned by ``wordings``.
+        chunk: Approximate number of items of each side compared at a time.
 
     Raises:
-        DataError: Embeddings that are not finite; names rows.
+        DataError: If embeddings are not finite; lists the rows.
     """
     refuse_odd(a)
     refuse_odd(b)
@@ -55,7 +55,7 @@ def wording_ranks(
 def right_pairs(
     a_groups: Int[Tensor, " n"], b_groups: Int[Tensor, " m"], wording: Int[Tensor, " m"]
 ) -> tuple[Pairs, Tensor]:
-    """Return which items and wordings belong together, and which texts have an item themselves."""
+    """Return the matching pairs of items and wordings, and which texts match an item themselves."""
     ordered, order = a_groups.sort(stable=True)
     begin = torch.searchsorted(ordered, b_groups)
     count = torch.searchsorted(ordered, b_groups, right=True) - begin
@@ -69,7 +69,9 @@ def right_pairs(
 def _counts(
     a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], pairs: Pairs, chunk: int
 ) -> tuple[Int[Tensor, " n"], Int[Tensor, " m"]]:
-    """Return how many wrong items score at least as high as the best right one; -1 without one."""
+    """Return how many wrong items score at least as high as the best correct one; -1 if there is
+    none.
+    """
     best = a.new_full((len(a),), -torch.inf), a.new_full((len(b),), -torch.inf)
     for i, j, scores, right in _tiles(a, b, pairs, chunk):
         best[0].scatter_reduce_(0, right[0] + i, scores[right], "amax")
@@ -90,7 +92,7 @@ def _counts(
 def _tiles(
     a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], pairs: Pairs, chunk: int
 ) -> Iterator[tuple[int, int, Float[Tensor, "r c"], Pairs]]:
-    """Yield where a tile begins in ``a`` and ``b``, its scores, and the right places in it."""
+    """Yield the offsets of each tile in ``a`` and ``b``, its scores, and its correct positions."""
     for i in range(0, len(a), chunk):
         ours = F.pad(a[i : i + chunk], (0, 0, 0, max(0, i + chunk - len(a))))
         near = (pairs[0] >= i) & (pairs[0] < i + chunk)

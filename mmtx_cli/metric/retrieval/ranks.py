@@ -1,6 +1,6 @@
-"""Retrieval: how high the right item ranks.
+"""Ranks of the correct items in retrieval.
 
-Shape letters: t tiles, s places of a tile (r and c where the sides differ).
+Shape letters: t tiles, s slots of a tile (r and c where the sides differ).
 """
 
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from mmtx_cli.errors import DataError
 
 _NAMED = 20
 EVEN = 64
-"""Tiles are a multiple of this long: products of matrices treat an odd edge in a way of its own,
-and the scores of equal items would differ in the last bit.
+"""Tile lengths are a multiple of this: matrix products treat odd edges differently, so the scores
+of identical items would differ in the last bit.
 """
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Embeddings cut into tiles, with what is in the first ``size`` places of each."""
+    """Embeddings cut into tiles, of which the first ``size`` slots are filled."""
 
     x: Float[Tensor, "t s d"]
     group: Int[Tensor, "t s"]
     size: list[int]
     place: tuple[Int[Tensor, " n"], Int[Tensor, " n"]]
-    """Tile and place of each item."""
+    """Tile and slot of each item."""
 
 
 def retrieval_ranks(
@@ -36,26 +36,26 @@ def retrieval_ranks(
     b_groups: Int[Tensor, " m"],
     chunk: int = 1024,
 ) -> tuple[Int[Tensor, " n"], Int[Tensor, " m"]]:
-    """Return the ranks, from 0, of the best-ranked right item: of each of ``a`` among all of ``b``,
-    and of each of ``b`` among all of ``a``; -1 for one that has no right item.
+    """Return the rank, from 0, of the best correct item for each of ``a`` among ``b``, and for each
+    of ``b`` among ``a``; -1 if there is no correct item.
 
-    Items are ranked by dot product; those of the same group are right: with a group a picture,
-    several captions of one picture are all right. The rank is the number of wrong items that
-    score at least as high as the best right one: ties count against the query, so that a model
-    which gives everything one embedding finds nothing.
+    Items are ranked by dot product; items of the same group are correct: if groups are images, all
+    captions of an image are correct. The rank is the number of wrong items that score at least as
+    high as the best correct one. Ties count against the query, so a model with constant embeddings
+    gets no hits.
 
-    Nothing is sorted: what is above the best right item is counted, in both directions at once.
+    Nothing is sorted: the items above the best correct one are counted in both directions at once.
 
     Args:
         a: Embeddings of one side.
         b: Embeddings of the other.
         a_groups: The group of each of ``a``.
         b_groups: The group of each of ``b``.
-        chunk: About as many items of each side are compared at a time; the memory is that of the
+        chunk: Approximate number of items of each side compared at a time; memory is that of the
             embeddings and chunk x chunk, never n x m.
 
     Raises:
-        DataError: Embeddings that are not finite; names rows.
+        DataError: If embeddings are not finite; lists the rows.
     """
     refuse_odd(a)
     refuse_odd(b)
@@ -80,10 +80,10 @@ def _counts(
     best_ours: Float[Tensor, "t r"],
     best_theirs: Float[Tensor, "t c"],
 ) -> tuple[Int[Tensor, "t r"], Int[Tensor, "t c"]]:
-    """Return how many wrong items across score at least as high as the best right one."""
+    """Return how many wrong items across score at least as high as the best correct one."""
     ranks = torch.zeros_like(ours.group), torch.zeros_like(theirs.group)
     scores = ours.x.new_empty(ours.x.shape[1], theirs.x.shape[1])
-    above = torch.empty_like(scores)  # 0 and 1: to write and to add up floats is quicker than bools
+    above = torch.empty_like(scores)  # 0 and 1: writing and adding floats is faster than bools
     for i, n in enumerate(ours.size):
         for j, m in enumerate(theirs.size):
             torch.mm(ours.x[i], theirs.x[j].T, out=scores)
@@ -106,7 +106,7 @@ def _tiled(
     b_groups: Int[Tensor, " m"],
     chunk: int,
 ) -> tuple[Tiles, Tiles]:
-    """Cut both sides into as many tiles, so that a group is in the same tile of both."""
+    """Cut both sides into the same number of tiles, with each group in the same tile of both."""
     groups, number = torch.cat([a_groups, b_groups]).unique(return_inverse=True)
     ours, theirs = number.split([len(a), len(b)])
     counts = [own.bincount(minlength=len(groups)) for own in (ours, theirs)]
@@ -125,7 +125,15 @@ def _side(
     tiles: int,
     nothing: int,
 ) -> Tiles:
-    """Put items into their tiles; an empty place is of the group ``nothing``."""
+    """Place items in their tiles; empty slots get the group ``nothing``.
+
+    Args:
+        x: The embeddings.
+        group: The group of each item.
+        tile: The tile of each item.
+        tiles: The number of tiles.
+        nothing: The group of empty slots.
+    """
     size = tile.bincount(minlength=tiles)
     order = tile.argsort(stable=True)
     position = torch.empty_like(order)
@@ -141,7 +149,7 @@ def _side(
 
 
 def refuse_odd(x: Float[Tensor, "n d"]) -> None:
-    """Raise a DataError that names the rows which are not finite."""
+    """Raise DataError that lists the rows that are not finite."""
     rows = (~x.isfinite().all(dim=1)).nonzero().flatten().tolist()
     if rows:
         shown = ", ".join(map(str, rows[:_NAMED])) + (" …" if len(rows) > _NAMED else "")

@@ -1,4 +1,4 @@
-"""Recall of retrieval in both directions, a row a sample."""
+"""Retrieval recall in both directions, with per-sample statistics."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,21 +11,19 @@ from mmtx_cli.metric.scores import Scores
 CUTS = (1, 5, 10)
 
 Ranks = Mapping[str, tuple[Int[np.ndarray, " q"], Int[np.ndarray, " q"]]]
-"""By direction ("image_to_text") the rank, from 0, of each query, and the number of the sample it
-belongs to.
-"""
+"""By direction ("image_to_text"): the rank of each query, from 0, and the index of its sample."""
 
 
 def recall_scores(ranks: Ranks, num_samples: int, cuts: Sequence[int] = CUTS) -> Scores:
-    """Recall at each of ``cuts`` of each direction, and the mean of them; median ranks.
+    """Return recall at each of ``cuts`` for each direction, the mean recall, and median ranks.
 
-    A sample may ask several queries (one a caption) or none: they are resampled together, as they
-    are not independent.
+    A sample may have several queries (one per caption) or none. They are resampled together because
+    they are not independent.
 
     Returns:
-        Scores with figures ``image_to_text_r1`` …, ``mean_recall``, and (of the query in the
-        middle, from 1) ``image_to_text_median_rank`` …; NaN where nothing is asked. Per sample the
-        mean rank, from 0, of its queries (NaN where it asks none).
+        Scores with the metrics ``image_to_text_r1`` …, ``mean_recall`` and
+        ``image_to_text_median_rank`` … (from 1); NaN without queries. The per-sample value is
+        the mean rank, from 0, of the sample's queries (NaN without queries).
     """
     columns, per_sample, names = [], {}, []
     for direction, (rank, owner) in ranks.items():
@@ -44,11 +42,11 @@ def recall_scores(ranks: Ranks, num_samples: int, cuts: Sequence[int] = CUTS) ->
 def recall_of(
     sums: np.ndarray, directions: Sequence[str], cuts: Sequence[int]
 ) -> dict[str, np.ndarray]:
-    """Return the recalls and their mean of sums [..., k]: of each direction the queries, then the
-    hits at each cut.
+    """Return the recalls and their mean from sums [..., k]: for each direction the number of
+    queries, then the hits at each cut.
     """
     each = 1 + len(cuts)
-    with np.errstate(invalid="ignore"):  # where nothing is asked there is no recall
+    with np.errstate(invalid="ignore"):  # recall is undefined without queries
         recalls = {
             f"{name}_r{cut}": sums[..., each * i + at] / sums[..., each * i]
             for i, name in enumerate(directions)
@@ -60,7 +58,7 @@ def recall_of(
 
 
 def median_ranks(ranks: Ranks) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Return what gives the median ranks, from 1, of how often each sample counts [r, n]."""
+    """Return a function of the sample weights [r, n] that computes the median ranks, from 1."""
     ordered = {}
     for direction, (rank, owner) in ranks.items():
         order = np.argsort(rank, kind="stable")
@@ -78,7 +76,7 @@ def median_ranks(ranks: Ranks) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
 def middle(values: Float[np.ndarray, " q"], counts: Float[np.ndarray, " q"]) -> float:
     """Return the median of sorted values that occur ``counts`` times each.
 
-    Of an even number it is the mean of the two in the middle; NaN where none occurs.
+    It is the mean of the two middle values if their number is even, and NaN if there are none.
     """
     up_to = counts.cumsum()
     if not up_to[-1]:
