@@ -51,7 +51,7 @@ class Encoder(nn.Module, ABC):
         """Encode one modality of a batch."""
 
     def summary(self, field: Field) -> Float[Tensor, "b c"]:
-        """Return one vector per sample for similarity search, of pretrained features if possible."""
+        """Return one vector per sample for similarity search: pretrained features if possible."""
         tokens = self(field)
         return masked_mean(tokens.x, tokens.mask)
 
@@ -68,7 +68,7 @@ class Encoder(nn.Module, ABC):
         return []
 
     def patching(self) -> Patching | None:
-        """Return how the input is cut into patches; None if patches cannot be encoded separately."""
+        """Return how input is cut into patches; None if patches cannot be encoded separately."""
         return None
 
     def standardise(self, mean: Float[Tensor, " c"], deviation: Float[Tensor, " c"]) -> None:

@@ -40,9 +40,7 @@ class MapEncoder(Encoder):
         return Tokens(made.reshape(len(x), -1, self.width), mask)
 
     def map_size(self, like: Tensor) -> tuple[int, int]:
-        """Return the height and width of an image's feature map in cells, from one cached trial
-        run.
-        """
+        """Return the height and width of an image's feature map in cells, found by a trial run."""
         if not hasattr(self, "_map_size"):
             blank = torch.zeros(1, 3, self.image_size, self.image_size, device=like.device)
             training = self.map.body.training

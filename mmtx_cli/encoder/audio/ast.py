@@ -135,9 +135,7 @@ class AudioAst(Encoder):
         return Patches(x, mask, self.positions(moments), len(self.band))
 
     def moments(self, mask: Bool[Tensor, "b l"], count: int) -> Bool[Tensor, "b count"]:
-        """Return which columns of patches are real: those that cover the recording, if there is
-        one.
-        """
+        """Return which columns of patches are real: those that cover the recording, if any."""
         needed = self.columns(reach(mask)) * mask.any(dim=1)
         return torch.arange(count, device=mask.device) < needed[:, None]
 

@@ -28,7 +28,7 @@ class TextTransformer(Encoder):
         dropout: float = 0.0,
         drop_path: float = 0.0,
     ) -> None:
-        """``max_length`` is the maximum number of tokens per text; the tokenizer truncates there."""
+        """``max_length`` is the maximum number of tokens per text; the tokenizer truncates it."""
         super().__init__()
         self.width = width
         self.embedding = nn.Embedding(vocab_size, width)
