@@ -11,7 +11,7 @@ from mmtx_cli.io.tensor_checks import other_types
 
 
 def check_stored(stored: Mapping[str, Any], ckpt: str, trusted: tuple[str, ...]) -> None:
-    """Raise CheckpointError if the config of a trained model does not match its weights.
+    """Check that the config of a trained model matches its weights.
 
     The settings inherited from the config may describe a model too large for memory. Heads of
     untrusted packages are skipped: they are rejected elsewhere, unless other heads replace them.

@@ -44,9 +44,8 @@ def build_fitting(build: Callable[[], Any], weights: "Mapping[str, Tensor]", sou
 def check_fitting(build: Callable[[], Any], weights: "Mapping[str, Tensor]", source: str) -> None:
     """Raise CheckpointError, like ``build_fitting``, without allocating the model.
 
-    A component that computes with tensor values while it is built fails on the "meta" device, as a
-    few libraries do. Its model is compared only after it is built; its maximum size is already
-    known.
+    Components that compute with tensor values during construction, as a few of other libraries do,
+    fail on the "meta" device. Such a model is compared only after it is built.
     """
     import torch
 

@@ -30,7 +30,8 @@ def teacher_model(path: str, folder: str, config: Mapping[str, Any], build: Buil
         build: Builds a model from a config.
 
     Raises:
-        ConfigError: If the teacher reads other modalities or was trained with other preprocessing.
+        ConfigError: If the teacher reads a modality that the model lacks, or was trained with other
+            preprocessing.
     """
     stored = config_of(path, folder)
     own, faults = config.get("preparation"), []
