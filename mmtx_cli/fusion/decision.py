@@ -9,9 +9,9 @@ from mmtx_cli.types import Streams
 
 
 class DecisionFusion(Fusion):
-    """Late fusion: no stream is added; a head scores each modality and combines those present.
+    """Late fusion: no stream is added; a head scores each modality and fuses the scores.
 
-    With a contrastive head this is a dual encoder like CLIP.
+    Missing modalities are ignored. With a contrastive head this is a dual encoder like CLIP.
     """
 
     joins: ClassVar[bool] = False

@@ -82,7 +82,14 @@ class Attention(nn.Module):
         mask: Bool[Tensor, "b m"] | None = None,
         causal: bool = False,
     ) -> Float[Tensor, "b n d"]:
-        """Attend from ``x`` to ``context`` (default: ``x`` itself) where ``mask`` is True."""
+        """Attend from ``x`` to a context, or to ``x`` itself.
+
+        Args:
+            x: Query tokens.
+            context: Context tokens; None for ``x``.
+            mask: True for the context tokens to attend to; None for all.
+            causal: Attend only to the current and previous tokens.
+        """
         return self.read(x, self.keys(x if context is None else context), mask, causal)
 
     def read(
@@ -92,7 +99,14 @@ class Attention(nn.Module):
         mask: Bool[Tensor, "b m"] | None = None,
         causal: bool = False,
     ) -> Float[Tensor, "b n d"]:
-        """Attend from ``x`` to projected keys and values."""
+        """Attend from ``x`` to projected keys and values.
+
+        Args:
+            x: Query tokens.
+            keys: Returned by ``keys``.
+            mask: True for the context tokens to attend to; None for all.
+            causal: Attend only to the current and previous tokens.
+        """
         dropout = self.dropout if self.training else 0.0
         y = attend(self.split(self.query(x)), *keys, mask=mask, causal=causal, dropout=dropout)
         return self.out(y.transpose(1, 2).flatten(2))

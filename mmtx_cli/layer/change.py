@@ -16,8 +16,8 @@ class Change(nn.Module):
     def __init__(self, dim: int, amount: bool = False) -> None:
         """``amount`` adds a projection of the unnormalized differences.
 
-        Normalized differences show where something changes but not by how much, which tokens that
-        see only their own patch need to distinguish speeds.
+        Normalized differences show where something changes but not how much. Tokens that see only
+        their own patch need the amount to distinguish speeds.
         """
         super().__init__()
         self.norm = nn.LayerNorm(dim)

@@ -12,8 +12,8 @@ ALPHA = 16.0
 class LoraLinear(nn.Linear):
     """A linear layer with a low-rank update; ``weight`` and ``bias`` keep their names.
 
-    A (``down``) is initialized randomly and B (``up``) with zeros, so that the output is unchanged
-    at first.
+    A (``down``) is initialized from a Gaussian and B (``up``) with zeros, so that the output is
+    unchanged at first.
     """
 
     def __init__(self, base: nn.Linear, rank: int) -> None:

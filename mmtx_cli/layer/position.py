@@ -47,7 +47,7 @@ class SequencePosition(nn.Module):
     """
 
     def __init__(self, dim: int, size: int) -> None:
-        """``size`` is the number of learned positions; longer sequences are interpolated."""
+        """``size`` is the number of learned positions; longer sequences interpolate them."""
         super().__init__()
         if size < 1:
             raise ValueError(f"positions for a sequence of {size} places")

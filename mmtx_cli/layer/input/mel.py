@@ -177,7 +177,7 @@ class SpecAugment(nn.Module):
         freq_width: int = 16,
         time_fraction: float = 0.2,
     ) -> None:
-        """Widths are in frames and bands; time masks cover at most ``time_fraction`` each.
+        """Set the number and the maximum width of the masks.
 
         Args:
             time_masks: Number of time masks.
