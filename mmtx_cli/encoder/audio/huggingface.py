@@ -163,7 +163,7 @@ class SpectrogramEar(nn.Module):
 
 
 class WhisperEar(nn.Module):
-    """Front end for Whisper's encoder: one token every 20 ms, cut off at the end of the batch."""
+    """Front end for Whisper's encoder: one token every 20 ms, cut to the length of the batch."""
 
     def __init__(self, config: Any, features: dict[str, Any]) -> None:
         super().__init__()
