@@ -1,4 +1,4 @@
-"""What every encoder is: raw input of one modality in, token vectors out."""
+"""The ``Encoder`` base class: raw input of one modality in, token vectors out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,35 +13,37 @@ from mmtx_cli.types import Field, Patching, Tokens
 
 
 class Encoder(nn.Module, ABC):
-    """Turns a ``Field`` into ``Tokens`` of its own ``width``.
+    """Encode a ``Field`` into ``Tokens`` of the encoder's own ``width``.
 
-    The content of a row whose mask is False never reaches a token whose mask is True.
+    Content whose mask is False never influences a token whose mask is True.
     """
 
     width: int
 
     fixed_size: ClassVar[bool] = False
-    """Can a trained one read pictures of no other size than it was trained with?"""
+    """True if a trained encoder accepts only images of the size it was trained with."""
 
     reads_features: ClassVar[bool] = False
-    """Is its input vectors that were extracted before, the manifest's ``features``?"""
+    """True if the input is precomputed feature vectors, the manifest's ``features``."""
 
     keeps_body: ClassVar[bool] = False
-    """Can the output of its frozen body be kept, and what is behind the body be trained on it?
-    Then it has ``body_tokens`` and ``after_body``, one after the other as good as ``forward``."""
+    """True if the output of the frozen backbone can be cached to train the layers behind it.
+
+    ``body_tokens`` followed by ``after_body`` then equals ``forward``.
+    """
 
     body_prefix: ClassVar[str] = ""
-    """How the names of the body's weights begin."""
+    """Prefix of the names of the backbone's weights."""
 
     behind_body: ClassVar[tuple[str, ...]] = ()
-    """Arguments that the body's output does not depend on."""
+    """Constructor arguments that do not affect the backbone's output."""
 
     def body_tokens(self, field: Field) -> Tokens:
-        """What the body makes of one modality of a batch, where it ``keeps_body``."""
+        """Return the backbone's output for one modality of a batch, if it ``keeps_body``."""
         raise NotImplementedError
 
     def after_body(self, tokens: Tokens) -> Tokens:
-        """Encode what ``body_tokens`` gave."""
+        """Encode the output of ``body_tokens``."""
         raise NotImplementedError
 
     @abstractmethod
@@ -49,55 +51,57 @@ class Encoder(nn.Module, ABC):
         """Encode one modality of a batch."""
 
     def summary(self, field: Field) -> Float[Tensor, "b c"]:
-        """One vector a sample, to find like ones by: pre-trained features where there are some."""
+        """Return one vector per sample for similarity search: pretrained features if possible."""
         tokens = self(field)
         return masked_mean(tokens.x, tokens.mask)
 
     def summary_width(self) -> int:
-        """Numbers of a summary."""
+        """Return the width of the ``summary`` vectors."""
         return self.width
 
     def blocks(self) -> list[nn.Module]:
-        """The parts in the order that the content passes them, the stem (embeddings) first.
+        """Return the stem (embeddings) and the blocks, in forward order.
 
-        ``freeze=n`` keeps the stem and n blocks; ``optimizer.layer_decay`` lowers the learning
-        rate towards the stem. What comes after the last block belongs to none.
+        ``freeze=n`` freezes the stem and n blocks; ``optimizer.layer_decay`` lowers the learning
+        rate towards the stem. Layers after the last block are not included.
         """
         return []
 
     def patching(self) -> Patching | None:
-        """How it cuts its input into patches, if it can encode some of them without the others."""
+        """Return how input is cut into patches; None if patches cannot be encoded separately."""
         return None
 
     def standardise(self, mean: Float[Tensor, " c"], deviation: Float[Tensor, " c"]) -> None:
-        """Take what training rows say of each number of their features; by default, pass it over.
+        """Set the mean and standard deviation of each feature; does nothing by default.
 
-        Only an encoder that ``reads_features`` is told, once, before its training.
+        Called once before training with statistics of the training rows, and only if the encoder
+        ``reads_features``.
         """
 
     def portable(self) -> dict[str, Any]:
-        """Arguments that build an encoder of the same shape without its pretrained weights.
+        """Return constructor arguments that build the same architecture without pretrained weights.
 
-        In place of the configured ones, they let a trained model be rebuilt where the weights
-        that it began with are not to be had.
+        They replace the configured ones, so that a trained model can be rebuilt where the original
+        pretrained weights are not available.
         """
         return {}
 
 
 def real_content(field: Field) -> Tensor:
-    """The data with zeros where nothing is real, so that absent content cannot matter."""
+    """Return the data with zeros where the mask is False, so that missing content has no effect."""
     extra = field.data.dim() - field.mask.dim()
     mask = field.mask.view(*field.mask.shape, *([1] * extra))
     return field.data.masked_fill(~mask, 0)
 
 
 def spread_frames(field: Field, count: int) -> Shaped[Tensor, "b count 3 h w"]:
-    """``count`` frames of each video, spread evenly over its real ones; zeros without any.
+    """Return ``count`` frames of each video, evenly spaced over its real ones.
 
-    A video with fewer repeats some. ``field.data`` is [b, t, 3, height, width].
+    A video with fewer frames repeats some; a missing video gives zeros. ``field.data`` is [b, t, 3,
+    height, width].
     """
     real = field.mask.sum(dim=1)
-    order = (~field.mask).long().argsort(dim=1, stable=True)  # the real ones first, in order
+    order = (~field.mask).long().argsort(dim=1, stable=True)  # real frames first, in order
     middles = 2 * torch.arange(count, device=real.device) + 1
     index = order.gather(1, middles * real[:, None] // (2 * count))
     rows = torch.arange(len(real), device=real.device)[:, None]
@@ -105,9 +109,9 @@ def spread_frames(field: Field, count: int) -> Shaped[Tensor, "b count 3 h w"]:
 
 
 def encode_pictures(field: Field, encode: Callable[[Tensor], Tensor]) -> Tokens:
-    """Encode [b, l, 3, height, width] picture by picture; a sample's tokens follow each other.
+    """Encode [b, l, 3, height, width] image by image and concatenate the tokens of each sample.
 
-    ``encode`` turns [b * l, 3, height, width] into [b * l, n, d].
+    ``encode`` maps [b * l, 3, height, width] to [b * l, n, d].
     """
     b, pictures = field.mask.shape
     x = encode(real_content(field).flatten(0, 1))

@@ -1,4 +1,4 @@
-"""What encoders share whose body gives a map of a picture: the body's output can be kept apart."""
+"""Base class of encoders of a backbone's feature map, whose output can be cached."""
 
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from mmtx_cli.types import Field, Tokens
 
 
 class MapEncoder(Encoder):
-    """Encodes pictures by the cells of a body's ``map``."""
+    """Encode images by the cells of a backbone's feature map."""
 
     keeps_body: ClassVar[bool] = True
     body_prefix: ClassVar[str] = "map.body."
@@ -24,23 +24,23 @@ class MapEncoder(Encoder):
     image_size: int
 
     def body_tokens(self, field: Field) -> Tokens:
-        """The cells of the body's map, [b, l * cells, channels], picture by picture."""
+        """Return the cells of the feature maps, [b, l * cells, channels], image by image."""
         return encode_pictures(
             field, lambda pictures: self.map.features(self.pixels(pictures)).flatten(2).mT
         )
 
     def after_body(self, tokens: Tokens) -> Tokens:
-        """What ``forward`` makes of the field that ``body_tokens`` gave these of."""
+        """Return what ``forward`` returns for the field that ``body_tokens`` was computed from."""
         height, width = self.map_size(tokens.x)
         x, mask, cells = tokens.x, tokens.mask, height * width
-        if rest := -x.shape[1] % cells:  # a batch without any picture has a single token
+        if rest := -x.shape[1] % cells:  # a batch without any image has a single token
             x, mask = F.pad(x, (0, 0, 0, rest)), F.pad(mask, (0, rest))
         pictures = x.reshape(-1, cells, x.shape[2])
         made = self.map.tokens(pictures, height, width)
         return Tokens(made.reshape(len(x), -1, self.width), mask)
 
     def map_size(self, like: Tensor) -> tuple[int, int]:
-        """Cells of a picture's map, which the body is asked for once."""
+        """Return the height and width of an image's feature map in cells, found by a trial run."""
         if not hasattr(self, "_map_size"):
             blank = torch.zeros(1, 3, self.image_size, self.image_size, device=like.device)
             training = self.map.body.training

@@ -1,4 +1,4 @@
-"""Features that were extracted before, of any modality: projected, then a Transformer."""
+"""Encoder of precomputed features of any modality: projection and Transformer."""
 
 from typing import ClassVar
 
@@ -12,18 +12,18 @@ from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Field, Tokens
 
 FARTHEST = 10.0
-"""Deviations from the mean beyond which a number says no more than that it is large."""
+"""Standardized features are clipped to this many standard deviations."""
 
 
 class FeatureEncoder(Encoder):
-    """A token a vector: standardised number by number, a linear layer, positions, blocks.
+    """Standardize each feature, then a linear layer, positions and Transformer blocks.
 
-    The numbers of one vector are often of different kinds: in those that COVAREP makes of sound,
-    a pitch in hertz stands beside ratios below one. A norm over the vector (LayerNorm) would
-    leave little but the pitch, and the statistics of a batch would make a sample depend on its
-    neighbours. So each number is brought to mean 0 and deviation 1 by what training rows have,
-    which is found once, before the training, and kept with the weights. Outliers are cut at ten
-    deviations.
+    Each vector becomes one token. The features of one vector often have different units: COVAREP
+    (audio) combines a pitch in hertz with ratios below one. LayerNorm over the vector would
+    preserve little but the pitch, and batch statistics would make a sample depend on the rest of
+    its batch. So each feature is standardized to mean 0 and standard deviation 1 with statistics of
+    the training rows, which are computed once before training and saved with the weights. Outliers
+    are clipped at ten standard deviations.
     """
 
     reads_features: ClassVar[bool] = True
@@ -41,10 +41,11 @@ class FeatureEncoder(Encoder):
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
     ) -> None:
-        """``num_features`` are the numbers of a vector, which the data say.
+        """``num_features`` is the length of a feature vector; it is read from the data.
 
-        ``max_feature_length`` vectors have positions of their own. With ``depth=0`` there
-        are no blocks: a token is its vector's projection and its position, and sees no other.
+        ``max_feature_length`` is the number of vectors with a learned position of their own. With
+        ``depth=0`` there are no Transformer blocks: a token is the projection of its vector plus a
+        position, and depends on no other vector.
         """
         super().__init__()
         if depth < 0:
@@ -59,22 +60,22 @@ class FeatureEncoder(Encoder):
         self.transformer = Transformer(width, *blocks) if depth else None
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l, c]: l vectors of c numbers."""
+        """Encode ``field.data`` of shape [b, l, c]: l vectors of c features."""
         x = self.linear(self.standard(real_content(field))) + self.position(field.mask)
         if self.transformer is not None:
             x = self.transformer(self.dropout(x), field.mask)
         return Tokens(x, field.mask)
 
     def standard(self, x: Float[Tensor, "b l c"]) -> Float[Tensor, "b l c"]:
-        """Every number in deviations from its mean."""
+        """Standardize and clip each feature."""
         return ((x - self.mean) / self.deviation).clamp(-FARTHEST, FARTHEST)
 
     def standardise(self, mean: Float[Tensor, " c"], deviation: Float[Tensor, " c"]) -> None:
-        """Take mean and deviation of each number, as the training rows have them."""
+        """Set the mean and standard deviation of each feature over the training rows."""
         self.mean.copy_(mean)
         self.deviation.copy_(deviation)
 
     def blocks(self) -> list[nn.Module]:
-        """The projection with the positions, then the blocks."""
+        """Return the projection with the positions, then the blocks."""
         stem = nn.ModuleList([self.linear, self.position])
         return [stem, *(self.transformer.blocks if self.transformer is not None else ())]

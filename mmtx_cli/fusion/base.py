@@ -1,4 +1,4 @@
-"""What every fusion is: streams in, streams out."""
+"""The ``Fusion`` base class: streams of tokens in, streams of tokens out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,21 @@ from mmtx_cli.types import FUSED, Streams, Tokens
 
 
 class Fusion(nn.Module, ABC):
-    """Joins the streams of the modalities, all of width ``dim``.
+    """Fuse the streams of the modalities, all of width ``dim``.
 
-    A feature-level fusion writes ``fuse`` and thereby adds the stream "fused"; the unimodal
-    streams stay. Any subset of the modalities may be present; their order has no meaning.
+    A feature-level fusion implements ``fuse``, whose result is added as the stream "fused"; the
+    unimodal streams are kept. Any subset of the modalities may be present; their order has no
+    effect.
     """
 
     joins: ClassVar[bool] = True
-    """Does it add the stream "fused"? Else the heads score every modality by itself and vote."""
+    """True if the stream "fused" is added; otherwise heads fuse the scores of the modalities."""
 
     naming: ClassVar[tuple[str, ...]] = ()
-    """The arguments that name modalities: ``check`` holds them against the encoders."""
+    """Arguments that name modalities, which validation compares with the encoders."""
 
     vote: str = "mean"
-    """How heads join what several streams say: a kind of ``layer/score_fusion.py``."""
+    """How heads fuse the scores of several streams: a kind of ``layer/score_fusion.py``."""
 
     def __init__(self, dim: int, modalities: Sequence[str]) -> None:
         super().__init__()
@@ -39,7 +40,7 @@ class Fusion(nn.Module, ABC):
         return (*self.modalities, FUSED) if self.joins else self.modalities
 
     def forward(self, streams: Streams) -> Streams:
-        """Add the fused stream, where this fusion makes one: zero where nothing is real."""
+        """Add the fused stream, if this fusion makes one; zeros where its mask is False."""
         fused = self.fuse(streams)
         if fused is None:
             return streams
@@ -48,13 +49,13 @@ class Fusion(nn.Module, ABC):
 
     @abstractmethod
     def fuse(self, streams: Streams) -> Tokens | None:
-        """Join the streams into one; None leaves joining to the heads."""
+        """Fuse the streams into one; return None to leave this to the heads (late fusion)."""
 
     def named(self, argument: str, names: Sequence[str] | None) -> tuple[str, ...]:
-        """The modalities that an argument names, sorted; all of them for None.
+        """Return the modalities that an argument names, sorted; all of them for None.
 
         Raises:
-            ValueError: for one that the model has not, or an empty list.
+            ValueError: If the model lacks one of them, or the list is empty.
         """
         chosen = self.modalities if names is None else tuple(sorted({*names}))
         for name in chosen:
@@ -68,12 +69,12 @@ class Fusion(nn.Module, ABC):
     def sources(
         self, query: Sequence[str] | None, context: Sequence[str] | None
     ) -> dict[str, list[str]]:
-        """What each ``query`` modality looks at: those of ``context`` but itself; None is all.
+        """Return, for each ``query`` modality, the ``context`` modalities that it attends to.
 
-        A modality that is alone looks at nothing.
+        None means all modalities. No modality attends to itself; a single one attends to nothing.
 
         Raises:
-            ValueError: for names that are none, and if one of several has nothing to look at.
+            ValueError: If a name is unknown, or one of several modalities would attend to nothing.
         """
         shown = self.named("context", context)
         found = {m: [c for c in shown if c != m] for m in self.named("query", query)}
@@ -84,9 +85,9 @@ class Fusion(nn.Module, ABC):
 
 
 class PooledFusion(Fusion):
-    """A fusion of one vector a modality: the normalised mean of its tokens, zero where absent.
+    """Fusion of one vector per modality: the normalized mean of its tokens, zeros if it is missing.
 
-    A subclass writes ``combine``; the fused stream is one token.
+    Subclasses implement ``combine``; the fused stream is one token.
     """
 
     def __init__(self, dim: int, modalities: Sequence[str]) -> None:
@@ -94,14 +95,14 @@ class PooledFusion(Fusion):
         self.norm = nn.ModuleDict({m: nn.LayerNorm(dim) for m in self.modalities})
 
     def fuse(self, streams: Streams) -> Tokens:
-        """One token for the samples that have anything."""
+        """Return one token for each sample with at least one modality."""
         present = {m: streams[m].present for m in self.modalities}
         vectors = {m: self.vector(m, streams[m]) for m in self.modalities}
         some = torch.stack([*present.values()]).any(dim=0)[:, None]
         return Tokens(self.combine(vectors, present)[:, None], some)
 
     def vector(self, name: str, tokens: Tokens) -> Float[Tensor, "b d"]:
-        """Mean of the real tokens, normalised."""
+        """Return the normalized mean of the real tokens."""
         x = self.norm[name](masked_mean(tokens.x, tokens.mask))
         return x.masked_fill(~tokens.present[:, None], 0)
 
@@ -109,4 +110,4 @@ class PooledFusion(Fusion):
     def combine(
         self, vectors: Mapping[str, Float[Tensor, "b d"]], present: Mapping[str, Bool[Tensor, " b"]]
     ) -> Float[Tensor, "b d"]:
-        """Join one vector a modality into one; what is absent must not matter."""
+        """Combine one vector per modality into one; missing modalities must not affect it."""

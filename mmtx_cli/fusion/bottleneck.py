@@ -1,4 +1,4 @@
-"""Modalities that exchange information through a few shared tokens only."""
+"""Fusion through a few shared bottleneck tokens."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,11 @@ from mmtx_cli.types import Streams, Tokens
 
 
 class BottleneckFusion(Fusion):
-    """Attention bottlenecks (MBT, Nagrani et al. 2021, eq. 8-9): in each of ``depth`` layers, every
-    modality looks at itself and at ``num_bottlenecks`` shared tokens, in blocks of its own; the
-    shared tokens become the mean of what the modalities that are there made of them.
+    """Attention bottlenecks (MBT, Nagrani et al. 2021, eq. 8-9).
+
+    In each of ``depth`` layers, every modality attends to itself and to ``num_bottlenecks`` shared
+    tokens, in blocks of its own; the shared tokens become the mean of their updates by the
+    modalities that are present.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class BottleneckFusion(Fusion):
         self.norm = nn.LayerNorm(dim)
 
     def fuse(self, streams: Streams) -> Tokens:
-        """The shared tokens, then those of all modalities."""
+        """Return the shared tokens, then those of all modalities."""
         some = anything(streams)[:, None]
         shared = self.bottleneck.expand(len(some), -1, -1)
         x = {m: streams[m].x for m in self.modalities}
@@ -58,7 +60,7 @@ class BottleneckFusion(Fusion):
         return Tokens(joined, mask)
 
     def mean(self, made: dict[str, Tensor], streams: Streams) -> Float[Tensor, "b n d"]:
-        """Mean over the modalities that a sample has."""
+        """Average the updates of the shared tokens over the modalities of each sample."""
         there = torch.stack([streams[m].present for m in made], dim=1)
         each = torch.stack([*made.values()], dim=1)
         return masked_mean(each.flatten(2), there).view_as(each[:, 0])

@@ -9,7 +9,9 @@ from mmtx_cli.types import Streams, Tokens
 
 
 class ConcatFusion(Fusion):
-    """One sequence, a learned embedding a modality, ``depth`` joint blocks (VisualBERT, Li et
+    """Joint self-attention over the concatenated tokens of all modalities.
+
+    A learned embedding marks the modality of each token; ``depth`` blocks follow (VisualBERT, Li et
     al. 2019; UNITER, Chen et al. 2020).
     """
 
@@ -27,6 +29,6 @@ class ConcatFusion(Fusion):
         self.transformer = Transformer(dim, depth, num_heads, mlp_ratio, dropout)
 
     def fuse(self, streams: Streams) -> Tokens:
-        """Tokens of all modalities, each having looked at all others."""
+        """Return the tokens of all modalities after joint self-attention."""
         tokens = self.sequenced(streams)
         return Tokens(self.transformer(tokens.x, tokens.mask), tokens.mask)

@@ -1,4 +1,4 @@
-"""Every modality looks at the others, layer after layer."""
+"""Cross-attention between all modalities."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -14,11 +14,11 @@ from mmtx_cli.types import Streams, Tokens
 
 
 class CrossAttentionFusion(Fusion):
-    """Co-attention (ViLBERT, Lu et al. 2019; LXMERT, Tan and Bansal 2019): in each of ``depth``
-    layers, the tokens of every modality look at those of all others, then at their own.
+    """Co-attention (ViLBERT, Lu et al. 2019; LXMERT, Tan and Bansal 2019).
 
-    A learned token stands in for a modality that a sample lacks, so that what it would have looked
-    at is not lost.
+    In each of ``depth`` layers, the tokens of every modality attend to those of all others, then to
+    their own. A learned token replaces a modality that a sample lacks, so that the result of its
+    cross-attention is kept.
     """
 
     naming: ClassVar[tuple[str, ...]] = ("query", "context")
@@ -34,13 +34,13 @@ class CrossAttentionFusion(Fusion):
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
     ) -> None:
-        """``query`` modalities look at those of ``context``, but for themselves; all by default.
+        """``query`` modalities attend to the others in ``context``; both default to all.
 
-        The fused stream holds the queries' tokens. Modalities that are only context stay as they
-        are: MulT's one-way attention (Tsai et al. 2019).
+        The fused stream consists of the queries' tokens. Modalities that are only context are not
+        updated: MulT's directional attention (Tsai et al. 2019).
 
         Raises:
-            ValueError: for names that are none, and if one has nothing to look at.
+            ValueError: If a name is unknown, or a query would attend to nothing.
         """
         super().__init__(dim, modalities)
         sources = self.sources(query, context)
@@ -52,9 +52,9 @@ class CrossAttentionFusion(Fusion):
         self.norm = nn.LayerNorm(dim)
 
     def fuse(self, streams: Streams) -> Tokens:
-        """Tokens of the query modalities, one modality after the other."""
+        """Return the tokens of the query modalities, concatenated."""
         seen = self.stand_ins(streams)
-        # an absent modality has nothing to show: where it stands in, nobody looks
+        # mask the learned tokens of missing modalities as context
         masks = {m: streams[m].mask for m in self.modalities}
         for layer in self.layers:
             seen = layer(seen, masks)
@@ -64,7 +64,7 @@ class CrossAttentionFusion(Fusion):
 
 
 class CrossLayer(nn.Module):
-    """One round: all queries look at what the round began with."""
+    """One layer: all queries attend to the layer's input."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class CrossLayer(nn.Module):
         mlp_ratio: float,
         dropout: float,
     ) -> None:
-        """``sources`` are the modalities that each query looks at."""
+        """``sources`` maps each query modality to the modalities that it attends to."""
         super().__init__()
         shown = {c for others in sources.values() for c in others}
         looking = [m for m, others in sources.items() if others]
@@ -84,7 +84,7 @@ class CrossLayer(nn.Module):
         self.block = nn.ModuleDict({m: Block(dim, num_heads, mlp_ratio, dropout) for m in sources})
 
     def forward(self, streams: Streams, masks: dict[str, torch.Tensor]) -> Streams:
-        """``masks`` say what of each modality may be looked at by others."""
+        """Apply the layer; ``masks`` selects each modality's tokens that others may attend to."""
         normed = {m: norm(streams[m].x) for m, norm in self.norm.items()}
         shown = {m: Tokens(x, masks[m]) for m, x in normed.items()}
         made = dict(streams)

@@ -1,4 +1,4 @@
-"""Late fusion: every modality decides for itself, and the head joins the decisions."""
+"""Late fusion: heads score each modality separately and combine the scores."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -9,19 +9,19 @@ from mmtx_cli.types import Streams
 
 
 class DecisionFusion(Fusion):
-    """Adds no stream: a head scores each modality, and those present vote.
+    """Late fusion: no stream is added; a head scores each modality and fuses the scores.
 
-    With a contrastive head this is a dual encoder as CLIP is.
+    Missing modalities are ignored. With a contrastive head this is a dual encoder like CLIP.
     """
 
     joins: ClassVar[bool] = False
 
     def __init__(self, dim: int, modalities: Sequence[str], vote: str = "mean") -> None:
-        """``vote``: "mean" of the scores, learned "weights", "product" of experts, "stacking"."""
+        """``vote``: "mean" of the scores, learned "weights", "product" of experts or "stacking"."""
         super().__init__(dim, modalities)
         if vote not in KINDS:
             raise ValueError(f"vote={vote!r} is none of {', '.join(KINDS)}")
         self.vote = vote
 
     def fuse(self, streams: Streams) -> None:
-        """Nothing is joined before the heads."""
+        """Return None: nothing is fused before the heads."""

@@ -1,4 +1,4 @@
-"""One modality sets how the features of the others are scaled and shifted."""
+"""Feature-wise linear modulation of some modalities by others."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -14,11 +14,11 @@ from mmtx_cli.types import Streams, Tokens
 
 
 class FilmFusion(Fusion):
-    """Feature-wise linear modulation (FiLM, Perez et al. 2018, eq. 1-2): gamma * x + beta, where
-    gamma and beta are linear in the ``condition``; 1 and 0 for a sample that lacks it.
+    """Feature-wise linear modulation (FiLM, Perez et al. 2018, eq. 1-2): gamma * x + beta.
 
-    The other modalities' tokens run through ``depth`` residual blocks that are modulated so. A
-    learned token stands in for one that a sample lacks.
+    gamma and beta are linear in the ``condition``; they are 1 and 0 for a sample that lacks it. The
+    tokens of the other modalities pass ``depth`` residual blocks with this modulation. A learned
+    token replaces a modality that a sample lacks.
     """
 
     naming: ClassVar[tuple[str, ...]] = ("condition",)
@@ -31,9 +31,9 @@ class FilmFusion(Fusion):
         depth: int = 2,
         dropout: float = 0.0,
     ) -> None:
-        """``condition`` defaults to the text, or without one to the first of the sorted names.
+        """``condition`` defaults to text, or without text to the first modality by name.
 
-        Of several, the mean of their vectors is the condition.
+        Several conditions are averaged.
         """
         super().__init__(dim, modalities)
         default = "text" if "text" in self.modalities else self.modalities[0]
@@ -57,7 +57,7 @@ class FilmFusion(Fusion):
         self.norm_out = nn.LayerNorm(dim)
 
     def fuse(self, streams: Streams) -> Tokens:
-        """Tokens of the modalities that were modulated."""
+        """Return the tokens of the modulated modalities."""
         seen = self.stand_ins(streams)
         condition = self.conditions(streams)
         made = []
@@ -73,7 +73,7 @@ class FilmFusion(Fusion):
     def conditions(
         self, streams: Streams
     ) -> tuple[Float[Tensor, "b d"], Bool[Tensor, " b"]] | None:
-        """One vector a sample, and which samples have one."""
+        """Return one condition vector per sample, and which samples have one."""
         if not self.condition:
             return None
         there = torch.stack([streams[m].present for m in self.condition], dim=1)
@@ -82,7 +82,7 @@ class FilmFusion(Fusion):
 
 
 class FilmBlock(nn.Module):
-    """Norm, linear, modulation, GELU, linear, added to what came in."""
+    """Residual block: norm, linear, modulation, GELU, linear."""
 
     def __init__(self, dim: int, dropout: float, conditioned: bool) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class FilmBlock(nn.Module):
         x: Float[Tensor, "b n d"],
         condition: tuple[Float[Tensor, "b d"], Bool[Tensor, " b"]] | None,
     ) -> Float[Tensor, "b n d"]:
-        """``condition`` is a vector a sample, and whether it is there."""
+        """Apply the block; ``condition`` is one vector per sample, and which samples have one."""
         y = self.first(self.norm(x))
         if condition is not None:
             assert self.modulation is not None

@@ -1,4 +1,4 @@
-"""Gates that say, for every feature, which modality to trust."""
+"""Gated multimodal unit: a weight per feature and modality."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +10,10 @@ from mmtx_cli.fusion.base import PooledFusion
 
 
 class GatedFusion(PooledFusion):
-    """The gated multimodal unit (Arevalo et al. 2017, eq. 1-5): sum of z_m * tanh(W_m x_m).
+    """Gated multimodal unit (Arevalo et al. 2017, eq. 1-5): sum of z_m * tanh(W_m x_m).
 
     Every gate sees all modalities. The gates of a feature are a softmax over the modalities that
-    are there: for two, that is z and 1 - z with a sigmoid z as in the paper.
+    are present: for two modalities, z and 1 - z with a sigmoid z as in the paper.
     """
 
     def __init__(self, dim: int, modalities: Sequence[str]) -> None:
@@ -24,7 +24,7 @@ class GatedFusion(PooledFusion):
     def combine(
         self, vectors: Mapping[str, Float[Tensor, "b d"]], present: Mapping[str, Bool[Tensor, " b"]]
     ) -> Float[Tensor, "b d"]:
-        """Each feature a mean over the modalities, weighted by its gates."""
+        """Average each feature over the modalities, weighted by its gates."""
         hidden = torch.stack([self.hidden[m](x).tanh() for m, x in vectors.items()], dim=1)
         gates = self.gate(torch.cat([*vectors.values()], dim=1)).view_as(hidden)
         there = torch.stack([present[m] for m in vectors], dim=1)[..., None]
@@ -34,6 +34,6 @@ class GatedFusion(PooledFusion):
 def masked_softmax(
     x: Float[Tensor, "b m d"], mask: Bool[Tensor, "b m 1"]
 ) -> Float[Tensor, "b m d"]:
-    """Softmax over the modalities where ``mask`` is True; zeros where it is nowhere."""
+    """Softmax over the modalities where ``mask`` is True; zeros if there are none."""
     open_ = mask | ~mask.any(dim=1, keepdim=True)
     return x.masked_fill(~open_, float("-inf")).softmax(dim=1) * mask

@@ -1,4 +1,4 @@
-"""Cross-attention whose gate is closed at first."""
+"""Cross-attention with gates that are closed at initialization."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -14,11 +14,11 @@ from mmtx_cli.types import Streams, Tokens
 
 
 class GatedCrossAttentionFusion(Fusion):
-    """Gated cross-attention (Flamingo, Alayrac et al. 2022, fig. 4): what a modality sees in the
-    others is added through tanh gates that begin at 0, so that a trained, frozen model begins
-    unchanged: the fused stream is at first that of the ``query`` modalities.
+    """Gated cross-attention (Flamingo, Alayrac et al. 2022, fig. 4).
 
-    A learned token stands in for a query modality that a sample lacks.
+    The results of attending to other modalities are added through tanh gates initialized to 0, so
+    that a pretrained, frozen model is unchanged at first: the fused stream then equals that of the
+    ``query`` modalities. A learned token replaces a query modality that a sample lacks.
     """
 
     naming: ClassVar[tuple[str, ...]] = ("query", "context")
@@ -34,10 +34,10 @@ class GatedCrossAttentionFusion(Fusion):
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
     ) -> None:
-        """``query`` modalities look at those of ``context``, but for themselves; all by default.
+        """``query`` modalities attend to the others in ``context``; both default to all.
 
         Raises:
-            ValueError: for names that are none, and if one has nothing to look at.
+            ValueError: If a name is unknown, or a query would attend to nothing.
         """
         super().__init__(dim, modalities)
         sources = self.sources(query, context)
@@ -56,7 +56,7 @@ class GatedCrossAttentionFusion(Fusion):
         )
 
     def fuse(self, streams: Streams) -> Tokens:
-        """Tokens of the query modalities, one modality after the other."""
+        """Return the tokens of the query modalities, concatenated."""
         seen = self.stand_ins(streams)
         made = {m: seen[m].x for m in self.query}
         for m, layers in self.layers.items():
@@ -70,7 +70,7 @@ class GatedCrossAttentionFusion(Fusion):
 
 
 class GatedLayer(nn.Module):
-    """Cross-attention and feed-forward, each behind a gate."""
+    """Gated cross-attention and gated feed-forward."""
 
     def __init__(self, dim: int, num_heads: int, mlp_ratio: float, dropout: float) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class GatedLayer(nn.Module):
         self.gate = nn.Parameter(torch.zeros(2))
 
     def forward(self, x: torch.Tensor, context: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """[b, n, d] looks at [b, m, d] where ``mask`` [b, m] is True."""
+        """Attend from ``x`` [b, n, d] to ``context`` [b, m, d] where ``mask`` [b, m] is True."""
         look, think = self.gate.tanh()
         x = x + look * self.attention(self.norm1(x), context, mask)
         return x + think * self.feed_forward(self.norm2(x))

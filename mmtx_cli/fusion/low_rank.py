@@ -1,4 +1,4 @@
-"""Tensor fusion without the tensor."""
+"""Low-rank tensor fusion."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,11 +10,12 @@ from mmtx_cli.fusion.base import PooledFusion
 
 
 class LowRankFusion(PooledFusion):
-    """Low-rank multimodal fusion (Liu et al. 2018, eq. 5-7): a weight tensor that is a sum of
-    ``rank`` outer products never meets the tensor of features, so that cost is linear in the
-    number of modalities: h = sum over r of w_r * product over m of W_m,r [1; x_m].
+    """Low-rank multimodal fusion (Liu et al. 2018, eq. 5-7).
 
-    The constant part of each factor begins at 1, so that the products begin near the sum.
+    The weight tensor is a sum of ``rank`` outer products, so that the tensor of feature products is
+    never computed and the cost is linear in the number of modalities: h = sum over r of w_r *
+    product over m of W_m,r [1; x_m]. The constant part of each factor is initialized to 1, so that
+    the products start near a sum.
     """
 
     def __init__(self, dim: int, modalities: Sequence[str], rank: int = 4) -> None:
@@ -31,7 +32,7 @@ class LowRankFusion(PooledFusion):
     def combine(
         self, vectors: Mapping[str, Float[Tensor, "b d"]], present: Mapping[str, Bool[Tensor, " b"]]
     ) -> Float[Tensor, "b d"]:
-        """The vector of an absent modality is zero: its factor is the constant part."""
+        """Multiply the factors of the modalities; that of a missing one is its constant part."""
         product: Tensor | float = 1.0
         for m, x in vectors.items():
             product = product * self.factor[m](x).unflatten(1, (self.rank, self.dim))

@@ -1,4 +1,4 @@
-"""A few learned queries read all modalities."""
+"""Fusion into a few learned latent tokens."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,10 @@ from mmtx_cli.types import Streams, Tokens
 
 
 class PerceiverFusion(Fusion):
-    """``num_latents`` learned tokens read the tokens of all modalities, then each other, ``depth``
-    times (Perceiver, Jaegle et al. 2021): cost is linear in the number of tokens.
+    """``num_latents`` learned tokens that read all modalities (Perceiver, Jaegle et al. 2021).
+
+    They attend to the tokens of all modalities, then to each other, ``depth`` times. The cost is
+    linear in the number of tokens.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class PerceiverFusion(Fusion):
         self.norm_out = nn.LayerNorm(dim)
 
     def fuse(self, streams: Streams) -> Tokens:
-        """The latents of every sample that has anything."""
+        """Return the latents of each sample with at least one modality."""
         tokens = self.sequenced(streams)
         context = self.norm_input(tokens.x)
         x = self.latents.expand(len(context), -1, -1)

@@ -1,4 +1,4 @@
-"""One vector a modality, side by side, through an MLP."""
+"""Concatenation of one pooled vector per modality, then an MLP."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,15 +10,15 @@ from mmtx_cli.fusion.base import PooledFusion
 
 
 class PooledConcatFusion(PooledFusion):
-    """Feature-level fusion as it is commonly meant (Ngiam et al. 2011): concatenate and transform.
+    """Standard feature-level fusion (Ngiam et al. 2011): concatenate pooled vectors, apply an MLP.
 
-    A learned vector stands where a modality is absent.
+    A learned vector replaces a missing modality.
     """
 
     def __init__(
         self, dim: int, modalities: Sequence[str], mlp_ratio: float = 4.0, dropout: float = 0.0
     ) -> None:
-        """The hidden layer is ``mlp_ratio`` times as wide as ``dim``."""
+        """``mlp_ratio`` is the width of the hidden layer relative to ``dim``."""
         super().__init__(dim, modalities)
         self.absent = nn.ParameterDict(
             {m: torch.empty(dim).normal_(std=0.02) for m in self.modalities}
@@ -34,6 +34,6 @@ class PooledConcatFusion(PooledFusion):
     def combine(
         self, vectors: Mapping[str, Float[Tensor, "b d"]], present: Mapping[str, Bool[Tensor, " b"]]
     ) -> Float[Tensor, "b d"]:
-        """Concatenated in the order of the names."""
+        """Concatenate the vectors in the order of the modality names and apply the MLP."""
         each = [torch.where(present[m][:, None], x, self.absent[m]) for m, x in vectors.items()]
         return self.mlp(torch.cat(each, dim=1))

@@ -1,4 +1,4 @@
-"""The sum of one vector a modality: the least a feature-level fusion can do."""
+"""Sum of one projected vector per modality: the additive fusion baseline."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,8 +10,9 @@ from mmtx_cli.fusion.base import PooledFusion
 
 
 class SumFusion(PooledFusion):
-    """A linear layer a modality, and their sum: modalities add up and cannot interact (the
-    additive baseline of multimodal learning, Baltrusaitis et al. 2019, sec. 5).
+    """Sum of one linear projection per modality, without interactions between modalities.
+
+    The additive baseline of multimodal learning (Baltrusaitis et al. 2019, sec. 5).
     """
 
     def __init__(self, dim: int, modalities: Sequence[str]) -> None:
@@ -21,6 +22,6 @@ class SumFusion(PooledFusion):
     def combine(
         self, vectors: Mapping[str, Float[Tensor, "b d"]], present: Mapping[str, Bool[Tensor, " b"]]
     ) -> Float[Tensor, "b d"]:
-        """Sum over the modalities that are there."""
+        """Sum over the modalities that are present."""
         each = [self.linear[m](x) * present[m][:, None] for m, x in vectors.items()]
         return torch.stack(each).sum(dim=0)

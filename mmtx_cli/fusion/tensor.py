@@ -1,4 +1,4 @@
-"""All products of the features of all modalities."""
+"""Tensor fusion: products of the features of all modalities."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from mmtx_cli.fusion.base import PooledFusion
 
 MOST = 1 << 17
-"""Products that one linear layer may still read."""
+"""Maximum number of products, which are the inputs of one linear layer."""
 
 
 class TensorFusion(PooledFusion):
-    """The tensor fusion network (Zadeh et al. 2017, eq. 1-2): outer product of [1; z_m] over all
-    modalities, so of every subset of them, and a linear layer over it.
+    """Tensor fusion network (Zadeh et al. 2017, eq. 1-2).
 
-    Each z_m is a linear map of a modality to ``width`` features. The product has
-    (width + 1) ** modalities elements: of many modalities, ``low_rank`` is the cheap form.
+    A linear layer over the outer product of [1; z_m] over all modalities, which contains the
+    products of every subset of them. Each z_m is a projection of a modality to ``width`` features.
+    The product has (width + 1) ** modalities elements; ``low_rank`` is cheaper for many modalities.
     """
 
     def __init__(self, dim: int, modalities: Sequence[str], width: int = 12) -> None:
@@ -34,7 +34,7 @@ class TensorFusion(PooledFusion):
     def combine(
         self, vectors: Mapping[str, Float[Tensor, "b d"]], present: Mapping[str, Bool[Tensor, " b"]]
     ) -> Float[Tensor, "b d"]:
-        """An absent modality is [1; 0]: its products vanish, those of the others stay."""
+        """Combine the vectors; a missing modality is [1; 0]: only products with it vanish."""
         product = next(iter(vectors.values())).new_ones(len(next(iter(vectors.values()))), 1)
         for m, x in vectors.items():
             z = self.reduce[m](x) * present[m][:, None]

@@ -1,4 +1,4 @@
-"""Multi-head attention over masked tokens, with the keys and values kept while decoding.
+"""Multi-head attention over masked tokens, with a key-value cache for decoding.
 
 Shape letters: b batch, n query tokens, m context tokens, d width, h heads, k width of a head.
 """
@@ -19,10 +19,18 @@ def attend(
     causal: bool = False,
     dropout: float = 0.0,
 ) -> Float[Tensor, "b h n k"]:
-    """Scaled dot-product attention (Vaswani et al. 2017, eq. 1); nothing to attend to gives zeros.
+    """Scaled dot-product attention (Vaswani et al. 2017, eq. 1); zeros if everything is masked.
 
-    A row whose mask is False everywhere is opened for the softmax and zeroed afterwards, so that
-    every SDPA backend stays finite there, forwards and backwards.
+    A row whose mask is False everywhere is unmasked for the softmax and its output set to zero, so
+    that every SDPA backend gives finite outputs and gradients.
+
+    Args:
+        query: Projected queries.
+        key: Projected keys.
+        value: Projected values.
+        mask: True for the context tokens to attend to; None for all.
+        causal: Attend only to the current and previous tokens.
+        dropout: Dropout rate of the attention weights.
     """
     if mask is None:
         return F.scaled_dot_product_attention(
@@ -37,17 +45,17 @@ def attend(
 
 
 def lower_triangle(n: int, like: Tensor) -> Bool[Tensor, "n n"]:
-    """Token i may look at the tokens up to i."""
+    """Return the causal mask: token i may attend to the tokens up to i."""
     return torch.ones(n, n, dtype=torch.bool, device=like.device).tril()
 
 
 class Attention(nn.Module):
-    """Self-attention, or cross-attention where a context is given."""
+    """Multi-head self-attention, or cross-attention if a context is given."""
 
     def __init__(
         self, dim: int, num_heads: int, dropout: float = 0.0, context_dim: int | None = None
     ) -> None:
-        """``context_dim`` is the width of the context (default: ``dim``)."""
+        """``context_dim`` is the width of the context, by default ``dim``."""
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"the width {dim} is not a multiple of num_heads={num_heads}")
@@ -58,12 +66,12 @@ class Attention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def split(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b h n k"]:
-        """Cut the width into heads."""
+        """Split the width into heads."""
         b, n, d = x.shape
         return x.view(b, n, self.num_heads, d // self.num_heads).transpose(1, 2)
 
     def keys(self, context: Float[Tensor, "b m c"]) -> KeyValue:
-        """Project a context once; decoding attends to it at every step."""
+        """Project a context to keys and values, which decoding reuses at every step."""
         key, value = self.key_value(context).chunk(2, dim=-1)
         return self.split(key), self.split(value)
 
@@ -74,7 +82,14 @@ class Attention(nn.Module):
         mask: Bool[Tensor, "b m"] | None = None,
         causal: bool = False,
     ) -> Float[Tensor, "b n d"]:
-        """Attend from ``x`` to ``context`` (to itself without one), where ``mask`` is True."""
+        """Attend from ``x`` to a context, or to ``x`` itself.
+
+        Args:
+            x: Query tokens.
+            context: Context tokens; None for ``x``.
+            mask: True for the context tokens to attend to; None for all.
+            causal: Attend only to the current and previous tokens.
+        """
         return self.read(x, self.keys(x if context is None else context), mask, causal)
 
     def read(
@@ -84,7 +99,14 @@ class Attention(nn.Module):
         mask: Bool[Tensor, "b m"] | None = None,
         causal: bool = False,
     ) -> Float[Tensor, "b n d"]:
-        """Attend from ``x`` to keys and values that are already projected."""
+        """Attend from ``x`` to projected keys and values.
+
+        Args:
+            x: Query tokens.
+            keys: Returned by ``keys``.
+            mask: True for the context tokens to attend to; None for all.
+            causal: Attend only to the current and previous tokens.
+        """
         dropout = self.dropout if self.training else 0.0
         y = attend(self.split(self.query(x)), *keys, mask=mask, causal=causal, dropout=dropout)
         return self.out(y.transpose(1, 2).flatten(2))

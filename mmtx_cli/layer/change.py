@@ -1,4 +1,4 @@
-"""What each moment of a video changes from the one before."""
+"""Differences between consecutive time steps of a video."""
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -6,18 +6,18 @@ from torch.nn import functional as F
 
 
 class Change(nn.Module):
-    """The differences between the tokens of successive moments, normalized and projected.
+    """The differences between the tokens of consecutive time steps, normalized and projected.
 
-    Most of a video does not change from one moment to the next, so that without them movement is
-    a few percent of what a Transformer over time reads (compare the temporal differences of
+    Most of a video does not change between time steps, so that without the differences motion is a
+    few percent of the input of a Transformer over time (compare the temporal differences of
     CLIP2Video, Fang et al. 2021, section 3.2).
     """
 
     def __init__(self, dim: int, amount: bool = False) -> None:
-        """``amount`` adds a projection of the differences as they are.
+        """``amount`` adds a projection of the unnormalized differences.
 
-        Normalized, they show where something changes and not by how much, which tokens that see
-        nothing beyond their own patch need to tell speeds apart.
+        Normalized differences show where something changes but not how much. Tokens that see only
+        their own patch need the amount to distinguish speeds.
         """
         super().__init__()
         self.norm = nn.LayerNorm(dim)
@@ -27,7 +27,7 @@ class Change(nn.Module):
     def forward(
         self, x: Float[Tensor, "b t n d"], mask: Bool[Tensor, "b t k"]
     ) -> Float[Tensor, "b t n d"]:
-        """``mask`` is of each moment (k = 1) or of each token (k = n)."""
+        """Return the changes; ``mask`` is per time step (k = 1) or per token (k = n)."""
         change = differences(x, mask)
         made: Tensor = self.project(self.norm(change))
         return made if self.amount is None else made + self.amount(change)
@@ -36,6 +36,6 @@ class Change(nn.Module):
 def differences(
     x: Float[Tensor, "b t n d"], mask: Bool[Tensor, "b t k"]
 ) -> Float[Tensor, "b t n d"]:
-    """Each token less that of the same place one moment before; zero where either is absent."""
+    """Subtract the previous time step from each token; zeros where either is missing."""
     both = (mask[:, 1:] & mask[:, :-1])[..., None]
     return F.pad((x[:, 1:] - x[:, :-1]) * both, (0, 0, 0, 0, 1, 0))

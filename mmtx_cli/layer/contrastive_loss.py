@@ -1,7 +1,7 @@
-"""Contrastive losses in memory that is linear in the batch.
+"""Contrastive losses whose memory is linear in the batch size.
 
-The logits of all pairs are never held: they are made a few rows at a time, and with them, while
-they are there, the gradients. Shape letters: q queries, k keys, d width.
+The logits of all pairs are never stored: they are computed for a few rows at a time, together with
+their gradients. Shape letters: q queries, k keys, d width.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from mmtx_cli.distributed.collectives import gather
 
 PIECE = {"cpu": 1 << 20, "other": 1 << 25}
-"""Logits held at a time: what a processor's cache holds, or what fills a GPU."""
+"""Number of logits computed at a time: what fits a CPU's cache, or fills a GPU."""
 
 
 def infonce(
@@ -27,11 +27,20 @@ def infonce(
     there: Bool[Tensor, " k"],
     shared: bool = False,
 ) -> Float[Tensor, ""]:
-    """Sum over the queries that ``asks`` of the mean of two cross-entropies: to find the query's
-    ``partner`` among the keys, and that key's query among the queries of all processes.
+    """Symmetric InfoNCE loss, summed over the queries where ``asks`` is True.
 
-    ``there`` are the keys that are partners of queries of any process (van den Oord et al. 2018,
-    eq. 4; Radford et al. 2021, figure 3). ``shared``: are there other processes to ask?
+    The loss of a query is the mean of two cross-entropies: of its positive among the keys, and of
+    the query among the queries of all processes for that key (van den Oord et al. 2018, eq. 4;
+    Radford et al. 2021, figure 3).
+
+    Args:
+        queries: Embeddings of this process.
+        keys: Embeddings of all processes.
+        scale: Factor of the similarities (inverse temperature).
+        partner: Index of each query's positive key.
+        asks: Queries that have a positive key.
+        there: Keys that are the positive of a query of any process.
+        shared: Whether there are other processes.
     """
     return _BothWays.apply(queries, keys, scale, partner, asks, there, shared)
 
@@ -45,25 +54,34 @@ def sigmoid(
     asks: Bool[Tensor, " q"],
     there: Bool[Tensor, " k"],
 ) -> Float[Tensor, ""]:
-    """Sum over all pairs of the binary cross-entropy: is the key the query's ``partner``?
+    """Sum over all pairs of the binary cross-entropy of whether the key is the query's positive.
 
     Zhai et al. 2023, algorithm 1.
+
+    Args:
+        queries: Embeddings of this process.
+        keys: Embeddings of all processes.
+        scale: Factor of the similarities (inverse temperature).
+        bias: Added to all logits.
+        partner: Index of each query's positive key.
+        asks: Queries that have a positive key.
+        there: Keys that are the positive of a query of any process.
     """
     return _EachPair.apply(queries, keys, scale, bias, partner, asks, there)
 
 
 def pieces(queries: Tensor, keys: Tensor) -> Iterator[slice]:
-    """The queries whose logits are held together."""
+    """Yield slices of queries whose logits are computed together."""
     piece = PIECE.get(queries.device.type, PIECE["other"])
     size = max(1, piece // max(1, len(keys)))
     return (slice(i, i + size) for i in range(0, len(queries), size))
 
 
 class _BothWays(torch.autograd.Function):
-    """Once over all logits for the normalisers of rows and columns, once for the gradients.
+    """InfoNCE in two passes over the logits: normalizers of rows and columns, then gradients.
 
-    A process makes the gradient of everyone's loss by its own rows of logits: those by the keys
-    are summed where they were gathered.
+    A process computes the gradient of all processes' losses through its own rows of logits;
+    gradients of the keys are summed across processes where they were gathered.
     """
 
     @staticmethod
@@ -89,7 +107,7 @@ class _BothWays(torch.autograd.Function):
             row[rows] = found.logsumexp(dim=1)
             column = torch.logaddexp(column, found.logsumexp(dim=0))
         column = gather(column[None], shared).logsumexp(dim=0)
-        # where there is nothing, any number that is finite
+        # any finite value will do for masked rows and columns
         row, column = (x.masked_fill(x == -torch.inf, 0) for x in (row, column))
         own = scale * (queries * keys[partner]).sum(dim=1)
         loss = (((row + column[partner]) / 2 - own) * asks).sum()
@@ -115,7 +133,7 @@ class _BothWays(torch.autograd.Function):
 
 
 class _EachPair(torch.autograd.Function):
-    """Sum of a loss over rows of logits, whose gradient is made as soon as a row is."""
+    """Sum of a pairwise loss over rows of logits; the gradient is computed with each row."""
 
     @staticmethod
     def forward(
@@ -134,7 +152,7 @@ class _EachPair(torch.autograd.Function):
         for rows in pieces(queries, keys):
             own, counts = partner[rows, None], asks[rows, None] & there
             z = ((queries[rows] * scale) @ keys.T).add_(bias)
-            z.scatter_(1, own, -z.gather(1, own))  # what is to be below zero
+            z.scatter_(1, own, -z.gather(1, own))  # the loss pushes z below zero
             total += (F.softplus(z) * counts).sum()
             if learns:
                 slope = z.sigmoid_().mul_(counts)

@@ -1,6 +1,6 @@
-"""The decoder block: masked self-attention, cross-attention, feed-forward; and its cache.
+"""Transformer decoder with masked self-attention, cross-attention and a key-value cache.
 
-Shape letters: b inputs, k beams an input, t tokens, n context tokens, d width, v vocabulary.
+Shape letters: b inputs, k beams per input, t tokens, n context tokens, d width, v vocabulary.
 """
 
 from collections.abc import Sequence
@@ -16,23 +16,23 @@ from mmtx_cli.layer.transformer import FeedForward
 
 @dataclass
 class LayerCache:
-    """What one block keeps between steps: its own past, and the projected context.
+    """Keys and values of one block, kept between decoding steps.
 
-    ``past`` is [b * k, h, length, d / h] for keys and values; ``context`` is one an input, which
-    all its beams share.
+    ``past`` is [b * k, h, length, d / h] for keys and values of the generated tokens; ``context``
+    has one entry per input, shared by its beams.
     """
 
     past: KeyValue
     context: KeyValue
 
     def reorder(self, rows: Int[Tensor, " rows"], length: int) -> None:
-        """Let row i go on from what row ``rows[i]`` has seen in its first ``length`` tokens."""
+        """Replace the first ``length`` tokens of row i by those of row ``rows[i]``."""
         for kept in self.past:
             kept[:, :, :length] = kept[rows, :, :length]
 
 
 class DecoderBlock(nn.Module):
-    """A pre-norm block that looks at its past and at a context."""
+    """A pre-norm block with causal self-attention and cross-attention to a context."""
 
     def __init__(
         self, dim: int, num_heads: int, mlp_ratio: float = 4.0, dropout: float = 0.0
@@ -51,9 +51,9 @@ class DecoderBlock(nn.Module):
         context: Float[Tensor, "b n d"],
         context_mask: Bool[Tensor, "b n"],
     ) -> Float[Tensor, "s t d"]:
-        """All tokens at once, each looking at those before it: training.
+        """Apply the block to all tokens at once, with causal attention (training).
 
-        s / b texts in turn are of one context, which is projected once for them.
+        Every s / b consecutive texts share one context, which is projected once.
         """
         x = x + self.attention(self.norm1(x), causal=True)
         queries = self.norm2(x).reshape(len(context), -1, x.shape[2])
@@ -61,7 +61,7 @@ class DecoderBlock(nn.Module):
         return x + self.feed_forward(self.norm3(x))
 
     def start(self, context: Float[Tensor, "b n d"], beams: int, length: int) -> LayerCache:
-        """Make room for ``length`` tokens of ``beams`` beams an input."""
+        """Allocate a cache for ``length`` tokens of ``beams`` beams per input."""
         keys = self.cross_attention.keys(context)
         b, h, _, width = keys[0].shape
         past = keys[0].new_zeros(2, b * beams, h, length, width)
@@ -74,7 +74,14 @@ class DecoderBlock(nn.Module):
         cache: LayerCache,
         position: int,
     ) -> Float[Tensor, "b k d"]:
-        """One more token a beam; the beams of an input are the query tokens of one attention."""
+        """Decode one more token per beam; the beams of an input share one cross-attention.
+
+        Args:
+            x: The new token of each beam.
+            context_mask: Where the context is real.
+            cache: Returned by ``start``; updated in place.
+            position: Number of previous tokens.
+        """
         b, k, d = x.shape
         new = self.norm1(x).reshape(b * k, 1, d)
         for kept, fresh in zip(cache.past, self.attention.keys(new), strict=True):
@@ -87,7 +94,7 @@ class DecoderBlock(nn.Module):
 
 
 class TextDecoder(nn.Module):
-    """An autoregressive Transformer over tokens with cross-attention; embeddings tied to output."""
+    """Autoregressive Transformer with cross-attention; its embeddings are tied to the output."""
 
     def __init__(
         self,
@@ -116,13 +123,13 @@ class TextDecoder(nn.Module):
         context_mask: Bool[Tensor, "b n"],
         summary: Float[Tensor, "s d"] | None = None,
     ) -> Float[Tensor, "s t d"]:
-        """Hidden states; ``x @ embedding.weight.T`` are the logits of the next token.
+        """Return hidden states; ``x @ embedding.weight.T`` are the logits of the next token.
 
         Args:
-            tokens: Token numbers, from BOS; s / b texts of each sample, one after the other.
-            context: What the cross-attention reads.
+            tokens: Token IDs, starting with BOS; s / b consecutive texts per sample.
+            context: Input of the cross-attention.
             context_mask: Where the context is real.
-            summary: One vector a text, which is added to every token.
+            summary: One vector per text, which is added to every token.
         """
         x = self.embedding(tokens) + self.position[: tokens.shape[1]]
         x = self.dropout(x if summary is None else x + summary[:, None])
@@ -131,7 +138,7 @@ class TextDecoder(nn.Module):
         return self.norm(x)
 
     def start(self, context: Float[Tensor, "b n d"], beams: int, length: int) -> list[LayerCache]:
-        """Project the context of every block and make room for the past."""
+        """Project the context for every block and allocate the caches."""
         return [block.start(context, beams, length) for block in self.blocks]
 
     def step(
@@ -142,13 +149,13 @@ class TextDecoder(nn.Module):
         position: int,
         summary: Float[Tensor, "b d"] | None = None,
     ) -> Float[Tensor, "b k v"]:
-        """Logits of the next token of every beam.
+        """Return the logits of the next token of every beam.
 
         Args:
             tokens: The last token of each beam.
             context_mask: Where the context is real.
-            caches: What ``start`` made, one a block; updated in place.
-            position: How many tokens come before these.
+            caches: Returned by ``start``, one per block; updated in place.
+            position: Number of previous tokens.
             summary: As in ``forward``.
         """
         x = self.embedding(tokens) + self.position[position]

@@ -1,4 +1,4 @@
-"""Parts of a network that stay as they are: no gradient, and always in evaluation mode."""
+"""Freezing of modules: no gradients, and always in evaluation mode."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 
 class Freezable(nn.Module):
-    """A module that keeps its ``frozen`` parts in evaluation mode, whatever it is switched to."""
+    """A module whose ``frozen`` submodules always stay in evaluation mode."""
 
     frozen: Sequence[nn.Module] = ()
 
     def train(self, mode: bool = True) -> "Freezable":
-        """Switch all but what is frozen."""
+        """Set the mode of all submodules except the frozen ones."""
         super().train(mode)
         for part in self.frozen:
             part.eval()
@@ -23,12 +23,14 @@ class Freezable(nn.Module):
 def freeze_first(
     body: nn.Module, parts: Sequence[nn.Module], freeze: bool | int
 ) -> list[nn.Module]:
-    """Switch off the gradients of what ``freeze`` names, and return it: it is to stay in eval mode.
+    """Freeze the modules selected by ``freeze`` and return them.
 
-    ``parts`` are the stem and the blocks of ``body`` in the order the content passes them.
-    True is the whole body; n its first n blocks with the stem before them; False or 0 nothing.
-    Autograd records nothing before the first parameter that is trained. Raises ValueError if
-    there are fewer blocks.
+    ``parts`` are the stem and the blocks of ``body`` in forward order. ``freeze`` is True for the
+    whole body, n for its stem and first n blocks, False or 0 for nothing. The returned modules must
+    stay in evaluation mode. Autograd records nothing before the first trained parameter.
+
+    Raises:
+        ValueError: If there are fewer blocks.
     """
     if freeze is True:
         frozen = [body]
@@ -50,10 +52,10 @@ def freeze_first(
 
 @contextmanager
 def stem_before(body: nn.Module, first: nn.Module) -> Iterator[nn.ModuleList]:
-    """Gather the stem of ``body`` while it is run once: what it passes before its ``first`` block.
+    """Collect the stem of ``body`` during one forward pass: the modules before its ``first`` block.
 
-    These are whole branches of its tree of modules, whatever the order they are registered in,
-    and the parameters of the modules around the blocks: class tokens and positions.
+    These are whole branches of the module tree, independent of their registration order, and the
+    direct parameters of the modules around the blocks, such as class tokens and positions.
     """
     around = [m for m in body.modules() if m is not first and contains(m, first)]
     branches = [b for m in around for b in m.children() if b is not first and b not in around]
@@ -83,19 +85,19 @@ def stem_before(body: nn.Module, first: nn.Module) -> Iterator[nn.ModuleList]:
 
 
 def contains(module: nn.Module, part: nn.Module) -> bool:
-    """Is the part somewhere in the module?"""
+    """Return whether ``part`` is a submodule of ``module``."""
     return any(inner is part for inner in module.modules())
 
 
 def reached_parameters(output: Tensor) -> set[int]:
-    """``id`` of every parameter that an output was computed from and that wants a gradient."""
+    """Return the ``id`` of every parameter that gets a gradient from ``output``."""
     found, seen, todo = set(), set(), [output.grad_fn]
     while todo:
         node = todo.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        if hasattr(node, "variable"):  # a leaf of the graph
+        if hasattr(node, "variable"):  # leaf of the graph
             found.add(id(node.variable))
         todo += [before for before, _ in node.next_functions]
     return found

@@ -1,4 +1,4 @@
-"""A model that is asked and never trained."""
+"""A frozen teacher model."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,22 +8,22 @@ from torch import Tensor, nn
 
 
 class Frozen:
-    """Holds a model beside another, of which it is no part: not trained, averaged, or saved.
+    """Hold a model outside of the module tree: it is not trained, averaged, or saved.
 
-    It answers in evaluation mode, without gradients, and on a GPU in bfloat16.
+    It runs in evaluation mode, without gradients, and on a GPU in bfloat16.
     """
 
     def __init__(self, model: nn.Module, label_names: Sequence[str] = ()) -> None:
-        """``label_names`` are the classes that it knows."""
+        """``label_names`` are the classes of the model."""
         self.model: Any = model.requires_grad_(False).eval()
         self.label_names = list(label_names)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Frozen":
-        return self  # nothing changes it
+        return self  # never modified, so copies share it
 
     @torch.compiler.disable
     def ask(self, question: Callable[[Any], Tensor], device: torch.device) -> Tensor:
-        """What ``question`` makes of the model, in full precision."""
+        """Return ``question(model)``, computed on ``device`` and converted to at least float32."""
         self.model.to(device)
         low = device.type != "cpu"
         with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=low):

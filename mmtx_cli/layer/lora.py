@@ -1,4 +1,4 @@
-"""Low-rank adaptation (Hu et al. 2021): W x + (alpha / r) B A x, with W as it was trained."""
+"""Low-rank adaptation (Hu et al. 2021): W x + (alpha / r) B A x, with W frozen."""
 
 from collections.abc import Iterable
 
@@ -6,13 +6,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 ALPHA = 16.0
-"""Fixed: to tune it is about the same as to tune the learning rate (section 4.1)."""
+"""Fixed: tuning it is roughly the same as tuning the learning rate (section 4.1)."""
 
 
 class LoraLinear(nn.Linear):
-    """A linear layer with an update of low rank; ``weight`` and ``bias`` keep their names.
+    """A linear layer with a low-rank update; ``weight`` and ``bias`` keep their names.
 
-    A (``down``) is Gaussian and B (``up``) zero, so that it starts as the layer that it adapts.
+    A (``down``) is initialized from a Gaussian and B (``up``) with zeros, so that the output is
+    unchanged at first.
     """
 
     def __init__(self, base: nn.Linear, rank: int) -> None:
@@ -27,14 +28,15 @@ class LoraLinear(nn.Linear):
         nn.init.zeros_(self.up.weight)
 
     def forward(self, input: Float[Tensor, "*b c"]) -> Float[Tensor, "*b d"]:
-        """W x + (alpha / r) B A x."""
+        """Return W x + (alpha / r) B A x."""
         return super().forward(input) + self.scale * self.up(self.down(input))
 
 
 def add_lora(parts: Iterable[nn.Module], rank: int) -> list[Tensor]:
-    """Adapt every linear projection inside an attention of ``parts``; return what is new.
+    """Adapt every linear projection inside an attention of ``parts``; return the new weights.
 
-    Raises ValueError if there is none.
+    Raises:
+        ValueError: If there is no such projection, or the rank is not positive.
     """
     if rank < 1:
         raise ValueError(f"lora={rank}: the rank is a positive number, or 0 for none")
@@ -56,5 +58,5 @@ def add_lora(parts: Iterable[nn.Module], rank: int) -> list[Tensor]:
 
 
 def in_attention(name: str) -> bool:
-    """Is it inside a module that is called an attention: attention, self_attn, SelfAttention?"""
+    """Return whether a parent module is named like an attention: attention, self_attn, …"""
     return any("attn" in part or "attention" in part for part in name.lower().split(".")[:-1])

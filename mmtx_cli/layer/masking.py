@@ -1,6 +1,6 @@
-"""Which patches a masked objective hides, and which it shows.
+"""Random choice of the patches that a masked objective hides.
 
-Shape letters: b batch, n patches, k of them, g groups that are drawn from, s patches a group.
+Shape letters: b batch, n patches, k of them, g sampling groups, s patches per group.
 """
 
 import math
@@ -12,17 +12,28 @@ from torch import Tensor
 from mmtx_cli.types import Places
 
 MASKINGS = ("random", "moment", "tube")
-"""Over all patches (He et al. 2022), as many in every moment, or the same places of every moment
-(Tong et al. 2022)."""
+"""How hidden patches are chosen.
+
+- "random": over all patches (He et al. 2022).
+- "moment": equally many at every time step.
+- "tube": the same patches at every time step (Tong et al. 2022).
+"""
 
 
 def hide(
     mask: Bool[Tensor, "b n"], ratio: float, masking: str, places: int, scores: Float[Tensor, "b n"]
 ) -> tuple[Places, Places]:
-    """(shown, hidden) patches of each sample: the share ``ratio`` of its real ones is hidden.
+    """Return the visible and the hidden patches of each sample.
 
-    Those of the highest ``scores`` are, within each group; at least one a group is shown.
-    ``places`` are the patches of one moment.
+    In each group, the share ``ratio`` of the real patches with the highest scores is hidden; at
+    least one stays visible.
+
+    Args:
+        mask: Real patches.
+        ratio: Share of the real patches to hide.
+        masking: One of ``MASKINGS``.
+        places: Number of patches per time step.
+        scores: Random scores.
     """
     n = mask.shape[1]
     size = n if masking == "random" else places
@@ -32,7 +43,7 @@ def hide(
     order = scores.masked_fill(~real, torch.inf).argsort(dim=2, stable=True)
     count = real.sum(dim=2, keepdim=True)
     away = torch.minimum((count * ratio).floor().long(), (count - 1).clamp(min=0))
-    most = min(math.floor(size * ratio), size - 1)  # of any group
+    most = min(math.floor(size * ratio), size - 1)  # maximum hidden per group
     first = torch.arange(n // size, device=mask.device)[:, None] * size
 
     def picked(begin: Tensor, number: Tensor, room: int) -> Places:
@@ -45,7 +56,10 @@ def hide(
 
 
 def chosen(mask: Bool[Tensor, "b n"], ratio: float, scores: Float[Tensor, "b n"]) -> Places:
-    """The share ``ratio`` of the real elements of each sample, at least one, of least score."""
+    """Return the share ``ratio`` of each sample's real elements with the lowest scores.
+
+    At least one element per sample is chosen.
+    """
     most = max(1, round(mask.shape[1] * ratio))
     count = (mask.sum(dim=1) * ratio).round().long().clamp(min=1)
     index = scores.masked_fill(~mask, torch.inf).argsort(dim=1, stable=True)[:, :most]

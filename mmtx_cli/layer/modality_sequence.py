@@ -10,40 +10,40 @@ from mmtx_cli.types import Streams, Tokens
 
 
 class Sequenced(nn.Module):
-    """Puts streams one after the other, each marked by a learned embedding of its modality."""
+    """Concatenate streams, each marked with a learned embedding of its modality."""
 
     def __init__(self, dim: int, modalities: Sequence[str]) -> None:
         super().__init__()
-        # by name: a model of other modalities that begins with these weights finds its own
+        # keyed by name, so that a model of other modalities can be initialized with these weights
         self.kind = nn.ParameterDict({m: torch.empty(dim).normal_(std=0.02) for m in modalities})
 
     def forward(self, streams: Streams) -> Tokens:
-        """In the order of the names that it was made with."""
+        """Concatenate the streams in the order of the constructor's ``modalities``."""
         marked = [streams[name].x + kind for name, kind in self.kind.items()]
         mask = torch.cat([streams[name].mask for name in self.kind], dim=1)
         return Tokens(torch.cat(marked, dim=1), mask)
 
 
 class StandIns(nn.Module):
-    """A learned token takes the place of a modality that a sample lacks while it has another."""
+    """Replace each missing modality of a sample by a learned token, if it has another modality."""
 
     def __init__(self, dim: int, modalities: Sequence[str]) -> None:
         super().__init__()
         self.token = nn.ParameterDict({m: torch.empty(dim).normal_(std=0.02) for m in modalities})
 
     def forward(self, streams: Streams) -> Streams:
-        """The streams, of which no present sample lacks one; others pass as they are."""
+        """Return the streams with learned tokens for missing modalities; others are unchanged."""
         some = anything(streams)
         return {**streams, **{m: stand_in(streams[m], t, some) for m, t in self.token.items()}}
 
 
 def anything(streams: Streams) -> Bool[Tensor, " b"]:
-    """Which samples have anything at all."""
+    """Return which samples have at least one modality."""
     return torch.stack([tokens.present for tokens in streams.values()]).any(dim=0)
 
 
 def stand_in(tokens: Tokens, token: Float[Tensor, " d"], where: Bool[Tensor, " b"]) -> Tokens:
-    """``token`` at the first place of the samples in ``where`` that have nothing here."""
+    """Insert ``token`` at the first position of samples in ``where`` that lack the modality."""
     needed = where & ~tokens.present
     first = torch.zeros_like(tokens.mask)
     first[:, 0] = True

@@ -1,4 +1,4 @@
-"""Learned positions of a grid or a sequence that stretch to another size."""
+"""Learned positions of a grid or a sequence, interpolated to other sizes."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,11 +9,11 @@ from mmtx_cli.layer.sequence_mask import reach
 
 
 class GridPosition(nn.Module):
-    """One learned vector a cell of a square grid; another grid interpolates them (bicubic).
+    """One learned vector per cell of a square grid, interpolated (bicubic) for other grids.
 
-    Dosovitskiy et al. 2021, section 3.2. They are initialized with sines and cosines of row and
-    column (Beyer et al. 2022), as large as those of time: initialized with small noise, the place
-    of a patch is hardly visible beside its content and its time.
+    Dosovitskiy et al. 2021, section 3.2. Initialized with sines and cosines of row and column
+    (Beyer et al. 2022), at the same scale as temporal positions: initialized with small noise, a
+    patch's location is hardly visible beside its content and its time.
     """
 
     def __init__(self, dim: int, size: int) -> None:
@@ -29,7 +29,7 @@ class GridPosition(nn.Module):
         self.grid = nn.Parameter(grid.permute(2, 0, 1).contiguous())
 
     def forward(self, height: int, width: int) -> Float[Tensor, "n d"]:
-        """Positions of a ``height`` x ``width`` grid, row by row."""
+        """Return the positions of a ``height`` x ``width`` grid, row by row."""
         grid: Tensor = self.grid
         if grid.shape[1:] != (height, width):
             size = (height, width)
@@ -38,23 +38,23 @@ class GridPosition(nn.Module):
 
 
 class SequencePosition(nn.Module):
-    """One learned vector a place in time; a longer sample stretches them (linearly).
+    """One learned vector per time step, interpolated (linearly) for longer samples.
 
-    How far they stretch depends on the sample's own length and never on the padding, so that a
-    sample alone gets the positions that it gets in a batch. They begin as waves, so that places
-    near each other are alike: stretching needs that, and an order is learned some three times
-    sooner than from small noise.
+    The interpolation depends on the sample's own length and never on the padding, so that a sample
+    gets the same positions alone and in a batch. Positions are initialized with sines and cosines,
+    so that neighboring ones are similar: interpolation needs that, and order is learned about three
+    times faster than from small noise.
     """
 
     def __init__(self, dim: int, size: int) -> None:
-        """``size`` is the length up to which every place has a vector of its own."""
+        """``size`` is the number of learned positions; longer sequences interpolate them."""
         super().__init__()
         if size < 1:
             raise ValueError(f"positions for a sequence of {size} places")
         self.places = nn.Parameter(waves(size, dim))
 
     def forward(self, mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
-        """Positions of each sample, whose length is the place of its last real element."""
+        """Return the positions of each sample, whose length is that of its last real element."""
         (b, n), size = mask.shape, len(self.places)
         if n <= size:
             return self.places[:n].expand(b, n, -1)
@@ -66,7 +66,7 @@ class SequencePosition(nn.Module):
 
 
 def waves(size: int, dim: int) -> Float[Tensor, "n d"]:
-    """Sines and cosines (Vaswani et al. 2017, section 3.5), 4 to 4 * ``size`` places long."""
+    """Return sines and cosines (Vaswani et al. 2017, section 3.5), 4 to 4 * ``size`` steps long."""
     half = (dim + 1) // 2
     steps = torch.pi / 2 * (1 / size) ** torch.linspace(0, 1, half)
     angle = torch.arange(size)[:, None] * steps

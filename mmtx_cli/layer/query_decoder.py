@@ -1,4 +1,4 @@
-"""Tokens that ask: what is it that stands here?"""
+"""Learned mask queries that reconstruct hidden patches by cross-attention."""
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from mmtx_cli.layer.transformer import FeedForward
 
 
 class QueryBlock(nn.Module):
-    """Cross-attention to a context, then feed-forward; queries do not look at each other."""
+    """Cross-attention to a context, then feed-forward; queries do not attend to each other."""
 
     def __init__(self, dim: int, num_heads: int, mlp_ratio: float = 4.0) -> None:
         super().__init__()
@@ -23,14 +23,15 @@ class QueryBlock(nn.Module):
         context: Float[Tensor, "b n d"],
         mask: Bool[Tensor, "b n"],
     ) -> Float[Tensor, "b k d"]:
-        """``mask`` says what of the context is real."""
+        """Apply the block; ``mask`` is True where the context is real."""
         x = x + self.attention(self.norm1(x), context, mask)
         return x + self.feed_forward(self.norm2(x))
 
 
 class QueryDecoder(nn.Module):
-    """Says what stands at places that an encoder has not seen, from what it has (CrossMAE, Fu et
-    al. 2024): a query is a learned token and its place.
+    """Predict the content of hidden positions from the encoded ones (CrossMAE, Fu et al. 2024).
+
+    Each query is a learned token plus the projection of its position.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class QueryDecoder(nn.Module):
         mlp_ratio: float = 4.0,
     ) -> None:
         super().__init__()
-        self.place = nn.Linear(position_width, dim)  # its bias is the learned token
+        self.place = nn.Linear(position_width, dim)  # the bias is the learned token
         blocks = (QueryBlock(dim, num_heads, mlp_ratio) for _ in range(depth))
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(dim)
@@ -55,7 +56,7 @@ class QueryDecoder(nn.Module):
         context: Float[Tensor, "b n d"],
         mask: Bool[Tensor, "b n"],
     ) -> Float[Tensor, "b k o"]:
-        """One answer a place."""
+        """Return one prediction per position."""
         x = self.place(position)
         for block in self.blocks:
             x = block(x, context, mask)

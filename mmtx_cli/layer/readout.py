@@ -1,4 +1,4 @@
-"""From streams of tokens to a few scores a sample."""
+"""Output layer of heads: from streams of tokens to a few scores per sample."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,20 @@ from mmtx_cli.types import Streams
 
 
 class Readout(nn.Module):
-    """Mean of a stream's real tokens, norm, linear; the scores of several streams are joined by a
-    vote of those that a sample has.
-    """
+    """Mean of a stream's real tokens, norm, linear; scores of several streams are fused."""
 
     def __init__(
         self, dim: int, reads: Sequence[str], outputs: int, dropout: float = 0.0, vote: str = "mean"
     ) -> None:
-        """``outputs`` scores a sample; ``vote`` is a kind of ``layer/score_fusion.py``."""
+        """Create an output layer per stream.
+
+        Args:
+            dim: Width of the streams.
+            reads: Names of the streams.
+            outputs: Number of scores per sample.
+            dropout: Dropout rate before the linear layer.
+            vote: How the scores of several streams are fused: a kind of ``layer/score_fusion.py``.
+        """
         super().__init__()
         self.reads = tuple(reads)
         self.score = nn.ModuleDict(
@@ -30,7 +36,7 @@ class Readout(nn.Module):
         self.vote = Vote(vote, self.reads, outputs)
 
     def forward(self, streams: Streams) -> Float[Tensor, "b c"]:
-        """Scores; what they say of a sample that has none of the streams means nothing."""
+        """Return the scores; those of a sample without any of the streams are meaningless."""
         read = {name: streams[name] for name in self.reads}
         scores = {name: self.score[name](masked_mean(s.x, s.mask)) for name, s in read.items()}
         return self.vote(scores, {name: stream.present for name, stream in read.items()})

@@ -1,4 +1,4 @@
-"""Joining what several streams say: the rules of decision-level (late) fusion.
+"""Score fusion: rules of decision-level (late) fusion of several streams.
 
 Shape letters: b batch, c outputs (classes).
 """
@@ -13,16 +13,16 @@ KINDS = ("mean", "weights", "product", "stacking")
 
 
 class Vote(nn.Module):
-    """Scores of several streams to those of the sample; a stream that it lacks has no say.
+    """Fuse the scores of several streams; streams that a sample lacks are ignored.
 
     - "mean": the mean of the scores.
-    - "weights": a mean with a learned weight a stream, a softmax over those that are there.
-    - "product": the sum of the scores: of logits, the normalised product of the streams'
+    - "weights": a mean with a learned weight per stream, a softmax over those that are present.
+    - "product": the sum of the scores: of logits, the normalized product of the streams'
       probabilities under a uniform prior (product of experts, Hinton 2002, eq. 1).
-    - "stacking": a linear layer over all scores and over what is there (stacked generalisation,
-      Wolpert 1992), trained with the rest; it begins as the mean of all.
+    - "stacking": a linear layer over all scores and the presence of the streams (stacked
+      generalization, Wolpert 1992), trained jointly; initialized as the mean over all streams.
 
-    One stream alone needs no rule.
+    With a single stream, its scores are returned.
     """
 
     def __init__(self, kind: str, streams: Sequence[str], outputs: int) -> None:
@@ -44,7 +44,7 @@ class Vote(nn.Module):
     def forward(
         self, scores: Mapping[str, Float[Tensor, "b c"]], present: Mapping[str, Bool[Tensor, " b"]]
     ) -> Float[Tensor, "b c"]:
-        """Zeros for a sample that has none of the streams."""
+        """Return the fused scores; zeros for a sample that has none of the streams."""
         there = torch.stack([present[name] for name in self.streams], dim=1)
         each = torch.stack([scores[name] for name in self.streams], dim=1) * there[..., None]
         if self.kind == "stacking":
@@ -55,7 +55,7 @@ class Vote(nn.Module):
         return (each * self.shares(there)[..., None]).sum(dim=1)
 
     def shares(self, there: Bool[Tensor, "b m"]) -> Float[Tensor, "b m"]:
-        """The part of each stream that is there; they add up to 1."""
+        """Return the weight of each stream that is present; they add up to 1."""
         parts = there.float()
         if self.kind == "weights":
             parts = parts * (self.weight - self.weight.amax().detach()).exp()

@@ -1,4 +1,4 @@
-"""Masks of sequences: how far they reach, and what is left of them at a coarser grain."""
+"""Masks of sequences: their length, and masks of downsampled sequences."""
 
 import torch
 from jaxtyping import Bool, Int
@@ -7,12 +7,15 @@ from torch.nn import functional as F
 
 
 def reach(mask: Bool[Tensor, "b l"]) -> Int[Tensor, " b"]:
-    """The place behind the last real element; 0 where there is none."""
+    """Return the index after the last real element; 0 if there is none."""
     places = torch.arange(1, mask.shape[1] + 1, device=mask.device)
     return (mask * places).amax(dim=1)
 
 
 def coarser(mask: Bool[Tensor, "b l"], stride: int) -> Bool[Tensor, "b n"]:
-    """One element for ``stride`` of them, real if any of these is; n is l / stride, rounded up."""
+    """Downsample a mask by ``stride``; an element is True if any of its inputs is.
+
+    n is l / ``stride``, rounded up.
+    """
     padded = F.pad(mask, (0, -mask.shape[1] % stride))
     return padded.unflatten(1, (-1, stride)).any(dim=2)

@@ -1,4 +1,4 @@
-"""One vector a sample from all the streams that a head reads."""
+"""One vector per sample from all streams of a head."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import Streams
 
 GAIN = 0.1
-"""The summary starts small beside the token embeddings to which it is added."""
+"""Initial scale, small compared with the token embeddings to which the summary is added."""
 
 
 class StreamSummary(nn.Module):
-    """The sum over a sample's streams of a projection of each one's mean token.
+    """The sum over a sample's streams of a projection of each stream's mean token.
 
-    Streams do not compete here, as they do within the softmax of one cross-attention: there, a
-    stream that is not attended to gets no gradient from which it could learn to be.
+    Streams do not compete here as in the softmax of a joint cross-attention, where a stream that is
+    not attended to gets no gradient to change that.
     """
 
     def __init__(self, dim: int, streams: Sequence[str]) -> None:
@@ -31,7 +31,7 @@ class StreamSummary(nn.Module):
                     parameter.mul_(GAIN)
 
     def forward(self, streams: Streams) -> Float[Tensor, "b d"]:
-        """Absent streams add nothing."""
+        """Return one vector per sample; missing streams add nothing."""
         parts = []
         for name, project in self.project.items():
             tokens = streams[name]

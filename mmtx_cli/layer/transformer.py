@@ -1,4 +1,4 @@
-"""The pre-norm Transformer block and a stack of them (Vaswani et al. 2017; Xiong et al. 2020)."""
+"""Pre-norm Transformer blocks and a stack of them (Vaswani et al. 2017; Xiong et al. 2020)."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,7 +8,7 @@ from mmtx_cli.layer.attention import Attention
 
 
 class FeedForward(nn.Sequential):
-    """Linear, GELU, linear: the hidden layer is ``ratio`` times as wide."""
+    """Linear, GELU, linear; ``ratio`` is the width of the hidden layer relative to ``dim``."""
 
     def __init__(self, dim: int, ratio: float = 4.0, dropout: float = 0.0) -> None:
         hidden = int(dim * ratio)
@@ -22,10 +22,10 @@ class FeedForward(nn.Sequential):
 
 
 class Block(nn.Module):
-    """Self-attention, then feed-forward, each on normalised input and added to the stream.
+    """Pre-norm Transformer block: self-attention, then feed-forward, each with a residual.
 
-    In training each is left out of a sample at the rate ``drop_path`` (stochastic depth, Huang et
-    al. 2016).
+    In training each branch is dropped per sample with probability ``drop_path`` (stochastic depth,
+    Huang et al. 2016).
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class Block(nn.Module):
     def forward(
         self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None
     ) -> Float[Tensor, "b n d"]:
-        """Tokens where ``mask`` is False are looked at by nobody."""
+        """Apply the block; tokens where ``mask`` is False are not attended to."""
         x = x + self.thinned(self.attention(self.norm1(x), mask=mask))
         return x + self.thinned(self.feed_forward(self.norm2(x)))
 
     def thinned(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """Zero for some samples, and the more for the others, so that the mean stays."""
+        """Zero some samples and scale the others up, so that the expected value is unchanged."""
         if not self.training or not self.drop_path:
             return x
         kept = torch.rand(len(x), 1, 1, device=x.device) >= self.drop_path
@@ -59,7 +59,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """``depth`` blocks and a final norm; ``drop_path`` grows evenly up to the last of them."""
+    """``depth`` blocks and a final norm; ``drop_path`` increases linearly up to the last block."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Transformer(nn.Module):
     def forward(
         self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None = None
     ) -> Float[Tensor, "b n d"]:
-        """Run the blocks in turn."""
+        """Apply the blocks in order."""
         for block in self.blocks:
             x = block(x, mask)
         return self.norm(x)

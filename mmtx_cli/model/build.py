@@ -1,7 +1,7 @@
-"""From plain configuration to the model: the only place that instantiates components.
+"""Build models from plain configuration: the only place that instantiates components.
 
-A run's *config* is a plain dict, kept in every checkpoint: ``model`` (dim, encoder, fusion, head),
-``preparation`` (how samples become tensors), ``label_names``, ``multi_label``, ``tokenizer``.
+A run's *config* is a plain dict, saved in every checkpoint: ``model`` (dim, encoder, fusion, head),
+``preparation`` (preprocessing), ``label_names``, ``multi_label``, ``tokenizer``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from mmtx_cli.model.teacher import teacher_model
 
 
 def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> MultimodalModel:
-    """Build the model that ``config["model"]`` describes, with weights as they begin."""
+    """Build the model described by ``config["model"]``, with its initial weights."""
     model = config["model"]
     faults = list(component_faults({**model, "trusted_packages": list(trusted)}))
     if faults:
@@ -41,17 +41,23 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
 
 
 def build_encoders(nodes: Mapping[str, Any]) -> dict[str, Any]:
-    """The encoders by modality: a model makes them first, so a seed gives the same anywhere."""
+    """Build the encoders by modality, before anything else: a seed always gives the same ones."""
     return {name: component(f"encoder.{name}", node) for name, node in nodes.items() if node}
 
 
 def build_teacher(
     path: str, node: Mapping[str, Any], config: Mapping[str, Any], trusted: Sequence[str]
 ) -> Frozen:
-    """What a head's ``teacher`` is: a trained model, or an encoder, the same whatever the seed.
+    """Build a head's ``teacher``: a trained model, or an encoder that does not depend on the seed.
 
-    What of an encoder has no pretrained weights says nothing of the modality, and would be all
-    that tells the teachers of two seeds from each other.
+    Parts of an encoder without pretrained weights are random: they carry no information about the
+    modality, and would be the only difference between the teachers of two seeds.
+
+    Args:
+        path: Config path of the head, for messages.
+        node: Config of the head.
+        config: The run's config.
+        trusted: Packages that components may be imported from.
     """
     if isinstance(node["teacher"], str):
         return taught_by(path, node, config, trusted)
@@ -63,7 +69,17 @@ def build_teacher(
 def taught_by(
     path: str, node: Mapping[str, Any], config: Mapping[str, Any], trusted: Sequence[str]
 ) -> Frozen:
-    """The trained model that a head's ``teacher`` names, or its encoder of the head's modality."""
+    """Load the trained model that a head's ``teacher`` names, or only its encoder.
+
+    Args:
+        path: Config path of the head, for messages.
+        node: Config of the head; its ``modality``, if any, selects an encoder.
+        config: The run's config.
+        trusted: Packages that components may be imported from.
+
+    Raises:
+        ConfigError: If the model has no encoder of the head's modality.
+    """
     model, stored = teacher_model(path, node["teacher"], config, lambda c: build_model(c, trusted))
     modality = node.get("modality")
     if modality is None:
@@ -74,7 +90,7 @@ def taught_by(
 
 
 def component(path: str, node: Mapping[str, Any], **provided: object) -> Any:
-    """Instantiate one component; what it finds wrong with its arguments is the user's to mend."""
+    """Instantiate one component; report invalid arguments as ConfigError."""
     try:
         return instantiate(dict(node), _convert_="all", **provided)
     except InstantiationException as error:

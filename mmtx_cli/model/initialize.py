@@ -1,4 +1,4 @@
-"""A model's initial weights from a trained one, once that one's config and weights agree."""
+"""Initialize a model from a trained one, after checking that its config and weights match."""
 
 from collections.abc import Mapping, Set
 from typing import Any
@@ -11,13 +11,13 @@ from mmtx_cli.io.tensor_checks import other_types
 
 
 def check_stored(stored: Mapping[str, Any], ckpt: str, trusted: tuple[str, ...]) -> None:
-    """Refuse a trained model whose config describes another one than its weights are of.
+    """Check that the config of a trained model matches its weights.
 
-    What is taken over from the config may be larger than any memory. Heads of packages that are
-    not trusted are left out: they are refused by their own faults, unless others replace them.
+    The settings inherited from the config may describe a model too large for memory. Heads of
+    untrusted packages are skipped: they are rejected elsewhere, unless other heads replace them.
 
     Raises:
-        CheckpointError: naming tensors that are missing, or of another size.
+        CheckpointError: If tensors are missing or have other shapes.
     """
     from mmtx_cli.model.build import build_model
     from mmtx_cli.model.match_weights import check_fitting
@@ -30,7 +30,7 @@ def check_stored(stored: Mapping[str, Any], ckpt: str, trusted: tuple[str, ...])
     }
     kept = {**model, "head": heads}
     if list(component_faults({**kept, **trust})):
-        return  # encoders or a fusion that are replaced, or refused by these faults
+        return  # encoders or a fusion that will be replaced, or rejected for these faults
     weights = {
         name: tensor
         for name, tensor in read_weights(ckpt).items()
@@ -40,14 +40,14 @@ def check_stored(stored: Mapping[str, Any], ckpt: str, trusted: tuple[str, ...])
 
 
 def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
-    """Initialize with trained weights wherever name and shape agree, and report the others.
+    """Load trained weights wherever name and shape match, and print what was loaded.
 
-    An image encoder within another encoder (``encoder.video.image`` of ``encoder/video=frames``)
-    that the checkpoint lacks is initialized with the checkpoint's image encoder, and the other
-    encoder's projection with that of the images: what reads images understands frames at once.
+    An image encoder nested in another encoder (``encoder.video.image`` of ``encoder/video=frames``)
+    that the checkpoint lacks is initialized from the checkpoint's image encoder, and the projection
+    of the outer encoder from that of the images: a model of images can then process frames at once.
 
     Raises:
-        CheckpointError: if no tensor fits.
+        CheckpointError: If no tensor matches.
     """
     own = tuple(f"encoder.{name}." for name in fresh)
     weights, state = read_weights(ckpt), model.state_dict()
@@ -76,13 +76,13 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
 
 
 def as_image_encoder(name: str) -> str | None:
-    """The name that a tensor of a nested image encoder has in ``encoder.image``; None of others."""
+    """Return the name of a nested image encoder's tensor in ``encoder.image``, else None."""
     outer, within, rest = name.partition(".image.")
     return f"encoder.image.{rest}" if within and outer.startswith("encoder.") else None
 
 
 def as_project(name: str, modalities: Set[str]) -> str | None:
-    """The name in ``project.image`` of a tensor that projects one of ``modalities``."""
+    """Return the name in ``project.image`` of a projection tensor of ``modalities``, else None."""
     part, _, rest = name.partition(".")
     modality, _, rest = rest.partition(".")
     return f"project.image.{rest}" if part == "project" and modality in modalities else None

@@ -1,7 +1,7 @@
-"""Models with weights of unknown origin: built only if the weights are those that they lack.
+"""Build models with untrusted weights, only if config and weights match.
 
-A config of a few bytes may describe a model of terabytes. So it is built without memory first
-(PyTorch's device "meta" has shapes and no numbers), and what it lacks is compared with the file.
+A config of a few bytes may describe a model of terabytes. So the model is first built on PyTorch's
+"meta" device, which allocates no memory, and its state dict is compared with the file.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,22 +15,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHOWN = 5
-"""Tensors that a message names."""
+"""Number of tensors that a message names."""
 SPARE, SPARE_NUMBERS = 1000, 50_000_000
-"""Tensors, and numbers in them, that may be made and replaced while a model is built, beside twice
-those that it keeps."""
+"""Number of tensors and of their elements that may be created while a model is built.
+
+In addition to twice those of its weights: some are only temporary.
+"""
 
 
 def build_fitting(build: Callable[[], Any], weights: "Mapping[str, Tensor]", source: str) -> Any:
-    """Build a model with ``weights``, which are all that it has and no others.
+    """Build a model and load ``weights``, which must match its state dict exactly.
 
     Args:
-        build: Builds the model, whatever its weights.
+        build: Builds the model with any weights.
         weights: Tensors by parameter name.
-        source: Where they are from, for messages.
+        source: Origin of the weights, for messages.
 
     Raises:
-        CheckpointError: if tensors are missing, of no use, or of another shape or type.
+        CheckpointError: If tensors are missing, unexpected, or of another shape or type.
     """
     check_fitting(build, weights, source)
     model = build()
@@ -40,10 +42,10 @@ def build_fitting(build: Callable[[], Any], weights: "Mapping[str, Tensor]", sou
 
 
 def check_fitting(build: Callable[[], Any], weights: "Mapping[str, Tensor]", source: str) -> None:
-    """Refuse, as ``build_fitting`` does, a model that is not built here.
+    """Raise CheckpointError, like ``build_fitting``, without allocating the model.
 
-    A part that computes with numbers while it is built cannot be built without them: a few of other
-    libraries do, and such a model is compared only once it is built; how large it may be is known.
+    Components that compute with tensor values during construction, as a few of other libraries do,
+    fail on the "meta" device. Such a model is compared only after it is built.
     """
     import torch
 
@@ -56,12 +58,12 @@ def check_fitting(build: Callable[[], Any], weights: "Mapping[str, Tensor]", sou
             raise CheckpointError(
                 f"{source}: its config describes a model that is much larger than its weights"
             ) from error
-        return  # what else is wrong is told where it is built
+        return  # other errors are reported when the model is built
     _check(state, weights, source)
 
 
 class Allowance:
-    """How many tensors, and numbers in them, may be made while a model is built."""
+    """Limit on the tensors, and their elements, that may be created while a model is built."""
 
     def __init__(self, weights: "Mapping[str, Tensor]") -> None:
         self.tensors = SPARE + 2 * len(weights)
@@ -69,12 +71,12 @@ class Allowance:
 
     @property
     def exceeded(self) -> bool:
-        """Were more made?"""
+        """True if the limit was exceeded."""
         return self.tensors < 0 or self.numbers < 0
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Stop building where more are made: tensors without numbers take memory, too."""
+        """Stop the construction beyond the limit: even "meta" tensors need some memory."""
         from torch.nn.modules import module
 
         def count(_: object, name: str, tensor: "Tensor | None") -> None:

@@ -1,4 +1,4 @@
-"""The model: encode each modality, fuse, and let every head speak."""
+"""The multimodal model: encode each modality, fuse, run the heads."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
@@ -14,10 +14,10 @@ from mmtx_cli.types import FUSED, Batch, Field, Prediction, Streams, Tokens
 
 
 class MultimodalModel(nn.Module):
-    """Encoders by modality, one fusion, heads by name.
+    """Encoders by modality, a fusion, and heads by name.
 
-    The projection from an encoder's own width to the shared ``dim`` lives here, so that every
-    fusion sees one width.
+    The model projects each encoder's output to the shared width ``dim``, so that a fusion sees only
+    one width.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class MultimodalModel(nn.Module):
     ) -> None:
         super().__init__()
         self.dim = dim
-        self.encode_batch: int | None = None  # training sets it: samples encoded at a time
+        self.encode_batch: int | None = None  # samples per encoder micro-batch, set by training
         self.encoder: Mapping[str, Encoder] = nn.ModuleDict(encoders)  # type: ignore[assignment]
         project = {name: nn.Linear(encoder.width, dim) for name, encoder in encoders.items()}
         self.project: Mapping[str, nn.Linear] = nn.ModuleDict(project)  # type: ignore[assignment]
@@ -33,10 +33,10 @@ class MultimodalModel(nn.Module):
         self.head: Mapping[str, Head] = nn.ModuleDict(heads)  # type: ignore[assignment]
 
     def forward(self, batch: Batch) -> dict[str, Prediction]:
-        """Run every head on what it wants to see; no more is encoded and fused than they read.
+        """Run the heads; only the streams that they read are encoded and fused.
 
-        One that is to learn from none of the samples says nothing, unless other processes wait
-        for its gradient.
+        Heads without targets in this batch are skipped, unless other processes wait for their
+        gradients.
         """
         shared: Streams = {}
         predictions: dict[str, Prediction] = {}
@@ -45,9 +45,9 @@ class MultimodalModel(nn.Module):
                 continue
             meant = batch.meant.get(name)
             own = batch if meant is None else batch.only(meant)
-            view = head.view(own)  # masked objectives look at a corrupted copy
+            view = head.view(own)  # masked objectives read a corrupted copy
             source, known = (batch, shared) if view is own else (view, {})
-            if head.mixes:  # matching looks at modalities of different samples
+            if head.mixes:  # matching combines modalities of different samples
                 known = self.streams(source, [*self.encoder], known)
                 encoded = restricted({m: known[m] for m in self.encoder}, meant)
                 seen = self.fusion(head.mix(encoded, predictions, source.keys))
@@ -57,7 +57,7 @@ class MultimodalModel(nn.Module):
         return predictions
 
     def streams(self, batch: Batch, reads: Collection[str], known: Streams) -> Streams:
-        """The streams that are read, and those of which they are made; ``known`` keeps them."""
+        """Return the streams in ``reads`` and the ones they are made of; ``known`` caches them."""
         wanted = [name for name in self.encoder if name in reads or FUSED in reads]
         for name in wanted:
             if name not in known:
@@ -70,16 +70,16 @@ class MultimodalModel(nn.Module):
     def predict(
         self, batch: Batch, heads: Sequence[str] | None = None
     ) -> dict[str, dict[str, Tensor]]:
-        """Say what each head (or each of ``heads``) says of each sample, without targets."""
+        """Predict with each head (or each of ``heads``), without targets."""
         return self.answers(batch, self.head if heads is None else heads, [dict])[0]
 
     @torch.no_grad()
     def answers(
         self, batch: Batch, heads: Iterable[str], changes: Sequence[Callable[[Streams], Streams]]
     ) -> list[dict[str, dict[str, Tensor]]]:
-        """What each of ``heads`` says of each changed copy of the samples, which are encoded once.
+        """Return the predictions of ``heads`` for each changed copy of a batch, encoded once.
 
-        ``changes`` are made to the encoded modalities before they are fused.
+        ``changes`` are applied to the encoded modalities before fusion.
         """
         views = {name: self.head[name].view(batch) for name in heads}
         encoded = {
@@ -92,14 +92,13 @@ class MultimodalModel(nn.Module):
         return said
 
     def encode(self, batch: Batch) -> Streams:
-        """One stream a modality, of the shared width, zero where nothing is real."""
+        """Return one stream per modality, of the shared width, zero where the mask is False."""
         return {name: self.encode_one(name, batch.inputs[name]) for name in self.encoder}
 
     def encode_one(self, name: str, field: Field) -> Tokens:
-        """Encode and project one modality; in evaluation, one that the batch lacks costs nothing.
+        """Encode and project one modality; in evaluation, skip it if no sample of the batch has it.
 
-        In training of several processes it is encoded all the same: they wait for each other's
-        gradients.
+        Distributed training encodes it anyway: processes wait for each other's gradients.
         """
         alone = field.empty and world_size() == 1
         if alone or (not self.training and not field.mask.any()):
@@ -110,10 +109,10 @@ class MultimodalModel(nn.Module):
         return Tokens(x, tokens.mask)
 
     def present_tokens(self, name: str, field: Field) -> Tokens:
-        """Encode the samples that have the modality; the others get tokens that are not real.
+        """Encode only the samples that have the modality; the tokens of the others are masked.
 
-        Only on a CPU: a GPU would have to be waited for, to learn how many there are. Tokens that
-        are read from a cache need no encoder.
+        Only on a CPU, because counting the samples would synchronize a GPU. Cached tokens need no
+        encoder.
         """
         ready = field.encoded and not field.of_body
         if ready or field.mask.device.type != "cpu" or torch.compiler.is_compiling():
@@ -127,14 +126,14 @@ class MultimodalModel(nn.Module):
         return Tokens(x.index_put((present,), some.x), mask.index_put((present,), some.mask))
 
     def tokens(self, name: str, field: Field) -> Tokens:
-        """What the encoder makes of a modality, ``encode_batch`` samples at a time."""
+        """Return an encoder's tokens, in training in micro-batches of ``encode_batch`` samples."""
         if field.encoded:
             kept = Tokens(field.data.to(self.project[name].weight.dtype), field.mask)
             return self.encoder[name].after_body(kept) if field.of_body else kept
         size = self.encode_batch
         if not self.training or size is None or size >= len(field.mask):
             return self.encoder[name](field)
-        # what a part needs backwards is computed anew, when its turn comes
+        # checkpointing recomputes the activations of each part in the backward pass
         parts = [
             checkpoint(self.encoder[name], part, use_reentrant=False) for part in field.split(size)
         ]
@@ -142,21 +141,21 @@ class MultimodalModel(nn.Module):
 
 
 def restricted(streams: Streams, rows: Tensor | None) -> Streams:
-    """The streams of some of the samples; of all where ``rows`` is None."""
+    """Return the streams restricted to ``rows``; unchanged if ``rows`` is None."""
     return streams if rows is None else {name: x.only(rows) for name, x in streams.items()}
 
 
 def kept_alone(encoded: Streams, kept: Iterable[str]) -> Streams:
-    """The streams as if the samples had only the modalities in ``kept``."""
+    """Return the streams as if the samples had only the modalities in ``kept``."""
     return {name: x if name in kept else absent(x) for name, x in encoded.items()}
 
 
 def zeroed(encoded: Streams, name: str) -> Streams:
-    """The streams with nothing in one of them, which still counts as there."""
+    """Return the streams with one of them set to zero but still marked as present."""
     blank = Tokens(torch.zeros_like(encoded[name].x), encoded[name].mask)
     return {**encoded, name: blank}
 
 
 def absent(tokens: Tokens) -> Tokens:
-    """The same shape with nothing real in it."""
+    """Return tokens of the same shape that are all zero and masked."""
     return Tokens(torch.zeros_like(tokens.x), torch.zeros_like(tokens.mask))

@@ -1,4 +1,4 @@
-"""Teachers that are trained models, named by the folder that they lie in."""
+"""Trained models as teachers, loaded from their folders."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from mmtx_cli.io.checkpoint import read_weights
 from mmtx_cli.model.match_weights import build_fitting
 
 Build = Callable[[Mapping[str, Any]], Any]
-"""From a run's config to its model."""
+"""Builds a model from a run's config."""
 
 SHARED: Mapping[str, tuple[str, ...]] = {
     "image": ("image_size", "fit"),
@@ -17,13 +17,21 @@ SHARED: Mapping[str, tuple[str, ...]] = {
     "audio": ("sample_rate",),
     "text": ("text",),
 }
-"""What of the preparation of each modality a model and its teacher must have in common."""
+"""Preprocessing settings that a model and its teacher must share, by modality."""
 
 
 def teacher_model(path: str, folder: str, config: Mapping[str, Any], build: Build) -> Any:
-    """(model, its config) of the trained model in ``folder``, for the head at a config ``path``.
+    """Load a trained model as a teacher, and its config.
 
-    Raises ConfigError if it looks at samples otherwise than the model that it is to teach.
+    Args:
+        path: Config path of the head, for messages.
+        folder: Folder of the trained model.
+        config: Config of the model to train.
+        build: Builds a model from a config.
+
+    Raises:
+        ConfigError: If the teacher reads a modality that the model lacks, or was trained with other
+            preprocessing.
     """
     stored = config_of(path, folder)
     own, faults = config.get("preparation"), []

@@ -20,10 +20,10 @@ from mmtx_cli.types import Field, Patches, Patching, Tokens
 class AudioAst(Encoder):
     """Audio Spectrogram Transformer (Gong et al. 2021), without its class token.
 
-    A patch has a learned position in time, which stretches, plus one in frequency. With
-    ``stem="conv"`` the patches come from stride-2 convolutions (Xiao et al. 2021), which tell short
-    events within a patch apart; with "patch" each patch is read by itself, which masked
-    pre-training needs.
+    Each patch has a learned position in time, which is interpolated for longer audio, plus one in
+    frequency. With ``stem="conv"`` patches are embedded by stride-2 convolutions (Xiao et al.
+    2021), which resolve short events within a patch; with "patch" each patch is embedded
+    separately, which masked pretraining needs.
     """
 
     def __init__(
@@ -46,13 +46,14 @@ class AudioAst(Encoder):
         time_masks: int = 0,
         freq_masks: int = 0,
     ) -> None:
-        """Patches are ``patch_size`` frames by as many bands.
+        """Patches are ``patch_size`` frames by ``patch_size`` mel bands.
 
-        With ``stem="patch"`` they may overlap: they are ``stride`` apart (10 in the paper;
-        default: ``patch_size``).
+        With ``stem="patch"`` they may overlap: ``stride`` is the distance between patches (10 in
+        the paper; default: ``patch_size``).
 
-        ``audio_seconds`` have positions, longer sounds stretch them. ``normalise``, ``mean`` and
-        ``std`` as in ``LogMel``; ``time_masks`` and ``freq_masks`` of SpecAugment in training.
+        Positions are learned for ``audio_seconds`` of audio and interpolated for longer recordings.
+        ``normalise``, ``mean`` and ``std`` are as in ``LogMel``; ``time_masks`` and ``freq_masks``
+        are the numbers of SpecAugment masks in training.
         """
         super().__init__()
         check_stem(stem)
@@ -82,7 +83,10 @@ class AudioAst(Encoder):
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout, drop_path)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l, h]: l hops of 10 ms; from low to high, moment after moment."""
+        """Encode ``field.data``, [b, l, h]: l hops of 10 ms.
+
+        Tokens are ordered by time, then from low to high frequency.
+        """
         x = self.embedded(self.augment(self.mel(field), field.mask), field.mask)
         moments = self.moments(field.mask, x.shape[1])
         x = x.flatten(1, 2) + self.positions(moments)
@@ -94,36 +98,36 @@ class AudioAst(Encoder):
     def embedded(
         self, x: Float[Tensor, "b l m"], mask: Bool[Tensor, "b l"]
     ) -> Float[Tensor, "b n k d"]:
-        """The patches of ``k`` bands in ``n`` moments, before their positions are added."""
+        """Return the embeddings of ``k`` bands at ``n`` time steps, before positions are added."""
         if isinstance(self.stem, PatchStem):
             return self.stem(self.squares(x)[:, :, :, None])  # type: ignore[no-any-return]
         return self.stem(x, mask)  # type: ignore[no-any-return]
 
     def squares(self, x: Float[Tensor, "b l m"]) -> Float[Tensor, "b n k p p"]:
-        """The frames and bands of each patch."""
+        """Cut a spectrogram into patches of frames and bands."""
         x = self.covering(x)
         for axis in (1, 2):
             x = x.unfold(axis, self.patch_size, self.stride)
         return x
 
     def covering(self, x: Float[Tensor, "b l m"]) -> Float[Tensor, "b n m"]:
-        """With as many frames as whole patches need."""
+        """Pad a spectrogram to a whole number of patches in time."""
         frames = x.shape[1]
         covered = -(-max(frames - self.patch_size, 0) // self.stride) * self.stride
         return F.pad(x, (0, 0, 0, covered + self.patch_size - frames))
 
     def positions(self, moments: Bool[Tensor, "b t"]) -> Float[Tensor, "b n d"]:
-        """Of each band in each moment."""
+        """Return the position of each band at each time step."""
         return (self.time(moments)[:, :, None] + self.band).flatten(1, 2)
 
     def patching(self) -> Patching | None:
-        """Squares of the spectrogram, unless they overlap; not behind convolutions."""
+        """Return the patches of the spectrogram; None if they overlap or pass convolutions."""
         if self.stride != self.patch_size or not isinstance(self.stem, PatchStem):
             return None
         return Patching(self.patch_size**2, self.width, ("random", "moment", "tube"), self.patches)
 
     def patches(self, field: Field) -> Patches:
-        """Normalised log-mel power, by frame and band."""
+        """Return the patches of normalized log-mel power, in the order frame, band."""
         x = self.squares(self.mel(field))
         moments = self.moments(field.mask, x.shape[1])
         mask = moments.repeat_interleave(len(self.band), dim=1)
@@ -131,17 +135,17 @@ class AudioAst(Encoder):
         return Patches(x, mask, self.positions(moments), len(self.band))
 
     def moments(self, mask: Bool[Tensor, "b l"], count: int) -> Bool[Tensor, "b count"]:
-        """Which columns of patches a sample has: as many as cover it, none if it is absent."""
+        """Return which columns of patches are real: those that cover the recording, if any."""
         needed = self.columns(reach(mask)) * mask.any(dim=1)
         return torch.arange(count, device=mask.device) < needed[:, None]
 
     def columns(self, frames: Tensor) -> Tensor:
-        """Columns of patches that cover so many frames, at least one."""
+        """Return the number of columns of patches that cover ``frames`` frames, at least one."""
         beyond = (frames - self.patch_size).clamp(min=0)
         return (beyond + self.stride - 1) // self.stride + 1
 
     def blocks(self) -> list[nn.Module]:
-        """The stem with its positions, then the blocks."""
+        """Return the stem with its positions, then the blocks."""
         stem = nn.ModuleList([self.stem, self.time])
         stem.register_parameter("band", self.band)
         return [stem, *self.transformer.blocks]

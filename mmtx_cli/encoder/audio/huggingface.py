@@ -1,4 +1,4 @@
-"""An audio encoder of the transformers library."""
+"""Audio encoders of the transformers library."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -26,9 +26,9 @@ Heard = tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]
 class HuggingFaceAudio(PretrainedEncoder):
     """wav2vec 2.0, HuBERT, WavLM, UniSpeech; the Audio Spectrogram Transformer; Whisper's encoder.
 
-    The first kind gives a token every 20 ms and reads each recording at its own length. The
-    other two read a fixed length, as they were trained: shorter sound is filled with silence.
-    Needs the packages of ``pip install mmtx[hf]``.
+    Models of the first group produce a token every 20 ms and process each recording at its own
+    length. The other two have the fixed input length of their pretraining: shorter audio is padded
+    with silence. Requires ``pip install mmtx[hf]``.
     """
 
     def __init__(
@@ -45,13 +45,14 @@ class HuggingFaceAudio(PretrainedEncoder):
         freeze: bool | int = False,
         lora: int = 0,
     ) -> None:
-        """``weights`` is a name on huggingface.co, a local folder, or null.
+        """``weights`` is a model on huggingface.co, a local folder, or null.
 
-        Where it is null, a new ``architecture`` (its ``model_type`` in the library) of the given
-        sizes is made. ``audio_seconds`` is the longest sound. ``config`` sets further values of
-        the model's configuration, ``features`` of its feature extractor (by default those that
-        come with the weights). ``freeze`` keeps the body (true) or its convolutions or embeddings
-        and first n blocks as they are; ``lora`` is the rank of adapters of its attentions.
+        If it is null, a new model of ``architecture`` (a ``model_type`` of transformers) with the
+        given sizes is built. ``audio_seconds`` is the maximum duration of a recording. ``config``
+        sets further values of the model's configuration, ``features`` those of its feature
+        extractor (default: those of the weights). ``freeze`` freezes the backbone (true) or its
+        convolutions or embeddings and first n blocks. ``lora`` is the rank of LoRA adapters on the
+        attention layers (0 for none); it freezes all pretrained weights.
         """
         super().__init__()
         sizes = {"width": width, "depth": depth, "num_heads": num_heads}
@@ -70,11 +71,11 @@ class HuggingFaceAudio(PretrainedEncoder):
         self.hub.check(self.width, used)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l, h]: l hops of 10 ms of a mono waveform."""
+        """Encode ``field.data``, [b, l, h]: l hops of 10 ms of a mono waveform."""
         return Tokens(*self.hear(self.body, real_content(field), field.mask))
 
     def portable(self) -> dict[str, Any]:
-        """The same shape with random weights."""
+        """Return arguments for the same architecture with random weights."""
         return {**self.hub.portable(), "features": self.features}
 
 
@@ -82,11 +83,11 @@ KEPT = (
     "sampling_rate", "do_normalize", "num_mel_bins", "max_length", "mean", "std",
     "feature_size", "chunk_length", "n_fft", "hop_length",
 )  # fmt: skip
-"""The values of a feature extractor that say what the model reads."""
+"""Settings of a feature extractor that determine the model's input."""
 
 
 def feature_values(weights: str | None) -> dict[str, Any]:
-    """What the feature extractor of pretrained weights says; nothing for a new model."""
+    """Return the feature extractor settings of pretrained weights; empty for a new model."""
     if weights is None:
         return {}
     extractor = preprocessor(weights, "FeatureExtractor")
@@ -94,7 +95,11 @@ def feature_values(weights: str | None) -> dict[str, Any]:
 
 
 def ear(hub: HubModel, features: dict[str, Any], seconds: float) -> Any:
-    """What turns sound into what the model reads, and reads it."""
+    """Return the front end for a model type: it computes the model's input and runs the model.
+
+    Raises:
+        ValueError: If the model type is not supported, or its input is shorter than ``seconds``.
+    """
     kind = hub.config.model_type
     if kind in WAVE_MODELS:
         return WaveEar(hub.body.feature_extractor.conv_layers, features)
@@ -111,7 +116,7 @@ def ear(hub: HubModel, features: dict[str, Any], seconds: float) -> Any:
 
 
 class WaveEar(nn.Module):
-    """For models that read the waveform itself: a token every 20 ms."""
+    """Front end for models of the raw waveform: one token every 20 ms."""
 
     def __init__(self, layers: Iterable[nn.Module], features: dict[str, Any]) -> None:
         super().__init__()
@@ -119,19 +124,22 @@ class WaveEar(nn.Module):
         self.normalise = features.get("do_normalize", True)
 
     def forward(self, body: Any, hops: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"]) -> Heard:
-        """Convolutions at each recording's own length, then the Transformer over real frames."""
+        """Apply the convolutions at each recording's own length, then the Transformer."""
         sound = unit_variance(hops, mask) if self.normalise else hops
         x, frames = self.convolutions(sound.flatten(1), mask.sum(dim=1) * hops.shape[2])
         x = body.feature_projection(x.mT)
         x = x[0] if isinstance(x, tuple) else x
         real = torch.arange(x.shape[1], device=x.device) < frames[:, None]
-        # a recording of nothing at all is opened, so that its softmax stays finite
+        # unmask rows without any frame, so that their softmax stays finite
         seen = real | (frames == 0)[:, None]
         return body.encoder(x, attention_mask=seen).last_hidden_state, real
 
 
 class SpectrogramEar(nn.Module):
-    """For the Audio Spectrogram Transformer: two tokens for all, then patches, band by band."""
+    """Front end for the Audio Spectrogram Transformer.
+
+    Two tokens (class and distillation) come first, then the patches, band by band.
+    """
 
     def __init__(self, config: Any, features: dict[str, Any]) -> None:
         super().__init__()
@@ -140,13 +148,13 @@ class SpectrogramEar(nn.Module):
         self.columns = (self.length - config.patch_size) // self.stride + 1
         self.rows = (self.mels - config.patch_size) // config.frequency_stride + 1
         normalise = features.get("do_normalize", True)
-        # of AudioSet, as in the library
+        # statistics of AudioSet, the library's defaults
         self.mean = features.get("mean", -4.2677393) if normalise else 0.0
         self.std = features.get("std", 4.5689974) if normalise else 0.5
         self.seconds = self.length / 100
 
     def forward(self, body: Any, hops: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"]) -> Heard:
-        """A patch is real if it begins within the sound."""
+        """Encode a batch; a patch is real if it begins within the recording."""
         x, frames = kaldi_filterbank(hops, mask, self.mels, self.length)
         x = body(input_values=(x - self.mean) / (2 * self.std)).last_hidden_state
         begins = torch.arange(self.columns, device=mask.device) * self.stride
@@ -155,7 +163,7 @@ class SpectrogramEar(nn.Module):
 
 
 class WhisperEar(nn.Module):
-    """For Whisper's encoder: a token every 20 ms, of which those beyond all sound are left out."""
+    """Front end for Whisper's encoder: one token every 20 ms, cut to the length of the batch."""
 
     def __init__(self, config: Any, features: dict[str, Any]) -> None:
         super().__init__()
@@ -166,12 +174,12 @@ class WhisperEar(nn.Module):
         self.seconds = samples / rate
 
     def forward(self, body: Any, hops: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"]) -> Heard:
-        """A token is real if any of its two hops is."""
+        """Encode a batch; a token is real if either of its two hops is."""
         x = body(self.spectrogram(hops.flatten(1))).last_hidden_state
         real = coarser(mask, 2)
         return x[:, : real.shape[1]], real
 
 
-# not data2vec-audio and the conformer: their convolutions between layers hear the padding
+# without data2vec-audio and the conformer: convolutions between their layers mix in padding
 WAVE_MODELS = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
 EARS: dict[str, Any] = {"audio-spectrogram-transformer": SpectrogramEar, "whisper": WhisperEar}

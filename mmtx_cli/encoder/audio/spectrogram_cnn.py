@@ -1,4 +1,4 @@
-"""Convolutions over the log-mel spectrogram, then a Transformer over time; trained from scratch."""
+"""CNN over the log-mel spectrogram and a Transformer over time, trained from scratch."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,10 @@ from mmtx_cli.types import Field, Tokens
 
 
 class AudioSpectrogramCnn(Encoder):
-    """Each stage halves time and frequency; one token for 2 ** stages hops (160 ms with four)."""
+    """CNN over the log-mel spectrogram, then a Transformer over time.
+
+    Each stage halves time and frequency: one token per 2 ** stages hops (160 ms with four stages).
+    """
 
     def __init__(
         self,
@@ -33,10 +36,11 @@ class AudioSpectrogramCnn(Encoder):
         time_masks: int = 0,
         freq_masks: int = 0,
     ) -> None:
-        """``channels`` of each stage.
+        """``channels`` are the channels of each stage.
 
-        ``audio_seconds`` have positions, longer sounds stretch them. ``normalise``, ``mean`` and
-        ``std`` as in ``LogMel``; ``time_masks`` and ``freq_masks`` of SpecAugment in training.
+        Positions are learned for ``audio_seconds`` of audio and interpolated for longer recordings.
+        ``normalise``, ``mean`` and ``std`` are as in ``LogMel``; ``time_masks`` and ``freq_masks``
+        are the numbers of SpecAugment masks in training.
         """
         super().__init__()
         shrink = 1 << len(channels)
@@ -50,14 +54,14 @@ class AudioSpectrogramCnn(Encoder):
         stages = [SpectrogramStage(*pair) for pair in zip((1, *channels), channels, strict=False)]
         self.stages = nn.ModuleList(stages)
         self.project = nn.Linear(channels[-1] * num_mels // shrink, width)
-        self.norm = nn.LayerNorm(width)  # as large as the positions
+        self.norm = nn.LayerNorm(width)  # matches the scale of the positions
         places = math.ceil(audio_seconds * HOPS_PER_SECOND / shrink)
         self.position = SequencePosition(width, places)
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l, h]: l hops of 10 ms."""
+        """Encode ``field.data``, [b, l, h]: l hops of 10 ms."""
         mask = field.mask
         x = self.augment(self.mel(field), mask)[:, None]
         for stage in self.stages:
@@ -66,5 +70,5 @@ class AudioSpectrogramCnn(Encoder):
         return Tokens(self.transformer(self.dropout(x), mask), mask)
 
     def blocks(self) -> list[nn.Module]:
-        """The stages of convolutions, then the blocks."""
+        """Return the convolutional stages, then the blocks."""
         return [*self.stages, *self.transformer.blocks]

@@ -1,4 +1,4 @@
-"""Speech models of torchaudio's pipelines: wav2vec 2.0, HuBERT, WavLM and what grew from them."""
+"""Speech models of torchaudio's pipelines: wav2vec 2.0, HuBERT, WavLM and their derivatives."""
 
 from typing import Any
 
@@ -17,9 +17,10 @@ from mmtx_cli.types import Field, Tokens
 
 
 class AudioPipeline(PretrainedEncoder):
-    """A body that reads the waveform (20 ms a frame), then a projection and a small Transformer.
+    """A backbone on the raw waveform (one frame per 20 ms), a projection and a small Transformer.
 
-    Unlike torchaudio's own ``forward``, padding never matters: its statistics leave it out.
+    Unlike in torchaudio's own ``forward``, padding never affects the output: normalization
+    statistics exclude it.
     """
 
     body: SpeechBody
@@ -44,12 +45,13 @@ class AudioPipeline(PretrainedEncoder):
     ) -> None:
         """``bundle`` is a name in torchaudio.pipelines: WAV2VEC2_BASE, HUBERT_BASE, WAVLM_BASE, …
 
-        ``weights``: true for the bundle's own (downloaded once), a local state-dict file, or null
-        for random ones. ``freeze`` keeps the body (true), or its convolutions and first n blocks.
-        ``lora`` is the rank of adapters on its attentions, 0 for none.
-        ``mix`` takes a learned mean of all its layers in place of the last (Yang et al. 2021);
-        ``pool`` frames make a token. ``body_depth`` keeps its first blocks only; the other
-        ``body_*`` size a body without published weights (null: as the bundle's).
+        ``weights`` is true for the bundle's own (downloaded once), a local state-dict file, or null
+        for random ones. ``freeze`` freezes the backbone (true), or its convolutions and first n
+        blocks. ``lora`` is the rank of LoRA adapters on the attention layers, 0 for none. ``mix``
+        uses a learned weighted mean of all layers' outputs instead of the last layer's (Yang et al.
+        2021). ``pool`` frames are averaged into one token. ``body_depth`` keeps only the first
+        blocks; ``body_width``, ``body_heads`` and ``body_channels`` size a backbone without
+        published weights (null: as in the bundle).
         """
         super().__init__()
         if pool < 1:
@@ -69,13 +71,13 @@ class AudioPipeline(PretrainedEncoder):
         self.transformer = Transformer(width, depth, num_heads, dropout=dropout)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l, h]: l hops of 10 ms."""
+        """Encode ``field.data``, [b, l, h]: l hops of 10 ms."""
         frames = self.features(field)
         x, mask = pooled(self.project(frames.x), frames.mask, self.grain)
         return Tokens(self.transformer(self.dropout(x), mask), mask)
 
     def features(self, field: Field) -> Tokens:
-        """What the body gives, a vector a frame."""
+        """Return the backbone's output, one vector per frame."""
         layers, mask = self.body(waveform(field, self.sample_rate), self.samples(field))
         if self.mix is None:
             return Tokens(layers[-1], mask)
@@ -83,31 +85,31 @@ class AudioPipeline(PretrainedEncoder):
         return Tokens(torch.stack([w * x for w, x in zip(share, layers, strict=True)]).sum(0), mask)
 
     def samples(self, field: Field) -> Int[Tensor, " b"]:
-        """Length of each sound; 0 for one that is absent."""
+        """Return the number of samples of each recording; 0 if it is missing."""
         return reach(field.mask) * field.data.shape[2]
 
     def summary(self, field: Field) -> Float[Tensor, "b c"]:
-        """Mean of the body's features over the real frames."""
+        """Return the mean of the backbone's features over the real frames."""
         frames = self.features(field)
         return masked_mean(frames.x, frames.mask)
 
     def summary_width(self) -> int:
-        """Numbers of the body's frames."""
+        """Return the width of the backbone's frames."""
         return self.channels
 
     def blocks(self) -> list[nn.Module]:
-        """The body's convolutions with its positions, then its blocks."""
+        """Return the backbone's convolutions with its positions, then its blocks."""
         return [self.body.stem, *self.body.layers]
 
     def portable(self) -> dict[str, Any]:
-        """The same shape with random weights."""
+        """Return arguments for the same architecture with random weights."""
         return {"weights": None}
 
 
 def pooled(
     x: Float[Tensor, "b l d"], mask: Bool[Tensor, "b l"], grain: int
 ) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
-    """The mean of the real ones among every ``grain`` frames."""
+    """Average the real frames of every ``grain`` consecutive frames."""
     short = -x.shape[1] % grain
     groups = F.pad(x, (0, 0, 0, short)).unflatten(1, (-1, grain))
     real = F.pad(mask, (0, short)).unflatten(1, (-1, grain))

@@ -1,4 +1,4 @@
-"""Strided convolutions over the waveform itself, then a Transformer; trained from scratch."""
+"""Strided convolutions over the raw waveform and a Transformer, trained from scratch."""
 
 import math
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from mmtx_cli.types import Field, Tokens
 
 
 class AudioWaveform(Encoder):
-    """A small relative of wav2vec's feature encoder (Baevski et al. 2020, section 2).
+    """A small variant of wav2vec 2.0's encoder (Baevski et al. 2020, section 2).
 
-    With the strides as they are, a token is 640 samples: 40 ms at 16 kHz.
+    With the default strides, a token covers 640 samples: 40 ms at 16 kHz.
     """
 
     def __init__(
@@ -33,9 +33,9 @@ class AudioWaveform(Encoder):
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
     ) -> None:
-        """``strides`` of the convolutions, whose channels double up to ``width``.
+        """``strides`` are those of the convolutions, whose channels double up to ``width``.
 
-        ``audio_seconds`` have positions, longer sounds stretch them.
+        Positions are learned for ``audio_seconds`` of audio and interpolated for longer recordings.
         """
         super().__init__()
         if not strides or min(strides) < 2:
@@ -52,7 +52,7 @@ class AudioWaveform(Encoder):
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l, h]: l hops of 10 ms."""
+        """Encode ``field.data``, [b, l, h]: l hops of 10 ms."""
         mask = field.mask.repeat_interleave(field.data.shape[2], dim=1)
         x = unit_variance(waveform(field, self.sample_rate)[..., None], mask)
         for layer in self.layers:
@@ -61,12 +61,12 @@ class AudioWaveform(Encoder):
         return Tokens(self.transformer(self.dropout(x), mask), mask)
 
     def blocks(self) -> list[nn.Module]:
-        """The convolutions, then the blocks."""
+        """Return the convolutions, then the blocks."""
         return [*self.layers, *self.transformer.blocks]
 
 
 class Downsample(nn.Module):
-    """A convolution two strides wide, a norm over the channels of each place, and GELU."""
+    """Convolution with a kernel of two strides, norm over the channels of each position, GELU."""
 
     def __init__(self, channels: int, out: int, stride: int) -> None:
         super().__init__()
@@ -78,7 +78,10 @@ class Downsample(nn.Module):
     def forward(
         self, x: Float[Tensor, "b l c"], mask: Bool[Tensor, "b l"]
     ) -> tuple[Float[Tensor, "b n o"], Bool[Tensor, "b n"]]:
-        """Place i of the result stands for ``stride`` of the input and sees half as many around."""
+        """Return the downsampled sequence and its mask.
+
+        Output i covers ``stride`` inputs and sees half a stride more on either side.
+        """
         left = self.stride // 2
         whole = -x.shape[1] % self.stride
         x = F.pad(x.mT, (left, whole + self.stride - left))

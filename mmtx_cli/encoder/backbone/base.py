@@ -1,4 +1,4 @@
-"""What the encoders around a pretrained network share: freezing, adapting, loading safely."""
+"""Base class and helpers of encoders with a pretrained backbone: freezing, LoRA, safe loading."""
 
 import zipfile
 from collections.abc import Callable, Sequence
@@ -21,14 +21,14 @@ from mmtx_cli.layer.lora import add_lora
 
 
 class PretrainedEncoder(Freezable, Encoder):
-    """An encoder whose ``body`` comes from elsewhere: kept as it is, adapted, or trained on."""
+    """An encoder with a pretrained backbone in ``body``: frozen, adapted or fine-tuned."""
 
     body: Any
     parts: Sequence[nn.Module] = ()
-    """The stem and the blocks of the body, which registers them."""
+    """Stem and blocks of ``body``, which are registered there."""
 
     def blocks(self) -> list[nn.Module]:
-        """The stem of the body, with its embeddings and positions, then the blocks."""
+        """Return the backbone's stem, with its embeddings and positions, then the blocks."""
         return list(self.parts)
 
     def settle(
@@ -39,19 +39,30 @@ class PretrainedEncoder(Freezable, Encoder):
         fault: str,
         layers: Sequence[nn.Module] = (),
     ) -> dict[str, nn.Parameter]:
-        """Freeze and adapt the body; set ``width`` to what ``tokens()``, a small trial run, gives.
+        """Freeze and adapt the backbone, and set ``width`` by a trial run.
 
-        ``fault`` is what to say where the trial fails: which setting does not fit the body.
-        ``layers`` are the blocks of a body whose stem the trial is to find, for a class that does
-        not say itself what its ``blocks()`` are.
-        Parameters that the tokens do not depend on (of a pooler, of a mask token) are frozen:
-        several devices would wait for their gradients. Returns those that they do depend on.
-        Raises ValueError for a ``freeze`` or ``lora`` that does not fit the body.
+        Parameters that the tokens do not depend on (pooler, mask token) are frozen: distributed
+        training would wait for their gradients.
+
+        Args:
+            freeze: True for the whole backbone, n for the stem and n blocks, False or 0 for
+                nothing.
+            lora: Rank of the LoRA adapters; 0 for none.
+            tokens: Runs the encoder on a small input.
+            fault: Error message for a failed trial run: which setting does not fit the backbone.
+            layers: The blocks, if the trial run has to find the stem; for classes that do not
+                override ``blocks``.
+
+        Returns:
+            The parameters that the tokens depend on, by name.
+
+        Raises:
+            ValueError: If the trial run fails, or ``freeze`` or ``lora`` does not fit the backbone.
         """
         try:
             with stem_before(self.body, layers[0]) if layers else nullcontext() as stem:
                 x, used = self.tried(tokens)
-        except (IndexError, RuntimeError, ValueError) as error:  # each library in its own way
+        except (IndexError, RuntimeError, ValueError) as error:  # depends on the library
             raise ValueError(f"{fault}: {brief(error)}") from error
         self.width = x.shape[-1]
         for name, parameter in self.body.named_parameters():
@@ -64,7 +75,7 @@ class PretrainedEncoder(Freezable, Encoder):
         return used
 
     def tried(self, tokens: Callable[[], Tensor]) -> tuple[Tensor, dict[str, nn.Parameter]]:
-        """Run once without dropout: the output, and the body's parameters that it depends on."""
+        """Run once without dropout; return the output and the parameters that it depends on."""
         self.eval()
         with torch.enable_grad():
             x = tokens()
@@ -72,7 +83,7 @@ class PretrainedEncoder(Freezable, Encoder):
         return x, {k: p for k, p in self.body.named_parameters() if id(p) in reached}
 
     def adapt(self, rank: int, tokens: Callable[[], Tensor]) -> None:
-        """Freeze every pretrained weight, and add adapters to the blocks that are not frozen."""
+        """Freeze all pretrained weights and add LoRA adapters to the blocks that are not frozen."""
         free = self.parts[len(self.frozen) :] if self.parts else [self.body]
         if not free or self.body in self.frozen:
             raise ValueError(
@@ -80,7 +91,7 @@ class PretrainedEncoder(Freezable, Encoder):
                 "pretrained weights as they are"
             )
         self.body.requires_grad_(False)
-        # the statistics of a batch norm would move without its weights
+        # otherwise batch-norm statistics would change while the weights are frozen
         norms = [module for module in self.body.modules() if isinstance(module, _BatchNorm)]
         self.frozen = [*self.frozen, *norms]
         new = add_lora(free, rank)
@@ -93,32 +104,33 @@ class PretrainedEncoder(Freezable, Encoder):
 
 
 def statistics(pixels: Pixels) -> dict[str, list[float]]:
-    """Arguments that normalise likewise."""
+    """Return the arguments of an equal pixel normalization."""
     return {"mean": pixels.mean.flatten().tolist(), "std": pixels.std.flatten().tolist()}
 
 
 def missing_package(error: ImportError, extra: str) -> ValueError:
-    """What to say where an optional package is not there."""
+    """Return the error for an optional package that is not installed."""
     return ValueError(
         f"this needs a package that is not installed ({error.name}): pip install mmtx[{extra}]"
     )
 
 
 def brief(error: BaseException) -> str:
-    """What a library says is wrong, as one short line."""
+    """Return the message of a library's error as one short line."""
     said = " ".join(str(error).split()) or type(error).__name__
     return said if len(said) <= 300 else f"{said[:300]} …"
 
 
 def is_file_name(weights: str) -> bool:
-    """Does it name a local file, rather than weights that a library knows?"""
+    """Return whether ``weights`` names a local file, rather than weights known to a library."""
     return weights.endswith((".safetensors", ".pt", ".pth", ".bin")) or "/" in weights
 
 
 def load_state(path: str) -> dict[str, Tensor]:
-    """Read the tensors of a file of weights; nothing in it is run.
+    """Read the tensors of a weights file, without running any code in it.
 
-    Raises ValueError if there is no such file, or it holds no state dict.
+    Raises:
+        ValueError: If the file does not exist, cannot be read, or holds no finite state dict.
     """
     file = Path(path).expanduser()
     if not file.exists():
@@ -128,7 +140,7 @@ def load_state(path: str) -> dict[str, Tensor]:
         state = read_tensors(file)
     except Exception as error:  # a damaged file may raise anything
         raise ValueError(f"weights={path} cannot be read: {brief(error)}") from error
-    for key in ("state_dict", "model"):  # as training scripts wrap it
+    for key in ("state_dict", "model"):  # usual wrappers of training scripts
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
@@ -142,9 +154,10 @@ def load_state(path: str) -> dict[str, Tensor]:
 
 
 def torchvision_model(name: str, weights: str | None, **shape: Any) -> Any:
-    """A model of torchvision; ``weights`` is one of its names, a local file, or null.
+    """Build a torchvision model; ``weights`` is one of its weights names, a local file, or None.
 
-    Raises ValueError if there is no such model, or its weights cannot be had.
+    Raises:
+        ValueError: If the model is unknown, or its weights cannot be found or read.
     """
     from torchvision.models import get_model, list_models
 
@@ -153,7 +166,7 @@ def torchvision_model(name: str, weights: str | None, **shape: Any) -> Any:
     local = weights is not None and is_file_name(weights)
     try:
         model = get_model(name, weights=None if local else weights, **shape)
-    except (OSError, ValueError, KeyError) as error:  # no network; no such weights
+    except (OSError, ValueError, KeyError) as error:  # no network, or unknown weights
         raise ValueError(f"weights={weights}: cannot be had for {name}: {brief(error)}") from error
     if weights is not None and local:
         load_strictly(model, weights)
@@ -161,7 +174,7 @@ def torchvision_model(name: str, weights: str | None, **shape: Any) -> Any:
 
 
 def load_strictly(model: nn.Module, path: str) -> None:
-    """Load a file's tensors; every one of the model must be there. Raises ValueError if not."""
+    """Load all tensors of a model from a file. Raises ValueError if they do not match exactly."""
     try:
         model.load_state_dict(load_state(path))
     except RuntimeError as error:
@@ -169,7 +182,7 @@ def load_strictly(model: nn.Module, path: str) -> None:
 
 
 def read_tensors(file: Path) -> Any:
-    """The content of a .safetensors file, or of one that torch.save made."""
+    """Return the content of a .safetensors file, or of a file written by ``torch.save``."""
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file
 

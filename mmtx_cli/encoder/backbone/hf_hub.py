@@ -1,6 +1,6 @@
-"""The hub of the transformers library: what is sought there or in local folders, safely.
+"""Access to the Hugging Face hub and to local model folders, safely.
 
-No code that comes with a model is ever run, and files of tensors are read as tensors only.
+Code that comes with a model is never run, and weights files are read as tensors only.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from mmtx_cli.layer.input.pixel_norm import Pixels
 
 
 def preprocessor(weights: str, kind: str) -> Any:
-    """What prepares the input of a model: ``kind`` is ImageProcessor or FeatureExtractor."""
+    """Return the preprocessor of a model; ``kind`` is ImageProcessor or FeatureExtractor."""
     library, source = transformers(), source_of(weights)
     with finding(weights, "preprocessor_config.json"), quiet():
         return getattr(library, f"Auto{kind}").from_pretrained(source, trust_remote_code=False)
@@ -22,7 +22,7 @@ def preprocessor(weights: str, kind: str) -> Any:
 def pixels_of(
     weights: str | None, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> Pixels:
-    """The normalisation that is said, else that of the weights, else that of ImageNet."""
+    """Return the given pixel normalization, by default that of the weights, or ImageNet's."""
     if (mean is None) != (std is None):
         raise ValueError("mean and std: give both, or neither")
     if mean is not None and std is not None:
@@ -30,7 +30,7 @@ def pixels_of(
     if weights is None:
         return Pixels()
     said = preprocessor(weights, "ImageProcessor")
-    # it computes (bytes * factor - offset - mean) / std, and we begin with bytes / 255
+    # the processor computes (bytes * factor - offset - mean) / std; Pixels starts from bytes / 255
     factor = 255 * (said.rescale_factor if said.do_rescale else 1)
     offset = 1 if getattr(said, "offset", False) else 0
     mean, std = (said.image_mean, said.image_std) if said.do_normalize else ([0.0] * 3, [1.0] * 3)
@@ -38,7 +38,7 @@ def pixels_of(
 
 
 def tokenizer_json(weights: str) -> str:
-    """The content of the ``tokenizer.json`` of a model; transformers is only asked without one."""
+    """Return the content of a model's ``tokenizer.json``; transformers is used if it has none."""
     file = Path(weights).expanduser() / "tokenizer.json"
     if file.is_file():
         return file.read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def tokenizer_json(weights: str) -> str:
 
 
 def transformers() -> Any:
-    """The library, imported when it is needed and not before."""
+    """Import the transformers library on first use."""
     try:
         import transformers
     except ImportError as error:
@@ -61,7 +61,12 @@ def transformers() -> Any:
 
 
 def source_of(weights: str) -> str:
-    """A local folder if it is one, else a name on the hub."""
+    """Return the path of a local folder, or else a name on the hub.
+
+    Raises:
+        ValueError: If ``weights`` is a file, or looks like the path of a folder that does not
+            exist.
+    """
     path = Path(weights).expanduser()
     if path.is_file():
         raise ValueError(f"weights={weights} is a file; name the folder that holds its config.json")
@@ -72,10 +77,10 @@ def source_of(weights: str) -> str:
 
 @contextmanager
 def finding(weights: str, file: str = "config.json and model.safetensors") -> Iterator[None]:
-    """Turn whatever goes wrong while a model is sought and read into one clear message."""
+    """Convert any error while a model is located and read into one clear ValueError."""
     try:
         yield
-    except Exception as error:  # hub, network and files: the library raises a dozen kinds
+    except Exception as error:  # hub, network and file errors have many types
         where = "in that folder" if Path(weights).expanduser().is_dir() else "on the hub"
         raise ValueError(
             f"weights={weights}: cannot be had {where} ({brief(error)}); give the name of a "
@@ -85,7 +90,7 @@ def finding(weights: str, file: str = "config.json and model.safetensors") -> It
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars and no remarks of the library for a while; faults are raised, not told."""
+    """Disable the library's progress bars and log messages below errors."""
     logging = transformers().utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

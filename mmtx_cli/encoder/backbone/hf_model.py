@@ -1,4 +1,4 @@
-"""Models of the transformers library, pretrained or new, and the part of them that encodes."""
+"""Models of the transformers library, pretrained or new, reduced to their encoders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,17 +16,20 @@ SIZES = {
     "num_heads": "num_attention_heads",
     "patch_size": "patch_size",
 }
-"""Our names of a model's sizes, and those that all configurations of the library understand."""
+"""Our names of model sizes, and the names that every configuration of the library supports."""
 
 FOLLOWING = (
     ("hidden_size", 4, ("intermediate_size", "hidden_dim", "encoder_ffn_dim", "d_ff")),
     ("num_hidden_layers", 1, ("encoder_layers",)),
     ("num_attention_heads", 1, ("encoder_attention_heads", "decoder_attention_heads")),
 )
-"""What else of a new model follows from a size, and its factor: some models have own names."""
+"""(size, factor, names): settings of a new model that default to factor * size.
 
-# Layers that are left out at random would be missed by other devices; masks over time are drawn
-# past torch, so that a run could not be repeated.
+Some models have their own names for sizes or for what depends on them.
+"""
+
+# LayerDrop would leave other processes waiting for gradients; time masks are sampled outside
+# torch's random number generators, so that runs would not be reproducible.
 STEADY = {
     "layerdrop": 0.0,
     "encoder_layerdrop": 0.0,
@@ -36,26 +39,26 @@ STEADY = {
     "use_cache": False,
 }
 TELLING = ("id2label", "label2id", "architectures", "transformers_version", "dtype", "torch_dtype")
-"""Of a configuration, what does not shape the model."""
+"""Configuration values that do not affect the architecture."""
 
 
 @dataclass(frozen=True)
 class HubModel:
-    """A network of the library, and what was asked for."""
+    """An encoder of the library, and the sizes that were requested."""
 
     body: Any
     config: Any
     whole: Any
-    """The configuration of the model that the network was taken out of."""
+    """Configuration of the full model that contains the encoder."""
     weights: str | None
     missing: frozenset[int]
-    """``id`` of the parameters that the weights said nothing of."""
+    """``id`` of each parameter that the weights do not contain."""
     sizes: Mapping[str, int | None]
 
     def check(self, width: int, used: Mapping[str, nn.Parameter]) -> None:
-        """Raise ValueError if it came out otherwise than asked for.
+        """Raise ValueError if weights are missing or the sizes differ from the requested ones.
 
-        ``width`` is that of its tokens, ``used`` are the parameters that these depend on.
+        ``width`` is the width of the tokens, ``used`` are the parameters that they depend on.
         """
         lacking = [name for name, parameter in used.items() if id(parameter) in self.missing]
         if lacking:
@@ -73,13 +76,17 @@ class HubModel:
             )
 
     def portable(self) -> dict[str, Any]:
-        """Arguments that make a model of this shape anew."""
+        """Return arguments that build the same architecture with random weights."""
         values = self.whole.to_diff_dict()
         plain = {k: v for k, v in values.items() if k not in TELLING and not k.startswith("_")}
         return {"weights": None, "architecture": plain.pop("model_type"), "config": plain}
 
     def blocks(self) -> list[nn.Module]:
-        """The layers or stages: the last outermost list of modules, of the right length if any."""
+        """Return the layers or stages.
+
+        These are the last outermost module list, of the length in the configuration if there is
+        one.
+        """
         lists = {n: m for n, m in self.body.named_modules() if isinstance(m, nn.ModuleList)}
         outer = [m for n, m in lists.items() if not any(n.startswith(f"{k}.") for k in lists)]
         depth = getattr(self.config, "num_hidden_layers", None)
@@ -94,11 +101,18 @@ def hub_model(
     config: Mapping[str, Any] | None,
     **new: Any,
 ) -> HubModel:
-    """Load ``weights`` (a name on the hub or a folder), or make a new model where it is null.
+    """Load ``weights``, or build a new model if it is None.
 
-    ``tower`` names the part to keep of a model for several modalities. ``sizes`` and ``new`` shape
-    a new model; ``config`` changes single values of either. Raises ValueError where the weights
-    cannot be had, do not fit, or would need code that comes with them.
+    Args:
+        weights: A name on the hub, a local folder, or None.
+        architecture: ``model_type`` of a new model.
+        tower: The part of a multimodal model to keep: text, vision or audio.
+        sizes: Sizes of a new model, by our names; None keeps the default.
+        config: Further configuration values, of a new or a pretrained model.
+        **new: Further configuration values of a new model.
+
+    Raises:
+        ValueError: If the weights cannot be found or read, do not fit, or need custom code.
     """
     said = {SIZES[name]: value for name, value in sizes.items() if value is not None}
     if weights is None:
@@ -114,14 +128,18 @@ def hub_model(
 
 
 def part_of(model: Any, tower: str) -> nn.Module:
-    """The one tower of a dual encoder, the encoder of an encoder and decoder, or all of it."""
+    """Return a tower of a dual encoder, the encoder of an encoder-decoder, or the whole model."""
     if hasattr(model, f"{tower}_model"):
         return getattr(model, f"{tower}_model")  # type: ignore[no-any-return]
     return model.get_encoder() if model.config.is_encoder_decoder else model  # type: ignore[no-any-return]
 
 
 def new_model(architecture: str, values: dict[str, Any]) -> Any:
-    """A model with random weights."""
+    """Build a model with random weights.
+
+    Raises:
+        ValueError: If the architecture is unknown, or does not support the values.
+    """
     library = transformers()
     known = list(library.CONFIG_MAPPING.keys())
     if architecture not in known:
@@ -139,14 +157,14 @@ def new_model(architecture: str, values: dict[str, Any]) -> Any:
         make_steady(config)
         with quiet():
             return library.AutoModel.from_config(config, trust_remote_code=False)
-    except Exception as error:  # each architecture refuses in its own way
+    except Exception as error:  # exception types differ between architectures
         raise ValueError(f"architecture={architecture}: {brief(error)}") from error
 
 
 def load_model(
     weights: str, sizes: Mapping[str, int | None], values: Mapping[str, Any]
 ) -> tuple[Any, set[str]]:
-    """A pretrained model in float32, and the names of the tensors that were not there."""
+    """Return a pretrained model in float32, and the names of the tensors missing in its weights."""
     library, source = transformers(), source_of(weights)
     with finding(weights), quiet():
         config = library.AutoConfig.from_pretrained(source, trust_remote_code=False, **values)
@@ -168,7 +186,7 @@ def load_model(
 
 
 def make_steady(config: Any) -> None:
-    """Switch off what differs between runs and devices in ways that we cannot seed."""
+    """Disable whatever differs between runs or processes and cannot be seeded."""
     for name, value in STEADY.items():
         if hasattr(config, name):
             setattr(config, name, value)

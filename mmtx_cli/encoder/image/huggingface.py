@@ -1,4 +1,4 @@
-"""An image encoder of the transformers library."""
+"""Image encoders of the transformers library."""
 
 import inspect
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from mmtx_cli.types import Field, Tokens
 class HuggingFaceImage(PretrainedEncoder):
     """ViT, DINOv2, BEiT, Swin, ConvNeXt, the vision tower of CLIP or SigLIP, …
 
-    A Transformer gives its last hidden states, class token included, a convolutional network a
-    token a cell of its last map. Needs the packages of ``pip install mmtx[hf]``.
+    The tokens of a Transformer are its last hidden states, including the class token; those of a
+    convolutional network are the cells of its last feature map. Requires ``pip install mmtx[hf]``.
     """
 
     fixed_size: ClassVar[bool] = True
@@ -39,14 +39,15 @@ class HuggingFaceImage(PretrainedEncoder):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
-        """``weights`` is a name on huggingface.co, a local folder, or null.
+        """``weights`` is a model on huggingface.co, a local folder, or null.
 
-        Where it is null, a new ``architecture`` (its ``model_type`` in the library) of the given
-        sizes is made for pictures of ``image_size``; pretrained positions are stretched to it
-        where the model can. ``config`` sets further values of the model's configuration.
-        ``freeze`` keeps the body (true) or its embeddings and first n blocks as they are;
-        ``lora`` is the rank of adapters of its attentions. ``mean`` and ``std`` of the pixels are
-        by default those that come with the weights, ImageNet's for a new model.
+        If it is null, a new model of ``architecture`` (a ``model_type`` of transformers) with the
+        given sizes is built for images of ``image_size``. Pretrained positions are interpolated to
+        ``image_size`` if the model supports it. ``config`` sets further values of the model's
+        configuration. ``freeze`` freezes the backbone (true) or its embeddings and first n blocks.
+        ``lora`` is the rank of LoRA adapters on the attention layers (0 for none); it freezes all
+        pretrained weights. ``mean`` and ``std`` of the pixels default to those of the weights, or
+        ImageNet's for a new model.
         """
         super().__init__()
         sizes = {"patch_size": patch_size, "width": width, "depth": depth, "num_heads": num_heads}
@@ -62,14 +63,14 @@ class HuggingFaceImage(PretrainedEncoder):
         self.hub.check(self.width, used)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l, 3, height, width] for l pictures a sample."""
+        """Encode ``field.data``, [b, l, 3, height, width]: l images per sample."""
         return encode_pictures(field, self.read)
 
     def read(self, pictures: Shaped[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
-        """Patches, or the cells of a map, row by row."""
+        """Return the last hidden states, or the cells of the feature map, row by row."""
         x = self.body(pixel_values=self.pixels(pictures), **self.stretch).last_hidden_state
         return x.flatten(2).mT if x.dim() == 4 else x  # type: ignore[no-any-return]
 
     def portable(self) -> dict[str, Any]:
-        """The same shape with random weights."""
+        """Return arguments for the same architecture with random weights."""
         return {**self.hub.portable(), **statistics(self.pixels)}

@@ -1,4 +1,4 @@
-"""Any image network of timm (PyTorch Image Models)."""
+"""Image networks of timm (PyTorch Image Models)."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -25,16 +25,15 @@ from mmtx_cli.layer.position import GridPosition
 from mmtx_cli.types import Field, Tokens
 
 STACKS = ("blocks", "stages", "layers")
-"""What timm calls the container of a network's blocks."""
+"""timm's names for the container of a network's blocks."""
 STAGE = re.compile(r"(layer|stage|block|s)\d+")
-"""… or each of its stages, where there is no container."""
+"""timm's names for single stages of a network without such a container."""
 
 
 class ImageTimm(PretrainedEncoder):
-    """A Transformer gives its tokens, a convolutional network a token a cell of its last map.
+    """Any image network of timm: a Transformer's tokens, or the cells of a CNN's feature map.
 
-    The cells get learned positions, which a map has none of. Needs the packages of
-    ``pip install mmtx[timm]``.
+    The cells get learned positions. Requires ``pip install mmtx[timm]``.
     """
 
     fixed_size: ClassVar[bool] = True
@@ -53,14 +52,14 @@ class ImageTimm(PretrainedEncoder):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
-        """``name`` is one of timm's models.
+        """``name`` is a model name of timm.
 
         ``weights`` is "default", the tag of other weights ("augreg_in21k"; downloaded once), a
-        local file of tensors, or null. Positions are stretched to ``image_size`` where the model
-        can. ``patch_size``, ``width``, ``depth`` and ``num_heads`` shape a new Transformer
-        otherwise than its name says. ``freeze`` keeps the body (true) or its stem and first n
-        blocks as they are; ``lora`` is the rank of adapters of its attentions. ``mean`` and
-        ``std`` of the pixels are by default those of the weights.
+        local weights file, or null. Positions are interpolated to ``image_size`` if the model
+        supports it. ``patch_size``, ``width``, ``depth`` and ``num_heads`` override the sizes of a
+        new Transformer. ``freeze`` freezes the backbone (true) or its stem and first n blocks.
+        ``lora`` is the rank of LoRA adapters on the attention layers (0 for none); it freezes all
+        pretrained weights. ``mean`` and ``std`` of the pixels default to those of the weights.
         """
         super().__init__()
         given = {"embed_dim": width, "depth": depth, "num_heads": num_heads}
@@ -81,20 +80,20 @@ class ImageTimm(PretrainedEncoder):
             x = self.eval().read(black)
         self.position = GridPosition(self.width, x.shape[2]) if x.dim() == 4 else None
         if self.position is not None:
-            self.body.to(memory_format=torch.channels_last)  # quicker for convolutions
+            self.body.to(memory_format=torch.channels_last)  # faster for convolutions
         self.train()
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l, 3, height, width] for l pictures a sample."""
+        """Encode ``field.data``, [b, l, 3, height, width]: l images per sample."""
         return encode_pictures(field, self.encode)
 
     def encode(self, pictures: Shaped[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
-        """Tokens, or cells with their positions, row by row."""
+        """Return the tokens, or the cells of the feature map plus positions, row by row."""
         x = self.read(pictures)
         return tokens_of(x) if self.position is None else tokens_of(x) + self.position(*x.shape[2:])
 
     def read(self, pictures: Shaped[Tensor, "b 3 h w"]) -> Float[Tensor, "b ..."]:
-        """What the classifier would pool: tokens [b, n, d] or a map [b, d, y, x]."""
+        """Return the features before pooling: tokens [b, n, d] or a feature map [b, d, y, x]."""
         x: Any = self.body.forward_features(self.pixels(pictures))  # type: ignore[operator]
         if not isinstance(x, Tensor) or x.dim() not in (3, 4):
             raise ValueError("this network gives neither tokens nor a map")
@@ -102,23 +101,26 @@ class ImageTimm(PretrainedEncoder):
         return x.permute(0, 3, 1, 2) if last else x
 
     def summary(self, field: Field) -> Float[Tensor, "b c"]:
-        """Mean of the network's own features over the pictures."""
+        """Return the mean of the network's own features over the images."""
         features = encode_pictures(field, lambda pictures: tokens_of(self.read(pictures)))
         return masked_mean(features.x, features.mask)
 
     def portable(self) -> dict[str, Any]:
-        """The same shape with random weights; of a folder or hub, the name of its architecture."""
+        """Return arguments for the same architecture with random weights.
+
+        A name in a folder or on a hub is replaced by that of its architecture.
+        """
         named = {"name": self.body.pretrained_cfg["architecture"]} if ":" in self.name else {}
         return {"weights": None, **named, **statistics(self.pixels)}
 
 
 def tokens_of(x: Float[Tensor, "b ..."]) -> Float[Tensor, "b n d"]:
-    """The cells of a map as tokens, row by row; tokens as they are."""
+    """Return the cells of a feature map as tokens, row by row; return tokens unchanged."""
     return x.flatten(2).mT if x.dim() == 4 else x
 
 
 def layers(body: Any) -> list[nn.Module]:
-    """The blocks of a Transformer, the stages of a convolutional network; nothing if unknown."""
+    """Return a Transformer's blocks or a convolutional network's stages; [] if not recognized."""
     children = dict(body.named_children())
     for name in STACKS:
         if name in children:
@@ -127,9 +129,17 @@ def layers(body: Any) -> list[nn.Module]:
 
 
 def timm_model(name: str, weights: str | None, image_size: int, sizes: dict[str, Any]) -> Any:
-    """A network without its classifier.
+    """Build a network without its classifier.
 
-    Raises ValueError if there is none, it cannot be made so, or its weights cannot be had.
+    Args:
+        name: Model name of timm.
+        weights: As in ``ImageTimm``.
+        image_size: Image size in pixels, for networks with a fixed input size.
+        sizes: Arguments of timm that change the architecture.
+
+    Raises:
+        ValueError: If the model is unknown, the sizes do not fit it, or its weights cannot be found
+            or do not fit.
     """
     try:
         import timm
@@ -144,10 +154,10 @@ def timm_model(name: str, weights: str | None, image_size: int, sizes: dict[str,
         load = partial(make, pretrained=weights is not None, **source)
         body: Any = drawn_alike(load) if is_local(weights) else load()
         new = drawn_alike(partial(make, name)) if is_local(weights) else None
-    except Exception as error:  # hub, network, files, and arguments that a network has not
+    except Exception as error:  # hub, network, files, unsupported arguments
         what = f"weights={weights}: cannot be had for {name}" if weights else f"{name=}, {sizes}"
         raise ValueError(f"{what}: {brief(error)}") from error
-    body.pretrained_cfg.pop("state_dict", None)  # loaded; not to be kept twice
+    body.pretrained_cfg.pop("state_dict", None)  # already loaded: do not keep a second copy
     if new is not None and (lacking := unchanged(body, new)):
         raise ValueError(
             f"weights={weights}: {len(lacking)} of {len(list(body.parameters()))} tensors of "
@@ -157,19 +167,23 @@ def timm_model(name: str, weights: str | None, image_size: int, sizes: dict[str,
 
 
 def is_local(weights: str | None) -> bool:
-    """Are they those of a file?"""
+    """Return whether ``weights`` is a local file."""
     return weights is not None and weights != "default" and is_file_name(weights)
 
 
 def drawn_alike(make: Callable[[], nn.Module]) -> nn.Module:
-    """Make a network whose random weights are always the same, and like no other network's."""
+    """Build a network with random weights from a fixed, unusual seed; keep the global RNG state."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0x7133_0DD5)
         return make()
 
 
 def unchanged(body: nn.Module, new: nn.Module) -> list[str]:
-    """Matrices that are as in a new network of the same seed: timm passes over what is missing."""
+    """Return the names of matrices that equal their random initialization.
+
+    timm silently skips tensors that the weights lack; ``new`` is a network built with the same
+    seed.
+    """
     fresh = dict(new.named_parameters())
     return [
         name
@@ -179,7 +193,10 @@ def unchanged(body: nn.Module, new: nn.Module) -> list[str]:
 
 
 def weight_source(timm: Any, name: str, weights: str | None) -> dict[str, Any]:
-    """What timm is to make, and from which weights; those of a local file are read here, safely."""
+    """Return the arguments of ``timm.create_model`` that select the model and its weights.
+
+    A local weights file is read here, as tensors only. Raises ValueError if the model is unknown.
+    """
     if ":" in name:  # hf-hub:owner/model, local-dir:folder: these bring their own weights
         if weights not in (None, "default"):
             raise ValueError(f"weights={weights}: {name} brings its own; write default or null")

@@ -1,4 +1,4 @@
-"""The vision Transformers of torchvision: ViT and Swin, pretrained or not."""
+"""Vision Transformers of torchvision: ViT and Swin, optionally pretrained."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -22,7 +22,8 @@ from mmtx_cli.types import Field, Tokens
 class ImageTorchvisionVit(PretrainedEncoder):
     """vit_b_16 … vit_h_14 (Dosovitskiy et al. 2021), swin_t … swin_v2_b (Liu et al. 2021).
 
-    A ViT gives its class token and a token a patch, a Swin a token a cell of its last map.
+    The tokens of a ViT are the class token and one per patch, those of a Swin are the cells of its
+    last feature map.
     """
 
     fixed_size: ClassVar[bool] = True
@@ -40,13 +41,12 @@ class ImageTorchvisionVit(PretrainedEncoder):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
-        """``body`` is a torchvision name.
+        """``body`` is the torchvision name of the backbone.
 
         ``weights`` is a torchvision weights name ("DEFAULT", "IMAGENET1K_V1": downloaded once), a
-        local state-dict file, or null. The positions of a ViT are stretched to ``image_size``.
-        ``freeze`` keeps the body (true) or its stem and first n blocks as they are.
-        ``patch_size``, ``width``, ``depth`` and ``num_heads`` shape a new ViT otherwise than
-        ``body`` says.
+        local state-dict file, or null. A ViT's positions are interpolated to ``image_size``.
+        ``freeze`` freezes the backbone (true) or its stem and first n blocks. ``patch_size``,
+        ``width``, ``depth`` and ``num_heads`` override the sizes of a new ViT.
         """
         super().__init__()
         self.pixels = Pixels(mean, std)
@@ -69,38 +69,38 @@ class ImageTorchvisionVit(PretrainedEncoder):
         self.settle(freeze, 0, lambda: self.encode(trial), fault, self.body.layers())
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l, 3, image_size, image_size] for l pictures a sample."""
+        """Encode ``field.data``, [b, l, 3, image_size, image_size]: l images per sample."""
         return encode_pictures(field, self.encode)
 
     def encode(self, pixels: Shaped[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
-        """Patches row by row; with a ViT the class token stands before them."""
+        """Return patches or cells row by row; a ViT's class token comes first."""
         return self.body(self.pixels(pixels))  # type: ignore[no-any-return]
 
     def portable(self) -> dict[str, Any]:
-        """The same shape with random weights."""
+        """Return arguments for the same architecture with random weights."""
         return {"weights": None}
 
 
 class VitBody(nn.Module):
-    """A ViT of torchvision without its classifier."""
+    """A torchvision ViT without its classifier."""
 
     def __init__(self, vit: Any) -> None:
         super().__init__()
         self.vit = vit
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
-        """The tokens that the classifier takes the first of."""
+        """Return the tokens, the class token first."""
         patches = self.vit._process_input(pixels)
         first = self.vit.class_token.expand(len(patches), -1, -1)
         return self.vit.encoder(torch.cat([first, patches], dim=1))
 
     def layers(self) -> list[nn.Module]:
-        """The blocks."""
+        """Return the blocks."""
         return list(self.vit.encoder.layers)
 
 
 class SwinBody(nn.Module):
-    """A Swin of torchvision without its classifier."""
+    """A torchvision Swin without its classifier."""
 
     def __init__(self, model: Any, name: str) -> None:
         super().__init__()
@@ -109,18 +109,28 @@ class SwinBody(nn.Module):
         self.features, self.norm = model.features, model.norm
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
-        """The cells of the last map, row by row."""
+        """Return the cells of the last feature map, row by row."""
         return self.norm(self.features(pixels)).flatten(1, 2)
 
     def layers(self) -> list[nn.Module]:
-        """The stages, each with the merging of patches before it."""
+        """Return the stages, each with the patch merging before it."""
         _, first, *rest = self.features
         pairs = zip(rest[::2], rest[1::2], strict=True)
         return [first, *(nn.ModuleList(pair) for pair in pairs)]
 
 
 def vit(name: str, weights: str | None, image_size: int, sizes: dict[str, int]) -> Any:
-    """A ViT whose positions fit ``image_size``, without its classifier."""
+    """Build a ViT without its classifier, with positions for ``image_size``.
+
+    Args:
+        name: Model name of torchvision.
+        weights: Weights name of torchvision, local file, or None.
+        image_size: Image size in pixels.
+        sizes: Arguments of ``VisionTransformer`` that change the architecture.
+
+    Raises:
+        ValueError: If the sizes or weights do not fit, or the weights cannot be found or read.
+    """
     from torchvision.models.vision_transformer import interpolate_embeddings
 
     model = new_vit(name, image_size, sizes)
@@ -138,7 +148,7 @@ def vit(name: str, weights: str | None, image_size: int, sizes: dict[str, int]) 
 
 
 def new_vit(name: str, image_size: int, sizes: dict[str, int]) -> Any:
-    """A ViT with random weights, as its name or as ``sizes`` say."""
+    """Build a ViT with random weights, of the sizes of its name or of ``sizes``."""
     from torchvision.models import VisionTransformer
 
     try:

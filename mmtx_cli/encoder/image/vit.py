@@ -16,9 +16,9 @@ from mmtx_cli.types import Field, Patches, Patching, Tokens
 class ImageViT(Encoder):
     """Patches, learned grid positions and pre-norm blocks (Dosovitskiy et al. 2021).
 
-    There is no class token: a head pools as it needs. With ``stem="conv"`` the patches come from
-    stride-2 convolutions, which learn sooner from little data (Xiao et al. 2021); with "patch"
-    each patch is read by itself, which masked pre-training needs.
+    There is no class token: heads pool the tokens. With ``stem="conv"`` patches are embedded by
+    stride-2 convolutions, which learn faster from little data (Xiao et al. 2021); with "patch" each
+    patch is embedded separately, which masked pretraining needs.
     """
 
     def __init__(
@@ -36,11 +36,12 @@ class ImageViT(Encoder):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
-        """``image_size`` sizes the position grid; pictures of other sizes interpolate it.
+        """``image_size`` sizes the position grid, which is interpolated for other image sizes.
 
-        ``recolor``: in training the convolutions of the stem see each picture with its color
-        channels shuffled, every second time inverted, while its mean colors are read as they are.
-        Shapes are then recognized in colors that they never had in training.
+        ``recolor`` augments the input of the stem's convolutions in training: the color channels of
+        each image are shuffled and every second image is inverted, on average. The mean colors that
+        the stem reads separately are unchanged. Shapes are then recognized in colors that never
+        occurred in training.
         """
         super().__init__()
         check_stem(stem)
@@ -61,10 +62,10 @@ class ImageViT(Encoder):
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout, drop_path)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l, 3, height, width] for l pictures a sample.
+        """Encode ``field.data``, [b, l, 3, height, width]: l images per sample.
 
-        Patches row by row, picture after picture; those of one picture look at each other. Of what
-        is ``shown``, each picture has as many.
+        Patches are ordered row by row, image by image, and attend to those of the same image. If
+        ``field.shown`` selects patches, it selects equally many in each image.
         """
         tokens = self.embedded(field)
         x = tokens.x.unflatten(1, (field.mask.shape[1], -1)).flatten(0, 1)
@@ -72,7 +73,7 @@ class ImageViT(Encoder):
         return Tokens(x.reshape(*tokens.mask.shape, self.width), tokens.mask)
 
     def embedded(self, field: Field) -> Tokens:
-        """What the blocks begin with; no more is computed than is ``shown``."""
+        """Return the input of the blocks, computed only for the ``shown`` patches."""
         b, pictures = field.mask.shape
         squares = isinstance(self.stem, PatchStem)
         x, rows, columns = self.squares(field) if squares else self.convolved(field)
@@ -85,7 +86,7 @@ class ImageViT(Encoder):
         return Tokens(x + position, mask)
 
     def squares(self, field: Field) -> tuple[Shaped[Tensor, "b n 3 p p"], int, int]:
-        """The raw pixels of each patch; how many rows and columns of them a picture has."""
+        """Return the raw pixels of each patch, and the numbers of rows and columns of patches."""
         size, x = self.patch_size, real_content(field)
         rows, columns = (side // size for side in x.shape[3:])
         x = x[..., : rows * size, : columns * size].unflatten(4, (columns, size))
@@ -93,24 +94,24 @@ class ImageViT(Encoder):
         return x.flatten(1, 3), rows, columns
 
     def convolved(self, field: Field) -> tuple[Float[Tensor, "b n d"], int, int]:
-        """What convolutions make of each patch; how many rows and columns there are."""
+        """Return the patches embedded by the convolutional stem, and their rows and columns."""
         x = self.stem(self.pixels(real_content(field).flatten(0, 1)))
         rows, columns = x.shape[1:3]
         return x.unflatten(0, field.mask.shape).flatten(1, 3), rows, columns
 
     def patching(self) -> Patching | None:
-        """Squares of pixels; not behind convolutions, whose patches overlap."""
+        """Return the square patches; None with a convolutional stem, whose patches overlap."""
         if not isinstance(self.stem, PatchStem):
             return None
         return Patching(3 * self.patch_size**2, self.width, ("moment",), self.patches)
 
     def patches(self, field: Field) -> Patches:
-        """Normalised pixels, by channel, row and column."""
+        """Return the normalized pixels of the patches, in the order channel, row, column."""
         x, rows, columns = self.squares(field)
         mask = field.mask.repeat_interleave(rows * columns, dim=1)
         position = self.position(rows, columns).repeat(field.mask.shape[1], 1)[None]
         return Patches(self.pixels(x).flatten(2), mask, position, rows * columns)
 
     def blocks(self) -> list[nn.Module]:
-        """The stem with its positions, then the blocks."""
+        """Return the stem with its positions, then the blocks."""
         return [nn.ModuleList([self.stem, self.position]), *self.transformer.blocks]

@@ -1,4 +1,4 @@
-"""A text encoder of the transformers library, with its own tokenizer."""
+"""Text encoders of the transformers library, with their own tokenizers."""
 
 from typing import Any, ClassVar
 
@@ -12,9 +12,9 @@ from mmtx_cli.types import Field, Tokens
 
 
 class HuggingFaceText(PretrainedEncoder):
-    """BERT, RoBERTa, MPNet, the encoder of T5, the text tower of CLIP, …: a vector a token.
+    """BERT, RoBERTa, MPNet, the encoder of T5, the text tower of CLIP, …: one vector per token.
 
-    Needs the packages of ``pip install mmtx[hf]``. Pretrained weights bring their tokenizer.
+    Requires ``pip install mmtx[hf]``. Pretrained weights come with their tokenizer.
     """
 
     brings_tokenizer: ClassVar[bool] = True
@@ -32,13 +32,13 @@ class HuggingFaceText(PretrainedEncoder):
         freeze: bool | int = False,
         lora: int = 0,
     ) -> None:
-        """``weights`` is a name on huggingface.co, a local folder, or null.
+        """``weights`` is a model on huggingface.co, a local folder, or null.
 
-        Where it is null, a new ``architecture`` (its ``model_type`` in the library) of ``width``,
-        ``depth`` and ``num_heads`` is made for texts of ``vocab_size`` words. ``config`` sets
-        further values of the model's configuration. ``freeze`` keeps the body (true) or its
-        embeddings and first n blocks as they are; ``lora`` is the rank of adapters of its
-        attentions, which leave all of its own weights as they are.
+        If it is null, a new model of ``architecture`` (a ``model_type`` of transformers) with
+        ``width``, ``depth`` and ``num_heads`` is built for a vocabulary of ``vocab_size`` tokens.
+        ``config`` sets further values of the model's configuration. ``freeze`` freezes the backbone
+        (true) or its embeddings and first n blocks. ``lora`` is the rank of LoRA adapters on the
+        attention layers (0 for none); it freezes all pretrained weights.
         """
         super().__init__()
         if weights is None and vocab_size is None:
@@ -48,7 +48,7 @@ class HuggingFaceText(PretrainedEncoder):
         self.hub = hub_model(weights, architecture, "text", sizes, config, **new)
         self.body = self.hub.body
         self.pad_id: int = self.hub.config.pad_token_id or 0
-        # some models give no position to padding
+        # no padding in the trial run: some models give it no position
         trial = torch.full((1, max_length), 1 if self.pad_id != 1 else 2)
         limit = getattr(self.hub.config, "max_position_embeddings", None)
         fault = (
@@ -59,22 +59,22 @@ class HuggingFaceText(PretrainedEncoder):
         self.hub.check(self.width, used)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l] token numbers of the model's own tokenizer."""
+        """Encode ``field.data``: [b, l] token IDs of the model's own tokenizer."""
         ids = field.data.masked_fill(~field.mask, self.pad_id)
-        # a text of nothing at all is opened, so that its softmax stays finite
+        # unmask rows without any token, so that their softmax stays finite
         seen = field.mask | ~field.mask.any(dim=1, keepdim=True)
         return Tokens(self.read(ids, seen.long()), field.mask)
 
     def read(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
-        """[b, l] numbers to [b, l, d] vectors."""
+        """Map [b, l] token IDs to [b, l, d] vectors."""
         out = self.body(input_ids=ids, attention_mask=mask)
         return out.last_hidden_state  # type: ignore[no-any-return]
 
     @staticmethod
     def tokenizer_json(weights: str) -> str:
-        """The content of the ``tokenizer.json`` that belongs to the weights."""
+        """Return the content of the ``tokenizer.json`` of the weights."""
         return tokenizer_json(weights)
 
     def portable(self) -> dict[str, Any]:
-        """The same shape with random weights."""
+        """Return arguments for the same architecture with random weights."""
         return {**self.hub.portable(), "vocab_size": self.hub.config.vocab_size}

@@ -9,12 +9,12 @@ from mmtx_cli.types import Field, Tokens
 
 
 class TextTransformer(Encoder):
-    """Token embeddings, learned positions and pre-norm blocks (as in CLIP's text tower, but
-    looking both ways; Radford et al. 2021, section 2.4), after a convolution over each token and
-    its two neighbors.
+    """Token embeddings, convolution over neighbors, learned positions and pre-norm blocks.
 
-    The convolution lets the first block see pairs of words ("not red"), which attention learns to
-    find by position only after many steps (compare Primer's convolutions, So et al. 2021).
+    Like CLIP's text tower (Radford et al. 2021, section 2.4), but bidirectional, and with a
+    convolution over each token and its two neighbors. It lets the first block see pairs of words
+    ("not red"), which attention learns to find by position only after many steps (compare Primer's
+    convolutions, So et al. 2021).
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class TextTransformer(Encoder):
         dropout: float = 0.0,
         drop_path: float = 0.0,
     ) -> None:
-        """``max_length`` bounds the tokens of a text; the tokenizer cuts there."""
+        """``max_length`` is the maximum number of tokens per text; the tokenizer truncates it."""
         super().__init__()
         self.width = width
         self.embedding = nn.Embedding(vocab_size, width)
@@ -36,17 +36,17 @@ class TextTransformer(Encoder):
         self.position = nn.Parameter(torch.empty(max_length, width))
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout, drop_path)
-        # as large as what the blocks add to them, which would drown small ones
+        # unit scale, like the residuals that the blocks add; small embeddings would be drowned out
         nn.init.normal_(self.embedding.weight)
         nn.init.normal_(self.position)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, l] token numbers; one vector a token comes back."""
+        """Encode ``field.data``, [b, l] token IDs, to one vector per token."""
         x = self.embedding(field.data.masked_fill(~field.mask, 0)) * field.mask[..., None]
         x = x + self.neighbors(x.mT).mT + self.position[: field.data.shape[1]]
         return Tokens(self.transformer(self.dropout(x), field.mask), field.mask)
 
     def blocks(self) -> list[nn.Module]:
-        """The embeddings with their positions, then the blocks."""
+        """Return the embeddings with their positions, then the blocks."""
         position = nn.ParameterList([self.position])
         return [nn.ModuleList([self.embedding, self.neighbors, position]), *self.transformer.blocks]

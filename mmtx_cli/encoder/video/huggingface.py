@@ -1,4 +1,4 @@
-"""A video encoder of the transformers library."""
+"""Video encoders of the transformers library."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -15,11 +15,11 @@ from mmtx_cli.types import Field, Tokens
 
 
 class HuggingFaceVideo(PretrainedEncoder):
-    """VideoMAE, TimeSformer, ViViT: their last hidden states, tubelet by tubelet.
+    """VideoMAE, TimeSformer, ViViT; the tokens are their last hidden states, one per tubelet.
 
-    Such a model reads a fixed number of frames. They are spread evenly over the real ones of a
-    sample, of which a short video repeats some, so that padding never matters.
-    Needs the packages of ``pip install mmtx[hf]``.
+    These models need a fixed number of frames. They are evenly spaced over the real frames of a
+    sample, and a short video repeats some, so that padding never affects the output. Requires ``pip
+    install mmtx[hf]``.
     """
 
     fixed_size: ClassVar[bool] = True
@@ -40,14 +40,14 @@ class HuggingFaceVideo(PretrainedEncoder):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
-        """``weights`` is a name on huggingface.co, a local folder, or null.
+        """``weights`` is a model on huggingface.co, a local folder, or null.
 
-        Where it is null, a new ``architecture`` (its ``model_type`` in the library) of the given
-        sizes is made for ``num_frames`` frames of ``image_size``. ``config`` sets further values
-        of the model's configuration. ``freeze`` keeps the body (true) or its embeddings and first
-        n blocks as they are; ``lora`` is the rank of adapters of its attentions. ``mean`` and
-        ``std`` of the pixels are by default those that come with the weights, ImageNet's for a
-        new model.
+        If it is null, a new model of ``architecture`` (a ``model_type`` of transformers) with the
+        given sizes is built for ``num_frames`` frames of ``image_size``. ``config`` sets further
+        values of the model's configuration. ``freeze`` freezes the backbone (true) or its
+        embeddings and first n blocks. ``lora`` is the rank of LoRA adapters on the attention layers
+        (0 for none); it freezes all pretrained weights. ``mean`` and ``std`` of the pixels default
+        to those of the weights, or ImageNet's for a new model.
         """
         super().__init__()
         sizes = {"patch_size": patch_size, "width": width, "depth": depth, "num_heads": num_heads}
@@ -65,14 +65,14 @@ class HuggingFaceVideo(PretrainedEncoder):
         self.hub.check(self.width, used)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, t, 3, height, width]."""
+        """Encode ``field.data``, [b, t, 3, height, width]."""
         x = self.read(spread_frames(field, self.num_frames))
         return Tokens(x, field.mask.any(dim=1, keepdim=True).expand(-1, x.shape[1]))
 
     def read(self, frames: Shaped[Tensor, "b t 3 h w"]) -> Float[Tensor, "b n d"]:
-        """As many frames as the model reads to its tokens."""
+        """Encode as many frames as the model expects."""
         return self.body(pixel_values=self.pixels(frames)).last_hidden_state  # type: ignore[no-any-return]
 
     def portable(self) -> dict[str, Any]:
-        """The same shape with random weights."""
+        """Return arguments for the same architecture with random weights."""
         return {**self.hub.portable(), **statistics(self.pixels)}

@@ -1,4 +1,4 @@
-"""Any image encoder on every frame, then a Transformer over time."""
+"""Any image encoder applied to every frame, then a Transformer over time."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ from mmtx_cli.types import Field, Tokens
 
 
 class VideoFrames(Encoder):
-    """Each frame is a picture; what is left of it are few tokens, which look at each other.
+    """Encode each frame as an image, pool it to a few tokens, then a Transformer over frames.
 
-    The late fusion of CLIP4Clip's "seqTransf" (Luo et al. 2021, section 3.3) over any image
-    encoder, pre-trained or not. What a frame's tokens differ in from those of the frame before is
-    added to them (``Change``).
+    This is CLIP4Clip's "seqTransf" (Luo et al. 2021, section 3.3) with any image encoder,
+    pretrained or not. The differences between the tokens of consecutive frames are added to them
+    (``Change``).
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class VideoFrames(Encoder):
     ) -> None:
         """``image`` is the encoder of a frame.
 
-        ``num_frames`` have positions, more frames stretch them. ``tokens_per_frame`` 1 is the
-        mean of a frame's tokens; more are as many learned weighted means. Only where ``width``
-        differs from the image encoder's are the tokens projected.
+        Positions are learned for ``num_frames`` frames and interpolated for more. With
+        ``tokens_per_frame=1`` a frame is the mean of its tokens; more tokens are as many learned
+        weighted means. The tokens are projected only if ``width`` differs from the image encoder's.
         """
         super().__init__()
         if not isinstance(image, Encoder):
@@ -59,7 +59,7 @@ class VideoFrames(Encoder):
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, t, 3, height, width]; a frame's tokens follow each other."""
+        """Encode ``field.data``, [b, t, 3, height, width]; tokens are ordered frame by frame."""
         b, t = field.mask.shape
         frames = self.image(as_pictures(field))
         x = self.pooled(Tokens(self.project(frames.x), frames.mask)).unflatten(0, (b, t))
@@ -69,40 +69,40 @@ class VideoFrames(Encoder):
         return Tokens(self.transformer(self.dropout(x), mask), mask)
 
     def pooled(self, frames: Tokens) -> Float[Tensor, "f k d"]:
-        """The few tokens of each frame."""
+        """Pool each frame to ``tokens_per_frame`` tokens."""
         if self.pool is None:
             return masked_mean(frames.x, frames.mask)[:, None]
         return self.pool(frames.x, frames.mask)
 
     def summary(self, field: Field) -> Float[Tensor, "b c"]:
-        """Mean over the frames of what sums up each as a picture."""
+        """Return the mean over the frames of the image encoder's summaries."""
         frames = self.image.summary(as_pictures(field))
         return masked_mean(frames.unflatten(0, field.mask.shape), field.mask)
 
     def summary_width(self) -> int:
-        """Numbers of the image encoder's summary."""
+        """Return the width of the image encoder's summary."""
         return self.image.summary_width()
 
     def blocks(self) -> list[nn.Module]:
-        """Those of the image encoder."""
+        """Return the blocks of the image encoder."""
         return self.image.blocks()
 
     def portable(self) -> dict[str, Any]:
-        """What the image encoder wants changed, below ``image``."""
+        """Return the arguments to change in the image encoder, nested in ``image``."""
         changes = self.image.portable()
         return {"image": changes} if changes else {}
 
 
 def as_pictures(field: Field) -> Field:
-    """Every frame as a sample that has one picture."""
+    """Return every frame as a sample with one image."""
     return Field(field.data.flatten(0, 1)[:, None], field.mask.flatten()[:, None])
 
 
 class Queries(nn.Module):
-    """Learned queries, each of which takes a weighted mean of all tokens.
+    """Learned queries, each of which takes an attention-weighted mean of all tokens.
 
-    The tokens themselves are not projected (unlike Lee et al. 2019, section 3.2): the means stay
-    in the space of the image encoder's tokens.
+    The tokens are not projected (unlike in Lee et al. 2019, section 3.2): the means stay in the
+    space of the image encoder's tokens.
     """
 
     def __init__(self, dim: int, count: int) -> None:
@@ -113,7 +113,7 @@ class Queries(nn.Module):
     def forward(
         self, x: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"]
     ) -> Float[Tensor, "b k d"]:
-        """One token a query; zero where nothing is real."""
+        """Return one token per query; zeros if no token is real."""
         absent = ~mask[:, None]
         scores = self.queries(self.norm(x)).transpose(1, 2)
         scores = scores.masked_fill(absent, torch.finfo(scores.dtype).min)

@@ -1,4 +1,4 @@
-"""Video networks from torchvision, pre-trained on Kinetics, then a Transformer over the cells."""
+"""Video networks of torchvision, pretrained on Kinetics, and a Transformer over feature maps."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from mmtx_cli.types import Field, Tokens
 class VideoTorchvision(PretrainedEncoder):
     """R3D, MC3, R(2+1)D (Tran et al. 2018), MViT (Fan et al. 2021; Li et al. 2022) or Video Swin.
 
-    These networks cannot leave frames out. They always get ``num_frames`` frames, spread evenly
-    over the real ones of a sample (a short video repeats some), so that padding never matters.
+    These networks cannot mask frames. They always get ``num_frames`` frames, evenly spaced over the
+    real ones of a sample (a short video repeats some), so that padding never affects the output.
     """
 
     body: VideoBody
@@ -39,12 +39,12 @@ class VideoTorchvision(PretrainedEncoder):
     ) -> None:
         """``body`` is r3d_18, mc3_18, r2plus1d_18, mvit_v1_b, mvit_v2_s or swin3d_t, _s, _b.
 
-        ``body_depth`` keeps its first blocks only (null: all). ``weights`` is a torchvision name
-        ("DEFAULT", "KINETICS400_V1": downloaded once), a local state-dict file, or null.
-        ``freeze`` keeps the body (true) or its stem and first n blocks as they are, batch
-        statistics included; ``lora`` is the rank of adapters on the attentions of a MViT, 0 for
-        none. ``tokens`` "cell": one a cell of space and time; "time": one a moment, the mean over
-        space.
+        ``body_depth`` keeps only the first blocks (null: all). ``weights`` is a torchvision weights
+        name ("DEFAULT", "KINETICS400_V1": downloaded once), a local state-dict file, or null.
+        ``freeze`` freezes the backbone (true) or its stem and first n blocks, including batch-norm
+        statistics. ``lora`` is the rank of LoRA adapters on the attention layers of an MViT, 0 for
+        none. ``tokens`` is "cell" for one token per cell of the feature map in space and time, or
+        "time" for one per time step, the mean over space.
         """
         super().__init__()
         if tokens not in ("cell", "time"):
@@ -65,10 +65,13 @@ class VideoTorchvision(PretrainedEncoder):
         self.transformer = Transformer(width, depth, num_heads, dropout=dropout)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, t, 3, height, width]; cells row by row, moment after moment."""
+        """Encode ``field.data``, [b, t, 3, height, width].
+
+        Tokens are ordered by time step, then row by row.
+        """
         x = self.features(field)
         size = x.shape[3:]
-        x = x.flatten(3).permute(0, 2, 3, 1)  # b, moments, cells, channels
+        x = x.flatten(3).permute(0, 2, 3, 1)  # b, time steps, cells, channels
         x = self.project(x if self.space else x.mean(dim=2, keepdim=True))
         present = field.mask.any(dim=1, keepdim=True)
         x = x + self.time(present.expand(-1, x.shape[1]))[:, :, None]
@@ -78,22 +81,22 @@ class VideoTorchvision(PretrainedEncoder):
         return Tokens(x, present.expand(-1, x.shape[1]))
 
     def features(self, field: Field) -> Float[Tensor, "b c t y x"]:
-        """The body's map."""
+        """Return the backbone's feature map."""
         return self.body(self.pixels(spread_frames(field, self.num_frames)).transpose(1, 2))
 
     def summary(self, field: Field) -> Float[Tensor, "b c"]:
-        """Mean of the body's features over space and time."""
+        """Return the mean of the backbone's features over space and time."""
         pooled = self.features(field).mean(dim=(2, 3, 4))
         return pooled.masked_fill(~field.mask.any(dim=1)[:, None], 0)
 
     def summary_width(self) -> int:
-        """Channels of the body's map."""
+        """Return the number of channels of the backbone's feature map."""
         return self.channels
 
     def blocks(self) -> list[nn.Module]:
-        """The body's stem, then its blocks."""
+        """Return the backbone's stem, then its blocks."""
         return [self.body.stem, *self.body.layers]
 
     def portable(self) -> dict[str, Any]:
-        """The same shape with random weights."""
+        """Return arguments for the same architecture with random weights."""
         return {"weights": None}

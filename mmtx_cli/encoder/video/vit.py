@@ -18,17 +18,18 @@ from mmtx_cli.types import Field, Patches, Patching, Tokens
 
 
 class VideoViT(Encoder):
-    """Tubelets, positions in space and in time, and attention over both.
+    """Tubelets, learned positions in space and time, and attention over both.
 
-    ``attention="joint"``: every token looks at every other (ViViT model 1, Arnab et al. 2021);
-    "divided": over time at its place, then over the places of its moment (TimeSformer, Bertasius
-    et al. 2021), which costs much less for long videos. There is no class token. What a tubelet
-    differs in from the one before at its place is added to it (``Change``).
+    With ``attention="joint"`` every token attends to every other (ViViT model 1, Arnab et al.
+    2021); with "divided" to those at the same position over time, then to those of the same time
+    step (TimeSformer, Bertasius et al. 2021), which costs much less for long videos. There is no
+    class token. The difference between a tubelet and the previous one at the same position is added
+    to it (``Change``).
 
-    With ``stem="conv"`` each frame passes stride-2 convolutions, of which a tubelet joins
-    ``tubelet_size``: where in a patch something is, and so how it moves, is seen from the start
-    (Xiao et al. 2021). With "patch" each tubelet is read by itself, its frames as channels, which
-    masked pre-training needs.
+    With ``stem="conv"`` each frame passes stride-2 convolutions, and ``tubelet_size`` frames are
+    joined into a tubelet: locations within a patch, and so motion, are visible from the start (Xiao
+    et al. 2021). With "patch" each tubelet is embedded separately, its frames as channels, which
+    masked pretraining needs.
     """
 
     def __init__(
@@ -47,10 +48,10 @@ class VideoViT(Encoder):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
-        """A tubelet is ``tubelet_size`` frames of a patch.
+        """A tubelet is a patch over ``tubelet_size`` frames.
 
-        ``image_size`` and ``num_frames`` size the positions; other sizes, and more frames,
-        stretch them.
+        ``image_size`` and ``num_frames`` size the positions, which are interpolated for other image
+        sizes and more frames.
         """
         super().__init__()
         if attention not in STACKS:
@@ -75,12 +76,13 @@ class VideoViT(Encoder):
         self.transformer = STACKS[attention](width, depth, num_heads, mlp_ratio, dropout)
 
     def forward(self, field: Field) -> Tokens:
-        """``field.data`` is [b, t, 3, height, width]; tubelets row by row, moment after moment.
+        """Encode ``field.data``, [b, t, 3, height, width].
 
-        A tubelet is real if any of its frames is.
+        Tubelets are ordered by time step, then row by row. A tubelet is real if any of its frames
+        is.
         """
         mask = coarser(field.mask, self.tubelet_size)
-        x = self.embedded(field)  # b, moments, y, x, d
+        x = self.embedded(field)  # b, time steps, y, x, d
         positions = self.positions(mask, *x.shape[2:4])
         x = x.flatten(2, 3)
         x = x + self.change(x, seen(field, mask, x.shape[2])) + positions
@@ -88,13 +90,13 @@ class VideoViT(Encoder):
             x = field.shown.of(x.flatten(1, 2))[:, :, None]
             x = self.transformer(self.dropout(x), field.shown.mask)
             return Tokens(x.flatten(1, 2), field.shown.mask)
-        if field.shown:  # the same places of every moment
+        if field.shown:  # the same positions at every time step
             x = field.shown.of(x.flatten(1, 2)).unflatten(1, (mask.shape[1], -1))
         x = self.transformer(self.dropout(x), mask)
         return Tokens(x.flatten(1, 2), mask.repeat_interleave(x.shape[2], dim=1))
 
     def embedded(self, field: Field) -> Float[Tensor, "b n h w d"]:
-        """The tubelets before their positions are added."""
+        """Return the embeddings of the tubelets, before positions are added."""
         if isinstance(self.stem, PatchStem):
             return self.stem(self.tubelets(field).flatten(4, 5))  # type: ignore[no-any-return]
         return self.stem(self.frames(field).transpose(1, 2), field.mask)  # type: ignore[no-any-return]
@@ -102,13 +104,13 @@ class VideoViT(Encoder):
     def positions(
         self, mask: Bool[Tensor, "b t"], rows: int, columns: int
     ) -> Float[Tensor, "b t n d"]:
-        """Of each place in each moment."""
+        """Return the position of each patch at each time step."""
         return self.time(mask)[:, :, None] + self.space(rows, columns)
 
     def patching(self) -> Patching | None:
-        """Tubelets; attention over one place's moments needs the place in all of them.
+        """Return the tubelets; None with a convolutional stem, whose patches overlap.
 
-        Not behind convolutions, whose patches overlap.
+        Divided attention supports only "tube" masking: it needs a patch at all time steps.
         """
         if not isinstance(self.stem, PatchStem):
             return None
@@ -117,7 +119,7 @@ class VideoViT(Encoder):
         return Patching(numbers, self.width, maskings, self.patches)
 
     def patches(self, field: Field) -> Patches:
-        """Normalised pixels, by channel, frame, row and column."""
+        """Return normalized pixels of the tubelets, in the order channel, frame, row, column."""
         x = self.tubelets(field)
         mask = coarser(field.mask, self.tubelet_size)
         places = x.shape[2] * x.shape[3]
@@ -126,38 +128,38 @@ class VideoViT(Encoder):
         return Patches(x, mask.repeat_interleave(places, dim=1), position, places)
 
     def tubelets(self, field: Field) -> Float[Tensor, "b n h w 3 t p p"]:
-        """Normalized pixels of each tubelet."""
+        """Return the normalized pixels of each tubelet."""
         x = self.frames(field)
         size = self.tubelet_size, self.patch_size, self.patch_size
         for axis, length in enumerate(size, start=2):
-            x = x.unfold(axis, length, length)  # b, 3, moments, rows, columns, *size
+            x = x.unfold(axis, length, length)  # b, 3, time steps, rows, columns, *size
         return x.movedim(1, 4)
 
     def frames(self, field: Field) -> Float[Tensor, "b 3 t h w"]:
-        """Normalised pixels, zero where no frame is, of whole tubelets."""
+        """Return normalized pixels, zero for missing frames, padded to whole tubelets."""
         absent = ~field.mask[:, :, None, None, None]
         x = self.pixels(field.data).masked_fill(absent, 0).transpose(1, 2)
         return F.pad(x, (0, 0, 0, 0, 0, -x.shape[2] % self.tubelet_size))
 
     def blocks(self) -> list[nn.Module]:
-        """The stem with changes and positions, then the blocks."""
+        """Return the stem with changes and positions, then the blocks."""
         stem = nn.ModuleList([self.stem, self.change, self.space, self.time])
         return [stem, *self.transformer.blocks]
 
 
 def seen(field: Field, mask: Bool[Tensor, "b t"], places: int) -> Bool[Tensor, "b t n"]:
-    """The tubelets that are real and not hidden: changes from others would betray these."""
+    """Return which tubelets are real and visible, for changes that do not leak hidden content."""
     mask = mask[..., None].expand(-1, -1, places)
     if field.shown is None:
         return mask
-    absent = mask.shape[1] * places  # a column beside the tubelets, cut off again
+    absent = mask.shape[1] * places  # an extra column for unused indices, dropped below
     index = field.shown.index.where(field.shown.mask, absent)
     shown = mask.new_zeros(len(mask), absent + 1).scatter(1, index, True)
     return mask & shown[:, :absent].view_as(mask)
 
 
 class TubeletStem(nn.Module):
-    """A convolutional stem for each frame, then one projection of the frames of a tubelet."""
+    """A convolutional stem for each frame, then a joint projection of the frames of a tubelet."""
 
     def __init__(self, dim: int, patch_size: int, tubelet_size: int) -> None:
         super().__init__()
@@ -168,27 +170,27 @@ class TubeletStem(nn.Module):
     def forward(
         self, frames: Float[Tensor, "b t 3 h w"], mask: Bool[Tensor, "b l"]
     ) -> Float[Tensor, "b n y x d"]:
-        """``frames`` are whole tubelets, of which the first l are the sample's own."""
+        """Embed whole tubelets; the first l of ``frames`` are the sample's own, others padding."""
         x = self.frame(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         real = F.pad(mask, (0, frames.shape[1] - mask.shape[1]))
-        x = x.masked_fill(~real[:, :, None, None, None], 0)  # the stem's biases
-        x = x.unflatten(1, (-1, self.tubelet_size))  # b, moments, t, y, x, d
+        x = x.masked_fill(~real[:, :, None, None, None], 0)  # removes the stem's biases
+        x = x.unflatten(1, (-1, self.tubelet_size))  # b, time steps, t, y, x, d
         return self.join(x.movedim(2, 4).flatten(4))  # type: ignore[no-any-return]
 
 
 class JointTransformer(Transformer):
-    """Every token looks at those of all real moments."""
+    """A Transformer in which every token attends to those of all real time steps."""
 
     def forward(  # type: ignore[override]
         self, x: Float[Tensor, "b t n d"], mask: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b t n d"]:
-        """All tokens as one sequence."""
+        """Apply the blocks to all tokens as one sequence."""
         mask = mask.repeat_interleave(x.shape[2], dim=1)
         return super().forward(x.flatten(1, 2), mask).view_as(x)
 
 
 class DividedTransformer(nn.Module):
-    """Blocks with attention over time and over space by turns, and a final norm."""
+    """Blocks of temporal and spatial attention, and a final norm."""
 
     def __init__(
         self, dim: int, depth: int, num_heads: int, mlp_ratio: float, dropout: float
@@ -202,14 +204,14 @@ class DividedTransformer(nn.Module):
     def forward(
         self, x: Float[Tensor, "b t n d"], mask: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b t n d"]:
-        """Run the blocks in turn."""
+        """Apply the blocks in order."""
         for block in self.blocks:
             x = block(x, mask)
         return self.norm(x)
 
 
 class DividedBlock(nn.Module):
-    """Attention over time, attention over space, feed-forward (Bertasius et al. 2021, fig. 2)."""
+    """Temporal attention, spatial attention, feed-forward (Bertasius et al. 2021, fig. 2)."""
 
     def __init__(self, dim: int, num_heads: int, mlp_ratio: float, dropout: float) -> None:
         super().__init__()
@@ -223,7 +225,7 @@ class DividedBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b t n d"], mask: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b t n d"]:
-        """Moments where ``mask`` is False are looked at by no other."""
+        """Apply the block; time steps where ``mask`` is False are not attended to."""
         b, t, n, _ = x.shape
         lines = self.time_norm(x).transpose(1, 2).flatten(0, 1)
         lines = self.time(lines, mask=mask.repeat_interleave(n, dim=0))

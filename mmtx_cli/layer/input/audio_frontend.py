@@ -1,6 +1,6 @@
-"""What pretrained audio networks read, computed from sound as they were trained on it.
+"""Inputs of pretrained audio networks, computed as in their training.
 
-Shape letters: b batch, l hops of 10 ms, h samples a hop, n samples, m mel bands, f frames.
+Shape letters: b batch, l hops of 10 ms, h samples per hop, n samples, m mel bands, f frames.
 """
 
 from collections.abc import Iterable
@@ -17,9 +17,9 @@ from mmtx_cli.layer.input.mel import real_mean
 def unit_variance(
     hops: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"], eps: float = 1e-7
 ) -> Float[Tensor, "b l h"]:
-    """Zero mean and unit variance of each recording's real samples, zeros elsewhere.
+    """Normalize each recording to zero mean and unit variance over its real samples.
 
-    As wav2vec 2.0 and HuBERT are trained (Baevski et al. 2020, section 4.2).
+    The rest is zero. As in wav2vec 2.0 and HuBERT (Baevski et al. 2020, section 4.2).
     """
     x = hops.float()
     x = (x - real_mean(x, mask)).masked_fill(~mask[..., None], 0)
@@ -29,18 +29,23 @@ def unit_variance(
 def kaldi_filterbank(
     sound: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"], num_mels: int, length: int
 ) -> tuple[Float[Tensor, "b f m"], Int[Tensor, " b"]]:
-    """Kaldi's log mel filterbank, cut or filled with zeros to ``length`` frames.
+    """Return Kaldi's log-mel filterbank with ``length`` frames, and the number of real frames.
 
-    Also the number of real frames of each recording: a frame is 25 ms within the sound; a
-    recording that is shorter has one all the same. As the Audio Spectrogram Transformer is
-    trained (Gong et al. 2021).
+    As in the Audio Spectrogram Transformer (Gong et al. 2021): 25 ms frames within the recording,
+    cut or padded with zeros. A recording shorter than a frame has one real frame.
+
+    Args:
+        sound: Waveforms, cut into hops of 10 ms.
+        mask: Real hops.
+        num_mels: Number of mel bands.
+        length: Number of frames to return.
     """
     from torchaudio.compliance.kaldi import fbank
 
     (b, hops), hop = mask.shape, sound.shape[2]
     window = 5 * hop // 2
     with torch.autocast(sound.device.type, enabled=False):
-        # all recordings in a row: a frame that reaches into the next one is masked below
+        # concatenate all recordings; frames that extend into the next one are masked below
         row = F.pad(sound.float().masked_fill(~mask[..., None], 0).flatten(), (0, window))
         x = fbank(
             row[None], sample_frequency=100.0 * hop, window_type="hanning", num_mel_bins=num_mels
@@ -55,17 +60,25 @@ def kaldi_filterbank(
 
 
 class WhisperLogMel(nn.Module):
-    """Whisper's log mel spectrogram of sound filled with silence to a fixed length.
+    """Whisper's log-mel spectrogram of audio padded with silence to a fixed length.
 
-    Radford et al. 2023, section 2.2: Slaney's mel bands up to 8 kHz, base 10, the 80 dB below the
-    loudest, scaled to about -1 … 1.
+    Radford et al. 2023, section 2.2: Slaney's mel bands up to 8 kHz, log base 10, clipped at 80 dB
+    below the maximum, scaled to about -1 … 1.
     """
 
     bands: Tensor
     window: Tensor
 
     def __init__(self, sample_rate: int, num_mels: int, samples: int, size: int, hop: int) -> None:
-        """``samples`` is the fixed length; ``size`` and ``hop`` are of the Fourier transform."""
+        """Compute the window and the mel filters.
+
+        Args:
+            sample_rate: Samples per second.
+            num_mels: Number of mel bands.
+            samples: Fixed length of the audio, in samples.
+            size: FFT size.
+            hop: Hop length, in samples.
+        """
         super().__init__()
         from torchaudio.functional import melscale_fbanks
 
@@ -77,7 +90,7 @@ class WhisperLogMel(nn.Module):
         self.register_buffer("window", torch.hann_window(size), persistent=False)
 
     def forward(self, sound: Float[Tensor, "b n"]) -> Float[Tensor, "b m f"]:
-        """``sound`` is no longer than the fixed length, and zero where nothing is real."""
+        """Return the spectrogram of audio that is no longer than ``samples``, zero where masked."""
         with torch.autocast(sound.device.type, enabled=False):
             sound = F.pad(sound.float(), (0, self.samples - sound.shape[1]))
             spectrum = torch.stft(
@@ -90,14 +103,14 @@ class WhisperLogMel(nn.Module):
 
 
 class WaveConvolutions(nn.Module):
-    """The convolutions of wav2vec 2.0 and its kin over recordings of different lengths.
+    """The convolutions of wav2vec 2.0 and its derivatives, for recordings of different lengths.
 
-    Where the first of them is normalised over time, padding would change what is heard: its
-    statistics are taken over each recording's own frames.
+    If the first layer is normalized over time, padding would change the output, so its statistics
+    are computed over each recording's own frames.
     """
 
     layers: tuple[Any, ...]
-    """A tuple: they are registered where they come from."""
+    """A tuple, because the layers are registered in the module that they come from."""
 
     def __init__(self, layers: Iterable[nn.Module]) -> None:
         super().__init__()
@@ -110,7 +123,7 @@ class WaveConvolutions(nn.Module):
     def forward(
         self, sound: Float[Tensor, "b n"], samples: Int[Tensor, " b"]
     ) -> tuple[Float[Tensor, "b c f"], Int[Tensor, " b"]]:
-        """[b, c, f] frames and how many of them are real: one at least, where there is sound."""
+        """Return the frames and the number of real ones, at least one where there is audio."""
         length = samples.clamp(min=self.shortest)
         x = F.pad(sound, (0, max(0, self.shortest - sound.shape[1])))[:, None]
         for layer in self.layers:
@@ -128,7 +141,7 @@ class WaveConvolutions(nn.Module):
 def over_time(
     norm: nn.GroupNorm, x: Float[Tensor, "b c l"], mask: Bool[Tensor, "b l"]
 ) -> Float[Tensor, "b c l"]:
-    """The group norm of one channel a group, over the real frames alone."""
+    """Apply a group norm with one channel per group to the real frames only."""
     real, x = mask[:, None], x.float()
     count = real.sum(dim=2, keepdim=True).clamp(min=1)
     x = x - x.masked_fill(~real, 0).sum(dim=2, keepdim=True) / count

@@ -1,4 +1,4 @@
-"""From the feature map of a convolutional body to tokens."""
+"""Tokens from the feature map of a convolutional backbone."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,10 @@ from mmtx_cli.layer.transformer import Transformer
 
 
 class FeatureMap(Freezable):
-    """A body that gives a map; one token a cell: projection, grid position, a Transformer.
+    """A convolutional backbone; each cell of its map becomes a token for a small Transformer.
 
-    What is frozen keeps its weights and its batch statistics, and builds no graph.
+    Cells are projected and get a grid position. Frozen layers keep their weights and batch-norm
+    statistics, and build no graph.
     """
 
     def __init__(
@@ -29,13 +30,22 @@ class FeatureMap(Freezable):
         dropout: float,
         parts: Sequence[nn.Module] = (),
     ) -> None:
-        """``grid`` is the side, in cells, of the map that the positions are made for.
+        """Wrap ``body`` and freeze it as specified.
 
-        ``parts`` are the stem and the blocks of the body, for a ``freeze`` that is a number.
+        Args:
+            body: The backbone.
+            channels: Channels of its feature map.
+            freeze: As in ``freeze_first``.
+            grid: Side of the position grid, in cells.
+            width: Width of the tokens.
+            depth: Number of Transformer blocks.
+            num_heads: Number of attention heads.
+            dropout: Dropout rate.
+            parts: Stem and blocks of the backbone, needed if ``freeze`` is a number.
         """
         super().__init__()
         self.channels = channels
-        self.body = body.to(memory_format=torch.channels_last)  # quicker for convolutions
+        self.body = body.to(memory_format=torch.channels_last)  # faster for convolutions
         self.frozen = freeze_first(body, parts, freeze)
         self.project = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
         self.position = GridPosition(width, grid)
@@ -43,7 +53,7 @@ class FeatureMap(Freezable):
         self.transformer = Transformer(width, depth, num_heads, dropout=dropout)
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n d"]:
-        """Row by row, the cells of each picture's map."""
+        """Return the tokens of each image's feature map, row by row."""
         features = self.features(pixels)
         height, width = features.shape[2:]
         return self.tokens(features.flatten(2).mT, height, width)
@@ -51,14 +61,14 @@ class FeatureMap(Freezable):
     def tokens(
         self, cells: Float[Tensor, "b n c"], height: int, width: int
     ) -> Float[Tensor, "b n d"]:
-        """The same of the cells of each map, row by row."""
+        """Return the tokens for given cells of each feature map, row by row."""
         x = self.project(cells) + self.position(height, width)
         return self.transformer(self.dropout(x))
 
     def features(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c y x"]:
-        """The body's map."""
+        """Return the backbone's feature map."""
         return self.body(pixels.contiguous(memory_format=torch.channels_last))
 
     def pooled(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 c"]:
-        """The mean of the body's map, as one token."""
+        """Return the mean of the backbone's feature map, as one token."""
         return self.features(pixels).flatten(2).mean(dim=2)[:, None]

@@ -1,6 +1,6 @@
-"""From sound to the logarithm of its mel spectrogram, and masks over it while training.
+"""Log-mel spectrogram of audio, and SpecAugment.
 
-Shape letters: b batch, l hops of 10 ms, h samples a hop, m mel bands.
+Shape letters: b batch, l hops of 10 ms, h samples per hop, m mel bands.
 """
 
 import warnings
@@ -15,11 +15,11 @@ from mmtx_cli.types import Field
 HOPS_PER_SECOND = 100
 WINDOW_SECONDS = 0.025
 FLOOR = 1e-8
-"""Least power of a band: about what rounding to 16 bits leaves in a silence."""
+"""Minimum power of a band: about that of the rounding noise of silent 16-bit audio."""
 
 
 def waveform(field: Field, sample_rate: int) -> Float[Tensor, "b n"]:
-    """The hops of [b, l, h] one after the other, silent where nothing is real."""
+    """Concatenate the hops [b, l, h] to a waveform, silent where the mask is False."""
     hop = sample_rate // HOPS_PER_SECOND
     if field.data.shape[2:] != (hop,):
         raise ValueError(
@@ -31,10 +31,11 @@ def waveform(field: Field, sample_rate: int) -> Float[Tensor, "b n"]:
 
 
 class LogMel(nn.Module):
-    """Logarithm of the power in mel bands, one frame a hop, 25 ms wide (Davis, Mermelstein 1980).
+    """Logarithm of the power in mel bands, one 25 ms frame per hop (Davis, Mermelstein 1980).
 
-    Frame i is centred where hop i begins; what lies beyond a recording counts as silence, so that
-    padding never matters. Always in single precision: a power spectrum has no room in half.
+    Frame i is centered at the start of hop i; audio beyond the end of a recording counts as
+    silence, so that padding never affects the output. Always in single precision, because half
+    precision lacks the range for a power spectrum.
     """
 
     window: Tensor
@@ -52,8 +53,9 @@ class LogMel(nn.Module):
     ) -> None:
         """``f_min`` and ``f_max`` (default: half the sample rate) are in Hz.
 
-        ``normalise`` "recording": zero mean and unit variance of each sample's real frames;
-        "dataset": minus ``mean``, divided by ``std``; None: as it is, in nepers of power.
+        ``normalise`` is "recording" for zero mean and unit variance over each sample's real frames,
+        "dataset" to subtract ``mean`` and divide by ``std``, or None for the natural logarithm of
+        the power.
         """
         super().__init__()
         if normalise not in ("recording", "dataset", None):
@@ -70,7 +72,7 @@ class LogMel(nn.Module):
         self.register_buffer("bands", bands, persistent=False)
 
     def forward(self, field: Field) -> Float[Tensor, "b l m"]:
-        """``field.data`` is [b, l, h]; frames of absent hops are zeros."""
+        """Return the spectrogram of ``field.data`` [b, l, h]; frames of missing hops are zero."""
         sound = waveform(field, self.sample_rate)
         with torch.autocast(sound.device.type, enabled=False):
             x = self.power(sound.float()).clamp(min=FLOOR).log()
@@ -78,7 +80,7 @@ class LogMel(nn.Module):
         return x.to(self.window.dtype)
 
     def power(self, sound: Float[Tensor, "b n"]) -> Float[Tensor, "b l m"]:
-        """Power in each band; the last frame of the transform, beyond the last hop, is left out."""
+        """Return the power in each band, without the last frame, which is beyond the last hop."""
         spectrum = torch.stft(
             sound,
             n_fft=2 * (len(self.bands) - 1),
@@ -88,13 +90,13 @@ class LogMel(nn.Module):
             pad_mode="constant",
             return_complex=True,
         )
-        power = spectrum.real.square() + spectrum.imag.square()  # a sum over pairs is 5 x slower
+        power = spectrum.real.square() + spectrum.imag.square()  # 5 x faster than a sum over pairs
         return power.mT[:, :-1] @ self.bands.float()
 
     def normalised(
         self, x: Float[Tensor, "b l m"], mask: Bool[Tensor, "b l"]
     ) -> Float[Tensor, "b l m"]:
-        """Shift and scale as ``normalise`` says."""
+        """Normalize as specified by ``normalise``."""
         if self.normalise is None:
             return x
         if self.mean is not None and self.std is not None:
@@ -104,7 +106,7 @@ class LogMel(nn.Module):
 
 
 def real_mean(x: Float[Tensor, "b l m"], mask: Bool[Tensor, "b l"]) -> Float[Tensor, "b 1 1"]:
-    """Mean of all numbers of the real frames; zero where there are none."""
+    """Return the mean of all values in the real frames; zero if there are none."""
     total = x.masked_fill(~mask[..., None], 0).sum(dim=(1, 2), keepdim=True)
     return total / (mask.sum(dim=1).clamp(min=1) * x.shape[2])[:, None, None]
 
@@ -112,16 +114,26 @@ def real_mean(x: Float[Tensor, "b l m"], mask: Bool[Tensor, "b l"]) -> Float[Ten
 def mel_bands(
     sample_rate: int, window: int, num_mels: int, f_min: float, f_max: float | None
 ) -> Float[Tensor, "f m"]:
-    """Triangles of unit height on the mel scale (HTK), over the bins of a padded transform.
+    """Return triangular filters of unit height on the mel scale (HTK), over FFT bins.
 
-    The transform is as long as it must be for every band to hold a bin, at most 8 windows.
+    The FFT is zero-padded until every band contains a bin, to at most 8 windows.
+
+    Args:
+        sample_rate: Samples per second.
+        window: Window length in samples.
+        num_mels: Number of mel bands.
+        f_min: Lowest frequency in Hz.
+        f_max: Highest frequency in Hz; None for half the sample rate.
+
+    Raises:
+        ValueError: If the bands are too narrow, or the frequencies out of range.
     """
     highest = sample_rate / 2 if f_max is None else f_max
     if not 0 <= f_min < highest <= sample_rate / 2:
         raise ValueError(f"{f_min=}, f_max={highest} are no band within 0 … {sample_rate / 2} Hz")
     if (bands := _bands(sample_rate, window, num_mels, f_min, highest)) is not None:
         return bands
-    fewer = [1, *range(4, num_mels, 4)]  # fewer bands are wider
+    fewer = [1, *range(4, num_mels, 4)]  # with fewer bands, each is wider
     fit = bisect_left(
         fewer, True, key=lambda n: _bands(sample_rate, window, n, f_min, highest) is None
     )
@@ -136,14 +148,14 @@ def mel_bands(
 def _bands(
     sample_rate: int, window: int, num_mels: int, f_min: float, highest: float
 ) -> Float[Tensor, "f m"] | None:
-    """None where even the longest transform leaves a band without a bin."""
+    """Return the filters, or None if even the longest FFT leaves a band without a bin."""
     from torchaudio.functional import melscale_fbanks
 
     size = 1 << (window - 1).bit_length()
     while size <= 8 * window:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "At least one mel filterbank")  # told below
-            with torch.device("cpu"):  # it looks at its numbers, also where a model has none
+            warnings.filterwarnings("ignore", "At least one mel filterbank")  # reported below
+            with torch.device("cpu"):  # uses tensor values, which do not exist on "meta"
                 bands = melscale_fbanks(size // 2 + 1, f_min, highest, num_mels, sample_rate)
         if bands.amax(dim=0).min() > 0:
             return bands
@@ -152,9 +164,9 @@ def _bands(
 
 
 class SpecAugment(nn.Module):
-    """Masks stretches of time and of frequency while training (Park et al. 2019, without warping).
+    """Mask random ranges of time and frequency in training (Park et al. 2019, without warping).
 
-    What is masked gets the recording's mean. Widths are drawn evenly from 0 to the greatest.
+    Masked values are set to the recording's mean. Widths are uniform from 0 to the maximum.
     """
 
     def __init__(
@@ -165,7 +177,15 @@ class SpecAugment(nn.Module):
         freq_width: int = 16,
         time_fraction: float = 0.2,
     ) -> None:
-        """Widths are in frames and bands; no mask is longer than ``time_fraction`` of a sample."""
+        """Set the number and the maximum width of the masks.
+
+        Args:
+            time_masks: Number of time masks.
+            time_width: Maximum width of a time mask, in frames.
+            freq_masks: Number of frequency masks.
+            freq_width: Maximum width of a frequency mask, in bands.
+            time_fraction: Maximum width of a time mask as a fraction of the recording.
+        """
         super().__init__()
         self.time_masks, self.time_width = time_masks, time_width
         self.freq_masks, self.freq_width = freq_masks, freq_width
@@ -174,7 +194,7 @@ class SpecAugment(nn.Module):
     def forward(
         self, x: Float[Tensor, "b l m"], mask: Bool[Tensor, "b l"]
     ) -> Float[Tensor, "b l m"]:
-        """The same spectrogram in evaluation, a masked copy in training."""
+        """Return the spectrogram, masked in training."""
         if not self.training or not (self.time_masks or self.freq_masks):
             return x
         frames = mask.sum(dim=1)
@@ -189,7 +209,14 @@ class SpecAugment(nn.Module):
 def stretches(
     count: int, widest: Float[Tensor, " b"], length: Tensor, n: int
 ) -> Bool[Tensor, "b n"]:
-    """``count`` random stretches of each sample, each within its first ``length`` elements."""
+    """Return masks of ``count`` random ranges per sample, within its first ``length`` elements.
+
+    Args:
+        count: Number of ranges per sample.
+        widest: Maximum width of a sample's ranges.
+        length: Number of elements of each sample.
+        n: Length of the masks.
+    """
     width, start = torch.rand(2, len(length), count, device=length.device).unbind()
     width = (width * (widest + 1)[:, None]).floor()
     start = (start * (length[:, None] - width + 1)).floor()

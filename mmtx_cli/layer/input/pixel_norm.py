@@ -1,4 +1,4 @@
-"""Pixels: from the bytes that travel to the normalised floats that a network reads."""
+"""Pixel normalization on the device: from bytes to the floats that a network expects."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 PIECE = 1 << 18
-"""Numbers that are normalised at a time."""
+"""Number of values normalized at a time."""
 
 
 class Pixels(nn.Module):
-    """``(x / 255 - mean) / std`` a channel; float input is taken to be in 0..1 already."""
+    """``(x / 255 - mean) / std`` per channel; float input is assumed to be in 0..1 already."""
 
     mean: Tensor
     std: Tensor
@@ -27,13 +27,13 @@ class Pixels(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, x: Shaped[Tensor, "*b c h w"]) -> Float[Tensor, "*b c h w"]:
-        """Normalise a batch of pictures on its device, at once."""
+        """Normalize a batch of images on its device."""
         if x.is_floating_point():
             return (x - self.mean) / self.std
         scale, shift = (1 / (255 * self.std)).to(self.mean.dtype), self.mean / self.std
         if x.device.type != "cpu" or torch.compiler.is_compiling():
             return (x * scale).sub_(shift)
-        # a piece at a time, which stays in the processor's cache: a batch is large
+        # process pieces that fit into the CPU cache
         out = torch.empty(x.shape, dtype=scale.dtype)
         shape = -1, *x.shape[-3:]
         size = max(1, PIECE // max(1, math.prod(shape[1:])))

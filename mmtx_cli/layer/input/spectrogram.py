@@ -1,4 +1,4 @@
-"""Strided convolutions over a spectrogram whose length differs from sample to sample."""
+"""Strided convolutions over spectrograms of different lengths."""
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -8,10 +8,10 @@ from mmtx_cli.layer.sequence_mask import coarser
 
 
 class SpectrogramStage(nn.Module):
-    """Halve the map, then a residual convolution; what is not real stays zero throughout.
+    """Downsample by 2, then a residual convolution; masked cells stay zero throughout.
 
-    The norm is over the channels of one cell (as in ConvNeXt, Liu et al. 2022): neither batch
-    mates nor padding have a part in it.
+    The norm is over the channels of one cell (as in ConvNeXt, Liu et al. 2022), so that it is
+    independent of padding and the rest of the batch.
     """
 
     def __init__(self, channels: int, out: int) -> None:
@@ -25,7 +25,7 @@ class SpectrogramStage(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c l m"], mask: Bool[Tensor, "b l"]
     ) -> tuple[Float[Tensor, "b o n k"], Bool[Tensor, "b n"]]:
-        """Frame i of the result stands for the frames 2 i and 2 i + 1."""
+        """Return the map and its mask; output frame i covers the frames 2 i and 2 i + 1."""
         mask = coarser(mask, 2)
         absent = ~mask[:, None, :, None]
         x = self.act(self.norm1(self.halve(x))).masked_fill(absent, 0)
@@ -34,10 +34,10 @@ class SpectrogramStage(nn.Module):
 
 
 class SpectrogramStem(nn.Module):
-    """Convolutional stages down to one cell a patch (Xiao et al. 2021, section 3).
+    """Convolutional stages down to one cell per patch (Xiao et al. 2021, section 3).
 
     Raises:
-        ValueError: if ``patch_size`` is not a power of two.
+        ValueError: If ``patch_size`` is not a power of two.
     """
 
     def __init__(self, dim: int, patch_size: int) -> None:
@@ -51,7 +51,7 @@ class SpectrogramStem(nn.Module):
     def forward(
         self, x: Float[Tensor, "b l m"], mask: Bool[Tensor, "b l"]
     ) -> Float[Tensor, "b n k d"]:
-        """``x`` is zero where ``mask`` is False; one vector for each patch of frames and bands."""
+        """Return one vector per patch; ``x`` must be zero where ``mask`` is False."""
         x = x[:, None]
         for stage in self.stages:
             x, mask = stage(x, mask)
