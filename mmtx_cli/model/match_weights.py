@@ -35,7 +35,7 @@ def build_fitting(build: Callable[[], Any], weights: "Mapping[str, Tensor]", sou
         CheckpointError: If tensors are missing, unexpected, or of another shape or type.
     """
     check_fitting(build, weights, source)
-    model = build()
+    model = _built_within_limits(build, weights, source)
     _check(model.state_dict(), weights, source)
     model.load_state_dict(weights)
     return model
@@ -45,21 +45,34 @@ def check_fitting(build: Callable[[], Any], weights: "Mapping[str, Tensor]", sou
     """Raise CheckpointError, like ``build_fitting``, without allocating the model.
 
     Components that compute with tensor values during construction, as a few of other libraries do,
-    fail on the "meta" device. Such a model is compared only after it is built.
+    fail on the "meta" device. Such a model is compared only after it is built, within the same
+    limits of size.
     """
     import torch
 
+    try:
+        with torch.device("meta"):
+            state = _built_within_limits(build, weights, source).state_dict()
+    except CheckpointError:
+        raise
+    except Exception:
+        return  # other errors are reported when the model is built
+    _check(state, weights, source)
+
+
+def _built_within_limits(
+    build: Callable[[], Any], weights: "Mapping[str, Tensor]", source: str
+) -> Any:
     allowance = Allowance(weights)
     try:
-        with torch.device("meta"), allowance.counting():
-            state = build().state_dict()
+        with allowance.counting():
+            return build()
     except Exception as error:
         if allowance.exceeded:
             raise CheckpointError(
                 f"{source}: its config describes a model that is much larger than its weights"
             ) from error
-        return  # other errors are reported when the model is built
-    _check(state, weights, source)
+        raise
 
 
 class Allowance:

@@ -84,6 +84,19 @@ def test_a_large_part_that_cannot_be_built_without_numbers(register, weights):
         check_fitting(build, weights, "ckpt=x")
 
 
+def test_what_is_built_after_such_a_part_is_limited_too(weights):
+    def build():
+        float(torch.zeros(1))
+        part = torch.nn.Module()
+        for number in range(9):
+            part.register_buffer(f"x{number}", torch.empty(10**7))
+        pytest.fail("it was built")
+
+    check_fitting(build, weights, "ckpt=x")  # nothing is known of it yet
+    with raises(MmtxError, "ckpt=x: ", "config", "larger", "weights"):
+        build_fitting(build, weights, "ckpt=x")
+
+
 def test_a_part_that_cannot_be_built_without_numbers(weights):
     def build():
         float(torch.zeros(1))  # a tensor without numbers has none
