@@ -1,4 +1,4 @@
-"""``mmtx compare``: compare configurations by a metric, with intervals, and by their cost."""
+"""``mmtx compare``: compare configurations by a metric, with intervals, and by cost."""
 
 import sys
 from contextlib import redirect_stdout

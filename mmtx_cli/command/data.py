@@ -60,7 +60,7 @@ def _make(settings: Settings) -> Path:
 
 
 def _cache(settings: Settings) -> Path:
-    """Raise ConfigError: reached only by a sweep over actions, but this one has its own keys."""
+    """Raise ConfigError: a sweep over actions cannot include ``cache``, which has its own keys."""
     raise ConfigError(f"action=cache: has keys of its own; write it alone{example('cache')}")
 
 

@@ -149,7 +149,7 @@ def say(what: str) -> None:
 
 
 def step(run_dir: Path, command: str, overrides: Sequence[str], name: str | None = None) -> Path:
-    """Run a command as from the command line, in a subfolder of the demo, and return its folder.
+    """Run a command in a subfolder of the demo, as from the command line, and return the folder.
 
     Args:
         run_dir: The parent folder.

@@ -50,9 +50,10 @@ class DataSettings:
     """``data``: the samples, their preprocessing and batching."""
 
     path: str | None = None
-    """Manifest (.jsonl, .csv, .parquet)."""
+    """Manifest (.jsonl, .csv, .tsv, .parquet)."""
     root: str | None = None
-    """Folder that paths in the manifest are relative to (default: the manifest's folder)."""
+    """Folder that paths in the manifest are relative to (default: the dataset card's, else the
+    manifest's)."""
     split: dict[str, float] | None = None
     """Ratios such as {train: 0.8, val: 0.1, test: 0.1} for rows without a split."""
     allow_outside_root: bool = False
@@ -102,7 +103,7 @@ class DataSettings:
     num_answers: int = 3000
     """Number of most frequent training answers that head=vqa chooses from."""
     num_workers: int | None = None
-    """Decoding processes per device (default: one per core but one, at most eight)."""
+    """Decoding processes per device (default: its share of the cores minus one, at most eight)."""
     limit: int | None = None
     """Use only the first rows of each split, for a quick trial."""
     max_bad_fraction: float = 0.01

@@ -24,7 +24,14 @@ def keys(text: str) -> Iterator[Key]:
 
 
 def keys_below(node: yaml.MappingNode, prefix: str, lines: list[str], text: str) -> Iterator[Key]:
-    """Yield the keys of one block. A comment after the block's own key goes above its first key."""
+    """Yield the keys of one block. A comment after the block's own key goes above its first key.
+
+    Args:
+        node: The block.
+        prefix: Its path with a final dot; empty at the root.
+        lines: The lines of the text.
+        text: The whole text.
+    """
     for key, value in node.value:
         path, line = f"{prefix}{key.value}", key.start_mark.line
         above = comments_above(lines, line)
