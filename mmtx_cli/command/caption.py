@@ -1,6 +1,4 @@
-"""``mmtx caption``: a caption for every picture, video and sound in files, folders and globs; or
-the answer to a question about each.
-"""
+"""``mmtx caption``: caption images, videos and audio files, or answer a question about each."""
 
 from omegaconf import DictConfig, OmegaConf
 

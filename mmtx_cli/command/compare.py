@@ -1,4 +1,4 @@
-"""``mmtx compare``: which of several configurations is better, by how much, and at what cost."""
+"""``mmtx compare``: compare configurations by a metric, with intervals, and by cost."""
 
 import sys
 from contextlib import redirect_stdout
@@ -29,10 +29,10 @@ PLANS = ("fusions",)
 
 
 def run(cfg: DictConfig) -> None:
-    """Evaluate every run on the same samples; leave the comparison as Markdown, CSV and HTML.
+    """Evaluate all runs on the same samples; write the comparison as Markdown, CSV and HTML.
 
     Raises:
-        ConfigError: if there is nothing to compare, or a name is none.
+        ConfigError: if there is nothing to compare, or a name is unknown.
         DataError: if a run is not finished.
     """
     from mmtx_cli.metric.run_comparison import compare
@@ -41,7 +41,7 @@ def run(cfg: DictConfig) -> None:
 
     refuse_foreign_keys(cfg, "compare")
     check(cfg)
-    if not cfg.plan:  # tells of what cannot be compared before it takes its time
+    if not cfg.plan:  # fail early if the runs cannot be compared
         chosen_baseline(groups_of(given(cfg.runs)), cfg.baseline)
     run_dir = open_run(cfg)
     folders = swept(cfg, run_dir) if cfg.plan else given(cfg.runs)
@@ -85,7 +85,7 @@ def run(cfg: DictConfig) -> None:
 
 
 def check(cfg: DictConfig) -> None:
-    """Tell what is wrong before anything is trained."""
+    """Raise ConfigError for invalid settings before anything is trained."""
     faults = []
     if bool(cfg.runs) == bool(cfg.plan):
         faults.append("runs: give finished runs, runs='[runs/a,runs/b]', or plan=fusions")
@@ -103,7 +103,7 @@ def check(cfg: DictConfig) -> None:
 
 
 def evaluated(folder: Path, cfg: DictConfig, into: Path) -> Path:
-    """Evaluate a run on the split that is compared, unless that is done."""
+    """Evaluate a run on the compared split, unless it has been done; return the result's folder."""
     from hydra import compose
 
     from mmtx_cli.command import eval

@@ -1,4 +1,4 @@
-"""`mmtx data`: make the built-in data set, check a manifest, import a public data set."""
+"""``mmtx data``: create built-in data sets, validate manifests, import public data sets."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,11 +22,11 @@ from mmtx_cli.synthetic.scenes import make_scenes
 
 
 def run(cfg: DictConfig) -> None:
-    """Do what ``action`` says; the manifest's path is the last line on standard output.
+    """Run the chosen ``action``; the manifest's path is the last line on standard output.
 
     Raises:
-        ConfigError: if a key is missing or wrong, with an example command.
-        DataError: with every fault of the data.
+        ConfigError: if a key is missing or invalid, with an example command.
+        DataError: with all errors of the data.
     """
     settings: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     refuse_foreign_keys(settings, "data", {"path": "manifest"})
@@ -60,12 +60,16 @@ def _make(settings: Settings) -> Path:
 
 
 def _cache(settings: Settings) -> Path:
-    """Reached only by a sweep over actions: one that builds encoders has keys of its own."""
+    """Raise ConfigError: a sweep over actions cannot include ``cache``, which has its own keys."""
     raise ConfigError(f"action=cache: has keys of its own; write it alone{example('cache')}")
 
 
 def _check(settings: Settings) -> Path:
-    """Sum the data set up, or tell all faults; what many rows share, for the first of them."""
+    """Print a summary of the data set.
+
+    Raises:
+        DataError: with all errors; one that many rows share is listed for the first few of them.
+    """
     require(settings, ("manifest",), "check")
     path = Path(settings["manifest"])
     split = settings["split"]
@@ -93,7 +97,7 @@ def _check(settings: Settings) -> Path:
 
 
 def _limits(settings: Settings) -> DecodeLimits:
-    """What one file may cost."""
+    """Return the time, memory and size limits for decoding one file."""
     pixels = settings["max_image_pixels"]
     if type(pixels) is not int or pixels < 1:
         raise ConfigError(f"max_image_pixels={pixels}: write a whole number from 1 up")

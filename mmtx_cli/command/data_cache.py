@@ -1,4 +1,4 @@
-"""``mmtx data action=cache``: what frozen encoders make of every row, computed once and kept."""
+"""``mmtx data action=cache``: cache the outputs of frozen encoders for every row."""
 
 import sys
 from pathlib import Path
@@ -17,10 +17,10 @@ from mmtx_cli.suggest import nearest
 
 
 def run(cfg: DictConfig) -> None:
-    """Write the entries that are not there yet; the folder's path is the last line.
+    """Write the entries that are missing; the folder's path is the last line on standard output.
 
     Raises:
-        ConfigError: if a setting is missing or wrong, or ``out`` holds what was made with others.
+        ConfigError: if a setting is missing or invalid, or ``out`` was made with other settings.
         DataError: if too many files cannot be read.
     """
     if not cfg.out:
@@ -36,7 +36,7 @@ def run(cfg: DictConfig) -> None:
         lock(folder, "out")
     except OSError as error:
         raise ConfigError(f"out={cfg.out}: cannot be written: {reason(error)}") from error
-    from mmtx_cli.inference.fill_cache import cache  # brings torch, once the settings are sound
+    from mmtx_cli.inference.fill_cache import cache  # imports torch: only with valid settings
 
     try:
         cache(cfg, stored, fresh, folder, chosen)
@@ -47,8 +47,9 @@ def run(cfg: DictConfig) -> None:
 
 
 def chosen_parts(cfg: DictConfig) -> list[str]:
-    """The parts that are kept: those named, else frozen encoders and teachers, else all; bodies of
-    encoders only where they are named.
+    """Return the modules to cache: those in ``parts``, else frozen encoders and teachers, else all.
+
+    Bodies of encoders are only cached if ``parts`` names them.
     """
     there = parts_of(cfg)
     faults = [

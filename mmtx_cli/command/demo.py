@@ -1,6 +1,4 @@
-"""``mmtx demo``: the main job on the built-in data, from pictures, films and sounds to captions
-and a report.
-"""
+"""``mmtx demo``: train, evaluate and caption on the built-in data, up to a report."""
 
 import time
 from collections.abc import Sequence
@@ -17,13 +15,11 @@ from mmtx_cli.synthetic.events.make import make_events
 from mmtx_cli.synthetic.scenes.make import make_scenes
 
 SHOWN = 12
-"""Held-out pictures, and films, that are captioned at the end."""
+"""Number of held-out images, and of videos, that are captioned at the end."""
 
 
 def run(cfg: DictConfig) -> None:
-    """Make data, pre-train on pictures, fine-tune on films, evaluate, caption; one report shows
-    it all.
-    """
+    """Create data, pre-train on images, fine-tune on videos, evaluate, caption; write a report."""
     from mmtx_cli.report.html import write_report
 
     refuse_foreign_keys(cfg, "demo", {"limit": "num", "max_steps": "overrides"})
@@ -49,7 +45,7 @@ def run(cfg: DictConfig) -> None:
 
 
 def save_words(path: Path, manifests: Sequence[Path]) -> Path:
-    """One tokenizer for all captions: what captions pictures goes on to caption films."""
+    """Train one tokenizer on all captions: the image captioner is later fine-tuned on videos."""
     from mmtx_cli.data.manifest.read import read_manifest
     from mmtx_cli.data.text.tokenizer import Tokenizer
 
@@ -61,7 +57,14 @@ def save_words(path: Path, manifests: Sequence[Path]) -> Path:
 def pictures(
     cfg: DictConfig, run_dir: Path, manifest: Path, words: Path
 ) -> tuple[list[tuple[str, Path]], Path]:
-    """Pre-train a captioner on pictures; sections of the report, the captioner."""
+    """Pre-train a captioner on images; return the report's sections and the captioner's folder.
+
+    Args:
+        cfg: The configuration of the demo.
+        run_dir: The demo's folder.
+        manifest: The images and captions.
+        words: The tokenizer.
+    """
     say("pre-training: a captioner of pictures")
     settings = [
         "experiment=scenes_caption",
@@ -87,7 +90,14 @@ def pictures(
 def films(
     cfg: DictConfig, run_dir: Path, manifest: Path, captioner: Path
 ) -> list[tuple[str, Path]]:
-    """Let the captioner of pictures learn films and sounds; the sections of the report."""
+    """Fine-tune the image captioner on videos with audio; return the report's sections.
+
+    Args:
+        cfg: The configuration of the demo.
+        run_dir: The folder for the steps.
+        manifest: The videos and captions.
+        captioner: Folder of the image captioner.
+    """
     say("fine-tuning on pictures, films and sounds, of which some are missing")
     settings = [
         "experiment=events_caption",
@@ -110,9 +120,9 @@ def films(
 
 
 def film_attributes(cfg: DictConfig, run_dir: Path, manifest: Path) -> list[tuple[str, Path]]:
-    """Score the attributes that captions name, also without the still; the report's section.
+    """Score the attributes named in captions, also without the image; return the report's section.
 
-    The captions of single films get their references, too. Call it after ``films``.
+    References are added to the captions of single videos. Call it after ``films``.
     """
     from mmtx_cli.data.manifest.read import read_manifest
     from mmtx_cli.evaluation.attribute_accuracy import add_references, write_attributes
@@ -134,18 +144,18 @@ def film_attributes(cfg: DictConfig, run_dir: Path, manifest: Path) -> list[tupl
 
 
 def say(what: str) -> None:
-    """Announce a step."""
+    """Print the title of a step."""
     make_console(stderr=True).rule(what, align="left")
 
 
 def step(run_dir: Path, command: str, overrides: Sequence[str], name: str | None = None) -> Path:
-    """Run a command as the command line would, in a folder of the demo's.
+    """Run a command in a subfolder of the demo, as from the command line, and return the folder.
 
     Args:
-        run_dir: The demo's folder.
+        run_dir: The parent folder.
         command: The command.
         overrides: Its arguments, without ``run_dir``.
-        name: The folder's name in ``run_dir`` (default: the command's).
+        name: Name of the subfolder (default: the command's).
     """
     from hydra import compose
 
@@ -159,7 +169,7 @@ def step(run_dir: Path, command: str, overrides: Sequence[str], name: str | None
 
 
 def held_out(manifest: Path, modality: str) -> list[str]:
-    """Some files that no training saw."""
+    """Return up to ``SHOWN`` files of the test split, evenly spaced."""
     from mmtx_cli.data.manifest.read import read_manifest
 
     rows = [row for row in read_manifest(manifest).split("test") if getattr(row, modality)]

@@ -1,4 +1,4 @@
-"""From the arguments of a command to its run: Hydra composes, then the command begins."""
+"""Compose the configuration of a command with Hydra, and run the command."""
 
 import os
 import sys
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 SHOWING = ("--cfg", "-c", "--info", "-i")
-"""Options with which Hydra shows a configuration and runs nothing."""
+"""Hydra flags that show a configuration without running anything."""
 
 
 def launch(command: str, args: list[str]) -> None:
-    """Give the arguments to Hydra, and the composed configuration to the command."""
+    """Pass the arguments to Hydra, and the composed configuration to the command."""
     if "--help" in args or "-h" in args:
         from mmtx_cli.config.help.command_help import print_usage
 
@@ -39,8 +39,8 @@ def launch(command: str, args: list[str]) -> None:
     trust(overrides)
     program = sys.argv[0]
     set_waiting()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on; they are told in guarded()
-    # in this order, since --info would take an override that follows for its value
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra re-raises errors; guarded() reports them
+    # in this order, since --info would take a following override as its value
     sys.argv = [program, *opened(overrides), *options]
     refused: list[str] = []
     compose(job_of(command, name, args, refused), name, args)
@@ -49,10 +49,10 @@ def launch(command: str, args: list[str]) -> None:
 
 
 def compose(job: "Callable[[DictConfig], None]", name: str, args: Sequence[str]) -> None:
-    """Let Hydra compose what ``sys.argv`` holds, and call ``job``, or each job of a sweep.
+    """Let Hydra compose the arguments in ``sys.argv`` and call ``job``, in a sweep for each job.
 
     Raises:
-        ConfigError: in the user's terms, for what Hydra cannot compose.
+        ConfigError: in the user's terms, if Hydra cannot compose them.
     """
     import hydra
     from omegaconf.errors import InterpolationResolutionError
@@ -75,17 +75,22 @@ def compose(job: "Callable[[DictConfig], None]", name: str, args: Sequence[str])
         raise failed.error from failed.error.__cause__
     except (BrokenPipeError, MmtxError, OutputError):
         raise
-    except Exception as error:  # of Hydra's own: the command has not begun
+    except Exception as error:  # raised by Hydra before the command starts
         raise ConfigError(*explained(error, name, list(args))) from error
 
 
 def job_of(
     command: str, name: str, args: list[str], refused: list[str]
 ) -> "Callable[[DictConfig], None]":
-    """What runs the command on a composed configuration.
+    """Return the function that runs the command on a composed configuration.
 
-    A job of a sweep that is refused does not keep the others from running: its faults are added to
-    ``refused``, for the end.
+    A rejected job of a sweep does not stop the others.
+
+    Args:
+        command: The command.
+        name: Name of its config and module.
+        args: All arguments of the command line.
+        refused: Receives the errors of rejected jobs, to be reported at the end.
     """
     from omegaconf import OmegaConf
 
@@ -106,7 +111,7 @@ def job_of(
         OmegaConf.set_struct(cfg, False)
         try:
             job_run_dir(cfg, args)
-            # Lightning starts further processes with this command line
+            # Lightning starts additional processes with this command line
             sys.argv = [program, command, *job_argv(args, cfg)]
             if is_multirun() and needs_own_process(cfg):
                 place = str(cfg.get("run_dir", " ".join(job_overrides())))
@@ -125,7 +130,7 @@ def job_of(
 
 
 def check_places(args: Sequence[str], name: str) -> None:
-    """Refuse folders of configurations that are not there, and keys that nothing reads."""
+    """Raise ConfigError for config folders that do not exist and added keys that nothing reads."""
     from mmtx_cli.config.conf_tree import config_dirs, split
     from mmtx_cli.config.explain import added_faults
     from mmtx_cli.errors import ConfigError
@@ -138,9 +143,12 @@ def check_places(args: Sequence[str], name: str) -> None:
 
 
 def trust(overrides: Sequence[str]) -> None:
-    """Let packages be imported that the command line trusts, and no plugin of Hydra's else.
+    """Make the packages importable that the command line trusts, and block untrusted Hydra plugins.
 
-    Hydra imports every module of a package ``hydra_plugins`` that it finds anywhere.
+    By default Hydra imports every module of any package ``hydra_plugins`` that it finds.
+
+    Raises:
+        ConfigError: if an override selects a Hydra plugin that is not trusted.
     """
     from hydra.errors import HydraException
 
@@ -152,13 +160,13 @@ def trust(overrides: Sequence[str]) -> None:
     except HydraException:  # reported where the configuration is composed
         trusted = ()
     if trusted and os.getcwd() not in sys.path:
-        # a console script does not look where the user stands; without need nor should it: a
-        # folder there may have the name of a package that others import if they find it
+        # a console script does not search the working directory. Add it only if needed: a folder
+        # there may have the name of an optional package that other packages try to import
         sys.path.append(os.getcwd())
     if any(name.split(".")[0] == "hydra_plugins" for name in trusted):
         return
     modules: dict[str, Any] = sys.modules
-    modules.setdefault("hydra_plugins", None)  # importing it fails, as if there were none
+    modules.setdefault("hydra_plugins", None)  # importing it fails, as if it were not installed
     for arg in overrides:
         group, choice = key_of(arg), arg.partition("=")[2]
         if group in ("hydra/launcher", "hydra/sweeper") and choice != "basic":
@@ -169,7 +177,7 @@ def trust(overrides: Sequence[str]) -> None:
 
 
 def check_options(options: list[str], command: str) -> None:
-    """Refuse options that Hydra does not have, or mmtx has no use for, in one line each."""
+    """Raise ConfigError with one line for each flag that Hydra lacks or mmtx does not support."""
     from hydra._internal.utils import get_args_parser
 
     from mmtx_cli.config.overrides import REFUSED
@@ -181,7 +189,7 @@ def check_options(options: list[str], command: str) -> None:
         )
 
     parser = get_args_parser()
-    parser.allow_abbrev = False  # what is looked for among the options is looked for in full
+    parser.allow_abbrev = False  # other checks look for full names only
     parser.error = refuse  # type: ignore[method-assign]
     given = vars(parser.parse_args(options))
     if faults := [fault for name, fault in REFUSED.items() if given[name] not in (None, False)]:
@@ -189,7 +197,7 @@ def check_options(options: list[str], command: str) -> None:
 
 
 class Failed(BaseException):
-    """Carries a job's error past Hydra, which would print about it."""
+    """Carries a job's error past Hydra, which would print it."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

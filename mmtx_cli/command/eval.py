@@ -1,4 +1,4 @@
-"""``mmtx eval``: metrics with intervals, predictions for every id, and the report."""
+"""``mmtx eval``: metrics with confidence intervals, predictions for every id, and a report."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def run(cfg: DictConfig) -> None:
     inherit_data(cfg, stored)
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     for path in manifests(cfg.data):
-        check_exists(Path(path))  # told before torch is imported
+        check_exists(Path(path))  # fail before torch is imported
     if faults := list(cache_faults(cfg)):
         raise ConfigError(*faults)
     evaluate(cfg, stored)

@@ -1,4 +1,4 @@
-"""``mmtx export``: a model folder that stands by itself."""
+"""``mmtx export``: write a self-contained model folder."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def run(cfg: DictConfig) -> None:
 
 
 def refuse_foreign(out: Path) -> None:
-    """Write into a new folder, an empty one, or over an earlier model folder."""
+    """Raise ConfigError unless ``out`` is new, empty or an earlier model folder."""
     files = out.iterdir() if out.is_dir() else ()
     held = {path.name for path in files if not is_temporary(path.name)}
     others = sorted(held - {WEIGHTS, CONFIG, *TOKENIZERS.values(), "README.md"})
@@ -59,7 +59,7 @@ def refuse_foreign(out: Path) -> None:
 
 
 def model_card(name: str, config: dict[str, Any]) -> str:
-    """What the model is and how to use it."""
+    """Return a Markdown model card: the components and an example command."""
     model = config["model"]
     parts = [f"{kind} encoder: `{node['_target_']}`" for kind, node in model["encoder"].items()]
     parts.append(f"fusion: `{model['fusion']['_target_']}`")

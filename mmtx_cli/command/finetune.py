@@ -6,5 +6,5 @@ from mmtx_cli.training import run as training
 
 
 def run(cfg: DictConfig) -> None:
-    """Fine-tune."""
+    """Fine-tune a model."""
     training.run(cfg)

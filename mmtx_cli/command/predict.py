@@ -1,4 +1,4 @@
-"""``mmtx predict``: what every head of a trained model says of new files, or rows of a manifest."""
+"""``mmtx predict``: predictions of every head for new files, or for the rows of a manifest."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ from mmtx_cli.runs.inherit import inherit
 
 
 def run(cfg: DictConfig) -> None:
-    """Predict for the inputs, or the rows, in their order."""
+    """Predict for the inputs or rows in their order."""
     read_text(cfg)
     if faults := list(source_faults(cfg)):
         raise ConfigError(*faults)
@@ -27,7 +27,7 @@ def run(cfg: DictConfig) -> None:
     stored = read_config(cfg.ckpt)
     inherit(cfg, stored)
     if cfg.data.get("path") and not cfg.split and cfg.data.get("split") is None:
-        cfg.data.split = dict(ALL_TEST)  # all rows are wanted, whatever split they name, or none
+        cfg.data.split = dict(ALL_TEST)  # use all rows, with any split or none
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     if cfg.data.get("path"):
         check_exists(Path(cfg.data.path))
@@ -36,7 +36,7 @@ def run(cfg: DictConfig) -> None:
 
 
 def source_faults(cfg: DictConfig) -> Iterator[str]:
-    """What is asked about, and by which model, before that is read."""
+    """Yield errors in the choice of model and inputs, before either is read."""
     data = cfg.get("data") or {}
     path, inputs = data.get("path"), cfg.inputs not in (None, "", [])
     if not cfg.ckpt:
@@ -66,7 +66,7 @@ def source_faults(cfg: DictConfig) -> Iterator[str]:
 
 
 def is_media(path: Path) -> bool:
-    """Is it a picture, video or sound by its name, or a folder without a table of samples?"""
+    """Return True for an image, video or audio suffix, or a folder without a table of samples."""
     if path.is_dir():
         return not any(inside.suffix.lower() in TABLES for inside in path.iterdir())
     return any(path.suffix.lower() in suffixes for suffixes in MEDIA.values())

@@ -6,5 +6,5 @@ from mmtx_cli.training import run as training
 
 
 def run(cfg: DictConfig) -> None:
-    """Pre-train."""
+    """Pre-train a model."""
     training.run(cfg)

@@ -30,8 +30,8 @@ def run(cfg: DictConfig) -> None:
     The folder's path is the last line on standard output.
 
     Raises:
-        ConfigError: if a key is missing or wrong.
-        DataError: with every fault of the two files; nothing is written then.
+        ConfigError: if a key is missing or invalid.
+        DataError: with all errors of the two files; nothing is written.
     """
     begun = time.perf_counter()
     _check(cfg)
@@ -56,7 +56,7 @@ def run(cfg: DictConfig) -> None:
 
 
 def _check(cfg: DictConfig) -> None:
-    """Refuse a configuration that lacks a file, or a number that is none."""
+    """Raise ConfigError if a file is missing, a key is unknown or a number is invalid."""
     refuse_foreign_keys(cfg, "score")
     faults = [
         f"{key}: required; write {key}=FILE ({form})"
@@ -72,7 +72,7 @@ def _check(cfg: DictConfig) -> None:
 
 
 def _unmatched(references: CaptionFile, predictions: CaptionFile, cfg: DictConfig) -> list[str]:
-    """Return what is wrong with the two files together."""
+    """Return an error for predictions without references, and one for the reverse."""
     faults = []
     alone = [name for name in predictions.places if name not in references.places]
     if alone and references.complete:

@@ -1,4 +1,4 @@
-"""The composition of a configuration, held against what is trusted before Hydra acts on it."""
+"""Compose configurations with Hydra, and check what is trusted before Hydra acts on them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,21 +25,25 @@ from mmtx_cli.io.yaml_reader import YamlTextError, check_yaml, no_yaml, read_yam
 
 
 class CheckedRepository(ConfigRepository):
-    """Configuration files, each held to bounds before it is built, and noted by its path."""
+    """Config files whose size is checked before they are parsed; records the user's own."""
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
         self.files: dict[Path, Mapping[str, Any]] = {}
-        """What the user's own files hold, in the order in which they are read."""
+        """Content of the user's own files by path, in the order in which they are read."""
         self.groups: set[str] = set()
-        """The outermost groups that these are choices of."""
+        """Top-level groups that these files belong to."""
 
     def __deepcopy__(self, memo: object) -> "CheckedRepository":
-        """Hydra copies a repository to add places to it, which is refused here."""
+        """Return self: Hydra copies a repository to add search paths, which is not allowed here."""
         return self
 
     def load_config(self, config_path: str) -> ConfigResult | None:
-        """Read a configuration; ConfigError if it is no YAML within bounds."""
+        """Read a config file.
+
+        Raises:
+            ConfigError: if it is not valid YAML or exceeds the size limits.
+        """
         source = self._find_object_source(config_path, ObjectType.CONFIG)
         if source is None or source.scheme() != "file" or Path(source.path) == conf_dir():
             return super().load_config(config_path)
@@ -59,7 +63,7 @@ class CheckedRepository(ConfigRepository):
 
 
 class CheckedLoader(ConfigLoaderImpl):
-    """Composes the configuration of a command, of ``--cfg``, and of every job of a sweep."""
+    """Composes the configuration of a command, for ``--cfg``, and of every job of a sweep."""
 
     def __init__(
         self,
@@ -68,8 +72,13 @@ class CheckedLoader(ConfigLoaderImpl):
         typed: Sequence[str],
         folders: DefaultFolders | None,
     ) -> None:
-        """``typed`` are the overrides on the command line itself, which a sweep may add to;
-        ``folders`` creates a default run folder.
+        """Initialize the loader.
+
+        Args:
+            config_search_path: Where Hydra looks for config files.
+            command: Name of the config that is composed.
+            typed: Overrides on the command line itself; a sweep may add others.
+            folders: Creates a default run folder; None to leave ``run_dir`` as it is.
         """
         super().__init__(config_search_path)
         self.repository = self.own = CheckedRepository(config_search_path)
@@ -80,9 +89,13 @@ class CheckedLoader(ConfigLoaderImpl):
     def load_configuration(
         self, config_name: str | None, overrides: list[str], *args: Any, **kwargs: Any
     ) -> DictConfig:
-        """Compose; ConfigError with everything that runs code or writes where nobody allowed it."""
+        """Compose a configuration.
+
+        Raises:
+            ConfigError: with every setting that runs untrusted code or writes elsewhere.
+        """
         if any(key_of(arg) == "hydra.searchpath" for arg in overrides):
-            # pkg://NAME imports a package while the path is only being read
+            # reading a path pkg://NAME already imports the package
             raise ConfigError("hydra.searchpath: leave it out, and write --config-dir DIR")
         self.own.files.clear()
         cfg = super().load_configuration(config_name, overrides, *args, **kwargs)
@@ -96,8 +109,9 @@ class CheckedLoader(ConfigLoaderImpl):
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
-        """Compose a job of a sweep, without Hydra's record of it: that holds the command line as
-        it was typed, secrets and all.
+        """Compose a job of a sweep, without Hydra's multirun.yaml.
+
+        That file holds the command line as typed, including secrets.
         """
         folder = Path(str(OmegaConf.select(master_config, "hydra.sweep.dir")))
         (folder / "multirun.yaml").unlink(missing_ok=True)
@@ -109,11 +123,11 @@ class CheckedLoader(ConfigLoaderImpl):
             raise
 
     def faults(self, cfg: Any) -> Iterator[str]:
-        """Everything in a composed configuration that its files may not set, with the file."""
+        """Yield an error for each setting that is not allowed, with the file that sets it."""
         trusted = packages(typed_trust(self.typed))
         found = [*typed_faults(cfg, self.typed), *hydra_faults(cfg.get("hydra"), trusted)]
         for path, content in self.own.files.items():
-            # the command line counts more, and so hides it: it is a fault all the same
+            # an error even if the command line overrides it, which hides it in cfg
             hidden = [
                 fault for key, fault in typed_faults(content, ()) if key == "trusted_packages"
             ]
@@ -125,7 +139,7 @@ class CheckedLoader(ConfigLoaderImpl):
             yield f"{self.place_of(key)}{key}: {fault}"
 
     def place_of(self, key: str) -> str:
-        """The last of the user's files that sets a key, at whatever place it is put."""
+        """Return the last of the user's files that sets a key, in any package, as a prefix."""
         names = key.split(".")
         for path, content in reversed(self.own.files.items()):
             for at in range(len(names)):
@@ -135,7 +149,7 @@ class CheckedLoader(ConfigLoaderImpl):
 
 
 def holds(node: Any, names: Sequence[str]) -> bool:
-    """Is there a value below these keys?"""
+    """Return True if a value exists below these keys."""
     for name in names:
         if isinstance(node, list) and name.isdecimal() and int(name) < len(node):
             node = node[int(name)]
@@ -148,9 +162,9 @@ def holds(node: Any, names: Sequence[str]) -> bool:
 
 @contextmanager
 def checked(command: str, typed: Sequence[str], runs: bool = True) -> Iterator[None]:
-    """Let Hydra compose by ``CheckedLoader``; it has no door for a loader of one's own.
+    """Let Hydra compose with ``CheckedLoader``, by patching: Hydra has no hook for a loader.
 
-    Without ``runs`` the configuration is only shown, and no run folder is created.
+    With ``runs=False`` the configuration is only shown, and no run folder is created.
     """
     before = hydra_main.ConfigLoaderImpl
     folders = DefaultFolders()

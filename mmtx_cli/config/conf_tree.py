@@ -1,4 +1,4 @@
-"""The YAML files of conf/ and of ``--config-dir``: groups, choices and keys at the root."""
+"""Read the config tree: the groups, options and root keys of conf/ and ``--config-dir``."""
 
 import re
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ VALUED = (
     "-p",
     "--experimental-rerun",
 )
-"""Hydra's options that are followed by a value."""
+"""Hydra flags that take a value."""
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-"""What may follow --info, and need not."""
+"""Optional values of ``--info``."""
 
 
 def conf_dir() -> Path:
-    """The packaged configuration, or the one of the source tree."""
+    """Return the packaged config folder, or that of the source tree."""
     here = Path(__file__).parents[1]
     packaged = here / "conf"
     return packaged if packaged.is_dir() else here.parent / "conf"
 
 
 def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Hydra's options with their values, and the overrides, in whatever order they were mixed."""
+    """Split arguments given in any order into Hydra flags (with their values) and overrides."""
     options: list[str] = []
     overrides: list[str] = []
     for i, arg in enumerate(args):
@@ -43,7 +43,7 @@ def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def config_dirs(args: Sequence[str]) -> list[Path]:
-    """Where groups are looked for: our own configuration and the user's ``--config-dir``."""
+    """Return the folders that hold config groups: our own and the user's ``--config-dir``."""
     options, _ = split(args)
     given = [value for option, value in pairwise(options) if option in CONFIG_DIR]
     given += [
@@ -53,18 +53,22 @@ def config_dirs(args: Sequence[str]) -> list[Path]:
 
 
 def configuration(command: str, args: Sequence[str]) -> str:
-    """The file of conf/ that a command composes: an action that builds encoders has its own."""
+    """Return the name of the config that a command composes.
+
+    This is the name of the command, except for ``data action=cache``, which builds encoders and
+    composes ``data_cache``.
+    """
     caching = any(re.fullmatch(r"\+*action=(['\"]?)cache\1", arg) for arg in args)
     return "data_cache" if command == "data" and caching else command
 
 
 def spoken(command: str) -> str:
-    """What a user writes to have the configuration of that name: ``data_cache`` is an action."""
+    """Return a config name as typed by the user: ``data_cache`` is ``data action=cache``."""
     return command.replace("_", " action=")
 
 
 def root_keys(command: str) -> list[str]:
-    """Keys at the root of a command's configuration."""
+    """Return the root keys of a command's config, including those of the configs it shares."""
     import yaml
 
     text = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text(encoding="utf-8"))
@@ -74,7 +78,7 @@ def root_keys(command: str) -> list[str]:
 
 
 def default_groups(command: str) -> list[str]:
-    """Groups that a command's configuration makes a choice of."""
+    """Return the groups in the defaults list of a command's config."""
     import yaml
 
     text = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text(encoding="utf-8"))
@@ -82,7 +86,7 @@ def default_groups(command: str) -> list[str]:
 
 
 def group_names(dirs: Sequence[Path] = ()) -> list[str]:
-    """Every group that has a choice."""
+    """Return the names of all groups that have at least one option."""
     roots = dirs or [conf_dir()]
     return sorted(
         {str(p.parent.relative_to(root)) for root in roots for p in root.glob("*/**/*.yaml")}
@@ -90,7 +94,7 @@ def group_names(dirs: Sequence[Path] = ()) -> list[str]:
 
 
 def choices(group: str, dirs: Sequence[Path] = ()) -> list[str]:
-    """Names of a group's choices."""
+    """Return the names of a group's options."""
     return sorted(
         {path.stem for root in dirs or [conf_dir()] for path in (root / group).glob("*.yaml")}
     )

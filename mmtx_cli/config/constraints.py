@@ -1,4 +1,4 @@
-"""What values may be beyond their types: bounds of numbers, and words to choose from."""
+"""Constraints on config values beyond their types: numeric bounds and allowed words."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -54,7 +54,7 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "trainer.log_every": (1, 1e12),
     "trainer.early_stopping.patience": (1, 1e9),
 }
-"""Least and greatest value of a number, or of each number of a list."""
+"""Minimum and maximum by config path; for a list, of each of its numbers."""
 
 PART_BOUNDS: dict[str, tuple[float | int, float | int]] = {
     **dict.fromkeys(("depth", "lora", "time_masks", "freq_masks"), (0, 1e4)),
@@ -89,8 +89,8 @@ PART_BOUNDS: dict[str, tuple[float | int, float | int]] = {
     "temperature": (1e-4, 1e4),
     "length_penalty": (0, 5),
 }
-"""The same for the arguments of encoders, fusions and heads, by name: what holds for every part
-that has one. Parts of other packages may mean something else by it."""
+"""Minimum and maximum of arguments of mmtx's encoders, fusions and heads, by argument name. They
+do not apply to components of other packages, where the name may have another meaning."""
 
 LENGTHS = {"data.augment.scale": 2, "optimizer.betas": 2}
 
@@ -108,11 +108,11 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 
 STARTED_WITHIN = re.compile(r"ddp_(?:spawn|fork|notebook)(_find_unused_parameters_true)?.*")
-"""Strategies of Lightning's that copy this process: what the copies train never comes back."""
+"""Lightning strategies that copy this process; what the copies train is lost."""
 
 
 def limit_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Values of the right type that mean nothing."""
+    """Yield an error for each value of the right type that is out of bounds or not allowed."""
     for path, (least, most) in BOUNDS.items():
         value = at(cfg, path)
         for number in value if isinstance(value, list) else [value]:
@@ -138,7 +138,7 @@ def limit_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def part_fault(name: str, value: Any) -> str | None:
-    """Say if an argument of a part of mmtx is out of bounds."""
+    """Return an error if an argument of an mmtx component is out of bounds, else None."""
     least, most = PART_BOUNDS.get(name, (0, 0))
     if name not in PART_BOUNDS or not is_number(value) or least <= value <= most:
         return None
@@ -146,28 +146,28 @@ def part_fault(name: str, value: Any) -> str | None:
 
 
 def at(cfg: Any, path: str) -> Any:
-    """The value at a config path; None where there is none."""
+    """Return the value at a dotted config path, or None if it does not exist."""
     for key in path.split("."):
         cfg = cfg.get(key) if isinstance(cfg, Mapping) else None
     return cfg
 
 
 def within(name: str, prefix: str) -> bool:
-    """Is a dotted name (of a key, of a parameter) that one, or one below it?"""
+    """Return True if a dotted name is ``prefix`` or lies below it."""
     return name == prefix or name.startswith(f"{prefix}.")
 
 
 def entries(cfg: Mapping[str, Any], key: str) -> Iterable[tuple[str, Any]]:
-    """Names and nodes of a mapping of components; of anything else, none."""
+    """Return the (name, node) pairs of a mapping of components; empty if it is not a mapping."""
     node = cfg.get(key)
     return node.items() if isinstance(node, Mapping) else ()
 
 
 def is_number(value: object) -> bool:
-    """Is it an int or a float? A bool is neither."""
+    """Return True for an int or float, but not for a bool."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def written(least: float | int, most: float | int) -> str:
-    """Bounds in words; the greatest is told where someone might come near it."""
+    """Describe bounds in words; a maximum above 10 is omitted."""
     return f"a number from {least:g} up" if most > 10 else f"a number from {least:g} to {most:g}"

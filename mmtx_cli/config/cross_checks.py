@@ -1,4 +1,4 @@
-"""What each part of a configuration allows and the whole does not."""
+"""Cross-field validation of a configuration."""
 
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
@@ -12,11 +12,11 @@ CACHING = "data_cache"
 
 
 def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Faults of parts that do not go together."""
+    """Yield errors for settings that are valid by themselves but not together."""
     encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
     if not encoders:
         yield "encoder: no encoder is chosen; write for example encoder/image=vit"
-    if cfg.get("command") == CACHING:  # no more of the model is needed
+    if cfg.get("command") == CACHING:  # only encoders are needed
         yield from training_faults(cfg, encoders)
         return
     if not cfg.get("head"):
@@ -48,12 +48,12 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def is_trained(node: Any) -> bool:
-    """Is a head a part of a model? One that is not, evaluation asks of a trained one."""
+    """Return True if a head has weights trained with the model, False if it is evaluation-only."""
     return constant(node, "trained") is not False
 
 
 def untrained_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
-    """Heads that are not trained are asked by evaluation, of a model that has what they ask."""
+    """Yield errors for evaluation-only heads in other commands, or with an unsuitable model."""
     own = {name: node for name, node in entries(cfg, "head") if is_trained(node)}
     aligned = any(constant(node, "aligns") for node in own.values())
     foreign = any(not str(at(node, "_target_")).startswith("mmtx_cli.") for node in own.values())
@@ -75,7 +75,7 @@ def untrained_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str
 
 
 def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
-    """A fusion names modalities that there are, and joins what a head cannot vote on."""
+    """Yield errors for unknown modalities in the fusion, and heads that need a fused stream."""
     fusion = cfg.get("fusion")
     for key in constant(fusion, "naming") or ():  # type: ignore[attr-defined]
         named = fusion.get(key)  # type: ignore[union-attr]
@@ -99,7 +99,7 @@ def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
 
 
 def constant(node: Any, name: str) -> object:
-    """A literal of the class that a component's node names; None where there is none to read."""
+    """Return a literal class attribute of a component, or None if it cannot be read."""
     try:
         return class_constant(str(node["_target_"]), name)
     except (TargetError, TypeError, KeyError):
@@ -107,7 +107,7 @@ def constant(node: Any, name: str) -> object:
 
 
 def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
-    """What a run that trains needs besides."""
+    """Yield errors for settings that only training needs."""
     if not at(cfg, "data.path") and not at(cfg, "data.mixture"):
         yield "data.path: no data; write data.path=MANIFEST.jsonl or data=scenes"
     yield from mixture_faults(cfg)
@@ -154,7 +154,7 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
 
 
 def mixture_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Corpora have names and files of their own, and something to teach."""
+    """Yield errors in the corpora of ``data.mixture``: names, paths, weights, texts, heads."""
     mixture = at(cfg, "data.mixture")
     if not isinstance(mixture, list) or not all(isinstance(own, Mapping) for own in mixture):
         return
@@ -187,19 +187,19 @@ def mixture_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def reads_words(cfg: Mapping[str, Any]) -> bool:
-    """Is there a text encoder that reads words, not features of them?"""
+    """Return True if the text encoder reads words rather than precomputed features."""
     node = at(cfg, "encoder.text")
     return bool(node) and not constant(node, "reads_features")
 
 
 def reads_text(head: Any) -> bool:
-    """Does a head look at the text, itself or fused with others?"""
+    """Return True if a head reads the text, by itself or in the fused stream."""
     reads = head.get("reads") if isinstance(head, Mapping) else None
     return not isinstance(reads, list) or bool({"text", "fused"} & set(reads))
 
 
 def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """A head must not read the captions that it is to produce."""
+    """Yield errors for heads that would read the captions they are trained to generate."""
     encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
     if at(cfg, "data.text") != "captions" or not reads_words(cfg):
         return
@@ -213,20 +213,20 @@ def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def answers(head: Any) -> bool:
-    """Does a head choose among answers to questions?"""
+    """Return True if a head has answers to questions as its targets."""
     needs = constant(head, "needs")
     return isinstance(needs, tuple) and "answers" in needs
 
 
 def said(head: Any) -> str | None:
-    """What a head says in words: captions or answers; None for a head that says none."""
+    """Return what a head generates, captions or answers, or None if it generates no text."""
     if not constant(head, "learns"):
         return None
     return str(head.get("says", "captions"))
 
 
 def word_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """A head says what there is to be learned from."""
+    """Yield errors for heads whose ``says`` is not a text that they can learn."""
     for name, node in entries(cfg, "head"):
         learns, word = constant(node, "learns"), said(node)
         if isinstance(learns, dict) and isinstance(node.get("says"), str) and word not in learns:
@@ -234,8 +234,8 @@ def word_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def asking_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """A question is put to a model that hears it, and none that answers goes without."""
-    every = cfg.get("command") == "predict"  # captions and answers are not all that is predicted
+    """Yield errors if ``text`` is set but no head reads it, or missing for a head that answers."""
+    every = cfg.get("command") == "predict"  # not only heads that generate text
     speakers = [node for _, node in entries(cfg, "head") if node and (every or said(node))]
     heard = reads_words(cfg) and any(map(reads_text, speakers))
     if cfg.get("text") and not heard:

@@ -1,4 +1,4 @@
-"""Default run folders: named by the second, and still one for each command."""
+"""Default run folders: named by timestamp and unique for each command."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 BY_SECOND = "${now:%Y-%m-%d_%H-%M-%S}"
-"""The end of every default ``run_dir`` in conf/."""
+"""Suffix of every default ``run_dir`` in conf/."""
 
 
 class DefaultFolders:
@@ -21,10 +21,10 @@ class DefaultFolders:
         self._made: list[Path] = []
 
     def choose(self, cfg: DictConfig, plain: Mapping[str, Any]) -> None:
-        """Replace a default ``run_dir`` with a new folder, which no other command can have.
+        """Replace a default ``run_dir`` with a newly created folder that no other command uses.
 
-        ``plain`` holds the configuration before interpolation. A folder that cannot be created is
-        reported where the run is opened.
+        ``plain`` is the configuration before interpolation. If the folder cannot be created, the
+        error is reported when the run is opened.
         """
         default = str(plain.get("run_dir"))
         if not default.endswith(BY_SECOND) or not is_alone():
@@ -36,7 +36,7 @@ class DefaultFolders:
             cfg.run_dir = self._chosen[default]
 
     def _create(self, path: Path) -> Path:
-        """Create ``path``, or ``path-2``, ``path-3``, … if it exists."""
+        """Create and return ``path``, or ``path-2``, ``path-3``, … if it exists."""
         absent = [parent for parent in path.parents if not parent.exists()]
         folder = path
         for number in count(2):
@@ -44,20 +44,20 @@ class DefaultFolders:
                 folder.mkdir(parents=True)
                 break
             except FileExistsError:
-                if not os.path.lexists(folder):  # a parent is a broken link
+                if not os.path.lexists(folder):  # a parent is a broken symlink
                     raise
                 folder = path.with_name(f"{path.name}-{number}")
         self._made += [folder, *absent]
         return folder
 
     def remove_empty(self) -> None:
-        """Remove the folders in which nothing was written, as after a configuration error."""
+        """Remove the folders that are still empty, for example after a configuration error."""
         for folder in self._made:
             with suppress(OSError):
                 folder.rmdir()
 
 
 def is_alone() -> bool:
-    """Return True unless a launcher started several processes, which must agree on a folder."""
+    """Return True unless a launcher started several processes, which must share one folder."""
     sizes = (os.environ.get(name, "1") for name in ("WORLD_SIZE", "SLURM_NTASKS"))
     return all(size == "1" for size in sizes) and "NODE_RANK" not in os.environ

@@ -1,4 +1,4 @@
-"""What is wrong with a command line that Hydra cannot compose, in the user's terms."""
+"""Explain in the user's terms why Hydra cannot compose a command line."""
 
 import re
 import shlex
@@ -25,7 +25,7 @@ from mmtx_cli.suggest import nearest
 
 
 def explained(error: Exception, command: str, args: list[str]) -> list[str]:
-    """What is wrong with a command line that Hydra cannot compose, in the user's terms."""
+    """Return the errors of a command line that Hydra cannot compose, in the user's terms."""
     faults = [fault for arg in split(args)[1] for fault in override_faults(arg, command, args)]
     if faults:
         return [*faults, *plain_section_faults(args)]
@@ -43,14 +43,14 @@ def explained(error: Exception, command: str, args: list[str]) -> list[str]:
 
 
 def explained_interpolation(error: Exception) -> str:
-    """What an interpolation lacks, and at which key."""
+    """Return why an interpolation failed, and at which key."""
     reason, *more = str(error).splitlines()
     where = [line.partition("full_key:")[2].strip() for line in more if "full_key:" in line]
     return ": ".join([*where, reason])
 
 
 def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str]:
-    """What is wrong with one argument by itself."""
+    """Yield the errors of a single argument."""
     from hydra.errors import HydraException
 
     key, equals, value = arg.partition("=")
@@ -79,7 +79,14 @@ def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str
 
 
 def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -> Iterator[str]:
-    """An unknown key, group or choice, or a choice that this command does not make."""
+    """Yield errors for an unknown key, group or option, or a group that the command does not use.
+
+    Args:
+        key: The key without its package.
+        values: The values of the override; several in a sweep.
+        command: The command.
+        args: All arguments of the command line.
+    """
     dirs = config_dirs(args)
     known, groups = root_keys(command), group_names(dirs)
     below = [group for group in groups if group.startswith(f"{key}/")]
@@ -108,7 +115,10 @@ def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -
 
 
 def added_faults(overrides: Sequence[str], command: str, dirs: Sequence[Path]) -> Iterator[str]:
-    """``+foo=1`` and ``++foo=1`` where no command, section or group has a foo: Hydra adds it."""
+    """Yield errors for ``+key=`` and ``++key=`` that no command, section or group has.
+
+    Hydra would add such a key to the configuration.
+    """
     known, groups = root_keys(command), group_names(dirs)
     for arg in overrides:
         key = arg.partition("=")[0].lstrip("+").split("@")[0]
@@ -119,7 +129,7 @@ def added_faults(overrides: Sequence[str], command: str, dirs: Sequence[Path]) -
 
 
 def taken(command: str, key: str) -> str:
-    """Where a command that makes no choice of a group has it from."""
+    """Explain where a command that does not select from a group takes it from."""
     known = root_keys(command)
     if key.split("/")[0] in known:
         return f"it comes with ckpt=; set single keys of it: {key.replace('/', '.')}.KEY=VALUE"
@@ -127,7 +137,7 @@ def taken(command: str, key: str) -> str:
 
 
 def plain_section_faults(args: Sequence[str]) -> list[str]:
-    """Faults of the plain sections' keys, which need no composing."""
+    """Return the errors in the keys of plain sections, which can be checked without composing."""
     from omegaconf import OmegaConf
 
     cfg = OmegaConf.create()

@@ -1,4 +1,4 @@
-"""The choices of groups that there are, and those that a command line makes; without Hydra."""
+"""Config groups: the available options and those a command line selects, without Hydra."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +12,12 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.yaml_reader import YamlTextError, read_yaml
 
 Chosen = dict[str, list[str]]
-"""Names by group, or by ``group@package`` where a choice stands at a place of its own."""
+"""Option names by group, or by ``group@package`` for options placed at another config path."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One file of a group: where in the configuration it stands, and what it says there."""
+    """An option of a group: the config path where its file is placed, and the file's content."""
 
     place: str
     group: str
@@ -25,11 +25,11 @@ class Choice:
     content: dict[str, Any]
     missing: bool = False
     parts: Chosen = field(default_factory=dict)
-    """Choices of its own, by ``group@place``."""
+    """Options that the file itself selects, by ``group@place``."""
 
 
 def chosen_by(command: str, args: Sequence[str], dirs: Sequence[Path]) -> Chosen:
-    """Groups and names: of the command's defaults, of an experiment, of the command line."""
+    """Return the options selected by the command's defaults, an experiment and the command line."""
     groups = group_names(dirs)
     typed: Chosen = {}
     for arg in split(args)[1]:
@@ -44,13 +44,13 @@ def chosen_by(command: str, args: Sequence[str], dirs: Sequence[Path]) -> Chosen
 
 
 def names_in(value: str) -> list[str]:
-    """The names in a value: one, a list, or several to sweep over; none for null."""
+    """Return the option names in a value: one, a list, or several to sweep over; none for null."""
     names = [name.strip(" '\"") for name in value.strip("[]'\" ").split(",")]
     return [name for name in names if name not in ("", "null")]
 
 
 def default_choices(content: Mapping[str, Any]) -> Chosen:
-    """The choices in a file's defaults list; ``override`` and the leading slash mean the group."""
+    """Return the options in a file's defaults list, without ``override`` and leading slashes."""
     found: Chosen = {}
     for item in content.get("defaults", ()):
         for key, value in item.items() if isinstance(item, Mapping) else ():
@@ -61,7 +61,7 @@ def default_choices(content: Mapping[str, Any]) -> Chosen:
 
 
 def made(groups: Sequence[str], names: Sequence[str], dirs: Sequence[Path]) -> Iterator[Choice]:
-    """The files that these names choose of each of the groups (``group`` or ``group@package``)."""
+    """Yield the named options of each of the groups (``group`` or ``group@package``)."""
     for key in groups:
         group, _, package = key.partition("@")
         for name in names:
@@ -82,7 +82,7 @@ def made(groups: Sequence[str], names: Sequence[str], dirs: Sequence[Path]) -> I
 
 
 def all_made(chosen: Chosen, dirs: Sequence[Path]) -> Iterator[Choice]:
-    """Every chosen file, each followed by those that it chooses itself."""
+    """Yield every selected option, each followed by the options that it selects itself."""
     outer = {key: names for key, names in chosen.items() if "@" not in key}
     for key, names in outer.items():
         for choice in made([key], names, dirs):
@@ -94,7 +94,11 @@ def all_made(chosen: Chosen, dirs: Sequence[Path]) -> Iterator[Choice]:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A YAML file; empty if it holds no mapping; ConfigError if it is no YAML within bounds."""
+    """Return the mapping in a YAML file; empty if the file holds anything else.
+
+    Raises:
+        ConfigError: if it is not valid YAML or exceeds the size limits.
+    """
     try:
         content = read_yaml(path)
     except YamlTextError as error:
@@ -103,7 +107,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, value) of every value in nested mappings."""
+    """Yield (dotted path, value) for every value in nested mappings."""
     for key, value in node.items():
         if isinstance(value, Mapping) and value:
             yield from flat(value, f"{prefix}{key}.")
@@ -112,13 +116,16 @@ def flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 
 
 def nearest_choice(choice: Choice, dirs: Sequence[Path]) -> str:
-    """What to say of a name that no file has."""
+    """Return the error for an unknown option."""
     there = choices(choice.group, dirs)
     return f"{choice.group}={choice.name}: there is no such choice; there are: {', '.join(there)}"
 
 
 def offered(group: str, command: str, dirs: Sequence[Path] = ()) -> list[str]:
-    """Names of the choices of a group that make sense in a command."""
+    """Return the options of a group that a command accepts.
+
+    ``eval`` accepts evaluation-only heads, every other command only heads that are trained.
+    """
     names = choices(group, dirs)
     if group != "head":
         return names

@@ -1,26 +1,26 @@
-"""Interpolations that stand for too much: ``b: ${a}${a}``, ``c: ${b}${b}`` double line by line."""
+"""Limit the size of interpolations: ``b: ${a}${a}``, ``c: ${b}${b}``, … doubles on every line."""
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 MAX_SIZE = 1_000_000
-"""Characters and values that a configuration may hold once its interpolations are resolved."""
+"""Maximum number of characters and values in a configuration after interpolation."""
 MAX_DEPTH = 100
-"""Levels of a configuration and of interpolations in one another."""
+"""Maximum depth of nested nodes and of chained interpolations."""
 _WORDS = re.compile(r"\.*\w+(?:[.\[]\w+\]?)*")
 _NESTED = re.compile(r"\$\{[^:{}]*\$\{|\$\{oc\.(?:select|deprecated|dict\.\w+):[^}]*\$\{")
 Path = tuple[str, ...]
 
 
 class TooLargeError(ValueError):
-    """A value that is too large once it is resolved; the text is its place."""
+    """A value is too large after interpolation; the message is its config path."""
 
 
 def interpolation_faults(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(key, what to do) of interpolations that are too large, or whose size cannot be computed.
+    """Yield (key, remedy) for interpolations that are too large or whose size is unknown.
 
-    ``cfg`` is the plain configuration, in which nothing is resolved.
+    ``cfg`` is the plain configuration before interpolation.
     """
     unclear = list(_unclear(cfg, ()))
     yield from unclear
@@ -37,17 +37,21 @@ def interpolation_faults(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 class _Sizes:
-    """Sizes of resolved values, each computed once: no value is resolved for it."""
+    """Computes the size of each value after interpolation once, without resolving it."""
 
     def __init__(self, cfg: Mapping[str, Any]) -> None:
         self.cfg, self.known = cfg, dict[Path, int]()
         self.depth = 0
 
     def of(self, path: Path) -> int:
-        """Characters and values below a path."""
+        """Return the number of characters and values below a path.
+
+        Raises:
+            TooLargeError: if the size or depth exceeds its maximum.
+        """
         if path in self.known:
             return self.known[path]
-        self.known[path] = 0  # OmegaConf refuses cycles
+        self.known[path] = 0  # OmegaConf rejects cycles
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise TooLargeError(".".join(path))
@@ -65,7 +69,7 @@ class _Sizes:
         return size
 
     def _targets(self, node: Any, path: Path) -> Iterator[Path]:
-        """Whatever a text may refer to, by its place or relative to its own."""
+        """Yield every path that a string may refer to, absolute or relative to its own."""
         if not isinstance(node, str) or "${" not in node:
             return
         for word in _WORDS.findall(node[node.index("${") :]):

@@ -1,4 +1,4 @@
-"""The signature of a component, read from its source: nothing is imported, torch least of all."""
+"""Read signatures of components from their source, without importing them or torch."""
 
 import ast
 import importlib
@@ -11,14 +11,16 @@ EMPTY = inspect.Parameter.empty
 
 
 class TargetError(LookupError):
-    """A ``_target_`` that names nothing."""
+    """A ``_target_`` that does not exist or is not trusted."""
 
 
 def signature_of(target: str, trusted: tuple[str, ...] = ()) -> inspect.Signature:
-    """Parameters of the class or function that a dotted path names.
+    """Return the signature of the class or function at a dotted path.
 
-    A path in a trusted package of the user's is imported; one in mmtx is read from the source.
-    Raises TargetError if there is no such thing, and for anything else that is not trusted.
+    A path in one of the user's trusted packages is imported; one in mmtx is read from the source.
+
+    Raises:
+        TargetError: if the path does not exist, or is neither in mmtx nor trusted.
     """
     if not all(part.isidentifier() for part in target.split(".")):
         raise TargetError(f"{target!r} is no dotted path of a class")
@@ -33,7 +35,7 @@ def signature_of(target: str, trusted: tuple[str, ...] = ()) -> inspect.Signatur
 
 
 def imported_signature(target: str) -> inspect.Signature:
-    """Import a trusted target."""
+    """Import a trusted target and return its signature."""
     module, _, name = target.rpartition(".")
     try:
         return inspect.signature(getattr(importlib.import_module(module), name))
@@ -43,7 +45,7 @@ def imported_signature(target: str) -> inspect.Signature:
 
 
 def class_source(target: str) -> tuple[ast.Module, ast.ClassDef]:
-    """Parsed module and class of a path inside mmtx."""
+    """Return the parsed module and class at a path inside mmtx."""
     module, _, name = target.rpartition(".")
     package, *names = module.split(".")
     path = PACKAGE.joinpath(*names).with_suffix(".py")
@@ -57,7 +59,7 @@ def class_source(target: str) -> tuple[ast.Module, ast.ClassDef]:
 
 
 def lineage(target: str) -> Iterator[ast.ClassDef]:
-    """The class that a path inside mmtx names, and the classes of mmtx that it inherits from."""
+    """Yield the class at a path inside mmtx, then its base classes inside mmtx."""
     tree, node = class_source(target)
     yield node
     for base in node.bases:
@@ -67,7 +69,7 @@ def lineage(target: str) -> Iterator[ast.ClassDef]:
 
 
 def own_parameters(target: str) -> list[inspect.Parameter]:
-    """Parameters of ``__init__``, the class' own or inherited, without ``self``."""
+    """Return the parameters of ``__init__``, own or inherited, without ``self``."""
     for node in lineage(target):
         for item in node.body:
             if isinstance(item, ast.FunctionDef) and item.name == "__init__":
@@ -76,7 +78,7 @@ def own_parameters(target: str) -> list[inspect.Parameter]:
 
 
 def origin_of(tree: ast.Module, module: str, name: str) -> str | None:
-    """Dotted path of a class that a module imports or defines."""
+    """Return the dotted path of a class that a module imports or defines, or None."""
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and any(a.name == name for a in node.names):
             return f"{node.module}.{name}"
@@ -86,7 +88,7 @@ def origin_of(tree: ast.Module, module: str, name: str) -> str | None:
 
 
 def parameters(args: ast.arguments) -> list[inspect.Parameter]:
-    """Named parameters with their annotations as text; a default is only known to be there."""
+    """Return the named parameters, with annotations as text and None in place of any default."""
     named = [*args.posonlyargs, *args.args][1:] + args.kwonlyargs
     offset = len(args.args) - 1 - len(args.defaults)
     kinds = []
@@ -106,7 +108,7 @@ def parameters(args: ast.arguments) -> list[inspect.Parameter]:
 
 
 def class_constant(target: str, name: str) -> object:
-    """Value of a literal class attribute, the class' own or inherited; None where there is none."""
+    """Return a literal class attribute, own or inherited, or None if there is none."""
     for node in lineage(target):
         for item in node.body:
             named = isinstance(item, ast.AnnAssign) and getattr(item.target, "id", None) == name

@@ -1,4 +1,4 @@
-"""Keys of sections and components that a key at the root may stand for: ``width=128``."""
+"""Suggest section and component keys for an unknown root key such as ``width=128``."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -14,19 +14,19 @@ from mmtx_cli.config.validate import PROVIDED, several, subsections
 from mmtx_cli.suggest import nearest
 
 Nodes = Iterable[tuple[str, Any]]
-"""Parts of a configuration by their path."""
+"""Nodes of a configuration with their config paths."""
 MOST = 4
-"""Keys that a hint names at most."""
+"""Maximum number of keys in a hint."""
 
 
 def key_hint(key: str, known: Sequence[str], nodes: Nodes, names: Iterable[str]) -> str:
-    """Return what an unknown key at the root may have meant.
+    """Return a hint at what an unknown root key may mean.
 
     Args:
-        key: The key; ``image.width`` stands for ``encoder.image.width``.
-        known: The keys at the root of the command.
-        nodes: The chosen parts of the model and the logger.
-        names: What to compare a misspelled key with.
+        key: The key; ``image.width`` matches ``encoder.image.width``.
+        known: The root keys of the command.
+        nodes: The selected components and logger.
+        names: The candidates for a misspelled key.
     """
     found = [path for path in every_key(known, nodes) if path.endswith(f".{key}")]
     if not found and (meant := meant_key(key, [*known])):
@@ -35,7 +35,7 @@ def key_hint(key: str, known: Sequence[str], nodes: Nodes, names: Iterable[str])
 
 
 def every_key(known: Sequence[str], nodes: Nodes) -> list[str]:
-    """Return the keys of the sections that a command has, then those of its nodes, each once."""
+    """Return the keys of the command's sections, then those of its nodes, without duplicates."""
     sections = [name for name in SECTIONS if name in known]
     keys = [key for name in sections for key in setting_keys(name, SECTIONS[name])]
     keys += [key for path, node in nodes for key in node_keys(path, node)]
@@ -43,7 +43,7 @@ def every_key(known: Sequence[str], nodes: Nodes) -> list[str]:
 
 
 def setting_keys(path: str, schema: type) -> Iterator[str]:
-    """Yield the keys of a section, then those of the sections in it."""
+    """Yield the keys of a section, then those of its subsections."""
     for field in fields(schema):
         yield f"{path}.{field.name}"
     for name, inner in subsections(schema).items():
@@ -52,7 +52,7 @@ def setting_keys(path: str, schema: type) -> Iterator[str]:
 
 
 def node_keys(path: str, node: Any) -> Iterator[str]:
-    """Yield the keys of a node; of a component, all that its class takes."""
+    """Yield the keys of a node; for a component, also all arguments of its class."""
     if not isinstance(node, Mapping):
         return
     if "_target_" in node:
@@ -65,7 +65,7 @@ def node_keys(path: str, node: Any) -> Iterator[str]:
 
 
 def component_keys(path: str, target: str) -> Iterator[str]:
-    """Yield the keys of a component; none if its source is not found."""
+    """Yield all arguments of a component; none if its source is not found."""
     provided = PROVIDED.get(path.partition(".")[0], set())
     try:
         arguments = read_component(target).arguments
@@ -77,6 +77,9 @@ def component_keys(path: str, target: str) -> Iterator[str]:
 def chosen_nodes(
     command: str, args: Sequence[str], dirs: Sequence[Path]
 ) -> Iterator[tuple[str, Any]]:
-    """Yield what a command line chooses, without Hydra, which cannot compose a wrong one."""
+    """Yield the nodes that a command line selects.
+
+    Hydra is not used, since it cannot compose a command line with errors.
+    """
     for choice in all_made(chosen_by(command, args, dirs), dirs):
         yield "" if choice.place == "_global_" else choice.place, choice.content

@@ -1,4 +1,4 @@
-"""Overrides on the command line, opened for Hydra."""
+"""Prepare command-line overrides for Hydra."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 SECTIONS = ("encoder", "fusion", "head", "data", "optimizer", "trainer", "logger")
-"""Nodes whose schema is a signature: ``check`` knows their keys, Hydra does not."""
+"""Sections whose keys ``check`` validates by signatures and schemas, which Hydra does not know."""
 
 REFUSED = {
     "config_path": "--config-path: mmtx has its configuration in a place of its own; to add "
@@ -17,27 +17,31 @@ REFUSED = {
     "to go on with a run, write resume=true run_dir=RUN",
     "hydra_help": "--hydra-help: write mmtx COMMAND --help for its groups and settings",
 }
-"""Options of Hydra that mmtx has no use for, and what to write instead."""
+"""Hydra flags that mmtx does not support, and what to write instead."""
 
 
 def opened(args: list[str]) -> list[str]:
-    """Let keys of the sections be set though the configuration does not mention them."""
+    """Prefix section keys with ``++``, so that they can be set even if the config lacks them."""
     return [f"++{arg}" if is_section_key(arg) else arg for arg in args]
 
 
 def as_typed(arg: str) -> str:
-    """An argument as the user wrote it, before its section was opened."""
+    """Return an argument as the user typed it, without the prefix that ``opened`` adds."""
     return arg.removeprefix("++") if is_section_key(arg.removeprefix("++")) else arg
 
 
 def is_section_key(arg: str) -> bool:
-    """``head.captioning.depth=3`` is; ``head=captioning`` and ``+head.x=1`` are not."""
+    """Return True for ``head.captioning.depth=3``, not for ``head=captioning`` or ``+head.x=1``."""
     key, equals, _ = arg.partition("=")
     return bool(equals) and "." in key and key.split(".")[0] in SECTIONS
 
 
 def parsed(arg: str) -> "Override":
-    """An override as Hydra reads it; raises HydraException if it cannot."""
+    """Parse an override with Hydra's parser.
+
+    Raises:
+        HydraException: if it is not valid.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     return OverridesParser.create().parse_override(arg)

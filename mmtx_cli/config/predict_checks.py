@@ -1,6 +1,4 @@
-"""What ``mmtx predict`` may be asked of a trained model: the heads that say something of inputs
-without targets, and what they need for it.
-"""
+"""Validate ``mmtx predict``: which heads can predict without targets, and what they need."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +10,7 @@ FILES = ("image", "video", "audio")
 
 
 def prediction_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Faults of a configuration of ``mmtx predict``; there are none in that of another command."""
+    """Yield the errors in a configuration of ``mmtx predict``; none for other commands."""
     if cfg.get("command") != "predict":
         return
     if at(cfg, "data.cache"):
@@ -29,12 +27,12 @@ def prediction_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def vectors(encoder: Any) -> bool:
-    """Does an encoder read features that were extracted before?"""
+    """Return True if an encoder reads precomputed features."""
     return bool(constant(encoder, "reads_features"))
 
 
 def head_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Some head predicts, or embeddings are wanted; texts are for one that compares them."""
+    """Yield errors if no head can predict, or if ``texts`` cannot be compared with the inputs."""
     heads = {str(name): node for name, node in entries(cfg, "head") if node}
     aligned = [name for name, node in heads.items() if constant(node, "aligns")]
     foreign = any(not str(at(node, "_target_")).startswith("mmtx_cli.") for node in heads.values())

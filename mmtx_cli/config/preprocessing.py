@@ -1,4 +1,4 @@
-"""How samples become tensors: kept with the model, since it must stay the same."""
+"""Preprocessing settings, stored with the model since they must stay the same."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,14 +6,20 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Preparation:
-    """What every sample goes through before a model sees it.
+    """Preprocessing that every sample passes through before the model.
 
-    ``image_size`` is the side of pictures and frames in pixels, ``fit`` how they become square;
-    ``text`` the column that the text encoder reads, ``max_length`` its tokens. ``num_frames``
-    frames of a video are chosen by ``sampling`` at ``fps``. Sound is brought to ``sample_rate``,
-    at most ``audio_seconds`` of it. ``features`` are the modalities that come as vectors which
-    were extracted before, with the numbers of a vector (None: not known yet); of a sequence of
-    them, the first ``max_feature_length`` are read.
+    Args:
+        image_size: Side of images and video frames in pixels.
+        fit: How images become square: crop, pad or squash.
+        text: Column that the text encoder reads.
+        max_length: Maximum number of tokens of a text.
+        num_frames: Maximum number of frames of a video.
+        sampling: How frames are sampled: uniform, fps or dense.
+        fps: Frames per second for fps and dense sampling.
+        sample_rate: Rate in Hz to which audio is resampled.
+        audio_seconds: Maximum length of audio.
+        max_feature_length: Number of vectors read from the start of a feature sequence.
+        features: Modalities with precomputed features, and their sizes (None: not known yet).
     """
 
     image_size: int = 224
@@ -37,10 +43,10 @@ ROOT_KEYS = (
     "audio_seconds",
     "max_feature_length",
 )
-"""Those that stand at the root of the configuration, since encoders are made for them."""
+"""Fields at the root of the configuration, since encoders depend on them."""
 
 DATA_KEYS = ("fit", "text", "sampling", "fps")
-"""Those in the section ``data``."""
+"""Fields in the section ``data``."""
 
 MODALITIES = ("image", "video", "audio", "text")
-"""What a sample can bring."""
+"""Modalities that a sample can have."""

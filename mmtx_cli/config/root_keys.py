@@ -1,4 +1,4 @@
-"""Keys at the root of a configuration that no command reads: misspelt in a file of the user's."""
+"""Find unknown root keys, for example misspelled ones in a user's config file."""
 
 import re
 from collections.abc import Iterator, Mapping, Set
@@ -14,9 +14,9 @@ _NAME = re.compile(r"\$\{\s*(\w+)")
 def root_key_faults(
     cfg: Mapping[str, Any], command: str, groups: Set[str]
 ) -> Iterator[tuple[str, str]]:
-    """(key, what to do) of unknown keys; one that an interpolation refers to is of use.
+    """Yield (key, remedy) for unknown root keys, unless an interpolation refers to them.
 
-    ``groups`` are the user's own, which have places of their own.
+    ``groups`` are the user's own groups, whose names are valid root keys.
     """
     known, used = root_keys(command), set(_names(cfg))
     places = {*known, *SECTIONS, "hydra", *(groups - {"experiment"}), *used}
@@ -27,7 +27,7 @@ def root_key_faults(
 
 
 def _names(node: Any) -> Iterator[str]:
-    """Root keys that interpolations name."""
+    """Yield the root keys that interpolations refer to."""
     if isinstance(node, Mapping):
         for value in node.values():
             yield from _names(value)

@@ -1,44 +1,45 @@
-"""The plain settings of a run, section by section: their names, types and defaults.
+"""Settings of each config section: names, types and defaults.
 
-The configuration holds what differs from these. Nothing here imports torch, so that a wrong
-configuration is told at once.
+The configuration holds only values that differ from these. This module does not import torch, so
+that configuration errors are reported immediately.
 """
 
 from dataclasses import dataclass, field
 
 MAX_IMAGE_PIXELS = 178_956_970
-"""Of a picture that is decoded: 512 MiB as RGB, the limit of Pillow."""
+"""Pixels of the largest image that is decoded: 512 MiB as RGB, the limit of Pillow."""
 DECODE_TIMEOUT = 30.0
 DECODE_MEMORY = 1.5
-"""GB: what a picture of ``MAX_IMAGE_PIXELS`` takes, at 8 bytes a pixel."""
+"""GB: memory for an image of ``MAX_IMAGE_PIXELS`` at 8 bytes per pixel."""
 
 
 @dataclass
 class AugmentSettings:
-    """``data.augment``: random changes to training pictures."""
+    """``data.augment``: random augmentation of training images."""
 
     scale: list[float] = field(default_factory=lambda: [1.0, 1.0])
-    """Smallest and largest part of the picture's area that a random crop keeps."""
+    """Minimum and maximum fraction of the image area that a random crop keeps."""
     flip: bool = False
-    """Mirror half of the pictures; exchanges left and right, which captions may speak of."""
+    """Flip images horizontally with probability 0.5. This swaps left and right, which captions may
+    mention."""
     color: float = 0.0
-    """Strength of the random changes of brightness, contrast and saturation."""
+    """Strength of the random brightness, contrast and saturation jitter."""
 
 
 @dataclass
 class CorpusSettings:
-    """One of ``data.mixture``."""
+    """``data.mixture``: one of its corpora."""
 
     name: str | None = None
-    """What it is called: its samples' ids are name/id."""
+    """Name of the corpus; the ids of its samples become name/id."""
     path: str | None = None
-    """Its manifest."""
+    """Manifest of the corpus."""
     weight: float | None = None
-    """Its part of the samples, beside the others' weights (default: by size, see temperature)."""
+    """Sampling weight relative to the other corpora (default: by size, see temperature)."""
     heads: list[str] | None = None
-    """Which of the objectives learn from it (default: all)."""
+    """Heads that are trained on it (default: all)."""
     text: str | None = None
-    """What the text encoder reads of it (default: data.text)."""
+    """Its column that the text encoder reads (default: data.text)."""
     root: str | None = None
     split: dict[str, float] | None = None
     allow_outside_root: bool = False
@@ -46,110 +47,111 @@ class CorpusSettings:
 
 @dataclass
 class DataSettings:
-    """``data``: which samples, and how they become batches."""
+    """``data``: the samples, their preprocessing and batching."""
 
     path: str | None = None
-    """The manifest (.jsonl, .csv, .parquet)."""
+    """Manifest (.jsonl, .csv, .tsv, .parquet)."""
     root: str | None = None
-    """Folder that the manifest's paths are relative to (default: the manifest's)."""
+    """Folder that paths in the manifest are relative to (default: the dataset card's, else the
+    manifest's)."""
     split: dict[str, float] | None = None
-    """Ratios such as {train: 0.8, val: 0.1, test: 0.1} for rows that name no split."""
+    """Ratios such as {train: 0.8, val: 0.1, test: 0.1} for rows without a split."""
     allow_outside_root: bool = False
     mixture: list[CorpusSettings] | None = None
-    """Several manifests in place of path: [{name: a, path: a.jsonl}, {name: b, path: b.jsonl}]."""
+    """Several manifests instead of path: [{name: a, path: a.jsonl}, {name: b, path: b.jsonl}]."""
     temperature: float = 1.0
-    """Without weights a corpus is drawn by its size to the power of 1/temperature."""
+    """Without weights, corpora are sampled in proportion to size to the power of 1/temperature."""
     mix: str = "corpora"
-    """corpora: each batch is of one corpus; samples: each is of all."""
+    """corpora: each batch is drawn from one corpus; samples: each batch is drawn from all."""
     text: str | None = "text"
-    """What the text encoder reads: text, captions (one is drawn each epoch), or null."""
+    """Column that the text encoder reads: text, captions (one is sampled per epoch), or null."""
     fit: str = "crop"
-    """crop: shorter side to image_size, keep the center; pad: longer side to image_size, black
-    around the rest; squash: keep everything, without its proportions."""
+    """How images become square. crop: resize the shorter side to image_size and center-crop; pad:
+    resize the longer side and pad with black; squash: resize both, ignoring the aspect ratio."""
     sampling: str = "uniform"
-    """Which frames of a video: uniform over all of it, fps (every 1/fps s), or dense (num_frames
-    in a row at fps)."""
+    """Which frames of a video are sampled: uniform over its whole length, fps (every 1/fps s), or
+    dense (num_frames consecutive frames at fps)."""
     fps: float | None = None
-    """Frames a second for fps and dense."""
+    """Frames per second for sampling=fps and sampling=dense."""
     decode_timeout: float = DECODE_TIMEOUT
-    """Seconds after which a file that is still being decoded counts as unreadable."""
+    """Seconds for decoding one file; a file that takes longer counts as unreadable."""
     decode_memory: float = DECODE_MEMORY
-    """GB that one file may take while it is decoded; one that needs more counts as unreadable.
-    Raise it for files that you trust."""
+    """GB of memory for decoding one file; a file that needs more counts as unreadable. Raise it for
+    files that you trust."""
     max_image_pixels: int = MAX_IMAGE_PIXELS
-    """A picture of more pixels counts as unreadable: a small file may unpack to more than the
-    memory holds. Raise it for pictures that you trust."""
+    """Images with more pixels count as unreadable, since a small file can decompress to more than
+    fits in memory. Raise it for images that you trust."""
     modality_dropout: float = 0.0
-    """Chance of each modality of a training sample to be taken away; one is always left."""
+    """Probability of dropping each modality of a training sample; at least one is kept."""
     modality_dropout_by: dict[str, float] = field(default_factory=dict)
-    """Other chances for single modalities, e.g. {image: 0.5}."""
+    """Different probabilities for individual modalities, e.g. {image: 0.5}."""
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     batch_size: int = 32
-    """Samples a step over all devices together."""
+    """Samples per step over all devices together."""
     eval_batch_size: int | None = None
-    """Samples a step and device when nothing is trained (default: batch_size)."""
+    """Samples per step and device in validation and inference (default: batch_size)."""
     bucket: bool = False
-    """Put texts of similar length into one batch: less padding, but batches of one kind of text,
-    from which small data learn worse."""
+    """Batch texts of similar length together. This reduces padding, but makes batches less diverse,
+    which hurts training on small data sets."""
     captions_per_sample: int = 1
-    """How many captions of a training sample are learned in each step, where it has several. Its
-    other modalities are encoded once for all of them."""
+    """Captions per training sample and step, for samples with several. The other modalities of the
+    sample are encoded once for all of them."""
     tokenizer: str | None = None
-    """A tokenizer.json to use; null trains a BPE on the training texts."""
+    """Path of a tokenizer.json; null trains a BPE tokenizer on the training texts."""
     tokenizer_size: int = 8000
     lowercase: bool = True
     num_answers: int = 3000
-    """The most frequent answers of the training rows, which head=vqa chooses from."""
+    """Number of most frequent training answers that head=vqa chooses from."""
     num_workers: int | None = None
-    """Processes that decode, for each device (default: a core each but one, at most eight)."""
+    """Decoding processes per device (default: its share of the cores minus one, at most eight)."""
     limit: int | None = None
-    """Use only the first rows of each split: for a quick trial."""
+    """Use only the first rows of each split, for a quick trial."""
     max_bad_fraction: float = 0.01
-    """Stop when more than this part of the files cannot be read."""
+    """Stop if more than this fraction of the files cannot be read."""
     cache: str | None = None
-    """Outputs of frozen encoders that `mmtx data action=cache` made: read instead of the files."""
+    """Outputs of frozen encoders from `mmtx data action=cache`, read instead of the files."""
 
 
 @dataclass
 class OptimizerSettings:
-    """``optimizer``: AdamW with warm-up and cosine decay."""
+    """``optimizer``: AdamW with linear warm-up and cosine decay."""
 
     lr: float = 1e-3
     weight_decay: float = 0.05
-    """For matrices only: never for norms, biases, embeddings and positions."""
+    """Applied to weight matrices only, not to norms, biases, embeddings and positions."""
     betas: list[float] = field(default_factory=lambda: [0.9, 0.98])
     eps: float = 1e-8
     warmup: float = 0.05
-    """Part of the steps (below 1) or number of steps of linear warm-up."""
+    """Linear warm-up as a fraction of the steps (below 1) or a number of steps."""
     min_lr: float = 0.01
-    """Where the cosine ends, as a part of lr."""
+    """Final learning rate of the cosine decay, as a fraction of lr."""
     cycles: int = 1
-    """Cosines after each other, each from lr down: 2 or more are warm restarts."""
+    """Number of cosine cycles, each starting from lr; 2 or more are warm restarts."""
     lr_scale: dict[str, float] = field(default_factory=dict)
-    """Factor of lr by parameter prefix, e.g. {encoder.image: 0.1}."""
+    """Learning rate multiplier by parameter prefix, e.g. {encoder.image: 0.1}."""
     layer_decay: float = 1.0
-    """Factor of lr from each block of an encoder to the one before it, e.g. 0.75; 1 is none."""
+    """Learning rate decay from each encoder block to the one before, e.g. 0.75; 1 disables it."""
 
 
 @dataclass
 class EarlyStoppingSettings:
-    """``trainer.early_stopping``: stop when ``trainer.monitor`` no longer improves."""
+    """``trainer.early_stopping``: stop when ``trainer.monitor`` stops improving."""
 
     patience: int = 5
-    """Validations without improvement to wait for."""
+    """Number of validations without improvement before training stops."""
     min_delta: float = 0.0
 
 
 @dataclass
 class TrainerSettings:
-    """``trainer``: how long, on what, and what is kept."""
+    """``trainer``: training length, hardware, checkpoints and logging."""
 
     max_epochs: int | None = 10
     max_steps: int | None = None
-    """Optimizer steps; takes the place of max_epochs."""
+    """Maximum number of optimizer steps; replaces max_epochs."""
     accelerator: str = "auto"
     devices: int | str = 1
-    """A number, auto, or the devices to use such as "0,2"."""
+    """Number of devices, auto, or a list of device indices such as "0,2"."""
     num_nodes: int = 1
     join_timeout: float = 600.0
     """Seconds to wait for the processes of the other nodes."""
@@ -157,30 +159,30 @@ class TrainerSettings:
     precision: str = "32-true"
     """32-true, bf16-mixed, 16-mixed, …"""
     accumulate: int = 1
-    """Batches an optimizer step."""
+    """Batches per optimizer step (gradient accumulation)."""
     clip: float | None = 1.0
-    """Largest norm of the gradient; null does not clip."""
+    """Maximum gradient norm; null disables clipping."""
     compile: bool = False
-    """torch.compile the model."""
+    """Compile the model with torch.compile."""
     checkpointing: bool = False
-    """Compute the activations of the encoders' blocks anew backwards (Chen et al. 2016)."""
+    """Recompute the activations of encoder blocks in the backward pass (Chen et al. 2016)."""
     encode_batch: int | None = None
-    """Samples that are encoded at a time and, backwards, anew: a contrastive loss sees the whole
-    batch while the memory holds a part of it (GradCache, Gao et al. 2021)."""
+    """Samples that are encoded at a time and re-encoded in the backward pass: a contrastive loss
+    covers the whole batch with the memory of a part of it (GradCache, Gao et al. 2021)."""
     bad_steps: int = 0
-    """How many steps may be left out whose loss or gradient is not finite, or leaps."""
+    """Maximum number of skipped steps: those with a non-finite loss or gradient or a loss spike."""
     spike: float | None = None
-    """A loss so many times the running mean leaps, e.g. 5."""
+    """A loss above this multiple of its running mean is a spike, e.g. 5."""
     ema: float | None = None
-    """Decay of an exponential moving average of the weights, e.g. 0.999."""
+    """Decay of the exponential moving average of the weights, e.g. 0.999."""
     val_every: int | None = None
-    """Optimizer steps between validations (default: an epoch)."""
+    """Optimizer steps between validations (default: one epoch)."""
     save_every: int | None = None
     """Optimizer steps between saves of last.ckpt (default: at each validation)."""
     log_every: int = 20
     """Optimizer steps between rows of metrics.csv."""
     monitor: str = "val/loss"
-    """What best.ckpt is best in; of equal values it keeps the latest."""
+    """Metric that selects best.ckpt; of equal values, the latest is kept."""
     monitor_mode: str = "min"
     early_stopping: EarlyStoppingSettings | None = None
     deterministic: bool = False
@@ -189,7 +191,7 @@ class TrainerSettings:
 
 @dataclass
 class WandbSettings:
-    """``logger.wandb``."""
+    """``logger.wandb``: log to Weights & Biases."""
 
     project: str = "mmtx"
     name: str | None = None
@@ -200,7 +202,7 @@ class WandbSettings:
 
 @dataclass
 class LoggerSettings:
-    """``logger``: besides metrics.csv, which is always written."""
+    """``logger``: loggers in addition to metrics.csv, which is always written."""
 
     wandb: WandbSettings | None = None
     tensorboard: bool = False

@@ -1,4 +1,4 @@
-"""What people mean who write for the first time what other programs call it."""
+"""Map the commands and keys of other programs to those of mmtx, for hints in error messages."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ COMMANDS = {
     "metrics": "score",
     "sweep": "compare",
 }
-"""Other programs' commands; {} is the file behind them."""
+"""mmtx commands by other programs' names for them; {} is replaced by the file that follows."""
 
 KEYS = {
     "trainer.max_epochs": "epochs num_epochs n_epochs num_train_epochs",
@@ -56,7 +56,7 @@ KEYS = {
     "image_size": "img_size imgsz resolution input_size",
     "logger": "wandb tensorboard report_to",
 }
-"""Keys, and what other programs call them."""
+"""Other programs' names for each key."""
 
 BY_NAME = {other: ours for ours, others in KEYS.items() for other in others.split()}
 POSITIONAL = {
@@ -70,23 +70,23 @@ POSITIONAL = {
     "compare": "runs",
     "data": "action=check manifest",
 }
-"""Which key a bare file is of, by command."""
+"""The key that a file without a key belongs to, by command."""
 
 
 def meant_command(word: str, rest: list[str]) -> str | None:
-    """The command that another program's means."""
+    """Return the command that corresponds to another program's, or None."""
     meant = COMMANDS.get(word)
     return meant and meant.replace("{}", next((w for w in rest if "=" not in w), "FILE"))
 
 
 def meant_key(key: str, known: list[str]) -> str | None:
-    """The key that another program's means, if this command has it."""
+    """Return the key that corresponds to another program's, or None if the command lacks it."""
     ours = BY_NAME.get(key.lower())
     return ours if ours and ours.split(".")[0] in known else None
 
 
 def meant_file(word: str, command: str) -> str | None:
-    """The argument that a file (or folder) without a key means."""
+    """Return the override that a file or folder without a key stands for, or None."""
     key = POSITIONAL.get(command)
     if command == "predict" and Path(word).suffix in TABLES:
         key = "data.path"

@@ -1,9 +1,9 @@
-"""What of a composed configuration only the command line may set, or nobody.
+"""Settings that only the command line may set, and settings that nothing may set.
 
-Hydra acts on its own node before any command begins: it imports the classes that stand there,
-opens the files of the log, makes folders. So the node is held against what mmtx ships before Hydra
-sees it; classes of the user's own need ``trusted_packages`` on the command line itself. A file
-that could trust itself would be trusted by whoever only chose an experiment.
+Hydra acts on its own node before any command starts: it imports classes, opens log files and
+creates folders. The node is therefore compared with what mmtx ships before Hydra sees it; user
+classes need ``trusted_packages`` on the command line itself. If a file could set that, choosing an
+experiment would be enough to run its code.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any
 from mmtx_cli.config.overrides import parsed
 
 ONLY_TYPED = ("trusted_packages", "args", "overrides")
-"""Keys that hold trust, or arguments of further commands, which could hold it in their turn."""
+"""Keys that grant trust, or hold arguments of further commands, which could in turn grant it."""
 NEEDS = {
     "trusted_packages": "if you trust the code, write trusted_packages=[…]",
     "args": "they are arguments of further commands: write args=[…]",
@@ -39,15 +39,15 @@ PLACES: Mapping[str, tuple[Any, ...]] = {
     "output_subdir": (None,),
     "job.chdir": (False, None),
 }
-"""Where Hydra may write and work: what conf/ sets, and Hydra's own default where it sets nothing.
-Its records hold the configuration with all secrets."""
+"""Folders that Hydra may write to and work in: the values set in conf/, or Hydra's defaults where
+it sets none. Hydra's records hold the configuration with all secrets."""
 _ABSENT = object()
 _WHOLE = re.compile(r"\s*\$\{.*\}\s*", re.S)
-"""An interpolation that may stand for a node, with classes in it, not only for a text."""
+"""An interpolation that may resolve to a node, which may contain classes, rather than a string."""
 
 
 def typed_trust(overrides: Sequence[str]) -> list[Any]:
-    """Values of ``trusted_packages`` on a command line; in a sweep, those of all its jobs."""
+    """Return the values of ``trusted_packages`` on a command line; for a sweep, of all its jobs."""
     values: list[Any] = []
     for arg in overrides:
         if arg.startswith("~") or key_of(arg) != "trusted_packages":
@@ -62,25 +62,25 @@ def typed_trust(overrides: Sequence[str]) -> list[Any]:
 
 
 def key_of(arg: str) -> str:
-    """The config path that an override names."""
+    """Return the config path that an override sets."""
     return arg.lstrip("+~").partition("=")[0]
 
 
 def packages(values: Sequence[Any]) -> tuple[str, ...]:
-    """The packages that are trusted in any of these values."""
+    """Return the packages that any of these values trusts."""
     lists = [value for value in values if isinstance(value, list)]
     return tuple(name for names in lists for name in names if isinstance(name, str) and name)
 
 
 def is_trusted(target: Any, trusted: Sequence[str]) -> bool:
-    """Is a dotted path in a trusted package?"""
+    """Return True if a dotted path is in a trusted package."""
     return isinstance(target, str) and any(
         target == name or target.startswith(f"{name}.") for name in trusted
     )
 
 
 def typed_faults(cfg: Mapping[str, Any], overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(key, what to do) of what only the command line may set, and something else has set."""
+    """Yield (key, remedy) for command-line-only keys that are set somewhere else."""
     fault = "only the command line may set it; leave it out, and"
     trust = cfg.get("trusted_packages")
     if trust not in (None, [], *typed_trust(overrides)) or "${" in str(trust):
@@ -93,7 +93,7 @@ def typed_faults(cfg: Mapping[str, Any], overrides: Sequence[str]) -> Iterator[t
 
 
 def hydra_faults(node: Any, trusted: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(key, what to do) of everything in Hydra's own node that runs code or writes elsewhere."""
+    """Yield (key, remedy) for everything in Hydra's node that runs code or writes elsewhere."""
     if not isinstance(node, Mapping):
         yield "hydra", "it is no mapping; leave it out"
         return
@@ -117,7 +117,7 @@ def _place_faults(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _code_faults(node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Classes anywhere in the node; and, where Hydra instantiates, what could stand for one."""
+    """Yield errors for untrusted classes, and for interpolations where Hydra instantiates."""
     for name in ("callbacks", "launcher", "sweeper"):
         part = node.get(name)
         if not isinstance(part, Mapping) and not (name == "callbacks" and part is None):
@@ -135,7 +135,7 @@ def _code_faults(node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[tu
 
 
 def _log_faults(name: str, node: Any, trusted: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Classes, factories and objects of a logging configuration, and files that it opens."""
+    """Yield errors for untrusted classes, factories, objects and files in a logging config."""
     if not isinstance(node, Mapping):
         yield name, "it is no mapping; leave it out"
         return
@@ -162,7 +162,7 @@ def _outside(target: Any) -> str:
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values; a list counts as one value unless mappings stand in it."""
+    """Yield (dotted key, value). A list is one value, unless it holds containers or references."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             yield from _leaves(value, f"{path}.{key}".lstrip(".") if path else str(key))
@@ -177,7 +177,7 @@ def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _at(node: Any, path: str) -> Any:
-    """The value at a dotted key."""
+    """Return the value at a dotted key, or ``_ABSENT``."""
     for key in path.split("."):
         if not isinstance(node, Mapping) or key not in node:
             return _ABSENT

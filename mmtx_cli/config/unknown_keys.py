@@ -1,4 +1,4 @@
-"""Keys that a command does not have: of another command, or misspelt."""
+"""Reject keys that a command does not have."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,14 +11,18 @@ from mmtx_cli.suggest import nearest
 def refuse_foreign_keys(
     cfg: Mapping[str, Any], command: str, known_as: Mapping[str, str] | None = None
 ) -> None:
-    """Refuse keys that the configuration of a command does not hold.
+    """Raise ConfigError for keys that the command's configuration does not have.
 
-    The command line opens the sections of a run (``data.split=…``) for every command, also for
-    one that has no such section and would pass over it. ``known_as`` is what keys of theirs are
-    called here.
+    Section keys (``data.split=…``) can be set for every command, even for one that has no such
+    section and would ignore them.
+
+    Args:
+        cfg: The composed configuration.
+        command: The command.
+        known_as: Names of section keys, and the command's names for them.
 
     Raises:
-        ConfigError: with each such key, and the right one if there is a similar one.
+        ConfigError: with each such key and the closest valid one.
     """
     known, other = root_keys(command), known_as or {}
     foreign = [key for key in cfg if key not in (*known, "hydra")]
@@ -32,7 +36,7 @@ def refuse_foreign_keys(
 
 
 def _paths(key: str, node: Any) -> Iterator[str]:
-    """Yield the keys of a section, or the key of anything else."""
+    """Yield the paths of a section's keys, or the key itself if it is not a section."""
     if isinstance(node, Mapping) and node:
         yield from (f"{key}.{name}" for name in node)
     else:

@@ -1,4 +1,4 @@
-"""Check a configuration before any data or device is touched: all faults at once, in place."""
+"""Validate a configuration before any data or device is used, and report all errors at once."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Set
@@ -22,7 +22,7 @@ PROVIDED = {
     "fusion": {"modalities"},
     "head": {"streams", "vote", "patching", "encoders", "trained"},
 }
-"""Arguments that are not configured: the parts of the model that come before give them."""
+"""Arguments that are not configurable: the model builder provides them."""
 
 TYPES = {
     "seed": "int",
@@ -46,11 +46,15 @@ TYPES = {
     "dtype": "str",
     "overwrite": "bool",
 }
-"""Plain keys at the root, of whichever command has them."""
+"""Types of the plain root keys, in whichever command has them."""
 
 
 def check(cfg: Mapping[str, Any]) -> None:
-    """Raise one ConfigError that lists every fault of a run's plain configuration."""
+    """Validate the plain configuration of a run.
+
+    Raises:
+        ConfigError: with all errors.
+    """
     faults = [
         *root_faults(cfg),
         *component_faults(cfg),
@@ -64,7 +68,7 @@ def check(cfg: Mapping[str, Any]) -> None:
 
 
 def root_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Wrongly typed keys at the root."""
+    """Yield an error for each root key of the wrong type."""
     for key, kind in TYPES.items():
         if key in cfg and (fault := type_fault(cfg[key], kind)):
             yield f"{key}: {fault}"
@@ -74,7 +78,7 @@ def root_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def components(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """(group, config path, node) of every part of the model."""
+    """Yield (group, config path, node) for each component of the model."""
     for name, node in entries(cfg, "encoder"):
         yield "encoder", f"encoder.{name}", node
     if cfg.get("fusion") is not None:
@@ -84,7 +88,7 @@ def components(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
 
 
 def component_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Resolve every target and bind what is configured to its signature."""
+    """Resolve every ``_target_`` and check the configured arguments against its signature."""
     trusted = tuple(cfg.get("trusted_packages") or ())
     wrong_roots = {key for key in TYPES if key in cfg and type_fault(cfg[key], TYPES[key])}
     for group, path, node in components(cfg):
@@ -99,7 +103,14 @@ def component_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def choice_hint(group: str, path: str, node: Any, cfg: Mapping[str, Any]) -> str:
-    """What to write instead of a component that is none."""
+    """Return what to write instead of a node that is not a component.
+
+    Args:
+        group: Group of the component: encoder, fusion or head.
+        path: Config path of the node.
+        node: The node.
+        cfg: The whole configuration.
+    """
     known = [p for _, p, n in components(cfg) if isinstance(n, Mapping) and "_target_" in n]
     close = get_close_matches(path, known, n=1, cutoff=0.75)
     if close and isinstance(node, Mapping):
@@ -116,9 +127,16 @@ def node_faults(
     provided: Set[str] = frozenset(),
     group: str | None = None,
 ) -> Iterator[str]:
-    """Faults of one target and its arguments, and of targets nested in these.
+    """Yield the errors of a target, its arguments and the targets nested in them.
 
-    Whatever is instantiated is looked at here first: a target may sit anywhere in the arguments.
+    Every target is checked before it is instantiated, wherever it is in the arguments.
+
+    Args:
+        path: Config path of the node.
+        node: A mapping with ``_target_`` and arguments.
+        trusted: Packages that may be imported.
+        provided: Arguments that are not configurable.
+        group: Group that a target in mmtx must belong to (default: any).
     """
     target = str(node["_target_"])
     try:
@@ -135,7 +153,7 @@ def node_faults(
 
 
 def nested_faults(path: str, value: Any, trusted: tuple[str, ...]) -> Iterator[str]:
-    """Targets inside an argument are held to the same rules; an interpolation could hide one."""
+    """Check targets inside an argument by the same rules; an interpolation could hide one."""
     if isinstance(value, str) and "${" in value:
         yield f"{path}: {value!r} is an interpolation that was not resolved"
     elif isinstance(value, Mapping) and "_target_" in value:
@@ -151,7 +169,14 @@ def nested_faults(path: str, value: Any, trusted: tuple[str, ...]) -> Iterator[s
 def argument_faults(
     path: str, node: Mapping[str, Any], signature: inspect.Signature, provided: Set[str]
 ) -> Iterator[str]:
-    """Unknown, missing and wrongly typed arguments of one component."""
+    """Yield errors for unknown, missing and wrongly typed arguments of a component.
+
+    Args:
+        path: Config path of the component.
+        node: A mapping with ``_target_`` and arguments.
+        signature: The target's signature.
+        provided: Arguments that are not configurable.
+    """
     known = signature.parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
     names = [name for name in known if name not in provided]
@@ -177,7 +202,10 @@ def argument_faults(
 
 
 def type_fault(value: object, annotation: object) -> str | None:
-    """Say if a plain value is not of a plainly annotated type; None stands for "not known yet"."""
+    """Return an error if a plain value does not match a plain annotation, else None.
+
+    The value None always matches, since it may be filled in later.
+    """
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     allowed = {part.strip().partition("[")[0] for part in text.split("|")}
     kinds: dict[str, type | tuple[type, ...]] = {
@@ -192,13 +220,13 @@ def type_fault(value: object, annotation: object) -> str | None:
 
 
 def section_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Hold each plain section against its settings."""
+    """Validate each plain section against its settings class."""
     for name, settings in SECTIONS.items():
         yield from settings_faults(name, {} if cfg.get(name) is None else cfg[name], settings)
 
 
 def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
-    """Set one key after the other on the typed settings, and collect what it says."""
+    """Set each key on the settings class by itself, and yield the errors."""
     if not isinstance(node, Mapping):
         yield f"{path}: {node!r} is no section; set its keys one by one: {path}.KEY=VALUE"
         return
@@ -222,13 +250,13 @@ def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
 
 
 def subsections(settings: type) -> dict[str, type]:
-    """Fields of settings that are settings themselves, and their classes."""
+    """Return the classes of the fields that are settings themselves, or lists of settings."""
     hints = get_type_hints(settings).items()
     return {name: kind for name, t in hints for kind in within(t) if is_dataclass(kind)}  # type: ignore[misc]
 
 
 def several(settings: type) -> set[str]:
-    """Of these, the ones that are lists of such settings."""
+    """Return the names of the fields that are lists of settings."""
     lists = (
         (name, kind)
         for name, hint in get_type_hints(settings).items()
@@ -239,7 +267,7 @@ def several(settings: type) -> set[str]:
 
 
 def within(hint: Any) -> Iterator[Any]:
-    """A type, and those that it is made of: of ``list[X] | None``, X is one."""
+    """Yield a type and the types that it is composed of: for ``list[X] | None``, also ``X``."""
     yield hint
     for part in get_args(hint):
         yield from within(part)

@@ -1,4 +1,4 @@
-"""The accuracy of the attributes that captions name, as a table for a page."""
+"""Table of the accuracy of the attributes named in captions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,10 +18,10 @@ TITLES = {
 
 
 def attribute_table(columns: Mapping[str, Any]) -> MetricTable | None:
-    """Lay out an ``attributes.json``: a row an attribute, a column an evaluation.
+    """Convert an ``attributes.json`` into a table: a row per attribute, a column per evaluation.
 
     The first column is the number of samples on which the attribute is scored, which may differ
-    between the evaluations. None where there is nothing to show.
+    between the evaluations. Return None if there is nothing to show.
     """
     parts = {title: part for title, part in columns.items() if _is_part(part)}
     if not parts:

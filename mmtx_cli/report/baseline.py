@@ -1,4 +1,4 @@
-"""Baselines beside the model, as a table of each head's headline metric for a page or terminal."""
+"""Table of baselines next to the model, by the headline metric of each head."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ COLUMNS = ("value [95 % interval]", "the model's minus this [95 % interval]")
 
 
 def baseline_table(result: Mapping[str, Any]) -> MetricTable | None:
-    """A row for the model and one for each baseline, head by head; None without baselines."""
+    """Return a row for the model and one per baseline, for each head; None without baselines."""
     parts = _mapping(result.get("baselines"))
     metrics, intervals = _mapping(result.get("metrics")), _mapping(result.get("intervals"))
     by_head: dict[str, list[str]] = {}
@@ -33,7 +33,7 @@ def baseline_table(result: Mapping[str, Any]) -> MetricTable | None:
 
 
 def unbeaten_sentences(result: Mapping[str, Any]) -> list[str]:
-    """A sentence a head whose model is not better than some baseline."""
+    """Return a sentence for each head whose model is not better than some baseline."""
     return [str(said) for said in _mapping(result.get("unbeaten")).values()]
 
 

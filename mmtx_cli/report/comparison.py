@@ -1,4 +1,4 @@
-"""The comparison of groups of runs: one table as Markdown, CSV and a self-contained page."""
+"""Comparison of groups of runs as Markdown, CSV and a self-contained HTML page."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -29,14 +29,14 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups of runs, the best first.
+    """Groups of runs, best first.
 
     Args:
-        metric: What they are compared by.
-        baseline: The group that the others are held against.
-        groups: The figures of each group.
-        costs: Group to what it costs; None where that is not known.
-        settings: Group to the settings in which it differs from others, by config path.
+        metric: Metric that is compared.
+        baseline: Name of the group that the others are compared with.
+        groups: Statistics of each group.
+        costs: Costs of each group; None if unknown.
+        settings: Settings in which each group differs from others, by config path.
     """
 
     metric: str
@@ -47,7 +47,7 @@ class Comparison:
 
 
 def write_comparison(run_dir: Path, comparison: Comparison) -> Path:
-    """Write ``comparison.md``, ``comparison.csv`` and ``comparison.html``; give the page's path."""
+    """Write ``comparison.md``, ``.csv`` and ``.html`` into a folder; return the page's path."""
     header, rows = table(comparison)
     explained = legend(comparison)
     parts = [markdown(header, rows), NOTE]
@@ -70,7 +70,7 @@ def write_comparison(run_dir: Path, comparison: Comparison) -> Path:
 
 
 def table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Header and cells, as people read them."""
+    """Return the header and the cells, formatted for reading."""
     groups, costs = comparison.groups, comparison.costs
     known = [name for name in SHOWN if any(costs[row.name][name] is not None for row in groups)]
     header = ["group", "runs", f"{comparison.metric} ± sd"]
@@ -90,7 +90,7 @@ def table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
 
 
 def legend(comparison: Comparison) -> list[list[str]]:
-    """Each group and its settings in full; nothing where the names say all of it."""
+    """Return each group with its full settings; empty if the names already show them."""
     rows = [
         [row.name, " ".join(f"{k}={v}" for k, v in comparison.settings[row.name].items())]
         for row in comparison.groups
@@ -99,14 +99,14 @@ def legend(comparison: Comparison) -> list[list[str]]:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """Format a table as Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
     return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 
 def write_csv(path: Path, comparison: Comparison) -> None:
-    """All figures in full, and a column for each setting in which groups differ."""
+    """Write all values at full precision, with a column for each setting in which groups differ."""
     keys = list(dict.fromkeys(key for own in comparison.settings.values() for key in own))
     with replaced(path) as half, open(half, "w", encoding="utf-8", newline="") as file:
         out = csv.writer(file)
@@ -122,7 +122,7 @@ def write_csv(path: Path, comparison: Comparison) -> None:
 
 
 def against(cost: str, comparison: Comparison) -> tuple[str, str] | None:
-    """Title and plot of the metric against a cost; None where the cost is not known."""
+    """Return title and plot of the metric against a cost; None with fewer than two known costs."""
     found = [(row, comparison.costs[row.name][cost]) for row in comparison.groups]
     points = [Point(row.name, x, row.mean, row.sd or 0.0) for row, x in found if x]
     if len(points) < 2:

@@ -1,4 +1,4 @@
-"""Which class was taken for which, as a table for a page."""
+"""Confusion matrix as a table for the report."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ MAX_CLASSES = 30
 
 @dataclass(frozen=True)
 class Cell:
-    """Samples of one label with one prediction; `share` is of all samples of that label."""
+    """Samples of one label with one prediction; ``share`` is their fraction of the label."""
 
     count: int
     share: float
@@ -17,7 +17,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ConfusionRow:
-    """One label: how many samples it has, how its predictions spread, and its recall."""
+    """One label: its number of samples, their predictions, and its recall."""
 
     label: str
     count: int
@@ -27,14 +27,14 @@ class ConfusionRow:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Rows are labels, columns predictions, both in the order of `classes`."""
+    """Rows are labels, columns predictions, both in the order of ``classes``."""
 
     classes: list[str]
     rows: list[ConfusionRow]
 
 
 def confusion(pairs: list[tuple[str, str]], max_classes: int = MAX_CLASSES) -> Confusion | None:
-    """Count (label, prediction) pairs; None for fewer than two classes or too many to read."""
+    """Count (label, prediction) pairs; None for fewer than two or more than ``max_classes``."""
     classes = sorted({name for pair in pairs for name in pair}, key=_natural)
     if not 2 <= len(classes) <= max_classes:
         return None
@@ -52,5 +52,5 @@ def _row(label: str, classes: list[str], counts: Counter[tuple[str, str]]) -> Co
 
 
 def _natural(name: str) -> tuple[bool, int, str]:
-    """Numbers by value before words by letter: 2 comes before 10."""
+    """Sort key: numbers by value, then words by letter, so that 2 comes before 10."""
     return (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)

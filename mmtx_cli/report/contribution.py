@@ -1,4 +1,4 @@
-"""How much each modality contributes, as a table for a page."""
+"""Table of how much each modality contributes."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ KINDS = {
     "alone": "alone",
     "probe": "linear probe on it",
 }
-"""What was done to a modality, in words; in the order of the columns."""
+"""Column headings, in order: what was done to a modality."""
 
 
 def main_metric(by_modality: dict[str, Any]) -> str | None:
-    """The metric that is shown: the headline, else the first that was measured."""
+    """Return the headline metric, or else the first one measured."""
     for kinds in by_modality.values():
         for part in kinds.values():
             return headline(part["metrics"]) or next(iter(part["metrics"]), None)
@@ -25,10 +25,10 @@ def main_metric(by_modality: dict[str, Any]) -> str | None:
 
 
 def unused_modalities(contribution: Any) -> list[str]:
-    """A sentence for each head and modality whose content makes no difference.
+    """Return a sentence for each head and modality whose content makes no difference.
 
-    That is so where each sample brings the modality of another one and the metric is not worse:
-    the interval of its change does not lie on the worse side of zero.
+    That is the case if shuffling the modality across samples does not make the metric worse: the
+    interval of the change is not entirely on the worse side of zero.
     """
     if not isinstance(contribution, dict):
         return []
@@ -39,7 +39,7 @@ def unused_modalities(contribution: Any) -> list[str]:
             part = kinds.get("shuffled")
             if metric is None or not isinstance(part, dict) or metric not in part["intervals"]:
                 continue
-            if not has_direction(metric):  # of a head of the user's own: nobody knows what is worse
+            if not has_direction(metric):  # of a user's head: direction unknown
                 continue
             low, high = part["intervals"][metric]
             if (low <= 0) if lower_is_better(metric) else (high >= 0):
@@ -52,7 +52,7 @@ def unused_modalities(contribution: Any) -> list[str]:
 
 
 def contribution_table(contribution: Any) -> MetricTable | None:
-    """A row a head and modality, a column for each thing that was done to it."""
+    """Return a row per head and modality, a column for each thing that was done to the modality."""
     if not isinstance(contribution, dict):
         return None
     rows = []
@@ -65,7 +65,7 @@ def contribution_table(contribution: Any) -> MetricTable | None:
 
 
 def cell(part: Any, metric: str | None) -> str:
-    """The metric, and on a line below how it changed with its interval."""
+    """Format the metric and, on a second line, its change with the interval."""
     if not isinstance(part, dict) or not is_number(part["metrics"].get(metric)):
         return ""
     shown = rounded(part["metrics"][metric])

@@ -1,4 +1,4 @@
-"""What a run cost, in words: parameters, computation, memory, time."""
+"""Format the cost of a run: duration, parameters, FLOPs, memory."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from mmtx_cli.report.rounding import amount, duration, is_number
 
 
 def costs(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names and values of the costs that a ``result.json`` tells, in the order of a page."""
+    """Return the names and formatted values of the costs in a ``result.json``, in display order."""
     cost = result.get("cost")
     cost = cost if isinstance(cost, Mapping) else {}
     all_, trained, flops = (

@@ -1,4 +1,4 @@
-"""The diversity of captions as a table, and its warning."""
+"""Table and warning about the diversity of generated captions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _ROWS = {
 
 @dataclass(frozen=True)
 class DiversityPart:
-    """Captions of one head: the table, the most frequent captions by column, and the warning."""
+    """Caption diversity of one head; ``most_frequent`` is the most frequent caption by column."""
 
     title: str
     table: MetricTable

@@ -1,4 +1,4 @@
-"""The best, the worst and a fair draw of a head's predictions, with their pictures."""
+"""Galleries of the best, worst and randomly drawn predictions of a head."""
 
 import hashlib
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Part:
-    """A titled row of cards: best, worst, random."""
+    """A titled row of cards: best, worst or random."""
 
     title: str
     cards: list[Card]
@@ -40,7 +40,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Gallery:
-    """What one head said: how many samples, ranked by what, the cards, the confusions."""
+    """Predictions of one head; ``measure`` is what they are ranked by."""
 
     head: str
     count: int
@@ -53,7 +53,14 @@ class Gallery:
 def galleries(
     rows: list[dict[str, Any]], size: int, thumbnails: Thumbnails, sounds: Sounds
 ) -> list[Gallery]:
-    """Give a gallery a head of `predictions.jsonl`, in order of first appearance."""
+    """Return a gallery for each head of ``predictions.jsonl``, in order of first appearance.
+
+    Args:
+        rows: The rows of ``predictions.jsonl``.
+        size: Number of cards in each part.
+        thumbnails: Creates the thumbnails.
+        sounds: Creates the audio clips.
+    """
     heads: dict[str, list[tuple[dict[str, Any], Verdict]]] = {}
     for row in rows:
         for name, output in row.items():
@@ -65,7 +72,14 @@ def galleries(
 def captions_part(
     rows: list[dict[str, Any]], size: int, thumbnails: Thumbnails, sounds: Sounds
 ) -> Part:
-    """Give the first rows of a `captions.jsonl`, in their own order."""
+    """Return cards of the first rows of a ``captions.jsonl``, in their order.
+
+    Args:
+        rows: The rows of ``captions.jsonl``.
+        size: Maximum number of cards.
+        thumbnails: Creates the thumbnails.
+        sounds: Creates the audio clips.
+    """
     cards = []
     for row in rows[:size]:
         path = str(row.get("path", ""))
@@ -111,7 +125,7 @@ def _gallery(
 def _choose(
     judged: list[tuple[dict[str, Any], Verdict]], size: int
 ) -> list[tuple[str, list[tuple[dict[str, Any], Verdict]]]]:
-    """Pick what to show, by score and then by id, so that equal runs show equal samples."""
+    """Select what to show by score, then by hash of the id: equal runs show equal samples."""
     if size < 1:
         return []
     scored = [pair for pair in judged if pair[1].score is not None]
@@ -119,7 +133,7 @@ def _choose(
     if scored and len(judged) <= size:
         rest = [pair for pair in judged if pair[1].score is None]
         return [("All, best first", scored + rest)]
-    # The draw depends on the ids alone: reports of two runs show the same samples.
+    # The random part depends only on the ids, so that reports of two runs show the same samples.
     random = sorted(judged, key=lambda pair: _draw(pair[0]))[:size]
     if not scored:
         return [("Random", random)]
@@ -137,7 +151,7 @@ def _card(row: dict[str, Any], said: Verdict, thumbnails: Thumbnails, sounds: So
     paths = [path for name in PICTURES for path in _paths(inputs.get(name))]
     window = _window(inputs)
     heard = _paths(inputs.get("audio"))
-    # the window is that of the film, unless the sound is the film's own or stands alone
+    # the window refers to the video; it holds for audio from the same file or without a video
     own = not inputs.get("video") or inputs.get("video") == inputs.get("audio")
     return Card(
         id=str(row.get("id", "")),
@@ -151,7 +165,7 @@ def _card(row: dict[str, Any], said: Verdict, thumbnails: Thumbnails, sounds: So
 
 
 def _window(row: dict[str, Any]) -> tuple[float | None, float | None]:
-    """Seconds of a film from which to which it was shown to the model."""
+    """Return the start and end, in seconds, of the part of a file that the model was shown."""
     start, end = (x if is_number(x := row.get(key)) else None for key in ("start", "end"))
     return start, end
 

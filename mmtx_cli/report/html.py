@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs no other file, no network and no script."""
+"""The report: a single HTML file without external files, network access or scripts."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -22,16 +22,16 @@ def write_report(
     gallery: int = 12,
     sections: Sequence[tuple[str, Path]] | None = None,
 ) -> Path:
-    """Write `report.html` into a run folder from the plain files it holds, and give its path.
+    """Write ``report.html`` into a run folder from its files, and return its path.
 
     Args:
-        run_dir: The run folder. A file that it lacks leaves out its part of the page.
-        title: The heading; by default it names the folder.
-        gallery: How many samples to show of the best, the worst and a random draw each.
-        sections: Titles and run folders to show one after another, instead of `run_dir` itself.
+        run_dir: The run folder. Parts of the page whose file is missing are left out.
+        title: The heading (default: names the folder).
+        gallery: Number of best, worst and randomly drawn samples to show.
+        sections: Titles and run folders to show one after another, instead of ``run_dir``.
 
     Raises:
-        DataError: `run_dir` is no folder.
+        DataError: if ``run_dir`` is not a folder.
     """
     if not run_dir.is_dir():
         raise DataError(f"{run_dir}: no such run folder, so there is nothing to report")
@@ -47,7 +47,7 @@ def write_report(
 
 def _report(title: str, header: list[tuple[str, str]], sections: list[Section]) -> str:
     machines = [part.environment for part in sections if part.environment]
-    # One machine for every stage is the common case: say it once, at the end.
+    # Usually all stages ran on one machine: show it once, at the end.
     shared = machines[0] if machines and machines.count(machines[0]) == len(machines) else None
     return render(
         "report.html.j2",
@@ -59,10 +59,10 @@ def _report(title: str, header: list[tuple[str, str]], sections: list[Section]) 
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill in a template of ``templates/``."""
+    """Render a template from ``templates/``."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,  # captions, labels, paths and configs are other people's words
+        autoescape=True,  # captions, labels, paths and configs are untrusted
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -71,7 +71,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def write_page(path: Path, page: str) -> Path:
-    """Write beside the target and move, so that nobody ever opens half a page."""
+    """Write a page atomically, so that nobody opens a partial one."""
     with replaced(path) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
     return path

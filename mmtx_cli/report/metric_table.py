@@ -1,4 +1,4 @@
-"""The table of a run's metrics: with intervals, by group, and beside simple baselines."""
+"""Table of a run's metrics with intervals, by group, and next to baselines."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from typing import Any
 
 from mmtx_cli.report.rounding import is_number, rounded
 
-# What a reader asks for first, all of them better when higher.
+# Metrics that are shown first; higher is better for all of them.
 HEADLINES = ("cider", "accuracy", "f1_macro", "image_to_text_r1", "text_to_image_r1")
 MAX_HEADLINES = 4
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of figures; `note` is the number of its samples."""
+    """A column of values; ``note`` is its number of samples."""
 
     title: str
     note: str = ""
@@ -22,7 +22,7 @@ class Column:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One metric: `head/name`, a cell a column, empty where the column lacks it."""
+    """One metric ``head/name``, with one cell per column, empty where the column lacks it."""
 
     head: str
     name: str
@@ -31,7 +31,7 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class Headline:
-    """A figure to show large, with its interval and the best baseline under it."""
+    """A metric that is shown large, with its interval and the best baseline."""
 
     name: str
     value: str
@@ -41,7 +41,7 @@ class Headline:
 
 @dataclass(frozen=True)
 class MetricTable:
-    """The whole of `result.json` as a table."""
+    """A table of metrics, and the headlines shown above it."""
 
     columns: list[Column]
     rows: list[MetricRow]
@@ -49,7 +49,7 @@ class MetricTable:
 
 
 def metric_table(result: dict[str, Any]) -> MetricTable | None:
-    """Lay out metrics, intervals, groups and baselines; None where there are no metrics."""
+    """Convert metrics, intervals, groups and baselines into a table; None without metrics."""
     overall = (Column("all", _note(result)), _mapping(result, "metrics"), result)
     groups = [
         (Column(str(name), _note(part)), _mapping(part, "metrics"), part)
@@ -67,7 +67,7 @@ def metric_table(result: dict[str, Any]) -> MetricTable | None:
 
 
 def subset_table(result: dict[str, Any]) -> MetricTable | None:
-    """Lay out the metrics on each subset of the modalities; None where none was measured."""
+    """Convert the metrics on each subset of the modalities into a table; None without any."""
     table = [
         (Column(str(name)), _mapping(part, "metrics"), part)
         for name, part in _mapping(result, "subsets").items()
@@ -81,7 +81,7 @@ def subset_table(result: dict[str, Any]) -> MetricTable | None:
 def _rows(
     names: Iterable[str], table: Sequence[tuple[Column, dict[str, Any], Any]]
 ) -> list[MetricRow]:
-    """A row a metric, a cell a column."""
+    """Return one row per metric, with one cell per column."""
     rows = []
     for key in names:
         head, _, name = key.rpartition("/")
@@ -118,11 +118,11 @@ def _best_baseline(result: dict[str, Any], key: str) -> str:
 def _note(part: Any) -> str:
     if not isinstance(part, dict):
         return ""
-    count = part.get("val_count", part.get("count"))  # of a training, what was validated
+    count = part.get("val_count", part.get("count"))  # for training: validation samples
     return "" if count is None else f"n = {rounded(count)}"
 
 
 def _mapping(part: Any, key: str) -> dict[str, Any]:
-    """Give a dictionary whatever the file holds, so that an odd file cannot stop the report."""
+    """Return a dictionary whatever the file holds: a malformed file must not stop the report."""
     value = part.get(key) if isinstance(part, dict) else None
     return value if isinstance(value, dict) else {}

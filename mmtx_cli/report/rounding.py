@@ -1,4 +1,4 @@
-"""Figures as people read them: rounded to what the data supports."""
+"""Format numbers for reading, rounded to the precision that the data supports."""
 
 import math
 from typing import Any, TypeGuard
@@ -8,7 +8,7 @@ UNITS = ("", " k", " M", " G", " T", " P")
 
 
 def rounded(value: Any, interval: Any = None) -> str:
-    """Write a figure, with its interval if there is one: `3.21 [3.02, 3.40]`."""
+    """Format a number, with its interval if there is one: ``3.21 [3.02, 3.40]``."""
     if not is_number(value):
         return MISSING if value is None else str(value)
     if not _is_interval(interval):
@@ -16,23 +16,23 @@ def rounded(value: Any, interval: Any = None) -> str:
     low, high = (float(end) for end in interval)
     if not all(map(math.isfinite, (value, low, high))) or high <= low:
         return f"{_plain(value)} [{_plain(low)}, {_plain(high)}]"
-    # Two digits of the half width: more would be noise, fewer would hide differences.
+    # Two significant digits of the half-width: more is noise, fewer would hide differences.
     digits = min(6, max(0, 1 - math.floor(math.log10((high - low) / 2))))
     return f"{value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
 
 
 def signed(number: float) -> str:
-    """Write a difference with its sign."""
+    """Format a difference with its sign."""
     return f"{'-' if number < 0 else '+'}{rounded(abs(number))}"
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
-    """Say whether a value can be compared and counted with: no NaN, no truth value."""
+    """Return True for an int or float, but not for NaN or a bool."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
 def duration(seconds: float | int) -> str:
-    """Write a length of time: `12.3 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Format a duration: ``12.3 s``, ``3 min 20 s``, ``2 h 05 min``."""
     if round(seconds, 1) < 60:
         return f"{seconds:.3g} s" if seconds < 9.95 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -42,15 +42,15 @@ def duration(seconds: float | int) -> str:
 
 
 def percent(share: float | int) -> str:
-    """Write a share of one: `93 %`, `0.4 %`."""
+    """Format a fraction as a percentage: ``93 %``, ``0.4 %``."""
     return f"{100 * share:.1f} %" if 0 < share < 0.0995 else f"{100 * share:.0f} %"
 
 
 def _plain(value: float | int) -> str:
-    """About three significant digits, and whole numbers whole."""
+    """Format to about three significant digits, and integers without decimals."""
     if not math.isfinite(value):
         return str(value)
-    size = abs(float(f"{value:.3g}"))  # as it is shown: 999.97 is 1,000
+    size = abs(float(f"{value:.3g}"))  # as displayed: 999.97 is 1,000
     if isinstance(value, int) or size >= 1000:
         return f"{value:,.0f}"
     if size >= 1:
@@ -63,7 +63,7 @@ def _is_interval(value: Any) -> bool:
 
 
 def amount(value: float | None) -> str:
-    """A cost to three digits with its thousands, millions, and so on to 10^15: `2.5 T`."""
+    """Format a cost to three digits with a unit prefix up to 10^15: ``2.5 T``."""
     if value is None:
         return ""
     if not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""What a run left in its folder, as plain Python; a file that is missing counts as empty."""
+"""Read the files of a run folder as plain Python; a missing file counts as empty."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 @dataclass
 class RunFolder:
-    """The files of one run folder; `faults` says which of them could not be understood."""
+    """The files of one run folder; ``faults`` lists those that could not be parsed."""
 
     path: Path
     result: Row = field(default_factory=dict)
@@ -31,7 +31,7 @@ class RunFolder:
 
 
 def read_run_folder(path: Path) -> RunFolder:
-    """Read what is there. Damaged files and lines are skipped and named in `faults`."""
+    """Read a run folder. Damaged files and lines are skipped and listed in ``faults``."""
     run = RunFolder(path)
     if not path.is_dir():
         run.faults.append(f"no such folder: {path}")
@@ -49,7 +49,7 @@ def read_run_folder(path: Path) -> RunFolder:
 
 
 def _read(run: RunFolder, name: str, parse: Callable[[str], Any], default: Any) -> Any:
-    """Parse one file, or give `default` where there is none or it is damaged."""
+    """Parse one file, or return ``default`` if it is missing or damaged."""
     path = run.path / name
     if not path.is_file():
         return default
@@ -64,10 +64,10 @@ def _read(run: RunFolder, name: str, parse: Callable[[str], Any], default: Any) 
 
 
 def _read_lines(run: RunFolder, name: str) -> list[Row]:
-    """Parse a JSON Lines file; lines that are no objects are skipped and counted."""
+    """Parse a JSON Lines file; lines that are not objects are skipped and counted."""
     rows: list[Row] = []
     damaged: list[int] = []
-    # Not str.splitlines: JSON may hold U+2028 and others of its separators unescaped.
+    # Not str.splitlines: it also splits at U+2028 and others, which JSON may hold unescaped.
     for number, line in enumerate(_read(run, name, lambda text: text.split("\n"), []), start=1):
         if not line.strip():
             continue
@@ -95,7 +95,7 @@ def _csv_rows(text: str) -> list[Row]:
 
 
 def _when(path: Path) -> str:
-    """When the run wrote its results: the clock of its files, so that a report can be remade."""
+    """Return when the results were written, by file time: regenerating a report keeps it."""
     names = ("result.json", "captions.jsonl", "metrics.csv", "config.yaml")
     found = [path / name for name in names if (path / name).is_file()]
     if not found:

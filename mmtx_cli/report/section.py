@@ -1,4 +1,4 @@
-"""One run folder as what a page shows of it."""
+"""The content of a report section, from one run folder."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ MAX_QUARANTINE = 200
 
 @dataclass(frozen=True)
 class Section:
-    """Everything of one run, ready for the template; what the run lacks is empty."""
+    """The content of one run for the template; what the run lacks is empty."""
 
     title: str
     facts: list[tuple[str, str]]
@@ -44,7 +44,7 @@ class Section:
 
     @property
     def empty(self) -> bool:
-        """Whether the run folder held nothing that can be shown."""
+        """Whether the run folder has nothing to show."""
         shown = (self.table, self.attributes, self.curves, self.galleries, self.captions)
         return not any((*shown, self.quarantine, self.config, self.environment))
 
@@ -52,7 +52,15 @@ class Section:
 def section(
     title: str, run: RunFolder, gallery: int, thumbnails: Thumbnails, sounds: Sounds
 ) -> Section:
-    """Turn the files of a run into tables, curves and galleries of `gallery` cards a part."""
+    """Convert the files of a run into tables, curves and galleries.
+
+    Args:
+        title: Title of the section.
+        run: The content of the run folder.
+        gallery: Number of cards in each part of a gallery.
+        thumbnails: Creates the thumbnails.
+        sounds: Creates the audio clips.
+    """
     quarantine = [
         {key: str(row.get(key) or "") for key in ("path", "reason", "id")}
         for row in run.quarantine[:MAX_QUARANTINE]
@@ -82,7 +90,7 @@ def section(
 
 
 def facts(run: RunFolder) -> list[tuple[str, str]]:
-    """Say in a line what ran, when, over how many samples and at what cost."""
+    """Return names and values: what ran, when, over how many samples and at what cost."""
     command, count = (run.result.get(key) for key in ("command", "count"))
     found = [
         ("command", f"mmtx {command}" if command else ""),

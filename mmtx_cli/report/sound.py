@@ -1,4 +1,4 @@
-"""Sounds as `data:` addresses to play, each with a picture of its spectrogram."""
+"""Playable audio clips as ``data:`` URIs, each with an image of its spectrogram."""
 
 import io
 from dataclasses import dataclass
@@ -16,17 +16,16 @@ if TYPE_CHECKING:
 
 RATE = 16_000
 MAX_SECONDS = 10.0
-"""Of a longer sound, this much of its middle is played; it bounds the size of a page."""
+"""Only the middle part of longer audio is played, which limits the size of a page."""
 WIDTH, HEIGHT = 320, 96
 RANGE = 18.4
-"""Nepers of power (80 dB) from black to white. White is the loudest moment, but at least 0, so
-that silence is black.
-"""
+"""Nepers of power (80 dB) from black to white. White is the maximum, but at least 0, so that
+silence is black."""
 
 
 @dataclass(frozen=True)
 class SoundClip:
-    """A sound for `<audio>`, or, with an empty `uri`, the reason why there is none."""
+    """Audio for ``<audio>``, or, with an empty ``uri``, the reason why it is missing."""
 
     name: str
     uri: str = ""
@@ -36,10 +35,10 @@ class SoundClip:
 
 
 class Sounds:
-    """Makes each clip once, in a process that can be ended; a file gives a reason, no error."""
+    """Creates each clip once, in a subprocess that can be killed; a bad file gives a reason."""
 
     def __init__(self, timeout: float = 30.0) -> None:
-        """``timeout`` is the patience with one file, in seconds."""
+        """Initialize it; ``timeout`` is the maximum time for one file, in seconds."""
         self.timeout = timeout
         self._made: dict[Shown, SoundClip | None] = {}
         self._guard: Guard | None = None
@@ -47,19 +46,19 @@ class Sounds:
     def __call__(
         self, path: Path, start: float | None = None, end: float | None = None
     ) -> SoundClip | None:
-        """Give the sound of a file or a film between two moments; None for a film without any."""
+        """Return the audio of a file between two times, or None for a video without audio."""
         shown = path, start, end
         if shown not in self._made:
             self._made[shown] = self._make(path, start, end)
         return self._made[shown]
 
     def close(self) -> None:
-        """End what decodes sounds."""
+        """Stop the subprocess."""
         if self._guard is not None:
             self._guard.close()
 
     def _make(self, path: Path, start: float | None, end: float | None) -> SoundClip | None:
-        # anything but a regular file (a pipe, a device) could block for ever
+        # anything but a regular file (a pipe, a device) could block forever
         if not path.is_file():
             return SoundClip(path.name, problem="file not found")
         try:
@@ -74,13 +73,13 @@ class Sounds:
         return SoundClip(path.name, mp3_uri(wave), spectrogram(wave, path.name), cut)
 
     def _decoded(self, path: Path, start: float | None, end: float | None) -> np.ndarray | None:
-        # imported here: most reports have no sound, and need no decoder
+        # imported here: most reports have no audio and need no decoder
         from mmtx_cli.media.audio.decode import decode_sound
         from mmtx_cli.media.backend import load_decoders
         from mmtx_cli.media.worker.isolated_decoder import Guard
 
         self._guard = self._guard or Guard(self.timeout, load_decoders)
-        # a sample more than is played tells that there is more
+        # one sample more than is played shows that there is more
         most = MAX_SECONDS + 1 / RATE
         wave = self._guard.run(decode_sound, str(path), RATE, most, start, end, None)
         return None if wave is None else wave.numpy()
@@ -96,7 +95,7 @@ def mp3_uri(wave: np.ndarray) -> str:
 
 
 def spectrogram(wave: np.ndarray, name: str) -> Thumbnail:
-    """Draw the log-mel spectrogram that encoders of sound read, low frequencies at the bottom."""
+    """Draw the log-mel spectrogram that audio encoders read, low frequencies at the bottom."""
     import torch
 
     from mmtx_cli.data.sample_reader import hops

@@ -1,4 +1,4 @@
-"""A table of figures on the terminal."""
+"""Print tables of results on the terminal."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from mmtx_cli.report.metric_table import HEADLINES, MetricTable
 
 
 def print_figures(result: Mapping[str, Any]) -> None:
-    """Figures with their intervals, by group; then the baselines, and what else was measured."""
+    """Print metrics with their intervals, by group, then baselines and other measurements."""
     groups = result.get("groups", {})
     table = Table(title=f"{result['count']} samples")
     table.add_column("metric")
@@ -47,20 +47,20 @@ def print_figures(result: Mapping[str, Any]) -> None:
 
 
 def print_bold(sentences: Iterable[str]) -> None:
-    """Print sentences, each on a line."""
+    """Print each sentence on its own line."""
     for sentence in sentences:
         make_console(soft_wrap=True).print(Text(sentence, style="bold"))
 
 
 def print_costs(result: Mapping[str, Any]) -> None:
-    """Time, parameters and memory of a run on a line."""
+    """Print the duration, parameters, FLOPs and memory of a run on one line."""
     print("; ".join(f"{name} {value}" for name, value in costs(result)))
 
 
 def print_comparison(
     header: Sequence[str], rows: Sequence[Sequence[str]], explained: Sequence[Sequence[str]]
 ) -> None:
-    """A row a group; below, each group's settings in full where the names do not say them."""
+    """Print one row per group, then the full settings of groups whose names do not show them."""
     table = Table(*header[:2], *(column(title) for title in header[2:]))
     for row in rows:
         table.add_row(*map(Text, row))
@@ -71,18 +71,18 @@ def print_comparison(
 
 
 def column(title: str) -> Column:
-    """A column of figures."""
+    """Return a right-aligned column."""
     return Column(title, justify="right")
 
 
 def without_cider(metrics: Mapping[str, Any]) -> list[str]:
-    """Captioning heads, or sets of captions, whose CIDEr-D is not defined."""
+    """Return the captioning heads, or sets of captions, for which CIDEr-D is undefined."""
     heads = [name.rpartition("/")[0] for name in metrics if name.endswith("/bleu_4")]
     return [f"{head}/cider" for head in heads if f"{head}/cider" not in metrics]
 
 
 def diversity_table(part: DiversityPart) -> Table:
-    """A row a figure, and the most frequent captions; a column each for captions and references."""
+    """Return a row per figure and the most frequent captions, for captions and references."""
     shown = Table("", *(column.title for column in part.table.columns), title=part.title)
     for row in part.table.rows:
         shown.add_row(row.name, *row.cells)
@@ -91,7 +91,7 @@ def diversity_table(part: DiversityPart) -> Table:
 
 
 def titled(title: str, first: str, table: MetricTable) -> Table:
-    """A table of a page on the terminal; ``first`` heads the column of the rows' names."""
+    """Return a report table for the terminal; ``first`` is the heading of the row names."""
     shown = Table(first, *(column.title for column in table.columns), title=title)
     for row in table.rows:
         shown.add_row(f"{row.head}: {row.name}", *row.cells)
@@ -99,8 +99,10 @@ def titled(title: str, first: str, table: MetricTable) -> Table:
 
 
 def subset_table(subsets: Mapping[str, Any]) -> Table:
-    """A row for each subset of the modalities; of each head the headline metrics, or without any
-    its first one; result.json has all.
+    """Return a table with one row per subset of the modalities.
+
+    It shows the headline metrics of each head, or its first metric if it has none; result.json
+    holds the others.
     """
     measured = dict.fromkeys(name for part in subsets.values() for name in part["metrics"])
     by_head: dict[str, list[str]] = {}

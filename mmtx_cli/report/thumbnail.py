@@ -1,4 +1,4 @@
-"""Small JPEG copies of pictures as `data:` addresses, so that a page needs no other file."""
+"""JPEG thumbnails as ``data:`` URIs, so that a page needs no other file."""
 
 import base64
 import io
@@ -16,12 +16,12 @@ from mmtx_cli.report.video_strip import FilmStrips
 
 MAX_SIDE = 320
 Shown = tuple[Path, float | None, float | None]
-"""A file, and the seconds of a film from which to which it is shown."""
+"""A file, and the start and end, in seconds, of the part of a video that is shown."""
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A picture ready for `<img>`, or, with an empty `uri`, the reason why there is none."""
+    """An image for ``<img>``, or, with an empty ``uri``, the reason why it is missing."""
 
     name: str
     uri: str = ""
@@ -31,10 +31,10 @@ class Thumbnail:
 
 
 class Thumbnails:
-    """Makes each thumbnail once; a file that cannot be shown gives a reason, never an error."""
+    """Creates each thumbnail once; a file that cannot be shown gives a reason, never an error."""
 
     def __init__(self, max_side: int = MAX_SIDE) -> None:
-        """Take the longest side in pixels."""
+        """Initialize it; ``max_side`` is the longest side in pixels."""
         self.max_side = max_side
         self._made: dict[Shown, Thumbnail] = {}
         self._films: FilmStrips | None = None
@@ -44,21 +44,21 @@ class Thumbnails:
     def __call__(
         self, path: Path, start: float | None = None, end: float | None = None
     ) -> Thumbnail:
-        """Give the thumbnail of a picture as a model sees it, or of a part of a film."""
+        """Return the thumbnail of an image as the model sees it, or of a part of a video."""
         shown = path, start, end
         if shown not in self._made:
             self._made[shown] = self._make(shown)
         return self._made[shown]
 
     def close(self) -> None:
-        """End what decodes."""
+        """Stop the decoders."""
         self._guard.close()
         if self._films is not None:
             self._films.close()
 
     def _make(self, shown: Shown) -> Thumbnail:
         path = shown[0]
-        # Anything but a regular file (a pipe, a device) could block for ever.
+        # Anything but a regular file (a pipe, a device) could block forever.
         if not path.is_file():
             return Thumbnail(path.name, problem="file not found")
         try:
@@ -80,12 +80,12 @@ class Thumbnails:
 
 
 def jpeg_uri(picture: Image.Image) -> str:
-    """Write a picture as an address that needs no file."""
+    """Encode an image as JPEG in a ``data:`` URI."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=82, optimize=True)
     return data_uri("image/jpeg", buffer.getvalue())
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """Write bytes of a media type as an address that needs no file."""
+    """Encode bytes of a media type in a ``data:`` URI."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

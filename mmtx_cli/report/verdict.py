@@ -1,4 +1,7 @@
-"""What a head said of one sample, against the truth; the head is known by what it wrote."""
+"""Compare the prediction of a head for one sample with the truth.
+
+The kind of head is inferred from the keys of its output.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +14,7 @@ CAPTION_SCORES = ("cider", "bleu_4", "rouge_l", "meteor")
 
 @dataclass(frozen=True)
 class Verdict:
-    """One sample as one head saw it; a higher `score` is a better answer."""
+    """The prediction of one head for one sample; a higher ``score`` is better."""
 
     kind: str
     said: str
@@ -25,7 +28,7 @@ class Verdict:
 
 
 def verdict(output: Any) -> Verdict | None:
-    """Judge a head's output by the keys it has; None if it is of no kind we can show."""
+    """Judge a head's output by the keys it has; None if its kind cannot be shown."""
     if not isinstance(output, dict):
         return None
     for keys, judge in KINDS:
@@ -62,7 +65,7 @@ def _class(output: dict[str, Any]) -> Verdict:
     if is_number(found):
         score, shown = float(found), f"p(label) {percent(found)}"
     else:
-        # Not among the top: below them all, and the worse the surer the model was.
+        # Label not in the top: rank it below all others, lower the more confident the model was.
         score = -float(probability) if is_number(probability) else float(correct)
         shown = f"label not in top {len(top)}" if top else ""
     others = [f"{name} {percent(p)}" for name, p in top[:5]]
@@ -71,7 +74,7 @@ def _class(output: dict[str, Any]) -> Verdict:
 
 
 def _top(value: Any) -> list[tuple[str, float]]:
-    """Give the pairs of a label and its probability, likeliest first."""
+    """Return the (label, probability) pairs, most likely first."""
     pairs = value if isinstance(value, list) else []
     pairs = [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2]
     return [(_text(name), float(p)) for name, p in pairs if is_number(p)]
@@ -101,7 +104,7 @@ def _rank(output: dict[str, Any]) -> Verdict | None:
     }
     if not ranks:
         return None
-    # Ranks count from 0, and are means where a sample asks several queries.
+    # Ranks start at 0, and are means if a sample has several queries.
     said = ", ".join(f"{name}: place {rank + 1:.3g}" for name, rank in ranks.items())
     score = -sum(ranks.values()) / len(ranks)
     return Verdict("rank", said, measure="mean place", score=score, correct=score == 0)

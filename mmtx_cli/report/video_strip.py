@@ -1,4 +1,4 @@
-"""A few frames of a video as one picture."""
+"""Show a few frames of a video as one image."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ SIDE, COUNT = 160, 4
 
 
 class FilmStrips:
-    """Makes them in a process that can be ended, which serves all films of a report."""
+    """Creates strips of frames in one subprocess for all videos, which can be killed."""
 
     def __init__(self, timeout: float = 30.0) -> None:
-        """``timeout`` is the patience with one film, in seconds."""
-        # imported here: most reports show pictures alone, and need no decoder of videos
+        """Initialize it; ``timeout`` is the maximum time for one video, in seconds."""
+        # imported here: most reports show only images and need no video decoder
         from mmtx_cli.media.backend import load_decoders
         from mmtx_cli.media.worker.isolated_decoder import Guard
 
@@ -21,9 +21,12 @@ class FilmStrips:
     def __call__(
         self, path: Path, start: float | None = None, end: float | None = None
     ) -> Image.Image:
-        """Four frames, spread over the part shown, two by two in order of reading.
+        """Return four frames, spread over the part shown, as a 2 x 2 grid in reading order.
 
-        Raises UnreadableError for what is no video, and where decoding takes too long.
+        A video with fewer frames gives its first frame.
+
+        Raises:
+            UnreadableError: if it is not a video, or decoding takes too long.
         """
         from mmtx_cli.media.video.decode import decode_video
         from mmtx_cli.media.video.frame_sampling import Sampling
@@ -39,5 +42,5 @@ class FilmStrips:
         return strip
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the subprocess."""
         self.guard.close()

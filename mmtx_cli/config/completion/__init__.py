@@ -1,1 +1,1 @@
-"""Completion of a command line in bash, zsh and fish: what may be written next."""
+"""Command-line completion for bash, zsh and fish."""

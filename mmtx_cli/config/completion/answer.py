@@ -1,4 +1,4 @@
-"""The words that fit where a command line is being written."""
+"""Compute the completions of a partial command line."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,20 +14,27 @@ from mmtx_cli.errors import MmtxError
 COMPLETION = "completion"
 OPTIONS = ("--help", "--cfg", "--resolve", "--multirun", "--config-dir")
 OPEN = ("=", "/", ".")
-"""Ends of words that go on."""
+"""Endings of completions that can be continued."""
 CFG = ("job", "hydra", "all")
 
 
 def answer(line: str, commands: Sequence[str], shell: str, breaks: str | None = None) -> list[str]:
-    """The words that may stand in place of the last one of a line, in order: of zsh and fish whole
-    words, of bash what readline replaces, which ``breaks`` (COMP_WORDBREAKS) end.
+    """Return the completions of the last word of a line, in order.
+
+    zsh and fish replace the whole word; bash replaces only readline's part of it.
+
+    Args:
+        line: The command line up to the cursor.
+        commands: The names of all commands.
+        shell: bash, zsh or fish.
+        breaks: The characters that end a word in readline (COMP_WORDBREAKS).
     """
     words = words_of(line)[1:]
     found = fits(words, commands)
     if shell != "bash":
         return found
     current = current_of(line, BREAKS if breaks is None else breaks)
-    # readline closes a quote behind a single word: what may go on is followed to where it forks
+    # readline closes the quote after a single match: extend an open match until it branches
     while current.quote and len(found) == 1 and found[0].endswith(OPEN):
         further = fits([*words[:-1], found[0]], commands)
         if not further or further == found:
@@ -37,15 +44,15 @@ def answer(line: str, commands: Sequence[str], shell: str, breaks: str | None = 
 
 
 def fits(words: Sequence[str], commands: Sequence[str]) -> list[str]:
-    """What the last of the words may become, each once and in order."""
+    """Return the completions of the last word, sorted and without duplicates."""
     try:
         return sorted(dict.fromkeys(fitting(words, commands))) if words else []
-    except MmtxError:  # a file that is no YAML: a terminal where someone writes is no place for it
+    except MmtxError:  # e.g. invalid YAML; do not print errors while the user types
         return []
 
 
 def fitting(words: Sequence[str], commands: Sequence[str]) -> Iterator[str]:
-    """What the last of the words may become."""
+    """Yield the completions of the last word."""
     *before, word = words
     if not before:
         yield from begin(word, [*commands, COMPLETION, "--help", "--version"])
@@ -56,7 +63,7 @@ def fitting(words: Sequence[str], commands: Sequence[str]) -> Iterator[str]:
 
 
 def in_command(command: str, before: Sequence[str], word: str) -> Iterator[str]:
-    """What a word behind a command may become: an option, a key, or a value of one."""
+    """Yield the completions of a word after a command: a flag, a key, or the value of a key."""
     last = before[-1] if before else ""
     if last in CONFIG_DIR:
         yield from files(word, folders=True)
@@ -73,7 +80,14 @@ def in_command(command: str, before: Sequence[str], word: str) -> Iterator[str]:
 
 
 def keys(command: str, before: Sequence[str], word: str, sign: str) -> Iterator[str]:
-    """Groups and keys, each up to its next part: ``data.`` before ``data.path=``."""
+    """Yield groups and keys, each up to its next part: ``data.`` before ``data.path=``.
+
+    Args:
+        command: The command.
+        before: The words between the command and this one.
+        word: The word without its sign.
+        sign: Prefix of the override: ``+``, ``++``, ``~`` or empty.
+    """
     names = [f"{key.key}=" for key in known_keys(command, before)]
     names += [f"{group}=".lstrip(sign or " ") for group, _ in known_groups(command, before)]
     for name in begin(word, names):
@@ -83,7 +97,14 @@ def keys(command: str, before: Sequence[str], word: str, sign: str) -> Iterator[
 
 
 def values(command: str, before: Sequence[str], key: str, value: str) -> Iterator[str]:
-    """What may stand behind a key; of a list, as its last item."""
+    """Yield the completions of a value; for a list, of its last item.
+
+    Args:
+        command: The command.
+        before: The words between the command and this one.
+        key: The key, with any sign.
+        value: The value typed so far.
+    """
     start = max(value.rfind("["), value.rfind(",")) + 1
     listed, item = value[:start], value[start:]
     plain = key.lstrip("+~").partition("@")[0]
@@ -103,12 +124,12 @@ def values(command: str, before: Sequence[str], key: str, value: str) -> Iterato
 
 
 def begin(word: str, names: Sequence[str] | dict[str, str]) -> Iterator[str]:
-    """The names that begin with a word."""
+    """Return an iterator over the names that start with a word."""
     return (name for name in names if name.startswith(word))
 
 
 def files(word: str, folders: bool = False) -> Iterator[str]:
-    """Files and folders whose paths begin with a word; folders end in a slash."""
+    """Yield the files and folders whose paths start with a word; folders end with a slash."""
     head, name = os.path.split(word)
     base = word[: len(word) - len(name)]
     try:

@@ -1,4 +1,4 @@
-"""``mmtx completion SHELL``, and what Hydra writes for it: ``mmtx -sc install=SHELL``."""
+"""``mmtx completion SHELL``, and Hydra's form of it: ``mmtx -sc install=SHELL``."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ REMEDY = """write bash, zsh or fish; then a shell completes after
 
 
 def run(args: Sequence[str], commands: Sequence[str]) -> int:
-    """Print a shell's script, or the words that fit a line; return the exit status."""
+    """Print a shell's completion script, or the completions of a line; return the exit status."""
     rest = [arg for arg in args if arg not in (*FLAGS, *commands)]
     asked = rest[-1].removeprefix(COMPLETION) if rest else ""
     what, _, shell = asked.rpartition("=")

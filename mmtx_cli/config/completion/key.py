@@ -1,4 +1,4 @@
-"""The keys that a command line can go on with, and what may stand behind each."""
+"""The keys that can be completed on a command line, and the possible values of each."""
 
 import inspect
 import re
@@ -27,7 +27,7 @@ from mmtx_cli.config.validate import TYPES, subsections
 _TEXT = "str | None"
 _LIST = re.compile(r"(?i)\b(?:list|tuple|sequence|set|dict|mapping)\b")
 MEANT = {("data", "missing"): ("error", "skip"), ("compare", "plan"): ("fusions",)}
-"""Words of a key that means something else to another command, or of which no comment tells."""
+"""Values of keys that have another meaning in another command, or whose comment lists none."""
 FILES = frozenset(
     (
         *("ckpt", "run_dir", "runs", "inputs", "texts", "references", "predictions"),
@@ -36,12 +36,12 @@ FILES = frozenset(
         *("data.path", "data.root", "data.cache", "data.tokenizer"),
     )
 )
-"""Keys at the root and of sections that name files or folders; the other texts are names."""
+"""Root and section keys that take file or folder paths; other text keys take names."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """A key with the words that may stand behind it; ``files``: names of files, too."""
+    """A key and its possible values; with ``files``, file paths are possible, too."""
 
     key: str
     values: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class Known:
 
 
 def known_keys(command: str, args: Sequence[str]) -> Iterator[Known]:
-    """Keys of a command, its sections, and the components that ``args`` choose."""
+    """Yield the keys of a command, of its sections, and of the components selected in ``args``."""
     dirs, name = config_dirs(args), configuration(command, args)
     for row, comment in root_rows(name, {}):
         if not row.startswith("#"):
@@ -71,7 +71,7 @@ def known_keys(command: str, args: Sequence[str]) -> Iterator[Known]:
 
 
 def rows_of(choice: Choice) -> Iterator[Row]:
-    """The keys of a component; none of one that is not found."""
+    """Yield the keys of a component; none if its source is not found."""
     try:
         component = read_component(str(choice.content.get("_target_", "")))
     except (TargetError, OSError, SyntaxError):
@@ -82,8 +82,14 @@ def rows_of(choice: Choice) -> Iterator[Row]:
 def known(
     key: str, default: str, kind: str, words: Sequence[str] = (), files: bool = False
 ) -> Known:
-    """A key by its default and its type: words that are given, true or false, a usual number, or
-    ``files``.
+    """Return a key with its possible values.
+
+    Args:
+        key: The key.
+        default: Its default; a number is suggested as a value.
+        kind: Its type; a bool has the values true and false.
+        words: Its possible values, if they are known.
+        files: Whether it takes file paths.
     """
     if words:
         return Known(key, tuple(words))
@@ -95,9 +101,7 @@ def known(
 
 
 def alternatives(key: str, comment: str) -> Sequence[str]:
-    """The words that a key at the root takes: those of its group, or named as ``a | b`` beside
-    it.
-    """
+    """Return the values of a root key: options of its group, or ``a | b`` in its comment."""
     if key == "fusions":
         return choices("fusion")
     listed = re.search(r"\w+(?: \| \w+)+", comment)
@@ -105,7 +109,7 @@ def alternatives(key: str, comment: str) -> Sequence[str]:
 
 
 def kinds_of(path: str, schema: type) -> Iterator[tuple[str, str]]:
-    """Keys of a plain section and their types."""
+    """Yield the keys of a plain section with their types."""
     inner = subsections(schema)
     for name, hint in get_type_hints(schema).items():
         yield f"{path}.{name}", inspect.formatannotation(hint)
@@ -114,7 +118,7 @@ def kinds_of(path: str, schema: type) -> Iterator[tuple[str, str]]:
 
 
 def known_groups(command: str, args: Sequence[str]) -> Iterator[tuple[str, list[Path]]]:
-    """Groups of which a command makes a choice, and the folders that their choices are in."""
+    """Yield the groups that a command selects from, with the config folders to search."""
     dirs = config_dirs(args)
     made = default_groups(configuration(command, args))
     usual = [group for group in made if not group.startswith("override ")]

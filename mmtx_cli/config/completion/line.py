@@ -1,4 +1,4 @@
-"""A command line that is being written, as its words."""
+"""Split a partial command line into words."""
 
 import re
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ _SPECIAL = re.compile(r"""([\s"'\\$&;()<>|`*?#!])""")
 
 
 def words_of(line: str) -> list[str]:
-    """The words of a line as a shell reads them; the last is the one that is being written.
+    """Split a line into words as a shell does; the last one is still being typed.
 
-    A quote that is still open goes to the end of the line.
+    An unclosed quote extends to the end of the line.
     """
     found = list(_WORD.finditer(line))
     words = [_QUOTED.sub(_plain, match[0]) for match in found]
@@ -21,20 +21,22 @@ def words_of(line: str) -> list[str]:
 
 
 BREAKS = " \t\n\"'@><=;|&(:"
-"""Characters that end a word of readline's, unless COMP_WORDBREAKS is changed in bash."""
+"""Characters that end a word in readline: bash's default COMP_WORDBREAKS."""
 
 
 @dataclass(frozen=True)
 class Current:
-    """What readline replaces at the end of a line: the text that stands before it in the same word
-    of the shell, as it is meant, and the quote in which it stands ("" in none).
+    """The text that readline replaces at the end of a line.
+
+    ``before`` is the text before it in the same shell word, without quotes and escapes; ``quote``
+    is the quote that is open ("" if none).
     """
 
     before: str
     quote: str
 
     def inserted(self, word: str) -> str:
-        """What is written in its place so that the shell reads a whole ``word``."""
+        """Return the replacement that makes the shell read the whole ``word``."""
         rest = word.removeprefix(self.before)
         if self.quote == "'":
             return rest.replace("'", "'\\''")
@@ -42,8 +44,10 @@ class Current:
 
 
 def current_of(line: str, breaks: str = BREAKS) -> Current:
-    """Find what readline replaces: what follows a quote that is open, else all that follows the
-    last of the ``breaks`` that no quote or backslash makes plain.
+    """Find the text that readline replaces.
+
+    It starts after an open quote, or else after the last of the ``breaks`` that is neither quoted
+    nor escaped.
     """
     found = list(_WORD.finditer(line))
     raw = found[-1][0] if found and found[-1].end() == len(line) else ""
@@ -58,7 +62,7 @@ def current_of(line: str, breaks: str = BREAKS) -> Current:
         elif sign in "\"'":
             quote, opened = sign, i + 1
         elif sign in breaks:
-            start = i if sign == "@" else i + 1  # readline keeps it, for names of hosts
+            start = i if sign == "@" else i + 1  # readline keeps the @, for host names
         i += 1
     return Current(_QUOTED.sub(_plain, raw[: opened if quote else start]), quote)
 
@@ -71,5 +75,5 @@ def _plain(match: re.Match) -> str:
 
 
 def escaped(word: str) -> str:
-    """A word as bash reads it back."""
+    """Escape a word for bash."""
     return _SPECIAL.sub(r"\\\1", word)

@@ -1,15 +1,15 @@
-"""What a shell is told so that it asks ``mmtx`` for completions.
+"""Shell scripts that query ``mmtx`` for completions.
 
-All shells ask in the way of Hydra's own completion: the line up to the cursor is in the
-environment variable COMP_LINE (bash adds the cursor's place, COMP_POINT, and which characters end
-words), and ``mmtx -sc query=SHELL`` answers with a line for each word that fits.
+All shells use the protocol of Hydra's own completion: the line up to the cursor is in the
+environment variable COMP_LINE (bash adds the cursor position, COMP_POINT, and the characters that
+end words), and ``mmtx -sc query=SHELL`` prints one completion per line.
 """
 
 WORD_BREAKS = "MMTX_WORDBREAKS"
-"""The environment variable by which bash gives its COMP_WORDBREAKS."""
+"""Environment variable in which bash passes its COMP_WORDBREAKS."""
 
-# The answer to bash is what readline puts in place of its own current word, which begins behind
-# the last "=" or open quote.
+# bash gets the text that replaces the current word of readline, which starts after the last "="
+# or open quote.
 _BASH = """_mmtx_completion() {
     local found
     COMPREPLY=()

@@ -1,6 +1,6 @@
-"""``mmtx <command> --help``: everything that the command can be told, with its defaults.
+"""``mmtx <command> --help``: all keys of a command with their defaults.
 
-All of it is read as text, from the YAML files and the sources: neither Hydra nor torch is needed.
+Everything is read as text from the YAML files and the sources, without Hydra or torch.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ head=captioning."""
 
 
 def print_usage(command: str, args: Sequence[str]) -> None:
-    """Print what a command can be told, after the choices that are made among ``args``."""
+    """Print the help of a command, for the options selected in ``args``."""
     dirs, command = config_dirs(args), configuration(command, args)
     building = (*TRAINING, CACHING)
     grouped = command in (*building, "eval")
@@ -75,14 +75,14 @@ def print_usage(command: str, args: Sequence[str]) -> None:
 
 
 def print_table(title: str, rows: Iterable[Row]) -> None:
-    """Print a title and rows of two columns, one line a row, so that grep finds all of it."""
+    """Print a title and two-column rows, one line each so that grep finds all of it."""
     print(f"\n{title}")
     for left, right in rows:
         print(f"  {left:<42}  {right}".rstrip())
 
 
 def experiment_values(chosen: Sequence[Choice]) -> Iterator[tuple[str, str]]:
-    """What chosen experiments (and other plain choices) set, by path."""
+    """Yield (path, value) for everything that selected experiments and plain options set."""
     for choice in chosen:
         if choice.group == "experiment" or "_target_" not in choice.content:
             place = "" if choice.group == "experiment" else f"{choice.place}."
@@ -92,7 +92,7 @@ def experiment_values(chosen: Sequence[Choice]) -> Iterator[tuple[str, str]]:
 
 
 def group_rows(command: str, dirs: Sequence[Path]) -> Iterator[Row]:
-    """Every group with its choices, and what the files say of themselves at their top."""
+    """Yield each group with its options, then the heading of each option's file."""
     usual = default_groups(command)
     for group in [*usual, *sorted(set(group_names(dirs)) - set(group_names()))]:
         names = offered(group, command, dirs)
@@ -106,7 +106,7 @@ def group_rows(command: str, dirs: Sequence[Path]) -> Iterator[Row]:
 
 
 def root_rows(command: str, said: Mapping[str, str]) -> Iterator[Row]:
-    """The keys at the root with their values and comments, as the YAML files have them."""
+    """Yield the root keys with the values and comments of the YAML files."""
     for key in root_keys(command):
         yield from ((f"# {line}", "") for line in key.above)
         value = said.get(key.path, key.value).replace("${command}", command)
@@ -114,11 +114,11 @@ def root_rows(command: str, said: Mapping[str, str]) -> Iterator[Row]:
 
 
 def root_keys(command: str) -> Iterator[Key]:
-    """Keys of a command's own file, then those of the files that it shares with others."""
+    """Yield the keys of a command's own file, then those of the files it shares with others."""
     import yaml
 
     told, names = {"command", "defaults", "hydra", *NODES, *FILLED}, [command]
-    told |= {"run_dir", "resume"} if command == CACHING else set()  # it has a folder of its own
+    told |= {"run_dir", "resume"} if command == CACHING else set()  # a cache has its own folder
     for name in names:
         text = (conf_dir() / f"{name}.yaml").read_text(encoding="utf-8")
         for key in keys(text):
@@ -132,7 +132,14 @@ def root_keys(command: str) -> Iterator[Key]:
 def print_components(
     command: str, chosen: Sequence[Choice], said: Mapping[str, str], dirs: Sequence[Path]
 ) -> None:
-    """The keys of every part of the model that is chosen, and how to see those of others."""
+    """Print the keys of each selected component, and how to list those of others.
+
+    Args:
+        command: Name of the config.
+        chosen: The selected options.
+        said: Values that replace defaults, by config path.
+        dirs: The config folders.
+    """
     for choice in chosen:
         if choice.missing:
             print(f"\n{nearest_choice(choice, dirs)}")
@@ -143,7 +150,7 @@ def print_components(
 
 
 def print_component(choice: Choice, said: Mapping[str, str]) -> None:
-    """What a component is, its keys, what its source says of them."""
+    """Print the keys of a component with its docstrings."""
     title = f"{choice.place}: keys of {choice.group}={choice.name}"
     try:
         component = read_component(str(choice.content["_target_"]))
@@ -156,7 +163,7 @@ def print_component(choice: Choice, said: Mapping[str, str]) -> None:
 
 
 def component_rows(choice: Choice, component: Component, said: Mapping[str, str]) -> Iterator[Row]:
-    """One row a key of a component: its path and default, its type."""
+    """Yield ``path=default`` and the type of each key of a component."""
     provided = PROVIDED.get(choice.place.split(".")[0], ())
     for argument in component.arguments:
         path = f"{choice.place}.{argument.name}"
@@ -166,9 +173,9 @@ def component_rows(choice: Choice, component: Component, said: Mapping[str, str]
 
 
 def value_of(choice: Choice, name: str, default: str | None) -> str | None:
-    """What a key of a component is where nobody sets it; None for what is not for the user."""
+    """Return the default of a component's key, or None if users do not set it."""
     if any(part.endswith(f"@{choice.place}.{name}") for part in choice.parts):
-        return None  # a component of its own, whose keys follow
+        return None  # a nested component, whose keys are listed separately
     if name in choice.content:
         value = written(choice.content[name])
         return None if value.strip("${}").split(".")[0] in FILLED else value

@@ -1,6 +1,6 @@
-"""The keys of a component: names, types and defaults as its source says, which is never imported.
+"""Read the keys of a component from its source without importing it: names, types, defaults.
 
-A component of the user's is read in the same way, wherever Python would find its module.
+User components are read in the same way, from wherever Python would find their module.
 """
 
 import ast
@@ -15,14 +15,14 @@ from typing import Any
 from mmtx_cli.config.introspect import PACKAGE, TargetError, origin_of
 
 Source = tuple[str, ast.Module, ast.ClassDef]
-"""Name of a module, its tree, a class in it."""
+"""Name of a module, its syntax tree, and a class in it."""
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a class; ``default`` is None where there is none.
+    """An argument of a class; ``default`` is None if it is required.
 
-    ``value`` is the default itself where the source says it plainly, else its text.
+    ``value`` is the default itself if it is a literal, else its source text.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Component:
-    """What a class says of itself: its docstrings, its arguments."""
+    """Docstrings and arguments of a class."""
 
     about: str
     arguments: list[Argument]
@@ -41,7 +41,11 @@ class Component:
 
 
 def read_component(target: str) -> Component:
-    """Read the class that a dotted path names. Raises TargetError where it is not found."""
+    """Read the class at a dotted path.
+
+    Raises:
+        TargetError: if it is not found.
+    """
     classes = list(lineage(target))
     about = plain(ast.get_docstring(classes[0][2]))
     for module, tree, node in classes:
@@ -53,7 +57,7 @@ def read_component(target: str) -> Component:
 
 
 def lineage(target: str) -> Iterator[Source]:
-    """A class and those that it inherits from, as far as their sources are found."""
+    """Yield a class and its base classes, as far as their sources are found."""
     module, _, name = target.rpartition(".")
     path = module_file(module)
     if path is None:
@@ -70,7 +74,10 @@ def lineage(target: str) -> Iterator[Source]:
 
 
 def module_file(module: str) -> Path | None:
-    """Where a module lies: found as Python finds it, from where the user stands, without import."""
+    """Return the file of a module, without importing it, or None.
+
+    It is searched for as Python does, starting with the working directory.
+    """
     top, *names = module.split(".")
     if top == PACKAGE.name:
         folders = [str(PACKAGE)]
@@ -90,7 +97,7 @@ def module_file(module: str) -> Path | None:
 
 
 def arguments(args: ast.arguments, module: str, tree: ast.Module) -> Iterator[Argument]:
-    """Named arguments without ``self``, their types and defaults in the command line's words."""
+    """Yield the named arguments except ``self``, with types and defaults in command-line syntax."""
     positional = [*args.posonlyargs, *args.args]
     none: list[ast.expr | None] = [None]
     padded = none * (len(positional) - len(args.defaults)) + list(args.defaults)
@@ -105,7 +112,7 @@ def arguments(args: ast.arguments, module: str, tree: ast.Module) -> Iterator[Ar
 
 
 def plain_value(default: ast.expr, module: str, tree: ast.Module) -> Any:
-    """The value of a default; a name is looked up in its module. The text of what is not plain."""
+    """Return the value of a default: a literal, a constant of its module, or its source text."""
     try:
         return ast.literal_eval(default)
     except ValueError:
@@ -115,7 +122,7 @@ def plain_value(default: ast.expr, module: str, tree: ast.Module) -> Any:
 
 
 def constant(name: str, module: str, tree: ast.Module) -> object:
-    """The plain value of a name in a module, also where another module gives it; else None."""
+    """Return the literal value of a name in a module, following imports, or None."""
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else []
         if isinstance(node, ast.Assign) and any(getattr(t, "id", "") == name for t in targets):
@@ -129,14 +136,14 @@ def constant(name: str, module: str, tree: ast.Module) -> object:
 
 
 def kind_in_words(annotation: str) -> str:
-    """A type as the command line's user reads it."""
+    """Return a type in words, e.g. ``list of int or null``."""
     text = re.sub(r"\b(?:Sequence|list|tuple)\[([^\[\]]+)\]", r"list of \1", annotation)
     text = re.sub(r"\bdict\[.*?\]", "mapping", text)
     return text.replace("None", "null").replace(" | ", " or ")
 
 
 def written(value: Any) -> str:
-    """A value as it is written on the command line."""
+    """Format a value as on the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (list, tuple)):
@@ -147,5 +154,5 @@ def written(value: Any) -> str:
 
 
 def plain(text: str | None) -> str:
-    """A docstring for a terminal."""
+    """Remove the markup of a docstring for the terminal."""
     return (text or "").replace("``", "")

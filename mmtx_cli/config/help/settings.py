@@ -1,4 +1,4 @@
-"""The settings of the plain sections as ``--help`` lists them."""
+"""List the settings of the plain sections for ``--help``."""
 
 import ast
 import inspect
@@ -11,7 +11,7 @@ from mmtx_cli.config.help.components import plain, written
 from mmtx_cli.config.validate import several, subsections
 
 Row = tuple[str, str]
-"""``key=default``, and what it is."""
+"""``key=default`` and its description."""
 
 DEVICES = ("accelerator", "devices", "num_nodes", "strategy", "precision")
 READING = ("text", "fit", "sampling", "fps", "decode_timeout", "max_image_pixels")
@@ -32,21 +32,25 @@ USED = {
     "predict": {"data": (*MANIFEST, *READING, *LOADING), "trainer": DEVICES},
     "caption": {"data": (*READING[1:], *LOADING), "trainer": DEVICES},
 }
-"""The settings that mean something where nothing is trained."""
+"""Settings that apply to commands that do not train."""
 WORDS = ("tokenizer", "tokenizer_size", "lowercase")
 CACHED = {"data": (*SOURCE[:-1], *READING, *LOADING, *WORDS), "trainer": DEVICES[:1]}
-"""The settings that mean something where outputs of encoders are kept."""
+"""Settings that apply to ``mmtx data action=cache``."""
 WITH_MODEL = dict.fromkeys(READING[:4], "as the model was trained") | {
     "path": "the data that the model was trained on",
     **dict.fromkeys(SOURCE[1:4], "as in training, where data.path is not given"),
 }
-"""Of these, the ones whose defaults come with the model; the data alone for ``mmtx eval``."""
+"""Settings whose defaults come with the model; the data itself only for ``mmtx eval``."""
 
 
 def section_rows(command: str, path: str, schema: type, said: Mapping[str, str]) -> Iterator[Row]:
-    """One row a setting that the command reads: its path and default, what it is.
+    """Yield ``path=default`` and the description of each setting that a command reads.
 
-    ``said`` holds what takes the place of defaults, by path.
+    Args:
+        command: Name of the config.
+        path: Config path of the section.
+        schema: Its settings class.
+        said: Values that replace defaults, by config path.
     """
     about = attribute_docs(schema)
     used = CACHED if command == CACHING else USED.get(command, {})
@@ -76,12 +80,12 @@ def section_rows(command: str, path: str, schema: type, said: Mapping[str, str])
 
 
 def is_with_model(command: str, name: str) -> bool:
-    """Has a setting of ``data`` a default that comes with the trained model?"""
+    """Return True if a setting of ``data`` takes its default from the trained model."""
     return name in WITH_MODEL and command in USED and (command == "eval" or name in READING)
 
 
 def attribute_docs(schema: type) -> dict[str, str]:
-    """The string below each field."""
+    """Return the string below each field, by name."""
     node = ast.parse(inspect.getsource(schema)).body[0]
     assert isinstance(node, ast.ClassDef)
     docs, last = {}, None

@@ -1,4 +1,4 @@
-"""Keys of our YAML files as their text says them: values as written, and the comments."""
+"""Parse the keys of our YAML files with their values as written and their comments."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import yaml
 
 @dataclass(frozen=True)
 class Key:
-    """A key with its value as it is written, the comment behind it, the comments above it."""
+    """A key, its value as written, the comment after it, and the comments above it."""
 
     path: str
     value: str
@@ -17,14 +17,21 @@ class Key:
 
 
 def keys(text: str) -> Iterator[Key]:
-    """Every key of a YAML text, in order; a block of keys gives those in it."""
+    """Yield every key of a YAML text in order; for a block, the keys in it."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if isinstance(root, yaml.MappingNode):
         yield from keys_below(root, "", text.splitlines(), text)
 
 
 def keys_below(node: yaml.MappingNode, prefix: str, lines: list[str], text: str) -> Iterator[Key]:
-    """The keys of one block. A comment behind a block's own key stands above its first key."""
+    """Yield the keys of one block. A comment after the block's own key goes above its first key.
+
+    Args:
+        node: The block.
+        prefix: Its path with a final dot; empty at the root.
+        lines: The lines of the text.
+        text: The whole text.
+    """
     for key, value in node.value:
         path, line = f"{prefix}{key.value}", key.start_mark.line
         above = comments_above(lines, line)
@@ -35,14 +42,14 @@ def keys_below(node: yaml.MappingNode, prefix: str, lines: list[str], text: str)
                 yield Key(inner.path, inner.value, inner.comment, first)
             continue
         end = value.end_mark
-        # a value that is not there ends where the key does, or below it
+        # an empty value ends at its key or on a later line
         behind = comment_behind(lines[end.line], end.column) if end.line < len(lines) else ""
         written = " ".join(text[value.start_mark.index : end.index].split())
         yield Key(path, written, behind, above)
 
 
 def comments_above(lines: list[str], line: int) -> tuple[str, ...]:
-    """The comments on the lines directly above, in order; the top of a file speaks of all of it."""
+    """Return the comment lines directly above a line, except those at the top of the file."""
     first = line
     while first > 0 and lines[first - 1].lstrip().startswith("#"):
         first -= 1
@@ -52,12 +59,12 @@ def comments_above(lines: list[str], line: int) -> tuple[str, ...]:
 
 
 def comment_behind(line: str, column: int) -> str:
-    """What stands behind a value that ends at a column."""
+    """Return the comment after a value that ends at a column."""
     return line[column:].partition("#")[2].strip()
 
 
 def heading(text: str) -> str:
-    """The comment at the top of a file as one line, without Hydra's own sign."""
+    """Return the comment at the top of a file as one line, without Hydra's ``@package`` line."""
     said = []
     for line in text.splitlines():
         if not line.startswith("#"):

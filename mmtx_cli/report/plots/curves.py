@@ -1,4 +1,4 @@
-"""Which curves a `metrics.csv` holds, and which of them belong on one pair of axes."""
+"""Training curves: assign the columns of ``metrics.csv`` to plots."""
 
 import math
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from mmtx_cli.report.plots.svg import Series, curves_svg, is_banded
 from mmtx_cli.report.rounding import rounded
 
 SPLITS = ("train", "val", "test")
-LOG_FROM = 30  # largest over smallest value from which a linear axis hides the end of training
+LOG_FROM = 30  # max/min ratio from which a linear axis hides the end of training
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One plot: a quantity, its lines (train, val, …) and a sentence that says the same."""
+    """One plot: a quantity, its lines (train, val, …) and a sentence that summarizes them."""
 
     name: str
     lines: list[Series]
@@ -23,7 +23,7 @@ class Curve:
 
 
 def curves(rows: list[dict[str, Any]]) -> list[Curve]:
-    """Draw every quantity of `metrics.csv` that has at least two points; losses first."""
+    """Plot every quantity of ``metrics.csv`` that has at least two points, losses first."""
     quantities: dict[str, list[Series]] = {}
     for column in dict.fromkeys(name for row in rows for name in row):
         if column in ("step", "epoch"):
@@ -42,7 +42,7 @@ def curves(rows: list[dict[str, Any]]) -> list[Curve]:
 
 
 def _series(rows: list[dict[str, Any]], column: str, line: str) -> Series:
-    """Give the finite values of a column over its steps (else epochs, else rows)."""
+    """Return the finite values of a column over its steps (else epochs, else row numbers)."""
     points = []
     for number, row in enumerate(rows):
         step = _number(row.get("step", row.get("epoch", number)))
@@ -57,7 +57,7 @@ def _series(rows: list[dict[str, Any]], column: str, line: str) -> Series:
 def _curve(name: str, series: list[Series]) -> Curve:
     values = [value for line in series for value in line.values]
     log = min(values) > 0 and max(values) / min(values) >= LOG_FROM
-    small = not any(line.name for line in series)  # of no split: learning rate, speed
+    small = not any(line.name for line in series)  # without a split: learning rate, speed
     summary = "; ".join(_sentence(line, "loss" in name) for line in series)
     if log and not small:
         summary += " (logarithmic)"

@@ -1,4 +1,4 @@
-"""Accuracy against confidence as inline SVG: a well calibrated model lies on the diagonal."""
+"""Reliability diagram as inline SVG: accuracy against confidence."""
 
 from mmtx_cli.report.plots.svg import COLOURS, GRID, INK, inline_svg
 
@@ -7,10 +7,10 @@ MIN_SAMPLES = 20
 
 
 def reliability_svg(said: list[tuple[float, bool]], bins: int = BINS) -> str | None:
-    """Draw the accuracy of each bin of (confidence, correct); None for too few samples.
+    """Plot the accuracy of each confidence bin; return None for too few samples.
 
-    A dot lies at its bin's mean confidence; the larger, the more samples. After Guo et al.
-    2017, figure 1.
+    ``said`` holds (confidence, correct) of each sample. A dot is at its bin's mean confidence, and
+    its area grows with the number of samples. After Guo et al. 2017, figure 1.
     """
     if len(said) < MIN_SAMPLES:
         return None

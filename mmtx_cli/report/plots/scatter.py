@@ -1,4 +1,4 @@
-"""A figure against its cost as inline SVG, a labelled point a group."""
+"""Scatter plot of a metric against its cost as inline SVG, with one labeled point per group."""
 
 import textwrap
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from mmtx_cli.report.plots.svg import COLOURS, GRID, INK, inline_svg, value_text
 from mmtx_cli.report.rounding import amount
 
 MAX_LINE = 32
-"""Characters in a line of a label."""
+"""Maximum number of characters in a line of a label."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One group; ``spread`` is drawn as a bar up and down."""
+    """One group; ``spread`` is drawn as a vertical error bar."""
 
     name: str
     x: float
@@ -22,7 +22,14 @@ class Point:
 
 
 def scatter_svg(points: list[Point], x_name: str, y_name: str, log: bool = True) -> str:
-    """Draw the points on one pair of axes and give an `<svg>` element for an HTML page."""
+    """Plot the points on one pair of axes and return an ``<svg>`` element for an HTML page.
+
+    Args:
+        points: The groups.
+        x_name: Label of the x axis.
+        y_name: Label of the y axis.
+        log: Whether the x axis is logarithmic.
+    """
     from matplotlib import rc_context, ticker
     from matplotlib.figure import Figure
 
@@ -54,12 +61,12 @@ def scatter_svg(points: list[Point], x_name: str, y_name: str, log: bool = True)
 
 
 def plain_text(name: str) -> str:
-    """A name as matplotlib draws it: what stands between two ``$`` would be a formula."""
+    """Escape ``$`` in a name, which matplotlib would read as the start of a formula."""
     return name.replace("$", r"\$")
 
 
 def labelled(axes: Any, point: Point) -> Any:
-    """Write a point's name beside it, on the side where there is more room, in short lines."""
+    """Write a point's name in short lines next to it, on the side with more room."""
     place = (point.x, point.y)
     at, _ = axes.transAxes.inverted().transform(axes.transData.transform(place))
     offset, side = ((5, 4), "left") if at < 0.5 else ((-5, 4), "right")
@@ -70,8 +77,8 @@ def labelled(axes: Any, point: Point) -> Any:
 
 
 def part(labels: list[Any], figure: Any) -> None:
-    """Move labels down, the upper ones first, until none lies over another."""
-    figure.draw_without_rendering()  # says where they are
+    """Move labels down, the upper ones first, until none overlap."""
+    figure.draw_without_rendering()  # computes their positions
     boxes = [label.get_window_extent() for label in labels]
     placed: list[Any] = []
     for label, box in sorted(zip(labels, boxes, strict=True), key=lambda pair: -pair[1].y0):

@@ -1,4 +1,4 @@
-"""Curves as inline SVG whose colours the page chooses, so that they follow light and dark."""
+"""Plot curves as inline SVG with CSS colors, so that they follow light and dark themes."""
 
 import io
 import math
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-# Stand-ins that matplotlib draws with; the page's own CSS variables take their place.
+# Placeholder colors for matplotlib, replaced by the page's CSS variables.
 INK, GRID = "#010203", "#010204"
 COLOURS = ["#010205", "#010206", "#010207", "#010208"]
 CSS = {INK: "--muted", GRID: "--line", **{c: f"--plot-{i}" for i, c in enumerate(COLOURS, 1)}}
@@ -18,7 +18,7 @@ SIZES = {False: (5.6, 3.0), True: (3.6, 1.9)}  # inches, by `small`
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a plot: finite values over ascending steps; `colour` counts from 0."""
+    """A line of a plot: finite values over ascending steps; ``colour`` is its color's index."""
 
     name: str
     steps: list[float]
@@ -27,12 +27,12 @@ class Series:
 
 
 def curves_svg(series: list[Series], *, log: bool = False, small: bool = False) -> str:
-    """Draw the lines on one pair of axes and give an `<svg>` element for an HTML page.
+    """Plot the series on one pair of axes and return an ``<svg>`` element for an HTML page.
 
-    The picture holds numbers only: names and legend are the page's. A long series is drawn as
-    the mean of bins, in a band from their minimum to their maximum. Equal input, equal bytes.
+    The image holds numbers only: names and legend are in the page. A long series is drawn as the
+    mean of bins, in a band from their minimum to their maximum. Equal input gives equal bytes.
     """
-    # matplotlib takes 0.3 s to import: a page without curves does not pay for it
+    # matplotlib takes 0.3 s to import: skip it for a page without curves
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -46,12 +46,12 @@ def curves_svg(series: list[Series], *, log: bool = False, small: bool = False) 
 
 
 def is_banded(line: Series) -> bool:
-    """Is a series too long to be drawn value by value?"""
+    """Return True if a series is too long to draw every value."""
     return len(line.values) > MAX_POINTS
 
 
 def bins(values: list[float], num_bins: int) -> list[list[float]]:
-    """Cut a series into at most `num_bins` runs of nearly equal length, in order."""
+    """Split a series into at most ``num_bins`` runs of nearly equal length, in order."""
     num_bins = min(num_bins, len(values))
     edges = [len(values) * i // num_bins for i in range(num_bins + 1)]
     return [values[a:b] for a, b in pairwise(edges)]
@@ -69,7 +69,7 @@ def _draw(axes: Any, line: Series) -> None:
 
 
 def _dress(axes: Any, log: bool) -> None:
-    """Leave a quiet frame: two light axes, a faint grid, few and plain tick labels."""
+    """Style the axes: only the bottom line, a faint grid, few plain tick labels."""
     from matplotlib import ticker
 
     if log:
@@ -100,7 +100,7 @@ def _step(step: float) -> str:
 
 
 def value_text(value: float) -> str:
-    """A tick's label: at most four digits."""
+    """Format a tick label with at most four digits."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:.4g}"
     digits, power = f"{value:.2e}".split("e")
@@ -108,7 +108,7 @@ def value_text(value: float) -> str:
 
 
 def inline_svg(figure: Any) -> str:
-    """The `<svg>` element of a figure, without what differs from one drawing to the next."""
+    """Return the ``<svg>`` element of a figure, without metadata that differs between runs."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     text = io.StringIO()
@@ -118,16 +118,16 @@ def inline_svg(figure: Any) -> str:
 
 
 def inline(svg: str) -> str:
-    """Make a stand-alone SVG fit for a page that holds several."""
+    """Convert a stand-alone SVG for a page that contains several."""
     svg = svg[svg.index("<svg") :]
-    # Its style sheet would apply to the whole page; names and size are for a file of its own.
+    # Its style sheet would apply to the whole page; namespaces and size are for separate files.
     svg = re.sub(r"<style.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r' (?:xmlns(?::xlink)?|version)="[^"]*"', "", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = svg.replace("xlink:href", "href")
-    # figure_1, axes_1 … would repeat from plot to plot; kept are only those referred to, whose
-    # names are hashes of what they hold.
+    # Ids such as figure_1 would repeat across plots: keep only those that are referenced, which
+    # are hashes of the content.
     used = set(re.findall(r"#([A-Za-z]\w*)", svg))
     svg = re.sub(r' id="([^"]*)"', lambda m: m[0] if m[1] in used else "", svg)
     for colour, variable in CSS.items():
