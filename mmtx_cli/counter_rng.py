@@ -25,7 +25,7 @@ def id_keys(ids: Iterable[str]) -> UInt64[np.ndarray, " n"]:
 
 
 def mix(x: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
-    """Apply the SplitMix64 finalizer (Steele, Lea and Flood 2014), in which each bit affects all."""
+    """Apply the SplitMix64 finalizer (Steele, Lea and Flood 2014): every bit affects every bit."""
     with np.errstate(over="ignore"):
         x = x + np.uint64(GAMMA)
         for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=False):
