@@ -68,7 +68,7 @@ def in_utf8() -> None:
     if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
         os.environ["PYTHONUTF8"] = "1"  # for child processes
         again = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
-        os.execv(sys.executable, again)  # nosec B606 # this very command line
+        os.execv(sys.executable, again)  # nosec B606 # the same command line
 
 
 def dispatch(args: list[str]) -> int:

@@ -43,7 +43,7 @@ def is_of_files(error: OSError) -> bool:
 
 @contextmanager
 def writing(path: Path, size: int | None = None, half: Path | None = None) -> Iterator[None]:
-    """Raise file errors of any library while ``path`` is written as FileError with this path.
+    """Convert file errors of any library, while ``path`` is written, to a FileError that names it.
 
     ``size`` is the number of bytes needed, ``half`` the temporary file that is written first.
     """
@@ -129,7 +129,7 @@ def fault(error: OSError, run_dir: str | None = None, remedy: str = "") -> Confi
 
 
 def told(error: Exception, command: str, run_dir: str | None) -> Exception:
-    """Return a file error with a message and the command to resume; others unchanged."""
+    """Convert a file error to a message with the command to resume; return others unchanged."""
     if not isinstance(error, OSError) or not is_of_files(error):
         return error
     remedy = ""

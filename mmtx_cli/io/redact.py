@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 HIDDEN = "***"
-SECRET = (  # nosec B105 # names, no secret
+SECRET = (  # nosec B105 # names, not secrets
     r"(?:(?:access|account|api|auth|client|encryption|master|private|secret|signing)[_-]?key"
     r"|token|secrets?|passw(?:or)?ds?|passphrase|credentials?|authori[sz]ation"
     r"|authentication|bearer|(?<![a-z])(?:o?auth|cookie|dsn|jwt|pass)|(?<=[_.-])pwd)"

@@ -33,7 +33,7 @@ _KINDS = {
 
 
 class RefusedFileError(ValueError):
-    """A file is not read for the reason in the message, which does not name the file."""
+    """A file is rejected; the message gives the reason, but does not name the file."""
 
 
 def check_regular(path: str | os.PathLike[str]) -> int:

@@ -1,4 +1,4 @@
-"""Choice of the decoding library: torchcodec if it loads, else PyAV, or ``MMTX_DECODER``."""
+"""Choice of the decoding library: torchcodec if it loads, else PyAV; ``MMTX_DECODER`` overrides."""
 
 import functools
 import importlib

@@ -141,7 +141,7 @@ def _decoded(
 
 @contextmanager
 def _at_most(pixels: int) -> Iterator[None]:
-    """Limit the pixels of every frame that Pillow decodes; it rejects twice its own setting."""
+    """Limit the pixels of each decoded frame; Pillow rejects more than twice its setting."""
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = pixels / 2  # type: ignore[assignment]
     try:

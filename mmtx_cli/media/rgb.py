@@ -14,7 +14,8 @@ def rgb_pixels(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     """Convert a loaded image to RGB on a white background.
 
     Values of more than 8 bits are scaled to 0 … 255: 16-bit integers by their range, others by the
-    image's largest value. Besides the image and the result, only one strip is in memory.
+    image's largest value (at least 255 for integers, 1 for floats). Besides the image and the
+    result, only one strip is in memory.
     """
     convert = _scaled(image) if image.mode == "F" or image.mode.startswith("I") else _opaque
     width, height = image.size

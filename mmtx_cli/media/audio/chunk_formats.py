@@ -62,7 +62,7 @@ def _fault(file: FileIO, size: int, layout: Layout, kind: bytes) -> str | None:
         file.seek(min(position, size))  # a corrupt size may exceed the largest possible offset
         head = file.read(head_size)
         if len(head) < head_size:
-            # before any audio; chunks after it are optional (and AIFF's in any order), unchecked
+            # no audio so far; only chunks after the audio are optional (AIFF allows any order)
             return "truncated: the file ends in its header"
         name, length = struct.unpack(layout.head, head)
         position += head_size

@@ -88,7 +88,7 @@ def decode_sound(
 
 
 def check_sound(path: str, start: float | None = None, end: float | None = None) -> None:
-    """Check that a part of an audio file, of any length, decodes; it is read piece by piece.
+    """Check that a part of an audio file of any length is readable, decoding it in pieces.
 
     Raises:
         UnreadableError: as ``decode_sound`` does.

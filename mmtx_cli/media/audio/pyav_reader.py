@@ -47,7 +47,7 @@ class SoundStream:
         self.whole: np.ndarray | None = None
 
     def length(self) -> int:
-        """Return the number of samples to the end of the audio, or of the file if not known."""
+        """Return the number of samples to the end of the audio or, if unknown, of the file."""
         told = self.told.seconds
         if told is not None and not self.told.guessed:
             return round(told * self.rate)

@@ -34,7 +34,7 @@ class VideoFacts:
     """Properties of a video by its header; ``fps`` is None if not declared, sizes are upright.
 
     The video is shown from ``start`` to ``start + duration``, in seconds from the beginning of the
-    file, which may be that of its audio.
+    file, audio included.
     """
 
     start: float

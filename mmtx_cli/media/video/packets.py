@@ -43,7 +43,7 @@ def find_packets(source: Source, ticks: Sequence[int]) -> tuple[list[Group], set
 
     ``ticks`` are ascending, in units of the stream's time base. Returns the groups that contain the
     frames, in order, and the frames' presentation times. Nothing is decoded. Packets are read
-    sequentially; files with an index seek to the key frame before a tick that is far ahead.
+    sequentially; in files with an index, by seeking to the key frame before a distant tick.
 
     Raises:
         UnreadableError: if packets have no presentation time, or the index is damaged.

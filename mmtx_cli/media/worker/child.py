@@ -142,7 +142,7 @@ def _settle_signals() -> None:
 
 
 def _close_all_but(kept: set[int]) -> None:
-    """Close inherited descriptors: an open copy would hide the parent's end from its peers."""
+    """Close inherited descriptors: open copies hide the parent's death from other processes."""
     edges = [-1, *sorted(kept), os.sysconf("SC_OPEN_MAX")]
     for low, high in pairwise(edges):
         if low + 1 < high:  # closerange(0, 0) closes everything in some versions of Python

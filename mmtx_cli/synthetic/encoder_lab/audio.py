@@ -80,7 +80,7 @@ def _order(label: str, random: Random, size: int) -> Samples:
     if label == "high first":
         pitches.reverse()
     durations = [random.uniform(0.15, 0.25) for _ in pitches]
-    # the rest of the second is silence before, between and after the beeps
+    # the rest of the second is divided between the gaps before, between and after the beeps
     room = 0.94 - sum(durations)
     before, until = sorted(random.uniform(0, room) for _ in pitches)
     starts = (before, until + durations[0] + 0.05)

@@ -1,4 +1,4 @@
-"""The scenes data set: rendered scenes with captions and questions, reproducible by seed."""
+"""The scenes data set: rendered images with captions and questions, determined by the seed."""
 
 from functools import partial
 from pathlib import Path
