@@ -1,4 +1,4 @@
-"""``python -m mmtx_cli`` is ``mmtx``."""
+"""Entry point of ``python -m mmtx_cli``, the same as ``mmtx``."""
 
 import sys
 

@@ -1,6 +1,6 @@
 """The command line: ``mmtx <command> [group=choice] [key=value] …``.
 
-Nothing heavy is imported before a command needs it: ``mmtx --help`` answers at once.
+Heavy modules are imported only when a command needs them, so that ``mmtx --help`` is fast.
 """
 
 import codecs
@@ -41,7 +41,7 @@ Environment:  MMTX_DEBUG=1 shows where in the code a mistake was found
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; return the exit status."""
+    """Run a command and return the exit status."""
     from mmtx_cli.errors import OutputError
     from mmtx_cli.io.standard_streams import CLOSED, print_traceback, standard_output
 
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             status = dispatch(sys.argv[1:] if argv is None else argv)
             sys.stdout.flush()
-        except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
+        except BrokenPipeError:  # the reader of the output has gone
             return CLOSED
         except OutputError as error:
             print(f"mmtx: {error}", file=sys.stderr)
@@ -61,18 +61,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def in_utf8() -> None:
-    """Begin again in UTF-8 where the locale is of ASCII alone: names of files may be of any script.
+    """Restart in UTF-8 mode if the file system encoding is ASCII: file names may be in any script.
 
-    Python does so itself unless PYTHONUTF8=0 or a locale like POSIX keeps it from it.
+    Python itself uses UTF-8 in the C and POSIX locales, unless PYTHONUTF8=0 is set.
     """
     if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
-        os.environ["PYTHONUTF8"] = "1"  # of the processes that this one starts
+        os.environ["PYTHONUTF8"] = "1"  # for child processes
         again = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
-        os.execv(sys.executable, again)  # nosec B606 # this very command line
+        os.execv(sys.executable, again)  # nosec B606 # the same command line
 
 
 def dispatch(args: list[str]) -> int:
-    """Say what there is, or run the command that is named first."""
+    """Run the command named by the first argument, or print the help or version."""
     if not args or args[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
         lines = (f"  {name:{width}}  {about}" for name, about in COMMANDS.items())
@@ -102,7 +102,7 @@ def dispatch(args: list[str]) -> int:
 
 
 def guarded(command: str, args: list[str]) -> int:
-    """Run a command, and leave no process behind."""
+    """Run a command, and end all processes that it started."""
     from mmtx_cli.distributed import ranks
 
     ranks.end_with_parent()
@@ -116,7 +116,7 @@ def guarded(command: str, args: list[str]) -> int:
 
 
 def reported(command: str, args: list[str]) -> int:
-    """Run a command under Hydra; turn what goes wrong into a message and an exit status."""
+    """Run a command under Hydra; report errors as a message and an exit status."""
     from mmtx_cli.command.dispatch import launch
     from mmtx_cli.distributed import ranks
     from mmtx_cli.errors import Interrupted, MmtxError, OutputError, RunError, complain
@@ -128,7 +128,7 @@ def reported(command: str, args: list[str]) -> int:
         if os.environ.get("MMTX_DEBUG") == "1":
             raise
         return complain(command, error.faults)
-    except OutputError:  # told where the last of the output is handed on
+    except OutputError:  # reported by main, which also flushes the output
         raise
     except RunError as error:
         if os.environ.get("MMTX_DEBUG") == "1":
@@ -140,13 +140,13 @@ def reported(command: str, args: list[str]) -> int:
         words = ["mmtx", command, "resume=true", argument("run_dir", stop.run_dir)]
         resume = " ".join([*words, *map(shlex.quote, trusted)])
         how = f"; go on with it by: {resume}" if stop.run_dir else ""
-        if not ranks.FOLLOWS:  # rank 0 stops, too, and says so
+        if not ranks.FOLLOWS:  # rank 0 stops as well, and reports it
             print(f"mmtx {command}: {stop}{how}", file=sys.stderr)
         return 128 + stop.number
     except KeyboardInterrupt:
         print(f"mmtx {command}: interrupted", file=sys.stderr)
         return 130
-    except RuntimeError as error:  # perhaps but the end of the connection to another rank
+    except RuntimeError as error:  # possibly a lost connection to another rank
         if (lost := ranks.lost(error)) is None or os.environ.get("MMTX_DEBUG") == "1":
             raise
         print(f"mmtx {command}: {lost}", file=sys.stderr)

@@ -1,8 +1,8 @@
-"""Random numbers that are a pure function of what they are for.
+"""Counter-based random numbers for each sample.
 
-Whatever is drawn for a sample depends on the seed, the epoch or step, and the sample's id alone,
-so that any number of workers and processes, and a run resumed in the middle, draw the same. What
-data loading draws is computed by NumPy, what a model draws on its device, both by SplitMix64.
+The random numbers of a sample depend only on the seed, the epoch or step, and the sample's id, so
+that any number of workers and processes, and a resumed run, draw the same ones. Data loading
+computes them with NumPy, a model on its device, both with SplitMix64.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ SHIFTS = 30, 27, 31
 
 
 def id_keys(ids: Iterable[str]) -> UInt64[np.ndarray, " n"]:
-    """64 bits that stand for each sample id, the same on every machine."""
+    """Return a 64-bit hash of each sample id, the same on every machine."""
     digests = (hashlib.blake2b(i.encode(), digest_size=8).digest() for i in ids)
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
 def mix(x: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit of x stirs every bit."""
+    """Apply the SplitMix64 finalizer (Steele, Lea and Flood 2014): every bit affects every bit."""
     with np.errstate(over="ignore"):
         x = x + np.uint64(GAMMA)
         for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=False):
@@ -36,7 +36,14 @@ def mix(x: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
 def draws(
     seed: int, epoch: int, keys: UInt64[np.ndarray, " n"], purpose: int = 0
 ) -> UInt64[np.ndarray, " n"]:
-    """64 random bits a sample for this epoch; another ``purpose`` gives independent ones."""
+    """Return 64 random bits per sample.
+
+    Args:
+        seed: Seed of the run.
+        epoch: Epoch (or step) of the draw.
+        keys: Keys of the samples, from ``id_keys``.
+        purpose: Number of the stream; different purposes give independent bits.
+    """
     start = np.array([seed, epoch, purpose], dtype=np.int64).astype(np.uint64)
     state = np.zeros(1, dtype=np.uint64)
     for word in start:
@@ -45,18 +52,18 @@ def draws(
 
 
 def id_tensor(ids: Iterable[str]) -> Int[Tensor, " n"]:
-    """``id_keys`` as signed numbers, since torch computes with no others."""
+    """Return ``id_keys`` as int64, since torch supports few operations on uint64."""
     return torch.from_numpy(id_keys(ids).view(np.int64))
 
 
 def step_tensor(keys: Int[Tensor, " b"], seed: int, step: int) -> Int[Tensor, " b"]:
-    """The samples' keys in a step of training."""
+    """Return the keys of the samples for a training step."""
     nothing = np.zeros(1, dtype=np.uint64)
     return mix_tensor(keys ^ int(draws(seed, step, nothing).view(np.int64)[0]))
 
 
 def mix_tensor(x: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
-    """``mix`` in two's complement."""
+    """Apply ``mix`` to int64 in two's complement."""
     x = x + signed(GAMMA)
     for shift, multiplier in zip(SHIFTS, MULTIPLIERS, strict=False):
         x = (x ^ shifted(x, shift)) * signed(multiplier)
@@ -64,19 +71,20 @@ def mix_tensor(x: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
 
 
 def shifted(x: Int[Tensor, "*n"], bits: int) -> Int[Tensor, "*n"]:
-    """Shift to the right, with zeros from the left."""
+    """Shift right logically, filling with zeros."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def signed(bits: int) -> int:
-    """64 bits as a number in two's complement."""
+    """Reinterpret an unsigned 64-bit integer in two's complement."""
     return bits - 2**64 if bits >= 2**63 else bits
 
 
 def uniform(keys: Int[Tensor, "*b"], n: int, purpose: str) -> Float[Tensor, "*b n"]:
-    """N numbers in [0, 1) for each key, the first of which do not depend on n.
+    """Return ``n`` uniform numbers in [0, 1) for each key.
 
-    Those of another ``purpose`` are independent.
+    A larger ``n`` appends numbers to the same sequence. Different purposes give independent
+    numbers.
     """
     places = torch.arange(n, device=keys.device) * signed(GAMMA)
     stream = signed(int(id_keys([purpose])[0]))

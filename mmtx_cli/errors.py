@@ -1,4 +1,4 @@
-"""The errors that are the user's to mend: shown without a traceback, exit status 2."""
+"""Errors that are reported to the user without a traceback."""
 
 import re
 import sys
@@ -11,65 +11,68 @@ _MORE = re.compile(r"… and (\d+) more")
 
 
 class MmtxError(ValueError):
-    """What a user did. The message says what is wrong, where, and what to do about it."""
+    """An error that the user can fix, with exit status 2.
+
+    The message states what is wrong, where, and how to fix it.
+    """
 
     def __init__(self, *faults: str) -> None:
-        """Take every fault found, so that all are shown at once."""
+        """Store all faults found, so that they are shown at once."""
         super().__init__("\n".join(faults))
         self.faults = faults
 
 
 class ConfigError(MmtxError):
-    """A fault of the configuration; the message names the config path."""
+    """An invalid configuration; the message names the config path."""
 
 
 class DataError(MmtxError):
-    """A fault of the user's data; the message names file:line or the sample id."""
+    """Invalid data; the message names file:line or the sample id."""
 
 
 class CheckpointError(MmtxError):
-    """A checkpoint or model folder that is absent, damaged or does not fit."""
+    """A checkpoint or model folder is missing, damaged or incompatible."""
 
 
 class RunError(RuntimeError):
-    """A run that failed, not by a mistake of the user's: shown without a traceback, status 1."""
+    """A run failed through no mistake of the user; exit status 1."""
 
 
 class OutputError(RunError):
-    """Standard output that cannot be written."""
+    """Standard output cannot be written."""
 
 
 class DivergenceError(RunError):
-    """Training went astray. The message names the step and its samples."""
+    """Training diverged. The message names the step and its samples."""
 
 
 class Interrupted(BaseException):
-    """Work was told to stop by a signal: exit status 128 + ``number``.
+    """A signal stopped the work; exit status 128 + ``number``.
 
-    ``run_dir`` is the run folder that ``resume=true`` goes on with, if there is one.
+    ``run_dir`` is the run folder that ``resume=true`` continues, if there is one.
     """
 
     def __init__(self, number: int, message: str, run_dir: object = None) -> None:
-        """Take the signal's number, and what is kept of the work."""
+        """Store the signal's number and the run folder; the message states what was saved."""
         super().__init__(message)
         self.number, self.run_dir = number, run_dir
 
 
 def at_most(faults: Sequence[str], shown: int = SHOWN) -> list[str]:
-    """Return the first ``shown`` faults, then how many more there are."""
+    """Return the first ``shown`` faults, followed by the number of further ones."""
     more = len(faults) - shown
     return [*faults[:shown], f"… and {more} more"] if more > 0 else list(faults)
 
 
 def count(faults: Sequence[str]) -> int:
-    """Return how many faults there are, with those that a cut list only counts."""
+    """Return the number of faults, including those that a truncated list only counts."""
     return sum(int(found[1]) if (found := _MORE.match(fault)) else 1 for fault in faults)
 
 
 def without_repeats(faults: Sequence[str], shown: int = SHOWN) -> list[str]:
-    """Return all faults, but of one that many lines (``file:line: what``) share the first few.
+    """Return the faults, limited to ``shown`` lines (``file:line: fault``) with the same fault.
 
-    After the last of these stands how many more lines have it.
+    The last of these lines is followed by the number of further lines with this fault.
     """
     whats = [_PLACE.sub("", fault) for fault in faults]
     total, seen = Counter(whats), Counter[str]()
@@ -84,7 +87,7 @@ def without_repeats(faults: Sequence[str], shown: int = SHOWN) -> list[str]:
 
 
 def complain(command: str, faults: Sequence[str]) -> int:
-    """Print the faults of a user's input."""
+    """Print the faults to standard error and return exit status 2."""
     if len(faults) == 1:
         print(f"mmtx {command}: {faults[0]}", file=sys.stderr)
     else:

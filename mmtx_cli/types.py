@@ -1,7 +1,7 @@
-"""The vocabulary of the project: what flows from the data to the predictions.
+"""Data types passed from the data loader through the model to the predictions.
 
 Shape letters: b batch, n tokens, l raw length, d width, h heads, v vocabulary, t frames.
-A mask is True where the content is real.
+Masks are True for real content and False for padding.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,25 +17,25 @@ from mmtx_cli.counter_rng import id_tensor
 
 @dataclass(frozen=True)
 class Places:
-    """k of the n tokens of each sample, by their numbers; where ``mask`` is False there is none."""
+    """Indices of k of the n tokens of each sample; ``mask`` is False for unused entries."""
 
     index: Int[Tensor, "b k"]
     mask: Bool[Tensor, "b k"]
 
     def of(self, x: Shaped[Tensor, "b n *d"]) -> Shaped[Tensor, "b k *d"]:
-        """The rows of ``x`` at these places."""
+        """Gather the rows of ``x`` at these indices."""
         return x[torch.arange(len(x), device=x.device)[:, None], self.index]
 
 
 @dataclass
 class Field:
-    """The raw input of one modality: tokens, pixels, frames, with what of it is real.
+    """The input of one modality (tokens, pixels or frames) and its mask.
 
-    ``mask`` has l = 1 for an image; a sample that lacks the modality is a row of False. An encoder
-    that cuts its input into patches sees those alone that are ``shown``, if this is not None.
-    ``empty`` where no sample of the batch has the modality and that is known beforehand.
-    ``encoded``: the data are no raw input but what the encoder made of it, [b, n, width], and the
-    mask is of these tokens; ``of_body``: what the encoder's body made of it, [b, n, c].
+    ``mask`` has l = 1 for an image; a sample that lacks the modality is a row of False. ``shown``,
+    unless None, are the only patches that a patch-based encoder processes. ``empty`` is True if it
+    is known in advance that no sample of the batch has the modality. If ``encoded``, ``data`` is
+    the encoder's output, [b, n, width], and ``mask`` refers to these tokens; if also ``of_body``,
+    it is the output of the encoder's body, [b, n, c].
     """
 
     data: Shaped[Tensor, "b ..."]
@@ -46,22 +46,22 @@ class Field:
     of_body: bool = False
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Field":
-        """Return the field with ``change`` made to every tensor."""
+        """Return the field with ``change`` applied to every tensor."""
         shown = self.shown and Places(change(self.shown.index), change(self.shown.mask))
         return replace(self, data=change(self.data), mask=change(self.mask), shown=shown)
 
     def split(self, size: int) -> "list[Field]":
-        """Parts of ``size`` samples."""
+        """Split the field into parts of ``size`` samples."""
         starts = range(0, len(self.mask), size)
         return [self.each(lambda x, i=i: x[i : i + size]) for i in starts]  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
 class Patches:
-    """What an encoder cuts raw input into before anything is learned: n patches of p numbers.
+    """Raw input cut into n patches of p values, before any learned layer.
 
-    They stand moment after moment, ``places`` of them in each: all those of one picture, of one
-    tubelet of frames, of one stretch of a sound. ``position`` says where each is.
+    Patches are ordered by time step, ``places`` in each: all patches of an image, of a tubelet of
+    frames, or of a segment of audio. ``position`` is the position of each patch.
     """
 
     x: Float[Tensor, "b n p"]
@@ -71,57 +71,61 @@ class Patches:
 
 
 class Patching:
-    """How an encoder that can do without some of its patches cuts its input."""
+    """How an encoder that can process a subset of its patches cuts its input."""
 
     def __init__(
         self, numbers: int, width: int, maskings: Sequence[str], cut: Callable[[Field], Patches]
     ) -> None:
-        """``numbers`` are in a patch, ``width`` in its position.
+        """Describe the patches.
 
-        ``maskings`` are the ways of choosing what is hidden (``layer/masking.py``) that the encoder
-        can do with, its own first.
+        Args:
+            numbers: Number of values in a patch.
+            width: Number of values in the position of a patch.
+            maskings: Masking strategies (``layer/masking.py``) that the encoder supports, its
+                default first.
+            cut: Cuts an input into patches.
         """
         self.numbers, self.width, self.maskings, self.cut = numbers, width, maskings, cut
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """What an encoder gives: n token vectors a sample, and which of them are real."""
+    """Output of an encoder: n token vectors per sample, and the mask of the real ones."""
 
     x: Float[Tensor, "b n d"]
     mask: Bool[Tensor, "b n"]
 
     @property
     def present(self) -> Bool[Tensor, " b"]:
-        """True for the samples that have anything of this modality."""
+        """True for samples with at least one token of this modality."""
         return self.mask.any(dim=1)
 
     def only(self, rows: Bool[Tensor, " b"]) -> "Tokens":
-        """The same, where the other samples have nothing."""
+        """Return the tokens with those of all other samples masked and set to zero."""
         mask = self.mask & rows[:, None]
         return Tokens(self.x.masked_fill(~mask[..., None], 0), mask)
 
 
 Streams = dict[str, Tokens]
 IGNORE = -100
-"""The value of a target that a sample lacks, torch's own sign for it; of a float, NaN is."""
+"""Value of a missing target, torch's default ``ignore_index``; missing float targets are NaN."""
 FUSED = "fused"
-"""The stream that a feature-level fusion adds."""
+"""Name of the stream that feature-level fusion adds."""
 
 
 @dataclass
 class Batch:
-    """Inputs by modality, targets by name, and the ids that name each row.
+    """Inputs by modality, targets by name, and the ids of the samples.
 
-    ``faults`` tells of the samples whose files could not be read (``id``, ``path``, ``reason``):
-    they are in the batch as samples that lack every modality and every target.
+    ``faults`` lists the samples whose files could not be read (``id``, ``path``, ``reason``); they
+    are included in the batch without any modality or target.
 
-    A head in ``meant`` is to learn from those samples alone, one in ``idle`` from none; the others
-    from all. ``corpus`` is the one that all samples are of, if there are several.
+    A head in ``meant`` is trained on the samples of its mask only, a head in ``idle`` on none, and
+    all other heads on all samples. ``corpus`` is the data set of all samples, if there are several.
 
-    ``keys`` are what a model draws by for each sample (``counter_rng.py``): those of the ids, in
-    training those of the step. Where several batches make a step, ``shares`` weight the loss of
-    each head in it.
+    ``keys`` seed the model's random numbers for each sample (``counter_rng.py``); they depend on
+    the ids, and in training also on the step. If a step has several batches, ``shares`` are the
+    weights of this batch in the loss of each head.
     """
 
     inputs: dict[str, Field]
@@ -135,12 +139,12 @@ class Batch:
     shares: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Make the keys."""
+        """Derive the keys from the ids."""
         if self.keys is None:
             self.keys = id_tensor(self.ids)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        """Return the batch with ``change`` made to every tensor."""
+        """Return the batch with ``change`` applied to every tensor."""
         inputs = {name: field.each(change) for name, field in self.inputs.items()}
         targets, meant = (
             {name: change(x) for name, x in group.items()} for group in (self.targets, self.meant)
@@ -149,7 +153,7 @@ class Batch:
         return replace(self, inputs=inputs, targets=targets, meant=meant, keys=keys)
 
     def only(self, rows: Bool[Tensor, " b"]) -> "Batch":
-        """The same, where the other samples lack every modality and every target."""
+        """Return the batch with every modality and target of all other samples masked."""
         inputs = {
             name: replace(field, mask=field.mask & rows[:, None])
             for name, field in self.inputs.items()
@@ -167,7 +171,7 @@ class Batch:
         return self.each(lambda x: x.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
-        """Return the batch in page-locked memory, from which copies to a GPU overlap."""
+        """Return the batch in page-locked memory, for asynchronous copies to a GPU."""
         return self.each(lambda x: x.pin_memory())
 
     def __len__(self) -> int:
@@ -176,10 +180,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a head gives: the loss (None without targets) and what metrics and commands read.
+    """Output of a head: the loss (None without targets), and tensors for metrics and commands.
 
-    ``figures`` are further means over the ``count`` of the outputs, such as the accuracy: noted in
-    validation beside the loss, and not learned from.
+    ``figures`` are further averages over ``outputs["count"]`` items, such as the accuracy; they
+    are logged in validation like the loss, but not optimized.
     """
 
     loss: Tensor | None

@@ -1,7 +1,7 @@
-"""Writing files: whole or not at all, and never through a link.
+"""Atomic file writes that never follow links.
 
 A run folder may come from someone else, with links where mmtx writes. A file is therefore written
-under a new, random name beside its target and renamed over it, which replaces a link instead of
+under a random name in the same folder and renamed to its target, which replaces a link instead of
 following it. Files that grow line by line are opened without following links.
 """
 
@@ -20,19 +20,19 @@ from mmtx_cli.io.jsonl import finite
 
 SUFFIX = ".part"
 LOCK = ".lock"
-"""The file in a folder by which the process that writes there locks it."""
+"""Name of the lock file of the process that writes to a folder."""
 STALE = 600.0
-"""Seconds without a change after which a temporary file belongs to a process that was killed."""
+"""Seconds without a change after which a temporary file is considered abandoned."""
 BEGUN = time.time()
-"""When this process began."""
+"""Start time of this process."""
 
 
 @contextmanager
 def replaced(path: Path, size: int | None = None) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; at the end, sync it and rename it to ``path``.
+    """Yield a temporary path next to ``path``; at the end, sync it and rename it to ``path``.
 
     The temporary file is created with O_EXCL under a random name. ``size`` is the number of bytes
-    to be written, which the error message names where the disk has no room for them.
+    to be written, for the error message if the disk is full.
     """
     with writing(path, size):
         temporary = _temporary(path)
@@ -41,7 +41,7 @@ def replaced(path: Path, size: int | None = None) -> Iterator[Path]:
             yield temporary
             mask = os.umask(0)
             os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)  # some writers make files only their owner reads
+            os.chmod(temporary, 0o666 & ~mask)  # mkstemp and some writers create it with 0600
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
@@ -55,7 +55,7 @@ def replaced(path: Path, size: int | None = None) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> Path:
-    """Create the temporary file; an error names ``path``, which the user knows."""
+    """Create the temporary file; errors name ``path``, which the user knows."""
     if not path.is_symlink() and path.exists() and not path.is_file():
         raise ConfigError(f"{path}: is not a regular file, and is not replaced; name another path")
     try:
@@ -69,18 +69,18 @@ def _temporary(path: Path) -> Path:
 
 
 def remove_stale(path: Path) -> None:
-    """Remove temporary files that killed processes left beside ``path``, and links of their name.
+    """Remove abandoned temporary files of ``path``, and links with such names.
 
-    A file that was changed lately may belong to a process that is still writing.
+    Recently changed files are kept, since another process may still be writing them.
     """
     _remove(path.parent, f".{path.name}.", time.time() - STALE)
 
 
 def remove_left(folder: Path) -> None:
-    """Remove temporary files that killed processes left in a folder that this process has locked.
+    """Remove abandoned temporary files in a folder that this process has locked.
 
-    Subfolders belong to it, unless they have locks of their own. Files that are newer than this
-    process may belong to others of the same job.
+    Its subfolders are included, except those with locks of their own. Files newer than this
+    process are kept, since they may belong to other processes of the same job.
     """
     with os.scandir(folder) as entries:
         inner = [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -89,27 +89,27 @@ def remove_left(folder: Path) -> None:
 
 
 def _remove(folder: Path, begin: str, before: float) -> None:
-    """Remove temporary files last changed before a time, and links that have such names."""
+    """Remove temporary files last changed before a time, and links with such names."""
     with os.scandir(folder) as entries:
         left = [e for e in entries if e.name.startswith(begin) and e.name.endswith(SUFFIX)]
     for entry in left:
-        with suppress(FileNotFoundError):  # its process has just finished it
+        with suppress(FileNotFoundError):  # its process has just renamed it
             old = entry.stat(follow_symlinks=False).st_mtime < before
             if entry.is_symlink() or (old and entry.is_file(follow_symlinks=False)):
                 os.unlink(entry.path)
 
 
 def is_temporary(name: str) -> bool:
-    """Return True for the name of a file that ``replaced`` has not finished."""
+    """Return True for the name of an unfinished temporary file of ``replaced``."""
     return name.startswith(".") and name.endswith(SUFFIX)
 
 
 def appending(path: Path, mode: str = "a") -> IO:
-    """Open a file to append to it; the file is created if it does not exist.
+    """Open a file for appending; create it if it does not exist.
 
     Raises:
-        ConfigError: if a link, or anything but a regular file, has its name, or the file has
-            further names, which may be those of someone's file elsewhere.
+        ConfigError: if the path is a link or not a regular file, or the file has further hard
+            links, which may be files elsewhere.
     """
     if path.is_symlink():
         raise ConfigError(
@@ -131,23 +131,23 @@ def appending(path: Path, mode: str = "a") -> IO:
 
 
 def created(path: Path) -> IO[str]:
-    """Open a new file for writing; one of that name is removed, not written into."""
+    """Open a new file for writing; an existing file is removed, not truncated."""
     path.unlink(missing_ok=True)
     return open(path, "x", encoding="utf-8", opener=_without_links)
 
 
 def own_folder(path: Path) -> Path:
-    """Make a subfolder of a run folder, as ``check_own_folder`` allows it."""
+    """Create a subfolder of a run folder; raise as ``check_own_folder`` does."""
     check_own_folder(path)
     path.mkdir(exist_ok=True)
     return path
 
 
 def check_own_folder(path: Path) -> None:
-    """Refuse a link in place of a subfolder of a run folder: it may lead anywhere.
+    """Check that a subfolder of a run folder is not a link, which may lead anywhere.
 
     Raises:
-        ConfigError: if a link has its name.
+        ConfigError: if the path is a link.
     """
     if path.is_symlink():
         raise ConfigError(
@@ -161,7 +161,7 @@ def _without_links(path: str, flags: int) -> int:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole; figures that are undefined (NaN) are null in it."""
+    """Write a JSON file atomically; NaN and infinities are written as null."""
     with replaced(path) as temporary:
         temporary.write_text(
             json.dumps(finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8"

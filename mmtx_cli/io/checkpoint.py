@@ -1,7 +1,7 @@
-"""Trained models on disk: run folders, Lightning checkpoints, and model folders.
+"""Read and write trained models: run folders, Lightning checkpoints and model folders.
 
-A model folder holds ``model.safetensors``, ``config.json`` and ``tokenizer.json``: tensors and
-plain data only. A run folder's is ``RUN/model``.
+A model folder contains ``model.safetensors``, ``config.json`` and ``tokenizer.json``: tensors and
+plain data only. That of a run is ``RUN/model``.
 """
 
 import json
@@ -29,9 +29,9 @@ from mmtx_cli.io.untrusted_file import (
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 TOKENIZERS = {"tokenizer": TOKENIZER, "text_tokenizer": "text_tokenizer.json"}
-"""The files of the tokenizers; the second is the one that a pretrained text encoder brought."""
+"""File names of the tokenizers; the second is that of a pretrained text encoder."""
 OF_THE_RUN = ("run", "rows")
-"""What a checkpoint keeps of its run, which is no part of the model."""
+"""Entries of a checkpoint's config that belong to the run, not to the model."""
 KINDS: Mapping[str, type] = {
     "tokenizer": str,
     "text_tokenizer": str,
@@ -42,13 +42,19 @@ KINDS: Mapping[str, type] = {
     "run": Mapping,
     "rows": Mapping,
 }
-"""What a config holds beside model, preparation and data; the lists are of texts."""
+"""Types of a config's entries besides model, preparation and data; lists are of strings."""
 PREFIX = "model."
-"""Where the Lightning module keeps the model."""
+"""Prefix of the model's parameters in the Lightning module."""
 
 
 def find(path: str) -> Path:
-    """The model folder or .ckpt that ``ckpt=`` names; a run folder gives its model or last save."""
+    """Return the model folder or .ckpt file given by ``ckpt=``.
+
+    For a run folder, it is the run's model folder, else its best or last checkpoint.
+
+    Raises:
+        CheckpointError: if nothing is found.
+    """
     given = Path(str(path)).expanduser()
     if not given.exists():
         here = given.parent if given.parent.is_dir() else Path()
@@ -75,7 +81,7 @@ def find(path: str) -> Path:
 
 
 def read_config(path: str) -> dict[str, Any]:
-    """The config of a trained model, without its tensors where that can be (torch stays out)."""
+    """Return the config of a trained model; of a model folder, without importing torch."""
     found = find(path)
     if found.is_dir():
         return read_folder_config(found)
@@ -83,7 +89,7 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 def read_folder_config(folder: Path) -> dict[str, Any]:
-    """The config of a model folder, tokenizer included."""
+    """Return the config of a model folder, including the tokenizers."""
     config = sound(_read(read_json, folder / CONFIG, MAX_CONFIG_BYTES), folder / CONFIG)
     held = config.pop("tokenizers", None) or []
     if not isinstance(held, list) or not set(TOKENIZERS).issuperset(map(str, held)):
@@ -107,10 +113,12 @@ def _read(reader: Callable[[Path, int], Any], path: Path, limit: int) -> Any:
 
 
 def sound(config: Any, path: Path) -> dict[str, Any]:
-    """The config if it has the parts that all of ours have; what is in them is checked later.
+    """Return a config with current class names and without teachers, after checking its structure.
+
+    The contents of its parts are checked later.
 
     Raises:
-        CheckpointError: if it lacks one, or holds anything but plain data.
+        CheckpointError: if a required part is missing, or it contains anything but plain data.
     """
     if (fault := plain_fault(config)) is not None:
         raise CheckpointError(f"{path}: its config holds {fault}, which mmtx never writes")
@@ -126,14 +134,14 @@ def sound(config: Any, path: Path) -> dict[str, Any]:
 
 
 def _fits(key: str, value: Any) -> bool:
-    """Is it what stands at a key of the config, or nothing?"""
+    """Return True if a value is None or of the type expected at a key of the config."""
     kind = KINDS[key]
     of_texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
     return value is None or (isinstance(value, kind) and of_texts)
 
 
 def untaught(heads: Mapping[str, Any]) -> dict[str, Any]:
-    """The heads of a trained model: they have no teacher any more."""
+    """Return the heads' configs without teachers, which a trained model does not need."""
     return {
         name: {**node, "teacher": None} if isinstance(node, Mapping) and "teacher" in node else node
         for name, node in heads.items()
@@ -141,10 +149,10 @@ def untaught(heads: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A whole .ckpt, as tensors and plain data: nothing in it is ever executed.
+    """Load a whole .ckpt as tensors and plain data, without executing any code in it.
 
     Raises:
-        CheckpointError: if it is damaged or holds anything else.
+        CheckpointError: if it is damaged or contains anything else.
     """
     try:
         check_archive(path)
@@ -184,11 +192,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def read_weights(path: str) -> dict[str, Any]:
-    """Tensors of a trained model by parameter name.
+    """Return the tensors of a trained model by parameter name.
 
     Raises:
-        CheckpointError: if the file cannot be read, or a number is NaN or infinite: such a model
-            gives wrong results without any sign of it.
+        CheckpointError: if the file cannot be read, or a value is NaN or infinite: such a model
+            would silently give wrong results.
     """
     found = find(path)
     if found.is_dir():
@@ -200,12 +208,12 @@ def read_weights(path: str) -> dict[str, Any]:
 
 
 def check_finite(path: Path, tensors: Mapping[str, Any]) -> None:
-    """Refuse weights that are NaN or infinite, naming the first such tensor."""
+    """Raise CheckpointError if any weight is NaN or infinite, naming the first such tensor."""
     refuse_not_finite(path, not_finite(tensors))
 
 
 def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> Path:
-    """Write a model folder; each file appears whole or not at all."""
+    """Write a model folder; each file is written atomically."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Checksums of files that hold weights: a bit that flipped on a disk is found on reading."""
+"""Checksums of weights, to detect files that were damaged on disk."""
 
 import json
 import zipfile
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KEY = "crc32"
-"""Where the metadata of a safetensors file has the checksums of its tensors."""
+"""Key of the checksums in the metadata of a safetensors file."""
 
 
 def damaged_entry(path: Path) -> str | None:
-    """Return the first entry of a .ckpt that differs from its CRC, which torch does not check.
+    """Return the first entry of a .ckpt that does not match its CRC, which torch does not check.
 
     Raises:
-        zipfile.BadZipFile, OSError and others: if it is no zip archive.
+        zipfile.BadZipFile, OSError and others: if it is not a zip archive.
     """
     with zipfile.ZipFile(path) as archive:
         return archive.testzip()
 
 
 def checksums(tensors: "Mapping[str, Tensor]") -> dict[str, str]:
-    """Return metadata for safetensors: the CRC of each tensor's bytes, by name."""
+    """Return safetensors metadata with the CRC of each tensor's bytes by name."""
     return {KEY: json.dumps({name: crc(tensor) for name, tensor in sorted(tensors.items())})}
 
 
 def check_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> None:
-    """Hold tensors against the checksums in the metadata, where there are any, and refuse what is
-    not finite.
+    """Check tensors against the checksums in the metadata, if any, and for non-finite values.
 
     Raises:
-        CheckpointError: if one differs, is missing, was not saved, or holds NaN or infinities.
+        CheckpointError: if a tensor differs, is missing, has no checksum, or contains NaN or
+            infinities.
     """
     try:
         saved = dict(parsed_json(metadata[KEY])) if KEY in metadata else None
@@ -57,7 +57,7 @@ def check_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping
 
 
 def refuse_not_finite(path: Path, odd: Sequence[str]) -> None:
-    """Refuse weights that are NaN or infinite, by the names of their tensors."""
+    """Raise CheckpointError if there are names of tensors with NaN or infinite values."""
     if odd:
         more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
         raise CheckpointError(
@@ -67,7 +67,7 @@ def refuse_not_finite(path: Path, odd: Sequence[str]) -> None:
 
 
 def crc(tensor: "Tensor") -> int:
-    """The CRC-32 of a tensor's bytes."""
+    """Return the CRC-32 of a tensor's bytes."""
     import torch
 
     data = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)

@@ -1,4 +1,4 @@
-"""The terminal for tables, bars and styled text."""
+"""Rich consoles for tables, progress bars and styled text."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,41 +16,41 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 FILE_WIDTH = 120
-"""Width of tables that are written to a file or a pipe."""
+"""Width of tables written to a file or pipe."""
 
 
 class PlainConsole(Console):
-    """A console that draws by control characters of its own, and escapes those in what it shows."""
+    """A console that escapes control characters in its content, but not its own."""
 
     def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Give the pieces of text that something is shown by."""
+        """Yield the segments of a renderable with control characters escaped."""
         for piece in super().render(renderable, options):
             yield piece if piece.control else Segment(plain_text(piece.text), piece.style)
 
     def on_broken_pipe(self) -> None:
-        """Leave it to the command line: rich would end the process by a status of its own."""
+        """Re-raise: rich would exit with its own status; the command line handles the error."""
         raise
 
 
 def make_console(stderr: bool = False, **options: Any) -> Console:
-    """Give a console on standard output or error."""
+    """Return a console on standard output or error."""
     return PlainConsole(file=terminal(sys.stderr if stderr else sys.stdout), **options)
 
 
 def print_table(table: "Table") -> None:
-    """Print a table on standard output; one that is too wide in several parts."""
+    """Print a table on standard output, in several parts if it is too wide."""
     console = make_console()
     on_terminal = console.is_terminal
     if not on_terminal:
         console.width = FILE_WIDTH
     for part in [*parts(table, console)]:
-        if not on_terminal:  # cells that are wider still are not wrapped
+        if not on_terminal:  # do not wrap even wider cells
             console.width = max(FILE_WIDTH, table_width(part.columns, console))
         console.print(part)
 
 
 def parts(table: "Table", console: Console) -> Iterator["Table"]:
-    """Yield tables that fit the console: some columns of a table, beside its first one."""
+    """Split a table into tables that fit the console; each repeats the first column."""
     from rich.table import Table
 
     first, *others = table.columns
@@ -68,7 +68,7 @@ def parts(table: "Table", console: Console) -> Iterator["Table"]:
 
 
 def table_width(columns: "Sequence[Column]", console: Console) -> int:
-    """Return how wide a table of these columns is, with padding and borders."""
+    """Return the width of a table of these columns, including padding and borders."""
     free = console.options.update(width=10_000)
     widths = (
         max(console.measure(cell, options=free).maximum for cell in (column.header, *column.cells))
@@ -78,9 +78,9 @@ def table_width(columns: "Sequence[Column]", console: Console) -> int:
 
 
 def make_bar(*columns: Any, shown: bool = True, **options: Any) -> "Progress":
-    """Give a progress bar on standard error, which is drawn on a terminal alone.
+    """Return a progress bar on standard error, disabled unless that is a terminal.
 
-    Standard output stays as it is: rich would print its lines on standard error, and wrap them.
+    Standard output is not redirected: rich would print it to standard error, and wrap its lines.
     """
     from rich.progress import Progress
 
@@ -90,14 +90,14 @@ def make_bar(*columns: Any, shown: bool = True, **options: Any) -> "Progress":
 
 
 def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
-    """Yield the items while a bar shows how many are done."""
+    """Yield the items with a progress bar."""
     with make_bar(transient=True) as bar:
         yield from bar.track(items, total, description=label)
 
 
 @contextmanager
 def paused(bar: "Progress") -> Iterator[None]:
-    """Clear a bar, so that lines can be printed in its place."""
+    """Hide a progress bar while lines are printed."""
     bar.stop()
     try:
         yield

@@ -1,7 +1,6 @@
-"""Files that cannot be written or read: which one, why, and how much room there is and is needed.
+"""Messages for file errors: which file, why, and the disk space that is free and needed.
 
-Only what the system says of a file is explained here; an ``OSError`` of anything else stays what
-it is.
+Only errors of the file system are explained; any other ``OSError`` is left unchanged.
 """
 
 import errno
@@ -20,35 +19,35 @@ FAILING = (
     *(*FULL, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ENXIO),
     getattr(errno, "ESTALE", errno.EIO),
 )
-"""What the machine lacks or fails at: nothing that the user named is wrong."""
+"""Failures and limits of the machine; the path given by the user is valid."""
 MISPLACED = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
     *(errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP, errno.ETXTBSY),
 )
-"""A place that cannot be used as it is: another one can be named."""
+"""Paths that cannot be used; the user can give another one."""
 _RUST = re.compile(r"\(os error (\d+)\)")
 _PROBE = 2**20
 
 
 class FileError(OSError):
-    """An error of a file that was being written: what there was room for, and what it needs."""
+    """An error while writing a file, with the ``free`` space and the ``size`` needed, in bytes."""
 
     free: int | None = None
     size: int | None = None
 
 
 def is_of_files(error: OSError) -> bool:
-    """Does the system speak of a file or a disk (not of a connection or a process)?"""
+    """Return True if an error concerns a file or disk, not a connection or process."""
     return error.errno in FAILING or (error.errno in MISPLACED and error.filename is not None)
 
 
 @contextmanager
 def writing(path: Path, size: int | None = None, half: Path | None = None) -> Iterator[None]:
-    """Name ``path`` in what goes wrong while it is written, by whichever library.
+    """Convert file errors of any library, while ``path`` is written, to a FileError that names it.
 
-    ``size`` is how many bytes it needs, ``half`` the file that is written in its place first.
+    ``size`` is the number of bytes needed, ``half`` the temporary file that is written first.
     """
-    free = free_space(path)  # afterwards half a file may still hold it
+    free = free_space(path)  # measured first: a partial file may use it up
     try:
         yield
     except Exception as error:
@@ -61,17 +60,17 @@ def writing(path: Path, size: int | None = None, half: Path | None = None) -> It
 
 
 def cause(error: Exception, path: Path, half: Path) -> int | None:
-    """The system's number of an error while ``path`` (or ``half``, in its place) is written."""
+    """Return the errno of an error while ``path`` or ``half`` was written; None if unrelated."""
     if isinstance(error, OSError):
         own = error.filename is None or str(error.filename) in (str(path), str(half))
         return error.errno if own else None
-    if found := _RUST.search(str(error)):  # safetensors has an error of its own for all of this
+    if found := _RUST.search(str(error)):  # safetensors raises its own error type
         return int(found[1])
     return hidden(half) if isinstance(error, RuntimeError) else None
 
 
 def hidden(path: Path) -> int | None:
-    """Why torch could not write: it keeps the system's reason to itself, a further write has it."""
+    """Return the errno that torch does not report, by attempting a further write."""
     if not path.exists():
         return None
     try:
@@ -83,7 +82,7 @@ def hidden(path: Path) -> int | None:
 
 
 def reason(error: OSError) -> str:
-    """What the system says, with the room that there is where that is what is lacking."""
+    """Return the system's error message, with the free disk space or a remedy where it helps."""
     said = error.strerror or str(error)
     if error.errno in FULL:
         said += f" ({room(error)})" if error.filename else ""
@@ -96,7 +95,7 @@ def reason(error: OSError) -> str:
 
 
 def room(error: OSError) -> str:
-    """The room on the disk of a file, and the room that the file needs, if that is known."""
+    """Return the free space on a file's disk and, if known, the space needed, as text."""
     free = getattr(error, "free", None)
     free = free_space(Path(str(error.filename))) if free is None else free
     size = getattr(error, "size", None)
@@ -105,7 +104,7 @@ def room(error: OSError) -> str:
 
 
 def free_space(path: Path) -> int:
-    """Bytes that a file may take on its disk, also where its folder is not made yet."""
+    """Return the free bytes on a file's disk, even if its folder does not exist yet."""
     for place in (path, *path.absolute().parents):
         if place.is_dir():
             return shutil.disk_usage(place).free
@@ -113,15 +112,14 @@ def free_space(path: Path) -> int:
 
 
 def megabytes(size: float) -> str:
-    """Bytes as people read them."""
+    """Format a number of bytes in MB or GB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
 
 
 def fault(error: OSError, run_dir: str | None = None, remedy: str = "") -> ConfigError | RunError:
-    """The message of an error of files: the user's to mend, or a failure of the machine.
+    """Return a RunError for a failure of the machine, or a ConfigError that the user can fix.
 
-    ``run_dir`` is named where the system does not say which file it was; ``remedy`` is what to do
-    once the cause is mended.
+    ``run_dir`` is named if the system does not report the file; ``remedy`` ends the message.
     """
     if error.filename is None and run_dir is not None:
         error.filename = run_dir
@@ -131,7 +129,7 @@ def fault(error: OSError, run_dir: str | None = None, remedy: str = "") -> Confi
 
 
 def told(error: Exception, command: str, run_dir: str | None) -> Exception:
-    """What to tell of an error of files or disks, and how to go on; any other error as it is."""
+    """Convert a file error to a message with the command to resume; return others unchanged."""
     if not isinstance(error, OSError) or not is_of_files(error):
         return error
     remedy = ""

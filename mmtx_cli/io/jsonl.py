@@ -1,4 +1,4 @@
-"""One row of a JSON Lines file, written and read."""
+"""Write and read rows of JSON Lines files."""
 
 import json
 import math
@@ -7,19 +7,19 @@ from typing import Any
 
 
 def json_line(row: Mapping[str, Any]) -> str:
-    """The row in one line, its letters as they are; ValueError for NaN and infinities.
+    """Return the row as one line without ASCII escapes; raise ValueError for NaN and infinities.
 
-    A file name that is not UTF-8 (Python keeps its bytes as lone surrogates) is written with
-    escapes, from which ``json.loads`` makes the same name again.
+    A file name that is not UTF-8 (Python represents its bytes as lone surrogates) is written with
+    escapes, so that ``json.loads`` restores the same name.
     """
     text = json.dumps(row, ensure_ascii=False, allow_nan=False)
     return text if text.isascii() or _is_utf8(text) else json.dumps(row, allow_nan=False)
 
 
 def finite(value: Any) -> Any:
-    """Plain data with ``None`` in place of NaN and infinities, which JSON does not have.
+    """Return plain data with ``None`` in place of NaN and infinities, which JSON does not support.
 
-    An undefined figure, such as a correlation with a constant, is written as null.
+    An undefined metric, such as a correlation with a constant, is written as null.
     """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -29,22 +29,23 @@ def finite(value: Any) -> Any:
 
 
 MAX_DEPTH = 64
-"""How many levels of lists and objects one JSON text may have."""
+"""Maximum nesting depth of lists and objects in a JSON document."""
 
 
 class RepeatedKeyError(ValueError):
-    """An object of JSON with two values under one key."""
+    """A JSON object contains a key twice."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"key {key!r} occurs twice in one object; rename or remove one")
 
 
 def parsed_json(text: str) -> Any:
-    """What a JSON text holds.
+    """Parse a JSON document.
 
     Raises:
-        RepeatedKeyError: if an object has a key twice: ``json.loads`` would drop the first value.
-        ValueError: if it is no JSON (json.JSONDecodeError says where), or a number is too long.
+        RepeatedKeyError: if an object has a key twice; ``json.loads`` would drop the first value.
+        ValueError: if it is not JSON (json.JSONDecodeError has the position), or a number is too
+            long.
         RecursionError: if it has more than ``MAX_DEPTH`` levels.
     """
     value = json.loads(text, object_pairs_hook=_unique)
@@ -54,7 +55,7 @@ def parsed_json(text: str) -> Any:
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    """Has it lists or objects below so many levels? JSON has no cycles, and shares nothing."""
+    """Return True if lists or objects are nested deeper than ``levels``; JSON has no cycles."""
     layer = [value] if isinstance(value, (dict, list)) else []
     for _ in range(levels):
         held = (v.values() if isinstance(v, dict) else v for v in layer)

@@ -1,7 +1,7 @@
-"""Names that components had: what was stored under an old one is found under the new one.
+"""Former names of component classes, so that stored models keep loading after a class moves.
 
-Model folders, checkpoints, run folders and caches hold dotted names of classes. They stay readable
-when a class moves: ``renamed`` is applied to whatever is read of them.
+Model folders, checkpoints, run folders and caches store dotted names of classes; ``renamed`` is
+applied to everything that is read from them.
 """
 
 from collections.abc import Mapping
@@ -45,13 +45,13 @@ MOVED: Mapping[str, str] = {
     "layer.stem.ConvStage": "layer.input.stem.ConvStage",
     "layer.voting.Vote": "layer.score_fusion.Vote",
 }
-"""Today's name by the one of before, both below ``mmtx_cli``. Where a class moves again, the right
-side changes, and a row is added.
+"""Current names by former names, both relative to ``mmtx_cli``. When a class moves again, update
+the right side and add a row.
 """
 
 
 def renamed(value: Any) -> Any:
-    """Plain data with today's names in place of old ones."""
+    """Return plain data with former class names replaced by the current ones."""
     if isinstance(value, str):
         name = value.removeprefix(PACKAGE)
         return PACKAGE + MOVED[name] if name in MOVED and name != value else value

@@ -1,4 +1,4 @@
-"""How far long work is: a bar on standard error where someone looks, else a line now and then."""
+"""Progress on standard error: a bar on a terminal, otherwise occasional lines."""
 
 import sys
 import time
@@ -12,16 +12,16 @@ FIRST_SECONDS, MOST_SECONDS = 15.0, 600.0
 
 
 class SparseLines:
-    """Says when a log file needs a line, and how long the work has taken and will take.
+    """Progress lines for a log file, with the elapsed and the estimated remaining time.
 
-    The first is due after 15 s; the pauses grow with the work to ten minutes, so that the log of a
-    night stays short.
+    The first line is due after 15 s; the intervals grow with the elapsed time up to ten minutes, so
+    that the logs of long runs stay short.
     """
 
     def __init__(
         self, total: int, done: int = 0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """``done`` of ``total`` parts were made before, and took none of this time."""
+        """Start the clock; ``done`` of ``total`` parts were completed before."""
         self.total = total
         self.before = done
         self.clock = clock
@@ -29,7 +29,7 @@ class SparseLines:
         self.due = self.begun + FIRST_SECONDS
 
     def line(self, done: int) -> str | None:
-        """``120/1000, 0:01:15, about 0:09:10 left``; None where no line is due."""
+        """Return ``120/1000, 0:01:15, about 0:09:10 left``, or None if no line is due."""
         now = self.clock()
         if now < self.due:
             return None
@@ -40,13 +40,13 @@ class SparseLines:
 
 
 def hours(seconds: float) -> str:
-    """A length of time: ``0:01:15``."""
+    """Format a duration as ``0:01:15``."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
 def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
-    """Yield the items, telling how many of ``total`` are through."""
+    """Yield the items and report how many of ``total`` are done."""
     if not terminal(sys.stderr).isatty():
         lines = SparseLines(total)
         for done, item in enumerate(items, 1):

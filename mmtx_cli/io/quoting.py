@@ -1,43 +1,42 @@
-"""Arguments as they are written on a command line: for the shell and for Hydra's grammar."""
+"""Quote command-line arguments for the shell and for Hydra's grammar."""
 
 import os
 import re
 import shlex
 
 _PLAIN = re.compile(r"[A-Za-z_./\\][\w./\\\-+%@:|?*]*", re.ASCII)
-"""What Hydra reads as a text without quotes, unless it is one of these words:"""
+"""Strings that Hydra reads without quotes, except for these words:"""
 _WORDS = ("null", "true", "false", "nan", "inf")
 _STRUCTURE = re.compile(r"[,\[\]{}\"]|^'.*'$")
-"""Signs of a list, a mapping, several values or a quoted text."""
+"""Syntax of a list, a mapping, several values or a quoted string."""
 _SIGN = re.compile(r"[,\[\]{}\"']")
 _FOREIGN = re.compile(r"[^\w\s./\\\-+%@:|?*,\[\]{}\"'$]|[^\x00-\x7f]")
 _ITEM = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]+?)\s*(?:,|$)""")
-"""An item of a list, which may be a quoted text."""
+"""An item of a list, which may be a quoted string."""
 
 
 def quoted(text: str | os.PathLike[str]) -> str:
-    """A text or a path in quotes, as Hydra's grammar reads it back: backslashes count only before
-    a quote.
-    """
+    """Quote a string or path for Hydra's grammar, where backslashes escape only before a quote."""
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", os.fspath(text))
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
 def in_quotes(text: str) -> str:
-    """A text in quotes that stay legible in a shell's single quotes, where it allows them."""
+    """Quote a string, in double quotes if possible, which stay legible in shell quotes."""
     return quoted(text) if re.search(r'["\\]', text) else f'"{text}"'
 
 
 def argument(key: str, value: object) -> str:
-    """``key=value`` to be copied into a shell, in quotes only where it needs them."""
+    """Return ``key=value`` for pasting into a shell, quoted only if necessary."""
     text = str(value)
     plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
     return shlex.quote(f"{key}={text if plain else in_quotes(text)}")
 
 
 def as_written(arg: str) -> str:
-    """Put a value in quotes that is a plain text, but not to Hydra, whose grammar knows ASCII
-    alone: ``manifest=données.jsonl``, ``captions=a#1.csv``.
+    """Quote a plain value that Hydra's ASCII-only grammar cannot read.
+
+    Examples are ``manifest=données.jsonl`` and ``captions=a#1.csv``.
     """
     key, equals, value = arg.partition("=")
     if not equals or _STRUCTURE.search(value) or _PLAIN.fullmatch(value) or not value:
@@ -46,7 +45,7 @@ def as_written(arg: str) -> str:
 
 
 def is_readable(arg: str) -> bool:
-    """Return True if Hydra's grammar can read an argument."""
+    """Return True if Hydra's grammar can parse an argument."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -58,7 +57,7 @@ def is_readable(arg: str) -> bool:
 
 
 def unreadable(arg: str) -> str:
-    """Why Hydra's grammar cannot read ``key=value``, and how it has to be written in a shell."""
+    """Explain why Hydra's grammar cannot parse ``key=value``, and how to write it in a shell."""
     key, _, value = arg.partition("=")
     listed = value[:1] + value[-1:] == "[]"
     items = _ITEM.findall(value[1:-1]) if listed else [value]

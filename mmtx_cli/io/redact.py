@@ -1,4 +1,4 @@
-"""Secrets in configurations, command lines and messages: hidden wherever they are written."""
+"""Redaction of secrets in configurations, command lines and messages."""
 
 import os
 import re
@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 HIDDEN = "***"
-SECRET = (  # nosec B105 # names, no secret
+SECRET = (  # nosec B105 # names, not secrets
     r"(?:(?:access|account|api|auth|client|encryption|master|private|secret|signing)[_-]?key"
     r"|token|secrets?|passw(?:or)?ds?|passphrase|credentials?|authori[sz]ation"
     r"|authentication|bearer|(?<![a-z])(?:o?auth|cookie|dsn|jwt|pass)|(?<=[_.-])pwd)"
 )
-"""The end of a name of something secret; ``PWD`` alone is the folder where the user stands."""
+"""End of the name of a secret; ``PWD`` alone is the working directory."""
 SECRET_KEY = re.compile(rf"{SECRET}$", re.I)
 _VALUE = r"""(?!\$\{)(?:"[^"]*"|'[^']*'|[^\s,&;}]+)"""
 SECRET_PAIR = re.compile(rf"""({SECRET}["']?\s*[=:]\s*){_VALUE}""", re.I)
 _MESSAGE_PAIR = re.compile(
     rf"""({SECRET}["']?(?:=|:\s*(?=["'])))(?!\$\{{)(?:"[^"]*"|'[^']*'|[^\s,&;}}:]+)""", re.I
 )
-"""In a message, a colon stands behind the name of a key, and no value follows but in quotes."""
+"""In messages, a colon follows names of keys: the text after it is a value only if quoted."""
 _AUTHORIZATION = re.compile(
     r"""(authori[sz]ation["']?\s*[=:]\s*["']?)(?:[a-z]+\s+)?[^\s"',;}]+""", re.I
 )
@@ -28,12 +28,12 @@ _ISSUED = re.compile(
     r"|xox[abeprs]-[\w-]{10,}|sk-(?:proj-|ant-)?[A-Za-z0-9]{20,}|A(?:KIA|SIA)[A-Z0-9]{12,}"
     r"|AIza[\w-]{30,}|eyJ[\w-]+\.[\w-]+\.[\w-]+)"
 )
-"""Tokens that begin as their issuers have them begin."""
+"""Tokens with the prefixes of known issuers."""
 USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def redacted(value: Any, key: str = "") -> Any:
-    """Hide values of secret-looking keys, secrets out of the environment, and passwords in URLs."""
+    """Redact values of secret-looking keys, secrets from the environment, and passwords in URLs."""
     if isinstance(value, Mapping):
         return {k: redacted(v, str(k)) for k, v in value.items()}
     if isinstance(value, list):
@@ -46,12 +46,12 @@ def redacted(value: Any, key: str = "") -> Any:
 
 
 def redacted_text(text: str) -> str:
-    """A text without what looks like a secret in it."""
+    """Return a text with everything redacted that looks like a secret."""
     return SECRET_PAIR.sub(rf"\1{HIDDEN}", _without_values(text))
 
 
 def redacted_message(text: str) -> str:
-    """A message without secrets; names of keys with a colon behind them are no secrets there."""
+    """Return a message with secrets redacted, but not unquoted text after the name of a key."""
     return _MESSAGE_PAIR.sub(rf"\1{HIDDEN}", _without_values(text))
 
 
@@ -63,6 +63,6 @@ def _without_values(text: str) -> str:
 
 
 def secrets() -> list[str]:
-    """Values of environment variables with names of secrets, the longest first."""
+    """Return the values of environment variables with secret-looking names, the longest first."""
     found = {v for k, v in os.environ.items() if len(v) > 5 and SECRET_KEY.search(k)}
     return sorted(found, key=len, reverse=True)

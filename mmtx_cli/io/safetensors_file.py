@@ -1,4 +1,4 @@
-"""Files of safetensors from unknown sources: the header is bounded, every tensor is verified."""
+"""Read untrusted safetensors files with a limited header and verified tensors."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def read_safetensors(path: Path) -> "dict[str, Tensor]":
-    """Read all tensors of a file, held against the checksums that it has.
+    """Read all tensors of a file and check them against its checksums, if any.
 
     Raises:
-        CheckpointError: if it cannot be read, or is damaged.
+        CheckpointError: if the file cannot be read or is damaged.
     """
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
@@ -32,10 +32,10 @@ def read_safetensors(path: Path) -> "dict[str, Tensor]":
 
 
 def check_header(path: Path) -> None:
-    """Refuse a file whose header is too large, before a library reads it.
+    """Check the size of a file's header before a library reads it.
 
     Raises:
-        RefusedFileError: naming the limit; also if it is not a regular file.
+        RefusedFileError: if the header is too large, or the file is not a regular file.
     """
     check_regular(path)
     with open(path, "rb") as file:

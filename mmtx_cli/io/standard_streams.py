@@ -1,9 +1,8 @@
-"""Standard output and error: what is printed arrives as plain text, or its loss is reported.
+"""Standard output and error with control characters escaped and write errors reported.
 
-Names of files, labels, captions and values of a configuration are other people's texts. What a
-terminal would take for a command is shown as an escape, in every message, table and progress line,
-since all of them pass through here. Letters that the output cannot write are escaped, too: in JSON,
-these escapes stand for the same letters.
+File names, labels, captions and configuration values are untrusted text. Control sequences in them
+are escaped in every message, table and progress line, since all output passes through here.
+Characters that the output encoding lacks are escaped, too, in a form that is valid in JSON.
 """
 
 import codecs
@@ -18,16 +17,16 @@ from mmtx_cli.errors import OutputError
 from mmtx_cli.io.redact import redacted_message
 
 CLOSED = 128 + 13
-"""The exit status where the reader of the output has gone, as if SIGPIPE had ended the process."""
+"""Exit status if the reader of the output has gone, as if SIGPIPE had ended the process."""
 _CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""Control characters but tab and line feed; those that end a line or turn its direction, too."""
+"""Control characters except tab and line feed; also line separators and bidirectional controls."""
 _HANDLER = "mmtx.escaped"
 
 
 def plain_text(text: str) -> str:
-    r"""Return a text whose control characters are escapes: ``\x1b``, and from DEL on ``\u007f``.
+    r"""Return a text with control characters escaped: as ``\x1b``, or from DEL on as ``\u007f``.
 
-    JSON holds none of the former inside of its texts, and reads the latter as what they were.
+    JSON strings cannot contain the former, and a JSON parser restores the latter.
     """
     return _CONTROL.sub(lambda found: _escape(found[0]), text)
 
@@ -41,7 +40,7 @@ def _escape(character: str) -> str:
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:
-    """Write what an encoding does not know as JSON would."""
+    """Codec error handler: escape characters that an encoding lacks as in JSON."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(map(_escape, error.object[error.start : error.end])), error.end
@@ -51,20 +50,20 @@ codecs.register_error(_HANDLER, _escaped)
 
 
 class Output:
-    """A text stream through which all of the standard output, or error, passes.
+    """A text stream through which all of standard output, or error, passes.
 
-    It is no terminal to libraries, so that they write no colours; ``terminal()`` is one for what
-    draws bars and tables itself.
+    It is not a terminal, so that libraries write no colors; ``terminal()`` returns a terminal for
+    code that draws progress bars and tables.
     """
 
     def __init__(self, stream: Any, is_error: bool, drawn: bool = False) -> None:
         self.stream, self.is_error, self.drawn = stream, is_error, drawn
 
     def write(self, text: str) -> int:
-        """Write a text without control characters, and to standard error without secrets."""
+        """Write a text with control characters escaped and, on standard error, secrets redacted."""
         shown = redacted_message(text) if self.is_error else text
         if not self.drawn:
-            # a library's bar begins anew by a carriage return
+            # a library's progress bar restarts its line with a carriage return
             shown = plain_text("\n" + shown[1:] if shown.startswith("\r") else shown)
         try:
             self.stream.write(shown)
@@ -78,25 +77,25 @@ class Output:
             self.write(line)
 
     def flush(self) -> None:
-        """Hand on what was written."""
+        """Flush the underlying stream."""
         try:
             self.stream.flush()
         except OSError as error:
             self._fail(error)
 
     def isatty(self) -> bool:
-        """Is this a terminal that may be drawn on?"""
+        """Return True if this is a terminal for drawing."""
         return self.drawn and bool(self.stream.isatty())
 
     def terminal(self) -> "Output":
-        """Give the same output to what draws on it, and escapes what is not its own."""
+        """Return the same output for code that draws on it and escapes its content itself."""
         return Output(self.stream, self.is_error, drawn=True)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 
     def _fail(self, error: OSError) -> None:
-        """Raise for standard output; a loss of standard error has no place to be reported."""
+        """Raise for standard output; errors of standard error cannot be reported anywhere."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.stream.fileno())
         os.close(nowhere)
@@ -108,13 +107,13 @@ class Output:
 
 
 def terminal(stream: Any) -> Any:
-    """Give the terminal behind a standard stream, if it passes through here."""
+    """Return the terminal of a standard stream if it is an Output, else the stream."""
     return stream.terminal() if isinstance(stream, Output) else stream
 
 
 @contextmanager
 def standard_output() -> Iterator[None]:
-    """Let standard output and error pass through here."""
+    """Replace standard output and error by Output streams in a with block."""
     _open_closed()
     before = sys.stdout, sys.stderr
     errors = [getattr(stream, "errors", None) for stream in before]
@@ -132,7 +131,7 @@ def standard_output() -> Iterator[None]:
 
 
 def print_traceback(kind: Any, error: BaseException, trace: Any) -> None:
-    """Print what ends the process, for ``sys.excepthook``: its message holds texts of others."""
+    """Print a traceback through Output, for ``sys.excepthook``: messages contain untrusted text."""
     with standard_output():
         sys.__excepthook__(kind, error, trace)
 
@@ -140,8 +139,8 @@ def print_traceback(kind: Any, error: BaseException, trace: Any) -> None:
 def _open_closed() -> None:
     """Open the null device where a standard stream is closed.
 
-    Else the next file that is opened, a checkpoint for example, would have its number, and what
-    libraries and other processes print would be written into it.
+    Otherwise the next file opened, such as a checkpoint, would get its descriptor, and output of
+    libraries and other processes would be written into it.
     """
     for number in (0, 1, 2):
         try:

@@ -1,3 +1,3 @@
-"""Suffixes of files that hold a table of samples."""
+"""Suffixes of table files with samples."""
 
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")

@@ -1,4 +1,4 @@
-"""What tensors of unknown origin may be: dense, as large as they say, finite, of a fitting type."""
+"""Checks of untrusted tensors: dense, backed by enough storage, finite, of a compatible type."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def tensor_fault(value: Any) -> str | None:
     """Return why a value is not a plain tensor; None if it is one.
 
-    A tensor of a pickle may be a view that repeats few numbers without end.
+    An unpickled tensor may be a view that repeats a few values any number of times.
     """
     import torch
 
@@ -25,16 +25,16 @@ def tensor_fault(value: Any) -> str | None:
 
 
 def is_finite(tensor: "Tensor") -> bool:
-    """Return True if no number is NaN or infinite.
+    """Return True if no value is NaN or infinite.
 
-    A sum is several times faster than looking at every number; only where it is not finite, which
-    it may be by overflow, are they looked at.
+    A sum is several times faster than checking every value, which is only done if the sum is not
+    finite, possibly because of an overflow.
     """
     import torch
 
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return True
-    if tensor.element_size() == 1:  # the types of 8 bits have no sum
+    if tensor.element_size() == 1:  # 8-bit types do not support sum
         tensor = tensor.float()
     total = tensor.sum(dtype=torch.float32) if tensor.element_size() == 2 else tensor.sum()
     if math.isfinite(total.abs().item()):
@@ -43,14 +43,15 @@ def is_finite(tensor: "Tensor") -> bool:
 
 
 def not_finite(tensors: "Mapping[str, Tensor]") -> list[str]:
-    """Return the names of the tensors that hold NaN or infinities."""
+    """Return the names of the tensors that contain NaN or infinities."""
     return [name for name, tensor in sorted(tensors.items()) if not is_finite(tensor)]
 
 
 def other_types(mine: "Mapping[str, Tensor]", theirs: "Mapping[str, Tensor]") -> list[str]:
-    """Return tensors of both that are of types which are not converted into each other.
+    """Describe the tensors in both mappings whose types cannot be converted into each other.
 
-    Floating-point types are; whole numbers or booleans in place of weights are a fault.
+    Floating-point types of at least 16 bits can; integers or booleans in place of weights are
+    errors.
     """
     return [
         f"{name} is {_type(theirs[name])} in place of {_type(mine[name])}"

@@ -1,6 +1,6 @@
-"""Files of ``torch.save`` from unknown sources: checked before anything is unpacked.
+"""Checks of untrusted ``torch.save`` files before anything is unpacked.
 
-``torch.load(weights_only=True)`` runs no code, but takes as much memory and time as the file
+``torch.load(weights_only=True)`` runs no code, but uses as much memory and time as the file
 demands: members of the archive may be compressed or overlap, and its pickle may build any number
 of lists from a few bytes each.
 """
@@ -17,10 +17,10 @@ from mmtx_cli.io.zip_file import check_index
 
 MAX_PICKLE_BYTES = 256 * 2**20
 MAX_OPCODES = 4_000_000
-"""Limits of the pickle, which holds everything but the numbers of the tensors: size and opcodes.
+"""Limits of the pickle, which contains everything except the tensors' values: size and opcodes.
 A checkpoint of 100,000 tensors has two million opcodes."""
 OLD_PICKLES = 5
-"""Those before the numbers in a file of before torch 1.6: magic, version, system, content, keys."""
+"""Pickles before the values in a pre-1.6 torch file: magic, version, system, content, keys."""
 SMALL_PICKLE = 4 * 2**20
 """A pickle of this size cannot take a gigabyte, whatever its opcodes."""
 
@@ -29,10 +29,10 @@ MAX_PLAIN_INT = 2**63
 
 
 def load_archive(path: Path) -> Any:
-    """Read a file that ``check_archive`` has passed: tensors and plain data only.
+    """Load a file checked by ``check_archive``: tensors and plain data only.
 
     Raises:
-        Exception: of any type, if it is cut off or holds other things.
+        Exception: of any type, if the file is truncated or contains anything else.
     """
     import torch
 
@@ -40,11 +40,11 @@ def load_archive(path: Path) -> Any:
 
 
 def check_archive(path: Path) -> None:
-    """Refuse an archive that would unpack to more than it is.
+    """Check that an archive does not unpack to more than its own size.
 
     Raises:
-        RefusedFileError: naming what no file of ``torch.save`` has.
-        zipfile.BadZipFile, OSError: if it is no archive, or cannot be read.
+        RefusedFileError: if it has a property that ``torch.save`` never produces.
+        zipfile.BadZipFile, OSError: if it is not an archive or cannot be read.
     """
     size = check_regular(path)
     check_index(path)
@@ -73,10 +73,10 @@ def _check_pickle(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
 
 
 def check_pickles(path: Path) -> None:
-    """Refuse a file of before torch 1.6, pickles one after the other, that builds too much.
+    """Check the number of opcodes in a pre-1.6 torch file, which is a sequence of pickles.
 
     Raises:
-        RefusedFileError: naming what no file of ``torch.save`` has.
+        RefusedFileError: if there are more than in any file of ``torch.save``.
         ValueError: if it does not begin with pickles.
     """
     with open(path, "rb") as file:
@@ -90,10 +90,10 @@ def _check_opcodes(file: Any, name: str, pickles: int) -> None:
 
 
 def plain_fault(value: Any) -> str | None:
-    """Return what makes a configuration more than plain data; None if it is plain.
+    """Return why a configuration is not plain data; None if it is.
 
-    Plain are texts, numbers of 64 bits, true, false, null, and lists and mappings of them. A
-    pickle may hold cycles, and one list in a thousand places: every place counts.
+    Plain data are strings, 64-bit numbers, true, false, null, and lists and mappings of them. A
+    pickle may contain cycles, or one list a thousand times: every occurrence is counted.
     """
     seen, layer = 0, [value]
     for _ in range(MAX_PLAIN_DEPTH):

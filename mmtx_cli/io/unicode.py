@@ -1,18 +1,18 @@
-"""The one Unicode form in which texts are learned, compared and counted."""
+"""Unicode normalization of texts for training, comparison and counting."""
 
 import unicodedata
 from itertools import groupby
 
 MAX_MARKS = 1000
-"""Combining marks in a row beyond which a text is left as it is: normalization takes time that
-grows with their square, and no writing system has more than a few."""
+"""Combining marks in a row above which a text is not normalized: that takes quadratic time, and no
+writing system uses more than a few."""
 
 
 def composed(text: str) -> str:
-    """Return a text in NFC: "é" is one character, whether it came as one or as "e" and an accent.
+    """Return a text in NFC, where "é" is one character, never "e" followed by an accent.
 
-    Files written on macOS hold decomposed texts (NFD), which look the same and share no word with
-    the others.
+    Files written on macOS may contain decomposed text (NFD), which looks the same but does not
+    match.
     """
     if text.isascii() or (len(text) > MAX_MARKS and _longest_run(text) > MAX_MARKS):
         return text

@@ -1,7 +1,7 @@
-"""Reading files of unknown origin: regular files only, of limited size and nesting.
+"""Read untrusted files: regular files only, of limited size and nesting.
 
-A FIFO blocks its reader for ever, ``/dev/zero`` has no end, and a small JSON file may take
-fifty times its size in memory.
+A FIFO blocks its reader forever, ``/dev/zero`` has no end, and a small JSON file may take fifty
+times its size in memory.
 """
 
 import os
@@ -12,16 +12,16 @@ from typing import Any
 from mmtx_cli.io.jsonl import parsed_json
 
 MAX_CONFIG_BYTES = 16 * 2**20
-"""Size limit of a configuration, a card or an index."""
+"""Size limit of a configuration, a data set card or an index."""
 MAX_TOKENIZER_BYTES = 64 * 2**20
-"""Size limit of a ``tokenizer.json``; those of the largest vocabularies take 35 MB."""
+"""Size limit of a ``tokenizer.json``; the largest vocabularies take 35 MB."""
 MAX_DOCUMENT_BYTES = 2**30
 MAX_CONTAINERS, MAX_VALUES = 10_000_000, 40_000_000
-"""Limits of one JSON document with a whole data set, such as COCO's: its size, the number of its
-objects and lists, and the number of its values."""
+"""Limits of a JSON document that contains a whole data set, such as COCO: bytes, number of objects
+and lists, and number of values."""
 MAX_RECORD_BYTES = 2**28
 MAX_CELLS = 10_000_000
-"""Limits of a file to which a run adds line by line: its size, and the number of its values."""
+"""Limits of a file that a run appends to line by line: bytes and number of values."""
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -33,15 +33,15 @@ _KINDS = {
 
 
 class RefusedFileError(ValueError):
-    """Why a file is not read; the message does not name it."""
+    """A file is rejected; the message gives the reason, but does not name the file."""
 
 
 def check_regular(path: str | os.PathLike[str]) -> int:
     """Return the size of a regular file, without opening it.
 
     Raises:
-        RefusedFileError: if it is anything else.
-        OSError: if it cannot be reached.
+        RefusedFileError: if it is not a regular file.
+        OSError: if it cannot be accessed.
     """
     return _size(os.stat(path))
 
@@ -58,14 +58,14 @@ def read_bytes(path: Path, limit: int) -> bytes:
         size = _size(os.fstat(file.fileno()))
         if size > limit:
             raise RefusedFileError(f"larger than {limit:,} bytes")
-        data = file.read(size + 1)  # as much is allocated
+        data = file.read(size + 1)  # allocates this much
     if len(data) > size:
         raise RefusedFileError("grew while it was read")
     return data
 
 
 def read_text(path: Path, limit: int) -> str:
-    """Read a regular file of UTF-8, as ``read_bytes`` does."""
+    """Read a regular UTF-8 file, as ``read_bytes`` does."""
     return _decoded(read_bytes(path, limit))
 
 
@@ -77,7 +77,7 @@ def _decoded(data: bytes) -> str:
 
 
 def read_json(path: Path, limit: int = MAX_CONFIG_BYTES) -> Any:
-    """Read a regular file of JSON, as ``read_bytes`` does.
+    """Read a regular JSON file, as ``read_bytes`` does.
 
     Raises:
         RefusedFileError: also if it is not JSON, or nested too deeply.
@@ -93,9 +93,9 @@ def read_json(path: Path, limit: int = MAX_CONFIG_BYTES) -> Any:
 
 
 def read_record(path: Path) -> str:
-    """Read the whole lines of a file that a run writes line by line, such as its metrics.
+    """Read the complete lines of a file that a run writes line by line, such as its metrics.
 
-    The last line may be half written, in the middle of a letter.
+    The last line may be incomplete, even within a character.
 
     Raises:
         RefusedFileError: as ``read_text`` does; also if its values would take gigabytes of memory.
@@ -107,10 +107,10 @@ def read_record(path: Path) -> str:
 
 
 def check_document(data: bytes) -> None:
-    """Refuse a JSON document whose values would take gigabytes of memory.
+    """Check that the values of a JSON document would not take gigabytes of memory.
 
     Raises:
-        RefusedFileError: naming the limit.
+        RefusedFileError: if a limit is exceeded.
     """
     if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS:
         raise RefusedFileError(f"more than {MAX_CONTAINERS:,} lists and objects in one document")
@@ -119,7 +119,7 @@ def check_document(data: bytes) -> None:
 
 
 def kind_of(mode: int) -> str | None:
-    """Return what a file of this mode is, in words; None for a regular file."""
+    """Return the kind of a file with this mode, in words; None for a regular file."""
     return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else")
 
 

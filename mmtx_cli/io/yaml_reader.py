@@ -1,4 +1,4 @@
-"""YAML of a user's or a stranger's, read with bounds: a few lines may stand for gigabytes."""
+"""Read untrusted YAML with limits: a few lines with aliases may expand to gigabytes."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,13 @@ import yaml
 from mmtx_cli.io.untrusted_file import RefusedFileError, read_text
 
 MAX_NODES = 100_000
-"""Values that the aliases (``*name``) of a file may add to those that are written out."""
+"""Maximum number of values that the aliases (``*name``) of a file may add."""
 MAX_DEPTH = 100
 MAX_BYTES = 50_000_000
 
 
 class YamlTextError(ValueError):
-    """A text that is no YAML, or too much of it; ``line`` is where, from 1, if that is known."""
+    """A text is not YAML or exceeds a limit; ``line`` counts from 1 and is None if unknown."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(message)
@@ -22,10 +22,10 @@ class YamlTextError(ValueError):
 
 
 def load_yaml(text: str) -> Any:
-    """Return what a YAML text holds, in plain values.
+    """Parse a YAML text into plain values.
 
     Raises:
-        YamlTextError: if it is no YAML, is nested too deeply, or aliases make too much of it.
+        YamlTextError: if it is not YAML, is nested too deeply, or its aliases expand too far.
     """
     check_yaml(text)
     try:
@@ -34,20 +34,20 @@ def load_yaml(text: str) -> Any:
         raise no_yaml(error) from error
     except RecursionError as error:
         raise YamlTextError(f"nested more than {MAX_DEPTH} levels deep") from error
-    except ValueError as error:  # a date or a number that Python does not have
+    except ValueError as error:  # a date or number that Python cannot represent
         raise YamlTextError(f"not YAML: {error}") from error
 
 
 def read_yaml(path: Path) -> Any:
-    """Return what a YAML file holds; the errors are those of ``load_yaml``."""
+    """Parse a YAML file; raise as ``load_yaml`` does."""
     return load_yaml(read_yaml_text(path))
 
 
 def read_yaml_text(path: Path) -> str:
-    """Read the text of a file, if it is one: a device or a pipe may have no end.
+    """Read the text of a regular file; devices and pipes may have no end.
 
     Raises:
-        YamlTextError: if it is no regular file, no UTF-8, or far too large.
+        YamlTextError: if it is not a regular file, not UTF-8, or larger than ``MAX_BYTES``.
     """
     try:
         return read_text(path, MAX_BYTES)
@@ -56,10 +56,10 @@ def read_yaml_text(path: Path) -> str:
 
 
 def check_yaml(text: str) -> None:
-    """Raise YamlTextError if aliases make more of a text than ``MAX_NODES`` values.
+    """Raise YamlTextError if aliases add more than ``MAX_NODES`` values to a text.
 
-    The events of the parser are counted, before any value is built: neither time nor memory grows
-    with what the aliases stand for.
+    Parser events are counted before any value is built, so that neither time nor memory depends on
+    the size of the expansion.
     """
     if "&" in text and "*" in text:
         try:
@@ -77,7 +77,7 @@ def _count(text: str) -> None:
         line = event.start_mark.line + 1
         written += 1
         if isinstance(event, yaml.CollectionStartEvent):
-            anchors.pop(event.anchor, None)  # until it is closed, an alias of it has no end
+            anchors.pop(event.anchor, None)  # an alias within its own anchor has no end
             open_nodes.append((event.anchor, 1, 0))
             if len(open_nodes) > MAX_DEPTH:
                 raise YamlTextError(f"nested more than {MAX_DEPTH} levels deep", line)
@@ -105,7 +105,7 @@ def _count(text: str) -> None:
 
 
 def no_yaml(error: yaml.YAMLError) -> YamlTextError:
-    """The fault of a text that the parser refuses, in one line."""
+    """Return a parser error as a YamlTextError with a one-line message."""
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or str(error).replace("\n", "")
     return YamlTextError(f"not YAML: {what}", mark.line + 1 if mark else None)

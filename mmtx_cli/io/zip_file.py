@@ -1,4 +1,4 @@
-"""What an index of a zip may be before Python reads it, and how its members may be packed."""
+"""Checks of untrusted zip archives: size of the index and compression of the members."""
 
 import os
 import zipfile
@@ -6,14 +6,14 @@ import zipfile
 from mmtx_cli.io.untrusted_file import RefusedFileError
 
 MAX_INDEX_BYTES = 64 * 2**20
-"""Size limit of an archive's index: an entry takes ten times as much in memory as in the file."""
+"""Size limit of an archive's index: entries take ten times as much memory as in the file."""
 
 
 def check_index(path: str | os.PathLike[str]) -> None:
-    """Refuse an archive whose index is too large; one without an index is none.
+    """Check the size of an archive's index before Python reads it; files without one pass.
 
     Raises:
-        RefusedFileError: naming the limit.
+        RefusedFileError: if the index is too large.
     """
     with open(path, "rb") as file:
         end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
@@ -22,10 +22,10 @@ def check_index(path: str | os.PathLike[str]) -> None:
 
 
 def check_packing(archive: zipfile.ZipFile) -> None:
-    """Refuse members that are packed otherwise than numpy does: some ways unpack very slowly.
+    """Check that members are compressed as by numpy: some other methods unpack very slowly.
 
     Raises:
-        RefusedFileError: naming the first.
+        RefusedFileError: if one is not, naming the first.
     """
     for entry in archive.infolist():
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

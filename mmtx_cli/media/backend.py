@@ -1,4 +1,4 @@
-"""Which library decodes: torchcodec when it loads, else PyAV; ``MMTX_DECODER`` forces one."""
+"""Choice of the decoding library: torchcodec if it loads, else PyAV; ``MMTX_DECODER`` overrides."""
 
 import functools
 import importlib
@@ -11,10 +11,11 @@ VARIABLE = "MMTX_DECODER"
 
 
 def backend_name() -> str:
-    """Return "torchcodec" or "pyav"; each is tried once a process.
+    """Return "torchcodec" or "pyav"; each is probed once per process.
 
     Raises:
-        ConfigError: if ``MMTX_DECODER`` names neither, or one that does not load, or none loads.
+        ConfigError: if ``MMTX_DECODER`` names an unknown library or one that does not load, or if
+            neither library loads.
     """
     forced = os.environ.get(VARIABLE)
     if forced and forced not in BACKENDS:
@@ -30,7 +31,7 @@ def backend_name() -> str:
 
 @functools.cache
 def load_decoders() -> None:
-    """Import what decodes: the children that do it are copies of the process that calls this."""
+    """Import the decoding modules, so that forked decoder processes start with them loaded."""
     modules = ["video.pyav_frames", "audio.soundfile_reader", "audio.pyav_reader"]
     if backend_name() == "torchcodec":
         modules.append("video.torchcodec_frames")
@@ -40,7 +41,7 @@ def load_decoders() -> None:
 
 @functools.cache
 def _fault(name: str) -> str | None:
-    """Why the library cannot be used; None where it can."""
+    """Return why the library cannot be used, or None if it can."""
     try:
         module = importlib.import_module(BACKENDS[name])
     except ModuleNotFoundError as error:
@@ -50,7 +51,7 @@ def _fault(name: str) -> str | None:
     if name == "torchcodec":
         from torchcodec.decoders import VideoStreamMetadata
 
-        # torchcodec 0.17 imports without FFmpeg's libraries and fails at each file, which is slow
+        # torchcodec 0.17 imports without FFmpeg's libraries, then fails slowly on each file
         try:
             module.VideoDecoder(b"")
         except (RuntimeError, ValueError) as error:

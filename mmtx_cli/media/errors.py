@@ -1,4 +1,4 @@
-"""The one error of every decoder: a media file that cannot be read, and why."""
+"""Errors of the media decoders: files that cannot be read, and why."""
 
 from mmtx_cli.errors import DataError
 
@@ -9,22 +9,22 @@ OUT_OF_MEMORY = (
 
 
 class UnreadableError(DataError):
-    """A media file that cannot be decoded; ``reason`` is one line fit for a quarantine list."""
+    """A media file cannot be decoded; ``reason`` is one line, suitable for the quarantine list."""
 
     def __init__(self, path: str, reason: str) -> None:
-        """Take the file's path and why it cannot be read."""
+        """Store the file's path and why it cannot be read."""
         self.path = path
         self.reason = " ".join(reason.split()) or "cannot be decoded"
         super().__init__(f"{path}: {self.reason}")
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        # an exception is rebuilt from its arguments when it crosses from a worker process
+        # an exception passed between processes is rebuilt from its arguments
         return type(self), (self.path, self.reason)
 
 
 class OutsideError(UnreadableError):
-    """Nothing of the file lies between the wanted start and end."""
+    """The requested time range contains none of the file's content."""
 
 
 class NoVideoError(UnreadableError):
-    """The file holds no moving picture; it may hold sound."""
+    """The file has no video stream; it may contain audio."""

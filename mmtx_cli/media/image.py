@@ -1,4 +1,4 @@
-"""Image files to pixels: every common format and colour mode becomes 8-bit RGB."""
+"""Decode image files of all common formats and color modes to 8-bit RGB."""
 
 import io
 import os
@@ -19,9 +19,9 @@ from mmtx_cli.media.rgb import rgb_pixels
 
 __all__ = ["FORMATS", "UnreadableError", "decode_image", "decode_small", "image_size"]
 
-# only what photographs and drawings come in: every further parser is a door for a hostile file
+# common image formats only: each further parser enlarges the attack surface
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
-# the EXIF tag 0x0112 and what brings each of its values upright
+# the EXIF orientation tag, and the transposition that brings each of its values upright
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -34,54 +34,54 @@ _UPRIGHT = {
 }
 SMALL_PIXELS = 1 << 24
 SMALL_BYTES = {"jpeg": 32 << 20, "png": 16 << 20, "webp": 16 << 20, "bmp": 64 << 20, "gif": 1 << 20}
-"""What is decoded without a process of its own: within these sizes (pixels; bytes of a file by
-format) no content costs more than about 300 MB and two seconds. Of a GIF, Pillow copies comments
-in quadratic time; TIFF and AVIF have sizes of their own inside, which nothing bounds."""
+"""Largest images decoded without a child process (pixels, and file bytes by format): within these
+limits no content costs more than about 300 MB and two seconds. Pillow copies GIF comments in
+quadratic time; TIFF and AVIF are missing because nothing bounds the sizes that they declare."""
 SMALL_SCANS, MAX_SCANS = 32, 500
-"""Scans of a JPEG: each may cost as much as a whole picture. Encoders write about ten; where
-libjpeg-turbo is tested with hostile files, it refuses more than 500."""
+"""Maximum number of scans of a JPEG, without a child process and in total: each may cost as much
+as a whole image. Encoders write about ten; libjpeg-turbo's fuzz tests reject more than 500."""
 _MAGIC = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp"}
-# Pillow warns at half of its limit and refuses beyond it: the limit is enough
+# Pillow warns at half of the size that it rejects; the error is enough
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# "Corrupt EXIF data" and the like: the pixels are sound, or an error follows
+# such as "Corrupt EXIF data": either the pixels are intact or an error follows
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def decode_image(
     path: str | os.PathLike[str], size: int | None = None, max_pixels: int = MAX_IMAGE_PIXELS
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Decode an image file to upright 8-bit RGB; what is transparent becomes white.
+    """Decode an image file to upright 8-bit RGB on a white background.
 
-    The content decides the format, not the name; of an animation the first frame is taken. With
-    ``size``, a JPEG is decoded at the smallest of the scales 1, 1/2, 1/4 and 1/8 whose shorter
-    side still has ``size`` pixels (Pillow's ``draft``); no other resizing happens.
+    The format is detected by content, not by name; of an animation, the first frame is decoded.
+    With ``size``, a JPEG is decoded at the smallest of the scales 1, 1/2, 1/4 and 1/8 at which its
+    shorter side has at least ``size`` pixels (Pillow's ``draft``); there is no other resizing.
 
-    A pixel takes at most 8 bytes (of WEBP and AVIF, whose libraries keep copies, 16).
+    Decoding takes at most 8 bytes per pixel (16 for WEBP and AVIF, whose libraries keep copies).
 
     Raises:
-        UnreadableError: with a one-line reason, if the file is missing, empty, damaged, not an
-            image, or of more than ``max_pixels`` pixels, or of more than 500 scans.
+        UnreadableError: with a one-line reason, if the file is missing, empty, damaged or not an
+            image, or has more than ``max_pixels`` pixels or 500 scans.
     """
     path = os.fspath(path)
     try:
         with open_regular(path) as file:
             is_jpeg = file.read(3) == JPEG_START
             file.seek(0)
-            # of other formats, what is not needed is not read: a file may be larger than memory
+            # other formats are read only as far as needed: a file may be larger than memory
             return _decoded(path, file.read() if is_jpeg else file, size, max_pixels)
     except UnreadableError:
         raise
-    except Exception as error:  # parsers of hostile bytes raise anything; none may stop a run
+    except Exception as error:  # parsers may raise anything on hostile data; none may stop a run
         raise UnreadableError(path, _reason(error)) from error
 
 
 def decode_small(
     path: str | os.PathLike[str], size: int | None = None, max_pixels: int = MAX_IMAGE_PIXELS
 ) -> UInt8[np.ndarray, "h w 3"] | None:
-    """Decode a picture as ``decode_image`` does, if whatever it holds costs little.
+    """Decode an image as ``decode_image`` does, if its size and format bound the cost.
 
-    None for one that may cost more: too large, of too many scans, or of a format whose cost its
-    size does not bound. It belongs in a process that can be ended.
+    Returns None if it is too large, has too many scans, or has a format whose file size does not
+    bound the cost; such an image must be decoded in a process that can be killed.
 
     Raises:
         UnreadableError: as ``decode_image`` does.
@@ -111,13 +111,13 @@ def decode_small(
 
 
 def image_size(path: str) -> tuple[int, int]:
-    """Width and height by a picture's header, as they are stored."""
+    """Return the width and height in an image's header, before any rotation by EXIF."""
     with open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
         return image.size
 
 
 def _format(start: bytes) -> str:
-    """The format by a file's first bytes; empty for one that has no bound in ``SMALL_BYTES``."""
+    """Return the image format by the first bytes of a file; "" if not one of ``SMALL_BYTES``."""
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "webp"
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "")
@@ -126,7 +126,7 @@ def _format(start: bytes) -> str:
 def _decoded(
     path: str, source: bytes | io.BufferedIOBase, size: int | None, max_pixels: int
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Decode the bytes of a JPEG, or an open file of any other format."""
+    """Decode a JPEG given as bytes, or an open file of any other format."""
     with _at_most(max_pixels):
         if not isinstance(source, bytes):
             return _by_pillow(path, source, size)
@@ -141,7 +141,7 @@ def _decoded(
 
 @contextmanager
 def _at_most(pixels: int) -> Iterator[None]:
-    """Set Pillow's own limit, which holds for every frame of a file; it refuses twice of it."""
+    """Limit the pixels of each decoded frame; Pillow rejects more than twice its setting."""
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = pixels / 2  # type: ignore[assignment]
     try:
@@ -157,14 +157,14 @@ def _by_pillow(path: str, file: io.BufferedIOBase, size: int | None) -> UInt8[np
     image.load()
     if isinstance(file, StrictJpeg) and file.has_excess:
         raise UnreadableError(path, "damaged: the picture ends before its data")
-    image = _upright(image)  # the picture as it is stored is let go of
+    image = _upright(image)  # frees the image as stored
     return rgb_pixels(image)
 
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
         turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # damaged EXIF data say nothing about the pixels
+    except Exception:  # damaged EXIF data does not mean damaged pixels
         return image
     return image if turn is None else image.transpose(turn)
 

@@ -1,4 +1,4 @@
-"""Pictures within the limits of time and memory: cheap ones here, all others in a process apart."""
+"""Read images within time and memory limits: cheap ones in this process, others in a child."""
 
 import os
 
@@ -13,16 +13,22 @@ from mmtx_cli.media.regular_file import open_regular
 from mmtx_cli.media.worker.isolated_decoder import Guard
 
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
-"""Formats whose further frames are moments of a film, not pages."""
+"""Formats whose further frames form an animation, not pages."""
 
 
 def read_picture(
     guard: Guard, path: str, size: int | None = None, max_pixels: int = MAX_IMAGE_PIXELS
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Decode a picture as ``decode_image`` does, within the time and memory of ``guard``.
+    """Decode an image as ``decode_image`` does, within the time and memory limits of ``guard``.
 
-    One that cannot cost much, as nearly all are, is decoded by this process, which saves sending
-    its pixels through a pipe.
+    Images with a small maximum cost, which nearly all have, are decoded in this process, which
+    avoids sending their pixels through a pipe.
+
+    Args:
+        guard: Decoder process for all other images.
+        path: Image file.
+        size: Minimum length of the shorter side when a JPEG is scaled down; None not to scale.
+        max_pixels: Largest number of pixels that is decoded.
 
     Raises:
         UnreadableError: as ``decode_image`` does, and as ``Guard.run`` does.
@@ -34,22 +40,22 @@ def read_picture(
 
 
 def picture_kind(guard: Guard, path: str) -> str | None:
-    """What the content, not the name, says: "still" or "animation"; None for what is no picture."""
+    """Return "still" or "animation" by content, not by name; None if the file is not an image."""
     try:
         with open_regular(path) as file:
             cheap = os.fstat(file.fileno()).st_size <= min(SMALL_BYTES.values())
         return _kind(path) if cheap else guard.run(_kind, path)
-    except UnreadableError:  # told by the decoder
+    except UnreadableError:  # reported by the decoder
         return None
 
 
 def _kind(path: str) -> str | None:
     try:
         with open_regular(path) as file, Image.open(file, formats=FORMATS) as picture:
-            # n_frames would read a GIF to its end
+            # n_frames would read the whole GIF
             animated = picture.format in ANIMATED and getattr(picture, "is_animated", False)
             return "animation" if animated else "still"
-    except Image.DecompressionBombError:  # told by the decoder
+    except Image.DecompressionBombError:  # reported by the decoder
         return "still"
-    except Exception:  # whatever it is, no picture: the other decoders say what is wrong with it
+    except Exception:  # not an image; the other decoders report what is wrong
         return None

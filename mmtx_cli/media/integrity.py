@@ -1,4 +1,4 @@
-"""Is a media file there, and as long as its own first bytes say? No decoder is asked."""
+"""Check that a media file is as long as its container header declares, without decoding it."""
 
 import os
 from typing import BinaryIO
@@ -11,13 +11,13 @@ _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"sidx"
 
 
 def check_whole(path: str) -> str:
-    """Return the kind of container, "mp4", "matroska", "avi" or "" for any other.
+    """Return the kind of container: "mp4", "matroska", "avi", or "" for any other.
 
-    FFmpeg reads a file that was cut off without a word and gives what is left. The containers
-    that say how long they are (ISO/IEC 14496-12, Matroska's EBML, RIFF) are held to it.
+    FFmpeg silently returns what is left of a truncated file. Containers that declare their length
+    (ISO/IEC 14496-12, Matroska's EBML, RIFF) are therefore compared with the size of the file.
 
     Raises:
-        UnreadableError: if the file is missing, not a regular one, empty or cut off.
+        UnreadableError: if the file is missing, not a regular file, empty or truncated.
     """
     try:
         with open_regular(path) as file:
@@ -31,7 +31,7 @@ def check_whole(path: str) -> str:
 
 
 def _promise(file: BinaryIO, size: int) -> tuple[str, int]:
-    """Kind of container, and where its content ends by its own account (0: it does not say)."""
+    """Return the kind of container and the declared end of its content (0 if not declared)."""
     start = file.read(12)
     if start[4:8] in _BOXES:
         return "mp4", _end_of_boxes(file, size)
@@ -48,9 +48,9 @@ def _end_of_boxes(file: BinaryIO, size: int) -> int:
         file.seek(at)
         header = file.read(16)
         length = int.from_bytes(header[:4], "big")
-        if length == 1:  # the length did not fit into four bytes
+        if length == 1:  # a 64-bit length follows
             length = int.from_bytes(header[8:], "big")
-        if length < 8:  # 0 is "to the end of the file"; anything else is no box
+        if length < 8:  # 0 means "to the end of the file"; other values are invalid
             break
         at += length
     return at
@@ -69,7 +69,7 @@ def _end_of_segment(file: BinaryIO) -> int:
 
 
 def _variable_integer(file: BinaryIO) -> int | None:
-    """EBML's length (RFC 8794, section 4); None for "unknown", which a live recording writes."""
+    """Return an EBML length (RFC 8794, section 4); None for "unknown", as in live recordings."""
     first = file.read(1)[:1]
     if not first or not first[0]:
         return None

@@ -1,10 +1,10 @@
-"""JPEGs: whole ones quickly, and a source that tells damaged pictures from whole ones.
+"""Fast decoding of intact JPEGs, and detection of damaged ones.
 
-libjpeg fills what is missing with grey, and Pillow drops its warnings. So the compressed scan is
-handed over with its end marker replaced by a few zero bytes: a picture that needs more bits than
-the file has then runs dry, and one that is complete long before its data end was led astray by a
-wrong code. Progressive files, and those of several scans, are left as they are: libjpeg reads
-them whole, and Pillow reports a missing end itself.
+libjpeg fills missing data with gray, and Pillow drops its warnings. The compressed scan is
+therefore passed on with its end marker replaced by a few zero bytes: an image that needs more bits
+than the file contains then runs out of data, and one that is complete long before the end of its
+data was misread because of a corrupt code. Progressive and multi-scan files are left unchanged:
+libjpeg reads them to the end, and Pillow itself reports a missing end.
 """
 
 import io
@@ -19,25 +19,25 @@ from PIL import Image
 JPEG_START = b"\xff\xd8\xff"
 _EXIF = b"Exif\x00\x00"
 _ORIENTATION = 0x0112
-_HEAD = 1 << 17  # EXIF data come first, or behind another segment of at most 64 KiB
+_HEAD = 1 << 17  # EXIF data comes first, or after another segment of at most 64 KiB
 _COLOURS = ("Gray", "YCbCr", "RGB")
-# begins with one literal byte, for which re.search is as quick as memchr
+# starts with a literal byte, which re.search finds as fast as memchr
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _BASELINE = (0xC0, 0xC1)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN = 0xDA
 _NEXT_SCAN = frozenset({0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE})
-# Huffman decoding looks up to eight bytes ahead of what it needs
+# the Huffman decoder reads up to eight bytes ahead
 _LOOKAHEAD = bytes(16)
-# what encoders leave unread at the end of a sound scan stays below this
+# intact scans have fewer unread bytes than this at their end
 _SPARE_BYTES, _SPARE_SHARE = 64, 0.01
 
 
 def plain_jpeg(data: bytes, size: int | None) -> UInt8[np.ndarray, "h w 3"] | None:
-    """Decode an upright RGB or grey JPEG of which libjpeg has nothing to complain.
+    """Decode an upright RGB or grayscale JPEG that libjpeg reads without a warning.
 
-    Gives the pixels that Pillow does, in half the time: its copies are saved. ``size`` chooses
-    the scale, as ``Image.draft`` does. None for any other file, which Pillow is to judge.
+    Returns the same pixels as Pillow in half the time, by avoiding copies. ``size`` selects the
+    scale, as ``Image.draft`` does. Returns None for any other file, which is left to Pillow.
     """
     try:
         if not _stored_upright(data):
@@ -53,15 +53,15 @@ def plain_jpeg(data: bytes, size: int | None) -> UInt8[np.ndarray, "h w 3"] | No
             min_factor=scale,
             strict=True,
         )
-    except Exception:  # whatever it is, Pillow will say what is wrong with it
+    except Exception:  # Pillow reports what is wrong with the file
         return None
 
 
 def scan_bound(data: bytes) -> int:
-    """At most how many scans a JPEG has: 1 without a look at its end where its first has it all.
+    """Return an upper bound on the number of scans in a JPEG.
 
-    libjpeg decodes no further scan behind one with all components of a sequential picture. Of
-    other files, markers in thumbnails count, too.
+    It is 1 if the first scan of a sequential image contains all components, since libjpeg decodes
+    no further scan after it. In other files, markers in thumbnails are counted, too.
     """
     components, sequential = 0, False
     for marker, at in _segments(data):
@@ -75,7 +75,7 @@ def scan_bound(data: bytes) -> int:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Marker and place of each segment, up to the header of the first scan."""
+    """Yield the marker and offset of each segment, up to the header of the first scan."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -98,12 +98,12 @@ def _stored_upright(data: bytes) -> bool:
 
 
 def _scale(most: int) -> int:
-    """The largest of 8, 4, 2 and 1 that is at most ``most``."""
+    """Return the largest of 8, 4 and 2 that is at most ``most``, else 1."""
     return next((scale for scale in (8, 4, 2) if scale <= most), 1)
 
 
 def baseline_scan(data: bytes) -> tuple[int, int] | None:
-    """Return where the only scan of a sequential Huffman JPEG begins and ends, else None."""
+    """Return the start and end of the only scan of a sequential Huffman JPEG, else None."""
     sequential = False
     for marker, at in _segments(data):
         if marker in _FRAMES:
@@ -123,10 +123,10 @@ def baseline_scan(data: bytes) -> tuple[int, int] | None:
 
 
 class StrictJpeg(io.BytesIO):
-    """A JPEG file in memory; after decoding, ``has_excess`` tells a scan read only in part."""
+    """A JPEG file in memory; ``has_excess`` is True if decoding read the scan only in part."""
 
     def __init__(self, data: bytes) -> None:
-        """Take the whole file."""
+        """Wrap the contents of a whole file."""
         scan = baseline_scan(data)
         self._bound = self._furthest = 0
         if scan is None:
@@ -140,7 +140,7 @@ class StrictJpeg(io.BytesIO):
         self._bound = max(start, end - spare)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read up to ``size`` bytes, never past the last part of the scan in one go."""
+        """Read up to ``size`` bytes, stopping once at the start of the last part of the scan."""
         at = self.tell()
         if at < self._bound:
             left = self._bound - at
@@ -151,5 +151,5 @@ class StrictJpeg(io.BytesIO):
 
     @property
     def has_excess(self) -> bool:
-        """True if the picture was complete before the last part of its data was asked for."""
+        """True if the image was complete before the last part of its data was requested."""
         return self._furthest <= self._bound and self._bound > 0

@@ -1,4 +1,4 @@
-"""Opening a media file that may be anything: a pipe or a device must not be waited for."""
+"""Open media files without blocking on pipes or devices."""
 
 import errno
 import os
@@ -9,15 +9,15 @@ from mmtx_cli.media.errors import UnreadableError
 
 
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
-    """Open a regular file that is not empty; nothing else is waited for or read.
+    """Open a regular file that is not empty, without blocking on anything else.
 
     Raises:
-        UnreadableError: if it is missing, may not be read, is empty or something else: a folder,
-            a named pipe, a socket, a device.
+        UnreadableError: if the file is missing, unreadable, empty, or not a regular file (a
+            folder, named pipe, socket or device).
     """
     path = os.fspath(path)
     try:
-        # without a wait for whoever may write into a pipe, and without making a terminal ours
+        # neither wait for the writer of a pipe nor acquire a controlling terminal
         descriptor = os.open(path, os.O_RDONLY | _flag("O_NONBLOCK") | _flag("O_NOCTTY"))
     except OSError as error:
         raise UnreadableError(path, _reason(path, error)) from error
@@ -34,9 +34,10 @@ def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
 
 
 def check_regular(path: str | os.PathLike[str]) -> int:
-    """Raise UnreadableError as ``open_regular`` does, for a library that opens a path itself.
+    """Return the size in bytes of a file that a library opens by its path.
 
-    Returns the size of the file in bytes.
+    Raises:
+        UnreadableError: as ``open_regular`` does.
     """
     with open_regular(path) as file:
         return os.fstat(file.fileno()).st_size

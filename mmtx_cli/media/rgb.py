@@ -1,4 +1,4 @@
-"""Pillow's pictures of any mode to 8-bit RGB, in strips, which saves the memory of copies."""
+"""Convert Pillow images of any mode to 8-bit RGB, in strips to save memory."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,14 +7,15 @@ from jaxtyping import UInt8
 from PIL import Image
 
 STRIP = 1 << 20
-"""Pixels that are converted at a time."""
+"""Pixels converted at a time."""
 
 
 def rgb_pixels(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
-    """Convert a picture that is loaded; what is transparent becomes white.
+    """Convert a loaded image to RGB on a white background.
 
-    Numbers of more than 8 bits are scaled to 0 … 255: 16-bit integers by their range, others by
-    the picture's largest value. Beside the picture and the result, only a strip is in memory.
+    Values of more than 8 bits are scaled to 0 … 255: 16-bit integers by their range, others by the
+    image's largest value (at least 255 for integers, 1 for floats). Besides the image and the
+    result, only one strip is in memory.
     """
     convert = _scaled(image) if image.mode == "F" or image.mode.startswith("I") else _opaque
     width, height = image.size
@@ -27,7 +28,7 @@ def rgb_pixels(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """Strips of whole rows, each with its first row's number."""
+    """Yield strips of whole rows, each with the index of its first row."""
     width, height = image.size
     rows = max(1, STRIP // max(1, width))
     for top in range(0, height, rows):
@@ -43,7 +44,7 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def _scaled(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """Conversion by the range of the whole picture."""
+    """Return a conversion that scales by the value range of the whole image."""
     largest, kind = 0.0, np.dtype(np.uint8)
     for _, strip in _strips(image):
         values = np.asarray(strip)

@@ -1,4 +1,4 @@
-"""File names of media."""
+"""Suffixes of image, video and audio files."""
 
 _IMAGE = (
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif"
@@ -21,7 +21,7 @@ SUFFIXES = {
     "video": tuple(_VIDEO.split()),
     "audio": tuple(_AUDIO.split()),
 }
-"""What folders are searched for; a file that is named itself may have any suffix."""
+"""Suffixes found when a folder is searched; a file given by name may have any suffix."""
 
 FOREIGN_IMAGES = frozenset(_FOREIGN.split())
-"""Pictures that are not read: to be named as such, not taken for films."""
+"""Suffixes of unsupported image formats, reported as such instead of being read as videos."""

@@ -1,4 +1,4 @@
-"""Pictures of any size to the square that a batch holds, still as bytes."""
+"""Resize, crop and augment images to the square uint8 tensors of a batch."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,18 +13,18 @@ FITS = ("crop", "pad", "squash")
 
 
 def to_tensor(pixels: UInt8[np.ndarray, "h w 3"]) -> Picture:
-    """Channels first, without a copy."""
+    """Return a channels-first view of the pixels as a tensor."""
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def resize(
     pictures: UInt8[Tensor, "*n 3 h w"], height: int, width: int
 ) -> UInt8[Tensor, "*n 3 {height} {width}"]:
-    """Antialiased bilinear interpolation on bytes, as torchvision's ``v2.Resize`` does it."""
+    """Resize uint8 images with antialiased bilinear interpolation, as ``v2.Resize`` does."""
     if pictures.shape[-2:] == (height, width):
         return pictures
     alone = pictures.dim() == 3
-    # a batch of interleaved pixels is what torch resizes quickest; picture[None] would be none
+    # torch resizes channels-last batches fastest; pictures[None] would not count as channels-last
     batch = pictures.permute(1, 2, 0)[None].permute(0, 3, 1, 2) if alone else pictures
     made = F.interpolate(batch, (height, width), mode="bilinear", antialias=True)
     return made[0] if alone else made
@@ -33,11 +33,11 @@ def resize(
 def fit(
     pictures: UInt8[Tensor, "*n 3 h w"], size: int, how: str
 ) -> UInt8[Tensor, "*n 3 {size} {size}"]:
-    """Make one picture, or each of a batch, a ``size`` x ``size`` square.
+    """Resize one image, or each image of a batch, to ``size`` x ``size``.
 
-    "crop" scales the shorter side to ``size`` and keeps the centre, to the pixel as torchvision's
-    ``Resize`` and ``CenterCrop`` do; "pad" scales the longer side to ``size`` and puts black
-    around the rest; "squash" keeps everything and lets the proportions go.
+    "crop" scales the shorter side to ``size`` and crops the center, exactly as torchvision's
+    ``Resize`` and ``CenterCrop`` do; "pad" scales the longer side to ``size`` and pads with black;
+    "squash" ignores the aspect ratio.
     """
     if how == "squash":
         return resize(pictures, size, size)
@@ -57,9 +57,13 @@ def fit(
 def augmentation(
     size: int, scale: Sequence[float] = (1.0, 1.0), flip: bool = False, color: float = 0.0
 ) -> Callable[[Tensor], Tensor] | None:
-    """Random crop of ``scale`` of the area, mirror, colour jitter; None where nothing is asked.
+    """Return a random crop, horizontal flip and color jitter, or None if all are disabled.
 
-    A mirror exchanges left and right, which captions may speak of: it is off by default.
+    Args:
+        size: Side of the square output in pixels.
+        scale: Smallest and largest area of the crop, as fractions of the image.
+        flip: Flip half of the images. Off by default, since captions may mention left and right.
+        color: Strength of the brightness, contrast and saturation jitter.
     """
     if tuple(scale) == (1.0, 1.0) and not flip and not color:
         return None
@@ -78,7 +82,7 @@ def augmentation(
 def augmented(
     picture: Picture, augment: Callable[[Tensor], Tensor], seed: int
 ) -> UInt8[Tensor, "3 _ _"]:
-    """Apply ``augment`` with its own random numbers, leaving torch's as they were."""
+    """Apply ``augment`` with a seed of its own, leaving torch's global random state unchanged."""
     state = torch.default_generator.get_state()
     torch.default_generator.manual_seed(seed)
     try:

@@ -1,4 +1,4 @@
-"""Built-in data sets in folders: whole or absent, made again only if need be, never over others."""
+"""Write built-in data sets atomically, only if needed, and never over other files."""
 
 import os
 import shutil
@@ -20,11 +20,11 @@ _MIN_NUM, _MIN_SIZE = 10, 32
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """A data set that its arguments alone decide: NAME.jsonl, its card, and folders of media.
+    """A data set determined by its arguments: NAME.jsonl, its card, and folders of media.
 
-    ``made_with`` holds the arguments and the version of the maker; ``files`` says how many files
-    lie in each folder of media. ``former`` are further folders of media that a set of the same
-    name may hold when it was made with other arguments; they are replaced with it.
+    ``made_with`` contains the arguments and the generator's version, ``files`` the number of files
+    in each folder of media. ``former`` are further folders of media that a data set of this name
+    may have if it was made with other arguments; they are replaced with it.
     """
 
     name: str
@@ -39,14 +39,20 @@ class BuiltIn:
         card: dict[str, Any],
         workers: int | None = None,
     ) -> Path:
-        """Fill ``folder`` and return the manifest's path.
+        """Write the data set to ``folder`` and return the manifest's path.
 
-        ``make_row(place, index)`` writes the files of one row below ``place`` and returns the
-        row; several threads call it. A folder already made with the same arguments is used as it
-        is; one of other arguments is replaced, once the new one is complete.
+        A folder already made with the same arguments is reused; one with other arguments is
+        replaced once the new one is complete.
+
+        Args:
+            folder: Where the data set is written.
+            make_row: Given a folder and an index, writes the files of a row to the folder and
+                returns the row; called from several threads.
+            card: Contents of the data set card.
+            workers: Number of threads; by default, the number of cores.
 
         Raises:
-            ConfigError: if the folder holds other things.
+            ConfigError: if the folder contains other files.
         """
         if not self._is_complete(folder):
             self._check_replaceable(folder)
@@ -98,7 +104,7 @@ class BuiltIn:
         )
 
     def _check_replaceable(self, folder: Path) -> None:
-        """Refuse to replace anything but an empty folder or an earlier set of the same name."""
+        """Raise ConfigError unless a folder is absent, empty or a data set of the same name."""
         if not folder.exists():
             return
         if not folder.is_dir():
@@ -113,7 +119,7 @@ class BuiltIn:
             )
 
     def _unwritten(self, folder: Path) -> list[str]:
-        """Return what lies in the folders of media and that no row of the manifest there names."""
+        """Return the files in the folders of media that the manifest there does not list."""
         written: set[str] = set()
         if (folder / self._manifest).is_file():
             rows = [row for _, row in read_lines(folder / self._manifest)]
@@ -122,7 +128,7 @@ class BuiltIn:
         return sorted(set(held) - written)
 
     def _swap(self, fresh: Path, target: Path) -> None:
-        # another process may have made the same set meanwhile: theirs, perhaps in use, stays
+        # keep the same data set made meanwhile by another process, which may be in use
         if self._is_complete(target):
             return
         old = target.with_name(f".{target.name}.{os.getpid()}.old")
@@ -142,10 +148,10 @@ def _names(folder: Path) -> list[str]:
 
 
 def check_numbers(num: int, size: int, seed: int) -> None:
-    """Refuse numbers that are too small for a set with splits and visible things.
+    """Check that the numbers suffice for three splits and visible shapes.
 
     Raises:
-        ConfigError: saying what is needed.
+        ConfigError: naming the minimums.
     """
     if num < _MIN_NUM or size < _MIN_SIZE or seed < 0:
         raise ConfigError(
@@ -160,12 +166,12 @@ def split_of(index: int, num: int) -> str:
 
 
 def index_in_split(index: int, num: int) -> int:
-    """Return how many rows of its split come before a row."""
+    """Return the index of a row within its split."""
     return index - _place(index, num)[1]
 
 
 def _place(index: int, num: int) -> tuple[str, int]:
-    """The split of a row, and where that split begins."""
+    """Return the split of a row, and the index of the split's first row."""
     tenth = round(num / 10)
     for split, first in (("test", num - tenth), ("val", num - 2 * tenth)):
         if index >= first:

@@ -1,8 +1,8 @@
-"""Where sound ends by the header of a file of chunks: libsndfile and FFmpeg do not check it.
+"""Detection of truncated audio files in chunk-based formats, by the chunk sizes in their headers.
 
-Both give what is left of a file that lost its end, without a word. Sources: Multimedia Programming
-Interface and Data Specifications 1.0 (IBM, Microsoft; 1991) for RIFF, EBU Tech 3306 for RF64,
-Sony's Wave64 1.1, Apple's AIFF 1.3 and CAF 1.0, Sun's AU.
+libsndfile and FFmpeg silently return what is left of a truncated file. Sources: Multimedia
+Programming Interface and Data Specifications 1.0 (IBM, Microsoft; 1991) for RIFF, EBU Tech 3306 for
+RF64, Sony's Wave64 1.1, Apple's AIFF 1.3 and CAF 1.0, Sun's AU.
 """
 
 import os
@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from io import FileIO
 
 _MOST_CHUNKS = 4096
-# recorders and pipes that cannot know the size write one of these, or 0
+# from these values on, or 0: the size is unknown, as written by live recorders and pipes
 _UNKNOWN_32, _UNKNOWN_64 = 0x7FFF0000, 1 << 62
 _WAVE64 = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """``head`` is the form of a chunk's name and size, ``first`` where the first chunk begins.
+    """Structure of a chunk-based format.
 
-    ``data`` names the chunk of the sound. Chunks begin at multiples of ``align``; ``inclusive``
-    sizes count the head, too. From ``unknown`` on a size is none.
+    ``head`` is the struct format of a chunk's name and size, ``first`` the offset of the first
+    chunk, ``data`` the name of the chunk with the audio. Chunks begin at multiples of ``align``;
+    ``inclusive`` sizes include the chunk's head. Sizes of ``unknown`` or more mean "unknown".
     """
 
     head: str
@@ -44,7 +45,7 @@ _LAYOUTS = {
 
 
 def chunk_fault(file: FileIO) -> str | None:
-    """Why a file of sound cannot be whole or right by its chunks; None, too, for other files."""
+    """Return why an audio file is truncated or invalid by its chunks; None if it is not."""
     size = os.fstat(file.fileno()).st_size
     file.seek(0)
     name = file.read(4)
@@ -58,10 +59,10 @@ def _fault(file: FileIO, size: int, layout: Layout, kind: bytes) -> str | None:
     position, told = layout.first, None
     head_size = struct.calcsize(layout.head)
     for _ in range(_MOST_CHUNKS):
-        file.seek(min(position, size))  # a size may lead beyond what a file can have
+        file.seek(min(position, size))  # a corrupt size may exceed the largest possible offset
         head = file.read(head_size)
         if len(head) < head_size:
-            # what comes behind the sound is optional, and of AIFF in any order
+            # no audio so far; only chunks after the audio are optional (AIFF allows any order)
             return "truncated: the file ends in its header"
         name, length = struct.unpack(layout.head, head)
         position += head_size
@@ -90,7 +91,7 @@ def _sun_fault(file: FileIO, size: int) -> str | None:
 
 
 def _missing(begin: int, length: int, size: int) -> str | None:
-    """Say what is missing of the sound; some writers count headers in, which is no loss."""
+    """Describe how much audio is missing; sizes that wrongly include headers are accepted."""
     missing = begin + length - size
     if missing <= 0 or missing in (8, begin - 8, begin):
         return None

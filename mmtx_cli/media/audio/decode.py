@@ -1,4 +1,4 @@
-"""Sound files, and the sound of videos, to a mono waveform."""
+"""Decode audio files, and the audio tracks of videos, to a mono waveform."""
 
 import os
 from collections.abc import Iterator
@@ -24,20 +24,20 @@ _START = 512
 
 @runtime_checkable
 class Sound(Protocol):
-    """An open sound: its rate in Hz, and after how many seconds of the file it begins."""
+    """An open audio stream at ``rate`` Hz, whose first sample is at ``zero`` seconds."""
 
     rate: int
     channels: int
     zero: float
 
     def length(self) -> int:
-        """Samples of one channel."""
+        """Return the number of samples per channel."""
 
     def read(self, first: int, count: int | None) -> Float[np.ndarray, " n"]:
-        """Samples from ``first`` on, at most ``count``: the mean of all channels."""
+        """Return at most ``count`` samples from ``first`` on, averaged over the channels."""
 
     def pieces(self, first: int, count: int | None) -> Iterator[Float[np.ndarray, " n"]]:
-        """The same in pieces that fit into memory, without silence where the sound pauses."""
+        """Yield the samples of ``read`` in pieces that fit into memory, without filling gaps."""
 
 
 def decode_sound(
@@ -48,20 +48,29 @@ def decode_sound(
     end: float | None = None,
     offset: float | None = None,
 ) -> Float[Tensor, " n"] | None:
-    """Decode a sound file, or the sound of a video, to mono at ``sample_rate``.
+    """Decode an audio file, or the audio of a video, to mono at ``sample_rate``.
 
-    The content decides the format, not the name. Of the part from ``start`` to ``end``, in seconds
-    from the beginning of the file as in ``decode_video`` (what lies beyond the sound is cut), at
-    most ``seconds`` are decoded; ``offset`` from 0 to 1 says which, None is the centre. Channels
-    are averaged. Full scale is 1, which resampling and lossy codecs exceed a little. None is a
-    video without an audio stream.
+    The format is detected by content, not by name. Channels are averaged. Full scale is 1, which
+    resampling and lossy codecs may exceed slightly.
+
+    Args:
+        path: Audio or video file.
+        sample_rate: Sample rate of the waveform in Hz.
+        seconds: Maximum length of the waveform; None for no maximum.
+        start: Start of the part to decode, in seconds from the beginning of the file as in
+            ``decode_video``; clipped to the audio.
+        end: End of the part, likewise.
+        offset: Position of the ``seconds`` within the part, from 0 to 1; None for the center.
+
+    Returns:
+        The waveform, or None for a video without an audio stream.
 
     Raises:
-        OutsideError: if there is no sound in that part.
-        UnreadableError: with a one-line reason, if the file is missing, empty, cut off, damaged,
-            neither sound nor video, absurd in sample rate,
-            channels or length, or holds samples that are no finite numbers.
-        ValueError: for a sample rate, number of seconds or offset that means nothing.
+        OutsideError: if the part contains no audio.
+        UnreadableError: with a one-line reason, if the file is missing, empty, truncated, damaged,
+            or neither audio nor video, its sample rate, channels or length are implausible, or
+            samples are not finite.
+        ValueError: if ``sample_rate``, ``seconds`` or ``offset`` is invalid.
     """
     path = os.fspath(path)
     if sample_rate < 1:
@@ -79,7 +88,7 @@ def decode_sound(
 
 
 def check_sound(path: str, start: float | None = None, end: float | None = None) -> None:
-    """Decode all of a part of a sound, of any length, piece by piece, and let it go.
+    """Check that a part of an audio file of any length is readable, decoding it in pieces.
 
     Raises:
         UnreadableError: as ``decode_sound`` does.
@@ -104,7 +113,7 @@ def check_sound(path: str, start: float | None = None, end: float | None = None)
 
 
 def _silent(path: str, window: Window) -> UnreadableError:
-    """The error of a sound, or a part of one, that has no sample."""
+    """Return the error for a file, or a part of one, that contains no audio."""
     if window.is_everything:
         return UnreadableError(path, "holds no sound")
     return OutsideError(path, "holds no sound in the part asked for")
@@ -123,7 +132,9 @@ def _faults_of(path: str) -> Iterator[None]:
 def sound_seconds(
     path: str | os.PathLike[str], start: float | None = None, end: float | None = None
 ) -> float:
-    """Seconds of sound in a part of a file, by its header where that tells; 0 of a silent video.
+    """Return the seconds of audio in a part of a file, from the header if it gives the length.
+
+    The result is 0 for a video without an audio stream.
 
     Raises:
         UnreadableError: as ``decode_sound`` does.
@@ -137,8 +148,8 @@ def sound_seconds(
 
 @contextmanager
 def _opened(path: str) -> Iterator[Sound | None]:
-    """Open with libsndfile what it reads well, everything else with FFmpeg."""
-    # what a run without sound need not load
+    """Open the formats that libsndfile reads well with it, and all others with FFmpeg."""
+    # imported here, since runs without audio do not need them
     from mmtx_cli.media.audio.pyav_reader import open_stream
     from mmtx_cli.media.audio.soundfile_reader import SoundFile, open_file
 
@@ -160,7 +171,7 @@ def _opened(path: str) -> Iterator[Sound | None]:
     try:
         stream = open_stream(path, fault)
     except UnreadableError as error:
-        # of what is sound by its first bytes, libsndfile says more
+        # if the first bytes are of an audio format, libsndfile's error is more specific
         raise UnreadableError(path, file or error.reason) from error
     if stream is None:
         yield None
@@ -187,7 +198,7 @@ def _read(path: str, sound: Sound, sample_rate: int, window: Window) -> Float[Te
 
 
 def _check_samples(path: str, wave: Float[np.ndarray, " n"]) -> None:
-    peak = np.abs(wave).max()  # NaN where one is
+    peak = np.abs(wave).max()  # NaN if any sample is NaN
     if not np.isfinite(peak):
         raise UnreadableError(path, "holds samples that are not finite numbers")
     if peak > _LOUDEST:

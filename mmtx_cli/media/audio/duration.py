@@ -1,4 +1,4 @@
-"""How long a sound lasts before it is decoded, and how far that can be relied on."""
+"""Length of an audio stream by its header, and how reliable that is."""
 
 from dataclasses import dataclass
 
@@ -6,18 +6,18 @@ import av
 
 from mmtx_cli.media.audio.mp3 import told_frames
 
-# whose headers tell the length of each stream
+# formats whose headers give the length of each stream
 _EXACT = {"aiff", "ape", "au", "caf", "flac", "mov", "ogg", "tak", "tta", "w64", "wav", "wv"}
-# for which FFmpeg divides the size of the file by a bit rate
+# formats for which FFmpeg divides the size of the file by a bit rate
 _GUESSED = {"aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3", "loas", "mp3", "swf", "truehd"}
 
 
 @dataclass(frozen=True)
 class ToldLength:
-    """Seconds from the file's beginning, if they are told at all.
+    """A header's length in seconds from the beginning of the file; None if it gives none.
 
-    ``exact``: the sound cannot be shorter. ``guessed``: by the size of the file; neither: the
-    length of the whole file, with its pictures.
+    ``exact``: the audio cannot be shorter. ``guessed``: estimated from the file size. Neither:
+    the length of the whole file, video included.
     """
 
     seconds: float | None
@@ -31,7 +31,14 @@ def told_length(
     stream: av.AudioStream,
     begins: float,
 ) -> ToldLength:
-    """Read the header's length; ``begins`` is the time stamp of the file's beginning."""
+    """Read the length of an audio stream from the header.
+
+    Args:
+        path: Audio or video file.
+        container: The opened file.
+        stream: Audio stream to measure.
+        begins: Timestamp of the beginning of the file in seconds.
+    """
     kind = container.format.name.partition(",")[0]
     whole = None if container.duration is None else container.duration / av.time_base
     own = stream.duration

@@ -1,49 +1,49 @@
-"""What an MP3 file tells of its length: FFmpeg guesses where it does not, and does not say."""
+"""Length of an MP3 by its header; without one, FFmpeg silently estimates the length."""
 
 import os
 from io import FileIO
 
 _LARGEST_FRAME = 4096
 _SLACK = 1044
-"""The largest frame of layer III: writers differ in whether they count the frame of the header."""
+"""Bytes of the largest layer III frame: writers differ in whether they count the header frame."""
 _HAS_FRAMES, _HAS_BYTES = 1, 2
 
 
 def told_frames(path: str) -> bool:
-    """Whether the first frame is a Xing, Info or VBRI header, which counts the frames."""
+    """Return True if the first frame is a Xing, Info or VBRI header, which counts the frames."""
     return _header(path) is not None
 
 
 def mp3_fault(path: str) -> str | None:
-    """Why an MP3 cannot be whole by the number of bytes in its header, if it has one."""
+    """Return why an MP3 is truncated by the byte count in its header; None if it is not."""
     header = _header(path)
     if header is None:
         return None
     begin, told = header
     size = os.path.getsize(path)
-    # some writers count tags before the sound: such a number is reached by the size of the file
+    # some writers include tags before the audio, so a count up to the file size is accepted
     if told is None or begin + told - size <= _SLACK or told <= size:
         return None
     return f"truncated: {size - begin:,} of {told:,} bytes of sound are there"
 
 
 def _header(path: str) -> tuple[int, int | None] | None:
-    """Where the first frame begins, and how many bytes it tells, if any; None without a header."""
+    """Return the offset of the first frame and its byte count, if any; None without a header."""
     with FileIO(path) as file:
         position = 0
-        # ID3v2: 4 x 7 bits of size behind the flags (id3.org, ID3v2.3.0, section 3.1)
+        # ID3v2: a size of 4 x 7 bits follows the flags (id3.org, ID3v2.3.0, section 3.1)
         while (head := file.read(10))[:3] == b"ID3" and len(head) == 10:
             a, b, c, d = head[6:]
             position += 10 + (a << 21 | b << 14 | c << 7 | d) + (10 if head[5] & 16 else 0)
             file.seek(position)
         file.seek(position)
         frame = file.read(_LARGEST_FRAME)
-    for name in (b"Xing", b"Info"):  # flags, then the numbers of frames and of bytes
+    for name in (b"Xing", b"Info"):  # followed by flags, frame count and byte count
         if (at := frame.find(name)) >= 0:
             flags = int.from_bytes(frame[at + 4 : at + 8], "big")
             where = at + 8 + (4 if flags & _HAS_FRAMES else 0)
             told = int.from_bytes(frame[where : where + 4], "big")
             return position, told if flags & _HAS_BYTES and told else None
-    if (at := frame.find(b"VBRI")) >= 0:  # version, delay and quality of 2 bytes each come first
+    if (at := frame.find(b"VBRI")) >= 0:  # followed by version, delay, quality (2 bytes each)
         return position, int.from_bytes(frame[at + 10 : at + 14], "big") or None
     return None

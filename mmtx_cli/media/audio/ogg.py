@@ -1,4 +1,4 @@
-"""The end of an Ogg file: decoders do not notice one that is cut off."""
+"""Detection of truncated Ogg files, which decoders do not report."""
 
 import os
 from io import FileIO
@@ -8,13 +8,13 @@ _LARGEST_PAGE = _HEADER + 255 + 255 * 255
 
 
 def is_cut_ogg(file: FileIO) -> bool:
-    """Whether the file ends within a page (RFC 3533, section 6)."""
+    """Return True if the file ends within a page (RFC 3533, section 6)."""
     size = os.fstat(file.fileno()).st_size
     file.seek(max(0, size - _LARGEST_PAGE))
     end = file.read(_LARGEST_PAGE)
     start = end.rfind(b"OggS")
     if start < 0:
-        return False  # something was appended
+        return False  # other data was appended
     page = end[start:]
     if len(page) < _HEADER:
         return True

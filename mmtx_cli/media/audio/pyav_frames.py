@@ -1,4 +1,4 @@
-"""FFmpeg's side of a sound: packets, mono samples."""
+"""Demux and decode audio with PyAV (FFmpeg) to blocks of mono samples."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from jaxtyping import Float
 from mmtx_cli.media.container import open_container
 from mmtx_cli.media.errors import UnreadableError
 
-_LOST = 0.1  # seconds in all that may be undecodable
-# FFmpeg's names of samples, their types and full scale; planar ones have a "p" behind
+_LOST = 0.1  # seconds that may be undecodable in total
+# dtype and full scale of FFmpeg's sample formats; planar formats have the suffix "p"
 _KINDS = {
     "u8": (np.uint8, 128),
     "s16": (np.int16, 32768),
@@ -24,7 +24,7 @@ _KINDS = {
 
 @dataclass
 class Block:
-    """Decoded samples, the mean of ``channels``; ``time`` is the time stamp of the first."""
+    """Decoded samples, averaged over ``channels``; ``time`` is the timestamp of the first."""
 
     time: float | None
     rate: int
@@ -33,7 +33,11 @@ class Block:
 
 
 def best_audio(path: str, container: av.container.InputContainer) -> av.AudioStream:
-    """FFmpeg's choice of the audio streams; the packets of all others are not read."""
+    """Return the audio stream that FFmpeg selects; packets of all other streams are discarded.
+
+    Raises:
+        UnreadableError: if the file has no audio stream that can be decoded.
+    """
     best = container.streams.best("audio")
     if best is None:
         raise UnreadableError(path, "no audio stream that can be decoded")
@@ -47,26 +51,26 @@ def best_audio(path: str, container: av.container.InputContainer) -> av.AudioStr
 def decoded(
     path: str, container: av.container.InputContainer, stream: av.AudioStream
 ) -> Iterator[Block]:
-    """Decode from where the container is to the end.
+    """Decode from the current position of the container to its end.
 
     Raises:
-        UnreadableError: if it is damaged; a few packets that cannot be decoded are passed over.
+        UnreadableError: if it is damaged; up to 0.1 s of undecodable packets are skipped.
     """
     failed, lost, begun = 0.0, 0.0, False
     for packet in _packets(path, container, stream):
         try:
             frames = packet.decode()
         except av.InvalidDataError:
-            if begun:  # before its first frame a decoder may have begun in the middle
+            if begun:  # until the first frame, decoding may have started in the middle
                 failed += float((packet.duration or 0) * packet.time_base)
             continue
-        except av.error.EOFError:  # the second last packet, after the loop in _packets
+        except av.error.EOFError:  # at the second last packet, after the loop in _packets
             return
         except av.FFmpegError as error:
             raise UnreadableError(path, _reason(error)) from error
         for frame in frames:
             assert isinstance(frame, av.AudioFrame)
-            # what fails behind the last frame is no sound but a tag
+            # counted only now: failures after the last frame are tags, not audio
             lost, failed, begun = lost + failed, 0.0, True
             if lost > _LOST:
                 raise UnreadableError(path, f"damaged: undecodable before {frame.time or 0:g} s")
@@ -75,7 +79,7 @@ def decoded(
 
 
 def end_of_packets(path: str) -> float:
-    """When the last packet of a stream ends, by the time stamps: nothing is decoded."""
+    """Return the end of the last audio packet in seconds, by timestamps, without decoding."""
     end = 0.0
     with open_container(path) as container:
         for packet in _packets(path, container, best_audio(path, container)):
@@ -92,7 +96,7 @@ def _packets(
             yield from container.demux(stream)
             return
         except IndexError:
-            continue  # PyAV does not know a stream that begins in the middle of the file
+            continue  # raised by PyAV for a stream that begins in the middle of the file
         except av.FFmpegError as error:
             raise UnreadableError(path, _reason(error)) from error
 
@@ -104,12 +108,12 @@ def _reason(error: av.FFmpegError) -> str:
 
 
 def _mono(path: str, frame: av.AudioFrame) -> Float[np.ndarray, " k"]:
-    # not frame.to_ndarray(): PyAV finds one plane too many, and reads it, where there are 8
+    # not frame.to_ndarray(): with 8 planes, PyAV reads one too many
     kind = frame.format.name.removesuffix("p")
     if kind not in _KINDS:
         raise UnreadableError(path, f"samples of a kind that cannot be read: {kind}")
     dtype, full_scale = _KINDS[kind]
-    planes: Any = frame.planes  # buffers, as far as numpy is concerned
+    planes: Any = frame.planes  # numpy reads them as buffers
     count, channels = frame.samples, frame.layout.nb_channels
     if frame.format.is_planar:
         mono = np.frombuffer(planes[0], dtype, count).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Sound in anything that FFmpeg reads: MP3, AAC, the sound tracks of videos."""
+"""Read audio with PyAV (FFmpeg): MP3, AAC, the audio tracks of videos."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,21 +14,21 @@ from mmtx_cli.media.audio.window import check_length
 from mmtx_cli.media.container import open_container
 from mmtx_cli.media.errors import UnreadableError
 
-_FEW = 60.0  # seconds that are sooner decoded than counted
-_NEAR = 2.0  # seconds that are sooner decoded than sought
-_PREROLL = 0.5  # seconds after which a decoder that began in the middle is right
-_JITTER = 0.1  # seconds by which time stamps may be wrong, or a codec late
+_FEW = 60.0  # seconds up to which decoding is faster than counting packets
+_NEAR = 2.0  # seconds up to which decoding is faster than seeking
+_PREROLL = 0.5  # seconds after which a decoder started in the middle gives correct samples
+_JITTER = 0.1  # seconds by which timestamps may be wrong, or a codec delayed
 
 
 class SoundStream:
     """The best audio stream of a file.
 
-    Sample 0 lies at the beginning of the file; where a video begins before its sound, silence
-    comes first. ``zero`` is when it sounds: 0, or by how much a codec is late in a video.
+    Sample 0 is at the beginning of the file; if a video begins before its audio, silence is
+    inserted. ``zero`` is the time of sample 0 in seconds: 0, or the codec delay in a video.
     """
 
     def __init__(self, path: str, container: av.container.InputContainer) -> None:
-        """Take a container that has an audio stream, and decode the first of it."""
+        """Read a container with an audio stream; its first block is decoded at once."""
         self.path, self.container = path, container
         self.stream = best_audio(path, container)
         blocks = decoded(path, container, self.stream)
@@ -41,13 +41,13 @@ class SoundStream:
         begins = container.start_time
         origin = self.begins = sounds if begins is None else begins / av.time_base
         if abs(sounds - origin) < _JITTER:
-            self.begins = sounds  # a codec's delay is no silence
+            self.begins = sounds  # a codec delay, not silence
         self.zero = self.begins - origin if container.streams.video else 0.0
         self.told = told_length(path, container, self.stream, self.begins)
         self.whole: np.ndarray | None = None
 
     def length(self) -> int:
-        """Samples up to the end of the sound, or of the file where only that is told."""
+        """Return the number of samples to the end of the audio or, if unknown, of the file."""
         told = self.told.seconds
         if told is not None and not self.told.guessed:
             return round(told * self.rate)
@@ -58,10 +58,10 @@ class SoundStream:
         return round((end_of_packets(self.path) - self.begins) * self.rate)
 
     def read(self, first: int, count: int | None) -> Float[np.ndarray, " n"]:
-        """Samples from ``first`` on, at most ``count``: the mean of all channels.
+        """Return at most ``count`` samples from ``first`` on, averaged over the channels.
 
         Raises:
-            UnreadableError: if the file is damaged there, or ends too early.
+            UnreadableError: if the file is damaged in this part, or ends too early.
         """
         if self.whole is not None:
             return self.whole[first : None if count is None else first + count]
@@ -79,7 +79,7 @@ class SoundStream:
         return wave
 
     def pieces(self, first: int, count: int | None) -> Iterator[Float[np.ndarray, " n"]]:
-        """What is decoded for ``read``, piece by piece. Raises as ``read`` does."""
+        """Yield what ``read`` decodes, piece by piece; raise as ``read`` does."""
         last, end = self._last(first, count), first
         for place, samples in self._reaching(first, last):
             end = place + len(samples)
@@ -87,21 +87,21 @@ class SoundStream:
         self._check_end(end, last)
 
     def _last(self, first: int, count: int | None) -> int | None:
-        """The sample behind the last one to read; None: as many as there are."""
+        """Return the index after the last sample to read; None for all samples."""
         last = None if count is None else first + count
         if self.told.exact:
             last = self.length() if last is None else min(last, self.length())
         return last
 
     def _check_end(self, end: int, last: int | None) -> None:
-        """Raise UnreadableError if ``end``, where decoding ended, is too early."""
+        """Raise UnreadableError if decoding ended too early, at sample ``end``."""
         if last is not None and self.told.exact and end < last - _JITTER * self.rate:
             where, told = end / self.rate, self.length() / self.rate
             reason = f"truncated: the sound ends at {where:g} s of {told:g} s"
             raise UnreadableError(self.path, reason)
 
     def _reaching(self, first: int, last: int | None) -> Iterator[tuple[int, np.ndarray]]:
-        """Decoded pieces that reach from ``first`` to ``last``."""
+        """Yield decoded pieces that cover ``first`` to ``last``, each with its first index."""
         for place, samples in self._placed(first):
             end = place + len(samples)
             if end > first:
@@ -111,7 +111,7 @@ class SoundStream:
                 break
 
     def _placed(self, first: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Pieces from before sample ``first`` on, each with the number of its first sample."""
+        """Yield pieces from before sample ``first`` on, each with the index of its first sample."""
         place = None
         for block in self._from(first):
             if block.rate != self.rate:
@@ -123,12 +123,12 @@ class SoundStream:
             if place is None:
                 place = stamp or 0
             elif stamp is not None and stamp - place > _JITTER * self.rate:
-                place = stamp  # the recording paused
+                place = stamp  # a gap in the recording
             yield place, block.samples
             place += len(block.samples)
 
     def _from(self, first: int) -> Iterator[Block]:
-        """Blocks from some time before sample ``first`` on."""
+        """Return blocks from some time before sample ``first`` on."""
         unread, self.unread = self.unread, None
         if first > _NEAR * self.rate:
             time = self.begins + first / self.rate
@@ -145,7 +145,7 @@ class SoundStream:
         return decoded(self.path, self.container, self.stream)
 
     def _sought(self, time: float) -> Iterator[Block]:
-        """Blocks from near ``time`` on; none where the container cannot be sought in."""
+        """Return blocks from near ``time`` on; none if the container is not seekable."""
         base = self.stream.time_base
         try:
             self.container.seek(int(time / base) if base else 0, stream=self.stream)
@@ -159,10 +159,11 @@ class SoundStream:
 
 
 def open_stream(path: str, fault: str) -> SoundStream | None:
-    """Open the sound of a file; None if it is a video without.
+    """Open the audio of a file; return None for a video without an audio stream.
 
     Raises:
-        UnreadableError: with ``fault`` if FFmpeg cannot open it; if it holds no sound.
+        UnreadableError: with the reason ``fault`` if FFmpeg cannot open the file; also if it
+            contains neither audio nor video.
     """
     with ExitStack() as stack:
         try:

@@ -1,4 +1,4 @@
-"""From one sample rate to another: the whole sound, or a part of it that is the same."""
+"""Resample a whole waveform, or a part of it with identical values."""
 
 import math
 from collections.abc import Callable
@@ -9,28 +9,35 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# reads samples first … first + count (fewer at the sound's end; None: all the rest)
+# read(first, count) returns up to count samples from first on; all remaining ones for None
 Read = Callable[[int, int | None], Float[np.ndarray, " n"]]
 
-# torchaudio's defaults: zero crossings on each side of the kernel, and how much of the band is kept
+# torchaudio's defaults: zero crossings on each side of the kernel, and the rolloff frequency
 _ZEROS, _ROLLOFF = 6, 0.99
-# torchaudio makes a kernel for each phase; for rates such as 44,101 Hz that would be gigabytes
+# torchaudio stores a kernel for each phase, which takes gigabytes for rates such as 44,101 Hz
 _LARGEST_TABLE = 1 << 20
 _CHUNK = 1 << 12
 
 
 def resampled_length(length: int, source: int, target: int) -> int:
-    """Number of samples at the rate ``target`` of ``length`` samples at ``source``."""
+    """Return how many samples at rate ``target`` result from ``length`` samples at ``source``."""
     return -(-length * target // source)
 
 
 def read_resampled(
     read: Read, source: int, target: int, first: int, last: int | None
 ) -> Float[Tensor, " n"]:
-    """Samples ``first`` to ``last`` of the sound at the rate ``target``; reads no more than needed.
+    """Return samples ``first`` to ``last`` at the rate ``target``, reading no more than needed.
 
-    Bandlimited interpolation with a Hann window as ``torchaudio.functional.resample`` does it. A
-    part has the values that it has in the whole.
+    Bandlimited interpolation with a Hann window, as in ``torchaudio.functional.resample``. A part
+    has the same values as in the whole waveform.
+
+    Args:
+        read: Reads samples at the rate ``source``.
+        source: Sample rate in Hz of what ``read`` returns.
+        target: Sample rate of the result in Hz.
+        first: Index of the first sample, at the rate ``target``.
+        last: Index after the last sample; None for the end of the waveform.
     """
     if source == target:
         return torch.from_numpy(read(first, None if last is None else last - first))
@@ -39,7 +46,7 @@ def read_resampled(
     width = math.ceil(_ZEROS * step / (min(step, phases) * _ROLLOFF))
     table = phases * (step + 2 * width) <= _LARGEST_TABLE
     begin = max(0, first * step // phases - width - 1)
-    if table:  # whole periods of the phases: `step` samples become `phases`
+    if table:  # start at a whole period: `step` input samples become `phases` output samples
         begin = max(0, first // phases - math.ceil(width / step)) * step
     count = None if last is None else math.ceil(last * step / phases) + width + 1 - begin
     wave = torch.from_numpy(read(begin, count))
@@ -69,13 +76,13 @@ def _interpolated(
     first: int,
     end: int,
 ) -> Float[Tensor, " n"]:
-    """The same sum without a table: the kernel is computed at each place where it is needed."""
-    cutoff = min(step, phases) * _ROLLOFF / step  # cycles a sample, of twice the band
+    """Compute the same sum without a table, evaluating the kernel at each sample."""
+    cutoff = min(step, phases) * _ROLLOFF / step  # as a fraction of the Nyquist frequency
     padded = torch.nn.functional.pad(wave, (width + 1, width + 2))
     taps = torch.arange(-width, width + 2)
     parts = []
     for low in range(first, end, _CHUNK):
-        # exact in integers: sample j lies at j * step / phases
+        # exact integer positions: output sample j is at input position j * step / phases
         places = torch.arange(low, min(low + _CHUNK, end)) * step
         whole, part = places // phases, (places % phases).double() / phases
         phase = ((taps - part[:, None]) * cutoff).clamp(-_ZEROS, _ZEROS)

@@ -1,4 +1,4 @@
-"""What a file is that is no sound: a reason that says more than "damaged"."""
+"""Identify files that are not audio, for error messages more specific than "damaged"."""
 
 _MAGIC = {
     b"\xff\xd8\xff": "a JPEG picture",
@@ -7,13 +7,13 @@ _MAGIC = {
     b"II*\0": "a TIFF picture",
     b"MM\0*": "a TIFF picture",
 }
-# names under which the container of MP4 holds a picture, which FFmpeg takes for a video
+# MP4 brands of still images, which FFmpeg reads as videos
 _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 _LINE = 60
 
 
 def picture(start: bytes) -> str | None:
-    """Name a picture by the first bytes of its file."""
+    """Return the name of an image format by the first bytes of a file; None for other files."""
     for magic, name in _MAGIC.items():
         if start.startswith(magic):
             return name
@@ -27,7 +27,7 @@ def picture(start: bytes) -> str | None:
 
 
 def text(start: bytes) -> str | None:
-    """Return the beginning of what is text by the first bytes of its file: a page, a pointer."""
+    """Return the first line of a text file (a web page, an LFS pointer), None for other files."""
     words = start.decode("utf-8", errors="ignore")
     whole = len(words.encode()) >= len(start) - 3  # the last character may be cut off
     if whole and all(letter.isprintable() or letter in "\t\r\n\f" for letter in words):

@@ -1,4 +1,4 @@
-"""Files that hold nothing but sound (WAV, FLAC, OGG, AIFF …), read with libsndfile."""
+"""Read audio files (WAV, FLAC, OGG, AIFF …) with libsndfile."""
 
 import os
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from mmtx_cli.media.audio.ogg import is_cut_ogg
 from mmtx_cli.media.audio.window import check_length
 from mmtx_cli.media.errors import UnreadableError
 
-# Not MP3: libsndfile's decoder writes to standard error, and where a file does not tell its
-# length it takes an estimate for it.
+# Not MP3: libsndfile's decoder writes to standard error, and estimates the length of files that do
+# not declare it.
 _STARTS = {
     b"RIFF": "WAV",
     b"RIFX": "WAV",
@@ -28,18 +28,18 @@ _STARTS = {
     b"caff": "CAF",
     b"NIST": "SPHERE",
 }
-_BLOCK = 1 << 20  # samples of all channels that are in memory at once
-_UNKNOWN = 1 << 60  # what libsndfile takes for the length of an endless stream
+_BLOCK = 1 << 20  # samples of all channels in memory at once
+_UNKNOWN = 1 << 60  # libsndfile reports more than this for streams of unknown length
 
 
 class SoundFile:
-    """An open file."""
+    """An audio file opened by libsndfile."""
 
     def __init__(self, path: str, kind: str, raw: FileIO) -> None:
-        """Take the open file over, or raise soundfile.LibsndfileError."""
+        """Take over the open file, or raise soundfile.LibsndfileError."""
         self.path, self.kind, self.raw = path, kind, raw
         raw.seek(0)
-        # through the descriptor: a name could say something else than the content
+        # by descriptor, since the suffix of a path may contradict the content
         descriptor = raw.fileno() if os.name == "posix" else raw
         self.file = soundfile.SoundFile(descriptor, closefd=False)
         self.rate: int = self.file.samplerate
@@ -47,20 +47,20 @@ class SoundFile:
         self.zero = 0.0
 
     def length(self) -> int:
-        """Samples of one channel, exactly."""
+        """Return the exact number of samples per channel."""
         return int(self.file.frames)
 
     def read(self, first: int, count: int | None) -> Float[np.ndarray, " n"]:
-        """Samples from ``first`` on, at most ``count``; the mean of all channels.
+        """Return at most ``count`` samples from ``first`` on, averaged over the channels.
 
         Raises:
-            UnreadableError: if the file is damaged there, or ends too early.
+            UnreadableError: if the file is damaged in this part, or ends too early.
         """
         parts = list(self.pieces(first, count))
         return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
 
     def pieces(self, first: int, count: int | None) -> Iterator[Float[np.ndarray, " n"]]:
-        """The same in pieces that fit into memory. Raises as ``read`` does."""
+        """Yield the samples of ``read`` in pieces that fit into memory; raise as ``read`` does."""
         left = min(self.length() - first, self.length() if count is None else count)
         check_length(self.path, left, self.rate)
         wanted = left
@@ -83,7 +83,7 @@ class SoundFile:
             raise UnreadableError(self.path, reason)
 
     def check_end(self) -> None:
-        """Raise UnreadableError if the last sample that the header counts cannot be read."""
+        """Raise UnreadableError if the last sample by the header cannot be read."""
         try:
             self.file.seek(self.length() - 1)
             found = len(self.file.read(1, dtype="float32", always_2d=True))
@@ -104,12 +104,14 @@ class SoundFile:
 
 
 def open_file(path: str) -> SoundFile | str | None:
-    """Open what libsndfile reads well; None if it is something else, a text if it cannot.
+    """Open a file of a format that libsndfile reads well.
 
-    The text says why.
+    Returns:
+        The open file; None if another decoder is to read it; or, as a string, why libsndfile
+        cannot open it.
 
     Raises:
-        UnreadableError: if the header says that the file is cut off or impossible.
+        UnreadableError: if the file is truncated or invalid by its header.
     """
     with ExitStack() as stack:
         raw = stack.enter_context(FileIO(path))
@@ -127,15 +129,15 @@ def open_file(path: str) -> SoundFile | str | None:
         except soundfile.LibsndfileError as error:
             return f"damaged {kind}: {words(error)}"
         stack.push(lambda *_: sound.close())
-        # lengths that are not told, and those of MP3 in WAV, are found by decoding
+        # unknown lengths, and those of MP3 in WAV, are found by decoding with FFmpeg
         if not 0 < sound.length() < _UNKNOWN or "MPEG" in sound.file.subtype:
             return None
-        if kind == "FLAC":  # which has no size of its own
+        if kind == "FLAC":  # which does not declare its size
             sound.check_end()
         stack.pop_all()
         return sound
 
 
 def words(error: soundfile.LibsndfileError) -> str:
-    """What libsndfile itself says, as a part of a reason."""
+    """Return libsndfile's own error message, to be inserted into a reason."""
     return str(error.error_string).removeprefix("Error : ").removesuffix(".")

@@ -1,4 +1,4 @@
-"""Which part of a sound is wanted, in samples."""
+"""Time window of a waveform, in seconds and in samples."""
 
 import math
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ LONGEST_HOURS = 24
 
 @dataclass(frozen=True)
 class Window:
-    """From ``start`` to ``end`` in seconds, and of that at most ``seconds``.
+    """The part from ``start`` to ``end`` in seconds, cropped to at most ``seconds``.
 
-    ``offset`` from 0 to 1 says which seconds those are; None: the centre.
+    ``offset``, from 0 to 1, positions the crop within the part; None centers it.
     """
 
     seconds: float | None = None
@@ -21,7 +21,7 @@ class Window:
     offset: float | None = None
 
     def check(self, path: str) -> None:
-        """Raise ValueError for a wish that is none, UnreadableError for times that are none."""
+        """Raise ValueError for invalid settings, UnreadableError for invalid times in the data."""
         if self.seconds is not None and not self.seconds > 0:
             raise ValueError(f"seconds must be above 0, not {self.seconds}")
         if self.offset is not None and not 0 <= self.offset <= 1:
@@ -35,16 +35,21 @@ class Window:
 
     @property
     def is_everything(self) -> bool:
-        """Whether the length of the sound does not matter."""
+        """True if the window is the whole waveform, whatever its length."""
         return self.seconds is self.start is self.end is None
 
     def samples(self, path: str, length: int, rate: int, zero: float) -> tuple[int, int]:
-        """First sample and the one behind the last, of ``length`` at ``rate``.
+        """Return the window's first sample and the one after its last, clipped to the waveform.
 
-        Sample 0 lies at ``zero`` seconds. What lies beyond the sound is cut.
+        Args:
+            path: File to name in errors.
+            length: Number of samples in the waveform.
+            rate: Sample rate in Hz.
+            zero: Time of sample 0 in seconds.
 
         Raises:
-            OutsideError: if nothing is left.
+            OutsideError: if the window contains no sample.
+            UnreadableError: if the waveform is empty.
         """
         ends = zero + length / rate
         if self.start is not None and (self.start - zero) * rate >= length:
@@ -67,7 +72,7 @@ class Window:
 
 
 def check_length(path: str, samples: int, rate: int) -> None:
-    """Raise UnreadableError for more sound than can be meant to be decoded at once."""
+    """Raise UnreadableError for more than ``LONGEST_HOURS`` hours of audio."""
     hours = samples / rate / 3600
     if hours > LONGEST_HOURS:
         reason = f"{hours:,.0f} hours of sound; at most {LONGEST_HOURS} are decoded at once"

@@ -1,4 +1,4 @@
-"""Video files to clips: the frames shown at chosen moments, upright, of the wanted size."""
+"""Decode videos to clips: upright frames at chosen times, resized to a square."""
 
 import math
 import os
@@ -16,13 +16,13 @@ from mmtx_cli.media.video.probe import opened
 from mmtx_cli.media.worker.serialization import record
 
 _TURNED = ("mov", "matroska")
-"""Containers that can say "turn this": in others the stream's own width and height count."""
+"""Containers that can declare a rotation; in others the stream's own width and height apply."""
 
 
 @record
 @dataclass(frozen=True)
 class Clip:
-    """Frames as upright RGB, and when each is shown: seconds from the beginning of the file."""
+    """Upright RGB frames, and the time of each in seconds from the beginning of the file."""
 
     frames: UInt8[Tensor, "t 3 h w"]
     seconds: list[float]
@@ -31,10 +31,10 @@ class Clip:
 @record
 @dataclass(frozen=True)
 class VideoFacts:
-    """What the header of a video says; ``fps`` is None where it does not, sizes are upright.
+    """Properties of a video by its header; ``fps`` is None if not declared, sizes are upright.
 
     The video is shown from ``start`` to ``start + duration``, in seconds from the beginning of the
-    file, sound included.
+    file, audio included.
     """
 
     start: float
@@ -55,19 +55,26 @@ def decode_video(
     end: float | None = None,
     offset: float | None = None,
 ) -> Clip:
-    """Decode the frames that ``sampling`` wants of the window from ``start`` to ``end``.
+    """Decode the frames that ``sampling`` selects from the window from ``start`` to ``end``.
 
-    At a moment that frame is shown which is the last to begin at or before it. Each frame comes
-    once: a video of few frames gives fewer than ``num_frames``. Times count from the beginning of
-    the file, as players and ``ffmpeg -ss`` count them; a window that reaches beyond the file is
-    cut. ``size`` and ``fit`` ("crop", "pad", "squash") are those of ``media/transform.py``.
-    ``offset`` in [0, 1) places a training clip; None is evaluation (see ``moments``).
+    The frame at a given time is the last that begins at or before it. Each frame is returned once,
+    so a video with few frames gives fewer than ``num_frames``.
+
+    Args:
+        path: Video file.
+        sampling: Number and spacing of the frames.
+        size: Side of the square frames in pixels.
+        fit: "crop", "pad" or "squash", as in ``media/transform.py``.
+        start: Start of the window in seconds from the beginning of the file, as in players and
+            ``ffmpeg -ss``; the window is clipped to the file.
+        end: End of the window, likewise.
+        offset: Position of a training clip, in [0, 1); None for evaluation (see ``moments``).
 
     Raises:
-        UnreadableError: with a one-line reason, if the file is missing, empty, cut off, damaged,
-            no video, absurdly large or long, or the window lies outside of it.
+        UnreadableError: with a one-line reason, if the file is missing, empty, truncated, damaged,
+            not a video, or implausibly large or long, or if the window lies outside of it.
         ConfigError: if ``MMTX_DECODER`` names no decoder that loads.
-        ValueError: for a size, fit or offset that means nothing.
+        ValueError: if ``size``, ``fit`` or ``offset`` is invalid.
     """
     if size < 1 or fit not in FITS:
         raise ValueError(f"size {size} and fit {fit!r}: size is at least 1, fit one of {FITS}")
@@ -95,10 +102,10 @@ def decode_video(
 
 
 def video_facts(path: str | os.PathLike[str]) -> VideoFacts:
-    """Read the header: no frame is decoded, but for the first where a file may be turned.
+    """Read the header; the first frame is decoded only if the container can declare a rotation.
 
     Raises:
-        UnreadableError: as ``decode_video``, for what shows in the header.
+        UnreadableError: as ``decode_video`` does, for what the header shows.
     """
     path = os.fspath(path)
     check_whole(path)
@@ -123,7 +130,7 @@ def video_facts(path: str | os.PathLike[str]) -> VideoFacts:
 def _window(
     path: str, first: float, last: float, start: float | None, end: float | None
 ) -> tuple[float, float]:
-    """Cut the window to what the file holds."""
+    """Clip the window to the extent of the video."""
     for name, value in (("start", start), ("end", end)):
         if value is not None and not math.isfinite(value):
             raise UnreadableError(path, f"{name} {value} is no time")

@@ -1,4 +1,4 @@
-"""Which moments of a video a model is shown: a pure function of window, wish and one draw."""
+"""Frame times of a clip: a pure function of window, sampling and one random number."""
 
 import math
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ HOW = ("uniform", "fps", "dense")
 
 @dataclass(frozen=True)
 class Sampling:
-    """How many frames are wanted, and how they lie in the window.
+    """Number of frames to sample from a window, and their spacing.
 
     ``how`` is "uniform": one frame from each of ``num_frames`` equal parts of the window;
-    "fps": a frame every 1/``fps`` seconds, ``num_frames`` at most; or "dense": ``num_frames``
-    consecutive frames of a video of ``fps`` frames a second (of the video's own rate, if None).
+    "fps": a frame every 1/``fps`` seconds, at most ``num_frames``; or "dense": ``num_frames``
+    consecutive frames at ``fps`` frames per second (None: the video's own rate).
 
     Raises:
-        ValueError: for an unknown ``how``, or numbers that mean nothing.
+        ValueError: if ``how`` is unknown or a number is invalid.
     """
 
     num_frames: int = 8
@@ -36,15 +36,20 @@ class Sampling:
 def moments(
     duration_start: float, duration_end: float, sampling: Sampling, offset: float | None
 ) -> list[float]:
-    """Return the seconds at which frames are wanted: ascending, within the window, at least one.
+    """Return the times of the frames in seconds: ascending, within the window, at least one.
 
-    ``offset`` in [0, 1) is the one draw of a training clip: the place within every part of a
-    uniform clip, or where the clip begins in a window longer than itself. None is evaluation:
-    the middle. A window too short for ``num_frames`` at a given rate gives as many as it holds.
+    A window too short for ``num_frames`` at a given rate gives as many as fit.
+
+    Args:
+        duration_start: Start of the window in seconds.
+        duration_end: End of the window in seconds.
+        sampling: Number and spacing of the frames.
+        offset: Random number in [0, 1) for a training clip: the position within each part of a
+            uniform clip, or of a clip within a longer window. None for evaluation: the middle.
 
     Raises:
         ValueError: if the window ends before it starts, ``offset`` is outside [0, 1), or a dense
-            clip is asked for without a frame rate.
+            clip has no frame rate.
     """
     length = duration_end - duration_start
     if not (math.isfinite(length) and length >= 0):
@@ -64,14 +69,14 @@ def moments(
 
 
 def _at_rate(length: float, sampling: Sampling, place: float) -> list[float]:
-    """Moments in the middle of intervals of 1/fps, so that no rounding moves one to a neighbour."""
+    """Return the midpoints of intervals of 1/fps, so that rounding never selects another frame."""
     if sampling.fps is None:
         raise ValueError("a dense clip needs a frame rate: the video's own, or fps")
     intervals = max(1, math.floor(min(length * sampling.fps + 1e-6, 2.0**53)))
     step = min(1 / sampling.fps, length)
     count = min(sampling.num_frames, intervals)
     if sampling.how == "dense":
-        # whole frames: a start between two would show one of them twice and miss another
+        # whole frames: a start between two would repeat one frame and skip another
         first = math.floor(place * (intervals - count + 1)) * step
     else:
         first = place * max(0.0, length - count * step)

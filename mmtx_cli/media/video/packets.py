@@ -1,4 +1,4 @@
-"""The packets of a video from which the frames at given moments can be decoded."""
+"""Find the packets of a video that are needed to decode the frames at given times."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,26 +9,26 @@ from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.video.probe import INDEXED, Source
 
 Packet = Any
-"""PyAV's; ``pts`` and ``dts`` are its times of presentation and of decoding."""
+"""A PyAV packet; ``pts`` and ``dts`` are its presentation and decoding times."""
 SEEK = 2.0
-"""Seconds to the next moment from which on seeking is tried: before, reading on costs no more."""
+"""Seconds to the next requested time from which on seeking is cheaper than reading on."""
 REORDER = 3
-"""Groups in which a frame may lie that is shown before the last packet read."""
+"""Number of recent groups that may contain frames shown before the last packet read."""
 
 
 @dataclass
 class Group:
-    """A key frame and what follows it up to the next one, in the order of decoding.
+    """A group of pictures: a key frame and the packets up to the next one, in decoding order.
 
-    ``before`` is the group just before it in the file: frames that are shown before the key
-    frame, though stored behind it (an "open" group), are decoded from there.
+    ``before`` is the previous group in the file: frames that are stored after the key frame but
+    shown before it (an open GOP) are decoded from there.
     """
 
     packets: list[Packet]
     before: "Group | None" = None
 
     def decodable(self, wanted: set[int]) -> list[Packet]:
-        """The packets to decode, in order, to get at the wanted frames of this group."""
+        """Return the packets to decode, in order, to obtain the wanted frames of this group."""
         places = [i for i, packet in enumerate(self.packets) if packet.pts in wanted]
         if not places:
             return []
@@ -39,14 +39,14 @@ class Group:
 
 
 def find_packets(source: Source, ticks: Sequence[int]) -> tuple[list[Group], set[int]]:
-    """Find, for each tick, the last frame that begins at or before it; before the first, the first.
+    """Find, for each tick, the last frame that begins at or before it, else the first frame.
 
-    ``ticks`` ascend, in units of the stream's time base. Returns the groups that hold the frames,
-    in order, and the frames' presentation times. Nothing is decoded. Packets are read in one go,
-    but for jumps, in files with an index, to the key frame before a moment that is far ahead.
+    ``ticks`` are ascending, in units of the stream's time base. Returns the groups that contain the
+    frames, in order, and the frames' presentation times. Nothing is decoded. Packets are read
+    sequentially; in files with an index, by seeking to the key frame before a distant tick.
 
     Raises:
-        UnreadableError: if packets have no presentation time.
+        UnreadableError: if packets have no presentation time, or the index is damaged.
     """
     reader = _Reader(source)
     for tick in ticks:
@@ -71,19 +71,19 @@ class _Reader:
             self.groups.append(Group([packet]))
 
     def next(self) -> Packet:
-        """The next packet; None at the end."""
+        """Return the next packet; None at the end."""
         packet = next(self.packets, None)
-        if packet is None or not packet.size:  # PyAV's last one is empty
+        if packet is None or not packet.size:  # PyAV's last packet is empty
             self.at = math.inf
             return None
         if packet.pts is None:
             raise UnreadableError(self.source.path, "frames without times of presentation")
-        if packet.dts is not None:  # unknown for the first ones after a jump
+        if packet.dts is not None:  # unknown for the first packets after a seek
             self.at = packet.dts
         return packet
 
     def read_to(self, tick: int) -> None:
-        """Read until no packet to come is shown at or before ``tick``."""
+        """Read until no further packet is shown at or before ``tick``."""
         if tick - self.at > self.ahead:
             self.seek(tick)
         while self.at <= tick:
@@ -98,9 +98,9 @@ class _Reader:
                 self.groups[-1].packets.append(packet)
 
     def seek(self, tick: int) -> None:
-        """Go on at a key frame shown at or before ``tick``, the last one where that is easy."""
+        """Continue at a key frame shown at or before ``tick``, the last one if it is found."""
         container, stream = self.source.container, self.source.stream
-        # MP4 seeks by times of decoding: what it finds may be shown after the moment
+        # MP4 seeks by decoding time: the key frame found may be shown after the tick
         for target in (tick, tick - int(self.ahead), self.groups[0].packets[0].pts):
             container.seek(target, stream=stream)
             self.packets = container.demux(stream)
@@ -114,7 +114,7 @@ class _Reader:
         raise UnreadableError(self.source.path, "damaged: its index leads nowhere")
 
     def again(self, key: Packet) -> None:
-        """Forget what was read from this key frame on: it comes once more."""
+        """Discard what was read from this key frame on, as it will be read again."""
         group = Group([key])
         while self.groups and self.groups[-1].packets[0].pts >= key.pts:
             last = self.groups.pop()
@@ -122,13 +122,13 @@ class _Reader:
         self.groups.append(group)
 
     def want(self, tick: int) -> None:
-        """Note which frame is shown at ``tick``."""
+        """Record which frame is shown at ``tick``."""
         times = [packet.pts for group in self.groups[-REORDER:] for packet in group.packets]
         if times:
             self.wanted.add(max((time for time in times if time <= tick), default=min(times)))
 
     def settle(self, group: Group) -> None:
-        """Let go of the packets that no wanted frame needs, now that all its frames are known."""
+        """Drop the packets that no wanted frame needs; no further frame of the group is wanted."""
         packets = group.decodable(self.wanted)
         if not packets:
             self.groups.remove(group)

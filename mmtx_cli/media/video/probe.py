@@ -1,4 +1,4 @@
-"""What a video file says of itself: opened by PyAV, refused where that cannot be true."""
+"""Open videos with PyAV and reject those with implausible headers."""
 
 import math
 from collections.abc import Iterator
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 INDEXED = ("mov", "matroska")
-"""Containers with an index of their key frames. In others FFmpeg looks for a moment in the file,
-and may land behind it (its ticket 11137)."""
+"""Containers with an index of their key frames. In others FFmpeg searches the file for a time, and
+may land after it (FFmpeg ticket 11137)."""
 MAX_SIDE = 16384
-MAX_PIXELS = 178_956_970  # Pillow's limit for pictures: 512 MiB as RGB
+MAX_PIXELS = 178_956_970  # Pillow's limit for images: 512 MiB as RGB
 MAX_SECONDS = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
 class Source:
-    """An open file, its video stream, and when that begins and ends in presentation time.
+    """An open file, its video stream, and the stream's start and end in presentation time.
 
-    ``base`` is the unit of the stream's times in seconds; ``start`` and ``end`` are seconds.
-    ``origin`` is when the file begins, sound included: the clock of MPEG streams, recordings and
-    copied cuts does not begin at 0.
+    ``base`` is the stream's time base in seconds; ``start`` and ``end`` are in seconds. ``origin``
+    is the time at which the file begins, audio included: the timestamps of MPEG streams, recordings
+    and stream-copied excerpts do not begin at 0.
     """
 
     path: str
@@ -41,24 +41,24 @@ class Source:
 
     @property
     def fps(self) -> float | None:
-        """Frames a second, on average; None where the header does not tell."""
+        """Average number of frames per second; None if the header does not declare it."""
         rate = self.stream.average_rate or self.stream.guessed_rate
         return float(rate) if rate else None
 
 
 @contextmanager
 def opened(path: str) -> Iterator[Source]:
-    """Open the best video stream, as FFmpeg chooses it; its decoder runs in this thread alone.
+    """Open the video stream that FFmpeg selects; its decoder runs in this thread only.
 
     Raises:
-        UnreadableError: here and from the body, whatever FFmpeg says against the file.
+        UnreadableError: in place of any FFmpeg error, including those raised in the body.
     """
     import av
 
     try:
         with _container(path) as container:
             stream = _video_stream(path, container)
-            # workers are as many as cores: threads would add a fifth to the work of each
+            # there is a worker per core: decoder threads would add a fifth to the work of each
             stream.codec_context.thread_count = 1
             check_dimensions(path, stream.codec_context.width, stream.codec_context.height)
             base = stream.time_base or Fraction(1, 1_000_000)
@@ -67,7 +67,7 @@ def opened(path: str) -> Iterator[Source]:
             check_duration(path, end - start)
             origin = (container.start_time or 0) / av.time_base
             if container.start_time is None or abs(start - origin) < 2 / av.time_base:
-                origin = start  # which is not rounded to microseconds
+                origin = start  # not rounded to microseconds, unlike container.start_time
             yield Source(path, container, stream, base, start, end, origin)
     except UnreadableError:
         raise
@@ -106,14 +106,14 @@ def _video_stream(path: str, container: "InputContainer") -> "VideoStream":
 
 
 def animated_webp(path: str) -> bool:
-    """Does its header announce an animation (RFC 9649, section 2.7)?"""
+    """Return True if the header declares an animation (RFC 9649, section 2.7)."""
     with open(path, "rb") as file:
         head = file.read(21)
     return head[12:16] == b"VP8X" and bool(head[20] & 2)
 
 
 def check_dimensions(path: str, width: int | None, height: int | None) -> None:
-    """Raise UnreadableError for a size that no video has."""
+    """Raise UnreadableError for missing or implausible dimensions."""
     if not width or not height or min(width, height) < 0:
         raise UnreadableError(path, "its header tells no width and height")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
@@ -125,17 +125,17 @@ def check_dimensions(path: str, width: int | None, height: int | None) -> None:
 
 
 def check_duration(path: str, seconds: float) -> None:
-    """Raise UnreadableError for a length that no video has."""
+    """Raise UnreadableError for an implausible duration."""
     if not (math.isfinite(seconds) and 0 <= seconds <= MAX_SECONDS):
         raise UnreadableError(path, f"absurd duration: {seconds:g} s; at most 7 days")
 
 
 def _end(path: str, container: "InputContainer", stream: "VideoStream", base: Fraction) -> float:
-    """When the last frame ends, in seconds, by the packets behind the last key frame.
+    """Return the end of the last frame in seconds, from the packets after the last key frame.
 
-    The header is not believed: it may count times of decoding (MP4) or the sound (Matroska), or
-    leave FFmpeg to guess (MPEG, where it also miscounts behind a jump: all packets are read).
-    AVI's does count the frames, which have no times of their own.
+    The header is not trusted: it may be based on decoding times (MP4) or include audio (Matroska),
+    or FFmpeg may have to guess (MPEG, where all packets are read because FFmpeg also miscounts
+    after a seek). AVI headers count the frames, which have no timestamps.
     """
     if container.format.name == "avi" and stream.duration:
         return float(((stream.start_time or 0) + stream.duration) * base)
@@ -152,9 +152,9 @@ def _end(path: str, container: "InputContainer", stream: "VideoStream", base: Fr
 
 
 def _last_tick(container: "InputContainer", index: int, far: int | None = None) -> int | None:
-    """When the frame shown last ends, of those from the last key frame before ``far`` on.
+    """Return the end of the frame shown last, from the last key frame before ``far`` on.
 
-    None without any. Only packets are read.
+    Returns None if there is no frame. Packets are read, but not decoded.
     """
     import av
 
@@ -164,7 +164,7 @@ def _last_tick(container: "InputContainer", index: int, far: int | None = None) 
             container.seek(far, stream=stream)
     except av.error.FFmpegError:
         return None
-    # MP4 counts durations in times of decoding: those of other frames may reach beyond the end
+    # MP4 durations are in decoding time: those of other frames may extend beyond the end
     times = ((p.pts, p.duration or 0) for p in container.demux(stream) if p.pts is not None)
     last = max(times, default=None)
     return None if last is None else sum(last)

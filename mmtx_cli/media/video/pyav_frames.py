@@ -1,4 +1,4 @@
-"""Frames by PyAV: of the packets found, only what the wanted frames need is decoded."""
+"""Decode frames with PyAV, and only the packets that the wanted frames depend on."""
 
 import math
 from bisect import bisect_right
@@ -22,22 +22,29 @@ if TYPE_CHECKING:
     from av.filter import Graph
 
 TOLERANCE = 1e-6
-"""Seconds by which a moment may miss a frame's beginning, through rounding, and still mean it."""
+"""Rounding tolerance in seconds: a frame is shown from this much before its beginning."""
 
 LATE = 32
-"""Packets behind a frame's own after which it has been shown: no codec reorders more than 16."""
+"""Packets after its own by which a frame is output; no codec reorders more than 16."""
 
 Found = dict[int, UInt8[Tensor, "3 s s"]]
-"""Finished frames by their presentation times."""
+"""Converted frames by presentation time."""
 
 
 def pyav_frames(
     path: str, choose: Callable[[float, float, float | None], list[float]], size: int, how: str
 ) -> tuple[UInt8[Tensor, "t 3 {size} {size}"], list[float]]:
-    """Decode the frames shown at the moments that ``choose`` names, each once, in order.
+    """Decode the frames shown at the times that ``choose`` returns, each once, in order.
 
-    ``choose`` takes when the video starts and ends, in seconds from the beginning of the file, and
-    its frame rate. Returns the frames, and when each is shown.
+    Args:
+        path: Video file.
+        choose: Returns times, given the start and end of the video and its frame rate. All times
+            are in seconds from the beginning of the file.
+        size: Side of the square frames in pixels.
+        how: "crop", "pad" or "squash", as in ``fit``.
+
+    Returns:
+        The frames, and the time at which each is shown.
 
     Raises:
         UnreadableError: if the file cannot be decoded.
@@ -47,7 +54,7 @@ def pyav_frames(
         seconds = choose(source.start - origin, source.end - origin, source.fps)
         ticks = [math.floor((moment + origin + TOLERANCE) / source.base) for moment in seconds]
         upright = Upright(size, how)
-        # what FFmpeg gives as AVI's presentation times is a guess that knows of no reordering
+        # FFmpeg guesses the presentation times of AVI, ignoring frame reordering
         timed = source.container.format.name != "avi"
         found = (_timed if timed else _untimed)(source, ticks, upright)
         times = sorted(found)
@@ -66,7 +73,7 @@ def _timed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
                 found[frame.pts] = upright(frame)
         missing = own - found.keys()
         if missing:
-            # packets that are never shown (VP8), or one of the two that make a frame
+            # packets that are never shown (VP8), or one of two that form a frame
             before = group.before.packets if group.before else []
             found |= _instead(_decoded(source, before + group.packets), missing, upright)
     if not found:
@@ -77,10 +84,13 @@ def _timed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
 def _decoded(
     source: Source, packets: Iterable[Packet], wanted: set[int] | None = None
 ) -> "Iterator[VideoFrame]":
-    """Frames in order of presentation; with ``wanted``, those that no frame needs may lack."""
+    """Yield frames in presentation order.
+
+    Given the ``wanted`` times, other non-reference frames may be skipped.
+    """
     context = source.stream.codec_context
     for packet in packets:
-        # a key frame is always needed; and the decoder of AV1 keeps to what its first packet finds
+        # key frames are always needed, and the AV1 decoder keeps the setting of its first packet
         spare = wanted is not None and packet.pts not in wanted and not packet.is_keyframe
         context.skip_frame = "NONREF" if spare else "DEFAULT"
         yield from context.decode(packet)
@@ -89,7 +99,7 @@ def _decoded(
 
 
 def _instead(frames: "Iterator[VideoFrame]", missing: set[int], upright: "Upright") -> Found:
-    """For each missing one the last frame shown before it; if there is none, the first of all."""
+    """Return, for each missing time, the last frame shown before it, else the first of all."""
     shown: dict[int, VideoFrame] = {}
     for frame in frames:
         if frame.pts is not None:
@@ -98,7 +108,7 @@ def _instead(frames: "Iterator[VideoFrame]", missing: set[int], upright: "Uprigh
 
 
 def _untimed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
-    """Decode from the first packet on: the n-th frame gets the n-th of the decoding times."""
+    """Decode from the first packet on; the n-th frame is shown at the n-th decoding time."""
     packets = [packet for packet in source.container.demux(source.stream) if packet.size]
     times = sorted(packet.dts for packet in packets if packet.dts is not None)
     if len(times) < len(packets) or not times:
@@ -115,7 +125,7 @@ def _untimed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
 
 
 class Upright:
-    """Brings frames upright, to RGB and to size x size, as ``fit`` does with pictures."""
+    """Converts frames to upright RGB of size x size, as ``fit`` does with images."""
 
     def __init__(self, size: int, how: str) -> None:
         self.size, self.how = size, how
@@ -124,7 +134,7 @@ class Upright:
     def __call__(self, frame: "VideoFrame") -> UInt8[Tensor, "3 {self.size} {self.size}"]:
         """Convert one frame; ``rotation`` is in degrees, counter-clockwise."""
         turns = round(frame.rotation / 90) % 4
-        # the same size whether upright or lying: the shorter side is the shorter side
+        # scaled before rotation: the shorter side stays the shorter side
         graph = self.graph(frame.width, frame.height, frame.format.name)
         graph.push(frame)
         pixels = np.rot90(graph.pull().to_ndarray(), turns)
@@ -132,7 +142,7 @@ class Upright:
         return fit(picture, self.size, self.how).clone(memory_format=torch.contiguous_format)
 
     def graph(self, width: int, height: int, name: str) -> "Graph":
-        """FFmpeg's filters for frames of one size and format, kept for the next frame."""
+        """Return FFmpeg's filter graph for frames of one size and format, cached for reuse."""
         key = width, height, name
         if key not in self.graphs:
             from av.filter import Graph
@@ -140,16 +150,16 @@ class Upright:
 
             scaled = scaled_size(height, width, self.size, self.how)
             shape = "" if scaled is None else f"{scaled[1]}:{scaled[0]}:"
-            # unscaled, FFmpeg's own choice is what torchcodec takes; planes scale finer and faster
+            # unscaled: FFmpeg's default, as in torchcodec; scaled: planar RGB is finer and faster
             flags, form = ("bicubic", "rgb24") if scaled is None else ("bilinear", "gbrp")
             graph = Graph()
             if hasattr(graph, "threads"):  # PyAV 18
-                graph.threads = 1  # workers are as many as cores; starting threads takes longest
+                graph.threads = 1  # there is a worker per core, and starting threads is slow
             source = graph.add_buffer(
                 width=width,
                 height=height,
                 format=VideoFormat(name),
-                time_base=Fraction(1),  # times count for nothing here
+                time_base=Fraction(1),  # timestamps are not used
             )
             steps = [source, graph.add("scale", f"{shape}flags={flags}"), graph.add("format", form)]
             graph.link_nodes(*steps, graph.add("buffersink")).configure()

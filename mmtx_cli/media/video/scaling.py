@@ -1,15 +1,21 @@
-"""To what size a decoder may scale a frame before ``media/transform.py``'s ``fit`` cuts it."""
+"""Size to which a decoder may scale a frame before ``fit`` (``media/transform.py``) crops it."""
 
 FINE = 2
-"""Up to this many times the wanted size, colours are brought to full resolution before scaling."""
+"""Up to this multiple of the target size, chroma is upsampled to full resolution before scaling."""
 
 
 def scaled_size(height: int, width: int, size: int, how: str) -> tuple[int, int] | None:
-    """Return height and width of what ``fit`` scales a frame to; None to leave it as it is.
+    """Return the height and width to which ``fit`` scales a frame; None to leave it unscaled.
 
-    A frame much larger than wanted is scaled while it is converted, so that it never exists as
-    full-size RGB. Scaling the half-resolution colours of a frame of nearly the wanted size would
-    differ visibly (by 4 grey levels in the mean) from scaling RGB.
+    A frame much larger than the target is scaled during conversion, so that it never exists as
+    full-size RGB. For a frame near the target size, scaling its half-resolution chroma would differ
+    visibly (by 4 gray levels on average) from scaling RGB.
+
+    Args:
+        height: Height of the frame.
+        width: Width of the frame.
+        size: Side of the square that ``fit`` returns.
+        how: "crop", "pad" or "squash", as in ``fit``.
     """
     if how == "pad":
         longer = max(height, width)

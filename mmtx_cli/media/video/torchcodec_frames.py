@@ -1,4 +1,4 @@
-"""Frames by torchcodec, where it is exact; it leaves every other file to PyAV."""
+"""Decode frames with torchcodec where it is exact; all other files are left to PyAV."""
 
 import os
 from collections.abc import Callable
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from torchcodec.decoders import VideoDecoder, VideoStreamMetadata
 
 MAX_BYTES = 32 << 20
-"""Size from which on PyAV's jumps cost less than the reading of all packets by torchcodec."""
+"""File size above which seeking with PyAV is cheaper than torchcodec's reading of all packets."""
 MAX_BATCH = 64 << 20
-"""Bytes of full-size frames that may exist at a time."""
+"""Maximum bytes of full-size frames in memory at a time."""
 COVERS = ("mjpeg", "png", "bmp", "gif", "webp", "tiff")
 TOLERANCE = 1e-6
 
@@ -30,11 +30,18 @@ def torchcodec_frames(
     size: int,
     how: str,
 ) -> tuple[UInt8[Tensor, "t 3 {size} {size}"], list[float]] | None:
-    """Decode what ``pyav_frames`` decodes, or return None: PyAV shall, or shall say what is wrong.
+    """Decode as ``pyav_frames`` does, or return None to leave the file and its errors to PyAV.
 
-    In MPEG streams torchcodec lands behind the moment asked for (FFmpeg's ticket 11137), and AVI
-    has no presentation times: only MP4 and Matroska are read. Its exact mode is, so that frames
-    of a variable rate are found; it reads every packet once, which a huge file makes too much.
+    Only MP4 and Matroska are read: in MPEG streams torchcodec lands after the requested time
+    (FFmpeg ticket 11137), and AVI has no presentation times. The exact seek mode finds frames of
+    variable-rate videos; it reads every packet once, which is too slow for huge files.
+
+    Args:
+        path: Video file.
+        container: Kind of container, as returned by ``check_whole``.
+        choose: Returns the times of the frames, as for ``pyav_frames``.
+        size: Side of the square frames in pixels.
+        how: "crop", "pad" or "squash", as in ``fit``.
     """
     if container not in ("mp4", "matroska") or os.path.getsize(path) > MAX_BYTES:
         return None
@@ -45,7 +52,7 @@ def torchcodec_frames(
             path, device="cpu", seek_mode="exact", num_ffmpeg_threads=1, dimension_order="NCHW"
         )
     except (RuntimeError, ValueError):
-        return None  # PyAV finds the reason, in its own words
+        return None  # PyAV reports the reason
     span = _span(decoder.metadata)
     if span is None:
         return None
@@ -62,7 +69,7 @@ def torchcodec_frames(
 
 
 def _origin(path: str) -> float:
-    """When the file begins, which torchcodec does not tell, in seconds of presentation time."""
+    """Return the presentation time at which the file begins, which torchcodec does not provide."""
     import av
 
     with open_container(path) as container:
@@ -70,7 +77,7 @@ def _origin(path: str) -> float:
 
 
 def _span(facts: "VideoStreamMetadata") -> tuple[float, float] | None:
-    """When the video starts and ends; None unless header and packets agree on what may be."""
+    """Return the start and end of the video; None if implausible, or header and packets differ."""
     start, end = facts.begin_stream_seconds, facts.end_stream_seconds
     width, height = facts.width or 0, facts.height or 0
     if facts.codec in COVERS or start is None or end is None:
@@ -87,7 +94,7 @@ def _span(facts: "VideoStreamMetadata") -> tuple[float, float] | None:
 def _frames(
     decoder: "VideoDecoder", wanted: list[float], size: int, how: str
 ) -> tuple[UInt8[Tensor, "t 3 {size} {size}"], list[float]] | None:
-    """Frames shown at ascending moments, each once; None if it brings one that is shown later."""
+    """Return the frames shown at ascending times, each once; None if any is shown later."""
     pixels = (decoder.metadata.width or 1) * (decoder.metadata.height or 1)
     count = max(1, MAX_BATCH // (3 * pixels))
     parts: list[Tensor] = []
@@ -98,7 +105,7 @@ def _frames(
         if any(time > moment for time, moment in zip(times, wanted[i:], strict=False)):
             return None
         new = [at for at, time in enumerate(times) if time not in found + times[:at]]
-        if new:  # copied, so that the frames of full size can go
+        if new:  # copied, so that the full-size frames are freed
             frames = batch.data if len(new) == len(times) else batch.data[new]
             parts.append(fit(frames, size, how).clone())
             found += [times[at] for at in new]

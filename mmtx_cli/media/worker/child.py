@@ -1,4 +1,4 @@
-"""The process that decodes for another one: how it settles, serves, and ends with its parent."""
+"""Main loop of the decoder process: setup, answering requests, ending with its parent."""
 
 import ctypes
 import faulthandler
@@ -17,18 +17,24 @@ from mmtx_cli.media.worker.ipc import Parts, fill_from, receive, unpack_request,
 from mmtx_cli.media.worker.memory_limit import is_out_of_memory, limit_memory
 from mmtx_cli.media.worker.serialization import pack_error, pack_value
 
-# signals that go to a whole group: the parent decides when work ends, and which file is at fault
+# ignored, as they go to a whole process group: the parent decides when and why work ends
 GROUP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-# the parent's handlers would report a crash as the parent's own
+# reset, since the inherited handlers would report a crash as the parent's own
 _DEFAULT = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGALRM", "SIGCHLD")
 _PR_SET_PDEATHSIG = 1
 
 
 def serve(requests: FileIO, results: FileIO, limit: float | None, memory: int) -> None:
-    """Answer requests until their pipe ends, with at most ``memory`` bytes more than at first.
+    """Answer requests until their pipe is closed.
 
-    A request that takes longer than ``limit`` seconds ends the process: where the system does not
-    end the children of a dead parent, one that hangs would stay forever.
+    A request that exceeds ``limit`` ends the process: where the system does not kill the children
+    of a dead parent, a hanging child would otherwise run forever.
+
+    Args:
+        requests: Pipe from which requests are read.
+        results: Pipe to which answers are written.
+        limit: Maximum seconds per request; None for no limit.
+        memory: Bytes that the process may allocate beyond what it uses at the first request.
     """
     with open(os.devnull, "w") as nowhere:
         first = True
@@ -43,13 +49,13 @@ def serve(requests: FileIO, results: FileIO, limit: float | None, memory: int) -
             faulthandler.cancel_dump_traceback_later()
             write(results, answer)
             first = False
-            del message, answer  # the pixels of a large picture need not wait for the next one
+            del message, answer  # free the pixels of a large image before waiting
 
 
 def _answer(message: Parts, memory: int | None) -> Parts:
-    """Pack a value, or an error with its traceback; a file's own fault needs none.
+    """Run a request and pack its value, or its error with a traceback (none if UnreadableError).
 
-    ``memory`` is what the limit is to be: what a request imports is there before it is set.
+    ``memory`` is a limit to set, in bytes; it is set after unpacking has imported the function.
     """
     try:
         function, args = unpack_request(message)
@@ -76,14 +82,20 @@ def _answer(message: Parts, memory: int | None) -> Parts:
 def live_forked(
     requests: int, results: int, parent: int | None, limit: float | None, memory: int
 ) -> NoReturn:
-    """Be the child behind a fork; never return into what the parent was doing.
+    """Run as a forked child; never return into the code of the parent.
 
-    Signals and the collection of garbage are off when this begins. ``parent`` is the process
-    that this one is to end with, at once; without it the pipes and ``limit`` see to that.
-    ``memory`` is that of ``serve``.
+    Signals are blocked and garbage collection is disabled when this is called.
+
+    Args:
+        requests: Descriptor from which requests are read.
+        results: Descriptor to which answers are written.
+        parent: ID of the process with which this one ends at once; None to rely on the pipes and
+            ``limit``.
+        limit: Maximum seconds per request, as for ``serve``.
+        memory: Maximum bytes to allocate, as for ``serve``.
     """
     try:
-        gc.freeze()  # what the parent holds is not this process' to finalise
+        gc.freeze()  # the parent's objects must not be finalized here
         gc.enable()
         _settle_signals()
         _close_all_but({0, 1, 2, requests, results})
@@ -91,7 +103,7 @@ def live_forked(
         if parent is not None and end_with(parent):
             limit = None
         if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(1)  # the parent's threads did not come along
+            sys.modules["torch"].set_num_threads(1)  # a fork does not inherit threads
         with FileIO(requests, "rb") as source, FileIO(results, "wb") as sink:
             serve(source, sink, limit, memory)
         os._exit(0)
@@ -104,7 +116,7 @@ def live_forked(
 
 
 def live_spawned(limit: float | None, memory: int) -> None:
-    """Be a fresh interpreter that serves its standard input and output."""
+    """Run as a new interpreter that serves requests on its standard input and output."""
     _settle_signals()
     with FileIO(os.dup(0), "rb") as source, FileIO(os.dup(1), "wb") as sink:
         _detach_output()
@@ -115,7 +127,7 @@ def live_spawned(limit: float | None, memory: int) -> None:
 
 
 def set_handler(names: Iterable[str], handler: signal.Handlers) -> None:
-    """Handle those of the signals that the system has."""
+    """Set the handler of each named signal that the system has."""
     for name in names:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), handler)
@@ -130,7 +142,7 @@ def _settle_signals() -> None:
 
 
 def _close_all_but(kept: set[int]) -> None:
-    """Close inherited descriptors: an open copy would hide the parent's death from others."""
+    """Close inherited descriptors: open copies hide the parent's death from other processes."""
     edges = [-1, *sorted(kept), os.sysconf("SC_OPEN_MAX")]
     for low, high in pairwise(edges):
         if low + 1 < high:  # closerange(0, 0) closes everything in some versions of Python
@@ -138,7 +150,7 @@ def _close_all_but(kept: set[int]) -> None:
 
 
 def _detach_output() -> None:
-    """No input, and no word of a decoder on standard output, which may be a pipe of results."""
+    """Detach standard input, and redirect output, which may be a pipe of results, to stderr."""
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     try:
@@ -147,16 +159,16 @@ def _detach_output() -> None:
         os.dup2(nothing, 1)
     if nothing > 2:
         os.close(nothing)
-    # the parent's own objects may write elsewhere, or hold what it has not yet written
+    # the inherited stream objects may write elsewhere, or hold unflushed output
     output = FileIO(1, "w", closefd=False)
     sys.stdout = sys.stderr = TextIOWrapper(output, errors="backslashreplace", line_buffering=True)
 
 
 def end_with(parent: int) -> bool:
-    """Ask the system to kill this process when the parent dies; False where it cannot."""
+    """Have the kernel kill this process when the parent dies; return False if it cannot."""
     if sys.platform != "linux":
         return False
     asked = ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0
-    if os.getppid() != parent:  # it died before it was asked
+    if os.getppid() != parent:  # the parent died before prctl was called
         os._exit(0)
     return asked

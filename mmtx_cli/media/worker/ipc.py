@@ -1,7 +1,7 @@
-"""What goes through the pipes between two processes: sizes, a header, and arrays beside it.
+"""Messages through the pipes between two processes: sizes, a header, and raw arrays.
 
-Only requests are pickled: they come from the process that a user has started. Answers are not
-(``serialization.py``).
+Only requests are pickled, since they come from the process that the user started. Answers are not
+pickled (``serialization.py``).
 """
 
 import io
@@ -21,17 +21,17 @@ _NUMPY_LACKS = ("bfloat16", "float8", "float4", "complex32", "quint", "qint")
 
 
 class OversizedError(ValueError):
-    """A message of more or larger parts than its reader accepts."""
+    """A message has more or larger parts than its reader accepts."""
 
 
 def framed(parts: Sequence[memoryview]) -> Parts:
-    """Put the number of parts and their sizes before them."""
+    """Prepend the number of parts and their sizes."""
     sizes = struct.pack(f"<{1 + len(parts)}Q", len(parts), *(part.nbytes for part in parts))
     return [memoryview(sizes), *parts]
 
 
 def pack_request(value: object) -> Parts:
-    """Pickle with protocol 5: the sizes, the pickle, then every array's memory, uncopied."""
+    """Pickle with protocol 5; return the sizes, the pickle, then each array's memory, uncopied."""
     arrays: list[pickle.PickleBuffer] = []
     stream = io.BytesIO()
     _Pickler(stream, protocol=5, buffer_callback=arrays.append).dump(value)
@@ -39,8 +39,8 @@ def pack_request(value: object) -> Parts:
 
 
 def unpack_request(message: Parts) -> Any:
-    """Turn a message without its sizes into the value; received arrays can be written to."""
-    # of the parent process, by its own pipe
+    """Unpickle a message without its sizes; the received arrays are writable."""
+    # sent by the parent process through its own pipe
     return pickle.loads(message[0], buffers=message[1:])  # nosec B301
 
 
@@ -50,16 +50,16 @@ def receive(
     count: int | None = None,
     size: int | None = None,
 ) -> Parts:
-    """Read one message; ``fill`` fills a piece of memory or raises EOFError.
+    """Read one message.
 
     Args:
-        fill: Fills a piece of memory with what comes next.
-        header: The most bytes of the first part.
-        count: The most parts.
-        size: The most bytes of all parts together.
+        fill: Fills a memory view with the next bytes, or raises EOFError.
+        header: Maximum size of the first part in bytes.
+        count: Maximum number of parts.
+        size: Maximum size of all parts together in bytes.
 
     Raises:
-        OversizedError: before anything that is larger is made room for.
+        OversizedError: if a maximum is exceeded, before memory is allocated.
     """
     (found,) = struct.unpack("<Q", _filled(8, fill))
     if not found or (count is not None and found > count):
@@ -78,7 +78,7 @@ def write(file: BinaryIO, parts: Parts) -> None:
 
 
 def fill_from(file: io.FileIO, view: memoryview) -> None:
-    """Fill ``view`` from an unbuffered file; raise EOFError where that ends."""
+    """Fill ``view`` from an unbuffered file; raise EOFError at its end."""
     while view:
         count = file.readinto(view)
         if not count:
@@ -93,10 +93,10 @@ def _filled(size: int, fill: Callable[[memoryview], None]) -> memoryview:
 
 
 class _Pickler(pickle.Pickler):
-    """Sends tensors as the arrays they are: torch's own way copies them into the pickle."""
+    """Pickler that sends tensors as arrays; torch's own reducer copies them into the pickle."""
 
     def reducer_override(self, value: Any) -> Any:
-        torch = sys.modules.get("torch")  # who has sent no tensor need not load torch
+        torch = sys.modules.get("torch")  # without it there are no tensors
         if torch is None or type(value) is not torch.Tensor or value.requires_grad:
             return NotImplemented
         plain = value.device.type == "cpu" and value.layout is torch.strided

@@ -1,4 +1,4 @@
-"""A decoding process that can be ended: hanging and crashing files cost one call, not the run."""
+"""Decoding in a child process: a file that hangs or crashes it costs one call, not the run."""
 
 import os
 import threading
@@ -13,16 +13,16 @@ from mmtx_cli.media.worker.serialization import MalformedError
 
 T = TypeVar("T")
 
-# from the end of its pipe to the end of a process: as long as it takes to write a core file
+# maximum time from the end of its pipe to the exit of a process, which may write a core file
 _DYING_SECONDS = 5.0
 
 
 class Guard:
-    """Runs functions in a child process, begun at the first call and again after it died.
+    """Run functions in a child process, started at the first call and restarted if it dies.
 
-    One for each process: a copy of this object in a forked or spawned process (a loader's worker)
-    begins a child of its own. The child ends with ``close`` and with its parent, however that
-    ends.
+    Each process has its own child: a copy of this object in a forked or spawned process (such as a
+    DataLoader worker) starts another one. The child ends with ``close`` and with its parent,
+    however that ends.
     """
 
     def __init__(
@@ -31,16 +31,17 @@ class Guard:
         prepare: Callable[[], None] | None = None,
         memory: int = DecodeLimits().bytes,
     ) -> None:
-        """``timeout`` is the patience with one call, in seconds.
+        """Set the limits; no child is started yet.
 
-        ``memory`` is how many bytes the child may allocate beyond what it begins with, and the
-        most that it may answer.
-
-        ``prepare`` is called in this process before a child begins, which is a copy of it: what
-        is imported there is no call's time.
+        Args:
+            timeout: Maximum seconds per call.
+            prepare: Called in this process before a child is forked from it, so that the time of
+                imports does not count towards a call.
+            memory: Bytes that the child may allocate beyond its initial memory, and the maximum
+                size of an answer.
 
         Raises:
-            ValueError: if it is not above 0.
+            ValueError: if ``timeout`` is not above 0.
         """
         if not timeout > 0:
             raise ValueError(f"the timeout must be above 0 seconds, not {timeout}")
@@ -55,14 +56,14 @@ class Guard:
     def run(self, function: Callable[..., T], *args: Any) -> T:
         """Return ``function(*args)``; ``args[0]`` is the path of the file that it reads.
 
-        What it is given is pickled, what it returns is not (see ``serialization.py``); tensors and
-        arrays are not copied on the way. The function must be importable from a module.
+        Arguments are pickled, return values are not (see ``serialization.py``); tensors and arrays
+        are sent without copying. The function must be importable from a module.
 
         Raises:
-            UnreadableError: the child's own; or if it takes longer than the timeout, needs more
-                than its memory, or dies.
-            TypeError: if something cannot be sent.
-            Exception: whatever else the function raises, the child's traceback as its note.
+            UnreadableError: if the function raises it, exceeds the timeout or the memory limit, or
+                the child dies.
+            TypeError: if the arguments or the return value cannot be sent.
+            Exception: anything else that the function raises, with the child's traceback as a note.
         """
         try:
             request = pack_request((function, args))
@@ -70,7 +71,7 @@ class Guard:
             name = getattr(function, "__qualname__", repr(function))
             raise TypeError(f"{name} and its arguments cannot be sent: {error}") from error
         if self._owner != os.getpid():
-            self._end()  # lets go of it: it is another process'
+            self._end()  # only closes the pipes: the child belongs to another process
             self._begin()
         with self._lock:
             value, fault, text = self._ask(request, str(args[0]) if args else repr(function))
@@ -99,7 +100,7 @@ class Guard:
             self._end()
             reason = "the decoder sent no valid answer"
         except BaseException:
-            self._end()  # interrupted: its answer would be taken for that of the next call
+            self._end()  # interrupted: a late answer would be taken for that of the next call
             raise
         raise UnreadableError(path, reason)
 
@@ -108,7 +109,7 @@ class Guard:
         return 0 if child is None else child.end(grace)
 
     def close(self) -> None:
-        """End the child; a later call begins a new one."""
+        """End the child; a later call starts a new one."""
         if self._owner == os.getpid():
             with self._lock:
                 self._end()

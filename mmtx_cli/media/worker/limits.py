@@ -1,4 +1,4 @@
-"""How much time and memory one file may cost, in every command that reads media files."""
+"""Limits of time, memory and pixels per media file, in every command that reads media."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ GIGABYTE = 10**9
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """``seconds`` and ``memory`` (GB) for one file; ``pixels`` of a picture, at most."""
+    """Limits for one file: ``seconds``, ``memory`` in GB, and ``pixels`` of an image."""
 
     seconds: float = DECODE_TIMEOUT
     memory: float = DECODE_MEMORY
@@ -17,7 +17,7 @@ class DecodeLimits:
 
     @classmethod
     def of(cls, data: DataSettings) -> "DecodeLimits":
-        """Those that a run's section ``data`` sets."""
+        """Return the limits set in the ``data`` section of a configuration."""
         return cls(data.decode_timeout, data.decode_memory, data.max_image_pixels)
 
     @property

@@ -1,4 +1,4 @@
-"""A bound on the memory of this process, which the system enforces, where it is Linux."""
+"""A memory limit for this process, enforced by the kernel (Linux only)."""
 
 import re
 import sys
@@ -7,10 +7,10 @@ _DATA = re.compile(r"^VmData:\s+(\d+) kB", re.MULTILINE)
 
 
 def limit_memory(more: int) -> bool:
-    """Let this process allocate ``more`` bytes beyond what it has; beyond that, allocating fails.
+    """Limit this process to ``more`` bytes beyond its current memory; return False if unsupported.
 
-    RLIMIT_DATA counts every private writable mapping since Linux 4.7, files that are mapped to be
-    read not at all. False where the system has no such limit.
+    Since Linux 4.7, RLIMIT_DATA counts all private writable mappings, but not files mapped
+    read-only.
     """
     if sys.platform != "linux":
         return False
@@ -31,7 +31,7 @@ def limit_memory(more: int) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Does an error say that allocating failed? PyTorch has no error of its own for that."""
+    """Return True if an error means that an allocation failed; PyTorch's is a RuntimeError."""
     if isinstance(error, MemoryError):
         return True
     text = str(error)

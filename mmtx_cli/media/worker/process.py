@@ -1,4 +1,4 @@
-"""Starting, asking and ending the process that decodes, by fork where there is fork."""
+"""Start, query and end the decoder process, forked where the system supports it."""
 
 import contextlib
 import gc
@@ -18,13 +18,13 @@ from mmtx_cli.media.worker.child import live_forked
 from mmtx_cli.media.worker.ipc import Parts, fill_from, receive, write
 from mmtx_cli.media.worker.serialization import MAX_ARRAYS, MAX_HEADER, unpack_answer
 
-# beyond the parent's own patience: only a child whose parent is gone waits this long
+# added to the parent's timeout: only a child whose parent is gone runs this long
 _ORPHAN_SECONDS = 10.0
 _SERVE = "from mmtx_cli.media.worker.child import live_spawned; live_spawned({limit}, {memory})"
 
 
 class Forked:
-    """A copy of this process: starts in milliseconds with every module loaded."""
+    """A fork of this process: starts in milliseconds with every module loaded."""
 
     def __init__(self, timeout: float, memory: int) -> None:
         self.memory = memory
@@ -32,7 +32,7 @@ class Forked:
         self_result, result_end = os.pipe()
         _widen(result_end)
         self.owner = os.getpid()
-        # for the system, the parent is the thread that forks: others end before their process
+        # to the kernel the parent is the forking thread, which may end before its process
         lasting = threading.current_thread() is threading.main_thread()
         self.pid = _fork()
         if not self.pid:
@@ -46,12 +46,12 @@ class Forked:
         self.poll.register(self_result, select.POLLIN)
 
     def ask(self, request: Parts, timeout: float) -> Any:
-        """Send a request and return the answer.
+        """Send a request and return the answer, as ``unpack_answer`` does.
 
         Raises:
             TimeoutError: if it takes longer than ``timeout`` seconds.
-            EOFError: if the process is gone.
-            ValueError: if the answer is none, or larger than the process may be.
+            EOFError: if the process has ended.
+            ValueError: if the answer is malformed, or larger than the memory limit.
         """
         left = timeout
 
@@ -71,10 +71,10 @@ class Forked:
         return _unpacked(fill, self.memory)
 
     def _readable(self, left: float) -> float:
-        """Wait for the result; return what is left of the patience.
+        """Wait for the result and return the seconds left of the timeout.
 
-        In small steps: the time for which this process was itself stopped (Ctrl-Z, a sleeping
-        laptop) counts as one of them.
+        Waits in steps of a second: time for which this process was itself stopped (Ctrl-Z, a
+        suspended laptop) counts as one step.
         """
         while left > 0:
             step, begun = min(left, 1.0), time.monotonic()
@@ -84,13 +84,13 @@ class Forked:
         raise TimeoutError
 
     def is_alive(self) -> bool:
-        """Whether it can be asked; not in a copy of the process that began it."""
+        """Return True if it can be queried; False in a fork of the process that started it."""
         return self.owner == os.getpid() and self._reap(os.WNOHANG) is None
 
     def end(self, grace: float = 0.0) -> int:
-        """Kill it if it does not end by itself within ``grace`` seconds.
+        """Return the exit status, killing the process if it does not end within ``grace`` seconds.
 
-        Return its exit status; one killed by signal n has -n.
+        The status is -n for a process killed by signal n.
         """
         self.requests.close()
         self.results.close()
@@ -109,7 +109,7 @@ class Forked:
         if self.status is None:
             try:
                 pid, status = os.waitpid(self.pid, options)
-            except ChildProcessError:  # whoever waits for any child has taken it
+            except ChildProcessError:  # already reaped by a wait for any child
                 pid, status = self.pid, 0
             if pid:
                 self.status = os.waitstatus_to_exitcode(status)
@@ -117,13 +117,13 @@ class Forked:
 
 
 class Spawned:
-    """A fresh interpreter: for systems without fork. Its first answer waits for its imports."""
+    """A new interpreter, for systems without fork; its first answer waits for its imports."""
 
     def __init__(self, timeout: float, memory: int) -> None:
         self.memory = memory
         self.slack = 120.0
         paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-        # this interpreter and program text of our own, without a shell
+        # this interpreter with a fixed program, without a shell
         self.process = subprocess.Popen(  # nosec B603
             [
                 sys.executable,
@@ -137,7 +137,7 @@ class Spawned:
         )
 
     def ask(self, request: Parts, timeout: float) -> Any:
-        """As ``Forked.ask``."""
+        """Send a request and return the answer; see ``Forked.ask``."""
         late = threading.Event()
 
         def stop() -> None:
@@ -158,11 +158,11 @@ class Spawned:
         return answer
 
     def is_alive(self) -> bool:
-        """Whether it can be asked."""
+        """Return True if it can be queried."""
         return self.process.poll() is None
 
     def end(self, grace: float = 0.0) -> int:
-        """As ``Forked.end``."""
+        """Return the exit status; see ``Forked.end``."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(grace)
         self.process.kill()
@@ -173,23 +173,23 @@ class Spawned:
 
 
 Child = Forked if hasattr(os, "fork") else Spawned
-"""The kind of child that this system has."""
+"""The kind of child process that this system supports."""
 
 
 def _unpacked(fill: Callable[[memoryview], None], memory: int) -> Any:
-    """Read an answer of at most ``memory`` bytes: an honest process has no more."""
+    """Read an answer of at most ``memory`` bytes, which an intact process cannot exceed."""
     return unpack_answer(receive(fill, MAX_HEADER, MAX_ARRAYS, memory))
 
 
 def _fork() -> int:
-    """Fork with signals blocked, so that none finds the child half made."""
+    """Fork with signals blocked, so that none reaches a child before it is set up."""
     held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     collects = gc.isenabled()
     gc.disable()
     pid = 1
     try:
         with warnings.catch_warnings():
-            # Python warns where there are threads; the child uses no lock that they may hold
+            # Python warns if there are threads; the child uses no lock that they may hold
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         return pid
@@ -201,8 +201,8 @@ def _fork() -> int:
 
 
 def _widen(pipe: int) -> None:
-    """Let a whole result into the pipe: fewer changes between the processes."""
-    with contextlib.suppress(ImportError, AttributeError, OSError):  # of Linux, and rationed
+    """Enlarge a pipe to hold a whole result, which saves context switches."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # Linux only, with a quota
         import fcntl
 
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)

@@ -1,8 +1,8 @@
-"""What a decoding process answers: JSON and bare numbers, so that no answer can execute anything.
+"""Answers of a decoder process as JSON and raw numbers, so that no answer can execute code.
 
-The files that it reads come from anywhere: a decoder that one of them has taken over may send
-whatever it likes. What is rebuilt here is None, bools, numbers, texts, lists, tuples, dicts,
-arrays, tensors, records (dataclasses that are marked as such) and errors of a fixed list.
+Media files are untrusted, and a decoder that one of them has compromised may send anything. Only
+these are rebuilt: None, bools, numbers, strings, lists, tuples, dicts, arrays, tensors, records
+(dataclasses registered with ``record``) and errors from a fixed list.
 """
 
 import builtins
@@ -20,7 +20,7 @@ from mmtx_cli.media.errors import NoVideoError, OutsideError, UnreadableError
 from mmtx_cli.media.worker.ipc import Parts, framed
 
 MAX_HEADER = 16 << 20
-"""Bytes of the JSON: a few names and shapes, and times of frames."""
+"""Maximum bytes of the JSON: a few names and shapes, and the times of frames."""
 MAX_ARRAYS = 4096
 MAX_TRACE = 20_000
 _KINDS = "biufc"
@@ -32,27 +32,27 @@ T = TypeVar("T", bound=type)
 
 
 class MalformedError(ValueError):
-    """An answer that no honest process sends."""
+    """An answer that no intact process sends."""
 
 
 def record(cls: T) -> T:
-    """Let instances of a dataclass be answered, field by field."""
+    """Register a dataclass whose instances may be sent, field by field."""
     _RECORDS[cls.__name__] = cls
     return cls
 
 
 def pack_value(value: Any) -> Parts:
-    """Frame a value.
+    """Serialize a value.
 
     Raises:
-        TypeError: if it is, or holds, anything else than the plain things above.
+        TypeError: if it is or contains anything but the types listed in the module docstring.
     """
     arrays: list[np.ndarray] = []
     return _framed({"value": _plain(value, arrays)}, arrays)
 
 
 def pack_error(error: BaseException, trace: str | None = None) -> Parts:
-    """Frame an error, with its traceback; of one that is not on the list, the name and text."""
+    """Serialize an error with its traceback; an unlisted one as a RuntimeError with its text."""
     name, args = type(error).__name__, list(error.args)
     if isinstance(error, UnreadableError):
         args = [error.path, error.reason]
@@ -68,7 +68,7 @@ def unpack_answer(parts: Parts) -> tuple[Any, Exception | None, str | None]:
     """Return (value, None, None), or (None, error, traceback).
 
     Raises:
-        MalformedError: if the answer is none.
+        MalformedError: if the answer is invalid.
     """
     try:
         header = json.loads(bytes(parts[0]))
@@ -85,7 +85,7 @@ def _framed(header: dict[str, Any], arrays: Sequence[np.ndarray]) -> Parts:
 
 
 def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
-    """What JSON can hold of a value; arrays are put aside."""
+    """Return a value as JSON types, with its arrays and tensors appended to ``arrays``."""
     if value is None or isinstance(value, str):
         return None if value is None else str(value)
     if isinstance(value, np.generic):
@@ -100,7 +100,7 @@ def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
         native = value.dtype.newbyteorder("=").name
         arrays[-1] = arrays[-1].astype(native, copy=False)
         return {"array": len(arrays), "dtype": native, "shape": list(value.shape)}
-    torch = sys.modules.get("torch")  # who has made no tensor need not load torch
+    torch = sys.modules.get("torch")  # without it there are no tensors
     if torch is not None and isinstance(value, torch.Tensor):
         tensor = value.detach().cpu().contiguous().resolve_conj().resolve_neg()
         arrays.append(tensor.reshape(-1).view(torch.uint8).numpy())
@@ -159,7 +159,7 @@ def _tensor(part: memoryview, dtype: Any, shape: Any) -> Any:
 
 
 def _check_size(part: memoryview, itemsize: int, shape: Any) -> None:
-    """A shape is a list of sizes, and its numbers are all there and no more."""
+    """Raise MalformedError unless a shape is valid and matches the size of the data exactly."""
     if not all(type(side) is int and side >= 0 for side in shape) or len(shape) > 32:
         raise MalformedError(f"shape {shape}")
     if math.prod(shape) * itemsize != part.nbytes:
@@ -174,7 +174,7 @@ def _error(header: dict[str, Any]) -> Exception:
 
 
 def _error_class(name: str) -> type[Exception] | None:
-    """An error of mmtx that concerns files, or one of Python's own."""
+    """Return an error class of mmtx that concerns files, or a built-in one; None if neither."""
     for known in _OURS:
         if known.__name__ == name:
             return known

@@ -1,6 +1,6 @@
-"""Audio tasks: pitch, its contour, number of beats, onset, and order.
+"""Audio tasks: pitch, pitch contour, number of beats, onset, and order.
 
-A sound is one second long, mono: tones over faint noise, of random loudness and timbre.
+A sound is one second of mono audio: tones of random loudness and timbre over faint noise.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ Tone = tuple[float, float, float, float]
 
 
 def _sound(tones: Sequence[Tone], random: Random) -> Samples:
-    # RandomState is numpy's one generator whose stream is promised never to change
+    # RandomState is the only numpy generator whose stream is guaranteed never to change
     noise = np.random.RandomState(random.randrange(2**32)).standard_normal(NUM_SAMPLES)
     samples = random.uniform(*_NOISE) * noise
     loudness, overtone = random.uniform(*_LOUDNESS), random.uniform(*_OVERTONE)
@@ -40,7 +40,7 @@ def _sound(tones: Sequence[Tone], random: Random) -> Samples:
         t = np.arange(round(duration * SAMPLE_RATE)) / SAMPLE_RATE
         phase = 2 * np.pi * (first_pitch * t + (last_pitch - first_pitch) / duration / 2 * t**2)
         tone = (np.sin(phase) + overtone * np.sin(2 * phase)) / (1 + overtone)
-        # soft ends, so that no click marks the onset
+        # faded in and out, so that no click marks the onset
         fade = np.clip(np.minimum(t, t[-1] - t) / _FADE, 0, 1)
         samples[first : first + len(t)] += loudness * fade * tone
     return np.clip(np.rint(samples * 32767), -32768, 32767).astype(np.int16)
@@ -80,7 +80,7 @@ def _order(label: str, random: Random, size: int) -> Samples:
     if label == "high first":
         pitches.reverse()
     durations = [random.uniform(0.15, 0.25) for _ in pitches]
-    # what is left of the second goes before, between and after the beeps
+    # the rest of the second is divided between the gaps before, between and after the beeps
     room = 0.94 - sum(durations)
     before, until = sorted(random.uniform(0, room) for _ in pitches)
     starts = (before, until + durations[0] + 0.05)

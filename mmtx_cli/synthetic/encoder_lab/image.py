@@ -1,6 +1,6 @@
 """Image tasks: color, shape, position, size, count, relation, orientation.
 
-Whatever a task does not ask for is drawn at random. Lengths are fractions of the picture's side,
+Attributes that do not determine the label are random. Lengths are fractions of the image's side,
 with y pointing downwards.
 """
 
@@ -19,14 +19,14 @@ from mmtx_cli.synthetic.scenes.scene import COLOURS, SHAPES, Scene, Thing
 
 _ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "center", "right")
 POSITIONS = tuple(f"{row} {column}" for row in _ROWS for column in _COLUMNS)
-_POSITION_JITTER = 0.06  # cells are a third wide, so centers keep a distance to their borders
+_POSITION_JITTER = 0.06  # cells are a third wide, so centers stay away from their borders
 
-# the side of the bounding box is 1.7 to 2.3 radii, depending on the shape: these do not overlap
+# bounding boxes are 1.7 to 2.3 radii wide, depending on the shape: the three sizes do not overlap
 _RADII = {"small": (0.09, 0.11), "medium": (0.165, 0.195), "large": (0.29, 0.34)}
 
 _COUNTS = {"one": 1, "two": 2, "three": 3, "four": 4}
 _COUNT_RADIUS = (0.1, 0.13)
-_MIN_GAP = 0.06  # two pixels of the smallest pictures
+_MIN_GAP = 0.06  # two pixels in the smallest images
 _ATTEMPTS = 100
 
 _STEPS = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
@@ -69,7 +69,7 @@ def _count(label: str, random: Random, size: int) -> Image.Image:
 
 
 def _separate_things(num: int, random: Random) -> list[Thing]:
-    """Draw up to ``num`` things with gaps between them; fewer where no room is found."""
+    """Sample ``num`` things with gaps between them; fewer if no free position is found."""
     things: list[Thing] = []
     for _ in range(_ATTEMPTS):
         new = random_thing(random, _COUNT_RADIUS)
@@ -101,7 +101,7 @@ def _relation(label: str, random: Random, size: int) -> Image.Image:
 def _orientation(label: str, random: Random, size: int) -> Image.Image:
     degrees = _ANGLES[label] + random.uniform(-_ANGLE_JITTER, _ANGLE_JITTER)
     bar = random_thing(random, (0.2, 0.34), shapes=["bar"])
-    # counterclockwise in the picture is clockwise where y points downwards
+    # negative, since y points downwards
     return _picture([replace(bar, angle=-math.radians(degrees))], random, size)
 
 

@@ -1,4 +1,4 @@
-"""The encoder laboratory: classification tasks of one modality with known answers."""
+"""The encoder lab: single-modality classification tasks with known answers."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -34,10 +34,10 @@ def make_encoder_lab(
     workers: int | None = None,
     task: str | None = None,
 ) -> Path:
-    """Make ``num`` labeled examples of a task in ``folder``; return the manifest's path.
+    """Make ``num`` labeled examples of a task in ``folder`` and return the manifest's path.
 
-    In every split the classes are balanced: their numbers of examples differ by one at most.
-    No text occurs in two splits.
+    The classes of every split are balanced: their sizes differ by at most one. No text occurs in
+    two splits.
 
     Args:
         folder: Where the manifest, its card and the media files are written.
@@ -49,7 +49,7 @@ def make_encoder_lab(
 
     Raises:
         ConfigError: if the task is missing or unknown, the numbers are too small, the size of a
-            video is odd, or the folder holds other files.
+            video is odd, or the folder contains other files.
     """
     chosen = _find(task)
     check_numbers(num, size, seed)
@@ -77,7 +77,7 @@ def _find(name: str | None) -> Task:
 def _make_row(
     folder: Path, index: int, task: Task, num: int, size: int, seed: int
 ) -> dict[str, Any]:
-    """Write the media file of one row and return the row: a function of the arguments alone."""
+    """Write the media file of one row and return the row, a pure function of the arguments."""
     random = Random(f"encoder_lab {task.name} {seed} {index}")
     split = split_of(index, num)
     label = task.label_names[index_in_split(index, num) % len(task.label_names)]
@@ -100,7 +100,7 @@ def _write(path: Path, modality: str, content: Any) -> None:
 
 
 def _text(task: Task, label: str, random: Random, split: str) -> str:
-    """Draw texts until one belongs to the split: its hash says to which, as 80/10/10."""
+    """Sample texts until one belongs to the split; texts are split 80/10/10 by hash."""
     while True:
         made: str = task.make(label, random, 0)
         bucket = int.from_bytes(blake2b(made.encode(), digest_size=8).digest()) % 10

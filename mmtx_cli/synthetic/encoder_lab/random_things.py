@@ -1,4 +1,4 @@
-"""Random things for images and videos."""
+"""Sample random things (colored shapes) for images and videos."""
 
 import math
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ def random_thing(
     colors: Sequence[str] = COLOURS,
     shapes: Sequence[str] = SHAPES,
 ) -> Thing:
-    """Draw a thing that lies anywhere within the picture as a whole.
+    """Sample a thing at any position where it lies entirely within the image.
 
     Args:
-        random: Source of every choice.
-        radius: Smallest and largest radius, as fractions of the picture's side.
+        random: Source of randomness.
+        radius: Smallest and largest radius, as fractions of the image's side.
         colors: Colors to choose from.
         shapes: Shapes to choose from.
     """

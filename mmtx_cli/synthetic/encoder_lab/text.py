@@ -1,7 +1,7 @@
 """Text tasks: word order, negation, counting, agreement.
 
-Words are in lower case and separated by spaces. In each task, a vocabulary of some dozens of
-words gives far more sentences than a data set has.
+Words are lowercase and separated by spaces. In each task, a vocabulary of a few dozen words gives
+far more sentences than a data set contains.
 """
 
 from random import Random
@@ -48,7 +48,7 @@ def _word_order(label: str, random: Random, size: int) -> str:
     patient = random.choice([animal for animal in ANIMALS if animal != label])
     agent, patient = (_join("the", random.choice(_MANNERS), animal) for animal in (label, patient))
     verb, when = random.choice(_VERBS), random.choice(_TIMES)
-    # the passive keeps the first animal from always being the answer
+    # passive half of the time, so that the first animal is not always the answer
     if random.random() < 0.5:
         return _join(patient, "was", verb, "by", agent, when)
     return _join(agent, verb, patient, when)
@@ -56,7 +56,7 @@ def _word_order(label: str, random: Random, size: int) -> str:
 
 def _negation(label: str, random: Random, size: int) -> str:
     properties = random.sample(_PROPERTIES, 3)
-    # with one or two negations in either class, their number does not give the answer
+    # one or two negations in either class, so that their number does not give the answer
     negated = random.sample(properties, random.choice((1, 2)))
     asked = random.choice([p for p in properties if (p in negated) == (label == "no")])
     first, second, third = (f"not {p}" if p in negated else p for p in properties)
@@ -76,7 +76,7 @@ def _agreement(label: str, random: Random, size: int) -> str:
     subject, *others = random.sample(_NOUNS, random.choice((2, 3)))
     plural = random.randrange(2)
     phrase = f"the {subject}{'s' * plural}"
-    # either number, so that the noun next to the verb does not give the answer
+    # singular or plural, so that the noun next to the verb does not give the answer
     for noun in others:
         phrase += f" {random.choice(_PREPOSITIONS)} the {noun}{'s' * random.randrange(2)}"
     verb = random.choice(NUMBERS[plural if label == "correct" else 1 - plural])

@@ -1,6 +1,6 @@
 """Video tasks: movements, their order, speed and direction, and cuts.
 
-A video has 24 frames at 12 frames a second and no sound. Lengths are fractions of the picture's
+A video has 24 frames at 12 frames per second and no audio. Lengths are fractions of the frame's
 side, with y pointing downwards.
 """
 
@@ -20,11 +20,11 @@ from mmtx_cli.synthetic.scenes.scene import COLOURS, Thing
 
 NUM_FRAMES = 24
 _LAST = NUM_FRAMES - 1
-_TURNS = (10, 13)  # first and last frame at which a second action may begin
-_CUTS = (6, 18)  # first and last frame that may be the first of a second shot
+_TURNS = (10, 13)  # earliest and latest frame at which a second action begins
+_CUTS = (6, 18)  # earliest and latest first frame of a second shot
 _RADIUS = (0.1, 0.125)
 _DISTANCE = (0.24, 0.34)  # of each of two movements
-_SMALL, _LARGE = 0.09, 0.17  # radii before and after a change of size, or the reverse
+_SMALL, _LARGE = 0.09, 0.17  # radii before and after growing; the reverse for shrinking
 
 _STEPS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 _DIRECTIONS = (
@@ -42,18 +42,18 @@ _SPEEDS = {"slow": (0.2, 0.24), "medium": (0.36, 0.42), "fast": (0.58, 0.65)}  #
 
 Frames = UInt8[np.ndarray, "t h w 3"]
 Key = tuple[int, float, float, float]
-"""A frame's number, the thing's offset from its first place (x, y), and its radius."""
+"""A key frame: frame index, offset of the thing from its first position (x, y), and its radius."""
 
 
 def _film(thing: Thing, keys: Sequence[Key], random: Random, size: int) -> Frames:
-    """Render a thing that goes evenly from each key frame to the next.
+    """Render a thing that is interpolated linearly between key frames.
 
-    The first place is drawn such that the thing never leaves the picture.
+    The first position is sampled such that the thing never leaves the frame.
 
     Args:
-        thing: What moves; its place and radius do not matter.
-        keys: Key frames, in order of time.
-        random: Source of the place and of the background.
+        thing: The moving thing; its position and radius are ignored.
+        keys: Key frames in temporal order.
+        random: Source of the position and of the background.
         size: Side of the frames in pixels.
     """
     moments, dx, dy, radii = zip(*keys, strict=True)
@@ -68,7 +68,7 @@ def _film(thing: Thing, keys: Sequence[Key], random: Random, size: int) -> Frame
 
 
 def _glide(thing: Thing, step: tuple[float, float], random: Random, size: int) -> Frames:
-    """Render a thing that moves by ``step`` over the whole video."""
+    """Render a thing that moves by ``step`` over the course of the video."""
     r = thing.radius
     return _film(thing, [(0, 0, 0, r), (_LAST, *step, r)], random, size)
 

@@ -1,4 +1,4 @@
-"""Attributes that a caption of a built-in film names, read from its text."""
+"""Parse the attributes of an event from the text of a caption."""
 
 import re
 
@@ -16,7 +16,7 @@ _OTHER = {"grow": "grows", "shrink": "shrinks", "stay": "stays"}
 _WHEN = {"beginning": "beginning", "start": "beginning", "end": "end"}
 _THING = rf"an? (?:{'|'.join(COLOURS)}) (?:{'|'.join(SHAPES)})"
 
-# what stands directly before or after a movement
+# text directly before or after a movement
 _HEARD_DURING = re.compile(rf"\b(?:as|while) (?:it|{_THING}) $")
 _FOLLOWS_THEN = re.compile(r"\bthen (?:it )?$")
 _FOLLOWS_AFTER = re.compile(r"\bafter (?:it )?$")
@@ -26,13 +26,12 @@ _LOOKS_BACK = re.compile(r" after\b")
 
 
 def attributes(caption: str) -> dict[str, str | None]:
-    """Return the attributes of the event that a caption describes, None for what it does not name.
+    """Return the attributes of the event that a caption describes; None for those not mentioned.
 
-    The keys are ``ATTRIBUTES``. Movements are those of ``event.MOTIONS``, ``when`` is the part of
-    the film in which the sound is heard, "beginning" or "end", also where the caption says so by
-    the movement that the sound accompanies. Every caption of ``events/grammar.py`` is understood;
-    for other texts an attribute that is named more than once and differently is None, as are the
-    movements where there are more than two.
+    The keys are ``ATTRIBUTES``. Movements are from ``event.MOTIONS``; ``when`` is the part of the
+    video with the sound, "beginning" or "end", which may also be inferred from the movement that
+    the sound accompanies. All captions of ``events/grammar.py`` are parsed; in other texts,
+    attributes with contradictory values are None, as are the movements if there are more than two.
     """
     text = " ".join(caption.lower().split())
     movements = list(_MOVEMENT.finditer(text))
@@ -52,7 +51,7 @@ def attributes(caption: str) -> dict[str, str | None]:
 def _order(
     text: str, movements: list[re.Match[str]], heard: re.Match[str] | None
 ) -> tuple[str | None, str | None, str | None]:
-    """Return the first movement, the second one, and when the sound is heard if they tell."""
+    """Return the first and the second movement, and when the sound is played if they imply it."""
     if heard and len(movements) == 2 and heard is movements[0]:
         # "a low hum sounds as a red circle moves left after moving up"
         first, second = _pair(text, *movements)
@@ -73,7 +72,7 @@ def _order(
 
 
 def _pair(text: str, one: re.Match[str], other: re.Match[str]) -> tuple[str, str]:
-    """Return the names of two movements in the order in which they happen."""
+    """Return the names of two movements in temporal order."""
     swapped = _FOLLOWS_AFTER.search(text[: other.start()]) or _FOLLOWS_BEFORE.search(
         text[: one.start()]
     )
@@ -81,7 +80,7 @@ def _pair(text: str, one: re.Match[str], other: re.Match[str]) -> tuple[str, str
 
 
 def _single(text: str, movement: re.Match[str]) -> tuple[str | None, str | None]:
-    """Return the only movement as the first or the second one, if the words around it tell."""
+    """Return the only movement as the first or second one, if the words around it determine it."""
     before, after = text[: movement.start()], text[movement.end() :]
     if _FOLLOWS_THEN.search(before) or _LOOKS_BACK.match(after):
         return None, _name(movement)
@@ -91,9 +90,9 @@ def _single(text: str, movement: re.Match[str]) -> tuple[str | None, str | None]
 
 
 def _clause_of_sound(text: str, one: re.Match[str], other: re.Match[str]) -> str | None:
-    """Return when a sound is heard that is named in the clause of one of two movements.
+    """Return when a sound is played that is mentioned in the clause of one of two movements.
 
-    "first a red circle moves left with a low hum, then it moves up".
+    Example: "first a red circle moves left with a low hum, then it moves up".
     """
     if ", then" not in text[one.end() : other.start()]:
         return None
@@ -111,7 +110,7 @@ def _name(movement: re.Match[str]) -> str:
 
 
 def _named(text: str, names: tuple[str, ...]) -> str | None:
-    """Return the one of ``names`` in the text; None where there is none or there are several."""
+    """Return the only one of ``names`` in the text; None if there is none, or several."""
     return _only({*re.findall(rf"\b(?:{'|'.join(names)})\b", text)})
 
 

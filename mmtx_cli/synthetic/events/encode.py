@@ -1,4 +1,4 @@
-"""Frames and samples to an MP4 file: H.264, and AAC where there is sound."""
+"""Encode frames and audio samples as an MP4 file with H.264 and AAC."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -17,16 +17,16 @@ def write_film(
     frames: UInt8[np.ndarray, "t h w 3"],
     heard: Int16[np.ndarray, " n"] | None,
 ) -> None:
-    """Write the film; without ``heard`` it has no sound track. The sides must be even.
+    """Write a video, with an audio track unless ``heard`` is None. The sides must be even.
 
     Raises:
-        ConfigError: if this PyAV was built without the encoder.
+        ConfigError: if the installed PyAV has no H.264 encoder.
     """
     import av
 
     with av.open(str(path), "w", format="mp4") as file:
         film = _film_track(file, *frames.shape[1:3])
-        # both tracks have to be there before the first packet is written
+        # both tracks must exist before the first packet is written
         sound = [] if heard is None else _sound_packets(file, heard)
         for number, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
@@ -48,12 +48,12 @@ def _film_track(file: Any, height: int, width: int) -> Any:
         ) from error
     film.height, film.width, film.pix_fmt = height, width, "yuv420p"
     film.options = {"preset": "veryfast", "crf": "20"}
-    film.codec_context.thread_count = 1  # many films are written at once
+    film.codec_context.thread_count = 1  # many videos are written in parallel
     return film
 
 
 def _sound_packets(file: Any, heard: Int16[np.ndarray, " n"]) -> list[Any]:
-    """Add a sound track and return its packets, to be written later."""
+    """Add an audio track and return its packets, to be written later."""
     import av
 
     track = file.add_stream("aac", rate=SAMPLE_RATE, layout="mono")

@@ -1,4 +1,4 @@
-"""What happens in an event: one thing does two things in turn, and a sound is heard once."""
+"""Description of an event: a thing performs two motions in sequence, and one sound is played."""
 
 import math
 from collections.abc import Sequence
@@ -22,29 +22,29 @@ NUM_FRAMES = FRAME_RATE * SECONDS
 
 _STEP = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 _GROWTH = {"grows": 1.75, "shrinks": 1 / 1.75}
-_SMALL, _MIDDLE, _LARGE = 0.12, 0.16, 0.21  # radii; the middle one does not change its size
-REACH = 1.25  # of a thing's furthest corner, in radii
-_MARGIN = 0.1  # seconds between the sound and what the thing does before or after
+_SMALL, _MIDDLE, _LARGE = 0.12, 0.16, 0.21  # initial radii; the middle one if the size is constant
+REACH = 1.25  # distance of a thing's farthest corner from its center, in radii
+_MARGIN = 0.1  # seconds between the sound and the limits of its phase
 _TURNS = (16, 20)  # frames
 
 
 @dataclass(frozen=True)
 class Sound:
-    """One sound: what it is, when it is heard in seconds, how high (1 = usual) and how loud."""
+    """A sound: kind, start and end in seconds, pitch as a factor (1 = usual), and loudness."""
 
     kind: str
     start: float
     end: float
     pitch: float
-    loudness: float  # peak, of 1
+    loudness: float  # peak amplitude; full scale is 1
 
 
 @dataclass(frozen=True)
 class Event:
-    """A thing does ``motions[0]`` until the frame ``turn``, then ``motions[1]``, another one.
+    """A thing performs ``motions[0]`` until frame ``turn``, then the different ``motions[1]``.
 
     ``things`` is the thing at the first frame, at the turn and at the last frame. The sound is
-    heard within one of the two phases, which is ``phase`` (0 or 1).
+    played within one of the two motions, whose index is ``phase`` (0 or 1).
     """
 
     things: tuple[Thing, Thing, Thing]
@@ -55,12 +55,12 @@ class Event:
 
     @property
     def label(self) -> str:
-        """What the thing does while the sound is heard: sound and film are needed to know."""
+        """The motion during the sound; both audio and video are needed to determine it."""
         return self.motions[self.phase]
 
 
 def sample_event(random: Random, pairs: Sequence[Pair]) -> Event:
-    """Draw an event of a thing from ``pairs``; all else is drawn evenly and independently."""
+    """Sample an event of a thing from ``pairs``, with all attributes uniform and independent."""
     first, second = random.sample(MOTIONS, 2)
     turn, phase = random.randint(*_TURNS), random.randrange(2)
     return Event(
@@ -73,7 +73,7 @@ def sample_event(random: Random, pairs: Sequence[Pair]) -> Event:
 
 
 def thing_at(event: Event, frame: int) -> Thing:
-    """Return the thing as it is at a frame, 0 to ``NUM_FRAMES`` - 1: it moves evenly."""
+    """Return the thing, interpolated linearly, at a frame from 0 to ``NUM_FRAMES`` - 1."""
     if frame <= event.turn:
         before, after = event.things[:2]
         share = frame / event.turn
@@ -92,7 +92,7 @@ def thing_at(event: Event, frame: int) -> Thing:
 
 
 def _path(random: Random, pair: Pair, motions: tuple[str, str]) -> tuple[Thing, Thing, Thing]:
-    """Return the thing before, between and after its motions, always whole within the picture."""
+    """Return the thing before, between and after its motions, always entirely in the frame."""
     radii = [_first_radius(motions)]
     places = [(0.0, 0.0)]
     for motion in motions:
@@ -122,7 +122,7 @@ def _first_radius(motions: tuple[str, str]) -> float:
 
 
 def _sample_sound(random: Random, turn: float, phase: int) -> Sound:
-    """Draw a sound that is heard within a phase; ``turn`` is when the second begins, in seconds."""
+    """Sample a sound within a phase; ``turn`` is the start of the second phase in seconds."""
     begin, end = ((0.0, turn), (turn, float(SECONDS)))[phase]
     seconds = random.uniform(0.7, 1.0)
     start = random.uniform(begin + _MARGIN, end - _MARGIN - seconds)

@@ -1,4 +1,4 @@
-"""An event to pictures: the film's frames, and the thing on its own."""
+"""Render the frames of an event, and a still image of its thing."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,14 +14,14 @@ from mmtx_cli.synthetic.scenes.scene import Scene, Thing
 
 
 def frames(event: Event, size: int, seed: int) -> UInt8[np.ndarray, "t h w 3"]:
-    """Draw every frame as RGB, ``size`` pixels a side; ``seed`` varies the ground."""
+    """Render all frames of an event in RGB, of side ``size``; ``seed`` is for the background."""
     return render([(thing_at(event, frame),) for frame in range(NUM_FRAMES)], size, seed)
 
 
 def render(things: Sequence[Iterable[Thing]], size: int, seed: int) -> UInt8[np.ndarray, "t h w 3"]:
-    """Render the things of each frame over one background, which depends on ``seed``.
+    """Render the things of each frame over one background, determined by ``seed``.
 
-    Returns RGB frames, ``size`` pixels a side.
+    Returns RGB frames of ``size`` x ``size`` pixels.
     """
     ground = draw(Scene((), None, None), size, seed)
     pictures = []
@@ -34,13 +34,13 @@ def render(things: Sequence[Iterable[Thing]], size: int, seed: int) -> UInt8[np.
 
 
 def still(event: Event, size: int, seed: int) -> Image.Image:
-    """Draw the thing alone, large and in the middle: what it is, not what it does."""
+    """Render the thing large and centered: an image of the thing, not of its motion."""
     thing = replace(event.things[0], x=0.5, y=0.5, radius=0.3)
     return draw(Scene((thing,), None, "middle"), size, seed)
 
 
 def _paste(picture: Image.Image, thing: Thing, size: int) -> None:
-    """Draw the thing in a tile just large enough, which is faster than in a whole picture."""
+    """Render the thing in the smallest tile that fits, which is faster than in a whole frame."""
     reach = REACH * thing.radius * size
     left, top = (math.floor(c * size - reach) for c in (thing.x, thing.y))
     side = math.ceil(2 * reach) + 1

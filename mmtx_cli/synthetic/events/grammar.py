@@ -1,10 +1,10 @@
-"""An event to language: reference captions, and a question with its answer.
+"""Generate reference captions of an event, and a question with its answer.
 
-One canonical form, "a red circle moves left and then up while a high beep sounds at the end",
-and the ways people vary it: which of the two comes first in the sentence, the time of the sound
-named as such or by what the thing does meanwhile. Every form names all attributes, since a
-captioner learns to leave out what its references leave out, except what a sample lacks: without
-its film no motion, without its sound no sound.
+The grammar has one canonical form, "a red circle moves left and then up while a high beep sounds at
+the end", and common variations: the order of motions and sound in the sentence, and the time of the
+sound given explicitly or by the motion during it. Every form mentions all attributes, since a
+captioner learns to omit what its references omit, except those that a sample lacks: the motions
+without video, the sound without audio.
 """
 
 from collections.abc import Callable
@@ -44,11 +44,11 @@ _MOMENT = ("beginning", "end")
 _DOES = {"grows": "grows", "shrinks": "shrinks", "stays": "stays still"}
 _DOING = {"grows": "growing", "shrinks": "shrinking", "stays": "staying still"}
 
-Asked = tuple[str, str]  # a question and its one right answer
+Asked = tuple[str, str]  # a question and its only correct answer
 
 
 def captions(event: Event, random: Random, lacks: str | None = None) -> list[str]:
-    """Return five different captions: the canonical one, then four of its variations."""
+    """Return five different captions: the canonical one, then four variations."""
     forms = {"audio": _FORMS_WITHOUT_SOUND, "video": _FORMS_WITHOUT_FILM}.get(lacks or "", _FORMS)
     words = _words(event)
     return [form.format(**words) for form in (forms[0], *random.sample(forms[1:], 4))]
@@ -88,9 +88,9 @@ def _doing(motion: str) -> str:
 
 
 def question(event: Event, random: Random, lacks: str | None = None) -> Asked:
-    """Return a question that can be answered without what the sample lacks, and its answer.
+    """Return a question that does not depend on the missing modality ``lacks``, and its answer.
 
-    Answers are a motion, a sound, "beginning" or "end", "yes" or "no", a colour or a shape.
+    Answers are a motion, a sound, "beginning" or "end", "yes" or "no", a color or a shape.
     """
     kinds: list[Callable[[Event, Random], Asked]] = [_colour, _shape]
     if lacks != "video":

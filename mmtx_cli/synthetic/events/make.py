@@ -1,4 +1,4 @@
-"""Moving scenes with sound, made from nothing: filmed, described and asked about."""
+"""The events data set: rendered videos with audio, captions and questions."""
 
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from mmtx_cli.synthetic.events.soundtrack import samples, write_sound
 from mmtx_cli.synthetic.scenes.make import unseen_pairs
 from mmtx_cli.synthetic.scenes.scene import PAIRS
 
-# counts up when the same arguments would give other films, sounds or words
+# increases when the same arguments would give other videos, sounds or words
 _VERSION = 3
 _MODALITIES = ("image", "video", "audio")
 _LACKS_IN_TRAINING = dict(zip((2, 7, 12), _MODALITIES, strict=True))  # of 15 rows
@@ -28,18 +28,25 @@ def make_events(
     seed: int = 0,
     workers: int | None = None,
 ) -> Path:
-    """Make ``num`` films of ``size`` pixels a side in ``folder``; return the manifest's path.
+    """Make ``num`` events in ``folder`` and return the manifest's path.
 
-    Every row has a still, a film, a sound and a question, and as label what the thing does while
-    the sound is heard. The sound is a WAV file beside a film without sound, or, in every second
-    pair of rows, the film's own track. A fifth of the training rows and a tenth of the others
-    lack the still, the film or the sound (``lacks`` says which, and ``group`` is "lacking");
-    where it is the film or the sound, nothing is said of it and the label is absent. Splits,
-    and the pairs of colour and shape in the test split alone, are as in the scenes.
+    Every row has an image, a video, audio and a question; the label is the motion during the
+    sound. The audio is a WAV file next to a silent video, or, in every second pair of rows, the
+    video's own track. A fifth of the training rows and a tenth of the others lack the image, video
+    or audio (``lacks`` is the modality, and ``group`` is "lacking"); without video or audio, the
+    texts do not mention it and there is no label. The splits, and the pairs of color and shape
+    that occur only in the test split, are those of the scenes.
+
+    Args:
+        folder: Where the manifest, its card and the media files are written.
+        num: Number of rows, 80/10/10 by split.
+        size: Side of images and frames in pixels; even.
+        seed: Seed of everything that is random.
+        workers: Number of threads; by default, the number of cores.
 
     Raises:
-        ConfigError: if the numbers are too small, the size is odd, or the folder holds other
-            things.
+        ConfigError: if the numbers are too small, the size is odd, or the folder contains other
+            files.
     """
     check_numbers(num, size, seed)
     if size % 2:
@@ -51,14 +58,14 @@ def make_events(
 
 
 def _lacks(index: int, split: str) -> str | None:
-    """Return the modality that a row lacks: spread evenly, never in a test row of unseen pairs."""
+    """Return the modality that a row lacks, evenly distributed; none in rows of unseen pairs."""
     if split == "train":
         return _LACKS_IN_TRAINING.get(index % 15)
     return _MODALITIES[index // 10 % 3] if index % 10 == 4 else None
 
 
 def _media(index: int, split: str) -> dict[str, str]:
-    """Return the row's media columns. Film and sound share a file in every second pair of rows."""
+    """Return a row's media columns; video and audio share a file in every second pair of rows."""
     lacks = _lacks(index, split)
     image, film, sound = (
         f"images/{index:05d}.jpg",
@@ -77,7 +84,7 @@ def _num_files(num: int) -> dict[str, int]:
 
 
 def _make_row(folder: Path, index: int, num: int, size: int, seed: int) -> dict[str, Any]:
-    """Film one event and return its row: a function of (seed, index, num, size) alone."""
+    """Write the files of one event and return its row, a pure function of the arguments."""
     random = Random(f"event {seed} {index}")
     split, unseen = split_of(index, num), unseen_pairs(seed)
     is_unseen = split == "test" and index % 2 == 1

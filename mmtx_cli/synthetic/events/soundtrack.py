@@ -1,4 +1,4 @@
-"""An event's sound to samples: six kinds, told apart by pitch, its course, or its grain."""
+"""Synthesize the sound of an event: six kinds that differ in pitch, pitch contour or texture."""
 
 import wave
 from pathlib import Path
@@ -11,16 +11,16 @@ from mmtx_cli.synthetic.events.event import SECONDS, Sound
 SAMPLE_RATE = 16000
 _BEEP, _HUM = 1500.0, 110.0  # hertz
 _WHISTLE = 600.0, 1800.0  # from, to
-_TICK, _TICKS = 2500.0, 10  # hertz of a tick, ticks a second
+_TICK, _TICKS = 2500.0, 10  # hertz of a tick, ticks per second
 _FADE = 0.02  # seconds
-_HUSH = 0.001  # standard deviation of what is heard besides
+_HUSH = 0.001  # standard deviation of the background noise
 
 Wave = Float[np.ndarray, " n"]
 
 
 def samples(sound: Sound, seed: int) -> Int16[np.ndarray, " n"]:
-    """Return the whole event's mono sound at ``SAMPLE_RATE``; ``seed`` varies its noise."""
-    # RandomState is numpy's one generator whose stream is promised never to change
+    """Return the mono audio of the whole event at ``SAMPLE_RATE``; ``seed`` is for the noise."""
+    # RandomState is the only numpy generator whose stream is guaranteed never to change
     random = np.random.RandomState(seed % 2**32)
     heard = random.standard_normal(SECONDS * SAMPLE_RATE) * _HUSH
     first, last = round(sound.start * SAMPLE_RATE), round(sound.end * SAMPLE_RATE)
@@ -39,7 +39,7 @@ def write_sound(path: Path, heard: Int16[np.ndarray, " n"]) -> None:
 
 
 def _tone(sound: Sound, seconds: Wave, random: np.random.RandomState) -> Wave:
-    """Return the sound itself, within [-1, 1]."""
+    """Return the sound without fades and noise, within [-1, 1]."""
     match sound.kind:
         case "high beep":
             return _sine(sound.pitch * _BEEP * seconds)
@@ -64,12 +64,12 @@ def _sine(turns: Wave) -> Wave:
 
 
 def _glide(sound: Sound, seconds: Wave, low: float, high: float) -> Wave:
-    """Return a tone whose pitch goes evenly from ``low`` to ``high`` hertz."""
+    """Return a tone whose pitch changes linearly from ``low`` to ``high`` hertz."""
     slope = (high - low) / (sound.end - sound.start)
     return _sine(sound.pitch * (low * seconds + slope / 2 * seconds**2))
 
 
 def _faded(tone: Wave, seconds: Wave) -> Wave:
-    """Return the tone with soft ends, so that no click tells where it begins."""
+    """Return the tone faded in and out, so that no click marks the onset."""
     ends = np.minimum(seconds, seconds[-1] - seconds)
     return tone * np.clip(ends / _FADE, 0, 1)

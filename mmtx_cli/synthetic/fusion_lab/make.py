@@ -1,4 +1,4 @@
-"""The fusion laboratory: pictures, sentences and sounds that say one bit each."""
+"""The fusion lab: images, sentences and sounds that encode one bit each."""
 
 import math
 from functools import partial
@@ -16,7 +16,7 @@ from mmtx_cli.synthetic.fusion_lab.task import LABELS, TASKS, trial
 from mmtx_cli.synthetic.scenes.render import draw
 from mmtx_cli.synthetic.scenes.scene import Scene, Thing
 
-# counts up when the same arguments would give other pictures, words or sounds
+# increases when the same arguments would give other images, words or sounds
 _VERSION = 1
 _COLOURS = ("blue", "red")
 _SHAPES = {True: "circle", False: "triangle"}
@@ -35,15 +35,23 @@ def make_lab(
     workers: int | None = None,
     task: str = "xor",
 ) -> Path:
-    """Make ``num`` trials of a task in ``folder``; return the manifest's path.
+    """Make ``num`` trials of a task in ``folder`` and return the manifest's path.
 
-    A picture says its bit by colour (blue, red), and by shape whether it is sure (circle) or not
-    (triangle); a sentence by verb (falls, rises) and adverb; a sound of half a second by pitch.
-    Place, size, noun and onset mean nothing.
+    An image encodes its bit by color (blue, red), and by shape whether it is certain (circle) or
+    not (triangle); a sentence does so by verb (falls, rises) and adverb; a sound of half a second
+    encodes its bit by pitch. Position, size, noun and onset carry no information.
+
+    Args:
+        folder: Where the manifest, its card and the media files are written.
+        num: Number of rows, 80/10/10 by split.
+        size: Side of the images in pixels.
+        seed: Seed of everything that is random.
+        workers: Number of threads; by default, the number of cores.
+        task: Name of the task, one of ``TASKS``.
 
     Raises:
-        ConfigError: if the task is none, the numbers are too small, or the folder holds other
-            things.
+        ConfigError: if the task is unknown, the numbers are too small, or the folder contains other
+            files.
     """
     check_numbers(num, size, seed)
     if task not in TASKS:
@@ -59,7 +67,7 @@ def make_lab(
 def _make_row(
     folder: Path, index: int, task: str, num: int, size: int, seed: int
 ) -> dict[str, Any]:
-    """Draw one trial and return its row: a function of the arguments alone."""
+    """Write the files of one trial and return its row, a pure function of the arguments."""
     random = Random(f"lab {task} {seed} {index}")
     drawn = trial(task, random)
     image, sound = f"images/{index:05d}.png", f"sounds/{index:05d}.wav"
@@ -86,7 +94,7 @@ def _scene(bit: int, sure: bool, random: Random) -> Scene:
 
 
 def _beep(pitch: float, random: Random) -> np.ndarray:
-    """Half a second of faint noise with a beep somewhere in it, as 16-bit samples."""
+    """Return half a second of faint noise with a beep at a random time, as 16-bit samples."""
     noise = np.random.RandomState(random.randrange(2**32))
     heard = noise.standard_normal(round(_SECONDS * SAMPLE_RATE)) * 0.01
     first = round(random.uniform(0, _SECONDS - _BEEP) * SAMPLE_RATE)

@@ -1,4 +1,4 @@
-"""Tasks whose answer is known from theory: what each modality says, and what is right."""
+"""Fusion tasks whose answer follows from the bits that the modalities encode."""
 
 from dataclasses import dataclass
 from random import Random
@@ -11,12 +11,12 @@ TASKS = {
     "gated": "the sound says whether the picture or the text has the answer",
     "conflict": "picture and text say an answer each, surely or perhaps; one that is sure is right",
 }
-"""Each task in words. The answer is a bit, and each modality says one bit."""
+"""Descriptions of the tasks. The answer is a bit, and each modality encodes one bit."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One bit a modality, whether picture and text are sure of theirs, and the answer."""
+    """One bit per modality, whether image and text mark theirs as certain, and the answer."""
 
     image: int
     text: int
@@ -27,7 +27,7 @@ class Trial:
 
 
 def trial(task: str, random: Random) -> Trial:
-    """Draw one trial; answers are evenly spread, and so is every bit."""
+    """Draw one trial; the answer and every bit are uniformly distributed."""
     a, b, c = (random.randrange(2) for _ in range(3))
     match task:
         case "redundant":

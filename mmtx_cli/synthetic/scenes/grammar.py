@@ -1,8 +1,8 @@
-"""A scene to language: reference captions, and a question with its answer.
+"""Generate reference captions of a scene, and a question with its answer.
 
-A compact grammar with one canonical form, "a large red circle is left of a small blue square",
-and the ways people vary it: order, an existential "there is", other words for sizes and
-relations, details left out. What the captions of a scene share is what a captioner can learn.
+The grammar has one canonical form, "a large red circle is left of a small blue square", and common
+variations: order, an existential "there is", synonyms for sizes and relations, omitted details. A
+captioner can learn what the captions of a scene have in common.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ _NUMBER = {1: "one", 2: "two"}
 
 
 def captions(scene: Scene, random: Random) -> list[str]:
-    """Return five different captions: the canonical one, then four of its variations."""
+    """Return five different captions: the canonical one, then four variations."""
     forms = _PAIR_FORMS if scene.relation else _SINGLE_FORMS
     words = _words(scene)
     return [form.format(**words) for form in (forms[0], *random.sample(forms[1:], 4))]
@@ -71,10 +71,10 @@ def _noun(*words: str) -> str:
 
 
 def question(scene: Scene, random: Random, pairs: Sequence[Pair] = PAIRS) -> tuple[str, str]:
-    """Return a question about the scene, and its one right answer.
+    """Return a question about the scene, and its only correct answer.
 
-    Answers are a colour, a shape, "one" or "two", "yes" or "no". ``pairs`` are those that a
-    question may name although they are not there.
+    Answers are a color, a shape, "one" or "two", "yes" or "no". ``pairs`` are the pairs that a
+    question may mention although the scene does not contain them.
     """
     thing = random.choice(scene.things)
     kinds = [_colour, _shape, _number, _neighbour_colour, _neighbour_shape]
@@ -98,7 +98,7 @@ def _number(scene: Scene, thing: Thing) -> tuple[str, str]:
 
 def _presence(scene: Scene, thing: Thing, random: Random, pairs: Sequence[Pair]) -> tuple[str, str]:
     here = {other.pair for other in scene.things}
-    # the absent ones share the colour, so that the whole question has to be read
+    # absent pairs share the color, so that the whole question has to be read
     absent = [pair for pair in pairs if pair[0] == thing.colour and pair not in here]
     pair = random.choice((thing.pair, random.choice(absent)))
     return f"is there {_noun(*pair)}?", "yes" if pair in here else "no"
@@ -115,7 +115,7 @@ def _neighbour_shape(scene: Scene, thing: Thing) -> tuple[str, str]:
 
 
 def _ends(scene: Scene, known: Thing) -> tuple[Thing, Thing, str]:
-    """Return the known thing, the other, and where the other lies seen from the known."""
+    """Return the known thing, the other, and the relation of the other to the known one."""
     assert scene.relation is not None
     large, small = scene.things
     if known is small:

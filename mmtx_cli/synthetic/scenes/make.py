@@ -1,4 +1,4 @@
-"""The built-in data set: scenes drawn, described and asked about, the same for a seed anywhere."""
+"""The scenes data set: rendered images with captions and questions, determined by the seed."""
 
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from mmtx_cli.synthetic.scenes.grammar import captions, question
 from mmtx_cli.synthetic.scenes.render import draw
 from mmtx_cli.synthetic.scenes.scene import COLOURS, PAIRS, SHAPES, Pair, sample_scene
 
-# counts up when the same arguments would give other pictures or words
+# increases when the same arguments would give other images or words
 _VERSION = 1
 _NUM_UNSEEN = 5
 
@@ -22,15 +22,22 @@ def make_scenes(
     seed: int = 0,
     workers: int | None = None,
 ) -> Path:
-    """Make ``num`` scenes of ``size`` pixels a side in ``folder``; return the manifest's path.
+    """Make ``num`` scenes in ``folder`` and return the manifest's path.
 
-    Splits are 80/10/10. A few pairs of colour and shape occur in no training or validation
-    scene, and in every second test scene (``group`` "unseen"): whether a model composes what it
-    has learnt shows there. A folder already made with the same arguments is used as it is; one
-    of other arguments is replaced, once the new one is complete.
+    A few pairs of color and shape occur in no training or validation scene, but in every second
+    test scene (``group`` "unseen"), to test compositional generalization. A folder already made
+    with the same arguments is reused; one with other arguments is replaced once the new one is
+    complete.
+
+    Args:
+        folder: Where the manifest, its card and the images are written.
+        num: Number of rows, 80/10/10 by split.
+        size: Side of the images in pixels.
+        seed: Seed of everything that is random.
+        workers: Number of threads; by default, the number of cores.
 
     Raises:
-        ConfigError: if the numbers are too small, or the folder holds other things.
+        ConfigError: if the numbers are too small, or the folder contains other files.
     """
     check_numbers(num, size, seed)
     made_with = {"version": _VERSION, "num": num, "size": size, "seed": seed}
@@ -40,14 +47,14 @@ def make_scenes(
 
 
 def unseen_pairs(seed: int) -> list[Pair]:
-    """Return the pairs kept out of training: no colour and no shape twice among them."""
+    """Return the pairs held out of training; no color and no shape occurs twice among them."""
     random = Random(f"unseen {seed}")
     colours, shapes = random.sample(COLOURS, _NUM_UNSEEN), random.sample(SHAPES, _NUM_UNSEEN)
     return list(zip(colours, shapes, strict=True))
 
 
 def _make_row(folder: Path, index: int, num: int, size: int, seed: int) -> dict[str, Any]:
-    """Draw one scene and return its row: a function of (seed, index, num, size) alone."""
+    """Render one scene and return its row, a pure function of (seed, index, num, size)."""
     random = Random(f"scene {seed} {index}")
     split, unseen = split_of(index, num), unseen_pairs(seed)
     seen = [pair for pair in PAIRS if pair not in unseen]

@@ -1,4 +1,4 @@
-"""A scene to pixels: filled shapes on an uneven, slightly noisy ground."""
+"""Render scenes as filled shapes on an uneven, slightly noisy background."""
 
 import math
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ _RGB = {
 
 
 def draw(scene: Scene, size: int, seed: int) -> Image.Image:
-    """Draw the scene as an RGB picture of ``size`` pixels a side; ``seed`` varies the ground."""
+    """Render a scene as an RGB image of side ``size``; ``seed`` determines the background."""
     things = cut_out(scene.things, size)
     picture = _ground(size, seed)
     picture.paste(things, mask=things.getchannel("A"))
@@ -33,7 +33,7 @@ def draw(scene: Scene, size: int, seed: int) -> Image.Image:
 
 
 def cut_out(things: Iterable[Thing], size: int) -> Image.Image:
-    """Draw the things alone, as an RGBA picture of ``size`` pixels a side, clear elsewhere."""
+    """Render things as an RGBA image of side ``size`` with a transparent background."""
     side = size * _OVERSAMPLING
     picture = Image.new("RGBA", (side, side))
     pen = ImageDraw.Draw(picture)
@@ -58,7 +58,7 @@ def _draw_thing(pen: ImageDraw.ImageDraw, thing: Thing, side: int) -> None:
 
 
 def _polygon(*radii: float, first: float) -> list[complex]:
-    """Return corners evenly around the centre, at these distances, from the angle ``first``."""
+    """Return corners at equal angles from ``first`` on, with these distances to the center."""
     step = 2 * math.pi / len(radii)
     return [
         complex(radius * math.cos(first + i * step), radius * math.sin(first + i * step))
@@ -68,7 +68,7 @@ def _polygon(*radii: float, first: float) -> list[complex]:
 
 _UP = -math.pi / 2
 _ARM, _NOTCH = complex(0.34, -1.0), complex(0.34, -0.34)
-# corners on the unit disc; the picture's y points downwards
+# corners on the unit disk; y points downwards
 _OUTLINE = {
     "square": _polygon(*[1.2] * 4, first=math.pi / 4),
     "triangle": _polygon(*[1.15] * 3, first=_UP),
@@ -78,13 +78,13 @@ _OUTLINE = {
         for turn in (1, 1j, -1, -1j)
         for corner in (complex(-_ARM.real, _ARM.imag), _ARM, _NOTCH)
     ],
-    # no shape of the scenes; at an angle of 0 it is horizontal
+    # not used in scenes; horizontal at angle 0
     "bar": [complex(x, y) for x, y in ((-1.15, -0.25), (1.15, -0.25), (1.15, 0.25), (-1.15, 0.25))],
 }
 
 
 def _ground(size: int, seed: int) -> Image.Image:
-    """Return a ground between mid-grey and a pale tint, shaded from one corner to another."""
+    """Return a background between mid-gray and a pale tint, with a gradient between corners."""
     random = Random(f"ground {seed}")
     level = random.uniform(140, 176)
     tint = [level + random.uniform(-_TINT, _TINT) for _ in range(3)]
@@ -95,7 +95,7 @@ def _ground(size: int, seed: int) -> Image.Image:
 
 
 def _grainy(picture: Image.Image, seed: int) -> Image.Image:
-    # RandomState is numpy's one generator whose stream is promised never to change
+    # RandomState is the only numpy generator whose stream is guaranteed never to change
     noise = np.random.RandomState(seed % 2**32).standard_normal((*picture.size, 1)) * _GRAIN
     pixels = np.asarray(picture, dtype=np.float32) + noise
     return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))

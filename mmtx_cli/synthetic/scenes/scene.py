@@ -1,4 +1,4 @@
-"""What is in a scene: the description from which pictures and sentences are made apart."""
+"""Description of a scene, from which its image and its texts are generated independently."""
 
 import math
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ RELATIONS = ("left of", "right of", "above", "below")
 PLACES = ("top left", "top right", "bottom left", "bottom right", "middle")
 INVERSE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
-Pair = tuple[str, str]  # (colour, shape)
+Pair = tuple[str, str]  # (color, shape)
 PAIRS: tuple[Pair, ...] = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
 
 _RADIUS = {"small": 0.11, "large": 0.195}
-# where the first of two things lies, seen from the middle
+# position of the first of two things relative to the center
 _DIRECTION = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 _CORNER = {"top": -1, "bottom": 1, "left": -1, "right": 1}
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing: what it is, and where. Lengths are shares of the picture's side, y downwards."""
+    """A colored shape and its position. Lengths are fractions of the image's side, y downwards."""
 
     colour: str
     shape: str
@@ -35,16 +35,16 @@ class Thing:
 
     @property
     def pair(self) -> Pair:
-        """The combination by which the compositional split is made."""
+        """Color and shape, the combination that determines the compositional split."""
         return self.colour, self.shape
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One thing in a ``place``, or a large and a small one with the first's ``relation``.
+    """One thing at a ``place``, or a large and a small one with a ``relation`` between them.
 
-    Of two things the first is the large one; they differ in colour and in shape, so that either
-    names one of them.
+    The first of two things is the large one; ``relation`` is its relation to the second. They
+    differ in color and in shape, so that either attribute identifies one of them.
     """
 
     things: tuple[Thing, ...]
@@ -53,7 +53,7 @@ class Scene:
 
 
 def sample_scene(random: Random, pairs: Sequence[Pair], must: Sequence[Pair] = ()) -> Scene:
-    """Draw a scene of things from ``pairs``; with ``must``, one thing is of those."""
+    """Sample a scene of things from ``pairs``; with ``must``, one thing is from those."""
     first = random.choice(must) if must else random.choice(pairs)
     if random.random() < 0.25:
         place = random.choice(PLACES)
@@ -77,6 +77,6 @@ def _corner(place: str) -> tuple[float, float]:
 
 def _placed(random: Random, pair: Pair, size: str, centre: tuple[float, float]) -> Thing:
     radius = _RADIUS[size] * random.uniform(0.92, 1.08)
-    # near enough to the centre to leave relation and place beyond doubt
+    # close enough to the given center to keep relation and place unambiguous
     x, y = (c + random.uniform(-0.035, 0.035) for c in centre)
     return Thing(*pair, size, x, y, radius, random.uniform(-1, 1) * math.radians(8))
