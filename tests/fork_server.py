@@ -134,7 +134,10 @@ def _watch(client: socket.socket, listener: socket.socket) -> None:
 def _command(request: Mapping, out: int, err: int) -> None:
     """Be ``python -m mmtx_cli`` with these arguments."""
     import threading
+    import time
     import traceback
+
+    from mmtx_cli.io import atomic
 
     status = 1
     try:
@@ -147,6 +150,7 @@ def _command(request: Mapping, out: int, err: int) -> None:
         os.chdir(request["cwd"])
         sys.path[0] = request["cwd"]
         sys.argv = ["mmtx_cli", *request["args"]]
+        atomic.BEGUN = time.time()  # not when the server was imported
         runpy.run_module("mmtx_cli", run_name="__main__", alter_sys=True)
         status = 0
     except SystemExit as end:

@@ -172,7 +172,7 @@ def test_nothing_is_left_after_the_end(how):
 
 PARENT = """
 import os, sys, threading, time
-from mmtx_cli.media import child, guard
+from mmtx_cli.media.worker import child
 from mmtx_cli.media.worker.isolated_decoder import Guard
 from tests.media import guarded as cases
 if sys.argv[2] == "elsewhere":  # a system that does not end the children of the dead
