@@ -112,7 +112,7 @@ def prepared_by(preparation: Preparation, modality: str) -> dict[str, Any]:
 
 def seeds(then: int, now: int) -> str:
     """Describe a difference in seeds, which changes randomly initialized weights; "" if equal."""
-    return f" (seed was {then}, is now {now})" if then != now else ""
+    return f" (seed {then} before, {now} now)" if then != now else ""
 
 
 def without(config: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> Ite
             yield from changes(was, is_, f"{prefix}{key}.")
         elif was != is_:
             name = f"data.{key}" if not prefix and key in IN_DATA else f"{prefix}{key}"
-            yield f"{name} was {shown(was)}, is now {shown(is_)}"
+            yield f"{name} {shown(was)} before, {shown(is_)} now"
 
 
 def shown(value: Any) -> str:

@@ -60,7 +60,7 @@ def chosen_columns(
             faults.append(f"{path}:1: no column {theirs!r}; {hint}")
     if not faults and not {"id", *MEDIA} & chosen.keys() and not vectors:
         faults.append(
-            f"{path}:1: image column unknown; available columns: {', '.join(header)}; "
+            f"{path}:1: no column for images; available: {', '.join(header)}; "
             "set e.g. 'columns={image: file, caption: comment}'"
         )
     elif (
@@ -70,7 +70,7 @@ def chosen_columns(
         and {*header} - {*chosen.values()} - {*(vectors.names if vectors else ())}
     ):
         faults.append(
-            f"{path}:1: caption (or label) column unknown; available columns: {', '.join(header)}; "
+            f"{path}:1: no column for captions (or labels); available: {', '.join(header)}; "
             f"set e.g. 'columns={{image: {chosen.get('image', 'image')}, caption: COLUMN}}'"
         )
     elif not faults and "split" not in chosen and not has_split:

@@ -79,7 +79,7 @@ def check_folders(folders: Mapping[str, Any], what: str) -> None:
 
 def _similar_folder(folder: Path) -> str:
     if not folder.parent.is_dir():
-        return f"; {folder.parent} does not exist either"
+        return f"; folder {folder.parent} does not exist"
     others = {path.name.lower(): path for path in folder.parent.iterdir() if path.is_dir()}
     near = nearest(folder.name, others, 0.6)
     return f"; did you mean {others[near]}?" if near else "; use the folder that contains the files"

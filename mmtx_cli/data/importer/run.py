@@ -62,7 +62,7 @@ def import_(settings: Settings) -> Path:
     require(settings, tuple(dict.fromkeys(("out", needed))), settings["format"])
     out = Path(settings["out"])
     if out.suffix != ".jsonl":
-        raise ConfigError(f"out={out}: must be a .jsonl file, e.g. out={out / 'data.jsonl'}")
+        raise ConfigError(f"out={out}: must be a .jsonl manifest, e.g. out={out / 'data.jsonl'}")
     if settings["missing"] not in ("error", "skip"):
         raise ConfigError(f"missing={settings['missing']}: must be error, or skip to skip rows")
     if faults := list(import_key_faults(settings)):
@@ -129,7 +129,7 @@ def _csv(settings: Settings) -> Found:
     if by is not None and not isinstance(settings["split"], dict):
         raise ConfigError(f"split_by={by}: needs ratios; set e.g. 'split={RATIOS}'")
     if wanted is not None and (not isinstance(wanted, dict) or not wanted):
-        raise ConfigError(f"features={wanted}: must map modalities to columns{example('features')}")
+        raise ConfigError(f"features={wanted}: must map a modality to columns{example('features')}")
     needs_folder = wanted is None or settings["images"] is not None
     folder = image_folder(settings, "csv") if needs_folder else None
     notes: list[str] = []

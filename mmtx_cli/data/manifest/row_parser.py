@@ -121,7 +121,7 @@ class RowReader:
             "group": words_of("group", row.get("group"), faults),
         }
         for name in ("video", "audio"):
-            path = text_of(name, row.get(name), faults, "a path")
+            path = text_of(name, row.get(name), faults, "one path")
             values[name] = None if path is None else self._path(name, path, faults)
         values["features"] = features_of(
             row.get("features"), faults, self._typed, lambda name, p: self._path(name, p, faults)

@@ -78,7 +78,7 @@ def check_exists(
         hint = f"; use a file in it: {', '.join(inside[:5])}" if inside else ""
         raise DataError(f"{path}: is a folder, not a {what}{hint}")
     if not path.parent.is_dir():
-        raise DataError(f"{path}: {what} not found; {path.parent} does not exist either")
+        raise DataError(f"{path}: {what} not found; folder {path.parent} does not exist")
     others = [p.name for p in path.parent.iterdir() if p.suffix.lower() in suffixes]
     near = nearest(path.name, others, cutoff=0.5)
     raise DataError(f"{path}: {what} not found; {f'did you mean {near}?' if near else remedy}")
