@@ -93,7 +93,7 @@ class Collate:
 
     def features(self, rows: Sequence[Tensor | None], width: int | None) -> Field:
         """Collate feature vectors; lengths are rounded up as for texts."""
-        assert width is not None, "the data say how wide features are"
+        assert width is not None, "the feature width must be known"
         length = min(self.rounded(rows), self.preparation.max_feature_length)
         return pad(rows, length, (width,), torch.float32)
 

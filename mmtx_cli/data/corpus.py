@@ -30,7 +30,7 @@ from mmtx_cli.media.worker.limits import DecodeLimits
 NEEDS: Mapping[str, tuple[str, Callable[[Sample], bool]]] = {
     "captions": ("captions", lambda row: bool(row.captions)),
     "label": ("a label", lambda row: row.label is not None),
-    "number": ("a label that is a number", lambda row: isinstance(row.label, (int, float))),
+    "number": ("a numeric label", lambda row: isinstance(row.label, (int, float))),
     "answers": ("answers", lambda row: bool(row.answers)),
     "answer_text": ("answers", lambda row: bool(row.answers)),
 }
@@ -231,7 +231,7 @@ def read_corpora(settings: DataSettings, seed: int) -> Manifest:
             raise DataError(*faults)
         return joined(parts)
     if settings.path is None:
-        raise ConfigError("data.path: no data; write data.path=MANIFEST.jsonl or data=scenes")
+        raise ConfigError("data.path: no data set; set data.path=MANIFEST.jsonl or data=scenes")
     return read_one(settings, seed)
 
 
@@ -299,5 +299,5 @@ def usable(rows: Sequence[Sample], needs: Sequence[str], manifest: Manifest) -> 
     kept = [row for row in rows if all(NEEDS[need][1](row) for need in needs)]
     if rows and not kept:
         wanted = " and ".join(NEEDS[need][0] for need in needs)
-        raise DataError(f"{manifest.path}: no row of these {len(rows)} has {wanted}")
+        raise DataError(f"{manifest.path}: none of the {len(rows)} rows has {wanted}")
     return kept

@@ -27,10 +27,10 @@ def cropped(samples: Sequence[Sample], modality: str, guard: Guard) -> str | Non
     lost = median([_lost(row, modality, guard) for row in seen] or [0.0])
     if lost <= MOST:
         return None
-    things = "pictures" if modality == "image" else "films"
+    things = "images" if modality == "image" else "videos"
     return (
-        f"data.fit=crop cuts {100 * lost:.0f} % of the {things} away at their longer sides (median "
-        f"of {len(seen)} looked at); data.fit=pad and data.fit=squash keep all of them"
+        f"data.fit=crop cuts off {100 * lost:.0f} % of the {things} at their longer sides (median "
+        f"of {len(seen)} sampled); data.fit=pad and data.fit=squash keep everything"
     )
 
 
@@ -43,9 +43,9 @@ def shortened(samples: Sequence[Sample], seconds: float, guard: Guard) -> str | 
     if not longer:
         return None
     return (
-        f"audio_seconds={seconds:g} is less than {len(longer)} of {len(seen)} sounds looked at "
-        f"last (the longest {max(longer):.3g} s): training hears a random part of each, another "
-        "one every epoch, evaluation the middle; raise audio_seconds to hear all"
+        f"audio_seconds={seconds:g} is shorter than {len(longer)} of {len(seen)} sampled audio "
+        f"files (longest: {max(longer):.3g} s): training uses a random part of each, a new one "
+        "every epoch, and evaluation the middle; raise audio_seconds to use all of it"
     )
 
 

@@ -47,10 +47,10 @@ def content_leaks(manifest: Manifest, limits: DecodeLimits | None = None) -> lis
     limits = limits or DecodeLimits()
     samples = manifest.samples
     digests = same_content(path for sample in samples for _, path in sample.media())
-    if same := _across(manifest, "of the same content", lambda _, path: digests.get(path)):
+    if same := _across(manifest, "with the same content", lambda _, path: digests.get(path)):
         return same  # skip decoding the images
     pictures = [path for sample in samples for path in sample.image]
-    tracked = track(dict.fromkeys(pictures), len(set(pictures)), "likeness")
+    tracked = track(dict.fromkeys(pictures), len(set(pictures)), "comparing images")
     guard = Guard(limits.seconds, memory=limits.bytes)
     looks = {path: _look(guard, path, limits.pixels) for path in tracked}
     guard.close()

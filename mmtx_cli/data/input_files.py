@@ -38,7 +38,7 @@ def all_pieces(
         yield from map(Piece, paths)
         return
     guard = Guard(limits.seconds, load_decoders, limits.bytes)
-    for path in track(paths, len(paths), "looking at the inputs"):
+    for path in track(paths, len(paths), "inspecting inputs"):
         try:
             still = picture_kind(guard, path) == "still"
             facts = None if still else guard.run(video_facts, path)
@@ -120,8 +120,8 @@ class InputFiles(Samples):
         else:
             self.read_film(example, replace(blank, video=path, audio=path))
         if not example.inputs:
-            known = ", ".join(self.from_files) or "features alone"
-            raise UnreadableError(path, f"holds nothing that this model reads ({known})")
+            known = ", ".join(self.from_files) or "features only"
+            raise UnreadableError(path, f"contains no modality that the model accepts ({known})")
         if (tokens := self.text("text", 0, row)) is not None:
             example.inputs["text"] = tokens
 

@@ -20,7 +20,7 @@ _LOST = re.compile(
     r"(?:is killed by signal: (?P<signal>.*?)\. |"
     r"exited unexpectedly(?: with exit code (?P<code>\d+))?)"
 )
-_RESUME = "a run of training goes on with resume=true"
+_RESUME = "continue a training run with resume=true"
 
 
 class LostWorkerError(RunError):
@@ -129,20 +129,20 @@ def loss_of(pid: int, status: int, name: str | None = None) -> str:
         name: The signal that killed it (default: from ``status``).
     """
     path = read_by(pid)
-    where = f" while it read {path}" if path else ""
-    how, remedy = "ended unexpectedly", "its own words stand above"
+    where = f" while reading {path}" if path else ""
+    how, remedy = "ended unexpectedly", "see its error message above"
     if status > 0:
         how = f"ended with exit status {status}"
     if name := name or (signal.strsignal(-status) if status < 0 else None):
         how = f"was killed by a signal ({name})"
         remedy = _remedy(name, path)
-    return f"a worker that loads data (process {pid}) {how}{where}; {remedy}; {_RESUME}"
+    return f"data loader worker (process {pid}) {how}{where}; {remedy}; {_RESUME}"
 
 
 def _remedy(name: str, path: str | None) -> str:
     if name == signal.strsignal(signal.SIGKILL):
         return (
-            "the system kills where memory runs out: use fewer workers (data.num_workers), a "
+            "the system may have run out of memory: use fewer workers (data.num_workers), a "
             "smaller data.batch_size, or more memory"
         )
     if name == signal.strsignal(signal.SIGBUS):
@@ -151,4 +151,4 @@ def _remedy(name: str, path: str | None) -> str:
             "make it larger"
         )
     file = "replace the file or remove its row" if path else "a file may have crashed a decoder"
-    return f"{file}; mmtx data action=check decode=true finds files that do this"
+    return f"{file}; mmtx data action=check decode=true finds such files"

@@ -50,7 +50,7 @@ class Quarantine:
                 }
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise DataError(
-                    f"{self.path}:{number}: not a line of a quarantine file; remove the file"
+                    f"{self.path}:{number}: invalid line in a quarantine file; remove the file"
                 ) from error
         return found
 
@@ -75,6 +75,6 @@ class Quarantine:
             raise DataError(
                 f"{len(met)} of {self.total} samples cannot be read, more than "
                 f"data.max_bad_fraction={self.max_fraction:g} allows; the last is {last['id']} "
-                f"({last['path']}: {last['reason']}); all are in {self.path}: mend or remove them, "
-                "or raise data.max_bad_fraction"
+                f"({last['path']}: {last['reason']}); all are listed in {self.path}: fix or remove "
+                "them, or raise data.max_bad_fraction"
             )

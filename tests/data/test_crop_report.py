@@ -40,7 +40,7 @@ def test_what_crop_cuts_away_is_told_from_a_quarter_on(tmp_path, guard, sizes, s
     said = cropped(pictures(tmp_path, *sizes), "image", guard)
     assert (said is None) == (share is None)
     if said:
-        mentions(said, "data.fit=crop", f" {share} %", "pictures", "data.fit=pad")
+        mentions(said, "data.fit=crop", f" {share} %", "images", "data.fit=pad")
 
 
 def test_films_and_files_that_cannot_be_read(tmp_path, guard):
@@ -65,8 +65,8 @@ def sounds(folder, *lengths, **more):
 @pytest.mark.parametrize(
     ("lengths", "parts"),
     [
-        ([1.0, 3.0, 2.5], ["audio_seconds=2 ", " 2 of 3 sounds", " 3 s"]),
-        ([2.5] * 40, ["audio_seconds=2 ", " 16 of 16 sounds", " 2.5 s"]),
+        ([1.0, 3.0, 2.5], ["audio_seconds=2 ", " 2 of 3 sampled audio", " 3 s"]),
+        ([2.5] * 40, ["audio_seconds=2 ", " 16 of 16 sampled audio", " 2.5 s"]),
         ([2.0, 1.0], None),
         ([], None),
     ],
@@ -82,5 +82,5 @@ def test_of_a_film_the_part_between_start_and_end_is_looked_at(tmp_path, guard):
     path = str(numbered.write(tmp_path / "a.mkv", range(100), sound=4.0))
     row = Sample("a", "train", video=path, audio=path, start=1.0, end=2.0)
     assert shortened([row], 1.0, guard) is None
-    assert "of 1 sounds" in str(shortened([row], 0.5, guard))
+    assert "of 1 sampled audio" in str(shortened([row], 0.5, guard))
     assert shortened([Sample("b", "train", audio=str(tmp_path / "gone.wav"))], 0.5, guard) is None

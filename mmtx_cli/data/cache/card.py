@@ -67,10 +67,10 @@ class Card:
         theirs, mine = (without(card.config, sizes) for card in (self, now))
         other = [*changes(theirs, mine, f"{self.part}.")]
         if self.tokenizer != now.tokenizer:
-            told.append("made with another tokenizer")
+            told.append("built with a different tokenizer")
         resized = bool(sizes & self.config.keys())  # a resized encoder has other weights anyway
         if not other and not resized and self.weights != now.weights:
-            other = [f"made with other weights of {self.part}{seeds(self.seed, now.seed)}"]
+            other = [f"built with different weights of {self.part}{seeds(self.seed, now.seed)}"]
         return told + other
 
     def write(self, folder: Path) -> None:
@@ -89,13 +89,13 @@ class Card:
             if held["format"] != FORMAT:
                 raise DataError(
                     f"{path}: written by another version of mmtx, in format {held['format']}; "
-                    "make the cache anew"
+                    "rebuild the cache"
                 )
             return cls(**{field.name: held[field.name] for field in fields(cls)})
         except (OSError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, DataError):
                 raise
-            raise DataError(f"{path}: no card of cached outputs: {error}") from error
+            raise DataError(f"{path}: not a valid cache card: {error}") from error
 
 
 def cards(folder: Path) -> dict[str, Card]:
@@ -112,7 +112,7 @@ def prepared_by(preparation: Preparation, modality: str) -> dict[str, Any]:
 
 def seeds(then: int, now: int) -> str:
     """Describe a difference in seeds, which changes randomly initialized weights; "" if equal."""
-    return f" (seed {then} then, {now} now)" if then != now else ""
+    return f" (seed {then} before, {now} now)" if then != now else ""
 
 
 def without(config: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> Ite
             yield from changes(was, is_, f"{prefix}{key}.")
         elif was != is_:
             name = f"data.{key}" if not prefix and key in IN_DATA else f"{prefix}{key}"
-            yield f"{name} {shown(was)} then, {shown(is_)} now"
+            yield f"{name} {shown(was)} before, {shown(is_)} now"
 
 
 def shown(value: Any) -> str:

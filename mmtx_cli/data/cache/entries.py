@@ -104,7 +104,7 @@ class Cache:
         """Raise DataError if there are faults, with the command that updates the cache."""
         if faults:
             *others, last = at_most(faults)
-            raise DataError(*others, f"{last}; bring the cache up to date: {self.remedy}")
+            raise DataError(*others, f"{last}; update the cache: {self.remedy}")
 
 
 def entries_of(part: Part, rows: Sequence[Sample], has: Sequence[int], reader: Reader) -> Entries:
@@ -145,8 +145,8 @@ def lacking(
     for i in has:
         numbers = entries.number[entries.first[i] : entries.first[i + 1]]
         if (numbers == CHANGED).any():
-            faults.append(f"{where(rows[i])}: {rows[i].id}: its file has changed, or gone, since "
+            faults.append(f"{where(rows[i])}: {rows[i].id}: its file was changed or removed after "
                           f"{part} was cached in {folder}")  # fmt: skip
         elif (numbers == NONE).any():
-            faults.append(f"{where(rows[i])}: {rows[i].id}: no output of {part} in {folder}")
+            faults.append(f"{where(rows[i])}: {rows[i].id}: {part} is not cached in {folder}")
     return faults

@@ -82,8 +82,8 @@ def read_index(path: Path) -> ShardIndex:
             said = json.loads(file.metadata()["faults"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DataError(
-            f"{path}: no shard of the cache that can be read ({error}); remove it, and make what "
-            "it held anew with the command that made the cache"
+            f"{path}: cache shard cannot be read ({error}); remove it, then run the command that "
+            "created the cache again"
         ) from error
     faults = {int(i): Fault(*both) for i, both in said.items()}
     return ShardIndex(path, Contents(unsigned(name), unsigned(state)), ends, faults)

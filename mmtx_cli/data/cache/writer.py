@@ -51,10 +51,10 @@ class ShardWriter:
         """
         kept = x.to(self.dtype)
         if not kept.isfinite().all():
-            cause = "are not finite" if not x.isfinite().all() else f"do not fit {said(kept.dtype)}"
+            cause = "is not finite" if not x.isfinite().all() else f"overflows {said(kept.dtype)}"
             raise DataError(
-                f"{path}: the numbers that the encoder makes of it {cause}; "
-                "write dtype=bfloat16 or dtype=float32, or look at its weights"
+                f"{path}: the encoder's output {cause}; "
+                "set dtype=bfloat16 or dtype=float32, or check the encoder's weights"
             )
         self.append(name, state, kept)
 

@@ -68,8 +68,8 @@ def no_key(path: str, key: str | None, known: Iterable[str]) -> UnreadableError:
     if near := None if key is None else nearest(key, names, 0.6):
         hint = f"did you mean {near!r}?"
     else:
-        hint = f"it has {listed(names)}"
-    said = "holds arrays by name; give a key" if key is None else f"has no key {key!r}"
+        hint = f"available keys: {listed(names)}"
+    said = "contains named arrays; specify a key" if key is None else f"has no key {key!r}"
     return UnreadableError(path, f"{said}; {hint}")
 
 
@@ -100,7 +100,7 @@ class NpzFile(FeatureFile):
     def __init__(self, path: str, memory: int) -> None:
         self.path, self.memory = path, memory
         if not is_zipfile(path):
-            raise UnreadableError(path, "not a zip of arrays, as numpy.savez writes")
+            raise UnreadableError(path, "not a zip archive of arrays as written by numpy.savez")
         check_index(path)
         self.file: Any = np.load(path, allow_pickle=False)
         check_packing(self.file.zip)
@@ -148,9 +148,9 @@ class TorchFile(FeatureFile):
                 raise no_key(self.path, key, map(str, found))
             found = found[key]
         elif key is not None:
-            raise UnreadableError(self.path, "holds one tensor, which has no name; drop the key")
+            raise UnreadableError(self.path, "contains one unnamed tensor; remove the key")
         if not isinstance(found, torch.Tensor):
-            raise UnreadableError(self.path, f"holds a {type(found).__name__}, no tensor")
+            raise UnreadableError(self.path, f"contains a {type(found).__name__}, not a tensor")
         return found.detach()
 
     def close(self) -> None:
@@ -230,7 +230,7 @@ def dataset(file: Any, path: str, key: str) -> Any:
             raise _elsewhere(path, key)
         found = found[part]
     if not isinstance(found, h5py.Dataset):
-        raise UnreadableError(path, f"key {key} is a group of {listed(found)}")
+        raise UnreadableError(path, f"key {key} is a group; it contains {listed(found)}")
     return held(found, path, key)
 
 
@@ -242,7 +242,7 @@ def held(found: Any, path: str, key: str) -> Any:
 
 
 def _elsewhere(path: str, key: str) -> UnreadableError:
-    return UnreadableError(path, f"key {key} leads to another file or place; copy the data")
+    return UnreadableError(path, f"key {key} links to data stored elsewhere; copy the data")
 
 
 def load_hdf5() -> None:

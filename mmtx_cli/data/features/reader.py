@@ -142,16 +142,14 @@ def vectors(
     shape = tuple(stored.shape)
     if row is not None:
         if not shape or row >= shape[0]:
-            raise ShapeError(f"there is no row {row}: the array is of shape {list(shape)}")
+            raise ShapeError(f"row {row} does not exist: the array has shape {list(shape)}")
         shape = shape[1:]
     if len(shape) not in (1, 2) or 0 in shape:
-        raise ShapeError(
-            f"of shape {list(shape)}, which is neither a vector [c] nor a sequence [l, c]"
-        )
+        raise ShapeError(f"has shape {list(shape)}, but must be a vector [c] or a sequence [l, c]")
     index: tuple[int | slice, ...] = () if row is None else (row,)
     kind = getattr(getattr(stored, "dtype", None), "kind", "f")  # tensors are checked in floats
     if kind not in _NUMBERS:
-        raise ShapeError(f"holds {stored.dtype}, no numbers")
+        raise ShapeError(f"contains {stored.dtype}, not numbers")
     count = 1
     if len(shape) == 2:  # stop at the end: safetensors refuses slices beyond it
         count = shape[0] if most is None else min(most, shape[0])
@@ -165,7 +163,7 @@ def floats(part: Any) -> Float[np.ndarray, "..."]:
     if not isinstance(part, np.ndarray):  # a tensor, since numpy has no bfloat16
         part = part.float().numpy()
     if part.dtype.kind not in _NUMBERS:
-        raise ShapeError(f"holds {part.dtype}, no numbers")
+        raise ShapeError(f"contains {part.dtype}, not numbers")
     with np.errstate(over="ignore"):
         return np.array(part, dtype=np.float32)  # a copy: the file may be closed before it is used
 
@@ -173,9 +171,9 @@ def floats(part: Any) -> Float[np.ndarray, "..."]:
 def fault_of(found: Float[np.ndarray, "l c"], width: int | None) -> str | None:
     """Return why a model cannot use the vectors (wrong width, not finite), or None."""
     if width is not None and found.shape[1] != width:
-        return f"vectors of {found.shape[1]} numbers where the others have {width}"
+        return f"vectors have {found.shape[1]} dimensions, but the others have {width}"
     bad = found.size - int(np.isfinite(found).sum())
-    return f"{bad} of {found.size} numbers are NaN or infinite" if bad else None
+    return f"{bad} of {found.size} values are NaN or infinite" if bad else None
 
 
 def reason_of(error: Exception) -> str:
@@ -186,5 +184,5 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, (ShapeError, SizeError, RefusedFileError)):
         return text
     if "pickle" in text.lower() or "Python objects" in text or "weights_only" in text.lower():
-        return "holds other things than numbers (pickled objects), which are never loaded"
+        return "contains pickled Python objects, which are never loaded"
     return f"cannot be read: {type(error).__name__}: {text}"

@@ -15,9 +15,9 @@ def check_memory(size: int, memory: int) -> None:
     """Raise SizeError if ``size`` exceeds ``memory``, both in bytes."""
     if size > memory:
         raise SizeError(
-            f"too large: reading it takes {size / 1e9:,.1f} GB, more than data.decode_memory="
+            f"too large: reading it needs {size / 1e9:,.1f} GB, more than data.decode_memory="
             f"{memory / 1e9:g} allows; keep large arrays in .npy, .safetensors or .h5, which are "
-            "read in part, or raise data.decode_memory (of mmtx data action=check: decode_memory)"
+            "read in part, or raise data.decode_memory (mmtx data action=check: decode_memory)"
         )
 
 

@@ -49,18 +49,20 @@ def _size(
             continue
         if known not in (None, found):
             raise DataError(
-                f"{manifest.where(row)}: features.{name}: {row.features[name].path}: vectors of "
-                f"{found} numbers, but encoder.{name}.num_features is {known}; give the features "
-                "that the encoder was made for, or choose it anew"
+                f"{manifest.where(row)}: features.{name}: {row.features[name].path}: vectors "
+                f"have {found} dimensions, but encoder.{name}.num_features is {known}; use the "
+                "features that the encoder was trained on, or choose a new encoder"
             )
         return found
     if error is not None:
-        raise DataError(f"{manifest.path}: no features.{name} can be read; the first: {error}")
+        raise DataError(
+            f"{manifest.path}: features.{name} cannot be read in any row; first: {error}"
+        )
     if known is not None:
         return known
     raise DataError(
-        f"{manifest.path}: no row has features.{name}, which encoder/{name}=features reads; write "
-        f"them in the manifest, or leave it out: encoder.{name}=null"
+        f"{manifest.path}: no row has features.{name}, which encoder/{name}=features needs; add "
+        f"them to the manifest, or disable the encoder: encoder.{name}=null"
     )
 
 

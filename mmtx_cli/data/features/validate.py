@@ -29,7 +29,7 @@ def unreadable_features(manifest: Manifest, limits: DecodeLimits) -> list[str]:
             first, *more = users[name, place]
             also = f" (and {len(more)} more rows)" if more else ""
             where = f"{manifest.where(first)}: features.{name}{also}: {place.path}"
-            faults.append(f"{where}: {reason}; mend the file or leave the features out")
+            faults.append(f"{where}: {reason}; fix the file or remove the features")
     return faults
 
 

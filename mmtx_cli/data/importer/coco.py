@@ -11,7 +11,7 @@ from typing import Any
 from mmtx_cli.data.importer.json_file import is_id, read_json
 from mmtx_cli.errors import DataError, at_most
 
-_ANEW = "mend the entry, or download the file anew"
+_ANEW = "fix the entry, or download the file again"
 
 
 def rows(
@@ -31,14 +31,14 @@ def rows(
         place = f"{annotations}: images[{number}]"
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if not isinstance(name, str) or not is_id(name) or not is_id(entry.get("id")):
-            faults.append(f"{place}: no id and file_name; {_ANEW}")
+            faults.append(f"{place}: id or file_name is missing; {_ANEW}")
         elif entry["id"] in named:
             taken = named[entry["id"]][0]
-            faults.append(f"{place}: id {entry['id']!r} is taken at {taken}; {_ANEW}")
+            faults.append(f"{place}: id {entry['id']!r} is already used at {taken}; {_ANEW}")
         else:
             named[entry["id"]] = place, name
     faults += [
-        f"{annotations}: image_id {ident!r} has captions, but is not among the images; {_ANEW}"
+        f"{annotations}: image_id {ident!r} has captions, but is not in 'images'; {_ANEW}"
         for ident in captions
         if ident not in named
     ]
@@ -64,17 +64,19 @@ def _captions(
     for number, entry in enumerate(entries):
         caption = entry.get("caption") if isinstance(entry, dict) else None
         if not isinstance(caption, str) or not caption.strip() or not is_id(entry.get("image_id")):
-            faults.append(f"{annotations}: annotations[{number}]: no caption and image_id; {_ANEW}")
+            faults.append(
+                f"{annotations}: annotations[{number}]: caption or image_id is missing; {_ANEW}"
+            )
         else:
             captions[entry["image_id"]].append(" ".join(caption.split()))
     return captions, faults
 
 
 def _load(path: Path) -> dict[str, list[Any]]:
-    content = read_json(path, "annotations= names the COCO JSON")
+    content = read_json(path, "set annotations= to the COCO JSON file")
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise DataError(f"{path}: no list {key!r}; give a COCO caption file")
+            raise DataError(f"{path}: no list {key!r}; use a COCO caption file")
     if not content["images"]:
-        raise DataError(f"{path}: the list 'images' is empty; give a COCO caption file")
+        raise DataError(f"{path}: the list 'images' is empty; use a COCO caption file")
     return content

@@ -51,17 +51,17 @@ def chosen_columns(
     faults = vectors.choose(path, header, [*chosen.values()]) if vectors else []
     for ours, theirs in named.items():
         if ours not in (*TARGETS, "split_by"):
-            faults.append(f"columns.{ours}: write one of {', '.join(TARGETS)}")
+            faults.append(f"columns.{ours}: unknown key; must be one of {', '.join(TARGETS)}")
         if theirs not in header:
             near = nearest(theirs, header, 0.6)
-            hint = f"did you mean {near!r}?" if near else f"it has {', '.join(header)}"
+            hint = f"did you mean {near!r}?" if near else f"available columns: {', '.join(header)}"
             if len(header) == 1 and (other := next((c for c in ";|\t" if c in header[0]), "")):
-                hint = f"its columns are separated by {other!r}: write delimiter={other!r}"
+                hint = f"columns are separated by {other!r}; set delimiter={other!r}"
             faults.append(f"{path}:1: no column {theirs!r}; {hint}")
     if not faults and not {"id", *MEDIA} & chosen.keys() and not vectors:
         faults.append(
-            f"{path}:1: which column holds the images? it has {', '.join(header)}; "
-            "write e.g. 'columns={image: file, caption: comment}'"
+            f"{path}:1: no column for images; available: {', '.join(header)}; "
+            "set e.g. 'columns={image: file, caption: comment}'"
         )
     elif (
         not faults
@@ -70,14 +70,14 @@ def chosen_columns(
         and {*header} - {*chosen.values()} - {*(vectors.names if vectors else ())}
     ):
         faults.append(
-            f"{path}:1: which column holds the captions (or labels)? it has {', '.join(header)}; "
-            f"write e.g. 'columns={{image: {chosen.get('image', 'image')}, caption: COLUMN}}'"
+            f"{path}:1: no column for captions (or labels); available: {', '.join(header)}; "
+            f"set e.g. 'columns={{image: {chosen.get('image', 'image')}, caption: COLUMN}}'"
         )
     elif not faults and "split" not in chosen and not has_split:
         faults.append(
-            f"{path}:1: no column 'split' (it has {', '.join(header)}), and no split= is given; "
-            f"write split=train for all rows, or 'split={RATIOS}', or name the column that holds "
-            "it: columns.split=COLUMN"
+            f"{path}:1: no column 'split' (available: {', '.join(header)}), and split= is not set; "
+            f"set split=train for all rows, or 'split={RATIOS}', or name the column: "
+            "columns.split=COLUMN"
         )
     if faults:
         raise DataError(*faults)

@@ -74,7 +74,7 @@ def rows(
         ConfigError: if the delimiter is not one character.
     """
     path, form = Path(path), form or Form()
-    check_exists(path, "table", _SUFFIXES, "captions= names the table")
+    check_exists(path, "table", _SUFFIXES, "set captions= to the table")
     samples: dict[str, Placed] = {}
     lines = list(form.lines(path))
     # JSON Lines rows may have different keys
@@ -87,7 +87,7 @@ def rows(
         taken = {*chosen.values(), *(vectors.names if vectors else ())}
         left = [name for name in header if name not in taken]
         if left and notes is not None:
-            notes.append(f"{path}: columns that were not taken: {', '.join(left)}")
+            notes.append(f"{path}: unused columns: {', '.join(left)}")
     faults: list[str] = []
     for line, cells in lines:
         place = f"{path}:{line}"
@@ -104,7 +104,7 @@ def rows(
             found = vectors.add(ident, cells)
         faults += [f"{place}: {fault}" for fault in found]
     if not samples and not faults:
-        faults = [f"{path}: no lines below the header; give a table of images and captions"]
+        faults = [f"{path}: no rows below the header; use a table of images and captions"]
     if not faults:
         faults += _with_splits(samples, "split_by" in chosen, split)
     if faults:
@@ -124,7 +124,7 @@ def _one_character(path: Path, delimiter: str) -> str:
     if delimiter == "\\t" or (delimiter == "," and path.suffix.lower() == ".tsv"):
         return "\t"
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
-        raise ConfigError(f"delimiter={delimiter}: write one character, e.g. 'delimiter=\";\"'")
+        raise ConfigError(f"delimiter={delimiter}: must be one character, e.g. 'delimiter=\";\"'")
     return delimiter
 
 
@@ -152,13 +152,13 @@ def _add(
     """
     media = {key: values[key] for key in MEDIA if _is_filled(values.get(key))}
     if odd := [key for key, value in media.items() if not isinstance(value, str)]:
-        return [f"{odd[0]} is {media[odd[0]]!r}; write one path"], ""
+        return [f"{odd[0]} is {media[odd[0]]!r}; expected one path"], ""
     given = values.get("id")
     if isinstance(given, (bool, list, dict)) and _is_filled(given):
-        return [f"id is {given!r}; write a text or a whole number"], ""
+        return [f"id is {given!r}; expected text or an integer"], ""
     ident = str(given if _is_filled(given) else next(iter(media.values()), ""))
     if not ident:
-        return ["neither id nor image; fill the cell or remove the line"], ""
+        return ["id and image are empty; fill in one or remove the line"], ""
     faults: list[str] = []
     row: dict[str, Any] = {"id": ident}
     if _is_filled(values.get("split")):
@@ -171,7 +171,7 @@ def _add(
         row[SPLIT_BY] = str(values["split_by"])
     first, known = samples.setdefault(ident, (place, {"captions": []}))
     faults += [
-        f"{ident} has {key} {value!r} here, {known[key]!r} at {first}; make them agree"
+        f"{ident} has {key} {value!r} here, but {known[key]!r} at {first}; make them equal"
         for key, value in row.items()
         if known.setdefault(key, value) != value
     ]
@@ -192,7 +192,7 @@ def _number(value: Any, faults: list[str]) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        faults.append(f"{value!r} is no finite number; mend the cell of columns.number")
+        faults.append(f"{value!r} is not a finite number; fix the cell of columns.number")
     return number
 
 
@@ -203,10 +203,10 @@ def _with_splits(
     faults = []
     for ident, (place, row) in samples.items():
         if by and SPLIT_BY not in row:
-            faults.append(f"{place}: the column of split_by is empty here; fill the cell")
+            faults.append(f"{place}: the split_by column is empty; fill in the cell")
         elif "split" not in row and split is None:
             faults.append(
-                f"{place}: no split; fill the cell, or give split=train for lines without one"
+                f"{place}: no split; fill in the cell, or set split=train for rows without one"
             )
         elif isinstance(split, str):
             row.setdefault("split", split)

@@ -27,7 +27,7 @@ def package_folder() -> Path:
     spec = find_spec("easy_vqa")
     if spec is None or spec.origin is None:
         raise ConfigError(
-            "format=easy_vqa: its images and questions are in a package that is not installed "
+            "format=easy_vqa: the package with the images and questions is not installed "
             "(easy-vqa): pip install mmtx[easy-vqa]"
         )
     return Path(spec.origin).parent / "data"
@@ -44,11 +44,11 @@ def rows(folder: str | Path, seed: int = 0) -> Iterator[tuple[str, dict[str, Any
     """
     for part in ("train", "test"):
         path = Path(folder) / part / "questions.json"
-        content = read_json(path, "images= names the folder that holds train and test")
+        content = read_json(path, "set images= to the folder that contains train and test")
         if not isinstance(content, list) or not content:
-            raise DataError(f"{path}: no list of questions; give the data of easy-VQA")
+            raise DataError(f"{path}: not a list of questions; use the easy-VQA data")
         faults = [
-            f"{path}: [{number}]: {entry!r:.60} is not [question, answer, image]; mend the entry"
+            f"{path}: [{number}]: {entry!r:.60} is not [question, answer, image]; fix the entry"
             for number, entry in enumerate(content)
             if not _is_question(entry)
         ]

@@ -28,15 +28,15 @@ def rows(
         for line, name in _lines(Path(path)):
             where = f"{path}:{line}"
             if name in listed:
-                faults.append(f"{where}: {name} is listed already at {listed[name][1]}; remove one")
+                faults.append(f"{where}: {name} is already listed at {listed[name][1]}; remove one")
             elif name not in texts:
-                faults.append(f"{where}: {name} has no caption in {captions}; remove it there")
+                faults.append(f"{where}: {name} has no caption in {captions}; remove this line")
             else:
                 listed[name] = split, where
     if faults:
         raise DataError(*at_most(faults))
     if not listed:
-        raise DataError(f"{', '.join(map(str, splits.values()))}: no image is listed there")
+        raise DataError(f"{', '.join(map(str, splits.values()))}: no images are listed")
     for name, (split, place) in listed.items():
         yield (
             place,
@@ -58,7 +58,7 @@ def _captions(path: Path) -> tuple[dict[str, list[str]], list[str]]:
         if tab and mark and caption.strip():
             texts[name].append(caption.strip())
         else:
-            faults.append(f"{path}:{line}: {text[:40]!r} is not NAME#k<TAB>caption; mend the line")
+            faults.append(f"{path}:{line}: {text[:40]!r} is not NAME#k<TAB>caption; fix the line")
     return dict(texts), faults
 
 
@@ -66,9 +66,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         text = read_text(path, MAX_DOCUMENT_BYTES).removeprefix("\ufeff")
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; give the file of Flickr8k") from error
+        raise DataError(f"{path}: {error.strerror}; use the Flickr8k file") from error
     except RefusedFileError as error:
-        raise DataError(f"{path}: {error}; give a text file in UTF-8") from error
+        raise DataError(f"{path}: {error}; use a UTF-8 text file") from error
     for line, content in enumerate(text.split("\n"), 1):
         if content.strip():
             yield line, content.strip()

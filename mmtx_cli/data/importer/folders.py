@@ -54,7 +54,7 @@ def rows(
                 yield str(path), row | {"split": chosen(ident), DRAWN: True}
     if not taken:
         raise DataError(
-            f"{top}: no picture, film or sound in a folder of a class; put files into "
+            f"{top}: no image, video or audio file in a class folder; put files into "
             f"{top}/CLASS, or {top}/train/CLASS"
         )
     if left:
@@ -62,7 +62,7 @@ def rows(
         told = ", ".join(f"{count} x {suffix}" for suffix, count in kinds.most_common())
         some = ", ".join(str(path.relative_to(top)) for path in left[:_SHOWN])
         more = " …" if len(left) > _SHOWN else ""
-        notes.append(f"{top}: {len(left)} files were not taken ({told}): {some}{more}")
+        notes.append(f"{top}: {len(left)} files were skipped ({told}): {some}{more}")
 
 
 def _splits(top: Path) -> list[tuple[Path, str]]:
@@ -70,10 +70,10 @@ def _splits(top: Path) -> list[tuple[Path, str]]:
     faults: list[str] = []
     found = [(path, named_split(path.name, faults)) for path in _folders(top)]
     if faults or not found:
-        named = ", ".join(path.name for path, _ in found) or "no folder"
+        named = ", ".join(path.name for path, _ in found) or "no folders"
         raise DataError(
-            f"{top}: holds {named}; give split=train, or ratios 'split={{train: 0.8, val: 0.1, "
-            "test: 0.1}', where folders are classes, or put them into folders train, val and test"
+            f"{top}: contains {named}; if folders are classes, set split=train or 'split={{train: "
+            "0.8, val: 0.1, test: 0.1}', or move them into folders train, val and test"
         )
     return found
 
@@ -83,8 +83,8 @@ def _check_classes(top: Path) -> None:
     names = [path.name for path in _folders(top)]
     if names and all(map(is_split_name, names)):
         raise DataError(
-            f"{top}: its folders ({', '.join(names)}) are named as splits; leave split= out, and "
-            "each gives the split of its files, or give source=a folder of a folder a class"
+            f"{top}: folders ({', '.join(names)}) are named like splits; remove split= to use them "
+            "as splits, or set source= to a folder with one folder per class"
         )
 
 

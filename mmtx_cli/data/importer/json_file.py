@@ -37,11 +37,11 @@ def read_json(path: str | Path, remedy: str) -> Any:
         raise DataError(f"{path}: {error}; {remedy}") from error
     except json.JSONDecodeError as error:
         where = f"{path}:{error.lineno}"
-        raise DataError(f"{where}: not JSON: {error.msg}; download the file anew") from error
+        raise DataError(f"{where}: invalid JSON: {error.msg}; download the file again") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8; download the file anew") from error
+        raise DataError(f"{path}: not UTF-8; download the file again") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not JSON that can be read: {error}") from error
+        raise DataError(f"{path}: cannot read JSON: {error}") from error
 
 
 def is_id(value: object) -> bool:

@@ -41,7 +41,7 @@ class MmImdb:
         try:
             content = guard.run(read_content, str(self.source))
         except UnreadableError as error:
-            raise DataError(f"{error}; source= names the HDF5 file") from error
+            raise DataError(f"{error}; set source= to the HDF5 file") from error
         finally:
             guard.close()
         self.genres, self.names, self.ids, self.splits, self.sound = content
@@ -67,7 +67,7 @@ class MmImdb:
         """Numbers of movies without usable features, by modality."""
         bad = {name: int(np.sum(~sound)) for name, sound in self.sound.items()}
         return [
-            f"{count} films have no features of {name}: they hold NaN or infinite numbers"
+            f"{count} movies have no {name} features: they contain NaN or infinite values"
             for name, count in bad.items()
             if count
         ]
@@ -92,18 +92,18 @@ def read_content(path: str) -> tuple[Any, list[str], list[str], Any, Any]:
         raise
     except Exception as error:  # a damaged file may raise anything
         what = f"{type(error).__name__}: {error}"
-        raise DataError(f"{path}: not the layout of MM-IMDb: {what}") from error
+        raise DataError(f"{path}: not in MM-IMDb format: {what}") from error
 
 
 def _content(file: Any, path: str) -> tuple[Any, list[str], list[str], Any, Any]:
     wanted = ("genres", "imdb_ids", *FEATURES.values())
     if missing := [name for name in wanted if name not in file]:
         raise DataError(
-            f"{path}: no dataset {', '.join(missing)}; it has {listed(file)}; give "
+            f"{path}: no dataset {', '.join(missing)}; available: {listed(file)}; use "
             "multimodal_imdb.hdf5"
         )
     if "split" not in file.attrs:
-        raise DataError(f"{path}: no attribute split; give multimodal_imdb.hdf5")
+        raise DataError(f"{path}: no attribute 'split'; use multimodal_imdb.hdf5")
     stored = {name: dataset(file, path, name) for name in wanted}
     genres = np.asarray(stored["genres"][...]) > 0
     names = names_of(stored["genres"].attrs.get("target_names"), genres.shape[1])
@@ -135,7 +135,7 @@ def split_rows(file: Any, source: str) -> dict[str, list[int]]:
         if dataset != "genres" or not first(entry["available"]):
             continue
         if name not in SPLITS:
-            raise DataError(f"{source}: unknown split {name!r} in the attribute split")
+            raise DataError(f"{source}: unknown split {name!r} in the attribute 'split'")
         if entry["indices"]:
             rows = held(file[entry["indices"]], source, f"indices of {name}")
             places = [int(i) for i in rows[...]]
@@ -144,7 +144,7 @@ def split_rows(file: Any, source: str) -> dict[str, list[int]]:
         splits.setdefault(SPLITS[name], []).extend(places)
     size = len(file["genres"])
     if not splits or any(not 0 <= i < size for places in splits.values() for i in places):
-        raise DataError(f"{source}: the attribute split names no rows, or some that are not there")
+        raise DataError(f"{source}: the attribute 'split' lists no rows or unknown rows")
     return splits
 
 

@@ -44,7 +44,7 @@ class Mmsa:
         found = {key: value for key, value in fields.items() if isinstance(value, dict) and value}
         if not found:
             raise DataError(
-                f"{self.source}: no dict of train, valid and test; give a feature file of MMSA"
+                f"{self.source}: not a dict of train, valid and test; use an MMSA feature file"
             )
         splits, faults = {}, []
         for split, values in found.items():
@@ -63,18 +63,18 @@ class Mmsa:
         has = ", ".join(map(str, values))
         for key in ("id", self.label):
             if key not in fields:
-                yield f"no field {key!r}; it has {has}; another label: columns={{label: FIELD}}"
+                yield f"no field {key!r}; available: {has}; other label: columns={{label: FIELD}}"
         here = [key for key in STREAMS.values() if key in fields]
         if not here:
-            yield f"none of text, audio and vision; it has {has}"
+            yield f"no field text, audio or vision; available: {has}"
         rows = _count(fields.get("id"))
         for key, value in fields.items():
             if _count(value) != rows:
                 yield f"{key} has {_count(value)} entries for {rows} ids"
             elif key.endswith("_lengths") and np.asarray(value).dtype.kind not in "iu":
-                yield f"{key} holds no whole numbers"
+                yield f"{key} must contain integers"
             elif key in here and not _are_features(value):
-                yield f"{key} holds no numbers of shape [n, l, c]"
+                yield f"{key} must contain numbers of shape [n, l, c]"
             elif key == self.label:
                 for i, item in enumerate(value):
                     if _label(item) is None:
@@ -107,7 +107,7 @@ class Mmsa:
         self.ids[ident] += 1
         if self.ids[ident] == 1:
             return ident
-        self.changes["ids that occur twice were numbered"] += 1
+        self.changes["duplicate ids were numbered"] += 1
         return f"{ident}#{self.ids[ident]}"
 
     def _write(
@@ -128,7 +128,7 @@ class Mmsa:
                 if end > first
             }
             if lacking := len(ids) - len(own):
-                self.changes[f"samples have no {name}: it is all padding"] += lacking
+                self.changes[f"samples have no {name}: all padding"] += lacking
             path = self.folder / f"{split}_{name}.safetensors"
             with replaced(path) as half:
                 save_file(own, half)
@@ -142,7 +142,7 @@ class Mmsa:
         clean = clean[:, None] if clean.ndim == 2 else clean
         bad = ~np.isfinite(clean)
         if count := int(bad.sum()):
-            self.changes[f"numbers of {name} were NaN or infinite and became 0"] += count
+            self.changes[f"{name} values were NaN or infinite and were set to 0"] += count
             clean[bad] = 0
         return clean
 
@@ -162,7 +162,7 @@ class Mmsa:
         for name, x in streams.items():
             if name in given:
                 ends = np.array([int(n) for n in np.ravel(given[name])])
-                self.changes[f"lengths of {name} were beyond the steps that there are"] += int(
+                self.changes[f"{name} lengths exceeded the number of steps"] += int(
                     (ends > x.shape[1]).sum()
                 )
                 bounds[name] = [(0, int(end)) for end in ends.clip(0, x.shape[1])]

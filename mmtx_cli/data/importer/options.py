@@ -87,13 +87,13 @@ def import_key_faults(settings: Settings) -> Iterator[str]:
         if key in TAKES[format_] or not _is_set(settings, key):
             continue
         takers = " or ".join(f"format={name}" for name, keys in TAKES.items() if key in keys)
-        yield f"{key}={_shown(settings[key])}: is for {takers}; leave it out"
+        yield f"{key}={_shown(settings[key])}: only valid for {takers}; remove it"
     has_ratios = isinstance(settings["split"], dict) and "split" in TAKES[format_]
     if has_ratios and format_ not in RATIO_FORMATS:
         takers = " and ".join(f"format={name}" for name in RATIO_FORMATS)
         yield (
-            f"split={_shown(settings['split'])}: ratios are for {takers}; name the split of all "
-            f"rows, or give a file a split{example(format_)}"
+            f"split={_shown(settings['split'])}: ratios are only valid for {takers}; name "
+            f"one split for all rows, or one file per split{example(format_)}"
         )
 
 
@@ -112,26 +112,26 @@ def value_faults(settings: Settings) -> Iterator[str]:
     for key in PATHS:
         settings[key] = _text(settings[key])
         if not isinstance(settings[key], str | None):
-            yield f"{key}={_shown(settings[key])}: write one path, e.g. {key}=PATH"
+            yield f"{key}={_shown(settings[key])}: must be one path, e.g. {key}=PATH"
     for key in (*PATHS_BY_SPLIT, "splits"):
         value = settings[key]
         if key == "splits" and value is not None and not isinstance(value, dict):
-            yield f"splits={_shown(value)}: write a list of images a split, e.g. splits.train=FILE"
+            yield f"splits={_shown(value)}: must be an image list per split, e.g. splits.train=FILE"
         elif isinstance(value, dict):
             settings[key] = value = {split: _text(path) for split, path in value.items()}
             for split, path in value.items():
                 if not isinstance(path, str | None):
-                    yield f"{key}.{split}={_shown(path)}: write one path, e.g. {key}.{split}=PATH"
+                    yield f"{key}.{split}={_shown(path)}: must be one path, e.g. {key}.{split}=PATH"
         else:
             settings[key] = value = _text(value)
             if not isinstance(value, str | None):
                 yield (
-                    f"{key}={_shown(value)}: write one path, e.g. {key}=PATH, or one a split, e.g. "
-                    f"'{key}={{train: PATH, val: PATH}}'"
+                    f"{key}={_shown(value)}: must be one path, e.g. {key}=PATH, or one per split, "
+                    f"e.g. '{key}={{train: PATH, val: PATH}}'"
                 )
     for key in SWITCHES:
         if not isinstance(settings[key], bool):
-            yield f"{key}={_shown(settings[key])}: write true or false"
+            yield f"{key}={_shown(settings[key])}: must be true or false"
 
 
 def _text(value: Any) -> Any:
@@ -160,7 +160,7 @@ def chosen(key: str, settings: Settings, choices: Mapping[str, Choice]) -> Choic
     if isinstance(value, str) and value in choices:
         return choices[value]
     near = nearest(str(value), choices, 0.6)
-    hint = f"did you mean {near}?" if near else f"write one of {', '.join(choices)}"
+    hint = f"did you mean {near}?" if near else f"choose from {', '.join(choices)}"
     said = f"{key} is missing" if value is None else f"{key}={value} is unknown"
     raise ConfigError(f"{said}; {hint}{example(near or next(iter(choices)))}")
 

@@ -25,16 +25,18 @@ def by_split(key: str, settings: Settings, what: str) -> dict[str, Any]:
 def split_name(settings: Settings, what: str) -> str:
     """Return the split of all rows; raise ConfigError if it is not train, val or test."""
     if settings["split"] not in SPLITS:
-        raise ConfigError(f"split={settings['split']}: write train, val or test{example(what)}")
+        raise ConfigError(f"split={settings['split']}: must be train, val or test{example(what)}")
     return settings["split"]
 
 
 def check_splits(key: str, value: object, what: str) -> None:
     """Raise ConfigError unless ``value`` maps splits to non-empty paths."""
     if not isinstance(value, dict) or not value or not set(value) <= set(SPLITS):
-        raise ConfigError(f"{key}={value}: write a file a split (train, val, test){example(what)}")
+        raise ConfigError(
+            f"{key}={value}: must be one file per split (train, val, test){example(what)}"
+        )
     if empty := [split for split, path in value.items() if not path]:
-        raise ConfigError(f"{key}.{empty[0]}={value[empty[0]]}: write one path{example(what)}")
+        raise ConfigError(f"{key}.{empty[0]}={value[empty[0]]}: must be one path{example(what)}")
 
 
 def image_folders(settings: Settings, files: Mapping[str, Any], what: str) -> dict[str, str]:
@@ -44,7 +46,7 @@ def image_folders(settings: Settings, files: Mapping[str, Any], what: str) -> di
         return dict.fromkeys(files, image_folder(settings, what))
     if not files.keys() <= images.keys():
         raise ConfigError(
-            f"images={images}: write one folder, or one for each of {', '.join(files)}"
+            f"images={images}: must be one folder, or one for each of {', '.join(files)}"
             f"{example(what)}"
         )
     check_folders({f"images.{split}": folder for split, folder in images.items()}, what)
@@ -67,9 +69,9 @@ def check_folders(folders: Mapping[str, Any], what: str) -> None:
     faults = []
     for key, folder in folders.items():
         if not isinstance(folder, str) or not folder:
-            faults.append(f"{key}={folder}: write one folder{example(what)}")
+            faults.append(f"{key}={folder}: must be one folder{example(what)}")
         elif not os.path.isdir(folder):
-            said = "is a file, no folder" if os.path.exists(folder) else "no such folder"
+            said = "is a file, not a folder" if os.path.exists(folder) else "folder not found"
             faults.append(f"{key}={folder}: {said}{_similar_folder(Path(folder))}")
     if faults:
         raise ConfigError(*faults)
@@ -77,7 +79,7 @@ def check_folders(folders: Mapping[str, Any], what: str) -> None:
 
 def _similar_folder(folder: Path) -> str:
     if not folder.parent.is_dir():
-        return f"; there is no folder {folder.parent} either"
+        return f"; folder {folder.parent} does not exist"
     others = {path.name.lower(): path for path in folder.parent.iterdir() if path.is_dir()}
     near = nearest(folder.name, others, 0.6)
-    return f"; did you mean {others[near]}?" if near else "; give the folder of the files"
+    return f"; did you mean {others[near]}?" if near else "; use the folder that contains the files"

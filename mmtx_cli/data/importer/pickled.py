@@ -38,7 +38,7 @@ class Kind:
     def dtype(self) -> np.dtype:
         """Return the dtype; only numbers, texts and objects are accepted."""
         if not _CODE.fullmatch(self.code) or self.order not in ("<", ">", "=", "|"):
-            raise pickle.UnpicklingError(f"arrays of {self.code!r} are not read")
+            raise pickle.UnpicklingError(f"arrays of {self.code!r} are not supported")
         return np.dtype(self.order + self.code)
 
 
@@ -77,9 +77,9 @@ def from_buffer(buffer: Any, kind: Any, shape: Any, order: Any, axes: Any = None
         axes: Permutation of the axes, which is not supported.
     """
     if axes is not None:
-        raise pickle.UnpicklingError("an array whose axes are turned is not read")
+        raise pickle.UnpicklingError("arrays with permuted axes are not supported")
     if not isinstance(buffer, bytes | bytearray):  # bytes(10**12) would allocate a terabyte
-        raise pickle.UnpicklingError(f"an array of {type(buffer).__name__} is not read")
+        raise pickle.UnpicklingError(f"arrays of {type(buffer).__name__} are not supported")
     stored = Stored()
     stored.state = shape, kind, order == "F", buffer
     return stored
@@ -95,7 +95,7 @@ def scalar(kind: Any, content: Any = b"") -> Any:
 def no_bytes(*args: Any) -> bytes:
     """Stand-in for ``bytes``, which early protocols call for empty bytes."""
     if args:
-        raise pickle.UnpicklingError("bytes that are made rather than stored are not read")
+        raise pickle.UnpicklingError("bytes that are computed, not stored, are not supported")
     return b""
 
 
@@ -134,7 +134,7 @@ class Reader(pickle.Unpickler):
         """
         self.left -= len(str(text))
         if self.left < 0:
-            raise pickle.UnpicklingError("it holds more bytes than the file")
+            raise pickle.UnpicklingError("it contains more bytes than the file")
         return str(text).encode("latin1")
 
     def find_class(self, module: str, name: str) -> Any:
@@ -144,8 +144,8 @@ class Reader(pickle.Unpickler):
             return self.latin1
         if (module, name) not in KNOWN:
             raise HostileError(
-                f"asks for {module}.{name}, which is no part of an array; nothing was executed: do "
-                "not trust this file, or save its content again as plain arrays"
+                f"references {module}.{name}, which is not part of an array; nothing was executed: "
+                "do not trust this file, or save its content again as plain arrays"
             )
         return KNOWN[module, name]
 
@@ -164,18 +164,18 @@ def read_pickle(path: Path) -> Any:
         size = check_regular(path)
         with path.open("rb") as file:
             if any(number >= MAX_OPCODES for number, _ in enumerate(pickletools.genops(file))):
-                raise RefusedFileError(f"builds more than {MAX_OPCODES:,} objects")
+                raise RefusedFileError(f"creates more than {MAX_OPCODES:,} objects")
             file.seek(0)
             return Reader(file, size).load()
     except RefusedFileError as error:
         raise DataError(f"{path}: {error}") from error
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; source= names the pickle") from error
+        raise DataError(f"{path}: {error.strerror}; set source= to the pickle file") from error
     except HostileError as error:
         raise DataError(f"{path}: {error}") from error
     except Exception as error:  # a damaged pickle may fail anywhere
         what = f"{type(error).__name__}: {error}"
-        raise DataError(f"{path}: not a pickle that can be read: {what}") from error
+        raise DataError(f"{path}: cannot read pickle: {what}") from error
 
 
 def plain(value: Any) -> Any:
@@ -188,7 +188,7 @@ def plain(value: Any) -> Any:
     layer, left = [_items(value)], MAX_VALUES
     for _ in range(MAX_DEPTH):
         if (left := left - sum(map(len, layer))) < 0:
-            raise ValueError(f"its lists hold more than {MAX_VALUES:,} values")
+            raise ValueError(f"its lists contain more than {MAX_VALUES:,} values")
         layer = [inner for items in layer for item in items if (inner := _items(item))]
         if not layer:
             return _plain(value)
@@ -207,6 +207,6 @@ def _plain(value: Any) -> Any:
         try:
             found = value.array()
         except Exception as error:  # a hostile state may raise anything
-            raise ValueError(f"an array that cannot be read: {error}") from error
+            raise ValueError(f"cannot read an array: {error}") from error
         return found[()] if found.ndim == 0 else found
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

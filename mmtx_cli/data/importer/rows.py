@@ -46,8 +46,8 @@ def with_files(rows: Sequence[Placed]) -> tuple[list[Placed], list[str]]:
             there.append((place, row))
     if rows and not there:
         raise DataError(
-            f"missing=skip: no row has its files; the first is {gone[0]}; give the folder that "
-            "they lie in"
+            f"missing=skip: the files of all rows are missing; the first is {gone[0]}; use the "
+            "folder that contains them"
         )
     return there, gone
 
@@ -60,7 +60,7 @@ def list_missing(gone: Sequence[str], total: int, out: Path) -> None:
         return
     with replaced(listed) as temporary:
         temporary.write_text("".join(f"{line}\n" for line in gone), encoding="utf-8")
-    print(f"{len(gone)} of {total} rows were left out: files are missing; all in {listed}")
+    print(f"{len(gone)} of {total} rows were skipped: files are missing; full list in {listed}")
     for line in gone[:_SHOWN]:
         print(f"  {line}")
     if len(gone) > _SHOWN:
@@ -93,6 +93,6 @@ def keep_together(rows: Sequence[dict[str, Any]]) -> None:
                 moved += 1
     if moved:
         print(
-            f"{moved} rows went to the split of another row whose file has the same content, or "
-            "which split_by joins them with"
+            f"{moved} rows were moved to the split of another row with the same file content or "
+            "the same split_by value"
         )

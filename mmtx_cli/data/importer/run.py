@@ -62,9 +62,9 @@ def import_(settings: Settings) -> Path:
     require(settings, tuple(dict.fromkeys(("out", needed))), settings["format"])
     out = Path(settings["out"])
     if out.suffix != ".jsonl":
-        raise ConfigError(f"out={out}: name the manifest to write, e.g. out={out / 'data.jsonl'}")
+        raise ConfigError(f"out={out}: must be a .jsonl manifest, e.g. out={out / 'data.jsonl'}")
     if settings["missing"] not in ("error", "skip"):
-        raise ConfigError(f"missing={settings['missing']}: write error, or skip to leave rows out")
+        raise ConfigError(f"missing={settings['missing']}: must be error, or skip to skip rows")
     if faults := list(import_key_faults(settings)):
         raise ConfigError(*faults)
     found = read(settings)
@@ -76,7 +76,7 @@ def import_(settings: Settings) -> Path:
     make_console(soft_wrap=True).print(summarise(written))
     if written.card.root is not None:  # readers reject a card root outside the manifest's folder
         print(
-            f"the files lie in {home}, outside the folder of {out}: read it with "
+            f"the files are in {home}, outside the folder of {out}; read it with "
             f"{argument('data.root', home)}",
             file=sys.stderr,
         )
@@ -127,9 +127,9 @@ def _csv(settings: Settings) -> Found:
     by, wanted, staging = settings["split_by"], settings["features"], _staging(settings)
     check_columns(columns, by)
     if by is not None and not isinstance(settings["split"], dict):
-        raise ConfigError(f"split_by={by}: needs ratios; write e.g. 'split={RATIOS}'")
+        raise ConfigError(f"split_by={by}: needs ratios; set e.g. 'split={RATIOS}'")
     if wanted is not None and (not isinstance(wanted, dict) or not wanted):
-        raise ConfigError(f"features={wanted}: write columns a modality{example('features')}")
+        raise ConfigError(f"features={wanted}: must map a modality to columns{example('features')}")
     needs_folder = wanted is None or settings["images"] is not None
     folder = image_folder(settings, "csv") if needs_folder else None
     notes: list[str] = []
@@ -149,17 +149,16 @@ def _csv(settings: Settings) -> Found:
 def check_columns(columns: object, by: object) -> None:
     """Raise ConfigError if ``columns`` mixes names and numbers, or ``by`` does not match them."""
     if not isinstance(columns, dict):
-        raise ConfigError(f"columns={columns}: write a column a kind{example('csv')}")
+        raise ConfigError(f"columns={columns}: must map fields to columns{example('csv')}")
     if len({type(name) is int for name in columns.values()}) > 1:
-        raise ConfigError(f"columns={columns}: write names, or numbers where there is no header")
+        raise ConfigError(f"columns={columns}: use names, or numbers if there is no header")
     if type(by) is int and not any(type(name) is int for name in columns.values()):
         raise ConfigError(
-            f"split_by={by}: a number is a column of a table without a header, all columns of "
-            "which are numbers, as in 'columns={image: 1, caption: 3}'; write the name of the "
-            "column"
+            f"split_by={by}: column numbers are for tables without a header, where all columns "
+            "are numbers, as in 'columns={image: 1, caption: 3}'; use the column name"
         )
     if isinstance(by, str) and any(type(name) is int for name in columns.values()):
-        raise ConfigError(f"split_by={by}: write a number, as columns={columns} are")
+        raise ConfigError(f"split_by={by}: must be a number, as in columns={columns}")
 
 
 def _staging(settings: Settings) -> Staging:
@@ -189,9 +188,7 @@ def _vqa(settings: Settings) -> Found:
     folders = image_folders(settings, questions, "vqa")
     told = by_split("annotations", settings, "vqa") if settings["annotations"] else {}
     if other := told.keys() - questions.keys():
-        raise ConfigError(
-            f"annotations.{min(other)}: there are no questions of that split{example('vqa')}"
-        )
+        raise ConfigError(f"annotations.{min(other)}: no questions for this split{example('vqa')}")
     rows = (vqa.rows(file, told.get(s), folders[s], s) for s, file in questions.items())
     return Found(chain.from_iterable(rows), folders.values(), _staging(settings))
 
@@ -205,7 +202,7 @@ def _easy_vqa(settings: Settings) -> Found:
 def _mmsa(settings: Settings) -> Found:
     columns: Any = {} if settings["columns"] is None else settings["columns"]
     if not isinstance(columns, dict) or not columns.keys() <= {"label"}:
-        raise ConfigError(f"columns={columns}: write the field of the labels{example('mmsa')}")
+        raise ConfigError(f"columns={columns}: must name the label field{example('mmsa')}")
     staging = _staging(settings)
     read = Mmsa(settings["source"], staging.folder, columns.get("label"))
     return Found(_noted(read), [str(staging.final.parent)], staging)

@@ -43,14 +43,14 @@ class Vectors:
         for modality, parts in self.wanted.items():
             if modality not in MODALITIES:
                 there = ", ".join(MODALITIES)
-                faults.append(f"features.{modality}: a modality is one of {there}")
+                faults.append(f"features.{modality}: unknown modality; must be one of {there}")
             own: list[str] = []
             for part in parts:
                 fit = [part] if part in header else []
                 fit = fit or [n for n in header if n not in others and fnmatchcase(n, part)]
                 if not fit:
                     near = nearest(part, header, 0.6)
-                    hint = f"did you mean {near!r}?" if near else f"it has {', '.join(header)}"
+                    hint = f"did you mean {near!r}?" if near else f"available: {', '.join(header)}"
                     faults.append(f"{path}:1: no column {part!r} for features.{modality}; {hint}")
                 own += [name for name in fit if name not in own]
             self.chosen[modality] = own
@@ -70,11 +70,11 @@ class Vectors:
             odd = [n for n, number in zip(names, numbers, strict=True) if not _is_finite(number)]
             if odd:
                 faults.append(
-                    f"column {odd[0]!r} holds {cells.get(odd[0])!r}, no finite number of 32 bits; "
-                    f"mend the cell, or empty all cells of features.{modality} where it is missing"
+                    f"column {odd[0]!r} has {cells.get(odd[0])!r}, not a finite 32-bit number; fix "
+                    f"the cell, or leave all cells of features.{modality} empty if it is missing"
                 )
             elif self.found[modality].setdefault(ident, numbers) != numbers:
-                faults.append(f"{ident} has other numbers on an earlier line; make them agree")
+                faults.append(f"{ident} has different numbers on an earlier line; make them equal")
         return faults
 
     def place(self, rows: Mapping[str, dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from mmtx_cli.data.importer.json_file import is_id, read_json
 from mmtx_cli.errors import DataError, at_most
 
-_ANEW = "mend the entry, or download the file anew"
+_ANEW = "fix the entry, or download the file again"
 
 
 def rows(
@@ -32,7 +32,7 @@ def rows(
     Raises:
         DataError: naming the entry, e.g. ``questions[17]``, if a file is not a VQA file.
     """
-    content = _content(questions, "questions", "a VQA file of questions")
+    content = _content(questions, "questions", "a VQA questions file")
     picture = _picture(questions, content)
     faults: list[str] = []
     asked: dict[object, str] = {}
@@ -44,7 +44,9 @@ def rows(
             continue
         ident = entry["question_id"]
         if ident in asked:
-            faults.append(f"{place}: question_id {ident!r} is taken at {asked[ident]}; {_ANEW}")
+            faults.append(
+                f"{place}: question_id {ident!r} is already used at {asked[ident]}; {_ANEW}"
+            )
             continue
         asked[ident] = place
         row = {
@@ -62,11 +64,11 @@ def rows(
 
 
 def _content(path: str | Path, key: str, what: str) -> dict[str, Any]:
-    content = read_json(path, f"{key}= names {what}")
+    content = read_json(path, f"set {key}= to {what}")
     if not isinstance(content, dict) or not isinstance(content.get(key), list):
-        raise DataError(f"{path}: no list {key!r}; give {what}")
+        raise DataError(f"{path}: no list {key!r}; use {what}")
     if not content[key]:
-        raise DataError(f"{path}: the list {key!r} is empty; give {what}")
+        raise DataError(f"{path}: the list {key!r} is empty; use {what}")
     return content
 
 
@@ -78,11 +80,11 @@ def _picture(path: str | Path, content: dict[str, Any]) -> str:
     subtype, kind = content.get("data_subtype"), content.get("data_type", "mscoco")
     if not isinstance(subtype, str) or not subtype or not is_id(subtype):
         raise DataError(
-            f"{path}: no data_subtype (train2014, val2014, test2015), which the names of the "
-            "images begin with; write it into the file"
+            f"{path}: no data_subtype (train2014, val2014, test2015), the prefix of the image "
+            "names; add it to the file"
         )
     if kind != "mscoco":
-        raise DataError(f"{path}: data_type {kind!r}: only questions about mscoco can be imported")
+        raise DataError(f"{path}: data_type {kind!r}: only mscoco questions can be imported")
     plain = subtype.replace("test-dev", "test").replace("{", "{{").replace("}", "}}")
     return f"COCO_{plain}_{{:012d}}.jpg"
 
@@ -90,13 +92,13 @@ def _picture(path: str | Path, content: dict[str, Any]) -> str:
 def _fault(entry: Any) -> str | None:
     """Return what is wrong with a question, or None."""
     if not isinstance(entry, dict) or not is_id(entry.get("question_id")):
-        return "no question_id"
+        return "question_id is missing"
     question = entry.get("question")
     if not isinstance(question, str) or not question.strip():
-        return "no question"
+        return "question is missing"
     image = entry.get("image_id")
     if not is_id(image) or not str(image).isdecimal():
-        return f"image_id {image!r} is no number of an image"
+        return f"image_id {image!r} is not an image number"
     return None
 
 
@@ -110,11 +112,11 @@ def _all_told(
         ident = entry.get("question_id") if isinstance(entry, dict) else None
         said = _said(entry.get("answers")) if isinstance(entry, dict) else None
         if not is_id(ident) or said is None:
-            faults.append(f"{place}: no question_id and answers; {_ANEW}")
+            faults.append(f"{place}: question_id or answers is missing; {_ANEW}")
         elif ident not in asked:
-            faults.append(f"{place}: question_id {ident!r} is not among the questions; {_ANEW}")
+            faults.append(f"{place}: question_id {ident!r} is not in 'questions'; {_ANEW}")
         elif ident in told:
-            faults.append(f"{place}: question_id {ident!r} has answers already; {_ANEW}")
+            faults.append(f"{place}: question_id {ident!r} already has answers; {_ANEW}")
         else:
             kind = entry.get("answer_type")
             told[ident] = {"answers": said} | ({"group": kind} if kind else {})

@@ -19,10 +19,10 @@ def text_of(name: str, value: object, faults: list[str], wanted: str = "text") -
     if value is None:
         return None
     if not isinstance(value, str):
-        faults.append(f"{name} is {shown(value)}; write {wanted} in quotes")
+        faults.append(f"{name} is {shown(value)}; expected {wanted} in quotes")
         return None
     if not value.isascii() and not is_encodable(value):
-        faults.append(f"{name} holds half a surrogate pair; write whole characters")
+        faults.append(f"{name} contains a lone surrogate; use valid characters")
         return None
     return value if value.strip() else None
 
@@ -43,13 +43,13 @@ def texts_of(name: str, value: object, faults: list[str], wanted: str) -> tuple[
     """
     if not isinstance(value, list):
         if value is not None:
-            faults.append(f"{name} is {shown(value)}; write {wanted}")
+            faults.append(f"{name} is {shown(value)}; expected {wanted}")
         return ()
     texts = []
     for place, item in enumerate(value, 1):
         text = text_of(name, item, [], wanted) if isinstance(item, str) else None
         if text is None:
-            faults.append(f"{name} has {shown(item)} in place {place}; write {wanted}")
+            faults.append(f"{name} has {shown(item)} at position {place}; expected {wanted}")
         else:
             texts.append(text)
     return tuple(texts)
@@ -61,7 +61,7 @@ def seconds_of(name: str, value: object, faults: list[str]) -> float | None:
         return None
     seconds = float_of(value)
     if not math.isfinite(seconds) or seconds < 0:
-        faults.append(f"{name} is {shown(value)}; give seconds from the beginning, e.g. 2.5")
+        faults.append(f"{name} is {shown(value)}; expected seconds from the start, e.g. 2.5")
         return None
     return seconds
 
@@ -73,7 +73,7 @@ def number_of(name: str, value: object, faults: list[str]) -> float | int | None
         return value
     if math.isfinite(number):
         return number
-    faults.append(f"{name} is {shown(value)}; give a finite number, or leave the key out")
+    faults.append(f"{name} is {shown(value)}; expected a finite number, or no key")
     return None
 
 
@@ -95,7 +95,7 @@ def json_of(name: str, cell: str, faults: list[str]) -> object:
         faults.append(f"{name}: {error}")
         return None
     except (ValueError, RecursionError) as error:
-        faults.append(f"{name} begins like JSON but is none: {error}; mend the cell")
+        faults.append(f"{name} is invalid JSON: {error}; fix the cell")
         return None
 
 

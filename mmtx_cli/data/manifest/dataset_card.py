@@ -77,11 +77,11 @@ def card_values(path: Path) -> dict[str, Any]:
         values = read_yaml(path)
     except YamlTextError as error:
         where = f"{path}:{error.line}" if error.line else str(path)
-        raise DataError(f"{where}: {error}; mend the dataset card") from error
+        raise DataError(f"{where}: {error}; fix the dataset card") from error
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise DataError(f"{path}: a dataset card is a mapping, e.g. `root: images`")
+        raise DataError(f"{path}: a dataset card must be a mapping, e.g. `root: images`")
     return values
 
 
@@ -97,16 +97,16 @@ def _faults(values: dict[str, Any]) -> list[str]:
         "extra_keys": lambda value: value == [] or _is_names(value),
     }
     example = {
-        "label_names": "a list of different names, e.g. [cat, dog] (numbers in quotes)",
+        "label_names": "a list of unique names, e.g. [cat, dog] (numbers in quotes)",
         "label_type": f"one of {', '.join(LABEL_TYPES)}",
-        "counts": "rows by split, e.g. {train: 800, val: 100, test: 100}",
+        "counts": "rows per split, e.g. {train: 800, val: 100, test: 100}",
         "extra_keys": "a list of column names",
     }
     faults = []
     for key, value in values.items():
         if key in wanted:
             if value is not None and not wanted[key](value):
-                faults.append(f"{key} is {shown(value)}; write {example.get(key, 'one text')}")
+                faults.append(f"{key} is {shown(value)}; expected {example.get(key, 'text')}")
         elif (near := nearest(key, KEYS)) and near not in values:
             faults.append(f"unknown key {key!r}; did you mean {near!r}?")
     return faults

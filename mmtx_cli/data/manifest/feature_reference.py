@@ -51,7 +51,7 @@ def features_of(
     if value is None or value == "":
         return {}
     if not isinstance(value, Mapping):
-        faults.append(f"features is {shown(value)}; write files by modality, e.g. {EXAMPLE}")
+        faults.append(f"features is {shown(value)}; expected files by modality, e.g. {EXAMPLE}")
         return {}
     places = {}
     for name, said in value.items():
@@ -59,8 +59,8 @@ def features_of(
             continue
         if name not in MODALITIES:
             near = nearest(str(name), MODALITIES, 0.6)
-            hint = f"did you mean {near!r}?" if near else f"there are {', '.join(MODALITIES)}"
-            faults.append(f"features has the modality {name!r}; {hint}")
+            hint = f"did you mean {near!r}?" if near else f"use {', '.join(MODALITIES)}"
+            faults.append(f"features has unknown modality {name!r}; {hint}")
         elif (place := _place(name, said, faults, resolve)) is not None:
             places[name] = place
     return places
@@ -72,10 +72,10 @@ def _place(
     where, before = f"features.{name}", len(faults)
     parts = {"path": said} if isinstance(said, str) else said
     if not isinstance(parts, Mapping):
-        faults.append(f"{where} is {shown(said)}; write a path, or path, key and row")
+        faults.append(f"{where} is {shown(said)}; expected a path, or path, key and row")
         return None
     faults += [
-        f"{where} has the key {part!r}; there are path, key and row"
+        f"{where} has unknown key {part!r}; use path, key and row"
         for part in parts
         if part not in _PARTS
     ]
@@ -83,12 +83,12 @@ def _place(
     if isinstance(path, str) and text_of(f"{where}.path", path, faults) is None and path.strip():
         return None
     if not isinstance(path, str) or not path.strip():
-        faults.append(f"{where} has no path; write e.g. {EXAMPLE}")
+        faults.append(f"{where} has no path; expected e.g. {EXAMPLE}")
         return None
     if key is not None and (not isinstance(key, str) or not key):
-        faults.append(f"{where}.key is {shown(key)}; write the name of an array in quotes")
+        faults.append(f"{where}.key is {shown(key)}; expected the name of an array in quotes")
     if row is not None and (type(row) is not int or row < 0):
-        faults.append(f"{where}.row is {shown(row)}; write a whole number from 0 up")
+        faults.append(f"{where}.row is {shown(row)}; expected an integer of 0 or more")
     elif isinstance(key, str):
         text_of(f"{where}.key", key, faults)
     faults += _unfit(where, path, key)
@@ -100,11 +100,11 @@ def _unfit(where: str, path: str, key: object) -> list[str]:
     """Return faults of the file suffix, and of a missing or superfluous key."""
     suffix = PurePath(path).suffix.lower()
     if suffix not in SUFFIXES:
-        return [f"{where}: {path} is none of {', '.join(SUFFIXES)}; convert the file"]
+        return [f"{where}: {path} is unsupported; convert it to {', '.join(SUFFIXES)}"]
     if suffix in KEYED and key is None:
-        return [f'{where}: {path} holds arrays by name; write {{"path": …, "key": NAME}}']
+        return [f'{where}: {path} contains named arrays; use {{"path": …, "key": NAME}}']
     if suffix == ".npy" and key is not None:
-        return [f"{where}: {path} holds one array, which has no name; leave the key out"]
+        return [f"{where}: {path} contains one unnamed array; remove the key"]
     return []
 
 

@@ -20,21 +20,21 @@ def label_fault(
         trained: Whether the classes are a trained model's, not those of the training rows.
     """
     if isinstance(label, tuple) and not multi_label:
-        return "several labels, but the model was trained on one a sample; write one"
+        return "several labels, but the model was trained on one per sample; use one"
     labels = label if isinstance(label, tuple) else () if label is None else (label,)
     odd = [name for name in labels if str(name) not in known]
     if not odd:
         return None
     if not trained and not isinstance(odd[0], str):
         return (
-            f"label {odd[0]} is a number, and a class has a name; write it in quotes, or "
+            f"label {odd[0]} is a number, but classes are names; put it in quotes, or set "
             "`label_type: name` in the dataset card"
         )
     names = ", ".join(repr(name) for name in odd)
     there = ", ".join(islice(known, _SHOWN)) + (", …" if len(known) > _SHOWN else "")
     near = nearest(str(odd[0]), known, 0.6)
-    hint = f"did you mean {near!r}?" if near else f"write one of {there}, or take it out"
+    hint = f"did you mean {near!r}?" if near else f"use one of {there}, or remove it"
     if trained:
-        return f"the model knows no label {names}; {hint}"
-    card = " (a class that only later rows have: list all under label_names in the dataset card)"
+        return f"unknown label {names}: the model has no such class; {hint}"
+    card = " (if only later rows have a class, list all under label_names in the dataset card)"
     return f"no training row has the label {names}; {hint}{card}"

@@ -53,33 +53,33 @@ class Root:
         full = f"{self.folder}{os.sep}{path}"
         if _PLAIN.fullmatch(path) is None:
             if "\0" in path:
-                return path, f"path {path!r} holds a NUL character; write a file's path"
+                return path, f"path {path!r} contains a NUL character; use a file path"
             if not is_encodable(path):
-                return path, f"path {path!r} holds half a surrogate pair; write whole characters"
+                return path, f"path {path!r} contains a lone surrogate; use valid characters"
             if _URL.match(path):
-                return path, f"{path} is a URL; download the file and write its path"
+                return path, f"{path} is a URL; download the file and use its path"
             full = os.path.normpath(os.path.join(self.folder, path))
         if not (path.isascii() or _is_name(path)):
             remedy = "set the environment variable PYTHONUTF8=1, or rename the file"
-            return full, f"{path} cannot be the name of a file in this locale; {remedy}"
+            return full, f"{path} is not a valid file name in this locale; {remedy}"
         outside = None if self._allow_outside else self._outside(full)
         if outside:
-            remedy = f"move the file, give {self._keys.root}=…, or set {self._keys.outside}=true"
+            remedy = f"move the file, set {self._keys.root}=…, or set {self._keys.outside}=true"
             return full, f"{path} {outside} {self.folder}; {remedy}"
         return full, self._absent(full, path) if self._check_files else None
 
     def _outside(self, full: str) -> str | None:
         if not (_within(full, self.folder) or _within(full, self.real)):
-            return "lies outside the root"
+            return "is outside the root"
         folder = os.path.dirname(full) if full != self.folder else full
         if folder not in self._real_folders:
             self._real_folders[folder] = _within(os.path.realpath(folder), self.real)
         if not self._real_folders[folder]:
-            return "leads through a link out of the root"
+            return "follows a symlink out of the root"
         # checking the file itself for a link costs a call per file, so only with check_files
         linked = self._check_files and os.path.islink(full)
         if linked and not _within(os.path.realpath(full), self.real):
-            return "is a link out of the root"
+            return "is a symlink out of the root"
         return None
 
     def all_missing(self, missing: Sequence[str]) -> str:
@@ -97,14 +97,14 @@ class Root:
         try:
             mode = os.stat(full).st_mode
         except (FileNotFoundError, NotADirectoryError):
-            remedy = f"mend the path, or give {self._keys.files}=… if the files lie elsewhere"
-            fault = f"no such file {full}; {remedy}"
+            remedy = f"fix the path, or set {self._keys.files}=… if the files are elsewhere"
+            fault = f"file not found: {full}; {remedy}"
             self.missing[fault] = full
             return fault
         except OSError as error:
-            return f"cannot reach {full}: {error.strerror}; mend the path or its permissions"
+            return f"cannot access {full}: {error.strerror}; fix the path or its permissions"
         if not stat.S_ISREG(mode):
-            return f"{full} is no regular file; write the path of a file"
+            return f"{full} is not a regular file; use the path of a file"
         return None
 
 
@@ -139,14 +139,14 @@ def card_folder(
     if root is None:
         return home
     if "\0" in root or not is_encodable(root):
-        raise DataError(f"{card}: root {root!r} is no path; write that of a folder")
+        raise DataError(f"{card}: root {root!r} is not a path; use the path of a folder")
     folder = home / root
     inside = _within(os.path.abspath(folder), os.path.abspath(home))
     real = _within(os.path.realpath(folder), os.path.realpath(home))
     if not allow_outside and not (inside and real):
         raise DataError(
-            f"{card}: root {root} leads out of the folder of the manifest, {home}; if you trust "
-            f"the card, give {keys.root}={folder} or set {keys.outside}=true"
+            f"{card}: root {root} is outside the folder of the manifest, {home}; if you trust "
+            f"the card, set {keys.root}={folder} or set {keys.outside}=true"
         )
     return folder
 

@@ -155,7 +155,7 @@ def read_faulty(
         else card_folder(path, card.path, card.root, allow_outside=allow_outside_root, keys=keys)
     )
     if check_files and root is not None and not os.path.isdir(root):
-        raise DataError(f"{keys.root}={root}: there is no such folder")
+        raise DataError(f"{keys.root}={root}: folder not found")
     root_of = partial(Root, folder, allow_outside=allow_outside_root, keys=keys)
     checked = root_of(check_files=check_files)
     reader = RowReader(
@@ -170,7 +170,7 @@ def read_faulty(
     samples, found = _read_rows(lines, reader, path if is_text_table(path) else None)
     faults = placed([(f"{path}:{line}", fault) for line, fault in found], checked)
     if not samples and not faults:
-        faults = [f"{path}: no rows; write one JSON object a line"]
+        faults = [f"{path}: no rows; write one JSON object per line"]
     if is_text_table(path) and card.label_type is None:
         samples, odd = _with_number_labels(samples)
         faults += [f"{path}:{line}: {fault}" for line, fault in odd]
@@ -204,20 +204,22 @@ def _read_rows(
         sample, ident, found = reader.sample(row, line)
         faults += [(line, fault) for fault in found]
         if ident and first.setdefault(ident, line) != line:
-            faults.append((line, f"id {ident!r} is taken by line {first[ident]}; rename one"))
+            faults.append(
+                (line, f"id {ident!r} is already used on line {first[ident]}; rename one")
+            )
         elif sample is not None:
             samples.append(sample)
     return samples, faults
 
 
 def _no_column(name: str, table: Path, row: Row, reader: RowReader) -> str:
-    lacking = f"no column {name!r}; the header has {', '.join(row)}"
+    lacking = f"no column {name!r}; available columns: {', '.join(row)}"
     if name == "split":
         return f"{lacking}; {reader.split_remedy}"
     between = next((sign for sign in ";|\t" if len(row) == 1 and sign in next(iter(row))), None)
     delimiter = f" {argument('delimiter', between)}" if between else ""
     return (
-        f"{lacking}: no manifest, but a table that can become one by `mmtx data action=import "
+        f"{lacking}; not a manifest, but the table can be converted: `mmtx data action=import "
         f"format=csv {argument('captions', table)}{delimiter} images=FOLDER out=NAME.jsonl`"
     )
 
@@ -246,7 +248,7 @@ def row_faults(
         _, ident, found = reader.sample(row, 0)
         faults += [(place, fault) for fault in found]
         if ident and first.setdefault(ident, place) != place:
-            faults.append((place, f"id {ident!r} is taken at {first[ident]}; rename one"))
+            faults.append((place, f"id {ident!r} is already used at {first[ident]}; rename one"))
     return placed(faults, location)
 
 
@@ -268,13 +270,13 @@ def check_ratios(ratios: Ratios, key: str) -> None:
     Raises:
         ConfigError: if it does not, with an example.
     """
-    example = f"write e.g. '{key}={RATIOS}'"
+    example = f"use e.g. '{key}={RATIOS}'"
     if not isinstance(ratios, Mapping) or not set(ratios) <= set(SPLITS):
-        raise ConfigError(f"{key}={_written(ratios)} is no ratio by split; {example}")
+        raise ConfigError(f"{key}={_written(ratios)}: must map splits to ratios; {example}")
     shares = list(ratios.values())
     positive = all(isinstance(share, (int, float)) and share >= 0 for share in shares)
     if not positive or abs(sum(shares) - 1) > 1e-6:
-        raise ConfigError(f"{key}={_written(ratios)}: ratios are positive and sum to 1; {example}")
+        raise ConfigError(f"{key}={_written(ratios)}: ratios must be >= 0 and sum to 1; {example}")
 
 
 def _written(ratios: object) -> str:
@@ -295,7 +297,7 @@ def _miscounted(samples: list[Sample], card: Card) -> list[str]:
     rows = Counter(sample.split for sample in samples)
     return [
         f"{card.path}: expects {count} rows of {split}, the manifest has {rows[split]}; "
-        "restore the rows or mend counts"
+        "restore the rows or fix counts"
         for split, count in card.counts.items()
         if rows[split] != count
     ]
@@ -322,7 +324,7 @@ def _with_number_labels(samples: list[Sample]) -> tuple[list[Sample], list[tuple
     if len(numbers) < len(labels) or not (pointed or mixed):
         return samples, []
     faults = [
-        (s.line, f"label is {s.label!r} among numbers; give a finite number, or leave it empty")
+        (s.line, f"label is {s.label!r} among numbers; use a finite number, or leave it empty")
         for s in samples
         if isinstance(s.label, str) and not isfinite(numbers[s.label])
     ]

@@ -34,7 +34,7 @@ def named_split(value: object, faults: list[str]) -> str:
     split = _SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
     if split is None:
         near = nearest(value, _SPLITS, 0.6) if isinstance(value, str) else None
-        hint = f"did you mean {_SPLITS[near]}?" if near else "write train, val or test"
+        hint = f"did you mean {_SPLITS[near]}?" if near else "must be train, val or test"
         faults.append(f"unknown split {shown(value)}; {hint}")
     return split or ""
 
@@ -77,7 +77,7 @@ class RowReader:
         self._ignored = frozenset(ignored)
         self._unchecked = unchecked
         self._assign = assign
-        self.split_remedy = f"write train, val or test, or set '{keys.split}={RATIOS}'"
+        self.split_remedy = f"use train, val or test, or set '{keys.split}={RATIOS}'"
         self._label_names = frozenset(card.label_names or ())
         self._label_type = card.label_type
         self._meant: dict[str, str | None] = dict.fromkeys((*KEYS, *card.extra_keys, "idx"))
@@ -91,8 +91,8 @@ class RowReader:
             known = self._meant[key]
             if known is not None and known not in row:
                 faults.append(
-                    f"unknown key {key!r}; did you mean {known!r}? (a column of your own: list "
-                    "it under extra_keys in the dataset card)"
+                    f"unknown key {key!r}; did you mean {known!r}? (if it is your own column, "
+                    "list it under extra_keys in the dataset card)"
                 )
         return faults
 
@@ -128,7 +128,7 @@ class RowReader:
         )
         start, end = (seconds_of(name, row.get(name), faults) for name in ("start", "end"))
         if start is not None and end is not None and start >= end:
-            faults.append(f"start {start:g} is not before end {end:g}; give seconds in order")
+            faults.append(f"start {start:g} must be before end {end:g} (in seconds)")
         split = self._split(row.get("split"), ident, faults)
         if faults:
             return None, ident, faults
@@ -141,7 +141,7 @@ class RowReader:
         if isinstance(value, str) and value.strip():
             return text_of("id", value, faults) or ""
         what = "no id" if value in (None, "") else f"id is {shown(value)}"
-        faults.append(f'{what}; give every row an id of its own, e.g. "id": "a17"')
+        faults.append(f'{what}; give every row a unique id, e.g. "id": "a17"')
         return ""
 
     def _split(self, value: object, ident: str, faults: list[str]) -> str:
@@ -184,7 +184,7 @@ class RowReader:
                 else cell.split(CAPTION_MARK)
             )
         if value == []:
-            faults.append("captions is an empty list; leave the key out if there are none")
+            faults.append("captions is an empty list; remove the key if there are none")
             return ()
         captions = texts_of("captions", value, faults, 'a list of captions, e.g. ["a red ball"]')
         return tuple(map(composed, captions))
@@ -213,8 +213,8 @@ class RowReader:
 
     def _unknown_label(self, name: str) -> str:
         near = nearest(name, self._label_names, 0.6)
-        hint = f"did you mean {near!r}?" if near else "add it there, or mend the row"
-        return f"label {name!r} is not among the label_names of the dataset card; {hint}"
+        hint = f"did you mean {near!r}?" if near else "add it there, or fix the row"
+        return f"label {name!r} is not in the label_names of the dataset card; {hint}"
 
     def _answers(self, value: object, faults: list[str]) -> dict[str, float]:
         if value is None or value == "":
@@ -228,14 +228,14 @@ class RowReader:
             value = dict(value)  # a Parquet map
         example = 'weights by answer, e.g. {"red": 8, "dark red": 2}'
         if not isinstance(value, dict) or not value:
-            faults.append(f"answers is {shown(value)}; write {example}")
+            faults.append(f"answers is {shown(value)}; expected {example}")
             return {}
         answers: dict[str, float] = {}
         for answer, weight in value.items():
             number = math.isfinite(float_of(weight)) and type(weight) in (int, float) and weight > 0
             if not number or not isinstance(answer, str) or not answer.strip():
                 faults.append(
-                    f"answers gives {answer!r} the weight {shown(weight)}; write positive {example}"
+                    f"answers has {answer!r} with weight {shown(weight)}; use positive {example}"
                 )
                 continue
             if text_of("answers", answer, faults) is None:

@@ -57,7 +57,7 @@ class Summary:
             if any(self.fields[split][name] for split in self.rows):
                 line(name, lambda split, name=name: self.fields[split][name])  # type: ignore[misc]
         if any(self.captions.values()):
-            line("captions a row", lambda split: f"{self.captions[split]:.1f}")
+            line("captions per row", lambda split: f"{self.captions[split]:.1f}")
             for place, share in enumerate(_QUANTILES):
                 line(f"caption words, {share:.0%}", lambda split, k=place: self._words(split, k))  # type: ignore[misc]
         return table
@@ -121,7 +121,7 @@ def _label_names(samples: list[Sample]) -> Iterator[str]:
 
 
 def _empty_splits(parts: dict[str, list[Sample]]) -> list[str]:
-    return [f"no row is of the split {split}" for split, samples in parts.items() if not samples]
+    return [f"no rows in split {split}" for split, samples in parts.items() if not samples]
 
 
 def _leaks(manifest: Manifest) -> Iterator[str]:
@@ -129,7 +129,7 @@ def _leaks(manifest: Manifest) -> Iterator[str]:
     for leak in leaks(manifest, _inputs):
         one, two = leak.splits
         yield (
-            f"leak: {leak.count} times the same {leak.kind} in {one} and {two}, e.g. "
+            f"leak: same {leak.kind} in {one} and {two}, {leak.count} times, e.g. "
             f"{leak.names[1]}: {' and '.join(leak.places)}"
         )
 
@@ -139,7 +139,7 @@ def _inputs(sample: Sample) -> Iterator[tuple[str, str, str]]:
     yield from ((kind, path, path) for kind, path in media)
     for name, place in sample.features.items():
         spot = f" ({place.spot})" if place.spot else ""
-        yield f"features of {name}", f"{place.path}{spot}", f"{place.path}{spot}"
+        yield f"{name} features", f"{place.path}{spot}", f"{place.path}{spot}"
     if sample.text and not (media or sample.features):
         yield "text", sample.text, sample.text
 
@@ -151,5 +151,5 @@ def _new_labels(manifest: Manifest) -> list[str]:
         new = sorted(set(_label_names(manifest.split(split))) - known)
         if new and known:
             names = ", ".join(new[:_SHOWN])
-            warnings.append(f"labels in {split} that no training row has: {names}")
+            warnings.append(f"labels in {split} that are not in train: {names}")
     return warnings

@@ -19,7 +19,7 @@ MAX_LINE = 16 * 2**20
 MAX_COLUMNS = 100_000
 MAX_KEYS = 10_000
 """Maximum numbers of columns of a table, and of keys of a JSON row."""
-TOO_LONG = f"longer than {MAX_LINE:,} bytes; write a row a line"
+TOO_LONG = f"longer than {MAX_LINE:,} bytes; write one row per line"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
 
@@ -45,7 +45,7 @@ def read_lines(path: Path) -> Iterator[Line]:
             return csv_rows(path, "\t")
         case ".parquet":
             return _parquet_rows(path)
-    raise DataError(f"{path}: no manifest, which is a table of samples; {_conversion(path)}")
+    raise DataError(f"{path}: not a manifest, which is a table of samples; {_conversion(path)}")
 
 
 def _conversion(path: Path) -> str:
@@ -53,15 +53,15 @@ def _conversion(path: Path) -> str:
     others = {".json": ("coco",), ".txt": ("flickr8k", "csv")}.get(path.suffix.lower())
     if others:
         ways = " or ".join(f"`mmtx data action=import format={name}`" for name in others)
-        return f"convert captions of another form by {ways}"
-    return f"write one that names the files, as one of {', '.join(SUFFIXES)}"
+        return f"convert captions in another format with {ways}"
+    return f"write one that lists the files, as one of {', '.join(SUFFIXES)}"
 
 
 def check_exists(
     path: Path,
     what: str = "manifest",
     suffixes: Sequence[str] = SUFFIXES,
-    remedy: str = "make one with `mmtx data action=make`",
+    remedy: str = "create one with `mmtx data action=make`",
 ) -> None:
     """Raise DataError if ``path`` is not a file, suggesting similar or contained files.
 
@@ -75,13 +75,13 @@ def check_exists(
         return
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in suffixes)
-        hint = f"; give a file in it: {', '.join(inside[:5])}" if inside else ""
+        hint = f"; use a file in it: {', '.join(inside[:5])}" if inside else ""
         raise DataError(f"{path}: is a folder, not a {what}{hint}")
     if not path.parent.is_dir():
-        raise DataError(f"{path}: no such {what}; there is no folder {path.parent} either")
+        raise DataError(f"{path}: {what} not found; folder {path.parent} does not exist")
     others = [p.name for p in path.parent.iterdir() if p.suffix.lower() in suffixes]
     near = nearest(path.name, others, cutoff=0.5)
-    raise DataError(f"{path}: no such {what}; {f'did you mean {near}?' if near else remedy}")
+    raise DataError(f"{path}: {what} not found; {f'did you mean {near}?' if near else remedy}")
 
 
 def _json_lines(path: Path) -> Iterator[Line]:
@@ -112,12 +112,12 @@ def _parsed(raw: bytes) -> dict[str, Any] | str:
         return f"not UTF-8 at byte {error.start + 1}; save the file as UTF-8"
     except json.JSONDecodeError as error:
         if raw.lstrip().startswith(b"["):
-            return "a JSON array; write one JSON object a line, with no list around them"
-        return f"not JSON at column {error.colno}: {error.msg}; write one JSON object a line"
+            return "a JSON array; write one JSON object per line, without a list around them"
+        return f"invalid JSON at column {error.colno}: {error.msg}; write one JSON object per line"
     except RepeatedKeyError as error:
         return str(error)
     except (ValueError, RecursionError) as error:
-        return f"not JSON that can be read: {error}; write one flat JSON object a line"
+        return f"cannot read JSON: {error}; write one flat JSON object per line"
     if not isinstance(row, dict):
         what = "array" if isinstance(row, list) else type(row).__name__
         return f'a JSON {what}, not an object; write {{"id": …, "image": …}}'
@@ -176,12 +176,12 @@ def _csv_rows(file: TextIO, delimiter: str, quoting: bool, numbered: int | None)
                 yield line, f"{len(cells)} cells for {len(header)} columns; quote cells with commas"
             elif header is not None and any(cells) and len(cells) < len(header):
                 fault = f"{len(cells)} cells for {len(header)} columns; add the missing ones, or "
-                yield line, f"{fault}quote a cell that is broken over several lines"
+                yield line, f"{fault}quote a cell that spans several lines"
             elif header is not None and any(cells):
                 yield line, {k: v for k, v in zip(header, cells, strict=True) if k}
             line = reader.line_num + 1
     except csv.Error as error:
-        yield line, f"not CSV: {error}; close the quote, or double quotes inside a cell"
+        yield line, f"invalid CSV: {error}; close the quote, or double quotes inside a cell"
 
 
 def _bounded_lines(file: TextIO) -> Iterator[str]:
@@ -224,4 +224,4 @@ def _parquet_rows(path: Path) -> Iterator[Line]:
                     number += 1
                     yield number, row
     except (pyarrow.ArrowException, OSError) as error:
-        yield number + 1, f"not Parquet that can be read: {error}; write it anew"
+        yield number + 1, f"cannot read Parquet: {error}; write the file again"

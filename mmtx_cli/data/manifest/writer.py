@@ -69,7 +69,7 @@ def _line(row: Mapping[str, Any]) -> str:
     try:
         return json_line(row)
     except ValueError as error:
-        raise DataError(f"row {row.get('id')}: holds NaN or an infinite number") from error
+        raise DataError(f"row {row.get('id')}: contains NaN or an infinite number") from error
 
 
 def _placed(row: Mapping[str, Any], base: Path, start: Path) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _relative(value: str, base: Path, start: Path, row: Mapping[str, Any]) -> st
     full = Path(os.path.normpath(base / value))
     if not full.is_relative_to(start):
         raise DataError(
-            f"row {row.get('id')}: {full} lies outside {start}; give a root that holds all files"
+            f"row {row.get('id')}: {full} is outside {start}; use a root that contains all files"
         )
     return full.relative_to(start).as_posix()
 

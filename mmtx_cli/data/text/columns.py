@@ -52,7 +52,8 @@ class TextColumn:
             return None
         return (
             f"{self.num_cut:,} of {len(self.ends) - 1:,} {what} are longer than "
-            f"max_length={self.max_length} tokens and are cut; the longest has {self.longest:,}"
+            f"max_length={self.max_length} tokens and are truncated; the longest has "
+            f"{self.longest:,}"
         )
 
     def count(self, row: int) -> int:

@@ -40,7 +40,7 @@ def _backend(text: str, fault: str) -> Backend:
             raise
         said = " ".join(str(error).split())
         raise DataError(
-            f"{fault}: {said[:300]}; give a file that the tokenizers library saved"
+            f"{fault}: {said[:300]}; use a file saved by the tokenizers library"
         ) from error
 
 
@@ -133,12 +133,12 @@ class Tokenizer:
         """Load a ``tokenizer.json`` file; raise DataError if it is missing or invalid."""
         path = Path(path)
         if not path.exists():
-            raise DataError(f"{path}: there is no such tokenizer file")
+            raise DataError(f"{path}: tokenizer file not found")
         try:
             text = read_text(path, MAX_TOKENIZER_BYTES)
         except (OSError, RefusedFileError) as error:
             raise DataError(f"{path}: cannot be read as a tokenizer: {error}") from error
-        return cls(_backend(text, f"{path}: not a tokenizer.json"), str(path))
+        return cls(_backend(text, f"{path}: not a valid tokenizer.json"), str(path))
 
     @classmethod
     def from_json(cls, text: str, template: bool = False) -> "Tokenizer":
@@ -186,7 +186,7 @@ class Tokenizer:
                 raise
             said = " ".join(str(error).split())
             raise DataError(
-                f"{self.source} fails on a text such as {texts[0][:40]!r}: {said[:300]}; give "
+                f"{self.source} fails on a text such as {texts[0][:40]!r}: {said[:300]}; use "
                 "another tokenizer"
             ) from error
 

@@ -26,7 +26,7 @@ def own_tokenizer(
     found = {path: own for path, node in readers.items() if (own := brought(path, node))}
     if len({own.to_json() for own in found.values()}) > 1:
         raise ConfigError(
-            f"{' and '.join(found)} read texts by different tokenizers; choose such as share one"
+            f"{' and '.join(found)} use different tokenizers; choose models that share one"
         )
     if found:
         return next(iter(found.values()))
@@ -54,8 +54,8 @@ def run_tokenizer(
     chosen = tokenizer_for(manifest, settings, stored or next(iter(taught.values()), None))
     own = chosen.to_json() if chosen else None
     faults = [
-        f"{path}: reads texts by another tokenizer than this model; leave out data.tokenizer and "
-        "ckpt, or teach by another"
+        f"{path}: uses a different tokenizer than this model; remove data.tokenizer and ckpt, or "
+        "use another teacher"
         for path, text in taught.items()
         if Tokenizer.from_json(text).to_json() != own
     ]

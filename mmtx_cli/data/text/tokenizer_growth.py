@@ -26,13 +26,13 @@ def check_growth(backend: Tokenizer) -> None:
         stages = _stages(_state(getattr(backend, name)))
         if (growth := prod(map(_growth, stages))) > MAX_GROWTH:
             raise ValueError(
-                f"its {name} may make a text {_shown(growth)} times as long; at most "
-                f"{MAX_GROWTH:,} is accepted"
+                f"its {name} may make a text {_shown(growth)} times as long; the limit "
+                f"is {MAX_GROWTH:,}"
             )
     if (added := sum(map(_added, _stages(_state(backend.post_processor))))) > MAX_TEMPLATE:
         raise ValueError(
-            f"its post_processor adds {_shown(added)} tokens to a text; at most {MAX_TEMPLATE:,} "
-            "are accepted"
+            f"its post_processor adds {_shown(added)} tokens to a text; the limit is "
+            f"{MAX_TEMPLATE:,}"
         )
 
 

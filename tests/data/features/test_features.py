@@ -184,7 +184,7 @@ def test_the_same_features_in_two_splits_are_a_leak(path):
     rows[5] |= {"split": "test", "features": {"text": {"path": "text.npy", "row": 0}}}
     rows[4] |= {"split": "test"}
     (leak,) = [w for w in check_manifest(write(path.parent, rows)).warnings if "leak" in w]
-    mentions(leak, "features of text", "train and test", "text.npy", "row 0")
+    mentions(leak, "text features", "train and test", "text.npy", "row 0")
 
 
 def test_samples_can_be_sent_to_another_process(path):

@@ -86,7 +86,7 @@ def test_no_link_is_followed(kind, tmp_path):
                 file["there"] = h5py.ExternalLink("pipe.h5", "/")
     key = "there/x" if "group that" in kind else "x"
     with not_waiting():
-        mentions(reason(tmp_path / "a.h5", key), f"key {key}", "another file")
+        mentions(reason(tmp_path / "a.h5", key), f"key {key}", "elsewhere")
 
 
 def test_many_names_are_not_listed(tmp_path):

@@ -119,7 +119,7 @@ def test_keys_that_are_not_there(tmp_path):
     place = written(tmp_path, "pt of several", X)
     assert re.search(r"\bkey\b.*\bk\b", reason(FeaturePlace(place.path)))
     place = written(tmp_path, "pt", X)
-    mentions(reason(FeaturePlace(place.path, "k")), "one tensor")
+    mentions(reason(FeaturePlace(place.path, "k")), "unnamed tensor")
     place = written(tmp_path, "hdf5", X)
     assert re.search(r"\bgroup\b.*\bgroup\b.*\bk\b", reason(FeaturePlace(place.path, "group")))
 
@@ -161,7 +161,7 @@ def test_hdf5_leads_to_no_other_file(kind, tmp_path):
             layout = h5py.VirtualLayout((7, 3), "f4")
             layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "k", (7, 3))
             file.create_virtual_dataset("k", layout)
-    mentions(reason(FeaturePlace(str(tmp_path / "a.h5"), "k")), "key k", "another file")
+    mentions(reason(FeaturePlace(str(tmp_path / "a.h5"), "k")), "key k", "elsewhere")
 
 
 def test_without_h5py_it_is_said_what_to_install(tmp_path, monkeypatch):

@@ -125,4 +125,4 @@ def test_vectors_that_are_not_read_do_not_count(tmp_path):
 def test_what_is_no_number_is_not_read(tmp_path, dtype):
     np.save(tmp_path / "a.npy", np.zeros(3, dtype))
     said = reason(FeaturePlace(str(tmp_path / "a.npy")))
-    assert "no numbers" in said
+    assert "not numbers" in said

@@ -195,8 +195,8 @@ class TestKeys:
     @pytest.mark.parametrize(
         ("row", "parts"),
         [
-            ({"id": False, "text": "a"}, ["id ", "False", "text", "whole number"]),
-            ({"id": ["a"], "text": "a"}, ["id ", "['a']", "text", "whole number"]),
+            ({"id": False, "text": "a"}, ["id ", "False", "text", "integer"]),
+            ({"id": ["a"], "text": "a"}, ["id ", "['a']", "text", "integer"]),
             ({"image": 0, "text": "a"}, ["image ", " 0", "one path"]),
             ({"id": "a", "text": "a", "split": 0}, ["split", " 0", "train, val or test"]),
             ({"id": "a", "number": 10**400}, ["1000", "finite number", "columns.number"]),
@@ -272,10 +272,10 @@ class TestNumbers:
             ({"sound": "m_*"}, ["features.sound: ", "modality", "text, image"]),
             (
                 {"audio": ["m_1", "loud"]},
-                ["t.csv:3: column 'm_1' ", " '', ", "number of 32 bits", "features.audio"],
+                ["t.csv:3: column 'm_1' ", " '', ", "32-bit number", "features.audio"],
             ),
-            ({"audio": "class"}, ["t.csv:2: column 'class' ", "'x'", "number of 32 bits"]),
-            ({"audio": "big"}, ["t.csv:3: column 'big' ", "'1e39'", "number of 32 bits"]),
+            ({"audio": "class"}, ["t.csv:2: column 'class' ", "'x'", "32-bit number"]),
+            ({"audio": "big"}, ["t.csv:3: column 'big' ", "'1e39'", "32-bit number"]),
         ],
     )
     def test_what_is_wrong_is_told(self, importing, features, parts):

@@ -238,7 +238,7 @@ class TestCsv:
                 ":3: ",
                 ["a ", "label 'y'", "'x'", "t.csv:2"],
             ),
-            ("image,caption\n", None, ": ", ["lines", "header"]),
+            ("image,caption\n", None, ": ", ["rows", "header"]),
         ],
     )
     def test_faults(self, tmp_path, text, columns, place, parts):

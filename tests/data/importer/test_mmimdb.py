@@ -51,7 +51,7 @@ def test_films_without_words_lack_the_text(tmp_path, capsys):
     """A mean over no word vectors is NaN."""
     manifest = imported(tmp_path, nan_rows=[0, 13])
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "NaN" in line]
-    mentions(line, "2 films", "features of text")
+    mentions(line, "2 movies", "text features")
     lacking = [i for i, row in enumerate(manifest.samples) if "text" not in row.features]
     assert lacking == [0, 13]
     assert all("image" in row.features for row in manifest.samples)
@@ -85,7 +85,7 @@ def test_the_manifest_may_lie_elsewhere(tmp_path):
 BROKEN = {
     "datasets": ({"without": ["vgg_features", "genres"]}, ["dataset", "genres, vgg_features"]),
     "names": ({"target_names": '["a"]'}, ["1 target_names", "3 genres"]),
-    "splits": ({"indices": {"train": [99], "dev": [0], "test": [1]}}, ["attribute split", "rows"]),
+    "splits": ({"indices": {"train": [99], "dev": [0], "test": [1]}}, [" 'split' ", "rows"]),
 }
 
 

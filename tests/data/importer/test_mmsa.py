@@ -88,7 +88,7 @@ def test_what_is_not_finite_becomes_zero_and_is_counted(tmp_path, capsys):
     assert not found["train0$_$0"]["audio"][:3, 0].any()
     assert found["train0$_$1"]["audio"][0, 1] == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "NaN" in line]
-    faults_mention(lines, ("4 numbers of audio ", " 0"), ("1 numbers of video ", " 0"))
+    faults_mention(lines, ("4 audio values ", " 0"), ("1 video values ", " 0"))
 
 
 def test_all_padding_is_a_missing_modality(tmp_path, capsys):
@@ -110,7 +110,7 @@ def test_lengths_beyond_the_steps_are_told(tmp_path, capsys):
     content["test"]["vision_lengths"][0] = 99
     found = features(imported(tmp_path, content), "test")
     assert len(found["test0$_$0"]["video"]) == 8
-    assert re.search(r"^1 lengths of video .*steps", capsys.readouterr().out, re.M)
+    assert re.search(r"^1 video lengths .*steps", capsys.readouterr().out, re.M)
 
 
 def test_another_label(tmp_path):
@@ -128,7 +128,7 @@ def test_ids_are_made_unique(tmp_path, capsys):
     ids = [row.id for row in manifest.samples]
     assert Counter(ids).most_common(1)[0][1] == 1
     assert {"train2$_$0", "train2$_$0#2", "vid$_$0$_$x", "vid$_$0$_$x#2"} <= set(ids)
-    assert re.search(r"^4 ids .*numbered", capsys.readouterr().out, re.M)
+    assert re.search(r"^4 duplicate ids .*numbered", capsys.readouterr().out, re.M)
     found = features(manifest, "train")
     np.testing.assert_array_equal(
         found["train2$_$0#2"]["video"],
@@ -176,7 +176,7 @@ BROKEN = {
     "no ids": (changed(lambda c: c["valid"].pop("id")), [" valid: ", "'id'"]),
     "no features": (
         changed(lambda c: [c["test"].pop(name) for name in WIDTHS]),
-        [" test: ", "text, audio and vision"],
+        [" test: ", "text, audio or vision"],
     ),
     "too few": (
         changed(lambda c: c["train"].update(audio=c["train"]["audio"][1:])),
@@ -185,7 +185,7 @@ BROKEN = {
     "one id": (changed(lambda c: c["train"].update(id=3)), [" train: text ", "12 ent", "0 ids"]),
     "lengths in words": (
         changed(lambda c: c["test"].update(audio_lengths=["a"] * 6)),
-        [" test: audio_lengths ", "whole numbers"],
+        [" test: audio_lengths ", "integers"],
     ),
     "texts for features": (
         changed(lambda c: c["train"].update(audio=np.array(["x"] * 12))),

@@ -210,7 +210,7 @@ def test_one_text_that_is_made_bytes_a_thousand_times(tmp_path):
 
 def test_bytes_that_a_number_asks_for(tmp_path):
     call = Call(from_numpy(), 10**12, np.dtype("u1"), (10**12,), "C")
-    assert "an array of int" in refused({"x": call}, tmp_path)
+    assert "arrays of int" in refused({"x": call}, tmp_path)
 
 
 def from_numpy():

@@ -111,7 +111,7 @@ class TestVqa:
         def said(*files):
             return str(faults_of(self.rows(tmp_path, *files)))
 
-        mentions(said(annotations), "q.json: ", "'questions'", "VQA file")
+        mentions(said(annotations), "q.json: ", "'questions'", "VQA questions")
         mentions(said(questions, questions), "a.json: ", "'annotations'")
         mentions(said({**questions, "questions": []}), "q.json: ", "'questions'", "empty")
         mentions(
@@ -119,7 +119,9 @@ class TestVqa:
         )
         abstract = {**questions, "data_type": "abstract_v002"}
         mentions(said(abstract), "q.json: ", "data_type 'abstract_v002'", "mscoco")
-        mentions(faults_of(vqa.rows("no", None, "x", "val")), "no: ", "questions= ", "VQA file")
+        mentions(
+            faults_of(vqa.rows("no", None, "x", "val")), "no: ", "questions= ", "VQA questions"
+        )
 
 
 class TestEasyVqa:

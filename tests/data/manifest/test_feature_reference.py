@@ -94,7 +94,7 @@ FAULTS = {
     ),
     "no key for npz": ({"text": "a.npz"}, [".text: ", "a.npz", TAKES_KEY]),
     "no key for hdf5": ({"text": "a.h5"}, [".text: ", "a.h5", TAKES_KEY]),
-    "a key for npy": ({"text": {"path": "a.npy", "key": "k"}}, [".text: ", "a.npy", "one array"]),
+    "a key for npy": ({"text": {"path": "a.npy", "key": "k"}}, [".text: ", "a.npy", "unnamed"]),
     "no file": ({"text": "b.npy"}, [".text: ", "set/b.npy", "data.root="]),
     "outside": ({"text": "../outside.npy"}, [".text: ", "../outside.npy", "allow_outside_root"]),
     "a url": ({"text": "https://x.org/a.npy"}, [".text: ", "URL", "download"]),
