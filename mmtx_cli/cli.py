@@ -9,15 +9,15 @@ import shlex
 import sys
 
 COMMANDS = {
-    "demo": "make the built-in data, pre-train, fine-tune, evaluate, caption: minutes on 2 cores",
+    "demo": "built-in data, pre-training, fine-tuning, evaluation, captions: minutes on 2 cores",
     "pretrain": "pre-train encoders and fusion with one or more weighted objectives",
     "finetune": "train a task head, from scratch or from ckpt=",
     "eval": "score a trained model: metrics with intervals, predictions, an HTML report",
-    "caption": "caption images, videos and sounds: inputs= files, folders, globs",
-    "predict": "apply a trained model to new inputs: classes, numbers, answers, texts; embeddings",
-    "compare": "which configuration is better, by how much, at what cost: runs=, or plan=fusions",
-    "score": "caption metrics alone: references=, predictions=",
-    "data": "action=make|check|import|cache: built-in data; check, convert; keep encoders' outputs",
+    "caption": "caption images, videos and audio: inputs= files, folders, globs",
+    "predict": "predict classes, numbers, answers, texts or embeddings for new inputs: inputs=",
+    "compare": "compare configurations: differences in metrics and cost: runs=, or plan=fusions",
+    "score": "compute caption metrics: references=, predictions=",
+    "data": "action=make|check|import|cache: built-in data; check, convert; cache encoder outputs",
     "export": "write a model folder from a run or checkpoint",
 }
 
@@ -27,16 +27,16 @@ usage: mmtx <command> [group=choice] [key=value] ...
 
 {commands}
 
-Options of every command (they are Hydra's own):
-  mmtx <command> --help        its groups and settings
-  mmtx <command> --cfg job     the configuration it would run with
+Options of every command (from Hydra):
+  mmtx <command> --help        show its groups and settings
+  mmtx <command> --cfg job     print the configuration without running
   -m, --multirun               run every combination: fusion=concat,decision seed=1,2,3
   --config-dir DIR             add your own configuration groups
 
-Completion by TAB:  eval "$(mmtx completion bash)" (or zsh); mmtx completion fish | source
+Tab completion:  eval "$(mmtx completion bash)" (or zsh); mmtx completion fish | source
 
 First steps:  mmtx demo
-Environment:  MMTX_DEBUG=1 shows where in the code a mistake was found
+Environment:  MMTX_DEBUG=1 shows the traceback of an error
 """
 
 
@@ -95,8 +95,8 @@ def dispatch(args: list[str]) -> int:
         meant = meant_command(args[0], args[1:]) or next(
             iter(get_close_matches(args[0], COMMANDS, n=1)), None
         )
-        hint = f"did you mean `mmtx {meant}`?" if meant else f"there are: {', '.join(COMMANDS)}"
-        print(f"mmtx: {args[0]!r} is no command; {hint}", file=sys.stderr)
+        hint = f"did you mean `mmtx {meant}`?" if meant else f"choose from: {', '.join(COMMANDS)}"
+        print(f"mmtx: unknown command {args[0]!r}; {hint}", file=sys.stderr)
         return 2
     return guarded(args[0], args[1:])
 
@@ -139,7 +139,7 @@ def reported(command: str, args: list[str]) -> int:
         trusted = [arg for arg in args if arg.partition("=")[0] == "trusted_packages"]
         words = ["mmtx", command, "resume=true", argument("run_dir", stop.run_dir)]
         resume = " ".join([*words, *map(shlex.quote, trusted)])
-        how = f"; go on with it by: {resume}" if stop.run_dir else ""
+        how = f"; resume with: {resume}" if stop.run_dir else ""
         if not ranks.FOLLOWS:  # rank 0 stops as well, and reports it
             print(f"mmtx {command}: {stop}{how}", file=sys.stderr)
         return 128 + stop.number

@@ -92,5 +92,5 @@ def complain(command: str, faults: Sequence[str]) -> int:
         print(f"mmtx {command}: {faults[0]}", file=sys.stderr)
     else:
         lines = "\n".join(f"  {fault}" for fault in faults)
-        print(f"mmtx {command}: {count(faults)} faults\n{lines}", file=sys.stderr)
+        print(f"mmtx {command}: {count(faults)} errors\n{lines}", file=sys.stderr)
     return 2

@@ -10,5 +10,5 @@ def nearest(word: str, names: Iterable[str], full: bool = False) -> str:
     close = get_close_matches(word, known, n=1, cutoff=0.6)
     hints = [f"did you mean {close[0]!r}?"] if close else []
     if full or not close:
-        hints.append(f"there are: {', '.join(known)}" if known else "there are none")
+        hints.append(f"choose from: {', '.join(known)}" if known else "none are available")
     return " ".join(hints)

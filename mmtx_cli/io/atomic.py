@@ -57,7 +57,7 @@ def replaced(path: Path, size: int | None = None) -> Iterator[Path]:
 def _temporary(path: Path) -> Path:
     """Create the temporary file; errors name ``path``, which the user knows."""
     if not path.is_symlink() and path.exists() and not path.is_file():
-        raise ConfigError(f"{path}: is not a regular file, and is not replaced; name another path")
+        raise ConfigError(f"{path}: is not a regular file and is not replaced; choose another path")
     try:
         remove_stale(path)
         number, name = tempfile.mkstemp(SUFFIX, f".{path.name}.", path.parent)
@@ -114,18 +114,18 @@ def appending(path: Path, mode: str = "a") -> IO:
     if path.is_symlink():
         raise ConfigError(
             f"{path}: is a link to {os.readlink(path)}; mmtx does not write through links: "
-            "remove it, or name another folder"
+            "remove it, or choose another folder"
         )
     if path.exists() and not path.is_file():
-        raise ConfigError(f"{path}: is not a regular file; remove it, or name another folder")
+        raise ConfigError(f"{path}: is not a regular file; remove it, or choose another folder")
     encoding = None if "b" in mode else "utf-8"
     newline = None if "b" in mode else ""
     file = open(path, mode, encoding=encoding, newline=newline, opener=_without_links)  # noqa: SIM115
     if os.fstat(file.fileno()).st_nlink > 1:
         file.close()
         raise ConfigError(
-            f"{path}: has further names (hard links), and what is appended would be seen under "
-            "them, too; replace it by a copy, or name another folder"
+            f"{path}: has other hard links, which appending would also change; "
+            "replace it with a copy, or choose another folder"
         )
     return file
 
@@ -152,7 +152,7 @@ def check_own_folder(path: Path) -> None:
     if path.is_symlink():
         raise ConfigError(
             f"{path}: is a link to {os.readlink(path)}; mmtx does not write through links inside "
-            "its folders: replace it by a folder, or link the whole folder"
+            "its folders: replace it with a folder, or link the whole folder"
         )
 
 

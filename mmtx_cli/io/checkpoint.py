@@ -60,7 +60,7 @@ def find(path: str) -> Path:
         here = given.parent if given.parent.is_dir() else Path()
         close = get_close_matches(given.name, os.listdir(here), n=1)
         hint = f"; did you mean {here / close[0]}?" if close else ""
-        raise CheckpointError(f"ckpt={path}: there is no such file or folder{hint}")
+        raise CheckpointError(f"ckpt={path}: file or folder not found{hint}")
     if not given.is_dir():
         return given
     for folder in (given, given / "model"):
@@ -75,8 +75,8 @@ def find(path: str) -> Path:
         raise CheckpointError(f"ckpt={path}: cannot be read: {reason(error)}") from error
     hint = f"; did you mean {below[-1]}?" if below else ""
     raise CheckpointError(
-        f"ckpt={path}: the folder has neither {WEIGHTS}, model/{WEIGHTS} nor checkpoints/last.ckpt"
-        f"{hint}"
+        f"ckpt={path}: the folder contains neither {WEIGHTS}, model/{WEIGHTS} nor "
+        f"checkpoints/last.ckpt{hint}"
     )
 
 
@@ -94,11 +94,13 @@ def read_folder_config(folder: Path) -> dict[str, Any]:
     held = config.pop("tokenizers", None) or []
     if not isinstance(held, list) or not set(TOKENIZERS).issuperset(map(str, held)):
         known = ", ".join(TOKENIZERS)
-        raise CheckpointError(f"{folder / CONFIG}: tokenizers must be a list of some of {known}")
+        raise CheckpointError(
+            f"{folder / CONFIG}: tokenizers must be a list of names from: {known}"
+        )
     for key, name in TOKENIZERS.items():
         file = folder / name
         if key in held and not file.exists():
-            raise CheckpointError(f"{file}: there is no such file; take the whole model folder")
+            raise CheckpointError(f"{file}: file not found; use a complete model folder")
         config[key] = _read(read_text, file, MAX_TOKENIZER_BYTES) if key in held else None
     return config
 
@@ -108,7 +110,7 @@ def _read(reader: Callable[[Path, int], Any], path: Path, limit: int) -> Any:
         return reader(path, limit)
     except (OSError, RefusedFileError) as error:
         raise CheckpointError(
-            f"{path}: cannot be read: {error}; take the model folder from where it was made"
+            f"{path}: cannot be read: {error}; copy the model folder again from its source"
         ) from error
 
 
@@ -121,7 +123,7 @@ def sound(config: Any, path: Path) -> dict[str, Any]:
         CheckpointError: if a required part is missing, or it contains anything but plain data.
     """
     if (fault := plain_fault(config)) is not None:
-        raise CheckpointError(f"{path}: its config holds {fault}, which mmtx never writes")
+        raise CheckpointError(f"{path}: its config contains {fault}, which mmtx never writes")
     whole = renamed(config) if isinstance(config, Mapping) else {}
     model = whole.get("model")
     model = model if isinstance(model, Mapping) else {}
@@ -129,7 +131,7 @@ def sound(config: Any, path: Path) -> dict[str, Any]:
     parts = [p for g in groups[:2] if isinstance(g, Mapping) for p in g.values() if p is not None]
     right = all(isinstance(node, Mapping) for node in (*groups, *parts, model.get("fusion")))
     if not right or "dim" not in model or not all(map(_fits, KINDS, map(whole.get, KINDS))):
-        raise CheckpointError(f"{path}: not the config of a model that mmtx trained")
+        raise CheckpointError(f"{path}: not the config of a model trained by mmtx")
     return {**whole, "model": {**model, "head": untaught(model["head"])}}
 
 
@@ -160,34 +162,32 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = load_archive(path)
     except RefusedFileError as error:
         raise CheckpointError(
-            f"{path}: cannot be read as a checkpoint: {error}; take another save of the run"
+            f"{path}: cannot be read as a checkpoint: {error}; use another checkpoint of the run"
         ) from error
     except Exception as error:  # a damaged file may raise anything
         if isinstance(error, OSError) and is_of_files(error):
             raise CheckpointError(f"{path}: cannot be read: {reason(error)}") from error
         raise CheckpointError(
-            f"{path}: cannot be read as a checkpoint: it is cut off, or holds other things than "
-            "tensors and plain data, which are never loaded; take another save of the run, or its "
-            "model folder"
+            f"{path}: cannot be read as a checkpoint: it is truncated, or contains objects "
+            "other than tensors and plain data, which are never loaded; use another checkpoint of "
+            "the run, or its model folder"
         ) from error
     if damaged is not None:
         raise CheckpointError(
-            f"{path}: damaged: {damaged} is not what was saved; take another save of the run, or "
-            "a copy of this one"
+            f"{path}: damaged: {damaged} did not match its checksum; use another checkpoint of "
+            "the run, or another copy of this one"
         )
     if not isinstance(checkpoint, dict) or "config" not in checkpoint:
         raise CheckpointError(
-            f"{path}: not a checkpoint of mmtx (it has no 'config'); ckpt= takes a run folder, "
-            "a .ckpt that mmtx wrote, or a model folder"
+            f"{path}: not an mmtx checkpoint (no 'config'); ckpt= takes a run folder, "
+            "a .ckpt file written by mmtx, or a model folder"
         )
     state = checkpoint.get("state_dict")
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
-        raise CheckpointError(
-            f"{path}: not a checkpoint of mmtx (it has no 'state_dict' of tensors by name)"
-        )
+        raise CheckpointError(f"{path}: not an mmtx checkpoint (no 'state_dict' of named tensors)")
     for name, value in state.items():
         if (fault := tensor_fault(value)) is not None:
-            raise CheckpointError(f"{path}: {name} {fault}; take another save of the run")
+            raise CheckpointError(f"{path}: {name} {fault}; use another checkpoint of the run")
     return checkpoint
 
 

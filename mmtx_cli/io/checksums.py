@@ -50,8 +50,8 @@ def check_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping
         if odd:
             more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
             raise CheckpointError(
-                f"{path}: damaged: {odd[0]}{more} is not what was saved; take the run's "
-                "checkpoints or a copy of the model folder"
+                f"{path}: damaged: {odd[0]}{more} did not match its checksum; use the run's "
+                "checkpoints or another copy of the model folder"
             )
     refuse_not_finite(path, not_finite(tensors))
 
@@ -61,8 +61,8 @@ def refuse_not_finite(path: Path, odd: Sequence[str]) -> None:
     if odd:
         more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
         raise CheckpointError(
-            f"{path}: {odd[0]}{more} holds NaN or infinite numbers: training diverged, or the file "
-            "was changed; take an earlier save"
+            f"{path}: {odd[0]}{more} contains NaN or infinite values: training diverged, or the "
+            "file was changed; use an earlier checkpoint"
         )
 
 

@@ -88,7 +88,7 @@ def reason(error: OSError) -> str:
         said += f" ({room(error)})" if error.filename else ""
     elif error.errno == errno.ENOENT and error.filename:
         folder = Path(str(error.filename)).parent
-        said += "" if folder.is_dir() else f"; the folder {folder} is gone or was never made"
+        said += "" if folder.is_dir() else f"; folder {folder} does not exist"
     elif error.errno == errno.EMFILE:
         said += "; raise the limit: ulimit -n"
     return said
@@ -135,7 +135,7 @@ def told(error: Exception, command: str, run_dir: str | None) -> Exception:
     remedy = ""
     if run_dir and os.path.isfile(os.path.join(run_dir, "checkpoints", "last.ckpt")):
         resume = f"mmtx {command} resume=true {argument('run_dir', run_dir)}"
-        remedy = f"; once that is mended, go on by: {resume}"
+        remedy = f"; once this is fixed, resume with: {resume}"
     message = fault(error, run_dir, remedy)
     message.__cause__ = error
     return message

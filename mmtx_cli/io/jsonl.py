@@ -36,7 +36,7 @@ class RepeatedKeyError(ValueError):
     """A JSON object contains a key twice."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"key {key!r} occurs twice in one object; rename or remove one")
+        super().__init__(f"duplicate key {key!r} in an object; rename or remove one")
 
 
 def parsed_json(text: str) -> Any:

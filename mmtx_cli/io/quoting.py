@@ -65,10 +65,10 @@ def unreadable(arg: str) -> str:
     fixed = [in_quotes(item) if item in wrong else item for item in items]
     whole = f"{key}=" + (f"[{','.join(fixed)}]" if listed else fixed[0])
     if not is_readable(whole):
-        return "the key cannot be read; write key=value, the key without spaces and quotes"
+        return "cannot parse the key; write key=value, without spaces or quotes in the key"
     if any(value.count(a) != value.count(b) for a, b in ("[]", "{}")) or value.count('"') % 2:
-        remedy = f"close brackets and quotes, or, if it is a text, write {shlex.quote(whole)}"
-        return f"the value cannot be read; {remedy}"
+        remedy = f"close brackets and quotes, or, for a string, write {shlex.quote(whole)}"
+        return f"cannot parse the value; {remedy}"
     text = "".join(wrong)
     if is_mapping := value[:1] + value[-1:] == "{}":
         signs = _FOREIGN.findall(text)
@@ -76,6 +76,8 @@ def unreadable(arg: str) -> str:
         signs = _SIGN.findall(text) or _FOREIGN.findall(text)
     named = [repr(sign) for sign in dict.fromkeys(signs)]
     verb = "needs" if len(named) == 1 else "need"
-    quotes = f"{' and '.join(named)} {verb} quotes around the text" if named else "quote its texts"
+    quotes = (
+        f"{' and '.join(named)} {verb} quotes around the string" if named else "quote its strings"
+    )
     remedy = "" if is_mapping else f": write {shlex.quote(whole)}"
-    return f"the value cannot be read; {quotes}{remedy}"
+    return f"cannot parse the value; {quotes}{remedy}"

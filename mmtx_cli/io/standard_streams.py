@@ -103,7 +103,7 @@ class Output:
             return
         if isinstance(error, BrokenPipeError):
             raise error
-        raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+        raise OutputError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def terminal(stream: Any) -> Any:

@@ -20,7 +20,7 @@ def tensor_fault(value: Any) -> str | None:
     if value.layout != torch.strided or value.is_quantized or value.device.type == "meta":
         return "is not a dense tensor"
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        return "claims more numbers than the file holds"
+        return "has more elements than the file contains"
     return None
 
 
@@ -54,7 +54,7 @@ def other_types(mine: "Mapping[str, Tensor]", theirs: "Mapping[str, Tensor]") ->
     errors.
     """
     return [
-        f"{name} is {_type(theirs[name])} in place of {_type(mine[name])}"
+        f"{name} is {_type(theirs[name])} instead of {_type(mine[name])}"
         for name in sorted(mine.keys() & theirs.keys())
         if mine[name].dtype != theirs[name].dtype
         and not (_converts(mine[name]) and _converts(theirs[name]))

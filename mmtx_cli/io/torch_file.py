@@ -65,7 +65,7 @@ def check_archive(path: Path) -> None:
 
 def _check_pickle(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
     if entry.file_size > MAX_PICKLE_BYTES:
-        raise RefusedFileError(f"{entry.filename} is larger than that of any checkpoint")
+        raise RefusedFileError(f"{entry.filename} is too large for a checkpoint")
     if entry.file_size <= SMALL_PICKLE:
         return
     with archive.open(entry) as file:
@@ -86,7 +86,7 @@ def check_pickles(path: Path) -> None:
 def _check_opcodes(file: Any, name: str, pickles: int) -> None:
     opcodes = chain.from_iterable(pickletools.genops(file) for _ in range(pickles))
     if any(number >= MAX_OPCODES for number, _ in enumerate(opcodes)):
-        raise RefusedFileError(f"{name} builds more than any checkpoint holds")
+        raise RefusedFileError(f"{name} builds more objects than any checkpoint contains")
 
 
 def plain_fault(value: Any) -> str | None:
@@ -101,7 +101,7 @@ def plain_fault(value: Any) -> str | None:
         for item in layer:
             if isinstance(item, Mapping):
                 if odd := [key for key in item if type(key) is not str]:
-                    return f"a key that is not text ({type(odd[0]).__name__})"
+                    return f"a key that is not a string ({type(odd[0]).__name__})"
                 inner += item.values()
             elif type(item) in (list, tuple):
                 inner += item
@@ -118,7 +118,7 @@ def plain_fault(value: Any) -> str | None:
 
 def _scalar_fault(item: Any) -> str | None:
     if type(item) is int:
-        return None if -MAX_PLAIN_INT <= item < MAX_PLAIN_INT else "a number of more than 64 bits"
+        return None if -MAX_PLAIN_INT <= item < MAX_PLAIN_INT else "an integer of more than 64 bits"
     if item is None or type(item) in (str, float, bool):
         return None
     return f"a value of type {type(item).__name__}"

@@ -60,7 +60,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
             raise RefusedFileError(f"larger than {limit:,} bytes")
         data = file.read(size + 1)  # allocates this much
     if len(data) > size:
-        raise RefusedFileError("grew while it was read")
+        raise RefusedFileError("grew while being read")
     return data
 
 
@@ -85,11 +85,11 @@ def read_json(path: Path, limit: int = MAX_CONFIG_BYTES) -> Any:
     try:
         return parsed_json(read_text(path, limit))
     except RecursionError as error:
-        raise RefusedFileError("not JSON: nested too deeply") from error
+        raise RefusedFileError("invalid JSON: nested too deeply") from error
     except ValueError as error:
         if isinstance(error, RefusedFileError):
             raise
-        raise RefusedFileError(f"not JSON: {error}") from error
+        raise RefusedFileError(f"invalid JSON: {error}") from error
 
 
 def read_record(path: Path) -> str:
@@ -120,7 +120,7 @@ def check_document(data: bytes) -> None:
 
 def kind_of(mode: int) -> str | None:
     """Return the kind of a file with this mode, in words; None for a regular file."""
-    return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else")
+    return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "a special file")
 
 
 def _size(status: os.stat_result) -> int:

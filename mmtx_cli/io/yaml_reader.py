@@ -35,7 +35,7 @@ def load_yaml(text: str) -> Any:
     except RecursionError as error:
         raise YamlTextError(f"nested more than {MAX_DEPTH} levels deep") from error
     except ValueError as error:  # a date or number that Python cannot represent
-        raise YamlTextError(f"not YAML: {error}") from error
+        raise YamlTextError(f"invalid YAML: {error}") from error
 
 
 def read_yaml(path: Path) -> Any:
@@ -84,7 +84,9 @@ def _count(text: str) -> None:
             continue
         if isinstance(event, yaml.AliasEvent):
             if any(name == event.anchor for name, _, _ in open_nodes):
-                raise YamlTextError(f"*{event.anchor} stands inside of &{event.anchor}", line)
+                raise YamlTextError(
+                    f"alias *{event.anchor} is inside its own anchor &{event.anchor}", line
+                )
             size, depth = anchors.get(event.anchor, (1, 0))
         elif isinstance(event, yaml.ScalarEvent):
             size, depth = 1, 0
@@ -99,7 +101,7 @@ def _count(text: str) -> None:
             open_nodes[-1] = name, above + size, max(deepest, depth + 1)
             total = sum(values for _, values, _ in open_nodes)
             if total > MAX_NODES + written:
-                raise YamlTextError(f"aliases stand for more than {MAX_NODES} values", line)
+                raise YamlTextError(f"aliases expand to more than {MAX_NODES} values", line)
             if len(open_nodes) + depth > MAX_DEPTH:
                 raise YamlTextError(f"nested more than {MAX_DEPTH} levels deep", line)
 
@@ -108,4 +110,4 @@ def no_yaml(error: yaml.YAMLError) -> YamlTextError:
     """Return a parser error as a YamlTextError with a one-line message."""
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or str(error).replace("\n", "")
-    return YamlTextError(f"not YAML: {what}", mark.line + 1 if mark else None)
+    return YamlTextError(f"invalid YAML: {what}", mark.line + 1 if mark else None)

@@ -29,4 +29,6 @@ def check_packing(archive: zipfile.ZipFile) -> None:
     """
     for entry in archive.infolist():
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise RefusedFileError(f"{entry.filename} is compressed as numpy never does")
+            raise RefusedFileError(
+                f"{entry.filename} is compressed with a method that numpy never uses"
+            )

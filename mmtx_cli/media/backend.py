@@ -19,13 +19,17 @@ def backend_name() -> str:
     """
     forced = os.environ.get(VARIABLE)
     if forced and forced not in BACKENDS:
-        raise ConfigError(f"{VARIABLE}: {forced!r} is none of {', '.join(BACKENDS)}")
+        raise ConfigError(
+            f"{VARIABLE}: unknown decoder {forced!r}; choose from: {', '.join(BACKENDS)}"
+        )
     faults = []
     for name in [forced] if forced else BACKENDS:
         fault = _fault(name)
         if fault is None:
             return name
-        faults.append(f"{name} does not load: {fault}; pip install {BACKENDS[name].split('.')[0]}")
+        faults.append(
+            f"{name} cannot be loaded: {fault}; pip install {BACKENDS[name].split('.')[0]}"
+        )
     raise ConfigError(*faults)
 
 
@@ -56,9 +60,9 @@ def _fault(name: str) -> str | None:
             module.VideoDecoder(b"")
         except (RuntimeError, ValueError) as error:
             if "libtorchcodec" in str(error):
-                return "it finds no FFmpeg libraries (libavutil …) that it supports"
+                return "no supported FFmpeg libraries (libavutil …) found"
         if "rotation" not in VideoStreamMetadata.__dataclass_fields__:
-            return "a version before 0.11, which does not turn pictures upright"
+            return "it is older than 0.11 and ignores the rotation of videos"
     elif not hasattr(module.VideoFrame, "rotation"):
-        return f"version {module.__version__} is older than 15.1, the first that serves"
+        return f"version {module.__version__} is not supported; 15.1 or later is required"
     return None

@@ -3,8 +3,8 @@
 from mmtx_cli.errors import DataError
 
 OUT_OF_MEMORY = (
-    "too large: decoding it takes more memory than data.decode_memory allows; for a file that you "
-    "trust, raise it (of mmtx data action=check: decode_memory)"
+    "too large: decoding takes more memory than data.decode_memory allows; for a trusted file, "
+    "raise it (for mmtx data action=check: decode_memory)"
 )
 
 

@@ -133,7 +133,7 @@ def _decoded(
         scans = scan_bound(source)
         if scans > MAX_SCANS:
             raise UnreadableError(
-                path, f"a JPEG of {scans:,} scans; at most {MAX_SCANS} are decoded: convert it"
+                path, f"a JPEG with {scans:,} scans; at most {MAX_SCANS} are supported: convert it"
             )
         pixels = plain_jpeg(source, size)
         return _by_pillow(path, StrictJpeg(source), size) if pixels is None else pixels
@@ -156,7 +156,7 @@ def _by_pillow(path: str, file: io.BufferedIOBase, size: int | None) -> UInt8[np
         image.draft(None, (size, size))  # type: ignore[arg-type]
     image.load()
     if isinstance(file, StrictJpeg) and file.has_excess:
-        raise UnreadableError(path, "damaged: the picture ends before its data")
+        raise UnreadableError(path, "damaged: extra data after the end of the image")
     image = _upright(image)  # frees the image as stored
     return rgb_pixels(image)
 
@@ -175,8 +175,8 @@ def _reason(error: Exception) -> str:
             numbers = re.findall(r"(\d+)[.0]* pixels", str(error))
             pixels, most = (f"{int(number):,}" for number in numbers)
             return (
-                f"too large: {pixels} pixels, of at most {most}; for a picture that you trust, "
-                "raise data.max_image_pixels (of mmtx data action=check: max_image_pixels)"
+                f"too large: {pixels} pixels, at most {most} are allowed; for a trusted image, "
+                "raise data.max_image_pixels (for mmtx data action=check: max_image_pixels)"
             )
         case UnidentifiedImageError():
             return f"not an image of a known format ({', '.join(FORMATS)}); convert it"

@@ -26,7 +26,7 @@ def check_whole(path: str) -> str:
     except OSError as error:
         raise UnreadableError(path, error.strerror or str(error)) from error
     if promised > size:
-        raise UnreadableError(path, f"truncated: {size:,} of {promised:,} bytes are there")
+        raise UnreadableError(path, f"truncated: {size:,} of {promised:,} bytes present")
     return kind
 
 

@@ -50,7 +50,7 @@ def _flag(name: str) -> int:
 def _reason(path: str, error: OSError) -> str:
     match error:
         case FileNotFoundError():
-            return "no such file"
+            return "file not found"
         case PermissionError():
             return "permission denied"
     if error.errno in (errno.ENXIO, errno.EOPNOTSUPP):  # sockets and devices cannot be opened

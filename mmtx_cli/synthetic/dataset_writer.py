@@ -108,14 +108,14 @@ class BuiltIn:
         if not folder.exists():
             return
         if not folder.is_dir():
-            raise ConfigError(f"out={folder}: is a file; give a folder")
+            raise ConfigError(f"out={folder}: is a file; choose a folder")
         others = sorted(set(os.listdir(folder)) - {self._manifest, self._card, *self._folders})
         others = others or self._unwritten(folder)
         ours = "made_with" in read_card(folder / self._card).other
         if others or (any(folder.iterdir()) and not ours):
             held = ", ".join(others[:3] or sorted(os.listdir(folder))[:3])
             raise ConfigError(
-                f"out={folder}: holds other files ({held}); give a new or empty folder"
+                f"out={folder}: contains other files ({held}); choose a new or empty folder"
             )
 
     def _unwritten(self, folder: Path) -> list[str]:
@@ -155,7 +155,7 @@ def check_numbers(num: int, size: int, seed: int) -> None:
     """
     if num < _MIN_NUM or size < _MIN_SIZE or seed < 0:
         raise ConfigError(
-            f"num={num} size={size} seed={seed}: the built-in data need num >= {_MIN_NUM}, "
+            f"num={num} size={size} seed={seed}: the built-in data require num >= {_MIN_NUM}, "
             f"size >= {_MIN_SIZE} and seed >= 0"
         )
 

@@ -93,7 +93,7 @@ def test_a_file_that_is_no_checkpoint(content, tmp_path):
 def test_a_checkpoint_that_was_cut_off(part, checkpoint):
     whole = checkpoint.read_bytes()
     checkpoint.write_bytes(whole[: int(len(whole) * part)])
-    with raises(CheckpointError, f"{checkpoint}: ", "read", "another save"):
+    with raises(CheckpointError, f"{checkpoint}: ", "read", "another checkpoint"):
         load_checkpoint(checkpoint)
 
 
@@ -160,7 +160,7 @@ def test_a_config_of_something_else(change, folder, checkpoint):
 
 def test_a_model_needs_the_tokenizers_that_it_was_saved_with(folder):
     (folder / "tokenizer.json").unlink()
-    with raises(CheckpointError, f"{folder / 'tokenizer.json'}: ", "whole model folder"):
+    with raises(CheckpointError, f"{folder / 'tokenizer.json'}: ", "complete model folder"):
         read_config(str(folder))
 
 

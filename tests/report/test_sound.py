@@ -65,7 +65,7 @@ def test_of_a_long_sound_the_middle_is_played(tmp_path, sounds):
 
 def test_a_reason_stands_for_what_cannot_be_played(tmp_path, sounds):
     (tmp_path / "text.wav").write_text("no sound")
-    mentions(sounds(tmp_path / "text.wav").problem, "text", "sound")
+    mentions(sounds(tmp_path / "text.wav").problem, "text", "audio")
     says_missing(sounds(tmp_path / "gone.wav").problem)
 
 

@@ -63,12 +63,12 @@ def _fault(file: FileIO, size: int, layout: Layout, kind: bytes) -> str | None:
         head = file.read(head_size)
         if len(head) < head_size:
             # no audio so far; only chunks after the audio are optional (AIFF allows any order)
-            return "truncated: the file ends in its header"
+            return "truncated: the file ends within its header"
         name, length = struct.unpack(layout.head, head)
         position += head_size
         length -= head_size if layout.inclusive else 0
         if length < 0:
-            return "damaged: a chunk shorter than its own head"
+            return "damaged: a chunk is shorter than its header"
         if name == layout.data:
             unknown = layout.unknown
             if kind == b"RF64" and length == 0xFFFFFFFF and told is not None:
@@ -79,13 +79,13 @@ def _fault(file: FileIO, size: int, layout: Layout, kind: bytes) -> str | None:
         if name == b"fmt " and kind == b"RIFF" and (fault := _format_fault(file.read(16))):
             return fault
         position += length + -length % layout.align
-    return f"damaged: more than {_MOST_CHUNKS:,} chunks before the sound"
+    return f"damaged: more than {_MOST_CHUNKS:,} chunks before the audio data"
 
 
 def _sun_fault(file: FileIO, size: int) -> str | None:
     head = file.read(8)
     if len(head) < 8:
-        return "truncated: the file ends in its header"
+        return "truncated: the file ends within its header"
     offset, length = struct.unpack(">II", head)
     return _missing(offset, length, size) if 0 < length < _UNKNOWN_32 else None
 
@@ -95,13 +95,13 @@ def _missing(begin: int, length: int, size: int) -> str | None:
     missing = begin + length - size
     if missing <= 0 or missing in (8, begin - 8, begin):
         return None
-    return f"truncated: {max(0, length - missing):,} of {length:,} bytes of sound are there"
+    return f"truncated: {max(0, length - missing):,} of {length:,} bytes of audio present"
 
 
 def _format_fault(chunk: bytes) -> str | None:
     if len(chunk) < 16:
-        return "truncated: the file ends in its header"
+        return "truncated: the file ends within its header"
     channels, rate = struct.unpack_from("<HI", chunk, 2)
     if not channels:
-        return "its header says 0 channels"
-    return None if 0 < rate < 1 << 31 else f"its header says a sample rate of {rate:,} Hz"
+        return "invalid header: 0 channels"
+    return None if 0 < rate < 1 << 31 else f"invalid header: sample rate of {rate:,} Hz"

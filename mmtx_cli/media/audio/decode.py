@@ -115,8 +115,8 @@ def check_sound(path: str, start: float | None = None, end: float | None = None)
 def _silent(path: str, window: Window) -> UnreadableError:
     """Return the error for a file, or a part of one, that contains no audio."""
     if window.is_everything:
-        return UnreadableError(path, "holds no sound")
-    return OutsideError(path, "holds no sound in the part asked for")
+        return UnreadableError(path, "contains no audio")
+    return OutsideError(path, "contains no audio in the requested range")
 
 
 @contextmanager
@@ -157,15 +157,15 @@ def _opened(path: str) -> Iterator[Sound | None]:
     with open(path, "rb") as raw:
         start = raw.read(_START)
     if name := picture(start):
-        raise UnreadableError(path, f"{name}, not a sound")
+        raise UnreadableError(path, f"{name}, not audio")
     file = open_file(path)
     if isinstance(file, SoundFile):
         with closing(file):
             yield file
         return
-    fault = file or "damaged, or neither sound nor video of a known format"
+    fault = file or "damaged, or not audio or video of a known format"
     if (line := text(start)) is not None:
-        fault = f"text, not a sound; it begins {line!r}"
+        fault = f"text, not audio; it starts with {line!r}"
     if line is None and (cut := mp3_fault(path)):
         raise UnreadableError(path, cut)
     try:
@@ -182,10 +182,12 @@ def _opened(path: str) -> Iterator[Sound | None]:
 
 def _check_header(path: str, sound: Sound) -> None:
     if not _LEAST_RATE <= sound.rate <= _GREATEST_RATE:
-        limits = f"between {_LEAST_RATE} and {_GREATEST_RATE:,} Hz are possible"
-        raise UnreadableError(path, f"an absurd sample rate of {sound.rate:,} Hz; {limits}")
+        limits = f"must be between {_LEAST_RATE} and {_GREATEST_RATE:,} Hz"
+        raise UnreadableError(path, f"implausible sample rate of {sound.rate:,} Hz; {limits}")
     if sound.channels > _MOST_CHANNELS:
-        raise UnreadableError(path, f"{sound.channels} channels; {_MOST_CHANNELS} are possible")
+        raise UnreadableError(
+            path, f"{sound.channels} channels; at most {_MOST_CHANNELS} are supported"
+        )
 
 
 def _read(path: str, sound: Sound, sample_rate: int, window: Window) -> Float[Tensor, " n"]:
@@ -200,6 +202,6 @@ def _read(path: str, sound: Sound, sample_rate: int, window: Window) -> Float[Te
 def _check_samples(path: str, wave: Float[np.ndarray, " n"]) -> None:
     peak = np.abs(wave).max()  # NaN if any sample is NaN
     if not np.isfinite(peak):
-        raise UnreadableError(path, "holds samples that are not finite numbers")
+        raise UnreadableError(path, "contains NaN or infinite samples")
     if peak > _LOUDEST:
-        raise UnreadableError(path, f"samples as large as {peak:g}, where full scale is 1")
+        raise UnreadableError(path, f"samples as large as {peak:g}; full scale is 1")

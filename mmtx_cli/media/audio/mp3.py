@@ -24,7 +24,7 @@ def mp3_fault(path: str) -> str | None:
     # some writers include tags before the audio, so a count up to the file size is accepted
     if told is None or begin + told - size <= _SLACK or told <= size:
         return None
-    return f"truncated: {size - begin:,} of {told:,} bytes of sound are there"
+    return f"truncated: {size - begin:,} of {told:,} bytes of audio present"
 
 
 def _header(path: str) -> tuple[int, int | None] | None:

@@ -40,7 +40,7 @@ def best_audio(path: str, container: av.container.InputContainer) -> av.AudioStr
     """
     best = container.streams.best("audio")
     if best is None:
-        raise UnreadableError(path, "no audio stream that can be decoded")
+        raise UnreadableError(path, "no decodable audio stream")
     for stream in container.streams:
         if stream is not best and hasattr(av.stream, "Discard"):  # since PyAV 17.1
             stream.discard = av.stream.Discard.all
@@ -73,7 +73,9 @@ def decoded(
             # counted only now: failures after the last frame are tags, not audio
             lost, failed, begun = lost + failed, 0.0, True
             if lost > _LOST:
-                raise UnreadableError(path, f"damaged: undecodable before {frame.time or 0:g} s")
+                raise UnreadableError(
+                    path, f"damaged: cannot be decoded before {frame.time or 0:g} s"
+                )
             channels = frame.layout.nb_channels
             yield Block(frame.time, frame.sample_rate, channels, _mono(path, frame))
 
@@ -103,7 +105,7 @@ def _packets(
 
 def _reason(error: av.FFmpegError) -> str:
     if isinstance(error, av.error.DecoderNotFoundError):
-        return "FFmpeg has no decoder for its sound"
+        return "FFmpeg has no decoder for its audio stream"
     return f"damaged: {error.strerror}"
 
 
@@ -111,7 +113,7 @@ def _mono(path: str, frame: av.AudioFrame) -> Float[np.ndarray, " k"]:
     # not frame.to_ndarray(): with 8 planes, PyAV reads one too many
     kind = frame.format.name.removesuffix("p")
     if kind not in _KINDS:
-        raise UnreadableError(path, f"samples of a kind that cannot be read: {kind}")
+        raise UnreadableError(path, f"unsupported sample format: {kind}")
     dtype, full_scale = _KINDS[kind]
     planes: Any = frame.planes  # numpy reads them as buffers
     count, channels = frame.samples, frame.layout.nb_channels

@@ -34,7 +34,7 @@ class SoundStream:
         blocks = decoded(path, container, self.stream)
         first = next(blocks, None)
         if first is None:
-            raise UnreadableError(path, "holds no sound that can be decoded")
+            raise UnreadableError(path, "contains no decodable audio")
         self.unread: Iterator[Block] | None = chain([first], blocks)
         self.rate, self.channels = first.rate, first.channels
         sounds = first.time or 0.0
@@ -97,7 +97,7 @@ class SoundStream:
         """Raise UnreadableError if decoding ended too early, at sample ``end``."""
         if last is not None and self.told.exact and end < last - _JITTER * self.rate:
             where, told = end / self.rate, self.length() / self.rate
-            reason = f"truncated: the sound ends at {where:g} s of {told:g} s"
+            reason = f"truncated: the audio ends at {where:g} s of {told:g} s"
             raise UnreadableError(self.path, reason)
 
     def _reaching(self, first: int, last: int | None) -> Iterator[tuple[int, np.ndarray]]:

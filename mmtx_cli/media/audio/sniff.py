@@ -1,11 +1,11 @@
 """Identify files that are not audio, for error messages more specific than "damaged"."""
 
 _MAGIC = {
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"\x89PNG": "a PNG picture",
-    b"GIF8": "a GIF picture",
-    b"II*\0": "a TIFF picture",
-    b"MM\0*": "a TIFF picture",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x89PNG": "a PNG image",
+    b"GIF8": "a GIF image",
+    b"II*\0": "a TIFF image",
+    b"MM\0*": "a TIFF image",
 }
 # MP4 brands of still images, which FFmpeg reads as videos
 _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
@@ -18,11 +18,11 @@ def picture(start: bytes) -> str | None:
         if start.startswith(magic):
             return name
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return "a WEBP picture"
+        return "a WEBP image"
     if start[:2] == b"BM" and start[6:10] == bytes(4):
-        return "a BMP picture"
+        return "a BMP image"
     if start[4:8] == b"ftyp" and start[8:12] in _BRANDS:
-        return "an AVIF or HEIC picture"
+        return "an AVIF or HEIC image"
     return None
 
 

@@ -79,7 +79,7 @@ class SoundFile:
         if left > 0:
             where = (first + wanted - left) / self.rate
             told = self.length() / self.rate
-            reason = f"truncated {self.kind}: the sound ends at {where:g} s of {told:g} s"
+            reason = f"truncated {self.kind}: the audio ends at {where:g} s of {told:g} s"
             raise UnreadableError(self.path, reason)
 
     def check_end(self) -> None:
@@ -92,9 +92,7 @@ class SoundFile:
             found = 0
         if not found:
             told = self.length() / self.rate
-            reason = (
-                f"truncated {self.kind}, or damaged at its end: it lasts {told:g} s by its header"
-            )
+            reason = f"truncated {self.kind}, or damaged at its end: its header declares {told:g} s"
             raise UnreadableError(self.path, reason)
 
     def close(self) -> None:
@@ -121,7 +119,7 @@ def open_file(path: str) -> SoundFile | str | None:
             return None
         fault = chunk_fault(raw)
         if kind == "Ogg" and is_cut_ogg(raw):
-            fault = "truncated: the last page is cut off"
+            fault = "truncated: the last page is incomplete"
         if fault is not None:
             raise UnreadableError(path, fault)
         try:

@@ -28,9 +28,9 @@ class Window:
             raise ValueError(f"offset must be between 0 and 1, not {self.offset}")
         for name, value in (("start", self.start), ("end", self.end)):
             if value is not None and not math.isfinite(value):
-                raise UnreadableError(path, f"{name} {value} is no time")
+                raise UnreadableError(path, f"{name} {value} is not a valid time")
         if self.start is not None and self.end is not None and self.end <= self.start:
-            reason = f"end {self.end:g} s does not lie behind start {self.start:g} s"
+            reason = f"end {self.end:g} s is not after start {self.start:g} s"
             raise UnreadableError(path, reason)
 
     @property
@@ -53,7 +53,7 @@ class Window:
         """
         ends = zero + length / rate
         if self.start is not None and (self.start - zero) * rate >= length:
-            raise OutsideError(path, f"start {self.start:g} s lies beyond the end, {ends:g} s")
+            raise OutsideError(path, f"start {self.start:g} s is beyond the end, {ends:g} s")
         first = 0 if self.start is None else max(0, round((self.start - zero) * rate))
         last = length if self.end is None else min(length, round((self.end - zero) * rate))
         if self.seconds is not None:
@@ -64,10 +64,10 @@ class Window:
                 first += min(room, place)
                 last = first + wanted
         if length <= 0:
-            raise UnreadableError(path, "holds no sound")
+            raise UnreadableError(path, "contains no audio")
         if first >= last:
             where = f"from {self.start or 0:g} s to {ends if self.end is None else self.end:g} s"
-            raise OutsideError(path, f"no sound {where}; it lasts from {zero:g} s to {ends:g} s")
+            raise OutsideError(path, f"no audio {where}; it lasts from {zero:g} s to {ends:g} s")
         return first, last
 
 
@@ -75,5 +75,5 @@ def check_length(path: str, samples: int, rate: int) -> None:
     """Raise UnreadableError for more than ``LONGEST_HOURS`` hours of audio."""
     hours = samples / rate / 3600
     if hours > LONGEST_HOURS:
-        reason = f"{hours:,.0f} hours of sound; at most {LONGEST_HOURS} are decoded at once"
+        reason = f"{hours:,.0f} hours of audio; at most {LONGEST_HOURS} are decoded at once"
         raise UnreadableError(path, reason)

@@ -77,7 +77,7 @@ def decode_video(
         ValueError: if ``size``, ``fit`` or ``offset`` is invalid.
     """
     if size < 1 or fit not in FITS:
-        raise ValueError(f"size {size} and fit {fit!r}: size is at least 1, fit one of {FITS}")
+        raise ValueError(f"size {size} and fit {fit!r}: size must be at least 1, fit one of {FITS}")
     path = os.fspath(path)
     container = check_whole(path)
 
@@ -86,7 +86,7 @@ def decode_video(
         wish = sampling
         if sampling.how == "dense" and sampling.fps is None:
             if not fps or not math.isfinite(fps):
-                raise UnreadableError(path, "its header tells no frame rate; set fps")
+                raise UnreadableError(path, "its header has no frame rate; set fps")
             wish = Sampling(sampling.num_frames, "dense", fps)
         return moments(begin, stop, wish, offset)
 
@@ -133,11 +133,11 @@ def _window(
     """Clip the window to the extent of the video."""
     for name, value in (("start", start), ("end", end)):
         if value is not None and not math.isfinite(value):
-            raise UnreadableError(path, f"{name} {value} is no time")
+            raise UnreadableError(path, f"{name} {value} is not a valid time")
     if start is not None and start >= last and start > first:
-        raise UnreadableError(path, f"start {start:g} s lies beyond the end, {last:g} s")
+        raise UnreadableError(path, f"start {start:g} s is beyond the end, {last:g} s")
     if end is not None and end <= first:
-        raise UnreadableError(path, f"end {end:g} s lies before the first frame, {first:g} s")
+        raise UnreadableError(path, f"end {end:g} s is before the first frame, {first:g} s")
     if start is not None and end is not None and end <= start:
-        raise UnreadableError(path, f"end {end:g} s lies before start {start:g} s")
+        raise UnreadableError(path, f"end {end:g} s is before start {start:g} s")
     return max(first, first if start is None else start), last if end is None else min(last, end)

@@ -24,13 +24,15 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.how not in HOW:
-            raise ValueError(f"how the frames lie: {self.how!r} is none of {', '.join(HOW)}")
+            raise ValueError(
+                f"how={self.how!r}: unknown frame sampling; choose from: {', '.join(HOW)}"
+            )
         if self.num_frames < 1:
             raise ValueError(f"num_frames must be at least 1, not {self.num_frames}")
         if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
             raise ValueError(f"fps must be a number above 0, not {self.fps}")
         if self.how == "fps" and self.fps is None:
-            raise ValueError('how="fps" needs fps, the frames wanted a second')
+            raise ValueError('how="fps" requires fps, the frames per second')
 
 
 def moments(
@@ -53,7 +55,7 @@ def moments(
     """
     length = duration_end - duration_start
     if not (math.isfinite(length) and length >= 0):
-        raise ValueError(f"no window reaches from {duration_start} s to {duration_end} s")
+        raise ValueError(f"invalid window from {duration_start} s to {duration_end} s")
     if offset is not None and not 0 <= offset < 1:
         raise ValueError(f"offset must be in [0, 1), not {offset}")
     if length == 0:

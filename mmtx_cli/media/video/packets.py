@@ -77,7 +77,7 @@ class _Reader:
             self.at = math.inf
             return None
         if packet.pts is None:
-            raise UnreadableError(self.source.path, "frames without times of presentation")
+            raise UnreadableError(self.source.path, "frames without presentation timestamps")
         if packet.dts is not None:  # unknown for the first packets after a seek
             self.at = packet.dts
         return packet
@@ -111,7 +111,7 @@ class _Reader:
             if packet is not None and packet.pts <= tick:
                 self.again(packet)
                 return
-        raise UnreadableError(self.source.path, "damaged: its index leads nowhere")
+        raise UnreadableError(self.source.path, "damaged: its index is invalid")
 
     def again(self, key: Packet) -> None:
         """Discard what was read from this key frame on, as it will be read again."""

@@ -82,7 +82,7 @@ def _container(path: str) -> "InputContainer":
         return open_container(path, also=PICTURES)
     except (av.error.InvalidDataError, av.error.ArgumentError) as error:
         raise UnreadableError(
-            path, "no video of a known format, or its header is damaged"
+            path, "not a video of a known format, or its header is damaged"
         ) from error
 
 
@@ -92,14 +92,14 @@ def _video_stream(path: str, container: "InputContainer") -> "VideoStream":
 
     name = container.format.name
     if name == "webp_pipe" and animated_webp(path):
-        raise UnreadableError(path, "an animated WebP, which FFmpeg does not read: convert it")
+        raise UnreadableError(path, "an animated WebP, which FFmpeg does not support: convert it")
     if name == "image2" or name.endswith("_pipe"):
-        raise UnreadableError(path, "a picture, not a video")
+        raise UnreadableError(path, "an image, not a video")
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream):
         raise NoVideoError(path, "no video stream")
     if Disposition.attached_pic in stream.disposition:
-        raise NoVideoError(path, "no video stream, only a cover picture")
+        raise NoVideoError(path, "no video stream, only a cover image")
     if stream.codec_context is None:
         raise UnreadableError(path, "no decoder for its video stream")
     return stream
@@ -115,11 +115,11 @@ def animated_webp(path: str) -> bool:
 def check_dimensions(path: str, width: int | None, height: int | None) -> None:
     """Raise UnreadableError for missing or implausible dimensions."""
     if not width or not height or min(width, height) < 0:
-        raise UnreadableError(path, "its header tells no width and height")
+        raise UnreadableError(path, "its header has no width and height")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise UnreadableError(
             path,
-            f"absurd dimensions: {width} x {height}; at most {MAX_SIDE:,} a side "
+            f"implausible dimensions: {width} x {height}; at most {MAX_SIDE:,} per side "
             f"and {MAX_PIXELS:,} pixels",
         )
 
@@ -127,7 +127,7 @@ def check_dimensions(path: str, width: int | None, height: int | None) -> None:
 def check_duration(path: str, seconds: float) -> None:
     """Raise UnreadableError for an implausible duration."""
     if not (math.isfinite(seconds) and 0 <= seconds <= MAX_SECONDS):
-        raise UnreadableError(path, f"absurd duration: {seconds:g} s; at most 7 days")
+        raise UnreadableError(path, f"implausible duration: {seconds:g} s; at most 7 days")
 
 
 def _end(path: str, container: "InputContainer", stream: "VideoStream", base: Fraction) -> float:
@@ -147,7 +147,9 @@ def _end(path: str, container: "InputContainer", stream: "VideoStream", base: Fr
         with _container(path) as another:
             last = _last_tick(another, stream.index)
     if last is None:
-        raise UnreadableError(path, "frames without times; put the bare stream into a container")
+        raise UnreadableError(
+            path, "frames without timestamps; put the raw stream into a container"
+        )
     return float(last * base)
 
 
@@ -175,7 +177,7 @@ def _reason(error: Exception) -> str:
 
     match error:
         case av.error.InvalidDataError():
-            return "damaged: its frames are not what they should be"
+            return "damaged: its frames are invalid"
         case MemoryError():
             return OUT_OF_MEMORY
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -112,7 +112,7 @@ def _untimed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
     packets = [packet for packet in source.container.demux(source.stream) if packet.size]
     times = sorted(packet.dts for packet in packets if packet.dts is not None)
     if len(times) < len(packets) or not times:
-        raise UnreadableError(source.path, "frames without times")
+        raise UnreadableError(source.path, "frames without timestamps")
     places = {max(0, bisect_right(times, tick) - 1) for tick in ticks}
     needed = packets[: max(places) + LATE]
     found: Found = {}

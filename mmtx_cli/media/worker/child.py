@@ -60,7 +60,7 @@ def _answer(message: Parts, memory: int | None) -> Parts:
     try:
         function, args = unpack_request(message)
     except Exception as error:
-        reason = f"the request cannot be read: {error}; functions must be importable"
+        reason = f"cannot read the request: {error}; functions must be importable"
         return pack_error(TypeError(reason), traceback.format_exc())
     if memory is not None:
         limit_memory(memory)
@@ -75,7 +75,7 @@ def _answer(message: Parts, memory: int | None) -> Parts:
     try:
         return pack_value(value)
     except Exception as error:
-        reason = f"what {function.__qualname__} returns cannot be sent: {error}"
+        reason = f"cannot send the return value of {function.__qualname__}: {error}"
         return pack_error(TypeError(reason), traceback.format_exc())
 
 

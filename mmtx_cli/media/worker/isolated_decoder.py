@@ -69,7 +69,7 @@ class Guard:
             request = pack_request((function, args))
         except Exception as error:
             name = getattr(function, "__qualname__", repr(function))
-            raise TypeError(f"{name} and its arguments cannot be sent: {error}") from error
+            raise TypeError(f"cannot send {name} and its arguments: {error}") from error
         if self._owner != os.getpid():
             self._end()  # only closes the pipes: the child belongs to another process
             self._begin()
@@ -98,7 +98,7 @@ class Guard:
             reason = f"the decoder crashed ({cause})"
         except (MalformedError, OversizedError):
             self._end()
-            reason = "the decoder sent no valid answer"
+            reason = "the decoder sent an invalid response"
         except BaseException:
             self._end()  # interrupted: a late answer would be taken for that of the next call
             raise

@@ -115,7 +115,7 @@ def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
         return {"tuple": [_plain(part, arrays) for part in value]}
     if type(value) is dict and all(isinstance(key, str) for key in value):
         return {"dict": {key: _plain(part, arrays) for key, part in value.items()}}
-    raise TypeError(f"{value!r:.80} is no plain value")
+    raise TypeError(f"{value!r:.80} is not plain data")
 
 
 def _rebuilt(node: Any, parts: Parts) -> Any:

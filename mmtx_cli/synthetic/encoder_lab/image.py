@@ -112,7 +112,7 @@ TASKS = (
         "image_position",
         "image",
         POSITIONS,
-        "The cell of a grid of three by three in which the shape lies",
+        "The cell of a three-by-three grid that contains the shape",
         _position,
     ),
     Task("image_size", "image", tuple(_RADII), "The size of the shape", _size),
@@ -121,7 +121,7 @@ TASKS = (
         "image_relation",
         "image",
         tuple(_STEPS),
-        "Where the red circle lies as seen from the blue one",
+        "The position of the red circle relative to the blue one",
         _relation,
     ),
     Task(

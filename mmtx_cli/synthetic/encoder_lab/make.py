@@ -54,7 +54,7 @@ def make_encoder_lab(
     chosen = _find(task)
     check_numbers(num, size, seed)
     if chosen.modality == "video" and size % 2:
-        raise ConfigError(f"size={size}: H.264 needs an even size, e.g. size={size + 1}")
+        raise ConfigError(f"size={size}: H.264 requires an even size, e.g. size={size + 1}")
     made_with = {"version": _VERSION, "task": task, "num": num, "size": size, "seed": seed}
     files = {_FOLDERS[chosen.modality]: num} if chosen.modality in _FOLDERS else {}
     lab = BuiltIn("encoder_lab", made_with, files, former=tuple(_FOLDERS.values()))
@@ -65,13 +65,13 @@ def make_encoder_lab(
 def _find(name: str | None) -> Task:
     if name is None:
         raise ConfigError(
-            f"task is missing; name=encoder_lab has {', '.join(TASKS)}\n  e.g. {_EXAMPLE}"
+            f"task is missing; name=encoder_lab takes {', '.join(TASKS)}\n  e.g. {_EXAMPLE}"
         )
     if name in TASKS:
         return TASKS[name]
     near = nearest(str(name), TASKS, 0.6)
-    hint = f"did you mean {near}?" if near else f"there are {', '.join(TASKS)}"
-    raise ConfigError(f"task={name}: name=encoder_lab has no such task; {hint}")
+    hint = f"did you mean {near}?" if near else f"choose from: {', '.join(TASKS)}"
+    raise ConfigError(f"task={name}: unknown name=encoder_lab task; {hint}")
 
 
 def _make_row(

@@ -89,7 +89,7 @@ TASKS = (
         "text_negation",
         "text",
         ("yes", "no"),
-        "Whether the object has the property asked for",
+        "Whether the object has the queried property",
         _negation,
     ),
     Task("text_count", "text", _COUNTS, f'The number of times that "{TARGET}" occurs', _count),

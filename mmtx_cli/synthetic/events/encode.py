@@ -43,7 +43,7 @@ def _film_track(file: Any, height: int, width: int) -> Any:
         film = file.add_stream("libx264", rate=FRAME_RATE)
     except av.codec.codec.UnknownCodecError as error:
         raise ConfigError(
-            "the PyAV that is installed cannot write H.264 (no libx264); "
+            "the installed PyAV cannot write H.264 (no libx264); "
             "the wheel can: `pip install --force-reinstall --only-binary=av av`"
         ) from error
     film.height, film.width, film.pix_fmt = height, width, "yuv420p"

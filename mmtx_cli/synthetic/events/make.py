@@ -50,7 +50,7 @@ def make_events(
     """
     check_numbers(num, size, seed)
     if size % 2:
-        raise ConfigError(f"size={size}: H.264 needs an even size, e.g. size={size + 1}")
+        raise ConfigError(f"size={size}: H.264 requires an even size, e.g. size={size + 1}")
     made_with = {"version": _VERSION, "num": num, "size": size, "seed": seed}
     events = BuiltIn("events", made_with, _num_files(num))
     make_row = partial(_make_row, num=num, size=size, seed=seed)
@@ -118,12 +118,11 @@ def _make_row(folder: Path, index: int, num: int, size: int, seed: int) -> dict[
 def _card(seed: int) -> dict[str, Any]:
     return {
         "description": (
-            "Films of three seconds in which a coloured shape does two things in turn and a sound "
-            "is heard once; the shape alone as a still, the sound as a WAV file or in the film, "
-            "five captions, a question with its answer, and as label what the shape does while "
-            "the sound is heard. Rows of the group lacking have no still, no film or no sound. "
-            "Test rows of the group unseen show a pair of colour and shape that occurs nowhere in "
-            "training."
+            "Three-second videos in which a colored shape performs two actions in turn and a sound "
+            "is played once; the shape alone as an image, the sound as a WAV file or in the video, "
+            "five captions, a question with its answer, and as label the action during the sound. "
+            "Rows of the group lacking have no image, no video or no audio. Test rows of the group "
+            "unseen show a combination of color and shape that does not occur in training."
         ),
         "source": "made by `mmtx data action=make name=events`",
         "licence": "CC0-1.0",

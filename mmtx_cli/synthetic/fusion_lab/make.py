@@ -56,8 +56,8 @@ def make_lab(
     check_numbers(num, size, seed)
     if task not in TASKS:
         near = nearest(str(task), TASKS)
-        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(TASKS)}"
-        raise ConfigError(f"task={task}: there is no such task; {hint}")
+        hint = f"did you mean {near!r}?" if near else f"choose from: {', '.join(TASKS)}"
+        raise ConfigError(f"task={task}: unknown task; {hint}")
     made_with = {"version": _VERSION, "task": task, "num": num, "size": size, "seed": seed}
     lab = BuiltIn("fusion_lab", made_with, {"images": num, "sounds": num})
     make_row = partial(_make_row, task=task, num=num, size=size, seed=seed)
@@ -107,7 +107,7 @@ def _beep(pitch: float, random: Random) -> np.ndarray:
 
 def _card(task: str) -> dict[str, Any]:
     return {
-        "description": f"Pictures, sentences and sounds of one bit each; {TASKS[task]}.",
+        "description": f"Images, sentences and sounds that encode one bit each; {TASKS[task]}.",
         "source": f"made by `mmtx data action=make name=fusion_lab task={task}`",
         "licence": "CC0-1.0",
         "root": ".",

@@ -5,11 +5,11 @@ from random import Random
 
 LABELS = ("no", "yes")
 TASKS = {
-    "redundant": "every modality says the answer",
-    "unique": "the picture says the answer, the others something else",
-    "xor": "the answer is whether picture and text differ: either alone says nothing",
-    "gated": "the sound says whether the picture or the text has the answer",
-    "conflict": "picture and text say an answer each, surely or perhaps; one that is sure is right",
+    "redundant": "every modality encodes the answer",
+    "unique": "only the image encodes the answer; the others are unrelated",
+    "xor": "the answer is whether image and text differ; neither alone is informative",
+    "gated": "the audio indicates whether the image or the text encodes the answer",
+    "conflict": "image and text each give an answer, certain or not; certain answers are correct",
 }
 """Descriptions of the tasks. The answer is a bit, and each modality encodes one bit."""
 
@@ -42,4 +42,4 @@ def trial(task: str, random: Random) -> Trial:
             sure = random.choice([(True, False), (False, True), (True, True)])
             said, told = (a if known else random.randrange(2) for known in sure)
             return Trial(said, told, c, a, *sure)
-    raise ValueError(f"task={task!r} is none of {', '.join(TASKS)}")
+    raise ValueError(f"task={task!r}: unknown task; choose from: {', '.join(TASKS)}")

@@ -80,9 +80,9 @@ def _make_row(folder: Path, index: int, num: int, size: int, seed: int) -> dict[
 def _card(seed: int) -> dict[str, Any]:
     return {
         "description": (
-            "Drawn scenes of one or two things; five captions, a question with its answer, and "
-            "as label the shape of the largest thing. Test rows of the group unseen show a pair "
-            "of colour and shape that occurs nowhere in training."
+            "Rendered scenes of one or two objects; five captions, a question with its answer, "
+            "and as label the shape of the largest object. Test rows of the group unseen show a "
+            "combination of color and shape that does not occur in training."
         ),
         "source": "made by `mmtx data action=make name=scenes`",
         "licence": "CC0-1.0",

@@ -372,12 +372,12 @@ def test_damaged_in_the_middle(folder, tmp_path, name):
     [
         (b"", ["empty file"]),
         (b"RIFF" + bytes(4) + b"WAVE", ["truncated"]),
-        (b"version https://git-lfs.github.com/spec/v1\noid", ["text", "sound", "'version http"]),
-        ("Grüße, no sound".encode(), ["text", "sound", "'Grüße"]),
-        (bytes(5000), ["sound", "video"]),
+        (b"version https://git-lfs.github.com/spec/v1\noid", ["text", "audio", "'version http"]),
+        ("Grüße, no sound".encode(), ["text", "audio", "'Grüße"]),
+        (bytes(5000), ["audio", "video"]),
         (b"OggS" + bytes(5000), ["damaged", "Ogg"]),
         (b"fLaC" + bytes(5000), ["damaged", "FLAC"]),
-        (b"\xff\xfb\x90\x00" + bytes(50), ["sound", "video"]),
+        (b"\xff\xfb\x90\x00" + bytes(50), ["audio", "video"]),
     ],
 )
 def test_what_is_no_sound(tmp_path, data, words):
@@ -389,7 +389,7 @@ def test_pictures(tmp_path, format):
     if format == "AVIF" and not __import__("PIL.features").features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
     Image.new("RGB", (64, 64), "red").save(tmp_path / "a.wav", format)
-    mentions(reason_of(tmp_path / "a.wav"), f"{format} ", "picture", "sound")
+    mentions(reason_of(tmp_path / "a.wav"), f"{format} ", "image", "audio")
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_pictures(tmp_path, format):
 def test_playlists_are_not_followed(folder, tmp_path, text):
     shutil.copy(folder / "film.ts", tmp_path / "a.ts")
     reason = reason_of(tmp_path / "a.mp3", data=text.encode())
-    mentions(reason, "text", "sound", f"'{text[:6]}")
+    mentions(reason, "text", "audio", f"'{text[:6]}")
 
 
 def test_names_that_look_like_addresses(folder, tmp_path, monkeypatch):
@@ -443,8 +443,8 @@ def test_samples_that_are_no_sound(tmp_path, wave, value, words, rate):
 def test_no_samples(tmp_path, format):
     soundfile.write(tmp_path / "a", np.zeros(0), RATE, format=format)
     reason = reason_of(tmp_path / "a")
-    mentions(reason, "sound")
-    assert not [word for word in ("video", "picture", "damaged", "truncated") if word in reason]
+    mentions(reason, "audio")
+    assert not [word for word in ("video", "image", "damaged", "truncated") if word in reason]
 
 
 def test_a_cover_is_no_video(folder, tmp_path, wave):
@@ -591,7 +591,7 @@ def test_real_videos_without_sound_and_files_without_both():
     assert any(name.endswith(pictures) for name in broken)
     for name in broken:
         if name.endswith(pictures):
-            mentions(broken[name], "picture", "sound")
+            mentions(broken[name], "image", "audio")
     mentions(broken["empty.mp4"], "empty file")
     assert "truncated" in broken["truncated.mp4"]
     assert "text" in broken["text.mp4"]

@@ -275,8 +275,8 @@ BROKEN = {
     "truncated.mp4": ["truncated", "200,000 ", "654,812 bytes"],
     "sine_mono_s24.wav": ["video stream"],
     "nasa_13013.mp4.audio.mp3": ["video stream"],
-    "bomb_header.png": ["picture", "video"],
-    "bad_huffman.jpg": ["picture", "video"],
+    "bomb_header.png": ["image", "video"],
+    "bad_huffman.jpg": ["image", "video"],
 }
 
 

@@ -158,7 +158,7 @@ def test_a_decoder_that_was_taken_over_executes_nothing(tmp_path):
             assert guard.run(send_raw, "bad.mp4", raw) == 5
             guard.close()  # it may not have ended yet
         else:
-            with raises(UnreadableError, "bad.mp4: ", "decoder", "answer"):
+            with raises(UnreadableError, "bad.mp4: ", "decoder", "response"):
                 guard.run(send_raw, "bad.mp4", raw)
         assert guard.run(own_pid, "a.mp4") != first
     assert not (tmp_path / "made").exists()
