@@ -74,7 +74,7 @@ def run(cfg: DictConfig) -> None:
     )
     page = write_comparison(run_dir, comparison)
     if len(groups) == 1:
-        print("the runs differ only in their seed, and form a single group", file=sys.stderr)
+        print("the runs differ only in their seed, and form one group", file=sys.stderr)
     count = len(folders)
     result = {"command": "compare", "metric": metric, "baseline": baseline, "count": count}
     write_json(run_dir / "result.json", result)
@@ -95,7 +95,7 @@ def check(cfg: DictConfig) -> None:
         if name not in choices("fusion"):
             faults.append(f"fusions: unknown fusion {name!r}; {nearest(name, choices('fusion'))}")
     if type(cfg.jobs) is not int or cfg.jobs < 1:
-        faults.append(f"jobs={cfg.jobs}: must be the number of runs to train at a time, at least 1")
+        faults.append(f"jobs={cfg.jobs}: must be at least 1 (number of runs to train at a time)")
     if cfg.plan and not cfg.args:
         faults.append("args: required with plan; set e.g. \"args=['experiment=avdigits']\"")
     if faults:

@@ -42,7 +42,7 @@ def source_faults(cfg: DictConfig) -> Iterator[str]:
     if not cfg.ckpt:
         yield "ckpt: required; set ckpt=RUN (a run folder, .ckpt or model folder)"
     if data.get("mixture"):
-        yield "data.mixture: not supported by mmtx predict; set data.path=MANIFEST.jsonl"
+        yield "data.mixture: mmtx predict reads only one manifest; set data.path=MANIFEST.jsonl"
     elif inputs and path:
         yield "inputs: cannot be combined with data.path; set only one of them"
     elif not inputs and not path and not cfg.text:

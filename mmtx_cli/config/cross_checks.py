@@ -128,7 +128,7 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
         possible = max(1, round(rate / 100)) * 100
         yield (
             f"sample_rate: {rate} is not a multiple of 100, which 10 ms hops require; set "
-            f"sample_rate={possible} (files are resampled to it)"
+            f"sample_rate={possible}, to which files are resampled"
         )
     longest, read = cfg.get("max_length"), at(cfg, "encoder.text.max_length")
     if isinstance(longest, int) and isinstance(read, int) and read < longest:

@@ -14,7 +14,7 @@ def prediction_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     if cfg.get("command") != "predict":
         return
     if at(cfg, "data.cache"):
-        yield "data.cache: mmtx predict reads files, not cached features; remove it"
+        yield "data.cache: inputs are read from files, not from a cache; remove it"
     encoders = {str(name): node for name, node in entries(cfg, "encoder") if node}
     from_files = [name for name in FILES if name in encoders and not vectors(encoders[name])]
     if cfg.get("inputs") and not from_files:
