@@ -18,7 +18,7 @@ def run(cfg: DictConfig) -> None:
     }
     missing = [key for key in examples if cfg[key] in (None, "", [])]
     if missing:
-        raise ConfigError(*(f"{key}: required; write {examples[key]}" for key in missing))
+        raise ConfigError(*(f"{key}: required; set {examples[key]}" for key in missing))
     read_text(cfg)
     paths = found(cfg.inputs)
     stored = read_config(cfg.ckpt)

@@ -61,7 +61,7 @@ def run(cfg: DictConfig) -> None:
     )
     if not has_direction(metric):
         print(
-            f"metric={metric}: whether more of it is better is not known; the highest stands first",
+            f"metric={metric}: unknown whether higher is better; sorted from high to low",
             file=sys.stderr,
         )
     sign = 1 if lower_is_better(metric) else -1
@@ -74,13 +74,13 @@ def run(cfg: DictConfig) -> None:
     )
     page = write_comparison(run_dir, comparison)
     if len(groups) == 1:
-        print("the runs differ in nothing but the seed: they are one group", file=sys.stderr)
+        print("the runs differ only in their seed, and form one group", file=sys.stderr)
     count = len(folders)
     result = {"command": "compare", "metric": metric, "baseline": baseline, "count": count}
     write_json(run_dir / "result.json", result)
     print_comparison(*table(comparison), legend(comparison))
     print(NOTE)
-    print(f"open the page: {page}")
+    print(f"report: {page}")
     print(run_dir)
 
 
@@ -88,16 +88,16 @@ def check(cfg: DictConfig) -> None:
     """Raise ConfigError for invalid settings before anything is trained."""
     faults = []
     if bool(cfg.runs) == bool(cfg.plan):
-        faults.append("runs: give finished runs, runs='[runs/a,runs/b]', or plan=fusions")
+        faults.append("runs: set either finished runs, runs='[runs/a,runs/b]', or plan=fusions")
     if cfg.plan and cfg.plan not in PLANS:
-        faults.append(f"plan={cfg.plan}: there is no such plan; there are: {', '.join(PLANS)}")
+        faults.append(f"plan={cfg.plan}: unknown plan; choose from: {', '.join(PLANS)}")
     for name in cfg.fusions or ():
         if name not in choices("fusion"):
-            faults.append(f"fusions: there is no {name!r}; {nearest(name, choices('fusion'))}")
+            faults.append(f"fusions: unknown fusion {name!r}; {nearest(name, choices('fusion'))}")
     if type(cfg.jobs) is not int or cfg.jobs < 1:
-        faults.append(f"jobs={cfg.jobs}: write how many runs to train at a time, 1 or more")
+        faults.append(f"jobs={cfg.jobs}: must be at least 1 (number of runs to train at a time)")
     if cfg.plan and not cfg.args:
-        faults.append("args: what is trained? e.g. \"args=['experiment=avdigits']\"")
+        faults.append("args: required with plan; set e.g. \"args=['experiment=avdigits']\"")
     if faults:
         raise ConfigError(*faults)
 

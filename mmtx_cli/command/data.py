@@ -34,7 +34,7 @@ def run(cfg: DictConfig) -> None:
         raise ConfigError(*faults)
     workers = settings["workers"]
     if workers is not None and (type(workers) is not int or workers < 1):
-        raise ConfigError(f"workers={workers}: write a whole number from 1 up, e.g. workers=4")
+        raise ConfigError(f"workers={workers}: must be an integer of at least 1, e.g. workers=4")
     actions = {"make": _make, "check": _check, "import": import_, "cache": _cache}
     print(chosen("action", settings, actions)(settings))
 
@@ -51,7 +51,7 @@ def _make(settings: Settings) -> Path:
     require(settings, ("out",), "make")
     for key in ("num", "size", "seed"):
         if type(settings[key]) is not int:
-            raise ConfigError(f"{key}={settings[key]}: write a whole number, e.g. {key}=100")
+            raise ConfigError(f"{key}={settings[key]}: must be an integer, e.g. {key}=100")
     sizes = {key: settings[key] for key in ("num", "size", "seed", "workers")}
     try:
         return make(Path(settings["out"]), **sizes)
@@ -61,7 +61,7 @@ def _make(settings: Settings) -> Path:
 
 def _cache(settings: Settings) -> Path:
     """Raise ConfigError: a sweep over actions cannot include ``cache``, which has its own keys."""
-    raise ConfigError(f"action=cache: has keys of its own; write it alone{example('cache')}")
+    raise ConfigError(f"action=cache: cannot be combined with other actions{example('cache')}")
 
 
 def _check(settings: Settings) -> Path:
@@ -75,7 +75,7 @@ def _check(settings: Settings) -> Path:
     split = settings["split"]
     if split is not None and not isinstance(split, dict):
         raise ConfigError(
-            f"split={split}: to check, give ratios for rows without a split, e.g. "
+            f"split={split}: must be ratios for rows without a split, e.g. "
             "'split={train: 0.8, val: 0.1, test: 0.1}'"
         )
     limits = _limits(settings)
@@ -100,9 +100,9 @@ def _limits(settings: Settings) -> DecodeLimits:
     """Return the time, memory and size limits for decoding one file."""
     pixels = settings["max_image_pixels"]
     if type(pixels) is not int or pixels < 1:
-        raise ConfigError(f"max_image_pixels={pixels}: write a whole number from 1 up")
+        raise ConfigError(f"max_image_pixels={pixels}: must be an integer of at least 1")
     for key in ("decode_timeout", "decode_memory"):
         value, (least, most) = settings[key], BOUNDS[f"data.{key}"]
         if type(value) not in (int, float) or not least <= value <= most:
-            raise ConfigError(f"{key}={value}: write {written(least, most)}, e.g. {key}=30")
+            raise ConfigError(f"{key}={value}: must be {written(least, most)}, e.g. {key}=30")
     return DecodeLimits(settings["decode_timeout"], settings["decode_memory"], pixels)

@@ -26,7 +26,7 @@ def run(cfg: DictConfig) -> None:
     if not cfg.out:
         raise ConfigError(f"missing: out=…{example('cache')}")
     if cfg.resume:
-        raise ConfigError("resume: action=cache goes on wherever it was stopped; leave it out")
+        raise ConfigError("resume: action=cache resumes automatically; remove it")
     cfg.out = str(cfg.out)
     cfg, stored, fresh = prepared(cfg, inherit_data)
     folder = Path(cfg.out).expanduser()
@@ -41,7 +41,10 @@ def run(cfg: DictConfig) -> None:
     try:
         cache(cfg, stored, fresh, folder, chosen)
     except KeyboardInterrupt:
-        print(f"out={folder}: what is done is kept; the same command goes on", file=sys.stderr)
+        print(
+            f"out={folder}: interrupted; rerun the same command to resume",
+            file=sys.stderr,
+        )
         raise
     print(folder)
 
@@ -53,7 +56,7 @@ def chosen_parts(cfg: DictConfig) -> list[str]:
     """
     there = parts_of(cfg)
     faults = [
-        f"parts: there is no {part!r} to keep; {nearest(str(part), there, True)}"
+        f"parts: unknown module {part!r}; {nearest(str(part), there, True)}"
         for part in cfg.parts
         if part not in there
     ]

@@ -26,8 +26,8 @@ def run(cfg: DictConfig) -> None:
     begun = time.perf_counter()
     run_dir = Path(cfg.run_dir)
     if any((run_dir / name).exists() for name in ("pretrain", "films")):
-        raise ConfigError(f"run_dir={run_dir}: there is a demo in it already; name another folder")
-    say(f"drawing {cfg.num} scenes and {cfg.num_films} films with sound")
+        raise ConfigError(f"run_dir={run_dir}: already contains a demo; use another folder")
+    say(f"generating {cfg.num} scenes and {cfg.num_films} videos with audio")
     scenes = make_scenes(run_dir / "data", num=cfg.num, size=96, seed=cfg.seed)
     events = None
     if cfg.num_films:
@@ -39,8 +39,8 @@ def run(cfg: DictConfig) -> None:
         sections += film_attributes(cfg, run_dir, events)
     report = write_report(run_dir, title="mmtx demo", sections=sections)
     console = make_console(soft_wrap=True)
-    console.print(f"\ndone in {time.perf_counter() - begun:.0f} s; open the report: {report}")
-    console.print("next: your own data, see docs/data.md; all keys: mmtx finetune --help")
+    console.print(f"\nfinished in {time.perf_counter() - begun:.0f} s; report: {report}")
+    console.print("next: use your own data (docs/data.md); all keys: mmtx finetune --help")
     print(run_dir)
 
 
@@ -65,7 +65,7 @@ def pictures(
         manifest: The images and captions.
         words: The tokenizer.
     """
-    say("pre-training: a captioner of pictures")
+    say("pre-training an image captioner")
     settings = [
         "experiment=scenes_caption",
         f"data.path={quoted(manifest)}",
@@ -73,15 +73,15 @@ def pictures(
         f"seed={cfg.seed}",
     ]
     captioner = step(run_dir, "pretrain", [*settings, *cfg.overrides.pretrain])
-    say("evaluating on held-out scenes, half with unseen pairs of colour and shape")
+    say("evaluating on held-out scenes, half with unseen pairs of color and shape")
     given = f"ckpt={quoted(captioner)}"
     evaluated = step(run_dir, "eval", [given, f"seed={cfg.seed}", "floors=true"])
-    say("captioning pictures")
+    say("captioning images")
     inputs = held_out(manifest, "image")
     captioned = step(run_dir, "caption", [given, f"inputs=[{','.join(map(quoted, inputs))}]"])
     sections = [
         ("Evaluation on held-out scenes", evaluated),
-        ("Captions of single pictures", captioned),
+        ("Captions of single images", captioned),
         ("Pre-training", captioner),
     ]
     return sections, captioner
@@ -98,7 +98,7 @@ def films(
         manifest: The videos and captions.
         captioner: Folder of the image captioner.
     """
-    say("fine-tuning on pictures, films and sounds, of which some are missing")
+    say("fine-tuning on images, video and audio with missing modalities")
     settings = [
         "experiment=events_caption",
         f"ckpt={quoted(captioner)}",
@@ -106,16 +106,16 @@ def films(
         f"seed={cfg.seed}",
     ]
     trained = step(run_dir, "finetune", [*settings, *cfg.overrides.finetune])
-    say("evaluating, also with single modalities taken away")
+    say("evaluating, also with modalities removed")
     given = f"ckpt={quoted(trained)}"
     evaluated = step(run_dir, "eval", [given, f"seed={cfg.seed}", "missing=all"])
-    say("captioning films")
+    say("captioning videos")
     inputs = held_out(manifest, "video")
     captioned = step(run_dir, "caption", [given, f"inputs=[{','.join(map(quoted, inputs))}]"])
     return [
-        ("Films with sound: evaluation on held-out ones", evaluated),
-        ("Films with sound: captions", captioned),
-        ("Films with sound: fine-tuning", trained),
+        ("Videos with audio: evaluation on held-out videos", evaluated),
+        ("Videos with audio: captions", captioned),
+        ("Videos with audio: fine-tuning", trained),
     ]
 
 
@@ -134,13 +134,13 @@ def film_attributes(cfg: DictConfig, run_dir: Path, manifest: Path) -> list[tupl
     evaluations = {"all modalities": folder / "eval"}
     encoders = read_config(str(trained))["model"]["encoder"]
     if encoders.get("image") and any(encoders.get(name) for name in ("video", "audio")):
-        say("evaluating without the still, from video and audio alone")
+        say("evaluating without the image, on video and audio only")
         settings = [f"ckpt={quoted(trained)}", f"seed={cfg.seed}", "drop=[image]"]
         without = step(folder, "eval", settings, "eval_without_image")
         evaluations["without the still"] = without
     if not write_attributes(run_dir, evaluations, cfg.seed):
         return []
-    return [("Films with sound: attributes that captions name", run_dir)]
+    return [("Videos with audio: attributes named in captions", run_dir)]
 
 
 def say(what: str) -> None:

@@ -137,7 +137,7 @@ def check_places(args: Sequence[str], name: str) -> None:
 
     absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
     if absent:
-        raise ConfigError(*(f"--config-dir {folder}: there is no such folder" for folder in absent))
+        raise ConfigError(*(f"--config-dir {folder}: folder not found" for folder in absent))
     if added := list(added_faults(split(args)[1], name, config_dirs(args))):
         raise ConfigError(*added)
 
@@ -171,7 +171,7 @@ def trust(overrides: Sequence[str]) -> None:
         group, choice = key_of(arg), arg.partition("=")[2]
         if group in ("hydra/launcher", "hydra/sweeper") and choice != "basic":
             raise ConfigError(
-                f"{arg}: plugins of Hydra are only loaded where you trust them; write "
+                f"{arg}: Hydra plugins are loaded only if trusted; add "
                 "trusted_packages=[hydra_plugins]"
             )
 
@@ -184,9 +184,7 @@ def check_options(options: list[str], command: str) -> None:
     from mmtx_cli.errors import ConfigError
 
     def refuse(message: str) -> NoReturn:
-        raise ConfigError(
-            f"{message}; settings are written key=value, and mmtx {command} --help lists them"
-        )
+        raise ConfigError(f"{message}; set keys as key=value (see mmtx {command} --help)")
 
     parser = get_args_parser()
     parser.allow_abbrev = False  # other checks look for full names only

@@ -17,7 +17,7 @@ from mmtx_cli.runs.resolve import manifests
 def run(cfg: DictConfig) -> None:
     """Evaluate a trained model on a split."""
     if not cfg.ckpt:
-        raise ConfigError("ckpt: required; write ckpt=RUN (a run folder, .ckpt or model folder)")
+        raise ConfigError("ckpt: required; set ckpt=RUN (a run folder, .ckpt or model folder)")
     stored = read_config(cfg.ckpt)
     refuse_trained_heads(cfg)
     inherit(cfg, stored)

@@ -25,7 +25,7 @@ def run(cfg: DictConfig) -> None:
     """Copy the weights and config of ``ckpt`` into ``out``, with a model card."""
     refuse_foreign_keys(cfg, "export")
     faults = [
-        f"{key}: required; write ckpt=RUN out=FOLDER" for key in ("ckpt", "out") if not cfg[key]
+        f"{key}: required; set ckpt=RUN out=FOLDER" for key in ("ckpt", "out") if not cfg[key]
     ]
     if faults:
         raise ConfigError(*faults)
@@ -35,8 +35,7 @@ def run(cfg: DictConfig) -> None:
         card = model_card(out.name, config)
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"ckpt={cfg.ckpt}: its config is not of the form that mmtx writes: a part without "
-            f"{error}"
+            f"ckpt={cfg.ckpt}: invalid config, not written by mmtx: a component lacks {error}"
         ) from error
     weights = read_weights(cfg.ckpt)
     try:
@@ -55,7 +54,7 @@ def refuse_foreign(out: Path) -> None:
     others = sorted(held - {WEIGHTS, CONFIG, *TOKENIZERS.values(), "README.md"})
     if others or (held and WEIGHTS not in held):
         names = ", ".join((others or sorted(held))[:3])
-        raise ConfigError(f"out={out}: holds other files ({names}); name a new or empty folder")
+        raise ConfigError(f"out={out}: contains other files ({names}); use a new or empty folder")
 
 
 def model_card(name: str, config: dict[str, Any]) -> str:
@@ -69,11 +68,11 @@ def model_card(name: str, config: dict[str, Any]) -> str:
     predicts = any(constant(n, "predicts") and not constant(n, "aligns") for n in heads)
     use = "predict" if predicts else "eval"
     use = "caption" if any("aptioning" in node["_target_"] for node in heads) else use
-    inputs = " inputs=PICTURES" if use == "caption" else " data.path=MANIFEST.jsonl"
+    inputs = " inputs=IMAGES" if use == "caption" else " data.path=MANIFEST.jsonl"
     if any(node.get("says") == "answers" for node in model["head"].values()):
         inputs += " text='A QUESTION'"
     return (
         f"# {name}\n\nA multimodal model trained with mmtx.\n\n{listed}\n"
-        f"- pictures: {config['preparation']['image_size']} pixels\n\n"
+        f"- image size: {config['preparation']['image_size']} pixels\n\n"
         f"```\nmmtx {use} {argument('ckpt', name)}{inputs}\n```\n"
     )

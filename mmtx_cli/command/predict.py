@@ -40,29 +40,29 @@ def source_faults(cfg: DictConfig) -> Iterator[str]:
     data = cfg.get("data") or {}
     path, inputs = data.get("path"), cfg.inputs not in (None, "", [])
     if not cfg.ckpt:
-        yield "ckpt: required; write ckpt=RUN (a run folder, .ckpt or model folder)"
+        yield "ckpt: required; set ckpt=RUN (a run folder, .ckpt or model folder)"
     if data.get("mixture"):
-        yield "data.mixture: predict for one manifest at a time; write data.path=MANIFEST.jsonl"
+        yield "data.mixture: mmtx predict reads only one manifest; set data.path=MANIFEST.jsonl"
     elif inputs and path:
-        yield "inputs: given beside data.path; write one of them"
+        yield "inputs: cannot be combined with data.path; set only one of them"
     elif not inputs and not path and not cfg.text:
         yield (
-            "inputs: required; write inputs=FILE, inputs=FOLDER or inputs='*.mp4', or "
+            "inputs: required; set inputs=FILE, inputs=FOLDER or inputs='*.mp4', or "
             "data.path=MANIFEST.jsonl"
         )
     elif cfg.segments and not inputs and not path:
-        yield "segments: is for inputs; a text alone has no pieces, leave it out"
+        yield "segments: requires inputs; a text alone has no segments; remove it"
     for text in each_input(cfg.inputs):
         if Path(text).suffix.lower() in TABLES:
-            yield f"inputs: {text} is a table of samples; write {argument('data.path', text)}"
+            yield f"inputs: {text} is a manifest; use {argument('data.path', text)}"
     if path and not inputs:
         if is_media(Path(path).expanduser()):
-            yield f"data.path: {path} is no table of samples; write {argument('inputs', path)}"
+            yield f"data.path: {path} is not a manifest; use {argument('inputs', path)}"
         for key in ("text", "segments"):
             if cfg[key]:
-                yield f"{key}: is for inputs; a row of data.path has its own, leave it out"
+                yield f"{key}: requires inputs; rows of data.path have their own; remove it"
     elif cfg.split:
-        yield "split: is for data.path, inputs have none; leave it out"
+        yield "split: requires data.path; inputs have no split; remove it"
 
 
 def is_media(path: Path) -> bool:

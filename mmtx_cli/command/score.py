@@ -59,14 +59,14 @@ def _check(cfg: DictConfig) -> None:
     """Raise ConfigError if a file is missing, a key is unknown or a number is invalid."""
     refuse_foreign_keys(cfg, "score")
     faults = [
-        f"{key}: required; write {key}=FILE ({form})"
+        f"{key}: required; set {key}=FILE ({form})"
         for key, form in _FORMS.items()
         if not cfg.get(key)
     ]
     for key, least in (("bootstrap", 1), ("seed", 0)):
         value = cfg.get(key)
         if type(value) is not int or value < least:
-            faults.append(f"{key}={value}: write a whole number from {least} up, e.g. {key}=1000")
+            faults.append(f"{key}={value}: must be an integer of at least {least}, e.g. {key}=1000")
     if faults:
         raise ConfigError(*faults)
 
@@ -79,13 +79,13 @@ def _unmatched(references: CaptionFile, predictions: CaptionFile, cfg: DictConfi
         faults.append(
             f"{predictions.places[alone[0]]}: {len(alone)} of {len(predictions.places)} "
             f"predictions have no references in {references.path}: {_listed(alone)}; "
-            "are these the same ids?"
+            "check that both files use the same ids"
         )
     missing = [name for name in references.places if name not in predictions.places]
     if missing and predictions.complete:
-        remedy = "predict every id, or take these out"
+        remedy = "predict every id, or remove these"
         if cfg.get("split") is None:
-            remedy += " (of a manifest with splits, split=test keeps one)"
+            remedy += " (to select a split of a manifest, set e.g. split=test)"
         faults.append(
             f"{references.places[missing[0]]}: {len(missing)} of {len(references.places)} ids "
             f"have no prediction in {predictions.path}: {_listed(missing)}; {remedy}"

@@ -96,7 +96,7 @@ class CheckedLoader(ConfigLoaderImpl):
         """
         if any(key_of(arg) == "hydra.searchpath" for arg in overrides):
             # reading a path pkg://NAME already imports the package
-            raise ConfigError("hydra.searchpath: leave it out, and write --config-dir DIR")
+            raise ConfigError("hydra.searchpath: not supported; use --config-dir DIR")
         self.own.files.clear()
         cfg = super().load_configuration(config_name, overrides, *args, **kwargs)
         plain: Any = OmegaConf.to_container(cfg)

@@ -117,23 +117,23 @@ def limit_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         value = at(cfg, path)
         for number in value if isinstance(value, list) else [value]:
             if is_number(number) and not least <= number <= most:
-                yield f"{path}: {value} is out of bounds; write {written(least, most)}"
+                yield f"{path}: {value} is out of range; must be {written(least, most)}"
                 break
     for path, length in LENGTHS.items():
         value = at(cfg, path)
         if isinstance(value, list) and len(value) != length:
-            yield f"{path}: {value} has {len(value)} numbers, not {length}"
+            yield f"{path}: {value} has {len(value)} numbers; must have {length}"
     for path, words in WORDS.items():
         value = at(cfg, path)
         if isinstance(value, str) and value not in words:
-            yield f"{path}: {value!r} is none of {', '.join(words)}"
+            yield f"{path}: {value!r} is invalid; must be one of {', '.join(words)}"
     devices = at(cfg, "trainer.devices")
     if devices is not None and not re.fullmatch(r"auto|-1|[1-9]\d*|(\d+,)+\d*", str(devices)):
-        yield f"trainer.devices: {devices!r} is no number, auto, nor a list such as '0,2'"
+        yield f"trainer.devices: {devices!r} must be a number, auto or a list such as '0,2'"
     if copying := STARTED_WITHIN.fullmatch(str(at(cfg, "trainer.strategy"))):
         yield (
-            f"trainer.strategy={copying[0]}: its processes are copies of one, and what they have "
-            f"trained ends with them; write trainer.strategy=ddp{copying[1] or ''}"
+            f"trainer.strategy={copying[0]}: trains in copies of this process, and the weights are "
+            f"lost when they exit; use trainer.strategy=ddp{copying[1] or ''}"
         )
 
 
@@ -142,7 +142,7 @@ def part_fault(name: str, value: Any) -> str | None:
     least, most = PART_BOUNDS.get(name, (0, 0))
     if name not in PART_BOUNDS or not is_number(value) or least <= value <= most:
         return None
-    return f"{value} is out of bounds; write {written(least, most)}"
+    return f"{value} is out of range; must be {written(least, most)}"
 
 
 def at(cfg: Any, path: str) -> Any:
@@ -170,4 +170,4 @@ def is_number(value: object) -> bool:
 
 def written(least: float | int, most: float | int) -> str:
     """Describe bounds in words; a maximum above 10 is omitted."""
-    return f"a number from {least:g} up" if most > 10 else f"a number from {least:g} to {most:g}"
+    return f"at least {least:g}" if most > 10 else f"between {least:g} and {most:g}"

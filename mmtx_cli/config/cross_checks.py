@@ -15,22 +15,22 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield errors for settings that are valid by themselves but not together."""
     encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
     if not encoders:
-        yield "encoder: no encoder is chosen; write for example encoder/image=vit"
+        yield "encoder: no encoder selected; set e.g. encoder/image=vit"
     if cfg.get("command") == CACHING:  # only encoders are needed
         yield from training_faults(cfg, encoders)
         return
     if not cfg.get("head"):
-        yield "head: no head is chosen; write for example head=captioning"
+        yield "head: no head selected; set e.g. head=captioning"
     if not cfg.get("fusion"):
-        yield "fusion: none is chosen; write for example fusion=concat"
+        yield "fusion: no fusion selected; set e.g. fusion=concat"
     if cfg.get("command") in TRAINING:
         yield from training_faults(cfg, encoders)
     drop = cfg.get("drop", [])
     for name in drop if isinstance(drop, list) else ():
         if name not in encoders:
-            yield f"drop: the model has no encoder of {name!r}; {nearest(str(name), encoders)}"
+            yield f"drop: the model has no encoder for {name!r}; {nearest(str(name), encoders)}"
     if drop and encoders <= set(map(str, drop)):
-        yield "drop: nothing would be left; keep at least one modality"
+        yield "drop: no modality remains; keep at least one"
     for name in at(cfg, "data.modality_dropout_by") or ():
         if name not in encoders:
             hint = nearest(str(name), encoders)
@@ -39,7 +39,7 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     yield from word_faults(cfg)
     yield from leak_faults(cfg)
     if cfg.get("command") == "caption" and at(cfg, "data.cache"):
-        yield "data.cache: captions are made of files, which no cache holds; leave it out"
+        yield "data.cache: mmtx caption reads files, not cached features; remove it"
     if cfg.get("command") == "caption" or (
         cfg.get("command") == "predict" and not at(cfg, "data.path")
     ):
@@ -62,16 +62,16 @@ def untrained_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str
             continue
         if cfg.get("command") != "eval":
             yield (
-                f"head.{name}: is not trained, but asked of a trained model: "
+                f"head.{name}: is evaluation-only; use it with a trained model: "
                 f"mmtx eval ckpt=RUN head={name}"
             )
         elif constant(node, "asks_aligned") and not aligned and not foreign:
             yield (
-                f"head.{name}: the model has no contrastive head, only {', '.join(own)}; "
-                "pre-train one with head=contrastive"
+                f"head.{name}: needs a contrastive head, but the model has only {', '.join(own)}; "
+                "pre-train with head=contrastive"
             )
         elif constant(node, "asks_text") and "text" not in encoders:
-            yield f"head.{name}: the model has no text encoder, and classes are told by words"
+            yield f"head.{name}: needs a text encoder to encode the class names; the model has none"
 
 
 def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
@@ -82,19 +82,19 @@ def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
         for name in named if isinstance(named, list) else ():
             if name not in encoders:
                 hint = nearest(str(name), encoders)
-                yield f"fusion.{key}: there is no encoder of {name!r}; {hint}"
+                yield f"fusion.{key}: no encoder for {name!r}; {hint}"
     if constant(fusion, "joins") is not False or len(encoders) < 2:
         return
     for name, node in entries(cfg, "head"):
         own = constant(node, "reads_one")
         if constant(node, "mixes"):
-            yield f"head.{name}: looks at what a fusion has joined; write e.g. fusion=concat"
+            yield f"head.{name}: needs a fused stream; set e.g. fusion=concat"
             continue
         if constant(node, "votes") is False and not own and not node.get("reads"):
-            what = said(node) or "what it says"
+            what = said(node) or "its outputs"
             yield (
-                f"head.{name}: fusion=decision joins nothing, and {what} cannot be voted on; "
-                f"choose another fusion, or one modality: head.{name}.reads=[{min(encoders)}]"
+                f"head.{name}: fusion=decision has no fused stream, and {what} cannot be averaged; "
+                f"use another fusion, or a single modality: head.{name}.reads=[{min(encoders)}]"
             )
 
 
@@ -109,38 +109,37 @@ def constant(node: Any, name: str) -> object:
 def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
     """Yield errors for settings that only training needs."""
     if not at(cfg, "data.path") and not at(cfg, "data.mixture"):
-        yield "data.path: no data; write data.path=MANIFEST.jsonl or data=scenes"
+        yield "data.path: no data; set data.path=MANIFEST.jsonl or data=scenes"
     yield from mixture_faults(cfg)
     if at(cfg, "data.batch_size") == 1:
         for name, node in entries(cfg, "head"):
             if constant(node, "contrasts") or node.get("kind") == "relation":
                 yield (
-                    f"data.batch_size: 1 leaves head.{name} nothing to tell a sample from; write 2 "
-                    "or more"
+                    f"data.batch_size: 1 leaves no other samples for head.{name} to compare with; "
+                    "must be at least 2"
                 )
     mute = "text" in (cfg.get("data") or {}) and at(cfg, "data.text") is None
     if mute and reads_words(cfg) and any(reads_text(node) for _, node in entries(cfg, "head")):
-        yield "encoder.text: has nothing to read; set data.text, or leave it out: encoder.text=null"
+        yield "encoder.text: has no input; set data.text, or remove the encoder: encoder.text=null"
     if at(cfg, "data.sampling") in ("fps", "dense") and at(cfg, "data.fps") is None:
-        yield f"data.fps: data.sampling={at(cfg, 'data.sampling')} needs it, e.g. data.fps=8"
+        yield f"data.fps: required by data.sampling={at(cfg, 'data.sampling')}; set e.g. data.fps=8"
     rate = cfg.get("sample_rate")
     if isinstance(rate, int) and rate % 100:
         possible = max(1, round(rate / 100)) * 100
         yield (
-            f"sample_rate: {rate} is no multiple of 100: sound is cut into hops of 10 ms; write "
-            f"sample_rate={possible}, to which files of any rate are resampled"
+            f"sample_rate: {rate} is not a multiple of 100, which 10 ms hops require; set "
+            f"sample_rate={possible}, to which files are resampled"
         )
     longest, read = cfg.get("max_length"), at(cfg, "encoder.text.max_length")
     if isinstance(longest, int) and isinstance(read, int) and read < longest:
         yield (
-            f"encoder.text.max_length: {read} is less than max_length={longest}, to which texts "
-            f"are cut; write max_length={read}"
+            f"encoder.text.max_length: {read} is less than max_length={longest}, the length that "
+            f"texts are truncated to; set max_length={read}"
         )
     for name, node in entries(cfg, "head"):
         if constant(node, "needs_teacher") and not node.get("teacher"):
             yield (
-                f"head.{name}.teacher: there is none to learn from; name a trained model: "
-                f"head.{name}.teacher=RUN"
+                f"head.{name}.teacher: required; set it to a trained model: head.{name}.teacher=RUN"
             )
     heads = [f"head.{name}" for name, _ in entries(cfg, "head")]
     parts = [f"{kind}.{name}" for kind in ("encoder", "project") for name in sorted(encoders)]
@@ -150,7 +149,7 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
         if name not in known and not name.startswith(
             tuple(f"{k}." for k in [*parts, "fusion", *heads])
         ):
-            yield f"freeze: the model has no part {name!r}; {nearest(name, known)}"
+            yield f"freeze: the model has no module {name!r}; {nearest(name, known)}"
 
 
 def mixture_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
@@ -159,31 +158,31 @@ def mixture_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(mixture, list) or not all(isinstance(own, Mapping) for own in mixture):
         return
     if at(cfg, "data.path"):
-        yield "data.path: set besides data.mixture; make it one of the mixture's corpora"
+        yield "data.path: cannot be combined with data.mixture; add it to the mixture's corpora"
     names = [own.get("name") for own in mixture]
     weighed = [own.get("weight") is not None for own in mixture]
     heads = {str(name) for name, node in entries(cfg, "head") if node}
     for i, own in enumerate(mixture):
         name, weight, where = own.get("name"), own.get("weight"), f"data.mixture[{i}]"
         if not name or "/" in str(name):
-            yield f"{where}.name: {name!r} is no name; write one without a slash"
+            yield f"{where}.name: {name!r} is invalid; must be a name without a slash"
         elif names.index(name) < i:
-            yield f"{where}.name: {name!r} is taken by data.mixture[{names.index(name)}]"
+            yield f"{where}.name: {name!r} is already used by data.mixture[{names.index(name)}]"
         if not own.get("path"):
-            yield f"{where}.path: no data; write the manifest's"
+            yield f"{where}.path: required; set it to a manifest"
         if any(weighed) and (weight is None or (isinstance(weight, (int, float)) and weight <= 0)):
-            yield f"{where}.weight: {weight}; give each corpus a weight above 0, or none of them"
+            yield f"{where}.weight: {weight}; must be above 0, and set for every corpus or for none"
         if own.get("text") not in (None, "text", "captions"):
-            yield f"{where}.text: {own['text']!r} is neither text nor captions"
+            yield f"{where}.text: {own['text']!r} is invalid; must be text or captions"
         for head in own.get("heads") or ():
             if str(head) not in heads:
-                yield f"{where}.heads: there is no head {head!r}; {nearest(str(head), heads)}"
+                yield f"{where}.heads: unknown head {head!r}; {nearest(str(head), heads)}"
         if own.get("heads") == []:
-            yield f"{where}.heads: nothing learns from it; name some, or leave it out"
+            yield f"{where}.heads: must not be empty; list heads, or remove the key"
     taught = [own.get("heads") for own in mixture]
     for head in sorted(heads):
         if taught and all(chosen is not None and head not in chosen for chosen in taught):
-            yield f"head.{head}: no corpus of data.mixture names it among its heads"
+            yield f"head.{head}: not listed in the heads of any corpus in data.mixture"
 
 
 def reads_words(cfg: Mapping[str, Any]) -> bool:
@@ -207,7 +206,7 @@ def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         if said(node) == "captions" and reads_text(node):
             others = sorted(encoders - {"text"})
             yield (
-                f"head.{name}: would read the captions it is to produce (data.text=captions); "
+                f"head.{name}: reads the captions that it should generate (data.text=captions); "
                 f"set head.{name}.reads=[{','.join(others)}]"
             )
 
@@ -230,7 +229,7 @@ def word_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     for name, node in entries(cfg, "head"):
         learns, word = constant(node, "learns"), said(node)
         if isinstance(learns, dict) and isinstance(node.get("says"), str) and word not in learns:
-            yield f"head.{name}.says: {word!r}; {nearest(str(word), learns, True)}"
+            yield f"head.{name}.says: unknown target {word!r}; {nearest(str(word), learns, True)}"
 
 
 def asking_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
@@ -239,7 +238,7 @@ def asking_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     speakers = [node for _, node in entries(cfg, "head") if node and (every or said(node))]
     heard = reads_words(cfg) and any(map(reads_text, speakers))
     if cfg.get("text") and not heard:
-        yield "text: no head of this model that says something reads a text; leave it out"
+        yield "text: no head of this model that generates text reads a text; remove it"
     answering = any(said(node) == "answers" or answers(node) for node in speakers)
     if not cfg.get("text") and heard and answering:
-        yield "text: this model answers questions; ask one, e.g. text='what colour is it?'"
+        yield "text: required; this model answers a question, e.g. text='what color is it?'"

@@ -31,11 +31,11 @@ def explained(error: Exception, command: str, args: list[str]) -> list[str]:
         return [*faults, *plain_section_faults(args)]
     missing = re.search(r"Missing mandatory value: (\S+)", str(error))
     if missing:
-        return [f"{missing.group(1)}: required; write {missing.group(1)}=VALUE"]
+        return [f"{missing.group(1)}: required; set {missing.group(1)}=VALUE"]
     plugin = re.search(r"Could not find '(hydra/(?:launcher|sweeper)/\S+)'", str(error))
     if plugin:
         return [
-            f"{plugin.group(1)}: plugins of Hydra are only loaded where you trust them; write "
+            f"{plugin.group(1)}: Hydra plugins are loaded only if trusted; add "
             "trusted_packages=[hydra_plugins] on the command line"
         ]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -58,8 +58,8 @@ def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str
         meant = meant_file(arg, command)
         write = f"{meant}, or " if meant else ""
         yield (
-            f"{arg}: write {write}key=value or group=choice (mmtx {spoken(command)} --help lists "
-            "them)"
+            f"{arg}: not an override; write {write}key=value or group=choice "
+            f"(see mmtx {spoken(command)} --help)"
         )
         return
     try:
@@ -70,8 +70,8 @@ def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str
     swept = override.is_sweep_override()
     if swept and not {"-m", "--multirun"} & set(args):
         yield (
-            f"{arg}: several values; add -m to run each, or write "
-            f"{shlex.quote(f'{key}=[{value}]')} for a list, or {argument(key, value)} for a text"
+            f"{arg}: multiple values; add -m to run each of them, or write "
+            f"{shlex.quote(f'{key}=[{value}]')} for a list or {argument(key, value)} for a string"
         )
     elif key[0] not in "+~" and not key.startswith("hydra.") and not is_section_key(arg):
         values = list(override.sweep_string_iterator()) if swept else [override.value()]
@@ -91,10 +91,10 @@ def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -
     known, groups = root_keys(command), group_names(dirs)
     below = [group for group in groups if group.startswith(f"{key}/")]
     if key in groups and key not in default_groups(command):
-        yield f"{key}: mmtx {spoken(command)} has no choice of {key}; {taken(command, key)}"
+        yield f"{key}: group not supported by mmtx {spoken(command)}; {taken(command, key)}"
     elif key in groups and None in values:
         leave_out = f"{key.replace('/', '.')}=null" if "/" in key else f"~{key}"
-        yield f"{key}=null: to leave it out, write {leave_out}"
+        yield f"{key}=null: invalid; to remove it, write {leave_out}"
     elif key in groups:
         names = [name for v in values for name in (v if isinstance(v, list) else [v])]
         there = choices(key, dirs)
@@ -103,11 +103,11 @@ def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -
                 hint = nearest(str(name), offered(key, command, dirs), full=True)
                 if key == "data" and meant_file(str(name), "finetune"):
                     hint = f"did you mean data.path={name}? ({hint})"
-                yield f"{key}={name}: there is no such choice; {hint}"
+                yield f"{key}={name}: unknown option; {hint}"
     elif "/" in key:
-        yield f"{key}: there is no such group; {nearest(key, groups)}"
+        yield f"{key}: unknown group; {nearest(key, groups)}"
     elif below and isinstance(values[0], str):
-        yield f"{key}={values[0]}: write {' or '.join(f'{group}=NAME' for group in below)}"
+        yield f"{key}={values[0]}: invalid; use {' or '.join(f'{group}=NAME' for group in below)}"
     elif key.split(".")[0] not in known:
         mine = [group for group in groups if group in default_groups(command)]
         nodes = chosen_nodes(command, args, dirs)
@@ -132,8 +132,8 @@ def taken(command: str, key: str) -> str:
     """Explain where a command that does not select from a group takes it from."""
     known = root_keys(command)
     if key.split("/")[0] in known:
-        return f"it comes with ckpt=; set single keys of it: {key.replace('/', '.')}.KEY=VALUE"
-    return f"there are: {', '.join(known)}"
+        return f"it is loaded from ckpt=; set individual keys: {key.replace('/', '.')}.KEY=VALUE"
+    return f"available keys: {', '.join(known)}"
 
 
 def plain_section_faults(args: Sequence[str]) -> list[str]:

@@ -118,7 +118,7 @@ def flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 def nearest_choice(choice: Choice, dirs: Sequence[Path]) -> str:
     """Return the error for an unknown option."""
     there = choices(choice.group, dirs)
-    return f"{choice.group}={choice.name}: there is no such choice; there are: {', '.join(there)}"
+    return f"{choice.group}={choice.name}: unknown option; choose from: {', '.join(there)}"
 
 
 def offered(group: str, command: str, dirs: Sequence[Path] = ()) -> list[str]:

@@ -31,8 +31,8 @@ def interpolation_faults(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     except TooLargeError as error:
         yield (
             str(error),
-            f"its interpolations stand for more than {MAX_SIZE} characters, or for a chain of more "
-            f"than {MAX_DEPTH}; write some of the values out",
+            f"its interpolations expand to more than {MAX_SIZE} characters, or form a chain of "
+            f"more than {MAX_DEPTH}; replace some of them with their values",
         )
 
 
@@ -89,7 +89,7 @@ def _unclear(node: Any, path: Path) -> Iterator[tuple[str, str]]:
             yield from _unclear(value, (*path, str(at)))
     elif isinstance(node, str) and (_NESTED.search(node) or "${oc.create:" in node):
         shown = node if len(node) < 60 else f"{node[:59]}…"
-        yield ".".join(path), f"{shown!r} may stand for anything; write the key out"
+        yield ".".join(path), f"{shown!r} could expand to anything; write the key literally"
 
 
 def _at(node: Any, path: Path) -> Any:

@@ -23,14 +23,14 @@ def signature_of(target: str, trusted: tuple[str, ...] = ()) -> inspect.Signatur
         TargetError: if the path does not exist, or is neither in mmtx nor trusted.
     """
     if not all(part.isidentifier() for part in target.split(".")):
-        raise TargetError(f"{target!r} is no dotted path of a class")
+        raise TargetError(f"{target!r} is not the dotted path of a class")
     if target.startswith(f"{PACKAGE.name}."):
         return inspect.Signature(own_parameters(target))
     if any(target == name or target.startswith(f"{name}.") for name in trusted):
         return imported_signature(target)
     package = target.split(".")[0]
     raise TargetError(
-        f"{target!r} is outside mmtx; if you trust it, add trusted_packages=[{package}]"
+        f"{target!r} is not part of mmtx; if you trust it, add trusted_packages=[{package}]"
     )
 
 
@@ -50,11 +50,11 @@ def class_source(target: str) -> tuple[ast.Module, ast.ClassDef]:
     package, *names = module.split(".")
     path = PACKAGE.joinpath(*names).with_suffix(".py")
     if package != PACKAGE.name or not path.is_file():
-        raise TargetError(f"there is no module {module}")
+        raise TargetError(f"module {module} not found")
     tree = ast.parse(path.read_text(encoding="utf-8"))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     if name not in classes:
-        raise TargetError(f"{module} has no class {name!r} (it has {', '.join(classes)})")
+        raise TargetError(f"{module} has no class {name!r} (classes: {', '.join(classes)})")
     return tree, classes[name]
 
 

@@ -9,13 +9,13 @@ SECTIONS = ("encoder", "fusion", "head", "data", "optimizer", "trainer", "logger
 """Sections whose keys ``check`` validates by signatures and schemas, which Hydra does not know."""
 
 REFUSED = {
-    "config_path": "--config-path: mmtx has its configuration in a place of its own; to add "
-    "yours, write --config-dir DIR",
-    "config_name": "--config-name: every command has its own configuration; put yours into "
-    "DIR/experiment/NAME.yaml, and write --config-dir DIR experiment=NAME",
-    "experimental_rerun": "--experimental-rerun: a pickle may run any code, so mmtx reads none; "
-    "to go on with a run, write resume=true run_dir=RUN",
-    "hydra_help": "--hydra-help: write mmtx COMMAND --help for its groups and settings",
+    "config_path": "--config-path: not supported; to add your own configuration, use "
+    "--config-dir DIR",
+    "config_name": "--config-name: not supported; put your configuration in "
+    "DIR/experiment/NAME.yaml, and use --config-dir DIR experiment=NAME",
+    "experimental_rerun": "--experimental-rerun: not supported, since a pickle can execute code; "
+    "to resume a run, use resume=true run_dir=RUN",
+    "hydra_help": "--hydra-help: not supported; for groups and keys, use mmtx COMMAND --help",
 }
 """Hydra flags that mmtx does not support, and what to write instead."""
 

@@ -14,13 +14,13 @@ def prediction_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     if cfg.get("command") != "predict":
         return
     if at(cfg, "data.cache"):
-        yield "data.cache: new inputs are read from their files; leave it out"
+        yield "data.cache: inputs are read from files, not from a cache; remove it"
     encoders = {str(name): node for name, node in entries(cfg, "encoder") if node}
     from_files = [name for name in FILES if name in encoders and not vectors(encoders[name])]
     if cfg.get("inputs") and not from_files:
         listed = ", ".join(f"{n} (features)" if vectors(x) else n for n, x in encoders.items())
         yield (
-            f"inputs: this model reads no files (encoders: {listed}); write "
+            f"inputs: this model cannot read files (encoders: {listed}); use "
             "data.path=MANIFEST.jsonl"
         )
     yield from head_faults(cfg)
@@ -38,22 +38,21 @@ def head_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     foreign = any(not str(at(node, "_target_")).startswith("mmtx_cli.") for node in heads.values())
     if cfg.get("texts"):
         if not aligned and not foreign:
-            yield "texts: this model has no contrastive head to compare them with; leave it out"
+            yield "texts: this model has no contrastive head to compare them with; remove it"
         elif not reads_words(cfg):
-            yield "texts: this model has no text encoder that reads words; leave it out"
+            yield "texts: this model has no text encoder that reads words; remove it"
         return
     others = [n for n, node in heads.items() if n not in aligned and constant(node, "predicts")]
     if others or foreign or cfg.get("embeddings"):
         return
     if aligned:
         yield (
-            f"head.{aligned[0]}: finds the texts that are nearest to an input, and there are none; "
-            'write texts=\'["a dog","a cat"]\' or texts=FILE, or embeddings=true for its '
-            "embeddings"
+            f"head.{aligned[0]}: ranks candidate texts, but none are given; set "
+            'texts=\'["a dog","a cat"]\' or texts=FILE, or embeddings=true to write embeddings'
         )
     elif heads:
         yield (
-            f"head.{', head.'.join(heads)}: an objective of pre-training, which predicts nothing "
-            "of new inputs; write embeddings=true for their embeddings, or train a head that does: "
+            f"head.{', head.'.join(heads)}: a pre-training objective, which cannot predict for new "
+            "inputs; set embeddings=true to write embeddings, or train a head that predicts: "
             "mmtx finetune ckpt=RUN head=classification"
         )

@@ -16,9 +16,9 @@ from mmtx_cli.config.overrides import parsed
 ONLY_TYPED = ("trusted_packages", "args", "overrides")
 """Keys that grant trust, or hold arguments of further commands, which could in turn grant it."""
 NEEDS = {
-    "trusted_packages": "if you trust the code, write trusted_packages=[…]",
-    "args": "they are arguments of further commands: write args=[…]",
-    "overrides": "they are arguments of further commands: write overrides.COMMAND=[…]",
+    "trusted_packages": "if you trust the code, set trusted_packages=[…]",
+    "args": "pass the arguments of other commands as args=[…]",
+    "overrides": "pass the arguments of other commands as overrides.COMMAND=[…]",
 }
 CORE = "hydra._internal.core_plugins"
 STOCK = {
@@ -81,7 +81,7 @@ def is_trusted(target: Any, trusted: Sequence[str]) -> bool:
 
 def typed_faults(cfg: Mapping[str, Any], overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield (key, remedy) for command-line-only keys that are set somewhere else."""
-    fault = "only the command line may set it; leave it out, and"
+    fault = "can only be set on the command line; remove it, and"
     trust = cfg.get("trusted_packages")
     if trust not in (None, [], *typed_trust(overrides)) or "${" in str(trust):
         yield "trusted_packages", f"{fault} {NEEDS['trusted_packages']} there"
@@ -95,7 +95,7 @@ def typed_faults(cfg: Mapping[str, Any], overrides: Sequence[str]) -> Iterator[t
 def hydra_faults(node: Any, trusted: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield (key, remedy) for everything in Hydra's node that runs code or writes elsewhere."""
     if not isinstance(node, Mapping):
-        yield "hydra", "it is no mapping; leave it out"
+        yield "hydra", "must be a mapping; remove it"
         return
     for key, fault in (*_place_faults(node), *_code_faults(node, trusted)):
         yield f"hydra.{key}", fault
@@ -107,13 +107,13 @@ def hydra_faults(node: Any, trusted: Sequence[str]) -> Iterator[tuple[str, str]]
 def _place_faults(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for path, allowed in PLACES.items():
         if _at(node, path) not in allowed:
-            yield path, "mmtx writes into run_dir alone; leave it out, and write run_dir=FOLDER"
+            yield path, "mmtx writes only to run_dir; remove it, and set run_dir=FOLDER"
     if _at(node, "searchpath"):
-        yield "searchpath", "leave it out, and write --config-dir DIR"
+        yield "searchpath", "not supported; use --config-dir DIR"
     copied = _at(node, "job.env_copy")
     passed = {name: os.environ.get(name) for name in copied} if isinstance(copied, list) else {}
     if _at(node, "job.env_set") != passed:
-        yield "job.env_set", "leave it out, and set the variable in the shell: NAME=VALUE mmtx …"
+        yield "job.env_set", "not supported; set the variable in the shell: NAME=VALUE mmtx …"
 
 
 def _code_faults(node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -121,15 +121,15 @@ def _code_faults(node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[tu
     for name in ("callbacks", "launcher", "sweeper"):
         part = node.get(name)
         if not isinstance(part, Mapping) and not (name == "callbacks" and part is None):
-            yield name, "it is no mapping; leave it out"
+            yield name, "must be a mapping; remove it"
             continue
         for path, value in _leaves(part, name):
             if isinstance(value, str) and (_WHOLE.fullmatch(value) or value.count("${") > 1):
-                yield path, f"{value!r} may stand for a class; write the value itself"
+                yield path, f"{value!r} could expand to a class; write the value literally"
     for path, value in _leaves(node, ""):
         if path.rpartition(".")[2] == "_target_" and value != STOCK.get(path.partition(".")[0]):
             if "${" in str(value):
-                yield path, f"{value!r}: a class is written out, not interpolated"
+                yield path, f"{value!r}: a class cannot be interpolated; write it literally"
             elif not is_trusted(value, trusted):
                 yield path, _outside(value)
 
@@ -137,15 +137,18 @@ def _code_faults(node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[tu
 def _log_faults(name: str, node: Any, trusted: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield errors for untrusted classes, factories, objects and files in a logging config."""
     if not isinstance(node, Mapping):
-        yield name, "it is no mapping; leave it out"
+        yield name, "must be a mapping; remove it"
         return
     for path, value in _leaves(node, name):
         key, text = path.rpartition(".")[2], str(value)
         if "${" in text:
-            yield path, f"{value!r}: write the value itself"
+            yield path, f"{value!r} is an interpolation; write the value literally"
         elif key in ("()", "class"):
             if text in ("logging.FileHandler", "FileHandler"):
-                yield path, "mmtx writes no log file; leave it out, and redirect: mmtx … 2> FILE"
+                yield (
+                    path,
+                    "mmtx writes no log file; remove it, and redirect: mmtx … 2> FILE",
+                )
             elif value not in LOG_CLASSES and not is_trusted(value, trusted):
                 yield path, _outside(value)
         elif text.startswith("ext://") and text not in LOG_STREAMS:
@@ -156,7 +159,7 @@ def _log_faults(name: str, node: Any, trusted: Sequence[str]) -> Iterator[tuple[
 def _outside(target: Any) -> str:
     package = str(target).split(".")[0]
     return (
-        f"{target!r} is outside mmtx; leave it out, or, if you trust it, write "
+        f"{target!r} is not part of mmtx; remove it, or, if you trust it, add "
         f"trusted_packages=[{package}] on the command line"
     )
 

@@ -30,7 +30,7 @@ def refuse_foreign_keys(
     for path in (path for key in foreign for path in _paths(key, cfg[key])):
         name = path.rpartition(".")[2]
         meant = nearest(other.get(name, name), known)
-        faults.append(f"{path}: mmtx {command} has no such key; {meant}")
+        faults.append(f"{path}: unknown key for mmtx {command}; {meant}")
     if faults:
         raise ConfigError(*faults)
 

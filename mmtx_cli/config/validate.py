@@ -74,7 +74,7 @@ def root_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key}: {fault}"
     for key in ("freeze", "trusted_packages", "drop", "parts"):
         if not isinstance(cfg.get(key, []), list):
-            yield f"{key}: {cfg[key]!r} is no list; write {key}=[{cfg[key]}]"
+            yield f"{key}: {cfg[key]!r} is not a list; write {key}=[{cfg[key]}]"
 
 
 def components(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -95,7 +95,7 @@ def component_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         if node is None:
             continue
         if not isinstance(node, Mapping) or "_target_" not in node:
-            yield f"{path}: no component is chosen here; {choice_hint(group, path, node, cfg)}"
+            yield f"{path}: no component selected; {choice_hint(group, path, node, cfg)}"
             continue
         told = {key for key in wrong_roots if node.get(key) == cfg[key]}
         kept = {key: value for key, value in node.items() if key not in told}
@@ -117,7 +117,7 @@ def choice_hint(group: str, path: str, node: Any, cfg: Mapping[str, Any]) -> str
         return f"did you mean {close[0]!r}?"
     choice = path.replace(".", "/", 1) if group == "encoder" else group
     there = offered(choice, str(cfg.get("command")))
-    return f"write {choice}=NAME" + (f" ({', '.join(there)})" if there else "")
+    return f"set {choice}=NAME" + (f" ({', '.join(there)})" if there else "")
 
 
 def node_faults(
@@ -145,7 +145,7 @@ def node_faults(
         yield f"{path}._target_: {error}"
         return
     if group and target.startswith("mmtx_cli.") and not target.startswith(f"mmtx_cli.{group}."):
-        yield f"{path}._target_: {target!r} is not from mmtx_cli.{group}: it is no {group}"
+        yield f"{path}._target_: {target!r} is not a class of mmtx_cli.{group}"
         return
     yield from argument_faults(path, node, signature, provided)
     for key, value in node.items():
@@ -155,7 +155,7 @@ def node_faults(
 def nested_faults(path: str, value: Any, trusted: tuple[str, ...]) -> Iterator[str]:
     """Check targets inside an argument by the same rules; an interpolation could hide one."""
     if isinstance(value, str) and "${" in value:
-        yield f"{path}: {value!r} is an interpolation that was not resolved"
+        yield f"{path}: {value!r} is an unresolved interpolation"
     elif isinstance(value, Mapping) and "_target_" in value:
         yield from node_faults(path, value, trusted)
     elif isinstance(value, Mapping):
@@ -198,7 +198,7 @@ def argument_faults(
             parameter.POSITIONAL_OR_KEYWORD,
         )
         if required and name not in node and name not in provided:
-            yield f"{path}.{name}: required and not set"
+            yield f"{path}.{name}: required but not set"
 
 
 def type_fault(value: object, annotation: object) -> str | None:
@@ -228,14 +228,14 @@ def section_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
     """Set each key on the settings class by itself, and yield the errors."""
     if not isinstance(node, Mapping):
-        yield f"{path}: {node!r} is no section; set its keys one by one: {path}.KEY=VALUE"
+        yield f"{path}: {node!r} is not a section; set its keys individually: {path}.KEY=VALUE"
         return
     names, sections = [field.name for field in fields(settings)], subsections(settings)
     for key, value in node.items():
         if key not in names:
             yield f"{path}.{key}: unknown key; {nearest(str(key), names)}"
         elif key in several(settings) and not isinstance(value, list | None):
-            yield f"{path}.{key}: {value!r} is no list; write {path}.{key}=[{{…}},{{…}}]"
+            yield f"{path}.{key}: {value!r} is not a list; write {path}.{key}=[{{…}},{{…}}]"
         elif key in sections and isinstance(value, list):
             for i, item in enumerate(value):
                 yield from settings_faults(f"{path}.{key}[{i}]", item, sections[key])

@@ -40,7 +40,7 @@ def test_make_and_check(tmp_path, capsys):
         ({"action": "chek"}, ["action=chek ", " check"]),
         ({"action": "make"}, ["out=…\n", " mmtx data action=make out=data/scenes"]),
         ({"action": "make", "out": "x", "name": "scene"}, ["name=scene ", " scenes"]),
-        ({"action": "make", "out": "x", "num": "many"}, ["num=many: ", "whole number", "num=100"]),
+        ({"action": "make", "out": "x", "num": "many"}, ["num=many: ", "integer", "num=100"]),
         ({"action": "check"}, ["manifest=…\n", " mmtx data action=check"]),
         (
             {"action": "check", "manifest": "x", "split": "train"},
@@ -247,9 +247,9 @@ def test_keys_of_a_run_are_refused(capsys):
         run_data(capsys, **cfg)
     faults_mention(
         caught.value.faults,
-        ("data.split: ", "mmtx data ", "'split'"),
-        ("data.path: ", "mmtx data ", "'manifest'"),
-        ("trainer: ", "mmtx data ", " action, "),
+        ("data.split: ", "mmtx data", "'split'"),
+        ("data.path: ", "mmtx data", "'manifest'"),
+        ("trainer: ", "mmtx data", " action, "),
     )
 
 
@@ -274,7 +274,7 @@ def test_from_the_command_line(tmp_path):
     assert foreign.returncode == 2
     faults_mention(
         foreign.stderr.splitlines(),
-        ("mmtx data: data.allow_outside_root: ", "mmtx data ", "'allow_outside_root'"),
+        ("mmtx data: data.allow_outside_root: ", "mmtx data;", "'allow_outside_root'"),
     )
 
 

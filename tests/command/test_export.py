@@ -3,7 +3,7 @@ import pytest
 from mmtx_cli.command.export import model_card
 
 HEADS = {
-    "captioning.CaptioningHead": "mmtx caption ckpt=mine inputs=PICTURES",
+    "captioning.CaptioningHead": "mmtx caption ckpt=mine inputs=IMAGES",
     "classification.ClassificationHead": "mmtx predict ckpt=mine data.path=MANIFEST.jsonl",
     "contrastive.ContrastiveHead": "mmtx eval ckpt=mine data.path=MANIFEST.jsonl",
     "masked_reconstruction.MaskedReconstructionHead": "mmtx eval ckpt=mine data.path=MANIFEST",

@@ -204,7 +204,7 @@ def test_the_captions_of_the_caption_command_have_no_ids(score):
 
 
 def test_keys_of_other_commands_are_refused():
-    with raises(ConfigError, "data.split: ", "mmtx score ", "'split'"):
+    with raises(ConfigError, "data.split: ", "mmtx score", "'split'"):
         run(config(data={"split": "test"}))
 
 

@@ -8,7 +8,7 @@ from tests.messages import faults_mention
 from tests.tiny import composed
 
 WORDS = "encoder/text=transformer"
-QUESTION = ("text: ", "question", "text='what colour is it?'")
+QUESTION = ("text: ", "question", "text='what color is it?'")
 FEATURES = "encoder/image=features"
 
 

@@ -206,7 +206,7 @@ def test_a_question_is_for_a_model_that_hears_it():
     assert faults(encoder=BOTH, head=deaf, **asked) == unheard
     faults_mention(
         faults(encoder=BOTH, head=answering, **silent),
-        ("text: ", "question", "text='what colour is it?'"),
+        ("text: ", "question", "text='what color is it?'"),
     )
     faults_mention(faults(command="caption", text=["a"])[:1], ("text: ", "['a']", "str"))
 

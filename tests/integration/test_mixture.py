@@ -208,4 +208,4 @@ def test_what_no_corpus_can_teach(corpora):
     mentions(said, "head.contrastive: ", "training row", "image and text", "head.contrastive.pairs")
     pairs = [f"data.path={corpora['pairs']}", "data.batch_size=1", "head=contrastive"]
     said = refused(*COMMON, *pairs, "fusion=decision")
-    mentions(said, "data.batch_size: 1 ", "head.contrastive", " 2 ")
+    mentions(said, "data.batch_size: 1 ", "head.contrastive", " 2")

@@ -137,7 +137,7 @@ MISTAKES = {
     ),
     "a bare file": (["a.jpg"], ["a.jpg: ", " inputs=a.jpg", "key=value"]),
     "a bare manifest": (["b.jsonl"], ["b.jsonl: ", " data.path=b.jsonl", "key=value"]),
-    "no number": (["inputs=a.jpg", "top=0"], ["top: 0 ", " 1 "]),
+    "no number": (["inputs=a.jpg", "top=0"], ["top: 0 ", " 1"]),
 }
 
 

@@ -8,10 +8,10 @@ from mmtx_cli.config.completion.answer import COMPLETION, answer
 from mmtx_cli.config.completion.script import INSTALL, UNINSTALL, WORD_BREAKS
 
 FLAGS = ("-sc", "--shell-completion")
-REMEDY = """write bash, zsh or fish; then a shell completes after
-  eval "$(mmtx completion bash)"          in ~/.bashrc
-  eval "$(mmtx completion zsh)"           in ~/.zshrc
-  mmtx completion fish | source           in ~/.config/fish/config.fish"""
+REMEDY = """shell must be bash, zsh or fish; to enable completion, add
+  eval "$(mmtx completion bash)"          to ~/.bashrc
+  eval "$(mmtx completion zsh)"           to ~/.zshrc
+  mmtx completion fish | source           to ~/.config/fish/config.fish"""
 
 
 def run(args: Sequence[str], commands: Sequence[str]) -> int:

@@ -40,8 +40,8 @@ EXAMPLES = {
     "export": "mmtx export ckpt=runs/finetune/RUN out=my_model",
 }
 WITH_CKPT = """
-The parts of the model and their keys come with ckpt=. To change a key for this run, write for
-example head.captioning.num_beams=5; `mmtx finetune head=captioning --help` lists the keys of
+The components of the model and their keys are loaded from ckpt=. To change a key for this run,
+set it, e.g. head.captioning.num_beams=5; `mmtx finetune head=captioning --help` lists the keys of
 head=captioning."""
 
 
@@ -55,7 +55,7 @@ def print_usage(command: str, args: Sequence[str]) -> None:
         print(f"\nexample: {EXAMPLES[command]}")
     for folder in dirs[1:]:
         if not folder.is_dir():
-            print(f"\n--config-dir {folder}: there is no such folder")
+            print(f"\n--config-dir {folder}: folder not found")
     made_here = list(all_made(chosen_by(command, args, dirs), dirs))
     said = dict(experiment_values(made_here))
     if grouped:
@@ -145,7 +145,7 @@ def print_components(
             print(f"\n{nearest_choice(choice, dirs)}")
         elif "_target_" in choice.content:
             print_component(choice, said)
-    print("\nTo see the keys of an encoder, fusion, head or experiment, choose it, for example")
+    print("\nTo list the keys of an encoder, fusion, head or experiment, select it, for example:")
     print(f"  mmtx {spoken(command)} head=captioning encoder/image=vit --help")
 
 

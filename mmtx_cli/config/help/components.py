@@ -61,7 +61,7 @@ def lineage(target: str) -> Iterator[Source]:
     module, _, name = target.rpartition(".")
     path = module_file(module)
     if path is None:
-        raise TargetError(f"there is no module {module}")
+        raise TargetError(f"module {module} not found")
     tree = ast.parse(path.read_text(encoding="utf-8"))
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     if name not in classes:

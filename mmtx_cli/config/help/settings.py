@@ -36,9 +36,9 @@ USED = {
 WORDS = ("tokenizer", "tokenizer_size", "lowercase")
 CACHED = {"data": (*SOURCE[:-1], *READING, *LOADING, *WORDS), "trainer": DEVICES[:1]}
 """Settings that apply to ``mmtx data action=cache``."""
-WITH_MODEL = dict.fromkeys(READING[:4], "as the model was trained") | {
-    "path": "the data that the model was trained on",
-    **dict.fromkeys(SOURCE[1:4], "as in training, where data.path is not given"),
+WITH_MODEL = dict.fromkeys(READING[:4], "the model's setting") | {
+    "path": "the model's training data",
+    **dict.fromkeys(SOURCE[1:4], "as in training, if data.path is not set"),
 }
 """Settings whose defaults come with the model; the data itself only for ``mmtx eval``."""
 
@@ -70,7 +70,7 @@ def section_rows(command: str, path: str, schema: type, said: Mapping[str, str])
             inner = sections[field.name]
             if default is None:
                 doc = " ".join(plain(inner.__doc__).partition(": ")[2].split())
-                switch = f"{doc[:1].upper()}{doc[1:]} A key of it switches it on.".lstrip()
+                switch = f"{doc[:1].upper()}{doc[1:]} Enabled by setting any of its keys.".lstrip()
                 yield f"{key}={said.get(key, 'null')}", switch
             yield from section_rows(command, key, inner, said)
         elif path == "data" and is_with_model(command, field.name):
