@@ -117,5 +117,5 @@ def numbers(names: Sequence[str], known: Sequence[str]) -> list[int]:
     """
     at: Mapping[str, Any] = {name: i for i, name in enumerate(known)}
     if unknown := [name for name in names if name not in at]:
-        raise ValueError(f"teacher: unknown class {', '.join(map(repr, unknown[:5]))}")
+        raise ValueError(f"teacher: has no class {', '.join(map(repr, unknown[:5]))}")
     return [at[name] for name in names]

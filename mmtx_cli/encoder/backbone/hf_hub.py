@@ -69,7 +69,7 @@ def source_of(weights: str) -> str:
     """
     path = Path(weights).expanduser()
     if path.is_file():
-        raise ValueError(f"weights={weights} is a file; give the folder of its config.json")
+        raise ValueError(f"weights={weights} is a file; give the folder that contains config.json")
     if not path.is_dir() and (weights.startswith(("/", ".", "~")) or weights.count("/") > 1):
         raise ValueError(f"weights={weights}: folder not found")
     return str(path) if path.is_dir() else weights
