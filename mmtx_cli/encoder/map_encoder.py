@@ -47,6 +47,6 @@ class MapEncoder(Encoder):
             with torch.no_grad():
                 height, width = self.map.eval().features(blank.to(like.dtype)).shape[2:]
             self.map.train(self.training)
-            assert self.map.body.training == training, "a body that is kept is frozen"
+            assert self.map.body.training == training, "training mode was not restored"
             self._map_size = int(height), int(width)
         return self._map_size

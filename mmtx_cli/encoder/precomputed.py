@@ -49,7 +49,7 @@ class FeatureEncoder(Encoder):
         """
         super().__init__()
         if depth < 0:
-            raise ValueError(f"depth={depth}: write 0 for the projection alone, or more")
+            raise ValueError(f"depth={depth}: must be at least 0 (0 for the projection only)")
         self.width = width
         self.register_buffer("mean", torch.zeros(num_features))
         self.register_buffer("deviation", torch.ones(num_features))

@@ -61,7 +61,7 @@ class Fusion(nn.Module, ABC):
         for name in chosen:
             if name not in self.modalities:
                 there = ", ".join(self.modalities)
-                raise ValueError(f"{argument}: there is no modality {name!r} (there are {there})")
+                raise ValueError(f"{argument}: unknown modality {name!r}; choose from {there}")
         if not chosen:
             raise ValueError(f"{argument} is empty: name at least one modality")
         return chosen
@@ -80,7 +80,7 @@ class Fusion(nn.Module, ABC):
         found = {m: [c for c in shown if c != m] for m in self.named("query", query)}
         for name, others in found.items():
             if len(self.modalities) > 1 and not others:
-                raise ValueError(f"query: {name!r} would look at nothing but itself; see context")
+                raise ValueError(f"query: {name!r} has no other modality to attend to; see context")
         return found
 
 

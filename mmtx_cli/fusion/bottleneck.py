@@ -33,7 +33,9 @@ class BottleneckFusion(Fusion):
     ) -> None:
         super().__init__(dim, modalities)
         if num_bottlenecks < 1 or depth < 1:
-            raise ValueError(f"num_bottlenecks={num_bottlenecks}, depth={depth}: at least 1 each")
+            raise ValueError(
+                f"num_bottlenecks={num_bottlenecks}, depth={depth}: both must be at least 1"
+            )
         self.bottleneck = nn.Parameter(torch.empty(num_bottlenecks, dim).normal_(std=0.02))
         self.layers = nn.ModuleList(
             nn.ModuleDict({m: Block(dim, num_heads, mlp_ratio, dropout) for m in self.modalities})

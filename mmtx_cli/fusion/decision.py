@@ -20,7 +20,7 @@ class DecisionFusion(Fusion):
         """``vote``: "mean" of the scores, learned "weights", "product" of experts or "stacking"."""
         super().__init__(dim, modalities)
         if vote not in KINDS:
-            raise ValueError(f"vote={vote!r} is none of {', '.join(KINDS)}")
+            raise ValueError(f"vote={vote!r} is not one of {', '.join(KINDS)}")
         self.vote = vote
 
     def fuse(self, streams: Streams) -> None:

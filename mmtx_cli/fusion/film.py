@@ -40,7 +40,7 @@ class FilmFusion(Fusion):
         self.condition = self.named("condition", [default] if condition is None else condition)
         alone = len(self.modalities) == 1
         if not alone and len(self.condition) == len(self.modalities):
-            raise ValueError("condition: leave at least one modality to be modulated")
+            raise ValueError("condition: must leave at least one modality to modulate")
         if alone:
             self.condition = ()
         self.target = tuple(m for m in self.modalities if m not in self.condition)

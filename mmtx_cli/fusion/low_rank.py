@@ -21,7 +21,7 @@ class LowRankFusion(PooledFusion):
     def __init__(self, dim: int, modalities: Sequence[str], rank: int = 4) -> None:
         super().__init__(dim, modalities)
         if rank < 1:
-            raise ValueError(f"rank={rank}: at least 1")
+            raise ValueError(f"rank={rank}: must be at least 1")
         self.rank = rank
         self.factor = nn.ModuleDict({m: nn.Linear(dim, rank * dim) for m in self.modalities})
         self.weight = nn.Parameter(torch.full((rank, 1), 1 / rank))

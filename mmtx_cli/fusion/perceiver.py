@@ -31,7 +31,7 @@ class PerceiverFusion(Fusion):
     ) -> None:
         super().__init__(dim, modalities)
         if num_latents < 1 or depth < 1:
-            raise ValueError(f"num_latents={num_latents}, depth={depth}: at least 1 each")
+            raise ValueError(f"num_latents={num_latents}, depth={depth}: both must be at least 1")
         self.latents = nn.Parameter(torch.empty(num_latents, dim).normal_(std=0.02))
         self.sequenced = Sequenced(dim, self.modalities)
         self.norm_input = nn.LayerNorm(dim)

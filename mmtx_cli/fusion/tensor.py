@@ -25,8 +25,8 @@ class TensorFusion(PooledFusion):
         products = (width + 1) ** len(self.modalities)
         if width < 1 or products > MOST:
             raise ValueError(
-                f"width={width} makes {products:,} products of {len(self.modalities)} modalities; "
-                f"up to {MOST:,} are possible: choose a smaller width, or fusion=low_rank"
+                f"width={width} gives {products:,} products of {len(self.modalities)} modalities; "
+                f"the limit is {MOST:,}: choose a smaller width, or fusion=low_rank"
             )
         self.reduce = nn.ModuleDict({m: nn.Linear(dim, width) for m in self.modalities})
         self.out = nn.Linear(products, dim)

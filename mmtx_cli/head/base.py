@@ -107,11 +107,11 @@ class Head(nn.Module, ABC):
         self.reads = tuple(sorted(default if reads is None else reads))
         for name in self.reads:
             if name not in streams:
-                raise ValueError(f"reads: there is no stream {name!r} (there are {list(streams)})")
+                raise ValueError(f"reads: unknown stream {name!r}; choose from {list(streams)}")
         if len({*self.reads}) < len(self.reads):
-            raise ValueError(f"reads={list(self.reads)}: name each stream once")
+            raise ValueError(f"reads={list(self.reads)}: list each stream once")
         if not self.reads:
-            raise ValueError("reads is empty: name at least one stream")
+            raise ValueError("reads is empty: list at least one stream")
         self.dim = dim
         self.weight = weight
 
@@ -191,7 +191,7 @@ class Head(nn.Module, ABC):
             text: Converts token ids to text.
             top: Number of most likely classes (answers) to list.
         """
-        raise NotImplementedError(f"{type(self).__name__} predicts, and has no predictions()")
+        raise NotImplementedError(f"{type(self).__name__} predicts, but lacks predictions()")
 
     def chance(
         self, outputs: list[list[dict[str, Tensor]]], samples: Sequence[Sample]

@@ -60,9 +60,9 @@ class CaptioningHead(Head):
         """
         super().__init__(dim, streams, reads, weight)
         if num_beams < 1:
-            raise ValueError(f"num_beams={num_beams}: write 1 (greedy) or more")
+            raise ValueError(f"num_beams={num_beams}: must be at least 1 (greedy)")
         if says not in self.learns:
-            raise ValueError(f"says={says!r}: write {' or '.join(self.learns)}")
+            raise ValueError(f"says={says!r}: must be {' or '.join(self.learns)}")
         self.says = says
         self.target = self.learns[says]
         self.needs = (self.target,)
@@ -163,7 +163,7 @@ class CaptioningHead(Head):
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
         """Return the generated caption or answer and its ``score`` (see ``predict``)."""
-        assert text is not None, "a model that writes texts has a tokenizer"
+        assert text is not None, "a model that generates text has a tokenizer"
         return [
             {
                 self.written_as: text.decode(output["tokens"].tolist()),

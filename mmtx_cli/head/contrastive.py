@@ -65,8 +65,8 @@ class ContrastiveHead(Head):
         super().__init__(dim, streams, unimodal if reads is None else reads, weight)
         if len(self.reads) < 2:
             raise ValueError(
-                f"contrast needs two streams, reads is {list(self.reads)}; add an encoder, e.g. "
-                "encoder/text=transformer data.text=captions"
+                f"the contrastive head needs two streams, but reads is {list(self.reads)}; "
+                "add an encoder, e.g. encoder/text=transformer data.text=captions"
             )
         if loss not in ("infonce", "sigmoid"):
             raise ValueError(f"loss={loss!r} is neither 'infonce' nor 'sigmoid'")
@@ -89,9 +89,9 @@ class ContrastiveHead(Head):
             return list(combinations(self.reads, 2))
         for pair in pairs:
             if isinstance(pair, str) or len({*pair}) != 2 or not {*pair} <= {*self.reads}:
-                raise ValueError(f"pairs: {pair} are not two of {', '.join(self.reads)}")
+                raise ValueError(f"pairs: {pair} must be two of {', '.join(self.reads)}")
         if left := [name for name in self.reads if not any(name in pair for pair in pairs)]:
-            raise ValueError(f"pairs: {', '.join(left)} is in none of them; leave it out of reads")
+            raise ValueError(f"pairs: {', '.join(left)} is not in any pair; remove it from reads")
         return sorted({(min(pair), max(pair)) for pair in pairs})
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
@@ -212,7 +212,7 @@ class ContrastiveHead(Head):
                     ranks[way] = found[asks].numpy(), whose[asks].numpy()
         if not ranks:
             few = " and ".join(sorted({name for pair in pairs for name in pair}))
-            raise DataError(f"no sample has two of {few}: nothing can be retrieved")
+            raise DataError(f"no sample has two of {few}: retrieval is not possible")
         scores = recall_scores(dict(sorted(ranks.items())), len(samples), cuts)
         rows = [
             {name: finite(values[i]) for name, values in scores.per_sample.items()}

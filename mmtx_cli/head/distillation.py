@@ -53,17 +53,17 @@ class DistillationHead(Head):
         """
         if modality not in streams:
             raise ValueError(
-                f"modality: there is no {modality!r} (there are {list(streams)}); add an encoder: "
-                f"encoder/{modality}=NAME"
+                f"modality: unknown modality {modality!r} (available: {list(streams)}); add an "
+                f"encoder: encoder/{modality}=NAME"
             )
         super().__init__(dim, streams, [modality] if reads is None else reads, weight)
         if kind not in KINDS:
-            raise ValueError(f"kind={kind!r} is none of {', '.join(KINDS)}")
+            raise ValueError(f"kind={kind!r} is not one of {', '.join(KINDS)}")
         if teacher is None and teacher_width is None:
-            raise ValueError("teacher: there is none; name a trained model, or an encoder")
+            raise ValueError("teacher: not set; give a trained model or an encoder")
         self.modality, self.kind = modality, kind
         self.subject = (modality,)
-        assert not isinstance(teacher, str), "what builds the model knows what a path holds"
+        assert not isinstance(teacher, str), "a path is loaded before the head is built"
         self.teacher = Frozen(teacher) if isinstance(teacher, nn.Module) else teacher
         if self.teacher is not None:
             width = self.teacher.model.summary_width()

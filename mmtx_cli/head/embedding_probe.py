@@ -47,11 +47,11 @@ class ProbeHead(StreamHead):
         """
         super().__init__(dim, streams, reads)
         if kind not in (*KINDS, "both"):
-            raise ValueError(f"kind={kind!r} is none of {', '.join(KINDS)}, both")
+            raise ValueError(f"kind={kind!r} is not one of {', '.join(KINDS)}, both")
         if k < 1:
-            raise ValueError(f"k={k}: at least one neighbour has a vote")
+            raise ValueError(f"k={k}: must be at least 1")
         if temperature <= 0:
-            raise ValueError(f"temperature={temperature:g} is not above 0")
+            raise ValueError(f"temperature={temperature:g} must be above 0")
         self.kinds = KINDS if kind == "both" else (kind,)
         self.k, self.temperature = k, temperature
         self.label_names = list(label_names)
@@ -67,20 +67,20 @@ class ProbeHead(StreamHead):
         """
         known = [sample for sample in train if sample.label is not None]
         if not known:
-            raise DataError("no row with split=train has a label: a probe has nothing to learn")
+            raise DataError("no row with split=train has a label to train the probe on")
         self.says_numbers = isinstance(known[0].label, (int, float))
         kind = "a number" if self.says_numbers else "one name"
         for sample in (*known, *asked):
             if not isinstance(sample.label, (int, float) if self.says_numbers else str):
                 raise DataError(
-                    f"sample {sample.id} (line {sample.line}): a probe learns {kind} from sample "
-                    f"{known[0].id}, and here the label is {sample.label!r}"
+                    f"sample {sample.id} (line {sample.line}): the probe expects {kind}, as in "
+                    f"sample {known[0].id}, but the label is {sample.label!r}"
                 )
         names = {sample.label for sample in known}
         for sample in () if self.says_numbers else asked:
             if sample.label not in names:
                 raise DataError(
-                    f"sample {sample.id} (line {sample.line}): no training row has its label "
+                    f"sample {sample.id} (line {sample.line}): no training row has the label "
                     f"{sample.label!r}"
                 )
         return known

@@ -86,7 +86,7 @@ def aligned(trained: nn.ModuleDict, name: str | None) -> Head:
     if not there:
         raise ValueError("the model has no contrastive head: train one with head=contrastive")
     if name is None and len(there) > 1:
-        raise ValueError(f"head: the model has several contrastive heads; write one of {names}")
+        raise ValueError(f"head: the model has several contrastive heads; choose one of {names}")
     if name is not None and name not in there:
-        raise ValueError(f"head={name}: the model's contrastive heads are {names}")
+        raise ValueError(f"head={name}: unknown contrastive head; choose from {names}")
     return there[name or names]

@@ -48,11 +48,11 @@ class LogitDistillationHead(ClassificationHead):
             dim, streams, label_names, multi_label, reads, weight, label_smoothing, dropout, vote
         )
         if multi_label:
-            raise ValueError("a sample with several labels is no choice between classes")
+            raise ValueError("logit distillation does not support samples with several labels")
         if temperature <= 0:
-            raise ValueError(f"temperature={temperature} is not above 0")
+            raise ValueError(f"temperature={temperature} must be above 0")
         if label_weight < 0:
-            raise ValueError(f"label_weight={label_weight} is below 0")
+            raise ValueError(f"label_weight={label_weight} must be at least 0")
         self.temperature, self.label_weight = temperature, label_weight
         self.needs = ("label",) if label_weight else ()
         self.figures = ("accuracy",) if label_weight else ()
@@ -81,7 +81,7 @@ class LogitDistillationHead(ClassificationHead):
         outputs, figures = {"logits": logits, "count": count}, {}
         if self.label_weight:
             hard = super().forward(streams, batch)
-            assert hard.loss is not None, "it was given no labels"
+            assert hard.loss is not None, "the batch has no labels"
             loss, figures = loss + self.label_weight * hard.loss, hard.figures
         return Prediction(loss, outputs, figures)
 
@@ -107,7 +107,7 @@ def classifier(model: Any) -> str:
     for name, head in model.head.items():
         if isinstance(head, ClassificationHead) and not head.multi_label:
             return str(name)
-    raise ValueError("teacher: it has no head that says one class of several")
+    raise ValueError("teacher: has no single-label classification head")
 
 
 def numbers(names: Sequence[str], known: Sequence[str]) -> list[int]:
@@ -117,5 +117,5 @@ def numbers(names: Sequence[str], known: Sequence[str]) -> list[int]:
     """
     at: Mapping[str, Any] = {name: i for i, name in enumerate(known)}
     if unknown := [name for name in names if name not in at]:
-        raise ValueError(f"teacher: it knows no class {', '.join(map(repr, unknown[:5]))}")
+        raise ValueError(f"teacher: has no class {', '.join(map(repr, unknown[:5]))}")
     return [at[name] for name in names]

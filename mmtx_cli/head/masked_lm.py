@@ -55,14 +55,14 @@ class MaskedLanguageHead(Head):
         """
         if TEXT not in streams:
             raise ValueError(
-                "there is no text to hide tokens of; add an encoder, e.g. "
+                "masked language modeling needs text; add an encoder, e.g. "
                 "encoder/text=transformer data.text=captions"
             )
         super().__init__(dim, streams, [TEXT] if reads is None else reads, weight)
         if mask_id is None:
-            raise ValueError("the text encoder's tokenizer has no token that hides another")
+            raise ValueError("the text encoder's tokenizer has no mask token")
         if not 0 < mask_ratio < 1:
-            raise ValueError(f"mask_ratio={mask_ratio} is not between 0 and 1")
+            raise ValueError(f"mask_ratio={mask_ratio} must be between 0 and 1")
         self.vocab_size, self.mask_id, self.mask_ratio = vocab_size, mask_id, mask_ratio
         self.special_ids = list(special_ids)
         aligned = self.reads == (TEXT,)
@@ -124,7 +124,7 @@ class MaskedLanguageHead(Head):
         if self.decoder is None:
             x = streams[TEXT].x
             if x.shape[1] != batch.inputs[TEXT].data.shape[1]:
-                raise ValueError("masked_language needs a text encoder with a vector a token")
+                raise ValueError("masked_language needs a text encoder with one vector per token")
             x = Places(index, index >= 0).of(x)
         else:
             assert self.position is not None

@@ -58,28 +58,30 @@ class MaskedReconstructionHead(Head):
         """
         if modality not in streams:
             raise ValueError(
-                f"modality: there is no {modality!r} (there are {list(streams)}); add an encoder: "
-                f"encoder/{modality}=NAME"
+                f"modality: unknown modality {modality!r} (available: {list(streams)}); add an "
+                f"encoder: encoder/{modality}=NAME"
             )
         super().__init__(dim, streams, [modality] if reads is None else reads, weight)
         if modality not in patching:
             raise ValueError(
-                f"modality: the encoder of {modality!r} cannot encode some patches without the "
-                "others; write encoder/image=vit encoder.image.stem=patch, encoder/video=vit "
+                f"modality: the encoder of {modality!r} cannot encode a subset of the patches; "
+                "use encoder/image=vit encoder.image.stem=patch, encoder/video=vit "
                 "encoder.video.stem=patch, or encoder/audio=ast encoder.audio.stem=patch with "
                 "encoder.audio.stride as its patch_size"
             )
         if not 0 < mask_ratio <= 1:
-            raise ValueError(f"mask_ratio={mask_ratio} is not above 0 and at most 1")
+            raise ValueError(f"mask_ratio={mask_ratio} must be above 0 and at most 1")
         if mask_ratio == 1 and self.reads == (modality,):
-            raise ValueError("mask_ratio=1 leaves nothing to tell it from; write reads=[fused]")
+            raise ValueError(
+                "mask_ratio=1 leaves no patches to reconstruct from; set reads=[fused]"
+            )
         if target not in TARGETS:
-            raise ValueError(f"target={target!r} is none of {', '.join(TARGETS)}")
+            raise ValueError(f"target={target!r} is not one of {', '.join(TARGETS)}")
         self.patching = patching[modality]
         self.masking = self.patching.maskings[0] if masking is None else masking
         if self.masking not in self.patching.maskings:
             raise ValueError(
-                f"masking={masking!r}: this encoder can do with {', '.join(self.patching.maskings)}"
+                f"masking={masking!r}: this encoder supports {', '.join(self.patching.maskings)}"
             )
         self.modality, self.mask_ratio, self.target = modality, mask_ratio, target
         self.subject = (modality,)

@@ -44,10 +44,7 @@ class MatchingHead(Head):
         """``pair`` names the two modalities to match (default: the only two)."""
         super().__init__(dim, streams, reads, weight)
         if self.reads != (FUSED,):
-            raise ValueError(
-                "modalities are matched where a fusion has joined them; write e.g. "
-                "fusion=cross_attention"
-            )
+            raise ValueError("matching needs a fused stream; use e.g. fusion=cross_attention")
         modalities = [name for name in streams if name != FUSED]
         self.pair = tuple(sorted(modalities if pair is None else pair))
         if len({*self.pair}) != 2 or not {*self.pair} <= {*modalities}:

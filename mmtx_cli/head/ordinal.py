@@ -46,11 +46,11 @@ class OrdinalHead(Head):
         """``label_names`` are the classes, lowest first."""
         super().__init__(dim, streams, reads, weight)
         if multi_label:
-            raise ValueError("a sample has one ordered class, and some have several labels")
+            raise ValueError("an ordinal head does not support samples with several labels")
         if len(label_names) < 2:
-            raise ValueError(f"an order needs two classes, and there is {list(label_names)}")
+            raise ValueError(f"an order needs two classes, found {list(label_names)}")
         if vote == "product" and len(self.reads) > 1:
-            raise ValueError("fusion.vote=product needs probabilities: a score is none")
+            raise ValueError("fusion.vote=product needs probabilities, and this head has scores")
         self.label_names = list(label_names)
         self.readout = Readout(dim, self.reads, 1, dropout, vote)
         self.lowest = nn.Parameter(torch.tensor([-1.0]))

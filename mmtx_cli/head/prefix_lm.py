@@ -48,8 +48,8 @@ class PrefixLanguageHead(Head):
         """
         if TEXT not in streams:
             raise ValueError(
-                "there is no text to go on with; add an encoder, e.g. encoder/text=transformer "
-                "data.text=captions"
+                "prefix language modeling needs text; add an encoder, e.g. "
+                "encoder/text=transformer data.text=captions"
             )
         super().__init__(dim, streams, reads, weight)
         self.decoder = TextDecoder(

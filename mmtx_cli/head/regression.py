@@ -47,9 +47,9 @@ class RegressionHead(Head):
         """``loss``: "l1", "mse" or "huber". ``vote``: set by a decision-level fusion."""
         super().__init__(dim, streams, reads, weight)
         if loss not in LOSSES:
-            raise ValueError(f"loss={loss!r} is none of {', '.join(LOSSES)}")
+            raise ValueError(f"loss={loss!r} is not one of {', '.join(LOSSES)}")
         if vote == "product" and len(self.reads) > 1:
-            raise ValueError("fusion.vote=product needs probabilities: a number has none")
+            raise ValueError("fusion.vote=product needs probabilities, and this head has none")
         self.label_mean, self.label_std = label_mean, label_std
         self.form = loss
         self.readout = Readout(dim, self.reads, 1, dropout, vote)

@@ -41,11 +41,11 @@ class RetrievalHead(EvaluationHead):
         self.asked: Head = asked
         for pair in pairs or ():
             if isinstance(pair, str) or len({*pair}) != 2 or not {*pair} <= {*asked.reads}:
-                raise ValueError(f"pairs: {pair} are not two of {', '.join(asked.reads)}")
+                raise ValueError(f"pairs: {pair} must be two of {', '.join(asked.reads)}")
         if pairs is not None and not pairs:
-            raise ValueError("pairs is empty: name at least one, such as [[image,text]]")
+            raise ValueError("pairs is empty: list at least one, such as [[image,text]]")
         if not at or min(at) < 1 or len({*at}) < len(at):
-            raise ValueError(f"at={list(at)}: name different ranks from 1 up, such as [1,5,10]")
+            raise ValueError(f"at={list(at)}: must be distinct ranks from 1 up, such as [1,5,10]")
         chosen = asked.pairs if pairs is None else sorted({(min(p), max(p)) for p in pairs})
         self.found = list(chosen)
         self.at = tuple(sorted(at))

@@ -54,7 +54,7 @@ class SelfDistillationHead(MaskedReconstructionHead):
             mlp_ratio=mlp_ratio,
         )
         if not 0 <= decay < 1:
-            raise ValueError(f"decay={decay} is not from 0 to below 1")
+            raise ValueError(f"decay={decay} must be at least 0 and below 1")
         self.decay = decay
         self.student = (encoders[modality],)  # a tuple, so that it is not registered as a submodule
         self.teacher = copy.deepcopy(self.student[0]).requires_grad_(False).eval()

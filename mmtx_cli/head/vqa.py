@@ -43,7 +43,7 @@ class VqaHead(Head):
         """``answer_names`` are the candidate answers: the most frequent in the training rows."""
         super().__init__(dim, streams, reads, weight)
         if not answer_names:
-            raise ValueError("there is no answer to choose from: no training row has answers")
+            raise ValueError("no candidate answers: no training row has answers")
         self.answer_names = list(answer_names)
         self.readout = Readout(dim, self.reads, len(answer_names), dropout, vote)
 

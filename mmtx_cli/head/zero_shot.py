@@ -61,13 +61,13 @@ class ZeroShotHead(EvaluationHead):
         self.stream = classified(asked, stream)
         self.templates = list(TEMPLATES.get(self.stream, PLAIN) if templates is None else templates)
         if not self.templates:
-            raise ValueError("templates is empty: write at least one, such as ['a photo of a {}.']")
+            raise ValueError("templates is empty: list at least one, such as ['a photo of a {}.']")
         if odd := [text for text in self.templates if "{}" not in text]:
-            raise ValueError(f"templates: {odd[0]!r} has no {{}} where the name of the class goes")
+            raise ValueError(f"templates: {odd[0]!r} has no {{}} for the class name")
         self.label_names = list(label_names)
         self.names = {str(label): str(name) for label, name in (names or {}).items()}
         if odd := [label for label in self.names if label not in self.label_names]:
-            raise ValueError(f"names: there is no class {odd[0]!r}")
+            raise ValueError(f"names: unknown class {odd[0]!r}")
         self.classes: Float[Tensor, "c e"] | None = None
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
@@ -83,8 +83,8 @@ class ZeroShotHead(EvaluationHead):
         for sample in asked:
             if not isinstance(sample.label, str):
                 raise DataError(
-                    f"sample {sample.id} (line {sample.line}): zero-shot classification chooses "
-                    f"one name, and its label is {sample.label!r}"
+                    f"sample {sample.id} (line {sample.line}): zero-shot classification expects "
+                    f"one name, but the label is {sample.label!r}"
                 )
         texts = [
             template.replace("{}", self.names.get(name, name))
@@ -106,7 +106,7 @@ class ZeroShotHead(EvaluationHead):
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
     ) -> Evaluation:
         """Return accuracy, F1 and calibration, as for any classifier."""
-        assert self.classes is not None, "the classes are learned before"
+        assert self.classes is not None, "learn() computes the classes first"
         said = torch.stack([output[self.stream] for (output,) in outputs]).float()
         there = torch.stack([output[f"{self.stream}_present"] for (output,) in outputs])
         scale = float(self.asked.scale().detach())  # type: ignore[operator]
@@ -122,9 +122,9 @@ def classified(head: Head, stream: str | None) -> str:
     """
     there = head.text_partners()
     if not there:
-        raise ValueError(f"the contrastive head aligns {head.pairs}, nothing with text")
+        raise ValueError(f"the contrastive head aligns {head.pairs}, none with text")
     if stream is None and len(there) > 1:
-        raise ValueError(f"stream: several are aligned with text; write one of {', '.join(there)}")
+        raise ValueError(f"stream: several are aligned with text; choose one of {', '.join(there)}")
     if stream is not None and stream not in there:
-        raise ValueError(f"stream={stream}: aligned with text are {', '.join(there)}")
+        raise ValueError(f"stream={stream}: not aligned with text; choose from {', '.join(there)}")
     return stream or there[0]

@@ -37,13 +37,13 @@ def freeze_first(
     elif freeze == 0:
         frozen = []
     elif not parts:
-        raise ValueError(f"freeze={freeze}: this body has no known blocks; write true or false")
+        raise ValueError(f"freeze={freeze}: this backbone has no known blocks; use true or false")
     elif 0 < freeze < len(parts):
         frozen = list(parts[: freeze + 1])
     else:
         raise ValueError(
-            f"freeze={freeze}: the body has {len(parts) - 1} blocks; "
-            f"write a number from 0 to {len(parts) - 1}, or true for the whole body"
+            f"freeze={freeze}: the backbone has {len(parts) - 1} blocks; "
+            f"use a number from 0 to {len(parts) - 1}, or true for the whole backbone"
         )
     for part in frozen:
         part.requires_grad_(False).eval()

@@ -39,7 +39,7 @@ def add_lora(parts: Iterable[nn.Module], rank: int) -> list[Tensor]:
         ValueError: If there is no such projection, or the rank is not positive.
     """
     if rank < 1:
-        raise ValueError(f"lora={rank}: the rank is a positive number, or 0 for none")
+        raise ValueError(f"lora={rank}: the rank must be positive, or 0 for no adapters")
     new: list[Tensor] = []
     for part in parts:
         found = [
@@ -53,7 +53,7 @@ def add_lora(parts: Iterable[nn.Module], rank: int) -> list[Tensor]:
             setattr(part.get_submodule(parent), child, adapted)
             new += [adapted.down.weight, adapted.up.weight]
     if not new:
-        raise ValueError(f"lora={rank}: this body has no linear projections in attentions to adapt")
+        raise ValueError(f"lora={rank}: this backbone has no attention with linear projections")
     return new
 
 

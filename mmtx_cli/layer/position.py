@@ -50,7 +50,7 @@ class SequencePosition(nn.Module):
         """``size`` is the number of learned positions; longer sequences interpolate them."""
         super().__init__()
         if size < 1:
-            raise ValueError(f"positions for a sequence of {size} places")
+            raise ValueError(f"cannot learn positions for a sequence of {size} elements")
         self.places = nn.Parameter(waves(size, dim))
 
     def forward(self, mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n d"]:

@@ -28,7 +28,7 @@ class Vote(nn.Module):
     def __init__(self, kind: str, streams: Sequence[str], outputs: int) -> None:
         super().__init__()
         if kind not in KINDS:
-            raise ValueError(f"vote={kind!r} is none of {', '.join(KINDS)}")
+            raise ValueError(f"vote={kind!r} is not one of {', '.join(KINDS)}")
         self.streams = tuple(streams)
         self.kind = kind if len(self.streams) > 1 else "mean"
         m = len(self.streams)

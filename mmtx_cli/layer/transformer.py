@@ -72,7 +72,7 @@ class Transformer(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 <= drop_path < 1:
-            raise ValueError(f"drop_path={drop_path} is not at least 0 and below 1")
+            raise ValueError(f"drop_path={drop_path} must be at least 0 and below 1")
         self.blocks = nn.ModuleList(
             Block(dim, num_heads, mlp_ratio, dropout, drop_path * (i + 1) / depth)
             for i in range(depth)

@@ -85,7 +85,7 @@ def taught_by(
     if modality is None:
         return Frozen(model, stored["label_names"])
     if modality not in model.encoder:
-        raise ConfigError(f"{path}.teacher: {node['teacher']} has no encoder of {modality!r}")
+        raise ConfigError(f"{path}.teacher: {node['teacher']} has no encoder for {modality!r}")
     return Frozen(model.encoder[modality])
 
 
@@ -100,6 +100,6 @@ def component(path: str, node: Mapping[str, Any], **provided: object) -> Any:
         if isinstance(cause, (TypeError, ArithmeticError, RuntimeError)):
             name = type(cause).__name__
             raise ConfigError(
-                f"{path}: cannot be made of its arguments: {name}: {cause}"
+                f"{path}: cannot be built from its arguments: {name}: {cause}"
             ) from error
         raise cause or error from error

@@ -60,9 +60,9 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
         if k in state and state[k].shape == v.shape and not k.startswith(own)
     }
     if not fitting:
-        raise CheckpointError(f"ckpt={ckpt}: none of its tensors fits this model")
+        raise CheckpointError(f"ckpt={ckpt}: none of its tensors matches this model")
     if faults := other_types(state, fitting):
-        raise CheckpointError(f"ckpt={ckpt}: {'; '.join(faults[:5])}: not what mmtx saved")
+        raise CheckpointError(f"ckpt={ckpt}: {'; '.join(faults[:5])}: not saved by mmtx")
     model.load_state_dict(fitting, strict=False)
     if is_first_process():
         others = (k for k in state.keys() - fitting.keys() if not k.startswith(own))
@@ -72,7 +72,7 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
             {k.split(".image.")[0] for k in nested.keys() & fitting.keys() if ".image." in k}
         )
         said += "".join(f"; {name}.image: from encoder.image" for name in copied)
-        print(f"ckpt: {len(fitting)} of {len(state)} tensors from {ckpt}{said}")
+        print(f"ckpt: loaded {len(fitting)} of {len(state)} tensors from {ckpt}{said}")
 
 
 def as_image_encoder(name: str) -> str | None:

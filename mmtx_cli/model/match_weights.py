@@ -70,7 +70,7 @@ def _built_within_limits(
     except Exception as error:
         if allowance.exceeded:
             raise CheckpointError(
-                f"{source}: its config describes a model that is much larger than its weights"
+                f"{source}: its config describes a model much larger than its weights"
             ) from error
         raise
 
@@ -115,9 +115,9 @@ def _check(state: "Mapping[str, Tensor]", weights: "Mapping[str, Tensor]", sourc
     if missing or unexpected or other:
         odd = ", ".join(sorted(missing | unexpected | other)[:SHOWN])
         raise CheckpointError(
-            f"{source}: {len(missing)} tensors are missing, {len(unexpected)} are of no use to "
-            f"this model and {len(other)} are of another size ({odd}); leave the model's keys "
-            "(dim, encoder, fusion, head) as they were trained"
+            f"{source}: {len(missing)} tensors are missing, {len(unexpected)} are unexpected "
+            f"and {len(other)} have a different shape ({odd}); keep the model's keys (dim, "
+            "encoder, fusion, head) as in training"
         )
     if faults := other_types(state, weights):
-        raise CheckpointError(f"{source}: {'; '.join(faults[:SHOWN])}: not what mmtx saved")
+        raise CheckpointError(f"{source}: {'; '.join(faults[:SHOWN])}: not saved by mmtx")

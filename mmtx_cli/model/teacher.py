@@ -38,13 +38,13 @@ def teacher_model(path: str, folder: str, config: Mapping[str, Any], build: Buil
     encoders = [name for name, node in stored["model"]["encoder"].items() if node]
     for name in encoders:
         if name not in config["model"]["encoder"]:
-            faults.append(f"{path}.teacher: it reads {name}, of which this model has no encoder")
+            faults.append(f"{path}.teacher: reads {name}, but this model has no encoder for it")
         for key in SHARED[name] if own else ():
             was, here = stored["preparation"].get(key), own[key]  # type: ignore[index]
             if was != here:
                 faults.append(
-                    f"{path}.teacher: was trained with {key}={was}, here it is {here}; both look "
-                    "at the same samples, so they must be prepared alike"
+                    f"{path}.teacher: was trained with {key}={was}, but here it is {here}; both "
+                    "read the same samples, so their preprocessing must match"
                 )
     if faults:
         raise ConfigError(*faults)

@@ -201,12 +201,12 @@ def test_code_that_comes_with_weights_is_not_run(bert, tmp_path, monkeypatch):
         (lambda: HuggingFaceText(weights=__file__), [__file__, "folder", "config.json"]),
         (
             lambda: HuggingFaceImage(image_size=32, architecture="resnet", **SMALL),
-            ["resnet ", "width 2048", "4 blocks", "width=32, depth=2 "],
+            ["resnet ", "width 2048", "4 blocks", "width=32, depth=2: "],
         ),
         (lambda: HuggingFaceImage(mean=[0.5] * 3, **SMALL), ["mean and std: ", "both"]),
         (
             lambda: HuggingFaceAudio(architecture="wav2vec2-conformer", **SMALL),
-            ["wav2vec2-conformer: ", ": wav2vec2, "],
+            ["wav2vec2-conformer: ", " wav2vec2, "],
         ),
     ],
 )

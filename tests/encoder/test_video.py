@@ -300,7 +300,7 @@ def test_weights_from_a_file(tmp_path):
         ({"weights": "./none.pth"}, ["weights=./none.pth: ", "file"]),
         ({"body_depth": 9}, ["body_depth=9: ", "r3d_18 ", " 8 blocks"]),
         ({"tokens": "space"}, ["tokens='space' ", "'cell'", "'time'"]),
-        ({"num_frames": 0}, ["num_frames=0: ", "frame "]),
+        ({"num_frames": 0}, ["num_frames=0: ", " 1"]),
         ({"lora": 2}, ["lora=2: ", "linear projections"]),
     ],
 )

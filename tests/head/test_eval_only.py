@@ -93,7 +93,7 @@ class TestZeroShot:
         [
             ({"templates": ["a photo"]}, ["templates: ", "'a photo'", "{}"]),
             ({"templates": []}, ["templates ", "empty"]),
-            ({"head": "other"}, ["head=other: ", "contrastive heads", " contrastive"]),
+            ({"head": "other"}, ["head=other: ", "contrastive head", " from contrastive"]),
             ({"stream": "video"}, ["stream=video: ", "text", " image"]),
             ({"names": {"bal": "x"}}, ["names: ", "class 'bal'"]),
         ],
@@ -253,9 +253,9 @@ class TestRetrieval:
             ({"pairs": [["image", "image"]]}, ["pairs: ", "'image', 'image'", " image, text"]),
             ({"pairs": []}, ["pairs ", "empty"]),
             ({"at": [0, 1]}, ["at=[0, 1]: ", "ranks", " 1 "]),
-            ({"at": [1, 1]}, ["at=[1, 1]: ", "different ranks"]),
+            ({"at": [1, 1]}, ["at=[1, 1]: ", "distinct ranks"]),
             ({"at": []}, ["at=[]: ", "ranks"]),
-            ({"head": "other"}, ["head=other: ", "contrastive heads", " contrastive"]),
+            ({"head": "other"}, ["head=other: ", "contrastive head", " from contrastive"]),
         ],
     )
     def test_what_cannot_be(self, heads, options, parts):

@@ -60,16 +60,16 @@ class AudioAst(Encoder):
         stride = patch_size if stride is None else stride
         if not 0 < stride <= patch_size <= num_mels:
             raise ValueError(
-                f"patches must overlap or touch and fit the bands: {stride=} <= {patch_size=} <= "
-                f"{num_mels=} does not hold"
+                f"{stride=}, {patch_size=}, {num_mels=}: must satisfy 0 < stride <= patch_size <= "
+                "num_mels, so that patches overlap or touch and fit the bands"
             )
         self.width, self.patch_size, self.stride = width, patch_size, stride
         self.mel = LogMel(sample_rate, num_mels, normalise=normalise, mean=mean, std=std)
         self.augment = SpecAugment(time_masks, freq_masks=freq_masks)
         if stem == "conv" and (stride != patch_size or num_mels % patch_size):
             raise ValueError(
-                f"stem=conv has patches side by side: {stride=} is not {patch_size=}, or "
-                f"{num_mels=} is not a multiple of it; change them or write stem=patch"
+                f"stem=conv requires adjacent patches: {stride=} must equal {patch_size=}, and "
+                f"{num_mels=} must be a multiple of it; change them or use stem=patch"
             )
         self.stem: nn.Module = (
             PatchStem(width, patch_size, channels=1)

@@ -62,11 +62,11 @@ class HuggingFaceAudio(PretrainedEncoder):
         rate = self.features.get("sampling_rate", 16000)
         if rate != sample_rate:
             raise ValueError(
-                f"sample_rate={sample_rate}: the model hears {rate}; set it at the root"
+                f"sample_rate={sample_rate}: the model expects {rate}; set it at the root"
             )
         self.hear = ear(self.hub, self.features, audio_seconds)
         trial = Field(torch.zeros(1, 3, sample_rate // 100), torch.ones(1, 3, dtype=torch.bool))
-        fault = "the model cannot hear 30 ms of silence"
+        fault = "the model failed on a trial input of 30 ms of silence"
         used = self.settle(freeze, lora, lambda: self(trial).x, fault, self.hub.blocks())
         self.hub.check(self.width, used)
 
@@ -105,11 +105,11 @@ def ear(hub: HubModel, features: dict[str, Any], seconds: float) -> Any:
         return WaveEar(hub.body.feature_extractor.conv_layers, features)
     if kind not in EARS:
         there = ", ".join([*WAVE_MODELS, *EARS])
-        raise ValueError(f"{kind}: what this model hears is not known here; there are: {there}")
+        raise ValueError(f"{kind}: unsupported audio model; choose from {there}")
     made = EARS[kind](hub.config, features)
     if seconds > made.seconds:
         raise ValueError(
-            f"audio_seconds={seconds}: the model hears {made.seconds:g} s at most; set "
+            f"audio_seconds={seconds}: the model accepts at most {made.seconds:g} s; set "
             f"audio_seconds={made.seconds:g} at the root"
         )
     return made

@@ -55,9 +55,9 @@ class AudioPipeline(PretrainedEncoder):
         """
         super().__init__()
         if pool < 1:
-            raise ValueError(f"pool={pool}: a token is one frame at least")
+            raise ValueError(f"pool={pool}: must be at least 1 frame")
         if lora and bundle.startswith("WAVLM"):
-            raise ValueError(f"lora={lora}: WavLM keeps query, key and value in one weight; use 0")
+            raise ValueError(f"lora={lora}: WavLM stores query, key and value in one weight; use 0")
         self.sample_rate, self.grain = sample_rate, pool
         self.body = speech_body(
             bundle, sample_rate, weights, body_width, body_depth, body_heads, body_channels

@@ -39,7 +39,7 @@ class AudioWaveform(Encoder):
         """
         super().__init__()
         if not strides or min(strides) < 2:
-            raise ValueError(f"strides={strides}: there must be some, and none below 2")
+            raise ValueError(f"strides={strides}: must be a non-empty list, each at least 2")
         self.width, self.sample_rate = width, sample_rate
         sizes = [max(width >> step, 8) for step in reversed(range(len(strides)))]
         inputs = [1, *sizes[:-1]]

@@ -87,8 +87,8 @@ class PretrainedEncoder(Freezable, Encoder):
         free = self.parts[len(self.frozen) :] if self.parts else [self.body]
         if not free or self.body in self.frozen:
             raise ValueError(
-                f"lora={rank}: freeze leaves no block to adapt; leave it out: lora keeps the "
-                "pretrained weights as they are"
+                f"lora={rank}: freeze leaves no block to adapt; omit it: lora already "
+                "freezes the pretrained weights"
             )
         self.body.requires_grad_(False)
         # otherwise batch-norm statistics would change while the weights are frozen
@@ -98,8 +98,8 @@ class PretrainedEncoder(Freezable, Encoder):
         reached = reached_parameters(self.tried(tokens)[0])
         if any(id(parameter) not in reached for parameter in new):
             raise ValueError(
-                f"lora={rank}: this body reads the weights of its attentions past the layers that "
-                "hold them, so that they cannot be adapted"
+                f"lora={rank}: this backbone's attentions read their weights without calling the "
+                "layers, so they cannot be adapted"
             )
 
 
@@ -111,7 +111,7 @@ def statistics(pixels: Pixels) -> dict[str, list[float]]:
 def missing_package(error: ImportError, extra: str) -> ValueError:
     """Return the error for an optional package that is not installed."""
     return ValueError(
-        f"this needs a package that is not installed ({error.name}): pip install mmtx[{extra}]"
+        f"this requires a package that is not installed ({error.name}): pip install mmtx[{extra}]"
     )
 
 
@@ -134,7 +134,7 @@ def load_state(path: str) -> dict[str, Tensor]:
     """
     file = Path(path).expanduser()
     if not file.exists():
-        raise ValueError(f"weights={path}: there is no such file")
+        raise ValueError(f"weights={path}: file not found")
     try:
         check_regular(file)
         state = read_tensors(file)
@@ -144,12 +144,12 @@ def load_state(path: str) -> dict[str, Tensor]:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
-        raise ValueError(f"weights={path}: holds no state dict of tensors")
+        raise ValueError(f"weights={path}: does not contain a state dict of tensors")
     for name, tensor in state.items():
         if (fault := tensor_fault(tensor)) is not None:
             raise ValueError(f"weights={path}: {name} {fault}")
     if odd := not_finite(state):
-        raise ValueError(f"weights={path}: {odd[0]} holds NaN or infinite numbers")
+        raise ValueError(f"weights={path}: {odd[0]} contains NaN or infinite values")
     return state
 
 
@@ -162,12 +162,14 @@ def torchvision_model(name: str, weights: str | None, **shape: Any) -> Any:
     from torchvision.models import get_model, list_models
 
     if name not in list_models():
-        raise ValueError(f"torchvision has no model {name!r}")
+        raise ValueError(f"unknown torchvision model {name!r}")
     local = weights is not None and is_file_name(weights)
     try:
         model = get_model(name, weights=None if local else weights, **shape)
     except (OSError, ValueError, KeyError) as error:  # no network, or unknown weights
-        raise ValueError(f"weights={weights}: cannot be had for {name}: {brief(error)}") from error
+        raise ValueError(
+            f"weights={weights}: cannot be found or downloaded for {name}: {brief(error)}"
+        ) from error
     if weights is not None and local:
         load_strictly(model, weights)
     return model

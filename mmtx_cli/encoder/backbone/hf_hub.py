@@ -24,7 +24,7 @@ def pixels_of(
 ) -> Pixels:
     """Return the given pixel normalization, by default that of the weights, or ImageNet's."""
     if (mean is None) != (std is None):
-        raise ValueError("mean and std: give both, or neither")
+        raise ValueError("mean and std: set both or neither")
     if mean is not None and std is not None:
         return Pixels(mean, std)
     if weights is None:
@@ -69,9 +69,9 @@ def source_of(weights: str) -> str:
     """
     path = Path(weights).expanduser()
     if path.is_file():
-        raise ValueError(f"weights={weights} is a file; name the folder that holds its config.json")
+        raise ValueError(f"weights={weights} is a file; give the folder that contains config.json")
     if not path.is_dir() and (weights.startswith(("/", ".", "~")) or weights.count("/") > 1):
-        raise ValueError(f"weights={weights}: there is no such folder")
+        raise ValueError(f"weights={weights}: folder not found")
     return str(path) if path.is_dir() else weights
 
 
@@ -81,10 +81,10 @@ def finding(weights: str, file: str = "config.json and model.safetensors") -> It
     try:
         yield
     except Exception as error:  # hub, network and file errors have many types
-        where = "in that folder" if Path(weights).expanduser().is_dir() else "on the hub"
+        where = "from that folder" if Path(weights).expanduser().is_dir() else "from the hub"
         raise ValueError(
-            f"weights={weights}: cannot be had {where} ({brief(error)}); give the name of a "
-            f"model on huggingface.co while there is network, or a local folder with its {file}"
+            f"weights={weights}: cannot be loaded {where} ({brief(error)}); give the name of a "
+            f"model on huggingface.co (requires network), or a local folder with its {file}"
         ) from error
 
 

@@ -64,15 +64,15 @@ class HubModel:
         if lacking:
             some = ", ".join(lacking[:3])
             raise ValueError(
-                f"weights={self.weights}: {len(lacking)} tensors of the model are not there "
+                f"weights={self.weights}: {len(lacking)} tensors of the model are missing "
                 f"({some}, …)"
             )
         wanted, depth = self.sizes.get("width") or width, self.sizes.get("depth")
         if wanted != width or (depth and len(self.blocks()) > depth):
             raise ValueError(
-                f"{self.config.model_type} came out with width {width} and {len(self.blocks())} "
-                f"blocks, and not as width={wanted}, depth={depth} say: it has its own names for "
-                "them; leave ours out, and set those in config"
+                f"{self.config.model_type} was built with width {width} and {len(self.blocks())} "
+                f"blocks instead of width={wanted}, depth={depth}: it has other names for these "
+                "sizes; omit ours and set its own in config"
             )
 
     def portable(self) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def new_model(architecture: str, values: dict[str, Any]) -> Any:
     if architecture not in known:
         close = ", ".join(get_close_matches(architecture, known, n=3)) or "bert, vit, wav2vec2, …"
         raise ValueError(
-            f"architecture={architecture!r}: transformers has none; did you mean {close}?"
+            f"architecture={architecture!r}: unknown to transformers; did you mean {close}?"
         )
     try:
         with quiet():
@@ -171,7 +171,7 @@ def load_model(
     for name, value in sizes.items():
         own = getattr(config, SIZES[name], None)
         if value is not None and own != value:
-            raise ValueError(f"{name}={value}: {weights} has {own}; leave {name} out")
+            raise ValueError(f"{name}={value}: {weights} has {own}; omit {name}")
     make_steady(config)
     with finding(weights), quiet():
         model, info = library.AutoModel.from_pretrained(

@@ -153,12 +153,12 @@ def named_bundle(name: str, sample_rate: int) -> Any:
     kind = pipelines.Wav2Vec2Bundle
     known = [n for n in pipelines.__all__ if isinstance(getattr(pipelines, n), kind)]
     if name not in known:
-        raise ValueError(f"bundle={name!r} is none of {', '.join(known)}")
+        raise ValueError(f"bundle={name!r} is not one of {', '.join(known)}")
     bundle = getattr(pipelines, name)
     if bundle.sample_rate != sample_rate:
         raise ValueError(
-            f"{name} hears {bundle.sample_rate} samples a second, not {sample_rate}: "
-            f"write sample_rate={bundle.sample_rate}"
+            f"{name} expects {bundle.sample_rate} samples per second, not {sample_rate}: "
+            f"set sample_rate={bundle.sample_rate}"
         )
     return bundle
 

@@ -143,4 +143,4 @@ def kinetics_pixels(name: str) -> Pixels:
 def refuse_unknown(name: str) -> None:
     """Raise ValueError if the network is not one of ``NAMES``."""
     if name not in NAMES:
-        raise ValueError(f"body={name!r} is none of {', '.join(NAMES)}")
+        raise ValueError(f"body={name!r} is not one of {', '.join(NAMES)}")

@@ -15,7 +15,7 @@ from mmtx_cli.layer.input.pixel_norm import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import Field, Tokens
 
-TRANSFORMERS = "for ViT and Swin write encoder/image=torchvision_vit"
+TRANSFORMERS = "for ViT and Swin use encoder/image=torchvision_vit"
 
 
 class ImageCnn(MapEncoder):
@@ -80,7 +80,7 @@ def convolutional_body(name: str, weights: str | None, stride: int) -> tuple[nn.
         ValueError: If the model is not convolutional, or its weights cannot be found or read.
     """
     if name.startswith("swin"):
-        raise ValueError(f"{name!r} is no convolutional body; {TRANSFORMERS}")
+        raise ValueError(f"{name!r} is not a convolutional backbone; {TRANSFORMERS}")
     model = torchvision_model(name, weights)
     parts = list(model.features) if hasattr(model, "features") else resnet_parts(model, name)
     return cut_at_stride(parts, stride, name)
@@ -114,5 +114,5 @@ def cut_at_stride(parts: list[nn.Module], stride: int, name: str) -> tuple[nn.Mo
             kept.append(part)
             channels = x.shape[1]
     if not kept or x.dim() != 4:
-        raise ValueError(f"{name!r} gives no map at stride {stride}")
+        raise ValueError(f"{name!r} has no feature map at stride {stride}")
     return nn.Sequential(*kept).train(), channels

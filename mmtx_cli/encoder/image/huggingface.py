@@ -58,7 +58,7 @@ class HuggingFaceImage(PretrainedEncoder):
         own = getattr(self.hub.config, "image_size", image_size)
         self.stretch = {"interpolate_pos_encoding": True} if can and own != image_size else {}
         trial = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
-        fault = f"image_size={image_size}: the model cannot read such pictures (its own are {own})"
+        fault = f"image_size={image_size}: not supported by the model (its own is {own})"
         used = self.settle(freeze, lora, lambda: self.read(trial), fault, self.hub.blocks())
         self.hub.check(self.width, used)
 

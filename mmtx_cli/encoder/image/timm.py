@@ -66,7 +66,7 @@ class ImageTimm(PretrainedEncoder):
         sizes = {k: v for k, v in {**given, "patch_size": patch_size}.items() if v is not None}
         if sizes and weights is not None:
             raise ValueError(
-                "patch_size, width, depth and num_heads shape a new model: leave them out for "
+                "patch_size, width, depth and num_heads apply only to new models; omit them for "
                 f"weights={weights}"
             )
         self.name = name
@@ -74,7 +74,7 @@ class ImageTimm(PretrainedEncoder):
         said = self.body.pretrained_cfg
         self.pixels = Pixels(mean or said["mean"], std or said["std"])
         black = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
-        fault = f"image_size={image_size}: {name} cannot read such pictures"
+        fault = f"image_size={image_size}: not supported by {name}"
         self.settle(freeze, lora, lambda: tokens_of(self.read(black)), fault, layers(self.body))
         with torch.no_grad():
             x = self.eval().read(black)
@@ -96,7 +96,7 @@ class ImageTimm(PretrainedEncoder):
         """Return the features before pooling: tokens [b, n, d] or a feature map [b, d, y, x]."""
         x: Any = self.body.forward_features(self.pixels(pictures))  # type: ignore[operator]
         if not isinstance(x, Tensor) or x.dim() not in (3, 4):
-            raise ValueError("this network gives neither tokens nor a map")
+            raise ValueError("this network outputs neither tokens nor a feature map")
         last = x.dim() == 4 and str(getattr(self.body, "output_fmt", "")).endswith("NHWC")
         return x.permute(0, 3, 1, 2) if last else x
 
@@ -155,13 +155,13 @@ def timm_model(name: str, weights: str | None, image_size: int, sizes: dict[str,
         body: Any = drawn_alike(load) if is_local(weights) else load()
         new = drawn_alike(partial(make, name)) if is_local(weights) else None
     except Exception as error:  # hub, network, files, unsupported arguments
-        what = f"weights={weights}: cannot be had for {name}" if weights else f"{name=}, {sizes}"
+        what = f"weights={weights}: cannot be loaded for {name}" if weights else f"{name=}, {sizes}"
         raise ValueError(f"{what}: {brief(error)}") from error
     body.pretrained_cfg.pop("state_dict", None)  # already loaded: do not keep a second copy
     if new is not None and (lacking := unchanged(body, new)):
         raise ValueError(
             f"weights={weights}: {len(lacking)} of {len(list(body.parameters()))} tensors of "
-            f"{name} are not in it, such as {lacking[0]}; is it of another network?"
+            f"{name} are missing, such as {lacking[0]}; are they of another network?"
         )
     return body
 
@@ -199,12 +199,12 @@ def weight_source(timm: Any, name: str, weights: str | None) -> dict[str, Any]:
     """
     if ":" in name:  # hf-hub:owner/model, local-dir:folder: these bring their own weights
         if weights not in (None, "default"):
-            raise ValueError(f"weights={weights}: {name} brings its own; write default or null")
+            raise ValueError(f"weights={weights}: {name} includes its own; use default or null")
         return {"model_name": name}
     base = name.split(".")[0]
     if not timm.is_model(base):
         close = ", ".join(get_close_matches(base, timm.list_models(), n=3))
-        raise ValueError(f"timm has no model {name!r}; did you mean {close or 'resnet18'}?")
+        raise ValueError(f"unknown timm model {name!r}; did you mean {close or 'resnet18'}?")
     if weights is None or weights == "default":
         return {"model_name": name}
     if is_local(weights):

@@ -59,13 +59,13 @@ class ImageTorchvisionVit(PretrainedEncoder):
         said = {name: value for name, value in sizes.items() if value is not None}
         if said and (weights is not None or not body.startswith("vit_")):
             raise ValueError(
-                "patch_size, width, depth and num_heads shape a new ViT: leave them out for "
+                "patch_size, width, depth and num_heads apply only to new ViTs; omit them for "
                 f"{weights or body}"
             )
         model = vit(body, weights, image_size, said) if body.startswith("vit_") else None
         self.body = VitBody(model) if model else SwinBody(torchvision_model(body, weights), body)
         trial = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
-        fault = f"image_size={image_size}: {body} cannot read such pictures"
+        fault = f"image_size={image_size}: not supported by {body}"
         self.settle(freeze, 0, lambda: self.encode(trial), fault, self.body.layers())
 
     def forward(self, field: Field) -> Tokens:

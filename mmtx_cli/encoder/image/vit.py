@@ -48,7 +48,7 @@ class ImageViT(Encoder):
         check_tiled(image_size, patch_size)
         if recolor and stem != "conv":
             raise ValueError(
-                f"recolor=true needs stem=conv: with stem={stem} a patch is read with its colors"
+                f"recolor=true requires stem=conv: stem={stem} embeds patches with their colors"
             )
         self.width, self.patch_size = width, patch_size
         self.pixels = Pixels(mean, std)

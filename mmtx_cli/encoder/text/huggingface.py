@@ -42,7 +42,7 @@ class HuggingFaceText(PretrainedEncoder):
         """
         super().__init__()
         if weights is None and vocab_size is None:
-            raise ValueError("vocab_size: needed where weights is null")
+            raise ValueError("vocab_size: required if weights is null")
         sizes = {"width": width, "depth": depth, "num_heads": num_heads}
         new = {"vocab_size": vocab_size, "pad_token_id": 0}  # nosec B105
         self.hub = hub_model(weights, architecture, "text", sizes, config, **new)
@@ -52,7 +52,7 @@ class HuggingFaceText(PretrainedEncoder):
         trial = torch.full((1, max_length), 1 if self.pad_id != 1 else 2)
         limit = getattr(self.hub.config, "max_position_embeddings", None)
         fault = (
-            f"max_length={max_length}: the model cannot read texts of so many tokens "
+            f"max_length={max_length}: the model does not support this many tokens "
             f"(max_position_embeddings={limit})"
         )
         used = self.settle(freeze, lora, lambda: self.read(trial), fault, self.hub.blocks())

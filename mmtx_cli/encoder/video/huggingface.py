@@ -58,8 +58,8 @@ class HuggingFaceVideo(PretrainedEncoder):
         self.num_frames: int = self.hub.config.num_frames
         trial = torch.zeros(1, self.num_frames, 3, image_size, image_size, dtype=torch.uint8)
         fault = (
-            f"image_size={image_size}: the model cannot read {self.num_frames} such frames "
-            f"(its own are of {self.hub.config.image_size})"
+            f"image_size={image_size}: the model does not support {self.num_frames} frames of this "
+            f"size (its own is {self.hub.config.image_size})"
         )
         used = self.settle(freeze, lora, lambda: self.read(trial), fault, self.hub.blocks())
         self.hub.check(self.width, used)

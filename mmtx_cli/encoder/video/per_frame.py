@@ -41,11 +41,11 @@ class VideoFrames(Encoder):
         """
         super().__init__()
         if not isinstance(image, Encoder):
-            raise ValueError(f"image={image!r} is no encoder; write encoder.video.image._target_=…")
-        if tokens_per_frame < 1:
             raise ValueError(
-                f"tokens_per_frame={tokens_per_frame}: a frame needs one token at least"
+                f"image={image!r} is not an encoder; set encoder.video.image._target_=…"
             )
+        if tokens_per_frame < 1:
+            raise ValueError(f"tokens_per_frame={tokens_per_frame}: must be at least one token")
         self.width = width
         self.tokens_per_frame = tokens_per_frame
         self.image: Encoder = image

@@ -50,7 +50,7 @@ class VideoTorchvision(PretrainedEncoder):
         if tokens not in ("cell", "time"):
             raise ValueError(f"tokens={tokens!r} is neither 'cell' nor 'time'")
         if num_frames < 1:
-            raise ValueError(f"num_frames={num_frames}: a video is one frame at least")
+            raise ValueError(f"num_frames={num_frames}: must be at least 1")
         self.num_frames = num_frames
         self.pixels = kinetics_pixels(body)
         self.body = video_body(body, weights, body_depth)

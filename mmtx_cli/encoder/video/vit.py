@@ -55,11 +55,11 @@ class VideoViT(Encoder):
         """
         super().__init__()
         if attention not in STACKS:
-            raise ValueError(f"attention={attention!r} is none of {', '.join(STACKS)}")
+            raise ValueError(f"attention={attention!r} is not one of {', '.join(STACKS)}")
         check_stem(stem)
         check_tiled(image_size, patch_size)
         if tubelet_size < 1:
-            raise ValueError(f"tubelet_size={tubelet_size}: a tubelet is one frame at least")
+            raise ValueError(f"tubelet_size={tubelet_size}: must be at least 1 frame")
         self.width, self.patch_size = width, patch_size
         self.attention = attention
         self.tubelet_size = tubelet_size

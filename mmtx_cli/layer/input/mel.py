@@ -23,7 +23,7 @@ def waveform(field: Field, sample_rate: int) -> Float[Tensor, "b n"]:
     hop = sample_rate // HOPS_PER_SECOND
     if field.data.shape[2:] != (hop,):
         raise ValueError(
-            f"sound comes in hops of {tuple(field.data.shape[2:])} samples, and "
+            f"the audio has hops of {tuple(field.data.shape[2:])} samples, but "
             f"sample_rate={sample_rate} has hops of {hop} (10 ms): "
             "set sample_rate=… at the root, not at the encoder"
         )
@@ -59,7 +59,7 @@ class LogMel(nn.Module):
         """
         super().__init__()
         if normalise not in ("recording", "dataset", None):
-            raise ValueError(f"normalise={normalise!r} is none of 'recording', 'dataset', null")
+            raise ValueError(f"normalise={normalise!r} is not one of 'recording', 'dataset', null")
         if normalise == "dataset" and (mean is None or std is None or std <= 0):
             raise ValueError(f"normalise='dataset' needs mean and a positive std: {mean=}, {std=}")
         self.sample_rate, self.num_mels = sample_rate, num_mels
@@ -130,7 +130,7 @@ def mel_bands(
     """
     highest = sample_rate / 2 if f_max is None else f_max
     if not 0 <= f_min < highest <= sample_rate / 2:
-        raise ValueError(f"{f_min=}, f_max={highest} are no band within 0 … {sample_rate / 2} Hz")
+        raise ValueError(f"{f_min=}, f_max={highest} is not a band within 0 … {sample_rate / 2} Hz")
     if (bands := _bands(sample_rate, window, num_mels, f_min, highest)) is not None:
         return bands
     fewer = [1, *range(4, num_mels, 4)]  # with fewer bands, each is wider
@@ -138,10 +138,10 @@ def mel_bands(
         fewer, True, key=lambda n: _bands(sample_rate, window, n, f_min, highest) is None
     )
     works = fewer[fit - 1] if fit else 0
-    remedy = f"at this rate num_mels={works} works; or raise" if works else "raise"
+    remedy = f"use num_mels={works} or raise" if works else "raise"
     raise ValueError(
-        f"num_mels={num_mels} bands are too narrow for {f_min} … {highest} Hz, which "
-        f"sample_rate={sample_rate} has; {remedy} sample_rate"
+        f"num_mels={num_mels} bands are too narrow for {f_min} … {highest} Hz at "
+        f"sample_rate={sample_rate}; {remedy} sample_rate"
     )
 
 

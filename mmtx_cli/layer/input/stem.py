@@ -130,7 +130,7 @@ def stage_sizes(dim: int, patch_size: int) -> list[int]:
     if patch_size < 2 or patch_size & (patch_size - 1):
         raise ValueError(
             f"stem=conv halves its input repeatedly: patch_size={patch_size} is not a power of "
-            "two; change it or write stem=patch"
+            "two; change it or use stem=patch"
         )
     steps = patch_size.bit_length() - 1
     return [max(dim >> (steps - 1 - step), 16) for step in range(steps - 1)] + [dim]
@@ -139,7 +139,7 @@ def stage_sizes(dim: int, patch_size: int) -> list[int]:
 def check_stem(stem: str) -> None:
     """Raise ValueError if ``stem`` is unknown."""
     if stem not in STEMS:
-        raise ValueError(f"stem={stem!r}: write {' or '.join(STEMS)}")
+        raise ValueError(f"stem={stem!r}: must be {' or '.join(STEMS)}")
 
 
 def check_tiled(image_size: int, patch_size: int) -> None:
