@@ -66,7 +66,7 @@ def _result(folder: Path) -> Mapping[str, Any]:
     except (OSError, RefusedFileError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     if not isinstance(result, dict):
-        raise DataError(f"{path}: not the result of a run; train or evaluate it again")
+        raise DataError(f"{path}: not a run result; train or evaluate the run again")
     return result
 
 
@@ -101,7 +101,7 @@ def given(patterns: Sequence[str]) -> list[Path]:
         places = sorted(glob(os.path.expanduser(pattern)))
         folders = [Path(place) for place in places if (Path(place) / "config.yaml").is_file()]
         if not folders:
-            raise ConfigError(f"runs: {pattern}: there is no run folder of that name")
+            raise ConfigError(f"runs: {pattern}: run folder not found")
         found |= dict.fromkeys(folders)
     return [*found]
 
@@ -113,7 +113,7 @@ def groups_of(folders: Sequence[Path]) -> list[Group]:
         ConfigError: If there is only one run.
     """
     if len(folders) < 2:
-        raise ConfigError("runs: one run alone: there is nothing to compare; name several")
+        raise ConfigError("runs: a comparison needs at least 2 runs")
     return grouped([settings_of(folder) for folder in folders])
 
 
@@ -126,10 +126,10 @@ def chosen_metric(runs: Sequence[Measured], wanted: str | None) -> str:
     if wanted is None:
         main = [m for end in MAIN for m in shared if m.rpartition("/")[2] == end]
         if not shared:
-            raise ConfigError("runs: they have no metric in common")
+            raise ConfigError("runs: no metric is common to all runs")
         return (main or shared)[0]
     if wanted not in shared:
-        raise ConfigError(f"metric={wanted}: not every run has it; {nearest(wanted, shared)}")
+        raise ConfigError(f"metric={wanted}: not available in every run; {nearest(wanted, shared)}")
     return wanted
 
 
@@ -150,7 +150,7 @@ def chosen_baseline(groups: Sequence[Group], wanted: str | None) -> Group:
         if any(wanted in (value, f"{key}={value}") for key, value in group.settings.items())
     ]
     if len(found) != 1:
-        fault = "is none of" if not found else "is more than one of"
+        fault = "unknown; choose one of" if not found else "ambiguous; choose one of"
         raise ConfigError(f"baseline={wanted}: {fault} {'; '.join(by_name)}")
     return found[0]
 

@@ -61,7 +61,7 @@ def run_all(runs: Sequence[Run], jobs: int) -> None:
 def interrupted(number: int) -> Interrupted:
     """Return the exception for a signal; its message explains how to resume."""
     return Interrupted(
-        number, f"stopped by signal {number}; what is trained is kept, the same command goes on"
+        number, f"stopped by signal {number}; progress is saved; run the same command to resume"
     )
 
 
@@ -113,7 +113,7 @@ def check(run: Run, status: int, jobs: int) -> None:
         raise KeyboardInterrupt
     if status:
         where = f"in {run.log}" if jobs > 1 else "above"
-        raise ConfigError(f"args: `{shlex.join(run.command[2:])}` failed; what it said is {where}")
+        raise ConfigError(f"args: `{shlex.join(run.command[2:])}` failed; see its output {where}")
 
 
 def stop(processes: Sequence[subprocess.Popen]) -> None:

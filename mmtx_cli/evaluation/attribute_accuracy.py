@@ -90,7 +90,7 @@ def write_attributes(run_dir: Path, evaluations: Mapping[str, Path], seed: int =
         columns[title] = attribute_accuracy(films, seed=seed)
     write_json(run_dir / "attributes.json", columns)
     if table := attribute_table(columns):
-        shown = Table("attribute", *(c.title for c in table.columns), title="attributes named")
+        shown = Table("attribute", *(c.title for c in table.columns), title="attribute accuracy")
         for row in table.rows:
             shown.add_row(row.name, *row.cells)
         print_table(shown)

@@ -74,7 +74,8 @@ def unbeaten(
         found = [f"is worse than {', '.join(worse)}"] if worse else []
         if unclear:
             found.append(
-                f"is not better than {', '.join(unclear)} within the interval of the difference"
+                f"is not significantly better than {', '.join(unclear)} "
+                "(the interval of the difference includes 0)"
             )
         if found:
             value = rounded(metrics[metric], intervals.get(metric))

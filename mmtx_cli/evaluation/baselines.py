@@ -99,7 +99,7 @@ def learned_baselines(
     every = {name: train_rows(name, model.head[name], corpus) for name in tasks}
     if tasks and not any(every.values()):
         raise DataError(
-            f"floors=true: {nothing_to_learn(corpus)}; add training rows, or leave floors out"
+            f"floors=true: {nothing_to_learn(corpus)}; add training rows, or remove floors"
         )
     train = {name: drawn(rows, cfg.seed) for name, rows in every.items() if rows}
     if not train:  # retrieval only has chance level
@@ -125,15 +125,15 @@ def learned_baselines(
 
 def nothing_to_learn(corpus: Corpus) -> str:
     """Return the reason why there are no baselines."""
-    return f"{corpus.manifest.path} has no row with split=train and what the head learns"
+    return f"{corpus.manifest.path} has no row with split=train and targets for the head"
 
 
 def note_rows(head: str, used: int, there: int) -> None:
     """Print how many training rows the baselines use, if not all of them."""
     if used < there:
         print(
-            f"baselines of head.{head} learn from the features of {used:,} of {there:,} training "
-            f"rows (at most {MAX_TRAIN_ROWS:,}, and those that can be read)",
+            f"baselines of head.{head} are fitted on {used:,} of {there:,} training rows "
+            f"(readable ones, at most {MAX_TRAIN_ROWS:,})",
             file=sys.stderr,
         )
 

@@ -69,7 +69,9 @@ def examples_of(
     for name, head in model.head.items():
         examples = head.examples(train, usable(rows, head.needs, corpus.manifest))  # type: ignore[operator]
         if examples and head.asks_text and "text" not in corpus.samples([], ["text"], ()).columns:  # type: ignore[truthy-function]
-            raise ConfigError(f"head.{name}: encoder.text reads no words; leave the head out")
+            raise ConfigError(
+                f"head.{name}: needs text, but encoder.text reads precomputed features; remove it"
+            )
         found[name] = examples
     return found
 

@@ -25,8 +25,8 @@ def refuse_trained_heads(cfg: DictConfig) -> None:
         nodes = cfg.head.items()
         raise ConfigError(
             *(
-                f"head={name}: is learned in training, and comes with ckpt=; leave it out, or ask "
-                f"for {', '.join(offered('head', 'eval'))}"
+                f"head={name}: must be trained and is loaded from ckpt=; remove it, or use one of "
+                f"{', '.join(offered('head', 'eval'))}"
                 for name, node in nodes
                 if node is not None and not is_change(node) and is_trained(node)
             )

@@ -30,8 +30,8 @@ def caption_scores(ids: list[str], candidates: list[str], references: list[list[
     if missing:
         shown = ", ".join(missing[:_NAMED]) + (" …" if len(missing) > _NAMED else "")
         raise DataError(
-            f"{len(missing)} of {len(ids)} samples have no reference caption, or an empty one: "
-            f"{shown}; add the captions, or leave these samples out"
+            f"{len(missing)} of {len(ids)} samples have a missing or empty reference caption: "
+            f"{shown}; add the captions, or remove these samples"
         )
     return token_scores(
         [tokenize(composed(candidate)) for candidate in candidates],

@@ -15,8 +15,8 @@ from mmtx_cli.io.untrusted_file import (
     read_bytes,
 )
 
-_REFERENCE = 'a reference is {"id": …, "captions": ["…", …]}, or of COCO {"image_id", "caption"}'
-_PREDICTION = 'a prediction is {"id": …, "caption": "…"}, or of COCO {"image_id", "caption"}'
+_REFERENCE = 'expected {"id": …, "captions": ["…", …]}, or COCO {"image_id", "caption"}'
+_PREDICTION = 'expected {"id": …, "caption": "…"}, or COCO {"image_id", "caption"}'
 
 
 @dataclass
@@ -57,7 +57,7 @@ def read_references(path: str | Path, split: str | None = None) -> CaptionFile:
             continue
         if "captions" in row:
             if name in file.places:
-                file.fault(place, f"id {name} is there already, at {file.places[name]}")
+                file.fault(place, f"duplicate id {name}, first at {file.places[name]}")
             own = row["captions"]
         else:
             own = [row["caption"]] if "caption" in row else []
@@ -68,7 +68,7 @@ def read_references(path: str | Path, split: str | None = None) -> CaptionFile:
             file.fault(file.places[name], f"id {name} has no reference caption; {_REFERENCE}")
     if split is not None and split not in splits:
         known = ", ".join(sorted(splits - {"None"})) or "none"
-        file.faults = [f"{path}: no row has split={split}; splits there: {known}"]
+        file.faults = [f"{path}: no row has split={split}; splits in the file: {known}"]
         file.complete = False
     return file
 
@@ -76,10 +76,10 @@ def read_references(path: str | Path, split: str | None = None) -> CaptionFile:
 def _add_references(file: CaptionFile, place: str, name: str, own: Any) -> None:
     kept = file.captions.setdefault(name, [])
     if not isinstance(own, list) or not all(isinstance(caption, str) for caption in own):
-        file.fault(place, f"id {name}: captions are not a list of strings; {_REFERENCE}")
+        file.fault(place, f"id {name}: captions must be a list of strings; {_REFERENCE}")
         kept.append("")  # a placeholder, so that the missing reference is not reported as well
     elif not all(caption.strip() for caption in own):
-        file.fault(place, f"id {name} has an empty reference caption; write it or take it out")
+        file.fault(place, f"id {name} has an empty reference caption; fill it in or remove it")
         kept.append("")
     else:
         kept += own
@@ -96,7 +96,9 @@ def read_predictions(path: str | Path) -> CaptionFile:
         if name is None:
             continue
         if name in file.places:
-            file.fault(place, f"id {name} is predicted already, at {file.places[name]}; keep one")
+            file.fault(
+                place, f"duplicate prediction of id {name}, first at {file.places[name]}; keep one"
+            )
             continue
         file.places[name] = place
         # a row of mmtx eval holds the output of each head: {"id", HEAD: {"caption", …}}
@@ -105,7 +107,7 @@ def read_predictions(path: str | Path) -> CaptionFile:
         if not isinstance(caption, str):
             caption = heads[0]["caption"] if len(heads) == 1 else None
         if not isinstance(caption, str):
-            file.fault(place, f"id {name} has no caption (a string); {_PREDICTION}")
+            file.fault(place, f"id {name} has no caption string; {_PREDICTION}")
             caption = ""
         file.captions[name] = [caption]
     return file
@@ -118,8 +120,8 @@ def _id(file: CaptionFile, place: str, row: dict[str, Any], form: str) -> str | 
         return str(name)
     file.complete = False
     if "path" in row and "caption" in row:
-        form = "rows of mmtx caption have a path instead; take predictions.jsonl of mmtx eval"
-    file.fault(place, f"the row has no id; {form}")
+        form = "rows of mmtx caption have a path instead; use predictions.jsonl of mmtx eval"
+    file.fault(place, f"row has no id; {form}")
     return None
 
 
@@ -128,7 +130,7 @@ def _rows(file: CaptionFile) -> Iterator[tuple[str, dict[str, Any]]]:
     text = _text(file.path)
     if not text.strip():
         file.complete = False
-        file.fault(str(file.path), "the file is empty; write a caption a line, as JSON")
+        file.fault(str(file.path), "file is empty; write one JSON object per line")
         return
     document = _document(file, text)
     found = _lines(file, text) if document is None else _entries(file, document)
@@ -137,7 +139,7 @@ def _rows(file: CaptionFile) -> Iterator[tuple[str, dict[str, Any]]]:
             yield place, row
         else:
             file.complete = False
-            file.fault(place, f"not an object but {json.dumps(row)[:40]}; write {{…}}")
+            file.fault(place, f"must be a JSON object {{…}}, not {json.dumps(row)[:40]}")
 
 
 def _text(path: Path) -> str:
@@ -148,12 +150,12 @@ def _text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from None
+        raise DataError(f"{path}:{line}: invalid UTF-8; save the file as UTF-8") from None
     except RefusedFileError as error:
-        raise DataError(f"{path}: {error}; write the path of a JSON or JSON lines file") from None
+        raise DataError(f"{path}: {error}; pass a JSON or JSON Lines file") from None
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
-        raise DataError(f"{path}: {reason}; write the path of a JSON or JSON lines file") from None
+        raise DataError(f"{path}: {reason}; pass a JSON or JSON Lines file") from None
 
 
 def _document(file: CaptionFile, text: str) -> Any:
@@ -177,7 +179,7 @@ def _document(file: CaptionFile, text: str) -> Any:
         if isinstance(error, RepeatedKeyError):
             raise DataError(f"{file.path}: {error}") from None
         line, what = getattr(error, "lineno", 1), getattr(error, "msg", error)
-        raise DataError(f"{file.path}:{line}: not JSON: {what}") from None
+        raise DataError(f"{file.path}:{line}: invalid JSON: {what}") from None
 
 
 def _entries(file: CaptionFile, document: Any) -> Iterator[tuple[str, Any]]:
@@ -187,7 +189,7 @@ def _entries(file: CaptionFile, document: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(document, dict):
         images = document.get("images") or []
         if not isinstance(images, list):
-            raise DataError(f"{file.path}: images are not a list")
+            raise DataError(f"{file.path}: images must be a list")
         for image in images:
             if isinstance(image, dict) and "id" in image:
                 name = str(image["id"])
@@ -195,7 +197,7 @@ def _entries(file: CaptionFile, document: Any) -> Iterator[tuple[str, Any]]:
                 file.captions.setdefault(name, [])
         document = document["annotations"]
     if not isinstance(document, list):
-        raise DataError(f"{file.path}: annotations are not a list")
+        raise DataError(f"{file.path}: annotations must be a list")
     for number, entry in enumerate(document):
         yield f"{file.path}: entry {number}", entry
 
@@ -213,4 +215,4 @@ def _lines(file: CaptionFile, text: str) -> Iterator[tuple[str, Any]]:
         except (ValueError, RecursionError) as error:
             file.complete = False
             what = getattr(error, "msg", error)
-            file.fault(place, f"not JSON: {what}; write one object a line")
+            file.fault(place, f"invalid JSON: {what}; write one object per line")

@@ -106,7 +106,7 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 def _check_scores(probabilities: np.ndarray) -> None:
     assert probabilities.ndim == 2, f"scores must be [n, c], not {probabilities.shape}"
-    _refuse(np.isnan(probabilities).any(axis=1), "a score that is not a number (NaN)")
+    _refuse(np.isnan(probabilities).any(axis=1), "a NaN score")
 
 
 def _refuse(wrong: np.ndarray, what: str) -> None:

@@ -11,8 +11,8 @@ LIMIT = 0.5
 
 _SHOWN = 120  # maximum length of a caption in a message
 _ADVICE = (
-    "train longer or with another learning rate, check that the files can be read "
-    "(quarantine.jsonl) and belong to their captions"
+    "train longer or with another learning rate, check that the files are readable "
+    "(quarantine.jsonl) and match their captions"
 )
 
 
@@ -30,7 +30,7 @@ def diversity(captions: Sequence[str]) -> dict[str, Any]:
     ``most_frequent_share``. Shares are in [0, 1]. Raises ValueError if ``captions`` is empty.
     """
     if not captions:
-        raise ValueError("there is no caption")
+        raise ValueError("no captions given")
     counts: Counter[str] = Counter()
     written: dict[str, str] = {}
     for caption in captions:
@@ -87,7 +87,7 @@ def caption_diversity(
         figures["warning"] = (
             f"{repeated(figures, 'samples')}; the most frequent reference covers {100 * most:.0f} "
             f"% of them: the model ignores its input. {_ADVICE[0].upper()}{_ADVICE[1:]}, and "
-            "measure what each modality contributes (diagnose=true)."
+            "measure the importance of each modality (diagnose=true)."
         )
     return figures
 
@@ -101,9 +101,9 @@ def input_diversity(captions: Sequence[str], num_inputs: int) -> dict[str, Any]:
     figures = diversity(captions)
     if num_inputs >= 8 and figures["most_frequent_share"] > LIMIT:
         figures["warning"] = (
-            f"{repeated(figures, 'inputs')}: unless these inputs are alike, the model ignores "
-            "them. Evaluate it on samples with references (mmtx eval); if it gives those one "
-            f"caption, too, {_ADVICE}."
+            f"{repeated(figures, 'inputs')}: unless these inputs are similar, the model ignores "
+            "them. Evaluate it on samples with references (mmtx eval); if they also get the same "
+            f"caption, {_ADVICE}."
         )
     return figures
 

@@ -65,9 +65,9 @@ class Scores:
         """
         self._require_samples()
         if not 0 < level < 1:
-            raise MmtxError(f"the level of an interval lies between 0 and 1, not {level}")
+            raise MmtxError(f"level must be between 0 and 1, not {level}")
         if resamples < 1:
-            raise MmtxError(f"an interval needs at least 1 resample, not {resamples}")
+            raise MmtxError(f"resamples must be at least 1, not {resamples}")
         figures = self._resampled(resamples, np.random.default_rng(seed))
         tails = [(1 - level) / 2, (1 + level) / 2]
         # a resample may contain no sample for which a metric is defined
@@ -159,7 +159,7 @@ class Scores:
 
     def _require_samples(self) -> None:
         if not len(self):
-            raise MmtxError("there is no sample to score")
+            raise MmtxError("no samples to score")
 
     def _resampled(self, resamples: int, rng: np.random.Generator) -> Figures:
         """Return the metrics, [resamples] each, of bootstrap resamples of n samples."""

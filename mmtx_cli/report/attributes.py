@@ -13,7 +13,7 @@ TITLES = {
     "second_movement": "second movement",
     "both_movements": "both movements in order",
     "sound": "sound",
-    "when": "when the sound is heard",
+    "when": "time of the sound",
 }
 
 

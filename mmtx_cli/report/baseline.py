@@ -7,7 +7,7 @@ from mmtx_cli.metric.direction import headline
 from mmtx_cli.report.metric_table import Column, MetricRow, MetricTable
 from mmtx_cli.report.rounding import is_number, rounded, signed
 
-COLUMNS = ("value [95 % interval]", "the model's minus this [95 % interval]")
+COLUMNS = ("value [95 % interval]", "model minus baseline [95 % interval]")
 
 
 def baseline_table(result: Mapping[str, Any]) -> MetricTable | None:
@@ -28,7 +28,7 @@ def baseline_table(result: Mapping[str, Any]) -> MetricTable | None:
         ]
         if own:
             model = [rounded(metrics[metric], intervals.get(metric)), ""]
-            rows += [MetricRow(metric, "the model", model), *own]
+            rows += [MetricRow(metric, "model", model), *own]
     return MetricTable([Column(name) for name in COLUMNS], rows, []) if rows else None
 
 

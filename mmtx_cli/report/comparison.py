@@ -13,16 +13,16 @@ from mmtx_cli.report.rounding import amount
 
 SHOWN = {
     "parameters": "parameters",
-    "flops_per_sample": "FLOPs a sample",
-    "train_seconds": "training, s",
-    "samples_per_second": "samples a second",
+    "flops_per_sample": "FLOPs per sample",
+    "train_seconds": "training time, s",
+    "samples_per_second": "samples per second",
     "peak_memory_mb": "peak memory, MB",
 }
 AGAINST = ("parameters", "flops_per_sample", "train_seconds")
 BARS = "Bars: ± one standard deviation over the runs of a group."
 NOTE = (
     "± sd: standard deviation over the runs of a group. Difference: mean over the runs minus that "
-    "of the baseline, with a 95 % interval of a bootstrap over samples and runs; p: two-sided, "
+    "of the baseline, with a 95 % bootstrap interval over samples and runs; p: two-sided, "
     "adjusted by Holm's procedure for the number of groups."
 )
 

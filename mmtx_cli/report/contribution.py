@@ -7,11 +7,11 @@ from mmtx_cli.report.metric_table import Column, MetricRow, MetricTable
 from mmtx_cli.report.rounding import is_number, rounded, signed
 
 KINDS = {
-    "shuffled": "of another sample",
+    "shuffled": "from another sample",
     "zeroed": "zeroed",
-    "absent": "taken away",
+    "absent": "removed",
     "alone": "alone",
-    "probe": "linear probe on it",
+    "probe": "linear probe",
 }
 """Column headings, in order: what was done to a modality."""
 
@@ -45,8 +45,8 @@ def unused_modalities(contribution: Any) -> list[str]:
             if (low <= 0) if lower_is_better(metric) else (high >= 0):
                 change = f"{signed(part['change'][metric])} [{signed(low)}, {signed(high)}]"
                 said.append(
-                    f"{head} does not use {modality}: with that of another sample, {metric} is not "
-                    f"worse ({change})."
+                    f"{head} does not use {modality}: {metric} is not worse with {modality} from "
+                    f"another sample ({change})."
                 )
     return said
 

@@ -20,7 +20,7 @@ def costs(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = [
         ("duration", duration(seconds) if is_number(seconds) and 0 <= seconds < 1e12 else ""),
         ("parameters", parameters),
-        ("FLOPs a sample", amount(flops)),
+        ("FLOPs per sample", amount(flops)),
         ("peak memory", f"{amount(memory * 1e6)}B" if memory else ""),
     ]
     return [(name, value) for name, value in found if value]

@@ -12,10 +12,10 @@ _ROWS = {
     "distinct captions": ("distinct", rounded),
     "share of distinct captions": ("distinct_share", percent),
     "samples with the most frequent caption": ("most_frequent_count", rounded),
-    "share of samples with the same caption": ("most_frequent_share", percent),
-    "captions that copy a training caption": ("in_training_count", rounded),
-    "share that copies a training caption": ("in_training_share", percent),
-    "distinct captions that copy a training caption": ("distinct_in_training", rounded),
+    "share of samples with the most frequent caption": ("most_frequent_share", percent),
+    "captions found in the training data": ("in_training_count", rounded),
+    "share of captions found in the training data": ("in_training_share", percent),
+    "distinct captions found in the training data": ("distinct_in_training", rounded),
 }
 
 
@@ -36,7 +36,7 @@ def diversity_parts(result: Mapping[str, Any]) -> list[DiversityPart]:
         return []
     heads = {name: part for name, part in diversity.items() if isinstance(part, dict)}
     return [
-        _part("Diversity of captions" + (f" of “{name}”" if len(heads) > 1 else ""), figures)
+        _part("Caption diversity" + (f" of “{name}”" if len(heads) > 1 else ""), figures)
         for name, figures in heads.items()
     ]
 

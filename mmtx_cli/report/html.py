@@ -34,7 +34,7 @@ def write_report(
         DataError: if ``run_dir`` is not a folder.
     """
     if not run_dir.is_dir():
-        raise DataError(f"{run_dir}: no such run folder, so there is nothing to report")
+        raise DataError(f"{run_dir}: run folder not found")
     own = read_run_folder(run_dir)
     runs = [("", own)]
     if sections is not None:

@@ -34,7 +34,7 @@ def read_run_folder(path: Path) -> RunFolder:
     """Read a run folder. Damaged files and lines are skipped and listed in ``faults``."""
     run = RunFolder(path)
     if not path.is_dir():
-        run.faults.append(f"no such folder: {path}")
+        run.faults.append(f"folder not found: {path}")
         return run
     run.result = _read(run, "result.json", _json_object, {})
     run.metrics = _read(run, "metrics.csv", _csv_rows, [])

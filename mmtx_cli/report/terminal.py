@@ -30,16 +30,16 @@ def print_figures(result: Mapping[str, Any]) -> None:
     print_table(table)
     for name in without_cider(result["metrics"]):
         print(
-            f"{name} is left out: how much a word counts comes from samples whose references "
-            "differ, and here there are none (a single sample, or the same references for all)"
+            f"{name} is undefined: its word weights require samples with different references, "
+            "but there is a single sample, or all have the same references"
         )
     if beside := baseline_table(result):
-        print_table(titled("beside baselines", "metric", beside))
+        print_table(titled("comparison with baselines", "metric", beside))
     print_bold(unbeaten_sentences(result))
     if result.get("subsets"):
         print_table(subset_table(result["subsets"]))
     if shares := contribution_table(result.get("contribution")):
-        print_table(titled("each modality", "metric", shares))
+        print_table(titled("modality importance", "metric", shares))
     print_bold(unused_modalities(result.get("contribution")))
     for part in diversity_parts(result):
         print_table(diversity_table(part))
@@ -112,7 +112,7 @@ def subset_table(subsets: Mapping[str, Any]) -> Table:
     for names in by_head.values():
         headlines = [name for name in names if name.rpartition("/")[2] in HEADLINES]
         metrics += headlines or names[:1]
-    table = Table("modalities", *metrics, title="with these modalities alone")
+    table = Table("modalities", *metrics, title="modality subsets")
     for modalities, part in subsets.items():
         cells = []
         for name in metrics:

@@ -105,9 +105,9 @@ def _rank(output: dict[str, Any]) -> Verdict | None:
     if not ranks:
         return None
     # Ranks start at 0, and are means if a sample has several queries.
-    said = ", ".join(f"{name}: place {rank + 1:.3g}" for name, rank in ranks.items())
+    said = ", ".join(f"{name}: rank {rank + 1:.3g}" for name, rank in ranks.items())
     score = -sum(ranks.values()) / len(ranks)
-    return Verdict("rank", said, measure="mean place", score=score, correct=score == 0)
+    return Verdict("rank", said, measure="mean rank", score=score, correct=score == 0)
 
 
 KINDS: list[tuple[set[str], Callable[[dict[str, Any]], Verdict | None]]] = [

@@ -113,5 +113,5 @@ def test_a_name_says_that_more_differs_than_it_says():
 def test_a_baseline_by_its_name_or_by_what_it_alone_has(wanted):
     groups = grouped([settings("gated", lr=0.1), settings("concat", lr=0.1), settings(lr=0.2)])
     assert chosen_baseline(groups, wanted).settings["fusion"] == "concat"
-    with raises(ConfigError, "baseline=0.1: ", "more than one", " fusion gated, lr"):
+    with raises(ConfigError, "baseline=0.1: ", "ambiguous", " fusion gated, lr"):
         chosen_baseline(groups, "0.1")

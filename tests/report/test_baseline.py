@@ -11,7 +11,7 @@ def test_the_model_stands_above_each_heads_baselines() -> None:
     table = baseline_table(RESULT)
     assert table is not None
     assert [(row.head, row.name, *row.cells) for row in table.rows] == [
-        ("caption/cider", "the model", "3.21 [3.02, 3.40]", ""),
+        ("caption/cider", "model", "3.21 [3.02, 3.40]", ""),
         ("caption/cider", "first", "0.120", ""),
         ("caption/cider", "second", "0.30 [0.20, 0.40]", "+2.90 [+2.70, +3.10]"),
     ]

@@ -32,9 +32,9 @@ def test_a_modality_that_may_be_another_samples_is_not_used():
         "score": {"audio": shuffled("mae", 0.1, 0.3), "video": shuffled("mae", -0.2, 0.1)},
     }
     assert unused_modalities(found) == [
-        "digits does not use text: with that of another sample, accuracy is not worse "
+        "digits does not use text: accuracy is not worse with text from another sample "
         "(+0.010 [-0.020, +0.040]).",
-        "score does not use video: with that of another sample, mae is not worse "
+        "score does not use video: mae is not worse with video from another sample "
         "(-0.050 [-0.200, +0.100]).",
     ]
     assert unused_modalities(None) == []

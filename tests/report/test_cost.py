@@ -10,7 +10,7 @@ def test_what_a_run_cost() -> None:
     assert costs(result) == [
         ("duration", "1 min 23 s"),
         ("parameters", "3.81 M (120 k trained)"),
-        ("FLOPs a sample", "2.5 G"),
+        ("FLOPs per sample", "2.5 G"),
         ("peak memory", "1.23 GB"),
     ]
 

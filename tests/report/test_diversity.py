@@ -39,5 +39,5 @@ def test_the_page_shows_a_warning_box_and_escapes_the_caption(run_dir: Path) -> 
     page = Page(write_report(run_dir))
     mentions(page.text, "4 of 4 samples", "“<b>a</b>”")
     assert page.source.count('class="warning"') == 1
-    assert "Diversity of captions" in page.headings
+    assert "Caption diversity" in page.headings
     assert page.unmatched == []

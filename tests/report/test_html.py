@@ -120,7 +120,7 @@ def test_a_missing_file_leaves_out_its_part(run_dir: Path, missing: str) -> None
 
 def test_an_empty_run_says_so(tmp_path: Path) -> None:
     page = Page(write_report(tmp_path))
-    mentions(page.text, "nothing")
+    mentions(page.text, "no results")
     assert "Metrics" not in page.headings
 
 

@@ -50,7 +50,7 @@ def seen(output: Any) -> tuple[Any, ...] | None:
         ),
         (
             {"image_to_text_rank": 2.5, "text_to_image_rank": 0, "other_rank": None},
-            ("rank", "image to text: place 3.5, text to image: place 1", -1.25, "", False),
+            ("rank", "image to text: rank 3.5, text to image: rank 1", -1.25, "", False),
         ),
         ({"scores": {}}, None),
         ("a word", None),

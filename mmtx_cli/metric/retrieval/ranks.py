@@ -153,4 +153,4 @@ def refuse_odd(x: Float[Tensor, "n d"]) -> None:
     rows = (~x.isfinite().all(dim=1)).nonzero().flatten().tolist()
     if rows:
         shown = ", ".join(map(str, rows[:_NAMED])) + (" …" if len(rows) > _NAMED else "")
-        raise DataError(f"{len(rows)} items have an embedding that is not finite: rows {shown}")
+        raise DataError(f"{len(rows)} items have non-finite embeddings: rows {shown}")

@@ -62,7 +62,7 @@ def _curve(name: str, series: list[Series]) -> Curve:
     if log and not small:
         summary += " (logarithmic)"
     if any(is_banded(line) for line in series):
-        summary += "; band: smallest and largest values around a step"
+        summary += "; band: minimum and maximum around each step"
     return Curve(
         name,
         series,

@@ -32,7 +32,7 @@ def test_says_in_words_what_it_draws() -> None:
 def test_a_band_is_explained() -> None:
     rows = [{"step": str(i), "train/loss": str(2 + i % 2), "lr": "1"} for i in range(151)]
     found = by_name(rows)
-    mentions(found["loss"].summary, "; band: ", "smallest", "largest")
+    mentions(found["loss"].summary, "; band: ", "minimum", "maximum")
     assert "band" not in by_name(rows[:150])["loss"].summary
 
 
