@@ -143,8 +143,8 @@ def check_cache(
         return
     folder, parts = corpus.cache.folder, corpus.cache.parts
     faults = [
-        f"head.{name}: reads the raw {raw}, but data.cache={folder} contains only the features of "
-        f"encoder.{raw}; remove data.cache or the head"
+        f"head.{name}: reads the raw {raw} input, but data.cache={folder} contains only the "
+        f"features of encoder.{raw}; remove data.cache or the head"
         for name, head in model.head.items()
         for raw in head.raw
         if {f"encoder.{raw}", f"encoder.{raw}{BODY}"} & {*parts}
