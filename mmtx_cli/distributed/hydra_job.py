@@ -45,8 +45,8 @@ def check_length(run_dir: str) -> None:
     for what, text, most in (("the name", name, MAX_NAME), ("the path", run_dir, MAX_PATH)):
         if (size := len(os.fsencode(text))) > most:
             raise ConfigError(
-                f"run_dir: {what} {text[:30]}… has {size} bytes; file systems take at most {most}; "
-                "write a shorter one"
+                f"run_dir: {what} {text[:30]}… has {size} bytes; file systems allow at most "
+                f"{most}; use a shorter one"
             )
 
 
@@ -79,8 +79,8 @@ def check_multirun(options: Sequence[str]) -> None:
     world = os.environ.get("WORLD_SIZE", "1")
     if {"-m", "--multirun"} & {*options} and world.isdecimal() and int(world) > 1:
         raise ConfigError(
-            f"-m: this is one of WORLD_SIZE={world} processes that a launcher has started; start "
-            "mmtx by itself, and it starts those of each run (trainer.devices), or launch the "
+            f"-m: not supported under an external launcher (WORLD_SIZE={world}); start mmtx "
+            "directly, which starts the processes of each run (trainer.devices), or launch the "
             "runs one by one"
         )
 
@@ -108,11 +108,11 @@ def run_job(program: str, argv: Sequence[str], name: str) -> list[str]:
     command = [os.path.abspath(program)] if spec is None else ["-m", spec.name]
     status = finished([sys.executable, *command, *argv])
     if status > 128 and status - 128 in SIGNALS:
-        said = f"stopped by signal {status - 128} in {name}; no further run was begun"
+        said = f"stopped by signal {status - 128} in {name}; no further runs were started"
         raise Interrupted(status - 128, said)
     if status not in (0, 2):
-        raise RunError(f"{name}: failed with status {status}; what it said is above")
-    return [f"{name}: refused; what it said is above"] if status else []
+        raise RunError(f"{name}: failed with status {status}; see its output above")
+    return [f"{name}: rejected; see its output above"] if status else []
 
 
 def key(override: str) -> str:

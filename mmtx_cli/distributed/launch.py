@@ -58,7 +58,7 @@ def check_accelerator(name: str) -> None:
     """Raise ConfigError if a GPU is requested but not available."""
     there = torch.backends.mps.is_available() if name == "mps" else torch.cuda.is_available()
     if name in ("gpu", "cuda", "mps") and not there:
-        raise ConfigError(f"trainer.accelerator={name}: there is no GPU here; write cpu or auto")
+        raise ConfigError(f"trainer.accelerator={name}: no GPU is available; use cpu or auto")
 
 
 def warn_of_emulation(precision: str, device: torch.device) -> None:
@@ -68,7 +68,7 @@ def warn_of_emulation(precision: str, device: torch.device) -> None:
         supported = getattr(torch.ops.mkldnn, mixed[precision])
         if not supported():
             print(
-                f"trainer.precision={precision}: this processor has no instructions for it and is "
-                "many times slower with it than with 32-true",
+                f"trainer.precision={precision}: not natively supported by this CPU; many times "
+                "slower than 32-true",
                 file=sys.stderr,
             )

@@ -81,7 +81,7 @@ class RankLauncher(ScriptLauncher):
                 raise
             reason = " ".join(str(error).split())
             raise ConfigError(
-                f"the {self.world} processes cannot connect at {where} (MASTER_ADDR, MASTER_PORT): "
+                f"the {self.world} processes cannot connect to {where} (MASTER_ADDR, MASTER_PORT): "
                 f"{reason}"
             ) from error
         finally:
@@ -111,10 +111,10 @@ class RankLauncher(ScriptLauncher):
     def late(self, where: str) -> str:
         """Return the error message for processes that did not connect in time."""
         return (
-            f"trainer.num_nodes={self.num_nodes}: not all {self.world} processes have connected at "
-            f"{where} within trainer.join_timeout={self.settings.join_timeout:g} s; start the same "
-            "command on every node, with MASTER_ADDR and MASTER_PORT of the first and its own "
-            "NODE_RANK, see that they reach each other, or raise trainer.join_timeout"
+            f"trainer.num_nodes={self.num_nodes}: not all {self.world} processes connected to "
+            f"{where} within trainer.join_timeout={self.settings.join_timeout:g} s; run the same "
+            "command on every node, with MASTER_ADDR and MASTER_PORT of the first node and its own "
+            "NODE_RANK, check that the nodes can reach each other, or increase trainer.join_timeout"
         )
 
 
@@ -163,11 +163,12 @@ def check_address(num_nodes: int) -> None:
     node = node or 0
     if node >= num_nodes:
         raise ConfigError(
-            f"NODE_RANK={node}: with trainer.num_nodes={num_nodes} it is 0 to {num_nodes - 1}"
+            f"NODE_RANK={node}: must be between 0 and {num_nodes - 1} with "
+            f"trainer.num_nodes={num_nodes}"
         )
     if node and (port is None or "MASTER_ADDR" not in os.environ):
         raise ConfigError(
-            f"NODE_RANK={node}: set MASTER_ADDR and MASTER_PORT to what the first node waits at"
+            f"NODE_RANK={node}: set MASTER_ADDR and MASTER_PORT to those of the first node"
         )
     if port is not None and node == 0:
         try:
@@ -176,7 +177,8 @@ def check_address(num_nodes: int) -> None:
         except OSError as error:
             said = os.strerror(error.errno) if error.errno else error
             raise ConfigError(
-                f"MASTER_PORT={port}: {said}; name a free port, or unset it: one is then chosen"
+                f"MASTER_PORT={port}: {said}; use a free port, or unset it to choose one "
+                "automatically"
             ) from error
 
 
@@ -190,7 +192,7 @@ def number(name: str, most: int | None) -> int | None:
     if text is None:
         return None
     if not text.isdecimal() or (most is not None and int(text) > most):
-        raise ConfigError(f"{name}={text}: set it to a whole number, or unset it")
+        raise ConfigError(f"{name}={text}: invalid value; set it to a whole number, or unset it")
     return int(text)
 
 
@@ -203,4 +205,4 @@ def loopback(address: str) -> str:
     """Return a warning if other machines cannot reach the address, else an empty string."""
     if address not in ("localhost", "127.0.0.1", "::1"):
         return ""
-    return f" ({address} is this machine alone: set MASTER_ADDR to what the others reach it by)"
+    return f" ({address} is local to this machine: set MASTER_ADDR to one that others can reach)"

@@ -95,9 +95,9 @@ def failed(joined: bool = True) -> str | None:
         status = process.poll()
         if status is not None and status < 0:
             name = signal.Signals(-status).name
-            return f"rank {number} was ended by {name}, for lack of memory or from outside"
+            return f"rank {number} was killed by {name} (out of memory, or killed externally)"
         if status or (status == 0 and not joined):
-            return f"rank {number} ended with status {status}; what it said is above"
+            return f"rank {number} exited with status {status}; see its output above"
     return None
 
 

@@ -37,11 +37,11 @@ def candidate_texts(given: Any, column: str) -> list[str]:
     if isinstance(given, (list, ListConfig)):
         texts = [str(text) for text in given]
         if not any(text.strip() for text in texts):
-            raise ConfigError('texts: holds no text; write texts=\'["a dog","a cat"]\'')
+            raise ConfigError('texts: no text given; write texts=\'["a dog","a cat"]\'')
     else:
         texts = list(texts_in(Path(str(given)).expanduser(), column))
         if not any(text.strip() for text in texts):
-            raise DataError(f"texts: {given}: there is no text in it")
+            raise DataError(f"texts: {given}: contains no text")
     return list(dict.fromkeys(composed(text.strip()) for text in texts if text.strip()))
 
 
@@ -49,10 +49,10 @@ def texts_in(path: Path, column: str) -> Iterator[str]:
     """Yield the lines of a .txt file, or the texts in a column of a manifest."""
     if path.suffix.lower() not in (*SUFFIXES, ".txt"):
         raise ConfigError(
-            f"texts: {path}: no .txt or manifest; write texts themselves as a list: "
+            f"texts: {path}: not a .txt file or manifest; to pass texts directly, write a list: "
             'texts=\'["a dog","a cat"]\''
         )
-    check_exists(path, "file of texts", (*SUFFIXES, ".txt"), "write a .txt with a text a line")
+    check_exists(path, "text file", (*SUFFIXES, ".txt"), "create a .txt with one text per line")
     if path.suffix.lower() == ".txt":
         try:
             # only "\n" separates texts: they may contain other Unicode line breaks

@@ -75,8 +75,8 @@ def captioned(
     if not heads or not {"image", "video", "audio"} & set(model.encoder):
         raise ConfigError(
             f"ckpt={cfg.ckpt}: this model cannot caption files (heads: {', '.join(model.head)}; "
-            f"encoders: {', '.join(model.encoder)}); fine-tune it with head=captioning, or write "
-            "`mmtx predict` in place of `mmtx caption` for what its heads say of new files"
+            f"encoders: {', '.join(model.encoder)}); fine-tune it with head=captioning, or use "
+            "`mmtx predict` instead of `mmtx caption` for the predictions of its heads"
         )
     data = settings["data"]
     reader = InputReader.of(cfg, stored, data)

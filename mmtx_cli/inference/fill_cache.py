@@ -130,7 +130,7 @@ def fill(
     """
     place, dtype = folder / card.part, getattr(torch, card.dtype)
     todo = todo_of(Part(place, card), corpus, card.modality)
-    say(f"{card.part}: {len(todo)} of {todo.total} entries to make")
+    say(f"{card.part}: {len(todo)} of {todo.total} entries to compute")
     if not len(todo):
         return
     writer = ShardWriter(place, card.width, dtype)
@@ -154,13 +154,14 @@ def fill(
     finally:  # entries finished before an error are kept as well
         writer.flush()
     if stop.number is not None:
-        raise stopped(folder, stop.number, f"{card.part}: {done} of {todo.total} entries are kept")
+        raise stopped(folder, stop.number, f"{card.part}: {done} of {todo.total} entries are saved")
 
 
-def stopped(folder: Path, number: int, kept: str = "what was written is kept") -> Interrupted:
+def stopped(folder: Path, number: int, kept: str = "written entries are saved") -> Interrupted:
     """Return the exception that reports which entries are complete and how to continue."""
     return Interrupted(
-        number, f"stopped by signal {number}; out={folder}: {kept}; the same command goes on"
+        number,
+        f"stopped by signal {number}; out={folder}: {kept}; run the same command to continue",
     )
 
 
@@ -171,7 +172,7 @@ def estimate(folder: Path, part: str, size: float) -> None:
     if size > free:
         raise ConfigError(
             f"out={folder}: about {megabytes(size)} are needed for {part}, {megabytes(free)} are "
-            "free; dtype=bfloat16 takes half, data.limit fewer rows, or name another folder"
+            "free; use dtype=bfloat16 (half the size), data.limit (fewer rows) or another folder"
         )
 
 
@@ -189,12 +190,12 @@ def claim(folder: Path, card: Card, overwrite: bool) -> None:
     if (there := cards(folder).get(card.part)) is not None:
         faults = there.differences(card)
         if there.dtype != card.dtype:
-            faults.append(f"dtype {there.dtype} then, {card.dtype} now")
+            faults.append(f"dtype was {there.dtype}, is now {card.dtype}")
         if not faults:
             return
         if not overwrite:
             *others, last = [f"out={folder}: {card.part}: {fault}" for fault in faults]
-            raise ConfigError(*others, f"{last}; write overwrite=true, or name another folder")
+            raise ConfigError(*others, f"{last}; set overwrite=true, or use another folder")
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     card.write(place)

@@ -91,7 +91,7 @@ class Predicted:
     def errors(self) -> list[str | None]:
         """Return the reason why each sample has no prediction, None for samples that have one."""
         modalities = list(self.model.encoder)
-        nothing = f"holds nothing that this model reads ({', '.join(modalities)})"
+        nothing = f"contains no modality that this model reads ({', '.join(modalities)})"
         absent = [None if any(own) else nothing for own in self.has(modalities)]
         ids = [sample.id for sample in self.samples.samples]
         return [self.answers.unread.get(i, why) for i, why in zip(ids, absent, strict=True)]
@@ -106,7 +106,7 @@ class Predicted:
         for name in self.model.encoder:
             read = any({name, FUSED} & {*head.reads} for head in heads)
             if read and there and not self.has([name]).any():
-                yield f"no input has {name}, which the model reads: predicted without it"
+                yield f"no input has {name}, which the model reads; predicting without it"
 
     def predictions(
         self,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """Maximum number of skipped file types that a message lists."""
-NO_TOKENIZER = "it has no tokenizer.json; take the whole folder"
+NO_TOKENIZER = "tokenizer.json is missing; use the whole model folder"
 
 
 def found(inputs: Any) -> list[str]:
@@ -40,18 +40,20 @@ def found(inputs: Any) -> list[str]:
     faults: list[str] = []
     for text in each_input(inputs):
         if "://" in text:
-            faults.append(f"inputs: {text} is a URL; download the file and name it")
+            faults.append(f"inputs: {text} is a URL; download the file and pass its path")
             continue
         path = Path(os.path.expanduser(text))  # keeps "~name" if there is no such user
         if path.is_dir():
             every = sorted(p for p in files_below(path) if p.is_file())
             files = [p for p in every if p.suffix.lower() in known]
             tell_left_out(text, [p for p in every if p.suffix.lower() not in known])
-            faults += [] if files else [f"inputs: {text}: no image, video or sound in this folder"]
+            faults += (
+                [] if files else [f"inputs: {text}: folder without image, video or audio files"]
+            )
             paths += map(str, files)
         elif has_magic(text) and not path.exists():
             files = [Path(p) for p in sorted(glob(str(path), recursive=True)) if Path(p).is_file()]
-            faults += [] if files else [f"inputs: {text}: matches no file"]
+            faults += [] if files else [f"inputs: {text}: no matching files"]
             paths += map(str, files)
         else:
             paths.append(str(path))  # a missing file is reported in its own output line
@@ -73,7 +75,7 @@ def read_text(cfg: DictConfig) -> None:
     if type(cfg.text) in (int, float):
         cfg.text = str(cfg.text)
     if not isinstance(cfg.text, str | None):
-        raise ConfigError(f"text={cfg.text}: write one text, e.g. text='what colour is the bus?'")
+        raise ConfigError(f"text={cfg.text}: must be one text, e.g. text='what colour is the bus?'")
 
 
 def tell_left_out(folder: str, files: Sequence[Path]) -> None:
@@ -83,14 +85,12 @@ def tell_left_out(folder: str, files: Sequence[Path]) -> None:
         kinds.setdefault(path.suffix, []).append(path.name)
     if kinds and is_first_process():
         most = sorted(kinds.values(), key=len, reverse=True)
-        named = [
-            names[0] + (f" and {len(names) - 1} like it" if names[1:] else "") for names in most
-        ]
+        named = [names[0] + (f" and {len(names) - 1} more" if names[1:] else "") for names in most]
         more = ", …" if len(named) > SHOWN else ""
         print(
-            f"inputs: {folder}: {len(files)} files left out ({', '.join(named[:SHOWN])}{more}): by "
-            "their names no pictures, videos or sounds that can be read; a file that is named "
-            "itself is read whatever its suffix",
+            f"inputs: {folder}: {len(files)} files skipped ({', '.join(named[:SHOWN])}{more}): not "
+            "image, video or audio files by their suffix; files that are passed individually are "
+            "read whatever their suffix",
             file=sys.stderr,
         )
 

@@ -9,7 +9,7 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.io.atomic import replaced
 from mmtx_cli.io.jsonl import json_line
 
-NOT_FINITE = "the model's scores of it are not finite numbers; try trainer.precision=32-true"
+NOT_FINITE = "the model's scores are not finite; try trainer.precision=32-true"
 """Error of an input whose outputs are not finite, such as after an overflow in half precision."""
 
 Rows = Sequence[Mapping[str, Any]]

@@ -55,12 +55,12 @@ def predict(
     speaking = [n for n, head in model.head.items() if head.predicts and (texts or not head.aligns)]
     if not speaking and not cfg.embeddings:  # user-defined heads can only be checked here
         raise ConfigError(
-            f"ckpt={cfg.ckpt}: no head predicts anything of new inputs (heads: "
-            f"{', '.join(model.head)}); write embeddings=true for embeddings alone"
+            f"ckpt={cfg.ckpt}: no head makes predictions for new inputs (heads: "
+            f"{', '.join(model.head)}); set embeddings=true to write only embeddings"
         )
     samples, lines = rows or input_lines(cfg, reader, paths)
     for cut in samples.cut_texts() if process.is_first else ():
-        print(f"{cut}, as when the model was trained", file=sys.stderr)
+        print(f"{cut}, as in training", file=sys.stderr)
     run_dir = open_run(cfg)
     aligned = [name for name in speaking if model.head[name].aligns]
     vectors = text_vectors(model, aligned, texts, reader, settings, process, run_dir)
@@ -111,12 +111,12 @@ def manifest_rows(
     )
     rows = corpus.rows(cfg.split)
     if not rows:
-        raise DataError(f"{corpus.manifest.path}: no row has split={cfg.split}")
+        raise DataError(f"{corpus.manifest.path}: no rows with split={cfg.split}")
     modalities = [name for name, node in cfg.encoder.items() if node]
     if not any(has_modality(row, name, corpus) for row in rows for name in modalities):
         wanted = " or ".join(column_of(name, corpus) for name in modalities)
         raise DataError(
-            f"{corpus.manifest.path}: no row of these {len(rows)} has {wanted}, which the model "
+            f"{corpus.manifest.path}: none of the {len(rows)} rows has {wanted}, which the model "
             "reads"
         )
     samples = corpus.samples(rows, modalities, ())

@@ -29,6 +29,6 @@ def is_trained_body(encoder: Any) -> bool:
 def trained_body(part: str, folder: Any) -> str:
     """Return the error message for a cached body that is not frozen."""
     return (
-        f"{part}: data.cache={folder} holds what it gives, so it cannot be trained; "
-        f"write {part.removesuffix(BODY)}.freeze=true, or leave data.cache out"
+        f"{part}: its outputs are cached in data.cache={folder}, so it cannot be trained; "
+        f"set {part.removesuffix(BODY)}.freeze=true, or remove data.cache"
     )

@@ -12,8 +12,8 @@ SPLITS = ("train", "val")
 """Splits that training reads."""
 FIELDS = ("text", "captions", "label")
 REMEDY = (
-    "put the data back as they were, or say allow_changed_data=true to go on with them as they are "
-    "(the run will not end as one that was never stopped)"
+    "restore the data, or set allow_changed_data=true to continue with the changed data (the "
+    "result will differ from that of an uninterrupted run)"
 )
 
 
@@ -47,12 +47,12 @@ def _changes(split: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> I
     was, now = there.get(split) or {}, here[split]
     since = "since the run was stopped"
     if was.get("rows") != now["rows"]:
-        yield f"{now['rows']:,} rows of split {split}, {was.get('rows', 0):,} before"
+        yield f"{now['rows']:,} rows of split {split}, previously {was.get('rows', 0):,}"
     elif was["ids"] != now["ids"]:
-        yield f"rows of split {split} have other ids {since}"
+        yield f"ids of rows in split {split} changed {since}"
     else:
         if was["order"] != now["order"]:
-            yield f"rows of split {split} are in another order {since}"
+            yield f"order of rows in split {split} changed {since}"
         for name in ("files", "answers", *FIELDS):
             if was.get(name) != now[name]:
                 yield f"{name} of split {split} changed {since}"

@@ -54,19 +54,19 @@ def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         return
     held = cards(Path(folder))
     if not held:
-        yield f"data.cache={folder}: there is no cache in it; make it: {remedy(cfg, folder)}"
+        yield f"data.cache={folder}: contains no cache; create it: {remedy(cfg, folder)}"
         return
     used = [part for part in parts_of(cfg) if part in held]
     if not used:
         yield (
-            f"data.cache={folder}: holds {', '.join(held)}, which this model has not; leave it "
-            f"out, or make it anew: {remedy(cfg, folder)}"
+            f"data.cache={folder}: contains {', '.join(held)}, which this model does not have; "
+            f"remove data.cache, or recreate it: {remedy(cfg, folder)}"
         )
     for part in used:
         if part + BODY in used:
             yield (
-                f"data.cache={folder}: holds {part} and {part}{BODY}; keep one of them, in a "
-                "folder of its own"
+                f"data.cache={folder}: contains both {part} and {part}{BODY}; keep only one of "
+                "them in this folder"
             )
     if cfg.get("command") not in TRAINING:
         return
@@ -79,14 +79,14 @@ def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
                 yield trained_body(part, folder)
         elif part.startswith("encoder.") and not {"encoder", part} & {*map(str, frozen)}:
             yield (
-                f"{part}: data.cache={folder} holds what it gives, so it cannot be trained; write "
-                f"freeze=[{part}], or leave data.cache out"
+                f"{part}: its outputs are cached in data.cache={folder}, so it cannot be trained; "
+                f"set freeze=[{part}], or remove data.cache"
             )
     seen = [part for part in used if held[part].modality in ("image", "video")]
     if augments(cfg) and seen:
         yield (
-            f"data.augment: changes pictures at random, and data.cache={folder} holds one version "
-            f"of what {seen[0]} makes of each; leave one of the two out"
+            f"data.augment: changes images at random, but data.cache={folder} contains the "
+            f"features of {seen[0]} for one version of each; remove one of the two"
         )
 
 
@@ -143,8 +143,8 @@ def check_cache(
         return
     folder, parts = corpus.cache.folder, corpus.cache.parts
     faults = [
-        f"head.{name}: looks at the {raw} itself, of which data.cache={folder} holds only what "
-        f"encoder.{raw} makes of it; leave data.cache or the head out"
+        f"head.{name}: reads the raw {raw} input, but data.cache={folder} contains only the "
+        f"features of encoder.{raw}; remove data.cache or the head"
         for name, head in model.head.items()
         for raw in head.raw
         if {f"encoder.{raw}", f"encoder.{raw}{BODY}"} & {*parts}
@@ -172,7 +172,7 @@ def check_cache(
         for difference in parts[part].card.differences(card)
     ]
     if faults:
-        again = f"make it anew: {corpus.cache.remedy} overwrite=true"
+        again = f"recreate it: {corpus.cache.remedy} overwrite=true"
         raise ConfigError(*faults[:-1], f"{faults[-1]}; {again}")
 
 

@@ -31,7 +31,7 @@ def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
         if isinstance(error, MmtxError):
             raise
         raise CheckpointError(
-            f"ckpt={cfg.ckpt}: its config is not of the form that mmtx writes "
+            f"ckpt={cfg.ckpt}: its config is not in the format that mmtx writes "
             f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from error
 
@@ -39,7 +39,7 @@ def inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
 def _inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     if "${" in json.dumps([stored[key] for key in ("model", "preparation", "data")]):
         raise CheckpointError(
-            f"ckpt={cfg.ckpt}: its config holds interpolations, which mmtx never writes"
+            f"ckpt={cfg.ckpt}: its config contains interpolations, which mmtx never writes"
         )
     model, preparation = stored["model"], {**asdict(Preparation()), **stored["preparation"]}
     refuse_other_sizes(cfg, model, preparation)
@@ -66,7 +66,7 @@ def refuse_other_sizes(
     kept = [n for n, node in model["encoder"].items() if n not in chosen or is_change(chosen[n])]
     faults = []
     if cfg.get("dim") not in (None, model["dim"]):
-        faults.append(f"dim={cfg.dim}: the model in ckpt has {model['dim']}; leave it out")
+        faults.append(f"dim={cfg.dim}: the model in ckpt has {model['dim']}; remove this key")
     for key, held in (
         ("sample_rate", [n for n in kept if n == "audio" and hears(model["encoder"][n])]),
         ("image_size", [name for name in kept if fixes_size(model["encoder"][name])]),
@@ -74,8 +74,8 @@ def refuse_other_sizes(
         asked, had = cfg.get(key), preparation[key]
         if held and asked not in (None, had):
             faults.append(
-                f"{key}={asked}: encoder.{held[0]} was trained with {had} and can have no other; "
-                f"leave it out, or choose another encoder: encoder/{held[0]}=NAME"
+                f"{key}={asked}: encoder.{held[0]} was trained with {had} and supports no other "
+                f"value; remove this key, or choose another encoder: encoder/{held[0]}=NAME"
             )
     if faults:
         raise ConfigError(*faults)

@@ -98,16 +98,16 @@ def refuse_foreign(last: Path, there: Mapping[str, Any], here: Mapping[str, Any]
     Keys that only one of them has are ignored: another version of mmtx may have added them.
     """
     odd = [
-        f"{key} is {there[key]!r} there and {here[key]!r} here"
+        f"{key} is {there[key]!r} in the checkpoint, {here[key]!r} in config.yaml"
         for key in sorted(there.keys() & here.keys())
         if there[key] != here[key] and not is_hidden(there[key]) and not is_hidden(here[key])
     ]
     if odd:
         more = f", and {len(odd) - SHOWN} more differ" if len(odd) > SHOWN else ""
         raise CheckpointError(
-            f"{last}: is of another run than {last.parents[1] / 'config.yaml'}: "
-            f"{'; '.join(odd[:SHOWN])}{more}; put the run's own back, or begin a new run with its "
-            "weights: ckpt="
+            f"{last}: differs from {last.parents[1] / 'config.yaml'}: "
+            f"{'; '.join(odd[:SHOWN])}{more}; restore the run's own checkpoint, or start a new run "
+            "with its weights: ckpt="
         )
 
 
@@ -128,7 +128,10 @@ def whole_save(last: Path) -> dict[str, Any]:
                 continue
             with replaced(last) as temporary:
                 shutil.copyfile(other, temporary)
-            print(f"{error}\nmmtx: goes on from {other}, the newest whole save", file=sys.stderr)
+            print(
+                f"{error}\nmmtx: resuming from {other}, the newest intact one",
+                file=sys.stderr,
+            )
             return config
         raise
 
@@ -143,10 +146,10 @@ def difference(key: str, asked: Any, had: Any, run_dir: str) -> str:
         run_dir: Run folder.
     """
     if is_hidden(had):
-        return f"{key}: config.yaml does not hold secrets; say it again on the command line"
+        return f"{key}: secrets are not stored in config.yaml; set it again on the command line"
     state = "does not set it" if had is None else f"has {had!r}"
     return (
-        f"{key}={asked}: the run in {run_dir} {state}; to resume, leave it out; to change it, "
+        f"{key}={asked}: the run in {run_dir} {state}; to resume, remove this key; to change it, "
         "start a new run with ckpt="
     )
 
@@ -157,8 +160,8 @@ def saved_run(cfg: DictConfig) -> tuple[DictConfig, Path]:
     last, path = run_dir / "checkpoints" / "last.ckpt", run_dir / "config.yaml"
     if not last.is_file() or not path.is_file():
         raise CheckpointError(
-            f"run_dir={run_dir}: there is no checkpoints/last.ckpt to resume from; name the "
-            "folder of the run to go on with: resume=true run_dir=RUN"
+            f"run_dir={run_dir}: no checkpoints/last.ckpt to resume from; set the "
+            "folder of the run to resume: resume=true run_dir=RUN"
         )
     try:
         text = read_yaml_text(path)
@@ -167,9 +170,9 @@ def saved_run(cfg: DictConfig) -> tuple[DictConfig, Path]:
     except Exception as error:  # any error of the YAML reader
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
     if not isinstance(saved, DictConfig) or "command" not in saved or "${" in text:
-        raise CheckpointError(f"{path}: not the configuration that mmtx wrote for a run")
+        raise CheckpointError(f"{path}: not a run configuration written by mmtx")
     if saved.command != cfg.command:
-        raise ConfigError(f"run_dir={run_dir}: go on with it by mmtx {saved.command} resume=true")
+        raise ConfigError(f"run_dir={run_dir}: resume it with: mmtx {saved.command} resume=true")
     return OmegaConf.create(renamed(OmegaConf.to_container(saved))), last
 
 

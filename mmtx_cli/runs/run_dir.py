@@ -30,11 +30,11 @@ def refuse_trained(cfg: DictConfig) -> None:
         return
     if (run_dir / "checkpoints" / "last.ckpt").is_file():
         raise ConfigError(
-            f"run_dir={run_dir}: there is a trained model in it already; name another folder, "
-            "or go on with that run by resume=true"
+            f"run_dir={run_dir}: already contains a trained model; use another folder, "
+            "or resume that run with resume=true"
         )
     if any((run_dir / name).is_file() for name in RESULTS):
-        raise ConfigError(f"run_dir={run_dir}: holds a result already; name another folder")
+        raise ConfigError(f"run_dir={run_dir}: already contains a result; use another folder")
 
 
 def lock(run_dir: Path, key: str = "run_dir") -> None:
@@ -58,8 +58,8 @@ def lock(run_dir: Path, key: str = "run_dir") -> None:
     except BlockingIOError as error:
         file.close()
         raise ConfigError(
-            f"{key}={run_dir}: a run is going on in it; wait for its end, stop it, or name "
-            "another folder"
+            f"{key}={run_dir}: is in use by another run; wait for it to finish, stop it, or "
+            "use another folder"
         ) from error
     except OSError:  # the file system does not support locks
         file.close()

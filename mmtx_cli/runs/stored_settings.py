@@ -24,7 +24,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
         DataError: if the run is not finished, or its configuration cannot be read.
     """
     if not (folder / "result.json").is_file():
-        raise DataError(f"{folder}: no finished run; wait for its end, or go on by resume=true")
+        raise DataError(f"{folder}: run not finished; wait for it, or resume it with resume=true")
     try:
         config = renamed(read_yaml(folder / "config.yaml"))
     except (YamlTextError, OSError) as error:

@@ -58,8 +58,8 @@ def check_state(path: Path, checkpoint: Mapping[str, Any]) -> None:
     odd = [name for name, kind in STATE.items() if not isinstance(checkpoint.get(name), kind)]
     if odd:
         raise CheckpointError(
-            f"{path}: holds no state of a run to resume from (no usable {', '.join(odd)}); take "
-            "another save of the run, or begin a new run with its weights: ckpt="
+            f"{path}: cannot be resumed from (missing or invalid: {', '.join(odd)}); use "
+            "another checkpoint of the run, or start a new run with its weights: ckpt="
         )
 
 

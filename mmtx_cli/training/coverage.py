@@ -62,9 +62,9 @@ def learnable(model: Any, corpus: Any, split: str) -> list[Any]:
     kept = [row for row in rows if any(teaches(row, n, head, corpus) for n, head in heads)]
     there = {row.corpus for row in kept}
     faults = [
-        f"{corpus.manifest.parts[name].path}: no row of split=train has what an objective of this "
-        f"corpus learns from ({', '.join(n for n, _ in heads if corpus.mixing.learns(n, name))}); "
-        "mend its heads or its text (data.mixture), or leave it out"
+        f"{corpus.manifest.parts[name].path}: no row of split=train has targets for any head of "
+        f"this dataset ({', '.join(n for n, _ in heads if corpus.mixing.learns(n, name))}); "
+        "change its heads or its text in data.mixture, or remove it"
         for name in corpus.mixing.names
         if name not in there
     ]
@@ -98,12 +98,12 @@ def refuse_untaught(model: Any, rows: Sequence[Any], corpus: Any) -> None:
         for a, b in head.pairs:
             if not any(has_modality(r, a, corpus) and has_modality(r, b, corpus) for r in own):
                 faults.append(
-                    f"head.{name}: no training row that it learns from has both {a} and {b}; add "
-                    f"such rows, or leave the pair out: head.{name}.pairs names those to align"
+                    f"head.{name}: none of its training rows has both {a} and {b}; add such rows, "
+                    f"or set head.{name}.pairs without this pair"
                 )
         if not head.pairs and not any(teaches(row, name, head, corpus) for row in own):
             faults.append(
-                f"head.{name}: no training row that it learns from has {' and '.join(head.subject)}"
+                f"head.{name}: none of its training rows has {' and '.join(head.subject)}"
             )
     if faults:
         raise DataError(*faults)
@@ -126,10 +126,10 @@ def refuse_lacking(modalities: Sequence[str], corpus: Any) -> None:
     """Raise DataError if no training row has a modality that an encoder reads."""
     rows = corpus.rows("train")
     if not rows:
-        raise DataError(f"{corpus.manifest.path}: no row has split=train")
+        raise DataError(f"{corpus.manifest.path}: no rows with split=train")
     faults = [
         f"{corpus.manifest.path}: no training row has {column_of(name, corpus)}, which "
-        f"encoder.{name} reads; leave it out: encoder.{name}=null"
+        f"encoder.{name} reads; disable it: encoder.{name}=null"
         for name in modalities
         if not any(has_modality(row, name, corpus) for row in rows)
     ]
@@ -145,11 +145,11 @@ def refuse_unread(model: Any, read: Set[str]) -> None:
     if FUSED in read:
         return
     faults = [
-        f"encoder.{name}: no head reads it; leave it out: encoder.{name}=null"
+        f"encoder.{name}: not used by any head; disable it: encoder.{name}=null"
         for name in model.encoder
         if name not in read
     ]
     if FUSED in model.fusion.streams:
-        faults.append("fusion: no head reads what it makes; write fusion=decision")
+        faults.append("fusion: no head reads the fused stream; set fusion=decision")
     if faults:
         raise ConfigError(*faults)

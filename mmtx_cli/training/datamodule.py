@@ -57,8 +57,8 @@ class TrainingData(pl.LightningDataModule):
         """Raise ConfigError unless a batch divides evenly among ``world`` processes."""
         if self.order.size % world:
             raise ConfigError(
-                f"data.batch_size: a batch of {self.order.size} samples cannot be shared evenly by "
-                f"{world} devices; choose a multiple of {world}"
+                f"data.batch_size: a batch of {self.order.size} samples cannot be divided evenly "
+                f"among {world} devices; use a multiple of {world}"
             )
 
     def train_dataloader(self) -> DataLoader | StepLoader:

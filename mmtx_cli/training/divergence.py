@@ -23,11 +23,11 @@ class Guard:
     def fault(self, loss: float, norm: float) -> str | None:
         """Return why a step is bad, or None; the loss of a good step updates the running mean."""
         if not math.isfinite(loss):
-            return f"the loss is {loss}"
+            return f"loss is {loss}"
         if not math.isfinite(norm):
-            return f"the gradient is not finite (loss {loss:.4g})"
+            return f"gradient is not finite (loss {loss:.4g})"
         if self.spike and self.seen >= WARM and loss > self.spike * self.mean:
-            return f"the loss leaps from about {self.mean:.4g} to {loss:.4g}"
+            return f"loss spiked from about {self.mean:.4g} to {loss:.4g}"
         self.seen += 1
         weight = max(1 / self.seen, 1 - MEMORY)
         self.mean += weight * (loss - self.mean)
@@ -44,10 +44,10 @@ class Guard:
         said = f"step {step}: {fault}; samples {named}"
         if self.skipped > self.allowed:
             raise DivergenceError(
-                f"{said}. The step is not made. Lower optimizer.lr, look at these samples, or let "
-                f"such steps be left out: trainer.bad_steps={max(10, 2 * self.allowed)}"
+                f"{said}: step not applied; lower optimizer.lr, check these samples, or allow "
+                f"such steps to be skipped: trainer.bad_steps={max(10, 2 * self.allowed)}"
             )
-        return f"{said}: left out ({self.skipped} of at most {self.allowed})"
+        return f"{said}: skipped ({self.skipped} of at most {self.allowed})"
 
     def state_dict(self) -> dict[str, float]:
         """Return the state for a checkpoint."""

@@ -20,7 +20,7 @@ def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Log
     for name in ("wandb", "tensorboard"):  # their writers follow symbolic links
         check_own_folder(run_dir / name)
     if settings.tensorboard and (run_dir / "tensorboard" / "hparams.yaml").is_symlink():
-        raise ConfigError(f"{run_dir / 'tensorboard' / 'hparams.yaml'}: is a link; remove it")
+        raise ConfigError(f"{run_dir / 'tensorboard' / 'hparams.yaml'}: is a symlink; remove it")
     if settings.wandb is not None:
         check_account(settings.wandb)
         loggers.append(
@@ -51,8 +51,8 @@ def check_account(settings: WandbSettings) -> None:
     mode = os.environ.get("WANDB_MODE", "online")
     if not settings.offline and mode == "online" and not wandb.api.api_key:
         raise ConfigError(
-            "logger.wandb: there is no W&B account on this machine; run `wandb login`, or keep the "
-            "run here with logger.wandb.offline=true"
+            "logger.wandb: not logged in to W&B; run `wandb login`, or log offline on this machine "
+            "with logger.wandb.offline=true"
         )
 
 

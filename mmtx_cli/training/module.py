@@ -114,7 +114,7 @@ class TrainingModule(pl.LightningModule):
             try:
                 frozen = self.model.get_submodule(prefix)
             except AttributeError as error:
-                raise ConfigError(f"freeze: the model has no part {prefix!r}: {error}") from error
+                raise ConfigError(f"freeze: the model has no module {prefix!r}: {error}") from error
             frozen.requires_grad_(False).eval()  # Lightning keeps each module's mode
         self.train_tally, self.val_tally = Tally(), Tally()
         self.step_tally = Tally()  # of the current step, which may be skipped
@@ -274,13 +274,13 @@ def warn_of_nothing(name: str, head: Head, prediction: Prediction, size: int) ->
     count = int(prediction.outputs.get("count", size))
     if count == 0:
         print(
-            f"head.{name}: none of the first batch's {size} samples has what it learns from; "
-            "see what they have by: mmtx data action=check",
+            f"head.{name}: none of the {size} samples of the first batch has targets for it; "
+            "to see what the data contains: mmtx data action=check",
             file=sys.stderr,
         )
     elif count == 1 and head.contrasts:
         print(
-            f"head.{name}: the first batch has a single pair and nothing to tell it from; raise "
+            f"head.{name}: the first batch has a single pair and thus no negatives; increase "
             "data.batch_size",
             file=sys.stderr,
         )

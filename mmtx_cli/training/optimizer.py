@@ -38,14 +38,14 @@ def make_optimizer(model: nn.Module, settings: OptimizerSettings, fused: bool = 
     depth = block_scales(model, settings.layer_decay)
     unmatched = [p for p in settings.lr_scale if not any(matching(model, p))]
     if unmatched:
-        raise ConfigError(*(f"optimizer.lr_scale.{p}: no parameter begins so" for p in unmatched))
+        raise ConfigError(*(f"optimizer.lr_scale.{p}: matches no parameter" for p in unmatched))
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             scale = lr_scale(name, settings.lr_scale) * depth.get(id(parameter), 1.0)
             groups.setdefault((scale, name in decayed), []).append(parameter)
     if not groups:
-        raise ConfigError("freeze: nothing is left to train; leave a part of the model free")
+        raise ConfigError("freeze: no trainable parameters left; freeze fewer modules")
     return AdamW(
         [
             {
@@ -69,7 +69,7 @@ def block_scales(model: nn.Module, decay: float) -> dict[int, float]:
     al. 2022). Parameters outside of encoder blocks keep the full learning rate.
     """
     if not 0 < decay <= 1:
-        raise ConfigError(f"optimizer.layer_decay: {decay} is not above 0 and at most 1")
+        raise ConfigError(f"optimizer.layer_decay: {decay} must be greater than 0 and at most 1")
     scales: dict[int, float] = {}
     for encoder in model.modules():
         blocks = encoder.blocks() if isinstance(encoder, Encoder) else []
@@ -78,7 +78,7 @@ def block_scales(model: nn.Module, decay: float) -> dict[int, float]:
                 scales.setdefault(id(parameter), decay ** (len(blocks) - i))
     if decay < 1 and not scales:
         raise ConfigError(
-            "optimizer.layer_decay: no encoder of this model has blocks; leave it out"
+            "optimizer.layer_decay: no encoder of this model has blocks; remove this key"
         )
     return scales
 

@@ -108,7 +108,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     )
     save.begun = begun
     if cfg.resume and (made := finished_steps(run_dir)) >= length.steps:
-        print(f"the run is finished: it has made {made} steps", file=sys.stderr)
+        print(f"the run is already finished ({made} steps)", file=sys.stderr)
         print(run_dir)
         return
     check_monitor(trainer_settings, module.model.head)
@@ -135,7 +135,7 @@ def finished_steps(run_dir: Path) -> int:
     last = run_dir / "checkpoints" / "last.ckpt"
     step = load_checkpoint(last).get("global_step")
     if type(step) is not int:
-        raise CheckpointError(f"{last}: does not hold how many steps it has made (global_step)")
+        raise CheckpointError(f"{last}: contains no valid step count (global_step)")
     return step
 
 
@@ -147,7 +147,8 @@ def check_monitor(settings: Any, heads: Any) -> None:
     ]
     if settings.monitor not in known:
         raise ConfigError(
-            f"trainer.monitor: {settings.monitor!r}; {nearest(settings.monitor, known, True)}"
+            f"trainer.monitor: unknown metric {settings.monitor!r}; "
+            f"{nearest(settings.monitor, known, True)}"
         )
 
 
@@ -171,8 +172,8 @@ def announce(run_dir: Path, model: Any, train: int, val: int, length: Any) -> No
         )
         if not val:
             print(
-                "no validation samples: best.ckpt and early stopping need some; write split=val "
-                "in the manifest, or set data.split",
+                "no validation samples: best.ckpt and early stopping need them; add rows with "
+                "split=val to the manifest, or set data.split",
                 file=sys.stderr,
             )
 
@@ -180,7 +181,7 @@ def announce(run_dir: Path, model: Any, train: int, val: int, length: Any) -> No
 def tell_what_is_cut(samples: Any) -> None:
     """Print how texts are truncated and how images, videos and audio are cropped or shortened."""
     if is_first_process():
-        cut = [f"{said}; raise max_length to read them whole" for said in samples.cut_texts()]
+        cut = [f"{said}; increase max_length to avoid truncation" for said in samples.cut_texts()]
         for said in (*cut, *samples.cropped(), *samples.shortened()):
             print(said, file=sys.stderr)
 

@@ -40,9 +40,9 @@ class Length:
         elif settings.max_epochs is not None:
             steps = math.ceil(settings.max_epochs * batches_an_epoch / settings.accumulate)
         else:
-            raise ConfigError("trainer.max_epochs: set it, or trainer.max_steps")
+            raise ConfigError("trainer.max_epochs: set this or trainer.max_steps")
         if steps < 1:
-            raise ConfigError("trainer: the run has no step; raise max_epochs or max_steps")
+            raise ConfigError("trainer: the run has no steps; increase max_epochs or max_steps")
         return cls(steps * settings.accumulate, steps)
 
 

@@ -18,4 +18,4 @@ def test_half_precision_that_a_processor_emulates_is_told(
     said = capsys.readouterr().err
     assert bool(said) == slow
     if slow:
-        mentions(said, f"trainer.precision={precision}: ", "processor")
+        mentions(said, f"trainer.precision={precision}: ", "CPU")

@@ -55,7 +55,7 @@ def test_a_port_that_is_taken_is_named(environment, address):
         ({"MASTER_PORT": "abc"}, ["MASTER_PORT=abc: ", "whole number"]),
         ({"MASTER_PORT": "65536"}, ["MASTER_PORT=65536: ", "whole number"]),
         ({"NODE_RANK": "x"}, ["NODE_RANK=x: ", "whole number"]),
-        ({"NODE_RANK": "2"}, ["NODE_RANK=2: ", "trainer.num_nodes=2 ", " 0 to 1"]),
+        ({"NODE_RANK": "2"}, ["NODE_RANK=2: ", "trainer.num_nodes=2", " 0 and 1"]),
         ({"NODE_RANK": "1"}, ["NODE_RANK=1: ", "MASTER_ADDR", "MASTER_PORT"]),
         (
             {"NODE_RANK": "1", "MASTER_PORT": "29500"},

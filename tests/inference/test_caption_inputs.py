@@ -64,7 +64,7 @@ def test_what_matches_nothing_is_told_all_at_once(pictures):
     faults_mention(
         caught.value.faults,
         ("inputs: *.gif: ", "file"),
-        ("inputs: empty: ", "image, video or sound", "folder"),
+        ("inputs: empty: ", "image, video or audio", "folder"),
     )
 
 

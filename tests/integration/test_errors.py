@@ -232,7 +232,7 @@ def test_keys_that_would_change_a_trained_model(place, captioner):
     ("inputs", "parts"),
     [
         ("inputs='none/*.jpg'", ["inputs: none/*.jpg: ", "file"]),
-        ("inputs=without", ["inputs: without: ", "image, video or sound", "folder"]),
+        ("inputs=without", ["inputs: without: ", "image, video or audio", "folder"]),
         ("inputs=", ["inputs: ", " inputs=FILE"]),
         ("inputs=[]", ["inputs: ", " inputs=FILE"]),
     ],

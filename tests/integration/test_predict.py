@@ -152,9 +152,9 @@ def test_mistakes_are_told_before_anything_is_read(mistake, place, captioner, in
 DUAL_MISTAKES = {
     "no texts": ([], ["head.contrastive: ", " texts='[", " texts=FILE", "embeddings=true"]),
     "a sentence": (["texts='a red ball'"], ["texts: a red ball: ", ".txt", "list", "texts='["]),
-    "no such texts": (["texts=text.txt"], ["text.txt: ", "file of texts"]),
+    "no such texts": (["texts=text.txt"], ["text.txt: ", "text file"]),
     "no text": (["texts=['']"], ["texts: ", ' texts=\'["a dog","a cat"]\'']),
-    "an empty file": (["texts=hollow.txt"], ["texts: hollow.txt: ", "text "]),
+    "an empty file": (["texts=hollow.txt"], ["texts: hollow.txt: ", " text"]),
 }
 
 

@@ -121,7 +121,7 @@ def test_a_run_of_a_sweep_that_is_refused_does_not_hold_up_the_others(manifest, 
 
 def test_a_sweep_in_processes_of_a_launcher_is_refused(tmp_path):
     err = told(mmtx("finetune", "-m", *CAPTIONER, "seed=1,2", cwd=tmp_path, WORLD_SIZE="2"))
-    mentions(err, "-m: ", "WORLD_SIZE=2 processes", "launcher")
+    mentions(err, "-m: ", "WORLD_SIZE=2", "launcher")
 
 
 @pytest.mark.parametrize("command", ["finetune", pytest.param("eval", marks=pytest.mark.slow)])

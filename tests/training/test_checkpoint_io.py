@@ -106,7 +106,7 @@ def test_a_checkpoint_without_the_state_of_a_run(name, value, tmp_path):
     if value is ...:
         del checkpoint[name]
     torch.save(checkpoint, tmp_path / "last.ckpt")
-    with raises(CheckpointError, f"{tmp_path / 'last.ckpt'}: ", "state of a run", name):
+    with raises(CheckpointError, f"{tmp_path / 'last.ckpt'}: ", "resumed", name):
         SafeCheckpointIO().load_checkpoint(tmp_path / "last.ckpt")
 
 

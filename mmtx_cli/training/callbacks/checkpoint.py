@@ -58,9 +58,11 @@ class SaveCallback(pl.callbacks.Checkpoint):
     def at_once(self, number: int) -> Interrupted:
         """Return the exception that a second signal raises, without waiting for the last save."""
         saved = self.last_path.exists()
-        last = f"the last save is {self.last_path}" if saved else "nothing was saved"
+        last = f"last checkpoint: {self.last_path}" if saved else "no checkpoint was saved"
         run_dir = self.folder.parent if saved else None
-        return Interrupted(number, f"stopped at once by a second signal {number}; {last}", run_dir)
+        return Interrupted(
+            number, f"stopped immediately by second signal {number}; {last}", run_dir
+        )
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
@@ -112,7 +114,7 @@ class SaveCallback(pl.callbacks.Checkpoint):
         if value is None and trainer.is_global_zero:  # only rank 0 logs metrics
             known = ", ".join(sorted(trainer.callback_metrics))
             raise ConfigError(
-                f"trainer.monitor: {self.settings.monitor!r} is not measured; there are: {known}"
+                f"trainer.monitor: {self.settings.monitor!r} was not logged; available: {known}"
             )
         better = value is not None and self.improves(float(value))
         if better:

@@ -42,13 +42,13 @@ class MetricsFile:
             columns = list(reader.fieldnames or self.columns)
         except (ValueError, KeyError, TypeError, csv.Error) as error:
             raise CheckpointError(
-                f"{self.path}: not the metrics of a run ({error}); remove the file to resume "
+                f"{self.path}: not a valid metrics file ({error}); remove the file to resume "
                 "without the earlier metrics"
             ) from error
         if "step" not in columns or any(None in row or None in row.values() for row in rows):
             raise CheckpointError(
-                f"{self.path}: it has no column step, or a row has another number of cells than "
-                "the header; remove the file to resume without the earlier metrics"
+                f"{self.path}: no column step, or a row whose number of cells differs from the "
+                "header; remove the file to resume without the earlier metrics"
             )
         return columns, rows
 
