@@ -171,7 +171,7 @@ def mixture_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         if not own.get("path"):
             yield f"{where}.path: required; set it to a manifest"
         if any(weighed) and (weight is None or (isinstance(weight, (int, float)) and weight <= 0)):
-            yield f"{where}.weight: {weight}; must be above 0, and set for every corpus or for none"
+            yield f"{where}.weight: {weight}; set a weight above 0 for every corpus or for none"
         if own.get("text") not in (None, "text", "captions"):
             yield f"{where}.text: {own['text']!r} is invalid; must be text or captions"
         for head in own.get("heads") or ():
