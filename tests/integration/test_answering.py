@@ -57,7 +57,7 @@ def test_a_question_is_asked_about_files(place, scenes, answering):
     assert answered["text"] == missing["text"] == question
     assert set(missing) == {"path", "text", "error"}
     fault = refused("caption", answering, inputs, cwd=place)
-    mentions(fault, "text: ", "question", "text='what colour is it?'")
+    mentions(fault, "text: ", "question", "text='what color is it?'")
 
 
 @pytest.mark.slow

@@ -118,8 +118,8 @@ def test_export_stands_by_itself(place, captioner):
     assert "captioning" in card
     err = refused("export", cwd=place)
     assert err.splitlines()[1:] == [
-        "  ckpt: required; write ckpt=RUN out=FOLDER",
-        "  out: required; write ckpt=RUN out=FOLDER",
+        "  ckpt: required; set ckpt=RUN out=FOLDER",
+        "  out: required; set ckpt=RUN out=FOLDER",
     ]
 
 

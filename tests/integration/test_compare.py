@@ -157,7 +157,10 @@ def test_groups_that_differ_in_several_settings(place, swept):
         (["plan=fusions", "args=['a=1']", "fusions=[gatd]"], ["fusions: ", "'gatd'", "'gated'"]),
         (["runs=[nowhere]"], ["runs: nowhere: ", "run folder"]),
         (["runs=['swept/runs/sum-1']"], ["runs: ", " 2 runs"]),
-        (["runs=['swept/runs/*']", "metric=accuracy"], ["metric=accuracy: ", "'", "accuracy"]),
+        (
+            ["runs=['swept/runs/*']", "metric=accuracy"],
+            ["metric=accuracy: ", "classification/accuracy"],
+        ),
         (["runs=['swept/runs/*']", "baseline=film"], ["baseline=film: ", "fusion=gated"]),
     ],
 )

@@ -32,7 +32,7 @@ def test_evaluation_warns_on_stderr_and_in_the_report(place, captioner):
     mentions(done.stderr.replace("\n", " "), f"warning: {found['warning']}")
     mentions(report, 'class="warning"', "of 6 samples", "diagnose=true")
     for shown in (done.stdout, report):
-        mentions(shown, "same caption")
+        mentions(shown, "share of samples with the most frequent caption")
 
 
 @pytest.mark.slow

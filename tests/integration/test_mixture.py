@@ -176,7 +176,7 @@ def test_every_corpus_is_evaluated(trained):
             ["data.mixture[2].heads: ", "'clasification'", "'classification'"],
         ),
         (("weight: 2", "weight: 0"), ["data.mixture[0].weight: 0"]),
-        (("weight: 2,", ""), ["data.mixture[0].weight: None", "weight above 0"]),
+        (("weight: 2,", ""), ["data.mixture[0].weight: None", "above 0"]),
         (("texts.jsonl", "textz.jsonl"), ["textz.jsonl: ", "texts.jsonl"]),
         (("weight: 2", "wieght: 2"), ["data.mixture[0].wieght: ", "'weight'"]),
         (("text: text", "text: words"), ["data.mixture[1].text: ", "'words'", "captions"]),

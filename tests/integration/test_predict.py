@@ -110,7 +110,7 @@ MISTAKES = {
     "no such pattern": (["inputs='none/*.jpg'"], ["inputs: none/*.jpg: ", "file"]),
     "an empty folder": (
         ["inputs=hollow"],
-        ["inputs: hollow: ", "image, video or sound", "folder"],
+        ["inputs: hollow: ", "image, video or audio", "folder"],
     ),
     "both": (["inputs=a.jpg", "data.path=b.jsonl"], ["inputs: ", " data.path"]),
     "a manifest as a file": (["inputs=[a.jpg,b.csv]"], ["inputs: b.csv ", " data.path=b.csv"]),
