@@ -9,7 +9,6 @@ SEEDS = (1, 2, 3)
 CELLS = [(t, e) for t in TASKS for e in SMALL if e.startswith(TASKS[t].modality)]
 REQUIRED = 0.95
 QUICK = [
-    ("image_position", "image/vit"),
     ("text_word_order", "text/transformer"),
 ]
 """Cells that take seconds."""

@@ -148,7 +148,7 @@ def test_normalised_targets(case):
 
 
 @pytest.mark.parametrize("modality", ["image", "video", "audio"])
-@pytest.mark.quick_cases(1)
+@pytest.mark.slow
 def test_learns_two_samples_by_heart(modality):
     torch.manual_seed(0)
     model, name, _, batch = made(modality)

@@ -91,6 +91,7 @@ def test_words_hold_every_token_once(script):
     assert [i for _, positions in found for i in positions] == list(range(len(tokens) - 2))
 
 
+@pytest.mark.slow
 def test_films_pictures_and_what_cannot_be_read(tmp_path):
     manifest = make_events(tmp_path / "events", num=10, size=32)
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):

@@ -26,6 +26,7 @@ def cache(place, scenes) -> str:
     return f"data.cache={out}"
 
 
+@pytest.mark.slow
 def test_cached_trained_evaluated(place, scenes, cache, tmp_path):
     runs = {}
     for name, more in (("plain", []), ("kept", [cache])):

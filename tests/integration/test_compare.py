@@ -169,6 +169,7 @@ def test_what_cannot_be_compared(place, swept, args, parts):
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_run_that_fails(place, jobs):
     """What it said is on the terminal where it was alone, else in a file."""
     (place / "broken.jsonl").write_text('{"id": 1}\n{"id": 1}\n')

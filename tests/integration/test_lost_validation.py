@@ -91,6 +91,7 @@ def validations(run):
         ),
     ],
 )
+@pytest.mark.quick_cases(1)
 def test_the_validation_is_made_up(manifest, tmp_path, monkeypatch, extra, method, at, end, status):
     args = ["finetune", *STEPS, *extra, f"data.path={manifest}"]
     assert main([*args, f"run_dir={tmp_path / 'whole'}"]) == 0

@@ -60,6 +60,7 @@ def test_json_lines_are_not_wrapped(command, place, captioner):
     assert '"path"' not in shown
 
 
+@pytest.mark.slow
 def test_on_one_terminal_lines_and_bar_stay_apart(place, captioner):
     args = ["caption", captioner, f"inputs={quoted(f'{ODD}/scenes/images')}", "data.batch_size=20"]
     _, shown = on_terminal(*args, "run_dir=bar-both", cwd=place, both=True)
@@ -69,7 +70,7 @@ def test_on_one_terminal_lines_and_bar_stay_apart(place, captioner):
 
 
 @pytest.mark.parametrize("model", ["captioner", "contrastive"])
-@pytest.mark.quick_cases(1)
+@pytest.mark.slow
 def test_the_bar_names_heads_and_nothing_internal(model, place, request):
     ckpt = request.getfixturevalue(model)
     inputs = f"inputs={quoted(f'{ODD}/scenes/images')}"
