@@ -5,7 +5,6 @@ One process imports what the commands use, and forks for each of them: the copy 
 every command from nothing, as a user does.
 """
 
-import array
 import atexit
 import json
 import os
@@ -47,8 +46,8 @@ def run(args: Sequence[str], cwd: str, env: Mapping[str, str]) -> subprocess.Com
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.connect(path)
             request = json.dumps({"args": [*args], "cwd": cwd, "env": {**env}}).encode()
-            numbers = array.array("i", [out.fileno(), err.fileno()])
-            client.sendmsg([len(request).to_bytes(4, "big")], [_rights(numbers)])
+            size = len(request).to_bytes(4, "big")
+            socket.send_fds(client, [size], [out.fileno(), err.fileno()])
             client.sendall(request)
             process = int.from_bytes(_received(client, 4), "big")
             client.settimeout(PATIENCE)
@@ -118,8 +117,7 @@ def _watch(client: socket.socket, listener: socket.socket) -> None:
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         listener.close()
-        size, rights, _, _ = client.recvmsg(4, socket.CMSG_SPACE(2 * 4))
-        numbers = array.array("i", rights[0][2])
+        size, numbers, _, _ = socket.recv_fds(client, 4, 2)
         request = json.loads(_received(client, int.from_bytes(size, "big")))
         if not (process := os.fork()):
             client.close()
@@ -161,19 +159,13 @@ def _command(request: Mapping, out: int, err: int) -> None:
         for thread in threading.enumerate():
             if thread is not threading.main_thread() and not thread.daemon:
                 thread.join()
-        import atexit as ends
-
-        ends._run_exitfuncs()
+        atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except (OSError, ValueError, AttributeError):
                 status = status or 120
         os._exit(status)
-
-
-def _rights(numbers: array.array) -> tuple[int, int, array.array]:
-    return socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers
 
 
 def _received(client: socket.socket, size: int) -> bytes:

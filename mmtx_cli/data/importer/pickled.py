@@ -117,15 +117,16 @@ KNOWN: dict[tuple[str, str], Any] = {
         for name, stand_in in names.items()
     },
 }
-"""Stand-ins for all names that a pickle may reference."""
+"""Stand-ins for all names that a pickle may reference, but for ``Reader.latin1``."""
 
 
 class Reader(pickle.Unpickler):
-    """An unpickler that resolves only the names in ``KNOWN`` and refuses all others."""
+    """An unpickler that resolves only the names in ``known`` and refuses all others."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         super().__init__(file, encoding="latin1")  # Python 2 byte strings
         self.left = size
+        self.known = {**KNOWN, ("_codecs", "encode"): self.latin1}
 
     def latin1(self, text: Any, *_: Any) -> bytes:
         """Stand-in for ``_codecs.encode``, which early protocols use for bytes.
@@ -140,14 +141,12 @@ class Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for a name; raise HostileError for any other name."""
         module = "builtins" if module == "__builtin__" else module  # early protocols
-        if (module, name) == ("_codecs", "encode"):
-            return self.latin1
-        if (module, name) not in KNOWN:
+        if (module, name) not in self.known:
             raise HostileError(
                 f"references {module}.{name}, which is not part of an array; nothing was executed: "
                 "do not trust this file, or save its content again as plain arrays"
             )
-        return KNOWN[module, name]
+        return self.known[module, name]
 
 
 class HostileError(pickle.UnpicklingError):
@@ -167,12 +166,10 @@ def read_pickle(path: Path) -> Any:
                 raise RefusedFileError(f"creates more than {MAX_OPCODES:,} objects")
             file.seek(0)
             return Reader(file, size).load()
-    except RefusedFileError as error:
+    except (RefusedFileError, HostileError) as error:
         raise DataError(f"{path}: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; set source= to the pickle file") from error
-    except HostileError as error:
-        raise DataError(f"{path}: {error}") from error
     except Exception as error:  # a damaged pickle may fail anywhere
         what = f"{type(error).__name__}: {error}"
         raise DataError(f"{path}: cannot read pickle: {what}") from error
