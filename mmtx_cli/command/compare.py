@@ -17,7 +17,7 @@ from mmtx_cli.comparison.run_results import (
     measured,
 )
 from mmtx_cli.config.conf_tree import choices
-from mmtx_cli.config.unknown_keys import refuse_foreign_keys
+from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.atomic import write_json
 from mmtx_cli.io.quoting import quoted
@@ -39,7 +39,7 @@ def run(cfg: DictConfig) -> None:
     from mmtx_cli.report.comparison import NOTE, Comparison, legend, table, write_comparison
     from mmtx_cli.report.terminal import print_comparison
 
-    refuse_foreign_keys(cfg, "compare")
+    check_known_keys(cfg, "compare")
     check(cfg)
     if not cfg.plan:  # fail early if the runs cannot be compared
         chosen_baseline(groups_of(given(cfg.runs)), cfg.baseline)

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.constraints import BOUNDS, written
-from mmtx_cli.config.unknown_keys import refuse_foreign_keys
+from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.data.importer.options import Settings, chosen, example, require, value_faults
 from mmtx_cli.data.importer.run import import_
 from mmtx_cli.data.validate_files import check_manifest
@@ -29,7 +29,7 @@ def run(cfg: DictConfig) -> None:
         DataError: with all errors of the data.
     """
     settings: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    refuse_foreign_keys(settings, "data", {"path": "manifest"})
+    check_known_keys(settings, "data", {"path": "manifest"})
     if faults := list(value_faults(settings)):
         raise ConfigError(*faults)
     workers = settings["workers"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.config.unknown_keys import refuse_foreign_keys
+from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.console import make_console
 from mmtx_cli.io.quoting import quoted
@@ -22,7 +22,7 @@ def run(cfg: DictConfig) -> None:
     """Create data, pre-train on images, fine-tune on videos, evaluate, caption; write a report."""
     from mmtx_cli.report.html import write_report
 
-    refuse_foreign_keys(cfg, "demo", {"limit": "num", "max_steps": "overrides"})
+    check_known_keys(cfg, "demo", {"limit": "num", "max_steps": "overrides"})
     begun = time.perf_counter()
     run_dir = Path(cfg.run_dir)
     if any((run_dir / name).exists() for name in ("pretrain", "films")):

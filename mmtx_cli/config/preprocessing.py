@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Preprocessing:
     """Preprocessing that every sample passes through before the model.
 
     Args:

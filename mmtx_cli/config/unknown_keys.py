@@ -8,7 +8,7 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.suggest import nearest
 
 
-def refuse_foreign_keys(
+def check_known_keys(
     cfg: Mapping[str, Any], command: str, known_as: Mapping[str, str] | None = None
 ) -> None:
     """Raise ConfigError for keys that the command's configuration does not have.

@@ -7,7 +7,7 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.media.audio.decode import sound_seconds
 from mmtx_cli.media.image import image_size
 from mmtx_cli.media.video.decode import video_facts
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 
 MOST = 0.25
 """A larger discarded fraction is reported."""
@@ -17,7 +17,7 @@ HEARD, SLACK = 16, 0.05
 """Number of audio files whose duration is read (for some by decoding), and tolerance in s."""
 
 
-def cropped(samples: Sequence[Sample], modality: str, guard: Guard) -> str | None:
+def cropped(samples: Sequence[Sample], modality: str, guard: IsolatedDecoder) -> str | None:
     """Return a message if more than a quarter of the median image or video is cropped away.
 
     Headers are read through ``guard``, since files are untrusted.
@@ -34,7 +34,7 @@ def cropped(samples: Sequence[Sample], modality: str, guard: Guard) -> str | Non
     )
 
 
-def shortened(samples: Sequence[Sample], seconds: float, guard: Guard) -> str | None:
+def shortened(samples: Sequence[Sample], seconds: float, guard: IsolatedDecoder) -> str | None:
     """Return a message if audio files are longer than ``seconds``, and are therefore cut."""
     rows = [sample for sample in samples if sample.audio]
     seen = rows[:: max(1, len(rows) // HEARD)][:HEARD]
@@ -49,7 +49,7 @@ def shortened(samples: Sequence[Sample], seconds: float, guard: Guard) -> str | 
     )
 
 
-def _length(row: Sample, guard: Guard) -> float:
+def _length(row: Sample, guard: IsolatedDecoder) -> float:
     """Return the duration of a row's audio in seconds; 0 if it cannot be read."""
     try:
         return guard.run(sound_seconds, str(row.audio), *row.sound_window)
@@ -57,7 +57,7 @@ def _length(row: Sample, guard: Guard) -> float:
         return 0.0
 
 
-def _lost(row: Sample, modality: str, guard: Guard) -> float:
+def _lost(row: Sample, modality: str, guard: IsolatedDecoder) -> float:
     """Return the area fraction outside the central square; 0 if the file cannot be read."""
     try:
         if modality == "image":

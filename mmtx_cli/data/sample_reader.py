@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data.features.reader import FeatureFiles
 from mmtx_cli.data.loader_worker import reading
 from mmtx_cli.data.manifest.sample import Sample
@@ -19,7 +19,7 @@ from mmtx_cli.media.image_reader import read_picture
 from mmtx_cli.media.transform import augmented, fit, to_tensor
 from mmtx_cli.media.video.decode import Clip, decode_video
 from mmtx_cli.media.video.frame_sampling import Sampling
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 
 HOPS_A_SECOND = 100
@@ -33,22 +33,24 @@ class Media:
 
     def __init__(
         self,
-        preparation: Preparation,
+        preparation: Preprocessing,
         augment: Callable[[Tensor], Tensor] | None = None,
         limits: DecodeLimits | None = None,
     ) -> None:
         self.preparation = preparation
         self.augment = augment
         self.limits = limits or DecodeLimits()
-        self.guards: dict[int, Guard] = {}
+        self.guards: dict[int, IsolatedDecoder] = {}
         self.feature_files = FeatureFiles(self.limits)
 
     @property
-    def guard(self) -> Guard:
+    def guard(self) -> IsolatedDecoder:
         """The decoder of this process; a loader's workers are copies and create their own."""
         own = os.getpid()
         if own not in self.guards:
-            self.guards = {own: Guard(self.limits.seconds, load_decoders, self.limits.bytes)}
+            self.guards = {
+                own: IsolatedDecoder(self.limits.seconds, load_decoders, self.limits.bytes)
+            }
         return self.guards[own]
 
     def __getstate__(self) -> dict[str, object]:

@@ -19,7 +19,7 @@ from mmtx_cli.runs.resolve import portable_nodes, preparation_of, sections
 from mmtx_cli.runs.run_dir import open_run
 
 
-def refuse_trained_heads(cfg: DictConfig) -> None:
+def check_heads_eval_only(cfg: DictConfig) -> None:
     """Raise ConfigError if a head is added that must be trained; evaluation-only heads may be."""
     if has_new_head(cfg):
         nodes = cfg.head.items()

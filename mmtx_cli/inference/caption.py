@@ -89,7 +89,7 @@ def captioned(
     loader = make_loader(samples, sampler, data.num_workers)
     precision = settings["trainer"].precision
     for batch, (outputs,) in predict(model, heads[:1], loader, process, precision):
-        unread = {fault["id"]: fault["reason"] for fault in batch.faults}
+        unread = {fault["id"]: fault["reason"] for fault in batch.read_errors}
         output = outputs[heads[0]]
         for i, tokens, score in zip(batch.ids, output["tokens"], output["score"], strict=True):
             row = described(every[int(i)]) | ({"text": cfg.text} if cfg.text else {})

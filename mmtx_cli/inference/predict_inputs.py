@@ -22,7 +22,7 @@ from mmtx_cli.runs.resolve import preparation_of, sections
 from mmtx_cli.runs.run_dir import open_run
 
 if TYPE_CHECKING:
-    from mmtx_cli.data.dataset import Samples
+    from mmtx_cli.data.dataset import ManifestDataset
 
 
 def predict(
@@ -84,7 +84,7 @@ def predict(
 
 def manifest_rows(
     cfg: DictConfig, stored: Mapping[str, Any], data: DataSettings
-) -> tuple["Samples", list[dict[str, Any]]]:
+) -> tuple["ManifestDataset", list[dict[str, Any]]]:
     """Return the manifest rows as samples, and the initial fields of their output lines.
 
     Raises DataError if there are no rows, or none has a modality that the model reads.
@@ -127,7 +127,7 @@ def manifest_rows(
 
 def input_lines(
     cfg: DictConfig, reader: InputReader, paths: Sequence[str]
-) -> tuple["Samples", list[dict[str, Any]]]:
+) -> tuple["ManifestDataset", list[dict[str, Any]]]:
     """Return files, or a single text, as samples, and the initial fields of their output lines."""
     from mmtx_cli.data.input_files import all_pieces
 

@@ -11,7 +11,7 @@ WARM = 20
 _NAMED = 20
 
 
-class Guard:
+class DivergenceGuard:
     """Checks every optimizer step before it is applied."""
 
     def __init__(self, allowed: int, spike: float | None) -> None:

@@ -26,7 +26,7 @@ from mmtx_cli.training.module import TrainingModule
 
 
 @dataclass(frozen=True)
-class Length:
+class RunLength:
     """Length of a run in micro-batches and optimizer steps."""
 
     batches: int
@@ -50,7 +50,7 @@ def make_trainer(
     settings: TrainerSettings,
     loggers: LoggerSettings,
     run_dir: Path,
-    length: Length,
+    length: RunLength,
     batches_an_epoch: int,
     quarantine: Quarantine,
     label: str,
@@ -146,7 +146,7 @@ def fit(
     trainer: pl.Trainer,
     module: TrainingModule,
     data: TrainingData,
-    length: Length,
+    length: RunLength,
     settings: TrainerSettings,
     resume: Path | None,
 ) -> None:

@@ -20,12 +20,12 @@ from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
 from mmtx_cli.data.cache.module_outputs import open_parts
 from mmtx_cli.data.cache.writer import ShardWriter
-from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.quoting import quoted
-from mmtx_cli.layer.frozen_teacher import Frozen
+from mmtx_cli.layer.frozen_teacher import FrozenTeacher
 from mmtx_cli.synthetic.events.make import make_events
 from tests.messages import faults_mention, mentions, raises
 
@@ -128,7 +128,7 @@ def subclasses(kind):
 
 def test_losses_are_those_of_training_without(data, tmp_path, monkeypatch, request, capsys):
     # a clip's place is drawn in training, and a cache holds the one of evaluation
-    monkeypatch.setattr(Samples, "offset", lambda self, turn, row: None)
+    monkeypatch.setattr(ManifestDataset, "offset", lambda self, turn, row: None)
     plain = losses(trained(tmp_path / "plain", data, FROZEN))
     cache = cached(tmp_path / "cache", data)
     assert capsys.readouterr().out.splitlines()[-1] == str(cache)
@@ -417,7 +417,7 @@ TEACHER = "head.distillation_image.teacher"
 
 @pytest.mark.parametrize("kind", ["feature", pytest.param("relation", marks=pytest.mark.slow)])
 def test_a_teacher_that_was_kept_teaches_the_same(data, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(Samples, "offset", lambda self, turn, row: None)
+    monkeypatch.setattr(ManifestDataset, "offset", lambda self, turn, row: None)
     args = [*TAUGHT, f"head.distillation_image.kind={kind}", "fusion=decision", "optimizer.lr=0.01"]
     args += [f"encoder.{name}=null" for name in ("text", "video", "audio")]
     plain = losses(trained(tmp_path / "plain", data, *args))
@@ -427,7 +427,7 @@ def test_a_teacher_that_was_kept_teaches_the_same(data, tmp_path, monkeypatch, k
     def refuse(self, *args):
         raise AssertionError("the teacher was asked")
 
-    monkeypatch.setattr(Frozen, "ask", refuse)
+    monkeypatch.setattr(FrozenTeacher, "ask", refuse)
     where = f"data.cache={quoted(cache)}"
     kept = losses(trained(tmp_path / "kept", data, *args, where, "trainer.max_steps=6"))
     for mine, theirs in zip(kept, plain, strict=True):

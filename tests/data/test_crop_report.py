@@ -5,14 +5,14 @@ from PIL import Image
 
 from mmtx_cli.data.crop_report import cropped, shortened
 from mmtx_cli.data.manifest.sample import Sample
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.media import numbered
 from tests.messages import mentions
 
 
 @pytest.fixture
 def guard():
-    made = Guard(20.0)
+    made = IsolatedDecoder(20.0)
     yield made
     made.close()
 

@@ -64,7 +64,7 @@ def naive_relation(head, streams, field):
 def test_the_loss_is_what_is_written(kind, naive, reads):
     model, head = made(f"head.distillation_image.kind={kind}", *reads)
     batch = tiny_batch(model, COUNTS)
-    batch = batch.each(lambda x: x.double() if x.is_floating_point() else x)
+    batch = batch.map(lambda x: x.double() if x.is_floating_point() else x)
     streams = model.streams(batch, head.reads, {})
     found = head(streams, batch).loss
     torch.testing.assert_close(
@@ -190,7 +190,8 @@ def test_an_encoder_of_a_trained_model_teaches(trained):
     batch = tiny_batch(model, COUNTS)
     head = model.head["distillation_image"]
     torch.testing.assert_close(
-        head.taught(batch.inputs["image"]), teacher.encoder["image"].summary(batch.inputs["image"])
+        head.taught(batch.inputs["image"]),
+        teacher.encoder["image"].pooled_features(batch.inputs["image"]),
     )
 
 

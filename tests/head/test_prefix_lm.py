@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.types import IGNORE, Field
+from mmtx_cli.types import IGNORE_INDEX, ModalityInput
 from tests.messages import raises
 from tests.tiny import at_step, gradients, tiny_batch, tiny_model
 
@@ -46,7 +46,7 @@ def test_what_follows_is_not_seen(model):
     head, batch = model.head["prefix_language"], tiny_batch(model, COUNTS)
     view = head.view(batch)
     field = view.inputs["text"]
-    other = Field(field.data.where(field.mask, 29), field.mask)
+    other = ModalityInput(field.data.where(field.mask, 29), field.mask)
     a = model.streams(view, head.reads, {})["fused"]
     changed = replace(view, inputs={**view.inputs, "text": other})
     b = model.streams(changed, head.reads, {})["fused"]
@@ -54,9 +54,11 @@ def test_what_follows_is_not_seen(model):
     text = batch.inputs["text"].data.clone()
     text[0, 6] = (text[0, 6] - 4) % 20 + 5  # the last word of the first text is told last
     before, _ = head.surprise(a_streams := model.streams(view, head.reads, {}), view)
-    again = replace(batch, inputs={**batch.inputs, "text": Field(text, batch.inputs["text"].mask)})
+    again = replace(
+        batch, inputs={**batch.inputs, "text": ModalityInput(text, batch.inputs["text"].mask)}
+    )
     after, following = head.surprise(a_streams, head.view(again))
-    last = int((following[0] != IGNORE).sum()) - 1
+    last = int((following[0] != IGNORE_INDEX).sum()) - 1
     assert torch.equal(before[0, :last], after[0, :last])
 
 

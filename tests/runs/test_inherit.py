@@ -23,8 +23,8 @@ STORED = {
 
 
 ENCODERS = {
-    "image": {"_target_": "mmtx_cli.encoder.image.timm.ImageTimm"},
-    "audio": {"_target_": "mmtx_cli.encoder.audio.waveform.AudioWaveform"},
+    "image": {"_target_": "mmtx_cli.encoder.image.timm.TimmImageEncoder"},
+    "audio": {"_target_": "mmtx_cli.encoder.audio.waveform.WaveformAudioEncoder"},
 }
 
 

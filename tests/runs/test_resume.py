@@ -92,12 +92,12 @@ def test_how_the_run_is_carried_out_may_change(go_on):
         ),
         (
             "encoder/image=cnn",
-            "encoder.image._target_=mmtx_cli.encoder.image.cnn.ImageCnn: ",
+            "encoder.image._target_=mmtx_cli.encoder.image.cnn.CnnImageEncoder: ",
             "mmtx_cli.encoder.image.vit",
         ),
         (
             "encoder/text=transformer",
-            "encoder.text._target_=mmtx_cli.encoder.text.transformer.TextTransformer: ",
+            "encoder.text._target_=mmtx_cli.encoder.text.transformer.TransformerTextEncoder: ",
             None,
         ),
         ("encoder.image=null", "encoder.image=None: ", "mmtx_cli.encoder.image.vit"),

@@ -7,8 +7,8 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.runs.stored_settings import settings_of
 from tests.messages import raises
 
-VIT = "mmtx_cli.encoder.image.vit.ImageViT"
-FRAMES = "mmtx_cli.encoder.video.per_frame.VideoFrames"
+VIT = "mmtx_cli.encoder.image.vit.ViTImageEncoder"
+FRAMES = "mmtx_cli.encoder.video.per_frame.PerFrameVideoEncoder"
 PLAIN = {
     "seed": 1,
     "encoder": {"image": {"_target_": VIT, "image_size": 32}},

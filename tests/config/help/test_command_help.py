@@ -19,7 +19,7 @@ from mmtx_cli.config.help.command_help import EXAMPLES, print_usage
 from mmtx_cli.config.help.components import written
 from mmtx_cli.config.help.settings import USED, WITH_MODEL
 from mmtx_cli.config.help.yaml_comments import heading, keys
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.config.schema import FILLED, SECTIONS
 from mmtx_cli.config.validate import PROVIDED
 from tests.messages import mentions
@@ -109,7 +109,7 @@ def test_what_a_run_fills_in_is_what_the_data_tell():
         multi_label=False,
         answer_names=[],
         manifest=manifest,
-        preparation=Preparation(),
+        preparation=Preprocessing(),
     )
     assert set(FILLED) == set(Corpus.facts(corpus))
 
