@@ -35,11 +35,11 @@ def run(cfg: DictConfig) -> None:
     workers = settings["workers"]
     if workers is not None and (type(workers) is not int or workers < 1):
         raise ConfigError(f"workers={workers}: must be an integer of at least 1, e.g. workers=4")
-    actions = {"make": _make, "check": _check, "import": import_, "cache": _cache}
+    actions = {"create": _create, "check": _check, "import": import_, "cache": _cache}
     print(chosen("action", settings, actions)(settings))
 
 
-def _make(settings: Settings) -> Path:
+def _create(settings: Settings) -> Path:
     task = settings["task"]
     makers: dict[str, Callable[..., Path]] = {
         "scenes": make_scenes,
@@ -47,8 +47,8 @@ def _make(settings: Settings) -> Path:
         "fusion_lab": partial(make_lab, **({} if task is None else {"task": task})),
         "encoder_lab": partial(make_encoder_lab, task=task),
     }
-    make = chosen("name", settings, makers)
-    require(settings, ("out",), "make")
+    make = chosen("dataset", settings, makers)
+    require(settings, ("out",), "create")
     for key in ("num", "size", "seed"):
         if type(settings[key]) is not int:
             raise ConfigError(f"{key}={settings[key]}: must be an integer, e.g. {key}=100")

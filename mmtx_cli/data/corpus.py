@@ -79,7 +79,7 @@ class Corpus:
         return self.mixing is None or self.mixing.learns(head, row.corpus)
 
     def rows(self, split: str | None) -> list[Sample]:
-        """Return the samples of a split (None for all), up to ``data.limit`` per corpus.
+        """Return the samples of a split (None for all), up to ``data.limit_samples`` per corpus.
 
         Raises:
             DataError: if a trained model does not know some of the labels.
@@ -92,10 +92,10 @@ class Corpus:
     def limited(self, split: str | None) -> list[Sample]:
         """Return the samples of a split as ``rows`` does, without checking labels."""
         rows = self.manifest.samples if split is None else self.manifest.split(split)
-        if self.settings.limit is None:
+        if self.settings.limit_samples is None:
             return rows
         counted: Counter[str] = Counter()  # by corpus
-        return [row for row in rows if within(counted, row.corpus, self.settings.limit)]
+        return [row for row in rows if within(counted, row.corpus, self.settings.limit_samples)]
 
     def samples(
         self,

@@ -1,4 +1,4 @@
-"""Estimates of how much data ``data.fit=crop`` and ``audio_seconds`` discard."""
+"""Estimates of how much data ``data.resize_mode=crop`` and ``audio_seconds`` discard."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -29,8 +29,8 @@ def cropped(samples: Sequence[Sample], modality: str, guard: IsolatedDecoder) ->
         return None
     things = "images" if modality == "image" else "videos"
     return (
-        f"data.fit=crop cuts off {100 * lost:.0f} % of the {things} at their longer sides (median "
-        f"of {len(seen)} sampled); data.fit=pad and data.fit=squash keep everything"
+        f"data.resize_mode=crop cuts off {100 * lost:.0f} % of the {things} at their longer sides "
+        f"(median of {len(seen)} sampled); data.resize_mode=pad and data.resize_mode=squash keep everything"
     )
 
 

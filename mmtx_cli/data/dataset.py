@@ -122,9 +122,9 @@ class ManifestDataset(Dataset):
         return list(dict.fromkeys(line for line in said if line))
 
     def cropped(self) -> list[str]:
-        """Return a message for each modality of which ``data.fit=crop`` discards a large part."""
+        """Return a message for each modality that ``data.resize_mode=crop`` cuts a large part of."""
         shapes = {"image", "video"} & {*self.modalities} - {*self.preparation.features}
-        cut = sorted(shapes) if self.preparation.fit == "crop" else []
+        cut = sorted(shapes) if self.preparation.resize_mode == "crop" else []
         said = [cropped(self.samples, name, self.media.guard) for name in cut]
         return [line for line in said if line]
 

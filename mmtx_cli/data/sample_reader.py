@@ -68,20 +68,22 @@ class Media:
             pictures.append(to_tensor(pixels))
         if self.augment is not None:
             pictures = [augmented(p, self.augment, seed + i) for i, p in enumerate(pictures)]
-        fitted = [fit(p, size, self.preparation.fit) for p in pictures]
+        fitted = [fit(p, size, self.preparation.resize_mode) for p in pictures]
         return fitted[0][None] if len(fitted) == 1 else torch.stack(fitted)
 
     def clip(self, sample: Sample, seed: int, offset: float | None) -> Clip:
         """Return the frames [t, 3, s, s] of a sample's video, augmented alike, and their times."""
         p = self.preparation
         size = p.image_size if self.augment is None else p.image_size * 5 // 4
-        sampling = Sampling(p.num_frames, p.sampling, p.fps)
+        sampling = Sampling(p.num_frames, p.frame_sampling, p.fps)
         window = sample.start, sample.end
-        clip = self.guard.run(decode_video, sample.video, sampling, size, p.fit, *window, offset)
+        clip = self.guard.run(
+            decode_video, sample.video, sampling, size, p.resize_mode, *window, offset
+        )
         if self.augment is None:
             return clip
         frames = augmented(clip.frames, self.augment, seed)
-        return Clip(fit(frames, p.image_size, p.fit), clip.seconds)
+        return Clip(fit(frames, p.image_size, p.resize_mode), clip.seconds)
 
     def sound(self, sample: Sample, offset: float | None) -> Float[Tensor, "l h"] | None:
         """Return a sample's audio in hops of 10 ms; None if the file has no audio."""

@@ -124,7 +124,7 @@ class MaskedLMHead(Head):
         if self.decoder is None:
             x = streams[TEXT].x
             if x.shape[1] != batch.inputs[TEXT].data.shape[1]:
-                raise ValueError("masked_language needs a text encoder with one vector per token")
+                raise ValueError("masked_lm needs a text encoder with one vector per token")
             x = TokenIndex(index, index >= 0).of(x)
         else:
             assert self.position is not None

@@ -82,7 +82,7 @@ def captioned(
     reader = InputReader.of(cfg, stored, data)
     if (tokenizer := reader.tokenizer) is None:
         raise CheckpointError(f"ckpt={cfg.ckpt}: {NO_TOKENIZER}")
-    every = list(all_pieces(paths, cfg.segments, reader.limits))
+    every = list(all_pieces(paths, cfg.segment_seconds, reader.limits))
     mine = range(process.rank, len(every), process.world)
     samples = reader.files([every[i] for i in mine], [str(i) for i in mine], cfg.text)
     sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)

@@ -134,7 +134,7 @@ def fill(
     if not len(todo):
         return
     writer = ShardWriter(place, card.width, dtype)
-    quarantine = Quarantine(folder / "quarantine.jsonl", todo.total, data.max_bad_fraction)
+    quarantine = Quarantine(folder / "quarantine.jsonl", todo.total, data.max_unreadable_fraction)
     loader = todo.loader(data.eval_batch_size or data.batch_size, data.num_workers)
     low = device.type != "cpu" and dtype != torch.float32
     cast = torch.autocast(device.type, dtype=dtype) if low else nullcontext()
@@ -172,7 +172,8 @@ def estimate(folder: Path, part: str, size: float) -> None:
     if size > free:
         raise ConfigError(
             f"out={folder}: about {megabytes(size)} are needed for {part}, {megabytes(free)} are "
-            "free; use dtype=bfloat16 (half the size), data.limit (fewer rows) or another folder"
+            "free; use dtype=bfloat16 (half the size), data.limit_samples (fewer rows) or another "
+            "folder"
         )
 
 

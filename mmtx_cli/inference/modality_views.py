@@ -97,7 +97,9 @@ def all_answers(
         further: Whether heads that score every text also predict the texts after the first.
     """
     data, precision = settings["data"], settings["trainer"].precision
-    quarantine = Quarantine(run_dir / "quarantine.jsonl", len(samples), data.max_bad_fraction)
+    quarantine = Quarantine(
+        run_dir / "quarantine.jsonl", len(samples), data.max_unreadable_fraction
+    )
     asked = list(model.head if heads is None else heads)
     mine: Outputs = {key(head, view): [] for head in asked for view in views}
     unread: dict[str, Any] = {}

@@ -134,7 +134,7 @@ def input_lines(
     asked = {"text": cfg.text} if cfg.text else {}
     if not paths:
         return reader.texts([cfg.text]), [asked]
-    pieces = list(all_pieces(paths, cfg.segments, reader.limits))
+    pieces = list(all_pieces(paths, cfg.segment_seconds, reader.limits))
     samples = reader.files(pieces, [str(i) for i in range(len(pieces))], cfg.text)
     return samples, [described(piece) | asked for piece in pieces]
 

@@ -33,7 +33,12 @@ FREE = (
 """Keys that may differ when resuming: how the run is executed, not what it computes. Digests of the
 rows detect whether a moved dataset is the same.
 """
-COMPUTED = ("trainer.accumulate", "trainer.clip", "trainer.ema", "trainer.precision")
+COMPUTED = (
+    "trainer.accumulate_grad_batches",
+    "trainer.gradient_clip_val",
+    "trainer.ema",
+    "trainer.precision",
+)
 """Keys among ``FREE`` that may not differ, because they change the optimizer steps."""
 
 

@@ -71,7 +71,13 @@ class TrainingData(pl.LightningDataModule):
         assert self.trainer is not None
         rank, world = self.trainer.global_rank, self.trainer.world_size
         sampler = TrainSampler(
-            self.train, self.order, self.total, self.start, rank, world, self.settings.bucket
+            self.train,
+            self.order,
+            self.total,
+            self.start,
+            rank,
+            world,
+            self.settings.length_bucketing,
         )
         loader = make_loader(self.train, sampler, self.settings.num_workers, self.round_to)
         parts = self.trainer.accumulate_grad_batches
@@ -111,4 +117,4 @@ def make_order(train: ManifestDataset, settings: DataSettings, seed: int) -> Ord
     counts = Counter(sample.corpus for sample in train.samples)
     sizes = [counts[name] for name in mixing.names]
     share = shares(sizes, mixing.weights, settings.temperature)
-    return MixtureOrder(sizes, share, settings.batch_size, seed, settings.mix == "samples")
+    return MixtureOrder(sizes, share, settings.batch_size, seed, settings.mixture_mode == "samples")

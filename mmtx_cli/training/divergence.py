@@ -45,7 +45,7 @@ class DivergenceGuard:
         if self.skipped > self.allowed:
             raise DivergenceError(
                 f"{said}: step not applied; lower optimizer.lr, check these samples, or allow "
-                f"such steps to be skipped: trainer.bad_steps={max(10, 2 * self.allowed)}"
+                f"such steps to be skipped: trainer.max_skipped_steps={max(10, 2 * self.allowed)}"
             )
         return f"{said}: skipped ({self.skipped} of at most {self.allowed})"
 

@@ -66,7 +66,9 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
         source = f"{cfg.run_dir}/checkpoints/last.ckpt" if cfg.resume else cfg.ckpt
         check_stored(stored, source, trusted)
     # The run length depends on the data, the data on the heads, and the schedule on the run length.
-    guard = DivergenceGuard(settings["trainer"].bad_steps, settings["trainer"].spike)
+    guard = DivergenceGuard(
+        settings["trainer"].max_skipped_steps, settings["trainer"].loss_spike_factor
+    )
     module = TrainingModule(
         config,
         settings["optimizer"],
@@ -75,7 +77,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
         trusted,
         tuple(cfg.freeze),
         guard,
-        settings["trainer"].accumulate,
+        settings["trainer"].accumulate_grad_batches,
     )
     for group, parts in (("encoder", module.model.encoder), ("head", module.model.head)):
         for name, part in parts.items():
@@ -95,7 +97,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     run_dir = Path(cfg.run_dir)
     num_train, num_val = len(loaders.train), len(loaders.val or ())
     quarantine = Quarantine(
-        run_dir / "quarantine.jsonl", num_train + num_val, data.max_bad_fraction
+        run_dir / "quarantine.jsonl", num_train + num_val, data.max_unreadable_fraction
     )
     trainer, save = make_trainer(
         trainer_settings,

@@ -147,7 +147,7 @@ def measured(
 def space_time(model: MultimodalModel, batch: Batch, weights: Tensor | None) -> Tensor | None:
     """Return the weights [m] of a video's tokens as [moments, rows, columns]; None without any.
 
-    The tokens of ``encoder/video=frames`` have a moment and no place: they come as one row.
+    The tokens of ``encoder/video=per_frame`` have a moment and no place: they come as one row.
     """
     encoder = dict(model.encoder).get("video")
     if weights is None or not batch.inputs["video"].mask.any():

@@ -131,7 +131,7 @@ def bare(module: TrainingModule, loader: Turn) -> None:
 
 def trained(module: TrainingModule, loader: Turn, size: int) -> None:
     """The command's own trainer, on batches of ``size`` samples."""
-    settings = TrainerSettings(max_steps=len(loader), accelerator="cpu", clip=1.0)
+    settings = TrainerSettings(max_steps=len(loader), accelerator="cpu", gradient_clip_val=1.0)
     length = RunLength.of(settings, len(loader))
     module.steps = length.steps
     data = Canned(loader, DataSettings(batch_size=size))

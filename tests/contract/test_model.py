@@ -169,7 +169,7 @@ def test_half_precision(model):
     model.eval()
 
 
-WHOLE_SAMPLES = ("matching", "prefix_language")
+WHOLE_SAMPLES = ("matching", "prefix_lm")
 
 
 @by_both
@@ -251,7 +251,7 @@ def test_learns_a_batch_by_heart(fusion, head):
 
 @by_fusion
 def test_one_modality_alone(fusion):
-    several = "contrastive", "matching", "masked_language", "prefix_language", "distillation_text"
+    several = "contrastive", "matching", "masked_lm", "prefix_lm", "distillation_text"
     heads = [head for head in heads_for(fusion) if head not in several]
     model = tiny_model(fusion, heads, modalities=("image",))
     batch = tiny_batch(model, {"image": [1, 0, 2]})

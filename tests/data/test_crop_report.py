@@ -40,7 +40,7 @@ def test_what_crop_cuts_away_is_told_from_a_quarter_on(tmp_path, guard, sizes, s
     said = cropped(pictures(tmp_path, *sizes), "image", guard)
     assert (said is None) == (share is None)
     if said:
-        mentions(said, "data.fit=crop", f" {share} %", "images", "data.fit=pad")
+        mentions(said, "data.resize_mode=crop", f" {share} %", "images", "data.resize_mode=pad")
 
 
 def test_films_and_files_that_cannot_be_read(tmp_path, guard):

@@ -259,7 +259,7 @@ def test_adapters_of_low_rank():
 
 
 def test_a_mean_of_all_layers_is_learned():
-    encoder = TorchaudioAudioEncoder(mix=True, freeze=True, **SPEECH).eval()
+    encoder = TorchaudioAudioEncoder(layer_mix=True, freeze=True, **SPEECH).eval()
     field = sound(60)
     layers, _ = encoder.body(field.data.flatten(1), encoder.samples(field))
     torch.testing.assert_close(encoder.features(field).x, sum(layers) / 2)
@@ -311,7 +311,7 @@ def test_weights_that_cannot_be_downloaded(monkeypatch):
     with raises(ConfigError, "encoder.audio: ", *parts):
         tiny_encoder(
             "audio",
-            "pipeline",
+            "torchaudio",
             "encoder.audio.bundle=HUBERT_BASE",
             "encoder.audio.weights=true",
             *(f"encoder.audio.{key}=null" for key in BODY),

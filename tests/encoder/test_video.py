@@ -81,7 +81,7 @@ class TestFrames:
 
     def test_another_image_encoder_from_the_command_line(self):
         cnn = "encoder/image@encoder.video.image=cnn"
-        node = composed("encoder/video=frames", cnn)["encoder"]["video"]
+        node = composed("encoder/video=per_frame", cnn)["encoder"]["video"]
         assert node["image"]["_target_"].endswith("CnnImageEncoder")
         encoder = component("encoder.video", {**node, "tokens_per_frame": 2})
         assert encoder(tiny_field("video", [2])).x.shape == (1, 4, 16)
@@ -195,7 +195,7 @@ def test_what_a_vit_refuses(kwargs, parts):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vit", "frames"])
+@pytest.mark.parametrize("name", ["vit", "per_frame"])
 def test_learns_which_way_a_square_moves(name):
     """No single frame tells: only their order does."""
     torch.manual_seed(1)

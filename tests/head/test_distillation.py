@@ -128,7 +128,7 @@ def trained(tmp_path):
     cfg = {**cfg, "encoder": {k: v for k, v in cfg["encoder"].items() if v}}
     config = {
         "model": {key: cfg[key] for key in ("dim", "encoder", "fusion", "head")},
-        "preparation": {"image_size": 64, "fit": "crop", "text": "text"},
+        "preparation": {"image_size": 64, "resize_mode": "crop", "text": "text"},
         "data": {},
         "label_names": ["blue", "violet", "red", "green"],
         "tokenizer": None,
@@ -213,6 +213,6 @@ def test_what_a_trained_model_cannot_teach(trained, args, modalities, parts):
     args = (*chosen, "fusion=concat", "head=logit_distillation", *args)
     cfg = composed(*args, f"head.logit_distillation.teacher={folder}")
     cfg["encoder"] = {k: v for k, v in cfg["encoder"].items() if v}
-    preparation = {"image_size": cfg["image_size"], "fit": "crop", "text": "text"}
+    preparation = {"image_size": cfg["image_size"], "resize_mode": "crop", "text": "text"}
     with raises(ConfigError, *parts):
         build_model({"model": cfg, "preparation": preparation})

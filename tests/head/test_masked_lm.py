@@ -13,18 +13,16 @@ COUNTS = {"text": [10, 3, 0, 7], "image": [1, 1, 1, 0]}
 
 
 def made(*args, counts=COUNTS, fusion="decision"):
-    ratio = (
-        [] if any("mask_ratio" in arg for arg in args) else ["head.masked_language.mask_ratio=0.4"]
-    )
-    model = tiny_model(fusion, ["masked_language"], args=[*ratio, *args])
+    ratio = [] if any("mask_ratio" in arg for arg in args) else ["head.masked_lm.mask_ratio=0.4"]
+    model = tiny_model(fusion, ["masked_lm"], args=[*ratio, *args])
     batch = tiny_batch(model, counts)
     data = batch.inputs["text"].data
     data[:, 0] = BOS
-    return model, model.head["masked_language"], batch
+    return model, model.head["masked_lm"], batch
 
 
 def test_how_many_are_hidden_and_as_what():
-    _, head, _ = made("head.masked_language.mask_ratio=0.15")
+    _, head, _ = made("head.masked_lm.mask_ratio=0.15")
     random = torch.Generator().manual_seed(0)
     data = torch.randint(5, VOCAB, (400, 100), generator=random)
     field = ModalityInput(data, torch.ones_like(data, dtype=torch.bool))
@@ -45,7 +43,7 @@ def test_how_many_are_hidden_and_as_what():
 
 
 def test_special_tokens_and_padding_are_never_hidden():
-    _, head, batch = made("head.masked_language.mask_ratio=0.9")
+    _, head, batch = made("head.masked_lm.mask_ratio=0.9")
     for step in range(10):
         view = head.train().view(at_step(batch, step))
         tokens, index = view.targets["tokens"], view.targets["index"]
@@ -57,7 +55,7 @@ def test_special_tokens_and_padding_are_never_hidden():
 
 @pytest.mark.parametrize("reads", ["text", "fused"])
 def test_the_loss_is_the_surprise_of_what_is_hidden(reads):
-    model, head, batch = made(f"head.masked_language.reads=[{reads}]", fusion="concat")
+    model, head, batch = made(f"head.masked_lm.reads=[{reads}]", fusion="concat")
     model.double()
     view = head.view(batch)
     prediction = head(model.streams(view, head.reads, {}), view)
@@ -75,7 +73,7 @@ def test_the_loss_is_the_surprise_of_what_is_hidden(reads):
 @pytest.mark.parametrize("reads", ["text", "fused"])
 def test_what_is_hidden_is_not_seen(reads):
     """Another word behind the mask changes nothing that is told."""
-    model, head, batch = made(f"head.masked_language.reads=[{reads}]", fusion="concat")
+    model, head, batch = made(f"head.masked_lm.reads=[{reads}]", fusion="concat")
     view = head.view(batch)
     index, told = view.targets["index"], view.targets["tokens"] != IGNORE_INDEX
     hidden = told & (view.inputs["text"].data.gather(1, index) == MASK)
@@ -106,7 +104,7 @@ def test_learns_a_text_by_heart():
     losses = []
     for step in range(120):
         optimizer.zero_grad()
-        loss = model.train()(at_step(batch, step))["masked_language"].loss
+        loss = model.train()(at_step(batch, step))["masked_lm"].loss
         loss.backward()
         optimizer.step()
         losses.append(loss.item())

@@ -39,7 +39,7 @@ def image(**more):
         {"data": {**PLAIN["data"], "augment": {"flip": False}, "modality_dropout_by": {}}},
         {"data": {**PLAIN["data"], "root": "/data", "eval_batch_size": 32}},
         {"optimizer": {"betas": [0.9, 0.98], "lr": 0.001}},
-        {"trainer": {"max_steps": 5, "max_epochs": 3, "clip": 1.0}},
+        {"trainer": {"max_steps": 5, "max_epochs": 3, "gradient_clip_val": 1.0}},
         {"encoder": image(patch_size=16, dropout=0.0)},
         {"encoder": {**image(), "text": None}},
     ],

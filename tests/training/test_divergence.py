@@ -54,7 +54,12 @@ def test_so_many_are_left_out_and_no_more():
     with pytest.raises(DivergenceError) as caught:
         guard.skip("the loss is nan", 9, ids)
     said = str(caught.value)
-    parts = ("samples row0, row1, ", "row19, … (30)", "optimizer.lr", "trainer.bad_steps=10")
+    parts = (
+        "samples row0, row1, ",
+        "row19, … (30)",
+        "optimizer.lr",
+        "trainer.max_skipped_steps=10",
+    )
     faults_mention([said], ("step 9: the loss is nan", *parts))
     assert "row20" not in said
 

@@ -21,8 +21,8 @@ BODY = ".body"
 """Suffix of the part that holds the output of an encoder's pretrained body alone."""
 
 PREPARED = {
-    "image": ("image_size", "fit"),
-    "video": ("image_size", "fit", "num_frames", "sampling", "fps"),
+    "image": ("image_size", "resize_mode"),
+    "video": ("image_size", "resize_mode", "num_frames", "frame_sampling", "fps"),
     "audio": ("sample_rate", "audio_seconds"),
     "text": ("max_length",),
 }
@@ -30,7 +30,7 @@ PREPARED = {
 
 The column of a text does not matter: a cache entry belongs to the text itself.
 """
-IN_DATA = ("fit", "sampling", "fps")
+IN_DATA = ("resize_mode", "frame_sampling", "fps")
 
 
 @dataclass(frozen=True)

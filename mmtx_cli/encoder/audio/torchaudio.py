@@ -32,7 +32,7 @@ class TorchaudioAudioEncoder(PretrainedEncoder):
         weights: bool | str | None = None,
         freeze: bool | int = False,
         lora: int = 0,
-        mix: bool = False,
+        layer_mix: bool = False,
         pool: int = 4,
         width: int = 256,
         depth: int = 1,
@@ -47,11 +47,11 @@ class TorchaudioAudioEncoder(PretrainedEncoder):
 
         ``weights`` is true for the bundle's own (downloaded once), a local state-dict file, or null
         for random ones. ``freeze`` freezes the backbone (true), or its convolutions and first n
-        blocks. ``lora`` is the rank of LoRA adapters on the attention layers, 0 for none. ``mix``
-        uses a learned weighted mean of all layers' outputs instead of the last layer's (Yang et al.
-        2021). ``pool`` frames are averaged into one token. ``body_depth`` keeps only the first
-        blocks; ``body_width``, ``body_heads`` and ``body_channels`` size a backbone without
-        published weights (null: as in the bundle).
+        blocks. ``lora`` is the rank of LoRA adapters on the attention layers, 0 for none.
+        ``layer_mix`` uses a learned weighted mean of all layers' outputs instead of the last
+        layer's (Yang et al. 2021). ``pool`` frames are averaged into one token. ``body_depth``
+        keeps only the first blocks; ``body_width``, ``body_heads`` and ``body_channels`` size a
+        backbone without published weights (null: as in the bundle).
         """
         super().__init__()
         if pool < 1:
@@ -65,7 +65,7 @@ class TorchaudioAudioEncoder(PretrainedEncoder):
         self.finalize_backbone(freeze, lora, self.body.trial, f"bundle={bundle}")
         inner, self.width = self.width, width
         self.channels = inner
-        self.mix = nn.Parameter(torch.zeros(len(self.body.layers))) if mix else None
+        self.mix = nn.Parameter(torch.zeros(len(self.body.layers))) if layer_mix else None
         self.project = nn.Sequential(nn.LayerNorm(inner), nn.Linear(inner, width))
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, dropout=dropout)

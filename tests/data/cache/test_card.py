@@ -14,7 +14,7 @@ THEN = Card(
     "image",
     "aa",
     {"image_size": 224, "width": 16, "body": {"depth": 2}},
-    {"image_size": 224, "fit": "crop"},
+    {"image_size": 224, "resize_mode": "crop"},
     None,
     1,
     16,
@@ -32,12 +32,12 @@ THEN = Card(
         ({"seed": 2}, []),  # of a pretrained encoder nothing begins at random
         ({"tokenizer": "cc"}, [("", "tokenizer")]),
         (
-            {"preparation": {"image_size": 224, "fit": "squash"}},
-            [("data.fit ", "crop ", ", squash ")],
+            {"preparation": {"image_size": 224, "resize_mode": "squash"}},
+            [("data.resize_mode ", "crop ", ", squash ")],
         ),
         (
             {
-                "preparation": {"image_size": 96, "fit": "crop"},
+                "preparation": {"image_size": 96, "resize_mode": "crop"},
                 "config": THEN.config | {"image_size": 96},
                 "weights": "bb",
             },
@@ -48,8 +48,8 @@ THEN = Card(
             [("encoder.image.body.depth ", "2 ", ", 3 ")],
         ),
         (
-            {"preparation": {"image_size": 224, "fit": "squash"}, "weights": "bb"},
-            [("data.fit ", "crop ", ", squash "), ("", "weights of encoder.image")],
+            {"preparation": {"image_size": 224, "resize_mode": "squash"}, "weights": "bb"},
+            [("data.resize_mode ", "crop ", ", squash "), ("", "weights of encoder.image")],
         ),
     ],
 )

@@ -136,7 +136,7 @@ def test_a_model_reads_vectors_of_its_own_size_alone(path):
 
 def test_features_that_no_row_has(path):
     manifest = read_manifest(path)
-    with raises(DataError, path, "features.video", "encoder/video=features"):
+    with raises(DataError, path, "features.video", "encoder/video=precomputed"):
         feature_sizes(manifest, {"video": None})
     assert feature_sizes(manifest, {"video": 9}) == {"video": 9}  # a trained model goes without
 
