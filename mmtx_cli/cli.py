@@ -17,7 +17,7 @@ COMMANDS = {
     "predict": "predict classes, numbers, answers, texts or embeddings for new inputs: inputs=",
     "compare": "compare configurations: differences in metrics and cost: runs=, or sweep=fusions",
     "score": "compute caption metrics: references=, predictions=",
-    "data": "action=create|check|import|cache: create, check or convert data; cache encoder outputs",
+    "data": "action=create|check|import|cache: create, check, convert data; cache features",
     "export": "write a model folder from a run or checkpoint",
 }
 

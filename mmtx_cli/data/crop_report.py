@@ -30,7 +30,8 @@ def cropped(samples: Sequence[Sample], modality: str, guard: IsolatedDecoder) ->
     things = "images" if modality == "image" else "videos"
     return (
         f"data.resize_mode=crop cuts off {100 * lost:.0f} % of the {things} at their longer sides "
-        f"(median of {len(seen)} sampled); data.resize_mode=pad and data.resize_mode=squash keep everything"
+        f"(median of {len(seen)} sampled); data.resize_mode=pad or squash keeps "
+        "everything"
     )
 
 

@@ -122,7 +122,7 @@ class ManifestDataset(Dataset):
         return list(dict.fromkeys(line for line in said if line))
 
     def cropped(self) -> list[str]:
-        """Return a message for each modality that ``data.resize_mode=crop`` cuts a large part of."""
+        """Return a message per modality that ``data.resize_mode=crop`` cuts a large part of."""
         shapes = {"image", "video"} & {*self.modalities} - {*self.preparation.features}
         cut = sorted(shapes) if self.preparation.resize_mode == "crop" else []
         said = [cropped(self.samples, name, self.media.guard) for name in cut]

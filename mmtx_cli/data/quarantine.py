@@ -75,6 +75,6 @@ class Quarantine:
             raise DataError(
                 f"{len(met)} of {self.total} samples cannot be read, more than "
                 f"data.max_unreadable_fraction={self.max_fraction:g} allows; the last is "
-                f"{last['id']} ({last['path']}: {last['reason']}); all are listed in {self.path}: fix or remove "
-                "them, or raise data.max_unreadable_fraction"
+                f"{last['id']} ({last['path']}: {last['reason']}); all are listed in "
+                f"{self.path}: fix or remove them, or raise data.max_unreadable_fraction"
             )
