@@ -116,7 +116,7 @@ def trained(cfg, data, modality, seed, steps=STEPS, change=None):
         batch = chosen_rows(data.train[step % len(data.train)], rows)
         optimizer.zero_grad()
         model(batch)["classification"].loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings["trainer"].clip)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings["trainer"].gradient_clip_val)
         optimizer.step()
         schedule.step()
         if step % VAL_EVERY == 0:
