@@ -13,6 +13,7 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.head.class_report import class_evaluation, class_predictions, likeliest
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.classification import multilabel_scores
 from mmtx_cli.types import IGNORE_INDEX, Batch, Prediction, Streams
@@ -25,28 +26,28 @@ class ClassificationHead(Head):
     The loss is the cross-entropy, or the binary cross-entropy per class if ``multi_label``.
     """
 
-    needs: tuple[str, ...] = ("label",)
-    predicts: ClassVar[bool] = True
+    targets: tuple[str, ...] = ("label",)
+    traits: ClassVar[HeadTraits] = HeadTraits(predicts=True)
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
+        available: Sequence[str],
         label_names: Sequence[str],
         multi_label: bool = False,
-        reads: Sequence[str] | None = None,
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         label_smoothing: float = 0.0,
         dropout: float = 0.0,
         vote: str = "mean",
     ) -> None:
         """``vote``: see ``layer/score_fusion.py``; set by a decision-level fusion."""
-        super().__init__(dim, streams, reads, weight)
+        super().__init__(dim, available, streams, weight)
         self.label_names = list(label_names)
         self.multi_label = multi_label
         self.label_smoothing = label_smoothing
-        self.figures = () if multi_label else ("accuracy",)
-        self.readout = Readout(dim, self.reads, len(label_names), dropout, vote)
+        self.metrics = () if multi_label else ("accuracy",)
+        self.readout = Readout(dim, self.streams, len(label_names), dropout, vote)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the loss; ``outputs["logits"]`` is [b, classes], ``outputs["count"]`` the labeled
@@ -56,7 +57,7 @@ class ClassificationHead(Head):
         target = batch.targets.get("label")
         if target is None:
             return Prediction(None, {"logits": logits})
-        known = self.known(target)
+        known = self.has_target(target)
         loss = global_mean(self.loss(logits, target, known), known.sum(), shared=self.training)
         outputs = {"logits": logits, "count": known.sum()}
         if self.training or self.multi_label:
@@ -64,7 +65,7 @@ class ClassificationHead(Head):
         right = (logits.argmax(dim=1) == target).sum()  # IGNORE_INDEX is never predicted
         return Prediction(loss, outputs, {"accuracy": right / known.sum().clamp(min=1)})
 
-    def known(self, target: Tensor) -> Bool[Tensor, " b"]:
+    def has_target(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Return which samples have a label."""
         return (target[:, 0] if self.multi_label else target) != IGNORE_INDEX
 
@@ -95,7 +96,7 @@ class ClassificationHead(Head):
     def predictions(
         self,
         outputs: Sequence[Mapping[str, Tensor]],
-        text: Detokenizer | None,
+        tokenizer: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
         """Return the most likely class; if ``multi_label``, all classes with a probability of at
@@ -107,7 +108,7 @@ class ClassificationHead(Head):
         return [self.labels(own, top) for own in probabilities]
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return accuracy, F1 and calibration, and a row per sample with the top 5 classes.
 
@@ -123,7 +124,7 @@ class ClassificationHead(Head):
             targets[row, [index[name] for name in labels_of(sample)]] = True
         rows = [
             {**row, "label": labels_of(sample)}
-            for row, sample in zip(self.predictions(first, text), samples, strict=True)
+            for row, sample in zip(self.predictions(first, tokenizer), samples, strict=True)
         ]
         return Evaluation(rows, multilabel_scores(probabilities, targets))
 

@@ -28,14 +28,14 @@ class PrefixLMHead(Head):
     Samples without text are ignored.
     """
 
-    subject: tuple[str, ...] = (TEXT,)
+    required_modalities: tuple[str, ...] = (TEXT,)
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
+        available: Sequence[str],
         vocab_size: int,
-        reads: Sequence[str] | None = None,
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         depth: int = 3,
         num_heads: int = 4,
@@ -43,25 +43,25 @@ class PrefixLMHead(Head):
         dropout: float = 0.0,
         max_length: int = 64,
     ) -> None:
-        """``reads`` defaults to the fused stream, or to all; ``max_length`` is the maximum text
+        """``streams`` defaults to the fused stream, or to all; ``max_length`` is the maximum text
         length.
         """
-        if TEXT not in streams:
+        if TEXT not in available:
             raise ValueError(
                 "prefix language modeling needs text; add an encoder, e.g. "
                 "encoder/text=transformer data.text=captions"
             )
-        super().__init__(dim, streams, reads, weight)
+        super().__init__(dim, available, streams, weight)
         self.decoder = TextDecoder(
             vocab_size, dim, depth, num_heads, max_length, mlp_ratio, dropout
         )
 
     @property
-    def raw(self) -> tuple[str, ...]:
+    def raw_modalities(self) -> tuple[str, ...]:
         """Modalities that the head splits into input and target."""
         return (TEXT,)
 
-    def view(self, batch: Batch) -> Batch:
+    def prepare_batch(self, batch: Batch) -> Batch:
         """Return the batch with only the prefixes as input, and the rest of the texts as targets.
 
         A target starts with the last token of its prefix: [b, t], padded with IGNORE_INDEX. In
@@ -83,7 +83,7 @@ class PrefixLMHead(Head):
 
     def count(self, batch: Batch) -> Int[Tensor, ""]:
         """Return the number of tokens after the prefixes."""
-        return (self.view(batch).targets["text"][:, 1:] != IGNORE_INDEX).sum()
+        return (self.prepare_batch(batch).targets["text"][:, 1:] != IGNORE_INDEX).sum()
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the loss; ``outputs["count"]`` is the number of predicted tokens."""
@@ -114,7 +114,7 @@ class PrefixLMHead(Head):
         return {"told": (following != IGNORE_INDEX).sum(dim=1), "surprise": surprise.sum(dim=1)}
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return the perplexity over all tokens after the prefixes."""
         sums = np.array([[float(o[name]) for name in ("told", "surprise")] for (o,) in outputs])

@@ -81,7 +81,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     )
     for group, parts in (("encoder", module.model.encoder), ("head", module.model.head)):
         for name, part in parts.items():
-            change(config["model"][group][name], part.portable())
+            change(config["model"][group][name], part.rebuild_kwargs())
     if not cfg.resume:
         set_feature_statistics(module.model, corpus)
     make_optimizer(module.model, settings["optimizer"])  # validates its settings
@@ -145,7 +145,7 @@ def check_monitor(settings: Any, heads: Any) -> None:
     """Raise ConfigError if ``trainer.monitor`` is not a logged metric."""
     known = ["val/loss"]
     known += [
-        f"val/{n}/{figure}" for n, head in heads.items() for figure in ("loss", *head.figures)
+        f"val/{n}/{figure}" for n, head in heads.items() for figure in ("loss", *head.metrics)
     ]
     if settings.monitor not in known:
         raise ConfigError(

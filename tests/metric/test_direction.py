@@ -32,14 +32,14 @@ def test_it_is_known_of_every_metric_of_every_head(said, name):
     model, outputs = said
     head = model.head[name]
     own = [[{key: x[i] for key, x in outputs[name].items()}] for i in range(4)]
-    label = 1.5 if "number" in head.needs else LABELS[0]
+    label = 1.5 if "number" in head.targets else LABELS[0]
     samples = [
         Sample(str(i), "test", captions=("a b", "c"), label=label, answers={LABELS[0]: 2.0})
         for i in range(4)
     ]
     evaluation = head.evaluate(own, samples, Words())
     names = {*evaluation.scores.figures(), *evaluation.scores.per_sample}
-    for metric in names | set(head.figures):
+    for metric in names | set(head.metrics):
         assert has_direction(metric), metric
         assert has_direction(f"{name}/{metric}"), metric
         assert lower_is_better(metric) == metric.endswith(LESS), metric
