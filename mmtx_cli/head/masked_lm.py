@@ -17,7 +17,7 @@ from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.masking import chosen
 from mmtx_cli.layer.query_decoder import QueryDecoder
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.pretraining import masked_token_scores
 from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput, Prediction, Streams, TokenIndex
 
 TEXT = "text"
@@ -142,34 +142,24 @@ class MaskedLMHead(Head):
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return for each sample [b] the number of masked tokens (``hidden``), the number predicted
-        correctly (``right``) and their summed cross-entropy (``surprise``).
+        correctly (``correct``) and their summed cross-entropy (``nll``).
         """
         target = batch.targets["tokens"]
         logits = self.logits(streams, batch)
         return {
             "hidden": (target != IGNORE_INDEX).sum(dim=1),
-            "right": (logits.argmax(dim=2) == target).sum(dim=1),
-            "surprise": self.nll(logits, target).sum(dim=1),
+            "correct": (logits.argmax(dim=2) == target).sum(dim=1),
+            "nll": self.nll(logits, target).sum(dim=1),
         }
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return the accuracy and perplexity over all masked tokens."""
-        names = ("hidden", "right", "surprise")
+        names = ("hidden", "correct", "nll")
         sums = np.array([[float(output[name]) for name in names] for (output,) in outputs])
-        hidden = sums[:, 0]
-        each = np.divide(sums[:, 1], hidden, out=np.full_like(hidden, np.nan), where=hidden > 0)
-
-        def reduce(totals: np.ndarray) -> dict[str, np.ndarray]:
-            count = np.maximum(totals[..., 0], 1)
-            return {
-                "accuracy": totals[..., 1] / count,
-                "perplexity": np.exp(totals[..., 2] / count),
-            }
-
-        rows = [{"hidden": int(n), "right": int(right)} for n, right, _ in sums]
-        return Evaluation(rows, Scores({"accuracy": each}, sums, reduce))
+        rows = [{"hidden": int(n), "correct": int(correct)} for n, correct, _ in sums]
+        return Evaluation(rows, masked_token_scores(*sums.T))
 
 
 def marked(places: TokenIndex, n: int) -> Tensor:

@@ -16,7 +16,7 @@ from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.masking import hide
 from mmtx_cli.layer.query_decoder import QueryDecoder
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.pretraining import reconstruction_scores
 from mmtx_cli.types import (
     Batch,
     ModalityInput,
@@ -181,10 +181,6 @@ class MaskedReconstructionHead(Head):
         error, hidden = (
             np.array([float(output[name]) for (output,) in outputs]) for name in ("error", "hidden")
         )
-        each = np.divide(error, hidden, out=np.full_like(error, np.nan), where=hidden > 0)
-
-        def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
-            return {"mse": sums[..., 0] / np.maximum(sums[..., 1], 1)}
-
-        scores = Scores({"mse": each}, np.stack([error, hidden], axis=1), reduce)
-        return Evaluation([{"hidden": int(n)} for n in hidden], scores)
+        return Evaluation(
+            [{"hidden": int(n)} for n in hidden], reconstruction_scores(error, hidden)
+        )

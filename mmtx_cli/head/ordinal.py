@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
-from mmtx_cli.head.class_report import likeliest
+from mmtx_cli.head.classification import likeliest
 from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.calibration import calibration_scores

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
-from mmtx_cli.head.class_report import class_evaluation
+from mmtx_cli.head.classification import class_evaluation
 from mmtx_cli.head.eval_only import EvaluationHead, contrastive_head
 from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.types import Batch, Streams

@@ -14,6 +14,7 @@ from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.atomic import own_folder, write_json
 from mmtx_cli.io.checkpoint import load_checkpoint, read_weights, save_folder
 from mmtx_cli.io.redact import redacted
+from mmtx_cli.metric.direction import has_direction, lower_is_better
 from mmtx_cli.model.initialize import check_stored, load_initial
 from mmtx_cli.runs.feature_cache import check_cache, open_cache
 from mmtx_cli.runs.resolve import change, plain_config, preparation_of, prepared, sections
@@ -142,7 +143,7 @@ def finished_steps(run_dir: Path) -> int:
 
 
 def check_monitor(settings: Any, heads: Any) -> None:
-    """Raise ConfigError if ``trainer.monitor`` is not a logged metric."""
+    """Raise ConfigError if ``trainer.monitor`` is not logged, or its worst value would be kept."""
     known = ["val/loss"]
     known += [
         f"val/{n}/{figure}" for n, head in heads.items() for figure in ("loss", *head.metrics)
@@ -151,6 +152,12 @@ def check_monitor(settings: Any, heads: Any) -> None:
         raise ConfigError(
             f"trainer.monitor: unknown metric {settings.monitor!r}; "
             f"{nearest(settings.monitor, known, True)}"
+        )
+    best = "min" if lower_is_better(settings.monitor) else "max"
+    if has_direction(settings.monitor) and settings.monitor_mode != best:
+        raise ConfigError(
+            f"trainer.monitor_mode: {settings.monitor_mode} keeps the worst {settings.monitor}; "
+            f"set trainer.monitor_mode={best}"
         )
 
 

@@ -219,7 +219,7 @@ class TestAnswers:
 
     def test_are_learned_as_captions_are(self, streams, batch):
         captioner, answerer = head_of().eval(), head_of(target="answers").eval()
-        assert (captioner.needs, answerer.needs) == (("captions",), ("answer_text",))
+        assert (captioner.targets, answerer.targets) == (("captions",), ("answer_text",))
         answerer.load_state_dict(captioner.state_dict())
         both = Batch({}, {"answer_text": batch.targets["captions"]}, list("abcd"))
         assert answerer(streams, both).loss.item() == captioner(streams, batch).loss.item()
