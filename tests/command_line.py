@@ -56,7 +56,7 @@ PRETRAINING = (
     "encoder.text.width=16",
     "encoder.text.depth=1",
     "head=[contrastive,captioning]",
-    "head.captioning.reads=[image]",
+    "head.captioning.streams=[image]",
     "head.captioning.depth=1",
     "head.captioning.num_beams=2",
     *TINY[3:6],

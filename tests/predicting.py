@@ -42,7 +42,7 @@ def model_folder(
     cfg = tiny_config(fusion, heads, modalities, args)
     for group, parts in (("encoder", model.encoder), ("head", model.head)):
         for name, part in parts.items():
-            change(cfg[group][name], part.portable())
+            change(cfg[group][name], part.rebuild_kwargs())
     config = {
         "model": {key: cfg[key] for key in ("dim", "encoder", "fusion", "head")},
         "preparation": {key: cfg[key] for key in ROOT_KEYS},

@@ -264,7 +264,7 @@ def tiny_batch(
     """Noise for each modality, and the targets that the heads need."""
     b = len(next(iter(counts.values())))
     inputs = {name: tiny_field(name, own, seed + i) for i, (name, own) in enumerate(counts.items())}
-    needs = sorted({need for head in model.head.values() for need in head.needs})
+    needs = sorted({need for head in model.head.values() for need in head.targets})
     unknown = set(needs) - set(TARGETS)
     assert not unknown, f"say in tests/tiny.py what the targets {unknown} look like"
     random = torch.Generator().manual_seed(seed)

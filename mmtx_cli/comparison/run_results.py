@@ -15,15 +15,11 @@ from typing import Any
 from mmtx_cli.comparison.run_groups import Group, grouped
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.untrusted_file import RefusedFileError, read_json, read_record
+from mmtx_cli.metric.direction import headlines, metric_of
 from mmtx_cli.runs.stored_settings import settings_of
 from mmtx_cli.suggest import nearest
 
-MAIN = ("accuracy", "cider", "mae", "f1_micro", "image_to_text_r1", "text_to_image_r1")
-"""Default metrics of a comparison if ``metric`` is not set: the first one available is used."""
-
 COSTS = ("parameters", "flops_per_sample", "train_seconds", "samples_per_second", "peak_memory_mb")
-SAMPLED = {"mae": "error"}
-"""Names of per-sample values that differ from the name of their metric."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,8 @@ class Measured:
     def values(self, metric: str) -> dict[str, float]:
         """Return the value of each sample by id; empty if the metric has no per-sample values."""
         head, _, name = metric.partition("/")
-        wanted = SAMPLED.get(name, name)
+        known = metric_of(metric)
+        wanted = known.per_sample if known and known.per_sample else name
         found = self.samples.get(head, {})
         return {i: scores[wanted] for i, scores in found.items() if wanted in scores}
 
@@ -118,16 +115,15 @@ def groups_of(folders: Sequence[Path]) -> list[Group]:
 
 
 def chosen_metric(runs: Sequence[Measured], wanted: str | None) -> str:
-    """Return ``wanted``, or the default metric if it is None.
+    """Return ``wanted``; if it is None, the headline metric of the first head that has one.
 
     Raises ConfigError if not every run has it.
     """
     shared = [name for name in runs[0].metrics if all(name in r.metrics for r in runs)]
     if wanted is None:
-        main = [m for end in MAIN for m in shared if m.rpartition("/")[2] == end]
         if not shared:
             raise ConfigError("runs: no metric is common to all runs")
-        return (main or shared)[0]
+        return next(iter(headlines(shared).values()), shared[0])
     if wanted not in shared:
         raise ConfigError(f"metric={wanted}: not available in every run; {nearest(wanted, shared)}")
     return wanted

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from mmtx_cli.config.constraints import at, entries
-from mmtx_cli.config.introspect import TargetError, class_constant
+from mmtx_cli.config.introspect import TargetError, class_constant, class_trait
 from mmtx_cli.suggest import nearest
 
 TRAINING = ("pretrain", "finetune")
@@ -50,13 +50,13 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 def is_trained(node: Any) -> bool:
     """Return True if a head has weights trained with the model, False if it is evaluation-only."""
-    return constant(node, "trained") is not False
+    return trait(node, "trained") is not False
 
 
 def untrained_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
     """Yield errors for evaluation-only heads in other commands, or with an unsuitable model."""
     own = {name: node for name, node in entries(cfg, "head") if is_trained(node)}
-    aligned = any(constant(node, "aligns") for node in own.values())
+    aligned = any(trait(node, "contrastive") for node in own.values())
     foreign = any(not str(at(node, "_target_")).startswith("mmtx_cli.") for node in own.values())
     for name, node in entries(cfg, "head"):
         if name in own:
@@ -66,12 +66,12 @@ def untrained_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str
                 f"head.{name}: is evaluation-only; use it with a trained model: "
                 f"mmtx eval ckpt=RUN head={name}"
             )
-        elif constant(node, "asks_aligned") and not aligned and not foreign:
+        elif trait(node, "needs_contrastive") and not aligned and not foreign:
             yield (
                 f"head.{name}: needs a contrastive head, but the model has only {', '.join(own)}; "
                 "pre-train with head=contrastive"
             )
-        elif constant(node, "asks_text") and "text" not in encoders:
+        elif trait(node, "encodes_text") and "text" not in encoders:
             yield f"head.{name}: needs a text encoder to encode the class names; the model has none"
 
 
@@ -87,15 +87,15 @@ def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
     if constant(fusion, "joins") is not False or len(encoders) < 2:
         return
     for name, node in entries(cfg, "head"):
-        own = constant(node, "reads_one")
-        if constant(node, "mixes"):
+        own = trait(node, "unimodal")
+        if trait(node, "makes_negatives"):
             yield f"head.{name}: needs a fused stream; set e.g. fusion=concat"
             continue
-        if constant(node, "votes") is False and not own and not node.get("reads"):
+        if trait(node, "late_fusion") is False and not own and not node.get("streams"):
             what = said(node) or "its outputs"
             yield (
                 f"head.{name}: fusion=decision has no fused stream, and {what} cannot be averaged; "
-                f"use another fusion, or a single modality: head.{name}.reads=[{min(encoders)}]"
+                f"use another fusion, or a single modality: head.{name}.streams=[{min(encoders)}]"
             )
 
 
@@ -107,6 +107,14 @@ def constant(node: Any, name: str) -> object:
         return None
 
 
+def trait(node: Any, name: str) -> object:
+    """Return a trait of a head's class, or None if it cannot be read."""
+    try:
+        return class_trait(str(node["_target_"]), name)
+    except (TargetError, TypeError, KeyError):
+        return None
+
+
 def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
     """Yield errors for settings that only training needs."""
     if not at(cfg, "data.path") and not at(cfg, "data.mixture"):
@@ -114,7 +122,7 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
     yield from mixture_faults(cfg)
     if at(cfg, "data.batch_size") == 1:
         for name, node in entries(cfg, "head"):
-            if constant(node, "contrasts") or node.get("kind") == "relation":
+            if trait(node, "compares_samples") or node.get("kind") == "relation":
                 yield (
                     f"data.batch_size: 1 leaves no other samples for head.{name} to compare with; "
                     "must be at least 2"
@@ -139,7 +147,7 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
             f"texts are truncated to; set max_length={read}"
         )
     for name, node in entries(cfg, "head"):
-        if constant(node, "needs_teacher") and not node.get("teacher"):
+        if trait(node, "needs_teacher") and not node.get("teacher"):
             yield (
                 f"head.{name}.teacher: required; set it to a trained model: head.{name}.teacher=RUN"
             )
@@ -195,8 +203,8 @@ def reads_words(cfg: Mapping[str, Any]) -> bool:
 
 def reads_text(head: Any) -> bool:
     """Return True if a head reads the text, by itself or in the fused stream."""
-    reads = head.get("reads") if isinstance(head, Mapping) else None
-    return not isinstance(reads, list) or bool({"text", "fused"} & set(reads))
+    streams = head.get("streams") if isinstance(head, Mapping) else None
+    return not isinstance(streams, list) or bool({"text", "fused"} & set(streams))
 
 
 def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
@@ -209,29 +217,29 @@ def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
             others = sorted(encoders - {"text"})
             yield (
                 f"head.{name}: reads the captions that it should generate (data.text=captions); "
-                f"set head.{name}.reads=[{','.join(others)}]"
+                f"set head.{name}.streams=[{','.join(others)}]"
             )
 
 
 def answers(head: Any) -> bool:
     """Return True if a head has answers to questions as its targets."""
-    needs = constant(head, "needs")
-    return isinstance(needs, tuple) and "answers" in needs
+    targets = constant(head, "targets")
+    return isinstance(targets, tuple) and "answers" in targets
 
 
 def said(head: Any) -> str | None:
     """Return what a head generates, captions or answers, or None if it generates no text."""
-    if not constant(head, "learns"):
+    if not constant(head, "text_targets"):
         return None
-    return str(head.get("says", "captions"))
+    return str(head.get("target", "captions"))
 
 
 def word_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Yield errors for heads whose ``says`` is not a text that they can learn."""
+    """Yield errors for heads whose ``target`` is not a text that they can learn."""
     for name, node in entries(cfg, "head"):
-        learns, word = constant(node, "learns"), said(node)
-        if isinstance(learns, dict) and isinstance(node.get("says"), str) and word not in learns:
-            yield f"head.{name}.says: unknown target {word!r}; {nearest(str(word), learns, True)}"
+        known, word = constant(node, "text_targets"), said(node)
+        if isinstance(known, dict) and isinstance(node.get("target"), str) and word not in known:
+            yield f"head.{name}.target: unknown target {word!r}; {nearest(str(word), known, True)}"
 
 
 def asking_faults(cfg: Mapping[str, Any]) -> Iterator[str]:

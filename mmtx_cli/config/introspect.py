@@ -8,6 +8,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 EMPTY = inspect.Parameter.empty
+HEAD_TRAITS = "mmtx_cli.head.traits.HeadTraits"
 
 
 class TargetError(LookupError):
@@ -109,9 +110,27 @@ def parameters(args: ast.arguments) -> list[inspect.Parameter]:
 
 def class_constant(target: str, name: str) -> object:
     """Return a literal class attribute, own or inherited, or None if there is none."""
+    value = class_attribute(target, name)
+    return None if value is None else ast.literal_eval(value)
+
+
+def class_trait(target: str, name: str) -> object:
+    """Return a trait of a head class, or None if the class has no traits.
+
+    It is a keyword of ``traits = HeadTraits(...)``, own or inherited, or else the trait's default.
+    """
+    value = class_attribute(target, "traits")
+    if not isinstance(value, ast.Call):
+        return None
+    stated = {item.arg: item.value for item in value.keywords}
+    return ast.literal_eval(stated[name]) if name in stated else class_constant(HEAD_TRAITS, name)
+
+
+def class_attribute(target: str, name: str) -> ast.expr | None:
+    """Return the expression of an annotated class attribute, own or inherited, or None."""
     for node in lineage(target):
         for item in node.body:
             named = isinstance(item, ast.AnnAssign) and getattr(item.target, "id", None) == name
             if named and item.value:  # type: ignore[attr-defined]
-                return ast.literal_eval(item.value)  # type: ignore[attr-defined]
+                return item.value  # type: ignore[attr-defined,no-any-return]
     return None

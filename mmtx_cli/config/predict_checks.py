@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmtx_cli.config.constraints import at, entries
-from mmtx_cli.config.cross_checks import constant, reads_words
+from mmtx_cli.config.cross_checks import constant, reads_words, trait
 
 FILES = ("image", "video", "audio")
 
@@ -34,7 +34,7 @@ def vectors(encoder: Any) -> bool:
 def head_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield errors if no head can predict, or if ``texts`` cannot be compared with the inputs."""
     heads = {str(name): node for name, node in entries(cfg, "head") if node}
-    aligned = [name for name, node in heads.items() if constant(node, "aligns")]
+    aligned = [name for name, node in heads.items() if trait(node, "contrastive")]
     foreign = any(not str(at(node, "_target_")).startswith("mmtx_cli.") for node in heads.values())
     if cfg.get("texts"):
         if not aligned and not foreign:
@@ -42,7 +42,7 @@ def head_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         elif not reads_words(cfg):
             yield "texts: this model has no text encoder that reads words; remove it"
         return
-    others = [n for n, node in heads.items() if n not in aligned and constant(node, "predicts")]
+    others = [n for n, node in heads.items() if n not in aligned and trait(node, "predicts")]
     if others or foreign or cfg.get("embeddings"):
         return
     if aligned:

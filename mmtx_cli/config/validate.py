@@ -21,7 +21,7 @@ from mmtx_cli.suggest import nearest
 
 PROVIDED = {
     "fusion": {"modalities"},
-    "head": {"streams", "vote", "patching", "encoders", "trained"},
+    "head": {"available", "vote", "patching", "encoders", "trained_heads"},
 }
 """Arguments that are not configurable: the model builder provides them."""
 

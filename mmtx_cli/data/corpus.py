@@ -270,10 +270,10 @@ def answers_labels(stored: Mapping[str, Any]) -> bool:
         return False
     for node in stored["model"]["head"].values():
         try:
-            needs: Any = class_constant(node["_target_"], "needs") or ()
+            targets: Any = class_constant(node["_target_"], "targets") or ()
         except TargetError:  # a custom head, whose class may not be trusted enough to import
             return True
-        if "label" in needs:
+        if "label" in targets:
             return True
     return False
 

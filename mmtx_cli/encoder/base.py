@@ -80,7 +80,7 @@ class Encoder(nn.Module, ABC):
         ``reads_features``.
         """
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return constructor arguments that build the same architecture without pretrained weights.
 
         They replace the configured ones, so that a trained model can be rebuilt where the original

@@ -101,7 +101,7 @@ def encoder_sets(
         device: Device of the encoders.
     """
     sets: dict[str, Mapping[str, Any]] = {TRAINED: encoders}
-    if any(encoder.portable() for encoder in encoders.values()):
+    if any(encoder.rebuild_kwargs() for encoder in encoders.values()):
         # a trained model does not record whether its encoders started from pretrained weights
         return sets
     with torch.random.fork_rng(devices=[]):

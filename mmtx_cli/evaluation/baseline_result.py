@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mmtx_cli.metric.direction import headline, lower_is_better
+from mmtx_cli.metric.direction import headlines, lower_is_better
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.report.rounding import rounded
 
@@ -54,13 +54,8 @@ def unbeaten(
     A model outperforms a baseline if the interval of the difference excludes zero on the better
     side.
     """
-    by_head: dict[str, list[str]] = {}
-    for name in metrics:
-        head, _, metric = name.rpartition("/")
-        by_head.setdefault(head, []).append(metric)
     said = {}
-    for head, names in by_head.items():
-        metric = f"{head}/{headline(names)}"
+    for head, metric in headlines(metrics).items():
         sign = -1 if lower_is_better(metric) else 1
         worse, unclear = [], []
         for name, part in parts.items():

@@ -155,10 +155,12 @@ def tasks_of(model: MultimodalModel, corpus: Corpus, scored: Mapping[str, Any]) 
 def task_of(head: Any, corpus: Corpus) -> Task | None:
     """Return the kind of target of a head, or None if there are no baselines for it."""
     names = getattr(head, "label_names", corpus.label_names)
-    match head.needs:
+    match head.targets:
         case ("label",):
             targets = Targets(names, corpus.multi_label)
-            return LabelSets(targets) if corpus.multi_label else Classes(targets, head.ordered)
+            return (
+                LabelSets(targets) if corpus.multi_label else Classes(targets, head.traits.ordinal)
+            )
         case ("number",):
             return Numbers()
         case ("answers",) | ("answer_text",):
@@ -173,9 +175,9 @@ def train_rows(name: str, head: Any, corpus: Corpus) -> list[Sample]:
     rows = [
         row
         for row in corpus.limited("train")
-        if corpus.learns(name, row) and all(NEEDS[need][1](row) for need in head.needs)
+        if corpus.learns(name, row) and all(NEEDS[need][1](row) for need in head.targets)
     ]
-    if "label" in head.needs:
+    if "label" in head.targets:
         known = dict.fromkeys(getattr(head, "label_names", corpus.label_names))
         rows = [row for row in rows if not label_fault(row.label, known, corpus.multi_label, True)]
     return rows
@@ -183,4 +185,4 @@ def train_rows(name: str, head: Any, corpus: Corpus) -> list[Sample]:
 
 def modalities_of(head: Any, model: MultimodalModel) -> list[str]:
     """Return the modalities that a head reads, directly or fused."""
-    return [name for name in model.encoder if FUSED in head.reads or name in head.reads]
+    return [name for name in model.encoder if FUSED in head.streams or name in head.streams]

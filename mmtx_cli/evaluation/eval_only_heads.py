@@ -44,7 +44,7 @@ def ask(
     manifest = corpus.manifest
     cfg.label_names = manifest.card.label_names or label_names_of(manifest.samples)
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    given = {"streams": list(model.fusion.streams), "trained": model.head}
+    given = {"available": list(model.fusion.streams), "trained_heads": model.head}
     heads = {}
     for name, node in plain["head"].items():
         if not is_trained(node):
@@ -67,8 +67,12 @@ def examples_of(
     train = corpus.rows("train")
     found = {}
     for name, head in model.head.items():
-        examples = head.examples(train, usable(rows, head.needs, corpus.manifest))  # type: ignore[operator]
-        if examples and head.asks_text and "text" not in corpus.samples([], ["text"], ()).columns:  # type: ignore[truthy-function]
+        examples = head.examples(train, usable(rows, head.targets, corpus.manifest))  # type: ignore[operator]
+        if (
+            examples
+            and head.traits.encodes_text
+            and "text" not in corpus.samples([], ["text"], ()).columns
+        ):  # type: ignore[truthy-function]
             raise ConfigError(
                 f"head.{name}: needs text, but encoder.text reads precomputed features; remove it"
             )
@@ -98,11 +102,11 @@ def teach(
         if not own:
             continue
         # texts that a head generates are not part of the data set, so no cache has them
-        source = replace(corpus, cache=None) if model.head[name].asks_text else corpus
+        source = replace(corpus, cache=None) if model.head[name].traits.encodes_text else corpus
         samples, shares = source.samples(own, list(model.encoder), ()), f"examples-{name}"
         said = all_answers(model, samples, {"": dict}, settings, process, run_dir, shares, [name])
         if said is None:
             continue
         by_id = dict(said.of(name, ""))
         read = [row for row in own if row.id not in said.unread]
-        model.head[name].learn([by_id[row.id] for row in read], read)  # type: ignore[operator]
+        model.head[name].fit([by_id[row.id] for row in read], read)  # type: ignore[operator]

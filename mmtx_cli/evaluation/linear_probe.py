@@ -50,7 +50,7 @@ def probe_figures(
     new = summaries(model, corpus, asked, data, device)
     found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in heads}
     for name in heads:
-        rows = usable(corpus.rows("train"), model.head[name].needs, corpus.manifest)
+        rows = usable(corpus.rows("train"), model.head[name].targets, corpus.manifest)
         for modality in kept:
             train = [row for row in rows if row.id in known[modality]]
             if not train:
@@ -64,7 +64,7 @@ def probe_figures(
 
 def can_be_probed(head: Any, corpus: Corpus) -> bool:
     """Return whether the head predicts a single class or a number."""
-    return head.needs == ("number",) or (head.needs == ("label",) and not corpus.multi_label)
+    return head.targets == ("number",) or (head.targets == ("label",) and not corpus.multi_label)
 
 
 def probed(

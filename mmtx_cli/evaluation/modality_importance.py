@@ -133,7 +133,7 @@ def contributions(
     found: dict[str, Any] = {}
     for name, (samples, _, whole) in scored.items():
         head = model.head[name]
-        if head.scores_every_text:  # its metrics depend on the whole gallery
+        if head.traits.scores_every_text:  # its metrics depend on the whole gallery
             continue
         found[name] = {}
         for modality in taken_from(head, kept):
@@ -153,7 +153,7 @@ def contributions(
 
 def taken_from(head: Head, kept: Sequence[str]) -> list[str]:
     """Return the modalities that can be removed for a head: those its targets are not made from."""
-    return [name for name in kept if name not in head.raw]
+    return [name for name in kept if name not in head.raw_modalities]
 
 
 def change(scores: Any, whole: Any, resamples: int, seed: int) -> dict[str, Any]:

@@ -163,9 +163,11 @@ def scored(
     partial: dict[str, Any] = {}
     for name, head in model.head.items():
         meant = [row for row in read if corpus.learns(name, row)]
-        samples = usable(meant, head.needs, corpus.manifest)
-        texts = corpus.texts(samples) if head.scores_every_text else ()
-        for few in subsets if len(subsets) > 1 and not head.scores_every_text else subsets[:1]:
+        samples = usable(meant, head.targets, corpus.manifest)
+        texts = corpus.texts(samples) if head.traits.scores_every_text else ()
+        for few in (
+            subsets if len(subsets) > 1 and not head.traits.scores_every_text else subsets[:1]
+        ):
             view = subset_name(few)
             rows, scores = score(head, answers.of(name, view), samples, corpus.tokenizer, texts)
             whole.setdefault(name, (samples, rows, scores))

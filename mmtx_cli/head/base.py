@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import FUSED, Batch, Prediction, Streams
 
@@ -46,92 +47,69 @@ WRITTEN = "written"
 class Head(nn.Module, ABC):
     """Reads streams of width ``dim``. A model's loss is the weighted sum of its heads' losses."""
 
-    needs: tuple[str, ...] = ()
+    traits: ClassVar[HeadTraits] = HeadTraits()
+
+    targets: tuple[str, ...] = ()
     """Target columns: readings of the manifest's columns (``data/targets.py``,
     ``data/text/columns.py``).
     """
 
-    figures: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
     """Metrics that its predictions report in validation besides the loss."""
 
-    votes: ClassVar[bool] = True
-    """Whether the head can read several unfused streams (late fusion)."""
-
-    reads_one: ClassVar[bool] = False
-    """Whether the head reads a single modality unless ``reads`` is set."""
-
-    ordered: ClassVar[bool] = False
-    """Whether the classes are ordered."""
-
-    scores_every_text: ClassVar[bool] = False
-    """Whether every caption of a sample is scored instead of the first only."""
-
-    trained: ClassVar[bool] = True
-    """Whether the head is trained as part of a model. If not, it is evaluation-only."""
-
-    aligns: ClassVar[bool] = False
-    """Whether the head is contrastive: ``pairs`` are then the streams whose embeddings it aligns.
-    """
-
     pairs: Sequence[tuple[str, str]] = ()
+    """Streams whose embeddings a contrastive head aligns."""
 
-    subject: tuple[str, ...] = ()
+    required_modalities: tuple[str, ...] = ()
     """Modalities that a sample must have to contribute to the loss."""
 
-    mixes: ClassVar[bool] = False
-    """Whether the head needs samples whose modalities were recombined across samples."""
-
-    needs_teacher: ClassVar[bool] = False
-    """Whether the head requires a teacher for training."""
-
-    predicts: ClassVar[bool] = False
-    """Whether the head implements ``predictions`` for inputs without targets."""
-
-    embedded: tuple[str, ...] = ()
+    embedding_outputs: tuple[str, ...] = ()
     """Outputs of ``predict`` that are embeddings, which can be exported on their own."""
-
-    contrasts: ClassVar[bool] = False
-    """Whether the head compares samples with each other, so that it needs at least two per batch.
-    """
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
-        reads: Sequence[str] | None = None,
+        available: Sequence[str],
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
     ) -> None:
-        """``reads`` defaults to the fused stream if there is one, else to all streams."""
+        """``available`` are the streams of the model; ``streams``, those that the head reads,
+        default to the fused stream if there is one, else to all.
+        """
         super().__init__()
-        default = [FUSED] if FUSED in streams else list(streams)
-        self.reads = tuple(sorted(default if reads is None else reads))
-        for name in self.reads:
-            if name not in streams:
-                raise ValueError(f"reads: unknown stream {name!r}; choose from {list(streams)}")
-        if len({*self.reads}) < len(self.reads):
-            raise ValueError(f"reads={list(self.reads)}: list each stream once")
-        if not self.reads:
-            raise ValueError("reads is empty: list at least one stream")
+        default = [FUSED] if FUSED in available else list(available)
+        self.streams = tuple(sorted(default if streams is None else streams))
+        for name in self.streams:
+            if name not in available:
+                raise ValueError(f"streams: unknown stream {name!r}; choose from {list(available)}")
+        if len({*self.streams}) < len(self.streams):
+            raise ValueError(f"streams={list(self.streams)}: list each stream once")
+        if not self.streams:
+            raise ValueError("streams is empty: list at least one stream")
         self.dim = dim
         self.weight = weight
 
     @property
-    def raw(self) -> tuple[str, ...]:
+    def raw_modalities(self) -> tuple[str, ...]:
         """Modalities whose raw input the head reads itself, instead of the encoder's output."""
         return ()
 
-    def view(self, batch: Batch) -> Batch:
+    def prepare_batch(self, batch: Batch) -> Batch:
         """Return the batch to encode: the batch itself, or a corrupted copy (masked objectives)."""
         return batch
 
-    def mix(
-        self, encoded: Streams, said: Mapping[str, Prediction], keys: Int[Tensor, " b"]
+    def make_negatives(
+        self,
+        encoded: Streams,
+        predictions: Mapping[str, Prediction],
+        keys: Int[Tensor, " b"],
     ) -> Streams:
-        """Return the encoded modalities to fuse for this head. Called only if ``mixes``.
+        """Return the encoded modalities to fuse for this head in training: the same object, or
+        recombined modalities of the samples, for a head with the trait ``makes_negatives``.
 
         Args:
             encoded: The encoded modalities.
-            said: Predictions of the heads without ``mixes``.
+            predictions: Predictions of the heads that ran before.
             keys: Random key of each sample.
         """
         return encoded
@@ -141,30 +119,30 @@ class Head(nn.Module, ABC):
         determines it.
 
         It weights the micro-batches of an accumulated step; None weights them equally. The default
-        is the number of samples whose target is ``known``.
+        is the number of samples that have the target.
         """
-        target = batch.targets.get(self.needs[0]) if len(self.needs) == 1 else None
-        known = None if target is None else self.known(target)
-        return None if known is None else known.sum()
+        target = batch.targets.get(self.targets[0]) if len(self.targets) == 1 else None
+        valid = None if target is None else self.has_target(target)
+        return None if valid is None else valid.sum()
 
-    def known(self, target: Tensor) -> Bool[Tensor, " b"] | None:
+    def has_target(self, target: Tensor) -> Bool[Tensor, " b"] | None:
         """Return which samples have the target; None if the loss is not a mean over samples."""
         return None
 
     def context(self, streams: Streams) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
         """Return the tokens of all streams the head reads as one sequence, and their mask."""
-        x = torch.cat([streams[name].x for name in self.reads], dim=1)
-        return x, torch.cat([streams[name].mask for name in self.reads], dim=1)
+        x = torch.cat([streams[name].x for name in self.streams], dim=1)
+        return x, torch.cat([streams[name].mask for name in self.streams], dim=1)
 
     def present(self, streams: Streams) -> Bool[Tensor, " b"]:
         """Return which samples have at least one of the streams the head reads."""
-        return torch.stack([streams[name].present for name in self.reads]).any(dim=0)
+        return torch.stack([streams[name].present for name in self.streams]).any(dim=0)
 
     def text_partners(self) -> list[str]:
         """Return the sorted names of the streams that the head aligns with text."""
         return sorted({a if b == "text" else b for a, b in self.pairs if "text" in (a, b)})
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return the arguments to rebuild the head without the objects it was built from."""
         return {}
 
@@ -179,16 +157,16 @@ class Head(nn.Module, ABC):
     def predictions(
         self,
         outputs: Sequence[Mapping[str, Tensor]],
-        text: Detokenizer | None,
+        tokenizer: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
         """Convert the outputs of ``predict`` to readable rows, one per sample.
 
-        Required if ``predicts``.
+        Required by the trait ``predicts``.
 
         Args:
             outputs: The output of ``predict`` for each sample.
-            text: Converts token ids to text.
+            tokenizer: Converts token ids to text.
             top: Number of most likely classes (answers) to list.
         """
         raise NotImplementedError(f"{type(self).__name__} predicts, but lacks predictions()")
@@ -204,7 +182,7 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Score the outputs of ``predict`` against the samples' targets.
 

@@ -13,6 +13,7 @@ from mmtx_cli.data.text.vqa_answers import judged
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.generation.beam import beam_search
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.decoder import TextDecoder
 from mmtx_cli.layer.summary import StreamSummary
 from mmtx_cli.metric.caption import caption_scores
@@ -22,26 +23,25 @@ from mmtx_cli.types import IGNORE_INDEX, Batch, Prediction, Streams
 
 class CaptioningHead(Head):
     """Generates a caption token by token from the tokens it reads (Vaswani et al. 2017), or with
-    ``says="answers"`` an answer to the question in its input.
+    ``target="answers"`` an answer to the question in its input.
 
     The decoder cross-attends to all tokens. If it reads several streams, a summary of each stream
     is also added to every token.
     """
 
-    learns: ClassVar[dict[str, str]] = {"captions": "captions", "answers": "answer_text"}
-    """What the head can generate, and the target it is trained on."""
-    needs: tuple[str, ...] = ("captions",)
-    votes: ClassVar[bool] = False
-    predicts: ClassVar[bool] = True
+    text_targets: ClassVar[dict[str, str]] = {"captions": "captions", "answers": "answer_text"}
+    """What the head can generate, and the target column that it is trained on."""
+    targets: tuple[str, ...] = ("captions",)
+    traits: ClassVar[HeadTraits] = HeadTraits(predicts=True, late_fusion=False)
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
+        available: Sequence[str],
         vocab_size: int,
         bos_id: int,
         eos_id: int,
-        reads: Sequence[str] | None = None,
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         depth: int = 3,
         num_heads: int = 4,
@@ -51,21 +51,20 @@ class CaptioningHead(Head):
         max_length: int = 64,
         num_beams: int = 3,
         length_penalty: float = 1.0,
-        says: str = "captions",
+        target: str = "captions",
     ) -> None:
         """``max_length`` is the maximum number of tokens; ``num_beams=1`` decodes greedily.
 
         ``length_penalty`` is the exponent of the length by which a hypothesis' score is divided.
-        ``says`` is ``captions`` or ``answers``; each epoch trains on one per sample.
+        ``target`` is ``captions`` or ``answers``; each epoch trains on one per sample.
         """
-        super().__init__(dim, streams, reads, weight)
+        super().__init__(dim, available, streams, weight)
         if num_beams < 1:
             raise ValueError(f"num_beams={num_beams}: must be at least 1 (greedy)")
-        if says not in self.learns:
-            raise ValueError(f"says={says!r}: must be {' or '.join(self.learns)}")
-        self.says = says
-        self.target = self.learns[says]
-        self.needs = (self.target,)
+        if target not in self.text_targets:
+            raise ValueError(f"target={target!r}: must be {' or '.join(self.text_targets)}")
+        self.target = target
+        self.targets = (self.text_targets[target],)
         self.bos_id, self.eos_id = bos_id, eos_id
         self.label_smoothing = label_smoothing
         self.max_length = max_length
@@ -73,7 +72,7 @@ class CaptioningHead(Head):
         self.length_penalty = length_penalty
         # with a single stream the summary is a shortcut past the attention, which then trains much
         # later
-        self.stream_summary = StreamSummary(dim, self.reads) if len(self.reads) > 1 else None
+        self.stream_summary = StreamSummary(dim, self.streams) if len(self.streams) > 1 else None
         self.decoder = TextDecoder(
             vocab_size, dim, depth, num_heads, max_length, mlp_ratio, dropout
         )
@@ -85,10 +84,10 @@ class CaptioningHead(Head):
         with IGNORE_INDEX; or [b, k, t] for k captions per sample. Longer texts are truncated to
         ``max_length`` tokens.
         """
-        target = self.texts(batch)
+        target = self.target_texts(batch)
         if target is None:
             return Prediction(None, {})
-        (context, mask), summary = self.context(streams), self.summary(streams)
+        (context, mask), summary = self.context(streams), self.summarize(streams)
         if target.dim() == 3:
             several, target = target.shape[1], target.flatten(0, 1)
             summary = None if summary is None else summary.repeat_interleave(several, dim=0)
@@ -98,17 +97,17 @@ class CaptioningHead(Head):
         count = (following != IGNORE_INDEX).sum()
         return Prediction(global_mean(total, count, shared=self.training), {"count": count})
 
-    def texts(self, batch: Batch) -> Int[Tensor, "b *k t"] | None:
+    def target_texts(self, batch: Batch) -> Int[Tensor, "b *k t"] | None:
         """Return the target texts, truncated to ``max_length``."""
-        target = batch.targets.get(self.target)
+        target = batch.targets.get(self.targets[0])
         return None if target is None else target[..., : self.max_length]
 
     def count(self, batch: Batch) -> Int[Tensor, ""] | None:
         """Return the number of target tokens."""
-        texts = self.texts(batch)
+        texts = self.target_texts(batch)
         return None if texts is None else (texts[..., 1:] != IGNORE_INDEX).sum()
 
-    def summary(self, streams: Streams) -> Float[Tensor, "b d"] | None:
+    def summarize(self, streams: Streams) -> Float[Tensor, "b d"] | None:
         """Return the vector added to every token of a sample; None if a single stream is read."""
         return None if self.stream_summary is None else self.stream_summary(streams)
 
@@ -132,7 +131,7 @@ class CaptioningHead(Head):
         The score is the log-probability divided by the length to the power of ``length_penalty``.
         """
         context, mask = self.context(streams)
-        summary = self.summary(streams)
+        summary = self.summarize(streams)
         caches = self.decoder.start(context, self.num_beams, self.max_length)
 
         def step(tokens: Tensor, position: int) -> Tensor:
@@ -156,35 +155,35 @@ class CaptioningHead(Head):
         return {"tokens": tokens, "score": score}
 
     @property
-    def written_as(self) -> str:
+    def output_key(self) -> str:
         """The key of the text in a row: ``prediction`` for answers, else ``caption``."""
-        return "prediction" if self.says == "answers" else "caption"
+        return "prediction" if self.target == "answers" else "caption"
 
     def predictions(
         self,
         outputs: Sequence[Mapping[str, Tensor]],
-        text: Detokenizer | None,
+        tokenizer: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
         """Return the generated caption or answer and its ``score`` (see ``predict``)."""
-        assert text is not None, "a model that generates text has a tokenizer"
+        assert tokenizer is not None, "a model that generates text has a tokenizer"
         return [
             {
-                self.written_as: text.decode(output["tokens"].tolist()),
+                self.output_key: tokenizer.decode(output["tokens"].tolist()),
                 "score": float(output["score"]),
             }
             for output in outputs
         ]
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return BLEU, ROUGE-L and CIDEr-D against all captions of each sample; for answers, the
         VQA accuracy and the exact match with the most frequent answer.
         """
-        rows = self.predictions([output for (output,) in outputs], text)
-        said = [row[self.written_as] for row in rows]
-        if self.says == "answers":
+        rows = self.predictions([output for (output,) in outputs], tokenizer)
+        said = [row[self.output_key] for row in rows]
+        if self.target == "answers":
             scores = Scores.means(judged(said, [sample.answers for sample in samples]))
             truth: dict[str, list[Any]] = {"answers": [sample.answers for sample in samples]}
         else:

@@ -12,9 +12,11 @@ from torch.nn import functional as F
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
-from mmtx_cli.head.class_report import class_evaluation, class_predictions, likeliest
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.readout import Readout
-from mmtx_cli.metric.classification import multilabel_scores
+from mmtx_cli.metric.calibration import calibration_scores
+from mmtx_cli.metric.classification import classification_scores, multilabel_scores
+from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import IGNORE_INDEX, Batch, Prediction, Streams
 
 
@@ -25,28 +27,28 @@ class ClassificationHead(Head):
     The loss is the cross-entropy, or the binary cross-entropy per class if ``multi_label``.
     """
 
-    needs: tuple[str, ...] = ("label",)
-    predicts: ClassVar[bool] = True
+    targets: tuple[str, ...] = ("label",)
+    traits: ClassVar[HeadTraits] = HeadTraits(predicts=True)
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
+        available: Sequence[str],
         label_names: Sequence[str],
         multi_label: bool = False,
-        reads: Sequence[str] | None = None,
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         label_smoothing: float = 0.0,
         dropout: float = 0.0,
         vote: str = "mean",
     ) -> None:
         """``vote``: see ``layer/score_fusion.py``; set by a decision-level fusion."""
-        super().__init__(dim, streams, reads, weight)
+        super().__init__(dim, available, streams, weight)
         self.label_names = list(label_names)
         self.multi_label = multi_label
         self.label_smoothing = label_smoothing
-        self.figures = () if multi_label else ("accuracy",)
-        self.readout = Readout(dim, self.reads, len(label_names), dropout, vote)
+        self.metrics = () if multi_label else ("accuracy",)
+        self.readout = Readout(dim, self.streams, len(label_names), dropout, vote)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the loss; ``outputs["logits"]`` is [b, classes], ``outputs["count"]`` the labeled
@@ -56,7 +58,7 @@ class ClassificationHead(Head):
         target = batch.targets.get("label")
         if target is None:
             return Prediction(None, {"logits": logits})
-        known = self.known(target)
+        known = self.has_target(target)
         loss = global_mean(self.loss(logits, target, known), known.sum(), shared=self.training)
         outputs = {"logits": logits, "count": known.sum()}
         if self.training or self.multi_label:
@@ -64,7 +66,7 @@ class ClassificationHead(Head):
         right = (logits.argmax(dim=1) == target).sum()  # IGNORE_INDEX is never predicted
         return Prediction(loss, outputs, {"accuracy": right / known.sum().clamp(min=1)})
 
-    def known(self, target: Tensor) -> Bool[Tensor, " b"]:
+    def has_target(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Return which samples have a label."""
         return (target[:, 0] if self.multi_label else target) != IGNORE_INDEX
 
@@ -95,7 +97,7 @@ class ClassificationHead(Head):
     def predictions(
         self,
         outputs: Sequence[Mapping[str, Tensor]],
-        text: Detokenizer | None,
+        tokenizer: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
         """Return the most likely class; if ``multi_label``, all classes with a probability of at
@@ -107,7 +109,7 @@ class ClassificationHead(Head):
         return [self.labels(own, top) for own in probabilities]
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return accuracy, F1 and calibration, and a row per sample with the top 5 classes.
 
@@ -123,7 +125,7 @@ class ClassificationHead(Head):
             targets[row, [index[name] for name in labels_of(sample)]] = True
         rows = [
             {**row, "label": labels_of(sample)}
-            for row, sample in zip(self.predictions(first, text), samples, strict=True)
+            for row, sample in zip(self.predictions(first, tokenizer), samples, strict=True)
         ]
         return Evaluation(rows, multilabel_scores(probabilities, targets))
 
@@ -141,3 +143,45 @@ def labels_of(sample: Sample) -> list[str]:
     if sample.label is None:
         return []
     return list(sample.label) if isinstance(sample.label, tuple) else [str(sample.label)]
+
+
+def class_evaluation(
+    probabilities: Float[np.ndarray, "n c"], samples: Sequence[Sample], label_names: Sequence[str]
+) -> Evaluation:
+    """Return accuracy, F1 and calibration, and a row per sample with the top 5 classes."""
+    index = {name: i for i, name in enumerate(label_names)}
+    labels = np.array([index[str(sample.label)] for sample in samples])
+    said = probabilities.argmax(axis=1)
+    scores = Scores.merged(
+        classification_scores(probabilities, labels),
+        calibration_scores(probabilities.max(axis=1), said == labels),
+    )
+    rows = [
+        {
+            **row,
+            "label": label_names[label],
+            "scores": {"probability_of_label": float(own[label])},
+        }
+        for row, own, label in zip(
+            class_predictions(probabilities, label_names), probabilities, labels, strict=True
+        )
+    ]
+    return Evaluation(rows, scores)
+
+
+def class_predictions(
+    probabilities: Float[np.ndarray, "n c"], label_names: Sequence[str], count: int = SHOWN
+) -> list[dict[str, Any]]:
+    """Return the most likely class of each sample, and the ``count`` most likely with
+    probabilities.
+    """
+    several = [likeliest(own, label_names, count) for own in probabilities]
+    return [{"prediction": top[0][0], "probability": top[0][1], "top": top} for top in several]
+
+
+def likeliest(
+    probabilities: Float[np.ndarray, " c"], label_names: Sequence[str], count: int = SHOWN
+) -> list[list[Any]]:
+    """Return the most likely classes with their probabilities; ties are broken by order."""
+    order = np.argsort(-probabilities, kind="stable")[:count]
+    return [[label_names[i], float(probabilities[i])] for i in order]

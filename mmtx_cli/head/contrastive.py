@@ -14,6 +14,7 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import gather, global_mean, rank
 from mmtx_cli.errors import DataError
 from mmtx_cli.head.base import WRITTEN, Detokenizer, Evaluation, Head
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.contrastive_loss import infonce, sigmoid
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.metric.retrieval.chance import chance_scores, right_counts
@@ -39,69 +40,70 @@ class ContrastiveHead(Head):
     from all processes.
     """
 
-    scores_every_text: ClassVar[bool] = True
-    contrasts: ClassVar[bool] = True
-    aligns: ClassVar[bool] = True
-    predicts: ClassVar[bool] = True
+    traits: ClassVar[HeadTraits] = HeadTraits(
+        predicts=True, scores_every_text=True, contrastive=True, compares_samples=True
+    )
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
-        reads: Sequence[str] | None = None,
+        available: Sequence[str],
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         loss: str = "infonce",
         embed_dim: int = 256,
         temperature: float = 0.07,
         pairs: Sequence[Sequence[str]] | None = None,
     ) -> None:
-        """``reads`` defaults to all modalities; ``pairs`` are the pairs to align, such as
+        """``streams`` defaults to all modalities; ``pairs`` are the pairs to align, such as
         ``[[image,text],[audio,text]]`` (default: all pairs).
 
         ``temperature`` is the initial value of the learned temperature; the sigmoid loss starts at
         0.1.
         """
-        unimodal = [name for name in streams if name != FUSED]
-        super().__init__(dim, streams, unimodal if reads is None else reads, weight)
-        if len(self.reads) < 2:
+        unimodal = [name for name in available if name != FUSED]
+        super().__init__(dim, available, unimodal if streams is None else streams, weight)
+        if len(self.streams) < 2:
             raise ValueError(
-                f"the contrastive head needs two streams, but reads is {list(self.reads)}; "
+                f"the contrastive head needs two streams, but streams is {list(self.streams)}; "
                 "add an encoder, e.g. encoder/text=transformer data.text=captions"
             )
         if loss not in ("infonce", "sigmoid"):
             raise ValueError(f"loss={loss!r} is neither 'infonce' nor 'sigmoid'")
-        self.embedded = self.reads
-        self.pairs = self.chosen(pairs)
-        self.form = loss
+        self.embedding_outputs = self.streams
+        self.pairs = self.pairs_to_align(pairs)
+        self.loss = loss
         self.project = nn.ModuleDict(
             {
                 name: nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, embed_dim, bias=False))
-                for name in self.reads
+                for name in self.streams
             }
         )
         start = temperature if loss == "infonce" else 0.1
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / start)))
         self.bias = nn.Parameter(torch.tensor(-10.0)) if loss == "sigmoid" else None
 
-    def chosen(self, pairs: Sequence[Sequence[str]] | None) -> list[tuple[str, str]]:
+    def pairs_to_align(self, pairs: Sequence[Sequence[str]] | None) -> list[tuple[str, str]]:
         """Return the pairs to align, without duplicates and sorted by name."""
         if pairs is None:
-            return list(combinations(self.reads, 2))
+            return list(combinations(self.streams, 2))
         for pair in pairs:
-            if isinstance(pair, str) or len({*pair}) != 2 or not {*pair} <= {*self.reads}:
-                raise ValueError(f"pairs: {pair} must be two of {', '.join(self.reads)}")
-        if left := [name for name in self.reads if not any(name in pair for pair in pairs)]:
-            raise ValueError(f"pairs: {', '.join(left)} is not in any pair; remove it from reads")
+            if isinstance(pair, str) or len({*pair}) != 2 or not {*pair} <= {*self.streams}:
+                raise ValueError(f"pairs: {pair} must be two of {', '.join(self.streams)}")
+        if left := [name for name in self.streams if not any(name in pair for pair in pairs)]:
+            raise ValueError(f"pairs: {', '.join(left)} is not in any pair; remove it from streams")
         return sorted({(min(pair), max(pair)) for pair in pairs})
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the mean loss of the pairs; ``outputs[name]`` is the unit embedding of a stream,
         [b, embed_dim], and ``outputs["count"]`` the number of positive pairs.
         """
-        outputs = {name: self.embed(streams, name) for name in self.reads}
-        present = {name: streams[name].present for name in self.reads}
+        outputs = {name: self.embed(streams, name) for name in self.streams}
+        present = {name: streams[name].present for name in self.streams}
         both = {(a, b): present[a] & present[b] for a, b in self.pairs}
-        several = [self.align(outputs[a], outputs[b], paired) for (a, b), paired in both.items()]
+        several = [
+            self.pair_loss(outputs[a], outputs[b], paired) for (a, b), paired in both.items()
+        ]
         losses, there = (torch.stack(x) for x in zip(*several, strict=True))
         count = torch.stack([*both.values()]).sum()
         said = {**outputs, "count": count, "scale": self.log_scale.detach().exp()}
@@ -113,7 +115,7 @@ class ContrastiveHead(Head):
         stream = streams[name]
         return F.normalize(self.project[name](masked_mean(stream.x, stream.mask)), dim=1)
 
-    def align(
+    def pair_loss(
         self, a: Float[Tensor, "b e"], b: Float[Tensor, "b e"], paired: Bool[Tensor, " b"]
     ) -> tuple[Float[Tensor, ""], Bool[Tensor, ""]]:
         """Return the loss of one pair of modalities over the samples that have both, and whether
@@ -145,10 +147,10 @@ class ContrastiveHead(Head):
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return the embeddings and, for each stream, which samples have it."""
-        present = {f"{name}_present": streams[name].present for name in self.reads}
-        return {name: self.embed(streams, name) for name in self.reads} | present
+        present = {f"{name}_present": streams[name].present for name in self.streams}
+        return {name: self.embed(streams, name) for name in self.streams} | present
 
-    def nearest(
+    def nearest_texts(
         self,
         outputs: Sequence[Mapping[str, Tensor]],
         texts: Sequence[str],
@@ -175,12 +177,12 @@ class ContrastiveHead(Head):
         return [{"nearest": row} for row in rows]
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return recall at 1, 5 and 10 for each aligned pair in both directions."""
-        return self.retrieved(outputs, samples, self.pairs, CUTS)
+        return self.evaluate_retrieval(outputs, samples, self.pairs, CUTS)
 
-    def retrieved(
+    def evaluate_retrieval(
         self,
         outputs: list[list[dict[str, Tensor]]],
         samples: list[Sample],
@@ -202,10 +204,10 @@ class ContrastiveHead(Head):
         Raises:
             DataError: If no sample has both streams of any pair.
         """
-        sides = {name: side(outputs, name) for name in self.reads}
+        sides = {name: embeddings_of(outputs, name) for name in self.streams}
         ranks = {}
         for a, b in pairs:
-            there, back = ranked(sides, a, b, written(outputs))
+            there, back = ranked(sides, a, b, texts_of(outputs))
             ways = {f"{a}_to_{b}": (there, sides[a][1]), f"{b}_to_{a}": (back, sides[b][1])}
             for way, (found, whose) in ways.items():
                 if (asks := found >= 0).any():
@@ -224,9 +226,9 @@ class ContrastiveHead(Head):
         self, outputs: list[list[dict[str, Tensor]]], samples: Sequence[Sample]
     ) -> Scores | None:
         """Return the expected recall of a random order for each aligned pair."""
-        return self.chance_of(outputs, samples, self.pairs, CUTS)
+        return self.retrieval_chance(outputs, samples, self.pairs, CUTS)
 
-    def chance_of(
+    def retrieval_chance(
         self,
         outputs: list[list[dict[str, Tensor]]],
         samples: Sequence[Sample],
@@ -235,7 +237,7 @@ class ContrastiveHead(Head):
     ) -> Scores:
         """Return the expected recall at ``cuts`` if the items of each stream are in random order.
 
-        The queries and correct items are those of ``retrieved``.
+        The queries and correct items are those of ``evaluate_retrieval``.
 
         Args:
             outputs: The outputs of ``predict`` for each sample.
@@ -243,9 +245,9 @@ class ContrastiveHead(Head):
             pairs: Pairs of streams to search between.
             cuts: Ranks at which to compute recall.
         """
-        sides = {name: side(outputs, name) for name in self.reads}
+        sides = {name: embeddings_of(outputs, name) for name in self.streams}
         queries = {}
-        texts = written(outputs)
+        texts = texts_of(outputs)
         for pair in pairs:
             a, b = sorted(pair, key=lambda name: name == TEXT)  # identical texts are one item
             owner, other = sides[a][1], sides[b][1]
@@ -277,13 +279,13 @@ def ranked(
     return wording_ranks(ours, theirs, owner, other, wordings(texts))
 
 
-def written(outputs: list[list[dict[str, Any]]]) -> list[str]:
-    """Return the texts of the samples in the order of ``side``; empty if they are unknown."""
+def texts_of(outputs: list[list[dict[str, Any]]]) -> list[str]:
+    """Return the texts of the samples in the order of ``embeddings_of``; empty if unknown."""
     every = [output for several in outputs for output in several]
     return [output[WRITTEN] for output in every if WRITTEN in output and output[f"{TEXT}_present"]]
 
 
-def side(outputs: list[list[dict[str, Tensor]]], name: str) -> tuple[Tensor, Tensor]:
+def embeddings_of(outputs: list[list[dict[str, Tensor]]], name: str) -> tuple[Tensor, Tensor]:
     """Return the embeddings [q, embed_dim] of a stream and the sample index of each [q].
 
     Outputs that lack the stream are skipped.

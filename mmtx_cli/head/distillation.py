@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import gather, global_mean
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head, unscored
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.frozen_teacher import FrozenTeacher
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import Batch, ModalityInput, Prediction, Streams
@@ -27,42 +28,40 @@ class DistillationHead(Head):
     (relational knowledge distillation, Park et al. 2019, eq. 5-6).
     """
 
-    votes: ClassVar[bool] = False
-    reads_one: ClassVar[bool] = True
-    needs_teacher: ClassVar[bool] = True
-    embedded: tuple[str, ...] = ("embedding",)
+    traits: ClassVar[HeadTraits] = HeadTraits(late_fusion=False, unimodal=True, needs_teacher=True)
+    embedding_outputs: tuple[str, ...] = ("embedding",)
 
-    kept: str | None = None
+    cached_target: str | None = None
     """Name of the target with precomputed teacher features; if set, the teacher is not run."""
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
+        available: Sequence[str],
         modality: str,
         teacher: nn.Module | FrozenTeacher | str | None = None,
-        reads: Sequence[str] | None = None,
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         kind: str = "feature",
         teacher_width: int | None = None,
     ) -> None:
         """``teacher`` is an encoder of the ``modality``, or the path of a trained model that has
-        one; ``reads`` defaults to the modality's own stream.
+        one; ``streams`` defaults to the modality's own stream.
 
         The teacher is not saved with the model: a trained model has only ``teacher_width``.
         """
-        if modality not in streams:
+        if modality not in available:
             raise ValueError(
-                f"modality: unknown modality {modality!r} (available: {list(streams)}); add an "
+                f"modality: unknown modality {modality!r} (available: {list(available)}); add an "
                 f"encoder: encoder/{modality}=NAME"
             )
-        super().__init__(dim, streams, [modality] if reads is None else reads, weight)
+        super().__init__(dim, available, [modality] if streams is None else streams, weight)
         if kind not in KINDS:
             raise ValueError(f"kind={kind!r} is not one of {', '.join(KINDS)}")
         if teacher is None and teacher_width is None:
             raise ValueError("teacher: not set; give a trained model or an encoder")
         self.modality, self.kind = modality, kind
-        self.subject = (modality,)
+        self.required_modalities = (modality,)
         assert not isinstance(teacher, str), "a path is loaded before the head is built"
         self.teacher = FrozenTeacher(teacher) if isinstance(teacher, nn.Module) else teacher
         if self.teacher is not None:
@@ -73,37 +72,37 @@ class DistillationHead(Head):
         self.teacher_width = int(teacher_width or 0)
         self.project = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, self.teacher_width))
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return the teacher's width, to rebuild the head without the teacher."""
         return {"teacher_width": self.teacher_width}
 
     @property
-    def raw(self) -> tuple[str, ...]:
+    def raw_modalities(self) -> tuple[str, ...]:
         """Modalities that the teacher reads."""
-        return (self.modality,) if self.teacher is not None and not self.kept else ()
+        return (self.modality,) if self.teacher is not None and not self.cached_target else ()
 
-    def taught(self, field: ModalityInput) -> Float[Tensor, "b c"]:
+    def teacher_features(self, field: ModalityInput) -> Float[Tensor, "b c"]:
         """Return the teacher's feature vector of each sample."""
         assert self.teacher is not None
         return self.teacher.run(lambda encoder: encoder.pooled_features(field), field.data.device)
 
-    def told(self, streams: Streams) -> Float[Tensor, "b c"]:
+    def student_features(self, streams: Streams) -> Float[Tensor, "b c"]:
         """Return the projected mean of the tokens that the head reads."""
         return self.project(masked_mean(*self.context(streams)))
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the loss; ``outputs["embedding"]`` is [b, c], in the teacher's feature space."""
-        told = self.told(streams)
+        told = self.student_features(streams)
         if self.teacher is None:
             return Prediction(None, {"embedding": told})
         field = batch.inputs[self.modality]
         there = self.present(streams) & field.mask.any(dim=1)
-        if self.kept:
-            taught = batch.targets[self.kept]
+        if self.cached_target:
+            taught = batch.targets[self.cached_target]
             there = there & ~taught.isnan().any(dim=1)
             taught = taught.nan_to_num()
         else:
-            taught = self.taught(field)
+            taught = self.teacher_features(field)
         whole = told.to(torch.promote_types(told.dtype, torch.float32))
         if self.kind == "feature":
             each, count = (1 - F.cosine_similarity(whole, taught, dim=1)) * there, there.sum()
@@ -126,10 +125,10 @@ class DistillationHead(Head):
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return ``embedding`` [b, c], in the teacher's feature space."""
-        return {"embedding": self.told(streams)}
+        return {"embedding": self.student_features(streams)}
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return no metrics: the teacher is not available in evaluation."""
         return unscored(samples)

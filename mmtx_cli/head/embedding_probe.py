@@ -29,23 +29,23 @@ class ProbeHead(StreamHead):
     training samples.
     """
 
-    needs: tuple[str, ...] = ("label",)
+    targets: tuple[str, ...] = ("label",)
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
+        available: Sequence[str],
         label_names: Sequence[str],
-        reads: Sequence[str] | None = None,
+        streams: Sequence[str] | None = None,
         kind: str = "both",
         k: int = 20,
         temperature: float = 0.07,
     ) -> None:
-        """``reads`` defaults to every modality and the fused stream; ``kind``: linear, knn, both.
+        """``streams`` defaults to every modality and the fused stream; ``kind``: linear, knn, both.
 
         ``temperature`` divides the cosines before the exponential that weights the votes.
         """
-        super().__init__(dim, streams, reads)
+        super().__init__(dim, available, streams)
         if kind not in (*KINDS, "both"):
             raise ValueError(f"kind={kind!r} is not one of {', '.join(KINDS)}, both")
         if k < 1:
@@ -56,7 +56,7 @@ class ProbeHead(StreamHead):
         self.k, self.temperature = k, temperature
         self.label_names = list(label_names)
         self.training_inputs: dict[str, tuple[Tensor, Tensor]] = {}
-        self.says_numbers = False
+        self.is_regression = False
 
     def examples(self, train: Sequence[Sample], asked: Sequence[Sample]) -> list[Sample]:
         """Return the training samples that have a label.
@@ -68,16 +68,16 @@ class ProbeHead(StreamHead):
         known = [sample for sample in train if sample.label is not None]
         if not known:
             raise DataError("no row with split=train has a label to train the probe on")
-        self.says_numbers = isinstance(known[0].label, (int, float))
-        kind = "a number" if self.says_numbers else "one name"
+        self.is_regression = isinstance(known[0].label, (int, float))
+        kind = "a number" if self.is_regression else "one name"
         for sample in (*known, *asked):
-            if not isinstance(sample.label, (int, float) if self.says_numbers else str):
+            if not isinstance(sample.label, (int, float) if self.is_regression else str):
                 raise DataError(
                     f"sample {sample.id} (line {sample.line}): the probe expects {kind}, as in "
                     f"sample {known[0].id}, but the label is {sample.label!r}"
                 )
         names = {sample.label for sample in known}
-        for sample in () if self.says_numbers else asked:
+        for sample in () if self.is_regression else asked:
             if sample.label not in names:
                 raise DataError(
                     f"sample {sample.id} (line {sample.line}): no training row has the label "
@@ -85,41 +85,41 @@ class ProbeHead(StreamHead):
                 )
         return known
 
-    def learn(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
+    def fit(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
         """Store the embeddings and labels of the training samples."""
-        labels = self.targets(examples)
-        for name in self.reads:
+        labels = self.label_tensor(examples)
+        for name in self.streams:
             there = torch.tensor([bool(output[f"{name}_present"]) for output in outputs])
             if there.any():  # streams that no training sample has are not probed
                 x = torch.stack([output[name] for output in outputs]).float()
                 self.training_inputs[name] = x[there], labels[there]
         if not self.training_inputs:
-            raise DataError(f"no training sample with a label has any of {', '.join(self.reads)}")
+            raise DataError(f"no training sample with a label has any of {', '.join(self.streams)}")
 
-    def targets(self, samples: Sequence[Sample]) -> Tensor:
+    def label_tensor(self, samples: Sequence[Sample]) -> Tensor:
         """Return the labels as numbers, or as class indices."""
-        if self.says_numbers:
+        if self.is_regression:
             return torch.tensor([float(sample.label) for sample in samples])  # type: ignore[arg-type]
         index = {name: i for i, name in enumerate(self.label_names)}
         return torch.tensor([index[str(sample.label)] for sample in samples])
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return the metrics of every probe, such as ``image/linear/accuracy``."""
-        truth = self.targets(samples).numpy()
+        truth = self.label_tensor(samples).numpy()
         parts: list[Scores] = []
         said: dict[str, list[Any]] = {}
         for name, (x, y) in self.training_inputs.items():
             mean = x.mean(dim=0)
             rows = [o[name] if o[f"{name}_present"] else mean for (o,) in outputs]
             for kind in self.kinds:
-                found = self.probed(kind, x, y, torch.stack(rows).float()).numpy()
-                scores = (regression_scores if self.says_numbers else classification_scores)(
+                found = self.probe(kind, x, y, torch.stack(rows).float()).numpy()
+                scores = (regression_scores if self.is_regression else classification_scores)(
                     found, truth
                 )
                 parts.append(scores.prefixed(f"{name}/{kind}/"))
-                said[f"{name}/{kind}"] = self.in_words(found)
+                said[f"{name}/{kind}"] = self.readable(found)
         rows_said = [
             dict(zip(said, each, strict=True)) for each in zip(*said.values(), strict=True)
         ]
@@ -131,7 +131,7 @@ class ProbeHead(StreamHead):
         ]
         return Evaluation(kept, Scores.merged(*parts))
 
-    def probed(self, kind: str, x: Tensor, y: Tensor, asked: Tensor) -> Tensor:
+    def probe(self, kind: str, x: Tensor, y: Tensor, asked: Tensor) -> Tensor:
         """Return the predictions of a probe fitted on ``x``, ``y``: numbers [n] or probabilities
         [n, c].
 
@@ -142,7 +142,7 @@ class ProbeHead(StreamHead):
             asked: Embeddings of the samples to predict.
         """
         votes = {"k": self.k, "temperature": self.temperature}
-        if self.says_numbers:
+        if self.is_regression:
             if kind == "linear":
                 return linear_regression(x, y, asked)
             return neighbour_regression(x, y, asked, **votes)  # type: ignore[arg-type]
@@ -150,8 +150,8 @@ class ProbeHead(StreamHead):
             return linear_classifier(x, y, len(self.label_names), asked)
         return neighbour_classifier(x, y, len(self.label_names), asked, **votes)  # type: ignore[arg-type]
 
-    def in_words(self, found: np.ndarray) -> list[Any]:
+    def readable(self, found: np.ndarray) -> list[Any]:
         """Return the predictions as numbers or class names."""
-        if self.says_numbers:
+        if self.is_regression:
             return [float(number) for number in found]
         return [self.label_names[i] for i in found.argmax(axis=1)]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head, unscored
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import Batch, Prediction, Streams
 
@@ -18,13 +19,7 @@ class EvaluationHead(Head):
     Some are fitted on training samples before evaluation.
     """
 
-    trained: ClassVar[bool] = False
-
-    asks_aligned: ClassVar[bool] = False
-    """Whether the head uses a trained contrastive head."""
-
-    asks_text: ClassVar[bool] = False
-    """Whether the head encodes texts of its own with the text encoder."""
+    traits: ClassVar[HeadTraits] = HeadTraits(trained=False)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the outputs without a loss, since the head is not trained."""
@@ -41,7 +36,7 @@ class EvaluationHead(Head):
         """
         return []
 
-    def learn(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
+    def fit(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
         """Fit the head on its outputs for the examples that could be read."""
 
 
@@ -51,37 +46,41 @@ class StreamHead(EvaluationHead):
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
-        reads: Sequence[str] | None = None,
+        available: Sequence[str],
+        streams: Sequence[str] | None = None,
         means: bool = True,
     ) -> None:
-        """``reads`` defaults to every modality and the fused stream.
+        """``streams`` defaults to every modality and the fused stream.
 
         Without ``means`` only the presence of the streams is returned.
         """
-        super().__init__(dim, streams, streams if reads is None else reads)
+        super().__init__(dim, available, available if streams is None else streams)
         self.means = means
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return the mean token of each stream, [b, d], and which samples have it."""
-        read = {name: streams[name] for name in self.reads}
+        read = {name: streams[name] for name in self.streams}
         means = {name: masked_mean(x.x, x.mask) for name, x in read.items() if self.means}
         return means | {f"{name}_present": x.present for name, x in read.items()}
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return no metrics."""
         return unscored(samples)
 
 
-def aligned(trained: nn.ModuleDict, name: str | None) -> Head:
+def contrastive_head(trained_heads: nn.ModuleDict, name: str | None) -> Head:
     """Return the contrastive head of this name, or the only one.
 
     Raises ValueError if there is no contrastive head, none of this name, or several and no name is
     given.
     """
-    there = {key: head for key, head in trained.items() if isinstance(head, Head) and head.aligns}
+    there = {
+        key: head
+        for key, head in trained_heads.items()
+        if isinstance(head, Head) and head.traits.contrastive
+    }
     names = ", ".join(there)
     if not there:
         raise ValueError("the model has no contrastive head: train one with head=contrastive")

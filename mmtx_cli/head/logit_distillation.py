@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.classification import ClassificationHead
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.frozen_teacher import FrozenTeacher
 from mmtx_cli.types import Batch, Prediction, Streams
 
@@ -22,17 +23,17 @@ class LogitDistillationHead(ClassificationHead):
     2).
     """
 
-    needs: tuple[str, ...] = ()
-    needs_teacher: ClassVar[bool] = True
+    targets: tuple[str, ...] = ()
+    traits: ClassVar[HeadTraits] = HeadTraits(predicts=True, needs_teacher=True)
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
+        available: Sequence[str],
         label_names: Sequence[str],
         multi_label: bool = False,
         teacher: FrozenTeacher | str | None = None,
-        reads: Sequence[str] | None = None,
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         temperature: float = 2.0,
         label_weight: float = 0.0,
@@ -45,7 +46,15 @@ class LogitDistillationHead(ClassificationHead):
         Labels are not needed if ``label_weight`` is 0. The teacher is not saved with the model.
         """
         super().__init__(
-            dim, streams, label_names, multi_label, reads, weight, label_smoothing, dropout, vote
+            dim,
+            available,
+            label_names,
+            multi_label,
+            streams,
+            weight,
+            label_smoothing,
+            dropout,
+            vote,
         )
         if multi_label:
             raise ValueError("logit distillation does not support samples with several labels")
@@ -54,15 +63,15 @@ class LogitDistillationHead(ClassificationHead):
         if label_weight < 0:
             raise ValueError(f"label_weight={label_weight} must be at least 0")
         self.temperature, self.label_weight = temperature, label_weight
-        self.needs = ("label",) if label_weight else ()
-        self.figures = ("accuracy",) if label_weight else ()
+        self.targets = ("label",) if label_weight else ()
+        self.metrics = ("accuracy",) if label_weight else ()
         self.teacher = teacher if isinstance(teacher, FrozenTeacher) else None
         if self.teacher:
-            self.asked = classifier(self.teacher.model)
-            self.classes = numbers(self.label_names, self.teacher.label_names)
+            self.teacher_head = classifier(self.teacher.model)
+            self.teacher_classes = class_indices(self.label_names, self.teacher.label_names)
 
     @property
-    def raw(self) -> tuple[str, ...]:
+    def raw_modalities(self) -> tuple[str, ...]:
         """Modalities that the teacher reads."""
         return tuple(self.teacher.model.encoder) if self.teacher else ()
 
@@ -73,28 +82,30 @@ class LogitDistillationHead(ClassificationHead):
         logits = self.readout(streams)
         dtype = torch.promote_types(logits.dtype, torch.float32)
         soft, hot = logits.to(dtype) / self.temperature, self.temperature**2
-        taught = (self.said(batch) / self.temperature).softmax(dim=1)
+        taught = (self.teacher_logits(batch) / self.temperature).softmax(dim=1)
         there = self.present(streams)
         each = F.cross_entropy(soft, taught, reduction="none") * hot * there
         count = there.sum()
         loss = global_mean(each.sum(), count, shared=self.training)
-        outputs, figures = {"logits": logits, "count": count}, {}
+        outputs, metrics = {"logits": logits, "count": count}, {}
         if self.label_weight:
             hard = super().forward(streams, batch)
             assert hard.loss is not None, "the batch has no labels"
-            loss, figures = loss + self.label_weight * hard.loss, hard.metrics
-        return Prediction(loss, outputs, figures)
+            loss, metrics = loss + self.label_weight * hard.loss, hard.metrics
+        return Prediction(loss, outputs, metrics)
 
     def count(self, batch: Batch) -> None:
         """Return None: labels and teacher predictions have different counts."""
 
-    def said(self, batch: Batch) -> Float[Tensor, "b c"]:
+    def teacher_logits(self, batch: Batch) -> Float[Tensor, "b c"]:
         """Return the teacher's logits for this head's classes."""
         assert self.teacher is not None
         device = next(iter(batch.inputs.values())).data.device
-        classes = torch.tensor(self.classes, device=device)
+        classes = torch.tensor(self.teacher_classes, device=device)
         return self.teacher.run(
-            lambda model: model.predict(batch, [self.asked])[self.asked]["logits"][:, classes],
+            lambda model: model.predict(batch, [self.teacher_head])[self.teacher_head]["logits"][
+                :, classes
+            ],
             device,
         )
 
@@ -110,7 +121,7 @@ def classifier(model: Any) -> str:
     raise ValueError("teacher: has no single-label classification head")
 
 
-def numbers(names: Sequence[str], known: Sequence[str]) -> list[int]:
+def class_indices(names: Sequence[str], known: Sequence[str]) -> list[int]:
     """Return the index of each class in the teacher.
 
     Raises ValueError for classes that the teacher does not have.

@@ -14,9 +14,10 @@ from mmtx_cli.counter_rng import uniform
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.masking import chosen
 from mmtx_cli.layer.query_decoder import QueryDecoder
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.pretraining import masked_token_scores
 from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput, Prediction, Streams, TokenIndex
 
 TEXT = "text"
@@ -26,46 +27,45 @@ MASKED, RANDOM = 0.8, 0.1
 
 class MaskedLMHead(Head):
     """Predicts masked tokens of the text from the text encoder's output (BERT, Devlin et al. 2019,
-    section 3.1), or with ``reads=[fused]`` from the fusion of the text with the other modalities
+    section 3.1), or with ``streams=[fused]`` from the fusion of the text with the other modalities
     (Lu et al. 2019; Li et al. 2021).
     """
 
-    votes: ClassVar[bool] = False
-    reads_one: ClassVar[bool] = True
-    subject: tuple[str, ...] = (TEXT,)
+    traits: ClassVar[HeadTraits] = HeadTraits(late_fusion=False, unimodal=True)
+    required_modalities: tuple[str, ...] = (TEXT,)
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
+        available: Sequence[str],
         vocab_size: int,
         mask_id: int | None,
         special_ids: Sequence[int],
-        reads: Sequence[str] | None = None,
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         mask_ratio: float = 0.15,
         max_length: int = 64,
         depth: int = 2,
         num_heads: int = 4,
     ) -> None:
-        """``reads`` defaults to the text stream, which must have one vector per token.
+        """``streams`` defaults to the text stream, which must have one vector per token.
 
         For other streams, a decoder with ``depth`` blocks predicts the tokens, for texts of up to
         ``max_length`` tokens.
         """
-        if TEXT not in streams:
+        if TEXT not in available:
             raise ValueError(
                 "masked language modeling needs text; add an encoder, e.g. "
                 "encoder/text=transformer data.text=captions"
             )
-        super().__init__(dim, streams, [TEXT] if reads is None else reads, weight)
+        super().__init__(dim, available, [TEXT] if streams is None else streams, weight)
         if mask_id is None:
             raise ValueError("the text encoder's tokenizer has no mask token")
         if not 0 < mask_ratio < 1:
             raise ValueError(f"mask_ratio={mask_ratio} must be between 0 and 1")
         self.vocab_size, self.mask_id, self.mask_ratio = vocab_size, mask_id, mask_ratio
         self.special_ids = list(special_ids)
-        aligned = self.reads == (TEXT,)
+        aligned = self.streams == (TEXT,)
         self.position = None if aligned else nn.Parameter(torch.empty(max_length, dim))
         self.decoder = None if aligned else QueryDecoder(dim, dim, dim, depth, num_heads)
         self.out = nn.Sequential(
@@ -75,11 +75,11 @@ class MaskedLMHead(Head):
             nn.init.normal_(self.position, std=0.02)
 
     @property
-    def raw(self) -> tuple[str, ...]:
+    def raw_modalities(self) -> tuple[str, ...]:
         """Modalities that the head masks."""
         return (TEXT,)
 
-    def view(self, batch: Batch) -> Batch:
+    def prepare_batch(self, batch: Batch) -> Batch:
         """Return the batch with masked tokens. The originals are its targets, [b, k], padded with
         IGNORE_INDEX.
 
@@ -90,7 +90,7 @@ class MaskedLMHead(Head):
         scores = uniform(batch.keys, field.mask.shape[1], "hidden tokens")
         places = chosen(field.mask & ~special, self.mask_ratio, scores)
         target = places.of(field.data)
-        data = field.data.scatter(1, places.index, self.disguised(target, batch.keys))
+        data = field.data.scatter(1, places.index, self.corrupted(target, batch.keys))
         data = torch.where(marked(places, field.data.shape[1]), data, field.data)
         targets = {"tokens": target.masked_fill(~places.mask, IGNORE_INDEX), "index": places.index}
         inputs = {**batch.inputs, TEXT: ModalityInput(data, field.mask)}
@@ -98,9 +98,9 @@ class MaskedLMHead(Head):
 
     def count(self, batch: Batch) -> Int[Tensor, ""]:
         """Return the number of masked tokens."""
-        return (self.view(batch).targets["tokens"] != IGNORE_INDEX).sum()
+        return (self.prepare_batch(batch).targets["tokens"] != IGNORE_INDEX).sum()
 
-    def disguised(self, target: Int[Tensor, "b k"], keys: Int[Tensor, " b"]) -> Int[Tensor, "b k"]:
+    def corrupted(self, target: Int[Tensor, "b k"], keys: Int[Tensor, " b"]) -> Int[Tensor, "b k"]:
         """Return what replaces each selected token: the mask token, a random token, or itself."""
         fate, other = (uniform(keys, target.shape[1], draw) for draw in ("fate", "other token"))
         other = (other * self.vocab_size).long().clamp(max=self.vocab_size - 1)
@@ -142,34 +142,24 @@ class MaskedLMHead(Head):
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return for each sample [b] the number of masked tokens (``hidden``), the number predicted
-        correctly (``right``) and their summed cross-entropy (``surprise``).
+        correctly (``correct``) and their summed cross-entropy (``nll``).
         """
         target = batch.targets["tokens"]
         logits = self.logits(streams, batch)
         return {
             "hidden": (target != IGNORE_INDEX).sum(dim=1),
-            "right": (logits.argmax(dim=2) == target).sum(dim=1),
-            "surprise": self.nll(logits, target).sum(dim=1),
+            "correct": (logits.argmax(dim=2) == target).sum(dim=1),
+            "nll": self.nll(logits, target).sum(dim=1),
         }
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return the accuracy and perplexity over all masked tokens."""
-        names = ("hidden", "right", "surprise")
+        names = ("hidden", "correct", "nll")
         sums = np.array([[float(output[name]) for name in names] for (output,) in outputs])
-        hidden = sums[:, 0]
-        each = np.divide(sums[:, 1], hidden, out=np.full_like(hidden, np.nan), where=hidden > 0)
-
-        def reduce(totals: np.ndarray) -> dict[str, np.ndarray]:
-            count = np.maximum(totals[..., 0], 1)
-            return {
-                "accuracy": totals[..., 1] / count,
-                "perplexity": np.exp(totals[..., 2] / count),
-            }
-
-        rows = [{"hidden": int(n), "right": int(right)} for n, right, _ in sums]
-        return Evaluation(rows, Scores({"accuracy": each}, sums, reduce))
+        rows = [{"hidden": int(n), "correct": int(correct)} for n, correct, _ in sums]
+        return Evaluation(rows, masked_token_scores(*sums.T))
 
 
 def marked(places: TokenIndex, n: int) -> Tensor:

@@ -13,6 +13,7 @@ from mmtx_cli.counter_rng import mix_tensor, uniform
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import gather, gather_unequal, global_mean, rank
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import FUSED, Batch, Prediction, Streams, Tokens
@@ -26,34 +27,36 @@ class MatchingHead(Head):
     (ALBEF, Li et al. 2021, section 3.2), or uniformly without one.
     """
 
-    votes: ClassVar[bool] = False
-    mixes: ClassVar[bool] = True
-    predicts: ClassVar[bool] = True
-    contrasts: ClassVar[bool] = True
-    figures: tuple[str, ...] = ("accuracy",)
+    traits: ClassVar[HeadTraits] = HeadTraits(
+        predicts=True, late_fusion=False, compares_samples=True, makes_negatives=True
+    )
+    metrics: tuple[str, ...] = ("accuracy",)
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
-        reads: Sequence[str] | None = None,
+        available: Sequence[str],
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         pair: Sequence[str] | None = None,
         dropout: float = 0.0,
     ) -> None:
         """``pair`` names the two modalities to match (default: the only two)."""
-        super().__init__(dim, streams, reads, weight)
-        if self.reads != (FUSED,):
+        super().__init__(dim, available, streams, weight)
+        if self.streams != (FUSED,):
             raise ValueError("matching needs a fused stream; use e.g. fusion=cross_attention")
-        modalities = [name for name in streams if name != FUSED]
+        modalities = [name for name in available if name != FUSED]
         self.pair = tuple(sorted(modalities if pair is None else pair))
         if len({*self.pair}) != 2 or not {*self.pair} <= {*modalities}:
             raise ValueError(f"pair: name two of {', '.join(modalities)}, e.g. pair=[image,text]")
-        self.subject = self.pair
-        self.readout = Readout(dim, self.reads, 1, dropout)
+        self.required_modalities = self.pair
+        self.readout = Readout(dim, self.streams, 1, dropout)
 
-    def mix(
-        self, encoded: Streams, said: Mapping[str, Prediction], keys: Int[Tensor, " b"]
+    def make_negatives(
+        self,
+        encoded: Streams,
+        predictions: Mapping[str, Prediction],
+        keys: Int[Tensor, " b"],
     ) -> Streams:
         """Return three times the samples: as they are, and with either modality of the pair
         replaced.
@@ -67,7 +70,8 @@ class MatchingHead(Head):
             everyone = gather(both, shared), gather(keys, shared)
             own = torch.arange(len(both), device=both.device) + (rank() * len(both) * shared)
             for_one, for_other = (
-                self.another(alike, own, keys, *everyone) for alike in self.likeness(said, both)
+                self.negative_index(alike, own, keys, *everyone)
+                for alike in self.similarity(predictions, both)
             )
         several = both & (everyone[0].sum() > 1)
         use = {one: [own, own, for_other], other: [own, for_one, own]}
@@ -75,8 +79,8 @@ class MatchingHead(Head):
         streams = {n: gathered(x, shared) if n in use else x for n, x in encoded.items()}
         return {name: rearranged(x, use.get(name), valid) for name, x in streams.items()}
 
-    def likeness(
-        self, said: Mapping[str, Prediction], both: Bool[Tensor, " b"]
+    def similarity(
+        self, predictions: Mapping[str, Prediction], both: Bool[Tensor, " b"]
     ) -> tuple[Float[Tensor, "b g"], Float[Tensor, "b g"]]:
         """Return similarity logits from each modality of the pair to the other one in all
         processes.
@@ -84,7 +88,7 @@ class MatchingHead(Head):
         They are zero if the model has no contrastive head for the pair.
         """
         shared = self.training
-        for prediction in said.values():
+        for prediction in predictions.values():
             outputs = prediction.outputs
             if {*self.pair} <= outputs.keys():
                 one, other = (outputs[name].float() for name in self.pair)
@@ -93,7 +97,7 @@ class MatchingHead(Head):
         nothing = torch.zeros(len(both), len(gather(both, shared)), device=both.device)
         return nothing, nothing
 
-    def another(
+    def negative_index(
         self,
         alike: Float[Tensor, "b g"],
         own: Int[Tensor, " b"],
@@ -143,17 +147,17 @@ class MatchingHead(Head):
     def predictions(
         self,
         outputs: Sequence[Mapping[str, Tensor]],
-        text: Detokenizer | None,
+        tokenizer: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
         """Return the probability that a sample's modalities match."""
         return [{"probability": float(output["probability"])} for output in outputs]
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return the share of samples classified as matching; all of them are true pairs."""
-        rows = self.predictions([output for (output,) in outputs], text)
+        rows = self.predictions([output for (output,) in outputs], tokenizer)
         found = np.array([row["probability"] for row in rows])
         return Evaluation(rows, Scores.means({"matched": (found > 0.5).astype(np.float64)}))
 

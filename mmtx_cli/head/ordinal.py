@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
-from mmtx_cli.head.class_report import likeliest
+from mmtx_cli.head.classification import likeliest
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.calibration import calibration_scores
 from mmtx_cli.metric.ordinal import ordinal_scores
@@ -28,31 +29,30 @@ class OrdinalHead(Head):
     Thresholds increase by construction, so class probabilities are never negative.
     """
 
-    needs: tuple[str, ...] = ("label",)
-    ordered: ClassVar[bool] = True
-    predicts: ClassVar[bool] = True
+    targets: tuple[str, ...] = ("label",)
+    traits: ClassVar[HeadTraits] = HeadTraits(predicts=True, ordinal=True)
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
+        available: Sequence[str],
         label_names: Sequence[str],
         multi_label: bool = False,
-        reads: Sequence[str] | None = None,
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         dropout: float = 0.0,
         vote: str = "mean",
     ) -> None:
         """``label_names`` are the classes, lowest first."""
-        super().__init__(dim, streams, reads, weight)
+        super().__init__(dim, available, streams, weight)
         if multi_label:
             raise ValueError("an ordinal head does not support samples with several labels")
         if len(label_names) < 2:
             raise ValueError(f"an order needs two classes, found {list(label_names)}")
-        if vote == "product" and len(self.reads) > 1:
+        if vote == "product" and len(self.streams) > 1:
             raise ValueError("fusion.vote=product needs probabilities, and this head has scores")
         self.label_names = list(label_names)
-        self.readout = Readout(dim, self.reads, 1, dropout, vote)
+        self.readout = Readout(dim, self.streams, 1, dropout, vote)
         self.lowest = nn.Parameter(torch.tensor([-1.0]))
         # softplus(0.5413) = 1: initial thresholds are 1 apart
         self.rise = nn.Parameter(torch.full((len(label_names) - 2,), 0.5413))
@@ -73,7 +73,7 @@ class OrdinalHead(Head):
         target = batch.targets.get("label")
         if target is None:
             return Prediction(None, {"above": above})
-        known = self.known(target)
+        known = self.has_target(target)
         total = self.loss(above, target)
         loss = global_mean(total, known.sum(), shared=self.training)
         return Prediction(loss, {"above": above, "count": known.sum()})
@@ -83,9 +83,9 @@ class OrdinalHead(Head):
         ranks = torch.arange(above.shape[1], device=above.device)
         wanted = (target[:, None] > ranks).to(above.dtype)
         each = F.binary_cross_entropy_with_logits(above, wanted, reduction="none").mean(dim=1)
-        return (each * self.known(target)).sum()
+        return (each * self.has_target(target)).sum()
 
-    def known(self, target: Tensor) -> Bool[Tensor, " b"]:
+    def has_target(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Return which samples have a label."""
         return target != IGNORE_INDEX
 
@@ -105,7 +105,7 @@ class OrdinalHead(Head):
     def predictions(
         self,
         outputs: Sequence[Mapping[str, Tensor]],
-        text: Detokenizer | None,
+        tokenizer: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
         """Return the median class, which may differ from the most likely, and the ``top`` most
@@ -121,7 +121,7 @@ class OrdinalHead(Head):
         ]
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return accuracy, error in ranks, weighted kappa and calibration of the median class."""
         first = [output for (output,) in outputs]
@@ -135,7 +135,7 @@ class OrdinalHead(Head):
                 "scores": {"probability_of_label": float(p[t]), "error": float(abs(y - t))},
             }
             for row, y, t, p in zip(
-                self.predictions(first, text), said, true, probabilities, strict=True
+                self.predictions(first, tokenizer), said, true, probabilities, strict=True
             )
         ]
         sure = np.take_along_axis(probabilities, said[:, None], axis=1)[:, 0]

@@ -14,7 +14,7 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.decoder import TextDecoder
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.pretraining import perplexity_scores
 from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput, Prediction, Streams
 
 TEXT = "text"
@@ -28,14 +28,14 @@ class PrefixLMHead(Head):
     Samples without text are ignored.
     """
 
-    subject: tuple[str, ...] = (TEXT,)
+    required_modalities: tuple[str, ...] = (TEXT,)
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
+        available: Sequence[str],
         vocab_size: int,
-        reads: Sequence[str] | None = None,
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         depth: int = 3,
         num_heads: int = 4,
@@ -43,25 +43,25 @@ class PrefixLMHead(Head):
         dropout: float = 0.0,
         max_length: int = 64,
     ) -> None:
-        """``reads`` defaults to the fused stream, or to all; ``max_length`` is the maximum text
+        """``streams`` defaults to the fused stream, or to all; ``max_length`` is the maximum text
         length.
         """
-        if TEXT not in streams:
+        if TEXT not in available:
             raise ValueError(
                 "prefix language modeling needs text; add an encoder, e.g. "
                 "encoder/text=transformer data.text=captions"
             )
-        super().__init__(dim, streams, reads, weight)
+        super().__init__(dim, available, streams, weight)
         self.decoder = TextDecoder(
             vocab_size, dim, depth, num_heads, max_length, mlp_ratio, dropout
         )
 
     @property
-    def raw(self) -> tuple[str, ...]:
+    def raw_modalities(self) -> tuple[str, ...]:
         """Modalities that the head splits into input and target."""
         return (TEXT,)
 
-    def view(self, batch: Batch) -> Batch:
+    def prepare_batch(self, batch: Batch) -> Batch:
         """Return the batch with only the prefixes as input, and the rest of the texts as targets.
 
         A target starts with the last token of its prefix: [b, t], padded with IGNORE_INDEX. In
@@ -83,13 +83,13 @@ class PrefixLMHead(Head):
 
     def count(self, batch: Batch) -> Int[Tensor, ""]:
         """Return the number of tokens after the prefixes."""
-        return (self.view(batch).targets["text"][:, 1:] != IGNORE_INDEX).sum()
+        return (self.prepare_batch(batch).targets["text"][:, 1:] != IGNORE_INDEX).sum()
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the loss; ``outputs["count"]`` is the number of predicted tokens."""
-        surprise, following = self.nll(streams, batch)
+        nll, following = self.nll(streams, batch)
         count = (following != IGNORE_INDEX).sum()
-        loss = global_mean(surprise.sum(), count, shared=self.training)
+        loss = global_mean(nll.sum(), count, shared=self.training)
         return Prediction(loss, {"count": count})
 
     def nll(
@@ -107,22 +107,15 @@ class PrefixLMHead(Head):
         return each.view_as(following), following
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
-        """Return for each sample [b] the number of predicted tokens (``told``) and their summed
-        cross-entropy (``surprise``).
+        """Return for each sample [b] the number of predicted tokens (``count``) and their summed
+        cross-entropy (``nll``).
         """
-        surprise, following = self.nll(streams, batch)
-        return {"told": (following != IGNORE_INDEX).sum(dim=1), "surprise": surprise.sum(dim=1)}
+        nll, following = self.nll(streams, batch)
+        return {"count": (following != IGNORE_INDEX).sum(dim=1), "nll": nll.sum(dim=1)}
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return the perplexity over all tokens after the prefixes."""
-        sums = np.array([[float(o[name]) for name in ("told", "surprise")] for (o,) in outputs])
-        told = sums[:, 0]
-        each = np.divide(sums[:, 1], told, out=np.full_like(told, np.nan), where=told > 0)
-
-        def reduce(totals: np.ndarray) -> dict[str, np.ndarray]:
-            return {"perplexity": np.exp(totals[..., 1] / np.maximum(totals[..., 0], 1))}
-
-        rows = [{"told": int(n)} for n in told]
-        return Evaluation(rows, Scores({"surprise": each}, sums, reduce))
+        count, nll = np.array([[float(o["count"]), float(o["nll"])] for (o,) in outputs]).T
+        return Evaluation([{"count": int(n)} for n in count], perplexity_scores(count, nll))

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.regression import regression_scores
 from mmtx_cli.types import Batch, Prediction, Streams
@@ -29,30 +30,30 @@ class RegressionHead(Head):
     has no unit.
     """
 
-    needs: tuple[str, ...] = ("number",)
-    predicts: ClassVar[bool] = True
+    targets: tuple[str, ...] = ("number",)
+    traits: ClassVar[HeadTraits] = HeadTraits(predicts=True)
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
+        available: Sequence[str],
         label_mean: float,
         label_std: float,
-        reads: Sequence[str] | None = None,
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         loss: str = "l1",
         dropout: float = 0.0,
         vote: str = "mean",
     ) -> None:
         """``loss``: "l1", "mse" or "huber". ``vote``: set by a decision-level fusion."""
-        super().__init__(dim, streams, reads, weight)
+        super().__init__(dim, available, streams, weight)
         if loss not in LOSSES:
             raise ValueError(f"loss={loss!r} is not one of {', '.join(LOSSES)}")
-        if vote == "product" and len(self.reads) > 1:
+        if vote == "product" and len(self.streams) > 1:
             raise ValueError("fusion.vote=product needs probabilities, and this head has none")
         self.label_mean, self.label_std = label_mean, label_std
-        self.form = loss
-        self.readout = Readout(dim, self.reads, 1, dropout, vote)
+        self.loss = loss
+        self.readout = Readout(dim, self.streams, 1, dropout, vote)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the loss; ``outputs["number"]`` is [b]. NaN targets are ignored."""
@@ -61,13 +62,13 @@ class RegressionHead(Head):
         target = batch.targets.get("number")
         if target is None:
             return Prediction(None, outputs)
-        known = self.known(target)
+        known = self.has_target(target)
         wanted = ((target - self.label_mean) / self.label_std).where(known, z.detach())
-        total = LOSSES[self.form](z, wanted, reduction="sum")
+        total = LOSSES[self.loss](z, wanted, reduction="sum")
         loss = global_mean(total, known.sum(), shared=self.training)
         return Prediction(loss, {**outputs, "count": known.sum()})
 
-    def known(self, target: Tensor) -> Bool[Tensor, " b"]:
+    def has_target(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Return which samples have a number."""
         return ~target.isnan()
 
@@ -78,17 +79,17 @@ class RegressionHead(Head):
     def predictions(
         self,
         outputs: Sequence[Mapping[str, Tensor]],
-        text: Detokenizer | None,
+        tokenizer: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
         """Return the predicted number."""
         return [{"prediction": float(output["number"])} for output in outputs]
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return MAE, RMSE, Pearson correlation and R²."""
-        found = self.predictions([output for (output,) in outputs], text)
+        found = self.predictions([output for (output,) in outputs], tokenizer)
         said = np.array([row["prediction"] for row in found])
         true = np.array([float(sample.label) for sample in samples])  # type: ignore[arg-type]
         rows = [

@@ -24,11 +24,11 @@ class SelfDistillationHead(MaskedReconstructionHead):
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
+        available: Sequence[str],
         patching: Mapping[str, Patchifier],
         encoders: Mapping[str, Any],
         modality: str,
-        reads: Sequence[str] | None = None,
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         mask_ratio: float = 0.6,
         masking: str | None = None,
@@ -42,10 +42,10 @@ class SelfDistillationHead(MaskedReconstructionHead):
         """
         super().__init__(
             dim,
-            streams,
+            available,
             patching,
             modality,
-            reads,
+            streams,
             weight,
             mask_ratio,
             masking,
@@ -69,15 +69,15 @@ class SelfDistillationHead(MaskedReconstructionHead):
         self.teacher.eval()
         return self
 
-    def view(self, batch: Batch) -> Batch:
+    def prepare_batch(self, batch: Batch) -> Batch:
         """Update the teacher in training, then return the batch as in masked reconstruction."""
         if self.training:
-            self.follow()
-        return super().view(batch)
+            self.update_teacher()
+        return super().prepare_batch(batch)
 
     @torch.no_grad()
     @torch.compiler.disable
-    def follow(self) -> None:
+    def update_teacher(self) -> None:
         """Update the moving average; the first call copies the student."""
         assert isinstance(self.begun, Tensor)
         share = 1 - self.decay * self.begun.float()
@@ -93,7 +93,7 @@ class SelfDistillationHead(MaskedReconstructionHead):
         with torch.no_grad():
             return self.teacher(field).x
 
-    def wanted(self, x: Float[Tensor, "b k p"]) -> Float[Tensor, "b k p"]:
+    def regression_target(self, x: Float[Tensor, "b k p"]) -> Float[Tensor, "b k p"]:
         """Return each token layer-normalized, in at least float32."""
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         return F.layer_norm(x, x.shape[-1:])

@@ -12,6 +12,7 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.vqa_answers import judged
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import Batch, Prediction, Streams
@@ -26,26 +27,26 @@ class VqaHead(Head):
     comparison.
     """
 
-    needs: tuple[str, ...] = ("answers",)
-    figures: tuple[str, ...] = ("accuracy",)
-    predicts: ClassVar[bool] = True
+    targets: tuple[str, ...] = ("answers",)
+    metrics: tuple[str, ...] = ("accuracy",)
+    traits: ClassVar[HeadTraits] = HeadTraits(predicts=True)
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
+        available: Sequence[str],
         answer_names: Sequence[str],
-        reads: Sequence[str] | None = None,
+        streams: Sequence[str] | None = None,
         weight: float = 1.0,
         dropout: float = 0.0,
         vote: str = "mean",
     ) -> None:
         """``answer_names`` are the candidate answers: the most frequent in the training rows."""
-        super().__init__(dim, streams, reads, weight)
+        super().__init__(dim, available, streams, weight)
         if not answer_names:
             raise ValueError("no candidate answers: no training row has answers")
         self.answer_names = list(answer_names)
-        self.readout = Readout(dim, self.reads, len(answer_names), dropout, vote)
+        self.readout = Readout(dim, self.streams, len(answer_names), dropout, vote)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the loss; ``outputs["logits"]`` is [b, answers]. NaN targets are ignored."""
@@ -53,7 +54,7 @@ class VqaHead(Head):
         target = batch.targets.get("answers")
         if target is None:
             return Prediction(None, {"logits": logits})
-        known = self.known(target)
+        known = self.has_target(target)
         loss = global_mean(self.loss(logits, target), known.sum(), shared=self.training)
         outputs = {"logits": logits, "count": known.sum()}
         if self.training:
@@ -61,13 +62,13 @@ class VqaHead(Head):
         worth = target.gather(1, logits.argmax(dim=1, keepdim=True)).nan_to_num(0)
         return Prediction(loss, outputs, {"accuracy": worth.sum() / known.sum().clamp(min=1)})
 
-    def known(self, target: Tensor) -> Bool[Tensor, " b"]:
+    def has_target(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Return which samples have answers."""
         return ~target[:, 0].isnan()
 
     def loss(self, logits: Float[Tensor, "b a"], target: Float[Tensor, "b a"]) -> Float[Tensor, ""]:
         """Return the loss summed over the answers and over the samples that have answers."""
-        known = self.known(target)[:, None]
+        known = self.has_target(target)[:, None]
         return F.binary_cross_entropy_with_logits(
             logits.float(), target.nan_to_num(0), weight=known.float(), reduction="sum"
         )
@@ -79,7 +80,7 @@ class VqaHead(Head):
     def predictions(
         self,
         outputs: Sequence[Mapping[str, Tensor]],
-        text: Detokenizer | None,
+        tokenizer: Detokenizer | None,
         top: int = SHOWN,
     ) -> list[dict[str, Any]]:
         """Return the most likely answer, and the ``top`` most likely with independent
@@ -94,12 +95,12 @@ class VqaHead(Head):
         return [{"prediction": t[0][0], "probability": t[0][1], "top": t} for t in several]
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return the VQA accuracy (``accuracy``) and the exact match with the most frequent answer
         (``exact_match``); rows hold the predicted and the annotators' answers.
         """
-        found = self.predictions([output for (output,) in outputs], text)
+        found = self.predictions([output for (output,) in outputs], tokenizer)
         rows = [
             {**row, "answers": sample.answers} for row, sample in zip(found, samples, strict=True)
         ]

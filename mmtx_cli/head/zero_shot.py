@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
-from mmtx_cli.head.class_report import class_evaluation
-from mmtx_cli.head.eval_only import EvaluationHead, aligned
+from mmtx_cli.head.classification import class_evaluation
+from mmtx_cli.head.eval_only import EvaluationHead, contrastive_head
+from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.types import Batch, Streams
 
 TEXT = "text"
@@ -33,15 +34,16 @@ class ZeroShotHead(EvaluationHead):
     contrastive head's learned scale. They are uniform for samples that lack the stream.
     """
 
-    needs: tuple[str, ...] = ("label",)
-    asks_aligned: ClassVar[bool] = True
-    asks_text: ClassVar[bool] = True
+    targets: tuple[str, ...] = ("label",)
+    traits: ClassVar[HeadTraits] = HeadTraits(
+        trained=False, needs_contrastive=True, encodes_text=True
+    )
 
     def __init__(
         self,
         dim: int,
-        streams: Sequence[str],
-        trained: nn.ModuleDict,
+        available: Sequence[str],
+        trained_heads: nn.ModuleDict,
         label_names: Sequence[str],
         head: str | None = None,
         stream: str | None = None,
@@ -55,10 +57,10 @@ class ZeroShotHead(EvaluationHead):
         modality); ``names`` maps classes to the names to insert, such as {"0": zero} (default: the
         classes themselves).
         """
-        asked = aligned(trained, head)
-        super().__init__(dim, streams, asked.reads)
-        self.asked: Head = asked
-        self.stream = classified(asked, stream)
+        contrastive = contrastive_head(trained_heads, head)
+        super().__init__(dim, available, contrastive.streams)
+        self.contrastive: Head = contrastive
+        self.stream = text_aligned_stream(contrastive, stream)
         self.templates = list(TEMPLATES.get(self.stream, PLAIN) if templates is None else templates)
         if not self.templates:
             raise ValueError("templates is empty: list at least one, such as ['a photo of a {}.']")
@@ -72,7 +74,7 @@ class ZeroShotHead(EvaluationHead):
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return the embeddings of the stream and the text, and which samples have the stream."""
-        said = self.asked.predict(streams, batch)
+        said = self.contrastive.predict(streams, batch)
         return {key: said[key] for key in (self.stream, TEXT, f"{self.stream}_present")}
 
     def examples(self, train: Sequence[Sample], asked: Sequence[Sample]) -> list[Sample]:
@@ -96,25 +98,25 @@ class ZeroShotHead(EvaluationHead):
             for i, text in enumerate(texts)
         ]
 
-    def learn(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
+    def fit(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
         """Compute the class embeddings from the embeddings of their texts."""
         texts = torch.stack([output[TEXT] for output in outputs]).float()
         each = texts.view(len(self.label_names), len(self.templates), -1)
         self.classes = F.normalize(F.normalize(each, dim=2).mean(dim=1), dim=1)
 
     def evaluate(
-        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer
+        self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return accuracy, F1 and calibration, as for any classifier."""
-        assert self.classes is not None, "learn() computes the classes first"
+        assert self.classes is not None, "fit() computes the classes first"
         said = torch.stack([output[self.stream] for (output,) in outputs]).float()
         there = torch.stack([output[f"{self.stream}_present"] for (output,) in outputs])
-        scale = float(self.asked.scale().detach())  # type: ignore[operator]
+        scale = float(self.contrastive.scale().detach())  # type: ignore[operator]
         logits = scale * there[:, None] * (said @ self.classes.T)
         return class_evaluation(logits.softmax(dim=1).numpy(), samples, self.label_names)
 
 
-def classified(head: Head, stream: str | None) -> str:
+def text_aligned_stream(head: Head, stream: str | None) -> str:
     """Return the given stream, or the only one that a contrastive head aligns with text.
 
     Raises ValueError if the head aligns nothing with text, or not this stream, or several streams

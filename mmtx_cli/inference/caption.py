@@ -41,7 +41,7 @@ def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> No
     process.barrier()
     if process.is_first:
         heads = [node for node in cfg.head.values() if node]
-        answers = any(node.get("says") == "answers" for node in heads)
+        answers = any(node.get("target") == "answers" for node in heads)
         finish(run_dir, process.world, echo=not only, answers=answers)
 
 
@@ -71,7 +71,7 @@ def captioned(
     from mmtx_cli.inference.predict import load_model, predict
 
     model = load_model(cfg, process.device)
-    heads = [name for name, head in model.head.items() if {*SAID} & {*head.needs}]
+    heads = [name for name, head in model.head.items() if {*SAID} & {*head.targets}]
     if not heads or not {"image", "video", "audio"} & set(model.encoder):
         raise ConfigError(
             f"ckpt={cfg.ckpt}: this model cannot caption files (heads: {', '.join(model.head)}; "

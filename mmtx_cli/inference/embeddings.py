@@ -31,8 +31,8 @@ def head_arrays(
         there: Whether each sample has the modalities that the head needs.
     """
     return {
-        name if len(head.embedded) == 1 else f"{name}.{key}": array(outputs, key, there)
-        for key in head.embedded
+        name if len(head.embedding_outputs) == 1 else f"{name}.{key}": array(outputs, key, there)
+        for key in head.embedding_outputs
     }
 
 

@@ -45,7 +45,7 @@ def predicted(
     """
     streams = StreamHead(model.dim, list(model.fusion.streams), means=embedding)
     model.head[STREAMS] = streams  # type: ignore[index]
-    embedded = [name for name, head in model.head.items() if embedding and head.embedded]
+    embedded = [name for name, head in model.head.items() if embedding and head.embedding_outputs]
     heads = [*dict.fromkeys([*speaking, *embedded, STREAMS])]
     views = {"": dict}
     answers = all_answers(
@@ -84,8 +84,8 @@ class Predicted:
         If it ``compares`` with texts, its streams are those that it aligns with text.
         """
         own = self.model.head[head]
-        any_of = self.has(own.text_partners() if compares else own.reads)
-        all_of = self.has(own.subject)
+        any_of = self.has(own.text_partners() if compares else own.streams)
+        all_of = self.has(own.required_modalities)
         return np.logical_and(any_of.any(axis=1), all_of.all(axis=1))
 
     def errors(self) -> list[str | None]:
@@ -102,9 +102,11 @@ class Predicted:
         Contrastive heads are ignored: they compare each modality separately and need only one.
         """
         there = self.has([*self.model.encoder]).any()
-        heads = [head for name in speaking if not (head := self.model.head[name]).aligns]
+        heads = [
+            head for name in speaking if not (head := self.model.head[name]).traits.contrastive
+        ]
         for name in self.model.encoder:
-            read = any({name, FUSED} & {*head.reads} for head in heads)
+            read = any({name, FUSED} & {*head.streams} for head in heads)
             if read and there and not self.has([name]).any():
                 yield f"no input has {name}, which the model reads; predicting without it"
 
@@ -132,7 +134,7 @@ class Predicted:
         rows = (
             head.predictions(outputs, tokenizer, top)
             if vectors is None
-            else head.nearest(outputs, texts, vectors, top)  # type: ignore[operator]
+            else head.nearest_texts(outputs, texts, vectors, top)  # type: ignore[operator]
         )
         said = iter(rows)
         return [next(said) if there else None for there in sees]

@@ -146,7 +146,7 @@ def passes(
     size = data.eval_batch_size or data.batch_size
     whole = EvaluationSampler(samples, size, process.rank, process.world)
     yield asked, whole, views
-    heads = [name for name in asked if model.head[name].scores_every_text]
+    heads = [name for name in asked if model.head[name].traits.scores_every_text]
     if further and heads and "text" in samples.columns:
         yield heads, FurtherTexts(samples, whole), dict([next(iter(views.items()))])
 

@@ -52,7 +52,11 @@ def predict(
     rows = manifest_rows(cfg, stored, settings["data"]) if cfg.data.get("path") else None
     process = launch(settings["trainer"])
     model = load_model(cfg, process.device)
-    speaking = [n for n, head in model.head.items() if head.predicts and (texts or not head.aligns)]
+    speaking = [
+        n
+        for n, head in model.head.items()
+        if head.traits.predicts and (texts or not head.traits.contrastive)
+    ]
     if not speaking and not cfg.embeddings:  # user-defined heads can only be checked here
         raise ConfigError(
             f"ckpt={cfg.ckpt}: no head makes predictions for new inputs (heads: "
@@ -62,7 +66,7 @@ def predict(
     for cut in samples.cut_texts() if process.is_first else ():
         print(f"{cut}, as in training", file=sys.stderr)
     run_dir = open_run(cfg)
-    aligned = [name for name in speaking if model.head[name].aligns]
+    aligned = [name for name in speaking if model.head[name].traits.contrastive]
     vectors = text_vectors(model, aligned, texts, reader, settings, process, run_dir)
     found = predicted(model, samples, speaking, cfg.embeddings, settings, process, run_dir)
     if found is None:

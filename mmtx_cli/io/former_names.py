@@ -69,7 +69,7 @@ CLASSES: Mapping[str, str] = {
 
 ARGUMENTS: Mapping[str, Mapping[str, str]] = {
     "encoder": {"mix": "layer_mix"},
-    "head": {},
+    "head": {"at": "k", "reads": "streams", "says": "target"},
 }
 """Arguments of components, by the package of their class."""
 

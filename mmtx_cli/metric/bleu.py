@@ -3,7 +3,10 @@
 import numpy as np
 
 from mmtx_cli.metric.ngrams import MAX_ORDER, Corpus, Ngrams
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.scores import Metric, Scores
+
+METRICS = (Metric("bleu_4", headline=True), Metric(r"bleu_\d"))
+"""BLEU-4 is the headline of captions if CIDEr-D is undefined."""
 
 # Added to counts by the COCO code, so that samples without matching n-grams have a score.
 _TINY, _SMALL = 1e-15, 1e-9

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.scores import Metric, Scores
+
+METRICS = (Metric("ece", higher_is_better=False),)
 
 BINS = 15
 

@@ -3,7 +3,9 @@
 import numpy as np
 
 from mmtx_cli.metric.ngrams import MAX_ORDER, Corpus, Ngrams
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.scores import Metric, Scores
+
+METRICS = (Metric("cider", headline=True),)
 
 _SIGMA = 6.0
 _SCALE = 10.0

@@ -3,7 +3,17 @@
 import numpy as np
 
 from mmtx_cli.errors import DataError
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.scores import Metric, Scores
+
+METRICS = (
+    Metric("accuracy", headline=True),
+    Metric("top5_accuracy"),
+    Metric("f1_micro", headline=True),
+    Metric("f1_macro"),
+    Metric("f1"),
+    Metric("exact_match"),
+    Metric("probability_of_label"),
+)
 
 _TOP = 5
 _NAMED = 20

@@ -1,41 +1,78 @@
-"""The direction in which each metric improves, and the headline metric of a head."""
+"""The direction in which each metric improves, and the headline metric of a head.
+
+Both are derived from what the families of metrics declare.
+"""
 
 import re
 from collections.abc import Iterable
 
-HIGHER = (
-    *("accuracy", "top5_accuracy", "f1", "f1_macro", "f1_micro", "exact_match", "kappa"),
-    *("probability_of_label", "matched", "pearson", "r2", "mean_recall", r"r\d+"),
-    *(r"bleu_\d", "rouge_l", "cider"),
+from mmtx_cli.metric import (
+    bleu,
+    calibration,
+    cider,
+    classification,
+    ordinal,
+    pretraining,
+    regression,
+    rouge,
 )
-"""Metrics for which higher is better."""
-LOWER = (
-    *("mae", "rmse", "mse", "error", "ece", "median_rank", "rank", "perplexity", "surprise"),
-    "loss",
+from mmtx_cli.metric.retrieval import recall
+from mmtx_cli.metric.scores import Metric
+
+METRICS: tuple[Metric, ...] = (
+    *classification.METRICS,
+    *cider.METRICS,
+    *bleu.METRICS,
+    *rouge.METRICS,
+    *ordinal.METRICS,
+    *regression.METRICS,
+    *recall.METRICS,
+    *calibration.METRICS,
+    *pretraining.METRICS,
 )
-"""Metrics for which lower is better."""
+"""All metrics of mmtx; of several headline metrics of a head, the first one is chosen."""
 
-HEADLINES = ("accuracy", "cider", "bleu_4", "f1_micro", "mae", "mean_recall")
-"""Headline metrics of a head, in order of preference."""
-
-_HIGHER, _LOWER = (re.compile(rf"(?:^|[/_])(?:{'|'.join(names)})$") for names in (HIGHER, LOWER))
+_PATTERNS = [(re.compile(rf"(?:^|[/_])(?:{metric.name})$"), metric) for metric in METRICS]
 
 
-def has_direction(metric: str) -> bool:
-    """Return whether the direction of a metric is known; it is for all metrics computed by mmtx."""
-    return bool(_HIGHER.search(metric) or _LOWER.search(metric))
+def metric_of(name: str) -> Metric | None:
+    """Return the metric of a name, with or without the head's name, or None if it is unknown.
 
-
-def lower_is_better(metric: str) -> bool:
-    """Return whether lower is better for a metric, with or without the head's name.
-
-    Names may be prefixed: ``image_to_text_median_rank``, ``probe/image/linear/mae``. Unknown
-    metrics count as better when higher.
+    Names may be prefixed: ``image_to_text_median_rank``, ``probe/image/linear/mae``.
     """
-    return bool(_LOWER.search(metric))
+    matches = [metric for pattern, metric in _PATTERNS if pattern.search(name)]
+    return max(matches, key=lambda metric: len(metric.name), default=None)
+
+
+def has_direction(name: str) -> bool:
+    """Return whether the direction of a metric is known; it is for all metrics computed by mmtx."""
+    return metric_of(name) is not None
+
+
+def lower_is_better(name: str) -> bool:
+    """Return whether lower is better; unknown metrics count as better when higher."""
+    metric = metric_of(name)
+    return metric is not None and not metric.higher_is_better
 
 
 def headline(metrics: Iterable[str]) -> str | None:
-    """Return the headline metric of a head, or None if it has none of ``HEADLINES``."""
+    """Return the headline metric of a head's metrics, without its name, or None if it has none."""
     names = set(metrics)
-    return next((name for name in HEADLINES if name in names), None)
+    ranked = (metric.name for metric in METRICS if metric.headline)
+    return next((name for name in ranked if name in names), None)
+
+
+def headlines(metrics: Iterable[str]) -> dict[str, str]:
+    """Return the headline metric of each head that has one.
+
+    Args:
+        metrics: Names of metrics, after the name of their head: ``classification/accuracy``.
+    """
+    by_head: dict[str, list[str]] = {}
+    for name in metrics:
+        head, _, metric = name.rpartition("/")
+        by_head.setdefault(head, []).append(metric)
+    found = {head: headline(names) for head, names in by_head.items()}
+    return {
+        head: f"{head}/{metric}" if head else metric for head, metric in found.items() if metric
+    }

@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.scores import Metric, Scores
+
+METRICS = (Metric("kappa"),)
+"""``accuracy`` and ``mae`` are declared by classification and regression."""
 
 
 def ordinal_scores(predictions: np.ndarray, labels: np.ndarray, num_classes: int) -> Scores:

@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.scores import Metric, Scores
+
+METRICS = (
+    Metric("mae", higher_is_better=False, headline=True, per_sample="error"),
+    Metric("rmse", higher_is_better=False),
+    Metric("error", higher_is_better=False),
+    Metric("pearson"),
+    Metric("r2"),
+)
 
 
 def regression_scores(predictions: np.ndarray, targets: np.ndarray) -> Scores:

@@ -3,7 +3,9 @@
 import numpy as np
 
 from mmtx_cli.metric.ngrams import Corpus
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.scores import Metric, Scores
+
+METRICS = (Metric("rouge_l"),)
 
 _BETA = 1.2
 # Pairs are compared in chunks of about this many table cells, which fit into the CPU cache.

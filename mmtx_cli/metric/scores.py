@@ -1,4 +1,7 @@
-"""Metrics of a set of samples: per-sample values, sufficient statistics, confidence intervals."""
+"""Metrics of a set of samples: per-sample values, sufficient statistics, confidence intervals.
+
+Each family of metrics declares its ``METRICS``.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +19,24 @@ Figures = dict[str, np.ndarray]
 def no_figures(weights: np.ndarray) -> Figures:
     """Return no metrics, whatever the weights of the samples."""
     return {}
+
+
+@dataclass(frozen=True)
+class Metric:
+    r"""A metric, or a value per sample, that mmtx computes.
+
+    Args:
+        name: Its name, or a regular expression for the names of several, such as ``r\d+``.
+        higher_is_better: Whether a higher value is better.
+        headline: Whether it is the metric by which a head is shown and compared. If a head has
+            several, the first one in ``metric/direction.py`` is.
+        per_sample: Name of its values per sample, if they have another name.
+    """
+
+    name: str
+    higher_is_better: bool = True
+    headline: bool = False
+    per_sample: str | None = None
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,12 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
     encoders = build_encoders(model["encoder"])
     fusion = component("fusion", model["fusion"], modalities=list(encoders))
     patching = {name: own for name, encoder in encoders.items() if (own := encoder.patching())}
-    given = {"streams": list(fusion.streams), "vote": fusion.vote}
+    given = {"available": list(fusion.streams), "vote": fusion.vote}
     given |= {"patching": patching, "encoders": encoders}
     heads = {}
     for name, node in model["head"].items():
         takes = signature_of(node["_target_"], tuple(trusted)).parameters
-        own = {key: value for key, value in given.items() if key == "streams" or key in takes}
+        own = {key: value for key, value in given.items() if key == "available" or key in takes}
         if node.get("teacher"):
             own["teacher"] = build_teacher(f"head.{name}", node, config, trusted)
         heads[name] = component(f"head.{name}", node, **own)

@@ -40,31 +40,45 @@ class MultimodalModel(nn.Module):
         """
         shared: Streams = {}
         predictions: dict[str, Prediction] = {}
-        for name, head in sorted(self.head.items(), key=lambda item: item[1].mixes):
+        for name, head in self.in_order():
             if name in batch.inactive_heads and world_size() == 1:
                 continue
-            meant = batch.head_masks.get(name)
-            own = batch if meant is None else batch.select(meant)
-            view = head.view(own)  # masked objectives read a corrupted copy
+            rows = batch.head_masks.get(name)
+            own = batch if rows is None else batch.select(rows)
+            view = head.prepare_batch(own)  # masked objectives read a corrupted copy
             source, known = (batch, shared) if view is own else (view, {})
-            if head.mixes:  # matching combines modalities of different samples
-                known = self.streams(source, [*self.encoder], known)
-                encoded = restricted({m: known[m] for m in self.encoder}, meant)
-                seen = self.fusion(head.mix(encoded, predictions, source.keys))
+            encoded = restricted(self.encoded(source, head.streams, known), rows)
+            inputs = head.make_negatives(encoded, predictions, source.keys)
+            if inputs is encoded:  # the usual case: one fused stream for all heads
+                streams = encoded | restricted(self.fused(head.streams, known), rows)
             else:
-                seen = restricted(self.streams(source, head.reads, known), meant)
-            predictions[name] = head(seen, view)
+                streams = self.fusion(inputs)
+            predictions[name] = head(streams, view)
         return predictions
 
-    def streams(self, batch: Batch, reads: Collection[str], known: Streams) -> Streams:
-        """Return the streams in ``reads`` and the ones they are made of; ``known`` caches them."""
-        wanted = [name for name in self.encoder if name in reads or FUSED in reads]
+    def in_order(self) -> list[tuple[str, Head]]:
+        """Return the heads by name, those last that may use the predictions of the others."""
+        return sorted(self.head.items(), key=lambda item: item[1].traits.makes_negatives)
+
+    def streams(self, batch: Batch, names: Collection[str], known: Streams) -> Streams:
+        """Return the streams ``names`` and the ones they are made of; ``known`` caches them."""
+        return self.encoded(batch, names, known) | self.fused(names, known)
+
+    def encoded(self, batch: Batch, names: Collection[str], known: Streams) -> Streams:
+        """Return the encoded modalities that the streams ``names`` are made of."""
+        wanted = [name for name in self.encoder if name in names or FUSED in names]
         for name in wanted:
             if name not in known:
                 known[name] = self.encode_one(name, batch.inputs[name])
-        if FUSED in reads and FUSED not in known:
-            known |= self.fusion({name: known[name] for name in wanted})
-        return known
+        return {name: known[name] for name in wanted}
+
+    def fused(self, names: Collection[str], known: Streams) -> Streams:
+        """Return the fused stream of the modalities in ``known`` if it is one of ``names``."""
+        if FUSED not in names:
+            return {}
+        if FUSED not in known:
+            known |= self.fusion({name: known[name] for name in self.encoder})
+        return {FUSED: known[FUSED]}
 
     @torch.no_grad()
     def predict(
@@ -81,7 +95,7 @@ class MultimodalModel(nn.Module):
 
         ``changes`` are applied to the encoded modalities before fusion.
         """
-        views = {name: self.head[name].view(batch) for name in heads}
+        views = {name: self.head[name].prepare_batch(batch) for name in heads}
         encoded = {
             id(view): self.encode(view) for view in {id(v): v for v in views.values()}.values()
         }

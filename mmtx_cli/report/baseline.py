@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mmtx_cli.metric.direction import headline
+from mmtx_cli.metric.direction import headlines
 from mmtx_cli.report.metric_table import Column, MetricRow, MetricTable
 from mmtx_cli.report.rounding import is_number, rounded, signed
 
@@ -14,13 +14,8 @@ def baseline_table(result: Mapping[str, Any]) -> MetricTable | None:
     """Return a row for the model and one per baseline, for each head; None without baselines."""
     parts = _mapping(result.get("baselines"))
     metrics, intervals = _mapping(result.get("metrics")), _mapping(result.get("intervals"))
-    by_head: dict[str, list[str]] = {}
-    for name in metrics:
-        head, _, metric = name.rpartition("/")
-        by_head.setdefault(head, []).append(metric)
     rows = []
-    for head, names in by_head.items():
-        metric = f"{head}/{headline(names)}"
+    for metric in headlines(metrics).values():
         own = [
             MetricRow(metric, name, [_figure(part, metric), _difference(part, metric)])
             for name, part in parts.items()

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmtx_cli.metric.direction import headlines, lower_is_better
 from mmtx_cli.report.rounding import is_number, rounded
 
-# Metrics that are shown first; higher is better for all of them.
-HEADLINES = ("cider", "accuracy", "f1_macro", "image_to_text_r1", "text_to_image_r1")
 MAX_HEADLINES = 4
 
 
@@ -95,12 +94,11 @@ def _rows(
 
 def _headlines(result: dict[str, Any]) -> list[Headline]:
     metrics, intervals = _mapping(result, "metrics"), _mapping(result, "intervals")
-    chosen = [key for key in metrics if key.rpartition("/")[2] in HEADLINES][:MAX_HEADLINES]
-    headlines = []
-    for key in chosen:
+    found = []
+    for key in [*headlines(metrics).values()][:MAX_HEADLINES]:
         value, _, interval = rounded(metrics[key], intervals.get(key)).partition(" ")
-        headlines.append(Headline(key, value, interval, _best_baseline(result, key)))
-    return headlines
+        found.append(Headline(key, value, interval, _best_baseline(result, key)))
+    return found
 
 
 def _best_baseline(result: dict[str, Any], key: str) -> str:
@@ -111,7 +109,8 @@ def _best_baseline(result: dict[str, Any], key: str) -> str:
     ]
     if not found:
         return ""
-    value, name = max(found, key=lambda pair: pair[0])
+    best = min if lower_is_better(key) else max
+    value, name = best(found, key=lambda pair: pair[0])
     return f"baseline {rounded(value)} ({name})"
 
 

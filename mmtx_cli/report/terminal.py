@@ -7,11 +7,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from mmtx_cli.io.console import make_console, print_table
+from mmtx_cli.metric.direction import headlines
 from mmtx_cli.report.baseline import baseline_table, unbeaten_sentences
 from mmtx_cli.report.contribution import contribution_table, unused_modalities
 from mmtx_cli.report.cost import costs
 from mmtx_cli.report.diversity import DiversityPart, diversity_parts
-from mmtx_cli.report.metric_table import HEADLINES, MetricTable
+from mmtx_cli.report.metric_table import MetricTable
 
 
 def print_figures(result: Mapping[str, Any]) -> None:
@@ -101,17 +102,14 @@ def titled(title: str, first: str, table: MetricTable) -> Table:
 def subset_table(subsets: Mapping[str, Any]) -> Table:
     """Return a table with one row per subset of the modalities.
 
-    It shows the headline metrics of each head, or its first metric if it has none; result.json
+    It shows the headline metric of each head, or its first metric if it has none; result.json
     holds the others.
     """
     measured = dict.fromkeys(name for part in subsets.values() for name in part["metrics"])
-    by_head: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
     for name in measured:
-        by_head.setdefault(name.rpartition("/")[0], []).append(name)
-    metrics = []
-    for names in by_head.values():
-        headlines = [name for name in names if name.rpartition("/")[2] in HEADLINES]
-        metrics += headlines or names[:1]
+        first.setdefault(name.rpartition("/")[0], name)
+    metrics = (first | headlines(measured)).values()
     table = Table("modalities", *metrics, title="modality subsets")
     for modalities, part in subsets.items():
         cells = []

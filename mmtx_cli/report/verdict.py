@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmtx_cli.metric.direction import headline
 from mmtx_cli.report.rounding import is_number, percent, rounded
-
-CAPTION_SCORES = ("cider", "bleu_4", "rouge_l", "meteor")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def _caption(output: dict[str, Any]) -> Verdict:
     scores = output.get("scores")
     scores = scores if isinstance(scores, dict) else {}
     scores = {name: value for name, value in scores.items() if is_number(value)}
-    measure = next((name for name in (*CAPTION_SCORES, *scores) if name in scores), "")
+    measure = headline(scores) or next(iter(scores), "")
     score = float(scores[measure]) if measure else None
     shown = f"{measure} {rounded(score)}" if measure else ""
     truth = _texts(output.get("references"))

@@ -146,7 +146,7 @@ def check_cache(
         f"head.{name}: reads the raw {raw} input, but data.cache={folder} contains only the "
         f"features of encoder.{raw}; remove data.cache or the head"
         for name, head in model.head.items()
-        for raw in head.raw
+        for raw in head.raw_modalities
         if {f"encoder.{raw}", f"encoder.{raw}{BODY}"} & {*parts}
     ]
     faults += [
@@ -221,7 +221,7 @@ def teacher_card(
         cfg: The configuration.
         dtype: Data type of the cached features.
     """
-    node = {"class": type(teacher).__name__, **teacher.portable()}
+    node = {"class": type(teacher).__name__, **teacher.rebuild_kwargs()}
     width = teacher.summary_width()
     return card_of(part, modality, node, teacher.state_dict(), corpus, cfg, width, dtype)
 

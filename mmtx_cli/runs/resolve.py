@@ -133,7 +133,7 @@ def portable_nodes(cfg: DictConfig, encoders: Any) -> dict[str, Any]:
     """Return the plain configuration that rebuilds each encoder without its pretrained weights."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     for name, encoder in encoders.items():
-        change(plain["encoder"][name], encoder.portable())
+        change(plain["encoder"][name], encoder.rebuild_kwargs())
     return plain["encoder"]  # type: ignore[no-any-return]
 
 

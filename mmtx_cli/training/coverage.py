@@ -25,10 +25,10 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
         ConfigError: if an encoder or the fusion is not read by any head.
     """
     heads = model.head.values()
-    check_modules_used(model, {name for head in heads for name in head.reads})
-    needs = sorted({need for head in heads for need in head.needs})
+    check_modules_used(model, {name for head in heads for name in head.streams})
+    needs = sorted({need for head in heads for need in head.targets})
     rows, val_rows = (trainable_rows(model, corpus, split) for split in ("train", "val"))
-    if any(head.ordered for head in heads):
+    if any(head.traits.ordinal for head in heads):
         check_classes_ordered(corpus)
     modalities = list(model.encoder)
     check_heads_have_targets(model, rows, corpus)
@@ -43,8 +43,13 @@ def kept_teachers(model: Any, corpus: Any) -> list[str]:
     found = []
     for name, head in model.head.items():
         part = f"head.{name}.teacher"
-        if hasattr(head, "kept") and head.teacher and corpus.cache and part in corpus.cache.parts:
-            head.kept = part
+        if (
+            hasattr(head, "cached_target")
+            and head.teacher
+            and corpus.cache
+            and part in corpus.cache.parts
+        ):
+            head.cached_target = part
             found.append(part)
     return found
 
@@ -56,7 +61,7 @@ def trainable_rows(model: Any, corpus: Any, split: str) -> list[Any]:
     """
     rows = corpus.rows(split)
     if corpus.mixing is None:
-        needs = sorted({need for head in model.head.values() for need in head.needs})
+        needs = sorted({need for head in model.head.values() for need in head.targets})
         return usable(rows, needs, corpus.manifest)
     heads = model.head.items()
     kept = [row for row in rows if any(has_targets(row, n, head, corpus) for n, head in heads)]
@@ -84,8 +89,8 @@ def has_targets(row: Any, name: str, head: Any, corpus: Any) -> bool:
     """
     if not corpus.learns(name, row):
         return False
-    several = [head.subject] if head.subject else head.pairs or [()]
-    return all(NEEDS[need][1](row) for need in head.needs) and any(
+    several = [head.required_modalities] if head.required_modalities else head.pairs or [()]
+    return all(NEEDS[need][1](row) for need in head.targets) and any(
         all(has_modality(row, modality, corpus) for modality in together) for together in several
     )
 
@@ -102,9 +107,8 @@ def check_heads_have_targets(model: Any, rows: Sequence[Any], corpus: Any) -> No
                     f"or set head.{name}.pairs without this pair"
                 )
         if not head.pairs and not any(has_targets(row, name, head, corpus) for row in own):
-            faults.append(
-                f"head.{name}: none of its training rows has {' and '.join(head.subject)}"
-            )
+            missing = " and ".join(head.required_modalities)
+            faults.append(f"head.{name}: none of its training rows has {missing}")
     if faults:
         raise DataError(*faults)
 

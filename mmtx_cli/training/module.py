@@ -282,7 +282,7 @@ def warn_of_nothing(name: str, head: Head, prediction: Prediction, size: int) ->
             "to see what the data contains: mmtx data action=check",
             file=sys.stderr,
         )
-    elif count == 1 and head.contrasts:
+    elif count == 1 and head.traits.compares_samples:
         print(
             f"head.{name}: the first batch has a single pair and thus no negatives; increase "
             "data.batch_size",

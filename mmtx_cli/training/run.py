@@ -14,6 +14,7 @@ from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.atomic import own_folder, write_json
 from mmtx_cli.io.checkpoint import load_checkpoint, read_weights, save_folder
 from mmtx_cli.io.redact import redacted
+from mmtx_cli.metric.direction import has_direction, lower_is_better
 from mmtx_cli.model.initialize import check_stored, load_initial
 from mmtx_cli.runs.feature_cache import check_cache, open_cache
 from mmtx_cli.runs.resolve import change, plain_config, preparation_of, prepared, sections
@@ -81,7 +82,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     )
     for group, parts in (("encoder", module.model.encoder), ("head", module.model.head)):
         for name, part in parts.items():
-            change(config["model"][group][name], part.portable())
+            change(config["model"][group][name], part.rebuild_kwargs())
     if not cfg.resume:
         set_feature_statistics(module.model, corpus)
     make_optimizer(module.model, settings["optimizer"])  # validates its settings
@@ -142,15 +143,21 @@ def finished_steps(run_dir: Path) -> int:
 
 
 def check_monitor(settings: Any, heads: Any) -> None:
-    """Raise ConfigError if ``trainer.monitor`` is not a logged metric."""
+    """Raise ConfigError if ``trainer.monitor`` is not logged, or its worst value would be kept."""
     known = ["val/loss"]
     known += [
-        f"val/{n}/{figure}" for n, head in heads.items() for figure in ("loss", *head.figures)
+        f"val/{n}/{figure}" for n, head in heads.items() for figure in ("loss", *head.metrics)
     ]
     if settings.monitor not in known:
         raise ConfigError(
             f"trainer.monitor: unknown metric {settings.monitor!r}; "
             f"{nearest(settings.monitor, known, True)}"
+        )
+    best = "min" if lower_is_better(settings.monitor) else "max"
+    if has_direction(settings.monitor) and settings.monitor_mode != best:
+        raise ConfigError(
+            f"trainer.monitor_mode: {settings.monitor_mode} keeps the worst {settings.monitor}; "
+            f"set trainer.monitor_mode={best}"
         )
 
 

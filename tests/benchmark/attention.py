@@ -79,7 +79,7 @@ def recorded(
     hook = head.decoder.blocks[-1].cross_attention.register_forward_hook(recorder)
     try:  # the whole caption at once: step i reads token i - 1 and predicts token i
         read = torch.tensor([[head.bos_id, *written][: max(1, len(written))]])
-        head.decoder(read, *head.context(streams), head.summary(streams))
+        head.decoder(read, *head.context(streams), head.summarize(streams))
     finally:
         hook.remove()
     return written, recorder.weights[0], spans(model, head, streams)
@@ -88,7 +88,7 @@ def recorded(
 def spans(model: MultimodalModel, head: CaptioningHead, streams: Streams) -> list[Span]:
     """Return the tokens of each modality, in the order of ``head.context``."""
     names: list[str] = []
-    for name in head.reads:
+    for name in head.streams:
         if name != FUSED:
             names.append(name)
         elif isinstance(model.fusion, ConcatFusion):
@@ -102,7 +102,7 @@ def spans(model: MultimodalModel, head: CaptioningHead, streams: Streams) -> lis
         stop = start + streams[name].x.shape[1]
         found.append((name, slice(start, stop)))
         start = stop
-    assert start == sum(streams[name].x.shape[1] for name in head.reads)
+    assert start == sum(streams[name].x.shape[1] for name in head.streams)
     return found
 
 

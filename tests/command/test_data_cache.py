@@ -218,7 +218,7 @@ def test_other_settings_are_refused(data, tmp_path, monkeypatch):
     said = told(
         "head=masked_image",
         "fusion=decision",
-        "head.masked_image.reads=[image,text,video,audio]",
+        "head.masked_image.streams=[image,text,video,audio]",
         "encoder.image.stem=patch",
     )
     mentions(said, "head.masked_image: ", " image ", f"data.cache={cache}", "encoder.image")

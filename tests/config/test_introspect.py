@@ -3,7 +3,7 @@ import inspect
 import pytest
 
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.introspect import TargetError, class_constant, signature_of
+from mmtx_cli.config.introspect import TargetError, class_constant, class_trait, signature_of
 from tests.messages import raises
 
 CAPTIONING = "mmtx_cli.head.captioning.CaptioningHead"
@@ -29,9 +29,9 @@ def test_what_is_read_from_the_source_is_what_python_says(target):
 
 def test_inherited_signatures_and_constants_are_found():
     head = "mmtx_cli.head.base.Head"
-    assert list(signature_of(head).parameters) == ["dim", "streams", "reads", "weight"]
-    assert class_constant(CAPTIONING, "needs") == ("captions",)
-    assert class_constant(CAPTIONING, "scores_every_text") is False  # of its base
+    assert list(signature_of(head).parameters) == ["dim", "available", "streams", "weight"]
+    assert class_constant(CAPTIONING, "targets") == ("captions",)
+    assert class_trait(CAPTIONING, "scores_every_text") is False  # the default
     assert class_constant(CAPTIONING, "nothing") is None
 
 
@@ -63,7 +63,7 @@ def test_what_is_no_target_of_ours_is_refused(target, parts):
 
 def test_a_constant_is_never_read_from_a_namesake_of_another_package():
     with pytest.raises(TargetError):
-        class_constant("evil.head.captioning.CaptioningHead", "needs")
+        class_constant("evil.head.captioning.CaptioningHead", "targets")
 
 
 def test_a_trusted_package_is_imported_and_only_that(tmp_path, monkeypatch):

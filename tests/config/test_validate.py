@@ -121,8 +121,8 @@ def test_a_wrong_value_that_many_parts_share_is_told_once():
             ("head.captionin: ", "'head.captioning'"),
         ),
         (
-            {"head": {"captioning": {**CAPTIONING, "reads": "image"}}},
-            ("head.captioning.reads: ", "'image'", "Sequence[str] | None"),
+            {"head": {"captioning": {**CAPTIONING, "streams": "image"}}},
+            ("head.captioning.streams: ", "'image'", "Sequence[str] | None"),
         ),
         ({"fusion": {"_target_": FUSION["_target_"]}}, ("fusion.dim: ", "required")),
         ({"fusion": {**FUSION, "modalities": []}}, ("fusion.modalities: ", "key", "dim, ")),
@@ -149,11 +149,12 @@ def test_a_head_may_not_read_what_it_is_to_say():
     both, data = {"image": IMAGE, "text": TEXT}, {"path": "x", "text": "captions"}
     faults_mention(
         faults(encoder=both, data=data),
-        ("head.captioning: ", "data.text=captions", "head.captioning.reads=[image]"),
+        ("head.captioning: ", "data.text=captions", "head.captioning.streams=[image]"),
     )
-    for reads in (["text"], ["image", "fused"]):
-        assert len(faults(encoder=both, data=data, head={"c": {**CAPTIONING, "reads": reads}})) == 1
-    assert faults(encoder=both, data=data, head={"c": {**CAPTIONING, "reads": ["image"]}}) == []
+    for streams in (["text"], ["image", "fused"]):
+        head = {"c": {**CAPTIONING, "streams": streams}}
+        assert len(faults(encoder=both, data=data, head=head)) == 1
+    assert faults(encoder=both, data=data, head={"c": {**CAPTIONING, "streams": ["image"]}}) == []
     assert faults(encoder=both, data=data, head={"c": CONTRASTIVE}) == []
     assert faults(encoder={"image": IMAGE}, data=data) == []
 
@@ -165,34 +166,35 @@ BOTH = {"image": IMAGE, "text": TEXT}
 def test_nobody_votes_on_captions():
     faults_mention(
         faults(encoder=BOTH, fusion=DECISION),
-        ("head.captioning: ", "fusion=decision", "captions", "head.captioning.reads=[image]"),
+        ("head.captioning: ", "fusion=decision", "captions", "head.captioning.streams=[image]"),
     )
-    chosen = {"captioning": {**CAPTIONING, "reads": ["image"]}}
+    chosen = {"captioning": {**CAPTIONING, "streams": ["image"]}}
     assert faults(encoder=BOTH, fusion=DECISION, head=chosen) == []
     assert faults(fusion=DECISION) == []
     assert faults(encoder=BOTH, fusion=DECISION, head={"contrastive": CONTRASTIVE}) == []
 
 
 def test_what_a_head_says_in_words():
-    answering = {"answering": {**CAPTIONING, "says": "answers"}}
+    answering = {"answering": {**CAPTIONING, "target": "answers"}}
     captions = {"path": "x", "text": "captions"}
     assert faults(encoder=BOTH, head=answering) == []
     # the captions are not what it is to produce
     assert faults(encoder=BOTH, head=answering, data=captions) == []
     faults_mention(
         faults(encoder=BOTH, fusion=DECISION, head=answering),
-        ("head.answering: ", "fusion=decision", "answers", "head.answering.reads=[image]"),
+        ("head.answering: ", "fusion=decision", "answers", "head.answering.streams=[image]"),
     )
     faults_mention(
-        faults(head={"h": {**CAPTIONING, "says": "answer"}}),
-        ("head.h.says: ", "'answer'", "'answers'", "captions, answers"),
+        faults(head={"h": {**CAPTIONING, "target": "answer"}}),
+        ("head.h.target: ", "'answer'", "'answers'", "captions, answers"),
     )
-    faults_mention(faults(head={"h": {**CAPTIONING, "says": 3}})[:1], ("head.h.says: ", "3", "str"))
+    wrong = faults(head={"h": {**CAPTIONING, "target": 3}})
+    faults_mention(wrong[:1], ("head.h.target: ", "3", "str"))
 
 
 def test_a_question_is_for_a_model_that_hears_it():
-    answering = {"h": {**CAPTIONING, "says": "answers"}}
-    deaf = {"h": {**CAPTIONING, "says": "answers", "reads": ["image"]}}
+    answering = {"h": {**CAPTIONING, "target": "answers"}}
+    deaf = {"h": {**CAPTIONING, "target": "answers", "streams": ["image"]}}
     asked = {"command": "caption", "text": "what is it?"}
     silent = {"command": "caption", "text": None}
     assert faults(encoder=BOTH, head=answering, **asked) == []
@@ -229,7 +231,7 @@ def test_a_text_encoder_must_have_something_to_read():
         faults(encoder=both, data=mute), ("encoder.text: ", "data.text", "encoder.text=null")
     )
     # an inherited text encoder that no head looks at
-    assert faults(encoder=both, data=mute, head={"c": {**CAPTIONING, "reads": ["image"]}}) == []
+    assert faults(encoder=both, data=mute, head={"c": {**CAPTIONING, "streams": ["image"]}}) == []
 
 
 EVIL = {"_target_": "os.system", "_args_": ["true"]}

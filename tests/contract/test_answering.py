@@ -6,7 +6,7 @@ import torch
 from mmtx_cli.types import Batch
 from tests.tiny import FUSIONS, composed, noisy_where_absent, same, tiny_batch, tiny_model
 
-ANSWERS = ("head.captioning.says=answers",)
+ANSWERS = ("head.captioning.target=answers",)
 MIXED = {"text": [4, 0, 7, 0, 2], "image": [1, 2, 0, 0, 1]}
 """Both, one of each, none, both again."""
 
@@ -17,8 +17,8 @@ def model(request):
 
 
 def test_the_configuration_reaches_it(model):
-    assert composed(*ANSWERS, "head=captioning")["head"]["captioning"]["says"] == "answers"
-    assert model.head["captioning"].needs == ("answer_text",)
+    assert composed(*ANSWERS, "head=captioning")["head"]["captioning"]["target"] == "answers"
+    assert model.head["captioning"].targets == ("answer_text",)
 
 
 def test_any_subset_of_the_modalities(model):

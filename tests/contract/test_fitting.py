@@ -29,7 +29,7 @@ def test_encoders(choice):
         assert tensors(tiny_encoder(*choice)) == tensors(encoder)
     modality, name = choice
     node = composed(f"encoder/{modality}={name}")["encoder"][modality]
-    change(node, encoder.portable())
+    change(node, encoder.rebuild_kwargs())
     with torch.device("meta"):
         again = component("encoder", node)
     assert tensors(again) == tensors(encoder)

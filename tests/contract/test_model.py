@@ -181,7 +181,7 @@ def test_gradients_reach_all_that_a_head_reads(fusion, head):
             parameter.add_(0.2 * torch.randn_like(parameter))
     batch = tiny_batch(model, MIXED)
     model(batch)[head].loss.backward()
-    reads = model.head[head].reads
+    reads = model.head[head].streams
     parts = [f"head.{head}"]
     parts += ["fusion"] if FUSED in reads else []
     streams = model.encoder if FUSED in reads else reads
@@ -205,7 +205,7 @@ def test_targets_make_the_loss(fusion, head):
     own = model.head[head]
     batch = tiny_batch(model, MIXED, with_targets=False)
     prediction = model(batch)[head]
-    assert (prediction.loss is None) == bool(own.needs)
+    assert (prediction.loss is None) == bool(own.targets)
     said = model.predict(batch)[head]
     assert said
     same(said, model.predict(tiny_batch(model, MIXED))[head])
@@ -216,7 +216,7 @@ def test_figures_are_said_in_validation_alone(fusion, head):
     model = tiny_model(fusion, [head])
     batch = tiny_batch(model, MIXED)
     figures = model.eval()(batch)[head].metrics
-    assert figures.keys() == {*model.head[head].figures}
+    assert figures.keys() == {*model.head[head].metrics}
     assert all(0 <= value.item() <= 1 for value in figures.values())
     assert model.train()(batch)[head].metrics == {}
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.cross_checks import constant
+from mmtx_cli.config.cross_checks import trait
 from mmtx_cli.config.groups import made, offered
 from mmtx_cli.config.predict_checks import prediction_faults
 from mmtx_cli.io.quoting import quoted
@@ -170,7 +170,7 @@ def test_all_embeddings_are_named_and_no_others(asked):
 def test_a_new_head_says_what_it_predicts():
     """SAID, above, has every head that predicts."""
     heads = made(["head"], HEADS, [conf_dir()])
-    assert {head.name for head in heads if constant(head.content, "predicts")} == SAID.keys()
+    assert {head.name for head in heads if trait(head.content, "predicts")} == SAID.keys()
 
 
 @pytest.mark.parametrize("head", [head for head in HEADS if head not in SAID])

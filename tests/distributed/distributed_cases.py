@@ -70,7 +70,7 @@ class Small(nn.Module):
 
     def forward(self, x: dict[str, Tensor], mask: dict[str, Tensor], batch: Batch) -> Tensor:
         streams = {name: Tokens(self.layer(x[name]), mask[name]) for name in x}
-        if self.head.reads == (FUSED,):  # matching's samples, and those put together
+        if self.head.streams == (FUSED,):  # matching's samples, and those put together
             rows = [torch.cat([getattr(t, k) for t in streams.values()]) for k in ("x", "mask")]
             streams = {FUSED: Tokens(*rows)}
         loss = self.head(streams, batch).loss

@@ -71,13 +71,13 @@ def test_two_processes_learn_what_is_written(found, case, naive):
     model = small(case).double()
     x, mask, _ = inputs(slice(None))
     unit = {}
-    for name in model.head.reads:
+    for name in model.head.streams:
         rows = [
             model.layer(v[m].double()).mean(dim=0) for v, m in zip(x[name], mask[name], strict=True)
         ]
         unit[name] = [F.normalize(model.head.project[name](row), dim=0) for row in rows]
     losses = []
-    for one, other in combinations(model.head.reads, 2):
+    for one, other in combinations(model.head.streams, 2):
         both = [i for i in range(len(x[one])) if mask[one][i].any() and mask[other][i].any()]
         sides = [torch.stack([unit[name][i] for i in both]) for name in (one, other)]
         losses.append(naive(*sides, model.head))

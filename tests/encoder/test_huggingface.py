@@ -101,7 +101,7 @@ def test_the_learning_rate_decays_towards_the_embeddings(bert):
 
 def test_a_model_is_rebuilt_without_its_weights(bert, tmp_path):
     encoder = HuggingFaceTextEncoder(weights=bert[0], freeze=True).eval()
-    kept = json.loads(json.dumps(encoder.portable()))  # plain data only
+    kept = json.loads(json.dumps(encoder.rebuild_kwargs()))  # plain data only
     assert kept["weights"] is None
     again = HuggingFaceTextEncoder(max_length=64, **kept).eval()
     again.load_state_dict(encoder.state_dict())

@@ -51,7 +51,7 @@ def test_pretrained_pictures(tmp_path):
     given = ModalityInput(data, torch.ones(4, 1, dtype=torch.bool))
     wanted = model(**processor(list(data[:, 0]), return_tensors="pt")).last_hidden_state
     same(encoder(given).x, wanted, 1e-5)
-    again = HuggingFaceImageEncoder(image_size=32, **encoder.portable()).eval()
+    again = HuggingFaceImageEncoder(image_size=32, **encoder.rebuild_kwargs()).eval()
     again.load_state_dict(encoder.state_dict())
     same(again(given).x, wanted, 1e-5)
     # positions stretch to pictures of another size
@@ -83,7 +83,7 @@ def test_one_tower_of_a_model_for_two_modalities(tmp_path):
     ids = IDS.masked_fill(~MASK, text.pad_id)
     wanted = model.text_model(input_ids=ids, attention_mask=MASK.long()).last_hidden_state
     same(tokens.x[MASK], wanted[MASK], 1e-5)
-    kept = text.portable()
+    kept = text.rebuild_kwargs()
     again = HuggingFaceTextEncoder(**kept).eval()
     again.load_state_dict(text.state_dict())
     same(again(ModalityInput(IDS, MASK)).x, tokens.x)

@@ -52,7 +52,7 @@ def test_pretrained_sounds(config, tmp_path):
             heard = extractor(sound, sampling_rate=16000, return_tensors="pt").input_values
             wanted = model(heard).last_hidden_state[0]
             same(tokens.x[i][tokens.mask[i]], wanted, 2e-5)
-    kept = json.loads(json.dumps(encoder.portable()))
+    kept = json.loads(json.dumps(encoder.rebuild_kwargs()))
     again = HuggingFaceAudioEncoder(**kept).eval()
     again.load_state_dict(encoder.state_dict())
     same(again(ModalityInput(SOUND, HOPS)).x, tokens.x)

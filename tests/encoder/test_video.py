@@ -63,7 +63,7 @@ class TestFrames:
         )
         tokens = encoder(video(4, 2))
         assert tokens.mask.sum(dim=1).tolist() == [4 * tokens_per_frame, 2 * tokens_per_frame]
-        assert encoder.portable() == {}
+        assert encoder.rebuild_kwargs() == {}
         tokens.x[tokens.mask].pow(3).sum().backward()
         assert gradients(encoder).keys() == dict(encoder.named_parameters()).keys()
 
@@ -85,8 +85,8 @@ class TestFrames:
         assert node["image"]["_target_"].endswith("CnnImageEncoder")
         encoder = component("encoder.video", {**node, "tokens_per_frame": 2})
         assert encoder(tiny_field("video", [2])).x.shape == (1, 4, 16)
-        assert encoder.portable() == {"image": {"weights": None}}
-        change(node, encoder.portable())
+        assert encoder.rebuild_kwargs() == {"image": {"weights": None}}
+        change(node, encoder.rebuild_kwargs())
         rebuilt = component("encoder.video", {**node, "tokens_per_frame": 2})
         rebuilt.load_state_dict(encoder.state_dict())
         assert len(encoder.blocks()) == len(encoder.image.blocks())
@@ -297,7 +297,7 @@ def test_weights_from_a_file(tmp_path):
     torch.save(whole.state_dict(), tmp_path / "mine.pth")
     encoder = TorchvisionVideoEncoder(weights=str(tmp_path / "mine.pth"), body_depth=1, **CNN3D)
     assert torch.equal(encoder.body.stem[0].weight, whole.stem[0].weight)
-    assert encoder.portable() == {"weights": None}
+    assert encoder.rebuild_kwargs() == {"weights": None}
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def next_word(head, streams, row, said):
     """Log-probabilities [v] of what follows ``said``, in float64."""
     x, mask = head.context(streams)
     tokens = torch.tensor([said])
-    summary = head.summary(streams)
+    summary = head.summarize(streams)
     summary = None if summary is None else summary[row : row + 1]
     context = x[row : row + 1], mask[row : row + 1], summary
     hidden = head.decoder(tokens, *context)[0, -1].detach().double()
@@ -169,7 +169,7 @@ def test_looks_at_all_that_it_reads(batch):
         for name, n in [("text", 2), ("image", 3)]
     }
     head = head_of(("text", "image")).eval()
-    assert head.reads == ("image", "text")
+    assert head.streams == ("image", "text")
     before = head(made, batch).loss
     for name in made:
         other = {**made, name: Tokens(made[name].x + 1, made[name].mask)}
@@ -218,8 +218,8 @@ class TestAnswers:
     ]
 
     def test_are_learned_as_captions_are(self, streams, batch):
-        captioner, answerer = head_of().eval(), head_of(says="answers").eval()
-        assert (captioner.needs, answerer.needs) == (("captions",), ("answer_text",))
+        captioner, answerer = head_of().eval(), head_of(target="answers").eval()
+        assert (captioner.targets, answerer.targets) == (("captions",), ("answer_text",))
         answerer.load_state_dict(captioner.state_dict())
         both = Batch({}, {"answer_text": batch.targets["captions"]}, list("abcd"))
         assert answerer(streams, both).loss.item() == captioner(streams, batch).loss.item()
@@ -228,7 +228,7 @@ class TestAnswers:
 
     def test_figures_and_rows(self):
         said = [TestEvaluate().said(*tokens) for tokens in ([8], [5, 6, 7], [6])]
-        evaluation = head_of(says="answers").evaluate(said, self.samples, Words())
+        evaluation = head_of(target="answers").evaluate(said, self.samples, Words())
         dog, ball, red = evaluation.rows
         assert [row["prediction"] for row in evaluation.rows] == ["dog", "a red ball", "red"]
         assert dog["answers"] == {"a dog": 9.0, "cat": 1.0}
@@ -239,5 +239,5 @@ class TestAnswers:
         assert figures == {"accuracy": pytest.approx(2 / 3), "exact_match": pytest.approx(2 / 3)}
 
     def test_there_is_nothing_else_to_say(self):
-        with raises(ValueError, "says='answer': ", "captions or answers"):
-            head_of(says="answer")
+        with raises(ValueError, "target='answer': ", "captions or answers"):
+            head_of(target="answer")

@@ -102,13 +102,13 @@ def test_the_streams_that_are_there_vote(streams):
 
 
 def test_what_it_reads():
-    assert head_of(("text", "image")).reads == ("image", "text")
-    assert head_of(("text", "image", FUSED)).reads == (FUSED,)
-    assert head_of(("text", "image", FUSED), reads=["text"]).reads == ("text",)
-    with raises(ValueError, "reads: ", "stream 'audio'", "'image'"):
-        head_of(("text", "image"), reads=["audio"])
-    with raises(ValueError, "reads ", "empty"):
-        head_of(("text", "image"), reads=[])
+    assert head_of(("text", "image")).streams == ("image", "text")
+    assert head_of(("text", "image", FUSED)).streams == (FUSED,)
+    assert head_of(("text", "image", FUSED), streams=["text"]).streams == ("text",)
+    with raises(ValueError, "streams: ", "stream 'audio'", "'image'"):
+        head_of(("text", "image"), streams=["audio"])
+    with raises(ValueError, "streams ", "empty"):
+        head_of(("text", "image"), streams=[])
 
 
 def said(*logits):

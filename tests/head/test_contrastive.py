@@ -132,15 +132,15 @@ def test_outputs_are_unit_vectors():
 
 
 def test_reads_the_modalities_not_what_is_fused():
-    assert head_of("text", "image", FUSED).reads == ("image", "text")
+    assert head_of("text", "image", FUSED).streams == ("image", "text")
 
 
 @pytest.mark.parametrize(
     ("kwargs", "parts"),
     [
-        ({"reads": ["image"]}, ["two streams", "reads ", "['image']"]),
+        ({"streams": ["image"]}, ["two streams", "streams ", "['image']"]),
         ({"loss": "triplet"}, ["loss='triplet' ", "'infonce'", "'sigmoid'"]),
-        ({"reads": ["image", "video"]}, ["reads: ", "stream 'video'"]),
+        ({"streams": ["image", "video"]}, ["streams: ", "stream 'video'"]),
     ],
 )
 def test_what_it_refuses(kwargs, parts):

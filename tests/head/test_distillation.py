@@ -29,7 +29,7 @@ def made(*args, fusion="concat"):
 def naive_feature(head, streams, field):
     total, count = 0.0, 0
     for i in range(len(field.mask)):
-        rows = torch.cat([streams[n].x[i][streams[n].mask[i]] for n in head.reads])
+        rows = torch.cat([streams[n].x[i][streams[n].mask[i]] for n in head.streams])
         if not len(rows) or not field.mask[i].any():
             continue
         told = head.project(rows.mean(dim=0))
@@ -44,7 +44,7 @@ def naive_feature(head, streams, field):
 def naive_relation(head, streams, field):
     told, taught = [], []
     for i in range(len(field.mask)):
-        rows = torch.cat([streams[n].x[i][streams[n].mask[i]] for n in head.reads])
+        rows = torch.cat([streams[n].x[i][streams[n].mask[i]] for n in head.streams])
         if len(rows) and field.mask[i].any():
             told.append(head.project(rows.mean(dim=0)))
             tokens = head.teacher.model(type(field)(field.data[i : i + 1], field.mask[i : i + 1]))
@@ -60,12 +60,12 @@ def naive_relation(head, streams, field):
 @pytest.mark.parametrize(
     ("kind", "naive"), [("feature", naive_feature), ("relation", naive_relation)]
 )
-@pytest.mark.parametrize("reads", [[], ["head.distillation_image.reads=[fused]"]])
+@pytest.mark.parametrize("reads", [[], ["head.distillation_image.streams=[fused]"]])
 def test_the_loss_is_what_is_written(kind, naive, reads):
     model, head = made(f"head.distillation_image.kind={kind}", *reads)
     batch = tiny_batch(model, COUNTS)
     batch = batch.map(lambda x: x.double() if x.is_floating_point() else x)
-    streams = model.streams(batch, head.reads, {})
+    streams = model.streams(batch, head.streams, {})
     found = head(streams, batch).loss
     torch.testing.assert_close(
         found, naive(head, streams, batch.inputs["image"]), atol=1e-10, rtol=1e-10
@@ -75,7 +75,7 @@ def test_the_loss_is_what_is_written(kind, naive, reads):
 @pytest.mark.parametrize("kind", ["feature", "relation"])
 def test_the_gradient_reaches_the_model_and_not_the_teacher(kind):
     model, head = made(
-        f"head.distillation_image.kind={kind}", "head.distillation_image.reads=[fused]"
+        f"head.distillation_image.kind={kind}", "head.distillation_image.streams=[fused]"
     )
     before = copy.deepcopy(head.teacher.model.state_dict())
     model.train()
@@ -168,7 +168,7 @@ def test_doubts_are_learned_by_heart(trained):
     batch = tiny_batch(model, {"text": [4, 6, 7, 3], "image": [1, 1, 1, 1]})
     head = model.head["logit_distillation"]
     before = copy.deepcopy(head.teacher.model.state_dict())
-    soft = (head.said(batch) / head.temperature).softmax(dim=1)
+    soft = (head.teacher_logits(batch) / head.temperature).softmax(dim=1)
     least = -(soft * soft.log()).sum(dim=1).mean() * head.temperature**2  # what no student beats
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     losses = []
@@ -190,7 +190,7 @@ def test_an_encoder_of_a_trained_model_teaches(trained):
     batch = tiny_batch(model, COUNTS)
     head = model.head["distillation_image"]
     torch.testing.assert_close(
-        head.taught(batch.inputs["image"]),
+        head.teacher_features(batch.inputs["image"]),
         teacher.encoder["image"].pooled_features(batch.inputs["image"]),
     )
 

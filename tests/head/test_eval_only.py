@@ -55,7 +55,7 @@ class TestZeroShot:
         assert [prompt.captions for prompt in prompts] == [(text,) for text in said]
         random = np.random.default_rng(0)
         texts = random.normal(size=(9, 8)) * random.uniform(0.1, 5, size=(9, 1))
-        head.learn([{"text": torch.tensor(text)} for text in texts], prompts)
+        head.fit([{"text": torch.tensor(text)} for text in texts], prompts)
         unit = texts / np.linalg.norm(texts, axis=1, keepdims=True)
         mean = unit.reshape(3, 3, 8).mean(axis=1)
         expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
@@ -145,7 +145,7 @@ class TestProbe:
     def learned(self, labels, **options):
         head, x = self.probe(**options), self.outputs(len(labels), 0)
         known = head.examples(labelled(labels, "train"), labelled(labels[:1]))
-        head.learn(rows_of(x), known)
+        head.fit(rows_of(x), known)
         return head, x
 
     def test_it_is_the_probes_of_each_stream(self):
@@ -175,7 +175,7 @@ class TestProbe:
         }
 
     def test_numbers(self):
-        head, x = self.learned([float(i) for i in range(24)], kind="linear", reads=["image"])
+        head, x = self.learned([float(i) for i in range(24)], kind="linear", streams=["image"])
         test = self.outputs(6, 1)
         samples = labelled([0.5 * i for i in range(6)])
         evaluation = head.evaluate([[row] for row in rows_of(test)], samples, Words())
@@ -188,11 +188,11 @@ class TestProbe:
         head, x = self.probe(kind="knn"), self.outputs(6, 0)
         x["text_present"][:] = False
         rows = head.examples(labelled(NAMES * 2, "train"), [])
-        head.learn(rows_of(x), rows)
+        head.fit(rows_of(x), rows)
         assert set(head.training_inputs) == {"image"}
         x["image_present"][:] = False
         with raises(DataError, "training sample", "label", "image, text"):
-            self.probe().learn(rows_of(x), rows)
+            self.probe().fit(rows_of(x), rows)
 
     @pytest.mark.parametrize(
         ("train", "asked", "parts"),
@@ -224,7 +224,7 @@ class TestRetrieval:
         return RetrievalHead(16, ["text", "image"], heads, **options)
 
     def test_it_finds_what_the_contrastive_head_finds(self, model, heads):
-        head = self.asked(heads, at=[3, 1])
+        head = self.asked(heads, k=[3, 1])
         batch = tiny_batch(model, BOTH)
         streams = model.fusion(model.encode(batch))
         outputs = [[row] for row in rows_of(head.predict(streams, batch))]
@@ -242,9 +242,9 @@ class TestRetrieval:
             16, ["text", "image", "audio"], pairs=[["text", "image"], ["text", "audio"]]
         )
         trained, streams = nn.ModuleDict({"contrastive": three}), ["text", "image", "audio"]
-        assert RetrievalHead(16, streams, trained).found == three.pairs
+        assert RetrievalHead(16, streams, trained).searched_pairs == three.pairs
         head = RetrievalHead(16, streams, trained, pairs=[["image", "audio"]])
-        assert head.found == [("audio", "image")]
+        assert head.searched_pairs == [("audio", "image")]
 
     @pytest.mark.parametrize(
         ("options", "parts"),
@@ -252,9 +252,9 @@ class TestRetrieval:
             ({"pairs": [["image", "audio"]]}, ["pairs: ", "'audio'", " image, text"]),
             ({"pairs": [["image", "image"]]}, ["pairs: ", "'image', 'image'", " image, text"]),
             ({"pairs": []}, ["pairs ", "empty"]),
-            ({"at": [0, 1]}, ["at=[0, 1]: ", "ranks", " 1 "]),
-            ({"at": [1, 1]}, ["at=[1, 1]: ", "distinct ranks"]),
-            ({"at": []}, ["at=[]: ", "ranks"]),
+            ({"k": [0, 1]}, ["k=[0, 1]: ", "ranks", " 1 "]),
+            ({"k": [1, 1]}, ["k=[1, 1]: ", "distinct ranks"]),
+            ({"k": []}, ["k=[]: ", "ranks"]),
             ({"head": "other"}, ["head=other: ", "contrastive head", " from contrastive"]),
         ],
     )

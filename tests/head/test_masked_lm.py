@@ -27,7 +27,7 @@ def test_how_many_are_hidden_and_as_what():
     data = torch.randint(5, VOCAB, (400, 100), generator=random)
     field = ModalityInput(data, torch.ones_like(data, dtype=torch.bool))
     batch = Batch({"text": field}, ids=[str(i) for i in range(400)])
-    view = head.train().view(batch)
+    view = head.train().prepare_batch(batch)
     told = view.targets["tokens"] != IGNORE_INDEX
     assert (told.sum(dim=1) == 15).all()
     index = view.targets["index"]
@@ -45,7 +45,7 @@ def test_how_many_are_hidden_and_as_what():
 def test_special_tokens_and_padding_are_never_hidden():
     _, head, batch = made("head.masked_lm.mask_ratio=0.9")
     for step in range(10):
-        view = head.train().view(at_step(batch, step))
+        view = head.train().prepare_batch(at_step(batch, step))
         tokens, index = view.targets["tokens"], view.targets["index"]
         told = tokens != IGNORE_INDEX
         assert not torch.isin(tokens[told], torch.tensor(SPECIAL)).any()
@@ -55,10 +55,10 @@ def test_special_tokens_and_padding_are_never_hidden():
 
 @pytest.mark.parametrize("reads", ["text", "fused"])
 def test_the_loss_is_the_surprise_of_what_is_hidden(reads):
-    model, head, batch = made(f"head.masked_lm.reads=[{reads}]", fusion="concat")
+    model, head, batch = made(f"head.masked_lm.streams=[{reads}]", fusion="concat")
     model.double()
-    view = head.view(batch)
-    prediction = head(model.streams(view, head.reads, {}), view)
+    view = head.prepare_batch(batch)
+    prediction = head(model.streams(view, head.streams, {}), view)
     total, count = 0.0, 0
     for i, row in enumerate(view.targets["tokens"].tolist()):
         for j, token in enumerate(row):
@@ -73,8 +73,8 @@ def test_the_loss_is_the_surprise_of_what_is_hidden(reads):
 @pytest.mark.parametrize("reads", ["text", "fused"])
 def test_what_is_hidden_is_not_seen(reads):
     """Another word behind the mask changes nothing that is told."""
-    model, head, batch = made(f"head.masked_lm.reads=[{reads}]", fusion="concat")
-    view = head.view(batch)
+    model, head, batch = made(f"head.masked_lm.streams=[{reads}]", fusion="concat")
+    view = head.prepare_batch(batch)
     index, told = view.targets["index"], view.targets["tokens"] != IGNORE_INDEX
     hidden = told & (view.inputs["text"].data.gather(1, index) == MASK)
     assert hidden.any()
@@ -87,8 +87,8 @@ def test_what_is_hidden_is_not_seen(reads):
     changed = replace(
         batch, inputs={**batch.inputs, "text": replace(batch.inputs["text"], data=other)}
     )
-    views = view, head.view(changed)
-    told = [head(model.streams(v, head.reads, {}), v).outputs["logits"] for v in views]
+    views = view, head.prepare_batch(changed)
+    told = [head(model.streams(v, head.streams, {}), v).outputs["logits"] for v in views]
     same(told[1], told[0])
 
 

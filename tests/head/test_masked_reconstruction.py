@@ -49,8 +49,8 @@ def case(request):
 def test_the_loss_is_the_mean_squared_error_of_what_is_hidden(case):
     model, name, modality, batch = made(case, f"head.masked_{CASES[case][0]}.target=raw")
     model, head = model.double(), model.head[name]
-    view = head.view(batch)
-    prediction = head(model.streams(view, head.reads, {}), view)
+    view = head.prepare_batch(batch)
+    prediction = head(model.streams(view, head.streams, {}), view)
     patches = model.encoder[modality].patching().cut(batch.inputs[modality])
     shown = view.inputs[modality].shown
     total, count = 0.0, 0
@@ -71,7 +71,7 @@ def test_what_is_hidden_is_not_seen(case):
     """What the stem makes of hidden patches, be it what it may, reaches nothing."""
     model, name, modality, batch = made(case)
     head, encoder = model.head[name], model.encoder[modality]
-    view = head.view(batch)
+    view = head.prepare_batch(batch)
     shown = view.inputs[modality].shown
     seen = torch.zeros_like(encoder.patching().cut(batch.inputs[modality]).mask)
     for i in range(len(batch)):
@@ -83,16 +83,16 @@ def test_what_is_hidden_is_not_seen(case):
             return made
         return torch.where(seen.view(*made.shape[:-1], 1), made, torch.randn_like(made))
 
-    before = head(model.streams(view, head.reads, {}), view)
+    before = head(model.streams(view, head.streams, {}), view)
     encoder.stem.register_forward_hook(noisy)
-    after = head(model.streams(view, head.reads, {}), view)
+    after = head(model.streams(view, head.streams, {}), view)
     same(after.outputs["patches"], before.outputs["patches"])
 
 
 def test_pixels_that_are_hidden_change_nothing():
     model, name, _, batch = made("image")
     head = model.head[name]
-    view = head.view(batch)
+    view = head.prepare_batch(batch)
     field, shown = view.inputs["image"], view.inputs["image"].shown
     data = torch.randint_like(field.data, 256)
     places = (64 // 16) ** 2
@@ -103,7 +103,7 @@ def test_pixels_that_are_hidden_change_nothing():
             part = (i, picture, slice(None), slice(top, top + 16), slice(left, left + 16))
             data[part] = field.data[part]
     other = replace(view, inputs={"image": ModalityInput(data, field.mask, shown)})
-    told = [head(model.streams(v, head.reads, {}), v).outputs["patches"] for v in (view, other)]
+    told = [head(model.streams(v, head.streams, {}), v).outputs["patches"] for v in (view, other)]
     assert (data != field.data).any()
     same(told[1][view.targets["hidden"]], told[0][view.targets["hidden"]])
 
@@ -125,23 +125,23 @@ def test_a_sample_is_judged_alike_in_any_batch(case):
 
 
 def test_a_modality_told_from_the_others():
-    args = ["head.masked_image.mask_ratio=1", "head.masked_image.reads=[fused]"]
+    args = ["head.masked_image.mask_ratio=1", "head.masked_image.streams=[fused]"]
     model = tiny_model("concat", ["masked_image"], args=args)
     batch = tiny_batch(model, {"text": [4, 6, 0], "image": [1, 0, 1]})
     head = model.head["masked_image"]
-    view = head.view(batch)
+    view = head.prepare_batch(batch)
     assert not view.inputs["image"].mask.any()
     assert view.targets["hidden"].sum(dim=1).tolist() == [16, 0, 16]
     other = replace(view, inputs={**view.inputs, "image": noisy_where_absent(view.inputs["image"])})
-    told = [head(model.streams(v, head.reads, {}), v).outputs["patches"] for v in (view, other)]
+    told = [head(model.streams(v, head.streams, {}), v).outputs["patches"] for v in (view, other)]
     same(told[1], told[0])
-    prediction = head(model.streams(view, head.reads, {}), view)
+    prediction = head(model.streams(view, head.streams, {}), view)
     assert prediction.loss.isfinite()
 
 
 def test_normalised_targets(case):
     model, name, _, batch = made(case)
-    view = model.head[name].view(batch)
+    view = model.head[name].prepare_batch(batch)
     patches = view.targets["patches"][view.targets["hidden"]]
     assert patches.mean(dim=1).abs().max() < 1e-4
     torch.testing.assert_close(patches.std(dim=1), torch.ones(len(patches)), atol=1e-2, rtol=0)
@@ -179,7 +179,7 @@ def test_learns_two_samples_by_heart(modality):
         (["encoder/image=cnn"], ["modality: ", "'image'", "encoder.image.stem=patch"]),
         (["head.masked_image.modality=audio"], ["modality: ", "'audio'", "encoder/audio=NAME"]),
         (["head.masked_image.mask_ratio=0"], ["mask_ratio=0 ", " 1"]),
-        (["head.masked_image.mask_ratio=1"], ["mask_ratio=1 ", "reads=[fused]"]),
+        (["head.masked_image.mask_ratio=1"], ["mask_ratio=1 ", "streams=[fused]"]),
         (["head.masked_image.masking=tube"], ["masking='tube': ", "encoder", "moment"]),
         (["head.masked_image.target=pixels"], ["target='pixels' ", "normalised, raw"]),
     ],

@@ -25,7 +25,7 @@ def mixed_rows(model, said=None, seed=0):
     mask = {name: torch.tensor(counts)[:, None] > 0 for name, counts in COUNTS.items()}
     numbers = torch.arange(1.0, b + 1)[:, None, None].expand(b, 1, model.dim)
     keys = step_tensor(id_tensor(str(i) for i in range(b)), seed, step=0)
-    mixed = model.head["matching"].mix(
+    mixed = model.head["matching"].make_negatives(
         {name: Tokens(numbers, mask[name]) for name in mask}, said or {}, keys
     )
     return {name: (t.x[:, 0, 0].long() - 1).tolist() for name, t in mixed.items()}, mixed
@@ -116,7 +116,7 @@ def test_what_cannot_be_matched(args, parts):
 
 
 def test_reads_what_is_fused(model):
-    assert model.head["matching"].reads == (FUSED,)
+    assert model.head["matching"].streams == (FUSED,)
 
 
 @pytest.mark.slow

@@ -20,8 +20,8 @@ def model():
 
 def test_the_loss_is_the_cross_entropy_of_what_follows(model):
     head, batch = model.head["prefix_lm"], tiny_batch(model, COUNTS)
-    view = head.view(batch)
-    streams = model.streams(view, head.reads, {})
+    view = head.prepare_batch(batch)
+    streams = model.streams(view, head.streams, {})
     total, count = 0.0, 0
     for i, length in enumerate(COUNTS["text"]):
         seen = int(view.inputs["text"].mask[i].sum())
@@ -44,20 +44,20 @@ def test_the_loss_is_the_cross_entropy_of_what_follows(model):
 
 def test_what_follows_is_not_seen(model):
     head, batch = model.head["prefix_lm"], tiny_batch(model, COUNTS)
-    view = head.view(batch)
+    view = head.prepare_batch(batch)
     field = view.inputs["text"]
     other = ModalityInput(field.data.where(field.mask, 29), field.mask)
-    a = model.streams(view, head.reads, {})["fused"]
+    a = model.streams(view, head.streams, {})["fused"]
     changed = replace(view, inputs={**view.inputs, "text": other})
-    b = model.streams(changed, head.reads, {})["fused"]
+    b = model.streams(changed, head.streams, {})["fused"]
     assert torch.equal(a.x, b.x)
     text = batch.inputs["text"].data.clone()
     text[0, 6] = (text[0, 6] - 4) % 20 + 5  # the last word of the first text is told last
-    before, _ = head.surprise(a_streams := model.streams(view, head.reads, {}), view)
+    before, _ = head.nll(a_streams := model.streams(view, head.streams, {}), view)
     again = replace(
         batch, inputs={**batch.inputs, "text": ModalityInput(text, batch.inputs["text"].mask)}
     )
-    after, following = head.surprise(a_streams, head.view(again))
+    after, following = head.nll(a_streams, head.prepare_batch(again))
     last = int((following[0] != IGNORE_INDEX).sum()) - 1
     assert torch.equal(before[0, :last], after[0, :last])
 
@@ -68,7 +68,7 @@ def test_every_prefix_is_drawn(model):
         tiny_batch(model, {"text": [5] * 400, "image": [1] * 400}),
     )
     head.train()
-    seen = head.view(batch).inputs["text"].mask.sum(dim=1)
+    seen = head.prepare_batch(batch).inputs["text"].mask.sum(dim=1)
     counts = torch.bincount(seen, minlength=6)
     assert counts[0] == counts[5] == 0
     assert all(60 <= int(n) <= 140 for n in counts[1:5]), "four, with deviation 9 of 100 each"

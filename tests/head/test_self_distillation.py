@@ -26,8 +26,8 @@ def made(modality, *args):
 def test_the_loss_is_the_distance_from_what_the_average_says(modality):
     model, head, batch = made(modality)
     model.double()
-    view = head.view(batch)
-    prediction = head(model.streams(view, head.reads, {}), view)
+    view = head.prepare_batch(batch)
+    prediction = head(model.streams(view, head.streams, {}), view)
     whole = head.teacher(batch.inputs[modality])
     shown = view.inputs[modality].shown
     total, count = 0.0, 0
@@ -51,14 +51,14 @@ def test_the_loss_is_the_distance_from_what_the_average_says(modality):
 @pytest.mark.parametrize("modality", CASES)
 def test_the_student_sees_nothing_of_what_it_is_to_tell(modality):
     model, head, batch = made(modality)
-    view = head.view(batch)
-    said = head(model.streams(view, head.reads, {}), view).outputs["patches"]
+    view = head.prepare_batch(batch)
+    said = head(model.streams(view, head.streams, {}), view).outputs["patches"]
     field = view.inputs[modality]
     tokens = model.encoder[modality](field)
     assert tokens.mask.sum() == field.shown.mask.sum()
     other = noisy_where_absent(batch.inputs[modality])
     noisy = ModalityInput(other.data, other.mask, field.shown)
-    again = head(model.streams(_with(view, modality, noisy), head.reads, {}), view)
+    again = head(model.streams(_with(view, modality, noisy), head.streams, {}), view)
     there = view.targets["hidden"]
     torch.testing.assert_close(again.outputs["patches"][there], said[there], atol=1e-5, rtol=1e-5)
 

@@ -13,7 +13,7 @@ from .fixtures import ODD
 pytestmark = pytest.mark.xdist_group("answering")  # so that the model is trained once
 
 TEXT = ("encoder/text=transformer", "encoder.text.width=16", "encoder.text.depth=1")
-ANSWERS = "head.captioning.says=answers"
+ANSWERS = "head.captioning.target=answers"
 PICTURE = f"{ODD}/scenes/images/00001.jpg"
 
 
@@ -75,7 +75,7 @@ def test_a_captioner_goes_on_to_answer(place, scenes, captioner):
     args = [captioner, *TEXT, ANSWERS, scenes, *TINY[3:], "data.text=text", "run_dir=converted"]
     run = succeeded(mmtx("finetune", *args, cwd=place))
     config = json.loads((run / "model" / "config.json").read_text())
-    assert config["model"]["head"]["captioning"]["says"] == "answers"
+    assert config["model"]["head"]["captioning"]["target"] == "answers"
     run = succeeded(mmtx("eval", f"ckpt={run.name}", "run_dir=converted/eval", cwd=place))
     assert "captioning/exact_match" in json.loads((run / "result.json").read_text())["metrics"]
 
@@ -90,8 +90,8 @@ def test_pretraining_on_answers_and_captions(place, scenes):
 
 def test_what_cannot_be(place, scenes, captioner):
     args = [*CAPTIONER, scenes]
-    fault = refused("finetune", *args, "head.captioning.says=anwers", cwd=place)
-    mentions(fault, "head.captioning.says: ", "'anwers'", "'answers'")
+    fault = refused("finetune", *args, "head.captioning.target=anwers", cwd=place)
+    mentions(fault, "head.captioning.target: ", "'anwers'", "'answers'")
     inputs = f"inputs={quoted(PICTURE)}"
     fault = refused("caption", captioner, inputs, "text='what is it?'", cwd=place)
     mentions(fault, "text: ", "head")

@@ -74,7 +74,8 @@ def test_probes_read_off_what_the_training_rows_teach(place, contrastive):
         figure = result["metrics"][f"probe/{name}/accuracy"]
         assert figure == pytest.approx(sum(said) / 6)
     # what is scored has been learned from: the nearest neighbour of a sample is itself
-    args = [contrastive, "split=train", "head=probe", "head.probe.k=1", "head.probe.reads=[image]"]
+    probe = ["head=probe", "head.probe.k=1", "head.probe.streams=[image]"]
+    args = [contrastive, "split=train", *probe]
     run = succeeded(mmtx("eval", *args, "bootstrap=5", "run_dir=itself", cwd=place))
     assert read(run)[0]["metrics"]["probe/image/knn/accuracy"] == 1.0
 
@@ -87,7 +88,7 @@ def test_retrieval_is_that_of_the_contrastive_head(place, contrastive):
     # 48 pictures, of which few share a caption: more than 1 in 48 texts are right for a picture
     assert 1 / 48 <= chance["contrastive/text_to_image_r1"] < 2 / 48
     assert 0 < chance["contrastive/image_to_text_r1"] < 3 / 48
-    asked = [*args, "head=[retrieval,probe]", "head.retrieval.at=[1,10]", "head.probe.kind=knn"]
+    asked = [*args, "head=[retrieval,probe]", "head.retrieval.k=[1,10]", "head.probe.kind=knn"]
     result, rows = read(succeeded(mmtx("eval", *asked, "run_dir=found", cwd=place)))
     found = {k: v for k, v in result["metrics"].items() if k.startswith("retrieval/")}
     ways = ("image_to_text", "text_to_image")

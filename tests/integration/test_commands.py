@@ -155,7 +155,7 @@ def test_a_new_head_learns_the_labels_of_its_own_data(place, scenes):
 @pytest.mark.slow
 def test_a_finished_run_is_resumed_by_the_same_command_line(place, captioner, scenes):
     run = quoted(f"{ODD}/longer")
-    args = [*CAPTIONER, scenes, f"run_dir={run}", "head.captioning.reads=[image,fused]"]
+    args = [*CAPTIONER, scenes, f"run_dir={run}", "head.captioning.streams=[image,fused]"]
     folder = succeeded(mmtx("finetune", *args, cwd=place))
     assert last_step(folder) == 2
     succeeded(mmtx("finetune", *args, "resume=true", "trainer.max_steps=3", cwd=place))

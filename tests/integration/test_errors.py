@@ -172,8 +172,8 @@ HIDDEN_EVIL = "\\${oc.create:{_target_:builtins.open,file:trace,mode:w}}"
             ["encoder.image.mean._target_: ", *OUTSIDE],
         ),
         (
-            lambda c: c["model"]["head"]["captioning"].update(reads=["image", EVIL]),
-            ["head.captioning.reads[1]._target_: ", *OUTSIDE],
+            lambda c: c["model"]["head"]["captioning"].update(streams=["image", EVIL]),
+            ["head.captioning.streams[1]._target_: ", *OUTSIDE],
         ),
         (
             lambda c: c["model"]["encoder"]["image"].update(_args_=[EVIL], _partial_=True),

@@ -124,7 +124,7 @@ def test_two_processes_learn_of_a_mixture_what_one_does(corpora, tmp_path, mix):
     said.write_text("".join(json.dumps({**row, "image": None}) + "\n" for row in rows))
     parts = mixture({**corpora, "texts": said}).replace(", text: text", "")
     parts = parts.replace("masked_lm", "captioning")
-    heads = ["head=[contrastive,captioning,classification]", "head.captioning.reads=[image]"]
+    heads = ["head=[contrastive,captioning,classification]", "head.captioning.streams=[image]"]
     heads += ["head.captioning.depth=1", "head.captioning.num_heads=2"]
     common = [
         "pretrain",

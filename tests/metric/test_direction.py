@@ -3,11 +3,18 @@ import pytest
 
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.metric.classification import classification_scores, multilabel_scores
-from mmtx_cli.metric.direction import HEADLINES, HIGHER, LOWER, has_direction, lower_is_better
+from mmtx_cli.metric.direction import (
+    METRICS,
+    has_direction,
+    headline,
+    headlines,
+    lower_is_better,
+    metric_of,
+)
 from mmtx_cli.metric.retrieval.recall import recall_scores
 from tests.tiny import HEADS, LABELS, tiny_batch, tiny_model
 
-LESS = ("mae", "rmse", "mse", "ece", "perplexity", "error", "surprise", "rank", "median_rank")
+LESS = ("mae", "rmse", "mse", "ece", "perplexity", "error", "nll", "rank", "median_rank")
 WHOLE = {"text": [6, 6, 7, 6], "image": [1, 1, 1, 1]}
 
 
@@ -32,14 +39,14 @@ def test_it_is_known_of_every_metric_of_every_head(said, name):
     model, outputs = said
     head = model.head[name]
     own = [[{key: x[i] for key, x in outputs[name].items()}] for i in range(4)]
-    label = 1.5 if "number" in head.needs else LABELS[0]
+    label = 1.5 if "number" in head.targets else LABELS[0]
     samples = [
         Sample(str(i), "test", captions=("a b", "c"), label=label, answers={LABELS[0]: 2.0})
         for i in range(4)
     ]
     evaluation = head.evaluate(own, samples, Words())
     names = {*evaluation.scores.figures(), *evaluation.scores.per_sample}
-    for metric in names | set(head.figures):
+    for metric in names | set(head.metrics):
         assert has_direction(metric), metric
         assert has_direction(f"{name}/{metric}"), metric
         assert lower_is_better(metric) == metric.endswith(LESS), metric
@@ -77,5 +84,27 @@ def test_names_with_others_before_them(metric, lower):
 def test_of_a_metric_of_ones_own_it_is_not_known():
     assert not has_direction("mine/terror")
     assert not has_direction("mine/score")
-    assert not set(HIGHER) & set(LOWER)
-    assert all(map(has_direction, HEADLINES))
+    assert metric_of("mine/score") is None
+
+
+def test_each_metric_is_declared_once():
+    names = [metric.name for metric in METRICS]
+    assert len(names) == len(set(names))
+
+
+def test_the_headline_of_a_head():
+    assert headline(["mae", "kappa", "accuracy"]) == "accuracy"  # of ordered classes
+    assert headline(["f1_macro", "exact_match", "f1_micro"]) == "f1_micro"
+    assert headline(["bleu_1", "bleu_4", "rouge_l", "cider"]) == "cider"
+    assert headline(["bleu_1", "bleu_4", "rouge_l"]) == "bleu_4"
+    assert headline(["image_to_text_r1", "mean_recall"]) == "mean_recall"
+    assert headline(["mine"]) is None
+
+
+def test_the_headlines_of_several_heads():
+    metrics = ["a/r2", "a/mae", "b/mine", "probe/image/knn/accuracy", "loss", "cider"]
+    assert headlines(metrics) == {
+        "a": "a/mae",
+        "probe/image/knn": "probe/image/knn/accuracy",
+        "": "cider",
+    }

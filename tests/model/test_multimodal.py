@@ -52,7 +52,7 @@ def test_only_the_heads_that_are_asked_speak(model):
 class BlindHead(ClassificationHead):
     """Wants the text covered."""
 
-    def view(self, batch):
+    def prepare_batch(self, batch):
         text = batch.inputs["text"]
         covered = ModalityInput(text.data, torch.zeros_like(text.mask))
         return Batch({**batch.inputs, "text": covered}, batch.targets, batch.ids)
@@ -65,7 +65,7 @@ def test_each_head_sees_its_own_view(model):
     model.head["blind"] = blind.eval()
     batch = tiny_batch(model, COUNTS)
     seen = {name: p.outputs for name, p in model(batch).items()}
-    covered = model.head["blind"].view(batch)
+    covered = model.head["blind"].prepare_batch(batch)
     same(seen["blind"], model(covered)["classification"].outputs, 1e-6)
     assert not torch.allclose(seen["blind"]["logits"][0], seen["classification"]["logits"][0])
     torch.testing.assert_close(seen["blind"]["logits"][1], seen["classification"]["logits"][1])

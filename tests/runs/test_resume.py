@@ -19,7 +19,7 @@ FIRST = (
     "encoder.image.depth=2",
     "fusion=concat",
     "head=captioning",
-    "head.captioning.reads=[image,fused]",
+    "head.captioning.streams=[image,fused]",
     "dim=16",
     "optimizer.lr=1e-4",
     "trainer.max_steps=5",
@@ -69,7 +69,7 @@ def test_defaults_may_be_said(go_on):
         "head=captioning",
     )
     assert cfg["data"]["path"] == "x.jsonl"
-    assert cfg["head"]["captioning"]["reads"] == ["image", "fused"]
+    assert cfg["head"]["captioning"]["streams"] == ["image", "fused"]
 
 
 def test_how_the_run_is_carried_out_may_change(go_on):
@@ -110,8 +110,8 @@ def test_how_the_run_is_carried_out_may_change(go_on):
             None,
         ),
         (
-            "head.captioning.reads=[image]",
-            "head.captioning.reads=['image']: ",
+            "head.captioning.streams=[image]",
+            "head.captioning.streams=['image']: ",
             "['image', 'fused']",
         ),
         ("encoder.image.depht=2", "encoder.image.depht=2: ", None),

@@ -76,9 +76,9 @@ class HuggingFaceAudioEncoder(PretrainedEncoder):
         """Encode ``field.data``, [b, l, h]: l hops of 10 ms of a mono waveform."""
         return Tokens(*self.frontend(self.body, real_content(field), field.mask))
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return arguments for the same architecture with random weights."""
-        return {**self.hub.portable(), "features": self.features}
+        return {**self.hub.rebuild_kwargs(), "features": self.features}
 
 
 KEPT = (

@@ -101,7 +101,7 @@ class TorchaudioAudioEncoder(PretrainedEncoder):
         """Return the backbone's convolutions with its positions, then its blocks."""
         return [self.body.stem, *self.body.layers]
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return arguments for the same architecture with random weights."""
         return {"weights": None}
 

@@ -75,7 +75,7 @@ class HubModel:
                 "sizes; omit ours and set its own in config"
             )
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return arguments that build the same architecture with random weights."""
         values = self.whole.to_diff_dict()
         plain = {k: v for k, v in values.items() if k not in TELLING and not k.startswith("_")}

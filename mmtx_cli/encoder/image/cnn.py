@@ -68,7 +68,7 @@ class CnnImageEncoder(MapEncoder):
         """Return the backbone's stem, then its stages."""
         return stages(self.map.body)
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return arguments for the same architecture with random weights."""
         return {"weights": None}
 

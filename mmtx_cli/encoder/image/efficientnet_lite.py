@@ -66,7 +66,7 @@ class EfficientNetLiteImageEncoder(MapEncoder):
         """Return the backbone's stem, then its blocks."""
         return self.map.body.parts()  # type: ignore[no-any-return, operator]
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return arguments for the same architecture with random weights."""
         return {"pretrained": False}
 

@@ -73,6 +73,6 @@ class HuggingFaceImageEncoder(PretrainedEncoder):
         x = self.body(pixel_values=self.pixels(pictures), **self.stretch).last_hidden_state
         return x.flatten(2).mT if x.dim() == 4 else x  # type: ignore[no-any-return]
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return arguments for the same architecture with random weights."""
-        return {**self.hub.portable(), **statistics(self.pixels)}
+        return {**self.hub.rebuild_kwargs(), **statistics(self.pixels)}

@@ -107,7 +107,7 @@ class TimmImageEncoder(PretrainedEncoder):
         features = encode_pictures(field, lambda pictures: tokens_of(self.read(pictures)))
         return masked_mean(features.x, features.mask)
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return arguments for the same architecture with random weights.
 
         A name in a folder or on a hub is replaced by that of its architecture.

@@ -76,7 +76,7 @@ class TorchvisionViTImageEncoder(PretrainedEncoder):
         """Return patches or cells row by row; a ViT's class token comes first."""
         return self.body(self.pixels(pixels))  # type: ignore[no-any-return]
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return arguments for the same architecture with random weights."""
         return {"weights": None}
 

@@ -77,6 +77,6 @@ class HuggingFaceTextEncoder(PretrainedEncoder):
         """Return the content of the ``tokenizer.json`` of the weights."""
         return tokenizer_json(weights)
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return arguments for the same architecture with random weights."""
-        return {**self.hub.portable(), "vocab_size": self.hub.config.vocab_size}
+        return {**self.hub.rebuild_kwargs(), "vocab_size": self.hub.config.vocab_size}

@@ -75,6 +75,6 @@ class HuggingFaceVideoEncoder(PretrainedEncoder):
         """Encode as many frames as the model expects."""
         return self.body(pixel_values=self.pixels(frames)).last_hidden_state  # type: ignore[no-any-return]
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return arguments for the same architecture with random weights."""
-        return {**self.hub.portable(), **statistics(self.pixels)}
+        return {**self.hub.rebuild_kwargs(), **statistics(self.pixels)}

@@ -87,9 +87,9 @@ class PerFrameVideoEncoder(Encoder):
         """Return the blocks of the image encoder."""
         return self.image.blocks()
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return the arguments to change in the image encoder, nested in ``image``."""
-        changes = self.image.portable()
+        changes = self.image.rebuild_kwargs()
         return {"image": changes} if changes else {}
 
 

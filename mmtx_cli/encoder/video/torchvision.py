@@ -99,6 +99,6 @@ class TorchvisionVideoEncoder(PretrainedEncoder):
         """Return the backbone's stem, then its blocks."""
         return [self.body.stem, *self.body.layers]
 
-    def portable(self) -> dict[str, Any]:
+    def rebuild_kwargs(self) -> dict[str, Any]:
         """Return arguments for the same architecture with random weights."""
         return {"weights": None}

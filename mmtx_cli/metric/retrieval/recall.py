@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from mmtx_cli.metric.scores import Scores
+from mmtx_cli.metric.scores import Metric, Scores
+
+METRICS = (
+    Metric("mean_recall", headline=True),
+    Metric(r"r\d+"),
+    Metric("median_rank", higher_is_better=False),
+    Metric("rank", higher_is_better=False),
+)
 
 CUTS = (1, 5, 10)
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from mmtx_cli.metric.direction import lower_is_better
 from mmtx_cli.report.plots.svg import Series, curves_svg, is_banded
 from mmtx_cli.report.rounding import rounded
 
@@ -58,7 +59,7 @@ def _curve(name: str, series: list[Series]) -> Curve:
     values = [value for line in series for value in line.values]
     log = min(values) > 0 and max(values) / min(values) >= LOG_FROM
     small = not any(line.name for line in series)  # without a split: learning rate, speed
-    summary = "; ".join(_sentence(line, "loss" in name) for line in series)
+    summary = "; ".join(_sentence(line, lower_is_better(name)) for line in series)
     if log and not small:
         summary += " (logarithmic)"
     if any(is_banded(line) for line in series):
@@ -72,10 +73,10 @@ def _curve(name: str, series: list[Series]) -> Curve:
     )
 
 
-def _sentence(line: Series, lower_is_better: bool) -> str:
+def _sentence(line: Series, improves_downwards: bool) -> str:
     last = f"{rounded(line.values[-1])} at step {rounded(round(line.steps[-1]))}"
     text = f"{line.name} {last}".strip()
-    if not (lower_is_better and line.name == "val"):
+    if not (improves_downwards and line.name == "val"):
         return text
     best = min(range(len(line.values)), key=line.values.__getitem__)
     if line.values[best] >= line.values[-1]:

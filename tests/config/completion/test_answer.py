@@ -95,7 +95,7 @@ def test_ones_own_configuration(tmp_path):
         ("eval", "drop_modalities", []),
         ("finetune", "freeze", []),
         ("finetune", "trusted_packages", []),
-        ("finetune", "head=captioning head.captioning.reads", []),
+        ("finetune", "head=captioning head.captioning.streams", []),
         ("finetune", "head=contrastive head.contrastive.pairs", []),
         ("finetune", "data.modality_dropout_by", []),
         ("compare", "metric", []),

@@ -207,7 +207,7 @@ def test_every_key_of_a_component_is_listed_with_its_default(group, name, helped
 def test_what_is_asked_of_a_trained_model_has_its_keys_in_the_help(helped):
     listed = rows(helped("eval", "head=[probe,retrieval]"))
     assert listed["head.probe.k"] == ("20", "int")
-    assert listed["head.retrieval.at"] == ("[1,5,10]", "list of int")
+    assert listed["head.retrieval.k"] == ("[1,5,10]", "list of int")
     assert not [key for key in rows(helped("eval")) if key.startswith("head.")]
 
 

@@ -245,7 +245,7 @@ def test_a_vit_of_torchvision_gives_what_its_classifier_reads(small_torchvision,
     assert larger.body.vit.encoder.pos_embedding.shape == (1, 1 + 9, 16)
     with raises(ValueError, "image_size=40 ", "vit_b_32"):
         TorchvisionViTImageEncoder(40, "vit_b_32")
-    assert larger.portable() == {"weights": None}
+    assert larger.rebuild_kwargs() == {"weights": None}
 
 
 def test_a_swin_of_torchvision_gives_what_its_classifier_reads(small_torchvision, tmp_path):
@@ -341,7 +341,7 @@ def test_real_image_features_are_those_of_the_original_library():
     kinds = [block.training for block in partly.map.body.network._blocks]
     assert kinds == [False] * 3 + [True] * 13
     assert not partly.map.body.network._bn0.training
-    assert tiny_encoder("image", "efficientnet_lite").portable() == {"pretrained": False}
+    assert tiny_encoder("image", "efficientnet_lite").rebuild_kwargs() == {"pretrained": False}
 
 
 @pytest.mark.parametrize("name", ["vit", "transformer"])
@@ -353,4 +353,4 @@ def test_the_blocks_of_what_is_trained_from_scratch(name):
     inside = {id(p) for part in found for p in part.parameters()}
     outside = {n for n, p in encoder.named_parameters() if id(p) not in inside}
     assert outside == {"transformer.norm.weight", "transformer.norm.bias"}
-    assert encoder.portable() == {}
+    assert encoder.rebuild_kwargs() == {}
