@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mmtx_cli.config.cross_checks import constant
+from mmtx_cli.config.cross_checks import constant, said
 from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.atomic import is_temporary, replaced
@@ -67,9 +67,9 @@ def model_card(name: str, config: dict[str, Any]) -> str:
     heads = model["head"].values()
     predicts = any(constant(n, "predicts") and not constant(n, "aligns") for n in heads)
     use = "predict" if predicts else "eval"
-    use = "caption" if any("aptioning" in node["_target_"] for node in heads) else use
+    use = "caption" if any(map(said, heads)) else use
     inputs = " inputs=IMAGES" if use == "caption" else " data.path=MANIFEST.jsonl"
-    if any(node.get("says") == "answers" for node in model["head"].values()):
+    if any(said(node) == "answers" for node in heads):
         inputs += " text='A QUESTION'"
     return (
         f"# {name}\n\nA multimodal model trained with mmtx.\n\n{listed}\n"
