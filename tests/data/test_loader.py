@@ -74,7 +74,7 @@ def equal(a, b):
         assert torch.equal(field.mask, b.inputs[name].mask)
     for name, target in a.targets.items():
         assert torch.equal(target, b.targets[name])
-    assert a.faults == b.faults
+    assert a.read_errors == b.read_errors
 
 
 @pytest.fixture(scope="module")
