@@ -90,9 +90,8 @@ def beam_search(
         grown[:, :, t] = token
         norm = (t + 1) ** length_penalty
         ended = token == eos
-        within = (
-            torch.arange(best.shape[1], device=device) < k
-        )  # finished ones must rank in the top k
+        # finished ones must rank in the top k
+        within = torch.arange(best.shape[1], device=device) < k
         counts = ended & within & ~done[:, None]
         finished.add(grown, (best / norm).masked_fill(~counts, -torch.inf))
         open_scores, chosen = best.masked_fill(ended, -torch.inf).topk(k, dim=1)
