@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 SHOWN = 20
+"""Number of faults or names in a message."""
 _PLACE = re.compile(r"^.*?:\d+: ")
 _MORE = re.compile(r"… and (\d+) more")
 
@@ -62,6 +63,11 @@ def at_most(faults: Sequence[str], shown: int = SHOWN) -> list[str]:
     """Return the first ``shown`` faults, followed by the number of further ones."""
     more = len(faults) - shown
     return [*faults[:shown], f"… and {more} more"] if more > 0 else list(faults)
+
+
+def listed(names: Sequence[object], shown: int = SHOWN) -> str:
+    """Return the first ``shown`` names separated by commas, followed by … if there are more."""
+    return ", ".join(map(str, names[:shown])) + (" …" if len(names) > shown else "")
 
 
 def count(faults: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-from mmtx_cli.errors import at_most, complain, count, without_repeats
+from mmtx_cli.errors import at_most, complain, count, listed, without_repeats
 from tests.messages import mentions
 
 
@@ -16,3 +16,8 @@ def test_repeated_faults_are_counted_each():
     kept = without_repeats(faults)
     assert len(kept) == 22
     assert count(kept) == 31
+
+
+def test_a_list_of_names_is_cut():
+    assert listed([3, 1]) == "3, 1"
+    assert listed("abc", 2) == "a, b …"

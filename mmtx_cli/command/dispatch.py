@@ -57,10 +57,10 @@ def compose(job: "Callable[[DictConfig], None]", name: str, args: Sequence[str])
     import hydra
     from omegaconf.errors import InterpolationResolutionError
 
-    from mmtx_cli.config.composition import checked
+    from mmtx_cli.config.composition.compose import checked
+    from mmtx_cli.config.composition.explain import explained, explained_interpolation
     from mmtx_cli.config.conf_tree import conf_dir, split
     from mmtx_cli.config.cross_checks import CACHING
-    from mmtx_cli.config.explain import explained, explained_interpolation
     from mmtx_cli.errors import ConfigError, MmtxError, OutputError
 
     options, overrides = split(args)
@@ -131,8 +131,8 @@ def job_of(
 
 def check_places(args: Sequence[str], name: str) -> None:
     """Raise ConfigError for config folders that do not exist and added keys that nothing reads."""
+    from mmtx_cli.config.composition.explain import added_faults
     from mmtx_cli.config.conf_tree import config_dirs, split
-    from mmtx_cli.config.explain import added_faults
     from mmtx_cli.errors import ConfigError
 
     absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
@@ -152,7 +152,7 @@ def trust(overrides: Sequence[str]) -> None:
     """
     from hydra.errors import HydraException
 
-    from mmtx_cli.config.trust import key_of, packages, typed_trust
+    from mmtx_cli.config.composition.trust import key_of, packages, typed_trust
     from mmtx_cli.errors import ConfigError
 
     try:

@@ -69,7 +69,7 @@ def model_card(name: str, config: dict[str, Any]) -> str:
     use = "predict" if predicts else "eval"
     use = "caption" if any(map(said, heads)) else use
     inputs = " inputs=IMAGES" if use == "caption" else " data.path=MANIFEST.jsonl"
-    if any(node.get("target") == "answers" for node in model["head"].values()):
+    if any(said(node) == "answers" for node in heads):
         inputs += " text='A QUESTION'"
     return (
         f"# {name}\n\nA multimodal model trained with mmtx.\n\n{listed}\n"

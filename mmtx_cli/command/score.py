@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mmtx_cli.config.unknown_keys import check_known_keys
-from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.errors import ConfigError, DataError, listed
 from mmtx_cli.io.atomic import replaced, write_json
 from mmtx_cli.io.jsonl import finite, json_line
 from mmtx_cli.metric.caption import caption_scores
@@ -21,7 +21,6 @@ _FORMS = {
     "references": 'COCO captions, an mmtx manifest, or JSON lines {"id", "captions": […]}',
     "predictions": 'COCO results, or JSON lines {"id", "caption"}',
 }
-_NAMED = 20
 
 
 def run(cfg: DictConfig) -> None:
@@ -78,7 +77,7 @@ def _unmatched(references: CaptionFile, predictions: CaptionFile, cfg: DictConfi
     if alone and references.complete:
         faults.append(
             f"{predictions.places[alone[0]]}: {len(alone)} of {len(predictions.places)} "
-            f"predictions have no references in {references.path}: {_listed(alone)}; "
+            f"predictions have no references in {references.path}: {listed(alone)}; "
             "check that both files use the same ids"
         )
     missing = [name for name in references.places if name not in predictions.places]
@@ -88,13 +87,9 @@ def _unmatched(references: CaptionFile, predictions: CaptionFile, cfg: DictConfi
             remedy += " (to select a split of a manifest, set e.g. split=test)"
         faults.append(
             f"{references.places[missing[0]]}: {len(missing)} of {len(references.places)} ids "
-            f"have no prediction in {predictions.path}: {_listed(missing)}; {remedy}"
+            f"have no prediction in {predictions.path}: {listed(missing)}; {remedy}"
         )
     return faults
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
 
 
 def _result(scores: Scores, cfg: DictConfig) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from mmtx_cli.comparison.run_groups import Group, grouped
 from mmtx_cli.errors import ConfigError, DataError
-from mmtx_cli.io.untrusted_file import RefusedFileError, read_json, read_record
+from mmtx_cli.io.untrusted.bounded_file import RefusedFileError, read_json, read_record
 from mmtx_cli.metric.direction import headlines, metric_of
 from mmtx_cli.runs.stored_settings import settings_of
 from mmtx_cli.suggest import nearest

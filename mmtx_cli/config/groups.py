@@ -9,7 +9,7 @@ from typing import Any
 from mmtx_cli.config.conf_tree import choices, conf_dir, group_names, split
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.io.yaml_reader import YamlTextError, read_yaml
+from mmtx_cli.io.untrusted.yaml_reader import YamlTextError, read_yaml
 
 Chosen = dict[str, list[str]]
 """Option names by group, or by ``group@package`` for options placed at another config path."""

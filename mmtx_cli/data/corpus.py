@@ -1,29 +1,29 @@
 """Data of a run, built from its settings: samples, and what the model must know about them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean, pstdev
 from typing import Any
 
 from mmtx_cli.config.introspect import TargetError, class_constant
 from mmtx_cli.config.preprocessing import MODALITIES, Preprocessing
-from mmtx_cli.config.schema import CorpusSettings, DataSettings
+from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.cache.card import BODY
 from mmtx_cli.data.cache.entries import Cache, CacheIndex, Reader
 from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.features.statistics import feature_sizes
-from mmtx_cli.data.manifest.concat import joined
 from mmtx_cli.data.manifest.labels import label_fault
-from mmtx_cli.data.manifest.read import Manifest, read_manifest
+from mmtx_cli.data.manifest.read import Manifest
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.mixture import mixing_of, read_corpora
 from mmtx_cli.data.sampling.mixture_spec import Mixing
 from mmtx_cli.data.targets import Targets
 from mmtx_cli.data.text.columns import column_texts
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.data.text.tokenizer_choice import own_tokenizer, run_tokenizer
 from mmtx_cli.data.text.vqa_answers import answer_names
-from mmtx_cli.errors import ConfigError, DataError, at_most
+from mmtx_cli.errors import DataError, at_most
 from mmtx_cli.media.transform import augmentation
 from mmtx_cli.media.worker.limits import DecodeLimits
 
@@ -122,26 +122,25 @@ class Corpus:
         if "label" in needs:
             check_labels_known(self, rows)
         augment = augmentation(self.preparation.image_size, **asdict(self.settings.augment))
+        encoders = [part for n in modalities for part in (f"encoder.{n}", f"encoder.{n}{BODY}")]
         return ManifestDataset(
             rows,
             modalities,
             needs,
             self.preparation,
             self.tokenizer,
-            Targets(self.label_names, self.multi_label, self.answer_names),
-            training,
-            seed,
-            augment if training else None,
-            self.text_tokenizer,
-            DecodeLimits.of(self.settings),
-            dict.fromkeys(modalities, self.settings.modality_dropout)
+            known=Targets(self.label_names, self.multi_label, self.answer_names),
+            training=training,
+            seed=seed,
+            augment=augment if training else None,
+            text_tokenizer=self.text_tokenizer,
+            limits=DecodeLimits.of(self.settings),
+            dropout=dict.fromkeys(modalities, self.settings.modality_dropout)
             | self.settings.modality_dropout_by,
-            self.mixing,
-            self.kept(
-                rows, [p for n in modalities for p in (f"encoder.{n}", f"encoder.{n}{BODY}")]
-            ),
-            self.kept(rows, teachers),
-            self.settings.captions_per_sample,
+            mixing=self.mixing,
+            cached=self.kept(rows, encoders),
+            taught=self.kept(rows, teachers),
+            captions_per_sample=self.settings.captions_per_sample,
         )
 
     def texts(self, rows: Sequence[Sample]) -> list[tuple[str, ...]]:
@@ -214,53 +213,6 @@ def build_data(
         own_tokenizer(text_encoder or {}, stored.get("text_tokenizer"), heads),
         trained,
         mixing_of(settings, heads or {}),
-    )
-
-
-def read_corpora(settings: DataSettings, seed: int) -> Manifest:
-    """Read the manifest, or concatenate those of a mixture; raise DataError with all faults."""
-    if settings.mixture:
-        parts: dict[str, Manifest] = {}
-        faults: list[str] = []
-        for own in settings.mixture:
-            try:
-                parts[str(own.name)] = read_one(own, seed)
-            except DataError as error:
-                faults += error.faults
-        if faults:
-            raise DataError(*faults)
-        return joined(parts)
-    if settings.path is None:
-        raise ConfigError("data.path: no data set; set data.path=MANIFEST.jsonl or data=scenes")
-    return read_one(settings, seed)
-
-
-def read_one(settings: DataSettings | CorpusSettings, seed: int) -> Manifest:
-    """Read the manifest of one corpus."""
-    return read_manifest(
-        str(settings.path),
-        root=settings.root,
-        split=settings.split,
-        seed=seed,
-        allow_outside_root=settings.allow_outside_root,
-    )
-
-
-def mixing_of(settings: DataSettings, heads: Iterable[str]) -> Mixing | None:
-    """Return the settings that differ between corpora; None without a mixture."""
-    if not settings.mixture:
-        return None
-    corpora = {str(own.name): own for own in settings.mixture}
-    learners = {
-        head: frozenset(n for n, own in corpora.items() if own.heads is None or head in own.heads)
-        for head in heads
-    }
-    weights = [own.weight for own in corpora.values() if own.weight is not None]
-    return Mixing(
-        [*corpora],
-        {name: own.text for name, own in corpora.items() if own.text is not None},
-        weights or None,
-        {head: learns for head, learns in learners.items() if len(learns) < len(corpora)},
     )
 
 

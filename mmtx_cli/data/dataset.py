@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from mmtx_cli.config.preprocessing import Preprocessing
@@ -18,11 +16,11 @@ from mmtx_cli.data.sample_reader import Media
 from mmtx_cli.data.sampling.mixture_spec import Mixing
 from mmtx_cli.data.sampling.permutation import lenders
 from mmtx_cli.data.targets import Targets
-from mmtx_cli.data.text.columns import SAID, TextColumn, column_texts, column_weights
+from mmtx_cli.data.text.columns import SAID, TextColumn, tokenized_column
+from mmtx_cli.data.text.drawn_texts import DrawnTexts
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.worker.limits import DecodeLimits
-from mmtx_cli.types import IGNORE_INDEX
 
 AUGMENT, PLACE, DROP = 2, 3, 4
 """Random streams for augmentation, for the position of video and audio clips in time, and for
@@ -56,6 +54,7 @@ class ManifestDataset(Dataset):
         needs: Sequence[str],
         preparation: Preprocessing,
         tokenizer: Tokenizer | None,
+        *,
         known: Targets | None = None,
         training: bool = False,
         seed: int = 0,
@@ -103,22 +102,32 @@ class ManifestDataset(Dataset):
         self.taught = taught or {}
         self.captions_per_sample = captions_per_sample
         self.keys = id_keys(sample.id for sample in samples)
-        self.columns: dict[str, TextColumn] = {}
-        if "text" in modalities and preparation.text and "text" not in preparation.features:
-            self.columns["text"] = self.column(
-                preparation.text, text_tokenizer or tokenizer, self.mixing.texts
+        columns = self.tokenized(text_tokenizer or tokenizer, tokenizer)
+        # each corpus is in its own epoch
+        epochs = max(1, len(self.mixing.names))
+        self.texts = DrawnTexts(columns, training, seed, self.keys, epochs)
+        self.lenders: dict[str, np.ndarray] = {}
+
+    def tokenized(
+        self, input_tokenizer: Tokenizer | None, tokenizer: Tokenizer | None
+    ) -> dict[str, TextColumn]:
+        """Tokenize the texts that the model reads, and those that its heads learn to generate."""
+        source, length = self.preparation.text, self.preparation.max_length
+        columns: dict[str, TextColumn] = {}
+        if "text" in self.modalities and source and "text" not in self.preparation.features:
+            columns["text"] = tokenized_column(
+                self.samples, source, input_tokenizer, length, self.mixing.texts
             )
         for name in SAID:
-            if name in needs:
-                self.columns[name] = self.column(name, tokenizer)
-        self.last_drawn: dict[tuple[str, int], np.ndarray] = {}
-        self.lenders: dict[str, np.ndarray] = {}
+            if name in self.needs:
+                columns[name] = tokenized_column(self.samples, name, tokenizer, length)
+        return columns
 
     def cut_texts(self) -> list[str]:
         """Return a message for each column with texts longer than ``max_length``."""
         read = self.preparation.text
         called = {"text": "captions" if read == "captions" else "texts", "answer_text": "answers"}
-        said = [column.cut(called.get(name, name)) for name, column in self.columns.items()]
+        said = [column.cut(called.get(name, name)) for name, column in self.texts.columns.items()]
         return list(dict.fromkeys(line for line in said if line))
 
     def cropped(self) -> list[str]:
@@ -138,7 +147,7 @@ class ManifestDataset(Dataset):
 
     def shuffle(self, modality: str, seed: int) -> None:
         """Shuffle a modality: each sample gets that of another sample instead of its own."""
-        column = self.columns.get(modality)
+        column = self.texts.columns.get(modality)
         rows = range(len(self.samples))
         has = [column.count(row) > 0 if column else modality in self.has(row) for row in rows]
         self.lenders[modality] = lenders(np.array(has, dtype=bool), seed)
@@ -147,34 +156,8 @@ class ManifestDataset(Dataset):
         """Return the row that provides a modality: the row itself unless it is shuffled."""
         return int(self.lenders[modality][row]) if modality in self.lenders else row
 
-    def column(
-        self, name: str, tokenizer: Tokenizer | None, own: Mapping[str, str] | None = None
-    ) -> TextColumn:
-        """Tokenize a manifest column; ``own`` overrides the column by corpus."""
-        assert tokenizer is not None, "texts need a tokenizer"
-        texts, weights = column_texts(self.samples, name, own), column_weights(self.samples, name)
-        return TextColumn(texts, tokenizer, self.preparation.max_length, weights)
-
     def __len__(self) -> int:
         return len(self.samples)
-
-    def drawn(self, column: str, epoch: int) -> np.ndarray:
-        """Return the index of the text that each sample uses in this epoch."""
-        key = column, epoch
-        if key not in self.last_drawn:
-            # each corpus is in its own epoch
-            while len(self.last_drawn) >= len(self.columns) * max(1, len(self.mixing.names)):
-                del self.last_drawn[next(iter(self.last_drawn))]
-            self.last_drawn[key] = self.columns[column].drawn(self.seed, epoch, self.keys)
-        return self.last_drawn[key]
-
-    def lengths(self, epoch: int) -> np.ndarray:
-        """Return the total number of text tokens of each sample in this epoch."""
-        total = np.zeros(len(self.samples), dtype=np.int64)
-        for name, column in self.columns.items():
-            which = self.drawn(name, epoch) if self.training else np.zeros_like(total)
-            total += column.lengths(which)
-        return total
 
     def __getitem__(self, key: tuple[int, int]) -> Example:
         turn, row = int(key[0]), int(key[1])
@@ -204,7 +187,7 @@ class ManifestDataset(Dataset):
             if target is not None:
                 example.targets[need] = target
         for name, entries in self.taught.items():
-            which = self.which("text", turn, row) if entries.texts else 0
+            which = self.texts.which("text", turn, row) if entries.texts else 0
             if which is not None and (vector := entries.read(row, which)) is not None:
                 example.targets[name] = vector[0]
 
@@ -220,7 +203,7 @@ class ManifestDataset(Dataset):
         seed, offset = self.augmentation_seed(turn, row), self.offset(turn, row)
         for name in kept:
             sample = self.samples[self.lender(name, row)]
-            if name in self.columns:
+            if name in self.texts.columns:
                 continue  # texts are read from the manifest
             if name in self.cached:
                 if (tokens := self.cached[name].read(self.lender(name, row))) is not None:
@@ -249,7 +232,7 @@ class ManifestDataset(Dataset):
         if not any(self.dropout.values()) or not self.training:
             return has
         if "text" not in self.preparation.features:
-            texts = self.columns.get("text")
+            texts = self.texts.columns.get("text")
             has = [m for m in has if m != "text" or (texts is not None and texts.count(row))]
         random = np.random.default_rng(self.draw(DROP, turn, row))
         kept = [
@@ -274,31 +257,20 @@ class ManifestDataset(Dataset):
 
     def text(self, name: str, turn: int, row: int) -> Tensor | None:
         """Return the tokens of the drawn or indexed text, or its cached encoder output."""
-        which = self.which(name, turn, row)
+        which = self.texts.which(name, turn, row)
         if which is None:
             return None
         if name in self.cached:
             return self.cached[name].read(row, which)
-        return torch.from_numpy(self.columns[name].get(row, which).astype(np.int64))
+        return self.texts.tokens(name, row, which)
 
     def said(self, name: str, turn: int, row: int) -> Tensor | None:
         """Return the target tokens of a text column; in training possibly several captions."""
         several = self.training and name == "captions" and self.captions_per_sample > 1
-        first = self.which(name, turn, row)
+        first = self.texts.which(name, turn, row)
         if first is None or not several:
             return self.text(name, turn, row)
-        column = self.columns[name]
-        count = column.count(row)
-        chosen = [(first + i) % count for i in range(min(self.captions_per_sample, count))]
-        tokens = [torch.from_numpy(column.get(row, i).astype(np.int64)) for i in chosen]
-        return pad_sequence(tokens, batch_first=True, padding_value=IGNORE_INDEX)
-
-    def which(self, name: str, turn: int, row: int) -> int | None:
-        """Return the index of the drawn or indexed text, or None if there is none."""
-        if name not in self.columns:
-            return None
-        which = int(self.drawn(name, turn)[row]) if self.training else turn
-        return which if which < self.columns[name].count(row) else None
+        return self.texts.several(name, row, first, self.captions_per_sample)
 
 
 def has_raw(sample: Sample, name: str) -> bool:

@@ -47,13 +47,13 @@ class TrainSampler(Sampler[Keys]):
         self.samples, self.order = samples, order
         self.total, self.start = total, start
         self.rank, self.world = rank, world
-        self.bucket = bucket and bool(samples.columns)
+        self.bucket = bucket and bool(samples.texts.columns)
 
     def __len__(self) -> int:
         return self.total
 
     def __iter__(self) -> Iterator[Keys]:
-        lengths = self.samples.lengths if self.bucket else None
+        lengths = self.samples.texts.lengths if self.bucket else None
         for batch in self.order.run(self.start, self.total, lengths):
             yield [(int(e), int(row)) for e, row in rank_slice(batch, self.rank, self.world)]
 
@@ -66,7 +66,7 @@ class EvaluationSampler(Sampler[Keys]):
     ) -> None:
         self.batch_size = batch_size
         corpora = np.array([sample.corpus for sample in samples.samples])
-        batches = evaluation_batches(samples.lengths(0), batch_size, rank, world, corpora)
+        batches = evaluation_batches(samples.texts.lengths(0), batch_size, rank, world, corpora)
         self.batches = [[(0, int(row)) for row in batch] for batch in batches]
 
     def __len__(self) -> int:
@@ -81,7 +81,7 @@ class FurtherTexts(Sampler[Keys]):
 
     def __init__(self, samples: ManifestDataset, whole: EvaluationSampler) -> None:
         rows = [row for batch in whole for _, row in batch]
-        count = samples.columns["text"].count
+        count = samples.texts.columns["text"].count
         keys = [(which, row) for row in rows for which in range(1, count(row))]
         size = whole.batch_size
         self.batches = [keys[i : i + size] for i in range(0, len(keys), size)]

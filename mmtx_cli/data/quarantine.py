@@ -8,7 +8,7 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.io.atomic import appending
 from mmtx_cli.io.file_errors import writing
 from mmtx_cli.io.jsonl import json_line
-from mmtx_cli.io.untrusted_file import RefusedFileError, read_record
+from mmtx_cli.io.untrusted.bounded_file import RefusedFileError, read_record
 
 Fault = Mapping[str, str]
 Key = tuple[str, str]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mmtx_cli.data.duplicate_files import content_leaks
 from mmtx_cli.data.features.validate import unreadable_features
-from mmtx_cli.data.manifest.read import Manifest, Ratios, read_faulty
+from mmtx_cli.data.manifest.read import Manifest, read_faulty
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.splits import Ratios
 from mmtx_cli.data.manifest.summary import Summary, summarise
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.progress import track

@@ -11,7 +11,7 @@ from torch import nn
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.config.introspect import signature_of
 from mmtx_cli.data.corpus import Corpus, usable
-from mmtx_cli.data.manifest.read import label_names_of
+from mmtx_cli.data.manifest.label_types import label_names_of
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.launch import Process
 from mmtx_cli.errors import ConfigError
@@ -70,9 +70,9 @@ def examples_of(
         examples = head.examples(train, usable(rows, head.targets, corpus.manifest))  # type: ignore[operator]
         if (
             examples
-            and head.traits.encodes_text
-            and "text" not in corpus.samples([], ["text"], ()).columns
-        ):  # type: ignore[truthy-function]
+            and head.traits.encodes_text  # type: ignore[truthy-function]
+            and "text" not in corpus.samples([], ["text"], ()).texts.columns
+        ):
             raise ConfigError(
                 f"head.{name}: needs text, but encoder.text reads precomputed features; remove it"
             )

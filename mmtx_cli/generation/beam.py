@@ -35,6 +35,19 @@ def take(x: Tensor, index: Int[Tensor, "b m"]) -> Tensor:
     return x[torch.arange(len(x), device=x.device)[:, None], index]
 
 
+def extensions(
+    scores: Float[Tensor, "b k"], logits: Float[Tensor, "b k v"]
+) -> tuple[Float[Tensor, "b m"], Int[Tensor, "b m"], Int[Tensor, "b m"]]:
+    """Return the best extensions of open beams by one token: total score, beam and token.
+
+    There are 2 k of them if the vocabulary allows, so at least k do not end.
+    """
+    total = scores[..., None] + logits.float().log_softmax(dim=-1)
+    _, k, v = total.shape
+    best, index = total.flatten(1).topk(min(2 * k, k * v), dim=1)
+    return best, index // v, index % v
+
+
 def beam_search(
     step: Step,
     reorder: Reorder,
@@ -72,17 +85,13 @@ def beam_search(
     finished = Finished(said.clone(), torch.full((batch, k), -torch.inf, device=device))
     done = torch.zeros(batch, dtype=torch.bool, device=device)
     for t in range(max_length - 1):
-        logits = step(last, t).float()
-        scores = open_scores[..., None] + logits.log_softmax(dim=-1)
-        v = scores.shape[-1]
-        width = min(2 * k, k * v)  # at least k of 2 k candidates are not finished
-        best, index = scores.flatten(1).topk(width, dim=1)
-        origin, token = index // v, index % v
+        best, origin, token = extensions(open_scores, step(last, t))
         grown = take(said, origin)
         grown[:, :, t] = token
         norm = (t + 1) ** length_penalty
         ended = token == eos
-        within = torch.arange(width, device=device) < k  # finished ones must rank in the top k
+        # finished ones must rank in the top k
+        within = torch.arange(best.shape[1], device=device) < k
         counts = ended & within & ~done[:, None]
         finished.add(grown, (best / norm).masked_fill(~counts, -torch.inf))
         open_scores, chosen = best.masked_fill(ended, -torch.inf).topk(k, dim=1)

@@ -27,7 +27,7 @@ from mmtx_cli.io.file_errors import megabytes
 from mmtx_cli.io.progress import track
 from mmtx_cli.model.build import build_encoders, build_teacher
 from mmtx_cli.model.initialize import check_stored, load_initial
-from mmtx_cli.runs.feature_cache import encoder_card, teacher_card
+from mmtx_cli.runs.cache_cards import encoder_card, teacher_card
 from mmtx_cli.runs.precomputed_features import set_feature_statistics
 from mmtx_cli.runs.resolve import portable_nodes, preparation_of, sections
 from mmtx_cli.types import ModalityInput, Tokens

@@ -147,7 +147,7 @@ def passes(
     whole = EvaluationSampler(samples, size, process.rank, process.world)
     yield asked, whole, views
     heads = [name for name in asked if model.head[name].traits.scores_every_text]
-    if further and heads and "text" in samples.columns:
+    if further and heads and "text" in samples.texts.columns:
         yield heads, FurtherTexts(samples, whole), dict([next(iter(views.items()))])
 
 

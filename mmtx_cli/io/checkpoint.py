@@ -13,19 +13,19 @@ from typing import Any
 
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.atomic import replaced
-from mmtx_cli.io.checksums import check_finite_weights, checksums, damaged_entry
 from mmtx_cli.io.file_errors import is_of_files, reason
 from mmtx_cli.io.former_names import renamed
-from mmtx_cli.io.safetensors_file import read_safetensors
-from mmtx_cli.io.tensor_checks import not_finite, tensor_fault
-from mmtx_cli.io.torch_file import check_archive, load_archive, plain_fault
-from mmtx_cli.io.untrusted_file import (
+from mmtx_cli.io.untrusted.bounded_file import (
     MAX_CONFIG_BYTES,
     MAX_TOKENIZER_BYTES,
     RefusedFileError,
     read_json,
     read_text,
 )
+from mmtx_cli.io.untrusted.checksums import check_finite_weights, checksums, damaged_entry
+from mmtx_cli.io.untrusted.safetensors_file import read_safetensors
+from mmtx_cli.io.untrusted.tensor_checks import not_finite, tensor_fault
+from mmtx_cli.io.untrusted.torch_file import check_archive, load_archive, plain_fault
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 TOKENIZERS = {"tokenizer": TOKENIZER, "text_tokenizer": "text_tokenizer.json"}

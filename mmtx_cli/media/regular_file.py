@@ -4,7 +4,7 @@ import errno
 import os
 from io import BufferedReader
 
-from mmtx_cli.io.untrusted_file import kind_of
+from mmtx_cli.io.untrusted.bounded_file import kind_of
 from mmtx_cli.media.errors import UnreadableError
 
 

@@ -2,7 +2,7 @@
 
 from itertools import chain
 
-from mmtx_cli.errors import DataError
+from mmtx_cli.errors import DataError, listed
 from mmtx_cli.io.unicode import composed
 from mmtx_cli.metric.bleu import bleu_scores
 from mmtx_cli.metric.cider import cider_scores, has_weights
@@ -10,8 +10,6 @@ from mmtx_cli.metric.ngrams import Corpus
 from mmtx_cli.metric.ptb.tokenize import tokenize
 from mmtx_cli.metric.rouge import rouge_scores
 from mmtx_cli.metric.scores import Scores
-
-_NAMED = 20
 
 
 def caption_scores(ids: list[str], candidates: list[str], references: list[list[str]]) -> Scores:
@@ -28,10 +26,9 @@ def caption_scores(ids: list[str], candidates: list[str], references: list[list[
         if not (own and all(caption.strip() for caption in own))
     ]
     if missing:
-        shown = ", ".join(missing[:_NAMED]) + (" …" if len(missing) > _NAMED else "")
         raise DataError(
             f"{len(missing)} of {len(ids)} samples have a missing or empty reference caption: "
-            f"{shown}; add the captions, or remove these samples"
+            f"{listed(missing)}; add the captions, or remove these samples"
         )
     return token_scores(
         [tokenize(composed(candidate)) for candidate in candidates],

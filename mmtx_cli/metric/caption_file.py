@@ -8,7 +8,7 @@ from typing import Any
 
 from mmtx_cli.errors import SHOWN, DataError
 from mmtx_cli.io.jsonl import RepeatedKeyError, parsed_json
-from mmtx_cli.io.untrusted_file import (
+from mmtx_cli.io.untrusted.bounded_file import (
     MAX_DOCUMENT_BYTES,
     RefusedFileError,
     check_document,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmtx_cli.errors import DataError
+from mmtx_cli.errors import DataError, listed
 from mmtx_cli.metric.scores import Metric, Scores
 
 METRICS = (
@@ -16,7 +16,6 @@ METRICS = (
 )
 
 _TOP = 5
-_NAMED = 20
 
 
 def classification_scores(probabilities: np.ndarray, labels: np.ndarray) -> Scores:
@@ -122,5 +121,4 @@ def _check_scores(probabilities: np.ndarray) -> None:
 def _refuse(wrong: np.ndarray, what: str) -> None:
     rows = np.flatnonzero(wrong)
     if len(rows):
-        shown = ", ".join(map(str, rows[:_NAMED])) + (" …" if len(rows) > _NAMED else "")
-        raise DataError(f"{len(rows)} samples have {what}: rows {shown}")
+        raise DataError(f"{len(rows)} samples have {what}: rows {listed(rows.tolist())}")

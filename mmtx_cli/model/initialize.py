@@ -7,7 +7,7 @@ from mmtx_cli.config.validate import component_faults
 from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.checkpoint import read_weights
-from mmtx_cli.io.tensor_checks import other_types
+from mmtx_cli.io.untrusted.tensor_checks import other_types
 
 
 def check_stored(stored: Mapping[str, Any], ckpt: str, trusted: tuple[str, ...]) -> None:

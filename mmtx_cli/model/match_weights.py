@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mmtx_cli.errors import CheckpointError
-from mmtx_cli.io.tensor_checks import other_types
+from mmtx_cli.io.untrusted.tensor_checks import other_types
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.io.untrusted_file import MAX_DOCUMENT_BYTES, check_document, read_bytes
+from mmtx_cli.io.untrusted.bounded_file import MAX_DOCUMENT_BYTES, check_document, read_bytes
 
 Row = dict[str, Any]
 

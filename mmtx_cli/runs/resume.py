@@ -18,7 +18,7 @@ from mmtx_cli.io.atomic import replaced
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.redact import HIDDEN, redacted
-from mmtx_cli.io.yaml_reader import check_yaml, read_yaml_text
+from mmtx_cli.io.untrusted.yaml_reader import check_yaml, read_yaml_text
 
 FREE = (
     "trainer",

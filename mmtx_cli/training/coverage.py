@@ -4,7 +4,7 @@ from collections.abc import Sequence, Set
 from typing import Any
 
 from mmtx_cli.data.corpus import NEEDS, usable
-from mmtx_cli.data.manifest.read import are_numbers
+from mmtx_cli.data.manifest.label_types import are_numbers
 from mmtx_cli.data.modality_columns import column_of, has_modality
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.training.datamodule import TrainingData

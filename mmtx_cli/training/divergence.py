@@ -3,12 +3,11 @@
 import math
 from collections.abc import Sequence
 
-from mmtx_cli.errors import DivergenceError
+from mmtx_cli.errors import SHOWN, DivergenceError
 
 MEMORY = 0.98
 """Decay of the running mean of the loss; spikes are detected after ``WARM`` steps."""
 WARM = 20
-_NAMED = 20
 
 
 class DivergenceGuard:
@@ -40,7 +39,7 @@ class DivergenceGuard:
             DivergenceError: if more steps than allowed were skipped.
         """
         self.skipped += 1
-        named = ", ".join(ids[:_NAMED]) + (f", … ({len(ids)})" if len(ids) > _NAMED else "")
+        named = ", ".join(ids[:SHOWN]) + (f", … ({len(ids)})" if len(ids) > SHOWN else "")
         said = f"step {step}: {fault}; samples {named}"
         if self.skipped > self.allowed:
             raise DivergenceError(

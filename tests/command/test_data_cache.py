@@ -354,7 +354,9 @@ def test_unreadable_files_go_to_quarantine_both_times(data, tmp_path):
     bad = next(row for row in rows if "image" in row and row["split"] == "train")
     (data.parent / bad["image"]).write_bytes(b"no picture")
     only = "modules=[encoder.image]"
-    with pytest.raises(DataError, match=r"1 of \d+ samples .*data\.max_unreadable_fraction=") as caught:
+    with pytest.raises(
+        DataError, match=r"1 of \d+ samples .*data\.max_unreadable_fraction="
+    ) as caught:
         cached(tmp_path / "cache", data, only)
     mentions(caught.value, bad["image"])
     few = "data.max_unreadable_fraction=0.5"

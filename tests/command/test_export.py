@@ -19,3 +19,11 @@ def test_the_card_says_what_a_model_is_for(head):
     }
     card = model_card("mine", {"model": model, "preparation": {"image_size": 32}})
     assert HEADS[head] in card
+
+
+def test_a_model_that_answers_is_given_a_question():
+    node = {"_target_": "mmtx_cli.head.captioning.CaptioningHead", "says": "answers"}
+    fusion = {"_target_": "mmtx_cli.fusion.concat.ConcatFusion"}
+    model = {"encoder": {}, "fusion": fusion, "head": {"one": node}}
+    card = model_card("mine", {"model": model, "preparation": {"image_size": 32}})
+    assert "mmtx caption ckpt=mine inputs=IMAGES text='A QUESTION'" in card

@@ -41,7 +41,7 @@ def _imported():
         "hydra",
         "torch",
         "pytorch_lightning",
-        "mmtx_cli.config.composition",
+        "mmtx_cli.config.composition.compose",
         "mmtx_cli.command.dispatch",
     ):
         import_module(name)

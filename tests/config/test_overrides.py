@@ -6,8 +6,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmtx_cli.config.composition.explain import added_faults, explained, override_faults
 from mmtx_cli.config.conf_tree import choices, conf_dir, config_dirs, root_keys, split
-from mmtx_cli.config.explain import added_faults, explained, override_faults
 from mmtx_cli.config.overrides import is_section_key, opened
 from mmtx_cli.io.quoting import quoted
 from tests.messages import faults_mention

@@ -3,8 +3,8 @@ import yaml
 
 from mmtx_cli.cli import COMMANDS, main
 from mmtx_cli.config import schema
+from mmtx_cli.config.composition.explain import override_faults
 from mmtx_cli.config.conf_tree import root_keys
-from mmtx_cli.config.explain import override_faults
 from mmtx_cli.config.synonyms import BY_NAME, KEYS, POSITIONAL, meant_command, meant_file, meant_key
 from mmtx_cli.config.synonyms import COMMANDS as OTHERS
 from tests.messages import faults_mention, mentions

@@ -8,7 +8,8 @@ from PIL import Image
 from mmtx_cli.data.duplicate_files import content_leaks, same_content, together
 from mmtx_cli.data.importer.drawn import DRAWN
 from mmtx_cli.data.importer.rows import keep_together
-from mmtx_cli.data.manifest.read import read_manifest, split_of
+from mmtx_cli.data.manifest.read import read_manifest
+from mmtx_cli.data.manifest.splits import split_of
 from tests.messages import mentions
 
 

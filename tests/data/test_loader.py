@@ -54,7 +54,7 @@ def test_epochs_follow_each_other(samples):
 
 def test_a_bucket_holds_texts_of_like_length(samples):
     def spread(bucket):
-        lengths = [samples.lengths(epoch) for epoch in range(12)]
+        lengths = [samples.texts.lengths(epoch) for epoch in range(12)]
         batches = sampler_of(samples, total=48, bucket=bucket)
         return sum(max(own) - min(own) for own in ([lengths[e][r] for e, r in b] for b in batches))
 
@@ -74,7 +74,7 @@ def equal(a, b):
         assert torch.equal(field.mask, b.inputs[name].mask)
     for name, target in a.targets.items():
         assert torch.equal(target, b.targets[name])
-    assert a.faults == b.faults
+    assert a.read_errors == b.read_errors
 
 
 @pytest.fixture(scope="module")

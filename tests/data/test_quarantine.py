@@ -4,7 +4,7 @@ import pytest
 
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.errors import DataError
-from mmtx_cli.io import untrusted_file
+from mmtx_cli.io.untrusted import bounded_file
 from tests.messages import raises
 
 
@@ -84,6 +84,6 @@ def test_a_line_that_another_process_is_writing(path):
 
 def test_more_than_a_run_writes(path, monkeypatch):
     Quarantine(path, 20, 0.1).add([fault(1)])
-    monkeypatch.setattr(untrusted_file, "MAX_RECORD_BYTES", 10)
+    monkeypatch.setattr(bounded_file, "MAX_RECORD_BYTES", 10)
     with pytest.raises(DataError, match=r"quarantine\.jsonl: larger than 10 bytes"):
         Quarantine(path, 20, 0.1)

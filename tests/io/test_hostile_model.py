@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.encoder.backbone.base import load_state
 from mmtx_cli.errors import CheckpointError, DataError
-from mmtx_cli.io import torch_file
 from mmtx_cli.io.checkpoint import find, load_checkpoint, read_config, read_weights, save_folder
-from mmtx_cli.io.tensor_checks import is_finite, other_types
-from mmtx_cli.io.torch_file import plain_fault
+from mmtx_cli.io.untrusted import torch_file
+from mmtx_cli.io.untrusted.tensor_checks import is_finite, other_types
+from mmtx_cli.io.untrusted.torch_file import plain_fault
 from mmtx_cli.training.checkpoint_io import SafeCheckpointIO
 from tests.hostile import (
     ARCHIVES,

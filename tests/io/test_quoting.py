@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.config.explain import override_faults
+from mmtx_cli.config.composition.explain import override_faults
 from mmtx_cli.io.quoting import argument, as_written
 from tests.messages import mentions
 

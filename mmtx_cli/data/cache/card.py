@@ -11,7 +11,7 @@ from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.atomic import replaced
 from mmtx_cli.io.former_names import renamed
-from mmtx_cli.io.untrusted_file import read_json
+from mmtx_cli.io.untrusted.bounded_file import read_json
 
 CARD = "card.json"
 FORMAT = 1

@@ -19,8 +19,8 @@ from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.data.features.size_limits import check_memory, member_size
 from mmtx_cli.data.manifest.feature_reference import HDF5
 from mmtx_cli.errors import DataError
-from mmtx_cli.io.torch_file import check_archive, check_pickles
-from mmtx_cli.io.zip_file import check_index, check_packing
+from mmtx_cli.io.untrusted.torch_file import check_archive, check_pickles
+from mmtx_cli.io.untrusted.zip_file import check_index, check_packing
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.regular_file import check_regular
 

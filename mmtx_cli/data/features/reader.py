@@ -13,7 +13,7 @@ from mmtx_cli.data.features.formats import FeatureFile, load_hdf5, open_features
 from mmtx_cli.data.features.size_limits import SizeError, check_memory, chunk_size, number_size
 from mmtx_cli.data.manifest.feature_reference import HDF5, FeaturePlace
 from mmtx_cli.errors import DataError
-from mmtx_cli.io.untrusted_file import RefusedFileError
+from mmtx_cli.io.untrusted.bounded_file import RefusedFileError
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits

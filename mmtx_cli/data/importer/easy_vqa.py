@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.data.importer.json_file import read_json
-from mmtx_cli.data.manifest.read import split_of
+from mmtx_cli.data.manifest.splits import split_of
 from mmtx_cli.errors import ConfigError, DataError, at_most
 
 HELD_OUT = 0.05

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.errors import DataError, at_most
-from mmtx_cli.io.untrusted_file import MAX_DOCUMENT_BYTES, RefusedFileError, read_text
+from mmtx_cli.io.untrusted.bounded_file import MAX_DOCUMENT_BYTES, RefusedFileError, read_text
 
 
 def rows(

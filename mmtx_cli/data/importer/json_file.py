@@ -7,7 +7,7 @@ from typing import Any
 from mmtx_cli.data.manifest.cell_parsers import is_encodable
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.jsonl import parsed_json
-from mmtx_cli.io.untrusted_file import (
+from mmtx_cli.io.untrusted.bounded_file import (
     MAX_DOCUMENT_BYTES,
     RefusedFileError,
     check_document,

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mmtx_cli.errors import DataError
-from mmtx_cli.io.untrusted_file import RefusedFileError, check_regular
+from mmtx_cli.io.untrusted.bounded_file import RefusedFileError, check_regular
 
 MAX_OPCODES = 10_000_000
 """Maximum number of opcodes; a number in a list takes about one, an array about ten."""

@@ -25,7 +25,8 @@ from mmtx_cli.data.importer.staging import Staging
 from mmtx_cli.data.importer.vectors import Vectors
 from mmtx_cli.data.manifest.dataset_card import card_path, read_card
 from mmtx_cli.data.manifest.option_names import IMPORT_KEYS, RATIOS
-from mmtx_cli.data.manifest.read import check_ratios, read_manifest, row_faults, split_of
+from mmtx_cli.data.manifest.read import read_manifest, row_faults
+from mmtx_cli.data.manifest.splits import check_ratios, split_of
 from mmtx_cli.data.manifest.summary import summarise
 from mmtx_cli.data.manifest.writer import home_of, write_manifest
 from mmtx_cli.errors import ConfigError, DataError, at_most

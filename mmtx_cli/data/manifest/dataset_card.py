@@ -8,7 +8,7 @@ from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.data.manifest.cell_parsers import shown
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.unicode import composed
-from mmtx_cli.io.yaml_reader import YamlTextError, read_yaml
+from mmtx_cli.io.untrusted.yaml_reader import YamlTextError, read_yaml
 
 KEYS = (
     "root",

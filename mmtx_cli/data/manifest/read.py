@@ -2,35 +2,22 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from functools import cached_property, partial
-from hashlib import blake2b
-from math import isfinite
 from pathlib import Path
 
 from mmtx_cli.data.manifest.dataset_card import Card, card_path, read_card
+from mmtx_cli.data.manifest.label_types import label_names_of, with_number_labels
 from mmtx_cli.data.manifest.missing_files import placed
-from mmtx_cli.data.manifest.option_names import CHECK_KEYS, RATIOS, RUN_KEYS, Keys
+from mmtx_cli.data.manifest.option_names import CHECK_KEYS, RUN_KEYS, Keys
 from mmtx_cli.data.manifest.path_resolver import Root, card_folder
 from mmtx_cli.data.manifest.row_parser import Row, RowReader
-from mmtx_cli.data.manifest.sample import SPLITS, Sample
+from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.data.manifest.splits import Ratios, assigner
 from mmtx_cli.data.manifest.table_file import Line, is_text_table, read_lines
-from mmtx_cli.errors import ConfigError, DataError, at_most
+from mmtx_cli.errors import DataError, at_most
 from mmtx_cli.io.quoting import argument
-
-__all__ = [
-    "SPLITS",
-    "Manifest",
-    "Sample",
-    "check_ratios",
-    "read_faulty",
-    "read_manifest",
-    "row_faults",
-    "split_of",
-]
-
-Ratios = Mapping[str, float | int]  # fraction of each split, summing to 1
 
 
 @dataclass(frozen=True)
@@ -55,26 +42,6 @@ class Manifest:
         if self.card.label_names is not None:
             return self.card.label_names
         return label_names_of(self.split("train"))
-
-
-def label_names_of(samples: Iterable[Sample]) -> list[str]:
-    """Return the text labels of samples, sorted (numerals by value)."""
-    names: set[str] = set()
-    for sample in samples:
-        if isinstance(sample.label, str):
-            names.add(sample.label)
-        elif isinstance(sample.label, tuple):
-            names.update(sample.label)
-    return sorted(names, key=float) if are_numbers(names) else sorted(names)
-
-
-def are_numbers(names: Iterable[str]) -> bool:
-    """Return True if the names are numerals of distinct finite numbers."""
-    try:
-        numbers = [float(name) for name in names]
-    except ValueError:
-        return False
-    return len(set(numbers)) == len(numbers) and all(map(isfinite, numbers))
 
 
 def read_manifest(
@@ -161,7 +128,7 @@ def read_faulty(
     reader = RowReader(
         checked,
         typed=not is_text_table(path),
-        assign=_assigner(split, seed, keys),
+        assign=assigner(split, seed, keys),
         card=card,
         keys=keys,
         ignored=ignored,
@@ -172,7 +139,7 @@ def read_faulty(
     if not samples and not faults:
         faults = [f"{path}: no rows; write one JSON object per line"]
     if is_text_table(path) and card.label_type is None:
-        samples, odd = _with_number_labels(samples)
+        samples, odd = with_number_labels(samples)
         faults += [f"{path}:{line}: {fault}" for line, fault in odd]
     return Manifest(path, samples, card), faults or _miscounted(samples, card)
 
@@ -252,47 +219,6 @@ def row_faults(
     return placed(faults, location)
 
 
-def split_of(ident: str, ratios: Ratios, seed: int) -> str:
-    """Return the split of an id, a pure function of (seed, id) and the ratios."""
-    digest = blake2b(f"{seed}:{ident}".encode(), digest_size=8).digest()
-    point, total = int.from_bytes(digest, "big") / 2**64, 0.0
-    names = [name for name in SPLITS if ratios.get(name, 0) > 0]
-    for name in names:
-        total += ratios[name]
-        if point < total:
-            return name
-    return names[-1]
-
-
-def check_ratios(ratios: Ratios, key: str) -> None:
-    """Check that ``ratios`` gives fractions by split that sum to 1; ``key`` is where it was set.
-
-    Raises:
-        ConfigError: if it does not, with an example.
-    """
-    example = f"use e.g. '{key}={RATIOS}'"
-    if not isinstance(ratios, Mapping) or not set(ratios) <= set(SPLITS):
-        raise ConfigError(f"{key}={_written(ratios)}: must map splits to ratios; {example}")
-    shares = list(ratios.values())
-    positive = all(isinstance(share, (int, float)) and share >= 0 for share in shares)
-    if not positive or abs(sum(shares) - 1) > 1e-6:
-        raise ConfigError(f"{key}={_written(ratios)}: ratios must be >= 0 and sum to 1; {example}")
-
-
-def _written(ratios: object) -> str:
-    """Return ratios in command-line syntax."""
-    if not isinstance(ratios, Mapping):
-        return str(ratios)
-    return "{" + ", ".join(f"{split}: {share}" for split, share in ratios.items()) + "}"
-
-
-def _assigner(ratios: Ratios | None, seed: int, keys: Keys) -> Callable[[str], str] | None:
-    if ratios is None:
-        return None
-    check_ratios(ratios, keys.split)
-    return lambda ident: split_of(ident, ratios, seed)
-
-
 def _miscounted(samples: list[Sample], card: Card) -> list[str]:
     rows = Counter(sample.split for sample in samples)
     return [
@@ -301,33 +227,3 @@ def _miscounted(samples: list[Sample], card: Card) -> list[str]:
         for split, count in card.counts.items()
         if rows[split] != count
     ]
-
-
-def _number(label: str) -> float | None:
-    try:
-        return float(label)
-    except ValueError:
-        return None
-
-
-def _with_number_labels(samples: list[Sample]) -> tuple[list[Sample], list[tuple[int, str]]]:
-    """Convert text labels to numbers if all are numeric and they are not just class numbers.
-
-    That is, if any has a decimal point or exponent, or some are finite and others not. A column
-    of integers stays text, since classes are often numbered; ``label_type: number`` in the card
-    overrides this. Returns the samples, and the faults, by line, of labels that are not finite.
-    """
-    labels = {sample.label for sample in samples if isinstance(sample.label, str)}
-    numbers = {label: number for label in labels if (number := _number(label)) is not None}
-    pointed = any("." in label or "e" in label.lower() for label in labels)
-    mixed = len({isfinite(number) for number in numbers.values()}) == 2
-    if len(numbers) < len(labels) or not (pointed or mixed):
-        return samples, []
-    faults = [
-        (s.line, f"label is {s.label!r} among numbers; use a finite number, or leave it empty")
-        for s in samples
-        if isinstance(s.label, str) and not isfinite(numbers[s.label])
-    ]
-    return [
-        replace(s, label=numbers[s.label]) if isinstance(s.label, str) else s for s in samples
-    ], faults

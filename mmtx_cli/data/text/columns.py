@@ -108,3 +108,16 @@ def column_weights(samples: Sequence[Sample], column: str) -> list[tuple[float, 
     if column != "answer_text":
         return None
     return [tuple(counted(sample.answers).values()) for sample in samples]
+
+
+def tokenized_column(
+    samples: Sequence[Sample],
+    column: str,
+    tokenizer: Tokenizer | None,
+    max_length: int,
+    own: Mapping[str, str] | None = None,
+) -> TextColumn:
+    """Tokenize a column of the manifest; ``own`` overrides the column by corpus."""
+    assert tokenizer is not None, "texts need a tokenizer"
+    texts, weights = column_texts(samples, column, own), column_weights(samples, column)
+    return TextColumn(texts, tokenizer, max_length, weights)

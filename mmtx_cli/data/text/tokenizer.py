@@ -11,7 +11,7 @@ from tokenizers import Tokenizer as Backend
 
 from mmtx_cli.data.text.tokenizer_growth import check_growth
 from mmtx_cli.errors import DataError
-from mmtx_cli.io.untrusted_file import MAX_TOKENIZER_BYTES, RefusedFileError, read_text
+from mmtx_cli.io.untrusted.bounded_file import MAX_TOKENIZER_BYTES, RefusedFileError, read_text
 
 PAD, UNK, BOS, EOS, MASK = SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
 # names of the special tokens in other tokenizers

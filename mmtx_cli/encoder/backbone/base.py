@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmtx_cli.encoder.base import Encoder
-from mmtx_cli.io.safetensors_file import check_header
-from mmtx_cli.io.tensor_checks import not_finite, tensor_fault
-from mmtx_cli.io.torch_file import check_archive
-from mmtx_cli.io.untrusted_file import check_regular
+from mmtx_cli.io.untrusted.bounded_file import check_regular
+from mmtx_cli.io.untrusted.safetensors_file import check_header
+from mmtx_cli.io.untrusted.tensor_checks import not_finite, tensor_fault
+from mmtx_cli.io.untrusted.torch_file import check_archive
 from mmtx_cli.layer.freeze import Freezable, freeze_first, reached_parameters, stem_before
 from mmtx_cli.layer.input.pixel_norm import Pixels
 from mmtx_cli.layer.lora import add_lora

@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmtx_cli.errors import DataError
+from mmtx_cli.errors import DataError, listed
 
-_NAMED = 20
 EVEN = 64
 """Tile lengths are a multiple of this: matrix products treat odd edges differently, so the scores
 of identical items would differ in the last bit.
@@ -152,5 +151,4 @@ def check_finite_rows(x: Float[Tensor, "n d"]) -> None:
     """Raise DataError that lists the rows that are not finite."""
     rows = (~x.isfinite().all(dim=1)).nonzero().flatten().tolist()
     if rows:
-        shown = ", ".join(map(str, rows[:_NAMED])) + (" …" if len(rows) > _NAMED else "")
-        raise DataError(f"{len(rows)} items have non-finite embeddings: rows {shown}")
+        raise DataError(f"{len(rows)} items have non-finite embeddings: rows {listed(rows)}")

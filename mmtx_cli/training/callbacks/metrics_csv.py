@@ -11,7 +11,7 @@ from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.atomic import appending, replaced
 from mmtx_cli.io.file_errors import writing
-from mmtx_cli.io.untrusted_file import read_record
+from mmtx_cli.io.untrusted.bounded_file import read_record
 from mmtx_cli.training.module import TrainingModule
 from mmtx_cli.types import Batch
 

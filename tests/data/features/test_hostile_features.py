@@ -16,7 +16,7 @@ from mmtx_cli.data.features.reader import FeatureFiles
 from mmtx_cli.data.importer.mmimdb import MmImdb
 from mmtx_cli.data.manifest.feature_reference import FeaturePlace
 from mmtx_cli.errors import DataError
-from mmtx_cli.io import torch_file, zip_file
+from mmtx_cli.io.untrusted import torch_file, zip_file
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.worker.limits import DecodeLimits
 from tests import hostile

@@ -6,7 +6,7 @@ import pytest
 from mmtx_cli.data.manifest.dataset_card import read_card
 from mmtx_cli.data.manifest.writer import write_manifest
 from mmtx_cli.errors import DataError
-from mmtx_cli.io.yaml_reader import MAX_NODES
+from mmtx_cli.io.untrusted.yaml_reader import MAX_NODES
 from tests.messages import mentions, raises
 
 LAUGHS = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmtx_cli.data.manifest.read import Manifest, read_manifest, split_of
+from mmtx_cli.data.manifest.read import Manifest, read_manifest
 from mmtx_cli.data.manifest.writer import write_manifest
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.unicode import composed
@@ -349,10 +349,6 @@ class TestRatios:
     def test_ratios_are_shown_as_they_are_written(self, folder):
         with raises(ConfigError, "data.split={train: 0.8, val: 0.1}: ", "sum", " 1"):
             read_manifest(write(folder, ROW), split={"train": 0.8, "val": 0.1})
-
-    @given(st.text(min_size=1), st.integers(0, 99))
-    def test_a_split_without_share_stays_empty(self, ident, seed):
-        assert split_of(ident, {"train": 0.0, "val": 0.5, "test": 0.5}, seed) in ("val", "test")
 
 
 class TestCsv:

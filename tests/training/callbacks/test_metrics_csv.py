@@ -3,7 +3,7 @@ import csv
 import pytest
 
 from mmtx_cli.errors import CheckpointError
-from mmtx_cli.io import untrusted_file
+from mmtx_cli.io.untrusted import bounded_file
 from mmtx_cli.training.callbacks.metrics_csv import MetricsFile
 
 
@@ -81,6 +81,6 @@ def test_a_half_written_row_is_left_out(path):
 
 def test_more_than_a_run_writes(path, monkeypatch):
     file_of(path).write({"step": 10, "epoch": 1.0})
-    monkeypatch.setattr(untrusted_file, "MAX_CELLS", 2)
+    monkeypatch.setattr(bounded_file, "MAX_CELLS", 2)
     with pytest.raises(CheckpointError, match=r"metrics\.csv.*2 values"):
         file_of(path, step=10)

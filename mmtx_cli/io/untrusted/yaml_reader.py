@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from mmtx_cli.io.untrusted_file import RefusedFileError, read_text
+from mmtx_cli.io.untrusted.bounded_file import RefusedFileError, read_text
 
 MAX_NODES = 100_000
 """Maximum number of values that the aliases (``*name``) of a file may add."""

@@ -15,13 +15,19 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.config.composition.default_run_dir import DefaultFolders
+from mmtx_cli.config.composition.interpolation import interpolation_faults
+from mmtx_cli.config.composition.root_keys import root_key_faults
+from mmtx_cli.config.composition.trust import (
+    hydra_faults,
+    key_of,
+    packages,
+    typed_faults,
+    typed_trust,
+)
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.default_run_dir import DefaultFolders
-from mmtx_cli.config.interpolation import interpolation_faults
-from mmtx_cli.config.root_keys import root_key_faults
-from mmtx_cli.config.trust import hydra_faults, key_of, packages, typed_faults, typed_trust
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.io.yaml_reader import YamlTextError, check_yaml, no_yaml, read_yaml_text
+from mmtx_cli.io.untrusted.yaml_reader import YamlTextError, check_yaml, no_yaml, read_yaml_text
 
 
 class CheckedRepository(ConfigRepository):

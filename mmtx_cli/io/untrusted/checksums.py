@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.jsonl import parsed_json
-from mmtx_cli.io.tensor_checks import not_finite
+from mmtx_cli.io.untrusted.tensor_checks import not_finite
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from mmtx_cli.cli import main
+from mmtx_cli.config.composition.default_run_dir import BY_SECOND, DefaultFolders
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.default_run_dir import BY_SECOND, DefaultFolders
 from tests.command_line import mmtx, succeeded
 from tests.messages import mentions
 

@@ -6,8 +6,14 @@ import tracemalloc
 import pytest
 import yaml
 
-from mmtx_cli.io import yaml_reader
-from mmtx_cli.io.yaml_reader import MAX_DEPTH, MAX_NODES, YamlTextError, load_yaml, read_yaml
+from mmtx_cli.io.untrusted import yaml_reader
+from mmtx_cli.io.untrusted.yaml_reader import (
+    MAX_DEPTH,
+    MAX_NODES,
+    YamlTextError,
+    load_yaml,
+    read_yaml,
+)
 from tests.messages import raises
 
 

@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from mmtx_cli.config.interpolation import MAX_DEPTH, MAX_SIZE, _Sizes, interpolation_faults
+from mmtx_cli.config.composition.interpolation import (
+    MAX_DEPTH,
+    MAX_SIZE,
+    _Sizes,
+    interpolation_faults,
+)
 from tests.messages import mentions
 
 

@@ -12,8 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.io.untrusted_file import RefusedFileError, check_regular
-from mmtx_cli.io.zip_file import check_index
+from mmtx_cli.io.untrusted.bounded_file import RefusedFileError, check_regular
+from mmtx_cli.io.untrusted.zip_file import check_index
 
 MAX_PICKLE_BYTES = 256 * 2**20
 MAX_OPCODES = 4_000_000

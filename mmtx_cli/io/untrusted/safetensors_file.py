@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmtx_cli.errors import CheckpointError
-from mmtx_cli.io.checksums import check_tensors
-from mmtx_cli.io.untrusted_file import MAX_CONFIG_BYTES, RefusedFileError, check_regular
+from mmtx_cli.io.untrusted.bounded_file import MAX_CONFIG_BYTES, RefusedFileError, check_regular
+from mmtx_cli.io.untrusted.checksums import check_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

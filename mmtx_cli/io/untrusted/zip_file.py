@@ -3,7 +3,7 @@
 import os
 import zipfile
 
-from mmtx_cli.io.untrusted_file import RefusedFileError
+from mmtx_cli.io.untrusted.bounded_file import RefusedFileError
 
 MAX_INDEX_BYTES = 64 * 2**20
 """Size limit of an archive's index: entries take ten times as much memory as in the file."""
