@@ -1,10 +1,11 @@
-"""Former names of component classes, so that stored models keep loading after a class moves.
+"""Former names and forms of component classes, so that stored models keep loading.
 
 Model folders, checkpoints, run folders and caches store dotted names of classes; ``renamed`` is
-applied to everything that is read from them.
+applied to everything that is read from them. Some classes compute something else than they did;
+``restored`` replaces them by their former forms where a model's tensors are those of the former.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 PACKAGE = "mmtx_cli."
@@ -58,3 +59,68 @@ def renamed(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: renamed(item) for key, item in value.items()}
     return [renamed(item) for item in value] if isinstance(value, list) else value
+
+
+FORMS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
+    "encoder.audio.ast.AudioAst": (
+        "stem.norm",
+        "encoder.earlier.EarlierAudioAst",
+        {"stem": "patch", "stride": 16},
+    ),
+    "encoder.audio.spectrogram_cnn.AudioSpectrogramCnn": (
+        "norm",
+        "encoder.earlier.EarlierAudioSpectrogramCnn",
+        {},
+    ),
+    "encoder.image.vit.ImageViT": (
+        "stem.norm",
+        "encoder.earlier.EarlierImageViT",
+        {"stem": "patch"},
+    ),
+    "encoder.text.transformer.TextTransformer": (
+        "neighbors",
+        "encoder.earlier.EarlierTextTransformer",
+        {},
+    ),
+    "encoder.video.per_frame.VideoFrames": ("change", "encoder.earlier.EarlierVideoFrames", {}),
+    "encoder.video.vit.VideoViT": (
+        "change",
+        "encoder.earlier.EarlierVideoViT",
+        {"stem": "patch"},
+    ),
+    "head.captioning.CaptioningHead": (
+        "stream_summary",
+        "head.captioning.EarlierCaptioningHead",
+        {},
+    ),
+}
+"""By class: the module whose tensors its former form lacks, that form, and its former defaults.
+
+The former forms are those of commit 2b19cb4.
+"""
+
+
+def restored(config: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return a config with its encoders and heads in the forms that their tensors have.
+
+    Args:
+        config: Nodes by name in ``encoder`` and ``head``, with current class names.
+        names: Names of the model's tensors.
+    """
+    names = list(names)
+    groups = {group: _formed(config[group], group, names) for group in ("encoder", "head")}
+    return {**config, **groups}
+
+
+def _formed(node: Any, path: str, names: Sequence[str]) -> Any:
+    if not isinstance(node, Mapping):
+        return node
+    whole = {key: _formed(value, f"{path}.{key}", names) for key, value in node.items()}
+    target = str(node.get("_target_")).removeprefix(PACKAGE)
+    module, form, defaults = FORMS.get(target, ("", "", {}))
+    own = [name for name in names if name.startswith(f"{path}.")]
+    reads = node.get("reads")
+    alone = module == "stream_summary" and not (isinstance(reads, list) and len(reads) > 1)
+    if not form or not own or alone or any(name.startswith(f"{path}.{module}.") for name in own):
+        return whole
+    return {**defaults, **whole, "_target_": PACKAGE + form}
