@@ -6,7 +6,9 @@ computes them with NumPy, a model on its device, both with SplitMix64.
 """
 
 import hashlib
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -86,7 +88,37 @@ def uniform(keys: Int[Tensor, "*b"], n: int, purpose: str) -> Float[Tensor, "*b 
     A larger ``n`` appends numbers to the same sequence. Different purposes give independent
     numbers.
     """
+    if _EARLIER:
+        return _earlier_uniform(keys, n, purpose)
     places = torch.arange(n, device=keys.device) * signed(GAMMA)
     stream = signed(int(id_keys([purpose])[0]))
     bits = mix_tensor(mix_tensor(keys ^ stream)[..., None] + places)
     return shifted(bits, 64 - 24).float() * 2.0**-24
+
+
+_EARLIER: list[list[str] | None] = []
+
+
+@contextmanager
+def earlier_draws(ids: list[str] | None) -> Iterator[None]:
+    """Let ``uniform`` draw as it did before keys: from each id, or in training (None) from torch.
+
+    So a model of that time is evaluated and resumed with the same masks and negatives.
+    """
+    _EARLIER.append(ids)
+    try:
+        yield
+    finally:
+        _EARLIER.pop()
+
+
+def _earlier_uniform(keys: Int[Tensor, "*b"], n: int, purpose: str) -> Float[Tensor, "*b n"]:
+    ids = _EARLIER[-1]
+    if purpose == "another sample":  # as torch.multinomial draws it
+        return torch.empty(*keys.shape, n, device=keys.device).exponential_().neg().exp()
+    if ids is None:
+        return torch.rand(*keys.shape, n, device=keys.device)
+    ending = {"fate": " fate", "other token": " other"}.get(purpose, "")
+    seeds = (zlib.crc32(f"{i}{ending}".encode()) for i in ids)
+    rows = [torch.rand(n, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(rows).to(keys.device)

@@ -37,7 +37,9 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
         if node.get("teacher"):
             own["teacher"] = build_teacher(f"head.{name}", node, config, trusted)
         heads[name] = component(f"head.{name}", node, **own)
-    return MultimodalModel(model["dim"], encoders, fusion, heads)
+    made = MultimodalModel(model["dim"], encoders, fusion, heads)
+    made.early = bool(config.get("early"))
+    return made
 
 
 def build_encoders(nodes: Mapping[str, Any]) -> dict[str, Any]:

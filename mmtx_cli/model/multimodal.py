@@ -1,11 +1,13 @@
 """The multimodal model: encode each modality, fuse, run the heads."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmtx_cli.counter_rng import earlier_draws
 from mmtx_cli.distributed.collectives import world_size
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.fusion.base import Fusion
@@ -26,6 +28,7 @@ class MultimodalModel(nn.Module):
         super().__init__()
         self.dim = dim
         self.encode_batch: int | None = None  # samples per encoder micro-batch, set by training
+        self.early = False  # random numbers and batches of the encoders are those of early versions
         self.encoder: Mapping[str, Encoder] = nn.ModuleDict(encoders)  # type: ignore[assignment]
         project = {name: nn.Linear(encoder.width, dim) for name, encoder in encoders.items()}
         self.project: Mapping[str, nn.Linear] = nn.ModuleDict(project)  # type: ignore[assignment]
@@ -45,16 +48,23 @@ class MultimodalModel(nn.Module):
                 continue
             meant = batch.meant.get(name)
             own = batch if meant is None else batch.only(meant)
-            view = head.view(own)  # masked objectives read a corrupted copy
+            with self.draws(own):
+                view = head.view(own)  # masked objectives read a corrupted copy
             source, known = (batch, shared) if view is own else (view, {})
             if head.mixes:  # matching combines modalities of different samples
                 known = self.streams(source, [*self.encoder], known)
                 encoded = restricted({m: known[m] for m in self.encoder}, meant)
-                seen = self.fusion(head.mix(encoded, predictions, source.keys))
+                with self.draws(own):
+                    seen = self.fusion(head.mix(encoded, predictions, source.keys))
             else:
                 seen = restricted(self.streams(source, head.reads, known), meant)
             predictions[name] = head(seen, view)
         return predictions
+
+    def draws(self, batch: Batch) -> AbstractContextManager[None]:
+        """Return the context in which heads draw random numbers."""
+        ids = None if self.training else batch.ids
+        return earlier_draws(ids) if self.early else nullcontext()
 
     def streams(self, batch: Batch, reads: Collection[str], known: Streams) -> Streams:
         """Return the streams in ``reads`` and the ones they are made of; ``known`` caches them."""
@@ -81,7 +91,8 @@ class MultimodalModel(nn.Module):
 
         ``changes`` are applied to the encoded modalities before fusion.
         """
-        views = {name: self.head[name].view(batch) for name in heads}
+        with self.draws(batch):
+            views = {name: self.head[name].view(batch) for name in heads}
         encoded = {
             id(view): self.encode(view) for view in {id(v): v for v in views.values()}.values()
         }
@@ -114,7 +125,7 @@ class MultimodalModel(nn.Module):
         Only on a CPU, because counting the samples would synchronize a GPU. Cached tokens need no
         encoder.
         """
-        ready = field.encoded and not field.of_body
+        ready = (field.encoded and not field.of_body) or self.early
         if ready or field.mask.device.type != "cpu" or torch.compiler.is_compiling():
             return self.tokens(name, field)
         present = field.mask.any(dim=1)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mmtx_cli.config.constraints import at, within
 from mmtx_cli.config.overrides import is_section_key
@@ -15,8 +15,8 @@ from mmtx_cli.config.validate import root_faults, section_faults
 from mmtx_cli.distributed.hydra_job import job_overrides
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.atomic import replaced
-from mmtx_cli.io.checkpoint import read_config
-from mmtx_cli.io.moved_targets import renamed
+from mmtx_cli.io.checkpoint import read_config, tensor_names
+from mmtx_cli.io.moved_targets import renamed, restored
 from mmtx_cli.io.redact import HIDDEN, redacted
 from mmtx_cli.io.yaml_reader import check_yaml, read_yaml_text
 
@@ -70,10 +70,23 @@ def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     if faults:
         raise ConfigError(*faults)
     config = whole_save(last)
+    complete_early(saved, config, last)
     refuse_foreign(last, config.get("run") or {}, run_settings(kept))
     saved.run_dir, saved.resume, saved.trusted_packages = cfg.run_dir, True, cfg.trusted_packages
     saved.allow_changed_data = cfg.allow_changed_data
     return saved, config
+
+
+def complete_early(saved: DictConfig, config: Mapping[str, Any], last: Path) -> None:
+    """Write into a saved configuration what an early version left out of it.
+
+    Until settings of the run were stored in checkpoints, ``data.bucket`` was true by default.
+    """
+    with open_dict(saved):
+        if config.get("early") and saved.data.get("bucket") is None:
+            saved.data.bucket = True
+            print(f"{last}: of an early version of mmtx; data.bucket=true", file=sys.stderr)
+        saved.merge_with(restored(OmegaConf.to_container(saved), tensor_names(str(last))))
 
 
 def run_settings(plain: Mapping[str, Any]) -> dict[str, Any]:

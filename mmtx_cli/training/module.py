@@ -147,6 +147,8 @@ class TrainingModule(pl.LightningModule):
     def prepared(self, parts: list[Batch], step: int) -> list[Batch]:
         """Return the micro-batches of a step on the module's device, with their loss ``shares``."""
         parts = [part.to(self.device, non_blocking=True) for part in parts]
+        if self.model.early:
+            return parts
         drawn = with_shares(self.model.head.items(), [self.at_step(part, step) for part in parts])
         return [replace(p, shares=d.shares) for p, d in zip(parts, drawn, strict=True)]
 
