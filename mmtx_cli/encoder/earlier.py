@@ -4,6 +4,8 @@ Only stored models have them (``io/earlier_versions.py``). Each is built as the 
 arguments it shares, and then gets back the parts that were replaced since.
 """
 
+from typing import Any
+
 from torch import nn
 
 from mmtx_cli.encoder.audio.ast import AudioAst
@@ -42,7 +44,7 @@ class EarlierVideoFrames(VideoFrames, metaclass=Restoring):
         self.project = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, self.width))
         self.change = Nothing()  # type: ignore[assignment]
         if self.pool is not None:
-            heads = self.transformer.blocks[0].attention.num_heads  # type: ignore[union-attr]
+            heads: Any = self.transformer.blocks[0].attention.num_heads  # type: ignore[union-attr]
             self.pool = AttentionPool(self.width, self.tokens_per_frame, heads)  # type: ignore[assignment]
 
 

@@ -86,7 +86,8 @@ def complete_early(saved: DictConfig, config: Mapping[str, Any], last: Path) -> 
         if config.get("early") and saved.data.get("bucket") is None:
             saved.data.bucket = True
             print(f"{last}: of an early version of mmtx; data.bucket=true", file=sys.stderr)
-        saved.merge_with(restored(OmegaConf.to_container(saved), tensor_names(str(last))))
+        plain: Any = OmegaConf.to_container(saved)
+        saved.merge_with(restored(plain, tensor_names(str(last))))
 
 
 def run_settings(plain: Mapping[str, Any]) -> dict[str, Any]:
