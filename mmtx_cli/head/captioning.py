@@ -15,6 +15,7 @@ from mmtx_cli.generation.beam import beam_search
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.decoder import TextDecoder
+from mmtx_cli.layer.earlier import Restoring
 from mmtx_cli.layer.summary import StreamSummary
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.scores import Scores
@@ -194,3 +195,10 @@ class CaptioningHead(Head):
             row |= {name: each[i] for name, each in truth.items()}
             row["scores"] = {name: float(x[i]) for name, x in scores.per_sample.items()}
         return Evaluation(rows, scores)
+
+
+class EarlierCaptioningHead(CaptioningHead, metaclass=Restoring):
+    """As earlier versions trained it: the decoder gets no summary of several streams."""
+
+    def _restore(self) -> None:
+        self.stream_summary = None

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.distributed.launch import Process
 from mmtx_cli.io.atomic import replaced
-from mmtx_cli.io.checkpoint import read_weights
+from mmtx_cli.io.checkpoint import read_config, read_weights
 from mmtx_cli.io.console import make_bar, paused
 from mmtx_cli.model.build import build_model
 from mmtx_cli.model.match_weights import build_fitting
@@ -31,8 +31,9 @@ def load_model(cfg: DictConfig, device: torch.device) -> MultimodalModel:
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     plain["head"] = {name: node for name, node in plain["head"].items() if is_trained(node)}
     trusted = tuple(cfg.trusted_packages)
+    early = read_config(cfg.ckpt).get("early")
     model = build_fitting(
-        lambda: build_model({"model": plain}, trusted),
+        lambda: build_model({"model": plain, "early": early}, trusted),
         read_weights(cfg.ckpt),
         f"ckpt={cfg.ckpt}",
     )

@@ -6,7 +6,7 @@ plain data only. That of a run is ``RUN/model``.
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.atomic import replaced
 from mmtx_cli.io.file_errors import is_of_files, reason
+from mmtx_cli.io.former_forms import restored
 from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.untrusted.bounded_file import (
     MAX_CONFIG_BYTES,
@@ -39,6 +40,7 @@ KINDS: Mapping[str, type] = {
     "answer_names": list,
     "multi_label": bool,
     "seed": int,
+    "early": bool,
     "run": Mapping,
     "rows": Mapping,
 }
@@ -85,12 +87,18 @@ def read_config(path: str) -> dict[str, Any]:
     found = find(path)
     if found.is_dir():
         return read_folder_config(found)
-    return sound(load_checkpoint(found)["config"], found)
+    checkpoint = load_checkpoint(found)
+    config = sound(checkpoint["config"], found, model_tensors(checkpoint))
+    return config if "run" in config else {**config, "early": True}
 
 
 def read_folder_config(folder: Path) -> dict[str, Any]:
     """Return the config of a model folder, including the tokenizers."""
-    config = sound(_read(read_json, folder / CONFIG, MAX_CONFIG_BYTES), folder / CONFIG)
+    plain = _read(read_json, folder / CONFIG, MAX_CONFIG_BYTES)
+    header = read_header(folder / WEIGHTS)
+    config = sound(plain, folder / CONFIG, header)
+    if METADATA not in header:
+        config["early"] = True
     held = config.pop("tokenizers", None) or []
     if not isinstance(held, list) or not set(TOKENIZERS).issuperset(map(str, held)):
         known = ", ".join(TOKENIZERS)
@@ -114,10 +122,11 @@ def _read(reader: Callable[[Path, int], Any], path: Path, limit: int) -> Any:
         ) from error
 
 
-def sound(config: Any, path: Path) -> dict[str, Any]:
+def sound(config: Any, path: Path, names: Iterable[str]) -> dict[str, Any]:
     """Return a config with current class names and without teachers, after checking its structure.
 
-    The contents of its parts are checked later.
+    Classes are those that have tensors of the model's ``names``. The contents of the config's parts
+    are checked later.
 
     Raises:
         CheckpointError: if a required part is missing, or it contains anything but plain data.
@@ -132,7 +141,8 @@ def sound(config: Any, path: Path) -> dict[str, Any]:
     right = all(isinstance(node, Mapping) for node in (*groups, *parts, model.get("fusion")))
     if not right or "dim" not in model or not all(map(_fits, KINDS, map(whole.get, KINDS))):
         raise CheckpointError(f"{path}: not the config of a model trained by mmtx")
-    return {**whole, "model": {**model, "head": untaught(model["head"])}}
+    model = restored({**model, "head": untaught(model["head"])}, names)
+    return {**whole, "model": model}
 
 
 def _fits(key: str, value: Any) -> bool:
@@ -201,10 +211,23 @@ def read_weights(path: str) -> dict[str, Any]:
     found = find(path)
     if found.is_dir():
         return read_safetensors(found / WEIGHTS)
-    state = load_checkpoint(found)["state_dict"]
-    tensors = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+    tensors = model_tensors(load_checkpoint(found))
     check_finite(found, tensors)
     return tensors
+
+
+def tensor_names(path: str) -> list[str]:
+    """Return the names of the tensors of a trained model."""
+    found = find(path)
+    if found.is_dir():
+        return list(read_header(found / WEIGHTS))
+    return list(model_tensors(load_checkpoint(found)))
+
+
+def model_tensors(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tensors of the model in a loaded .ckpt by parameter name."""
+    state = checkpoint["state_dict"]
+    return {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
 
 
 def check_finite(path: Path, tensors: Mapping[str, Any]) -> None:

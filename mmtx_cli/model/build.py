@@ -15,6 +15,7 @@ from mmtx_cli.config.introspect import signature_of
 from mmtx_cli.config.validate import component_faults
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.layer.frozen_teacher import FrozenTeacher
+from mmtx_cli.model.earlier import EarlierModel
 from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.model.teacher import teacher_model
 
@@ -37,7 +38,8 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
         if node.get("teacher"):
             own["teacher"] = build_teacher(f"head.{name}", node, config, trusted)
         heads[name] = component(f"head.{name}", node, **own)
-    return MultimodalModel(model["dim"], encoders, fusion, heads)
+    kind = EarlierModel if config.get("early") else MultimodalModel
+    return kind(model["dim"], encoders, fusion, heads)
 
 
 def build_encoders(nodes: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from mmtx_cli.config.constraints import at, within
 from mmtx_cli.config.overrides import is_section_key
@@ -15,7 +15,8 @@ from mmtx_cli.config.validate import root_faults, section_faults
 from mmtx_cli.distributed.hydra_job import job_overrides
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.atomic import replaced
-from mmtx_cli.io.checkpoint import read_config
+from mmtx_cli.io.checkpoint import read_config, tensor_names
+from mmtx_cli.io.former_forms import restored
 from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.redact import HIDDEN, redacted
 from mmtx_cli.io.untrusted.yaml_reader import check_yaml, read_yaml_text
@@ -75,10 +76,30 @@ def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     if faults:
         raise ConfigError(*faults)
     config = whole_save(last)
+    complete_early(saved, config, last)
     check_same_run(last, config.get("run") or {}, run_settings(kept))
     saved.run_dir, saved.resume, saved.trusted_packages = cfg.run_dir, True, cfg.trusted_packages
     saved.allow_changed_data = cfg.allow_changed_data
     return saved, config
+
+
+def complete_early(saved: DictConfig, config: Mapping[str, Any], last: Path) -> None:
+    """Write into a saved configuration what an early version left out of it.
+
+    Until settings of the run were stored in checkpoints, ``data.length_bucketing`` was true by
+    default.
+    """
+    if not config.get("early"):
+        return
+    with open_dict(saved):
+        if saved.data.get("length_bucketing") is None:
+            saved.data.length_bucketing = True
+            print(
+                f"{last}: written by an early version of mmtx; data.length_bucketing=true",
+                file=sys.stderr,
+            )
+        plain: Any = OmegaConf.to_container(saved)
+        saved.merge_with(restored(plain, tensor_names(str(last))))
 
 
 def run_settings(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     config["rows"] = row_digests(corpus.manifest.samples)
     if cfg.resume:
         config["model"]["encoder"] = encoder
+        config |= {"early": True} if (stored or {}).get("early") else {}
         before = (stored or {}).get("rows") or {}
         check_data_unchanged(before, config["rows"], corpus.manifest.path, cfg.allow_changed_data)
     trusted = tuple(cfg.trusted_packages)

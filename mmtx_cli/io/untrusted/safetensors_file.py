@@ -1,14 +1,18 @@
 """Read untrusted safetensors files with a limited header and verified tensors."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmtx_cli.errors import CheckpointError
+from mmtx_cli.io.jsonl import parsed_json
 from mmtx_cli.io.untrusted.bounded_file import MAX_CONFIG_BYTES, RefusedFileError, check_regular
 from mmtx_cli.io.untrusted.checksums import check_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+METADATA = "__metadata__"
+"""Entry of a header that is no tensor; absent in files without checksums, of early versions."""
 
 
 def read_safetensors(path: Path) -> "dict[str, Tensor]":
@@ -29,6 +33,17 @@ def read_safetensors(path: Path) -> "dict[str, Tensor]":
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
     check_tensors(path, tensors, metadata)
     return tensors
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return a file's entries by tensor name, without torch; nothing if it cannot be read."""
+    try:
+        check_header(path)
+        with open(path, "rb") as file:
+            header = parsed_json(file.read(int.from_bytes(file.read(8), "little")).decode())
+    except (OSError, ValueError, RecursionError):
+        return {}  # reported when the weights are read
+    return header if isinstance(header, dict) else {}
 
 
 def check_header(path: Path) -> None:

@@ -143,5 +143,6 @@ class SaveCallback(pl.callbacks.Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state from a checkpoint."""
-        self.best, self.due = state_dict["best"], state_dict["due"]
-        self.earlier = state_dict.get("seconds", 0.0)  # older versions did not store it
+        self.best = state_dict["best"]
+        self.due = state_dict.get("due", False)  # older versions stored neither this
+        self.earlier = state_dict.get("seconds", 0.0)  # nor this
