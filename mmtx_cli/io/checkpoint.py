@@ -24,7 +24,7 @@ from mmtx_cli.io.untrusted.bounded_file import (
     read_text,
 )
 from mmtx_cli.io.untrusted.checksums import check_finite_weights, checksums, damaged_entry
-from mmtx_cli.io.untrusted.safetensors_file import read_safetensors
+from mmtx_cli.io.untrusted.safetensors_file import METADATA, read_header, read_safetensors
 from mmtx_cli.io.untrusted.tensor_checks import not_finite, tensor_fault
 from mmtx_cli.io.untrusted.torch_file import check_archive, load_archive, plain_fault
 

@@ -33,7 +33,7 @@ class RunLength:
     steps: int
 
     @classmethod
-    def of(cls, settings: TrainerSettings, batches_an_epoch: int) -> "Length":
+    def of(cls, settings: TrainerSettings, batches_an_epoch: int) -> "RunLength":
         """Return the length given by ``max_steps`` or by ``max_epochs``, in whole steps."""
         if settings.max_steps is not None:
             steps = settings.max_steps

@@ -18,7 +18,7 @@ from mmtx_cli.synthetic.events.make import make_events
 from tests.messages import mentions
 
 PREPARATION = Preprocessing(
-    image_size=32, text=None, num_frames=4, sampling="dense", fps=6, audio_seconds=1.5
+    image_size=32, text=None, num_frames=4, frame_sampling="dense", fps=6, audio_seconds=1.5
 )
 
 
