@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.config.schema import DataSettings, LoggerSettings, OptimizerSettings, TrainerSettings
+
+AnyConfig = TypeVar("AnyConfig", bound="RunConfig")
+AnyTrainConfig = TypeVar("AnyTrainConfig", bound="TrainConfig")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,7 @@ class RunConfig:
         """The configuration that ``build_model`` takes, as a copy that may be changed."""
         return deepcopy({key: getattr(self, key) for key in ("dim", "encoder", "fusion", "head")})
 
-    def with_facts(self, facts: Mapping[str, Any]) -> Self:
+    def with_facts(self: AnyConfig, facts: Mapping[str, Any]) -> AnyConfig:
         """Return these settings with root keys that are known from the data (``schema.FILLED``).
 
         Components that refer to them, for example as ``${vocab_size}``, get their values.
@@ -111,10 +114,6 @@ class PredictConfig(RunConfig):
     split: str | None
     top: int
     embeddings: bool
-
-
-AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
-AnyTrainConfig = TypeVar("AnyTrainConfig", bound=TrainConfig)
 
 
 def resolved_nodes(cfg: DictConfig) -> dict[str, Any]:
