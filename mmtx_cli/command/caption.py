@@ -7,7 +7,7 @@ from mmtx_cli.inference.caption import caption
 from mmtx_cli.inference.inputs import as_text, found
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.runs.inherit import inherit
-from mmtx_cli.runs.resolve import checked
+from mmtx_cli.runs.resolve import checked_config
 from mmtx_cli.runs.run_config import CaptionConfig
 
 
@@ -24,4 +24,4 @@ def run(cfg: DictConfig) -> None:
     paths = found(cfg.inputs)
     stored = read_config(cfg.ckpt)
     inherit(cfg, stored)
-    caption(checked(CaptionConfig, cfg, stored), paths)
+    caption(checked_config(CaptionConfig, cfg, stored), paths)

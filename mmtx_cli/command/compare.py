@@ -16,8 +16,8 @@ from mmtx_cli.comparison.run_results import (
     mean_cost,
     measured,
 )
+from mmtx_cli.config.composition import compose_command
 from mmtx_cli.config.conf_tree import choices
-from mmtx_cli.config.subcommand import compose_command
 from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.atomic import write_json

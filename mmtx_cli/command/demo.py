@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from mmtx_cli.config.subcommand import compose_command
+from mmtx_cli.config.composition import compose_command
 from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.console import make_console

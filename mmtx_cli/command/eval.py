@@ -11,7 +11,7 @@ from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.runs.check import manifests
 from mmtx_cli.runs.feature_cache import cache_faults
 from mmtx_cli.runs.inherit import check_heads_eval_only, inherit, inherit_data
-from mmtx_cli.runs.resolve import checked
+from mmtx_cli.runs.resolve import checked_config
 from mmtx_cli.runs.run_config import EvalConfig
 
 
@@ -23,7 +23,7 @@ def run(cfg: DictConfig) -> None:
     check_heads_eval_only(cfg)
     inherit(cfg, stored)
     inherit_data(cfg, stored)
-    settings = checked(EvalConfig, cfg, stored)
+    settings = checked_config(EvalConfig, cfg, stored)
     for path in manifests(settings.plain["data"]):
         check_exists(Path(path))  # fail before torch is imported
     if faults := list(cache_faults(settings.plain)):

@@ -15,7 +15,7 @@ from mmtx_cli.io.quoting import argument
 from mmtx_cli.io.table_suffixes import SUFFIXES as TABLES
 from mmtx_cli.media.suffixes import SUFFIXES as MEDIA
 from mmtx_cli.runs.inherit import inherit
-from mmtx_cli.runs.resolve import checked
+from mmtx_cli.runs.resolve import checked_config
 from mmtx_cli.runs.run_config import PredictConfig
 
 
@@ -29,7 +29,7 @@ def run(cfg: DictConfig) -> None:
     inherit(cfg, stored)
     if cfg.data.get("path") and not cfg.split and cfg.data.get("split") is None:
         cfg.data.split = dict(ALL_TEST)  # use all rows, with any split or none
-    settings = checked(PredictConfig, cfg, stored)
+    settings = checked_config(PredictConfig, cfg, stored)
     if settings.data.path:
         check_exists(Path(settings.data.path))
     texts = candidate_texts(cfg.texts, settings.data.text or "text") if cfg.texts else []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmtx_cli.config.subcommand import compose_command
+from mmtx_cli.config.composition import compose_command
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.quoting import quoted
 

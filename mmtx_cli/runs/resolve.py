@@ -64,20 +64,20 @@ def prepared(
         # a resumed run may be older than the key
         cfg[key] = value if key not in cfg.keys() or cfg[key] is None else cfg[key]  # noqa: SIM118
     check_all(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    return frozen(kind, cfg, stored, fresh=frozenset(fresh))
+    return frozen_config(kind, cfg, stored, fresh=frozenset(fresh))
 
 
-def checked(kind: type[AnyConfig], cfg: DictConfig, stored: Mapping[str, Any]) -> AnyConfig:
+def checked_config(kind: type[AnyConfig], cfg: DictConfig, stored: Mapping[str, Any]) -> AnyConfig:
     """Return the settings of a command that uses the trained model ``stored``.
 
     Raises:
         ConfigError: naming all errors of the configuration.
     """
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    return frozen(kind, cfg, stored)
+    return frozen_config(kind, cfg, stored)
 
 
-def frozen(
+def frozen_config(
     kind: type[AnyConfig], cfg: DictConfig, stored: Mapping[str, Any], **further: Any
 ) -> AnyConfig:
     """Return a checked configuration as a frozen value of ``kind``.

@@ -39,7 +39,7 @@ from mmtx_cli.layer.attention import Attention
 from mmtx_cli.media.worker.limits import DecodeLimits
 from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.runs.inherit import inherit
-from mmtx_cli.runs.resolve import frozen
+from mmtx_cli.runs.resolve import frozen_config
 from mmtx_cli.runs.run_config import CaptionConfig
 from mmtx_cli.types import FUSED, Batch, Streams
 
@@ -200,7 +200,7 @@ def run(ckpt: str, files: Sequence[str], out: Path) -> None:
     OmegaConf.set_struct(cfg, False)
     stored = read_config(ckpt)
     inherit(cfg, stored)
-    settings = frozen(CaptionConfig, cfg, stored)
+    settings = frozen_config(CaptionConfig, cfg, stored)
     model = load_model(settings, torch.device("cpu"))
     head = next((h for h in model.head.values() if isinstance(h, CaptioningHead)), None)
     if head is None or not stored["tokenizer"]:
