@@ -15,7 +15,7 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.modality_views import all_answers
 from mmtx_cli.model.build import component
 from mmtx_cli.model.multimodal import MultimodalModel
-from mmtx_cli.runs.run_config import EvalConfig
+from mmtx_cli.runs.run_config import EvalConfig, with_facts
 
 
 def asks(run: EvalConfig) -> bool:
@@ -27,7 +27,7 @@ def with_classes(run: EvalConfig, corpus: Corpus) -> EvalConfig:
     """Return the settings with the classes of the dataset card, else with those of all rows."""
     manifest = corpus.manifest
     names = manifest.card.label_names or label_names_of(manifest.samples)
-    return run.with_facts({"label_names": names})
+    return with_facts(run, {"label_names": names})
 
 
 def ask(

@@ -29,7 +29,7 @@ from mmtx_cli.model.initialize import check_stored, load_initial
 from mmtx_cli.runs.feature_cache import encoder_card, teacher_card
 from mmtx_cli.runs.model_config import portable_nodes
 from mmtx_cli.runs.precomputed_features import set_feature_statistics
-from mmtx_cli.runs.run_config import CacheConfig
+from mmtx_cli.runs.run_config import CacheConfig, with_facts
 from mmtx_cli.types import ModalityInput, Tokens
 
 Encode = Callable[[ModalityInput], Tokens]
@@ -45,7 +45,7 @@ def cache(run: CacheConfig, folder: Path, chosen: Sequence[str]) -> None:
     """
     data, text_encoder = run.data, run.encoder.get("text")
     corpus = build_data(data, run.preprocessing, run.seed, run.stored, text_encoder, run.head)
-    run = run.with_facts(corpus.facts())
+    run = with_facts(run, corpus.facts())
     # a single process writes the shards, however many devices training uses
     alone = replace(run.trainer, devices=1, num_nodes=1, strategy="auto")
     device = launch(alone).device

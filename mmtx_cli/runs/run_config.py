@@ -11,9 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.config.schema import DataSettings, LoggerSettings, OptimizerSettings, TrainerSettings
 
-AnyConfig = TypeVar("AnyConfig", bound="RunConfig")
-AnyTrainConfig = TypeVar("AnyTrainConfig", bound="TrainConfig")
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -47,15 +44,6 @@ class RunConfig:
     def model(self) -> dict[str, Any]:
         """The configuration that ``build_model`` takes, as a copy that may be changed."""
         return deepcopy({key: getattr(self, key) for key in ("dim", "encoder", "fusion", "head")})
-
-    def with_facts(self: AnyConfig, facts: Mapping[str, Any]) -> AnyConfig:
-        """Return these settings with root keys that are known from the data (``schema.FILLED``).
-
-        Components that refer to them, for example as ``${vocab_size}``, get their values.
-        """
-        cfg = deepcopy(self._unresolved)
-        cfg.update(facts)
-        return replace(self, **resolved_nodes(cfg), _unresolved=cfg)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +102,20 @@ class PredictConfig(RunConfig):
     split: str | None
     top: int
     embeddings: bool
+
+
+AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
+AnyTrainConfig = TypeVar("AnyTrainConfig", bound=TrainConfig)
+
+
+def with_facts(run: AnyConfig, facts: Mapping[str, Any]) -> AnyConfig:
+    """Return the settings with root keys that are known from the data (``schema.FILLED``).
+
+    Components that refer to them, for example as ``${vocab_size}``, get their values.
+    """
+    cfg = deepcopy(run._unresolved)
+    cfg.update(facts)
+    return replace(run, **resolved_nodes(cfg), _unresolved=cfg)
 
 
 def resolved_nodes(cfg: DictConfig) -> dict[str, Any]:

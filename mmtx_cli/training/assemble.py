@@ -14,7 +14,7 @@ from mmtx_cli.runs.feature_cache import check_cache, open_cache
 from mmtx_cli.runs.model_config import make_portable, model_config
 from mmtx_cli.runs.precomputed_features import set_feature_statistics
 from mmtx_cli.runs.resume import run_settings
-from mmtx_cli.runs.run_config import TrainConfig
+from mmtx_cli.runs.run_config import TrainConfig, with_facts
 from mmtx_cli.training.callbacks.checkpoint import SaveCallback
 from mmtx_cli.training.coverage import check_modalities_occur, training_data
 from mmtx_cli.training.datamodule import TrainingData
@@ -43,7 +43,7 @@ def read_data(run: TrainConfig) -> RunData:
     corpus = build_data(run.data, run.preprocessing, run.seed, run.stored, text_encoder, run.head)
     check_modalities_occur([name for name, node in encoder.items() if node], corpus)
     corpus = replace(corpus, cache=open_cache(run.plain))
-    run = run.with_facts(corpus.facts())
+    run = with_facts(run, corpus.facts())
     config = model_config(run, corpus)
     config["run"] = run_settings(run.plain)
     config["rows"] = row_digests(corpus.manifest.samples)
