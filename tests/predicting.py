@@ -15,7 +15,7 @@ from mmtx_cli.config.preprocessing import ROOT_KEYS
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.io.checkpoint import save_folder
 from mmtx_cli.io.quoting import quoted
-from mmtx_cli.runs.resolve import change
+from mmtx_cli.runs.model_config import change
 from tests.tiny import LABELS, tiny_config, tiny_model
 
 TEXTS = ("a red ball", "a green box", "a blue star", "what colour is it?")

@@ -1,13 +1,14 @@
 """``mmtx caption``: caption images, videos and audio files, or answer a question about each."""
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from mmtx_cli.config.validate import check
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.caption import caption
-from mmtx_cli.inference.inputs import found, read_text
+from mmtx_cli.inference.inputs import as_text, found
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.runs.inherit import inherit
+from mmtx_cli.runs.resolve import checked_config
+from mmtx_cli.runs.run_config import CaptionConfig
 
 
 def run(cfg: DictConfig) -> None:
@@ -19,9 +20,8 @@ def run(cfg: DictConfig) -> None:
     missing = [key for key in examples if cfg[key] in (None, "", [])]
     if missing:
         raise ConfigError(*(f"{key}: required; set {examples[key]}" for key in missing))
-    read_text(cfg)
+    cfg.text = as_text(cfg.text)
     paths = found(cfg.inputs)
     stored = read_config(cfg.ckpt)
     inherit(cfg, stored)
-    check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    caption(cfg, stored, paths)
+    caption(checked_config(CaptionConfig, cfg, stored), paths)

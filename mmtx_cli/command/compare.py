@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.comparison.fusion_sweep import swept
+from mmtx_cli.comparison.fusion_sweep import FusionSweep, swept
 from mmtx_cli.comparison.run_results import (
     Measured,
     chosen_baseline,
@@ -16,6 +16,7 @@ from mmtx_cli.comparison.run_results import (
     mean_cost,
     measured,
 )
+from mmtx_cli.config.composition.compose import compose_command
 from mmtx_cli.config.conf_tree import choices
 from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError
@@ -43,8 +44,8 @@ def run(cfg: DictConfig) -> None:
     check(cfg)
     if not cfg.sweep:  # fail early if the runs cannot be compared
         chosen_baseline(groups_of(given(cfg.runs)), cfg.baseline)
-    run_dir = open_run(cfg)
-    folders = swept(cfg, run_dir) if cfg.sweep else given(cfg.runs)
+    run_dir = open_run(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    folders = swept(sweep_of(cfg), run_dir) if cfg.sweep else given(cfg.runs)
     chosen = groups_of(folders)
     baseline = chosen_baseline(chosen, cfg.baseline).name
     groups: dict[str, list[Measured]] = {}
@@ -104,18 +105,22 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError(*faults)
 
 
+def sweep_of(cfg: DictConfig) -> FusionSweep:
+    """Return the runs to train first."""
+    names = tuple(cfg.fusions or choices("fusion"))
+    return FusionSweep(
+        names, tuple(cfg.seeds), tuple(cfg.train_args), cfg.jobs, tuple(cfg.trusted_packages)
+    )
+
+
 def evaluated(folder: Path, cfg: DictConfig, into: Path) -> Path:
     """Evaluate a run on the compared split, unless it has been done; return the result's folder."""
-    from hydra import compose
-
     from mmtx_cli.command import eval
-    from mmtx_cli.config.overrides import opened
 
     if not (into / "result.json").is_file():
         settings = [f"ckpt={quoted(folder)}", f"split={cfg.split}", "profile=true"]
-        own = compose("eval", opened([*settings, f"run_dir={quoted(into)}"]))
-        OmegaConf.set_struct(own, False)
-        own.trusted_packages = cfg.trusted_packages
+        settings.append(f"run_dir={quoted(into)}")
+        own = compose_command("eval", settings, cfg.trusted_packages)
         with redirect_stdout(sys.stderr):
             eval.run(own)
     return into

@@ -12,6 +12,7 @@ from mmtx_cli.io.file_errors import reason
 from mmtx_cli.runs.feature_cache import parts_of
 from mmtx_cli.runs.inherit import inherit_data
 from mmtx_cli.runs.resolve import prepared
+from mmtx_cli.runs.run_config import CacheConfig
 from mmtx_cli.runs.run_dir import lock
 from mmtx_cli.suggest import nearest
 
@@ -28,18 +29,18 @@ def run(cfg: DictConfig) -> None:
     if cfg.resume:
         raise ConfigError("resume: action=cache resumes automatically; remove it")
     cfg.out = str(cfg.out)
-    cfg, stored, fresh = prepared(cfg, inherit_data)
-    folder = Path(cfg.out).expanduser()
-    chosen = chosen_parts(cfg)
+    settings = prepared(CacheConfig, cfg, inherit_data)
+    folder = Path(settings.out).expanduser()
+    chosen = chosen_parts(settings)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock(folder, "out")
     except OSError as error:
-        raise ConfigError(f"out={cfg.out}: cannot be written: {reason(error)}") from error
+        raise ConfigError(f"out={settings.out}: cannot be written: {reason(error)}") from error
     from mmtx_cli.inference.fill_cache import cache  # imports torch: only with valid settings
 
     try:
-        cache(cfg, stored, fresh, folder, chosen)
+        cache(settings, folder, chosen)
     except KeyboardInterrupt:
         print(
             f"out={folder}: interrupted; rerun the same command to resume",
@@ -49,20 +50,20 @@ def run(cfg: DictConfig) -> None:
     print(folder)
 
 
-def chosen_parts(cfg: DictConfig) -> list[str]:
+def chosen_parts(settings: CacheConfig) -> list[str]:
     """Return the modules to cache: ``modules``, else frozen encoders and teachers, else all.
 
     Bodies of encoders are only cached if ``modules`` names them.
     """
-    there = parts_of(cfg)
+    there = parts_of(settings.plain)
     faults = [
         f"modules: unknown module {part!r}; {nearest(str(part), there, True)}"
-        for part in cfg.modules
+        for part in settings.modules
         if part not in there
     ]
     if faults:
         raise ConfigError(*faults)
-    frozen = {*map(str, cfg.freeze)}
+    frozen = {*map(str, settings.freeze)}
     whole = [part for part in there if not part.endswith(BODY)]
     still = [part for part in whole if part.startswith("head.") or {part, "encoder"} & frozen]
-    return list(cfg.modules) or still or whole
+    return list(settings.modules) or still or whole

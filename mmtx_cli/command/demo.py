@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from mmtx_cli.config.composition.compose import compose_command
 from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.console import make_console
@@ -157,13 +158,8 @@ def step(run_dir: Path, command: str, overrides: Sequence[str], name: str | None
         overrides: Its arguments, without ``run_dir``.
         name: Name of the subfolder (default: the command's).
     """
-    from hydra import compose
-
-    from mmtx_cli.config.overrides import opened
-
     folder = run_dir / (name or command)
-    cfg = compose(command, opened([*overrides, f"run_dir={quoted(folder)}"]))
-    OmegaConf.set_struct(cfg, False)
+    cfg = compose_command(command, [*overrides, f"run_dir={quoted(folder)}"])
     import_module(f"mmtx_cli.command.{command}").run(cfg)
     return folder
 

@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from mmtx_cli.config.validate import check
 from mmtx_cli.data.manifest.table_file import check_exists
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.evaluation.run import check_heads_eval_only, evaluate
+from mmtx_cli.evaluation.run import evaluate
 from mmtx_cli.io.checkpoint import read_config
+from mmtx_cli.runs.check import manifests
 from mmtx_cli.runs.feature_cache import cache_faults
-from mmtx_cli.runs.inherit import inherit, inherit_data
-from mmtx_cli.runs.resolve import manifests
+from mmtx_cli.runs.inherit import check_heads_eval_only, inherit, inherit_data
+from mmtx_cli.runs.resolve import checked_config
+from mmtx_cli.runs.run_config import EvalConfig
 
 
 def run(cfg: DictConfig) -> None:
@@ -22,9 +23,9 @@ def run(cfg: DictConfig) -> None:
     check_heads_eval_only(cfg)
     inherit(cfg, stored)
     inherit_data(cfg, stored)
-    check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    for path in manifests(cfg.data):
+    settings = checked_config(EvalConfig, cfg, stored)
+    for path in manifests(settings.plain["data"]):
         check_exists(Path(path))  # fail before torch is imported
-    if faults := list(cache_faults(cfg)):
+    if faults := list(cache_faults(settings.plain)):
         raise ConfigError(*faults)
-    evaluate(cfg, stored)
+    evaluate(settings)

@@ -2,9 +2,10 @@
 
 from omegaconf import DictConfig
 
-from mmtx_cli.training import run as training
+from mmtx_cli.runs.resolve import train_config
+from mmtx_cli.training.run import train
 
 
 def run(cfg: DictConfig) -> None:
     """Fine-tune a model."""
-    training.run(cfg)
+    train(train_config(cfg))

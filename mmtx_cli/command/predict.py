@@ -3,24 +3,25 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from mmtx_cli.config.validate import check
 from mmtx_cli.data.manifest.table_file import check_exists
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.candidate_texts import ALL_TEST, candidate_texts
-from mmtx_cli.inference.inputs import each_input, found, read_text
+from mmtx_cli.inference.inputs import as_text, each_input, found
 from mmtx_cli.inference.predict_inputs import predict
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.quoting import argument
 from mmtx_cli.io.table_suffixes import SUFFIXES as TABLES
 from mmtx_cli.media.suffixes import SUFFIXES as MEDIA
 from mmtx_cli.runs.inherit import inherit
+from mmtx_cli.runs.resolve import checked_config
+from mmtx_cli.runs.run_config import PredictConfig
 
 
 def run(cfg: DictConfig) -> None:
     """Predict for the inputs or rows in their order."""
-    read_text(cfg)
+    cfg.text = as_text(cfg.text)
     if faults := list(source_faults(cfg)):
         raise ConfigError(*faults)
     paths = found(cfg.inputs) if cfg.inputs else []
@@ -28,11 +29,11 @@ def run(cfg: DictConfig) -> None:
     inherit(cfg, stored)
     if cfg.data.get("path") and not cfg.split and cfg.data.get("split") is None:
         cfg.data.split = dict(ALL_TEST)  # use all rows, with any split or none
-    check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    if cfg.data.get("path"):
-        check_exists(Path(cfg.data.path))
-    texts = candidate_texts(cfg.texts, cfg.data.get("text") or "text") if cfg.texts else []
-    predict(cfg, stored, paths, texts)
+    settings = checked_config(PredictConfig, cfg, stored)
+    if settings.data.path:
+        check_exists(Path(settings.data.path))
+    texts = candidate_texts(cfg.texts, settings.data.text or "text") if cfg.texts else []
+    predict(settings, paths, texts)
 
 
 def source_faults(cfg: DictConfig) -> Iterator[str]:

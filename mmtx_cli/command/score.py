@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError, DataError, listed
@@ -45,7 +45,7 @@ def run(cfg: DictConfig) -> None:
         [predictions.captions[name][0] for name in ids],
         list(references.captions.values()),
     )
-    run_dir = open_run(cfg)
+    run_dir = open_run(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     result = _result(scores, cfg)
     _write_rows(run_dir / "scores.jsonl", ids, scores)
     result["seconds"] = round(time.perf_counter() - begun, 3)

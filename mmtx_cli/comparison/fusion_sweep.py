@@ -2,16 +2,34 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
-
-from mmtx_cli.config.conf_tree import choices
+from mmtx_cli.config.composition.compose import compose_command
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.quoting import quoted
 
 
-def swept(cfg: DictConfig, run_dir: Path) -> list[Path]:
+@dataclass(frozen=True)
+class FusionSweep:
+    """The runs of a sweep: every fusion with every seed.
+
+    Args:
+        fusions: The fusions.
+        seeds: The seeds.
+        args: Arguments that all runs have in common.
+        jobs: Number of runs to train in parallel.
+        trusted: Packages that they trust.
+    """
+
+    fusions: tuple[str, ...]
+    seeds: tuple[int, ...]
+    args: tuple[str, ...]
+    jobs: int
+    trusted: tuple[str, ...]
+
+
+def swept(sweep: FusionSweep, run_dir: Path) -> list[Path]:
     """Train every fusion with every seed and return the run folders.
 
     Runs that an earlier attempt has finished are reused. Each run is a separate process, so that it
@@ -19,37 +37,32 @@ def swept(cfg: DictConfig, run_dir: Path) -> list[Path]:
     """
     from mmtx_cli.comparison.scheduler import Run, run_all
 
-    names = list(cfg.fusions or choices("fusion"))
-    folder_of = {(n, s): run_dir / "runs" / f"{n}-{s}" for s in cfg.seeds for n in names}
+    names = sweep.fusions
+    folder_of = {(n, s): run_dir / "runs" / f"{n}-{s}" for s in sweep.seeds for n in names}
     todo = {run: path for run, path in folder_of.items() if not (path / "result.json").is_file()}
-    check_runs(cfg, list(dict.fromkeys(name for name, _ in todo)))
-    trusted = [f"trusted_packages=[{','.join(cfg.trusted_packages)}]"] * bool(cfg.trusted_packages)
+    check_runs(sweep, list(dict.fromkeys(name for name, _ in todo)))
+    trusted = [f"trusted_packages=[{','.join(sweep.trusted)}]"] * bool(sweep.trusted)
     runs = []
     for (name, seed), folder in todo.items():
         settings = [f"fusion={name}", f"seed={seed}", f"run_dir={quoted(folder)}", *trusted]
         if (folder / "checkpoints" / "last.ckpt").is_file():
             settings.append("resume=true")
-        command = [sys.executable, "-m", "mmtx_cli", "finetune", *cfg.train_args, *settings]
+        command = [sys.executable, "-m", "mmtx_cli", "finetune", *sweep.args, *settings]
         folder.parent.mkdir(exist_ok=True)
         runs.append(Run(f"fusion={name} seed={seed}", command, folder.with_suffix(".log")))
-    run_all(runs, cfg.jobs)
-    return [folder_of[name, seed] for name in names for seed in cfg.seeds]
+    run_all(runs, sweep.jobs)
+    return [folder_of[name, seed] for name in names for seed in sweep.seeds]
 
 
-def check_runs(cfg: DictConfig, names: Sequence[str]) -> None:
+def check_runs(sweep: FusionSweep, names: Sequence[str]) -> None:
     """Raise ConfigError if the settings of any run are invalid, before the first one starts."""
-    from hydra import compose
-
-    from mmtx_cli.config.overrides import opened
-    from mmtx_cli.runs import resolve
+    from mmtx_cli.runs.resolve import train_config
 
     faults = []
     for name in names:
-        own = compose("finetune", opened([*cfg.train_args, f"fusion={name}"]))
-        OmegaConf.set_struct(own, False)
-        own.trusted_packages = cfg.trusted_packages
+        own = compose_command("finetune", [*sweep.args, f"fusion={name}"], sweep.trusted)
         try:
-            resolve.prepared(own)
+            train_config(own)
         except ConfigError as error:
             faults += [f"train_args, with fusion={name}: {fault}" for fault in error.faults]
     if faults:

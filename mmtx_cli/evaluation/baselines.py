@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.corpus import NEEDS, Corpus
 from mmtx_cli.data.manifest.labels import label_fault
 from mmtx_cli.data.manifest.sample import Sample
@@ -27,6 +26,7 @@ from mmtx_cli.evaluation.baseline_tasks import Answers, Captions, Classes, Label
 from mmtx_cli.metric.direction import headline
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.model.multimodal import MultimodalModel
+from mmtx_cli.runs.run_config import EvalConfig
 from mmtx_cli.types import FUSED
 
 Baselines = dict[str, dict[str, Scores]]
@@ -38,8 +38,7 @@ def baselines(
     corpus: Corpus,
     scored: Mapping[str, Any],
     outputs: Mapping[str, Any],
-    cfg: Any,
-    data: DataSettings,
+    run: EvalConfig,
     device: torch.device,
 ) -> Baselines:
     """Return the baselines of each head; with ``baselines`` also those fitted on features.
@@ -49,13 +48,12 @@ def baselines(
         corpus: The data set, which reads files rather than a cache.
         scored: Samples, rows of ``predictions.jsonl`` and scores by head.
         outputs: The outputs for each head's samples.
-        cfg: The configuration: ``baselines``, ``seed``, ``drop_modalities`` and the encoders.
-        data: Batch size and workers.
+        run: The settings.
         device: The model's device.
     """
     found = constant_baselines(model, corpus, scored, outputs)
-    if cfg.baselines:
-        for head, own in learned_baselines(model, corpus, scored, cfg, data, device).items():
+    if run.baselines:
+        for head, own in learned_baselines(model, corpus, scored, run, device).items():
             found[head] = found.get(head, {}) | own
     return found
 
@@ -84,8 +82,7 @@ def learned_baselines(
     model: MultimodalModel,
     corpus: Corpus,
     scored: Mapping[str, Any],
-    cfg: Any,
-    data: DataSettings,
+    run: EvalConfig,
     device: torch.device,
 ) -> Baselines:
     """Return the baselines fitted on the encoders' features of training rows.
@@ -101,16 +98,16 @@ def learned_baselines(
         raise DataError(
             f"baselines=true: {nothing_to_learn(corpus)}; add training rows, or remove it"
         )
-    train = {name: drawn(rows, cfg.seed) for name, rows in every.items() if rows}
+    train = {name: drawn(rows, run.seed) for name, rows in every.items() if rows}
     if not train:  # retrieval only has chance level
         return {}
-    sets = encoder_sets(model.encoder, cfg.encoder, device)
+    sets = encoder_sets(model.encoder, run.encoder, device)
     tests = {name: scored[name][0] for name in train}
-    known = summaries(sets, corpus, distinct(train), data, device)
-    new = summaries(sets, corpus, distinct(tests), data, device)
+    known = summaries(sets, corpus, distinct(train), run.data, device)
+    new = summaries(sets, corpus, distinct(tests), run.data, device)
     found: Baselines = {}
     for name, rows in train.items():
-        kept = [m for m in modalities_of(model.head[name], model) if m not in cfg.drop_modalities]
+        kept = [m for m in modalities_of(model.head[name], model) if m not in run.drop_modalities]
         for whose in sets:
             features = features_of(known[whose], new[whose], kept, rows, tests[name])
             if features is not None:

@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from mmtx_cli.config.cross_checks import is_trained
@@ -18,35 +15,38 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.modality_views import all_answers
 from mmtx_cli.model.build import component
 from mmtx_cli.model.multimodal import MultimodalModel
+from mmtx_cli.runs.run_config import EvalConfig, with_facts
 
 
-def asks(cfg: DictConfig) -> bool:
-    """Return whether the configuration has evaluation-only heads."""
-    return not all(map(is_trained, cfg.head.values()))
+def asks(run: EvalConfig) -> bool:
+    """Return whether the settings have evaluation-only heads."""
+    return not all(map(is_trained, run.head.values()))
+
+
+def with_classes(run: EvalConfig, corpus: Corpus) -> EvalConfig:
+    """Return the settings with the classes of the dataset card, else with those of all rows."""
+    manifest = corpus.manifest
+    names = manifest.card.label_names or label_names_of(manifest.samples)
+    return with_facts(run, {"label_names": names})
 
 
 def ask(
-    model: MultimodalModel, corpus: Corpus, rows: Sequence[Sample], cfg: DictConfig
+    model: MultimodalModel, corpus: Corpus, rows: Sequence[Sample], run: EvalConfig
 ) -> dict[str, list[Sample]]:
     """Replace the trained heads with the evaluation-only ones, which may use the trained heads.
-
-    The classes are those of the dataset card, else those of all rows.
 
     Args:
         model: The trained model, modified in place.
         corpus: The data set.
         rows: The samples to evaluate on.
-        cfg: The configuration; ``label_names`` is set.
+        run: The settings, ``with_classes``.
 
     Returns:
         The samples that each head is fitted on before evaluation.
     """
-    manifest = corpus.manifest
-    cfg.label_names = manifest.card.label_names or label_names_of(manifest.samples)
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
     given = {"available": list(model.fusion.streams), "trained_heads": model.head}
     heads = {}
-    for name, node in plain["head"].items():
+    for name, node in run.head.items():
         if not is_trained(node):
             takes = signature_of(node["_target_"]).parameters
             own = {key: value for key, value in given.items() if key in takes}
@@ -84,9 +84,8 @@ def teach(
     model: MultimodalModel,
     corpus: Corpus,
     examples: Mapping[str, Sequence[Sample]],
-    settings: Mapping[str, Any],
+    run: EvalConfig,
     process: Process,
-    run_dir: Path,
 ) -> None:
     """Fit the heads on their outputs for the examples; every process encodes a share of these.
 
@@ -94,9 +93,8 @@ def teach(
         model: The model with the heads to fit.
         corpus: The data set.
         examples: The samples to fit each head on.
-        settings: The typed sections of the configuration.
+        run: The settings.
         process: This process.
-        run_dir: The run folder.
     """
     for name, own in examples.items():
         if not own:
@@ -104,7 +102,7 @@ def teach(
         # texts that a head generates are not part of the data set, so no cache has them
         source = replace(corpus, cache=None) if model.head[name].traits.encodes_text else corpus
         samples, shares = source.samples(own, list(model.encoder), ()), f"examples-{name}"
-        said = all_answers(model, samples, {"": dict}, settings, process, run_dir, shares, [name])
+        said = all_answers(model, samples, {"": dict}, run, process, shares, [name])
         if said is None:
             continue
         by_id = dict(said.of(name, ""))

@@ -6,7 +6,6 @@ A modality is *shuffled* across samples, which keeps its distribution but remove
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mmtx_cli.data.quarantine import Quarantine
@@ -16,6 +15,7 @@ from mmtx_cli.head.base import Head
 from mmtx_cli.inference.modality_views import Answers, all_answers, score, subset_name, subset_views
 from mmtx_cli.inference.predict import View
 from mmtx_cli.model.multimodal import MultimodalModel, kept_alone, zeroed
+from mmtx_cli.runs.run_config import EvalConfig
 from mmtx_cli.types import Streams
 
 SHUFFLED, ZEROED, ABSENT, ALONE = "shuffled", "zeroed", "absent", "alone"
@@ -43,10 +43,8 @@ def shuffled_answers(
     corpus: Any,
     rows: Sequence[Any],
     kept: Sequence[str],
-    seed: int,
-    settings: Mapping[str, Any],
+    run: EvalConfig,
     process: Process,
-    run_dir: Path,
 ) -> dict[str, Answers | None]:
     """Return the model's outputs with each modality shuffled across the readable samples.
 
@@ -55,20 +53,18 @@ def shuffled_answers(
         corpus: The data set.
         rows: The evaluated samples; those in the quarantine are skipped.
         kept: The modalities that are not dropped.
-        seed: Seed of the permutations.
-        settings: The typed sections of the configuration.
+        run: The settings; ``seed`` is that of the permutations.
         process: This process.
-        run_dir: The run folder.
     """
-    unread = {ident for ident, _ in Quarantine(run_dir / "quarantine.jsonl", 1, 1).written()}
+    unread = {ident for ident, _ in Quarantine(run.run_dir / "quarantine.jsonl", 1, 1).written()}
     readable = [row for row in rows if row.id not in unread]
     found = {}
     for at, name in enumerate(kept):
         samples = corpus.samples(readable, list(model.encoder), ())
-        samples.shuffle(name, seed + at)
+        samples.shuffle(name, run.seed + at)
         views = subset_views([kept])
         shares = f"shuffled-{name}"
-        found[name] = all_answers(model, samples, views, settings, process, run_dir, shares)
+        found[name] = all_answers(model, samples, views, run, process, shares)
     return found
 
 
@@ -78,9 +74,8 @@ def diagnosis(
     scored: Mapping[str, Any],
     answers: Answers,
     shuffled: Mapping[str, Answers | None],
-    data: Any,
     device: Any,
-    cfg: Any,
+    run: EvalConfig,
 ) -> dict[str, Any]:
     """Return the metrics and their changes by head, modality and kind of corruption.
 
@@ -92,14 +87,13 @@ def diagnosis(
         scored: (samples, rows, scores) of each head on the unmodified samples.
         answers: Outputs on the views.
         shuffled: Outputs with each modality shuffled.
-        data: Batch size and workers.
         device: The model's device.
-        cfg: The configuration: ``bootstrap`` and ``seed``.
+        run: The settings.
     """
     found = contributions(
-        model, scored, answers, shuffled, corpus.tokenizer, cfg.bootstrap, cfg.seed
+        model, scored, answers, shuffled, corpus.tokenizer, run.bootstrap, run.seed
     )
-    probes = probe_figures(model, corpus, scored, list(shuffled), data, device)
+    probes = probe_figures(model, corpus, scored, list(shuffled), run.data, device)
     for head, by_modality in probes.items():
         for modality, figures in by_modality.items():
             if modality in found[head]:

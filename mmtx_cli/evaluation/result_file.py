@@ -1,30 +1,24 @@
 """Output files of an evaluation: ``result.json``, ``predictions.jsonl`` and the report."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
 from mmtx_cli.inference.output_lines import described
 from mmtx_cli.io.atomic import replaced, write_json
 from mmtx_cli.io.jsonl import finite, json_line
 from mmtx_cli.runs.precomputed_features import feature_widths
+from mmtx_cli.runs.run_config import EvalConfig
 
 
 def write_result(
-    cfg: DictConfig,
-    run_dir: Path,
-    results: Mapping[str, Any],
-    extra: Mapping[str, Any],
-    seconds: float,
+    run: EvalConfig, results: Mapping[str, Any], extra: Mapping[str, Any], seconds: float
 ) -> None:
     """Write ``result.json``, ``predictions.jsonl`` and the report; print the metrics and the path.
 
     Args:
-        cfg: The configuration.
-        run_dir: The run folder.
+        run: The settings.
         results: Samples, rows and scores by head.
         extra: Further entries of ``result.json``, including ``baselines`` and ``diversity``.
         seconds: Duration of the evaluation.
@@ -35,60 +29,69 @@ def write_result(
     from mmtx_cli.report.terminal import print_figures
     from mmtx_cli.runs.profile import peak_memory
 
-    metrics: dict[str, float] = {}
-    intervals: dict[str, tuple[float, float]] = {}
+    figures: dict[str, Any] = {"metrics": {}, "intervals": {}}
+    for name, (_, _, scores) in results.items():
+        add_figures(figures, name, scores, run)
+    lines = prediction_lines(run, results)
+    path = run.run_dir / "predictions.jsonl"
+    with replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        for line in lines.values():
+            file.write(json_line(finite(line)) + "\n")
+    result = {
+        "command": "eval",
+        "split": run.split,
+        **figures,
+        "groups": group_metrics(results),
+        **extra,
+        "unbeaten": unbeaten(extra["baselines"], figures["metrics"], figures["intervals"]),
+        "count": len(lines),
+        "seconds": round(seconds, 3),
+        "peak_memory_mb": peak_memory(),
+    }
+    write_json(run.run_dir / "result.json", result)
+    write_report(run.run_dir)
+    print_figures(result)
+    print_warnings(result["diversity"])
+    print(run.run_dir)
+
+
+def group_metrics(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the number of samples and the metrics of each group of samples."""
     groups: dict[str, dict[str, Any]] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    given = [name for name, node in cfg.encoder.items() if node and name not in cfg.drop_modalities]
-    vectors = [name for name in feature_widths(cfg.encoder) if name in given]
-    text = cfg.data.get("text") or "text"
-    texts = {own.name: own.text for own in cfg.data.get("mixture") or () if own.get("text")}
-    for name, (samples, head_rows, scores) in results.items():
-        add_figures({"metrics": metrics, "intervals": intervals}, name, scores, cfg)
+    for name, (samples, _, scores) in results.items():
         for group in sorted({s.group for s in samples if s.group}):
             chosen = np.array([i for i, s in enumerate(samples) if s.group == group])
             part = groups.setdefault(group, {"count": len(chosen), "metrics": {}})
             figures = scores.subset(chosen).figures()
-            told = {f"{name}/{k}": v for k, v in figures.items() if np.isfinite(v)}
-            part["metrics"] |= told
-        for i, (sample, row) in enumerate(zip(samples, head_rows, strict=True)):
+            part["metrics"] |= {f"{name}/{k}": v for k, v in figures.items() if np.isfinite(v)}
+    return groups
+
+
+def prediction_lines(run: EvalConfig, results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the lines of ``predictions.jsonl`` by sample id: its inputs and a row of each head."""
+    given = [name for name in run.encoder if name not in run.drop_modalities]
+    vectors = [name for name in feature_widths(run.encoder) if name in given]
+    text = run.data.text or "text"
+    texts = {own.name: own.text for own in run.data.mixture or () if own.text}
+    lines: dict[str, dict[str, Any]] = {}
+    for name, (samples, rows, scores) in results.items():
+        for i, (sample, row) in enumerate(zip(samples, rows, strict=True)):
             own = {k: float(x[i]) for k, x in scores.per_sample.items() if np.isfinite(x[i])}
             row["scores"] = own | row.get("scores", {})
-            rows.setdefault(
-                sample.id, described(sample, given, texts.get(sample.corpus, text), vectors)
-            )[name] = row
-    path = run_dir / "predictions.jsonl"
-    with replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        for line in rows.values():
-            file.write(json_line(finite(line)) + "\n")
-    result = {
-        "command": "eval",
-        "split": cfg.split,
-        "metrics": metrics,
-        "intervals": intervals,
-        "groups": groups,
-        **extra,
-        "unbeaten": unbeaten(extra["baselines"], metrics, intervals),
-        "count": len(rows),
-        "seconds": round(seconds, 3),
-        "peak_memory_mb": peak_memory(),
-    }
-    write_json(run_dir / "result.json", result)
-    write_report(run_dir)
-    print_figures(result)
-    print_warnings(result["diversity"])
-    print(run_dir)
+            read = texts.get(sample.corpus, text)
+            lines.setdefault(sample.id, described(sample, given, read, vectors))[name] = row
+    return lines
 
 
-def add_figures(part: dict[str, Any], head: str, scores: Any, cfg: DictConfig) -> None:
+def add_figures(part: dict[str, Any], head: str, scores: Any, run: EvalConfig) -> None:
     """Add a head's metrics and their intervals to ``part``.
 
     Args:
         part: ``metrics`` and ``intervals``, modified in place.
         head: Name of the head.
         scores: Scores of the head.
-        cfg: The configuration: ``bootstrap`` and ``seed``.
+        run: The settings: ``bootstrap`` and ``seed``.
     """
     part["metrics"] |= {f"{head}/{k}": v for k, v in scores.figures().items()}
-    found = scores.intervals(resamples=cfg.bootstrap, seed=cfg.seed)
+    found = scores.intervals(resamples=run.bootstrap, seed=run.seed)
     part["intervals"] |= {f"{head}/{k}": v for k, v in found.items()}

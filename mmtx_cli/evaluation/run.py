@@ -3,102 +3,134 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
-
-from omegaconf import DictConfig
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from mmtx_cli.config.cross_checks import is_trained
-from mmtx_cli.config.groups import offered
-from mmtx_cli.config.schema import DataSettings
-from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.errors import DataError
 from mmtx_cli.evaluation.result_file import add_figures, write_result
 from mmtx_cli.runs.feature_cache import check_cache, open_cache
-from mmtx_cli.runs.inherit import has_new_head, is_change
-from mmtx_cli.runs.resolve import portable_nodes, preparation_of, sections
+from mmtx_cli.runs.inherit import without_labels
+from mmtx_cli.runs.model_config import portable_nodes
+from mmtx_cli.runs.run_config import EvalConfig
 from mmtx_cli.runs.run_dir import open_run
 
-
-def check_heads_eval_only(cfg: DictConfig) -> None:
-    """Raise ConfigError if a head is added that must be trained; evaluation-only heads may be."""
-    if has_new_head(cfg):
-        nodes = cfg.head.items()
-        raise ConfigError(
-            *(
-                f"head={name}: must be trained and is loaded from ckpt=; remove it, or use one of "
-                f"{', '.join(offered('head', 'eval'))}"
-                for name, node in nodes
-                if node is not None and not is_change(node) and is_trained(node)
-            )
-        )
+if TYPE_CHECKING:
+    from mmtx_cli.data.corpus import Corpus
+    from mmtx_cli.data.manifest.sample import Sample
+    from mmtx_cli.distributed.launch import Process
+    from mmtx_cli.inference.modality_views import Answers
+    from mmtx_cli.model.multimodal import MultimodalModel
 
 
-def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
-    """Predict in every process; merge, score and report in the first.
+@dataclass(frozen=True)
+class Evaluated:
+    """A model and the samples that it is evaluated on."""
 
-    Args:
-        cfg: The configuration.
-        stored: The settings stored with the trained model.
-    """
-    from mmtx_cli.data.corpus import build_data
+    run: EvalConfig
+    model: "MultimodalModel"
+    corpus: "Corpus"
+    rows: "list[Sample]"
+    process: "Process"
+
+    @property
+    def kept(self) -> list[str]:
+        """The modalities that are not dropped."""
+        return [name for name in self.model.encoder if name not in self.run.drop_modalities]
+
+    @property
+    def subsets(self) -> list[list[str]]:
+        """Subsets of the kept modalities, the complete one first."""
+        from mmtx_cli.inference.modality_views import subsets_of
+
+        return subsets_of(self.kept) if self.run.modality_subsets == "all" else [self.kept]
+
+
+def evaluate(run: EvalConfig) -> None:
+    """Predict in every process; merge, score and report in the first."""
+    # these import torch: only with valid settings
     from mmtx_cli.distributed.launch import launch
-    from mmtx_cli.evaluation.eval_only_heads import ask, asks, teach
-    from mmtx_cli.evaluation.modality_importance import diagnosis, diagnosis_views, shuffled_answers
-    from mmtx_cli.inference.caption_diversity import evaluated_diversity
-    from mmtx_cli.inference.modality_views import (
-        all_answers,
-        by_head,
-        subset_name,
-        subset_views,
-        subsets_of,
-    )
+    from mmtx_cli.evaluation.eval_only_heads import ask, asks, teach, with_classes
     from mmtx_cli.inference.predict import load_model
-    from mmtx_cli.runs.inherit import without_labels
 
     begun = time.perf_counter()
-    settings = sections(cfg)
-    data = settings["data"]
-    asked = asks(cfg)
-    stored = without_labels(stored) if asked else stored
-    own = {name: node for name, node in cfg.head.items() if is_trained(node)}
-    preparation = preparation_of(cfg, data)
-    corpus = build_data(data, preparation, cfg.seed, stored, cfg.encoder.get("text"), own)
-    corpus.cache = open_cache(cfg)
-    rows = corpus.rows(cfg.split)
-    if not rows:
-        raise DataError(f"{corpus.manifest.path}: no row has split={cfg.split}")
-    process = launch(settings["trainer"])
-    model = load_model(cfg, process.device)
-    examples = ask(model, corpus, rows, cfg) if asked else {}
-    check_cache(model, portable_nodes(cfg, model.encoder), model.state_dict(), corpus, cfg)
+    corpus, rows = read_rows(run)
+    process = launch(run.trainer)
+    model = load_model(run, process.device)
+    examples = {}
+    if asks(run):
+        run = with_classes(run, corpus)
+        examples = ask(model, corpus, rows, run)
+    nodes = portable_nodes(run.encoder, model.encoder)
+    check_cache(model, nodes, model.state_dict(), corpus, run.plain)
+    evaluated = Evaluated(run, model, corpus, rows, process)
     samples = corpus.samples(rows, list(model.encoder), ())
     for said in samples.cut_texts() if process.is_first else ():
         print(f"{said}, as when the model was trained", file=sys.stderr)
-    run_dir = open_run(cfg)
-    kept = [name for name in model.encoder if name not in cfg.drop_modalities]
-    subsets = subsets_of(kept) if cfg.modality_subsets == "all" else [kept]
-    views = subset_views(subsets) | (diagnosis_views(kept) if cfg.modality_importance else {})
-    teach(model, corpus, examples, settings, process, run_dir)
-    answers = all_answers(model, samples, views, settings, process, run_dir)
-    shuffled = (
-        shuffled_answers(model, corpus, rows, kept, cfg.seed, settings, process, run_dir)
-        if cfg.modality_importance
-        else {}
+    open_run(run.plain)
+    teach(model, corpus, examples, run, process)
+    answers, shuffled = predict_views(evaluated, samples)
+    if answers is not None:
+        whole, extra = scores_of(evaluated, answers, shuffled)
+        write_result(run, whole, extra, time.perf_counter() - begun)
+
+
+def read_rows(run: EvalConfig) -> "tuple[Corpus, list[Sample]]":
+    """Return the data set and its samples to evaluate on; raise DataError if there are none."""
+    from mmtx_cli.data.corpus import build_data
+
+    own = {name: node for name, node in run.head.items() if is_trained(node)}
+    # labels only matter to the model's own heads
+    stored = run.stored if own.keys() == run.head.keys() else without_labels(run.stored)
+    text_encoder = run.encoder.get("text")
+    corpus = build_data(run.data, run.preprocessing, run.seed, stored, text_encoder, own)
+    corpus = replace(corpus, cache=open_cache(run.plain))
+    rows = corpus.rows(run.split)
+    if not rows:
+        raise DataError(f"{corpus.manifest.path}: no row has split={run.split}")
+    return corpus, rows
+
+
+def predict_views(
+    evaluated: Evaluated, samples: Any
+) -> "tuple[Answers | None, dict[str, Answers | None]]":
+    """Return the outputs on all views, and for ``modality_importance`` also those with each
+    modality shuffled. Only the first process gets outputs.
+    """
+    from mmtx_cli.evaluation.modality_importance import diagnosis_views, shuffled_answers
+    from mmtx_cli.inference.modality_views import all_answers, subset_views
+
+    run, model, process, kept = evaluated.run, evaluated.model, evaluated.process, evaluated.kept
+    views = subset_views(evaluated.subsets) | (
+        diagnosis_views(kept) if run.modality_importance else {}
     )
-    if answers is None:
-        return
-    read = [row for row in rows if row.id not in answers.unread]
-    whole, partial = scored(model, corpus, read, answers, subsets, cfg)
+    answers = all_answers(model, samples, views, run, process)
+    if not run.modality_importance:
+        return answers, {}
+    rows = evaluated.rows
+    return answers, shuffled_answers(model, evaluated.corpus, rows, kept, run, process)
+
+
+def scores_of(
+    evaluated: Evaluated, answers: "Answers", shuffled: "Mapping[str, Answers | None]"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (samples, rows, scores) by head, and the further entries of ``result.json``."""
+    from mmtx_cli.evaluation.modality_importance import diagnosis
+    from mmtx_cli.inference.caption_diversity import evaluated_diversity
+    from mmtx_cli.inference.modality_views import by_head, subset_name
+
+    run, model, corpus = evaluated.run, evaluated.model, evaluated.corpus
+    device, subsets = evaluated.process.device, evaluated.subsets
+    read = [row for row in evaluated.rows if row.id not in answers.unread]
+    whole, partial = scored(model, corpus, read, answers, subsets, run)
     outputs = by_head(answers, whole, subset_name(subsets[0]))
-    todo = model, corpus, read, whole, outputs, data, process.device, cfg
-    extra = {"subsets": partial, **extras(*todo)}
+    extra = {"subsets": partial, **extras(model, corpus, read, whole, outputs, device, run)}
     extra["diversity"] = evaluated_diversity(
-        whole, corpus.manifest.split("train"), not cfg.drop_modalities
+        whole, corpus.manifest.split("train"), not run.drop_modalities
     )
-    if cfg.modality_importance:
-        parts = model, corpus, whole, answers, shuffled, data, process.device, cfg
-        extra["contribution"] = diagnosis(*parts)
-    write_result(cfg, run_dir, whole, extra, time.perf_counter() - begun)
+    if run.modality_importance:
+        extra["contribution"] = diagnosis(model, corpus, whole, answers, shuffled, device, run)
+    return whole, extra
 
 
 def extras(
@@ -107,9 +139,8 @@ def extras(
     read: Sequence[Any],
     whole: Mapping[str, Any],
     outputs: Mapping[str, Any],
-    data: DataSettings,
     device: Any,
-    cfg: DictConfig,
+    run: EvalConfig,
 ) -> dict[str, Any]:
     """Return the baselines and the cost of the model, on the unmodified samples.
 
@@ -121,9 +152,8 @@ def extras(
         read: The samples that could be read.
         whole: Samples, rows and scores by head.
         outputs: The outputs for each head's samples.
-        data: Batch size and workers.
         device: The model's device.
-        cfg: The configuration.
+        run: The settings.
     """
     from mmtx_cli.evaluation.baseline_result import baseline_parts
     from mmtx_cli.evaluation.baselines import baselines
@@ -131,10 +161,10 @@ def extras(
 
     corpus = replace(corpus, cache=None)  # these read the files themselves
     cost: dict[str, float] = {**parameter_counts(model)}
-    if cfg.profile:
+    if run.profile:
         cost["flops_per_sample"] = flops_per_sample(model, corpus, read, device)
-    floors = baselines(model, corpus, whole, outputs, cfg, data, device)
-    parts = baseline_parts(floors, whole, cfg.bootstrap, cfg.seed)
+    floors = baselines(model, corpus, whole, outputs, run, device)
+    parts = baseline_parts(floors, whole, run.bootstrap, run.seed)
     return {"baselines": parts, "cost": cost}
 
 
@@ -144,7 +174,7 @@ def scored(
     read: Sequence[Any],
     answers: Any,
     subsets: Sequence[Sequence[str]],
-    cfg: DictConfig,
+    run: EvalConfig,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (samples, rows, scores) of each head on the first subset, and the metrics by subset.
 
@@ -154,7 +184,7 @@ def scored(
         read: The samples that could be read.
         answers: The outputs of all processes.
         subsets: Subsets of the modalities, the complete one first.
-        cfg: The configuration.
+        run: The settings.
     """
     from mmtx_cli.data.corpus import usable
     from mmtx_cli.inference.modality_views import score, subset_name
@@ -173,5 +203,5 @@ def scored(
             whole.setdefault(name, (samples, rows, scores))
             if len(subsets) > 1:
                 figures = partial.setdefault(view, {"metrics": {}, "intervals": {}})
-                add_figures(figures, name, scores, cfg)
+                add_figures(figures, name, scores, run)
     return whole, partial

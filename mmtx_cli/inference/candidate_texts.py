@@ -1,10 +1,8 @@
 """Candidate texts that contrastive heads compare inputs with."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from omegaconf import ListConfig
 
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.data.manifest.sample import KEYS
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from mmtx_cli.distributed.launch import Process
     from mmtx_cli.inference.inputs import InputReader
     from mmtx_cli.model.multimodal import MultimodalModel
+    from mmtx_cli.runs.run_config import RunConfig
 
 ALL_TEST = {"test": 1.0}
 """Split ratios that assign rows without a split to ``test``, so that such rows are no error."""
@@ -34,7 +33,7 @@ def candidate_texts(given: Any, column: str) -> list[str]:
         ConfigError: if it is neither.
         DataError: if the file is missing, unreadable, or has no text.
     """
-    if isinstance(given, (list, ListConfig)):
+    if isinstance(given, Sequence) and not isinstance(given, str):
         texts = [str(text) for text in given]
         if not any(text.strip() for text in texts):
             raise ConfigError('texts: no text given; write texts=\'["a dog","a cat"]\'')
@@ -75,9 +74,8 @@ def text_vectors(
     heads: Sequence[str],
     texts: Sequence[str],
     reader: "InputReader",
-    settings: Mapping[str, Any],
+    run: "RunConfig",
     process: "Process",
-    run_dir: Path,
 ) -> dict[str, "torch.Tensor"]:
     """Return the embeddings of the texts by each contrastive head, [texts, embed_dim].
 
@@ -88,9 +86,8 @@ def text_vectors(
         heads: Names of the contrastive heads.
         texts: The texts.
         reader: Turns the texts into samples.
-        settings: Settings sections of the configuration.
+        run: The settings; the processes exchange their outputs in its folder.
         process: This process.
-        run_dir: Run folder, where processes exchange their outputs.
     """
     import torch
 
@@ -99,9 +96,7 @@ def text_vectors(
     if not heads:
         return {}
     samples = reader.texts(texts)
-    said = all_answers(
-        model, samples, {"": dict}, settings, process, run_dir, "texts", heads, further=False
-    )
+    said = all_answers(model, samples, {"": dict}, run, process, "texts", heads, further=False)
     if said is None:
         return {}
     by_head = {head: dict(said.of(head, "")) for head in heads}

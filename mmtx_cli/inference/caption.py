@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.inference.caption_diversity import captioned_diversity, print_warnings
 from mmtx_cli.inference.inputs import NO_TOKENIZER, InputReader, described
@@ -17,21 +15,20 @@ from mmtx_cli.inference.subtitles import write_subtitles
 from mmtx_cli.io.atomic import created, replaced, write_json
 from mmtx_cli.io.file_errors import writing
 from mmtx_cli.io.jsonl import json_line
-from mmtx_cli.runs.resolve import sections
+from mmtx_cli.runs.run_config import CaptionConfig
 from mmtx_cli.runs.run_dir import open_run
 
 
-def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> None:
+def caption(run: CaptionConfig, paths: Sequence[str]) -> None:
     """Write one JSON line per file or video segment as batches finish; rank 0 merges them."""
     from mmtx_cli.distributed.launch import launch
 
-    settings = sections(cfg)
-    process = launch(settings["trainer"])
-    run_dir = open_run(cfg)
+    process = launch(run.trainer)
+    run_dir = open_run(run.plain)
     share = run_dir / f".captions-{process.rank}.jsonl"
     only = process.world == 1
     with created(share) as file:
-        for index, row in captioned(cfg, stored, settings, process, paths):
+        for index, row in captioned(run, process, paths):
             line = json_line(row)
             with writing(share):
                 file.write(f"{index}\t{line}\n")
@@ -40,24 +37,18 @@ def caption(cfg: DictConfig, stored: dict[str, Any], paths: Sequence[str]) -> No
                 print(line, flush=True)
     process.barrier()
     if process.is_first:
-        heads = [node for node in cfg.head.values() if node]
+        heads = [node for node in run.head.values() if node]
         answers = any(node.get("target") == "answers" for node in heads)
         finish(run_dir, process.world, echo=not only, answers=answers)
 
 
 def captioned(
-    cfg: DictConfig,
-    stored: dict[str, Any],
-    settings: dict[str, Any],
-    process: Any,
-    paths: Sequence[str],
+    run: CaptionConfig, process: Any, paths: Sequence[str]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (index of the segment, its row) for this process's share, in order.
 
     Args:
-        cfg: The configuration.
-        stored: Config of the trained model.
-        settings: Settings sections of the configuration.
+        run: The settings.
         process: This process.
         paths: Files to caption.
 
@@ -70,29 +61,29 @@ def captioned(
     from mmtx_cli.data.text.columns import SAID
     from mmtx_cli.inference.predict import load_model, predict
 
-    model = load_model(cfg, process.device)
+    model = load_model(run, process.device)
     heads = [name for name, head in model.head.items() if {*SAID} & {*head.targets}]
     if not heads or not {"image", "video", "audio"} & set(model.encoder):
         raise ConfigError(
-            f"ckpt={cfg.ckpt}: this model cannot caption files (heads: {', '.join(model.head)}; "
+            f"ckpt={run.ckpt}: this model cannot caption files (heads: {', '.join(model.head)}; "
             f"encoders: {', '.join(model.encoder)}); fine-tune it with head=captioning, or use "
             "`mmtx predict` instead of `mmtx caption` for the predictions of its heads"
         )
-    data = settings["data"]
-    reader = InputReader.of(cfg, stored, data)
+    data = run.data
+    reader = InputReader.of(run)
     if (tokenizer := reader.tokenizer) is None:
-        raise CheckpointError(f"ckpt={cfg.ckpt}: {NO_TOKENIZER}")
-    every = list(all_pieces(paths, cfg.segment_seconds, reader.limits))
+        raise CheckpointError(f"ckpt={run.ckpt}: {NO_TOKENIZER}")
+    every = list(all_pieces(paths, run.segment_seconds, reader.limits))
     mine = range(process.rank, len(every), process.world)
-    samples = reader.files([every[i] for i in mine], [str(i) for i in mine], cfg.text)
+    samples = reader.files([every[i] for i in mine], [str(i) for i in mine], run.text)
     sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
     loader = make_loader(samples, sampler, data.num_workers)
-    precision = settings["trainer"].precision
+    precision = run.trainer.precision
     for batch, (outputs,) in predict(model, heads[:1], loader, process, precision):
         unread = {fault["id"]: fault["reason"] for fault in batch.read_errors}
         output = outputs[heads[0]]
         for i, tokens, score in zip(batch.ids, output["tokens"], output["score"], strict=True):
-            row = described(every[int(i)]) | ({"text": cfg.text} if cfg.text else {})
+            row = described(every[int(i)]) | ({"text": run.text} if run.text else {})
             if i in unread:
                 row["error"] = unread[i]
             elif not math.isfinite(score):

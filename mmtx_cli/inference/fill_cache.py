@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from mmtx_cli.config.schema import DataSettings
@@ -28,75 +27,65 @@ from mmtx_cli.io.progress import track
 from mmtx_cli.model.build import build_encoders, build_teacher
 from mmtx_cli.model.initialize import check_stored, load_initial
 from mmtx_cli.runs.cache_cards import encoder_card, teacher_card
+from mmtx_cli.runs.model_config import portable_nodes
 from mmtx_cli.runs.precomputed_features import set_feature_statistics
-from mmtx_cli.runs.resolve import portable_nodes, preparation_of, sections
+from mmtx_cli.runs.run_config import CacheConfig, with_facts
 from mmtx_cli.types import ModalityInput, Tokens
 
 Encode = Callable[[ModalityInput], Tokens]
 
 
-def cache(
-    cfg: DictConfig,
-    stored: Mapping[str, Any] | None,
-    fresh: Set[str],
-    folder: Path,
-    chosen: Sequence[str],
-) -> None:
+def cache(run: CacheConfig, folder: Path, chosen: Sequence[str]) -> None:
     """Build the modules as in training, and cache the output of each for all rows.
 
     Args:
-        cfg: The configuration.
-        stored: Config of the trained model in ``ckpt``, if any.
-        fresh: Encoders with their own pretrained weights, which ``ckpt`` does not replace.
+        run: The settings.
         folder: Folder of the cache.
         chosen: Modules to cache, such as ``encoder.image`` or ``head.NAME.teacher``.
     """
-    settings = sections(cfg)
-    data = settings["data"]
-    preparation = preparation_of(cfg, data)
-    corpus = build_data(data, preparation, cfg.seed, stored, cfg.encoder.get("text"), cfg.head)
-    cfg.update(corpus.facts())
+    data, text_encoder = run.data, run.encoder.get("text")
+    corpus = build_data(data, run.preprocessing, run.seed, run.stored, text_encoder, run.head)
+    run = with_facts(run, corpus.facts())
     # a single process writes the shards, however many devices training uses
-    alone = replace(settings["trainer"], devices=1, num_nodes=1, strategy="auto")
+    alone = replace(run.trainer, devices=1, num_nodes=1, strategy="auto")
     device = launch(alone).device
-    if stored is not None:
-        check_stored(stored, cfg.ckpt, tuple(cfg.trusted_packages))
-    encoders: Any = seeded_encoders(cfg)
+    if run.stored:
+        check_stored(run.stored, str(run.ckpt), run.trusted_packages)
+    encoders: Any = seeded_encoders(run)
     model: Any = nn.ModuleDict({"encoder": encoders}).eval()
-    nodes = portable_nodes(cfg, encoders)
+    nodes = portable_nodes(run.encoder, encoders)
     set_feature_statistics(model, corpus)
-    if cfg.ckpt:
-        load_initial(model, cfg.ckpt, fresh)
+    if run.ckpt:
+        load_initial(model, run.ckpt, run.fresh)
+    plain = run.plain
     with StopSignal(partial(stopped, folder)) as stop:
         for part in chosen:
             group, name = part.split(".")[:2]
             if group == "encoder":
                 encoder = encoders[name]
                 state = model.state_dict()
-                card = encoder_card(part, encoder, nodes[name], state, corpus, cfg, cfg.dtype)
+                card = encoder_card(part, encoder, nodes[name], state, corpus, plain, run.dtype)
                 encoder.to(device)
                 encode: Encode = encoder.body_tokens if part.endswith(BODY) else encoder
             else:
-                modality, teacher = teacher_of(cfg, name, corpus)
-                card = teacher_card(part, modality, teacher, corpus, cfg, cfg.dtype)
+                modality, teacher = teacher_of(run, name, corpus)
+                card = teacher_card(part, modality, teacher, corpus, plain, run.dtype)
                 encode = partial(summed_up, teacher.to(device))
-            claim(folder, card, cfg.overwrite)
+            claim(folder, card, run.overwrite)
             fill(folder, card, encode, corpus, data, device, stop)
 
 
-def seeded_encoders(cfg: DictConfig) -> nn.ModuleDict:
+def seeded_encoders(run: CacheConfig) -> nn.ModuleDict:
     """Return the encoders with the initial weights of a training run with this seed."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    torch.manual_seed(cfg.seed)
-    return nn.ModuleDict(build_encoders(plain["encoder"])).requires_grad_(False)
+    torch.manual_seed(run.seed)
+    return nn.ModuleDict(build_encoders(run.encoder)).requires_grad_(False)
 
 
-def teacher_of(cfg: DictConfig, name: str, corpus: Corpus) -> tuple[str, Any]:
+def teacher_of(run: CacheConfig, name: str, corpus: Corpus) -> tuple[str, Any]:
     """Return the modality of a distillation head, and its teacher."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    config = {"model": plain, "preparation": asdict(corpus.preparation)}
-    node = plain["head"][name]
-    teacher = build_teacher(f"head.{name}", node, config, tuple(cfg.trusted_packages))
+    config = {"model": run.model, "preparation": asdict(corpus.preparation)}
+    node = config["model"]["head"][name]
+    teacher = build_teacher(f"head.{name}", node, config, run.trusted_packages)
     return node["modality"], teacher.model
 
 

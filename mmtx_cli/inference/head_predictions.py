@@ -1,9 +1,8 @@
 """Predictions of a trained model for samples without targets, in the order of the samples."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from mmtx_cli.head.eval_only import StreamHead
 from mmtx_cli.inference.embeddings import head_arrays, stream_arrays
 from mmtx_cli.inference.modality_views import Answers, all_answers
 from mmtx_cli.model.multimodal import MultimodalModel
+from mmtx_cli.runs.run_config import RunConfig
 from mmtx_cli.types import FUSED
 
 STREAMS = "_streams"
@@ -28,9 +28,8 @@ def predicted(
     samples: ManifestDataset,
     speaking: Sequence[str],
     embedding: bool,
-    settings: Mapping[str, Any],
+    run: RunConfig,
     process: Process,
-    run_dir: Path,
 ) -> "Predicted | None":
     """Run the model in every process; return the merged predictions in the first, None in others.
 
@@ -39,18 +38,15 @@ def predicted(
         samples: The samples to predict.
         speaking: Names of the heads that predict.
         embedding: Whether to compute embeddings as well.
-        settings: Settings sections of the configuration.
+        run: The settings.
         process: This process.
-        run_dir: The run folder.
     """
     streams = StreamHead(model.dim, list(model.fusion.streams), means=embedding)
     model.head[STREAMS] = streams  # type: ignore[index]
     embedded = [name for name, head in model.head.items() if embedding and head.embedding_outputs]
     heads = [*dict.fromkeys([*speaking, *embedded, STREAMS])]
     views = {"": dict}
-    answers = all_answers(
-        model, samples, views, settings, process, run_dir, heads=heads, further=False
-    )
+    answers = all_answers(model, samples, views, run, process, heads=heads, further=False)
     return None if answers is None else Predicted(model, samples, answers, embedded)
 
 

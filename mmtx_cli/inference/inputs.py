@@ -2,13 +2,11 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from omegaconf import DictConfig, ListConfig
 
 from mmtx_cli.config.cross_checks import reads_words, said
 from mmtx_cli.config.preprocessing import Preprocessing
@@ -16,7 +14,7 @@ from mmtx_cli.data.list_files import files_below
 from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError, ConfigError, DataError
 from mmtx_cli.media.suffixes import SUFFIXES
-from mmtx_cli.runs.resolve import preparation_of
+from mmtx_cli.runs.run_config import RunConfig
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import ManifestDataset
@@ -64,18 +62,20 @@ def found(inputs: Any) -> list[str]:
 
 def each_input(inputs: Any) -> list[str]:
     """Return the inputs as a list of strings, also if there is only one."""
-    return [str(one) for one in (inputs if isinstance(inputs, (list, ListConfig)) else [inputs])]
+    several = isinstance(inputs, Sequence) and not isinstance(inputs, str)
+    return [str(one) for one in (inputs if several else [inputs])]
 
 
-def read_text(cfg: DictConfig) -> None:
-    """Make ``cfg.text`` a string: YAML reads 2024 as a number.
+def as_text(text: Any) -> str | None:
+    """Return the value of ``text`` as a string: YAML reads 2024 as a number.
 
     Raises ConfigError if it is a list or mapping.
     """
-    if type(cfg.text) in (int, float):
-        cfg.text = str(cfg.text)
-    if not isinstance(cfg.text, str | None):
-        raise ConfigError(f"text={cfg.text}: must be one text, e.g. text='what colour is the bus?'")
+    if type(text) in (int, float):
+        return str(text)
+    if not isinstance(text, str | None):
+        raise ConfigError(f"text={text}: must be one text, e.g. text='what colour is the bus?'")
+    return text
 
 
 def tell_left_out(folder: str, files: Sequence[Path]) -> None:
@@ -109,8 +109,8 @@ class InputReader:
     limits: "DecodeLimits"
 
     @classmethod
-    def of(cls, cfg: DictConfig, stored: Mapping[str, Any], data: Any) -> "InputReader":
-        """Return the reader of the model in ``cfg``, with ``stored`` as ``read_config`` returns it.
+    def of(cls, run: RunConfig) -> "InputReader":
+        """Return the reader of the trained model of ``run``.
 
         Raises CheckpointError if the model reads or generates text and its tokenizer is missing.
         """
@@ -118,15 +118,13 @@ class InputReader:
         from mmtx_cli.data.text.tokenizer_choice import own_tokenizer
         from mmtx_cli.media.worker.limits import DecodeLimits
 
-        modalities = [name for name, node in cfg.encoder.items() if node]
-        preparation = preparation_of(cfg, data)
-        written = stored.get("tokenizer")
-        own = own_tokenizer(cfg.encoder.get("text") or {}, stored.get("text_tokenizer"))
-        reads = reads_words(cfg) and own is None  # type: ignore[arg-type]
-        if not written and (reads or any(map(said, filter(None, cfg.head.values())))):
-            raise CheckpointError(f"ckpt={cfg.ckpt}: {NO_TOKENIZER}")
+        written = run.stored.get("tokenizer")
+        own = own_tokenizer(run.encoder.get("text") or {}, run.stored.get("text_tokenizer"))
+        reads = reads_words(run.plain) and own is None
+        if not written and (reads or any(map(said, filter(None, run.head.values())))):
+            raise CheckpointError(f"ckpt={run.ckpt}: {NO_TOKENIZER}")
         tokenizer = Tokenizer.from_json(written) if written else None
-        return cls(modalities, preparation, tokenizer, own, DecodeLimits.of(data))
+        return cls([*run.encoder], run.preprocessing, tokenizer, own, DecodeLimits.of(run.data))
 
     def files(
         self, pieces: "Sequence[Piece]", names: Sequence[str], text: str | None

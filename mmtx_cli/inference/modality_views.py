@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 from mmtx_cli.data.dataset import ManifestDataset
@@ -15,6 +14,7 @@ from mmtx_cli.head.base import WRITTEN
 from mmtx_cli.inference.predict import Outputs, View, by_sample, merge, predict
 from mmtx_cli.io.unicode import composed
 from mmtx_cli.model.multimodal import MultimodalModel, kept_alone
+from mmtx_cli.runs.run_config import RunConfig
 
 Views = Mapping[str, View]
 """Transforms of the encoded samples, by name; the first is the unmodified evaluation."""
@@ -76,9 +76,8 @@ def all_answers(
     model: MultimodalModel,
     samples: ManifestDataset,
     views: Views,
-    settings: Mapping[str, Any],
+    run: RunConfig,
     process: Process,
-    run_dir: Path,
     name: str = "outputs",
     heads: Sequence[str] | None = None,
     further: bool = True,
@@ -89,17 +88,14 @@ def all_answers(
         model: The model.
         samples: The samples to predict.
         views: Transforms of the encoded samples to predict.
-        settings: Settings sections of the configuration.
+        run: The settings; the processes exchange their shares in its folder.
         process: This process.
-        run_dir: Run folder, where the shares are exchanged.
         name: File name of the shares until they are merged.
         heads: Heads to run (default: all).
         further: Whether heads that score every text also predict the texts after the first.
     """
-    data, precision = settings["data"], settings["trainer"].precision
-    quarantine = Quarantine(
-        run_dir / "quarantine.jsonl", len(samples), data.max_unreadable_fraction
-    )
+    data, precision, most = run.data, run.trainer.precision, run.data.max_unreadable_fraction
+    quarantine = Quarantine(run.run_dir / "quarantine.jsonl", len(samples), most)
     asked = list(model.head if heads is None else heads)
     mine: Outputs = {key(head, view): [] for head in asked for view in views}
     unread: dict[str, Any] = {}
@@ -113,7 +109,7 @@ def all_answers(
                 for head, output in outputs.items():
                     mine[key(head, view)] += zip(batch.ids, by_sample(output), strict=True)
     mine[""] = sorted(unread.items())
-    every = merge(mine, process, run_dir, name)
+    every = merge(mine, process, run.run_dir, name)
     if not process.is_first:
         return None
     quarantine.check()

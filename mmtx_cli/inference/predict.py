@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
 
 from mmtx_cli.config.cross_checks import is_trained
@@ -17,6 +15,7 @@ from mmtx_cli.io.console import make_bar, paused
 from mmtx_cli.model.build import build_model
 from mmtx_cli.model.match_weights import build_fitting
 from mmtx_cli.model.multimodal import MultimodalModel
+from mmtx_cli.runs.run_config import RunConfig
 from mmtx_cli.types import Batch, Streams
 
 View = Callable[[Streams], Streams]
@@ -26,16 +25,15 @@ Outputs = dict[str, list[tuple[str, dict[str, torch.Tensor]]]]
 """By head: (sample id, outputs of that sample), in no particular order."""
 
 
-def load_model(cfg: DictConfig, device: torch.device) -> MultimodalModel:
-    """Return the model of ``cfg`` (after inheriting from ``cfg.ckpt``) with its weights."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    plain["head"] = {name: node for name, node in plain["head"].items() if is_trained(node)}
-    trusted = tuple(cfg.trusted_packages)
-    early = read_config(cfg.ckpt).get("early")
+def load_model(run: RunConfig, device: torch.device) -> MultimodalModel:
+    """Return the trained model of ``run`` with its weights, without evaluation-only heads."""
+    heads = {name: node for name, node in run.head.items() if is_trained(node)}
+    early = read_config(str(run.ckpt)).get("early")
+    config = {"model": {**run.model, "head": heads}, "early": early}
     model = build_fitting(
-        lambda: build_model({"model": plain, "early": early}, trusted),
-        read_weights(cfg.ckpt),
-        f"ckpt={cfg.ckpt}",
+        lambda: build_model(config, run.trusted_packages),
+        read_weights(str(run.ckpt)),
+        f"ckpt={run.ckpt}",
     )
     return model.eval().to(device)
 

@@ -7,9 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
-
-from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.inference.embeddings import FOLDER, write_embeddings
@@ -18,21 +15,18 @@ from mmtx_cli.inference.output_lines import NOT_FINITE, end, write_quarantine
 from mmtx_cli.io.atomic import replaced, write_json
 from mmtx_cli.io.jsonl import finite, json_line
 from mmtx_cli.runs.precomputed_features import feature_widths
-from mmtx_cli.runs.resolve import preparation_of, sections
+from mmtx_cli.runs.run_config import PredictConfig
 from mmtx_cli.runs.run_dir import open_run
 
 if TYPE_CHECKING:
     from mmtx_cli.data.dataset import ManifestDataset
 
 
-def predict(
-    cfg: DictConfig, stored: Mapping[str, Any], paths: Sequence[str], texts: Sequence[str]
-) -> None:
+def predict(run: PredictConfig, paths: Sequence[str], texts: Sequence[str]) -> None:
     """Predict in every process; in the first, merge and write output lines and embeddings.
 
     Args:
-        cfg: The configuration.
-        stored: Config of the trained model.
+        run: The settings.
         paths: Input files, if ``data.path`` names no manifest.
         texts: Candidate texts of contrastive heads.
 
@@ -45,35 +39,34 @@ def predict(
     from mmtx_cli.inference.predict import load_model
 
     begun = time.perf_counter()
-    settings = sections(cfg)
     # unreadable inputs are reported in their output lines, however many they are
-    settings["data"] = replace(settings["data"], max_bad_fraction=1.0)
-    reader = InputReader.of(cfg, stored, settings["data"])
-    rows = manifest_rows(cfg, stored, settings["data"]) if cfg.data.get("path") else None
-    process = launch(settings["trainer"])
-    model = load_model(cfg, process.device)
+    run = replace(run, data=replace(run.data, max_unreadable_fraction=1.0))
+    reader = InputReader.of(run)
+    rows = manifest_rows(run) if run.data.path else None
+    process = launch(run.trainer)
+    model = load_model(run, process.device)
     speaking = [
         n
         for n, head in model.head.items()
         if head.traits.predicts and (texts or not head.traits.contrastive)
     ]
-    if not speaking and not cfg.embeddings:  # user-defined heads can only be checked here
+    if not speaking and not run.embeddings:  # user-defined heads can only be checked here
         raise ConfigError(
-            f"ckpt={cfg.ckpt}: no head makes predictions for new inputs (heads: "
+            f"ckpt={run.ckpt}: no head makes predictions for new inputs (heads: "
             f"{', '.join(model.head)}); set embeddings=true to write only embeddings"
         )
-    samples, lines = rows or input_lines(cfg, reader, paths)
+    samples, lines = rows or input_lines(run, reader, paths)
     for cut in samples.cut_texts() if process.is_first else ():
         print(f"{cut}, as in training", file=sys.stderr)
-    run_dir = open_run(cfg)
+    run_dir = open_run(run.plain)
     aligned = [name for name in speaking if model.head[name].traits.contrastive]
-    vectors = text_vectors(model, aligned, texts, reader, settings, process, run_dir)
-    found = predicted(model, samples, speaking, cfg.embeddings, settings, process, run_dir)
+    vectors = text_vectors(model, aligned, texts, reader, run, process)
+    found = predicted(model, samples, speaking, run.embeddings, run, process)
     if found is None:
         return
     errors = found.errors()
     said = {
-        name: found.predictions(name, reader.tokenizer, cfg.top, texts, vectors.get(name))
+        name: found.predictions(name, reader.tokenizer, run.top, texts, vectors.get(name))
         for name in speaking
     }
     for i, line in enumerate(lines):
@@ -82,13 +75,11 @@ def predict(
         line |= {"error": error} if error else own
     for note in found.missing(speaking):
         print(note, file=sys.stderr)
-    arrays = found.embeddings() if cfg.embeddings else {}
+    arrays = found.embeddings() if run.embeddings else {}
     write(run_dir, lines, arrays, of_files=rows is None, seconds=time.perf_counter() - begun)
 
 
-def manifest_rows(
-    cfg: DictConfig, stored: Mapping[str, Any], data: DataSettings
-) -> tuple["ManifestDataset", list[dict[str, Any]]]:
+def manifest_rows(run: PredictConfig) -> tuple["ManifestDataset", list[dict[str, Any]]]:
     """Return the manifest rows as samples, and the initial fields of their output lines.
 
     Raises DataError if there are no rows, or none has a modality that the model reads.
@@ -98,25 +89,23 @@ def manifest_rows(
     from mmtx_cli.inference.output_lines import described as described_row
     from mmtx_cli.runs.inherit import without_labels
 
-    preparation = preparation_of(cfg, data)
-    text_encoder = cfg.encoder.get("text")
+    data, preparation = run.data, run.preprocessing
     # targets of new rows are ignored: they may be unknown to the model
     manifest = read_manifest(
         str(data.path),
         root=data.root,
         split=data.split,
-        seed=cfg.seed,
+        seed=run.seed,
         allow_outside_root=data.allow_outside_root,
         ignored={"captions", "label", "answers"} - {preparation.text},
         may_be_absent=True,  # reported in the row's output line
     )
-    corpus = build_data(
-        data, preparation, cfg.seed, without_labels(stored), text_encoder, manifest=manifest
-    )
-    rows = corpus.rows(cfg.split)
+    stored, text_encoder = without_labels(run.stored), run.encoder.get("text")
+    corpus = build_data(data, preparation, run.seed, stored, text_encoder, manifest=manifest)
+    rows = corpus.rows(run.split)
     if not rows:
-        raise DataError(f"{corpus.manifest.path}: no rows with split={cfg.split}")
-    modalities = [name for name, node in cfg.encoder.items() if node]
+        raise DataError(f"{corpus.manifest.path}: no rows with split={run.split}")
+    modalities = [*run.encoder]
     if not any(has_modality(row, name, corpus) for row in rows for name in modalities):
         wanted = " or ".join(column_of(name, corpus) for name in modalities)
         raise DataError(
@@ -124,22 +113,22 @@ def manifest_rows(
             "reads"
         )
     samples = corpus.samples(rows, modalities, ())
-    vectors = [*feature_widths(cfg.encoder)]
+    vectors = [*feature_widths(run.encoder)]
     text = preparation.text or "text"
     return samples, [described_row(row, modalities, text, vectors) for row in rows]
 
 
 def input_lines(
-    cfg: DictConfig, reader: InputReader, paths: Sequence[str]
+    run: PredictConfig, reader: InputReader, paths: Sequence[str]
 ) -> tuple["ManifestDataset", list[dict[str, Any]]]:
     """Return files, or a single text, as samples, and the initial fields of their output lines."""
     from mmtx_cli.data.input_files import all_pieces
 
-    asked = {"text": cfg.text} if cfg.text else {}
+    asked = {"text": run.text} if run.text else {}
     if not paths:
-        return reader.texts([cfg.text]), [asked]
-    pieces = list(all_pieces(paths, cfg.segment_seconds, reader.limits))
-    samples = reader.files(pieces, [str(i) for i in range(len(pieces))], cfg.text)
+        return reader.texts([str(run.text)]), [asked]
+    pieces = list(all_pieces(paths, run.segment_seconds, reader.limits))
+    samples = reader.files(pieces, [str(i) for i in range(len(pieces))], run.text)
     return samples, [described(piece) | asked for piece in pieces]
 
 

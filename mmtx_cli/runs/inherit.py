@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmtx_cli.config.cross_checks import constant, is_trained
+from mmtx_cli.config.groups import offered
 from mmtx_cli.config.introspect import TargetError, class_constant
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
 from mmtx_cli.config.schema import DataSettings
@@ -98,6 +99,20 @@ def has_new_head(cfg: DictConfig) -> bool:
     """Return True if new trainable heads replace those of the trained model."""
     nodes = (cfg.get("head") or {}).values()
     return any(node is not None and not is_change(node) and is_trained(node) for node in nodes)
+
+
+def check_heads_eval_only(cfg: DictConfig) -> None:
+    """Raise ConfigError if a head is added that must be trained; evaluation-only heads may be."""
+    if has_new_head(cfg):
+        nodes = cfg.head.items()
+        raise ConfigError(
+            *(
+                f"head={name}: must be trained and is loaded from ckpt=; remove it, or use one of "
+                f"{', '.join(offered('head', 'eval'))}"
+                for name, node in nodes
+                if node is not None and not is_change(node) and is_trained(node)
+            )
+        )
 
 
 def has_weights(node: Any) -> bool:

@@ -4,11 +4,12 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from mmtx_cli import __version__
 from mmtx_cli.distributed.ranks import is_first_process
@@ -23,10 +24,10 @@ LOCKED: dict[str, IO[str]] = {}
 """Run folders that this process has locked."""
 
 
-def check_not_trained(cfg: DictConfig) -> None:
+def check_not_trained(plain: Mapping[str, Any]) -> None:
     """Raise ConfigError if the run folder already contains a trained model or a result."""
-    run_dir = Path(cfg.run_dir)
-    if not is_first_process() or cfg.get("resume"):
+    run_dir = Path(plain["run_dir"])
+    if not is_first_process() or plain.get("resume"):
         return
     if (run_dir / "checkpoints" / "last.ckpt").is_file():
         raise ConfigError(
@@ -69,27 +70,26 @@ def lock(run_dir: Path, key: str = "run_dir") -> None:
     remove_left(run_dir)
 
 
-def open_run(cfg: DictConfig) -> Path:
+def open_run(plain: Mapping[str, Any]) -> Path:
     """Create the run folder and write the configuration and environment, without secrets."""
-    run_dir = Path(cfg.run_dir)
-    check_not_trained(cfg)
+    run_dir = Path(plain["run_dir"])
+    check_not_trained(plain)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         if is_first_process():
             lock(run_dir)
-            write_run(run_dir, cfg)
+            write_run(run_dir, plain)
     except OSError as error:
         raise ConfigError(f"run_dir={run_dir}: cannot be written: {reason(error)}") from error
     return run_dir
 
 
-def write_run(run_dir: Path, cfg: DictConfig) -> None:
+def write_run(run_dir: Path, plain: Mapping[str, Any]) -> None:
     """Write the configuration and the environment."""
-    plain = OmegaConf.to_container(cfg, resolve=True)
     with replaced(run_dir / "config.yaml") as temporary:
         OmegaConf.save(OmegaConf.create(redacted(plain)), temporary)
     write_json(
-        run_dir / "environment.json", environment(bool((cfg.get("encoder") or {}).get("video")))
+        run_dir / "environment.json", environment(bool((plain.get("encoder") or {}).get("video")))
     )
 
 

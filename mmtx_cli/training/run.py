@@ -1,13 +1,9 @@
-"""A training run, from its configuration to the model folder, the result and the report."""
+"""A training run, from its settings to the model folder, the result and the report."""
 
 import sys
 import time
-from collections.abc import Mapping, Set
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
+from typing import TYPE_CHECKING, Any
 
 from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError, ConfigError
@@ -15,117 +11,57 @@ from mmtx_cli.io.atomic import own_folder, write_json
 from mmtx_cli.io.checkpoint import load_checkpoint, read_weights, save_folder
 from mmtx_cli.io.redact import redacted
 from mmtx_cli.metric.direction import has_direction, lower_is_better
-from mmtx_cli.model.initialize import check_stored, load_initial
-from mmtx_cli.runs.feature_cache import check_cache, open_cache
-from mmtx_cli.runs.resolve import change, plain_config, preparation_of, prepared, sections
-from mmtx_cli.runs.resume import run_settings
+from mmtx_cli.runs.run_config import TrainConfig
 from mmtx_cli.runs.run_dir import check_not_trained, open_run
 from mmtx_cli.suggest import nearest
 
-
-def run(cfg: DictConfig) -> None:
-    """Train, and write checkpoints, metrics, the model folder and the report to the run folder."""
-    cfg, stored, fresh = prepared(cfg)
-    check_not_trained(cfg)
-    train(cfg, stored, fresh)
-
-
-def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) -> None:
-    """Build data and model, train, and write the outputs.
-
-    Encoders in ``fresh`` have their own pretrained weights, which those of ``ckpt`` do not replace.
-    """
-    from mmtx_cli.data.corpus import build_data
-    from mmtx_cli.data.quarantine import Quarantine
-    from mmtx_cli.runs.data_changes import check_data_unchanged, row_digests
-    from mmtx_cli.runs.precomputed_features import set_feature_statistics
-    from mmtx_cli.training.coverage import check_modalities_occur, training_data
-    from mmtx_cli.training.divergence import DivergenceGuard
+if TYPE_CHECKING:
+    from mmtx_cli.distributed.lightning import pl
+    from mmtx_cli.training.assemble import RunData
+    from mmtx_cli.training.callbacks.checkpoint import SaveCallback
+    from mmtx_cli.training.datamodule import TrainingData
     from mmtx_cli.training.module import TrainingModule
-    from mmtx_cli.training.optimizer import make_optimizer
-    from mmtx_cli.training.trainer import RunLength, fit, make_trainer
+    from mmtx_cli.training.trainer import RunLength
+
+
+def train(run: TrainConfig) -> None:
+    """Train, and write checkpoints, metrics, the model folder and the report to the run folder.
+
+    A run that cannot start leaves no folder behind: everything is built and checked before.
+    """
+    check_not_trained(run.plain)
+    # these import torch: only with valid settings
+    from mmtx_cli.training.assemble import (
+        build_module,
+        build_trainer,
+        load_weights,
+        make_loaders,
+        read_data,
+    )
 
     begun = time.perf_counter()
-    settings = sections(cfg)
-    data, trainer_settings = settings["data"], settings["trainer"]
-    preparation = preparation_of(cfg, data)
-    # the original weights may be gone when a run is resumed: the checkpoint has the encoder's own
-    encoder = stored["model"]["encoder"] if cfg.resume and stored else cfg.encoder
-    corpus = build_data(data, preparation, cfg.seed, stored, encoder.get("text"), cfg.head)
-    check_modalities_occur([name for name, node in encoder.items() if node], corpus)
-    corpus.cache = open_cache(cfg)
-    cfg.update(corpus.facts())
-    config = plain_config(cfg, data, asdict(corpus.preparation), corpus)
-    config["run"] = run_settings(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    config["rows"] = row_digests(corpus.manifest.samples)
-    if cfg.resume:
-        config["model"]["encoder"] = encoder
-        config |= {"early": True} if (stored or {}).get("early") else {}
-        before = (stored or {}).get("rows") or {}
-        check_data_unchanged(before, config["rows"], corpus.manifest.path, cfg.allow_changed_data)
-    trusted = tuple(cfg.trusted_packages)
-    if stored is not None:
-        source = f"{cfg.run_dir}/checkpoints/last.ckpt" if cfg.resume else cfg.ckpt
-        check_stored(stored, source, trusted)
-    # The run length depends on the data, the data on the heads, and the schedule on the run length.
-    guard = DivergenceGuard(
-        settings["trainer"].max_skipped_steps, settings["trainer"].loss_spike_factor
-    )
-    module = TrainingModule(
-        config,
-        settings["optimizer"],
-        0,
-        cfg.seed,
-        trusted,
-        tuple(cfg.freeze),
-        guard,
-        settings["trainer"].accumulate_grad_batches,
-    )
-    for group, parts in (("encoder", module.model.encoder), ("head", module.model.head)):
-        for name, part in parts.items():
-            change(config["model"][group][name], part.rebuild_kwargs())
-    if not cfg.resume:
-        set_feature_statistics(module.model, corpus)
-    make_optimizer(module.model, settings["optimizer"])  # validates its settings
-    loaders = training_data(module.model, corpus, cfg.seed, 8 if trainer_settings.compile else 1)
-    length = RunLength.of(trainer_settings, len(loaders.order))
-    module.steps = length.steps
-    if cfg.ckpt and not cfg.resume:
-        load_initial(module.model, cfg.ckpt, fresh)
-    if corpus.cache is not None:
-        last = str(Path(cfg.run_dir) / "checkpoints" / "last.ckpt")
-        weights = read_weights(last) if cfg.resume else module.model.state_dict()
-        check_cache(module.model, config["model"]["encoder"], weights, corpus, cfg)
-    run_dir = Path(cfg.run_dir)
-    num_train, num_val = len(loaders.train), len(loaders.val or ())
-    quarantine = Quarantine(
-        run_dir / "quarantine.jsonl", num_train + num_val, data.max_unreadable_fraction
-    )
-    trainer, save = make_trainer(
-        trainer_settings,
-        settings["logger"],
-        run_dir,
-        length,
-        len(loaders.order),
-        quarantine,
-        str(cfg.command),
-    )
+    source = read_data(run)
+    module = build_module(source)
+    loaders, length = make_loaders(source, module)
+    load_weights(source, module)
+    trainer, save = build_trainer(source.run, loaders, length)
     save.begun = begun
-    if cfg.resume and (made := finished_steps(run_dir)) >= length.steps:
-        print(f"the run is already finished ({made} steps)", file=sys.stderr)
-        print(run_dir)
+    if is_finished(run, length):
         return
-    check_monitor(trainer_settings, module.model.head)
+    check_monitor(run.trainer, module.model.head)
     loaders.check_world(trainer.world_size)
-    open_run(cfg)  # only now: a run that cannot start leaves no folder behind
-    for logger in trainer.loggers:
-        logger.log_hyperparams(redacted(OmegaConf.to_container(cfg, resolve=True)))
-    announce(run_dir, module.model, num_train, num_val, length)
-    tell_what_is_cut(loaders.train)
-    resume = save.last_path if cfg.resume else None
-    fit(trainer, module, loaders, length, trainer_settings, resume)
+    fit_run(source, module, loaders, length, trainer, save)
     if is_first_process():
-        finish(cfg, config, module, save)
+        finish(run, source.config, module, save)
+
+
+def is_finished(run: TrainConfig, length: "RunLength") -> bool:
+    """Return True if a resumed run has made all of its steps, and print its folder then."""
+    if not run.resume or (made := finished_steps(run.run_dir)) < length.steps:
+        return False
+    print(f"the run is already finished ({made} steps)", file=sys.stderr)
+    print(run.run_dir)
+    return True
 
 
 def finished_steps(run_dir: Path) -> int:
@@ -188,6 +124,35 @@ def announce(run_dir: Path, model: Any, train: int, val: int, length: Any) -> No
             )
 
 
+def fit_run(
+    source: "RunData",
+    module: "TrainingModule",
+    loaders: "TrainingData",
+    length: "RunLength",
+    trainer: "pl.Trainer",
+    save: "SaveCallback",
+) -> None:
+    """Create the run folder, print what will be trained, and train.
+
+    Args:
+        source: Settings and data of the run.
+        module: The module to train.
+        loaders: Its samples.
+        length: Length of the run.
+        trainer: Lightning's trainer.
+        save: Its checkpoint callback.
+    """
+    from mmtx_cli.training.trainer import fit
+
+    run = source.run
+    open_run(run.plain)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(redacted(run.plain))
+    announce(run.run_dir, module.model, len(loaders.train), len(loaders.val or ()), length)
+    tell_what_is_cut(loaders.train)
+    fit(trainer, module, loaders, length, run.trainer, save.last_path if run.resume else None)
+
+
 def tell_what_is_cut(samples: Any) -> None:
     """Print how texts are truncated and how images, videos and audio are cropped or shortened."""
     if is_first_process():
@@ -196,11 +161,11 @@ def tell_what_is_cut(samples: Any) -> None:
             print(said, file=sys.stderr)
 
 
-def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any) -> None:
+def finish(run: TrainConfig, config: dict[str, Any], module: Any, save: Any) -> None:
     """Write the model folder (with the best weights), the result and the report.
 
     Args:
-        cfg: Configuration of the run.
+        run: Settings of the run.
         config: Plain config, stored with the weights.
         module: The trained module.
         save: The checkpoint callback, which knows the best checkpoint and the training time.
@@ -209,14 +174,14 @@ def finish(cfg: DictConfig, config: dict[str, Any], module: Any, save: Any) -> N
     from mmtx_cli.report.terminal import print_costs
     from mmtx_cli.runs.profile import parameter_counts, peak_memory
 
-    run_dir = Path(cfg.run_dir)
+    run_dir = run.run_dir
     best = save.best_path if save.best is not None else None
     weights = read_weights(str(best)) if best else module.model.state_dict()
     save_folder(own_folder(run_dir / "model"), config, weights)
-    metrics = {cfg.trainer.get("monitor", "val/loss"): save.best} if best else {}
+    metrics = {run.trainer.monitor: save.best} if best else {}
     count = len(module.trainer.datamodule.train)
     result = {
-        "command": cfg.command,
+        "command": run.command,
         "metrics": metrics,
         "count": count,
         "val_count": len(module.trainer.datamodule.val or ()),

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmtx_cli.config.schema import LoggerSettings, TrainerSettings
 from mmtx_cli.data.lost_worker import named_loss
@@ -81,28 +82,12 @@ def make_trainer(
     callbacks = [metrics, QuarantineCallback(quarantine), *optional_callbacks(settings)]
     if settings.progress:
         callbacks.append(ProgressCallback(metrics, label))
-    every = settings.val_every or max(1, batches_an_epoch // settings.accumulate_grad_batches)
     try:
         trainer = pl.Trainer(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            num_nodes=settings.num_nodes,
-            strategy=settings.strategy,
-            precision=settings.precision,  # type: ignore[arg-type]
-            max_epochs=1,
-            accumulate_grad_batches=settings.accumulate_grad_batches,
-            gradient_clip_val=settings.gradient_clip_val,
-            check_val_every_n_epoch=None,
-            val_check_interval=min(every * settings.accumulate_grad_batches, length.batches),
-            num_sanity_val_steps=0,
+            **lightning_arguments(settings, length, batches_an_epoch),
             callbacks=[*callbacks, save],
             plugins=[SafeCheckpointIO()],
             logger=make_loggers(loggers, run_dir) or False,
-            enable_checkpointing=True,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            deterministic=settings.deterministic or None,
             default_root_dir=run_dir,
         )
     except REFUSED as error:
@@ -111,6 +96,34 @@ def make_trainer(
         warn_of_emulation(settings.precision, trainer.strategy.root_device)
     end_together(trainer.strategy, settings)
     return trainer, save
+
+
+def lightning_arguments(
+    settings: TrainerSettings, length: RunLength, batches_an_epoch: int
+) -> dict[str, Any]:
+    """Return the arguments of Lightning's trainer that follow from the settings.
+
+    Lightning's own data epochs, progress bar and samplers are switched off.
+    """
+    every = settings.val_every or max(1, batches_an_epoch // settings.accumulate_grad_batches)
+    return {
+        "accelerator": settings.accelerator,
+        "devices": settings.devices,
+        "num_nodes": settings.num_nodes,
+        "strategy": settings.strategy,
+        "precision": settings.precision,
+        "max_epochs": 1,
+        "accumulate_grad_batches": settings.accumulate_grad_batches,
+        "gradient_clip_val": settings.gradient_clip_val,
+        "check_val_every_n_epoch": None,
+        "val_check_interval": min(every * settings.accumulate_grad_batches, length.batches),
+        "num_sanity_val_steps": 0,
+        "enable_checkpointing": True,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+        "deterministic": settings.deterministic or None,
+    }
 
 
 def optional_callbacks(settings: TrainerSettings) -> Iterator[pl.Callback]:

@@ -39,7 +39,8 @@ from mmtx_cli.layer.attention import Attention
 from mmtx_cli.media.worker.limits import DecodeLimits
 from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.runs.inherit import inherit
-from mmtx_cli.runs.resolve import preparation_of, sections
+from mmtx_cli.runs.resolve import frozen_config
+from mmtx_cli.runs.run_config import CaptionConfig
 from mmtx_cli.types import FUSED, Batch, Streams
 
 matplotlib.use("Agg")
@@ -199,19 +200,21 @@ def run(ckpt: str, files: Sequence[str], out: Path) -> None:
     OmegaConf.set_struct(cfg, False)
     stored = read_config(ckpt)
     inherit(cfg, stored)
-    model = load_model(cfg, torch.device("cpu"))
+    settings = frozen_config(CaptionConfig, cfg, stored)
+    model = load_model(settings, torch.device("cpu"))
     head = next((h for h in model.head.values() if isinstance(h, CaptioningHead)), None)
     if head is None or not stored["tokenizer"]:
         raise SystemExit(f"{ckpt}: no captioning head, or no tokenizer.json")
-    data, tokenizer = sections(cfg)["data"], Tokenizer.from_json(stored["tokenizer"])
+    tokenizer = Tokenizer.from_json(stored["tokenizer"])
+    reader = settings.encoder.get("text") or {}
     samples = InputFiles(
         [Piece(path) for path in files],
         [str(i) for i in range(len(files))],
         list(model.encoder),
-        preparation_of(cfg, data),
+        settings.preprocessing,
         tokenizer,
-        DecodeLimits.of(data),
-        text_tokenizer=own_tokenizer(cfg.encoder.get("text") or {}, stored.get("text_tokenizer")),
+        DecodeLimits.of(settings.data),
+        text_tokenizer=own_tokenizer(reader, stored.get("text_tokenizer")),
     )
     tubelet = getattr(dict(model.encoder).get("video"), "tubelet_size", 1)
     out.mkdir(parents=True, exist_ok=True)

@@ -29,11 +29,14 @@ from mmtx_cli.command import data as data_command  # noqa: E402
 from mmtx_cli.command import data_cache  # noqa: E402
 from mmtx_cli.config.conf_tree import conf_dir  # noqa: E402
 from mmtx_cli.config.overrides import opened  # noqa: E402
-from mmtx_cli.data.corpus import build_data  # noqa: E402
 from mmtx_cli.data.loader import TrainSampler, make_loader  # noqa: E402
-from mmtx_cli.runs.feature_cache import check_cache, open_cache  # noqa: E402
-from mmtx_cli.runs.resolve import plain_config, portable_nodes, preparation_of, prepared, sections  # noqa: E402
-from mmtx_cli.training.coverage import training_data  # noqa: E402
+from mmtx_cli.runs.resolve import train_config  # noqa: E402
+from mmtx_cli.training.assemble import (  # noqa: E402
+    build_module,
+    load_weights,
+    make_loaders,
+    read_data,
+)
 from mmtx_cli.training.module import TrainingModule  # noqa: E402
 from mmtx_cli.training.optimizer import make_optimizer  # noqa: E402
 
@@ -69,17 +72,10 @@ def made_manifest(folder: Path) -> Path:
 
 def side(*args: str) -> tuple[TrainingModule, object, object]:
     """Module, samples and order as the command makes them."""
-    cfg, stored, _ = prepared(composed("finetune", *args))
-    settings = sections(cfg)
-    preparation = preparation_of(cfg, settings["data"])
-    corpus = build_data(settings["data"], preparation, cfg.seed, stored, None, cfg.head)
-    corpus.cache = open_cache(cfg)
-    cfg.update(corpus.facts())
-    config = plain_config(cfg, settings["data"], vars(corpus.preparation), corpus)
-    module = TrainingModule(config, settings["optimizer"], 1, cfg.seed, (), tuple(cfg.freeze))
-    loaders = training_data(module.model, corpus, cfg.seed, 1)
-    nodes = portable_nodes(cfg, module.model.encoder)
-    check_cache(module.model, nodes, module.model.state_dict(), corpus, cfg)
+    source = read_data(train_config(composed("finetune", *args)))
+    module = build_module(source)
+    loaders, _ = make_loaders(source, module)
+    load_weights(source, module)
     return module, loaders.train, loaders.order
 
 

@@ -6,7 +6,7 @@ import torch
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.model.build import component
 from mmtx_cli.model.match_weights import check_fitting
-from mmtx_cli.runs.resolve import change
+from mmtx_cli.runs.model_config import change
 from tests.tiny import ENCODERS, FUSIONS, composed, heads_for, tiny_encoder, tiny_model
 
 

@@ -21,7 +21,7 @@ from mmtx_cli.encoder.video.vit import ViTVideoEncoder
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.layer.masking import hide
 from mmtx_cli.model.build import component
-from mmtx_cli.runs.resolve import change
+from mmtx_cli.runs.model_config import change
 from mmtx_cli.types import ModalityInput
 from tests.messages import raises
 from tests.tiny import composed, gradients, tiny_encoder, tiny_field

@@ -9,7 +9,7 @@ from mmtx_cli.command.predict import source_faults
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.inference.candidate_texts import candidate_texts
-from mmtx_cli.inference.inputs import read_text
+from mmtx_cli.inference.inputs import as_text
 from tests.messages import faults_mention, raises
 
 
@@ -59,14 +59,12 @@ def test_a_missing_file_is_that_of_its_row(tmp_path):
 
 @pytest.mark.parametrize(("text", "words"), [(2024, "2024"), (0, "0"), ("x", "x"), (None, None)])
 def test_a_text_that_is_a_number(text, words):
-    cfg = OmegaConf.create({"text": text})
-    read_text(cfg)
-    assert cfg.text == words
+    assert as_text(text) == words
 
 
 def test_a_text_that_is_a_list():
     with raises(ConfigError, "text=['a']: ", "one text"):
-        read_text(OmegaConf.create({"text": ["a"]}))
+        as_text(["a"])
 
 
 def test_a_text_alone_has_no_pieces():

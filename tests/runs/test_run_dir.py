@@ -5,7 +5,6 @@ import sys
 
 import pytest
 import yaml
-from omegaconf import OmegaConf
 
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.redact import HIDDEN
@@ -42,9 +41,10 @@ def test_the_command_line_can_be_pasted_and_holds_no_secret(arg, shown, monkeypa
 
 
 def test_the_folder_says_what_the_run_is(tmp_path):
-    cfg = OmegaConf.create({"run_dir": str(tmp_path / "a" / "b"), "dim": 3, "x": "${dim}"})
-    run_dir = open_run(cfg)
-    assert yaml.safe_load((run_dir / "config.yaml").read_text())["x"] == 3
+    run_dir = open_run({"run_dir": str(tmp_path / "a" / "b"), "z": 3, "x": [SECRET]})
+    assert (run_dir / "config.yaml").read_text().startswith("run_dir: ")
+    written = yaml.safe_load((run_dir / "config.yaml").read_text())
+    assert list(written.items())[1:] == [("z", 3), ("x", [HIDDEN])], "in the order given"
     environment = json.loads((run_dir / "environment.json").read_text())
     assert environment["command"] == "mmtx finetune seed=3"
     assert {"mmtx", "python", "torch", "cores"} <= environment.keys()
@@ -52,20 +52,20 @@ def test_the_folder_says_what_the_run_is(tmp_path):
 
 def test_only_the_first_process_writes(tmp_path, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert list(open_run(OmegaConf.create({"run_dir": str(tmp_path / "run")})).iterdir()) == []
+    assert list(open_run({"run_dir": str(tmp_path / "run")}).iterdir()) == []
 
 
 def test_a_trained_run_is_not_written_over(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
     with raises(ConfigError, f"run_dir={tmp_path}: ", "trained model", "resume=true"):
-        open_run(OmegaConf.create({"run_dir": str(tmp_path)}))
-    open_run(OmegaConf.create({"run_dir": str(tmp_path), "resume": True}))
+        open_run({"run_dir": str(tmp_path)})
+    open_run({"run_dir": str(tmp_path), "resume": True})
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with raises(ConfigError, f"run_dir={path}: ") as caught:
-            open_run(OmegaConf.create({"run_dir": str(path)}))
+            open_run({"run_dir": str(path)})
         assert re.search(r": (File exists|Not a directory)", str(caught.value))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra import compose
 from hydra._internal import hydra as hydra_main
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
@@ -26,6 +27,7 @@ from mmtx_cli.config.composition.trust import (
     typed_trust,
 )
 from mmtx_cli.config.conf_tree import conf_dir
+from mmtx_cli.config.overrides import opened
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.untrusted.yaml_reader import YamlTextError, check_yaml, no_yaml, read_yaml_text
 
@@ -183,3 +185,20 @@ def checked(command: str, typed: Sequence[str], runs: bool = True) -> Iterator[N
     finally:
         hydra_main.ConfigLoaderImpl = before  # type: ignore[misc]
         folders.remove_empty()
+
+
+def compose_command(
+    command: str, overrides: Sequence[str], trusted: Sequence[str] | None = None
+) -> DictConfig:
+    """Return the configuration of a command that another one runs, as from the command line.
+
+    Args:
+        command: The command.
+        overrides: Its arguments.
+        trusted: Packages that it trusts (default: those in ``overrides``).
+    """
+    cfg = compose(command, opened([*overrides]))
+    OmegaConf.set_struct(cfg, False)
+    if trusted is not None:
+        cfg.trusted_packages = list(trusted)
+    return cfg
