@@ -82,8 +82,10 @@ def complete_early(saved: DictConfig, config: Mapping[str, Any], last: Path) -> 
 
     Until settings of the run were stored in checkpoints, ``data.bucket`` was true by default.
     """
+    if not config.get("early"):
+        return
     with open_dict(saved):
-        if config.get("early") and saved.data.get("bucket") is None:
+        if saved.data.get("bucket") is None:
             saved.data.bucket = True
             print(f"{last}: of an early version of mmtx; data.bucket=true", file=sys.stderr)
         plain: Any = OmegaConf.to_container(saved)
