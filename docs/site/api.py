@@ -1,6 +1,5 @@
 """Pages of the Python reference: one a package, filled by mkdocstrings from the sources."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -13,6 +12,9 @@ PACKAGES = {
     "metric": "Metrics: numbers from predictions.",
     "generation": "Decoding of generated text.",
 }
+RARELY_MEANT = "---\nsearch:\n  boost: 0.3\n---\n\n"
+"""Other pages come first in the results of a search."""
+
 INDEX = """# Python reference
 
 What you need to [add a component](../adding.md). A component is a subclass of one of three classes:
@@ -28,10 +30,10 @@ What you need to [add a component](../adding.md). A component is a subclass of o
 
 def pages() -> dict[str, str]:
     """Return the Markdown of each page by its path."""
-    made = {f"{FOLDER}/index.md": INDEX + directives(["mmtx_cli.types"], "Types")}
+    made = {f"{FOLDER}/index.md": RARELY_MEANT + INDEX + directives(["mmtx_cli.types"], "Types")}
     for package, about in PACKAGES.items():
         found = modules(package)
-        made[f"{FOLDER}/{package}.md"] = f"# mmtx_cli.{package}\n\n{about}\n\n" + "\n".join(
+        made[f"{FOLDER}/{package}.md"] = f"{RARELY_MEANT}# mmtx_cli.{package}\n\n{about}\n\n" + "\n".join(
             directives([name], name.removeprefix("mmtx_cli.")) for name in found
         )
     return made
@@ -54,9 +56,3 @@ def modules(package: str) -> list[str]:
 def directives(names: list[str], title: str) -> str:
     """Return a heading, and what mkdocstrings replaces by the members of modules."""
     return f"## {title}\n\n" + "".join(f"::: {name}\n\n" for name in names)
-
-
-def sources() -> Iterator[Path]:
-    """Yield the files that the pages are made of."""
-    for package in PACKAGES:
-        yield from (ROOT / "mmtx_cli" / package).rglob("*.py")

@@ -219,7 +219,7 @@ def choice_parts(choice: Choice) -> Iterator[str]:
     text = path.read_text(encoding="utf-8")
     selected = f"`{choice.group}={choice.name}`"
     if note := heading(text):
-        yield f"<p>{inline(note)}</p>"
+        yield f"<p>{inline(note[:1].upper() + note[1:])}</p>"
     if "_target_" not in choice.content:
         yield f"{selected} sets:"
         lines = [line for line in text.splitlines() if not line.startswith("#")]
