@@ -33,8 +33,9 @@ def pages() -> dict[str, str]:
     made = {f"{FOLDER}/index.md": RARELY_MEANT + INDEX + directives(["mmtx_cli.types"], "Types")}
     for package, about in PACKAGES.items():
         found = modules(package)
-        made[f"{FOLDER}/{package}.md"] = f"{RARELY_MEANT}# mmtx_cli.{package}\n\n{about}\n\n" + "\n".join(
-            directives([name], name.removeprefix("mmtx_cli.")) for name in found
+        made[f"{FOLDER}/{package}.md"] = (
+            f"{RARELY_MEANT}# mmtx_cli.{package}\n\n{about}\n\n"
+            + "\n".join(directives([name], name.removeprefix("mmtx_cli.")) for name in found)
         )
     return made
 

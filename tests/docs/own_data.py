@@ -39,7 +39,9 @@ def make(folder: Path) -> None:
     (folder / "photos").mkdir()
     for row in pictures[:4]:
         shutil.copy(folder / row["image"], folder / "photos")
-    shutil.copy(folder / next(row["video"] for row in films if row.get("video")), folder / "holiday.mp4")
+    shutil.copy(
+        folder / next(row["video"] for row in films if row.get("video")), folder / "holiday.mp4"
+    )
     sounds = (row["audio"] for row in films if str(row.get("audio")).endswith(".wav"))
     shutil.copy(folder / next(sounds), folder / "rain.wav")
     texts = [(i, row["captions"][0]) for i, row in enumerate(pictures) if row.get("captions")]

@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
-CPU = ("data.num_workers=0", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.strategy=auto")
+CPU = (
+    "data.num_workers=0",
+    "trainer.accelerator=cpu",
+    "trainer.devices=1",
+    "trainer.strategy=auto",
+)
 TRAINING = (
     "dim=16",
     "image_size=32",

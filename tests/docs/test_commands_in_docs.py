@@ -82,7 +82,7 @@ WRONG = {
     "an action": "mmtx data action=mak out=scenes",
     "a key of an import": "mmtx data action=import format=coco out=a.jsonl images=b split_by=c",
     "a task": "mmtx data action=make name=fusion_lab task=xorr out=a",
-    "arguments of a comparison": 'mmtx compare plan=fusions "args=[\'data.paths=a.jsonl\']"',
+    "arguments of a comparison": "mmtx compare plan=fusions \"args=['data.paths=a.jsonl']\"",
     "a fusion to compare": "mmtx compare plan=fusions fusions=[gate] args=[seed=1]",
     "a module to cache": "mmtx data action=cache out=c data.path=a.jsonl encoder/image=vit "
     "parts=[encoder.images]",
@@ -103,7 +103,9 @@ def test_a_wrong_command_is_found(line, checker):
 
 
 def test_marked_blocks_are_left_out(checker):
-    assert list(faults("<!-- not run: it is wrong -->\n```\nmmtx demo nums=3\n```\n", checker)) == []
+    assert (
+        list(faults("<!-- not run: it is wrong -->\n```\nmmtx demo nums=3\n```\n", checker)) == []
+    )
     assert list(faults("```json\nmmtx demo nums=3\n```\n", checker)) == []
 
 
