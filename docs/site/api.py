@@ -22,7 +22,7 @@ What you need to [add a component](../adding.md). A component is a subclass of o
 | class | input | output |
 | --- | --- | --- |
 | [`Encoder`][mmtx_cli.encoder.base.Encoder] | the `Field` of one modality | `Tokens` |
-| [`Fusion`][mmtx_cli.fusion.base.Fusion] | the `Streams` of all modalities | `Streams` with `fused` |
+| [`Fusion`][mmtx_cli.fusion.base.Fusion] | the `Streams` of all modalities | with `fused` |
 | [`Head`][mmtx_cli.head.base.Head] | `Streams` and the `Batch` | a `Prediction` |
 
 """

@@ -1,4 +1,4 @@
-"""Pages of the reference: every command, group, choice and key, as ``mmtx <command> --help`` has it.
+"""Pages of the reference: every command, group, choice and key, as ``--help`` lists them.
 
 The rows come from the functions that print the help, so that both say the same.
 """

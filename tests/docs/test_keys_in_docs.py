@@ -81,8 +81,8 @@ def faults(text):
         if chosen and chosen[1] in group_names():
             known = {*choices(chosen[1]), "null"}
             yield from (word for name in chosen[3].split(",") if name not in known)
-        elif key and key[1] not in FOREIGN and not is_key(key[1]):
-            yield word
+        elif key and key[1] not in FOREIGN:
+            yield from () if is_key(key[1]) else (word,)
         elif SETTING.match(word) and word.rpartition(".")[2] not in SUFFIXES and not is_key(word):
             yield word
 

@@ -33,7 +33,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Component:
-    """Docstrings and arguments of a class. The docstrings are as in the source, with their markup."""
+    """Docstrings, with their markup, and arguments of a class."""
 
     about: str
     arguments: list[Argument]
