@@ -50,7 +50,7 @@ def modules(package: str) -> list[str]:
     """Return the modules of a package that define something, ``base`` first."""
     folder = ROOT / "mmtx_cli" / package
     files = (path for path in folder.rglob("*.py") if path.stem != "__init__")
-    names = sorted(files, key=lambda path: (path.stem != "base", str(path)))
+    names = sorted(files, key=lambda path: (path != folder / "base.py", str(path)))
     return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in names]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, get_type_hints
 
+import yaml
+
 from docs.site.markup import code, fence, inline, paragraphs, table
 from mmtx_cli.cli import COMMANDS
 from mmtx_cli.config.conf_tree import choices, conf_dir, default_groups, group_names, spoken
@@ -113,12 +115,18 @@ def summary(name: str) -> str:
     return inspect.getdoc(SECTIONS[name]).partition(": ")[2]  # type: ignore[union-attr]
 
 
+def sentence(text: str) -> str:
+    """Return a note as a sentence; one that begins with a key stays as it is."""
+    first = text.split()[0].rstrip(":")
+    return f"{text[:1].upper() if first.isalpha() else text[:1]}{text[1:].rstrip('.')}."
+
+
 def command_page(name: str) -> str:
     """Return the page of a command."""
     grouped = name in (*BUILDING, "eval")
     usage = f"mmtx {spoken(name)}{' [group=choice]' if grouped else ''} [key=value] ..."
     example = f"\n\n# example\n{EXAMPLES[name]}" if name in EXAMPLES else ""
-    parts = [f"# mmtx {spoken(name)}", f"{about(name).capitalize()}.", fence(usage + example, "sh")]
+    parts = [f"# mmtx {spoken(name)}", sentence(about(name)), fence(usage + example, "sh")]
     if grouped:
         parts += ["## Groups", group_table(name)]
     parts += ["## Keys", table(KEYS, root_key_rows(name))]
@@ -157,9 +165,15 @@ def root_key_rows(command: str) -> list[list[str]]:
         if key.above:
             rows.append([inline(" ".join(key.above))])
         value = key.value.replace("${command}", command)
-        kind = kind_in_words(TYPES.get(key.path, ""))
+        kind = kind_in_words(TYPES.get(key.path, "")) or kind_of(key.value)
         rows.append([code(key.path), kind, code(value), inline(key.comment)])
     return rows
+
+
+def kind_of(default: str) -> str:
+    """Return the type of a default as written in YAML; nothing for null and interpolations."""
+    value = None if "${" in default else yaml.safe_load(default)
+    return {dict: "mapping"}.get(type(value), "" if value is None else type(value).__name__)
 
 
 def setting_rows(command: str, section: str, schema: type) -> list[list[str]]:
@@ -219,7 +233,7 @@ def choice_parts(choice: Choice) -> Iterator[str]:
     text = path.read_text(encoding="utf-8")
     selected = f"`{choice.group}={choice.name}`"
     if note := heading(text):
-        yield f"<p>{inline(note[:1].upper() + note[1:])}</p>"
+        yield f"<p>{inline(sentence(note))}</p>"
     if "_target_" not in choice.content:
         yield f"{selected} sets:"
         lines = [line for line in text.splitlines() if not line.startswith("#")]
