@@ -29,6 +29,8 @@ SMALLER = {
     "score": ("bootstrap=2",),
     "compare": ("bootstrap=2",),
 }
+FEWER = ("fusions=[decision,concat]", "seeds=[1]")
+"""Each of these runs is a process that is started from nothing."""
 VIT = ("width=16", "depth=1", "num_heads=2")
 PARTS = {
     "encoder/image=vit": tuple(f"encoder.image.{key}" for key in VIT),
@@ -57,7 +59,8 @@ def smaller(args: Sequence[str]) -> list[str]:
     if "resume=true" in args:
         return [*args]
     if command == "compare":
-        return [*map(planned, args), *SMALLER[command]]
+        fewer = FEWER if any(arg.startswith("plan=") for arg in args) else ()
+        return [*map(planned, args), *SMALLER[command], *fewer]
     sweeps = "-m" in args or "--multirun" in args
     own = [more for more in parts(args) if not sweeps or not swept(more, args)]
     return [*args, *SMALLER.get(command, ()), *own]
