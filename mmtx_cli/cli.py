@@ -15,9 +15,9 @@ COMMANDS = {
     "eval": "score a trained model: metrics with intervals, predictions, an HTML report",
     "caption": "caption images, videos and audio: inputs= files, folders, globs",
     "predict": "predict classes, numbers, answers, texts or embeddings for new inputs: inputs=",
-    "compare": "compare configurations: differences in metrics and cost: runs=, or plan=fusions",
+    "compare": "compare configurations: differences in metrics and cost: runs=, or sweep=fusions",
     "score": "compute caption metrics: references=, predictions=",
-    "data": "action=make|check|import|cache: built-in data; check, convert; cache encoder outputs",
+    "data": "action=create|check|import|cache: create, check, convert data; cache features",
     "export": "write a model folder from a run or checkpoint",
 }
 

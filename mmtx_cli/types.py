@@ -16,7 +16,7 @@ from mmtx_cli.counter_rng import id_tensor
 
 
 @dataclass(frozen=True)
-class Places:
+class TokenIndex:
     """Indices of k of the n tokens of each sample; ``mask`` is False for unused entries."""
 
     index: Int[Tensor, "b k"]
@@ -28,11 +28,11 @@ class Places:
 
 
 @dataclass
-class Field:
+class ModalityInput:
     """The input of one modality (tokens, pixels or frames) and its mask.
 
-    ``mask`` has l = 1 for an image; a sample that lacks the modality is a row of False. ``shown``,
-    unless None, are the only patches that a patch-based encoder processes. ``empty`` is True if it
+    ``mask`` has l = 1 for an image; a sample that lacks the modality is a row of False. If
+    ``visible`` is set, a patch-based encoder processes only these patches. ``empty`` is True if it
     is known in advance that no sample of the batch has the modality. If ``encoded``, ``data`` is
     the encoder's output, [b, n, width], and ``mask`` refers to these tokens; if also ``of_body``,
     it is the output of the encoder's body, [b, n, c].
@@ -40,20 +40,20 @@ class Field:
 
     data: Shaped[Tensor, "b ..."]
     mask: Bool[Tensor, "b l"]
-    shown: Places | None = None
+    visible: TokenIndex | None = None
     empty: bool = False
     encoded: bool = False
     of_body: bool = False
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> "Field":
+    def map(self, change: Callable[[Tensor], Tensor]) -> "ModalityInput":
         """Return the field with ``change`` applied to every tensor."""
-        shown = self.shown and Places(change(self.shown.index), change(self.shown.mask))
-        return replace(self, data=change(self.data), mask=change(self.mask), shown=shown)
+        visible = self.visible and TokenIndex(change(self.visible.index), change(self.visible.mask))
+        return replace(self, data=change(self.data), mask=change(self.mask), visible=visible)
 
-    def split(self, size: int) -> "list[Field]":
+    def split(self, size: int) -> "list[ModalityInput]":
         """Split the field into parts of ``size`` samples."""
         starts = range(0, len(self.mask), size)
-        return [self.each(lambda x, i=i: x[i : i + size]) for i in starts]  # type: ignore[misc]
+        return [self.map(lambda x, i=i: x[i : i + size]) for i in starts]  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,15 @@ class Patches:
     places: int
 
 
-class Patching:
+class Patchifier:
     """How an encoder that can process a subset of its patches cuts its input."""
 
     def __init__(
-        self, numbers: int, width: int, maskings: Sequence[str], cut: Callable[[Field], Patches]
+        self,
+        numbers: int,
+        width: int,
+        maskings: Sequence[str],
+        cut: Callable[[ModalityInput], Patches],
     ) -> None:
         """Describe the patches.
 
@@ -100,14 +104,14 @@ class Tokens:
         """True for samples with at least one token of this modality."""
         return self.mask.any(dim=1)
 
-    def only(self, rows: Bool[Tensor, " b"]) -> "Tokens":
+    def select(self, rows: Bool[Tensor, " b"]) -> "Tokens":
         """Return the tokens with those of all other samples masked and set to zero."""
         mask = self.mask & rows[:, None]
         return Tokens(self.x.masked_fill(~mask[..., None], 0), mask)
 
 
 Streams = dict[str, Tokens]
-IGNORE = -100
+IGNORE_INDEX = -100
 """Value of a missing target, torch's default ``ignore_index``; missing float targets are NaN."""
 FUSED = "fused"
 """Name of the stream that feature-level fusion adds."""
@@ -117,23 +121,24 @@ FUSED = "fused"
 class Batch:
     """Inputs by modality, targets by name, and the ids of the samples.
 
-    ``faults`` lists the samples whose files could not be read (``id``, ``path``, ``reason``); they
-    are included in the batch without any modality or target.
+    ``read_errors`` lists the samples whose files could not be read (``id``, ``path``, ``reason``);
+    they are included in the batch without any modality or target.
 
-    A head in ``meant`` is trained on the samples of its mask only, a head in ``idle`` on none, and
-    all other heads on all samples. ``corpus`` is the data set of all samples, if there are several.
+    A head in ``head_masks`` is trained on the samples of its mask only, a head in
+    ``inactive_heads`` on none, and all other heads on all samples. ``corpus`` is the data set of
+    all samples, if there are several.
 
     ``keys`` seed the model's random numbers for each sample (``counter_rng.py``); they depend on
     the ids, and in training also on the step. If a step has several batches, ``shares`` are the
     weights of this batch in the loss of each head.
     """
 
-    inputs: dict[str, Field]
+    inputs: dict[str, ModalityInput]
     targets: dict[str, Tensor] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
-    faults: list[dict[str, str]] = field(default_factory=list)
-    meant: dict[str, Bool[Tensor, " b"]] = field(default_factory=dict)
-    idle: frozenset[str] = frozenset()
+    read_errors: list[dict[str, str]] = field(default_factory=list)
+    head_masks: dict[str, Bool[Tensor, " b"]] = field(default_factory=dict)
+    inactive_heads: frozenset[str] = frozenset()
     corpus: str | None = None
     keys: Int[Tensor, " b"] = None  # type: ignore[assignment]
     shares: dict[str, Tensor] = field(default_factory=dict)
@@ -143,16 +148,17 @@ class Batch:
         if self.keys is None:
             self.keys = id_tensor(self.ids)
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """Return the batch with ``change`` applied to every tensor."""
-        inputs = {name: field.each(change) for name, field in self.inputs.items()}
-        targets, meant = (
-            {name: change(x) for name, x in group.items()} for group in (self.targets, self.meant)
+        inputs = {name: field.map(change) for name, field in self.inputs.items()}
+        targets, head_masks = (
+            {name: change(x) for name, x in group.items()}
+            for group in (self.targets, self.head_masks)
         )
         keys = change(self.keys)
-        return replace(self, inputs=inputs, targets=targets, meant=meant, keys=keys)
+        return replace(self, inputs=inputs, targets=targets, head_masks=head_masks, keys=keys)
 
-    def only(self, rows: Bool[Tensor, " b"]) -> "Batch":
+    def select(self, rows: Bool[Tensor, " b"]) -> "Batch":
         """Return the batch with every modality and target of all other samples masked."""
         inputs = {
             name: replace(field, mask=field.mask & rows[:, None])
@@ -160,7 +166,7 @@ class Batch:
         }
         targets = {
             name: x.masked_fill(
-                ~rows.view(-1, *[1] * (x.dim() - 1)), nan if x.is_floating_point() else IGNORE
+                ~rows.view(-1, *[1] * (x.dim() - 1)), nan if x.is_floating_point() else IGNORE_INDEX
             )
             for name, x in self.targets.items()
         }
@@ -168,11 +174,11 @@ class Batch:
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
         """Return the batch with every tensor on ``device``."""
-        return self.each(lambda x: x.to(device, non_blocking=non_blocking))
+        return self.map(lambda x: x.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
         """Return the batch in page-locked memory, for asynchronous copies to a GPU."""
-        return self.each(lambda x: x.pin_memory())
+        return self.map(lambda x: x.pin_memory())
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -182,10 +188,10 @@ class Batch:
 class Prediction:
     """Output of a head: the loss (None without targets), and tensors for metrics and commands.
 
-    ``figures`` are further averages over ``outputs["count"]`` items, such as the accuracy; they
+    ``metrics`` are further averages over ``outputs["count"]`` items, such as the accuracy; they
     are logged in validation like the loss, but not optimized.
     """
 
     loss: Tensor | None
     outputs: dict[str, Tensor]
-    figures: dict[str, Tensor] = field(default_factory=dict)
+    metrics: dict[str, Tensor] = field(default_factory=dict)

@@ -52,7 +52,9 @@ def test_folders_are_small():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_a_page_names_exist(page):
     """Paths are given from the root or from the package."""
-    for name in re.findall(r"`([\w.]+/[\w/]+\.(?:py|yaml|md))\b", page.read_text()):
+    text = page.read_text()
+    names = re.findall(r"`([\w.]+/[\w/]+\.(?:py|yaml|md))\b", text)
+    for name in [*names, *re.findall(r"`(tests/[\w/]+)[`:]", text)]:
         if TEMPLATE.search(name) or "my_" in name or page.name == "adding.md":
             continue  # files of a user's own
         assert (ROOT / name).exists() or (PACKAGE / name).exists(), name

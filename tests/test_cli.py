@@ -123,7 +123,7 @@ def test_a_wrong_configuration_fails_soon_and_without_torch(args, tmp_path):
 
 
 def test_making_and_checking_data_imports_no_torch(tmp_path):
-    status, _, err, loaded = watched("data", "action=make", "out=s", "num=10", cwd=tmp_path)
+    status, _, err, loaded = watched("data", "action=create", "out=s", "num=10", cwd=tmp_path)
     assert (status, loaded) == (0, []), err
     check = ["data", "action=check", "manifest=s/scenes.jsonl", "decode=true"]
     status, _, err, loaded = watched(*check, cwd=tmp_path)

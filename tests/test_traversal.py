@@ -204,7 +204,7 @@ def test_every_file_of_a_run(tmp_path):
     inside.mkdir()
     outside.mkdir()
     data(inside)
-    args = (*TRAINS, "data.max_bad_fraction=1")
+    args = (*TRAINS, "data.max_unreadable_fraction=1")
     first = forked(*args, "run_dir=run", cwd=inside)
     assert first.status == 0, first.output
     written = sorted(path.relative_to(inside / "run") for path in (inside / "run").rglob("*"))

@@ -25,7 +25,7 @@ from mmtx_cli.counter_rng import step_tensor
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.model.build import build_model, component
 from mmtx_cli.model.multimodal import MultimodalModel
-from mmtx_cli.types import IGNORE, Batch, Field, Tokens
+from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput, Tokens
 
 VOCAB, BOS, EOS, FIRST_WORD = 30, 2, 3, 5
 LABELS = ("red", "green", "blue")
@@ -213,7 +213,7 @@ def raw_of(modality: str, name: str) -> str:
     return "features" if class_constant(target, "reads_features") else modality
 
 
-def tiny_field(modality: str, counts: Sequence[int], seed: int = 0) -> Field:
+def tiny_field(modality: str, counts: Sequence[int], seed: int = 0) -> ModalityInput:
     """Noise, of which the first ``counts[i]`` of sample i are real; 0 is absent.
 
     ``modality`` may be "features", as ``raw_of`` says.
@@ -222,7 +222,7 @@ def tiny_field(modality: str, counts: Sequence[int], seed: int = 0) -> Field:
     assert modality in RAW, f"say in tests/tiny.py what the raw input of {modality!r} looks like"
     longest = max(1, *counts)
     mask = torch.arange(longest) < torch.tensor(counts)[:, None]
-    return Field(RAW[modality](random, len(counts), longest), mask)
+    return ModalityInput(RAW[modality](random, len(counts), longest), mask)
 
 
 def captions(random: torch.Generator, b: int) -> Tensor:
@@ -230,7 +230,7 @@ def captions(random: torch.Generator, b: int) -> Tensor:
     place = torch.arange(LENGTH - 1)
     words = torch.randint(FIRST_WORD, VOCAB, (b, LENGTH - 1), generator=random)
     words[:, 0] = BOS
-    return words.where(place < lengths, EOS).where(place <= lengths, IGNORE)
+    return words.where(place < lengths, EOS).where(place <= lengths, IGNORE_INDEX)
 
 
 def label(random: torch.Generator, b: int) -> Tensor:
@@ -277,22 +277,22 @@ def at_step(batch: Batch, step: int) -> Batch:
     return replace(batch, keys=step_tensor(batch.keys, 0, step))
 
 
-def noisy_where_absent(field: Field, seed: int = 99) -> Field:
+def noisy_where_absent(field: ModalityInput, seed: int = 99) -> ModalityInput:
     """The same field with other content where nothing is real."""
     random = torch.Generator().manual_seed(seed)
     noise = field.data.flatten()[torch.randperm(field.data.numel(), generator=random)]
     mask = field.mask.view(*field.mask.shape, *[1] * (field.data.dim() - 2))
-    return Field(torch.where(mask, field.data, noise.view_as(field.data)), field.mask)
+    return ModalityInput(torch.where(mask, field.data, noise.view_as(field.data)), field.mask)
 
 
 def chosen_rows(batch: Batch, rows: Sequence[int], trim: bool = False) -> Batch:
     """Some samples of a batch; with ``trim``, without the padding that they do not need."""
     index = torch.tensor(rows)
 
-    def pick(field: Field) -> Field:
+    def pick(field: ModalityInput) -> ModalityInput:
         mask = field.mask[index]
         longest = max(1, int(mask.sum(dim=1).max())) if trim else mask.shape[1]
-        return Field(field.data[index, :longest], mask[:, :longest])
+        return ModalityInput(field.data[index, :longest], mask[:, :longest])
 
     inputs = {name: pick(field) for name, field in batch.inputs.items()}
     targets = {name: target[index] for name, target in batch.targets.items()}

@@ -35,7 +35,8 @@ def entry_with_pages(entry: Any) -> Any:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages, and CONTRIBUTING.md, which stands outside of docs."""
     made = {path: text for module in GENERATED.values() for path, text in module.pages().items()}
-    made["contributing.md"] = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    made["contributing.md"] = contributing.replace("](docs/", "](")
     for path, text in made.items():
         files.append(File.generated(config, path, content=text))
     return files

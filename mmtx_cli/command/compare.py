@@ -17,7 +17,7 @@ from mmtx_cli.comparison.run_results import (
     measured,
 )
 from mmtx_cli.config.conf_tree import choices
-from mmtx_cli.config.unknown_keys import refuse_foreign_keys
+from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.atomic import write_json
 from mmtx_cli.io.quoting import quoted
@@ -25,7 +25,7 @@ from mmtx_cli.metric.direction import has_direction, lower_is_better
 from mmtx_cli.runs.run_dir import open_run
 from mmtx_cli.suggest import nearest
 
-PLANS = ("fusions",)
+SWEEPS = ("fusions",)
 
 
 def run(cfg: DictConfig) -> None:
@@ -39,12 +39,12 @@ def run(cfg: DictConfig) -> None:
     from mmtx_cli.report.comparison import NOTE, Comparison, legend, table, write_comparison
     from mmtx_cli.report.terminal import print_comparison
 
-    refuse_foreign_keys(cfg, "compare")
+    check_known_keys(cfg, "compare")
     check(cfg)
-    if not cfg.plan:  # fail early if the runs cannot be compared
+    if not cfg.sweep:  # fail early if the runs cannot be compared
         chosen_baseline(groups_of(given(cfg.runs)), cfg.baseline)
     run_dir = open_run(cfg)
-    folders = swept(cfg, run_dir) if cfg.plan else given(cfg.runs)
+    folders = swept(cfg, run_dir) if cfg.sweep else given(cfg.runs)
     chosen = groups_of(folders)
     baseline = chosen_baseline(chosen, cfg.baseline).name
     groups: dict[str, list[Measured]] = {}
@@ -87,17 +87,19 @@ def run(cfg: DictConfig) -> None:
 def check(cfg: DictConfig) -> None:
     """Raise ConfigError for invalid settings before anything is trained."""
     faults = []
-    if bool(cfg.runs) == bool(cfg.plan):
-        faults.append("runs: set either finished runs, runs='[runs/a,runs/b]', or plan=fusions")
-    if cfg.plan and cfg.plan not in PLANS:
-        faults.append(f"plan={cfg.plan}: unknown plan; choose from: {', '.join(PLANS)}")
+    if bool(cfg.runs) == bool(cfg.sweep):
+        faults.append("runs: set either finished runs, runs='[runs/a,runs/b]', or sweep=fusions")
+    if cfg.sweep and cfg.sweep not in SWEEPS:
+        faults.append(f"sweep={cfg.sweep}: unknown sweep; choose from: {', '.join(SWEEPS)}")
     for name in cfg.fusions or ():
         if name not in choices("fusion"):
             faults.append(f"fusions: unknown fusion {name!r}; {nearest(name, choices('fusion'))}")
     if type(cfg.jobs) is not int or cfg.jobs < 1:
         faults.append(f"jobs={cfg.jobs}: must be at least 1 (number of runs to train at a time)")
-    if cfg.plan and not cfg.args:
-        faults.append("args: required with plan; set e.g. \"args=['experiment=avdigits']\"")
+    if cfg.sweep and not cfg.train_args:
+        faults.append(
+            "train_args: required with sweep; set e.g. \"train_args=['experiment=avdigits']\""
+        )
     if faults:
         raise ConfigError(*faults)
 
@@ -110,7 +112,7 @@ def evaluated(folder: Path, cfg: DictConfig, into: Path) -> Path:
     from mmtx_cli.config.overrides import opened
 
     if not (into / "result.json").is_file():
-        settings = [f"ckpt={quoted(folder)}", f"split={cfg.split}", "cost=true"]
+        settings = [f"ckpt={quoted(folder)}", f"split={cfg.split}", "profile=true"]
         own = compose("eval", opened([*settings, f"run_dir={quoted(into)}"]))
         OmegaConf.set_struct(own, False)
         own.trusted_packages = cfg.trusted_packages

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.constraints import BOUNDS, written
-from mmtx_cli.config.unknown_keys import refuse_foreign_keys
+from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.data.importer.options import Settings, chosen, example, require, value_faults
 from mmtx_cli.data.importer.run import import_
 from mmtx_cli.data.validate_files import check_manifest
@@ -29,17 +29,17 @@ def run(cfg: DictConfig) -> None:
         DataError: with all errors of the data.
     """
     settings: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    refuse_foreign_keys(settings, "data", {"path": "manifest"})
+    check_known_keys(settings, "data", {"path": "manifest"})
     if faults := list(value_faults(settings)):
         raise ConfigError(*faults)
     workers = settings["workers"]
     if workers is not None and (type(workers) is not int or workers < 1):
         raise ConfigError(f"workers={workers}: must be an integer of at least 1, e.g. workers=4")
-    actions = {"make": _make, "check": _check, "import": import_, "cache": _cache}
+    actions = {"create": _create, "check": _check, "import": import_, "cache": _cache}
     print(chosen("action", settings, actions)(settings))
 
 
-def _make(settings: Settings) -> Path:
+def _create(settings: Settings) -> Path:
     task = settings["task"]
     makers: dict[str, Callable[..., Path]] = {
         "scenes": make_scenes,
@@ -47,8 +47,8 @@ def _make(settings: Settings) -> Path:
         "fusion_lab": partial(make_lab, **({} if task is None else {"task": task})),
         "encoder_lab": partial(make_encoder_lab, task=task),
     }
-    make = chosen("name", settings, makers)
-    require(settings, ("out",), "make")
+    make = chosen("dataset", settings, makers)
+    require(settings, ("out",), "create")
     for key in ("num", "size", "seed"):
         if type(settings[key]) is not int:
             raise ConfigError(f"{key}={settings[key]}: must be an integer, e.g. {key}=100")

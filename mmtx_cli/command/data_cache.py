@@ -50,14 +50,14 @@ def run(cfg: DictConfig) -> None:
 
 
 def chosen_parts(cfg: DictConfig) -> list[str]:
-    """Return the modules to cache: those in ``parts``, else frozen encoders and teachers, else all.
+    """Return the modules to cache: ``modules``, else frozen encoders and teachers, else all.
 
-    Bodies of encoders are only cached if ``parts`` names them.
+    Bodies of encoders are only cached if ``modules`` names them.
     """
     there = parts_of(cfg)
     faults = [
-        f"parts: unknown module {part!r}; {nearest(str(part), there, True)}"
-        for part in cfg.parts
+        f"modules: unknown module {part!r}; {nearest(str(part), there, True)}"
+        for part in cfg.modules
         if part not in there
     ]
     if faults:
@@ -65,4 +65,4 @@ def chosen_parts(cfg: DictConfig) -> list[str]:
     frozen = {*map(str, cfg.freeze)}
     whole = [part for part in there if not part.endswith(BODY)]
     still = [part for part in whole if part.startswith("head.") or {part, "encoder"} & frozen]
-    return list(cfg.parts) or still or whole
+    return list(cfg.modules) or still or whole

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.config.unknown_keys import refuse_foreign_keys
+from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.console import make_console
 from mmtx_cli.io.quoting import quoted
@@ -22,16 +22,16 @@ def run(cfg: DictConfig) -> None:
     """Create data, pre-train on images, fine-tune on videos, evaluate, caption; write a report."""
     from mmtx_cli.report.html import write_report
 
-    refuse_foreign_keys(cfg, "demo", {"limit": "num", "max_steps": "overrides"})
+    check_known_keys(cfg, "demo", {"limit_samples": "num", "max_steps": "overrides"})
     begun = time.perf_counter()
     run_dir = Path(cfg.run_dir)
     if any((run_dir / name).exists() for name in ("pretrain", "films")):
         raise ConfigError(f"run_dir={run_dir}: already contains a demo; use another folder")
-    say(f"generating {cfg.num} scenes and {cfg.num_films} videos with audio")
+    say(f"generating {cfg.num} scenes and {cfg.num_videos} videos with audio")
     scenes = make_scenes(run_dir / "data", num=cfg.num, size=96, seed=cfg.seed)
     events = None
-    if cfg.num_films:
-        events = make_events(run_dir / "film_data", num=cfg.num_films, size=64, seed=cfg.seed)
+    if cfg.num_videos:
+        events = make_events(run_dir / "film_data", num=cfg.num_videos, size=64, seed=cfg.seed)
     words = save_words(run_dir / "tokenizer.json", [path for path in (scenes, events) if path])
     sections, captioner = pictures(cfg, run_dir, scenes, words)
     if events:
@@ -75,7 +75,7 @@ def pictures(
     captioner = step(run_dir, "pretrain", [*settings, *cfg.overrides.pretrain])
     say("evaluating on held-out scenes, half with unseen pairs of color and shape")
     given = f"ckpt={quoted(captioner)}"
-    evaluated = step(run_dir, "eval", [given, f"seed={cfg.seed}", "floors=true"])
+    evaluated = step(run_dir, "eval", [given, f"seed={cfg.seed}", "baselines=true"])
     say("captioning images")
     inputs = held_out(manifest, "image")
     captioned = step(run_dir, "caption", [given, f"inputs=[{','.join(map(quoted, inputs))}]"])
@@ -108,7 +108,7 @@ def films(
     trained = step(run_dir, "finetune", [*settings, *cfg.overrides.finetune])
     say("evaluating, also with modalities removed")
     given = f"ckpt={quoted(trained)}"
-    evaluated = step(run_dir, "eval", [given, f"seed={cfg.seed}", "missing=all"])
+    evaluated = step(run_dir, "eval", [given, f"seed={cfg.seed}", "modality_subsets=all"])
     say("captioning videos")
     inputs = held_out(manifest, "video")
     captioned = step(run_dir, "caption", [given, f"inputs=[{','.join(map(quoted, inputs))}]"])
@@ -135,7 +135,7 @@ def film_attributes(cfg: DictConfig, run_dir: Path, manifest: Path) -> list[tupl
     encoders = read_config(str(trained))["model"]["encoder"]
     if encoders.get("image") and any(encoders.get(name) for name in ("video", "audio")):
         say("evaluating without the image, on video and audio only")
-        settings = [f"ckpt={quoted(trained)}", f"seed={cfg.seed}", "drop=[image]"]
+        settings = [f"ckpt={quoted(trained)}", f"seed={cfg.seed}", "drop_modalities=[image]"]
         without = step(folder, "eval", settings, "eval_without_image")
         evaluations["without the still"] = without
     if not write_attributes(run_dir, evaluations, cfg.seed):

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli.config.validate import check
 from mmtx_cli.data.manifest.table_file import check_exists
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.evaluation.run import evaluate, refuse_trained_heads
+from mmtx_cli.evaluation.run import check_heads_eval_only, evaluate
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.runs.feature_cache import cache_faults
 from mmtx_cli.runs.inherit import inherit, inherit_data
@@ -19,7 +19,7 @@ def run(cfg: DictConfig) -> None:
     if not cfg.ckpt:
         raise ConfigError("ckpt: required; set ckpt=RUN (a run folder, .ckpt or model folder)")
     stored = read_config(cfg.ckpt)
-    refuse_trained_heads(cfg)
+    check_heads_eval_only(cfg)
     inherit(cfg, stored)
     inherit_data(cfg, stored)
     check(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]

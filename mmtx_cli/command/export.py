@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from mmtx_cli.config.cross_checks import constant
-from mmtx_cli.config.unknown_keys import refuse_foreign_keys
+from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.atomic import is_temporary, replaced
 from mmtx_cli.io.checkpoint import (
@@ -23,14 +23,14 @@ from mmtx_cli.io.quoting import argument
 
 def run(cfg: DictConfig) -> None:
     """Copy the weights and config of ``ckpt`` into ``out``, with a model card."""
-    refuse_foreign_keys(cfg, "export")
+    check_known_keys(cfg, "export")
     faults = [
         f"{key}: required; set ckpt=RUN out=FOLDER" for key in ("ckpt", "out") if not cfg[key]
     ]
     if faults:
         raise ConfigError(*faults)
     config, out = read_config(cfg.ckpt), Path(str(cfg.out)).expanduser().absolute()
-    refuse_foreign(out)
+    check_replaceable_folder(out)
     try:
         card = model_card(out.name, config)
     except (KeyError, TypeError, AttributeError) as error:
@@ -47,7 +47,7 @@ def run(cfg: DictConfig) -> None:
     print(folder)
 
 
-def refuse_foreign(out: Path) -> None:
+def check_replaceable_folder(out: Path) -> None:
     """Raise ConfigError unless ``out`` is new, empty or an earlier model folder."""
     files = out.iterdir() if out.is_dir() else ()
     held = {path.name for path in files if not is_temporary(path.name)}

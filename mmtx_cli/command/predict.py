@@ -50,15 +50,15 @@ def source_faults(cfg: DictConfig) -> Iterator[str]:
             "inputs: required; set inputs=FILE, inputs=FOLDER or inputs='*.mp4', or "
             "data.path=MANIFEST.jsonl"
         )
-    elif cfg.segments and not inputs and not path:
-        yield "segments: requires inputs; a text alone has no segments; remove it"
+    elif cfg.segment_seconds and not inputs and not path:
+        yield "segment_seconds: requires inputs; a text alone has no segments; remove it"
     for text in each_input(cfg.inputs):
         if Path(text).suffix.lower() in TABLES:
             yield f"inputs: {text} is a manifest; use {argument('data.path', text)}"
     if path and not inputs:
         if is_media(Path(path).expanduser()):
             yield f"data.path: {path} is not a manifest; use {argument('inputs', path)}"
-        for key in ("text", "segments"):
+        for key in ("text", "segment_seconds"):
             if cfg[key]:
                 yield f"{key}: requires inputs; rows of data.path have their own; remove it"
     elif cfg.split:

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mmtx_cli.config.unknown_keys import refuse_foreign_keys
+from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.atomic import replaced, write_json
 from mmtx_cli.io.jsonl import finite, json_line
@@ -57,7 +57,7 @@ def run(cfg: DictConfig) -> None:
 
 def _check(cfg: DictConfig) -> None:
     """Raise ConfigError if a file is missing, a key is unknown or a number is invalid."""
-    refuse_foreign_keys(cfg, "score")
+    check_known_keys(cfg, "score")
     faults = [
         f"{key}: required; set {key}=FILE ({form})"
         for key, form in _FORMS.items()

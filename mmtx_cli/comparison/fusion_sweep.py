@@ -29,7 +29,7 @@ def swept(cfg: DictConfig, run_dir: Path) -> list[Path]:
         settings = [f"fusion={name}", f"seed={seed}", f"run_dir={quoted(folder)}", *trusted]
         if (folder / "checkpoints" / "last.ckpt").is_file():
             settings.append("resume=true")
-        command = [sys.executable, "-m", "mmtx_cli", "finetune", *cfg.args, *settings]
+        command = [sys.executable, "-m", "mmtx_cli", "finetune", *cfg.train_args, *settings]
         folder.parent.mkdir(exist_ok=True)
         runs.append(Run(f"fusion={name} seed={seed}", command, folder.with_suffix(".log")))
     run_all(runs, cfg.jobs)
@@ -45,12 +45,12 @@ def check_runs(cfg: DictConfig, names: Sequence[str]) -> None:
 
     faults = []
     for name in names:
-        own = compose("finetune", opened([*cfg.args, f"fusion={name}"]))
+        own = compose("finetune", opened([*cfg.train_args, f"fusion={name}"]))
         OmegaConf.set_struct(own, False)
         own.trusted_packages = cfg.trusted_packages
         try:
             resolve.prepared(own)
         except ConfigError as error:
-            faults += [f"args, with fusion={name}: {fault}" for fault in error.faults]
+            faults += [f"train_args, with fusion={name}: {fault}" for fault in error.faults]
     if faults:
         raise ConfigError(*faults)

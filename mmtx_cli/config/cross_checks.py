@@ -25,12 +25,13 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         yield "fusion: no fusion selected; set e.g. fusion=concat"
     if cfg.get("command") in TRAINING:
         yield from training_faults(cfg, encoders)
-    drop = cfg.get("drop", [])
+    drop = cfg.get("drop_modalities", [])
     for name in drop if isinstance(drop, list) else ():
         if name not in encoders:
-            yield f"drop: the model has no encoder for {name!r}; {nearest(str(name), encoders)}"
+            hint = nearest(str(name), encoders)
+            yield f"drop_modalities: the model has no encoder for {name!r}; {hint}"
     if drop and encoders <= set(map(str, drop)):
-        yield "drop: no modality remains; keep at least one"
+        yield "drop_modalities: no modality remains; keep at least one"
     for name in at(cfg, "data.modality_dropout_by") or ():
         if name not in encoders:
             hint = nearest(str(name), encoders)
@@ -121,8 +122,9 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
     mute = "text" in (cfg.get("data") or {}) and at(cfg, "data.text") is None
     if mute and reads_words(cfg) and any(reads_text(node) for _, node in entries(cfg, "head")):
         yield "encoder.text: has no input; set data.text, or remove the encoder: encoder.text=null"
-    if at(cfg, "data.sampling") in ("fps", "dense") and at(cfg, "data.fps") is None:
-        yield f"data.fps: required by data.sampling={at(cfg, 'data.sampling')}; set e.g. data.fps=8"
+    sampling = at(cfg, "data.frame_sampling")
+    if sampling in ("fps", "dense") and at(cfg, "data.fps") is None:
+        yield f"data.fps: required by data.frame_sampling={sampling}; set e.g. data.fps=8"
     rate = cfg.get("sample_rate")
     if isinstance(rate, int) and rate % 100:
         possible = max(1, round(rate / 100)) * 100

@@ -20,6 +20,7 @@ from mmtx_cli.config.key_hints import chosen_nodes, key_hint
 from mmtx_cli.config.overrides import SECTIONS, is_section_key, parsed
 from mmtx_cli.config.synonyms import meant_file
 from mmtx_cli.config.validate import section_faults
+from mmtx_cli.io.former_names import now_called
 from mmtx_cli.io.quoting import argument, unreadable
 from mmtx_cli.suggest import nearest
 
@@ -101,6 +102,8 @@ def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -
         for name in names:
             if name not in there and not isinstance(name, dict):
                 hint = nearest(str(name), offered(key, command, dirs), full=True)
+                if now := now_called(f"{key}={name}"):
+                    hint = f"now called {now}"
                 if key == "data" and meant_file(str(name), "finetune"):
                     hint = f"did you mean data.path={name}? ({hint})"
                 yield f"{key}={name}: unknown option; {hint}"
@@ -111,7 +114,10 @@ def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -
     elif key.split(".")[0] not in known:
         mine = [group for group in groups if group in default_groups(command)]
         nodes = chosen_nodes(command, args, dirs)
-        yield f"{key}: unknown key; {key_hint(key, known, nodes, dict.fromkeys([*known, *mine]))}"
+        hint = key_hint(key, known, nodes, dict.fromkeys([*known, *mine]))
+        if now := now_called(key, command):
+            hint = f"now called {now}"
+        yield f"{key}: unknown key; {hint}"
 
 
 def added_faults(overrides: Sequence[str], command: str, dirs: Sequence[Path]) -> Iterator[str]:

@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Preprocessing:
     """Preprocessing that every sample passes through before the model.
 
     Args:
         image_size: Side of images and video frames in pixels.
-        fit: How images become square: crop, pad or squash.
+        resize_mode: How images become square: crop, pad or squash.
         text: Column that the text encoder reads.
         max_length: Maximum number of tokens of a text.
         num_frames: Maximum number of frames of a video.
-        sampling: How frames are sampled: uniform, fps or dense.
+        frame_sampling: How frames are sampled: uniform, fps or dense.
         fps: Frames per second for fps and dense sampling.
         sample_rate: Rate in Hz to which audio is resampled.
         audio_seconds: Maximum length of audio.
@@ -23,11 +23,11 @@ class Preparation:
     """
 
     image_size: int = 224
-    fit: str = "crop"
+    resize_mode: str = "crop"
     text: str | None = "text"
     max_length: int = 64
     num_frames: int = 8
-    sampling: str = "uniform"
+    frame_sampling: str = "uniform"
     fps: float | None = None
     sample_rate: int = 16000
     audio_seconds: float = 10.0
@@ -45,7 +45,7 @@ ROOT_KEYS = (
 )
 """Fields at the root of the configuration, since encoders depend on them."""
 
-DATA_KEYS = ("fit", "text", "sampling", "fps")
+DATA_KEYS = ("resize_mode", "text", "frame_sampling", "fps")
 """Fields in the section ``data``."""
 
 MODALITIES = ("image", "video", "audio", "text")

@@ -61,18 +61,18 @@ class DataSettings:
     """Several manifests instead of path: [{name: a, path: a.jsonl}, {name: b, path: b.jsonl}]."""
     temperature: float = 1.0
     """Without weights, corpora are sampled in proportion to size to the power of 1/temperature."""
-    mix: str = "corpora"
+    mixture_mode: str = "corpora"
     """corpora: each batch is drawn from one corpus; samples: each batch is drawn from all."""
     text: str | None = "text"
     """Column that the text encoder reads: text, captions (one is sampled per epoch), or null."""
-    fit: str = "crop"
+    resize_mode: str = "crop"
     """How images become square. crop: resize the shorter side to image_size and center-crop; pad:
     resize the longer side and pad with black; squash: resize both, ignoring the aspect ratio."""
-    sampling: str = "uniform"
+    frame_sampling: str = "uniform"
     """Which frames of a video are sampled: uniform over its whole length, fps (every 1/fps s), or
     dense (num_frames consecutive frames at fps)."""
     fps: float | None = None
-    """Frames per second for sampling=fps and sampling=dense."""
+    """Frames per second for frame_sampling=fps and frame_sampling=dense."""
     decode_timeout: float = DECODE_TIMEOUT
     """Seconds for decoding one file; a file that takes longer counts as unreadable."""
     decode_memory: float = DECODE_MEMORY
@@ -90,7 +90,7 @@ class DataSettings:
     """Samples per step over all devices together."""
     eval_batch_size: int | None = None
     """Samples per step and device in validation and inference (default: batch_size)."""
-    bucket: bool = False
+    length_bucketing: bool = False
     """Batch texts of similar length together. This reduces padding, but makes batches less diverse,
     which hurts training on small data sets."""
     captions_per_sample: int = 1
@@ -98,15 +98,15 @@ class DataSettings:
     sample are encoded once for all of them."""
     tokenizer: str | None = None
     """Path of a tokenizer.json; null trains a BPE tokenizer on the training texts."""
-    tokenizer_size: int = 8000
+    tokenizer_vocab_size: int = 8000
     lowercase: bool = True
     num_answers: int = 3000
     """Number of most frequent training answers that head=vqa chooses from."""
     num_workers: int | None = None
     """Decoding processes per device (default: its share of the cores minus one, at most eight)."""
-    limit: int | None = None
+    limit_samples: int | None = None
     """Use only the first rows of each split, for a quick trial."""
-    max_bad_fraction: float = 0.01
+    max_unreadable_fraction: float = 0.01
     """Stop if more than this fraction of the files cannot be read."""
     cache: str | None = None
     """Outputs of frozen encoders from `mmtx data action=cache`, read instead of the files."""
@@ -158,20 +158,20 @@ class TrainerSettings:
     strategy: str = "auto"
     precision: str = "32-true"
     """32-true, bf16-mixed, 16-mixed, …"""
-    accumulate: int = 1
+    accumulate_grad_batches: int = 1
     """Batches per optimizer step (gradient accumulation)."""
-    clip: float | None = 1.0
+    gradient_clip_val: float | None = 1.0
     """Maximum gradient norm; null disables clipping."""
     compile: bool = False
     """Compile the model with torch.compile."""
-    checkpointing: bool = False
+    activation_checkpointing: bool = False
     """Recompute the activations of encoder blocks in the backward pass (Chen et al. 2016)."""
-    encode_batch: int | None = None
+    encoder_micro_batch: int | None = None
     """Samples that are encoded at a time and re-encoded in the backward pass: a contrastive loss
     covers the whole batch with the memory of a part of it (GradCache, Gao et al. 2021)."""
-    bad_steps: int = 0
+    max_skipped_steps: int = 0
     """Maximum number of skipped steps: those with a non-finite loss or gradient or a loss spike."""
-    spike: float | None = None
+    loss_spike_factor: float | None = None
     """A loss above this multiple of its running mean is a spike, e.g. 5."""
     ema: float | None = None
     """Decay of the exponential moving average of the weights, e.g. 0.999."""

@@ -13,11 +13,11 @@ from typing import Any
 
 from mmtx_cli.config.overrides import parsed
 
-ONLY_TYPED = ("trusted_packages", "args", "overrides")
+ONLY_TYPED = ("trusted_packages", "train_args", "overrides")
 """Keys that grant trust, or hold arguments of further commands, which could in turn grant it."""
 NEEDS = {
     "trusted_packages": "if you trust the code, set trusted_packages=[…]",
-    "args": "pass the arguments of other commands as args=[…]",
+    "train_args": "pass the arguments of other commands as train_args=[…]",
     "overrides": "pass the arguments of other commands as overrides.COMMAND=[…]",
 }
 CORE = "hydra._internal.core_plugins"
@@ -86,7 +86,7 @@ def typed_faults(cfg: Mapping[str, Any], overrides: Sequence[str]) -> Iterator[t
     if trust not in (None, [], *typed_trust(overrides)) or "${" in str(trust):
         yield "trusted_packages", f"{fault} {NEEDS['trusted_packages']} there"
     named = {key_of(arg) for arg in overrides}
-    for key in ("args", "overrides"):
+    for key in ("train_args", "overrides"):
         for path, value in _leaves(cfg.get(key), key):
             if value and path not in named and key not in named:
                 yield path, f"{fault} {NEEDS[key]} there"

@@ -5,10 +5,11 @@ from typing import Any
 
 from mmtx_cli.config.conf_tree import root_keys
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.former_names import now_called
 from mmtx_cli.suggest import nearest
 
 
-def refuse_foreign_keys(
+def check_known_keys(
     cfg: Mapping[str, Any], command: str, known_as: Mapping[str, str] | None = None
 ) -> None:
     """Raise ConfigError for keys that the command's configuration does not have.
@@ -29,8 +30,9 @@ def refuse_foreign_keys(
     faults = []
     for path in (path for key in foreign for path in _paths(key, cfg[key])):
         name = path.rpartition(".")[2]
-        meant = nearest(other.get(name, name), known)
-        faults.append(f"{path}: unknown key for mmtx {command}; {meant}")
+        now = now_called(path, command)
+        hint = f"now called {now}" if now else nearest(other.get(name, name), known)
+        faults.append(f"{path}: unknown key for mmtx {command}; {hint}")
     if faults:
         raise ConfigError(*faults)
 

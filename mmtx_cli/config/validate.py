@@ -1,7 +1,7 @@
 """Validate a configuration before any data or device is used, and report all errors at once."""
 
 import inspect
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin, get_type_hints
@@ -16,6 +16,7 @@ from mmtx_cli.config.introspect import TargetError, signature_of
 from mmtx_cli.config.predict_checks import prediction_faults
 from mmtx_cli.config.schema import SECTIONS
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.former_names import now_called
 from mmtx_cli.suggest import nearest
 
 PROVIDED = {
@@ -33,14 +34,14 @@ TYPES = {
     "sample_rate": "int | None",
     "audio_seconds": "float | None",
     "max_feature_length": "int | None",
-    "segments": "float | None",
+    "segment_seconds": "float | None",
     "text": "str | None",
     "top": "int",
     "embeddings": "bool",
     "bootstrap": "int",
-    "floors": "bool",
-    "cost": "bool",
-    "diagnose": "bool",
+    "baselines": "bool",
+    "profile": "bool",
+    "modality_importance": "bool",
     "resume": "bool",
     "allow_changed_data": "bool",
     "dtype": "str",
@@ -72,7 +73,7 @@ def root_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     for key, kind in TYPES.items():
         if key in cfg and (fault := type_fault(cfg[key], kind)):
             yield f"{key}: {fault}"
-    for key in ("freeze", "trusted_packages", "drop", "parts"):
+    for key in ("freeze", "trusted_packages", "drop_modalities", "modules"):
         if not isinstance(cfg.get(key, []), list):
             yield f"{key}: {cfg[key]!r} is not a list; write {key}=[{cfg[key]}]"
 
@@ -100,6 +101,12 @@ def component_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         told = {key for key in wrong_roots if node.get(key) == cfg[key]}
         kept = {key: value for key, value in node.items() if key not in told}
         yield from node_faults(path, kept, trusted, PROVIDED.get(group, set()) | told, group)
+
+
+def renamed_or_nearest(path: str, names: Iterable[str]) -> str:
+    """Return what a former key is now called; for any other unknown key, the closest one."""
+    now = now_called(path)
+    return f"now called {now}" if now else nearest(path.rpartition(".")[2], names)
 
 
 def choice_hint(group: str, path: str, node: Any, cfg: Mapping[str, Any]) -> str:
@@ -142,7 +149,8 @@ def node_faults(
     try:
         signature = signature_of(target, trusted)
     except TargetError as error:
-        yield f"{path}._target_: {error}"
+        hint = f"; now called {now}" if (now := now_called(target)) else ""
+        yield f"{path}._target_: {error}{hint}"
         return
     if group and target.startswith("mmtx_cli.") and not target.startswith(f"mmtx_cli.{group}."):
         yield f"{path}._target_: {target!r} is not a class of mmtx_cli.{group}"
@@ -185,7 +193,7 @@ def argument_faults(
             continue
         special = str(key).startswith("_") and str(key).endswith("_")  # Hydra's own: _args_ …
         if key in provided or special or (key not in known and not open_ended):
-            yield f"{path}.{key}: unknown key; {nearest(str(key), names)}"
+            yield f"{path}.{key}: unknown key; {renamed_or_nearest(f'{path}.{key}', names)}"
         elif key in known:
             fault = type_fault(value, known[key].annotation)
             if fault is None and str(node["_target_"]).startswith("mmtx_cli."):
@@ -233,7 +241,7 @@ def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
     names, sections = [field.name for field in fields(settings)], subsections(settings)
     for key, value in node.items():
         if key not in names:
-            yield f"{path}.{key}: unknown key; {nearest(str(key), names)}"
+            yield f"{path}.{key}: unknown key; {renamed_or_nearest(f'{path}.{key}', names)}"
         elif key in several(settings) and not isinstance(value, list | None):
             yield f"{path}.{key}: {value!r} is not a list; write {path}.{key}=[{{…}},{{…}}]"
         elif key in sections and isinstance(value, list):

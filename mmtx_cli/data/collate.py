@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data.dataset import Example
 from mmtx_cli.data.sample_reader import HOPS_A_SECOND
 from mmtx_cli.data.targets import Targets
 from mmtx_cli.data.text.columns import SAID
-from mmtx_cli.types import IGNORE, Batch, Field
+from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput
 
 
 @dataclass(frozen=True)
 class Collate:
-    """Collates examples with zero padding; missing targets are IGNORE, or NaN for floats.
+    """Collates examples with zero padding; missing targets are IGNORE_INDEX, or NaN for floats.
 
     Texts and feature sequences are padded to the longest of the batch, rounded up to a multiple of
     ``round_to`` but limited to ``max_length`` (``max_feature_length``), for which models have
@@ -37,7 +37,7 @@ class Collate:
 
     modalities: tuple[str, ...]
     needs: tuple[str, ...]
-    preparation: Preparation
+    preparation: Preprocessing
     known: Targets = field(default_factory=Targets)
     round_to: int = 1
     learners: Mapping[str, Set[str]] = field(default_factory=dict)
@@ -66,13 +66,13 @@ class Collate:
             next(iter(corpora)) or None if len(corpora) == 1 else None,
         )
 
-    def one(self, name: str, examples: Sequence[Example]) -> Field:
+    def one(self, name: str, examples: Sequence[Example]) -> ModalityInput:
         """Collate one modality, marked as empty if no sample has it."""
         field = self.filled(name, examples)
         empty = not any(name in example.inputs for example in examples)
         return replace(field, empty=True) if empty else field
 
-    def filled(self, name: str, examples: Sequence[Example]) -> Field:
+    def filled(self, name: str, examples: Sequence[Example]) -> ModalityInput:
         """Collate one modality, with zeros for samples that lack it."""
         rows = [example.inputs.get(name) for example in examples]
         p = self.preparation
@@ -87,17 +87,17 @@ class Collate:
                 return pad(rows, longest(rows), (p.sample_rate // HOPS_A_SECOND,), torch.float32)
         return self.texts(rows)
 
-    def texts(self, rows: Sequence[Tensor | None]) -> Field:
+    def texts(self, rows: Sequence[Tensor | None]) -> ModalityInput:
         """Collate token ids."""
         return pad(rows, min(self.rounded(rows), self.preparation.max_length), (), torch.long)
 
-    def features(self, rows: Sequence[Tensor | None], width: int | None) -> Field:
+    def features(self, rows: Sequence[Tensor | None], width: int | None) -> ModalityInput:
         """Collate feature vectors; lengths are rounded up as for texts."""
         assert width is not None, "the feature width must be known"
         length = min(self.rounded(rows), self.preparation.max_feature_length)
         return pad(rows, length, (width,), torch.float32)
 
-    def vectors(self, rows: Sequence[Tensor | None], name: str) -> Field:
+    def vectors(self, rows: Sequence[Tensor | None], name: str) -> ModalityInput:
         """Collate cached encoder outputs."""
         width, dtype = self.encoded[name]
         length = self.rounded(rows) if name == "text" else longest(rows)
@@ -122,7 +122,7 @@ class Collate:
             count = max((len(row) for row in rows if row is not None and row.dim() == 2), default=0)
             each = [text for row in rows for text in texts_of(row, count)] if count else rows
             tokens = self.texts(each)
-            target = tokens.data.masked_fill(~tokens.mask, IGNORE)
+            target = tokens.data.masked_fill(~tokens.mask, IGNORE_INDEX)
             return target.unflatten(0, (-1, count)) if count else target
         absent = self.known.absent(name)
         return torch.stack([absent if row is None else row for row in rows])
@@ -130,7 +130,7 @@ class Collate:
 
 def texts_of(row: Tensor | None, count: int) -> list[Tensor | None]:
     """Return the texts of a sample with several targets, filled up with None to ``count``."""
-    texts: list[Tensor | None] = [] if row is None else [text[text != IGNORE] for text in row]
+    texts: list[Tensor | None] = [] if row is None else [text[text != IGNORE_INDEX] for text in row]
     return texts + [None] * (count - len(texts))
 
 
@@ -141,7 +141,7 @@ def longest(rows: Sequence[Tensor | None]) -> int:
 
 def pad(
     rows: Sequence[Tensor | None], length: int, shape: tuple[int, ...], dtype: torch.dtype
-) -> Field:
+) -> ModalityInput:
     """Pad rows with zeros to [b, length, *shape], with the mask [b, length].
 
     Args:
@@ -152,11 +152,13 @@ def pad(
     """
     if all(row is not None and len(row) == length for row in rows):
         # default_collate writes directly into memory shared with the main process
-        return Field(default_collate(list(rows)), torch.ones(len(rows), length, dtype=torch.bool))
+        return ModalityInput(
+            default_collate(list(rows)), torch.ones(len(rows), length, dtype=torch.bool)
+        )
     data = torch.zeros(len(rows), length, *shape, dtype=dtype)
     mask = torch.zeros(len(rows), length, dtype=torch.bool)
     for i, row in enumerate(rows):
         if row is not None:
             data[i, : len(row)] = row
             mask[i, : len(row)] = True
-    return Field(data, mask)
+    return ModalityInput(data, mask)

@@ -7,11 +7,11 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from mmtx_cli.config.introspect import TargetError, class_constant
-from mmtx_cli.config.preprocessing import MODALITIES, Preparation
+from mmtx_cli.config.preprocessing import MODALITIES, Preprocessing
 from mmtx_cli.config.schema import CorpusSettings, DataSettings
 from mmtx_cli.data.cache.card import BODY
-from mmtx_cli.data.cache.entries import Cache, Entries, Reader
-from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.cache.entries import Cache, CacheIndex, Reader
+from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.features.statistics import feature_sizes
 from mmtx_cli.data.manifest.concat import joined
 from mmtx_cli.data.manifest.labels import label_fault
@@ -43,7 +43,7 @@ class Corpus:
 
     manifest: Manifest
     settings: DataSettings
-    preparation: Preparation
+    preparation: Preprocessing
     tokenizer: Tokenizer | None
     label_names: list[str]
     multi_label: bool
@@ -79,23 +79,23 @@ class Corpus:
         return self.mixing is None or self.mixing.learns(head, row.corpus)
 
     def rows(self, split: str | None) -> list[Sample]:
-        """Return the samples of a split (None for all), up to ``data.limit`` per corpus.
+        """Return the samples of a split (None for all), up to ``data.limit_samples`` per corpus.
 
         Raises:
             DataError: if a trained model does not know some of the labels.
         """
         rows = self.limited(split)
         if self.trained_labels:
-            refuse_unknown_labels(self, rows)
+            check_labels_known(self, rows)
         return rows
 
     def limited(self, split: str | None) -> list[Sample]:
         """Return the samples of a split as ``rows`` does, without checking labels."""
         rows = self.manifest.samples if split is None else self.manifest.split(split)
-        if self.settings.limit is None:
+        if self.settings.limit_samples is None:
             return rows
         counted: Counter[str] = Counter()  # by corpus
-        return [row for row in rows if within(counted, row.corpus, self.settings.limit)]
+        return [row for row in rows if within(counted, row.corpus, self.settings.limit_samples)]
 
     def samples(
         self,
@@ -105,7 +105,7 @@ class Corpus:
         training: bool = False,
         seed: int = 0,
         teachers: Sequence[str] = (),
-    ) -> Samples:
+    ) -> ManifestDataset:
         """Return a dataset of preprocessed samples.
 
         Args:
@@ -120,9 +120,9 @@ class Corpus:
             DataError: if a head needs labels and some are unknown, or cache entries are missing.
         """
         if "label" in needs:
-            refuse_unknown_labels(self, rows)
+            check_labels_known(self, rows)
         augment = augmentation(self.preparation.image_size, **asdict(self.settings.augment))
-        return Samples(
+        return ManifestDataset(
             rows,
             modalities,
             needs,
@@ -151,7 +151,7 @@ class Corpus:
         own = self.mixing.texts if self.mixing else None
         return column_texts(rows, self.preparation.text, own)
 
-    def kept(self, rows: Sequence[Sample], parts: Sequence[str]) -> dict[str, Entries]:
+    def kept(self, rows: Sequence[Sample], parts: Sequence[str]) -> dict[str, CacheIndex]:
         """Return the rows' entries in cached ``parts``; raise DataError if any are missing."""
         if self.cache is None:
             return {}
@@ -174,7 +174,7 @@ def number_facts(rows: Sequence[Sample]) -> dict[str, float]:
 
 def build_data(
     settings: DataSettings,
-    preparation: Preparation,
+    preparation: Preprocessing,
     seed: int = 0,
     stored: Mapping[str, Any] | None = None,
     text_encoder: Mapping[str, Any] | None = None,
@@ -278,7 +278,7 @@ def answers_labels(stored: Mapping[str, Any]) -> bool:
     return False
 
 
-def refuse_unknown_labels(corpus: Corpus, rows: Sequence[Sample]) -> None:
+def check_labels_known(corpus: Corpus, rows: Sequence[Sample]) -> None:
     """Check that the model has a class for every label.
 
     Raises:

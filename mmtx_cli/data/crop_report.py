@@ -1,4 +1,4 @@
-"""Estimates of how much data ``data.fit=crop`` and ``audio_seconds`` discard."""
+"""Estimates of how much data ``data.resize_mode=crop`` and ``audio_seconds`` discard."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -7,7 +7,7 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.media.audio.decode import sound_seconds
 from mmtx_cli.media.image import image_size
 from mmtx_cli.media.video.decode import video_facts
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 
 MOST = 0.25
 """A larger discarded fraction is reported."""
@@ -17,7 +17,7 @@ HEARD, SLACK = 16, 0.05
 """Number of audio files whose duration is read (for some by decoding), and tolerance in s."""
 
 
-def cropped(samples: Sequence[Sample], modality: str, guard: Guard) -> str | None:
+def cropped(samples: Sequence[Sample], modality: str, guard: IsolatedDecoder) -> str | None:
     """Return a message if more than a quarter of the median image or video is cropped away.
 
     Headers are read through ``guard``, since files are untrusted.
@@ -29,12 +29,13 @@ def cropped(samples: Sequence[Sample], modality: str, guard: Guard) -> str | Non
         return None
     things = "images" if modality == "image" else "videos"
     return (
-        f"data.fit=crop cuts off {100 * lost:.0f} % of the {things} at their longer sides (median "
-        f"of {len(seen)} sampled); data.fit=pad and data.fit=squash keep everything"
+        f"data.resize_mode=crop cuts off {100 * lost:.0f} % of the {things} at their longer sides "
+        f"(median of {len(seen)} sampled); data.resize_mode=pad or squash keeps "
+        "everything"
     )
 
 
-def shortened(samples: Sequence[Sample], seconds: float, guard: Guard) -> str | None:
+def shortened(samples: Sequence[Sample], seconds: float, guard: IsolatedDecoder) -> str | None:
     """Return a message if audio files are longer than ``seconds``, and are therefore cut."""
     rows = [sample for sample in samples if sample.audio]
     seen = rows[:: max(1, len(rows) // HEARD)][:HEARD]
@@ -49,7 +50,7 @@ def shortened(samples: Sequence[Sample], seconds: float, guard: Guard) -> str | 
     )
 
 
-def _length(row: Sample, guard: Guard) -> float:
+def _length(row: Sample, guard: IsolatedDecoder) -> float:
     """Return the duration of a row's audio in seconds; 0 if it cannot be read."""
     try:
         return guard.run(sound_seconds, str(row.audio), *row.sound_window)
@@ -57,7 +58,7 @@ def _length(row: Sample, guard: Guard) -> float:
         return 0.0
 
 
-def _lost(row: Sample, modality: str, guard: Guard) -> float:
+def _lost(row: Sample, modality: str, guard: IsolatedDecoder) -> float:
     """Return the area fraction outside the central square; 0 if the file cannot be read."""
     try:
         if modality == "image":

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.counter_rng import draws, id_keys
-from mmtx_cli.data.cache.entries import Entries
+from mmtx_cli.data.cache.entries import CacheIndex
 from mmtx_cli.data.crop_report import cropped, shortened
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.sample_reader import Media
@@ -22,7 +22,7 @@ from mmtx_cli.data.text.columns import SAID, TextColumn, column_texts, column_we
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.worker.limits import DecodeLimits
-from mmtx_cli.types import IGNORE
+from mmtx_cli.types import IGNORE_INDEX
 
 AUGMENT, PLACE, DROP = 2, 3, 4
 """Random streams for augmentation, for the position of video and audio clips in time, and for
@@ -41,7 +41,7 @@ class Example:
     corpus: str = ""
 
 
-class Samples(Dataset):
+class ManifestDataset(Dataset):
     """Random access to preprocessed samples by (turn, row).
 
     In training, the turn is the epoch: caption (or answer) and augmentation are drawn from (seed,
@@ -54,7 +54,7 @@ class Samples(Dataset):
         samples: Sequence[Sample],
         modalities: Sequence[str],
         needs: Sequence[str],
-        preparation: Preparation,
+        preparation: Preprocessing,
         tokenizer: Tokenizer | None,
         known: Targets | None = None,
         training: bool = False,
@@ -64,8 +64,8 @@ class Samples(Dataset):
         limits: DecodeLimits | None = None,
         dropout: Mapping[str, float] | None = None,
         mixing: Mixing | None = None,
-        cached: Mapping[str, Entries] | None = None,
-        taught: Mapping[str, Entries] | None = None,
+        cached: Mapping[str, CacheIndex] | None = None,
+        taught: Mapping[str, CacheIndex] | None = None,
         captions_per_sample: int = 1,
     ) -> None:
         """Tokenize all texts; files are read on access.
@@ -87,7 +87,7 @@ class Samples(Dataset):
             cached: Cached outputs by encoder (e.g. ``encoder.image``), used instead of raw input.
             taught: Cached outputs of teachers, which become targets.
             captions_per_sample: Maximum number of target captions of a training sample. Above 1,
-                the target is [k, l], padded with IGNORE.
+                the target is [k, l], padded with IGNORE_INDEX.
         """
         self.samples = samples
         self.mixing = mixing or Mixing()
@@ -122,9 +122,9 @@ class Samples(Dataset):
         return list(dict.fromkeys(line for line in said if line))
 
     def cropped(self) -> list[str]:
-        """Return a message for each modality of which ``data.fit=crop`` discards a large part."""
+        """Return a message per modality that ``data.resize_mode=crop`` cuts a large part of."""
         shapes = {"image", "video"} & {*self.modalities} - {*self.preparation.features}
-        cut = sorted(shapes) if self.preparation.fit == "crop" else []
+        cut = sorted(shapes) if self.preparation.resize_mode == "crop" else []
         said = [cropped(self.samples, name, self.media.guard) for name in cut]
         return [line for line in said if line]
 
@@ -291,7 +291,7 @@ class Samples(Dataset):
         count = column.count(row)
         chosen = [(first + i) % count for i in range(min(self.captions_per_sample, count))]
         tokens = [torch.from_numpy(column.get(row, i).astype(np.int64)) for i in chosen]
-        return pad_sequence(tokens, batch_first=True, padding_value=IGNORE)
+        return pad_sequence(tokens, batch_first=True, padding_value=IGNORE_INDEX)
 
     def which(self, name: str, turn: int, row: int) -> int | None:
         """Return the index of the drawn or indexed text, or None if there is none."""

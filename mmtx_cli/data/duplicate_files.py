@@ -16,7 +16,7 @@ from mmtx_cli.io.progress import track
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image_reader import read_picture
 from mmtx_cli.media.regular_file import check_regular
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 
 MEDIA = ("image", "video", "audio")
@@ -51,7 +51,7 @@ def content_leaks(manifest: Manifest, limits: DecodeLimits | None = None) -> lis
         return same  # skip decoding the images
     pictures = [path for sample in samples for path in sample.image]
     tracked = track(dict.fromkeys(pictures), len(set(pictures)), "comparing images")
-    guard = Guard(limits.seconds, memory=limits.bytes)
+    guard = IsolatedDecoder(limits.seconds, memory=limits.bytes)
     looks = {path: _look(guard, path, limits.pixels) for path in tracked}
     guard.close()
     twins = _twins({path: look for path, look in looks.items() if look is not None})
@@ -122,7 +122,7 @@ def _digest(path: str) -> bytes:
     return digest.digest()
 
 
-def _look(guard: Guard, path: str, max_pixels: int) -> UInt8[np.ndarray, "8 9 3"] | None:
+def _look(guard: IsolatedDecoder, path: str, max_pixels: int) -> UInt8[np.ndarray, "8 9 3"] | None:
     """Return a box-filtered thumbnail of an image, or None if it cannot be read."""
     try:
         picture = Image.fromarray(read_picture(guard, path, 4 * _THUMB, max_pixels))

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mmtx_cli.config.preprocessing import Preparation
-from mmtx_cli.data.dataset import Example, Samples
+from mmtx_cli.config.preprocessing import Preprocessing
+from mmtx_cli.data.dataset import Example, ManifestDataset
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.io.progress import track
@@ -14,7 +14,7 @@ from mmtx_cli.media.errors import NoVideoError, UnreadableError
 from mmtx_cli.media.image_reader import picture_kind
 from mmtx_cli.media.suffixes import FOREIGN_IMAGES, SUFFIXES
 from mmtx_cli.media.video.decode import video_facts
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 
 LAST_PIECE = 0.25
@@ -37,7 +37,7 @@ def all_pieces(
     if segments is None:
         yield from map(Piece, paths)
         return
-    guard = Guard(limits.seconds, load_decoders, limits.bytes)
+    guard = IsolatedDecoder(limits.seconds, load_decoders, limits.bytes)
     for path in track(paths, len(paths), "inspecting inputs"):
         try:
             still = picture_kind(guard, path) == "still"
@@ -59,7 +59,7 @@ def cut(duration: float, length: float) -> list[tuple[float, float]]:
     return list(zip(starts, [*starts[1:], duration], strict=True))
 
 
-class InputFiles(Samples):
+class InputFiles(ManifestDataset):
     """Dataset of files and pieces of files, each passed to an encoder that can read it.
 
     A model without a video encoder receives frames as several images, and one without an image
@@ -71,7 +71,7 @@ class InputFiles(Samples):
         pieces: Sequence[Piece],
         names: Sequence[str],
         modalities: Sequence[str],
-        preparation: Preparation,
+        preparation: Preprocessing,
         tokenizer: Tokenizer | None,
         limits: DecodeLimits,
         text: str | None = None,

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from mmtx_cli.data.collate import Collate
-from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.loader_worker import Notes, settle
 from mmtx_cli.data.lost_worker import named_loss, wait_for_loss, watch_workers
 from mmtx_cli.data.sampling.epoch_order import TrainOrder, evaluation_batches, rank_slice
@@ -36,7 +36,7 @@ class TrainSampler(Sampler[Keys]):
 
     def __init__(
         self,
-        samples: Samples,
+        samples: ManifestDataset,
         order: TrainOrder | MixtureOrder,
         total: int,
         start: int = 0,
@@ -61,7 +61,9 @@ class TrainSampler(Sampler[Keys]):
 class EvaluationSampler(Sampler[Keys]):
     """Every sample once over all processes, in batches that do not mix corpora."""
 
-    def __init__(self, samples: Samples, batch_size: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self, samples: ManifestDataset, batch_size: int, rank: int = 0, world: int = 1
+    ) -> None:
         self.batch_size = batch_size
         corpora = np.array([sample.corpus for sample in samples.samples])
         batches = evaluation_batches(samples.lengths(0), batch_size, rank, world, corpora)
@@ -77,7 +79,7 @@ class EvaluationSampler(Sampler[Keys]):
 class FurtherTexts(Sampler[Keys]):
     """Text-only keys for every text after the first of the samples in another sampler."""
 
-    def __init__(self, samples: Samples, whole: EvaluationSampler) -> None:
+    def __init__(self, samples: ManifestDataset, whole: EvaluationSampler) -> None:
         rows = [row for batch in whole for _, row in batch]
         count = samples.columns["text"].count
         keys = [(which, row) for row in rows for which in range(1, count(row))]
@@ -127,7 +129,7 @@ class Batches:
 
 
 def make_loader(
-    samples: Samples,
+    samples: ManifestDataset,
     sampler: Sampler[Keys],
     num_workers: int | None,
     round_to: int = 1,

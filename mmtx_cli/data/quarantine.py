@@ -74,7 +74,7 @@ class Quarantine:
             last = list(written.values())[-1]
             raise DataError(
                 f"{len(met)} of {self.total} samples cannot be read, more than "
-                f"data.max_bad_fraction={self.max_fraction:g} allows; the last is {last['id']} "
-                f"({last['path']}: {last['reason']}); all are listed in {self.path}: fix or remove "
-                "them, or raise data.max_bad_fraction"
+                f"data.max_unreadable_fraction={self.max_fraction:g} allows; the last is "
+                f"{last['id']} ({last['path']}: {last['reason']}); all are listed in "
+                f"{self.path}: fix or remove them, or raise data.max_unreadable_fraction"
             )

@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data.features.reader import FeatureFiles
 from mmtx_cli.data.loader_worker import reading
 from mmtx_cli.data.manifest.sample import Sample
@@ -19,7 +19,7 @@ from mmtx_cli.media.image_reader import read_picture
 from mmtx_cli.media.transform import augmented, fit, to_tensor
 from mmtx_cli.media.video.decode import Clip, decode_video
 from mmtx_cli.media.video.frame_sampling import Sampling
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 
 HOPS_A_SECOND = 100
@@ -33,22 +33,24 @@ class Media:
 
     def __init__(
         self,
-        preparation: Preparation,
+        preparation: Preprocessing,
         augment: Callable[[Tensor], Tensor] | None = None,
         limits: DecodeLimits | None = None,
     ) -> None:
         self.preparation = preparation
         self.augment = augment
         self.limits = limits or DecodeLimits()
-        self.guards: dict[int, Guard] = {}
+        self.guards: dict[int, IsolatedDecoder] = {}
         self.feature_files = FeatureFiles(self.limits)
 
     @property
-    def guard(self) -> Guard:
+    def guard(self) -> IsolatedDecoder:
         """The decoder of this process; a loader's workers are copies and create their own."""
         own = os.getpid()
         if own not in self.guards:
-            self.guards = {own: Guard(self.limits.seconds, load_decoders, self.limits.bytes)}
+            self.guards = {
+                own: IsolatedDecoder(self.limits.seconds, load_decoders, self.limits.bytes)
+            }
         return self.guards[own]
 
     def __getstate__(self) -> dict[str, object]:
@@ -66,20 +68,22 @@ class Media:
             pictures.append(to_tensor(pixels))
         if self.augment is not None:
             pictures = [augmented(p, self.augment, seed + i) for i, p in enumerate(pictures)]
-        fitted = [fit(p, size, self.preparation.fit) for p in pictures]
+        fitted = [fit(p, size, self.preparation.resize_mode) for p in pictures]
         return fitted[0][None] if len(fitted) == 1 else torch.stack(fitted)
 
     def clip(self, sample: Sample, seed: int, offset: float | None) -> Clip:
         """Return the frames [t, 3, s, s] of a sample's video, augmented alike, and their times."""
         p = self.preparation
         size = p.image_size if self.augment is None else p.image_size * 5 // 4
-        sampling = Sampling(p.num_frames, p.sampling, p.fps)
+        sampling = Sampling(p.num_frames, p.frame_sampling, p.fps)
         window = sample.start, sample.end
-        clip = self.guard.run(decode_video, sample.video, sampling, size, p.fit, *window, offset)
+        clip = self.guard.run(
+            decode_video, sample.video, sampling, size, p.resize_mode, *window, offset
+        )
         if self.augment is None:
             return clip
         frames = augmented(clip.frames, self.augment, seed)
-        return Clip(fit(frames, p.image_size, p.fit), clip.seconds)
+        return Clip(fit(frames, p.image_size, p.resize_mode), clip.seconds)
 
     def sound(self, sample: Sample, offset: float | None) -> Float[Tensor, "l h"] | None:
         """Return a sample's audio in hops of 10 ms; None if the file has no audio."""

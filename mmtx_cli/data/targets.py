@@ -10,7 +10,7 @@ from torch import Tensor
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.answer_normalization import normal_answer
 from mmtx_cli.data.text.vqa_answers import answer_scores
-from mmtx_cli.types import IGNORE
+from mmtx_cli.types import IGNORE_INDEX
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class Targets:
         return target
 
     def absent(self, need: str) -> Tensor:
-        """Return the placeholder for a missing target: IGNORE, or NaN for floats."""
+        """Return the placeholder for a missing target: IGNORE_INDEX, or NaN for floats."""
         match need:
             case "number":
                 return torch.tensor(math.nan)
             case "answers":
                 return torch.full((len(self.answer_names),), math.nan)
-        return torch.full((len(self.labels),) if self.multi_label else (), IGNORE)
+        return torch.full((len(self.labels),) if self.multi_label else (), IGNORE_INDEX)

@@ -15,7 +15,7 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.io.progress import track
 from mmtx_cli.media.errors import OutsideError, UnreadableError
 from mmtx_cli.media.image import decode_image
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 
 Medium = tuple[str, str, float | None, float | None]
@@ -109,7 +109,7 @@ def _reasons(
 
     def reason(medium: Medium) -> str | None:
         if not hasattr(own, "guard"):
-            own.guard = Guard(limits.seconds, memory=limits.bytes)
+            own.guard = IsolatedDecoder(limits.seconds, memory=limits.bytes)
             guards.append(own.guard)
         try:
             return own.guard.run(_reason, *medium, limits.pixels)

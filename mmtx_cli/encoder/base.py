@@ -9,11 +9,11 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.types import Field, Patching, Tokens
+from mmtx_cli.types import ModalityInput, Patchifier, Tokens
 
 
 class Encoder(nn.Module, ABC):
-    """Encode a ``Field`` into ``Tokens`` of the encoder's own ``width``.
+    """Encode a ``ModalityInput`` into ``Tokens`` of the encoder's own ``width``.
 
     Content whose mask is False never influences a token whose mask is True.
     """
@@ -38,7 +38,7 @@ class Encoder(nn.Module, ABC):
     behind_body: ClassVar[tuple[str, ...]] = ()
     """Constructor arguments that do not affect the backbone's output."""
 
-    def body_tokens(self, field: Field) -> Tokens:
+    def body_tokens(self, field: ModalityInput) -> Tokens:
         """Return the backbone's output for one modality of a batch, if it ``keeps_body``."""
         raise NotImplementedError
 
@@ -47,16 +47,16 @@ class Encoder(nn.Module, ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode one modality of a batch."""
 
-    def summary(self, field: Field) -> Float[Tensor, "b c"]:
+    def pooled_features(self, field: ModalityInput) -> Float[Tensor, "b c"]:
         """Return one vector per sample for similarity search: pretrained features if possible."""
         tokens = self(field)
         return masked_mean(tokens.x, tokens.mask)
 
-    def summary_width(self) -> int:
-        """Return the width of the ``summary`` vectors."""
+    def pooled_width(self) -> int:
+        """Return the width of the ``pooled_features`` vectors."""
         return self.width
 
     def blocks(self) -> list[nn.Module]:
@@ -67,11 +67,13 @@ class Encoder(nn.Module, ABC):
         """
         return []
 
-    def patching(self) -> Patching | None:
+    def patching(self) -> Patchifier | None:
         """Return how input is cut into patches; None if patches cannot be encoded separately."""
         return None
 
-    def standardise(self, mean: Float[Tensor, " c"], deviation: Float[Tensor, " c"]) -> None:
+    def set_feature_statistics(
+        self, mean: Float[Tensor, " c"], deviation: Float[Tensor, " c"]
+    ) -> None:
         """Set the mean and standard deviation of each feature; does nothing by default.
 
         Called once before training with statistics of the training rows, and only if the encoder
@@ -87,14 +89,14 @@ class Encoder(nn.Module, ABC):
         return {}
 
 
-def real_content(field: Field) -> Tensor:
+def real_content(field: ModalityInput) -> Tensor:
     """Return the data with zeros where the mask is False, so that missing content has no effect."""
     extra = field.data.dim() - field.mask.dim()
     mask = field.mask.view(*field.mask.shape, *([1] * extra))
     return field.data.masked_fill(~mask, 0)
 
 
-def spread_frames(field: Field, count: int) -> Shaped[Tensor, "b count 3 h w"]:
+def spread_frames(field: ModalityInput, count: int) -> Shaped[Tensor, "b count 3 h w"]:
     """Return ``count`` frames of each video, evenly spaced over its real ones.
 
     A video with fewer frames repeats some; a missing video gives zeros. ``field.data`` is [b, t, 3,
@@ -108,7 +110,7 @@ def spread_frames(field: Field, count: int) -> Shaped[Tensor, "b count 3 h w"]:
     return real_content(field)[rows, index]
 
 
-def encode_pictures(field: Field, encode: Callable[[Tensor], Tensor]) -> Tokens:
+def encode_pictures(field: ModalityInput, encode: Callable[[Tensor], Tensor]) -> Tokens:
     """Encode [b, l, 3, height, width] image by image and concatenate the tokens of each sample.
 
     ``encode`` maps [b * l, 3, height, width] to [b * l, n, d].

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from mmtx_cli.encoder.base import Encoder, encode_pictures
 from mmtx_cli.layer.input.cnn_tokens import FeatureMap
 from mmtx_cli.layer.input.pixel_norm import Pixels
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 
 class MapEncoder(Encoder):
@@ -23,7 +23,7 @@ class MapEncoder(Encoder):
     pixels: Pixels
     image_size: int
 
-    def body_tokens(self, field: Field) -> Tokens:
+    def body_tokens(self, field: ModalityInput) -> Tokens:
         """Return the cells of the feature maps, [b, l * cells, channels], image by image."""
         return encode_pictures(
             field, lambda pictures: self.map.features(self.pixels(pictures)).flatten(2).mT

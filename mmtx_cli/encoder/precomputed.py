@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from mmtx_cli.encoder.base import Encoder, real_content
 from mmtx_cli.layer.position import SequencePosition
 from mmtx_cli.layer.transformer import Transformer
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 FARTHEST = 10.0
 """Standardized features are clipped to this many standard deviations."""
 
 
-class FeatureEncoder(Encoder):
+class PrecomputedEncoder(Encoder):
     """Standardize each feature, then a linear layer, positions and Transformer blocks.
 
     Each vector becomes one token. The features of one vector often have different units: COVAREP
@@ -59,7 +59,7 @@ class FeatureEncoder(Encoder):
         blocks = (depth, num_heads, mlp_ratio, dropout)
         self.transformer = Transformer(width, *blocks) if depth else None
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data`` of shape [b, l, c]: l vectors of c features."""
         x = self.linear(self.standard(real_content(field))) + self.position(field.mask)
         if self.transformer is not None:
@@ -70,7 +70,9 @@ class FeatureEncoder(Encoder):
         """Standardize and clip each feature."""
         return ((x - self.mean) / self.deviation).clamp(-FARTHEST, FARTHEST)
 
-    def standardise(self, mean: Float[Tensor, " c"], deviation: Float[Tensor, " c"]) -> None:
+    def set_feature_statistics(
+        self, mean: Float[Tensor, " c"], deviation: Float[Tensor, " c"]
+    ) -> None:
         """Set the mean and standard deviation of each feature over the training rows."""
         self.mean.copy_(mean)
         self.deviation.copy_(deviation)

@@ -142,7 +142,7 @@ def summaries(
                 if not any(present):
                     continue
                 for key, encoders in sets.items():
-                    vectors = encoders[name].summary(field).float().cpu()
+                    vectors = encoders[name].pooled_features(field).float().cpu()
                     for ident, vector, here in zip(batch.ids, vectors, present, strict=True):
                         if here:
                             found[key][name][ident] = vector.clone()

@@ -1,7 +1,7 @@
 """Baselines that a trained model should outperform, scored on the same samples.
 
 Baselines that use only the targets of the training rows, and chance level for retrieval, are cheap
-and always scored; ``floors=true`` adds those that use the encoders' features.
+and always scored; ``baselines=true`` adds those that use the encoders' features.
 """
 
 import sys
@@ -42,19 +42,19 @@ def baselines(
     data: DataSettings,
     device: torch.device,
 ) -> Baselines:
-    """Return the baselines of each head; with ``floors`` also those fitted on features.
+    """Return the baselines of each head; with ``baselines`` also those fitted on features.
 
     Args:
         model: The evaluated model.
         corpus: The data set, which reads files rather than a cache.
         scored: Samples, rows of ``predictions.jsonl`` and scores by head.
         outputs: The outputs for each head's samples.
-        cfg: The configuration: ``floors``, ``seed``, ``drop`` and the encoders.
+        cfg: The configuration: ``baselines``, ``seed``, ``drop_modalities`` and the encoders.
         data: Batch size and workers.
         device: The model's device.
     """
     found = constant_baselines(model, corpus, scored, outputs)
-    if cfg.floors:
+    if cfg.baselines:
         for head, own in learned_baselines(model, corpus, scored, cfg, data, device).items():
             found[head] = found.get(head, {}) | own
     return found
@@ -99,7 +99,7 @@ def learned_baselines(
     every = {name: train_rows(name, model.head[name], corpus) for name in tasks}
     if tasks and not any(every.values()):
         raise DataError(
-            f"floors=true: {nothing_to_learn(corpus)}; add training rows, or remove floors"
+            f"baselines=true: {nothing_to_learn(corpus)}; add training rows, or remove it"
         )
     train = {name: drawn(rows, cfg.seed) for name, rows in every.items() if rows}
     if not train:  # retrieval only has chance level
@@ -110,7 +110,7 @@ def learned_baselines(
     new = summaries(sets, corpus, distinct(tests), data, device)
     found: Baselines = {}
     for name, rows in train.items():
-        kept = [m for m in modalities_of(model.head[name], model) if m not in cfg.drop]
+        kept = [m for m in modalities_of(model.head[name], model) if m not in cfg.drop_modalities]
         for whose in sets:
             features = features_of(known[whose], new[whose], kept, rows, tests[name])
             if features is not None:

@@ -39,7 +39,7 @@ def write_result(
     intervals: dict[str, tuple[float, float]] = {}
     groups: dict[str, dict[str, Any]] = {}
     rows: dict[str, dict[str, Any]] = {}
-    given = [name for name, node in cfg.encoder.items() if node and name not in cfg.drop]
+    given = [name for name, node in cfg.encoder.items() if node and name not in cfg.drop_modalities]
     vectors = [name for name in feature_widths(cfg.encoder) if name in given]
     text = cfg.data.get("text") or "text"
     texts = {own.name: own.text for own in cfg.data.get("mixture") or () if own.get("text")}

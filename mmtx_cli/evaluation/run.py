@@ -19,7 +19,7 @@ from mmtx_cli.runs.resolve import portable_nodes, preparation_of, sections
 from mmtx_cli.runs.run_dir import open_run
 
 
-def refuse_trained_heads(cfg: DictConfig) -> None:
+def check_heads_eval_only(cfg: DictConfig) -> None:
     """Raise ConfigError if a head is added that must be trained; evaluation-only heads may be."""
     if has_new_head(cfg):
         nodes = cfg.head.items()
@@ -75,14 +75,14 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     for said in samples.cut_texts() if process.is_first else ():
         print(f"{said}, as when the model was trained", file=sys.stderr)
     run_dir = open_run(cfg)
-    kept = [name for name in model.encoder if name not in cfg.drop]
-    subsets = subsets_of(kept) if cfg.missing == "all" else [kept]
-    views = subset_views(subsets) | (diagnosis_views(kept) if cfg.diagnose else {})
+    kept = [name for name in model.encoder if name not in cfg.drop_modalities]
+    subsets = subsets_of(kept) if cfg.modality_subsets == "all" else [kept]
+    views = subset_views(subsets) | (diagnosis_views(kept) if cfg.modality_importance else {})
     teach(model, corpus, examples, settings, process, run_dir)
     answers = all_answers(model, samples, views, settings, process, run_dir)
     shuffled = (
         shuffled_answers(model, corpus, rows, kept, cfg.seed, settings, process, run_dir)
-        if cfg.diagnose
+        if cfg.modality_importance
         else {}
     )
     if answers is None:
@@ -92,8 +92,10 @@ def evaluate(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     outputs = by_head(answers, whole, subset_name(subsets[0]))
     todo = model, corpus, read, whole, outputs, data, process.device, cfg
     extra = {"subsets": partial, **extras(*todo)}
-    extra["diversity"] = evaluated_diversity(whole, corpus.manifest.split("train"), not cfg.drop)
-    if cfg.diagnose:
+    extra["diversity"] = evaluated_diversity(
+        whole, corpus.manifest.split("train"), not cfg.drop_modalities
+    )
+    if cfg.modality_importance:
         parts = model, corpus, whole, answers, shuffled, data, process.device, cfg
         extra["contribution"] = diagnosis(*parts)
     write_result(cfg, run_dir, whole, extra, time.perf_counter() - begun)
@@ -129,7 +131,7 @@ def extras(
 
     corpus = replace(corpus, cache=None)  # these read the files themselves
     cost: dict[str, float] = {**parameter_counts(model)}
-    if cfg.cost:
+    if cfg.profile:
         cost["flops_per_sample"] = flops_per_sample(model, corpus, read, device)
     floors = baselines(model, corpus, whole, outputs, cfg, data, device)
     parts = baseline_parts(floors, whole, cfg.bootstrap, cfg.seed)

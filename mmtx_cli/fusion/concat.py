@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mmtx_cli.fusion.base import Fusion
-from mmtx_cli.layer.modality_sequence import Sequenced
+from mmtx_cli.layer.modality_sequence import ModalitySequence
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import Streams, Tokens
 
@@ -25,7 +25,7 @@ class ConcatFusion(Fusion):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(dim, modalities)
-        self.sequenced = Sequenced(dim, self.modalities)
+        self.sequenced = ModalitySequence(dim, self.modalities)
         self.transformer = Transformer(dim, depth, num_heads, mlp_ratio, dropout)
 
     def fuse(self, streams: Streams) -> Tokens:

@@ -8,7 +8,7 @@ from torch import nn
 
 from mmtx_cli.fusion.base import Fusion
 from mmtx_cli.layer.attention import Attention
-from mmtx_cli.layer.modality_sequence import Sequenced, StandIns
+from mmtx_cli.layer.modality_sequence import MissingModalityTokens, ModalitySequence
 from mmtx_cli.layer.transformer import Block
 from mmtx_cli.types import Streams, Tokens
 
@@ -45,7 +45,7 @@ class CrossAttentionFusion(Fusion):
         super().__init__(dim, modalities)
         sources = self.sources(query, context)
         self.query = tuple(sources)
-        self.stand_ins = StandIns(dim, self.query if len(self.modalities) > 1 else ())
+        self.stand_ins = MissingModalityTokens(dim, self.query if len(self.modalities) > 1 else ())
         self.layers = nn.ModuleList(
             CrossLayer(sources, dim, num_heads, mlp_ratio, dropout) for _ in range(depth)
         )
@@ -79,7 +79,7 @@ class CrossLayer(nn.Module):
         shown = {c for others in sources.values() for c in others}
         looking = [m for m, others in sources.items() if others]
         self.norm = nn.ModuleDict({m: nn.LayerNorm(dim) for m in sorted({*looking, *shown})})
-        self.sequenced = nn.ModuleDict({m: Sequenced(dim, sources[m]) for m in looking})
+        self.sequenced = nn.ModuleDict({m: ModalitySequence(dim, sources[m]) for m in looking})
         self.look = nn.ModuleDict({m: Attention(dim, num_heads, dropout) for m in looking})
         self.block = nn.ModuleDict({m: Block(dim, num_heads, mlp_ratio, dropout) for m in sources})
 

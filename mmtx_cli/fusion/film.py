@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mmtx_cli.fusion.base import Fusion
-from mmtx_cli.layer.modality_sequence import StandIns
+from mmtx_cli.layer.modality_sequence import MissingModalityTokens
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import Streams, Tokens
 
@@ -45,7 +45,7 @@ class FilmFusion(Fusion):
             self.condition = ()
         self.target = tuple(m for m in self.modalities if m not in self.condition)
         self.norm = nn.ModuleDict({m: nn.LayerNorm(dim) for m in self.condition})
-        self.stand_ins = StandIns(dim, () if alone else self.target)
+        self.stand_ins = MissingModalityTokens(dim, () if alone else self.target)
         self.blocks = nn.ModuleDict(
             {
                 m: nn.ModuleList(

@@ -8,7 +8,7 @@ from torch import nn
 
 from mmtx_cli.fusion.base import Fusion
 from mmtx_cli.layer.attention import Attention
-from mmtx_cli.layer.modality_sequence import Sequenced, StandIns
+from mmtx_cli.layer.modality_sequence import MissingModalityTokens, ModalitySequence
 from mmtx_cli.layer.transformer import FeedForward
 from mmtx_cli.types import Streams, Tokens
 
@@ -43,8 +43,8 @@ class GatedCrossAttentionFusion(Fusion):
         sources = self.sources(query, context)
         self.query = tuple(sources)
         looking = self.query if len(self.modalities) > 1 else ()
-        self.stand_ins = StandIns(dim, looking)
-        self.sequenced = nn.ModuleDict({m: Sequenced(dim, sources[m]) for m in looking})
+        self.stand_ins = MissingModalityTokens(dim, looking)
+        self.sequenced = nn.ModuleDict({m: ModalitySequence(dim, sources[m]) for m in looking})
         self.norm = nn.ModuleDict({m: nn.LayerNorm(dim) for m in looking})
         self.layers = nn.ModuleDict(
             {

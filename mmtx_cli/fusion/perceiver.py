@@ -7,7 +7,7 @@ from torch import nn
 
 from mmtx_cli.fusion.base import Fusion
 from mmtx_cli.layer.attention import Attention
-from mmtx_cli.layer.modality_sequence import Sequenced
+from mmtx_cli.layer.modality_sequence import ModalitySequence
 from mmtx_cli.layer.transformer import Block
 from mmtx_cli.types import Streams, Tokens
 
@@ -33,7 +33,7 @@ class PerceiverFusion(Fusion):
         if num_latents < 1 or depth < 1:
             raise ValueError(f"num_latents={num_latents}, depth={depth}: both must be at least 1")
         self.latents = nn.Parameter(torch.empty(num_latents, dim).normal_(std=0.02))
-        self.sequenced = Sequenced(dim, self.modalities)
+        self.sequenced = ModalitySequence(dim, self.modalities)
         self.norm_input = nn.LayerNorm(dim)
         self.norm = nn.ModuleList(nn.LayerNorm(dim) for _ in range(depth))
         self.read = nn.ModuleList(Attention(dim, num_heads, dropout) for _ in range(depth))

@@ -17,7 +17,7 @@ from mmtx_cli.layer.decoder import TextDecoder
 from mmtx_cli.layer.summary import StreamSummary
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
+from mmtx_cli.types import IGNORE_INDEX, Batch, Prediction, Streams
 
 
 class CaptioningHead(Head):
@@ -82,7 +82,7 @@ class CaptioningHead(Head):
         """Compute the teacher-forcing loss.
 
         ``targets["captions"]`` or ``targets["answer_text"]`` is [b, t], from BOS to EOS, padded
-        with IGNORE; or [b, k, t] for k captions per sample. Longer texts are truncated to
+        with IGNORE_INDEX; or [b, k, t] for k captions per sample. Longer texts are truncated to
         ``max_length`` tokens.
         """
         target = self.texts(batch)
@@ -95,7 +95,7 @@ class CaptioningHead(Head):
         said, following = target[:, :-1], target[:, 1:]
         hidden = self.decoder(said.clamp(min=0), context, mask, summary)
         total = self.loss(hidden.flatten(0, 1), following.flatten())
-        count = (following != IGNORE).sum()
+        count = (following != IGNORE_INDEX).sum()
         return Prediction(global_mean(total, count, shared=self.training), {"count": count})
 
     def texts(self, batch: Batch) -> Int[Tensor, "b *k t"] | None:
@@ -106,7 +106,7 @@ class CaptioningHead(Head):
     def count(self, batch: Batch) -> Int[Tensor, ""] | None:
         """Return the number of target tokens."""
         texts = self.texts(batch)
-        return None if texts is None else (texts[..., 1:] != IGNORE).sum()
+        return None if texts is None else (texts[..., 1:] != IGNORE_INDEX).sum()
 
     def summary(self, streams: Streams) -> Float[Tensor, "b d"] | None:
         """Return the vector added to every token of a sample; None if a single stream is read."""
@@ -116,7 +116,11 @@ class CaptioningHead(Head):
         """Return the sum of the cross-entropy over the tokens that are not padding."""
         smoothing = self.label_smoothing if self.training else 0.0
         weight = self.decoder.embedding.weight
-        options: Any = {"ignore_index": IGNORE, "label_smoothing": smoothing, "reduction": "sum"}
+        options: Any = {
+            "ignore_index": IGNORE_INDEX,
+            "label_smoothing": smoothing,
+            "reduction": "sum",
+        }
         if hasattr(F, "linear_cross_entropy"):  # torch 2.14: does not materialize all logits
             return F.linear_cross_entropy(hidden, weight.to(hidden.dtype), target, **options)
         return F.cross_entropy(F.linear(hidden, weight).float(), target, **options)

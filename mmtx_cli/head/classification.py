@@ -15,7 +15,7 @@ from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.head.class_report import class_evaluation, class_predictions, likeliest
 from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.classification import multilabel_scores
-from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
+from mmtx_cli.types import IGNORE_INDEX, Batch, Prediction, Streams
 
 
 class ClassificationHead(Head):
@@ -61,12 +61,12 @@ class ClassificationHead(Head):
         outputs = {"logits": logits, "count": known.sum()}
         if self.training or self.multi_label:
             return Prediction(loss, outputs)
-        right = (logits.argmax(dim=1) == target).sum()  # IGNORE is never predicted
+        right = (logits.argmax(dim=1) == target).sum()  # IGNORE_INDEX is never predicted
         return Prediction(loss, outputs, {"accuracy": right / known.sum().clamp(min=1)})
 
     def known(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Return which samples have a label."""
-        return (target[:, 0] if self.multi_label else target) != IGNORE
+        return (target[:, 0] if self.multi_label else target) != IGNORE_INDEX
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return ``logits`` [b, classes]."""
@@ -84,7 +84,7 @@ class ClassificationHead(Head):
             return (each.mean(dim=1) * known).sum()
         smoothing = self.label_smoothing if self.training else 0.0
         return F.cross_entropy(
-            logits, target, ignore_index=IGNORE, label_smoothing=smoothing, reduction="sum"
+            logits, target, ignore_index=IGNORE_INDEX, label_smoothing=smoothing, reduction="sum"
         )
 
     def probabilities(self, outputs: Sequence[Mapping[str, Tensor]]) -> Float[np.ndarray, "n c"]:

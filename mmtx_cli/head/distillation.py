@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import gather, global_mean
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head, unscored
-from mmtx_cli.layer.frozen_teacher import Frozen
+from mmtx_cli.layer.frozen_teacher import FrozenTeacher
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.types import Batch, Field, Prediction, Streams
+from mmtx_cli.types import Batch, ModalityInput, Prediction, Streams
 
 KINDS = ("feature", "relation")
 
@@ -40,7 +40,7 @@ class DistillationHead(Head):
         dim: int,
         streams: Sequence[str],
         modality: str,
-        teacher: nn.Module | Frozen | str | None = None,
+        teacher: nn.Module | FrozenTeacher | str | None = None,
         reads: Sequence[str] | None = None,
         weight: float = 1.0,
         kind: str = "feature",
@@ -64,9 +64,9 @@ class DistillationHead(Head):
         self.modality, self.kind = modality, kind
         self.subject = (modality,)
         assert not isinstance(teacher, str), "a path is loaded before the head is built"
-        self.teacher = Frozen(teacher) if isinstance(teacher, nn.Module) else teacher
+        self.teacher = FrozenTeacher(teacher) if isinstance(teacher, nn.Module) else teacher
         if self.teacher is not None:
-            width = self.teacher.model.summary_width()
+            width = self.teacher.model.pooled_width()
             if teacher_width not in (None, width):
                 raise ValueError(f"teacher_width={teacher_width}, but the teacher's is {width}")
             teacher_width = width
@@ -82,10 +82,10 @@ class DistillationHead(Head):
         """Modalities that the teacher reads."""
         return (self.modality,) if self.teacher is not None and not self.kept else ()
 
-    def taught(self, field: Field) -> Float[Tensor, "b c"]:
+    def taught(self, field: ModalityInput) -> Float[Tensor, "b c"]:
         """Return the teacher's feature vector of each sample."""
         assert self.teacher is not None
-        return self.teacher.ask(lambda encoder: encoder.summary(field), field.data.device)
+        return self.teacher.run(lambda encoder: encoder.pooled_features(field), field.data.device)
 
     def told(self, streams: Streams) -> Float[Tensor, "b c"]:
         """Return the projected mean of the tokens that the head reads."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.classification import ClassificationHead
-from mmtx_cli.layer.frozen_teacher import Frozen
+from mmtx_cli.layer.frozen_teacher import FrozenTeacher
 from mmtx_cli.types import Batch, Prediction, Streams
 
 
@@ -31,7 +31,7 @@ class LogitDistillationHead(ClassificationHead):
         streams: Sequence[str],
         label_names: Sequence[str],
         multi_label: bool = False,
-        teacher: Frozen | str | None = None,
+        teacher: FrozenTeacher | str | None = None,
         reads: Sequence[str] | None = None,
         weight: float = 1.0,
         temperature: float = 2.0,
@@ -56,7 +56,7 @@ class LogitDistillationHead(ClassificationHead):
         self.temperature, self.label_weight = temperature, label_weight
         self.needs = ("label",) if label_weight else ()
         self.figures = ("accuracy",) if label_weight else ()
-        self.teacher = teacher if isinstance(teacher, Frozen) else None
+        self.teacher = teacher if isinstance(teacher, FrozenTeacher) else None
         if self.teacher:
             self.asked = classifier(self.teacher.model)
             self.classes = numbers(self.label_names, self.teacher.label_names)
@@ -82,7 +82,7 @@ class LogitDistillationHead(ClassificationHead):
         if self.label_weight:
             hard = super().forward(streams, batch)
             assert hard.loss is not None, "the batch has no labels"
-            loss, figures = loss + self.label_weight * hard.loss, hard.figures
+            loss, figures = loss + self.label_weight * hard.loss, hard.metrics
         return Prediction(loss, outputs, figures)
 
     def count(self, batch: Batch) -> None:
@@ -93,7 +93,7 @@ class LogitDistillationHead(ClassificationHead):
         assert self.teacher is not None
         device = next(iter(batch.inputs.values())).data.device
         classes = torch.tensor(self.classes, device=device)
-        return self.teacher.ask(
+        return self.teacher.run(
             lambda model: model.predict(batch, [self.asked])[self.asked]["logits"][:, classes],
             device,
         )

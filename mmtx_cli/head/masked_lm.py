@@ -17,14 +17,14 @@ from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.masking import chosen
 from mmtx_cli.layer.query_decoder import QueryDecoder
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.types import IGNORE, Batch, Field, Places, Prediction, Streams
+from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput, Prediction, Streams, TokenIndex
 
 TEXT = "text"
 MASKED, RANDOM = 0.8, 0.1
 """Shares of the selected tokens that are replaced by the mask token and by a random token."""
 
 
-class MaskedLanguageHead(Head):
+class MaskedLMHead(Head):
     """Predicts masked tokens of the text from the text encoder's output (BERT, Devlin et al. 2019,
     section 3.1), or with ``reads=[fused]`` from the fusion of the text with the other modalities
     (Lu et al. 2019; Li et al. 2021).
@@ -81,7 +81,7 @@ class MaskedLanguageHead(Head):
 
     def view(self, batch: Batch) -> Batch:
         """Return the batch with masked tokens. The originals are its targets, [b, k], padded with
-        IGNORE.
+        IGNORE_INDEX.
 
         In evaluation, the masked tokens of a sample are the same every time.
         """
@@ -92,13 +92,13 @@ class MaskedLanguageHead(Head):
         target = places.of(field.data)
         data = field.data.scatter(1, places.index, self.disguised(target, batch.keys))
         data = torch.where(marked(places, field.data.shape[1]), data, field.data)
-        targets = {"tokens": target.masked_fill(~places.mask, IGNORE), "index": places.index}
-        inputs = {**batch.inputs, TEXT: Field(data, field.mask)}
+        targets = {"tokens": target.masked_fill(~places.mask, IGNORE_INDEX), "index": places.index}
+        inputs = {**batch.inputs, TEXT: ModalityInput(data, field.mask)}
         return replace(batch, inputs=inputs, targets=targets)
 
     def count(self, batch: Batch) -> Int[Tensor, ""]:
         """Return the number of masked tokens."""
-        return (self.view(batch).targets["tokens"] != IGNORE).sum()
+        return (self.view(batch).targets["tokens"] != IGNORE_INDEX).sum()
 
     def disguised(self, target: Int[Tensor, "b k"], keys: Int[Tensor, " b"]) -> Int[Tensor, "b k"]:
         """Return what replaces each selected token: the mask token, a random token, or itself."""
@@ -113,8 +113,8 @@ class MaskedLanguageHead(Head):
         """Return the loss; ``outputs["logits"]`` is [b, k, v], for the masked tokens."""
         target = batch.targets["tokens"]
         logits = self.logits(streams, batch)
-        each = self.surprise(logits, target)
-        count = (target != IGNORE).sum()
+        each = self.nll(logits, target)
+        count = (target != IGNORE_INDEX).sum()
         loss = global_mean(each.sum(), count, shared=self.training)
         return Prediction(loss, {"logits": logits, "count": count})
 
@@ -124,14 +124,14 @@ class MaskedLanguageHead(Head):
         if self.decoder is None:
             x = streams[TEXT].x
             if x.shape[1] != batch.inputs[TEXT].data.shape[1]:
-                raise ValueError("masked_language needs a text encoder with one vector per token")
-            x = Places(index, index >= 0).of(x)
+                raise ValueError("masked_lm needs a text encoder with one vector per token")
+            x = TokenIndex(index, index >= 0).of(x)
         else:
             assert self.position is not None
             x = self.decoder(self.position[index], *self.context(streams))
         return self.out(x)
 
-    def surprise(
+    def nll(
         self, logits: Float[Tensor, "b k v"], target: Int[Tensor, "b k"]
     ) -> Float[Tensor, "b k"]:
         """Return the cross-entropy of each masked token; zero for padding."""
@@ -147,9 +147,9 @@ class MaskedLanguageHead(Head):
         target = batch.targets["tokens"]
         logits = self.logits(streams, batch)
         return {
-            "hidden": (target != IGNORE).sum(dim=1),
+            "hidden": (target != IGNORE_INDEX).sum(dim=1),
             "right": (logits.argmax(dim=2) == target).sum(dim=1),
-            "surprise": self.surprise(logits, target).sum(dim=1),
+            "surprise": self.nll(logits, target).sum(dim=1),
         }
 
     def evaluate(
@@ -172,7 +172,7 @@ class MaskedLanguageHead(Head):
         return Evaluation(rows, Scores({"accuracy": each}, sums, reduce))
 
 
-def marked(places: Places, n: int) -> Tensor:
+def marked(places: TokenIndex, n: int) -> Tensor:
     """Return a mask [b, n] that is True at these indices."""
     made = torch.zeros(len(places.index), n, dtype=torch.bool, device=places.index.device)
     return made.scatter(1, places.index, places.mask)

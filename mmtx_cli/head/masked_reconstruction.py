@@ -16,7 +16,15 @@ from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.masking import hide
 from mmtx_cli.layer.query_decoder import QueryDecoder
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.types import Batch, Field, Patches, Patching, Places, Prediction, Streams
+from mmtx_cli.types import (
+    Batch,
+    ModalityInput,
+    Patches,
+    Patchifier,
+    Prediction,
+    Streams,
+    TokenIndex,
+)
 
 TARGETS = ("normalised", "raw")
 
@@ -38,7 +46,7 @@ class MaskedReconstructionHead(Head):
         self,
         dim: int,
         streams: Sequence[str],
-        patching: Mapping[str, Patching],
+        patching: Mapping[str, Patchifier],
         modality: str,
         reads: Sequence[str] | None = None,
         weight: float = 1.0,
@@ -104,9 +112,9 @@ class MaskedReconstructionHead(Head):
         patches = self.patching.cut(field)
         shown, hidden = self.divided(patches, batch.keys)
         if shown:
-            seen = replace(field, shown=shown)
+            seen = replace(field, visible=shown)
         else:
-            seen = Field(field.data, torch.zeros_like(field.mask))
+            seen = ModalityInput(field.data, torch.zeros_like(field.mask))
         position = patches.position.expand(len(patches.x), -1, -1)
         targets = {
             "patches": self.wanted(hidden.of(self.content(field, patches))),
@@ -115,11 +123,13 @@ class MaskedReconstructionHead(Head):
         }
         return replace(batch, inputs={**batch.inputs, self.modality: seen}, targets=targets)
 
-    def divided(self, patches: Patches, keys: Int[Tensor, " b"]) -> tuple[Places | None, Places]:
+    def divided(
+        self, patches: Patches, keys: Int[Tensor, " b"]
+    ) -> tuple[TokenIndex | None, TokenIndex]:
         """Return the visible patches (None if all patches are masked) and the masked patches."""
         if self.mask_ratio == 1:
             every = torch.arange(patches.mask.shape[1], device=patches.mask.device)
-            return None, Places(every.expand_as(patches.mask), patches.mask)
+            return None, TokenIndex(every.expand_as(patches.mask), patches.mask)
         scores = uniform(keys, patches.mask.shape[1], f"hidden {self.modality}")
         return hide(patches.mask, self.mask_ratio, self.masking, patches.places, scores)
 
@@ -128,7 +138,7 @@ class MaskedReconstructionHead(Head):
         patches = self.patching.cut(batch.inputs[self.modality])
         return self.divided(patches, batch.keys)[1].mask.sum()
 
-    def content(self, field: Field, patches: Patches) -> Float[Tensor, "b n p"]:
+    def content(self, field: ModalityInput, patches: Patches) -> Float[Tensor, "b n p"]:
         """Return the content of every patch to predict."""
         return patches.x
 

@@ -17,7 +17,7 @@ from mmtx_cli.layer.readout import Readout
 from mmtx_cli.metric.calibration import calibration_scores
 from mmtx_cli.metric.ordinal import ordinal_scores
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.types import IGNORE, Batch, Prediction, Streams
+from mmtx_cli.types import IGNORE_INDEX, Batch, Prediction, Streams
 
 
 class OrdinalHead(Head):
@@ -87,7 +87,7 @@ class OrdinalHead(Head):
 
     def known(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Return which samples have a label."""
-        return target != IGNORE
+        return target != IGNORE_INDEX
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return ``above`` [b, classes - 1]."""

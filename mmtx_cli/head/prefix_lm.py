@@ -15,12 +15,12 @@ from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.layer.decoder import TextDecoder
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.types import IGNORE, Batch, Field, Prediction, Streams
+from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput, Prediction, Streams
 
 TEXT = "text"
 
 
-class PrefixLanguageHead(Head):
+class PrefixLMHead(Head):
     """Predicts the continuation of a text whose prefix the text encoder reads, token by token from
     the streams it reads (SimVLM, Wang et al. 2022, eq. 3).
 
@@ -64,7 +64,7 @@ class PrefixLanguageHead(Head):
     def view(self, batch: Batch) -> Batch:
         """Return the batch with only the prefixes as input, and the rest of the texts as targets.
 
-        A target starts with the last token of its prefix: [b, t], padded with IGNORE. In
+        A target starts with the last token of its prefix: [b, t], padded with IGNORE_INDEX. In
         evaluation, the prefix of a sample is the same every time.
         """
         field = batch.inputs[TEXT]
@@ -77,22 +77,22 @@ class PrefixLanguageHead(Head):
         there = from_last < length[:, None]
         text = field.data.gather(1, from_last.clamp(max=len(place) - 1))
         seen = field.mask & (place < prefix[:, None])
-        targets = {"text": text.masked_fill(~there, IGNORE)}
-        inputs = {**batch.inputs, TEXT: Field(field.data.masked_fill(~seen, 0), seen)}
+        targets = {"text": text.masked_fill(~there, IGNORE_INDEX)}
+        inputs = {**batch.inputs, TEXT: ModalityInput(field.data.masked_fill(~seen, 0), seen)}
         return replace(batch, inputs=inputs, targets=targets)
 
     def count(self, batch: Batch) -> Int[Tensor, ""]:
         """Return the number of tokens after the prefixes."""
-        return (self.view(batch).targets["text"][:, 1:] != IGNORE).sum()
+        return (self.view(batch).targets["text"][:, 1:] != IGNORE_INDEX).sum()
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the loss; ``outputs["count"]`` is the number of predicted tokens."""
-        surprise, following = self.surprise(streams, batch)
-        count = (following != IGNORE).sum()
+        surprise, following = self.nll(streams, batch)
+        count = (following != IGNORE_INDEX).sum()
         loss = global_mean(surprise.sum(), count, shared=self.training)
         return Prediction(loss, {"count": count})
 
-    def surprise(
+    def nll(
         self, streams: Streams, batch: Batch
     ) -> tuple[Float[Tensor, "b t"], Int[Tensor, "b t"]]:
         """Return the cross-entropy of each token after the prefix (zero for padding), and the
@@ -110,8 +110,8 @@ class PrefixLanguageHead(Head):
         """Return for each sample [b] the number of predicted tokens (``told``) and their summed
         cross-entropy (``surprise``).
         """
-        surprise, following = self.surprise(streams, batch)
-        return {"told": (following != IGNORE).sum(dim=1), "surprise": surprise.sum(dim=1)}
+        surprise, following = self.nll(streams, batch)
+        return {"told": (following != IGNORE_INDEX).sum(dim=1), "surprise": surprise.sum(dim=1)}
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], text: Detokenizer

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from mmtx_cli.head.masked_reconstruction import MaskedReconstructionHead
 from mmtx_cli.layer.query_decoder import QueryDecoder
-from mmtx_cli.types import Batch, Field, Patches, Patching
+from mmtx_cli.types import Batch, ModalityInput, Patches, Patchifier
 
 
 class SelfDistillationHead(MaskedReconstructionHead):
@@ -25,7 +25,7 @@ class SelfDistillationHead(MaskedReconstructionHead):
         self,
         dim: int,
         streams: Sequence[str],
-        patching: Mapping[str, Patching],
+        patching: Mapping[str, Patchifier],
         encoders: Mapping[str, Any],
         modality: str,
         reads: Sequence[str] | None = None,
@@ -88,7 +88,7 @@ class SelfDistillationHead(MaskedReconstructionHead):
                 mean.copy_(new)
         self.begun.fill_(True)
 
-    def content(self, field: Field, patches: Patches) -> Float[Tensor, "b n p"]:
+    def content(self, field: ModalityInput, patches: Patches) -> Float[Tensor, "b n p"]:
         """Return the teacher's features of every patch, computed from the whole input."""
         with torch.no_grad():
             return self.teacher(field).x

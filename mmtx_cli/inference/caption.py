@@ -82,14 +82,14 @@ def captioned(
     reader = InputReader.of(cfg, stored, data)
     if (tokenizer := reader.tokenizer) is None:
         raise CheckpointError(f"ckpt={cfg.ckpt}: {NO_TOKENIZER}")
-    every = list(all_pieces(paths, cfg.segments, reader.limits))
+    every = list(all_pieces(paths, cfg.segment_seconds, reader.limits))
     mine = range(process.rank, len(every), process.world)
     samples = reader.files([every[i] for i in mine], [str(i) for i in mine], cfg.text)
     sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
     loader = make_loader(samples, sampler, data.num_workers)
     precision = settings["trainer"].precision
     for batch, (outputs,) in predict(model, heads[:1], loader, process, precision):
-        unread = {fault["id"]: fault["reason"] for fault in batch.faults}
+        unread = {fault["id"]: fault["reason"] for fault in batch.read_errors}
         output = outputs[heads[0]]
         for i, tokens, score in zip(batch.ids, output["tokens"], output["score"], strict=True):
             row = described(every[int(i)]) | ({"text": cfg.text} if cfg.text else {})

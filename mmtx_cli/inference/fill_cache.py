@@ -15,7 +15,7 @@ from torch import nn
 
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.cache.card import BODY, Card, cards
-from mmtx_cli.data.cache.module_outputs import Part
+from mmtx_cli.data.cache.module_outputs import ModuleOutputs
 from mmtx_cli.data.cache.writer import ShardWriter
 from mmtx_cli.data.corpus import Corpus, build_data
 from mmtx_cli.data.quarantine import Quarantine
@@ -28,11 +28,11 @@ from mmtx_cli.io.progress import track
 from mmtx_cli.model.build import build_encoders, build_teacher
 from mmtx_cli.model.initialize import check_stored, load_initial
 from mmtx_cli.runs.feature_cache import encoder_card, teacher_card
-from mmtx_cli.runs.precomputed_features import standardise
+from mmtx_cli.runs.precomputed_features import set_feature_statistics
 from mmtx_cli.runs.resolve import portable_nodes, preparation_of, sections
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
-Encode = Callable[[Field], Tokens]
+Encode = Callable[[ModalityInput], Tokens]
 
 
 def cache(
@@ -64,7 +64,7 @@ def cache(
     encoders: Any = seeded_encoders(cfg)
     model: Any = nn.ModuleDict({"encoder": encoders}).eval()
     nodes = portable_nodes(cfg, encoders)
-    standardise(model, corpus)
+    set_feature_statistics(model, corpus)
     if cfg.ckpt:
         load_initial(model, cfg.ckpt, fresh)
     with StopSignal(partial(stopped, folder)) as stop:
@@ -100,9 +100,9 @@ def teacher_of(cfg: DictConfig, name: str, corpus: Corpus) -> tuple[str, Any]:
     return node["modality"], teacher.model
 
 
-def summed_up(teacher: Any, field: Field) -> Tokens:
+def summed_up(teacher: Any, field: ModalityInput) -> Tokens:
     """Return the teacher's pooled features as one token per sample, masked without the modality."""
-    return Tokens(teacher.summary(field)[:, None], field.mask.any(dim=1, keepdim=True))
+    return Tokens(teacher.pooled_features(field)[:, None], field.mask.any(dim=1, keepdim=True))
 
 
 def fill(
@@ -129,12 +129,12 @@ def fill(
         Interrupted: after the batch in which a signal arrived.
     """
     place, dtype = folder / card.part, getattr(torch, card.dtype)
-    todo = todo_of(Part(place, card), corpus, card.modality)
+    todo = todo_of(ModuleOutputs(place, card), corpus, card.modality)
     say(f"{card.part}: {len(todo)} of {todo.total} entries to compute")
     if not len(todo):
         return
     writer = ShardWriter(place, card.width, dtype)
-    quarantine = Quarantine(folder / "quarantine.jsonl", todo.total, data.max_bad_fraction)
+    quarantine = Quarantine(folder / "quarantine.jsonl", todo.total, data.max_unreadable_fraction)
     loader = todo.loader(data.eval_batch_size or data.batch_size, data.num_workers)
     low = device.type != "cpu" and dtype != torch.float32
     cast = torch.autocast(device.type, dtype=dtype) if low else nullcontext()
@@ -142,8 +142,8 @@ def fill(
     try:
         with torch.inference_mode(), cast:
             for i, batch in enumerate(track(loader, len(loader), card.part)):
-                tokens = encode(batch.inputs[card.modality].each(lambda x: x.to(device)))
-                quarantine.add(batch.faults)
+                tokens = encode(batch.inputs[card.modality].map(lambda x: x.to(device)))
+                quarantine.add(batch.read_errors)
                 size = todo.write(writer, batch, tokens)
                 done += len(batch)
                 if i == 0:
@@ -172,7 +172,8 @@ def estimate(folder: Path, part: str, size: float) -> None:
     if size > free:
         raise ConfigError(
             f"out={folder}: about {megabytes(size)} are needed for {part}, {megabytes(free)} are "
-            "free; use dtype=bfloat16 (half the size), data.limit (fewer rows) or another folder"
+            "free; use dtype=bfloat16 (half the size), data.limit_samples (fewer rows) or another "
+            "folder"
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.distributed.launch import Process
 from mmtx_cli.head.eval_only import StreamHead
@@ -25,7 +25,7 @@ STREAMS = "_streams"
 
 def predicted(
     model: MultimodalModel,
-    samples: Samples,
+    samples: ManifestDataset,
     speaking: Sequence[str],
     embedding: bool,
     settings: Mapping[str, Any],
@@ -59,7 +59,7 @@ class Predicted:
     """The outputs of all heads that were run; ``embedded`` names those that return embeddings."""
 
     model: MultimodalModel
-    samples: Samples
+    samples: ManifestDataset
     answers: Answers
     embedded: list[str]
 

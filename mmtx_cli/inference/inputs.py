@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, ListConfig
 
 from mmtx_cli.config.cross_checks import reads_words, said
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data.list_files import files_below
 from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError, ConfigError, DataError
@@ -19,7 +19,7 @@ from mmtx_cli.media.suffixes import SUFFIXES
 from mmtx_cli.runs.resolve import preparation_of
 
 if TYPE_CHECKING:
-    from mmtx_cli.data.dataset import Samples
+    from mmtx_cli.data.dataset import ManifestDataset
     from mmtx_cli.data.input_files import InputFiles, Piece
     from mmtx_cli.data.text.tokenizer import Tokenizer
     from mmtx_cli.media.worker.limits import DecodeLimits
@@ -103,7 +103,7 @@ class InputReader:
     """
 
     modalities: list[str]
-    preparation: Preparation
+    preparation: Preprocessing
     tokenizer: "Tokenizer | None"
     text_tokenizer: "Tokenizer | None"
     limits: "DecodeLimits"
@@ -145,12 +145,12 @@ class InputReader:
             self.text_tokenizer,
         )
 
-    def texts(self, texts: Sequence[str]) -> "Samples":
+    def texts(self, texts: Sequence[str]) -> "ManifestDataset":
         """Return texts as text-only samples, whose ids are their indices from 0."""
-        from mmtx_cli.data.dataset import Samples
+        from mmtx_cli.data.dataset import ManifestDataset
         from mmtx_cli.data.manifest.sample import Sample
 
-        return Samples(
+        return ManifestDataset(
             [Sample(str(i), "test", text=text) for i, text in enumerate(texts)],
             self.modalities,
             (),

@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.loader import EvaluationSampler, FurtherTexts, make_loader
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.distributed.launch import Process
@@ -74,7 +74,7 @@ def subset_views(subsets: Sequence[Sequence[str]]) -> dict[str, View]:
 
 def all_answers(
     model: MultimodalModel,
-    samples: Samples,
+    samples: ManifestDataset,
     views: Views,
     settings: Mapping[str, Any],
     process: Process,
@@ -97,7 +97,9 @@ def all_answers(
         further: Whether heads that score every text also predict the texts after the first.
     """
     data, precision = settings["data"], settings["trainer"].precision
-    quarantine = Quarantine(run_dir / "quarantine.jsonl", len(samples), data.max_bad_fraction)
+    quarantine = Quarantine(
+        run_dir / "quarantine.jsonl", len(samples), data.max_unreadable_fraction
+    )
     asked = list(model.head if heads is None else heads)
     mine: Outputs = {key(head, view): [] for head in asked for view in views}
     unread: dict[str, Any] = {}
@@ -105,8 +107,8 @@ def all_answers(
         loader = make_loader(samples, sampler, data.num_workers)
         seen = list(some.values())
         for batch, answers in predict(model, speakers, loader, process, precision, seen):
-            quarantine.add(batch.faults)
-            unread |= {fault["id"]: {"reason": fault["reason"]} for fault in batch.faults}
+            quarantine.add(batch.read_errors)
+            unread |= {fault["id"]: {"reason": fault["reason"]} for fault in batch.read_errors}
             for view, outputs in zip(some, answers, strict=True):
                 for head, output in outputs.items():
                     mine[key(head, view)] += zip(batch.ids, by_sample(output), strict=True)
@@ -121,7 +123,7 @@ def all_answers(
 def passes(
     model: MultimodalModel,
     asked: list[str],
-    samples: Samples,
+    samples: ManifestDataset,
     data: Any,
     process: Process,
     views: Views,

@@ -8,23 +8,23 @@ import numpy as np
 from jaxtyping import Int
 from torch.utils.data import DataLoader
 
-from mmtx_cli.data.cache.content import Contents, text_contents
+from mmtx_cli.data.cache.content import ContentKeys, text_contents
 from mmtx_cli.data.cache.entries import Reader
-from mmtx_cli.data.cache.module_outputs import Part
+from mmtx_cli.data.cache.module_outputs import ModuleOutputs
 from mmtx_cli.data.cache.shard import Fault
 from mmtx_cli.data.cache.writer import ShardWriter
-from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.manifest.sample import SPLITS, Sample
 from mmtx_cli.types import Batch, Tokens
 
 
 @dataclass
-class Todo:
+class PendingEntries:
     """Samples without a cache entry, one per distinct content; ``total`` counts all contents."""
 
-    samples: Samples
-    contents: Contents
+    samples: ManifestDataset
+    contents: ContentKeys
     total: int
 
     def __post_init__(self) -> None:
@@ -39,7 +39,7 @@ class Todo:
 
     def write(self, writer: ShardWriter, batch: Batch, tokens: Tokens) -> int:
         """Write the entries of a batch and return their size in bytes."""
-        faults = {fault["id"]: Fault(fault["path"], fault["reason"]) for fault in batch.faults}
+        faults = {fault["id"]: Fault(fault["path"], fault["reason"]) for fault in batch.read_errors}
         x, mask = tokens.x.to("cpu"), tokens.mask.to("cpu")
         size = 0
         for i, own in enumerate(batch.ids):
@@ -54,7 +54,7 @@ class Todo:
         return size
 
 
-def todo_of(part: Part, corpus: Any, modality: str) -> Todo:
+def todo_of(part: ModuleOutputs, corpus: Any, modality: str) -> PendingEntries:
     """Return the missing entries of all splits; unreadable content is tried again."""
     corpus = replace(corpus, cache=None, trained_labels=False)  # labels are not used
     rows = [row for split in SPLITS for row in corpus.rows(split)]
@@ -69,7 +69,7 @@ def todo_of(part: Part, corpus: Any, modality: str) -> Todo:
     first = np.unique(contents.name, return_index=True)[1]
     lacking = np.sort(first[~done(part, taken(contents, first))])
     samples = corpus.samples([rows[i] for i in lacking], [modality], ())
-    return Todo(samples, taken(contents, lacking), len(first))
+    return PendingEntries(samples, taken(contents, lacking), len(first))
 
 
 def one_a_text(columns: Sequence[Sequence[str]]) -> list[Sample]:
@@ -78,12 +78,12 @@ def one_a_text(columns: Sequence[Sequence[str]]) -> list[Sample]:
     return [Sample(f"text {text!r}", "train", text=text) for text in texts]
 
 
-def done(part: Part, contents: Contents) -> np.ndarray:
+def done(part: ModuleOutputs, contents: ContentKeys) -> np.ndarray:
     """Return which contents have a readable entry."""
     entry = part.find(contents)
     return np.array([e >= 0 and int(e) not in part.faults for e in entry], dtype=bool)
 
 
-def taken(contents: Contents, index: Int[np.ndarray, " m"]) -> Contents:
+def taken(contents: ContentKeys, index: Int[np.ndarray, " m"]) -> ContentKeys:
     """Return the contents at ``index``."""
-    return Contents(contents.name[index], contents.state[index])
+    return ContentKeys(contents.name[index], contents.state[index])

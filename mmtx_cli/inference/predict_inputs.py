@@ -22,7 +22,7 @@ from mmtx_cli.runs.resolve import preparation_of, sections
 from mmtx_cli.runs.run_dir import open_run
 
 if TYPE_CHECKING:
-    from mmtx_cli.data.dataset import Samples
+    from mmtx_cli.data.dataset import ManifestDataset
 
 
 def predict(
@@ -84,7 +84,7 @@ def predict(
 
 def manifest_rows(
     cfg: DictConfig, stored: Mapping[str, Any], data: DataSettings
-) -> tuple["Samples", list[dict[str, Any]]]:
+) -> tuple["ManifestDataset", list[dict[str, Any]]]:
     """Return the manifest rows as samples, and the initial fields of their output lines.
 
     Raises DataError if there are no rows, or none has a modality that the model reads.
@@ -127,14 +127,14 @@ def manifest_rows(
 
 def input_lines(
     cfg: DictConfig, reader: InputReader, paths: Sequence[str]
-) -> tuple["Samples", list[dict[str, Any]]]:
+) -> tuple["ManifestDataset", list[dict[str, Any]]]:
     """Return files, or a single text, as samples, and the initial fields of their output lines."""
     from mmtx_cli.data.input_files import all_pieces
 
     asked = {"text": cfg.text} if cfg.text else {}
     if not paths:
         return reader.texts([cfg.text]), [asked]
-    pieces = list(all_pieces(paths, cfg.segments, reader.limits))
+    pieces = list(all_pieces(paths, cfg.segment_seconds, reader.limits))
     samples = reader.files(pieces, [str(i) for i in range(len(pieces))], cfg.text)
     return samples, [described(piece) | asked for piece in pieces]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.atomic import replaced
-from mmtx_cli.io.checksums import checksums, damaged_entry, refuse_not_finite
+from mmtx_cli.io.checksums import check_finite_weights, checksums, damaged_entry
 from mmtx_cli.io.file_errors import is_of_files, reason
-from mmtx_cli.io.moved_targets import renamed
+from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.safetensors_file import read_safetensors
 from mmtx_cli.io.tensor_checks import not_finite, tensor_fault
 from mmtx_cli.io.torch_file import check_archive, load_archive, plain_fault
@@ -209,7 +209,7 @@ def read_weights(path: str) -> dict[str, Any]:
 
 def check_finite(path: Path, tensors: Mapping[str, Any]) -> None:
     """Raise CheckpointError if any weight is NaN or infinite, naming the first such tensor."""
-    refuse_not_finite(path, not_finite(tensors))
+    check_finite_weights(path, not_finite(tensors))
 
 
 def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> Path:

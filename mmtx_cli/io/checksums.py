@@ -53,10 +53,10 @@ def check_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping
                 f"{path}: damaged: {odd[0]}{more} did not match its checksum; use the run's "
                 "checkpoints or another copy of the model folder"
             )
-    refuse_not_finite(path, not_finite(tensors))
+    check_finite_weights(path, not_finite(tensors))
 
 
-def refuse_not_finite(path: Path, odd: Sequence[str]) -> None:
+def check_finite_weights(path: Path, odd: Sequence[str]) -> None:
     """Raise CheckpointError if there are names of tensors with NaN or infinite values."""
     if odd:
         more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Frozen:
+class FrozenTeacher:
     """Hold a model outside of the module tree: it is not trained, averaged, or saved.
 
     It runs in evaluation mode, without gradients, and on a GPU in bfloat16.
@@ -18,11 +18,11 @@ class Frozen:
         self.model: Any = model.requires_grad_(False).eval()
         self.label_names = list(label_names)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Frozen":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FrozenTeacher":
         return self  # never modified, so copies share it
 
     @torch.compiler.disable
-    def ask(self, question: Callable[[Any], Tensor], device: torch.device) -> Tensor:
+    def run(self, question: Callable[[Any], Tensor], device: torch.device) -> Tensor:
         """Return ``question(model)``, computed on ``device`` and converted to at least float32."""
         self.model.to(device)
         low = device.type != "cpu"

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mmtx_cli.types import Places
+from mmtx_cli.types import TokenIndex
 
 MASKINGS = ("random", "moment", "tube")
 """How hidden patches are chosen.
@@ -22,7 +22,7 @@ MASKINGS = ("random", "moment", "tube")
 
 def hide(
     mask: Bool[Tensor, "b n"], ratio: float, masking: str, places: int, scores: Float[Tensor, "b n"]
-) -> tuple[Places, Places]:
+) -> tuple[TokenIndex, TokenIndex]:
     """Return the visible and the hidden patches of each sample.
 
     In each group, the share ``ratio`` of the real patches with the highest scores is hidden; at
@@ -46,16 +46,16 @@ def hide(
     most = min(math.floor(size * ratio), size - 1)  # maximum hidden per group
     first = torch.arange(n // size, device=mask.device)[:, None] * size
 
-    def picked(begin: Tensor, number: Tensor, room: int) -> Places:
+    def picked(begin: Tensor, number: Tensor, room: int) -> TokenIndex:
         slot = torch.arange(room, device=mask.device)
         index = order.gather(2, (begin + slot).clamp(max=size - 1)) + first
-        return Places(index.flatten(1), (slot < number).flatten(1))
+        return TokenIndex(index.flatten(1), (slot < number).flatten(1))
 
     shown = picked(torch.zeros_like(count), count - away, size - most)
     return shown, picked(count - away, away, most)
 
 
-def chosen(mask: Bool[Tensor, "b n"], ratio: float, scores: Float[Tensor, "b n"]) -> Places:
+def chosen(mask: Bool[Tensor, "b n"], ratio: float, scores: Float[Tensor, "b n"]) -> TokenIndex:
     """Return the share ``ratio`` of each sample's real elements with the lowest scores.
 
     At least one element per sample is chosen.
@@ -64,4 +64,4 @@ def chosen(mask: Bool[Tensor, "b n"], ratio: float, scores: Float[Tensor, "b n"]
     count = (mask.sum(dim=1) * ratio).round().long().clamp(min=1)
     index = scores.masked_fill(~mask, torch.inf).argsort(dim=1, stable=True)[:, :most]
     slot = torch.arange(index.shape[1], device=mask.device)
-    return Places(index, (slot < count[:, None]) & mask.gather(1, index))
+    return TokenIndex(index, (slot < count[:, None]) & mask.gather(1, index))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mmtx_cli.types import Streams, Tokens
 
 
-class Sequenced(nn.Module):
+class ModalitySequence(nn.Module):
     """Concatenate streams, each marked with a learned embedding of its modality."""
 
     def __init__(self, dim: int, modalities: Sequence[str]) -> None:
@@ -24,7 +24,7 @@ class Sequenced(nn.Module):
         return Tokens(torch.cat(marked, dim=1), mask)
 
 
-class StandIns(nn.Module):
+class MissingModalityTokens(nn.Module):
     """Replace each missing modality of a sample by a learned token, if it has another modality."""
 
     def __init__(self, dim: int, modalities: Sequence[str]) -> None:

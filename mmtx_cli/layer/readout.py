@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.layer.score_fusion import Vote
+from mmtx_cli.layer.score_fusion import ScoreFusion
 from mmtx_cli.types import Streams
 
 
@@ -33,7 +33,7 @@ class Readout(nn.Module):
                 for name in self.reads
             }
         )
-        self.vote = Vote(vote, self.reads, outputs)
+        self.vote = ScoreFusion(vote, self.reads, outputs)
 
     def forward(self, streams: Streams) -> Float[Tensor, "b c"]:
         """Return the scores; those of a sample without any of the streams are meaningless."""

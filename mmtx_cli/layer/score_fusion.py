@@ -12,7 +12,7 @@ from torch import Tensor, nn
 KINDS = ("mean", "weights", "product", "stacking")
 
 
-class Vote(nn.Module):
+class ScoreFusion(nn.Module):
     """Fuse the scores of several streams; streams that a sample lacks are ignored.
 
     - "mean": the mean of the scores.

@@ -10,14 +10,14 @@ from mmtx_cli.config.schema import MAX_IMAGE_PIXELS
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image import FORMATS, SMALL_BYTES, decode_image, decode_small
 from mmtx_cli.media.regular_file import open_regular
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 """Formats whose further frames form an animation, not pages."""
 
 
 def read_picture(
-    guard: Guard, path: str, size: int | None = None, max_pixels: int = MAX_IMAGE_PIXELS
+    guard: IsolatedDecoder, path: str, size: int | None = None, max_pixels: int = MAX_IMAGE_PIXELS
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Decode an image as ``decode_image`` does, within the time and memory limits of ``guard``.
 
@@ -31,7 +31,7 @@ def read_picture(
         max_pixels: Largest number of pixels that is decoded.
 
     Raises:
-        UnreadableError: as ``decode_image`` does, and as ``Guard.run`` does.
+        UnreadableError: as ``decode_image`` does, and as ``IsolatedDecoder.run`` does.
     """
     pixels = decode_small(path, size, max_pixels)
     if pixels is None:
@@ -39,7 +39,7 @@ def read_picture(
     return pixels
 
 
-def picture_kind(guard: Guard, path: str) -> str | None:
+def picture_kind(guard: IsolatedDecoder, path: str) -> str | None:
     """Return "still" or "animation" by content, not by name; None if the file is not an image."""
     try:
         with open_regular(path) as file:

@@ -87,7 +87,7 @@ def caption_diversity(
         figures["warning"] = (
             f"{repeated(figures, 'samples')}; the most frequent reference covers {100 * most:.0f} "
             f"% of them: the model ignores its input. {_ADVICE[0].upper()}{_ADVICE[1:]}, and "
-            "measure the importance of each modality (diagnose=true)."
+            "measure the importance of each modality (modality_importance=true)."
         )
     return figures
 

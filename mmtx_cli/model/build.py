@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from mmtx_cli.config.introspect import signature_of
 from mmtx_cli.config.validate import component_faults
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.layer.frozen_teacher import Frozen
+from mmtx_cli.layer.frozen_teacher import FrozenTeacher
 from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.model.teacher import teacher_model
 
@@ -47,7 +47,7 @@ def build_encoders(nodes: Mapping[str, Any]) -> dict[str, Any]:
 
 def build_teacher(
     path: str, node: Mapping[str, Any], config: Mapping[str, Any], trusted: Sequence[str]
-) -> Frozen:
+) -> FrozenTeacher:
     """Build a head's ``teacher``: a trained model, or an encoder that does not depend on the seed.
 
     Parts of an encoder without pretrained weights are random: they carry no information about the
@@ -60,15 +60,15 @@ def build_teacher(
         trusted: Packages that components may be imported from.
     """
     if isinstance(node["teacher"], str):
-        return taught_by(path, node, config, trusted)
+        return load_teacher(path, node, config, trusted)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Frozen(component(f"{path}.teacher", node["teacher"]))
+        return FrozenTeacher(component(f"{path}.teacher", node["teacher"]))
 
 
-def taught_by(
+def load_teacher(
     path: str, node: Mapping[str, Any], config: Mapping[str, Any], trusted: Sequence[str]
-) -> Frozen:
+) -> FrozenTeacher:
     """Load the trained model that a head's ``teacher`` names, or only its encoder.
 
     Args:
@@ -83,10 +83,10 @@ def taught_by(
     model, stored = teacher_model(path, node["teacher"], config, lambda c: build_model(c, trusted))
     modality = node.get("modality")
     if modality is None:
-        return Frozen(model, stored["label_names"])
+        return FrozenTeacher(model, stored["label_names"])
     if modality not in model.encoder:
         raise ConfigError(f"{path}.teacher: {node['teacher']} has no encoder for {modality!r}")
-    return Frozen(model.encoder[modality])
+    return FrozenTeacher(model.encoder[modality])
 
 
 def component(path: str, node: Mapping[str, Any], **provided: object) -> Any:

@@ -42,9 +42,10 @@ def check_stored(stored: Mapping[str, Any], ckpt: str, trusted: tuple[str, ...])
 def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
     """Load trained weights wherever name and shape match, and print what was loaded.
 
-    An image encoder nested in another encoder (``encoder.video.image`` of ``encoder/video=frames``)
-    that the checkpoint lacks is initialized from the checkpoint's image encoder, and the projection
-    of the outer encoder from that of the images: a model of images can then process frames at once.
+    An image encoder nested in another encoder (``encoder.video.image`` of
+    ``encoder/video=per_frame``) that the checkpoint lacks is initialized from the checkpoint's
+    image encoder, and the projection of the outer encoder from that of the images: a model of
+    images can then process frames at once.
 
     Raises:
         CheckpointError: If no tensor matches.

@@ -10,7 +10,7 @@ from mmtx_cli.distributed.collectives import world_size
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.fusion.base import Fusion
 from mmtx_cli.head.base import Head
-from mmtx_cli.types import FUSED, Batch, Field, Prediction, Streams, Tokens
+from mmtx_cli.types import FUSED, Batch, ModalityInput, Prediction, Streams, Tokens
 
 
 class MultimodalModel(nn.Module):
@@ -41,10 +41,10 @@ class MultimodalModel(nn.Module):
         shared: Streams = {}
         predictions: dict[str, Prediction] = {}
         for name, head in sorted(self.head.items(), key=lambda item: item[1].mixes):
-            if name in batch.idle and world_size() == 1:
+            if name in batch.inactive_heads and world_size() == 1:
                 continue
-            meant = batch.meant.get(name)
-            own = batch if meant is None else batch.only(meant)
+            meant = batch.head_masks.get(name)
+            own = batch if meant is None else batch.select(meant)
             view = head.view(own)  # masked objectives read a corrupted copy
             source, known = (batch, shared) if view is own else (view, {})
             if head.mixes:  # matching combines modalities of different samples
@@ -95,7 +95,7 @@ class MultimodalModel(nn.Module):
         """Return one stream per modality, of the shared width, zero where the mask is False."""
         return {name: self.encode_one(name, batch.inputs[name]) for name in self.encoder}
 
-    def encode_one(self, name: str, field: Field) -> Tokens:
+    def encode_one(self, name: str, field: ModalityInput) -> Tokens:
         """Encode and project one modality; in evaluation, skip it if no sample of the batch has it.
 
         Distributed training encodes it anyway: processes wait for each other's gradients.
@@ -108,7 +108,7 @@ class MultimodalModel(nn.Module):
         x = self.project[name](tokens.x).masked_fill(~tokens.mask[..., None], 0)
         return Tokens(x, tokens.mask)
 
-    def present_tokens(self, name: str, field: Field) -> Tokens:
+    def present_tokens(self, name: str, field: ModalityInput) -> Tokens:
         """Encode only the samples that have the modality; the tokens of the others are masked.
 
         Only on a CPU, because counting the samples would synchronize a GPU. Cached tokens need no
@@ -120,12 +120,12 @@ class MultimodalModel(nn.Module):
         present = field.mask.any(dim=1)
         if present.all() or not present.any():
             return self.tokens(name, field)
-        some = self.tokens(name, field.each(lambda x: x[present]))
+        some = self.tokens(name, field.map(lambda x: x[present]))
         x = some.x.new_zeros(len(present), *some.x.shape[1:])
         mask = some.mask.new_zeros(len(present), some.mask.shape[1])
         return Tokens(x.index_put((present,), some.x), mask.index_put((present,), some.mask))
 
-    def tokens(self, name: str, field: Field) -> Tokens:
+    def tokens(self, name: str, field: ModalityInput) -> Tokens:
         """Return an encoder's tokens, in training in micro-batches of ``encode_batch`` samples."""
         if field.encoded:
             kept = Tokens(field.data.to(self.project[name].weight.dtype), field.mask)
@@ -142,7 +142,7 @@ class MultimodalModel(nn.Module):
 
 def restricted(streams: Streams, rows: Tensor | None) -> Streams:
     """Return the streams restricted to ``rows``; unchanged if ``rows`` is None."""
-    return streams if rows is None else {name: x.only(rows) for name, x in streams.items()}
+    return streams if rows is None else {name: x.select(rows) for name, x in streams.items()}
 
 
 def kept_alone(encoded: Streams, kept: Iterable[str]) -> Streams:

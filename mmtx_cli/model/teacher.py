@@ -12,8 +12,8 @@ Build = Callable[[Mapping[str, Any]], Any]
 """Builds a model from a run's config."""
 
 SHARED: Mapping[str, tuple[str, ...]] = {
-    "image": ("image_size", "fit"),
-    "video": ("image_size", "fit", "num_frames", "sampling", "fps"),
+    "image": ("image_size", "resize_mode"),
+    "video": ("image_size", "resize_mode", "num_frames", "frame_sampling", "fps"),
     "audio": ("sample_rate",),
     "text": ("text",),
 }

@@ -12,7 +12,7 @@ from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.report.thumbnail import Shown, Thumbnail, data_uri, jpeg_uri
 
 if TYPE_CHECKING:
-    from mmtx_cli.media.worker.isolated_decoder import Guard
+    from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 
 RATE = 16_000
 MAX_SECONDS = 10.0
@@ -41,7 +41,7 @@ class Sounds:
         """Initialize it; ``timeout`` is the maximum time for one file, in seconds."""
         self.timeout = timeout
         self._made: dict[Shown, SoundClip | None] = {}
-        self._guard: Guard | None = None
+        self._guard: IsolatedDecoder | None = None
 
     def __call__(
         self, path: Path, start: float | None = None, end: float | None = None
@@ -76,9 +76,9 @@ class Sounds:
         # imported here: most reports have no audio and need no decoder
         from mmtx_cli.media.audio.decode import decode_sound
         from mmtx_cli.media.backend import load_decoders
-        from mmtx_cli.media.worker.isolated_decoder import Guard
+        from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 
-        self._guard = self._guard or Guard(self.timeout, load_decoders)
+        self._guard = self._guard or IsolatedDecoder(self.timeout, load_decoders)
         # one sample more than is played shows that there is more
         most = MAX_SECONDS + 1 / RATE
         wave = self._guard.run(decode_sound, str(path), RATE, most, start, end, None)
@@ -100,10 +100,10 @@ def spectrogram(wave: np.ndarray, name: str) -> Thumbnail:
 
     from mmtx_cli.data.sample_reader import hops
     from mmtx_cli.layer.input.mel import LogMel
-    from mmtx_cli.types import Field
+    from mmtx_cli.types import ModalityInput
 
     data = hops(torch.from_numpy(np.ascontiguousarray(wave)), RATE)[None]
-    field = Field(data, torch.ones(data.shape[:2], dtype=torch.bool))
+    field = ModalityInput(data, torch.ones(data.shape[:2], dtype=torch.bool))
     x = LogMel(RATE, normalise=None)(field)[0].numpy().T[::-1]
     gray = np.clip((x - max(0.0, x.max())) / RANGE + 1, 0, 1)
     picture = Image.fromarray((255 * gray).astype(np.uint8)).resize((WIDTH, HEIGHT))

@@ -10,7 +10,7 @@ from PIL import Image
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image_reader import read_picture
 from mmtx_cli.media.suffixes import SUFFIXES
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 from mmtx_cli.report.video_strip import FilmStrips
 
@@ -39,7 +39,7 @@ class Thumbnails:
         self._made: dict[Shown, Thumbnail] = {}
         self._films: FilmStrips | None = None
         limits = DecodeLimits()
-        self._guard = Guard(limits.seconds, memory=limits.bytes)
+        self._guard = IsolatedDecoder(limits.seconds, memory=limits.bytes)
 
     def __call__(
         self, path: Path, start: float | None = None, end: float | None = None

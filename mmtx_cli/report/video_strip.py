@@ -14,9 +14,9 @@ class FilmStrips:
         """Initialize it; ``timeout`` is the maximum time for one video, in seconds."""
         # imported here: most reports show only images and need no video decoder
         from mmtx_cli.media.backend import load_decoders
-        from mmtx_cli.media.worker.isolated_decoder import Guard
+        from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 
-        self.guard = Guard(timeout, load_decoders)
+        self.guard = IsolatedDecoder(timeout, load_decoders)
 
     def __call__(
         self, path: Path, start: float | None = None, end: float | None = None

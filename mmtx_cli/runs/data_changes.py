@@ -27,7 +27,7 @@ def row_digests(samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
     return {split: _digests([s for s in samples if s.split == split]) for split in SPLITS}
 
 
-def refuse_changed(
+def check_data_unchanged(
     there: Mapping[str, Any], here: Mapping[str, Any], where: object, allowed: bool
 ) -> None:
     """Raise DataError naming what changed in each split if the rows differ from the checkpoint's.

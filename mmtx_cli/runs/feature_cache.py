@@ -38,7 +38,7 @@ READ_ONLY = (
     "eval_batch_size",
     "modality_dropout",
     "modality_dropout_by",
-    "bucket",
+    "length_bucketing",
     "captions_per_sample",
 )
 """Keys of ``data`` that do not affect the contents of a cache."""
@@ -278,7 +278,7 @@ def remedy(cfg: Mapping[str, Any], folder: str) -> str:
     # recreate the cached modules that this run uses, with the same data type
     held = cards(Path(folder))
     used = [part for part in parts_of(cfg) if part in held]
-    parts = [f"parts=[{','.join(used)}]"] if used else []
+    parts = [f"modules=[{','.join(used)}]"] if used else []
     kinds = {held[part].dtype for part in used}
     dtype = [f"dtype={kind}" for kind in kinds] if len(kinds) == 1 and kinds != {DTYPE} else []
     dirs = [word for path in config_dirs(given)[1:] for word in (CONFIG_DIR[0], str(path))]

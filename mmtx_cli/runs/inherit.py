@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmtx_cli.config.cross_checks import constant, is_trained
 from mmtx_cli.config.introspect import TargetError, class_constant
-from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preparation
+from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.errors import CheckpointError, ConfigError, MmtxError
 
@@ -41,8 +41,8 @@ def _inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
         raise CheckpointError(
             f"ckpt={cfg.ckpt}: its config contains interpolations, which mmtx never writes"
         )
-    model, preparation = stored["model"], {**asdict(Preparation()), **stored["preparation"]}
-    refuse_other_sizes(cfg, model, preparation)
+    model, preparation = stored["model"], {**asdict(Preprocessing()), **stored["preparation"]}
+    check_sizes_unchanged(cfg, model, preparation)
     cfg.dim = model["dim"] if cfg.get("dim") is None else cfg.dim
     for key in ROOT_KEYS:
         cfg[key] = preparation[key] if cfg.get(key) is None else cfg[key]
@@ -58,7 +58,7 @@ def _inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
         cfg.data.setdefault(key, preparation[key])
 
 
-def refuse_other_sizes(
+def check_sizes_unchanged(
     cfg: DictConfig, model: Mapping[str, Any], preparation: Mapping[str, Any]
 ) -> None:
     """Raise ConfigError if ``cfg`` changes sizes that the inherited modules are fixed to."""

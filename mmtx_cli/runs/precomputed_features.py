@@ -26,7 +26,7 @@ def reads_features(node: Mapping[str, Any]) -> bool:
         return bool(getattr(get_class(target), "reads_features", False))
 
 
-def standardise(model: Any, corpus: Any) -> None:
+def set_feature_statistics(model: Any, corpus: Any) -> None:
     """Set the feature statistics of the training rows in every encoder of features."""
     import torch
 
@@ -37,4 +37,4 @@ def standardise(model: Any, corpus: Any) -> None:
     for name in corpus.preparation.features:
         scale = feature_scale(corpus.manifest.split("train"), name, most, limits)
         if scale is not None:
-            model.encoder[name].standardise(*map(torch.from_numpy, scale))
+            model.encoder[name].set_feature_statistics(*map(torch.from_numpy, scale))

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preparation
+from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
 from mmtx_cli.config.schema import SECTIONS, DataSettings
 from mmtx_cli.config.validate import check
 from mmtx_cli.data.manifest.table_file import check_exists
@@ -18,7 +18,7 @@ from mmtx_cli.runs.inherit import has_new_head, has_weights, inherit
 from mmtx_cli.runs.precomputed_features import feature_widths
 from mmtx_cli.runs.resume import resumed
 
-DEFAULTS = {"dim": 256} | {key: getattr(Preparation(), key) for key in ROOT_KEYS}
+DEFAULTS = {"dim": 256} | {key: getattr(Preprocessing(), key) for key in ROOT_KEYS}
 
 
 def prepared(
@@ -113,11 +113,11 @@ def sections(cfg: DictConfig) -> dict[str, Any]:
     }
 
 
-def preparation_of(cfg: DictConfig, data: DataSettings) -> Preparation:
+def preparation_of(cfg: DictConfig, data: DataSettings) -> Preprocessing:
     """Return the preprocessing settings from the root of the configuration and from ``data``."""
     root = {key: cfg[key] for key in ROOT_KEYS}
     plain = {key: getattr(data, key) for key in DATA_KEYS}
-    return Preparation(**root, **plain, features=feature_widths(cfg.encoder))
+    return Preprocessing(**root, **plain, features=feature_widths(cfg.encoder))
 
 
 def change(node: dict[str, Any], changes: Mapping[str, Any]) -> None:

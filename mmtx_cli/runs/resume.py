@@ -16,7 +16,7 @@ from mmtx_cli.distributed.hydra_job import job_overrides
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.atomic import replaced
 from mmtx_cli.io.checkpoint import read_config
-from mmtx_cli.io.moved_targets import renamed
+from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.redact import HIDDEN, redacted
 from mmtx_cli.io.yaml_reader import check_yaml, read_yaml_text
 
@@ -33,7 +33,12 @@ FREE = (
 """Keys that may differ when resuming: how the run is executed, not what it computes. Digests of the
 rows detect whether a moved dataset is the same.
 """
-COMPUTED = ("trainer.accumulate", "trainer.clip", "trainer.ema", "trainer.precision")
+COMPUTED = (
+    "trainer.accumulate_grad_batches",
+    "trainer.gradient_clip_val",
+    "trainer.ema",
+    "trainer.precision",
+)
 """Keys among ``FREE`` that may not differ, because they change the optimizer steps."""
 
 
@@ -70,7 +75,7 @@ def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     if faults:
         raise ConfigError(*faults)
     config = whole_save(last)
-    refuse_foreign(last, config.get("run") or {}, run_settings(kept))
+    check_same_run(last, config.get("run") or {}, run_settings(kept))
     saved.run_dir, saved.resume, saved.trusted_packages = cfg.run_dir, True, cfg.trusted_packages
     saved.allow_changed_data = cfg.allow_changed_data
     return saved, config
@@ -92,7 +97,7 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(item, f"{path}.{key}".lstrip("."))
 
 
-def refuse_foreign(last: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+def check_same_run(last: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """Raise CheckpointError if a checkpoint was not made by the run that config.yaml describes.
 
     Keys that only one of them has are ignored: another version of mmtx may have added them.

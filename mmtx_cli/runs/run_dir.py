@@ -23,7 +23,7 @@ LOCKED: dict[str, IO[str]] = {}
 """Run folders that this process has locked."""
 
 
-def refuse_trained(cfg: DictConfig) -> None:
+def check_not_trained(cfg: DictConfig) -> None:
     """Raise ConfigError if the run folder already contains a trained model or a result."""
     run_dir = Path(cfg.run_dir)
     if not is_first_process() or cfg.get("resume"):
@@ -72,7 +72,7 @@ def lock(run_dir: Path, key: str = "run_dir") -> None:
 def open_run(cfg: DictConfig) -> Path:
     """Create the run folder and write the configuration and environment, without secrets."""
     run_dir = Path(cfg.run_dir)
-    refuse_trained(cfg)
+    check_not_trained(cfg)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         if is_first_process():

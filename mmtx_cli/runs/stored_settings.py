@@ -11,7 +11,7 @@ from mmtx_cli.config.introspect import TargetError
 from mmtx_cli.config.schema import SECTIONS
 from mmtx_cli.config.validate import several, subsections
 from mmtx_cli.errors import DataError
-from mmtx_cli.io.moved_targets import renamed
+from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.yaml_reader import YamlTextError, read_yaml
 
 

@@ -72,6 +72,6 @@ def with_shares(heads: Iterable[tuple[str, Head]], parts: Sequence[Batch]) -> li
 
 def counted(name: str, head: Head, batch: Batch) -> Tensor | None:
     """Return how many items the head's loss averages over, 0 if it is inactive, None if unknown."""
-    meant = batch.meant.get(name)
-    number = head.count(batch if meant is None else batch.only(meant))
-    return number * 0 if number is not None and name in batch.idle else number
+    meant = batch.head_masks.get(name)
+    number = head.count(batch if meant is None else batch.select(meant))
+    return number * 0 if number is not None and name in batch.inactive_heads else number

@@ -19,7 +19,7 @@ def recompute_blocks(model: MultimodalModel) -> None:
     """
     blocks = [block for encoder in model.encoder.values() for block in encoder.blocks()[1:]]
     if not blocks:
-        raise ConfigError("trainer.checkpointing: no encoder of this model has blocks")
+        raise ConfigError("trainer.activation_checkpointing: no encoder of this model has blocks")
     for block in blocks:
         # bound as a method, so that a copy of the block runs its own forward
         block.forward = MethodType(recomputed, block)  # type: ignore[method-assign]

@@ -25,13 +25,13 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
         ConfigError: if an encoder or the fusion is not read by any head.
     """
     heads = model.head.values()
-    refuse_unread(model, {name for head in heads for name in head.reads})
+    check_modules_used(model, {name for head in heads for name in head.reads})
     needs = sorted({need for head in heads for need in head.needs})
-    rows, val_rows = (learnable(model, corpus, split) for split in ("train", "val"))
+    rows, val_rows = (trainable_rows(model, corpus, split) for split in ("train", "val"))
     if any(head.ordered for head in heads):
-        refuse_unordered(corpus)
+        check_classes_ordered(corpus)
     modalities = list(model.encoder)
-    refuse_untaught(model, rows, corpus)
+    check_heads_have_targets(model, rows, corpus)
     teachers = kept_teachers(model, corpus)
     train = corpus.samples(rows, modalities, needs, True, seed, teachers)
     val = corpus.samples(val_rows, modalities, needs, teachers=teachers) if val_rows else None
@@ -49,7 +49,7 @@ def kept_teachers(model: Any, corpus: Any) -> list[str]:
     return found
 
 
-def learnable(model: Any, corpus: Any, split: str) -> list[Any]:
+def trainable_rows(model: Any, corpus: Any, split: str) -> list[Any]:
     """Return the samples with targets for all heads; of a mixture, those with targets for any head.
 
     Raises DataError if there are none, or if a dataset of the mixture has none for training.
@@ -59,7 +59,7 @@ def learnable(model: Any, corpus: Any, split: str) -> list[Any]:
         needs = sorted({need for head in model.head.values() for need in head.needs})
         return usable(rows, needs, corpus.manifest)
     heads = model.head.items()
-    kept = [row for row in rows if any(teaches(row, n, head, corpus) for n, head in heads)]
+    kept = [row for row in rows if any(has_targets(row, n, head, corpus) for n, head in heads)]
     there = {row.corpus for row in kept}
     faults = [
         f"{corpus.manifest.parts[name].path}: no row of split=train has targets for any head of "
@@ -73,7 +73,7 @@ def learnable(model: Any, corpus: Any, split: str) -> list[Any]:
     return kept
 
 
-def teaches(row: Any, name: str, head: Any, corpus: Any) -> bool:
+def has_targets(row: Any, name: str, head: Any, corpus: Any) -> bool:
     """Return True if a sample has everything that a head needs to learn from it.
 
     Args:
@@ -90,7 +90,7 @@ def teaches(row: Any, name: str, head: Any, corpus: Any) -> bool:
     )
 
 
-def refuse_untaught(model: Any, rows: Sequence[Any], corpus: Any) -> None:
+def check_heads_have_targets(model: Any, rows: Sequence[Any], corpus: Any) -> None:
     """Raise DataError if a head, or a pair of modalities to align, has no training rows."""
     faults = []
     for name, head in model.head.items():
@@ -101,7 +101,7 @@ def refuse_untaught(model: Any, rows: Sequence[Any], corpus: Any) -> None:
                     f"head.{name}: none of its training rows has both {a} and {b}; add such rows, "
                     f"or set head.{name}.pairs without this pair"
                 )
-        if not head.pairs and not any(teaches(row, name, head, corpus) for row in own):
+        if not head.pairs and not any(has_targets(row, name, head, corpus) for row in own):
             faults.append(
                 f"head.{name}: none of its training rows has {' and '.join(head.subject)}"
             )
@@ -109,7 +109,7 @@ def refuse_untaught(model: Any, rows: Sequence[Any], corpus: Any) -> None:
         raise DataError(*faults)
 
 
-def refuse_unordered(corpus: Any) -> None:
+def check_classes_ordered(corpus: Any) -> None:
     """Raise DataError if the order of the classes is unknown.
 
     Class names need ``label_names`` in the dataset card; numeric labels are ordered by value.
@@ -122,7 +122,7 @@ def refuse_unordered(corpus: Any) -> None:
         )
 
 
-def refuse_lacking(modalities: Sequence[str], corpus: Any) -> None:
+def check_modalities_occur(modalities: Sequence[str], corpus: Any) -> None:
     """Raise DataError if no training row has a modality that an encoder reads."""
     rows = corpus.rows("train")
     if not rows:
@@ -137,7 +137,7 @@ def refuse_lacking(modalities: Sequence[str], corpus: Any) -> None:
         raise DataError(*faults)
 
 
-def refuse_unread(model: Any, read: Set[str]) -> None:
+def check_modules_used(model: Any, read: Set[str]) -> None:
     """Raise ConfigError if an encoder or the fusion is not read by any head.
 
     It would get no gradient, which wastes time and stalls training on several devices.

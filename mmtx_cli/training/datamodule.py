@@ -6,7 +6,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from mmtx_cli.config.schema import DataSettings
-from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.loader import EvaluationSampler, TrainSampler, make_loader
 from mmtx_cli.data.sampling.epoch_order import TrainOrder
 from mmtx_cli.data.sampling.mixture_order import MixtureOrder, shares
@@ -25,7 +25,12 @@ class TrainingData(pl.LightningDataModule):
     """Loads an endless sequence of epochs; a checkpoint stores the position as a batch count."""
 
     def __init__(
-        self, train: Samples, val: Samples | None, settings: DataSettings, seed: int, round_to: int
+        self,
+        train: ManifestDataset,
+        val: ManifestDataset | None,
+        settings: DataSettings,
+        seed: int,
+        round_to: int,
     ) -> None:
         """Set up the order of the training samples.
 
@@ -66,7 +71,13 @@ class TrainingData(pl.LightningDataModule):
         assert self.trainer is not None
         rank, world = self.trainer.global_rank, self.trainer.world_size
         sampler = TrainSampler(
-            self.train, self.order, self.total, self.start, rank, world, self.settings.bucket
+            self.train,
+            self.order,
+            self.total,
+            self.start,
+            rank,
+            world,
+            self.settings.length_bucketing,
         )
         loader = make_loader(self.train, sampler, self.settings.num_workers, self.round_to)
         parts = self.trainer.accumulate_grad_batches
@@ -98,7 +109,7 @@ class TrainingData(pl.LightningDataModule):
         self.start = state_dict["batch"]
 
 
-def make_order(train: Samples, settings: DataSettings, seed: int) -> Order:
+def make_order(train: ManifestDataset, settings: DataSettings, seed: int) -> Order:
     """Return shuffled epochs; for a mixture, batches drawn from its datasets by their shares."""
     mixing = train.mixing
     if not mixing.names:
@@ -106,4 +117,4 @@ def make_order(train: Samples, settings: DataSettings, seed: int) -> Order:
     counts = Counter(sample.corpus for sample in train.samples)
     sizes = [counts[name] for name in mixing.names]
     share = shares(sizes, mixing.weights, settings.temperature)
-    return MixtureOrder(sizes, share, settings.batch_size, seed, settings.mix == "samples")
+    return MixtureOrder(sizes, share, settings.batch_size, seed, settings.mixture_mode == "samples")

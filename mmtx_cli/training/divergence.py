@@ -11,7 +11,7 @@ WARM = 20
 _NAMED = 20
 
 
-class Guard:
+class DivergenceGuard:
     """Checks every optimizer step before it is applied."""
 
     def __init__(self, allowed: int, spike: float | None) -> None:
@@ -45,7 +45,7 @@ class Guard:
         if self.skipped > self.allowed:
             raise DivergenceError(
                 f"{said}: step not applied; lower optimizer.lr, check these samples, or allow "
-                f"such steps to be skipped: trainer.bad_steps={max(10, 2 * self.allowed)}"
+                f"such steps to be skipped: trainer.max_skipped_steps={max(10, 2 * self.allowed)}"
             )
         return f"{said}: skipped ({self.skipped} of at most {self.allowed})"
 

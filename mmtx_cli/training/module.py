@@ -15,12 +15,12 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.head.base import Head
 from mmtx_cli.model.build import build_model
 from mmtx_cli.training.accumulation import with_shares
-from mmtx_cli.training.divergence import Guard
+from mmtx_cli.training.divergence import DivergenceGuard
 from mmtx_cli.training.optimizer import make_optimizer, make_schedule
 from mmtx_cli.types import Batch, Prediction
 
 
-class Tally:
+class MeanAccumulator:
     """Accumulates weighted values on the device until their means are read."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Tally:
         """Record the mean ``value`` of ``count`` items without reading it from the device."""
         self.noted.setdefault(name, []).append((value, count))
 
-    def take(self, other: "Tally") -> None:
+    def take(self, other: "MeanAccumulator") -> None:
         """Move the records of ``other`` into this accumulator, which leaves ``other`` empty."""
         for name, pairs in other.noted.items():
             self.noted.setdefault(name, []).extend(pairs)
@@ -84,7 +84,7 @@ class TrainingModule(pl.LightningModule):
         seed: int = 0,
         trusted: tuple[str, ...] = (),
         freeze: tuple[str, ...] = (),
-        guard: Guard | None = None,
+        guard: DivergenceGuard | None = None,
         accumulate: int = 1,
     ) -> None:
         """Build the model and freeze submodules.
@@ -116,9 +116,9 @@ class TrainingModule(pl.LightningModule):
             except AttributeError as error:
                 raise ConfigError(f"freeze: the model has no module {prefix!r}: {error}") from error
             frozen.requires_grad_(False).eval()  # Lightning keeps each module's mode
-        self.train_tally, self.val_tally = Tally(), Tally()
-        self.step_tally = Tally()  # of the current step, which may be skipped
-        self.guard = guard or Guard(0, None)
+        self.train_tally, self.val_tally = MeanAccumulator(), MeanAccumulator()
+        self.step_tally = MeanAccumulator()  # of the current step, which may be skipped
+        self.guard = guard or DivergenceGuard(0, None)
         self.begun = False
         self.losses: list[Tensor] = []  # of the micro-batches of the current step
         self.ids: list[str] = []
@@ -137,7 +137,9 @@ class TrainingModule(pl.LightningModule):
         self.step_tally.add("loss", total.detach(), len(batch))
         self.losses.append(total.detach())
         self.ids += batch.ids
-        self.lacking |= bool(batch.idle) or any(field.empty for field in batch.inputs.values())
+        self.lacking |= bool(batch.inactive_heads) or any(
+            field.empty for field in batch.inputs.values()
+        )
         return total
 
     def at_step(self, batch: Batch, step: int) -> Batch:
@@ -171,7 +173,9 @@ class TrainingModule(pl.LightningModule):
         )
         self.log_dict({f"val/{k}": v for k, v in means.items()}, rank_zero_only=True)
 
-    def total(self, predictions: dict[str, Prediction], tally: Tally, batch: Batch) -> Tensor:
+    def total(
+        self, predictions: dict[str, Prediction], tally: MeanAccumulator, batch: Batch
+    ) -> Tensor:
         """Return the weighted sum of the heads' losses; record losses and metrics, also by dataset.
 
         In training, the loss of a process is scaled such that its mean over the processes and
@@ -184,7 +188,7 @@ class TrainingModule(pl.LightningModule):
             size = len(batch)
             count = size if self.training else prediction.outputs.get("count", size)
             loss = prediction.loss * batch.shares.get(name, 1.0)
-            noted = {"loss": loss.detach(), **prediction.figures}
+            noted = {"loss": loss.detach(), **prediction.metrics}
             for figure, value in noted.items():
                 tally.add(f"{name}/{figure}", value, count)
             if batch.corpus is not None:
@@ -245,13 +249,13 @@ class TrainingModule(pl.LightningModule):
         said = self.guard.skip(fault, self.trainer.global_step + 1, self.ids)
         for parameter in parameters:
             parameter.grad = None
-        self.step_tally = Tally()
+        self.step_tally = MeanAccumulator()
         if rank() == 0:
             print(said, file=sys.stderr)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the guard; reset ``is_last_batch``, since the resumed run may have more steps."""
-        self.guard.load_state_dict(checkpoint.get("guard", Guard(0, None).state_dict()))
+        self.guard.load_state_dict(checkpoint.get("guard", DivergenceGuard(0, None).state_dict()))
         loops = checkpoint.get("loops", {}).get("fit_loop", {})
         if "epoch_loop.batch_progress" in loops:
             loops["epoch_loop.batch_progress"]["is_last_batch"] = False

@@ -18,14 +18,14 @@ from mmtx_cli.model.initialize import check_stored, load_initial
 from mmtx_cli.runs.feature_cache import check_cache, open_cache
 from mmtx_cli.runs.resolve import change, plain_config, preparation_of, prepared, sections
 from mmtx_cli.runs.resume import run_settings
-from mmtx_cli.runs.run_dir import open_run, refuse_trained
+from mmtx_cli.runs.run_dir import check_not_trained, open_run
 from mmtx_cli.suggest import nearest
 
 
 def run(cfg: DictConfig) -> None:
     """Train, and write checkpoints, metrics, the model folder and the report to the run folder."""
     cfg, stored, fresh = prepared(cfg)
-    refuse_trained(cfg)
+    check_not_trained(cfg)
     train(cfg, stored, fresh)
 
 
@@ -36,13 +36,13 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     """
     from mmtx_cli.data.corpus import build_data
     from mmtx_cli.data.quarantine import Quarantine
-    from mmtx_cli.runs.data_changes import refuse_changed, row_digests
-    from mmtx_cli.runs.precomputed_features import standardise
-    from mmtx_cli.training.coverage import refuse_lacking, training_data
-    from mmtx_cli.training.divergence import Guard
+    from mmtx_cli.runs.data_changes import check_data_unchanged, row_digests
+    from mmtx_cli.runs.precomputed_features import set_feature_statistics
+    from mmtx_cli.training.coverage import check_modalities_occur, training_data
+    from mmtx_cli.training.divergence import DivergenceGuard
     from mmtx_cli.training.module import TrainingModule
     from mmtx_cli.training.optimizer import make_optimizer
-    from mmtx_cli.training.trainer import Length, fit, make_trainer
+    from mmtx_cli.training.trainer import RunLength, fit, make_trainer
 
     begun = time.perf_counter()
     settings = sections(cfg)
@@ -51,7 +51,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     # the original weights may be gone when a run is resumed: the checkpoint has the encoder's own
     encoder = stored["model"]["encoder"] if cfg.resume and stored else cfg.encoder
     corpus = build_data(data, preparation, cfg.seed, stored, encoder.get("text"), cfg.head)
-    refuse_lacking([name for name, node in encoder.items() if node], corpus)
+    check_modalities_occur([name for name, node in encoder.items() if node], corpus)
     corpus.cache = open_cache(cfg)
     cfg.update(corpus.facts())
     config = plain_config(cfg, data, asdict(corpus.preparation), corpus)
@@ -60,13 +60,15 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     if cfg.resume:
         config["model"]["encoder"] = encoder
         before = (stored or {}).get("rows") or {}
-        refuse_changed(before, config["rows"], corpus.manifest.path, cfg.allow_changed_data)
+        check_data_unchanged(before, config["rows"], corpus.manifest.path, cfg.allow_changed_data)
     trusted = tuple(cfg.trusted_packages)
     if stored is not None:
         source = f"{cfg.run_dir}/checkpoints/last.ckpt" if cfg.resume else cfg.ckpt
         check_stored(stored, source, trusted)
     # The run length depends on the data, the data on the heads, and the schedule on the run length.
-    guard = Guard(settings["trainer"].bad_steps, settings["trainer"].spike)
+    guard = DivergenceGuard(
+        settings["trainer"].max_skipped_steps, settings["trainer"].loss_spike_factor
+    )
     module = TrainingModule(
         config,
         settings["optimizer"],
@@ -75,16 +77,16 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
         trusted,
         tuple(cfg.freeze),
         guard,
-        settings["trainer"].accumulate,
+        settings["trainer"].accumulate_grad_batches,
     )
     for group, parts in (("encoder", module.model.encoder), ("head", module.model.head)):
         for name, part in parts.items():
             change(config["model"][group][name], part.portable())
     if not cfg.resume:
-        standardise(module.model, corpus)
+        set_feature_statistics(module.model, corpus)
     make_optimizer(module.model, settings["optimizer"])  # validates its settings
     loaders = training_data(module.model, corpus, cfg.seed, 8 if trainer_settings.compile else 1)
-    length = Length.of(trainer_settings, len(loaders.order))
+    length = RunLength.of(trainer_settings, len(loaders.order))
     module.steps = length.steps
     if cfg.ckpt and not cfg.resume:
         load_initial(module.model, cfg.ckpt, fresh)
@@ -95,7 +97,7 @@ def train(cfg: DictConfig, stored: Mapping[str, Any] | None, fresh: Set[str]) ->
     run_dir = Path(cfg.run_dir)
     num_train, num_val = len(loaders.train), len(loaders.val or ())
     quarantine = Quarantine(
-        run_dir / "quarantine.jsonl", num_train + num_val, data.max_bad_fraction
+        run_dir / "quarantine.jsonl", num_train + num_val, data.max_unreadable_fraction
     )
     trainer, save = make_trainer(
         trainer_settings,

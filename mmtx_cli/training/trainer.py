@@ -26,7 +26,7 @@ from mmtx_cli.training.module import TrainingModule
 
 
 @dataclass(frozen=True)
-class Length:
+class RunLength:
     """Length of a run in micro-batches and optimizer steps."""
 
     batches: int
@@ -38,19 +38,21 @@ class Length:
         if settings.max_steps is not None:
             steps = settings.max_steps
         elif settings.max_epochs is not None:
-            steps = math.ceil(settings.max_epochs * batches_an_epoch / settings.accumulate)
+            steps = math.ceil(
+                settings.max_epochs * batches_an_epoch / settings.accumulate_grad_batches
+            )
         else:
             raise ConfigError("trainer.max_epochs: set this or trainer.max_steps")
         if steps < 1:
             raise ConfigError("trainer: the run has no steps; increase max_epochs or max_steps")
-        return cls(steps * settings.accumulate, steps)
+        return cls(steps * settings.accumulate_grad_batches, steps)
 
 
 def make_trainer(
     settings: TrainerSettings,
     loggers: LoggerSettings,
     run_dir: Path,
-    length: Length,
+    length: RunLength,
     batches_an_epoch: int,
     quarantine: Quarantine,
     label: str,
@@ -79,7 +81,7 @@ def make_trainer(
     callbacks = [metrics, QuarantineCallback(quarantine), *optional_callbacks(settings)]
     if settings.progress:
         callbacks.append(ProgressCallback(metrics, label))
-    every = settings.val_every or max(1, batches_an_epoch // settings.accumulate)
+    every = settings.val_every or max(1, batches_an_epoch // settings.accumulate_grad_batches)
     try:
         trainer = pl.Trainer(
             accelerator=settings.accelerator,
@@ -88,10 +90,10 @@ def make_trainer(
             strategy=settings.strategy,
             precision=settings.precision,  # type: ignore[arg-type]
             max_epochs=1,
-            accumulate_grad_batches=settings.accumulate,
-            gradient_clip_val=settings.clip,
+            accumulate_grad_batches=settings.accumulate_grad_batches,
+            gradient_clip_val=settings.gradient_clip_val,
             check_val_every_n_epoch=None,
-            val_check_interval=min(every * settings.accumulate, length.batches),
+            val_check_interval=min(every * settings.accumulate_grad_batches, length.batches),
             num_sanity_val_steps=0,
             callbacks=[*callbacks, save],
             plugins=[SafeCheckpointIO()],
@@ -146,7 +148,7 @@ def fit(
     trainer: pl.Trainer,
     module: TrainingModule,
     data: TrainingData,
-    length: Length,
+    length: RunLength,
     settings: TrainerSettings,
     resume: Path | None,
 ) -> None:
@@ -161,8 +163,8 @@ def fit(
         resume: Checkpoint to resume from.
     """
     data.total = length.batches
-    module.model.encode_batch = settings.encode_batch
-    if settings.checkpointing:
+    module.model.encode_batch = settings.encoder_micro_batch
+    if settings.activation_checkpointing:
         recompute_blocks(module.model)
     if settings.compile:
         module.model.compile()  # in place, so that checkpoints hold no second copy

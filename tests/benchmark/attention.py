@@ -28,8 +28,8 @@ from mmtx_cli.data.input_files import InputFiles, Piece
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.data.text.tokenizer_choice import own_tokenizer
-from mmtx_cli.encoder.video.per_frame import VideoFrames
-from mmtx_cli.encoder.video.vit import VideoViT
+from mmtx_cli.encoder.video.per_frame import PerFrameVideoEncoder
+from mmtx_cli.encoder.video.vit import ViTVideoEncoder
 from mmtx_cli.fusion.concat import ConcatFusion
 from mmtx_cli.head.captioning import CaptioningHead
 from mmtx_cli.inference.predict import load_model
@@ -147,14 +147,14 @@ def measured(
 def space_time(model: MultimodalModel, batch: Batch, weights: Tensor | None) -> Tensor | None:
     """Return the weights [m] of a video's tokens as [moments, rows, columns]; None without any.
 
-    The tokens of ``encoder/video=frames`` have a moment and no place: they come as one row.
+    The tokens of ``encoder/video=per_frame`` have a moment and no place: they come as one row.
     """
     encoder = dict(model.encoder).get("video")
     if weights is None or not batch.inputs["video"].mask.any():
         return None
-    if isinstance(encoder, VideoFrames):
+    if isinstance(encoder, PerFrameVideoEncoder):
         return weights.view(-1, 1, encoder.tokens_per_frame)
-    if not isinstance(encoder, VideoViT):
+    if not isinstance(encoder, ViTVideoEncoder):
         return None
     height, width = (side // encoder.patch_size for side in batch.inputs["video"].data.shape[-2:])
     return weights.view(-1, height, width)
@@ -217,8 +217,8 @@ def run(ckpt: str, files: Sequence[str], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for batch in make_loader(samples, EvaluationSampler(samples, 1), 0):
         index = int(batch.ids[0])
-        if batch.faults:
-            print(f"{files[index]}: {batch.faults[0]['reason']}")
+        if batch.read_errors:
+            print(f"{files[index]}: {batch.read_errors[0]['reason']}")
             continue
         found = measured(model, head, batch, tokenizer)
         path = out / f"{index:02d}_{Path(files[index]).stem}"

@@ -54,7 +54,14 @@ def used(pid: int) -> float:
 def memory(folder: Path, _rounds: int) -> None:
     """Print both peaks and their difference, as a whole and in pieces of ten seconds."""
     model = str(folder / "run")
-    made = ["data", "action=make", "name=events", f"out={folder / 'events'}", "num=20", "size=64"]
+    made = [
+        "data",
+        "action=create",
+        "dataset=events",
+        f"out={folder / 'events'}",
+        "num=20",
+        "size=64",
+    ]
     run(made)
     sizes = ["width=32", "depth=1", "num_heads=2"]
     args = [*(f"encoder.video.{size}" for size in sizes), *(f"encoder.audio.{s}" for s in sizes)]
@@ -64,7 +71,7 @@ def memory(folder: Path, _rounds: int) -> None:
     run(["finetune", *args])
     for seconds in SECONDS:
         make_video(folder / f"{seconds}.mp4", seconds)
-    for how in ("", "segments=10"):
+    for how in ("", "segment_seconds=10"):
         peaks = []
         for seconds in SECONDS:
             inputs = ["caption", f"ckpt={model}", f"inputs={folder / f'{seconds}.mp4'}"]

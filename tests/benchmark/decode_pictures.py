@@ -79,14 +79,14 @@ def by_torchvision(folder: Path, count: int, tensors: bool) -> Callable[[], None
 
 def by_mmtx(folder: Path, count: int) -> Callable[[], None]:
     """One pass of an evaluation's loader, with the model's normalisation."""
-    from mmtx_cli.config.preprocessing import Preparation
-    from mmtx_cli.data.dataset import Samples
+    from mmtx_cli.config.preprocessing import Preprocessing
+    from mmtx_cli.data.dataset import ManifestDataset
     from mmtx_cli.data.loader import EvaluationSampler, make_loader
     from mmtx_cli.data.manifest.read import read_manifest
     from mmtx_cli.layer.input.pixel_norm import Pixels
 
     rows = read_manifest(folder / "all.jsonl").split("test")
-    samples = Samples(rows, ("image",), (), Preparation(image_size=SIZE, text=None), None)
+    samples = ManifestDataset(rows, ("image",), (), Preprocessing(image_size=SIZE, text=None), None)
     loader = make_loader(samples, EvaluationSampler(samples, BATCH), WORKERS)
     pixels = Pixels()
     return lambda: expect(count, sum(len(pixels(batch.inputs["image"].data)) for batch in loader))

@@ -16,7 +16,7 @@ from paired import paired_ratio, report
 from mmtx_cli.data.sample_reader import hops
 from mmtx_cli.layer.input.mel import LogMel
 from mmtx_cli.media.audio.decode import decode_sound
-from mmtx_cli.types import Field
+from mmtx_cli.types import ModalityInput
 
 RATE = 16000
 SECONDS = 10
@@ -55,7 +55,7 @@ def sound(folder: Path, rounds: int) -> None:
 
     def our_mel(path: str) -> torch.Tensor:
         sound = hops(decode_sound(path, RATE), RATE)[None]
-        return ours(Field(sound, torch.ones(sound.shape[:2], dtype=torch.bool)))
+        return ours(ModalityInput(sound, torch.ones(sound.shape[:2], dtype=torch.bool)))
 
     with torch.inference_mode():
         for name in ("sound.wav", "sound.flac"):

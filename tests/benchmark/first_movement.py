@@ -25,7 +25,7 @@ SIZES = {"patch_size": 16, "width": 128, "depth": 2, "num_heads": 4}
 ENCODERS = {
     "video/vit": SIZES,
     "video/vit patch": {**SIZES, "stem": "patch"},
-    "video/frames": {"width": 128, "depth": 2, "image": SIZES},
+    "video/per_frame": {"width": 128, "depth": 2, "image": SIZES},
 }
 STEPS = 900
 
@@ -68,7 +68,7 @@ def one_projection_and_small_positions(model):
 WITHOUT = {
     "video/vit": [small_positions, no_differences],
     "video/vit patch": [one_projection, one_projection_and_small_positions, no_differences],
-    "video/frames": [small_positions, no_differences],
+    "video/per_frame": [small_positions, no_differences],
 }
 """What of an encoder is undone, one thing at a time."""
 

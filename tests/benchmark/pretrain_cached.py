@@ -41,7 +41,7 @@ FROZEN = "freeze=[encoder.image]"
 HEADS = {
     # the captioner of experiment=flickr8k_mini; and a small one, nearer to the cost of reading
     "two blocks": (),
-    "one block": ("head.captioning.depth=1", "data.tokenizer_size=500"),
+    "one block": ("head.captioning.depth=1", "data.tokenizer_vocab_size=500"),
 }
 
 

@@ -12,30 +12,30 @@ import torch
 from paired import paired_ratio, verdict
 
 from mmtx_cli.config.schema import OptimizerSettings
-from mmtx_cli.encoder.image.vit import ImageViT
+from mmtx_cli.encoder.image.vit import ViTImageEncoder
 from mmtx_cli.model.build import build_model
 from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.training.optimizer import make_optimizer
-from mmtx_cli.types import Batch, Field, Tokens
+from mmtx_cli.types import Batch, ModalityInput, Tokens
 
 BATCH, WIDTH, SIDE, RATIO = 16, 256, 224, 0.75
 
 
-class WholeViT(ImageViT):
+class WholeViT(ViTImageEncoder):
     """Encodes all patches, and gives the tokens of those that are shown."""
 
-    def forward(self, field: Field) -> Tokens:
-        tokens = super().forward(replace(field, shown=None))
-        if field.shown is None:
+    def forward(self, field: ModalityInput) -> Tokens:
+        tokens = super().forward(replace(field, visible=None))
+        if field.visible is None:
             return tokens
-        return Tokens(field.shown.of(tokens.x), field.shown.mask)
+        return Tokens(field.visible.of(tokens.x), field.visible.mask)
 
 
-def made(encoder: type[ImageViT]) -> MultimodalModel:
+def made(encoder: type[ViTImageEncoder]) -> MultimodalModel:
     """The model of ``encoder/image=vit head=masked_image``, with that encoder."""
     torch.manual_seed(0)
     image = {
-        "_target_": "mmtx_cli.encoder.image.vit.ImageViT",
+        "_target_": "mmtx_cli.encoder.image.vit.ViTImageEncoder",
         "image_size": SIDE,
         "patch_size": 16,
         "width": WIDTH,
@@ -76,8 +76,8 @@ def step(model: MultimodalModel, batch: Batch) -> Callable[[], None]:
 def masked(rounds: int) -> None:
     """Print the ratio."""
     pictures = torch.randint(256, (BATCH, 1, 3, SIDE, SIDE), dtype=torch.uint8)
-    field = Field(pictures, torch.ones(BATCH, 1, dtype=torch.bool))
+    field = ModalityInput(pictures, torch.ones(BATCH, 1, dtype=torch.bool))
     batch = Batch({"image": field}, {}, [str(i) for i in range(BATCH)])
-    sides = [step(made(encoder), batch) for encoder in (WholeViT, ImageViT)]
+    sides = [step(made(encoder), batch) for encoder in (WholeViT, ViTImageEncoder)]
     name = "masked step, all patches encoded / those that are shown"
     verdict(name, paired_ratio(*sides, rounds or 15)[1], at_least=2.0)

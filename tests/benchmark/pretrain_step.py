@@ -27,7 +27,7 @@ from mmtx_cli.data.sampling.epoch_order import TrainOrder
 from mmtx_cli.data.text.columns import TextColumn
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.training.module import TrainingModule
-from mmtx_cli.types import Batch, Field
+from mmtx_cli.types import Batch, ModalityInput
 
 BATCH, BATCHES, WIDTH, DEPTH, HEADS, PATCH, SIDE, CONTEXT = 32, 20, 256, 6, 4, 32, 224, 77
 STEPS = 2
@@ -45,7 +45,7 @@ class TrimmedCLIP(CLIP):
         return F.normalize(x, dim=-1) if normalize else x
 
 
-def captions() -> tuple[list[Field], int]:
+def captions() -> tuple[list[ModalityInput], int]:
     """The texts of some batches of an epoch, and the size of the vocabulary."""
     if "MMTX_TEST_DATA" not in os.environ:
         raise SystemExit("step: set MMTX_TEST_DATA, where flickr8k_mini/captions.token.txt is")
@@ -63,14 +63,14 @@ def captions() -> tuple[list[Field], int]:
     return fields, len(tokenizer)
 
 
-def make_batches(texts: list[Field]) -> list[Batch]:
+def make_batches(texts: list[ModalityInput]) -> list[Batch]:
     """Pictures of noise, and the texts."""
     random = torch.Generator().manual_seed(0)
     batches = []
     for text in texts:
         shape = (BATCH, 1, 3, SIDE, SIDE)
         pictures = torch.randint(256, shape, dtype=torch.uint8, generator=random)
-        image = Field(pictures, torch.ones(BATCH, 1, dtype=torch.bool))
+        image = ModalityInput(pictures, torch.ones(BATCH, 1, dtype=torch.bool))
         ids = [str(i) for i in range(BATCH)]
         batches.append(Batch({"image": image, "text": text}, {}, ids))
     return batches
@@ -87,8 +87,8 @@ def as_theirs(batch: Batch, context: int | None, vocab: int) -> tuple[Tensor, Te
 def ours(vocab: int) -> TrainingModule:
     """A dual encoder as ``encoder/image=vit encoder/text=transformer`` make it."""
     size = {"width": WIDTH, "depth": DEPTH, "num_heads": HEADS}
-    image = {"_target_": "mmtx_cli.encoder.image.vit.ImageViT", "image_size": SIDE, **size}
-    text = {"_target_": "mmtx_cli.encoder.text.transformer.TextTransformer", **size}
+    image = {"_target_": "mmtx_cli.encoder.image.vit.ViTImageEncoder", "image_size": SIDE, **size}
+    text = {"_target_": "mmtx_cli.encoder.text.transformer.TransformerTextEncoder", **size}
     head = {"_target_": "mmtx_cli.head.contrastive.ContrastiveHead", "dim": WIDTH}
     model = {
         "dim": WIDTH,

@@ -31,8 +31,8 @@ from mmtx_cli.data.sampling.mixture_spec import Mixing  # noqa: E402
 from mmtx_cli.training.datamodule import TrainingData  # noqa: E402
 from mmtx_cli.training.module import TrainingModule  # noqa: E402
 from mmtx_cli.training.optimizer import make_optimizer  # noqa: E402
-from mmtx_cli.training.trainer import Length, fit, make_trainer  # noqa: E402
-from mmtx_cli.types import Batch, Field  # noqa: E402
+from mmtx_cli.training.trainer import RunLength, fit, make_trainer  # noqa: E402
+from mmtx_cli.types import Batch, ModalityInput  # noqa: E402
 
 WARM = 6
 VOCABULARY = 200
@@ -80,7 +80,7 @@ def make_config(width: int, depth: int) -> dict:
             "dim": width,
             "encoder": {
                 "image": {
-                    "_target_": "mmtx_cli.encoder.image.vit.ImageViT",
+                    "_target_": "mmtx_cli.encoder.image.vit.ViTImageEncoder",
                     "image_size": 64,
                     "patch_size": 16,
                     "width": width,
@@ -110,7 +110,7 @@ def make_batches(size: int, count: int = 8) -> list[Batch]:
     batches = []
     for _ in range(count):
         pictures = torch.randint(256, (size, 1, 3, 64, 64), dtype=torch.uint8, generator=generator)
-        image = Field(pictures, torch.ones(size, 1, dtype=torch.bool))
+        image = ModalityInput(pictures, torch.ones(size, 1, dtype=torch.bool))
         captions = torch.randint(4, VOCABULARY, (size, 12), generator=generator)
         ids = [str(i) for i in range(size)]
         batches.append(Batch({"image": image}, {"captions": captions}, ids))
@@ -131,8 +131,8 @@ def bare(module: TrainingModule, loader: Turn) -> None:
 
 def trained(module: TrainingModule, loader: Turn, size: int) -> None:
     """The command's own trainer, on batches of ``size`` samples."""
-    settings = TrainerSettings(max_steps=len(loader), accelerator="cpu", clip=1.0)
-    length = Length.of(settings, len(loader))
+    settings = TrainerSettings(max_steps=len(loader), accelerator="cpu", gradient_clip_val=1.0)
+    length = RunLength.of(settings, len(loader))
     module.steps = length.steps
     data = Canned(loader, DataSettings(batch_size=size))
     with tempfile.TemporaryDirectory() as folder:

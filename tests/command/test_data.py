@@ -24,7 +24,7 @@ def run_data(capsys, **settings):
 
 
 def test_make_and_check(tmp_path, capsys):
-    path = run_data(capsys, action="make", out=str(tmp_path / "s"), num=20, size=32)
+    path = run_data(capsys, action="create", out=str(tmp_path / "s"), num=20, size=32)
     assert path == tmp_path / "s" / "scenes.jsonl"
     assert len(read_manifest(path).samples) == 20
     assert run_data(capsys, action="check", manifest=str(path), decode=True) == path
@@ -38,9 +38,9 @@ def test_make_and_check(tmp_path, capsys):
     [
         ({}, ["action ", "make, check, import, cache\n", " mmtx data action="]),
         ({"action": "chek"}, ["action=chek ", " check"]),
-        ({"action": "make"}, ["out=…\n", " mmtx data action=make out=data/scenes"]),
-        ({"action": "make", "out": "x", "name": "scene"}, ["name=scene ", " scenes"]),
-        ({"action": "make", "out": "x", "num": "many"}, ["num=many: ", "integer", "num=100"]),
+        ({"action": "create"}, ["out=…\n", " mmtx data action=create out=data/scenes"]),
+        ({"action": "create", "out": "x", "name": "scene"}, ["dataset=scene ", " scenes"]),
+        ({"action": "create", "out": "x", "num": "many"}, ["num=many: ", "integer", "num=100"]),
         ({"action": "check"}, ["manifest=…\n", " mmtx data action=check"]),
         (
             {"action": "check", "manifest": "x", "split": "train"},
@@ -259,7 +259,7 @@ def mmtx(*args):
 
 
 def test_from_the_command_line(tmp_path):
-    done = mmtx("action=make", f"out={tmp_path / 's'}", "num=20", "size=32")
+    done = mmtx("action=create", f"out={tmp_path / 's'}", "num=20", "size=32")
     assert done.returncode == 0, done.stderr
     path = done.stdout.splitlines()[-1]
     assert path == str(tmp_path / "s" / "scenes.jsonl")

@@ -20,12 +20,12 @@ from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
 from mmtx_cli.data.cache.module_outputs import open_parts
 from mmtx_cli.data.cache.writer import ShardWriter
-from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.quoting import quoted
-from mmtx_cli.layer.frozen_teacher import Frozen
+from mmtx_cli.layer.frozen_teacher import FrozenTeacher
 from mmtx_cli.synthetic.events.make import make_events
 from tests.messages import faults_mention, mentions, raises
 
@@ -128,7 +128,7 @@ def subclasses(kind):
 
 def test_losses_are_those_of_training_without(data, tmp_path, monkeypatch, request, capsys):
     # a clip's place is drawn in training, and a cache holds the one of evaluation
-    monkeypatch.setattr(Samples, "offset", lambda self, turn, row: None)
+    monkeypatch.setattr(ManifestDataset, "offset", lambda self, turn, row: None)
     plain = losses(trained(tmp_path / "plain", data, FROZEN))
     cache = cached(tmp_path / "cache", data)
     assert capsys.readouterr().out.splitlines()[-1] == str(cache)
@@ -146,7 +146,13 @@ def test_losses_are_those_of_training_without(data, tmp_path, monkeypatch, reque
 def test_evaluation_is_that_without(data, tmp_path):
     cache = quoted(cached(tmp_path / "cache", data))
     run = quoted(trained(tmp_path, data, FROZEN, f"data.cache={cache}"))
-    args = [f"ckpt={run}", "split=train", "bootstrap=10", "missing=all", "diagnose=true"]
+    args = [
+        f"ckpt={run}",
+        "split=train",
+        "bootstrap=10",
+        "modality_subsets=all",
+        "modality_importance=true",
+    ]
     figures = []
     for name, more in (("plain", []), ("kept", [f"data.cache={cache}"])):
         found = step(tmp_path / name, "eval", [*args, "trainer.accelerator=cpu", *more])
@@ -164,9 +170,9 @@ def test_evaluation_is_that_without(data, tmp_path):
 
 @pytest.mark.slow
 def test_what_looks_at_files_still_does(data, tmp_path):
-    cache = quoted(cached(tmp_path / "cache", data, "parts=[encoder.image]"))
+    cache = quoted(cached(tmp_path / "cache", data, "modules=[encoder.image]"))
     run = quoted(trained(tmp_path, data, "freeze=[encoder.image]", f"data.cache={cache}"))
-    args = [f"ckpt={run}", "trainer.accelerator=cpu", "bootstrap=10", "cost=true"]
+    args = [f"ckpt={run}", "trainer.accelerator=cpu", "bootstrap=10", "profile=true"]
     plain = step(tmp_path / "plain", "eval", args)
     kept = step(tmp_path / "kept", "eval", [*args, f"data.cache={cache}"])
     costs = [json.loads((p / "result.json").read_text())["cost"] for p in (plain, kept)]
@@ -175,7 +181,7 @@ def test_what_looks_at_files_still_does(data, tmp_path):
 
 @pytest.mark.slow
 def test_half_precision_is_close(data, tmp_path):
-    only = ["parts=[encoder.image]", "freeze=[encoder.image]"]
+    only = ["modules=[encoder.image]", "freeze=[encoder.image]"]
     whole = cached(tmp_path / "whole", data, *only)
     half = cached(tmp_path / "half", data, *only, "dtype=bfloat16")
     there, rounded = (open_parts(folder)["encoder.image"] for folder in (whole, half))
@@ -203,7 +209,7 @@ def test_other_settings_are_refused(data, tmp_path, monkeypatch):
         (["encoder.audio.depth=2"], ["encoder.audio.depth 1 ", ", 2 "]),
         (["num_frames=2"], ["num_frames 4 ", ", 2 "]),
         (["audio_seconds=1.0"], ["audio_seconds 3 ", ", 1.0 "]),
-        (["data.tokenizer_size=280"], [f"{place}encoder.text: ", "tokenizer"]),
+        (["data.tokenizer_vocab_size=280"], [f"{place}encoder.text: ", "tokenizer"]),
     ):
         mentions(told(*args), place, *parts)
     mentions(told("data.augment.flip=true"), "data.augment: ", "random", f"data.cache={cache}")
@@ -216,11 +222,11 @@ def test_other_settings_are_refused(data, tmp_path, monkeypatch):
         "encoder.image.stem=patch",
     )
     mentions(said, "head.masked_image: ", " image ", f"data.cache={cache}", "encoder.image")
-    last = told("seed=2", "data.fit=squash")
-    mentions(last, "data.fit crop ", ", squash ")
+    last = told("seed=2", "data.resize_mode=squash")
+    mentions(last, "data.resize_mode crop ", ", squash ")
     assert last.endswith(
         f": mmtx data action=cache out={cache} dim=16 data.path=x.jsonl "
-        f"'{FROZEN}' 'parts=[{','.join(ALL_PARTS)}]' overwrite=true"
+        f"'{FROZEN}' 'modules=[{','.join(ALL_PARTS)}]' overwrite=true"
     )
 
 
@@ -230,7 +236,7 @@ def test_the_command_that_is_printed_makes_the_same_parts(data, tmp_path, monkey
     (own / "experiment").mkdir(parents=True)
     body = "# @package _global_\nmax_length: 24\n"
     (own / "experiment" / "mine.yaml").write_text(body)
-    some = "parts=[encoder.text,encoder.image]"
+    some = "modules=[encoder.text,encoder.image]"
     cache = cached(tmp_path / "cache", data, some, "dtype=float16", "freeze=[encoder.audio]")
     plain = [f"data.path={quoted(data)}", *MADE, "seed=2"]
     typed = ["--config-dir", str(own), "experiment=mine", *plain, "head=classification"]
@@ -259,7 +265,7 @@ def test_no_cache_and_a_cache_of_others(data, tmp_path):
     where = f"data.cache={quoted(tmp_path / 'nowhere')}"
     with raises(ConfigError, f"data.cache={tmp_path / 'nowhere'}: ", "cache", ": mmtx data action"):
         trained(tmp_path, data, FROZEN, where)
-    cache = cached(tmp_path / "cache", data, "parts=[encoder.image]")
+    cache = cached(tmp_path / "cache", data, "modules=[encoder.image]")
     with raises(ConfigError, f"data.cache={cache}: ", " encoder.image", "model"):
         trained(tmp_path, data, FROZEN, f"data.cache={quoted(cache)}", "encoder.image=null")
 
@@ -312,7 +318,7 @@ def test_an_interruption_keeps_what_was_done(data, tmp_path, monkeypatch, capfd)
         done.append(len(self.outputs))
         flush(self)
 
-    only = "parts=[encoder.image]"
+    only = "modules=[encoder.image]"
     with monkeypatch.context() as patch:
         patch.setattr(ShardWriter, "flush", stopped)
         with pytest.raises(KeyboardInterrupt):
@@ -330,16 +336,16 @@ def test_an_interruption_keeps_what_was_done(data, tmp_path, monkeypatch, capfd)
 
 
 def test_a_second_call_with_other_settings(data, tmp_path):
-    only = "parts=[encoder.image]"
+    only = "modules=[encoder.image]"
     cache = cached(tmp_path / "cache", data, only)
     place = f"out={cache}: encoder.image: "
-    with raises(ConfigError, f"{place}data.fit crop ", ", squash ", " overwrite=true"):
-        cached(cache, data, only, "data.fit=squash")
+    with raises(ConfigError, f"{place}data.resize_mode crop ", ", squash ", " overwrite=true"):
+        cached(cache, data, only, "data.resize_mode=squash")
     with raises(ConfigError, f"{place}dtype", "float32", "float16", " overwrite=true"):
         cached(cache, data, only, "dtype=float16")
-    before = open_parts(cache)["encoder.image"].card.preparation["fit"]
-    cached(cache, data, only, "data.fit=squash", "overwrite=true")
-    after = open_parts(cache)["encoder.image"].card.preparation["fit"]
+    before = open_parts(cache)["encoder.image"].card.preparation["resize_mode"]
+    cached(cache, data, only, "data.resize_mode=squash", "overwrite=true")
+    after = open_parts(cache)["encoder.image"].card.preparation["resize_mode"]
     assert (before, after) == ("crop", "squash")
 
 
@@ -347,11 +353,11 @@ def test_unreadable_files_go_to_quarantine_both_times(data, tmp_path):
     rows = [json.loads(line) for line in data.read_text().splitlines()]
     bad = next(row for row in rows if "image" in row and row["split"] == "train")
     (data.parent / bad["image"]).write_bytes(b"no picture")
-    only = "parts=[encoder.image]"
-    with pytest.raises(DataError, match=r"1 of \d+ samples .*data\.max_bad_fraction=") as caught:
+    only = "modules=[encoder.image]"
+    with pytest.raises(DataError, match=r"1 of \d+ samples .*data\.max_unreadable_fraction=") as caught:
         cached(tmp_path / "cache", data, only)
     mentions(caught.value, bad["image"])
-    few = "data.max_bad_fraction=0.5"
+    few = "data.max_unreadable_fraction=0.5"
     cache = cached(tmp_path / "cache", data, only, few)
     said = [json.loads(line) for line in (cache / "quarantine.jsonl").read_text().splitlines()]
     assert [fault["id"] for fault in said] == [bad["id"]]
@@ -386,14 +392,14 @@ def test_rows_that_share_a_file_share_its_entry(data, tmp_path, capfd):
     again = [{**row, "id": f"{row['id']} again"} for row in shown]
     data.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *again]))
     data.with_suffix(".yaml").unlink()  # its counts of rows
-    cache = cached(tmp_path / "cache", data, "parts=[encoder.image]")
+    cache = cached(tmp_path / "cache", data, "modules=[encoder.image]")
     assert len(open_parts(cache)["encoder.image"]) == len(shown)
     trained(tmp_path, data, "freeze=[encoder.image]", f"data.cache={quoted(cache)}")
 
 
 def test_wrong_keys(data, tmp_path):
     with raises(ConfigError, "parts: ", "'encoder.imag'", "'encoder.image'"):
-        cached(tmp_path / "cache", data, "parts=[encoder.imag]")
+        cached(tmp_path / "cache", data, "modules=[encoder.imag]")
     with raises(ConfigError, "dtype: ", "'int8'", "float32, float16, bfloat16"):
         cached(tmp_path / "cache", data, "dtype=int8")
     with raises(ConfigError, " out=…\n", " mmtx data action=cache"):
@@ -417,7 +423,7 @@ TEACHER = "head.distillation_image.teacher"
 
 @pytest.mark.parametrize("kind", ["feature", pytest.param("relation", marks=pytest.mark.slow)])
 def test_a_teacher_that_was_kept_teaches_the_same(data, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(Samples, "offset", lambda self, turn, row: None)
+    monkeypatch.setattr(ManifestDataset, "offset", lambda self, turn, row: None)
     args = [*TAUGHT, f"head.distillation_image.kind={kind}", "fusion=decision", "optimizer.lr=0.01"]
     args += [f"encoder.{name}=null" for name in ("text", "video", "audio")]
     plain = losses(trained(tmp_path / "plain", data, *args))
@@ -427,7 +433,7 @@ def test_a_teacher_that_was_kept_teaches_the_same(data, tmp_path, monkeypatch, k
     def refuse(self, *args):
         raise AssertionError("the teacher was asked")
 
-    monkeypatch.setattr(Frozen, "ask", refuse)
+    monkeypatch.setattr(FrozenTeacher, "ask", refuse)
     where = f"data.cache={quoted(cache)}"
     kept = losses(trained(tmp_path / "kept", data, *args, where, "trainer.max_steps=6"))
     for mine, theirs in zip(kept, plain, strict=True):
@@ -439,8 +445,8 @@ def test_a_teacher_that_was_kept_teaches_the_same(data, tmp_path, monkeypatch, k
     place = f"data.cache={cache}: "
     with raises(ConfigError, f"{place}{TEACHER}: ", "weights"):
         trained(tmp_path / "x", data, *args, where, "head.distillation_image.teacher.depth=2")
-    with raises(ConfigError, f"{place}{TEACHER}: data.fit crop ", ", squash "):
-        trained(tmp_path / "x", data, *args, where, "data.fit=squash")
+    with raises(ConfigError, f"{place}{TEACHER}: data.resize_mode crop ", ", squash "):
+        trained(tmp_path / "x", data, *args, where, "data.resize_mode=squash")
     with raises(ConfigError, "data.augment: ", "random", f"data.cache={cache} ", TEACHER):
         trained(tmp_path / "x", data, *args, where, "data.augment.flip=true")
 

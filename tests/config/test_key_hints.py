@@ -36,7 +36,7 @@ def test_the_keys_of_that_name_are_named(args, keys, tmp_path):
 
 
 def test_a_key_of_what_is_not_chosen_is_not_named(tmp_path):
-    said = refused("finetune", "encoder/audio=features", "patch_size=8", cwd=tmp_path)
+    said = refused("finetune", "encoder/audio=precomputed", "patch_size=8", cwd=tmp_path)
     mentions(said, "patch_size: ", "key")
     assert "encoder.image" not in said
 

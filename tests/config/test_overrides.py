@@ -68,7 +68,7 @@ def test_keys_are_not_added_where_nothing_reads_them(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "one.yaml").touch()
     dirs = [conf_dir(), tmp_path]
-    right = ["+head.x.y=1", "++data.limit=3", "+mine=one", "+experiment=avdigits", "seed=2"]
+    right = ["+head.x.y=1", "++data.limit_samples=3", "+mine=one", "+experiment=avdigits", "seed=2"]
     assert list(added_faults(right, "finetune", dirs)) == []
     for arg in ("+new=3", "++new=3", "+new.deeper=3", "+mine=one"):
         faults_mention([*added_faults([arg], "finetune", [conf_dir()])], (f"{arg}: ", "key"))

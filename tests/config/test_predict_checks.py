@@ -9,7 +9,7 @@ from tests.tiny import composed
 
 WORDS = "encoder/text=transformer"
 QUESTION = ("text: ", "question", "text='what color is it?'")
-FEATURES = "encoder/image=features"
+FEATURES = "encoder/image=precomputed"
 
 
 def faults(*args, **keys):
@@ -41,14 +41,14 @@ def test_a_question_is_asked_of_a_model_that_answers(args):
 
 
 def test_a_model_of_features_reads_no_files():
-    args = [FEATURES, "encoder/text=features", "head=regression"]
+    args = [FEATURES, "encoder/text=precomputed", "head=regression"]
     faults_mention(
         faults(*args),
         ("inputs: ", "text (features), image (features)", "data.path=MANIFEST.jsonl"),
     )
     assert faults(*args, inputs=None, path="rows.jsonl") == []
     faults_mention(faults(*args, inputs=None, text="fine"), ("text: ", "head"))
-    assert faults("encoder/image=vit", "encoder/text=features", "head=regression") == []
+    assert faults("encoder/image=vit", "encoder/text=precomputed", "head=regression") == []
 
 
 def test_texts_are_for_a_model_that_compares_them():

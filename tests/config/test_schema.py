@@ -43,7 +43,7 @@ def test_defaults_are_sound(name):
 
 
 def test_limits_name_settings_that_there_are():
-    root = {*TYPES, "split", "missing"}
+    root = {*TYPES, "split", "modality_subsets"}
     assert {*BOUNDS, *LENGTHS, *WORDS} - root <= {*DEFAULTS}
 
 

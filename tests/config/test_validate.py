@@ -12,9 +12,9 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.suggest import nearest
 from tests.messages import faults_mention, mentions
 
-IMAGE = {"_target_": "mmtx_cli.encoder.image.vit.ImageViT", "image_size": 32}
+IMAGE = {"_target_": "mmtx_cli.encoder.image.vit.ViTImageEncoder", "image_size": 32}
 TEXT = {
-    "_target_": "mmtx_cli.encoder.text.transformer.TextTransformer",
+    "_target_": "mmtx_cli.encoder.text.transformer.TransformerTextEncoder",
     "vocab_size": None,
     "max_length": 16,
 }

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmtx_cli.config.introspect import signature_of
-from mmtx_cli.types import Field
+from mmtx_cli.types import ModalityInput
 from tests.tiny import (
     ENCODERS,
     REPRESENTATIVE,
@@ -94,14 +94,16 @@ def test_padding_does_not_matter(encoder, choice, field):
     together = encoder(field)
     for i, count in enumerate(counts_of(choice[0])):
         if count:
-            alone = encoder(Field(field.data[i : i + 1, :count], field.mask[i : i + 1, :count]))
+            alone = encoder(
+                ModalityInput(field.data[i : i + 1, :count], field.mask[i : i + 1, :count])
+            )
             assert alone.mask.all()
             same(together.x[i][together.mask[i]], alone.x[0], 1e-5)
 
 
 def test_batch_mates_do_not_matter(encoder, field):
     order = [2, 0, 3, 1]
-    tokens, turned = encoder(field), encoder(Field(field.data[order], field.mask[order]))
+    tokens, turned = encoder(field), encoder(ModalityInput(field.data[order], field.mask[order]))
     same(turned.mask, tokens.mask[order])
     same(real(turned), tokens.x[order][turned.mask], 1e-5)
 
@@ -179,10 +181,10 @@ def check_half_precision(encoder, field):
 
 
 def test_summary_is_one_vector_a_sample(encoder, field):
-    summary = encoder.summary(field)
-    assert summary.shape == (len(COUNTS), encoder.summary_width())
+    summary = encoder.pooled_features(field)
+    assert summary.shape == (len(COUNTS), encoder.pooled_width())
     assert not summary[COUNTS.index(0)].any()
-    same(encoder.summary(noisy_where_absent(field)), summary)
+    same(encoder.pooled_features(noisy_where_absent(field)), summary)
 
 
 ONE_GRAPH = """

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmtx_cli.training.accumulation import with_shares
-from mmtx_cli.types import FUSED, IGNORE, Batch, Field
+from mmtx_cli.types import FUSED, IGNORE_INDEX, Batch, ModalityInput
 from tests.tiny import (
     FUSIONS,
     HEADS,
@@ -85,9 +85,9 @@ def test_micro_batches_have_the_loss_of_the_whole_step(head):
     model = tiny_model("concat", [head]).double()
     batch = tiny_batch(model, {"text": [7, 2, 7, 3, 1], "image": [1, 2, 1, 2, 1]})
     for name, target in batch.targets.items():
-        target[1] = torch.nan if target.is_floating_point() else IGNORE
+        target[1] = torch.nan if target.is_floating_point() else IGNORE_INDEX
         if target.dim() == 2 and name != "answers":
-            target[0, 4:] = IGNORE
+            target[0, 4:] = IGNORE_INDEX
     parts = with_shares(
         model.head.items(), [chosen_rows(batch, rows) for rows in ([0, 1], [2, 3, 4])]
     )
@@ -169,7 +169,7 @@ def test_half_precision(model):
     model.eval()
 
 
-WHOLE_SAMPLES = ("matching", "prefix_language")
+WHOLE_SAMPLES = ("matching", "prefix_lm")
 
 
 @by_both
@@ -215,10 +215,10 @@ def test_targets_make_the_loss(fusion, head):
 def test_figures_are_said_in_validation_alone(fusion, head):
     model = tiny_model(fusion, [head])
     batch = tiny_batch(model, MIXED)
-    figures = model.eval()(batch)[head].figures
+    figures = model.eval()(batch)[head].metrics
     assert figures.keys() == {*model.head[head].figures}
     assert all(0 <= value.item() <= 1 for value in figures.values())
-    assert model.train()(batch)[head].figures == {}
+    assert model.train()(batch)[head].metrics == {}
 
 
 DRAWN = ("masked", "matching", "prefix", "self_distillation")
@@ -251,7 +251,7 @@ def test_learns_a_batch_by_heart(fusion, head):
 
 @by_fusion
 def test_one_modality_alone(fusion):
-    several = "contrastive", "matching", "masked_language", "prefix_language", "distillation_text"
+    several = "contrastive", "matching", "masked_lm", "prefix_lm", "distillation_text"
     heads = [head for head in heads_for(fusion) if head not in several]
     model = tiny_model(fusion, heads, modalities=("image",))
     batch = tiny_batch(model, {"image": [1, 0, 2]})
@@ -269,6 +269,6 @@ def test_an_absent_modality_costs_nothing_in_evaluation():
 def test_a_field_may_be_empty_of_real_content_without_a_trace(model):
     """Two batches that lack a modality agree, whatever shape its raw input has."""
     batch = tiny_batch(model, PRESENCE["text"])
-    small = Field(batch.inputs["image"].data[..., :32, :32], batch.inputs["image"].mask)
+    small = ModalityInput(batch.inputs["image"].data[..., :32, :32], batch.inputs["image"].mask)
     other = Batch({**batch.inputs, "image": small}, batch.targets, batch.ids)
     same(model.predict(other), model.predict(batch), 1e-6)

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from mmtx_cli.config.preprocessing import Preparation
-from mmtx_cli.data.dataset import Samples
+from mmtx_cli.config.preprocessing import Preprocessing
+from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.targets import Targets
 from mmtx_cli.data.text.tokenizer import Tokenizer
@@ -44,8 +44,8 @@ def samples_of(made, **kwargs):
     options = {
         "modalities": ("text", "image"),
         "needs": ("captions", "label"),
-        "preparation": Preparation(SIDE, "crop", "text", LENGTH),
+        "preparation": Preprocessing(SIDE, "crop", "text", LENGTH),
         "tokenizer": tokenizer(),
         "known": Targets(NAMES),
     }
-    return Samples(made, **(options | kwargs))
+    return ManifestDataset(made, **(options | kwargs))

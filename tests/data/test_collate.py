@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import Example
 from mmtx_cli.data.targets import Targets
-from mmtx_cli.types import IGNORE
+from mmtx_cli.types import IGNORE_INDEX
 
 SIDE = 4
 
@@ -14,7 +14,7 @@ def collate_of(max_length=12, **kwargs):
     options = {
         "modalities": ("image", "text"),
         "needs": ("captions", "label"),
-        "preparation": Preparation(SIDE, max_length=max_length),
+        "preparation": Preprocessing(SIDE, max_length=max_length),
     }
     return Collate(**(options | kwargs))
 
@@ -47,31 +47,31 @@ def test_every_modality_is_there_and_masked(examples):
 
 def test_targets_that_lack_are_ignored(examples):
     batch = collate_of()(examples)
-    assert batch.targets["label"].tolist() == [1, IGNORE, IGNORE, IGNORE]
-    nothing = [IGNORE] * 5
+    assert batch.targets["label"].tolist() == [1, IGNORE_INDEX, IGNORE_INDEX, IGNORE_INDEX]
+    nothing = [IGNORE_INDEX] * 5
     assert batch.targets["captions"].tolist() == [nothing, [2, 8, 8, 8, 3], nothing, nothing]
     assert batch.ids == ["a", "b", "c", "d"]
     assert len(batch) == 4
-    assert batch.faults == [{"id": "d", "path": "d.jpg", "reason": "damaged"}]
+    assert batch.read_errors == [{"id": "d", "path": "d.jpg", "reason": "damaged"}]
 
 
 def test_several_captions_of_a_sample_stand_beside_each_other():
-    two = torch.tensor([[2, 9, 9, 3], [2, 8, 3, IGNORE]])
+    two = torch.tensor([[2, 9, 9, 3], [2, 8, 3, IGNORE_INDEX]])
     one = torch.tensor([[2, 7, 3]])
     examples = [Example("a", targets={"captions": two}), Example("b")]
     examples.append(Example("c", targets={"captions": one}))
-    nothing = [IGNORE] * 4
+    nothing = [IGNORE_INDEX] * 4
     assert collate_of()(examples).targets["captions"].tolist() == [
-        [[2, 9, 9, 3], [2, 8, 3, IGNORE]],
+        [[2, 9, 9, 3], [2, 8, 3, IGNORE_INDEX]],
         [nothing, nothing],
-        [[2, 7, 3, IGNORE], nothing],
+        [[2, 7, 3, IGNORE_INDEX], nothing],
     ]
 
 
 def test_several_labels(examples):
     examples[0].targets["label"] = torch.tensor([1, 0, 1])
     batch = collate_of(known=Targets("abc", multi_label=True))(examples)
-    assert batch.targets["label"].tolist() == [[1, 0, 1], *[[IGNORE] * 3] * 3]
+    assert batch.targets["label"].tolist() == [[1, 0, 1], *[[IGNORE_INDEX] * 3] * 3]
 
 
 def test_nothing_at_all():
@@ -79,8 +79,8 @@ def test_nothing_at_all():
     assert not batch.inputs["text"].mask.any()
     assert batch.inputs["text"].data.shape == (2, 1)
     assert batch.inputs["image"].data.shape == (2, 1, 3, SIDE, SIDE)
-    assert (batch.targets["captions"] == IGNORE).all()
-    assert (batch.targets["label"] == IGNORE).all()
+    assert (batch.targets["captions"] == IGNORE_INDEX).all()
+    assert (batch.targets["label"] == IGNORE_INDEX).all()
 
 
 @pytest.mark.parametrize(("round_to", "max_length", "wanted"), [(1, 12, 5), (4, 12, 8), (8, 6, 6)])
@@ -91,7 +91,7 @@ def test_texts_are_rounded_up_as_far_as_there_are_positions(round_to, max_length
     )
     assert batch.inputs["text"].data.shape == (1, wanted)
     assert batch.inputs["text"].mask.sum() == 5
-    assert batch.targets["captions"].tolist() == [[2, 8, 8, 8, 3] + [IGNORE] * (wanted - 5)]
+    assert batch.targets["captions"].tolist() == [[2, 8, 8, 8, 3] + [IGNORE_INDEX] * (wanted - 5)]
 
 
 def test_frames_and_hops_are_padded_to_the_longest():
@@ -100,7 +100,7 @@ def test_frames_and_hops_are_padded_to_the_longest():
         Example("b", {"video": pictures(1, 5)}),
     ]
     options = {"modalities": ("video", "audio"), "needs": ()}
-    batch = collate_of(**options, preparation=Preparation(SIDE, sample_rate=8000))(rows)
+    batch = collate_of(**options, preparation=Preprocessing(SIDE, sample_rate=8000))(rows)
     video, audio = batch.inputs["video"], batch.inputs["audio"]
     assert (video.data.shape, video.data.dtype) == ((2, 3, 3, SIDE, SIDE), torch.uint8)
     assert video.mask.tolist() == [[True] * 3, [True, False, False]]

@@ -5,14 +5,14 @@ from PIL import Image
 
 from mmtx_cli.data.crop_report import cropped, shortened
 from mmtx_cli.data.manifest.sample import Sample
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.media import numbered
 from tests.messages import mentions
 
 
 @pytest.fixture
 def guard():
-    made = Guard(20.0)
+    made = IsolatedDecoder(20.0)
     yield made
     made.close()
 
@@ -40,7 +40,7 @@ def test_what_crop_cuts_away_is_told_from_a_quarter_on(tmp_path, guard, sizes, s
     said = cropped(pictures(tmp_path, *sizes), "image", guard)
     assert (said is None) == (share is None)
     if said:
-        mentions(said, "data.fit=crop", f" {share} %", "images", "data.fit=pad")
+        mentions(said, "data.resize_mode=crop", f" {share} %", "images", "data.resize_mode=pad")
 
 
 def test_films_and_files_that_cannot_be_read(tmp_path, guard):

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.targets import Targets
 from mmtx_cli.media.image import decode_image
 from mmtx_cli.media.transform import augmentation, fit, to_tensor
 from mmtx_cli.media.worker.limits import DecodeLimits
-from mmtx_cli.types import IGNORE
+from mmtx_cli.types import IGNORE_INDEX
 from tests.messages import mentions
 
 from .small import LENGTH, NAMES, SIDE, rows, samples_of, tokenizer
@@ -66,7 +66,7 @@ def test_several_captions_of_a_training_sample():
     known = [encoded(caption) for caption in captions]
     for epoch in range(4):
         target = samples[(epoch, 0)].targets["captions"]
-        chosen = [[t for t in each.tolist() if t != IGNORE] for each in target]
+        chosen = [[t for t in each.tolist() if t != IGNORE_INDEX] for each in target]
         assert len(chosen) == 2
         assert chosen[0] != chosen[1]
         assert all(tokens in known for tokens in chosen)
@@ -115,9 +115,9 @@ def test_a_picture_that_cannot_be_read_takes_the_whole_sample_along(made, tmp_pa
     collate = Collate(samples.modalities, samples.needs, samples.preparation, samples.known)
     batch = collate(examples)
     assert batch.ids == ["s1", "broken"]
-    assert batch.faults == [examples[1].fault]
+    assert batch.read_errors == [examples[1].fault]
     assert not any(f.mask[1].any() or f.data[1].any() for f in batch.inputs.values())
-    assert all((t[1] == IGNORE).all() for t in batch.targets.values())
+    assert all((t[1] == IGNORE_INDEX).all() for t in batch.targets.values())
     assert all(f.mask[0].any() for f in batch.inputs.values())
 
 
@@ -148,7 +148,7 @@ class TestCaptions:
         assert self.drawn(samples_of(made, training=True, seed=2), 0) != self.drawn(straight, 0)
 
     def test_read_and_predicted_it_is_the_same_one(self, made):
-        preparation = Preparation(SIDE, "crop", "captions", LENGTH)
+        preparation = Preprocessing(SIDE, "crop", "captions", LENGTH)
         samples = samples_of(made, training=True, preparation=preparation)
         for epoch in range(3):
             for i, row in enumerate(made):
@@ -157,7 +157,7 @@ class TestCaptions:
                     assert torch.equal(example.inputs["text"], example.targets["captions"])
 
     def test_evaluation_reads_them_in_turn(self, made):
-        preparation = Preparation(SIDE, "crop", "captions", LENGTH)
+        preparation = Preprocessing(SIDE, "crop", "captions", LENGTH)
         samples = samples_of(made, preparation=preparation)
         for turn in range(4):
             example = samples[(turn, 1)]

@@ -7,20 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data.input_files import InputFiles, Piece, all_pieces, cut
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.inference.inputs import described
 from mmtx_cli.media.image_reader import picture_kind
 from mmtx_cli.media.video.decode import decode_video
 from mmtx_cli.media.video.frame_sampling import Sampling
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 from tests.media import numbered
 from tests.messages import mentions
 
 LIMITS = DecodeLimits(seconds=60)
-GUARD = Guard(60)
+GUARD = IsolatedDecoder(60)
 
 
 @given(st.floats(0.01, 1e5), st.floats(0.1, 1e3))
@@ -55,7 +55,7 @@ def animation(path):
 
 
 def read_by(modalities, path):
-    wish = Preparation(image_size=32, text=None, num_frames=8)
+    wish = Preprocessing(image_size=32, text=None, num_frames=8)
     tokenizer = Tokenizer.train(["a film"], 300)
     return InputFiles([Piece(path)], ["a"], modalities, wish, tokenizer, LIMITS)[(0, 0)]
 
@@ -104,7 +104,7 @@ def test_time_codes_count_from_the_beginning_of_the_file(tmp_path):
 def test_a_film_goes_on_when_its_sound_has_ended(tmp_path):
     path = numbered.write(tmp_path / "film.mkv", range(100), sound=1.0)
     found = [Piece(path, 0.0, 0.9), Piece(path, 2.0, 3.0), Piece(path, 9.0, 10.0)]
-    wish = Preparation(image_size=32, text=None, num_frames=2)
+    wish = Preprocessing(image_size=32, text=None, num_frames=2)
     files = InputFiles(
         found, ["a", "b", "c"], ["video", "audio"], wish, Tokenizer.train(["a film"], 300), LIMITS
     )
@@ -125,7 +125,7 @@ def test_a_picture_that_is_not_read_is_called_one(tmp_path, name, modalities):
 
 def test_a_picture_of_more_pixels_than_allowed_is_still_called_one(tmp_path):
     Image.new("RGB", (40, 40), "red").save(tmp_path / "large", format="PNG")
-    options = (["image"], Preparation(image_size=32, text=None), Tokenizer.train(["a"], 300))
+    options = (["image"], Preprocessing(image_size=32, text=None), Tokenizer.train(["a"], 300))
     pieces = [Piece(str(tmp_path / "large"))]
     small, large = (
         InputFiles(pieces, ["a"], *options, DecodeLimits(pixels=most))[(0, 0)]

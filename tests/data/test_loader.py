@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data.loader import (
     EvaluationSampler,
     FurtherTexts,
@@ -125,7 +125,9 @@ def test_evaluation_brings_each_sample_once(made, world):
 
 @pytest.mark.parametrize("world", [1, 2])
 def test_further_texts_come_once_and_alone(made, world):
-    samples = samples_of(made, needs=(), preparation=Preparation(SIDE, "crop", "captions", LENGTH))
+    samples = samples_of(
+        made, needs=(), preparation=Preprocessing(SIDE, "crop", "captions", LENGTH)
+    )
     keys = []
     for rank in range(world):
         further = FurtherTexts(samples, EvaluationSampler(samples, SIZE, rank, world))

@@ -42,7 +42,7 @@ def test_too_many_stop_the_run(path):
     quarantine.add([fault(2)])
     quarantine.check()
     quarantine.add([fault(3)])
-    parts = ("3 of 20 samples", "data.max_bad_fraction=0.1 ", " 3 (3.jpg: damagé)", path)
+    parts = ("3 of 20 samples", "data.max_unreadable_fraction=0.1 ", " 3 (3.jpg: damagé)", path)
     with raises(DataError, *parts):
         quarantine.check()
     assert len(written(path)) == 3
@@ -54,7 +54,7 @@ def test_processes_count_together(path):
     two.add([fault(2), fault(3)])
     assert written(path) == [fault(1), fault(2), fault(3)]
     for quarantine in (one, two):
-        with raises(DataError, "3 of 20 samples", "data.max_bad_fraction=0.1 "):
+        with raises(DataError, "3 of 20 samples", "data.max_unreadable_fraction=0.1 "):
             quarantine.check()
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data import sample_reader
-from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.data.sample_reader import hops
 from mmtx_cli.media.worker.limits import DecodeLimits
 from mmtx_cli.synthetic.events.make import make_events
 from tests.messages import mentions
 
-PREPARATION = Preparation(
+PREPARATION = Preprocessing(
     image_size=32, text=None, num_frames=4, sampling="dense", fps=6, audio_seconds=1.5
 )
 
@@ -33,7 +33,7 @@ MODALITIES = ("image", "video", "audio")
 
 def samples_of(made, **kwargs):
     options = {"training": True, "seed": 3} | kwargs
-    return Samples(made, MODALITIES, (), PREPARATION, None, **options)
+    return ManifestDataset(made, MODALITIES, (), PREPARATION, None, **options)
 
 
 def test_shapes(made):

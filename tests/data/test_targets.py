@@ -2,7 +2,7 @@ import torch
 
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.targets import Targets
-from mmtx_cli.types import IGNORE
+from mmtx_cli.types import IGNORE_INDEX
 
 
 def sample(**has):
@@ -13,10 +13,10 @@ def test_classes():
     known = Targets(["red", "green"])
     assert known.of("label", sample(label="green")).item() == 1
     assert known.of("label", sample()) is None
-    assert known.absent("label").item() == IGNORE
+    assert known.absent("label").item() == IGNORE_INDEX
     several = Targets(["red", "green"], multi_label=True)
     assert several.of("label", sample(label=("green",))).tolist() == [0, 1]
-    assert several.absent("label").tolist() == [IGNORE, IGNORE]
+    assert several.absent("label").tolist() == [IGNORE_INDEX, IGNORE_INDEX]
 
 
 def test_numbers():

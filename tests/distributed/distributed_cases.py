@@ -23,7 +23,7 @@ from mmtx_cli.head.contrastive import ContrastiveHead
 from mmtx_cli.head.distillation import DistillationHead
 from mmtx_cli.head.matching import MatchingHead
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.types import FUSED, IGNORE, Batch, Field, Tokens
+from mmtx_cli.types import FUSED, IGNORE_INDEX, Batch, ModalityInput, Tokens
 from tests.tiny import tiny_batch, tiny_model
 
 WORLD, BATCH, DIM, VOCAB = 2, 6, 8, 11
@@ -32,10 +32,10 @@ WORLD, BATCH, DIM, VOCAB = 2, 6, 8, 11
 class Teacher(nn.Module):
     """Says something fixed of the first vectors of a modality."""
 
-    def summary(self, field: Field) -> Tensor:
+    def pooled_features(self, field: ModalityInput) -> Tensor:
         return masked_mean(field.data.sin(), field.mask)
 
-    def summary_width(self) -> int:
+    def pooled_width(self) -> int:
         return DIM
 
 
@@ -95,13 +95,15 @@ def inputs(rows: slice) -> tuple[dict[str, Tensor], dict[str, Tensor], Batch]:
         mask[name][gone] = False
     captions = torch.randint(4, VOCAB, (BATCH, 7), generator=random)
     for row, length in enumerate([7, 6, 7, 2, 3, 0]):
-        captions[row, length:] = IGNORE
-    label = torch.tensor([0, 1, 2, IGNORE, IGNORE, 1])
+        captions[row, length:] = IGNORE_INDEX
+    label = torch.tensor([0, 1, 2, IGNORE_INDEX, IGNORE_INDEX, 1])
     several = torch.randint(0, 2, (BATCH, 3), generator=random)
-    several[3:5] = IGNORE
+    several[3:5] = IGNORE_INDEX
     targets = {"captions": captions, "label": label, "several": several}
-    batch = Batch({"image": Field(x["image"], mask["image"])}, targets, [*map(str, range(BATCH))])
-    part = batch.each(lambda t: t[rows])
+    batch = Batch(
+        {"image": ModalityInput(x["image"], mask["image"])}, targets, [*map(str, range(BATCH))]
+    )
+    part = batch.map(lambda t: t[rows])
     return {k: v[rows] for k, v in x.items()}, {k: v[rows] for k, v in mask.items()}, part
 
 
@@ -144,7 +146,7 @@ def whole(form: str, rows: slice, size: int | None, dropout: float = 0.0) -> dic
     own = Whole(form, dropout)
     own.model.encode_batch = size
     counts = {"text": [3, 0, 5, 2, 7, 1], "image": [1, 1, 0, 1, 1, 1]}
-    batch = tiny_batch(own.model, counts).each(lambda t: t[rows])
+    batch = tiny_batch(own.model, counts).map(lambda t: t[rows])
     batch.ids = batch.ids[rows]
     shared = dist.is_initialized()
     model = DistributedDataParallel(own) if shared else own

@@ -18,7 +18,7 @@ from unittest.mock import patch
 from omegaconf import OmegaConf
 
 from mmtx_cli.cli import main
-from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preparation
+from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
 from tests.command_line import environment
 
 from .recorded import without_numbers
@@ -77,7 +77,7 @@ class Checker:
         return [
             patch("hydra._internal.hydra.Hydra.get_mode", nothing),  # composes once more
             patch("mmtx_cli.training.run.train", self.trained),
-            patch("mmtx_cli.training.run.refuse_trained", nothing),
+            patch("mmtx_cli.training.run.check_not_trained", nothing),
             patch("mmtx_cli.runs.resolve.resumed", begin),
             patch("mmtx_cli.command.eval.evaluate", begin),
             patch("mmtx_cli.command.caption.caption", begin),
@@ -147,7 +147,7 @@ def stored_config(plain: Mapping[str, Any]) -> dict[str, Any]:
             "fusion": plain["fusion"],
             "head": heads,
         },
-        "preparation": {**asdict(Preparation()), **sizes, **data},
+        "preparation": {**asdict(Preprocessing()), **sizes, **data},
         "label_names": ["a", "b"],
         "multi_label": False,
         "answer_names": ["yes", "no"],

@@ -54,12 +54,12 @@ def smaller(args: Sequence[str]) -> list[str]:
     command = args[0]
     if command == "data" and "action=cache" in args:
         return [*args, "dim=16", "image_size=32", "data.num_workers=0", *parts(args)]
-    if command == "data" and "action=make" not in args:
+    if command == "data" and "action=create" not in args:
         return [*args]
     if "resume=true" in args:
         return [*args]
     if command == "compare":
-        fewer = FEWER if any(arg.startswith("plan=") for arg in args) else ()
+        fewer = FEWER if any(arg.startswith("sweep=") for arg in args) else ()
         return [*map(planned, args), *SMALLER[command], *fewer]
     sweeps = "-m" in args or "--multirun" in args
     own = [more for more in parts(args) if not sweeps or not swept(more, args)]
@@ -78,8 +78,8 @@ def swept(key: str, args: Sequence[str]) -> bool:
 def planned(arg: str) -> str:
     """The arguments of the runs that a comparison trains, made quick as well."""
     key, _, value = arg.partition("=")
-    if key != "args":
+    if key != "train_args":
         return arg
     given = [word.strip(" '\"") for word in value.strip("[]").split("',")]
     more = [*TRAINING, *parts(given)]
-    return f"args={value.removesuffix(']')},{','.join(repr(word) for word in more)}]"
+    return f"train_args={value.removesuffix(']')},{','.join(repr(word) for word in more)}]"

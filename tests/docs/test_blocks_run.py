@@ -47,6 +47,6 @@ def test_what_makes_a_command_quick():
     sweep = smaller(["finetune", "-m", "encoder/image=vit", "encoder.image.depth=2,4"])
     assert "encoder.image.depth=1" not in sweep
     assert "encoder.image.width=16" in sweep
-    words = planned("args=['data.path=a','encoder/image=vit']")
-    assert words.startswith("args=['data.path=a','encoder/image=vit','dim=16',")
+    words = planned("train_args=['data.path=a','encoder/image=vit']")
+    assert words.startswith("train_args=['data.path=a','encoder/image=vit','dim=16',")
     assert words.endswith("'encoder.image.num_heads=2']")

@@ -79,13 +79,13 @@ WRONG = {
     "a command": "mmtx finetun data.path=a.jsonl",
     "a key of a trained model": "mmtx eval ckpt=runs/a head.captioning.num_beamz=3",
     "a key at the root": "mmtx caption ckpt=runs/a input=photos",
-    "an action": "mmtx data action=mak out=scenes",
+    "an action": "mmtx data action=creat out=scenes",
     "a key of an import": "mmtx data action=import format=coco out=a.jsonl images=b split_by=c",
-    "a task": "mmtx data action=make name=fusion_lab task=xorr out=a",
-    "arguments of a comparison": "mmtx compare plan=fusions \"args=['data.paths=a.jsonl']\"",
-    "a fusion to compare": "mmtx compare plan=fusions fusions=[gate] args=[seed=1]",
+    "a task": "mmtx data action=create dataset=fusion_lab task=xorr out=a",
+    "arguments of a comparison": "mmtx compare sweep=fusions \"args=['data.paths=a.jsonl']\"",
+    "a fusion to compare": "mmtx compare sweep=fusions fusions=[gate] train_args=[seed=1]",
     "a module to cache": "mmtx data action=cache out=c data.path=a.jsonl encoder/image=vit "
-    "parts=[encoder.images]",
+    "modules=[encoder.images]",
     "a key that is set in a loop": "for k in lr lrr; do mmtx pretrain data.path=a.jsonl "
     "data.text=captions encoder/image=vit encoder/text=transformer optimizer.$k=1e-3; done",
     "a key in a sweep": "mmtx finetune -m data.path=a.jsonl encoder/image=vit fusion=concat "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from mmtx_cli.types import Field
+from mmtx_cli.types import ModalityInput
 from tests.tiny import same
 
 SMALL = {"width": 32, "depth": 2, "num_heads": 2}
@@ -34,7 +34,9 @@ def agrees_with_itself_alone(encoder, field):
     assert tokens.present.tolist() == field.mask.any(dim=1).tolist()
     for i, count in enumerate(field.mask.sum(dim=1).tolist()):
         if count:
-            alone = encoder(Field(field.data[i : i + 1, :count], field.mask[i : i + 1, :count]))
+            alone = encoder(
+                ModalityInput(field.data[i : i + 1, :count], field.mask[i : i + 1, :count])
+            )
             same(alone.x[alone.mask], tokens.x[i][tokens.mask[i]], 2e-5)
     x = encoder.train()(field).x
     x.square().sum().backward()

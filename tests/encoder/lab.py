@@ -48,7 +48,7 @@ SMALL = {
     "video/vit": ["patch_size=8", "width=64", "depth=2", "num_heads=4"],
     "video/vit joint": ["patch_size=8", "width=64", "depth=2", "num_heads=4", "attention=joint"],
     "video/vit patch": ["patch_size=8", "width=64", "depth=2", "num_heads=4", "stem=patch"],
-    "video/frames": ["width=64", "image.patch_size=8", "image.width=64", "image.depth=2",
+    "video/per_frame": ["width=64", "image.patch_size=8", "image.width=64", "image.depth=2",
                      "image.num_heads=4"],
     "audio/spectrogram_cnn": ["width=128", "channels=[16,32,64,128]"],
     "audio/ast": ["num_mels=64", "width=128", "depth=2", "num_heads=4"],
@@ -116,7 +116,7 @@ def trained(cfg, data, modality, seed, steps=STEPS, change=None):
         batch = chosen_rows(data.train[step % len(data.train)], rows)
         optimizer.zero_grad()
         model(batch)["classification"].loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), settings["trainer"].clip)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings["trainer"].gradient_clip_val)
         optimizer.step()
         schedule.step()
         if step % VAL_EVERY == 0:

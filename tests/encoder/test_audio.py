@@ -9,13 +9,13 @@ import torchaudio
 from torch import nn
 from torchaudio.models import wav2vec2_model, wavlm_model
 
-from mmtx_cli.encoder.audio.ast import AudioAst
-from mmtx_cli.encoder.audio.spectrogram_cnn import AudioSpectrogramCnn
-from mmtx_cli.encoder.audio.torchaudio import AudioPipeline, pooled
-from mmtx_cli.encoder.audio.waveform import AudioWaveform
+from mmtx_cli.encoder.audio.ast import AstAudioEncoder
+from mmtx_cli.encoder.audio.spectrogram_cnn import SpectrogramCnnAudioEncoder
+from mmtx_cli.encoder.audio.torchaudio import TorchaudioAudioEncoder, pooled
+from mmtx_cli.encoder.audio.waveform import WaveformAudioEncoder
 from mmtx_cli.encoder.backbone.torchaudio_body import speech_body
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.types import Field
+from mmtx_cli.types import ModalityInput
 from tests.messages import raises
 from tests.tiny import gradients, tiny_encoder
 
@@ -30,27 +30,27 @@ def sound(*counts, seed=0):
     random = torch.Generator().manual_seed(seed)
     n = max(counts)
     data = 0.2 * torch.randn(len(counts), n, HOP, generator=random)
-    return Field(data, torch.arange(n) < torch.tensor(counts)[:, None])
+    return ModalityInput(data, torch.arange(n) < torch.tensor(counts)[:, None])
 
 
 def alone(field, i):
     """One sample without its padding."""
     count = int(field.mask[i].sum())
-    return Field(field.data[i : i + 1, :count], field.mask[i : i + 1, :count])
+    return ModalityInput(field.data[i : i + 1, :count], field.mask[i : i + 1, :count])
 
 
 @pytest.mark.parametrize(
     ("encoder", "wanted"),
     [
-        (AudioSpectrogramCnn(**SCRATCH), [3, 7, 1]),  # 16 hops a token
-        (AudioSpectrogramCnn(channels=[8, 8], **SCRATCH), [10, 25, 1]),
-        (AudioAst(**SCRATCH), [3 * 8, 7 * 8, 8]),  # 16 hops by 16 of 128 bands
-        (AudioAst(stem="patch", **SCRATCH), [3 * 8, 7 * 8, 8]),
-        (AudioAst(stem="patch", stride=10, **SCRATCH), [4 * 12, 10 * 12, 12]),
-        (AudioWaveform(**SCRATCH), [10, 25, 1]),  # 640 samples a token
-        (AudioWaveform(strides=[10, 8], **SCRATCH), [80, 200, 2]),
-        (AudioPipeline(**SPEECH), [5, 13, 1]),  # 4 frames of 20 ms, without the last edge
-        (AudioPipeline(pool=1, **SPEECH), [19, 49, 1]),
+        (SpectrogramCnnAudioEncoder(**SCRATCH), [3, 7, 1]),  # 16 hops a token
+        (SpectrogramCnnAudioEncoder(channels=[8, 8], **SCRATCH), [10, 25, 1]),
+        (AstAudioEncoder(**SCRATCH), [3 * 8, 7 * 8, 8]),  # 16 hops by 16 of 128 bands
+        (AstAudioEncoder(stem="patch", **SCRATCH), [3 * 8, 7 * 8, 8]),
+        (AstAudioEncoder(stem="patch", stride=10, **SCRATCH), [4 * 12, 10 * 12, 12]),
+        (WaveformAudioEncoder(**SCRATCH), [10, 25, 1]),  # 640 samples a token
+        (WaveformAudioEncoder(strides=[10, 8], **SCRATCH), [80, 200, 2]),
+        (TorchaudioAudioEncoder(**SPEECH), [5, 13, 1]),  # 4 frames of 20 ms, without the last edge
+        (TorchaudioAudioEncoder(pool=1, **SPEECH), [19, 49, 1]),
     ],
     ids=lambda x: type(x).__name__ if isinstance(x, nn.Module) else str(x),
 )
@@ -60,8 +60,8 @@ def test_so_many_tokens(encoder, wanted):
     assert tokens.x.shape[1] == max(wanted)
 
 
-AstOfPatches = partial(AudioAst, stem="patch")
-SCRATCH_ENCODERS = [AudioSpectrogramCnn, AudioAst, AstOfPatches, AudioWaveform]
+AstOfPatches = partial(AstAudioEncoder, stem="patch")
+SCRATCH_ENCODERS = [SpectrogramCnnAudioEncoder, AstAudioEncoder, AstOfPatches, WaveformAudioEncoder]
 
 
 @pytest.mark.parametrize("build", SCRATCH_ENCODERS)
@@ -85,7 +85,7 @@ def test_when_something_sounds_matters(build):
     """The same two halves in the other order are another sound, by the positions."""
     encoder = build(**SCRATCH).eval()
     field = sound(64)
-    turned = Field(field.data.roll(32, dims=1), field.mask)
+    turned = ModalityInput(field.data.roll(32, dims=1), field.mask)
     assert (encoder(field).x.mean(dim=1) - encoder(turned).x.mean(dim=1)).abs().max() > 1e-4
 
 
@@ -93,7 +93,7 @@ def test_when_something_sounds_matters(build):
 def test_loudness_does_not_matter_much(build):
     encoder = build(**SCRATCH).eval()
     field = sound(64)
-    louder = Field(field.data * 4, field.mask)
+    louder = ModalityInput(field.data * 4, field.mask)
     a, b = encoder(field).x, encoder(louder).x
     assert (a - b).pow(2).mean() < 1e-3 * a.pow(2).mean()
 
@@ -128,7 +128,7 @@ def test_learns_rising_from_falling(name):
     time = torch.arange(40 * HOP) / RATE
     sweep = torch.sin(2 * math.pi * (300 + 2500 * time) * time)
     data = torch.stack([sweep, sweep.flip(0)] * 6) + 0.05 * torch.randn(12, 40 * HOP)
-    field = Field(data.view(12, 40, HOP), torch.ones(12, 40, dtype=torch.bool))
+    field = ModalityInput(data.view(12, 40, HOP), torch.ones(12, 40, dtype=torch.bool))
     way, head = torch.arange(12) % 2, nn.Linear(16, 2)
     optimizer = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], lr=2e-3)
     for _ in range(40):
@@ -142,16 +142,20 @@ def test_learns_rising_from_falling(name):
 @pytest.mark.parametrize(
     ("build", "kwargs", "parts"),
     [
-        (AudioSpectrogramCnn, {"num_mels": 40}, ["num_mels=40 ", " 4 times", "(channels="]),
-        (AudioSpectrogramCnn, {"channels": []}, ["num_mels=", " 0 times", "(channels="]),
-        (AudioSpectrogramCnn, {"normalise": "dataset"}, ["normalise='dataset' ", "mean", "std"]),
-        (AudioAst, {"stride": 20}, ["stride=20, patch_size=16, num_mels=128: "]),
-        (AudioAst, {"num_mels": 12}, [" patch_size=16, num_mels=12: "]),
-        (AudioAst, {"stem": "convs"}, ["stem='convs'", "conv or patch"]),
-        (AudioAst, {"stride": 10}, ["stride=10 ", " patch_size=16", " stem=patch"]),
-        (AudioAst, {"num_mels": 40}, ["num_mels=40 ", "multiple", " stem=patch"]),
-        (AudioAst, {"patch_size": 12, "num_mels": 48}, ["patch_size=12 ", "power of two"]),
-        (AudioWaveform, {"strides": [4, 1]}, ["strides=", "4, 1", " 2"]),
+        (SpectrogramCnnAudioEncoder, {"num_mels": 40}, ["num_mels=40 ", " 4 times", "(channels="]),
+        (SpectrogramCnnAudioEncoder, {"channels": []}, ["num_mels=", " 0 times", "(channels="]),
+        (
+            SpectrogramCnnAudioEncoder,
+            {"normalise": "dataset"},
+            ["normalise='dataset' ", "mean", "std"],
+        ),
+        (AstAudioEncoder, {"stride": 20}, ["stride=20, patch_size=16, num_mels=128: "]),
+        (AstAudioEncoder, {"num_mels": 12}, [" patch_size=16, num_mels=12: "]),
+        (AstAudioEncoder, {"stem": "convs"}, ["stem='convs'", "conv or patch"]),
+        (AstAudioEncoder, {"stride": 10}, ["stride=10 ", " patch_size=16", " stem=patch"]),
+        (AstAudioEncoder, {"num_mels": 40}, ["num_mels=40 ", "multiple", " stem=patch"]),
+        (AstAudioEncoder, {"patch_size": 12, "num_mels": 48}, ["patch_size=12 ", "power of two"]),
+        (WaveformAudioEncoder, {"strides": [4, 1]}, ["strides=", "4, 1", " 2"]),
     ],
 )
 def test_what_they_refuse(build, kwargs, parts):
@@ -159,10 +163,10 @@ def test_what_they_refuse(build, kwargs, parts):
         build(**{**SCRATCH, **kwargs})
 
 
-@pytest.mark.parametrize("build", [*SCRATCH_ENCODERS, AudioPipeline])
+@pytest.mark.parametrize("build", [*SCRATCH_ENCODERS, TorchaudioAudioEncoder])
 def test_sound_of_another_rate_is_refused(build):
-    encoder = build(**(SPEECH if build is AudioPipeline else SCRATCH))
-    field = Field(torch.zeros(1, 3, 80), torch.ones(1, 3, dtype=torch.bool))
+    encoder = build(**(SPEECH if build is TorchaudioAudioEncoder else SCRATCH))
+    field = ModalityInput(torch.zeros(1, 3, 80), torch.ones(1, 3, dtype=torch.bool))
     with raises(ValueError, "sample_rate=16000 ", "hops of 160"):
         encoder(field)
 
@@ -234,28 +238,28 @@ class TestPipeline:
 
 
 def test_its_first_blocks_are_frozen():
-    encoder = AudioPipeline(freeze=1, **SPEECH).train()
+    encoder = TorchaudioAudioEncoder(freeze=1, **SPEECH).train()
     stem, first, second = encoder.blocks()
     assert [part.training for part in (stem, first, second)] == [False, False, True]
     assert not any(p.requires_grad for part in (stem, first) for p in part.parameters())
     assert all(p.requires_grad for p in second.parameters())
     with raises(ValueError, "freeze=3: ", " 2 blocks"):
-        AudioPipeline(freeze=3, **SPEECH)
+        TorchaudioAudioEncoder(freeze=3, **SPEECH)
 
 
 def test_adapters_of_low_rank():
-    encoder = AudioPipeline(lora=2, **SPEECH).train()
+    encoder = TorchaudioAudioEncoder(lora=2, **SPEECH).train()
     tokens = encoder(sound(60))
     tokens.x.pow(3).sum().backward()
     found = {name for name in gradients(encoder) if name.startswith("body.")}
     assert len(found) == 2 * 4 * 2
     assert all(name.endswith(("down.weight", "up.weight")) for name in found)
     with raises(ValueError, "lora=2: ", "WavLM", " 0"):
-        AudioPipeline(bundle="WAVLM_BASE", lora=2, **SPEECH)
+        TorchaudioAudioEncoder(bundle="WAVLM_BASE", lora=2, **SPEECH)
 
 
 def test_a_mean_of_all_layers_is_learned():
-    encoder = AudioPipeline(mix=True, freeze=True, **SPEECH).eval()
+    encoder = TorchaudioAudioEncoder(layer_mix=True, freeze=True, **SPEECH).eval()
     field = sound(60)
     layers, _ = encoder.body(field.data.flatten(1), encoder.samples(field))
     torch.testing.assert_close(encoder.features(field).x, sum(layers) / 2)
@@ -289,13 +293,13 @@ def test_frames_are_pooled_over_the_real_ones():
 )
 def test_what_a_pipeline_refuses(kwargs, parts):
     with raises(ValueError, *parts):
-        AudioPipeline(**{**SPEECH, **kwargs})
+        TorchaudioAudioEncoder(**{**SPEECH, **kwargs})
 
 
 def test_weights_of_another_model_are_refused(tmp_path):
     torch.save(small_model("HUBERT_BASE").state_dict(), tmp_path / "other.pth")
     with raises(ValueError, f"weights={tmp_path / 'other.pth'} ", "WAVLM_BASE: "):
-        AudioPipeline(bundle="WAVLM_BASE", weights=str(tmp_path / "other.pth"), **SPEECH)
+        TorchaudioAudioEncoder(bundle="WAVLM_BASE", weights=str(tmp_path / "other.pth"), **SPEECH)
 
 
 def test_weights_that_cannot_be_downloaded(monkeypatch):
@@ -307,7 +311,7 @@ def test_weights_that_cannot_be_downloaded(monkeypatch):
     with raises(ConfigError, "encoder.audio: ", *parts):
         tiny_encoder(
             "audio",
-            "pipeline",
+            "torchaudio",
             "encoder.audio.bundle=HUBERT_BASE",
             "encoder.audio.weights=true",
             *(f"encoder.audio.{key}=null" for key in BODY),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 from tests.tiny import image_data, same, tiny_encoder, tiny_field
 
 ENCODERS = ["cnn", "efficientnet_lite"]
@@ -17,7 +17,7 @@ def test_both_halves_make_the_whole(name):
     field = tiny_field("image", [2, 0, 1])
     with torch.no_grad():
         whole, kept = encoder(field), encoder.body_tokens(field)
-        assert kept.x.shape[2] == encoder.summary_width()
+        assert kept.x.shape[2] == encoder.pooled_width()
         # as a cache has it: the real vectors in front, whatever is behind them is zero
         made = encoder.after_body(Tokens(kept.x.masked_fill(~kept.mask[..., None], 0), kept.mask))
     assert torch.equal(made.mask, whole.mask)
@@ -26,7 +26,7 @@ def test_both_halves_make_the_whole(name):
 
 def test_a_batch_without_any_picture_has_no_real_token():
     encoder = tiny_encoder("image", "cnn", "encoder.image.freeze=true").eval()
-    blank = Tokens(torch.zeros(2, 1, encoder.summary_width()), torch.zeros(2, 1).bool())
+    blank = Tokens(torch.zeros(2, 1, encoder.pooled_width()), torch.zeros(2, 1).bool())
     made = encoder.after_body(blank)
     assert not made.present.any()
     assert made.x.isfinite().all()
@@ -36,7 +36,9 @@ def test_a_batch_without_any_picture_has_no_real_token():
 def test_asking_for_the_size_of_a_map_leaves_the_mode_as_it_is(training):
     encoder = tiny_encoder("image", "cnn", "encoder.image.freeze=true").train(training)
     modes = [module.training for module in encoder.modules()]
-    kept = encoder.body_tokens(Field(image_data(torch.Generator(), 1, 1), torch.ones(1, 1).bool()))
+    kept = encoder.body_tokens(
+        ModalityInput(image_data(torch.Generator(), 1, 1), torch.ones(1, 1).bool())
+    )
     encoder.after_body(replace(kept, x=kept.x.detach()))
     assert [module.training for module in encoder.modules()] == modes
 

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from mmtx_cli.config.schema import OptimizerSettings
-from mmtx_cli.encoder.audio.huggingface import HuggingFaceAudio
-from mmtx_cli.encoder.image.huggingface import HuggingFaceImage
-from mmtx_cli.encoder.text.huggingface import HuggingFaceText
+from mmtx_cli.encoder.audio.huggingface import HuggingFaceAudioEncoder
+from mmtx_cli.encoder.image.huggingface import HuggingFaceImageEncoder
+from mmtx_cli.encoder.text.huggingface import HuggingFaceTextEncoder
 from mmtx_cli.training.optimizer import make_optimizer
-from mmtx_cli.types import Field
+from mmtx_cli.types import ModalityInput
 from tests.messages import faults_mention, raises
 from tests.tiny import same
 
@@ -35,10 +35,10 @@ library = pytest.importorskip("transformers")
 
 @pytest.mark.parametrize("name", ["roberta", "distilbert", "mpnet", "t5", "deberta-v2", "gpt2"])
 def test_texts_of_many_architectures(name):
-    encoder = HuggingFaceText(vocab_size=30, max_length=8, architecture=name, **SMALL)
+    encoder = HuggingFaceTextEncoder(vocab_size=30, max_length=8, architecture=name, **SMALL)
     assert encoder.width == 32
     assert len(encoder.blocks()) == 3
-    agrees_with_itself_alone(encoder, Field(IDS, MASK))
+    agrees_with_itself_alone(encoder, ModalityInput(IDS, MASK))
 
 
 @pytest.fixture(scope="module")
@@ -50,28 +50,28 @@ def bert(tmp_path_factory):
 
 def test_pretrained_text(bert):
     folder, model = bert
-    encoder = HuggingFaceText(weights=folder, vocab_size=8000).eval()
-    tokens = encoder(Field(IDS, MASK))
+    encoder = HuggingFaceTextEncoder(weights=folder, vocab_size=8000).eval()
+    tokens = encoder(ModalityInput(IDS, MASK))
     wanted = model(IDS * MASK, attention_mask=(MASK | (torch.arange(4) == 1)[:, None]).long())
     same(tokens.x[MASK], wanted.last_hidden_state[MASK], 1e-6)
     assert trained(encoder) == {n for n, _ in encoder.named_parameters() if "pooler" not in n}
 
 
 def test_blocks_of_a_text_encoder_are_frozen_one_by_one(bert):
-    encoder = HuggingFaceText(weights=bert[0], freeze=1).train()
+    encoder = HuggingFaceTextEncoder(weights=bert[0], freeze=1).train()
     names = trained(encoder)
     assert names
     assert all(name.startswith("body.encoder.layer.1.") for name in names)
     assert not encoder.body.embeddings.dropout.training
     assert [layer.training for layer in encoder.body.encoder.layer] == [False, True]
     with raises(ValueError, "freeze=3: ", " 2 blocks"):
-        HuggingFaceText(weights=bert[0], freeze=3)
+        HuggingFaceTextEncoder(weights=bert[0], freeze=3)
 
 
 def test_adapters_of_a_text_encoder(bert):
-    plain = HuggingFaceText(weights=bert[0]).eval()
-    encoder = HuggingFaceText(weights=bert[0], lora=4).eval()
-    given = Field(IDS, MASK)
+    plain = HuggingFaceTextEncoder(weights=bert[0]).eval()
+    encoder = HuggingFaceTextEncoder(weights=bert[0], lora=4).eval()
+    given = ModalityInput(IDS, MASK)
     same(encoder(given).x, plain(given).x)
     names = trained(encoder)
     assert len(names) == 2 * 4 * 2  # blocks; query, key, value, out; down, up
@@ -79,15 +79,15 @@ def test_adapters_of_a_text_encoder(bert):
     for name, parameter in encoder.named_parameters():
         if name.endswith("up.weight"):
             nn.init.normal_(parameter)
-    other = HuggingFaceText(weights=bert[0], lora=4).eval()
+    other = HuggingFaceTextEncoder(weights=bert[0], lora=4).eval()
     other.load_state_dict(encoder.state_dict())
     same(other(given).x, encoder(given).x)
     assert not torch.allclose(other(given).x, plain(given).x, atol=1e-3)
 
 
 def test_the_learning_rate_decays_towards_the_embeddings(bert):
-    encoder = HuggingFaceText(weights=bert[0], freeze=1)
-    free = HuggingFaceText(weights=bert[0])
+    encoder = HuggingFaceTextEncoder(weights=bert[0], freeze=1)
+    free = HuggingFaceTextEncoder(weights=bert[0])
     model = nn.ModuleDict({"frozen": encoder, "free": free, "head": nn.Linear(2, 2)})
     optimizer = make_optimizer(model, OptimizerSettings(lr=1.0, layer_decay=0.5))
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
@@ -100,12 +100,12 @@ def test_the_learning_rate_decays_towards_the_embeddings(bert):
 
 
 def test_a_model_is_rebuilt_without_its_weights(bert, tmp_path):
-    encoder = HuggingFaceText(weights=bert[0], freeze=True).eval()
+    encoder = HuggingFaceTextEncoder(weights=bert[0], freeze=True).eval()
     kept = json.loads(json.dumps(encoder.portable()))  # plain data only
     assert kept["weights"] is None
-    again = HuggingFaceText(max_length=64, **kept).eval()
+    again = HuggingFaceTextEncoder(max_length=64, **kept).eval()
     again.load_state_dict(encoder.state_dict())
-    given = Field(IDS, MASK)
+    given = ModalityInput(IDS, MASK)
     same(again(given).x, encoder(given).x)
 
 
@@ -113,12 +113,12 @@ def test_a_tokenizer_is_read_from_its_folder_without_the_library(tmp_path, monke
     text = '{"version": "1.0", "model": {"type": "WordPiece"}}'
     (tmp_path / "tokenizer.json").write_text(text)
     monkeypatch.setitem(sys.modules, "transformers", None)
-    assert HuggingFaceText.tokenizer_json(str(tmp_path)) == text
-    assert HuggingFaceText.brings_tokenizer is True
+    assert HuggingFaceTextEncoder.tokenizer_json(str(tmp_path)) == text
+    assert HuggingFaceTextEncoder.brings_tokenizer is True
     with raises(ValueError, "installed (transformers)", "pip install mmtx[hf]"):
-        HuggingFaceText.tokenizer_json(str(tmp_path / "none"))
+        HuggingFaceTextEncoder.tokenizer_json(str(tmp_path / "none"))
     with raises(ValueError, "installed (transformers)", "pip install mmtx[hf]"):
-        HuggingFaceText(vocab_size=30)
+        HuggingFaceTextEncoder(vocab_size=30)
 
 
 def test_a_tokenizer_without_a_json_is_asked_of_the_library(tmp_path):
@@ -127,7 +127,7 @@ def test_a_tokenizer_without_a_json_is_asked_of_the_library(tmp_path):
     library.BertConfig(vocab_size=7).save_pretrained(tmp_path)
     from tokenizers import Tokenizer
 
-    made = Tokenizer.from_str(HuggingFaceText.tokenizer_json(str(tmp_path)))
+    made = Tokenizer.from_str(HuggingFaceTextEncoder.tokenizer_json(str(tmp_path)))
     assert made.encode("dogs").tokens == ["[CLS]", "dog", "##s", "[SEP]"]
 
 
@@ -145,18 +145,18 @@ def changed(folder, tmp_path, change):
 def test_weights_that_lack_what_the_model_needs(bert, tmp_path):
     lacking = changed(bert[0], tmp_path, lambda s: s.pop("encoder.layer.1.output.dense.weight"))
     with raises(ValueError, "weights=", "1 tensors", "(encoder.layer.1.output.dense.weight"):
-        HuggingFaceText(weights=lacking)
+        HuggingFaceTextEncoder(weights=lacking)
 
 
 def test_weights_that_lack_what_nobody_reads(bert, tmp_path):
     lacking = changed(bert[0], tmp_path, lambda s: s.pop("pooler.dense.weight"))
-    assert HuggingFaceText(weights=lacking).width == 32
+    assert HuggingFaceTextEncoder(weights=lacking).width == 32
 
 
 def test_a_size_that_is_not_the_models(bert):
-    assert HuggingFaceText(weights=bert[0], **SMALL).width == 32
+    assert HuggingFaceTextEncoder(weights=bert[0], **SMALL).width == 32
     with raises(ValueError, "width=16: ", bert[0], " 32"):
-        HuggingFaceText(weights=bert[0], width=16)
+        HuggingFaceTextEncoder(weights=bert[0], width=16)
 
 
 class Trap:
@@ -177,7 +177,7 @@ def test_code_that_comes_with_weights_is_not_run(bert, tmp_path, monkeypatch):
     (coded / "own.py").write_text("open('trapped', 'w')\n")
     for folder in (pickled, coded):
         with raises(ValueError, f"weights={folder}: ", "folder"):
-            HuggingFaceText(weights=str(folder))
+            HuggingFaceTextEncoder(weights=str(folder))
     assert not (tmp_path / "trapped").exists()
 
 
@@ -185,27 +185,27 @@ def test_code_that_comes_with_weights_is_not_run(bert, tmp_path, monkeypatch):
     ("make", "parts"),
     [
         (
-            lambda: HuggingFaceText(vocab_size=9, architecture="bird"),
+            lambda: HuggingFaceTextEncoder(vocab_size=9, architecture="bird"),
             ["architecture='bird': ", "transformers"],
         ),
-        (lambda: HuggingFaceText(), ["vocab_size: ", "weights"]),
+        (lambda: HuggingFaceTextEncoder(), ["vocab_size: ", "weights"]),
         (
-            lambda: HuggingFaceText(vocab_size=9, width=30, depth=1, num_heads=4),
+            lambda: HuggingFaceTextEncoder(vocab_size=9, width=30, depth=1, num_heads=4),
             ["architecture=bert: ", "multiple of the number of attention"],
         ),
         (
-            lambda: HuggingFaceText(vocab_size=9, max_length=600, **SMALL),
+            lambda: HuggingFaceTextEncoder(vocab_size=9, max_length=600, **SMALL),
             ["max_length=600: ", "tokens", "max_position_embeddings=512"],
         ),
-        (lambda: HuggingFaceText(weights="./nowhere"), ["weights=./nowhere: ", "folder"]),
-        (lambda: HuggingFaceText(weights=__file__), [__file__, "folder", "config.json"]),
+        (lambda: HuggingFaceTextEncoder(weights="./nowhere"), ["weights=./nowhere: ", "folder"]),
+        (lambda: HuggingFaceTextEncoder(weights=__file__), [__file__, "folder", "config.json"]),
         (
-            lambda: HuggingFaceImage(image_size=32, architecture="resnet", **SMALL),
+            lambda: HuggingFaceImageEncoder(image_size=32, architecture="resnet", **SMALL),
             ["resnet ", "width 2048", "4 blocks", "width=32, depth=2: "],
         ),
-        (lambda: HuggingFaceImage(mean=[0.5] * 3, **SMALL), ["mean and std: ", "both"]),
+        (lambda: HuggingFaceImageEncoder(mean=[0.5] * 3, **SMALL), ["mean and std: ", "both"]),
         (
-            lambda: HuggingFaceAudio(architecture="wav2vec2-conformer", **SMALL),
+            lambda: HuggingFaceAudioEncoder(architecture="wav2vec2-conformer", **SMALL),
             ["wav2vec2-conformer: ", " wav2vec2, "],
         ),
     ],
@@ -216,13 +216,18 @@ def test_what_they_refuse(make, parts):
 
 
 OFFLINE = """
-from mmtx_cli.encoder.audio.huggingface import HuggingFaceAudio
-from mmtx_cli.encoder.image.huggingface import HuggingFaceImage
-from mmtx_cli.encoder.text.huggingface import HuggingFaceText
-from mmtx_cli.encoder.video.huggingface import HuggingFaceVideo
+from mmtx_cli.encoder.audio.huggingface import HuggingFaceAudioEncoder
+from mmtx_cli.encoder.image.huggingface import HuggingFaceImageEncoder
+from mmtx_cli.encoder.text.huggingface import HuggingFaceTextEncoder
+from mmtx_cli.encoder.video.huggingface import HuggingFaceVideoEncoder
 
-kinds = (HuggingFaceText, HuggingFaceImage, HuggingFaceVideo, HuggingFaceAudio)
-for make in (HuggingFaceText.tokenizer_json, *kinds):
+kinds = (
+    HuggingFaceTextEncoder,
+    HuggingFaceImageEncoder,
+    HuggingFaceVideoEncoder,
+    HuggingFaceAudioEncoder,
+)
+for make in (HuggingFaceTextEncoder.tokenizer_json, *kinds):
     try:
         make(weights="nobody/nothing")
     except ValueError as error:
@@ -250,9 +255,9 @@ except SystemExit:
 assert not {"torch", "transformers", "timm"} & sys.modules.keys()
 import mmtx_cli.training.optimizer
 for target, sizes in [
-    ("mmtx_cli.encoder.image.vit.ImageViT", {"width": 8, "depth": 1, "num_heads": 1}),
-    ("mmtx_cli.encoder.image.cnn.ImageCnn", {"width": 8, "depth": 1, "num_heads": 1}),
-    ("mmtx_cli.encoder.text.transformer.TextTransformer", {"vocab_size": 9}),
+    ("mmtx_cli.encoder.image.vit.ViTImageEncoder", {"width": 8, "depth": 1, "num_heads": 1}),
+    ("mmtx_cli.encoder.image.cnn.CnnImageEncoder", {"width": 8, "depth": 1, "num_heads": 1}),
+    ("mmtx_cli.encoder.text.transformer.TransformerTextEncoder", {"vocab_size": 9}),
 ]:
     instantiate({"_target_": target, **sizes})
 assert not {"transformers", "timm"} & sys.modules.keys()

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from mmtx_cli.encoder.image.huggingface import HuggingFaceImage
-from mmtx_cli.encoder.text.huggingface import HuggingFaceText
-from mmtx_cli.encoder.video.huggingface import HuggingFaceVideo
-from mmtx_cli.types import Field
+from mmtx_cli.encoder.image.huggingface import HuggingFaceImageEncoder
+from mmtx_cli.encoder.text.huggingface import HuggingFaceTextEncoder
+from mmtx_cli.encoder.video.huggingface import HuggingFaceVideoEncoder
+from mmtx_cli.types import ModalityInput
 from tests.messages import raises
 from tests.tiny import same
 
@@ -27,17 +27,17 @@ library = pytest.importorskip("transformers")
 )
 def test_pictures_of_many_architectures(name, config):
     sizes = {"patch_size": 16, **SMALL} if name not in ("swin", "convnext") else {}
-    encoder = HuggingFaceImage(image_size=32, architecture=name, config=config, **sizes)
-    agrees_with_itself_alone(encoder, Field(pictures(), MASK))
+    encoder = HuggingFaceImageEncoder(image_size=32, architecture=name, config=config, **sizes)
+    agrees_with_itself_alone(encoder, ModalityInput(pictures(), MASK))
 
 
 @pytest.mark.parametrize("name", ["timesformer", "vivit"])
 def test_videos_of_many_architectures(name):
     config = {"tubelet_size": [2, 16, 16]} if name == "vivit" else {}
-    encoder = HuggingFaceVideo(
+    encoder = HuggingFaceVideoEncoder(
         32, num_frames=4, architecture=name, patch_size=16, config=config, **SMALL
     )
-    agrees_with_itself_alone(encoder, Field(pictures(), MASK))
+    agrees_with_itself_alone(encoder, ModalityInput(pictures(), MASK))
 
 
 def test_pretrained_pictures(tmp_path):
@@ -46,21 +46,21 @@ def test_pretrained_pictures(tmp_path):
         image_mean=[0.1, 0.2, 0.3], image_std=[0.5, 0.6, 0.7], do_resize=False
     )
     folder = saved(model, tmp_path, processor)
-    encoder = HuggingFaceImage(image_size=32, weights=folder).eval()
+    encoder = HuggingFaceImageEncoder(image_size=32, weights=folder).eval()
     data = pictures(t=1)
-    given = Field(data, torch.ones(4, 1, dtype=torch.bool))
+    given = ModalityInput(data, torch.ones(4, 1, dtype=torch.bool))
     wanted = model(**processor(list(data[:, 0]), return_tensors="pt")).last_hidden_state
     same(encoder(given).x, wanted, 1e-5)
-    again = HuggingFaceImage(image_size=32, **encoder.portable()).eval()
+    again = HuggingFaceImageEncoder(image_size=32, **encoder.portable()).eval()
     again.load_state_dict(encoder.state_dict())
     same(again(given).x, wanted, 1e-5)
     # positions stretch to pictures of another size
-    larger = HuggingFaceImage(image_size=48, weights=folder).eval()
-    assert larger(Field(pictures(48), MASK)).x.shape == (4, 5 * 10, 32)
+    larger = HuggingFaceImageEncoder(image_size=48, weights=folder).eval()
+    assert larger(ModalityInput(pictures(48), MASK)).x.shape == (4, 5 * 10, 32)
     (tmp_path / "preprocessor_config.json").unlink()
     with raises(ValueError, folder, "local folder", "preprocessor_config.json"):
-        HuggingFaceImage(image_size=32, weights=folder)
-    told = HuggingFaceImage(
+        HuggingFaceImageEncoder(image_size=32, weights=folder)
+    told = HuggingFaceImageEncoder(
         image_size=32, weights=folder, mean=[0.1, 0.2, 0.3], std=[0.5, 0.6, 0.7]
     )
     same(told.eval()(given).x, wanted, 1e-5)
@@ -74,19 +74,19 @@ def test_one_tower_of_a_model_for_two_modalities(tmp_path):
         )
     )
     folder = saved(model, tmp_path, library.CLIPImageProcessor())
-    given = Field(pictures(t=1), torch.ones(4, 1, dtype=torch.bool))
-    image = HuggingFaceImage(image_size=32, weights=folder).eval()
+    given = ModalityInput(pictures(t=1), torch.ones(4, 1, dtype=torch.bool))
+    image = HuggingFaceImageEncoder(image_size=32, weights=folder).eval()
     pixels = image.pixels(given.data[:, 0])
     same(image(given).x, model.vision_model(pixel_values=pixels).last_hidden_state, 1e-6)
-    text = HuggingFaceText(weights=folder).eval()
-    tokens = text(Field(IDS, MASK))
+    text = HuggingFaceTextEncoder(weights=folder).eval()
+    tokens = text(ModalityInput(IDS, MASK))
     ids = IDS.masked_fill(~MASK, text.pad_id)
     wanted = model.text_model(input_ids=ids, attention_mask=MASK.long()).last_hidden_state
     same(tokens.x[MASK], wanted[MASK], 1e-5)
     kept = text.portable()
-    again = HuggingFaceText(**kept).eval()
+    again = HuggingFaceTextEncoder(**kept).eval()
     again.load_state_dict(text.state_dict())
-    same(again(Field(IDS, MASK)).x, tokens.x)
+    same(again(ModalityInput(IDS, MASK)).x, tokens.x)
 
 
 def test_pretrained_videos(tmp_path):
@@ -94,14 +94,14 @@ def test_pretrained_videos(tmp_path):
         library.VideoMAEConfig(image_size=32, patch_size=16, num_frames=4, **CONFIG)
     )
     folder = saved(model, tmp_path, library.VivitImageProcessor(do_resize=False))
-    encoder = HuggingFaceVideo(image_size=32, num_frames=8, weights=folder).eval()
+    encoder = HuggingFaceVideoEncoder(image_size=32, num_frames=8, weights=folder).eval()
     data = pictures(t=4)
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1]]).bool()
-    tokens = encoder(Field(data, mask))
+    tokens = encoder(ModalityInput(data, mask))
     # bytes to -1 … 1 (offset), then mean 0.5 and standard deviation 0.5
     pixels = (data.float() / 127.5 - 1 - 0.5) / 0.5
     same(tokens.x[[0, 3]], model(pixels[[0, 3]]).last_hidden_state, 1e-5)
     same(tokens.x[1], model(pixels[1:2, [0, 0, 1, 1]]).last_hidden_state[0], 1e-5)
     assert tokens.mask.tolist() == [[x] * 8 for x in (True, True, False, True)]
     with raises(ValueError, "image_size=64: ", " 4 ", "frames"):
-        HuggingFaceVideo(image_size=64, weights=folder)
+        HuggingFaceVideoEncoder(image_size=64, weights=folder)

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from mmtx_cli.encoder.audio.huggingface import HuggingFaceAudio
-from mmtx_cli.types import Field
+from mmtx_cli.encoder.audio.huggingface import HuggingFaceAudioEncoder
+from mmtx_cli.types import ModalityInput
 from tests.messages import raises
 from tests.tiny import same
 
@@ -33,8 +33,8 @@ STABLE = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias
     ],
 )
 def test_sounds_of_many_architectures(name, config):
-    encoder = HuggingFaceAudio(16000, 0.5, architecture=name, config=config, **SMALL)
-    agrees_with_itself_alone(encoder, Field(SOUND, HOPS))
+    encoder = HuggingFaceAudioEncoder(16000, 0.5, architecture=name, config=config, **SMALL)
+    agrees_with_itself_alone(encoder, ModalityInput(SOUND, HOPS))
     stem = {id(p) for p in encoder.blocks()[0].parameters()}
     last = [n for n, p in encoder.named_parameters() if "layer_norm" in n and id(p) in stem]
     assert ("body.encoder.layer_norm.weight" in last) == (name in ("hubert", "wavlm"))
@@ -44,8 +44,8 @@ def test_sounds_of_many_architectures(name, config):
 def test_pretrained_sounds(config, tmp_path):
     model = library.Wav2Vec2Model(library.Wav2Vec2Config(**CONFIG, **config))
     extractor = library.Wav2Vec2FeatureExtractor(do_normalize=True)
-    encoder = HuggingFaceAudio(weights=saved(model, tmp_path, extractor), lora=0).eval()
-    tokens = encoder(Field(SOUND, HOPS))
+    encoder = HuggingFaceAudioEncoder(weights=saved(model, tmp_path, extractor), lora=0).eval()
+    tokens = encoder(ModalityInput(SOUND, HOPS))
     for i, count in enumerate((30, 0, 47, 3)):
         if count:
             sound = SOUND[i, :count].flatten().numpy()
@@ -53,19 +53,19 @@ def test_pretrained_sounds(config, tmp_path):
             wanted = model(heard).last_hidden_state[0]
             same(tokens.x[i][tokens.mask[i]], wanted, 2e-5)
     kept = json.loads(json.dumps(encoder.portable()))
-    again = HuggingFaceAudio(**kept).eval()
+    again = HuggingFaceAudioEncoder(**kept).eval()
     again.load_state_dict(encoder.state_dict())
-    same(again(Field(SOUND, HOPS)).x, tokens.x)
+    same(again(ModalityInput(SOUND, HOPS)).x, tokens.x)
     with raises(ValueError, "sample_rate=8000: ", " 16000"):
-        HuggingFaceAudio(8000, weights=str(tmp_path))
+        HuggingFaceAudioEncoder(8000, weights=str(tmp_path))
 
 
 def test_pretrained_spectrograms(tmp_path):
     shape = {"max_length": 60, "num_mel_bins": 32}
     model = library.ASTModel(library.ASTConfig(**CONFIG, **shape))
     extractor = library.ASTFeatureExtractor(mean=-3.0, std=2.0, **shape)
-    encoder = HuggingFaceAudio(16000, 0.6, saved(model, tmp_path, extractor)).eval()
-    tokens = encoder(Field(SOUND, HOPS))
+    encoder = HuggingFaceAudioEncoder(16000, 0.6, saved(model, tmp_path, extractor)).eval()
+    tokens = encoder(ModalityInput(SOUND, HOPS))
     sound = [SOUND[i, :count].flatten().numpy() for i, count in ((0, 30), (2, 47))]
     heard = extractor(sound, sampling_rate=16000, return_tensors="pt").input_values
     same(tokens.x[[0, 2]], model(heard).last_hidden_state, 1e-4)
@@ -73,7 +73,7 @@ def test_pretrained_spectrograms(tmp_path):
     columns = [True] * 3 + [False] * 2
     assert tokens.mask[0].tolist() == [True, True, *columns, *columns]
     with raises(ValueError, "audio_seconds=10.0: ", " 0.6 s", " audio_seconds=0.6"):
-        HuggingFaceAudio(weights=str(tmp_path))
+        HuggingFaceAudioEncoder(weights=str(tmp_path))
 
 
 def test_pretrained_whisper(tmp_path):
@@ -84,8 +84,8 @@ def test_pretrained_whisper(tmp_path):
     )  # fmt: skip
     model = library.WhisperModel(config)
     extractor = library.WhisperFeatureExtractor(chunk_length=1, feature_size=16)
-    encoder = HuggingFaceAudio(16000, 1.0, saved(model, tmp_path, extractor)).eval()
-    tokens = encoder(Field(SOUND, HOPS))
+    encoder = HuggingFaceAudioEncoder(16000, 1.0, saved(model, tmp_path, extractor)).eval()
+    tokens = encoder(ModalityInput(SOUND, HOPS))
     assert tokens.mask.sum(dim=1).tolist() == [15, 0, 24, 2]
     sound = [SOUND[i, :count].flatten().numpy() for i, count in ((0, 30), (2, 47))]
     heard = extractor(sound, sampling_rate=16000, return_tensors="pt").input_features

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmtx_cli.encoder.image.timm import ImageTimm
-from mmtx_cli.types import Field
+from mmtx_cli.encoder.image.timm import TimmImageEncoder
+from mmtx_cli.types import ModalityInput
 from tests.messages import faults_mention, raises
 from tests.tiny import same, tiny_field
 
@@ -24,7 +24,7 @@ def trained(module):
 
 
 def test_a_transformer_gives_its_tokens():
-    encoder = ImageTimm(image_size=64, **SMALL).eval()
+    encoder = TimmImageEncoder(image_size=64, **SMALL).eval()
     given = tiny_field("image", [2, 0, 1])
     tokens = encoder(given)
     assert tokens.x.shape == (3, 2 * (1 + 16), 32)
@@ -43,13 +43,13 @@ def test_a_transformer_gives_its_tokens():
     ("name", "channels", "blocks"), [("resnet18", 512, 5), ("mobilenetv3_small_050", 288, 7)]
 )
 def test_a_map_gives_its_cells_row_by_row(name, channels, blocks):
-    encoder = ImageTimm(image_size=64, name=name).eval()
+    encoder = TimmImageEncoder(image_size=64, name=name).eval()
     given = tiny_field("image", [1, 2])
     x = encoder(given).x
     assert x.shape == (2, 2 * 4, channels)
     cells = encoder.body.forward_features(encoder.pixels(given.data[1])).flatten(2).mT
     same(x[1].view(2, 4, channels), cells + encoder.position(2, 2), 1e-4)
-    same(encoder.summary(given)[1], cells.mean(dim=(0, 1)), 1e-4)
+    same(encoder.pooled_features(given)[1], cells.mean(dim=(0, 1)), 1e-4)
     assert len(encoder.blocks()) == blocks
 
 
@@ -58,7 +58,7 @@ def test_a_map_whose_channels_come_last(monkeypatch):
     swin = timm.models.SwinTransformer(img_size=64, num_classes=0, **small)
     swin.pretrained_cfg = {"mean": [0.5] * 3, "std": [0.5] * 3}
     monkeypatch.setattr("mmtx_cli.encoder.image.timm.timm_model", lambda *args: swin)
-    encoder = ImageTimm(64, "swin_tiny_patch4_window7_224").eval()
+    encoder = TimmImageEncoder(64, "swin_tiny_patch4_window7_224").eval()
     given = tiny_field("image", [1, 1])
     cells = swin.forward_features(encoder.pixels(given.data[:, 0]))
     assert cells.shape == (2, 8, 8, 16)
@@ -75,9 +75,9 @@ def test_weights_from_a_file(tmp_path):
     save_file(source.state_dict(), tmp_path / "mine.safetensors")
     given = tiny_field("image", [1, 1])
     for file in ("mine.pth", "mine.safetensors"):
-        encoder = ImageTimm(64, "resnet18", str(tmp_path / file), freeze=True).eval()
+        encoder = TimmImageEncoder(64, "resnet18", str(tmp_path / file), freeze=True).eval()
         wanted = source.forward_features(encoder.pixels(given.data[:, 0]))
-        same(encoder.summary(given), wanted.mean(dim=(2, 3)), 1e-4)
+        same(encoder.pooled_features(given), wanted.mean(dim=(2, 3)), 1e-4)
         assert "state_dict" not in encoder.body.pretrained_cfg
         assert trained(encoder) == {"position.grid"}
         assert not any(module.training for module in encoder.train().body.modules())
@@ -94,26 +94,26 @@ def test_weights_of_another_network_are_no_weights(tmp_path):
     ):
         torch.save(tensors, tmp_path / file)
         with raises(ValueError, f"weights={tmp_path / file}", "tensors of resnet18", f" {lacking}"):
-            ImageTimm(64, "resnet18", str(tmp_path / file))
+            TimmImageEncoder(64, "resnet18", str(tmp_path / file))
 
 
 def test_positions_stretch_to_pictures_of_another_size(tmp_path):
     source = timm.create_model("vit_tiny_patch16_224", num_classes=0)
     torch.save(source.state_dict(), tmp_path / "vit.pt")
-    encoder = ImageTimm(64, "vit_tiny_patch16_224", str(tmp_path / "vit.pt"))
+    encoder = TimmImageEncoder(64, "vit_tiny_patch16_224", str(tmp_path / "vit.pt"))
     assert encoder.body.pos_embed.shape == (1, 1 + 16, 192)
     assert torch.equal(encoder.body.blocks[3].attn.qkv.weight, source.blocks[3].attn.qkv.weight)
     torch.testing.assert_close(encoder.body.pos_embed[:, 0], source.pos_embed[:, 0])
 
 
 def test_frozen_blocks_and_adapters():
-    frozen = ImageTimm(64, freeze=1, **SMALL).train()
+    frozen = TimmImageEncoder(64, freeze=1, **SMALL).train()
     assert {name.split(".")[1] for name in trained(frozen)} == {"blocks", "norm"}
     assert [block.training for block in frozen.body.blocks] == [False, True]
     torch.manual_seed(2)
-    plain = ImageTimm(64, **SMALL).eval()
+    plain = TimmImageEncoder(64, **SMALL).eval()
     torch.manual_seed(2)
-    encoder = ImageTimm(64, lora=3, **SMALL).eval()
+    encoder = TimmImageEncoder(64, lora=3, **SMALL).eval()
     given = tiny_field("image", [1, 1])
     same(encoder(given).x, plain(given).x)
     assert trained(encoder) == {
@@ -125,20 +125,20 @@ def test_frozen_blocks_and_adapters():
     for name, parameter in encoder.named_parameters():
         if name.endswith("up.weight"):
             nn.init.normal_(parameter)
-    other = ImageTimm(64, lora=3, **SMALL).eval()
+    other = TimmImageEncoder(64, lora=3, **SMALL).eval()
     other.load_state_dict(encoder.state_dict())
     same(other(given).x, encoder(given).x)
 
 
 def test_statistics_of_the_pixels():
-    told = ImageTimm(32, "resnet18", mean=[0.1, 0.2, 0.3], std=[1.0, 2.0, 3.0])
+    told = TimmImageEncoder(32, "resnet18", mean=[0.1, 0.2, 0.3], std=[1.0, 2.0, 3.0])
     given = told.portable()
     assert given.pop("weights") is None
     assert {key: pytest.approx(value) for key, value in given.items()} == {
         "mean": [0.1, 0.2, 0.3],
         "std": [1.0, 2.0, 3.0],
     }
-    own = ImageTimm(32, "resnet18").pixels
+    own = TimmImageEncoder(32, "resnet18").pixels
     assert own.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
 
 
@@ -159,21 +159,21 @@ def test_statistics_of_the_pixels():
 )
 def test_what_it_refuses(kwargs, parts):
     with raises(ValueError, *parts):
-        ImageTimm(64, **kwargs)
+        TimmImageEncoder(64, **kwargs)
 
 
 def test_a_package_that_is_not_there(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with raises(ValueError, "installed (timm)", "pip install mmtx[timm]"):
-        ImageTimm(64)
+        TimmImageEncoder(64)
 
 
 OFFLINE = """
-from mmtx_cli.encoder.image.timm import ImageTimm
+from mmtx_cli.encoder.image.timm import TimmImageEncoder
 
 for name, weights in [("resnet18", "default"), ("resnet18", "a1_in1k"), ("resnet18", "best")]:
     try:
-        ImageTimm(64, name, weights)
+        TimmImageEncoder(64, name, weights)
     except ValueError as error:
         print(error)
 """
@@ -188,7 +188,7 @@ def test_weights_that_cannot_be_had_are_one_clear_message(tmp_path):
 
 
 def test_pictures_are_read_at_their_own_size_only():
-    encoder = ImageTimm(64, **SMALL)
-    small = Field(torch.zeros(1, 1, 3, 32, 32, dtype=torch.uint8), torch.ones(1, 1).bool())
+    encoder = TimmImageEncoder(64, **SMALL)
+    small = ModalityInput(torch.zeros(1, 1, 3, 32, 32, dtype=torch.uint8), torch.ones(1, 1).bool())
     with pytest.raises(AssertionError, match="Input height"):
         encoder(small)

@@ -8,8 +8,8 @@ from tests.tiny import tiny_model
     ("name", "modalities"),
     [
         ("masked_image", ["text"]),
-        ("masked_language", ["image"]),
-        ("prefix_language", ["image"]),
+        ("masked_lm", ["image"]),
+        ("prefix_lm", ["image"]),
         ("classification", ["text", "image"]),
         ("captioning", ["text", "image"]),
     ],

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
 from mmtx_cli.head.captioning import CaptioningHead
-from mmtx_cli.types import IGNORE, Batch, Tokens
+from mmtx_cli.types import IGNORE_INDEX, Batch, Tokens
 from tests.messages import raises
 
 from .words import EOS, Words
@@ -35,7 +35,7 @@ def batch():
     target[:, 0] = BOS
     for row, length in enumerate([7, 4, 2, 0]):
         target[row, max(0, length - 1) :] = EOS
-        target[row, length:] = IGNORE
+        target[row, length:] = IGNORE_INDEX
     return Batch({}, {"captions": target}, list("abcd"))
 
 
@@ -55,7 +55,7 @@ def naive_loss(head, streams, batch, smoothing):
     """Mean over the tokens, word by word (Szegedy et al. 2016, section 7, for smoothing)."""
     total, count = 0.0, 0
     for row, target in enumerate(batch.targets["captions"].tolist()):
-        said = [token for token in target if token != IGNORE]
+        said = [token for token in target if token != IGNORE_INDEX]
         for t in range(1, len(said)):
             log_p = next_word(head, streams, row, said[:t])
             total -= (1 - smoothing) * log_p[said[t]] + smoothing * log_p.mean()
@@ -102,7 +102,7 @@ def test_no_caption_at_all(streams, monkeypatch, fused, length):
     if not fused:
         monkeypatch.delattr(F, "linear_cross_entropy", raising=False)
     head = head_of().train()
-    nothing = torch.full((4, length), IGNORE)
+    nothing = torch.full((4, length), IGNORE_INDEX)
     loss = head(streams, Batch({}, {"captions": nothing}, list("abcd"))).loss
     assert loss.item() == 0.0
     loss.backward()

@@ -6,7 +6,7 @@ import torch
 
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.classification import ClassificationHead
-from mmtx_cli.types import FUSED, IGNORE, Batch, Tokens
+from mmtx_cli.types import FUSED, IGNORE_INDEX, Batch, Tokens
 from tests.messages import raises
 
 from .words import Words
@@ -39,13 +39,13 @@ def batch_of(target):
 @pytest.mark.parametrize("training", [False, True])
 def test_one_label(streams, smoothing, training):
     head = head_of(label_smoothing=smoothing).train(training)
-    labels = [2, IGNORE, 0, 1]
+    labels = [2, IGNORE_INDEX, 0, 1]
     prediction = head(streams, batch_of(labels))
     logits = prediction.outputs["logits"].detach().double().numpy()
     smoothing = smoothing if training else 0.0
     total = 0.0
     for x, label in zip(logits, labels, strict=True):
-        if label != IGNORE:
+        if label != IGNORE_INDEX:
             log_p = x - math.log(np.exp(x).sum())
             total -= (1 - smoothing) * log_p[label] + smoothing * log_p.mean()
     assert prediction.loss.item() == pytest.approx(total / 3, rel=1e-5)
@@ -54,7 +54,7 @@ def test_one_label(streams, smoothing, training):
 
 def test_several_labels(streams):
     head = head_of(multi_label=True)
-    targets = [[1, 0, 1], [IGNORE] * 3, [0, 0, 0], [0, 1, 0]]
+    targets = [[1, 0, 1], [IGNORE_INDEX] * 3, [0, 0, 0], [0, 1, 0]]
     prediction = head(streams, batch_of(targets))
     logits = prediction.outputs["logits"].detach().double().numpy()
     each = [
@@ -65,7 +65,7 @@ def test_several_labels(streams):
             ]
         )
         for row, t in zip(logits, targets, strict=True)
-        if t[0] != IGNORE
+        if t[0] != IGNORE_INDEX
     ]
     assert prediction.loss.item() == pytest.approx(np.mean(each), rel=1e-5)
     assert prediction.outputs["count"].item() == 3
@@ -74,7 +74,7 @@ def test_several_labels(streams):
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_no_label_at_all(streams, multi_label):
     head = head_of(multi_label=multi_label)
-    target = [[IGNORE] * 3] * 4 if multi_label else [IGNORE] * 4
+    target = [[IGNORE_INDEX] * 3] * 4 if multi_label else [IGNORE_INDEX] * 4
     loss = head(streams, batch_of(target)).loss
     assert loss.item() == 0.0
     loss.backward()

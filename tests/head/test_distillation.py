@@ -64,7 +64,7 @@ def naive_relation(head, streams, field):
 def test_the_loss_is_what_is_written(kind, naive, reads):
     model, head = made(f"head.distillation_image.kind={kind}", *reads)
     batch = tiny_batch(model, COUNTS)
-    batch = batch.each(lambda x: x.double() if x.is_floating_point() else x)
+    batch = batch.map(lambda x: x.double() if x.is_floating_point() else x)
     streams = model.streams(batch, head.reads, {})
     found = head(streams, batch).loss
     torch.testing.assert_close(
@@ -128,7 +128,7 @@ def trained(tmp_path):
     cfg = {**cfg, "encoder": {k: v for k, v in cfg["encoder"].items() if v}}
     config = {
         "model": {key: cfg[key] for key in ("dim", "encoder", "fusion", "head")},
-        "preparation": {"image_size": 64, "fit": "crop", "text": "text"},
+        "preparation": {"image_size": 64, "resize_mode": "crop", "text": "text"},
         "data": {},
         "label_names": ["blue", "violet", "red", "green"],
         "tokenizer": None,
@@ -190,7 +190,8 @@ def test_an_encoder_of_a_trained_model_teaches(trained):
     batch = tiny_batch(model, COUNTS)
     head = model.head["distillation_image"]
     torch.testing.assert_close(
-        head.taught(batch.inputs["image"]), teacher.encoder["image"].summary(batch.inputs["image"])
+        head.taught(batch.inputs["image"]),
+        teacher.encoder["image"].pooled_features(batch.inputs["image"]),
     )
 
 
@@ -212,6 +213,6 @@ def test_what_a_trained_model_cannot_teach(trained, args, modalities, parts):
     args = (*chosen, "fusion=concat", "head=logit_distillation", *args)
     cfg = composed(*args, f"head.logit_distillation.teacher={folder}")
     cfg["encoder"] = {k: v for k, v in cfg["encoder"].items() if v}
-    preparation = {"image_size": cfg["image_size"], "fit": "crop", "text": "text"}
+    preparation = {"image_size": cfg["image_size"], "resize_mode": "crop", "text": "text"}
     with raises(ConfigError, *parts):
         build_model({"model": cfg, "preparation": preparation})

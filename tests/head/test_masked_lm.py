@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mmtx_cli.types import IGNORE, Batch, Field
+from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput
 from tests.tiny import BOS, EOS, LENGTH, VOCAB, at_step, same, tiny_batch, tiny_model
 
 SPECIAL, MASK = [0, 1, BOS, EOS, 4], 4
@@ -13,24 +13,22 @@ COUNTS = {"text": [10, 3, 0, 7], "image": [1, 1, 1, 0]}
 
 
 def made(*args, counts=COUNTS, fusion="decision"):
-    ratio = (
-        [] if any("mask_ratio" in arg for arg in args) else ["head.masked_language.mask_ratio=0.4"]
-    )
-    model = tiny_model(fusion, ["masked_language"], args=[*ratio, *args])
+    ratio = [] if any("mask_ratio" in arg for arg in args) else ["head.masked_lm.mask_ratio=0.4"]
+    model = tiny_model(fusion, ["masked_lm"], args=[*ratio, *args])
     batch = tiny_batch(model, counts)
     data = batch.inputs["text"].data
     data[:, 0] = BOS
-    return model, model.head["masked_language"], batch
+    return model, model.head["masked_lm"], batch
 
 
 def test_how_many_are_hidden_and_as_what():
-    _, head, _ = made("head.masked_language.mask_ratio=0.15")
+    _, head, _ = made("head.masked_lm.mask_ratio=0.15")
     random = torch.Generator().manual_seed(0)
     data = torch.randint(5, VOCAB, (400, 100), generator=random)
-    field = Field(data, torch.ones_like(data, dtype=torch.bool))
+    field = ModalityInput(data, torch.ones_like(data, dtype=torch.bool))
     batch = Batch({"text": field}, ids=[str(i) for i in range(400)])
     view = head.train().view(batch)
-    told = view.targets["tokens"] != IGNORE
+    told = view.targets["tokens"] != IGNORE_INDEX
     assert (told.sum(dim=1) == 15).all()
     index = view.targets["index"]
     now, before = view.inputs["text"].data.gather(1, index), data.gather(1, index)
@@ -45,11 +43,11 @@ def test_how_many_are_hidden_and_as_what():
 
 
 def test_special_tokens_and_padding_are_never_hidden():
-    _, head, batch = made("head.masked_language.mask_ratio=0.9")
+    _, head, batch = made("head.masked_lm.mask_ratio=0.9")
     for step in range(10):
         view = head.train().view(at_step(batch, step))
         tokens, index = view.targets["tokens"], view.targets["index"]
-        told = tokens != IGNORE
+        told = tokens != IGNORE_INDEX
         assert not torch.isin(tokens[told], torch.tensor(SPECIAL)).any()
         assert batch.inputs["text"].mask.gather(1, index)[told].all()
         assert told.any(dim=1).tolist() == [True, True, False, True]
@@ -57,14 +55,14 @@ def test_special_tokens_and_padding_are_never_hidden():
 
 @pytest.mark.parametrize("reads", ["text", "fused"])
 def test_the_loss_is_the_surprise_of_what_is_hidden(reads):
-    model, head, batch = made(f"head.masked_language.reads=[{reads}]", fusion="concat")
+    model, head, batch = made(f"head.masked_lm.reads=[{reads}]", fusion="concat")
     model.double()
     view = head.view(batch)
     prediction = head(model.streams(view, head.reads, {}), view)
     total, count = 0.0, 0
     for i, row in enumerate(view.targets["tokens"].tolist()):
         for j, token in enumerate(row):
-            if token != IGNORE:
+            if token != IGNORE_INDEX:
                 logits = prediction.outputs["logits"][i, j]
                 total += (logits.exp().sum().log() - logits[token]).item()
                 count += 1
@@ -75,9 +73,9 @@ def test_the_loss_is_the_surprise_of_what_is_hidden(reads):
 @pytest.mark.parametrize("reads", ["text", "fused"])
 def test_what_is_hidden_is_not_seen(reads):
     """Another word behind the mask changes nothing that is told."""
-    model, head, batch = made(f"head.masked_language.reads=[{reads}]", fusion="concat")
+    model, head, batch = made(f"head.masked_lm.reads=[{reads}]", fusion="concat")
     view = head.view(batch)
-    index, told = view.targets["index"], view.targets["tokens"] != IGNORE
+    index, told = view.targets["index"], view.targets["tokens"] != IGNORE_INDEX
     hidden = told & (view.inputs["text"].data.gather(1, index) == MASK)
     assert hidden.any()
     data = batch.inputs["text"].data
@@ -99,12 +97,14 @@ def test_learns_a_text_by_heart():
     model, _, _ = made()
     text = torch.tensor([[BOS, 5, 6, 7, 8, 9, 10, 11, 12, EOS]] * 8)
     batch = tiny_batch(model, {"text": [LENGTH] * 8, "image": [1] * 8})
-    batch = replace(batch, inputs={**batch.inputs, "text": Field(text, torch.ones_like(text) > 0)})
+    batch = replace(
+        batch, inputs={**batch.inputs, "text": ModalityInput(text, torch.ones_like(text) > 0)}
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     losses = []
     for step in range(120):
         optimizer.zero_grad()
-        loss = model.train()(at_step(batch, step))["masked_language"].loss
+        loss = model.train()(at_step(batch, step))["masked_lm"].loss
         loss.backward()
         optimizer.step()
         losses.append(loss.item())

@@ -7,7 +7,7 @@ import torch
 
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.model.build import build_model
-from mmtx_cli.types import Field
+from mmtx_cli.types import ModalityInput
 from tests.messages import raises
 from tests.tiny import (
     at_step,
@@ -102,7 +102,7 @@ def test_pixels_that_are_hidden_change_nothing():
             top, left = (16 * side for side in divmod(place, 4))
             part = (i, picture, slice(None), slice(top, top + 16), slice(left, left + 16))
             data[part] = field.data[part]
-    other = replace(view, inputs={"image": Field(data, field.mask, shown)})
+    other = replace(view, inputs={"image": ModalityInput(data, field.mask, shown)})
     told = [head(model.streams(v, head.reads, {}), v).outputs["patches"] for v in (view, other)]
     assert (data != field.data).any()
     same(told[1][view.targets["hidden"]], told[0][view.targets["hidden"]])

@@ -4,7 +4,7 @@ import torch
 
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.head.ordinal import OrdinalHead
-from mmtx_cli.types import IGNORE, Batch, Tokens
+from mmtx_cli.types import IGNORE_INDEX, Batch, Tokens
 from tests.messages import raises
 
 from .words import Words
@@ -34,7 +34,7 @@ def test_thresholds_rise_whatever_is_learned():
 
 def test_every_threshold_is_a_question(streams):
     head = head_of()
-    prediction = head(streams, batch_of(0, 3, IGNORE, 1))
+    prediction = head(streams, batch_of(0, 3, IGNORE_INDEX, 1))
     above = prediction.outputs["above"].detach().sigmoid().double().numpy()
     total = 0.0
     for p, label in ((above[0], 0), (above[1], 3), (above[3], 1)):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.types import IGNORE, Field
+from mmtx_cli.types import IGNORE_INDEX, ModalityInput
 from tests.messages import raises
 from tests.tiny import at_step, gradients, tiny_batch, tiny_model
 
@@ -15,11 +15,11 @@ COUNTS = {"text": [7, 2, 0, 1, 5], "image": [1, 1, 1, 1, 0]}
 
 @pytest.fixture
 def model():
-    return tiny_model("concat", ["prefix_language"]).double()
+    return tiny_model("concat", ["prefix_lm"]).double()
 
 
 def test_the_loss_is_the_cross_entropy_of_what_follows(model):
-    head, batch = model.head["prefix_language"], tiny_batch(model, COUNTS)
+    head, batch = model.head["prefix_lm"], tiny_batch(model, COUNTS)
     view = head.view(batch)
     streams = model.streams(view, head.reads, {})
     total, count = 0.0, 0
@@ -33,7 +33,7 @@ def test_the_loss_is_the_cross_entropy_of_what_follows(model):
             logits = head.decoder.embedding.weight @ hidden
             total -= logits.log_softmax(0)[text[j]]
             count += 1
-    found = model(batch)["prefix_language"]
+    found = model(batch)["prefix_lm"]
     assert (
         int(found.outputs["count"])
         == count
@@ -43,10 +43,10 @@ def test_the_loss_is_the_cross_entropy_of_what_follows(model):
 
 
 def test_what_follows_is_not_seen(model):
-    head, batch = model.head["prefix_language"], tiny_batch(model, COUNTS)
+    head, batch = model.head["prefix_lm"], tiny_batch(model, COUNTS)
     view = head.view(batch)
     field = view.inputs["text"]
-    other = Field(field.data.where(field.mask, 29), field.mask)
+    other = ModalityInput(field.data.where(field.mask, 29), field.mask)
     a = model.streams(view, head.reads, {})["fused"]
     changed = replace(view, inputs={**view.inputs, "text": other})
     b = model.streams(changed, head.reads, {})["fused"]
@@ -54,15 +54,17 @@ def test_what_follows_is_not_seen(model):
     text = batch.inputs["text"].data.clone()
     text[0, 6] = (text[0, 6] - 4) % 20 + 5  # the last word of the first text is told last
     before, _ = head.surprise(a_streams := model.streams(view, head.reads, {}), view)
-    again = replace(batch, inputs={**batch.inputs, "text": Field(text, batch.inputs["text"].mask)})
+    again = replace(
+        batch, inputs={**batch.inputs, "text": ModalityInput(text, batch.inputs["text"].mask)}
+    )
     after, following = head.surprise(a_streams, head.view(again))
-    last = int((following[0] != IGNORE).sum()) - 1
+    last = int((following[0] != IGNORE_INDEX).sum()) - 1
     assert torch.equal(before[0, :last], after[0, :last])
 
 
 def test_every_prefix_is_drawn(model):
     head, batch = (
-        model.head["prefix_language"],
+        model.head["prefix_lm"],
         tiny_batch(model, {"text": [5] * 400, "image": [1] * 400}),
     )
     head.train()
@@ -74,9 +76,9 @@ def test_every_prefix_is_drawn(model):
 
 def test_the_gradient_reaches_every_part(model):
     model.train()
-    model(tiny_batch(model, COUNTS))["prefix_language"].loss.backward()
+    model(tiny_batch(model, COUNTS))["prefix_lm"].loss.backward()
     tops = {".".join(name.split(".")[:2]) for name in gradients(model)}
-    assert {"encoder.text", "encoder.image", "head.prefix_language"} <= tops
+    assert {"encoder.text", "encoder.image", "head.prefix_lm"} <= tops
 
 
 @pytest.mark.slow
@@ -85,7 +87,7 @@ def test_a_few_samples_are_learned(model):
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     model.train()
     for step in range(80):
-        loss = model(at_step(batch, step))["prefix_language"].loss
+        loss = model(at_step(batch, step))["prefix_lm"].loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -94,5 +96,5 @@ def test_a_few_samples_are_learned(model):
 
 def test_without_text_there_is_nothing_to_go_on_with():
     parts = ("text", "encoder/text=transformer data.text=captions")
-    with raises(ConfigError, "head.prefix_language: ", *parts):
-        tiny_model("concat", ["prefix_language"], ["image"], ["encoder.text=null"])
+    with raises(ConfigError, "head.prefix_lm: ", *parts):
+        tiny_model("concat", ["prefix_lm"], ["image"], ["encoder.text=null"])

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from mmtx_cli.types import Field
+from mmtx_cli.types import ModalityInput
 from tests.tiny import at_step, gradients, noisy_where_absent, tiny_batch, tiny_model
 
 CASES = {
@@ -57,7 +57,7 @@ def test_the_student_sees_nothing_of_what_it_is_to_tell(modality):
     tokens = model.encoder[modality](field)
     assert tokens.mask.sum() == field.shown.mask.sum()
     other = noisy_where_absent(batch.inputs[modality])
-    noisy = Field(other.data, other.mask, field.shown)
+    noisy = ModalityInput(other.data, other.mask, field.shown)
     again = head(model.streams(_with(view, modality, noisy), head.reads, {}), view)
     there = view.targets["hidden"]
     torch.testing.assert_close(again.outputs["patches"][there], said[there], atol=1e-5, rtol=1e-5)

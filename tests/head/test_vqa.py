@@ -36,7 +36,7 @@ def test_soft_scores_are_learned(streams):
         wanted[row.index(max(row))] for row, wanted in zip(logits, target.tolist(), strict=True)
     ]
     validated = head.eval()(streams, Batch({}, {"answers": target}, list("abc")))
-    assert validated.figures["accuracy"].item() == pytest.approx((worth[0] + worth[2]) / 2)
+    assert validated.metrics["accuracy"].item() == pytest.approx((worth[0] + worth[2]) / 2)
 
 
 def test_an_answer_is_worth_what_people_said():

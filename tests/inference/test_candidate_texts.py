@@ -70,6 +70,6 @@ def test_a_text_that_is_a_list():
 
 
 def test_a_text_alone_has_no_pieces():
-    cfg = {"ckpt": "run", "inputs": None, "text": "why", "segments": 3, "split": None}
-    faults_mention([*source_faults(OmegaConf.create(cfg))], ("segments: ", "inputs", "text"))
+    cfg = {"ckpt": "run", "inputs": None, "text": "why", "segment_seconds": 3, "split": None}
+    faults_mention([*source_faults(OmegaConf.create(cfg))], ("segment_seconds: ", "inputs", "text"))
     assert not [*source_faults(OmegaConf.create(cfg | {"inputs": "a.mp4"}))]

@@ -9,7 +9,7 @@ from mmtx_cli.cli import main
 from mmtx_cli.synthetic.scenes.make import make_scenes
 from tests.command_line import CONTRASTIVE, mmtx, succeeded
 
-HEADS = "captioning,masked_language,masked_image,prefix_language,self_distillation_image"
+HEADS = "captioning,masked_lm,masked_image,prefix_lm,self_distillation_image"
 COMMON = [
     "pretrain",
     *(arg for arg in CONTRASTIVE if not arg.startswith("max_length")),
@@ -19,7 +19,7 @@ COMMON = [
     "fusion.num_heads=2",
     "max_length=48",
     "data.text=captions",
-    "data.tokenizer_size=300",
+    "data.tokenizer_vocab_size=300",
     "head.captioning.depth=1",
     "head.captioning.num_heads=2",
     "head.captioning.dropout=0",
@@ -55,7 +55,7 @@ def gradients(run):
 def test_accumulated_steps_are_those_of_the_whole_batch(manifest, tmp_path, parts):
     """Texts have different lengths, so that a mean of means would be another."""
     args = [*COMMON, f"data.path={manifest}", f"head=[{HEADS}]", "optimizer.lr=1e-6"]
-    for name, extra in (("whole", []), ("parts", [f"trainer.accumulate={parts}"])):
+    for name, extra in (("whole", []), ("parts", [f"trainer.accumulate_grad_batches={parts}"])):
         size = f"data.batch_size={16 // (parts if extra else 1)}"
         assert main([*args, *extra, size, f"run_dir={tmp_path / name}"]) == 0
     whole, apart = (losses(tmp_path / name) for name in ("whole", "parts"))

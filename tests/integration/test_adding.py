@@ -13,7 +13,7 @@ import torch
 
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.model.build import build_model
-from mmtx_cli.types import FUSED, Field, Tokens
+from mmtx_cli.types import FUSED, ModalityInput, Tokens
 from tests.command_line import mmtx, refused, succeeded
 from tests.messages import mentions
 
@@ -164,7 +164,9 @@ def field(present, seed, noise=0):
     data = torch.randint(0, 256, (4, 2, 3, 64, 64), generator=random, dtype=torch.uint8)
     mask = torch.stack([torch.tensor(present), torch.zeros(4, dtype=torch.bool)], dim=1)
     other = torch.randint(0, 256, data.shape, dtype=torch.uint8)
-    return Field(torch.where(mask[..., None, None, None], data, other if noise else data), mask)
+    return ModalityInput(
+        torch.where(mask[..., None, None, None], data, other if noise else data), mask
+    )
 
 
 def streams_of(model, noise=0):

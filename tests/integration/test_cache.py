@@ -55,7 +55,7 @@ def test_the_output_of_a_body_serves_what_is_trained_behind_it(place, scenes, tm
     image += ["encoder.image.num_heads=2"]
     small = [*TINY, "image_size=64"]
     out = tmp_path / "bodies"
-    made = ["data", "action=cache", f"out={out}", "parts=[encoder.image.body]", *image, *small]
+    made = ["data", "action=cache", f"out={out}", "modules=[encoder.image.body]", *image, *small]
     done = mmtx(*made, scenes, cwd=place)
     succeeded(done)
     mentions(done.stderr, "encoder.image.body: 60 of 60 ")
@@ -81,16 +81,23 @@ def test_the_output_of_a_body_serves_what_is_trained_behind_it(place, scenes, tm
     mentions(err, "encoder.image.body: ", f"data.cache={out}", " encoder.image.freeze=true")
     err = refused(*other, "image_size=96", cwd=place)
     mentions(err, "encoder.image.body: image_size 64 ", ", 96 ", ": mmtx data action=cache")
-    assert "parts=[encoder.image.body]" in err.replace("'", "")
+    assert "modules=[encoder.image.body]" in err.replace("'", "")
 
 
 @pytest.mark.slow
 def test_the_remedy_is_a_command_that_works(place, scenes, cache, tmp_path):
     import shlex
 
-    args = [*CAPTIONER, scenes, FROZEN, cache, f"run_dir={tmp_path / 'run'}", "data.fit=squash"]
+    args = [
+        *CAPTIONER,
+        scenes,
+        FROZEN,
+        cache,
+        f"run_dir={tmp_path / 'run'}",
+        "data.resize_mode=squash",
+    ]
     err = refused("finetune", *args, cwd=place)
-    mentions(err, "encoder.image: data.fit crop ", ", squash ")
+    mentions(err, "encoder.image: data.resize_mode crop ", ", squash ")
     assert not (tmp_path / "run").exists()
     command = ["mmtx", *shlex.split(err.rpartition(": mmtx ")[2])]
     elsewhere = [f"out={tmp_path / 'cache'}" if a.startswith("out=") else a for a in command[1:]]

@@ -164,8 +164,10 @@ def test_a_finished_run_is_resumed_by_the_same_command_line(place, captioner, sc
         succeeded(mmtx("finetune", *args, "resume=true", *steps, cwd=place))
     assert last_step(folder) == 15
     assert json.loads((folder / "result.json").read_text())["steps"] == 15
-    err = refused("finetune", f"run_dir={run}", "resume=true", "trainer.accumulate=2", cwd=place)
-    mentions(err, "trainer.accumulate=2: ", folder, " ckpt=")
+    err = refused(
+        "finetune", f"run_dir={run}", "resume=true", "trainer.accumulate_grad_batches=2", cwd=place
+    )
+    mentions(err, "trainer.accumulate_grad_batches=2: ", folder, " ckpt=")
     err = refused("finetune", f"run_dir={run}", "resume=true", "optimizer.lr=1", cwd=place)
     mentions(err, "optimizer.lr=1.0: ", folder, " 0.001", " ckpt=")
     err = refused("finetune", "run_dir=none", "resume=true", cwd=place)
@@ -200,7 +202,7 @@ def test_ctrl_c_where_nothing_is_trained_is_told_in_one_line(place, captioner):
 
 
 def test_a_multirun_gives_each_job_a_folder_that_ckpt_takes_as_it_is(place, captioner, scenes):
-    args = [captioner, "data.limit=2", "bootstrap=2", "data.num_workers=0", "run_dir=jobs"]
+    args = [captioner, "data.limit_samples=2", "bootstrap=2", "data.num_workers=0", "run_dir=jobs"]
     done = mmtx("eval", *args, "seed=1,2", "-m", "image_size=32", cwd=place)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (place / "jobs").iterdir()} == {"0_seed-1", "1_seed-2"}

@@ -26,12 +26,12 @@ def swept(place):
     args = [*TINY_IMAGE, *TINY, *text, "head=classification", "data.path=plain/scenes.jsonl"]
     done = mmtx(
         "compare",
-        "plan=fusions",
+        "sweep=fusions",
         "fusions=[sum,gated]",
         "seeds=[1,2]",
         "jobs=2",
         "bootstrap=500",
-        f"args={args}",
+        f"train_args={args}",
         "run_dir=swept",
         cwd=place,
     )
@@ -79,7 +79,13 @@ def test_what_is_done_is_not_done_again(place, swept):
     shutil.copytree(swept, folder)
     (folder / "result.json").unlink()
     shutil.rmtree(folder / "eval" / "003")
-    args = ["plan=fusions", "fusions=[sum,gated]", "seeds=[1,2]", "bootstrap=100", "args=['x=1']"]
+    args = [
+        "sweep=fusions",
+        "fusions=[sum,gated]",
+        "seeds=[1,2]",
+        "bootstrap=100",
+        "train_args=['x=1']",
+    ]
     assert succeeded(mmtx("compare", *args, "run_dir=again", cwd=place)) == folder
     assert {p: p.stat().st_mtime_ns for p in swept.glob("runs/*/result.json")} == before
 
@@ -115,7 +121,10 @@ def test_runs_of_one_configuration_are_one_group(place, swept):
 
 def test_groups_that_differ_in_several_settings(place, swept):
     """Short names, and what they stand for, on the terminal and in all files."""
-    changes = {"gated-1": {"text": "captions", "fit": "pad"}, "gated-2": {"bucket": True}}
+    changes = {
+        "gated-1": {"text": "captions", "resize_mode": "pad"},
+        "gated-2": {"length_bucketing": True},
+    }
     for name, data in changes.items():
         shutil.copytree(swept / "runs" / name, place / "several" / name)
         path = place / "several" / name / "config.yaml"
@@ -132,8 +141,8 @@ def test_groups_that_differ_in_several_settings(place, swept):
     )]  # fmt: skip
     found = rows(folder)
     assert set(found) == {*names}
-    assert [found[names[0]][key] for key in ("fusion", "data.fit")] == ["gated", "pad"]
-    full = "fusion=gated data.text=captions data.fit=pad data.bucket=false"
+    assert [found[names[0]][key] for key in ("fusion", "data.resize_mode")] == ["gated", "pad"]
+    full = "fusion=gated data.text=captions data.resize_mode=pad data.length_bucketing=false"
     page = (folder / "comparison.html").read_text()
     for text in (done.stdout, (folder / "comparison.md").read_text(), page):
         assert full in text
@@ -147,14 +156,17 @@ def test_groups_that_differ_in_several_settings(place, swept):
     ("args", "parts"),
     [
         ([], ["runs: ", "finished runs"]),
-        (["plan=fusion", "args=['a=1']"], ["plan=fusion: ", " fusions"]),
-        (["plan=fusions"], ["args: ", "args=['experiment="]),
-        (["plan=fusions", "args=['a=1']", "jobs=0"], ["jobs=0: ", " 1 "]),
+        (["sweep=fusion", "train_args=['a=1']"], ["sweep=fusion: ", " fusions"]),
+        (["sweep=fusions"], ["args: ", "train_args=['experiment="]),
+        (["sweep=fusions", "train_args=['a=1']", "jobs=0"], ["jobs=0: ", " 1 "]),
         (
-            ["plan=fusions", "fusions=[sum,film]", "args=['fusion.condition=[image]']"],
+            ["sweep=fusions", "fusions=[sum,film]", "train_args=['fusion.condition=[image]']"],
             ["args, ", "fusion=sum: fusion.condition: ", "key"],
         ),
-        (["plan=fusions", "args=['a=1']", "fusions=[gatd]"], ["fusions: ", "'gatd'", "'gated'"]),
+        (
+            ["sweep=fusions", "train_args=['a=1']", "fusions=[gatd]"],
+            ["fusions: ", "'gatd'", "'gated'"],
+        ),
         (["runs=[nowhere]"], ["runs: nowhere: ", "run folder"]),
         (["runs=['swept/runs/sum-1']"], ["runs: ", " 2 runs"]),
         (
@@ -174,8 +186,8 @@ def test_a_run_that_fails(place, jobs):
     """What it said is on the terminal where it was alone, else in a file."""
     (place / "broken.jsonl").write_text('{"id": 1}\n{"id": 1}\n')
     args = [*TINY_IMAGE, *TINY, "head=classification", "data.path=broken.jsonl"]
-    plan = ["plan=fusions", "fusions=[sum,gated]", f"args={args}", f"run_dir=failing{jobs}"]
-    done = mmtx("compare", *plan, f"jobs={jobs}", cwd=place)
+    sweep = ["sweep=fusions", "fusions=[sum,gated]", f"train_args={args}", f"run_dir=failing{jobs}"]
+    done = mmtx("compare", *sweep, f"jobs={jobs}", cwd=place)
     last = done.stderr.splitlines()[-1]
     mentions(last, "args: `", "failed")
     assert (str(place / "failing2" / "runs") in last) == (jobs == 2)

@@ -28,9 +28,9 @@ def test_evaluation_warns_on_stderr_and_in_the_report(place, captioner):
     assert found["most_frequent_share"] > 0.5 >= found["references"]["most_frequent_share"]
     assert found["in_training_share"] == 0
     share = f"{100 * found['references']['most_frequent_share']:.0f} %"
-    mentions(found["warning"], "of 6 samples", share, "input", "diagnose=true")
+    mentions(found["warning"], "of 6 samples", share, "input", "modality_importance=true")
     mentions(done.stderr.replace("\n", " "), f"warning: {found['warning']}")
-    mentions(report, 'class="warning"', "of 6 samples", "diagnose=true")
+    mentions(report, 'class="warning"', "of 6 samples", "modality_importance=true")
     for shown in (done.stdout, report):
         mentions(shown, "share of samples with the most frequent caption")
 

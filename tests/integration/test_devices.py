@@ -16,7 +16,7 @@ STEPS = [
     "trainer.log_every=1",
     "head.captioning.dropout=0",
 ]
-ASKED = ["bootstrap=50", "diagnose=true"]
+ASKED = ["bootstrap=50", "modality_importance=true"]
 
 
 @pytest.fixture(scope="module")

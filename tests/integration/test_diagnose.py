@@ -23,7 +23,12 @@ def diagnosed(place):
     some = ["data.batch_size=32", "trainer.max_steps=80", "trainer.val_every=80"]
     succeeded(mmtx("finetune", *train, *some, *ALONE, "run_dir=unique_run", cwd=place))
     done = mmtx(
-        "eval", "ckpt=unique_run", "diagnose=true", "bootstrap=200", "run_dir=diag", cwd=place
+        "eval",
+        "ckpt=unique_run",
+        "modality_importance=true",
+        "bootstrap=200",
+        "run_dir=diag",
+        cwd=place,
     )
     return succeeded(done), done.stdout
 

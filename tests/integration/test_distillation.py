@@ -61,7 +61,7 @@ def test_a_teacher_of_texts_says_by_which_words_they_are_read(place, scenes, con
         *CONTRASTIVE,
         scenes,
         "data.text=captions",
-        "data.tokenizer_size=400",
+        "data.tokenizer_vocab_size=400",
         "fusion=decision",
         "head=[contrastive,distillation_text]",
         f"head.distillation_text.teacher={dual}",
@@ -87,7 +87,7 @@ def test_a_teacher_of_texts_says_by_which_words_they_are_read(place, scenes, con
             [
                 "head=logit_distillation",
                 "head.logit_distillation.teacher=classes",
-                "data.fit=squash",
+                "data.resize_mode=squash",
             ],
             ["head.logit_distillation.teacher: ", "fit=crop", "squash"],
         ),

@@ -58,7 +58,7 @@ def changed(model, edit):
 
 
 def test_every_fault_of_a_configuration_is_told(tmp_path):
-    args = ["data.batchsize=3", "trainer.max_epoch=3", "optimizer.lrr=1", "data.limit=abc"]
+    args = ["data.batchsize=3", "trainer.max_epoch=3", "optimizer.lrr=1", "data.limit_samples=abc"]
     args += ["encoder/image=vit", "encoder.image.dept=3", "head=captioning"]
     err = refused("finetune", *args, "head.captioning.num_beam=3", "dim=abc", cwd=tmp_path)
     faults_mention(
@@ -68,7 +68,7 @@ def test_every_fault_of_a_configuration_is_told(tmp_path):
         ("  encoder.image.dept: ", "'depth'"),
         ("  head.captioning.num_beam: ", "'num_beams'"),
         ("  data.batchsize: ", "'batch_size'"),
-        ("  data.limit: ", "'abc'", "int | None"),
+        ("  data.limit_samples: ", "'abc'", "int | None"),
         ("  optimizer.lrr: ", "'lr'"),
         ("  trainer.max_epoch: ", "'max_epochs'"),
         ("  fusion: ", "fusion=concat"),
@@ -313,12 +313,12 @@ def one_unreadable(manifest, place, tmp_path):
 
 def test_too_many_files_that_cannot_be_read(one_unreadable, tmp_path):
     err = refused(*one_unreadable, "run_dir=run", cwd=tmp_path)
-    mentions(err, "1 of 48 samples", "data.max_bad_fraction=0.01 ")
+    mentions(err, "1 of 48 samples", "data.max_unreadable_fraction=0.01 ")
     mentions(err, f"scene00002 ({tmp_path}/images/00002.jpg: ", "image of a known format")
 
 
 def test_few_files_that_cannot_be_read(one_unreadable, tmp_path):
-    args = [*one_unreadable, "data.max_bad_fraction=0.1", "run_dir=run"]
+    args = [*one_unreadable, "data.max_unreadable_fraction=0.1", "run_dir=run"]
     run = succeeded(mmtx(*args, cwd=tmp_path))
     (row,) = map(json.loads, (run / "quarantine.jsonl").read_text().splitlines())
     assert row["id"] == "scene00002"
@@ -450,7 +450,7 @@ def test_ratios_are_told_by_the_key_that_a_run_has(manifest, place, tmp_path):
 
 def test_steps_that_are_left_out_are_told(place, scenes):
     args = [*CONTRASTIVE, scenes, "data.text=captions", "optimizer.lr=1e6", "optimizer.warmup=0"]
-    args += ["trainer.bad_steps=3", "trainer.max_steps=12", "trainer.log_every=1"]
+    args += ["trainer.max_skipped_steps=3", "trainer.max_steps=12", "trainer.log_every=1"]
     done = mmtx("pretrain", *args, cwd=place)
     assert done.returncode == 1, (done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
@@ -458,4 +458,4 @@ def test_steps_that_are_left_out_are_told(place, scenes):
     assert {re.search(r"\((\d) of", line)[1] for line in skipped} == {"1", "2", "3"}
     last = done.stderr.splitlines()[-1]
     mentions(last, "mmtx pretrain: ", "step ", "samples scene", "optimizer.lr")
-    mentions(last, "trainer.bad_steps=10")
+    mentions(last, "trainer.max_skipped_steps=10")

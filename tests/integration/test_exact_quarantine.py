@@ -16,7 +16,7 @@ from mmtx_cli.media.backend import load_decoders
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image import decode_image
 from mmtx_cli.media.image_reader import read_picture
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.command_line import TINY, TINY_IMAGE, mmtx, succeeded
 from tests.media.sounds import glide
 from tests.media.test_mutated_media import mutated, pictures
@@ -32,7 +32,7 @@ ALL = (
     "head=classification",
     "data.text=null",
     "data.num_workers=2",
-    "data.max_bad_fraction=1",
+    "data.max_unreadable_fraction=1",
     f"audio_seconds={SECONDS}",
     f"sample_rate={RATE}",
     "trainer.max_steps=null",
@@ -66,7 +66,7 @@ def written(folder: Path, count: int, seed: int) -> dict[str, tuple[str, str]]:
 def unreadable(files, readers) -> set[str]:
     """The ids of files that one reads or not, each by itself."""
     load_decoders()
-    guard, bad = Guard(120.0), set()
+    guard, bad = IsolatedDecoder(120.0), set()
     for name, (medium, path) in files.items():
         try:
             readers[medium](guard, path)

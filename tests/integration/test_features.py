@@ -25,7 +25,7 @@ COMMON = (
 
 def encoders(*modalities: str) -> list[str]:
     return [
-        *(f"encoder/{name}=features" for name in modalities),
+        *(f"encoder/{name}=precomputed" for name in modalities),
         *(f"encoder.{name}.{size}" for name in modalities for size in SMALL),
     ]
 
@@ -80,7 +80,7 @@ def test_the_scale_of_the_training_rows_is_in_the_weights(trained):
 
 @pytest.mark.slow
 def test_evaluated_with_every_subset_of_the_modalities(trained, tmp_path):
-    args = (f"ckpt={trained}", "missing=all", "bootstrap=10", f"run_dir={tmp_path}/eval")
+    args = (f"ckpt={trained}", "modality_subsets=all", "bootstrap=10", f"run_dir={tmp_path}/eval")
     found = succeeded(mmtx("eval", *args))
     whole = result(found)
     assert whole["count"] == mmsa_file.SIZES["test"]
@@ -126,10 +126,10 @@ def test_a_model_refuses_features_of_another_size(trained, tmp_path):
 
 def test_modalities_that_the_manifest_has_no_features_of(mosi):
     said = told(
-        mmtx("finetune", f"data.path={mosi}", "encoder/image=features", *COMMON, "fusion=concat",
+        mmtx("finetune", f"data.path={mosi}", "encoder/image=precomputed", *COMMON, "fusion=concat",
              "head=regression")
     )  # fmt: skip
-    mentions(said, f"{mosi}: ", "features.image", "encoder/image=features")
+    mentions(said, f"{mosi}: ", "features.image", "encoder/image=precomputed")
 
 
 def test_a_hostile_pickle_is_refused(tmp_path):
@@ -153,7 +153,7 @@ def test_films_and_their_genres_from_hdf5(tmp_path):
     args = [f"data.path={manifest}", *encoders("text", "image"), *COMMON, "data.num_workers=2"]
     args += ["fusion=gated", "head=classification", f"run_dir={tmp_path}/run"]
     run = succeeded(mmtx("finetune", *args))
-    args = (f"ckpt={run}", "missing=all", "bootstrap=10", f"run_dir={tmp_path}/eval")
+    args = (f"ckpt={run}", "modality_subsets=all", "bootstrap=10", f"run_dir={tmp_path}/eval")
     found = result(succeeded(mmtx("eval", *args)))
     assert set(found["subsets"]) == {"text + image", "text", "image"}
     assert found["count"] == mmimdb_file.SIZES["test"]

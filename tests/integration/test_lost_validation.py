@@ -74,7 +74,7 @@ def validations(run):
             id="stopped, early stopping",
         ),
         pytest.param(
-            ["trainer.accumulate=2", "trainer.max_steps=9"],
+            ["trainer.accumulate_grad_batches=2", "trainer.max_steps=9"],
             *("training_step", 12, terminate, 143),
             id="stopped, accumulating",
         ),

@@ -13,7 +13,7 @@ from tests.command_line import CONTRASTIVE, mmtx, refused, stopped, succeeded
 from tests.messages import mentions
 
 SPLITS = ["train"] * 4 + ["val", "test"]
-HEADS = "head=[contrastive,masked_language,classification]"
+HEADS = "head=[contrastive,masked_lm,classification]"
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def corpora(tmp_path_factory):
 def mixture(corpora, weights=(2, 1, 1)):
     """Override that mixes them."""
     heads = {
-        "pairs": "[contrastive,masked_language]",
-        "texts": "[masked_language]",
+        "pairs": "[contrastive,masked_lm]",
+        "texts": "[masked_lm]",
         "labelled": "[classification]",
     }
     parts = [
@@ -72,8 +72,8 @@ def test_losses_and_epochs_are_noted_by_corpus(trained, corpora):
     rows = [row for row in table(trained) if row.get("train/loss")]
     assert len(rows) == 40
     own = {
-        "pairs": {"contrastive", "masked_language"},
-        "texts": {"masked_language"},
+        "pairs": {"contrastive", "masked_lm"},
+        "texts": {"masked_lm"},
         "labelled": {"classification"},
     }
     drawn = dict.fromkeys(own, 0)
@@ -99,7 +99,7 @@ def test_losses_and_epochs_are_noted_by_corpus(trained, corpora):
 @pytest.mark.slow
 @pytest.mark.parametrize("mix", ["corpora", "samples"])
 def test_a_stopped_mixture_goes_on_as_if_it_had_not_stopped(corpora, tmp_path, mix):
-    common = [*COMMON, mixture(corpora), f"data.mix={mix}", "trainer.max_steps=60"]
+    common = [*COMMON, mixture(corpora), f"data.mixture_mode={mix}", "trainer.max_steps=60"]
     common += ["trainer.log_every=1", "trainer.save_every=5"]
     whole = succeeded(mmtx(*common, f"run_dir={tmp_path / 'whole'}"))
     broken = tmp_path / "broken"
@@ -123,10 +123,17 @@ def test_two_processes_learn_of_a_mixture_what_one_does(corpora, tmp_path, mix):
     rows = [json.loads(line) for line in corpora["pairs"].read_text().splitlines()]
     said.write_text("".join(json.dumps({**row, "image": None}) + "\n" for row in rows))
     parts = mixture({**corpora, "texts": said}).replace(", text: text", "")
-    parts = parts.replace("masked_language", "captioning")
+    parts = parts.replace("masked_lm", "captioning")
     heads = ["head=[contrastive,captioning,classification]", "head.captioning.reads=[image]"]
     heads += ["head.captioning.depth=1", "head.captioning.num_heads=2"]
-    common = ["pretrain", *CONTRASTIVE, *heads, parts, "data.text=captions", f"data.mix={mix}"]
+    common = [
+        "pretrain",
+        *CONTRASTIVE,
+        *heads,
+        parts,
+        "data.text=captions",
+        f"data.mixture_mode={mix}",
+    ]
     common += ["fusion=concat", "head.captioning.dropout=0", "encoder.text.dropout=0"]
     common += ["trainer.max_steps=12", "trainer.log_every=1"]
     two = ["trainer.devices=2", "trainer.strategy=ddp"]
@@ -145,11 +152,11 @@ def test_every_corpus_is_evaluated(trained):
     assert {row["id"].partition("/")[0] for row in rows} == {"pairs", "texts", "labelled"}
     by_head = {
         head: {row["id"].partition("/")[0] for row in rows if head in row}
-        for head in ("contrastive", "masked_language", "classification")
+        for head in ("contrastive", "masked_lm", "classification")
     }
     assert by_head == {
         "contrastive": {"pairs"},
-        "masked_language": {"pairs", "texts"},
+        "masked_lm": {"pairs", "texts"},
         "classification": {"labelled"},
     }
     shown = {row["id"]: row["inputs"].get("text") for row in rows}
@@ -158,8 +165,8 @@ def test_every_corpus_is_evaluated(trained):
     assert "classification/accuracy" in result["metrics"]
     groups = result["groups"].items()
     assert {name: {key.partition("/")[0] for key in own["metrics"]} for name, own in groups} == {
-        "pairs": {"contrastive", "masked_language"},
-        "texts": {"masked_language"},
+        "pairs": {"contrastive", "masked_lm"},
+        "texts": {"masked_lm"},
         "labelled": {"classification"},
     }
 

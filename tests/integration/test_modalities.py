@@ -69,7 +69,7 @@ def test_every_subset_trains_evaluates_and_captions(modalities, events, tmp_path
     result = json.loads((run / "result.json").read_text())
     assert result["metrics"]["val/loss"] > 0
 
-    found = step(tmp_path, "eval", [f"ckpt={quoted(run)}", "missing=all", "bootstrap=10"])
+    found = step(tmp_path, "eval", [f"ckpt={quoted(run)}", "modality_subsets=all", "bootstrap=10"])
     result = json.loads((found / "result.json").read_text())
     names = {" + ".join(few) for n in range(1, 5) for few in combinations(modalities, n)}
     assert set(result["subsets"]) == (names if len(modalities) > 1 else set())

@@ -1,4 +1,4 @@
-"""``trainer.encode_batch``: a run in parts is the run, with a process of its own for each."""
+"""Encoding in parts (trainer.encoder_micro_batch) trains the same model as encoding at once."""
 
 import csv
 
@@ -21,7 +21,7 @@ def test_a_run_in_parts_has_the_same_losses(form, tmp_path):
     data = make_scenes(tmp_path / "scenes", num=40, size=32, seed=0, workers=1)
     args = [*CONTRASTIVE, *LONG, f"head.contrastive.loss={form}", f"data.path={data}"]
     runs = {}
-    for name, extra in (("whole", []), ("parts", ["trainer.encode_batch=4"])):
+    for name, extra in (("whole", []), ("parts", ["trainer.encoder_micro_batch=4"])):
         run = succeeded(mmtx("pretrain", *args, *extra, f"run_dir={name}", cwd=tmp_path))
         runs[name] = losses(run)
     assert len(runs["whole"]) >= 6

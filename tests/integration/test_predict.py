@@ -126,7 +126,10 @@ MISTAKES = {
         ["data.path=b.jsonl", "split=tests"],
         ["split: ", "'tests'", "train, val, test"],
     ),
-    "pieces of rows": (["data.path=b.jsonl", "segments=3"], ["segments: ", " inputs"]),
+    "pieces of rows": (
+        ["data.path=b.jsonl", "segment_seconds=3"],
+        ["segment_seconds: ", " inputs"],
+    ),
     "a text of rows": (["data.path=b.jsonl", "text=why"], ["text: ", " inputs"]),
     "a text nobody reads": (["inputs=a.jpg", "text=why"], ["text: ", "head"]),
     "texts nobody reads": (["inputs=a.jpg", "texts=[why]"], ["texts: ", "contrastive head"]),

@@ -41,7 +41,7 @@ def steps_done(run_dir: Path) -> int:
     [
         (["trainer.max_steps=90"], signal.SIGINT, 130),
         pytest.param(
-            ["trainer.max_steps=45", "trainer.accumulate=2", "trainer.ema=0.9"],
+            ["trainer.max_steps=45", "trainer.accumulate_grad_batches=2", "trainer.ema=0.9"],
             signal.SIGTERM,
             143,
             marks=pytest.mark.slow,

@@ -54,7 +54,7 @@ def test_a_task_from_files_to_figures(place, manifest, head):
     run = f"tasks/{head}"
     args = [*TINY_IMAGE, *TINY, *TEXT, "fusion=gated", f"head={head}", manifest(head)]
     succeeded(mmtx("finetune", *args, f"run_dir={run}", cwd=place))
-    evaluated = mmtx("eval", f"ckpt={run}", f"run_dir={run}/eval", "floors=true", cwd=place)
+    evaluated = mmtx("eval", f"ckpt={run}", f"run_dir={run}/eval", "baselines=true", cwd=place)
     done = succeeded(evaluated)
     result = json.loads((done / "result.json").read_text())
     assert result["baselines"].keys() >= BASELINES[head]

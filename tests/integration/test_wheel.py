@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SMALL = [
     "num=120",
-    "num_films=12",
+    "num_videos=12",
     "overrides.pretrain=['trainer.max_steps=3','trainer.val_every=3','dim=32','encoder.image.width=32']",
     "overrides.finetune=['trainer.max_steps=2','trainer.val_every=2','dim=32','encoder.image.width=32']",
 ]

@@ -155,7 +155,7 @@ def test_messages_that_cannot_be_written_leave_the_status(tmp_path):
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_fault_and_no_file_takes_their_place(closed, tmp_path):
-    done = shell(f"$MMTX data action=make num=10 out=scenes {closed}", tmp_path)
+    done = shell(f"$MMTX data action=create num=10 out=scenes {closed}", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert len((tmp_path / "scenes" / "scenes.jsonl").read_text().splitlines()) == 10

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmtx_cli.layer.score_fusion import KINDS, Vote
+from mmtx_cli.layer.score_fusion import KINDS, ScoreFusion
 from tests.messages import raises
 
 NAMES = ("audio", "image", "text")
@@ -17,7 +17,7 @@ def present(there=THERE):
 
 
 def made(kind):
-    vote = Vote(kind, NAMES, 5).double()
+    vote = ScoreFusion(kind, NAMES, 5).double()
     with torch.no_grad():
         for parameter in vote.parameters():
             parameter.add_(torch.randn_like(parameter))
@@ -39,7 +39,7 @@ def test_who_is_absent_has_no_say(kind):
 
 def test_mean():
     given = scores()
-    found = Vote("mean", NAMES, 5)(given, present())
+    found = ScoreFusion("mean", NAMES, 5)(given, present())
     for i in range(3):
         torch.testing.assert_close(found[i], those(given, i).mean(dim=0))
 
@@ -54,7 +54,7 @@ def test_weights_are_shared_out_among_those_who_are_there():
 
 def test_a_product_of_experts():
     given = scores()
-    found = Vote("product", NAMES, 5)(given, present()).softmax(dim=1)
+    found = ScoreFusion("product", NAMES, 5)(given, present()).softmax(dim=1)
     for i in range(3):
         product = those(given, i).softmax(dim=1).prod(dim=0)
         torch.testing.assert_close(found[i], product / product.sum())
@@ -62,7 +62,7 @@ def test_a_product_of_experts():
 
 def test_stacking_begins_as_the_mean_and_learns():
     given = scores()
-    begun = Vote("stacking", NAMES, 5).double()
+    begun = ScoreFusion("stacking", NAMES, 5).double()
     torch.testing.assert_close(
         begun(given, present(THERE[:1].expand(4, 3))), torch.stack([*given.values()]).mean(dim=0)
     )
@@ -74,7 +74,7 @@ def test_stacking_begins_as_the_mean_and_learns():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_stream_alone_needs_no_rule(kind):
-    vote = Vote(kind, ["text"], 5)
+    vote = ScoreFusion(kind, ["text"], 5)
     given = {"text": torch.randn(2, 5)}
     assert not list(vote.parameters())
     assert torch.equal(vote(given, {"text": torch.ones(2).bool()}), given["text"])
@@ -82,4 +82,4 @@ def test_one_stream_alone_needs_no_rule(kind):
 
 def test_a_kind_that_is_none():
     with raises(ValueError, "vote='median' ", "mean, weights"):
-        Vote("median", NAMES, 5)
+        ScoreFusion("median", NAMES, 5)

@@ -10,7 +10,7 @@ from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image import SMALL_PIXELS, decode_image, decode_small
 from mmtx_cli.media.image_reader import read_picture
 from mmtx_cli.media.jpeg import scan_bound
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.data.hostile import jpeg, many_scans, peak_memory
 from tests.messages import raises
 
@@ -76,7 +76,7 @@ def test_strips_are_as_the_whole(tmp_path, monkeypatch, mode):
     np.testing.assert_array_equal(decode_image(tmp_path / "a"), whole)
 
 
-class Recorded(Guard):
+class Recorded(IsolatedDecoder):
     """A process apart of which only the calls are of interest."""
 
     def run(self, function, *args):

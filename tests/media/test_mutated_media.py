@@ -15,7 +15,7 @@ from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image_reader import picture_kind, read_picture
 from mmtx_cli.media.video.decode import decode_video
 from mmtx_cli.media.video.frame_sampling import Sampling
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.data.hostile import jpeg
 from tests.media import numbered
 from tests.media.sounds import glide, write_with_av
@@ -106,7 +106,7 @@ def round_of(tmp_path, count, seed):
     """Read mutated files of each kind; return how many were refused, by kind."""
     load_decoders()
     sources = {"picture": pictures(), "sound": sounds(tmp_path), "video": videos(tmp_path)}
-    guard, draw, refused = Guard(SECONDS), random.Random(seed), dict.fromkeys(sources, 0)
+    guard, draw, refused = IsolatedDecoder(SECONDS), random.Random(seed), dict.fromkeys(sources, 0)
     path = str(tmp_path / "mutated")
     for i in range(count):
         kind = draw.choice(tuple(sources))

@@ -20,7 +20,7 @@ from mmtx_cli.media.image import decode_image, decode_small, image_size
 from mmtx_cli.media.image_reader import picture_kind
 from mmtx_cli.media.regular_file import open_regular
 from mmtx_cli.media.video.decode import video_facts
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.command_line import refused
 from tests.data.hostile import not_waiting
 from tests.messages import mentions, raises, says_missing
@@ -96,7 +96,7 @@ def test_they_are_refused_by_name(special, reader, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_looks_at_files_passes_them_over(special, kind):
     path = special(kind, ".png")
-    guard = Guard(300.0)
+    guard = IsolatedDecoder(300.0)
     with not_waiting():
         assert picture_kind(guard, path) is None
         assert same_content([path, path + "x", path]) == {}

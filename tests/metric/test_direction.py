@@ -60,7 +60,7 @@ def test_it_is_known_where_there_are_many_classes():
     ("metric", "lower"),
     [
         ("masked_image/mse", True),
-        ("masked_language/perplexity", True),
+        ("masked_lm/perplexity", True),
         ("contrastive/image_to_text_median_rank", True),
         ("probe/image/linear/mae", True),
         ("probe/image/linear/accuracy", False),

@@ -67,7 +67,7 @@ def test_a_captioner_that_ignores_its_input_is_reported():
     references = [f"thing {i}" for i in range(10)]
     found = caption_diversity(["A thing"] * 5 + ["a  THING", *"bcde"], references)
     mentions(found["warning"], "6 of 10 samples", "same caption “A thing”", " 10 %", "input")
-    mentions(found["warning"], "diagnose=true")
+    mentions(found["warning"], "modality_importance=true")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.corpus import build_data
 from mmtx_cli.data.text.tokenizer import Tokenizer
@@ -34,7 +34,7 @@ def corpus(tmp_path):
         ]
         path = tmp_path / "m.jsonl"
         path.write_text("\n".join(lines) + "\n")
-        return build_data(DataSettings(path=str(path), **settings), Preparation(), stored=stored)
+        return build_data(DataSettings(path=str(path), **settings), Preprocessing(), stored=stored)
 
     return made
 
@@ -115,8 +115,11 @@ def test_a_foreign_head_may_answer_with_labels(corpus):
 
 def test_a_tokenizer_of_ones_own_goes_with_its_encoder():
     stored = Tokenizer.train(["a red ball"], 300).to_json()
-    pretrained = {"_target_": "mmtx_cli.encoder.text.huggingface.HuggingFaceText", "weights": None}
-    scratch = {"_target_": "mmtx_cli.encoder.text.transformer.TextTransformer"}
+    pretrained = {
+        "_target_": "mmtx_cli.encoder.text.huggingface.HuggingFaceTextEncoder",
+        "weights": None,
+    }
+    scratch = {"_target_": "mmtx_cli.encoder.text.transformer.TransformerTextEncoder"}
     assert own_tokenizer(pretrained, stored) is not None
     assert own_tokenizer(pretrained, None) is None
     assert own_tokenizer(scratch, stored) is not None, "a model was taught to read by it"
@@ -127,6 +130,6 @@ def test_a_tokenizer_of_ones_own_goes_with_its_encoder():
     ("key", "value"), [("patch_size", 0), ("depth", None), ("num_heads", 0), ("width", -4)]
 )
 def test_arguments_that_nothing_can_be_made_of_are_told_with_their_place(key, value):
-    target = "mmtx_cli.encoder.image.vit.ImageViT"
+    target = "mmtx_cli.encoder.image.vit.ViTImageEncoder"
     with pytest.raises(ConfigError, match=r"^encoder.image: "):
         component("encoder.image", {"_target_": target, "image_size": 32, key: value})

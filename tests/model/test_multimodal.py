@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmtx_cli.head.classification import ClassificationHead
-from mmtx_cli.types import Batch, Field
+from mmtx_cli.types import Batch, ModalityInput
 from tests.tiny import DIM, chosen_rows, noisy_where_absent, same, tiny_batch, tiny_model
 
 COUNTS = {"text": [4, 0, 2], "image": [1, 2, 0]}
@@ -54,7 +54,7 @@ class BlindHead(ClassificationHead):
 
     def view(self, batch):
         text = batch.inputs["text"]
-        covered = Field(text.data, torch.zeros_like(text.mask))
+        covered = ModalityInput(text.data, torch.zeros_like(text.mask))
         return Batch({**batch.inputs, "text": covered}, batch.targets, batch.ids)
 
 
@@ -200,7 +200,7 @@ class TestMeant:
         batch = self.batch()
         rows = torch.zeros(5, dtype=torch.bool)
         rows[list(self.ROWS)] = True
-        some = replace(batch, meant=dict.fromkeys(self.HEADS, rows))
+        some = replace(batch, head_masks=dict.fromkeys(self.HEADS, rows))
         found, _ = self.losses(some, fusion)
         alone, _ = self.losses(chosen_rows(batch, self.ROWS), fusion)
         for name in self.HEADS:
@@ -210,14 +210,14 @@ class TestMeant:
         batch = self.batch()
         few = {"contrastive": torch.tensor([True, False, False, False, True])}
         whole, _ = self.losses(batch)
-        found, _ = self.losses(replace(batch, meant=few))
+        found, _ = self.losses(replace(batch, head_masks=few))
         assert found["contrastive"] != whole["contrastive"]
         for name in self.HEADS[1:]:
             assert torch.equal(found[name], whole[name])
 
     def test_an_idle_head_says_nothing(self):
         idle = frozenset(["contrastive"])
-        found, _ = self.losses(replace(self.batch(), idle=idle))
+        found, _ = self.losses(replace(self.batch(), inactive_heads=idle))
         assert [*found] == [*self.HEADS[1:]]
 
     def test_what_a_batch_lacks_is_not_encoded(self):
@@ -237,4 +237,4 @@ class TestMeant:
 
 
 def doubled(batch):
-    return batch.each(lambda x: x.double() if x.is_floating_point() else x)
+    return batch.map(lambda x: x.double() if x.is_floating_point() else x)

@@ -5,7 +5,7 @@ import pytest
 from mmtx_cli.data.manifest.feature_reference import FeaturePlace
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.errors import DataError
-from mmtx_cli.runs.data_changes import refuse_changed, row_digests
+from mmtx_cli.runs.data_changes import check_data_unchanged, row_digests
 from tests.messages import mentions
 
 ROWS = [
@@ -65,7 +65,7 @@ OTHER = {
 @pytest.mark.parametrize("rows", SAME.values(), ids=SAME)
 def test_what_is_read_alike_is_the_same(rows):
     assert row_digests(rows) == row_digests(ROWS)
-    refuse_changed(row_digests(ROWS), row_digests(rows), "m.jsonl", allowed=False)
+    check_data_unchanged(row_digests(ROWS), row_digests(rows), "m.jsonl", allowed=False)
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -73,10 +73,12 @@ def test_what_changed_is_named(name):
     rows, parts = OTHER[name]
     there, here = row_digests(ROWS), row_digests(rows)
     with pytest.raises(DataError) as caught:
-        refuse_changed(there, here, "m.jsonl", allowed=False)
+        check_data_unchanged(there, here, "m.jsonl", allowed=False)
     faults = caught.value.faults
     assert all(fault.startswith("m.jsonl: ") for fault in faults)
     assert any(all(part in fault for part in parts) for fault in faults), faults
     mentions(faults[-1], "allow_changed_data=true")
-    refuse_changed(there, here, "m.jsonl", allowed=True)
-    refuse_changed({}, here, "m.jsonl", allowed=False)  # a checkpoint of before there were digests
+    check_data_unchanged(there, here, "m.jsonl", allowed=True)
+    check_data_unchanged(
+        {}, here, "m.jsonl", allowed=False
+    )  # a checkpoint of before there were digests

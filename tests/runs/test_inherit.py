@@ -17,14 +17,14 @@ STORED = {
         "fusion": {"_target_": "concat", "dim": 16},
         "head": {"captioning": {"_target_": "captioning", "num_beams": 3}},
     },
-    "preparation": {"image_size": 32, "fit": "squash", "text": "captions", "max_length": 8},
+    "preparation": {"image_size": 32, "resize_mode": "squash", "text": "captions", "max_length": 8},
     "data": {"path": "x.jsonl"},
 }
 
 
 ENCODERS = {
-    "image": {"_target_": "mmtx_cli.encoder.image.timm.ImageTimm"},
-    "audio": {"_target_": "mmtx_cli.encoder.audio.waveform.AudioWaveform"},
+    "image": {"_target_": "mmtx_cli.encoder.image.timm.TimmImageEncoder"},
+    "audio": {"_target_": "mmtx_cli.encoder.audio.waveform.WaveformAudioEncoder"},
 }
 
 
@@ -38,7 +38,12 @@ def test_where_nothing_is_chosen_all_is_taken_over():
     cfg = inherited()
     assert {key: cfg[key] for key in STORED["model"]} == STORED["model"]
     assert (cfg["image_size"], cfg["max_length"]) == (32, 8)
-    assert cfg["data"] == {"fit": "squash", "text": "captions", "sampling": "uniform", "fps": None}
+    assert cfg["data"] == {
+        "resize_mode": "squash",
+        "text": "captions",
+        "frame_sampling": "uniform",
+        "fps": None,
+    }
     assert cfg["num_frames"] == 8, "what an older model does not say is as it was then"
 
 

@@ -63,7 +63,10 @@ def test_the_same_command_line_goes_on(go_on):
 
 def test_defaults_may_be_said(go_on):
     cfg = go_on(
-        "data.bucket=false", "optimizer.betas=[0.9,0.98]", "data.num_workers=0", "head=captioning"
+        "data.length_bucketing=false",
+        "optimizer.betas=[0.9,0.98]",
+        "data.num_workers=0",
+        "head=captioning",
     )
     assert cfg["data"]["path"] == "x.jsonl"
     assert cfg["head"]["captioning"]["reads"] == ["image", "fused"]
@@ -92,12 +95,12 @@ def test_how_the_run_is_carried_out_may_change(go_on):
         ),
         (
             "encoder/image=cnn",
-            "encoder.image._target_=mmtx_cli.encoder.image.cnn.ImageCnn: ",
+            "encoder.image._target_=mmtx_cli.encoder.image.cnn.CnnImageEncoder: ",
             "mmtx_cli.encoder.image.vit",
         ),
         (
             "encoder/text=transformer",
-            "encoder.text._target_=mmtx_cli.encoder.text.transformer.TextTransformer: ",
+            "encoder.text._target_=mmtx_cli.encoder.text.transformer.TransformerTextEncoder: ",
             None,
         ),
         ("encoder.image=null", "encoder.image=None: ", "mmtx_cli.encoder.image.vit"),
@@ -197,8 +200,11 @@ def test_a_checkpoint_of_another_run_is_refused_by_what_differs(go_on, monkeypat
 
 def test_a_run_is_what_it_computes():
     plain = {"seed": 1, "run_dir": "a", "command": "finetune", "api_key": "abc"}
-    plain |= {"trainer": {"max_steps": 3, "clip": 1.0}, "data": {"num_workers": 2, "path": "x"}}
-    told = {"seed": 1, "api_key": "***", "trainer.clip": 1.0, "data.path": "x"}
+    plain |= {
+        "trainer": {"max_steps": 3, "gradient_clip_val": 1.0},
+        "data": {"num_workers": 2, "path": "x"},
+    }
+    told = {"seed": 1, "api_key": "***", "trainer.gradient_clip_val": 1.0, "data.path": "x"}
     assert run_settings(plain) == told
 
 

@@ -7,8 +7,8 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.runs.stored_settings import settings_of
 from tests.messages import raises
 
-VIT = "mmtx_cli.encoder.image.vit.ImageViT"
-FRAMES = "mmtx_cli.encoder.video.per_frame.VideoFrames"
+VIT = "mmtx_cli.encoder.image.vit.ViTImageEncoder"
+FRAMES = "mmtx_cli.encoder.video.per_frame.PerFrameVideoEncoder"
 PLAIN = {
     "seed": 1,
     "encoder": {"image": {"_target_": VIT, "image_size": 32}},
@@ -39,7 +39,7 @@ def image(**more):
         {"data": {**PLAIN["data"], "augment": {"flip": False}, "modality_dropout_by": {}}},
         {"data": {**PLAIN["data"], "root": "/data", "eval_batch_size": 32}},
         {"optimizer": {"betas": [0.9, 0.98], "lr": 0.001}},
-        {"trainer": {"max_steps": 5, "max_epochs": 3, "clip": 1.0}},
+        {"trainer": {"max_steps": 5, "max_epochs": 3, "gradient_clip_val": 1.0}},
         {"encoder": image(patch_size=16, dropout=0.0)},
         {"encoder": {**image(), "text": None}},
     ],

@@ -57,5 +57,5 @@ def test_a_copy_runs_its_own_blocks():
 def test_a_model_without_blocks(monkeypatch):
     model = tiny_model(modalities=("image",))
     monkeypatch.setattr(type(model.encoder["image"]), "blocks", lambda self: [])
-    with raises(ConfigError, "trainer.checkpointing: ", "encoder", "blocks"):
+    with raises(ConfigError, "trainer.activation_checkpointing: ", "encoder", "blocks"):
         recompute_blocks(model)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from mmtx_cli.errors import DivergenceError
-from mmtx_cli.training.divergence import WARM, Guard
+from mmtx_cli.training.divergence import WARM, DivergenceGuard
 from tests.messages import faults_mention, mentions
 
 
@@ -20,23 +20,23 @@ from tests.messages import faults_mention, mentions
     ],
 )
 def test_what_is_no_number(loss, norm, said):
-    found = Guard(0, None).fault(loss, norm)
+    found = DivergenceGuard(0, None).fault(loss, norm)
     assert (found is None) == (said is None)
     mentions(found, *(said or ()))
 
 
 def test_a_loss_that_leaps():
-    guard = Guard(0, 3.0)
+    guard = DivergenceGuard(0, 3.0)
     assert guard.fault(100.0, 1.0) is None  # too soon to tell
     for _ in range(10 * WARM):
         assert guard.fault(2.0, 1.0) is None
     assert re.search(r"\bloss\b.*\b2\b.*\b20\b", guard.fault(20.0, 1.0))
     assert guard.fault(5.0, 1.0) is None
-    assert Guard(0, None).fault(1e30, 1.0) is None
+    assert DivergenceGuard(0, None).fault(1e30, 1.0) is None
 
 
 def test_a_leap_is_not_remembered():
-    guard = Guard(0, 3.0)
+    guard = DivergenceGuard(0, 3.0)
     for _ in range(WARM):
         guard.fault(1.0, 1.0)
     before = guard.state_dict()
@@ -45,7 +45,7 @@ def test_a_leap_is_not_remembered():
 
 
 def test_so_many_are_left_out_and_no_more():
-    guard = Guard(2, None)
+    guard = DivergenceGuard(2, None)
     ids = [f"row{i}" for i in range(30)]
     assert re.search(
         r"step 7: the loss is nan.*\(1 of .*2\)", guard.skip("the loss is nan", 7, ids)
@@ -54,13 +54,18 @@ def test_so_many_are_left_out_and_no_more():
     with pytest.raises(DivergenceError) as caught:
         guard.skip("the loss is nan", 9, ids)
     said = str(caught.value)
-    parts = ("samples row0, row1, ", "row19, … (30)", "optimizer.lr", "trainer.bad_steps=10")
+    parts = (
+        "samples row0, row1, ",
+        "row19, … (30)",
+        "optimizer.lr",
+        "trainer.max_skipped_steps=10",
+    )
     faults_mention([said], ("step 9: the loss is nan", *parts))
     assert "row20" not in said
 
 
 def test_goes_on_where_it_stood():
-    guard, other = Guard(5, 2.0), Guard(5, 2.0)
+    guard, other = DivergenceGuard(5, 2.0), DivergenceGuard(5, 2.0)
     for loss in (3.0, 2.0, 1.0):
         guard.fault(loss, 1.0)
     guard.skip("the loss is nan", 1, ["a"])

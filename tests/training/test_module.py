@@ -2,21 +2,21 @@ import pytest
 import torch
 
 from mmtx_cli.config.schema import OptimizerSettings
-from mmtx_cli.training.module import Tally, TrainingModule
-from mmtx_cli.types import IGNORE
+from mmtx_cli.training.module import MeanAccumulator, TrainingModule
+from mmtx_cli.types import IGNORE_INDEX
 from tests.tiny import composed, tiny_batch
 
 
 class TestTally:
     def test_means_weigh_by_count(self):
-        tally = Tally()
+        tally = MeanAccumulator()
         tally.add("a", torch.tensor(1.0), 3)
         tally.add("a", torch.tensor(5.0), torch.tensor(1))
         tally.add("b", torch.tensor(2.5, dtype=torch.bfloat16), torch.tensor(7))
         assert tally.means() == {"a": 2.0, "b": 2.5}
 
     def test_begins_anew(self):
-        tally = Tally()
+        tally = MeanAccumulator()
         assert tally.means() == {}
         tally.add("a", torch.tensor(1.0), 1)
         tally.means()
@@ -25,7 +25,7 @@ class TestTally:
         assert tally.means() == {"a": 3.0}
 
     def test_a_count_of_nothing(self):
-        tally = Tally()
+        tally = MeanAccumulator()
         tally.add("a", torch.tensor(0.0), torch.tensor(0))
         assert tally.means() == {"a": 0.0}
 
@@ -100,7 +100,7 @@ def test_validation_tells_the_accuracy_of_all_samples(module, monkeypatch):
     with torch.no_grad():
         for seed, counts in enumerate(({"text": [3, 4, 5], "image": [1, 1, 1]}, COUNTS)):
             batch = tiny_batch(module.model, counts, seed=seed)
-            batch.targets["label"][0] = IGNORE
+            batch.targets["label"][0] = IGNORE_INDEX
             module.validation_step(batch, seed)
             said = module.model(batch)["classification"].outputs["logits"].argmax(dim=1)
             right += int((said == batch.targets["label"]).sum())

@@ -26,7 +26,7 @@ from mmtx_cli.config.validate import TYPES, subsections
 
 _TEXT = "str | None"
 _LIST = re.compile(r"(?i)\b(?:list|tuple|sequence|set|dict|mapping)\b")
-MEANT = {("data", "missing"): ("error", "skip"), ("compare", "plan"): ("fusions",)}
+MEANT = {("data", "missing"): ("error", "skip"), ("compare", "sweep"): ("fusions",)}
 """Values of keys that have another meaning in another command, or whose comment lists none."""
 FILES = frozenset(
     (

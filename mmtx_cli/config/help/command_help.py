@@ -31,9 +31,9 @@ EXAMPLES = {
     "eval": "mmtx eval ckpt=runs/finetune/RUN data.path=pairs.jsonl",
     "caption": "mmtx caption ckpt=runs/finetune/RUN inputs='photos/*.jpg'",
     "predict": "mmtx predict ckpt=runs/finetune/RUN inputs='photos/*.jpg'",
-    "compare": "mmtx compare plan=fusions \"args=['experiment=avdigits']\" seeds=[1,2,3]",
+    "compare": "mmtx compare sweep=fusions \"train_args=['experiment=avdigits']\" seeds=[1,2,3]",
     "score": "mmtx score references=captions.json predictions=results.json",
-    "data": "mmtx data action=make name=scenes out=scenes",
+    "data": "mmtx data action=create dataset=scenes out=scenes",
     "data_cache": "mmtx data action=cache out=cache/pairs data.path=pairs.jsonl "
     "encoder/image=efficientnet_lite",
     "demo": "mmtx demo",

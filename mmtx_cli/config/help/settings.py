@@ -14,15 +14,15 @@ Row = tuple[str, str]
 """``key=default`` and its description."""
 
 DEVICES = ("accelerator", "devices", "num_nodes", "strategy", "precision")
-READING = ("text", "fit", "sampling", "fps", "decode_timeout", "max_image_pixels")
+READING = ("text", "resize_mode", "frame_sampling", "fps", "decode_timeout", "max_image_pixels")
 LOADING = ("batch_size", "eval_batch_size", "num_workers")
 SOURCE = (
     "path",
     "root",
     "split",
     "allow_outside_root",
-    "limit",
-    "max_bad_fraction",
+    "limit_samples",
+    "max_unreadable_fraction",
     "mixture",
     "cache",
 )
@@ -33,7 +33,7 @@ USED = {
     "caption": {"data": (*READING[1:], *LOADING), "trainer": DEVICES},
 }
 """Settings that apply to commands that do not train."""
-WORDS = ("tokenizer", "tokenizer_size", "lowercase")
+WORDS = ("tokenizer", "tokenizer_vocab_size", "lowercase")
 CACHED = {"data": (*SOURCE[:-1], *READING, *LOADING, *WORDS), "trainer": DEVICES[:1]}
 """Settings that apply to ``mmtx data action=cache``."""
 WITH_MODEL = dict.fromkeys(READING[:4], "the model's setting") | {

@@ -7,10 +7,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.atomic import replaced
-from mmtx_cli.io.moved_targets import renamed
+from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.untrusted_file import read_json
 
 CARD = "card.json"
@@ -21,8 +21,8 @@ BODY = ".body"
 """Suffix of the part that holds the output of an encoder's pretrained body alone."""
 
 PREPARED = {
-    "image": ("image_size", "fit"),
-    "video": ("image_size", "fit", "num_frames", "sampling", "fps"),
+    "image": ("image_size", "resize_mode"),
+    "video": ("image_size", "resize_mode", "num_frames", "frame_sampling", "fps"),
     "audio": ("sample_rate", "audio_seconds"),
     "text": ("max_length",),
 }
@@ -30,7 +30,7 @@ PREPARED = {
 
 The column of a text does not matter: a cache entry belongs to the text itself.
 """
-IN_DATA = ("fit", "sampling", "fps")
+IN_DATA = ("resize_mode", "frame_sampling", "fps")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def cards(folder: Path) -> dict[str, Card]:
     return {card.part: card for card in found}
 
 
-def prepared_by(preparation: Preparation, modality: str) -> dict[str, Any]:
+def prepared_by(preparation: Preprocessing, modality: str) -> dict[str, Any]:
     """Return the preprocessing settings that apply to a modality."""
     keys = ("max_feature_length",) if modality in preparation.features else PREPARED[modality]
     return {key: getattr(preparation, key) for key in keys}

@@ -15,7 +15,7 @@ from mmtx_cli.data.manifest.sample import Sample
 
 
 @dataclass(frozen=True)
-class Contents:
+class ContentKeys:
     """64-bit hashes of each content's ``name`` and of its ``state`` when it was read.
 
     For files, the name is the path (with the start and end of a clip), and the state is size and
@@ -29,20 +29,20 @@ class Contents:
         return len(self.name)
 
 
-def media_contents(rows: Sequence[Sample], modality: str, features: bool = False) -> Contents:
+def media_contents(rows: Sequence[Sample], modality: str, features: bool = False) -> ContentKeys:
     """Return the contents of a modality's files (or features) for rows that have the modality."""
     named = [named_by(row, modality, features) for row in rows]
     names = [halves(said)[0] for said, _ in named]
     found: dict[str, list[int]] = {}
     states = [halves([state_of(path, found) for path in paths])[0] for _, paths in named]
-    return Contents(np.array(names, dtype=np.uint64), np.array(states, dtype=np.uint64))
+    return ContentKeys(np.array(names, dtype=np.uint64), np.array(states, dtype=np.uint64))
 
 
-def text_contents(texts: Sequence[str]) -> Contents:
+def text_contents(texts: Sequence[str]) -> ContentKeys:
     """Return the contents of texts; name and state are both hashes of the text."""
     both = [halves(text) for text in texts]
     pairs = np.array(both, dtype=np.uint64).reshape(-1, 2)
-    return Contents(pairs[:, 0].copy(), pairs[:, 1].copy())
+    return ContentKeys(pairs[:, 0].copy(), pairs[:, 1].copy())
 
 
 def named_by(row: Sample, modality: str, features: bool) -> tuple[Any, list[str]]:

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mmtx_cli.config.preprocessing import Preparation
-from mmtx_cli.data.cache.content import Contents, media_contents, text_contents
-from mmtx_cli.data.cache.module_outputs import CHANGED, NONE, Part
+from mmtx_cli.config.preprocessing import Preprocessing
+from mmtx_cli.data.cache.content import ContentKeys, media_contents, text_contents
+from mmtx_cli.data.cache.module_outputs import CHANGED, NONE, ModuleOutputs
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.columns import column_texts
 from mmtx_cli.errors import DataError, at_most
@@ -20,7 +20,7 @@ from mmtx_cli.errors import DataError, at_most
 class Reader:
     """Determines each row's contents; ``texts`` overrides the text column by corpus."""
 
-    preparation: Preparation
+    preparation: Preprocessing
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def words(self, modality: str) -> bool:
@@ -39,19 +39,19 @@ class Reader:
             return bool(self.columns([row])[0])
         return bool(getattr(row, modality))
 
-    def contents(self, rows: Sequence[Sample], modality: str) -> Contents:
+    def contents(self, rows: Sequence[Sample], modality: str) -> ContentKeys:
         """Return the contents of rows that have the modality."""
         return media_contents(rows, modality, modality in self.preparation.features)
 
 
 @dataclass(frozen=True)
-class Entries:
+class CacheIndex:
     """Entry numbers of all rows in one flat array; those of row i start at ``first[i]``.
 
     For text, a row has one entry for each of its texts.
     """
 
-    part: Part
+    part: ModuleOutputs
     number: Int[np.ndarray, " m"]
     first: Int[np.ndarray, " n"]
 
@@ -70,7 +70,7 @@ class Cache:
     """Cached parts by name, and the command that updates them."""
 
     folder: Path
-    parts: Mapping[str, Part]
+    parts: Mapping[str, ModuleOutputs]
     remedy: str
 
     def entries(
@@ -79,7 +79,7 @@ class Cache:
         parts: Sequence[str],
         reader: Reader,
         where: Callable[[Sample], str],
-    ) -> dict[str, Entries]:
+    ) -> dict[str, CacheIndex]:
         """Return the rows' entries in those ``parts`` that are cached.
 
         Args:
@@ -107,7 +107,9 @@ class Cache:
             raise DataError(*others, f"{last}; update the cache: {self.remedy}")
 
 
-def entries_of(part: Part, rows: Sequence[Sample], has: Sequence[int], reader: Reader) -> Entries:
+def entries_of(
+    part: ModuleOutputs, rows: Sequence[Sample], has: Sequence[int], reader: Reader
+) -> CacheIndex:
     """Return the entries of all rows; NONE for rows without the modality (not in ``has``).
 
     Args:
@@ -119,14 +121,14 @@ def entries_of(part: Part, rows: Sequence[Sample], has: Sequence[int], reader: R
     if reader.words(part.card.modality):
         texts = reader.columns(rows)
         flat = [text for several in texts for text in several]
-        return Entries(part, part.find(text_contents(flat)), np.cumsum([0, *map(len, texts)]))
+        return CacheIndex(part, part.find(text_contents(flat)), np.cumsum([0, *map(len, texts)]))
     number = np.full(len(rows), NONE)
     number[has] = part.find(reader.contents([rows[i] for i in has], part.card.modality))
-    return Entries(part, number, np.arange(len(rows) + 1))
+    return CacheIndex(part, number, np.arange(len(rows) + 1))
 
 
 def lacking(
-    entries: Entries,
+    entries: CacheIndex,
     rows: Sequence[Sample],
     has: Sequence[int],
     where: Callable[[Sample], str],

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mmtx_cli.data.cache.card import CARD, Card
-from mmtx_cli.data.cache.content import Contents
+from mmtx_cli.data.cache.content import ContentKeys
 from mmtx_cli.data.cache.shard import SUFFIX, Fault, ShardIndex, read_index, read_vectors
 from mmtx_cli.media.errors import UnreadableError
 
@@ -17,7 +17,7 @@ NONE, CHANGED = -1, -2
 """Placeholders for an entry's number: not cached, or cached from another state of the content."""
 
 
-class Part:
+class ModuleOutputs:
     """All shards of a folder as one list of entries; later shards take precedence."""
 
     def __init__(self, folder: Path, card: Card) -> None:
@@ -46,7 +46,7 @@ class Part:
         """Width and dtype of a vector."""
         return self.card.width, getattr(torch, self.card.dtype)
 
-    def find(self, contents: Contents) -> Int[np.ndarray, " n"]:
+    def find(self, contents: ContentKeys) -> Int[np.ndarray, " n"]:
         """Return the entry number of each content, or NONE or CHANGED."""
         if not len(self):
             return np.full(len(contents), NONE)
@@ -89,8 +89,8 @@ def faults_of(shards: Sequence[ShardIndex]) -> dict[int, Fault]:
     }
 
 
-def open_parts(folder: Path) -> dict[str, Part]:
+def open_parts(folder: Path) -> dict[str, ModuleOutputs]:
     """Open all parts of a cache, by name."""
     paths = (path.parent for path in sorted(folder.glob(f"*/{CARD}")))
-    parts = (Part(path, Card.read(path)) for path in paths)
+    parts = (ModuleOutputs(path, Card.read(path)) for path in paths)
     return {part.card.part: part for part in parts}

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int, UInt64
 from torch import Tensor
 
-from mmtx_cli.data.cache.content import Contents
+from mmtx_cli.data.cache.content import ContentKeys
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.atomic import replaced
 
@@ -33,14 +33,14 @@ class ShardIndex:
     """
 
     path: Path
-    contents: Contents
+    contents: ContentKeys
     ends: Int[np.ndarray, " n"]
     faults: Mapping[int, Fault] = field(default_factory=dict)
 
 
 def write_shard(
     path: Path,
-    contents: Contents,
+    contents: ContentKeys,
     outputs: Sequence[Float[Tensor, "_ d"]],
     faults: Mapping[int, Fault],
 ) -> None:
@@ -86,7 +86,7 @@ def read_index(path: Path) -> ShardIndex:
             "created the cache again"
         ) from error
     faults = {int(i): Fault(*both) for i, both in said.items()}
-    return ShardIndex(path, Contents(unsigned(name), unsigned(state)), ends, faults)
+    return ShardIndex(path, ContentKeys(unsigned(name), unsigned(state)), ends, faults)
 
 
 def unsigned(x: Int[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmtx_cli.data.cache.content import Contents
+from mmtx_cli.data.cache.content import ContentKeys
 from mmtx_cli.data.cache.shard import SUFFIX, Fault, write_shard
 from mmtx_cli.errors import DataError
 
@@ -78,7 +78,7 @@ class ShardWriter:
             return
         both = (np.array(x, dtype=np.uint64) for x in (self.names, self.states))
         path = self.folder / f"{self.next:06d}{SUFFIX}"
-        write_shard(path, Contents(*both), self.outputs, self.faults)
+        write_shard(path, ContentKeys(*both), self.outputs, self.faults)
         self.next += 1
         self.forget()
 

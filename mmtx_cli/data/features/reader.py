@@ -15,7 +15,7 @@ from mmtx_cli.data.manifest.feature_reference import HDF5, FeaturePlace
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.untrusted_file import RefusedFileError
 from mmtx_cli.media.errors import UnreadableError
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 
 OPEN = 16
@@ -35,7 +35,9 @@ class FeatureFiles:
     def __init__(self, limits: DecodeLimits | None = None) -> None:
         """Create the reader; ``limits`` apply to reading the features of one sample."""
         self.limits = limits or DecodeLimits()
-        self.guard = Guard(self.limits.seconds, load_hdf5, self.limits.bytes + LIBRARY_MEMORY)
+        self.guard = IsolatedDecoder(
+            self.limits.seconds, load_hdf5, self.limits.bytes + LIBRARY_MEMORY
+        )
         self.owner = os.getpid()
         self.files: OrderedDict[str, FeatureFile] = OrderedDict()
 

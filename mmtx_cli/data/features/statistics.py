@@ -61,7 +61,7 @@ def _size(
     if known is not None:
         return known
     raise DataError(
-        f"{manifest.path}: no row has features.{name}, which encoder/{name}=features needs; add "
+        f"{manifest.path}: no row has features.{name}, which encoder/{name}=precomputed needs; add "
         f"them to the manifest, or disable the encoder: encoder.{name}=null"
     )
 

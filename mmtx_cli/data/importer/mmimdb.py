@@ -18,7 +18,7 @@ from mmtx_cli.data.features.formats import dataset, hdf5, held, listed, load_hdf
 from mmtx_cli.errors import DataError
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.regular_file import check_regular
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 
 FEATURES = {"text": "features", "image": "vgg_features"}
 """The HDF5 dataset with the features of each modality."""
@@ -37,7 +37,7 @@ class MmImdb:
         """
         self.source = Path(source)
         hdf5(self.source)
-        guard = Guard(float("inf"), load_hdf5)
+        guard = IsolatedDecoder(float("inf"), load_hdf5)
         try:
             content = guard.run(read_content, str(self.source))
         except UnreadableError as error:

@@ -5,12 +5,13 @@ from typing import Any, TypeVar
 
 from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.io.former_names import now_called
 
 Settings = dict[str, Any]
 Choice = TypeVar("Choice")
 
 EXAMPLE = {
-    "make": "mmtx data action=make out=data/scenes",
+    "make": "mmtx data action=create out=data/scenes",
     "check": "mmtx data action=check manifest=data/scenes/scenes.jsonl decode=true",
     "cache": (
         "mmtx data action=cache out=cache/pairs data.path=pairs.jsonl "
@@ -160,7 +161,9 @@ def chosen(key: str, settings: Settings, choices: Mapping[str, Choice]) -> Choic
     if isinstance(value, str) and value in choices:
         return choices[value]
     near = nearest(str(value), choices, 0.6)
+    now = now_called(f"{key}={value}")
     hint = f"did you mean {near}?" if near else f"choose from {', '.join(choices)}"
+    hint = f"now called {now}" if now else hint
     said = f"{key} is missing" if value is None else f"{key}={value} is unknown"
     raise ConfigError(f"{said}; {hint}{example(near or next(iter(choices)))}")
 

@@ -61,7 +61,7 @@ def check_exists(
     path: Path,
     what: str = "manifest",
     suffixes: Sequence[str] = SUFFIXES,
-    remedy: str = "create one with `mmtx data action=make`",
+    remedy: str = "create one with `mmtx data action=create`",
 ) -> None:
     """Raise DataError if ``path`` is not a file, suggesting similar or contained files.
 

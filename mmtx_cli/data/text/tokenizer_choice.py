@@ -107,7 +107,7 @@ def tokenizer_for(
     texts = [text for row in zip(*columns, strict=True) for several in row for text in several]
     if not texts:
         return None
-    return Tokenizer.train(texts, settings.tokenizer_size, settings.lowercase)
+    return Tokenizer.train(texts, settings.tokenizer_vocab_size, settings.lowercase)
 
 
 def config_of(path: str, folder: str) -> dict[str, Any]:

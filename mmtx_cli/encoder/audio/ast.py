@@ -14,10 +14,10 @@ from mmtx_cli.layer.input.stem import PatchStem, check_stem
 from mmtx_cli.layer.position import SequencePosition, waves
 from mmtx_cli.layer.sequence_mask import reach
 from mmtx_cli.layer.transformer import Transformer
-from mmtx_cli.types import Field, Patches, Patching, Tokens
+from mmtx_cli.types import ModalityInput, Patches, Patchifier, Tokens
 
 
-class AudioAst(Encoder):
+class AstAudioEncoder(Encoder):
     """Audio Spectrogram Transformer (Gong et al. 2021), without its class token.
 
     Each patch has a learned position in time, which is interpolated for longer audio, plus one in
@@ -82,7 +82,7 @@ class AudioAst(Encoder):
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout, drop_path)
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, l, h]: l hops of 10 ms.
 
         Tokens are ordered by time, then from low to high frequency.
@@ -91,8 +91,8 @@ class AudioAst(Encoder):
         moments = self.moments(field.mask, x.shape[1])
         x = x.flatten(1, 2) + self.positions(moments)
         mask = moments.repeat_interleave(len(self.band), dim=1)
-        if field.shown:
-            x, mask = field.shown.of(x), field.shown.mask
+        if field.visible:
+            x, mask = field.visible.of(x), field.visible.mask
         return Tokens(self.transformer(self.dropout(x), mask), mask)
 
     def embedded(
@@ -120,13 +120,15 @@ class AudioAst(Encoder):
         """Return the position of each band at each time step."""
         return (self.time(moments)[:, :, None] + self.band).flatten(1, 2)
 
-    def patching(self) -> Patching | None:
+    def patching(self) -> Patchifier | None:
         """Return the patches of the spectrogram; None if they overlap or pass convolutions."""
         if self.stride != self.patch_size or not isinstance(self.stem, PatchStem):
             return None
-        return Patching(self.patch_size**2, self.width, ("random", "moment", "tube"), self.patches)
+        return Patchifier(
+            self.patch_size**2, self.width, ("random", "moment", "tube"), self.patches
+        )
 
-    def patches(self, field: Field) -> Patches:
+    def patches(self, field: ModalityInput) -> Patches:
         """Return the patches of normalized log-mel power, in the order frame, band."""
         x = self.squares(self.mel(field))
         moments = self.moments(field.mask, x.shape[1])

@@ -18,12 +18,12 @@ from mmtx_cli.layer.input.audio_frontend import (
     unit_variance,
 )
 from mmtx_cli.layer.sequence_mask import coarser
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
-Heard = tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]
+FrontendOutput = tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]
 
 
-class HuggingFaceAudio(PretrainedEncoder):
+class HuggingFaceAudioEncoder(PretrainedEncoder):
     """wav2vec 2.0, HuBERT, WavLM, UniSpeech; the Audio Spectrogram Transformer; Whisper's encoder.
 
     Models of the first group produce a token every 20 ms and process each recording at its own
@@ -64,15 +64,17 @@ class HuggingFaceAudio(PretrainedEncoder):
             raise ValueError(
                 f"sample_rate={sample_rate}: the model expects {rate}; set it at the root"
             )
-        self.hear = ear(self.hub, self.features, audio_seconds)
-        trial = Field(torch.zeros(1, 3, sample_rate // 100), torch.ones(1, 3, dtype=torch.bool))
+        self.frontend = frontend_for(self.hub, self.features, audio_seconds)
+        trial = ModalityInput(
+            torch.zeros(1, 3, sample_rate // 100), torch.ones(1, 3, dtype=torch.bool)
+        )
         fault = "the model failed on a trial input of 30 ms of silence"
-        used = self.settle(freeze, lora, lambda: self(trial).x, fault, self.hub.blocks())
+        used = self.finalize_backbone(freeze, lora, lambda: self(trial).x, fault, self.hub.blocks())
         self.hub.check(self.width, used)
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, l, h]: l hops of 10 ms of a mono waveform."""
-        return Tokens(*self.hear(self.body, real_content(field), field.mask))
+        return Tokens(*self.frontend(self.body, real_content(field), field.mask))
 
     def portable(self) -> dict[str, Any]:
         """Return arguments for the same architecture with random weights."""
@@ -94,7 +96,7 @@ def feature_values(weights: str | None) -> dict[str, Any]:
     return {name: getattr(extractor, name) for name in KEPT if hasattr(extractor, name)}
 
 
-def ear(hub: HubModel, features: dict[str, Any], seconds: float) -> Any:
+def frontend_for(hub: HubModel, features: dict[str, Any], seconds: float) -> Any:
     """Return the front end for a model type: it computes the model's input and runs the model.
 
     Raises:
@@ -102,11 +104,11 @@ def ear(hub: HubModel, features: dict[str, Any], seconds: float) -> Any:
     """
     kind = hub.config.model_type
     if kind in WAVE_MODELS:
-        return WaveEar(hub.body.feature_extractor.conv_layers, features)
-    if kind not in EARS:
-        there = ", ".join([*WAVE_MODELS, *EARS])
+        return WaveformFrontend(hub.body.feature_extractor.conv_layers, features)
+    if kind not in FRONTENDS:
+        there = ", ".join([*WAVE_MODELS, *FRONTENDS])
         raise ValueError(f"{kind}: unsupported audio model; choose from {there}")
-    made = EARS[kind](hub.config, features)
+    made = FRONTENDS[kind](hub.config, features)
     if seconds > made.seconds:
         raise ValueError(
             f"audio_seconds={seconds}: the model accepts at most {made.seconds:g} s; set "
@@ -115,7 +117,7 @@ def ear(hub: HubModel, features: dict[str, Any], seconds: float) -> Any:
     return made
 
 
-class WaveEar(nn.Module):
+class WaveformFrontend(nn.Module):
     """Front end for models of the raw waveform: one token every 20 ms."""
 
     def __init__(self, layers: Iterable[nn.Module], features: dict[str, Any]) -> None:
@@ -123,7 +125,9 @@ class WaveEar(nn.Module):
         self.convolutions = WaveConvolutions(layers)
         self.normalise = features.get("do_normalize", True)
 
-    def forward(self, body: Any, hops: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"]) -> Heard:
+    def forward(
+        self, body: Any, hops: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"]
+    ) -> FrontendOutput:
         """Apply the convolutions at each recording's own length, then the Transformer."""
         sound = unit_variance(hops, mask) if self.normalise else hops
         x, frames = self.convolutions(sound.flatten(1), mask.sum(dim=1) * hops.shape[2])
@@ -135,7 +139,7 @@ class WaveEar(nn.Module):
         return body.encoder(x, attention_mask=seen).last_hidden_state, real
 
 
-class SpectrogramEar(nn.Module):
+class SpectrogramFrontend(nn.Module):
     """Front end for the Audio Spectrogram Transformer.
 
     Two tokens (class and distillation) come first, then the patches, band by band.
@@ -153,7 +157,9 @@ class SpectrogramEar(nn.Module):
         self.std = features.get("std", 4.5689974) if normalise else 0.5
         self.seconds = self.length / 100
 
-    def forward(self, body: Any, hops: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"]) -> Heard:
+    def forward(
+        self, body: Any, hops: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"]
+    ) -> FrontendOutput:
         """Encode a batch; a patch is real if it begins within the recording."""
         x, frames = kaldi_filterbank(hops, mask, self.mels, self.length)
         x = body(input_values=(x - self.mean) / (2 * self.std)).last_hidden_state
@@ -162,7 +168,7 @@ class SpectrogramEar(nn.Module):
         return x, torch.cat([(frames > 0)[:, None].expand(-1, 2), patches], dim=1)
 
 
-class WhisperEar(nn.Module):
+class WhisperFrontend(nn.Module):
     """Front end for Whisper's encoder: one token every 20 ms, cut to the length of the batch."""
 
     def __init__(self, config: Any, features: dict[str, Any]) -> None:
@@ -173,7 +179,9 @@ class WhisperEar(nn.Module):
         self.spectrogram = WhisperLogMel(rate, config.num_mel_bins, samples, size, hop)
         self.seconds = samples / rate
 
-    def forward(self, body: Any, hops: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"]) -> Heard:
+    def forward(
+        self, body: Any, hops: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"]
+    ) -> FrontendOutput:
         """Encode a batch; a token is real if either of its two hops is."""
         x = body(self.spectrogram(hops.flatten(1))).last_hidden_state
         real = coarser(mask, 2)
@@ -182,4 +190,7 @@ class WhisperEar(nn.Module):
 
 # without data2vec-audio and the conformer: convolutions between their layers mix in padding
 WAVE_MODELS = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
-EARS: dict[str, Any] = {"audio-spectrogram-transformer": SpectrogramEar, "whisper": WhisperEar}
+FRONTENDS: dict[str, Any] = {
+    "audio-spectrogram-transformer": SpectrogramFrontend,
+    "whisper": WhisperFrontend,
+}

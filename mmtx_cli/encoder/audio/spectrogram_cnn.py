@@ -10,10 +10,10 @@ from mmtx_cli.layer.input.mel import HOPS_PER_SECOND, LogMel, SpecAugment
 from mmtx_cli.layer.input.spectrogram import SpectrogramStage
 from mmtx_cli.layer.position import SequencePosition
 from mmtx_cli.layer.transformer import Transformer
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 
-class AudioSpectrogramCnn(Encoder):
+class SpectrogramCnnAudioEncoder(Encoder):
     """CNN over the log-mel spectrogram, then a Transformer over time.
 
     Each stage halves time and frequency: one token per 2 ** stages hops (160 ms with four stages).
@@ -60,7 +60,7 @@ class AudioSpectrogramCnn(Encoder):
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, l, h]: l hops of 10 ms."""
         mask = field.mask
         x = self.augment(self.mel(field), mask)[:, None]

@@ -13,10 +13,10 @@ from mmtx_cli.layer.input.mel import waveform
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.sequence_mask import reach
 from mmtx_cli.layer.transformer import Transformer
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 
-class AudioPipeline(PretrainedEncoder):
+class TorchaudioAudioEncoder(PretrainedEncoder):
     """A backbone on the raw waveform (one frame per 20 ms), a projection and a small Transformer.
 
     Unlike in torchaudio's own ``forward``, padding never affects the output: normalization
@@ -32,7 +32,7 @@ class AudioPipeline(PretrainedEncoder):
         weights: bool | str | None = None,
         freeze: bool | int = False,
         lora: int = 0,
-        mix: bool = False,
+        layer_mix: bool = False,
         pool: int = 4,
         width: int = 256,
         depth: int = 1,
@@ -47,11 +47,11 @@ class AudioPipeline(PretrainedEncoder):
 
         ``weights`` is true for the bundle's own (downloaded once), a local state-dict file, or null
         for random ones. ``freeze`` freezes the backbone (true), or its convolutions and first n
-        blocks. ``lora`` is the rank of LoRA adapters on the attention layers, 0 for none. ``mix``
-        uses a learned weighted mean of all layers' outputs instead of the last layer's (Yang et al.
-        2021). ``pool`` frames are averaged into one token. ``body_depth`` keeps only the first
-        blocks; ``body_width``, ``body_heads`` and ``body_channels`` size a backbone without
-        published weights (null: as in the bundle).
+        blocks. ``lora`` is the rank of LoRA adapters on the attention layers, 0 for none.
+        ``layer_mix`` uses a learned weighted mean of all layers' outputs instead of the last
+        layer's (Yang et al. 2021). ``pool`` frames are averaged into one token. ``body_depth``
+        keeps only the first blocks; ``body_width``, ``body_heads`` and ``body_channels`` size a
+        backbone without published weights (null: as in the bundle).
         """
         super().__init__()
         if pool < 1:
@@ -62,21 +62,21 @@ class AudioPipeline(PretrainedEncoder):
         self.body = speech_body(
             bundle, sample_rate, weights, body_width, body_depth, body_heads, body_channels
         )
-        self.settle(freeze, lora, self.body.trial, f"bundle={bundle}")
+        self.finalize_backbone(freeze, lora, self.body.trial, f"bundle={bundle}")
         inner, self.width = self.width, width
         self.channels = inner
-        self.mix = nn.Parameter(torch.zeros(len(self.body.layers))) if mix else None
+        self.mix = nn.Parameter(torch.zeros(len(self.body.layers))) if layer_mix else None
         self.project = nn.Sequential(nn.LayerNorm(inner), nn.Linear(inner, width))
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, dropout=dropout)
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, l, h]: l hops of 10 ms."""
         frames = self.features(field)
         x, mask = pooled(self.project(frames.x), frames.mask, self.grain)
         return Tokens(self.transformer(self.dropout(x), mask), mask)
 
-    def features(self, field: Field) -> Tokens:
+    def features(self, field: ModalityInput) -> Tokens:
         """Return the backbone's output, one vector per frame."""
         layers, mask = self.body(waveform(field, self.sample_rate), self.samples(field))
         if self.mix is None:
@@ -84,16 +84,16 @@ class AudioPipeline(PretrainedEncoder):
         share = self.mix.softmax(dim=0)
         return Tokens(torch.stack([w * x for w, x in zip(share, layers, strict=True)]).sum(0), mask)
 
-    def samples(self, field: Field) -> Int[Tensor, " b"]:
+    def samples(self, field: ModalityInput) -> Int[Tensor, " b"]:
         """Return the number of samples of each recording; 0 if it is missing."""
         return reach(field.mask) * field.data.shape[2]
 
-    def summary(self, field: Field) -> Float[Tensor, "b c"]:
+    def pooled_features(self, field: ModalityInput) -> Float[Tensor, "b c"]:
         """Return the mean of the backbone's features over the real frames."""
         frames = self.features(field)
         return masked_mean(frames.x, frames.mask)
 
-    def summary_width(self) -> int:
+    def pooled_width(self) -> int:
         """Return the width of the backbone's frames."""
         return self.channels
 

@@ -13,10 +13,10 @@ from mmtx_cli.layer.input.mel import waveform
 from mmtx_cli.layer.position import SequencePosition
 from mmtx_cli.layer.sequence_mask import coarser
 from mmtx_cli.layer.transformer import Transformer
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 
-class AudioWaveform(Encoder):
+class WaveformAudioEncoder(Encoder):
     """A small variant of wav2vec 2.0's encoder (Baevski et al. 2020, section 2).
 
     With the default strides, a token covers 640 samples: 40 ms at 16 kHz.
@@ -51,7 +51,7 @@ class AudioWaveform(Encoder):
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, l, h]: l hops of 10 ms."""
         mask = field.mask.repeat_interleave(field.data.shape[2], dim=1)
         x = unit_variance(waveform(field, self.sample_rate)[..., None], mask)

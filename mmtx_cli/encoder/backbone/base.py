@@ -31,7 +31,7 @@ class PretrainedEncoder(Freezable, Encoder):
         """Return the backbone's stem, with its embeddings and positions, then the blocks."""
         return list(self.parts)
 
-    def settle(
+    def finalize_backbone(
         self,
         freeze: bool | int,
         lora: int,

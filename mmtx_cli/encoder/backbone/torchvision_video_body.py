@@ -108,7 +108,7 @@ def video_body(name: str, weights: str | None, depth: int | None) -> VideoBody:
     Raises:
         ValueError: If the network is unknown, or the depth or weights do not fit it.
     """
-    refuse_unknown(name)
+    check_name(name)
     body = without_classifier(torchvision_model(name, weights))
     if depth is not None and not 0 < depth <= len(body.layers):
         raise ValueError(f"body_depth={depth}: {name} has {len(body.layers)} blocks")
@@ -134,13 +134,13 @@ def kinetics_pixels(name: str) -> Pixels:
     """Return the pixel normalization of a network's pretraining."""
     from torchvision.models import get_model_weights
 
-    refuse_unknown(name)
+    check_name(name)
     weights: Any = get_model_weights(name)
     transform = weights.DEFAULT.transforms()
     return Pixels(transform.mean, transform.std)
 
 
-def refuse_unknown(name: str) -> None:
+def check_name(name: str) -> None:
     """Raise ValueError if the network is not one of ``NAMES``."""
     if name not in NAMES:
         raise ValueError(f"body={name!r} is not one of {', '.join(NAMES)}")

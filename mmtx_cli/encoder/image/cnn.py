@@ -13,12 +13,12 @@ from mmtx_cli.encoder.map_encoder import MapEncoder
 from mmtx_cli.layer.input.cnn_tokens import FeatureMap
 from mmtx_cli.layer.input.pixel_norm import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 TRANSFORMERS = "for ViT and Swin use encoder/image=torchvision_vit"
 
 
-class ImageCnn(MapEncoder):
+class CnnImageEncoder(MapEncoder):
     """Any torchvision classifier with a convolutional backbone: ResNet, EfficientNet, …"""
 
     def __init__(
@@ -51,16 +51,16 @@ class ImageCnn(MapEncoder):
             features, channels, freeze, grid, width, depth, num_heads, dropout, stages(features)
         )
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, l, 3, height, width]: l images per sample."""
         return encode_pictures(field, lambda pictures: self.map(self.pixels(pictures)))
 
-    def summary(self, field: Field) -> Float[Tensor, "b c"]:
+    def pooled_features(self, field: ModalityInput) -> Float[Tensor, "b c"]:
         """Return the mean of the backbone's features over the images."""
         pooled = encode_pictures(field, lambda pictures: self.map.pooled(self.pixels(pictures)))
         return masked_mean(pooled.x, pooled.mask)
 
-    def summary_width(self) -> int:
+    def pooled_width(self) -> int:
         """Return the number of channels of the backbone's feature map."""
         return self.map.channels
 

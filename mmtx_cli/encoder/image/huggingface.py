@@ -12,10 +12,10 @@ from mmtx_cli.encoder.backbone.base import PretrainedEncoder, statistics
 from mmtx_cli.encoder.backbone.hf_hub import pixels_of
 from mmtx_cli.encoder.backbone.hf_model import hub_model
 from mmtx_cli.encoder.base import encode_pictures
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 
-class HuggingFaceImage(PretrainedEncoder):
+class HuggingFaceImageEncoder(PretrainedEncoder):
     """ViT, DINOv2, BEiT, Swin, ConvNeXt, the vision tower of CLIP or SigLIP, …
 
     The tokens of a Transformer are its last hidden states, including the class token; those of a
@@ -59,10 +59,12 @@ class HuggingFaceImage(PretrainedEncoder):
         self.stretch = {"interpolate_pos_encoding": True} if can and own != image_size else {}
         trial = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
         fault = f"image_size={image_size}: not supported by the model (its own is {own})"
-        used = self.settle(freeze, lora, lambda: self.read(trial), fault, self.hub.blocks())
+        used = self.finalize_backbone(
+            freeze, lora, lambda: self.read(trial), fault, self.hub.blocks()
+        )
         self.hub.check(self.width, used)
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, l, 3, height, width]: l images per sample."""
         return encode_pictures(field, self.read)
 

@@ -22,7 +22,7 @@ from mmtx_cli.encoder.base import encode_pictures
 from mmtx_cli.layer.input.pixel_norm import Pixels
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.position import GridPosition
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 STACKS = ("blocks", "stages", "layers")
 """timm's names for the container of a network's blocks."""
@@ -30,7 +30,7 @@ STAGE = re.compile(r"(layer|stage|block|s)\d+")
 """timm's names for single stages of a network without such a container."""
 
 
-class ImageTimm(PretrainedEncoder):
+class TimmImageEncoder(PretrainedEncoder):
     """Any image network of timm: a Transformer's tokens, or the cells of a CNN's feature map.
 
     The cells get learned positions. Requires ``pip install mmtx[timm]``.
@@ -75,7 +75,9 @@ class ImageTimm(PretrainedEncoder):
         self.pixels = Pixels(mean or said["mean"], std or said["std"])
         black = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
         fault = f"image_size={image_size}: not supported by {name}"
-        self.settle(freeze, lora, lambda: tokens_of(self.read(black)), fault, layers(self.body))
+        self.finalize_backbone(
+            freeze, lora, lambda: tokens_of(self.read(black)), fault, layers(self.body)
+        )
         with torch.no_grad():
             x = self.eval().read(black)
         self.position = GridPosition(self.width, x.shape[2]) if x.dim() == 4 else None
@@ -83,7 +85,7 @@ class ImageTimm(PretrainedEncoder):
             self.body.to(memory_format=torch.channels_last)  # faster for convolutions
         self.train()
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, l, 3, height, width]: l images per sample."""
         return encode_pictures(field, self.encode)
 
@@ -100,7 +102,7 @@ class ImageTimm(PretrainedEncoder):
         last = x.dim() == 4 and str(getattr(self.body, "output_fmt", "")).endswith("NHWC")
         return x.permute(0, 3, 1, 2) if last else x
 
-    def summary(self, field: Field) -> Float[Tensor, "b c"]:
+    def pooled_features(self, field: ModalityInput) -> Float[Tensor, "b c"]:
         """Return the mean of the network's own features over the images."""
         features = encode_pictures(field, lambda pictures: tokens_of(self.read(pictures)))
         return masked_mean(features.x, features.mask)
@@ -133,7 +135,7 @@ def timm_model(name: str, weights: str | None, image_size: int, sizes: dict[str,
 
     Args:
         name: Model name of timm.
-        weights: As in ``ImageTimm``.
+        weights: As in ``TimmImageEncoder``.
         image_size: Image size in pixels, for networks with a fixed input size.
         sizes: Arguments of timm that change the architecture.
 

@@ -16,10 +16,10 @@ from mmtx_cli.encoder.backbone.base import (
 )
 from mmtx_cli.encoder.base import encode_pictures
 from mmtx_cli.layer.input.pixel_norm import IMAGENET_MEAN, IMAGENET_STD, Pixels
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 
-class ImageTorchvisionVit(PretrainedEncoder):
+class TorchvisionViTImageEncoder(PretrainedEncoder):
     """vit_b_16 … vit_h_14 (Dosovitskiy et al. 2021), swin_t … swin_v2_b (Liu et al. 2021).
 
     The tokens of a ViT are the class token and one per patch, those of a Swin are the cells of its
@@ -66,9 +66,9 @@ class ImageTorchvisionVit(PretrainedEncoder):
         self.body = VitBody(model) if model else SwinBody(torchvision_model(body, weights), body)
         trial = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
         fault = f"image_size={image_size}: not supported by {body}"
-        self.settle(freeze, 0, lambda: self.encode(trial), fault, self.body.layers())
+        self.finalize_backbone(freeze, 0, lambda: self.encode(trial), fault, self.body.layers())
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, l, 3, image_size, image_size]: l images per sample."""
         return encode_pictures(field, self.encode)
 

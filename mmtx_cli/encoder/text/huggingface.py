@@ -8,10 +8,10 @@ from torch import Tensor
 from mmtx_cli.encoder.backbone.base import PretrainedEncoder
 from mmtx_cli.encoder.backbone.hf_hub import tokenizer_json
 from mmtx_cli.encoder.backbone.hf_model import hub_model
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 
-class HuggingFaceText(PretrainedEncoder):
+class HuggingFaceTextEncoder(PretrainedEncoder):
     """BERT, RoBERTa, MPNet, the encoder of T5, the text tower of CLIP, …: one vector per token.
 
     Requires ``pip install mmtx[hf]``. Pretrained weights come with their tokenizer.
@@ -55,10 +55,12 @@ class HuggingFaceText(PretrainedEncoder):
             f"max_length={max_length}: the model does not support this many tokens "
             f"(max_position_embeddings={limit})"
         )
-        used = self.settle(freeze, lora, lambda: self.read(trial), fault, self.hub.blocks())
+        used = self.finalize_backbone(
+            freeze, lora, lambda: self.read(trial), fault, self.hub.blocks()
+        )
         self.hub.check(self.width, used)
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``: [b, l] token IDs of the model's own tokenizer."""
         ids = field.data.masked_fill(~field.mask, self.pad_id)
         # unmask rows without any token, so that their softmax stays finite

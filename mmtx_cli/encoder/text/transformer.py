@@ -5,10 +5,10 @@ from torch import nn
 
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.layer.transformer import Transformer
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 
-class TextTransformer(Encoder):
+class TransformerTextEncoder(Encoder):
     """Token embeddings, convolution over neighbors, learned positions and pre-norm blocks.
 
     Like CLIP's text tower (Radford et al. 2021, section 2.4), but bidirectional, and with a
@@ -40,7 +40,7 @@ class TextTransformer(Encoder):
         nn.init.normal_(self.embedding.weight)
         nn.init.normal_(self.position)
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, l] token IDs, to one vector per token."""
         x = self.embedding(field.data.masked_fill(~field.mask, 0)) * field.mask[..., None]
         x = x + self.neighbors(x.mT).mT + self.position[: field.data.shape[1]]

@@ -11,10 +11,10 @@ from mmtx_cli.encoder.backbone.base import PretrainedEncoder, statistics
 from mmtx_cli.encoder.backbone.hf_hub import pixels_of
 from mmtx_cli.encoder.backbone.hf_model import hub_model
 from mmtx_cli.encoder.base import spread_frames
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 
-class HuggingFaceVideo(PretrainedEncoder):
+class HuggingFaceVideoEncoder(PretrainedEncoder):
     """VideoMAE, TimeSformer, ViViT; the tokens are their last hidden states, one per tubelet.
 
     These models need a fixed number of frames. They are evenly spaced over the real frames of a
@@ -61,10 +61,12 @@ class HuggingFaceVideo(PretrainedEncoder):
             f"image_size={image_size}: the model does not support {self.num_frames} frames of this "
             f"size (its own is {self.hub.config.image_size})"
         )
-        used = self.settle(freeze, lora, lambda: self.read(trial), fault, self.hub.blocks())
+        used = self.finalize_backbone(
+            freeze, lora, lambda: self.read(trial), fault, self.hub.blocks()
+        )
         self.hub.check(self.width, used)
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, t, 3, height, width]."""
         x = self.read(spread_frames(field, self.num_frames))
         return Tokens(x, field.mask.any(dim=1, keepdim=True).expand(-1, x.shape[1]))

@@ -11,10 +11,10 @@ from mmtx_cli.layer.change import Change
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.position import SequencePosition
 from mmtx_cli.layer.transformer import Transformer
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 
-class VideoFrames(Encoder):
+class PerFrameVideoEncoder(Encoder):
     """Encode each frame as an image, pool it to a few tokens, then a Transformer over frames.
 
     This is CLIP4Clip's "seqTransf" (Luo et al. 2021, section 3.3) with any image encoder,
@@ -58,7 +58,7 @@ class VideoFrames(Encoder):
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, t, 3, height, width]; tokens are ordered frame by frame."""
         b, t = field.mask.shape
         frames = self.image(as_pictures(field))
@@ -74,14 +74,14 @@ class VideoFrames(Encoder):
             return masked_mean(frames.x, frames.mask)[:, None]
         return self.pool(frames.x, frames.mask)
 
-    def summary(self, field: Field) -> Float[Tensor, "b c"]:
+    def pooled_features(self, field: ModalityInput) -> Float[Tensor, "b c"]:
         """Return the mean over the frames of the image encoder's summaries."""
-        frames = self.image.summary(as_pictures(field))
+        frames = self.image.pooled_features(as_pictures(field))
         return masked_mean(frames.unflatten(0, field.mask.shape), field.mask)
 
-    def summary_width(self) -> int:
-        """Return the width of the image encoder's summary."""
-        return self.image.summary_width()
+    def pooled_width(self) -> int:
+        """Return the width of the image encoder's pooled features."""
+        return self.image.pooled_width()
 
     def blocks(self) -> list[nn.Module]:
         """Return the blocks of the image encoder."""
@@ -93,9 +93,9 @@ class VideoFrames(Encoder):
         return {"image": changes} if changes else {}
 
 
-def as_pictures(field: Field) -> Field:
+def as_pictures(field: ModalityInput) -> ModalityInput:
     """Return every frame as a sample with one image."""
-    return Field(field.data.flatten(0, 1)[:, None], field.mask.flatten()[:, None])
+    return ModalityInput(field.data.flatten(0, 1)[:, None], field.mask.flatten()[:, None])
 
 
 class Queries(nn.Module):

@@ -10,10 +10,10 @@ from mmtx_cli.encoder.backbone.torchvision_video_body import VideoBody, kinetics
 from mmtx_cli.encoder.base import spread_frames
 from mmtx_cli.layer.position import GridPosition, SequencePosition
 from mmtx_cli.layer.transformer import Transformer
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 
 
-class VideoTorchvision(PretrainedEncoder):
+class TorchvisionVideoEncoder(PretrainedEncoder):
     """R3D, MC3, R(2+1)D (Tran et al. 2018), MViT (Fan et al. 2021; Li et al. 2022) or Video Swin.
 
     These networks cannot mask frames. They always get ``num_frames`` frames, evenly spaced over the
@@ -55,7 +55,9 @@ class VideoTorchvision(PretrainedEncoder):
         self.pixels = kinetics_pixels(body)
         self.body = video_body(body, weights, body_depth)
         moments, cells = self.body.extent(num_frames, image_size)
-        self.settle(freeze, lora, lambda: self.body.trial().movedim(1, -1), f"body={body}")
+        self.finalize_backbone(
+            freeze, lora, lambda: self.body.trial().movedim(1, -1), f"body={body}"
+        )
         channels, self.width = self.width, width
         self.channels = channels
         self.project = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
@@ -64,7 +66,7 @@ class VideoTorchvision(PretrainedEncoder):
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, dropout=dropout)
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, t, 3, height, width].
 
         Tokens are ordered by time step, then row by row.
@@ -80,16 +82,16 @@ class VideoTorchvision(PretrainedEncoder):
         x = self.transformer(self.dropout(x.flatten(1, 2)))
         return Tokens(x, present.expand(-1, x.shape[1]))
 
-    def features(self, field: Field) -> Float[Tensor, "b c t y x"]:
+    def features(self, field: ModalityInput) -> Float[Tensor, "b c t y x"]:
         """Return the backbone's feature map."""
         return self.body(self.pixels(spread_frames(field, self.num_frames)).transpose(1, 2))
 
-    def summary(self, field: Field) -> Float[Tensor, "b c"]:
+    def pooled_features(self, field: ModalityInput) -> Float[Tensor, "b c"]:
         """Return the mean of the backbone's features over space and time."""
         pooled = self.features(field).mean(dim=(2, 3, 4))
         return pooled.masked_fill(~field.mask.any(dim=1)[:, None], 0)
 
-    def summary_width(self) -> int:
+    def pooled_width(self) -> int:
         """Return the number of channels of the backbone's feature map."""
         return self.channels
 

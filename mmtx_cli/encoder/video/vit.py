@@ -14,10 +14,10 @@ from mmtx_cli.layer.input.stem import ConvStem, PatchStem, check_stem, check_til
 from mmtx_cli.layer.position import GridPosition, SequencePosition
 from mmtx_cli.layer.sequence_mask import coarser
 from mmtx_cli.layer.transformer import FeedForward, Transformer
-from mmtx_cli.types import Field, Patches, Patching, Tokens
+from mmtx_cli.types import ModalityInput, Patches, Patchifier, Tokens
 
 
-class VideoViT(Encoder):
+class ViTVideoEncoder(Encoder):
     """Tubelets, learned positions in space and time, and attention over both.
 
     With ``attention="joint"`` every token attends to every other (ViViT model 1, Arnab et al.
@@ -75,7 +75,7 @@ class VideoViT(Encoder):
         self.dropout = nn.Dropout(dropout)
         self.transformer = STACKS[attention](width, depth, num_heads, mlp_ratio, dropout)
 
-    def forward(self, field: Field) -> Tokens:
+    def forward(self, field: ModalityInput) -> Tokens:
         """Encode ``field.data``, [b, t, 3, height, width].
 
         Tubelets are ordered by time step, then row by row. A tubelet is real if any of its frames
@@ -86,16 +86,16 @@ class VideoViT(Encoder):
         positions = self.positions(mask, *x.shape[2:4])
         x = x.flatten(2, 3)
         x = x + self.change(x, seen(field, mask, x.shape[2])) + positions
-        if field.shown and self.attention == "joint":
-            x = field.shown.of(x.flatten(1, 2))[:, :, None]
-            x = self.transformer(self.dropout(x), field.shown.mask)
-            return Tokens(x.flatten(1, 2), field.shown.mask)
-        if field.shown:  # the same positions at every time step
-            x = field.shown.of(x.flatten(1, 2)).unflatten(1, (mask.shape[1], -1))
+        if field.visible and self.attention == "joint":
+            x = field.visible.of(x.flatten(1, 2))[:, :, None]
+            x = self.transformer(self.dropout(x), field.visible.mask)
+            return Tokens(x.flatten(1, 2), field.visible.mask)
+        if field.visible:  # the same positions at every time step
+            x = field.visible.of(x.flatten(1, 2)).unflatten(1, (mask.shape[1], -1))
         x = self.transformer(self.dropout(x), mask)
         return Tokens(x.flatten(1, 2), mask.repeat_interleave(x.shape[2], dim=1))
 
-    def embedded(self, field: Field) -> Float[Tensor, "b n h w d"]:
+    def embedded(self, field: ModalityInput) -> Float[Tensor, "b n h w d"]:
         """Return the embeddings of the tubelets, before positions are added."""
         if isinstance(self.stem, PatchStem):
             return self.stem(self.tubelets(field).flatten(4, 5))  # type: ignore[no-any-return]
@@ -107,7 +107,7 @@ class VideoViT(Encoder):
         """Return the position of each patch at each time step."""
         return self.time(mask)[:, :, None] + self.space(rows, columns)
 
-    def patching(self) -> Patching | None:
+    def patching(self) -> Patchifier | None:
         """Return the tubelets; None with a convolutional stem, whose patches overlap.
 
         Divided attention supports only "tube" masking: it needs a patch at all time steps.
@@ -116,9 +116,9 @@ class VideoViT(Encoder):
             return None
         maskings = ("tube", "random") if self.attention == "joint" else ("tube",)
         numbers = 3 * self.tubelet_size * self.patch_size**2
-        return Patching(numbers, self.width, maskings, self.patches)
+        return Patchifier(numbers, self.width, maskings, self.patches)
 
-    def patches(self, field: Field) -> Patches:
+    def patches(self, field: ModalityInput) -> Patches:
         """Return normalized pixels of the tubelets, in the order channel, frame, row, column."""
         x = self.tubelets(field)
         mask = coarser(field.mask, self.tubelet_size)
@@ -127,7 +127,7 @@ class VideoViT(Encoder):
         x = x.flatten(4).flatten(1, 3)
         return Patches(x, mask.repeat_interleave(places, dim=1), position, places)
 
-    def tubelets(self, field: Field) -> Float[Tensor, "b n h w 3 t p p"]:
+    def tubelets(self, field: ModalityInput) -> Float[Tensor, "b n h w 3 t p p"]:
         """Return the normalized pixels of each tubelet."""
         x = self.frames(field)
         size = self.tubelet_size, self.patch_size, self.patch_size
@@ -135,7 +135,7 @@ class VideoViT(Encoder):
             x = x.unfold(axis, length, length)  # b, 3, time steps, rows, columns, *size
         return x.movedim(1, 4)
 
-    def frames(self, field: Field) -> Float[Tensor, "b 3 t h w"]:
+    def frames(self, field: ModalityInput) -> Float[Tensor, "b 3 t h w"]:
         """Return normalized pixels, zero for missing frames, padded to whole tubelets."""
         absent = ~field.mask[:, :, None, None, None]
         x = self.pixels(field.data).masked_fill(absent, 0).transpose(1, 2)
@@ -147,13 +147,13 @@ class VideoViT(Encoder):
         return [stem, *self.transformer.blocks]
 
 
-def seen(field: Field, mask: Bool[Tensor, "b t"], places: int) -> Bool[Tensor, "b t n"]:
+def seen(field: ModalityInput, mask: Bool[Tensor, "b t"], places: int) -> Bool[Tensor, "b t n"]:
     """Return which tubelets are real and visible, for changes that do not leak hidden content."""
     mask = mask[..., None].expand(-1, -1, places)
-    if field.shown is None:
+    if field.visible is None:
         return mask
     absent = mask.shape[1] * places  # an extra column for unused indices, dropped below
-    index = field.shown.index.where(field.shown.mask, absent)
+    index = field.visible.index.where(field.visible.mask, absent)
     shown = mask.new_zeros(len(mask), absent + 1).scatter(1, index, True)
     return mask & shown[:, :absent].view_as(mask)
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mmtx_cli.types import Field
+from mmtx_cli.types import ModalityInput
 
 HOPS_PER_SECOND = 100
 WINDOW_SECONDS = 0.025
@@ -18,7 +18,7 @@ FLOOR = 1e-8
 """Minimum power of a band: about that of the rounding noise of silent 16-bit audio."""
 
 
-def waveform(field: Field, sample_rate: int) -> Float[Tensor, "b n"]:
+def waveform(field: ModalityInput, sample_rate: int) -> Float[Tensor, "b n"]:
     """Concatenate the hops [b, l, h] to a waveform, silent where the mask is False."""
     hop = sample_rate // HOPS_PER_SECOND
     if field.data.shape[2:] != (hop,):
@@ -71,7 +71,7 @@ class LogMel(nn.Module):
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("bands", bands, persistent=False)
 
-    def forward(self, field: Field) -> Float[Tensor, "b l m"]:
+    def forward(self, field: ModalityInput) -> Float[Tensor, "b l m"]:
         """Return the spectrogram of ``field.data`` [b, l, h]; frames of missing hops are zero."""
         sound = waveform(field, self.sample_rate)
         with torch.autocast(sound.device.type, enabled=False):

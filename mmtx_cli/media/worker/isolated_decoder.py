@@ -17,7 +17,7 @@ T = TypeVar("T")
 _DYING_SECONDS = 5.0
 
 
-class Guard:
+class IsolatedDecoder:
     """Run functions in a child process, started at the first call and restarted if it dies.
 
     Each process has its own child: a copy of this object in a forked or spawned process (such as a

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.metric.retrieval.ranks import EVEN, refuse_odd
+from mmtx_cli.metric.retrieval.ranks import EVEN, check_finite_rows
 
 Pairs = tuple[Int[Tensor, " p"], Int[Tensor, " p"]]
 
@@ -40,8 +40,8 @@ def wording_ranks(
     Raises:
         DataError: If embeddings are not finite; lists the rows.
     """
-    refuse_odd(a)
-    refuse_odd(b)
+    check_finite_rows(a)
+    check_finite_rows(b)
     kind = torch.promote_types(a.dtype, torch.float32)
     a, b = a.detach().to(kind), b.detach().to(kind)
     first = torch.full((int(wording.max()) + 1,), len(b)).scatter_reduce(

@@ -57,8 +57,8 @@ def retrieval_ranks(
     Raises:
         DataError: If embeddings are not finite; lists the rows.
     """
-    refuse_odd(a)
-    refuse_odd(b)
+    check_finite_rows(a)
+    check_finite_rows(b)
     if not len(a) or not len(b):
         return torch.full_like(a_groups, -1), torch.full_like(b_groups, -1)
     ours, theirs = _tiled(a, b, a_groups, b_groups, chunk)
@@ -148,7 +148,7 @@ def _side(
     return Tiles(placed, groups, size.tolist(), (tile, position))
 
 
-def refuse_odd(x: Float[Tensor, "n d"]) -> None:
+def check_finite_rows(x: Float[Tensor, "n d"]) -> None:
     """Raise DataError that lists the rows that are not finite."""
     rows = (~x.isfinite().all(dim=1)).nonzero().flatten().tolist()
     if rows:

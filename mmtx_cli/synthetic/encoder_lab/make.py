@@ -23,7 +23,7 @@ TASKS: Mapping[str, Task] = {
 _VERSION = 1
 _FOLDERS = {"image": "images", "video": "videos", "audio": "sounds"}
 _SUFFIXES = {"image": ".png", "video": ".mp4", "audio": ".wav"}
-_EXAMPLE = "mmtx data action=make name=encoder_lab task=image_color out=data/encoder_lab"
+_EXAMPLE = "mmtx data action=create dataset=encoder_lab task=image_color out=data/encoder_lab"
 
 
 def make_encoder_lab(
@@ -65,13 +65,13 @@ def make_encoder_lab(
 def _find(name: str | None) -> Task:
     if name is None:
         raise ConfigError(
-            f"task is missing; name=encoder_lab takes {', '.join(TASKS)}\n  e.g. {_EXAMPLE}"
+            f"task is missing; dataset=encoder_lab takes {', '.join(TASKS)}\n  e.g. {_EXAMPLE}"
         )
     if name in TASKS:
         return TASKS[name]
     near = nearest(str(name), TASKS, 0.6)
     hint = f"did you mean {near}?" if near else f"choose from: {', '.join(TASKS)}"
-    raise ConfigError(f"task={name}: unknown name=encoder_lab task; {hint}")
+    raise ConfigError(f"task={name}: unknown dataset=encoder_lab task; {hint}")
 
 
 def _make_row(
@@ -111,7 +111,7 @@ def _text(task: Task, label: str, random: Random, split: str) -> str:
 def _card(task: Task) -> dict[str, Any]:
     return {
         "description": f"{task.description}.",
-        "source": f"made by `mmtx data action=make name=encoder_lab task={task.name}`",
+        "source": f"made by `mmtx data action=create dataset=encoder_lab task={task.name}`",
         "licence": "CC0-1.0",
         "root": ".",
         "label_names": list(task.label_names),

@@ -124,7 +124,7 @@ def _card(seed: int) -> dict[str, Any]:
             "Rows of the group lacking have no image, no video or no audio. Test rows of the group "
             "unseen show a combination of color and shape that does not occur in training."
         ),
-        "source": "made by `mmtx data action=make name=events`",
+        "source": "made by `mmtx data action=create dataset=events`",
         "licence": "CC0-1.0",
         "root": ".",
         "label_names": list(MOTIONS),

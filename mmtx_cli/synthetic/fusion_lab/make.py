@@ -108,7 +108,7 @@ def _beep(pitch: float, random: Random) -> np.ndarray:
 def _card(task: str) -> dict[str, Any]:
     return {
         "description": f"Images, sentences and sounds that encode one bit each; {TASKS[task]}.",
-        "source": f"made by `mmtx data action=make name=fusion_lab task={task}`",
+        "source": f"made by `mmtx data action=create dataset=fusion_lab task={task}`",
         "licence": "CC0-1.0",
         "root": ".",
         "label_names": list(LABELS),

@@ -84,7 +84,7 @@ def _card(seed: int) -> dict[str, Any]:
             "and as label the shape of the largest object. Test rows of the group unseen show a "
             "combination of color and shape that does not occur in training."
         ),
-        "source": "made by `mmtx data action=make name=scenes`",
+        "source": "made by `mmtx data action=create dataset=scenes`",
         "licence": "CC0-1.0",
         "root": ".",
         "label_names": list(SHAPES),

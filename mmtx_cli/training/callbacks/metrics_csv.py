@@ -113,7 +113,7 @@ class MetricsCallback(pl.Callback):
         epochs = trainer.datamodule.corpus_epochs(batch_idx + 1)  # type: ignore[attr-defined]
         row |= {f"epoch/{name}": value for name, value in epochs.items()}
         if pl_module.guard.skipped:
-            row["bad_steps"] = pl_module.guard.skipped
+            row["skipped_steps"] = pl_module.guard.skipped
         row |= {"lr": trainer.optimizers[0].param_groups[0]["lr"], "items_per_second": rate}
         self.write(trainer, row, batch_idx)
 

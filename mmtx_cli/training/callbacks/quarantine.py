@@ -21,8 +21,8 @@ class QuarantineCallback(pl.Callback):
         Raises:
             DataError: if there are more than allowed.
         """
-        if batch.faults:
-            self.quarantine.add(batch.faults)
+        if batch.read_errors:
+            self.quarantine.add(batch.read_errors)
             self.quarantine.check()
 
     on_validation_batch_end = on_train_batch_end  # type: ignore[assignment]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mmtx_cli.cli import COMMANDS
-from mmtx_cli.command.compare import PLANS
+from mmtx_cli.command.compare import SWEEPS
 from mmtx_cli.config.completion.answer import answer
 from mmtx_cli.config.conf_tree import choices, group_names
 
@@ -28,14 +28,17 @@ def offered(line, shell="zsh"):
         ("mmtx finetune ++trainer.prec", ["++trainer.precision="]),
         ("mmtx finetune encoder/im", ["encoder/image="]),
         ("mmtx finetune data.augment.", [f"data.augment.{k}=" for k in ("color", "flip", "scale")]),
-        ("mmtx finetune data.fit=", [f"data.fit={word}" for word in ("crop", "pad", "squash")]),
+        (
+            "mmtx finetune data.resize_mode=",
+            [f"data.resize_mode={word}" for word in ("crop", "pad", "squash")],
+        ),
         ("mmtx finetune trainer.progress=", ["trainer.progress=false", "trainer.progress=true"]),
         ("mmtx finetune data.batch_size=", ["data.batch_size=32"]),
         ("mmtx finetune image_size=", []),
         ("mmtx finetune head=vqa head.vqa.dep", []),
         ("mmtx finetune head=captioning head.captioning.num_b", ["head.captioning.num_beams="]),
         ("mmtx pretrain experiment=scenes_pret", ["experiment=scenes_pretrain"]),
-        ("mmtx data action=", [f"action={w}" for w in ("cache", "check", "import", "make")]),
+        ("mmtx data action=", [f"action={w}" for w in ("cache", "check", "create", "import")]),
         ("mmtx data action=cache encoder/te", ["encoder/text="]),
         ("mmtx data format=m", ["format=mmimdb", "format=mmsa"]),
         ("mmtx compare fusions=[film,gated_", ["fusions=[film,gated_cross_attention"]),
@@ -86,10 +89,10 @@ def test_ones_own_configuration(tmp_path):
     ("command", "key", "words"),
     [
         ("data", "missing", ["error", "skip"]),
-        ("eval", "missing", ["all"]),
-        ("compare", "plan", [*PLANS]),
+        ("eval", "modality_subsets", ["all"]),
+        ("compare", "sweep", [*SWEEPS]),
         ("data", "split_by", []),
-        ("eval", "drop", []),
+        ("eval", "drop_modalities", []),
         ("finetune", "freeze", []),
         ("finetune", "trusted_packages", []),
         ("finetune", "head=captioning head.captioning.reads", []),
@@ -97,7 +100,7 @@ def test_ones_own_configuration(tmp_path):
         ("finetune", "data.modality_dropout_by", []),
         ("compare", "metric", []),
         ("predict", "text", []),
-        ("data action=cache", "parts", []),
+        ("data action=cache", "modules", []),
     ],
 )
 def test_words_of_a_key_of_a_command(command, key, words, tmp_path, monkeypatch):
@@ -124,7 +127,7 @@ def test_words_of_a_key_of_a_command(command, key, words, tmp_path, monkeypatch)
         ("mmtx eval 'data.path=dee", "data.path=deep/er/one.csv data.path=deep/er/two.csv"),
         ("mmtx eval data.path=dee", "deep/"),
         ("mmtx eval data.pa", "data.path="),
-        ("mmtx eval missing=", "all"),
+        ("mmtx eval modality_subsets=", "all"),
     ],
 )
 def test_what_bash_puts_in(line, inserted, tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ def bash(folder, line, breaks, install="completion bash", function="_mmtx_comple
         ("mmtx finetune head=capt", " ", "head=captioning"),
         ("mmtx finetune head=capt", " =", "captioning"),
         ("mmtx finetune trainer.deterministic=", " =", "false"),
-        ("./mmtx finetune data.fit=cr", " =", "crop"),
+        ("./mmtx finetune data.resize_mode=cr", " =", "crop"),
     ],
 )
 def test_bash(tmp_path, line, breaks, found):

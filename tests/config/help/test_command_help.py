@@ -19,7 +19,7 @@ from mmtx_cli.config.help.command_help import EXAMPLES, print_usage
 from mmtx_cli.config.help.components import written
 from mmtx_cli.config.help.settings import USED, WITH_MODEL
 from mmtx_cli.config.help.yaml_comments import heading, keys
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.config.schema import FILLED, SECTIONS
 from mmtx_cli.config.validate import PROVIDED
 from tests.messages import mentions
@@ -109,7 +109,7 @@ def test_what_a_run_fills_in_is_what_the_data_tell():
         multi_label=False,
         answer_names=[],
         manifest=manifest,
-        preparation=Preparation(),
+        preparation=Preprocessing(),
     )
     assert set(FILLED) == set(Corpus.facts(corpus))
 
@@ -122,7 +122,7 @@ def comment(name, key):
 
 
 def test_comments_behind_keys_are_told(helped):
-    assert rows(helped("eval"))["drop"] == ("[]", comment("eval", "drop"))
+    assert rows(helped("eval"))["drop_modalities"] == ("[]", comment("eval", "drop_modalities"))
     assert rows(helped("finetune"))["resume"] == ("false", comment("base", "resume"))
     data = helped("data")
     assert rows(data)["splits.val"] == ("null", None)
@@ -171,7 +171,7 @@ def test_where_nothing_is_trained_the_settings_are_those_that_matter(helped):
             told = {key.split(".")[1] for key in listed if key.startswith(f"{section}.")}
             assert told == set(used.get(section, ()))
     assert set(WITH_MODEL) <= set(USED["eval"]["data"])
-    mentions(rows(helped("caption"))["data.fit"][1], "model")
+    mentions(rows(helped("caption"))["data.resize_mode"][1], "model")
     assert "trainer.devices" in rows(helped("caption"))
     assert not [key for key in rows(helped("score")) if "." in key]
 
@@ -212,10 +212,10 @@ def test_what_is_asked_of_a_trained_model_has_its_keys_in_the_help(helped):
 
 
 def test_a_component_inside_another(helped):
-    inside = rows(helped("finetune", "encoder/video=frames"))
+    inside = rows(helped("finetune", "encoder/video=per_frame"))
     assert inside["encoder.video.image.patch_size"] == ("16", "int")
     assert "encoder.video.image" not in inside
-    other = ("encoder/video=frames", "encoder/image@encoder.video.image=cnn")
+    other = ("encoder/video=per_frame", "encoder/image@encoder.video.image=cnn")
     assert rows(helped("finetune", *other))["encoder.video.image.body"] == ("resnet18", "str")
     taught = rows(helped("pretrain", "head=distillation_image"))
     assert taught["head.distillation_image.teacher.weights"] == ("DEFAULT", "str or null")

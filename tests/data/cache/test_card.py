@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from mmtx_cli.config.preprocessing import MODALITIES, Preparation
+from mmtx_cli.config.preprocessing import MODALITIES, Preprocessing
 from mmtx_cli.data.cache.card import CARD, PREPARED, Card, cards, prepared_by, weights_hash
 from mmtx_cli.errors import DataError
 from tests.messages import faults_mention, raises
@@ -14,7 +14,7 @@ THEN = Card(
     "image",
     "aa",
     {"image_size": 224, "width": 16, "body": {"depth": 2}},
-    {"image_size": 224, "fit": "crop"},
+    {"image_size": 224, "resize_mode": "crop"},
     None,
     1,
     16,
@@ -32,12 +32,12 @@ THEN = Card(
         ({"seed": 2}, []),  # of a pretrained encoder nothing begins at random
         ({"tokenizer": "cc"}, [("", "tokenizer")]),
         (
-            {"preparation": {"image_size": 224, "fit": "squash"}},
-            [("data.fit ", "crop ", ", squash ")],
+            {"preparation": {"image_size": 224, "resize_mode": "squash"}},
+            [("data.resize_mode ", "crop ", ", squash ")],
         ),
         (
             {
-                "preparation": {"image_size": 96, "fit": "crop"},
+                "preparation": {"image_size": 96, "resize_mode": "crop"},
                 "config": THEN.config | {"image_size": 96},
                 "weights": "bb",
             },
@@ -48,8 +48,8 @@ THEN = Card(
             [("encoder.image.body.depth ", "2 ", ", 3 ")],
         ),
         (
-            {"preparation": {"image_size": 224, "fit": "squash"}, "weights": "bb"},
-            [("data.fit ", "crop ", ", squash "), ("", "weights of encoder.image")],
+            {"preparation": {"image_size": 224, "resize_mode": "squash"}, "weights": "bb"},
+            [("data.resize_mode ", "crop ", ", squash "), ("", "weights of encoder.image")],
         ),
     ],
 )
@@ -77,8 +77,8 @@ def test_no_card(tmp_path):
 
 
 def test_the_preparation_of_each_modality():
-    preparation = Preparation(features={"audio": 5})
-    told = [set(prepared_by(Preparation(), modality)) for modality in MODALITIES]
+    preparation = Preprocessing(features={"audio": 5})
+    told = [set(prepared_by(Preprocessing(), modality)) for modality in MODALITIES]
     assert told == [set(PREPARED[modality]) for modality in MODALITIES]
     assert prepared_by(preparation, "audio") == {"max_feature_length": 512}
 
@@ -91,7 +91,7 @@ def test_nothing_of_the_preparation_is_forgotten():
         "max_feature_length",
         *(k for own in PREPARED.values() for k in own),
     }
-    assert known == {field.name for field in fields(Preparation)}
+    assert known == {field.name for field in fields(Preprocessing)}
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtx_cli.data.cache.card import Card
-from mmtx_cli.data.cache.content import Contents
-from mmtx_cli.data.cache.module_outputs import CHANGED, NONE, Part
+from mmtx_cli.data.cache.content import ContentKeys
+from mmtx_cli.data.cache.module_outputs import CHANGED, NONE, ModuleOutputs
 from mmtx_cli.data.cache.shard import Fault
 from mmtx_cli.data.cache.writer import ShardWriter
 from mmtx_cli.errors import DataError
@@ -25,7 +25,7 @@ def card(dtype="float32"):
 
 
 def contents(names, states):
-    return Contents(np.array(names, dtype=np.uint64), np.array(states, dtype=np.uint64))
+    return ContentKeys(np.array(names, dtype=np.uint64), np.array(states, dtype=np.uint64))
 
 
 def vectors(length, seed):
@@ -55,7 +55,7 @@ def test_every_entry_is_found_whatever_the_shards(lengths, shard_bytes, second):
         # in two calls, as after an interruption
         written(folder, lengths[:second], shard_bytes)
         written(folder, lengths[second:], shard_bytes, start=min(second, len(lengths)))
-        part = Part(folder, card())
+        part = ModuleOutputs(folder, card())
         assert len(part) == len(lengths)
         ids = list(range(len(lengths)))
         found = part.find(contents([*ids, 2**63 + 5], [*(7 * i for i in ids), 0]))
@@ -77,7 +77,7 @@ def test_what_was_written_last_is_found(tmp_path):
     writer = ShardWriter(tmp_path, WIDTH, torch.float32)
     writer.add(1, 8, vectors(4, 99))
     writer.flush()
-    part = Part(tmp_path, card())
+    part = ModuleOutputs(tmp_path, card())
     old, new = part.find(contents([1, 1], [7, 8]))
     assert old == CHANGED
     torch.testing.assert_close(part.read(int(new)), vectors(4, 99))
@@ -88,14 +88,14 @@ def test_names_of_64_bits(tmp_path):
     big = 2**64 - 1
     writer.add(big, big - 1, vectors(1, 0))
     writer.flush()
-    part = Part(tmp_path, card())
+    part = ModuleOutputs(tmp_path, card())
     assert part.find(contents([big, 2**63], [big - 1, 0])).tolist() == [0, NONE]
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [("bfloat16", 8), ("float16", 11)])
 def test_half_precision_rounds_to_nearest(tmp_path, dtype, bits):
     written(tmp_path, [5], dtype=getattr(torch, dtype))
-    part = Part(tmp_path, card(dtype))
+    part = ModuleOutputs(tmp_path, card(dtype))
     x = part.read(0)
     assert part.vector == (WIDTH, getattr(torch, dtype))
     assert x.dtype == getattr(torch, dtype)
@@ -117,7 +117,7 @@ def test_a_shard_that_is_cut_off_is_told(tmp_path):
     path = tmp_path / "000000.safetensors"
     path.write_bytes(path.read_bytes()[:-4])
     with raises(DataError, f"{path}: ", "shard", "remove"):
-        Part(tmp_path, card())
+        ModuleOutputs(tmp_path, card())
 
 
 def test_a_write_that_stops_half_way_leaves_no_shard(tmp_path, monkeypatch):
@@ -131,12 +131,12 @@ def test_a_write_that_stops_half_way_leaves_no_shard(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         written(tmp_path, [2], start=1)
     assert [p.name for p in tmp_path.iterdir()] == ["000000.safetensors"]
-    assert len(Part(tmp_path, card())) == 1
+    assert len(ModuleOutputs(tmp_path, card())) == 1
 
 
 def test_a_worker_maps_its_own(tmp_path):
     written(tmp_path, [2, 3], shard_bytes=1)
-    part = Part(tmp_path, card())
+    part = ModuleOutputs(tmp_path, card())
     first = part.read(1)
     other = pickle.loads(pickle.dumps(part))
     assert not other.mapped
@@ -144,4 +144,4 @@ def test_a_worker_maps_its_own(tmp_path):
 
 
 def test_an_empty_part(tmp_path):
-    assert Part(tmp_path, card()).find(contents([1], [1])).tolist() == [NONE]
+    assert ModuleOutputs(tmp_path, card()).find(contents([1], [1])).tolist() == [NONE]

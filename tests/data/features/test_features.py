@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from mmtx_cli.config.preprocessing import Preparation
+from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.corpus import build_data
-from mmtx_cli.data.dataset import Samples
+from mmtx_cli.data.dataset import ManifestDataset
 from mmtx_cli.data.features.statistics import feature_scale, feature_sizes
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.data.validate_files import check_manifest
@@ -48,7 +48,7 @@ def rows_of(path):
 
 
 def corpus_of(path, features, **more):
-    return build_data(DataSettings(path=str(path)), Preparation(features=features, **more))
+    return build_data(DataSettings(path=str(path)), Preprocessing(features=features, **more))
 
 
 def batch_of(corpus, modalities=("text", "audio"), round_to=1, **options):
@@ -66,7 +66,7 @@ def test_a_batch_of_features(path):
     assert corpus.preparation.features == {"text": 7, "audio": 4}
     assert corpus.facts()["feature_sizes"] == {"text": 7, "image": None, "video": None, "audio": 4}
     batch = batch_of(corpus)
-    assert batch.faults == []
+    assert batch.read_errors == []
     assert batch.inputs["text"].data.shape == (6, 1, 7)
     torch.testing.assert_close(batch.inputs["text"].data[:, 0], torch.from_numpy(TEXT))
     audio = batch.inputs["audio"]
@@ -109,8 +109,8 @@ def test_what_cannot_be_read_goes_to_the_quarantine(path, tmp_path):
     np.save(tmp_path / "1.npy", bad)
     np.save(tmp_path / "2.npy", np.zeros((3, 5)))
     batch = batch_of(corpus_of(path, BOTH))
-    assert [fault["id"] for fault in batch.faults] == ["1", "2"]
-    nan, wide = (fault["reason"] for fault in batch.faults)
+    assert [fault["id"] for fault in batch.read_errors] == ["1", "2"]
+    nan, wide = (fault["reason"] for fault in batch.read_errors)
     mentions(nan, "1 of 36 ", "NaN")
     mentions(wide, "vectors", " 5 ", " 4")
     assert batch.inputs["text"].mask.any(dim=1).tolist() == [True, False, False, True, True, True]
@@ -136,7 +136,7 @@ def test_a_model_reads_vectors_of_its_own_size_alone(path):
 
 def test_features_that_no_row_has(path):
     manifest = read_manifest(path)
-    with raises(DataError, path, "features.video", "encoder/video=features"):
+    with raises(DataError, path, "features.video", "encoder/video=precomputed"):
         feature_sizes(manifest, {"video": None})
     assert feature_sizes(manifest, {"video": 9}) == {"video": 9}  # a trained model goes without
 
@@ -194,5 +194,5 @@ def test_samples_can_be_sent_to_another_process(path):
     samples = corpus.samples(corpus.manifest.samples, ("audio",), ())
     samples[(0, 0)]
     copy = pickle.loads(pickle.dumps(samples))
-    assert isinstance(copy, Samples)
+    assert isinstance(copy, ManifestDataset)
     torch.testing.assert_close(copy[(0, 1)].inputs["audio"], torch.from_numpy(AUDIO[1]))

@@ -15,11 +15,11 @@ from mmtx_cli.encoder.backbone.base import (
     torchvision_model,
 )
 from mmtx_cli.encoder.base import spread_frames
-from mmtx_cli.encoder.image.cnn import ImageCnn, convolutional_body, stages
-from mmtx_cli.encoder.image.torchvision_vit import ImageTorchvisionVit
+from mmtx_cli.encoder.image.cnn import CnnImageEncoder, convolutional_body, stages
+from mmtx_cli.encoder.image.torchvision_vit import TorchvisionViTImageEncoder
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.transformer import Block
-from mmtx_cli.types import Field, Tokens
+from mmtx_cli.types import ModalityInput, Tokens
 from tests.messages import mentions, raises
 from tests.tiny import same, tiny_encoder, tiny_field
 
@@ -44,7 +44,7 @@ class Around(PretrainedEncoder):
     def __init__(self, freeze=False, lora=0, body=None):
         super().__init__()
         self.body = body or Body()
-        self.used = self.settle(
+        self.used = self.finalize_backbone(
             freeze, lora, lambda: self.body(torch.zeros(2, 4)), "width=4", list(self.body.stack)
         )
 
@@ -58,7 +58,7 @@ def trained(module):
 
 
 def field(b=3):
-    return Field(torch.randn(b, 4), torch.ones(b, 1, dtype=torch.bool))
+    return ModalityInput(torch.randn(b, 4), torch.ones(b, 1, dtype=torch.bool))
 
 
 def test_what_the_tokens_do_not_depend_on_is_frozen():
@@ -187,7 +187,7 @@ def test_the_stages_of_a_convolutional_body(name, count):
 
 
 def test_a_resnet_keeps_its_first_stages():
-    encoder = ImageCnn(image_size=64, freeze=2, **SMALL).train()
+    encoder = CnnImageEncoder(image_size=64, freeze=2, **SMALL).train()
     body = encoder.map.body  # convolution, norm, ReLU, pooling, four stages
     assert [part.training for part in body] == [False] * 6 + [True] * 2
     assert {p.requires_grad for p in body[:6].parameters()} == {False}
@@ -196,7 +196,7 @@ def test_a_resnet_keeps_its_first_stages():
         id(p) for p in body.parameters()
     ]
     with raises(ValueError, "freeze=5: ", " 4 blocks"):
-        ImageCnn(image_size=64, freeze=5, **SMALL)
+        CnnImageEncoder(image_size=64, freeze=5, **SMALL)
 
 
 def test_a_swin_is_no_convolutional_body():
@@ -228,7 +228,7 @@ def test_a_vit_of_torchvision_gives_what_its_classifier_reads(small_torchvision,
     whole, file = small_torchvision("vit_b_32", None), str(tmp_path / "vit.pth")
     torch.save(whole.state_dict(), file)
     given = tiny_field("image", [1, 1])
-    encoder = ImageTorchvisionVit(64, "vit_b_32", file, freeze=2)
+    encoder = TorchvisionViTImageEncoder(64, "vit_b_32", file, freeze=2)
     x = encoder.eval().double()(given).x
     assert x.shape == (2, 1 + 4, 16)
     logits = whole.double()(encoder.pixels(given.data[:, 0]))
@@ -241,17 +241,17 @@ def test_a_vit_of_torchvision_gives_what_its_classifier_reads(small_torchvision,
         if "layer_2" in name or ".ln." in name
     }
     # positions stretch to pictures of another size
-    larger = ImageTorchvisionVit(96, "vit_b_32", file).eval()
+    larger = TorchvisionViTImageEncoder(96, "vit_b_32", file).eval()
     assert larger.body.vit.encoder.pos_embedding.shape == (1, 1 + 9, 16)
     with raises(ValueError, "image_size=40 ", "vit_b_32"):
-        ImageTorchvisionVit(40, "vit_b_32")
+        TorchvisionViTImageEncoder(40, "vit_b_32")
     assert larger.portable() == {"weights": None}
 
 
 def test_a_swin_of_torchvision_gives_what_its_classifier_reads(small_torchvision, tmp_path):
     whole, file = small_torchvision("swin_t", None), str(tmp_path / "swin.pth")
     torch.save(whole.state_dict(), file)
-    encoder = ImageTorchvisionVit(64, "swin_t", file, freeze=1)
+    encoder = TorchvisionViTImageEncoder(64, "swin_t", file, freeze=1)
     given = tiny_field("image", [1, 1])
     x = encoder.eval().double()(given).x
     assert x.shape == (2, 4, 64)
@@ -260,18 +260,18 @@ def test_a_swin_of_torchvision_gives_what_its_classifier_reads(small_torchvision
     assert len(encoder.blocks()) == 5
     assert [bool(trained(part)) for part in encoder.body.features] == [False] * 2 + [True] * 6
     with raises(ValueError, "patch_size, width, depth and num_heads", "swin_t"):
-        ImageTorchvisionVit(64, "swin_t", width=16)
+        TorchvisionViTImageEncoder(64, "swin_t", width=16)
 
 
 def test_another_network_is_neither():
     with raises(ValueError, "body='alexnet' ", "ViT", "Swin", "encoder/image=cnn"):
-        ImageTorchvisionVit(64, "alexnet")
+        TorchvisionViTImageEncoder(64, "alexnet")
 
 
 def test_frames_are_spread_over_the_real_ones():
     mask = torch.tensor([[1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]]).bool()
     data = torch.arange(1.0, 13).view(3, 4, 1, 1, 1).expand(3, 4, 3, 2, 2)
-    given = Field(data, mask)
+    given = ModalityInput(data, mask)
     assert spread_frames(given, 4)[:, :, 0, 0, 0].tolist() == [
         [1, 2, 3, 4],
         [5, 5, 7, 7],
@@ -294,19 +294,19 @@ def test_a_real_sentence_encoder_gives_the_vectors_of_its_own_library():
     library = pytest.importorskip("sentence_transformers")
     from tokenizers import Tokenizer
 
-    from mmtx_cli.encoder.text.huggingface import HuggingFaceText
+    from mmtx_cli.encoder.text.huggingface import HuggingFaceTextEncoder
 
     folder = str(package.get_model_path())
-    tokenizer = Tokenizer.from_str(HuggingFaceText.tokenizer_json(folder))
+    tokenizer = Tokenizer.from_str(HuggingFaceTextEncoder.tokenizer_json(folder))
     tokenizer.no_padding()
     ids = [encoding.ids for encoding in tokenizer.encode_batch(SENTENCES)]
     lengths = [len(x) for x in ids]
     assert len(set(lengths)) == 4
     longest = max(lengths)
     data = torch.tensor([x + [17] * (longest - len(x)) for x in ids])  # padding is never read
-    given = Field(data, torch.arange(longest) < torch.tensor(lengths)[:, None])
+    given = ModalityInput(data, torch.arange(longest) < torch.tensor(lengths)[:, None])
 
-    encoder = HuggingFaceText(weights=folder, freeze=True).train()
+    encoder = HuggingFaceTextEncoder(weights=folder, freeze=True).train()
     assert encoder.width == 384
     assert len(encoder.blocks()) == 7
     tokens = encoder(given)
@@ -333,7 +333,7 @@ def test_real_image_features_are_those_of_the_original_library():
         wanted = network.extract_features((given.data[:, 0].double() - 127) / 128)
     found = encoder.map.features(encoder.pixels(given.data[:, 0]))
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
-    pooled = encoder.float().summary(given)
+    pooled = encoder.float().pooled_features(given)
     torch.testing.assert_close(pooled, wanted.mean(dim=(2, 3)).float(), atol=1e-4, rtol=0)
     assert not found.requires_grad
     assert len(encoder.blocks()) == 18  # stem, 16 blocks, the last convolution

@@ -5,7 +5,7 @@ import torch
 from torchaudio.transforms import MelSpectrogram
 
 from mmtx_cli.layer.input.mel import FLOOR, LogMel, SpecAugment, mel_bands, real_mean, waveform
-from mmtx_cli.types import Field
+from mmtx_cli.types import ModalityInput
 from tests.messages import raises
 
 RATE, HOP = 16000, 160
@@ -18,7 +18,7 @@ def sound(*counts, seed=0):
     time = torch.arange(n * HOP) / RATE
     x = 0.3 * torch.sin(2 * math.pi * (300 + 2000 * time) * time)
     x = x + 0.05 * torch.randn(len(counts), n * HOP, generator=random)
-    return Field(x.view(-1, n, HOP), torch.arange(n) < torch.tensor(counts)[:, None])
+    return ModalityInput(x.view(-1, n, HOP), torch.arange(n) < torch.tensor(counts)[:, None])
 
 
 @pytest.mark.parametrize(("num_mels", "n_fft"), [(64, 512), (80, 512), (128, 1024)])
@@ -63,7 +63,7 @@ def test_frame_by_frame_in_double_precision():
                 low, mid, high = edges[m : m + 3]
                 band = max(0.0, min((f - low) / (mid - low), (high - f) / (high - mid)))
                 wanted[i, m] += band * abs(amplitude) ** 2
-    field = Field(x.float().view(1, 5, hop), torch.ones(1, 5, dtype=torch.bool))
+    field = ModalityInput(x.float().view(1, 5, hop), torch.ones(1, 5, dtype=torch.bool))
     got = LogMel(rate, num_mels, f_min=100.0, normalise=None)(field)
     torch.testing.assert_close(got[0].double(), wanted.log(), atol=2e-4, rtol=1e-5)
 
@@ -74,7 +74,7 @@ def test_a_recording_alone_is_one_in_a_batch(normalise):
     field = sound(20, 8, 1)
     together = mel(field)
     for i, count in enumerate((20, 8, 1)):
-        alone = mel(Field(field.data[i : i + 1, :count], field.mask[i : i + 1, :count]))
+        alone = mel(ModalityInput(field.data[i : i + 1, :count], field.mask[i : i + 1, :count]))
         torch.testing.assert_close(together[i, :count], alone[0], atol=1e-5, rtol=1e-5)
         assert not together[i, count:].any()
 
@@ -97,7 +97,7 @@ def test_a_data_set_is_normalised_by_what_it_is_told():
 
 
 def test_silence_is_finite():
-    field = Field(torch.zeros(2, 3, HOP), torch.tensor([[1, 1, 1], [0, 0, 0]]).bool())
+    field = ModalityInput(torch.zeros(2, 3, HOP), torch.tensor([[1, 1, 1], [0, 0, 0]]).bool())
     assert LogMel(RATE)(field).abs().max() < 1e-3
     assert (LogMel(RATE, normalise=None)(field)[0] == math.log(FLOOR)).all()
 

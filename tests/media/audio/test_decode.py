@@ -18,7 +18,7 @@ from mmtx_cli.media import backend
 from mmtx_cli.media.audio import pyav_reader
 from mmtx_cli.media.audio.decode import decode_sound
 from mmtx_cli.media.errors import UnreadableError
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.media.sounds import glide, shift_and_error, wav_bytes, write_floats, write_with_av
 from tests.messages import mentions, raises, says_missing
 
@@ -490,7 +490,7 @@ def test_wishes_that_mean_nothing(folder, wish, words):
 
 
 def test_through_the_guard(folder, wave):
-    guard = Guard(30.0)
+    guard = IsolatedDecoder(30.0)
     assert np.abs(guard.run(decode_sound, str(folder / "a.wav"), RATE).numpy() - wave).max() < 1e-4
     assert guard.run(decode_sound, str(folder / "a.m4a"), 8000, 1.0).shape == (8000,)
     with raises(UnreadableError, folder / "none.wav") as caught:
@@ -502,7 +502,7 @@ def test_through_the_guard(folder, wave):
 def test_mutilated_files_are_unreadable_or_sounds(folder, tmp_path):
     """Never another error: whatever a file holds, a run must go on."""
     draw = random.Random(0)
-    guard = Guard(30.0)  # a decoder may crash of it
+    guard = IsolatedDecoder(30.0)  # a decoder may crash of it
     for name in [*EVERY_FILE, "film.mkv", "film.ts"]:
         data = (folder / name).read_bytes()
         for _ in range(12):
@@ -618,7 +618,7 @@ def test_speech_that_is_mp3_under_another_name():
 @needs_speech
 @pytest.mark.slow
 def test_all_speech():
-    guard = Guard(30.0)
+    guard = IsolatedDecoder(30.0)
     for path in spoken():
         found = guard.run(decode_sound, str(path), RATE, 10.0)
         assert RATE // 2 < len(found) <= 10 * RATE

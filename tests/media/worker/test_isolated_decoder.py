@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.worker import isolated_decoder as guard_module
 from mmtx_cli.media.worker import process
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.media.guarded import (
     awkward_bug,
     bug,
@@ -43,7 +43,7 @@ def guard(request, monkeypatch):
         pytest.skip("no fork on this system")
     kind = process.Forked if request.param == "forked" else process.Spawned
     monkeypatch.setattr(guard_module, "Child", kind)
-    guard = Guard(PATIENCE)
+    guard = IsolatedDecoder(PATIENCE)
     yield guard
     guard.close()
 
@@ -52,7 +52,7 @@ def guard(request, monkeypatch):
 def forked():
     if not hasattr(os, "fork"):
         pytest.skip("no fork on this system")
-    guard = Guard(PATIENCE)
+    guard = IsolatedDecoder(PATIENCE)
     yield guard
     guard.close()
 
@@ -108,7 +108,7 @@ def test_a_hanging_file_is_cut_off_in_time(forked):
 
 def test_a_hanging_spawned_child_is_cut_off(monkeypatch):
     monkeypatch.setattr(guard_module, "Child", process.Spawned)
-    guard = Guard(0.5)
+    guard = IsolatedDecoder(0.5)
     assert guard.run(double, "a.mp4", 4) == 8
     with raises(UnreadableError, "slow.mp4: ", "longer", " 0.5 s"):
         guard.run(sleep, "slow.mp4", 60)
@@ -159,7 +159,7 @@ needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /
 @needs_proc
 @pytest.mark.parametrize("how", ["close", "del"])
 def test_nothing_is_left_after_the_end(how):
-    guard = Guard(PATIENCE)
+    guard = IsolatedDecoder(PATIENCE)
     pid = guard.run(own_pid, "a.mp4")
     assert not is_gone(pid, within=0.1)
     if how == "close":
@@ -265,7 +265,7 @@ class Frames(Dataset):
     """Reads through a guard that was used before the workers began."""
 
     def __init__(self):
-        self.guard = Guard(PATIENCE)
+        self.guard = IsolatedDecoder(PATIENCE)
         self.parent_child = self.guard.run(own_pid, "a.mp4")
 
     def __len__(self):
@@ -351,7 +351,7 @@ def test_a_copy_begins_its_own_child(forked):
 @pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
 def test_a_timeout_that_is_none(timeout):
     with raises(ValueError, timeout, " 0 seconds"):
-        Guard(timeout)
+        IsolatedDecoder(timeout)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool, torch.bfloat16])

@@ -15,7 +15,7 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.media.errors import NoVideoError, OutsideError, UnreadableError
 from mmtx_cli.media.video.decode import Clip, VideoFacts
 from mmtx_cli.media.worker.ipc import OversizedError, framed, receive
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.serialization import (
     MAX_ARRAYS,
     MAX_HEADER,
@@ -148,7 +148,7 @@ class Bomb:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_decoder_that_was_taken_over_executes_nothing(tmp_path):
-    guard = Guard(300.0)
+    guard = IsolatedDecoder(300.0)
     bomb = pickle.dumps((Bomb(str(tmp_path / "made")), None, None))
     honest = json.dumps({"value": 5}).encode()
     for parts in ([bomb], [b"x" * 100, b""], [honest, b"x" * 100], []):
@@ -168,7 +168,7 @@ def test_a_decoder_that_was_taken_over_executes_nothing(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is of Linux")
 @pytest.mark.parametrize("how", ["numpy", "bytes", "torch"])
 def test_more_memory_than_allowed_costs_one_call(how):
-    guard = Guard(300.0, memory=200_000_000)
+    guard = IsolatedDecoder(300.0, memory=200_000_000)
     assert len(guard.run(hoard, "a.mp4", "numpy", 20_000_000)) == 20_000_000
     with raises(UnreadableError, "a.mp4: ", "too large", "data.decode_memory"):
         guard.run(hoard, "a.mp4", how, 300_000_000)
@@ -178,7 +178,7 @@ def test_more_memory_than_allowed_costs_one_call(how):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is of Linux")
 def test_memory_that_is_let_go_of_counts_no_more():
-    guard = Guard(300.0, memory=200_000_000)
+    guard = IsolatedDecoder(300.0, memory=200_000_000)
     for _ in range(4):
         assert guard.run(waste, "a.mp4", 120_000_000) is None
     guard.close()

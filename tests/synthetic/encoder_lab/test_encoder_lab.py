@@ -107,16 +107,16 @@ def test_a_bag_of_words_does_not_suffice(texts, name):
 @pytest.mark.parametrize(
     ("settings", "parts"),
     [
-        ({}, ["task ", "name=encoder_lab ", " image_color, ", "\n", " mmtx data action=make"]),
+        ({}, ["task ", "dataset=encoder_lab ", " image_color, ", "\n", " mmtx data action=create"]),
         ({"task": "image_colour"}, ["task=image_colour: ", " image_color"]),
-        ({"task": "xor"}, ["task=xor: ", "name=encoder_lab ", " image_color, "]),
+        ({"task": "xor"}, ["task=xor: ", "dataset=encoder_lab ", " image_color, "]),
         ({"task": "video_cut", "size": 33}, ["size=33: ", "H.264", "even", "size=34"]),
     ],
 )
 def test_a_missing_or_unknown_task_is_reported(tmp_path, settings, parts):
     cfg = OmegaConf.load(ROOT / "conf" / "data.yaml")
     cfg.pop("defaults")
-    made = {"action": "make", "name": "encoder_lab", "out": str(tmp_path / "lab"), **settings}
+    made = {"action": "create", "name": "encoder_lab", "out": str(tmp_path / "lab"), **settings}
     with raises(ConfigError, *parts):
         run(OmegaConf.merge(cfg, made))
 

@@ -517,7 +517,7 @@ def test_a_pyav_without_the_encoder_is_told(tmp_path, monkeypatch):
 def test_the_command_makes_them(tmp_path, capsys, handed):
     cfg = OmegaConf.load(Path(__file__).parents[3] / "conf" / "data.yaml")
     cfg.pop("defaults")
-    told = {"action": "make", "name": "events", "out": str(tmp_path / "e"), "num": 10, "size": 32}
+    told = {"action": "create", "name": "events", "out": str(tmp_path / "e"), "num": 10, "size": 32}
     command.run(OmegaConf.merge(cfg, told))
     path = capsys.readouterr().out.splitlines()[-1]
     assert path == str(tmp_path / "e" / "events.jsonl")

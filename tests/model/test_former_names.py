@@ -1,4 +1,4 @@
-"""What was trained and stored before classes moved is still read, evaluated and resumed.
+"""What was trained and stored under former names is still read, evaluated and resumed.
 
 ``before_the_move`` holds a run of the version before: a model of images and texts, 16 wide, six
 steps of `mmtx pretrain`; the metrics of its evaluation; and of each tensor of the model, once that
@@ -6,6 +6,7 @@ version had resumed the run to ten steps, the sum and the norm. Its paths begin 
 """
 
 import json
+import re
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,7 @@ from safetensors.torch import load_file
 
 from mmtx_cli.config.introspect import PACKAGE as FOLDER
 from mmtx_cli.io.checkpoint import read_config
-from mmtx_cli.io.moved_targets import MOVED, PACKAGE, renamed
+from mmtx_cli.io.former_names import CLASSES, MODULES, PACKAGE, class_name, renamed
 from tests.command_line import mmtx, succeeded
 
 STORED = Path(__file__).parent / "before_the_move"
@@ -45,21 +46,29 @@ def at(node: Any, place: Path) -> Any:
     return node.replace("OLD", str(place)) if isinstance(node, str) else node
 
 
-@pytest.mark.parametrize("old", MOVED)
-def test_a_name_leads_to_a_class_that_there_is(old):
-    module, _, name = renamed(PACKAGE + old).rpartition(".")
-    assert getattr(import_module(module), name).__module__ == module
-    assert not FOLDER.joinpath(*old.split(".")[:-1]).with_suffix(".py").is_file()
+@pytest.mark.parametrize("old", MODULES)
+def test_a_former_module_is_gone_and_its_successor_exists(old):
+    assert not FOLDER.joinpath(*old.split(".")).with_suffix(".py").is_file()
+    import_module(PACKAGE + MODULES[old])
 
 
-def test_names_are_found_wherever_they_stand():
-    old, new = next(iter(MOVED.items()))
-    stored = {"a": [{"_target_": PACKAGE + old, "b": 1}, None], "c": old, "d": 1.5}
+@pytest.mark.parametrize("old", CLASSES)
+def test_a_former_class_is_gone_and_its_successor_exists(old):
+    text = "\n".join(path.read_text() for path in FOLDER.rglob("*.py"))
+    classes = set(re.findall(r"^class (\w+)", text, re.M))
+    assert (old in classes, CLASSES[old] in classes) == (False, True)
+
+
+def test_names_are_replaced_wherever_they_are():
+    old = "mmtx_cli.layer.voting.Vote"
+    new = "mmtx_cli.layer.score_fusion.ScoreFusion"
+    stored = {"a": [{"_target_": old, "b": 1}, None], "c": "layer.voting.Vote", "d": 1.5}
     assert renamed(stored) == {
-        "a": [{"_target_": PACKAGE + new, "b": 1}, None],
-        "c": old,
+        "a": [{"_target_": new, "b": 1}, None],
+        "c": "layer.voting.Vote",
         "d": 1.5,
     }
+    assert class_name("their.layer.voting.Vote") == "their.layer.voting.Vote"
 
 
 def test_the_stored_model_has_names_of_before():

@@ -1,0 +1,69 @@
+"""Former names of keys, options and classes are answered with what they are now called."""
+
+import pytest
+
+from mmtx_cli.config.conf_tree import choices, root_keys
+from mmtx_cli.config.key_hints import setting_keys
+from mmtx_cli.config.schema import SECTIONS
+from mmtx_cli.io.former_names import CHOICES, COMMAND_KEYS, KEYS, renamed
+from tests.command_line import refused
+from tests.messages import mentions
+
+SETTINGS = {key for name, schema in SECTIONS.items() for key in setting_keys(name, schema)}
+OF_COMMANDS = [(c, old, new) for c, keys in COMMAND_KEYS.items() for old, new in keys.items()]
+
+
+@pytest.mark.parametrize("old", [key for key in KEYS if not key.startswith("preparation.")])
+def test_a_key_of_a_section(old, tmp_path):
+    assert old not in SETTINGS
+    assert KEYS[old] in SETTINGS
+    message = refused("finetune", f"{old}=1", cwd=tmp_path)
+    mentions(message, f"{old}: ", f"now called {KEYS[old]}\n")
+
+
+@pytest.mark.parametrize(("command", "old", "new"), OF_COMMANDS)
+def test_a_key_of_a_command(command, old, new, tmp_path):
+    known = root_keys(command)
+    assert (old in known, new in known) == (False, True)
+    words = ["data", "action=cache"] if command == "data_cache" else [command]
+    mentions(refused(*words, f"{old}=1", cwd=tmp_path), f"{old}: ", f"now called {new}\n")
+
+
+@pytest.mark.parametrize("old", [name for name in CHOICES if "action" not in name])
+def test_an_option_of_a_group(old, tmp_path):
+    group, _, name = old.partition("=")
+    assert name not in choices(group)
+    assert CHOICES[old].partition("=")[2] in choices(group)
+    mentions(refused("finetune", old, cwd=tmp_path), f"{old}: ", f"now called {CHOICES[old]}\n")
+
+
+def test_an_action_a_class_and_an_argument(tmp_path):
+    mentions(refused("data", "action=make", "out=x", cwd=tmp_path), "action=make", "action=create")
+    path = "mmtx_cli.encoder.image.vit"
+    node = f"encoder.image={{_target_: {path}.ImageViT}}"
+    said = refused("finetune", f"+{node}", "fusion=concat", cwd=tmp_path)
+    mentions(said, "encoder.image._target_: ", f"now called {path}.ViTImageEncoder\n")
+    said = refused("finetune", "encoder/audio=torchaudio", "+encoder.audio.mix=true", cwd=tmp_path)
+    mentions(said, "encoder.audio.mix: ", "now called encoder.audio.layer_mix\n")
+
+
+def test_stored_configurations_are_read_with_the_present_names():
+    stored = {
+        "encoder": {
+            "audio": {"_target_": "mmtx_cli.encoder.audio.pipeline.AudioPipeline", "mix": 1}
+        },
+        "trainer": {"clip": 1.0, "max_steps": 3},
+        "data": {"fit": "pad", "mixture": [{"name": "a"}]},
+        "mix": 2,
+    }
+    assert renamed(stored) == {
+        "encoder": {
+            "audio": {
+                "_target_": "mmtx_cli.encoder.audio.torchaudio.TorchaudioAudioEncoder",
+                "layer_mix": 1,
+            }
+        },
+        "trainer": {"gradient_clip_val": 1.0, "max_steps": 3},
+        "data": {"resize_mode": "pad", "mixture": [{"name": "a"}]},
+        "mix": 2,
+    }
