@@ -18,7 +18,7 @@ UNUSUAL = re.compile(
     r"\b(tells?|told|hears?|anew|mend(s|ed)?|as it were|be had|there is no such|is none of)\b"
 )
 """Words of the project's former dialect, which documentation in plain English does not need."""
-TEMPLATE = re.compile(r"\b[XY]\b")
+TEMPLATE = re.compile(r"\b([XY]|NAME|MODALITY)\b")
 
 
 def contract():

@@ -82,7 +82,7 @@ WRONG = {
     "an action": "mmtx data action=creat out=scenes",
     "a key of an import": "mmtx data action=import format=coco out=a.jsonl images=b split_by=c",
     "a task": "mmtx data action=create dataset=fusion_lab task=xorr out=a",
-    "arguments of a comparison": "mmtx compare sweep=fusions \"args=['data.paths=a.jsonl']\"",
+    "arguments of a comparison": "mmtx compare sweep=fusions \"train_args=['data.paths=a.jsonl']\"",
     "a fusion to compare": "mmtx compare sweep=fusions fusions=[gate] train_args=[seed=1]",
     "a module to cache": "mmtx data action=cache out=c data.path=a.jsonl encoder/image=vit "
     "modules=[encoder.images]",
