@@ -65,8 +65,10 @@ def commands(found: Sequence[Block], folder: Path) -> list[Command]:
     )
     assert "syntax error" not in done.stderr, done.stderr
     read = completed(_read(record.read_text(encoding="utf-8"), found))
-    alike = {without_numbers(" ".join(command.args)): command for command in reversed(read)}
-    return list(reversed(alike.values()))
+    first: dict[str, Command] = {}
+    for command in read:
+        first.setdefault(without_numbers(" ".join(command.args)), command)
+    return list(first.values())
 
 
 def without_numbers(text: str) -> str:
