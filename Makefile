@@ -1,5 +1,6 @@
 # make demo   set up and run the main job on the built-in data
 # make test   set up and run the checks and the quick tests
+# make docs   set up and build the documentation site
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,7 +8,7 @@ BIN := $(VENV)/bin
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: demo test test-all check format benchmark wheel clean
+.PHONY: demo test test-all check format benchmark docs docs-serve wheel clean
 
 demo: $(VENV)/.run
 	$(BIN)/mmtx demo
@@ -38,6 +39,15 @@ benchmark: $(VENV)/.dev
 	$(BIN)/python tests/benchmark/decode.py
 	$(BIN)/python tests/benchmark/fusion.py
 
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
+
+docs: $(VENV)/.docs
+	$(MKDOCS) build -q -f .mkdocs.yml
+	@echo build/site/index.html
+
+docs-serve: $(VENV)/.docs
+	$(MKDOCS) serve -f .mkdocs.yml
+
 wheel: $(VENV)/.dev
 	$(BIN)/python -m build --wheel
 
@@ -55,4 +65,9 @@ $(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "installing mmtx and its development tools into $(VENV) (some minutes, PyTorch is large)"
 	$(PIP) -e ".[dev]"
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.docs: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing mmtx and MkDocs into $(VENV) (some minutes, PyTorch is large)"
+	$(PIP) -e ".[docs]"
 	@touch $@ $(VENV)/.run

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mmtx_cli"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TOP = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
 PACKAGES = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
@@ -30,7 +30,7 @@ UNUSUAL = re.compile(
     r"\b(tells?|told|hears?|anew|mend(s|ed)?|as it were|be had|there is no such|is none of)\b"
 )
 """Words of the project's former dialect, which documentation in plain English does not need."""
-TEMPLATE = re.compile(r"\b([XY]|NAME)\b")
+TEMPLATE = re.compile(r"\b([XY]|NAME|MODALITY)\b")
 
 
 def contract():

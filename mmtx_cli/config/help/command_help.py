@@ -158,7 +158,7 @@ def print_component(choice: Choice, said: Mapping[str, str]) -> None:
         print(f"\n{title}\n  {choice.content['_target_']}: {error}")
         return
     print_table(title, component_rows(choice, component, said))
-    for text in filter(None, (component.about, component.details)):
+    for text in filter(None, map(plain, (component.about, component.details))):
         print("\n".join(f"    {line}".rstrip() for line in ["", *text.splitlines()]))
 
 

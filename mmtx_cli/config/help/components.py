@@ -33,7 +33,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Component:
-    """Docstrings and arguments of a class."""
+    """Docstrings, with their markup, and arguments of a class."""
 
     about: str
     arguments: list[Argument]
@@ -47,12 +47,12 @@ def read_component(target: str) -> Component:
         TargetError: if it is not found.
     """
     classes = list(lineage(target))
-    about = plain(ast.get_docstring(classes[0][2]))
+    about = ast.get_docstring(classes[0][2]) or ""
     for module, tree, node in classes:
         for item in node.body:
             if isinstance(item, ast.FunctionDef) and item.name == "__init__":
                 found = list(arguments(item.args, module, tree))
-                return Component(about, found, plain(ast.get_docstring(item)))
+                return Component(about, found, ast.get_docstring(item) or "")
     return Component(about, [], "")
 
 

@@ -1,0 +1,178 @@
+"""Check a command as ``mmtx`` does before it begins: its groups, choices, keys and values.
+
+Neither data nor trained models are needed. The model of an earlier command is known by its
+``run_dir``; any other is a stand-in with an encoder for every modality and several heads.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, chdir, redirect_stderr, redirect_stdout
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from omegaconf import OmegaConf
+
+from mmtx_cli.cli import main
+from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
+from tests.command_line import environment
+
+from .recorded import without_numbers
+
+ANY = (
+    "finetune",
+    "data.path=stand-in.jsonl",
+    "encoder/text=transformer",
+    "encoder/image=vit",
+    "encoder/video=vit",
+    "encoder/audio=ast",
+    "fusion=concat",
+    "head=[captioning,classification,contrastive]",
+    "run_dir=stand-in",
+)
+"""What trains the stand-in."""
+
+
+class Begun(BaseException):
+    """Raised where a command would begin to read data, weights or results."""
+
+
+class Checker:
+    """Checks commands in order, and remembers the models that they would train."""
+
+    def __init__(self, folder: Path, stand_in: Mapping[str, Any]) -> None:
+        self.folder, self.stand_in = folder, dict(stand_in)
+        self.models: dict[str, dict[str, Any]] = {}
+        self.reached = False
+
+    def faults(self, args: Sequence[str]) -> str:
+        """What the command says if it is refused, else an empty text."""
+        out, err = io.StringIO(), io.StringIO()
+        self.reached = False
+        with ExitStack() as stack:
+            for place in (
+                chdir(self.folder),
+                redirect_stdout(out),
+                redirect_stderr(err),
+                patch.dict("os.environ", environment()),
+                patch.object(sys, "argv", ["mmtx", *args]),
+                *self.stops(),
+            ):
+                stack.enter_context(place)
+            try:
+                status = main([*args])
+            except Begun:
+                self.reached, status = True, 0
+        if status:
+            return err.getvalue() or f"status {status}"
+        shown = {"--help", "--cfg", "--version"} & {*args} or args[0] == "completion"
+        return "" if self.reached or shown else "not checked: it ended before it began"
+
+    def stops(self) -> list[Any]:
+        """What ends each command where it would begin."""
+        return [
+            patch("hydra._internal.hydra.Hydra.get_mode", nothing),  # composes once more
+            patch("mmtx_cli.training.run.train", self.trained),
+            patch("mmtx_cli.training.run.check_not_trained", nothing),
+            patch("mmtx_cli.runs.resolve.resumed", begin),
+            patch("mmtx_cli.command.eval.evaluate", begin),
+            patch("mmtx_cli.command.caption.caption", begin),
+            patch("mmtx_cli.command.predict.predict", begin),
+            patch("mmtx_cli.command.predict.candidate_texts", none),
+            *(patch(f"mmtx_cli.command.{name}.found", none) for name in ("caption", "predict")),
+            *(
+                patch(f"mmtx_cli.{name}.read_config", self.stored)
+                for name in ("runs.resolve", "command.eval", "command.caption", "command.predict")
+            ),
+            *(
+                patch(f"mmtx_cli.{name}.check_exists", nothing)
+                for name in ("runs.resolve", "command.eval", "command.predict")
+            ),
+            *(
+                patch(f"mmtx_cli.{name}.cache_faults", none)
+                for name in ("runs.resolve", "command.eval")
+            ),
+            patch("mmtx_cli.command.compare.open_run", opened),
+            patch("mmtx_cli.command.compare.given", begin),
+            patch("mmtx_cli.comparison.scheduler.run_all", begin),
+            patch("mmtx_cli.command.score.read_references", begin),
+            patch("mmtx_cli.command.export.read_config", begin),
+            patch("mmtx_cli.command.data.check_manifest", begin),
+            patch("mmtx_cli.data.importer.run.import_key_faults", self.imported),
+            patch("mmtx_cli.synthetic.dataset_writer.BuiltIn.make", begin),
+            patch("mmtx_cli.inference.fill_cache.cache", begin),
+        ]
+
+    def trained(self, cfg: Any, *_: object) -> None:
+        """Remember a model. The other jobs of a sweep are still to be checked."""
+        plain: Any = OmegaConf.to_container(cfg, resolve=True)
+        self.models[key_of(plain["run_dir"])] = stored_config(plain)
+        self.reached = True
+
+    def stored(self, path: object) -> dict[str, Any]:
+        """The config of a trained model."""
+        return deepcopy(self.models.get(key_of(str(path)), self.stand_in))
+
+    def imported(self, settings: Mapping[str, Any]) -> list[str]:
+        """The faults of the keys of an import, which begins if there are none."""
+        from mmtx_cli.data.importer.options import import_key_faults
+
+        if faults := list(import_key_faults(settings)):
+            return faults
+        raise Begun
+
+
+def stand_in(folder: Path) -> dict[str, Any]:
+    """The config of a model of which nothing is known."""
+    checker = Checker(folder, {})
+    assert not (fault := checker.faults(ANY)), fault
+    (model,) = checker.models.values()
+    return model
+
+
+def stored_config(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model folder says of a model that is trained with this configuration."""
+    encoders = {name: node for name, node in plain["encoder"].items() if node}
+    heads = {name: node for name, node in plain["head"].items() if node}
+    data = {key: plain["data"][key] for key in DATA_KEYS if key in plain["data"]}
+    sizes = {key: plain[key] for key in ROOT_KEYS}
+    return {
+        "model": {
+            "dim": plain["dim"],
+            "encoder": encoders,
+            "fusion": plain["fusion"],
+            "head": heads,
+        },
+        "preparation": {**asdict(Preprocessing()), **sizes, **data},
+        "label_names": ["a", "b"],
+        "multi_label": False,
+        "answer_names": ["yes", "no"],
+        "data": {"path": plain["data"].get("path"), "mixture": None},
+        "seed": plain["seed"],
+    }
+
+
+def key_of(run_dir: str) -> str:
+    """One model for all runs of a loop, of which only the first is checked."""
+    return without_numbers(os.path.abspath(run_dir))
+
+
+def begin(*_: object, **__: object) -> Any:
+    raise Begun
+
+
+def opened(cfg: Any) -> Path:
+    """The run folder, as ``open_run`` makes it."""
+    Path(cfg.run_dir).mkdir(parents=True, exist_ok=True)
+    return Path(cfg.run_dir)
+
+
+def nothing(*_: object, **__: object) -> None: ...
+
+
+def none(*_: object) -> tuple[()]:
+    return ()
