@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from omegaconf import OmegaConf
-
 from mmtx_cli.cli import main
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
+from mmtx_cli.runs.run_config import TrainConfig
 from tests.command_line import environment
 
 from .recorded import without_numbers
@@ -76,8 +75,10 @@ class Checker:
         """What ends each command where it would begin."""
         return [
             patch("hydra._internal.hydra.Hydra.get_mode", nothing),  # composes once more
-            patch("mmtx_cli.training.run.train", self.trained),
-            patch("mmtx_cli.training.run.check_not_trained", nothing),
+            *(
+                patch(f"mmtx_cli.command.{name}.train", self.trained)
+                for name in ("finetune", "pretrain")
+            ),
             patch("mmtx_cli.runs.resolve.resumed", begin),
             patch("mmtx_cli.command.eval.evaluate", begin),
             patch("mmtx_cli.command.caption.caption", begin),
@@ -90,11 +91,11 @@ class Checker:
             ),
             *(
                 patch(f"mmtx_cli.{name}.check_exists", nothing)
-                for name in ("runs.resolve", "command.eval", "command.predict")
+                for name in ("runs.check", "command.eval", "command.predict")
             ),
             *(
                 patch(f"mmtx_cli.{name}.cache_faults", none)
-                for name in ("runs.resolve", "command.eval")
+                for name in ("runs.check", "command.eval")
             ),
             patch("mmtx_cli.command.compare.open_run", opened),
             patch("mmtx_cli.command.compare.given", begin),
@@ -107,9 +108,9 @@ class Checker:
             patch("mmtx_cli.inference.fill_cache.cache", begin),
         ]
 
-    def trained(self, cfg: Any, *_: object) -> None:
+    def trained(self, run: TrainConfig) -> None:
         """Remember a model. The other jobs of a sweep are still to be checked."""
-        plain: Any = OmegaConf.to_container(cfg, resolve=True)
+        plain = run.plain
         self.models[key_of(plain["run_dir"])] = stored_config(plain)
         self.reached = True
 
@@ -165,10 +166,11 @@ def begin(*_: object, **__: object) -> Any:
     raise Begun
 
 
-def opened(cfg: Any) -> Path:
+def opened(plain: Mapping[str, Any]) -> Path:
     """The run folder, as ``open_run`` makes it."""
-    Path(cfg.run_dir).mkdir(parents=True, exist_ok=True)
-    return Path(cfg.run_dir)
+    folder = Path(plain["run_dir"])
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def nothing(*_: object, **__: object) -> None: ...
