@@ -53,7 +53,9 @@ def test_labels_that_no_training_row_has_are_refused(corpus):
 
 
 def test_only_of_rows_that_are_used(corpus):
-    made = corpus(("train", "red"), ("val", "red"), ("val", "blue"), ("test", "purple"), limit=1)
+    made = corpus(
+        ("train", "red"), ("val", "red"), ("val", "blue"), ("test", "purple"), limit_samples=1
+    )
     for split in ("train", "val"):
         assert len(made.samples(made.rows(split), ["text"], ["label"])) == 1
     assert len(made.samples(made.rows("test"), ["text"], ())) == 1
