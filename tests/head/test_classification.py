@@ -14,8 +14,8 @@ from .words import Words
 DIM, NAMES = 8, ["red", "green", "blue"]
 
 
-def head_of(streams=("image",), **kwargs):
-    return ClassificationHead(DIM, streams, NAMES, **kwargs)
+def head_of(available=("image",), **kwargs):
+    return ClassificationHead(DIM, available, NAMES, **kwargs)
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_the_loss_is_the_mean_squared_error_of_what_is_hidden(case):
     view = head.prepare_batch(batch)
     prediction = head(model.streams(view, head.streams, {}), view)
     patches = model.encoder[modality].patching().cut(batch.inputs[modality])
-    shown = view.inputs[modality].shown
+    shown = view.inputs[modality].visible
     total, count = 0.0, 0
     for i in range(len(batch)):
         seen = set(shown.index[i][shown.mask[i]].tolist())
@@ -72,7 +72,7 @@ def test_what_is_hidden_is_not_seen(case):
     model, name, modality, batch = made(case)
     head, encoder = model.head[name], model.encoder[modality]
     view = head.prepare_batch(batch)
-    shown = view.inputs[modality].shown
+    shown = view.inputs[modality].visible
     seen = torch.zeros_like(encoder.patching().cut(batch.inputs[modality]).mask)
     for i in range(len(batch)):
         seen[i, shown.index[i][shown.mask[i]]] = True
@@ -93,7 +93,7 @@ def test_pixels_that_are_hidden_change_nothing():
     model, name, _, batch = made("image")
     head = model.head[name]
     view = head.prepare_batch(batch)
-    field, shown = view.inputs["image"], view.inputs["image"].shown
+    field, shown = view.inputs["image"], view.inputs["image"].visible
     data = torch.randint_like(field.data, 256)
     places = (64 // 16) ** 2
     for i in range(len(batch)):

@@ -29,7 +29,7 @@ def test_the_loss_is_the_distance_from_what_the_average_says(modality):
     view = head.prepare_batch(batch)
     prediction = head(model.streams(view, head.streams, {}), view)
     whole = head.teacher(batch.inputs[modality])
-    shown = view.inputs[modality].shown
+    shown = view.inputs[modality].visible
     total, count = 0.0, 0
     for i in range(len(batch)):
         seen = set(shown.index[i][shown.mask[i]].tolist())
@@ -55,9 +55,9 @@ def test_the_student_sees_nothing_of_what_it_is_to_tell(modality):
     said = head(model.streams(view, head.streams, {}), view).outputs["patches"]
     field = view.inputs[modality]
     tokens = model.encoder[modality](field)
-    assert tokens.mask.sum() == field.shown.mask.sum()
+    assert tokens.mask.sum() == field.visible.mask.sum()
     other = noisy_where_absent(batch.inputs[modality])
-    noisy = ModalityInput(other.data, other.mask, field.shown)
+    noisy = ModalityInput(other.data, other.mask, field.visible)
     again = head(model.streams(_with(view, modality, noisy), head.streams, {}), view)
     there = view.targets["hidden"]
     torch.testing.assert_close(again.outputs["patches"][there], said[there], atol=1e-5, rtol=1e-5)
