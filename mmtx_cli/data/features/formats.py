@@ -15,7 +15,6 @@ from zipfile import is_zipfile
 
 import numpy as np
 
-from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.data.features.size_limits import check_memory, member_size
 from mmtx_cli.data.manifest.feature_reference import HDF5
 from mmtx_cli.errors import DataError
@@ -23,6 +22,7 @@ from mmtx_cli.io.untrusted.torch_file import check_archive, check_pickles
 from mmtx_cli.io.untrusted.zip_file import check_index, check_packing
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.regular_file import check_regular
+from mmtx_cli.suggest import closest
 
 NAMED = 5
 """Maximum number of names listed in a message."""
@@ -65,7 +65,7 @@ def open_features(path: str, memory: int) -> FeatureFile:
 def no_key(path: str, key: str | None, known: Iterable[str]) -> UnreadableError:
     """Return the error for a missing key, with a near match or the existing keys."""
     names = list(known)
-    if near := None if key is None else nearest(key, names, 0.6):
+    if near := None if key is None else closest(key, names, 0.6):
         hint = f"did you mean {near!r}?"
     else:
         hint = f"available keys: {listed(names)}"

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.data.importer.vectors import Vectors
 from mmtx_cli.data.manifest.option_names import RATIOS
 from mmtx_cli.errors import DataError
+from mmtx_cli.suggest import closest
 
 # possible targets of a column; media paths are prefixed with the image folder
 MEDIA = ("image", "video", "audio")
@@ -53,7 +53,7 @@ def chosen_columns(
         if ours not in (*TARGETS, "split_by"):
             faults.append(f"columns.{ours}: unknown key; must be one of {', '.join(TARGETS)}")
         if theirs not in header:
-            near = nearest(theirs, header, 0.6)
+            near = closest(theirs, header, 0.6)
             hint = f"did you mean {near!r}?" if near else f"available columns: {', '.join(header)}"
             if len(header) == 1 and (other := next((c for c in ";|\t" if c in header[0]), "")):
                 hint = f"columns are separated by {other!r}; set delimiter={other!r}"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
-from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.former_names import now_called
+from mmtx_cli.suggest import closest
 
 Settings = dict[str, Any]
 Choice = TypeVar("Choice")
@@ -160,7 +160,7 @@ def chosen(key: str, settings: Settings, choices: Mapping[str, Choice]) -> Choic
     value = settings[key]
     if isinstance(value, str) and value in choices:
         return choices[value]
-    near = nearest(str(value), choices, 0.6)
+    near = closest(str(value), choices, 0.6)
     now = now_called(f"{key}={value}")
     hint = f"did you mean {near}?" if near else f"choose from {', '.join(choices)}"
     hint = f"now called {now}" if now else hint

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.data.importer.options import Settings, example, require
 from mmtx_cli.data.manifest.sample import SPLITS
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.suggest import closest
 
 
 def by_split(key: str, settings: Settings, what: str) -> dict[str, Any]:
@@ -81,5 +81,5 @@ def _similar_folder(folder: Path) -> str:
     if not folder.parent.is_dir():
         return f"; folder {folder.parent} does not exist"
     others = {path.name.lower(): path for path in folder.parent.iterdir() if path.is_dir()}
-    near = nearest(folder.name, others, 0.6)
+    near = closest(folder.name, others, 0.6)
     return f"; did you mean {others[near]}?" if near else "; use the folder that contains the files"

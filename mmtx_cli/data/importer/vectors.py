@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.data.manifest.feature_reference import MODALITIES
 from mmtx_cli.io.atomic import replaced
+from mmtx_cli.suggest import closest
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -49,7 +49,7 @@ class Vectors:
                 fit = [part] if part in header else []
                 fit = fit or [n for n in header if n not in others and fnmatchcase(n, part)]
                 if not fit:
-                    near = nearest(part, header, 0.6)
+                    near = closest(part, header, 0.6)
                     hint = f"did you mean {near!r}?" if near else f"available: {', '.join(header)}"
                     faults.append(f"{path}:1: no column {part!r} for features.{modality}; {hint}")
                 own += [name for name in fit if name not in own]

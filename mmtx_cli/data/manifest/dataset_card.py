@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.data.manifest.cell_parsers import shown
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.unicode import composed
 from mmtx_cli.io.untrusted.yaml_reader import YamlTextError, read_yaml
+from mmtx_cli.suggest import closest
 
 KEYS = (
     "root",
@@ -107,7 +107,7 @@ def _faults(values: dict[str, Any]) -> list[str]:
         if key in wanted:
             if value is not None and not wanted[key](value):
                 faults.append(f"{key} is {shown(value)}; expected {example.get(key, 'text')}")
-        elif (near := nearest(key, KEYS)) and near not in values:
+        elif (near := closest(key, KEYS)) and near not in values:
             faults.append(f"unknown key {key!r}; did you mean {near!r}?")
     return faults
 

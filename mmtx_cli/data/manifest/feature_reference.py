@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any
 
-from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.data.manifest.cell_parsers import json_of, shown, text_of
+from mmtx_cli.suggest import closest
 
 MODALITIES = ("text", "image", "video", "audio")
 HDF5 = (".h5", ".hdf5")
@@ -58,7 +58,7 @@ def features_of(
         if said is None or said == "":
             continue
         if name not in MODALITIES:
-            near = nearest(str(name), MODALITIES, 0.6)
+            near = closest(str(name), MODALITIES, 0.6)
             hint = f"did you mean {near!r}?" if near else f"use {', '.join(MODALITIES)}"
             faults.append(f"features has unknown modality {name!r}; {hint}")
         elif (place := _place(name, said, faults, resolve)) is not None:

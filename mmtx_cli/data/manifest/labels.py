@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from itertools import islice
 
-from mmtx_cli.data.closest_name import nearest
+from mmtx_cli.suggest import closest
 
 _SHOWN = 10
 
@@ -32,7 +32,7 @@ def label_fault(
         )
     names = ", ".join(repr(name) for name in odd)
     there = ", ".join(islice(known, _SHOWN)) + (", …" if len(known) > _SHOWN else "")
-    near = nearest(str(odd[0]), known, 0.6)
+    near = closest(str(odd[0]), known, 0.6)
     hint = f"did you mean {near!r}?" if near else f"use one of {there}, or remove it"
     if trained:
         return f"unknown label {names}: the model has no such class; {hint}"

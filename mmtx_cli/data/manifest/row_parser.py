@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Collection
 from typing import Any
 
-from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.data.manifest.cell_parsers import (
     float_of,
     json_of,
@@ -22,6 +21,7 @@ from mmtx_cli.data.manifest.option_names import RATIOS, Keys
 from mmtx_cli.data.manifest.path_resolver import Root
 from mmtx_cli.data.manifest.sample import KEYS, SPLITS, Sample
 from mmtx_cli.io.unicode import composed
+from mmtx_cli.suggest import closest
 
 Row = dict[str, Any]
 Label = str | float | int | tuple[str, ...] | None
@@ -33,7 +33,7 @@ def named_split(value: object, faults: list[str]) -> str:
     """Return train, val or test for a split name or alias; else "", and append a fault."""
     split = _SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
     if split is None:
-        near = nearest(value, _SPLITS, 0.6) if isinstance(value, str) else None
+        near = closest(value, _SPLITS, 0.6) if isinstance(value, str) else None
         hint = f"did you mean {_SPLITS[near]}?" if near else "must be train, val or test"
         faults.append(f"unknown split {shown(value)}; {hint}")
     return split or ""
@@ -87,7 +87,7 @@ class RowReader:
         faults = []
         for key in row:
             if key not in self._meant:
-                self._meant[key] = nearest(key, KEYS)
+                self._meant[key] = closest(key, KEYS)
             known = self._meant[key]
             if known is not None and known not in row:
                 faults.append(
@@ -212,7 +212,7 @@ class RowReader:
         return names
 
     def _unknown_label(self, name: str) -> str:
-        near = nearest(name, self._label_names, 0.6)
+        near = closest(name, self._label_names, 0.6)
         hint = f"did you mean {near!r}?" if near else "add it there, or fix the row"
         return f"label {name!r} is not in the label_names of the dataset card; {hint}"
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.jsonl import RepeatedKeyError, parsed_json
 from mmtx_cli.io.table_suffixes import SUFFIXES
+from mmtx_cli.suggest import closest
 
 # line number, and the row or the fault of that line
 Line = tuple[int, dict[str, Any] | str]
@@ -80,7 +80,7 @@ def check_exists(
     if not path.parent.is_dir():
         raise DataError(f"{path}: {what} not found; folder {path.parent} does not exist")
     others = [p.name for p in path.parent.iterdir() if p.suffix.lower() in suffixes]
-    near = nearest(path.name, others, cutoff=0.5)
+    near = closest(path.name, others, cutoff=0.5)
     raise DataError(f"{path}: {what} not found; {f'did you mean {near}?' if near else remedy}")
 
 

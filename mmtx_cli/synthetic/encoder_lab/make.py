@@ -7,8 +7,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.suggest import closest
 from mmtx_cli.synthetic.dataset_writer import BuiltIn, check_numbers, index_in_split, split_of
 from mmtx_cli.synthetic.encoder_lab import audio, image, text, video
 from mmtx_cli.synthetic.encoder_lab.task import Task
@@ -69,7 +69,7 @@ def _find(name: str | None) -> Task:
         )
     if name in TASKS:
         return TASKS[name]
-    near = nearest(str(name), TASKS, 0.6)
+    near = closest(str(name), TASKS, 0.6)
     hint = f"did you mean {near}?" if near else f"choose from: {', '.join(TASKS)}"
     raise ConfigError(f"task={name}: unknown dataset=encoder_lab task; {hint}")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mmtx_cli.data.closest_name import nearest
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.suggest import closest
 from mmtx_cli.synthetic.dataset_writer import BuiltIn, check_numbers, split_of
 from mmtx_cli.synthetic.events.soundtrack import SAMPLE_RATE, write_sound
 from mmtx_cli.synthetic.fusion_lab.task import LABELS, TASKS, trial
@@ -55,7 +55,7 @@ def make_lab(
     """
     check_numbers(num, size, seed)
     if task not in TASKS:
-        near = nearest(str(task), TASKS)
+        near = closest(str(task), TASKS)
         hint = f"did you mean {near!r}?" if near else f"choose from: {', '.join(TASKS)}"
         raise ConfigError(f"task={task}: unknown task; {hint}")
     made_with = {"version": _VERSION, "task": task, "num": num, "size": size, "seed": seed}
