@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 CONFIG_DIR = ("--config-dir", "-cd")
 VALUED = (
@@ -67,34 +69,62 @@ def spoken(command: str) -> str:
     return command.replace("_", " action=")
 
 
-def root_keys(command: str) -> list[str]:
-    """Return the root keys of a command's config, including those of the configs it shares."""
+def files(command: str) -> list[str]:
+    """Return the config of a command, then those that it shares with others, by name."""
+    names = [command]
+    for name in names:
+        shared = [d for d in shipped(name).get("defaults", ()) if isinstance(d, str)]
+        names += [d for d in shared if d != "_self_" and d not in names]
+    return names
+
+
+@cache
+def shipped(name: str) -> dict[str, Any]:
+    """Return the content of one of our config files, by its path without suffix."""
     import yaml
 
-    text = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text(encoding="utf-8"))
-    shared = [d for d in text.get("defaults", ()) if isinstance(d, str) and d != "_self_"]
-    own = {str(key) for key in text if key not in ("defaults", "hydra")}
-    return sorted(own.union(*map(root_keys, shared)))
+    return yaml.safe_load((conf_dir() / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+
+
+def root_keys(command: str) -> list[str]:
+    """Return the root keys of a command's config, including those of the configs it shares."""
+    keys = {str(key) for name in files(command) for key in shipped(name)}
+    return sorted(keys - {"defaults", "hydra"})
 
 
 def default_groups(command: str) -> list[str]:
-    """Return the groups in the defaults list of a command's config."""
-    import yaml
-
-    text = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text(encoding="utf-8"))
-    return [key for item in text.get("defaults", ()) if isinstance(item, dict) for key in item]
+    """Return the groups that a command selects from, in the order of its defaults list."""
+    names = reversed(files(command))
+    items = [item for name in names for item in shipped(name).get("defaults", ())]
+    groups = [key for item in items if isinstance(item, dict) for key in item]
+    return [group for group in groups if not group.startswith("override ")]
 
 
 def group_names(dirs: Sequence[Path] = ()) -> list[str]:
     """Return the names of all groups that have at least one option."""
     roots = dirs or [conf_dir()]
     return sorted(
-        {str(p.parent.relative_to(root)) for root in roots for p in root.glob("*/**/*.yaml")}
+        {
+            str(path.parent.relative_to(root))
+            for root in roots
+            for path in root.glob("*/**/*.yaml")
+            if is_option(path)
+        }
     )
 
 
 def choices(group: str, dirs: Sequence[Path] = ()) -> list[str]:
     """Return the names of a group's options."""
     return sorted(
-        {path.stem for root in dirs or [conf_dir()] for path in (root / group).glob("*.yaml")}
+        {
+            path.stem
+            for root in dirs or [conf_dir()]
+            for path in (root / group).glob("*.yaml")
+            if is_option(path)
+        }
     )
+
+
+def is_option(path: Path) -> bool:
+    """Return True for an option of a group, False for a file that options share (``_name.yaml``)."""
+    return not path.name.startswith("_")

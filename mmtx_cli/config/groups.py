@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.config.conf_tree import choices, conf_dir, group_names, split
+from mmtx_cli.config.conf_tree import choices, conf_dir, files, group_names, shipped, split
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.untrusted.yaml_reader import YamlTextError, read_yaml
@@ -36,7 +36,9 @@ def chosen_by(command: str, args: Sequence[str], dirs: Sequence[Path]) -> Chosen
         key, equals, value = arg.lstrip("+~").partition("=")
         if equals and key.partition("@")[0] in groups:
             typed[key] = names_in(value)
-    chosen = default_choices(load(conf_dir() / f"{command}.yaml"))
+    chosen: Chosen = {}
+    for file in reversed(files(command)):
+        chosen |= default_choices(shipped(file))
     for name in typed.get("experiment", chosen.get("experiment", [])):
         for choice in made(["experiment"], [name], dirs):
             chosen |= default_choices(choice.content)
@@ -65,20 +67,42 @@ def made(groups: Sequence[str], names: Sequence[str], dirs: Sequence[Path]) -> I
     for key in groups:
         group, _, package = key.partition("@")
         for name in names:
-            paths = [p for folder in dirs if (p := folder / group / f"{name}.yaml").is_file()]
-            if not paths:
+            path = file_of(group, name, dirs)
+            if path is None:
                 yield Choice(package, group, name, {}, missing=True)
                 continue
-            content = load(paths[0])
-            text = paths[0].read_text(encoding="utf-8")
-            said = re.search(r"^#\s*@package\s+(\S+)", text, re.M)
+            own = extended(path, dirs)
+            said = re.search(r"^#\s*@package\s+(\S+)", path.read_text(encoding="utf-8"), re.M)
             place = package or (said.group(1) if said else group.replace("/", "."))
             parts = {
                 f"{inner.partition('@')[0]}@{place}.{inner.partition('@')[2]}": of
-                for inner, of in default_choices(content).items()
+                for inner, of in default_choices(own).items()
                 if "@" in inner
             }
-            yield Choice(place, group, name, content, parts=parts)
+            yield Choice(place, group, name, own, parts=parts)
+
+
+def file_of(group: str, name: str, dirs: Sequence[Path]) -> Path | None:
+    """Return the file of an option, or None."""
+    paths = (folder / group / f"{name}.yaml" for folder in dirs)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def extended(path: Path, dirs: Sequence[Path], seen: frozenset[Path] = frozenset()) -> dict[str, Any]:
+    """Return the content of a file, on top of that of the files of its group that it extends.
+
+    Those are the plain names in its defaults list.
+    """
+    own = load(path)
+    group = next((path.parent.relative_to(d) for d in dirs if path.is_relative_to(d)), None)
+    for item in own.get("defaults", ()):
+        is_name = isinstance(item, str) and re.fullmatch(r"\w[\w.-]*", item)
+        base = file_of(str(group), item, dirs) if is_name else None
+        if base is not None and base not in {path, *seen}:
+            below = extended(base, dirs, seen | {path})
+            defaults = [*below.get("defaults", ()), *own["defaults"]]
+            own = {**below, **own, "defaults": defaults}
+    return own
 
 
 def all_made(chosen: Chosen, dirs: Sequence[Path]) -> Iterator[Choice]:

@@ -120,7 +120,6 @@ def kinds_of(path: str, schema: type) -> Iterator[tuple[str, str]]:
 def known_groups(command: str, args: Sequence[str]) -> Iterator[tuple[str, list[Path]]]:
     """Yield the groups that a command selects from, with the config folders to search."""
     dirs = config_dirs(args)
-    made = default_groups(configuration(command, args))
-    usual = [group for group in made if not group.startswith("override ")]
+    usual = default_groups(configuration(command, args))
     for group in [*usual, *sorted(set(group_names(dirs)) - set(group_names()))]:
         yield (group if group in usual else f"+{group}"), dirs

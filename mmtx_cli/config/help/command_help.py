@@ -11,7 +11,9 @@ from mmtx_cli.config.conf_tree import (
     config_dirs,
     configuration,
     default_groups,
+    files,
     group_names,
+    shipped,
     spoken,
 )
 from mmtx_cli.config.cross_checks import CACHING, TRAINING
@@ -115,18 +117,13 @@ def root_rows(command: str, said: Mapping[str, str]) -> Iterator[Row]:
 
 def root_keys(command: str) -> Iterator[Key]:
     """Yield the keys of a command's own file, then those of the files it shares with others."""
-    import yaml
-
-    told, names = {"command", "defaults", "hydra", *NODES, *FILLED}, [command]
+    told = {"command", "defaults", "hydra", *NODES, *FILLED}
     told |= {"run_dir", "resume"} if command == CACHING else set()  # a cache has its own folder
-    for name in names:
-        text = (conf_dir() / f"{name}.yaml").read_text(encoding="utf-8")
-        for key in keys(text):
+    for name in files(command):
+        for key in keys((conf_dir() / f"{name}.yaml").read_text(encoding="utf-8")):
             if key.path.split(".")[0] not in told:
                 yield key
-        content = yaml.safe_load(text)
-        told |= set(content)
-        names += [d for d in content.get("defaults", ()) if isinstance(d, str) and d != "_self_"]
+        told |= set(shipped(name))
 
 
 def print_components(

@@ -14,7 +14,7 @@ import yaml
 from mmtx_cli.cli import COMMANDS, main
 from mmtx_cli.config import schema as settings
 from mmtx_cli.config.conf_tree import choices, conf_dir, default_groups, group_names, root_keys
-from mmtx_cli.config.groups import names_in, offered
+from mmtx_cli.config.groups import made, names_in, offered
 from mmtx_cli.config.help.command_help import EXAMPLES, print_usage
 from mmtx_cli.config.help.components import written
 from mmtx_cli.config.help.settings import USED, WITH_MODEL
@@ -180,7 +180,7 @@ def test_where_nothing_is_trained_the_settings_are_those_that_matter(helped):
 @pytest.mark.quick_cases(25)
 def test_every_key_of_a_component_is_listed_with_its_default(group, name, helped):
     listed = rows(helped("finetune", f"{group}={name}"))
-    content = yaml.safe_load((conf_dir() / group / f"{name}.yaml").read_text())
+    (content,) = (choice.content for choice in made([group], [name], [conf_dir()]))
     module, _, cls = content["_target_"].rpartition(".")
     place = f"head.{name}" if group == "head" else group.replace("/", ".")
     hidden = {*PROVIDED.get(group, ()), *FILLED}
