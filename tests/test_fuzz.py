@@ -25,7 +25,8 @@ from omegaconf import OmegaConf
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.overrides import opened
 from mmtx_cli.config.validate import check
-from mmtx_cli.data.importer import coco, csv_table, vqa
+from mmtx_cli.data.importer import coco, vqa
+from mmtx_cli.data.importer import csv as csv_table
 from mmtx_cli.data.importer.columns import TARGETS
 from mmtx_cli.data.manifest.dataset_card import KEYS as CARD_KEYS
 from mmtx_cli.data.manifest.dataset_card import read_card

@@ -8,11 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from PIL import Image
 
-from mmtx_cli.command.data import run
-from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.data.features.reader import FeatureFiles
 from mmtx_cli.data.manifest.feature_reference import FeaturePlace
 from mmtx_cli.data.manifest.read import read_manifest
@@ -20,6 +17,7 @@ from mmtx_cli.errors import CheckpointError, DataError, MmtxError
 from mmtx_cli.io.checkpoint import read_config, read_weights, save_folder
 from mmtx_cli.media.errors import UnreadableError
 from tests.command_line import TINY, TINY_IMAGE, forked
+from tests.data_action import run_action
 from tests.hostile import CHECKPOINT, CONFIG, STATE
 from tests.messages import raises
 
@@ -67,35 +65,33 @@ def test_the_root_of_a_card(place):
 def coco(name):
     images, annotations = [{"id": 1, "file_name": name}], [{"image_id": 1, "caption": "a"}]
     Path("c.json").write_text(json.dumps({"images": images, "annotations": annotations}))
-    return {"format": "coco", "annotations": "c.json", "images": ".", "split": "train"}
+    return {"importer": "coco", "annotations": "c.json", "images": ".", "split": "train"}
 
 
 def csv(name):
     Path("t.csv").write_text(f"image,caption\n{name},a\n")
-    return {"format": "csv", "captions": "t.csv", "images": ".", "split": "train"}
+    return {"importer": "csv", "captions": "t.csv", "images": ".", "split": "train"}
 
 
 def flickr8k(name):
     Path("tokens.txt").write_text(f"{name}#0\ta\n")
     Path("train.txt").write_text(f"{name}\n")
     splits = {"train": "train.txt"}
-    return {"format": "flickr8k", "captions": "tokens.txt", "images": ".", "splits": splits}
+    return {"importer": "flickr8k", "captions": "tokens.txt", "images": ".", "splits": splits}
 
 
 def vqa(name):
     question = {"question_id": 1, "image_id": 2, "question": "what?"}
     content = {"data_subtype": f"{name}/x", "questions": [question]}
     Path("q.json").write_text(json.dumps(content))
-    return {"format": "vqa", "questions": "q.json", "images": ".", "split": "test"}
+    return {"importer": "vqa", "questions": "q.json", "images": ".", "split": "test"}
 
 
 IMPORTERS = {"coco": coco, "csv": csv, "flickr8k": flickr8k, "vqa": vqa}
 
 
 def imported(settings):
-    cfg = OmegaConf.load(conf_dir() / "data.yaml")
-    del cfg["defaults"], cfg["hydra"]
-    run(OmegaConf.merge(cfg, {"action": "import", "out": "out.jsonl", **settings}))
+    run_action("import", out="out.jsonl", **settings)
 
 
 @pytest.mark.parametrize("name", IMPORTERS)

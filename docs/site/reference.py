@@ -12,10 +12,25 @@ import yaml
 
 from docs.site.markup import code, fence, inline, paragraphs, table
 from mmtx_cli.cli import COMMANDS
-from mmtx_cli.config.conf_tree import choices, conf_dir, default_groups, group_names, spoken
+from mmtx_cli.config.conf_tree import (
+    ACTIONS,
+    MISSING,
+    choices,
+    conf_dir,
+    default_groups,
+    group_names,
+    spoken,
+)
 from mmtx_cli.config.cross_checks import CACHING, TRAINING
 from mmtx_cli.config.groups import Choice, made, offered
-from mmtx_cli.config.help.command_help import EXAMPLES, WITH_CKPT, component_rows, root_keys
+from mmtx_cli.config.help.command_help import (
+    EXAMPLES,
+    WITH_CKPT,
+    WITH_OPTIONS,
+    component_rows,
+    example_of,
+    root_keys,
+)
 from mmtx_cli.config.help.components import kind_in_words, read_component
 from mmtx_cli.config.help.settings import USED, Row, section_rows
 from mmtx_cli.config.help.yaml_comments import heading
@@ -26,7 +41,7 @@ Pages = dict[str, str]
 """Markdown by path."""
 
 FOLDER = "reference"
-CONFIGS = [*COMMANDS, CACHING]
+CONFIGS = [*COMMANDS, *(f"{name}_{action}" for name in ACTIONS for action in ACTIONS[name])]
 BUILDING = (*TRAINING, CACHING)
 """Commands that choose the components of a model."""
 KEYS = ("Key", "Type", "Default", "Description")
@@ -105,7 +120,9 @@ def index() -> str:
 
 def about(command: str) -> str:
     """Return what a command does."""
-    return COMMANDS.get(command) or "cache the outputs of frozen encoders for every row"
+    if command in COMMANDS:
+        return COMMANDS[command]
+    return heading((conf_dir() / f"{command}.yaml").read_text(encoding="utf-8"))
 
 
 def summary(name: str) -> str:
@@ -123,9 +140,10 @@ def sentence(text: str) -> str:
 
 def command_page(name: str) -> str:
     """Return the page of a command."""
-    grouped = name in (*BUILDING, "eval")
+    grouped = name in (*BUILDING, "eval", *WITH_OPTIONS)
     usage = f"mmtx {spoken(name)}{' [group=choice]' if grouped else ''} [key=value] ..."
-    example = f"\n\n# example\n{EXAMPLES[name]}" if name in EXAMPLES else ""
+    shown = EXAMPLES.get(name) or example_of(name)
+    example = f"\n\n# example\n{shown}" if shown else ""
     parts = [f"# mmtx {spoken(name)}", sentence(about(name)), fence(usage + example, "sh")]
     if grouped:
         parts += ["## Groups", group_table(name)]
@@ -164,7 +182,7 @@ def root_key_rows(command: str) -> list[list[str]]:
     for key in root_keys(command):
         if key.above:
             rows.append([inline(" ".join(key.above))])
-        value = key.value.replace("${command}", command)
+        value = key.value.replace("${command}", command).replace(MISSING, "(required)")
         kind = kind_in_words(TYPES.get(key.path, "")) or kind_of(key.value)
         rows.append([code(key.path), kind, code(value), inline(key.comment)])
     return rows
@@ -172,7 +190,7 @@ def root_key_rows(command: str) -> list[list[str]]:
 
 def kind_of(default: str) -> str:
     """Return the type of a default as written in YAML; nothing for null and interpolations."""
-    value = None if "${" in default else yaml.safe_load(default)
+    value = None if "${" in default or default == MISSING else yaml.safe_load(default)
     return {dict: "mapping"}.get(type(value), "" if value is None else type(value).__name__)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from mmtx_cli.config.help.yaml_comments import example
 from mmtx_cli.data.cache.card import BODY
-from mmtx_cli.data.importer.options import example
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.file_errors import reason
 from mmtx_cli.runs.feature_cache import parts_of
@@ -25,7 +25,7 @@ def run(cfg: DictConfig) -> None:
         DataError: if too many files cannot be read.
     """
     if not cfg.out:
-        raise ConfigError(f"missing: out=…{example('cache')}")
+        raise ConfigError(f"missing: out=…{example('data_cache')}")
     if cfg.resume:
         raise ConfigError("resume: action=cache resumes automatically; remove it")
     cfg.out = str(cfg.out)

@@ -22,7 +22,7 @@ def launch(command: str, args: list[str]) -> None:
         print_usage(command, args)
         return
 
-    from mmtx_cli.config.conf_tree import configuration, split
+    from mmtx_cli.config.conf_tree import ACTIONS, configuration, split
     from mmtx_cli.config.overrides import opened
     from mmtx_cli.distributed.hydra_job import check_multirun
     from mmtx_cli.distributed.openmp import set_waiting
@@ -33,6 +33,10 @@ def launch(command: str, args: list[str]) -> None:
     overrides = [as_written(arg) for arg in overrides]
     args = [*options, *overrides]
     name = configuration(command, args)
+    if name in ACTIONS:
+        from mmtx_cli.config.help.actions import action_faults
+
+        raise ConfigError(*action_faults(name, args))
     check_options(options, command)
     check_multirun(options)
     check_places(args, name)
@@ -131,14 +135,16 @@ def job_of(
 
 def check_places(args: Sequence[str], name: str) -> None:
     """Raise ConfigError for config folders that do not exist and added keys that nothing reads."""
-    from mmtx_cli.config.composition.explain import added_faults
+    from mmtx_cli.config.composition.explain import added_faults, list_faults
     from mmtx_cli.config.conf_tree import config_dirs, split
     from mmtx_cli.errors import ConfigError
 
     absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
     if absent:
         raise ConfigError(*(f"--config-dir {folder}: folder not found" for folder in absent))
-    if added := list(added_faults(split(args)[1], name, config_dirs(args))):
+    overrides = split(args)[1]
+    added = [*added_faults(overrides, name, config_dirs(args)), *list_faults(overrides)]
+    if added:
         raise ConfigError(*added)
 
 

@@ -23,6 +23,12 @@ VALUED = (
 """Hydra flags that take a value."""
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 """Optional values of ``--info``."""
+ACTIONS = {"data": ("create", "check", "import", "cache")}
+"""Commands that have a configuration per action, such as ``data_create``."""
+ROOT_GROUPS = ("dataset", "importer")
+"""Groups whose options contain root keys (``@package _global_``), one of which names the option."""
+MISSING = "???"
+"""Default of keys and groups that must be set."""
 
 
 def conf_dir() -> Path:
@@ -57,11 +63,12 @@ def config_dirs(args: Sequence[str]) -> list[Path]:
 def configuration(command: str, args: Sequence[str]) -> str:
     """Return the name of the config that a command composes.
 
-    This is the name of the command, except for ``data action=cache``, which builds encoders and
-    composes ``data_cache``.
+    This is the name of the command, followed by the action if it has actions and the command line
+    selects one.
     """
-    caching = any(re.fullmatch(r"\+*action=(['\"]?)cache\1", arg) for arg in args)
-    return "data_cache" if command == "data" and caching else command
+    typed = [arg.partition("=")[2] for arg in args if re.match(r"\+*action=", arg)]
+    action = typed[-1].strip("'\"") if typed else ""
+    return f"{command}_{action}" if action in ACTIONS.get(command, ()) else command
 
 
 def spoken(command: str) -> str:
@@ -89,6 +96,7 @@ def shipped(name: str) -> dict[str, Any]:
 def root_keys(command: str) -> list[str]:
     """Return the root keys of a command's config, including those of the configs it shares."""
     keys = {str(key) for name in files(command) for key in shipped(name)}
+    keys |= {*ROOT_GROUPS} & {*default_groups(command)}
     return sorted(keys - {"defaults", "hydra"})
 
 
@@ -126,5 +134,5 @@ def choices(group: str, dirs: Sequence[Path] = ()) -> list[str]:
 
 
 def is_option(path: Path) -> bool:
-    """Return True for an option of a group, False for a file that options share (``_name.yaml``)."""
+    """Return True for an option of a group, False for ``_name.yaml``, which options share."""
     return not path.name.startswith("_")

@@ -6,7 +6,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.config.conf_tree import choices, conf_dir, files, group_names, shipped, split
+from mmtx_cli.config.conf_tree import (
+    MISSING,
+    ROOT_GROUPS,
+    choices,
+    conf_dir,
+    default_groups,
+    files,
+    group_names,
+    root_keys,
+    shipped,
+    split,
+)
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.untrusted.yaml_reader import YamlTextError, read_yaml
@@ -48,7 +59,7 @@ def chosen_by(command: str, args: Sequence[str], dirs: Sequence[Path]) -> Chosen
 def names_in(value: str) -> list[str]:
     """Return the option names in a value: one, a list, or several to sweep over; none for null."""
     names = [name.strip(" '\"") for name in value.strip("[]'\" ").split(",")]
-    return [name for name in names if name not in ("", "null")]
+    return [name for name in names if name not in ("", "null", MISSING)]
 
 
 def default_choices(content: Mapping[str, Any]) -> Chosen:
@@ -88,7 +99,9 @@ def file_of(group: str, name: str, dirs: Sequence[Path]) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def extended(path: Path, dirs: Sequence[Path], seen: frozenset[Path] = frozenset()) -> dict[str, Any]:
+def extended(
+    path: Path, dirs: Sequence[Path], seen: frozenset[Path] = frozenset()
+) -> dict[str, Any]:
     """Return the content of a file, on top of that of the files of its group that it extends.
 
     Those are the plain names in its defaults list.
@@ -156,3 +169,28 @@ def offered(group: str, command: str, dirs: Sequence[Path] = ()) -> list[str]:
     heads = made([group], names, dirs or [conf_dir()])
     trained = {choice.name: is_trained(choice.content) for choice in heads}
     return [name for name in names if trained[name] == (command != "eval")]
+
+
+def known_keys(command: str, chosen: Chosen, dirs: Sequence[Path]) -> list[str]:
+    """Return the root keys of a command, with those of the options of its root groups."""
+    mine = [group for group in default_groups(command) if group in ROOT_GROUPS]
+    options = [choice for group in mine for choice in made([group], chosen.get(group, []), dirs)]
+    keys = {str(key) for choice in options for key in choice.content if key != "defaults"}
+    return sorted({*root_keys(command), *keys})
+
+
+def selected(command: str, cfg: Mapping[str, Any]) -> Chosen:
+    """Return the options of the root groups that are part of a composed configuration."""
+    mine = [group for group in default_groups(command) if group in ROOT_GROUPS]
+    return {group: [str(cfg[group])] for group in mine if cfg.get(group) is not None}
+
+
+def other_takers(key: str, command: str) -> list[str]:
+    """Return the options of a command's root groups that have a root key, as ``group=option``."""
+    return [
+        f"{choice.group}={choice.name}"
+        for group in default_groups(command)
+        if group in ROOT_GROUPS
+        for choice in made([group], choices(group), [conf_dir()])
+        if key in choice.content
+    ]

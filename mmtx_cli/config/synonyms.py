@@ -22,7 +22,7 @@ COMMANDS = {
     "encode": "predict embeddings=true",
     "generate": "caption",
     "check": "data action=check manifest={}",
-    "import": "data action=import format=csv captions={} images=FOLDER out=NAME.jsonl",
+    "import": "data action=import importer=csv captions={} images=FOLDER out=NAME.jsonl",
     "convert": "data action=import",
     "make": "data action=create dataset=scenes",
     "cache": "data action=cache",
@@ -69,6 +69,7 @@ POSITIONAL = {
     "score": "predictions",
     "compare": "runs",
     "data": "action=check manifest",
+    "data_check": "manifest",
 }
 """The key that a file without a key belongs to, by command."""
 

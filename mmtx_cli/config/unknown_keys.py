@@ -1,9 +1,11 @@
 """Reject keys that a command does not have."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmtx_cli.config.conf_tree import root_keys
+from mmtx_cli.config.conf_tree import conf_dir, spoken
+from mmtx_cli.config.groups import known_keys, other_takers, selected
+from mmtx_cli.config.help.components import written
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.former_names import now_called
 from mmtx_cli.suggest import nearest
@@ -25,16 +27,25 @@ def check_known_keys(
     Raises:
         ConfigError: with each such key and the closest valid one.
     """
-    known, other = root_keys(command), known_as or {}
+    known, other = known_keys(command, selected(command, cfg), [conf_dir()]), known_as or {}
     foreign = [key for key in cfg if key not in (*known, "hydra")]
     faults = []
+    for key in foreign.copy():
+        if takers := other_takers(key, command):
+            faults.append(only_for(f"{key}={written(cfg[key])}", takers))
+            foreign.remove(key)
     for path in (path for key in foreign for path in _paths(key, cfg[key])):
         name = path.rpartition(".")[2]
         now = now_called(path, command)
         hint = f"now called {now}" if now else nearest(other.get(name, name), known)
-        faults.append(f"{path}: unknown key for mmtx {command}; {hint}")
+        faults.append(f"{path}: unknown key for mmtx {spoken(command)}; {hint}")
     if faults:
         raise ConfigError(*faults)
+
+
+def only_for(given: str, takers: Sequence[str]) -> str:
+    """Return the error for a key that the selected options do not have, but others."""
+    return f"{given}: only valid for {' or '.join(takers)}; remove it"
 
 
 def _paths(key: str, node: Any) -> Iterator[str]:

@@ -103,7 +103,8 @@ COMMAND_KEYS: Mapping[str, Mapping[str, str]] = {
     "caption": {"segments": "segment_seconds"},
     "predict": {"segments": "segment_seconds"},
     "compare": {"args": "train_args", "plan": "sweep"},
-    "data": {"name": "dataset"},
+    "data_create": {"name": "dataset"},
+    "data_import": {"format": "importer"},
     "data_cache": {"parts": "modules"},
     "demo": {"num_films": "num_videos"},
 }

@@ -25,8 +25,7 @@ from hydra import compose, initialize_config_dir  # noqa: E402
 from omegaconf import DictConfig, OmegaConf  # noqa: E402
 from paired import paired_ratio, report  # noqa: E402
 
-from mmtx_cli.command import data as data_command  # noqa: E402
-from mmtx_cli.command import data_cache  # noqa: E402
+from mmtx_cli.command import data_cache, data_import  # noqa: E402
 from mmtx_cli.config.conf_tree import conf_dir  # noqa: E402
 from mmtx_cli.config.overrides import opened  # noqa: E402
 from mmtx_cli.data.loader import TrainSampler, make_loader  # noqa: E402
@@ -60,13 +59,13 @@ def made_manifest(folder: Path) -> Path:
     home = Path(os.environ["MMTX_TEST_DATA"]) / "flickr8k_mini"
     args = [
         "action=import",
-        "format=flickr8k",
+        "importer=flickr8k",
         f"out={folder / 'flickr8k_mini.jsonl'}",
         f"images={home / 'images'}",
         f"captions={home / 'captions.token.txt'}",
         *(f"splits.{split}={home / f'{split}_images.txt'}" for split in ("train", "val", "test")),
     ]
-    data_command.run(composed("data", *args))
+    data_import.run(composed("data_import", *args))
     return folder / "flickr8k_mini.jsonl"
 
 

@@ -1,25 +1,32 @@
+import inspect
 import json
+import re
+import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from mmtx_cli.command.data import run
+from mmtx_cli.command.data_create import MAKERS
+from mmtx_cli.config.conf_tree import choices, conf_dir
+from mmtx_cli.config.help.yaml_comments import example_in
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.synthetic.encoder_lab.make import TASKS as ENCODER_TASKS
+from mmtx_cli.synthetic.fusion_lab.task import TASKS as FUSION_TASKS
+from tests.command_line import refused
+from tests.data_action import run_action
 from tests.messages import faults_mention, mentions, raises
-
-DEFAULTS = OmegaConf.load(Path(__file__).parents[2] / "conf" / "data.yaml")
 
 
 def run_data(capsys, **settings):
     """Run the command in this process; return the path that it prints last."""
-    cfg = OmegaConf.merge(DEFAULTS, settings)
-    cfg.pop("defaults", None)
-    run(cfg)
+    run_action(**settings)
     return Path(capsys.readouterr().out.splitlines()[-1])
 
 
@@ -36,20 +43,23 @@ def test_make_and_check(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("settings", "parts"),
     [
-        ({}, ["action ", "make, check, import, cache\n", " mmtx data action="]),
-        ({"action": "chek"}, ["action=chek ", " check"]),
-        ({"action": "create"}, ["out=…\n", " mmtx data action=create out=data/scenes"]),
-        ({"action": "create", "out": "x", "name": "scene"}, ["dataset=scene ", " scenes"]),
+        ({"action": "create"}, ["out=…\n", " mmtx data action=create dataset=scenes out="]),
         ({"action": "create", "out": "x", "num": "many"}, ["num=many: ", "integer", "num=100"]),
         ({"action": "check"}, ["manifest=…\n", " mmtx data action=check"]),
         (
             {"action": "check", "manifest": "x", "split": "train"},
             ["split=train: ", "ratios", "'split={train: 0.8"],
         ),
-        ({"action": "import", "format": "cocoa"}, ["format=cocoa ", " coco"]),
-        ({"action": "import", "format": "coco"}, ["out=…, images=…\n", " format=coco "]),
         (
-            {"action": "import", "format": "csv", "out": "x", "captions": "y"},
+            {"action": "create", "out": "x", "task": "xor"},
+            ["task=xor: ", "dataset=encoder_lab or dataset=fusion_lab"],
+        ),
+        (
+            {"action": "import", "importer": "coco"},
+            ["out=…, images=…, annotations=…\n", " importer=coco "],
+        ),
+        (
+            {"action": "import", "importer": "csv", "out": "x", "captions": "y"},
             ["out=x: ", "manifest", " out=x/data.jsonl"],
         ),
     ],
@@ -57,6 +67,55 @@ def test_make_and_check(tmp_path, capsys):
 def test_what_is_missing_or_wrong_is_said_with_an_example(capsys, settings, parts):
     with raises(ConfigError, *parts):
         run_data(capsys, **settings)
+
+
+@pytest.mark.parametrize(
+    ("args", "parts"),
+    [
+        ("", ["action ", "create, check, import, cache\n", "\n    mmtx data action=cache "]),
+        ("action=chek", ["action=chek ", " action=check?\n", " mmtx data action=check "]),
+        ("-m action=check,create", ["action=check,create", " one action"]),
+        ("importer=coco out=x", ["action ", " action=import?\n"]),
+        ("splits.train=x", ["action ", " action=import?\n"]),
+        ("name=scenes out=x", ["action ", " action=create?\n", "name: now called dataset\n"]),
+        ("m.jsonl", ["m.jsonl: ", " action=check manifest=m.jsonl"]),
+        ("action=check m.jsonl", ["m.jsonl: ", " manifest=m.jsonl"]),
+        ("action=create dataset=scene", ["dataset=scene: ", "'scenes'", " dataset=scenes "]),
+        ("action=create dataset=scenes task=xor out=x", ["task=xor: ", " dataset=fusion_lab;"]),
+        ("action=import", ["importer ", " coco, csv, ", "\n  e.g. mmtx data action=import "]),
+        ("action=import importer=null out=x", ["importer ", " coco, csv, "]),
+        ("action=import images=x out=x", ["importer ", " coco, csv, "]),
+        ("action=import importer=cocoa", ["importer=cocoa: ", "'coco'", " importer=coco out="]),
+        ("action=import importer=[csv]", ["importer=[csv]: ", "one"]),
+        ("action=import importer=csv imags=x", ["imags: ", "'images'"]),
+        ("action=import importer=coco columns.image=a", ["columns.image=a: ", "importer=mmsa;"]),
+        ("action=import importer=coco +columns=a", ["+columns=a: ", "importer=csv or"]),
+    ],
+)
+def test_what_the_command_line_lacks(args, parts, tmp_path):
+    message = refused("data", *args.split(), cwd=tmp_path)
+    mentions(message, *parts)
+    assert len(re.findall(r"importer is missing|unknown key", message)) < 2
+
+
+@pytest.mark.parametrize("importer", choices("importer"))
+def test_an_importer_is_a_module_and_a_file(importer):
+    module = import_module(f"mmtx_cli.data.importer.{importer}")
+    assert inspect.signature(module.read).parameters.keys() == {"settings"}
+    text = (conf_dir() / "importer" / f"{importer}.yaml").read_text()
+    assert f"\nimporter: {importer}\n" in text
+    args = shlex.split(example_in(text))
+    assert args[:4] == ["mmtx", "data", "action=import", f"importer={importer}"]
+    with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
+        cfg = compose("data_import", args[2:])
+    assert [key for key in cfg if OmegaConf.is_missing(cfg, key)] == []
+
+
+def test_the_data_sets_are_those_of_the_group():
+    assert sorted(MAKERS) == choices("dataset")
+    for name, tasks in (("encoder_lab", ENCODER_TASKS), ("fusion_lab", FUSION_TASKS)):
+        text = (conf_dir() / "dataset" / f"{name}.yaml").read_text().partition("\n\n")[2]
+        assert {*re.findall(r"\w+", text.replace("# ", ""))} == {*tasks, "task"}
 
 
 @pytest.fixture
@@ -75,7 +134,7 @@ def test_import_coco(tmp_path, images, capsys):
         }
         (tmp_path / f"{split}.json").write_text(json.dumps(content))
     files = {split: str(tmp_path / f"{split}.json") for split in ("train", "val")}
-    common = {"action": "import", "format": "coco", "out": str(tmp_path / "out" / "c.jsonl")}
+    common = {"action": "import", "importer": "coco", "out": str(tmp_path / "out" / "c.jsonl")}
     path = run_data(capsys, **common, images=str(images), annotations=files)
     assert [sample.split for sample in read_manifest(path, root=images).samples] == ["train", "val"]
     path = run_data(capsys, **common, images=str(images), annotations=files["val"], split="test")
@@ -91,7 +150,7 @@ def test_import_flickr8k(tmp_path, images, capsys):
     (tmp_path / "train.txt").write_text("a.jpg\nb.jpg\n")
     common = {
         "action": "import",
-        "format": "flickr8k",
+        "importer": "flickr8k",
         "out": str(tmp_path / "f.jsonl"),
         "images": str(images),
         "captions": str(tmp_path / "t.txt"),
@@ -106,7 +165,7 @@ def test_import_csv(tmp_path, images, capsys):
     (tmp_path / "t.csv").write_text("file,comment\na.jpg,one\na.jpg,two\nb.jpg,three\n")
     common = {
         "action": "import",
-        "format": "csv",
+        "importer": "csv",
         "out": str(tmp_path / "c.jsonl"),
         "images": str(images),
         "captions": str(tmp_path / "t.csv"),
@@ -131,7 +190,7 @@ def table(tmp_path, images):
     path.write_text("file,comment,split\na.jpg,one,train\na.jpg,two,train\nb.jpg,three,val\n")
     return {
         "action": "import",
-        "format": "csv",
+        "importer": "csv",
         "out": str(tmp_path / "out" / "c.jsonl"),
         "images": str(images),
         "captions": str(path),
@@ -185,7 +244,7 @@ def test_ids_that_two_files_share_are_told_where_they_stand(tmp_path, images, ca
     files = {split: str(tmp_path / f"{split}.json") for split in ("train", "val")}
     for file in files.values():
         Path(file).write_text(json.dumps(content))
-    common = {"action": "import", "format": "coco", "out": str(tmp_path / "c.jsonl")}
+    common = {"action": "import", "importer": "coco", "out": str(tmp_path / "c.jsonl")}
     with pytest.raises(DataError) as caught:
         run_data(capsys, **common, images=str(images), annotations=files)
     faults_mention(
@@ -247,7 +306,7 @@ def test_keys_of_a_run_are_refused(capsys):
         run_data(capsys, **cfg)
     faults_mention(
         caught.value.faults,
-        ("data.split: ", "mmtx data", "'split'"),
+        ("data.split: ", "mmtx data action=check", "'split'"),
         ("data.path: ", "mmtx data", "'manifest'"),
         ("trainer: ", "mmtx data", " action, "),
     )
@@ -274,13 +333,14 @@ def test_from_the_command_line(tmp_path):
     assert foreign.returncode == 2
     faults_mention(
         foreign.stderr.splitlines(),
-        ("mmtx data: data.allow_outside_root: ", "mmtx data;", "'allow_outside_root'"),
+        ("mmtx data: data.allow_outside_root: ", "mmtx data action=check;", "'allow_outside_root'"),
     )
 
 
 def test_nothing_heavy_is_imported():
     heavy = "{'torch', 'torchvision', 'pytorch_lightning', 'matplotlib'}"
-    code = f"import sys, mmtx_cli.command.data; print({heavy} & set(sys.modules))"
+    actions = ", ".join(f"mmtx_cli.command.data_{name}" for name in ("create", "check", "import"))
+    code = f"import sys, {actions}; print({heavy} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2]
     )

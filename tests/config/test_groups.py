@@ -32,6 +32,10 @@ def test_an_option_has_what_the_files_that_it_extends_have(tmp_path):
     (tmp_path / "head" / "mine.yaml").write_text(own)
     (tmp_path / "head" / "again.yaml").write_text("defaults: [again, mine]\nlast: 3\n")
     (mine,) = made(["head"], ["mine"], [tmp_path])
-    assert (mine.content["_target_"], mine.content["dim"], mine.content["last"]) == ("my.Head", 2, 3)
+    assert (mine.content["_target_"], mine.content["dim"], mine.content["last"]) == (
+        "my.Head",
+        2,
+        3,
+    )
     assert (mine.place, mine.parts) == ("head.mine", {"fusion@head.mine.part": ["concat"]})
     assert choices("head", [tmp_path]) == ["again", "mine"]

@@ -102,8 +102,8 @@ class Checker:
             patch("mmtx_cli.comparison.scheduler.run_all", begin),
             patch("mmtx_cli.command.score.read_references", begin),
             patch("mmtx_cli.command.export.read_config", begin),
-            patch("mmtx_cli.command.data.check_manifest", begin),
-            patch("mmtx_cli.data.importer.run.import_key_faults", self.imported),
+            patch("mmtx_cli.command.data_check.check_manifest", begin),
+            patch("mmtx_cli.command.data_import.import_", begin),
             patch("mmtx_cli.synthetic.dataset_writer.BuiltIn.make", begin),
             patch("mmtx_cli.inference.fill_cache.cache", begin),
         ]
@@ -117,14 +117,6 @@ class Checker:
     def stored(self, path: object) -> dict[str, Any]:
         """The config of a trained model."""
         return deepcopy(self.models.get(key_of(str(path)), self.stand_in))
-
-    def imported(self, settings: Mapping[str, Any]) -> list[str]:
-        """The faults of the keys of an import, which begins if there are none."""
-        from mmtx_cli.data.importer.options import import_key_faults
-
-        if faults := list(import_key_faults(settings)):
-            return faults
-        raise Begun
 
 
 def stand_in(folder: Path) -> dict[str, Any]:

@@ -80,7 +80,7 @@ WRONG = {
     "a key of a trained model": "mmtx eval ckpt=runs/a head.captioning.num_beamz=3",
     "a key at the root": "mmtx caption ckpt=runs/a input=photos",
     "an action": "mmtx data action=creat out=scenes",
-    "a key of an import": "mmtx data action=import format=coco out=a.jsonl images=b split_by=c",
+    "a key of an import": "mmtx data action=import importer=coco out=a.jsonl images=b split_by=c",
     "a task": "mmtx data action=create dataset=fusion_lab task=xorr out=a",
     "arguments of a comparison": "mmtx compare sweep=fusions \"train_args=['data.paths=a.jsonl']\"",
     "a fusion to compare": "mmtx compare sweep=fusions fusions=[gate] train_args=[seed=1]",

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from docs.site import reference
-from mmtx_cli.config.conf_tree import choices, conf_dir, group_names, root_keys
-from mmtx_cli.config.groups import made
+from mmtx_cli.config.conf_tree import ROOT_GROUPS, choices, conf_dir, group_names
+from mmtx_cli.config.groups import known_keys, made
 from mmtx_cli.config.help.components import read_component
 from mmtx_cli.config.schema import SECTIONS
 
@@ -43,7 +43,8 @@ SETTINGS = {
     for name, schema in SECTIONS.items()
     for path, _, _ in map(reference.parted, reference.section_rows("finetune", name, schema, {}))
 }
-ROOT_KEYS = {key for config in reference.CONFIGS for key in root_keys(config)}
+OPTIONS = {group: choices(group) for group in ROOT_GROUPS}
+ROOT_KEYS = {key for name in reference.CONFIGS for key in known_keys(name, OPTIONS, [conf_dir()])}
 LAST = (
     ROOT_KEYS
     | {name for names in PARTS.values() for name in names}

@@ -437,7 +437,7 @@ def test_a_table_of_captions_is_no_manifest(tmp_path):
     (tmp_path / "table.csv").write_text("file,comment\na.jpg,one\nb.jpg,two\n")
     err = refused("finetune", *CAPTIONER, "data.path=table.csv", cwd=tmp_path)
     place = f"mmtx finetune: {tmp_path}/table.csv:1: "
-    command = "`mmtx data action=import format=csv captions="
+    command = "`mmtx data action=import importer=csv captions="
     faults_mention([err], (place, "column 'id'", "file, comment", command))
 
 

@@ -39,7 +39,7 @@ def mosi(tmp_path_factory) -> str:
     """The manifest of a small feature file of MMSA's layout, made by the command."""
     folder = tmp_path_factory.mktemp("mosi")
     source = mmsa_file.write(folder / "unaligned.pkl", mmsa_file.mmsa())
-    args = ("action=import", "format=mmsa", f"source={source}", f"out={folder}/mosi.jsonl")
+    args = ("action=import", "importer=mmsa", f"source={source}", f"out={folder}/mosi.jsonl")
     return str(succeeded(mmtx("data", *args)))
 
 
@@ -117,7 +117,7 @@ def test_a_model_refuses_features_of_another_size(trained, tmp_path):
     for fields in content.values():
         fields["audio"] = np.concatenate([fields["audio"], fields["audio"][..., :1]], axis=2)
     source = mmsa_file.write(tmp_path / "wide.pkl", content)
-    args = ("action=import", "format=mmsa", f"source={source}", f"out={tmp_path}/wide.jsonl")
+    args = ("action=import", "importer=mmsa", f"source={source}", f"out={tmp_path}/wide.jsonl")
     wide = succeeded(mmtx("data", *args))
     said = refused("eval", f"ckpt={trained}", f"data.path={wide}", f"run_dir={tmp_path}/eval")
     file = f"{tmp_path}/wide_features/train_audio.safetensors"
@@ -140,7 +140,7 @@ def test_a_hostile_pickle_is_refused(tmp_path):
             return os.system, (f"touch {tmp_path}/mark",)
 
     source = mmsa_file.write(tmp_path / "evil.pkl", {"train": Hostile()})
-    args = ("action=import", "format=mmsa", f"source={source}", f"out={tmp_path}/m.jsonl")
+    args = ("action=import", "importer=mmsa", f"source={source}", f"out={tmp_path}/m.jsonl")
     mentions(refused("data", *args), "evil.pkl: ", "posix.system")
     assert [path.name for path in tmp_path.iterdir()] == ["evil.pkl"]
 
@@ -148,7 +148,7 @@ def test_a_hostile_pickle_is_refused(tmp_path):
 @pytest.mark.slow
 def test_films_and_their_genres_from_hdf5(tmp_path):
     source = mmimdb_file.write(tmp_path / "multimodal_imdb.hdf5", nan_rows=[2])
-    args = ("action=import", "format=mmimdb", f"source={source}", f"out={tmp_path}/mmimdb.jsonl")
+    args = ("action=import", "importer=mmimdb", f"source={source}", f"out={tmp_path}/mmimdb.jsonl")
     manifest = succeeded(mmtx("data", *args))
     args = [f"data.path={manifest}", *encoders("text", "image"), *COMMON, "data.num_workers=2"]
     args += ["fusion=gated", "head=classification", f"run_dir={tmp_path}/run"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 from mmtx_cli.config.conf_tree import (
+    ROOT_GROUPS,
     choices,
     config_dirs,
     configuration,
@@ -17,7 +18,7 @@ from mmtx_cli.config.conf_tree import (
 )
 from mmtx_cli.config.constraints import WORDS
 from mmtx_cli.config.groups import Choice, all_made, chosen_by
-from mmtx_cli.config.help.command_help import component_rows, root_rows
+from mmtx_cli.config.help.command_help import component_rows, option_rows, root_rows
 from mmtx_cli.config.help.components import read_component
 from mmtx_cli.config.help.settings import Row, section_rows
 from mmtx_cli.config.introspect import TargetError
@@ -26,7 +27,7 @@ from mmtx_cli.config.validate import TYPES, subsections
 
 _TEXT = "str | None"
 _LIST = re.compile(r"(?i)\b(?:list|tuple|sequence|set|dict|mapping)\b")
-MEANT = {("data", "missing"): ("error", "skip"), ("compare", "sweep"): ("fusions",)}
+MEANT = {("data_import", "missing"): ("error", "skip"), ("compare", "sweep"): ("fusions",)}
 """Values of keys that have another meaning in another command, or whose comment lists none."""
 FILES = frozenset(
     (
@@ -51,11 +52,16 @@ class Known:
 def known_keys(command: str, args: Sequence[str]) -> Iterator[Known]:
     """Yield the keys of a command, of its sections, and of the components selected in ``args``."""
     dirs, name = config_dirs(args), configuration(command, args)
-    for row, comment in root_rows(name, {}):
+    options = list(all_made(chosen_by(name, args, dirs), dirs))
+    mine = [row for choice in options if choice.group in ROOT_GROUPS for row in option_rows(choice)]
+    above = ""
+    for row, comment in [*root_rows(name, {}), *mine]:
+        above = f"{above} {row[2:]}" if row.startswith("#") else above
         if not row.startswith("#"):
             key, _, default = row.partition("=")
-            words = MEANT.get((name, key)) or alternatives(key, comment)
+            words = MEANT.get((name, key)) or alternatives(key, f"{above} {comment}".strip())
             yield known(key, default, TYPES.get(key, _TEXT), words, key in FILES)
+            above = ""
     present = root_keys(name)
     for section, schema in SECTIONS.items():
         kinds = dict(kinds_of(section, schema))
@@ -64,7 +70,7 @@ def known_keys(command: str, args: Sequence[str]) -> Iterator[Known]:
             if "[" not in key:
                 kind = kinds.get(key, _TEXT)
                 yield known(key, default, kind, WORDS.get(key, ()), key in FILES)
-    for choice in all_made(chosen_by(name, args, dirs), dirs):
+    for choice in options:
         for row, kind in rows_of(choice):
             key, _, default = row.partition("=")
             yield known(key, default, kind, files="str" in kind and not _LIST.search(kind))

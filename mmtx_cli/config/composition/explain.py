@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.config.conf_tree import (
+    ROOT_GROUPS,
     choices,
     config_dirs,
     default_groups,
@@ -15,19 +16,25 @@ from mmtx_cli.config.conf_tree import (
     split,
     spoken,
 )
-from mmtx_cli.config.groups import offered
+from mmtx_cli.config.groups import chosen_by, known_keys, offered, other_takers
+from mmtx_cli.config.help.components import written
+from mmtx_cli.config.help.yaml_comments import example
 from mmtx_cli.config.key_hints import chosen_nodes, key_hint
 from mmtx_cli.config.overrides import SECTIONS, is_section_key, parsed
 from mmtx_cli.config.synonyms import meant_file
+from mmtx_cli.config.unknown_keys import only_for
 from mmtx_cli.config.validate import section_faults
 from mmtx_cli.io.former_names import now_called
 from mmtx_cli.io.quoting import argument, unreadable
-from mmtx_cli.suggest import nearest
+from mmtx_cli.suggest import closest, nearest
 
 
 def explained(error: Exception, command: str, args: list[str]) -> list[str]:
     """Return the errors of a command line that Hydra cannot compose, in the user's terms."""
     faults = [fault for arg in split(args)[1] for fault in override_faults(arg, command, args)]
+    faults += [
+        fault for group, fault in unselected(command, args) if f"called {group}" not in str(faults)
+    ]
     if faults:
         return [*faults, *plain_section_faults(args)]
     missing = re.search(r"Missing mandatory value: (\S+)", str(error))
@@ -89,10 +96,13 @@ def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -
         args: All arguments of the command line.
     """
     dirs = config_dirs(args)
-    known, groups = root_keys(command), group_names(dirs)
+    chosen, groups = chosen_by(command, args, dirs), group_names(dirs)
+    known = known_keys(command, chosen, dirs)
     below = [group for group in groups if group.startswith(f"{key}/")]
     if key in groups and key not in default_groups(command):
         yield f"{key}: group not supported by mmtx {spoken(command)}; {taken(command, key)}"
+    elif key in ROOT_GROUPS and None in values:
+        return  # reported as not selected
     elif key in groups and None in values:
         leave_out = f"{key.replace('/', '.')}=null" if "/" in key else f"~{key}"
         yield f"{key}=null: invalid; to remove it, write {leave_out}"
@@ -106,11 +116,16 @@ def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -
                     hint = f"now called {now}"
                 if key == "data" and meant_file(str(name), "finetune"):
                     hint = f"did you mean data.path={name}? ({hint})"
-                yield f"{key}={name}: unknown option; {hint}"
+                near = closest(str(name), there, 0.6) if key in ROOT_GROUPS else None
+                shown = example(f"{key}/{near}") if near else ""
+                yield f"{key}={name}: unknown option; {hint}{shown}"
     elif "/" in key:
         yield f"{key}: unknown group; {nearest(key, groups)}"
     elif below and isinstance(values[0], str):
         yield f"{key}={values[0]}: invalid; use {' or '.join(f'{group}=NAME' for group in below)}"
+    elif key.split(".")[0] not in known and (takers := other_takers(key.split(".")[0], command)):
+        if all(chosen.get(taker.partition("=")[0]) for taker in takers):
+            yield only_for(f"{key}={written(values[0])}", takers)
     elif key.split(".")[0] not in known:
         mine = [group for group in groups if group in default_groups(command)]
         nodes = chosen_nodes(command, args, dirs)
@@ -125,13 +140,34 @@ def added_faults(overrides: Sequence[str], command: str, dirs: Sequence[Path]) -
 
     Hydra would add such a key to the configuration.
     """
-    known, groups = root_keys(command), group_names(dirs)
+    known = known_keys(command, chosen_by(command, overrides, dirs), dirs)
+    groups = group_names(dirs)
     for arg in overrides:
         key = arg.partition("=")[0].lstrip("+").split("@")[0]
         root = key.split(".")[0]
         if arg.startswith("+") and root not in (*known, *SECTIONS, "hydra") and key not in groups:
             nodes = chosen_nodes(command, overrides, dirs)
-            yield f"{arg}: unknown key; {key_hint(root, known, nodes, known)}"
+            takers = other_takers(root, command)
+            hint = key_hint(root, known, nodes, known)
+            yield only_for(arg, takers) if takers else f"{arg}: unknown key; {hint}"
+
+
+def unselected(command: str, args: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each group from which an option must be selected but is not, and the error."""
+    dirs = config_dirs(args)
+    chosen = chosen_by(command, args, dirs)
+    for group in default_groups(command):
+        if group in ROOT_GROUPS and not chosen.get(group):
+            there = ", ".join(choices(group, dirs))
+            yield group, f"{group} is missing; choose from {there}{example(command)}"
+
+
+def list_faults(overrides: Sequence[str]) -> Iterator[str]:
+    """Yield errors for lists of options of groups that take one."""
+    for arg in overrides:
+        key, _, value = arg.lstrip("+").partition("=")
+        if key in ROOT_GROUPS and value.startswith("["):
+            yield f"{arg}: not a list; select one: {key}=NAME"
 
 
 def taken(command: str, key: str) -> str:

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
-from mmtx_cli.config.conf_tree import root_keys
+from mmtx_cli.config.conf_tree import conf_dir
+from mmtx_cli.config.groups import known_keys, selected
 from mmtx_cli.config.key_hints import key_hint
 from mmtx_cli.config.overrides import SECTIONS
 
@@ -18,7 +19,8 @@ def root_key_faults(
 
     ``groups`` are the user's own groups, whose names are valid root keys.
     """
-    known, used = root_keys(command), set(_names(cfg))
+    known = known_keys(command, selected(command, cfg), [conf_dir()])
+    used = set(_names(cfg))
     places = {*known, *SECTIONS, "hydra", *(groups - {"experiment"}), *used}
     nodes = [(name, cfg.get(name)) for name in SECTIONS]
     for key in map(str, cfg):

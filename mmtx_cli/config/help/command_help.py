@@ -7,6 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mmtx_cli.config.conf_tree import (
+    ACTIONS,
+    MISSING,
+    ROOT_GROUPS,
+    choices,
     conf_dir,
     config_dirs,
     configuration,
@@ -18,9 +22,10 @@ from mmtx_cli.config.conf_tree import (
 )
 from mmtx_cli.config.cross_checks import CACHING, TRAINING
 from mmtx_cli.config.groups import Choice, all_made, chosen_by, flat, made, nearest_choice, offered
+from mmtx_cli.config.help.actions import action_rows
 from mmtx_cli.config.help.components import Component, plain, read_component, written
 from mmtx_cli.config.help.settings import USED, Row, section_rows
-from mmtx_cli.config.help.yaml_comments import Key, heading, keys
+from mmtx_cli.config.help.yaml_comments import Key, example_in, heading, keys
 from mmtx_cli.config.introspect import TargetError
 from mmtx_cli.config.overrides import SECTIONS as NODES
 from mmtx_cli.config.schema import FILLED, SECTIONS
@@ -35,9 +40,6 @@ EXAMPLES = {
     "predict": "mmtx predict ckpt=runs/finetune/RUN inputs='photos/*.jpg'",
     "compare": "mmtx compare sweep=fusions \"train_args=['experiment=avdigits']\" seeds=[1,2,3]",
     "score": "mmtx score references=captions.json predictions=results.json",
-    "data": "mmtx data action=create dataset=scenes out=scenes",
-    "data_cache": "mmtx data action=cache out=cache/pairs data.path=pairs.jsonl "
-    "encoder/image=efficientnet_lite",
     "demo": "mmtx demo",
     "export": "mmtx export ckpt=runs/finetune/RUN out=my_model",
 }
@@ -47,14 +49,25 @@ set it, e.g. head.captioning.num_beams=5; `mmtx finetune head=captioning --help`
 head=captioning."""
 
 
+WITH_OPTIONS = ("data_create", "data_import")
+"""Configs that select from a group of ROOT_GROUPS."""
+
+
 def print_usage(command: str, args: Sequence[str]) -> None:
     """Print the help of a command, for the options selected in ``args``."""
     dirs, command = config_dirs(args), configuration(command, args)
+    if command in ACTIONS:
+        print(f"usage: mmtx {command} action=NAME [key=value] ...\n")
+        print("\n".join(action_rows(command)))
+        return
     building = (*TRAINING, CACHING)
-    grouped = command in (*building, "eval")
-    print(f"usage: mmtx {spoken(command)}{' [group=choice]' if grouped else ''} [key=value] ...")
-    if command in EXAMPLES:
-        print(f"\nexample: {EXAMPLES[command]}")
+    typed = [arg for arg in args if arg.partition("=")[0] in ROOT_GROUPS]
+    grouped = not typed and command in (*building, "eval", *WITH_OPTIONS)
+    words = [spoken(command), *typed, *(["[group=choice]"] if grouped else [])]
+    print(f"usage: mmtx {' '.join(words)} [key=value] ...")
+    shown = EXAMPLES.get(command) or example_of(typed[-1].replace("=", "/") if typed else command)
+    if shown:
+        print(f"\nexample: {shown}")
     for folder in dirs[1:]:
         if not folder.is_dir():
             print(f"\n--config-dir {folder}: folder not found")
@@ -65,6 +78,8 @@ def print_usage(command: str, args: Sequence[str]) -> None:
     print_table("Keys", root_rows(command, said))
     if command in building:
         print_components(command, made_here, said, dirs)
+    elif command in WITH_OPTIONS:
+        print_options(made_here, bool(typed), command)
     elif command in USED:
         print(WITH_CKPT)
         for choice in made_here:
@@ -74,6 +89,12 @@ def print_usage(command: str, args: Sequence[str]) -> None:
         rows = list(section_rows(command, name, schema, said))
         if rows:
             print_table(plain(schema.__doc__), rows)
+
+
+def example_of(name: str) -> str:
+    """Return the example command in one of our files, or ""."""
+    path = conf_dir() / f"{name}.yaml"
+    return example_in(path.read_text(encoding="utf-8")) if path.is_file() else ""
 
 
 def print_table(title: str, rows: Iterable[Row]) -> None:
@@ -87,7 +108,7 @@ def experiment_values(chosen: Sequence[Choice]) -> Iterator[tuple[str, str]]:
     """Yield (path, value) for everything that selected experiments and plain options set."""
     for choice in chosen:
         if choice.group == "experiment" or "_target_" not in choice.content:
-            place = "" if choice.group == "experiment" else f"{choice.place}."
+            place = "" if choice.place == "_global_" else f"{choice.place}."
             for path, value in flat(choice.content, place):
                 if path.rpartition(".")[2] != "defaults":
                     yield path, written(value)
@@ -112,7 +133,16 @@ def root_rows(command: str, said: Mapping[str, str]) -> Iterator[Row]:
     for key in root_keys(command):
         yield from ((f"# {line}", "") for line in key.above)
         value = said.get(key.path, key.value).replace("${command}", command)
-        yield f"{key.path}={value}", key.comment
+        yield f"{key.path}={'(required)' if value == MISSING else value}", key.comment
+
+
+def option_rows(choice: Choice) -> Iterator[Row]:
+    """Yield the root keys of an option that has such, with their comments."""
+    path = conf_dir() / choice.group / f"{choice.name}.yaml"
+    for key in keys(path.read_text(encoding="utf-8")) if path.is_file() else ():
+        if key.path not in (choice.group, "defaults"):
+            yield from ((f"# {line}", "") for line in key.above)
+            yield f"{key.path}={'(required)' if key.value == MISSING else key.value}", key.comment
 
 
 def root_keys(command: str) -> Iterator[Key]:
@@ -124,6 +154,19 @@ def root_keys(command: str) -> Iterator[Key]:
             if key.path.split(".")[0] not in told:
                 yield key
         told |= set(shipped(name))
+
+
+def print_options(chosen: Sequence[Choice], typed: bool, command: str) -> None:
+    """Print the keys of the selected importer or data set, or how to list them."""
+    for choice in chosen:
+        if choice.missing:
+            print(f"\n{nearest_choice(choice, [conf_dir()])}")
+        elif choice.group in ROOT_GROUPS and (rows := list(option_rows(choice))):
+            print_table(f"Keys of {choice.group}={choice.name}", rows)
+    if not typed:
+        (group,) = default_groups(command)
+        print(f"\nTo list the keys of one {group}, select it, for example:")
+        print(f"  mmtx {spoken(command)} {group}={choices(group)[0]} --help")
 
 
 def print_components(

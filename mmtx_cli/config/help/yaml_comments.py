@@ -1,9 +1,15 @@
 """Parse the keys of our YAML files with their values as written and their comments."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import yaml
+
+from mmtx_cli.config.conf_tree import conf_dir
+
+EXAMPLE = " e.g. mmtx "
+"""Separates the description from the example command in the comment at the top of a file."""
 
 
 @dataclass(frozen=True)
@@ -71,4 +77,20 @@ def heading(text: str) -> str:
             break
         if "@package" not in line:
             said.append(line.lstrip("# ").rstrip())
-    return " ".join(said)
+    return " ".join(said).partition(EXAMPLE)[0]
+
+
+def example_in(text: str) -> str:
+    """Return the example command that the comment at the top of a file ends with, or ""."""
+    said = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    words = " ".join(line.lstrip("# ").rstrip() for line in said).partition(EXAMPLE)[2]
+    return f"mmtx {words}" if words else ""
+
+
+def example(name: str) -> str:
+    """Return the example in one of our files on a new line, or "" if it has none.
+
+    ``name`` is the path in conf/ without suffix, e.g. ``importer/coco``.
+    """
+    command = example_in((conf_dir() / f"{name}.yaml").read_text(encoding="utf-8"))
+    return f"\n  e.g. {command}" if command else ""

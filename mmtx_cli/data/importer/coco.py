@@ -5,13 +5,25 @@ Format: https://cocodataset.org/#format-data (e.g. captions_train2017.json).
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.data.importer.found import Found, staging_of
 from mmtx_cli.data.importer.json_file import is_id, read_json
+from mmtx_cli.data.importer.options import Settings
+from mmtx_cli.data.importer.paths import by_split, image_folders
 from mmtx_cli.errors import DataError, at_most
 
 _ANEW = "fix the entry, or download the file again"
+
+
+def read(settings: Settings) -> Found:
+    """Return the rows of one file of annotations, or of one per split."""
+    files = by_split("annotations", settings)
+    folders = image_folders(settings, files)
+    found = chain.from_iterable(rows(file, folders[s], s) for s, file in files.items())
+    return Found(found, folders.values(), staging_of(settings))
 
 
 def rows(

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from mmtx_cli.data.importer.options import Settings
+from mmtx_cli.data.importer.paths import example_of
 from mmtx_cli.data.importer.vectors import Vectors
 from mmtx_cli.data.manifest.option_names import RATIOS
-from mmtx_cli.errors import DataError
+from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.suggest import closest
 
 # possible targets of a column; media paths are prefixed with the image folder
@@ -14,6 +17,36 @@ TARGETS = ("id", *MEDIA, "caption", "text", "label", "number", "split", "group")
 _LEARNED = ("caption", "text", "label", "number")
 CAPTIONS = "captions"
 """The manifest's key for several captions; a column of this name is read as ``caption``."""
+
+
+def check_columns(settings: Settings) -> dict[str, Any]:
+    """Return the column of each field.
+
+    Raises:
+        ConfigError: if ``columns``, ``split_by`` or ``features`` is invalid, or they do not match.
+    """
+    columns: Any = {} if settings["columns"] is None else settings["columns"]
+    by, features = settings["split_by"], settings["features"]
+    if not isinstance(columns, dict):
+        raise ConfigError(f"columns={columns}: must map fields to columns{example_of(settings)}")
+    if len({type(name) is int for name in columns.values()}) > 1:
+        raise ConfigError(f"columns={columns}: use names, or numbers if there is no header")
+    numbered = any(type(name) is int for name in columns.values())
+    if type(by) is int and not numbered:
+        raise ConfigError(
+            f"split_by={by}: column numbers are for tables without a header, where all columns "
+            "are numbers, as in 'columns={image: 1, caption: 3}'; use the column name"
+        )
+    if isinstance(by, str) and numbered:
+        raise ConfigError(f"split_by={by}: must be a number, as in columns={columns}")
+    if by is not None and not isinstance(settings["split"], dict):
+        raise ConfigError(f"split_by={by}: needs ratios; set e.g. 'split={RATIOS}'")
+    if features is not None and (not isinstance(features, dict) or not features):
+        raise ConfigError(
+            f"features={features}: must map a modality to columns, e.g. "
+            "'columns={id: name, label: class}' 'features={audio: mfcc_*}'"
+        )
+    return columns
 
 
 def chosen_columns(

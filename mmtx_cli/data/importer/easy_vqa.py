@@ -10,12 +10,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.data.importer.found import Found, staging_of
 from mmtx_cli.data.importer.json_file import read_json
+from mmtx_cli.data.importer.options import Settings
+from mmtx_cli.data.importer.paths import image_folder
 from mmtx_cli.data.manifest.splits import split_of
 from mmtx_cli.errors import ConfigError, DataError, at_most
 
 HELD_OUT = 0.05
 """Fraction of the training images whose questions are used for validation."""
+
+
+def read(settings: Settings) -> Found:
+    """Return the rows of a folder, by default of that of the package."""
+    given = {**settings, "images": settings["images"] or str(package_folder())}
+    folder = image_folder(given)
+    return Found(rows(folder, settings["seed"]), [folder], staging_of(settings))
 
 
 def package_folder() -> Path:
@@ -27,7 +37,7 @@ def package_folder() -> Path:
     spec = find_spec("easy_vqa")
     if spec is None or spec.origin is None:
         raise ConfigError(
-            "format=easy_vqa: the package with the images and questions is not installed "
+            "importer=easy_vqa: the package with the images and questions is not installed "
             "(easy-vqa): pip install mmtx[easy-vqa]"
         )
     return Path(spec.origin).parent / "data"

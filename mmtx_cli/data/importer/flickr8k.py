@@ -9,8 +9,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.data.importer.found import Found, staging_of
+from mmtx_cli.data.importer.options import Settings
+from mmtx_cli.data.importer.paths import check_splits, image_folder
 from mmtx_cli.errors import DataError, at_most
 from mmtx_cli.io.untrusted.bounded_file import MAX_DOCUMENT_BYTES, RefusedFileError, read_text
+
+
+def read(settings: Settings) -> Found:
+    """Return the rows of the images that the lists of the splits name."""
+    lists = {split: path for split, path in (settings["splits"] or {}).items() if path}
+    check_splits("splits", lists, settings)
+    folder = image_folder(settings)
+    return Found(rows(settings["captions"], folder, lists), [folder], staging_of(settings))
 
 
 def rows(

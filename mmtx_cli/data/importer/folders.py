@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.data.importer.drawn import DRAWN
+from mmtx_cli.data.importer.found import Found, staging_of, with_notes
+from mmtx_cli.data.importer.options import Settings
+from mmtx_cli.data.importer.paths import check_folders, followed, split_of_rows
 from mmtx_cli.data.list_files import files_below
 from mmtx_cli.data.manifest.row_parser import is_split_name, named_split
 from mmtx_cli.errors import DataError
@@ -13,6 +16,14 @@ from mmtx_cli.media.suffixes import SUFFIXES
 
 _KIND = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
 _SHOWN = 5
+
+
+def read(settings: Settings) -> Found:
+    """Return the rows of the files in ``source``."""
+    check_folders({"source": settings["source"]}, settings)
+    source, notes = Path(followed(settings["source"])), list[str]()
+    found = rows(source, split_of_rows(settings), notes)
+    return Found(with_notes(found, lambda: notes), [str(source)], staging_of(settings))
 
 
 def rows(

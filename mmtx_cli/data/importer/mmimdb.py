@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from mmtx_cli.data.features.formats import dataset, hdf5, held, listed, load_hdf5
+from mmtx_cli.data.importer.found import Found, staging_of, with_notes
+from mmtx_cli.data.importer.options import Settings
 from mmtx_cli.errors import DataError
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.regular_file import check_regular
@@ -24,6 +26,13 @@ FEATURES = {"text": "features", "image": "vgg_features"}
 """The HDF5 dataset with the features of each modality."""
 SPLITS = {"train": "train", "dev": "val", "valid": "val", "val": "val", "test": "test"}
 _BLOCK = 1024  # rows read at a time
+
+
+def read(settings: Settings) -> Found:
+    """Return the rows of the HDF5 file, which stays where it is."""
+    found = MmImdb(settings["source"])
+    rows = with_notes(found.rows(), lambda: found.notes)
+    return Found(rows, [str(found.source.parent)], staging_of(settings))
 
 
 class MmImdb:

@@ -14,14 +14,28 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from mmtx_cli.data.importer.found import Found, staging_of, with_notes
+from mmtx_cli.data.importer.options import Settings
+from mmtx_cli.data.importer.paths import example_of
 from mmtx_cli.data.importer.pickled import plain, read_pickle
-from mmtx_cli.errors import DataError, at_most
+from mmtx_cli.errors import ConfigError, DataError, at_most
 from mmtx_cli.io.atomic import replaced
 
 STREAMS = {"text": "text", "audio": "audio", "video": "vision"}
 """The pickle's field name for each modality."""
 SPLITS = {"train": "train", "valid": "val", "test": "test"}
 Arrays = dict[str, Float[np.ndarray, "n l c"]]
+
+
+def read(settings: Settings) -> Found:
+    """Return the rows of a pickle, whose features go to the staging folder."""
+    columns: Any = {} if settings["columns"] is None else settings["columns"]
+    if not isinstance(columns, dict) or not columns.keys() <= {"label"}:
+        raise ConfigError(f"columns={columns}: must name the label field{example_of(settings)}")
+    staging = staging_of(settings)
+    found = Mmsa(settings["source"], staging.folder, columns.get("label"))
+    rows = with_notes(found.rows(), lambda: found.notes)
+    return Found(rows, [str(staging.final.parent)], staging)
 
 
 class Mmsa:

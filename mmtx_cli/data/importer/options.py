@@ -1,108 +1,58 @@
-"""Keys of ``mmtx data``: required keys, allowed values, and example commands."""
+"""Settings of ``mmtx data``: required keys, and keys that take paths and switches."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
+from mmtx_cli.config.conf_tree import (
+    MISSING,
+    ROOT_GROUPS,
+    choices,
+    default_groups,
+    files,
+    shipped,
+)
+from mmtx_cli.config.help.components import written
+from mmtx_cli.config.help.yaml_comments import example
+from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.io.former_names import now_called
-from mmtx_cli.suggest import closest
+from mmtx_cli.suggest import nearest
 
 Settings = dict[str, Any]
-Choice = TypeVar("Choice")
 
-EXAMPLE = {
-    "make": "mmtx data action=create out=data/scenes",
-    "check": "mmtx data action=check manifest=data/scenes/scenes.jsonl decode=true",
-    "cache": (
-        "mmtx data action=cache out=cache/pairs data.path=pairs.jsonl "
-        "encoder/image=efficientnet_lite"
-    ),
-    "coco": (
-        "mmtx data action=import format=coco out=coco.jsonl "
-        "'images={train: train2017, val: val2017}' 'annotations={train: captions_train2017.json, "
-        "val: captions_val2017.json}'"
-    ),
-    "flickr8k": (
-        "mmtx data action=import format=flickr8k out=flickr8k.jsonl images=Flicker8k_Dataset "
-        "captions=Flickr8k.token.txt splits.train=Flickr_8k.trainImages.txt "
-        "splits.val=Flickr_8k.devImages.txt splits.test=Flickr_8k.testImages.txt"
-    ),
-    "csv": (
-        "mmtx data action=import format=csv out=mine.jsonl captions=mine.csv images=photos "
-        "split=train 'columns={image: file, caption: comment}'"
-    ),
-    "features": (
-        "mmtx data action=import format=csv out=mine.jsonl captions=mine.csv split=train "
-        "'columns={id: name, label: class}' 'features={audio: mfcc_*}'"
-    ),
-    "folders": (
-        "mmtx data action=import format=folders out=mine.jsonl source=photos "
-        "'split={train: 0.8, val: 0.1, test: 0.1}'"
-    ),
-    "vqa": (
-        "mmtx data action=import format=vqa out=vqa.jsonl "
-        "'images={train: train2014, val: val2014}' "
-        "'questions={train: v2_OpenEnded_mscoco_train2014_questions.json, "
-        "val: v2_OpenEnded_mscoco_val2014_questions.json}' "
-        "'annotations={train: v2_mscoco_train2014_annotations.json, "
-        "val: v2_mscoco_val2014_annotations.json}'"
-    ),
-    "easy_vqa": "mmtx data action=import format=easy_vqa out=easy_vqa.jsonl",
-    "mmsa": (
-        "mmtx data action=import format=mmsa out=mosi.jsonl source=MOSI/unaligned_50.pkl "
-        "'columns={label: regression_labels}'"
-    ),
-    "mmimdb": "mmtx data action=import format=mmimdb out=mmimdb.jsonl source=multimodal_imdb.hdf5",
-}
-
-TAKES = {
-    "coco": ("images", "annotations", "split"),
-    "flickr8k": ("images", "captions", "splits"),
-    "csv": (
-        *("images", "captions", "split", "columns", "delimiter", "quoting", "features"),
-        "split_by",
-    ),
-    "folders": ("source", "split"),
-    "vqa": ("images", "questions", "annotations", "split"),
-    "easy_vqa": ("images",),
-    "mmsa": ("source", "columns"),
-    "mmimdb": ("source",),
-}
-"""Format-specific import keys, by format."""
-RATIO_FORMATS = ("csv", "folders")
-"""Formats that support split ratios."""
-_UNSET = {"delimiter": ",", "quoting": True}
-"""Defaults of format-specific keys; those not listed default to null."""
-PATHS = ("out", "manifest", "root", "captions", "source")
+PATHS = {"out", "manifest", "root", "captions", "source"}
 """Keys that take one file or folder."""
-SWITCHES = ("decode", "quoting", "allow_outside_root")
+SWITCHES = {"decode", "quoting", "allow_outside_root"}
 """Boolean keys."""
-PATHS_BY_SPLIT = ("images", "annotations", "questions")
+PATHS_BY_SPLIT = {"images", "annotations", "questions"}
 """Keys that take one path, or one path per split."""
 
 
-def import_key_faults(settings: Settings) -> Iterator[str]:
-    """Yield a fault for each given key that the import format does not have."""
-    format_ = settings["format"]
-    for key in dict.fromkeys(key for keys in TAKES.values() for key in keys):
-        if key in TAKES[format_] or not _is_set(settings, key):
-            continue
-        takers = " or ".join(f"format={name}" for name, keys in TAKES.items() if key in keys)
-        yield f"{key}={_shown(settings[key])}: only valid for {takers}; remove it"
-    has_ratios = isinstance(settings["split"], dict) and "split" in TAKES[format_]
-    if has_ratios and format_ not in RATIO_FORMATS:
-        takers = " and ".join(f"format={name}" for name in RATIO_FORMATS)
-        yield (
-            f"split={_shown(settings['split'])}: ratios are only valid for {takers}; name "
-            f"one split for all rows, or one file per split{example(format_)}"
-        )
+def checked_settings(cfg: DictConfig, command: str) -> Settings:
+    """Return the settings of an action of ``mmtx data``, with paths as text.
 
-
-def _is_set(settings: Settings, key: str) -> bool:
-    value = settings[key]
-    if key == "splits" and isinstance(value, dict):
-        return any(path is not None for path in value.values())
-    return value is not None and value != _UNSET.get(key)
+    Raises:
+        ConfigError: with keys that are unknown or of another type, or missing.
+    """
+    settings: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    for group in [group for group in default_groups(command) if group in ROOT_GROUPS]:
+        if settings.get(group) not in choices(group):
+            near = nearest(str(settings.get(group)), choices(group))
+            raise ConfigError(f"{group}={settings.get(group)}: unknown option; {near}")
+    check_known_keys(settings, command, {"path": "manifest"})
+    if faults := list(value_faults(settings)):
+        raise ConfigError(*faults)
+    workers = settings.get("workers")
+    if workers is not None and (type(workers) is not int or workers < 1):
+        raise ConfigError(f"workers={workers}: must be an integer of at least 1, e.g. workers=4")
+    chosen = [f"{group}/{settings[group]}" for group in ROOT_GROUPS if group in settings]
+    defaults = {
+        key: value for name in (*files(command), *chosen) for key, value in shipped(name).items()
+    }
+    required = [key for key in settings if defaults.get(key) == MISSING and key != "task"]
+    require(settings, required, *chosen, command)
+    return settings
 
 
 def value_faults(settings: Settings) -> Iterator[str]:
@@ -110,64 +60,39 @@ def value_faults(settings: Settings) -> Iterator[str]:
 
     Numbers are converted to text in place, since YAML reads a folder named 2024 as a number.
     """
-    for key in PATHS:
+    for key in [key for key in settings if key in PATHS]:
         settings[key] = _text(settings[key])
         if not isinstance(settings[key], str | None):
-            yield f"{key}={_shown(settings[key])}: must be one path, e.g. {key}=PATH"
-    for key in (*PATHS_BY_SPLIT, "splits"):
+            yield f"{key}={written(settings[key])}: must be one path, e.g. {key}=PATH"
+    for key in [key for key in settings if key in {*PATHS_BY_SPLIT, "splits"}]:
         value = settings[key]
         if key == "splits" and value is not None and not isinstance(value, dict):
-            yield f"splits={_shown(value)}: must be an image list per split, e.g. splits.train=FILE"
+            said = "must be an image list per split, e.g. splits.train=FILE"
+            yield f"splits={written(value)}: {said}"
         elif isinstance(value, dict):
             settings[key] = value = {split: _text(path) for split, path in value.items()}
             for split, path in value.items():
                 if not isinstance(path, str | None):
-                    yield f"{key}.{split}={_shown(path)}: must be one path, e.g. {key}.{split}=PATH"
+                    name = f"{key}.{split}"
+                    yield f"{name}={written(path)}: must be one path, e.g. {name}=PATH"
         else:
             settings[key] = value = _text(value)
             if not isinstance(value, str | None):
                 yield (
-                    f"{key}={_shown(value)}: must be one path, e.g. {key}=PATH, or one per split, "
+                    f"{key}={written(value)}: must be one path, e.g. {key}=PATH, or one per split, "
                     f"e.g. '{key}={{train: PATH, val: PATH}}'"
                 )
-    for key in SWITCHES:
+    for key in [key for key in settings if key in SWITCHES]:
         if not isinstance(settings[key], bool):
-            yield f"{key}={_shown(settings[key])}: must be true or false"
+            yield f"{key}={written(settings[key])}: must be true or false"
 
 
 def _text(value: Any) -> Any:
     return str(value) if type(value) in (int, float) else value
 
 
-def _shown(value: Any) -> str:
-    """Return a value in command-line syntax."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(_shown, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {_shown(part)}' for key, part in value.items())}}}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def require(settings: Settings, keys: tuple[str, ...], what: str) -> None:
-    """Raise ConfigError if any of the keys is missing."""
-    missing = [key for key in keys if settings[key] in (None, "", {})]
+def require(settings: Settings, keys: Iterable[str], *what: str) -> None:
+    """Raise ConfigError if any of the keys is missing, with the first file's example command."""
+    missing = [key for key in keys if settings[key] in (None, "", {}, MISSING)]
     if missing:
-        raise ConfigError(f"missing: {', '.join(f'{key}=…' for key in missing)}{example(what)}")
-
-
-def chosen(key: str, settings: Settings, choices: Mapping[str, Choice]) -> Choice:
-    """Return the choice that a key selects; raise ConfigError if it is missing or unknown."""
-    value = settings[key]
-    if isinstance(value, str) and value in choices:
-        return choices[value]
-    near = closest(str(value), choices, 0.6)
-    now = now_called(f"{key}={value}")
-    hint = f"did you mean {near}?" if near else f"choose from {', '.join(choices)}"
-    hint = f"now called {now}" if now else hint
-    said = f"{key} is missing" if value is None else f"{key}={value} is unknown"
-    raise ConfigError(f"{said}; {hint}{example(near or next(iter(choices)))}")
-
-
-def example(what: str) -> str:
-    """Return an example command on a new line, or "" if there is none."""
-    return f"\n  e.g. {EXAMPLE[what]}" if what in EXAMPLE else ""
+        raise ConfigError(f"missing: {', '.join(f'{key}=…' for key in missing)}{example(what[0])}")

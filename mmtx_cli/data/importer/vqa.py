@@ -6,13 +6,30 @@ v2_mscoco_train2014_annotations.json). The images are those of COCO 2014 and 201
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from mmtx_cli.data.importer.found import Found, staging_of
 from mmtx_cli.data.importer.json_file import is_id, read_json
-from mmtx_cli.errors import DataError, at_most
+from mmtx_cli.data.importer.options import Settings
+from mmtx_cli.data.importer.paths import by_split, example_of, image_folders
+from mmtx_cli.errors import ConfigError, DataError, at_most
 
 _ANEW = "fix the entry, or download the file again"
+
+
+def read(settings: Settings) -> Found:
+    """Return the rows of one file of questions, or of one per split, with answers if there are."""
+    questions = by_split("questions", settings)
+    folders = image_folders(settings, questions)
+    told = by_split("annotations", settings) if settings["annotations"] else {}
+    if other := told.keys() - questions.keys():
+        raise ConfigError(
+            f"annotations.{min(other)}: no questions for this split{example_of(settings)}"
+        )
+    found = (rows(file, told.get(s), folders[s], s) for s, file in questions.items())
+    return Found(chain.from_iterable(found), folders.values(), staging_of(settings))
 
 
 def rows(

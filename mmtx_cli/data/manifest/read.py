@@ -187,7 +187,7 @@ def _no_column(name: str, table: Path, row: Row, reader: RowReader) -> str:
     delimiter = f" {argument('delimiter', between)}" if between else ""
     return (
         f"{lacking}; not a manifest, but the table can be converted: `mmtx data action=import "
-        f"format=csv {argument('captions', table)}{delimiter} images=FOLDER out=NAME.jsonl`"
+        f"importer=csv {argument('captions', table)}{delimiter} images=FOLDER out=NAME.jsonl`"
     )
 
 

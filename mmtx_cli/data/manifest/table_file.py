@@ -52,7 +52,7 @@ def _conversion(path: Path) -> str:
     """Return how to convert a file of another format to a manifest."""
     others = {".json": ("coco",), ".txt": ("flickr8k", "csv")}.get(path.suffix.lower())
     if others:
-        ways = " or ".join(f"`mmtx data action=import format={name}`" for name in others)
+        ways = " or ".join(f"`mmtx data action=import importer={name}`" for name in others)
         return f"convert captions in another format with {ways}"
     return f"write one that lists the files, as one of {', '.join(SUFFIXES)}"
 

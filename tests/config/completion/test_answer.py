@@ -40,7 +40,15 @@ def offered(line, shell="zsh"):
         ("mmtx pretrain experiment=scenes_pret", ["experiment=scenes_pretrain"]),
         ("mmtx data action=", [f"action={w}" for w in ("cache", "check", "create", "import")]),
         ("mmtx data action=cache encoder/te", ["encoder/text="]),
-        ("mmtx data format=m", ["format=mmimdb", "format=mmsa"]),
+        ("mmtx data action=import importer=m", ["importer=mmimdb", "importer=mmsa"]),
+        ("mmtx data action=import imp", ["importer="]),
+        ("mmtx data action=import importer=csv split", ["split=", "split_by="]),
+        ("mmtx data action=import importer=mmsa split", []),
+        ("mmtx data action=create dataset=", [f"dataset={name}" for name in choices("dataset")]),
+        ("mmtx data action=create dataset=fusion_lab task=u", ["task=unique"]),
+        ("mmtx data action=create dataset=encoder_lab task=text_c", ["task=text_count"]),
+        ("mmtx data action=create ta", []),
+        ("mmtx data ", ["action="]),
         ("mmtx compare fusions=[film,gated_", ["fusions=[film,gated_cross_attention"]),
         ("mmtx score split=t", ["split=test", "split=train"]),
         ("mmtx finetune --c", ["--cfg", "--config-dir"]),
@@ -54,7 +62,8 @@ def test_words(line, words):
 @pytest.mark.parametrize("group", group_names())
 def test_every_choice_of_every_group(group):
     command = "finetune" if group not in ("logger",) else "pretrain"
-    found = [*offered(f"mmtx {command} {group}="), *offered(f"mmtx eval {group}=")]
+    others = ("eval", "data action=create", "data action=import")
+    found = [word for c in (command, *others) for word in offered(f"mmtx {c} {group}=")]
     assert {word.partition("=")[2] for word in found} >= {*choices(group)}
 
 
@@ -68,10 +77,10 @@ def test_files_and_folders(tmp_path, monkeypatch):
     assert offered("mmtx eval ckpt=runs/") == ["ckpt=runs/one/"]
     assert offered("mmtx eval ckpt=~/ru") == ["ckpt=~/runs/"]
     assert offered("mmtx compare 'runs=[runs/one,ru") == ["runs=[runs/one,runs/"]
-    assert offered("mmtx data manifest=a") == ["manifest=a b.jsonl"]
-    assert offered("mmtx data manifest=a", "bash") == [r"a\ b.jsonl"]
-    assert offered(r"mmtx data manifest=a\ b") == ["manifest=a b.jsonl"]
-    assert offered("mmtx data manifest=.h") == ["manifest=.hidden"]
+    assert offered("mmtx data action=check manifest=a") == ["manifest=a b.jsonl"]
+    assert offered("mmtx data action=check manifest=a", "bash") == [r"a\ b.jsonl"]
+    assert offered(r"mmtx data action=check manifest=a\ b") == ["manifest=a b.jsonl"]
+    assert offered("mmtx data action=check manifest=.h") == ["manifest=.hidden"]
     assert offered("mmtx finetune --config-dir r") == ["runs/"]
     assert offered("mmtx finetune data.path=nowhere/") == []
 
@@ -88,10 +97,10 @@ def test_ones_own_configuration(tmp_path):
 @pytest.mark.parametrize(
     ("command", "key", "words"),
     [
-        ("data", "missing", ["error", "skip"]),
+        ("data action=import", "missing", ["error", "skip"]),
         ("eval", "modality_subsets", ["all"]),
         ("compare", "sweep", [*SWEEPS]),
-        ("data", "split_by", []),
+        ("data action=import importer=csv", "split_by", []),
         ("eval", "drop_modalities", []),
         ("finetune", "freeze", []),
         ("finetune", "trusted_packages", []),

@@ -13,7 +13,16 @@ import yaml
 
 from mmtx_cli.cli import COMMANDS, main
 from mmtx_cli.config import schema as settings
-from mmtx_cli.config.conf_tree import choices, conf_dir, default_groups, group_names, root_keys
+from mmtx_cli.config.conf_tree import (
+    ACTIONS,
+    MISSING,
+    ROOT_GROUPS,
+    choices,
+    conf_dir,
+    default_groups,
+    group_names,
+    root_keys,
+)
 from mmtx_cli.config.groups import made, names_in, offered
 from mmtx_cli.config.help.command_help import EXAMPLES, print_usage
 from mmtx_cli.config.help.components import written
@@ -30,6 +39,8 @@ COMPONENTS = sorted(
     if group.split("/")[0] in ("encoder", "fusion", "head")
     for name in choices(group)
 )
+CONFIGS = [command for command in COMMANDS if command not in ACTIONS]
+CONFIGS += [f"data_{action}" for action in ACTIONS["data"]]
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "data.md"]
 MINE = '''
@@ -86,16 +97,16 @@ def rows(text):
     return found
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", CONFIGS)
 def test_every_key_at_the_root_is_listed_with_its_default_and_nothing_else(command, helped):
     listed = rows(helped(command).partition("\nKeys\n")[2].partition("\n\n")[0])
     nodes = {"encoder", "fusion", "head", *SECTIONS}
-    hidden = {"command", *nodes, *FILLED}
+    hidden = {"command", *nodes, *FILLED, *ROOT_GROUPS}
     assert {key.split(".")[0] for key in listed} == {*root_keys(command)} - hidden
     own = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text())
     for key, (value, _) in listed.items():
         if key in own:
-            assert yaml.safe_load(value) == own[key], key
+            assert yaml.safe_load(value.replace("(required)", MISSING)) == own[key], key
 
 
 def test_what_a_run_fills_in_is_what_the_data_tell():
@@ -124,9 +135,9 @@ def comment(name, key):
 def test_comments_behind_keys_are_told(helped):
     assert rows(helped("eval"))["drop_modalities"] == ("[]", comment("eval", "drop_modalities"))
     assert rows(helped("finetune"))["resume"] == ("false", comment("base", "resume"))
-    data = helped("data")
+    data = helped("data", "action=import", "importer=flickr8k")
     assert rows(data)["splits.val"] == ("null", None)
-    assert re.search(r"\n  # flickr8k: .+\n  splits\.train=null\n", data)
+    assert re.search(r"\n  # list of .+\n  splits\.train=null\n", data)
     assert rows(helped("demo"))["run_dir"][0].startswith("runs/demo/${now:")
     assert rows(helped("finetune"))["run_dir"][0].startswith("runs/finetune/${now:")
 
@@ -272,6 +283,30 @@ def test_a_component_without_arguments_of_its_own_has_its_bases(own, helped):
 def test_a_target_that_is_not_there_is_told_in_its_place(own, helped):
     said = helped("finetune", *own, "fusion=gone")
     assert re.search(r"\nfusion: .*fusion=gone\n  mine\.Gone: .*'Gone'.*\n", said)
+
+
+@pytest.mark.parametrize("choice", [f"{g}={n}" for g in ROOT_GROUPS for n in choices(g)])
+def test_the_help_of_one_importer_or_data_set_has_its_keys_only(choice, helped):
+    group, _, name = choice.partition("=")
+    action = {"dataset": "create", "importer": "import"}[group]
+    said = helped("data", f"action={action}", choice)
+    content = yaml.safe_load((conf_dir() / group / f"{name}.yaml").read_text())
+    listed = {key.split(".")[0] for key in rows(said)}
+    assert listed == {*root_keys(f"data_{action}"), *content} - {group}
+    words = shlex.split(re.search(r"^example: (.+)$", said, re.M)[1])
+    assert words[:4] == ["mmtx", "data", f"action={action}", choice]
+    assert {word.partition("=")[0].split(".")[0] for word in words[4:]} <= listed
+
+
+def test_the_actions_are_listed(helped):
+    said = helped("data")
+    for action in ACTIONS["data"]:
+        assert re.search(rf"^  action={action}: \w.+\n    mmtx data action={action} ", said, re.M)
+        assert re.search(rf"mmtx data action={action}( \[\w+=NAME\])? --help$", said, re.M)
+    said = helped("data", "action=import")
+    assert "\n    coco " in said
+    assert "importer=coco --help\n" in said
+    mentions(helped("data", "action=import", "importer=coc"), "importer=coc: ", "coco, csv")
 
 
 @pytest.mark.parametrize("command", EXAMPLES)

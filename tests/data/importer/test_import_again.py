@@ -28,7 +28,7 @@ def importing(tmp_path, capsys):
         (tmp_path / "t.csv").write_text(text)
         common = {
             "action": "import",
-            "format": "csv",
+            "importer": "csv",
             "captions": str(tmp_path / "t.csv"),
             "out": str(tmp_path / "out" / "m.jsonl"),
             "split": "train",
@@ -75,7 +75,7 @@ def test_features_of_a_pickle(tmp_path, capsys):
     for split, fields in bad.items():
         fields["audio"] = fields["audio"] * 2
         fields["id"] = [f"{ident}" if split != "train" else "  " for ident in fields["id"]]
-    common = {"action": "import", "format": "mmsa", "out": str(tmp_path / "out" / "m.jsonl")}
+    common = {"action": "import", "importer": "mmsa", "out": str(tmp_path / "out" / "m.jsonl")}
     run_data(capsys, **common, source=write(tmp_path / "good.pkl", good))
     before = content(tmp_path / "out")
     with pytest.raises(DataError) as caught:
@@ -106,7 +106,7 @@ def test_a_list_of_missing_files_is_that_of_the_manifest(tmp_path, capsys):
     (tmp_path / "t.csv").write_text("image,text,split\n1.png,x,train\nno.png,y,train\n")
     common = {
         "action": "import",
-        "format": "csv",
+        "importer": "csv",
         "captions": str(tmp_path / "t.csv"),
         "images": str(tmp_path),
         "out": str(tmp_path / "m.jsonl"),
@@ -126,34 +126,37 @@ def test_a_list_of_missing_files_is_that_of_the_manifest(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("settings", "given", "remedy"),
     [
-        ({"captions": ["a.csv", "b.csv"]}, "captions=[a.csv, b.csv]: ", "one path"),
+        ({"captions": ["a.csv", "b.csv"]}, "captions=[a.csv,b.csv]: ", "one path"),
         ({"captions": {"a": "b"}}, "captions={a: b}: ", "one path"),
         ({"root": ["a"]}, "root=[a]: ", "one path"),
         ({"out": {"a": "b"}}, "out={a: b}: ", "one path"),
         ({"out": False}, "out=false: ", "one path"),
-        ({"format": "folders", "source": ["a"]}, "source=[a]: ", "one path"),
-        ({"format": "coco", "annotations": ["a.json"]}, "annotations=[a.json]: ", "one path"),
-        ({"annotations": {"train": ["a"]}}, "annotations.train=[a]: ", "one path"),
-        ({"format": "vqa", "questions": ["q"]}, "questions=[q]: ", "one path"),
+        ({"importer": "folders", "source": ["a"]}, "source=[a]: ", "one path"),
+        ({"importer": "coco", "annotations": ["a.json"]}, "annotations=[a.json]: ", "one path"),
+        (
+            {"importer": "coco", "annotations": {"train": ["a"]}},
+            "annotations.train=[a]: ",
+            "one path",
+        ),
+        ({"importer": "vqa", "questions": ["q"]}, "questions=[q]: ", "one path"),
         ({"images": ["a"]}, "images=[a]: ", "one path"),
         ({"images": {"train": {"a": "b"}}}, "images.train={a: b}: ", "one path"),
-        ({"splits": {"train": ["x"]}}, "splits.train=[x]: ", "one path"),
-        ({"splits": "x.txt"}, "splits=x.txt: ", "image list"),
-        ({"format": ["csv"]}, "format=['csv'] ", " csv"),
+        ({"importer": "flickr8k", "splits": {"train": ["x"]}}, "splits.train=[x]: ", "one path"),
+        ({"importer": "flickr8k", "splits": "x.txt"}, "splits=x.txt: ", "image list"),
         ({"quoting": "maybe"}, "quoting=maybe: ", "true or false"),
         ({"allow_outside_root": ["a"]}, "allow_outside_root=[a]: ", "true or false"),
         ({"action": "check", "manifest": ["m"]}, "manifest=[m]: ", "one path"),
     ],
 )
 def test_lists_where_one_path_is_meant(tmp_path, capsys, settings, given, remedy):
-    common = {"action": "import", "format": "csv", "out": str(tmp_path / "m.jsonl")}
+    common = {"action": "import", "importer": "csv", "out": str(tmp_path / "m.jsonl")}
     with pytest.raises(ConfigError) as caught:
-        run_data(capsys, **common | settings)
+        run_data(capsys, **(settings if "action" in settings else common | settings))
     faults_mention([caught.value], (given, remedy))
 
 
 def test_a_path_of_each_split_may_be_a_number(tmp_path, capsys):
-    common = {"action": "import", "format": "coco", "out": str(tmp_path / "m.jsonl")}
+    common = {"action": "import", "importer": "coco", "out": str(tmp_path / "m.jsonl")}
     with raises(ConfigError, "images.train=2024: ", "folder"):
         run_data(capsys, **common, images={"train": 2024}, annotations={"train": "x.json"})
 
@@ -161,28 +164,38 @@ def test_a_path_of_each_split_may_be_a_number(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("settings", "parts"),
     [
-        ({"format": "coco", "columns": {"image": "a"}}, ["columns={image: a}: ", "format=csv"]),
+        ({"importer": "coco", "columns": {"image": "a"}}, ["columns={image: a}: ", "importer=csv"]),
         (
-            {"format": "coco", "captions": "x.csv"},
-            ["captions=x.csv: ", "format=flickr8k", "format=csv"],
+            {"importer": "coco", "captions": "x.csv"},
+            ["captions=x.csv: ", "importer=flickr8k", "importer=csv"],
         ),
-        ({"format": "csv", "source": "x"}, ["source=x: ", "format=folders", "format=mmsa"]),
-        ({"format": "folders", "delimiter": ";"}, ["delimiter=;: ", "format=csv"]),
-        ({"format": "folders", "quoting": False}, ["quoting=false: ", "format=csv"]),
-        ({"format": "mmsa", "split": "train"}, ["split=train: ", "format=coco"]),
-        ({"format": "mmimdb", "split_by": "x"}, ["split_by=x: ", "format=csv"]),
-        ({"format": "csv", "splits": {"val": "v.txt"}}, ["val: v.txt", "}: ", "format=flickr8k"]),
-        ({"format": "coco", "split": {"train": 1}}, ["split={train: 1}: ", "ratios", "format=csv"]),
-        ({"format": "vqa", "split": {"train": 1}}, ["split={train: 1}: ", "ratios", "format=csv"]),
+        ({"importer": "csv", "source": "x"}, ["source=x: ", "importer=folders", "importer=mmsa"]),
+        ({"importer": "folders", "delimiter": ";"}, ["delimiter=;: ", "importer=csv"]),
+        ({"importer": "folders", "quoting": False}, ["quoting=false: ", "importer=csv"]),
+        ({"importer": "mmsa", "split": "train"}, ["split=train: ", "importer=coco"]),
+        ({"importer": "mmimdb", "split_by": "x"}, ["split_by=x: ", "importer=csv"]),
+        (
+            {"importer": "csv", "splits": {"val": "v.txt"}},
+            ["val: v.txt", "}: ", "importer=flickr8k"],
+        ),
+        (
+            {"importer": "coco", "split": {"train": 1}},
+            ["split={train: 1}: ", "ratios", "importer=csv"],
+        ),
+        (
+            {"importer": "vqa", "split": {"train": 1}},
+            ["split={train: 1}: ", "ratios", "importer=csv"],
+        ),
     ],
 )
 def test_keys_of_another_format(tmp_path, capsys, settings, parts):
     needed = {"images": str(tmp_path), "annotations": {"train": "x"}, "captions": "y.csv"}
+    needed["questions"] = {"train": "x"}
     given = {
         "coco": ("images", "annotations"),
-        "vqa": ("images",),
+        "vqa": ("images", "questions"),
         "csv": ("images", "captions"),
-    }.get(settings["format"], ())
+    }.get(settings["importer"], ())
     common = {"action": "import", "out": str(tmp_path / "m.jsonl")}
     source = {} if given else {"source": "s"}
     own = {key: needed[key] for key in given}
@@ -193,14 +206,13 @@ def test_keys_of_another_format(tmp_path, capsys, settings, parts):
 @pytest.mark.parametrize(
     ("args", "given", "remedy"),
     [
-        (["format=csv", "captions=[a.csv,b.csv]"], "captions=[a.csv, b.csv]: ", "one path"),
-        (["format=csv", "captions={a: b}"], "captions={a: b}: ", "one path"),
-        (["format=coco", "annotations=[a.json]"], "annotations=[a.json]: ", "one path"),
-        (["format=flickr8k", "splits=x.txt"], "splits=x.txt: ", "image list"),
-        (["format=flickr8k", "splits.train=[x]"], "splits.train=[x]: ", "one path"),
-        (["format=vqa", "questions=[q]"], "questions=[q]: ", "one path"),
-        (["format=folders", "source=[a]", "root=[a]"], "root=[a]: ", "one path"),
-        (["format=[csv]"], "format=['csv'] ", " csv"),
+        (["importer=csv", "captions=[a.csv,b.csv]"], "captions=[a.csv,b.csv]: ", "one path"),
+        (["importer=csv", "captions={a: b}"], "captions={a: b}: ", "one path"),
+        (["importer=coco", "annotations=[a.json]"], "annotations=[a.json]: ", "one path"),
+        (["importer=flickr8k", "splits=x.txt"], "splits=x.txt: ", "image list"),
+        (["importer=flickr8k", "splits.train=[x]"], "splits.train=[x]: ", "one path"),
+        (["importer=vqa", "questions=[q]"], "questions=[q]: ", "one path"),
+        (["importer=folders", "source=[a]", "root=[a]"], "root=[a]: ", "one path"),
     ],
 )
 def test_such_lists_on_the_command_line(args, given, remedy):

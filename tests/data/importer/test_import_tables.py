@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 from mmtx_cli.data.features.reader import FeatureFiles
-from mmtx_cli.data.importer import csv_table, folders
+from mmtx_cli.data.importer import csv as csv_table
+from mmtx_cli.data.importer import folders
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.errors import ConfigError, DataError
 from tests.command.test_data import run_data
+from tests.data_action import run_action
 from tests.messages import faults_mention, mentions, raises
 
 
@@ -33,7 +35,7 @@ def importing(tmp_path, photos, capsys):
     def run(text: str, name: str = "t.csv", **settings):
         (tmp_path / name).write_text(text)
         given = {"captions": str(tmp_path / name), "images": str(photos), "split": "train"}
-        common = {"action": "import", "format": "csv", "out": str(tmp_path / "m.jsonl")}
+        common = {"action": "import", "importer": "csv", "out": str(tmp_path / "m.jsonl")}
         return read_manifest(run_data(capsys, **common, **(given | settings))).samples
 
     return run
@@ -53,7 +55,7 @@ class TestFolders:
 
     def run(self, capsys, source, **settings):
         out = str(source.parent / "m.jsonl")
-        common = {"action": "import", "format": "folders", "out": out, "source": str(source)}
+        common = {"action": "import", "importer": "folders", "out": out, "source": str(source)}
         return read_manifest(run_data(capsys, **common, **settings)).samples
 
     def test_a_folder_a_class(self, classes, capsys):
@@ -65,14 +67,8 @@ class TestFolders:
             assert Path(sample.image[0]) == classes / sample.id
 
     def test_what_is_not_taken_is_told(self, classes, capsys):
-        settings = {"action": "import", "format": "folders", "source": str(classes)}
-        from mmtx_cli.command.data import run
-        from tests.command.test_data import DEFAULTS, OmegaConf
-
-        cfg = OmegaConf.merge(DEFAULTS, settings, {"out": str(classes.parent / "m.jsonl")})
-        cfg.pop("defaults", None)
-        cfg.split = "train"
-        run(cfg)
+        out = str(classes.parent / "m.jsonl")
+        run_action("import", importer="folders", source=str(classes), out=out, split="train")
         said = capsys.readouterr().out
         mentions(said, f"{classes}: 1 files ", "(1 x .txt)", ": cat/notes.txt\n")
 

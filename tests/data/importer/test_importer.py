@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mmtx_cli.data.importer import coco, csv_table, flickr8k
+from mmtx_cli.data.importer import coco, flickr8k
+from mmtx_cli.data.importer import csv as csv_table
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.data.manifest.writer import write_manifest
 from mmtx_cli.errors import ConfigError, DataError

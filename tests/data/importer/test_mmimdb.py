@@ -1,25 +1,20 @@
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
-from mmtx_cli.command.data import run
-from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.data.features.reader import FeatureFiles
 from mmtx_cli.data.manifest.feature_reference import FeaturePlace
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.data.validate_files import check_manifest
 from mmtx_cli.errors import DataError
 from tests.data.importer.mmimdb_file import GENRES, SIZES, write
+from tests.data_action import run_action
 from tests.messages import mentions, raises
 
 
 def imported(folder, out="mmimdb.jsonl", source=None, **changes):
     """The manifest of a file with these changes, or of another."""
     source = source or write(folder / "multimodal_imdb.hdf5", **changes)
-    cfg = OmegaConf.load(conf_dir() / "data.yaml")
-    del cfg["defaults"], cfg["hydra"]
-    chosen = {"action": "import", "format": "mmimdb", "source": source, "out": str(folder / out)}
-    run(OmegaConf.merge(cfg, chosen))
+    run_action("import", importer="mmimdb", source=source, out=str(folder / out))
     return read_manifest(folder / out, root=folder)
 
 

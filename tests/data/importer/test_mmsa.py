@@ -5,30 +5,26 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
-from mmtx_cli.command.data import run
-from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.data.features.reader import FeatureFiles
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.data.validate_files import check_manifest
 from mmtx_cli.errors import ConfigError, DataError
 from tests.data.importer.mmsa_file import SIZES, WIDTHS, mmsa, write
+from tests.data_action import run_action
 from tests.messages import faults_mention, raises
 
 SPLITS = ("train", "val", "test")
 OURS = {"text": "text", "audio": "audio", "vision": "video"}
 
 
-def settings(**chosen):
-    cfg = OmegaConf.load(conf_dir() / "data.yaml")
-    del cfg["defaults"], cfg["hydra"]
-    return OmegaConf.merge(cfg, {"action": "import", "format": "mmsa", **chosen})
+def importing(**settings):
+    run_action("import", importer="mmsa", **settings)
 
 
 def imported(folder, content, **chosen):
     source, out = write(folder / "in.pkl", content), folder / "out" / "mosi.jsonl"
-    run(settings(source=source, out=str(out), **chosen))
+    importing(source=source, out=str(out), **chosen)
     return read_manifest(out)
 
 
@@ -220,10 +216,10 @@ def test_a_hostile_file_is_refused(tmp_path, monkeypatch):
 
 
 def test_what_the_command_needs(tmp_path):
-    with raises(ConfigError, "source=…\n", "mmtx data action=import format=mmsa"):
-        run(settings(out=str(tmp_path / "a.jsonl")))
+    with raises(ConfigError, "source=…\n", "mmtx data action=import importer=mmsa"):
+        importing(out=str(tmp_path / "a.jsonl"))
     source = write(tmp_path / "in.pkl", mmsa())
     with raises(ConfigError, "columns=", "field", "label"):
-        run(settings(source=source, out=str(tmp_path / "a.jsonl"), columns={"id": "x"}))
+        importing(source=source, out=str(tmp_path / "a.jsonl"), columns={"id": "x"})
     with raises(ConfigError, f"out={tmp_path}: ", "manifest"):
-        run(settings(source=source, out=str(tmp_path)))
+        importing(source=source, out=str(tmp_path))

@@ -28,7 +28,7 @@ def files(tmp_path):
 
 
 def test_vqa(files, capsys):
-    common = {"action": "import", "format": "vqa", "out": str(files / "v.jsonl")}
+    common = {"action": "import", "importer": "vqa", "out": str(files / "v.jsonl")}
     folders = {"train": str(files / "train2014"), "test": str(files / "test2015")}
     asked = {split: str(files / f"{split}.json") for split in folders}
     told = str(files / "told.json")
@@ -39,7 +39,7 @@ def test_vqa(files, capsys):
     alone = {"images": folders["train"], "questions": asked["train"], "annotations": told}
     path = run_data(capsys, **common, **alone, split="val")
     assert [row.split for row in read_manifest(path).samples] == ["val"]
-    with raises(ConfigError, " questions=…\n", "format=vqa"):
+    with raises(ConfigError, " questions=…\n", "importer=vqa"):
         run_data(capsys, **common, images=folders)
     with raises(ConfigError, "annotations.val: ", "questions", "split"):
         run_data(capsys, **common, images=folders, questions=asked, annotations={"val": told})
@@ -51,7 +51,7 @@ def test_easy_vqa_needs_no_images(files, capsys, monkeypatch):
         (files / "easy" / part / "questions.json").write_text('[["is it red?", "no", 3]]')
         Image.new("RGB", (64, 64)).save(files / "easy" / part / "images" / "3.png")
     monkeypatch.setattr(easy_vqa, "package_folder", lambda: files / "easy")
-    common = {"action": "import", "format": "easy_vqa", "out": str(files / "out" / "e.jsonl")}
+    common = {"action": "import", "importer": "easy_vqa", "out": str(files / "out" / "e.jsonl")}
     path = run_data(capsys, **common)
     assert [row.id for row in read_manifest(path, root=files / "easy").samples] == [
         "train-3-1",

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from mmtx_cli.data.importer import coco, csv_table, vqa
+from mmtx_cli.data.importer import coco, vqa
+from mmtx_cli.data.importer import csv as csv_table
 from mmtx_cli.data.manifest import table_file
 from mmtx_cli.data.manifest.read import read_faulty, read_manifest
 from mmtx_cli.errors import DataError

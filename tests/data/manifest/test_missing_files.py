@@ -34,7 +34,7 @@ COMMANDS = {
         [
             "data",
             "action=import",
-            "format=csv",
+            "importer=csv",
             "captions=set/t.csv",
             "images=wrong",
             "out=n.jsonl",

@@ -224,8 +224,8 @@ def test_the_nearest_manifest_is_suggested(folder):
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("captions.json", "`mmtx data action=import format=coco`"),
-        ("captions.txt", "`mmtx data action=import format=flickr8k`"),
+        ("captions.json", "`mmtx data action=import importer=coco`"),
+        ("captions.txt", "`mmtx data action=import importer=flickr8k`"),
         ("a.jpg", ".jsonl, .ndjson,"),
     ],
 )
@@ -406,7 +406,7 @@ class TestCsv:
     def test_a_raw_table_is_told_once_how_it_becomes_a_manifest(self, folder):
         path = folder / "table.csv"
         path.write_text("file,comment\na.jpg,one\nb.jpg,two\n")
-        command = f"`mmtx data action=import format=csv captions={path} images="
+        command = f"`mmtx data action=import importer=csv captions={path} images="
         faults_mention(faults_of(path), (f"{path}:1: ", "column 'id'", "file, comment", command))
 
     def test_a_column_of_splits_that_lacks_is_told_once(self, folder):

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
-from mmtx_cli.command.data import run
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.synthetic.encoder_lab import make, make_encoder_lab
 from mmtx_cli.synthetic.encoder_lab.make import TASKS
+from tests.data_action import run_action
 from tests.encoder.lab_baseline import accuracy
 from tests.messages import raises
 
@@ -114,14 +113,11 @@ def test_a_bag_of_words_does_not_suffice(texts, name):
     ],
 )
 def test_a_missing_or_unknown_task_is_reported(tmp_path, settings, parts):
-    cfg = OmegaConf.load(ROOT / "conf" / "data.yaml")
-    cfg.pop("defaults")
-    made = {"action": "create", "name": "encoder_lab", "out": str(tmp_path / "lab"), **settings}
     with raises(ConfigError, *parts):
-        run(OmegaConf.merge(cfg, made))
+        run_action("create", dataset="encoder_lab", out=str(tmp_path / "lab"), **settings)
 
 
-@pytest.mark.parametrize("file", ["conf/data.yaml", "docs/data.md"])
+@pytest.mark.parametrize("file", ["conf/dataset/encoder_lab.yaml", "docs/data.md"])
 def test_every_task_is_listed(file):
     text = (ROOT / file).read_text(encoding="utf-8")
     assert [name for name in TASKS if name not in text] == []

@@ -6,16 +6,13 @@ import os
 import re
 import wave
 from collections import Counter, defaultdict
-from pathlib import Path
 from random import Random
 
 import av
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 from PIL import Image
 
-from mmtx_cli.command import data as command
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.synthetic.events import event, grammar, make, make_events, soundtrack
@@ -24,6 +21,7 @@ from mmtx_cli.synthetic.scenes import make_scenes
 from mmtx_cli.synthetic.scenes.make import unseen_pairs
 from mmtx_cli.synthetic.scenes.render import _RGB
 from mmtx_cli.synthetic.scenes.scene import COLOURS, PAIRS, SHAPES
+from tests.data_action import run_action
 from tests.messages import raises
 
 SIZE = 48
@@ -515,10 +513,7 @@ def test_a_pyav_without_the_encoder_is_told(tmp_path, monkeypatch):
 
 
 def test_the_command_makes_them(tmp_path, capsys, handed):
-    cfg = OmegaConf.load(Path(__file__).parents[3] / "conf" / "data.yaml")
-    cfg.pop("defaults")
-    told = {"action": "create", "name": "events", "out": str(tmp_path / "e"), "num": 10, "size": 32}
-    command.run(OmegaConf.merge(cfg, told))
+    run_action("create", dataset="events", out=str(tmp_path / "e"), num=10, size=32)
     path = capsys.readouterr().out.splitlines()[-1]
     assert path == str(tmp_path / "e" / "events.jsonl")
     assert len(read_manifest(path).samples) == 10

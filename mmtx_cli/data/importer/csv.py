@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.importer.columns import CAPTIONS, MEDIA, chosen_columns
+from mmtx_cli.data.importer.columns import CAPTIONS, MEDIA, check_columns, chosen_columns
 from mmtx_cli.data.importer.drawn import DRAWN, SPLIT_BY
+from mmtx_cli.data.importer.found import Found, staging_of, with_notes
+from mmtx_cli.data.importer.options import Settings
+from mmtx_cli.data.importer.paths import image_folder, split_of_rows
 from mmtx_cli.data.importer.vectors import Vectors
 from mmtx_cli.data.manifest.row_parser import CAPTION_MARK, named_split
 from mmtx_cli.data.manifest.table_file import Line, check_exists, csv_rows, read_lines
@@ -18,6 +21,26 @@ _JSON = (".jsonl", ".ndjson")
 _SUFFIXES = (".csv", ".tsv", ".txt", *_JSON)
 Placed = tuple[str, dict[str, Any]]
 """``file:line`` of the first line of a sample, and the sample's row."""
+
+
+def read(settings: Settings) -> Found:
+    """Return the rows of a table; columns of features go to the staging folder."""
+    wanted, staging = settings["features"], staging_of(settings)
+    columns = check_columns(settings)
+    needs_folder = wanted is None or settings["images"] is not None
+    folder = image_folder(settings) if needs_folder else None
+    notes: list[str] = []
+    found = rows(
+        settings["captions"],
+        folder,
+        Form(columns, settings["delimiter"], settings["quoting"], settings["split_by"]),
+        split=split_of_rows(settings),
+        vectors=Vectors(wanted, staging.folder) if wanted else None,
+        notes=notes,
+    )
+    media = [folder] if folder else []
+    beside = [str(staging.final.parent)] if wanted else []
+    return Found(with_notes(found, lambda: notes), media + beside, staging)
 
 
 @dataclass(frozen=True)
