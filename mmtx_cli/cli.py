@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     from mmtx_cli.io.standard_streams import CLOSED, print_traceback, standard_output
 
     if argv is None:
-        in_utf8()
+        ensure_utf8()
         sys.excepthook = print_traceback
     with standard_output():
         try:
@@ -60,15 +60,15 @@ def main(argv: list[str] | None = None) -> int:
         return status
 
 
-def in_utf8() -> None:
+def ensure_utf8() -> None:
     """Restart in UTF-8 mode if the file system encoding is ASCII: file names may be in any script.
 
     Python itself uses UTF-8 in the C and POSIX locales, unless PYTHONUTF8=0 is set.
     """
     if codecs.lookup(sys.getfilesystemencoding()).name == "ascii":
         os.environ["PYTHONUTF8"] = "1"  # for child processes
-        again = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
-        os.execv(sys.executable, again)  # nosec B606 # the same command line
+        command = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        os.execv(sys.executable, command)  # nosec B606 # the same command line
 
 
 def dispatch(args: list[str]) -> int:
@@ -90,36 +90,40 @@ def dispatch(args: list[str]) -> int:
     if args[0] not in COMMANDS:
         from difflib import get_close_matches
 
-        from mmtx_cli.config.synonyms import meant_command
+        from mmtx_cli.config.synonyms import equivalent_command
 
-        meant = meant_command(args[0], args[1:]) or next(
+        suggestion = equivalent_command(args[0], args[1:]) or next(
             iter(get_close_matches(args[0], COMMANDS, n=1)), None
         )
-        hint = f"did you mean `mmtx {meant}`?" if meant else f"choose from: {', '.join(COMMANDS)}"
+        hint = (
+            f"did you mean `mmtx {suggestion}`?"
+            if suggestion
+            else f"choose from: {', '.join(COMMANDS)}"
+        )
         print(f"mmtx: unknown command {args[0]!r}; {hint}", file=sys.stderr)
         return 2
-    return guarded(args[0], args[1:])
+    return run_and_end_processes(args[0], args[1:])
 
 
-def guarded(command: str, args: list[str]) -> int:
+def run_and_end_processes(command: str, args: list[str]) -> int:
     """Run a command, and end all processes that it started."""
     from mmtx_cli.distributed import ranks
 
     ranks.end_with_parent()
     patience = 0.0
     try:
-        status = reported(command, args)
+        status = run_and_report_errors(command, args)
         patience = ranks.patience(status)
     finally:
         ranks.end(patience)
     return status
 
 
-def reported(command: str, args: list[str]) -> int:
+def run_and_report_errors(command: str, args: list[str]) -> int:
     """Run a command under Hydra; report errors as a message and an exit status."""
     from mmtx_cli.command.dispatch import launch
     from mmtx_cli.distributed import ranks
-    from mmtx_cli.errors import Interrupted, MmtxError, OutputError, RunError, complain
+    from mmtx_cli.errors import Interrupted, MmtxError, OutputError, RunError, print_faults
     from mmtx_cli.io.quoting import argument
 
     try:
@@ -127,7 +131,7 @@ def reported(command: str, args: list[str]) -> int:
     except MmtxError as error:
         if os.environ.get("MMTX_DEBUG") == "1":
             raise
-        return complain(command, error.faults)
+        return print_faults(command, error.faults)
     except OutputError:  # reported by main, which also flushes the output
         raise
     except RunError as error:
@@ -135,14 +139,14 @@ def reported(command: str, args: list[str]) -> int:
             raise
         print(f"mmtx {command}: {error}", file=sys.stderr)
         return 1
-    except Interrupted as stop:
+    except Interrupted as interruption:
         trusted = [arg for arg in args if arg.partition("=")[0] == "trusted_packages"]
-        words = ["mmtx", command, "resume=true", argument("run_dir", stop.run_dir)]
+        words = ["mmtx", command, "resume=true", argument("run_dir", interruption.run_dir)]
         resume = " ".join([*words, *map(shlex.quote, trusted)])
-        how = f"; resume with: {resume}" if stop.run_dir else ""
-        if not ranks.FOLLOWS:  # rank 0 stops as well, and reports it
-            print(f"mmtx {command}: {stop}{how}", file=sys.stderr)
-        return 128 + stop.number
+        resume_hint = f"; resume with: {resume}" if interruption.run_dir else ""
+        if not ranks.STARTED_BY_RANK_0:  # rank 0 stops as well, and reports it
+            print(f"mmtx {command}: {interruption}{resume_hint}", file=sys.stderr)
+        return 128 + interruption.number
     except KeyboardInterrupt:
         print(f"mmtx {command}: interrupted", file=sys.stderr)
         return 130

@@ -35,7 +35,7 @@ def mix(x: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
         return x ^ (x >> np.uint64(SHIFTS[-1]))
 
 
-def draws(
+def random_bits(
     seed: int, epoch: int, keys: UInt64[np.ndarray, " n"], purpose: int = 0
 ) -> UInt64[np.ndarray, " n"]:
     """Return 64 random bits per sample.
@@ -58,10 +58,10 @@ def id_tensor(ids: Iterable[str]) -> Int[Tensor, " n"]:
     return torch.from_numpy(id_keys(ids).view(np.int64))
 
 
-def step_tensor(keys: Int[Tensor, " b"], seed: int, step: int) -> Int[Tensor, " b"]:
+def step_keys(keys: Int[Tensor, " b"], seed: int, step: int) -> Int[Tensor, " b"]:
     """Return the keys of the samples for a training step."""
-    nothing = np.zeros(1, dtype=np.uint64)
-    return mix_tensor(keys ^ int(draws(seed, step, nothing).view(np.int64)[0]))
+    zero_key = np.zeros(1, dtype=np.uint64)
+    return mix_tensor(keys ^ int(random_bits(seed, step, zero_key).view(np.int64)[0]))
 
 
 def mix_tensor(x: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
@@ -90,7 +90,7 @@ def uniform(keys: Int[Tensor, "*b"], n: int, purpose: str) -> Float[Tensor, "*b 
     """
     if REPLACED:
         return REPLACED[-1](keys, n, purpose)
-    places = torch.arange(n, device=keys.device) * signed(GAMMA)
+    counters = torch.arange(n, device=keys.device) * signed(GAMMA)
     stream = signed(int(id_keys([purpose])[0]))
-    bits = mix_tensor(mix_tensor(keys ^ stream)[..., None] + places)
+    bits = mix_tensor(mix_tensor(keys ^ stream)[..., None] + counters)
     return shifted(bits, 64 - 24).float() * 2.0**-24

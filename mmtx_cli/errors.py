@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-SHOWN = 20
+MAX_SHOWN = 20
 """Number of faults or names in a message."""
 _PLACE = re.compile(r"^.*?:\d+: ")
 _MORE = re.compile(r"… and (\d+) more")
@@ -59,44 +59,44 @@ class Interrupted(BaseException):
         self.number, self.run_dir = number, run_dir
 
 
-def at_most(faults: Sequence[str], shown: int = SHOWN) -> list[str]:
+def truncate(faults: Sequence[str], shown: int = MAX_SHOWN) -> list[str]:
     """Return the first ``shown`` faults, followed by the number of further ones."""
     more = len(faults) - shown
     return [*faults[:shown], f"… and {more} more"] if more > 0 else list(faults)
 
 
-def listed(names: Sequence[object], shown: int = SHOWN) -> str:
+def listed(names: Sequence[object], shown: int = MAX_SHOWN) -> str:
     """Return the first ``shown`` names separated by commas, followed by … if there are more."""
     return ", ".join(map(str, names[:shown])) + (" …" if len(names) > shown else "")
 
 
-def count(faults: Sequence[str]) -> int:
+def count_faults(faults: Sequence[str]) -> int:
     """Return the number of faults, including those that a truncated list only counts."""
-    return sum(int(found[1]) if (found := _MORE.match(fault)) else 1 for fault in faults)
+    return sum(int(match[1]) if (match := _MORE.match(fault)) else 1 for fault in faults)
 
 
-def without_repeats(faults: Sequence[str], shown: int = SHOWN) -> list[str]:
+def without_repeats(faults: Sequence[str], shown: int = MAX_SHOWN) -> list[str]:
     """Return the faults, limited to ``shown`` lines (``file:line: fault``) with the same fault.
 
     The last of these lines is followed by the number of further lines with this fault.
     """
-    whats = [_PLACE.sub("", fault) for fault in faults]
-    total, seen = Counter(whats), Counter[str]()
+    messages = [_PLACE.sub("", fault) for fault in faults]
+    total, seen = Counter(messages), Counter[str]()
     kept = []
-    for fault, what in zip(faults, whats, strict=True):
-        seen[what] += 1
-        if seen[what] <= shown:
+    for fault, message in zip(faults, messages, strict=True):
+        seen[message] += 1
+        if seen[message] <= shown:
             kept.append(fault)
-        if seen[what] == shown < total[what]:
-            kept.append(f"… and {total[what] - shown} more: {what}")
+        if seen[message] == shown < total[message]:
+            kept.append(f"… and {total[message] - shown} more: {message}")
     return kept
 
 
-def complain(command: str, faults: Sequence[str]) -> int:
+def print_faults(command: str, faults: Sequence[str]) -> int:
     """Print the faults to standard error and return exit status 2."""
     if len(faults) == 1:
         print(f"mmtx {command}: {faults[0]}", file=sys.stderr)
     else:
         lines = "\n".join(f"  {fault}" for fault in faults)
-        print(f"mmtx {command}: {count(faults)} errors\n{lines}", file=sys.stderr)
+        print(f"mmtx {command}: {count_faults(faults)} errors\n{lines}", file=sys.stderr)
     return 2

@@ -16,7 +16,7 @@ def closest(word: str, names: Iterable[str], cutoff: float = 0.8) -> str | None:
     return by_lower[close[0]] if close else None
 
 
-def nearest(word: str, names: Iterable[str], full: bool = False) -> str:
+def suggest(word: str, names: Iterable[str], full: bool = False) -> str:
     """Return a hint with the closest name; without one, or if ``full``, with all names."""
     known = list(names)
     close = closest(word, known, 0.6)

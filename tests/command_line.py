@@ -85,7 +85,7 @@ def mmtx(*args: str, cwd: Path | None = None, **env: str) -> Done:
     )
 
 
-def told(done: Done) -> str:
+def error_message(done: Done) -> str:
     """Standard error of a command that refused what a user asked; it is a message, no traceback."""
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
@@ -105,7 +105,7 @@ def refused(*args: str, cwd: Path | None = None) -> str:
         patch.object(sys, "argv", ["mmtx", *args]),
     ):
         status = main(list(args))
-    return told(Done(args, status, out.getvalue(), err.getvalue()))
+    return error_message(Done(args, status, out.getvalue(), err.getvalue()))
 
 
 @dataclass(frozen=True)
@@ -124,14 +124,14 @@ def forked(*args: str, cwd: Path, seconds: int = 120, **env: str) -> Ended:
     """
     with tempfile.TemporaryFile() as file:
         if not (pid := os.fork()):
-            _be_command(args, cwd, file.fileno(), seconds, environment(**env))
+            _run_command(args, cwd, file.fileno(), seconds, environment(**env))
         _, status, usage = os.wait4(pid, 0)
         file.seek(0)
         output = file.read().decode(errors="replace")
     return Ended(os.waitstatus_to_exitcode(status), output, usage.ru_maxrss * 1024)
 
 
-def _be_command(
+def _run_command(
     args: Sequence[str], cwd: Path, output: int, seconds: int, env: dict[str, str]
 ) -> None:
     """Never return into what the process was doing."""

@@ -33,9 +33,11 @@ def usable(env: Mapping[str, str]) -> bool:
     """Can the server run a command with this environment?"""
     if os.environ.get("MMTX_TEST_FORK") == "0" or not hasattr(os, "fork"):
         return False
-    mine = _started()[1]
+    server_env = _started()[1]
     return all(
-        env.get(key) == mine.get(key) for key in env.keys() | mine.keys() if FIXED.match(key)
+        env.get(key) == server_env.get(key)
+        for key in env.keys() | server_env.keys()
+        if FIXED.match(key)
     )
 
 
@@ -139,8 +141,8 @@ def _command(request: Mapping, out: int, err: int) -> None:
 
     status = 1
     try:
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((nothing, 0), (out, 1), (err, 2)):
+        null = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((null, 0), (out, 1), (err, 2)):
             os.dup2(source, target)
         os.closerange(3, 64)
         os.environ.clear()
@@ -148,7 +150,7 @@ def _command(request: Mapping, out: int, err: int) -> None:
         os.chdir(request["cwd"])
         sys.path[0] = request["cwd"]
         sys.argv = ["mmtx_cli", *request["args"]]
-        atomic.BEGUN = time.time()  # not when the server was imported
+        atomic.PROCESS_START = time.time()  # not when the server was imported
         runpy.run_module("mmtx_cli", run_name="__main__", alter_sys=True)
         status = 0
     except SystemExit as end:

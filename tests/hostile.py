@@ -26,24 +26,24 @@ def with_config(**changes) -> dict:
 
 
 def cycle() -> list:
-    made: list = []
-    made.append(made)
-    return made
+    items: list = []
+    items.append(items)
+    return items
 
 
 def laughs(width: int = 10, depth: int = 9) -> list:
     """A list of a billion texts that takes a few hundred bytes in a pickle."""
-    made: list = ["lol"] * width
+    items: list = ["lol"] * width
     for _ in range(depth):
-        made = [made] * width
-    return made
+        items = [items] * width
+    return items
 
 
 def nested(levels: int) -> list:
-    made: list = []
+    items: list = []
     for _ in range(levels):
-        made = [made]
-    return made
+        items = [items]
+    return items
 
 
 CHECKPOINTS: dict[str, Callable[[], object]] = {
@@ -134,9 +134,9 @@ def device(path: Path) -> None:
 
 
 def a_socket(path: Path) -> None:
-    made = socket.socket(socket.AF_UNIX)
-    made.bind(os.path.relpath(path))  # a socket's address is short
-    made.close()
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(os.path.relpath(path))  # a socket's address is short
+    server.close()
 
 
 def a_folder(path: Path) -> None:

@@ -162,9 +162,9 @@ def laughs(levels: int = 9) -> str:
 
 
 def a_socket(path: Path) -> None:
-    made = socket.socket(socket.AF_UNIX)
-    made.bind(os.path.relpath(path))  # a socket's address is short
-    made.close()
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(os.path.relpath(path))  # a socket's address is short
+    server.close()
 
 
 TEXTS: dict[str, str | bytes | Callable[[Path], object]] = {
@@ -302,40 +302,40 @@ def carriers(payload: Mapping[str, Any]) -> Iterator[tuple[str, Case]]:
         ),
     )
     for name in ("finetune", "base", "hydra/config", "hydra/job_logging/none", "logger/wandb"):
-        own = GLOBAL + yaml.safe_dump(at("hydra.callbacks.e", payload))
-        yield f"the place of {name}", Case({f"{name}.yaml": own}, args=(), harmless=True)
+        content = GLOBAL + yaml.safe_dump(at("hydra.callbacks.e", payload))
+        yield f"the place of {name}", Case({f"{name}.yaml": content}, args=(), harmless=True)
 
 
 def cases() -> dict[str, Case]:
     """Every payload at every place, by every way; what logs and writes; whole files."""
-    made: dict[str, Case] = {}
+    result: dict[str, Case] = {}
     for what, payload in PAYLOADS.items():
         for place in HYDRA:
-            made[f"{what} at {place}"] = Case(experiment(at(place, payload)))
+            result[f"{what} at {place}"] = Case(experiment(at(place, payload)))
     some = list(PAYLOADS.items())
     for number, place in enumerate(PARTS):
         for step in range(2):
             what, payload = some[(number * 5 + step * 7) % len(some)]
-            made[f"{what} at {place}"] = Case(
+            result[f"{what} at {place}"] = Case(
                 experiment(at(place, payload)),
                 harmless=what == "a reference" or place in REPLACED,
             )
     for what in ("a class", "a name put together"):
         for way, case in carriers(PAYLOADS[what]):
-            made[f"{what} by {way}"] = case
+            result[f"{what} by {way}"] = case
     for number, (what, log) in enumerate(LOGS.items()):
         name = ("job_logging", "hydra_logging")[number % 2]
-        made[f"{what} in {name}"] = Case(experiment(at(f"hydra.{name}", log)))
+        result[f"{what} in {name}"] = Case(experiment(at(f"hydra.{name}", log)))
     for key, values in ELSEWHERE.items():
         for value in values:
             more = ("-m", "seed=1,2") if "sweep" in key else ()
-            made[f"{key} is {value}"] = Case(
+            result[f"{key} is {value}"] = Case(
                 experiment(at(f"hydra.{key}", value)), more=more, harmless=key == "job.env_copy"
             )
     for what, text in TEXTS.items():
         content = text if callable(text) or isinstance(text, bytes) else GLOBAL + text
-        made[what] = Case({"experiment/evil.yaml": content}, harmless=what in HARMLESS)
-    return made
+        result[what] = Case({"experiment/evil.yaml": content}, harmless=what in HARMLESS)
+    return result
 
 
 HARMLESS = ("another command",)

@@ -25,7 +25,7 @@ def faults_mention(found: Sequence[object], *expected: Sequence[object]) -> None
         mentions(fault, *parts)
 
 
-def says_missing(message: object) -> None:
+def mentions_missing(message: object) -> None:
     """The message is of something that is not there, such as a file."""
     assert MISSING.search(str(message)), message
 

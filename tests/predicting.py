@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.overrides import opened
+from mmtx_cli.config.overrides import force_add
 from mmtx_cli.config.preprocessing import ROOT_KEYS
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.io.checkpoint import save_folder
@@ -63,9 +63,9 @@ def predict(run_dir: Path, *args: str) -> list[dict[str, Any]]:
 
 def command(name: str, run_dir: Path, *args: str) -> Path:
     """Run a command that uses a trained model, in this process; its run folder."""
-    own = [f"run_dir={quoted(run_dir)}", "data.num_workers=0", "trainer.accelerator=cpu"]
+    defaults = [f"run_dir={quoted(run_dir)}", "data.num_workers=0", "trainer.accelerator=cpu"]
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-        cfg = compose(name, opened([*own, *args]))
+        cfg = compose(name, force_add([*defaults, *args]))
     OmegaConf.set_struct(cfg, False)
     import_module(f"mmtx_cli.command.{name}").run(cfg)
     return run_dir

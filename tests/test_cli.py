@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from mmtx_cli import __version__
-from mmtx_cli.cli import COMMANDS, main, reported
+from mmtx_cli.cli import COMMANDS, main, run_and_report_errors
 from mmtx_cli.errors import Interrupted
-from tests.command_line import environment, mmtx, refused, told
+from tests.command_line import environment, error_message, mmtx, refused
 from tests.messages import mentions
 
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "lightning_fabric", "wandb", "matplotlib")
@@ -44,7 +44,7 @@ def watched(*args, cwd, watch=HEAVY):
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["-h"], ["help"]])
-def test_alone_it_says_what_there_is(args, capsys):
+def test_without_arguments_commands_are_listed(args, capsys):
     assert main(args) == 0
     said = capsys.readouterr().out
     assert said.startswith("mmtx: ")
@@ -150,8 +150,8 @@ def test_options_and_overrides_mix_in_any_order(tmp_path):
         (["~nothing"], ["'nothing'"]),
     ],
 )
-def test_what_hydra_refuses_is_told_in_one_line(args, parts, tmp_path):
-    err = told(mmtx("finetune", *args, cwd=tmp_path))
+def test_hydra_errors_are_one_line(args, parts, tmp_path):
+    err = error_message(mmtx("finetune", *args, cwd=tmp_path))
     mentions(err, *parts)
     assert err.count("\n") == 1
 
@@ -189,28 +189,28 @@ def test_a_reader_that_leaves_is_no_crash(args, tmp_path):
     ],
 )
 def test_an_option_of_hydra_that_mmtx_has_no_use_for(options, remedy):
-    said = told(mmtx("score", *options, "references=a", "predictions=b"))
+    said = error_message(mmtx("score", *options, "references=a", "predictions=b"))
     assert said.startswith("mmtx score: --")
     assert said.endswith(f" {remedy}\n")
     assert said.count("\n") == 1
 
 
 def test_both_at_once():
-    said = told(mmtx("score", "-cp", "a", "-cn", "b", "references=a"))
+    said = error_message(mmtx("score", "-cp", "a", "-cn", "b", "references=a"))
     assert [line.split(":")[0].strip() for line in said.splitlines()[1:]] == [
         "--config-path",
         "--config-name",
     ]
 
 
-def test_what_hydra_says_of_a_configuration():
+def test_hydra_errors_of_a_configuration():
     done = mmtx("score", "--info", "searchpath", "references=a", "predictions=b")
     assert "Config search path" in done.stdout
     assert "usage:" not in done.stderr
     assert mmtx("score", "--version").stdout == f"mmtx {__version__}\n"
 
 
-def test_a_sweep_tells_of_each_job_and_again_at_the_end(tmp_path):
+def test_a_sweep_reports_each_job_and_again_at_the_end(tmp_path):
     said = refused("score", "-m", "seed=1,2", "references=a", "predictions=b", cwd=tmp_path)
     jobs = [f"seed={seed} references=a predictions=b" for seed in (1, 2)]
     assert [said.count(f"{job}: a: ") for job in jobs] == [2, 2]
@@ -223,6 +223,6 @@ def test_what_resumes_a_run_repeats_what_is_trusted(monkeypatch, capsys):
         raise Interrupted(2, "stopped", "runs/a")
 
     monkeypatch.setattr("mmtx_cli.command.dispatch.launch", stopped)
-    assert reported("finetune", ["trusted_packages=[mine]", "seed=2"]) == 130
+    assert run_and_report_errors("finetune", ["trusted_packages=[mine]", "seed=2"]) == 130
     command = capsys.readouterr().err.rpartition("mmtx finetune ")[2]
     assert shlex.split(command) == ["resume=true", "run_dir=runs/a", "trusted_packages=[mine]"]

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmtx_cli.counter_rng import (
-    draws,
     id_keys,
     id_tensor,
     mix,
     mix_tensor,
+    random_bits,
     signed,
-    step_tensor,
+    step_keys,
     uniform,
 )
 
@@ -20,16 +20,16 @@ ids = st.lists(st.text(max_size=8), min_size=1, max_size=20)
 
 @given(names=ids, seed=st.integers(0, 2**62), epoch=st.integers(0, 10**6))
 def test_depends_on_the_id_not_on_its_place(names, seed, epoch):
-    all_at_once = draws(seed, epoch, id_keys(names))
+    all_at_once = random_bits(seed, epoch, id_keys(names))
     for i, name in enumerate(names):
-        assert draws(seed, epoch, id_keys([name]))[0] == all_at_once[i]
+        assert random_bits(seed, epoch, id_keys([name]))[0] == all_at_once[i]
 
 
 def test_numbers_never_change():
     """A run that is resumed by another version goes on with the same draws."""
     keys = id_keys(["a", "é"])
     assert keys.tolist() == [3405396810240292928, 3394012004367669963]
-    assert draws(1, 2, keys[:1], 3).tolist() == [9324019707260831517]
+    assert random_bits(1, 2, keys[:1], 3).tolist() == [9324019707260831517]
 
 
 def splitmix(x):
@@ -50,31 +50,36 @@ def test_mixing(numbers):
 
 
 def test_nothing_to_draw_for():
-    assert draws(0, 0, id_keys([])).shape == (0,)
+    assert random_bits(0, 0, id_keys([])).shape == (0,)
 
 
 def test_seeds_epochs_purposes_and_ids_are_independent():
     keys = id_keys(str(i) for i in range(20_000))
-    base = draws(0, 0, keys)
-    for other in (draws(1, 0, keys), draws(0, 1, keys), draws(0, 0, keys, 1), np.roll(base, 1)):
+    base = random_bits(0, 0, keys)
+    for other in (
+        random_bits(1, 0, keys),
+        random_bits(0, 1, keys),
+        random_bits(0, 0, keys, 1),
+        np.roll(base, 1),
+    ):
         same_bits = np.unpackbits((base ^ other).view(np.uint8)).mean()
         assert abs(same_bits - 0.5) < 5 * 0.5 / np.sqrt(64 * len(keys))
-    assert not np.array_equal(draws(1, 0, keys), draws(0, 1, keys))
+    assert not np.array_equal(random_bits(1, 0, keys), random_bits(0, 1, keys))
 
 
 def test_every_bit_is_as_often_set():
-    bits = np.unpackbits(draws(7, 3, id_keys(str(i) for i in range(20_000))).view(np.uint8))
+    bits = np.unpackbits(random_bits(7, 3, id_keys(str(i) for i in range(20_000))).view(np.uint8))
     shares = bits.reshape(-1, 64).mean(axis=0)
     assert abs(shares - 0.5).max() < 5 * 0.5 / np.sqrt(20_000)
 
 
 def test_what_a_model_draws_never_changes():
-    keys = step_tensor(id_tensor(["a", "b"]), seed=1, step=7)
+    keys = step_keys(id_tensor(["a", "b"]), seed=1, step=7)
     found = uniform(keys, 2, "hidden tokens")
     assert (found * 2**24).long().tolist() == [[5034058, 2257837], [15017948, 1993852]]
 
 
-def test_a_sample_draws_alike_in_any_batch():
+def test_the_draws_of_a_sample_do_not_depend_on_the_batch():
     """Whatever else is in it, and however long it is."""
     every = uniform(id_tensor("abc"), 20, "test")
     assert torch.equal(uniform(id_tensor("b"), 8, "test")[0], every[1, :8])
@@ -95,6 +100,6 @@ def test_draws_are_even(axis):
 
 def test_steps_and_purposes_are_independent():
     keys = id_tensor(str(i) for i in range(1000))
-    x = [uniform(step_tensor(keys, 0, step), 4, name) for step in (1, 2) for name in ("a", "b")]
+    x = [uniform(step_keys(keys, 0, step), 4, name) for step in (1, 2) for name in ("a", "b")]
     correlation = torch.corrcoef(torch.stack(x).flatten(1).double())
     assert (correlation - torch.eye(4)).abs().max() < 0.08

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.overrides import opened
+from mmtx_cli.config.overrides import force_add
 from mmtx_cli.config.validate import check
 from mmtx_cli.data.importer import coco, vqa
 from mmtx_cli.data.importer import csv as csv_table
@@ -237,7 +237,7 @@ PLACES = [path for path in places(STORED) if path]
 def of_caption():
     """The configuration of ``mmtx caption``."""
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-        cfg = compose("caption", opened(["inputs=a.png"]))
+        cfg = compose("caption", force_add(["inputs=a.png"]))
     OmegaConf.set_struct(cfg, False)
     return cfg
 

@@ -17,11 +17,11 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from mmtx_cli.config.conf_tree import choices, conf_dir
-from mmtx_cli.config.groups import offered
+from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import class_constant, signature_of
-from mmtx_cli.config.overrides import opened
+from mmtx_cli.config.overrides import force_add
 from mmtx_cli.config.validate import components
-from mmtx_cli.counter_rng import step_tensor
+from mmtx_cli.counter_rng import step_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.model.build import build_model, component
 from mmtx_cli.model.multimodal import MultimodalModel
@@ -89,7 +89,7 @@ OTHERS = (
 """Heads of modalities that these models have not, or that learn from a trained model;
 ``tests/head`` tries them with theirs.
 """
-HEADS = [name for name in offered("head", "pretrain") if name not in OTHERS]
+HEADS = [name for name in accepted_options("head", "pretrain") if name not in OTHERS]
 
 
 def heads_for(fusion: str) -> list[str]:
@@ -105,7 +105,7 @@ def composed(*args: str) -> dict[str, Any]:
 @cache
 def _composed(*args: str) -> dict[str, Any]:
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-        chosen = OmegaConf.to_container(compose("finetune", opened([*args])))
+        chosen = OmegaConf.to_container(compose("finetune", force_add([*args])))
         small = [
             f"{path}.{name}={value}"
             for _, top, part in components(chosen)
@@ -120,7 +120,7 @@ def _composed(*args: str) -> dict[str, Any]:
             for path, node in targets(top, part)
             if path != top and "weights" in node
         ]
-        cfg = compose("finetune", opened([*args, *without_said([*FACTS, *small], args)]))
+        cfg = compose("finetune", force_add([*args, *without_overridden([*FACTS, *small], args)]))
     return OmegaConf.to_container(cfg, resolve=True)
 
 
@@ -132,10 +132,10 @@ def targets(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from targets(f"{path}.{key}", value)
 
 
-def without_said(small: Sequence[str], args: Sequence[str]) -> list[str]:
+def without_overridden(small: Sequence[str], args: Sequence[str]) -> list[str]:
     """The sizes that the arguments do not set themselves."""
-    said = {arg.partition("=")[0] for arg in args}
-    return [size for size in small if size.partition("=")[0] not in said]
+    overridden = {arg.partition("=")[0] for arg in args}
+    return [size for size in small if size.partition("=")[0] not in overridden]
 
 
 def build_or_skip(build: Any, *args: Any) -> Any:
@@ -173,11 +173,13 @@ def tiny_config(
     """The configuration of a model of these parts."""
     chosen = [f"encoder/{modality}={REPRESENTATIVE[modality]}" for modality in modalities]
     # objectives that hide patches need each of them read by itself
-    own = {arg.partition("=")[0] for arg in args}
+    overridden = {arg.partition("=")[0] for arg in args}
     hiding = any(head.startswith(("masked_", "self_distillation_")) for head in heads)
-    vits = [m for m in modalities if REPRESENTATIVE[m] == "vit" and f"encoder/{m}" not in own]
+    vits = [
+        m for m in modalities if REPRESENTATIVE[m] == "vit" and f"encoder/{m}" not in overridden
+    ]
     patch = [f"encoder.{m}.stem=patch" for m in vits if hiding]
-    chosen += without_said(patch, args)
+    chosen += without_overridden(patch, args)
     cfg = composed(*chosen, f"fusion={fusion}", f"head=[{','.join(heads)}]", *args)
     return {**cfg, "encoder": {name: cfg["encoder"][name] for name in modalities}}
 
@@ -263,7 +265,10 @@ def tiny_batch(
 ) -> Batch:
     """Noise for each modality, and the targets that the heads need."""
     b = len(next(iter(counts.values())))
-    inputs = {name: tiny_field(name, own, seed + i) for i, (name, own) in enumerate(counts.items())}
+    inputs = {
+        name: tiny_field(name, lengths, seed + i)
+        for i, (name, lengths) in enumerate(counts.items())
+    }
     needs = sorted({need for head in model.head.values() for need in head.targets})
     unknown = set(needs) - set(TARGETS)
     assert not unknown, f"say in tests/tiny.py what the targets {unknown} look like"
@@ -274,7 +279,7 @@ def tiny_batch(
 
 def at_step(batch: Batch, step: int) -> Batch:
     """The batch as training has it in a step, with draws of its own."""
-    return replace(batch, keys=step_tensor(batch.keys, 0, step))
+    return replace(batch, keys=step_keys(batch.keys, 0, step))
 
 
 def noisy_where_absent(field: ModalityInput, seed: int = 99) -> ModalityInput:

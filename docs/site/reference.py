@@ -16,13 +16,13 @@ from mmtx_cli.config.conf_tree import (
     ACTIONS,
     MISSING,
     choices,
+    cli_name,
     conf_dir,
     default_groups,
     group_names,
-    spoken,
 )
 from mmtx_cli.config.cross_checks import CACHING, TRAINING
-from mmtx_cli.config.groups import Choice, made, offered
+from mmtx_cli.config.groups import Choice, accepted_options, load_choices
 from mmtx_cli.config.help.command_help import (
     EXAMPLES,
     WITH_CKPT,
@@ -35,7 +35,7 @@ from mmtx_cli.config.help.components import kind_in_words, read_component
 from mmtx_cli.config.help.settings import USED, Row, section_rows
 from mmtx_cli.config.help.yaml_comments import heading
 from mmtx_cli.config.schema import SECTIONS
-from mmtx_cli.config.validate import TYPES, several, subsections
+from mmtx_cli.config.validate import TYPES, list_fields, subsections
 
 Pages = dict[str, str]
 """Markdown by path."""
@@ -56,7 +56,7 @@ def pages() -> Pages:
 
 def navigation() -> list[dict[str, Any]]:
     """Return the part of the navigation that lists these pages."""
-    commands = [{f"mmtx {spoken(name)}": command_path(name)} for name in CONFIGS]
+    commands = [{f"mmtx {cli_name(name)}": command_path(name)} for name in CONFIGS]
     return [
         {"Overview": f"{FOLDER}/index.md"},
         {"Commands": commands},
@@ -88,7 +88,7 @@ def page_name(path: str) -> str:
 def index() -> str:
     """Return the overview of all commands and groups."""
     commands = [
-        f"| [`mmtx {spoken(name)}`](commands/{page_name(command_path(name))}) | {about(name)} |"
+        f"| [`mmtx {cli_name(name)}`](commands/{page_name(command_path(name))}) | {about(name)} |"
         for name in CONFIGS
     ]
     listed = [
@@ -141,10 +141,10 @@ def sentence(text: str) -> str:
 def command_page(name: str) -> str:
     """Return the page of a command."""
     grouped = name in (*BUILDING, "eval", *WITH_OPTIONS)
-    usage = f"mmtx {spoken(name)}{' [group=choice]' if grouped else ''} [key=value] ..."
+    usage = f"mmtx {cli_name(name)}{' [group=choice]' if grouped else ''} [key=value] ..."
     shown = EXAMPLES.get(name) or example_of(name)
     example = f"\n\n# example\n{shown}" if shown else ""
-    parts = [f"# mmtx {spoken(name)}", sentence(about(name)), fence(usage + example, "sh")]
+    parts = [f"# mmtx {cli_name(name)}", sentence(about(name)), fence(usage + example, "sh")]
     if grouped:
         parts += ["## Groups", group_table(name)]
     parts += ["## Keys", table(KEYS, root_key_rows(name))]
@@ -164,7 +164,7 @@ def group_table(command: str) -> str:
     rows = []
     for group in default_groups(command):
         page = f"../groups/{page_name(group_path(group))}"
-        names = offered(group, command)
+        names = accepted_options(group, command)
         links = ", ".join(f"[`{name}`]({page}#{anchor(name)})" for name in names)
         rows += [f"| [`{group}`]({page}) | {links} |"] if names else []
     return "\n".join(["| group | choices |", "| --- | --- |", *rows])
@@ -215,7 +215,7 @@ def setting_kinds(path: str, schema: type) -> Iterator[tuple[str, str]]:
     for field in fields(schema):
         key = f"{path}.{field.name}"
         if field.name in inner:
-            below = f"{key}[i]" if field.name in several(schema) else key
+            below = f"{key}[i]" if field.name in list_fields(schema) else key
             yield from setting_kinds(below, inner[field.name])
         else:
             yield key, kind_in_words(inspect.formatannotation(hints[field.name]))
@@ -226,7 +226,7 @@ def group_page(name: str) -> str:
     parts = [f"# {name}"]
     if name in group_names():
         parts.append(f"Select one with `{name}=NAME`.")
-        for choice in made([name], choices(name), [conf_dir()]):
+        for choice in load_choices([name], choices(name), [conf_dir()]):
             parts += [f"## {choice.name} {{ #{anchor(choice.name)} }}", *choice_parts(choice)]
     if name in SECTIONS:
         about_it = paragraphs(summary_of(SECTIONS[name]))

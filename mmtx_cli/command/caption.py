@@ -4,7 +4,7 @@ from omegaconf import DictConfig
 
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.caption import caption
-from mmtx_cli.inference.inputs import as_text, found
+from mmtx_cli.inference.inputs import as_text, input_files
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.runs.inherit import inherit
 from mmtx_cli.runs.resolve import checked_config
@@ -21,7 +21,7 @@ def run(cfg: DictConfig) -> None:
     if missing:
         raise ConfigError(*(f"{key}: required; set {examples[key]}" for key in missing))
     cfg.text = as_text(cfg.text)
-    paths = found(cfg.inputs)
+    paths = input_files(cfg.inputs)
     stored = read_config(cfg.ckpt)
     inherit(cfg, stored)
     caption(checked_config(CaptionConfig, cfg, stored), paths)

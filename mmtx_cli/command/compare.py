@@ -6,15 +6,15 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.comparison.fusion_sweep import FusionSweep, swept
+from mmtx_cli.comparison.fusion_sweep import FusionSweep, run_sweep
 from mmtx_cli.comparison.run_results import (
     Measured,
-    chosen_baseline,
-    chosen_metric,
-    given,
+    find_runs,
     groups_of,
     mean_cost,
-    measured,
+    read_results,
+    select_baseline,
+    select_metric,
 )
 from mmtx_cli.config.composition.compose import compose_command
 from mmtx_cli.config.conf_tree import choices
@@ -24,7 +24,7 @@ from mmtx_cli.io.atomic import write_json
 from mmtx_cli.io.quoting import quoted
 from mmtx_cli.metric.direction import has_direction, lower_is_better
 from mmtx_cli.runs.run_dir import open_run
-from mmtx_cli.suggest import nearest
+from mmtx_cli.suggest import suggest
 
 SWEEPS = ("fusions",)
 
@@ -43,16 +43,16 @@ def run(cfg: DictConfig) -> None:
     check_known_keys(cfg, "compare")
     check(cfg)
     if not cfg.sweep:  # fail early if the runs cannot be compared
-        chosen_baseline(groups_of(given(cfg.runs)), cfg.baseline)
+        select_baseline(groups_of(find_runs(cfg.runs)), cfg.baseline)
     run_dir = open_run(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-    folders = swept(sweep_of(cfg), run_dir) if cfg.sweep else given(cfg.runs)
-    chosen = groups_of(folders)
-    baseline = chosen_baseline(chosen, cfg.baseline).name
+    folders = run_sweep(sweep_of(cfg), run_dir) if cfg.sweep else find_runs(cfg.runs)
+    run_groups = groups_of(folders)
+    baseline = select_baseline(run_groups, cfg.baseline).name
     groups: dict[str, list[Measured]] = {}
-    for i, (folder, group) in enumerate(zip(folders, chosen, strict=True)):
-        place = evaluated(folder, cfg, run_dir / "eval" / f"{i:03d}")
-        groups.setdefault(group.name, []).append(measured(folder, place))
-    metric = chosen_metric([one for runs in groups.values() for one in runs], cfg.metric)
+    for i, (folder, group) in enumerate(zip(folders, run_groups, strict=True)):
+        result_dir = evaluate_run(folder, cfg, run_dir / "eval" / f"{i:03d}")
+        groups.setdefault(group.name, []).append(read_results(folder, result_dir))
+    metric = select_metric([results for runs in groups.values() for results in runs], cfg.metric)
     compared = compare(
         {name: [r.metrics[metric] for r in runs] for name, runs in groups.items()},
         {name: [r.values(metric) for r in runs] for name, runs in groups.items()},
@@ -71,7 +71,7 @@ def run(cfg: DictConfig) -> None:
         baseline,
         sorted(compared, key=lambda group: sign * group.mean),
         {name: mean_cost(runs) for name, runs in groups.items()},
-        {group.name: group.settings for group in chosen},
+        {group.name: group.settings for group in run_groups},
     )
     page = write_comparison(run_dir, comparison)
     if len(groups) == 1:
@@ -94,7 +94,7 @@ def check(cfg: DictConfig) -> None:
         faults.append(f"sweep={cfg.sweep}: unknown sweep; choose from: {', '.join(SWEEPS)}")
     for name in cfg.fusions or ():
         if name not in choices("fusion"):
-            faults.append(f"fusions: unknown fusion {name!r}; {nearest(name, choices('fusion'))}")
+            faults.append(f"fusions: unknown fusion {name!r}; {suggest(name, choices('fusion'))}")
     if type(cfg.jobs) is not int or cfg.jobs < 1:
         faults.append(f"jobs={cfg.jobs}: must be at least 1 (number of runs to train at a time)")
     if cfg.sweep and not cfg.train_args:
@@ -113,14 +113,14 @@ def sweep_of(cfg: DictConfig) -> FusionSweep:
     )
 
 
-def evaluated(folder: Path, cfg: DictConfig, into: Path) -> Path:
+def evaluate_run(folder: Path, cfg: DictConfig, result_dir: Path) -> Path:
     """Evaluate a run on the compared split, unless it has been done; return the result's folder."""
     from mmtx_cli.command import eval
 
-    if not (into / "result.json").is_file():
+    if not (result_dir / "result.json").is_file():
         settings = [f"ckpt={quoted(folder)}", f"split={cfg.split}", "profile=true"]
-        settings.append(f"run_dir={quoted(into)}")
-        own = compose_command("eval", settings, cfg.trusted_packages)
+        settings.append(f"run_dir={quoted(result_dir)}")
+        eval_cfg = compose_command("eval", settings, cfg.trusted_packages)
         with redirect_stdout(sys.stderr):
-            eval.run(own)
-    return into
+            eval.run(eval_cfg)
+    return result_dir

@@ -11,10 +11,10 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.file_errors import reason
 from mmtx_cli.runs.feature_cache import parts_of
 from mmtx_cli.runs.inherit import inherit_data
-from mmtx_cli.runs.resolve import prepared
+from mmtx_cli.runs.resolve import resolve_config
 from mmtx_cli.runs.run_config import CacheConfig
 from mmtx_cli.runs.run_dir import lock
-from mmtx_cli.suggest import nearest
+from mmtx_cli.suggest import suggest
 
 
 def run(cfg: DictConfig) -> None:
@@ -29,7 +29,7 @@ def run(cfg: DictConfig) -> None:
     if cfg.resume:
         raise ConfigError("resume: action=cache resumes automatically; remove it")
     cfg.out = str(cfg.out)
-    settings = prepared(CacheConfig, cfg, inherit_data)
+    settings = resolve_config(CacheConfig, cfg, inherit_data)
     folder = Path(settings.out).expanduser()
     chosen = chosen_parts(settings)
     try:
@@ -55,15 +55,17 @@ def chosen_parts(settings: CacheConfig) -> list[str]:
 
     Bodies of encoders are only cached if ``modules`` names them.
     """
-    there = parts_of(settings.plain)
+    available = parts_of(settings.plain)
     faults = [
-        f"modules: unknown module {part!r}; {nearest(str(part), there, True)}"
+        f"modules: unknown module {part!r}; {suggest(str(part), available, True)}"
         for part in settings.modules
-        if part not in there
+        if part not in available
     ]
     if faults:
         raise ConfigError(*faults)
     frozen = {*map(str, settings.freeze)}
-    whole = [part for part in there if not part.endswith(BODY)]
-    still = [part for part in whole if part.startswith("head.") or {part, "encoder"} & frozen]
-    return list(settings.modules) or still or whole
+    without_bodies = [part for part in available if not part.endswith(BODY)]
+    frozen_parts = [
+        part for part in without_bodies if part.startswith("head.") or {part, "encoder"} & frozen
+    ]
+    return list(settings.modules) or frozen_parts or without_bodies

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.config.constraints import BOUNDS, written
+from mmtx_cli.config.constraints import BOUNDS, format_bounds
 from mmtx_cli.data.importer.options import Settings, checked_settings
 from mmtx_cli.data.validate_files import check_manifest
 from mmtx_cli.errors import ConfigError, DataError, without_repeats
@@ -53,5 +53,5 @@ def _limits(settings: Settings) -> DecodeLimits:
     for key in ("decode_timeout", "decode_memory"):
         value, (least, most) = settings[key], BOUNDS[f"data.{key}"]
         if type(value) not in (int, float) or not least <= value <= most:
-            raise ConfigError(f"{key}={value}: must be {written(least, most)}, e.g. {key}=30")
+            raise ConfigError(f"{key}={value}: must be {format_bounds(least, most)}, e.g. {key}=30")
     return DecodeLimits(settings["decode_timeout"], settings["decode_memory"], pixels)

@@ -15,7 +15,7 @@ from mmtx_cli.io.quoting import quoted
 from mmtx_cli.synthetic.events.make import make_events
 from mmtx_cli.synthetic.scenes.make import make_scenes
 
-SHOWN = 12
+MAX_CAPTIONED = 12
 """Number of held-out images, and of videos, that are captioned at the end."""
 
 
@@ -24,28 +24,30 @@ def run(cfg: DictConfig) -> None:
     from mmtx_cli.report.html import write_report
 
     check_known_keys(cfg, "demo", {"limit_samples": "num", "max_steps": "overrides"})
-    begun = time.perf_counter()
+    start = time.perf_counter()
     run_dir = Path(cfg.run_dir)
     if any((run_dir / name).exists() for name in ("pretrain", "films")):
         raise ConfigError(f"run_dir={run_dir}: already contains a demo; use another folder")
-    say(f"generating {cfg.num} scenes and {cfg.num_videos} videos with audio")
+    print_step(f"generating {cfg.num} scenes and {cfg.num_videos} videos with audio")
     scenes = make_scenes(run_dir / "data", num=cfg.num, size=96, seed=cfg.seed)
     events = None
     if cfg.num_videos:
         events = make_events(run_dir / "film_data", num=cfg.num_videos, size=64, seed=cfg.seed)
-    words = save_words(run_dir / "tokenizer.json", [path for path in (scenes, events) if path])
-    sections, captioner = pictures(cfg, run_dir, scenes, words)
+    tokenizer = train_tokenizer(
+        run_dir / "tokenizer.json", [path for path in (scenes, events) if path]
+    )
+    sections, captioner = run_image_steps(cfg, run_dir, scenes, tokenizer)
     if events:
-        sections += films(cfg, run_dir / "films", events, captioner)
-        sections += film_attributes(cfg, run_dir, events)
+        sections += run_video_steps(cfg, run_dir / "films", events, captioner)
+        sections += score_video_attributes(cfg, run_dir, events)
     report = write_report(run_dir, title="mmtx demo", sections=sections)
     console = make_console(soft_wrap=True)
-    console.print(f"\nfinished in {time.perf_counter() - begun:.0f} s; report: {report}")
+    console.print(f"\nfinished in {time.perf_counter() - start:.0f} s; report: {report}")
     console.print("next: use your own data (docs/data.md); all keys: mmtx finetune --help")
     print(run_dir)
 
 
-def save_words(path: Path, manifests: Sequence[Path]) -> Path:
+def train_tokenizer(path: Path, manifests: Sequence[Path]) -> Path:
     """Train one tokenizer on all captions: the image captioner is later fine-tuned on videos."""
     from mmtx_cli.data.manifest.read import read_manifest
     from mmtx_cli.data.text.tokenizer import Tokenizer
@@ -55,8 +57,8 @@ def save_words(path: Path, manifests: Sequence[Path]) -> Path:
     return path
 
 
-def pictures(
-    cfg: DictConfig, run_dir: Path, manifest: Path, words: Path
+def run_image_steps(
+    cfg: DictConfig, run_dir: Path, manifest: Path, tokenizer: Path
 ) -> tuple[list[tuple[str, Path]], Path]:
     """Pre-train a captioner on images; return the report's sections and the captioner's folder.
 
@@ -64,22 +66,24 @@ def pictures(
         cfg: The configuration of the demo.
         run_dir: The demo's folder.
         manifest: The images and captions.
-        words: The tokenizer.
+        tokenizer: The tokenizer.
     """
-    say("pre-training an image captioner")
+    print_step("pre-training an image captioner")
     settings = [
         "experiment=scenes_caption",
         f"data.path={quoted(manifest)}",
-        f"data.tokenizer={quoted(words)}",
+        f"data.tokenizer={quoted(tokenizer)}",
         f"seed={cfg.seed}",
     ]
-    captioner = step(run_dir, "pretrain", [*settings, *cfg.overrides.pretrain])
-    say("evaluating on held-out scenes, half with unseen pairs of color and shape")
-    given = f"ckpt={quoted(captioner)}"
-    evaluated = step(run_dir, "eval", [given, f"seed={cfg.seed}", "baselines=true"])
-    say("captioning images")
+    captioner = run_step(run_dir, "pretrain", [*settings, *cfg.overrides.pretrain])
+    print_step("evaluating on held-out scenes, half with unseen pairs of color and shape")
+    ckpt_arg = f"ckpt={quoted(captioner)}"
+    evaluated = run_step(run_dir, "eval", [ckpt_arg, f"seed={cfg.seed}", "baselines=true"])
+    print_step("captioning images")
     inputs = held_out(manifest, "image")
-    captioned = step(run_dir, "caption", [given, f"inputs=[{','.join(map(quoted, inputs))}]"])
+    captioned = run_step(
+        run_dir, "caption", [ckpt_arg, f"inputs=[{','.join(map(quoted, inputs))}]"]
+    )
     sections = [
         ("Evaluation on held-out scenes", evaluated),
         ("Captions of single images", captioned),
@@ -88,7 +92,7 @@ def pictures(
     return sections, captioner
 
 
-def films(
+def run_video_steps(
     cfg: DictConfig, run_dir: Path, manifest: Path, captioner: Path
 ) -> list[tuple[str, Path]]:
     """Fine-tune the image captioner on videos with audio; return the report's sections.
@@ -99,20 +103,22 @@ def films(
         manifest: The videos and captions.
         captioner: Folder of the image captioner.
     """
-    say("fine-tuning on images, video and audio with missing modalities")
+    print_step("fine-tuning on images, video and audio with missing modalities")
     settings = [
         "experiment=events_caption",
         f"ckpt={quoted(captioner)}",
         f"data.path={quoted(manifest)}",
         f"seed={cfg.seed}",
     ]
-    trained = step(run_dir, "finetune", [*settings, *cfg.overrides.finetune])
-    say("evaluating, also with modalities removed")
-    given = f"ckpt={quoted(trained)}"
-    evaluated = step(run_dir, "eval", [given, f"seed={cfg.seed}", "modality_subsets=all"])
-    say("captioning videos")
+    trained = run_step(run_dir, "finetune", [*settings, *cfg.overrides.finetune])
+    print_step("evaluating, also with modalities removed")
+    ckpt_arg = f"ckpt={quoted(trained)}"
+    evaluated = run_step(run_dir, "eval", [ckpt_arg, f"seed={cfg.seed}", "modality_subsets=all"])
+    print_step("captioning videos")
     inputs = held_out(manifest, "video")
-    captioned = step(run_dir, "caption", [given, f"inputs=[{','.join(map(quoted, inputs))}]"])
+    captioned = run_step(
+        run_dir, "caption", [ckpt_arg, f"inputs=[{','.join(map(quoted, inputs))}]"]
+    )
     return [
         ("Videos with audio: evaluation on held-out videos", evaluated),
         ("Videos with audio: captions", captioned),
@@ -120,10 +126,12 @@ def films(
     ]
 
 
-def film_attributes(cfg: DictConfig, run_dir: Path, manifest: Path) -> list[tuple[str, Path]]:
+def score_video_attributes(
+    cfg: DictConfig, run_dir: Path, manifest: Path
+) -> list[tuple[str, Path]]:
     """Score the attributes named in captions, also without the image; return the report's section.
 
-    References are added to the captions of single videos. Call it after ``films``.
+    References are added to the captions of single videos. Call it after ``run_video_steps``.
     """
     from mmtx_cli.data.manifest.read import read_manifest
     from mmtx_cli.evaluation.attribute_accuracy import add_references, write_attributes
@@ -135,21 +143,23 @@ def film_attributes(cfg: DictConfig, run_dir: Path, manifest: Path) -> list[tupl
     evaluations = {"all modalities": folder / "eval"}
     encoders = read_config(str(trained))["model"]["encoder"]
     if encoders.get("image") and any(encoders.get(name) for name in ("video", "audio")):
-        say("evaluating without the image, on video and audio only")
+        print_step("evaluating without the image, on video and audio only")
         settings = [f"ckpt={quoted(trained)}", f"seed={cfg.seed}", "drop_modalities=[image]"]
-        without = step(folder, "eval", settings, "eval_without_image")
-        evaluations["without the still"] = without
+        image_removed = run_step(folder, "eval", settings, "eval_without_image")
+        evaluations["without the still"] = image_removed
     if not write_attributes(run_dir, evaluations, cfg.seed):
         return []
     return [("Videos with audio: attributes named in captions", run_dir)]
 
 
-def say(what: str) -> None:
+def print_step(title: str) -> None:
     """Print the title of a step."""
-    make_console(stderr=True).rule(what, align="left")
+    make_console(stderr=True).rule(title, align="left")
 
 
-def step(run_dir: Path, command: str, overrides: Sequence[str], name: str | None = None) -> Path:
+def run_step(
+    run_dir: Path, command: str, overrides: Sequence[str], name: str | None = None
+) -> Path:
     """Run a command in a subfolder of the demo, as from the command line, and return the folder.
 
     Args:
@@ -165,9 +175,9 @@ def step(run_dir: Path, command: str, overrides: Sequence[str], name: str | None
 
 
 def held_out(manifest: Path, modality: str) -> list[str]:
-    """Return up to ``SHOWN`` files of the test split, evenly spaced."""
+    """Return up to ``MAX_CAPTIONED`` files of the test split, evenly spaced."""
     from mmtx_cli.data.manifest.read import read_manifest
 
     rows = [row for row in read_manifest(manifest).split("test") if getattr(row, modality)]
     files = [row.image[0] if modality == "image" else row.video for row in rows]
-    return [str(file) for file in files[:: max(1, len(files) // SHOWN)][:SHOWN]]
+    return [str(file) for file in files[:: max(1, len(files) // MAX_CAPTIONED)][:MAX_CAPTIONED]]

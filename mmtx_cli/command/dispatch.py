@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-SHOWING = ("--cfg", "-c", "--info", "-i")
+INFO_FLAGS = ("--cfg", "-c", "--info", "-i")
 """Hydra flags that show a configuration without running anything."""
 
 
@@ -22,34 +22,34 @@ def launch(command: str, args: list[str]) -> None:
         print_usage(command, args)
         return
 
-    from mmtx_cli.config.conf_tree import ACTIONS, configuration, split
-    from mmtx_cli.config.overrides import opened
+    from mmtx_cli.config.conf_tree import ACTIONS, config_name, split_args
+    from mmtx_cli.config.overrides import force_add
     from mmtx_cli.distributed.hydra_job import check_multirun
     from mmtx_cli.distributed.openmp import set_waiting
     from mmtx_cli.errors import ConfigError
-    from mmtx_cli.io.quoting import as_written
+    from mmtx_cli.io.quoting import quoted_if_needed
 
-    options, overrides = split(args)
-    overrides = [as_written(arg) for arg in overrides]
+    options, overrides = split_args(args)
+    overrides = [quoted_if_needed(arg) for arg in overrides]
     args = [*options, *overrides]
-    name = configuration(command, args)
+    name = config_name(command, args)
     if name in ACTIONS:
         from mmtx_cli.config.help.actions import action_faults
 
         raise ConfigError(*action_faults(name, args))
     check_options(options, command)
     check_multirun(options)
-    check_places(args, name)
+    check_dirs_and_keys(args, name)
     trust(overrides)
     program = sys.argv[0]
     set_waiting()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra re-raises errors; guarded() reports them
     # in this order, since --info would take a following override as its value
-    sys.argv = [program, *opened(overrides), *options]
-    refused: list[str] = []
-    compose(job_of(command, name, args, refused), name, args)
-    if refused:
-        raise ConfigError(*refused)
+    sys.argv = [program, *force_add(overrides), *options]
+    job_faults: list[str] = []
+    compose(make_job(command, name, args, job_faults), name, args)
+    if job_faults:
+        raise ConfigError(*job_faults)
 
 
 def compose(job: "Callable[[DictConfig], None]", name: str, args: Sequence[str]) -> None:
@@ -61,30 +61,30 @@ def compose(job: "Callable[[DictConfig], None]", name: str, args: Sequence[str])
     import hydra
     from omegaconf.errors import InterpolationResolutionError
 
-    from mmtx_cli.config.composition.compose import checked
-    from mmtx_cli.config.composition.explain import explained, explained_interpolation
-    from mmtx_cli.config.conf_tree import conf_dir, split
+    from mmtx_cli.config.composition.compose import checked_loader
+    from mmtx_cli.config.composition.explain import explain_error, explain_interpolation_error
+    from mmtx_cli.config.conf_tree import conf_dir, split_args
     from mmtx_cli.config.cross_checks import CACHING
     from mmtx_cli.errors import ConfigError, MmtxError, OutputError
 
-    options, overrides = split(args)
-    shows = {option.partition("=")[0] for option in options} & {*SHOWING}
-    runs = not shows and name != CACHING  # a cache is written to out=
+    options, overrides = split_args(args)
+    info_flags = {option.partition("=")[0] for option in options} & {*INFO_FLAGS}
+    creates_run_dir = not info_flags and name != CACHING  # a cache is written to out=
     try:
-        with checked(name, overrides, runs):
+        with checked_loader(name, overrides, creates_run_dir):
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(job)()
     except Failed as failed:
         if isinstance(failed.error, InterpolationResolutionError):
-            raise ConfigError(explained_interpolation(failed.error)) from failed.error
+            raise ConfigError(explain_interpolation_error(failed.error)) from failed.error
         raise failed.error from failed.error.__cause__
     except (BrokenPipeError, MmtxError, OutputError):
         raise
     except Exception as error:  # raised by Hydra before the command starts
-        raise ConfigError(*explained(error, name, list(args))) from error
+        raise ConfigError(*explain_error(error, name, list(args))) from error
 
 
-def job_of(
-    command: str, name: str, args: list[str], refused: list[str]
+def make_job(
+    command: str, name: str, args: list[str], job_faults: list[str]
 ) -> "Callable[[DictConfig], None]":
     """Return the function that runs the command on a composed configuration.
 
@@ -94,7 +94,7 @@ def job_of(
         command: The command.
         name: Name of its config and module.
         args: All arguments of the command line.
-        refused: Receives the errors of rejected jobs, to be reported at the end.
+        job_faults: Receives the errors of rejected jobs, to be reported at the end.
     """
     from omegaconf import OmegaConf
 
@@ -106,8 +106,8 @@ def job_of(
         needs_own_process,
         run_job,
     )
-    from mmtx_cli.errors import MmtxError, complain
-    from mmtx_cli.io.file_errors import told
+    from mmtx_cli.errors import MmtxError, print_faults
+    from mmtx_cli.io.file_errors import with_resume_command
 
     program = sys.argv[0]
 
@@ -118,34 +118,34 @@ def job_of(
             # Lightning starts additional processes with this command line
             sys.argv = [program, command, *job_argv(args, cfg)]
             if is_multirun() and needs_own_process(cfg):
-                place = str(cfg.get("run_dir", " ".join(job_overrides())))
-                refused.extend(run_job(program, [command, *job_argv(args, cfg)], place))
+                job_name = str(cfg.get("run_dir", " ".join(job_overrides())))
+                job_faults.extend(run_job(program, [command, *job_argv(args, cfg)], job_name))
             else:
                 import_module(f"mmtx_cli.command.{name}").run(cfg)
         except Exception as raised:
-            error = told(raised, command, cfg.get("run_dir"))
+            error = with_resume_command(raised, command, cfg.get("run_dir"))
             if not (is_multirun() and isinstance(error, MmtxError)):
                 raise Failed(error) from raised
-            words = " ".join(job_overrides())
-            refused.extend(f"{words}: {fault}" for fault in error.faults)
-            complain(f"{command} {words}", error.faults)
+            label = " ".join(job_overrides())
+            job_faults.extend(f"{label}: {fault}" for fault in error.faults)
+            print_faults(f"{command} {label}", error.faults)
 
     return job
 
 
-def check_places(args: Sequence[str], name: str) -> None:
+def check_dirs_and_keys(args: Sequence[str], name: str) -> None:
     """Raise ConfigError for config folders that do not exist and added keys that nothing reads."""
     from mmtx_cli.config.composition.explain import added_faults, list_faults
-    from mmtx_cli.config.conf_tree import config_dirs, split
+    from mmtx_cli.config.conf_tree import config_dirs, split_args
     from mmtx_cli.errors import ConfigError
 
-    absent = [folder for folder in config_dirs(args) if not folder.is_dir()]
-    if absent:
-        raise ConfigError(*(f"--config-dir {folder}: folder not found" for folder in absent))
-    overrides = split(args)[1]
-    added = [*added_faults(overrides, name, config_dirs(args)), *list_faults(overrides)]
-    if added:
-        raise ConfigError(*added)
+    missing = [folder for folder in config_dirs(args) if not folder.is_dir()]
+    if missing:
+        raise ConfigError(*(f"--config-dir {folder}: folder not found" for folder in missing))
+    overrides = split_args(args)[1]
+    faults = [*added_faults(overrides, name, config_dirs(args)), *list_faults(overrides)]
+    if faults:
+        raise ConfigError(*faults)
 
 
 def trust(overrides: Sequence[str]) -> None:
@@ -158,11 +158,11 @@ def trust(overrides: Sequence[str]) -> None:
     """
     from hydra.errors import HydraException
 
-    from mmtx_cli.config.composition.trust import key_of, packages, typed_trust
+    from mmtx_cli.config.composition.trust import cli_trusted_packages, key_of, packages
     from mmtx_cli.errors import ConfigError
 
     try:
-        trusted = packages(typed_trust(overrides))
+        trusted = packages(cli_trusted_packages(overrides))
     except HydraException:  # reported where the configuration is composed
         trusted = ()
     if trusted and os.getcwd() not in sys.path:
@@ -186,7 +186,7 @@ def check_options(options: list[str], command: str) -> None:
     """Raise ConfigError with one line for each flag that Hydra lacks or mmtx does not support."""
     from hydra._internal.utils import get_args_parser
 
-    from mmtx_cli.config.overrides import REFUSED
+    from mmtx_cli.config.overrides import UNSUPPORTED_FLAGS
     from mmtx_cli.errors import ConfigError
 
     def refuse(message: str) -> NoReturn:
@@ -195,8 +195,10 @@ def check_options(options: list[str], command: str) -> None:
     parser = get_args_parser()
     parser.allow_abbrev = False  # other checks look for full names only
     parser.error = refuse  # type: ignore[method-assign]
-    given = vars(parser.parse_args(options))
-    if faults := [fault for name, fault in REFUSED.items() if given[name] not in (None, False)]:
+    flags = vars(parser.parse_args(options))
+    if faults := [
+        fault for name, fault in UNSUPPORTED_FLAGS.items() if flags[name] not in (None, False)
+    ]:
         raise ConfigError(*faults)
 
 

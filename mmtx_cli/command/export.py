@@ -5,10 +5,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mmtx_cli.config.cross_checks import said, trait
+from mmtx_cli.config.cross_checks import text_target, trait
 from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import CheckpointError, ConfigError
-from mmtx_cli.io.atomic import is_temporary, replaced
+from mmtx_cli.io.atomic import atomic_write, is_temporary
 from mmtx_cli.io.checkpoint import (
     CONFIG,
     TOKENIZERS,
@@ -40,7 +40,7 @@ def run(cfg: DictConfig) -> None:
     weights = read_weights(cfg.ckpt)
     try:
         folder = save_folder(out, config, weights)
-        with replaced(folder / "README.md") as temporary:
+        with atomic_write(folder / "README.md") as temporary:
             temporary.write_text(card, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"out={out}: cannot be written: {reason(error)}") from error
@@ -50,10 +50,10 @@ def run(cfg: DictConfig) -> None:
 def check_replaceable_folder(out: Path) -> None:
     """Raise ConfigError unless ``out`` is new, empty or an earlier model folder."""
     files = out.iterdir() if out.is_dir() else ()
-    held = {path.name for path in files if not is_temporary(path.name)}
-    others = sorted(held - {WEIGHTS, CONFIG, *TOKENIZERS.values(), "README.md"})
-    if others or (held and WEIGHTS not in held):
-        names = ", ".join((others or sorted(held))[:3])
+    existing = {path.name for path in files if not is_temporary(path.name)}
+    others = sorted(existing - {WEIGHTS, CONFIG, *TOKENIZERS.values(), "README.md"})
+    if others or (existing and WEIGHTS not in existing):
+        names = ", ".join((others or sorted(existing))[:3])
         raise ConfigError(f"out={out}: contains other files ({names}); use a new or empty folder")
 
 
@@ -66,13 +66,13 @@ def model_card(name: str, config: dict[str, Any]) -> str:
     listed = "\n".join(f"- {part}" for part in parts)
     heads = model["head"].values()
     predicts = any(trait(n, "predicts") and not trait(n, "contrastive") for n in heads)
-    use = "predict" if predicts else "eval"
-    use = "caption" if any(map(said, heads)) else use
-    inputs = " inputs=IMAGES" if use == "caption" else " data.path=MANIFEST.jsonl"
-    if any(said(node) == "answers" for node in heads):
+    command = "predict" if predicts else "eval"
+    command = "caption" if any(map(text_target, heads)) else command
+    inputs = " inputs=IMAGES" if command == "caption" else " data.path=MANIFEST.jsonl"
+    if any(text_target(node) == "answers" for node in heads):
         inputs += " text='A QUESTION'"
     return (
         f"# {name}\n\nA multimodal model trained with mmtx.\n\n{listed}\n"
         f"- image size: {config['preparation']['image_size']} pixels\n\n"
-        f"```\nmmtx {use} {argument('ckpt', name)}{inputs}\n```\n"
+        f"```\nmmtx {command} {argument('ckpt', name)}{inputs}\n```\n"
     )

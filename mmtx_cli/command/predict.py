@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from mmtx_cli.data.manifest.table_file import check_exists
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.candidate_texts import ALL_TEST, candidate_texts
-from mmtx_cli.inference.inputs import as_text, each_input, found
+from mmtx_cli.inference.inputs import as_text, each_input, input_files
 from mmtx_cli.inference.predict_inputs import predict
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.quoting import argument
@@ -24,7 +24,7 @@ def run(cfg: DictConfig) -> None:
     cfg.text = as_text(cfg.text)
     if faults := list(source_faults(cfg)):
         raise ConfigError(*faults)
-    paths = found(cfg.inputs) if cfg.inputs else []
+    paths = input_files(cfg.inputs) if cfg.inputs else []
     stored = read_config(cfg.ckpt)
     inherit(cfg, stored)
     if cfg.data.get("path") and not cfg.split and cfg.data.get("split") is None:

@@ -9,12 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError, DataError, listed
-from mmtx_cli.io.atomic import replaced, write_json
+from mmtx_cli.io.atomic import atomic_write, write_json
 from mmtx_cli.io.jsonl import finite, json_line
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.caption_file import CaptionFile, read_predictions, read_references
 from mmtx_cli.metric.scores import Scores
-from mmtx_cli.report.terminal import print_figures
+from mmtx_cli.report.terminal import print_metrics
 from mmtx_cli.runs.run_dir import open_run
 
 _FORMS = {
@@ -32,7 +32,7 @@ def run(cfg: DictConfig) -> None:
         ConfigError: if a key is missing or invalid.
         DataError: with all errors of the two files; nothing is written.
     """
-    begun = time.perf_counter()
+    start = time.perf_counter()
     _check(cfg)
     references = read_references(cfg.references, cfg.get("split"))
     predictions = read_predictions(cfg.predictions)
@@ -48,9 +48,9 @@ def run(cfg: DictConfig) -> None:
     run_dir = open_run(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     result = _result(scores, cfg)
     _write_rows(run_dir / "scores.jsonl", ids, scores)
-    result["seconds"] = round(time.perf_counter() - begun, 3)
+    result["seconds"] = round(time.perf_counter() - start, 3)
     write_json(run_dir / "result.json", result)
-    print_figures(result)
+    print_metrics(result)
     print(run_dir)
 
 
@@ -73,11 +73,11 @@ def _check(cfg: DictConfig) -> None:
 def _unmatched(references: CaptionFile, predictions: CaptionFile, cfg: DictConfig) -> list[str]:
     """Return an error for predictions without references, and one for the reverse."""
     faults = []
-    alone = [name for name in predictions.places if name not in references.places]
-    if alone and references.complete:
+    extra = [name for name in predictions.places if name not in references.places]
+    if extra and references.complete:
         faults.append(
-            f"{predictions.places[alone[0]]}: {len(alone)} of {len(predictions.places)} "
-            f"predictions have no references in {references.path}: {listed(alone)}; "
+            f"{predictions.places[extra[0]]}: {len(extra)} of {len(predictions.places)} "
+            f"predictions have no references in {references.path}: {listed(extra)}; "
             "check that both files use the same ids"
         )
     missing = [name for name in references.places if name not in predictions.places]
@@ -103,7 +103,7 @@ def _result(scores: Scores, cfg: DictConfig) -> dict[str, Any]:
 
 
 def _write_rows(path: Path, ids: Sequence[str], scores: Scores) -> None:
-    with replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for row, name in enumerate(ids):
             values = {metric: float(x[row]) for metric, x in scores.per_sample.items()}
             file.write(json_line(finite({"id": name} | values)) + "\n")

@@ -29,7 +29,7 @@ class FusionSweep:
     trusted: tuple[str, ...]
 
 
-def swept(sweep: FusionSweep, run_dir: Path) -> list[Path]:
+def run_sweep(sweep: FusionSweep, run_dir: Path) -> list[Path]:
     """Train every fusion with every seed and return the run folders.
 
     Runs that an earlier attempt has finished are reused. Each run is a separate process, so that it
@@ -39,11 +39,11 @@ def swept(sweep: FusionSweep, run_dir: Path) -> list[Path]:
 
     names = sweep.fusions
     folder_of = {(n, s): run_dir / "runs" / f"{n}-{s}" for s in sweep.seeds for n in names}
-    todo = {run: path for run, path in folder_of.items() if not (path / "result.json").is_file()}
-    check_runs(sweep, list(dict.fromkeys(name for name, _ in todo)))
+    pending = {run: path for run, path in folder_of.items() if not (path / "result.json").is_file()}
+    check_runs(sweep, list(dict.fromkeys(name for name, _ in pending)))
     trusted = [f"trusted_packages=[{','.join(sweep.trusted)}]"] * bool(sweep.trusted)
     runs = []
-    for (name, seed), folder in todo.items():
+    for (name, seed), folder in pending.items():
         settings = [f"fusion={name}", f"seed={seed}", f"run_dir={quoted(folder)}", *trusted]
         if (folder / "checkpoints" / "last.ckpt").is_file():
             settings.append("resume=true")
@@ -60,9 +60,9 @@ def check_runs(sweep: FusionSweep, names: Sequence[str]) -> None:
 
     faults = []
     for name in names:
-        own = compose_command("finetune", [*sweep.args, f"fusion={name}"], sweep.trusted)
+        run_cfg = compose_command("finetune", [*sweep.args, f"fusion={name}"], sweep.trusted)
         try:
-            train_config(own)
+            train_config(run_cfg)
         except ConfigError as error:
             faults += [f"train_args, with fusion={name}: {fault}" for fault in error.faults]
     if faults:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmtx_cli.config.constraints import within
-from mmtx_cli.config.help.components import written
+from mmtx_cli.config.help.components import format_value
 from mmtx_cli.config.preprocessing import ROOT_KEYS
 from mmtx_cli.config.schema import FILLED
 
-NO_CHOICE = (
+IGNORED = (
     "seed",
     "run_dir",
     "resume",
@@ -25,7 +25,7 @@ NO_CHOICE = (
 """Settings that do not affect what is compared."""
 SHARED = ("dim", *ROOT_KEYS, *FILLED)
 """Root keys whose values are passed to components."""
-CHOICE = "._target_"
+TARGET_SUFFIX = "._target_"
 MAX_NAME = 80
 MAX_VALUE = 30
 MORE = ", …"
@@ -48,14 +48,14 @@ class Group:
         return " ".join(f"{key}={value}" for key, value in self.settings.items())
 
 
-def grouped(runs: Sequence[Mapping[str, Any]]) -> list[Group]:
+def group_runs(runs: Sequence[Mapping[str, Any]]) -> list[Group]:
     """Return the group of each run, given its settings by dotted key."""
     chosen = differences(runs)
-    names = short_names(list(dict.fromkeys(map(_frozen, chosen))))
-    return [Group(names[_frozen(settings)], settings) for settings in chosen]
+    names = short_names(list(dict.fromkeys(map(_as_tuple, chosen))))
+    return [Group(names[_as_tuple(settings)], settings) for settings in chosen]
 
 
-def _frozen(settings: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _as_tuple(settings: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(settings.items())
 
 
@@ -65,28 +65,30 @@ def differences(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     The keys of a component that differs are only compared among the runs that use the same one.
     """
     keys = dict.fromkeys(key for run in runs for key in run)
-    left_out = {key for key in keys if not is_choice(key, runs)}
+    ignored = {key for key in keys if not is_choice(key, runs)}
     kept = [
-        {key: text(value) for key, value in run.items() if key not in left_out}
+        {key: format_setting(value) for key, value in run.items() if key not in ignored}
         # the path of the initial checkpoint may depend on the seed; whether there was one is a
         # choice
         | {"ckpt": "given" if run.get("ckpt") else "null"}
         for run in runs
     ]
     varied = varying(kept)
-    chosen = [key for key in varied if key.endswith(CHOICE)]
-    inside = tuple(key.removesuffix("_target_") for key in chosen)
+    chosen = [key for key in varied if key.endswith(TARGET_SUFFIX)]
+    prefixes = tuple(key.removesuffix("_target_") for key in chosen)
     found = []
     for run in kept:
-        own = {
-            written_key(key): choice_name(run.get(key), [other.get(key) for other in kept])
+        settings = {
+            cli_key(key): choice_name(run.get(key), [other.get(key) for other in kept])
             for key in chosen
         }
-        alike = varying([o for o in kept if all(o.get(key) == run.get(key) for key in chosen)])
+        varied_inside = varying(
+            [o for o in kept if all(o.get(key) == run.get(key) for key in chosen)]
+        )
         for key in varied:
-            if key not in chosen and (not key.startswith(inside) or key in alike):
-                own[key] = run.get(key, "null")
-        found.append(own)
+            if key not in chosen and (not key.startswith(prefixes) or key in varied_inside):
+                settings[key] = run.get(key, "null")
+        found.append(settings)
     return found
 
 
@@ -97,12 +99,12 @@ def is_choice(key: str, runs: Sequence[Mapping[str, Any]]) -> bool:
     """
     _, is_inner, last = key.rpartition(".")
     sources = (*FILLED, last) if is_inner else ()
-    follows = all(
+    is_inherited = all(
         run.get(key) is None or run[key] in [run[name] for name in sources if name in run]
         for run in runs
     )
-    named = any(within(key, name) for name in (*NO_CHOICE, *FILLED))
-    return not named and not (follows and last in SHARED)
+    is_ignored = any(within(key, name) for name in (*IGNORED, *FILLED))
+    return not is_ignored and not (is_inherited and last in SHARED)
 
 
 def varying(runs: Sequence[Mapping[str, str]]) -> list[str]:
@@ -111,9 +113,9 @@ def varying(runs: Sequence[Mapping[str, str]]) -> list[str]:
     return [key for key in keys if len({run.get(key, "null") for run in runs}) > 1]
 
 
-def text(value: Any) -> str:
+def format_setting(value: Any) -> str:
     """Return a value in command-line syntax; equal numbers give the same text."""
-    return " ".join(written(plain_numbers(value)).split())
+    return " ".join(format_value(plain_numbers(value)).split())
 
 
 def plain_numbers(value: Any) -> Any:
@@ -127,9 +129,9 @@ def plain_numbers(value: Any) -> Any:
     return value
 
 
-def written_key(key: str) -> str:
+def cli_key(key: str) -> str:
     """Return the key of a component as it is written on the command line."""
-    return key.removesuffix(CHOICE).replace("encoder.", "encoder/")
+    return key.removesuffix(TARGET_SUFFIX).replace("encoder.", "encoder/")
 
 
 def choice_name(target: str | None, all_targets: Sequence[str | None]) -> str:
@@ -151,35 +153,39 @@ def short_names(groups: Sequence[tuple[tuple[str, str], ...]]) -> dict[Any, str]
     fit into all names; a name that omits some ends in ``…``.
     """
     settings = [dict(group) for group in groups]
-    keys = list(dict.fromkeys(key for own in settings for key in own))
+    keys = list(dict.fromkeys(key for chosen in settings for key in chosen))
     if not keys:
         return dict.fromkeys(groups, ALL)
-    if len(keys) == 1 and max(len(Group("", own).in_full()) for own in settings) <= MAX_NAME:
+    if len(keys) == 1 and max(len(Group("", chosen).in_full()) for chosen in settings) <= MAX_NAME:
         return {group: Group("", dict(group)).in_full() for group in groups}
     titles = short_keys(keys)
-    values = {key: short_values([own[key] for own in settings if key in own]) for key in keys}
+    values = {
+        key: short_values([chosen[key] for chosen in settings if key in chosen]) for key in keys
+    }
 
     def names(shown: Sequence[str]) -> list[str]:
         more = MORE if len(shown) < len(keys) else ""
         inner = (
-            ", ".join(f"{titles[k]} {values[k][own[k]]}" for k in keys if k in shown and k in own)
-            for own in settings
+            ", ".join(
+                f"{titles[k]} {values[k][chosen[k]]}" for k in keys if k in shown and k in chosen
+            )
+            for chosen in settings
         )
         return [f"{name}{more}" for name in inner]
 
-    shown = telling(settings, keys)
+    shown = distinguishing_keys(settings, keys)
     for key in keys:
         if key not in shown and max(map(len, names([*shown, key]))) <= MAX_NAME:
             shown.append(key)
-    return dict(zip(groups, numbered([fitted(name) for name in names(shown)]), strict=True))
+    return dict(zip(groups, make_unique([truncate(name) for name in names(shown)]), strict=True))
 
 
-def telling(settings: Sequence[Mapping[str, str]], keys: Sequence[str]) -> list[str]:
+def distinguishing_keys(settings: Sequence[Mapping[str, str]], keys: Sequence[str]) -> list[str]:
     """Return the first keys that together distinguish all groups."""
     found: list[str] = []
 
-    def number(of: Sequence[str]) -> int:
-        return len({tuple(own.get(key) for key in of) for own in settings})
+    def number(subset: Sequence[str]) -> int:
+        return len({tuple(group.get(key) for key in subset) for group in settings})
 
     for key in keys:
         if number([*found, key]) > number(found):
@@ -213,19 +219,19 @@ def short_values(values: Sequence[str]) -> dict[str, str]:
     return short
 
 
-def fitted(name: str) -> str:
+def truncate(name: str) -> str:
     """Return the name, truncated if it is too long."""
     return name if len(name) <= MAX_NAME else name[: MAX_NAME - len(MORE)] + MORE
 
 
-def numbered(names: Sequence[str]) -> list[str]:
+def make_unique(names: Sequence[str]) -> list[str]:
     """Return unique names: duplicates get a number."""
-    made: list[str] = []
+    unique_names: list[str] = []
     for name in names:
         unique, number = name, 1
-        while unique in made:
+        while unique in unique_names:
             number += 1
             ending = f" ({number})"
             unique = name[: MAX_NAME - len(ending)] + ending
-        made.append(unique)
-    return made
+        unique_names.append(unique)
+    return unique_names

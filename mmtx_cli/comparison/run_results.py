@@ -12,12 +12,12 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from mmtx_cli.comparison.run_groups import Group, grouped
+from mmtx_cli.comparison.run_groups import Group, group_runs
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.io.untrusted.bounded_file import RefusedFileError, read_json, read_record
 from mmtx_cli.metric.direction import headlines, metric_of
 from mmtx_cli.runs.stored_settings import settings_of
-from mmtx_cli.suggest import nearest
+from mmtx_cli.suggest import suggest
 
 COSTS = ("parameters", "flops_per_sample", "train_seconds", "samples_per_second", "peak_memory_mb")
 
@@ -35,12 +35,12 @@ class Measured:
         """Return the value of each sample by id; empty if the metric has no per-sample values."""
         head, _, name = metric.partition("/")
         known = metric_of(metric)
-        wanted = known.per_sample if known and known.per_sample else name
+        key = known.per_sample if known and known.per_sample else name
         found = self.samples.get(head, {})
-        return {i: scores[wanted] for i, scores in found.items() if wanted in scores}
+        return {i: scores[key] for i, scores in found.items() if key in scores}
 
 
-def measured(folder: Path, evaluated: Path) -> Measured:
+def read_results(folder: Path, evaluated: Path) -> Measured:
     """Read the results of a run folder and of the folder of its evaluation.
 
     Raises DataError if a ``result.json`` cannot be read.
@@ -72,9 +72,9 @@ def per_sample(path: Path) -> dict[str, dict[str, dict[str, float]]]:
     found: dict[str, dict[str, dict[str, float]]] = {}
     with open(path, encoding="utf-8") as file:
         for row in map(json.loads, file):
-            for head, said in row.items():
-                if isinstance(said, dict) and isinstance(said.get("scores"), dict):
-                    found.setdefault(head, {})[row["id"]] = said["scores"]
+            for head, output in row.items():
+                if isinstance(output, dict) and isinstance(output.get("scores"), dict):
+                    found.setdefault(head, {})[row["id"]] = output["scores"]
     return found
 
 
@@ -88,15 +88,15 @@ def throughput(path: Path) -> float | None:
     return median(numbers) if numbers else None
 
 
-def given(patterns: Sequence[str]) -> list[Path]:
+def find_runs(patterns: Sequence[str]) -> list[Path]:
     """Return the run folders that match the patterns, in order and without duplicates.
 
     Raises ConfigError if a pattern matches no run folder.
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        places = sorted(glob(os.path.expanduser(pattern)))
-        folders = [Path(place) for place in places if (Path(place) / "config.yaml").is_file()]
+        paths = sorted(glob(os.path.expanduser(pattern)))
+        folders = [Path(path) for path in paths if (Path(path) / "config.yaml").is_file()]
         if not folders:
             raise ConfigError(f"runs: {pattern}: run folder not found")
         found |= dict.fromkeys(folders)
@@ -111,43 +111,45 @@ def groups_of(folders: Sequence[Path]) -> list[Group]:
     """
     if len(folders) < 2:
         raise ConfigError("runs: a comparison needs at least 2 runs")
-    return grouped([settings_of(folder) for folder in folders])
+    return group_runs([settings_of(folder) for folder in folders])
 
 
-def chosen_metric(runs: Sequence[Measured], wanted: str | None) -> str:
-    """Return ``wanted``; if it is None, the headline metric of the first head that has one.
+def select_metric(runs: Sequence[Measured], requested: str | None) -> str:
+    """Return ``requested``; if it is None, the headline metric of the first head that has one.
 
     Raises ConfigError if not every run has it.
     """
     shared = [name for name in runs[0].metrics if all(name in r.metrics for r in runs)]
-    if wanted is None:
+    if requested is None:
         if not shared:
             raise ConfigError("runs: no metric is common to all runs")
         return next(iter(headlines(shared).values()), shared[0])
-    if wanted not in shared:
-        raise ConfigError(f"metric={wanted}: not available in every run; {nearest(wanted, shared)}")
-    return wanted
+    if requested not in shared:
+        raise ConfigError(
+            f"metric={requested}: not available in every run; {suggest(requested, shared)}"
+        )
+    return requested
 
 
-def chosen_baseline(groups: Sequence[Group], wanted: str | None) -> Group:
+def select_baseline(groups: Sequence[Group], requested: str | None) -> Group:
     """Return the group with this name, this setting or this value of a setting.
 
     ``fusion=concat`` and ``concat`` both select ``fusion=concat``. The default is the first group.
     Raises ConfigError if no group matches, or several do.
     """
     by_name = {group.name: group for group in groups}
-    if wanted is None:
+    if requested is None:
         return groups[0]
-    if wanted in by_name:
-        return by_name[wanted]
+    if requested in by_name:
+        return by_name[requested]
     found = [
         group
         for group in by_name.values()
-        if any(wanted in (value, f"{key}={value}") for key, value in group.settings.items())
+        if any(requested in (value, f"{key}={value}") for key, value in group.settings.items())
     ]
     if len(found) != 1:
         fault = "unknown; choose one of" if not found else "ambiguous; choose one of"
-        raise ConfigError(f"baseline={wanted}: {fault} {'; '.join(by_name)}")
+        raise ConfigError(f"baseline={requested}: {fault} {'; '.join(by_name)}")
     return found[0]
 
 
@@ -155,6 +157,6 @@ def mean_cost(group: Sequence[Measured]) -> dict[str, float | None]:
     """Return the mean of each cost over the runs; None if it is unknown for any of them."""
     costs: dict[str, float | None] = {}
     for name in COSTS:
-        known = [value for one in group if (value := one.cost[name]) is not None]
+        known = [value for run in group if (value := run.cost[name]) is not None]
         costs[name] = fmean(known) if len(known) == len(group) else None
     return costs

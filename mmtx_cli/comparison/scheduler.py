@@ -15,7 +15,7 @@ from mmtx_cli.distributed.signals import StopSignal
 from mmtx_cli.errors import ConfigError, Interrupted
 from mmtx_cli.io.atomic import appending
 
-PATIENCE = 60.0
+STOP_TIMEOUT = 60.0
 """Seconds that a run has to save a checkpoint after SIGTERM."""
 
 
@@ -36,20 +36,25 @@ def run_all(runs: Sequence[Run], jobs: int) -> None:
         Interrupted: If this process received a signal; the runs are stopped as well.
         KeyboardInterrupt: If a run was interrupted.
     """
-    waiting, begun = list(enumerate(runs)), time.monotonic()
+    waiting, start_time = list(enumerate(runs)), time.monotonic()
     running: dict[int, tuple[Run, subprocess.Popen]] = {}
-    with StopSignal(interrupted) as asked:
+    with StopSignal(interrupted) as stop_signal:
         try:
             while waiting or running:
                 for slot in range(jobs):
                     if waiting and slot not in running:
-                        at, run = waiting.pop(0)
-                        left = estimate(begun, at - len(running), len(runs) - at + len(running))
-                        print(f"run {at + 1} of {len(runs)}: {run.name}{left}", file=sys.stderr)
+                        index, run = waiting.pop(0)
+                        time_left = estimate(
+                            start_time, index - len(running), len(runs) - index + len(running)
+                        )
+                        print(
+                            f"run {index + 1} of {len(runs)}: {run.name}{time_left}",
+                            file=sys.stderr,
+                        )
                         running[slot] = run, start(run, slot, jobs)
                 time.sleep(0.1)
-                if asked.number is not None:
-                    raise interrupted(asked.number)
+                if stop_signal.number is not None:
+                    raise interrupted(stop_signal.number)
                 for slot, (run, process) in list(running.items()):
                     if (status := process.poll()) is not None:
                         del running[slot]
@@ -65,17 +70,17 @@ def interrupted(number: int) -> Interrupted:
     )
 
 
-def estimate(begun: float, done: int, left: int) -> str:
+def estimate(start_time: float, done: int, left: int) -> str:
     """Return a note on the estimated remaining time; empty until a run has finished.
 
     Args:
-        begun: Start time (``time.monotonic``).
+        start_time: Start time (``time.monotonic``).
         done: Number of finished runs.
         left: Number of remaining runs.
     """
     if not done:
         return ""
-    minutes = (time.monotonic() - begun) / 60 / done * left
+    minutes = (time.monotonic() - start_time) / 60 / done * left
     return f" (about {minutes:.0f} min left)"
 
 
@@ -88,18 +93,18 @@ def start(run: Run, slot: int, jobs: int) -> subprocess.Popen:
         return started(run.command, env=env, stdout=log, stderr=log)
 
 
-def share(slot: int, jobs: int, given: Mapping[str, str]) -> dict[str, str]:
+def share(slot: int, jobs: int, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables that give a process its share of the cores, and one GPU."""
     import torch
 
     from mmtx_cli.data.loader import available_cores
 
-    made = {"OMP_NUM_THREADS": str(max(1, available_cores() // jobs))}
-    there = given.get("CUDA_VISIBLE_DEVICES")
-    devices = there.split(",") if there else [str(i) for i in range(torch.cuda.device_count())]
+    env = {"OMP_NUM_THREADS": str(max(1, available_cores() // jobs))}
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    devices = visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
     if len(devices) > 1:
-        made["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
-    return made
+        env["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)]
+    return env
 
 
 def check(run: Run, status: int, jobs: int) -> None:
@@ -119,12 +124,12 @@ def check(run: Run, status: int, jobs: int) -> None:
 def stop(processes: Sequence[subprocess.Popen]) -> None:
     """Send SIGTERM to the processes, so that they save a checkpoint, and wait for them to exit.
 
-    A process that takes longer than ``PATIENCE`` is killed.
+    A process that takes longer than ``STOP_TIMEOUT`` is killed.
     """
     for process in processes:
         process.terminate()
     for process in processes:
         try:
-            process.wait(PATIENCE)
+            process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()

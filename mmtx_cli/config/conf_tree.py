@@ -33,12 +33,12 @@ MISSING = "???"
 
 def conf_dir() -> Path:
     """Return the packaged config folder, or that of the source tree."""
-    here = Path(__file__).parents[1]
-    packaged = here / "conf"
-    return packaged if packaged.is_dir() else here.parent / "conf"
+    package_dir = Path(__file__).parents[1]
+    packaged = package_dir / "conf"
+    return packaged if packaged.is_dir() else package_dir.parent / "conf"
 
 
-def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_args(args: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split arguments given in any order into Hydra flags (with their values) and overrides."""
     options: list[str] = []
     overrides: list[str] = []
@@ -52,15 +52,15 @@ def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def config_dirs(args: Sequence[str]) -> list[Path]:
     """Return the folders that hold config groups: our own and the user's ``--config-dir``."""
-    options, _ = split(args)
-    given = [value for option, value in pairwise(options) if option in CONFIG_DIR]
-    given += [
+    options, _ = split_args(args)
+    user_dirs = [value for option, value in pairwise(options) if option in CONFIG_DIR]
+    user_dirs += [
         o.partition("=")[2] for o in options if o.partition("=")[0] in CONFIG_DIR and "=" in o
     ]
-    return [conf_dir(), *map(Path, given)]
+    return [conf_dir(), *map(Path, user_dirs)]
 
 
-def configuration(command: str, args: Sequence[str]) -> str:
+def config_name(command: str, args: Sequence[str]) -> str:
     """Return the name of the config that a command composes.
 
     This is the name of the command, followed by the action if it has actions and the command line
@@ -71,7 +71,7 @@ def configuration(command: str, args: Sequence[str]) -> str:
     return f"{command}_{action}" if action in ACTIONS.get(command, ()) else command
 
 
-def spoken(command: str) -> str:
+def cli_name(command: str) -> str:
     """Return a config name as typed by the user: ``data_cache`` is ``data action=cache``."""
     return command.replace("_", " action=")
 

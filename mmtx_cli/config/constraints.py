@@ -56,7 +56,7 @@ BOUNDS: dict[str, tuple[float | int, float | int]] = {
 }
 """Minimum and maximum by config path; for a list, of each of its numbers."""
 
-PART_BOUNDS: dict[str, tuple[float | int, float | int]] = {
+ARGUMENT_BOUNDS: dict[str, tuple[float | int, float | int]] = {
     **dict.fromkeys(("depth", "lora", "time_masks", "freq_masks"), (0, 1e4)),
     **dict.fromkeys(
         (
@@ -94,7 +94,7 @@ do not apply to components of other packages, where the name may have another me
 
 LENGTHS = {"data.augment.scale": 2, "optimizer.betas": 2}
 
-WORDS: dict[str, tuple[str, ...]] = {
+ALLOWED_VALUES: dict[str, tuple[str, ...]] = {
     "split": ("train", "val", "test"),
     "modality_subsets": ("all",),
     "dtype": ("float32", "float16", "bfloat16"),
@@ -107,45 +107,47 @@ WORDS: dict[str, tuple[str, ...]] = {
     "trainer.monitor_mode": ("min", "max"),
 }
 
-STARTED_WITHIN = re.compile(r"ddp_(?:spawn|fork|notebook)(_find_unused_parameters_true)?.*")
+MULTIPROCESSING_STRATEGY = re.compile(
+    r"ddp_(?:spawn|fork|notebook)(_find_unused_parameters_true)?.*"
+)
 """Lightning strategies that copy this process; what the copies train is lost."""
 
 
 def limit_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield an error for each value of the right type that is out of bounds or not allowed."""
     for path, (least, most) in BOUNDS.items():
-        value = at(cfg, path)
+        value = select(cfg, path)
         for number in value if isinstance(value, list) else [value]:
             if is_number(number) and not least <= number <= most:
-                yield f"{path}: {value} is out of range; must be {written(least, most)}"
+                yield f"{path}: {value} is out of range; must be {format_bounds(least, most)}"
                 break
     for path, length in LENGTHS.items():
-        value = at(cfg, path)
+        value = select(cfg, path)
         if isinstance(value, list) and len(value) != length:
             yield f"{path}: {value} has {len(value)} numbers; must have {length}"
-    for path, words in WORDS.items():
-        value = at(cfg, path)
-        if isinstance(value, str) and value not in words:
-            yield f"{path}: {value!r} is invalid; must be one of {', '.join(words)}"
-    devices = at(cfg, "trainer.devices")
+    for path, allowed in ALLOWED_VALUES.items():
+        value = select(cfg, path)
+        if isinstance(value, str) and value not in allowed:
+            yield f"{path}: {value!r} is invalid; must be one of {', '.join(allowed)}"
+    devices = select(cfg, "trainer.devices")
     if devices is not None and not re.fullmatch(r"auto|-1|[1-9]\d*|(\d+,)+\d*", str(devices)):
         yield f"trainer.devices: {devices!r} must be a number, auto or a list such as '0,2'"
-    if copying := STARTED_WITHIN.fullmatch(str(at(cfg, "trainer.strategy"))):
+    if match := MULTIPROCESSING_STRATEGY.fullmatch(str(select(cfg, "trainer.strategy"))):
         yield (
-            f"trainer.strategy={copying[0]}: trains in copies of this process, and the weights are "
-            f"lost when they exit; use trainer.strategy=ddp{copying[1] or ''}"
+            f"trainer.strategy={match[0]}: trains in copies of this process, and the weights are "
+            f"lost when they exit; use trainer.strategy=ddp{match[1] or ''}"
         )
 
 
-def part_fault(name: str, value: Any) -> str | None:
+def bounds_fault(name: str, value: Any) -> str | None:
     """Return an error if an argument of an mmtx component is out of bounds, else None."""
-    least, most = PART_BOUNDS.get(name, (0, 0))
-    if name not in PART_BOUNDS or not is_number(value) or least <= value <= most:
+    least, most = ARGUMENT_BOUNDS.get(name, (0, 0))
+    if name not in ARGUMENT_BOUNDS or not is_number(value) or least <= value <= most:
         return None
-    return f"{value} is out of range; must be {written(least, most)}"
+    return f"{value} is out of range; must be {format_bounds(least, most)}"
 
 
-def at(cfg: Any, path: str) -> Any:
+def select(cfg: Any, path: str) -> Any:
     """Return the value at a dotted config path, or None if it does not exist."""
     for key in path.split("."):
         cfg = cfg.get(key) if isinstance(cfg, Mapping) else None
@@ -168,6 +170,6 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def written(least: float | int, most: float | int) -> str:
+def format_bounds(least: float | int, most: float | int) -> str:
     """Describe bounds in words; a maximum above 10 is omitted."""
     return f"at least {least:g}" if most > 10 else f"between {least:g} and {most:g}"

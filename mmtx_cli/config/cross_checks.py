@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
-from mmtx_cli.config.constraints import at, entries
+from mmtx_cli.config.constraints import entries, select
 from mmtx_cli.config.introspect import TargetError, class_constant, class_trait
-from mmtx_cli.suggest import nearest
+from mmtx_cli.suggest import suggest
 
 TRAINING = ("pretrain", "finetune")
 CACHING = "data_cache"
 
 
-def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+def cross_field_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield errors for settings that are valid by themselves but not together."""
     encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
     if not encoders:
@@ -28,24 +28,24 @@ def meaning_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     drop = cfg.get("drop_modalities", [])
     for name in drop if isinstance(drop, list) else ():
         if name not in encoders:
-            hint = nearest(str(name), encoders)
+            hint = suggest(str(name), encoders)
             yield f"drop_modalities: the model has no encoder for {name!r}; {hint}"
     if drop and encoders <= set(map(str, drop)):
         yield "drop_modalities: no modality remains; keep at least one"
-    for name in at(cfg, "data.modality_dropout_by") or ():
+    for name in select(cfg, "data.modality_dropout_by") or ():
         if name not in encoders:
-            hint = nearest(str(name), encoders)
+            hint = suggest(str(name), encoders)
             yield f"data.modality_dropout_by.{name}: the model has no such encoder; {hint}"
     yield from fusion_faults(cfg, encoders)
-    yield from word_faults(cfg)
+    yield from target_faults(cfg)
     yield from leak_faults(cfg)
-    if cfg.get("command") == "caption" and at(cfg, "data.cache"):
+    if cfg.get("command") == "caption" and select(cfg, "data.cache"):
         yield "data.cache: mmtx caption reads files, not cached features; remove it"
     if cfg.get("command") == "caption" or (
-        cfg.get("command") == "predict" and not at(cfg, "data.path")
+        cfg.get("command") == "predict" and not select(cfg, "data.path")
     ):
-        yield from asking_faults(cfg)
-    yield from untrained_faults(cfg, encoders)
+        yield from text_input_faults(cfg)
+    yield from eval_only_faults(cfg, encoders)
 
 
 def is_trained(node: Any) -> bool:
@@ -53,22 +53,25 @@ def is_trained(node: Any) -> bool:
     return trait(node, "trained") is not False
 
 
-def untrained_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
+def eval_only_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
     """Yield errors for evaluation-only heads in other commands, or with an unsuitable model."""
-    own = {name: node for name, node in entries(cfg, "head") if is_trained(node)}
-    aligned = any(trait(node, "contrastive") for node in own.values())
-    foreign = any(not str(at(node, "_target_")).startswith("mmtx_cli.") for node in own.values())
+    trained = {name: node for name, node in entries(cfg, "head") if is_trained(node)}
+    aligned = any(trait(node, "contrastive") for node in trained.values())
+    has_custom_head = any(
+        not str(select(node, "_target_")).startswith("mmtx_cli.") for node in trained.values()
+    )
     for name, node in entries(cfg, "head"):
-        if name in own:
+        if name in trained:
             continue
         if cfg.get("command") != "eval":
             yield (
                 f"head.{name}: is evaluation-only; use it with a trained model: "
                 f"mmtx eval ckpt=RUN head={name}"
             )
-        elif trait(node, "needs_contrastive") and not aligned and not foreign:
+        elif trait(node, "needs_contrastive") and not aligned and not has_custom_head:
             yield (
-                f"head.{name}: needs a contrastive head, but the model has only {', '.join(own)}; "
+                f"head.{name}: needs a contrastive head, but the model has only "
+                f"{', '.join(trained)}; "
                 "pre-train with head=contrastive"
             )
         elif trait(node, "encodes_text") and "text" not in encoders:
@@ -78,28 +81,28 @@ def untrained_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str
 def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
     """Yield errors for unknown modalities in the fusion, and heads that need a fused stream."""
     fusion = cfg.get("fusion")
-    for key in constant(fusion, "naming") or ():  # type: ignore[attr-defined]
-        named = fusion.get(key)  # type: ignore[union-attr]
-        for name in named if isinstance(named, list) else ():
+    for key in class_attribute(fusion, "naming") or ():  # type: ignore[attr-defined]
+        modalities = fusion.get(key)  # type: ignore[union-attr]
+        for name in modalities if isinstance(modalities, list) else ():
             if name not in encoders:
-                hint = nearest(str(name), encoders)
+                hint = suggest(str(name), encoders)
                 yield f"fusion.{key}: no encoder for {name!r}; {hint}"
-    if constant(fusion, "joins") is not False or len(encoders) < 2:
+    if class_attribute(fusion, "joins") is not False or len(encoders) < 2:
         return
     for name, node in entries(cfg, "head"):
-        own = trait(node, "unimodal")
+        single_modality = trait(node, "unimodal")
         if trait(node, "makes_negatives"):
             yield f"head.{name}: needs a fused stream; set e.g. fusion=concat"
             continue
-        if trait(node, "late_fusion") is False and not own and not node.get("streams"):
-            what = said(node) or "its outputs"
+        if trait(node, "late_fusion") is False and not single_modality and not node.get("streams"):
+            what = text_target(node) or "its outputs"
             yield (
                 f"head.{name}: fusion=decision has no fused stream, and {what} cannot be averaged; "
                 f"use another fusion, or a single modality: head.{name}.streams=[{min(encoders)}]"
             )
 
 
-def constant(node: Any, name: str) -> object:
+def class_attribute(node: Any, name: str) -> object:
     """Return a literal class attribute of a component, or None if it cannot be read."""
     try:
         return class_constant(str(node["_target_"]), name)
@@ -117,34 +120,38 @@ def trait(node: Any, name: str) -> object:
 
 def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
     """Yield errors for settings that only training needs."""
-    if not at(cfg, "data.path") and not at(cfg, "data.mixture"):
+    if not select(cfg, "data.path") and not select(cfg, "data.mixture"):
         yield "data.path: no data; set data.path=MANIFEST.jsonl or data=scenes"
     yield from mixture_faults(cfg)
-    if at(cfg, "data.batch_size") == 1:
+    if select(cfg, "data.batch_size") == 1:
         for name, node in entries(cfg, "head"):
             if trait(node, "compares_samples") or node.get("kind") == "relation":
                 yield (
                     f"data.batch_size: 1 leaves no other samples for head.{name} to compare with; "
                     "must be at least 2"
                 )
-    mute = "text" in (cfg.get("data") or {}) and at(cfg, "data.text") is None
-    if mute and reads_words(cfg) and any(reads_text(node) for _, node in entries(cfg, "head")):
+    text_disabled = "text" in (cfg.get("data") or {}) and select(cfg, "data.text") is None
+    if (
+        text_disabled
+        and reads_words(cfg)
+        and any(reads_text(node) for _, node in entries(cfg, "head"))
+    ):
         yield "encoder.text: has no input; set data.text, or remove the encoder: encoder.text=null"
-    sampling = at(cfg, "data.frame_sampling")
-    if sampling in ("fps", "dense") and at(cfg, "data.fps") is None:
+    sampling = select(cfg, "data.frame_sampling")
+    if sampling in ("fps", "dense") and select(cfg, "data.fps") is None:
         yield f"data.fps: required by data.frame_sampling={sampling}; set e.g. data.fps=8"
     rate = cfg.get("sample_rate")
     if isinstance(rate, int) and rate % 100:
-        possible = max(1, round(rate / 100)) * 100
+        suggested = max(1, round(rate / 100)) * 100
         yield (
             f"sample_rate: {rate} is not a multiple of 100, which 10 ms hops require; set "
-            f"sample_rate={possible}, to which files are resampled"
+            f"sample_rate={suggested}, to which files are resampled"
         )
-    longest, read = cfg.get("max_length"), at(cfg, "encoder.text.max_length")
-    if isinstance(longest, int) and isinstance(read, int) and read < longest:
+    longest, limit = cfg.get("max_length"), select(cfg, "encoder.text.max_length")
+    if isinstance(longest, int) and isinstance(limit, int) and limit < longest:
         yield (
-            f"encoder.text.max_length: {read} is less than max_length={longest}, the length that "
-            f"texts are truncated to; set max_length={read}"
+            f"encoder.text.max_length: {limit} is less than max_length={longest}, the length that "
+            f"texts are truncated to; set max_length={limit}"
         )
     for name, node in entries(cfg, "head"):
         if trait(node, "needs_teacher") and not node.get("teacher"):
@@ -152,53 +159,55 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
                 f"head.{name}.teacher: required; set it to a trained model: head.{name}.teacher=RUN"
             )
     heads = [f"head.{name}" for name, _ in entries(cfg, "head")]
-    parts = [f"{kind}.{name}" for kind in ("encoder", "project") for name in sorted(encoders)]
-    known = ["encoder", "project", *parts, "fusion", "head", *heads]
+    modules = [f"{kind}.{name}" for kind in ("encoder", "project") for name in sorted(encoders)]
+    known = ["encoder", "project", *modules, "fusion", "head", *heads]
     frozen = cfg.get("freeze")
     for name in map(str, frozen) if isinstance(frozen, list) else ():
         if name not in known and not name.startswith(
-            tuple(f"{k}." for k in [*parts, "fusion", *heads])
+            tuple(f"{module}." for module in [*modules, "fusion", *heads])
         ):
-            yield f"freeze: the model has no module {name!r}; {nearest(name, known)}"
+            yield f"freeze: the model has no module {name!r}; {suggest(name, known)}"
 
 
 def mixture_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield errors in the corpora of ``data.mixture``: names, paths, weights, texts, heads."""
-    mixture = at(cfg, "data.mixture")
-    if not isinstance(mixture, list) or not all(isinstance(own, Mapping) for own in mixture):
+    mixture = select(cfg, "data.mixture")
+    if not isinstance(mixture, list) or not all(isinstance(corpus, Mapping) for corpus in mixture):
         return
-    if at(cfg, "data.path"):
+    if select(cfg, "data.path"):
         yield "data.path: cannot be combined with data.mixture; add it to the mixture's corpora"
-    names = [own.get("name") for own in mixture]
-    weighed = [own.get("weight") is not None for own in mixture]
+    names = [corpus.get("name") for corpus in mixture]
+    has_weight = [corpus.get("weight") is not None for corpus in mixture]
     heads = {str(name) for name, node in entries(cfg, "head") if node}
-    for i, own in enumerate(mixture):
-        name, weight, where = own.get("name"), own.get("weight"), f"data.mixture[{i}]"
+    for i, corpus in enumerate(mixture):
+        name, weight, where = corpus.get("name"), corpus.get("weight"), f"data.mixture[{i}]"
         if not name or "/" in str(name):
             yield f"{where}.name: {name!r} is invalid; must be a name without a slash"
         elif names.index(name) < i:
             yield f"{where}.name: {name!r} is already used by data.mixture[{names.index(name)}]"
-        if not own.get("path"):
+        if not corpus.get("path"):
             yield f"{where}.path: required; set it to a manifest"
-        if any(weighed) and (weight is None or (isinstance(weight, (int, float)) and weight <= 0)):
+        if any(has_weight) and (
+            weight is None or (isinstance(weight, (int, float)) and weight <= 0)
+        ):
             yield f"{where}.weight: {weight}; set a weight above 0 for every corpus or for none"
-        if own.get("text") not in (None, "text", "captions"):
-            yield f"{where}.text: {own['text']!r} is invalid; must be text or captions"
-        for head in own.get("heads") or ():
+        if corpus.get("text") not in (None, "text", "captions"):
+            yield f"{where}.text: {corpus['text']!r} is invalid; must be text or captions"
+        for head in corpus.get("heads") or ():
             if str(head) not in heads:
-                yield f"{where}.heads: unknown head {head!r}; {nearest(str(head), heads)}"
-        if own.get("heads") == []:
+                yield f"{where}.heads: unknown head {head!r}; {suggest(str(head), heads)}"
+        if corpus.get("heads") == []:
             yield f"{where}.heads: must not be empty; list heads, or remove the key"
-    taught = [own.get("heads") for own in mixture]
+    head_lists = [corpus.get("heads") for corpus in mixture]
     for head in sorted(heads):
-        if taught and all(chosen is not None and head not in chosen for chosen in taught):
+        if head_lists and all(listed is not None and head not in listed for listed in head_lists):
             yield f"head.{head}: not listed in the heads of any corpus in data.mixture"
 
 
 def reads_words(cfg: Mapping[str, Any]) -> bool:
     """Return True if the text encoder reads words rather than precomputed features."""
-    node = at(cfg, "encoder.text")
-    return bool(node) and not constant(node, "reads_features")
+    node = select(cfg, "encoder.text")
+    return bool(node) and not class_attribute(node, "reads_features")
 
 
 def reads_text(head: Any) -> bool:
@@ -210,10 +219,10 @@ def reads_text(head: Any) -> bool:
 def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield errors for heads that would read the captions they are trained to generate."""
     encoders = {str(name) for name, node in entries(cfg, "encoder") if node}
-    if at(cfg, "data.text") != "captions" or not reads_words(cfg):
+    if select(cfg, "data.text") != "captions" or not reads_words(cfg):
         return
     for name, node in entries(cfg, "head"):
-        if said(node) == "captions" and reads_text(node):
+        if text_target(node) == "captions" and reads_text(node):
             others = sorted(encoders - {"text"})
             yield (
                 f"head.{name}: reads the captions that it should generate (data.text=captions); "
@@ -221,34 +230,36 @@ def leak_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def answers(head: Any) -> bool:
+def answers_questions(head: Any) -> bool:
     """Return True if a head has answers to questions as its targets."""
-    targets = constant(head, "targets")
+    targets = class_attribute(head, "targets")
     return isinstance(targets, tuple) and "answers" in targets
 
 
-def said(head: Any) -> str | None:
+def text_target(head: Any) -> str | None:
     """Return what a head generates, captions or answers, or None if it generates no text."""
-    if not constant(head, "text_targets"):
+    if not class_attribute(head, "text_targets"):
         return None
     return str(head.get("target", "captions"))
 
 
-def word_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+def target_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield errors for heads whose ``target`` is not a text that they can learn."""
     for name, node in entries(cfg, "head"):
-        known, word = constant(node, "text_targets"), said(node)
-        if isinstance(known, dict) and isinstance(node.get("target"), str) and word not in known:
-            yield f"head.{name}.target: unknown target {word!r}; {nearest(str(word), known, True)}"
+        known, kind = class_attribute(node, "text_targets"), text_target(node)
+        if isinstance(known, dict) and isinstance(node.get("target"), str) and kind not in known:
+            yield f"head.{name}.target: unknown target {kind!r}; {suggest(str(kind), known, True)}"
 
 
-def asking_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+def text_input_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield errors if ``text`` is set but no head reads it, or missing for a head that answers."""
-    every = cfg.get("command") == "predict"  # not only heads that generate text
-    speakers = [node for _, node in entries(cfg, "head") if node and (every or said(node))]
-    heard = reads_words(cfg) and any(map(reads_text, speakers))
-    if cfg.get("text") and not heard:
+    all_heads = cfg.get("command") == "predict"  # not only heads that generate text
+    heads = [node for _, node in entries(cfg, "head") if node and (all_heads or text_target(node))]
+    reads_question = reads_words(cfg) and any(map(reads_text, heads))
+    if cfg.get("text") and not reads_question:
         yield "text: no head of this model that generates text reads a text; remove it"
-    answering = any(said(node) == "answers" or answers(node) for node in speakers)
-    if not cfg.get("text") and heard and answering:
+    needs_question = any(
+        text_target(node) == "answers" or answers_questions(node) for node in heads
+    )
+    if not cfg.get("text") and reads_question and needs_question:
         yield "text: required; this model answers a question, e.g. text='what color is it?'"

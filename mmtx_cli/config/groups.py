@@ -16,7 +16,7 @@ from mmtx_cli.config.conf_tree import (
     group_names,
     root_keys,
     shipped,
-    split,
+    split_args,
 )
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.errors import ConfigError
@@ -39,11 +39,11 @@ class Choice:
     """Options that the file itself selects, by ``group@place``."""
 
 
-def chosen_by(command: str, args: Sequence[str], dirs: Sequence[Path]) -> Chosen:
+def selected_options(command: str, args: Sequence[str], dirs: Sequence[Path]) -> Chosen:
     """Return the options selected by the command's defaults, an experiment and the command line."""
     groups = group_names(dirs)
     typed: Chosen = {}
-    for arg in split(args)[1]:
+    for arg in split_args(args)[1]:
         key, equals, value = arg.lstrip("+~").partition("=")
         if equals and key.partition("@")[0] in groups:
             typed[key] = names_in(value)
@@ -51,7 +51,7 @@ def chosen_by(command: str, args: Sequence[str], dirs: Sequence[Path]) -> Chosen
     for file in reversed(files(command)):
         chosen |= default_choices(shipped(file))
     for name in typed.get("experiment", chosen.get("experiment", [])):
-        for choice in made(["experiment"], [name], dirs):
+        for choice in load_choices(["experiment"], [name], dirs):
             chosen |= default_choices(choice.content)
     return chosen | typed
 
@@ -73,7 +73,9 @@ def default_choices(content: Mapping[str, Any]) -> Chosen:
     return found
 
 
-def made(groups: Sequence[str], names: Sequence[str], dirs: Sequence[Path]) -> Iterator[Choice]:
+def load_choices(
+    groups: Sequence[str], names: Sequence[str], dirs: Sequence[Path]
+) -> Iterator[Choice]:
     """Yield the named options of each of the groups (``group`` or ``group@package``)."""
     for key in groups:
         group, _, package = key.partition("@")
@@ -83,11 +85,15 @@ def made(groups: Sequence[str], names: Sequence[str], dirs: Sequence[Path]) -> I
                 yield Choice(package, group, name, {}, missing=True)
                 continue
             own = extended(path, dirs)
-            said = re.search(r"^#\s*@package\s+(\S+)", path.read_text(encoding="utf-8"), re.M)
-            place = package or (said.group(1) if said else group.replace("/", "."))
+            package_comment = re.search(
+                r"^#\s*@package\s+(\S+)", path.read_text(encoding="utf-8"), re.M
+            )
+            place = package or (
+                package_comment.group(1) if package_comment else group.replace("/", ".")
+            )
             parts = {
-                f"{inner.partition('@')[0]}@{place}.{inner.partition('@')[2]}": of
-                for inner, of in default_choices(own).items()
+                f"{inner.partition('@')[0]}@{place}.{inner.partition('@')[2]}": options
+                for inner, options in default_choices(own).items()
                 if "@" in inner
             }
             yield Choice(place, group, name, own, parts=parts)
@@ -106,7 +112,7 @@ def extended(
 
     Those are the plain names in its defaults list.
     """
-    own = load(path)
+    own = read_mapping(path)
     group = next((path.parent.relative_to(d) for d in dirs if path.is_relative_to(d)), None)
     for item in own.get("defaults", ()):
         is_name = isinstance(item, str) and re.fullmatch(r"\w[\w.-]*", item)
@@ -118,19 +124,19 @@ def extended(
     return own
 
 
-def all_made(chosen: Chosen, dirs: Sequence[Path]) -> Iterator[Choice]:
+def selected_choices(chosen: Chosen, dirs: Sequence[Path]) -> Iterator[Choice]:
     """Yield every selected option, each followed by the options that it selects itself."""
     outer = {key: names for key, names in chosen.items() if "@" not in key}
     for key, names in outer.items():
-        for choice in made([key], names, dirs):
+        for choice in load_choices([key], names, dirs):
             yield choice
             for inner, default in choice.parts.items():
-                own = choice.content.get(inner.rpartition(".")[2]) or {}
-                for part in made([inner], chosen.get(inner, default), dirs):
-                    yield replace(part, content={**part.content, **own})
+                overridden = choice.content.get(inner.rpartition(".")[2]) or {}
+                for nested in load_choices([inner], chosen.get(inner, default), dirs):
+                    yield replace(nested, content={**nested.content, **overridden})
 
 
-def load(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file; empty if the file holds anything else.
 
     Raises:
@@ -143,22 +149,22 @@ def load(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield (dotted path, value) for every value in nested mappings."""
     for key, value in node.items():
         if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
 
-def nearest_choice(choice: Choice, dirs: Sequence[Path]) -> str:
+def unknown_choice_fault(choice: Choice, dirs: Sequence[Path]) -> str:
     """Return the error for an unknown option."""
-    there = choices(choice.group, dirs)
-    return f"{choice.group}={choice.name}: unknown option; choose from: {', '.join(there)}"
+    available = choices(choice.group, dirs)
+    return f"{choice.group}={choice.name}: unknown option; choose from: {', '.join(available)}"
 
 
-def offered(group: str, command: str, dirs: Sequence[Path] = ()) -> list[str]:
+def accepted_options(group: str, command: str, dirs: Sequence[Path] = ()) -> list[str]:
     """Return the options of a group that a command accepts.
 
     ``eval`` accepts evaluation-only heads, every other command only heads that are trained.
@@ -166,7 +172,7 @@ def offered(group: str, command: str, dirs: Sequence[Path] = ()) -> list[str]:
     names = choices(group, dirs)
     if group != "head":
         return names
-    heads = made([group], names, dirs or [conf_dir()])
+    heads = load_choices([group], names, dirs or [conf_dir()])
     trained = {choice.name: is_trained(choice.content) for choice in heads}
     return [name for name in names if trained[name] == (command != "eval")]
 
@@ -174,7 +180,9 @@ def offered(group: str, command: str, dirs: Sequence[Path] = ()) -> list[str]:
 def known_keys(command: str, chosen: Chosen, dirs: Sequence[Path]) -> list[str]:
     """Return the root keys of a command, with those of the options of its root groups."""
     mine = [group for group in default_groups(command) if group in ROOT_GROUPS]
-    options = [choice for group in mine for choice in made([group], chosen.get(group, []), dirs)]
+    options = [
+        choice for group in mine for choice in load_choices([group], chosen.get(group, []), dirs)
+    ]
     keys = {str(key) for choice in options for key in choice.content if key != "defaults"}
     return sorted({*root_keys(command), *keys})
 
@@ -191,6 +199,6 @@ def other_takers(key: str, command: str) -> list[str]:
         f"{choice.group}={choice.name}"
         for group in default_groups(command)
         if group in ROOT_GROUPS
-        for choice in made([group], choices(group), [conf_dir()])
+        for choice in load_choices([group], choices(group), [conf_dir()])
         if key in choice.content
     ]

@@ -26,7 +26,7 @@ def signature_of(target: str, trusted: tuple[str, ...] = ()) -> inspect.Signatur
     if not all(part.isidentifier() for part in target.split(".")):
         raise TargetError(f"{target!r} is not the dotted path of a class")
     if target.startswith(f"{PACKAGE.name}."):
-        return inspect.Signature(own_parameters(target))
+        return inspect.Signature(init_parameters(target))
     if any(target == name or target.startswith(f"{name}.") for name in trusted):
         return imported_signature(target)
     package = target.split(".")[0]
@@ -69,7 +69,7 @@ def lineage(target: str) -> Iterator[ast.ClassDef]:
             yield from lineage(origin)
 
 
-def own_parameters(target: str) -> list[inspect.Parameter]:
+def init_parameters(target: str) -> list[inspect.Parameter]:
     """Return the parameters of ``__init__``, own or inherited, without ``self``."""
     for node in lineage(target):
         for item in node.body:
@@ -90,22 +90,24 @@ def origin_of(tree: ast.Module, module: str, name: str) -> str | None:
 
 def parameters(args: ast.arguments) -> list[inspect.Parameter]:
     """Return the named parameters, with annotations as text and None in place of any default."""
-    named = [*args.posonlyargs, *args.args][1:] + args.kwonlyargs
+    named_args = [*args.posonlyargs, *args.args][1:] + args.kwonlyargs
     offset = len(args.args) - 1 - len(args.defaults)
-    kinds = []
-    for i, arg in enumerate(named):
+    found = []
+    for i, arg in enumerate(named_args):
         positional = i < len(args.args) - 1
-        has = i >= offset if positional else args.kw_defaults[i - len(args.args) + 1] is not None
+        has_default = (
+            i >= offset if positional else args.kw_defaults[i - len(args.args) + 1] is not None
+        )
         annotation = ast.unparse(arg.annotation) if arg.annotation else EMPTY
-        kinds.append(
+        found.append(
             inspect.Parameter(
                 arg.arg,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=None if has else EMPTY,
+                default=None if has_default else EMPTY,
                 annotation=annotation,
             )
         )
-    return kinds
+    return found
 
 
 def class_constant(target: str, name: str) -> object:

@@ -5,17 +5,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.config.groups import all_made, chosen_by
+from mmtx_cli.config.groups import selected_choices, selected_options
 from mmtx_cli.config.help.components import read_component
 from mmtx_cli.config.introspect import TargetError
 from mmtx_cli.config.schema import SECTIONS
-from mmtx_cli.config.synonyms import meant_key
-from mmtx_cli.config.validate import PROVIDED, several, subsections
-from mmtx_cli.suggest import nearest
+from mmtx_cli.config.synonyms import equivalent_key
+from mmtx_cli.config.validate import PROVIDED, list_fields, subsections
+from mmtx_cli.suggest import suggest
 
 Nodes = Iterable[tuple[str, Any]]
 """Nodes of a configuration with their config paths."""
-MOST = 4
+MAX_HINTS = 4
 """Maximum number of keys in a hint."""
 
 
@@ -28,13 +28,17 @@ def key_hint(key: str, known: Sequence[str], nodes: Nodes, names: Iterable[str])
         nodes: The selected components and logger.
         names: The candidates for a misspelled key.
     """
-    found = [path for path in every_key(known, nodes) if path.endswith(f".{key}")]
-    if not found and (meant := meant_key(key, [*known])):
-        found = [meant]
-    return f"did you mean {' or '.join(map(repr, found[:MOST]))}?" if found else nearest(key, names)
+    found = [path for path in all_keys(known, nodes) if path.endswith(f".{key}")]
+    if not found and (equivalent := equivalent_key(key, [*known])):
+        found = [equivalent]
+    return (
+        f"did you mean {' or '.join(map(repr, found[:MAX_HINTS]))}?"
+        if found
+        else suggest(key, names)
+    )
 
 
-def every_key(known: Sequence[str], nodes: Nodes) -> list[str]:
+def all_keys(known: Sequence[str], nodes: Nodes) -> list[str]:
     """Return the keys of the command's sections, then those of its nodes, without duplicates."""
     sections = [name for name in SECTIONS if name in known]
     keys = [key for name in sections for key in setting_keys(name, SECTIONS[name])]
@@ -47,7 +51,7 @@ def setting_keys(path: str, schema: type) -> Iterator[str]:
     for field in fields(schema):
         yield f"{path}.{field.name}"
     for name, inner in subsections(schema).items():
-        if name not in several(schema):
+        if name not in list_fields(schema):
             yield from setting_keys(f"{path}.{name}", inner)
 
 
@@ -58,10 +62,10 @@ def node_keys(path: str, node: Any) -> Iterator[str]:
     if "_target_" in node:
         yield from component_keys(path, str(node["_target_"]))
     for key, value in node.items():
-        below = f"{path}.{key}" if path else str(key)
+        child_path = f"{path}.{key}" if path else str(key)
         if key not in ("_target_", "defaults"):
-            yield below
-        yield from node_keys(below, value)
+            yield child_path
+        yield from node_keys(child_path, value)
 
 
 def component_keys(path: str, target: str) -> Iterator[str]:
@@ -81,5 +85,5 @@ def chosen_nodes(
 
     Hydra is not used, since it cannot compose a command line with errors.
     """
-    for choice in all_made(chosen_by(command, args, dirs), dirs):
+    for choice in selected_choices(selected_options(command, args, dirs), dirs):
         yield "" if choice.place == "_global_" else choice.place, choice.content

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 SECTIONS = ("encoder", "fusion", "head", "data", "optimizer", "trainer", "logger")
 """Sections whose keys ``check`` validates by signatures and schemas, which Hydra does not know."""
 
-REFUSED = {
+UNSUPPORTED_FLAGS = {
     "config_path": "--config-path: not supported; to add your own configuration, use "
     "--config-dir DIR",
     "config_name": "--config-name: not supported; put your configuration in "
@@ -20,13 +20,13 @@ REFUSED = {
 """Hydra flags that mmtx does not support, and what to write instead."""
 
 
-def opened(args: list[str]) -> list[str]:
+def force_add(args: list[str]) -> list[str]:
     """Prefix section keys with ``++``, so that they can be set even if the config lacks them."""
     return [f"++{arg}" if is_section_key(arg) else arg for arg in args]
 
 
 def as_typed(arg: str) -> str:
-    """Return an argument as the user typed it, without the prefix that ``opened`` adds."""
+    """Return an argument as the user typed it, without the prefix that ``force_add`` adds."""
     return arg.removeprefix("++") if is_section_key(arg.removeprefix("++")) else arg
 
 
@@ -36,7 +36,7 @@ def is_section_key(arg: str) -> bool:
     return bool(equals) and "." in key and key.split(".")[0] in SECTIONS
 
 
-def parsed(arg: str) -> "Override":
+def parse_override(arg: str) -> "Override":
     """Parse an override with Hydra's parser.
 
     Raises:

@@ -74,19 +74,19 @@ POSITIONAL = {
 """The key that a file without a key belongs to, by command."""
 
 
-def meant_command(word: str, rest: list[str]) -> str | None:
+def equivalent_command(word: str, rest: list[str]) -> str | None:
     """Return the command that corresponds to another program's, or None."""
-    meant = COMMANDS.get(word)
-    return meant and meant.replace("{}", next((w for w in rest if "=" not in w), "FILE"))
+    equivalent = COMMANDS.get(word)
+    return equivalent and equivalent.replace("{}", next((w for w in rest if "=" not in w), "FILE"))
 
 
-def meant_key(key: str, known: list[str]) -> str | None:
+def equivalent_key(key: str, known: list[str]) -> str | None:
     """Return the key that corresponds to another program's, or None if the command lacks it."""
-    ours = BY_NAME.get(key.lower())
-    return ours if ours and ours.split(".")[0] in known else None
+    equivalent = BY_NAME.get(key.lower())
+    return equivalent if equivalent and equivalent.split(".")[0] in known else None
 
 
-def meant_file(word: str, command: str) -> str | None:
+def file_override(word: str, command: str) -> str | None:
     """Return the override that a file or folder without a key stands for, or None."""
     key = POSITIONAL.get(command)
     if command == "predict" and Path(word).suffix in TABLES:

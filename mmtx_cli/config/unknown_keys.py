@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmtx_cli.config.conf_tree import conf_dir, spoken
+from mmtx_cli.config.conf_tree import cli_name, conf_dir
 from mmtx_cli.config.groups import known_keys, other_takers, selected
-from mmtx_cli.config.help.components import written
+from mmtx_cli.config.help.components import format_value
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.former_names import now_called
-from mmtx_cli.suggest import nearest
+from mmtx_cli.suggest import suggest
 
 
 def check_known_keys(
@@ -27,18 +27,18 @@ def check_known_keys(
     Raises:
         ConfigError: with each such key and the closest valid one.
     """
-    known, other = known_keys(command, selected(command, cfg), [conf_dir()]), known_as or {}
-    foreign = [key for key in cfg if key not in (*known, "hydra")]
+    known, aliases = known_keys(command, selected(command, cfg), [conf_dir()]), known_as or {}
+    unknown = [key for key in cfg if key not in (*known, "hydra")]
     faults = []
-    for key in foreign.copy():
+    for key in unknown.copy():
         if takers := other_takers(key, command):
-            faults.append(only_for(f"{key}={written(cfg[key])}", takers))
-            foreign.remove(key)
-    for path in (path for key in foreign for path in _paths(key, cfg[key])):
+            faults.append(only_for(f"{key}={format_value(cfg[key])}", takers))
+            unknown.remove(key)
+    for path in (path for key in unknown for path in _paths(key, cfg[key])):
         name = path.rpartition(".")[2]
         now = now_called(path, command)
-        hint = f"now called {now}" if now else nearest(other.get(name, name), known)
-        faults.append(f"{path}: unknown key for mmtx {spoken(command)}; {hint}")
+        hint = f"now called {now}" if now else suggest(aliases.get(name, name), known)
+        faults.append(f"{path}: unknown key for mmtx {cli_name(command)}; {hint}")
     if faults:
         raise ConfigError(*faults)
 

@@ -9,15 +9,15 @@ from typing import Any, get_args, get_origin, get_type_hints
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mmtx_cli.config.constraints import entries, limit_faults, part_fault
-from mmtx_cli.config.cross_checks import meaning_faults
-from mmtx_cli.config.groups import offered
+from mmtx_cli.config.constraints import bounds_fault, entries, limit_faults
+from mmtx_cli.config.cross_checks import cross_field_faults
+from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import TargetError, signature_of
 from mmtx_cli.config.predict_checks import prediction_faults
 from mmtx_cli.config.schema import SECTIONS
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.former_names import now_called
-from mmtx_cli.suggest import nearest
+from mmtx_cli.suggest import suggest
 
 PROVIDED = {
     "fusion": {"modalities"},
@@ -61,7 +61,7 @@ def check(cfg: Mapping[str, Any]) -> None:
         *component_faults(cfg),
         *section_faults(cfg),
         *limit_faults(cfg),
-        *meaning_faults(cfg),
+        *cross_field_faults(cfg),
         *prediction_faults(cfg),
     ]
     if faults:
@@ -98,15 +98,17 @@ def component_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(node, Mapping) or "_target_" not in node:
             yield f"{path}: no component selected; {choice_hint(group, path, node, cfg)}"
             continue
-        told = {key for key in wrong_roots if node.get(key) == cfg[key]}
-        kept = {key: value for key, value in node.items() if key not in told}
-        yield from node_faults(path, kept, trusted, PROVIDED.get(group, set()) | told, group)
+        reported = {key for key in wrong_roots if node.get(key) == cfg[key]}
+        remaining = {key: value for key, value in node.items() if key not in reported}
+        yield from node_faults(
+            path, remaining, trusted, PROVIDED.get(group, set()) | reported, group
+        )
 
 
 def renamed_or_nearest(path: str, names: Iterable[str]) -> str:
     """Return what a former key is now called; for any other unknown key, the closest one."""
     now = now_called(path)
-    return f"now called {now}" if now else nearest(path.rpartition(".")[2], names)
+    return f"now called {now}" if now else suggest(path.rpartition(".")[2], names)
 
 
 def choice_hint(group: str, path: str, node: Any, cfg: Mapping[str, Any]) -> str:
@@ -123,8 +125,8 @@ def choice_hint(group: str, path: str, node: Any, cfg: Mapping[str, Any]) -> str
     if close and isinstance(node, Mapping):
         return f"did you mean {close[0]!r}?"
     choice = path.replace(".", "/", 1) if group == "encoder" else group
-    there = offered(choice, str(cfg.get("command")))
-    return f"set {choice}=NAME" + (f" ({', '.join(there)})" if there else "")
+    available = accepted_options(choice, str(cfg.get("command")))
+    return f"set {choice}=NAME" + (f" ({', '.join(available)})" if available else "")
 
 
 def node_faults(
@@ -197,7 +199,7 @@ def argument_faults(
         elif key in known:
             fault = type_fault(value, known[key].annotation)
             if fault is None and str(node["_target_"]).startswith("mmtx_cli."):
-                fault = part_fault(str(key), value)
+                fault = bounds_fault(str(key), value)
             if fault:
                 yield f"{path}.{key}: {fault}"
     for name, parameter in known.items():
@@ -242,7 +244,7 @@ def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
     for key, value in node.items():
         if key not in names:
             yield f"{path}.{key}: unknown key; {renamed_or_nearest(f'{path}.{key}', names)}"
-        elif key in several(settings) and not isinstance(value, list | None):
+        elif key in list_fields(settings) and not isinstance(value, list | None):
             yield f"{path}.{key}: {value!r} is not a list; write {path}.{key}=[{{…}},{{…}}]"
         elif key in sections and isinstance(value, list):
             for i, item in enumerate(value):
@@ -260,22 +262,22 @@ def settings_faults(path: str, node: Any, settings: type) -> Iterator[str]:
 def subsections(settings: type) -> dict[str, type]:
     """Return the classes of the fields that are settings themselves, or lists of settings."""
     hints = get_type_hints(settings).items()
-    return {name: kind for name, t in hints for kind in within(t) if is_dataclass(kind)}  # type: ignore[misc]
+    return {name: kind for name, t in hints for kind in nested_types(t) if is_dataclass(kind)}  # type: ignore[misc]
 
 
-def several(settings: type) -> set[str]:
+def list_fields(settings: type) -> set[str]:
     """Return the names of the fields that are lists of settings."""
     lists = (
         (name, kind)
         for name, hint in get_type_hints(settings).items()
-        for kind in within(hint)
+        for kind in nested_types(hint)
         if get_origin(kind) is list
     )
     return {name for name, kind in lists if is_dataclass(get_args(kind)[0])}
 
 
-def within(hint: Any) -> Iterator[Any]:
+def nested_types(hint: Any) -> Iterator[Any]:
     """Yield a type and the types that it is composed of: for ``list[X] | None``, also ``X``."""
     yield hint
     for part in get_args(hint):
-        yield from within(part)
+        yield from nested_types(part)

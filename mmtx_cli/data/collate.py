@@ -9,9 +9,9 @@ from torch.utils.data import default_collate
 
 from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data.dataset import Example
-from mmtx_cli.data.sample_reader import HOPS_A_SECOND
+from mmtx_cli.data.sample_reader import HOPS_PER_SECOND
 from mmtx_cli.data.targets import Targets
-from mmtx_cli.data.text.columns import SAID
+from mmtx_cli.data.text.columns import TEXT_TARGETS
 from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput
 
 
@@ -51,7 +51,7 @@ class Collate:
         targets = {name: self.target(name, examples) for name in self.needs}
         targets |= {name: self.vector(name, examples) for name in self.taught}
         faults = [example.fault for example in examples if example.fault]
-        lists = {
+        masks = {
             name: [example.corpus in corpora for example in examples]
             for name, corpora in self.learners.items()
         }
@@ -61,8 +61,8 @@ class Collate:
             targets,
             [example.id for example in examples],
             faults,
-            {name: torch.tensor(rows) for name, rows in lists.items() if not all(rows)},
-            frozenset(name for name, rows in lists.items() if not any(rows)),
+            {name: torch.tensor(rows) for name, rows in masks.items() if not all(rows)},
+            frozenset(name for name, rows in masks.items() if not any(rows)),
             next(iter(corpora)) or None if len(corpora) == 1 else None,
         )
 
@@ -84,7 +84,7 @@ class Collate:
             case "image" | "video":
                 return pad(rows, longest(rows), (3, p.image_size, p.image_size), torch.uint8)
             case "audio":
-                return pad(rows, longest(rows), (p.sample_rate // HOPS_A_SECOND,), torch.float32)
+                return pad(rows, longest(rows), (p.sample_rate // HOPS_PER_SECOND,), torch.float32)
         return self.texts(rows)
 
     def texts(self, rows: Sequence[Tensor | None]) -> ModalityInput:
@@ -107,9 +107,9 @@ class Collate:
 
     def vector(self, name: str, examples: Sequence[Example]) -> Tensor:
         """Collate a teacher's outputs, [b, c]; NaN for samples without one."""
-        nothing = torch.full((self.taught[name][0],), torch.nan)
+        missing = torch.full((self.taught[name][0],), torch.nan)
         rows = (example.targets.get(name) for example in examples)
-        return torch.stack([nothing if row is None else row.float() for row in rows])
+        return torch.stack([missing if row is None else row.float() for row in rows])
 
     def rounded(self, rows: Sequence[Tensor | None]) -> int:
         """Return the length of the longest row, rounded up."""
@@ -118,10 +118,10 @@ class Collate:
     def target(self, name: str, examples: Sequence[Example]) -> Tensor:
         """Collate one target."""
         rows = [example.targets.get(name) for example in examples]
-        if name in SAID:
+        if name in TEXT_TARGETS:
             count = max((len(row) for row in rows if row is not None and row.dim() == 2), default=0)
-            each = [text for row in rows for text in texts_of(row, count)] if count else rows
-            tokens = self.texts(each)
+            texts = [text for row in rows for text in texts_of(row, count)] if count else rows
+            tokens = self.texts(texts)
             target = tokens.data.masked_fill(~tokens.mask, IGNORE_INDEX)
             return target.unflatten(0, (-1, count)) if count else target
         absent = self.known.absent(name)

@@ -21,9 +21,9 @@ from mmtx_cli.data.sampling.mixture_spec import Mixing
 from mmtx_cli.data.targets import Targets
 from mmtx_cli.data.text.columns import column_texts
 from mmtx_cli.data.text.tokenizer import Tokenizer
-from mmtx_cli.data.text.tokenizer_choice import own_tokenizer, run_tokenizer
+from mmtx_cli.data.text.tokenizer_choice import pretrained_tokenizer, run_tokenizer
 from mmtx_cli.data.text.vqa_answers import answer_names
-from mmtx_cli.errors import DataError, at_most
+from mmtx_cli.errors import DataError, truncate
 from mmtx_cli.media.transform import augmentation
 from mmtx_cli.media.worker.limits import DecodeLimits
 
@@ -59,14 +59,14 @@ class Corpus:
 
     def facts(self) -> dict[str, Any]:
         """Return the root configuration keys that are determined by the data."""
-        t, read = self.tokenizer, self.text_tokenizer or self.tokenizer
+        t, input_tokenizer = self.tokenizer, self.text_tokenizer or self.tokenizer
         return {
             "vocab_size": len(t) if t else None,
             "bos_id": t.bos_id if t else None,
             "eos_id": t.eos_id if t else None,
-            "text_vocab_size": len(read) if read else None,
-            "mask_id": read.mask_id if read else None,
-            "special_ids": read.special_ids if read else None,
+            "text_vocab_size": len(input_tokenizer) if input_tokenizer else None,
+            "mask_id": input_tokenizer.mask_id if input_tokenizer else None,
+            "special_ids": input_tokenizer.special_ids if input_tokenizer else None,
             "label_names": self.label_names,
             "multi_label": self.multi_label,
             "answer_names": self.answer_names,
@@ -94,8 +94,8 @@ class Corpus:
         rows = self.manifest.samples if split is None else self.manifest.split(split)
         if self.settings.limit_samples is None:
             return rows
-        counted: Counter[str] = Counter()  # by corpus
-        return [row for row in rows if within(counted, row.corpus, self.settings.limit_samples)]
+        counts: Counter[str] = Counter()  # by corpus
+        return [row for row in rows if within(counts, row.corpus, self.settings.limit_samples)]
 
     def samples(
         self,
@@ -147,8 +147,8 @@ class Corpus:
         """Return the text encoder's input texts of each sample; empty if it reads features."""
         if not self.preparation.text or "text" in self.preparation.features:
             return []
-        own = self.mixing.texts if self.mixing else None
-        return column_texts(rows, self.preparation.text, own)
+        columns = self.mixing.texts if self.mixing else None
+        return column_texts(rows, self.preparation.text, columns)
 
     def kept(self, rows: Sequence[Sample], parts: Sequence[str]) -> dict[str, CacheIndex]:
         """Return the rows' entries in cached ``parts``; raise DataError if any are missing."""
@@ -158,17 +158,17 @@ class Corpus:
         return self.cache.entries(rows, parts, reader, self.manifest.where)
 
 
-def within(counted: Counter[str], name: str, most: int) -> bool:
-    """Count one more occurrence of a name; return True if there are at most ``most``."""
-    counted[name] += 1
-    return counted[name] <= most
+def within(counts: Counter[str], name: str, limit: int) -> bool:
+    """Count one more occurrence of a name; return True if there are at most ``limit``."""
+    counts[name] += 1
+    return counts[name] <= limit
 
 
 def number_facts(rows: Sequence[Sample]) -> dict[str, float]:
     """Return mean (default 0) and standard deviation (1 instead of 0) of numeric labels."""
     numbers = [row.label for row in rows if isinstance(row.label, (int, float))]
-    spread = pstdev(numbers) if numbers else 0.0
-    return {"label_mean": fmean(numbers) if numbers else 0.0, "label_std": spread or 1.0}
+    deviation = pstdev(numbers) if numbers else 0.0
+    return {"label_mean": fmean(numbers) if numbers else 0.0, "label_std": deviation or 1.0}
 
 
 def build_data(
@@ -195,7 +195,7 @@ def build_data(
     manifest = manifest or read_corpora(settings, seed)
     stored = stored or {}
     labels = [sample.label for sample in manifest.samples if sample.label is not None]
-    trained = answers_labels(stored)
+    trained = has_label_head(stored)
     tokenizer = run_tokenizer(manifest, settings, stored.get("tokenizer"), heads or {})
     multi_label = any(isinstance(label, tuple) for label in labels)
     return Corpus(
@@ -210,13 +210,13 @@ def build_data(
         bool(stored.get("multi_label") if trained else multi_label),
         stored.get("answer_names")
         or answer_names((row.answers for row in manifest.split("train")), settings.num_answers),
-        own_tokenizer(text_encoder or {}, stored.get("text_tokenizer"), heads),
+        pretrained_tokenizer(text_encoder or {}, stored.get("text_tokenizer"), heads),
         trained,
         mixing_of(settings, heads or {}),
     )
 
 
-def answers_labels(stored: Mapping[str, Any]) -> bool:
+def has_label_head(stored: Mapping[str, Any]) -> bool:
     """Return True if a trained model has a head with labels, or one that cannot be inspected."""
     if not stored.get("label_names"):
         return False
@@ -243,13 +243,13 @@ def check_labels_known(corpus: Corpus, rows: Sequence[Sample]) -> None:
         if (fault := label_fault(row.label, known, corpus.multi_label, corpus.trained_labels))
     ]
     if faults:
-        raise DataError(*at_most(faults))
+        raise DataError(*truncate(faults))
 
 
 def usable(rows: Sequence[Sample], needs: Sequence[str], manifest: Manifest) -> list[Sample]:
     """Return the samples with all needed targets; raise DataError if none of them has."""
     kept = [row for row in rows if all(NEEDS[need][1](row) for need in needs)]
     if rows and not kept:
-        wanted = " and ".join(NEEDS[need][0] for need in needs)
-        raise DataError(f"{manifest.path}: none of the {len(rows)} rows has {wanted}")
+        required = " and ".join(NEEDS[need][0] for need in needs)
+        raise DataError(f"{manifest.path}: none of the {len(rows)} rows has {required}")
     return kept

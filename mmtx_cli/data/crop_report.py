@@ -9,42 +9,45 @@ from mmtx_cli.media.image import image_size
 from mmtx_cli.media.video.decode import video_facts
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 
-MOST = 0.25
+MAX_CROPPED = 0.25
 """A larger discarded fraction is reported."""
-LOOKED_AT = 64
+SAMPLED_FILES = 64
 """Number of files whose headers are read, evenly spaced over the rows."""
 HEARD, SLACK = 16, 0.05
 """Number of audio files whose duration is read (for some by decoding), and tolerance in s."""
 
 
-def cropped(samples: Sequence[Sample], modality: str, guard: IsolatedDecoder) -> str | None:
+def crop_warning(samples: Sequence[Sample], modality: str, guard: IsolatedDecoder) -> str | None:
     """Return a message if more than a quarter of the median image or video is cropped away.
 
     Headers are read through ``guard``, since files are untrusted.
     """
     rows = [sample for sample in samples if getattr(sample, modality)]
-    seen = rows[:: max(1, len(rows) // LOOKED_AT)][:LOOKED_AT]
-    lost = median([_lost(row, modality, guard) for row in seen] or [0.0])
-    if lost <= MOST:
+    sampled = rows[:: max(1, len(rows) // SAMPLED_FILES)][:SAMPLED_FILES]
+    fraction = median([_cropped_fraction(row, modality, guard) for row in sampled] or [0.0])
+    if fraction <= MAX_CROPPED:
         return None
-    things = "images" if modality == "image" else "videos"
+    plural = "images" if modality == "image" else "videos"
     return (
-        f"data.resize_mode=crop cuts off {100 * lost:.0f} % of the {things} at their longer sides "
-        f"(median of {len(seen)} sampled); data.resize_mode=pad or squash keeps "
+        f"data.resize_mode=crop cuts off {100 * fraction:.0f} % of the {plural} at their "
+        "longer sides "
+        f"(median of {len(sampled)} sampled); data.resize_mode=pad or squash keeps "
         "everything"
     )
 
 
-def shortened(samples: Sequence[Sample], seconds: float, guard: IsolatedDecoder) -> str | None:
+def truncation_warning(
+    samples: Sequence[Sample], seconds: float, guard: IsolatedDecoder
+) -> str | None:
     """Return a message if audio files are longer than ``seconds``, and are therefore cut."""
     rows = [sample for sample in samples if sample.audio]
-    seen = rows[:: max(1, len(rows) // HEARD)][:HEARD]
-    lengths = [_length(row, guard) for row in seen]
+    sampled = rows[:: max(1, len(rows) // HEARD)][:HEARD]
+    lengths = [_length(row, guard) for row in sampled]
     longer = [length for length in lengths if length > seconds + SLACK]
     if not longer:
         return None
     return (
-        f"audio_seconds={seconds:g} is shorter than {len(longer)} of {len(seen)} sampled audio "
+        f"audio_seconds={seconds:g} is shorter than {len(longer)} of {len(sampled)} sampled audio "
         f"files (longest: {max(longer):.3g} s): training uses a random part of each, a new one "
         "every epoch, and evaluation the middle; raise audio_seconds to use all of it"
     )
@@ -58,7 +61,7 @@ def _length(row: Sample, guard: IsolatedDecoder) -> float:
         return 0.0
 
 
-def _lost(row: Sample, modality: str, guard: IsolatedDecoder) -> float:
+def _cropped_fraction(row: Sample, modality: str, guard: IsolatedDecoder) -> float:
     """Return the area fraction outside the central square; 0 if the file cannot be read."""
     try:
         if modality == "image":

@@ -8,15 +8,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mmtx_cli.config.preprocessing import Preprocessing
-from mmtx_cli.counter_rng import draws, id_keys
+from mmtx_cli.counter_rng import id_keys, random_bits
 from mmtx_cli.data.cache.entries import CacheIndex
-from mmtx_cli.data.crop_report import cropped, shortened
+from mmtx_cli.data.crop_report import crop_warning, truncation_warning
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.sample_reader import Media
 from mmtx_cli.data.sampling.mixture_spec import Mixing
-from mmtx_cli.data.sampling.permutation import lenders
+from mmtx_cli.data.sampling.permutation import source_rows
 from mmtx_cli.data.targets import Targets
-from mmtx_cli.data.text.columns import SAID, TextColumn, tokenized_column
+from mmtx_cli.data.text.columns import TEXT_TARGETS, TextColumn, tokenized_column
 from mmtx_cli.data.text.drawn_texts import DrawnTexts
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.media.errors import UnreadableError
@@ -98,7 +98,7 @@ class ManifestDataset(Dataset):
         self.seed = seed
         self.media = Media(preparation, augment, limits)
         self.dropout = dropout or {}
-        self.cached = {of.part.card.modality: of for of in (cached or {}).values()}
+        self.cached = {entries.part.card.modality: entries for entries in (cached or {}).values()}
         self.taught = taught or {}
         self.captions_per_sample = captions_per_sample
         self.keys = id_keys(sample.id for sample in samples)
@@ -118,39 +118,44 @@ class ManifestDataset(Dataset):
             columns["text"] = tokenized_column(
                 self.samples, source, input_tokenizer, length, self.mixing.texts
             )
-        for name in SAID:
+        for name in TEXT_TARGETS:
             if name in self.needs:
                 columns[name] = tokenized_column(self.samples, name, tokenizer, length)
         return columns
 
     def cut_texts(self) -> list[str]:
         """Return a message for each column with texts longer than ``max_length``."""
-        read = self.preparation.text
-        called = {"text": "captions" if read == "captions" else "texts", "answer_text": "answers"}
-        said = [column.cut(called.get(name, name)) for name, column in self.texts.columns.items()]
-        return list(dict.fromkeys(line for line in said if line))
+        text_column = self.preparation.text
+        nouns = {
+            "text": "captions" if text_column == "captions" else "texts",
+            "answer_text": "answers",
+        }
+        messages = [
+            column.cut(nouns.get(name, name)) for name, column in self.texts.columns.items()
+        ]
+        return list(dict.fromkeys(line for line in messages if line))
 
     def cropped(self) -> list[str]:
         """Return a message per modality that ``data.resize_mode=crop`` cuts a large part of."""
-        shapes = {"image", "video"} & {*self.modalities} - {*self.preparation.features}
-        cut = sorted(shapes) if self.preparation.resize_mode == "crop" else []
-        said = [cropped(self.samples, name, self.media.guard) for name in cut]
-        return [line for line in said if line]
+        visual = {"image", "video"} & {*self.modalities} - {*self.preparation.features}
+        names = sorted(visual) if self.preparation.resize_mode == "crop" else []
+        messages = [crop_warning(self.samples, name, self.media.guard) for name in names]
+        return [line for line in messages if line]
 
     def shortened(self) -> list[str]:
         """Return a message if audio files are longer than ``audio_seconds``."""
         p = self.preparation
         if "audio" not in self.modalities or "audio" in p.features or "audio" in self.cached:
             return []
-        said = shortened(self.samples, p.audio_seconds, self.media.guard)
-        return [said] if said else []
+        message = truncation_warning(self.samples, p.audio_seconds, self.media.guard)
+        return [message] if message else []
 
     def shuffle(self, modality: str, seed: int) -> None:
         """Shuffle a modality: each sample gets that of another sample instead of its own."""
         column = self.texts.columns.get(modality)
         rows = range(len(self.samples))
         has = [column.count(row) > 0 if column else modality in self.has(row) for row in rows]
-        self.lenders[modality] = lenders(np.array(has, dtype=bool), seed)
+        self.lenders[modality] = source_rows(np.array(has, dtype=bool), seed)
 
     def lender(self, modality: str, row: int) -> int:
         """Return the row that provides a modality: the row itself unless it is shuffled."""
@@ -173,17 +178,17 @@ class ManifestDataset(Dataset):
 
     def read(self, example: Example, turn: int, row: int) -> None:
         """Fill in the sample's inputs and targets."""
-        whole = self.training or turn == 0
+        is_whole = self.training or turn == 0
         kept = self.kept(turn, row)
         sample, lender = self.samples[row], self.lender("text", row)
         if "text" in kept and (tokens := self.text("text", turn, lender)) is not None:
             example.inputs["text"] = tokens
-        if not whole:
+        if not is_whole:
             return
         self.read_media(example, kept, turn, row)
         for need in self.needs:
-            said = need in SAID
-            target = self.said(need, turn, row) if said else self.known.of(need, sample)
+            is_text = need in TEXT_TARGETS
+            target = self.said(need, turn, row) if is_text else self.known.of(need, sample)
             if target is not None:
                 example.targets[need] = target
         for name, entries in self.taught.items():
@@ -237,14 +242,14 @@ class ManifestDataset(Dataset):
         random = np.random.default_rng(self.draw(DROP, turn, row))
         kept = [
             m
-            for m, chance in zip(has, random.random(len(has)), strict=True)
-            if chance >= self.dropout[m]
+            for m, probability in zip(has, random.random(len(has)), strict=True)
+            if probability >= self.dropout[m]
         ]
         return kept or ([has[random.integers(len(has))]] if has else [])
 
     def draw(self, purpose: int, turn: int, row: int) -> int:
         """Return 63 random bits for a purpose, a pure function of (seed, turn, id)."""
-        bits = draws(self.seed, turn, self.keys[row : row + 1], purpose)[0]
+        bits = random_bits(self.seed, turn, self.keys[row : row + 1], purpose)[0]
         return int(bits >> np.uint64(1))
 
     def augmentation_seed(self, turn: int, row: int) -> int:

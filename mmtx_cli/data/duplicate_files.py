@@ -21,9 +21,9 @@ from mmtx_cli.media.worker.limits import DecodeLimits
 
 MEDIA = ("image", "video", "audio")
 _THUMB, _PARTS = 8, 4
-_CROWD = 1000
+_MAX_BUCKET = 1000
 """Maximum number of images stored per hash part, since many plain images share one."""
-_ALIKE = 6.0
+_MAX_DIFFERENCE = 6.0
 """Maximum mean absolute difference (of 255) between thumbnails of near-duplicates."""
 
 
@@ -35,8 +35,8 @@ def same_content(paths: Iterable[str]) -> dict[str, bytes]:
             sizes[check_regular(path)].append(path)
         except UnreadableError:  # reported when the file is read
             continue
-    several = [path for group in sizes.values() if len(group) > 1 for path in group]
-    return {path: _digest(path) for path in several}
+    candidates = [path for group in sizes.values() if len(group) > 1 for path in group]
+    return {path: _digest(path) for path in candidates}
 
 
 def content_leaks(manifest: Manifest, limits: DecodeLimits | None = None) -> list[str]:
@@ -47,30 +47,34 @@ def content_leaks(manifest: Manifest, limits: DecodeLimits | None = None) -> lis
     limits = limits or DecodeLimits()
     samples = manifest.samples
     digests = same_content(path for sample in samples for _, path in sample.media())
-    if same := _across(manifest, "with the same content", lambda _, path: digests.get(path)):
-        return same  # skip decoding the images
+    if warnings := _cross_split_leaks(
+        manifest, "with the same content", lambda _, path: digests.get(path)
+    ):
+        return warnings  # skip decoding the images
     pictures = [path for sample in samples for path in sample.image]
     tracked = track(dict.fromkeys(pictures), len(set(pictures)), "comparing images")
     guard = IsolatedDecoder(limits.seconds, memory=limits.bytes)
-    looks = {path: _look(guard, path, limits.pixels) for path in tracked}
+    thumbnails = {path: _thumbnail(guard, path, limits.pixels) for path in tracked}
     guard.close()
-    twins = _twins({path: look for path, look in looks.items() if look is not None})
+    groups = _near_duplicates(
+        {path: thumbnail for path, thumbnail in thumbnails.items() if thumbnail is not None}
+    )
 
-    def alike(kind: str, path: str) -> Hashable | None:
-        return twins.get(path) if kind == "image" else None
+    def near_duplicate_group(kind: str, path: str) -> Hashable | None:
+        return groups.get(path) if kind == "image" else None
 
-    return _across(manifest, "that look the same", alike)
+    return _cross_split_leaks(manifest, "that look the same", near_duplicate_group)
 
 
-def together(
+def connected_rows(
     rows: Sequence[Mapping[str, Any]], keys: Sequence[Hashable | None] = ()
 ) -> list[list[int]]:
     """Return groups of row indices connected by identical files or equal ``keys``.
 
     ``keys`` has one entry per row; None matches nothing.
     """
-    found = [[(path, name) for name in MEDIA for path in _paths(row.get(name))] for row in rows]
-    digests = same_content(path for each in found for path, _ in each)
+    files = [[(path, name) for name in MEDIA for path in _paths(row.get(name))] for row in rows]
+    digests = same_content(path for row_files in files for path, _ in row_files)
     group = list(range(len(rows)))  # union-find: each row points to a smaller index in its group
 
     def root(i: int) -> int:
@@ -79,12 +83,12 @@ def together(
         return i
 
     first: dict[Hashable, int] = {}
-    for i, each in enumerate(found):
-        shared: list[Hashable] = [digests.get(path, path) for path, _ in each]
+    for i, row_files in enumerate(files):
+        shared: list[Hashable] = [digests.get(path, path) for path, _ in row_files]
         if keys and keys[i] is not None:
             shared.append((keys[i],))
-        for what in shared:
-            other = root(first.setdefault(what, i))
+        for key in shared:
+            other = root(first.setdefault(key, i))
             low, high = sorted((other, root(i)))
             group[high] = low
     groups: dict[int, list[int]] = defaultdict(list)
@@ -93,15 +97,15 @@ def together(
     return [members for members in groups.values() if len(members) > 1]
 
 
-def _across(
+def _cross_split_leaks(
     manifest: Manifest, what: str, content: Callable[[str, str], Hashable | None]
 ) -> list[str]:
     """Return warnings of different files in different splits with the same content."""
 
     def inputs(sample: Sample) -> Iterator[tuple[str, str, Hashable]]:
         for kind, path in sample.media():
-            if (found := content(kind, path)) is not None:
-                yield kind, path, found
+            if (identity := content(kind, path)) is not None:
+                yield kind, path, identity
 
     return [
         f"leak: {leak.count} {leak.kind} files {what} in {' and '.join(leak.splits)}, e.g. "
@@ -122,7 +126,9 @@ def _digest(path: str) -> bytes:
     return digest.digest()
 
 
-def _look(guard: IsolatedDecoder, path: str, max_pixels: int) -> UInt8[np.ndarray, "8 9 3"] | None:
+def _thumbnail(
+    guard: IsolatedDecoder, path: str, max_pixels: int
+) -> UInt8[np.ndarray, "8 9 3"] | None:
     """Return a box-filtered thumbnail of an image, or None if it cannot be read."""
     try:
         picture = Image.fromarray(read_picture(guard, path, 4 * _THUMB, max_pixels))
@@ -131,27 +137,27 @@ def _look(guard: IsolatedDecoder, path: str, max_pixels: int) -> UInt8[np.ndarra
     return np.asarray(picture.resize((_THUMB + 1, _THUMB), Image.Resampling.BOX))
 
 
-def _twins(looks: Mapping[str, UInt8[np.ndarray, "8 9 3"]]) -> dict[str, int]:
+def _near_duplicates(thumbnails: Mapping[str, UInt8[np.ndarray, "8 9 3"]]) -> dict[str, int]:
     """Return a number for each image that near-duplicates share.
 
     Near-duplicates have thumbnails with a small mean difference, and agree in at least one of the
     four parts of their difference hash (which of two neighboring pixels is brighter; Krawetz
     2013), so that only few pairs are compared.
     """
-    alike: dict[tuple[int, bytes], list[tuple[int, np.ndarray]]] = defaultdict(list)
-    twins: dict[str, int] = {}
-    for number, (path, look) in enumerate(looks.items()):
-        thumbnail = look.astype(np.int16)
+    buckets: dict[tuple[int, bytes], list[tuple[int, np.ndarray]]] = defaultdict(list)
+    groups: dict[str, int] = {}
+    for number, (path, pixels) in enumerate(thumbnails.items()):
+        thumbnail = pixels.astype(np.int16)
         bits = np.diff(thumbnail.sum(axis=2), axis=1) > 0
         parts = [(i, np.packbits(part).tobytes()) for i, part in enumerate(np.split(bits, _PARTS))]
-        near = (
-            known
+        matches = (
+            group
             for part in parts
-            for known, other in alike[part]
-            if np.abs(thumbnail - other).mean() <= _ALIKE
+            for group, other in buckets[part]
+            if np.abs(thumbnail - other).mean() <= _MAX_DIFFERENCE
         )
-        twins[path] = next(near, number)
+        groups[path] = next(matches, number)
         for part in parts:
-            if twins[path] == number and len(alike[part]) < _CROWD:
-                alike[part].append((number, thumbnail))
-    return twins
+            if groups[path] == number and len(buckets[part]) < _MAX_BUCKET:
+                buckets[part].append((number, thumbnail))
+    return groups

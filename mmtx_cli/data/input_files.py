@@ -40,19 +40,19 @@ def all_pieces(
     guard = IsolatedDecoder(limits.seconds, load_decoders, limits.bytes)
     for path in track(paths, len(paths), "inspecting inputs"):
         try:
-            still = picture_kind(guard, path) == "still"
-            facts = None if still else guard.run(video_facts, path)
+            is_still = picture_kind(guard, path) == "still"
+            facts = None if is_still else guard.run(video_facts, path)
         except UnreadableError:  # audio, or reported when the piece is read
             facts = None
         if facts is None:
             yield Piece(path)
             continue
-        for start, end in cut(facts.duration, segments):
+        for start, end in split_duration(facts.duration, segments):
             yield Piece(path, facts.start + start, facts.start + end)
     guard.close()
 
 
-def cut(duration: float, length: float) -> list[tuple[float, float]]:
+def split_duration(duration: float, length: float) -> list[tuple[float, float]]:
     """Split ``duration`` into pieces of ``length`` seconds, merging a short remainder."""
     count = max(1, int(duration / length + 1 - LAST_PIECE))
     starts = [i * length for i in range(count)]
@@ -108,32 +108,32 @@ class InputFiles(ManifestDataset):
 
     def read(self, example: Example, turn: int, row: int) -> None:
         """Decode the modalities that the model can read."""
-        path, blank = self.pieces[row].path, self.samples[row]
+        path, sample = self.pieces[row].path, self.samples[row]
         kind, suffix = picture_kind(self.media.guard, path), Path(path).suffix.lower()
-        named = suffix in SUFFIXES["image"] or suffix in FOREIGN_IMAGES
+        has_image_suffix = suffix in SUFFIXES["image"] or suffix in FOREIGN_IMAGES
         # without a video encoder, read the first frame of an animation, as for `image` in a row
-        film = kind == "animation" and ("video" in self.from_files or blank.start is not None)
-        if (kind or named) and not film:
-            pictures = self.media.pictures(replace(blank, image=(path,)), 0)
+        as_video = kind == "animation" and ("video" in self.from_files or sample.start is not None)
+        if (kind or has_image_suffix) and not as_video:
+            pictures = self.media.pictures(replace(sample, image=(path,)), 0)
             for name in self.first_of("image", "video"):
                 example.inputs[name] = pictures
         else:
-            self.read_film(example, replace(blank, video=path, audio=path))
+            self.read_film(example, replace(sample, video=path, audio=path))
         if not example.inputs:
-            known = ", ".join(self.from_files) or "features only"
-            raise UnreadableError(path, f"contains no modality that the model accepts ({known})")
+            accepted = ", ".join(self.from_files) or "features only"
+            raise UnreadableError(path, f"contains no modality that the model accepts ({accepted})")
         if (tokens := self.text("text", 0, row)) is not None:
             example.inputs["text"] = tokens
 
-    def read_film(self, example: Example, film: Sample) -> None:
+    def read_film(self, example: Example, sample: Sample) -> None:
         """Read frames and audio of a video, or the audio of a file without video."""
         for name in self.first_of("video", "image"):
             try:
-                example.inputs[name] = self.media.clip(film, 0, None).frames
+                example.inputs[name] = self.media.clip(sample, 0, None).frames
             except NoVideoError:
-                film = replace(film, video=None)
+                sample = replace(sample, video=None)
         if "audio" in self.from_files:
-            sound = self.media.sound(film, None)
+            sound = self.media.sound(sample, None)
             if sound is not None:
                 example.inputs["audio"] = sound
 

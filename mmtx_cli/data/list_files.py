@@ -12,15 +12,15 @@ def files_below(folder: Path) -> Iterator[Path]:
     ``folder``, which would add files beside it.
     """
     top = os.path.realpath(folder)
-    seen = {top, *map(str, Path(top).parents)}
-    for base, inner, names in os.walk(folder, followlinks=True):
-        shown = [name for name in sorted(inner) if not name.startswith(".")]
-        inner.clear()
-        for name in shown:
+    visited = {top, *map(str, Path(top).parents)}
+    for base, folders, names in os.walk(folder, followlinks=True):
+        visible = [name for name in sorted(folders) if not name.startswith(".")]
+        folders.clear()
+        for name in visible:
             real = os.path.realpath(os.path.join(base, name))
-            if real not in seen:
-                seen.add(real)
-                inner.append(name)
+            if real not in visited:
+                visited.add(real)
+                folders.append(name)
         for name in sorted(names):
             if not name.startswith("."):
                 yield Path(base, name)

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, Sampler
 
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import ManifestDataset
-from mmtx_cli.data.loader_worker import Notes, settle
-from mmtx_cli.data.lost_worker import named_loss, wait_for_loss, watch_workers
+from mmtx_cli.data.loader_worker import Notes, init_worker
+from mmtx_cli.data.lost_worker import reporting_lost_worker, wait_for_lost_worker, watch_workers
 from mmtx_cli.data.sampling.epoch_order import TrainOrder, evaluation_batches, rank_slice
 from mmtx_cli.data.sampling.mixture_order import MixtureOrder
 
@@ -79,11 +79,11 @@ class EvaluationSampler(Sampler[Keys]):
 class FurtherTexts(Sampler[Keys]):
     """Text-only keys for every text after the first of the samples in another sampler."""
 
-    def __init__(self, samples: ManifestDataset, whole: EvaluationSampler) -> None:
-        rows = [row for batch in whole for _, row in batch]
+    def __init__(self, samples: ManifestDataset, sampler: EvaluationSampler) -> None:
+        rows = [row for batch in sampler for _, row in batch]
         count = samples.texts.columns["text"].count
         keys = [(which, row) for row in rows for which in range(1, count(row))]
-        size = whole.batch_size
+        size = sampler.batch_size
         self.batches = [keys[i : i + size] for i in range(0, len(keys), size)]
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ class Loader(DataLoader):
 
     def __iter__(self) -> Any:
         """Start the workers and return an iterator over batches."""
-        with named_loss():
+        with reporting_lost_worker():
             batches = super().__iter__()
         if not self.num_workers:
             return batches
@@ -119,12 +119,12 @@ class Batches:
         return len(self.batches)
 
     def __next__(self) -> Any:
-        with named_loss(self.batches._workers):
+        with reporting_lost_worker(self.batches._workers):
             try:
                 return next(self.batches)
             except (ConnectionError, EOFError, FileNotFoundError):
                 # the worker that shares this memory is gone; its exit is detected shortly after
-                wait_for_loss(self.batches._workers)
+                wait_for_lost_worker(self.batches._workers)
                 raise
 
 
@@ -162,7 +162,7 @@ def make_loader(
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
-        worker_init_fn=partial(settle, notes=notes),
+        worker_init_fn=partial(init_worker, notes=notes),
     )
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
-from mmtx_cli.media.worker.child import GROUP_SIGNALS, end_with, set_handler
+from mmtx_cli.media.worker.child import GROUP_SIGNALS, die_with_parent, set_handler
 
 _NOTE = 1024
 """Bytes per worker's note."""
@@ -23,7 +23,7 @@ class Notes:
 
     def __init__(self, workers: int) -> None:
         self.memory: Any = multiprocessing.RawArray(ctypes.c_char, _NOTE * workers)
-        _kept.add(self)
+        _all_notes.add(self)
 
     def write(self, worker: int, text: str) -> None:
         """Replace the note of this process, the worker with this number."""
@@ -33,38 +33,38 @@ class Notes:
     def read(self) -> Iterator[tuple[int, str]]:
         """Yield process id and text of every worker's note."""
         memory = self.memory.raw
-        for at in range(0, len(memory), _NOTE):
-            note = memory[at : at + _NOTE].rstrip(b"\0").decode("utf-8", "replace")
+        for offset in range(0, len(memory), _NOTE):
+            note = memory[offset : offset + _NOTE].rstrip(b"\0").decode("utf-8", "replace")
             pid, _, text = note.partition(" ")
             if pid:
                 yield int(pid), text
 
 
-_kept: "WeakSet[Notes]" = WeakSet()
-_own: tuple[Notes, int] | None = None
+_all_notes: "WeakSet[Notes]" = WeakSet()
+_current: tuple[Notes, int] | None = None
 
 
-def settle(number: int, notes: Notes | None = None) -> None:
+def init_worker(number: int, notes: Notes | None = None) -> None:
     """Initialize a worker: ignore process group signals, and end with the parent.
 
     Signals to the whole group (Ctrl-C, ``timeout``, ``scancel``) are left to the parent, which
     finishes its step, saves, and stops its workers. If the parent is killed, so are they. Worker
     ``number`` records what it reads in ``notes``.
     """
-    global _own
+    global _current
     set_handler(GROUP_SIGNALS, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
-    end_with(os.getppid() if parent is None or parent.pid is None else parent.pid)
-    _own = None if notes is None else (notes, number)
+    die_with_parent(os.getppid() if parent is None or parent.pid is None else parent.pid)
+    _current = None if notes is None else (notes, number)
 
 
 @contextmanager
 def reading(sample: str, path: str) -> Iterator[None]:
     """Record that this process, if it is a worker, is reading a file; clear it afterwards."""
-    if _own is None:
+    if _current is None:
         yield
         return
-    notes, number = _own
+    notes, number = _current
     notes.write(number, f"{path} (sample {sample})")
     try:
         yield
@@ -72,7 +72,7 @@ def reading(sample: str, path: str) -> Iterator[None]:
         notes.write(number, "")
 
 
-def read_by(pid: int) -> str | None:
+def file_read_by(pid: int) -> str | None:
     """Return the file that a worker was reading when it ended, or None if unknown."""
-    found = (text for notes in _kept for process, text in notes.read() if process == pid)
+    found = (text for notes in _all_notes for process, text in notes.read() if process == pid)
     return next(found, None) or None

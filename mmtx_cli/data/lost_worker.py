@@ -12,10 +12,10 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
-from mmtx_cli.data.loader_worker import read_by
+from mmtx_cli.data.loader_worker import file_read_by
 from mmtx_cli.errors import RunError
 
-_LOST = re.compile(
+_WORKER_ERROR = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? (?P<pid>\d+)[^)]*\) "
     r"(?:is killed by signal: (?P<signal>.*?)\. |"
     r"exited unexpectedly(?: with exit code (?P<code>\d+))?)"
@@ -35,7 +35,7 @@ class Watch:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Handle SIGCHLD."""
-        with named_loss():
+        with reporting_lost_worker():
             self.handler(number, frame)
 
 
@@ -64,7 +64,7 @@ def kill_workers() -> None:
 
 
 @contextmanager
-def named_loss(workers: Sequence[BaseProcess] = ()) -> Iterator[None]:
+def reporting_lost_worker(workers: Sequence[BaseProcess] = ()) -> Iterator[None]:
     """Replace torch's error of a lost worker by one that names the file it was reading.
 
     Torch's signal handler may raise anywhere, so other errors may be raised while handling its
@@ -75,52 +75,54 @@ def named_loss(workers: Sequence[BaseProcess] = ()) -> Iterator[None]:
     except LostWorkerError:
         raise
     except Exception as error:
-        if (loss := loss_behind(error, workers)) is None:
+        if (lost := lost_worker_error(error, workers)) is None:
             raise
-        raise loss from None
+        raise lost from None
 
 
-def loss_behind(
+def lost_worker_error(
     error: BaseException | None, workers: Sequence[BaseProcess] = ()
 ) -> LostWorkerError | None:
     """Return the lost-worker error that caused an error, or in whose handling it was raised."""
     while error is not None:
         if isinstance(error, LostWorkerError):
             return error
-        further = error.__cause__ or error.__context__
-        message = lost_worker(str(error), {w.pid: w.exitcode for w in workers})
+        cause = error.__cause__ or error.__context__
+        message = lost_worker_message(str(error), {w.pid: w.exitcode for w in workers})
         # torch reports an already known loss a second time, with fewer details
-        if message is not None and not isinstance(further, LostWorkerError):
+        if message is not None and not isinstance(cause, LostWorkerError):
             return LostWorkerError(message)
-        error = further
+        error = cause
     return None
 
 
-def wait_for_loss(workers: Sequence[BaseProcess], seconds: float = 20.0) -> None:
+def wait_for_lost_worker(workers: Sequence[BaseProcess], seconds: float = 20.0) -> None:
     """Wait for a worker to die and raise LostWorkerError; return after the timeout if none does."""
-    last = time.monotonic() + seconds
-    while time.monotonic() < last:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         for worker in workers:
             if worker.pid and worker.exitcode:  # its SIGCHLD may have been missed
-                raise LostWorkerError(loss_of(worker.pid, worker.exitcode))
+                raise LostWorkerError(exit_message(worker.pid, worker.exitcode))
         time.sleep(0.05)
 
 
-def lost_worker(text: str, exits: Mapping[int | None, int | None] | None = None) -> str | None:
+def lost_worker_message(
+    text: str, exits: Mapping[int | None, int | None] | None = None
+) -> str | None:
     """Return the message for torch's error of a lost worker; None for any other error.
 
     ``exits`` maps process ids to exit codes (negative signal numbers), which torch may not know
     yet.
     """
-    found = _LOST.search(text)
-    if found is None:
+    match = _WORKER_ERROR.search(text)
+    if match is None:
         return None
-    pid = int(found["pid"])
-    status = int(found["code"] or (exits or {}).get(pid) or 0)
-    return loss_of(pid, status, found["signal"])
+    pid = int(match["pid"])
+    status = int(match["code"] or (exits or {}).get(pid) or 0)
+    return exit_message(pid, status, match["signal"])
 
 
-def loss_of(pid: int, status: int, name: str | None = None) -> str:
+def exit_message(pid: int, status: int, name: str | None = None) -> str:
     """Return the message for a worker that ended.
 
     Args:
@@ -128,7 +130,7 @@ def loss_of(pid: int, status: int, name: str | None = None) -> str:
         status: Its exit code, or minus the signal number; 0 if unknown.
         name: The signal that killed it (default: from ``status``).
     """
-    path = read_by(pid)
+    path = file_read_by(pid)
     where = f" while reading {path}" if path else ""
     how, remedy = "ended unexpectedly", "see its error message above"
     if status > 0:

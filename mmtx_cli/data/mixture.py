@@ -14,9 +14,9 @@ def read_corpora(settings: DataSettings, seed: int) -> Manifest:
     if settings.mixture:
         parts: dict[str, Manifest] = {}
         faults: list[str] = []
-        for own in settings.mixture:
+        for corpus in settings.mixture:
             try:
-                parts[str(own.name)] = read_one(own, seed)
+                parts[str(corpus.name)] = read_one(corpus, seed)
             except DataError as error:
                 faults += error.faults
         if faults:
@@ -42,15 +42,17 @@ def mixing_of(settings: DataSettings, heads: Iterable[str]) -> Mixing | None:
     """Return the settings that differ between corpora; None without a mixture."""
     if not settings.mixture:
         return None
-    corpora = {str(own.name): own for own in settings.mixture}
-    learners = {
-        head: frozenset(n for n, own in corpora.items() if own.heads is None or head in own.heads)
+    corpora = {str(corpus.name): corpus for corpus in settings.mixture}
+    head_corpora = {
+        head: frozenset(
+            n for n, corpus in corpora.items() if corpus.heads is None or head in corpus.heads
+        )
         for head in heads
     }
-    weights = [own.weight for own in corpora.values() if own.weight is not None]
+    weights = [corpus.weight for corpus in corpora.values() if corpus.weight is not None]
     return Mixing(
         [*corpora],
-        {name: own.text for name, own in corpora.items() if own.text is not None},
+        {name: corpus.text for name, corpus in corpora.items() if corpus.text is not None},
         weights or None,
-        {head: learns for head, learns in learners.items() if len(learns) < len(corpora)},
+        {head: names for head, names in head_corpora.items() if len(names) < len(corpora)},
     )

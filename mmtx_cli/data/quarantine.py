@@ -60,20 +60,20 @@ class Quarantine:
         if not new:
             return
         self.seen |= new.keys()
-        named = self.written()
-        lines = [json_line(fault) + "\n" for key, fault in new.items() if key not in named]
+        recorded = self.written()
+        lines = [json_line(fault) + "\n" for key, fault in new.items() if key not in recorded]
         if lines:
             with writing(self.path), appending(self.path) as file:
                 file.write("".join(lines))
 
     def check(self) -> None:
         """Raise DataError if more samples than allowed could not be read."""
-        written = self.written()
-        met = self.seen | (written.keys() - self.before)
-        if len(met) > self.max_fraction * self.total:
-            last = list(written.values())[-1]
+        recorded = self.written()
+        unreadable = self.seen | (recorded.keys() - self.before)
+        if len(unreadable) > self.max_fraction * self.total:
+            last = list(recorded.values())[-1]
             raise DataError(
-                f"{len(met)} of {self.total} samples cannot be read, more than "
+                f"{len(unreadable)} of {self.total} samples cannot be read, more than "
                 f"data.max_unreadable_fraction={self.max_fraction:g} allows; the last is "
                 f"{last['id']} ({last['path']}: {last['reason']}); all are listed in "
                 f"{self.path}: fix or remove them, or raise data.max_unreadable_fraction"

@@ -22,7 +22,7 @@ from mmtx_cli.media.video.frame_sampling import Sampling
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 
-HOPS_A_SECOND = 100
+HOPS_PER_SECOND = 100
 
 
 class Media:
@@ -46,12 +46,12 @@ class Media:
     @property
     def guard(self) -> IsolatedDecoder:
         """The decoder of this process; a loader's workers are copies and create their own."""
-        own = os.getpid()
-        if own not in self.guards:
+        pid = os.getpid()
+        if pid not in self.guards:
             self.guards = {
-                own: IsolatedDecoder(self.limits.seconds, load_decoders, self.limits.bytes)
+                pid: IsolatedDecoder(self.limits.seconds, load_decoders, self.limits.bytes)
             }
-        return self.guards[own]
+        return self.guards[pid]
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "guards": {}}
@@ -104,11 +104,11 @@ class Media:
         p = self.preparation
         place = sample.features[name]
         with reading(sample.id, place.path):
-            found = self.feature_files.read(place, p.features[name], p.max_feature_length)
-        return torch.from_numpy(found)
+            features = self.feature_files.read(place, p.features[name], p.max_feature_length)
+        return torch.from_numpy(features)
 
 
 def hops(wave: Float[Tensor, " n"], sample_rate: int) -> Float[Tensor, "l h"]:
     """Split a waveform into hops of 10 ms, zero-padding the last."""
-    size = sample_rate // HOPS_A_SECOND
+    size = sample_rate // HOPS_PER_SECOND
     return F.pad(wave, (0, -len(wave) % size)).view(-1, size)

@@ -106,14 +106,14 @@ def _reasons(
         from mmtx_cli.media.backend import load_decoders
 
         load_decoders()
-    own, guards = threading.local(), []
+    thread_local, guards = threading.local(), []
 
     def reason(medium: Medium) -> str | None:
-        if not hasattr(own, "guard"):
-            own.guard = IsolatedDecoder(limits.seconds, memory=limits.bytes)
-            guards.append(own.guard)
+        if not hasattr(thread_local, "guard"):
+            thread_local.guard = IsolatedDecoder(limits.seconds, memory=limits.bytes)
+            guards.append(thread_local.guard)
         try:
-            return own.guard.run(_reason, *medium, limits.pixels)
+            return thread_local.guard.run(_reason, *medium, limits.pixels)
         except UnreadableError as error:
             return error.reason
 

@@ -31,9 +31,9 @@ def global_mean(total: Float[Tensor, ""], count: Tensor, shared: bool) -> Float[
     count = count.to(total.dtype)
     if not shared or world_size() == 1:
         return total / count.clamp(min=1)
-    everyone = count.detach().clone()
-    dist.all_reduce(everyone)
-    return total * world_size() / everyone.clamp(min=1)
+    global_count = count.detach().clone()
+    dist.all_reduce(global_count)
+    return total * world_size() / global_count.clamp(min=1)
 
 
 class _Gather(torch.autograd.Function):

@@ -8,8 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmtx_cli.config.conf_tree import split
-from mmtx_cli.config.overrides import parsed
+from mmtx_cli.config.conf_tree import split_args
+from mmtx_cli.config.overrides import parse_override
 from mmtx_cli.distributed.ranks import finished
 from mmtx_cli.distributed.signals import SIGNALS
 from mmtx_cli.errors import ConfigError, Interrupted, RunError
@@ -17,7 +17,7 @@ from mmtx_cli.io.quoting import quoted
 
 MAX_NAME, MAX_PATH = 255, 4000
 """Maximum bytes of a folder name, and of a path, which leaves room for the files in it."""
-ALONE = {"devices": "1", "num_nodes": "1", "strategy": "auto"}
+SINGLE_PROCESS = {"devices": "1", "num_nodes": "1", "strategy": "auto"}
 """Values of ``trainer`` settings for a single process."""
 
 
@@ -30,7 +30,7 @@ def job_run_dir(cfg: DictConfig, args: Sequence[str]) -> None:
     hydra = HydraConfig.get()
     run_dir = os.path.abspath(os.path.expanduser(str(cfg.run_dir)))
     if is_multirun():
-        swept = {key(arg) for arg in split(args)[1] if parsed(arg).is_sweep_override()}
+        swept = {key(arg) for arg in split_args(args)[1] if parse_override(arg).is_sweep_override()}
         words = [o.lstrip("+") for o in job_overrides() if key(o) in swept]
         # no comma or "=", so that the path needs no quoting in ckpt=
         name = "_".join(re.sub(r"[^\w.+]+", "-", word) for word in (str(hydra.job.num), *words))
@@ -42,11 +42,11 @@ def job_run_dir(cfg: DictConfig, args: Sequence[str]) -> None:
 def check_length(run_dir: str) -> None:
     """Raise ConfigError if the path is too long for common file systems."""
     name = max(run_dir.split(os.sep), key=lambda part: len(os.fsencode(part)))
-    for what, text, most in (("the name", name, MAX_NAME), ("the path", run_dir, MAX_PATH)):
-        if (size := len(os.fsencode(text))) > most:
+    for what, text, limit in (("the name", name, MAX_NAME), ("the path", run_dir, MAX_PATH)):
+        if (size := len(os.fsencode(text))) > limit:
             raise ConfigError(
                 f"run_dir: {what} {text[:30]}… has {size} bytes; file systems allow at most "
-                f"{most}; use a shorter one"
+                f"{limit}; use a shorter one"
             )
 
 
@@ -60,7 +60,7 @@ def is_multirun() -> bool:
 
 def job_argv(args: Sequence[str], cfg: DictConfig) -> list[str]:
     """Return the arguments that run only this job, in this run folder."""
-    options = [arg for arg in split(args)[0] if arg not in ("-m", "--multirun")]
+    options = [arg for arg in split_args(args)[0] if arg not in ("-m", "--multirun")]
     kept = [o for o in job_overrides() if key(o) != "run_dir"]
     if "run_dir" in cfg:
         kept.append(f"run_dir={quoted(cfg.run_dir)}")
@@ -91,8 +91,8 @@ def needs_own_process(cfg: DictConfig) -> bool:
     This includes resumed runs, where only the saved configuration has the number of processes.
     """
     trainer: Any = cfg.get("trainer") if OmegaConf.is_dict(cfg.get("trainer")) else {}
-    given = {key: str(trainer.get(key) or usual) for key, usual in ALONE.items()}
-    return bool(cfg.get("resume")) or given != ALONE
+    requested = {key: str(trainer.get(key) or default) for key, default in SINGLE_PROCESS.items()}
+    return bool(cfg.get("resume")) or requested != SINGLE_PROCESS
 
 
 def run_job(program: str, argv: Sequence[str], name: str) -> list[str]:
@@ -108,8 +108,8 @@ def run_job(program: str, argv: Sequence[str], name: str) -> list[str]:
     command = [os.path.abspath(program)] if spec is None else ["-m", spec.name]
     status = finished([sys.executable, *command, *argv])
     if status > 128 and status - 128 in SIGNALS:
-        said = f"stopped by signal {status - 128} in {name}; no further runs were started"
-        raise Interrupted(status - 128, said)
+        message = f"stopped by signal {status - 128} in {name}; no further runs were started"
+        raise Interrupted(status - 128, message)
     if status not in (0, 2):
         raise RunError(f"{name}: failed with status {status}; see its output above")
     return [f"{name}: rejected; see its output above"] if status else []

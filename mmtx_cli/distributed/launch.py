@@ -33,11 +33,11 @@ def launch(settings: TrainerSettings) -> Process:
         ConfigError: if the trainer settings are invalid.
     """
     check_accelerator(settings.accelerator)
-    alone = str(settings.devices) == "1" and settings.num_nodes == 1
-    if alone and int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    single = str(settings.devices) == "1" and settings.num_nodes == 1
+    if single and int(os.environ.get("WORLD_SIZE", "1")) == 1:
         gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         return Process(0, 1, torch.device("cuda:0" if gpu else "cpu"), lambda: None)
-    from mmtx_cli.distributed.launcher import REFUSED, end_together
+    from mmtx_cli.distributed.launcher import LIGHTNING_ERRORS, end_together
     from mmtx_cli.distributed.lightning import Fabric
 
     try:
@@ -47,7 +47,7 @@ def launch(settings: TrainerSettings) -> Process:
             strategy=settings.strategy,
             num_nodes=settings.num_nodes,
         )
-    except REFUSED as error:
+    except LIGHTNING_ERRORS as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
     end_together(fabric.strategy, settings)
     fabric.launch()
@@ -56,8 +56,8 @@ def launch(settings: TrainerSettings) -> Process:
 
 def check_accelerator(name: str) -> None:
     """Raise ConfigError if a GPU is requested but not available."""
-    there = torch.backends.mps.is_available() if name == "mps" else torch.cuda.is_available()
-    if name in ("gpu", "cuda", "mps") and not there:
+    available = torch.backends.mps.is_available() if name == "mps" else torch.cuda.is_available()
+    if name in ("gpu", "cuda", "mps") and not available:
         raise ConfigError(f"trainer.accelerator={name}: no GPU is available; use cpu or auto")
 
 

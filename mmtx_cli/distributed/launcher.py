@@ -22,11 +22,11 @@ from mmtx_cli.distributed.lightning import (
 )
 from mmtx_cli.errors import ConfigError
 
-REFUSED = (ValueError, TypeError, pl.utilities.exceptions.MisconfigurationException)
+LIGHTNING_ERRORS = (ValueError, TypeError, pl.utilities.exceptions.MisconfigurationException)
 """Exceptions that Lightning raises for invalid settings."""
 GRACE = 10.0
 """Seconds that this rank has to end by itself after another rank has failed."""
-_EVERY = 0.2
+_POLL_SECONDS = 0.2
 
 
 def end_together(strategy: Any, settings: TrainerSettings) -> None:
@@ -35,18 +35,18 @@ def end_together(strategy: Any, settings: TrainerSettings) -> None:
     Raises:
         ConfigError: if the environment contains an unusable address.
     """
-    found = strategy.launcher
-    if isinstance(found, ScriptLauncher | FabricScriptLauncher):
-        strategy._launcher = RankLauncher(found, settings)
+    launcher = strategy.launcher
+    if isinstance(launcher, ScriptLauncher | FabricScriptLauncher):
+        strategy._launcher = RankLauncher(launcher, settings)
 
 
 class RankLauncher(ScriptLauncher):
     """Starts the other local ranks, and ends this rank when one of them fails."""
 
     def __init__(
-        self, found: ScriptLauncher | FabricScriptLauncher, settings: TrainerSettings
+        self, launcher: ScriptLauncher | FabricScriptLauncher, settings: TrainerSettings
     ) -> None:
-        super().__init__(found.cluster_environment, found.num_processes, found.num_nodes)
+        super().__init__(launcher.cluster_environment, launcher.num_processes, launcher.num_nodes)
         self.settings = settings
         # read now: after launching, it is True for this launcher as well
         self.external = self.cluster_environment.creates_processes_externally
@@ -105,7 +105,7 @@ class RankLauncher(ScriptLauncher):
         command = f"MASTER_ADDR={address} MASTER_PORT={port} NODE_RANK=1 {this_command()}"
         return (
             f"waiting {limit} at {where} for {others} of {self.num_nodes} nodes; start each with "
-            f"its own NODE_RANK, 1 to {others}: {command}{loopback(address)}"
+            f"its own NODE_RANK, 1 to {others}: {command}{loopback_warning(address)}"
         )
 
     def late(self, where: str) -> str:
@@ -129,13 +129,13 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         """Poll the ranks until ``done``."""
-        begun, lost_at = time.monotonic(), None
+        start, lost_at = time.monotonic(), None
         while not self.done:
-            time.sleep(_EVERY)
+            time.sleep(_POLL_SECONDS)
             now, joined = time.monotonic(), dist.is_initialized()
             if joined:
                 self.timeout = None
-            if self.timeout is not None and now - begun > self.timeout:
+            if self.timeout is not None and now - start > self.timeout:
                 end(self.late, 2)
             if (fault := ranks.failed(joined)) is None:
                 continue
@@ -158,7 +158,8 @@ def check_address(num_nodes: int) -> None:
         ConfigError: naming the environment variable.
     """
     port, node = (
-        number(name, most) for name, most in (("MASTER_PORT", 65535), ("NODE_RANK", None))
+        env_integer(name, maximum)
+        for name, maximum in (("MASTER_PORT", 65535), ("NODE_RANK", None))
     )
     node = node or 0
     if node >= num_nodes:
@@ -175,23 +176,23 @@ def check_address(num_nodes: int) -> None:
             with socket.create_server(("", port)):
                 pass
         except OSError as error:
-            said = os.strerror(error.errno) if error.errno else error
+            reason = os.strerror(error.errno) if error.errno else error
             raise ConfigError(
-                f"MASTER_PORT={port}: {said}; use a free port, or unset it to choose one "
+                f"MASTER_PORT={port}: {reason}; use a free port, or unset it to choose one "
                 "automatically"
             ) from error
 
 
-def number(name: str, most: int | None) -> int | None:
+def env_integer(name: str, maximum: int | None) -> int | None:
     """Return an environment variable as an integer, None if it is not set.
 
     Raises:
-        ConfigError: if it is not a whole number, or larger than ``most``.
+        ConfigError: if it is not a whole number, or larger than ``maximum``.
     """
     text = os.environ.get(name)
     if text is None:
         return None
-    if not text.isdecimal() or (most is not None and int(text) > most):
+    if not text.isdecimal() or (maximum is not None and int(text) > maximum):
         raise ConfigError(f"{name}={text}: invalid value; set it to a whole number, or unset it")
     return int(text)
 
@@ -201,7 +202,7 @@ def this_command() -> str:
     return shlex.join(["mmtx", sys.argv[1], *map(as_typed, sys.argv[2:])])
 
 
-def loopback(address: str) -> str:
+def loopback_warning(address: str) -> str:
     """Return a warning if other machines cannot reach the address, else an empty string."""
     if address not in ("localhost", "127.0.0.1", "::1"):
         return ""

@@ -21,15 +21,15 @@ def reported_absent(packages: frozenset[str]) -> Iterator[None]:
     """Make lightning_utilities report that these packages are not installed."""
     has_package, meets = imports.package_available, imports.RequirementCache.__bool__
 
-    def known(cache: imports.RequirementCache) -> bool:
+    def meets_requirement(cache: imports.RequirementCache) -> bool:
         name = Requirement(cache.requirement).name if cache.requirement else cache.module
         return name not in packages and meets(cache)
 
-    def knows_package(name: str) -> bool:
+    def is_available(name: str) -> bool:
         return name not in packages and has_package(name)
 
-    imports.RequirementCache.__bool__ = known  # type: ignore[method-assign, assignment]
-    imports.package_available = knows_package  # type: ignore[assignment]
+    imports.RequirementCache.__bool__ = meets_requirement  # type: ignore[method-assign, assignment]
+    imports.package_available = is_available  # type: ignore[assignment]
     try:
         yield
     finally:

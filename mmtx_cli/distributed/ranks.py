@@ -23,8 +23,8 @@ PATIENCE, AFTER_SIGNAL = 60.0, 10.0
 MOMENT = 3.0
 """Seconds within which a failing rank exits after its connections are closed."""
 _PEER = re.compile(r"by peer|broken pipe|NCCL|gloo", re.I)
-_AT_ONCE = 0.05
-FOLLOWS = False
+_POLL_SECONDS = 0.05
+STARTED_BY_RANK_0 = False
 """True in a rank that rank 0 has started; rank 0 reports the failures of all ranks."""
 
 
@@ -40,16 +40,16 @@ def parent() -> Iterator[None]:
 
 def end_with_parent() -> None:
     """End this process together with the one that started it, if that was mmtx."""
-    global FOLLOWS
+    global STARTED_BY_RANK_0
     if (number := os.environ.pop(PARENT, None)) is not None:
-        from mmtx_cli.media.worker.child import end_with
+        from mmtx_cli.media.worker.child import die_with_parent
 
-        FOLLOWS = os.environ.get("LOCAL_RANK", "0") != "0"
-        end_with(int(number))
+        STARTED_BY_RANK_0 = os.environ.get("LOCAL_RANK", "0") != "0"
+        die_with_parent(int(number))
 
 
 def started(
-    command: Sequence[str], env: Mapping[str, str] | None = None, **how: Any
+    command: Sequence[str], env: Mapping[str, str] | None = None, **kwargs: Any
 ) -> subprocess.Popen:
     """Start a command that ends with this process, in its own process group.
 
@@ -58,7 +58,7 @@ def started(
     """
     env = {**(os.environ if env is None else env), PARENT: str(os.getpid())}
     # runs this program with its own arguments, without a shell
-    return subprocess.Popen([*command], env=env, process_group=0, **how)  # nosec B603
+    return subprocess.Popen([*command], env=env, process_group=0, **kwargs)  # nosec B603
 
 
 def finished(command: Sequence[str]) -> int:
@@ -66,23 +66,23 @@ def finished(command: Sequence[str]) -> int:
 
     Signals that this process receives in the meantime are forwarded to the command.
     """
-    got: list[int] = []
+    received: list[int] = []
     process: subprocess.Popen | None = None
 
-    def pass_on(number: int, frame: object) -> None:
-        got.append(number)
+    def forward(number: int, frame: object) -> None:
+        received.append(number)
         if process is not None:
             process.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in SIGNALS}
+    previous = {number: signal.signal(number, forward) for number in SIGNALS}
     try:
         process = started(command)
         status = process.wait()
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
-    if got:  # even if the command had just finished
-        return 128 + got[0]
+    if received:  # even if the command had just finished
+        return 128 + received[0]
     return 128 - status if status < 0 else status
 
 
@@ -113,11 +113,11 @@ def lost(error: RuntimeError) -> str | None:
 
     A rank that rank 0 started waits here to be ended, since rank 0 reports the failure.
     """
-    if FOLLOWS and _PEER.search(str(error)):
+    if STARTED_BY_RANK_0 and _PEER.search(str(error)):
         time.sleep(PATIENCE)
     limit = time.monotonic() + MOMENT
     while STARTED and failed() is None and time.monotonic() < limit:
-        time.sleep(_AT_ONCE)
+        time.sleep(_POLL_SECONDS)
     return failed()
 
 

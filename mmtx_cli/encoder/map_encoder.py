@@ -33,19 +33,19 @@ class MapEncoder(Encoder):
         """Return what ``forward`` returns for the field that ``body_tokens`` was computed from."""
         height, width = self.map_size(tokens.x)
         x, mask, cells = tokens.x, tokens.mask, height * width
-        if rest := -x.shape[1] % cells:  # a batch without any image has a single token
-            x, mask = F.pad(x, (0, 0, 0, rest)), F.pad(mask, (0, rest))
+        if padding := -x.shape[1] % cells:  # a batch without any image has a single token
+            x, mask = F.pad(x, (0, 0, 0, padding)), F.pad(mask, (0, padding))
         pictures = x.reshape(-1, cells, x.shape[2])
-        made = self.map.tokens(pictures, height, width)
-        return Tokens(made.reshape(len(x), -1, self.width), mask)
+        encoded = self.map.tokens(pictures, height, width)
+        return Tokens(encoded.reshape(len(x), -1, self.width), mask)
 
     def map_size(self, like: Tensor) -> tuple[int, int]:
         """Return the height and width of an image's feature map in cells, found by a trial run."""
         if not hasattr(self, "_map_size"):
-            blank = torch.zeros(1, 3, self.image_size, self.image_size, device=like.device)
+            image = torch.zeros(1, 3, self.image_size, self.image_size, device=like.device)
             training = self.map.body.training
             with torch.no_grad():
-                height, width = self.map.eval().features(blank.to(like.dtype)).shape[2:]
+                height, width = self.map.eval().features(image.to(like.dtype)).shape[2:]
             self.map.train(self.training)
             assert self.map.body.training == training, "training mode was not restored"
             self._map_size = int(height), int(width)

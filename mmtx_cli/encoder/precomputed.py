@@ -11,7 +11,7 @@ from mmtx_cli.layer.position import SequencePosition
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import ModalityInput, Tokens
 
-FARTHEST = 10.0
+MAX_DEVIATIONS = 10.0
 """Standardized features are clipped to this many standard deviations."""
 
 
@@ -68,7 +68,7 @@ class PrecomputedEncoder(Encoder):
 
     def standard(self, x: Float[Tensor, "b l c"]) -> Float[Tensor, "b l c"]:
         """Standardize and clip each feature."""
-        return ((x - self.mean) / self.deviation).clamp(-FARTHEST, FARTHEST)
+        return ((x - self.mean) / self.deviation).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
 
     def set_feature_statistics(
         self, mean: Float[Tensor, " c"], deviation: Float[Tensor, " c"]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.table import Table
 
-from mmtx_cli.io.atomic import replaced, write_json
+from mmtx_cli.io.atomic import atomic_write, write_json
 from mmtx_cli.io.console import print_table
 from mmtx_cli.io.jsonl import json_line
 from mmtx_cli.metric.attribute import attribute_scores
@@ -113,7 +113,7 @@ def add_references(captioned: Path, references: Mapping[str, str]) -> None:
     for row in rows:
         if row["path"] in references:
             row["references"] = [references[row["path"]]]
-    with replaced(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("".join(json_line(row) + "\n" for row in rows), encoding="utf-8")
 
 

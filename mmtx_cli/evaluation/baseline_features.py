@@ -68,20 +68,23 @@ def features_of(
         train_rows: The training rows.
         test_rows: The evaluated samples.
     """
-    there = [name for name in modalities if any(row.id in train[name] for row in train_rows)]
-    rows = [row for row in train_rows if any(row.id in train[name] for name in there)]
+    available = [name for name in modalities if any(row.id in train[name] for row in train_rows)]
+    rows = [row for row in train_rows if any(row.id in train[name] for name in available)]
     if not rows:
         return None
     parts: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for name in there:
-        known = [train[name][row.id] for row in rows if row.id in train[name]]
-        mean = torch.stack(known).mean(dim=0)
-        for part, own, found in ((parts[0], rows, train[name]), (parts[1], test_rows, test[name])):
-            part.append(torch.stack([found.get(row.id, mean) for row in own]))
+    for name in available:
+        train_vectors = [train[name][row.id] for row in rows if row.id in train[name]]
+        mean = torch.stack(train_vectors).mean(dim=0)
+        for part, samples, vectors in (
+            (parts[0], rows, train[name]),
+            (parts[1], test_rows, test[name]),
+        ):
+            part.append(torch.stack([vectors.get(row.id, mean) for row in samples]))
     return Features(rows, *parts)
 
 
-def drawn(rows: Sequence[Sample], seed: int) -> list[Sample]:
+def subsample(rows: Sequence[Sample], seed: int) -> list[Sample]:
     """Return the rows in order, randomly subsampled to at most ``MAX_TRAIN_ROWS``."""
     if len(rows) <= MAX_TRAIN_ROWS:
         return list(rows)
@@ -143,7 +146,7 @@ def summaries(
                     continue
                 for key, encoders in sets.items():
                     vectors = encoders[name].pooled_features(field).float().cpu()
-                    for ident, vector, here in zip(batch.ids, vectors, present, strict=True):
-                        if here:
+                    for ident, vector, is_present in zip(batch.ids, vectors, present, strict=True):
+                        if is_present:
                             found[key][name][ident] = vector.clone()
     return found

@@ -25,17 +25,17 @@ def baseline_parts(
         seed: Seed of the resampling.
     """
     found: dict[str, dict[str, Any]] = {}
-    for head, own in baselines.items():
+    for head, by_name in baselines.items():
         model: Scores = scored[head][2]
-        known = model.figures().keys()
-        for name, scores in own.items():
+        model_metrics = model.figures().keys()
+        for name, scores in by_name.items():
             part = found.setdefault(name, {"metrics": {}, "intervals": {}, "difference": {}})
             gap = model.minus(scores)
             bounds = scores.intervals(resamples=resamples, seed=seed)
             gaps = gap.intervals(resamples=resamples, seed=seed)
             figures, differences = scores.figures(), gap.figures()
             for metric in figures:
-                if metric not in known or metric not in bounds or metric not in gaps:
+                if metric not in model_metrics or metric not in bounds or metric not in gaps:
                     continue  # the model lacks it, or it is undefined here
                 part["metrics"][f"{head}/{metric}"] = figures[metric]
                 part["intervals"][f"{head}/{metric}"] = bounds[metric]
@@ -54,7 +54,7 @@ def unbeaten(
     A model outperforms a baseline if the interval of the difference excludes zero on the better
     side.
     """
-    said = {}
+    sentences = {}
     for head, metric in headlines(metrics).items():
         sign = -1 if lower_is_better(metric) else 1
         worse, unclear = [], []
@@ -66,13 +66,13 @@ def unbeaten(
                     worse.append(shown)
                 elif min(ends) <= 0:
                     unclear.append(shown)
-        found = [f"is worse than {', '.join(worse)}"] if worse else []
+        clauses = [f"is worse than {', '.join(worse)}"] if worse else []
         if unclear:
-            found.append(
+            clauses.append(
                 f"is not significantly better than {', '.join(unclear)} "
                 "(the interval of the difference includes 0)"
             )
-        if found:
+        if clauses:
             value = rounded(metrics[metric], intervals.get(metric))
-            said[head] = f"{metric} {value} {' and '.join(found)}."
-    return said
+            sentences[head] = f"{metric} {value} {' and '.join(clauses)}."
+    return sentences

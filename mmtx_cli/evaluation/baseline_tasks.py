@@ -18,12 +18,17 @@ from torch import Tensor
 
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.targets import Targets
-from mmtx_cli.data.text.vqa_answers import answer_names, answer_scores, judged
+from mmtx_cli.data.text.vqa_answers import answer_metrics, answer_names, answer_scores
 from mmtx_cli.evaluation.baseline_features import Features
 from mmtx_cli.metric.caption import caption_scores
 from mmtx_cli.metric.classification import classification_scores, multilabel_scores
 from mmtx_cli.metric.diversity import normalized
-from mmtx_cli.metric.knn import nearest, neighbour_classifier, neighbour_means, neighbour_regression
+from mmtx_cli.metric.knn import (
+    nearest_neighbors,
+    neighbor_classifier,
+    neighbor_means,
+    neighbor_regression,
+)
 from mmtx_cli.metric.linear_probe import linear_classifier, linear_multilabel, linear_regression
 from mmtx_cli.metric.ordinal import ordinal_scores
 from mmtx_cli.metric.regression import regression_scores
@@ -75,10 +80,10 @@ class Classes(Task):
     def learned(self, features: Features) -> dict[str, Any]:
         """Return k-nearest-neighbor and logistic regression predictions."""
         labels, count = self.labels(features.train), len(self.targets.labels)
-        (x, new), (near, asked) = features.plain(), features.unit()
+        (x, x_test), (train_unit, test_unit) = features.plain(), features.unit()
         return {
-            NEIGHBOURS: neighbour_classifier(near, labels, count, asked, K).numpy(),
-            "logistic regression": linear_classifier(x, labels, count, new).numpy(),
+            NEIGHBOURS: neighbor_classifier(train_unit, labels, count, test_unit, K).numpy(),
+            "logistic regression": linear_classifier(x, labels, count, x_test).numpy(),
         }
 
     def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
@@ -108,14 +113,14 @@ class LabelSets(Task):
 
     def learned(self, features: Features) -> dict[str, Any]:
         """Return k-nearest-neighbor and logistic regression predictions for each label."""
-        y, (x, new), (near, asked) = (
+        y, (x, x_test), (train_unit, test_unit) = (
             self.sets(features.train),
             features.plain(),
             features.unit(),
         )
         return {
-            NEIGHBOURS: neighbour_means(near, y, asked, K).numpy(),
-            "logistic regression": linear_multilabel(x, y, new).numpy(),
+            NEIGHBOURS: neighbor_means(train_unit, y, test_unit, K).numpy(),
+            "logistic regression": linear_multilabel(x, y, x_test).numpy(),
         }
 
     def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
@@ -130,8 +135,8 @@ def best_label_set(counts: Tensor, rows: int) -> Tensor:
     """
     order = counts.argsort(descending=True, stable=True)
     matched = counts[order].cumsum(dim=0)
-    given = rows * torch.arange(1, len(counts) + 1) + counts.sum()
-    chosen = order[: int((2 * matched / given).argmax()) + 1]
+    denominator = rows * torch.arange(1, len(counts) + 1) + counts.sum()
+    chosen = order[: int((2 * matched / denominator).argmax()) + 1]
     return torch.zeros(len(counts)).index_fill(0, chosen, 1.0)
 
 
@@ -154,10 +159,10 @@ class Numbers(Task):
     def learned(self, features: Features) -> dict[str, Any]:
         """Return k-nearest-neighbor and ridge regression predictions."""
         y = torch.tensor(self.numbers(features.train))
-        (x, new), (near, asked) = features.plain(), features.unit()
+        (x, x_test), (train_unit, test_unit) = features.plain(), features.unit()
         return {
-            NEIGHBOURS: neighbour_regression(near, y, asked, K).numpy(),
-            "ridge regression": linear_regression(x, y, new).numpy(),
+            NEIGHBOURS: neighbor_regression(train_unit, y, test_unit, K).numpy(),
+            "ridge regression": linear_regression(x, y, x_test).numpy(),
         }
 
     def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
@@ -175,30 +180,32 @@ class Answers(Task):
         by_question: dict[str, list[dict[str, float]]] = defaultdict(list)
         for row in train:
             by_question[normalized(row.text or "")].append(row.answers)
-        known = {asked: answer_names(given, 1)[0] for asked, given in by_question.items()}
+        most_frequent = {
+            question: answer_names(answers, 1)[0] for question, answers in by_question.items()
+        }
         found = {"most frequent answer": [common] * len(test)}
-        if len(known) > 1:
+        if len(most_frequent) > 1:
             found["most frequent answer to the question"] = [
-                known.get(normalized(row.text or ""), common) for row in test
+                most_frequent.get(normalized(row.text or ""), common) for row in test
             ]
         return found
 
     def learned(self, features: Features) -> dict[str, Any]:
         """Return the answer with the highest weighted mean VQA score among the neighbors."""
         scores = [answer_scores(row.answers) for row in features.train]
-        names = sorted({name for own in scores for name in own})
+        names = sorted({name for row_scores in scores for name in row_scores})
         number = {name: i for i, name in enumerate(names)}
         values = torch.zeros(len(scores), len(names))
-        for row, own in zip(values, scores, strict=True):
-            for name, score in own.items():
+        for row, row_scores in zip(values, scores, strict=True):
+            for name, score in row_scores.items():
                 row[number[name]] = score
-        near, asked = features.unit()
-        best = neighbour_means(near, values, asked, K).argmax(dim=1).tolist()
+        train_unit, test_unit = features.unit()
+        best = neighbor_means(train_unit, values, test_unit, K).argmax(dim=1).tolist()
         return {NEIGHBOURS: [names[i] for i in best]}
 
     def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
         """Return VQA accuracy and exact match."""
-        return Scores.means(judged(predicted, [row.answers for row in test]))
+        return Scores.means(answer_metrics(predicted, [row.answers for row in test]))
 
 
 @dataclass(frozen=True)
@@ -212,9 +219,9 @@ class Captions(Task):
 
     def learned(self, features: Features) -> dict[str, Any]:
         """Return the first caption of the training row with the nearest features."""
-        _, rows = nearest(*features.unit(), 1)
-        said = [features.train[i].captions[0] for i in rows[:, 0].tolist()]
-        return {"nearest neighbour": said}
+        _, rows = nearest_neighbors(*features.unit(), 1)
+        captions = [features.train[i].captions[0] for i in rows[:, 0].tolist()]
+        return {"nearest neighbour": captions}
 
     def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
         """Return BLEU, ROUGE-L and CIDEr-D."""

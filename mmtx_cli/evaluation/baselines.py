@@ -17,9 +17,9 @@ from mmtx_cli.data.targets import Targets
 from mmtx_cli.errors import DataError
 from mmtx_cli.evaluation.baseline_features import (
     MAX_TRAIN_ROWS,
-    drawn,
     encoder_sets,
     features_of,
+    subsample,
     summaries,
 )
 from mmtx_cli.evaluation.baseline_tasks import Answers, Captions, Classes, LabelSets, Numbers, Task
@@ -53,8 +53,8 @@ def baselines(
     """
     found = constant_baselines(model, corpus, scored, outputs)
     if run.baselines:
-        for head, own in learned_baselines(model, corpus, scored, run, device).items():
-            found[head] = found.get(head, {}) | own
+        for head, by_name in learned_baselines(model, corpus, scored, run, device).items():
+            found[head] = found.get(head, {}) | by_name
     return found
 
 
@@ -69,10 +69,14 @@ def constant_baselines(
         if task := tasks.get(name):
             train = train_rows(name, head, corpus)
             if not train:
-                print(f"no baselines for head.{name}: {nothing_to_learn(corpus)}", file=sys.stderr)
+                print(
+                    f"no baselines for head.{name}: {no_targets_message(corpus)}", file=sys.stderr
+                )
                 continue
-            said = task.constant(train, test)
-            found[name] = {key: task.score(each, test) for key, each in said.items()}
+            predictions = task.constant(train, test)
+            found[name] = {
+                key: task.score(prediction, test) for key, prediction in predictions.items()
+            }
         elif name in outputs and (chance := head.chance(outputs[name], test)):
             found[name] = {"chance": chance}
     return found
@@ -93,43 +97,45 @@ def learned_baselines(
         DataError: If there are no training rows.
     """
     tasks = tasks_of(model, corpus, scored)
-    every = {name: train_rows(name, model.head[name], corpus) for name in tasks}
-    if tasks and not any(every.values()):
+    all_rows = {name: train_rows(name, model.head[name], corpus) for name in tasks}
+    if tasks and not any(all_rows.values()):
         raise DataError(
-            f"baselines=true: {nothing_to_learn(corpus)}; add training rows, or remove it"
+            f"baselines=true: {no_targets_message(corpus)}; add training rows, or remove it"
         )
-    train = {name: drawn(rows, run.seed) for name, rows in every.items() if rows}
+    train = {name: subsample(rows, run.seed) for name, rows in all_rows.items() if rows}
     if not train:  # retrieval only has chance level
         return {}
     sets = encoder_sets(model.encoder, run.encoder, device)
     tests = {name: scored[name][0] for name in train}
-    known = summaries(sets, corpus, distinct(train), run.data, device)
-    new = summaries(sets, corpus, distinct(tests), run.data, device)
+    train_vectors = summaries(sets, corpus, distinct(train), run.data, device)
+    test_vectors = summaries(sets, corpus, distinct(tests), run.data, device)
     found: Baselines = {}
     for name, rows in train.items():
         kept = [m for m in modalities_of(model.head[name], model) if m not in run.drop_modalities]
-        for whose in sets:
-            features = features_of(known[whose], new[whose], kept, rows, tests[name])
+        for suffix in sets:
+            features = features_of(
+                train_vectors[suffix], test_vectors[suffix], kept, rows, tests[name]
+            )
             if features is not None:
-                if not whose:
-                    note_rows(name, len(features.train), len(every[name]))
-                said = tasks[name].learned(features)
+                if not suffix:
+                    print_row_counts(name, len(features.train), len(all_rows[name]))
+                predictions = tasks[name].learned(features)
                 found.setdefault(name, {}).update(
-                    {k + whose: tasks[name].score(x, tests[name]) for k, x in said.items()}
+                    {k + suffix: tasks[name].score(x, tests[name]) for k, x in predictions.items()}
                 )
     return found
 
 
-def nothing_to_learn(corpus: Corpus) -> str:
+def no_targets_message(corpus: Corpus) -> str:
     """Return the reason why there are no baselines."""
     return f"{corpus.manifest.path} has no row with split=train and targets for the head"
 
 
-def note_rows(head: str, used: int, there: int) -> None:
+def print_row_counts(head: str, used: int, total: int) -> None:
     """Print how many training rows the baselines use, if not all of them."""
-    if used < there:
+    if used < total:
         print(
-            f"baselines of head.{head} are fitted on {used:,} of {there:,} training rows "
+            f"baselines of head.{head} are fitted on {used:,} of {total:,} training rows "
             f"(readable ones, at most {MAX_TRAIN_ROWS:,})",
             file=sys.stderr,
         )
@@ -137,7 +143,7 @@ def note_rows(head: str, used: int, there: int) -> None:
 
 def distinct(rows: Mapping[str, Sequence[Sample]]) -> list[Sample]:
     """Return the samples of all heads without duplicates."""
-    return list({row.id: row for own in rows.values() for row in own}.values())
+    return list({row.id: row for samples in rows.values() for row in samples}.values())
 
 
 def tasks_of(model: MultimodalModel, corpus: Corpus, scored: Mapping[str, Any]) -> dict[str, Task]:

@@ -18,7 +18,7 @@ from mmtx_cli.model.multimodal import MultimodalModel
 from mmtx_cli.runs.run_config import EvalConfig, with_facts
 
 
-def asks(run: EvalConfig) -> bool:
+def has_eval_only_heads(run: EvalConfig) -> bool:
     """Return whether the settings have evaluation-only heads."""
     return not all(map(is_trained, run.head.values()))
 
@@ -30,7 +30,7 @@ def with_classes(run: EvalConfig, corpus: Corpus) -> EvalConfig:
     return with_facts(run, {"label_names": names})
 
 
-def ask(
+def replace_heads(
     model: MultimodalModel, corpus: Corpus, rows: Sequence[Sample], run: EvalConfig
 ) -> dict[str, list[Sample]]:
     """Replace the trained heads with the evaluation-only ones, which may use the trained heads.
@@ -44,13 +44,13 @@ def ask(
     Returns:
         The samples that each head is fitted on before evaluation.
     """
-    given = {"available": list(model.fusion.streams), "trained_heads": model.head}
+    available = {"available": list(model.fusion.streams), "trained_heads": model.head}
     heads = {}
     for name, node in run.head.items():
         if not is_trained(node):
-            takes = signature_of(node["_target_"]).parameters
-            own = {key: value for key, value in given.items() if key in takes}
-            heads[name] = component(f"head.{name}", node, **own)
+            parameters = signature_of(node["_target_"]).parameters
+            arguments = {key: value for key, value in available.items() if key in parameters}
+            heads[name] = component(f"head.{name}", node, **arguments)
     model.head = nn.ModuleDict(heads)  # type: ignore[assignment]
     return examples_of(model, corpus, rows)
 
@@ -80,7 +80,7 @@ def examples_of(
     return found
 
 
-def teach(
+def fit_heads(
     model: MultimodalModel,
     corpus: Corpus,
     examples: Mapping[str, Sequence[Sample]],
@@ -96,15 +96,15 @@ def teach(
         run: The settings.
         process: This process.
     """
-    for name, own in examples.items():
-        if not own:
+    for name, rows in examples.items():
+        if not rows:
             continue
         # texts that a head generates are not part of the data set, so no cache has them
         source = replace(corpus, cache=None) if model.head[name].traits.encodes_text else corpus
-        samples, shares = source.samples(own, list(model.encoder), ()), f"examples-{name}"
-        said = all_answers(model, samples, {"": dict}, run, process, shares, [name])
-        if said is None:
+        samples, shares = source.samples(rows, list(model.encoder), ()), f"examples-{name}"
+        outputs = all_answers(model, samples, {"": dict}, run, process, shares, [name])
+        if outputs is None:
             continue
-        by_id = dict(said.of(name, ""))
-        read = [row for row in own if row.id not in said.unread]
-        model.head[name].fit([by_id[row.id] for row in read], read)  # type: ignore[operator]
+        by_id = dict(outputs.of(name, ""))
+        readable = [row for row in rows if row.id not in outputs.unread]
+        model.head[name].fit([by_id[row.id] for row in readable], readable)  # type: ignore[operator]

@@ -45,20 +45,20 @@ def probe_figures(
     heads = [name for name in scored if can_be_probed(model.head[name], corpus)]
     if not heads:
         return {}
-    asked = list({row.id: row for name in heads for row in scored[name][0]}.values())
-    known = summaries(model, corpus, corpus.rows("train"), data, device)
-    new = summaries(model, corpus, asked, data, device)
+    evaluated = list({row.id: row for name in heads for row in scored[name][0]}.values())
+    train_means = summaries(model, corpus, corpus.rows("train"), data, device)
+    test_means = summaries(model, corpus, evaluated, data, device)
     found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in heads}
     for name in heads:
         rows = usable(corpus.rows("train"), model.head[name].targets, corpus.manifest)
         for modality in kept:
-            train = [row for row in rows if row.id in known[modality]]
+            train = [row for row in rows if row.id in train_means[modality]]
             if not train:
                 continue
-            x = torch.stack([known[modality][row.id] for row in train])
+            x = torch.stack([train_means[modality][row.id] for row in train])
             mean, test = x.mean(dim=0), scored[name][0]
-            there = torch.stack([new[modality].get(row.id, mean) for row in test])
-            found[name][modality] = probed(x, train, there, test, corpus)
+            x_test = torch.stack([test_means[modality].get(row.id, mean) for row in test])
+            found[name][modality] = probe_metrics(x, train, x_test, test, corpus)
     return found
 
 
@@ -67,25 +67,27 @@ def can_be_probed(head: Any, corpus: Corpus) -> bool:
     return head.targets == ("number",) or (head.targets == ("label",) and not corpus.multi_label)
 
 
-def probed(
-    x: Tensor, train: Sequence[Sample], there: Tensor, test: Sequence[Sample], corpus: Corpus
+def probe_metrics(
+    x: Tensor, train: Sequence[Sample], x_test: Tensor, test: Sequence[Sample], corpus: Corpus
 ) -> dict[str, float]:
     """Return the metrics of a probe: regression if labels are numbers, else classification.
 
     Args:
         x: Features of the training samples.
         train: The training samples.
-        there: Features of the evaluated samples.
+        x_test: Features of the evaluated samples.
         test: The evaluated samples.
         corpus: The data set.
     """
     if isinstance(train[0].label, (int, float)):
         y, truth = (torch.tensor([float(row.label) for row in rows]) for rows in (train, test))  # type: ignore[arg-type]
-        return regression_scores(linear_regression(x, y, there).numpy(), truth.numpy()).figures()
-    number = {name: i for i, name in enumerate(corpus.label_names)}
-    y, truth = (torch.tensor([number[str(row.label)] for row in rows]) for rows in (train, test))
-    said = linear_classifier(x, y, len(number), there)
-    return classification_scores(said.numpy(), truth.numpy()).figures()
+        return regression_scores(linear_regression(x, y, x_test).numpy(), truth.numpy()).figures()
+    class_index = {name: i for i, name in enumerate(corpus.label_names)}
+    y, truth = (
+        torch.tensor([class_index[str(row.label)] for row in rows]) for rows in (train, test)
+    )
+    probabilities = linear_classifier(x, y, len(class_index), x_test)
+    return classification_scores(probabilities.numpy(), truth.numpy()).figures()
 
 
 def summaries(
@@ -112,8 +114,8 @@ def summaries(
         for batch in track(loader, "linear probe"):
             for name, tokens in model.encode(batch.to(device)).items():
                 means = masked_mean(tokens.x, tokens.mask).cpu()
-                there = tokens.present.tolist()
-                for ident, mean, present in zip(batch.ids, means, there, strict=True):
+                presence = tokens.present.tolist()
+                for ident, mean, present in zip(batch.ids, means, presence, strict=True):
                     if present:
                         found[name][ident] = mean.clone()
     return found

@@ -14,7 +14,7 @@ from mmtx_cli.evaluation.linear_probe import probe_figures
 from mmtx_cli.head.base import Head
 from mmtx_cli.inference.modality_views import Answers, all_answers, score, subset_name, subset_views
 from mmtx_cli.inference.predict import View
-from mmtx_cli.model.multimodal import MultimodalModel, kept_alone, zeroed
+from mmtx_cli.model.multimodal import MultimodalModel, keep_only, zeroed
 from mmtx_cli.runs.run_config import EvalConfig
 from mmtx_cli.types import Streams
 
@@ -23,8 +23,8 @@ SHUFFLED, ZEROED, ABSENT, ALONE = "shuffled", "zeroed", "absent", "alone"
 
 def diagnosis_views(kept: Sequence[str]) -> dict[str, View]:
     """Return views in which each of the kept modalities is zeroed, absent or alone."""
-    few = [*([other for other in kept if other != name] for name in kept), *([n] for n in kept)]
-    return subset_views([names for names in few if names]) | {
+    subsets = [*([other for other in kept if other != name] for name in kept), *([n] for n in kept)]
+    return subset_views([subset for subset in subsets if subset]) | {
         f"{ZEROED} {name}": without_content(kept, name) for name in kept
     }
 
@@ -33,7 +33,7 @@ def without_content(kept: Sequence[str], name: str) -> View:
     """Return a view of the kept modalities with one of them zeroed."""
 
     def view(encoded: Streams) -> Streams:
-        return zeroed(kept_alone(encoded, kept), name)
+        return zeroed(keep_only(encoded, kept), name)
 
     return view
 
@@ -59,9 +59,9 @@ def shuffled_answers(
     unread = {ident for ident, _ in Quarantine(run.run_dir / "quarantine.jsonl", 1, 1).written()}
     readable = [row for row in rows if row.id not in unread]
     found = {}
-    for at, name in enumerate(kept):
+    for i, name in enumerate(kept):
         samples = corpus.samples(readable, list(model.encoder), ())
-        samples.shuffle(name, run.seed + at)
+        samples.shuffle(name, run.seed + i)
         views = subset_views([kept])
         shares = f"shuffled-{name}"
         found[name] = all_answers(model, samples, views, run, process, shares)
@@ -130,7 +130,7 @@ def contributions(
         if head.traits.scores_every_text:  # its metrics depend on the whole gallery
             continue
         found[name] = {}
-        for modality in taken_from(head, kept):
+        for modality in removable_modalities(head, kept):
             others = subset_name([other for other in kept if other != modality])
             outputs = {
                 SHUFFLED: shuffled[modality].of(name, subset_name(kept)),  # type: ignore[union-attr]
@@ -139,13 +139,15 @@ def contributions(
                 ALONE: answers.of(name, modality),
             }
             found[name][modality] = {
-                kind: change(score(head, said, samples, tokenizer)[1], whole, resamples, seed)
-                for kind, said in outputs.items()
+                kind: change(
+                    score(head, view_outputs, samples, tokenizer)[1], whole, resamples, seed
+                )
+                for kind, view_outputs in outputs.items()
             }
     return found
 
 
-def taken_from(head: Head, kept: Sequence[str]) -> list[str]:
+def removable_modalities(head: Head, kept: Sequence[str]) -> list[str]:
     """Return the modalities that can be removed for a head: those its targets are not made from."""
     return [name for name in kept if name not in head.raw_modalities]
 

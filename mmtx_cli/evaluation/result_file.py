@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from mmtx_cli.inference.output_lines import described
-from mmtx_cli.io.atomic import replaced, write_json
+from mmtx_cli.inference.output_lines import sample_fields
+from mmtx_cli.io.atomic import atomic_write, write_json
 from mmtx_cli.io.jsonl import finite, json_line
 from mmtx_cli.runs.precomputed_features import feature_widths
 from mmtx_cli.runs.run_config import EvalConfig
@@ -26,7 +26,7 @@ def write_result(
     from mmtx_cli.evaluation.baseline_result import unbeaten
     from mmtx_cli.inference.caption_diversity import print_warnings
     from mmtx_cli.report.html import write_report
-    from mmtx_cli.report.terminal import print_figures
+    from mmtx_cli.report.terminal import print_metrics
     from mmtx_cli.runs.profile import peak_memory
 
     figures: dict[str, Any] = {"metrics": {}, "intervals": {}}
@@ -34,7 +34,7 @@ def write_result(
         add_figures(figures, name, scores, run)
     lines = prediction_lines(run, results)
     path = run.run_dir / "predictions.jsonl"
-    with replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for line in lines.values():
             file.write(json_line(finite(line)) + "\n")
     result = {
@@ -50,7 +50,7 @@ def write_result(
     }
     write_json(run.run_dir / "result.json", result)
     write_report(run.run_dir)
-    print_figures(result)
+    print_metrics(result)
     print_warnings(result["diversity"])
     print(run.run_dir)
 
@@ -79,7 +79,7 @@ def prediction_lines(run: EvalConfig, results: Mapping[str, Any]) -> dict[str, d
             own = {k: float(x[i]) for k, x in scores.per_sample.items() if np.isfinite(x[i])}
             row["scores"] = own | row.get("scores", {})
             read = texts.get(sample.corpus, text)
-            lines.setdefault(sample.id, described(sample, given, read, vectors))[name] = row
+            lines.setdefault(sample.id, sample_fields(sample, given, read, vectors))[name] = row
     return lines
 
 

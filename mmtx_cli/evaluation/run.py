@@ -50,29 +50,34 @@ def evaluate(run: EvalConfig) -> None:
     """Predict in every process; merge, score and report in the first."""
     # these import torch: only with valid settings
     from mmtx_cli.distributed.launch import launch
-    from mmtx_cli.evaluation.eval_only_heads import ask, asks, teach, with_classes
+    from mmtx_cli.evaluation.eval_only_heads import (
+        fit_heads,
+        has_eval_only_heads,
+        replace_heads,
+        with_classes,
+    )
     from mmtx_cli.inference.predict import load_model
 
-    begun = time.perf_counter()
+    start = time.perf_counter()
     corpus, rows = read_rows(run)
     process = launch(run.trainer)
     model = load_model(run, process.device)
     examples = {}
-    if asks(run):
+    if has_eval_only_heads(run):
         run = with_classes(run, corpus)
-        examples = ask(model, corpus, rows, run)
+        examples = replace_heads(model, corpus, rows, run)
     nodes = portable_nodes(run.encoder, model.encoder)
     check_cache(model, nodes, model.state_dict(), corpus, run.plain)
     evaluated = Evaluated(run, model, corpus, rows, process)
     samples = corpus.samples(rows, list(model.encoder), ())
-    for said in samples.cut_texts() if process.is_first else ():
-        print(f"{said}, as when the model was trained", file=sys.stderr)
+    for message in samples.cut_texts() if process.is_first else ():
+        print(f"{message}, as when the model was trained", file=sys.stderr)
     open_run(run.plain)
-    teach(model, corpus, examples, run, process)
+    fit_heads(model, corpus, examples, run, process)
     answers, shuffled = predict_views(evaluated, samples)
     if answers is not None:
         whole, extra = scores_of(evaluated, answers, shuffled)
-        write_result(run, whole, extra, time.perf_counter() - begun)
+        write_result(run, whole, extra, time.perf_counter() - start)
 
 
 def read_rows(run: EvalConfig) -> "tuple[Corpus, list[Sample]]":
@@ -122,7 +127,7 @@ def scores_of(
     run, model, corpus = evaluated.run, evaluated.model, evaluated.corpus
     device, subsets = evaluated.process.device, evaluated.subsets
     read = [row for row in evaluated.rows if row.id not in answers.unread]
-    whole, partial = scored(model, corpus, read, answers, subsets, run)
+    whole, partial = score_heads(model, corpus, read, answers, subsets, run)
     outputs = by_head(answers, whole, subset_name(subsets[0]))
     extra = {"subsets": partial, **extras(model, corpus, read, whole, outputs, device, run)}
     extra["diversity"] = evaluated_diversity(
@@ -136,7 +141,7 @@ def scores_of(
 def extras(
     model: Any,
     corpus: Any,
-    read: Sequence[Any],
+    readable: Sequence[Any],
     whole: Mapping[str, Any],
     outputs: Mapping[str, Any],
     device: Any,
@@ -149,7 +154,7 @@ def extras(
     Args:
         model: The evaluated model.
         corpus: The data set.
-        read: The samples that could be read.
+        readable: The samples that could be read.
         whole: Samples, rows and scores by head.
         outputs: The outputs for each head's samples.
         device: The model's device.
@@ -162,16 +167,16 @@ def extras(
     corpus = replace(corpus, cache=None)  # these read the files themselves
     cost: dict[str, float] = {**parameter_counts(model)}
     if run.profile:
-        cost["flops_per_sample"] = flops_per_sample(model, corpus, read, device)
+        cost["flops_per_sample"] = flops_per_sample(model, corpus, readable, device)
     floors = baselines(model, corpus, whole, outputs, run, device)
     parts = baseline_parts(floors, whole, run.bootstrap, run.seed)
     return {"baselines": parts, "cost": cost}
 
 
-def scored(
+def score_heads(
     model: Any,
     corpus: Any,
-    read: Sequence[Any],
+    readable: Sequence[Any],
     answers: Any,
     subsets: Sequence[Sequence[str]],
     run: EvalConfig,
@@ -181,7 +186,7 @@ def scored(
     Args:
         model: The evaluated model.
         corpus: The data set.
-        read: The samples that could be read.
+        readable: The samples that could be read.
         answers: The outputs of all processes.
         subsets: Subsets of the modalities, the complete one first.
         run: The settings.
@@ -192,13 +197,13 @@ def scored(
     whole: dict[str, Any] = {}
     partial: dict[str, Any] = {}
     for name, head in model.head.items():
-        meant = [row for row in read if corpus.learns(name, row)]
-        samples = usable(meant, head.targets, corpus.manifest)
+        head_rows = [row for row in readable if corpus.learns(name, row)]
+        samples = usable(head_rows, head.targets, corpus.manifest)
         texts = corpus.texts(samples) if head.traits.scores_every_text else ()
-        for few in (
+        for subset in (
             subsets if len(subsets) > 1 and not head.traits.scores_every_text else subsets[:1]
         ):
-            view = subset_name(few)
+            view = subset_name(subset)
             rows, scores = score(head, answers.of(name, view), samples, corpus.tokenizer, texts)
             whole.setdefault(name, (samples, rows, scores))
             if len(subsets) > 1:

@@ -60,8 +60,8 @@ class Fusion(nn.Module, ABC):
         chosen = self.modalities if names is None else tuple(sorted({*names}))
         for name in chosen:
             if name not in self.modalities:
-                there = ", ".join(self.modalities)
-                raise ValueError(f"{argument}: unknown modality {name!r}; choose from {there}")
+                available = ", ".join(self.modalities)
+                raise ValueError(f"{argument}: unknown modality {name!r}; choose from {available}")
         if not chosen:
             raise ValueError(f"{argument} is empty: name at least one modality")
         return chosen
@@ -76,12 +76,12 @@ class Fusion(nn.Module, ABC):
         Raises:
             ValueError: If a name is unknown, or one of several modalities would attend to nothing.
         """
-        shown = self.named("context", context)
-        found = {m: [c for c in shown if c != m] for m in self.named("query", query)}
-        for name, others in found.items():
+        allowed = self.named("context", context)
+        sources = {m: [c for c in allowed if c != m] for m in self.named("query", query)}
+        for name, others in sources.items():
             if len(self.modalities) > 1 and not others:
                 raise ValueError(f"query: {name!r} has no other modality to attend to; see context")
-        return found
+        return sources
 
 
 class PooledFusion(Fusion):
@@ -98,8 +98,8 @@ class PooledFusion(Fusion):
         """Return one token for each sample with at least one modality."""
         present = {m: streams[m].present for m in self.modalities}
         vectors = {m: self.vector(m, streams[m]) for m in self.modalities}
-        some = torch.stack([*present.values()]).any(dim=0)[:, None]
-        return Tokens(self.combine(vectors, present)[:, None], some)
+        any_present = torch.stack([*present.values()]).any(dim=0)[:, None]
+        return Tokens(self.combine(vectors, present)[:, None], any_present)
 
     def vector(self, name: str, tokens: Tokens) -> Float[Tensor, "b d"]:
         """Return the normalized mean of the real tokens."""

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mmtx_cli.fusion.base import Fusion
-from mmtx_cli.layer.modality_sequence import anything
+from mmtx_cli.layer.modality_sequence import any_present
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.transformer import Block
 from mmtx_cli.types import Streams, Tokens
@@ -45,24 +45,24 @@ class BottleneckFusion(Fusion):
 
     def fuse(self, streams: Streams) -> Tokens:
         """Return the shared tokens, then those of all modalities."""
-        some = anything(streams)[:, None]
-        shared = self.bottleneck.expand(len(some), -1, -1)
+        has_any = any_present(streams)[:, None]
+        shared = self.bottleneck.expand(len(has_any), -1, -1)
         x = {m: streams[m].x for m in self.modalities}
         for layer in self.layers:
-            made = {}
+            updates = {}
             for m in self.modalities:
-                mask = torch.cat([some.expand(shared.shape[:2]), streams[m].mask], dim=1)
-                both = layer[m](torch.cat([shared, x[m]], dim=1), mask)  # type: ignore[index]
-                made[m], x[m] = both.split([shared.shape[1], x[m].shape[1]], dim=1)
-            shared = self.mean(made, streams)
+                mask = torch.cat([has_any.expand(shared.shape[:2]), streams[m].mask], dim=1)
+                output = layer[m](torch.cat([shared, x[m]], dim=1), mask)  # type: ignore[index]
+                updates[m], x[m] = output.split([shared.shape[1], x[m].shape[1]], dim=1)
+            shared = self.mean(updates, streams)
         mask = torch.cat(
-            [some.expand(shared.shape[:2]), *(streams[m].mask for m in self.modalities)], dim=1
+            [has_any.expand(shared.shape[:2]), *(streams[m].mask for m in self.modalities)], dim=1
         )
         joined = self.norm(torch.cat([shared, *x.values()], dim=1))
         return Tokens(joined, mask)
 
-    def mean(self, made: dict[str, Tensor], streams: Streams) -> Float[Tensor, "b n d"]:
+    def mean(self, updates: dict[str, Tensor], streams: Streams) -> Float[Tensor, "b n d"]:
         """Average the updates of the shared tokens over the modalities of each sample."""
-        there = torch.stack([streams[m].present for m in made], dim=1)
-        each = torch.stack([*made.values()], dim=1)
-        return masked_mean(each.flatten(2), there).view_as(each[:, 0])
+        present = torch.stack([streams[m].present for m in updates], dim=1)
+        stacked = torch.stack([*updates.values()], dim=1)
+        return masked_mean(stacked.flatten(2), present).view_as(stacked[:, 0])

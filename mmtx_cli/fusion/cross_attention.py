@@ -53,13 +53,13 @@ class CrossAttentionFusion(Fusion):
 
     def fuse(self, streams: Streams) -> Tokens:
         """Return the tokens of the query modalities, concatenated."""
-        seen = self.stand_ins(streams)
+        filled = self.stand_ins(streams)
         # mask the learned tokens of missing modalities as context
         masks = {m: streams[m].mask for m in self.modalities}
         for layer in self.layers:
-            seen = layer(seen, masks)
-        mask = torch.cat([seen[m].mask for m in self.query], dim=1)
-        x = self.norm(torch.cat([seen[m].x for m in self.query], dim=1))
+            filled = layer(filled, masks)
+        mask = torch.cat([filled[m].mask for m in self.query], dim=1)
+        x = self.norm(torch.cat([filled[m].x for m in self.query], dim=1))
         return Tokens(x, mask)
 
 
@@ -76,22 +76,24 @@ class CrossLayer(nn.Module):
     ) -> None:
         """``sources`` maps each query modality to the modalities that it attends to."""
         super().__init__()
-        shown = {c for others in sources.values() for c in others}
-        looking = [m for m, others in sources.items() if others]
-        self.norm = nn.ModuleDict({m: nn.LayerNorm(dim) for m in sorted({*looking, *shown})})
-        self.sequenced = nn.ModuleDict({m: ModalitySequence(dim, sources[m]) for m in looking})
-        self.look = nn.ModuleDict({m: Attention(dim, num_heads, dropout) for m in looking})
+        context_names = {c for others in sources.values() for c in others}
+        query_names = [m for m, others in sources.items() if others]
+        self.norm = nn.ModuleDict(
+            {m: nn.LayerNorm(dim) for m in sorted({*query_names, *context_names})}
+        )
+        self.sequenced = nn.ModuleDict({m: ModalitySequence(dim, sources[m]) for m in query_names})
+        self.look = nn.ModuleDict({m: Attention(dim, num_heads, dropout) for m in query_names})
         self.block = nn.ModuleDict({m: Block(dim, num_heads, mlp_ratio, dropout) for m in sources})
 
     def forward(self, streams: Streams, masks: dict[str, torch.Tensor]) -> Streams:
         """Apply the layer; ``masks`` selects each modality's tokens that others may attend to."""
         normed = {m: norm(streams[m].x) for m, norm in self.norm.items()}
-        shown = {m: Tokens(x, masks[m]) for m, x in normed.items()}
-        made = dict(streams)
+        contexts = {m: Tokens(x, masks[m]) for m, x in normed.items()}
+        outputs = dict(streams)
         for m, block in self.block.items():
             x, mask = streams[m].x, streams[m].mask
             if m in self.look:
-                context = self.sequenced[m](shown)
+                context = self.sequenced[m](contexts)
                 x = x + self.look[m](normed[m], context.x, context.mask)
-            made[m] = Tokens(block(x, mask), mask)
-        return made
+            outputs[m] = Tokens(block(x, mask), mask)
+        return outputs

@@ -38,14 +38,14 @@ class FilmFusion(Fusion):
         super().__init__(dim, modalities)
         default = "text" if "text" in self.modalities else self.modalities[0]
         self.condition = self.named("condition", [default] if condition is None else condition)
-        alone = len(self.modalities) == 1
-        if not alone and len(self.condition) == len(self.modalities):
+        single = len(self.modalities) == 1
+        if not single and len(self.condition) == len(self.modalities):
             raise ValueError("condition: must leave at least one modality to modulate")
-        if alone:
+        if single:
             self.condition = ()
         self.target = tuple(m for m in self.modalities if m not in self.condition)
         self.norm = nn.ModuleDict({m: nn.LayerNorm(dim) for m in self.condition})
-        self.stand_ins = MissingModalityTokens(dim, () if alone else self.target)
+        self.stand_ins = MissingModalityTokens(dim, () if single else self.target)
         self.blocks = nn.ModuleDict(
             {
                 m: nn.ModuleList(
@@ -58,16 +58,16 @@ class FilmFusion(Fusion):
 
     def fuse(self, streams: Streams) -> Tokens:
         """Return the tokens of the modulated modalities."""
-        seen = self.stand_ins(streams)
+        filled = self.stand_ins(streams)
         condition = self.conditions(streams)
-        made = []
+        outputs = []
         for m, blocks in self.blocks.items():
-            x = seen[m].x
+            x = filled[m].x
             for block in blocks:  # type: ignore[attr-defined]
                 x = block(x, condition)
-            made.append(x)
-        mask = torch.cat([seen[m].mask for m in self.target], dim=1)
-        x = self.norm_out(torch.cat(made, dim=1))
+            outputs.append(x)
+        mask = torch.cat([filled[m].mask for m in self.target], dim=1)
+        x = self.norm_out(torch.cat(outputs, dim=1))
         return Tokens(x, mask)
 
     def conditions(
@@ -76,9 +76,9 @@ class FilmFusion(Fusion):
         """Return one condition vector per sample, and which samples have one."""
         if not self.condition:
             return None
-        there = torch.stack([streams[m].present for m in self.condition], dim=1)
+        present = torch.stack([streams[m].present for m in self.condition], dim=1)
         vectors = [self.norm[m](masked_mean(streams[m].x, streams[m].mask)) for m in self.condition]
-        return masked_mean(torch.stack(vectors, dim=1), there), there.any(dim=1)
+        return masked_mean(torch.stack(vectors, dim=1), present), present.any(dim=1)
 
 
 class FilmBlock(nn.Module):
@@ -100,7 +100,7 @@ class FilmBlock(nn.Module):
         y = self.first(self.norm(x))
         if condition is not None:
             assert self.modulation is not None
-            vector, there = condition
-            scale, shift = (self.modulation(vector) * there[:, None])[:, None].chunk(2, dim=2)
+            vector, present = condition
+            scale, shift = (self.modulation(vector) * present[:, None])[:, None].chunk(2, dim=2)
             y = (1 + scale) * y + shift
         return x + self.dropout(self.second(nn.functional.gelu(y)))

@@ -27,13 +27,13 @@ class GatedFusion(PooledFusion):
         """Average each feature over the modalities, weighted by its gates."""
         hidden = torch.stack([self.hidden[m](x).tanh() for m, x in vectors.items()], dim=1)
         gates = self.gate(torch.cat([*vectors.values()], dim=1)).view_as(hidden)
-        there = torch.stack([present[m] for m in vectors], dim=1)[..., None]
-        return (hidden * masked_softmax(gates, there)).sum(dim=1)
+        mask = torch.stack([present[m] for m in vectors], dim=1)[..., None]
+        return (hidden * masked_softmax(gates, mask)).sum(dim=1)
 
 
 def masked_softmax(
     x: Float[Tensor, "b m d"], mask: Bool[Tensor, "b m 1"]
 ) -> Float[Tensor, "b m d"]:
     """Softmax over the modalities where ``mask`` is True; zeros if there are none."""
-    open_ = mask | ~mask.any(dim=1, keepdim=True)
-    return x.masked_fill(~open_, float("-inf")).softmax(dim=1) * mask
+    unmasked = mask | ~mask.any(dim=1, keepdim=True)
+    return x.masked_fill(~unmasked, float("-inf")).softmax(dim=1) * mask

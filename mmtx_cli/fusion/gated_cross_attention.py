@@ -42,30 +42,30 @@ class GatedCrossAttentionFusion(Fusion):
         super().__init__(dim, modalities)
         sources = self.sources(query, context)
         self.query = tuple(sources)
-        looking = self.query if len(self.modalities) > 1 else ()
-        self.stand_ins = MissingModalityTokens(dim, looking)
-        self.sequenced = nn.ModuleDict({m: ModalitySequence(dim, sources[m]) for m in looking})
-        self.norm = nn.ModuleDict({m: nn.LayerNorm(dim) for m in looking})
+        query_names = self.query if len(self.modalities) > 1 else ()
+        self.stand_ins = MissingModalityTokens(dim, query_names)
+        self.sequenced = nn.ModuleDict({m: ModalitySequence(dim, sources[m]) for m in query_names})
+        self.norm = nn.ModuleDict({m: nn.LayerNorm(dim) for m in query_names})
         self.layers = nn.ModuleDict(
             {
                 m: nn.ModuleList(
                     GatedLayer(dim, num_heads, mlp_ratio, dropout) for _ in range(depth)
                 )
-                for m in looking
+                for m in query_names
             }
         )
 
     def fuse(self, streams: Streams) -> Tokens:
         """Return the tokens of the query modalities, concatenated."""
-        seen = self.stand_ins(streams)
-        made = {m: seen[m].x for m in self.query}
+        filled = self.stand_ins(streams)
+        outputs = {m: filled[m].x for m in self.query}
         for m, layers in self.layers.items():
             context = self.sequenced[m](streams)
             normed = self.norm[m](context.x)
             for layer in layers:  # type: ignore[attr-defined]
-                made[m] = layer(made[m], normed, context.mask)
-        mask = torch.cat([seen[m].mask for m in self.query], dim=1)
-        x = torch.cat([*made.values()], dim=1)
+                outputs[m] = layer(outputs[m], normed, context.mask)
+        mask = torch.cat([filled[m].mask for m in self.query], dim=1)
+        x = torch.cat([*outputs.values()], dim=1)
         return Tokens(x, mask)
 
 
@@ -81,6 +81,6 @@ class GatedLayer(nn.Module):
 
     def forward(self, x: torch.Tensor, context: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Attend from ``x`` [b, n, d] to ``context`` [b, m, d] where ``mask`` [b, m] is True."""
-        look, think = self.gate.tanh()
-        x = x + look * self.attention(self.norm1(x), context, mask)
-        return x + think * self.feed_forward(self.norm2(x))
+        attention_gate, feed_forward_gate = self.gate.tanh()
+        x = x + attention_gate * self.attention(self.norm1(x), context, mask)
+        return x + feed_forward_gate * self.feed_forward(self.norm2(x))

@@ -35,5 +35,5 @@ class PooledConcatFusion(PooledFusion):
         self, vectors: Mapping[str, Float[Tensor, "b d"]], present: Mapping[str, Bool[Tensor, " b"]]
     ) -> Float[Tensor, "b d"]:
         """Concatenate the vectors in the order of the modality names and apply the MLP."""
-        each = [torch.where(present[m][:, None], x, self.absent[m]) for m, x in vectors.items()]
-        return self.mlp(torch.cat(each, dim=1))
+        inputs = [torch.where(present[m][:, None], x, self.absent[m]) for m, x in vectors.items()]
+        return self.mlp(torch.cat(inputs, dim=1))

@@ -23,5 +23,5 @@ class SumFusion(PooledFusion):
         self, vectors: Mapping[str, Float[Tensor, "b d"]], present: Mapping[str, Bool[Tensor, " b"]]
     ) -> Float[Tensor, "b d"]:
         """Sum over the modalities that are present."""
-        each = [self.linear[m](x) * present[m][:, None] for m, x in vectors.items()]
-        return torch.stack(each).sum(dim=0)
+        projected = [self.linear[m](x) * present[m][:, None] for m, x in vectors.items()]
+        return torch.stack(projected).sum(dim=0)

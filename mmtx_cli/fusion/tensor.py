@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmtx_cli.fusion.base import PooledFusion
 
-MOST = 1 << 17
+MAX_PRODUCTS = 1 << 17
 """Maximum number of products, which are the inputs of one linear layer."""
 
 
@@ -23,10 +23,10 @@ class TensorFusion(PooledFusion):
     def __init__(self, dim: int, modalities: Sequence[str], width: int = 12) -> None:
         super().__init__(dim, modalities)
         products = (width + 1) ** len(self.modalities)
-        if width < 1 or products > MOST:
+        if width < 1 or products > MAX_PRODUCTS:
             raise ValueError(
                 f"width={width} gives {products:,} products of {len(self.modalities)} modalities; "
-                f"the limit is {MOST:,}: choose a smaller width, or fusion=low_rank"
+                f"the limit is {MAX_PRODUCTS:,}: choose a smaller width, or fusion=low_rank"
             )
         self.reduce = nn.ModuleDict({m: nn.Linear(dim, width) for m in self.modalities})
         self.out = nn.Linear(products, dim)

@@ -25,12 +25,12 @@ class Finished:
 
     def add(self, tokens: Int[Tensor, "b m t"], scores: Float[Tensor, "b m"]) -> None:
         """Keep the k best of the current and the given hypotheses."""
-        every = torch.cat([self.scores, scores], dim=1)
-        self.scores, chosen = every.topk(self.scores.shape[1], dim=1)
-        self.tokens = take(torch.cat([self.tokens, tokens], dim=1), chosen)
+        all_scores = torch.cat([self.scores, scores], dim=1)
+        self.scores, chosen = all_scores.topk(self.scores.shape[1], dim=1)
+        self.tokens = gather_beams(torch.cat([self.tokens, tokens], dim=1), chosen)
 
 
-def take(x: Tensor, index: Int[Tensor, "b m"]) -> Tensor:
+def gather_beams(x: Tensor, index: Int[Tensor, "b m"]) -> Tensor:
     """Return ``x[i, index[i, j]]`` for ``x`` of shape [b, k, …]."""
     return x[torch.arange(len(x), device=x.device)[:, None], index]
 
@@ -80,22 +80,22 @@ def beam_search(
     k, rows = num_beams, torch.arange(batch, device=device)
     open_scores = torch.full((batch, k), -torch.inf, device=device)
     open_scores[:, 0] = 0.0  # all beams start equal: expand only one
-    said = torch.full((batch, k, max_length), eos, device=device)
+    sequences = torch.full((batch, k, max_length), eos, device=device)
     last = torch.full((batch, k), bos, device=device)
-    finished = Finished(said.clone(), torch.full((batch, k), -torch.inf, device=device))
+    finished = Finished(sequences.clone(), torch.full((batch, k), -torch.inf, device=device))
     done = torch.zeros(batch, dtype=torch.bool, device=device)
     for t in range(max_length - 1):
         best, origin, token = extensions(open_scores, step(last, t))
-        grown = take(said, origin)
-        grown[:, :, t] = token
+        extended = gather_beams(sequences, origin)
+        extended[:, :, t] = token
         norm = (t + 1) ** length_penalty
         ended = token == eos
         # finished ones must rank in the top k
-        within = torch.arange(best.shape[1], device=device) < k
-        counts = ended & within & ~done[:, None]
-        finished.add(grown, (best / norm).masked_fill(~counts, -torch.inf))
+        in_top_k = torch.arange(best.shape[1], device=device) < k
+        accepted = ended & in_top_k & ~done[:, None]
+        finished.add(extended, (best / norm).masked_fill(~accepted, -torch.inf))
         open_scores, chosen = best.masked_fill(ended, -torch.inf).topk(k, dim=1)
-        said, last = take(grown, chosen), token.gather(1, chosen)
+        sequences, last = gather_beams(extended, chosen), token.gather(1, chosen)
         done |= finished.scores[:, -1] >= open_scores[:, 0] / norm
         if bool(done.all()):
             break
@@ -103,6 +103,6 @@ def beam_search(
             reorder((rows[:, None] * k + origin.gather(1, chosen)).flatten(), t + 1)
     # inputs without a finished hypothesis keep their best open one
     norm = max(t + 1, 1) ** length_penalty
-    left = finished.scores[:, 0] == -torch.inf
-    finished.add(said, (open_scores / norm).masked_fill(~left[:, None], -torch.inf))
+    unfinished = finished.scores[:, 0] == -torch.inf
+    finished.add(sequences, (open_scores / norm).masked_fill(~unfinished[:, None], -torch.inf))
     return finished.tokens[:, 0], finished.scores[:, 0]

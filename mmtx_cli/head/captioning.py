@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.data.manifest.sample import Sample
-from mmtx_cli.data.text.vqa_answers import judged
+from mmtx_cli.data.text.vqa_answers import answer_metrics
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.generation.beam import beam_search
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
@@ -90,12 +90,12 @@ class CaptioningHead(Head):
             return Prediction(None, {})
         (context, mask), summary = self.context(streams), self.summarize(streams)
         if target.dim() == 3:
-            several, target = target.shape[1], target.flatten(0, 1)
-            summary = None if summary is None else summary.repeat_interleave(several, dim=0)
-        said, following = target[:, :-1], target[:, 1:]
-        hidden = self.decoder(said.clamp(min=0), context, mask, summary)
-        total = self.loss(hidden.flatten(0, 1), following.flatten())
-        count = (following != IGNORE_INDEX).sum()
+            num_texts, target = target.shape[1], target.flatten(0, 1)
+            summary = None if summary is None else summary.repeat_interleave(num_texts, dim=0)
+        inputs, next_tokens = target[:, :-1], target[:, 1:]
+        hidden = self.decoder(inputs.clamp(min=0), context, mask, summary)
+        total = self.loss(hidden.flatten(0, 1), next_tokens.flatten())
+        count = (next_tokens != IGNORE_INDEX).sum()
         return Prediction(global_mean(total, count, shared=self.training), {"count": count})
 
     def target_texts(self, batch: Batch) -> Int[Tensor, "b *k t"] | None:
@@ -183,16 +183,16 @@ class CaptioningHead(Head):
         VQA accuracy and the exact match with the most frequent answer.
         """
         rows = self.predictions([output for (output,) in outputs], tokenizer)
-        said = [row[self.output_key] for row in rows]
+        texts = [row[self.output_key] for row in rows]
         if self.target == "answers":
-            scores = Scores.means(judged(said, [sample.answers for sample in samples]))
-            truth: dict[str, list[Any]] = {"answers": [sample.answers for sample in samples]}
+            scores = Scores.means(answer_metrics(texts, [sample.answers for sample in samples]))
+            targets: dict[str, list[Any]] = {"answers": [sample.answers for sample in samples]}
         else:
             references = [list(sample.captions) for sample in samples]
-            scores = caption_scores([sample.id for sample in samples], said, references)
-            truth = {"references": references}
+            scores = caption_scores([sample.id for sample in samples], texts, references)
+            targets = {"references": references}
         for i, row in enumerate(rows):
-            row |= {name: each[i] for name, each in truth.items()}
+            row |= {name: values[i] for name, values in targets.items()}
             row["scores"] = {name: float(x[i]) for name, x in scores.per_sample.items()}
         return Evaluation(rows, scores)
 

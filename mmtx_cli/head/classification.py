@@ -63,8 +63,8 @@ class ClassificationHead(Head):
         outputs = {"logits": logits, "count": known.sum()}
         if self.training or self.multi_label:
             return Prediction(loss, outputs)
-        right = (logits.argmax(dim=1) == target).sum()  # IGNORE_INDEX is never predicted
-        return Prediction(loss, outputs, {"accuracy": right / known.sum().clamp(min=1)})
+        correct = (logits.argmax(dim=1) == target).sum()  # IGNORE_INDEX is never predicted
+        return Prediction(loss, outputs, {"accuracy": correct / known.sum().clamp(min=1)})
 
     def has_target(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Return which samples have a label."""
@@ -80,10 +80,10 @@ class ClassificationHead(Head):
         """Return the loss summed over the labeled samples."""
         logits = logits.float()
         if self.multi_label:
-            each = F.binary_cross_entropy_with_logits(
+            losses = F.binary_cross_entropy_with_logits(
                 logits, target.clamp(min=0).float(), reduction="none"
             )
-            return (each.mean(dim=1) * known).sum()
+            return (losses.mean(dim=1) * known).sum()
         smoothing = self.label_smoothing if self.training else 0.0
         return F.cross_entropy(
             logits, target, ignore_index=IGNORE_INDEX, label_smoothing=smoothing, reduction="sum"
@@ -106,7 +106,7 @@ class ClassificationHead(Head):
         probabilities = self.probabilities(outputs)
         if not self.multi_label:
             return class_predictions(probabilities, self.label_names, top)
-        return [self.labels(own, top) for own in probabilities]
+        return [self.labels(probs, top) for probs in probabilities]
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
@@ -133,9 +133,9 @@ class ClassificationHead(Head):
         """Return the predicted labels of one sample; the most likely labels listed include them
         all.
         """
-        found = [n for n, p in zip(self.label_names, probabilities, strict=True) if p >= 0.5]
-        named = likeliest(probabilities, self.label_names, max(top, len(found)))
-        return {"prediction": found, "top": named}
+        predicted = [n for n, p in zip(self.label_names, probabilities, strict=True) if p >= 0.5]
+        likely = likeliest(probabilities, self.label_names, max(top, len(predicted)))
+        return {"prediction": predicted, "top": likely}
 
 
 def labels_of(sample: Sample) -> list[str]:
@@ -151,18 +151,18 @@ def class_evaluation(
     """Return accuracy, F1 and calibration, and a row per sample with the top 5 classes."""
     index = {name: i for i, name in enumerate(label_names)}
     labels = np.array([index[str(sample.label)] for sample in samples])
-    said = probabilities.argmax(axis=1)
+    predictions = probabilities.argmax(axis=1)
     scores = Scores.merged(
         classification_scores(probabilities, labels),
-        calibration_scores(probabilities.max(axis=1), said == labels),
+        calibration_scores(probabilities.max(axis=1), predictions == labels),
     )
     rows = [
         {
             **row,
             "label": label_names[label],
-            "scores": {"probability_of_label": float(own[label])},
+            "scores": {"probability_of_label": float(probs[label])},
         }
-        for row, own, label in zip(
+        for row, probs, label in zip(
             class_predictions(probabilities, label_names), probabilities, labels, strict=True
         )
     ]
@@ -175,8 +175,8 @@ def class_predictions(
     """Return the most likely class of each sample, and the ``count`` most likely with
     probabilities.
     """
-    several = [likeliest(own, label_names, count) for own in probabilities]
-    return [{"prediction": top[0][0], "probability": top[0][1], "top": top} for top in several]
+    top_classes = [likeliest(probs, label_names, count) for probs in probabilities]
+    return [{"prediction": top[0][0], "probability": top[0][1], "top": top} for top in top_classes]
 
 
 def likeliest(

@@ -17,8 +17,8 @@ from mmtx_cli.head.base import WRITTEN, Detokenizer, Evaluation, Head
 from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.contrastive_loss import infonce, sigmoid
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.metric.retrieval.chance import chance_scores, right_counts
-from mmtx_cli.metric.retrieval.equal_texts import wording_ranks, wordings
+from mmtx_cli.metric.retrieval.chance import chance_scores, correct_counts
+from mmtx_cli.metric.retrieval.equal_texts import dedup_ranks, text_ids
 from mmtx_cli.metric.retrieval.ranks import retrieval_ranks
 from mmtx_cli.metric.retrieval.recall import CUTS, recall_scores
 from mmtx_cli.metric.scores import Scores
@@ -26,7 +26,7 @@ from mmtx_cli.types import FUSED, Batch, Prediction, Streams
 
 MAX_SCALE = 100.0
 TEXT = "text"
-COMPARED = 64
+CHUNK = 64
 """Number of samples whose similarities to all texts are computed at a time."""
 
 
@@ -100,15 +100,15 @@ class ContrastiveHead(Head):
         """
         outputs = {name: self.embed(streams, name) for name in self.streams}
         present = {name: streams[name].present for name in self.streams}
-        both = {(a, b): present[a] & present[b] for a, b in self.pairs}
-        several = [
-            self.pair_loss(outputs[a], outputs[b], paired) for (a, b), paired in both.items()
+        has_both = {(a, b): present[a] & present[b] for a, b in self.pairs}
+        pair_losses = [
+            self.pair_loss(outputs[a], outputs[b], paired) for (a, b), paired in has_both.items()
         ]
-        losses, there = (torch.stack(x) for x in zip(*several, strict=True))
-        count = torch.stack([*both.values()]).sum()
-        said = {**outputs, "count": count, "scale": self.log_scale.detach().exp()}
+        losses, nonempty = (torch.stack(x) for x in zip(*pair_losses, strict=True))
+        count = torch.stack([*has_both.values()]).sum()
+        result = {**outputs, "count": count, "scale": self.log_scale.detach().exp()}
         # a data set may have no samples for some of the pairs
-        return Prediction(losses.sum() / there.sum().clamp(min=1), said)
+        return Prediction(losses.sum() / nonempty.sum().clamp(min=1), result)
 
     def embed(self, streams: Streams, name: str) -> Float[Tensor, "b e"]:
         """Return the mean of the tokens, projected and L2-normalized."""
@@ -169,7 +169,7 @@ class ContrastiveHead(Head):
         rows: list[dict[str, list[list[Any]]]] = [{} for _ in outputs]
         for name in self.text_partners():
             there = [i for i, output in enumerate(outputs) if output[f"{name}_present"]]
-            for part in (there[i : i + COMPARED] for i in range(0, len(there), COMPARED)):
+            for part in (there[i : i + CHUNK] for i in range(0, len(there), CHUNK)):
                 cosines = torch.stack([outputs[i][name] for i in part]).float() @ vectors.T
                 best = cosines.argsort(dim=1, descending=True, stable=True)[:, :top]
                 for i, own, order in zip(part, cosines, best.tolist(), strict=True):
@@ -207,7 +207,7 @@ class ContrastiveHead(Head):
         sides = {name: embeddings_of(outputs, name) for name in self.streams}
         ranks = {}
         for a, b in pairs:
-            there, back = ranked(sides, a, b, texts_of(outputs))
+            there, back = pair_ranks(sides, a, b, texts_of(outputs))
             ways = {f"{a}_to_{b}": (there, sides[a][1]), f"{b}_to_{a}": (back, sides[b][1])}
             for way, (found, whose) in ways.items():
                 if (asks := found >= 0).any():
@@ -251,8 +251,8 @@ class ContrastiveHead(Head):
         for pair in pairs:
             a, b = sorted(pair, key=lambda name: name == TEXT)  # identical texts are one item
             owner, other = sides[a][1], sides[b][1]
-            word = wordings(texts if b == TEXT and texts else range(len(other)))
-            there, back = right_counts(owner, other, word)
+            word = text_ids(texts if b == TEXT and texts else range(len(other)))
+            there, back = correct_counts(owner, other, word)
             ways = {f"{a}_to_{b}": (*there, owner), f"{b}_to_{a}": (*back, other)}
             for way, (right, items, whose) in ways.items():
                 if (asks := right > 0).any():
@@ -260,7 +260,7 @@ class ContrastiveHead(Head):
         return chance_scores(dict(sorted(queries.items())), len(samples), cuts)
 
 
-def ranked(
+def pair_ranks(
     sides: Mapping[str, tuple[Tensor, Tensor]], a: str, b: str, texts: Sequence[str]
 ) -> tuple[Tensor, Tensor]:
     """Return ``retrieval_ranks`` between two streams, with identical ``texts`` as one item.
@@ -271,12 +271,12 @@ def ranked(
         b: The other stream.
         texts: The texts in the order of their embeddings.
     """
-    (ours, owner), (theirs, other) = sides[a], sides[b]
+    (a_embeddings, a_owner), (b_embeddings, b_owner) = sides[a], sides[b]
     if len({*texts}) == len(texts) or TEXT not in (a, b):
-        return retrieval_ranks(ours, theirs, owner, other)
+        return retrieval_ranks(a_embeddings, b_embeddings, a_owner, b_owner)
     if a == TEXT:
-        return ranked(sides, b, a, texts)[::-1]
-    return wording_ranks(ours, theirs, owner, other, wordings(texts))
+        return pair_ranks(sides, b, a, texts)[::-1]
+    return dedup_ranks(a_embeddings, b_embeddings, a_owner, b_owner, text_ids(texts))
 
 
 def texts_of(outputs: list[list[dict[str, Any]]]) -> list[str]:

@@ -92,36 +92,46 @@ class DistillationHead(Head):
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the loss; ``outputs["embedding"]`` is [b, c], in the teacher's feature space."""
-        told = self.student_features(streams)
+        embedding = self.student_features(streams)
         if self.teacher is None:
-            return Prediction(None, {"embedding": told})
+            return Prediction(None, {"embedding": embedding})
         field = batch.inputs[self.modality]
-        there = self.present(streams) & field.mask.any(dim=1)
+        valid = self.present(streams) & field.mask.any(dim=1)
         if self.cached_target:
-            taught = batch.targets[self.cached_target]
-            there = there & ~taught.isnan().any(dim=1)
-            taught = taught.nan_to_num()
+            teacher_features = batch.targets[self.cached_target]
+            valid = valid & ~teacher_features.isnan().any(dim=1)
+            teacher_features = teacher_features.nan_to_num()
         else:
-            taught = self.teacher_features(field)
-        whole = told.to(torch.promote_types(told.dtype, torch.float32))
+            teacher_features = self.teacher_features(field)
+        student_features = embedding.to(torch.promote_types(embedding.dtype, torch.float32))
         if self.kind == "feature":
-            each, count = (1 - F.cosine_similarity(whole, taught, dim=1)) * there, there.sum()
+            losses, count = (
+                (1 - F.cosine_similarity(student_features, teacher_features, dim=1)) * valid,
+                valid.sum(),
+            )
         else:
-            each, count = self.relations(whole, taught, there)
-        loss = global_mean(each.sum(), count, shared=self.training)
-        return Prediction(loss, {"embedding": told, "count": count})
+            losses, count = self.relations(student_features, teacher_features, valid)
+        loss = global_mean(losses.sum(), count, shared=self.training)
+        return Prediction(loss, {"embedding": embedding, "count": count})
 
     def relations(
-        self, told: Float[Tensor, "b c"], taught: Float[Tensor, "b c"], there: Bool[Tensor, " b"]
+        self,
+        student_features: Float[Tensor, "b c"],
+        teacher_features: Float[Tensor, "b c"],
+        valid: Bool[Tensor, " b"],
     ) -> tuple[Float[Tensor, "b g"], Int[Tensor, ""]]:
         """Return the Huber loss of the distances to the samples of all processes, and the number of
         pairs.
         """
         shared = self.training
-        everyone = gather(there, shared)
-        pairs = there[:, None] & everyone[None, :]
-        mine, theirs = (relative_distances(x, pairs, shared) for x in (told, taught))
-        return F.smooth_l1_loss(mine, theirs, reduction="none") * pairs, pairs.sum()
+        all_valid = gather(valid, shared)
+        pairs = valid[:, None] & all_valid[None, :]
+        student_distances, teacher_distances = (
+            relative_distances(x, pairs, shared) for x in (student_features, teacher_features)
+        )
+        return F.smooth_l1_loss(
+            student_distances, teacher_distances, reduction="none"
+        ) * pairs, pairs.sum()
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return ``embedding`` [b, c], in the teacher's feature space."""
@@ -139,8 +149,8 @@ def relative_distances(
 ) -> Float[Tensor, "b g"]:
     """Return the distances to the samples of all processes, divided by the mean over all pairs."""
     squared = (x[:, None] - gather(x, shared)[None]).square().sum(dim=2)
-    apart = pairs & (squared > 0)  # the square root has no gradient at zero
-    distance = torch.where(apart, squared.clamp(min=1e-12).sqrt(), 0.0)
+    nonzero = pairs & (squared > 0)  # the square root has no gradient at zero
+    distance = torch.where(nonzero, squared.clamp(min=1e-12).sqrt(), 0.0)
     total = gather(distance.sum()[None], shared).sum()
-    count = gather(apart.sum()[None], shared).sum()
+    count = gather(nonzero.sum()[None], shared).sum()
     return distance / (total / count.clamp(min=1)).clamp(min=1e-12)

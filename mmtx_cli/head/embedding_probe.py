@@ -12,7 +12,7 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.head.base import Detokenizer, Evaluation
 from mmtx_cli.head.eval_only import StreamHead
 from mmtx_cli.metric.classification import classification_scores
-from mmtx_cli.metric.knn import neighbour_classifier, neighbour_regression
+from mmtx_cli.metric.knn import neighbor_classifier, neighbor_regression
 from mmtx_cli.metric.linear_probe import linear_classifier, linear_regression
 from mmtx_cli.metric.regression import regression_scores
 from mmtx_cli.metric.scores import Scores
@@ -58,32 +58,32 @@ class ProbeHead(StreamHead):
         self.training_inputs: dict[str, tuple[Tensor, Tensor]] = {}
         self.is_regression = False
 
-    def examples(self, train: Sequence[Sample], asked: Sequence[Sample]) -> list[Sample]:
+    def examples(self, train: Sequence[Sample], test: Sequence[Sample]) -> list[Sample]:
         """Return the training samples that have a label.
 
         Raises:
             DataError: If no training sample has a label, a label has the wrong type, or an
                 evaluated label does not occur in training.
         """
-        known = [sample for sample in train if sample.label is not None]
-        if not known:
+        labeled = [sample for sample in train if sample.label is not None]
+        if not labeled:
             raise DataError("no row with split=train has a label to train the probe on")
-        self.is_regression = isinstance(known[0].label, (int, float))
+        self.is_regression = isinstance(labeled[0].label, (int, float))
         kind = "a number" if self.is_regression else "one name"
-        for sample in (*known, *asked):
+        for sample in (*labeled, *test):
             if not isinstance(sample.label, (int, float) if self.is_regression else str):
                 raise DataError(
                     f"sample {sample.id} (line {sample.line}): the probe expects {kind}, as in "
-                    f"sample {known[0].id}, but the label is {sample.label!r}"
+                    f"sample {labeled[0].id}, but the label is {sample.label!r}"
                 )
-        names = {sample.label for sample in known}
-        for sample in () if self.is_regression else asked:
+        names = {sample.label for sample in labeled}
+        for sample in () if self.is_regression else test:
             if sample.label not in names:
                 raise DataError(
                     f"sample {sample.id} (line {sample.line}): no training row has the label "
                     f"{sample.label!r}"
                 )
-        return known
+        return labeled
 
     def fit(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
         """Store the embeddings and labels of the training samples."""
@@ -109,27 +109,28 @@ class ProbeHead(StreamHead):
         """Return the metrics of every probe, such as ``image/linear/accuracy``."""
         truth = self.label_tensor(samples).numpy()
         parts: list[Scores] = []
-        said: dict[str, list[Any]] = {}
+        predictions: dict[str, list[Any]] = {}
         for name, (x, y) in self.training_inputs.items():
             mean = x.mean(dim=0)
             rows = [o[name] if o[f"{name}_present"] else mean for (o,) in outputs]
             for kind in self.kinds:
-                found = self.probe(kind, x, y, torch.stack(rows).float()).numpy()
+                output = self.probe(kind, x, y, torch.stack(rows).float()).numpy()
                 scores = (regression_scores if self.is_regression else classification_scores)(
-                    found, truth
+                    output, truth
                 )
                 parts.append(scores.prefixed(f"{name}/{kind}/"))
-                said[f"{name}/{kind}"] = self.readable(found)
-        rows_said = [
-            dict(zip(said, each, strict=True)) for each in zip(*said.values(), strict=True)
+                predictions[f"{name}/{kind}"] = self.readable(output)
+        row_predictions = [
+            dict(zip(predictions, row, strict=True))
+            for row in zip(*predictions.values(), strict=True)
         ]
         labels = [sample.label for sample in samples]
-        kept = [
-            {"label": label, "predictions": each}
-            | ({"prediction": next(iter(each.values()))} if len(each) == 1 else {})
-            for label, each in zip(labels, rows_said, strict=True)
+        result_rows = [
+            {"label": label, "predictions": row}
+            | ({"prediction": next(iter(row.values()))} if len(row) == 1 else {})
+            for label, row in zip(labels, row_predictions, strict=True)
         ]
-        return Evaluation(kept, Scores.merged(*parts))
+        return Evaluation(result_rows, Scores.merged(*parts))
 
     def probe(self, kind: str, x: Tensor, y: Tensor, asked: Tensor) -> Tensor:
         """Return the predictions of a probe fitted on ``x``, ``y``: numbers [n] or probabilities
@@ -145,10 +146,10 @@ class ProbeHead(StreamHead):
         if self.is_regression:
             if kind == "linear":
                 return linear_regression(x, y, asked)
-            return neighbour_regression(x, y, asked, **votes)  # type: ignore[arg-type]
+            return neighbor_regression(x, y, asked, **votes)  # type: ignore[arg-type]
         if kind == "linear":
             return linear_classifier(x, y, len(self.label_names), asked)
-        return neighbour_classifier(x, y, len(self.label_names), asked, **votes)  # type: ignore[arg-type]
+        return neighbor_classifier(x, y, len(self.label_names), asked, **votes)  # type: ignore[arg-type]
 
     def readable(self, found: np.ndarray) -> list[Any]:
         """Return the predictions as numbers or class names."""

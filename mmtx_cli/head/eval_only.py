@@ -29,8 +29,8 @@ class EvaluationHead(Head):
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return the outputs for each sample, also for those it is fitted on."""
 
-    def examples(self, train: Sequence[Sample], asked: Sequence[Sample]) -> list[Sample]:
-        """Return the samples to fit the head on before evaluating on ``asked``; empty by default.
+    def examples(self, train: Sequence[Sample], test: Sequence[Sample]) -> list[Sample]:
+        """Return the samples to fit the head on before evaluating on ``test``; empty by default.
 
         Raises DataError for samples that the head cannot use.
         """
@@ -59,9 +59,9 @@ class StreamHead(EvaluationHead):
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return the mean token of each stream, [b, d], and which samples have it."""
-        read = {name: streams[name] for name in self.streams}
-        means = {name: masked_mean(x.x, x.mask) for name, x in read.items() if self.means}
-        return means | {f"{name}_present": x.present for name, x in read.items()}
+        selected = {name: streams[name] for name in self.streams}
+        means = {name: masked_mean(x.x, x.mask) for name, x in selected.items() if self.means}
+        return means | {f"{name}_present": x.present for name, x in selected.items()}
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
@@ -76,16 +76,16 @@ def contrastive_head(trained_heads: nn.ModuleDict, name: str | None) -> Head:
     Raises ValueError if there is no contrastive head, none of this name, or several and no name is
     given.
     """
-    there = {
+    candidates = {
         key: head
         for key, head in trained_heads.items()
         if isinstance(head, Head) and head.traits.contrastive
     }
-    names = ", ".join(there)
-    if not there:
+    names = ", ".join(candidates)
+    if not candidates:
         raise ValueError("the model has no contrastive head: train one with head=contrastive")
-    if name is None and len(there) > 1:
+    if name is None and len(candidates) > 1:
         raise ValueError(f"head: the model has several contrastive heads; choose one of {names}")
-    if name is not None and name not in there:
+    if name is not None and name not in candidates:
         raise ValueError(f"head={name}: unknown contrastive head; choose from {names}")
-    return there[name or names]
+    return candidates[name or names]

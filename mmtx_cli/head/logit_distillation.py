@@ -67,7 +67,7 @@ class LogitDistillationHead(ClassificationHead):
         self.metrics = ("accuracy",) if label_weight else ()
         self.teacher = teacher if isinstance(teacher, FrozenTeacher) else None
         if self.teacher:
-            self.teacher_head = classifier(self.teacher.model)
+            self.teacher_head = classification_head_name(self.teacher.model)
             self.teacher_classes = class_indices(self.label_names, self.teacher.label_names)
 
     @property
@@ -81,17 +81,24 @@ class LogitDistillationHead(ClassificationHead):
             return super().forward(streams, batch)
         logits = self.readout(streams)
         dtype = torch.promote_types(logits.dtype, torch.float32)
-        soft, hot = logits.to(dtype) / self.temperature, self.temperature**2
-        taught = (self.teacher_logits(batch) / self.temperature).softmax(dim=1)
-        there = self.present(streams)
-        each = F.cross_entropy(soft, taught, reduction="none") * hot * there
-        count = there.sum()
-        loss = global_mean(each.sum(), count, shared=self.training)
+        scaled_logits, factor = logits.to(dtype) / self.temperature, self.temperature**2
+        teacher_probabilities = (self.teacher_logits(batch) / self.temperature).softmax(dim=1)
+        present = self.present(streams)
+        losses = (
+            F.cross_entropy(scaled_logits, teacher_probabilities, reduction="none")
+            * factor
+            * present
+        )
+        count = present.sum()
+        loss = global_mean(losses.sum(), count, shared=self.training)
         outputs, metrics = {"logits": logits, "count": count}, {}
         if self.label_weight:
-            hard = super().forward(streams, batch)
-            assert hard.loss is not None, "the batch has no labels"
-            loss, metrics = loss + self.label_weight * hard.loss, hard.metrics
+            label_prediction = super().forward(streams, batch)
+            assert label_prediction.loss is not None, "the batch has no labels"
+            loss, metrics = (
+                loss + self.label_weight * label_prediction.loss,
+                label_prediction.metrics,
+            )
         return Prediction(loss, outputs, metrics)
 
     def count(self, batch: Batch) -> None:
@@ -110,7 +117,7 @@ class LogitDistillationHead(ClassificationHead):
         )
 
 
-def classifier(model: Any) -> str:
+def classification_head_name(model: Any) -> str:
     """Return the name of the teacher's single-label classification head.
 
     Raises ValueError if there is none.
@@ -126,7 +133,7 @@ def class_indices(names: Sequence[str], known: Sequence[str]) -> list[int]:
 
     Raises ValueError for classes that the teacher does not have.
     """
-    at: Mapping[str, Any] = {name: i for i, name in enumerate(known)}
-    if unknown := [name for name in names if name not in at]:
+    index: Mapping[str, Any] = {name: i for i, name in enumerate(known)}
+    if unknown := [name for name in names if name not in index]:
         raise ValueError(f"teacher: has no class {', '.join(map(repr, unknown[:5]))}")
-    return [at[name] for name in names]
+    return [index[name] for name in names]

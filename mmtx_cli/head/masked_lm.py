@@ -15,7 +15,7 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.head.traits import HeadTraits
-from mmtx_cli.layer.masking import chosen
+from mmtx_cli.layer.masking import lowest_scored
 from mmtx_cli.layer.query_decoder import QueryDecoder
 from mmtx_cli.metric.pretraining import masked_token_scores
 from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput, Prediction, Streams, TokenIndex
@@ -88,10 +88,10 @@ class MaskedLMHead(Head):
         field = batch.inputs[TEXT]
         special = torch.isin(field.data, field.data.new_tensor(self.special_ids))
         scores = uniform(batch.keys, field.mask.shape[1], "hidden tokens")
-        places = chosen(field.mask & ~special, self.mask_ratio, scores)
+        places = lowest_scored(field.mask & ~special, self.mask_ratio, scores)
         target = places.of(field.data)
         data = field.data.scatter(1, places.index, self.corrupted(target, batch.keys))
-        data = torch.where(marked(places, field.data.shape[1]), data, field.data)
+        data = torch.where(index_mask(places, field.data.shape[1]), data, field.data)
         targets = {"tokens": target.masked_fill(~places.mask, IGNORE_INDEX), "index": places.index}
         inputs = {**batch.inputs, TEXT: ModalityInput(data, field.mask)}
         return replace(batch, inputs=inputs, targets=targets)
@@ -113,9 +113,9 @@ class MaskedLMHead(Head):
         """Return the loss; ``outputs["logits"]`` is [b, k, v], for the masked tokens."""
         target = batch.targets["tokens"]
         logits = self.logits(streams, batch)
-        each = self.nll(logits, target)
+        losses = self.nll(logits, target)
         count = (target != IGNORE_INDEX).sum()
-        loss = global_mean(each.sum(), count, shared=self.training)
+        loss = global_mean(losses.sum(), count, shared=self.training)
         return Prediction(loss, {"logits": logits, "count": count})
 
     def logits(self, streams: Streams, batch: Batch) -> Float[Tensor, "b k v"]:
@@ -162,7 +162,7 @@ class MaskedLMHead(Head):
         return Evaluation(rows, masked_token_scores(*sums.T))
 
 
-def marked(places: TokenIndex, n: int) -> Tensor:
+def index_mask(index: TokenIndex, n: int) -> Tensor:
     """Return a mask [b, n] that is True at these indices."""
-    made = torch.zeros(len(places.index), n, dtype=torch.bool, device=places.index.device)
-    return made.scatter(1, places.index, places.mask)
+    mask = torch.zeros(len(index.index), n, dtype=torch.bool, device=index.index.device)
+    return mask.scatter(1, index.index, index.mask)

@@ -14,7 +14,7 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
 from mmtx_cli.head.traits import HeadTraits
-from mmtx_cli.layer.masking import hide
+from mmtx_cli.layer.masking import split_patches
 from mmtx_cli.layer.query_decoder import QueryDecoder
 from mmtx_cli.metric.pretraining import reconstruction_scores
 from mmtx_cli.types import (
@@ -110,18 +110,20 @@ class MaskedReconstructionHead(Head):
         """
         field = batch.inputs[self.modality]
         patches = self.patching.cut(field)
-        shown, hidden = self.split_patches(patches, batch.keys)
-        if shown:
-            seen = replace(field, visible=shown)
+        visible, hidden = self.split_patches(patches, batch.keys)
+        if visible:
+            visible_field = replace(field, visible=visible)
         else:
-            seen = ModalityInput(field.data, torch.zeros_like(field.mask))
+            visible_field = ModalityInput(field.data, torch.zeros_like(field.mask))
         position = patches.position.expand(len(patches.x), -1, -1)
         targets = {
             "patches": self.regression_target(hidden.of(self.content(field, patches))),
             "position": hidden.of(position),
             "hidden": hidden.mask,
         }
-        return replace(batch, inputs={**batch.inputs, self.modality: seen}, targets=targets)
+        return replace(
+            batch, inputs={**batch.inputs, self.modality: visible_field}, targets=targets
+        )
 
     def split_patches(
         self, patches: Patches, keys: Int[Tensor, " b"]
@@ -131,7 +133,7 @@ class MaskedReconstructionHead(Head):
             every = torch.arange(patches.mask.shape[1], device=patches.mask.device)
             return None, TokenIndex(every.expand_as(patches.mask), patches.mask)
         scores = uniform(keys, patches.mask.shape[1], f"hidden {self.modality}")
-        return hide(patches.mask, self.mask_ratio, self.masking, patches.places, scores)
+        return split_patches(patches.mask, self.mask_ratio, self.masking, patches.places, scores)
 
     def count(self, batch: Batch) -> Int[Tensor, ""]:
         """Return the number of masked patches."""
@@ -154,10 +156,10 @@ class MaskedReconstructionHead(Head):
         patches.
         """
         hidden = batch.targets["hidden"]
-        told, error = self.reconstruct(streams, batch)
+        reconstruction, error = self.reconstruct(streams, batch)
         total, count = (error * hidden).sum(), hidden.sum()
         loss = global_mean(total, count, shared=self.training)
-        return Prediction(loss, {"patches": told, "count": count})
+        return Prediction(loss, {"patches": reconstruction, "count": count})
 
     def reconstruct(
         self, streams: Streams, batch: Batch

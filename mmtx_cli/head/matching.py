@@ -67,17 +67,17 @@ class MatchingHead(Head):
         shared = self.training
         both = encoded[one].present & encoded[other].present
         with torch.no_grad():
-            everyone = gather(both, shared), gather(keys, shared)
-            own = torch.arange(len(both), device=both.device) + (rank() * len(both) * shared)
-            for_one, for_other = (
-                self.negative_index(alike, own, keys, *everyone)
-                for alike in self.similarity(predictions, both)
+            all_processes = gather(both, shared), gather(keys, shared)
+            index = torch.arange(len(both), device=both.device) + (rank() * len(both) * shared)
+            negative_of_one, negative_of_other = (
+                self.negative_index(sim, index, keys, *all_processes)
+                for sim in self.similarity(predictions, both)
             )
-        several = both & (everyone[0].sum() > 1)
-        use = {one: [own, own, for_other], other: [own, for_one, own]}
-        valid = torch.cat([both, several, several])
-        streams = {n: gathered(x, shared) if n in use else x for n, x in encoded.items()}
-        return {name: rearranged(x, use.get(name), valid) for name, x in streams.items()}
+        has_negative = both & (all_processes[0].sum() > 1)
+        sources = {one: [index, index, negative_of_other], other: [index, negative_of_one, index]}
+        valid = torch.cat([both, has_negative, has_negative])
+        streams = {n: gathered(x, shared) if n in sources else x for n, x in encoded.items()}
+        return {name: rearranged(x, sources.get(name), valid) for name, x in streams.items()}
 
     def similarity(
         self, predictions: Mapping[str, Prediction], both: Bool[Tensor, " b"]
@@ -131,14 +131,16 @@ class MatchingHead(Head):
         valid = streams[FUSED].present
         target = torch.zeros_like(logits)
         target[: len(logits) // 3] = 1
-        each = F.binary_cross_entropy_with_logits(logits.float(), target.float(), reduction="none")
+        losses = F.binary_cross_entropy_with_logits(
+            logits.float(), target.float(), reduction="none"
+        )
         count = valid.sum()
-        loss = global_mean((each * valid).sum(), count, shared=self.training)
+        loss = global_mean((losses * valid).sum(), count, shared=self.training)
         outputs = {"logits": logits, "count": count}
         if self.training:
             return Prediction(loss, outputs)
-        right = (((logits > 0) == (target > 0)) & valid).sum() / count.clamp(min=1)
-        return Prediction(loss, outputs, {"accuracy": right})
+        accuracy = (((logits > 0) == (target > 0)) & valid).sum() / count.clamp(min=1)
+        return Prediction(loss, outputs, {"accuracy": accuracy})
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return ``probability`` [b] that a sample's modalities match."""
@@ -158,8 +160,8 @@ class MatchingHead(Head):
     ) -> Evaluation:
         """Return the share of samples classified as matching; all of them are true pairs."""
         rows = self.predictions([output for (output,) in outputs], tokenizer)
-        found = np.array([row["probability"] for row in rows])
-        return Evaluation(rows, Scores.means({"matched": (found > 0.5).astype(np.float64)}))
+        probabilities = np.array([row["probability"] for row in rows])
+        return Evaluation(rows, Scores.means({"matched": (probabilities > 0.5).astype(np.float64)}))
 
 
 def gathered(tokens: Tokens, shared: bool) -> Tokens:

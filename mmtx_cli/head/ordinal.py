@@ -81,9 +81,9 @@ class OrdinalHead(Head):
     def loss(self, above: Float[Tensor, "b k"], target: Int[Tensor, " b"]) -> Float[Tensor, ""]:
         """Return the loss summed over the labeled samples and averaged over the thresholds."""
         ranks = torch.arange(above.shape[1], device=above.device)
-        wanted = (target[:, None] > ranks).to(above.dtype)
-        each = F.binary_cross_entropy_with_logits(above, wanted, reduction="none").mean(dim=1)
-        return (each * self.has_target(target)).sum()
+        exceeds = (target[:, None] > ranks).to(above.dtype)
+        losses = F.binary_cross_entropy_with_logits(above, exceeds, reduction="none").mean(dim=1)
+        return (losses * self.has_target(target)).sum()
 
     def has_target(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Return which samples have a label."""
@@ -114,10 +114,10 @@ class OrdinalHead(Head):
         return [
             {
                 "prediction": self.label_names[y],
-                "probability": float(own[y]),
-                "top": likeliest(own, self.label_names, top),
+                "probability": float(probs[y]),
+                "top": likeliest(probs, self.label_names, top),
             }
-            for y, own in zip(*self.classes(outputs), strict=True)
+            for y, probs in zip(*self.classes(outputs), strict=True)
         ]
 
     def evaluate(
@@ -125,7 +125,7 @@ class OrdinalHead(Head):
     ) -> Evaluation:
         """Return accuracy, error in ranks, weighted kappa and calibration of the median class."""
         first = [output for (output,) in outputs]
-        said, probabilities = self.classes(first)
+        predicted, probabilities = self.classes(first)
         index = {name: i for i, name in enumerate(self.label_names)}
         true = np.array([index[str(sample.label)] for sample in samples])
         rows = [
@@ -135,12 +135,12 @@ class OrdinalHead(Head):
                 "scores": {"probability_of_label": float(p[t]), "error": float(abs(y - t))},
             }
             for row, y, t, p in zip(
-                self.predictions(first, tokenizer), said, true, probabilities, strict=True
+                self.predictions(first, tokenizer), predicted, true, probabilities, strict=True
             )
         ]
-        sure = np.take_along_axis(probabilities, said[:, None], axis=1)[:, 0]
+        confidence = np.take_along_axis(probabilities, predicted[:, None], axis=1)[:, 0]
         scores = Scores.merged(
-            ordinal_scores(said, true, len(self.label_names)),
-            calibration_scores(sure, said == true),
+            ordinal_scores(predicted, true, len(self.label_names)),
+            calibration_scores(confidence, predicted == true),
         )
         return Evaluation(rows, scores)

@@ -72,13 +72,13 @@ class PrefixLMHead(Head):
         share = uniform(batch.keys, 1, "prefix")[:, 0]
         prefix = 1 + (share * (length - 1)).long()
         prefix = torch.minimum(prefix, (length - 1).clamp(min=1))
-        place = torch.arange(field.mask.shape[1], device=length.device)
-        from_last = place + prefix[:, None] - 1
-        there = from_last < length[:, None]
-        text = field.data.gather(1, from_last.clamp(max=len(place) - 1))
-        seen = field.mask & (place < prefix[:, None])
-        targets = {"text": text.masked_fill(~there, IGNORE_INDEX)}
-        inputs = {**batch.inputs, TEXT: ModalityInput(field.data.masked_fill(~seen, 0), seen)}
+        position = torch.arange(field.mask.shape[1], device=length.device)
+        source = position + prefix[:, None] - 1
+        valid = source < length[:, None]
+        text = field.data.gather(1, source.clamp(max=len(position) - 1))
+        visible = field.mask & (position < prefix[:, None])
+        targets = {"text": text.masked_fill(~valid, IGNORE_INDEX)}
+        inputs = {**batch.inputs, TEXT: ModalityInput(field.data.masked_fill(~visible, 0), visible)}
         return replace(batch, inputs=inputs, targets=targets)
 
     def count(self, batch: Batch) -> Int[Tensor, ""]:
@@ -87,8 +87,8 @@ class PrefixLMHead(Head):
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the loss; ``outputs["count"]`` is the number of predicted tokens."""
-        nll, following = self.nll(streams, batch)
-        count = (following != IGNORE_INDEX).sum()
+        nll, next_tokens = self.nll(streams, batch)
+        count = (next_tokens != IGNORE_INDEX).sum()
         loss = global_mean(nll.sum(), count, shared=self.training)
         return Prediction(loss, {"count": count})
 
@@ -99,19 +99,19 @@ class PrefixLMHead(Head):
         tokens.
         """
         text = batch.targets["text"]
-        said, following = text[:, :-1], text[:, 1:]
-        hidden = self.decoder(said.clamp(min=0), *self.context(streams))
+        inputs, next_tokens = text[:, :-1], text[:, 1:]
+        hidden = self.decoder(inputs.clamp(min=0), *self.context(streams))
         logits = F.linear(hidden, self.decoder.embedding.weight)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        each = F.cross_entropy(logits.flatten(0, 1), following.flatten(), reduction="none")
-        return each.view_as(following), following
+        nll = F.cross_entropy(logits.flatten(0, 1), next_tokens.flatten(), reduction="none")
+        return nll.view_as(next_tokens), next_tokens
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return for each sample [b] the number of predicted tokens (``count``) and their summed
         cross-entropy (``nll``).
         """
-        nll, following = self.nll(streams, batch)
-        return {"count": (following != IGNORE_INDEX).sum(dim=1), "nll": nll.sum(dim=1)}
+        nll, next_tokens = self.nll(streams, batch)
+        return {"count": (next_tokens != IGNORE_INDEX).sum(dim=1), "nll": nll.sum(dim=1)}
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer

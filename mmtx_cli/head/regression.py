@@ -63,8 +63,8 @@ class RegressionHead(Head):
         if target is None:
             return Prediction(None, outputs)
         known = self.has_target(target)
-        wanted = ((target - self.label_mean) / self.label_std).where(known, z.detach())
-        total = LOSSES[self.loss](z, wanted, reduction="sum")
+        z_target = ((target - self.label_mean) / self.label_std).where(known, z.detach())
+        total = LOSSES[self.loss](z, z_target, reduction="sum")
         loss = global_mean(total, known.sum(), shared=self.training)
         return Prediction(loss, {**outputs, "count": known.sum()})
 
@@ -89,11 +89,11 @@ class RegressionHead(Head):
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
     ) -> Evaluation:
         """Return MAE, RMSE, Pearson correlation and R²."""
-        found = self.predictions([output for (output,) in outputs], tokenizer)
-        said = np.array([row["prediction"] for row in found])
+        predicted_rows = self.predictions([output for (output,) in outputs], tokenizer)
+        predictions = np.array([row["prediction"] for row in predicted_rows])
         true = np.array([float(sample.label) for sample in samples])  # type: ignore[arg-type]
         rows = [
             {**row, "label": float(t), "scores": {"error": float(abs(row["prediction"] - t))}}
-            for row, t in zip(found, true, strict=True)
+            for row, t in zip(predicted_rows, true, strict=True)
         ]
-        return Evaluation(rows, regression_scores(said, true))
+        return Evaluation(rows, regression_scores(predictions, true))

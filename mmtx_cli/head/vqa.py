@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtx_cli.data.manifest.sample import Sample
-from mmtx_cli.data.text.vqa_answers import judged
+from mmtx_cli.data.text.vqa_answers import answer_metrics
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.head.traits import HeadTraits
@@ -59,8 +59,8 @@ class VqaHead(Head):
         outputs = {"logits": logits, "count": known.sum()}
         if self.training:
             return Prediction(loss, outputs)
-        worth = target.gather(1, logits.argmax(dim=1, keepdim=True)).nan_to_num(0)
-        return Prediction(loss, outputs, {"accuracy": worth.sum() / known.sum().clamp(min=1)})
+        score = target.gather(1, logits.argmax(dim=1, keepdim=True)).nan_to_num(0)
+        return Prediction(loss, outputs, {"accuracy": score.sum() / known.sum().clamp(min=1)})
 
     def has_target(self, target: Tensor) -> Bool[Tensor, " b"]:
         """Return which samples have answers."""
@@ -88,11 +88,11 @@ class VqaHead(Head):
         """
         logits = torch.stack([output["logits"] for output in outputs]).float()
         order = logits.argsort(dim=1, descending=True, stable=True)[:, :top].tolist()
-        several = [
-            [[self.answer_names[i], float(own[i])] for i in best]
-            for best, own in zip(order, logits.sigmoid(), strict=True)
+        top_answers = [
+            [[self.answer_names[i], float(probs[i])] for i in indices]
+            for indices, probs in zip(order, logits.sigmoid(), strict=True)
         ]
-        return [{"prediction": t[0][0], "probability": t[0][1], "top": t} for t in several]
+        return [{"prediction": t[0][0], "probability": t[0][1], "top": t} for t in top_answers]
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
@@ -100,9 +100,12 @@ class VqaHead(Head):
         """Return the VQA accuracy (``accuracy``) and the exact match with the most frequent answer
         (``exact_match``); rows hold the predicted and the annotators' answers.
         """
-        found = self.predictions([output for (output,) in outputs], tokenizer)
+        predicted_rows = self.predictions([output for (output,) in outputs], tokenizer)
         rows = [
-            {**row, "answers": sample.answers} for row, sample in zip(found, samples, strict=True)
+            {**row, "answers": sample.answers}
+            for row, sample in zip(predicted_rows, samples, strict=True)
         ]
-        said = [row["prediction"] for row in rows]
-        return Evaluation(rows, Scores.means(judged(said, [row.answers for row in samples])))
+        answers = [row["prediction"] for row in rows]
+        return Evaluation(
+            rows, Scores.means(answer_metrics(answers, [row.answers for row in samples]))
+        )

@@ -64,25 +64,25 @@ class ZeroShotHead(EvaluationHead):
         self.templates = list(TEMPLATES.get(self.stream, PLAIN) if templates is None else templates)
         if not self.templates:
             raise ValueError("templates is empty: list at least one, such as ['a photo of a {}.']")
-        if odd := [text for text in self.templates if "{}" not in text]:
-            raise ValueError(f"templates: {odd[0]!r} has no {{}} for the class name")
+        if invalid := [text for text in self.templates if "{}" not in text]:
+            raise ValueError(f"templates: {invalid[0]!r} has no {{}} for the class name")
         self.label_names = list(label_names)
         self.names = {str(label): str(name) for label, name in (names or {}).items()}
-        if odd := [label for label in self.names if label not in self.label_names]:
-            raise ValueError(f"names: unknown class {odd[0]!r}")
+        if invalid := [label for label in self.names if label not in self.label_names]:
+            raise ValueError(f"names: unknown class {invalid[0]!r}")
         self.classes: Float[Tensor, "c e"] | None = None
 
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
         """Return the embeddings of the stream and the text, and which samples have the stream."""
-        said = self.contrastive.predict(streams, batch)
-        return {key: said[key] for key in (self.stream, TEXT, f"{self.stream}_present")}
+        outputs = self.contrastive.predict(streams, batch)
+        return {key: outputs[key] for key in (self.stream, TEXT, f"{self.stream}_present")}
 
-    def examples(self, train: Sequence[Sample], asked: Sequence[Sample]) -> list[Sample]:
+    def examples(self, train: Sequence[Sample], test: Sequence[Sample]) -> list[Sample]:
         """Return the texts of all classes: each class in every template.
 
-        Raises DataError if a sample in ``asked`` does not have exactly one class label.
+        Raises DataError if a sample in ``test`` does not have exactly one class label.
         """
-        for sample in asked:
+        for sample in test:
             if not isinstance(sample.label, str):
                 raise DataError(
                     f"sample {sample.id} (line {sample.line}): zero-shot classification expects "
@@ -109,10 +109,10 @@ class ZeroShotHead(EvaluationHead):
     ) -> Evaluation:
         """Return accuracy, F1 and calibration, as for any classifier."""
         assert self.classes is not None, "fit() computes the classes first"
-        said = torch.stack([output[self.stream] for (output,) in outputs]).float()
-        there = torch.stack([output[f"{self.stream}_present"] for (output,) in outputs])
+        embeddings = torch.stack([output[self.stream] for (output,) in outputs]).float()
+        present = torch.stack([output[f"{self.stream}_present"] for (output,) in outputs])
         scale = float(self.contrastive.scale().detach())  # type: ignore[operator]
-        logits = scale * there[:, None] * (said @ self.classes.T)
+        logits = scale * present[:, None] * (embeddings @ self.classes.T)
         return class_evaluation(logits.softmax(dim=1).numpy(), samples, self.label_names)
 
 

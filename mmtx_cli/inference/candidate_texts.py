@@ -96,11 +96,11 @@ def text_vectors(
     if not heads:
         return {}
     samples = reader.texts(texts)
-    said = all_answers(model, samples, {"": dict}, run, process, "texts", heads, further=False)
-    if said is None:
+    outputs = all_answers(model, samples, {"": dict}, run, process, "texts", heads, further=False)
+    if outputs is None:
         return {}
-    by_head = {head: dict(said.of(head, "")) for head in heads}
+    by_head = {head: dict(outputs.of(head, "")) for head in heads}
     return {
-        head: torch.stack([own[sample.id]["text"] for sample in samples.samples]).float()
-        for head, own in by_head.items()
+        head: torch.stack([output[sample.id]["text"] for sample in samples.samples]).float()
+        for head, output in by_head.items()
     }

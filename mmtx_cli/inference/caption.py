@@ -9,10 +9,10 @@ from typing import Any
 
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.inference.caption_diversity import captioned_diversity, print_warnings
-from mmtx_cli.inference.inputs import NO_TOKENIZER, InputReader, described
-from mmtx_cli.inference.output_lines import NOT_FINITE, end, write_quarantine
+from mmtx_cli.inference.inputs import NO_TOKENIZER, InputReader, piece_fields
+from mmtx_cli.inference.output_lines import NOT_FINITE, print_outcome, write_quarantine
 from mmtx_cli.inference.subtitles import write_subtitles
-from mmtx_cli.io.atomic import created, replaced, write_json
+from mmtx_cli.io.atomic import atomic_write, open_new, write_json
 from mmtx_cli.io.file_errors import writing
 from mmtx_cli.io.jsonl import json_line
 from mmtx_cli.runs.run_config import CaptionConfig
@@ -26,23 +26,23 @@ def caption(run: CaptionConfig, paths: Sequence[str]) -> None:
     process = launch(run.trainer)
     run_dir = open_run(run.plain)
     share = run_dir / f".captions-{process.rank}.jsonl"
-    only = process.world == 1
-    with created(share) as file:
-        for index, row in captioned(run, process, paths):
+    single = process.world == 1
+    with open_new(share) as file:
+        for index, row in caption_rows(run, process, paths):
             line = json_line(row)
             with writing(share):
                 file.write(f"{index}\t{line}\n")
                 file.flush()
-            if only:
+            if single:
                 print(line, flush=True)
     process.barrier()
     if process.is_first:
         heads = [node for node in run.head.values() if node]
         answers = any(node.get("target") == "answers" for node in heads)
-        finish(run_dir, process.world, echo=not only, answers=answers)
+        finish(run_dir, process.world, echo=not single, answers=answers)
 
 
-def captioned(
+def caption_rows(
     run: CaptionConfig, process: Any, paths: Sequence[str]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (index of the segment, its row) for this process's share, in order.
@@ -58,11 +58,11 @@ def captioned(
     """
     from mmtx_cli.data.input_files import all_pieces
     from mmtx_cli.data.loader import EvaluationSampler, make_loader
-    from mmtx_cli.data.text.columns import SAID
+    from mmtx_cli.data.text.columns import TEXT_TARGETS
     from mmtx_cli.inference.predict import load_model, predict
 
     model = load_model(run, process.device)
-    heads = [name for name, head in model.head.items() if {*SAID} & {*head.targets}]
+    heads = [name for name, head in model.head.items() if {*TEXT_TARGETS} & {*head.targets}]
     if not heads or not {"image", "video", "audio"} & set(model.encoder):
         raise ConfigError(
             f"ckpt={run.ckpt}: this model cannot caption files (heads: {', '.join(model.head)}; "
@@ -73,19 +73,19 @@ def captioned(
     reader = InputReader.of(run)
     if (tokenizer := reader.tokenizer) is None:
         raise CheckpointError(f"ckpt={run.ckpt}: {NO_TOKENIZER}")
-    every = list(all_pieces(paths, run.segment_seconds, reader.limits))
-    mine = range(process.rank, len(every), process.world)
-    samples = reader.files([every[i] for i in mine], [str(i) for i in mine], run.text)
+    pieces = list(all_pieces(paths, run.segment_seconds, reader.limits))
+    indices = range(process.rank, len(pieces), process.world)
+    samples = reader.files([pieces[i] for i in indices], [str(i) for i in indices], run.text)
     sampler = EvaluationSampler(samples, data.eval_batch_size or data.batch_size)
     loader = make_loader(samples, sampler, data.num_workers)
     precision = run.trainer.precision
     for batch, (outputs,) in predict(model, heads[:1], loader, process, precision):
-        unread = {fault["id"]: fault["reason"] for fault in batch.read_errors}
+        errors = {fault["id"]: fault["reason"] for fault in batch.read_errors}
         output = outputs[heads[0]]
         for i, tokens, score in zip(batch.ids, output["tokens"], output["score"], strict=True):
-            row = described(every[int(i)]) | ({"text": run.text} if run.text else {})
-            if i in unread:
-                row["error"] = unread[i]
+            row = piece_fields(pieces[int(i)]) | ({"text": run.text} if run.text else {})
+            if i in errors:
+                row["error"] = errors[i]
             elif not math.isfinite(score):
                 row["error"] = NOT_FINITE
             else:
@@ -111,7 +111,7 @@ def finish(run_dir: Path, world: int, echo: bool, answers: bool = False) -> None
                 rows[int(index)] = line
         share.unlink()
     lines = [rows[i] for i in sorted(rows)]
-    with replaced(run_dir / "captions.jsonl") as temporary:
+    with atomic_write(run_dir / "captions.jsonl") as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     if echo:
         print("\n".join(lines))
@@ -122,7 +122,7 @@ def finish(run_dir: Path, world: int, echo: bool, answers: bool = False) -> None
         print(f"{len(subtitles)} subtitle files in {run_dir / 'subtitles'}", file=sys.stderr)
     if not answers:
         report_diversity(run_dir, parsed)
-    end(run_dir, parsed, "captioned")
+    print_outcome(run_dir, parsed, "captioned")
 
 
 def report_diversity(run_dir: Path, rows: Sequence[dict[str, Any]]) -> None:

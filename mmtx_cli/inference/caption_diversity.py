@@ -31,12 +31,12 @@ def evaluated_diversity(
     }
     if not captioned:
         return {}
-    known = [caption for row in training for caption in row.captions]
+    training_captions = [caption for row in training for caption in row.captions]
     return {
         name: caption_diversity(
             [row["caption"] for row in rows],
             [row["references"][0] for row in rows],
-            known,
+            training_captions,
             complete,
         )
         for name, rows in captioned.items()

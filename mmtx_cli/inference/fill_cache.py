@@ -21,7 +21,7 @@ from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.distributed.launch import launch
 from mmtx_cli.distributed.signals import StopSignal
 from mmtx_cli.errors import ConfigError, Interrupted
-from mmtx_cli.inference.pending_entries import todo_of
+from mmtx_cli.inference.pending_entries import find_pending
 from mmtx_cli.io.file_errors import megabytes
 from mmtx_cli.io.progress import track
 from mmtx_cli.model.build import build_encoders, build_teacher
@@ -47,8 +47,8 @@ def cache(run: CacheConfig, folder: Path, chosen: Sequence[str]) -> None:
     corpus = build_data(data, run.preprocessing, run.seed, run.stored, text_encoder, run.head)
     run = with_facts(run, corpus.facts())
     # a single process writes the shards, however many devices training uses
-    alone = replace(run.trainer, devices=1, num_nodes=1, strategy="auto")
-    device = launch(alone).device
+    single = replace(run.trainer, devices=1, num_nodes=1, strategy="auto")
+    device = launch(single).device
     if run.stored:
         check_stored(run.stored, str(run.ckpt), run.trusted_packages)
     encoders: Any = seeded_encoders(run)
@@ -70,7 +70,7 @@ def cache(run: CacheConfig, folder: Path, chosen: Sequence[str]) -> None:
             else:
                 modality, teacher = teacher_of(run, name, corpus)
                 card = teacher_card(part, modality, teacher, corpus, plain, run.dtype)
-                encode = partial(summed_up, teacher.to(device))
+                encode = partial(pooled_tokens, teacher.to(device))
             claim(folder, card, run.overwrite)
             fill(folder, card, encode, corpus, data, device, stop)
 
@@ -89,7 +89,7 @@ def teacher_of(run: CacheConfig, name: str, corpus: Corpus) -> tuple[str, Any]:
     return node["modality"], teacher.model
 
 
-def summed_up(teacher: Any, field: ModalityInput) -> Tokens:
+def pooled_tokens(teacher: Any, field: ModalityInput) -> Tokens:
     """Return the teacher's pooled features as one token per sample, masked without the modality."""
     return Tokens(teacher.pooled_features(field)[:, None], field.mask.any(dim=1, keepdim=True))
 
@@ -118,32 +118,36 @@ def fill(
         Interrupted: after the batch in which a signal arrived.
     """
     place, dtype = folder / card.part, getattr(torch, card.dtype)
-    todo = todo_of(ModuleOutputs(place, card), corpus, card.modality)
-    say(f"{card.part}: {len(todo)} of {todo.total} entries to compute")
-    if not len(todo):
+    pending = find_pending(ModuleOutputs(place, card), corpus, card.modality)
+    print_progress(f"{card.part}: {len(pending)} of {pending.total} entries to compute")
+    if not len(pending):
         return
     writer = ShardWriter(place, card.width, dtype)
-    quarantine = Quarantine(folder / "quarantine.jsonl", todo.total, data.max_unreadable_fraction)
-    loader = todo.loader(data.eval_batch_size or data.batch_size, data.num_workers)
+    quarantine = Quarantine(
+        folder / "quarantine.jsonl", pending.total, data.max_unreadable_fraction
+    )
+    loader = pending.loader(data.eval_batch_size or data.batch_size, data.num_workers)
     low = device.type != "cpu" and dtype != torch.float32
     cast = torch.autocast(device.type, dtype=dtype) if low else nullcontext()
-    done = todo.total - len(todo)
+    done = pending.total - len(pending)
     try:
         with torch.inference_mode(), cast:
             for i, batch in enumerate(track(loader, len(loader), card.part)):
                 tokens = encode(batch.inputs[card.modality].map(lambda x: x.to(device)))
                 quarantine.add(batch.read_errors)
-                size = todo.write(writer, batch, tokens)
+                size = pending.write(writer, batch, tokens)
                 done += len(batch)
                 if i == 0:
-                    estimate(folder, card.part, size / len(batch) * len(todo))
+                    estimate(folder, card.part, size / len(batch) * len(pending))
                 quarantine.check()
                 if stop.number is not None:
                     break
     finally:  # entries finished before an error are kept as well
         writer.flush()
     if stop.number is not None:
-        raise stopped(folder, stop.number, f"{card.part}: {done} of {todo.total} entries are saved")
+        raise stopped(
+            folder, stop.number, f"{card.part}: {done} of {pending.total} entries are saved"
+        )
 
 
 def stopped(folder: Path, number: int, kept: str = "written entries are saved") -> Interrupted:
@@ -157,7 +161,7 @@ def stopped(folder: Path, number: int, kept: str = "written entries are saved") 
 def estimate(folder: Path, part: str, size: float) -> None:
     """Print the cache size estimated from the first batch; ConfigError if the disk is too small."""
     free = shutil.disk_usage(folder).free
-    say(f"{part}: about {megabytes(size)} in {folder} ({megabytes(free)} free)")
+    print_progress(f"{part}: about {megabytes(size)} in {folder} ({megabytes(free)} free)")
     if size > free:
         raise ConfigError(
             f"out={folder}: about {megabytes(size)} are needed for {part}, {megabytes(free)} are "
@@ -166,7 +170,7 @@ def estimate(folder: Path, part: str, size: float) -> None:
         )
 
 
-def say(text: str) -> None:
+def print_progress(text: str) -> None:
     """Print progress on standard error; standard output is reserved for the folder's path."""
     print(text, file=sys.stderr, flush=True)
 
@@ -177,10 +181,10 @@ def claim(folder: Path, card: Card, overwrite: bool) -> None:
     Raises ConfigError that names the differences.
     """
     place = folder / card.part
-    if (there := cards(folder).get(card.part)) is not None:
-        faults = there.differences(card)
-        if there.dtype != card.dtype:
-            faults.append(f"dtype was {there.dtype}, is now {card.dtype}")
+    if (existing := cards(folder).get(card.part)) is not None:
+        faults = existing.differences(card)
+        if existing.dtype != card.dtype:
+            faults.append(f"dtype was {existing.dtype}, is now {card.dtype}")
         if not faults:
             return
         if not overwrite:

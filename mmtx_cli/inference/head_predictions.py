@@ -26,7 +26,7 @@ STREAMS = "_streams"
 def predicted(
     model: MultimodalModel,
     samples: ManifestDataset,
-    speaking: Sequence[str],
+    head_names: Sequence[str],
     embedding: bool,
     run: RunConfig,
     process: Process,
@@ -36,7 +36,7 @@ def predicted(
     Args:
         model: The model.
         samples: The samples to predict.
-        speaking: Names of the heads that predict.
+        head_names: Names of the heads that predict.
         embedding: Whether to compute embeddings as well.
         run: The settings.
         process: This process.
@@ -44,7 +44,7 @@ def predicted(
     streams = StreamHead(model.dim, list(model.fusion.streams), means=embedding)
     model.head[STREAMS] = streams  # type: ignore[index]
     embedded = [name for name, head in model.head.items() if embedding and head.embedding_outputs]
-    heads = [*dict.fromkeys([*speaking, *embedded, STREAMS])]
+    heads = [*dict.fromkeys([*head_names, *embedded, STREAMS])]
     views = {"": dict}
     answers = all_answers(model, samples, views, run, process, heads=heads, further=False)
     return None if answers is None else Predicted(model, samples, answers, embedded)
@@ -71,39 +71,39 @@ class Predicted:
 
     def has(self, names: Sequence[str]) -> Bool[np.ndarray, "n s"]:
         """Return which samples have which of the streams ``names``."""
-        each = [[bool(own[f"{name}_present"]) for name in names] for own in self.streams]
-        return np.array(each, dtype=bool).reshape(len(each), len(names))
+        rows = [[bool(output[f"{name}_present"]) for name in names] for output in self.streams]
+        return np.array(rows, dtype=bool).reshape(len(rows), len(names))
 
     def sees(self, head: str, compares: bool = False) -> Bool[np.ndarray, " n"]:
         """Return which samples have any of the head's streams and all of its required modalities.
 
         If it ``compares`` with texts, its streams are those that it aligns with text.
         """
-        own = self.model.head[head]
-        any_of = self.has(own.text_partners() if compares else own.streams)
-        all_of = self.has(own.required_modalities)
+        module = self.model.head[head]
+        any_of = self.has(module.text_partners() if compares else module.streams)
+        all_of = self.has(module.required_modalities)
         return np.logical_and(any_of.any(axis=1), all_of.all(axis=1))
 
     def errors(self) -> list[str | None]:
         """Return the reason why each sample has no prediction, None for samples that have one."""
         modalities = list(self.model.encoder)
-        nothing = f"contains no modality that this model reads ({', '.join(modalities)})"
-        absent = [None if any(own) else nothing for own in self.has(modalities)]
+        message = f"contains no modality that this model reads ({', '.join(modalities)})"
+        reasons = [None if any(present) else message for present in self.has(modalities)]
         ids = [sample.id for sample in self.samples.samples]
-        return [self.answers.unread.get(i, why) for i, why in zip(ids, absent, strict=True)]
+        return [self.answers.unread.get(i, reason) for i, reason in zip(ids, reasons, strict=True)]
 
-    def missing(self, speaking: Sequence[str]) -> Iterator[str]:
-        """Yield a message for each modality that a head in ``speaking`` reads but no input has.
+    def missing(self, head_names: Sequence[str]) -> Iterator[str]:
+        """Yield a message for each modality that a head in ``head_names`` reads but no input has.
 
         Contrastive heads are ignored: they compare each modality separately and need only one.
         """
-        there = self.has([*self.model.encoder]).any()
+        any_readable = self.has([*self.model.encoder]).any()
         heads = [
-            head for name in speaking if not (head := self.model.head[name]).traits.contrastive
+            head for name in head_names if not (head := self.model.head[name]).traits.contrastive
         ]
         for name in self.model.encoder:
             read = any({name, FUSED} & {*head.streams} for head in heads)
-            if read and there and not self.has([name]).any():
+            if read and any_readable and not self.has([name]).any():
                 yield f"no input has {name}, which the model reads; predicting without it"
 
     def predictions(
@@ -123,17 +123,19 @@ class Predicted:
             texts: Candidate texts that a contrastive head compares samples with.
             vectors: Their embeddings, [texts, embed_dim].
         """
-        head, sees = self.model.head[name], self.sees(name, compares=vectors is not None)
-        outputs = [own for own, there in zip(self.outputs(name), sees, strict=True) if there]
+        head, available = self.model.head[name], self.sees(name, compares=vectors is not None)
+        outputs = [
+            output for output, present in zip(self.outputs(name), available, strict=True) if present
+        ]
         if not outputs:
-            return [None] * len(sees)
+            return [None] * len(available)
         rows = (
             head.predictions(outputs, tokenizer, top)
             if vectors is None
             else head.nearest_texts(outputs, texts, vectors, top)  # type: ignore[operator]
         )
-        said = iter(rows)
-        return [next(said) if there else None for there in sees]
+        remaining = iter(rows)
+        return [next(remaining) if present else None for present in available]
 
     def embeddings(self) -> dict[str, Float[np.ndarray, "n d"]]:
         """Return the mean tokens of the streams and the heads' embeddings, NaN where missing."""

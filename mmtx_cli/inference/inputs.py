@@ -8,7 +8,7 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmtx_cli.config.cross_checks import reads_words, said
+from mmtx_cli.config.cross_checks import reads_words, text_target
 from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.data.list_files import files_below
 from mmtx_cli.distributed.ranks import is_first_process
@@ -27,13 +27,13 @@ SHOWN = 5
 NO_TOKENIZER = "tokenizer.json is missing; use the whole model folder"
 
 
-def found(inputs: Any) -> list[str]:
+def input_files(inputs: Any) -> list[str]:
     """Return the files that the inputs name; folders are searched recursively for media.
 
     Raises:
         DataError: if an input is a URL, a pattern without matches, or a folder without media.
     """
-    known = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
+    media_suffixes = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
     paths: list[str] = []
     faults: list[str] = []
     for text in each_input(inputs):
@@ -42,9 +42,9 @@ def found(inputs: Any) -> list[str]:
             continue
         path = Path(os.path.expanduser(text))  # keeps "~name" if there is no such user
         if path.is_dir():
-            every = sorted(p for p in files_below(path) if p.is_file())
-            files = [p for p in every if p.suffix.lower() in known]
-            tell_left_out(text, [p for p in every if p.suffix.lower() not in known])
+            contents = sorted(p for p in files_below(path) if p.is_file())
+            files = [p for p in contents if p.suffix.lower() in media_suffixes]
+            print_skipped(text, [p for p in contents if p.suffix.lower() not in media_suffixes])
             faults += (
                 [] if files else [f"inputs: {text}: folder without image, video or audio files"]
             )
@@ -63,7 +63,7 @@ def found(inputs: Any) -> list[str]:
 def each_input(inputs: Any) -> list[str]:
     """Return the inputs as a list of strings, also if there is only one."""
     several = isinstance(inputs, Sequence) and not isinstance(inputs, str)
-    return [str(one) for one in (inputs if several else [inputs])]
+    return [str(item) for item in (inputs if several else [inputs])]
 
 
 def as_text(text: Any) -> str | None:
@@ -78,17 +78,20 @@ def as_text(text: Any) -> str | None:
     return text
 
 
-def tell_left_out(folder: str, files: Sequence[Path]) -> None:
+def print_skipped(folder: str, files: Sequence[Path]) -> None:
     """Print how many files of a folder are not media by their suffix, with an example of each."""
-    kinds: dict[str, list[str]] = {}
+    by_suffix: dict[str, list[str]] = {}
     for path in files:
-        kinds.setdefault(path.suffix, []).append(path.name)
-    if kinds and is_first_process():
-        most = sorted(kinds.values(), key=len, reverse=True)
-        named = [names[0] + (f" and {len(names) - 1} more" if names[1:] else "") for names in most]
-        more = ", …" if len(named) > SHOWN else ""
+        by_suffix.setdefault(path.suffix, []).append(path.name)
+    if by_suffix and is_first_process():
+        groups = sorted(by_suffix.values(), key=len, reverse=True)
+        examples = [
+            group[0] + (f" and {len(group) - 1} more" if group[1:] else "") for group in groups
+        ]
+        more = ", …" if len(examples) > SHOWN else ""
         print(
-            f"inputs: {folder}: {len(files)} files skipped ({', '.join(named[:SHOWN])}{more}): not "
+            f"inputs: {folder}: {len(files)} files skipped "
+            f"({', '.join(examples[:SHOWN])}{more}): not "
             "image, video or audio files by their suffix; files that are passed individually are "
             "read whatever their suffix",
             file=sys.stderr,
@@ -115,16 +118,22 @@ class InputReader:
         Raises CheckpointError if the model reads or generates text and its tokenizer is missing.
         """
         from mmtx_cli.data.text.tokenizer import Tokenizer
-        from mmtx_cli.data.text.tokenizer_choice import own_tokenizer
+        from mmtx_cli.data.text.tokenizer_choice import pretrained_tokenizer
         from mmtx_cli.media.worker.limits import DecodeLimits
 
-        written = run.stored.get("tokenizer")
-        own = own_tokenizer(run.encoder.get("text") or {}, run.stored.get("text_tokenizer"))
-        reads = reads_words(run.plain) and own is None
-        if not written and (reads or any(map(said, filter(None, run.head.values())))):
+        stored_tokenizer = run.stored.get("tokenizer")
+        text_tokenizer = pretrained_tokenizer(
+            run.encoder.get("text") or {}, run.stored.get("text_tokenizer")
+        )
+        reads = reads_words(run.plain) and text_tokenizer is None
+        if not stored_tokenizer and (
+            reads or any(map(text_target, filter(None, run.head.values())))
+        ):
             raise CheckpointError(f"ckpt={run.ckpt}: {NO_TOKENIZER}")
-        tokenizer = Tokenizer.from_json(written) if written else None
-        return cls([*run.encoder], run.preprocessing, tokenizer, own, DecodeLimits.of(run.data))
+        tokenizer = Tokenizer.from_json(stored_tokenizer) if stored_tokenizer else None
+        return cls(
+            [*run.encoder], run.preprocessing, tokenizer, text_tokenizer, DecodeLimits.of(run.data)
+        )
 
     def files(
         self, pieces: "Sequence[Piece]", names: Sequence[str], text: str | None
@@ -158,7 +167,7 @@ class InputReader:
         )
 
 
-def described(piece: "Piece") -> dict[str, Any]:
+def piece_fields(piece: "Piece") -> dict[str, Any]:
     """Return the path, and for a segment its times in seconds from the start of the file."""
     if piece.start is None or piece.end is None:
         return {"path": piece.path}

@@ -13,7 +13,7 @@ from mmtx_cli.distributed.launch import Process
 from mmtx_cli.head.base import WRITTEN
 from mmtx_cli.inference.predict import Outputs, View, by_sample, merge, predict
 from mmtx_cli.io.unicode import composed
-from mmtx_cli.model.multimodal import MultimodalModel, kept_alone
+from mmtx_cli.model.multimodal import MultimodalModel, keep_only
 from mmtx_cli.runs.run_config import RunConfig
 
 Views = Mapping[str, View]
@@ -59,7 +59,7 @@ def key(head: str, view: str) -> str:
 def subsets_of(modalities: Sequence[str]) -> list[list[str]]:
     """Return all non-empty subsets, from the full set to single modalities."""
     sizes = range(len(modalities), 0, -1)
-    return [list(few) for size in sizes for few in combinations(modalities, size)]
+    return [list(subset) for size in sizes for subset in combinations(modalities, size)]
 
 
 def subset_name(modalities: Sequence[str]) -> str:
@@ -69,7 +69,7 @@ def subset_name(modalities: Sequence[str]) -> str:
 
 def subset_views(subsets: Sequence[Sequence[str]]) -> dict[str, View]:
     """Return a view for each of ``subsets`` that keeps only these modalities."""
-    return {subset_name(few): partial(kept_alone, kept=few) for few in subsets}
+    return {subset_name(subset): partial(keep_only, kept=subset) for subset in subsets}
 
 
 def all_answers(
@@ -96,29 +96,31 @@ def all_answers(
     """
     data, precision, most = run.data, run.trainer.precision, run.data.max_unreadable_fraction
     quarantine = Quarantine(run.run_dir / "quarantine.jsonl", len(samples), most)
-    asked = list(model.head if heads is None else heads)
-    mine: Outputs = {key(head, view): [] for head in asked for view in views}
+    requested = list(model.head if heads is None else heads)
+    local: Outputs = {key(head, view): [] for head in requested for view in views}
     unread: dict[str, Any] = {}
-    for speakers, sampler, some in passes(model, asked, samples, data, process, views, further):
+    for names, sampler, pass_views in passes(
+        model, requested, samples, data, process, views, further
+    ):
         loader = make_loader(samples, sampler, data.num_workers)
-        seen = list(some.values())
-        for batch, answers in predict(model, speakers, loader, process, precision, seen):
+        transforms = list(pass_views.values())
+        for batch, answers in predict(model, names, loader, process, precision, transforms):
             quarantine.add(batch.read_errors)
             unread |= {fault["id"]: {"reason": fault["reason"]} for fault in batch.read_errors}
-            for view, outputs in zip(some, answers, strict=True):
+            for view, outputs in zip(pass_views, answers, strict=True):
                 for head, output in outputs.items():
-                    mine[key(head, view)] += zip(batch.ids, by_sample(output), strict=True)
-    mine[""] = sorted(unread.items())
-    every = merge(mine, process, run.run_dir, name)
+                    local[key(head, view)] += zip(batch.ids, by_sample(output), strict=True)
+    local[""] = sorted(unread.items())
+    merged = merge(local, process, run.run_dir, name)
     if not process.is_first:
         return None
     quarantine.check()
-    return Answers(every, {i: str(fault["reason"]) for i, fault in every.pop("")})
+    return Answers(merged, {i: str(fault["reason"]) for i, fault in merged.pop("")})
 
 
 def passes(
     model: MultimodalModel,
-    asked: list[str],
+    requested: list[str],
     samples: ManifestDataset,
     data: Any,
     process: Process,
@@ -132,7 +134,7 @@ def passes(
 
     Args:
         model: The model.
-        asked: Heads to run.
+        requested: Heads to run.
         samples: The samples to predict.
         data: Data settings.
         process: This process.
@@ -140,11 +142,11 @@ def passes(
         further: Whether to include the second pass.
     """
     size = data.eval_batch_size or data.batch_size
-    whole = EvaluationSampler(samples, size, process.rank, process.world)
-    yield asked, whole, views
-    heads = [name for name in asked if model.head[name].traits.scores_every_text]
+    sampler = EvaluationSampler(samples, size, process.rank, process.world)
+    yield requested, sampler, views
+    heads = [name for name in requested if model.head[name].traits.scores_every_text]
     if further and heads and "text" in samples.texts.columns:
-        yield heads, FurtherTexts(samples, whole), dict([next(iter(views.items()))])
+        yield heads, FurtherTexts(samples, sampler), dict([next(iter(views.items()))])
 
 
 def score(
@@ -163,9 +165,11 @@ def score(
         tokenizer: Decodes token ids.
         texts: The input texts of each sample, for a head that scores every text.
     """
-    every = in_order(outputs, samples)
-    for outs, own in zip(every, texts, strict=True) if texts else ():
-        for out, text in zip(outs, own, strict=False):  # samples without text have an output
-            out[WRITTEN] = composed(text)
-    evaluation = head.evaluate(every, list(samples), tokenizer)
+    sample_outputs = in_order(outputs, samples)
+    for text_outputs, sample_texts in zip(sample_outputs, texts, strict=True) if texts else ():
+        for output, text in zip(
+            text_outputs, sample_texts, strict=False
+        ):  # samples without text have an output
+            output[WRITTEN] = composed(text)
+    evaluation = head.evaluate(sample_outputs, list(samples), tokenizer)
     return evaluation.rows, evaluation.scores

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.errors import DataError
-from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.jsonl import json_line
 
 NOT_FINITE = "the model's scores are not finite; try trainer.precision=32-true"
@@ -18,14 +18,14 @@ Rows = Sequence[Mapping[str, Any]]
 def write_quarantine(run_dir: Path, rows: Rows) -> None:
     """Write the unreadable files to ``quarantine.jsonl``, with their paths as ids."""
     path = run_dir / "quarantine.jsonl"
-    with replaced(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for row in rows:
             if "error" in row:
                 fault = {"id": row["path"], "path": row["path"], "reason": row["error"]}
                 file.write(json_line(fault) + "\n")
 
 
-def end(run_dir: Path, rows: Rows, done: str) -> None:
+def print_outcome(run_dir: Path, rows: Rows, done: str) -> None:
     """Print the run folder, and how many inputs could not be read.
 
     Raises DataError if none could be ``done`` (such as "captioned").
@@ -38,14 +38,14 @@ def end(run_dir: Path, rows: Rows, done: str) -> None:
         print(f"{bad} of {len(rows)} inputs could not be read", file=sys.stderr)
 
 
-def described(
-    sample: Any, given: Sequence[str], text: str, vectors: Sequence[str] = ()
+def sample_fields(
+    sample: Any, modalities: Sequence[str], text: str, vectors: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return the id and the model inputs of a sample, for ``predictions.jsonl``.
 
     Args:
         sample: The sample.
-        given: Modalities that the model reads.
+        modalities: Modalities that the model reads.
         text: Column of the texts, of which evaluation takes the first.
         vectors: Modalities that are read as precomputed features; the location of the features is
             shown along with the media.
@@ -56,7 +56,7 @@ def described(
     ((*texts,),) = column_texts([sample], text)
     inputs = {"image": list(sample.image), "video": sample.video, "audio": sample.audio}
     inputs |= {"text": texts[0] if texts else None}
-    shown: dict[str, Any] = {name: x for name, x in inputs.items() if x and name in given}
+    shown: dict[str, Any] = {name: x for name, x in inputs.items() if x and name in modalities}
     if places := {name: place_row(x) for name, x in sample.features.items() if name in vectors}:
         shown["features"] = places
     if shown.keys() & {"video", "audio"}:

@@ -42,48 +42,48 @@ class PendingEntries:
         faults = {fault["id"]: Fault(fault["path"], fault["reason"]) for fault in batch.read_errors}
         x, mask = tokens.x.to("cpu"), tokens.mask.to("cpu")
         size = 0
-        for i, own in enumerate(batch.ids):
-            row = self.row[own]
+        for i, sample_id in enumerate(batch.ids):
+            row = self.row[sample_id]
             key = int(self.contents.name[row]), int(self.contents.state[row])
-            if own in faults:
-                writer.add_fault(*key, faults[own])
+            if sample_id in faults:
+                writer.add_fault(*key, faults[sample_id])
             else:
                 real = x[i][mask[i]]
-                writer.add(*key, real, own)
+                writer.add(*key, real, sample_id)
                 size += real.numel() * writer.dtype.itemsize
         return size
 
 
-def todo_of(part: ModuleOutputs, corpus: Any, modality: str) -> PendingEntries:
+def find_pending(part: ModuleOutputs, corpus: Any, modality: str) -> PendingEntries:
     """Return the missing entries of all splits; unreadable content is tried again."""
     corpus = replace(corpus, cache=None, trained_labels=False)  # labels are not used
     rows = [row for split in SPLITS for row in corpus.rows(split)]
     reader = Reader(corpus.preparation, corpus.mixing.texts if corpus.mixing else {})
     if reader.words(modality):
-        rows = one_a_text(reader.columns(rows))
+        rows = sample_per_text(reader.columns(rows))
         contents = text_contents([str(row.text) for row in rows])
         corpus = replace(corpus, preparation=replace(corpus.preparation, text="text"), mixing=None)
     else:
         rows = [row for row in rows if reader.has(row, modality)]
         contents = reader.contents(rows, modality)
     first = np.unique(contents.name, return_index=True)[1]
-    lacking = np.sort(first[~done(part, taken(contents, first))])
-    samples = corpus.samples([rows[i] for i in lacking], [modality], ())
-    return PendingEntries(samples, taken(contents, lacking), len(first))
+    missing = np.sort(first[~is_cached(part, contents_at(contents, first))])
+    samples = corpus.samples([rows[i] for i in missing], [modality], ())
+    return PendingEntries(samples, contents_at(contents, missing), len(first))
 
 
-def one_a_text(columns: Sequence[Sequence[str]]) -> list[Sample]:
+def sample_per_text(columns: Sequence[Sequence[str]]) -> list[Sample]:
     """Return one sample per distinct text."""
     texts = dict.fromkeys(text for several in columns for text in several)
     return [Sample(f"text {text!r}", "train", text=text) for text in texts]
 
 
-def done(part: ModuleOutputs, contents: ContentKeys) -> np.ndarray:
+def is_cached(part: ModuleOutputs, contents: ContentKeys) -> np.ndarray:
     """Return which contents have a readable entry."""
     entry = part.find(contents)
     return np.array([e >= 0 and int(e) not in part.faults for e in entry], dtype=bool)
 
 
-def taken(contents: ContentKeys, index: Int[np.ndarray, " m"]) -> ContentKeys:
+def contents_at(contents: ContentKeys, index: Int[np.ndarray, " m"]) -> ContentKeys:
     """Return the contents at ``index``."""
     return ContentKeys(contents.name[index], contents.state[index])

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.distributed.launch import Process
-from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.checkpoint import read_config, read_weights
 from mmtx_cli.io.console import make_bar, paused
 from mmtx_cli.model.build import build_model
@@ -64,8 +64,8 @@ def predict(
     bar = make_bar(shown=process.is_first, transient=True)
     with torch.inference_mode(), cast, bar:
         for batch in bar.track(loader, description=label):
-            there = batch.to(process.device, non_blocking=True)
-            answers = model.answers(there, heads, views or [dict])
+            on_device = batch.to(process.device, non_blocking=True)
+            answers = model.answers(on_device, heads, views or [dict])
             outputs = [{n: on_cpu(o) for n, o in answer.items()} for answer in answers]
             with paused(bar):  # so that the caller may print
                 yield batch, outputs
@@ -83,28 +83,28 @@ def by_sample(outputs: Mapping[str, torch.Tensor]) -> list[dict[str, torch.Tenso
     return [{name: x[i].clone() for name, x in rows.items()} for i in range(count)]
 
 
-def merge(mine: Outputs, process: Process, folder: Path, name: str = "outputs") -> Outputs:
+def merge(local: Outputs, process: Process, folder: Path, name: str = "outputs") -> Outputs:
     """Write the outputs of every process to a file; return all in the first process, {} in others.
 
     Args:
-        mine: Outputs of this process.
+        local: Outputs of this process.
         process: This process.
         folder: Folder of the files.
         name: Name of the files. Successive calls need different names, since other processes may
             write their next outputs before these are read.
     """
     if process.world == 1:
-        return mine
+        return local
     part = folder / f".{name}-{process.rank}.pt"
-    with replaced(part) as temporary:
-        torch.save(mine, temporary)
+    with atomic_write(part) as temporary:
+        torch.save(local, temporary)
     process.barrier()
     if not process.is_first:
         return {}
-    every: Outputs = {}
+    merged: Outputs = {}
     for rank in range(process.world):
         path = folder / f".{name}-{rank}.pt"
         for head, rows in torch.load(path, weights_only=True).items():
-            every.setdefault(head, []).extend(rows)
+            merged.setdefault(head, []).extend(rows)
         path.unlink()
-    return every
+    return merged

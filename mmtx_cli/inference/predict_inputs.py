@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.inference.embeddings import FOLDER, write_embeddings
-from mmtx_cli.inference.inputs import InputReader, described
-from mmtx_cli.inference.output_lines import NOT_FINITE, end, write_quarantine
-from mmtx_cli.io.atomic import replaced, write_json
+from mmtx_cli.inference.inputs import InputReader, piece_fields
+from mmtx_cli.inference.output_lines import NOT_FINITE, print_outcome, write_quarantine
+from mmtx_cli.io.atomic import atomic_write, write_json
 from mmtx_cli.io.jsonl import finite, json_line
 from mmtx_cli.runs.precomputed_features import feature_widths
 from mmtx_cli.runs.run_config import PredictConfig
@@ -38,45 +38,45 @@ def predict(run: PredictConfig, paths: Sequence[str], texts: Sequence[str]) -> N
     from mmtx_cli.inference.head_predictions import predicted
     from mmtx_cli.inference.predict import load_model
 
-    begun = time.perf_counter()
+    start = time.perf_counter()
     # unreadable inputs are reported in their output lines, however many they are
     run = replace(run, data=replace(run.data, max_unreadable_fraction=1.0))
     reader = InputReader.of(run)
     rows = manifest_rows(run) if run.data.path else None
     process = launch(run.trainer)
     model = load_model(run, process.device)
-    speaking = [
+    head_names = [
         n
         for n, head in model.head.items()
         if head.traits.predicts and (texts or not head.traits.contrastive)
     ]
-    if not speaking and not run.embeddings:  # user-defined heads can only be checked here
+    if not head_names and not run.embeddings:  # user-defined heads can only be checked here
         raise ConfigError(
             f"ckpt={run.ckpt}: no head makes predictions for new inputs (heads: "
             f"{', '.join(model.head)}); set embeddings=true to write only embeddings"
         )
     samples, lines = rows or input_lines(run, reader, paths)
-    for cut in samples.cut_texts() if process.is_first else ():
-        print(f"{cut}, as in training", file=sys.stderr)
+    for message in samples.cut_texts() if process.is_first else ():
+        print(f"{message}, as in training", file=sys.stderr)
     run_dir = open_run(run.plain)
-    aligned = [name for name in speaking if model.head[name].traits.contrastive]
+    aligned = [name for name in head_names if model.head[name].traits.contrastive]
     vectors = text_vectors(model, aligned, texts, reader, run, process)
-    found = predicted(model, samples, speaking, run.embeddings, run, process)
-    if found is None:
+    results = predicted(model, samples, head_names, run.embeddings, run, process)
+    if results is None:
         return
-    errors = found.errors()
-    said = {
-        name: found.predictions(name, reader.tokenizer, run.top, texts, vectors.get(name))
-        for name in speaking
+    errors = results.errors()
+    predictions = {
+        name: results.predictions(name, reader.tokenizer, run.top, texts, vectors.get(name))
+        for name in head_names
     }
     for i, line in enumerate(lines):
-        own = {name: said[name][i] for name in said}
-        error = errors[i] or (NOT_FINITE if finite(own) != own else None)
-        line |= {"error": error} if error else own
-    for note in found.missing(speaking):
+        line_predictions = {name: predictions[name][i] for name in predictions}
+        error = errors[i] or (NOT_FINITE if finite(line_predictions) != line_predictions else None)
+        line |= {"error": error} if error else line_predictions
+    for note in results.missing(head_names):
         print(note, file=sys.stderr)
-    arrays = found.embeddings() if run.embeddings else {}
-    write(run_dir, lines, arrays, of_files=rows is None, seconds=time.perf_counter() - begun)
+    arrays = results.embeddings() if run.embeddings else {}
+    write(run_dir, lines, arrays, of_files=rows is None, seconds=time.perf_counter() - start)
 
 
 def manifest_rows(run: PredictConfig) -> tuple["ManifestDataset", list[dict[str, Any]]]:
@@ -86,7 +86,7 @@ def manifest_rows(run: PredictConfig) -> tuple["ManifestDataset", list[dict[str,
     """
     from mmtx_cli.data.corpus import build_data
     from mmtx_cli.data.modality_columns import column_of, has_modality
-    from mmtx_cli.inference.output_lines import described as described_row
+    from mmtx_cli.inference.output_lines import sample_fields as described_row
     from mmtx_cli.runs.inherit import without_labels
 
     data, preparation = run.data, run.preprocessing
@@ -107,9 +107,9 @@ def manifest_rows(run: PredictConfig) -> tuple["ManifestDataset", list[dict[str,
         raise DataError(f"{corpus.manifest.path}: no rows with split={run.split}")
     modalities = [*run.encoder]
     if not any(has_modality(row, name, corpus) for row in rows for name in modalities):
-        wanted = " or ".join(column_of(name, corpus) for name in modalities)
+        columns = " or ".join(column_of(name, corpus) for name in modalities)
         raise DataError(
-            f"{corpus.manifest.path}: none of the {len(rows)} rows has {wanted}, which the model "
+            f"{corpus.manifest.path}: none of the {len(rows)} rows has {columns}, which the model "
             "reads"
         )
     samples = corpus.samples(rows, modalities, ())
@@ -124,12 +124,12 @@ def input_lines(
     """Return files, or a single text, as samples, and the initial fields of their output lines."""
     from mmtx_cli.data.input_files import all_pieces
 
-    asked = {"text": run.text} if run.text else {}
+    fields = {"text": run.text} if run.text else {}
     if not paths:
-        return reader.texts([str(run.text)]), [asked]
+        return reader.texts([str(run.text)]), [fields]
     pieces = list(all_pieces(paths, run.segment_seconds, reader.limits))
     samples = reader.files(pieces, [str(i) for i in range(len(pieces))], run.text)
-    return samples, [described(piece) | asked for piece in pieces]
+    return samples, [piece_fields(piece) | fields for piece in pieces]
 
 
 def write(
@@ -149,7 +149,7 @@ def write(
         seconds: Elapsed time.
     """
     written = [json_line(line) for line in lines]
-    with replaced(run_dir / "predictions.jsonl") as temporary:
+    with atomic_write(run_dir / "predictions.jsonl") as temporary:
         temporary.write_text("\n".join(written) + "\n", encoding="utf-8")
     if of_files:
         write_quarantine(run_dir, lines)
@@ -161,4 +161,4 @@ def write(
         print(line)
     for name, shape in shapes.items():
         print(f"{run_dir / FOLDER / name}.npy: {shape[0]} x {shape[1]}", file=sys.stderr)
-    end(run_dir, lines, "read")
+    print_outcome(run_dir, lines, "read")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.io.atomic import own_folder, replaced
+from mmtx_cli.io.atomic import atomic_write, make_subfolder
 
 
 def write_subtitles(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
@@ -21,10 +21,10 @@ def write_subtitles(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Pat
     taken: set[str] = set()
     for path, pieces in videos.items():
         name = free_name(Path(path).stem, taken)
-        own_folder(folder)
+        make_subfolder(folder)
         for suffix, text in ((".vtt", web_vtt(pieces)), (".srt", sub_rip(pieces))):
             written.append(folder / f"{name}{suffix}")
-            with replaced(written[-1]) as temporary:
+            with atomic_write(written[-1]) as temporary:
                 temporary.write_text(text, encoding="utf-8")
     return written
 

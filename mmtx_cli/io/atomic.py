@@ -21,14 +21,14 @@ from mmtx_cli.io.jsonl import finite
 SUFFIX = ".part"
 LOCK = ".lock"
 """Name of the lock file of the process that writes to a folder."""
-STALE = 600.0
+STALE_SECONDS = 600.0
 """Seconds without a change after which a temporary file is considered abandoned."""
-BEGUN = time.time()
+PROCESS_START = time.time()
 """Start time of this process."""
 
 
 @contextmanager
-def replaced(path: Path, size: int | None = None) -> Iterator[Path]:
+def atomic_write(path: Path, size: int | None = None) -> Iterator[Path]:
     """Yield a temporary path next to ``path``; at the end, sync it and rename it to ``path``.
 
     The temporary file is created with O_EXCL under a random name. ``size`` is the number of bytes
@@ -60,11 +60,11 @@ def _temporary(path: Path) -> Path:
         raise ConfigError(f"{path}: is not a regular file and is not replaced; choose another path")
     try:
         remove_stale(path)
-        number, name = tempfile.mkstemp(SUFFIX, f".{path.name}.", path.parent)
+        descriptor, name = tempfile.mkstemp(SUFFIX, f".{path.name}.", path.parent)
     except OSError as error:
         error.filename = str(path)
         raise
-    os.close(number)
+    os.close(descriptor)
     return Path(name)
 
 
@@ -73,34 +73,34 @@ def remove_stale(path: Path) -> None:
 
     Recently changed files are kept, since another process may still be writing them.
     """
-    _remove(path.parent, f".{path.name}.", time.time() - STALE)
+    _remove(path.parent, f".{path.name}.", time.time() - STALE_SECONDS)
 
 
-def remove_left(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove abandoned temporary files in a folder that this process has locked.
 
     Its subfolders are included, except those with locks of their own. Files newer than this
     process are kept, since they may belong to other processes of the same job.
     """
     with os.scandir(folder) as entries:
-        inner = [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
-    for place in (folder, *(path for path in inner if not (path / LOCK).exists())):
-        _remove(place, ".", BEGUN)
+        subfolders = [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for subfolder in (folder, *(path for path in subfolders if not (path / LOCK).exists())):
+        _remove(subfolder, ".", PROCESS_START)
 
 
-def _remove(folder: Path, begin: str, before: float) -> None:
+def _remove(folder: Path, prefix: str, before: float) -> None:
     """Remove temporary files last changed before a time, and links with such names."""
     with os.scandir(folder) as entries:
-        left = [e for e in entries if e.name.startswith(begin) and e.name.endswith(SUFFIX)]
-    for entry in left:
+        leftovers = [e for e in entries if e.name.startswith(prefix) and e.name.endswith(SUFFIX)]
+    for entry in leftovers:
         with suppress(FileNotFoundError):  # its process has just renamed it
-            old = entry.stat(follow_symlinks=False).st_mtime < before
-            if entry.is_symlink() or (old and entry.is_file(follow_symlinks=False)):
+            is_old = entry.stat(follow_symlinks=False).st_mtime < before
+            if entry.is_symlink() or (is_old and entry.is_file(follow_symlinks=False)):
                 os.unlink(entry.path)
 
 
 def is_temporary(name: str) -> bool:
-    """Return True for the name of an unfinished temporary file of ``replaced``."""
+    """Return True for the name of an unfinished temporary file of ``atomic_write``."""
     return name.startswith(".") and name.endswith(SUFFIX)
 
 
@@ -130,20 +130,20 @@ def appending(path: Path, mode: str = "a") -> IO:
     return file
 
 
-def created(path: Path) -> IO[str]:
+def open_new(path: Path) -> IO[str]:
     """Open a new file for writing; an existing file is removed, not truncated."""
     path.unlink(missing_ok=True)
     return open(path, "x", encoding="utf-8", opener=_without_links)
 
 
-def own_folder(path: Path) -> Path:
-    """Create a subfolder of a run folder; raise as ``check_own_folder`` does."""
-    check_own_folder(path)
+def make_subfolder(path: Path) -> Path:
+    """Create a subfolder of a run folder; raise as ``check_subfolder`` does."""
+    check_subfolder(path)
     path.mkdir(exist_ok=True)
     return path
 
 
-def check_own_folder(path: Path) -> None:
+def check_subfolder(path: Path) -> None:
     """Check that a subfolder of a run folder is not a link, which may lead anywhere.
 
     Raises:
@@ -162,7 +162,7 @@ def _without_links(path: str, flags: int) -> int:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file atomically; NaN and infinities are written as null."""
-    with replaced(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(
             json.dumps(finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8"
         )

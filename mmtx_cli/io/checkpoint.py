@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.errors import CheckpointError
-from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.file_errors import is_of_files, reason
 from mmtx_cli.io.former_forms import restored
 from mmtx_cli.io.former_names import renamed
@@ -31,9 +31,9 @@ from mmtx_cli.io.untrusted.torch_file import check_archive, load_archive, plain_
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 TOKENIZERS = {"tokenizer": TOKENIZER, "text_tokenizer": "text_tokenizer.json"}
 """File names of the tokenizers; the second is that of a pretrained text encoder."""
-OF_THE_RUN = ("run", "rows")
+RUN_ENTRIES = ("run", "rows")
 """Entries of a checkpoint's config that belong to the run, not to the model."""
-KINDS: Mapping[str, type] = {
+ENTRY_TYPES: Mapping[str, type] = {
     "tokenizer": str,
     "text_tokenizer": str,
     "label_names": list,
@@ -49,7 +49,7 @@ PREFIX = "model."
 """Prefix of the model's parameters in the Lightning module."""
 
 
-def find(path: str) -> Path:
+def find_model(path: str) -> Path:
     """Return the model folder or .ckpt file given by ``ckpt=``.
 
     For a run folder, it is the run's model folder, else its best or last checkpoint.
@@ -59,9 +59,9 @@ def find(path: str) -> Path:
     """
     given = Path(str(path)).expanduser()
     if not given.exists():
-        here = given.parent if given.parent.is_dir() else Path()
-        close = get_close_matches(given.name, os.listdir(here), n=1)
-        hint = f"; did you mean {here / close[0]}?" if close else ""
+        parent = given.parent if given.parent.is_dir() else Path()
+        matches = get_close_matches(given.name, os.listdir(parent), n=1)
+        hint = f"; did you mean {parent / matches[0]}?" if matches else ""
         raise CheckpointError(f"ckpt={path}: file or folder not found{hint}")
     if not given.is_dir():
         return given
@@ -72,10 +72,10 @@ def find(path: str) -> Path:
         if (given / "checkpoints" / name).exists():
             return given / "checkpoints" / name
     try:
-        below = [p for p in sorted(given.iterdir()) if (p / "model" / WEIGHTS).is_file()]
+        runs = [p for p in sorted(given.iterdir()) if (p / "model" / WEIGHTS).is_file()]
     except OSError as error:
         raise CheckpointError(f"ckpt={path}: cannot be read: {reason(error)}") from error
-    hint = f"; did you mean {below[-1]}?" if below else ""
+    hint = f"; did you mean {runs[-1]}?" if runs else ""
     raise CheckpointError(
         f"ckpt={path}: the folder contains neither {WEIGHTS}, model/{WEIGHTS} nor "
         f"checkpoints/last.ckpt{hint}"
@@ -84,11 +84,11 @@ def find(path: str) -> Path:
 
 def read_config(path: str) -> dict[str, Any]:
     """Return the config of a trained model; of a model folder, without importing torch."""
-    found = find(path)
+    found = find_model(path)
     if found.is_dir():
         return read_folder_config(found)
     checkpoint = load_checkpoint(found)
-    config = sound(checkpoint["config"], found, model_tensors(checkpoint))
+    config = checked_config(checkpoint["config"], found, model_tensors(checkpoint))
     return config if "run" in config else {**config, "early": True}
 
 
@@ -96,20 +96,20 @@ def read_folder_config(folder: Path) -> dict[str, Any]:
     """Return the config of a model folder, including the tokenizers."""
     plain = _read(read_json, folder / CONFIG, MAX_CONFIG_BYTES)
     header = read_header(folder / WEIGHTS)
-    config = sound(plain, folder / CONFIG, header)
+    config = checked_config(plain, folder / CONFIG, header)
     if METADATA not in header:
         config["early"] = True
-    held = config.pop("tokenizers", None) or []
-    if not isinstance(held, list) or not set(TOKENIZERS).issuperset(map(str, held)):
+    stored = config.pop("tokenizers", None) or []
+    if not isinstance(stored, list) or not set(TOKENIZERS).issuperset(map(str, stored)):
         known = ", ".join(TOKENIZERS)
         raise CheckpointError(
             f"{folder / CONFIG}: tokenizers must be a list of names from: {known}"
         )
     for key, name in TOKENIZERS.items():
         file = folder / name
-        if key in held and not file.exists():
+        if key in stored and not file.exists():
             raise CheckpointError(f"{file}: file not found; use a complete model folder")
-        config[key] = _read(read_text, file, MAX_TOKENIZER_BYTES) if key in held else None
+        config[key] = _read(read_text, file, MAX_TOKENIZER_BYTES) if key in stored else None
     return config
 
 
@@ -122,7 +122,7 @@ def _read(reader: Callable[[Path, int], Any], path: Path, limit: int) -> Any:
         ) from error
 
 
-def sound(config: Any, path: Path, names: Iterable[str]) -> dict[str, Any]:
+def checked_config(config: Any, path: Path, names: Iterable[str]) -> dict[str, Any]:
     """Return a config with current class names and without teachers, after checking its structure.
 
     Classes are those that have tensors of the model's ``names``. The contents of the config's parts
@@ -133,26 +133,35 @@ def sound(config: Any, path: Path, names: Iterable[str]) -> dict[str, Any]:
     """
     if (fault := plain_fault(config)) is not None:
         raise CheckpointError(f"{path}: its config contains {fault}, which mmtx never writes")
-    whole = renamed(config) if isinstance(config, Mapping) else {}
-    model = whole.get("model")
+    current = renamed(config) if isinstance(config, Mapping) else {}
+    model = current.get("model")
     model = model if isinstance(model, Mapping) else {}
-    groups = [model.get("encoder"), model.get("head"), whole.get("preparation"), whole.get("data")]
+    groups = [
+        model.get("encoder"),
+        model.get("head"),
+        current.get("preparation"),
+        current.get("data"),
+    ]
     parts = [p for g in groups[:2] if isinstance(g, Mapping) for p in g.values() if p is not None]
-    right = all(isinstance(node, Mapping) for node in (*groups, *parts, model.get("fusion")))
-    if not right or "dim" not in model or not all(map(_fits, KINDS, map(whole.get, KINDS))):
+    is_valid = all(isinstance(node, Mapping) for node in (*groups, *parts, model.get("fusion")))
+    if (
+        not is_valid
+        or "dim" not in model
+        or not all(map(_has_type, ENTRY_TYPES, map(current.get, ENTRY_TYPES)))
+    ):
         raise CheckpointError(f"{path}: not the config of a model trained by mmtx")
-    model = restored({**model, "head": untaught(model["head"])}, names)
-    return {**whole, "model": model}
+    model = restored({**model, "head": without_teachers(model["head"])}, names)
+    return {**current, "model": model}
 
 
-def _fits(key: str, value: Any) -> bool:
+def _has_type(key: str, value: Any) -> bool:
     """Return True if a value is None or of the type expected at a key of the config."""
-    kind = KINDS[key]
+    kind = ENTRY_TYPES[key]
     of_texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
     return value is None or (isinstance(value, kind) and of_texts)
 
 
-def untaught(heads: Mapping[str, Any]) -> dict[str, Any]:
+def without_teachers(heads: Mapping[str, Any]) -> dict[str, Any]:
     """Return the heads' configs without teachers, which a trained model does not need."""
     return {
         name: {**node, "teacher": None} if isinstance(node, Mapping) and "teacher" in node else node
@@ -208,7 +217,7 @@ def read_weights(path: str) -> dict[str, Any]:
         CheckpointError: if the file cannot be read, or a value is NaN or infinite: such a model
             would silently give wrong results.
     """
-    found = find(path)
+    found = find_model(path)
     if found.is_dir():
         return read_safetensors(found / WEIGHTS)
     tensors = model_tensors(load_checkpoint(found))
@@ -218,7 +227,7 @@ def read_weights(path: str) -> dict[str, Any]:
 
 def tensor_names(path: str) -> list[str]:
     """Return the names of the tensors of a trained model."""
-    found = find(path)
+    found = find_model(path)
     if found.is_dir():
         return list(read_header(found / WEIGHTS))
     return list(model_tensors(load_checkpoint(found)))
@@ -241,15 +250,15 @@ def save_folder(folder: Path, config: Mapping[str, Any], state: Mapping[str, Any
 
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: x.detach().cpu().contiguous().clone() for name, x in state.items()}
-    with replaced(folder / WEIGHTS, sum(x.nbytes for x in tensors.values())) as temporary:
+    with atomic_write(folder / WEIGHTS, sum(x.nbytes for x in tensors.values())) as temporary:
         save_file(tensors, temporary, checksums(tensors))
-    plain = {k: v for k, v in config.items() if k not in (*TOKENIZERS, *OF_THE_RUN)}
-    plain["model"] = {**plain["model"], "head": untaught(plain["model"]["head"])}
+    plain = {k: v for k, v in config.items() if k not in (*TOKENIZERS, *RUN_ENTRIES)}
+    plain["model"] = {**plain["model"], "head": without_teachers(plain["model"]["head"])}
     plain["tokenizers"] = [key for key in TOKENIZERS if config.get(key)]
-    with replaced(folder / CONFIG) as temporary:
+    with atomic_write(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
     for key, name in TOKENIZERS.items():
         if config.get(key):
-            with replaced(folder / name) as temporary:
+            with atomic_write(folder / name) as temporary:
                 temporary.write_text(config[key], encoding="utf-8")
     return folder

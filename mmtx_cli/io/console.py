@@ -60,18 +60,23 @@ def parts(table: "Table", console: Console) -> Iterator["Table"]:
             groups.append([])
         groups[-1].append(column)
     for number, group in enumerate(groups):
-        shown = (first, *group)
-        part = Table(*(column.copy() for column in shown), title=None if number else table.title)
-        for cells in zip(*(column.cells for column in shown), strict=True):
+        part_columns = (first, *group)
+        part = Table(
+            *(column.copy() for column in part_columns), title=None if number else table.title
+        )
+        for cells in zip(*(column.cells for column in part_columns), strict=True):
             part.add_row(*cells)
         yield part
 
 
 def table_width(columns: "Sequence[Column]", console: Console) -> int:
     """Return the width of a table of these columns, including padding and borders."""
-    free = console.options.update(width=10_000)
+    unlimited = console.options.update(width=10_000)
     widths = (
-        max(console.measure(cell, options=free).maximum for cell in (column.header, *column.cells))
+        max(
+            console.measure(cell, options=unlimited).maximum
+            for cell in (column.header, *column.cells)
+        )
         for column in columns
     )
     return 1 + sum(3 + width for width in widths)

@@ -14,9 +14,9 @@ from pathlib import Path
 from mmtx_cli.errors import ConfigError, RunError
 from mmtx_cli.io.quoting import argument
 
-FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 FAILING = (
-    *(*FULL, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ENXIO),
+    *(*DISK_FULL, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ENXIO),
     getattr(errno, "ESTALE", errno.EIO),
 )
 """Failures and limits of the machine; the path given by the user is valid."""
@@ -42,34 +42,34 @@ def is_of_files(error: OSError) -> bool:
 
 
 @contextmanager
-def writing(path: Path, size: int | None = None, half: Path | None = None) -> Iterator[None]:
+def writing(path: Path, size: int | None = None, temporary: Path | None = None) -> Iterator[None]:
     """Convert file errors of any library, while ``path`` is written, to a FileError that names it.
 
-    ``size`` is the number of bytes needed, ``half`` the temporary file that is written first.
+    ``size`` is the number of bytes needed, ``temporary`` the temporary file that is written first.
     """
     free = free_space(path)  # measured first: a partial file may use it up
     try:
         yield
     except Exception as error:
-        number = cause(error, path, half or path)
+        number = errno_of(error, path, temporary or path)
         if number is None or number not in (*FAILING, *MISPLACED):
             raise
-        named = FileError(number, os.strerror(number), str(path))
-        named.free, named.size = free, size
-        raise named from error
+        file_error = FileError(number, os.strerror(number), str(path))
+        file_error.free, file_error.size = free, size
+        raise file_error from error
 
 
-def cause(error: Exception, path: Path, half: Path) -> int | None:
-    """Return the errno of an error while ``path`` or ``half`` was written; None if unrelated."""
+def errno_of(error: Exception, path: Path, temporary: Path) -> int | None:
+    """Return the errno of an error in writing ``path`` or ``temporary``; None if unrelated."""
     if isinstance(error, OSError):
-        own = error.filename is None or str(error.filename) in (str(path), str(half))
-        return error.errno if own else None
+        is_same_file = error.filename is None or str(error.filename) in (str(path), str(temporary))
+        return error.errno if is_same_file else None
     if found := _RUST.search(str(error)):  # safetensors raises its own error type
         return int(found[1])
-    return hidden(half) if isinstance(error, RuntimeError) else None
+    return probe_errno(temporary) if isinstance(error, RuntimeError) else None
 
 
-def hidden(path: Path) -> int | None:
+def probe_errno(path: Path) -> int | None:
     """Return the errno that torch does not report, by attempting a further write."""
     if not path.exists():
         return None
@@ -83,18 +83,18 @@ def hidden(path: Path) -> int | None:
 
 def reason(error: OSError) -> str:
     """Return the system's error message, with the free disk space or a remedy where it helps."""
-    said = error.strerror or str(error)
-    if error.errno in FULL:
-        said += f" ({room(error)})" if error.filename else ""
+    message = error.strerror or str(error)
+    if error.errno in DISK_FULL:
+        message += f" ({space_text(error)})" if error.filename else ""
     elif error.errno == errno.ENOENT and error.filename:
         folder = Path(str(error.filename)).parent
-        said += "" if folder.is_dir() else f"; folder {folder} does not exist"
+        message += "" if folder.is_dir() else f"; folder {folder} does not exist"
     elif error.errno == errno.EMFILE:
-        said += "; raise the limit: ulimit -n"
-    return said
+        message += "; raise the limit: ulimit -n"
+    return message
 
 
-def room(error: OSError) -> str:
+def space_text(error: OSError) -> str:
     """Return the free space on a file's disk and, if known, the space needed, as text."""
     free = getattr(error, "free", None)
     free = free_space(Path(str(error.filename))) if free is None else free
@@ -105,9 +105,9 @@ def room(error: OSError) -> str:
 
 def free_space(path: Path) -> int:
     """Return the free bytes on a file's disk, even if its folder does not exist yet."""
-    for place in (path, *path.absolute().parents):
-        if place.is_dir():
-            return shutil.disk_usage(place).free
+    for folder in (path, *path.absolute().parents):
+        if folder.is_dir():
+            return shutil.disk_usage(folder).free
     return 0
 
 
@@ -116,7 +116,9 @@ def megabytes(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
 
 
-def fault(error: OSError, run_dir: str | None = None, remedy: str = "") -> ConfigError | RunError:
+def user_error(
+    error: OSError, run_dir: str | None = None, remedy: str = ""
+) -> ConfigError | RunError:
     """Return a RunError for a failure of the machine, or a ConfigError that the user can fix.
 
     ``run_dir`` is named if the system does not report the file; ``remedy`` ends the message.
@@ -128,7 +130,7 @@ def fault(error: OSError, run_dir: str | None = None, remedy: str = "") -> Confi
     return kind(f"{where}{reason(error)}{remedy}")
 
 
-def told(error: Exception, command: str, run_dir: str | None) -> Exception:
+def with_resume_command(error: Exception, command: str, run_dir: str | None) -> Exception:
     """Convert a file error to a message with the command to resume; return others unchanged."""
     if not isinstance(error, OSError) or not is_of_files(error):
         return error
@@ -136,6 +138,6 @@ def told(error: Exception, command: str, run_dir: str | None) -> Exception:
     if run_dir and os.path.isfile(os.path.join(run_dir, "checkpoints", "last.ckpt")):
         resume = f"mmtx {command} resume=true {argument('run_dir', run_dir)}"
         remedy = f"; once this is fixed, resume with: {resume}"
-    message = fault(error, run_dir, remedy)
+    message = user_error(error, run_dir, remedy)
     message.__cause__ = error
     return message

@@ -56,11 +56,11 @@ def parsed_json(text: str) -> Any:
 
 def _is_deeper(value: Any, levels: int) -> bool:
     """Return True if lists or objects are nested deeper than ``levels``; JSON has no cycles."""
-    layer = [value] if isinstance(value, (dict, list)) else []
+    level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(levels):
-        held = (v.values() if isinstance(v, dict) else v for v in layer)
-        layer = [v for items in held for v in items if isinstance(v, (dict, list))]
-        if not layer:
+        children = (v.values() if isinstance(v, dict) else v for v in level)
+        level = [v for items in children for v in items if isinstance(v, (dict, list))]
+        if not level:
             return False
     return True
 

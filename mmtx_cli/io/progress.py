@@ -41,8 +41,8 @@ class SparseLines:
 
 def hours(seconds: float) -> str:
     """Format a duration as ``0:01:15``."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+    minutes, remainder = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{remainder:02d}"
 
 
 def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:

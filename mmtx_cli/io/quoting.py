@@ -33,7 +33,7 @@ def argument(key: str, value: object) -> str:
     return shlex.quote(f"{key}={text if plain else in_quotes(text)}")
 
 
-def as_written(arg: str) -> str:
+def quoted_if_needed(arg: str) -> str:
     """Quote a plain value that Hydra's ASCII-only grammar cannot read.
 
     Examples are ``manifest=données.jsonl`` and ``captions=a#1.csv``.
@@ -56,28 +56,30 @@ def is_readable(arg: str) -> bool:
     return True
 
 
-def unreadable(arg: str) -> str:
+def parse_fault(arg: str) -> str:
     """Explain why Hydra's grammar cannot parse ``key=value``, and how to write it in a shell."""
     key, _, value = arg.partition("=")
     listed = value[:1] + value[-1:] == "[]"
     items = _ITEM.findall(value[1:-1]) if listed else [value]
-    wrong = [item for item in items if not is_readable(f"{key}={item}")]
-    fixed = [in_quotes(item) if item in wrong else item for item in items]
-    whole = f"{key}=" + (f"[{','.join(fixed)}]" if listed else fixed[0])
-    if not is_readable(whole):
+    unparsable = [item for item in items if not is_readable(f"{key}={item}")]
+    fixed = [in_quotes(item) if item in unparsable else item for item in items]
+    corrected = f"{key}=" + (f"[{','.join(fixed)}]" if listed else fixed[0])
+    if not is_readable(corrected):
         return "cannot parse the key; write key=value, without spaces or quotes in the key"
     if any(value.count(a) != value.count(b) for a, b in ("[]", "{}")) or value.count('"') % 2:
-        remedy = f"close brackets and quotes, or, for a string, write {shlex.quote(whole)}"
+        remedy = f"close brackets and quotes, or, for a string, write {shlex.quote(corrected)}"
         return f"cannot parse the value; {remedy}"
-    text = "".join(wrong)
+    text = "".join(unparsable)
     if is_mapping := value[:1] + value[-1:] == "{}":
         signs = _FOREIGN.findall(text)
     else:
         signs = _SIGN.findall(text) or _FOREIGN.findall(text)
-    named = [repr(sign) for sign in dict.fromkeys(signs)]
-    verb = "needs" if len(named) == 1 else "need"
+    shown_signs = [repr(sign) for sign in dict.fromkeys(signs)]
+    verb = "needs" if len(shown_signs) == 1 else "need"
     quotes = (
-        f"{' and '.join(named)} {verb} quotes around the string" if named else "quote its strings"
+        f"{' and '.join(shown_signs)} {verb} quotes around the string"
+        if shown_signs
+        else "quote its strings"
     )
-    remedy = "" if is_mapping else f": write {shlex.quote(whole)}"
+    remedy = "" if is_mapping else f": write {shlex.quote(corrected)}"
     return f"cannot parse the value; {quotes}{remedy}"

@@ -96,9 +96,9 @@ class Output:
 
     def _fail(self, error: OSError) -> None:
         """Raise for standard output; errors of standard error cannot be reported anywhere."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.stream.fileno())
-        os.close(nowhere)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self.stream.fileno())
+        os.close(devnull)
         if self.is_error:
             return
         if isinstance(error, BrokenPipeError):
@@ -115,19 +115,19 @@ def terminal(stream: Any) -> Any:
 def standard_output() -> Iterator[None]:
     """Replace standard output and error by Output streams in a with block."""
     _open_closed()
-    before = sys.stdout, sys.stderr
-    errors = [getattr(stream, "errors", None) for stream in before]
-    for stream in before:
+    originals = sys.stdout, sys.stderr
+    errors = [getattr(stream, "errors", None) for stream in originals]
+    for stream in originals:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=_HANDLER)
-    sys.stdout, sys.stderr = Output(before[0], False), Output(before[1], True)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = Output(originals[0], False), Output(originals[1], True)  # type: ignore[assignment]
     try:
         yield
     finally:
-        sys.stdout, sys.stderr = before
-        for stream, old in zip(before, errors, strict=True):
+        sys.stdout, sys.stderr = originals
+        for stream, errors_mode in zip(originals, errors, strict=True):
             if hasattr(stream, "reconfigure") and not stream.closed:
-                stream.reconfigure(errors=old)
+                stream.reconfigure(errors=errors_mode)
 
 
 def print_traceback(kind: Any, error: BaseException, trace: Any) -> None:

@@ -36,12 +36,12 @@ def attend(
         return F.scaled_dot_product_attention(
             query, key, value, dropout_p=dropout, is_causal=causal
         )
-    real = mask.any(dim=1)
-    allowed = (mask | ~real[:, None])[:, None, None, :]
+    has_context = mask.any(dim=1)
+    allowed = (mask | ~has_context[:, None])[:, None, None, :]
     if causal:
         allowed = allowed & lower_triangle(query.shape[2], query)
     out = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=dropout)
-    return out * real[:, None, None, None]
+    return out * has_context[:, None, None, None]
 
 
 def lower_triangle(n: int, like: Tensor) -> Bool[Tensor, "n n"]:

@@ -29,8 +29,8 @@ class Change(nn.Module):
     ) -> Float[Tensor, "b t n d"]:
         """Return the changes; ``mask`` is per time step (k = 1) or per token (k = n)."""
         change = differences(x, mask)
-        made: Tensor = self.project(self.norm(change))
-        return made if self.amount is None else made + self.amount(change)
+        projected: Tensor = self.project(self.norm(change))
+        return projected if self.amount is None else projected + self.amount(change)
 
 
 def differences(

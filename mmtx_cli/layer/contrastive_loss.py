@@ -22,12 +22,12 @@ def infonce(
     queries: Float[Tensor, "q d"],
     keys: Float[Tensor, "k d"],
     scale: Float[Tensor, ""],
-    partner: Int[Tensor, " q"],
-    asks: Bool[Tensor, " q"],
-    there: Bool[Tensor, " k"],
+    positive_index: Int[Tensor, " q"],
+    query_mask: Bool[Tensor, " q"],
+    key_mask: Bool[Tensor, " k"],
     shared: bool = False,
 ) -> Float[Tensor, ""]:
-    """Symmetric InfoNCE loss, summed over the queries where ``asks`` is True.
+    """Symmetric InfoNCE loss, summed over the queries where ``query_mask`` is True.
 
     The loss of a query is the mean of two cross-entropies: of its positive among the keys, and of
     the query among the queries of all processes for that key (van den Oord et al. 2018, eq. 4;
@@ -37,12 +37,12 @@ def infonce(
         queries: Embeddings of this process.
         keys: Embeddings of all processes.
         scale: Factor of the similarities (inverse temperature).
-        partner: Index of each query's positive key.
-        asks: Queries that have a positive key.
-        there: Keys that are the positive of a query of any process.
+        positive_index: Index of each query's positive key.
+        query_mask: Queries that have a positive key.
+        key_mask: Keys that are the positive of a query of any process.
         shared: Whether there are other processes.
     """
-    return _BothWays.apply(queries, keys, scale, partner, asks, there, shared)
+    return _BothWays.apply(queries, keys, scale, positive_index, query_mask, key_mask, shared)
 
 
 def sigmoid(
@@ -50,9 +50,9 @@ def sigmoid(
     keys: Float[Tensor, "k d"],
     scale: Float[Tensor, ""],
     bias: Float[Tensor, ""],
-    partner: Int[Tensor, " q"],
-    asks: Bool[Tensor, " q"],
-    there: Bool[Tensor, " k"],
+    positive_index: Int[Tensor, " q"],
+    query_mask: Bool[Tensor, " q"],
+    key_mask: Bool[Tensor, " k"],
 ) -> Float[Tensor, ""]:
     """Sum over all pairs of the binary cross-entropy of whether the key is the query's positive.
 
@@ -63,11 +63,11 @@ def sigmoid(
         keys: Embeddings of all processes.
         scale: Factor of the similarities (inverse temperature).
         bias: Added to all logits.
-        partner: Index of each query's positive key.
-        asks: Queries that have a positive key.
-        there: Keys that are the positive of a query of any process.
+        positive_index: Index of each query's positive key.
+        query_mask: Queries that have a positive key.
+        key_mask: Keys that are the positive of a query of any process.
     """
-    return _EachPair.apply(queries, keys, scale, bias, partner, asks, there)
+    return _EachPair.apply(queries, keys, scale, bias, positive_index, query_mask, key_mask)
 
 
 def pieces(queries: Tensor, keys: Tensor) -> Iterator[slice]:
@@ -90,40 +90,46 @@ class _BothWays(torch.autograd.Function):
         queries: Tensor,
         keys: Tensor,
         scale: Tensor,
-        partner: Tensor,
-        asks: Tensor,
-        there: Tensor,
+        positive_index: Tensor,
+        query_mask: Tensor,
+        key_mask: Tensor,
         shared: bool,
     ) -> Tensor:
         def logits(rows: slice) -> Tensor:
-            alike = (queries[rows] * scale) @ keys.T
-            alike.masked_fill_(~there, -torch.inf)
-            return alike.masked_fill_(~asks[rows, None], -torch.inf)
+            similarity = (queries[rows] * scale) @ keys.T
+            similarity.masked_fill_(~key_mask, -torch.inf)
+            return similarity.masked_fill_(~query_mask[rows, None], -torch.inf)
 
-        row = queries.new_empty(len(queries))
-        column = keys.new_full((len(keys),), -torch.inf)
+        row_normalizer = queries.new_empty(len(queries))
+        column_normalizer = keys.new_full((len(keys),), -torch.inf)
         for rows in pieces(queries, keys):
-            found = logits(rows)
-            row[rows] = found.logsumexp(dim=1)
-            column = torch.logaddexp(column, found.logsumexp(dim=0))
-        column = gather(column[None], shared).logsumexp(dim=0)
+            block = logits(rows)
+            row_normalizer[rows] = block.logsumexp(dim=1)
+            column_normalizer = torch.logaddexp(column_normalizer, block.logsumexp(dim=0))
+        column_normalizer = gather(column_normalizer[None], shared).logsumexp(dim=0)
         # any finite value will do for masked rows and columns
-        row, column = (x.masked_fill(x == -torch.inf, 0) for x in (row, column))
-        own = scale * (queries * keys[partner]).sum(dim=1)
-        loss = (((row + column[partner]) / 2 - own) * asks).sum()
+        row_normalizer, column_normalizer = (
+            x.masked_fill(x == -torch.inf, 0) for x in (row_normalizer, column_normalizer)
+        )
+        positive = scale * (queries * keys[positive_index]).sum(dim=1)
+        loss = (
+            ((row_normalizer + column_normalizer[positive_index]) / 2 - positive) * query_mask
+        ).sum()
         if not any(ctx.needs_input_grad):
             return loss
-        made = torch.empty_like(queries), torch.zeros_like(keys)
+        grads = torch.empty_like(queries), torch.zeros_like(keys)
         for rows in pieces(queries, keys):
-            found = logits(rows)
-            slope = (found - column).exp_()
-            slope += found.sub_(row[rows, None]).exp_()
-            slope /= 2
-            slope.scatter_add_(1, partner[rows, None], -asks[rows, None].to(slope.dtype))
-            made[0][rows] = slope @ keys
-            made[1].addmm_(slope.T, queries[rows])
-        scaled = (made[0] * queries).sum()
-        ctx.save_for_backward(*(x.mul_(scale) for x in made), scaled)
+            block = logits(rows)
+            block_grad = (block - column_normalizer).exp_()
+            block_grad += block.sub_(row_normalizer[rows, None]).exp_()
+            block_grad /= 2
+            block_grad.scatter_add_(
+                1, positive_index[rows, None], -query_mask[rows, None].to(block_grad.dtype)
+            )
+            grads[0][rows] = block_grad @ keys
+            grads[1].addmm_(block_grad.T, queries[rows])
+        scale_grad = (grads[0] * queries).sum()
+        ctx.save_for_backward(*(x.mul_(scale) for x in grads), scale_grad)
         return loss
 
     @staticmethod
@@ -142,26 +148,26 @@ class _EachPair(torch.autograd.Function):
         keys: Tensor,
         scale: Tensor,
         bias: Tensor,
-        partner: Tensor,
-        asks: Tensor,
-        there: Tensor,
+        positive_index: Tensor,
+        query_mask: Tensor,
+        key_mask: Tensor,
     ) -> Tensor:
-        total, shift = torch.zeros_like(scale), torch.zeros_like(scale)
-        learns = any(ctx.needs_input_grad)
-        made = [torch.zeros_like(x) for x in (queries, keys)] if learns else []
+        total, bias_grad = torch.zeros_like(scale), torch.zeros_like(scale)
+        needs_grad = any(ctx.needs_input_grad)
+        grads = [torch.zeros_like(x) for x in (queries, keys)] if needs_grad else []
         for rows in pieces(queries, keys):
-            own, counts = partner[rows, None], asks[rows, None] & there
+            index, pair_mask = positive_index[rows, None], query_mask[rows, None] & key_mask
             z = ((queries[rows] * scale) @ keys.T).add_(bias)
-            z.scatter_(1, own, -z.gather(1, own))  # the loss pushes z below zero
-            total += (F.softplus(z) * counts).sum()
-            if learns:
-                slope = z.sigmoid_().mul_(counts)
-                slope.scatter_(1, own, -slope.gather(1, own))
-                shift += slope.sum()
-                made[0][rows] = slope @ keys
-                made[1].addmm_(slope.T, queries[rows])
-        scaled = (made[0] * queries).sum() if learns else shift
-        ctx.save_for_backward(*(x.mul_(scale) for x in made), scaled, shift)
+            z.scatter_(1, index, -z.gather(1, index))  # the loss pushes z below zero
+            total += (F.softplus(z) * pair_mask).sum()
+            if needs_grad:
+                block_grad = z.sigmoid_().mul_(pair_mask)
+                block_grad.scatter_(1, index, -block_grad.gather(1, index))
+                bias_grad += block_grad.sum()
+                grads[0][rows] = block_grad @ keys
+                grads[1].addmm_(block_grad.T, queries[rows])
+        scale_grad = (grads[0] * queries).sum() if needs_grad else bias_grad
+        ctx.save_for_backward(*(x.mul_(scale) for x in grads), scale_grad, bias_grad)
         return total
 
     @staticmethod

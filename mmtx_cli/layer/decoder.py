@@ -27,8 +27,8 @@ class LayerCache:
 
     def reorder(self, rows: Int[Tensor, " rows"], length: int) -> None:
         """Replace the first ``length`` tokens of row i by those of row ``rows[i]``."""
-        for kept in self.past:
-            kept[:, :, :length] = kept[rows, :, :length]
+        for cached in self.past:
+            cached[:, :, :length] = cached[rows, :, :length]
 
 
 class DecoderBlock(nn.Module):
@@ -84,8 +84,8 @@ class DecoderBlock(nn.Module):
         """
         b, k, d = x.shape
         new = self.norm1(x).reshape(b * k, 1, d)
-        for kept, fresh in zip(cache.past, self.attention.keys(new), strict=True):
-            kept[:, :, position] = fresh[:, :, 0]
+        for cached, projected in zip(cache.past, self.attention.keys(new), strict=True):
+            cached[:, :, position] = projected[:, :, 0]
         key, value = cache.past
         keys = key[:, :, : position + 1], value[:, :, : position + 1]
         x = x + self.attention.read(new, keys).view(b, k, d)

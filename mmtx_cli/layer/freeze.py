@@ -57,31 +57,31 @@ def stem_before(body: nn.Module, first: nn.Module) -> Iterator[nn.ModuleList]:
     These are whole branches of the module tree, independent of their registration order, and the
     direct parameters of the modules around the blocks, such as class tokens and positions.
     """
-    around = [m for m in body.modules() if m is not first and contains(m, first)]
-    branches = [b for m in around for b in m.children() if b is not first and b not in around]
+    ancestors = [m for m in body.modules() if m is not first and contains(m, first)]
+    branches = [b for m in ancestors for b in m.children() if b is not first and b not in ancestors]
     stem = nn.ModuleList()
-    begun = False
+    started = False
 
-    def begin(*_: Any) -> None:
-        nonlocal begun
-        begun = True
+    def start(*_: Any) -> None:
+        nonlocal started
+        started = True
 
-    def passing(branch: nn.Module) -> Callable[..., None]:
-        def note(*_: Any) -> None:
-            if not begun and branch not in stem.children():
+    def recorder(branch: nn.Module) -> Callable[..., None]:
+        def record(*_: Any) -> None:
+            if not started and branch not in stem.children():
                 stem.append(branch)
 
-        return note
+        return record
 
-    hooks = [first.register_forward_pre_hook(begin)]
+    hooks = [first.register_forward_pre_hook(start)]
     for branch in branches:
-        hooks += [m.register_forward_pre_hook(passing(branch)) for m in branch.modules()]
+        hooks += [m.register_forward_pre_hook(recorder(branch)) for m in branch.modules()]
     try:
         yield stem
     finally:
         for hook in hooks:
             hook.remove()
-    stem.append(nn.ParameterList(p for m in around for p in m.parameters(recurse=False)))
+    stem.append(nn.ParameterList(p for m in ancestors for p in m.parameters(recurse=False)))
 
 
 def contains(module: nn.Module, part: nn.Module) -> bool:
@@ -91,13 +91,13 @@ def contains(module: nn.Module, part: nn.Module) -> bool:
 
 def reached_parameters(output: Tensor) -> set[int]:
     """Return the ``id`` of every parameter that gets a gradient from ``output``."""
-    found, seen, todo = set(), set(), [output.grad_fn]
-    while todo:
-        node = todo.pop()
+    found, seen, pending = set(), set(), [output.grad_fn]
+    while pending:
+        node = pending.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
         if hasattr(node, "variable"):  # leaf of the graph
             found.add(id(node.variable))
-        todo += [before for before, _ in node.next_functions]
+        pending += [parent for parent, _ in node.next_functions]
     return found

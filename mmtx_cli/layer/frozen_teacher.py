@@ -22,10 +22,13 @@ class FrozenTeacher:
         return self  # never modified, so copies share it
 
     @torch.compiler.disable
-    def run(self, question: Callable[[Any], Tensor], device: torch.device) -> Tensor:
+    def run(self, function: Callable[[Any], Tensor], device: torch.device) -> Tensor:
         """Return ``question(model)``, computed on ``device`` and converted to at least float32."""
         self.model.to(device)
-        low = device.type != "cpu"
-        with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=low):
-            said = question(self.model)
-        return said.to(torch.promote_types(said.dtype, torch.float32))
+        half_precision = device.type != "cpu"
+        with (
+            torch.no_grad(),
+            torch.autocast(device.type, dtype=torch.bfloat16, enabled=half_precision),
+        ):
+            output = function(self.model)
+        return output.to(torch.promote_types(output.dtype, torch.float32))

@@ -20,9 +20,9 @@ class LoraLinear(nn.Linear):
         nn.Module.__init__(self)
         self.in_features, self.out_features = base.in_features, base.out_features
         self.weight, self.bias = base.weight, base.bias
-        place = {"device": base.weight.device, "dtype": base.weight.dtype}
-        self.down = nn.Linear(self.in_features, rank, bias=False, **place)
-        self.up = nn.Linear(rank, self.out_features, bias=False, **place)
+        factory_kwargs = {"device": base.weight.device, "dtype": base.weight.dtype}
+        self.down = nn.Linear(self.in_features, rank, bias=False, **factory_kwargs)
+        self.up = nn.Linear(rank, self.out_features, bias=False, **factory_kwargs)
         self.scale = ALPHA / rank
         nn.init.normal_(self.down.weight, std=self.in_features**-0.5)
         nn.init.zeros_(self.up.weight)

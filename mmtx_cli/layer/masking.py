@@ -20,8 +20,12 @@ MASKINGS = ("random", "moment", "tube")
 """
 
 
-def hide(
-    mask: Bool[Tensor, "b n"], ratio: float, masking: str, places: int, scores: Float[Tensor, "b n"]
+def split_patches(
+    mask: Bool[Tensor, "b n"],
+    ratio: float,
+    masking: str,
+    per_step: int,
+    scores: Float[Tensor, "b n"],
 ) -> tuple[TokenIndex, TokenIndex]:
     """Return the visible and the hidden patches of each sample.
 
@@ -32,36 +36,38 @@ def hide(
         mask: Real patches.
         ratio: Share of the real patches to hide.
         masking: One of ``MASKINGS``.
-        places: Number of patches per time step.
+        per_step: Number of patches per time step.
         scores: Random scores.
     """
     n = mask.shape[1]
-    size = n if masking == "random" else places
+    size = n if masking == "random" else per_step
     real, scores = mask.unflatten(1, (-1, size)), scores.unflatten(1, (-1, size))
     if masking == "tube":
         scores = scores[:, :1].expand_as(scores)
     order = scores.masked_fill(~real, torch.inf).argsort(dim=2, stable=True)
     count = real.sum(dim=2, keepdim=True)
-    away = torch.minimum((count * ratio).floor().long(), (count - 1).clamp(min=0))
-    most = min(math.floor(size * ratio), size - 1)  # maximum hidden per group
-    first = torch.arange(n // size, device=mask.device)[:, None] * size
+    num_hidden = torch.minimum((count * ratio).floor().long(), (count - 1).clamp(min=0))
+    max_hidden = min(math.floor(size * ratio), size - 1)  # maximum hidden per group
+    offset = torch.arange(n // size, device=mask.device)[:, None] * size
 
-    def picked(begin: Tensor, number: Tensor, room: int) -> TokenIndex:
-        slot = torch.arange(room, device=mask.device)
-        index = order.gather(2, (begin + slot).clamp(max=size - 1)) + first
-        return TokenIndex(index.flatten(1), (slot < number).flatten(1))
+    def select(start: Tensor, num_selected: Tensor, num_slots: int) -> TokenIndex:
+        slot = torch.arange(num_slots, device=mask.device)
+        index = order.gather(2, (start + slot).clamp(max=size - 1)) + offset
+        return TokenIndex(index.flatten(1), (slot < num_selected).flatten(1))
 
-    shown = picked(torch.zeros_like(count), count - away, size - most)
-    return shown, picked(count - away, away, most)
+    visible = select(torch.zeros_like(count), count - num_hidden, size - max_hidden)
+    return visible, select(count - num_hidden, num_hidden, max_hidden)
 
 
-def chosen(mask: Bool[Tensor, "b n"], ratio: float, scores: Float[Tensor, "b n"]) -> TokenIndex:
+def lowest_scored(
+    mask: Bool[Tensor, "b n"], ratio: float, scores: Float[Tensor, "b n"]
+) -> TokenIndex:
     """Return the share ``ratio`` of each sample's real elements with the lowest scores.
 
     At least one element per sample is chosen.
     """
-    most = max(1, round(mask.shape[1] * ratio))
+    max_count = max(1, round(mask.shape[1] * ratio))
     count = (mask.sum(dim=1) * ratio).round().long().clamp(min=1)
-    index = scores.masked_fill(~mask, torch.inf).argsort(dim=1, stable=True)[:, :most]
+    index = scores.masked_fill(~mask, torch.inf).argsort(dim=1, stable=True)[:, :max_count]
     slot = torch.arange(index.shape[1], device=mask.device)
     return TokenIndex(index, (slot < count[:, None]) & mask.gather(1, index))

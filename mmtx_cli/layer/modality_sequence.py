@@ -19,9 +19,9 @@ class ModalitySequence(nn.Module):
 
     def forward(self, streams: Streams) -> Tokens:
         """Concatenate the streams in the order of the constructor's ``modalities``."""
-        marked = [streams[name].x + kind for name, kind in self.kind.items()]
+        embedded = [streams[name].x + kind for name, kind in self.kind.items()]
         mask = torch.cat([streams[name].mask for name in self.kind], dim=1)
-        return Tokens(torch.cat(marked, dim=1), mask)
+        return Tokens(torch.cat(embedded, dim=1), mask)
 
 
 class MissingModalityTokens(nn.Module):
@@ -33,19 +33,22 @@ class MissingModalityTokens(nn.Module):
 
     def forward(self, streams: Streams) -> Streams:
         """Return the streams with learned tokens for missing modalities; others are unchanged."""
-        some = anything(streams)
-        return {**streams, **{m: stand_in(streams[m], t, some) for m, t in self.token.items()}}
+        has_any = any_present(streams)
+        return {
+            **streams,
+            **{m: fill_missing(streams[m], t, has_any) for m, t in self.token.items()},
+        }
 
 
-def anything(streams: Streams) -> Bool[Tensor, " b"]:
+def any_present(streams: Streams) -> Bool[Tensor, " b"]:
     """Return which samples have at least one modality."""
     return torch.stack([tokens.present for tokens in streams.values()]).any(dim=0)
 
 
-def stand_in(tokens: Tokens, token: Float[Tensor, " d"], where: Bool[Tensor, " b"]) -> Tokens:
+def fill_missing(tokens: Tokens, token: Float[Tensor, " d"], where: Bool[Tensor, " b"]) -> Tokens:
     """Insert ``token`` at the first position of samples in ``where`` that lack the modality."""
-    needed = where & ~tokens.present
+    missing = where & ~tokens.present
     first = torch.zeros_like(tokens.mask)
     first[:, 0] = True
-    first = first & needed[:, None]
+    first = first & missing[:, None]
     return Tokens(torch.where(first[..., None], token, tokens.x), tokens.mask | first)

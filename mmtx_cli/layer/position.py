@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtx_cli.layer.sequence_mask import reach
+from mmtx_cli.layer.sequence_mask import sequence_lengths
 
 
 class GridPosition(nn.Module):
@@ -18,7 +18,7 @@ class GridPosition(nn.Module):
 
     def __init__(self, dim: int, size: int) -> None:
         super().__init__()
-        rows, columns = waves(size, dim // 2), waves(size, dim - dim // 2)
+        rows, columns = sinusoids(size, dim // 2), sinusoids(size, dim - dim // 2)
         grid = torch.cat(
             [
                 rows[:, None].expand(-1, size, -1),
@@ -51,21 +51,21 @@ class SequencePosition(nn.Module):
         super().__init__()
         if size < 1:
             raise ValueError(f"cannot learn positions for a sequence of {size} elements")
-        self.places = nn.Parameter(waves(size, dim))
+        self.places = nn.Parameter(sinusoids(size, dim))
 
     def forward(self, mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
         """Return the positions of each sample, whose length is that of its last real element."""
         (b, n), size = mask.shape, len(self.places)
         if n <= size:
             return self.places[:n].expand(b, n, -1)
-        scale = (size - 1) / (reach(mask) - 1).clamp(min=max(size - 1, 1))
-        place = (torch.arange(n, device=mask.device) * scale[:, None]).clamp(max=size - 1)
-        low = place.long()
-        weight = (place - low)[..., None].to(self.places.dtype)
-        return torch.lerp(self.places[low], self.places[(low + 1).clamp(max=size - 1)], weight)
+        scale = (size - 1) / (sequence_lengths(mask) - 1).clamp(min=max(size - 1, 1))
+        position = (torch.arange(n, device=mask.device) * scale[:, None]).clamp(max=size - 1)
+        lower = position.long()
+        weight = (position - lower)[..., None].to(self.places.dtype)
+        return torch.lerp(self.places[lower], self.places[(lower + 1).clamp(max=size - 1)], weight)
 
 
-def waves(size: int, dim: int) -> Float[Tensor, "n d"]:
+def sinusoids(size: int, dim: int) -> Float[Tensor, "n d"]:
     """Return sines and cosines (Vaswani et al. 2017, section 3.5), 4 to 4 * ``size`` steps long."""
     half = (dim + 1) // 2
     steps = torch.pi / 2 * (1 / size) ** torch.linspace(0, 1, half)

@@ -37,6 +37,6 @@ class Readout(nn.Module):
 
     def forward(self, streams: Streams) -> Float[Tensor, "b c"]:
         """Return the scores; those of a sample without any of the streams are meaningless."""
-        read = {name: streams[name] for name in self.reads}
-        scores = {name: self.score[name](masked_mean(s.x, s.mask)) for name, s in read.items()}
-        return self.vote(scores, {name: stream.present for name, stream in read.items()})
+        selected = {name: streams[name] for name in self.reads}
+        scores = {name: self.score[name](masked_mean(s.x, s.mask)) for name, s in selected.items()}
+        return self.vote(scores, {name: stream.present for name, stream in selected.items()})

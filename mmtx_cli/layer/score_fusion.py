@@ -45,18 +45,18 @@ class ScoreFusion(nn.Module):
         self, scores: Mapping[str, Float[Tensor, "b c"]], present: Mapping[str, Bool[Tensor, " b"]]
     ) -> Float[Tensor, "b c"]:
         """Return the fused scores; zeros for a sample that has none of the streams."""
-        there = torch.stack([present[name] for name in self.streams], dim=1)
-        each = torch.stack([scores[name] for name in self.streams], dim=1) * there[..., None]
+        mask = torch.stack([present[name] for name in self.streams], dim=1)
+        stacked = torch.stack([scores[name] for name in self.streams], dim=1) * mask[..., None]
         if self.kind == "stacking":
-            said = self.stack(torch.cat([each.flatten(1), there.to(each.dtype)], dim=1))
-            return said * there.any(dim=1, keepdim=True)
+            fused = self.stack(torch.cat([stacked.flatten(1), mask.to(stacked.dtype)], dim=1))
+            return fused * mask.any(dim=1, keepdim=True)
         if self.kind == "product":
-            return each.sum(dim=1)
-        return (each * self.shares(there)[..., None]).sum(dim=1)
+            return stacked.sum(dim=1)
+        return (stacked * self.shares(mask)[..., None]).sum(dim=1)
 
-    def shares(self, there: Bool[Tensor, "b m"]) -> Float[Tensor, "b m"]:
+    def shares(self, mask: Bool[Tensor, "b m"]) -> Float[Tensor, "b m"]:
         """Return the weight of each stream that is present; they add up to 1."""
-        parts = there.float()
+        weights = mask.float()
         if self.kind == "weights":
-            parts = parts * (self.weight - self.weight.amax().detach()).exp()
-        return parts / parts.sum(dim=1, keepdim=True).clamp(min=torch.finfo(parts.dtype).tiny)
+            weights = weights * (self.weight - self.weight.amax().detach()).exp()
+        return weights / weights.sum(dim=1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)

@@ -6,13 +6,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def reach(mask: Bool[Tensor, "b l"]) -> Int[Tensor, " b"]:
+def sequence_lengths(mask: Bool[Tensor, "b l"]) -> Int[Tensor, " b"]:
     """Return the index after the last real element; 0 if there is none."""
-    places = torch.arange(1, mask.shape[1] + 1, device=mask.device)
-    return (mask * places).amax(dim=1)
+    positions = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    return (mask * positions).amax(dim=1)
 
 
-def coarser(mask: Bool[Tensor, "b l"], stride: int) -> Bool[Tensor, "b n"]:
+def downsample_mask(mask: Bool[Tensor, "b l"], stride: int) -> Bool[Tensor, "b n"]:
     """Downsample a mask by ``stride``; an element is True if any of its inputs is.
 
     n is l / ``stride``, rounded up.

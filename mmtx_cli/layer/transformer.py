@@ -54,8 +54,8 @@ class Block(nn.Module):
         """Zero some samples and scale the others up, so that the expected value is unchanged."""
         if not self.training or not self.drop_path:
             return x
-        kept = torch.rand(len(x), 1, 1, device=x.device) >= self.drop_path
-        return x * (kept / (1 - self.drop_path)).to(x.dtype)
+        keep = torch.rand(len(x), 1, 1, device=x.device) >= self.drop_path
+        return x * (keep / (1 - self.drop_path)).to(x.dtype)
 
 
 class Transformer(nn.Module):

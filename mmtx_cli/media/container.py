@@ -25,7 +25,7 @@ def open_container(path: str, also: str = "") -> "InputContainer":
     """
     import av
 
-    known = f"{MEDIA},{also}" if also else MEDIA
-    options = {"format_whitelist": known, "protocol_whitelist": "file"}
+    formats = f"{MEDIA},{also}" if also else MEDIA
+    options = {"format_whitelist": formats, "protocol_whitelist": "file"}
     # an absolute path is never parsed as a URL, even if it contains colons
     return av.open(os.path.abspath(path), container_options=options, metadata_errors="ignore")

@@ -89,8 +89,8 @@ def decode_small(
     path = os.fspath(path)
     try:
         with open_regular(path) as file:
-            most = SMALL_BYTES.get(_format(file.read(12)), 0)
-            if os.fstat(file.fileno()).st_size > most:
+            max_bytes = SMALL_BYTES.get(_format(file.read(12)), 0)
+            if os.fstat(file.fileno()).st_size > max_bytes:
                 return None
             file.seek(0)
             data = file.read()
@@ -98,8 +98,8 @@ def decode_small(
         if is_jpeg and SMALL_SCANS < scan_bound(data) <= MAX_SCANS:
             return None
         try:
-            few = min(max_pixels, SMALL_PIXELS)
-            return _decoded(path, data if is_jpeg else io.BytesIO(data), size, few)
+            small_limit = min(max_pixels, SMALL_PIXELS)
+            return _decoded(path, data if is_jpeg else io.BytesIO(data), size, small_limit)
         except Image.DecompressionBombError:
             if max_pixels <= SMALL_PIXELS:
                 raise
@@ -127,7 +127,7 @@ def _decoded(
     path: str, source: bytes | io.BufferedIOBase, size: int | None, max_pixels: int
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Decode a JPEG given as bytes, or an open file of any other format."""
-    with _at_most(max_pixels):
+    with _pixel_limit(max_pixels):
         if not isinstance(source, bytes):
             return _by_pillow(path, source, size)
         scans = scan_bound(source)
@@ -140,7 +140,7 @@ def _decoded(
 
 
 @contextmanager
-def _at_most(pixels: int) -> Iterator[None]:
+def _pixel_limit(pixels: int) -> Iterator[None]:
     """Limit the pixels of each decoded frame; Pillow rejects more than twice its setting."""
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = pixels / 2  # type: ignore[assignment]
@@ -163,24 +163,24 @@ def _by_pillow(path: str, file: io.BufferedIOBase, size: int | None) -> UInt8[np
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+        transposition = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged EXIF data does not mean damaged pixels
         return image
-    return image if turn is None else image.transpose(turn)
+    return image if transposition is None else image.transpose(transposition)
 
 
 def _reason(error: Exception) -> str:
     match error:
         case Image.DecompressionBombError():
             numbers = re.findall(r"(\d+)[.0]* pixels", str(error))
-            pixels, most = (f"{int(number):,}" for number in numbers)
+            pixels, limit = (f"{int(number):,}" for number in numbers)
             return (
-                f"too large: {pixels} pixels, at most {most} are allowed; for a trusted image, "
+                f"too large: {pixels} pixels, at most {limit} are allowed; for a trusted image, "
                 "raise data.max_image_pixels (for mmtx data action=check: max_image_pixels)"
             )
         case UnidentifiedImageError():
             return f"not an image of a known format ({', '.join(FORMATS)}); convert it"
         case MemoryError():
             return OUT_OF_MEMORY
-    words = str(error).partition(" (")[0] or type(error).__name__
-    return f"damaged: {words}"
+    message = str(error).partition(" (")[0] or type(error).__name__
+    return f"damaged: {message}"

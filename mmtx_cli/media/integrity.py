@@ -22,15 +22,15 @@ def check_whole(path: str) -> str:
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
-            kind, promised = _promise(file, size)
+            kind, declared_end = _declared_end(file, size)
     except OSError as error:
         raise UnreadableError(path, error.strerror or str(error)) from error
-    if promised > size:
-        raise UnreadableError(path, f"truncated: {size:,} of {promised:,} bytes present")
+    if declared_end > size:
+        raise UnreadableError(path, f"truncated: {size:,} of {declared_end:,} bytes present")
     return kind
 
 
-def _promise(file: BinaryIO, size: int) -> tuple[str, int]:
+def _declared_end(file: BinaryIO, size: int) -> tuple[str, int]:
     """Return the kind of container and the declared end of its content (0 if not declared)."""
     start = file.read(12)
     if start[4:8] in _BOXES:

@@ -68,8 +68,8 @@ def scan_bound(data: bytes) -> int:
         if marker in _FRAMES:
             sequential = marker in _BASELINE
             components = data[at + 9] if at + 9 < len(data) else 0
-        every = at + 4 < len(data) and data[at + 4] == components
-        if marker == _START_OF_SCAN and sequential and every:
+        has_all_components = at + 4 < len(data) and data[at + 4] == components
+        if marker == _START_OF_SCAN and sequential and has_all_components:
             return 1
     return data.count(bytes([0xFF, _START_OF_SCAN]))
 
@@ -97,9 +97,9 @@ def _stored_upright(data: bytes) -> bool:
     return exif.get(_ORIENTATION, 1) == 1
 
 
-def _scale(most: int) -> int:
-    """Return the largest of 8, 4 and 2 that is at most ``most``, else 1."""
-    return next((scale for scale in (8, 4, 2) if scale <= most), 1)
+def _scale(limit: int) -> int:
+    """Return the largest of 8, 4 and 2 that is at most ``limit``, else 1."""
+    return next((scale for scale in (8, 4, 2) if scale <= limit), 1)
 
 
 def baseline_scan(data: bytes) -> tuple[int, int] | None:

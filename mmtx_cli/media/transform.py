@@ -23,11 +23,11 @@ def resize(
     """Resize uint8 images with antialiased bilinear interpolation, as ``v2.Resize`` does."""
     if pictures.shape[-2:] == (height, width):
         return pictures
-    alone = pictures.dim() == 3
+    is_single = pictures.dim() == 3
     # torch resizes channels-last batches fastest; pictures[None] would not count as channels-last
-    batch = pictures.permute(1, 2, 0)[None].permute(0, 3, 1, 2) if alone else pictures
-    made = F.interpolate(batch, (height, width), mode="bilinear", antialias=True)
-    return made[0] if alone else made
+    batch = pictures.permute(1, 2, 0)[None].permute(0, 3, 1, 2) if is_single else pictures
+    resized = F.interpolate(batch, (height, width), mode="bilinear", antialias=True)
+    return resized[0] if is_single else resized
 
 
 def fit(
@@ -45,9 +45,9 @@ def fit(
     if how == "pad":
         inner = [max(1, round(size * side / max(height, width))) for side in (height, width)]
         top, left = ((size - side) // 2 for side in inner)
-        made = pictures.new_zeros(*pictures.shape[:-2], size, size)
-        made[..., top : top + inner[0], left : left + inner[1]] = resize(pictures, *inner)
-        return made
+        padded = pictures.new_zeros(*pictures.shape[:-2], size, size)
+        padded[..., top : top + inner[0], left : left + inner[1]] = resize(pictures, *inner)
+        return padded
     shorter = min(height, width)
     pictures = resize(pictures, size * height // shorter, size * width // shorter)
     top, left = (round((side - size) / 2) for side in pictures.shape[-2:])

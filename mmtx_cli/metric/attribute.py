@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mmtx_cli.metric.scores import Figures, Scores
+from mmtx_cli.metric.scores import Metrics, Scores
 
 Attributes = Mapping[str, str | None]
 
@@ -32,22 +32,22 @@ def attribute_scores(
         figure: np.array([all(row[name] is not None for name in names) for row in correct])
         for figure, names in parts.items()
     }
-    right = {
+    matches = {
         figure: np.array(
             [
-                all(said.get(name) == row[name] for name in names)
-                for said, row in zip(predicted, correct, strict=True)
+                all(prediction.get(name) == row[name] for name in names)
+                for prediction, row in zip(predicted, correct, strict=True)
             ]
         )
         & known[figure]
         for figure, names in parts.items()
     }
 
-    def reduce(sums: np.ndarray) -> Figures:
+    def reduce(sums: np.ndarray) -> Metrics:
         with np.errstate(invalid="ignore"):  # 0 / 0 if no reference has an attribute
             shares = sums[..., : len(parts)] / sums[..., len(parts) :]
         return {name: shares[..., i] for i, name in enumerate(parts)}
 
-    statistics = np.stack([*right.values(), *known.values()], axis=1)
-    per_sample = {name: np.where(known[name], right[name], np.nan) for name in parts}
+    statistics = np.stack([*matches.values(), *known.values()], axis=1)
+    per_sample = {name: np.where(known[name], matches[name], np.nan) for name in parts}
     return Scores(per_sample, statistics, reduce)

@@ -22,17 +22,17 @@ def bleu_scores(corpus: Corpus) -> Scores:
     possible = [np.maximum(length - order, 0) for order in range(MAX_ORDER)]
     statistics = np.stack([*matched, *possible, length, _closest(corpus)], axis=1)
     statistics = statistics.astype(np.float64)
-    return Scores(_figures(statistics), statistics, _figures)
+    return Scores(_reduce(statistics), statistics, _reduce)
 
 
 def _matched(corpus: Corpus, ngrams: Ngrams) -> np.ndarray:
     """Return the clipped n-gram matches of each candidate [n]."""
-    own = corpus.is_candidate[ngrams.caption]
-    allowed = np.where(own, 0, ngrams.count)
+    is_candidate = corpus.is_candidate[ngrams.caption]
+    allowed = np.where(is_candidate, 0, ngrams.count)
     if len(allowed):
         allowed = np.maximum.reduceat(allowed, ngrams.group_start)
-    clipped = np.minimum(ngrams.count[own], allowed[ngrams.group[own]])
-    sample = corpus.sample[ngrams.caption[own]]
+    clipped = np.minimum(ngrams.count[is_candidate], allowed[ngrams.group[is_candidate]])
+    sample = corpus.sample[ngrams.caption[is_candidate]]
     return np.bincount(sample, clipped, minlength=corpus.num_samples)
 
 
@@ -46,7 +46,7 @@ def _closest(corpus: Corpus) -> np.ndarray:
     return corpus.length[order[np.diff(corpus.sample[order], prepend=-1) != 0]]
 
 
-def _figures(sums: np.ndarray) -> dict[str, np.ndarray]:
+def _reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
     """Return BLEU from summed statistics [..., 10]: matched and possible by order, two lengths."""
     matched, possible = sums[..., :MAX_ORDER], sums[..., MAX_ORDER : 2 * MAX_ORDER]
     product = np.cumprod((matched + _TINY) / (possible + _SMALL), axis=-1)

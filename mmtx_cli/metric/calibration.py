@@ -22,12 +22,12 @@ def calibration_scores(confidence: np.ndarray, correct: np.ndarray, bins: int = 
         bins: Number of bins.
     """
     confidence, correct = (np.asarray(x, dtype=np.float64) for x in (confidence, correct))
-    at = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.zeros((len(at), bins))
-    gap[np.arange(len(at)), at] = correct - confidence
-    statistics = np.concatenate([np.ones((len(at), 1)), gap], axis=1)
+    bin_index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gap = np.zeros((len(bin_index), bins))
+    gap[np.arange(len(bin_index)), bin_index] = correct - confidence
+    statistics = np.concatenate([np.ones((len(bin_index), 1)), gap], axis=1)
 
-    def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
+    def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
         return {"ece": np.abs(sums[..., 1:]).sum(axis=-1) / sums[..., 0]}
 
-    return Scores({}, statistics, figures)
+    return Scores({}, statistics, reduce)

@@ -22,8 +22,8 @@ def caption_scores(ids: list[str], candidates: list[str], references: list[list[
     """
     missing = [
         name
-        for name, own in zip(ids, references, strict=True)
-        if not (own and all(caption.strip() for caption in own))
+        for name, captions in zip(ids, references, strict=True)
+        if not (captions and all(caption.strip() for caption in captions))
     ]
     if missing:
         raise DataError(
@@ -32,7 +32,7 @@ def caption_scores(ids: list[str], candidates: list[str], references: list[list[
         )
     return token_scores(
         [tokenize(composed(candidate)) for candidate in candidates],
-        [[tokenize(composed(caption)) for caption in own] for own in references],
+        [[tokenize(composed(caption)) for caption in captions] for captions in references],
     )
 
 
@@ -40,13 +40,13 @@ def token_scores(candidates: list[list[str]], references: list[list[list[str]]])
     """Return the metrics of ``caption_scores`` for tokenized captions."""
     corpus = Corpus.build(candidates, references)
     words = corpus
-    every = chain(candidates, chain.from_iterable(references))
+    all_captions = chain(candidates, chain.from_iterable(references))
     # COCO evaluation splits at any white space to count n-grams: a token such as a fraction that
     # contains a no-break space is one token for ROUGE-L and two words for BLEU and CIDEr-D
-    if any(len(token.split()) > 1 for token in set(chain.from_iterable(every))):
+    if any(len(token.split()) > 1 for token in set(chain.from_iterable(all_captions))):
         words = Corpus.build(
             [_words(tokens) for tokens in candidates],
-            [[_words(tokens) for tokens in own] for own in references],
+            [[_words(tokens) for tokens in captions] for captions in references],
         )
     parts = [bleu_scores(words), rouge_scores(corpus)]
     return Scores.merged(*parts, *([cider_scores(words)] if has_weights(words) else []))

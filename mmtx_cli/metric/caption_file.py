@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.errors import SHOWN, DataError
+from mmtx_cli.errors import MAX_SHOWN, DataError
 from mmtx_cli.io.jsonl import RepeatedKeyError, parsed_json
 from mmtx_cli.io.untrusted.bounded_file import (
     MAX_DOCUMENT_BYTES,
@@ -35,8 +35,8 @@ class CaptionFile:
 
     def told(self) -> list[str]:
         """Return the first errors, then the number of further ones."""
-        more = len(self.faults) - SHOWN
-        return self.faults[:SHOWN] + ([f"… and {more} more in {self.path}"] if more > 0 else [])
+        more = len(self.faults) - MAX_SHOWN
+        return self.faults[:MAX_SHOWN] + ([f"… and {more} more in {self.path}"] if more > 0 else [])
 
 
 def read_references(path: str | Path, split: str | None = None) -> CaptionFile:
@@ -58,13 +58,13 @@ def read_references(path: str | Path, split: str | None = None) -> CaptionFile:
         if "captions" in row:
             if name in file.places:
                 file.fault(place, f"duplicate id {name}, first at {file.places[name]}")
-            own = row["captions"]
+            captions = row["captions"]
         else:
-            own = [row["caption"]] if "caption" in row else []
+            captions = [row["caption"]] if "caption" in row else []
         file.places.setdefault(name, place)
-        _add_references(file, place, name, own)
-    for name, own in file.captions.items():
-        if not own:
+        _add_references(file, place, name, captions)
+    for name, captions in file.captions.items():
+        if not captions:
             file.fault(file.places[name], f"id {name} has no reference caption; {_REFERENCE}")
     if split is not None and split not in splits:
         known = ", ".join(sorted(splits - {"None"})) or "none"
@@ -73,16 +73,16 @@ def read_references(path: str | Path, split: str | None = None) -> CaptionFile:
     return file
 
 
-def _add_references(file: CaptionFile, place: str, name: str, own: Any) -> None:
-    kept = file.captions.setdefault(name, [])
-    if not isinstance(own, list) or not all(isinstance(caption, str) for caption in own):
+def _add_references(file: CaptionFile, place: str, name: str, captions: Any) -> None:
+    stored = file.captions.setdefault(name, [])
+    if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
         file.fault(place, f"id {name}: captions must be a list of strings; {_REFERENCE}")
-        kept.append("")  # a placeholder, so that the missing reference is not reported as well
-    elif not all(caption.strip() for caption in own):
+        stored.append("")  # a placeholder, so that the missing reference is not reported as well
+    elif not all(caption.strip() for caption in captions):
         file.fault(place, f"id {name} has an empty reference caption; fill it in or remove it")
-        kept.append("")
+        stored.append("")
     else:
-        kept += own
+        stored += captions
 
 
 def read_predictions(path: str | Path) -> CaptionFile:

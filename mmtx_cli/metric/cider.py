@@ -27,7 +27,7 @@ def cider_scores(corpus: Corpus) -> Scores:
     total = np.bincount(sample, (similarity * penalty)[reference], minlength=corpus.num_samples)
     number = np.bincount(sample, minlength=corpus.num_samples)
     cider = _SCALE * total / MAX_ORDER / number
-    return Scores({"cider": cider}, np.stack([cider, np.ones_like(cider)], axis=1), _figures)
+    return Scores({"cider": cider}, np.stack([cider, np.ones_like(cider)], axis=1), _reduce)
 
 
 def has_weights(corpus: Corpus) -> bool:
@@ -37,9 +37,9 @@ def has_weights(corpus: Corpus) -> bool:
     single sample, or samples with the same references, all weights are 0.
     """
     return any(
-        (_rarity(corpus, ngrams, own)[ngrams.gram[~own]] > 0).any()
+        (_rarity(corpus, ngrams, is_candidate)[ngrams.gram[~is_candidate]] > 0).any()
         for ngrams in corpus.ngrams
-        for own in [corpus.is_candidate[ngrams.caption]]
+        for is_candidate in [corpus.is_candidate[ngrams.caption]]
     )
 
 
@@ -48,29 +48,29 @@ def _similarity(corpus: Corpus, ngrams: Ngrams) -> np.ndarray:
 
     It is the cosine of tf-idf vectors, the candidate's entries clipped to the reference's.
     """
-    own = corpus.is_candidate[ngrams.caption]
-    weight = ngrams.count * _rarity(corpus, ngrams, own)[ngrams.gram]
+    is_candidate = corpus.is_candidate[ngrams.caption]
+    weight = ngrams.count * _rarity(corpus, ngrams, is_candidate)[ngrams.gram]
     num_captions = len(corpus.length)
     norm = np.sqrt(np.bincount(ngrams.caption, weight**2, minlength=num_captions))
     candidate_weight = np.zeros(len(ngrams.group_start))
-    candidate_weight[ngrams.group[own]] = weight[own]
-    shared = np.where(own, 0, np.minimum(candidate_weight[ngrams.group], weight) * weight)
+    candidate_weight[ngrams.group[is_candidate]] = weight[is_candidate]
+    shared = np.where(is_candidate, 0, np.minimum(candidate_weight[ngrams.group], weight) * weight)
     product = np.bincount(ngrams.caption, shared, minlength=num_captions)
     norms = norm * norm[corpus.candidate][corpus.sample]
     return np.divide(product, norms, out=np.zeros(num_captions), where=norms > 0)
 
 
-def _rarity(corpus: Corpus, ngrams: Ngrams, own: np.ndarray) -> np.ndarray:
+def _rarity(corpus: Corpus, ngrams: Ngrams, is_candidate: np.ndarray) -> np.ndarray:
     """Return the inverse document frequency of each n-gram: log(samples / samples with it in a
     reference).
     """
     # the last entry of a group belongs to a reference if any reference has the n-gram
-    last = np.append(ngrams.group_start[1:], len(own))[: len(ngrams.group_start)] - 1
-    in_references = last[~own[last]]
+    last = np.append(ngrams.group_start[1:], len(is_candidate))[: len(ngrams.group_start)] - 1
+    in_references = last[~is_candidate[last]]
     num_grams = int(ngrams.gram.max(initial=-1)) + 1
     frequency = np.bincount(ngrams.gram[in_references], minlength=num_grams)
     return np.log(max(corpus.num_samples, 1)) - np.log(np.maximum(frequency, 1))
 
 
-def _figures(sums: np.ndarray) -> dict[str, np.ndarray]:
+def _reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
     return {"cider": sums[..., 0] / sums[..., 1]}

@@ -41,17 +41,19 @@ def classification_scores(probabilities: np.ndarray, labels: np.ndarray) -> Scor
         per_sample["top5_accuracy"] = (rank < _TOP).astype(np.float64)
     names = list(per_sample)
     classes = np.arange(num_classes)
-    truth, guess = labels[:, None] == classes, predictions[:, None] == classes
+    truth, predicted = labels[:, None] == classes, predictions[:, None] == classes
     # uint8, since there may be many classes and samples
     columns = [np.ones((len(labels), 1), np.uint8), *(per_sample[name][:, None] for name in names)]
-    statistics = np.concatenate([*columns, truth & guess, truth + guess.astype(np.uint8)], axis=1)
+    statistics = np.concatenate(
+        [*columns, truth & predicted, truth + predicted.astype(np.uint8)], axis=1
+    )
 
-    def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
+    def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
         head = 1 + len(names)
-        means = {name: sums[..., 1 + at] / sums[..., 0] for at, name in enumerate(names)}
+        means = {name: sums[..., 1 + i] / sums[..., 0] for i, name in enumerate(names)}
         return means | {"f1_macro": _f1_macro(sums[..., head:])}
 
-    return Scores(per_sample, statistics.astype(np.uint8), figures)
+    return Scores(per_sample, statistics.astype(np.uint8), reduce)
 
 
 def multilabel_scores(
@@ -74,38 +76,38 @@ def multilabel_scores(
     predictions = probabilities >= threshold
     both, either = targets & predictions, targets + predictions.astype(np.uint8)
     exact = (targets == predictions).all(axis=1)
-    matched, given = both.sum(axis=1, dtype=np.float64), either.sum(axis=1, dtype=np.float64)
+    matched, total = both.sum(axis=1, dtype=np.float64), either.sum(axis=1, dtype=np.float64)
     per_sample = {
-        "f1": np.divide(2 * matched, given, out=np.ones_like(matched), where=given > 0),
+        "f1": np.divide(2 * matched, total, out=np.ones_like(matched), where=total > 0),
         "exact_match": exact.astype(np.float64),
     }
     head = np.stack([np.ones_like(exact), exact], axis=1)
     statistics = np.concatenate([head, both, either], axis=1, dtype=np.uint8)
 
-    def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
-        matched, given = np.split(sums[..., 2:], 2, axis=-1)
+    def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
+        matched, total = np.split(sums[..., 2:], 2, axis=-1)
         return {
-            "f1_micro": _ratio(2 * matched.sum(axis=-1), given.sum(axis=-1)),
+            "f1_micro": _ratio(2 * matched.sum(axis=-1), total.sum(axis=-1)),
             "f1_macro": _f1_macro(sums[..., 2:]),
             "exact_match": sums[..., 1] / sums[..., 0],
         }
 
-    return Scores(per_sample, statistics, figures)
+    return Scores(per_sample, statistics, reduce)
 
 
 def _label_rank(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the number of classes [n] ranked before the label."""
-    own = np.take_along_axis(probabilities, labels[:, None], axis=1)
+    label_score = np.take_along_axis(probabilities, labels[:, None], axis=1)
     earlier = np.arange(probabilities.shape[1]) < labels[:, None]
-    return ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
+    return ((probabilities > label_score) | ((probabilities == label_score) & earlier)).sum(axis=1)
 
 
 def _f1_macro(sums: np.ndarray) -> np.ndarray:
     """Return the mean F1 of the classes that occur, from sums [..., 2 c]: true positives, then the
     sum of targets and predictions.
     """
-    matched, given = np.split(sums, 2, axis=-1)
-    return _ratio(_ratio(2 * matched, given).sum(axis=-1), (given > 0).sum(axis=-1))
+    matched, total = np.split(sums, 2, axis=-1)
+    return _ratio(_ratio(2 * matched, total).sum(axis=-1), (total > 0).sum(axis=-1))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

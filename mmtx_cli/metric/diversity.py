@@ -55,12 +55,12 @@ def copies(captions: Sequence[str], others: Iterable[str]) -> dict[str, Any]:
     and ``distinct_in_training`` (each distinct caption counted once).
     """
     counts = Counter(map(normalized, captions))
-    found = counts.keys() & {normalized(other) for other in others}
-    count = sum(counts[key] for key in found)
+    shared = counts.keys() & {normalized(other) for other in others}
+    count = sum(counts[key] for key in shared)
     return {
         "in_training_count": count,
         "in_training_share": count / len(captions),
-        "distinct_in_training": len(found),
+        "distinct_in_training": len(shared),
     }
 
 
@@ -79,17 +79,17 @@ def caption_diversity(
         complete: Whether the model was given all modalities. Only then a ``warning`` is added if
             more than half of the samples have the same caption and the references differ.
     """
-    figures = diversity(captions) | {"references": diversity(references)}
+    result = diversity(captions) | {"references": diversity(references)}
     if training := list(training):
-        figures |= copies(captions, training)
-    most = figures["references"]["most_frequent_share"]
-    if complete and figures["most_frequent_share"] > LIMIT and most <= LIMIT:
-        figures["warning"] = (
-            f"{repeated(figures, 'samples')}; the most frequent reference covers {100 * most:.0f} "
+        result |= copies(captions, training)
+    share = result["references"]["most_frequent_share"]
+    if complete and result["most_frequent_share"] > LIMIT and share <= LIMIT:
+        result["warning"] = (
+            f"{repeated(result, 'samples')}; the most frequent reference covers {100 * share:.0f} "
             f"% of them: the model ignores its input. {_ADVICE[0].upper()}{_ADVICE[1:]}, and "
             "measure the importance of each modality (modality_importance=true)."
         )
-    return figures
+    return result
 
 
 def input_diversity(captions: Sequence[str], num_inputs: int) -> dict[str, Any]:
@@ -98,21 +98,21 @@ def input_diversity(captions: Sequence[str], num_inputs: int) -> dict[str, Any]:
     A ``warning`` is added if more than half of the captions are the same and ``num_inputs``, the
     number of distinct files, is at least 8.
     """
-    figures = diversity(captions)
-    if num_inputs >= 8 and figures["most_frequent_share"] > LIMIT:
-        figures["warning"] = (
-            f"{repeated(figures, 'inputs')}: unless these inputs are similar, the model ignores "
+    result = diversity(captions)
+    if num_inputs >= 8 and result["most_frequent_share"] > LIMIT:
+        result["warning"] = (
+            f"{repeated(result, 'inputs')}: unless these inputs are similar, the model ignores "
             "them. Evaluate it on samples with references (mmtx eval); if they also get the same "
             f"caption, {_ADVICE}."
         )
-    return figures
+    return result
 
 
-def repeated(figures: dict[str, Any], things: str) -> str:
+def repeated(result: dict[str, Any], noun: str) -> str:
     """Return a phrase such as ``3 of 4 samples have the same caption “a red circle”``."""
-    caption = figures["most_frequent"]
+    caption = result["most_frequent"]
     caption = caption if len(caption) <= _SHOWN else caption[: _SHOWN - 1] + "…"
     return (
-        f"{figures['most_frequent_count']} of {figures['count']} {things} have the same caption "
+        f"{result['most_frequent_count']} of {result['count']} {noun} have the same caption "
         f"“{caption}”"
     )

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def nearest(
+def nearest_neighbors(
     train: Float[Tensor, "n d"], test: Float[Tensor, "m d"], k: int, chunk: int = 1024
 ) -> tuple[Float[Tensor, "m k"], Int[Tensor, "m k"]]:
     """Return the cosines and row indices of the ``k`` nearest training samples, or all if fewer.
@@ -19,12 +19,12 @@ def nearest(
         k: Number of neighbors.
         chunk: Number of test samples compared at a time; memory is chunk x n, never m x n.
     """
-    known, asked = (F.normalize(x.float(), dim=1) for x in (train, test))
-    parts = [(rows @ known.T).topk(min(k, len(known)), dim=1) for rows in asked.split(chunk)]
+    keys, queries = (F.normalize(x.float(), dim=1) for x in (train, test))
+    parts = [(rows @ keys.T).topk(min(k, len(keys)), dim=1) for rows in queries.split(chunk)]
     return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
 
 
-def neighbour_classifier(
+def neighbor_classifier(
     train: Float[Tensor, "n d"],
     labels: Int[Tensor, " n"],
     classes: int,
@@ -45,12 +45,12 @@ def neighbour_classifier(
         k: Number of neighbors.
         temperature: Divides the cosines.
     """
-    cosine, row = nearest(train, test, k)
+    cosine, row = nearest_neighbors(train, test, k)
     shares = (cosine / temperature).softmax(dim=1)
     return shares.new_zeros(len(test), classes).scatter_add_(1, labels[row], shares)
 
 
-def neighbour_regression(
+def neighbor_regression(
     train: Float[Tensor, "n d"],
     numbers: Float[Tensor, " n"],
     test: Float[Tensor, "m d"],
@@ -66,12 +66,12 @@ def neighbour_regression(
         k: Number of neighbors.
         temperature: Divides the cosines.
     """
-    cosine, row = nearest(train, test, k)
+    cosine, row = nearest_neighbors(train, test, k)
     shares = (cosine / temperature).softmax(dim=1)
     return (shares * numbers[row].to(shares.dtype)).sum(dim=1)
 
 
-def neighbour_means(
+def neighbor_means(
     train: Float[Tensor, "n d"],
     values: Float[Tensor, "n c"],
     test: Float[Tensor, "m d"],
@@ -89,7 +89,7 @@ def neighbour_means(
         temperature: Divides the cosines.
         chunk: Number of test samples averaged at a time; memory is chunk x k x c.
     """
-    cosine, row = nearest(train, test, k)
+    cosine, row = nearest_neighbors(train, test, k)
     shares = (cosine / temperature).softmax(dim=1)
     parts = zip(shares.split(chunk), row.split(chunk), strict=True)
     return torch.cat([(share[..., None] * values[rows]).sum(dim=1) for share, rows in parts])

@@ -38,10 +38,12 @@ class Corpus:
         """Build a corpus of n candidates, each with at least one reference."""
         assert len(candidates) == len(references)
         assert all(references), "a sample without references"
-        groups = [[candidate, *own] for candidate, own in zip(candidates, references, strict=True)]
+        groups = [
+            [candidate, *texts] for candidate, texts in zip(candidates, references, strict=True)
+        ]
         captions = list(chain.from_iterable(groups))
-        numbers: dict[str, int] = {}
-        flat = [numbers.setdefault(t, len(numbers)) for t in chain.from_iterable(captions)]
+        token_ids: dict[str, int] = {}
+        flat = [token_ids.setdefault(t, len(token_ids)) for t in chain.from_iterable(captions)]
         return Corpus(
             np.array(flat, dtype=np.int64),
             np.array([len(caption) for caption in captions], dtype=np.int64),
@@ -69,17 +71,17 @@ class Corpus:
         """The n-grams of orders 1 to 4."""
         num_captions = len(self.length)
         caption = np.repeat(np.arange(num_captions), self.length)
-        left = self.length[caption] - (np.arange(len(self.tokens)) - self.start[caption])
+        remaining = self.length[caption] - (np.arange(len(self.tokens)) - self.start[caption])
         vocabulary = int(self.tokens.max(initial=-1)) + 1
-        at, gram, found = np.arange(len(self.tokens)), np.zeros_like(self.tokens), []
+        position, gram, counted = np.arange(len(self.tokens)), np.zeros_like(self.tokens), []
         for order in range(1, MAX_ORDER + 1):
-            longer = left[at] >= order
-            at = at[longer]
+            longer = remaining[position] >= order
+            position = position[longer]
             # an n-gram is identified by the id of its first n - 1 tokens and its last token
-            key = gram[longer] * vocabulary + self.tokens[at + order - 1]
-            ngrams, gram = _count(key, caption[at], self.sample, num_captions)
-            found.append(ngrams)
-        return tuple(found)
+            key = gram[longer] * vocabulary + self.tokens[position + order - 1]
+            ngrams, gram = _count(key, caption[position], self.sample, num_captions)
+            counted.append(ngrams)
+        return tuple(counted)
 
 
 def _count(

@@ -20,22 +20,22 @@ def ordinal_scores(predictions: np.ndarray, labels: np.ndarray, num_classes: int
     """
     distance = np.abs(predictions - labels)
     classes = np.arange(num_classes)
-    said, true = predictions[:, None] == classes, labels[:, None] == classes
+    predicted, actual = predictions[:, None] == classes, labels[:, None] == classes
     head = np.stack([np.ones_like(distance), distance == 0, distance, distance**2], axis=1)
-    statistics = np.concatenate([head, said, true], axis=1)
+    statistics = np.concatenate([head, predicted, actual], axis=1)
     apart = (classes[:, None] - classes) ** 2.0
 
-    def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
+    def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
         n = sums[..., 0]
-        said, true = np.split(sums[..., 4:], 2, axis=-1)
-        expected = np.einsum("...i,ij,...j->...", said, apart, true) / n**2
-        seen = sums[..., 3] / n
-        some = expected > 0
+        predicted, actual = np.split(sums[..., 4:], 2, axis=-1)
+        expected = np.einsum("...i,ij,...j->...", predicted, apart, actual) / n**2
+        observed = sums[..., 3] / n
+        defined = expected > 0
         return {
             "accuracy": sums[..., 1] / n,
             "mae": sums[..., 2] / n,
-            "kappa": np.where(some, 1 - seen / np.where(some, expected, 1), 1.0),
+            "kappa": np.where(defined, 1 - observed / np.where(defined, expected, 1), 1.0),
         }
 
     per_sample = {"accuracy": (distance == 0).astype(float), "error": distance.astype(float)}
-    return Scores(per_sample, statistics.astype(np.float64), figures)
+    return Scores(per_sample, statistics.astype(np.float64), reduce)

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from mmtx_cli.metric.scores import Figures, Metric, Scores
+from mmtx_cli.metric.scores import Metric, Metrics, Scores
 
 METRICS = (
     Metric("mse", higher_is_better=False),
@@ -22,7 +22,7 @@ def reconstruction_scores(error: Float[np.ndarray, " n"], count: Float[np.ndarra
         count: Number of masked patches of each sample.
     """
 
-    def reduce(sums: np.ndarray) -> Figures:
+    def reduce(sums: np.ndarray) -> Metrics:
         return {"mse": sums[..., 0] / np.maximum(sums[..., 1], 1)}
 
     return Scores({"mse": _mean(error, count)}, np.stack([error, count], axis=1), reduce)
@@ -41,7 +41,7 @@ def masked_token_scores(
         nll: Sum of their cross-entropy.
     """
 
-    def reduce(sums: np.ndarray) -> Figures:
+    def reduce(sums: np.ndarray) -> Metrics:
         count = np.maximum(sums[..., 0], 1)
         return {"accuracy": sums[..., 1] / count, "perplexity": np.exp(sums[..., 2] / count)}
 
@@ -57,7 +57,7 @@ def perplexity_scores(count: Float[np.ndarray, " n"], nll: Float[np.ndarray, " n
         nll: Sum of their cross-entropy.
     """
 
-    def reduce(sums: np.ndarray) -> Figures:
+    def reduce(sums: np.ndarray) -> Metrics:
         return {"perplexity": np.exp(sums[..., 1] / np.maximum(sums[..., 0], 1))}
 
     return Scores({"nll": _mean(nll, count)}, np.stack([count, nll], axis=1), reduce)

@@ -29,7 +29,7 @@ def regression_scores(predictions: np.ndarray, targets: np.ndarray) -> Scores:
     error = np.abs(y - t)
     columns = [np.ones_like(t), error, error**2, y, t, y * y, t * t, y * t]
 
-    def figures(sums: np.ndarray) -> dict[str, np.ndarray]:
+    def reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
         n = sums[..., 0]
         mae, mse, y, t, yy, tt, yt = (sums[..., i] / n for i in range(1, 8))
         var_y, var_t = np.maximum(yy - y * y, 0), np.maximum(tt - t * t, 0)
@@ -40,10 +40,10 @@ def regression_scores(predictions: np.ndarray, targets: np.ndarray) -> Scores:
             "r2": _ratio(var_t - mse, var_t),
         }
 
-    return Scores({"error": error}, np.stack(columns, axis=1), figures)
+    return Scores({"error": error}, np.stack(columns, axis=1), reduce)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Return the quotient, 0 where the divisor is almost 0."""
-    some = whole > 1e-12
-    return np.where(some, part / np.where(some, whole, 1), 0.0)
+    nonzero = whole > 1e-12
+    return np.where(nonzero, part / np.where(nonzero, whole, 1), 0.0)

@@ -25,7 +25,7 @@ def rouge_scores(corpus: Corpus) -> Scores:
     length = np.maximum(corpus.length, 1)
     first = np.flatnonzero(np.diff(corpus.sample[reference], prepend=-1))
     if not len(first):
-        return Scores({"rouge_l": np.zeros(0)}, np.zeros((0, 2)), _figures)
+        return Scores({"rouge_l": np.zeros(0)}, np.zeros((0, 2)), _reduce)
     precision = np.maximum.reduceat(common / length[candidate], first)
     recall = np.maximum.reduceat(common / length[reference], first)
     weighted = recall + _BETA**2 * precision
@@ -35,7 +35,7 @@ def rouge_scores(corpus: Corpus) -> Scores:
         out=np.zeros_like(weighted),
         where=weighted > 0,
     )
-    return Scores({"rouge_l": rouge}, np.stack([rouge, np.ones_like(rouge)], axis=1), _figures)
+    return Scores({"rouge_l": rouge}, np.stack([rouge, np.ones_like(rouge)], axis=1), _reduce)
 
 
 def _longest_common(corpus: Corpus, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -71,5 +71,5 @@ def _table(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return row[-1]
 
 
-def _figures(sums: np.ndarray) -> dict[str, np.ndarray]:
+def _reduce(sums: np.ndarray) -> dict[str, np.ndarray]:
     return {"rouge_l": sums[..., 0] / sums[..., 1]}

@@ -42,24 +42,24 @@ def compare(
         resamples: Number of bootstrap resamples.
         seed: Seed of the resampling.
     """
-    every = [set(run) for runs in samples.values() for run in runs]
-    ids = sorted(set.intersection(*every)) if every else []
+    id_sets = [set(run) for runs in samples.values() for run in runs]
+    ids = sorted(set.intersection(*id_sets)) if id_sets else []
     tables = {
         name: np.array([[run[i] for i in ids] for run in runs]) for name, runs in samples.items()
     }
     others = [name for name in figures if name != baseline and ids]
-    found = {
+    differences = {
         name: paired_bootstrap(tables[name], tables[baseline], resamples, seed=seed)
         for name in others
     }
-    adjusted = dict(zip(others, holm([found[name].p for name in others]), strict=True))
+    adjusted = dict(zip(others, holm([differences[name].p for name in others]), strict=True))
     return [
         Compared(
             name,
             len(runs),
             fmean(runs),
             stdev(runs) if len(runs) > 1 else None,
-            found.get(name),
+            differences.get(name),
             adjusted.get(name),
         )
         for name, runs in figures.items()

@@ -13,10 +13,10 @@ from mmtx_cli.errors import MmtxError
 # Resampled sums are computed in chunks of about this many numbers to bound the memory.
 _PIECE = 4_000_000
 
-Figures = dict[str, np.ndarray]
+Metrics = dict[str, np.ndarray]
 
 
-def no_figures(weights: np.ndarray) -> Figures:
+def no_metrics(weights: np.ndarray) -> Metrics:
     """Return no metrics, whatever the weights of the samples."""
     return {}
 
@@ -54,8 +54,8 @@ class Scores:
 
     per_sample: dict[str, np.ndarray]
     statistics: np.ndarray
-    reduce: Callable[[np.ndarray], Figures]
-    weigh: Callable[[np.ndarray], Figures] = no_figures
+    reduce: Callable[[np.ndarray], Metrics]
+    weigh: Callable[[np.ndarray], Metrics] = no_metrics
 
     def __len__(self) -> int:
         return len(self.statistics)
@@ -64,8 +64,8 @@ class Scores:
         """Return each metric over all samples. Raises MmtxError if there are none."""
         self._require_samples()
         sums = self.statistics.sum(axis=0, keepdims=True, dtype=np.float64)
-        found = self.reduce(sums) | self.weigh(np.ones((1, len(self))))
-        return {name: float(value[0]) for name, value in found.items()}
+        metrics = self.reduce(sums) | self.weigh(np.ones((1, len(self))))
+        return {name: float(value[0]) for name, value in metrics.items()}
 
     def intervals(
         self, level: float = 0.95, resamples: int = 1000, seed: int = 0
@@ -89,40 +89,42 @@ class Scores:
             raise MmtxError(f"level must be between 0 and 1, not {level}")
         if resamples < 1:
             raise MmtxError(f"resamples must be at least 1, not {resamples}")
-        figures = self._resampled(resamples, np.random.default_rng(seed))
+        metrics = self._resampled(resamples, np.random.default_rng(seed))
         tails = [(1 - level) / 2, (1 + level) / 2]
         # a resample may contain no sample for which a metric is defined
-        drawn = {name: values[np.isfinite(values)] for name, values in figures.items()}
-        bounds = {name: np.quantile(values, tails) for name, values in drawn.items() if len(values)}
+        finite = {name: values[np.isfinite(values)] for name, values in metrics.items()}
+        bounds = {
+            name: np.quantile(values, tails) for name, values in finite.items() if len(values)
+        }
         return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
 
     def subset(self, rows: np.ndarray) -> "Scores":
         """Return the scores of some samples, given by indices or a mask [n]."""
         chosen = np.arange(len(self))[rows]
 
-        def weigh(weights: np.ndarray) -> Figures:
-            every = np.zeros((len(weights), len(self)))
-            every[:, chosen] = weights
-            return self.weigh(every)
+        def weigh(weights: np.ndarray) -> Metrics:
+            full_weights = np.zeros((len(weights), len(self)))
+            full_weights[:, chosen] = weights
+            return self.weigh(full_weights)
 
         return Scores(
             {name: values[rows] for name, values in self.per_sample.items()},
             self.statistics[rows],
             self.reduce,
-            no_figures if self.weigh is no_figures else weigh,
+            no_metrics if self.weigh is no_metrics else weigh,
         )
 
     def prefixed(self, prefix: str) -> "Scores":
         """Return the same scores with ``prefix`` before their names."""
 
-        def named(figures: Figures) -> Figures:
-            return {f"{prefix}{name}": value for name, value in figures.items()}
+        def rename(metrics: Metrics) -> Metrics:
+            return {f"{prefix}{name}": value for name, value in metrics.items()}
 
         return Scores(
-            named(self.per_sample),
+            rename(self.per_sample),
             self.statistics,
-            lambda sums: named(self.reduce(sums)),
-            lambda weights: named(self.weigh(weights)),
+            lambda sums: rename(self.reduce(sums)),
+            lambda weights: rename(self.weigh(weights)),
         )
 
     def minus(self, other: "Scores") -> "Scores":
@@ -131,15 +133,15 @@ class Scores:
         Their intervals are those of a paired bootstrap: both sides use the same resamples.
         """
         assert len(self) == len(other), f"scores of {len(self)} and of {len(other)} samples"
-        ours = self.statistics.shape[1]
+        split = self.statistics.shape[1]
 
-        def reduce(sums: np.ndarray) -> Figures:
-            here, there = self.reduce(sums[..., :ours]), other.reduce(sums[..., ours:])
-            return {name: here[name] - there[name] for name in here if name in there}
+        def reduce(sums: np.ndarray) -> Metrics:
+            left, right = self.reduce(sums[..., :split]), other.reduce(sums[..., split:])
+            return {name: left[name] - right[name] for name in left if name in right}
 
-        def weigh(weights: np.ndarray) -> Figures:
-            here, there = self.weigh(weights), other.weigh(weights)
-            return {name: here[name] - there[name] for name in here if name in there}
+        def weigh(weights: np.ndarray) -> Metrics:
+            left, right = self.weigh(weights), other.weigh(weights)
+            return {name: left[name] - right[name] for name in left if name in right}
 
         both = np.concatenate([self.statistics, other.statistics], axis=1)
         return Scores({}, both, reduce, weigh)
@@ -150,7 +152,7 @@ class Scores:
         names = list(per_sample)
         columns = [np.ones(len(per_sample[names[0]])), *per_sample.values()]
 
-        def reduce(sums: np.ndarray) -> Figures:
+        def reduce(sums: np.ndarray) -> Metrics:
             return {name: sums[..., i] / sums[..., 0] for i, name in enumerate(names, 1)}
 
         return Scores(per_sample, np.stack(columns, axis=1).astype(np.float64), reduce)
@@ -162,13 +164,13 @@ class Scores:
         assert len(lengths) == 1, f"scores of different samples: {sorted(lengths)}"
         ends = np.cumsum([part.statistics.shape[1] for part in parts])
 
-        def reduce(sums: np.ndarray) -> Figures:
-            figures: Figures = {}
+        def reduce(sums: np.ndarray) -> Metrics:
+            metrics: Metrics = {}
             for part, columns in zip(parts, np.split(sums, ends[:-1], axis=-1), strict=True):
-                figures |= part.reduce(columns)
-            return figures
+                metrics |= part.reduce(columns)
+            return metrics
 
-        def weigh(weights: np.ndarray) -> Figures:
+        def weigh(weights: np.ndarray) -> Metrics:
             return {name: x for part in parts for name, x in part.weigh(weights).items()}
 
         return Scores(
@@ -182,18 +184,21 @@ class Scores:
         if not len(self):
             raise MmtxError("no samples to score")
 
-    def _resampled(self, resamples: int, rng: np.random.Generator) -> Figures:
+    def _resampled(self, resamples: int, rng: np.random.Generator) -> Metrics:
         """Return the metrics, [resamples] each, of bootstrap resamples of n samples."""
         total = np.empty((resamples, self.statistics.shape[1]))
-        weighed: list[Figures] = []
+        weighted_metrics: list[Metrics] = []
         step = max(1, _PIECE // len(self))
         for first in range(0, resamples, step):
-            piece = total[first : first + step]
-            weights = _bootstrap_weights(len(piece), len(self), rng)
-            piece[:] = _weighted(weights, self.statistics)
-            weighed.append(self.weigh(weights))
-        further = {name: np.concatenate([part[name] for part in weighed]) for name in weighed[0]}
-        return self.reduce(total) | further
+            chunk = total[first : first + step]
+            weights = _bootstrap_weights(len(chunk), len(self), rng)
+            chunk[:] = _weighted(weights, self.statistics)
+            weighted_metrics.append(self.weigh(weights))
+        extra = {
+            name: np.concatenate([part[name] for part in weighted_metrics])
+            for name in weighted_metrics[0]
+        }
+        return self.reduce(total) | extra
 
 
 def _bootstrap_weights(resamples: int, num_rows: int, rng: np.random.Generator) -> np.ndarray:

@@ -44,14 +44,14 @@ def paired_bootstrap(
     assert a.shape[1] == b.shape[1] > 0, "two groups of runs must have the same samples"
     rng = np.random.default_rng(seed)
     n = a.shape[1]
-    drawn = np.empty(resamples)
+    differences = np.empty(resamples)
     step = max(1, _PIECE // n)
     for first in range(0, resamples, step):
-        piece = drawn[first : first + step]
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=len(piece)) / n
-        piece[:] = _resampled(a, weights, rng) - _resampled(b, weights, rng)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
+        chunk = differences[first : first + step]
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=len(chunk)) / n
+        chunk[:] = _resampled(a, weights, rng) - _resampled(b, weights, rng)
+    low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
+    tail = min((differences <= 0).sum(), (differences >= 0).sum())
     p = min(1.0, 2 * (tail + 1) / (resamples + 1))
     return Difference(float(a.mean() - b.mean()), float(low), float(high), float(p))
 
@@ -67,7 +67,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for multiple comparisons (Holm 1979): the step-down procedure."""
     order = np.argsort(p_values, kind="stable")
     adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, at in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[at]))
-        adjusted[at] = highest
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
     return adjusted

@@ -28,16 +28,22 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
         raise ConfigError(*faults)
     encoders = build_encoders(model["encoder"])
     fusion = component("fusion", model["fusion"], modalities=list(encoders))
-    patching = {name: own for name, encoder in encoders.items() if (own := encoder.patching())}
-    given = {"available": list(fusion.streams), "vote": fusion.vote}
-    given |= {"patching": patching, "encoders": encoders}
+    patching = {
+        name: provided for name, encoder in encoders.items() if (provided := encoder.patching())
+    }
+    available = {"available": list(fusion.streams), "vote": fusion.vote}
+    available |= {"patching": patching, "encoders": encoders}
     heads = {}
     for name, node in model["head"].items():
-        takes = signature_of(node["_target_"], tuple(trusted)).parameters
-        own = {key: value for key, value in given.items() if key == "available" or key in takes}
+        parameters = signature_of(node["_target_"], tuple(trusted)).parameters
+        provided = {
+            key: value
+            for key, value in available.items()
+            if key == "available" or key in parameters
+        }
         if node.get("teacher"):
-            own["teacher"] = build_teacher(f"head.{name}", node, config, trusted)
-        heads[name] = component(f"head.{name}", node, **own)
+            provided["teacher"] = build_teacher(f"head.{name}", node, config, trusted)
+        heads[name] = component(f"head.{name}", node, **provided)
     kind = EarlierModel if config.get("early") else MultimodalModel
     return kind(model["dim"], encoders, fusion, heads)
 

@@ -7,7 +7,7 @@ from mmtx_cli.config.validate import component_faults
 from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError
 from mmtx_cli.io.checkpoint import read_weights
-from mmtx_cli.io.untrusted.tensor_checks import other_types
+from mmtx_cli.io.untrusted.tensor_checks import type_mismatches
 
 
 def check_stored(stored: Mapping[str, Any], ckpt: str, trusted: tuple[str, ...]) -> None:
@@ -28,15 +28,15 @@ def check_stored(stored: Mapping[str, Any], ckpt: str, trusted: tuple[str, ...])
         for name, node in model["head"].items()
         if node and not list(component_faults({"head": {name: node}, **trust}))
     }
-    kept = {**model, "head": heads}
-    if list(component_faults({**kept, **trust})):
+    checked = {**model, "head": heads}
+    if list(component_faults({**checked, **trust})):
         return  # encoders or a fusion that will be replaced, or rejected for these faults
     weights = {
         name: tensor
         for name, tensor in read_weights(ckpt).items()
         if not name.startswith("head.") or name.split(".")[1] in heads
     }
-    check_fitting(lambda: build_model({"model": kept}, trusted), weights, f"ckpt={ckpt}")
+    check_fitting(lambda: build_model({"model": checked}, trusted), weights, f"ckpt={ckpt}")
 
 
 def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
@@ -50,7 +50,7 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
     Raises:
         CheckpointError: If no tensor matches.
     """
-    own = tuple(f"encoder.{name}." for name in fresh)
+    skipped_prefixes = tuple(f"encoder.{name}." for name in fresh)
     weights, state = read_weights(ckpt), model.state_dict()
     frames = {k.split(".")[1] for k in state if as_image_encoder(k)}
     sources = {k: as_image_encoder(k) or as_project(k, frames) for k in state if k not in weights}
@@ -58,22 +58,22 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
     fitting = {
         k: v
         for k, v in {**weights, **nested}.items()
-        if k in state and state[k].shape == v.shape and not k.startswith(own)
+        if k in state and state[k].shape == v.shape and not k.startswith(skipped_prefixes)
     }
     if not fitting:
         raise CheckpointError(f"ckpt={ckpt}: none of its tensors matches this model")
-    if faults := other_types(state, fitting):
+    if faults := type_mismatches(state, fitting):
         raise CheckpointError(f"ckpt={ckpt}: {'; '.join(faults[:5])}: not saved by mmtx")
     model.load_state_dict(fitting, strict=False)
     if is_first_process():
-        others = (k for k in state.keys() - fitting.keys() if not k.startswith(own))
+        others = (k for k in state.keys() - fitting.keys() if not k.startswith(skipped_prefixes))
         new = sorted({".".join(k.split(".")[:2]) for k in others})
-        said = f"; new: {', '.join(new)}" if new else ""
+        details = f"; new: {', '.join(new)}" if new else ""
         copied = sorted(
             {k.split(".image.")[0] for k in nested.keys() & fitting.keys() if ".image." in k}
         )
-        said += "".join(f"; {name}.image: from encoder.image" for name in copied)
-        print(f"ckpt: loaded {len(fitting)} of {len(state)} tensors from {ckpt}{said}")
+        details += "".join(f"; {name}.image: from encoder.image" for name in copied)
+        print(f"ckpt: loaded {len(fitting)} of {len(state)} tensors from {ckpt}{details}")
 
 
 def as_image_encoder(name: str) -> str | None:

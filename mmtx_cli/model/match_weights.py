@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mmtx_cli.errors import CheckpointError
-from mmtx_cli.io.untrusted.tensor_checks import other_types
+from mmtx_cli.io.untrusted.tensor_checks import type_mismatches
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,13 +111,13 @@ class Allowance:
 
 def _check(state: "Mapping[str, Tensor]", weights: "Mapping[str, Tensor]", source: str) -> None:
     missing, unexpected = state.keys() - weights.keys(), weights.keys() - state.keys()
-    other = {k for k in state.keys() & weights.keys() if state[k].shape != weights[k].shape}
-    if missing or unexpected or other:
-        odd = ", ".join(sorted(missing | unexpected | other)[:SHOWN])
+    mismatched = {k for k in state.keys() & weights.keys() if state[k].shape != weights[k].shape}
+    if missing or unexpected or mismatched:
+        names = ", ".join(sorted(missing | unexpected | mismatched)[:SHOWN])
         raise CheckpointError(
             f"{source}: {len(missing)} tensors are missing, {len(unexpected)} are unexpected "
-            f"and {len(other)} have a different shape ({odd}); keep the model's keys (dim, "
+            f"and {len(mismatched)} have a different shape ({names}); keep the model's keys (dim, "
             "encoder, fusion, head) as in training"
         )
-    if faults := other_types(state, weights):
+    if faults := type_mismatches(state, weights):
         raise CheckpointError(f"{source}: {'; '.join(faults[:SHOWN])}: not saved by mmtx")

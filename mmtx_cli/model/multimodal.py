@@ -44,13 +44,13 @@ class MultimodalModel(nn.Module):
             if name in batch.inactive_heads and world_size() == 1:
                 continue
             rows = batch.head_masks.get(name)
-            own = batch if rows is None else batch.select(rows)
-            view = head.prepare_batch(own)  # masked objectives read a corrupted copy
-            source, known = (batch, shared) if view is own else (view, {})
-            encoded = restricted(self.encoded(source, head.streams, known), rows)
+            head_batch = batch if rows is None else batch.select(rows)
+            view = head.prepare_batch(head_batch)  # masked objectives read a corrupted copy
+            source, cache = (batch, shared) if view is head_batch else (view, {})
+            encoded = select_rows(self.encoded(source, head.streams, cache), rows)
             inputs = head.make_negatives(encoded, predictions, source.keys)
             if inputs is encoded:  # the usual case: one fused stream for all heads
-                streams = encoded | restricted(self.fused(head.streams, known), rows)
+                streams = encoded | select_rows(self.fused(head.streams, cache), rows)
             else:
                 streams = self.fusion(inputs)
             predictions[name] = head(streams, view)
@@ -60,9 +60,9 @@ class MultimodalModel(nn.Module):
         """Return the heads by name, those last that may use the predictions of the others."""
         return sorted(self.head.items(), key=lambda item: item[1].traits.makes_negatives)
 
-    def streams(self, batch: Batch, names: Collection[str], known: Streams) -> Streams:
-        """Return the streams ``names`` and the ones they are made of; ``known`` caches them."""
-        return self.encoded(batch, names, known) | self.fused(names, known)
+    def streams(self, batch: Batch, names: Collection[str], cache: Streams) -> Streams:
+        """Return the streams ``names`` and the ones they are made of; ``cache`` caches them."""
+        return self.encoded(batch, names, cache) | self.fused(names, cache)
 
     def encoded(self, batch: Batch, names: Collection[str], known: Streams) -> Streams:
         """Return the encoded modalities that the streams ``names`` are made of."""
@@ -99,11 +99,11 @@ class MultimodalModel(nn.Module):
         encoded = {
             id(view): self.encode(view) for view in {id(v): v for v in views.values()}.values()
         }
-        said = []
+        predictions = []
         for change in changes:
             fused = {key: self.fusion(change(streams)) for key, streams in encoded.items()}
-            said.append({n: self.head[n].predict(fused[id(v)], v) for n, v in views.items()})
-        return said
+            predictions.append({n: self.head[n].predict(fused[id(v)], v) for n, v in views.items()})
+        return predictions
 
     def encode(self, batch: Batch) -> Streams:
         """Return one stream per modality, of the shared width, zero where the mask is False."""
@@ -114,8 +114,8 @@ class MultimodalModel(nn.Module):
 
         Distributed training encodes it anyway: processes wait for each other's gradients.
         """
-        alone = field.empty and world_size() == 1
-        if alone or (not self.training and not field.mask.any()):
+        known_empty = field.empty and world_size() == 1
+        if known_empty or (not self.training and not field.mask.any()):
             mask = field.mask.new_zeros(len(field.mask), 1)
             return Tokens(self.project[name].weight.new_zeros(len(mask), 1, self.dim), mask)
         tokens = self.present_tokens(name, field)
@@ -128,22 +128,22 @@ class MultimodalModel(nn.Module):
         Only on a CPU, because counting the samples would synchronize a GPU. Cached tokens need no
         encoder.
         """
-        ready = field.encoded and not field.of_body
-        if ready or field.mask.device.type != "cpu" or torch.compiler.is_compiling():
+        is_cached = field.encoded and not field.of_body
+        if is_cached or field.mask.device.type != "cpu" or torch.compiler.is_compiling():
             return self.tokens(name, field)
         present = field.mask.any(dim=1)
         if present.all() or not present.any():
             return self.tokens(name, field)
-        some = self.tokens(name, field.map(lambda x: x[present]))
-        x = some.x.new_zeros(len(present), *some.x.shape[1:])
-        mask = some.mask.new_zeros(len(present), some.mask.shape[1])
-        return Tokens(x.index_put((present,), some.x), mask.index_put((present,), some.mask))
+        tokens = self.tokens(name, field.map(lambda x: x[present]))
+        x = tokens.x.new_zeros(len(present), *tokens.x.shape[1:])
+        mask = tokens.mask.new_zeros(len(present), tokens.mask.shape[1])
+        return Tokens(x.index_put((present,), tokens.x), mask.index_put((present,), tokens.mask))
 
     def tokens(self, name: str, field: ModalityInput) -> Tokens:
         """Return an encoder's tokens, in training in micro-batches of ``encode_batch`` samples."""
         if field.encoded:
-            kept = Tokens(field.data.to(self.project[name].weight.dtype), field.mask)
-            return self.encoder[name].after_body(kept) if field.of_body else kept
+            cached = Tokens(field.data.to(self.project[name].weight.dtype), field.mask)
+            return self.encoder[name].after_body(cached) if field.of_body else cached
         size = self.encode_batch
         if not self.training or size is None or size >= len(field.mask):
             return self.encoder[name](field)
@@ -154,22 +154,22 @@ class MultimodalModel(nn.Module):
         return Tokens(torch.cat([p.x for p in parts]), torch.cat([p.mask for p in parts]))
 
 
-def restricted(streams: Streams, rows: Tensor | None) -> Streams:
+def select_rows(streams: Streams, rows: Tensor | None) -> Streams:
     """Return the streams restricted to ``rows``; unchanged if ``rows`` is None."""
     return streams if rows is None else {name: x.select(rows) for name, x in streams.items()}
 
 
-def kept_alone(encoded: Streams, kept: Iterable[str]) -> Streams:
+def keep_only(encoded: Streams, kept: Iterable[str]) -> Streams:
     """Return the streams as if the samples had only the modalities in ``kept``."""
-    return {name: x if name in kept else absent(x) for name, x in encoded.items()}
+    return {name: x if name in kept else absent_like(x) for name, x in encoded.items()}
 
 
 def zeroed(encoded: Streams, name: str) -> Streams:
     """Return the streams with one of them set to zero but still marked as present."""
-    blank = Tokens(torch.zeros_like(encoded[name].x), encoded[name].mask)
-    return {**encoded, name: blank}
+    zeros = Tokens(torch.zeros_like(encoded[name].x), encoded[name].mask)
+    return {**encoded, name: zeros}
 
 
-def absent(tokens: Tokens) -> Tokens:
+def absent_like(tokens: Tokens) -> Tokens:
     """Return tokens of the same shape that are all zero and masked."""
     return Tokens(torch.zeros_like(tokens.x), torch.zeros_like(tokens.mask))

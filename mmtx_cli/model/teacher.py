@@ -34,16 +34,16 @@ def teacher_model(path: str, folder: str, config: Mapping[str, Any], build: Buil
             preprocessing.
     """
     stored = config_of(path, folder)
-    own, faults = config.get("preparation"), []
+    preprocessing, faults = config.get("preparation"), []
     encoders = [name for name, node in stored["model"]["encoder"].items() if node]
     for name in encoders:
         if name not in config["model"]["encoder"]:
             faults.append(f"{path}.teacher: reads {name}, but this model has no encoder for it")
-        for key in SHARED[name] if own else ():
-            was, here = stored["preparation"].get(key), own[key]  # type: ignore[index]
-            if was != here:
+        for key in SHARED[name] if preprocessing else ():
+            old, new = stored["preparation"].get(key), preprocessing[key]  # type: ignore[index]
+            if old != new:
                 faults.append(
-                    f"{path}.teacher: was trained with {key}={was}, but here it is {here}; both "
+                    f"{path}.teacher: was trained with {key}={old}, but here it is {new}; both "
                     "read the same samples, so their preprocessing must match"
                 )
     if faults:

@@ -16,32 +16,32 @@ def baseline_table(result: Mapping[str, Any]) -> MetricTable | None:
     metrics, intervals = _mapping(result.get("metrics")), _mapping(result.get("intervals"))
     rows = []
     for metric in headlines(metrics).values():
-        own = [
-            MetricRow(metric, name, [_figure(part, metric), _difference(part, metric)])
+        baseline_rows = [
+            MetricRow(metric, name, [_value(part, metric), _difference(part, metric)])
             for name, part in parts.items()
             if is_number(_mapping(_mapping(part).get("metrics")).get(metric))
         ]
-        if own:
+        if baseline_rows:
             model = [rounded(metrics[metric], intervals.get(metric)), ""]
-            rows += [MetricRow(metric, "model", model), *own]
+            rows += [MetricRow(metric, "model", model), *baseline_rows]
     return MetricTable([Column(name) for name in COLUMNS], rows, []) if rows else None
 
 
 def unbeaten_sentences(result: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each head whose model is not better than some baseline."""
-    return [str(said) for said in _mapping(result.get("unbeaten")).values()]
+    return [str(sentence) for sentence in _mapping(result.get("unbeaten")).values()]
 
 
-def _figure(part: Mapping[str, Any], metric: str) -> str:
+def _value(part: Mapping[str, Any], metric: str) -> str:
     return rounded(part["metrics"][metric], _mapping(part.get("intervals")).get(metric))
 
 
 def _difference(part: Mapping[str, Any], metric: str) -> str:
-    gap = _mapping(_mapping(part.get("difference")).get(metric))
-    if not gap:
+    difference = _mapping(_mapping(part.get("difference")).get(metric))
+    if not difference:
         return ""
-    low, high = gap["interval"]
-    return f"{signed(gap['value'])} [{signed(low)}, {signed(high)}]"
+    low, high = difference["interval"]
+    return f"{signed(difference['value'])} [{signed(low)}, {signed(high)}]"
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -32,7 +32,7 @@ def unused_modalities(contribution: Any) -> list[str]:
     """
     if not isinstance(contribution, dict):
         return []
-    said = []
+    sentences = []
     for head, by_modality in contribution.items():
         metric = main_metric(by_modality)
         for modality, kinds in by_modality.items():
@@ -44,11 +44,11 @@ def unused_modalities(contribution: Any) -> list[str]:
             low, high = part["intervals"][metric]
             if (low <= 0) if lower_is_better(metric) else (high >= 0):
                 change = f"{signed(part['change'][metric])} [{signed(low)}, {signed(high)}]"
-                said.append(
+                sentences.append(
                     f"{head} does not use {modality}: {metric} is not worse with {modality} from "
                     f"another sample ({change})."
                 )
-    return said
+    return sentences
 
 
 def contribution_table(contribution: Any) -> MetricTable | None:
@@ -61,7 +61,7 @@ def contribution_table(contribution: Any) -> MetricTable | None:
         for modality, kinds in by_modality.items():
             cells = [cell(kinds.get(kind), metric) for kind in KINDS]
             rows.append(MetricRow(f"{head}/{metric}", modality, cells))
-    return MetricTable([Column(words) for words in KINDS.values()], rows, []) if rows else None
+    return MetricTable([Column(title) for title in KINDS.values()], rows, []) if rows else None
 
 
 def cell(part: Any, metric: str | None) -> str:

@@ -10,13 +10,13 @@ def costs(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the names and formatted values of the costs in a ``result.json``, in display order."""
     cost = result.get("cost")
     cost = cost if isinstance(cost, Mapping) else {}
-    all_, trained, flops = (
+    total, trained, flops = (
         _positive(cost.get(name))
         for name in ("parameters", "trained_parameters", "flops_per_sample")
     )
     memory = _positive(result.get("peak_memory_mb"))
     seconds = result.get("seconds")
-    parameters = amount(all_) + (f" ({amount(trained)} trained)" if trained else "")
+    parameters = amount(total) + (f" ({amount(trained)} trained)" if trained else "")
     found = [
         ("duration", duration(seconds) if is_number(seconds) and 0 <= seconds < 1e12 else ""),
         ("parameters", parameters),

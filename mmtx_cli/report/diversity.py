@@ -46,8 +46,8 @@ def _part(title: str, figures: Mapping[str, Any]) -> DiversityPart:
     if isinstance(references := figures.get("references"), dict):
         columns["first references"] = references
     rows = [
-        MetricRow("", name, [_cell(part.get(key), shown) for part in columns.values()])
-        for name, (key, shown) in _ROWS.items()
+        MetricRow("", name, [_cell(part.get(key), formatter) for part in columns.values()])
+        for name, (key, formatter) in _ROWS.items()
         if key in figures
     ]
     return DiversityPart(
@@ -58,5 +58,5 @@ def _part(title: str, figures: Mapping[str, Any]) -> DiversityPart:
     )
 
 
-def _cell(value: Any, shown: Any) -> str:
-    return shown(value) if is_number(value) else ""
+def _cell(value: Any, formatter: Any) -> str:
+    return formatter(value) if is_number(value) else ""

@@ -83,84 +83,86 @@ def captions_part(
     cards = []
     for row in rows[:size]:
         path = str(row.get("path", ""))
-        heard = Path(path).suffix.lower() in SUFFIXES["audio"] and not row.get("error")
+        is_audio = Path(path).suffix.lower() in SUFFIXES["audio"] and not row.get("error")
         if row.get("error"):
             pictures = [Thumbnail(Path(path).name, problem=str(row["error"]))]
-        elif heard:
+        elif is_audio:
             pictures = []
         else:
             pictures = [thumbnails(Path(path), *_window(row))]
         scores = {"score": row.get("score")}
         output = {"caption": row.get("caption"), "references": row.get("references", [])}
-        said = verdict(output | {"scores": scores})
-        assert said is not None
-        sound = sounds(Path(path), *_window(row)) if heard else None
+        outcome = verdict(output | {"scores": scores})
+        assert outcome is not None
+        sound = sounds(Path(path), *_window(row)) if is_audio else None
         prompt = str(row.get("text") or "")
-        cards.append(Card(Path(path).name, "", pictures, 0, prompt, said, sound))
+        cards.append(Card(Path(path).name, "", pictures, 0, prompt, outcome, sound))
     return Part(f"{len(cards)} of {len(rows)}" if len(rows) > len(cards) else "", cards)
 
 
 def _gallery(
     head: str,
-    judged: list[tuple[dict[str, Any], Verdict]],
+    samples: list[tuple[dict[str, Any], Verdict]],
     size: int,
     thumbnails: Thumbnails,
     sounds: Sounds,
 ) -> Gallery:
-    first = judged[0][1]
+    first = samples[0][1]
     parts = [
-        Part(title, [_card(row, said, thumbnails, sounds) for row, said in chosen])
-        for title, chosen in _choose(judged, size)
+        Part(title, [_card(row, outcome, thumbnails, sounds) for row, outcome in chosen])
+        for title, chosen in _choose(samples, size)
     ]
-    pairs = [(said.truth[0], said.said) for _, said in judged if said.kind == "class"]
-    sure = [
-        (float(probability), bool(said.correct))
-        for row, said in judged
-        if said.kind == "class" and is_number(probability := row[head].get("probability"))
+    pairs = [(outcome.truth[0], outcome.said) for _, outcome in samples if outcome.kind == "class"]
+    confidences = [
+        (float(probability), bool(outcome.correct))
+        for row, outcome in samples
+        if outcome.kind == "class" and is_number(probability := row[head].get("probability"))
     ]
-    plot = reliability_svg(sure)
-    return Gallery(head, len(judged), first.measure, parts, confusion(pairs), plot)
+    plot = reliability_svg(confidences)
+    return Gallery(head, len(samples), first.measure, parts, confusion(pairs), plot)
 
 
 def _choose(
-    judged: list[tuple[dict[str, Any], Verdict]], size: int
+    samples: list[tuple[dict[str, Any], Verdict]], size: int
 ) -> list[tuple[str, list[tuple[dict[str, Any], Verdict]]]]:
     """Select what to show by score, then by hash of the id: equal runs show equal samples."""
     if size < 1:
         return []
-    scored = [pair for pair in judged if pair[1].score is not None]
-    scored.sort(key=lambda pair: (-(pair[1].score or 0.0), _draw(pair[0])))
-    if scored and len(judged) <= size:
-        rest = [pair for pair in judged if pair[1].score is None]
+    scored = [pair for pair in samples if pair[1].score is not None]
+    scored.sort(key=lambda pair: (-(pair[1].score or 0.0), _hash_of_id(pair[0])))
+    if scored and len(samples) <= size:
+        rest = [pair for pair in samples if pair[1].score is None]
         return [("All, best first", scored + rest)]
     # The random part depends only on the ids, so that reports of two runs show the same samples.
-    random = sorted(judged, key=lambda pair: _draw(pair[0]))[:size]
+    random = sorted(samples, key=lambda pair: _hash_of_id(pair[0]))[:size]
     if not scored:
         return [("Random", random)]
     worst = scored[size:][-size:][::-1]
     return [("Best", scored[:size]), ("Worst", worst), ("Random", random)]
 
 
-def _draw(row: dict[str, Any]) -> str:
+def _hash_of_id(row: dict[str, Any]) -> str:
     return hashlib.sha256(str(row.get("id")).encode(errors="replace")).hexdigest()
 
 
-def _card(row: dict[str, Any], said: Verdict, thumbnails: Thumbnails, sounds: Sounds) -> Card:
+def _card(row: dict[str, Any], outcome: Verdict, thumbnails: Thumbnails, sounds: Sounds) -> Card:
     inputs = row.get("inputs")
     inputs = inputs if isinstance(inputs, dict) else {}
     paths = [path for name in PICTURES for path in _paths(inputs.get(name))]
     window = _window(inputs)
-    heard = _paths(inputs.get("audio"))
+    audio_paths = _paths(inputs.get("audio"))
     # the window refers to the video; it holds for audio from the same file or without a video
-    own = not inputs.get("video") or inputs.get("video") == inputs.get("audio")
+    window_applies = not inputs.get("video") or inputs.get("video") == inputs.get("audio")
     return Card(
         id=str(row.get("id", "")),
         group=str(row.get("group") or ""),
         pictures=[thumbnails(path, *window) for path in paths[:MAX_PICTURES]],
         more_pictures=max(0, len(paths) - MAX_PICTURES),
         prompt=str(inputs.get("text") or ""),
-        verdict=said,
-        sound=sounds(heard[0], *(window if own else (None, None))) if heard else None,
+        verdict=outcome,
+        sound=sounds(audio_paths[0], *(window if window_applies else (None, None)))
+        if audio_paths
+        else None,
     )
 
 

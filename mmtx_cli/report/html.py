@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mmtx_cli.errors import DataError
-from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.report.run_reader import read_run_folder
 from mmtx_cli.report.section import Section, facts, section
 from mmtx_cli.report.sound import Sounds
@@ -35,13 +35,13 @@ def write_report(
     """
     if not run_dir.is_dir():
         raise DataError(f"{run_dir}: run folder not found")
-    own = read_run_folder(run_dir)
-    runs = [("", own)]
+    main_run = read_run_folder(run_dir)
+    runs = [("", main_run)]
     if sections is not None:
         runs = [(name, read_run_folder(Path(path))) for name, path in sections]
     with closing(Thumbnails()) as thumbnails, closing(Sounds()) as sounds:
         shown = [section(name, run, gallery, thumbnails, sounds) for name, run in runs]
-    page = _report(title or f"Report of {run_dir.resolve().name}", facts(own), shown)
+    page = _report(title or f"Report of {run_dir.resolve().name}", facts(main_run), shown)
     return write_page(run_dir / "report.html", page)
 
 
@@ -72,6 +72,6 @@ def render(template: str, **values: Any) -> str:
 
 def write_page(path: Path, page: str) -> Path:
     """Write a page atomically, so that nobody opens a partial one."""
-    with replaced(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace")
     return path

@@ -59,7 +59,7 @@ def metric_table(result: dict[str, Any]) -> MetricTable | None:
         for name, part in _mapping(result, "baselines").items()
     ]
     table = [overall, *groups, *baselines]
-    names = dict.fromkeys(name for _, figures, _ in [overall, *groups] for name in figures)
+    names = dict.fromkeys(name for _, metrics, _ in [overall, *groups] for name in metrics)
     if not names:
         return None
     return MetricTable([column for column, _, _ in table], _rows(names, table), _headlines(result))
@@ -71,7 +71,7 @@ def subset_table(result: dict[str, Any]) -> MetricTable | None:
         (Column(str(name)), _mapping(part, "metrics"), part)
         for name, part in _mapping(result, "subsets").items()
     ]
-    names = dict.fromkeys(name for _, figures, _ in table for name in figures)
+    names = dict.fromkeys(name for _, metrics, _ in table for name in metrics)
     if not names:
         return None
     return MetricTable([column for column, _, _ in table], _rows(names, table), [])
@@ -85,8 +85,8 @@ def _rows(
     for key in names:
         head, _, name = key.rpartition("/")
         cells = [
-            rounded(figures[key], _mapping(part, "intervals").get(key)) if key in figures else ""
-            for _, figures, part in table
+            rounded(metrics[key], _mapping(part, "intervals").get(key)) if key in metrics else ""
+            for _, metrics, part in table
         ]
         rows.append(MetricRow(head, name, cells))
     return rows
@@ -103,9 +103,9 @@ def _headlines(result: dict[str, Any]) -> list[Headline]:
 
 def _best_baseline(result: dict[str, Any], key: str) -> str:
     found = [
-        (figures[key], name)
+        (metrics[key], name)
         for name, part in _mapping(result, "baselines").items()
-        if is_number((figures := _mapping(part, "metrics")).get(key))
+        if is_number((metrics := _mapping(part, "metrics")).get(key))
     ]
     if not found:
         return ""

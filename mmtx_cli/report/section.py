@@ -84,7 +84,7 @@ def section(
         quarantine=quarantine,
         num_quarantined=len(run.quarantine),
         config=run.config.strip(),
-        environment=dict(_flat(run.environment)),
+        environment=dict(_flatten(run.environment)),
         faults=run.faults,
     )
 
@@ -101,11 +101,11 @@ def facts(run: RunFolder) -> list[tuple[str, str]]:
     return [(name, value) for name, value in found if value]
 
 
-def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _flatten(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     pairs = []
     for key, item in value.items():
         if isinstance(item, dict):
-            pairs += _flat(item, f"{prefix}{key}.")
+            pairs += _flatten(item, f"{prefix}{key}.")
         else:
             pairs.append((f"{prefix}{key}", "" if item is None else str(item)))
     return pairs

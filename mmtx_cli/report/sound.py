@@ -80,8 +80,8 @@ class Sounds:
 
         self._guard = self._guard or IsolatedDecoder(self.timeout, load_decoders)
         # one sample more than is played shows that there is more
-        most = MAX_SECONDS + 1 / RATE
-        wave = self._guard.run(decode_sound, str(path), RATE, most, start, end, None)
+        max_seconds = MAX_SECONDS + 1 / RATE
+        wave = self._guard.run(decode_sound, str(path), RATE, max_seconds, start, end, None)
         return None if wave is None else wave.numpy()
 
 

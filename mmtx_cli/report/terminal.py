@@ -15,7 +15,7 @@ from mmtx_cli.report.diversity import DiversityPart, diversity_parts
 from mmtx_cli.report.metric_table import MetricTable
 
 
-def print_figures(result: Mapping[str, Any]) -> None:
+def print_metrics(result: Mapping[str, Any]) -> None:
     """Print metrics with their intervals, by group, then baselines and other measurements."""
     groups = result.get("groups", {})
     table = Table(title=f"{result['count']} samples")
@@ -34,13 +34,13 @@ def print_figures(result: Mapping[str, Any]) -> None:
             f"{name} is undefined: its word weights require samples with different references, "
             "but there is a single sample, or all have the same references"
         )
-    if beside := baseline_table(result):
-        print_table(titled("comparison with baselines", "metric", beside))
+    if baselines := baseline_table(result):
+        print_table(rich_table("comparison with baselines", "metric", baselines))
     print_bold(unbeaten_sentences(result))
     if result.get("subsets"):
         print_table(subset_table(result["subsets"]))
-    if shares := contribution_table(result.get("contribution")):
-        print_table(titled("modality importance", "metric", shares))
+    if importance := contribution_table(result.get("contribution")):
+        print_table(rich_table("modality importance", "metric", importance))
     print_bold(unused_modalities(result.get("contribution")))
     for part in diversity_parts(result):
         print_table(diversity_table(part))
@@ -59,14 +59,14 @@ def print_costs(result: Mapping[str, Any]) -> None:
 
 
 def print_comparison(
-    header: Sequence[str], rows: Sequence[Sequence[str]], explained: Sequence[Sequence[str]]
+    header: Sequence[str], rows: Sequence[Sequence[str]], legend: Sequence[Sequence[str]]
 ) -> None:
     """Print one row per group, then the full settings of groups whose names do not show them."""
     table = Table(*header[:2], *(column(title) for title in header[2:]))
     for row in rows:
         table.add_row(*map(Text, row))
     print_table(table)
-    for name, settings in explained:
+    for name, settings in legend:
         text = Text.assemble("\n", (name, "bold"), f"\n  {settings}")
         make_console(soft_wrap=True).print(text)
 
@@ -91,7 +91,7 @@ def diversity_table(part: DiversityPart) -> Table:
     return shown
 
 
-def titled(title: str, first: str, table: MetricTable) -> Table:
+def rich_table(title: str, first: str, table: MetricTable) -> Table:
     """Return a report table for the terminal; ``first`` is the heading of the row names."""
     shown = Table(first, *(column.title for column in table.columns), title=title)
     for row in table.rows:
@@ -105,11 +105,11 @@ def subset_table(subsets: Mapping[str, Any]) -> Table:
     It shows the headline metric of each head, or its first metric if it has none; result.json
     holds the others.
     """
-    measured = dict.fromkeys(name for part in subsets.values() for name in part["metrics"])
+    metric_names = dict.fromkeys(name for part in subsets.values() for name in part["metrics"])
     first: dict[str, str] = {}
-    for name in measured:
+    for name in metric_names:
         first.setdefault(name.rpartition("/")[0], name)
-    metrics = (first | headlines(measured)).values()
+    metrics = (first | headlines(metric_names)).values()
     table = Table("modalities", *metrics, title="modality subsets")
     for modalities, part in subsets.items():
         cells = []

@@ -48,28 +48,32 @@ def _caption(output: dict[str, Any]) -> Verdict:
 
 
 def _class(output: dict[str, Any]) -> Verdict:
-    said, label = output["prediction"], output["label"]
-    if isinstance(said, list) or isinstance(label, list):
-        return _labels(_texts(said), _texts(label))
-    if isinstance(said, float) and is_number(label):
-        error = abs(said - label)
-        shown, of = f"error {rounded(error)}", "absolute error"
-        return Verdict("number", rounded(said), [rounded(label)], "target", of, -error, shown)
+    prediction, label = output["prediction"], output["label"]
+    if isinstance(prediction, list) or isinstance(label, list):
+        return _labels(_texts(prediction), _texts(label))
+    if isinstance(prediction, float) and is_number(label):
+        error = abs(prediction - label)
+        shown, measure = f"error {rounded(error)}", "absolute error"
+        return Verdict(
+            "number", rounded(prediction), [rounded(label)], "target", measure, -error, shown
+        )
     top = _top(output.get("top"))
-    correct, probability = _text(said) == _text(label), output.get("probability")
+    correct, probability = _text(prediction) == _text(label), output.get("probability")
     scores = output.get("scores")
-    found = scores.get("probability_of_label") if isinstance(scores, dict) else None
-    if not is_number(found):
-        found = dict(top).get(_text(label), probability if correct else None)
-    if is_number(found):
-        score, shown = float(found), f"p(label) {percent(found)}"
+    label_probability = scores.get("probability_of_label") if isinstance(scores, dict) else None
+    if not is_number(label_probability):
+        label_probability = dict(top).get(_text(label), probability if correct else None)
+    if is_number(label_probability):
+        score, shown = float(label_probability), f"p(label) {percent(label_probability)}"
     else:
         # Label not in the top: rank it below all others, lower the more confident the model was.
         score = -float(probability) if is_number(probability) else float(correct)
         shown = f"label not in top {len(top)}" if top else ""
     others = [f"{name} {percent(p)}" for name, p in top[:5]]
-    truth, of = [_text(label)], "probability of the label"
-    return Verdict("class", _text(said), truth, "label", of, score, shown, correct, others)
+    truth, measure = [_text(label)], "probability of the label"
+    return Verdict(
+        "class", _text(prediction), truth, "label", measure, score, shown, correct, others
+    )
 
 
 def _top(value: Any) -> list[tuple[str, float]]:
@@ -79,20 +83,24 @@ def _top(value: Any) -> list[tuple[str, float]]:
     return [(_text(name), float(p)) for name, p in pairs if is_number(p)]
 
 
-def _labels(said: list[str], truth: list[str]) -> Verdict:
-    both, either = len({*said} & {*truth}), len({*said} | {*truth})
+def _labels(predicted: list[str], truth: list[str]) -> Verdict:
+    both, either = len({*predicted} & {*truth}), len({*predicted} | {*truth})
     score = both / either if either else 1.0
-    shown, of = f"overlap {percent(score)}", "overlap of label sets"
-    return Verdict("labels", ", ".join(said), truth, "label", of, score, shown, score == 1)
+    shown, measure = f"overlap {percent(score)}", "overlap of label sets"
+    return Verdict(
+        "labels", ", ".join(predicted), truth, "label", measure, score, shown, score == 1
+    )
 
 
 def _answer(output: dict[str, Any]) -> Verdict:
-    said, answers = _text(output["prediction"]), output["answers"]
+    prediction, answers = _text(output["prediction"]), output["answers"]
     scores = output.get("scores")
-    found = scores.get("accuracy") if isinstance(scores, dict) else None
-    score = float(found) if is_number(found) else float(said in answers)
-    shown, of = f"accuracy {percent(score)}", "soft accuracy"
-    return Verdict("answer", said, [*map(str, answers)], "answer", of, score, shown, score > 0)
+    accuracy = scores.get("accuracy") if isinstance(scores, dict) else None
+    score = float(accuracy) if is_number(accuracy) else float(prediction in answers)
+    shown, measure = f"accuracy {percent(score)}", "soft accuracy"
+    return Verdict(
+        "answer", prediction, [*map(str, answers)], "answer", measure, score, shown, score > 0
+    )
 
 
 def _rank(output: dict[str, Any]) -> Verdict | None:
@@ -104,9 +112,9 @@ def _rank(output: dict[str, Any]) -> Verdict | None:
     if not ranks:
         return None
     # Ranks start at 0, and are means if a sample has several queries.
-    said = ", ".join(f"{name}: rank {rank + 1:.3g}" for name, rank in ranks.items())
+    text = ", ".join(f"{name}: rank {rank + 1:.3g}" for name, rank in ranks.items())
     score = -sum(ranks.values()) / len(ranks)
-    return Verdict("rank", said, measure="mean rank", score=score, correct=score == 0)
+    return Verdict("rank", text, measure="mean rank", score=score, correct=score == 0)
 
 
 KINDS: list[tuple[set[str], Callable[[dict[str, Any]], Verdict | None]]] = [

@@ -31,8 +31,8 @@ class FilmStrips:
         from mmtx_cli.media.video.decode import decode_video
         from mmtx_cli.media.video.frame_sampling import Sampling
 
-        wish = Sampling(COUNT), SIDE, "crop", start, end
-        clip = self.guard.run(decode_video, str(path), *wish)
+        options = Sampling(COUNT), SIDE, "crop", start, end
+        clip = self.guard.run(decode_video, str(path), *options)
         frames = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in clip.frames]
         if len(frames) < COUNT:
             return frames[0]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mmtx_cli.data.cache.card import BODY, Card, prepared_by, tokenizer_hash, weights_hash
+from mmtx_cli.data.cache.card import BODY, Card, preprocessing_of, tokenizer_hash, weights_hash
 
 if TYPE_CHECKING:
     from mmtx_cli.data.corpus import Corpus
@@ -35,8 +35,10 @@ def encoder_card(
     if part.endswith(BODY):
         prefix, width = prefix + encoder.body_prefix, encoder.pooled_width()
         node = {key: value for key, value in node.items() if key not in encoder.behind_body}
-    own = {key: weights for key, weights in state.items() if key.startswith(prefix)}
-    return card_of(part, name.removeprefix("encoder."), node, own, corpus, cfg, width, dtype)
+    module_state = {key: weights for key, weights in state.items() if key.startswith(prefix)}
+    return card_of(
+        part, name.removeprefix("encoder."), node, module_state, corpus, cfg, width, dtype
+    )
 
 
 def teacher_card(
@@ -90,7 +92,7 @@ def card_of(
         modality=modality,
         weights=weights_hash(state),
         config=json.loads(json.dumps(node)),  # as ``Card.read`` returns it
-        preparation=prepared_by(preparation, modality),
+        preparation=preprocessing_of(preparation, modality),
         tokenizer=tokenizer_hash(tokenizer),
         seed=cfg["seed"],
         width=width,

@@ -15,18 +15,18 @@ def keeps_body(node: Mapping[str, Any]) -> bool:
         return False
 
 
-def is_named(encoder: str, cfg: Mapping[str, Any]) -> bool:
+def is_in_freeze(encoder: str, cfg: Mapping[str, Any]) -> bool:
     """Return True if the top-level ``freeze`` names this encoder, or all encoders."""
     return bool({"encoder", encoder} & {*map(str, cfg.get("freeze") or [])})
 
 
 def is_trained_body(encoder: Any) -> bool:
     """Return True if the body of an encoder has trainable weights."""
-    own = encoder.named_parameters()
-    return any(p.requires_grad for name, p in own if name.startswith(encoder.body_prefix))
+    parameters = encoder.named_parameters()
+    return any(p.requires_grad for name, p in parameters if name.startswith(encoder.body_prefix))
 
 
-def trained_body(part: str, folder: Any) -> str:
+def trained_body_fault(part: str, folder: Any) -> str:
     """Return the error message for a cached body that is not frozen."""
     return (
         f"{part}: its outputs are cached in data.cache={folder}, so it cannot be trained; "

@@ -46,6 +46,6 @@ def accelerator_faults(plain: Mapping[str, Any]) -> Iterator[str]:
 def manifests(data: Any) -> Iterator[str]:
     """Yield the path of the manifest, or those of a mixture."""
     if isinstance(data, Mapping):
-        for own in (data, *(data.get("mixture") or ())):
-            if isinstance(own, Mapping) and isinstance(own.get("path"), str):
-                yield own["path"]
+        for section in (data, *(data.get("mixture") or ())):
+            if isinstance(section, Mapping) and isinstance(section.get("path"), str):
+                yield section["path"]

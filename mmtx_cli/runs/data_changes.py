@@ -28,33 +28,33 @@ def row_digests(samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
 
 
 def check_data_unchanged(
-    there: Mapping[str, Any], here: Mapping[str, Any], where: object, allowed: bool
+    stored: Mapping[str, Any], current: Mapping[str, Any], where: object, allowed: bool
 ) -> None:
     """Raise DataError naming what changed in each split if the rows differ from the checkpoint's.
 
     Args:
-        there: The digests in the checkpoint; empty if an older version of mmtx wrote it.
-        here: The digests of the current rows.
+        stored: The digests in the checkpoint; empty if an older version of mmtx wrote it.
+        current: The digests of the current rows.
         where: The manifest, for the message.
         allowed: Whether changes are permitted (``allow_changed_data``).
     """
-    faults = [f"{where}: {fault}" for s in SPLITS for fault in _changes(s, there, here)]
-    if faults and there and not allowed:
+    faults = [f"{where}: {fault}" for s in SPLITS for fault in _changes(s, stored, current)]
+    if faults and stored and not allowed:
         raise DataError(*faults[:-1], f"{faults[-1]}; {REMEDY}")
 
 
-def _changes(split: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
-    was, now = there.get(split) or {}, here[split]
+def _changes(split: str, stored: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[str]:
+    old, new = stored.get(split) or {}, current[split]
     since = "since the run was stopped"
-    if was.get("rows") != now["rows"]:
-        yield f"{now['rows']:,} rows of split {split}, previously {was.get('rows', 0):,}"
-    elif was["ids"] != now["ids"]:
+    if old.get("rows") != new["rows"]:
+        yield f"{new['rows']:,} rows of split {split}, previously {old.get('rows', 0):,}"
+    elif old["ids"] != new["ids"]:
         yield f"ids of rows in split {split} changed {since}"
     else:
-        if was["order"] != now["order"]:
+        if old["order"] != new["order"]:
             yield f"order of rows in split {split} changed {since}"
         for name in ("files", "answers", *FIELDS):
-            if was.get(name) != now[name]:
+            if old.get(name) != new[name]:
                 yield f"{name} of split {split} changed {since}"
 
 
@@ -63,9 +63,9 @@ def _digests(rows: Sequence[Sample]) -> dict[str, Any]:
     folder = os.path.commonpath([path for row in rows for path in _paths(row)] or ["/"])
 
     def files(row: Sample) -> object:
-        named = [os.path.relpath(path, folder) for path in _paths(row)]
-        spots = [(name, place.spot) for name, place in sorted(row.features.items())]
-        return named, row.start, row.end, spots
+        paths = [os.path.relpath(path, folder) for path in _paths(row)]
+        references = [(name, place.spot) for name, place in sorted(row.features.items())]
+        return paths, row.start, row.end, references
 
     return {
         "rows": len(rows),

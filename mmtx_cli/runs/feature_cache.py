@@ -7,21 +7,35 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmtx_cli.config.conf_tree import CONFIG_DIR, config_dirs, split
-from mmtx_cli.config.constraints import at, entries
+from mmtx_cli.config.conf_tree import CONFIG_DIR, config_dirs, split_args
+from mmtx_cli.config.constraints import entries, select
 from mmtx_cli.config.cross_checks import CACHING, TRAINING
 from mmtx_cli.config.overrides import as_typed
 from mmtx_cli.config.preprocessing import ROOT_KEYS
 from mmtx_cli.data.cache.card import BODY, cards
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.runs.cache_cards import encoder_card, teacher_card
-from mmtx_cli.runs.cached_backbone import is_named, is_trained_body, keeps_body, trained_body
+from mmtx_cli.runs.cached_backbone import (
+    is_in_freeze,
+    is_trained_body,
+    keeps_body,
+    trained_body_fault,
+)
 
 if TYPE_CHECKING:
     from mmtx_cli.data.cache.entries import Cache
     from mmtx_cli.data.corpus import Corpus
 
-MAKING = (*ROOT_KEYS, "dim", "seed", "ckpt", "experiment", "head", "trusted_packages", "encoder")
+CACHE_KEYS = (
+    *ROOT_KEYS,
+    "dim",
+    "seed",
+    "ckpt",
+    "experiment",
+    "head",
+    "trusted_packages",
+    "encoder",
+)
 """Root keys of a command line that, besides the data, determine the contents of a cache."""
 DTYPE = "float32"
 """Default data type of cached features (``mmtx data action=cache``)."""
@@ -43,18 +57,18 @@ def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 
     Raises DataError if a card of the cache cannot be read.
     """
-    folder = at(cfg, "data.cache")
+    folder = select(cfg, "data.cache")
     if not isinstance(folder, str) or cfg.get("command") == CACHING:
         return
-    held = cards(Path(folder))
-    if not held:
-        yield f"data.cache={folder}: contains no cache; create it: {remedy(cfg, folder)}"
+    cached = cards(Path(folder))
+    if not cached:
+        yield f"data.cache={folder}: contains no cache; create it: {cache_command(cfg, folder)}"
         return
-    used = [part for part in parts_of(cfg) if part in held]
+    used = [part for part in parts_of(cfg) if part in cached]
     if not used:
         yield (
-            f"data.cache={folder}: contains {', '.join(held)}, which this model does not have; "
-            f"remove data.cache, or recreate it: {remedy(cfg, folder)}"
+            f"data.cache={folder}: contains {', '.join(cached)}, which this model does not have; "
+            f"remove data.cache, or recreate it: {cache_command(cfg, folder)}"
         )
     for part in used:
         if part + BODY in used:
@@ -69,18 +83,20 @@ def cache_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         if part.endswith(BODY):
             encoder = part.removesuffix(BODY)
             # the default of ``freeze`` is only known once the encoder is built
-            if at(cfg, f"{encoder}.freeze") not in (None, True) and not is_named(encoder, cfg):
-                yield trained_body(part, folder)
+            if select(cfg, f"{encoder}.freeze") not in (None, True) and not is_in_freeze(
+                encoder, cfg
+            ):
+                yield trained_body_fault(part, folder)
         elif part.startswith("encoder.") and not {"encoder", part} & {*map(str, frozen)}:
             yield (
                 f"{part}: its outputs are cached in data.cache={folder}, so it cannot be trained; "
                 f"set freeze=[{part}], or remove data.cache"
             )
-    seen = [part for part in used if held[part].modality in ("image", "video")]
-    if augments(cfg) and seen:
+    visual = [part for part in used if cached[part].modality in ("image", "video")]
+    if augments(cfg) and visual:
         yield (
             f"data.augment: changes images at random, but data.cache={folder} contains the "
-            f"features of {seen[0]} for one version of each; remove one of the two"
+            f"features of {visual[0]} for one version of each; remove one of the two"
         )
 
 
@@ -98,9 +114,9 @@ def parts_of(cfg: Mapping[str, Any]) -> list[str]:
 
 def augments(cfg: Mapping[str, Any]) -> bool:
     """Return True if training images are augmented."""
-    said = at(cfg, "data.augment") or {}
-    scale = said.get("scale") or [1.0, 1.0]
-    return bool(list(scale) != [1.0, 1.0] or said.get("flip") or said.get("color"))
+    settings = select(cfg, "data.augment") or {}
+    scale = settings.get("scale") or [1.0, 1.0]
+    return bool(list(scale) != [1.0, 1.0] or settings.get("flip") or settings.get("color"))
 
 
 def open_cache(cfg: Mapping[str, Any]) -> "Cache | None":
@@ -108,10 +124,10 @@ def open_cache(cfg: Mapping[str, Any]) -> "Cache | None":
     from mmtx_cli.data.cache.entries import Cache
     from mmtx_cli.data.cache.module_outputs import open_parts
 
-    folder = at(cfg, "data.cache")
+    folder = select(cfg, "data.cache")
     if folder is None:
         return None
-    return Cache(Path(folder), open_parts(Path(folder)), remedy(cfg, folder))
+    return Cache(Path(folder), open_parts(Path(folder)), cache_command(cfg, folder))
 
 
 def check_cache(
@@ -144,55 +160,55 @@ def check_cache(
         if {f"encoder.{raw}", f"encoder.{raw}{BODY}"} & {*parts}
     ]
     faults += [
-        trained_body(f"encoder.{name}{BODY}", folder)
+        trained_body_fault(f"encoder.{name}{BODY}", folder)
         for name, encoder in model.encoder.items()
         if f"encoder.{name}{BODY}" in parts
         and cfg.get("command") in TRAINING
-        and not is_named(f"encoder.{name}", cfg)
+        and not is_in_freeze(f"encoder.{name}", cfg)
         and is_trained_body(encoder)
     ]
     if faults:
         raise ConfigError(*faults)
-    now = {}
+    current = {}
     for name, encoder in model.encoder.items():
         for part in [part for part in parts if part.removesuffix(BODY) == f"encoder.{name}"]:
-            now[part] = encoder_card(part, encoder, nodes[name], state, corpus, cfg, "")
+            current[part] = encoder_card(part, encoder, nodes[name], state, corpus, cfg, "")
     for name, head in model.head.items():
         if (part := f"head.{name}.teacher") in parts and getattr(head, "teacher", None):
-            now[part] = teacher_card(part, head.modality, head.teacher.model, corpus, cfg, "")
+            current[part] = teacher_card(part, head.modality, head.teacher.model, corpus, cfg, "")
     faults = [
         f"data.cache={folder}: {part}: {difference}"
-        for part, card in now.items()
+        for part, card in current.items()
         for difference in parts[part].card.differences(card)
     ]
     if faults:
-        again = f"recreate it: {corpus.cache.remedy} overwrite=true"
-        raise ConfigError(*faults[:-1], f"{faults[-1]}; {again}")
+        hint = f"recreate it: {corpus.cache.remedy} overwrite=true"
+        raise ConfigError(*faults[:-1], f"{faults[-1]}; {hint}")
 
 
-def remedy(cfg: Mapping[str, Any], folder: str) -> str:
+def cache_command(cfg: Mapping[str, Any], folder: str) -> str:
     """Return the command that creates the cache of this run."""
-    heads = at(cfg, "data.mixture") or any(part.startswith("head.") for part in parts_of(cfg))
-    given = typed(cfg)
+    heads = select(cfg, "data.mixture") or any(part.startswith("head.") for part in parts_of(cfg))
+    args = original_args(cfg)
     kept = [
         arg
-        for arg in map(as_typed, split(given)[1])
-        if makes(arg) and (heads or not arg.startswith("head"))
+        for arg in map(as_typed, split_args(args)[1])
+        if affects_cache(arg) and (heads or not arg.startswith("head"))
     ]
-    said = [f"out={folder}", *kept]
+    overrides = [f"out={folder}", *kept]
     frozen = [f"freeze=[{','.join(map(str, f))}]"] if (f := cfg.get("freeze")) else []
     # recreate the cached modules that this run uses, with the same data type
-    held = cards(Path(folder))
-    used = [part for part in parts_of(cfg) if part in held]
+    cached = cards(Path(folder))
+    used = [part for part in parts_of(cfg) if part in cached]
     parts = [f"modules=[{','.join(used)}]"] if used else []
-    kinds = {held[part].dtype for part in used}
-    dtype = [f"dtype={kind}" for kind in kinds] if len(kinds) == 1 and kinds != {DTYPE} else []
-    dirs = [word for path in config_dirs(given)[1:] for word in (CONFIG_DIR[0], str(path))]
-    command = ["mmtx", "data", "action=cache", *dirs, *said, *frozen, *parts, *dtype]
+    dtypes = {cached[part].dtype for part in used}
+    dtype = [f"dtype={name}" for name in dtypes] if len(dtypes) == 1 and dtypes != {DTYPE} else []
+    dirs = [word for path in config_dirs(args)[1:] for word in (CONFIG_DIR[0], str(path))]
+    command = ["mmtx", "data", "action=cache", *dirs, *overrides, *frozen, *parts, *dtype]
     return shlex.join(command)
 
 
-def typed(cfg: Mapping[str, Any]) -> list[str]:
+def original_args(cfg: Mapping[str, Any]) -> list[str]:
     """Return the command-line arguments of this run; of a resumed run, its original ones."""
     if cfg.get("resume"):
         path = Path(str(cfg["run_dir"])) / "environment.json"
@@ -203,8 +219,8 @@ def typed(cfg: Mapping[str, Any]) -> list[str]:
     return sys.argv[2:]
 
 
-def makes(arg: str) -> bool:
+def affects_cache(arg: str) -> bool:
     """Return True if an argument affects the contents of a cache."""
     key = arg.lstrip("+~").partition("=")[0]
     root, _, rest = key.replace("/", ".").partition(".")
-    return root in MAKING or (root == "data" and rest.split(".")[0] not in READ_ONLY)
+    return root in CACHE_KEYS or (root == "data" and rest.split(".")[0] not in READ_ONLY)

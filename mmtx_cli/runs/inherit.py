@@ -8,8 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mmtx_cli.config.cross_checks import constant, is_trained
-from mmtx_cli.config.groups import offered
+from mmtx_cli.config.cross_checks import class_attribute, is_trained
+from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import TargetError, class_constant
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
 from mmtx_cli.config.schema import DataSettings
@@ -68,15 +68,16 @@ def check_sizes_unchanged(
     faults = []
     if cfg.get("dim") not in (None, model["dim"]):
         faults.append(f"dim={cfg.dim}: the model in ckpt has {model['dim']}; remove this key")
-    for key, held in (
-        ("sample_rate", [n for n in kept if n == "audio" and hears(model["encoder"][n])]),
+    for key, fixed in (
+        ("sample_rate", [n for n in kept if n == "audio" and reads_audio(model["encoder"][n])]),
         ("image_size", [name for name in kept if fixes_size(model["encoder"][name])]),
     ):
-        asked, had = cfg.get(key), preparation[key]
-        if held and asked not in (None, had):
+        requested, trained = cfg.get(key), preparation[key]
+        if fixed and requested not in (None, trained):
             faults.append(
-                f"{key}={asked}: encoder.{held[0]} was trained with {had} and supports no other "
-                f"value; remove this key, or choose another encoder: encoder/{held[0]}=NAME"
+                f"{key}={requested}: encoder.{fixed[0]} was trained with {trained} and "
+                "supports no other "
+                f"value; remove this key, or choose another encoder: encoder/{fixed[0]}=NAME"
             )
     if faults:
         raise ConfigError(*faults)
@@ -90,9 +91,9 @@ def fixes_size(node: Any) -> bool:
         return False
 
 
-def hears(node: Any) -> bool:
+def reads_audio(node: Any) -> bool:
     """Return True if an audio encoder reads audio rather than precomputed features."""
-    return not constant(node, "reads_features")
+    return not class_attribute(node, "reads_features")
 
 
 def has_new_head(cfg: DictConfig) -> bool:
@@ -108,7 +109,7 @@ def check_heads_eval_only(cfg: DictConfig) -> None:
         raise ConfigError(
             *(
                 f"head={name}: must be trained and is loaded from ckpt=; remove it, or use one of "
-                f"{', '.join(offered('head', 'eval'))}"
+                f"{', '.join(accepted_options('head', 'eval'))}"
                 for name, node in nodes
                 if node is not None and not is_change(node) and is_trained(node)
             )

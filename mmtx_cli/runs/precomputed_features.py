@@ -33,8 +33,8 @@ def set_feature_statistics(model: Any, corpus: Any) -> None:
     from mmtx_cli.data.features.statistics import feature_scale
     from mmtx_cli.media.worker.limits import DecodeLimits
 
-    most, limits = corpus.preparation.max_feature_length, DecodeLimits.of(corpus.settings)
+    max_length, limits = corpus.preparation.max_feature_length, DecodeLimits.of(corpus.settings)
     for name in corpus.preparation.features:
-        scale = feature_scale(corpus.manifest.split("train"), name, most, limits)
+        scale = feature_scale(corpus.manifest.split("train"), name, max_length, limits)
         if scale is not None:
             model.encoder[name].set_feature_statistics(*map(torch.from_numpy, scale))

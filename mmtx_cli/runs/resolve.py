@@ -14,7 +14,7 @@ from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.runs.check import check_all
 from mmtx_cli.runs.inherit import has_new_head, has_weights, inherit
 from mmtx_cli.runs.precomputed_features import feature_widths
-from mmtx_cli.runs.resume import resumed
+from mmtx_cli.runs.resume import resume_config
 from mmtx_cli.runs.run_config import (
     AnyConfig,
     AnyTrainConfig,
@@ -32,10 +32,10 @@ def train_config(cfg: DictConfig) -> TrainConfig:
     Raises:
         ConfigError: naming all errors of the configuration.
     """
-    return prepared(TrainConfig, cfg)
+    return resolve_config(TrainConfig, cfg)
 
 
-def prepared(
+def resolve_config(
     kind: type[AnyTrainConfig],
     cfg: DictConfig,
     further: Callable[[DictConfig, Mapping[str, Any]], None] | None = None,
@@ -51,7 +51,7 @@ def prepared(
     fresh: Set[str] = frozenset()
     make_absolute(cfg)
     if cfg.resume:
-        cfg, stored = resumed(cfg)
+        cfg, stored = resume_config(cfg)
     elif cfg.ckpt:
         stored = read_config(cfg.ckpt)
         fresh = {n for n, node in (cfg.encoder or {}).items() if has_weights(node)}
@@ -99,10 +99,10 @@ def make_absolute(cfg: DictConfig) -> None:
     for key in ("path", "root", "tokenizer", "cache"):
         if cfg.data and isinstance(cfg.data.get(key), str):
             cfg.data[key] = os.path.abspath(os.path.expanduser(cfg.data[key]))
-    for own in (cfg.data.get("mixture") if cfg.data else None) or ():
+    for corpus in (cfg.data.get("mixture") if cfg.data else None) or ():
         for key in ("path", "root"):
-            if OmegaConf.is_dict(own) and isinstance(own.get(key), str):
-                own[key] = os.path.abspath(os.path.expanduser(own[key]))
+            if OmegaConf.is_dict(corpus) and isinstance(corpus.get(key), str):
+                corpus[key] = os.path.abspath(os.path.expanduser(corpus[key]))
 
 
 def sections(cfg: DictConfig) -> dict[str, Any]:

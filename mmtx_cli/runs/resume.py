@@ -8,20 +8,20 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from mmtx_cli.config.constraints import at, within
+from mmtx_cli.config.constraints import select, within
 from mmtx_cli.config.overrides import is_section_key
 from mmtx_cli.config.schema import SECTIONS
 from mmtx_cli.config.validate import root_faults, section_faults
 from mmtx_cli.distributed.hydra_job import job_overrides
 from mmtx_cli.errors import CheckpointError, ConfigError
-from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.checkpoint import read_config, tensor_names
 from mmtx_cli.io.former_forms import restored
 from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.redact import HIDDEN, redacted
 from mmtx_cli.io.untrusted.yaml_reader import check_yaml, read_yaml_text
 
-FREE = (
+CHANGEABLE = (
     "trainer",
     "logger",
     "run_dir",
@@ -40,19 +40,19 @@ COMPUTED = (
     "trainer.ema",
     "trainer.precision",
 )
-"""Keys among ``FREE`` that may not differ, because they change the optimizer steps."""
+"""Keys among ``CHANGEABLE`` that may not differ, because they change the optimizer steps."""
 
 
 SHOWN = 3
 """Maximum number of differences that a message lists."""
 
 
-def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
+def resume_config(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     """Return a run's saved configuration with the permitted changes, and the checkpoint's config.
 
-    All keys on the command line outside of ``FREE`` must equal the saved ones. Trusted packages are
-    only taken from the command line, since the run folder may come from someone else. The
-    checkpoint's config includes the tokenizer.
+    All keys on the command line outside of ``CHANGEABLE`` must equal the saved ones. Trusted
+    packages are only taken from the command line, since the run folder may come from someone else.
+    The checkpoint's config includes the tokenizer.
 
     Raises:
         ConfigError: if other keys differ, or redacted values are not given again.
@@ -63,21 +63,21 @@ def resumed(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     faults = [*root_faults(given), *section_faults(given)]
     if faults:
         raise ConfigError(*faults)
-    kept: Any = OmegaConf.to_container(saved)
-    for key in dict.fromkeys([*overridden(cfg), *hidden(kept)]):
-        asked, had = value(given, key), value(kept, key)
-        secret = is_hidden(had)
-        free = (key in FREE or key.split(".")[0] in FREE) and key not in COMPUTED
-        free &= key != "data.root" or asked is not None  # a redacted root must be given again
-        if free or (secret and asked is not None):
-            OmegaConf.update(saved, key, asked)
-        elif asked != had or secret:
-            faults.append(difference(key, asked, had, cfg.run_dir))
+    saved_plain: Any = OmegaConf.to_container(saved)
+    for key in dict.fromkeys([*overridden(cfg), *redacted_keys(saved_plain)]):
+        requested, saved_value = value(given, key), value(saved_plain, key)
+        secret = is_hidden(saved_value)
+        free = (key in CHANGEABLE or key.split(".")[0] in CHANGEABLE) and key not in COMPUTED
+        free &= key != "data.root" or requested is not None  # a redacted root must be given again
+        if free or (secret and requested is not None):
+            OmegaConf.update(saved, key, requested)
+        elif requested != saved_value or secret:
+            faults.append(difference_fault(key, requested, saved_value, cfg.run_dir))
     if faults:
         raise ConfigError(*faults)
-    config = whole_save(last)
+    config = read_intact_config(last)
     complete_early(saved, config, last)
-    check_same_run(last, config.get("run") or {}, run_settings(kept))
+    check_same_run(last, config.get("run") or {}, run_settings(saved_plain))
     saved.run_dir, saved.resume, saved.trusted_packages = cfg.run_dir, True, cfg.trusted_packages
     saved.allow_changed_data = cfg.allow_changed_data
     return saved, config
@@ -105,7 +105,7 @@ def complete_early(saved: DictConfig, config: Mapping[str, Any], last: Path) -> 
 def run_settings(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that determine a run's results, by config path, for the checkpoint."""
     flat = dict(leaves(redacted(plain)))
-    free = {key for key in flat if any(within(key, free) for free in (*FREE, "command"))}
+    free = {key for key in flat if any(within(key, free) for free in (*CHANGEABLE, "command"))}
     return {key: flat[key] for key in sorted(flat.keys() - (free - {*COMPUTED}))}
 
 
@@ -118,26 +118,29 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(item, f"{path}.{key}".lstrip("."))
 
 
-def check_same_run(last: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+def check_same_run(last: Path, stored: Mapping[str, Any], current: Mapping[str, Any]) -> None:
     """Raise CheckpointError if a checkpoint was not made by the run that config.yaml describes.
 
     Keys that only one of them has are ignored: another version of mmtx may have added them.
     """
-    odd = [
-        f"{key} is {there[key]!r} in the checkpoint, {here[key]!r} in config.yaml"
-        for key in sorted(there.keys() & here.keys())
-        if there[key] != here[key] and not is_hidden(there[key]) and not is_hidden(here[key])
+    differences = [
+        f"{key} is {stored[key]!r} in the checkpoint, {current[key]!r} in config.yaml"
+        for key in sorted(stored.keys() & current.keys())
+        if stored[key] != current[key]
+        and not is_hidden(stored[key])
+        and not is_hidden(current[key])
     ]
-    if odd:
-        more = f", and {len(odd) - SHOWN} more differ" if len(odd) > SHOWN else ""
+    if differences:
+        more = f", and {len(differences) - SHOWN} more differ" if len(differences) > SHOWN else ""
         raise CheckpointError(
             f"{last}: differs from {last.parents[1] / 'config.yaml'}: "
-            f"{'; '.join(odd[:SHOWN])}{more}; restore the run's own checkpoint, or start a new run "
+            f"{'; '.join(differences[:SHOWN])}{more}; restore the run's own checkpoint, or "
+            "start a new run "
             "with its weights: ckpt="
         )
 
 
-def whole_save(last: Path) -> dict[str, Any]:
+def read_intact_config(last: Path) -> dict[str, Any]:
     """Return the config in last.ckpt; if it is damaged, replace it by the newest intact checkpoint.
 
     Raises:
@@ -152,7 +155,7 @@ def whole_save(last: Path) -> dict[str, Any]:
                 config = read_config(str(other))
             except CheckpointError:
                 continue
-            with replaced(last) as temporary:
+            with atomic_write(last) as temporary:
                 shutil.copyfile(other, temporary)
             print(
                 f"{error}\nmmtx: resuming from {other}, the newest intact one",
@@ -162,20 +165,21 @@ def whole_save(last: Path) -> dict[str, Any]:
         raise
 
 
-def difference(key: str, asked: Any, had: Any, run_dir: str) -> str:
+def difference_fault(key: str, requested: Any, saved: Any, run_dir: str) -> str:
     """Return the error message for a key that differs from the saved configuration.
 
     Args:
         key: Config path.
-        asked: Value on the command line.
-        had: Saved value.
+        requested: Value on the command line.
+        saved: Saved value.
         run_dir: Run folder.
     """
-    if is_hidden(had):
+    if is_hidden(saved):
         return f"{key}: secrets are not stored in config.yaml; set it again on the command line"
-    state = "does not set it" if had is None else f"has {had!r}"
+    state = "does not set it" if saved is None else f"has {saved!r}"
     return (
-        f"{key}={asked}: the run in {run_dir} {state}; to resume, remove this key; to change it, "
+        f"{key}={requested}: the run in {run_dir} {state}; to resume, remove this key; to change "
+        "it, "
         "start a new run with ckpt="
     )
 
@@ -226,15 +230,15 @@ def value(plain: Mapping[str, Any], key: str) -> Any:
         schema = OmegaConf.structured(SECTIONS[section])
         whole = OmegaConf.merge(schema, plain.get(section) or {})
         plain = {section: OmegaConf.to_container(whole)}
-    return at(plain, key)
+    return select(plain, key)
 
 
-def hidden(node: Any, path: str = "") -> Iterator[str]:
+def redacted_keys(node: Any, path: str = "") -> Iterator[str]:
     """Yield the config paths of redacted values."""
     if is_hidden(node):
         yield path
     for key, item in node.items() if isinstance(node, Mapping) else ():
-        yield from hidden(item, f"{path}.{key}".lstrip("."))
+        yield from redacted_keys(item, f"{path}.{key}".lstrip("."))
 
 
 def is_hidden(value: Any) -> bool:

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from mmtx_cli import __version__
 from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.io.atomic import LOCK, appending, remove_left, replaced, write_json
+from mmtx_cli.io.atomic import LOCK, appending, atomic_write, remove_leftovers, write_json
 from mmtx_cli.io.file_errors import reason
 from mmtx_cli.io.redact import redacted, redacted_text
 
@@ -67,7 +67,7 @@ def lock(run_dir: Path, key: str = "run_dir") -> None:
         return
     LOCKED[path] = file
     os.register_at_fork(after_in_child=file.close)  # an orphaned worker must not hold it
-    remove_left(run_dir)
+    remove_leftovers(run_dir)
 
 
 def open_run(plain: Mapping[str, Any]) -> Path:
@@ -86,16 +86,16 @@ def open_run(plain: Mapping[str, Any]) -> Path:
 
 def write_run(run_dir: Path, plain: Mapping[str, Any]) -> None:
     """Write the configuration and the environment."""
-    with replaced(run_dir / "config.yaml") as temporary:
+    with atomic_write(run_dir / "config.yaml") as temporary:
         OmegaConf.save(OmegaConf.create(redacted(plain)), temporary)
     write_json(
         run_dir / "environment.json", environment(bool((plain.get("encoder") or {}).get("video")))
     )
 
 
-def environment(films: bool = False) -> dict[str, Any]:
-    """Return versions, platform and command of the run; with ``films`` also the video decoder."""
-    found: dict[str, Any] = {
+def environment(video: bool = False) -> dict[str, Any]:
+    """Return versions, platform and command of the run; with ``video`` also the video decoder."""
+    info: dict[str, Any] = {
         "mmtx": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -104,17 +104,17 @@ def environment(films: bool = False) -> dict[str, Any]:
     }
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            info[package] = version(package)
         except PackageNotFoundError:
-            found[package] = None
-    if films:  # load the decoder only if the model reads video
+            info[package] = None
+    if video:  # load the decoder only if the model reads video
         from mmtx_cli.media.backend import backend_name
 
-        found["video decoder"] = backend_name()
+        info["video decoder"] = backend_name()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
-    return found
+        info["gpu"] = torch.cuda.get_device_name()
+    return info
 
 
 def redacted_command() -> str:

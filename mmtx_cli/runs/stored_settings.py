@@ -9,7 +9,7 @@ from typing import Any
 from mmtx_cli.config.help.components import read_component
 from mmtx_cli.config.introspect import TargetError
 from mmtx_cli.config.schema import SECTIONS
-from mmtx_cli.config.validate import several, subsections
+from mmtx_cli.config.validate import list_fields, subsections
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.untrusted.yaml_reader import YamlTextError, read_yaml
@@ -52,7 +52,7 @@ def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def section_resolved(node: Mapping[str, Any], schema: type) -> dict[str, Any]:
     """Return a plain section and its nested sections with their defaults filled in."""
-    inner, lists = subsections(schema), several(schema)
+    inner, lists = subsections(schema), list_fields(schema)
     whole = asdict(schema())
     for key, value in node.items():
         if key in lists and isinstance(value, list):

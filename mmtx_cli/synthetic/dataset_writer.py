@@ -88,10 +88,10 @@ class BuiltIn:
         for media in self.files:
             (folder / media).mkdir()
         num = self.made_with["num"]
-        says = {**card, "made_with": self.made_with}
+        card_fields = {**card, "made_with": self.made_with}
         with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
             rows: Iterator[Row] = pool.map(lambda index: make_row(folder, index), range(num))
-            write_manifest(folder / self._manifest, track(rows, num, self.name), card=says)
+            write_manifest(folder / self._manifest, track(rows, num, self.name), card=card_fields)
 
     def _is_complete(self, folder: Path) -> bool:
         if not (folder / self._manifest).is_file():
@@ -111,21 +111,21 @@ class BuiltIn:
             raise ConfigError(f"out={folder}: is a file; choose a folder")
         others = sorted(set(os.listdir(folder)) - {self._manifest, self._card, *self._folders})
         others = others or self._unwritten(folder)
-        ours = "made_with" in read_card(folder / self._card).other
-        if others or (any(folder.iterdir()) and not ours):
-            held = ", ".join(others[:3] or sorted(os.listdir(folder))[:3])
+        is_generated = "made_with" in read_card(folder / self._card).other
+        if others or (any(folder.iterdir()) and not is_generated):
+            found = ", ".join(others[:3] or sorted(os.listdir(folder))[:3])
             raise ConfigError(
-                f"out={folder}: contains other files ({held}); choose a new or empty folder"
+                f"out={folder}: contains other files ({found}); choose a new or empty folder"
             )
 
     def _unwritten(self, folder: Path) -> list[str]:
         """Return the files in the folders of media that the manifest there does not list."""
-        written: set[str] = set()
+        listed: set[str] = set()
         if (folder / self._manifest).is_file():
             rows = [row for _, row in read_lines(folder / self._manifest)]
-            written = {str(row.get(key)) for row in rows if isinstance(row, dict) for key in MEDIA}
-        held = (f"{media}/{name}" for media in self._folders for name in _names(folder / media))
-        return sorted(set(held) - written)
+            listed = {str(row.get(key)) for row in rows if isinstance(row, dict) for key in MEDIA}
+        existing = (f"{media}/{name}" for media in self._folders for name in _names(folder / media))
+        return sorted(set(existing) - listed)
 
     def _swap(self, fresh: Path, target: Path) -> None:
         # keep the same data set made meanwhile by another process, which may be in use
@@ -162,15 +162,15 @@ def check_numbers(num: int, size: int, seed: int) -> None:
 
 def split_of(index: int, num: int) -> str:
     """Return the split of a row: the last tenth is test, the tenth before it val."""
-    return _place(index, num)[0]
+    return _split_start(index, num)[0]
 
 
 def index_in_split(index: int, num: int) -> int:
     """Return the index of a row within its split."""
-    return index - _place(index, num)[1]
+    return index - _split_start(index, num)[1]
 
 
-def _place(index: int, num: int) -> tuple[str, int]:
+def _split_start(index: int, num: int) -> tuple[str, int]:
     """Return the split of a row, and the index of the split's first row."""
     tenth = round(num / 10)
     for split, first in (("test", num - tenth), ("val", num - 2 * tenth)):

@@ -55,7 +55,7 @@ def with_shares(heads: Iterable[tuple[str, Head]], parts: Sequence[Batch]) -> li
     """
     counts = {}
     for name, head in heads:
-        each = [counted(name, head, part) for part in parts]
+        each = [loss_count(name, head, part) for part in parts]
         if all(number is not None for number in each):
             counts[name] = torch.stack(each).double()  # type: ignore[arg-type]
     if not counts:
@@ -70,8 +70,8 @@ def with_shares(heads: Iterable[tuple[str, Head]], parts: Sequence[Batch]) -> li
     ]
 
 
-def counted(name: str, head: Head, batch: Batch) -> Tensor | None:
+def loss_count(name: str, head: Head, batch: Batch) -> Tensor | None:
     """Return how many items the head's loss averages over, 0 if it is inactive, None if unknown."""
-    meant = batch.head_masks.get(name)
-    number = head.count(batch if meant is None else batch.select(meant))
+    rows = batch.head_masks.get(name)
+    number = head.count(batch if rows is None else batch.select(rows))
     return number * 0 if number is not None and name in batch.inactive_heads else number

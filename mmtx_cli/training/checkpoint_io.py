@@ -13,7 +13,7 @@ import torch
 
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import CheckpointError
-from mmtx_cli.io.atomic import own_folder, replaced
+from mmtx_cli.io.atomic import atomic_write, make_subfolder
 from mmtx_cli.io.checkpoint import check_finite, load_checkpoint
 
 
@@ -25,8 +25,8 @@ class SafeCheckpointIO(pl.plugins.TorchCheckpointIO):
     ) -> None:
         """Replace ``path`` by the new checkpoint atomically."""
         target = Path(path)
-        own_folder(target.parent)  # a run folder that was removed is not recreated
-        with replaced(target, size_of(checkpoint)) as temporary:
+        make_subfolder(target.parent)  # a run folder that was removed is not recreated
+        with atomic_write(target, size_of(checkpoint)) as temporary:
             torch.save(checkpoint, temporary)
 
     def load_checkpoint(self, path: str | os.PathLike, *_: Any, **__: Any) -> dict[str, Any]:
@@ -55,10 +55,10 @@ def check_state(path: Path, checkpoint: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: naming the keys that are missing or of the wrong type.
     """
-    odd = [name for name, kind in STATE.items() if not isinstance(checkpoint.get(name), kind)]
-    if odd:
+    invalid = [name for name, kind in STATE.items() if not isinstance(checkpoint.get(name), kind)]
+    if invalid:
         raise CheckpointError(
-            f"{path}: cannot be resumed from (missing or invalid: {', '.join(odd)}); use "
+            f"{path}: cannot be resumed from (missing or invalid: {', '.join(invalid)}); use "
             "another checkpoint of the run, or start a new run with its weights: ckpt="
         )
 

@@ -32,13 +32,13 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
         check_classes_ordered(corpus)
     modalities = list(model.encoder)
     check_heads_have_targets(model, rows, corpus)
-    teachers = kept_teachers(model, corpus)
+    teachers = cached_teachers(model, corpus)
     train = corpus.samples(rows, modalities, needs, True, seed, teachers)
     val = corpus.samples(val_rows, modalities, needs, teachers=teachers) if val_rows else None
     return TrainingData(train, val, corpus.settings, seed, round_to)
 
 
-def kept_teachers(model: Any, corpus: Any) -> list[str]:
+def cached_teachers(model: Any, corpus: Any) -> list[str]:
     """Return the teachers whose outputs are cached, and make their heads use the cache."""
     found = []
     for name, head in model.head.items():
@@ -65,13 +65,13 @@ def trainable_rows(model: Any, corpus: Any, split: str) -> list[Any]:
         return usable(rows, needs, corpus.manifest)
     heads = model.head.items()
     kept = [row for row in rows if any(has_targets(row, n, head, corpus) for n, head in heads)]
-    there = {row.corpus for row in kept}
+    with_targets = {row.corpus for row in kept}
     faults = [
         f"{corpus.manifest.parts[name].path}: no row of split=train has targets for any head of "
         f"this dataset ({', '.join(n for n, _ in heads if corpus.mixing.learns(n, name))}); "
         "change its heads or its text in data.mixture, or remove it"
         for name in corpus.mixing.names
-        if name not in there
+        if name not in with_targets
     ]
     if split == "train" and faults:
         raise DataError(*faults)
@@ -89,9 +89,9 @@ def has_targets(row: Any, name: str, head: Any, corpus: Any) -> bool:
     """
     if not corpus.learns(name, row):
         return False
-    several = [head.required_modalities] if head.required_modalities else head.pairs or [()]
+    groups = [head.required_modalities] if head.required_modalities else head.pairs or [()]
     return all(NEEDS[need][1](row) for need in head.targets) and any(
-        all(has_modality(row, modality, corpus) for modality in together) for together in several
+        all(has_modality(row, modality, corpus) for modality in group) for group in groups
     )
 
 
@@ -99,14 +99,16 @@ def check_heads_have_targets(model: Any, rows: Sequence[Any], corpus: Any) -> No
     """Raise DataError if a head, or a pair of modalities to align, has no training rows."""
     faults = []
     for name, head in model.head.items():
-        own = [row for row in rows if corpus.learns(name, row)]
+        head_rows = [row for row in rows if corpus.learns(name, row)]
         for a, b in head.pairs:
-            if not any(has_modality(r, a, corpus) and has_modality(r, b, corpus) for r in own):
+            if not any(
+                has_modality(r, a, corpus) and has_modality(r, b, corpus) for r in head_rows
+            ):
                 faults.append(
                     f"head.{name}: none of its training rows has both {a} and {b}; add such rows, "
                     f"or set head.{name}.pairs without this pair"
                 )
-        if not head.pairs and not any(has_targets(row, name, head, corpus) for row in own):
+        if not head.pairs and not any(has_targets(row, name, head, corpus) for row in head_rows):
             missing = " and ".join(head.required_modalities)
             faults.append(f"head.{name}: none of its training rows has {missing}")
     if faults:

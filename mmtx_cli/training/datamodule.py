@@ -17,7 +17,7 @@ from mmtx_cli.training.module import TrainingModule
 
 Order = TrainOrder | MixtureOrder
 
-NOTHING = 2**31
+EMPTY_INDEX = 2**31
 """Index of a text that no sample has: loads an empty sample without any modality."""
 
 
@@ -96,7 +96,7 @@ class TrainingData(pl.LightningDataModule):
         rank, world = self.trainer.global_rank, self.trainer.world_size
         sampler = EvaluationSampler(self.val, size, rank, world)
         if not sampler.batches:  # Lightning requires a batch in every process
-            sampler.batches = [[(NOTHING, 0)]]
+            sampler.batches = [[(EMPTY_INDEX, 0)]]
         return make_loader(self.val, sampler, self.settings.num_workers, self.round_to)
 
     def state_dict(self) -> dict[str, Any]:

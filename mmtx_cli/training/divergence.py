@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from mmtx_cli.errors import SHOWN, DivergenceError
+from mmtx_cli.errors import MAX_SHOWN, DivergenceError
 
 MEMORY = 0.98
 """Decay of the running mean of the loss; spikes are detected after ``WARM`` steps."""
@@ -39,14 +39,14 @@ class DivergenceGuard:
             DivergenceError: if more steps than allowed were skipped.
         """
         self.skipped += 1
-        named = ", ".join(ids[:SHOWN]) + (f", … ({len(ids)})" if len(ids) > SHOWN else "")
-        said = f"step {step}: {fault}; samples {named}"
+        named = ", ".join(ids[:MAX_SHOWN]) + (f", … ({len(ids)})" if len(ids) > MAX_SHOWN else "")
+        message = f"step {step}: {fault}; samples {named}"
         if self.skipped > self.allowed:
             raise DivergenceError(
-                f"{said}: step not applied; lower optimizer.lr, check these samples, or allow "
+                f"{message}: step not applied; lower optimizer.lr, check these samples, or allow "
                 f"such steps to be skipped: trainer.max_skipped_steps={max(10, 2 * self.allowed)}"
             )
-        return f"{said}: skipped ({self.skipped} of at most {self.allowed})"
+        return f"{message}: skipped ({self.skipped} of at most {self.allowed})"
 
     def state_dict(self) -> dict[str, float]:
         """Return the state for a checkpoint."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from mmtx_cli.config.schema import LoggerSettings, WandbSettings
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.io.atomic import check_own_folder
+from mmtx_cli.io.atomic import check_subfolder
 from mmtx_cli.io.redact import redacted
 
 
@@ -18,7 +18,7 @@ def make_loggers(settings: LoggerSettings, run_dir: Path) -> list[pl.loggers.Log
     """
     loggers: list[pl.loggers.Logger] = []
     for name in ("wandb", "tensorboard"):  # their writers follow symbolic links
-        check_own_folder(run_dir / name)
+        check_subfolder(run_dir / name)
     if settings.tensorboard and (run_dir / "tensorboard" / "hparams.yaml").is_symlink():
         raise ConfigError(f"{run_dir / 'tensorboard' / 'hparams.yaml'}: is a symlink; remove it")
     if settings.wandb is not None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmtx_cli.config.schema import OptimizerSettings
-from mmtx_cli.counter_rng import step_tensor
+from mmtx_cli.counter_rng import step_keys
 from mmtx_cli.distributed.collectives import rank, world_size
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
@@ -38,27 +38,27 @@ class MeanAccumulator:
 
     def means(self, everywhere: bool = False) -> dict[str, float]:
         """Return the means since the last call, over all processes if ``everywhere``, and reset."""
-        noted, self.noted = self.noted, {}
-        names = everyones([*noted]) if everywhere else [*noted]
+        records, self.noted = self.noted, {}
+        names = gather_names([*records]) if everywhere else [*records]
         if not names:
             return {}
-        sums = torch.stack([weighted_sum(noted[n]) for n in noted])
-        if names != [*noted]:  # other processes noted more
-            place = torch.tensor([names.index(n) for n in noted], device=sums.device)
-            sums = sums.new_zeros(len(names), 2).index_copy(0, place, sums)
+        sums = torch.stack([weighted_sum(records[n]) for n in records])
+        if names != [*records]:  # other processes noted more
+            index = torch.tensor([names.index(n) for n in records], device=sums.device)
+            sums = sums.new_zeros(len(names), 2).index_copy(0, index, sums)
         if everywhere and world_size() > 1:
             torch.distributed.all_reduce(sums)
         totals, counts = sums.T.tolist()
         return {n: t / c if c else 0.0 for n, t, c in zip(names, totals, counts, strict=True)}
 
 
-def everyones(names: list[str]) -> list[str]:
+def gather_names(names: list[str]) -> list[str]:
     """Return the union of the names of all processes, in the same order on each."""
     if world_size() == 1:
         return names
-    every: list[list[str]] = [[] for _ in range(world_size())]
-    torch.distributed.all_gather_object(every, names)
-    return [*dict.fromkeys(name for own in every for name in own)]
+    gathered: list[list[str]] = [[] for _ in range(world_size())]
+    torch.distributed.all_gather_object(gathered, names)
+    return [*dict.fromkeys(name for rank_names in gathered for name in rank_names)]
 
 
 def weighted_sum(pairs: list[tuple[Tensor, Tensor | float]]) -> Tensor:
@@ -133,7 +133,7 @@ class TrainingModule(pl.LightningModule):
         if not self.begun:
             self.begun = True
             for name, prediction in predictions.items():
-                warn_of_nothing(name, self.model.head[name], prediction, len(batch))
+                warn_without_targets(name, self.model.head[name], prediction, len(batch))
         self.step_tally.add("loss", total.detach(), len(batch))
         self.losses.append(total.detach())
         self.ids += batch.ids
@@ -144,13 +144,15 @@ class TrainingModule(pl.LightningModule):
 
     def at_step(self, batch: Batch, step: int) -> Batch:
         """Return the batch with the random keys of its samples set for ``step``."""
-        return replace(batch, keys=step_tensor(batch.keys, self.seed, step))
+        return replace(batch, keys=step_keys(batch.keys, self.seed, step))
 
     def prepared(self, parts: list[Batch], step: int) -> list[Batch]:
         """Return the micro-batches of a step on the module's device, with their loss ``shares``."""
         parts = [part.to(self.device, non_blocking=True) for part in parts]
-        drawn = with_shares(self.model.head.items(), [self.at_step(part, step) for part in parts])
-        return [replace(p, shares=d.shares) for p, d in zip(parts, drawn, strict=True)]
+        weighted = with_shares(
+            self.model.head.items(), [self.at_step(part, step) for part in parts]
+        )
+        return [replace(p, shares=d.shares) for p, d in zip(parts, weighted, strict=True)]
 
     def draw_anew(self, seed: int) -> None:
         """Seed the CPU and this device.
@@ -188,9 +190,9 @@ class TrainingModule(pl.LightningModule):
             size = len(batch)
             count = size if self.training else prediction.outputs.get("count", size)
             loss = prediction.loss * batch.shares.get(name, 1.0)
-            noted = {"loss": loss.detach(), **prediction.metrics}
-            for figure, value in noted.items():
-                tally.add(f"{name}/{figure}", value, count)
+            metrics = {"loss": loss.detach(), **prediction.metrics}
+            for metric, value in metrics.items():
+                tally.add(f"{name}/{metric}", value, count)
             if batch.corpus is not None:
                 tally.add(f"{batch.corpus}/{name}/loss", prediction.loss.detach(), count)
             weighted.append(self.model.head[name].weight * loss)
@@ -246,12 +248,12 @@ class TrainingModule(pl.LightningModule):
 
     def leave_out(self, fault: str, parameters: list[torch.nn.Parameter]) -> None:
         """Skip this step: without gradients, no parameter is updated or decayed."""
-        said = self.guard.skip(fault, self.trainer.global_step + 1, self.ids)
+        message = self.guard.skip(fault, self.trainer.global_step + 1, self.ids)
         for parameter in parameters:
             parameter.grad = None
         self.step_tally = MeanAccumulator()
         if rank() == 0:
-            print(said, file=sys.stderr)
+            print(message, file=sys.stderr)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the guard; reset ``is_last_batch``, since the resumed run may have more steps."""
@@ -266,7 +268,7 @@ class TrainingModule(pl.LightningModule):
         checkpoint["guard"] = self.guard.state_dict()
 
 
-def warn_of_nothing(name: str, head: Head, prediction: Prediction, size: int) -> None:
+def warn_without_targets(name: str, head: Head, prediction: Prediction, size: int) -> None:
     """Warn if the first batch has no targets for a head, or a single pair for a contrastive one.
 
     Args:

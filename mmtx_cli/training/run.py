@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError, ConfigError
-from mmtx_cli.io.atomic import own_folder, write_json
+from mmtx_cli.io.atomic import make_subfolder, write_json
 from mmtx_cli.io.checkpoint import load_checkpoint, read_weights, save_folder
 from mmtx_cli.io.redact import redacted
 from mmtx_cli.metric.direction import has_direction, lower_is_better
 from mmtx_cli.runs.run_config import TrainConfig
 from mmtx_cli.runs.run_dir import check_not_trained, open_run
-from mmtx_cli.suggest import nearest
+from mmtx_cli.suggest import suggest
 
 if TYPE_CHECKING:
     from mmtx_cli.distributed.lightning import pl
@@ -39,13 +39,13 @@ def train(run: TrainConfig) -> None:
         read_data,
     )
 
-    begun = time.perf_counter()
+    start = time.perf_counter()
     source = read_data(run)
     module = build_module(source)
     loaders, length = make_loaders(source, module)
     load_weights(source, module)
     trainer, save = build_trainer(source.run, loaders, length)
-    save.begun = begun
+    save.begun = start
     if is_finished(run, length):
         return
     check_monitor(run.trainer, module.model.head)
@@ -81,14 +81,14 @@ def finished_steps(run_dir: Path) -> int:
 
 def check_monitor(settings: Any, heads: Any) -> None:
     """Raise ConfigError if ``trainer.monitor`` is not logged, or its worst value would be kept."""
-    known = ["val/loss"]
-    known += [
-        f"val/{n}/{figure}" for n, head in heads.items() for figure in ("loss", *head.metrics)
+    available = ["val/loss"]
+    available += [
+        f"val/{n}/{metric}" for n, head in heads.items() for metric in ("loss", *head.metrics)
     ]
-    if settings.monitor not in known:
+    if settings.monitor not in available:
         raise ConfigError(
             f"trainer.monitor: unknown metric {settings.monitor!r}; "
-            f"{nearest(settings.monitor, known, True)}"
+            f"{suggest(settings.monitor, available, True)}"
         )
     best = "min" if lower_is_better(settings.monitor) else "max"
     if has_direction(settings.monitor) and settings.monitor_mode != best:
@@ -109,10 +109,11 @@ def announce(run_dir: Path, model: Any, train: int, val: int, length: Any) -> No
         length: Run length.
     """
     if is_first_process():
-        number = sum(p.numel() for p in model.parameters())
-        free = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        total = sum(p.numel() for p in model.parameters())
+        trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         print(
-            f"{number / 1e6:.2f} M parameters ({free / 1e6:.2f} M trained), {train} training and "
+            f"{total / 1e6:.2f} M parameters ({trainable / 1e6:.2f} M trained), {train} "
+            "training and "
             f"{val} validation samples, {length.steps} steps; run folder {run_dir}",
             flush=True,
         )
@@ -149,16 +150,18 @@ def fit_run(
     for logger in trainer.loggers:
         logger.log_hyperparams(redacted(run.plain))
     announce(run.run_dir, module.model, len(loaders.train), len(loaders.val or ()), length)
-    tell_what_is_cut(loaders.train)
+    print_truncation(loaders.train)
     fit(trainer, module, loaders, length, run.trainer, save.last_path if run.resume else None)
 
 
-def tell_what_is_cut(samples: Any) -> None:
+def print_truncation(samples: Any) -> None:
     """Print how texts are truncated and how images, videos and audio are cropped or shortened."""
     if is_first_process():
-        cut = [f"{said}; increase max_length to avoid truncation" for said in samples.cut_texts()]
-        for said in (*cut, *samples.cropped(), *samples.shortened()):
-            print(said, file=sys.stderr)
+        truncated = [
+            f"{message}; increase max_length to avoid truncation" for message in samples.cut_texts()
+        ]
+        for message in (*truncated, *samples.cropped(), *samples.shortened()):
+            print(message, file=sys.stderr)
 
 
 def finish(run: TrainConfig, config: dict[str, Any], module: Any, save: Any) -> None:
@@ -177,7 +180,7 @@ def finish(run: TrainConfig, config: dict[str, Any], module: Any, save: Any) -> 
     run_dir = run.run_dir
     best = save.best_path if save.best is not None else None
     weights = read_weights(str(best)) if best else module.model.state_dict()
-    save_folder(own_folder(run_dir / "model"), config, weights)
+    save_folder(make_subfolder(run_dir / "model"), config, weights)
     metrics = {run.trainer.monitor: save.best} if best else {}
     count = len(module.trainer.datamodule.train)
     result = {

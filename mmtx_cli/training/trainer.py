@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.config.schema import LoggerSettings, TrainerSettings
-from mmtx_cli.data.lost_worker import named_loss
+from mmtx_cli.data.lost_worker import reporting_lost_worker
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.distributed.launch import check_accelerator, warn_of_emulation
-from mmtx_cli.distributed.launcher import REFUSED, end_together
+from mmtx_cli.distributed.launcher import LIGHTNING_ERRORS, end_together
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.training.activation_checkpointing import recompute_blocks
@@ -75,7 +75,7 @@ def make_trainer(
     Raises:
         ConfigError: if Lightning rejects the settings.
     """
-    quiet()
+    silence_lightning()
     check_accelerator(settings.accelerator)
     metrics = MetricsCallback(run_dir / "metrics.csv", settings.log_every, batches_an_epoch)
     save = SaveCallback(run_dir / "checkpoints", settings)
@@ -90,7 +90,7 @@ def make_trainer(
             logger=make_loggers(loggers, run_dir) or False,
             default_root_dir=run_dir,
         )
-    except REFUSED as error:
+    except LIGHTNING_ERRORS as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
     if trainer.is_global_zero:
         warn_of_emulation(settings.precision, trainer.strategy.root_device)
@@ -139,11 +139,11 @@ def optional_callbacks(settings: TrainerSettings) -> Iterator[pl.Callback]:
         )
 
 
-def quiet() -> None:
+def silence_lightning() -> None:
     """Silence Lightning's advertisements and its warnings that do not apply here."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for about in (
+    for pattern in (
         r".*ended before the epoch ended and your dataloader is.*",  # ours resumes where it ended
         r".*does not have many workers.*",
         r".*Total length of `list` across ranks is zero.*",  # no validation rows
@@ -154,7 +154,7 @@ def quiet() -> None:
         r".*Checkpoint directory .* exists and is not empty.*",
         r"Found \d+ module\(s\) in eval mode.*",  # frozen modules stay in eval mode on purpose
     ):
-        warnings.filterwarnings("ignore", about)
+        warnings.filterwarnings("ignore", pattern)
 
 
 def fit(
@@ -182,7 +182,7 @@ def fit(
     if settings.compile:
         module.model.compile()  # in place, so that checkpoints hold no second copy
     try:
-        with named_loss():  # Lightning's teardown may fail and mask the error
+        with reporting_lost_worker():  # Lightning's teardown may fail and mask the error
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except RuntimeError:  # lost connection to a process that may have stopped at unreadable files
         for callback in trainer.callbacks:  # type: ignore[attr-defined]

@@ -23,11 +23,11 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.overrides import opened
+from mmtx_cli.config.overrides import force_add
 from mmtx_cli.data.input_files import InputFiles, Piece
 from mmtx_cli.data.loader import EvaluationSampler, make_loader
 from mmtx_cli.data.text.tokenizer import Tokenizer
-from mmtx_cli.data.text.tokenizer_choice import own_tokenizer
+from mmtx_cli.data.text.tokenizer_choice import pretrained_tokenizer
 from mmtx_cli.encoder.video.per_frame import PerFrameVideoEncoder
 from mmtx_cli.encoder.video.vit import ViTVideoEncoder
 from mmtx_cli.fusion.concat import ConcatFusion
@@ -196,7 +196,7 @@ def draw(found: dict[str, Any], batch: Batch, tubelet: int, path: Path) -> None:
 def run(ckpt: str, files: Sequence[str], out: Path) -> None:
     """Caption each file and write where the decoder attended."""
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-        cfg = compose("caption", opened([f"ckpt={quoted(ckpt)}"]))
+        cfg = compose("caption", force_add([f"ckpt={quoted(ckpt)}"]))
     OmegaConf.set_struct(cfg, False)
     stored = read_config(ckpt)
     inherit(cfg, stored)
@@ -214,7 +214,7 @@ def run(ckpt: str, files: Sequence[str], out: Path) -> None:
         settings.preprocessing,
         tokenizer,
         DecodeLimits.of(settings.data),
-        text_tokenizer=own_tokenizer(reader, stored.get("text_tokenizer")),
+        text_tokenizer=pretrained_tokenizer(reader, stored.get("text_tokenizer")),
     )
     tubelet = getattr(dict(model.encoder).get("video"), "tubelet_size", 1)
     out.mkdir(parents=True, exist_ok=True)

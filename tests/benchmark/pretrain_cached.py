@@ -27,7 +27,7 @@ from paired import paired_ratio, report  # noqa: E402
 
 from mmtx_cli.command import data_cache, data_import  # noqa: E402
 from mmtx_cli.config.conf_tree import conf_dir  # noqa: E402
-from mmtx_cli.config.overrides import opened  # noqa: E402
+from mmtx_cli.config.overrides import force_add  # noqa: E402
 from mmtx_cli.data.loader import TrainSampler, make_loader  # noqa: E402
 from mmtx_cli.runs.resolve import train_config  # noqa: E402
 from mmtx_cli.training.assemble import (  # noqa: E402
@@ -49,7 +49,7 @@ HEADS = {
 
 def composed(command: str, *args: str) -> DictConfig:
     """The command's configuration."""
-    cfg = compose(command, opened([*args]))
+    cfg = compose(command, force_add([*args]))
     OmegaConf.set_struct(cfg, False)
     return cfg
 

@@ -64,7 +64,7 @@ def test_make_and_check(tmp_path, capsys):
         ),
     ],
 )
-def test_what_is_missing_or_wrong_is_said_with_an_example(capsys, settings, parts):
+def test_missing_or_invalid_arguments_are_reported_with_an_example(capsys, settings, parts):
     with raises(ConfigError, *parts):
         run_data(capsys, **settings)
 
@@ -214,7 +214,7 @@ def test_a_failed_import_blames_its_source_and_leaves_nothing(table, tmp_path, i
     assert not (tmp_path / "out").exists()
 
 
-def test_a_failed_import_leaves_what_was_there(table, images, capsys):
+def test_a_failed_import_keeps_existing_files(table, images, capsys):
     out = run_data(capsys, **table)
     before = out.read_text(), out.with_suffix(".yaml").read_text()
     (images / "a.jpg").unlink()
@@ -232,14 +232,14 @@ def test_a_failed_import_leaves_what_was_there(table, images, capsys):
         ("in/t.csv", ["file", "folder"]),
     ],
 )
-def test_a_folder_of_images_that_is_none(table, tmp_path, capsys, given, parts):
+def test_an_invalid_image_folder(table, tmp_path, capsys, given, parts):
     named = [part.format(tmp_path) for part in parts]
     with raises(ConfigError, f"images={tmp_path / given}: ", *named):
         run_data(capsys, **table | {"images": str(tmp_path / given)})
     assert not (tmp_path / "out").exists()
 
 
-def test_ids_that_two_files_share_are_told_where_they_stand(tmp_path, images, capsys):
+def test_ids_shared_by_two_files_are_reported_with_their_location(tmp_path, images, capsys):
     content = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}
     files = {split: str(tmp_path / f"{split}.json") for split in ("train", "val")}
     for file in files.values():
@@ -253,9 +253,7 @@ def test_ids_that_two_files_share_are_told_where_they_stand(tmp_path, images, ca
     )
 
 
-def test_links_out_of_the_images_are_told_before_anything_is_written(
-    table, tmp_path, images, capsys
-):
+def test_links_out_of_the_image_folder_are_reported_before_writing(table, tmp_path, images, capsys):
     (images / "b.jpg").rename(tmp_path / "b.jpg")
     (images / "b.jpg").symlink_to(tmp_path / "b.jpg")
     with raises(DataError, f"{table['captions']}:4: ", "link", " allow_outside_root="):
@@ -264,7 +262,7 @@ def test_links_out_of_the_images_are_told_before_anything_is_written(
     run_data(capsys, **table, allow_outside_root=True)
 
 
-def test_what_many_rows_share_is_told_for_the_first_of_them(tmp_path, capsys):
+def test_a_fault_of_many_rows_is_reported_for_the_first(tmp_path, capsys):
     path = tmp_path / "m.jsonl"
     rows = [{"id": str(i), "text": "x"} for i in range(50)] + [{"split": "val"}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -292,7 +290,7 @@ def test_remedies_name_the_keys_that_this_command_has(tmp_path, capsys, row, par
     assert "data." not in str(caught.value)
 
 
-def test_ratios_that_are_none_name_the_key_of_this_command(tmp_path, capsys):
+def test_invalid_ratios_name_the_key_of_this_command(tmp_path, capsys):
     (tmp_path / "m.jsonl").write_text('{"id": "a"}\n')
     common = {"action": "check", "manifest": str(tmp_path / "m.jsonl")}
     with raises(ConfigError, "split={train: 0.8, val: 0.1}: ", "ratios") as caught:

@@ -15,9 +15,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from mmtx_cli.cli import main
-from mmtx_cli.command.demo import step
+from mmtx_cli.command.demo import run_step
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.overrides import opened
+from mmtx_cli.config.overrides import force_add
 from mmtx_cli.data.cache.module_outputs import open_parts
 from mmtx_cli.data.cache.writer import ShardWriter
 from mmtx_cli.data.dataset import ManifestDataset
@@ -36,7 +36,7 @@ ENCODERS = {
     "video": ("encoder/video=vit", "encoder.video.patch_size=16"),
     "audio": ("encoder/audio=spectrogram_cnn", "encoder.audio.channels=[4,4,8,8]"),
 }
-MADE = (
+DATA_ARGS = (
     "dim=16",
     "image_size=32",
     "num_frames=4",
@@ -89,8 +89,8 @@ def cached(folder: Path, manifest: Path, *args: str) -> Path:
     """Run ``mmtx data action=cache``."""
     from mmtx_cli.command.data_cache import run
 
-    given = [*MADE, f"data.path={quoted(manifest)}", f"out={quoted(folder)}", *args]
-    cfg = compose("data_cache", opened(given))
+    given = [*DATA_ARGS, f"data.path={quoted(manifest)}", f"out={quoted(folder)}", *args]
+    cfg = compose("data_cache", force_add(given))
     OmegaConf.set_struct(cfg, False)
     run(cfg)
     return folder
@@ -98,7 +98,9 @@ def cached(folder: Path, manifest: Path, *args: str) -> Path:
 
 def trained(folder: Path, manifest: Path, *args: str) -> Path:
     """Run ``mmtx finetune``."""
-    return step(folder, "finetune", [*MADE, *TRAINED, f"data.path={quoted(manifest)}", *args])
+    return run_step(
+        folder, "finetune", [*DATA_ARGS, *TRAINED, f"data.path={quoted(manifest)}", *args]
+    )
 
 
 def losses(run: Path) -> list[list[float]]:
@@ -155,7 +157,7 @@ def test_evaluation_is_that_without(data, tmp_path):
     ]
     figures = []
     for name, more in (("plain", []), ("kept", [f"data.cache={cache}"])):
-        found = step(tmp_path / name, "eval", [*args, "trainer.accelerator=cpu", *more])
+        found = run_step(tmp_path / name, "eval", [*args, "trainer.accelerator=cpu", *more])
         figures.append(json.loads((found / "result.json").read_text()))
     plain, kept = figures
     assert kept["metrics"] == pytest.approx(plain["metrics"], rel=1e-4)
@@ -169,12 +171,12 @@ def test_evaluation_is_that_without(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_looks_at_files_still_does(data, tmp_path):
+def test_flops_are_counted_without_the_cache(data, tmp_path):
     cache = quoted(cached(tmp_path / "cache", data, "modules=[encoder.image]"))
     run = quoted(trained(tmp_path, data, "freeze=[encoder.image]", f"data.cache={cache}"))
     args = [f"ckpt={run}", "trainer.accelerator=cpu", "bootstrap=10", "profile=true"]
-    plain = step(tmp_path / "plain", "eval", args)
-    kept = step(tmp_path / "kept", "eval", [*args, f"data.cache={cache}"])
+    plain = run_step(tmp_path / "plain", "eval", args)
+    kept = run_step(tmp_path / "kept", "eval", [*args, f"data.cache={cache}"])
     costs = [json.loads((p / "result.json").read_text())["cost"] for p in (plain, kept)]
     assert costs[0]["flops_per_sample"] == costs[1]["flops_per_sample"]
 
@@ -238,7 +240,7 @@ def test_the_command_that_is_printed_makes_the_same_parts(data, tmp_path, monkey
     (own / "experiment" / "mine.yaml").write_text(body)
     some = "modules=[encoder.text,encoder.image]"
     cache = cached(tmp_path / "cache", data, some, "dtype=float16", "freeze=[encoder.audio]")
-    plain = [f"data.path={quoted(data)}", *MADE, "seed=2"]
+    plain = [f"data.path={quoted(data)}", *DATA_ARGS, "seed=2"]
     typed = ["--config-dir", str(own), "experiment=mine", *plain, "head=classification"]
     monkeypatch.setattr(sys, "argv", ["mmtx", "finetune", *typed])
     with pytest.raises(ConfigError) as caught:
@@ -370,7 +372,7 @@ def test_unreadable_files_go_to_quarantine_both_times(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_resumed_run_goes_on_with_its_cache(data, tmp_path, monkeypatch):
+def test_a_resumed_run_keeps_its_cache(data, tmp_path, monkeypatch):
     from mmtx_cli.command import finetune
     from mmtx_cli.runs import resume
 
@@ -378,7 +380,7 @@ def test_a_resumed_run_goes_on_with_its_cache(data, tmp_path, monkeypatch):
     args = [FROZEN, f"data.cache={cache}"]
     whole = trained(tmp_path / "whole", data, *args, "trainer.max_steps=8", "optimizer.warmup=2")
     part = trained(tmp_path / "part", data, *args, "trainer.max_steps=4", "optimizer.warmup=2")
-    cfg = compose("finetune", opened([f"run_dir={quoted(part)}", "resume=true"]))
+    cfg = compose("finetune", force_add([f"run_dir={quoted(part)}", "resume=true"]))
     OmegaConf.set_struct(cfg, False)
     given = ["resume=true", "++trainer.max_steps=8"]
     OmegaConf.update(cfg, "trainer.max_steps", 8)
@@ -400,7 +402,7 @@ def test_rows_that_share_a_file_share_its_entry(data, tmp_path, capfd):
 
 
 def test_wrong_keys(data, tmp_path):
-    with raises(ConfigError, "parts: ", "'encoder.imag'", "'encoder.image'"):
+    with raises(ConfigError, "modules: ", "'encoder.imag'", "'encoder.image'"):
         cached(tmp_path / "cache", data, "modules=[encoder.imag]")
     with raises(ConfigError, "dtype: ", "'int8'", "float32, float16, bfloat16"):
         cached(tmp_path / "cache", data, "dtype=int8")
@@ -411,7 +413,7 @@ def test_wrong_keys(data, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-TAUGHT = (
+DISTILLATION_ARGS = (
     "head=distillation_image",
     "encoder/image@head.distillation_image.teacher=vit",
     "~head.distillation_image.teacher.weights",
@@ -424,9 +426,14 @@ TEACHER = "head.distillation_image.teacher"
 
 
 @pytest.mark.parametrize("kind", ["feature", pytest.param("relation", marks=pytest.mark.slow)])
-def test_a_teacher_that_was_kept_teaches_the_same(data, tmp_path, monkeypatch, kind):
+def test_a_cached_teacher_gives_the_same_loss(data, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(ManifestDataset, "offset", lambda self, turn, row: None)
-    args = [*TAUGHT, f"head.distillation_image.kind={kind}", "fusion=decision", "optimizer.lr=0.01"]
+    args = [
+        *DISTILLATION_ARGS,
+        f"head.distillation_image.kind={kind}",
+        "fusion=decision",
+        "optimizer.lr=0.01",
+    ]
     args += [f"encoder.{name}=null" for name in ("text", "video", "audio")]
     plain = losses(trained(tmp_path / "plain", data, *args))
     cache = cached(tmp_path / "cache", data, *args)
@@ -435,7 +442,7 @@ def test_a_teacher_that_was_kept_teaches_the_same(data, tmp_path, monkeypatch, k
     def refuse(self, *args):
         raise AssertionError("the teacher was asked")
 
-    monkeypatch.setattr(FrozenTeacher, "ask", refuse)
+    monkeypatch.setattr(FrozenTeacher, "run", refuse)
     where = f"data.cache={quoted(cache)}"
     kept = losses(trained(tmp_path / "kept", data, *args, where, "trainer.max_steps=6"))
     for mine, theirs in zip(kept, plain, strict=True):
@@ -477,7 +484,7 @@ def test_a_trained_model_as_a_teacher_of_texts(data, tmp_path):
 
 @pytest.mark.slow
 def test_student_and_teacher_both_kept(data, tmp_path):
-    args = [*TAUGHT, "fusion=concat", "head=[distillation_image,classification]"]
+    args = [*DISTILLATION_ARGS, "fusion=concat", "head=[distillation_image,classification]"]
     args.remove("head=distillation_image")
     frozen = "freeze=[encoder.image]"
     cache = cached(tmp_path / "cache", data, *args, frozen)
@@ -492,14 +499,14 @@ def test_student_and_teacher_both_kept(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_mixture_whose_corpora_read_columns_of_their_own(data, tmp_path):
+def test_a_mixture_with_a_text_column_per_dataset(data, tmp_path):
     from mmtx_cli.command.data_cache import run
 
     other = Path(shutil.copytree(data.parent, tmp_path / "other")) / data.name
     parts = [f"{{name: a, path: {quoted(data)}, text: captions}}"]
     parts += [f"{{name: b, path: {quoted(other)}, text: text}}"]
-    args = [*MADE, f"data.mixture=[{','.join(parts)}]"]
-    cfg = compose("data_cache", opened([*args, f"out={quoted(tmp_path / 'cache')}"]))
+    args = [*DATA_ARGS, f"data.mixture=[{','.join(parts)}]"]
+    cfg = compose("data_cache", force_add([*args, f"out={quoted(tmp_path / 'cache')}"]))
     OmegaConf.set_struct(cfg, False)
     run(cfg)
     rows = [json.loads(line) for line in data.read_text().splitlines()]
@@ -508,4 +515,4 @@ def test_a_mixture_whose_corpora_read_columns_of_their_own(data, tmp_path):
     assert len(found["encoder.text"]) == len(texts)
     assert len(found["encoder.image"]) == 2 * sum("image" in row for row in rows)
     where = f"data.cache={quoted(tmp_path / 'cache')}"
-    step(tmp_path, "finetune", [*args, *TRAINED, FROZEN, where])
+    run_step(tmp_path, "finetune", [*args, *TRAINED, FROZEN, where])

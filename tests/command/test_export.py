@@ -11,7 +11,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_the_card_says_what_a_model_is_for(head):
+def test_the_card_describes_the_model(head):
     model = {
         "encoder": {},
         "fusion": {"_target_": "mmtx_cli.fusion.concat.ConcatFusion"},

@@ -16,7 +16,11 @@ CAPTIONS = {
     "2": ["two men ride red bicycles", "men on bikes"],
     "3": ["a girl holds a balloon", "a child with a balloon"],
 }
-SAID = {"1": "a dog runs on grass", "2": "a man rides a bicycle", "3": "a girl with a balloon"}
+PREDICTIONS = {
+    "1": "a dog runs on grass",
+    "2": "a man rides a bicycle",
+    "3": "a girl with a balloon",
+}
 METRICS = ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"]
 
 
@@ -48,7 +52,7 @@ def reference_lines(**more):
 
 
 def prediction_lines():
-    return lines({"id": name, "caption": said} for name, said in SAID.items())
+    return lines({"id": name, "caption": said} for name, said in PREDICTIONS.items())
 
 
 def coco_references(indent=None):
@@ -63,7 +67,9 @@ def coco_references(indent=None):
 
 
 def coco_results(indent=None):
-    return json.dumps([{"image_id": int(i), "caption": c} for i, c in SAID.items()], indent=indent)
+    return json.dumps(
+        [{"image_id": int(i), "caption": c} for i, c in PREDICTIONS.items()], indent=indent
+    )
 
 
 def faults(score, references, predictions, **settings):
@@ -116,19 +122,22 @@ def test_takes_a_manifest_and_a_split_of_it(score):
 def test_takes_the_predictions_of_eval(score):
     expected = score(reference_lines(), prediction_lines(), run_dir="runs/lines")
     for head in ("caption", "captioning"):
-        rows = ({"id": i, "inputs": {}, head: {"caption": c, "score": -1}} for i, c in SAID.items())
+        rows = (
+            {"id": i, "inputs": {}, head: {"caption": c, "score": -1}}
+            for i, c in PREDICTIONS.items()
+        )
         run_dir = score(reference_lines(), lines(rows), run_dir=f"runs/{head}")
         assert (run_dir / "scores.jsonl").read_text() == (expected / "scores.jsonl").read_text()
 
 
 def test_an_empty_prediction_scores_zero(score):
-    rows = [{"id": i, "caption": "" if i == "2" else c} for i, c in SAID.items()]
+    rows = [{"id": i, "caption": "" if i == "2" else c} for i, c in PREDICTIONS.items()]
     run_dir = score(reference_lines(), lines(rows))
     row = json.loads((run_dir / "scores.jsonl").read_text().splitlines()[1])
     assert [row[name] for name in METRICS] == [0] * 6
 
 
-def test_tells_every_fault_at_once(score):
+def test_reports_every_fault_at_once(score):
     references = [
         '{"id": "1", "captions": ["a dog"]}',
         '{"id": "2", "captions": []}',
@@ -184,12 +193,12 @@ def test_names_coco_images_without_captions(score):
         ('{"annotations": [{"id": 1, "id": 2}]}', "refs.json: ", ["key 'id'"]),
     ],
 )
-def test_says_what_is_wrong_with_a_file(score, references, place, parts):
+def test_reports_what_is_wrong_with_a_file(score, references, place, parts):
     first = faults(score, references, prediction_lines())[0]
     faults_mention([first], (place, *parts))
 
 
-def test_does_not_tell_a_hundred_thousand_times(score):
+def test_does_not_repeat_a_fault_a_hundred_thousand_times(score):
     told = faults(score, "a dog\n" * 1000, prediction_lines())
     assert len(told) == 21
     faults_mention(told[-1:], ("… ", " 980 ", " refs.json"))
@@ -216,7 +225,7 @@ def test_keys_of_other_commands_are_refused():
         ("latin.jsonl", "latin.jsonl:2: ", "UTF-8"),
     ],
 )
-def test_says_what_is_wrong_with_a_path(tmp_path, monkeypatch, path, place, reason):
+def test_reports_what_is_wrong_with_a_path(tmp_path, monkeypatch, path, place, reason):
     monkeypatch.chdir(tmp_path)
     Path("refs.json").write_text(reference_lines())
     Path("latin.jsonl").write_bytes(b'{"id": 1}\n{"id": 2, "caption": "caf\xe9"}\n')
@@ -225,7 +234,7 @@ def test_says_what_is_wrong_with_a_path(tmp_path, monkeypatch, path, place, reas
     faults_mention(caught.value.faults, (place, reason))
 
 
-def test_says_which_keys_to_write():
+def test_names_the_required_keys():
     with pytest.raises(ConfigError) as caught:
         run(config(references=None, predictions=None, bootstrap=0, seed="x"))
     assert [fault.split(":")[0].split("=")[0] for fault in caught.value.faults] == [

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmtx_cli.comparison.run_groups import MAX_NAME, grouped
-from mmtx_cli.comparison.run_results import chosen_baseline
+from mmtx_cli.comparison.run_groups import MAX_NAME, group_runs
+from mmtx_cli.comparison.run_results import select_baseline
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.runs.stored_settings import flat
 from tests.messages import raises
@@ -25,7 +25,7 @@ def settings(fusion="gated", seed=1, lr=1e-3, dim=16, **more):
 
 
 def names(runs):
-    return [group.name for group in grouped(runs)]
+    return [group.name for group in group_runs(runs)]
 
 
 def test_a_component_that_differs_is_called_by_its_choice():
@@ -33,17 +33,17 @@ def test_a_component_that_differs_is_called_by_its_choice():
     assert names(runs) == ["fusion=gated", "fusion=tensor", "fusion=gated"]
 
 
-def test_one_setting_that_differs_is_told_as_it_is_written():
+def test_a_single_differing_setting_is_named_as_written():
     assert names([settings(lr=0.1), settings(lr=0.2)]) == ["optimizer.lr=0.1", "optimizer.lr=0.2"]
 
 
-def test_several_are_told_by_the_ends_of_their_keys():
+def test_several_settings_are_named_by_the_ends_of_their_keys():
     runs = [settings("tensor", **{"fusion.width": w}) for w in (8, 4)] + [settings("gated")]
     assert names(runs) == ["fusion tensor, width 8", "fusion tensor, width 4", "fusion gated"]
-    assert grouped(runs)[1].settings == {"fusion": "tensor", "fusion.width": "4"}
+    assert group_runs(runs)[1].settings == {"fusion": "tensor", "fusion.width": "4"}
 
 
-def test_keys_with_the_same_end_are_told_apart():
+def test_keys_with_the_same_end_are_distinguished():
     depths = ("encoder.image.depth", "head.captioning.depth")
     runs = [settings(**dict(zip(depths, pair, strict=True))) for pair in ((1, 2), (2, 2), (2, 1))]
     assert names(runs)[0] == "image.depth 1, captioning.depth 2"
@@ -77,7 +77,7 @@ def test_of_paths_the_folders_that_all_share_are_left_out():
     folder = "/a/very/long/folder/that/says/nothing/of/the/difference/between/these/two/sets"
     runs = [settings(**{"data.path": f"{folder}/{name}"}) for name in ("a/x.jsonl", "b/x.jsonl")]
     assert names(runs) == ["path a/x.jsonl", "path b/x.jsonl"]
-    assert grouped(runs)[0].settings["data.path"] == f"{folder}/a/x.jsonl"
+    assert group_runs(runs)[0].settings["data.path"] == f"{folder}/a/x.jsonl"
 
 
 def test_two_classes_whose_modules_are_called_the_same():
@@ -101,7 +101,7 @@ def test_names_are_short_and_unique(runs):
     assert "None" not in "".join(found)
 
 
-def test_a_name_says_that_more_differs_than_it_says():
+def test_a_name_indicates_omitted_differences():
     other = {f"data.a_long_name_of_a_setting_{i}": 2 for i in range(5)}
     first, second = names([settings("gated"), settings("tensor", **other)])
     assert first.startswith("fusion gated")
@@ -111,7 +111,7 @@ def test_a_name_says_that_more_differs_than_it_says():
 
 @pytest.mark.parametrize("wanted", ["fusion=concat", "concat", "fusion concat, lr 0.1"])
 def test_a_baseline_by_its_name_or_by_what_it_alone_has(wanted):
-    groups = grouped([settings("gated", lr=0.1), settings("concat", lr=0.1), settings(lr=0.2)])
-    assert chosen_baseline(groups, wanted).settings["fusion"] == "concat"
+    groups = group_runs([settings("gated", lr=0.1), settings("concat", lr=0.1), settings(lr=0.2)])
+    assert select_baseline(groups, wanted).settings["fusion"] == "concat"
     with raises(ConfigError, "baseline=0.1: ", "ambiguous", " fusion gated, lr"):
-        chosen_baseline(groups, "0.1")
+        select_baseline(groups, "0.1")

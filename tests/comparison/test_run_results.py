@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mmtx_cli.comparison.run_results import measured, throughput
+from mmtx_cli.comparison.run_results import read_results, throughput
 from mmtx_cli.errors import DataError
 
 
@@ -30,7 +30,7 @@ def test_what_a_run_left(tmp_path):
         result__json={"metrics": {"regression/mae": 1.0}, "cost": {"parameters": 7}},
         predictions__jsonl="\n".join(map(json.dumps, rows)),
     )
-    found = measured(run, test)
+    found = read_results(run, test)
     assert found.values("regression/mae") == {"a": 0.5, "b": 1.5}
     assert found.values("regression/pearson") == {}
     assert found.cost == {
@@ -44,7 +44,7 @@ def test_what_a_run_left(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{" * 100, '{"metrics": NaN'])
-def test_a_result_that_is_none(content, tmp_path):
+def test_an_invalid_result(content, tmp_path):
     run = write(tmp_path / "run", result__json=content)
     with pytest.raises(DataError, match=r"run/result\.json"):
-        measured(run, run)
+        read_results(run, run)

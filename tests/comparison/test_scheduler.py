@@ -29,7 +29,7 @@ def most_at_once(spans):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_no_more_at_a_time_than_asked_for(tmp_path, capfd, monkeypatch, jobs):
+def test_no_more_at_a_time_than_requested(tmp_path, capfd, monkeypatch, jobs):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     run_all(noting(tmp_path, 4), jobs)
     spans = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("*.json"))]
@@ -42,7 +42,7 @@ def test_no_more_at_a_time_than_asked_for(tmp_path, capfd, monkeypatch, jobs):
     assert re.match(r"run 4 of 4: number 3 \(.*\d+ min\b", said[-1])
 
 
-def test_each_has_a_device_of_its_own():
+def test_each_has_its_own_device():
     given = {"CUDA_VISIBLE_DEVICES": "3,5"}
     found = [share(slot, 4, given)["CUDA_VISIBLE_DEVICES"] for slot in range(4)]
     assert found == ["3", "5", "3", "5"]

@@ -3,7 +3,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mmtx_cli.config.conf_tree import choices, conf_dir
-from mmtx_cli.config.overrides import opened
+from mmtx_cli.config.overrides import force_add
 from mmtx_cli.config.validate import check
 from mmtx_cli.runs.resolve import DEFAULTS
 
@@ -19,7 +19,7 @@ def test_an_experiment_is_a_sound_configuration_by_itself(name):
     if name == "encoder_lab":  # an encoder is its question
         args += ["encoder/image=vit"]
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-        cfg = compose(command, opened(args))
+        cfg = compose(command, force_add(args))
     OmegaConf.set_struct(cfg, False)
     for key, value in DEFAULTS.items():
         cfg[key] = value if cfg[key] is None else cfg[key]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmtx_cli.config.conf_tree import choices, root_keys, spoken
+from mmtx_cli.config.conf_tree import choices, cli_name, root_keys
 from mmtx_cli.config.key_hints import setting_keys
 from mmtx_cli.config.schema import SECTIONS
 from mmtx_cli.io.former_names import CHOICES, COMMAND_KEYS, KEYS, renamed
@@ -26,7 +26,7 @@ def test_a_key_of_a_command(command, old, new, tmp_path):
     known = root_keys(command)
     assert (old in known, new in known) == (False, True)
     mentions(
-        refused(*spoken(command).split(), f"{old}=1", cwd=tmp_path),
+        refused(*cli_name(command).split(), f"{old}=1", cwd=tmp_path),
         f"{old}: ",
         f"now called {new}\n",
     )

@@ -175,7 +175,7 @@ def test_where_they_are_trusted_they_run(path, place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*CASES][::40])
-def test_in_a_process_of_its_own(name, place):
+def test_in_a_separate_process(name, place):
     case = CASES[name]
     case.write(place)
     before = contents(place)

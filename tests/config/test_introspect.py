@@ -16,7 +16,7 @@ TARGETS = sorted(
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_what_is_read_from_the_source_is_what_python_says(target):
+def test_signatures_read_from_source_match_inspect(target):
     module, _, name = target.rpartition(".")
     real = inspect.signature(getattr(__import__(module, fromlist=[name]), name)).parameters
     read = signature_of(target).parameters

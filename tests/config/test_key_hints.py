@@ -49,7 +49,7 @@ def test_in_a_file(tmp_path):
     mentions(said, "mine.yaml: width: ", "'encoder.image.width'")
 
 
-def test_a_component_of_the_users_own(tmp_path, monkeypatch):
+def test_a_user_defined_component(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("class Fusion:\n    def __init__(self, strength=1): ...\n")
     (tmp_path / "my" / "fusion").mkdir(parents=True)
     (tmp_path / "my" / "fusion" / "own.yaml").write_text("_target_: mine.Fusion\n")

@@ -6,15 +6,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.config.composition.explain import added_faults, explained, override_faults
-from mmtx_cli.config.conf_tree import choices, conf_dir, config_dirs, root_keys, split
-from mmtx_cli.config.overrides import is_section_key, opened
+from mmtx_cli.config.composition.explain import added_faults, explain_error, override_faults
+from mmtx_cli.config.conf_tree import choices, conf_dir, config_dirs, root_keys, split_args
+from mmtx_cli.config.overrides import force_add, is_section_key
 from mmtx_cli.io.quoting import quoted
 from tests.messages import faults_mention
 
 
 def faults(*args, command="finetune"):
-    return [fault for arg in split(args)[1] for fault in override_faults(arg, command, args)]
+    return [fault for arg in split_args(args)[1] for fault in override_faults(arg, command, args)]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_is_right_has_no_fault(arg):
         ("seed=1,2", "seed=1,2: ", [" -m", "'seed=[1,2]'"]),
     ],
 )
-def test_what_is_wrong_is_told_with_what_to_write(arg, place, parts):
+def test_faults_are_reported_with_a_remedy(arg, place, parts):
     faults_mention(faults(arg), (place, *parts))
 
 
@@ -95,7 +95,7 @@ def test_a_command_that_takes_the_model_from_ckpt_has_no_choice_of_it():
     )
 
 
-def test_choices_of_the_users_own_count(tmp_path):
+def test_user_defined_choices_are_offered(tmp_path):
     (tmp_path / "encoder" / "image").mkdir(parents=True)
     (tmp_path / "encoder" / "image" / "mine.yaml").write_text("_target_: mine.Encoder\n")
     mine = ["--config-dir", str(tmp_path)]
@@ -107,23 +107,23 @@ def test_choices_of_the_users_own_count(tmp_path):
 
 def test_all_faults_are_explained_at_once():
     args = ["sed=3", "fusion=gatted", "data.batchsize=3", "trainer.max_steps=x", "data.path='a"]
-    told = explained(ValueError("whatever Hydra says"), "finetune", args)
+    told = explain_error(ValueError("whatever Hydra says"), "finetune", args)
     assert [fault.split(":")[0].split("=")[0] for fault in told] == [
         "sed", "fusion", "data.path", "data.batchsize", "trainer.max_steps"
     ]  # fmt: skip
 
 
-def test_other_errors_are_told_in_one_line_without_links():
+def test_other_errors_are_one_line_without_links():
     error = ValueError("first\n  second\nSee https://hydra.cc/docs for details")
-    assert explained(error, "finetune", ["seed=1"]) == ["first second"]
+    assert explain_error(error, "finetune", ["seed=1"]) == ["first second"]
     error = ValueError("Missing mandatory value: data.path")
-    faults_mention(explained(error, "finetune", []), ("data.path: ", "data.path=VALUE"))
+    faults_mention(explain_error(error, "finetune", []), ("data.path: ", "data.path=VALUE"))
 
 
-def test_options_and_overrides_are_told_apart():
+def test_options_and_overrides_are_separated():
     args = ["seed=1", "-m", "--config-dir", "conf", "fusion=concat", "--cfg", "job", "-cd=x", "a"]
     options = ["-m", "--config-dir", "conf", "--cfg", "job", "-cd=x"]
-    assert split(args) == (options, ["seed=1", "fusion=concat", "a"])
+    assert split_args(args) == (options, ["seed=1", "fusion=concat", "a"])
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_options_and_overrides_are_told_apart():
 )
 def test_keys_of_sections_are_opened(arg, is_one):
     assert is_section_key(arg) is is_one
-    assert opened([arg]) == [f"++{arg}" if is_one else arg]
+    assert force_add([arg]) == [f"++{arg}" if is_one else arg]
 
 
 def test_root_keys_are_those_of_the_composed_configuration():

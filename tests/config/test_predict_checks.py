@@ -33,7 +33,7 @@ def test_a_classifier_needs_no_more_than_files():
 @pytest.mark.parametrize(
     "args", [["head=vqa"], ["head=captioning", "head.captioning.target=answers"]]
 )
-def test_a_question_is_asked_of_a_model_that_answers(args):
+def test_a_question_needs_a_model_that_answers(args):
     args = ["encoder/image=vit", WORDS, *args]
     faults_mention(faults(*args), QUESTION)
     assert faults(*args, text="what is it?") == []

@@ -3,10 +3,10 @@ from dataclasses import MISSING, fields, is_dataclass
 import pytest
 from omegaconf import OmegaConf
 
-from mmtx_cli.config.constraints import BOUNDS, LENGTHS, WORDS, at, limit_faults
+from mmtx_cli.config.constraints import ALLOWED_VALUES, BOUNDS, LENGTHS, limit_faults, select
 from mmtx_cli.config.help.settings import attribute_docs, section_rows
 from mmtx_cli.config.schema import SECTIONS
-from mmtx_cli.config.validate import TYPES, settings_faults, several, subsections
+from mmtx_cli.config.validate import TYPES, list_fields, settings_faults, subsections
 from tests.messages import faults_mention
 
 
@@ -14,7 +14,7 @@ def every(path, schema):
     """(config path, its default) of every setting, those of subsections too."""
     below = subsections(schema)
     for field in fields(schema):
-        if field.name in several(schema):
+        if field.name in list_fields(schema):
             yield f"{path}.{field.name}", field.default
         elif field.name in below:
             yield from every(f"{path}.{field.name}", below[field.name])
@@ -42,9 +42,9 @@ def test_defaults_are_sound(name):
     assert list(limit_faults({name: plain})) == []
 
 
-def test_limits_name_settings_that_there_are():
+def test_limits_name_existing_settings():
     root = {*TYPES, "split", "modality_subsets"}
-    assert {*BOUNDS, *LENGTHS, *WORDS} - root <= {*DEFAULTS}
+    assert {*BOUNDS, *LENGTHS, *ALLOWED_VALUES} - root <= {*DEFAULTS}
 
 
 @pytest.mark.parametrize("path", BOUNDS)
@@ -58,12 +58,12 @@ def test_bounds_hold_at_both_ends(path):
         assert fault.startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("path", WORDS)
+@pytest.mark.parametrize("path", ALLOWED_VALUES)
 def test_words_are_chosen_from_a_list(path):
-    for word in WORDS[path]:
+    for word in ALLOWED_VALUES[path]:
         assert list(limit_faults(nested(path, word))) == []
     found = [*limit_faults(nested(path, "quux"))]
-    faults_mention(found, (f"{path}: ", "'quux'", ", ".join(WORDS[path])))
+    faults_mention(found, (f"{path}: ", "'quux'", ", ".join(ALLOWED_VALUES[path])))
 
 
 @pytest.mark.parametrize("devices", [1, 8, -1, "auto", "2", "0,2", "1,"])
@@ -85,7 +85,7 @@ def test_lists_have_their_length():
 def test_limits_leave_other_types_to_the_type_check():
     strange = {"data": 3, "optimizer": None, "trainer": {"max_steps": "x"}, "seed": True}
     assert list(limit_faults(strange)) == []
-    assert at(strange, "data.batch_size") is None
+    assert select(strange, "data.batch_size") is None
 
 
 def test_every_setting_has_a_line_of_help():
@@ -97,6 +97,6 @@ def test_every_setting_has_a_line_of_help():
 
 
 @pytest.mark.parametrize("name", SECTIONS)
-def test_every_section_says_what_it_is(name):
+def test_every_section_has_a_docstring(name):
     assert SECTIONS[name].__doc__.startswith(f"``{name}``: ")
     assert set(attribute_docs(SECTIONS[name])) <= {field.name for field in fields(SECTIONS[name])}

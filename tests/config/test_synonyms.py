@@ -5,7 +5,14 @@ from mmtx_cli.cli import COMMANDS, main
 from mmtx_cli.config import schema
 from mmtx_cli.config.composition.explain import override_faults
 from mmtx_cli.config.conf_tree import root_keys
-from mmtx_cli.config.synonyms import BY_NAME, KEYS, POSITIONAL, meant_command, meant_file, meant_key
+from mmtx_cli.config.synonyms import (
+    BY_NAME,
+    KEYS,
+    POSITIONAL,
+    equivalent_command,
+    equivalent_key,
+    file_override,
+)
 from mmtx_cli.config.synonyms import COMMANDS as OTHERS
 from tests.messages import faults_mention, mentions
 
@@ -14,14 +21,14 @@ from tests.messages import faults_mention, mentions
 def test_other_programs_commands_lead_to_ours(word, capsys):
     assert main([word, "my.csv"]) == 2
     said = capsys.readouterr().err
-    meant = meant_command(word, ["my.csv"])
+    meant = equivalent_command(word, ["my.csv"])
     mentions(said, word, f"`mmtx {meant}`")
     assert meant.split()[0].strip("`") in COMMANDS
     assert word not in COMMANDS
 
 
 @pytest.mark.parametrize("ours", KEYS)
-def test_the_keys_that_are_meant_are_there(ours):
+def test_synonyms_lead_to_existing_keys(ours):
     section, *name = ours.split(".")
     if section in schema.SECTIONS:
         text = yaml.safe_dump(dict.fromkeys(schema.SECTIONS[section].__dataclass_fields__))
@@ -51,20 +58,20 @@ def test_other_names_of_keys(arg, command, meant):
 
 
 def test_a_key_that_a_command_lacks_is_not_offered():
-    assert meant_key("epochs", root_keys("score")) is None
+    assert equivalent_key("epochs", root_keys("score")) is None
     assert not BY_NAME.keys() & {*root_keys("finetune"), *root_keys("predict")} - {"logger"}
 
 
 @pytest.mark.parametrize("command", POSITIONAL)
-def test_a_bare_file_is_asked_for_with_its_key(command):
+def test_a_bare_file_needs_its_key(command):
     name = "my.jpg" if POSITIONAL[command] == "inputs" else "my.jsonl"
     (fault,) = override_faults(name, command, [])
     mentions(fault, f"{name}: ", f" {POSITIONAL[command]}={name}", "key=value")
-    assert meant_file("nothing", command) is None
+    assert file_override("nothing", command) is None
 
 
 def test_a_bare_manifest_is_no_file_to_predict_for():
-    assert meant_file("my.jsonl", "predict") == "data.path=my.jsonl"
+    assert file_override("my.jsonl", "predict") == "data.path=my.jsonl"
 
 
 def test_data_is_a_group_and_a_manifest_is_a_path():

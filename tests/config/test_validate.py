@@ -4,12 +4,12 @@ import re
 import pytest
 
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.constraints import PART_BOUNDS
-from mmtx_cli.config.cross_checks import meaning_faults
+from mmtx_cli.config.constraints import ARGUMENT_BOUNDS
+from mmtx_cli.config.cross_checks import cross_field_faults
 from mmtx_cli.config.introspect import signature_of
 from mmtx_cli.config.validate import check, component_faults, type_fault
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.suggest import nearest
+from mmtx_cli.suggest import suggest
 from tests.messages import faults_mention, mentions
 
 IMAGE = {"_target_": "mmtx_cli.encoder.image.vit.ViTImageEncoder", "image_size": 32}
@@ -64,7 +64,7 @@ def test_a_right_configuration_passes():
     assert faults() == []
 
 
-def test_every_fault_is_told_at_once():
+def test_every_fault_is_reported_at_once():
     found = faults(
         seed="x",
         encoder={"image": {**IMAGE, "dept": 3}},
@@ -92,7 +92,7 @@ def test_every_fault_is_told_at_once():
     )
 
 
-def test_a_wrong_value_that_many_parts_share_is_told_once():
+def test_an_invalid_value_shared_by_many_components_is_reported_once():
     shared = {
         "fusion": {**FUSION, "dim": "abc"},
         "head": {"captioning": {**CAPTIONING, "dim": "abc"}},
@@ -133,7 +133,7 @@ def test_a_wrong_value_that_many_parts_share_is_told_once():
         ({"freeze": ["text"]}, ("freeze: ", "'text'", "encoder, project, encoder.image, ")),
     ],
 )
-def test_what_is_wrong_is_told_with_what_to_write(changes, parts):
+def test_faults_are_reported_with_a_remedy(changes, parts):
     faults_mention(faults(**changes), parts)
 
 
@@ -145,7 +145,7 @@ def test_values_that_the_data_fill_in_may_be_open():
     assert faults(encoder={"text": TEXT}, data={"path": "x", "text": "text"}) == []
 
 
-def test_a_head_may_not_read_what_it_is_to_say():
+def test_a_head_may_not_read_its_target():
     both, data = {"image": IMAGE, "text": TEXT}, {"path": "x", "text": "captions"}
     faults_mention(
         faults(encoder=both, data=data),
@@ -174,7 +174,7 @@ def test_nobody_votes_on_captions():
     assert faults(encoder=BOTH, fusion=DECISION, head={"contrastive": CONTRASTIVE}) == []
 
 
-def test_what_a_head_says_in_words():
+def test_heads_that_generate_text():
     answering = {"answering": {**CAPTIONING, "target": "answers"}}
     captions = {"path": "x", "text": "captions"}
     assert faults(encoder=BOTH, head=answering) == []
@@ -217,7 +217,7 @@ def test_a_question_is_for_a_model_that_hears_it():
     ("name", "key"),
     [("cross_attention", "query"), ("gated_cross_attention", "context"), ("film", "condition")],
 )
-def test_a_fusion_names_modalities_that_there_are(name, key):
+def test_a_fusion_names_existing_modalities(name, key):
     cls = "".join(part.title() for part in name.split("_")) + "Fusion"
     fusion = {"_target_": f"mmtx_cli.fusion.{name}.{cls}", "dim": 16, key: ["txt", "image"]}
     faults_mention(
@@ -310,12 +310,12 @@ def test_types(value, annotation, right):
 
 
 def test_nearest():
-    close = nearest("dept", ["depth", "width"])
+    close = suggest("dept", ["depth", "width"])
     mentions(close, "'depth'")
     assert "width" not in close
-    mentions(nearest("zzz", ["depth", "width"]), "depth, width")
-    assert nearest("dept", ["depth"], full=True).count("depth") == 2
-    assert "'" not in nearest("zzz", [])
+    mentions(suggest("zzz", ["depth", "width"]), "depth, width")
+    assert suggest("dept", ["depth"], full=True).count("depth") == 2
+    assert "'" not in suggest("zzz", [])
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_nearest():
         ("head.captioning.weight", -1),
     ],
 )
-def test_a_number_of_a_part_that_cannot_be_is_told_with_its_bounds(path, value):
+def test_an_out_of_range_argument_is_reported_with_its_bounds(path, value):
     *where, name = path.split(".")
     changed = {"encoder": {"image": {**IMAGE}}, "fusion": {**FUSION}, "head": {"captioning": {}}}
     changed["head"]["captioning"] = {**CAPTIONING}
@@ -346,10 +346,12 @@ def test_a_number_of_a_part_that_cannot_be_is_told_with_its_bounds(path, value):
         node = node[key]
     node[name] = value
     (fault,) = faults(**changed)
-    assert re.fullmatch(rf"{path}: {re.escape(str(value))}\b.* {PART_BOUNDS[name][0]:g}\b.*", fault)
+    assert re.fullmatch(
+        rf"{path}: {re.escape(str(value))}\b.* {ARGUMENT_BOUNDS[name][0]:g}\b.*", fault
+    )
 
 
-def test_a_part_of_another_package_has_its_own_bounds(tmp_path, monkeypatch):
+def test_a_component_of_another_package_has_its_own_bounds(tmp_path, monkeypatch):
     (tmp_path / "stranger.py").write_text(
         "class Part:\n    def __init__(self, dim, depth=1): ...\n"
     )
@@ -379,7 +381,7 @@ def test_every_number_of_every_shipped_part_has_bounds():
         for name, parameter in signature_of(target[1], ()).parameters.items():
             kinds = {part.strip() for part in str(parameter.annotation).split("|")} - {"None"}
             if kinds and kinds <= {"int", "float"} and name not in {*FILLED, "mean", "std"}:
-                assert name in PART_BOUNDS, f"{path.stem}: {name}"
+                assert name in ARGUMENT_BOUNDS, f"{path.stem}: {name}"
 
 
 @pytest.mark.parametrize(
@@ -407,12 +409,12 @@ def test_a_strategy_whose_processes_keep_what_they_learn(command, strategy, inst
 def test_a_sample_rate_that_is_not_possible_names_the_nearest(rate, nearest):
     found = [
         f
-        for f in meaning_faults({"command": "finetune", "sample_rate": rate})
+        for f in cross_field_faults({"command": "finetune", "sample_rate": rate})
         if f.startswith("sample_rate")
     ]
     faults_mention(found, ("sample_rate: ", rate, f"sample_rate={nearest},"))
     assert not [
         f
-        for f in meaning_faults({"command": "finetune", "sample_rate": nearest})
+        for f in cross_field_faults({"command": "finetune", "sample_rate": nearest})
         if "sample_rate" in f
     ]

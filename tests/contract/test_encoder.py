@@ -108,7 +108,7 @@ def test_batch_mates_do_not_matter(encoder, field):
     same(real(turned), tokens.x[order][turned.mask], 1e-5)
 
 
-def test_nothing_there_at_all(encoder, choice):
+def test_all_samples_absent(encoder, choice):
     tokens = encoder(tiny_field(raw_of(*choice), [0, 0]))
     assert not tokens.mask.any()
     assert tokens.x.isfinite().all()

@@ -45,7 +45,7 @@ def model(request):
     return tiny_model(request.param, heads_for(request.param))
 
 
-def test_streams_are_as_the_fusion_says(model):
+def test_streams_match_the_fusion(model):
     streams = model.fusion(model.encode(tiny_batch(model, MIXED)))
     assert set(streams) == set(model.fusion.streams)
     for name, tokens in streams.items():
@@ -212,7 +212,7 @@ def test_targets_make_the_loss(fusion, head):
 
 
 @by_head
-def test_figures_are_said_in_validation_alone(fusion, head):
+def test_metrics_are_computed_only_in_validation(fusion, head):
     model = tiny_model(fusion, [head])
     batch = tiny_batch(model, MIXED)
     figures = model.eval()(batch)[head].metrics

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.config.cross_checks import trait
-from mmtx_cli.config.groups import made, offered
+from mmtx_cli.config.groups import accepted_options, load_choices
 from mmtx_cli.config.predict_checks import prediction_faults
 from mmtx_cli.io.quoting import quoted
 from tests.messages import faults_mention, mentions
@@ -19,7 +19,7 @@ from tests.predicting import model_folder, predict
 from tests.tiny import DIM, LABELS, REPRESENTATIVE, composed, tiny_model
 
 CLASS = {"prediction", "probability", "top"}
-SAID = {
+FIELDS = {
     "captioning": {"caption", "score"},
     "classification": CLASS,
     "contrastive": {"nearest"},
@@ -39,7 +39,7 @@ OWN_EMBEDDINGS = {
     ],
     **{f"distillation_{name}": [f"distillation_{name}"] for name in REPRESENTATIVE},
 }
-HEADS = offered("head", "finetune")
+HEADS = accepted_options("head", "finetune")
 PARTS = (
     *("encoder/audio=ast", "encoder.audio.stem=patch", "head.matching.pair=[image,text]"),
     *(f"head.distillation_{name}.teacher=null" for name in REPRESENTATIVE),
@@ -75,7 +75,7 @@ def manifest(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def asked(manifest, tmp_path_factory):
+def predicted(manifest, tmp_path_factory):
     """Asks a model that has every head about the manifest; gives the run folder and the lines."""
     place = tmp_path_factory.mktemp("asked")
     folder = model_folder(place / "model", HEADS, [*REPRESENTATIVE], args=PARTS)
@@ -93,21 +93,21 @@ def asked(manifest, tmp_path_factory):
 WHOLE = ("embeddings=true", "data.batch_size=1")
 
 
-def test_lines_are_those_of_the_rows(asked):
-    _, lines = asked(*WHOLE)
+def test_lines_are_those_of_the_rows(predicted):
+    _, lines = predicted(*WHOLE)
     assert [line["id"] for line in lines] == [f"r{i}" for i in range(6)]
     for i, line in enumerate(lines):
         if i in ERRORS:
             mentions(line["error"], *ERRORS[i])
-        assert set(line) == {"id", "inputs"} | ({"error"} if i in ERRORS else {*SAID})
+        assert set(line) == {"id", "inputs"} | ({"error"} if i in ERRORS else {*FIELDS})
 
 
-@pytest.mark.parametrize("head", SAID)
-def test_a_head_that_predicts(head, asked):
-    _, lines = asked(*WHOLE)
+@pytest.mark.parametrize("head", FIELDS)
+def test_a_head_that_predicts(head, predicted):
+    _, lines = predicted(*WHOLE)
     said = [line[head] for i, line in enumerate(lines) if i not in ERRORS]
     for each in said:
-        assert each is None or set(each) == SAID[head]
+        assert each is None or set(each) == FIELDS[head]
     if head == "contrastive":
         assert [own["nearest"].keys() if own else None for own in said] == [
             {"image"}, {"image"}, None, {"image"},
@@ -119,9 +119,9 @@ def test_a_head_that_predicts(head, asked):
     assert said[0] != said[-1]
 
 
-@pytest.mark.parametrize("head", SAID)
-def test_it_says_the_same_in_any_batch(head, asked):
-    (_, lines), (_, others) = asked(*WHOLE), asked("data.batch_size=6")
+@pytest.mark.parametrize("head", FIELDS)
+def test_predictions_do_not_depend_on_the_batch(head, predicted):
+    (_, lines), (_, others) = predicted(*WHOLE), predicted("data.batch_size=6")
     for line, other in zip(lines, others, strict=True):
         assert rounded(line.get(head)) == rounded(other.get(head))
 
@@ -136,8 +136,8 @@ def rounded(value):
 
 
 @pytest.mark.parametrize("head", ["", *OWN_EMBEDDINGS])
-def test_embeddings(head, asked):
-    run_dir, _ = asked(*WHOLE)
+def test_embeddings(head, predicted):
+    run_dir, _ = predicted(*WHOLE)
     streams = [*REPRESENTATIVE, "fused"]
     for name in OWN_EMBEDDINGS.get(head, streams):
         array = np.load(run_dir / "embeddings" / f"{name}.npy")
@@ -153,27 +153,27 @@ def test_embeddings(head, asked):
             np.testing.assert_allclose(norms, 1, rtol=1e-5)
 
 
-def test_all_embeddings_are_named_and_no_others(asked):
-    run_dir, _ = asked(*WHOLE)
+def test_all_embeddings_are_named_and_no_others(predicted):
+    run_dir, _ = predicted(*WHOLE)
     names = {path.stem for path in (run_dir / "embeddings").iterdir()}
     assert names == {*REPRESENTATIVE, "fused", *chain(*OWN_EMBEDDINGS.values())}
     shapes = json.loads((run_dir / "result.json").read_text())["embeddings"]
     assert shapes.keys() == names
     assert shapes["fused"] == [6, DIM]
-    run_dir, _ = asked("data.batch_size=6")
+    run_dir, _ = predicted("data.batch_size=6")
     assert {path.name for path in run_dir.iterdir()} == {
         "config.yaml", "environment.json", "predictions.jsonl", "quarantine.jsonl", "result.json",
         ".lock",
     }  # fmt: skip
 
 
-def test_a_new_head_says_what_it_predicts():
+def test_a_new_head_has_expected_fields():
     """SAID, above, has every head that predicts."""
-    heads = made(["head"], HEADS, [conf_dir()])
-    assert {head.name for head in heads if trait(head.content, "predicts")} == SAID.keys()
+    heads = load_choices(["head"], HEADS, [conf_dir()])
+    assert {head.name for head in heads if trait(head.content, "predicts")} == FIELDS.keys()
 
 
-@pytest.mark.parametrize("head", [head for head in HEADS if head not in SAID])
+@pytest.mark.parametrize("head", [head for head in HEADS if head not in FIELDS])
 def test_a_head_that_predicts_nothing_is_refused_at_once(head):
     cfg = {**composed(f"head={head}"), "command": "predict"}
     (fault,) = prediction_faults(cfg)
@@ -182,9 +182,9 @@ def test_a_head_that_predicts_nothing_is_refused_at_once(head):
     assert not [*prediction_faults({**cfg, "embeddings": True})]
 
 
-def test_what_is_said_of_classes(asked):
-    _, lines = asked(*WHOLE)
-    _, shorter = asked("top=1")
+def test_class_predictions(predicted):
+    _, lines = predicted(*WHOLE)
+    _, shorter = predicted("top=1")
     for line, short in zip(lines, shorter, strict=True):
         if "error" in line:
             continue
@@ -197,8 +197,8 @@ def test_what_is_said_of_classes(asked):
         assert rounded(said["top"][:1]) == rounded(short["classification"]["top"])
 
 
-def test_texts_are_named_by_their_cosines(asked):
-    run_dir, lines = asked(*WHOLE)
+def test_texts_are_named_by_their_cosines(predicted):
+    run_dir, lines = predicted(*WHOLE)
     found = lines[0]["contrastive"]["nearest"]["image"]
     assert {text for text, _ in found} == {"a red ball", "a blue star", "a cat"}
     cosines = [cosine for _, cosine in found]

@@ -17,13 +17,13 @@ WORDS = ["a", "red", "green", "ball", "dog", "cat", "runs", "sits", "on", "the",
 def rows(folder, num=24):
     """Every fifth sample lacks the picture, every seventh the text, every sixth the captions."""
     random = np.random.default_rng(0)
-    made = []
+    samples = []
     for i in range(num):
         path = folder / f"{i}.png"
         pixels = random.integers(0, 256, (20 + i, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
         texts = [" ".join(random.choice(WORDS, size)) for size in random.integers(1, 9, 4)]
-        made.append(
+        samples.append(
             Sample(
                 id=f"s{i}",
                 split="train",
@@ -33,14 +33,14 @@ def rows(folder, num=24):
                 label=NAMES[i % 3] if i % 4 else None,
             )
         )
-    return made
+    return samples
 
 
 def tokenizer():
     return Tokenizer.train([" ".join(WORDS)] * 3, 400)
 
 
-def samples_of(made, **kwargs):
+def samples_of(samples, **kwargs):
     options = {
         "modalities": ("text", "image"),
         "needs": ("captions", "label"),
@@ -48,4 +48,4 @@ def samples_of(made, **kwargs):
         "tokenizer": tokenizer(),
         "known": Targets(NAMES),
     }
-    return ManifestDataset(made, **(options | kwargs))
+    return ManifestDataset(samples, **(options | kwargs))

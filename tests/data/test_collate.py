@@ -33,7 +33,7 @@ def examples():
     ]
 
 
-def test_every_modality_is_there_and_masked(examples):
+def test_every_modality_is_present_and_masked(examples):
     batch = collate_of()(examples)
     text, image = batch.inputs["text"], batch.inputs["image"]
     assert text.data.tolist() == [[2, 7, 3], [0, 0, 0], [2, 3, 0], [0, 0, 0]]

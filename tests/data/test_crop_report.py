@@ -3,7 +3,7 @@ import wave
 import pytest
 from PIL import Image
 
-from mmtx_cli.data.crop_report import cropped, shortened
+from mmtx_cli.data.crop_report import crop_warning, truncation_warning
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.media import numbered
@@ -36,8 +36,8 @@ def pictures(folder, *sizes):
         ([], None),
     ],
 )
-def test_what_crop_cuts_away_is_told_from_a_quarter_on(tmp_path, guard, sizes, share):
-    said = cropped(pictures(tmp_path, *sizes), "image", guard)
+def test_cropping_is_reported_from_a_quarter_on(tmp_path, guard, sizes, share):
+    said = crop_warning(pictures(tmp_path, *sizes), "image", guard)
     assert (said is None) == (share is None)
     if said:
         mentions(said, "data.resize_mode=crop", f" {share} %", "images", "data.resize_mode=pad")
@@ -48,8 +48,8 @@ def test_films_and_files_that_cannot_be_read(tmp_path, guard):
     broken = tmp_path / "b.mp4"
     broken.write_bytes(b"no film")
     rows = [Sample(str(i), "train", video=str(p)) for i, p in enumerate((path, broken, broken))]
-    assert cropped(rows, "video", guard) is None
-    assert cropped(rows, "image", guard) is None
+    assert crop_warning(rows, "video", guard) is None
+    assert crop_warning(rows, "image", guard) is None
 
 
 def sounds(folder, *lengths, **more):
@@ -71,8 +71,8 @@ def sounds(folder, *lengths, **more):
         ([], None),
     ],
 )
-def test_sounds_that_are_longer_than_what_is_heard(tmp_path, guard, lengths, parts):
-    line = shortened(sounds(tmp_path, *lengths), 2.0, guard)
+def test_audio_longer_than_the_model_input(tmp_path, guard, lengths, parts):
+    line = truncation_warning(sounds(tmp_path, *lengths), 2.0, guard)
     assert (line is None) == (parts is None)
     if parts is not None:
         mentions(line, *parts, "training", "random", "evaluation", "middle")
@@ -81,6 +81,9 @@ def test_sounds_that_are_longer_than_what_is_heard(tmp_path, guard, lengths, par
 def test_of_a_film_the_part_between_start_and_end_is_looked_at(tmp_path, guard):
     path = str(numbered.write(tmp_path / "a.mkv", range(100), sound=4.0))
     row = Sample("a", "train", video=path, audio=path, start=1.0, end=2.0)
-    assert shortened([row], 1.0, guard) is None
-    assert "of 1 sampled audio" in str(shortened([row], 0.5, guard))
-    assert shortened([Sample("b", "train", audio=str(tmp_path / "gone.wav"))], 0.5, guard) is None
+    assert truncation_warning([row], 1.0, guard) is None
+    assert "of 1 sampled audio" in str(truncation_warning([row], 0.5, guard))
+    assert (
+        truncation_warning([Sample("b", "train", audio=str(tmp_path / "gone.wav"))], 0.5, guard)
+        is None
+    )

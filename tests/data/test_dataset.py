@@ -48,7 +48,7 @@ def test_an_example_holds_what_the_row_has(made):
             assert example.targets["label"].item() == NAMES.index(row.label)
 
 
-def test_only_what_is_asked_for_is_read(made):
+def test_only_requested_modalities_are_read(made):
     gone = [
         Sample("a", "test", image=("/nowhere.png",), text="a dog", captions=("x",), label="red")
     ]

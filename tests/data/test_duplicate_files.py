@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmtx_cli.data.duplicate_files import content_leaks, same_content, together
-from mmtx_cli.data.importer.drawn import DRAWN
+from mmtx_cli.data.duplicate_files import connected_rows, content_leaks, same_content
+from mmtx_cli.data.importer.drawn import RANDOM_SPLIT
 from mmtx_cli.data.importer.rows import keep_together
 from mmtx_cli.data.manifest.read import read_manifest
 from mmtx_cli.data.manifest.splits import split_of
@@ -39,7 +39,7 @@ def test_only_files_of_one_size_are_read(tmp_path):
     assert found[str(tmp_path / "a")] == found[str(tmp_path / "b")] != found[str(tmp_path / "c")]
 
 
-def test_identical_files_in_two_splits_are_told(tmp_path):
+def test_identical_files_in_two_splits_are_reported(tmp_path):
     for name, seed in (("a.png", 1), ("b.png", 1), ("c.png", 2), ("d.png", 2), ("e.png", 3)):
         photo(seed).save(tmp_path / name)
     (warning,) = content_leaks(
@@ -50,7 +50,7 @@ def test_identical_files_in_two_splits_are_told(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["recompressed", "scaled", "brighter"])
-def test_pictures_that_look_the_same_are_told(tmp_path, change):
+def test_images_that_look_the_same_are_reported(tmp_path, change):
     for seed in range(12):
         photo(seed).save(tmp_path / f"{seed}.png")
     copy = photo(5, (48, 32)) if change == "scaled" else photo(5)
@@ -69,9 +69,9 @@ def test_rows_with_the_same_files_get_one_split(tmp_path, capsys):
     rows = [{"id": str(i), "image": str(tmp_path / f"{i}.png")} for i in range(40)]
     ratios = {"train": 0.5, "test": 0.5}
     for row in rows:
-        row |= {"split": split_of(row["id"], ratios, 1), DRAWN: True}
-    rows[7] |= {"split": "val", DRAWN: False}  # named in the table
-    assert [len(group) for group in together(rows)] == [4] * 10
+        row |= {"split": split_of(row["id"], ratios, 1), RANDOM_SPLIT: True}
+    rows[7] |= {"split": "val", RANDOM_SPLIT: False}  # named in the table
+    assert [len(group) for group in connected_rows(rows)] == [4] * 10
     drawn = [row["split"] for row in rows]
     keep_together(rows)
     for i, row in enumerate(rows):
@@ -84,4 +84,4 @@ def test_a_row_of_several_files_joins_groups(tmp_path):
         (tmp_path / name).write_text(content)
     rows = [{"image": [str(tmp_path / "a"), str(tmp_path / "b")]}]
     rows += [{"audio": str(tmp_path / name)} for name in "edc"]
-    assert together(rows) == [[0, 2, 3]]
+    assert connected_rows(rows) == [[0, 2, 3]]

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmtx_cli.config.preprocessing import Preprocessing
-from mmtx_cli.data.input_files import InputFiles, Piece, all_pieces, cut
+from mmtx_cli.data.input_files import InputFiles, Piece, all_pieces, split_duration
 from mmtx_cli.data.text.tokenizer import Tokenizer
-from mmtx_cli.inference.inputs import described
+from mmtx_cli.inference.inputs import piece_fields
 from mmtx_cli.media.image_reader import picture_kind
 from mmtx_cli.media.video.decode import decode_video
 from mmtx_cli.media.video.frame_sampling import Sampling
@@ -25,7 +25,7 @@ GUARD = IsolatedDecoder(60)
 
 @given(st.floats(0.01, 1e5), st.floats(0.1, 1e3))
 def test_pieces_cover_a_video_without_a_gap(duration, length):
-    pieces = cut(duration, length)
+    pieces = split_duration(duration, length)
     assert pieces[0][0] == 0
     assert pieces[-1][1] == duration
     assert all(a[1] == b[0] for a, b in pairwise(pieces))
@@ -36,10 +36,10 @@ def test_pieces_cover_a_video_without_a_gap(duration, length):
     ("duration", "count"), [(9, 1), (10, 1), (12, 1), (12.6, 2), (20, 2), (95, 10)]
 )
 def test_a_short_rest_joins_the_piece_before(duration, count):
-    assert len(cut(duration, 10)) == count
+    assert len(split_duration(duration, 10)) == count
 
 
-def test_the_content_says_what_a_picture_is(tmp_path):
+def test_images_are_recognized_by_content(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.mp4", "PNG")
     (tmp_path / "b.jpg").write_text("no picture")
     assert picture_kind(GUARD, str(tmp_path / "a.mp4")) == "still"
@@ -97,11 +97,11 @@ def test_time_codes_count_from_the_beginning_of_the_file(tmp_path):
         Piece(path, 1.0, 2.0),
         Piece(str(tmp_path / "notes.txt")),
     ]
-    assert described(found[1]) == {"path": path, "start": 1.0, "end": 2.0, "seconds": 1.0}
+    assert piece_fields(found[1]) == {"path": path, "start": 1.0, "end": 2.0, "seconds": 1.0}
     assert list(all_pieces([path], None, LIMITS)) == [Piece(path)]
 
 
-def test_a_film_goes_on_when_its_sound_has_ended(tmp_path):
+def test_a_video_continues_after_its_audio_ends(tmp_path):
     path = numbered.write(tmp_path / "film.mkv", range(100), sound=1.0)
     found = [Piece(path, 0.0, 0.9), Piece(path, 2.0, 3.0), Piece(path, 9.0, 10.0)]
     wish = Preprocessing(image_size=32, text=None, num_frames=2)

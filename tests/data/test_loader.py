@@ -78,7 +78,7 @@ def equal(a, b):
 
 
 @pytest.fixture(scope="module")
-def alone(made):
+def without_workers(made):
     """What is read without workers."""
     augment = augmentation(SIDE, scale=[0.3, 1.0], color=0.3)
     samples = samples_of(made, training=True, seed=3, augment=augment)
@@ -87,11 +87,11 @@ def alone(made):
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 @pytest.mark.parametrize("start", [0, 6])
-def test_any_number_of_workers_brings_the_same(samples, alone, workers, start):
+def test_any_number_of_workers_brings_the_same(samples, without_workers, workers, start):
     torch.manual_seed(workers)
     batches = list(make_loader(samples, sampler_of(samples, start=start), workers))
-    assert len(batches) == len(alone) - start
-    for found, wanted in zip(batches, alone[start:], strict=True):
+    assert len(batches) == len(without_workers) - start
+    for found, wanted in zip(batches, without_workers[start:], strict=True):
         equal(found, wanted)
 
 

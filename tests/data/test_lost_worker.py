@@ -11,11 +11,11 @@ import pytest
 from torch.utils.data import Dataset
 
 from mmtx_cli.data.loader import Loader
-from mmtx_cli.data.loader_worker import Notes, reading, settle
+from mmtx_cli.data.loader_worker import Notes, init_worker, reading
 from mmtx_cli.data.lost_worker import (
     LostWorkerError,
-    lost_worker,
-    named_loss,
+    lost_worker_message,
+    reporting_lost_worker,
 )
 from mmtx_cli.errors import RunError
 from tests.command_line import environment
@@ -55,7 +55,7 @@ def read_slowly(loader):
 
 def message(end, named=True, workers=2):
     notes = Notes(workers)
-    settled = partial(settle, notes=notes)
+    settled = partial(init_worker, notes=notes)
     loader = Loader(Deadly(end, named), num_workers=workers, worker_init_fn=settled)
     with pytest.raises(RunError) as error:
         read_slowly(loader)
@@ -92,17 +92,17 @@ def test_without_a_file_none_is_named():
 
 
 def test_other_errors_stay_what_they_are():
-    assert lost_worker("CUDA out of memory") is None
-    said = lost_worker("DataLoader worker (pid(s) 7, 8) exited unexpectedly")
+    assert lost_worker_message("CUDA out of memory") is None
+    said = lost_worker_message("DataLoader worker (pid(s) 7, 8) exited unexpectedly")
     mentions(said, "process 7", "resume=true")
     assert "signal" not in said
 
 
 def test_an_exit_status_that_torch_does_not_know_yet():
     text = "DataLoader worker (pid(s) 7, 8) exited unexpectedly"
-    mentions(lost_worker(text, {7: -9, 8: 0}), "process 7", "signal (Killed)")
-    mentions(lost_worker(text, {7: 3}), "process 7", "exit status 3")
-    unknown = lost_worker(text, {7: None})
+    mentions(lost_worker_message(text, {7: -9, 8: 0}), "process 7", "signal (Killed)")
+    mentions(lost_worker_message(text, {7: 3}), "process 7", "exit status 3")
+    unknown = lost_worker_message(text, {7: None})
     mentions(unknown, "process 7")
     assert not [word for word in ("signal", "exit status") if word in unknown]
 
@@ -115,7 +115,7 @@ def reset_while_a_loss_is_reported():
 
 
 def test_an_error_in_whose_midst_the_loss_was_raised_is_the_loss():
-    with pytest.raises(LostWorkerError, match="process 7"), named_loss():
+    with pytest.raises(LostWorkerError, match="process 7"), reporting_lost_worker():
         reset_while_a_loss_is_reported()
 
 
@@ -124,7 +124,7 @@ def fail():
 
 
 def test_an_error_in_a_worker_is_no_lost_worker():
-    loader = Loader(Deadly(fail), num_workers=1, worker_init_fn=settle)
+    loader = Loader(Deadly(fail), num_workers=1, worker_init_fn=init_worker)
     with pytest.raises(RuntimeError, match="a fault of ours") as error:
         list(loader)
     assert not isinstance(error.value, RunError)
@@ -142,16 +142,16 @@ def test_notes_of_long_and_odd_paths():
     assert next(notes.read()) == (pid, "b")
 
 
-def test_an_error_that_follows_from_a_loss_says_less():
+def test_an_error_caused_by_a_lost_worker_is_shorter():
     def teardown():
         try:
             raise LostWorkerError("a worker that loads data was killed")
         finally:
             raise RuntimeError("begin first")
 
-    with pytest.raises(LostWorkerError, match="was killed"), named_loss():
+    with pytest.raises(LostWorkerError, match="was killed"), reporting_lost_worker():
         teardown()
-    with pytest.raises(RuntimeError, match="of another kind"), named_loss():
+    with pytest.raises(RuntimeError, match="of another kind"), reporting_lost_worker():
         raise RuntimeError("of another kind")
 
 

@@ -30,7 +30,7 @@ def test_names_each_sample_once(path):
     assert written(path) == [fault(1), fault(2), fault(3)]
 
 
-def test_a_resumed_run_goes_on(path):
+def test_a_resumed_run_keeps_its_quarantine(path):
     Quarantine(path, 100, 0.5).add([fault(1)])
     Quarantine(path, 100, 0.5).add([fault(1), fault(2)])
     assert written(path) == [fault(1), fault(2)]
@@ -58,7 +58,7 @@ def test_processes_count_together(path):
             quarantine.check()
 
 
-def test_what_was_mended_before_the_run_went_on_does_not_count(path):
+def test_samples_repaired_before_resuming_do_not_count(path):
     Quarantine(path, 20, 0.1).add([fault(1), fault(2), fault(3)])
     resumed = Quarantine(path, 20, 0.1)
     resumed.add([fault(4)])

@@ -75,7 +75,7 @@ def test_labels_that_training_never_shows_are_warned_of(folder):
     assert any("split val" in w for w in check_manifest(write(folder, rows[0])).warnings)
 
 
-def test_faults_of_rows_and_files_are_told_together(folder):
+def test_faults_of_rows_and_files_are_reported_together(folder):
     (folder / "b.jpg").write_bytes(b"no picture")
     rows = [{"split": "train", "image": "b.jpg"}] * 2 + [{"split": "x"}] * 30
     path = write(folder, *rows)
@@ -104,7 +104,7 @@ def test_every_row_without_a_split_gets_one(folder):
     assert min(summary.rows["train"], summary.rows["test"]) > 3
 
 
-def test_the_limit_of_pixels_is_told_and_can_be_raised(folder):
+def test_the_pixel_limit_is_reported_and_can_be_raised(folder):
     """Also where other processes decode."""
     Image.new("RGB", (20, 20), "red").save(folder / "large.png")
     path = write(folder, {"split": "train", "image": "large.png"})

@@ -89,10 +89,10 @@ def inputs(rows: slice) -> tuple[dict[str, Tensor], dict[str, Tensor], Batch]:
     random = torch.Generator().manual_seed(2)
     absent = {"image": [4], "text": [0, 4, 5], "audio": [1]}
     x, mask = {}, {}
-    for name, gone in absent.items():
+    for name, missing_rows in absent.items():
         x[name] = torch.randn(BATCH, 3, DIM, generator=random)
         mask[name] = torch.ones(BATCH, 3, dtype=torch.bool)
-        mask[name][gone] = False
+        mask[name][missing_rows] = False
     captions = torch.randint(4, VOCAB, (BATCH, 7), generator=random)
     for row, length in enumerate([7, 6, 7, 2, 3, 0]):
         captions[row, length:] = IGNORE_INDEX
@@ -114,8 +114,8 @@ def loss_and_gradients(case: str, model: nn.Module, rows: slice) -> dict[str, Te
         batch.targets["label"] = batch.targets["several"]
     loss = model(x, mask, batch)
     loss.backward()
-    own = getattr(model, "module", model)
-    return {"loss": loss.detach()} | {k: p.grad for k, p in own.named_parameters()}
+    unwrapped = getattr(model, "module", model)
+    return {"loss": loss.detach()} | {k: p.grad for k, p in unwrapped.named_parameters()}
 
 
 def single() -> dict[str, Any]:
@@ -143,21 +143,21 @@ class Whole(nn.Module):
 
 def whole(form: str, rows: slice, size: int | None, dropout: float = 0.0) -> dict[str, Tensor]:
     """One step of a dual encoder on some rows, ``size`` of them encoded at a time."""
-    own = Whole(form, dropout)
-    own.model.encode_batch = size
+    wrapper = Whole(form, dropout)
+    wrapper.model.encode_batch = size
     counts = {"text": [3, 0, 5, 2, 7, 1], "image": [1, 1, 0, 1, 1, 1]}
-    batch = tiny_batch(own.model, counts).map(lambda t: t[rows])
+    batch = tiny_batch(wrapper.model, counts).map(lambda t: t[rows])
     batch.ids = batch.ids[rows]
     shared = dist.is_initialized()
-    model = DistributedDataParallel(own) if shared else own
+    model = DistributedDataParallel(wrapper) if shared else wrapper
     torch.manual_seed(5)
     loss = model(batch)
     loss.backward()
-    said = loss.detach()
+    total_loss = loss.detach()
     if shared:
-        dist.all_reduce(said)
-        said /= WORLD
-    return {"loss": said} | {k: p.grad for k, p in own.model.named_parameters()}
+        dist.all_reduce(total_loss)
+        total_loss /= WORLD
+    return {"loss": total_loss} | {k: p.grad for k, p in wrapper.model.named_parameters()}
 
 
 def parts(rows: slice) -> dict[str, dict[str, Tensor]]:
@@ -181,9 +181,9 @@ def process(rank: int, folder: str) -> None:
     rows = slice(rank * share, (rank + 1) * share)
     found = {}
     for case in CASES:
-        own = loss_and_gradients(case, DistributedDataParallel(small(case)), rows)
-        dist.all_reduce(own["loss"])
-        found[case] = own | {"loss": own["loss"] / WORLD}
+        result = loss_and_gradients(case, DistributedDataParallel(small(case)), rows)
+        dist.all_reduce(result["loss"])
+        found[case] = result | {"loss": result["loss"] / WORLD}
     torch.save({"cases": found, "parts": parts(rows)}, Path(folder) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()

@@ -104,7 +104,7 @@ def test_two_processes_draw_the_same_dropout_again(found, form):
         assert not torch.allclose(dropped["loss"], own["parts"][form]["loss"])
 
 
-def test_alone_everything_stays_here():
+def test_a_single_process_gathers_nothing():
     assert (world_size(), rank()) == (1, 0)
     x = torch.randn(3, 2)
     assert gather(x, shared=True) is x

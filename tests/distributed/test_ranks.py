@@ -86,7 +86,7 @@ def test_a_rank_that_is_done_has_failed_only_before_all_have_joined(rank):
     faults_mention([ranks.failed(joined=False)], ("rank 1 ", "status 0"))
 
 
-def test_an_error_is_ones_own_where_no_other_rank_has_failed(rank, monkeypatch):
+def test_an_error_is_not_attributed_to_ranks_that_did_not_fail(rank, monkeypatch):
     assert ranks.lost(RuntimeError("shapes differ")) is None
     monkeypatch.setattr(ranks, "MOMENT", 0.1)
     rank(LONG)
@@ -116,7 +116,7 @@ def test_a_signal_to_all_reaches_a_command_once(number):
     assert process.returncode == 128 + number
 
 
-def test_an_end_by_a_signal_is_told_as_a_shell_does():
+def test_the_exit_status_after_a_signal_is_that_of_a_shell():
     assert ranks.finished([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]) == 137
     assert ranks.finished([sys.executable, "-c", "import sys; sys.exit(2)"]) == 2
 

@@ -6,7 +6,7 @@ import pytest
 
 from docs.site import reference
 from mmtx_cli.config.conf_tree import ROOT_GROUPS, choices, conf_dir, group_names
-from mmtx_cli.config.groups import known_keys, made
+from mmtx_cli.config.groups import known_keys, load_choices
 from mmtx_cli.config.help.components import read_component
 from mmtx_cli.config.schema import SECTIONS
 
@@ -29,7 +29,7 @@ def arguments():
     for group in group_names():
         if group.split("/")[0] not in ("encoder", "fusion", "head"):
             continue
-        for choice in made([group], choices(group), [conf_dir()]):
+        for choice in load_choices([group], choices(group), [conf_dir()]):
             component = read_component(str(choice.content["_target_"]))
             names = {argument.name for argument in component.arguments}
             inner = {part.rpartition("@")[2].rpartition(".")[2] for part in choice.parts}

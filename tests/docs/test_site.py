@@ -9,7 +9,7 @@ import pytest
 from docs.site import reference
 from docs.site.markup import inline, paragraphs, table
 from mmtx_cli.cli import main
-from mmtx_cli.config.conf_tree import choices, group_names, spoken
+from mmtx_cli.config.conf_tree import choices, cli_name, group_names
 
 from .pages import ROOT
 
@@ -22,7 +22,7 @@ def keys_of(text):
 
 @pytest.mark.parametrize("name", reference.CONFIGS)
 def test_a_command_has_the_keys_of_its_help(name, capsys):
-    assert main([*spoken(name).split(), "--help"]) == 0
+    assert main([*cli_name(name).split(), "--help"]) == 0
     helped = capsys.readouterr().out
     found = keys_of(PAGES[reference.command_path(name)])
     if name in reference.TRAINING:  # links to the pages of the sections

@@ -27,21 +27,23 @@ def trained(module):
     return {name for name, p in module.named_parameters() if p.requires_grad}
 
 
-def agrees_with_itself_alone(encoder, field):
+def check_padding_and_gradients(encoder, field):
     """Padding and batch mates do not matter, and what is trained gets a gradient."""
     tokens = encoder.eval()(field)
     assert tokens.x.isfinite().all()
     assert tokens.present.tolist() == field.mask.any(dim=1).tolist()
     for i, count in enumerate(field.mask.sum(dim=1).tolist()):
         if count:
-            alone = encoder(
+            single = encoder(
                 ModalityInput(field.data[i : i + 1, :count], field.mask[i : i + 1, :count])
             )
-            same(alone.x[alone.mask], tokens.x[i][tokens.mask[i]], 2e-5)
+            same(single.x[single.mask], tokens.x[i][tokens.mask[i]], 2e-5)
     x = encoder.train()(field).x
     x.square().sum().backward()
-    lacking = {n for n, p in encoder.named_parameters() if p.requires_grad and p.grad is None}
-    assert not lacking
+    without_gradient = {
+        n for n, p in encoder.named_parameters() if p.requires_grad and p.grad is None
+    }
+    assert not without_gradient
 
 
 def saved(model, folder, *processors):
@@ -50,12 +52,12 @@ def saved(model, folder, *processors):
     return str(folder)
 
 
-def said_offline(code, home):
+def offline_output(code, home):
     """Lines that a process of its own prints, without a network and with nothing downloaded."""
-    place = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home), "TORCH_HOME": str(home)}
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home), "TORCH_HOME": str(home)}
     run = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, **place, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, **offline, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         check=True,

@@ -21,7 +21,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.overrides import opened
+from mmtx_cli.config.overrides import force_add
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.corpus import build_data
 from mmtx_cli.model.build import build_model
@@ -64,7 +64,7 @@ def configured(path, encoder):
     args = ["experiment=encoder_lab", f"data.path={path}", f"encoder/{modality}={name}"]
     args += [f"encoder.{modality}.{argument}" for argument in SMALL[encoder]]
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-        cfg = compose("finetune", opened(args))
+        cfg = compose("finetune", force_add(args))
     OmegaConf.set_struct(cfg, False)
     for key, value in DEFAULTS.items():
         cfg[key] = value if cfg[key] is None else cfg[key]

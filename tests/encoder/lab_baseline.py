@@ -170,8 +170,8 @@ def audio_pitch(samples):
 
 
 def audio_contour(samples):
-    heard = pitches(samples)
-    return "rising" if heard[-5:].mean() > heard[:5].mean() else "falling"
+    frequencies = pitches(samples)
+    return "rising" if frequencies[-5:].mean() > frequencies[:5].mean() else "falling"
 
 
 def audio_rhythm(samples):
@@ -186,8 +186,8 @@ def audio_onset(samples):
 
 
 def audio_order(samples):
-    heard = pitches(samples)
-    return "low first" if heard[0] < heard[-1] else "high first"
+    frequencies = pitches(samples)
+    return "low first" if frequencies[0] < frequencies[-1] else "high first"
 
 
 # text: str
@@ -199,8 +199,8 @@ def text_word_order(text):
 
 
 def text_negation(text):
-    asked = text.split()[-2]
-    return "no" if f"not {asked}" in text else "yes"
+    word = text.split()[-2]
+    return "no" if f"not {word}" in text else "yes"
 
 
 def text_count(text):

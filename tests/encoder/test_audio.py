@@ -33,7 +33,7 @@ def sound(*counts, seed=0):
     return ModalityInput(data, torch.arange(n) < torch.tensor(counts)[:, None])
 
 
-def alone(field, i):
+def unpadded(field, i):
     """One sample without its padding."""
     count = int(field.mask[i].sum())
     return ModalityInput(field.data[i : i + 1, :count], field.mask[i : i + 1, :count])

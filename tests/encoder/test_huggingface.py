@@ -121,7 +121,7 @@ def test_a_tokenizer_is_read_from_its_folder_without_the_library(tmp_path, monke
         HuggingFaceTextEncoder(vocab_size=30)
 
 
-def test_a_tokenizer_without_a_json_is_asked_of_the_library(tmp_path):
+def test_a_tokenizer_without_json_is_loaded_by_the_library(tmp_path):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "dog", "##s"]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
     library.BertConfig(vocab_size=7).save_pretrained(tmp_path)
@@ -235,7 +235,7 @@ for make in (HuggingFaceTextEncoder.tokenizer_json, *kinds):
 """
 
 
-def test_a_name_that_cannot_be_had_is_one_clear_message(tmp_path):
+def test_an_unavailable_name_is_one_clear_message(tmp_path):
     lines = said_offline(OFFLINE, tmp_path)
     assert len(lines) == 5, lines
     for line in lines:

@@ -1,6 +1,6 @@
 import torch
 
-from mmtx_cli.encoder.precomputed import FARTHEST, PrecomputedEncoder
+from mmtx_cli.encoder.precomputed import MAX_DEVIATIONS, PrecomputedEncoder
 from mmtx_cli.types import ModalityInput
 from tests.messages import raises
 
@@ -11,7 +11,7 @@ def sequence(b=2, n=4, c=5):
     return ModalityInput(torch.randn(b, n, c), torch.ones(b, n, dtype=torch.bool))
 
 
-def test_numbers_of_any_scale_weigh_alike():
+def test_numbers_of_any_scale_have_equal_weight():
     """Hertz beside ratios: after standardising, the units have no meaning."""
     encoder = PrecomputedEncoder(**SMALL, depth=1).eval()
     field = sequence()
@@ -22,11 +22,11 @@ def test_numbers_of_any_scale_weigh_alike():
     torch.testing.assert_close(encoder(other).x, plain, atol=1e-4, rtol=1e-4)
 
 
-def test_an_outlier_says_no_more_than_that_it_is_large():
+def test_outliers_are_clipped():
     encoder = PrecomputedEncoder(**SMALL, depth=0)
     encoder.set_feature_statistics(torch.zeros(5), torch.full((5,), 2.0))
     there = encoder.standard(torch.full((1, 1, 5), 1e6))
-    torch.testing.assert_close(there, torch.full((1, 1, 5), FARTHEST))
+    torch.testing.assert_close(there, torch.full((1, 1, 5), MAX_DEVIATIONS))
 
 
 def test_mean_and_deviation_are_kept_with_the_weights():

@@ -180,7 +180,7 @@ for name, weights in [("resnet18", "default"), ("resnet18", "a1_in1k"), ("resnet
 
 
 @pytest.mark.slow
-def test_weights_that_cannot_be_had_are_one_clear_message(tmp_path):
+def test_unavailable_weights_are_one_clear_message(tmp_path):
     lines = said_offline(OFFLINE, tmp_path)
     assert len(lines) == 3, lines
     for line, weights in zip(lines, ("default", "a1_in1k", "best"), strict=True):

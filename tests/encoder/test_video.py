@@ -19,7 +19,7 @@ from mmtx_cli.encoder.video.per_frame import PerFrameVideoEncoder
 from mmtx_cli.encoder.video.torchvision import TorchvisionVideoEncoder
 from mmtx_cli.encoder.video.vit import ViTVideoEncoder
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.layer.masking import hide
+from mmtx_cli.layer.masking import split_patches
 from mmtx_cli.model.build import component
 from mmtx_cli.runs.model_config import change
 from mmtx_cli.types import ModalityInput
@@ -111,7 +111,7 @@ def test_hidden_tubelets_have_no_part(attention, masking):
     field = video(4, 3)
     patches = encoder.patches(field)
     scores = torch.rand(patches.mask.shape)
-    shown, hidden = hide(patches.mask, 0.5, masking, patches.places, scores)
+    shown, hidden = split_patches(patches.mask, 0.5, masking, patches.places, scores)
     other = field.data.clone()
     for i in range(2):
         for index in hidden.index[i][hidden.mask[i]].tolist():

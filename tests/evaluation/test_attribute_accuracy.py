@@ -14,7 +14,7 @@ from mmtx_cli.evaluation.attribute_accuracy import (
 
 REFERENCE = "a red circle moves left and then up while a high beep sounds at the end"
 SILENT = "a blue star grows and then moves down"
-SAID = [
+CAPTIONS = [
     ("a high beep is heard while a red circle moves left", REFERENCE),
     ("a red ring moves up before it moves left, with a high beep near the end", REFERENCE),
     ("a blue star moves down after it grows, with a low hum near the end", SILENT),
@@ -37,7 +37,7 @@ def predictions(folder, pairs):
 
 
 def test_accuracy_of_each_attribute():
-    found = attribute_accuracy([CaptionedFilm(*pair, ["video"]) for pair in SAID], resamples=50)
+    found = attribute_accuracy([CaptionedFilm(*pair, ["video"]) for pair in CAPTIONS], resamples=50)
     assert found["count"] == 3
     assert found["counts"] == {
         **dict.fromkeys(("color", "shape", "first_movement", "second_movement", BOTH), 3),
@@ -74,8 +74,8 @@ def test_attributes_that_the_inputs_do_not_show_are_not_scored():
 
 
 def test_attributes_are_written_and_printed_by_column(tmp_path, capsys):
-    whole = predictions(tmp_path / "whole", [(right, right) for _, right in SAID])
-    other = predictions(tmp_path / "other", SAID)
+    whole = predictions(tmp_path / "whole", [(right, right) for _, right in CAPTIONS])
+    other = predictions(tmp_path / "other", CAPTIONS)
     assert write_attributes(tmp_path, {"all modalities": whole, "without": other})
     columns = json.loads((tmp_path / "attributes.json").read_text())
     assert set(columns["all modalities"]["metrics"].values()) == {1}

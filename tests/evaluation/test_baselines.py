@@ -51,7 +51,7 @@ def test_the_median_class_is_nearest_to_ordered_ones():
     assert found["median class"]["mae"] == pytest.approx(2 / 3)
 
 
-def test_features_that_tell_classes_apart_are_read():
+def test_class_separating_features_are_used():
     labels = list("abc") * 30
     task = Classes(Targets(["a", "b", "c"]), ordered=False)
     train, test = rows(labels), rows("cab")
@@ -111,7 +111,7 @@ def test_answers_to_the_same_question():
     assert task.learned(features)[NEIGHBOURS] == ["red", "2"]
 
 
-def test_rows_without_any_modality_teach_nothing_and_means_stand_for_what_is_absent():
+def test_rows_without_modalities_are_skipped_and_means_replace_missing_ones():
     train, test = rows("abc"), rows("d")
     one, other = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
     known = {"image": {"0": one, "1": other}, "text": {"0": one}}

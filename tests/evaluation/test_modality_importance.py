@@ -1,6 +1,6 @@
 import pytest
 
-from mmtx_cli.evaluation.modality_importance import taken_from
+from mmtx_cli.evaluation.modality_importance import removable_modalities
 from tests.tiny import tiny_model
 
 
@@ -17,4 +17,4 @@ from tests.tiny import tiny_model
 def test_what_a_head_predicts_itself_is_not_taken_from_it(name, modalities):
     """Hidden patches of another picture are other targets: a figure would say nothing."""
     head = tiny_model("concat", [name]).head[name]
-    assert taken_from(head, ["text", "image"]) == modalities
+    assert removable_modalities(head, ["text", "image"]) == modalities

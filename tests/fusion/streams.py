@@ -12,18 +12,18 @@ IMAGE = (2, 0, 2, 0)
 
 def streams(**counts: tuple[int, ...]) -> Streams:
     """Random tokens in double precision; by default of a text and an image."""
-    made = {}
+    result = {}
     for name, numbers in (counts or {"text": TEXT, "image": IMAGE}).items():
         mask = torch.arange(max(1, *numbers)) < torch.tensor(numbers)[:, None]
         x = torch.randn(*mask.shape, DIM, dtype=torch.float64)
-        made[name] = Tokens(x * mask[..., None], mask)
-    return made
+        result[name] = Tokens(x * mask[..., None], mask)
+    return result
 
 
-def moved(given: Streams, name: str) -> Streams:
+def moved(original: Streams, name: str) -> Streams:
     """The streams with other content in one of them."""
-    tokens = given[name]
-    return {**given, name: Tokens(tokens.x + torch.randn(DIM).double(), tokens.mask)}
+    tokens = original[name]
+    return {**original, name: Tokens(tokens.x + torch.randn(DIM).double(), tokens.mask)}
 
 
 def mean(tokens: Tokens, sample: int) -> torch.Tensor:

@@ -27,7 +27,7 @@ def test_modalities_meet_in_the_shared_tokens_only(depth):
     assert bool(image[0]) == (depth == 2)
 
 
-def test_the_shared_tokens_are_the_mean_of_those_that_are_there():
+def test_the_shared_tokens_are_the_mean_over_present_modalities():
     fusion, given = BottleneckFusion(DIM, ["text", "image"], 2, 1, 2).double(), streams()
     shared = parts(fusion, given)[0]
     for i, kept in enumerate([("image", "text"), ("text",), ("image",)]):
@@ -40,7 +40,7 @@ def test_the_shared_tokens_are_the_mean_of_those_that_are_there():
 
 
 @pytest.mark.parametrize("sizes", [{"num_bottlenecks": 0}, {"depth": 0}])
-def test_sizes_that_are_none(sizes):
+def test_invalid_sizes(sizes):
     ((key, size),) = sizes.items()
     with raises(ValueError, f"{key}={size}", " 1"):
         BottleneckFusion(DIM, ["text"], **sizes)

@@ -6,13 +6,13 @@ from tests.fusion.streams import DIM, moved, streams
 from tests.messages import raises
 
 
-def made(names=("text", "image"), **settings):
+def make_fusion(names=("text", "image"), **settings):
     return CrossAttentionFusion(DIM, names, num_heads=1, **{"depth": 1, **settings}).double()
 
 
 def test_one_layer_by_hand():
     """A naive loop over the tokens of a sample that has both."""
-    fusion, given = made(), streams()
+    fusion, given = make_fusion(), streams()
     layer, x = fusion.layers[0], {m: s.x[0, s.mask[0]] for m, s in given.items()}
     normed = {m: layer.norm[m](x[m]) for m in x}
     rows = []
@@ -30,7 +30,7 @@ def test_one_layer_by_hand():
 
 
 def test_a_chosen_query_looks_and_the_context_stays():
-    fusion, given = made(query=["text"], context=["image"]), streams()
+    fusion, given = make_fusion(query=["text"], context=["image"]), streams()
     found = fusion(given)[FUSED]
     assert found.x.shape[1] == given["text"].x.shape[1]
     change = (fusion(moved(given, "image"))[FUSED].x - found.x).abs().amax((1, 2)) > 1e-7
@@ -41,7 +41,7 @@ def test_a_chosen_query_looks_and_the_context_stays():
 
 
 def test_nobody_looks_at_a_stand_in():
-    fusion, given = made(depth=2), streams()
+    fusion, given = make_fusion(depth=2), streams()
     before = fusion(given)[FUSED]
     with torch.no_grad():
         fusion.stand_ins.token["image"].add_(1)
@@ -50,10 +50,10 @@ def test_nobody_looks_at_a_stand_in():
     torch.testing.assert_close(before.x[1, text:], after.x[1, text:], atol=0, rtol=0)
 
 
-def test_names_that_are_none():
+def test_invalid_names():
     with raises(ValueError, "query: ", "modality 'audio'", " image, "):
-        made(query=["audio"])
+        make_fusion(query=["audio"])
     with raises(ValueError, "query: ", "'text'", "context"):
-        made(query=["text"], context=["text"])
+        make_fusion(query=["text"], context=["text"])
     with raises(ValueError, "context ", "empty"):
-        made(context=[])
+        make_fusion(context=[])

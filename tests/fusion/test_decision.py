@@ -13,6 +13,6 @@ def test_adds_nothing():
     assert not list(fusion.parameters())
 
 
-def test_a_vote_that_is_none():
+def test_an_invalid_vote():
     with raises(ValueError, "vote='most' ", "mean, weights, product, stacking"):
         DecisionFusion(4, ["text", "image"], vote="most")

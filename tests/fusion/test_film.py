@@ -8,7 +8,7 @@ from tests.fusion.streams import DIM, mean, moved, streams
 from tests.messages import raises
 
 
-def made(names=("text", "image"), **settings):
+def make_fusion(names=("text", "image"), **settings):
     return FilmFusion(DIM, names, **{"depth": 1, **settings}).double()
 
 
@@ -19,7 +19,7 @@ def by_hand(fusion, x, scale, shift):
 
 
 def test_scale_and_shift_are_linear_in_the_condition():
-    fusion, given = made(), streams()
+    fusion, given = make_fusion(), streams()
     condition = fusion.norm["text"](mean(given["text"], 0))
     scale, shift = fusion.blocks["image"][0].modulation(condition).chunk(2)
     found = fusion(given)[FUSED]
@@ -27,14 +27,14 @@ def test_scale_and_shift_are_linear_in_the_condition():
 
 
 def test_without_a_condition_nothing_is_modulated():
-    fusion, given = made(), streams()
+    fusion, given = make_fusion(), streams()
     torch.testing.assert_close(
         fusion(given)[FUSED].x[2], by_hand(fusion, given["image"].x[2], 1, 0)
     )
 
 
-def test_where_only_the_condition_is_there_it_is_not_lost():
-    fusion, given = made(), streams()
+def test_the_condition_alone_is_kept():
+    fusion, given = make_fusion(), streams()
     change = (fusion(moved(given, "text"))[FUSED].x - fusion(given)[FUSED].x).abs().amax((1, 2))
     assert (change > 1e-7).tolist() == [True, True, False, False]
 
@@ -49,11 +49,11 @@ def test_where_only_the_condition_is_there_it_is_not_lost():
     ],
 )
 def test_the_condition_and_what_it_modulates(names, chosen, target):
-    assert made(names, condition=chosen).target == target
+    assert make_fusion(names, condition=chosen).target == target
 
 
 def test_several_conditions_count_by_their_mean():
-    fusion = made(("text", "image", "audio"), condition=["audio", "text"])
+    fusion = make_fusion(("text", "image", "audio"), condition=["audio", "text"])
     given = streams(text=(3, 2), image=(2, 2), audio=(1, 0))
     each = [fusion.norm[m](mean(given[m], 0)) for m in ("audio", "text")]
     vector, there = fusion.conditions(given)
@@ -62,8 +62,8 @@ def test_several_conditions_count_by_their_mean():
     assert there.tolist() == [True, True]
 
 
-def test_conditions_that_are_none():
+def test_invalid_conditions():
     with raises(ValueError, "condition: ", "one modality"):
-        made(condition=["text", "image"])
+        make_fusion(condition=["text", "image"])
     with raises(ValueError, "condition: ", "modality 'audio'"):
-        made(condition=["audio"])
+        make_fusion(condition=["audio"])

@@ -6,7 +6,7 @@ from tests.fusion.streams import DIM, moved, streams
 from tests.messages import raises
 
 
-def made(**settings):
+def make_fusion(**settings):
     return GatedCrossAttentionFusion(
         DIM, ["text", "image"], num_heads=2, depth=2, **settings
     ).double()
@@ -14,14 +14,14 @@ def made(**settings):
 
 def test_it_begins_by_changing_nothing():
     given = streams()
-    found = made(query=["text"])(given)[FUSED]
+    found = make_fusion(query=["text"])(given)[FUSED]
     assert torch.equal(found.x[:2], given["text"].x[:2])
     assert torch.equal(found.mask[:2], given["text"].mask[:2])
     assert found.mask[2].tolist() == [True, False, False]  # the stand-in of a text
 
 
 def test_gates_open_by_learning():
-    fusion, given = made(query=["text"]), streams()
+    fusion, given = make_fusion(query=["text"]), streams()
     target = torch.randn(DIM).double()
     optimizer = torch.optim.SGD(fusion.parameters(), lr=0.1)
     for _ in range(3):
@@ -34,7 +34,7 @@ def test_gates_open_by_learning():
 
 
 def test_one_layer_by_hand():
-    fusion, given = made(query=["text"]), streams()
+    fusion, given = make_fusion(query=["text"]), streams()
     layer = fusion.layers["text"][0]
     del fusion.layers["text"][1]
     torch.nn.init.constant_(layer.gate, 0.5)
@@ -45,8 +45,8 @@ def test_one_layer_by_hand():
     torch.testing.assert_close(fusion(given)[FUSED].x[:1], x)
 
 
-def test_names_that_are_none():
+def test_invalid_names():
     with raises(ValueError, "context: ", "modality 'sound'"):
-        made(context=["sound"])
+        make_fusion(context=["sound"])
     with raises(ValueError, "query: ", "'image'", "context"):
-        made(query=["image"], context=["image"])
+        make_fusion(query=["image"], context=["image"])

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.overrides import opened
+from mmtx_cli.config.overrides import force_add
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.corpus import build_data
 from mmtx_cli.model.build import build_model
@@ -44,7 +44,7 @@ def configured(path, fusion, modalities):
     left_out = [f"encoder.{m}=null" for m in ("text", "image", "audio") if m not in modalities]
     args = ["experiment=fusion_lab", f"data.path={path}", f"fusion={fusion}".split()[0]]
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-        cfg = compose("finetune", opened([*args, *fusion.split()[1:], *left_out]))
+        cfg = compose("finetune", force_add([*args, *fusion.split()[1:], *left_out]))
     OmegaConf.set_struct(cfg, False)
     for key, value in DEFAULTS.items():
         cfg[key] = value if cfg[key] is None else cfg[key]
@@ -108,16 +108,16 @@ def test_no_vote_decides_an_exclusive_or(lab, fusion, seed):
 
 
 @pytest.mark.parametrize("fusion", ["film fusion.condition=[audio]", "gated", "concat"])
-def test_a_modality_that_says_which_other_to_trust(lab, fusion):
+def test_a_modality_that_selects_which_other_to_trust(lab, fusion):
     assert accuracy(lab, "gated", fusion, 1) >= 0.99
 
 
-def test_votes_cannot_tell_whom_to_trust(lab):
+def test_score_fusion_cannot_select_which_to_trust(lab):
     assert accuracy(lab, "gated", "decision", 1) <= 0.8
 
 
 @pytest.mark.parametrize("fusion", ["decision", "sum", "concat", "gated"])
-def test_where_every_modality_says_it_all_fusions_do(lab, fusion):
+def test_redundant_modalities_are_solved_by_all_fusions(lab, fusion):
     assert accuracy(lab, "redundant", fusion, 1) >= 0.99
 
 

@@ -30,6 +30,6 @@ def test_it_is_tensor_fusion_by_a_tensor_of_low_rank():
         torch.testing.assert_close(found[i, 0], expected)
 
 
-def test_a_rank_that_is_none():
+def test_an_invalid_rank():
     with raises(ValueError, "rank=0: ", " 1"):
         LowRankFusion(DIM, ["text"], rank=0)

@@ -34,7 +34,7 @@ def test_one_reading_by_hand():
 
 
 @pytest.mark.parametrize("sizes", [{"num_latents": 0}, {"depth": 0}])
-def test_sizes_that_are_none(sizes):
+def test_invalid_sizes(sizes):
     ((key, size),) = sizes.items()
     with raises(ValueError, f"{key}={size}", " 1"):
         PerceiverFusion(DIM, ["text"], **sizes)

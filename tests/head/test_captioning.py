@@ -132,7 +132,7 @@ def test_no_target_no_loss(streams):
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-def test_says_what_beam_search_without_a_cache_says(streams, beams):
+def test_matches_beam_search_without_a_cache(streams, beams):
     head = head_of(num_beams=beams).eval()
     with torch.no_grad():  # decided enough to say something
         head.decoder.embedding.weight *= 3

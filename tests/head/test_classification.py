@@ -87,7 +87,7 @@ def test_no_target_no_loss(streams):
     assert prediction.outputs["logits"].shape == (4, 3)
 
 
-def test_the_streams_that_are_there_vote(streams):
+def test_present_streams_vote(streams):
     head = head_of(("text", "image"))
     logits = head.predict(streams, Batch({}, {}, list("abcd")))["logits"]
     votes = {}
@@ -143,7 +143,7 @@ def test_evaluates_several_labels():
 
 
 @pytest.mark.parametrize("vote", ["weights", "product", "stacking"])
-def test_a_fusion_says_how_they_vote(streams, vote):
+def test_the_fusion_sets_how_streams_vote(streams, vote):
     head = head_of(("text", "image"), vote=vote)
     assert head.readout.vote.kind == vote
     assert head.predict(streams, Batch({}, {}, list("abcd")))["logits"].shape == (4, 3)

@@ -77,7 +77,7 @@ def test_agrees_with_the_paper(loss, names, training):
 
 
 @pytest.mark.parametrize("loss", ["infonce", "sigmoid"])
-def test_absent_samples_have_no_say(loss):
+def test_absent_samples_do_not_affect_the_loss(loss):
     names = ("image", "text")
     head, streams = head_of(*names, loss=loss), streams_of(*names)
     both = torch.tensor([1, 2, 3, 5])

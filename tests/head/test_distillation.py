@@ -182,7 +182,7 @@ def test_doubts_are_learned_by_heart(trained):
     assert all(torch.equal(before[k], x) for k, x in head.teacher.model.state_dict().items())
 
 
-def test_an_encoder_of_a_trained_model_teaches(trained):
+def test_an_encoder_of_a_trained_model_as_teacher(trained):
     folder, teacher = trained
     model = tiny_model(
         "concat", ["distillation_image"], args=(f"head.distillation_image.teacher={folder}",)
@@ -207,7 +207,7 @@ def test_an_encoder_of_a_trained_model_teaches(trained):
         ),
     ],
 )
-def test_what_a_trained_model_cannot_teach(trained, args, modalities, parts):
+def test_trained_models_that_cannot_be_teachers(trained, args, modalities, parts):
     folder, _ = trained
     chosen = [f"encoder/{m}={'vit' if m == 'image' else 'transformer'}" for m in modalities]
     args = (*chosen, "fusion=concat", "head=logit_distillation", *args)

@@ -12,7 +12,7 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.head.embedding_probe import ProbeHead
 from mmtx_cli.head.retrieval import RetrievalHead
 from mmtx_cli.head.zero_shot import TEMPLATES, ZeroShotHead
-from mmtx_cli.metric.knn import neighbour_classifier
+from mmtx_cli.metric.knn import neighbor_classifier
 from mmtx_cli.metric.linear_probe import linear_classifier, linear_regression
 from tests.head.words import Words
 from tests.messages import raises
@@ -161,7 +161,7 @@ class TestProbe:
             lacks = ~test[f"{name}_present"]
             asked = torch.where(lacks[:, None], known.mean(dim=0), test[name])
             linear = linear_classifier(known, own, 3, asked)
-            votes = neighbour_classifier(known, own, 3, asked, 5, 0.2)
+            votes = neighbor_classifier(known, own, 3, asked, 5, 0.2)
             for kind, found in (("linear", linear), ("knn", votes)):
                 right = (found.argmax(dim=1) == truth).double().mean()
                 assert figures[f"{name}/{kind}/accuracy"] == pytest.approx(float(right))

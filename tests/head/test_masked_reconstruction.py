@@ -114,7 +114,7 @@ def test_gradients_reach_the_encoder(case):
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-def test_a_sample_is_judged_alike_in_any_batch(case):
+def test_the_loss_of_a_sample_does_not_depend_on_the_batch(case):
     model, name, _, batch = made(case)
     together = model.predict(batch)[name]
     for i in range(len(batch)):
@@ -124,7 +124,7 @@ def test_a_sample_is_judged_alike_in_any_batch(case):
     same(model.predict(noisy)[name], together)
 
 
-def test_a_modality_told_from_the_others():
+def test_a_modality_reconstructed_from_the_others():
     args = ["head.masked_image.mask_ratio=1", "head.masked_image.streams=[fused]"]
     model = tiny_model("concat", ["masked_image"], args=args)
     batch = tiny_batch(model, {"text": [4, 6, 0], "image": [1, 0, 1]})

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmtx_cli.counter_rng import id_tensor, step_tensor
+from mmtx_cli.counter_rng import id_tensor, step_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.model.build import build_model
 from mmtx_cli.types import FUSED, Prediction, Tokens
@@ -24,7 +24,7 @@ def mixed_rows(model, said=None, seed=0):
     b = len(COUNTS["text"])
     mask = {name: torch.tensor(counts)[:, None] > 0 for name, counts in COUNTS.items()}
     numbers = torch.arange(1.0, b + 1)[:, None, None].expand(b, 1, model.dim)
-    keys = step_tensor(id_tensor(str(i) for i in range(b)), seed, step=0)
+    keys = step_keys(id_tensor(str(i) for i in range(b)), seed, step=0)
     mixed = model.head["matching"].make_negatives(
         {name: Tokens(numbers, mask[name]) for name in mask}, said or {}, keys
     )
@@ -46,7 +46,7 @@ def test_negatives_are_other_samples_that_have_both(model, training):
             assert {other_text[1], other_image[0]} <= {*BOTH} - {own}
 
 
-def test_hard_negatives_are_drawn_as_they_are_alike(model):
+def test_hard_negatives_are_drawn_by_similarity(model):
     """A softmax of the similarities says how often."""
     model.train()
     image, text = torch.zeros(5, 5), torch.eye(5)
@@ -90,7 +90,7 @@ def test_similarities_are_not_learned_from_the_draw(model):
     assert not any(p.grad is not None for p in model.head["contrastive"].parameters())
 
 
-def test_what_is_said_of_samples_as_they_are(model):
+def test_predictions_for_unmodified_samples(model):
     batch = tiny_batch(model, COUNTS)
     said = model.predict(batch)["matching"]["probability"]
     whole = model(batch)["matching"].outputs["logits"][:5].sigmoid()

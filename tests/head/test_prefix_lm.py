@@ -94,7 +94,7 @@ def test_a_few_samples_are_learned(model):
     assert loss < 0.2
 
 
-def test_without_text_there_is_nothing_to_go_on_with():
+def test_without_text_there_is_nothing_to_continue():
     parts = ("text", "encoder/text=transformer data.text=captions")
     with raises(ConfigError, "head.prefix_lm: ", *parts):
         tiny_model("concat", ["prefix_lm"], ["image"], ["encoder.text=null"])

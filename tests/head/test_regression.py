@@ -64,7 +64,7 @@ def test_figures_are_in_units_of_the_label(streams):
     assert found.rows[0]["prediction"] == pytest.approx(found.rows[0]["label"] - 2, rel=1e-5)
 
 
-def test_settings_that_are_none():
+def test_invalid_settings():
     with raises(ValueError, "loss='l2' ", ", ".join(LOSSES)):
         head_of(loss="l2")
     with raises(ValueError, "fusion.vote=product ", "probabilities"):

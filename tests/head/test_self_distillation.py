@@ -23,7 +23,7 @@ def made(modality, *args):
 
 
 @pytest.mark.parametrize("modality", CASES)
-def test_the_loss_is_the_distance_from_what_the_average_says(modality):
+def test_the_loss_is_the_distance_from_the_averaged_teacher(modality):
     model, head, batch = made(modality)
     model.double()
     view = head.prepare_batch(batch)
@@ -49,7 +49,7 @@ def test_the_loss_is_the_distance_from_what_the_average_says(modality):
 
 
 @pytest.mark.parametrize("modality", CASES)
-def test_the_student_sees_nothing_of_what_it_is_to_tell(modality):
+def test_the_student_does_not_see_its_targets(modality):
     model, head, batch = made(modality)
     view = head.prepare_batch(batch)
     said = head(model.streams(view, head.streams, {}), view).outputs["patches"]

@@ -39,7 +39,7 @@ def test_soft_scores_are_learned(streams):
     assert validated.metrics["accuracy"].item() == pytest.approx((worth[0] + worth[2]) / 2)
 
 
-def test_an_answer_is_worth_what_people_said():
+def test_answers_are_scored_by_annotator_agreement():
     head = VqaHead(DIM, ["fused"], NAMES)
     samples = [
         Sample("a", "test", answers={"yes": 10.0}),

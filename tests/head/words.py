@@ -7,5 +7,5 @@ WORDS = ["a", "red", "ball", "dog", "runs", "on", "grass"]
 class Words:
     def decode(self, tokens):
         tokens = list(tokens)
-        said = tokens[: tokens.index(EOS)] if EOS in tokens else tokens
-        return " ".join(WORDS[token - 5] for token in said)
+        words = tokens[: tokens.index(EOS)] if EOS in tokens else tokens
+        return " ".join(WORDS[token - 5] for token in words)

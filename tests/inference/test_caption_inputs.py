@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 
 from mmtx_cli.command.caption import run
 from mmtx_cli.errors import ConfigError, DataError
-from mmtx_cli.inference.inputs import found
+from mmtx_cli.inference.inputs import input_files
 from tests.messages import faults_mention, mentions, raises
 
 
@@ -21,7 +21,7 @@ def pictures(tmp_path, monkeypatch):
 
 
 def test_a_folder_gives_its_pictures_and_those_below_in_order(pictures):
-    names = [os.path.relpath(path, pictures) for path in found(str(pictures))]
+    names = [os.path.relpath(path, pictures) for path in input_files(str(pictures))]
     assert names == ["a.png", "b.JPG", "below/deep/c.webp", "odd [1]*.jpg"]
 
 
@@ -30,7 +30,7 @@ def test_a_folder_gives_its_pictures_and_those_below_in_order(pictures):
 )
 def test_whatever_can_be_read_is_found(name, tmp_path, capsys):
     (tmp_path / name).touch()
-    assert found(str(tmp_path)) == [str(tmp_path / name)]
+    assert input_files(str(tmp_path)) == [str(tmp_path / name)]
     assert capsys.readouterr().err == ""
 
 
@@ -39,7 +39,7 @@ def test_what_a_folder_has_besides_is_counted_by_suffix(tmp_path, capsys):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert found(str(tmp_path)) == [str(tmp_path / "a.png")]
+    assert input_files(str(tmp_path)) == [str(tmp_path / "a.png")]
     said = capsys.readouterr().err
     mentions(said, f"inputs: {tmp_path}: 4 files", "b.HEIC and 1 ", ", README, d.txt)")
     assert said.count("\n") == 1
@@ -47,20 +47,20 @@ def test_what_a_folder_has_besides_is_counted_by_suffix(tmp_path, capsys):
 
 def test_files_folders_and_globs_mix_in_the_order_given(pictures):
     inputs = OmegaConf.create(["notes.txt", "below", "*.png", "missing.jpg"])
-    assert found(inputs) == ["notes.txt", "below/deep/c.webp", "a.png", "missing.jpg"]
+    assert input_files(inputs) == ["notes.txt", "below/deep/c.webp", "a.png", "missing.jpg"]
 
 
 def test_a_file_whose_name_looks_like_a_glob_is_that_file(pictures):
-    assert found("odd [1]*.jpg") == ["odd [1]*.jpg"]
+    assert input_files("odd [1]*.jpg") == ["odd [1]*.jpg"]
 
 
 def test_a_glob_may_reach_below(pictures):
-    assert found("**/*.webp") == ["below/deep/c.webp"]
+    assert input_files("**/*.webp") == ["below/deep/c.webp"]
 
 
-def test_what_matches_nothing_is_told_all_at_once(pictures):
+def test_all_patterns_without_matches_are_reported_at_once(pictures):
     with pytest.raises(DataError) as caught:
-        found(["*.gif", "empty", "a.png"])
+        input_files(["*.gif", "empty", "a.png"])
     faults_mention(
         caught.value.faults,
         ("inputs: *.gif: ", "file"),
@@ -69,7 +69,7 @@ def test_what_matches_nothing_is_told_all_at_once(pictures):
 
 
 def test_a_number_is_a_name(pictures):
-    assert found(3) == ["3"]
+    assert input_files(3) == ["3"]
 
 
 @pytest.mark.parametrize("inputs", [None, "", []])
@@ -78,7 +78,7 @@ def test_without_inputs_the_current_folder_is_not_searched(inputs, pictures):
         run(OmegaConf.create({"ckpt": "x", "inputs": inputs}))
 
 
-def test_all_that_is_missing_is_told_at_once():
+def test_all_missing_inputs_are_reported_at_once():
     with pytest.raises(ConfigError) as caught:
         run(OmegaConf.create({"ckpt": None, "inputs": None}))
     assert [fault.split(":")[0] for fault in caught.value.faults] == ["ckpt", "inputs"]

@@ -1,4 +1,4 @@
-from mmtx_cli.inference.inputs import found
+from mmtx_cli.inference.inputs import input_files
 from tests.messages import mentions
 
 
@@ -10,9 +10,9 @@ def test_a_linked_folder_is_searched_once(tmp_path, capsys):
         path.touch()
     (top / "linked").symlink_to(other)
     (other / "back").symlink_to(top)
-    assert found(str(top)) == [str(top / "a.jpg"), str(top / "linked" / "c.png")]
+    assert input_files(str(top)) == [str(top / "a.jpg"), str(top / "linked" / "c.png")]
     mentions(capsys.readouterr().err, f"inputs: {top}: 1 files", "(d.txt)")
-    assert found(str(top / "linked")) == [
+    assert input_files(str(top / "linked")) == [
         str(top / "linked" / "back" / "a.jpg"),
         str(top / "linked" / "c.png"),
     ]

@@ -5,7 +5,7 @@ import json
 from PIL import Image
 
 from mmtx_cli.io.quoting import quoted
-from tests.messages import says_missing
+from tests.messages import mentions_missing
 from tests.predicting import model_folder, predict
 
 
@@ -25,6 +25,6 @@ def test_each_row_has_a_line(tmp_path):
     assert first["id"] == "a"
     assert first["classification"] == third["classification"]
     assert second["id"] == "b"
-    says_missing(second["error"])
+    mentions_missing(second["error"])
     (said,) = predict(tmp_path / "year", args[0], "text=2024")
     assert said["text"] == "2024"

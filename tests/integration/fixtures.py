@@ -11,7 +11,7 @@ from mmtx_cli.io.quoting import quoted
 from mmtx_cli.synthetic.scenes import make_scenes
 from tests.command_line import CAPTIONER, CONTRASTIVE, mmtx, succeeded
 
-ODD = 'a b, c=d [é] it\'s "so"'
+AWKWARD_NAME = 'a b, c=d [é] it\'s "so"'
 
 
 @pytest.fixture(scope="session")
@@ -23,16 +23,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def scenes(place: Path) -> str:
     """Override that names a manifest of 60 drawn scenes."""
-    path = make_scenes(place / ODD / "scenes", num=60, size=32, seed=0, workers=1)
+    path = make_scenes(place / AWKWARD_NAME / "scenes", num=60, size=32, seed=0, workers=1)
     return f"data.path={quoted(str(path))}"
 
 
 @pytest.fixture(scope="session")
 def captioner(place: Path, scenes: str) -> str:
     """Override that names the run folder of a tiny captioner."""
-    run = quoted(f"{ODD}/captioner")
+    run = quoted(f"{AWKWARD_NAME}/captioner")
     args = [*CAPTIONER, scenes, f"run_dir={run}", "trainer.max_steps=4"]
-    assert succeeded(mmtx("finetune", *args, cwd=place)) == place / ODD / "captioner"
+    assert succeeded(mmtx("finetune", *args, cwd=place)) == place / AWKWARD_NAME / "captioner"
     return f"ckpt={run}"
 
 
@@ -50,11 +50,11 @@ def in_process(
 ) -> Callable[..., str]:
     """Standard error of a command that refuses what a user asks, without a process of its own."""
 
-    def ask(*args: str) -> str:
+    def run(*args: str) -> str:
         monkeypatch.chdir(place)
         monkeypatch.setattr(sys, "argv", ["mmtx", *args])
         monkeypatch.setenv("MMTX_DEBUG", "0")
         assert cli.main([*args]) == 2
         return capsys.readouterr().err
 
-    return ask
+    return run

@@ -88,7 +88,7 @@ def test_the_page_has_a_fusion_an_encoder_and_a_head_and_runs_each():
 
 
 @pytest.mark.parametrize("run", ["mean", "colours", "prototype"])
-def test_a_model_of_ones_own_part_is_trained(place, run):
+def test_a_model_with_a_user_defined_component_is_trained(place, run):
     result = json.loads((place / "runs" / run / "result.json").read_text())
     assert (result["steps"], result["count"]) == (2, 48)
 
@@ -108,7 +108,7 @@ def test_it_is_evaluated_where_it_is_trusted_again(place):
     assert {"prediction", "label"} <= set(rows[0]["prototype"])
 
 
-def test_help_lists_ones_own_choices_and_keys(place):
+def test_help_lists_user_defined_choices_and_keys(place):
     (line,) = re.findall(r"`(mmtx finetune [^`]*--help)`", TEXT)
     done = mmtx(*shlex.split(line)[1:], cwd=place)
     assert done.returncode == 0, done.stderr
@@ -151,7 +151,7 @@ def model(modules):
     return built()
 
 
-def test_a_wrong_argument_is_told_as_the_page_says(modules):
+def test_an_invalid_argument_is_reported_as_documented(modules):
     (message,) = re.findall(r"`(encoder\.image: cell=7 [^`]*)`", TEXT)
     with pytest.raises(ConfigError) as caught:
         built(cell=7)
@@ -176,7 +176,7 @@ def streams_of(model, noise=0):
     return model.fusion(encoded)
 
 
-def test_the_fused_mask_is_boolean_and_says_who_has_anything(model):
+def test_the_fused_mask_is_boolean_and_marks_present_samples(model):
     fused = streams_of(model)[FUSED]
     assert fused.x.shape == (4, 1, 8)
     assert fused.mask.dtype == torch.bool

@@ -47,7 +47,7 @@ def test_it_is_scored_as_vqa_counts(place, scenes, answering):
     assert "soft accuracy" in (run / "report.html").read_text()
 
 
-def test_a_question_is_asked_about_files(place, scenes, answering):
+def test_a_question_about_files(place, scenes, answering):
     question = "what colour is the ball, and where?"
     inputs = f"inputs=[{quoted(PICTURE)},missing.png]"
     args = [answering, inputs, f"text={quoted(question)}", "run_dir=asked"]
@@ -71,7 +71,7 @@ def test_the_question_reaches_the_model(place, scenes, answering):
 
 
 @pytest.mark.slow
-def test_a_captioner_goes_on_to_answer(place, scenes, captioner):
+def test_a_captioner_is_finetuned_to_answer(place, scenes, captioner):
     args = [captioner, *TEXT, ANSWERS, scenes, *TINY[3:], "data.text=text", "run_dir=converted"]
     run = succeeded(mmtx("finetune", *args, cwd=place))
     config = json.loads((run / "model" / "config.json").read_text())

@@ -37,7 +37,7 @@ def labelled(place, scenes):
     return f"data.path={path.name}", {row["id"]: row["label"] for row in kept}
 
 
-def test_classes_are_told_by_their_names(place, contrastive, labelled):
+def test_classes_are_predicted_from_their_names(place, contrastive, labelled):
     data, labels = labelled
     args = [contrastive, "head=zero_shot", data, TEMPLATES, "bootstrap=20"]
     result, rows = read(succeeded(mmtx("eval", *args, "run_dir=shot", cwd=place)))
@@ -63,7 +63,7 @@ def test_classes_are_told_by_their_names(place, contrastive, labelled):
 
 
 @pytest.mark.slow
-def test_probes_read_off_what_the_training_rows_teach(place, contrastive):
+def test_probes_are_fitted_on_the_training_rows(place, contrastive):
     args = [contrastive, "split=val", "head=probe", "head.probe.k=3", "bootstrap=5"]
     result, rows = read(succeeded(mmtx("eval", *args, "run_dir=probed", cwd=place)))
     assert {name.rpartition("/")[0] for name in result["metrics"]} == {
@@ -103,7 +103,7 @@ def test_retrieval_is_that_of_the_contrastive_head(place, contrastive):
     assert set(next(iter(rows.values()))) >= {"retrieval", "probe"}
 
 
-def test_what_cannot_be_asked(place, scenes, captioner, contrastive, labelled):
+def test_invalid_evaluation_only_heads(place, scenes, captioner, contrastive, labelled):
     for args, parts in [
         (
             ["eval", captioner, "head=zero_shot"],

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hydra import initialize_config_dir
 
-from mmtx_cli.command.demo import step
+from mmtx_cli.command.demo import run_step
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.io.quoting import quoted
@@ -95,7 +95,7 @@ def test_words_hold_every_token_once(script):
 def test_films_pictures_and_what_cannot_be_read(tmp_path):
     manifest = make_events(tmp_path / "events", num=10, size=32)
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-        trained = step(tmp_path, "finetune", [*MODEL, f"data.path={quoted(manifest)}"])
+        trained = run_step(tmp_path, "finetune", [*MODEL, f"data.path={quoted(manifest)}"])
     film = next((tmp_path / "events" / "videos").iterdir())
     picture = next((tmp_path / "events" / "images").iterdir())
     out = tmp_path / "attention"

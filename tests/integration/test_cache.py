@@ -13,14 +13,14 @@ from tests.messages import faults_mention, mentions
 from .fixtures import ODD
 
 FROZEN = "freeze=[encoder.image]"
-MADE = [*TINY_IMAGE, *TINY]
+MODEL_ARGS = [*TINY_IMAGE, *TINY]
 
 
 @pytest.fixture(scope="module")
 def cache(place, scenes) -> str:
     """Override that names a cache of the pictures."""
     out = quoted(f"{ODD}/cache")
-    done = mmtx("data", "action=cache", f"out={out}", *MADE, scenes, cwd=place)
+    done = mmtx("data", "action=cache", f"out={out}", *MODEL_ARGS, scenes, cwd=place)
     assert succeeded(done) == Path(ODD) / "cache"
     mentions(done.stderr, "encoder.image: 60 of 60 ", "0.0154 MB")  # 60 x 4 tokens x 16 numbers
     return f"data.cache={out}"
@@ -138,7 +138,7 @@ class Signalling(Encoder):
     ],
 )
 @pytest.mark.slow
-def test_it_goes_on_where_a_signal_stopped_it(place, scenes, tmp_path, number, workers):
+def test_it_continues_where_a_signal_stopped_it(place, scenes, tmp_path, number, workers):
     (tmp_path / "parts.py").write_text(SIGNALLING)
     own = tmp_path / "conf" / "encoder" / "image"
     own.mkdir(parents=True)

@@ -192,7 +192,7 @@ def test_an_interrupted_run_saves_where_it_stands(number, place, scenes):
 
 
 @pytest.mark.slow
-def test_ctrl_c_where_nothing_is_trained_is_told_in_one_line(place, captioner):
+def test_ctrl_c_outside_training_is_reported_in_one_line(place, captioner):
     inputs = f"inputs={quoted(ODD + '/scenes')}"
     args = ["caption", captioner, inputs, "run_dir=interrupted", "data.batch_size=1"]
     made = place / "interrupted" / ".captions-0.jsonl"

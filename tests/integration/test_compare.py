@@ -135,9 +135,9 @@ def test_groups_that_differ_in_several_settings(place, swept):
     done = mmtx("compare", runs, "bootstrap=100", into, cwd=place)
     folder = succeeded(done)
     names = [f"fusion {f}, {rest}" for f, rest in (
-        ("gated", "text captions, fit pad, bucket false"),
-        ("gated", "text text, fit crop, bucket true"),
-        ("sum", "text text, fit crop, bucket false"),
+        ("gated", "text captions, resize_mode pad, length_bucketing false"),
+        ("gated", "text text, resize_mode crop, length_bucketing true"),
+        ("sum", "text text, resize_mode crop, length_bucketing false"),
     )]  # fmt: skip
     found = rows(folder)
     assert set(found) == {*names}

@@ -16,7 +16,7 @@ STEPS = [
     "trainer.log_every=1",
     "head.captioning.dropout=0",
 ]
-ASKED = ["bootstrap=50", "modality_importance=true"]
+EVAL_ARGS = ["bootstrap=50", "modality_importance=true"]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_two_processes_use_one_run_folder(runs):
 def test_evaluation_does_not_depend_on_the_number_of_processes(runs, tmp_path):
     for name, extra in (("a", []), ("b", TWO)):
         run_dir = f"run_dir={tmp_path / name}"
-        succeeded(mmtx("eval", f"ckpt={runs['one']}", *extra, run_dir, *ASKED))
+        succeeded(mmtx("eval", f"ckpt={runs['one']}", *extra, run_dir, *EVAL_ARGS))
     a, b = (json.loads((tmp_path / n / "result.json").read_text()) for n in "ab")
     assert a["count"] == b["count"] == 5
     assert a["metrics"] == pytest.approx(b["metrics"], abs=1e-6)

@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.xdist_group("diagnose"),
 ]  # so that the model is trained once
 
-ALONE = ["encoder.audio=null", "encoder.image.width=32", "encoder.text.width=16", "dim=32"]
+MODEL_ARGS = ["encoder.audio=null", "encoder.image.width=32", "encoder.text.width=16", "dim=32"]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def diagnosed(place):
     make_lab(place / "unique", num=400, size=32, seed=0, workers=1, task="unique")
     train = ["experiment=fusion_lab", "fusion=pooled_concat", "data.path=unique/fusion_lab.jsonl"]
     some = ["data.batch_size=32", "trainer.max_steps=80", "trainer.val_every=80"]
-    succeeded(mmtx("finetune", *train, *some, *ALONE, "run_dir=unique_run", cwd=place))
+    succeeded(mmtx("finetune", *train, *some, *MODEL_ARGS, "run_dir=unique_run", cwd=place))
     done = mmtx(
         "eval",
         "ckpt=unique_run",
@@ -33,7 +33,7 @@ def diagnosed(place):
     return succeeded(done), done.stdout
 
 
-def test_the_figures_say_which_modality_matters(diagnosed):
+def test_the_metrics_show_which_modality_matters(diagnosed):
     folder, _ = diagnosed
     result = json.loads((folder / "result.json").read_text())
     whole = result["metrics"]["classification/accuracy"]

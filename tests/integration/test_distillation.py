@@ -55,7 +55,7 @@ def test_doubts_and_features_of_a_trained_model(place, scenes, classifier):
         assert "logit_distillation/accuracy" in result["metrics"]
 
 
-def test_a_teacher_of_texts_says_by_which_words_they_are_read(place, scenes, contrastive):
+def test_a_text_teacher_determines_the_tokenizer(place, scenes, contrastive):
     dual = contrastive.removeprefix("ckpt=")
     args = [
         *CONTRASTIVE,
@@ -89,7 +89,7 @@ def test_a_teacher_of_texts_says_by_which_words_they_are_read(place, scenes, con
                 "head.logit_distillation.teacher=classes",
                 "data.resize_mode=squash",
             ],
-            ["head.logit_distillation.teacher: ", "fit=crop", "squash"],
+            ["head.logit_distillation.teacher: ", "resize_mode=crop", "squash"],
         ),
         (
             ["head=distillation_image", "encoder/image@head.distillation_image.teacher=vit"],
@@ -97,5 +97,5 @@ def test_a_teacher_of_texts_says_by_which_words_they_are_read(place, scenes, con
         ),
     ],
 )
-def test_what_is_wrong_with_a_teacher_is_told(place, scenes, classifier, args, parts):
+def test_faults_of_a_teacher_are_reported(place, scenes, classifier, args, parts):
     mentions(refused("pretrain", *STUDENT, scenes, *args, cwd=place), *parts)

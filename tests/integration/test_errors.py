@@ -13,10 +13,10 @@ from tests.command_line import (
     CONTRASTIVE,
     TINY,
     TINY_IMAGE,
+    error_message,
     mmtx,
     refused,
     succeeded,
-    told,
 )
 from tests.messages import faults_mention, mentions
 
@@ -57,7 +57,7 @@ def changed(model, edit):
 # configuration
 
 
-def test_every_fault_of_a_configuration_is_told(tmp_path):
+def test_every_fault_of_a_configuration_is_reported(tmp_path):
     args = ["data.batchsize=3", "trainer.max_epoch=3", "optimizer.lrr=1", "data.limit_samples=abc"]
     args += ["encoder/image=vit", "encoder.image.dept=3", "head=captioning"]
     err = refused("finetune", *args, "head.captioning.num_beam=3", "dim=abc", cwd=tmp_path)
@@ -207,7 +207,7 @@ def test_a_model_folder_names_nothing_outside_mmtx(edit, parts, model):
 @pytest.mark.parametrize(
     "args", [["caption", "inputs=x.jpg"], ["finetune"], ["eval", "trusted_packages=[os]"]]
 )
-def test_trust_goes_as_far_as_the_command_line_says(args, model):
+def test_trust_is_limited_to_the_command_line(args, model):
     changed(model, lambda c: c["model"]["encoder"]["image"].update(mean=EVIL))
     err = refused(*args, "ckpt=model", cwd=model.parent)
     mentions(err, "encoder.image.mean._target_: ", *OUTSIDE)
@@ -237,7 +237,7 @@ def test_keys_that_would_change_a_trained_model(place, captioner):
         ("inputs=[]", ["inputs: ", " inputs=FILE"]),
     ],
 )
-def test_inputs_that_are_none(inputs, parts, place, captioner):
+def test_invalid_inputs(inputs, parts, place, captioner):
     (place / "without").mkdir(exist_ok=True)
     mentions(refused("caption", captioner, inputs, cwd=place), *parts)
 
@@ -248,12 +248,12 @@ def test_inputs_of_which_none_can_be_read(captioner, place, tmp_path):
     args = [f"inputs=[{tmp_path},{tmp_path}/missing.jpg]", "run_dir=unread"]
     done = mmtx("caption", captioner, *args, cwd=place)
     *rows, folder = done.stdout.splitlines()
-    mentions(told(done), " 3 inputs ", Path(folder).name)
+    mentions(error_message(done), " 3 inputs ", Path(folder).name)
     assert [json.loads(row).keys() == {"path", "error"} for row in rows] == [True] * 3
     assert len((Path(folder) / "quarantine.jsonl").read_text().splitlines()) == 3
 
 
-def test_faults_of_a_manifest_are_told_all_at_once(manifest, place):
+def test_faults_of_a_manifest_are_reported_at_once(manifest, place):
     first, second, third, *rest = rows_of(place)
     third = {**third, "image": "images/missing.jpg", "captions": []}
     data = manifest([first, '{"id": ', {**second, "id": first["id"]}, third, *rest])
@@ -357,7 +357,14 @@ def project(tmp_path):
 
 
 SECRET = "abcdef12345"
-OWN = ("--config-dir", "my_conf", "encoder/image=mean", "fusion=concat", "head=captioning", *TINY)
+USER_ARGS = (
+    "--config-dir",
+    "my_conf",
+    "encoder/image=mean",
+    "fusion=concat",
+    "head=captioning",
+    *TINY,
+)
 
 
 @pytest.mark.parametrize(
@@ -382,13 +389,13 @@ OWN = ("--config-dir", "my_conf", "encoder/image=mean", "fusion=concat", "head=c
     ],
 )
 @pytest.mark.quick_cases(5)
-def test_a_component_of_ones_own_that_is_not_right(args, parts, project):
-    args = ["finetune", *OWN, "data.path=x.jsonl", *args]
-    mentions(told(mmtx(*args, cwd=project, MYTOKEN=SECRET)), *parts)
+def test_an_invalid_user_defined_component(args, parts, project):
+    args = ["finetune", *USER_ARGS, "data.path=x.jsonl", *args]
+    mentions(error_message(mmtx(*args, cwd=project, MYTOKEN=SECRET)), *parts)
 
 
-def test_a_component_of_ones_own_trains_and_leaves_no_secret(project, scenes):
-    args = [*OWN, scenes, "trusted_packages=[my_parts]", "head.captioning.num_heads=2"]
+def test_a_user_defined_component_trains_and_leaves_no_secret(project, scenes):
+    args = [*USER_ARGS, scenes, "trusted_packages=[my_parts]", "head.captioning.num_heads=2"]
     args += ["logger=wandb", "logger.wandb.offline=true", "run_dir=run"]
     noted = project / "my_conf" / "experiment" / "noted.yaml"
     noted.parent.mkdir()
@@ -442,13 +449,13 @@ def test_a_table_of_captions_is_no_manifest(tmp_path):
 
 
 @pytest.mark.slow
-def test_ratios_are_told_by_the_key_that_a_run_has(manifest, place, tmp_path):
+def test_ratios_are_reported_under_the_key_of_a_run(manifest, place, tmp_path):
     split = "data.split={train: 0.8, val: 0.1}"
     err = refused("finetune", *CAPTIONER, manifest(rows_of(place)), split, cwd=tmp_path)
     faults_mention([err], ("mmtx finetune: data.split={train: 0.8, val: 0.1}: ", "ratios"))
 
 
-def test_steps_that_are_left_out_are_told(place, scenes):
+def test_skipped_steps_are_reported(place, scenes):
     args = [*CONTRASTIVE, scenes, "data.text=captions", "optimizer.lr=1e6", "optimizer.warmup=0"]
     args += ["trainer.max_skipped_steps=3", "trainer.max_steps=12", "trainer.log_every=1"]
     done = mmtx("pretrain", *args, cwd=place)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmtx_cli.io.checkpoint import read_config
-from tests.command_line import mmtx, refused, succeeded, told
+from tests.command_line import error_message, mmtx, refused, succeeded
 from tests.data.importer import mmimdb_file, mmsa_file
 from tests.messages import mentions
 
@@ -125,7 +125,7 @@ def test_a_model_refuses_features_of_another_size(trained, tmp_path):
 
 
 def test_modalities_that_the_manifest_has_no_features_of(mosi):
-    said = told(
+    said = error_message(
         mmtx("finetune", f"data.path={mosi}", "encoder/image=precomputed", *COMMON, "fusion=concat",
              "head=regression")
     )  # fmt: skip

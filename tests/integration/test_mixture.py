@@ -98,7 +98,7 @@ def test_losses_and_epochs_are_noted_by_corpus(trained, corpora):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mix", ["corpora", "samples"])
-def test_a_stopped_mixture_goes_on_as_if_it_had_not_stopped(corpora, tmp_path, mix):
+def test_a_resumed_mixture_matches_an_uninterrupted_one(corpora, tmp_path, mix):
     common = [*COMMON, mixture(corpora), f"data.mixture_mode={mix}", "trainer.max_steps=60"]
     common += ["trainer.log_every=1", "trainer.save_every=5"]
     whole = succeeded(mmtx(*common, f"run_dir={tmp_path / 'whole'}"))
@@ -189,13 +189,13 @@ def test_every_corpus_is_evaluated(trained):
         (("text: text", "text: words"), ["data.mixture[1].text: ", "'words'", "captions"]),
     ],
 )
-def test_what_is_wrong_with_a_mixture_is_told(corpora, change, parts):
+def test_faults_of_a_mixture_are_reported(corpora, change, parts):
     said = mixture(corpora).replace(*change)
     assert said != mixture(corpora)
     mentions(refused(*COMMON, said), *parts)
 
 
-def test_what_no_corpus_can_teach(corpora):
+def test_a_head_without_targets_in_any_dataset(corpora):
     alone = [f"data.path={corpora['labelled']}", "head=contrastive", "fusion=decision"]
     said = refused(*COMMON, *alone)
     mentions(said, "labelled.jsonl: ", "captions", "encoder.text ", "encoder.text=null")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtx_cli.command.demo import step
+from mmtx_cli.command.demo import run_step
 from mmtx_cli.config.conf_tree import conf_dir
 from mmtx_cli.io.quoting import quoted
 from mmtx_cli.synthetic.events.make import make_events
@@ -65,11 +65,13 @@ def chosen(modalities) -> list[str]:
 @pytest.mark.quick_cases(4)
 def test_every_subset_trains_evaluates_and_captions(modalities, events, tmp_path, capsys):
     data = [f"data.path={quoted(events)}"]
-    run = step(tmp_path, "finetune", [*COMMON, *data, *chosen(modalities)])
+    run = run_step(tmp_path, "finetune", [*COMMON, *data, *chosen(modalities)])
     result = json.loads((run / "result.json").read_text())
     assert result["metrics"]["val/loss"] > 0
 
-    found = step(tmp_path, "eval", [f"ckpt={quoted(run)}", "modality_subsets=all", "bootstrap=10"])
+    found = run_step(
+        tmp_path, "eval", [f"ckpt={quoted(run)}", "modality_subsets=all", "bootstrap=10"]
+    )
     result = json.loads((found / "result.json").read_text())
     names = {" + ".join(few) for n in range(1, 5) for few in combinations(modalities, n)}
     assert set(result["subsets"]) == (names if len(modalities) > 1 else set())
@@ -83,7 +85,7 @@ def test_every_subset_trains_evaluates_and_captions(modalities, events, tmp_path
     folder = events.parent
     inputs = [folder / "images", folder / "videos", folder / "sounds"]
     args = [f"ckpt={quoted(run)}", f"inputs=[{','.join(map(quoted, inputs))}]"]
-    done = step(tmp_path, "caption", args)
+    done = run_step(tmp_path, "caption", args)
     rows = [json.loads(line) for line in (done / "captions.jsonl").read_text().splitlines()]
     files = sum(len(list(path.iterdir())) for path in inputs)
     assert len(rows) == files

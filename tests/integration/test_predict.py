@@ -8,7 +8,7 @@ import pytest
 
 from mmtx_cli.io.quoting import quoted
 from tests.command_line import mmtx, succeeded
-from tests.messages import mentions, says_missing
+from tests.messages import mentions, mentions_missing
 from tests.predicting import command, lines, predict
 
 from .fixtures import ODD
@@ -44,7 +44,7 @@ def test_files_of_which_some_cannot_be_read(place, captioner, scenes, monkeypatc
     ]
 
 
-def test_rows_with_targets_are_told_what_evaluation_tells(place, captioner, scenes, monkeypatch):
+def test_predictions_match_those_of_evaluation(place, captioner, scenes, monkeypatch):
     monkeypatch.chdir(place)
     rows = {row["id"]: row for row in predict(place / "rows", captioner, scenes, "split=val")}
     run = command("eval", place / "scored-rows", captioner, "split=val", "bootstrap=2")
@@ -80,7 +80,7 @@ def test_the_embedding_of_a_text_alone(place, contrastive, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["files", "rows"])
-def test_two_processes_say_what_one_says(source, place, contrastive, scenes):
+def test_two_processes_predict_the_same_as_one(source, place, contrastive, scenes):
     pictures = place / ODD / "scenes" / "images"
     asked = f"inputs={quoted(pictures)}" if source == "files" else scenes
     args = [contrastive, asked, 'texts=["a red ball","a blue star"]', "embeddings=true"]
@@ -145,7 +145,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_are_told_before_anything_is_read(mistake, place, captioner, in_process):
+def test_mistakes_are_reported_before_reading_files(mistake, place, captioner, in_process):
     args, parts = MISTAKES[mistake]
     (place / "hollow").mkdir(exist_ok=True)
     mentions(in_process("predict", captioner, *args, "run_dir=mistaken"), *parts)
@@ -190,7 +190,7 @@ def test_no_input_can_be_read(place, captioner, in_process):
     assert [row.pop("path") for row in rows] == ["a.jpg", "b.jpg"]
     for row in rows:
         assert row.keys() == {"error"}
-        says_missing(row["error"])
+        mentions_missing(row["error"])
     again = in_process("predict", captioner, "inputs=a.jpg", "run_dir=unread")
     mentions(again, "run_dir=", "unread: ", "result", "folder")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mmtx_cli.synthetic.scenes.make import make_scenes
-from tests.command_line import CAPTIONER, PRETRAINING, environment, mmtx, succeeded, told
+from tests.command_line import CAPTIONER, PRETRAINING, environment, error_message, mmtx, succeeded
 from tests.messages import faults_mention, mentions
 
 pytestmark = pytest.mark.xdist_group("devices")
@@ -110,7 +110,7 @@ def test_every_evaluation_of_a_sweep_is_made(trained, tmp_path):
 def test_a_run_of_a_sweep_that_is_refused_does_not_hold_up_the_others(manifest, tmp_path):
     args = [*CAPTIONER, manifest, "freeze=[nothing],[]", f"run_dir={tmp_path / 'sweep'}"]
     done = mmtx("finetune", "-m", *args, *TWO)
-    first, *_, last = told(done).splitlines()
+    first, *_, last = error_message(done).splitlines()
     faults_mention(
         [first, last],
         ("mmtx finetune: freeze: ", "'nothing'"),
@@ -120,7 +120,9 @@ def test_a_run_of_a_sweep_that_is_refused_does_not_hold_up_the_others(manifest, 
 
 
 def test_a_sweep_in_processes_of_a_launcher_is_refused(tmp_path):
-    err = told(mmtx("finetune", "-m", *CAPTIONER, "seed=1,2", cwd=tmp_path, WORLD_SIZE="2"))
+    err = error_message(
+        mmtx("finetune", "-m", *CAPTIONER, "seed=1,2", cwd=tmp_path, WORLD_SIZE="2")
+    )
     mentions(err, "-m: ", "WORLD_SIZE=2", "launcher")
 
 
@@ -130,7 +132,7 @@ def test_a_port_that_is_taken(command, manifest, trained, tmp_path):
     run = tmp_path / "run"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        err = told(mmtx(command, *given, *TWO, f"run_dir={run}", MASTER_PORT=port))
+        err = error_message(mmtx(command, *given, *TWO, f"run_dir={run}", MASTER_PORT=port))
     assert err.splitlines()[-1].startswith(f"mmtx {command}: MASTER_PORT={port}: Address already")
     assert not of_the_run(run)
     assert not run.exists()
@@ -178,12 +180,12 @@ def test_an_error_of_the_first_rank_ends_the_others(manifest, tmp_path):
 def test_a_node_that_does_not_come(manifest, trained, tmp_path):
     run = tmp_path / "run"
     nodes = ["trainer.num_nodes=2", "trainer.join_timeout=2", f"run_dir={run}"]
-    err = told(mmtx("finetune", *CAPTIONER, manifest, *nodes))
+    err = error_message(mmtx("finetune", *CAPTIONER, manifest, *nodes))
     mentions(err, "trainer.join_timeout=2 s ", " 127.0.0.1:", "(127.0.0.1 ", "MASTER_ADDR")
     mentions(err, "NODE_RANK=1 mmtx finetune encoder/image=vit encoder.image.patch_size=16")
     late = ("trainer.num_nodes=2: ", " 2 processes ", " 127.0.0.1:", "trainer.join_timeout=2 s;")
     mentions(err, *late)
-    err = told(mmtx("eval", trained, *nodes[:2], f"run_dir={tmp_path / 'scored'}"))
+    err = error_message(mmtx("eval", trained, *nodes[:2], f"run_dir={tmp_path / 'scored'}"))
     mentions(err, *late)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmtx_cli.comparison.run_results import measured
+from mmtx_cli.comparison.run_results import read_results
 from mmtx_cli.synthetic.scenes.make import make_scenes
 from tests.command_line import PRETRAINING, mmtx, stopped, succeeded
 
@@ -79,7 +79,7 @@ def test_a_stopped_run_ends_as_one_never_stopped_to_the_bit(
     assert "6 h" in (broken / "report.html").read_text()
     (tmp_path / "result.json").write_text('{"metrics": {}}')
     (tmp_path / "predictions.jsonl").touch()
-    assert measured(broken, tmp_path).cost["train_seconds"] == seconds
+    assert read_results(broken, tmp_path).cost["train_seconds"] == seconds
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import CAPTIONER, TINY, Done, environment, mmtx, told
+from tests.command_line import CAPTIONER, TINY, Done, environment, error_message, mmtx
 from tests.messages import faults_mention, mentions
 
 LONG_NAME = "a" * 300
@@ -26,7 +26,7 @@ def with_small_files(limit: int, *args: str, cwd: Path) -> Done:
 @pytest.mark.parametrize("command", ["finetune", pytest.param("eval", marks=pytest.mark.slow)])
 def test_a_name_that_is_too_long(command, place, scenes, captioner):
     given = [*CAPTIONER, scenes] if command == "finetune" else [captioner, "bootstrap=2"]
-    err = told(mmtx(command, *given, f"run_dir={LONG_NAME}", cwd=place))
+    err = error_message(mmtx(command, *given, f"run_dir={LONG_NAME}", cwd=place))
     assert err.startswith(f"mmtx {command}: ")
     mentions(err, "run_dir: ", f" {LONG_NAME[:30]}… ", f" {len(LONG_NAME)} bytes")
 
@@ -45,7 +45,7 @@ def test_a_checkpoint_that_finds_no_room(place, scenes, tmp_path):
 @pytest.mark.slow
 def test_an_export_that_finds_no_room(place, captioner, tmp_path):
     done = with_small_files(50, "export", captioner, f"out={tmp_path / 'model'}", cwd=place)
-    err = told(done)
+    err = error_message(done)
     faults_mention([err], (f"mmtx export: out={tmp_path / 'model'}: ", ": File too large"))
 
 
@@ -57,7 +57,7 @@ def test_a_name_in_the_run_folder_that_is_taken(name, place, scenes, tmp_path):
     taken.touch() if name == "model" else (taken / "below").mkdir(parents=True)
     taken.parent.mkdir(exist_ok=True)
     args = [*CAPTIONER, scenes, f"run_dir={tmp_path / 'run'}", "trainer.log_every=1"]
-    err = told(mmtx("finetune", *args, cwd=place))
+    err = error_message(mmtx("finetune", *args, cwd=place))
     assert f"mmtx finetune: {taken}: " in err
 
 

@@ -11,13 +11,13 @@ from mmtx_cli.inference.embeddings import write_embeddings
 from mmtx_cli.inference.output_lines import write_quarantine
 from mmtx_cli.inference.subtitles import write_subtitles
 from mmtx_cli.io.atomic import (
-    STALE,
+    STALE_SECONDS,
     appending,
-    created,
+    atomic_write,
     is_temporary,
-    own_folder,
+    make_subfolder,
+    open_new,
     remove_stale,
-    replaced,
     write_json,
 )
 from mmtx_cli.report.html import write_page
@@ -36,12 +36,12 @@ def outside(tmp_path):
 
 
 def text(path):
-    with replaced(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("new")
 
 
 def share(path):
-    with created(path) as file:
+    with open_new(path) as file:
         file.write("new")
 
 
@@ -140,8 +140,8 @@ def test_what_is_not_a_file_is_not_replaced(make, tmp_path):
 def test_a_subfolder_of_a_run_is_not_a_link(name, tmp_path, outside):
     (tmp_path / name).symlink_to(outside.parent)
     with raises(ConfigError, f"{tmp_path / name}: ", f"link to {outside.parent}"):
-        own_folder(tmp_path / name)
-    assert own_folder(tmp_path / "new").is_dir()
+        make_subfolder(tmp_path / name)
+    assert make_subfolder(tmp_path / "new").is_dir()
 
 
 def test_arrays_and_subtitles_stay_in_their_folder(tmp_path, outside):
@@ -171,7 +171,7 @@ def test_what_a_killed_process_left_is_removed_once_it_is_old(tmp_path):
     old, fresh, other = (tmp_path / f".{name}.part" for name in ("last.ckpt.a", "last.ckpt.b", "c"))
     for left in (old, fresh, other):
         left.write_text("half")
-    os.utime(old, (time.time() - STALE - 60,) * 2)
+    os.utime(old, (time.time() - STALE_SECONDS - 60,) * 2)
     remove_stale(path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [".c.part", ".last.ckpt.b.part"]
     assert all(is_temporary(p.name) for p in tmp_path.iterdir())
@@ -217,7 +217,7 @@ def test_nothing_is_removed_while_another_process_writes(tmp_path):
 
 def test_two_writers_of_one_file_do_not_share_a_temporary_file(tmp_path):
     path = tmp_path / "x"
-    with replaced(path) as first, replaced(path) as second:
+    with atomic_write(path) as first, atomic_write(path) as second:
         assert first != second
         first.write_text("first")
         second.write_text("second")

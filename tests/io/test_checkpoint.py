@@ -8,8 +8,14 @@ import torch
 from safetensors.torch import save_file
 
 from mmtx_cli.errors import CheckpointError
-from mmtx_cli.io.atomic import replaced
-from mmtx_cli.io.checkpoint import find, load_checkpoint, read_config, read_weights, save_folder
+from mmtx_cli.io.atomic import atomic_write
+from mmtx_cli.io.checkpoint import (
+    find_model,
+    load_checkpoint,
+    read_config,
+    read_weights,
+    save_folder,
+)
 from tests.messages import raises
 
 CONFIG = {
@@ -53,14 +59,14 @@ def test_a_checkpoint_gives_the_models_tensors_by_their_own_names(checkpoint):
 
 def test_a_run_folder_gives_its_model_then_its_best_then_its_last(checkpoint):
     run = checkpoint.parents[1]
-    assert find(str(run)) == checkpoint
+    assert find_model(str(run)) == checkpoint
     best = checkpoint.with_name("best.ckpt")
     best.write_bytes(checkpoint.read_bytes())
-    assert find(str(run)) == best
+    assert find_model(str(run)) == best
     model = save_folder(run / "model", CONFIG, STATE)
-    assert find(str(run)) == model
-    assert find(str(model)) == model
-    assert find(str(checkpoint)) == checkpoint
+    assert find_model(str(run)) == model
+    assert find_model(str(model)) == model
+    assert find_model(str(checkpoint)) == checkpoint
 
 
 @pytest.mark.parametrize(
@@ -75,7 +81,7 @@ def test_what_is_no_model(path, parts, folder):
     (folder.parent / "empty").mkdir()
     named = [part.format(folder.parent) for part in parts]
     with raises(CheckpointError, f"ckpt={folder.parent / path}: ", *named):
-        find(str(folder.parent / path))
+        find_model(str(folder.parent / path))
 
 
 @pytest.mark.parametrize(
@@ -175,10 +181,10 @@ def test_weights_that_were_cut_off(length, folder):
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "x"
     path.write_text("old")
-    with pytest.raises(TypeError), replaced(path) as temporary:
+    with pytest.raises(TypeError), atomic_write(path) as temporary:
         temporary.write_text("half" and 3)
     assert path.read_text() == "old"
-    with replaced(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]

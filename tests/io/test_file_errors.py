@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from mmtx_cli.data.quarantine import Quarantine
 from mmtx_cli.errors import CheckpointError, ConfigError, RunError
 from mmtx_cli.io import file_errors
-from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.checkpoint import load_checkpoint
-from mmtx_cli.io.file_errors import FileError, fault, is_of_files, writing
+from mmtx_cli.io.file_errors import FileError, is_of_files, user_error, writing
 from mmtx_cli.training.callbacks.metrics_csv import MetricsFile
 from mmtx_cli.training.checkpoint_io import SafeCheckpointIO
 from tests.messages import faults_mention, raises
@@ -38,7 +38,7 @@ def small_files():
 def test_a_library_that_keeps_the_reason_to_itself(tmp_path, small_files, write):
     path = tmp_path / "weights"
     path.write_text("before")
-    with pytest.raises(FileError) as caught, replaced(path, 400_000) as temporary:
+    with pytest.raises(FileError) as caught, atomic_write(path, 400_000) as temporary:
         write(TENSORS, temporary)
     assert caught.value.errno == errno.EFBIG
     assert caught.value.filename == str(path)
@@ -46,7 +46,7 @@ def test_a_library_that_keeps_the_reason_to_itself(tmp_path, small_files, write)
     assert [p.name for p in tmp_path.iterdir()] == ["weights"]
 
 
-def test_a_checkpoint_says_what_it_needs(tmp_path, monkeypatch):
+def test_a_checkpoint_error_names_the_space_it_needs(tmp_path, monkeypatch):
     def no_space(checkpoint, target):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -56,7 +56,7 @@ def test_a_checkpoint_says_what_it_needs(tmp_path, monkeypatch):
     path = tmp_path / "last.ckpt"
     with pytest.raises(FileError) as caught:
         SafeCheckpointIO().save_checkpoint({"state_dict": TENSORS, "loops": [1, TENSORS]}, path)
-    told = fault(caught.value, remedy="; go on")
+    told = user_error(caught.value, remedy="; go on")
     assert isinstance(told, RunError)
     faults_mention([told], (f"{path}: No space left on device ", "7 MB", "0.8 MB"))
     assert str(told).endswith("; go on")
@@ -79,7 +79,7 @@ def any_text(path):
 def test_a_file_on_a_full_disk_is_named():
     with pytest.raises(FileError) as caught:
         any_text(FULL)
-    assert str(fault(caught.value)).startswith("/dev/full: No space left on device (")
+    assert str(user_error(caught.value)).startswith("/dev/full: No space left on device (")
 
 
 @pytest.mark.parametrize("write", [metrics, quarantine])
@@ -88,7 +88,7 @@ def test_a_file_that_can_grow_no_further_is_named(tmp_path, small_files, write):
     with pytest.raises(FileError) as caught:
         write(path)
     assert caught.value.errno == errno.EFBIG
-    assert str(fault(caught.value)).startswith(f"{path}: File too large")
+    assert str(user_error(caught.value)).startswith(f"{path}: File too large")
 
 
 @pytest.mark.parametrize("write", [metrics, quarantine, any_text])
@@ -96,7 +96,7 @@ def test_a_folder_that_is_gone_is_named(tmp_path, write):
     path = tmp_path / "gone" / "file"
     with pytest.raises(FileError) as caught:
         write(path)
-    told = fault(caught.value)
+    told = user_error(caught.value)
     assert isinstance(told, ConfigError)
     faults_mention([told], (f"{path}: No such file or directory", f"folder {path.parent} "))
 
@@ -126,7 +126,7 @@ def test_what_is_no_error_of_files_stays_what_it_is(error, tmp_path):
 
 
 def test_an_error_of_another_file_is_not_renamed(tmp_path):
-    with pytest.raises(FileNotFoundError) as caught, replaced(tmp_path / "copy") as temporary:
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(tmp_path / "copy") as temporary:
         shutil.copyfile(tmp_path / "source", temporary)
     assert str(caught.value.filename) == str(tmp_path / "source")
 
@@ -136,8 +136,8 @@ def test_a_mistake_of_the_program_while_writing_is_shown_as_it_is(tmp_path):
         torch.ones(2) + torch.ones(3)
 
 
-def test_without_a_name_the_run_folder_is_told():
-    told = fault(OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "runs/a")
+def test_without_a_file_name_the_run_folder_is_named():
+    told = user_error(OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "runs/a")
     assert isinstance(told, RunError)
     assert str(told).startswith("runs/a: Disk quota exceeded (")
 

@@ -10,9 +10,15 @@ from safetensors.torch import load_file, save_file
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.encoder.backbone.base import load_state
 from mmtx_cli.errors import CheckpointError, DataError
-from mmtx_cli.io.checkpoint import find, load_checkpoint, read_config, read_weights, save_folder
+from mmtx_cli.io.checkpoint import (
+    find_model,
+    load_checkpoint,
+    read_config,
+    read_weights,
+    save_folder,
+)
 from mmtx_cli.io.untrusted import torch_file
-from mmtx_cli.io.untrusted.tensor_checks import is_finite, other_types
+from mmtx_cli.io.untrusted.tensor_checks import is_finite, type_mismatches
 from mmtx_cli.io.untrusted.torch_file import plain_fault
 from mmtx_cli.training.checkpoint_io import SafeCheckpointIO
 from tests.hostile import (
@@ -156,7 +162,7 @@ def test_a_run_folder_with_something_else_in_place_of_a_save(name, kind, tmp_pat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     SPECIAL[name](tmp_path / "checkpoints" / kind)
-    assert find(str(tmp_path)) == tmp_path / "checkpoints" / kind
+    assert find_model(str(tmp_path)) == tmp_path / "checkpoints" / kind
     with raises(CheckpointError, f"{tmp_path / 'checkpoints' / kind}: ", "read", "regular file"):
         both(tmp_path)
 
@@ -202,7 +208,7 @@ def test_large_weights_are_finite(dtype):
     ],
 )
 def test_only_floating_point_types_are_converted(mine, theirs, fits):
-    faults = other_types({"a": torch.ones(1, dtype=mine)}, {"a": torch.ones(1).to(theirs)})
+    faults = type_mismatches({"a": torch.ones(1, dtype=mine)}, {"a": torch.ones(1).to(theirs)})
     assert (faults == []) == fits
     if not fits:
         faults_mention(faults, ("a ", str(theirs)[6:], str(mine)[6:]))
@@ -213,7 +219,7 @@ def test_integers_in_place_of_weights_are_not_read(folder):
     path = folder / "model.safetensors"
     save_file({k: v.view(torch.int32) for k, v in load_file(path).items()}, path)
     assert read_weights(str(folder))["head.a.bias"].dtype == torch.int32
-    assert other_types(STATE, read_weights(str(folder)))
+    assert type_mismatches(STATE, read_weights(str(folder)))
 
 
 def test_plain_data_are_plain():

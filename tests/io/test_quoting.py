@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmtx_cli.config.composition.explain import override_faults
-from mmtx_cli.io.quoting import argument, as_written
+from mmtx_cli.io.quoting import argument, quoted_if_needed
 from tests.messages import mentions
 
 TEXT = st.text(
@@ -56,7 +56,7 @@ def test_quotes_only_where_they_are_needed(value, written):
     ],
 )
 def test_a_plain_text_in_any_script_is_taken_as_it_is(value):
-    assert value_of(as_written(f"text={value}")) == value
+    assert value_of(quoted_if_needed(f"text={value}")) == value
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_plain_text_in_any_script_is_taken_as_it_is(value):
     ],
 )
 def test_what_has_a_meaning_keeps_it(arg):
-    assert as_written(arg) == arg
+    assert quoted_if_needed(arg) == arg
 
 
 PATHS = [

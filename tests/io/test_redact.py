@@ -63,7 +63,7 @@ def test_values_of_variables_and_keys_with_such_names(name, monkeypatch):
 @pytest.mark.parametrize(
     "name", ["author", "tokenizer", "num_tokens", "author_names", "pass_through", "bypass", "keys"]
 )
-def test_names_that_only_look_alike(name, monkeypatch):
+def test_similar_but_harmless_names(name, monkeypatch):
     monkeypatch.setenv(name, "hunter2xyz")
     plain = {name: "hunter2xyz", "root": "/home/someone/agent"}
     assert redacted(plain) == plain

@@ -11,7 +11,7 @@ from mmtx_cli.layer import contrastive_loss
 FORMS = ["infonce", "sigmoid"]
 
 
-def given(q=23, k=31, kept=0.8, dtype=torch.float64, seed=0):
+def inputs(q=23, k=31, kept=0.8, dtype=torch.float64, seed=0):
     """Queries and keys, of which those alone count that have a partner that is there, too."""
     random = torch.Generator().manual_seed(seed)
     queries = F.normalize(torch.randn(q, 7, generator=random, dtype=torch.float64), dim=1)
@@ -56,7 +56,7 @@ def agree(form, leaves, wanted_leaves, rest, slack):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_loss_and_gradients_are_those_of_all_logits(monkeypatch, form, piece, dtype):
     monkeypatch.setitem(contrastive_loss.PIECE, "cpu", piece)
-    leaves, rest = given(dtype=dtype)
+    leaves, rest = inputs(dtype=dtype)
     exact = [x.detach().double().requires_grad_() for x in leaves]
     agree(form, leaves, exact, rest, 1e-10 if dtype == torch.float64 else 1e-5)
 
@@ -70,7 +70,7 @@ def test_loss_and_gradients_are_those_of_all_logits(monkeypatch, form, piece, dt
     seed=st.integers(0, 99),
 )
 def test_of_any_size_in_any_pieces(form, q, more, kept, piece, seed):
-    leaves, rest = given(q, q + more, kept, seed=seed)
+    leaves, rest = inputs(q, q + more, kept, seed=seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(contrastive_loss.PIECE, "cpu", piece)
         agree(form, leaves, leaves, rest, 1e-10)
@@ -78,7 +78,7 @@ def test_of_any_size_in_any_pieces(form, q, more, kept, piece, seed):
 
 def test_logits_that_are_far_apart():
     """A column's softmax is not drowned by another row of large logits."""
-    (queries, keys, _, _), rest = given()
+    (queries, keys, _, _), rest = inputs()
     leaves = [queries, keys, torch.tensor(300.0, dtype=torch.float64, requires_grad=True)]
     single = [x.detach().float().requires_grad_() for x in leaves]
     found, wanted = contrastive_loss.infonce(*single, *rest), whole_infonce(*leaves, 0.0, *rest)
@@ -90,7 +90,7 @@ def test_logits_that_are_far_apart():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_gradients_by_finite_differences(form):
-    (*three, bias), rest = given()
+    (*three, bias), rest = inputs()
     if form == "infonce":
         assert torch.autograd.gradcheck(lambda *x: contrastive_loss.infonce(*x, *rest), three)
     else:
@@ -99,8 +99,8 @@ def test_gradients_by_finite_differences(form):
         )
 
 
-def test_nobody_asks():
-    leaves, (partner, asks, there) = given()
+def test_no_queries():
+    leaves, (partner, asks, there) = inputs()
     nobody = torch.zeros_like(asks)
     for loss in (
         contrastive_loss.infonce(*leaves[:3], partner, nobody, torch.zeros_like(there)),

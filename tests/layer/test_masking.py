@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmtx_cli.counter_rng import id_tensor, uniform
-from mmtx_cli.layer.masking import MASKINGS, hide
+from mmtx_cli.layer.masking import MASKINGS, split_patches
 
 
 def drawn(moments, places, real, ratio, masking):
     """Shown and hidden places of samples that have so many real moments."""
     mask = (torch.arange(moments) < torch.tensor(real)[:, None]).repeat_interleave(places, dim=1)
     scores = uniform(id_tensor(str(i) for i in range(len(mask))), mask.shape[1], "test")
-    return mask, *hide(mask, ratio, masking, places, scores)
+    return mask, *split_patches(mask, ratio, masking, places, scores)
 
 
 @given(
@@ -51,6 +51,6 @@ def test_a_tube_is_the_same_places_in_every_moment():
 def test_every_patch_is_hidden_as_often(masking):
     mask = torch.ones(4000, 12, dtype=torch.bool)
     scores = uniform(torch.arange(4000), 12, "test")
-    _, hidden = hide(mask, 0.5, masking, 4, scores)
+    _, hidden = split_patches(mask, 0.5, masking, 4, scores)
     often = torch.bincount(hidden.index[hidden.mask], minlength=12) / 4000
     torch.testing.assert_close(often, torch.full((12,), 0.5), atol=0.04, rtol=0)

@@ -62,7 +62,7 @@ def test_a_single_place():
         SequencePosition(4, 0)
 
 
-def test_places_begin_alike_where_they_are_near():
+def test_nearby_positions_are_initialized_similarly():
     places = SequencePosition(16, 40).places.detach()
     apart = [(places[:-k] - places[k:]).norm(dim=1).mean() for k in (1, 4, 16)]
     assert apart == sorted(apart)

@@ -5,18 +5,18 @@ from mmtx_cli.layer.score_fusion import KINDS, ScoreFusion
 from tests.messages import raises
 
 NAMES = ("audio", "image", "text")
-THERE = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0]]).bool()
+PRESENT = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0]]).bool()
 
 
 def scores():
     return {name: torch.randn(4, 5, dtype=torch.float64) for name in NAMES}
 
 
-def present(there=THERE):
+def present(there=PRESENT):
     return dict(zip(NAMES, there.T, strict=True))
 
 
-def made(kind):
+def make_vote(kind):
     vote = ScoreFusion(kind, NAMES, 5).double()
     with torch.no_grad():
         for parameter in vote.parameters():
@@ -25,12 +25,12 @@ def made(kind):
 
 
 def those(given, i):
-    return torch.stack([given[m][i] for m, there in zip(NAMES, THERE[i], strict=True) if there])
+    return torch.stack([given[m][i] for m, there in zip(NAMES, PRESENT[i], strict=True) if there])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_who_is_absent_has_no_say(kind):
-    vote, given = made(kind), scores()
+def test_absent_streams_have_no_weight(kind):
+    vote, given = make_vote(kind), scores()
     found = vote(given, present())
     other = {m: torch.where(present()[m][:, None], x, 1e3) for m, x in given.items()}
     assert torch.equal(vote(other, present()), found)
@@ -44,11 +44,11 @@ def test_mean():
         torch.testing.assert_close(found[i], those(given, i).mean(dim=0))
 
 
-def test_weights_are_shared_out_among_those_who_are_there():
-    vote, given = made("weights"), scores()
+def test_weights_are_normalized_over_present_streams():
+    vote, given = make_vote("weights"), scores()
     found = vote(given, present())
     for i in range(3):
-        share = vote.weight[THERE[i]].softmax(dim=0)
+        share = vote.weight[PRESENT[i]].softmax(dim=0)
         torch.testing.assert_close(found[i], share @ those(given, i))
 
 
@@ -64,11 +64,11 @@ def test_stacking_begins_as_the_mean_and_learns():
     given = scores()
     begun = ScoreFusion("stacking", NAMES, 5).double()
     torch.testing.assert_close(
-        begun(given, present(THERE[:1].expand(4, 3))), torch.stack([*given.values()]).mean(dim=0)
+        begun(given, present(PRESENT[:1].expand(4, 3))), torch.stack([*given.values()]).mean(dim=0)
     )
-    vote = made("stacking")
-    each = [given[m][1] * THERE[1, i] for i, m in enumerate(NAMES)]
-    expected = vote.stack(torch.cat([*each, THERE[1].double()]))
+    vote = make_vote("stacking")
+    each = [given[m][1] * PRESENT[1, i] for i, m in enumerate(NAMES)]
+    expected = vote.stack(torch.cat([*each, PRESENT[1].double()]))
     torch.testing.assert_close(vote(given, present())[1], expected)
 
 
@@ -80,6 +80,6 @@ def test_one_stream_alone_needs_no_rule(kind):
     assert torch.equal(vote(given, {"text": torch.ones(2).bool()}), given["text"])
 
 
-def test_a_kind_that_is_none():
+def test_an_invalid_kind():
     with raises(ValueError, "vote='median' ", "mean, weights"):
         ScoreFusion("median", NAMES, 5)

@@ -14,19 +14,19 @@ def glide(seconds=3.0, rate=16000, low=200.0, high=2000.0):
     return (0.4 * np.sin(phase)).astype(np.float32)
 
 
-def shift_and_error(found, wanted, most):
-    """By how many samples ``found`` lags, up to ``most``, and the mean error then."""
-    size = min(len(found), len(wanted)) - 2 * most
+def shift_and_error(found, expected, max_shift):
+    """By how many samples ``found`` lags, up to ``max_shift``, and the mean error then."""
+    size = min(len(found), len(expected)) - 2 * max_shift
     assert size > 0
-    middle = wanted[most : most + size]
-    span = found[: size + 2 * most]
+    middle = expected[max_shift : max_shift + size]
+    span = found[: size + 2 * max_shift]
     length = 1 << (len(span) + size).bit_length()
     spectrum = np.fft.rfft(span, length) * np.fft.rfft(middle, length).conj()
-    likeness = np.fft.irfft(spectrum)[: 2 * most + 1]
+    correlation = np.fft.irfft(spectrum)[: 2 * max_shift + 1]
     # a pure tone is like itself at many shifts: the least one counts
-    alike = np.flatnonzero(likeness >= 0.9999 * likeness.max())
-    best = int(alike[np.abs(alike - most).argmin()])
-    return best - most, float(np.abs(span[best : best + size] - middle).mean())
+    peaks = np.flatnonzero(correlation >= 0.9999 * correlation.max())
+    best = int(peaks[np.abs(peaks - max_shift).argmin()])
+    return best - max_shift, float(np.abs(span[best : best + size] - middle).mean())
 
 
 def write_with_av(path, wave, rate, codec, format=None, picture=None, audio_after=0.0, begin=0):

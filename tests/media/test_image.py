@@ -10,7 +10,7 @@ from PIL import Image
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.image import decode_image
 from mmtx_cli.media.jpeg import StrictJpeg, baseline_scan, plain_jpeg
-from tests.messages import mentions, raises, says_missing
+from tests.messages import mentions, mentions_missing, raises
 
 MEDIA = Path(os.environ.get("MMTX_TEST_DATA", "../shared/data")) / "media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason=f"no test data in {MEDIA}")
@@ -227,7 +227,7 @@ class TestPlainJpeg:
 
 class TestUnreadable:
     def test_what_is_no_image_file(self, tmp_path):
-        says_missing(reason_of(tmp_path / "nope"))
+        mentions_missing(reason_of(tmp_path / "nope"))
         mentions(reason_of(tmp_path), "folder", "regular file")
         mentions(reason_of(tmp_path / "a", b""), "empty file")
         mentions(reason_of(tmp_path / "a", b"hello"), "image", "known format", "JPEG, PNG")

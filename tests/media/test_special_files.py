@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmtx_cli.data.crop_report import cropped
+from mmtx_cli.data.crop_report import crop_warning
 from mmtx_cli.data.duplicate_files import same_content
 from mmtx_cli.data.features.reader import FeatureFiles
 from mmtx_cli.data.manifest.feature_reference import FeaturePlace
@@ -23,7 +23,7 @@ from mmtx_cli.media.video.decode import video_facts
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.command_line import refused
 from tests.data.hostile import not_waiting
-from tests.messages import mentions, raises, says_missing
+from tests.messages import mentions, mentions_missing, raises
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 
@@ -100,7 +100,7 @@ def test_what_looks_at_files_passes_them_over(special, kind):
     with not_waiting():
         assert picture_kind(guard, path) is None
         assert same_content([path, path + "x", path]) == {}
-        assert cropped([Sample("a", "train", image=(path,))], "image", guard) is None
+        assert crop_warning([Sample("a", "train", image=(path,))], "image", guard) is None
     guard.close()
 
 
@@ -110,7 +110,7 @@ def test_an_empty_file_and_one_that_is_not_there(tmp_path):
         open_regular(tmp_path / "empty")
     with raises(UnreadableError, tmp_path / "none") as error:
         open_regular(tmp_path / "none")
-    says_missing(error.value.reason)
+    mentions_missing(error.value.reason)
 
 
 def test_a_regular_file_is_read_as_ever(tmp_path):

@@ -61,7 +61,7 @@ def test_channels_come_first():
     assert to_tensor(pixels)[:, 1, 2].tolist() == pixels[1, 2].tolist()
 
 
-def test_nothing_asked_nothing_done():
+def test_without_options_images_are_unchanged():
     assert augmentation(64) is None
     assert augmentation(64, [1.0, 1.0], False, 0.0) is None
 

@@ -22,7 +22,7 @@ def flickr_file():
 
 def flickr_captions():
     """Return the captions, as written."""
-    return [caption for own in flickr_groups().values() for caption in own]
+    return [caption for captions in flickr_groups().values() for caption in captions]
 
 
 def flickr_groups():
@@ -43,8 +43,8 @@ def random_tokens(num_samples, seed=0, longest=14):
 
     candidates, references = [], []
     for _ in range(num_samples):
-        own = [caption(draw.choice((0, 1, 1, 1))) for _ in range(draw.randint(1, 6))]
+        group = [caption(draw.choice((0, 1, 1, 1))) for _ in range(draw.randint(1, 6))]
         copied = draw.random() < 0.1
-        candidates.append(list(draw.choice(own)) if copied else caption(0))
-        references.append(own)
+        candidates.append(list(draw.choice(group)) if copied else caption(0))
+        references.append(group)
     return candidates, references

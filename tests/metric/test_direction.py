@@ -26,7 +26,7 @@ class Words:
 
 
 @pytest.fixture(scope="module")
-def said():
+def model_outputs():
     """What every head of two modalities says of four samples."""
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
@@ -35,8 +35,8 @@ def said():
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_it_is_known_of_every_metric_of_every_head(said, name):
-    model, outputs = said
+def test_it_is_known_of_every_metric_of_every_head(model_outputs, name):
+    model, outputs = model_outputs
     head = model.head[name]
     own = [[{key: x[i] for key, x in outputs[name].items()}] for i in range(4)]
     label = 1.5 if "number" in head.targets else LABELS[0]
@@ -81,7 +81,7 @@ def test_names_with_others_before_them(metric, lower):
     assert lower_is_better(metric) is lower
 
 
-def test_of_a_metric_of_ones_own_it_is_not_known():
+def test_the_direction_of_a_user_defined_metric_is_unknown():
     assert not has_direction("mine/terror")
     assert not has_direction("mine/score")
     assert metric_of("mine/score") is None

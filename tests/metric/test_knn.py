@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mmtx_cli.metric.knn import nearest, neighbour_classifier, neighbour_regression
+from mmtx_cli.metric.knn import nearest_neighbors, neighbor_classifier, neighbor_regression
 
 
 def slow_votes(train, test, k, temperature):
@@ -35,9 +35,9 @@ def features():
 def test_votes_are_those_of_a_loop(features, k, temperature):
     train, test, labels = features
     votes = slow_votes(train, test, k, temperature)
-    shares = neighbour_classifier(train, labels, 4, test, k, temperature)
+    shares = neighbor_classifier(train, labels, 4, test, k, temperature)
     numbers = labels.double() * 1.5 - 2
-    means = neighbour_regression(train, numbers, test, k, temperature)
+    means = neighbor_regression(train, numbers, test, k, temperature)
     for own, share, mean in zip(votes, shares, means, strict=True):
         expected = [sum(w for i, w in own if labels[i] == c) for c in range(4)]
         assert share.tolist() == pytest.approx(expected, abs=1e-4)
@@ -47,13 +47,13 @@ def test_votes_are_those_of_a_loop(features, k, temperature):
 @pytest.mark.parametrize("chunk", [1, 4, 100])
 def test_pieces_change_nothing(features, chunk):
     train, test, _ = features
-    cosine, row = nearest(train, test, 7, chunk)
-    whole_cosine, whole_row = nearest(train, test, 7)
+    cosine, row = nearest_neighbors(train, test, 7, chunk)
+    whole_cosine, whole_row = nearest_neighbors(train, test, 7)
     torch.testing.assert_close(cosine, whole_cosine)
     assert row.tolist() == whole_row.tolist()
 
 
 def test_a_vector_of_nothing_is_near_to_none():
     train = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    shares = neighbour_classifier(train, torch.tensor([0, 1]), 2, torch.zeros(1, 2), 2)
+    shares = neighbor_classifier(train, torch.tensor([0, 1]), 2, torch.zeros(1, 2), 2)
     assert shares.tolist() == [[0.5, 0.5]]

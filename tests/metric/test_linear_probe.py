@@ -7,7 +7,7 @@ import torch
 from mmtx_cli.metric.linear_probe import linear_classifier, linear_regression
 
 
-def test_separable_classes_are_told_apart():
+def test_separable_classes_are_separated():
     generator = torch.Generator().manual_seed(0)
     centres = 4 * torch.eye(3)
     labels = torch.arange(90) % 3

@@ -6,7 +6,7 @@ from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.corpus import build_data
 from mmtx_cli.data.text.tokenizer import Tokenizer
-from mmtx_cli.data.text.tokenizer_choice import own_tokenizer
+from mmtx_cli.data.text.tokenizer_choice import pretrained_tokenizer
 from mmtx_cli.errors import ConfigError, DataError
 from mmtx_cli.model.build import component
 from tests.messages import faults_mention, raises
@@ -77,7 +77,7 @@ def test_numbers_are_no_classes(corpus):
     faults_mention(faults(corpus(("train", 3)), "train"), ("1: ", "label 3", "number", "quotes"))
 
 
-def test_a_trained_model_is_asked_about_its_labels_only(corpus):
+def test_a_trained_model_rejects_unknown_labels(corpus):
     rows = [("train", "z"), ("val", "z"), ("test", "red"), ("test", "gren"), ("test", "x")]
     made = corpus(*rows, stored=trained(CLASSIFIER))
     with pytest.raises(DataError) as caught:
@@ -93,7 +93,7 @@ def test_a_trained_model_is_asked_about_its_labels_only(corpus):
     assert len(made.rows("test")) == 1
 
 
-def test_a_model_of_one_label_a_sample_is_not_asked_about_several(corpus):
+def test_a_single_label_model_rejects_several_labels(corpus):
     made = corpus(("test", ["red", "green"]), stored=trained(CLASSIFIER))
     with raises(DataError, "m.jsonl:1: ", "several labels", "model"):
         made.rows("test")
@@ -115,23 +115,23 @@ def test_a_foreign_head_may_answer_with_labels(corpus):
         made.rows("test")
 
 
-def test_a_tokenizer_of_ones_own_goes_with_its_encoder():
+def test_a_user_defined_tokenizer_is_stored_with_its_encoder():
     stored = Tokenizer.train(["a red ball"], 300).to_json()
     pretrained = {
         "_target_": "mmtx_cli.encoder.text.huggingface.HuggingFaceTextEncoder",
         "weights": None,
     }
     scratch = {"_target_": "mmtx_cli.encoder.text.transformer.TransformerTextEncoder"}
-    assert own_tokenizer(pretrained, stored) is not None
-    assert own_tokenizer(pretrained, None) is None
-    assert own_tokenizer(scratch, stored) is not None, "a model was taught to read by it"
-    assert own_tokenizer({}, stored) is None
+    assert pretrained_tokenizer(pretrained, stored) is not None
+    assert pretrained_tokenizer(pretrained, None) is None
+    assert pretrained_tokenizer(scratch, stored) is not None, "a model was taught to read by it"
+    assert pretrained_tokenizer({}, stored) is None
 
 
 @pytest.mark.parametrize(
     ("key", "value"), [("patch_size", 0), ("depth", None), ("num_heads", 0), ("width", -4)]
 )
-def test_arguments_that_nothing_can_be_made_of_are_told_with_their_place(key, value):
+def test_invalid_arguments_are_reported_with_their_location(key, value):
     target = "mmtx_cli.encoder.image.vit.ViTImageEncoder"
     with pytest.raises(ConfigError, match=r"^encoder.image: "):
         component("encoder.image", {"_target_": target, "image_size": 32, key: value})

@@ -42,7 +42,7 @@ def test_encoders_may_have_another_width():
     assert {t.x.shape[-1] for t in model.encode(tiny_batch(model, COUNTS)).values()} == {DIM}
 
 
-def test_only_the_heads_that_are_asked_speak(model):
+def test_only_requested_heads_are_run(model):
     batch = tiny_batch(model, COUNTS)
     assert set(model.predict(batch)) == {"classification", "captioning"}
     assert set(model.predict(batch, ["classification"])) == {"classification"}
@@ -106,7 +106,7 @@ def test_encoding_a_part_at_a_time_is_encoding_the_batch(loss):
 
 
 @pytest.mark.parametrize("loss", ["infonce", "sigmoid"])
-def test_what_is_computed_anew_is_what_was_there(loss, monkeypatch):
+def test_recomputed_activations_match_the_originals(loss, monkeypatch):
     """With dropout: against the same parts whose activations are all kept."""
     args = ["encoder.text.dropout=0.5", "encoder.image.dropout=0.5"]
     args += [f"head.contrastive.loss={loss}"]

@@ -54,7 +54,7 @@ def _write_predictions(run: Path, pictures: Path) -> None:
     for i in range(30):
         path, colour = pictures / f"{i}.jpg", (8 * i, 255 - 8 * i, 90)
         Image.new("RGB", (400, 300), colour).save(path)
-        label, said = LABELS[i % 3], LABELS[i % 3 if i % 5 else (i + 1) % 3]
+        label, prediction = LABELS[i % 3], LABELS[i % 3 if i % 5 else (i + 1) % 3]
         rows.append(
             {
                 "id": f"s{i:02d}",
@@ -66,10 +66,10 @@ def _write_predictions(run: Path, pictures: Path) -> None:
                     "scores": {"cider": i / 10, "bleu_4": 0.5},
                 },
                 "colour": {
-                    "prediction": said,
+                    "prediction": prediction,
                     "label": label,
                     "probability": 0.6,
-                    "top": [[said, 0.6], ["none", 0.2]],
+                    "top": [[prediction, 0.6], ["none", 0.2]],
                 },
                 "pair": {"scores": {}, "text_rank": i, "image_rank": 0},
             }

@@ -24,7 +24,7 @@ def comparison(runs=2, names=NAMES, settings=None):
     return Comparison("c/accuracy", names[0], groups, known, full)
 
 
-def test_what_names_leave_out_is_told_below(tmp_path):
+def test_omitted_parts_of_names_are_listed_below(tmp_path):
     page = write_comparison(tmp_path, comparison()).read_text()
     assert page.index("fusion=a|b data.path=/x") > page.index("</table>")
     text = (tmp_path / "comparison.md").read_text()
@@ -37,14 +37,14 @@ def test_what_names_leave_out_is_told_below(tmp_path):
     assert rows[0]["data.path"] == "/x" * 200
 
 
-def test_names_that_say_all_need_no_legend(tmp_path):
+def test_complete_names_need_no_legend(tmp_path):
     names = ("fusion=sum", "fusion=film")
     settings = {name: {"fusion": name.partition("=")[2]} for name in names}
     page = write_comparison(tmp_path, comparison(names=names, settings=settings)).read_text()
     assert "<code>" not in page.partition("</table>")[2]
 
 
-def test_plots_say_what_their_bars_are(tmp_path):
+def test_plots_explain_their_bars(tmp_path):
     """Where there are any: one run has no deviation."""
     page = write_comparison(tmp_path, comparison()).read_text()
     assert len(re.findall(r"Bars: [^.<]*standard deviation", page)) == 3

@@ -10,7 +10,7 @@ import pytest
 
 from mmtx_cli.errors import DataError
 from mmtx_cli.report.html import write_report
-from tests.messages import mentions, raises, says_missing
+from tests.messages import mentions, mentions_missing, raises
 
 from .page import Page
 
@@ -70,7 +70,7 @@ def test_what_users_wrote_shows_as_text(page: Page) -> None:
     assert '<script>alert("caption")</script>' in alts
 
 
-def test_asks_for_nothing_outside_the_page(page: Page) -> None:
+def test_requests_nothing_outside_the_page(page: Page) -> None:
     assert not re.search(r"https?://|url\((?!#)|@import|xlink", page.source)
     for tag, attributes in page.tags:
         assert tag not in ("link", "iframe", "object", "embed", "base", "form")
@@ -87,7 +87,7 @@ def test_pictures_have_words_and_sizes(page: Page) -> None:
     assert images
     assert all(image["alt"] and image["width"] == "320" for image in images)
     mentions(page.text, "image of a known format")
-    says_missing(re.search(r"<span>gone\.jpg</span><span>([^<]+)</span>", page.source)[1])
+    mentions_missing(re.search(r"<span>gone\.jpg</span><span>([^<]+)</span>", page.source)[1])
 
 
 def test_equal_runs_give_equal_bytes(run_dir: Path) -> None:
@@ -118,13 +118,13 @@ def test_a_missing_file_leaves_out_its_part(run_dir: Path, missing: str) -> None
     assert ("Environment" in page.text) == (missing != "environment.json")
 
 
-def test_an_empty_run_says_so(tmp_path: Path) -> None:
+def test_an_empty_run_is_reported(tmp_path: Path) -> None:
     page = Page(write_report(tmp_path))
     mentions(page.text, "no results")
     assert "Metrics" not in page.headings
 
 
-def test_a_run_that_is_not_there_is_the_users_error(tmp_path: Path) -> None:
+def test_a_missing_run_is_a_user_error(tmp_path: Path) -> None:
     with raises(DataError, f"{tmp_path / 'nowhere'}: ", "run folder"):
         write_report(tmp_path / "nowhere")
 

@@ -15,7 +15,7 @@ from PIL import Image
 from mmtx_cli.report.html import write_report
 from mmtx_cli.report.sound import HEIGHT, WIDTH, Sounds
 from tests.media.sounds import glide
-from tests.messages import mentions, says_missing
+from tests.messages import mentions, mentions_missing
 
 from .page import Page
 
@@ -66,7 +66,7 @@ def test_of_a_long_sound_the_middle_is_played(tmp_path, sounds):
 def test_a_reason_stands_for_what_cannot_be_played(tmp_path, sounds):
     (tmp_path / "text.wav").write_text("no sound")
     mentions(sounds(tmp_path / "text.wav").problem, "text", "audio")
-    says_missing(sounds(tmp_path / "gone.wav").problem)
+    mentions_missing(sounds(tmp_path / "gone.wav").problem)
 
 
 def test_a_page_with_sounds(file, tmp_path):
@@ -88,7 +88,7 @@ def test_a_page_with_sounds(file, tmp_path):
     assert len(players) == 2
     assert all(player["src"].startswith("data:audio/mpeg") for player in players)
     assert [image["alt"] for image in page.all("img")] == ["spectrogram of rising.wav"] * 2
-    says_missing(re.search(r"<span>gone\.wav</span><span>([^<]+)</span>", page.source)[1])
+    mentions_missing(re.search(r"<span>gone\.wav</span><span>([^<]+)</span>", page.source)[1])
     policy = next(meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
     assert "media-src data:" in policy
     first = (run / "report.html").read_bytes()

@@ -8,7 +8,7 @@ import pytest
 
 from mmtx_cli.io.console import FILE_WIDTH
 from mmtx_cli.io.standard_streams import standard_output
-from mmtx_cli.report.terminal import print_comparison, print_figures, subset_table
+from mmtx_cli.report.terminal import print_comparison, print_metrics, subset_table
 
 
 def part(*names):
@@ -41,7 +41,7 @@ def rows(text, first):
 
 
 def test_a_wide_table_is_written_in_parts_that_fit(capsys):
-    print_figures(result(20))
+    print_metrics(result(20))
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= FILE_WIDTH
     assert all(f"group {i} ({10 + i})" in out for i in range(20))
@@ -52,7 +52,7 @@ def test_a_wide_table_is_written_in_parts_that_fit(capsys):
 
 
 def test_a_table_that_fits_is_one(capsys):
-    print_figures(result(2))
+    print_metrics(result(2))
     assert len(rows(capsys.readouterr().out, METRICS[0])) == 1
 
 
@@ -74,7 +74,7 @@ def test_a_narrow_terminal_gets_parts_too(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stdout", out)
     with standard_output():
-        print_figures(result(6))
+        print_metrics(result(6))
     shown = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
     assert max(map(len, shown.splitlines())) <= 60
     assert all(f"group {i} ({10 + i})" in shown for i in range(6))

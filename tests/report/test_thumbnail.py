@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mmtx_cli.report.thumbnail import Thumbnail, Thumbnails
-from tests.messages import mentions, says_missing
+from tests.messages import mentions, mentions_missing
 
 
 def decode(thumbnail: Thumbnail) -> Image.Image:
@@ -35,7 +35,7 @@ def test_transparency_becomes_white(tmp_path: Path) -> None:
     assert decode(Thumbnails()(tmp_path / "x.png")).getpixel((4, 4)) == (255, 255, 255)
 
 
-def test_is_turned_as_the_camera_says(tmp_path: Path) -> None:
+def test_is_rotated_by_exif_orientation(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     Image.new("RGB", (800, 400)).save(tmp_path / "x.jpg", exif=exif)
@@ -60,7 +60,7 @@ def test_what_cannot_be_shown_gives_a_reason(tmp_path: Path) -> None:
     mentions(problems["text.jpg"].problem, "image of a known format")
     mentions(problems["cut.jpg"].problem, "damaged")
     assert problems["pipe.jpg"].problem == problems["none"].problem
-    says_missing(problems["none"].problem)
+    mentions_missing(problems["none"].problem)
     assert not any(made.uri for made in problems.values())
 
 

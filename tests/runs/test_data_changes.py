@@ -63,7 +63,7 @@ OTHER = {
 
 
 @pytest.mark.parametrize("rows", SAME.values(), ids=SAME)
-def test_what_is_read_alike_is_the_same(rows):
+def test_rows_that_read_the_same_are_equal(rows):
     assert row_digests(rows) == row_digests(ROWS)
     check_data_unchanged(row_digests(ROWS), row_digests(rows), "m.jsonl", allowed=False)
 

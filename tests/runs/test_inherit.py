@@ -76,7 +76,7 @@ def test_sizes_that_cannot_change_are_refused():
         assert inherited(stored, **given, encoder=other)[key] == value
 
 
-def test_what_is_chosen_anew_replaces_it():
+def test_new_choices_replace_inherited_ones():
     cfg = inherited(
         encoder={"image": {"_target_": "cnn"}},
         fusion={"_target_": "decision"},
@@ -115,7 +115,7 @@ class Model(nn.Module):
             nn.init.constant_(parameter, value)
 
 
-def test_begins_with_what_was_trained_but_for_weights_that_are_chosen_anew(tmp_path, capsys):
+def test_starts_from_trained_weights_except_newly_chosen_ones(tmp_path, capsys):
     model, trained = Model(0.0), Model(1.0)
     state = {**trained.state_dict(), "head.weight": trained.head.weight[:2].clone()}
     save_file(state, tmp_path / "model.safetensors")

@@ -6,11 +6,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.overrides import opened
+from mmtx_cli.config.overrides import force_add
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.runs import resume
-from mmtx_cli.runs.resume import resumed, run_settings
+from mmtx_cli.runs.resume import resume_config, run_settings
 from tests.messages import faults_mention, mentions, raises
 
 FIRST = (
@@ -28,7 +28,7 @@ FIRST = (
 
 def composed(run_dir, *args):
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-        cfg = compose("finetune", opened([*args, f"run_dir={run_dir}"]))
+        cfg = compose("finetune", force_add([*args, f"run_dir={run_dir}"]))
     OmegaConf.set_struct(cfg, False)
     return cfg
 
@@ -44,8 +44,8 @@ def go_on(tmp_path, monkeypatch):
 
     def call(*args):
         args = ["resume=true", *args]
-        monkeypatch.setattr(resume, "job_overrides", lambda: opened(args))
-        cfg, _ = resumed(composed(tmp_path, *args))
+        monkeypatch.setattr(resume, "job_overrides", lambda: force_add(args))
+        cfg, _ = resume_config(composed(tmp_path, *args))
         return OmegaConf.to_container(cfg, resolve=True)
 
     call.folder = tmp_path
@@ -57,11 +57,11 @@ def test_the_folder_alone_is_enough(go_on):
     assert (cfg["dim"], cfg["data"]["path"], cfg["resume"]) == (16, "x.jsonl", True)
 
 
-def test_the_same_command_line_goes_on(go_on):
+def test_the_same_command_line_resumes(go_on):
     assert go_on(*FIRST)["encoder"]["image"]["depth"] == 2
 
 
-def test_defaults_may_be_said(go_on):
+def test_defaults_may_be_passed(go_on):
     cfg = go_on(
         "data.length_bucketing=false",
         "optimizer.betas=[0.9,0.98]",
@@ -137,13 +137,13 @@ def test_what_is_wrong_by_itself(arg, parts, go_on):
     faults_mention(caught.value.faults, parts)
 
 
-def test_all_differences_are_told_at_once(go_on):
+def test_all_differences_are_reported_at_once(go_on):
     with pytest.raises(ConfigError) as caught:
         go_on("seed=3", "dim=8", "head=contrastive")
     assert len(caught.value.faults) == 3
 
 
-def test_trust_is_only_ever_said_on_the_command_line(go_on):
+def test_trust_only_comes_from_the_command_line(go_on):
     path = go_on.folder / "config.yaml"
     saved = OmegaConf.load(path)
     saved.trusted_packages = ["os"]
@@ -152,7 +152,7 @@ def test_trust_is_only_ever_said_on_the_command_line(go_on):
     assert go_on("trusted_packages=[mine]")["trusted_packages"] == ["mine"]
 
 
-def test_secrets_that_were_not_written_down_are_said_again(go_on):
+def test_redacted_secrets_are_passed_again(go_on):
     path = go_on.folder / "config.yaml"
     saved = OmegaConf.load(path)
     saved.encoder.image.key = "***"
@@ -173,7 +173,7 @@ def test_a_folder_whose_config_is_not_ours(text, go_on):
         go_on()
 
 
-def test_another_commands_run(go_on):
+def test_a_run_of_another_command(go_on):
     path = go_on.folder / "config.yaml"
     path.write_text(path.read_text().replace("command: finetune", "command: pretrain"))
     with raises(ConfigError, f"run_dir={go_on.folder}: ", "mmtx pretrain resume=true"):
@@ -183,7 +183,7 @@ def test_another_commands_run(go_on):
 def test_a_folder_without_a_run(tmp_path):
     parts = ("checkpoints/last.ckpt", " resume=true run_dir=")
     with raises(CheckpointError, f"run_dir={tmp_path}: ", *parts):
-        resumed(composed(tmp_path, "resume=true"))
+        resume_config(composed(tmp_path, "resume=true"))
 
 
 def test_a_checkpoint_of_another_run_is_refused_by_what_differs(go_on, monkeypatch):

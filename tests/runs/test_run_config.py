@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.overrides import opened
+from mmtx_cli.config.overrides import force_add
 from mmtx_cli.config.schema import TrainerSettings
 from mmtx_cli.runs.resolve import train_config
 from mmtx_cli.runs.run_config import TrainConfig, with_facts
@@ -29,7 +29,7 @@ def run(tmp_path) -> TrainConfig:
         f"run_dir={tmp_path / 'run'}",
     ]
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-        cfg = compose("finetune", opened(args))
+        cfg = compose("finetune", force_add(args))
     OmegaConf.set_struct(cfg, False)
     return train_config(cfg)
 

@@ -40,7 +40,7 @@ def test_the_command_line_can_be_pasted_and_holds_no_secret(arg, shown, monkeypa
     assert shlex.split(redacted_command()) == ["mmtx", "finetune", shown]
 
 
-def test_the_folder_says_what_the_run_is(tmp_path):
+def test_the_folder_documents_the_run(tmp_path):
     run_dir = open_run({"run_dir": str(tmp_path / "a" / "b"), "z": 3, "x": [SECRET]})
     assert (run_dir / "config.yaml").read_text().startswith("run_dir: ")
     written = yaml.safe_load((run_dir / "config.yaml").read_text())

@@ -46,7 +46,7 @@ def test_round_trip(tmp_path):
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_a_write_that_fails_leaves_what_there_was(tmp_path, monkeypatch, error):
+def test_a_failed_write_keeps_the_old_checkpoint(tmp_path, monkeypatch, error):
     path = tmp_path / "last.ckpt"
     SafeCheckpointIO().save_checkpoint(checkpoint_of(1), path)
 

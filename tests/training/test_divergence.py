@@ -64,7 +64,7 @@ def test_so_many_are_left_out_and_no_more():
     assert "row20" not in said
 
 
-def test_goes_on_where_it_stood():
+def test_the_state_is_restored():
     guard, other = DivergenceGuard(5, 2.0), DivergenceGuard(5, 2.0)
     for loss in (3.0, 2.0, 1.0):
         guard.fault(loss, 1.0)

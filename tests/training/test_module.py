@@ -92,7 +92,7 @@ def test_a_checkpoint_knows_its_model(module):
     assert checkpoint["config"] == module.config
 
 
-def test_validation_tells_the_accuracy_of_all_samples(module, monkeypatch):
+def test_validation_logs_the_accuracy_of_all_samples(module, monkeypatch):
     logged = {}
     monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
     module.eval()

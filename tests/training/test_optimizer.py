@@ -68,7 +68,7 @@ def test_learning_rates_by_prefix(model):
         assert lr == pytest.approx(0.01 * wanted), name
 
 
-def test_prefixes_that_match_nothing_are_told_together(model):
+def test_prefixes_without_matches_are_reported_together(model):
     settings = OptimizerSettings(lr_scale={"encoder.imag": 1.0, "encoder": 1.0, "fusio": 2.0})
     with pytest.raises(ConfigError) as caught:
         make_optimizer(model, settings)
@@ -155,7 +155,7 @@ def test_blocks_that_are_frozen_count_and_are_left_out():
     assert groups[first][0] == pytest.approx(0.5**2)
 
 
-def test_no_decay_by_layers_unless_it_is_asked_for(model):
+def test_no_layer_decay_unless_requested(model):
     groups = groups_by_name(model, OptimizerSettings(lr=0.1, layer_decay=1.0))
     assert {lr for lr, _ in groups.values()} == {0.1}
 

@@ -5,10 +5,10 @@ import pytest
 from torch import nn
 
 from mmtx_cli.distributed.lightning import pl
-from mmtx_cli.training.trainer import quiet
+from mmtx_cli.training.trainer import silence_lightning
 
 
-def test_nothing_is_said_of_a_frozen_body_that_stays_in_eval_mode():
+def test_no_warning_about_frozen_modules_in_eval_mode():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
@@ -17,5 +17,5 @@ def test_nothing_is_said_of_a_frozen_body_that_stays_in_eval_mode():
         warnings.simplefilter("error")
         with pytest.raises(UserWarning, match="in eval mode"):
             trainer.fit_loop._warn_if_modules_in_eval_mode()
-        quiet()
+        silence_lightning()
         trainer.fit_loop._warn_if_modules_in_eval_mode()

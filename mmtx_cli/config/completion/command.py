@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mmtx_cli.config.completion.answer import COMPLETION, answer
+from mmtx_cli.config.completion.answer import COMPLETION, completions
 from mmtx_cli.config.completion.script import INSTALL, UNINSTALL, WORD_BREAKS
 
 FLAGS = ("-sc", "--shell-completion")
@@ -17,16 +17,16 @@ REMEDY = """shell must be bash, zsh or fish; to enable completion, add
 def run(args: Sequence[str], commands: Sequence[str]) -> int:
     """Print a shell's completion script, or the completions of a line; return the exit status."""
     rest = [arg for arg in args if arg not in (*FLAGS, *commands)]
-    asked = rest[-1].removeprefix(COMPLETION) if rest else ""
-    what, _, shell = asked.rpartition("=")
-    if shell not in INSTALL or what not in ("", "install", "uninstall", "query"):
+    request = rest[-1].removeprefix(COMPLETION) if rest else ""
+    action, _, shell = request.rpartition("=")
+    if shell not in INSTALL or action not in ("", "install", "uninstall", "query"):
         print(f"mmtx {COMPLETION}: {REMEDY}", file=sys.stderr)
         return 2
-    if what == "query":
+    if action == "query":
         line = os.environ.get("COMP_LINE", "")
         point = os.environ.get("COMP_POINT", "")
         line = line[: int(point)] if point.isdecimal() else line
-        print("\n".join(answer(line, commands, shell, os.environ.get(WORD_BREAKS))))
+        print("\n".join(completions(line, commands, shell, os.environ.get(WORD_BREAKS))))
     else:
-        print((UNINSTALL if what == "uninstall" else INSTALL)[shell], end="")
+        print((UNINSTALL if action == "uninstall" else INSTALL)[shell], end="")
     return 0

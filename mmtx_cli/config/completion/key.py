@@ -11,13 +11,13 @@ from mmtx_cli.config.conf_tree import (
     ROOT_GROUPS,
     choices,
     config_dirs,
-    configuration,
+    config_name,
     default_groups,
     group_names,
     root_keys,
 )
-from mmtx_cli.config.constraints import WORDS
-from mmtx_cli.config.groups import Choice, all_made, chosen_by
+from mmtx_cli.config.constraints import ALLOWED_VALUES
+from mmtx_cli.config.groups import Choice, selected_choices, selected_options
 from mmtx_cli.config.help.command_help import component_rows, option_rows, root_rows
 from mmtx_cli.config.help.components import read_component
 from mmtx_cli.config.help.settings import Row, section_rows
@@ -27,7 +27,7 @@ from mmtx_cli.config.validate import TYPES, subsections
 
 _TEXT = "str | None"
 _LIST = re.compile(r"(?i)\b(?:list|tuple|sequence|set|dict|mapping)\b")
-MEANT = {("data_import", "missing"): ("error", "skip"), ("compare", "sweep"): ("fusions",)}
+SPECIAL_VALUES = {("data_import", "missing"): ("error", "skip"), ("compare", "sweep"): ("fusions",)}
 """Values of keys that have another meaning in another command, or whose comment lists none."""
 FILES = frozenset(
     (
@@ -51,16 +51,18 @@ class Known:
 
 def known_keys(command: str, args: Sequence[str]) -> Iterator[Known]:
     """Yield the keys of a command, of its sections, and of the components selected in ``args``."""
-    dirs, name = config_dirs(args), configuration(command, args)
-    options = list(all_made(chosen_by(name, args, dirs), dirs))
+    dirs, name = config_dirs(args), config_name(command, args)
+    options = list(selected_choices(selected_options(name, args, dirs), dirs))
     mine = [row for choice in options if choice.group in ROOT_GROUPS for row in option_rows(choice)]
     above = ""
     for row, comment in [*root_rows(name, {}), *mine]:
         above = f"{above} {row[2:]}" if row.startswith("#") else above
         if not row.startswith("#"):
             key, _, default = row.partition("=")
-            words = MEANT.get((name, key)) or alternatives(key, f"{above} {comment}".strip())
-            yield known(key, default, TYPES.get(key, _TEXT), words, key in FILES)
+            words = SPECIAL_VALUES.get((name, key)) or alternatives(
+                key, f"{above} {comment}".strip()
+            )
+            yield completion_key(key, default, TYPES.get(key, _TEXT), words, key in FILES)
             above = ""
     present = root_keys(name)
     for section, schema in SECTIONS.items():
@@ -69,14 +71,14 @@ def known_keys(command: str, args: Sequence[str]) -> Iterator[Known]:
             key, _, default = row.partition("=")
             if "[" not in key:
                 kind = kinds.get(key, _TEXT)
-                yield known(key, default, kind, WORDS.get(key, ()), key in FILES)
+                yield completion_key(key, default, kind, ALLOWED_VALUES.get(key, ()), key in FILES)
     for choice in options:
-        for row, kind in rows_of(choice):
+        for row, kind in component_keys(choice):
             key, _, default = row.partition("=")
-            yield known(key, default, kind, files="str" in kind and not _LIST.search(kind))
+            yield completion_key(key, default, kind, files="str" in kind and not _LIST.search(kind))
 
 
-def rows_of(choice: Choice) -> Iterator[Row]:
+def component_keys(choice: Choice) -> Iterator[Row]:
     """Yield the keys of a component; none if its source is not found."""
     try:
         component = read_component(str(choice.content.get("_target_", "")))
@@ -85,7 +87,7 @@ def rows_of(choice: Choice) -> Iterator[Row]:
     yield from component_rows(choice, component, {})
 
 
-def known(
+def completion_key(
     key: str, default: str, kind: str, words: Sequence[str] = (), files: bool = False
 ) -> Known:
     """Return a key with its possible values.
@@ -111,7 +113,7 @@ def alternatives(key: str, comment: str) -> Sequence[str]:
     if key == "fusions":
         return choices("fusion")
     listed = re.search(r"\w+(?: \| \w+)+", comment)
-    return WORDS.get(key) or (listed[0].split(" | ") if listed else ())
+    return ALLOWED_VALUES.get(key) or (listed[0].split(" | ") if listed else ())
 
 
 def kinds_of(path: str, schema: type) -> Iterator[tuple[str, str]]:
@@ -126,6 +128,6 @@ def kinds_of(path: str, schema: type) -> Iterator[tuple[str, str]]:
 def known_groups(command: str, args: Sequence[str]) -> Iterator[tuple[str, list[Path]]]:
     """Yield the groups that a command selects from, with the config folders to search."""
     dirs = config_dirs(args)
-    usual = default_groups(configuration(command, args))
-    for group in [*usual, *sorted(set(group_names(dirs)) - set(group_names()))]:
-        yield (group if group in usual else f"+{group}"), dirs
+    defaults = default_groups(config_name(command, args))
+    for group in [*defaults, *sorted(set(group_names(dirs)) - set(group_names()))]:
+        yield (group if group in defaults else f"+{group}"), dirs

@@ -15,7 +15,7 @@ def words_of(line: str) -> list[str]:
     An unclosed quote extends to the end of the line.
     """
     found = list(_WORD.finditer(line))
-    words = [_QUOTED.sub(_plain, match[0]) for match in found]
+    words = [_QUOTED.sub(_unquote, match[0]) for match in found]
     done = not found or found[-1].end() < len(line)
     return [*words, ""] if done else words
 
@@ -51,23 +51,23 @@ def current_of(line: str, breaks: str = BREAKS) -> Current:
     """
     found = list(_WORD.finditer(line))
     raw = found[-1][0] if found and found[-1].end() == len(line) else ""
-    start, opened, quote, i = 0, 0, "", 0
+    start, quote_start, quote, i = 0, 0, "", 0
     while i < len(raw):
-        sign = raw[i]
-        if sign == "\\" and quote != "'":
+        char = raw[i]
+        if char == "\\" and quote != "'":
             i += 2
             continue
         if quote:
-            quote = "" if sign == quote else quote
-        elif sign in "\"'":
-            quote, opened = sign, i + 1
-        elif sign in breaks:
-            start = i if sign == "@" else i + 1  # readline keeps the @, for host names
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote, quote_start = char, i + 1
+        elif char in breaks:
+            start = i if char == "@" else i + 1  # readline keeps the @, for host names
         i += 1
-    return Current(_QUOTED.sub(_plain, raw[: opened if quote else start]), quote)
+    return Current(_QUOTED.sub(_unquote, raw[: quote_start if quote else start]), quote)
 
 
-def _plain(match: re.Match) -> str:
+def _unquote(match: re.Match) -> str:
     escaped, double, single = match.groups()
     if double is not None:
         return re.sub(r'\\(["\\$`])', r"\1", double)

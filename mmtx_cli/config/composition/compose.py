@@ -20,16 +20,16 @@ from mmtx_cli.config.composition.default_run_dir import DefaultFolders
 from mmtx_cli.config.composition.interpolation import interpolation_faults
 from mmtx_cli.config.composition.root_keys import root_key_faults
 from mmtx_cli.config.composition.trust import (
+    cli_only_faults,
+    cli_trusted_packages,
     hydra_faults,
     key_of,
     packages,
-    typed_faults,
-    typed_trust,
 )
 from mmtx_cli.config.conf_tree import conf_dir
-from mmtx_cli.config.overrides import opened
+from mmtx_cli.config.overrides import force_add
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.io.untrusted.yaml_reader import YamlTextError, check_yaml, no_yaml, read_yaml_text
+from mmtx_cli.io.untrusted.yaml_reader import YamlTextError, check_yaml, read_yaml_text, yaml_error
 
 
 class CheckedRepository(ConfigRepository):
@@ -60,7 +60,7 @@ class CheckedRepository(ConfigRepository):
             check_yaml(read_yaml_text(path))
             result = super().load_config(config_path)
         except (YamlTextError, yaml.YAMLError) as error:
-            fault = no_yaml(error) if isinstance(error, yaml.YAMLError) else error
+            fault = yaml_error(error) if isinstance(error, yaml.YAMLError) else error
             raise ConfigError(f"{path}{f':{fault.line}' if fault.line else ''}: {fault}") from error
         except RecursionError as error:
             raise ConfigError(f"{path}: nested too deeply") from error
@@ -91,8 +91,8 @@ class CheckedLoader(ConfigLoaderImpl):
         super().__init__(config_search_path)
         self.repository = self.own = CheckedRepository(config_search_path)
         self.command, self.typed = command, typed
-        named = any(key_of(arg) == "run_dir" for arg in typed)
-        self.folders = None if named else folders
+        has_run_dir = any(key_of(arg) == "run_dir" for arg in typed)
+        self.folders = None if has_run_dir else folders
 
     def load_configuration(
         self, config_name: str | None, overrides: list[str], *args: Any, **kwargs: Any
@@ -132,12 +132,12 @@ class CheckedLoader(ConfigLoaderImpl):
 
     def faults(self, cfg: Any) -> Iterator[str]:
         """Yield an error for each setting that is not allowed, with the file that sets it."""
-        trusted = packages(typed_trust(self.typed))
-        found = [*typed_faults(cfg, self.typed), *hydra_faults(cfg.get("hydra"), trusted)]
+        trusted = packages(cli_trusted_packages(self.typed))
+        found = [*cli_only_faults(cfg, self.typed), *hydra_faults(cfg.get("hydra"), trusted)]
         for path, content in self.own.files.items():
             # an error even if the command line overrides it, which hides it in cfg
             hidden = [
-                fault for key, fault in typed_faults(content, ()) if key == "trusted_packages"
+                fault for key, fault in cli_only_faults(content, ()) if key == "trusted_packages"
             ]
             yield from (f"{path}: trusted_packages: {fault}" for fault in hidden)
         if self.own.files:
@@ -150,13 +150,13 @@ class CheckedLoader(ConfigLoaderImpl):
         """Return the last of the user's files that sets a key, in any package, as a prefix."""
         names = key.split(".")
         for path, content in reversed(self.own.files.items()):
-            for at in range(len(names)):
-                if holds(content, names[at:]):
+            for start in range(len(names)):
+                if has_path(content, names[start:]):
                     return f"{path}: "
         return ""
 
 
-def holds(node: Any, names: Sequence[str]) -> bool:
+def has_path(node: Any, names: Sequence[str]) -> bool:
     """Return True if a value exists below these keys."""
     for name in names:
         if isinstance(node, list) and name.isdecimal() and int(name) < len(node):
@@ -169,12 +169,12 @@ def holds(node: Any, names: Sequence[str]) -> bool:
 
 
 @contextmanager
-def checked(command: str, typed: Sequence[str], runs: bool = True) -> Iterator[None]:
+def checked_loader(command: str, typed: Sequence[str], runs: bool = True) -> Iterator[None]:
     """Let Hydra compose with ``CheckedLoader``, by patching: Hydra has no hook for a loader.
 
     With ``runs=False`` the configuration is only shown, and no run folder is created.
     """
-    before = hydra_main.ConfigLoaderImpl
+    original = hydra_main.ConfigLoaderImpl
     folders = DefaultFolders()
     loader: Any = partial(
         CheckedLoader, command=command, typed=typed, folders=folders if runs else None
@@ -183,7 +183,7 @@ def checked(command: str, typed: Sequence[str], runs: bool = True) -> Iterator[N
     try:
         yield
     finally:
-        hydra_main.ConfigLoaderImpl = before  # type: ignore[misc]
+        hydra_main.ConfigLoaderImpl = original  # type: ignore[misc]
         folders.remove_empty()
 
 
@@ -197,7 +197,7 @@ def compose_command(
         overrides: Its arguments.
         trusted: Packages that it trusts (default: those in ``overrides``).
     """
-    cfg = compose(command, opened([*overrides]))
+    cfg = compose(command, force_add([*overrides]))
     OmegaConf.set_struct(cfg, False)
     if trusted is not None:
         cfg.trusted_packages = list(trusted)

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-BY_SECOND = "${now:%Y-%m-%d_%H-%M-%S}"
+TIMESTAMP_SUFFIX = "${now:%Y-%m-%d_%H-%M-%S}"
 """Suffix of every default ``run_dir`` in conf/."""
 
 
@@ -27,7 +27,7 @@ class DefaultFolders:
         error is reported when the run is opened.
         """
         default = str(plain.get("run_dir"))
-        if not default.endswith(BY_SECOND) or not is_alone():
+        if not default.endswith(TIMESTAMP_SUFFIX) or not is_single_process():
             return
         with suppress(OSError):
             if default not in self._chosen:
@@ -57,7 +57,7 @@ class DefaultFolders:
                 folder.rmdir()
 
 
-def is_alone() -> bool:
+def is_single_process() -> bool:
     """Return True unless a launcher started several processes, which must share one folder."""
     sizes = (os.environ.get(name, "1") for name in ("WORLD_SIZE", "SLURM_NTASKS"))
     return all(size == "1" for size in sizes) and "NODE_RANK" not in os.environ

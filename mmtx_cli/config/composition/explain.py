@@ -9,29 +9,29 @@ from typing import Any
 from mmtx_cli.config.conf_tree import (
     ROOT_GROUPS,
     choices,
+    cli_name,
     config_dirs,
     default_groups,
     group_names,
     root_keys,
-    split,
-    spoken,
+    split_args,
 )
-from mmtx_cli.config.groups import chosen_by, known_keys, offered, other_takers
-from mmtx_cli.config.help.components import written
+from mmtx_cli.config.groups import accepted_options, known_keys, other_takers, selected_options
+from mmtx_cli.config.help.components import format_value
 from mmtx_cli.config.help.yaml_comments import example
 from mmtx_cli.config.key_hints import chosen_nodes, key_hint
-from mmtx_cli.config.overrides import SECTIONS, is_section_key, parsed
-from mmtx_cli.config.synonyms import meant_file
+from mmtx_cli.config.overrides import SECTIONS, is_section_key, parse_override
+from mmtx_cli.config.synonyms import file_override
 from mmtx_cli.config.unknown_keys import only_for
 from mmtx_cli.config.validate import section_faults
 from mmtx_cli.io.former_names import now_called
-from mmtx_cli.io.quoting import argument, unreadable
-from mmtx_cli.suggest import closest, nearest
+from mmtx_cli.io.quoting import argument, parse_fault
+from mmtx_cli.suggest import closest, suggest
 
 
-def explained(error: Exception, command: str, args: list[str]) -> list[str]:
+def explain_error(error: Exception, command: str, args: list[str]) -> list[str]:
     """Return the errors of a command line that Hydra cannot compose, in the user's terms."""
-    faults = [fault for arg in split(args)[1] for fault in override_faults(arg, command, args)]
+    faults = [fault for arg in split_args(args)[1] for fault in override_faults(arg, command, args)]
     faults += [
         fault for group, fault in unselected(command, args) if f"called {group}" not in str(faults)
     ]
@@ -50,10 +50,10 @@ def explained(error: Exception, command: str, args: list[str]) -> list[str]:
     return [" ".join(line for line in lines if "hydra.cc" not in line).replace("'++", "'")]
 
 
-def explained_interpolation(error: Exception) -> str:
+def explain_interpolation_error(error: Exception) -> str:
     """Return why an interpolation failed, and at which key."""
-    reason, *more = str(error).splitlines()
-    where = [line.partition("full_key:")[2].strip() for line in more if "full_key:" in line]
+    reason, *details = str(error).splitlines()
+    where = [line.partition("full_key:")[2].strip() for line in details if "full_key:" in line]
     return ": ".join([*where, reason])
 
 
@@ -63,26 +63,26 @@ def override_faults(arg: str, command: str, args: Sequence[str]) -> Iterator[str
 
     key, equals, value = arg.partition("=")
     if not key or (not equals and not key.startswith("~")):
-        meant = meant_file(arg, command)
-        write = f"{meant}, or " if meant else ""
+        suggestion = file_override(arg, command)
+        alternative = f"{suggestion}, or " if suggestion else ""
         yield (
-            f"{arg}: not an override; write {write}key=value or group=choice "
-            f"(see mmtx {spoken(command)} --help)"
+            f"{arg}: not an override; write {alternative}key=value or group=choice "
+            f"(see mmtx {cli_name(command)} --help)"
         )
         return
     try:
-        override = parsed(arg)
+        override = parse_override(arg)
     except HydraException:
-        yield f"{arg}: {unreadable(arg)}"
+        yield f"{arg}: {parse_fault(arg)}"
         return
-    swept = override.is_sweep_override()
-    if swept and not {"-m", "--multirun"} & set(args):
+    is_sweep = override.is_sweep_override()
+    if is_sweep and not {"-m", "--multirun"} & set(args):
         yield (
             f"{arg}: multiple values; add -m to run each of them, or write "
             f"{shlex.quote(f'{key}=[{value}]')} for a list or {argument(key, value)} for a string"
         )
     elif key[0] not in "+~" and not key.startswith("hydra.") and not is_section_key(arg):
-        values = list(override.sweep_string_iterator()) if swept else [override.value()]
+        values = list(override.sweep_string_iterator()) if is_sweep else [override.value()]
         yield from key_faults(key.split("@")[0], values, command, args)
 
 
@@ -96,40 +96,40 @@ def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -
         args: All arguments of the command line.
     """
     dirs = config_dirs(args)
-    chosen, groups = chosen_by(command, args, dirs), group_names(dirs)
+    chosen, groups = selected_options(command, args, dirs), group_names(dirs)
     known = known_keys(command, chosen, dirs)
-    below = [group for group in groups if group.startswith(f"{key}/")]
+    nested = [group for group in groups if group.startswith(f"{key}/")]
     if key in groups and key not in default_groups(command):
-        yield f"{key}: group not supported by mmtx {spoken(command)}; {taken(command, key)}"
+        yield f"{key}: group not supported by mmtx {cli_name(command)}; {taken(command, key)}"
     elif key in ROOT_GROUPS and None in values:
         return  # reported as not selected
     elif key in groups and None in values:
-        leave_out = f"{key.replace('/', '.')}=null" if "/" in key else f"~{key}"
-        yield f"{key}=null: invalid; to remove it, write {leave_out}"
+        removal = f"{key.replace('/', '.')}=null" if "/" in key else f"~{key}"
+        yield f"{key}=null: invalid; to remove it, write {removal}"
     elif key in groups:
         names = [name for v in values for name in (v if isinstance(v, list) else [v])]
-        there = choices(key, dirs)
+        available = choices(key, dirs)
         for name in names:
-            if name not in there and not isinstance(name, dict):
-                hint = nearest(str(name), offered(key, command, dirs), full=True)
+            if name not in available and not isinstance(name, dict):
+                hint = suggest(str(name), accepted_options(key, command, dirs), full=True)
                 if now := now_called(f"{key}={name}"):
                     hint = f"now called {now}"
-                if key == "data" and meant_file(str(name), "finetune"):
+                if key == "data" and file_override(str(name), "finetune"):
                     hint = f"did you mean data.path={name}? ({hint})"
-                near = closest(str(name), there, 0.6) if key in ROOT_GROUPS else None
+                near = closest(str(name), available, 0.6) if key in ROOT_GROUPS else None
                 shown = example(f"{key}/{near}") if near else ""
                 yield f"{key}={name}: unknown option; {hint}{shown}"
     elif "/" in key:
-        yield f"{key}: unknown group; {nearest(key, groups)}"
-    elif below and isinstance(values[0], str):
-        yield f"{key}={values[0]}: invalid; use {' or '.join(f'{group}=NAME' for group in below)}"
+        yield f"{key}: unknown group; {suggest(key, groups)}"
+    elif nested and isinstance(values[0], str):
+        yield f"{key}={values[0]}: invalid; use {' or '.join(f'{group}=NAME' for group in nested)}"
     elif key.split(".")[0] not in known and (takers := other_takers(key.split(".")[0], command)):
         if all(chosen.get(taker.partition("=")[0]) for taker in takers):
-            yield only_for(f"{key}={written(values[0])}", takers)
+            yield only_for(f"{key}={format_value(values[0])}", takers)
     elif key.split(".")[0] not in known:
-        mine = [group for group in groups if group in default_groups(command)]
+        usable = [group for group in groups if group in default_groups(command)]
         nodes = chosen_nodes(command, args, dirs)
-        hint = key_hint(key, known, nodes, dict.fromkeys([*known, *mine]))
+        hint = key_hint(key, known, nodes, dict.fromkeys([*known, *usable]))
         if now := now_called(key, command):
             hint = f"now called {now}"
         yield f"{key}: unknown key; {hint}"
@@ -140,7 +140,7 @@ def added_faults(overrides: Sequence[str], command: str, dirs: Sequence[Path]) -
 
     Hydra would add such a key to the configuration.
     """
-    known = known_keys(command, chosen_by(command, overrides, dirs), dirs)
+    known = known_keys(command, selected_options(command, overrides, dirs), dirs)
     groups = group_names(dirs)
     for arg in overrides:
         key = arg.partition("=")[0].lstrip("+").split("@")[0]
@@ -155,7 +155,7 @@ def added_faults(overrides: Sequence[str], command: str, dirs: Sequence[Path]) -
 def unselected(command: str, args: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield each group from which an option must be selected but is not, and the error."""
     dirs = config_dirs(args)
-    chosen = chosen_by(command, args, dirs)
+    chosen = selected_options(command, args, dirs)
     for group in default_groups(command):
         if group in ROOT_GROUPS and not chosen.get(group):
             there = ", ".join(choices(group, dirs))
@@ -183,9 +183,9 @@ def plain_section_faults(args: Sequence[str]) -> list[str]:
     from omegaconf import OmegaConf
 
     cfg = OmegaConf.create()
-    for arg in filter(is_section_key, split(args)[1]):
+    for arg in filter(is_section_key, split_args(args)[1]):
         try:
-            override = parsed(arg)
+            override = parse_override(arg)
         except Exception:  # nosec B112 # override_faults reports it
             continue
         if not override.is_sweep_override() and "${" not in arg:

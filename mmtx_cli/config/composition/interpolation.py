@@ -59,7 +59,7 @@ class _Sizes:
         if isinstance(node, Mapping):
             size = 1 + sum(self.of((*path, str(key))) for key in node)
         elif isinstance(node, list):
-            size = 1 + sum(self.of((*path, str(at))) for at in range(len(node)))
+            size = 1 + sum(self.of((*path, str(i))) for i in range(len(node)))
         else:
             size = 1 + len(str(node)) + sum(map(self.of, self._targets(node, path)))
         if size > MAX_SIZE:
@@ -85,8 +85,8 @@ def _unclear(node: Any, path: Path) -> Iterator[tuple[str, str]]:
         for key, value in node.items():
             yield from _unclear(value, (*path, str(key)))
     elif isinstance(node, list):
-        for at, value in enumerate(node):
-            yield from _unclear(value, (*path, str(at)))
+        for i, value in enumerate(node):
+            yield from _unclear(value, (*path, str(i)))
     elif isinstance(node, str) and (_NESTED.search(node) or "${oc.create:" in node):
         shown = node if len(node) < 60 else f"{node[:59]}…"
         yield ".".join(path), f"{shown!r} could expand to anything; write the key literally"

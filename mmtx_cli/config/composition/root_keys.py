@@ -21,10 +21,10 @@ def root_key_faults(
     """
     known = known_keys(command, selected(command, cfg), [conf_dir()])
     used = set(_names(cfg))
-    places = {*known, *SECTIONS, "hydra", *(groups - {"experiment"}), *used}
+    valid = {*known, *SECTIONS, "hydra", *(groups - {"experiment"}), *used}
     nodes = [(name, cfg.get(name)) for name in SECTIONS]
     for key in map(str, cfg):
-        if key not in places:
+        if key not in valid:
             yield key, f"unknown key; {key_hint(key, known, nodes, known)}"
 
 

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmtx_cli.config.overrides import parsed
+from mmtx_cli.config.overrides import parse_override
 
-ONLY_TYPED = ("trusted_packages", "train_args", "overrides")
+CLI_ONLY = ("trusted_packages", "train_args", "overrides")
 """Keys that grant trust, or hold arguments of further commands, which could in turn grant it."""
 NEEDS = {
     "trusted_packages": "if you trust the code, set trusted_packages=[…]",
@@ -21,7 +21,7 @@ NEEDS = {
     "overrides": "pass the arguments of other commands as overrides.COMMAND=[…]",
 }
 CORE = "hydra._internal.core_plugins"
-STOCK = {
+DEFAULT_PLUGINS = {
     "launcher": f"{CORE}.basic_launcher.BasicLauncher",
     "sweeper": f"{CORE}.basic_sweeper.BasicSweeper",
 }
@@ -46,15 +46,15 @@ _WHOLE = re.compile(r"\s*\$\{.*\}\s*", re.S)
 """An interpolation that may resolve to a node, which may contain classes, rather than a string."""
 
 
-def typed_trust(overrides: Sequence[str]) -> list[Any]:
+def cli_trusted_packages(overrides: Sequence[str]) -> list[Any]:
     """Return the values of ``trusted_packages`` on a command line; for a sweep, of all its jobs."""
     values: list[Any] = []
     for arg in overrides:
         if arg.startswith("~") or key_of(arg) != "trusted_packages":
             continue
-        override = parsed(arg)
+        override = parse_override(arg)
         if override.is_sweep_override():
-            jobs = [parsed(f"x={text}") for text in override.sweep_string_iterator()]
+            jobs = [parse_override(f"x={text}") for text in override.sweep_string_iterator()]
             values += [job.value() for job in jobs]
         else:
             values.append(override.value())
@@ -79,16 +79,16 @@ def is_trusted(target: Any, trusted: Sequence[str]) -> bool:
     )
 
 
-def typed_faults(cfg: Mapping[str, Any], overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
+def cli_only_faults(cfg: Mapping[str, Any], overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield (key, remedy) for command-line-only keys that are set somewhere else."""
     fault = "can only be set on the command line; remove it, and"
     trust = cfg.get("trusted_packages")
-    if trust not in (None, [], *typed_trust(overrides)) or "${" in str(trust):
+    if trust not in (None, [], *cli_trusted_packages(overrides)) or "${" in str(trust):
         yield "trusted_packages", f"{fault} {NEEDS['trusted_packages']} there"
-    named = {key_of(arg) for arg in overrides}
+    cli_keys = {key_of(arg) for arg in overrides}
     for key in ("train_args", "overrides"):
         for path, value in _leaves(cfg.get(key), key):
-            if value and path not in named and key not in named:
+            if value and path not in cli_keys and key not in cli_keys:
                 yield path, f"{fault} {NEEDS[key]} there"
 
 
@@ -127,11 +127,13 @@ def _code_faults(node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[tu
             if isinstance(value, str) and (_WHOLE.fullmatch(value) or value.count("${") > 1):
                 yield path, f"{value!r} could expand to a class; write the value literally"
     for path, value in _leaves(node, ""):
-        if path.rpartition(".")[2] == "_target_" and value != STOCK.get(path.partition(".")[0]):
+        if path.rpartition(".")[2] == "_target_" and value != DEFAULT_PLUGINS.get(
+            path.partition(".")[0]
+        ):
             if "${" in str(value):
                 yield path, f"{value!r}: a class cannot be interpolated; write it literally"
             elif not is_trusted(value, trusted):
-                yield path, _outside(value)
+                yield path, _untrusted_fault(value)
 
 
 def _log_faults(name: str, node: Any, trusted: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -150,13 +152,13 @@ def _log_faults(name: str, node: Any, trusted: Sequence[str]) -> Iterator[tuple[
                     "mmtx writes no log file; remove it, and redirect: mmtx … 2> FILE",
                 )
             elif value not in LOG_CLASSES and not is_trusted(value, trusted):
-                yield path, _outside(value)
+                yield path, _untrusted_fault(value)
         elif text.startswith("ext://") and text not in LOG_STREAMS:
-            named = text.removeprefix("ext://")
-            yield from () if is_trusted(named, trusted) else ((path, _outside(named)),)
+            target = text.removeprefix("ext://")
+            yield from () if is_trusted(target, trusted) else ((path, _untrusted_fault(target)),)
 
 
-def _outside(target: Any) -> str:
+def _untrusted_fault(target: Any) -> str:
     package = str(target).split(".")[0]
     return (
         f"{target!r} is not part of mmtx; remove it, or, if you trust it, add "
@@ -170,11 +172,11 @@ def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
         for key, value in node.items():
             yield from _leaves(value, f"{path}.{key}".lstrip(".") if path else str(key))
     elif isinstance(node, list) and any(isinstance(item, Mapping | list) for item in node):
-        for at, item in enumerate(node):
-            yield from _leaves(item, f"{path}.{at}")
+        for i, item in enumerate(node):
+            yield from _leaves(item, f"{path}.{i}")
     elif isinstance(node, list) and any("${" in str(item) or "://" in str(item) for item in node):
-        for at, item in enumerate(node):
-            yield f"{path}.{at}", item
+        for i, item in enumerate(node):
+            yield f"{path}.{i}", item
     else:
         yield path, node
 

@@ -9,7 +9,7 @@ from mmtx_cli.config.conf_tree import (
     conf_dir,
     default_groups,
     root_keys,
-    split,
+    split_args,
 )
 from mmtx_cli.config.groups import other_takers
 from mmtx_cli.config.help.yaml_comments import example, example_in, heading
@@ -30,7 +30,7 @@ def action_rows(command: str) -> Iterator[str]:
 
 def action_faults(command: str, args: Sequence[str]) -> Iterator[str]:
     """Yield the errors of a command line that selects none of the command's actions."""
-    overrides = split(args)[1]
+    overrides = split_args(args)[1]
     words = [arg for arg in overrides if "=" not in arg and not arg.startswith("~")]
     if words:
         yield from (fault for word in words for fault in override_faults(word, command, args))

@@ -11,19 +11,27 @@ from mmtx_cli.config.conf_tree import (
     MISSING,
     ROOT_GROUPS,
     choices,
+    cli_name,
     conf_dir,
     config_dirs,
-    configuration,
+    config_name,
     default_groups,
     files,
     group_names,
     shipped,
-    spoken,
 )
 from mmtx_cli.config.cross_checks import CACHING, TRAINING
-from mmtx_cli.config.groups import Choice, all_made, chosen_by, flat, made, nearest_choice, offered
+from mmtx_cli.config.groups import (
+    Choice,
+    accepted_options,
+    flatten,
+    load_choices,
+    selected_choices,
+    selected_options,
+    unknown_choice_fault,
+)
 from mmtx_cli.config.help.actions import action_rows
-from mmtx_cli.config.help.components import Component, plain, read_component, written
+from mmtx_cli.config.help.components import Component, format_value, read_component, strip_markup
 from mmtx_cli.config.help.settings import USED, Row, section_rows
 from mmtx_cli.config.help.yaml_comments import Key, example_in, heading, keys
 from mmtx_cli.config.introspect import TargetError
@@ -55,15 +63,15 @@ WITH_OPTIONS = ("data_create", "data_import")
 
 def print_usage(command: str, args: Sequence[str]) -> None:
     """Print the help of a command, for the options selected in ``args``."""
-    dirs, command = config_dirs(args), configuration(command, args)
+    dirs, command = config_dirs(args), config_name(command, args)
     if command in ACTIONS:
         print(f"usage: mmtx {command} action=NAME [key=value] ...\n")
         print("\n".join(action_rows(command)))
         return
-    building = (*TRAINING, CACHING)
+    building_commands = (*TRAINING, CACHING)
     typed = [arg for arg in args if arg.partition("=")[0] in ROOT_GROUPS]
-    grouped = not typed and command in (*building, "eval", *WITH_OPTIONS)
-    words = [spoken(command), *typed, *(["[group=choice]"] if grouped else [])]
+    has_groups = not typed and command in (*building_commands, "eval", *WITH_OPTIONS)
+    words = [cli_name(command), *typed, *(["[group=choice]"] if has_groups else [])]
     print(f"usage: mmtx {' '.join(words)} [key=value] ...")
     shown = EXAMPLES.get(command) or example_of(typed[-1].replace("=", "/") if typed else command)
     if shown:
@@ -71,24 +79,24 @@ def print_usage(command: str, args: Sequence[str]) -> None:
     for folder in dirs[1:]:
         if not folder.is_dir():
             print(f"\n--config-dir {folder}: folder not found")
-    made_here = list(all_made(chosen_by(command, args, dirs), dirs))
-    said = dict(experiment_values(made_here))
-    if grouped:
+    selected = list(selected_choices(selected_options(command, args, dirs), dirs))
+    values = dict(experiment_values(selected))
+    if has_groups:
         print_table("Groups", group_rows(command, dirs))
-    print_table("Keys", root_rows(command, said))
-    if command in building:
-        print_components(command, made_here, said, dirs)
+    print_table("Keys", root_rows(command, values))
+    if command in building_commands:
+        print_components(command, selected, values, dirs)
     elif command in WITH_OPTIONS:
-        print_options(made_here, bool(typed), command)
+        print_options(selected, bool(typed), command)
     elif command in USED:
         print(WITH_CKPT)
-        for choice in made_here:
+        for choice in selected:
             if choice.group == "head" and not choice.missing:
-                print_component(choice, said)
+                print_component(choice, values)
     for name, schema in SECTIONS.items():
-        rows = list(section_rows(command, name, schema, said))
+        rows = list(section_rows(command, name, schema, values))
         if rows:
-            print_table(plain(schema.__doc__), rows)
+            print_table(strip_markup(schema.__doc__), rows)
 
 
 def example_of(name: str) -> str:
@@ -109,30 +117,30 @@ def experiment_values(chosen: Sequence[Choice]) -> Iterator[tuple[str, str]]:
     for choice in chosen:
         if choice.group == "experiment" or "_target_" not in choice.content:
             place = "" if choice.place == "_global_" else f"{choice.place}."
-            for path, value in flat(choice.content, place):
+            for path, value in flatten(choice.content, place):
                 if path.rpartition(".")[2] != "defaults":
-                    yield path, written(value)
+                    yield path, format_value(value)
 
 
 def group_rows(command: str, dirs: Sequence[Path]) -> Iterator[Row]:
     """Yield each group with its options, then the heading of each option's file."""
-    usual = default_groups(command)
-    for group in [*usual, *sorted(set(group_names(dirs)) - set(group_names()))]:
-        names = offered(group, command, dirs)
+    defaults = default_groups(command)
+    for group in [*defaults, *sorted(set(group_names(dirs)) - set(group_names()))]:
+        names = accepted_options(group, command, dirs)
         if names:
-            yield f"{'' if group in usual else '+'}{group}={'|'.join(names)}", ""
-        for choice in made([group], names, dirs):
+            yield f"{'' if group in defaults else '+'}{group}={'|'.join(names)}", ""
+        for choice in load_choices([group], names, dirs):
             files = [folder / group / f"{choice.name}.yaml" for folder in dirs]
             about = heading(next(f for f in files if f.is_file()).read_text(encoding="utf-8"))
             if about:
                 yield f"  {choice.name}", about
 
 
-def root_rows(command: str, said: Mapping[str, str]) -> Iterator[Row]:
+def root_rows(command: str, values: Mapping[str, str]) -> Iterator[Row]:
     """Yield the root keys with the values and comments of the YAML files."""
     for key in root_keys(command):
         yield from ((f"# {line}", "") for line in key.above)
-        value = said.get(key.path, key.value).replace("${command}", command)
+        value = values.get(key.path, key.value).replace("${command}", command)
         yield f"{key.path}={'(required)' if value == MISSING else value}", key.comment
 
 
@@ -147,49 +155,49 @@ def option_rows(choice: Choice) -> Iterator[Row]:
 
 def root_keys(command: str) -> Iterator[Key]:
     """Yield the keys of a command's own file, then those of the files it shares with others."""
-    told = {"command", "defaults", "hydra", *NODES, *FILLED}
-    told |= {"run_dir", "resume"} if command == CACHING else set()  # a cache has its own folder
+    skipped = {"command", "defaults", "hydra", *NODES, *FILLED}
+    skipped |= {"run_dir", "resume"} if command == CACHING else set()  # a cache has its own folder
     for name in files(command):
         for key in keys((conf_dir() / f"{name}.yaml").read_text(encoding="utf-8")):
-            if key.path.split(".")[0] not in told:
+            if key.path.split(".")[0] not in skipped:
                 yield key
-        told |= set(shipped(name))
+        skipped |= set(shipped(name))
 
 
 def print_options(chosen: Sequence[Choice], typed: bool, command: str) -> None:
     """Print the keys of the selected importer or data set, or how to list them."""
     for choice in chosen:
         if choice.missing:
-            print(f"\n{nearest_choice(choice, [conf_dir()])}")
+            print(f"\n{unknown_choice_fault(choice, [conf_dir()])}")
         elif choice.group in ROOT_GROUPS and (rows := list(option_rows(choice))):
             print_table(f"Keys of {choice.group}={choice.name}", rows)
     if not typed:
         (group,) = default_groups(command)
         print(f"\nTo list the keys of one {group}, select it, for example:")
-        print(f"  mmtx {spoken(command)} {group}={choices(group)[0]} --help")
+        print(f"  mmtx {cli_name(command)} {group}={choices(group)[0]} --help")
 
 
 def print_components(
-    command: str, chosen: Sequence[Choice], said: Mapping[str, str], dirs: Sequence[Path]
+    command: str, chosen: Sequence[Choice], values: Mapping[str, str], dirs: Sequence[Path]
 ) -> None:
     """Print the keys of each selected component, and how to list those of others.
 
     Args:
         command: Name of the config.
         chosen: The selected options.
-        said: Values that replace defaults, by config path.
+        values: Values that replace defaults, by config path.
         dirs: The config folders.
     """
     for choice in chosen:
         if choice.missing:
-            print(f"\n{nearest_choice(choice, dirs)}")
+            print(f"\n{unknown_choice_fault(choice, dirs)}")
         elif "_target_" in choice.content:
-            print_component(choice, said)
+            print_component(choice, values)
     print("\nTo list the keys of an encoder, fusion, head or experiment, select it, for example:")
-    print(f"  mmtx {spoken(command)} head=captioning encoder/image=vit --help")
+    print(f"  mmtx {cli_name(command)} head=captioning encoder/image=vit --help")
 
 
-def print_component(choice: Choice, said: Mapping[str, str]) -> None:
+def print_component(choice: Choice, values: Mapping[str, str]) -> None:
     """Print the keys of a component with its docstrings."""
     title = f"{choice.place}: keys of {choice.group}={choice.name}"
     try:
@@ -197,17 +205,19 @@ def print_component(choice: Choice, said: Mapping[str, str]) -> None:
     except TargetError as error:
         print(f"\n{title}\n  {choice.content['_target_']}: {error}")
         return
-    print_table(title, component_rows(choice, component, said))
-    for text in filter(None, map(plain, (component.about, component.details))):
+    print_table(title, component_rows(choice, component, values))
+    for text in filter(None, map(strip_markup, (component.about, component.details))):
         print("\n".join(f"    {line}".rstrip() for line in ["", *text.splitlines()]))
 
 
-def component_rows(choice: Choice, component: Component, said: Mapping[str, str]) -> Iterator[Row]:
+def component_rows(
+    choice: Choice, component: Component, values: Mapping[str, str]
+) -> Iterator[Row]:
     """Yield ``path=default`` and the type of each key of a component."""
     provided = PROVIDED.get(choice.place.split(".")[0], ())
     for argument in component.arguments:
         path = f"{choice.place}.{argument.name}"
-        value = said.get(path, value_of(choice, argument.name, argument.default))
+        value = values.get(path, value_of(choice, argument.name, argument.default))
         if value is not None and argument.name not in provided:
             yield f"{path}={value}", argument.kind
 
@@ -217,6 +227,6 @@ def value_of(choice: Choice, name: str, default: str | None) -> str | None:
     if any(part.endswith(f"@{choice.place}.{name}") for part in choice.parts):
         return None  # a nested component, whose keys are listed separately
     if name in choice.content:
-        value = written(choice.content[name])
+        value = format_value(choice.content[name])
         return None if value.strip("${}").split(".")[0] in FILLED else value
     return "(required)" if default is None else default

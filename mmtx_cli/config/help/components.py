@@ -108,7 +108,7 @@ def arguments(args: ast.arguments, module: str, tree: ast.Module) -> Iterator[Ar
             yield Argument(arg.arg, kind, None)
         else:
             value = plain_value(default, module, tree)
-            yield Argument(arg.arg, kind, written(value), value)
+            yield Argument(arg.arg, kind, format_value(value), value)
 
 
 def plain_value(default: ast.expr, module: str, tree: ast.Module) -> Any:
@@ -142,17 +142,17 @@ def kind_in_words(annotation: str) -> str:
     return text.replace("None", "null").replace(" | ", " or ")
 
 
-def written(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Format a value as on the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(written, value))}]"
+        return f"[{','.join(map(format_value, value))}]"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{k}: {written(v)}' for k, v in value.items())}}}"
+        return f"{{{', '.join(f'{k}: {format_value(v)}' for k, v in value.items())}}}"
     return str(value) or "''"
 
 
-def plain(text: str | None) -> str:
+def strip_markup(text: str | None) -> str:
     """Remove the markup of a docstring for the terminal."""
     return (text or "").replace("``", "")

@@ -7,8 +7,8 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from mmtx_cli.config.cross_checks import CACHING, TRAINING
-from mmtx_cli.config.help.components import plain, written
-from mmtx_cli.config.validate import several, subsections
+from mmtx_cli.config.help.components import format_value, strip_markup
+from mmtx_cli.config.validate import list_fields, subsections
 
 Row = tuple[str, str]
 """``key=default`` and its description."""
@@ -33,55 +33,60 @@ USED = {
     "caption": {"data": (*READING[1:], *LOADING), "trainer": DEVICES},
 }
 """Settings that apply to commands that do not train."""
-WORDS = ("tokenizer", "tokenizer_vocab_size", "lowercase")
-CACHED = {"data": (*SOURCE[:-1], *READING, *LOADING, *WORDS), "trainer": DEVICES[:1]}
+TOKENIZER = ("tokenizer", "tokenizer_vocab_size", "lowercase")
+CACHED = {"data": (*SOURCE[:-1], *READING, *LOADING, *TOKENIZER), "trainer": DEVICES[:1]}
 """Settings that apply to ``mmtx data action=cache``."""
-WITH_MODEL = dict.fromkeys(READING[:4], "the model's setting") | {
+MODEL_DEFAULTS = dict.fromkeys(READING[:4], "the model's setting") | {
     "path": "the model's training data",
     **dict.fromkeys(SOURCE[1:4], "as in training, if data.path is not set"),
 }
 """Settings whose defaults come with the model; the data itself only for ``mmtx eval``."""
 
 
-def section_rows(command: str, path: str, schema: type, said: Mapping[str, str]) -> Iterator[Row]:
+def section_rows(command: str, path: str, schema: type, values: Mapping[str, str]) -> Iterator[Row]:
     """Yield ``path=default`` and the description of each setting that a command reads.
 
     Args:
         command: Name of the config.
         path: Config path of the section.
         schema: Its settings class.
-        said: Values that replace defaults, by config path.
+        values: Values that replace defaults, by config path.
     """
     about = attribute_docs(schema)
     used = CACHED if command == CACHING else USED.get(command, {})
-    whole = command in TRAINING or path.endswith("]")
-    only = None if whole else used.get(path, ())
+    all_used = command in TRAINING or path.endswith("]")
+    used_names = None if all_used else used.get(path, ())
     sections = subsections(schema)
     for field in fields(schema):
         key = f"{path}.{field.name}"
-        if only is not None and field.name not in only:
+        if used_names is not None and field.name not in used_names:
             continue
-        made_anew = field.default_factory is not MISSING
-        default: Any = field.default_factory() if made_anew else field.default  # type: ignore[misc,operator]
-        if field.name in several(schema):
-            yield f"{key}={said.get(key, 'null')}", about.get(field.name, "")
-            yield from section_rows(command, f"{key}[i]", sections[field.name], said)
+        has_factory = field.default_factory is not MISSING
+        default: Any = field.default_factory() if has_factory else field.default  # type: ignore[misc,operator]
+        if field.name in list_fields(schema):
+            yield f"{key}={values.get(key, 'null')}", about.get(field.name, "")
+            yield from section_rows(command, f"{key}[i]", sections[field.name], values)
         elif field.name in sections:
             inner = sections[field.name]
             if default is None:
-                doc = " ".join(plain(inner.__doc__).partition(": ")[2].split())
-                switch = f"{doc[:1].upper()}{doc[1:]} Enabled by setting any of its keys.".lstrip()
-                yield f"{key}={said.get(key, 'null')}", switch
-            yield from section_rows(command, key, inner, said)
-        elif path == "data" and is_with_model(command, field.name):
-            yield key, f"{about.get(field.name, '')} Default: {WITH_MODEL[field.name]}.".lstrip()
+                doc = " ".join(strip_markup(inner.__doc__).partition(": ")[2].split())
+                description = (
+                    f"{doc[:1].upper()}{doc[1:]} Enabled by setting any of its keys.".lstrip()
+                )
+                yield f"{key}={values.get(key, 'null')}", description
+            yield from section_rows(command, key, inner, values)
+        elif path == "data" and has_model_default(command, field.name):
+            yield (
+                key,
+                f"{about.get(field.name, '')} Default: {MODEL_DEFAULTS[field.name]}.".lstrip(),
+            )
         else:
-            yield f"{key}={said.get(key, written(default))}", about.get(field.name, "")
+            yield f"{key}={values.get(key, format_value(default))}", about.get(field.name, "")
 
 
-def is_with_model(command: str, name: str) -> bool:
+def has_model_default(command: str, name: str) -> bool:
     """Return True if a setting of ``data`` takes its default from the trained model."""
-    return name in WITH_MODEL and command in USED and (command == "eval" or name in READING)
+    return name in MODEL_DEFAULTS and command in USED and (command == "eval" or name in READING)
 
 
 def attribute_docs(schema: type) -> dict[str, str]:

@@ -42,16 +42,20 @@ def keys_below(node: yaml.MappingNode, prefix: str, lines: list[str], text: str)
         path, line = f"{prefix}{key.value}", key.start_mark.line
         above = comments_above(lines, line)
         if isinstance(value, yaml.MappingNode) and not value.flow_style:
-            own = comment_behind(lines[line], key.end_mark.column)
+            block_comment = comment_after(lines[line], key.end_mark.column)
             for i, inner in enumerate(keys_below(value, f"{path}.", lines, text)):
-                first = (*above, *([own] if own else []), *inner.above) if i == 0 else inner.above
+                first = (
+                    (*above, *([block_comment] if block_comment else []), *inner.above)
+                    if i == 0
+                    else inner.above
+                )
                 yield Key(inner.path, inner.value, inner.comment, first)
             continue
         end = value.end_mark
         # an empty value ends at its key or on a later line
-        behind = comment_behind(lines[end.line], end.column) if end.line < len(lines) else ""
-        written = " ".join(text[value.start_mark.index : end.index].split())
-        yield Key(path, written, behind, above)
+        comment = comment_after(lines[end.line], end.column) if end.line < len(lines) else ""
+        value_text = " ".join(text[value.start_mark.index : end.index].split())
+        yield Key(path, value_text, comment, above)
 
 
 def comments_above(lines: list[str], line: int) -> tuple[str, ...]:
@@ -61,23 +65,23 @@ def comments_above(lines: list[str], line: int) -> tuple[str, ...]:
         first -= 1
     if first == 0:
         return ()
-    return tuple(said.lstrip("# ").rstrip() for said in lines[first:line])
+    return tuple(comment.lstrip("# ").rstrip() for comment in lines[first:line])
 
 
-def comment_behind(line: str, column: int) -> str:
+def comment_after(line: str, column: int) -> str:
     """Return the comment after a value that ends at a column."""
     return line[column:].partition("#")[2].strip()
 
 
 def heading(text: str) -> str:
     """Return the comment at the top of a file as one line, without Hydra's ``@package`` line."""
-    said = []
+    comments = []
     for line in text.splitlines():
         if not line.startswith("#"):
             break
         if "@package" not in line:
-            said.append(line.lstrip("# ").rstrip())
-    return " ".join(said).partition(EXAMPLE)[0]
+            comments.append(line.lstrip("# ").rstrip())
+    return " ".join(comments).partition(EXAMPLE)[0]
 
 
 def example_in(text: str) -> str:

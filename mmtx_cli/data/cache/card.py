@@ -9,7 +9,7 @@ from typing import Any
 
 from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.errors import DataError
-from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.former_names import renamed
 from mmtx_cli.io.untrusted.bounded_file import read_json
 
@@ -20,7 +20,7 @@ FORMAT = 1
 BODY = ".body"
 """Suffix of the part that holds the output of an encoder's pretrained body alone."""
 
-PREPARED = {
+PREPARATION_KEYS = {
     "image": ("image_size", "resize_mode"),
     "video": ("image_size", "resize_mode", "num_frames", "frame_sampling", "fps"),
     "audio": ("sample_rate", "audio_seconds"),
@@ -30,7 +30,7 @@ PREPARED = {
 
 The column of a text does not matter: a cache entry belongs to the text itself.
 """
-IN_DATA = ("resize_mode", "frame_sampling", "fps")
+DATA_SECTION_KEYS = ("resize_mode", "frame_sampling", "fps")
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,27 @@ class Card:
         """True if these are outputs of an encoder's body, not of the whole encoder."""
         return self.part.endswith(BODY)
 
-    def differences(self, now: "Card") -> list[str]:
-        """Return how the module or preprocessing described by ``now`` differs, one line each."""
-        told = [*changes(self.preparation, now.preparation, "")]
+    def differences(self, new: "Card") -> list[str]:
+        """Return how the module or preprocessing described by ``new`` differs, one line each."""
+        messages = [*changes(self.preparation, new.preparation, "")]
         # an image_size in the encoder's config is the same setting: report it once
-        sizes = {key for key, then in self.preparation.items() if now.preparation.get(key) != then}
-        theirs, mine = (without(card.config, sizes) for card in (self, now))
-        other = [*changes(theirs, mine, f"{self.part}.")]
-        if self.tokenizer != now.tokenizer:
-            told.append("built with a different tokenizer")
+        sizes = {
+            key for key, value in self.preparation.items() if new.preparation.get(key) != value
+        }
+        old_config, new_config = (without(card.config, sizes) for card in (self, new))
+        config_changes = [*changes(old_config, new_config, f"{self.part}.")]
+        if self.tokenizer != new.tokenizer:
+            messages.append("built with a different tokenizer")
         resized = bool(sizes & self.config.keys())  # a resized encoder has other weights anyway
-        if not other and not resized and self.weights != now.weights:
-            other = [f"built with different weights of {self.part}{seeds(self.seed, now.seed)}"]
-        return told + other
+        if not config_changes and not resized and self.weights != new.weights:
+            config_changes = [
+                f"built with different weights of {self.part}{seed_difference(self.seed, new.seed)}"
+            ]
+        return messages + config_changes
 
     def write(self, folder: Path) -> None:
         """Write the card into the folder of its entries."""
-        with replaced(folder / CARD) as temporary:
+        with atomic_write(folder / CARD) as temporary:
             temporary.write_text(
                 json.dumps(asdict(self), indent=2, allow_nan=False) + "\n", encoding="utf-8"
             )
@@ -85,13 +89,13 @@ class Card:
         """Read the card of a folder; raise DataError if it is missing or invalid."""
         path = folder / CARD
         try:
-            held = renamed(read_json(path))
-            if held["format"] != FORMAT:
+            content = renamed(read_json(path))
+            if content["format"] != FORMAT:
                 raise DataError(
-                    f"{path}: written by another version of mmtx, in format {held['format']}; "
+                    f"{path}: written by another version of mmtx, in format {content['format']}; "
                     "rebuild the cache"
                 )
-            return cls(**{field.name: held[field.name] for field in fields(cls)})
+            return cls(**{field.name: content[field.name] for field in fields(cls)})
         except (OSError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, DataError):
                 raise
@@ -104,15 +108,17 @@ def cards(folder: Path) -> dict[str, Card]:
     return {card.part: card for card in found}
 
 
-def prepared_by(preparation: Preprocessing, modality: str) -> dict[str, Any]:
+def preprocessing_of(preparation: Preprocessing, modality: str) -> dict[str, Any]:
     """Return the preprocessing settings that apply to a modality."""
-    keys = ("max_feature_length",) if modality in preparation.features else PREPARED[modality]
+    keys = (
+        ("max_feature_length",) if modality in preparation.features else PREPARATION_KEYS[modality]
+    )
     return {key: getattr(preparation, key) for key in keys}
 
 
-def seeds(then: int, now: int) -> str:
+def seed_difference(old: int, new: int) -> str:
     """Describe a difference in seeds, which changes randomly initialized weights; "" if equal."""
-    return f" (seed {then} before, {now} now)" if then != now else ""
+    return f" (seed {old} before, {new} now)" if old != new else ""
 
 
 def without(config: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
@@ -120,15 +126,15 @@ def without(config: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in keys}
 
 
-def changes(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> Iterator[str]:
+def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> Iterator[str]:
     """Yield one line for each value that differs between two nested mappings."""
-    for key in dict.fromkeys([*then, *now]):
-        was, is_ = then.get(key), now.get(key)
-        if isinstance(was, Mapping) and isinstance(is_, Mapping):
-            yield from changes(was, is_, f"{prefix}{key}.")
-        elif was != is_:
-            name = f"data.{key}" if not prefix and key in IN_DATA else f"{prefix}{key}"
-            yield f"{name} {shown(was)} before, {shown(is_)} now"
+    for key in dict.fromkeys([*old, *new]):
+        old_value, new_value = old.get(key), new.get(key)
+        if isinstance(old_value, Mapping) and isinstance(new_value, Mapping):
+            yield from changes(old_value, new_value, f"{prefix}{key}.")
+        elif old_value != new_value:
+            name = f"data.{key}" if not prefix and key in DATA_SECTION_KEYS else f"{prefix}{key}"
+            yield f"{name} {shown(old_value)} before, {shown(new_value)} now"
 
 
 def shown(value: Any) -> str:
@@ -146,9 +152,9 @@ def weights_hash(state: Mapping[str, Any]) -> str:
     """Return the SHA-256 of the names, types, shapes and bytes of tensors, sorted by name."""
     import torch
 
-    made = sha256()
+    digest = sha256()
     for name, tensor in sorted(state.items()):
         x = tensor.detach().cpu().contiguous()
-        made.update(f"{name} {x.dtype} {tuple(x.shape)};".encode())
-        made.update(x.reshape(-1).view(torch.uint8).numpy())
-    return made.hexdigest()
+        digest.update(f"{name} {x.dtype} {tuple(x.shape)};".encode())
+        digest.update(x.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

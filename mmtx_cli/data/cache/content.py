@@ -31,21 +31,21 @@ class ContentKeys:
 
 def media_contents(rows: Sequence[Sample], modality: str, features: bool = False) -> ContentKeys:
     """Return the contents of a modality's files (or features) for rows that have the modality."""
-    named = [named_by(row, modality, features) for row in rows]
-    names = [halves(said)[0] for said, _ in named]
-    found: dict[str, list[int]] = {}
-    states = [halves([state_of(path, found) for path in paths])[0] for _, paths in named]
+    inputs = [content_identity(row, modality, features) for row in rows]
+    names = [hash_pair(identity)[0] for identity, _ in inputs]
+    state_cache: dict[str, list[int]] = {}
+    states = [hash_pair([state_of(path, state_cache) for path in paths])[0] for _, paths in inputs]
     return ContentKeys(np.array(names, dtype=np.uint64), np.array(states, dtype=np.uint64))
 
 
 def text_contents(texts: Sequence[str]) -> ContentKeys:
     """Return the contents of texts; name and state are both hashes of the text."""
-    both = [halves(text) for text in texts]
-    pairs = np.array(both, dtype=np.uint64).reshape(-1, 2)
+    hashes = [hash_pair(text) for text in texts]
+    pairs = np.array(hashes, dtype=np.uint64).reshape(-1, 2)
     return ContentKeys(pairs[:, 0].copy(), pairs[:, 1].copy())
 
 
-def named_by(row: Sample, modality: str, features: bool) -> tuple[Any, list[str]]:
+def content_identity(row: Sample, modality: str, features: bool) -> tuple[Any, list[str]]:
     """Return a row's description of a modality, and the files in it."""
     if features:
         place = row.features[modality]
@@ -58,18 +58,18 @@ def named_by(row: Sample, modality: str, features: bool) -> tuple[Any, list[str]
     return [row.audio, *row.sound_window, row.has_own_sound], [str(row.audio)]
 
 
-def state_of(path: str, found: dict[str, list[int]]) -> list[int]:
-    """Return size and mtime (ns) of a file, empty if missing; ``found`` caches the result."""
-    if path not in found:
+def state_of(path: str, state_cache: dict[str, list[int]]) -> list[int]:
+    """Return size and mtime (ns) of a file, empty if missing; ``state_cache`` caches the result."""
+    if path not in state_cache:
         try:
             stat = os.stat(path)
-            found[path] = [stat.st_size, stat.st_mtime_ns]
+            state_cache[path] = [stat.st_size, stat.st_mtime_ns]
         except OSError:
-            found[path] = []
-    return found[path]
+            state_cache[path] = []
+    return state_cache[path]
 
 
-def halves(said: Any) -> tuple[int, int]:
+def hash_pair(value: Any) -> tuple[int, int]:
     """Return a 128-bit hash of a JSON value as two 64-bit integers."""
-    made = blake2b(json.dumps(said).encode(), digest_size=16).digest()
-    return int.from_bytes(made[:8], "little"), int.from_bytes(made[8:], "little")
+    digest = blake2b(json.dumps(value).encode(), digest_size=16).digest()
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")

@@ -13,7 +13,7 @@ from mmtx_cli.data.cache.content import ContentKeys, media_contents, text_conten
 from mmtx_cli.data.cache.module_outputs import CHANGED, NONE, ModuleOutputs
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.columns import column_texts
-from mmtx_cli.errors import DataError, at_most
+from mmtx_cli.errors import DataError, truncate
 
 
 @dataclass(frozen=True)
@@ -94,43 +94,43 @@ class Cache:
         found, faults = {}, []
         for name in parts:
             if (part := self.parts.get(name)) is not None:
-                has = [i for i, row in enumerate(rows) if reader.has(row, part.card.modality)]
-                found[name] = entries_of(part, rows, has, reader)
-                faults += lacking(found[name], rows, has, where, self.folder)
+                present = [i for i, row in enumerate(rows) if reader.has(row, part.card.modality)]
+                found[name] = entries_of(part, rows, present, reader)
+                faults += entry_faults(found[name], rows, present, where, self.folder)
         self.refuse(faults)
         return found
 
     def refuse(self, faults: Sequence[str]) -> None:
         """Raise DataError if there are faults, with the command that updates the cache."""
         if faults:
-            *others, last = at_most(faults)
+            *others, last = truncate(faults)
             raise DataError(*others, f"{last}; update the cache: {self.remedy}")
 
 
 def entries_of(
-    part: ModuleOutputs, rows: Sequence[Sample], has: Sequence[int], reader: Reader
+    part: ModuleOutputs, rows: Sequence[Sample], present: Sequence[int], reader: Reader
 ) -> CacheIndex:
-    """Return the entries of all rows; NONE for rows without the modality (not in ``has``).
+    """Return the entries of all rows; NONE for rows without the modality (not in ``present``).
 
     Args:
         part: The cached outputs.
         rows: The samples.
-        has: Indices of the rows that have the modality.
+        present: Indices of the rows that have the modality.
         reader: Determines each row's contents.
     """
     if reader.words(part.card.modality):
         texts = reader.columns(rows)
-        flat = [text for several in texts for text in several]
+        flat = [text for row_texts in texts for text in row_texts]
         return CacheIndex(part, part.find(text_contents(flat)), np.cumsum([0, *map(len, texts)]))
     number = np.full(len(rows), NONE)
-    number[has] = part.find(reader.contents([rows[i] for i in has], part.card.modality))
+    number[present] = part.find(reader.contents([rows[i] for i in present], part.card.modality))
     return CacheIndex(part, number, np.arange(len(rows) + 1))
 
 
-def lacking(
+def entry_faults(
     entries: CacheIndex,
     rows: Sequence[Sample],
-    has: Sequence[int],
+    present: Sequence[int],
     where: Callable[[Sample], str],
     folder: Path,
 ) -> list[str]:
@@ -139,12 +139,12 @@ def lacking(
     Args:
         entries: The entries of all rows.
         rows: The samples.
-        has: Indices of the rows that have the modality.
+        present: Indices of the rows that have the modality.
         where: Returns a row's location for messages.
         folder: Folder of the cache, for messages.
     """
     faults, part = [], entries.part.card.part
-    for i in has:
+    for i in present:
         numbers = entries.number[entries.first[i] : entries.first[i + 1]]
         if (numbers == CHANGED).any():
             faults.append(f"{where(rows[i])}: {rows[i].id}: its file was changed or removed after "

@@ -52,9 +52,9 @@ class ModuleOutputs:
             return np.full(len(contents), NONE)
         last = np.searchsorted(self.name, contents.name, side="right") - 1
         entry = self.order[np.maximum(last, 0)]
-        there = (last >= 0) & (self.name[np.maximum(last, 0)] == contents.name)
-        same = self.state[entry] == contents.state
-        return np.where(there, np.where(same, entry, CHANGED), NONE)
+        found = (last >= 0) & (self.name[np.maximum(last, 0)] == contents.name)
+        unchanged = self.state[entry] == contents.state
+        return np.where(found, np.where(unchanged, entry, CHANGED), NONE)
 
     def read(self, entry: int) -> Float[Tensor, "n d"] | None:
         """Return the vectors of an entry; None if the content turned out to be empty.
@@ -81,10 +81,10 @@ def joined(arrays: Sequence[np.ndarray], dtype: type = np.int64) -> np.ndarray:
 
 def faults_of(shards: Sequence[ShardIndex]) -> dict[int, Fault]:
     """Return the faults of all shards by global entry number."""
-    firsts = np.cumsum([0, *(len(shard.ends) for shard in shards)])
+    offsets = np.cumsum([0, *(len(shard.ends) for shard in shards)])
     return {
-        int(first) + i: fault
-        for first, shard in zip(firsts, shards, strict=False)
+        int(offset) + i: fault
+        for offset, shard in zip(offsets, shards, strict=False)
         for i, fault in shard.faults.items()
     }
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmtx_cli.data.cache.content import ContentKeys
 from mmtx_cli.errors import DataError
-from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.atomic import atomic_write
 
 SUFFIX = ".safetensors"
 
@@ -61,9 +61,9 @@ def write_shard(
         "name": torch.from_numpy(contents.name.view(np.int64)),
         "state": torch.from_numpy(contents.state.view(np.int64)),
     }
-    said = json.dumps({str(i): [f.path, f.reason] for i, f in faults.items()})
-    with replaced(path) as temporary:
-        save_file(tensors, temporary, {"faults": said})
+    faults_json = json.dumps({str(i): [f.path, f.reason] for i, f in faults.items()})
+    with atomic_write(path) as temporary:
+        save_file(tensors, temporary, {"faults": faults_json})
 
 
 def read_index(path: Path) -> ShardIndex:
@@ -79,13 +79,13 @@ def read_index(path: Path) -> ShardIndex:
             ends, name, state = (
                 file.get_tensor(key).numpy().copy() for key in ("ends", "name", "state")
             )
-            said = json.loads(file.metadata()["faults"])
+            stored_faults = json.loads(file.metadata()["faults"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DataError(
             f"{path}: cache shard cannot be read ({error}); remove it, then run the command that "
             "created the cache again"
         ) from error
-    faults = {int(i): Fault(*both) for i, both in said.items()}
+    faults = {int(i): Fault(*values) for i, values in stored_faults.items()}
     return ShardIndex(path, ContentKeys(unsigned(name), unsigned(state)), ends, faults)
 
 

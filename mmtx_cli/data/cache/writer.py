@@ -49,14 +49,18 @@ class ShardWriter:
             x: The output.
             path: What was encoded, for messages.
         """
-        kept = x.to(self.dtype)
-        if not kept.isfinite().all():
-            cause = "is not finite" if not x.isfinite().all() else f"overflows {said(kept.dtype)}"
+        converted = x.to(self.dtype)
+        if not converted.isfinite().all():
+            cause = (
+                "is not finite"
+                if not x.isfinite().all()
+                else f"overflows {dtype_name(converted.dtype)}"
+            )
             raise DataError(
                 f"{path}: the encoder's output {cause}; "
                 "set dtype=bfloat16 or dtype=float32, or check the encoder's weights"
             )
-        self.append(name, state, kept)
+        self.append(name, state, converted)
 
     def add_fault(self, name: int, state: int, fault: Fault) -> None:
         """Add an entry for a content that could not be read."""
@@ -76,13 +80,13 @@ class ShardWriter:
         """Write the collected entries."""
         if not self.outputs:
             return
-        both = (np.array(x, dtype=np.uint64) for x in (self.names, self.states))
+        hashes = (np.array(x, dtype=np.uint64) for x in (self.names, self.states))
         path = self.folder / f"{self.next:06d}{SUFFIX}"
-        write_shard(path, ContentKeys(*both), self.outputs, self.faults)
+        write_shard(path, ContentKeys(*hashes), self.outputs, self.faults)
         self.next += 1
         self.forget()
 
 
-def said(dtype: torch.dtype) -> str:
+def dtype_name(dtype: torch.dtype) -> str:
     """Return a dtype as it is written in the configuration."""
     return str(dtype).removeprefix("torch.")

@@ -24,7 +24,7 @@ from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.regular_file import check_regular
 from mmtx_cli.suggest import closest
 
-NAMED = 5
+MAX_LISTED = 5
 """Maximum number of names listed in a message."""
 
 
@@ -62,21 +62,21 @@ def open_features(path: str, memory: int) -> FeatureFile:
     return kinds[suffix](path)
 
 
-def no_key(path: str, key: str | None, known: Iterable[str]) -> UnreadableError:
+def missing_key_error(path: str, key: str | None, known: Iterable[str]) -> UnreadableError:
     """Return the error for a missing key, with a near match or the existing keys."""
     names = list(known)
     if near := None if key is None else closest(key, names, 0.6):
         hint = f"did you mean {near!r}?"
     else:
         hint = f"available keys: {listed(names)}"
-    said = "contains named arrays; specify a key" if key is None else f"has no key {key!r}"
-    return UnreadableError(path, f"{said}; {hint}")
+    problem = "contains named arrays; specify a key" if key is None else f"has no key {key!r}"
+    return UnreadableError(path, f"{problem}; {hint}")
 
 
 def listed(names: Iterable[str]) -> str:
     """Return the first few names in a file."""
-    first = list(islice(names, NAMED + 1))
-    return ", ".join(first[:NAMED]) + (", …" if first[NAMED:] else "")
+    first = list(islice(names, MAX_LISTED + 1))
+    return ", ".join(first[:MAX_LISTED]) + (", …" if first[MAX_LISTED:] else "")
 
 
 class NpyFile(FeatureFile):
@@ -109,7 +109,7 @@ class NpzFile(FeatureFile):
     def stored(self, key: str | None) -> Any:
         """Decompress one array."""
         if key not in self.file.files:
-            raise no_key(self.path, key, self.file.files)
+            raise missing_key_error(self.path, key, self.file.files)
         if self.last[0] != key:
             self.last = None, None  # free the previous array first
             check_memory(member_size(self.file.zip, key), self.memory)
@@ -145,7 +145,7 @@ class TorchFile(FeatureFile):
         found = self.content
         if isinstance(found, dict):
             if key not in found:
-                raise no_key(self.path, key, map(str, found))
+                raise missing_key_error(self.path, key, map(str, found))
             found = found[key]
         elif key is not None:
             raise UnreadableError(self.path, "contains one unnamed tensor; remove the key")
@@ -171,7 +171,7 @@ class SafetensorsFile(FeatureFile):
     def stored(self, key: str | None) -> Any:
         """Return the tensor of this name."""
         if key not in self.names:
-            raise no_key(self.path, key, sorted(self.names))
+            raise missing_key_error(self.path, key, sorted(self.names))
         part = self.file.get_slice(key)
         if part.get_dtype() in ("BF16", "F8_E4M3", "F8_E5M2"):  # not supported by numpy
             from safetensors import safe_open
@@ -225,23 +225,23 @@ def dataset(file: Any, path: str, key: str) -> Any:
     for part in filter(None, key.split("/")):
         name = part.encode()
         if not isinstance(found, h5py.Group) or not found.id.links.exists(name):
-            raise no_key(path, key, file)
+            raise missing_key_error(path, key, file)
         if found.id.links.get_info(name).type != h5py.h5l.TYPE_HARD:
-            raise _elsewhere(path, key)
+            raise _external_data_error(path, key)
         found = found[part]
     if not isinstance(found, h5py.Dataset):
         raise UnreadableError(path, f"key {key} is a group; it contains {listed(found)}")
-    return held(found, path, key)
+    return internal_dataset(found, path, key)
 
 
-def held(found: Any, path: str, key: str) -> Any:
+def internal_dataset(found: Any, path: str, key: str) -> Any:
     """Return the dataset if it is stored in its own file; raise UnreadableError if not."""
     if found.external or found.is_virtual:
-        raise _elsewhere(path, key)
+        raise _external_data_error(path, key)
     return found
 
 
-def _elsewhere(path: str, key: str) -> UnreadableError:
+def _external_data_error(path: str, key: str) -> UnreadableError:
     return UnreadableError(path, f"key {key} links to data stored elsewhere; copy the data")
 
 

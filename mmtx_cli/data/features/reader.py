@@ -18,7 +18,7 @@ from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from mmtx_cli.media.worker.limits import DecodeLimits
 
-OPEN = 16
+MAX_OPEN_FILES = 16
 """Maximum number of files that a process keeps open."""
 LIBRARY_MEMORY = 2**28
 """Memory in bytes that libraries may use in addition to a sample's features."""
@@ -56,7 +56,7 @@ class FeatureFiles:
             DataError: if a package is missing.
         """
         if PurePath(place.path).suffix.lower() in HDF5:
-            found = self.guard.run(read_apart, place.path, place, most, self.limits)
+            found = self.guard.run(read_in_subprocess, place.path, place, most, self.limits)
         else:
             found = self.read_here(place, most)
         if fault := fault_of(found, width):
@@ -82,7 +82,7 @@ class FeatureFiles:
             self.files.move_to_end(path)
         else:
             self.files[path] = open_features(path, self.limits.bytes)
-            if len(self.files) > OPEN:
+            if len(self.files) > MAX_OPEN_FILES:
                 self.files.popitem(last=False)[1].close()
         return self.files[path]
 
@@ -101,11 +101,11 @@ class FeatureFiles:
 
 
 @cache
-def _files_apart(limits: DecodeLimits) -> FeatureFiles:
+def _subprocess_files(limits: DecodeLimits) -> FeatureFiles:
     return FeatureFiles(limits)
 
 
-def read_apart(
+def read_in_subprocess(
     path: str, place: FeaturePlace, most: int | None, limits: DecodeLimits
 ) -> Float[np.ndarray, "l c"]:
     """Read features in the guard's subprocess, which caches open files.
@@ -116,7 +116,7 @@ def read_apart(
         most: Maximum number of vectors, or None for all.
         limits: Limits on reading one sample.
     """
-    return _files_apart(limits).read_here(place, most)
+    return _subprocess_files(limits).read_here(place, most)
 
 
 class ShapeError(ValueError):
@@ -170,12 +170,12 @@ def floats(part: Any) -> Float[np.ndarray, "..."]:
         return np.array(part, dtype=np.float32)  # a copy: the file may be closed before it is used
 
 
-def fault_of(found: Float[np.ndarray, "l c"], width: int | None) -> str | None:
+def fault_of(features: Float[np.ndarray, "l c"], width: int | None) -> str | None:
     """Return why a model cannot use the vectors (wrong width, not finite), or None."""
-    if width is not None and found.shape[1] != width:
-        return f"vectors have {found.shape[1]} dimensions, but the others have {width}"
-    bad = found.size - int(np.isfinite(found).sum())
-    return f"{bad} of {found.size} values are NaN or infinite" if bad else None
+    if width is not None and features.shape[1] != width:
+        return f"vectors have {features.shape[1]} dimensions, but the others have {width}"
+    count = features.size - int(np.isfinite(features).sum())
+    return f"{count} of {features.size} values are NaN or infinite" if count else None
 
 
 def reason_of(error: Exception) -> str:

@@ -12,16 +12,16 @@ from mmtx_cli.errors import DataError
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.worker.limits import DecodeLimits
 
-LOOKED_AT = 256
+SAMPLED_ROWS = 256
 """Number of samples from which the scale of features is estimated."""
 
 
 def feature_sizes(
-    manifest: Manifest, known: Mapping[str, int | None], limits: DecodeLimits | None = None
+    manifest: Manifest, expected: Mapping[str, int | None], limits: DecodeLimits | None = None
 ) -> dict[str, int]:
     """Return the feature width of each modality, from the first readable row (training first).
 
-    ``known`` maps the modalities that are read as features to the width that a model expects, or
+    ``expected`` maps the modalities that are read as features to the width that a model expects, or
     None; ``limits`` apply to each sample.
 
     Raises:
@@ -30,36 +30,36 @@ def feature_sizes(
     rows = sorted(manifest.samples, key=lambda row: row.split != "train")
     files = FeatureFiles(limits)
     try:
-        return {name: _size(name, size, rows, manifest, files) for name, size in known.items()}
+        return {name: _size(name, size, rows, manifest, files) for name, size in expected.items()}
     finally:
         files.close()  # so that loader workers inherit no open files
 
 
 def _size(
-    name: str, known: int | None, rows: Sequence[Sample], manifest: Manifest, files: FeatureFiles
+    name: str, expected: int | None, rows: Sequence[Sample], manifest: Manifest, files: FeatureFiles
 ) -> int:
     error: UnreadableError | None = None
     for row in rows:
         if name not in row.features:
             continue
         try:
-            found = files.read(row.features[name], most=1).shape[1]
+            width = files.read(row.features[name], most=1).shape[1]
         except UnreadableError as fault:  # reported when the sample itself is read
             error = error or fault
             continue
-        if known not in (None, found):
+        if expected not in (None, width):
             raise DataError(
                 f"{manifest.where(row)}: features.{name}: {row.features[name].path}: vectors "
-                f"have {found} dimensions, but encoder.{name}.num_features is {known}; use the "
+                f"have {width} dimensions, but encoder.{name}.num_features is {expected}; use the "
                 "features that the encoder was trained on, or choose a new encoder"
             )
-        return found
+        return width
     if error is not None:
         raise DataError(
             f"{manifest.path}: features.{name} cannot be read in any row; first: {error}"
         )
-    if known is not None:
-        return known
+    if expected is not None:
+        return expected
     raise DataError(
         f"{manifest.path}: no row has features.{name}, which encoder/{name}=precomputed needs; add "
         f"them to the manifest, or disable the encoder: encoder.{name}=null"
@@ -79,12 +79,12 @@ def feature_scale(
         most: Maximum number of vectors read per sample.
         limits: Limits on reading one sample.
     """
-    having = [row for row in rows if name in row.features]
-    places = np.unique(np.linspace(0, len(having) - 1, LOOKED_AT).round().astype(int))
-    chosen = [having[i] for i in places] if having else []
+    available = [row for row in rows if name in row.features]
+    indices = np.unique(np.linspace(0, len(available) - 1, SAMPLED_ROWS).round().astype(int))
+    chosen = [available[i] for i in indices] if available else []
     count, total, squares = 0, np.zeros(()), np.zeros(())
-    for found in _readable(chosen, name, most, limits):
-        x = found.astype(np.float64)
+    for features in _readable(chosen, name, most, limits):
+        x = features.astype(np.float64)
         count, total, squares = count + len(x), total + x.sum(0), squares + np.square(x).sum(0)
     if not count:
         return None
@@ -100,9 +100,9 @@ def _readable(
     files, width = FeatureFiles(limits), None
     for row in rows:
         try:
-            found = files.read(row.features[name], width, most)
+            features = files.read(row.features[name], width, most)
         except UnreadableError:  # quarantined when the sample itself is read
             continue
-        width = found.shape[1]
-        yield found
+        width = features.shape[1]
+        yield features
     files.close()

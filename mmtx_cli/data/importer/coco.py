@@ -13,9 +13,9 @@ from mmtx_cli.data.importer.found import Found, staging_of
 from mmtx_cli.data.importer.json_file import is_id, read_json
 from mmtx_cli.data.importer.options import Settings
 from mmtx_cli.data.importer.paths import by_split, image_folders
-from mmtx_cli.errors import DataError, at_most
+from mmtx_cli.errors import DataError, truncate
 
-_ANEW = "fix the entry, or download the file again"
+_FIX = "fix the entry, or download the file again"
 
 
 def read(settings: Settings) -> Found:
@@ -43,19 +43,19 @@ def rows(
         place = f"{annotations}: images[{number}]"
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if not isinstance(name, str) or not is_id(name) or not is_id(entry.get("id")):
-            faults.append(f"{place}: id or file_name is missing; {_ANEW}")
+            faults.append(f"{place}: id or file_name is missing; {_FIX}")
         elif entry["id"] in named:
-            taken = named[entry["id"]][0]
-            faults.append(f"{place}: id {entry['id']!r} is already used at {taken}; {_ANEW}")
+            first = named[entry["id"]][0]
+            faults.append(f"{place}: id {entry['id']!r} is already used at {first}; {_FIX}")
         else:
             named[entry["id"]] = place, name
     faults += [
-        f"{annotations}: image_id {ident!r} has captions, but is not in 'images'; {_ANEW}"
+        f"{annotations}: image_id {ident!r} has captions, but is not in 'images'; {_FIX}"
         for ident in captions
         if ident not in named
     ]
     if faults:
-        raise DataError(*at_most(faults))
+        raise DataError(*truncate(faults))
     for ident, (place, name) in named.items():
         yield (
             place,
@@ -77,7 +77,7 @@ def _captions(
         caption = entry.get("caption") if isinstance(entry, dict) else None
         if not isinstance(caption, str) or not caption.strip() or not is_id(entry.get("image_id")):
             faults.append(
-                f"{annotations}: annotations[{number}]: caption or image_id is missing; {_ANEW}"
+                f"{annotations}: annotations[{number}]: caption or image_id is missing; {_FIX}"
             )
         else:
             captions[entry["image_id"]].append(" ".join(caption.split()))

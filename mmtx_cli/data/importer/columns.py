@@ -26,21 +26,22 @@ def check_columns(settings: Settings) -> dict[str, Any]:
         ConfigError: if ``columns``, ``split_by`` or ``features`` is invalid, or they do not match.
     """
     columns: Any = {} if settings["columns"] is None else settings["columns"]
-    by, features = settings["split_by"], settings["features"]
+    split_by, features = settings["split_by"], settings["features"]
     if not isinstance(columns, dict):
         raise ConfigError(f"columns={columns}: must map fields to columns{example_of(settings)}")
     if len({type(name) is int for name in columns.values()}) > 1:
         raise ConfigError(f"columns={columns}: use names, or numbers if there is no header")
     numbered = any(type(name) is int for name in columns.values())
-    if type(by) is int and not numbered:
+    if type(split_by) is int and not numbered:
         raise ConfigError(
-            f"split_by={by}: column numbers are for tables without a header, where all columns "
+            f"split_by={split_by}: column numbers are for tables without a header, where "
+            "all columns "
             "are numbers, as in 'columns={image: 1, caption: 3}'; use the column name"
         )
-    if isinstance(by, str) and numbered:
-        raise ConfigError(f"split_by={by}: must be a number, as in columns={columns}")
-    if by is not None and not isinstance(settings["split"], dict):
-        raise ConfigError(f"split_by={by}: needs ratios; set e.g. 'split={RATIOS}'")
+    if isinstance(split_by, str) and numbered:
+        raise ConfigError(f"split_by={split_by}: must be a number, as in columns={columns}")
+    if split_by is not None and not isinstance(settings["split"], dict):
+        raise ConfigError(f"split_by={split_by}: needs ratios; set e.g. 'split={RATIOS}'")
     if features is not None and (not isinstance(features, dict) or not features):
         raise ConfigError(
             f"features={features}: must map a modality to columns, e.g. "
@@ -70,27 +71,27 @@ def chosen_columns(
     Raises:
         DataError: if a column does not exist, or a required target cannot be determined.
     """
-    named = {str(ours): str(theirs) for ours, theirs in columns.items()}
-    if CAPTIONS in named and "caption" not in named:
-        named["caption"] = named.pop(CAPTIONS)
+    requested = {str(target): str(column) for target, column in columns.items()}
+    if CAPTIONS in requested and "caption" not in requested:
+        requested["caption"] = requested.pop(CAPTIONS)
     if split_by is not None:
         by = str(split_by)
-        named["split_by"] = named.get(by, by)
+        requested["split_by"] = requested.get(by, by)
     # a column named split is always used, since every row needs a split
-    own = TARGETS if not columns else () if has_split else ("split",)
-    chosen = {name: name for name in own if name in header} | named
+    candidates = TARGETS if not columns else () if has_split else ("split",)
+    chosen = {name: name for name in candidates if name in header} | requested
     if not columns and CAPTIONS in header and "caption" not in header:
         chosen["caption"] = CAPTIONS
     faults = vectors.choose(path, header, [*chosen.values()]) if vectors else []
-    for ours, theirs in named.items():
-        if ours not in (*TARGETS, "split_by"):
-            faults.append(f"columns.{ours}: unknown key; must be one of {', '.join(TARGETS)}")
-        if theirs not in header:
-            near = closest(theirs, header, 0.6)
+    for target, column in requested.items():
+        if target not in (*TARGETS, "split_by"):
+            faults.append(f"columns.{target}: unknown key; must be one of {', '.join(TARGETS)}")
+        if column not in header:
+            near = closest(column, header, 0.6)
             hint = f"did you mean {near!r}?" if near else f"available columns: {', '.join(header)}"
-            if len(header) == 1 and (other := next((c for c in ";|\t" if c in header[0]), "")):
-                hint = f"columns are separated by {other!r}; set delimiter={other!r}"
-            faults.append(f"{path}:1: no column {theirs!r}; {hint}")
+            if len(header) == 1 and (separator := next((c for c in ";|\t" if c in header[0]), "")):
+                hint = f"columns are separated by {separator!r}; set delimiter={separator!r}"
+            faults.append(f"{path}:1: no column {column!r}; {hint}")
     if not faults and not {"id", *MEDIA} & chosen.keys() and not vectors:
         faults.append(
             f"{path}:1: no column for images; available: {', '.join(header)}; "

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from mmtx_cli.data.importer.columns import CAPTIONS, MEDIA, check_columns, chosen_columns
-from mmtx_cli.data.importer.drawn import DRAWN, SPLIT_BY
+from mmtx_cli.data.importer.drawn import RANDOM_SPLIT, SPLIT_BY
 from mmtx_cli.data.importer.found import Found, staging_of, with_notes
 from mmtx_cli.data.importer.options import Settings
 from mmtx_cli.data.importer.paths import image_folder, split_of_rows
 from mmtx_cli.data.importer.vectors import Vectors
-from mmtx_cli.data.manifest.row_parser import CAPTION_MARK, named_split
+from mmtx_cli.data.manifest.row_parser import CAPTION_MARK, parse_split
 from mmtx_cli.data.manifest.table_file import Line, check_exists, csv_rows, read_lines
-from mmtx_cli.errors import ConfigError, DataError, at_most
+from mmtx_cli.errors import ConfigError, DataError, truncate
 
 _JSON = (".jsonl", ".ndjson")
 _SUFFIXES = (".csv", ".tsv", ".txt", *_JSON)
@@ -69,7 +69,7 @@ class Form:
         """Yield the cells of each line by column; JSON Lines values keep their types."""
         if path.suffix.lower() in _JSON:
             return read_lines(path)
-        return csv_rows(path, _one_character(path, self.delimiter), self.quoting, self.numbered)
+        return csv_rows(path, _checked_delimiter(path, self.delimiter), self.quoting, self.numbered)
 
 
 def rows(
@@ -119,7 +119,7 @@ def rows(
             continue
         values = {ours: _plain(cells.get(theirs)) for ours, theirs in chosen.items()}
         if chosen.get("caption") == CAPTIONS:
-            values["caption"] = _several(values["caption"])
+            values["caption"] = _caption_list(values["caption"])
         if not {"id", *MEDIA} & chosen.keys():  # only numeric columns: use the line number
             values["id"] = str(line)
         found, ident = _add(samples, place, values, images)
@@ -129,9 +129,9 @@ def rows(
     if not samples and not faults:
         faults = [f"{path}: no rows below the header; use a table of images and captions"]
     if not faults:
-        faults += _with_splits(samples, "split_by" in chosen, split)
+        faults += _assign_splits(samples, "split_by" in chosen, split)
     if faults:
-        raise DataError(*at_most(faults))
+        raise DataError(*truncate(faults))
     if vectors:
         vectors.place({ident: row for ident, (_, row) in samples.items()})
     yield from samples.values()
@@ -142,7 +142,7 @@ def _plain(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else "" if value is None else value
 
 
-def _one_character(path: Path, delimiter: str) -> str:
+def _checked_delimiter(path: Path, delimiter: str) -> str:
     # as for manifests, the suffix .tsv implies tabs
     if delimiter == "\\t" or (delimiter == "," and path.suffix.lower() == ".tsv"):
         return "\t"
@@ -151,7 +151,7 @@ def _one_character(path: Path, delimiter: str) -> str:
     return delimiter
 
 
-def _several(cell: Any) -> Any:
+def _caption_list(cell: Any) -> Any:
     """Return the captions of a cell: a JSON list, or a text separated by " | "."""
     if not isinstance(cell, str) or not cell:
         return cell
@@ -174,8 +174,8 @@ def _add(
     Cells that are empty in one line may be filled in any other line of the same sample.
     """
     media = {key: values[key] for key in MEDIA if _is_filled(values.get(key))}
-    if odd := [key for key, value in media.items() if not isinstance(value, str)]:
-        return [f"{odd[0]} is {media[odd[0]]!r}; expected one path"], ""
+    if invalid := [key for key, value in media.items() if not isinstance(value, str)]:
+        return [f"{invalid[0]} is {media[invalid[0]]!r}; expected one path"], ""
     given = values.get("id")
     if isinstance(given, (bool, list, dict)) and _is_filled(given):
         return [f"id is {given!r}; expected text or an integer"], ""
@@ -185,21 +185,21 @@ def _add(
     faults: list[str] = []
     row: dict[str, Any] = {"id": ident}
     if _is_filled(values.get("split")):
-        row["split"] = named_split(values["split"], faults)
+        row["split"] = parse_split(values["split"], faults)
     row |= {key: str(Path(images or "") / value) for key, value in media.items()}
     row |= {key: values[key] for key in ("text", "label", "group") if _is_filled(values.get(key))}
     if _is_filled(values.get("number")):
         row["label"] = _number(values["number"], faults)
     if _is_filled(values.get("split_by")):
         row[SPLIT_BY] = str(values["split_by"])
-    first, known = samples.setdefault(ident, (place, {"captions": []}))
+    first, merged = samples.setdefault(ident, (place, {"captions": []}))
     faults += [
-        f"{ident} has {key} {value!r} here, but {known[key]!r} at {first}; make them equal"
+        f"{ident} has {key} {value!r} here, but {merged[key]!r} at {first}; make them equal"
         for key, value in row.items()
-        if known.setdefault(key, value) != value
+        if merged.setdefault(key, value) != value
     ]
     if _is_filled(caption := values.get("caption")):
-        known["captions"] += caption if isinstance(caption, list) else [caption]
+        merged["captions"] += caption if isinstance(caption, list) else [caption]
     return faults, ident
 
 
@@ -219,13 +219,13 @@ def _number(value: Any, faults: list[str]) -> float:
     return number
 
 
-def _with_splits(
-    samples: Mapping[str, Placed], by: bool, split: str | Callable[[str], str] | None
+def _assign_splits(
+    samples: Mapping[str, Placed], grouped: bool, split: str | Callable[[str], str] | None
 ) -> list[str]:
     """Assign a split to every sample without one; return the faults."""
     faults = []
     for ident, (place, row) in samples.items():
-        if by and SPLIT_BY not in row:
+        if grouped and SPLIT_BY not in row:
             faults.append(f"{place}: the split_by column is empty; fill in the cell")
         elif "split" not in row and split is None:
             faults.append(
@@ -234,5 +234,5 @@ def _with_splits(
         elif isinstance(split, str):
             row.setdefault("split", split)
         elif "split" not in row and split is not None:
-            row |= {"split": split(row.get(SPLIT_BY, ident)), DRAWN: True}
+            row |= {"split": split(row.get(SPLIT_BY, ident)), RANDOM_SPLIT: True}
     return faults

@@ -2,5 +2,5 @@
 
 SPLIT_BY = "split_by"
 """Value shared by rows that must be in the same split."""
-DRAWN = "split_was_drawn"
+RANDOM_SPLIT = "split_was_drawn"
 """True if the split was assigned by ratios, so that it may still change."""

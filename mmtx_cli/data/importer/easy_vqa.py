@@ -15,7 +15,7 @@ from mmtx_cli.data.importer.json_file import read_json
 from mmtx_cli.data.importer.options import Settings
 from mmtx_cli.data.importer.paths import image_folder
 from mmtx_cli.data.manifest.splits import split_of
-from mmtx_cli.errors import ConfigError, DataError, at_most
+from mmtx_cli.errors import ConfigError, DataError, truncate
 
 HELD_OUT = 0.05
 """Fraction of the training images whose questions are used for validation."""
@@ -63,12 +63,12 @@ def rows(folder: str | Path, seed: int = 0) -> Iterator[tuple[str, dict[str, Any
             if not _is_question(entry)
         ]
         if faults:
-            raise DataError(*at_most(faults))
-        asked: Counter[int] = Counter()
+            raise DataError(*truncate(faults))
+        question_counts: Counter[int] = Counter()
         for number, (question, answer, image) in enumerate(content):
-            asked[image] += 1
+            question_counts[image] += 1
             row = {
-                "id": f"{part}-{image}-{asked[image]}",
+                "id": f"{part}-{image}-{question_counts[image]}",
                 "split": part if part == "test" else _held_out(image, seed),
                 "image": str(Path(folder) / part / "images" / f"{image}.png"),
                 "text": question,

@@ -12,7 +12,7 @@ from typing import Any
 from mmtx_cli.data.importer.found import Found, staging_of
 from mmtx_cli.data.importer.options import Settings
 from mmtx_cli.data.importer.paths import check_splits, image_folder
-from mmtx_cli.errors import DataError, at_most
+from mmtx_cli.errors import DataError, truncate
 from mmtx_cli.io.untrusted.bounded_file import MAX_DOCUMENT_BYTES, RefusedFileError, read_text
 
 
@@ -45,7 +45,7 @@ def rows(
             else:
                 listed[name] = split, where
     if faults:
-        raise DataError(*at_most(faults))
+        raise DataError(*truncate(faults))
     if not listed:
         raise DataError(f"{', '.join(map(str, splits.values()))}: no images are listed")
     for name, (split, place) in listed.items():

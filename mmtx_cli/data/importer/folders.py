@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.importer.drawn import DRAWN
+from mmtx_cli.data.importer.drawn import RANDOM_SPLIT
 from mmtx_cli.data.importer.found import Found, staging_of, with_notes
 from mmtx_cli.data.importer.options import Settings
-from mmtx_cli.data.importer.paths import check_folders, followed, split_of_rows
+from mmtx_cli.data.importer.paths import check_folders, resolve_link, split_of_rows
 from mmtx_cli.data.list_files import files_below
-from mmtx_cli.data.manifest.row_parser import is_split_name, named_split
+from mmtx_cli.data.manifest.row_parser import is_split_name, parse_split
 from mmtx_cli.errors import DataError
 from mmtx_cli.media.suffixes import SUFFIXES
 
@@ -21,7 +21,7 @@ _SHOWN = 5
 def read(settings: Settings) -> Found:
     """Return the rows of the files in ``source``."""
     check_folders({"source": settings["source"]}, settings)
-    source, notes = Path(followed(settings["source"])), list[str]()
+    source, notes = Path(resolve_link(settings["source"])), list[str]()
     found = rows(source, split_of_rows(settings), notes)
     return Found(with_notes(found, lambda: notes), [str(source)], staging_of(settings))
 
@@ -47,43 +47,49 @@ def rows(
     if split is not None:
         _check_classes(top)
     parts = [(top, split)] if split is not None else _splits(top)
-    classes = [(own, chosen) for part, chosen in parts for own in _folders(part)]
-    left = [path for part in dict.fromkeys([top, *(p for p, _ in parts)]) for path in _loose(part)]
-    taken = 0
-    for own, chosen in classes:
-        for path in files_below(own):
+    classes = [
+        (class_folder, part_split) for part, part_split in parts for class_folder in _folders(part)
+    ]
+    skipped = [
+        path for part in dict.fromkeys([top, *(p for p, _ in parts)]) for path in _loose(part)
+    ]
+    num_imported = 0
+    for class_folder, part_split in classes:
+        for path in files_below(class_folder):
             kind = _KIND.get(path.suffix.lower())
             if kind is None:
-                left.append(path)
+                skipped.append(path)
                 continue
-            taken += 1
+            num_imported += 1
             ident = path.relative_to(top).as_posix()
-            row: dict[str, Any] = {"id": ident, kind: str(path), "label": own.name}
-            if isinstance(chosen, str):
-                yield str(path), row | {"split": chosen}
+            row: dict[str, Any] = {"id": ident, kind: str(path), "label": class_folder.name}
+            if isinstance(part_split, str):
+                yield str(path), row | {"split": part_split}
             else:
-                yield str(path), row | {"split": chosen(ident), DRAWN: True}
-    if not taken:
+                yield str(path), row | {"split": part_split(ident), RANDOM_SPLIT: True}
+    if not num_imported:
         raise DataError(
             f"{top}: no image, video or audio file in a class folder; put files into "
             f"{top}/CLASS, or {top}/train/CLASS"
         )
-    if left:
-        kinds = Counter(path.suffix.lower() or "no suffix" for path in left)
-        told = ", ".join(f"{count} x {suffix}" for suffix, count in kinds.most_common())
-        some = ", ".join(str(path.relative_to(top)) for path in left[:_SHOWN])
-        more = " …" if len(left) > _SHOWN else ""
-        notes.append(f"{top}: {len(left)} files were skipped ({told}): {some}{more}")
+    if skipped:
+        kinds = Counter(path.suffix.lower() or "no suffix" for path in skipped)
+        suffix_counts = ", ".join(f"{count} x {suffix}" for suffix, count in kinds.most_common())
+        examples = ", ".join(str(path.relative_to(top)) for path in skipped[:_SHOWN])
+        more = " …" if len(skipped) > _SHOWN else ""
+        notes.append(
+            f"{top}: {len(skipped)} files were skipped ({suffix_counts}): {examples}{more}"
+        )
 
 
 def _splits(top: Path) -> list[tuple[Path, str]]:
     """Return the folder of each split; raise DataError if any folder is not a split."""
     faults: list[str] = []
-    found = [(path, named_split(path.name, faults)) for path in _folders(top)]
+    found = [(path, parse_split(path.name, faults)) for path in _folders(top)]
     if faults or not found:
-        named = ", ".join(path.name for path, _ in found) or "no folders"
+        names = ", ".join(path.name for path, _ in found) or "no folders"
         raise DataError(
-            f"{top}: contains {named}; if folders are classes, set split=train or 'split={{train: "
+            f"{top}: contains {names}; if folders are classes, set split=train or 'split={{train: "
             "0.8, val: 0.1, test: 0.1}', or move them into folders train, val and test"
         )
     return found

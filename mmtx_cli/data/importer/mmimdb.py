@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mmtx_cli.data.features.formats import dataset, hdf5, held, listed, load_hdf5
+from mmtx_cli.data.features.formats import dataset, hdf5, internal_dataset, listed, load_hdf5
 from mmtx_cli.data.importer.found import Found, staging_of, with_notes
 from mmtx_cli.data.importer.options import Settings
 from mmtx_cli.errors import DataError
@@ -58,23 +58,23 @@ class MmImdb:
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield one row per movie, split by split, with its location in the file."""
         seen: Counter[str] = Counter()
-        for split, places in self.splits.items():
-            for i in places:
+        for split, indices in self.splits.items():
+            for i in indices:
                 seen[self.ids[i]] += 1
-                again = f"#{seen[self.ids[i]]}" if seen[self.ids[i]] > 1 else ""
+                suffix = f"#{seen[self.ids[i]]}" if seen[self.ids[i]] > 1 else ""
                 features = {
                     name: {"path": str(self.source), "key": key, "row": i}
                     for name, key in FEATURES.items()
                     if self.sound[name][i]
                 }
                 label = [self.names[k] for k in np.flatnonzero(self.genres[i])]
-                row = {"id": f"{self.ids[i]}{again}", "split": split, "features": features}
+                row = {"id": f"{self.ids[i]}{suffix}", "split": split, "features": features}
                 yield f"{self.source}: row {i}", {**row, "label": label}
 
     @property
     def notes(self) -> list[str]:
         """Numbers of movies without usable features, by modality."""
-        bad = {name: int(np.sum(~sound)) for name, sound in self.sound.items()}
+        bad = {name: int(np.sum(~finite)) for name, finite in self.sound.items()}
         return [
             f"{count} movies have no {name} features: they contain NaN or infinite values"
             for name, count in bad.items()
@@ -105,32 +105,32 @@ def read_content(path: str) -> tuple[Any, list[str], list[str], Any, Any]:
 
 
 def _content(file: Any, path: str) -> tuple[Any, list[str], list[str], Any, Any]:
-    wanted = ("genres", "imdb_ids", *FEATURES.values())
-    if missing := [name for name in wanted if name not in file]:
+    required = ("genres", "imdb_ids", *FEATURES.values())
+    if missing := [name for name in required if name not in file]:
         raise DataError(
             f"{path}: no dataset {', '.join(missing)}; available: {listed(file)}; use "
             "multimodal_imdb.hdf5"
         )
     if "split" not in file.attrs:
         raise DataError(f"{path}: no attribute 'split'; use multimodal_imdb.hdf5")
-    stored = {name: dataset(file, path, name) for name in wanted}
+    stored = {name: dataset(file, path, name) for name in required}
     genres = np.asarray(stored["genres"][...]) > 0
     names = names_of(stored["genres"].attrs.get("target_names"), genres.shape[1])
     ids = [text_of(ident) for ident in stored["imdb_ids"][...]]
     splits = split_rows(file, path)
-    sound = {name: finite_rows(stored[key]) for name, key in FEATURES.items()}
-    for name, rows in (("imdb_ids", ids), *sound.items()):
+    finite = {name: finite_rows(stored[key]) for name, key in FEATURES.items()}
+    for name, rows in (("imdb_ids", ids), *finite.items()):
         if len(rows) != len(genres):
             raise DataError(f"{path}: {len(rows)} rows of {name}, {len(genres)} of genres")
-    return genres, names, ids, splits, sound
+    return genres, names, ids, splits, finite
 
 
 def names_of(value: Any, count: int) -> list[str]:
     """Return the genre names from JSON or a list of texts; "genre 0", … if there are none."""
     if value is None:
         return [f"genre {i}" for i in range(count)]
-    plain = text_of(value) if isinstance(value, (str, bytes)) else None
-    names = json.loads(plain) if plain is not None else [text_of(name) for name in value]
+    text = text_of(value) if isinstance(value, (str, bytes)) else None
+    names = json.loads(text) if text is not None else [text_of(name) for name in value]
     if len(names) != count:
         raise ValueError(f"{len(names)} target_names for {count} genres")
     return [str(name) for name in names]
@@ -141,18 +141,18 @@ def split_rows(file: Any, source: str) -> dict[str, list[int]]:
     splits: dict[str, list[int]] = {}
     for entry in file.attrs["split"]:
         name, dataset = text_of(entry["split"]), text_of(entry["source"])
-        if dataset != "genres" or not first(entry["available"]):
+        if dataset != "genres" or not scalar(entry["available"]):
             continue
         if name not in SPLITS:
             raise DataError(f"{source}: unknown split {name!r} in the attribute 'split'")
         if entry["indices"]:
-            rows = held(file[entry["indices"]], source, f"indices of {name}")
-            places = [int(i) for i in rows[...]]
+            rows = internal_dataset(file[entry["indices"]], source, f"indices of {name}")
+            indices = [int(i) for i in rows[...]]
         else:
-            places = list(range(int(first(entry["start"])), int(first(entry["stop"]))))
-        splits.setdefault(SPLITS[name], []).extend(places)
+            indices = list(range(int(scalar(entry["start"])), int(scalar(entry["stop"]))))
+        splits.setdefault(SPLITS[name], []).extend(indices)
     size = len(file["genres"])
-    if not splits or any(not 0 <= i < size for places in splits.values() for i in places):
+    if not splits or any(not 0 <= i < size for indices in splits.values() for i in indices):
         raise DataError(f"{source}: the attribute 'split' lists no rows or unknown rows")
     return splits
 
@@ -170,6 +170,6 @@ def text_of(value: Any) -> str:
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
-def first(value: Any) -> Any:
+def scalar(value: Any) -> Any:
     """Return a number of the split table, which some versions store as an array of one."""
     return np.ravel(value)[0]

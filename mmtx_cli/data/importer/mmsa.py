@@ -18,8 +18,8 @@ from mmtx_cli.data.importer.found import Found, staging_of, with_notes
 from mmtx_cli.data.importer.options import Settings
 from mmtx_cli.data.importer.paths import example_of
 from mmtx_cli.data.importer.pickled import plain, read_pickle
-from mmtx_cli.errors import ConfigError, DataError, at_most
-from mmtx_cli.io.atomic import replaced
+from mmtx_cli.errors import ConfigError, DataError, truncate
+from mmtx_cli.io.atomic import atomic_write
 
 STREAMS = {"text": "text", "audio": "audio", "video": "vision"}
 """The pickle's field name for each modality."""
@@ -62,32 +62,35 @@ class Mmsa:
             )
         splits, faults = {}, []
         for split, values in found.items():
-            wanted = {"id", "raw_text", *STREAMS.values(), self.label, *map(_lengths, STREAMS)}
+            keys = {"id", "raw_text", *STREAMS.values(), self.label, *map(_lengths, STREAMS)}
             try:
-                splits[split] = {key: plain(values[key]) for key in wanted if key in values}
+                splits[split] = {key: plain(values[key]) for key in keys if key in values}
             except (ValueError, RecursionError) as error:
                 faults.append(f"{self.source}: {split}: {error}")
                 continue
             faults += [f"{self.source}: {split}: {f}" for f in self._faults(splits[split], values)]
         if faults:
-            raise DataError(*at_most(faults))
+            raise DataError(*truncate(faults))
         return splits
 
     def _faults(self, fields: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
-        has = ", ".join(map(str, values))
+        available = ", ".join(map(str, values))
         for key in ("id", self.label):
             if key not in fields:
-                yield f"no field {key!r}; available: {has}; other label: columns={{label: FIELD}}"
-        here = [key for key in STREAMS.values() if key in fields]
-        if not here:
-            yield f"no field text, audio or vision; available: {has}"
+                yield (
+                    f"no field {key!r}; available: {available}; other label: "
+                    f"columns={{label: FIELD}}"
+                )
+        present = [key for key in STREAMS.values() if key in fields]
+        if not present:
+            yield f"no field text, audio or vision; available: {available}"
         rows = _count(fields.get("id"))
         for key, value in fields.items():
             if _count(value) != rows:
                 yield f"{key} has {_count(value)} entries for {rows} ids"
             elif key.endswith("_lengths") and np.asarray(value).dtype.kind not in "iu":
                 yield f"{key} must contain integers"
-            elif key in here and not _are_features(value):
+            elif key in present and not _are_features(value):
                 yield f"{key} must contain numbers of shape [n, l, c]"
             elif key == self.label:
                 for i, item in enumerate(value):
@@ -106,8 +109,8 @@ class Mmsa:
             for i, ident in enumerate(ids):
                 features = {
                     name: {"path": str(path), "key": ident}
-                    for name, (path, kept) in files.items()
-                    if ident in kept
+                    for name, (path, stored_ids) in files.items()
+                    if ident in stored_ids
                 }
                 row = {"id": ident, "split": SPLITS[split], "features": features}
                 text = _text(fields["raw_text"][i]).strip() if "raw_text" in fields else ""
@@ -131,22 +134,22 @@ class Mmsa:
         from safetensors.numpy import save_file
 
         # these files can have many gigabytes: pop each array so that the raw copy is freed
-        here = {name: key for name, key in STREAMS.items() if key in fields}
-        streams = {name: self._clean(name, fields.pop(key)) for name, key in here.items()}
+        present = {name: key for name, key in STREAMS.items() if key in fields}
+        streams = {name: self._clean(name, fields.pop(key)) for name, key in present.items()}
         bounds = self._bounds(streams, fields)
         files = {}
         for name, array in streams.items():
-            own = {
+            arrays = {
                 ident: np.ascontiguousarray(array[i, first:end])
                 for i, (ident, (first, end)) in enumerate(zip(ids, bounds[name], strict=True))
                 if end > first
             }
-            if lacking := len(ids) - len(own):
-                self.changes[f"samples have no {name}: all padding"] += lacking
+            if missing := len(ids) - len(arrays):
+                self.changes[f"samples have no {name}: all padding"] += missing
             path = self.folder / f"{split}_{name}.safetensors"
-            with replaced(path) as half:
-                save_file(own, half)
-            files[name] = path, frozenset(own)
+            with atomic_write(path) as temporary:
+                save_file(arrays, temporary)
+            files[name] = path, frozenset(arrays)
         return files
 
     def _clean(self, name: str, array: Any) -> Float[np.ndarray, "n l c"]:
@@ -167,21 +170,21 @@ class Mmsa:
         treated as aligned and stay so: only steps in which all are zero count as padding.
         Otherwise each modality is trimmed by its own zeros.
         """
-        given = {name: fields[_lengths(name)] for name in streams if _lengths(name) in fields}
-        real: dict[str, Any] = {name: x.any(axis=2) for name, x in streams.items()}
-        if not given and len({x.shape[1] for x in streams.values()}) == 1:
-            together = np.logical_or.reduce(list(real.values()))
-            real = dict.fromkeys(streams, together)
+        lengths = {name: fields[_lengths(name)] for name in streams if _lengths(name) in fields}
+        nonzero: dict[str, Any] = {name: x.any(axis=2) for name, x in streams.items()}
+        if not lengths and len({x.shape[1] for x in streams.values()}) == 1:
+            any_nonzero = np.logical_or.reduce(list(nonzero.values()))
+            nonzero = dict.fromkeys(streams, any_nonzero)
         bounds = {}
         for name, x in streams.items():
-            if name in given:
-                ends = np.array([int(n) for n in np.ravel(given[name])])
+            if name in lengths:
+                ends = np.array([int(n) for n in np.ravel(lengths[name])])
                 self.changes[f"{name} lengths exceeded the number of steps"] += int(
                     (ends > x.shape[1]).sum()
                 )
                 bounds[name] = [(0, int(end)) for end in ends.clip(0, x.shape[1])]
             else:
-                bounds[name] = [_reach(row) for row in real[name]]
+                bounds[name] = [_nonzero_range(row) for row in nonzero[name]]
         return bounds
 
     @property
@@ -194,10 +197,10 @@ def _lengths(name: str) -> str:
     return f"{STREAMS[name]}_lengths"
 
 
-def _reach(real: Any) -> tuple[int, int]:
+def _nonzero_range(nonzero: Any) -> tuple[int, int]:
     """Return (start, end) of the nonzero steps; some data sets pad at the start."""
-    (places,) = np.nonzero(real)
-    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
+    (steps,) = np.nonzero(nonzero)
+    return (int(steps[0]), int(steps[-1]) + 1) if len(steps) else (0, 0)
 
 
 def _count(value: Any) -> int:

@@ -11,11 +11,11 @@ from mmtx_cli.config.conf_tree import (
     files,
     shipped,
 )
-from mmtx_cli.config.help.components import written
+from mmtx_cli.config.help.components import format_value
 from mmtx_cli.config.help.yaml_comments import example
 from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.suggest import nearest
+from mmtx_cli.suggest import suggest
 
 Settings = dict[str, Any]
 
@@ -35,7 +35,7 @@ def checked_settings(settings: Any, command: str) -> Settings:
     """
     for group in [group for group in default_groups(command) if group in ROOT_GROUPS]:
         if settings.get(group) not in choices(group):
-            near = nearest(str(settings.get(group)), choices(group))
+            near = suggest(str(settings.get(group)), choices(group))
             raise ConfigError(f"{group}={settings.get(group)}: unknown option; {near}")
     check_known_keys(settings, command, {"path": "manifest"})
     if faults := list(value_faults(settings)):
@@ -60,28 +60,29 @@ def value_faults(settings: Settings) -> Iterator[str]:
     for key in [key for key in settings if key in PATHS]:
         settings[key] = _text(settings[key])
         if not isinstance(settings[key], str | None):
-            yield f"{key}={written(settings[key])}: must be one path, e.g. {key}=PATH"
+            yield f"{key}={format_value(settings[key])}: must be one path, e.g. {key}=PATH"
     for key in [key for key in settings if key in {*PATHS_BY_SPLIT, "splits"}]:
         value = settings[key]
         if key == "splits" and value is not None and not isinstance(value, dict):
             said = "must be an image list per split, e.g. splits.train=FILE"
-            yield f"splits={written(value)}: {said}"
+            yield f"splits={format_value(value)}: {said}"
         elif isinstance(value, dict):
             settings[key] = value = {split: _text(path) for split, path in value.items()}
             for split, path in value.items():
                 if not isinstance(path, str | None):
                     name = f"{key}.{split}"
-                    yield f"{name}={written(path)}: must be one path, e.g. {name}=PATH"
+                    yield f"{name}={format_value(path)}: must be one path, e.g. {name}=PATH"
         else:
             settings[key] = value = _text(value)
             if not isinstance(value, str | None):
                 yield (
-                    f"{key}={written(value)}: must be one path, e.g. {key}=PATH, or one per split, "
+                    f"{key}={format_value(value)}: must be one path, e.g. {key}=PATH, or "
+                    "one per split, "
                     f"e.g. '{key}={{train: PATH, val: PATH}}'"
                 )
     for key in [key for key in settings if key in SWITCHES]:
         if not isinstance(settings[key], bool):
-            yield f"{key}={written(settings[key])}: must be true or false"
+            yield f"{key}={format_value(settings[key])}: must be true or false"
 
 
 def _text(value: Any) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.config.help.components import written
+from mmtx_cli.config.help.components import format_value
 from mmtx_cli.config.help.yaml_comments import example
 from mmtx_cli.data.importer.options import Settings, require
 from mmtx_cli.data.manifest.option_names import IMPORT_KEYS
@@ -25,7 +25,7 @@ def by_split(key: str, settings: Settings) -> dict[str, Any]:
     files: Any = settings[key]
     if isinstance(settings["split"], dict):
         raise ConfigError(
-            f"split={written(settings['split'])}: ratios are only valid for importer=csv and "
+            f"split={format_value(settings['split'])}: ratios are only valid for importer=csv and "
             "importer=folders; name one split for all rows, or one file per split"
             f"{example_of(settings)}"
         )
@@ -77,16 +77,16 @@ def image_folders(settings: Settings, files: Mapping[str, Any]) -> dict[str, str
             f"{example_of(settings)}"
         )
     check_folders({f"images.{split}": folder for split, folder in images.items()}, settings)
-    return {split: followed(folder) for split, folder in images.items()}
+    return {split: resolve_link(folder) for split, folder in images.items()}
 
 
 def image_folder(settings: Settings) -> str:
     """Return the single image folder."""
     check_folders({"images": settings["images"]}, settings)
-    return followed(settings["images"])
+    return resolve_link(settings["images"])
 
 
-def followed(folder: str) -> str:
+def resolve_link(folder: str) -> str:
     """Return the target of a symlinked folder, so that it becomes the root of all paths."""
     return os.path.realpath(folder) if os.path.islink(folder.rstrip("/")) else folder
 
@@ -98,8 +98,8 @@ def check_folders(folders: Mapping[str, Any], settings: Settings) -> None:
         if not isinstance(folder, str) or not folder:
             faults.append(f"{key}={folder}: must be one folder{example_of(settings)}")
         elif not os.path.isdir(folder):
-            said = "is a file, not a folder" if os.path.exists(folder) else "folder not found"
-            faults.append(f"{key}={folder}: {said}{_similar_folder(Path(folder))}")
+            problem = "is a file, not a folder" if os.path.exists(folder) else "folder not found"
+            faults.append(f"{key}={folder}: {problem}{_similar_folder(Path(folder))}")
     if faults:
         raise ConfigError(*faults)
 

@@ -92,7 +92,7 @@ def scalar(kind: Any, content: Any = b"") -> Any:
     return stored
 
 
-def no_bytes(*args: Any) -> bytes:
+def empty_bytes(*args: Any) -> bytes:
     """Stand-in for ``bytes``, which early protocols call for empty bytes."""
     if args:
         raise pickle.UnpicklingError("bytes that are computed, not stored, are not supported")
@@ -103,11 +103,11 @@ _NUMPY: dict[str, dict[str, Any]] = {
     "multiarray": {"_reconstruct": reconstruct, "scalar": scalar},
     "numeric": {"_frombuffer": from_buffer},
 }
-KNOWN: dict[tuple[str, str], Any] = {
+STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): Stored,
     ("numpy", "dtype"): Kind,
     ("collections", "OrderedDict"): OrderedDict,
-    ("builtins", "bytes"): no_bytes,
+    ("builtins", "bytes"): empty_bytes,
     ("builtins", "set"): set,
     ("builtins", "frozenset"): frozenset,
     **{
@@ -126,7 +126,7 @@ class Reader(pickle.Unpickler):
     def __init__(self, file: BinaryIO, size: int) -> None:
         super().__init__(file, encoding="latin1")  # Python 2 byte strings
         self.left = size
-        self.known = {**KNOWN, ("_codecs", "encode"): self.latin1}
+        self.known = {**STAND_INS, ("_codecs", "encode"): self.latin1}
 
     def latin1(self, text: Any, *_: Any) -> bytes:
         """Stand-in for ``_codecs.encode``, which early protocols use for bytes.
@@ -182,12 +182,12 @@ def plain(value: Any) -> Any:
         ValueError: if an array has an unsupported dtype or inconsistent content, or if lists are
             too large or too deeply nested.
     """
-    layer, left = [_items(value)], MAX_VALUES
+    level, remaining = [_items(value)], MAX_VALUES
     for _ in range(MAX_DEPTH):
-        if (left := left - sum(map(len, layer))) < 0:
+        if (remaining := remaining - sum(map(len, level))) < 0:
             raise ValueError(f"its lists contain more than {MAX_VALUES:,} values")
-        layer = [inner for items in layer for item in items if (inner := _items(item))]
-        if not layer:
+        level = [inner for items in level for item in items if (inner := _items(item))]
+        if not level:
             return _plain(value)
     raise ValueError(f"its lists are nested deeper than {MAX_DEPTH} levels")
 
@@ -202,8 +202,8 @@ def _items(value: Any) -> Sequence[Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Stored):
         try:
-            found = value.array()
+            array = value.array()
         except Exception as error:  # a hostile state may raise anything
             raise ValueError(f"cannot read an array: {error}") from error
-        return found[()] if found.ndim == 0 else found
+        return array[()] if array.ndim == 0 else array
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.data.duplicate_files import together
-from mmtx_cli.data.importer.drawn import DRAWN, SPLIT_BY
+from mmtx_cli.data.duplicate_files import connected_rows
+from mmtx_cli.data.importer.drawn import RANDOM_SPLIT, SPLIT_BY
 from mmtx_cli.data.manifest.feature_reference import with_paths
 from mmtx_cli.data.manifest.writer import MEDIA
 from mmtx_cli.errors import DataError
-from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.atomic import atomic_write
 
-Placed = tuple[str, dict[str, Any]]
+LocatedRow = tuple[str, dict[str, Any]]
 """The location of a row in its source file, and the row."""
 
 _SHOWN = 10
@@ -25,46 +25,46 @@ def with_changed_paths(
     present: dict[str, Any] = {
         key: value for key, value in row.items() if value not in (None, "", [], {})
     }
-    placed: dict[str, Any] = {k: change(v) if k in MEDIA else v for k, v in present.items()}
-    if "features" in placed:
-        placed["features"] = with_paths(placed["features"], change)
-    return placed
+    result: dict[str, Any] = {k: change(v) if k in MEDIA else v for k, v in present.items()}
+    if "features" in result:
+        result["features"] = with_paths(result["features"], change)
+    return result
 
 
-def with_files(rows: Sequence[Placed]) -> tuple[list[Placed], list[str]]:
+def with_files(rows: Sequence[LocatedRow]) -> tuple[list[LocatedRow], list[str]]:
     """Return the rows whose files all exist, and a line for each of the others.
 
     Raises:
         DataError: if no row is left.
     """
-    there, gone = [], []
+    complete, skipped = [], []
     for place, row in rows:
         missing = [path for path in paths_of(row) if not os.path.exists(path)]
         if missing:
-            gone.append(f"{place}: {row.get('id')}: {', '.join(missing)}")
+            skipped.append(f"{place}: {row.get('id')}: {', '.join(missing)}")
         else:
-            there.append((place, row))
-    if rows and not there:
+            complete.append((place, row))
+    if rows and not complete:
         raise DataError(
-            f"missing=skip: the files of all rows are missing; the first is {gone[0]}; use the "
+            f"missing=skip: the files of all rows are missing; the first is {skipped[0]}; use the "
             "folder that contains them"
         )
-    return there, gone
+    return complete, skipped
 
 
-def list_missing(gone: Sequence[str], total: int, out: Path) -> None:
+def list_missing(skipped: Sequence[str], total: int, out: Path) -> None:
     """Print the rows left out of ``total``, and list them in a file beside ``out``."""
     listed = out.with_name(f"{out.stem}_missing.txt")
-    if not gone:
+    if not skipped:
         listed.unlink(missing_ok=True)  # left by an earlier import
         return
-    with replaced(listed) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in gone), encoding="utf-8")
-    print(f"{len(gone)} of {total} rows were skipped: files are missing; full list in {listed}")
-    for line in gone[:_SHOWN]:
+    with atomic_write(listed) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in skipped), encoding="utf-8")
+    print(f"{len(skipped)} of {total} rows were skipped: files are missing; full list in {listed}")
+    for line in skipped[:_SHOWN]:
         print(f"  {line}")
-    if len(gone) > _SHOWN:
-        print(f"  … and {len(gone) - _SHOWN} more")
+    if len(skipped) > _SHOWN:
+        print(f"  … and {len(skipped) - _SHOWN} more")
 
 
 def paths_of(row: Mapping[str, Any]) -> Iterator[str]:
@@ -84,8 +84,8 @@ def keep_together(rows: Sequence[dict[str, Any]]) -> None:
     """
     moved = 0
     keys = [row.pop(SPLIT_BY, None) for row in rows]
-    drawn = [row.pop(DRAWN, False) for row in rows]
-    for members in together(rows, keys):
+    drawn = [row.pop(RANDOM_SPLIT, False) for row in rows]
+    for members in connected_rows(rows, keys):
         first = next((i for i in members if not drawn[i]), members[0])
         for i in members:
             if drawn[i] and rows[i]["split"] != rows[first]["split"]:

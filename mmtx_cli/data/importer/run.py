@@ -16,8 +16,8 @@ from mmtx_cli.data.manifest.dataset_card import card_path, read_card
 from mmtx_cli.data.manifest.option_names import IMPORT_KEYS
 from mmtx_cli.data.manifest.read import read_manifest, row_faults
 from mmtx_cli.data.manifest.summary import summarise
-from mmtx_cli.data.manifest.writer import home_of, write_manifest
-from mmtx_cli.errors import ConfigError, DataError, at_most
+from mmtx_cli.data.manifest.writer import base_folder, write_manifest
+from mmtx_cli.errors import ConfigError, DataError, truncate
 from mmtx_cli.io.console import make_console
 from mmtx_cli.io.quoting import argument
 
@@ -33,11 +33,11 @@ def import_(settings: Settings) -> Path:
     found: Found = importer.read(settings)
     with found.staging.removed():
         home = _write(settings, found, out)
-    written = read_manifest(
+    manifest = read_manifest(
         out, root=home, check_files=False, allow_outside_root=settings["allow_outside_root"]
     )
-    make_console(soft_wrap=True).print(summarise(written))
-    if written.card.root is not None:  # readers reject a card root outside the manifest's folder
+    make_console(soft_wrap=True).print(summarise(manifest))
+    if manifest.card.root is not None:  # readers reject a card root outside the manifest's folder
         print(
             f"the files are in {home}, outside the folder of {out}; read it with "
             f"{argument('data.root', home)}",
@@ -51,8 +51,8 @@ def _write(settings: Settings, found: Found, out: Path) -> Path:
 
     Returns the folder that the manifest's paths are relative to.
     """
-    shared = os.path.commonpath([os.path.abspath(folder) for folder in found.folders])
-    root, allowed = settings["root"] or shared, settings["allow_outside_root"]
+    common_folder = os.path.commonpath([os.path.abspath(folder) for folder in found.folders])
+    root, allowed = settings["root"] or common_folder, settings["allow_outside_root"]
     rows = [(place, with_changed_paths(row)) for place, row in found.rows]
     missing: list[str] = []
     total = len(rows)
@@ -61,9 +61,9 @@ def _write(settings: Settings, found: Found, out: Path) -> Path:
     if isinstance(settings.get("split"), dict):
         keep_together([row for _, row in rows])
     card, placed = read_card(card_path(out)), found.staging.placed
-    home = home_of(out, root)
+    home = base_folder(out, root)
     if faults := row_faults(rows, home, card, IMPORT_KEYS, allowed):
-        raise DataError(*map(placed, at_most(faults)))
+        raise DataError(*map(placed, truncate(faults)))
     with found.staging.in_place():
         write_manifest(out, (with_changed_paths(row, placed) for _, row in rows), root=root)
     list_missing(missing, total, out)

@@ -26,12 +26,12 @@ class Staging:
     @contextmanager
     def removed(self) -> Iterator[None]:
         """On exit, remove the temporary folder and the parent folders created for it."""
-        above = [path for path in self.folder.parents if not path.exists()]
+        new_parents = [path for path in self.folder.parents if not path.exists()]
         try:
             yield
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
-            for path in above:
+            for path in new_parents:
                 try:
                     path.rmdir()
                 except OSError:  # not empty, or never created
@@ -41,25 +41,25 @@ class Staging:
     def in_place(self) -> Iterator[None]:
         """Move the files to ``final``; restore the previous state if the body fails."""
         files = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
-        old = self.folder / "old"
+        backup = self.folder / "old"
         moved: list[Path] = []
-        made = bool(files) and not self.final.exists()
+        created = bool(files) and not self.final.exists()
         try:
             if files:
-                old.mkdir()
+                backup.mkdir()
                 self.final.mkdir(exist_ok=True)
             for file in files:
                 target = self.final / file.name
                 if target.exists():
-                    os.replace(target, old / file.name)
+                    os.replace(target, backup / file.name)
                 moved.append(target)
                 os.replace(file, target)
             yield
         except BaseException:
             for target in moved:
                 target.unlink(missing_ok=True)
-                if (old / target.name).exists():
-                    os.replace(old / target.name, target)
-            if made:
+                if (backup / target.name).exists():
+                    os.replace(backup / target.name, target)
+            if created:
                 self.final.rmdir()
             raise

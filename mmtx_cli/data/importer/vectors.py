@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmtx_cli.data.manifest.feature_reference import MODALITIES
-from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.suggest import closest
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -35,25 +35,29 @@ class Vectors:
     @property
     def names(self) -> list[str]:
         """All columns used as features."""
-        return [name for own in self.chosen.values() for name in own]
+        return [name for columns in self.chosen.values() for name in columns]
 
-    def choose(self, path: Path, header: Sequence[str], others: Sequence[str]) -> list[str]:
-        """Match the columns to a header, of which ``others`` are taken; return the faults."""
+    def choose(self, path: Path, header: Sequence[str], used: Sequence[str]) -> list[str]:
+        """Match the columns to a header, of which ``used`` are taken; return the faults."""
         faults = []
-        for modality, parts in self.wanted.items():
+        for modality, patterns in self.wanted.items():
             if modality not in MODALITIES:
-                there = ", ".join(MODALITIES)
-                faults.append(f"features.{modality}: unknown modality; must be one of {there}")
-            own: list[str] = []
-            for part in parts:
-                fit = [part] if part in header else []
-                fit = fit or [n for n in header if n not in others and fnmatchcase(n, part)]
-                if not fit:
-                    near = closest(part, header, 0.6)
+                modalities = ", ".join(MODALITIES)
+                faults.append(f"features.{modality}: unknown modality; must be one of {modalities}")
+            columns: list[str] = []
+            for pattern in patterns:
+                matches = [pattern] if pattern in header else []
+                matches = matches or [
+                    n for n in header if n not in used and fnmatchcase(n, pattern)
+                ]
+                if not matches:
+                    near = closest(pattern, header, 0.6)
                     hint = f"did you mean {near!r}?" if near else f"available: {', '.join(header)}"
-                    faults.append(f"{path}:1: no column {part!r} for features.{modality}; {hint}")
-                own += [name for name in fit if name not in own]
-            self.chosen[modality] = own
+                    faults.append(
+                        f"{path}:1: no column {pattern!r} for features.{modality}; {hint}"
+                    )
+                columns += [name for name in matches if name not in columns]
+            self.chosen[modality] = columns
         return faults
 
     def add(self, ident: str, cells: Mapping[str, Any]) -> list[str]:
@@ -67,10 +71,13 @@ class Vectors:
             if all(value is None or str(value).strip() == "" for value in values):
                 continue
             numbers = [_number(value) for value in values]
-            odd = [n for n, number in zip(names, numbers, strict=True) if not _is_finite(number)]
-            if odd:
+            invalid = [
+                n for n, number in zip(names, numbers, strict=True) if not _is_finite(number)
+            ]
+            if invalid:
                 faults.append(
-                    f"column {odd[0]!r} has {cells.get(odd[0])!r}, not a finite 32-bit number; fix "
+                    f"column {invalid[0]!r} has {cells.get(invalid[0])!r}, not a finite "
+                    "32-bit number; fix "
                     f"the cell, or leave all cells of features.{modality} empty if it is missing"
                 )
             elif self.found[modality].setdefault(ident, numbers) != numbers:
@@ -80,14 +87,14 @@ class Vectors:
     def place(self, rows: Mapping[str, dict[str, Any]]) -> None:
         """Write the files, and add feature references to the samples' rows."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for modality, found in self.found.items():
+        for modality, vectors in self.found.items():
             path = self.folder / f"{modality}.npy"
             width = len(self.chosen[modality])
-            with replaced(path) as half, open(half, "wb") as file:
-                np.save(file, np.array([*found.values()], np.float32).reshape(-1, width))
-            for number, ident in enumerate(found):
-                place = {"path": str(path), "row": number}
-                rows[ident].setdefault("features", {})[modality] = place
+            with atomic_write(path) as temporary, open(temporary, "wb") as file:
+                np.save(file, np.array([*vectors.values()], np.float32).reshape(-1, width))
+            for number, ident in enumerate(vectors):
+                reference = {"path": str(path), "row": number}
+                rows[ident].setdefault("features", {})[modality] = reference
 
 
 def _number(value: Any) -> float:

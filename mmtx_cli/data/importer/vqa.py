@@ -14,9 +14,9 @@ from mmtx_cli.data.importer.found import Found, staging_of
 from mmtx_cli.data.importer.json_file import is_id, read_json
 from mmtx_cli.data.importer.options import Settings
 from mmtx_cli.data.importer.paths import by_split, example_of, image_folders
-from mmtx_cli.errors import ConfigError, DataError, at_most
+from mmtx_cli.errors import ConfigError, DataError, truncate
 
-_ANEW = "fix the entry, or download the file again"
+_FIX = "fix the entry, or download the file again"
 
 
 def read(settings: Settings) -> Found:
@@ -50,34 +50,34 @@ def rows(
         DataError: naming the entry, e.g. ``questions[17]``, if a file is not a VQA file.
     """
     content = _content(questions, "questions", "a VQA questions file")
-    picture = _picture(questions, content)
+    name_format = _image_name_format(questions, content)
     faults: list[str] = []
-    asked: dict[object, str] = {}
+    locations: dict[object, str] = {}
     found: list[tuple[str, dict[str, Any]]] = []
     for number, entry in enumerate(content["questions"]):
         place = f"{questions}: questions[{number}]"
         if fault := _fault(entry):
-            faults.append(f"{place}: {fault}; {_ANEW}")
+            faults.append(f"{place}: {fault}; {_FIX}")
             continue
         ident = entry["question_id"]
-        if ident in asked:
+        if ident in locations:
             faults.append(
-                f"{place}: question_id {ident!r} is already used at {asked[ident]}; {_ANEW}"
+                f"{place}: question_id {ident!r} is already used at {locations[ident]}; {_FIX}"
             )
             continue
-        asked[ident] = place
+        locations[ident] = place
         row = {
             "id": str(ident),
             "split": split,
-            "image": str(Path(images) / picture.format(int(entry["image_id"]))),
+            "image": str(Path(images) / name_format.format(int(entry["image_id"]))),
             "text": " ".join(entry["question"].split()),
         }
         found.append((place, row))
-    told = {} if annotations is None else _all_told(annotations, asked, faults)
+    answers = {} if annotations is None else _read_answers(annotations, locations, faults)
     if faults:
-        raise DataError(*at_most(faults))
-    for (place, row), ident in zip(found, asked, strict=True):
-        yield place, row | told.get(ident, {})
+        raise DataError(*truncate(faults))
+    for (place, row), ident in zip(found, locations, strict=True):
+        yield place, row | answers.get(ident, {})
 
 
 def _content(path: str | Path, key: str, what: str) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _content(path: str | Path, key: str, what: str) -> dict[str, Any]:
     return content
 
 
-def _picture(path: str | Path, content: dict[str, Any]) -> str:
+def _image_name_format(path: str | Path, content: dict[str, Any]) -> str:
     """Return the format string of image file names by image id, as in COCO's archives.
 
     The test-dev2015 questions are a subset of those about the test2015 images.
@@ -119,39 +119,39 @@ def _fault(entry: Any) -> str | None:
     return None
 
 
-def _all_told(
-    path: str | Path, asked: dict[object, str], faults: list[str]
+def _read_answers(
+    path: str | Path, locations: dict[object, str], faults: list[str]
 ) -> dict[object, dict[str, Any]]:
     """Return answers and answer type by question id; append missing and extra ones to faults."""
-    told: dict[object, dict[str, Any]] = {}
+    answers_by_id: dict[object, dict[str, Any]] = {}
     for number, entry in enumerate(_content(path, "annotations", "a VQA file")["annotations"]):
         place = f"{path}: annotations[{number}]"
         ident = entry.get("question_id") if isinstance(entry, dict) else None
-        said = _said(entry.get("answers")) if isinstance(entry, dict) else None
-        if not is_id(ident) or said is None:
-            faults.append(f"{place}: question_id or answers is missing; {_ANEW}")
-        elif ident not in asked:
-            faults.append(f"{place}: question_id {ident!r} is not in 'questions'; {_ANEW}")
-        elif ident in told:
-            faults.append(f"{place}: question_id {ident!r} already has answers; {_ANEW}")
+        counts = _answer_counts(entry.get("answers")) if isinstance(entry, dict) else None
+        if not is_id(ident) or counts is None:
+            faults.append(f"{place}: question_id or answers is missing; {_FIX}")
+        elif ident not in locations:
+            faults.append(f"{place}: question_id {ident!r} is not in 'questions'; {_FIX}")
+        elif ident in answers_by_id:
+            faults.append(f"{place}: question_id {ident!r} already has answers; {_FIX}")
         else:
             kind = entry.get("answer_type")
-            told[ident] = {"answers": said} | ({"group": kind} if kind else {})
+            answers_by_id[ident] = {"answers": counts} | ({"group": kind} if kind else {})
     faults += [
-        f"{place}: question_id {ident!r} has no answers in {path}; {_ANEW}"
-        for ident, place in asked.items()
-        if ident not in told
+        f"{place}: question_id {ident!r} has no answers in {path}; {_FIX}"
+        for ident, place in locations.items()
+        if ident not in answers_by_id
     ]
-    return told
+    return answers_by_id
 
 
-def _said(answers: Any) -> dict[str, float] | None:
+def _answer_counts(answers: Any) -> dict[str, float] | None:
     """Return the count of each answer, most frequent first; None if there are no valid answers."""
     if not isinstance(answers, list) or not answers:
         return None
     texts: list[Any] = [a.get("answer") if isinstance(a, dict) else None for a in answers]
     if not all(isinstance(text, str) for text in texts):
         return None
-    said = Counter(" ".join(text.split()) for text in texts)
-    del said[""]
-    return dict(said.most_common()) or None
+    counts = Counter(" ".join(text.split()) for text in texts)
+    del counts[""]
+    return dict(counts.most_common()) or None

@@ -7,19 +7,19 @@ from mmtx_cli.io.jsonl import RepeatedKeyError, parsed_json
 from mmtx_cli.io.unicode import composed
 
 
-def text_of(name: str, value: object, faults: list[str], wanted: str = "text") -> str | None:
+def text_of(name: str, value: object, faults: list[str], expected: str = "text") -> str | None:
     """Return a text, or None if it is absent or blank; append a fault if it is not a text.
 
     Args:
         name: Key of the cell, for messages.
         value: The cell.
         faults: List to which faults are appended.
-        wanted: What the message tells the user to write.
+        expected: What the message tells the user to write.
     """
     if value is None:
         return None
     if not isinstance(value, str):
-        faults.append(f"{name} is {shown(value)}; expected {wanted} in quotes")
+        faults.append(f"{name} is {shown(value)}; expected {expected} in quotes")
         return None
     if not value.isascii() and not is_encodable(value):
         faults.append(f"{name} contains a lone surrogate; use valid characters")
@@ -27,29 +27,29 @@ def text_of(name: str, value: object, faults: list[str], wanted: str = "text") -
     return value if value.strip() else None
 
 
-def words_of(name: str, value: object, faults: list[str], wanted: str = "text") -> str | None:
+def words_of(name: str, value: object, faults: list[str], expected: str = "text") -> str | None:
     """Return a text in Unicode NFC, the form in which texts are compared.
 
     Args: as for ``text_of``.
     """
-    text = text_of(name, value, faults, wanted)
+    text = text_of(name, value, faults, expected)
     return None if text is None else composed(text)
 
 
-def texts_of(name: str, value: object, faults: list[str], wanted: str) -> tuple[str, ...]:
+def texts_of(name: str, value: object, faults: list[str], expected: str) -> tuple[str, ...]:
     """Return a list of non-blank texts; append a fault for any other item.
 
     Args: as for ``text_of``.
     """
     if not isinstance(value, list):
         if value is not None:
-            faults.append(f"{name} is {shown(value)}; expected {wanted}")
+            faults.append(f"{name} is {shown(value)}; expected {expected}")
         return ()
     texts = []
-    for place, item in enumerate(value, 1):
-        text = text_of(name, item, [], wanted) if isinstance(item, str) else None
+    for position, item in enumerate(value, 1):
+        text = text_of(name, item, [], expected) if isinstance(item, str) else None
         if text is None:
-            faults.append(f"{name} has {shown(item)} at position {place}; expected {wanted}")
+            faults.append(f"{name} has {shown(item)} at position {position}; expected {expected}")
         else:
             texts.append(text)
     return tuple(texts)

@@ -86,7 +86,7 @@ def card_values(path: Path) -> dict[str, Any]:
 
 
 def _faults(values: dict[str, Any]) -> list[str]:
-    wanted = {
+    validators = {
         "root": _is_text,
         "label_names": _is_names,
         "label_type": lambda value: value in LABEL_TYPES,
@@ -96,7 +96,7 @@ def _faults(values: dict[str, Any]) -> list[str]:
         "counts": _is_counts,
         "extra_keys": lambda value: value == [] or _is_names(value),
     }
-    example = {
+    expected = {
         "label_names": "a list of unique names, e.g. [cat, dog] (numbers in quotes)",
         "label_type": f"one of {', '.join(LABEL_TYPES)}",
         "counts": "rows per split, e.g. {train: 800, val: 100, test: 100}",
@@ -104,9 +104,9 @@ def _faults(values: dict[str, Any]) -> list[str]:
     }
     faults = []
     for key, value in values.items():
-        if key in wanted:
-            if value is not None and not wanted[key](value):
-                faults.append(f"{key} is {shown(value)}; expected {example.get(key, 'text')}")
+        if key in validators:
+            if value is not None and not validators[key](value):
+                faults.append(f"{key} is {shown(value)}; expected {expected.get(key, 'text')}")
         elif (near := closest(key, KEYS)) and near not in values:
             faults.append(f"unknown key {key!r}; did you mean {near!r}?")
     return faults

@@ -54,25 +54,25 @@ def features_of(
         faults.append(f"features is {shown(value)}; expected files by modality, e.g. {EXAMPLE}")
         return {}
     places = {}
-    for name, said in value.items():
-        if said is None or said == "":
+    for name, reference in value.items():
+        if reference is None or reference == "":
             continue
         if name not in MODALITIES:
             near = closest(str(name), MODALITIES, 0.6)
             hint = f"did you mean {near!r}?" if near else f"use {', '.join(MODALITIES)}"
             faults.append(f"features has unknown modality {name!r}; {hint}")
-        elif (place := _place(name, said, faults, resolve)) is not None:
+        elif (place := _place(name, reference, faults, resolve)) is not None:
             places[name] = place
     return places
 
 
 def _place(
-    name: str, said: object, faults: list[str], resolve: Callable[[str, str], str]
+    name: str, reference: object, faults: list[str], resolve: Callable[[str, str], str]
 ) -> FeaturePlace | None:
-    where, before = f"features.{name}", len(faults)
-    parts = {"path": said} if isinstance(said, str) else said
+    where, num_faults = f"features.{name}", len(faults)
+    parts = {"path": reference} if isinstance(reference, str) else reference
     if not isinstance(parts, Mapping):
-        faults.append(f"{where} is {shown(said)}; expected a path, or path, key and row")
+        faults.append(f"{where} is {shown(reference)}; expected a path, or path, key and row")
         return None
     faults += [
         f"{where} has unknown key {part!r}; use path, key and row"
@@ -91,12 +91,12 @@ def _place(
         faults.append(f"{where}.row is {shown(row)}; expected an integer of 0 or more")
     elif isinstance(key, str):
         text_of(f"{where}.key", key, faults)
-    faults += _unfit(where, path, key)
+    faults += _suffix_faults(where, path, key)
     full = resolve(where, path)
-    return FeaturePlace(full, key, row) if len(faults) == before else None  # type: ignore[arg-type]
+    return FeaturePlace(full, key, row) if len(faults) == num_faults else None  # type: ignore[arg-type]
 
 
-def _unfit(where: str, path: str, key: object) -> list[str]:
+def _suffix_faults(where: str, path: str, key: object) -> list[str]:
     """Return faults of the file suffix, and of a missing or superfluous key."""
     suffix = PurePath(path).suffix.lower()
     if suffix not in SUFFIXES:

@@ -22,18 +22,18 @@ def label_fault(
     if isinstance(label, tuple) and not multi_label:
         return "several labels, but the model was trained on one per sample; use one"
     labels = label if isinstance(label, tuple) else () if label is None else (label,)
-    odd = [name for name in labels if str(name) not in known]
-    if not odd:
+    unknown = [name for name in labels if str(name) not in known]
+    if not unknown:
         return None
-    if not trained and not isinstance(odd[0], str):
+    if not trained and not isinstance(unknown[0], str):
         return (
-            f"label {odd[0]} is a number, but classes are names; put it in quotes, or set "
+            f"label {unknown[0]} is a number, but classes are names; put it in quotes, or set "
             "`label_type: name` in the dataset card"
         )
-    names = ", ".join(repr(name) for name in odd)
-    there = ", ".join(islice(known, _SHOWN)) + (", …" if len(known) > _SHOWN else "")
-    near = closest(str(odd[0]), known, 0.6)
-    hint = f"did you mean {near!r}?" if near else f"use one of {there}, or remove it"
+    names = ", ".join(repr(name) for name in unknown)
+    choices = ", ".join(islice(known, _SHOWN)) + (", …" if len(known) > _SHOWN else "")
+    near = closest(str(unknown[0]), known, 0.6)
+    hint = f"did you mean {near!r}?" if near else f"use one of {choices}, or remove it"
     if trained:
         return f"unknown label {names}: the model has no such class; {hint}"
     card = " (if only later rows have a class, list all under label_names in the dataset card)"

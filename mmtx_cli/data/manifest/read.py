@@ -9,14 +9,14 @@ from pathlib import Path
 
 from mmtx_cli.data.manifest.dataset_card import Card, card_path, read_card
 from mmtx_cli.data.manifest.label_types import label_names_of, with_number_labels
-from mmtx_cli.data.manifest.missing_files import placed
+from mmtx_cli.data.manifest.missing_files import located_faults
 from mmtx_cli.data.manifest.option_names import CHECK_KEYS, RUN_KEYS, Keys
 from mmtx_cli.data.manifest.path_resolver import Root, card_folder
 from mmtx_cli.data.manifest.row_parser import Row, RowReader
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.manifest.splits import Ratios, assigner
 from mmtx_cli.data.manifest.table_file import Line, is_text_table, read_lines
-from mmtx_cli.errors import DataError, at_most
+from mmtx_cli.errors import DataError, truncate
 from mmtx_cli.io.quoting import argument
 
 
@@ -93,7 +93,7 @@ def read_manifest(
         may_be_absent=may_be_absent,
     )
     if faults:
-        raise DataError(*at_most(faults, max_faults))
+        raise DataError(*truncate(faults, max_faults))
     return manifest
 
 
@@ -135,13 +135,13 @@ def read_faulty(
         unchecked=root_of(check_files=False) if may_be_absent else None,
     )
     samples, found = _read_rows(lines, reader, path if is_text_table(path) else None)
-    faults = placed([(f"{path}:{line}", fault) for line, fault in found], checked)
+    faults = located_faults([(f"{path}:{line}", fault) for line, fault in found], checked)
     if not samples and not faults:
         faults = [f"{path}: no rows; write one JSON object per line"]
     if is_text_table(path) and card.label_type is None:
-        samples, odd = with_number_labels(samples)
-        faults += [f"{path}:{line}: {fault}" for line, fault in odd]
-    return Manifest(path, samples, card), faults or _miscounted(samples, card)
+        samples, label_faults = with_number_labels(samples)
+        faults += [f"{path}:{line}: {fault}" for line, fault in label_faults]
+    return Manifest(path, samples, card), faults or _count_faults(samples, card)
 
 
 def _read_rows(
@@ -157,16 +157,16 @@ def _read_rows(
             faults.append((line, row))
             continue
         if not keys_checked:
-            misspelt = reader.misspelt(row)
-            faults += [(line, fault) for fault in misspelt]
+            misspelled = reader.misspelt(row)
+            faults += [(line, fault) for fault in misspelled]
         if table and not keys_checked:
             keys_checked = True  # report header faults once instead of once per row
-            lacks = reader.lacks(row)
-            if lacks and not any(f"did you mean {lacks!r}?" in fault for fault in misspelt):
-                faults.append((1, _no_column(lacks, table, row, reader)))
-            if lacks == "id":
+            missing = reader.lacks(row)
+            if missing and not any(f"did you mean {missing!r}?" in fault for fault in misspelled):
+                faults.append((1, _no_column(missing, table, row, reader)))
+            if missing == "id":
                 return samples, faults
-            if lacks:
+            if missing:
                 reader.without_splits()
         sample, ident, found = reader.sample(row, line)
         faults += [(line, fault) for fault in found]
@@ -180,13 +180,13 @@ def _read_rows(
 
 
 def _no_column(name: str, table: Path, row: Row, reader: RowReader) -> str:
-    lacking = f"no column {name!r}; available columns: {', '.join(row)}"
+    problem = f"no column {name!r}; available columns: {', '.join(row)}"
     if name == "split":
-        return f"{lacking}; {reader.split_remedy}"
-    between = next((sign for sign in ";|\t" if len(row) == 1 and sign in next(iter(row))), None)
-    delimiter = f" {argument('delimiter', between)}" if between else ""
+        return f"{problem}; {reader.split_remedy}"
+    separator = next((c for c in ";|\t" if len(row) == 1 and c in next(iter(row))), None)
+    delimiter = f" {argument('delimiter', separator)}" if separator else ""
     return (
-        f"{lacking}; not a manifest, but the table can be converted: `mmtx data action=import "
+        f"{problem}; not a manifest, but the table can be converted: `mmtx data action=import "
         f"importer=csv {argument('captions', table)}{delimiter} images=FOLDER out=NAME.jsonl`"
     )
 
@@ -216,10 +216,10 @@ def row_faults(
         faults += [(place, fault) for fault in found]
         if ident and first.setdefault(ident, place) != place:
             faults.append((place, f"id {ident!r} is already used at {first[ident]}; rename one"))
-    return placed(faults, location)
+    return located_faults(faults, location)
 
 
-def _miscounted(samples: list[Sample], card: Card) -> list[str]:
+def _count_faults(samples: list[Sample], card: Card) -> list[str]:
     rows = Counter(sample.split for sample in samples)
     return [
         f"{card.path}: expects {count} rows of {split}, the manifest has {rows[split]}; "

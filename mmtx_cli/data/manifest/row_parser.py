@@ -29,7 +29,7 @@ _SPLITS = {name: name for name in SPLITS} | dict.fromkeys(("validation", "valid"
 CAPTION_MARK = " | "
 
 
-def named_split(value: object, faults: list[str]) -> str:
+def parse_split(value: object, faults: list[str]) -> str:
     """Return train, val or test for a split name or alias; else "", and append a fault."""
     split = _SPLITS.get(value.strip().lower()) if isinstance(value, str) else None
     if split is None:
@@ -88,10 +88,10 @@ class RowReader:
         for key in row:
             if key not in self._meant:
                 self._meant[key] = closest(key, KEYS)
-            known = self._meant[key]
-            if known is not None and known not in row:
+            suggestion = self._meant[key]
+            if suggestion is not None and suggestion not in row:
                 faults.append(
-                    f"unknown key {key!r}; did you mean {known!r}? (if it is your own column, "
+                    f"unknown key {key!r}; did you mean {suggestion!r}? (if it is your own column, "
                     "list it under extra_keys in the dataset card)"
                 )
         return faults
@@ -150,7 +150,7 @@ class RowReader:
                 return self._assign(ident)
             faults.append(f"no split; {self.split_remedy}")
             return ""
-        return named_split(value, faults)
+        return parse_split(value, faults)
 
     def _path(self, name: str, path: str, faults: list[str]) -> str:
         full, fault = self._root.resolve(path)

@@ -34,11 +34,11 @@ def leaks(
     examples: dict[tuple[str, tuple[str, str]], tuple[tuple[str, str], tuple[str, str]]] = {}
     for sample in manifest.samples:
         for kind, name, content in inputs(sample):
-            other, its_name = first.setdefault((kind, content), (sample, name))
-            if other.split != sample.split and not (renamed and its_name == name):
+            other, other_name = first.setdefault((kind, content), (sample, name))
+            if other.split != sample.split and not (renamed and other_name == name):
                 one, two = sorted((other.split, sample.split), key=SPLITS.index)
                 key = kind, (one, two)
                 counts[key] += 1
                 places = manifest.where(other), manifest.where(sample)
-                examples.setdefault(key, ((its_name, name), places))
+                examples.setdefault(key, ((other_name, name), places))
     return [Leak(*key, count, *examples[key]) for key, count in counts.items()]

@@ -30,14 +30,16 @@ def check_ratios(ratios: Ratios, key: str) -> None:
     """
     example = f"use e.g. '{key}={RATIOS}'"
     if not isinstance(ratios, Mapping) or not set(ratios) <= set(SPLITS):
-        raise ConfigError(f"{key}={_written(ratios)}: must map splits to ratios; {example}")
+        raise ConfigError(f"{key}={_shown_ratios(ratios)}: must map splits to ratios; {example}")
     shares = list(ratios.values())
     positive = all(isinstance(share, (int, float)) and share >= 0 for share in shares)
     if not positive or abs(sum(shares) - 1) > 1e-6:
-        raise ConfigError(f"{key}={_written(ratios)}: ratios must be >= 0 and sum to 1; {example}")
+        raise ConfigError(
+            f"{key}={_shown_ratios(ratios)}: ratios must be >= 0 and sum to 1; {example}"
+        )
 
 
-def _written(ratios: object) -> str:
+def _shown_ratios(ratios: object) -> str:
     """Return ratios in command-line syntax."""
     if not isinstance(ratios, Mapping):
         return str(ratios)

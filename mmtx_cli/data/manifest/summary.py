@@ -58,13 +58,13 @@ class Summary:
                 line(name, lambda split, name=name: self.fields[split][name])  # type: ignore[misc]
         if any(self.captions.values()):
             line("captions per row", lambda split: f"{self.captions[split]:.1f}")
-            for place, share in enumerate(_QUANTILES):
-                line(f"caption words, {share:.0%}", lambda split, k=place: self._words(split, k))  # type: ignore[misc]
+            for index, quantile in enumerate(_QUANTILES):
+                line(f"caption words, {quantile:.0%}", lambda split, k=index: self._words(split, k))  # type: ignore[misc]
         return table
 
-    def _words(self, split: str, place: int) -> object:
+    def _words(self, split: str, index: int) -> object:
         words = self.caption_words[split]
-        return words[place] if words else "–"
+        return words[index] if words else "–"
 
     def _label_table(self) -> Table:
         total = sum(self.labels.values(), Counter[str]())
@@ -83,12 +83,12 @@ def summarise(manifest: Manifest) -> Summary:
         split: [caption for sample in samples for caption in sample.captions]
         for split, samples in parts.items()
     }
-    having = {split: [s for s in samples if s.captions] for split, samples in parts.items()}
+    captioned = {split: [s for s in samples if s.captions] for split, samples in parts.items()}
     return Summary(
         manifest=manifest,
         rows={split: len(samples) for split, samples in parts.items()},
         fields={split: _fields(samples) for split, samples in parts.items()},
-        captions={s: len(texts[s]) / len(having[s]) if having[s] else 0.0 for s in SPLITS},
+        captions={s: len(texts[s]) / len(captioned[s]) if captioned[s] else 0.0 for s in SPLITS},
         caption_words={split: _quantiles(captions) for split, captions in texts.items()},
         labels={split: Counter(_label_names(samples)) for split, samples in parts.items()},
         warnings=[*_empty_splits(parts), *_leaks(manifest), *_new_labels(manifest)],

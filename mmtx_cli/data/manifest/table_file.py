@@ -169,8 +169,8 @@ def _csv_rows(file: TextIO, delimiter: str, quoting: bool, numbered: int | None)
                 if len(header) > MAX_COLUMNS:
                     yield line, f"{len(header):,} columns; a table has at most {MAX_COLUMNS:,}"
                     return
-                if twice := {name for name, n in Counter(header).items() if name and n > 1}:
-                    yield line, f"column {min(twice)} occurs twice; rename or remove one"
+                if duplicates := {name for name, n in Counter(header).items() if name and n > 1}:
+                    yield line, f"column {min(duplicates)} occurs twice; rename or remove one"
                     return
             elif header is not None and len(cells) > len(header):
                 yield line, f"{len(cells)} cells for {len(header)} columns; quote cells with commas"

@@ -12,13 +12,13 @@ import yaml
 from mmtx_cli.data.manifest.dataset_card import card_path, card_values
 from mmtx_cli.data.manifest.feature_reference import with_paths
 from mmtx_cli.errors import DataError
-from mmtx_cli.io.atomic import replaced
+from mmtx_cli.io.atomic import atomic_write
 from mmtx_cli.io.jsonl import json_line
 
 MEDIA = ("image", "video", "audio")
 
 
-def home_of(path: str | Path, root: str | Path | None) -> Path:
+def base_folder(path: str | Path, root: str | Path | None) -> Path:
     """Return the folder that paths are written relative to if the files lie in ``root``.
 
     That is the manifest's folder if it contains the root, else the root.
@@ -51,17 +51,17 @@ def write_manifest(
         DataError: naming the row, if a path lies outside the root, or a number is not finite.
     """
     path = Path(path)
-    home, start = home_of(path, None), home_of(path, root)
+    home, start = base_folder(path, None), base_folder(path, root)
     base = home if root is None else Path(os.path.abspath(root))
     path.parent.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
-    with replaced(path) as half:
-        with half.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as temporary:
+        with temporary.open("w", encoding="utf-8") as file:
             for row in rows:
                 file.write(_line(_placed(row, base, start)) + "\n")
                 counts[str(row.get("split"))] += 1
-        says = {**(card or {}), "counts": dict(counts)}
-        _write_card(card_path(path), says, None if start == home else str(base))
+        entries = {**(card or {}), "counts": dict(counts)}
+        _write_card(card_path(path), entries, None if start == home else str(base))
     return counts.total()
 
 
@@ -99,12 +99,12 @@ def _relative(value: str, base: Path, start: Path, row: Mapping[str, Any]) -> st
     return full.relative_to(start).as_posix()
 
 
-def _write_card(path: Path, says: dict[str, Any], root: str | None) -> None:
+def _write_card(path: Path, entries: dict[str, Any], root: str | None) -> None:
     old: dict[str, Any] = {}
     if path.is_file():
         old = card_values(path)
         old.pop("root", None)
-    new = {**old, **says, **({} if root is None else {"root": root})}
+    new = {**old, **entries, **({} if root is None else {"root": root})}
     text = yaml.safe_dump(new, sort_keys=False, allow_unicode=True, width=100)
-    with replaced(path) as half:
-        half.write_text(text, encoding="utf-8")
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -100,9 +100,9 @@ def evaluation_batches(
     rows = np.argsort(-lengths, kind="stable")
     names = np.zeros_like(lengths) if corpora is None else corpora
     batches = [
-        own[i : i + batch_size]
+        corpus_rows[i : i + batch_size]
         for name in dict.fromkeys(names.tolist())
-        for own in [rows[names[rows] == name]]
-        for i in range(0, len(own), batch_size)
+        for corpus_rows in [rows[names[rows] == name]]
+        for i in range(0, len(corpus_rows), batch_size)
     ]
     return iter(batches[rank::world])

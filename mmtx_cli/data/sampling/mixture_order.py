@@ -41,19 +41,21 @@ class Stream:
 
     def rows(self, begin: int, count: int, lengths: Lengths | None) -> Int[np.ndarray, "m 2"]:
         """Return (epoch, global row) for ``count`` positions starting at ``begin``."""
-        found = []
+        parts = []
         while count:
-            epoch, at = divmod(begin, self.order.num_samples)
-            rows = self.epoch(epoch, lengths)[at : at + count]
-            found.append(np.stack([np.full_like(rows, epoch), rows + self.first], axis=1))
+            epoch, offset = divmod(begin, self.order.num_samples)
+            rows = self.epoch(epoch, lengths)[offset : offset + count]
+            parts.append(np.stack([np.full_like(rows, epoch), rows + self.first], axis=1))
             begin, count = begin + len(rows), count - len(rows)
-        return np.concatenate(found)
+        return np.concatenate(parts)
 
     def epoch(self, epoch: int, lengths: Lengths | None) -> Int[np.ndarray, " n"]:
         """Return all rows of an epoch, numbered within the corpus; bucketed by length if given."""
         if epoch not in self.kept:
-            own = slice(self.first, self.first + self.order.num_samples)
-            self.kept = {epoch: self.order.whole(epoch, lengths(epoch)[own] if lengths else None)}
+            corpus_slice = slice(self.first, self.first + self.order.num_samples)
+            self.kept = {
+                epoch: self.order.whole(epoch, lengths(epoch)[corpus_slice] if lengths else None)
+            }
         return self.kept[epoch]
 
 

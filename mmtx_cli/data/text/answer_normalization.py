@@ -21,7 +21,7 @@ CONTRACTIONS = (
     "who'll who's who've why'll why're why's won't would've wouldn't wouldn't've y'all y'all'd've "
     "y'all'll you'd you'd've you'll you're you've"
 )
-WHOLE = {
+CORRECTED_CONTRACTIONS = {
     word[:i] + word[i + 1 :]: word
     for word in CONTRACTIONS.split()
     for i, letter in enumerate(word)
@@ -45,12 +45,14 @@ def normal_answer(text: str) -> str:
     choice) is only lowercased.
     """
     plain = " ".join(composed(text).replace("\u2019", "'").split())
-    separated = _SEPARATED.search(plain)
+    has_digit_comma = _SEPARATED.search(plain)
     spaced = plain
     for mark in PUNCTUATION:
         if mark in plain:
-            beside = f" {mark}" in plain or f"{mark} " in plain
-            spaced = spaced.replace(mark, "" if beside or separated else " ")
+            next_to_space = f" {mark}" in plain or f"{mark} " in plain
+            spaced = spaced.replace(mark, "" if next_to_space or has_digit_comma else " ")
     words = [DIGITS.get(word, word) for word in _PERIOD.sub("", spaced).lower().split()]
-    kept = " ".join(WHOLE.get(word, word) for word in words if word not in ARTICLES)
+    kept = " ".join(
+        CORRECTED_CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES
+    )
     return kept or plain.lower()

@@ -38,9 +38,9 @@ def _backend(text: str, fault: str) -> Backend:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split())
         raise DataError(
-            f"{fault}: {said[:300]}; use a file saved by the tokenizers library"
+            f"{fault}: {message[:300]}; use a file saved by the tokenizers library"
         ) from error
 
 
@@ -49,18 +49,18 @@ def _silenced() -> Iterator[None]:
     """Redirect standard error, including output of native code, to the null device."""
     sys.stderr.flush()
     try:
-        kept = os.dup(2)
+        saved = os.dup(2)
     except OSError:  # standard error is closed
         yield
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    devnull = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(devnull, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(devnull)
 
 
 class Tokenizer:
@@ -170,12 +170,12 @@ class Tokenizer:
             self.backend.enable_truncation(max_length)
             encoded = self._encoded(texts, special=True)
             self.backend.no_truncation()  # keeps the serialized tokenizer unchanged
-            rest = [sum(o.special_tokens_mask.count(0) for o in e.overflowing) for e in encoded]
-            lengths = [len(e.ids) + more for e, more in zip(encoded, rest, strict=True)]
+            overflow = [sum(o.special_tokens_mask.count(0) for o in e.overflowing) for e in encoded]
+            lengths = [len(e.ids) + more for e, more in zip(encoded, overflow, strict=True)]
             return [list(e.ids) for e in encoded], lengths
         encoded = self._encoded(texts, special=False)
-        cut = [[self.bos_id, *e.ids[: max_length - 2], self.eos_id] for e in encoded]
-        return cut, [len(e.ids) + 2 for e in encoded]
+        truncated = [[self.bos_id, *e.ids[: max_length - 2], self.eos_id] for e in encoded]
+        return truncated, [len(e.ids) + 2 for e in encoded]
 
     def _encoded(self, texts: Sequence[str], special: bool) -> list[Encoding]:
         """Encode texts; raise DataError if the library panics, e.g. on a too complex pattern."""
@@ -184,15 +184,15 @@ class Tokenizer:
         except BaseException as error:
             if type(error).__name__ != "PanicException":
                 raise
-            said = " ".join(str(error).split())
+            message = " ".join(str(error).split())
             raise DataError(
-                f"{self.source} fails on a text such as {texts[0][:40]!r}: {said[:300]}; use "
+                f"{self.source} fails on a text such as {texts[0][:40]!r}: {message[:300]}; use "
                 "another tokenizer"
             ) from error
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Decode tokens up to the first EOS, without special tokens."""
-        said = list(tokens)
-        if self.eos_id in said:
-            said = said[: said.index(self.eos_id)]
-        return str(self.backend.decode(said, skip_special_tokens=True)).strip()
+        ids = list(tokens)
+        if self.eos_id in ids:
+            ids = ids[: ids.index(self.eos_id)]
+        return str(self.backend.decode(ids, skip_special_tokens=True)).strip()

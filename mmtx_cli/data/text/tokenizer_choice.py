@@ -14,7 +14,7 @@ from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.io.checkpoint import read_config
 
 
-def own_tokenizer(
+def pretrained_tokenizer(
     text_encoder: Mapping[str, Any], stored: str | None, heads: Mapping[str, Any] | None = None
 ) -> Tokenizer | None:
     """Return the tokenizer of a pretrained text encoder or text teacher, else the stored one.
@@ -23,13 +23,17 @@ def own_tokenizer(
         ConfigError: if they use different tokenizers.
     """
     readers = {"encoder.text": text_encoder, **dict(text_teachers(heads or {}))}
-    found = {path: own for path, node in readers.items() if (own := brought(path, node))}
-    if len({own.to_json() for own in found.values()}) > 1:
+    tokenizers = {
+        path: tokenizer
+        for path, node in readers.items()
+        if (tokenizer := reader_tokenizer(path, node))
+    }
+    if len({tokenizer.to_json() for tokenizer in tokenizers.values()}) > 1:
         raise ConfigError(
-            f"{' and '.join(found)} use different tokenizers; choose models that share one"
+            f"{' and '.join(tokenizers)} use different tokenizers; choose models that share one"
         )
-    if found:
-        return next(iter(found.values()))
+    if tokenizers:
+        return next(iter(tokenizers.values()))
     return Tokenizer.from_json(stored, template=True) if stored and text_encoder else None
 
 
@@ -49,26 +53,30 @@ def run_tokenizer(
     Raises:
         ConfigError: if a teacher uses another tokenizer.
     """
-    trained = {p: read_config(t) for p, t in text_teachers(heads) if isinstance(t, str)}
-    taught = {p: own["tokenizer"] for p, own in trained.items() if not own.get("text_tokenizer")}
-    chosen = tokenizer_for(manifest, settings, stored or next(iter(taught.values()), None))
-    own = chosen.to_json() if chosen else None
+    teacher_configs = {p: read_config(t) for p, t in text_teachers(heads) if isinstance(t, str)}
+    tokenizers = {
+        p: content["tokenizer"]
+        for p, content in teacher_configs.items()
+        if not content.get("text_tokenizer")
+    }
+    chosen = tokenizer_for(manifest, settings, stored or next(iter(tokenizers.values()), None))
+    content = chosen.to_json() if chosen else None
     faults = [
         f"{path}: uses a different tokenizer than this model; remove data.tokenizer and ckpt, or "
         "use another teacher"
-        for path, text in taught.items()
-        if Tokenizer.from_json(text).to_json() != own
+        for path, text in tokenizers.items()
+        if Tokenizer.from_json(text).to_json() != content
     ]
     if faults:
         raise ConfigError(*faults)
     return chosen
 
 
-def brought(path: str, reader: Mapping[str, Any] | str) -> Tokenizer | None:
+def reader_tokenizer(path: str, reader: Mapping[str, Any] | str) -> Tokenizer | None:
     """Return the tokenizer of a trained model or of an encoder with pretrained weights, if any."""
     if isinstance(reader, str):
-        own = read_config(reader).get("text_tokenizer")
-        return Tokenizer.from_json(own, template=True) if own else None
+        stored = read_config(reader).get("text_tokenizer")
+        return Tokenizer.from_json(stored, template=True) if stored else None
     if not brings_tokenizer(reader) or not reader.get("weights"):
         return None
     encoder: Any = get_class(reader["_target_"])
@@ -104,7 +112,7 @@ def tokenizer_for(
         return Tokenizer.from_json(stored)
     rows = manifest.split("train") or manifest.samples
     columns = [column_texts(rows, name) for name in ("captions", "text", "answer_text")]
-    texts = [text for row in zip(*columns, strict=True) for several in row for text in several]
+    texts = [text for row in zip(*columns, strict=True) for cell in row for text in cell]
     if not texts:
         return None
     return Tokenizer.train(texts, settings.tokenizer_vocab_size, settings.lowercase)

@@ -8,11 +8,11 @@ from jaxtyping import Float
 
 from mmtx_cli.data.text.answer_normalization import normal_answer
 
-ENOUGH = 3
+FULL_SCORE_COUNT = 3
 """Number of other annotators that must give an answer for a full score."""
 
 
-def counted(answers: Mapping[str, float]) -> dict[str, float]:
+def answer_weights(answers: Mapping[str, float]) -> dict[str, float]:
     """Return the total weight of each normalized answer, highest first (ties by name)."""
     total: Counter[str] = Counter()
     for name, weight in answers.items():
@@ -29,33 +29,38 @@ def answer_scores(answers: Mapping[str, float]) -> dict[str, float]:
     annotators, 3 is replaced by N - 1; a single annotator's answer scores 1. If any weight is not
     an integer, the weights are taken as scores, clipped to 1.
     """
-    said = counted(answers)
+    weights = answer_weights(answers)
     if any(weight != int(weight) for weight in answers.values()):
-        return {name: min(weight, 1.0) for name, weight in said.items()}
-    people = int(sum(said.values()))
-    if people < 2:
-        return dict.fromkeys(said, 1.0)
-    enough = min(ENOUGH, people - 1)
+        return {name: min(weight, 1.0) for name, weight in weights.items()}
+    annotators = int(sum(weights.values()))
+    if annotators < 2:
+        return dict.fromkeys(weights, 1.0)
+    threshold = min(FULL_SCORE_COUNT, annotators - 1)
 
     def score(n: int) -> float:
-        without, beside = min((n - 1) / enough, 1.0), min(n / enough, 1.0)
-        return (n * without + (people - n) * beside) / people
+        self_left_out, other_left_out = min((n - 1) / threshold, 1.0), min(n / threshold, 1.0)
+        return (n * self_left_out + (annotators - n) * other_left_out) / annotators
 
-    return {name: score(int(n)) for name, n in said.items()}
+    return {name: score(int(n)) for name, n in weights.items()}
 
 
-def judged(
-    said: Sequence[str], answers: Sequence[Mapping[str, float]]
+def answer_metrics(
+    predictions: Sequence[str], answers: Sequence[Mapping[str, float]]
 ) -> dict[str, Float[np.ndarray, " n"]]:
-    """Return the metrics of each predicted answer in ``said``.
+    """Return the metrics of each predicted answer in ``predictions``.
 
     ``accuracy`` is its VQA score, 0 if no annotator gave it. ``exact_match`` is 1 if no other
     answer has a higher weight, else 0.
     """
-    pairs = [(normal_answer(x), given) for x, given in zip(said, answers, strict=True)]
-    worth = [answer_scores(given).get(x, 0.0) for x, given in pairs]
-    first = [float(is_likeliest(x, counted(given))) for x, given in pairs]
-    return {"accuracy": np.array(worth), "exact_match": np.array(first)}
+    pairs = [
+        (normal_answer(prediction), weights)
+        for prediction, weights in zip(predictions, answers, strict=True)
+    ]
+    accuracy = [answer_scores(weights).get(prediction, 0.0) for prediction, weights in pairs]
+    exact_match = [
+        float(is_likeliest(prediction, answer_weights(weights))) for prediction, weights in pairs
+    ]
+    return {"accuracy": np.array(accuracy), "exact_match": np.array(exact_match)}
 
 
 def is_likeliest(name: str, weights: Mapping[str, float]) -> bool:
@@ -67,5 +72,5 @@ def answer_names(rows: Iterable[Mapping[str, float]], most: int) -> list[str]:
     """Return the ``most`` frequent answers over all rows by total weight; ties by name."""
     total: Counter[str] = Counter()
     for answers in rows:
-        total.update(counted(answers))  # type: ignore[arg-type]
+        total.update(answer_weights(answers))  # type: ignore[arg-type]
     return sorted(total, key=lambda name: (-total[name], name))[:most]

@@ -11,8 +11,8 @@ from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.layer.input.mel import HOPS_PER_SECOND, LogMel, SpecAugment
 from mmtx_cli.layer.input.spectrogram import SpectrogramStem
 from mmtx_cli.layer.input.stem import PatchStem, check_stem
-from mmtx_cli.layer.position import SequencePosition, waves
-from mmtx_cli.layer.sequence_mask import reach
+from mmtx_cli.layer.position import SequencePosition, sinusoids
+from mmtx_cli.layer.sequence_mask import sequence_lengths
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import ModalityInput, Patches, Patchifier, Tokens
 
@@ -78,7 +78,7 @@ class AstAudioEncoder(Encoder):
         )
         frames = math.ceil(audio_seconds * HOPS_PER_SECOND)
         self.time = SequencePosition(width, int(self.columns(torch.tensor(frames, device="cpu"))))
-        self.band = nn.Parameter(waves((num_mels - patch_size) // stride + 1, width))
+        self.band = nn.Parameter(sinusoids((num_mels - patch_size) // stride + 1, width))
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout, drop_path)
 
@@ -88,9 +88,9 @@ class AstAudioEncoder(Encoder):
         Tokens are ordered by time, then from low to high frequency.
         """
         x = self.embedded(self.augment(self.mel(field), field.mask), field.mask)
-        moments = self.moments(field.mask, x.shape[1])
-        x = x.flatten(1, 2) + self.positions(moments)
-        mask = moments.repeat_interleave(len(self.band), dim=1)
+        column_mask = self.moments(field.mask, x.shape[1])
+        x = x.flatten(1, 2) + self.positions(column_mask)
+        mask = column_mask.repeat_interleave(len(self.band), dim=1)
         if field.visible:
             x, mask = field.visible.of(x), field.visible.mask
         return Tokens(self.transformer(self.dropout(x), mask), mask)
@@ -113,12 +113,12 @@ class AstAudioEncoder(Encoder):
     def covering(self, x: Float[Tensor, "b l m"]) -> Float[Tensor, "b n m"]:
         """Pad a spectrogram to a whole number of patches in time."""
         frames = x.shape[1]
-        covered = -(-max(frames - self.patch_size, 0) // self.stride) * self.stride
-        return F.pad(x, (0, 0, 0, covered + self.patch_size - frames))
+        span = -(-max(frames - self.patch_size, 0) // self.stride) * self.stride
+        return F.pad(x, (0, 0, 0, span + self.patch_size - frames))
 
-    def positions(self, moments: Bool[Tensor, "b t"]) -> Float[Tensor, "b n d"]:
+    def positions(self, column_mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b n d"]:
         """Return the position of each band at each time step."""
-        return (self.time(moments)[:, :, None] + self.band).flatten(1, 2)
+        return (self.time(column_mask)[:, :, None] + self.band).flatten(1, 2)
 
     def patching(self) -> Patchifier | None:
         """Return the patches of the spectrogram; None if they overlap or pass convolutions."""
@@ -131,20 +131,20 @@ class AstAudioEncoder(Encoder):
     def patches(self, field: ModalityInput) -> Patches:
         """Return the patches of normalized log-mel power, in the order frame, band."""
         x = self.squares(self.mel(field))
-        moments = self.moments(field.mask, x.shape[1])
-        mask = moments.repeat_interleave(len(self.band), dim=1)
+        column_mask = self.moments(field.mask, x.shape[1])
+        mask = column_mask.repeat_interleave(len(self.band), dim=1)
         x = x.flatten(3).flatten(1, 2)
-        return Patches(x, mask, self.positions(moments), len(self.band))
+        return Patches(x, mask, self.positions(column_mask), len(self.band))
 
     def moments(self, mask: Bool[Tensor, "b l"], count: int) -> Bool[Tensor, "b count"]:
         """Return which columns of patches are real: those that cover the recording, if any."""
-        needed = self.columns(reach(mask)) * mask.any(dim=1)
-        return torch.arange(count, device=mask.device) < needed[:, None]
+        num_columns = self.columns(sequence_lengths(mask)) * mask.any(dim=1)
+        return torch.arange(count, device=mask.device) < num_columns[:, None]
 
     def columns(self, frames: Tensor) -> Tensor:
         """Return the number of columns of patches that cover ``frames`` frames, at least one."""
-        beyond = (frames - self.patch_size).clamp(min=0)
-        return (beyond + self.stride - 1) // self.stride + 1
+        remaining = (frames - self.patch_size).clamp(min=0)
+        return (remaining + self.stride - 1) // self.stride + 1
 
     def blocks(self) -> list[nn.Module]:
         """Return the stem with its positions, then the blocks."""

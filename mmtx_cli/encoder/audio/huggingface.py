@@ -17,7 +17,7 @@ from mmtx_cli.layer.input.audio_frontend import (
     kaldi_filterbank,
     unit_variance,
 )
-from mmtx_cli.layer.sequence_mask import coarser
+from mmtx_cli.layer.sequence_mask import downsample_mask
 from mmtx_cli.types import ModalityInput, Tokens
 
 FrontendOutput = tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]
@@ -58,7 +58,7 @@ class HuggingFaceAudioEncoder(PretrainedEncoder):
         sizes = {"width": width, "depth": depth, "num_heads": num_heads}
         self.hub = hub_model(weights, architecture, "audio", sizes, config)
         self.body = self.hub.body
-        self.features = {**feature_values(weights), **(features or {})}
+        self.features = {**extractor_settings(weights), **(features or {})}
         rate = self.features.get("sampling_rate", 16000)
         if rate != sample_rate:
             raise ValueError(
@@ -81,19 +81,19 @@ class HuggingFaceAudioEncoder(PretrainedEncoder):
         return {**self.hub.rebuild_kwargs(), "features": self.features}
 
 
-KEPT = (
+INPUT_SETTINGS = (
     "sampling_rate", "do_normalize", "num_mel_bins", "max_length", "mean", "std",
     "feature_size", "chunk_length", "n_fft", "hop_length",
 )  # fmt: skip
 """Settings of a feature extractor that determine the model's input."""
 
 
-def feature_values(weights: str | None) -> dict[str, Any]:
+def extractor_settings(weights: str | None) -> dict[str, Any]:
     """Return the feature extractor settings of pretrained weights; empty for a new model."""
     if weights is None:
         return {}
     extractor = preprocessor(weights, "FeatureExtractor")
-    return {name: getattr(extractor, name) for name in KEPT if hasattr(extractor, name)}
+    return {name: getattr(extractor, name) for name in INPUT_SETTINGS if hasattr(extractor, name)}
 
 
 def frontend_for(hub: HubModel, features: dict[str, Any], seconds: float) -> Any:
@@ -106,15 +106,15 @@ def frontend_for(hub: HubModel, features: dict[str, Any], seconds: float) -> Any
     if kind in WAVE_MODELS:
         return WaveformFrontend(hub.body.feature_extractor.conv_layers, features)
     if kind not in FRONTENDS:
-        there = ", ".join([*WAVE_MODELS, *FRONTENDS])
-        raise ValueError(f"{kind}: unsupported audio model; choose from {there}")
-    made = FRONTENDS[kind](hub.config, features)
-    if seconds > made.seconds:
+        supported = ", ".join([*WAVE_MODELS, *FRONTENDS])
+        raise ValueError(f"{kind}: unsupported audio model; choose from {supported}")
+    frontend = FRONTENDS[kind](hub.config, features)
+    if seconds > frontend.seconds:
         raise ValueError(
-            f"audio_seconds={seconds}: the model accepts at most {made.seconds:g} s; set "
-            f"audio_seconds={made.seconds:g} at the root"
+            f"audio_seconds={seconds}: the model accepts at most {frontend.seconds:g} s; set "
+            f"audio_seconds={frontend.seconds:g} at the root"
         )
-    return made
+    return frontend
 
 
 class WaveformFrontend(nn.Module):
@@ -135,8 +135,8 @@ class WaveformFrontend(nn.Module):
         x = x[0] if isinstance(x, tuple) else x
         real = torch.arange(x.shape[1], device=x.device) < frames[:, None]
         # unmask rows without any frame, so that their softmax stays finite
-        seen = real | (frames == 0)[:, None]
-        return body.encoder(x, attention_mask=seen).last_hidden_state, real
+        attention_mask = real | (frames == 0)[:, None]
+        return body.encoder(x, attention_mask=attention_mask).last_hidden_state, real
 
 
 class SpectrogramFrontend(nn.Module):
@@ -163,8 +163,8 @@ class SpectrogramFrontend(nn.Module):
         """Encode a batch; a patch is real if it begins within the recording."""
         x, frames = kaldi_filterbank(hops, mask, self.mels, self.length)
         x = body(input_values=(x - self.mean) / (2 * self.std)).last_hidden_state
-        begins = torch.arange(self.columns, device=mask.device) * self.stride
-        patches = (begins < frames[:, None]).repeat(1, self.rows)
+        starts = torch.arange(self.columns, device=mask.device) * self.stride
+        patches = (starts < frames[:, None]).repeat(1, self.rows)
         return x, torch.cat([(frames > 0)[:, None].expand(-1, 2), patches], dim=1)
 
 
@@ -184,7 +184,7 @@ class WhisperFrontend(nn.Module):
     ) -> FrontendOutput:
         """Encode a batch; a token is real if either of its two hops is."""
         x = body(self.spectrogram(hops.flatten(1))).last_hidden_state
-        real = coarser(mask, 2)
+        real = downsample_mask(mask, 2)
         return x[:, : real.shape[1]], real
 
 

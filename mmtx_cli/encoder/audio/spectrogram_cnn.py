@@ -43,8 +43,8 @@ class SpectrogramCnnAudioEncoder(Encoder):
         are the numbers of SpecAugment masks in training.
         """
         super().__init__()
-        shrink = 1 << len(channels)
-        if not channels or num_mels % shrink:
+        factor = 1 << len(channels)
+        if not channels or num_mels % factor:
             raise ValueError(
                 f"num_mels={num_mels} cannot be halved {len(channels)} times (channels={channels})"
             )
@@ -53,10 +53,10 @@ class SpectrogramCnnAudioEncoder(Encoder):
         self.augment = SpecAugment(time_masks, freq_masks=freq_masks)
         stages = [SpectrogramStage(*pair) for pair in zip((1, *channels), channels, strict=False)]
         self.stages = nn.ModuleList(stages)
-        self.project = nn.Linear(channels[-1] * num_mels // shrink, width)
+        self.project = nn.Linear(channels[-1] * num_mels // factor, width)
         self.norm = nn.LayerNorm(width)  # matches the scale of the positions
-        places = math.ceil(audio_seconds * HOPS_PER_SECOND / shrink)
-        self.position = SequencePosition(width, places)
+        num_positions = math.ceil(audio_seconds * HOPS_PER_SECOND / factor)
+        self.position = SequencePosition(width, num_positions)
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
 

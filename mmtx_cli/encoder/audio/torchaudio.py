@@ -11,7 +11,7 @@ from mmtx_cli.encoder.backbone.base import PretrainedEncoder
 from mmtx_cli.encoder.backbone.torchaudio_body import SpeechBody, speech_body
 from mmtx_cli.layer.input.mel import waveform
 from mmtx_cli.layer.pooling import masked_mean
-from mmtx_cli.layer.sequence_mask import reach
+from mmtx_cli.layer.sequence_mask import sequence_lengths
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import ModalityInput, Tokens
 
@@ -63,10 +63,10 @@ class TorchaudioAudioEncoder(PretrainedEncoder):
             bundle, sample_rate, weights, body_width, body_depth, body_heads, body_channels
         )
         self.finalize_backbone(freeze, lora, self.body.trial, f"bundle={bundle}")
-        inner, self.width = self.width, width
-        self.channels = inner
+        feature_width, self.width = self.width, width
+        self.channels = feature_width
         self.mix = nn.Parameter(torch.zeros(len(self.body.layers))) if layer_mix else None
-        self.project = nn.Sequential(nn.LayerNorm(inner), nn.Linear(inner, width))
+        self.project = nn.Sequential(nn.LayerNorm(feature_width), nn.Linear(feature_width, width))
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, dropout=dropout)
 
@@ -81,12 +81,14 @@ class TorchaudioAudioEncoder(PretrainedEncoder):
         layers, mask = self.body(waveform(field, self.sample_rate), self.samples(field))
         if self.mix is None:
             return Tokens(layers[-1], mask)
-        share = self.mix.softmax(dim=0)
-        return Tokens(torch.stack([w * x for w, x in zip(share, layers, strict=True)]).sum(0), mask)
+        weights = self.mix.softmax(dim=0)
+        return Tokens(
+            torch.stack([w * x for w, x in zip(weights, layers, strict=True)]).sum(0), mask
+        )
 
     def samples(self, field: ModalityInput) -> Int[Tensor, " b"]:
         """Return the number of samples of each recording; 0 if it is missing."""
-        return reach(field.mask) * field.data.shape[2]
+        return sequence_lengths(field.mask) * field.data.shape[2]
 
     def pooled_features(self, field: ModalityInput) -> Float[Tensor, "b c"]:
         """Return the mean of the backbone's features over the real frames."""
@@ -110,8 +112,8 @@ def pooled(
     x: Float[Tensor, "b l d"], mask: Bool[Tensor, "b l"], grain: int
 ) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"]]:
     """Average the real frames of every ``grain`` consecutive frames."""
-    short = -x.shape[1] % grain
-    groups = F.pad(x, (0, 0, 0, short)).unflatten(1, (-1, grain))
-    real = F.pad(mask, (0, short)).unflatten(1, (-1, grain))
+    padding = -x.shape[1] % grain
+    groups = F.pad(x, (0, 0, 0, padding)).unflatten(1, (-1, grain))
+    real = F.pad(mask, (0, padding)).unflatten(1, (-1, grain))
     means = masked_mean(groups.flatten(0, 1), real.flatten(0, 1))
     return means.unflatten(0, groups.shape[:2]), real.any(dim=2)

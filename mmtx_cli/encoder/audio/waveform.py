@@ -11,7 +11,7 @@ from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.layer.input.audio_frontend import unit_variance
 from mmtx_cli.layer.input.mel import waveform
 from mmtx_cli.layer.position import SequencePosition
-from mmtx_cli.layer.sequence_mask import coarser
+from mmtx_cli.layer.sequence_mask import downsample_mask
 from mmtx_cli.layer.transformer import Transformer
 from mmtx_cli.types import ModalityInput, Tokens
 
@@ -44,10 +44,10 @@ class WaveformAudioEncoder(Encoder):
         sizes = [max(width >> step, 8) for step in reversed(range(len(strides)))]
         inputs = [1, *sizes[:-1]]
         self.layers = nn.ModuleList(
-            Downsample(*sized) for sized in zip(inputs, [*sizes[:-1], width], strides, strict=True)
+            Downsample(*args) for args in zip(inputs, [*sizes[:-1], width], strides, strict=True)
         )
-        places = math.ceil(audio_seconds * sample_rate / math.prod(strides))
-        self.position = SequencePosition(width, places)
+        num_positions = math.ceil(audio_seconds * sample_rate / math.prod(strides))
+        self.position = SequencePosition(width, num_positions)
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, mlp_ratio, dropout)
 
@@ -83,8 +83,8 @@ class Downsample(nn.Module):
         Output i covers ``stride`` inputs and sees half a stride more on either side.
         """
         left = self.stride // 2
-        whole = -x.shape[1] % self.stride
-        x = F.pad(x.mT, (left, whole + self.stride - left))
+        padding = -x.shape[1] % self.stride
+        x = F.pad(x.mT, (left, padding + self.stride - left))
         x = self.act(self.norm(self.convolution(x).mT))
-        mask = coarser(mask, self.stride)
+        mask = downsample_mask(mask, self.stride)
         return x.masked_fill(~mask[..., None], 0), mask

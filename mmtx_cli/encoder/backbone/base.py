@@ -63,7 +63,7 @@ class PretrainedEncoder(Freezable, Encoder):
             with stem_before(self.body, layers[0]) if layers else nullcontext() as stem:
                 x, used = self.tried(tokens)
         except (IndexError, RuntimeError, ValueError) as error:  # depends on the library
-            raise ValueError(f"{fault}: {brief(error)}") from error
+            raise ValueError(f"{fault}: {one_line(error)}") from error
         self.width = x.shape[-1]
         for name, parameter in self.body.named_parameters():
             parameter.requires_grad_(name in used)
@@ -84,8 +84,8 @@ class PretrainedEncoder(Freezable, Encoder):
 
     def adapt(self, rank: int, tokens: Callable[[], Tensor]) -> None:
         """Freeze all pretrained weights and add LoRA adapters to the blocks that are not frozen."""
-        free = self.parts[len(self.frozen) :] if self.parts else [self.body]
-        if not free or self.body in self.frozen:
+        trainable = self.parts[len(self.frozen) :] if self.parts else [self.body]
+        if not trainable or self.body in self.frozen:
             raise ValueError(
                 f"lora={rank}: freeze leaves no block to adapt; omit it: lora already "
                 "freezes the pretrained weights"
@@ -94,7 +94,7 @@ class PretrainedEncoder(Freezable, Encoder):
         # otherwise batch-norm statistics would change while the weights are frozen
         norms = [module for module in self.body.modules() if isinstance(module, _BatchNorm)]
         self.frozen = [*self.frozen, *norms]
-        new = add_lora(free, rank)
+        new = add_lora(trainable, rank)
         reached = reached_parameters(self.tried(tokens)[0])
         if any(id(parameter) not in reached for parameter in new):
             raise ValueError(
@@ -115,10 +115,10 @@ def missing_package(error: ImportError, extra: str) -> ValueError:
     )
 
 
-def brief(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Return the message of a library's error as one short line."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    return said if len(said) <= 300 else f"{said[:300]} …"
+    message = " ".join(str(error).split()) or type(error).__name__
+    return message if len(message) <= 300 else f"{message[:300]} …"
 
 
 def is_file_name(weights: str) -> bool:
@@ -139,7 +139,7 @@ def load_state(path: str) -> dict[str, Tensor]:
         check_regular(file)
         state = read_tensors(file)
     except Exception as error:  # a damaged file may raise anything
-        raise ValueError(f"weights={path} cannot be read: {brief(error)}") from error
+        raise ValueError(f"weights={path} cannot be read: {one_line(error)}") from error
     for key in ("state_dict", "model"):  # usual wrappers of training scripts
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -148,8 +148,8 @@ def load_state(path: str) -> dict[str, Tensor]:
     for name, tensor in state.items():
         if (fault := tensor_fault(tensor)) is not None:
             raise ValueError(f"weights={path}: {name} {fault}")
-    if odd := not_finite(state):
-        raise ValueError(f"weights={path}: {odd[0]} contains NaN or infinite values")
+    if invalid := not_finite(state):
+        raise ValueError(f"weights={path}: {invalid[0]} contains NaN or infinite values")
     return state
 
 
@@ -168,7 +168,7 @@ def torchvision_model(name: str, weights: str | None, **shape: Any) -> Any:
         model = get_model(name, weights=None if local else weights, **shape)
     except (OSError, ValueError, KeyError) as error:  # no network, or unknown weights
         raise ValueError(
-            f"weights={weights}: cannot be found or downloaded for {name}: {brief(error)}"
+            f"weights={weights}: cannot be found or downloaded for {name}: {one_line(error)}"
         ) from error
     if weights is not None and local:
         load_strictly(model, weights)
@@ -180,7 +180,7 @@ def load_strictly(model: nn.Module, path: str) -> None:
     try:
         model.load_state_dict(load_state(path))
     except RuntimeError as error:
-        raise ValueError(f"weights={path} do not fit this model: {brief(error)}") from error
+        raise ValueError(f"weights={path} do not fit this model: {one_line(error)}") from error
 
 
 def read_tensors(file: Path) -> Any:

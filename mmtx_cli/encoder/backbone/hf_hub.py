@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.encoder.backbone.base import brief, missing_package
+from mmtx_cli.encoder.backbone.base import missing_package, one_line
 from mmtx_cli.layer.input.pixel_norm import Pixels
 
 
 def preprocessor(weights: str, kind: str) -> Any:
     """Return the preprocessor of a model; ``kind`` is ImageProcessor or FeatureExtractor."""
     library, source = transformers(), source_of(weights)
-    with finding(weights, "preprocessor_config.json"), quiet():
+    with wrap_loading_errors(weights, "preprocessor_config.json"), quiet_logging():
         return getattr(library, f"Auto{kind}").from_pretrained(source, trust_remote_code=False)
 
 
@@ -29,11 +29,15 @@ def pixels_of(
         return Pixels(mean, std)
     if weights is None:
         return Pixels()
-    said = preprocessor(weights, "ImageProcessor")
+    processor = preprocessor(weights, "ImageProcessor")
     # the processor computes (bytes * factor - offset - mean) / std; Pixels starts from bytes / 255
-    factor = 255 * (said.rescale_factor if said.do_rescale else 1)
-    offset = 1 if getattr(said, "offset", False) else 0
-    mean, std = (said.image_mean, said.image_std) if said.do_normalize else ([0.0] * 3, [1.0] * 3)
+    factor = 255 * (processor.rescale_factor if processor.do_rescale else 1)
+    offset = 1 if getattr(processor, "offset", False) else 0
+    mean, std = (
+        (processor.image_mean, processor.image_std)
+        if processor.do_normalize
+        else ([0.0] * 3, [1.0] * 3)
+    )
     return Pixels([(offset + m) / factor for m in mean], [s / factor for s in std])
 
 
@@ -43,7 +47,7 @@ def tokenizer_json(weights: str) -> str:
     if file.is_file():
         return file.read_text(encoding="utf-8")
     library = transformers()
-    with finding(weights), quiet():
+    with wrap_loading_errors(weights), quiet_logging():
         source = source_of(weights)
         tokenizer = library.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     if not hasattr(tokenizer, "backend_tokenizer"):
@@ -76,20 +80,22 @@ def source_of(weights: str) -> str:
 
 
 @contextmanager
-def finding(weights: str, file: str = "config.json and model.safetensors") -> Iterator[None]:
+def wrap_loading_errors(
+    weights: str, file: str = "config.json and model.safetensors"
+) -> Iterator[None]:
     """Convert any error while a model is located and read into one clear ValueError."""
     try:
         yield
     except Exception as error:  # hub, network and file errors have many types
         where = "from that folder" if Path(weights).expanduser().is_dir() else "from the hub"
         raise ValueError(
-            f"weights={weights}: cannot be loaded {where} ({brief(error)}); give the name of a "
+            f"weights={weights}: cannot be loaded {where} ({one_line(error)}); give the name of a "
             f"model on huggingface.co (requires network), or a local folder with its {file}"
         ) from error
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet_logging() -> Iterator[None]:
     """Disable the library's progress bars and log messages below errors."""
     logging = transformers().utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

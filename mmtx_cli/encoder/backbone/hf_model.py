@@ -7,8 +7,13 @@ from typing import Any
 
 from torch import nn
 
-from mmtx_cli.encoder.backbone.base import brief
-from mmtx_cli.encoder.backbone.hf_hub import finding, quiet, source_of, transformers
+from mmtx_cli.encoder.backbone.base import one_line
+from mmtx_cli.encoder.backbone.hf_hub import (
+    quiet_logging,
+    source_of,
+    transformers,
+    wrap_loading_errors,
+)
 
 SIZES = {
     "width": "hidden_size",
@@ -18,7 +23,7 @@ SIZES = {
 }
 """Our names of model sizes, and the names that every configuration of the library supports."""
 
-FOLLOWING = (
+DERIVED_SIZES = (
     ("hidden_size", 4, ("intermediate_size", "hidden_dim", "encoder_ffn_dim", "d_ff")),
     ("num_hidden_layers", 1, ("encoder_layers",)),
     ("num_attention_heads", 1, ("encoder_attention_heads", "decoder_attention_heads")),
@@ -30,7 +35,7 @@ Some models have their own names for sizes or for what depends on them.
 
 # LayerDrop would leave other processes waiting for gradients; time masks are sampled outside
 # torch's random number generators, so that runs would not be reproducible.
-STEADY = {
+REPRODUCIBLE_SETTINGS = {
     "layerdrop": 0.0,
     "encoder_layerdrop": 0.0,
     "apply_spec_augment": False,
@@ -38,7 +43,14 @@ STEADY = {
     "mask_feature_prob": 0.0,
     "use_cache": False,
 }
-TELLING = ("id2label", "label2id", "architectures", "transformers_version", "dtype", "torch_dtype")
+DESCRIPTIVE_KEYS = (
+    "id2label",
+    "label2id",
+    "architectures",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+)
 """Configuration values that do not affect the architecture."""
 
 
@@ -60,25 +72,27 @@ class HubModel:
 
         ``width`` is the width of the tokens, ``used`` are the parameters that they depend on.
         """
-        lacking = [name for name, parameter in used.items() if id(parameter) in self.missing]
-        if lacking:
-            some = ", ".join(lacking[:3])
+        missing = [name for name, parameter in used.items() if id(parameter) in self.missing]
+        if missing:
+            examples = ", ".join(missing[:3])
             raise ValueError(
-                f"weights={self.weights}: {len(lacking)} tensors of the model are missing "
-                f"({some}, …)"
+                f"weights={self.weights}: {len(missing)} tensors of the model are missing "
+                f"({examples}, …)"
             )
-        wanted, depth = self.sizes.get("width") or width, self.sizes.get("depth")
-        if wanted != width or (depth and len(self.blocks()) > depth):
+        requested, depth = self.sizes.get("width") or width, self.sizes.get("depth")
+        if requested != width or (depth and len(self.blocks()) > depth):
             raise ValueError(
                 f"{self.config.model_type} was built with width {width} and {len(self.blocks())} "
-                f"blocks instead of width={wanted}, depth={depth}: it has other names for these "
+                f"blocks instead of width={requested}, depth={depth}: it has other names for these "
                 "sizes; omit ours and set its own in config"
             )
 
     def rebuild_kwargs(self) -> dict[str, Any]:
         """Return arguments that build the same architecture with random weights."""
         values = self.whole.to_diff_dict()
-        plain = {k: v for k, v in values.items() if k not in TELLING and not k.startswith("_")}
+        plain = {
+            k: v for k, v in values.items() if k not in DESCRIPTIVE_KEYS and not k.startswith("_")
+        }
         return {"weights": None, "architecture": plain.pop("model_type"), "config": plain}
 
     def blocks(self) -> list[nn.Module]:
@@ -114,20 +128,20 @@ def hub_model(
     Raises:
         ValueError: If the weights cannot be found or read, do not fit, or need custom code.
     """
-    said = {SIZES[name]: value for name, value in sizes.items() if value is not None}
+    requested = {SIZES[name]: value for name, value in sizes.items() if value is not None}
     if weights is None:
-        model = new_model(architecture, {**new, **said, **(config or {})})
+        model = new_model(architecture, {**new, **requested, **(config or {})})
         missing: set[str] = set()
     else:
         model, missing = load_model(weights, sizes, config or {})
-    absent = frozenset(id(p) for name, p in model.named_parameters() if name in missing)
-    body = part_of(model, tower)
+    missing_ids = frozenset(id(p) for name, p in model.named_parameters() if name in missing)
+    body = encoder_of(model, tower)
     whole = model.config
     config_of = getattr(whole, f"{tower}_config", whole)
-    return HubModel(body, config_of, whole, weights, absent, sizes)
+    return HubModel(body, config_of, whole, weights, missing_ids, sizes)
 
 
-def part_of(model: Any, tower: str) -> nn.Module:
+def encoder_of(model: Any, tower: str) -> nn.Module:
     """Return a tower of a dual encoder, the encoder of an encoder-decoder, or the whole model."""
     if hasattr(model, f"{tower}_model"):
         return getattr(model, f"{tower}_model")  # type: ignore[no-any-return]
@@ -148,17 +162,17 @@ def new_model(architecture: str, values: dict[str, Any]) -> Any:
             f"architecture={architecture!r}: unknown to transformers; did you mean {close}?"
         )
     try:
-        with quiet():
+        with quiet_logging():
             config = library.AutoConfig.for_model(architecture, **values)
-        for size, factor, names in FOLLOWING:
+        for size, factor, names in DERIVED_SIZES:
             for name in names if size in values else ():
                 if name not in values and hasattr(config, name):
                     setattr(config, name, factor * values[size])
-        make_steady(config)
-        with quiet():
+        make_reproducible(config)
+        with quiet_logging():
             return library.AutoModel.from_config(config, trust_remote_code=False)
     except Exception as error:  # exception types differ between architectures
-        raise ValueError(f"architecture={architecture}: {brief(error)}") from error
+        raise ValueError(f"architecture={architecture}: {one_line(error)}") from error
 
 
 def load_model(
@@ -166,14 +180,14 @@ def load_model(
 ) -> tuple[Any, set[str]]:
     """Return a pretrained model in float32, and the names of the tensors missing in its weights."""
     library, source = transformers(), source_of(weights)
-    with finding(weights), quiet():
+    with wrap_loading_errors(weights), quiet_logging():
         config = library.AutoConfig.from_pretrained(source, trust_remote_code=False, **values)
     for name, value in sizes.items():
-        own = getattr(config, SIZES[name], None)
-        if value is not None and own != value:
-            raise ValueError(f"{name}={value}: {weights} has {own}; omit {name}")
-    make_steady(config)
-    with finding(weights), quiet():
+        actual = getattr(config, SIZES[name], None)
+        if value is not None and actual != value:
+            raise ValueError(f"{name}={value}: {weights} has {actual}; omit {name}")
+    make_reproducible(config)
+    with wrap_loading_errors(weights), quiet_logging():
         model, info = library.AutoModel.from_pretrained(
             source,
             config=config,
@@ -185,8 +199,8 @@ def load_model(
     return model, set(info["missing_keys"])
 
 
-def make_steady(config: Any) -> None:
+def make_reproducible(config: Any) -> None:
     """Disable whatever differs between runs or processes and cannot be seeded."""
-    for name, value in STEADY.items():
+    for name, value in REPRODUCIBLE_SETTINGS.items():
         if hasattr(config, name):
             setattr(config, name, value)

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtx_cli.encoder.backbone.base import brief, load_state
+from mmtx_cli.encoder.backbone.base import load_state, one_line
 from mmtx_cli.layer.input.audio_frontend import over_time, unit_variance
 
 
@@ -28,8 +28,8 @@ class SpeechBody(nn.Module):
         transformer = model.encoder.transformer
         self.stem = SpeechStem(model, normalise)
         self.layers = transformer.layers[:depth]
-        cut = len(self.layers) < len(transformer.layers)
-        norm_last = not (transformer.layer_norm_first or cut)
+        truncated = len(self.layers) < len(transformer.layers)
+        norm_last = not (transformer.layer_norm_first or truncated)
         self.norm = transformer.layer_norm if norm_last else nn.Identity()
         self.relative = hasattr(self.layers[0].attention, "rel_attn_embed")  # WavLM
 
@@ -38,12 +38,16 @@ class SpeechBody(nn.Module):
     ) -> tuple[list[Float[Tensor, "b l d"]], Bool[Tensor, "b l"]]:
         """Return the outputs of all blocks, the last one normalized, and the mask of frames."""
         x, mask = self.stem(sound, length)
-        seen = mask | ~mask.any(dim=1, keepdim=True)  # unmask rows without real frames: avoids NaN
+        attended = mask | ~mask.any(
+            dim=1, keepdim=True
+        )  # unmask rows without real frames: avoids NaN
         if self.relative:  # the mask is added to position biases: use their dtype
-            closed = torch.zeros_like(seen, dtype=self.stem.projection.projection.weight.dtype)
-            masks = {"key_padding_mask": closed.masked_fill(~seen, -inf)}
+            additive_mask = torch.zeros_like(
+                attended, dtype=self.stem.projection.projection.weight.dtype
+            )
+            masks = {"key_padding_mask": additive_mask.masked_fill(~attended, -inf)}
         else:
-            masks = {"attention_mask": seen[:, None, None].expand(-1, 1, seen.shape[1], -1)}
+            masks = {"attention_mask": attended[:, None, None].expand(-1, 1, attended.shape[1], -1)}
         bias, outputs = None, []
         for layer in self.layers:
             x, bias = layer(x, position_bias=bias, **masks)
@@ -80,23 +84,25 @@ class SpeechStem(nn.Module):
         """Return the frames and their mask; audio shorter than one frame is padded with silence."""
         if self.normalise:
             # the larger models were trained with normalized waveforms
-            sound = unit_variance(sound[..., None], within(length, sound.shape[1]), 1e-5)[..., 0]
+            sound = unit_variance(sound[..., None], length_mask(length, sound.shape[1]), 1e-5)[
+                ..., 0
+            ]
         x = F.pad(sound, (0, max(self.shortest - sound.shape[1], 0)))[:, None]
         length = length.clamp(min=self.shortest) * (length > 0)
         for part in self.convolutions:
             x = part.conv(x)
             length = ((length - part.kernel_size) // part.stride + 1).clamp(min=0)
             if isinstance(part.layer_norm, nn.GroupNorm):
-                x = over_time(part.layer_norm, x, within(length, x.shape[2]))
+                x = over_time(part.layer_norm, x, length_mask(length, x.shape[2]))
             elif part.layer_norm is not None:
                 x = part.layer_norm(x)
             x = F.gelu(x)
-        mask = within(length, x.shape[2])
+        mask = length_mask(length, x.shape[2])
         x = self.projection(x.mT).masked_fill(~mask[..., None], 0)
         return self.dropout(self.norm(x + self.position(x))), mask
 
 
-def within(length: Int[Tensor, " b"], n: int) -> Bool[Tensor, "b n"]:
+def length_mask(length: Int[Tensor, " b"], n: int) -> Bool[Tensor, "b n"]:
     """Return a mask that is True for the first ``length`` of n elements."""
     return torch.arange(n, device=length.device) < length[:, None]
 
@@ -187,8 +193,8 @@ def with_sizes(
         layers = params["extractor_conv_layer_config"]
         params["extractor_conv_layer_config"] = [(channels, *layer[1:]) for layer in layers]
     if params["encoder_embed_dim"] % params["encoder_num_heads"]:
-        wide, many = params["encoder_embed_dim"], params["encoder_num_heads"]
-        raise ValueError(f"body_width={wide} is not a multiple of body_heads={many}")
+        body_width, body_heads = params["encoder_embed_dim"], params["encoder_num_heads"]
+        raise ValueError(f"body_width={body_width} is not a multiple of body_heads={body_heads}")
     build = models.wavlm_model if bundle._model_type == "WavLM" else models.wav2vec2_model
     return build(**params)
 
@@ -199,7 +205,7 @@ def published(name: str, bundle: Any) -> nn.Module:
         model = bundle.get_model(dl_kwargs={"weights_only": True})
     except OSError as error:
         raise ValueError(
-            f"the weights of {name} could not be downloaded ({brief(error)}); "
+            f"the weights of {name} could not be downloaded ({one_line(error)}); "
             "give a local file: weights=FILE.pth"
         ) from error
     return getattr(model, "model", model)  # some bundles wrap the model
@@ -211,4 +217,4 @@ def load(model: nn.Module, path: str, bundle: str) -> None:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"weights={path} do not fit {bundle}: {brief(error)}") from error
+        raise ValueError(f"weights={path} do not fit {bundle}: {one_line(error)}") from error

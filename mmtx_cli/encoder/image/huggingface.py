@@ -54,11 +54,17 @@ class HuggingFaceImageEncoder(PretrainedEncoder):
         self.hub = hub_model(weights, architecture, "vision", sizes, config, image_size=image_size)
         self.body = self.hub.body
         self.pixels = pixels_of(weights, mean, std)
-        can = "interpolate_pos_encoding" in inspect.signature(self.body.forward).parameters
-        own = getattr(self.hub.config, "image_size", image_size)
-        self.stretch = {"interpolate_pos_encoding": True} if can and own != image_size else {}
+        can_interpolate = (
+            "interpolate_pos_encoding" in inspect.signature(self.body.forward).parameters
+        )
+        native_size = getattr(self.hub.config, "image_size", image_size)
+        self.stretch = (
+            {"interpolate_pos_encoding": True}
+            if can_interpolate and native_size != image_size
+            else {}
+        )
         trial = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
-        fault = f"image_size={image_size}: not supported by the model (its own is {own})"
+        fault = f"image_size={image_size}: not supported by the model (its own is {native_size})"
         used = self.finalize_backbone(
             freeze, lora, lambda: self.read(trial), fault, self.hub.blocks()
         )

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from mmtx_cli.encoder.backbone.base import (
     PretrainedEncoder,
-    brief,
     is_file_name,
     load_state,
     missing_package,
+    one_line,
     statistics,
 )
 from mmtx_cli.encoder.base import encode_pictures
@@ -62,8 +62,8 @@ class TimmImageEncoder(PretrainedEncoder):
         pretrained weights. ``mean`` and ``std`` of the pixels default to those of the weights.
         """
         super().__init__()
-        given = {"embed_dim": width, "depth": depth, "num_heads": num_heads}
-        sizes = {k: v for k, v in {**given, "patch_size": patch_size}.items() if v is not None}
+        timm_sizes = {"embed_dim": width, "depth": depth, "num_heads": num_heads}
+        sizes = {k: v for k, v in {**timm_sizes, "patch_size": patch_size}.items() if v is not None}
         if sizes and weights is not None:
             raise ValueError(
                 "patch_size, width, depth and num_heads apply only to new models; omit them for "
@@ -71,8 +71,8 @@ class TimmImageEncoder(PretrainedEncoder):
             )
         self.name = name
         self.body = timm_model(name, weights, image_size, sizes)
-        said = self.body.pretrained_cfg
-        self.pixels = Pixels(mean or said["mean"], std or said["std"])
+        pretrained_cfg = self.body.pretrained_cfg
+        self.pixels = Pixels(mean or pretrained_cfg["mean"], std or pretrained_cfg["std"])
         black = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
         fault = f"image_size={image_size}: not supported by {name}"
         self.finalize_backbone(
@@ -99,8 +99,8 @@ class TimmImageEncoder(PretrainedEncoder):
         x: Any = self.body.forward_features(self.pixels(pictures))  # type: ignore[operator]
         if not isinstance(x, Tensor) or x.dim() not in (3, 4):
             raise ValueError("this network outputs neither tokens nor a feature map")
-        last = x.dim() == 4 and str(getattr(self.body, "output_fmt", "")).endswith("NHWC")
-        return x.permute(0, 3, 1, 2) if last else x
+        channels_last = x.dim() == 4 and str(getattr(self.body, "output_fmt", "")).endswith("NHWC")
+        return x.permute(0, 3, 1, 2) if channels_last else x
 
     def pooled_features(self, field: ModalityInput) -> Float[Tensor, "b c"]:
         """Return the mean of the network's own features over the images."""
@@ -112,8 +112,10 @@ class TimmImageEncoder(PretrainedEncoder):
 
         A name in a folder or on a hub is replaced by that of its architecture.
         """
-        named = {"name": self.body.pretrained_cfg["architecture"]} if ":" in self.name else {}
-        return {"weights": None, **named, **statistics(self.pixels)}
+        architecture = (
+            {"name": self.body.pretrained_cfg["architecture"]} if ":" in self.name else {}
+        )
+        return {"weights": None, **architecture, **statistics(self.pixels)}
 
 
 def tokens_of(x: Float[Tensor, "b ..."]) -> Float[Tensor, "b n d"]:
@@ -154,16 +156,18 @@ def timm_model(name: str, weights: str | None, image_size: int, sizes: dict[str,
             sizes = {**sizes, "img_size": image_size}
         make = partial(timm.create_model, num_classes=0, **sizes)
         load = partial(make, pretrained=weights is not None, **source)
-        body: Any = drawn_alike(load) if is_local(weights) else load()
-        new = drawn_alike(partial(make, name)) if is_local(weights) else None
+        body: Any = build_with_fixed_seed(load) if is_local(weights) else load()
+        reference = build_with_fixed_seed(partial(make, name)) if is_local(weights) else None
     except Exception as error:  # hub, network, files, unsupported arguments
-        what = f"weights={weights}: cannot be loaded for {name}" if weights else f"{name=}, {sizes}"
-        raise ValueError(f"{what}: {brief(error)}") from error
+        problem = (
+            f"weights={weights}: cannot be loaded for {name}" if weights else f"{name=}, {sizes}"
+        )
+        raise ValueError(f"{problem}: {one_line(error)}") from error
     body.pretrained_cfg.pop("state_dict", None)  # already loaded: do not keep a second copy
-    if new is not None and (lacking := unchanged(body, new)):
+    if reference is not None and (missing := randomly_initialized(body, reference)):
         raise ValueError(
-            f"weights={weights}: {len(lacking)} of {len(list(body.parameters()))} tensors of "
-            f"{name} are missing, such as {lacking[0]}; are they of another network?"
+            f"weights={weights}: {len(missing)} of {len(list(body.parameters()))} tensors of "
+            f"{name} are missing, such as {missing[0]}; are they of another network?"
         )
     return body
 
@@ -173,24 +177,24 @@ def is_local(weights: str | None) -> bool:
     return weights is not None and weights != "default" and is_file_name(weights)
 
 
-def drawn_alike(make: Callable[[], nn.Module]) -> nn.Module:
+def build_with_fixed_seed(make: Callable[[], nn.Module]) -> nn.Module:
     """Build a network with random weights from a fixed, unusual seed; keep the global RNG state."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0x7133_0DD5)
         return make()
 
 
-def unchanged(body: nn.Module, new: nn.Module) -> list[str]:
+def randomly_initialized(body: nn.Module, new: nn.Module) -> list[str]:
     """Return the names of matrices that equal their random initialization.
 
     timm silently skips tensors that the weights lack; ``new`` is a network built with the same
     seed.
     """
-    fresh = dict(new.named_parameters())
+    initial = dict(new.named_parameters())
     return [
         name
         for name, x in body.named_parameters()
-        if x.dim() > 1 and x.any() and torch.equal(x, fresh[name])
+        if x.dim() > 1 and x.any() and torch.equal(x, initial[name])
     ]
 
 

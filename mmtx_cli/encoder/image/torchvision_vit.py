@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from mmtx_cli.encoder.backbone.base import (
     PretrainedEncoder,
-    brief,
     is_file_name,
     load_state,
+    one_line,
     torchvision_model,
 )
 from mmtx_cli.encoder.base import encode_pictures
@@ -56,13 +56,13 @@ class TorchvisionViTImageEncoder(PretrainedEncoder):
             "num_layers": depth,
             "num_heads": num_heads,
         }
-        said = {name: value for name, value in sizes.items() if value is not None}
-        if said and (weights is not None or not body.startswith("vit_")):
+        given_sizes = {name: value for name, value in sizes.items() if value is not None}
+        if given_sizes and (weights is not None or not body.startswith("vit_")):
             raise ValueError(
                 "patch_size, width, depth and num_heads apply only to new ViTs; omit them for "
                 f"{weights or body}"
             )
-        model = vit(body, weights, image_size, said) if body.startswith("vit_") else None
+        model = vit(body, weights, image_size, given_sizes) if body.startswith("vit_") else None
         self.body = VitBody(model) if model else SwinBody(torchvision_model(body, weights), body)
         trial = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
         fault = f"image_size={image_size}: not supported by {body}"
@@ -143,7 +143,7 @@ def vit(name: str, weights: str | None, image_size: int, sizes: dict[str, int]) 
     try:
         model.load_state_dict(interpolate_embeddings(image_size, model.patch_size, state))
     except (RuntimeError, KeyError, ValueError) as error:
-        raise ValueError(f"weights={weights} do not fit {name}: {brief(error)}") from error
+        raise ValueError(f"weights={weights} do not fit {name}: {one_line(error)}") from error
     return model
 
 
@@ -153,10 +153,10 @@ def new_vit(name: str, image_size: int, sizes: dict[str, int]) -> Any:
 
     try:
         if sizes:
-            given: dict[str, int] = {
+            arguments: dict[str, int] = {
                 "patch_size": 16, "hidden_dim": 768, "num_layers": 12, "num_heads": 12, **sizes
             }  # fmt: skip
-            return VisionTransformer(image_size, mlp_dim=4 * given["hidden_dim"], **given)
+            return VisionTransformer(image_size, mlp_dim=4 * arguments["hidden_dim"], **arguments)
         return torchvision_model(name, None, image_size=image_size)
     except (AssertionError, RuntimeError) as error:
-        raise ValueError(f"{image_size=} does not fit {name}: {brief(error)}") from error
+        raise ValueError(f"{image_size=} does not fit {name}: {one_line(error)}") from error

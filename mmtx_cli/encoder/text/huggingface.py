@@ -44,8 +44,8 @@ class HuggingFaceTextEncoder(PretrainedEncoder):
         if weights is None and vocab_size is None:
             raise ValueError("vocab_size: required if weights is null")
         sizes = {"width": width, "depth": depth, "num_heads": num_heads}
-        new = {"vocab_size": vocab_size, "pad_token_id": 0}  # nosec B105
-        self.hub = hub_model(weights, architecture, "text", sizes, config, **new)
+        new_config = {"vocab_size": vocab_size, "pad_token_id": 0}  # nosec B105
+        self.hub = hub_model(weights, architecture, "text", sizes, config, **new_config)
         self.body = self.hub.body
         self.pad_id: int = self.hub.config.pad_token_id or 0
         # no padding in the trial run: some models give it no position
@@ -64,8 +64,8 @@ class HuggingFaceTextEncoder(PretrainedEncoder):
         """Encode ``field.data``: [b, l] token IDs of the model's own tokenizer."""
         ids = field.data.masked_fill(~field.mask, self.pad_id)
         # unmask rows without any token, so that their softmax stays finite
-        seen = field.mask | ~field.mask.any(dim=1, keepdim=True)
-        return Tokens(self.read(ids, seen.long()), field.mask)
+        attended = field.mask | ~field.mask.any(dim=1, keepdim=True)
+        return Tokens(self.read(ids, attended.long()), field.mask)
 
     def read(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map [b, l] token IDs to [b, l, d] vectors."""

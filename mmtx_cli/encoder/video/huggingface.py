@@ -51,8 +51,8 @@ class HuggingFaceVideoEncoder(PretrainedEncoder):
         """
         super().__init__()
         sizes = {"patch_size": patch_size, "width": width, "depth": depth, "num_heads": num_heads}
-        new = {"image_size": image_size, "num_frames": num_frames}
-        self.hub = hub_model(weights, architecture, "vision", sizes, config, **new)
+        new_config = {"image_size": image_size, "num_frames": num_frames}
+        self.hub = hub_model(weights, architecture, "vision", sizes, config, **new_config)
         self.body = self.hub.body
         self.pixels = pixels_of(weights, mean, std)
         self.num_frames: int = self.hub.config.num_frames

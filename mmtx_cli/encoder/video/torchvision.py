@@ -54,14 +54,14 @@ class TorchvisionVideoEncoder(PretrainedEncoder):
         self.num_frames = num_frames
         self.pixels = kinetics_pixels(body)
         self.body = video_body(body, weights, body_depth)
-        moments, cells = self.body.extent(num_frames, image_size)
+        time_steps, cells = self.body.extent(num_frames, image_size)
         self.finalize_backbone(
             freeze, lora, lambda: self.body.trial().movedim(1, -1), f"body={body}"
         )
         channels, self.width = self.width, width
         self.channels = channels
         self.project = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
-        self.time = SequencePosition(width, moments)
+        self.time = SequencePosition(width, time_steps)
         self.space = GridPosition(width, cells) if tokens == "cell" else None
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(width, depth, num_heads, dropout=dropout)

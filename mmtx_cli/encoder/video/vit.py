@@ -12,7 +12,7 @@ from mmtx_cli.layer.change import Change
 from mmtx_cli.layer.input.pixel_norm import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.layer.input.stem import ConvStem, PatchStem, check_stem, check_tiled
 from mmtx_cli.layer.position import GridPosition, SequencePosition
-from mmtx_cli.layer.sequence_mask import coarser
+from mmtx_cli.layer.sequence_mask import downsample_mask
 from mmtx_cli.layer.transformer import FeedForward, Transformer
 from mmtx_cli.types import ModalityInput, Patches, Patchifier, Tokens
 
@@ -81,11 +81,11 @@ class ViTVideoEncoder(Encoder):
         Tubelets are ordered by time step, then row by row. A tubelet is real if any of its frames
         is.
         """
-        mask = coarser(field.mask, self.tubelet_size)
+        mask = downsample_mask(field.mask, self.tubelet_size)
         x = self.embedded(field)  # b, time steps, y, x, d
         positions = self.positions(mask, *x.shape[2:4])
         x = x.flatten(2, 3)
-        x = x + self.change(x, seen(field, mask, x.shape[2])) + positions
+        x = x + self.change(x, visible_tubelets(field, mask, x.shape[2])) + positions
         if field.visible and self.attention == "joint":
             x = field.visible.of(x.flatten(1, 2))[:, :, None]
             x = self.transformer(self.dropout(x), field.visible.mask)
@@ -115,17 +115,17 @@ class ViTVideoEncoder(Encoder):
         if not isinstance(self.stem, PatchStem):
             return None
         maskings = ("tube", "random") if self.attention == "joint" else ("tube",)
-        numbers = 3 * self.tubelet_size * self.patch_size**2
-        return Patchifier(numbers, self.width, maskings, self.patches)
+        values_per_patch = 3 * self.tubelet_size * self.patch_size**2
+        return Patchifier(values_per_patch, self.width, maskings, self.patches)
 
     def patches(self, field: ModalityInput) -> Patches:
         """Return normalized pixels of the tubelets, in the order channel, frame, row, column."""
         x = self.tubelets(field)
-        mask = coarser(field.mask, self.tubelet_size)
-        places = x.shape[2] * x.shape[3]
+        mask = downsample_mask(field.mask, self.tubelet_size)
+        per_step = x.shape[2] * x.shape[3]
         position = self.positions(mask, *x.shape[2:4]).flatten(1, 2)
         x = x.flatten(4).flatten(1, 3)
-        return Patches(x, mask.repeat_interleave(places, dim=1), position, places)
+        return Patches(x, mask.repeat_interleave(per_step, dim=1), position, per_step)
 
     def tubelets(self, field: ModalityInput) -> Float[Tensor, "b n h w 3 t p p"]:
         """Return the normalized pixels of each tubelet."""
@@ -147,15 +147,17 @@ class ViTVideoEncoder(Encoder):
         return [stem, *self.transformer.blocks]
 
 
-def seen(field: ModalityInput, mask: Bool[Tensor, "b t"], places: int) -> Bool[Tensor, "b t n"]:
+def visible_tubelets(
+    field: ModalityInput, mask: Bool[Tensor, "b t"], per_step: int
+) -> Bool[Tensor, "b t n"]:
     """Return which tubelets are real and visible, for changes that do not leak hidden content."""
-    mask = mask[..., None].expand(-1, -1, places)
+    mask = mask[..., None].expand(-1, -1, per_step)
     if field.visible is None:
         return mask
-    absent = mask.shape[1] * places  # an extra column for unused indices, dropped below
-    index = field.visible.index.where(field.visible.mask, absent)
-    shown = mask.new_zeros(len(mask), absent + 1).scatter(1, index, True)
-    return mask & shown[:, :absent].view_as(mask)
+    num_tubelets = mask.shape[1] * per_step  # an extra column for unused indices, dropped below
+    index = field.visible.index.where(field.visible.mask, num_tubelets)
+    shown = mask.new_zeros(len(mask), num_tubelets + 1).scatter(1, index, True)
+    return mask & shown[:, :num_tubelets].view_as(mask)
 
 
 class TubeletStem(nn.Module):
@@ -227,11 +229,11 @@ class DividedBlock(nn.Module):
     ) -> Float[Tensor, "b t n d"]:
         """Apply the block; time steps where ``mask`` is False are not attended to."""
         b, t, n, _ = x.shape
-        lines = self.time_norm(x).transpose(1, 2).flatten(0, 1)
-        lines = self.time(lines, mask=mask.repeat_interleave(n, dim=0))
-        x = x + lines.unflatten(0, (b, n)).transpose(1, 2)
-        moments = self.space(self.space_norm(x).flatten(0, 1))
-        x = x + moments.unflatten(0, (b, t))
+        temporal = self.time_norm(x).transpose(1, 2).flatten(0, 1)
+        temporal = self.time(temporal, mask=mask.repeat_interleave(n, dim=0))
+        x = x + temporal.unflatten(0, (b, n)).transpose(1, 2)
+        spatial = self.space(self.space_norm(x).flatten(0, 1))
+        x = x + spatial.unflatten(0, (b, t))
         return x + self.feed_forward(self.norm(x))
 
 

@@ -45,23 +45,25 @@ def check_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping
     except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: damaged: its checksums cannot be read") from error
     if saved is not None:
-        own = {name: crc(tensor) for name, tensor in tensors.items()}
-        odd = [name for name in sorted({*saved, *own}) if saved.get(name) != own.get(name)]
-        if odd:
-            more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+        computed = {name: crc(tensor) for name, tensor in tensors.items()}
+        mismatched = [
+            name for name in sorted({*saved, *computed}) if saved.get(name) != computed.get(name)
+        ]
+        if mismatched:
+            more = f" and {len(mismatched) - 1} more" if len(mismatched) > 1 else ""
             raise CheckpointError(
-                f"{path}: damaged: {odd[0]}{more} did not match its checksum; use the run's "
+                f"{path}: damaged: {mismatched[0]}{more} did not match its checksum; use the run's "
                 "checkpoints or another copy of the model folder"
             )
     check_finite_weights(path, not_finite(tensors))
 
 
-def check_finite_weights(path: Path, odd: Sequence[str]) -> None:
+def check_finite_weights(path: Path, names: Sequence[str]) -> None:
     """Raise CheckpointError if there are names of tensors with NaN or infinite values."""
-    if odd:
-        more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise CheckpointError(
-            f"{path}: {odd[0]}{more} contains NaN or infinite values: training diverged, or the "
+            f"{path}: {names[0]}{more} contains NaN or infinite values: training diverged, or the "
             "file was changed; use an earlier checkpoint"
         )
 

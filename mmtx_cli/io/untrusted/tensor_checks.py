@@ -47,17 +47,17 @@ def not_finite(tensors: "Mapping[str, Tensor]") -> list[str]:
     return [name for name, tensor in sorted(tensors.items()) if not is_finite(tensor)]
 
 
-def other_types(mine: "Mapping[str, Tensor]", theirs: "Mapping[str, Tensor]") -> list[str]:
+def type_mismatches(expected: "Mapping[str, Tensor]", actual: "Mapping[str, Tensor]") -> list[str]:
     """Describe the tensors in both mappings whose types cannot be converted into each other.
 
     Floating-point types of at least 16 bits can; integers or booleans in place of weights are
     errors.
     """
     return [
-        f"{name} is {_type(theirs[name])} instead of {_type(mine[name])}"
-        for name in sorted(mine.keys() & theirs.keys())
-        if mine[name].dtype != theirs[name].dtype
-        and not (_converts(mine[name]) and _converts(theirs[name]))
+        f"{name} is {_type(actual[name])} instead of {_type(expected[name])}"
+        for name in sorted(expected.keys() & actual.keys())
+        if expected[name].dtype != actual[name].dtype
+        and not (_converts(expected[name]) and _converts(actual[name]))
     ]
 
 

@@ -95,23 +95,23 @@ def plain_fault(value: Any) -> str | None:
     Plain data are strings, 64-bit numbers, true, false, null, and lists and mappings of them. A
     pickle may contain cycles, or one list a thousand times: every occurrence is counted.
     """
-    seen, layer = 0, [value]
+    count, level = 0, [value]
     for _ in range(MAX_PLAIN_DEPTH):
-        inner: list[Any] = []
-        for item in layer:
+        next_level: list[Any] = []
+        for item in level:
             if isinstance(item, Mapping):
-                if odd := [key for key in item if type(key) is not str]:
-                    return f"a key that is not a string ({type(odd[0]).__name__})"
-                inner += item.values()
+                if invalid_keys := [key for key in item if type(key) is not str]:
+                    return f"a key that is not a string ({type(invalid_keys[0]).__name__})"
+                next_level += item.values()
             elif type(item) in (list, tuple):
-                inner += item
+                next_level += item
             elif fault := _scalar_fault(item):
                 return fault
-            if seen + len(inner) > MAX_PLAIN_VALUES:
+            if count + len(next_level) > MAX_PLAIN_VALUES:
                 return f"more than {MAX_PLAIN_VALUES:,} values"
-        seen += len(inner)
-        layer = inner
-        if not layer:
+        count += len(next_level)
+        level = next_level
+        if not level:
             return None
     return f"lists or mappings nested deeper than {MAX_PLAIN_DEPTH} levels"
 

@@ -31,7 +31,7 @@ def load_yaml(text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise no_yaml(error) from error
+        raise yaml_error(error) from error
     except RecursionError as error:
         raise YamlTextError(f"nested more than {MAX_DEPTH} levels deep") from error
     except ValueError as error:  # a date or number that Python cannot represent
@@ -65,7 +65,7 @@ def check_yaml(text: str) -> None:
         try:
             _count(text)
         except yaml.YAMLError as error:
-            raise no_yaml(error) from error
+            raise yaml_error(error) from error
 
 
 def _count(text: str) -> None:
@@ -106,7 +106,7 @@ def _count(text: str) -> None:
                 raise YamlTextError(f"nested more than {MAX_DEPTH} levels deep", line)
 
 
-def no_yaml(error: yaml.YAMLError) -> YamlTextError:
+def yaml_error(error: yaml.YAMLError) -> YamlTextError:
     """Return a parser error as a YamlTextError with a one-line message."""
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or str(error).replace("\n", "")

@@ -134,11 +134,11 @@ def mel_bands(
     if (bands := _bands(sample_rate, window, num_mels, f_min, highest)) is not None:
         return bands
     fewer = [1, *range(4, num_mels, 4)]  # with fewer bands, each is wider
-    fit = bisect_left(
+    index = bisect_left(
         fewer, True, key=lambda n: _bands(sample_rate, window, n, f_min, highest) is None
     )
-    works = fewer[fit - 1] if fit else 0
-    remedy = f"use num_mels={works} or raise" if works else "raise"
+    largest = fewer[index - 1] if index else 0
+    remedy = f"use num_mels={largest} or raise" if largest else "raise"
     raise ValueError(
         f"num_mels={num_mels} bands are too narrow for {f_min} … {highest} Hz at "
         f"sample_rate={sample_rate}; {remedy} sample_rate"
@@ -198,27 +198,27 @@ class SpecAugment(nn.Module):
         if not self.training or not (self.time_masks or self.freq_masks):
             return x
         frames = mask.sum(dim=1)
-        widest = (frames * self.time_fraction).floor().clamp(max=self.time_width)
+        max_width = (frames * self.time_fraction).floor().clamp(max=self.time_width)
         bands = torch.full_like(frames, x.shape[2])
-        hidden = stretches(self.time_masks, widest, frames, x.shape[1])[:, :, None]
-        widest = bands.clamp(max=self.freq_width).float()
-        hidden = hidden | stretches(self.freq_masks, widest, bands, x.shape[2])[:, None]
+        hidden = random_spans(self.time_masks, max_width, frames, x.shape[1])[:, :, None]
+        max_width = bands.clamp(max=self.freq_width).float()
+        hidden = hidden | random_spans(self.freq_masks, max_width, bands, x.shape[2])[:, None]
         return torch.where(hidden & mask[..., None], real_mean(x, mask), x)
 
 
-def stretches(
-    count: int, widest: Float[Tensor, " b"], length: Tensor, n: int
+def random_spans(
+    count: int, max_width: Float[Tensor, " b"], length: Tensor, n: int
 ) -> Bool[Tensor, "b n"]:
     """Return masks of ``count`` random ranges per sample, within its first ``length`` elements.
 
     Args:
         count: Number of ranges per sample.
-        widest: Maximum width of a sample's ranges.
+        max_width: Maximum width of a sample's ranges.
         length: Number of elements of each sample.
         n: Length of the masks.
     """
     width, start = torch.rand(2, len(length), count, device=length.device).unbind()
-    width = (width * (widest + 1)[:, None]).floor()
+    width = (width * (max_width + 1)[:, None]).floor()
     start = (start * (length[:, None] - width + 1)).floor()
-    place = torch.arange(n, device=length.device)[None, None]
-    return ((place >= start[..., None]) & (place < (start + width)[..., None])).any(dim=1)
+    position = torch.arange(n, device=length.device)[None, None]
+    return ((position >= start[..., None]) & (position < (start + width)[..., None])).any(dim=1)

@@ -4,7 +4,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mmtx_cli.layer.input.stem import ChannelNorm, stage_sizes
-from mmtx_cli.layer.sequence_mask import coarser
+from mmtx_cli.layer.sequence_mask import downsample_mask
 
 
 class SpectrogramStage(nn.Module):
@@ -26,7 +26,7 @@ class SpectrogramStage(nn.Module):
         self, x: Float[Tensor, "b c l m"], mask: Bool[Tensor, "b l"]
     ) -> tuple[Float[Tensor, "b o n k"], Bool[Tensor, "b n"]]:
         """Return the map and its mask; output frame i covers the frames 2 i and 2 i + 1."""
-        mask = coarser(mask, 2)
+        mask = downsample_mask(mask, 2)
         absent = ~mask[:, None, :, None]
         x = self.act(self.norm1(self.halve(x))).masked_fill(absent, 0)
         y = self.act(self.norm2(self.keep(x)))

@@ -89,8 +89,8 @@ class ConvStem(nn.Module):
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b y x d"]:
         """Return one vector per patch; ``images`` are normalized pixels."""
         colors = self.color(_mean_colors(images, self.patch_size))
-        seen = recolored(images) if self.training and self.recolor else images
-        return self.norm(self.stages(seen).movedim(1, -1)) + colors
+        inputs = recolored(images) if self.training and self.recolor else images
+        return self.norm(self.stages(inputs).movedim(1, -1)) + colors
 
 
 def recolored(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:

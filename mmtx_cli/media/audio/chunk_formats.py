@@ -56,7 +56,7 @@ def chunk_fault(file: FileIO) -> str | None:
 
 
 def _fault(file: FileIO, size: int, layout: Layout, kind: bytes) -> str | None:
-    position, told = layout.first, None
+    position, data_length = layout.first, None
     head_size = struct.calcsize(layout.head)
     for _ in range(_MOST_CHUNKS):
         file.seek(min(position, size))  # a corrupt size may exceed the largest possible offset
@@ -71,11 +71,11 @@ def _fault(file: FileIO, size: int, layout: Layout, kind: bytes) -> str | None:
             return "damaged: a chunk is shorter than its header"
         if name == layout.data:
             unknown = layout.unknown
-            if kind == b"RF64" and length == 0xFFFFFFFF and told is not None:
-                length, unknown = told, _UNKNOWN_64
+            if kind == b"RF64" and length == 0xFFFFFFFF and data_length is not None:
+                length, unknown = data_length, _UNKNOWN_64
             return _missing(position, length, size) if 0 < length < unknown else None
         if name == b"ds64" and kind == b"RF64":
-            told = struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))[1]
+            data_length = struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))[1]
         if name == b"fmt " and kind == b"RIFF" and (fault := _format_fault(file.read(16))):
             return fault
         position += length + -length % layout.align

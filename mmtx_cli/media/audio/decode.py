@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmtx_cli.media.audio.mp3 import mp3_fault
 from mmtx_cli.media.audio.resample import read_resampled, resampled_length
-from mmtx_cli.media.audio.sniff import picture, text
+from mmtx_cli.media.audio.sniff import first_text_line, image_format
 from mmtx_cli.media.audio.window import Window
 from mmtx_cli.media.errors import OUT_OF_MEMORY, OutsideError, UnreadableError
 from mmtx_cli.media.integrity import check_whole
@@ -77,7 +77,7 @@ def decode_sound(
         raise ValueError(f"sample_rate must be at least 1, not {sample_rate}")
     window = Window(seconds, start, end, offset)
     window.check(path)
-    with _faults_of(path), _opened(path) as sound:
+    with _as_unreadable(path), _opened(path) as sound:
         if sound is None:
             return None
         wave = _read(path, sound, sample_rate, window)
@@ -95,7 +95,7 @@ def check_sound(path: str, start: float | None = None, end: float | None = None)
     """
     window = Window(None, start, end)
     window.check(path)
-    with _faults_of(path), _opened(path) as sound:
+    with _as_unreadable(path), _opened(path) as sound:
         if sound is None:
             return
         _check_header(path, sound)
@@ -103,12 +103,12 @@ def check_sound(path: str, start: float | None = None, end: float | None = None)
         if not window.is_everything:
             first, last = window.samples(path, sound.length(), sound.rate, sound.zero)
             count = last - first
-        found = False
+        has_audio = False
         for piece in sound.pieces(first, count):
             if len(piece):
-                found = True
+                has_audio = True
                 _check_samples(path, piece)
-        if not found:
+        if not has_audio:
             raise _silent(path, window)
 
 
@@ -120,7 +120,7 @@ def _silent(path: str, window: Window) -> UnreadableError:
 
 
 @contextmanager
-def _faults_of(path: str) -> Iterator[None]:
+def _as_unreadable(path: str) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
@@ -156,7 +156,7 @@ def _opened(path: str) -> Iterator[Sound | None]:
     check_whole(path)
     with open(path, "rb") as raw:
         start = raw.read(_START)
-    if name := picture(start):
+    if name := image_format(start):
         raise UnreadableError(path, f"{name}, not audio")
     file = open_file(path)
     if isinstance(file, SoundFile):
@@ -164,10 +164,10 @@ def _opened(path: str) -> Iterator[Sound | None]:
             yield file
         return
     fault = file or "damaged, or not audio or video of a known format"
-    if (line := text(start)) is not None:
+    if (line := first_text_line(start)) is not None:
         fault = f"text, not audio; it starts with {line!r}"
-    if line is None and (cut := mp3_fault(path)):
-        raise UnreadableError(path, cut)
+    if line is None and (truncation := mp3_fault(path)):
+        raise UnreadableError(path, truncation)
     try:
         stream = open_stream(path, fault)
     except UnreadableError as error:

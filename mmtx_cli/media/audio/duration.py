@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import av
 
-from mmtx_cli.media.audio.mp3 import told_frames
+from mmtx_cli.media.audio.mp3 import declares_frames
 
 # formats whose headers give the length of each stream
 _EXACT = {"aiff", "ape", "au", "caf", "flac", "mov", "ogg", "tak", "tta", "w64", "wav", "wv"}
@@ -25,7 +25,7 @@ class ToldLength:
     guessed: bool = False
 
 
-def told_length(
+def declared_length(
     path: str,
     container: av.container.InputContainer,
     stream: av.AudioStream,
@@ -41,10 +41,14 @@ def told_length(
     """
     kind = container.format.name.partition(",")[0]
     whole = None if container.duration is None else container.duration / av.time_base
-    own = stream.duration
-    if kind in _GUESSED and not (kind == "mp3" and told_frames(path)):
+    duration = stream.duration
+    if kind in _GUESSED and not (kind == "mp3" and declares_frames(path)):
         return ToldLength(whole, guessed=True)
-    if kind in _EXACT | {"mp3"} and own is not None and stream.time_base is not None:
-        late = 0.0 if stream.start_time is None else float(stream.start_time * stream.time_base)
-        return ToldLength(float(own * stream.time_base) + max(0.0, late - begins), exact=True)
+    if kind in _EXACT | {"mp3"} and duration is not None and stream.time_base is not None:
+        stream_start = (
+            0.0 if stream.start_time is None else float(stream.start_time * stream.time_base)
+        )
+        return ToldLength(
+            float(duration * stream.time_base) + max(0.0, stream_start - begins), exact=True
+        )
     return ToldLength(whole, exact=len(container.streams) == 1 and kind == "matroska")

@@ -9,7 +9,7 @@ _SLACK = 1044
 _HAS_FRAMES, _HAS_BYTES = 1, 2
 
 
-def told_frames(path: str) -> bool:
+def declares_frames(path: str) -> bool:
     """Return True if the first frame is a Xing, Info or VBRI header, which counts the frames."""
     return _header(path) is not None
 
@@ -19,12 +19,12 @@ def mp3_fault(path: str) -> str | None:
     header = _header(path)
     if header is None:
         return None
-    begin, told = header
+    begin, declared = header
     size = os.path.getsize(path)
     # some writers include tags before the audio, so a count up to the file size is accepted
-    if told is None or begin + told - size <= _SLACK or told <= size:
+    if declared is None or begin + declared - size <= _SLACK or declared <= size:
         return None
-    return f"truncated: {size - begin:,} of {told:,} bytes of audio present"
+    return f"truncated: {size - begin:,} of {declared:,} bytes of audio present"
 
 
 def _header(path: str) -> tuple[int, int | None] | None:
@@ -41,9 +41,9 @@ def _header(path: str) -> tuple[int, int | None] | None:
     for name in (b"Xing", b"Info"):  # followed by flags, frame count and byte count
         if (at := frame.find(name)) >= 0:
             flags = int.from_bytes(frame[at + 4 : at + 8], "big")
-            where = at + 8 + (4 if flags & _HAS_FRAMES else 0)
-            told = int.from_bytes(frame[where : where + 4], "big")
-            return position, told if flags & _HAS_BYTES and told else None
+            count_offset = at + 8 + (4 if flags & _HAS_FRAMES else 0)
+            num_bytes = int.from_bytes(frame[count_offset : count_offset + 4], "big")
+            return position, num_bytes if flags & _HAS_BYTES and num_bytes else None
     if (at := frame.find(b"VBRI")) >= 0:  # followed by version, delay, quality (2 bytes each)
         return position, int.from_bytes(frame[at + 10 : at + 14], "big") or None
     return None

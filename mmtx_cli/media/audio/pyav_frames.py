@@ -11,7 +11,7 @@ from jaxtyping import Float
 from mmtx_cli.media.container import open_container
 from mmtx_cli.media.errors import UnreadableError
 
-_LOST = 0.1  # seconds that may be undecodable in total
+_MAX_LOST_SECONDS = 0.1  # seconds that may be undecodable in total
 # dtype and full scale of FFmpeg's sample formats; planar formats have the suffix "p"
 _KINDS = {
     "u8": (np.uint8, 128),
@@ -72,7 +72,7 @@ def decoded(
             assert isinstance(frame, av.AudioFrame)
             # counted only now: failures after the last frame are tags, not audio
             lost, failed, begun = lost + failed, 0.0, True
-            if lost > _LOST:
+            if lost > _MAX_LOST_SECONDS:
                 raise UnreadableError(
                     path, f"damaged: cannot be decoded before {frame.time or 0:g} s"
                 )

@@ -8,7 +8,7 @@ import av
 import numpy as np
 from jaxtyping import Float
 
-from mmtx_cli.media.audio.duration import told_length
+from mmtx_cli.media.audio.duration import declared_length
 from mmtx_cli.media.audio.pyav_frames import Block, best_audio, decoded, end_of_packets
 from mmtx_cli.media.audio.window import check_length
 from mmtx_cli.media.container import open_container
@@ -37,21 +37,21 @@ class SoundStream:
             raise UnreadableError(path, "contains no decodable audio")
         self.unread: Iterator[Block] | None = chain([first], blocks)
         self.rate, self.channels = first.rate, first.channels
-        sounds = first.time or 0.0
-        begins = container.start_time
-        origin = self.begins = sounds if begins is None else begins / av.time_base
-        if abs(sounds - origin) < _JITTER:
-            self.begins = sounds  # a codec delay, not silence
+        audio_start = first.time or 0.0
+        file_start = container.start_time
+        origin = self.begins = audio_start if file_start is None else file_start / av.time_base
+        if abs(audio_start - origin) < _JITTER:
+            self.begins = audio_start  # a codec delay, not silence
         self.zero = self.begins - origin if container.streams.video else 0.0
-        self.told = told_length(path, container, self.stream, self.begins)
+        self.told = declared_length(path, container, self.stream, self.begins)
         self.whole: np.ndarray | None = None
 
     def length(self) -> int:
         """Return the number of samples to the end of the audio or, if unknown, of the file."""
-        told = self.told.seconds
-        if told is not None and not self.told.guessed:
-            return round(told * self.rate)
-        if self.whole is None and told is not None and told < _FEW:
+        declared = self.told.seconds
+        if declared is not None and not self.told.guessed:
+            return round(declared * self.rate)
+        if self.whole is None and declared is not None and declared < _FEW:
             self.whole = self.read(0, None)
         if self.whole is not None:
             return len(self.whole)
@@ -72,17 +72,17 @@ class SoundStream:
         if last is not None:
             end = min(end, last)
         wave = np.zeros(max(0, end - first), np.float32)
-        for place, samples in parts:
-            low, high = max(place, first), min(place + len(samples), end)
+        for position, samples in parts:
+            low, high = max(position, first), min(position + len(samples), end)
             if low < high:
-                wave[low - first : high - first] = samples[low - place : high - place]
+                wave[low - first : high - first] = samples[low - position : high - position]
         return wave
 
     def pieces(self, first: int, count: int | None) -> Iterator[Float[np.ndarray, " n"]]:
         """Yield what ``read`` decodes, piece by piece; raise as ``read`` does."""
         last, end = self._last(first, count), first
-        for place, samples in self._reaching(first, last):
-            end = place + len(samples)
+        for position, samples in self._reaching(first, last):
+            end = position + len(samples)
             yield samples
         self._check_end(end, last)
 
@@ -96,23 +96,23 @@ class SoundStream:
     def _check_end(self, end: int, last: int | None) -> None:
         """Raise UnreadableError if decoding ended too early, at sample ``end``."""
         if last is not None and self.told.exact and end < last - _JITTER * self.rate:
-            where, told = end / self.rate, self.length() / self.rate
-            reason = f"truncated: the audio ends at {where:g} s of {told:g} s"
+            reached, declared = end / self.rate, self.length() / self.rate
+            reason = f"truncated: the audio ends at {reached:g} s of {declared:g} s"
             raise UnreadableError(self.path, reason)
 
     def _reaching(self, first: int, last: int | None) -> Iterator[tuple[int, np.ndarray]]:
         """Yield decoded pieces that cover ``first`` to ``last``, each with its first index."""
-        for place, samples in self._placed(first):
-            end = place + len(samples)
+        for position, samples in self._placed(first):
+            end = position + len(samples)
             if end > first:
-                yield place, samples
+                yield position, samples
             check_length(self.path, end - first, self.rate)
             if last is not None and end >= last:
                 break
 
     def _placed(self, first: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield pieces from before sample ``first`` on, each with the index of its first sample."""
-        place = None
+        position = None
         for block in self._from(first):
             if block.rate != self.rate:
                 reason = f"the sample rate changes from {self.rate} to {block.rate} Hz"
@@ -120,12 +120,12 @@ class SoundStream:
             stamp = None
             if block.time is not None:
                 stamp = round((block.time - self.begins) * self.rate)
-            if place is None:
-                place = stamp or 0
-            elif stamp is not None and stamp - place > _JITTER * self.rate:
-                place = stamp  # a gap in the recording
-            yield place, block.samples
-            place += len(block.samples)
+            if position is None:
+                position = stamp or 0
+            elif stamp is not None and stamp - position > _JITTER * self.rate:
+                position = stamp  # a gap in the recording
+            yield position, block.samples
+            position += len(block.samples)
 
     def _from(self, first: int) -> Iterator[Block]:
         """Return blocks from some time before sample ``first`` on."""

@@ -44,9 +44,9 @@ def read_resampled(
     common = math.gcd(source, target)
     step, phases = source // common, target // common
     width = math.ceil(_ZEROS * step / (min(step, phases) * _ROLLOFF))
-    table = phases * (step + 2 * width) <= _LARGEST_TABLE
+    use_table = phases * (step + 2 * width) <= _LARGEST_TABLE
     begin = max(0, first * step // phases - width - 1)
-    if table:  # start at a whole period: `step` input samples become `phases` output samples
+    if use_table:  # start at a whole period: `step` input samples become `phases` output samples
         begin = max(0, first // phases - math.ceil(width / step)) * step
     count = None if last is None else math.ceil(last * step / phases) + width + 1 - begin
     wave = torch.from_numpy(read(begin, count))
@@ -54,7 +54,7 @@ def read_resampled(
     end = end if last is None else min(end, last)
     if not len(wave):
         return wave
-    if not table:
+    if not use_table:
         return _interpolated(wave, begin, step, phases, width, first, end)
     skipped = begin // step * phases
     return _kernels(step, phases)(wave)[first - skipped : end - skipped]
@@ -83,10 +83,10 @@ def _interpolated(
     parts = []
     for low in range(first, end, _CHUNK):
         # exact integer positions: output sample j is at input position j * step / phases
-        places = torch.arange(low, min(low + _CHUNK, end)) * step
-        whole, part = places // phases, (places % phases).double() / phases
+        positions = torch.arange(low, min(low + _CHUNK, end)) * step
+        whole, part = positions // phases, (positions % phases).double() / phases
         phase = ((taps - part[:, None]) * cutoff).clamp(-_ZEROS, _ZEROS)
         weights = torch.sinc(phase) * torch.cos(phase * (math.pi / 2 / _ZEROS)) ** 2 * cutoff
-        near = padded[(whole - begin + width + 1)[:, None] + taps]
-        parts.append((weights.float() * near).sum(1))
+        samples = padded[(whole - begin + width + 1)[:, None] + taps]
+        parts.append((weights.float() * samples).sum(1))
     return torch.cat(parts) if parts else wave[:0]

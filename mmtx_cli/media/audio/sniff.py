@@ -12,7 +12,7 @@ _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 _LINE = 60
 
 
-def picture(start: bytes) -> str | None:
+def image_format(start: bytes) -> str | None:
     """Return the name of an image format by the first bytes of a file; None for other files."""
     for magic, name in _MAGIC.items():
         if start.startswith(magic):
@@ -26,10 +26,10 @@ def picture(start: bytes) -> str | None:
     return None
 
 
-def text(start: bytes) -> str | None:
+def first_text_line(start: bytes) -> str | None:
     """Return the first line of a text file (a web page, an LFS pointer), None for other files."""
-    words = start.decode("utf-8", errors="ignore")
-    whole = len(words.encode()) >= len(start) - 3  # the last character may be cut off
-    if whole and all(letter.isprintable() or letter in "\t\r\n\f" for letter in words):
-        return words.strip().partition("\n")[0].strip()[:_LINE] or None
+    decoded = start.decode("utf-8", errors="ignore")
+    is_text = len(decoded.encode()) >= len(start) - 3  # the last character may be cut off
+    if is_text and all(letter.isprintable() or letter in "\t\r\n\f" for letter in decoded):
+        return decoded.strip().partition("\n")[0].strip()[:_LINE] or None
     return None

@@ -61,25 +61,25 @@ class SoundFile:
 
     def pieces(self, first: int, count: int | None) -> Iterator[Float[np.ndarray, " n"]]:
         """Yield the samples of ``read`` in pieces that fit into memory; raise as ``read`` does."""
-        left = min(self.length() - first, self.length() if count is None else count)
-        check_length(self.path, left, self.rate)
-        wanted = left
+        remaining = min(self.length() - first, self.length() if count is None else count)
+        check_length(self.path, remaining, self.rate)
+        expected = remaining
         try:
             if first:
                 self.file.seek(first)
-            while left > 0:
-                size = min(left, _BLOCK // self.channels)
+            while remaining > 0:
+                size = min(remaining, _BLOCK // self.channels)
                 part = self.file.read(size, dtype="float32", always_2d=True)
-                left -= len(part)
+                remaining -= len(part)
                 yield part[:, 0] if self.channels == 1 else part.mean(axis=1)
                 if len(part) < size:
                     break
         except soundfile.LibsndfileError as error:
-            raise UnreadableError(self.path, f"damaged {self.kind}: {words(error)}") from error
-        if left > 0:
-            where = (first + wanted - left) / self.rate
-            told = self.length() / self.rate
-            reason = f"truncated {self.kind}: the audio ends at {where:g} s of {told:g} s"
+            raise UnreadableError(self.path, f"damaged {self.kind}: {error_text(error)}") from error
+        if remaining > 0:
+            reached = (first + expected - remaining) / self.rate
+            declared = self.length() / self.rate
+            reason = f"truncated {self.kind}: the audio ends at {reached:g} s of {declared:g} s"
             raise UnreadableError(self.path, reason)
 
     def check_end(self) -> None:
@@ -91,8 +91,10 @@ class SoundFile:
         except soundfile.LibsndfileError:
             found = 0
         if not found:
-            told = self.length() / self.rate
-            reason = f"truncated {self.kind}, or damaged at its end: its header declares {told:g} s"
+            declared = self.length() / self.rate
+            reason = (
+                f"truncated {self.kind}, or damaged at its end: its header declares {declared:g} s"
+            )
             raise UnreadableError(self.path, reason)
 
     def close(self) -> None:
@@ -125,7 +127,7 @@ def open_file(path: str) -> SoundFile | str | None:
         try:
             sound = SoundFile(path, kind, raw)
         except soundfile.LibsndfileError as error:
-            return f"damaged {kind}: {words(error)}"
+            return f"damaged {kind}: {error_text(error)}"
         stack.push(lambda *_: sound.close())
         # unknown lengths, and those of MP3 in WAV, are found by decoding with FFmpeg
         if not 0 < sound.length() < _UNKNOWN or "MPEG" in sound.file.subtype:
@@ -136,6 +138,6 @@ def open_file(path: str) -> SoundFile | str | None:
         return sound
 
 
-def words(error: soundfile.LibsndfileError) -> str:
+def error_text(error: soundfile.LibsndfileError) -> str:
     """Return libsndfile's own error message, to be inserted into a reason."""
     return str(error.error_string).removeprefix("Error : ").removesuffix(".")

@@ -51,23 +51,27 @@ class Window:
             OutsideError: if the window contains no sample.
             UnreadableError: if the waveform is empty.
         """
-        ends = zero + length / rate
+        end_time = zero + length / rate
         if self.start is not None and (self.start - zero) * rate >= length:
-            raise OutsideError(path, f"start {self.start:g} s is beyond the end, {ends:g} s")
+            raise OutsideError(path, f"start {self.start:g} s is beyond the end, {end_time:g} s")
         first = 0 if self.start is None else max(0, round((self.start - zero) * rate))
         last = length if self.end is None else min(length, round((self.end - zero) * rate))
         if self.seconds is not None:
-            wanted = max(1, round(self.seconds * rate))
-            room = last - first - wanted
-            if room > 0:
-                place = room // 2 if self.offset is None else int(self.offset * (room + 1))
-                first += min(room, place)
-                last = first + wanted
+            count = max(1, round(self.seconds * rate))
+            spare = last - first - count
+            if spare > 0:
+                shift = spare // 2 if self.offset is None else int(self.offset * (spare + 1))
+                first += min(spare, shift)
+                last = first + count
         if length <= 0:
             raise UnreadableError(path, "contains no audio")
         if first >= last:
-            where = f"from {self.start or 0:g} s to {ends if self.end is None else self.end:g} s"
-            raise OutsideError(path, f"no audio {where}; it lasts from {zero:g} s to {ends:g} s")
+            where = (
+                f"from {self.start or 0:g} s to {end_time if self.end is None else self.end:g} s"
+            )
+            raise OutsideError(
+                path, f"no audio {where}; it lasts from {zero:g} s to {end_time:g} s"
+            )
         return first, last
 
 

@@ -11,11 +11,11 @@ from mmtx_cli.media.backend import backend_name
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.integrity import check_whole
 from mmtx_cli.media.transform import FITS
-from mmtx_cli.media.video.frame_sampling import Sampling, moments
-from mmtx_cli.media.video.probe import opened
+from mmtx_cli.media.video.frame_sampling import Sampling, frame_times
+from mmtx_cli.media.video.probe import open_video
 from mmtx_cli.media.worker.serialization import record
 
-_TURNED = ("mov", "matroska")
+_ROTATABLE = ("mov", "matroska")
 """Containers that can declare a rotation; in others the stream's own width and height apply."""
 
 
@@ -68,7 +68,7 @@ def decode_video(
         start: Start of the window in seconds from the beginning of the file, as in players and
             ``ffmpeg -ss``; the window is clipped to the file.
         end: End of the window, likewise.
-        offset: Position of a training clip, in [0, 1); None for evaluation (see ``moments``).
+        offset: Position of a training clip, in [0, 1); None for evaluation (see ``frame_times``).
 
     Raises:
         UnreadableError: with a one-line reason, if the file is missing, empty, truncated, damaged,
@@ -83,12 +83,12 @@ def decode_video(
 
     def choose(first: float, last: float, fps: float | None) -> list[float]:
         begin, stop = _window(path, first, last, start, end)
-        wish = sampling
+        chosen_sampling = sampling
         if sampling.how == "dense" and sampling.fps is None:
             if not fps or not math.isfinite(fps):
                 raise UnreadableError(path, "its header has no frame rate; set fps")
-            wish = Sampling(sampling.num_frames, "dense", fps)
-        return moments(begin, stop, wish, offset)
+            chosen_sampling = Sampling(sampling.num_frames, "dense", fps)
+        return frame_times(begin, stop, chosen_sampling, offset)
 
     if backend_name() == "torchcodec":
         from mmtx_cli.media.video.torchcodec_frames import torchcodec_frames
@@ -109,10 +109,10 @@ def video_facts(path: str | os.PathLike[str]) -> VideoFacts:
     """
     path = os.fspath(path)
     check_whole(path)
-    with opened(path) as source:
+    with open_video(path) as source:
         context = source.stream.codec_context
         width, height = context.width, context.height
-        if source.container.format.name.startswith(_TURNED):
+        if source.container.format.name.startswith(_ROTATABLE):
             first = next(source.container.decode(source.stream), None)
             if first is not None and round(first.rotation / 90) % 2:
                 width, height = height, width

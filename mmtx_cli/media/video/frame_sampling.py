@@ -35,7 +35,7 @@ class Sampling:
             raise ValueError('how="fps" requires fps, the frames per second')
 
 
-def moments(
+def frame_times(
     duration_start: float, duration_end: float, sampling: Sampling, offset: float | None
 ) -> list[float]:
     """Return the times of the frames in seconds: ascending, within the window, at least one.

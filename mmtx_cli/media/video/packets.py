@@ -27,14 +27,14 @@ class Group:
     packets: list[Packet]
     before: "Group | None" = None
 
-    def decodable(self, wanted: set[int]) -> list[Packet]:
+    def decodable(self, requested: set[int]) -> list[Packet]:
         """Return the packets to decode, in order, to obtain the wanted frames of this group."""
-        places = [i for i, packet in enumerate(self.packets) if packet.pts in wanted]
-        if not places:
+        indices = [i for i, packet in enumerate(self.packets) if packet.pts in requested]
+        if not indices:
             return []
-        packets = self.packets[: places[-1] + 1]
+        packets = self.packets[: indices[-1] + 1]
         key = self.packets[0].pts
-        leads = any(self.packets[i].pts < key for i in places)
+        leads = any(self.packets[i].pts < key for i in indices)
         return self.before.packets + packets if leads and self.before else packets
 
 

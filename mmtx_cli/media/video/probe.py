@@ -47,7 +47,7 @@ class Source:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Source]:
+def open_video(path: str) -> Iterator[Source]:
     """Open the video stream that FFmpeg selects; its decoder runs in this thread only.
 
     Raises:
@@ -144,8 +144,8 @@ def _end(path: str, container: "InputContainer", stream: "VideoStream", base: Fr
         last = _last_tick(container, stream.index, math.ceil(MAX_SECONDS / base))
         container.seek(stream.start_time or 0, stream=stream)
     if last is None:
-        with _container(path) as another:
-            last = _last_tick(another, stream.index)
+        with _container(path) as reopened:
+            last = _last_tick(reopened, stream.index)
     if last is None:
         raise UnreadableError(
             path, "frames without timestamps; put the raw stream into a container"
@@ -180,5 +180,5 @@ def _reason(error: Exception) -> str:
             return "damaged: its frames are invalid"
         case MemoryError():
             return OUT_OF_MEMORY
-    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return f"damaged: {words}"
+    message = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"damaged: {message}"

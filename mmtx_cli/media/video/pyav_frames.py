@@ -14,7 +14,7 @@ from torch import Tensor
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.transform import fit, to_tensor
 from mmtx_cli.media.video.packets import Packet, find_packets
-from mmtx_cli.media.video.probe import Source, opened
+from mmtx_cli.media.video.probe import Source, open_video
 from mmtx_cli.media.video.scaling import scaled_size
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ def pyav_frames(
     Raises:
         UnreadableError: if the file cannot be decoded.
     """
-    with opened(path) as source:
+    with open_video(path) as source:
         origin = source.origin
         seconds = choose(source.start - origin, source.end - origin, source.fps)
-        ticks = [math.floor((moment + origin + TOLERANCE) / source.base) for moment in seconds]
+        ticks = [math.floor((second + origin + TOLERANCE) / source.base) for second in seconds]
         upright = Upright(size, how)
         # FFmpeg guesses the presentation times of AVI, ignoring frame reordering
         timed = source.container.format.name != "avi"
@@ -63,48 +63,50 @@ def pyav_frames(
 
 
 def _timed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
-    groups, wanted = find_packets(source, ticks)
+    groups, requested = find_packets(source, ticks)
     found: Found = {}
     for group in groups:
-        packets = group.decodable(wanted)
-        own = {packet.pts for packet in group.packets if packet.pts in wanted}
-        for frame in _decoded(source, packets, own):
-            if frame.pts is not None and frame.pts in own:
+        packets = group.decodable(requested)
+        group_times = {packet.pts for packet in group.packets if packet.pts in requested}
+        for frame in _decoded(source, packets, group_times):
+            if frame.pts is not None and frame.pts in group_times:
                 found[frame.pts] = upright(frame)
-        missing = own - found.keys()
+        missing = group_times - found.keys()
         if missing:
             # packets that are never shown (VP8), or one of two that form a frame
-            before = group.before.packets if group.before else []
-            found |= _instead(_decoded(source, before + group.packets), missing, upright)
+            previous = group.before.packets if group.before else []
+            found |= _fallback_frames(_decoded(source, previous + group.packets), missing, upright)
     if not found:
         raise UnreadableError(source.path, "no frame can be decoded")
     return found
 
 
 def _decoded(
-    source: Source, packets: Iterable[Packet], wanted: set[int] | None = None
+    source: Source, packets: Iterable[Packet], requested: set[int] | None = None
 ) -> "Iterator[VideoFrame]":
     """Yield frames in presentation order.
 
-    Given the ``wanted`` times, other non-reference frames may be skipped.
+    Given the ``requested`` times, other non-reference frames may be skipped.
     """
     context = source.stream.codec_context
     for packet in packets:
         # key frames are always needed, and the AV1 decoder keeps the setting of its first packet
-        spare = wanted is not None and packet.pts not in wanted and not packet.is_keyframe
-        context.skip_frame = "NONREF" if spare else "DEFAULT"
+        skippable = requested is not None and packet.pts not in requested and not packet.is_keyframe
+        context.skip_frame = "NONREF" if skippable else "DEFAULT"
         yield from context.decode(packet)
     yield from context.decode(None)
     context.flush_buffers()
 
 
-def _instead(frames: "Iterator[VideoFrame]", missing: set[int], upright: "Upright") -> Found:
+def _fallback_frames(
+    frames: "Iterator[VideoFrame]", missing: set[int], upright: "Upright"
+) -> Found:
     """Return, for each missing time, the last frame shown before it, else the first of all."""
-    shown: dict[int, VideoFrame] = {}
+    latest: dict[int, VideoFrame] = {}
     for frame in frames:
         if frame.pts is not None:
-            shown |= {time: frame for time in missing if frame.pts <= time or time not in shown}
-    return {int(frame.pts or 0): upright(frame) for frame in shown.values()}
+            latest |= {time: frame for time in missing if frame.pts <= time or time not in latest}
+    return {int(frame.pts or 0): upright(frame) for frame in latest.values()}
 
 
 def _untimed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
@@ -113,12 +115,12 @@ def _untimed(source: Source, ticks: Sequence[int], upright: "Upright") -> Found:
     times = sorted(packet.dts for packet in packets if packet.dts is not None)
     if len(times) < len(packets) or not times:
         raise UnreadableError(source.path, "frames without timestamps")
-    places = {max(0, bisect_right(times, tick) - 1) for tick in ticks}
-    needed = packets[: max(places) + LATE]
+    indices = {max(0, bisect_right(times, tick) - 1) for tick in ticks}
+    needed = packets[: max(indices) + LATE]
     found: Found = {}
-    for place, frame in enumerate(_decoded(source, needed)):
-        if place in places:
-            found[times[place]] = upright(frame)
+    for index, frame in enumerate(_decoded(source, needed)):
+        if index in indices:
+            found[times[index]] = upright(frame)
     if not found:
         raise UnreadableError(source.path, "no frame can be decoded")
     return found

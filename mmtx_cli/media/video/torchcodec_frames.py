@@ -58,11 +58,11 @@ def torchcodec_frames(
         return None
     origin = _origin(path)
     seconds = choose(span[0] - origin, span[1] - origin, decoder.metadata.average_fps_from_header)
-    wanted = [
-        min(max(moment + origin, span[0]) + TOLERANCE, span[1] - TOLERANCE) for moment in seconds
+    times = [
+        min(max(second + origin, span[0]) + TOLERANCE, span[1] - TOLERANCE) for second in seconds
     ]
     try:
-        found = _frames(decoder, wanted, size, how)
+        found = _frames(decoder, times, size, how)
     except (RuntimeError, ValueError, IndexError):
         return None
     return None if found is None else (found[0], [time - origin for time in found[1]])
@@ -92,21 +92,21 @@ def _span(facts: "VideoStreamMetadata") -> tuple[float, float] | None:
 
 
 def _frames(
-    decoder: "VideoDecoder", wanted: list[float], size: int, how: str
+    decoder: "VideoDecoder", requested: list[float], size: int, how: str
 ) -> tuple[UInt8[Tensor, "t 3 {size} {size}"], list[float]] | None:
     """Return the frames shown at ascending times, each once; None if any is shown later."""
     pixels = (decoder.metadata.width or 1) * (decoder.metadata.height or 1)
     count = max(1, MAX_BATCH // (3 * pixels))
     parts: list[Tensor] = []
     found: list[float] = []
-    for i in range(0, len(wanted), count):
-        batch = decoder.get_frames_played_at(wanted[i : i + count])
+    for i in range(0, len(requested), count):
+        batch = decoder.get_frames_played_at(requested[i : i + count])
         times = batch.pts_seconds.tolist()
-        if any(time > moment for time, moment in zip(times, wanted[i:], strict=False)):
+        if any(time > target for time, target in zip(times, requested[i:], strict=False)):
             return None
-        new = [at for at, time in enumerate(times) if time not in found + times[:at]]
+        new = [j for j, time in enumerate(times) if time not in found + times[:j]]
         if new:  # copied, so that the full-size frames are freed
             frames = batch.data if len(new) == len(times) else batch.data[new]
             parts.append(fit(frames, size, how).clone())
-            found += [times[at] for at in new]
+            found += [times[j] for j in new]
     return parts[0] if len(parts) == 1 else torch.cat(parts), found

@@ -36,7 +36,7 @@ def serve(requests: FileIO, results: FileIO, limit: float | None, memory: int) -
         limit: Maximum seconds per request; None for no limit.
         memory: Bytes that the process may allocate beyond what it uses at the first request.
     """
-    with open(os.devnull, "w") as nowhere:
+    with open(os.devnull, "w") as devnull:
         first = True
         while True:
             try:
@@ -44,7 +44,7 @@ def serve(requests: FileIO, results: FileIO, limit: float | None, memory: int) -
             except EOFError:
                 return
             if limit is not None:
-                faulthandler.dump_traceback_later(limit, exit=True, file=nowhere)
+                faulthandler.dump_traceback_later(limit, exit=True, file=devnull)
             answer = _answer(message, memory if first else None)
             faulthandler.cancel_dump_traceback_later()
             write(results, answer)
@@ -97,10 +97,10 @@ def live_forked(
     try:
         gc.freeze()  # the parent's objects must not be finalized here
         gc.enable()
-        _settle_signals()
+        _reset_signals()
         _close_all_but({0, 1, 2, requests, results})
         _detach_output()
-        if parent is not None and end_with(parent):
+        if parent is not None and die_with_parent(parent):
             limit = None
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)  # a fork does not inherit threads
@@ -117,7 +117,7 @@ def live_forked(
 
 def live_spawned(limit: float | None, memory: int) -> None:
     """Run as a new interpreter that serves requests on its standard input and output."""
-    _settle_signals()
+    _reset_signals()
     with FileIO(os.dup(0), "rb") as source, FileIO(os.dup(1), "wb") as sink:
         _detach_output()
         try:
@@ -133,7 +133,7 @@ def set_handler(names: Iterable[str], handler: signal.Handlers) -> None:
             signal.signal(getattr(signal, name), handler)
 
 
-def _settle_signals() -> None:
+def _reset_signals() -> None:
     faulthandler.disable()
     set_handler(GROUP_SIGNALS, signal.SIG_IGN)
     set_handler(_DEFAULT, signal.SIG_DFL)
@@ -141,9 +141,9 @@ def _settle_signals() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _close_all_but(kept: set[int]) -> None:
+def _close_all_but(keep: set[int]) -> None:
     """Close inherited descriptors: open copies hide the parent's death from other processes."""
-    edges = [-1, *sorted(kept), os.sysconf("SC_OPEN_MAX")]
+    edges = [-1, *sorted(keep), os.sysconf("SC_OPEN_MAX")]
     for low, high in pairwise(edges):
         if low + 1 < high:  # closerange(0, 0) closes everything in some versions of Python
             os.closerange(low + 1, high)
@@ -151,24 +151,24 @@ def _close_all_but(kept: set[int]) -> None:
 
 def _detach_output() -> None:
     """Detach standard input, and redirect output, which may be a pipe of results, to stderr."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
+    devnull = os.open(os.devnull, os.O_RDWR)
+    os.dup2(devnull, 0)
     try:
         os.dup2(2, 1)
     except OSError:  # a parent without standard error
-        os.dup2(nothing, 1)
-    if nothing > 2:
-        os.close(nothing)
+        os.dup2(devnull, 1)
+    if devnull > 2:
+        os.close(devnull)
     # the inherited stream objects may write elsewhere, or hold unflushed output
     output = FileIO(1, "w", closefd=False)
     sys.stdout = sys.stderr = TextIOWrapper(output, errors="backslashreplace", line_buffering=True)
 
 
-def end_with(parent: int) -> bool:
+def die_with_parent(parent: int) -> bool:
     """Have the kernel kill this process when the parent dies; return False if it cannot."""
     if sys.platform != "linux":
         return False
-    asked = ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0
+    is_set = ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0
     if os.getppid() != parent:  # the parent died before prctl was called
         os._exit(0)
-    return asked
+    return is_set

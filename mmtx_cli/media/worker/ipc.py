@@ -61,13 +61,13 @@ def receive(
     Raises:
         OversizedError: if a maximum is exceeded, before memory is allocated.
     """
-    (found,) = struct.unpack("<Q", _filled(8, fill))
-    if not found or (count is not None and found > count):
-        raise OversizedError(f"{found} parts")
-    sizes = struct.unpack(f"<{found}Q", _filled(8 * found, fill))
+    (num_parts,) = struct.unpack("<Q", _filled(8, fill))
+    if not num_parts or (count is not None and num_parts > count):
+        raise OversizedError(f"{num_parts} parts")
+    sizes = struct.unpack(f"<{num_parts}Q", _filled(8 * num_parts, fill))
     if (header is not None and sizes[0] > header) or (size is not None and sum(sizes) > size):
         raise OversizedError(f"{sum(sizes)} bytes")
-    return [_filled(each, fill) for each in sizes]
+    return [_filled(part_size, fill) for part_size in sizes]
 
 
 def write(file: BinaryIO, parts: Parts) -> None:

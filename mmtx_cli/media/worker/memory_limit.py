@@ -6,8 +6,8 @@ import sys
 _DATA = re.compile(r"^VmData:\s+(\d+) kB", re.MULTILINE)
 
 
-def limit_memory(more: int) -> bool:
-    """Limit this process to ``more`` bytes beyond its current memory; return False if unsupported.
+def limit_memory(extra: int) -> bool:
+    """Limit this process to ``extra`` bytes beyond its current memory; return False if unsupported.
 
     Since Linux 4.7, RLIMIT_DATA counts all private writable mappings, but not files mapped
     read-only.
@@ -18,13 +18,13 @@ def limit_memory(more: int) -> bool:
 
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            found = _DATA.search(file.read())
-        if found is None:
+            match = _DATA.search(file.read())
+        if match is None:
             return False
         soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        wanted = 1024 * int(found[1]) + more
-        given = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
-        resource.setrlimit(resource.RLIMIT_DATA, (min([wanted, *given]), hard))
+        target = 1024 * int(match[1]) + extra
+        bounds = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+        resource.setrlimit(resource.RLIMIT_DATA, (min([target, *bounds]), hard))
     except (OSError, ValueError):
         return False
     return True

@@ -33,10 +33,10 @@ class Forked:
         _widen(result_end)
         self.owner = os.getpid()
         # to the kernel the parent is the forking thread, which may end before its process
-        lasting = threading.current_thread() is threading.main_thread()
+        in_main_thread = threading.current_thread() is threading.main_thread()
         self.pid = _fork()
         if not self.pid:
-            parent = self.owner if lasting else None
+            parent = self.owner if in_main_thread else None
             live_forked(request_end, result_end, parent, _limit(timeout), memory)
         os.close(request_end)
         os.close(result_end)
@@ -53,12 +53,12 @@ class Forked:
             EOFError: if the process has ended.
             ValueError: if the answer is malformed, or larger than the memory limit.
         """
-        left = timeout
+        remaining = timeout
 
         def fill(view: memoryview) -> None:
-            nonlocal left
+            nonlocal remaining
             while view:
-                left = self._readable(left)
+                remaining = self._readable(remaining)
                 count = self.results.readinto(view)
                 if not count:
                     raise EOFError
@@ -70,17 +70,17 @@ class Forked:
             raise EOFError from None
         return _unpacked(fill, self.memory)
 
-    def _readable(self, left: float) -> float:
+    def _readable(self, remaining: float) -> float:
         """Wait for the result and return the seconds left of the timeout.
 
         Waits in steps of a second: time for which this process was itself stopped (Ctrl-Z, a
         suspended laptop) counts as one step.
         """
-        while left > 0:
-            step, begun = min(left, 1.0), time.monotonic()
+        while remaining > 0:
+            step, start = min(remaining, 1.0), time.monotonic()
             if self.poll.poll(1000 * step):
-                return left - min(step, time.monotonic() - begun)
-            left -= step
+                return remaining - min(step, time.monotonic() - start)
+            remaining -= step
         raise TimeoutError
 
     def is_alive(self) -> bool:
@@ -96,8 +96,8 @@ class Forked:
         self.results.close()
         if self.owner != os.getpid():
             return 0
-        last = time.monotonic() + grace
-        while self._reap(os.WNOHANG) is None and time.monotonic() < last:
+        deadline = time.monotonic() + grace
+        while self._reap(os.WNOHANG) is None and time.monotonic() < deadline:
             time.sleep(0.001)
         if self.status is None:
             os.kill(self.pid, signal.SIGKILL)
@@ -138,10 +138,10 @@ class Spawned:
 
     def ask(self, request: Parts, timeout: float) -> Any:
         """Send a request and return the answer; see ``Forked.ask``."""
-        late = threading.Event()
+        timed_out = threading.Event()
 
         def stop() -> None:
-            late.set()
+            timed_out.set()
             self.process.kill()
 
         timer = threading.Timer(min(timeout + self.slack, threading.TIMEOUT_MAX), stop)
@@ -151,7 +151,7 @@ class Spawned:
             write(self.process.stdin, request)  # type: ignore[arg-type]
             answer = _unpacked(lambda view: fill_from(self.process.stdout, view), self.memory)  # type: ignore[arg-type]
         except (EOFError, OSError):
-            raise (TimeoutError if late.is_set() else EOFError) from None
+            raise (TimeoutError if timed_out.is_set() else EOFError) from None
         finally:
             timer.cancel()
         self.slack = 0.0
@@ -183,8 +183,8 @@ def _unpacked(fill: Callable[[memoryview], None], memory: int) -> Any:
 
 def _fork() -> int:
     """Fork with signals blocked, so that none reaches a child before it is set up."""
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    collects = gc.isenabled()
+    old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    gc_enabled = gc.isenabled()
     gc.disable()
     pid = 1
     try:
@@ -195,9 +195,9 @@ def _fork() -> int:
         return pid
     finally:
         if pid:
-            if collects:
+            if gc_enabled:
                 gc.enable()
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
 
 
 def _widen(pipe: int) -> None:

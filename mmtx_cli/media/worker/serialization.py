@@ -25,7 +25,7 @@ MAX_ARRAYS = 4096
 MAX_TRACE = 20_000
 _KINDS = "biufc"
 _TORCH_ALONE = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
-_OURS = (UnreadableError, OutsideError, NoVideoError, ConfigError, DataError)
+_MMTX_ERRORS = (UnreadableError, OutsideError, NoVideoError, ConfigError, DataError)
 _RECORDS: dict[str, type] = {}
 
 T = TypeVar("T", bound=type)
@@ -60,8 +60,8 @@ def pack_error(error: BaseException, trace: str | None = None) -> Parts:
         args = list(error.faults)
     elif _error_class(name) is not type(error) or not all(isinstance(a, str | int) for a in args):
         name, args = "RuntimeError", [f"{type(error).__qualname__}: {error}"]
-    cut = None if trace is None else trace[-MAX_TRACE:]
-    return _framed({"error": name, "args": args, "trace": cut}, [])
+    truncated = None if trace is None else trace[-MAX_TRACE:]
+    return _framed({"error": name, "args": args, "trace": truncated}, [])
 
 
 def unpack_answer(parts: Parts) -> tuple[Any, Exception | None, str | None]:
@@ -107,8 +107,8 @@ def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
         dtype = str(tensor.dtype).removeprefix("torch.")
         return {"tensor": len(arrays), "dtype": dtype, "shape": list(tensor.shape)}
     if is_dataclass(value) and _RECORDS.get(type(value).__name__) is type(value):
-        held = [_plain(getattr(value, field.name), arrays) for field in fields(value)]
-        return {"record": type(value).__name__, "fields": held}
+        values = [_plain(getattr(value, field.name), arrays) for field in fields(value)]
+        return {"record": type(value).__name__, "fields": values}
     if type(value) is list:
         return [_plain(part, arrays) for part in value]
     if type(value) is tuple:
@@ -128,12 +128,12 @@ def _rebuilt(node: Any, parts: Parts) -> Any:
             return _array(parts[number - 1], dtype, shape)
         case {"tensor": number, "dtype": dtype, "shape": shape}:
             return _tensor(parts[number - 1], dtype, shape)
-        case {"record": name, "fields": held}:
-            return _RECORDS[name](*(_rebuilt(part, parts) for part in held))
-        case {"tuple": held}:
-            return tuple(_rebuilt(part, parts) for part in held)
-        case {"dict": held}:
-            return {key: _rebuilt(part, parts) for key, part in held.items()}
+        case {"record": name, "fields": values}:
+            return _RECORDS[name](*(_rebuilt(part, parts) for part in values))
+        case {"tuple": values}:
+            return tuple(_rebuilt(part, parts) for part in values)
+        case {"dict": values}:
+            return {key: _rebuilt(part, parts) for key, part in values.items()}
     raise MalformedError(f"unknown node {sorted(node)}")
 
 
@@ -148,8 +148,8 @@ def _array(part: memoryview, dtype: Any, shape: Any) -> np.ndarray:
 def _tensor(part: memoryview, dtype: Any, shape: Any) -> Any:
     import torch
 
-    known = dtype in _TORCH_ALONE or np.dtype(str(dtype)).kind in _KINDS
-    kind = getattr(torch, str(dtype)) if known else None
+    is_known = dtype in _TORCH_ALONE or np.dtype(str(dtype)).kind in _KINDS
+    kind = getattr(torch, str(dtype)) if is_known else None
     if not isinstance(kind, torch.dtype):
         raise MalformedError(f"a tensor of {dtype}")
     _check_size(part, kind.itemsize, shape)
@@ -167,16 +167,16 @@ def _check_size(part: memoryview, itemsize: int, shape: Any) -> None:
 
 
 def _error(header: dict[str, Any]) -> Exception:
-    found, args = _error_class(header["error"]), header["args"]
-    if found is None or not all(isinstance(arg, str | int) for arg in args):
+    error_class, args = _error_class(header["error"]), header["args"]
+    if error_class is None or not all(isinstance(arg, str | int) for arg in args):
         raise MalformedError(f"error {header['error']}")
-    return found(*args)
+    return error_class(*args)
 
 
 def _error_class(name: str) -> type[Exception] | None:
     """Return an error class of mmtx that concerns files, or a built-in one; None if neither."""
-    for known in _OURS:
-        if known.__name__ == name:
-            return known
+    for error_class in _MMTX_ERRORS:
+        if error_class.__name__ == name:
+            return error_class
     found = getattr(builtins, name, None)
     return found if isinstance(found, type) and issubclass(found, Exception) else None

@@ -34,12 +34,12 @@ def brackets(token: str) -> str:
     return token.translate(_BRACKETS if len(token) == 1 else _ROUND)
 
 
-def glued(token: str) -> str:
+def use_no_break_spaces(token: str) -> str:
     """Replace spaces in a token with no-break spaces."""
     return token.replace(" ", "\xa0")
 
 
-def unbroken(token: str) -> str:
+def remove_soft_hyphens(token: str) -> str:
     """Remove soft hyphens, which only mark possible line breaks; ``-`` if nothing is left."""
     return token.replace("\xad", "") or "-"
 

@@ -93,8 +93,8 @@ _PHONE = (
 
 _INITIALS = rf"[{_A}](?:\.[{_A}])*"
 _RELATIONS = r"(?i:(?:canada|sino|korean|eu|japan|non)-u\.s|u\.s\.-u\.(?:k|s\.s\.r))"
-_FINAL = rf"(?:{word_lists.spelt(word_lists.FINAL)}|(?i:pp?t)[ye](?i:s)?)\."
-_MEDIAL = rf"(?:{word_lists.spelt(word_lists.MEDIAL)}|(?i:m)[ft](?i:g)|{_RELATIONS}|{_INITIALS})\."
+_FINAL = rf"(?:{word_lists.any_of(word_lists.FINAL)}|(?i:pp?t)[ye](?i:s)?)\."
+_MEDIAL = rf"(?:{word_lists.any_of(word_lists.MEDIAL)}|(?i:m)[ft](?i:g)|{_RELATIONS}|{_INITIALS})\."
 _OPENERS = "|".join(
     f"{word[0].upper()}(?i:{re.escape(word[1:])})" for word in word_lists.OPENERS.split()
 )
@@ -123,13 +123,13 @@ _LISTED: tuple[tuple[str, str, str, Callable[[str], str] | None], ...] = (
         )
         for word, at in word_lists.SPLIT.items()
     ),
-    ("<", _TAG, "", normalize.glued),
+    ("<", _TAG, "", normalize.use_no_break_spaces),
     (f"&{DASH}", f"&(?i:MD|mdash|ndash);|{DASH}", "", normalize.always("--")),
     ("&", "(?i:&amp;)", "", normalize.always("&")),
     ("&", "(?i:&(?:HT|TL|UR|LR|QC|QL|QR|odq|cdq|#[0-9]+);)", "", None),
-    (_WORD_START, _WORD, _AUXILIARY, normalize.unbroken),
-    (f"{_A}\xad", f"[{_A}\xad]*[A-MO-Za-mo-z]\xad*+", _NOT, normalize.unbroken),
-    (_WORD_START, _WORD, "", normalize.unbroken),
+    (_WORD_START, _WORD, _AUXILIARY, normalize.remove_soft_hyphens),
+    (f"{_A}\xad", f"[{_A}\xad]*[A-MO-Za-mo-z]\xad*+", _NOT, normalize.remove_soft_hyphens),
+    (_WORD_START, _WORD, "", normalize.remove_soft_hyphens),
     (_LETTER_START, _ELISION, "", None),
     (_APOS_START, _CLIPPED, "", None),
     ("yY", f"(?i:y){_APOS}", f"[{_A}{LETTER}]", None),
@@ -141,9 +141,9 @@ _LISTED: tuple[tuple[str, str, str, Callable[[str], str] | None], ...] = (
     (_APOS_START, _AUXILIARY, f"[^{_A}]", normalize.quotes),
     ("nN", _NOT, f"[^{_A}]", normalize.quotes),
     (f"0-9{DIGIT}", f"{_D}{{1,2}}[-/]{_D}{{1,2}}[-/]{_D}{{2,4}}", "", None),
-    (f"-+.:,\xad{SEPARATOR}0-9{DIGIT}", _NUMBER, "", normalize.unbroken),
+    (f"-+.:,\xad{SEPARATOR}0-9{DIGIT}", _NUMBER, "", normalize.remove_soft_hyphens),
     (f"{SIGN}{RAISED}{LOWERED}", f"{SIGN}?(?:{RAISED}++|{LOWERED}++)", "", None),
-    (f"0-9{DIGIT}", f"(?:{_D}{{1,4}}[- \xa0])?{_OVER}", "", normalize.glued),
+    (f"0-9{DIGIT}", f"(?:{_D}{{1,4}}[- \xa0])?{_OVER}", "", normalize.use_no_break_spaces),
     (FRACTION, FRACTION, "", normalize.fraction),
     ("-", "-(?i:RRB|LRB|RCB|LCB|RSB|LSB)-", "", None),
     ("cCpPaA", rf"(?i:c\.d\.s|pro-|anti-|cap{_APOS}n|c{_APOS}est)", "", None),
@@ -152,7 +152,7 @@ _LISTED: tuple[tuple[str, str, str, Callable[[str], str] | None], ...] = (
     ("A-Z$#", r"[A-Z]*+\$|#", "", None),
     (CURRENCY, CURRENCY, "", normalize.currency),
     (_A, f"[{_A}]", rf"\.{_BREAK}++(?:{_OPENERS}|{_TAG}){_BREAK}", None),
-    (_A, rf"(?:{word_lists.spelt(word_lists.BEFORE_NUMBER)})\.", f"{_BREAK}?{_D}", None),
+    (_A, rf"(?:{word_lists.any_of(word_lists.BEFORE_NUMBER)})\.", f"{_BREAK}?{_D}", None),
     ("pP", r"(?i:pt[ey])\.", f"{_GAP}(?i:ltd|lim)", None),
     (_A, _FINAL, r"(?:[\s\S]{2})?", None),
     (_A, _MEDIAL, "", None),
@@ -160,11 +160,11 @@ _LISTED: tuple[tuple[str, str, str, Callable[[str], str] | None], ...] = (
     (_APOS_START, f"{_APOS}[0-9][0-9]", _BREAK, None),
     (
         f"{_THING_START}{MARK}\xad&",
-        rf"{_LD}++(?:\.{_LD}++)*\.(?:{word_lists.spelt(word_lists.FILE_ENDINGS)})",
+        rf"{_LD}++(?:\.{_LD}++)*\.(?:{word_lists.any_of(word_lists.FILE_ENDINGS)})",
         f"(?:{_BREAK}|[.?!,])",
         None,
     ),
-    (_WORD_START, rf"{_WORD}\.", _STOP, normalize.unbroken),
+    (_WORD_START, rf"{_WORD}\.", _STOP, normalize.remove_soft_hyphens),
     ("(+0-9", _PHONE, "", normalize.brackets),
     ('"&', '(?:"|(?i:&quot;))', "[A-Za-z0-9$]?", normalize.quotes),
     ("<&", "(?:<|(?i:&lt;))", "", normalize.always("<")),
@@ -177,8 +177,8 @@ _LISTED: tuple[tuple[str, str, str, Callable[[str], str] | None], ...] = (
     ("@#_", "@++|#++|_++", "", None),
     ("*\\\\", r"\*++|(?:\\\*){1,3}", "", None),
     (",;:\u3001?!.=/", r"[,;:\u3001.=/]|[?!]++", "", None),
-    (f"{_A}0-9", _COMPOUND + r"\.", _STOP, normalize.unbroken),
-    (f"{_A}0-9", _COMPOUND, "", normalize.unbroken),
+    (f"{_A}0-9", _COMPOUND + r"\.", _STOP, normalize.remove_soft_hyphens),
+    (f"{_A}0-9", _COMPOUND, "", normalize.remove_soft_hyphens),
     (_THING_START, _HYPHENATED + r"\.", _STOP, None),
     (_THING_START, _HYPHENATED, "", None),
     ("A-Z", _CAPITALS + r"\.", _STOP, normalize.ampersand),

@@ -44,7 +44,7 @@ OPENERS = (
 )
 
 
-def spelt(listed: str) -> str:
+def any_of(listed: str) -> str:
     """Return a pattern for any of the listed words, case-insensitive except leading capitals."""
     return "|".join(
         (f"{word[0]}(?i:{word[1:]})" if word[0].isupper() else f"(?i:{word})").replace(".", r"\.")

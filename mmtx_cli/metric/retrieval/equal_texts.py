@@ -12,21 +12,21 @@ from mmtx_cli.metric.retrieval.ranks import EVEN, check_finite_rows
 Pairs = tuple[Int[Tensor, " p"], Int[Tensor, " p"]]
 
 
-def wordings(texts: Sequence[Hashable]) -> Int[Tensor, " m"]:
+def text_ids(texts: Sequence[Hashable]) -> Int[Tensor, " m"]:
     """Return an id for each text, equal for identical texts, in the order of first occurrence."""
-    number: dict[Hashable, int] = {}
-    return torch.tensor([number.setdefault(text, len(number)) for text in texts])
+    ids: dict[Hashable, int] = {}
+    return torch.tensor([ids.setdefault(text, len(ids)) for text in texts])
 
 
-def wording_ranks(
+def dedup_ranks(
     a: Float[Tensor, "n d"],
     b: Float[Tensor, "m d"],
     a_groups: Int[Tensor, " n"],
     b_groups: Int[Tensor, " m"],
-    wording: Int[Tensor, " m"],
+    text_id: Int[Tensor, " m"],
     chunk: int = 1024,
 ) -> tuple[Int[Tensor, " n"], Int[Tensor, " m"]]:
-    """Return the ranks of ``retrieval_ranks`` where texts ``b`` of equal ``wording`` are one item,
+    """Return the ranks of ``retrieval_ranks`` where texts ``b`` of equal ``text_id`` are one item,
     which is correct for every item of ``a`` that shares a group with any of them.
 
     Args:
@@ -34,7 +34,7 @@ def wording_ranks(
         b: Embeddings of the texts.
         a_groups: The group of each of ``a``.
         b_groups: The group of each of ``b``.
-        wording: The id of each text, as returned by ``wordings``.
+        text_id: The id of each text, as returned by ``text_ids``.
         chunk: Approximate number of items of each side compared at a time.
 
     Raises:
@@ -42,27 +42,27 @@ def wording_ranks(
     """
     check_finite_rows(a)
     check_finite_rows(b)
-    kind = torch.promote_types(a.dtype, torch.float32)
-    a, b = a.detach().to(kind), b.detach().to(kind)
-    first = torch.full((int(wording.max()) + 1,), len(b)).scatter_reduce(
-        0, wording, torch.arange(len(b)), "amin"
+    dtype = torch.promote_types(a.dtype, torch.float32)
+    a, b = a.detach().to(dtype), b.detach().to(dtype)
+    first = torch.full((int(text_id.max()) + 1,), len(b)).scatter_reduce(
+        0, text_id, torch.arange(len(b)), "amin"
     )
-    pairs, asks = right_pairs(a_groups, b_groups, wording)
-    ours, theirs = _counts(a, b[first], pairs, -(-chunk // EVEN) * EVEN)
-    return ours, theirs[wording].masked_fill(~asks, -1)
+    pairs, has_item = correct_pairs(a_groups, b_groups, text_id)
+    a_ranks, b_ranks = _counts(a, b[first], pairs, -(-chunk // EVEN) * EVEN)
+    return a_ranks, b_ranks[text_id].masked_fill(~has_item, -1)
 
 
-def right_pairs(
-    a_groups: Int[Tensor, " n"], b_groups: Int[Tensor, " m"], wording: Int[Tensor, " m"]
+def correct_pairs(
+    a_groups: Int[Tensor, " n"], b_groups: Int[Tensor, " m"], text_id: Int[Tensor, " m"]
 ) -> tuple[Pairs, Tensor]:
     """Return the matching pairs of items and wordings, and which texts match an item themselves."""
     ordered, order = a_groups.sort(stable=True)
     begin = torch.searchsorted(ordered, b_groups)
     count = torch.searchsorted(ordered, b_groups, right=True) - begin
-    word = wording.repeat_interleave(count)
-    step = torch.arange(len(word)) - (count.cumsum(0) - count).repeat_interleave(count)
+    text = text_id.repeat_interleave(count)
+    step = torch.arange(len(text)) - (count.cumsum(0) - count).repeat_interleave(count)
     item = order[begin.repeat_interleave(count) + step]
-    both = torch.stack([item, word]).unique(dim=1)
+    both = torch.stack([item, text]).unique(dim=1)
     return (both[0], both[1]), count > 0
 
 
@@ -73,20 +73,22 @@ def _counts(
     none.
     """
     best = a.new_full((len(a),), -torch.inf), a.new_full((len(b),), -torch.inf)
-    for i, j, scores, right in _tiles(a, b, pairs, chunk):
-        best[0].scatter_reduce_(0, right[0] + i, scores[right], "amax")
-        best[1].scatter_reduce_(0, right[1] + j, scores[right], "amax")
+    for i, j, scores, correct in _tiles(a, b, pairs, chunk):
+        best[0].scatter_reduce_(0, correct[0] + i, scores[correct], "amax")
+        best[1].scatter_reduce_(0, correct[1] + j, scores[correct], "amax")
     ranks = torch.zeros(len(a), dtype=torch.int64), torch.zeros(len(b), dtype=torch.int64)
-    for i, j, scores, right in _tiles(a, b, pairs, chunk):
+    for i, j, scores, correct in _tiles(a, b, pairs, chunk):
         n, m = scores.shape
         above = scores >= best[0][i : i + n, None]
-        above[right] = False
+        above[correct] = False
         ranks[0][i : i + n] += above.sum(dim=1)
         above = scores >= best[1][j : j + m]
-        above[right] = False
+        above[correct] = False
         ranks[1][j : j + m] += above.sum(dim=0)
-    ours, theirs = (r.masked_fill(b == -torch.inf, -1) for r, b in zip(ranks, best, strict=True))
-    return ours, theirs
+    a_ranks, b_ranks = (
+        r.masked_fill(b == -torch.inf, -1) for r, b in zip(ranks, best, strict=True)
+    )
+    return a_ranks, b_ranks
 
 
 def _tiles(
@@ -94,11 +96,11 @@ def _tiles(
 ) -> Iterator[tuple[int, int, Float[Tensor, "r c"], Pairs]]:
     """Yield the offsets of each tile in ``a`` and ``b``, its scores, and its correct positions."""
     for i in range(0, len(a), chunk):
-        ours = F.pad(a[i : i + chunk], (0, 0, 0, max(0, i + chunk - len(a))))
-        near = (pairs[0] >= i) & (pairs[0] < i + chunk)
-        row, column = pairs[0][near] - i, pairs[1][near]
+        a_tile = F.pad(a[i : i + chunk], (0, 0, 0, max(0, i + chunk - len(a))))
+        in_rows = (pairs[0] >= i) & (pairs[0] < i + chunk)
+        row, column = pairs[0][in_rows] - i, pairs[1][in_rows]
         for j in range(0, len(b), chunk):
-            theirs = F.pad(b[j : j + chunk], (0, 0, 0, max(0, j + chunk - len(b))))
-            here = (column >= j) & (column < j + chunk)
-            scores = (ours @ theirs.T)[: len(a) - i, : len(b) - j]
-            yield i, j, scores, (row[here], column[here] - j)
+            b_tile = F.pad(b[j : j + chunk], (0, 0, 0, max(0, j + chunk - len(b))))
+            in_tile = (column >= j) & (column < j + chunk)
+            scores = (a_tile @ b_tile.T)[: len(a) - i, : len(b) - j]
+            yield i, j, scores, (row[in_tile], column[in_tile] - j)

@@ -60,41 +60,41 @@ def retrieval_ranks(
     check_finite_rows(b)
     if not len(a) or not len(b):
         return torch.full_like(a_groups, -1), torch.full_like(b_groups, -1)
-    ours, theirs = _tiled(a, b, a_groups, b_groups, chunk)
-    best_ours, best_theirs = (side.x.new_empty(side.group.shape) for side in (ours, theirs))
-    for i in range(len(ours.x)):  # a group's items are in the same tile of both sides
-        right = ours.group[i][:, None] == theirs.group[i]
-        scores = (ours.x[i] @ theirs.x[i].T).masked_fill_(~right, -torch.inf)
-        best_ours[i], best_theirs[i] = scores.amax(dim=1), scores.amax(dim=0)
-    ranks = _counts(ours, theirs, best_ours, best_theirs)
+    a_tiles, b_tiles = _tiled(a, b, a_groups, b_groups, chunk)
+    a_best, b_best = (side.x.new_empty(side.group.shape) for side in (a_tiles, b_tiles))
+    for i in range(len(a_tiles.x)):  # a group's items are in the same tile of both sides
+        correct = a_tiles.group[i][:, None] == b_tiles.group[i]
+        scores = (a_tiles.x[i] @ b_tiles.x[i].T).masked_fill_(~correct, -torch.inf)
+        a_best[i], b_best[i] = scores.amax(dim=1), scores.amax(dim=0)
+    ranks = _counts(a_tiles, b_tiles, a_best, b_best)
     return tuple(  # type: ignore[return-value]
         count.masked_fill(best == -torch.inf, -1)[side.place]
-        for side, count, best in zip((ours, theirs), ranks, (best_ours, best_theirs), strict=True)
+        for side, count, best in zip((a_tiles, b_tiles), ranks, (a_best, b_best), strict=True)
     )
 
 
 def _counts(
-    ours: Tiles,
-    theirs: Tiles,
-    best_ours: Float[Tensor, "t r"],
-    best_theirs: Float[Tensor, "t c"],
+    a_tiles: Tiles,
+    b_tiles: Tiles,
+    a_best: Float[Tensor, "t r"],
+    b_best: Float[Tensor, "t c"],
 ) -> tuple[Int[Tensor, "t r"], Int[Tensor, "t c"]]:
     """Return how many wrong items across score at least as high as the best correct one."""
-    ranks = torch.zeros_like(ours.group), torch.zeros_like(theirs.group)
-    scores = ours.x.new_empty(ours.x.shape[1], theirs.x.shape[1])
+    ranks = torch.zeros_like(a_tiles.group), torch.zeros_like(b_tiles.group)
+    scores = a_tiles.x.new_empty(a_tiles.x.shape[1], b_tiles.x.shape[1])
     above = torch.empty_like(scores)  # 0 and 1: writing and adding floats is faster than bools
-    for i, n in enumerate(ours.size):
-        for j, m in enumerate(theirs.size):
-            torch.mm(ours.x[i], theirs.x[j].T, out=scores)
-            right = ours.group[i][:, None] == theirs.group[j] if i == j else None
-            for rank, best, some in (
-                (ranks[0][i], best_ours[i][:, None], above[:, :m]),
-                (ranks[1][j], best_theirs[j], above[:n].T),
+    for i, n in enumerate(a_tiles.size):
+        for j, m in enumerate(b_tiles.size):
+            torch.mm(a_tiles.x[i], b_tiles.x[j].T, out=scores)
+            correct = a_tiles.group[i][:, None] == b_tiles.group[j] if i == j else None
+            for rank, best, filled in (
+                (ranks[0][i], a_best[i][:, None], above[:, :m]),
+                (ranks[1][j], b_best[j], above[:n].T),
             ):
                 torch.ge(scores, best, out=above)
-                if right is not None:
-                    above.masked_fill_(right, 0)
-                rank += some.sum(dim=1).long()
+                if correct is not None:
+                    above.masked_fill_(correct, 0)
+                rank += filled.sum(dim=1).long()
     return ranks
 
 
@@ -107,13 +107,13 @@ def _tiled(
 ) -> tuple[Tiles, Tiles]:
     """Cut both sides into the same number of tiles, with each group in the same tile of both."""
     groups, number = torch.cat([a_groups, b_groups]).unique(return_inverse=True)
-    ours, theirs = number.split([len(a), len(b)])
-    counts = [own.bincount(minlength=len(groups)) for own in (ours, theirs)]
+    a_numbers, b_numbers = number.split([len(a), len(b)])
+    counts = [side.bincount(minlength=len(groups)) for side in (a_numbers, b_numbers)]
     ends = torch.maximum(*counts).cumsum(dim=0)
     used, tile = ((ends - 1) // chunk).unique(return_inverse=True)
     return (
-        _side(a, ours, tile[ours], len(used), nothing=-1),
-        _side(b, theirs, tile[theirs], len(used), nothing=-2),
+        _side(a, a_numbers, tile[a_numbers], len(used), nothing=-1),
+        _side(b, b_numbers, tile[b_numbers], len(used), nothing=-2),
     )
 
 
@@ -138,11 +138,11 @@ def _side(
     position = torch.empty_like(order)
     first = size.cumsum(dim=0) - size
     position[order] = torch.arange(len(order), device=x.device) - first[tile[order]]
-    longest = -(-int(size.max()) // EVEN) * EVEN
-    kind = torch.promote_types(x.dtype, torch.float32)
-    placed = torch.zeros(tiles, longest, x.shape[1], dtype=kind, device=x.device)
-    groups = torch.full((tiles, longest), nothing, device=x.device)
-    placed[tile, position] = x.detach().to(kind)
+    num_slots = -(-int(size.max()) // EVEN) * EVEN
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    placed = torch.zeros(tiles, num_slots, x.shape[1], dtype=dtype, device=x.device)
+    groups = torch.full((tiles, num_slots), nothing, device=x.device)
+    placed[tile, position] = x.detach().to(dtype)
     groups[tile, position] = group
     return Tiles(placed, groups, size.tolist(), (tile, position))
 

@@ -34,11 +34,13 @@ def recall_scores(ranks: Ranks, num_samples: int, cuts: Sequence[int] = CUTS) ->
     """
     columns, per_sample, names = [], {}, []
     for direction, (rank, owner) in ranks.items():
-        asked = np.bincount(owner, minlength=num_samples)
-        columns.append(asked)
+        num_queries = np.bincount(owner, minlength=num_samples)
+        columns.append(num_queries)
         columns += [np.bincount(owner, rank < cut, num_samples) for cut in cuts]
         total = np.bincount(owner, rank, num_samples)
-        per_sample[f"{direction}_rank"] = np.where(asked, total / np.maximum(asked, 1), np.nan)
+        per_sample[f"{direction}_rank"] = np.where(
+            num_queries, total / np.maximum(num_queries, 1), np.nan
+        )
         names.append(direction)
     statistics = np.stack(columns, axis=1).astype(np.float64)
     return Scores(
@@ -52,16 +54,16 @@ def recall_of(
     """Return the recalls and their mean from sums [..., k]: for each direction the number of
     queries, then the hits at each cut.
     """
-    each = 1 + len(cuts)
+    width = 1 + len(cuts)
     with np.errstate(invalid="ignore"):  # recall is undefined without queries
         recalls = {
-            f"{name}_r{cut}": sums[..., each * i + at] / sums[..., each * i]
+            f"{name}_r{cut}": sums[..., width * i + offset] / sums[..., width * i]
             for i, name in enumerate(directions)
-            for at, cut in enumerate(cuts, start=1)
+            for offset, cut in enumerate(cuts, start=1)
         }
-    every = np.stack(list(recalls.values()))
-    asked = np.maximum(np.isfinite(every).sum(axis=0), 1)
-    return recalls | {"mean_recall": np.nansum(every, axis=0) / asked}
+    stacked = np.stack(list(recalls.values()))
+    num_defined = np.maximum(np.isfinite(stacked).sum(axis=0), 1)
+    return recalls | {"mean_recall": np.nansum(stacked, axis=0) / num_defined}
 
 
 def median_ranks(ranks: Ranks) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
@@ -71,23 +73,25 @@ def median_ranks(ranks: Ranks) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
         order = np.argsort(rank, kind="stable")
         ordered[direction] = rank[order] + 1.0, owner[order]
 
-    def figures(weights: np.ndarray) -> dict[str, np.ndarray]:
+    def weigh(weights: np.ndarray) -> dict[str, np.ndarray]:
         return {
-            f"{direction}_median_rank": np.array([middle(rank, row[owner]) for row in weights])
+            f"{direction}_median_rank": np.array(
+                [weighted_median(rank, row[owner]) for row in weights]
+            )
             for direction, (rank, owner) in ordered.items()
         }
 
-    return figures
+    return weigh
 
 
-def middle(values: Float[np.ndarray, " q"], counts: Float[np.ndarray, " q"]) -> float:
+def weighted_median(values: Float[np.ndarray, " q"], counts: Float[np.ndarray, " q"]) -> float:
     """Return the median of sorted values that occur ``counts`` times each.
 
     It is the mean of the two middle values if their number is even, and NaN if there are none.
     """
-    up_to = counts.cumsum()
-    if not up_to[-1]:
+    cumulative = counts.cumsum()
+    if not cumulative[-1]:
         return math.nan
-    halves = (up_to[-1] - 1) // 2, up_to[-1] // 2
-    places = np.minimum(np.searchsorted(up_to, halves, side="right"), len(values) - 1)
-    return float(values[places].mean())
+    halves = (cumulative[-1] - 1) // 2, cumulative[-1] // 2
+    index = np.minimum(np.searchsorted(cumulative, halves, side="right"), len(values) - 1)
+    return float(values[index].mean())

@@ -6,24 +6,24 @@ BINS = 10
 MIN_SAMPLES = 20
 
 
-def reliability_svg(said: list[tuple[float, bool]], bins: int = BINS) -> str | None:
+def reliability_svg(pairs: list[tuple[float, bool]], bins: int = BINS) -> str | None:
     """Plot the accuracy of each confidence bin; return None for too few samples.
 
-    ``said`` holds (confidence, correct) of each sample. A dot is at its bin's mean confidence, and
+    ``pairs`` holds (confidence, correct) of each sample. A dot is at its bin's mean confidence, and
     its area grows with the number of samples. After Guo et al. 2017, figure 1.
     """
-    if len(said) < MIN_SAMPLES:
+    if len(pairs) < MIN_SAMPLES:
         return None
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    filled: dict[int, list[tuple[float, bool]]] = {}
-    for confidence, correct in said:
-        filled.setdefault(min(int(confidence * bins), bins - 1), []).append((confidence, correct))
-    groups = [filled[at] for at in sorted(filled)]
+    by_bin: dict[int, list[tuple[float, bool]]] = {}
+    for confidence, correct in pairs:
+        by_bin.setdefault(min(int(confidence * bins), bins - 1), []).append((confidence, correct))
+    groups = [by_bin[i] for i in sorted(by_bin)]
     x = [sum(c for c, _ in group) / len(group) for group in groups]
     y = [sum(hit for _, hit in group) / len(group) for group in groups]
-    size = [12 + 160 * len(group) / len(said) for group in groups]
+    size = [12 + 160 * len(group) / len(pairs) for group in groups]
     with rc_context({"svg.hashsalt": "mmtx", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(3.0, 3.0), layout="constrained")
         axes = figure.add_subplot()

@@ -56,7 +56,7 @@ def scatter_svg(points: list[Point], x_name: str, y_name: str, log: bool = True)
         for side, spine in axes.spines.items():
             spine.set_visible(side in ("bottom", "left"))
             spine.set_color(GRID)
-        part([labelled(axes, point) for point in points], figure)
+        separate_labels([add_label(axes, point) for point in points], figure)
         return inline_svg(figure)
 
 
@@ -65,26 +65,26 @@ def plain_text(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def labelled(axes: Any, point: Point) -> Any:
+def add_label(axes: Any, point: Point) -> Any:
     """Write a point's name in short lines next to it, on the side with more room."""
-    place = (point.x, point.y)
-    at, _ = axes.transAxes.inverted().transform(axes.transData.transform(place))
-    offset, side = ((5, 4), "left") if at < 0.5 else ((-5, 4), "right")
+    position = (point.x, point.y)
+    x_fraction, _ = axes.transAxes.inverted().transform(axes.transData.transform(position))
+    offset, side = ((5, 4), "left") if x_fraction < 0.5 else ((-5, 4), "right")
     name = plain_text("\n".join(textwrap.wrap(point.name, MAX_LINE)))
     return axes.annotate(
-        name, place, offset, textcoords="offset points", ha=side, color=INK, size=8
+        name, position, offset, textcoords="offset points", ha=side, color=INK, size=8
     )
 
 
-def part(labels: list[Any], figure: Any) -> None:
+def separate_labels(labels: list[Any], figure: Any) -> None:
     """Move labels down, the upper ones first, until none overlap."""
     figure.draw_without_rendering()  # computes their positions
     boxes = [label.get_window_extent() for label in labels]
     placed: list[Any] = []
     for label, box in sorted(zip(labels, boxes, strict=True), key=lambda pair: -pair[1].y0):
         moved = box
-        while over := [other for other in placed if other.overlaps(moved)]:
-            moved = moved.translated(0, min(other.y0 for other in over) - moved.y1 - 1)
+        while overlapping := [other for other in placed if other.overlaps(moved)]:
+            moved = moved.translated(0, min(other.y0 for other in overlapping) - moved.y1 - 1)
         x, y = label.xyann
         label.xyann = x, y + (moved.y0 - box.y0) * 72 / figure.dpi
         placed.append(moved)

@@ -41,7 +41,7 @@ def curves_svg(series: list[Series], *, log: bool = False, small: bool = False) 
         axes = figure.add_subplot()
         for line in series:
             _draw(axes, line)
-        _dress(axes, log)
+        _style_axes(axes, log)
         return inline_svg(figure)
 
 
@@ -60,15 +60,17 @@ def bins(values: list[float], num_bins: int) -> list[list[float]]:
 def _draw(axes: Any, line: Series) -> None:
     colour, steps, values = COLOURS[line.colour], line.steps, line.values
     if is_banded(line):
-        cut = bins(values, MAX_POINTS)
+        value_bins = bins(values, MAX_POINTS)
         steps = [sum(run) / len(run) for run in bins(steps, MAX_POINTS)]
-        axes.fill_between(steps, [*map(min, cut)], [*map(max, cut)], color=colour, alpha=0.18, lw=0)
-        values = [sum(run) / len(run) for run in cut]
+        axes.fill_between(
+            steps, [*map(min, value_bins)], [*map(max, value_bins)], color=colour, alpha=0.18, lw=0
+        )
+        values = [sum(run) / len(run) for run in value_bins]
     marker = "o" if len(values) <= 30 else None
     axes.plot(steps, values, color=colour, lw=1.6, marker=marker, markersize=3.5)
 
 
-def _dress(axes: Any, log: bool) -> None:
+def _style_axes(axes: Any, log: bool) -> None:
     """Style the axes: only the bottom line, a faint grid, few plain tick labels."""
     from matplotlib import ticker
 
@@ -112,8 +114,8 @@ def inline_svg(figure: Any) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     text = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    FigureCanvasSVG(figure).print_svg(text, metadata=nothing)
+    no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    FigureCanvasSVG(figure).print_svg(text, metadata=no_metadata)
     return inline(text.getvalue())
 
 

@@ -12,7 +12,7 @@ from mmtx_cli.suggest import closest
 from mmtx_cli.synthetic.dataset_writer import BuiltIn, check_numbers, index_in_split, split_of
 from mmtx_cli.synthetic.encoder_lab import audio, image, text, video
 from mmtx_cli.synthetic.encoder_lab.task import Task
-from mmtx_cli.synthetic.events.encode import write_film
+from mmtx_cli.synthetic.events.encode import write_video
 from mmtx_cli.synthetic.events.soundtrack import write_sound
 
 TASKS: Mapping[str, Task] = {
@@ -94,7 +94,7 @@ def _write(path: Path, modality: str, content: Any) -> None:
         case "image":
             content.save(path)
         case "video":
-            write_film(path, content, None)
+            write_video(path, content, None)
         case "audio":
             write_sound(path, content)
 
@@ -102,10 +102,10 @@ def _write(path: Path, modality: str, content: Any) -> None:
 def _text(task: Task, label: str, random: Random, split: str) -> str:
     """Sample texts until one belongs to the split; texts are split 80/10/10 by hash."""
     while True:
-        made: str = task.make(label, random, 0)
-        bucket = int.from_bytes(blake2b(made.encode(), digest_size=8).digest()) % 10
+        sentence: str = task.make(label, random, 0)
+        bucket = int.from_bytes(blake2b(sentence.encode(), digest_size=8).digest()) % 10
         if split == ("test" if bucket == 9 else "val" if bucket == 8 else "train"):
-            return made
+            return sentence
 
 
 def _card(task: Task) -> dict[str, Any]:

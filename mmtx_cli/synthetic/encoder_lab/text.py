@@ -58,10 +58,10 @@ def _negation(label: str, random: Random, size: int) -> str:
     properties = random.sample(_PROPERTIES, 3)
     # one or two negations in either class, so that their number does not give the answer
     negated = random.sample(properties, random.choice((1, 2)))
-    asked = random.choice([p for p in properties if (p in negated) == (label == "no")])
+    queried = random.choice([p for p in properties if (p in negated) == (label == "no")])
     first, second, third = (f"not {p}" if p in negated else p for p in properties)
     subject = _join("the", random.choice(_OBJECTS), random.choice(_PLACES))
-    return f"{subject} is {first} and {second} and {third} . is it {asked} ?"
+    return f"{subject} is {first} and {second} and {third} . is it {queried} ?"
 
 
 def _count(label: str, random: Random, size: int) -> str:

@@ -45,7 +45,7 @@ Key = tuple[int, float, float, float]
 """A key frame: frame index, offset of the thing from its first position (x, y), and its radius."""
 
 
-def _film(thing: Thing, keys: Sequence[Key], random: Random, size: int) -> Frames:
+def _render_keyframes(thing: Thing, keys: Sequence[Key], random: Random, size: int) -> Frames:
     """Render a thing that is interpolated linearly between key frames.
 
     The first position is sampled such that the thing never leaves the frame.
@@ -56,10 +56,10 @@ def _film(thing: Thing, keys: Sequence[Key], random: Random, size: int) -> Frame
         random: Source of the position and of the background.
         size: Side of the frames in pixels.
     """
-    moments, dx, dy, radii = zip(*keys, strict=True)
-    reach = REACH * max(radii)
-    x, y = (random.uniform(reach - min(d), 1 - reach - max(d)) for d in (dx, dy))
-    path = [np.interp(range(NUM_FRAMES), moments, values).tolist() for values in (dx, dy, radii)]
+    times, dx, dy, radii = zip(*keys, strict=True)
+    margin = REACH * max(radii)
+    x, y = (random.uniform(margin - min(d), 1 - margin - max(d)) for d in (dx, dy))
+    path = [np.interp(range(NUM_FRAMES), times, values).tolist() for values in (dx, dy, radii)]
     things = [
         (replace(thing, x=x + to_x, y=y + to_y, radius=radius),)
         for to_x, to_y, radius in zip(*path, strict=True)
@@ -70,7 +70,7 @@ def _film(thing: Thing, keys: Sequence[Key], random: Random, size: int) -> Frame
 def _glide(thing: Thing, step: tuple[float, float], random: Random, size: int) -> Frames:
     """Render a thing that moves by ``step`` over the course of the video."""
     r = thing.radius
-    return _film(thing, [(0, 0, 0, r), (_LAST, *step, r)], random, size)
+    return _render_keyframes(thing, [(0, 0, 0, r), (_LAST, *step, r)], random, size)
 
 
 def _polar(distance: float, angle: float) -> tuple[float, float]:
@@ -82,14 +82,14 @@ def _any_step(random: Random, distance: tuple[float, float]) -> tuple[float, flo
 
 
 def _first_movement(label: str, random: Random, size: int) -> Frames:
-    return _two_movements(label, _another(label, random), random, size)
+    return _two_movements(label, _other_direction(label, random), random, size)
 
 
 def _second_movement(label: str, random: Random, size: int) -> Frames:
-    return _two_movements(_another(label, random), label, random, size)
+    return _two_movements(_other_direction(label, random), label, random, size)
 
 
-def _another(direction: str, random: Random) -> str:
+def _other_direction(direction: str, random: Random) -> str:
     return random.choice([other for other in _STEPS if other != direction])
 
 
@@ -100,7 +100,7 @@ def _two_movements(first: str, second: str, random: Random, size: int) -> Frames
         distance = random.uniform(*_DISTANCE)
         dx, dy = (distance * share for share in _STEPS[direction])
         keys.append((moment, keys[-1][1] + dx, keys[-1][2] + dy, thing.radius))
-    return _film(thing, keys, random, size)
+    return _render_keyframes(thing, keys, random, size)
 
 
 def _order(label: str, random: Random, size: int) -> Frames:
@@ -109,7 +109,7 @@ def _order(label: str, random: Random, size: int) -> Frames:
     before, after = random.choice([(_SMALL, _LARGE), (_LARGE, _SMALL)])
     between = (dx, dy, before) if label == "moves" else (0.0, 0.0, after)
     keys: list[Key] = [(0, 0.0, 0.0, before), (turn, *between), (_LAST, dx, dy, after)]
-    return _film(thing, keys, random, size)
+    return _render_keyframes(thing, keys, random, size)
 
 
 def _speed(label: str, random: Random, size: int) -> Frames:

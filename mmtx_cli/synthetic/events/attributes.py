@@ -17,7 +17,7 @@ _WHEN = {"beginning": "beginning", "start": "beginning", "end": "end"}
 _THING = rf"an? (?:{'|'.join(COLOURS)}) (?:{'|'.join(SHAPES)})"
 
 # text directly before or after a movement
-_HEARD_DURING = re.compile(rf"\b(?:as|while) (?:it|{_THING}) $")
+_SOUND_DURING = re.compile(rf"\b(?:as|while) (?:it|{_THING}) $")
 _FOLLOWS_THEN = re.compile(r"\bthen (?:it )?$")
 _FOLLOWS_AFTER = re.compile(r"\bafter (?:it )?$")
 _FOLLOWS_BEFORE = re.compile(r"\bbefore (?:it )?$")
@@ -35,8 +35,8 @@ def attributes(caption: str) -> dict[str, str | None]:
     """
     text = " ".join(caption.lower().split())
     movements = list(_MOVEMENT.finditer(text))
-    heard = next((m for m in movements if _HEARD_DURING.search(text[: m.start()])), None)
-    first, second, implied = _order(text, movements, heard)
+    during_sound = next((m for m in movements if _SOUND_DURING.search(text[: m.start()])), None)
+    first, second, implied = _order(text, movements, during_sound)
     times = {_WHEN[m[1]] for m in re.finditer(r"\b(?:at|near) the (beginning|start|end)\b", text)}
     return {
         "color": _named(text, COLOURS),
@@ -49,24 +49,24 @@ def attributes(caption: str) -> dict[str, str | None]:
 
 
 def _order(
-    text: str, movements: list[re.Match[str]], heard: re.Match[str] | None
+    text: str, movements: list[re.Match[str]], during_sound: re.Match[str] | None
 ) -> tuple[str | None, str | None, str | None]:
     """Return the first and the second movement, and when the sound is played if they imply it."""
-    if heard and len(movements) == 2 and heard is movements[0]:
+    if during_sound and len(movements) == 2 and during_sound is movements[0]:
         # "a low hum sounds as a red circle moves left after moving up"
         first, second = _pair(text, *movements)
-        between = text[heard.end() : movements[1].start()].strip()
+        between = text[during_sound.end() : movements[1].start()].strip()
         when = {"after": "end", "before": "beginning"}.get(between)
         return first, second, when
-    others = [m for m in movements if m is not heard]
-    if len(others) == 1 and not heard:
+    others = [m for m in movements if m is not during_sound]
+    if len(others) == 1 and not during_sound:
         return (*_single(text, others[0]), None)
     if len(others) != 2:
         return None, None, None
     first, second = _pair(text, *others)
-    if heard:
+    if during_sound:
         phases = {"beginning": first, "end": second}
-        during = [when for when, movement in phases.items() if movement == _name(heard)]
+        during = [when for when, movement in phases.items() if movement == _name(during_sound)]
         return first, second, during[0] if len(during) == 1 else None
     return first, second, _clause_of_sound(text, *others)
 

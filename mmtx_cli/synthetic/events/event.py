@@ -97,14 +97,14 @@ def _path(random: Random, pair: Pair, motions: tuple[str, str]) -> tuple[Thing, 
     places = [(0.0, 0.0)]
     for motion in motions:
         dx, dy = _STEP.get(motion, (0, 0))
-        way = random.uniform(0.27, 0.36)
+        distance = random.uniform(0.27, 0.36)
         x, y = places[-1]
-        places.append((x + dx * way, y + dy * way))
+        places.append((x + dx * distance, y + dy * distance))
         radii.append(radii[-1] * _GROWTH.get(motion, 1.0))
-    reach = REACH * max(radii)
+    margin = REACH * max(radii)
     x, y = (
-        random.uniform(reach - min(along), 1 - reach - max(along))
-        for along in zip(*places, strict=True)
+        random.uniform(margin - min(offsets), 1 - margin - max(offsets))
+        for offsets in zip(*places, strict=True)
     )
     angle = random.uniform(-1, 1) * math.radians(8)
     before, between, after = (

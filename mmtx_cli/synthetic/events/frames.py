@@ -23,17 +23,17 @@ def render(things: Sequence[Iterable[Thing]], size: int, seed: int) -> UInt8[np.
 
     Returns RGB frames of ``size`` x ``size`` pixels.
     """
-    ground = draw(Scene((), None, None), size, seed)
+    background = draw(Scene((), None, None), size, seed)
     pictures = []
     for in_frame in things:
-        picture = ground.copy()
+        picture = background.copy()
         for thing in in_frame:
             _paste(picture, thing, size)
         pictures.append(np.asarray(picture))
     return np.stack(pictures)
 
 
-def still(event: Event, size: int, seed: int) -> Image.Image:
+def still_image(event: Event, size: int, seed: int) -> Image.Image:
     """Render the thing large and centered: an image of the thing, not of its motion."""
     thing = replace(event.things[0], x=0.5, y=0.5, radius=0.3)
     return draw(Scene((thing,), None, "middle"), size, seed)
@@ -45,6 +45,6 @@ def _paste(picture: Image.Image, thing: Thing, size: int) -> None:
     left, top = (math.floor(c * size - reach) for c in (thing.x, thing.y))
     side = math.ceil(2 * reach) + 1
     x, y = thing.x * size - left, thing.y * size - top
-    within = replace(thing, x=x / side, y=y / side, radius=thing.radius * size / side)
-    tile = cut_out((within,), side)
+    local_thing = replace(thing, x=x / side, y=y / side, radius=thing.radius * size / side)
+    tile = cut_out((local_thing,), side)
     picture.paste(tile, (left, top), mask=tile.getchannel("A"))

@@ -30,7 +30,7 @@ _FORMS_WITHOUT_SOUND = (
     "there is {thing} that {first} and then {second_short}",
     "after {first_ing}, {thing} {second}",
 )
-_FORMS_WITHOUT_FILM = (
+_FORMS_WITHOUT_VIDEO = (
     "there is {thing} and {sound} sounds {when}",
     "{thing} with {sound} {when_other}",
     "{sound} is heard {when} with {thing} to see",
@@ -44,12 +44,12 @@ _MOMENT = ("beginning", "end")
 _DOES = {"grows": "grows", "shrinks": "shrinks", "stays": "stays still"}
 _DOING = {"grows": "growing", "shrinks": "shrinking", "stays": "staying still"}
 
-Asked = tuple[str, str]  # a question and its only correct answer
+QuestionAnswer = tuple[str, str]  # a question and its only correct answer
 
 
 def captions(event: Event, random: Random, lacks: str | None = None) -> list[str]:
     """Return five different captions: the canonical one, then four variations."""
-    forms = {"audio": _FORMS_WITHOUT_SOUND, "video": _FORMS_WITHOUT_FILM}.get(lacks or "", _FORMS)
+    forms = {"audio": _FORMS_WITHOUT_SOUND, "video": _FORMS_WITHOUT_VIDEO}.get(lacks or "", _FORMS)
     words = _words(event)
     return [form.format(**words) for form in (forms[0], *random.sample(forms[1:], 4))]
 
@@ -87,12 +87,12 @@ def _doing(motion: str) -> str:
     return _DOING.get(motion, f"moving {motion}")
 
 
-def question(event: Event, random: Random, lacks: str | None = None) -> Asked:
+def question(event: Event, random: Random, lacks: str | None = None) -> QuestionAnswer:
     """Return a question that does not depend on the missing modality ``lacks``, and its answer.
 
     Answers are a motion, a sound, "beginning" or "end", "yes" or "no", a color or a shape.
     """
-    kinds: list[Callable[[Event, Random], Asked]] = [_colour, _shape]
+    kinds: list[Callable[[Event, Random], QuestionAnswer]] = [_colour, _shape]
     if lacks != "video":
         kinds += [_first, _second]
     if lacks != "audio":
@@ -102,39 +102,39 @@ def question(event: Event, random: Random, lacks: str | None = None) -> Asked:
     return random.choice(kinds)(event, random)
 
 
-def _colour(event: Event, random: Random) -> Asked:
+def _colour(event: Event, random: Random) -> QuestionAnswer:
     return "what colour is it?", event.things[0].colour
 
 
-def _shape(event: Event, random: Random) -> Asked:
+def _shape(event: Event, random: Random) -> QuestionAnswer:
     return "what shape is it?", event.things[0].shape
 
 
-def _first(event: Event, random: Random) -> Asked:
-    return f"{_asks_for(event.motions[0])} first?", event.motions[0]
+def _first(event: Event, random: Random) -> QuestionAnswer:
+    return f"{_question_start(event.motions[0])} first?", event.motions[0]
 
 
-def _second(event: Event, random: Random) -> Asked:
-    return f"{_asks_for(event.motions[1])} last?", event.motions[1]
+def _second(event: Event, random: Random) -> QuestionAnswer:
+    return f"{_question_start(event.motions[1])} last?", event.motions[1]
 
 
-def _asks_for(motion: str) -> str:
+def _question_start(motion: str) -> str:
     return "which way does it move" if motion in DIRECTIONS else "what does it do"
 
 
-def _sound(event: Event, random: Random) -> Asked:
+def _sound(event: Event, random: Random) -> QuestionAnswer:
     return "what sound is heard?", event.sound.kind
 
 
-def _when(event: Event, random: Random) -> Asked:
+def _when(event: Event, random: Random) -> QuestionAnswer:
     return "when is the sound heard?", _MOMENT[event.phase]
 
 
-def _meanwhile(event: Event, random: Random) -> Asked:
+def _meanwhile(event: Event, random: Random) -> QuestionAnswer:
     return "what does it do while the sound is heard?", event.label
 
 
-def _whether(event: Event, random: Random) -> Asked:
-    asked = random.choice(event.motions)
-    answer = "yes" if asked == event.label else "no"
-    return f"is the sound heard while it {_does(asked)}?", answer
+def _whether(event: Event, random: Random) -> QuestionAnswer:
+    motion = random.choice(event.motions)
+    answer = "yes" if motion == event.label else "no"
+    return f"is the sound heard while it {_does(motion)}?", answer

@@ -7,9 +7,9 @@ from typing import Any
 
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.synthetic.dataset_writer import BuiltIn, check_numbers, split_of
-from mmtx_cli.synthetic.events.encode import write_film
+from mmtx_cli.synthetic.events.encode import write_video
 from mmtx_cli.synthetic.events.event import MOTIONS, sample_event
-from mmtx_cli.synthetic.events.frames import frames, still
+from mmtx_cli.synthetic.events.frames import frames, still_image
 from mmtx_cli.synthetic.events.grammar import captions, question
 from mmtx_cli.synthetic.events.soundtrack import samples, write_sound
 from mmtx_cli.synthetic.scenes.make import unseen_pairs
@@ -67,13 +67,13 @@ def _lacks(index: int, split: str) -> str | None:
 def _media(index: int, split: str) -> dict[str, str]:
     """Return a row's media columns; video and audio share a file in every second pair of rows."""
     lacks = _lacks(index, split)
-    image, film, sound = (
+    image, video, sound = (
         f"images/{index:05d}.jpg",
         f"videos/{index:05d}.mp4",
         f"sounds/{index:05d}.wav",
     )
-    in_film = index // 2 % 2 == 1 and lacks != "video"
-    media = {"image": image, "video": film, "audio": film if in_film else sound}
+    in_video = index // 2 % 2 == 1 and lacks != "video"
+    media = {"image": image, "video": video, "audio": video if in_video else sound}
     return {name: path for name, path in media.items() if name != lacks}
 
 
@@ -90,23 +90,23 @@ def _make_row(folder: Path, index: int, num: int, size: int, seed: int) -> dict[
     is_unseen = split == "test" and index % 2 == 1
     pairs = unseen if is_unseen else [pair for pair in PAIRS if pair not in unseen]
     event = sample_event(random, pairs)
-    still_seed, film_seed, sound_seed = (random.randrange(2**32) for _ in range(3))
+    still_seed, video_seed, sound_seed = (random.randrange(2**32) for _ in range(3))
     lacks, media = _lacks(index, split), _media(index, split)
     if "image" in media:
-        picture = still(event, size, still_seed)
+        picture = still_image(event, size, still_seed)
         picture.save(folder / media["image"], "JPEG", quality=92, subsampling=0)
-    heard = samples(event.sound, sound_seed)
+    audio = samples(event.sound, sound_seed)
     if "video" in media:
-        track = heard if media.get("audio") == media["video"] else None
-        write_film(folder / media["video"], frames(event, size, film_seed), track)
+        track = audio if media.get("audio") == media["video"] else None
+        write_video(folder / media["video"], frames(event, size, video_seed), track)
     if "audio" in media and media["audio"] != media.get("video"):
-        write_sound(folder / media["audio"], heard)
-    asked, answer = question(event, random, lacks)
+        write_sound(folder / media["audio"], audio)
+    question_text, answer = question(event, random, lacks)
     return {
         "id": f"event{index:05d}",
         "split": split,
         **media,
-        "text": asked,
+        "text": question_text,
         "captions": captions(event, random, lacks),
         "label": event.label if lacks in (None, "image") else None,
         "answers": {answer: 10},

@@ -69,20 +69,20 @@ def _make_row(
 ) -> dict[str, Any]:
     """Write the files of one trial and return its row, a pure function of the arguments."""
     random = Random(f"lab {task} {seed} {index}")
-    drawn = trial(task, random)
+    sample = trial(task, random)
     image, sound = f"images/{index:05d}.png", f"sounds/{index:05d}.wav"
-    draw(_scene(drawn.image, drawn.image_sure, random), size, random.randrange(2**32)).save(
+    draw(_scene(sample.image, sample.image_sure, random), size, random.randrange(2**32)).save(
         folder / image
     )
-    write_sound(folder / sound, _beep(_PITCHES[drawn.audio], random))
-    noun, verb = random.choice(_NOUNS), random.choice(_VERBS[drawn.text])
+    write_sound(folder / sound, _beep(_PITCHES[sample.audio], random))
+    noun, verb = random.choice(_NOUNS), random.choice(_VERBS[sample.text])
     return {
         "id": f"trial{index:05d}",
         "split": split_of(index, num),
         "image": image,
         "audio": sound,
-        "text": f"{random.choice(_SURE[drawn.text_sure])} the {noun} {verb}",
-        "label": LABELS[drawn.answer],
+        "text": f"{random.choice(_SURE[sample.text_sure])} the {noun} {verb}",
+        "label": LABELS[sample.answer],
     }
 
 
@@ -96,13 +96,13 @@ def _scene(bit: int, sure: bool, random: Random) -> Scene:
 def _beep(pitch: float, random: Random) -> np.ndarray:
     """Return half a second of faint noise with a beep at a random time, as 16-bit samples."""
     noise = np.random.RandomState(random.randrange(2**32))
-    heard = noise.standard_normal(round(_SECONDS * SAMPLE_RATE)) * 0.01
+    audio = noise.standard_normal(round(_SECONDS * SAMPLE_RATE)) * 0.01
     first = round(random.uniform(0, _SECONDS - _BEEP) * SAMPLE_RATE)
     t = np.arange(round(_BEEP * SAMPLE_RATE)) / SAMPLE_RATE
-    heard[first : first + len(t)] += (
+    audio[first : first + len(t)] += (
         0.3 * np.sin(2 * np.pi * pitch * random.uniform(0.9, 1.1) * t) * np.sin(np.pi * t / _BEEP)
     )
-    return np.clip(np.rint(heard * 32767), -32768, 32767).astype(np.int16)
+    return np.clip(np.rint(audio * 32767), -32768, 32767).astype(np.int16)
 
 
 def _card(task: str) -> dict[str, Any]:

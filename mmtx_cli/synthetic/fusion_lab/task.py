@@ -40,6 +40,6 @@ def trial(task: str, random: Random) -> Trial:
             return Trial(a, b, c, (a, b)[c])
         case "conflict":
             sure = random.choice([(True, False), (False, True), (True, True)])
-            said, told = (a if known else random.randrange(2) for known in sure)
-            return Trial(said, told, c, a, *sure)
+            image_bit, text_bit = (a if certain else random.randrange(2) for certain in sure)
+            return Trial(image_bit, text_bit, c, a, *sure)
     raise ValueError(f"task={task!r}: unknown task; choose from: {', '.join(TASKS)}")

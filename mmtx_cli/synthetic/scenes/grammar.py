@@ -97,28 +97,28 @@ def _number(scene: Scene, thing: Thing) -> tuple[str, str]:
 
 
 def _presence(scene: Scene, thing: Thing, random: Random, pairs: Sequence[Pair]) -> tuple[str, str]:
-    here = {other.pair for other in scene.things}
+    shown = {other.pair for other in scene.things}
     # absent pairs share the color, so that the whole question has to be read
-    absent = [pair for pair in pairs if pair[0] == thing.colour and pair not in here]
+    absent = [pair for pair in pairs if pair[0] == thing.colour and pair not in shown]
     pair = random.choice((thing.pair, random.choice(absent)))
-    return f"is there {_noun(*pair)}?", "yes" if pair in here else "no"
+    return f"is there {_noun(*pair)}?", "yes" if pair in shown else "no"
 
 
 def _neighbour_colour(scene: Scene, thing: Thing) -> tuple[str, str]:
-    known, asked, relation = _ends(scene, thing)
-    return f"what colour is the thing {relation} the {_name(known)}?", asked.colour
+    reference, target, relation = _reference_and_target(scene, thing)
+    return f"what colour is the thing {relation} the {_name(reference)}?", target.colour
 
 
 def _neighbour_shape(scene: Scene, thing: Thing) -> tuple[str, str]:
-    known, asked, relation = _ends(scene, thing)
-    return f"what shape is {relation} the {_name(known)}?", asked.shape
+    reference, target, relation = _reference_and_target(scene, thing)
+    return f"what shape is {relation} the {_name(reference)}?", target.shape
 
 
-def _ends(scene: Scene, known: Thing) -> tuple[Thing, Thing, str]:
+def _reference_and_target(scene: Scene, reference: Thing) -> tuple[Thing, Thing, str]:
     """Return the known thing, the other, and the relation of the other to the known one."""
     assert scene.relation is not None
     large, small = scene.things
-    if known is small:
+    if reference is small:
         return small, large, scene.relation
     return large, small, INVERSE[scene.relation]
 

@@ -57,19 +57,19 @@ def _make_row(folder: Path, index: int, num: int, size: int, seed: int) -> dict[
     """Render one scene and return its row, a pure function of (seed, index, num, size)."""
     random = Random(f"scene {seed} {index}")
     split, unseen = split_of(index, num), unseen_pairs(seed)
-    seen = [pair for pair in PAIRS if pair not in unseen]
+    training_pairs = [pair for pair in PAIRS if pair not in unseen]
     is_unseen = split == "test" and index % 2 == 1
-    scene = sample_scene(random, seen, must=unseen if is_unseen else ())
+    scene = sample_scene(random, training_pairs, must=unseen if is_unseen else ())
     path = f"images/{index:05d}.jpg"
     picture = draw(scene, size, random.randrange(2**32))
     picture.save(folder / path, "JPEG", quality=92, subsampling=0)
     # training never names an unseen pair, not even to deny it
-    asked, answer = question(scene, random, PAIRS if split == "test" else seen)
+    question_text, answer = question(scene, random, PAIRS if split == "test" else training_pairs)
     return {
         "id": f"scene{index:05d}",
         "split": split,
         "image": path,
-        "text": asked,
+        "text": question_text,
         "captions": captions(scene, random),
         "label": scene.things[0].shape,
         "answers": {answer: 10},

@@ -79,8 +79,8 @@ class SaveCallback(pl.callbacks.Checkpoint):
         if number is not None or finished or (every and step % every == 0):
             trainer.save_checkpoint(self.last_path, weights_only=False)
         if number is not None and not finished:
-            said = f"stopped by signal {number}; saved {self.last_path}"
-            raise Interrupted(number, said, self.folder.parent)
+            message = f"stopped by signal {number}; saved {self.last_path}"
+            raise Interrupted(number, message, self.folder.parent)
 
     def asked_to_stop(self, trainer: pl.Trainer) -> int | None:
         """Return the signal that any process received, so that all stop after the same step.
@@ -91,8 +91,11 @@ class SaveCallback(pl.callbacks.Checkpoint):
         if world_size() == 1:
             return self.stop.number
         number = self.answer()
-        asked = torch.tensor(self.stop.number or 0, device=trainer.strategy.root_device)
-        self.asked = asked, dist.all_reduce(asked, op=dist.ReduceOp.MAX, async_op=True)
+        signal_number = torch.tensor(self.stop.number or 0, device=trainer.strategy.root_device)
+        self.asked = (
+            signal_number,
+            dist.all_reduce(signal_number, op=dist.ReduceOp.MAX, async_op=True),
+        )
         return number
 
     def answer(self) -> int | None:
@@ -112,9 +115,9 @@ class SaveCallback(pl.callbacks.Checkpoint):
         self.due = False
         value = trainer.callback_metrics.get(self.settings.monitor)
         if value is None and trainer.is_global_zero:  # only rank 0 logs metrics
-            known = ", ".join(sorted(trainer.callback_metrics))
+            available = ", ".join(sorted(trainer.callback_metrics))
             raise ConfigError(
-                f"trainer.monitor: {self.settings.monitor!r} was not logged; available: {known}"
+                f"trainer.monitor: {self.settings.monitor!r} was not logged; available: {available}"
             )
         better = value is not None and self.improves(float(value))
         if better:

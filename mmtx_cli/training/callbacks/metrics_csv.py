@@ -9,7 +9,7 @@ from typing import Any
 
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.errors import CheckpointError
-from mmtx_cli.io.atomic import appending, replaced
+from mmtx_cli.io.atomic import appending, atomic_write
 from mmtx_cli.io.file_errors import writing
 from mmtx_cli.io.untrusted.bounded_file import read_record
 from mmtx_cli.training.module import TrainingModule
@@ -67,7 +67,10 @@ class MetricsFile:
 
     def rewrite(self) -> None:
         """Write the header and all rows."""
-        with replaced(self.path) as half, open(half, "w", newline="", encoding="utf-8") as file:
+        with (
+            atomic_write(self.path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, self.columns, restval="")
             writer.writeheader()
             writer.writerows(self.rows)

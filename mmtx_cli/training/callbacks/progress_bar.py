@@ -42,8 +42,8 @@ class ProgressCallback(pl.Callback):
             self.task = self.bar.add_task(self.label, total=total, figures="")
             self.bar.start()
         else:
-            made = int(trainer.fit_loop.epoch_loop.batch_progress.current.ready)
-            self.lines = SparseLines(int(trainer.num_training_batches), made)
+            done = int(trainer.fit_loop.epoch_loop.batch_progress.current.ready)
+            self.lines = SparseLines(int(trainer.num_training_batches), done)
 
     def on_train_batch_end(
         self,

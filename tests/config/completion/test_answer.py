@@ -6,12 +6,12 @@ import pytest
 
 from mmtx_cli.cli import COMMANDS
 from mmtx_cli.command.compare import SWEEPS
-from mmtx_cli.config.completion.answer import answer
+from mmtx_cli.config.completion.answer import completions
 from mmtx_cli.config.conf_tree import choices, group_names
 
 
 def offered(line, shell="zsh"):
-    return answer(line, [*COMMANDS], shell)
+    return completions(line, [*COMMANDS], shell)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_files_and_folders(tmp_path, monkeypatch):
     assert offered("mmtx finetune data.path=nowhere/") == []
 
 
-def test_ones_own_configuration(tmp_path):
+def test_user_configuration(tmp_path):
     (tmp_path / "fusion").mkdir()
     (tmp_path / "fusion" / "mine.yaml").write_text("_target_: gone.Mine\n")
     line = f"mmtx finetune --config-dir {tmp_path} fusion="
@@ -149,5 +149,5 @@ def test_what_bash_puts_in(line, inserted, tmp_path, monkeypatch):
 
 def test_other_word_breaks():
     commands = [*COMMANDS]
-    assert answer("mmtx finetune head=capt", commands, "bash", " ") == ["head=captioning"]
-    assert answer("mmtx finetune head=[vqa,capt", commands, "bash", " =,") == ["captioning"]
+    assert completions("mmtx finetune head=capt", commands, "bash", " ") == ["head=captioning"]
+    assert completions("mmtx finetune head=[vqa,capt", commands, "bash", " =,") == ["captioning"]

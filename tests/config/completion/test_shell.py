@@ -11,11 +11,11 @@ import time
 
 import pytest
 
-from tests.command_line import environment, mmtx, told
+from tests.command_line import environment, error_message, mmtx
 from tests.messages import mentions
 
 SHELLS = ("bash", "zsh", "fish")
-ASK = """
+COMPLETE = """
 printf '#!/bin/sh\\nexec "%s" -m mmtx_cli "$@"\\n' "$PYTHON" > mmtx; chmod +x mmtx
 PATH="$PWD:$PATH"
 COMP_WORDBREAKS='{breaks}'
@@ -28,7 +28,9 @@ complete -p mmtx
 
 
 def bash(folder, line, breaks, install="completion bash", function="_mmtx_completion"):
-    script = ASK.format(line=line, words=line, breaks=breaks, install=install, function=function)
+    script = COMPLETE.format(
+        line=line, words=line, breaks=breaks, install=install, function=function
+    )
     done = subprocess.run(
         ["bash", "--norc", "-c", script],
         cwd=folder,
@@ -76,7 +78,7 @@ def test_a_shell_reads_its_script(shell, tmp_path):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_shell_asks(shell):
+def test_a_shell_requests_completions(shell):
     """By the environment; what stands behind the cursor does not count."""
     line = "mmtx eval split=v"
     for more, point in (("", ""), (" ckpt=x", str(len(line)))):
@@ -88,8 +90,8 @@ def test_a_shell_asks(shell):
 @pytest.mark.parametrize(
     "args", [["completion"], ["completion", "tcsh"], ["finetune", "-sc"], ["-sc", "query=tcsh"]]
 )
-def test_a_shell_that_is_none(args):
-    mentions(told(mmtx(*args)), "bash, zsh or fish", '\n  eval "$(mmtx completion bash)"')
+def test_an_unknown_shell(args):
+    mentions(error_message(mmtx(*args)), "bash, zsh or fish", '\n  eval "$(mmtx completion bash)"')
 
 
 def test_completing_imports_nothing_heavy(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from mmtx_cli.cli import main
-from mmtx_cli.config.composition.default_run_dir import BY_SECOND, DefaultFolders
+from mmtx_cli.config.composition.default_run_dir import TIMESTAMP_SUFFIX, DefaultFolders
 from mmtx_cli.config.conf_tree import conf_dir
 from tests.command_line import mmtx, succeeded
 from tests.messages import mentions
@@ -121,7 +121,7 @@ def test_every_default_is_named_by_the_second():
     contents = [yaml.safe_load(path.read_text()) for path in conf_dir().glob("*.yaml")]
     defaults = [content["run_dir"] for content in contents if "run_dir" in content]
     assert len(defaults) > 5
-    assert all(default.endswith(f"/{BY_SECOND}") for default in defaults)
+    assert all(default.endswith(f"/{TIMESTAMP_SUFFIX}") for default in defaults)
 
 
 def test_as_a_process(tmp_path):

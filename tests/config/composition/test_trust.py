@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from mmtx_cli.config.completion.answer import answer
-from tests.command_line import mmtx, refused, told
+from mmtx_cli.config.completion.answer import completions
+from tests.command_line import error_message, mmtx, refused
 from tests.messages import mentions
 
 GLOBAL = "# @package _global_\n"
@@ -164,7 +164,7 @@ def test_what_the_command_line_trusts_runs(conf, tmp_path):
     (tmp_path / "mine.py").write_text(f"{body}    def on_run_start(self, **_): pass\n")
     mentions(refused("finetune", *EVIL), "'mine.Mine'", "trusted_packages=[mine]")
     assert not (tmp_path / "EXECUTED").exists()
-    told(mmtx("finetune", *EVIL, "trusted_packages=[mine]", cwd=tmp_path))
+    error_message(mmtx("finetune", *EVIL, "trusted_packages=[mine]", cwd=tmp_path))
     assert (tmp_path / "EXECUTED").exists()
 
 
@@ -201,7 +201,7 @@ def test_unknown_keys_in_an_experiment(text, meant, conf):
     mentions(refused("finetune", *EVIL), f"{path}: {key}: ", meant)
 
 
-def test_keys_that_something_refers_to_and_groups_of_ones_own_are_known(conf):
+def test_referenced_keys_and_user_defined_groups_are_known(conf):
     path = conf(f"{GLOBAL}width: 32\ndim: ${{width}}\n")
     conf("x: 1\n", "mine/one")
     said = refused("finetune", *EVIL, "+mine=one")
@@ -232,7 +232,9 @@ def test_help_and_completion_are_not_held_up_by_such_a_file(conf):
     path = conf(GLOBAL + LAUGHS)
     said = refused("finetune", *EVIL, "--help")
     mentions(said, f"{path.relative_to(os.getcwd())}:6: ", "aliases")
-    assert answer("mmtx finetune --config-dir my experiment=evil dim", ["finetune"], "bash") == []
+    assert (
+        completions("mmtx finetune --config-dir my experiment=evil dim", ["finetune"], "bash") == []
+    )
 
 
 def test_interpolations_that_stand_for_too_much(conf):
@@ -242,7 +244,7 @@ def test_interpolations_that_stand_for_too_much(conf):
     mentions(said, f"{path}: a17: ", "interpolations", "1000000 characters")
 
 
-def test_files_that_are_none(conf, tmp_path):
+def test_invalid_files(conf, tmp_path):
     path = conf("")
     path.unlink()
     path.symlink_to("/dev/zero")

@@ -23,10 +23,10 @@ from mmtx_cli.config.conf_tree import (
     group_names,
     root_keys,
 )
-from mmtx_cli.config.groups import made, names_in, offered
+from mmtx_cli.config.groups import accepted_options, load_choices, names_in
 from mmtx_cli.config.help.command_help import EXAMPLES, print_usage
-from mmtx_cli.config.help.components import written
-from mmtx_cli.config.help.settings import USED, WITH_MODEL
+from mmtx_cli.config.help.components import format_value
+from mmtx_cli.config.help.settings import MODEL_DEFAULTS, USED
 from mmtx_cli.config.help.yaml_comments import heading, keys
 from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.config.schema import FILLED, SECTIONS
@@ -43,7 +43,7 @@ CONFIGS = [command for command in COMMANDS if command not in ACTIONS]
 CONFIGS += [f"data_{action}" for action in ACTIONS["data"]]
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "data.md"]
-MINE = '''
+USER_MODULE = '''
 from mmtx_cli.fusion.base import Fusion
 from nowhere_at_all import LATER
 
@@ -74,10 +74,10 @@ def helped(capsys):
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
+def user_component(tmp_path, monkeypatch):
     """A user's component, whose module cannot even be imported, and its configuration."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "mine.py").write_text(USER_MODULE)
     for name, target in (("mine", "mine.Mine"), ("plain", "mine.Plain"), ("gone", "mine.Gone")):
         path = tmp_path / "my_conf" / "fusion" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,13 +103,13 @@ def test_every_key_at_the_root_is_listed_with_its_default_and_nothing_else(comma
     nodes = {"encoder", "fusion", "head", *SECTIONS}
     hidden = {"command", *nodes, *FILLED, *ROOT_GROUPS}
     assert {key.split(".")[0] for key in listed} == {*root_keys(command)} - hidden
-    own = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text())
+    defaults = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text())
     for key, (value, _) in listed.items():
-        if key in own:
-            assert yaml.safe_load(value.replace("(required)", MISSING)) == own[key], key
+        if key in defaults:
+            assert yaml.safe_load(value.replace("(required)", MISSING)) == defaults[key], key
 
 
-def test_what_a_run_fills_in_is_what_the_data_tell():
+def test_the_values_a_run_fills_in_come_from_the_data():
     from mmtx_cli.data.corpus import Corpus
 
     manifest = SimpleNamespace(split=lambda name: [])
@@ -132,7 +132,7 @@ def comment(name, key):
     return line.partition("  # ")[2]
 
 
-def test_comments_behind_keys_are_told(helped):
+def test_comments_behind_keys_are_shown(helped):
     assert rows(helped("eval"))["drop_modalities"] == ("[]", comment("eval", "drop_modalities"))
     assert rows(helped("finetune"))["resume"] == ("false", comment("base", "resume"))
     data = helped("data", "action=import", "importer=flickr8k")
@@ -145,7 +145,7 @@ def test_comments_behind_keys_are_told(helped):
 @pytest.mark.parametrize("command", ["pretrain", "finetune", "eval"])
 def test_every_group_is_listed_with_its_choices(command, helped):
     listed = rows(helped(command).partition("\nGroups\n")[2].partition("\n\n")[0])
-    expected = {g: "|".join(offered(g, command)) for g in default_groups(command)}
+    expected = {g: "|".join(accepted_options(g, command)) for g in default_groups(command)}
     expected = {group: names for group, names in expected.items() if names}
     assert {group: value for group, (value, _) in listed.items()} == expected
 
@@ -181,7 +181,7 @@ def test_where_nothing_is_trained_the_settings_are_those_that_matter(helped):
             assert set(used.get(section, ())) <= names
             told = {key.split(".")[1] for key in listed if key.startswith(f"{section}.")}
             assert told == set(used.get(section, ()))
-    assert set(WITH_MODEL) <= set(USED["eval"]["data"])
+    assert set(MODEL_DEFAULTS) <= set(USED["eval"]["data"])
     mentions(rows(helped("caption"))["data.resize_mode"][1], "model")
     assert "trainer.devices" in rows(helped("caption"))
     assert not [key for key in rows(helped("score")) if "." in key]
@@ -191,7 +191,7 @@ def test_where_nothing_is_trained_the_settings_are_those_that_matter(helped):
 @pytest.mark.quick_cases(25)
 def test_every_key_of_a_component_is_listed_with_its_default(group, name, helped):
     listed = rows(helped("finetune", f"{group}={name}"))
-    (content,) = (choice.content for choice in made([group], [name], [conf_dir()]))
+    (content,) = (choice.content for choice in load_choices([group], [name], [conf_dir()]))
     module, _, cls = content["_target_"].rpartition(".")
     place = f"head.{name}" if group == "head" else group.replace("/", ".")
     hidden = {*PROVIDED.get(group, ()), *FILLED}
@@ -210,12 +210,12 @@ def test_every_key_of_a_component_is_listed_with_its_default(group, name, helped
             assert path not in listed
             continue
         value, kind = listed[path]
-        expected = written(content[key]) if key in content else written(parameter.default)
+        expected = format_value(content[key]) if key in content else format_value(parameter.default)
         assert value == expected, path
         assert kind, path
 
 
-def test_what_is_asked_of_a_trained_model_has_its_keys_in_the_help(helped):
+def test_evaluation_only_heads_have_their_keys_in_the_help(helped):
     listed = rows(helped("eval", "head=[probe,retrieval]"))
     assert listed["head.probe.k"] == ("20", "int")
     assert listed["head.retrieval.k"] == ("[1,5,10]", "list of int")
@@ -243,14 +243,14 @@ def test_defaults_of_the_command_and_of_an_experiment_count_as_chosen(helped):
     assert told["data.path"][0] == "scenes/scenes.jsonl"
 
 
-def test_without_a_choice_it_is_said_how_to_see_the_keys_of_a_component(helped):
+def test_without_a_choice_help_explains_how_to_list_component_keys(helped):
     said = helped("finetune")
     assert "  mmtx finetune head=captioning encoder/image=vit --help\n" in said
     assert not [key for key in rows(said) if key.startswith(("head.", "encoder.", "fusion."))]
     assert "`mmtx finetune head=captioning --help`" in helped("caption")
 
 
-def test_several_heads_and_a_choice_that_is_none(helped):
+def test_several_heads_and_an_unknown_choice(helped):
     both = rows(helped("finetune", "head=[contrastive,captioning]"))
     assert {"head.contrastive.loss", "head.captioning.num_beams"} <= set(both)
     said = helped("finetune", "head=capt", "--config-dir", "nowhere")
@@ -258,8 +258,8 @@ def test_several_heads_and_a_choice_that_is_none(helped):
     mentions(said, "\n--config-dir nowhere: ")
 
 
-def test_groups_and_components_of_the_users_own(own, helped):
-    said = helped("finetune", *own, "fusion=mine")
+def test_user_defined_groups_and_components(user_component, helped):
+    said = helped("finetune", *user_component, "fusion=mine")
     choices = next(line for line in said.splitlines() if line.startswith("  fusion="))
     assert {"concat", "gone", "mine", "plain"} <= {*choices.partition("=")[2].split("|")}
     assert re.search(r"^    mine +About mine\.$", said, re.M)
@@ -272,16 +272,16 @@ def test_groups_and_components_of_the_users_own(own, helped):
         "fusion.size": ("(required)", "int"),
     }
     assert "    Made by a user.\n\n    size matters.\n" in said
-    assert rows(helped("finetune", *own, "+optimizer=fast"))["optimizer.lr"][0] == "0.5"
+    assert rows(helped("finetune", *user_component, "+optimizer=fast"))["optimizer.lr"][0] == "0.5"
 
 
-def test_a_component_without_arguments_of_its_own_has_its_bases(own, helped):
-    listed = rows(helped("finetune", *own, "fusion=plain"))
+def test_a_component_without_arguments_inherits_those_of_its_base(user_component, helped):
+    listed = rows(helped("finetune", *user_component, "fusion=plain"))
     assert [key for key in listed if key.startswith("fusion.")] == ["fusion.dim"]
 
 
-def test_a_target_that_is_not_there_is_told_in_its_place(own, helped):
-    said = helped("finetune", *own, "fusion=gone")
+def test_a_missing_target_is_reported_in_its_place(user_component, helped):
+    said = helped("finetune", *user_component, "fusion=gone")
     assert re.search(r"\nfusion: .*fusion=gone\n  mine\.Gone: .*'Gone'.*\n", said)
 
 
@@ -310,7 +310,7 @@ def test_the_actions_are_listed(helped):
 
 
 @pytest.mark.parametrize("command", EXAMPLES)
-def test_the_examples_name_keys_that_there_are(command, helped):
+def test_the_examples_name_existing_keys(command, helped):
     words = shlex.split(EXAMPLES[command])
     keys_named = [word.partition("=")[0] for word in words[2:]]
     listed = rows(helped(command))
@@ -329,7 +329,7 @@ def commands_of(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_pages_name_keys_and_choices_that_there_are(page, helped):
+def test_the_pages_name_existing_keys_and_choices(page, helped):
     commands = list(commands_of(page))
     assert len(commands) > 5
     for command, *args in commands:

@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from mmtx_cli.config.preprocessing import MODALITIES, Preprocessing
-from mmtx_cli.data.cache.card import CARD, PREPARED, Card, cards, prepared_by, weights_hash
+from mmtx_cli.data.cache.card import (
+    CARD,
+    PREPARATION_KEYS,
+    Card,
+    cards,
+    preprocessing_of,
+    weights_hash,
+)
 from mmtx_cli.errors import DataError
 from tests.messages import faults_mention, raises
 
@@ -78,9 +85,9 @@ def test_no_card(tmp_path):
 
 def test_the_preparation_of_each_modality():
     preparation = Preprocessing(features={"audio": 5})
-    told = [set(prepared_by(Preprocessing(), modality)) for modality in MODALITIES]
-    assert told == [set(PREPARED[modality]) for modality in MODALITIES]
-    assert prepared_by(preparation, "audio") == {"max_feature_length": 512}
+    told = [set(preprocessing_of(Preprocessing(), modality)) for modality in MODALITIES]
+    assert told == [set(PREPARATION_KEYS[modality]) for modality in MODALITIES]
+    assert preprocessing_of(preparation, "audio") == {"max_feature_length": 512}
 
 
 def test_nothing_of_the_preparation_is_forgotten():
@@ -89,7 +96,7 @@ def test_nothing_of_the_preparation_is_forgotten():
         "text",
         "features",
         "max_feature_length",
-        *(k for own in PREPARED.values() for k in own),
+        *(k for own in PREPARATION_KEYS.values() for k in own),
     }
     assert known == {field.name for field in fields(Preprocessing)}
 
@@ -104,7 +111,7 @@ def test_nothing_of_the_preparation_is_forgotten():
         {"a": torch.ones(2, 3)},
     ],
 )
-def test_weights_are_told_apart(other):
+def test_different_weights_are_distinguished(other):
     here = {"a": torch.ones(2, 3), "b": torch.ones(())}
     assert weights_hash(here) == weights_hash(dict(reversed(here.items())))
     assert weights_hash(here) == weights_hash({"a": torch.ones(3, 2).T, "b": torch.ones(())})

@@ -112,7 +112,7 @@ def test_numbers_that_do_not_fit_are_refused(tmp_path):
         writer.add(0, 0, torch.full((1, WIDTH), torch.nan), "a7")
 
 
-def test_a_shard_that_is_cut_off_is_told(tmp_path):
+def test_a_truncated_shard_is_reported(tmp_path):
     written(tmp_path, [2, 2])
     path = tmp_path / "000000.safetensors"
     path.write_bytes(path.read_bytes()[:-4])
@@ -134,7 +134,7 @@ def test_a_write_that_stops_half_way_leaves_no_shard(tmp_path, monkeypatch):
     assert len(ModuleOutputs(tmp_path, card())) == 1
 
 
-def test_a_worker_maps_its_own(tmp_path):
+def test_each_worker_maps_the_shards_itself(tmp_path):
     written(tmp_path, [2, 3], shard_bytes=1)
     part = ModuleOutputs(tmp_path, card())
     first = part.read(1)

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mmtx_cli.data.features.reader import OPEN, FeatureFiles
+from mmtx_cli.data.features.reader import MAX_OPEN_FILES, FeatureFiles
 from mmtx_cli.data.manifest.feature_reference import FeaturePlace
 from mmtx_cli.errors import DataError
 from mmtx_cli.media.errors import UnreadableError
 from tests.data.features.feature_files import FORMATS, written
-from tests.messages import faults_mention, mentions, raises, says_missing
+from tests.messages import faults_mention, mentions, mentions_missing, raises
 
 X = np.random.default_rng(0).normal(size=(5, 7, 3)).astype(np.float32)
 by_format = pytest.mark.parametrize("name", FORMATS)
@@ -77,13 +77,13 @@ def test_numbers_that_numpy_has_not(tmp_path):
 
 
 @by_format
-def test_what_is_no_sequence_is_told(name, tmp_path):
+def test_arrays_that_are_no_sequence_are_reported(name, tmp_path):
     mentions(reason(written(tmp_path, name, X)), "[5, 7, 3]", "[c]", "[l, c]")
     mentions(reason(written(tmp_path, name, X, row=5)), "row 5", "[5, 7, 3]")
 
 
 @by_format
-def test_what_is_not_finite_is_told(name, tmp_path):
+def test_non_finite_values_are_reported(name, tmp_path):
     bad = X.copy()
     bad[2, 1, 0], bad[2, 3, 2] = np.nan, -np.inf
     place = written(tmp_path, name, bad, row=2)
@@ -96,7 +96,7 @@ def test_a_number_too_large_for_32_bits_is_infinite(tmp_path):
     mentions(reason(written(tmp_path, "npy", np.array([1.0, 1e300]))), "1 of 2 ", "infinite")
 
 
-def test_another_width_is_told_with_both_sizes(tmp_path):
+def test_a_wrong_width_is_reported_with_both_sizes(tmp_path):
     place = written(tmp_path, "npy", X[0])
     mentions(reason(place, 74), "vectors", " 3 ", " 74")
 
@@ -109,10 +109,10 @@ def test_damaged_files_and_missing_ones(name, tmp_path):
         Path(place.path).write_bytes(content)
         assert reason(place)
     Path(place.path).unlink()
-    says_missing(reason(place))
+    mentions_missing(reason(place))
 
 
-def test_keys_that_are_not_there(tmp_path):
+def test_missing_keys(tmp_path):
     for name in ("npz", "pt of several", "safetensors"):
         place = written(tmp_path, name, X)
         mentions(reason(FeaturePlace(place.path, "kk")), "key", "'kk'", "'k'")
@@ -164,7 +164,7 @@ def test_hdf5_leads_to_no_other_file(kind, tmp_path):
     mentions(reason(FeaturePlace(str(tmp_path / "a.h5"), "k")), "key k", "elsewhere")
 
 
-def test_without_h5py_it_is_said_what_to_install(tmp_path, monkeypatch):
+def test_without_h5py_the_package_to_install_is_named(tmp_path, monkeypatch):
     place = written(tmp_path, "hdf5", X, row=0)
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with raises(DataError, "pip install mmtx[hdf5]") as caught:
@@ -186,9 +186,9 @@ def test_a_row_does_not_cost_the_file(name, tmp_path):
 
 def test_the_last_files_stay_open_and_no_more(tmp_path):
     files = FeatureFiles()
-    for i in range(OPEN + 5):
+    for i in range(MAX_OPEN_FILES + 5):
         np.save(tmp_path / f"{i}.npy", X[0] + i)
-    places = [FeaturePlace(str(tmp_path / f"{i}.npy")) for i in range(OPEN + 5)]
+    places = [FeaturePlace(str(tmp_path / f"{i}.npy")) for i in range(MAX_OPEN_FILES + 5)]
     kept = files.read(places[0])
     for i, place in enumerate(places):
         np.testing.assert_array_equal(files.read(place), X[0] + i)
@@ -196,19 +196,19 @@ def test_the_last_files_stay_open_and_no_more(tmp_path):
     np.testing.assert_array_equal(kept, X[0])
 
 
-def read_there(files, places, queue):
+def read_in_child(files, places, queue):
     owner = files.owner
     queue.put(([files.read(place).sum().item() for place in places], owner != files.owner))
 
 
 @by_format
-def test_a_forked_process_opens_its_own(name, tmp_path):
+def test_a_forked_process_opens_its_own_files(name, tmp_path):
     place, files = written(tmp_path, name, X, row=0), FeatureFiles()
     files.read(place)
     places = [FeaturePlace(place.path, place.key, i) for i in range(5)]
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    workers = [context.Process(target=read_there, args=(files, places, queue)) for _ in range(2)]
+    workers = [context.Process(target=read_in_child, args=(files, places, queue)) for _ in range(2)]
     for worker in workers:
         worker.start()
     wanted = [pytest.approx(x.sum(), abs=1e-4) for x in X]

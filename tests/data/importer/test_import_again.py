@@ -148,7 +148,7 @@ def test_a_list_of_missing_files_is_that_of_the_manifest(tmp_path, capsys):
         ({"action": "check", "manifest": ["m"]}, "manifest=[m]: ", "one path"),
     ],
 )
-def test_lists_where_one_path_is_meant(tmp_path, capsys, settings, given, remedy):
+def test_lists_in_place_of_a_path(tmp_path, capsys, settings, given, remedy):
     common = {"action": "import", "importer": "csv", "out": str(tmp_path / "m.jsonl")}
     with pytest.raises(ConfigError) as caught:
         run_data(capsys, **(settings if "action" in settings else common | settings))
@@ -188,7 +188,7 @@ def test_a_path_of_each_split_may_be_a_number(tmp_path, capsys):
         ),
     ],
 )
-def test_keys_of_another_format(tmp_path, capsys, settings, parts):
+def test_keys_of_a_different_format(tmp_path, capsys, settings, parts):
     needed = {"images": str(tmp_path), "annotations": {"train": "x"}, "captions": "y.csv"}
     needed["questions"] = {"train": "x"}
     given = {

@@ -85,7 +85,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_other_files_are_told(name, tmp_path):
+def test_other_files_are_reported(name, tmp_path):
     changes, parts = BROKEN[name]
     with raises(DataError, f"{tmp_path}/multimodal_imdb.hdf5: ", *parts):
         imported(tmp_path, **changes)
@@ -93,7 +93,7 @@ def test_other_files_are_told(name, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"junk", None])
-def test_no_file_or_another(content, tmp_path):
+def test_a_missing_or_wrong_file(content, tmp_path):
     path = tmp_path / "multimodal_imdb.hdf5"
     if content:
         path.write_bytes(content)

@@ -101,7 +101,7 @@ def test_all_padding_is_a_missing_modality(tmp_path, capsys):
     )
 
 
-def test_lengths_beyond_the_steps_are_told(tmp_path, capsys):
+def test_lengths_beyond_the_steps_are_reported(tmp_path, capsys):
     content = mmsa()
     content["test"]["vision_lengths"][0] = 99
     found = features(imported(tmp_path, content), "test")
@@ -109,7 +109,7 @@ def test_lengths_beyond_the_steps_are_told(tmp_path, capsys):
     assert re.search(r"^1 video lengths .*steps", capsys.readouterr().out, re.M)
 
 
-def test_another_label(tmp_path):
+def test_a_chosen_label_column(tmp_path):
     names = imported(tmp_path, mmsa(), columns={"label": "annotations"})
     assert names.label_names == ["Negative", "Positive"]
     numbers = imported(tmp_path, mmsa(), columns={"label": "classification_labels"})
@@ -195,7 +195,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_other_files_are_told_and_leave_nothing(name, tmp_path):
+def test_other_files_are_reported_and_leave_nothing(name, tmp_path):
     content, parts = BROKEN[name]
     with raises(DataError, f"{tmp_path / 'in.pkl'}:", *parts):
         imported(tmp_path, content)

@@ -152,14 +152,14 @@ class Kind:
 
 
 @pytest.mark.parametrize("name", HOSTILE_STATES)
-def test_a_hostile_array_is_told(name, tmp_path):
+def test_a_hostile_array_is_reported(name, tmp_path):
     found = read(State(*HOSTILE_STATES[name]), tmp_path)
     with raises(ValueError, "array", "read"):
         plain(found)
 
 
 @given(st.binary(max_size=60), st.integers(0, 400))
-def test_damaged_files_are_told(tmp_path_factory, junk, place):
+def test_damaged_files_are_reported(tmp_path_factory, junk, place):
     folder = tmp_path_factory.mktemp("pickle")
     raw = pickle.dumps({"x": np.arange(9.0), "y": ["a", "b"]})
     place = min(place, len(raw))
@@ -208,7 +208,7 @@ def test_one_text_that_is_made_bytes_a_thousand_times(tmp_path):
     assert "more bytes than the file" in told
 
 
-def test_bytes_that_a_number_asks_for(tmp_path):
+def test_bytes_allocated_for_a_number(tmp_path):
     call = Call(from_numpy(), 10**12, np.dtype("u1"), (10**12,), "C")
     assert "arrays of int" in refused({"x": call}, tmp_path)
 

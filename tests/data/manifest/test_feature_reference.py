@@ -102,7 +102,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_faults_say_where_and_what_to_do(name, folder):
+def test_faults_name_the_location_and_the_remedy(name, folder):
     value, (place, *parts) = FAULTS[name]
     path = manifest(folder, value)
     with pytest.raises(DataError) as caught:

@@ -135,12 +135,12 @@ def test_labels_keep_their_type(folder, label):
         ({"Audio": "c.wav"}, ["key 'Audio'", "'audio'"]),
     ],
 )
-def test_a_fault_says_where_what_and_what_to_do(folder, change, parts):
+def test_a_fault_names_location_problem_and_remedy(folder, change, parts):
     mentions(only_fault(folder, ROW | change), *parts)
 
 
 @pytest.mark.parametrize("key", ["speaker", "idx", "url", "question_id", "level", "coco_id"])
-def test_keys_of_the_users_own_are_left_alone(folder, key):
+def test_unknown_user_keys_are_ignored(folder, key):
     assert read_one(folder, ROW | {key: 1}).id == "a"
 
 
@@ -185,7 +185,7 @@ def test_a_key_that_occurs_twice_in_a_cell_of_a_table(folder):
     faults_mention(faults_of(path), (f"{path}:2: answers: ", "key 'yes'", "object"))
 
 
-def test_all_faults_are_told_up_to_a_limit(folder):
+def test_all_faults_are_reported_up_to_a_limit(folder):
     path = write(folder, *[{"id": str(i), "split": "x"} for i in range(30)])
     faults = faults_of(path)
     assert len(faults) == 21
@@ -229,7 +229,7 @@ def test_the_nearest_manifest_is_suggested(folder):
         ("a.jpg", ".jsonl, .ndjson,"),
     ],
 )
-def test_a_file_that_is_no_manifest_says_how_it_becomes_one(folder, name, remedy):
+def test_a_file_that_is_no_manifest_is_reported_with_the_import_command(folder, name, remedy):
     (folder / name).write_text("{}")
     faults_mention(faults_of(folder / name), (f"{folder / name}: ", "manifest", remedy))
 
@@ -442,7 +442,7 @@ def test_parquet(folder):
     faults_mention(faults_of(folder / "n.parquet"), (f"{folder / 'n.parquet'}:1: ", "Parquet"))
 
 
-def test_parquet_without_pyarrow_says_what_to_install(folder, monkeypatch):
+def test_parquet_without_pyarrow_names_the_package_to_install(folder, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     (folder / "m.parquet").write_bytes(b"")
     path = folder / "m.parquet"

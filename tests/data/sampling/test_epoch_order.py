@@ -47,7 +47,7 @@ def test_every_place_is_as_likely():
     assert abs(counts - 250).max() < 5 * np.sqrt(250)
 
 
-def test_what_remains_is_another_each_epoch():
+def test_dropped_samples_differ_between_epochs():
     order = TrainOrder(10, 4, 0)
     left_out = {i for e in range(30) for i in set(range(10)) - set(order.epoch(e).flat)}
     assert left_out == set(range(10))

@@ -14,13 +14,13 @@ def corpus_of(rows):
     return np.searchsorted(np.cumsum(SIZES), rows, side="right")
 
 
-def made(mixed, size=4, seed=0, weights=(1, 2, 1)):
+def order_of(mixed, size=4, seed=0, weights=(1, 2, 1)):
     return MixtureOrder(SIZES, shares(SIZES, weights, 1.0), size, seed, mixed)
 
 
 @pytest.mark.parametrize("mixed", [False, True])
 def test_each_id_once_an_epoch_of_its_corpus(mixed):
-    every = np.concatenate(list(made(mixed).run(0, 400, None)))
+    every = np.concatenate(list(order_of(mixed).run(0, 400, None)))
     for corpus, size in enumerate(SIZES):
         own = every[corpus_of(every[:, 1]) == corpus]
         assert (np.diff(own[:, 0]) >= 0).all()
@@ -33,7 +33,7 @@ def test_each_id_once_an_epoch_of_its_corpus(mixed):
 
 @pytest.mark.parametrize("mixed", [False, True])
 def test_proportions_are_those_of_the_weights(mixed):
-    every = np.concatenate(list(made(mixed).run(0, 2000, None)))
+    every = np.concatenate(list(order_of(mixed).run(0, 2000, None)))
     found = np.bincount(corpus_of(every[:, 1]), minlength=3) / len(every)
     draws = 2000 * (4 if mixed else 1)
     for share, wanted in zip(found, [0.25, 0.5, 0.25], strict=True):
@@ -41,19 +41,19 @@ def test_proportions_are_those_of_the_weights(mixed):
 
 
 def test_a_batch_is_of_one_corpus_or_of_several():
-    apart = [len({*corpus_of(batch[:, 1])}) for batch in made(False).run(0, 100, None)]
+    apart = [len({*corpus_of(batch[:, 1])}) for batch in order_of(False).run(0, 100, None)]
     assert set(apart) == {1}
-    mixed = [len({*corpus_of(batch[:, 1])}) for batch in made(True).run(0, 100, None)]
+    mixed = [len({*corpus_of(batch[:, 1])}) for batch in order_of(True).run(0, 100, None)]
     assert max(mixed) > 1
 
 
 @given(start=st.integers(0, 120), seed=st.integers(0, 2**62), mixed=st.booleans())
-def test_a_run_goes_on_as_if_it_had_not_stopped(start, seed, mixed):
+def test_a_resumed_run_matches_an_uninterrupted_one(start, seed, mixed):
     def lengths(epoch):
         return np.random.default_rng(epoch).integers(0, 40, sum(SIZES))
 
-    whole = list(made(mixed, seed=seed).run(0, 130, lengths))
-    again = list(made(mixed, seed=seed).run(start, 130, lengths))
+    whole = list(order_of(mixed, seed=seed).run(0, 130, lengths))
+    again = list(order_of(mixed, seed=seed).run(start, 130, lengths))
     assert len(again) == 130 - start
     assert all((a == b).all() for a, b in zip(whole[start:], again, strict=True))
 
@@ -66,6 +66,6 @@ def test_shares_by_temperature():
 
 def test_buckets_hold_like_lengths():
     lengths = np.random.default_rng(0).integers(0, 40, sum(SIZES))
-    batches = list(made(False, weights=(0, 1, 0)).run(0, 25, lambda epoch: lengths))
+    batches = list(order_of(False, weights=(0, 1, 0)).run(0, 25, lambda epoch: lengths))
     spread = np.mean([np.ptp(lengths[batch[:, 1]]) for batch in batches])
     assert spread < 0.3 * 40

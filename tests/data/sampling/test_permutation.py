@@ -5,23 +5,23 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.data.sampling.permutation import lenders
+from mmtx_cli.data.sampling.permutation import source_rows
 from tests.data.small import rows, samples_of
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(0, 2**32))
-def test_each_lends_once_and_nobody_keeps_its_own(has, seed):
+def test_present_samples_are_permuted_without_fixed_points(has, seed):
     has = np.array(has)
-    source = lenders(has, seed)
+    source = source_rows(has, seed)
     assert sorted(source) == list(range(len(has)))
     assert (source[~has] == np.flatnonzero(~has)).all()
     if has.sum() > 1:
         assert (source[has] != np.flatnonzero(has)).all()
         assert has[source[has]].all()
-    assert (lenders(has, seed) == source).all()
+    assert (source_rows(has, seed) == source).all()
 
 
-def test_only_the_shuffled_modality_is_of_another(tmp_path):
+def test_only_the_shuffled_modality_changes(tmp_path):
     made = rows(tmp_path)
     plain, shuffled = samples_of(made), samples_of(made)
     shuffled.shuffle("image", seed=3)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mmtx_cli.data.text.tokenizer import SPECIAL, Tokenizer
 from mmtx_cli.errors import DataError
-from tests.messages import raises, says_missing
+from tests.messages import mentions_missing, raises
 
 TEXTS = ["a red ball on the grass", "the dog runs", "a dog on the grass"] * 3
 LONG = 10_000
@@ -22,7 +22,7 @@ WHITE = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
 """What Unicode calls white space."""
 
 
-def said(text, lowercase=True):
+def normalized(text, lowercase=True):
     """What is left of a text: composed, any white space one space, none around it."""
     text = re.sub(WHITE, " ", unicodedata.normalize("NFC", text))
     return (text.lower() if lowercase else text).strip()
@@ -46,7 +46,7 @@ def round_trip(tokenizer, text):
     ],
 )
 def test_brings_a_text_back(tokenizer, text):
-    assert round_trip(tokenizer, text) == said(text)
+    assert round_trip(tokenizer, text) == normalized(text)
 
 
 # how newer characters are composed the tokenizer's Unicode version may not know
@@ -58,14 +58,14 @@ OLD = st.characters(exclude_categories=["Cs", "Cn", "Co"]).filter(
 @given(text=st.text(OLD, max_size=40))
 def test_brings_any_text_back(text):
     cased = Tokenizer.from_json(CASED)
-    assert round_trip(cased, text) == said(text, lowercase=False)
+    assert round_trip(cased, text) == normalized(text, lowercase=False)
 
 
 CASED = Tokenizer.train(TEXTS, 400, lowercase=False).to_json()
 
 
 @pytest.mark.parametrize("word", SPECIAL)
-def test_a_text_cannot_say_a_special_token(tokenizer, word):
+def test_a_text_cannot_contain_a_special_token(tokenizer, word):
     (tokens,) = tokenizer.encode([f"press {word} now"], LONG)
     special = {tokenizer.backend.token_to_id(name) for name in SPECIAL}
     assert not special & set(tokens[1:-1])
@@ -81,7 +81,7 @@ def test_special_tokens(tokenizer):
 
 
 @pytest.mark.parametrize("length", [2, 3, 5])
-def test_what_is_cut_still_ends(tokenizer, length):
+def test_truncated_texts_keep_the_end_token(tokenizer, length):
     long, short = tokenizer.encode(["the dog runs on the red grass", "a"], length)
     assert len(long) == length
     assert long[-1] == tokenizer.eos_id
@@ -114,7 +114,7 @@ def test_training_is_the_same_each_time():
 def test_what_cannot_be_loaded(tmp_path):
     with raises(DataError, f"{tmp_path / 'nope.json'}: ", "tokenizer file") as caught:
         Tokenizer.load(tmp_path / "nope.json")
-    says_missing(caught.value)
+    mentions_missing(caught.value)
     (tmp_path / "bad.json").write_text("{}")
     with raises(DataError, f"{tmp_path / 'bad.json'}: ", "tokenizers library"):
         Tokenizer.load(tmp_path / "bad.json")

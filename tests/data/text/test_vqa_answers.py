@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.data.text.vqa_answers import answer_names, answer_scores, counted, judged
+from mmtx_cli.data.text.vqa_answers import (
+    answer_metrics,
+    answer_names,
+    answer_scores,
+    answer_weights,
+)
 
 
 def by_leaving_out(answers, name, enough=3):
@@ -45,18 +50,18 @@ def test_the_most_frequent_answers():
 
 def test_spellings_of_one_answer_are_one():
     answers = {"2": 4.0, "two": 3.0, "Two.": 2.0, "three": 1.0}
-    assert counted(answers) == {"2": 9.0, "3": 1.0}
+    assert answer_weights(answers) == {"2": 9.0, "3": 1.0}
     assert answer_scores(answers) == pytest.approx({"2": 1.0, "3": 0.3})
     assert answer_names([answers, {"the three": 9.0}], 1) == ["3"]
 
 
-def test_what_is_said_is_judged_in_its_normal_form():
+def test_predictions_are_scored_in_normal_form():
     number = {"2": 4.0, "two": 3.0, "Two.": 2.0, "three": 1.0}
     colour = {"Red": 3.0, "red.": 2.0, "blue": 4.0, "pink": 1.0}
     both = {"yes": 5.0, "no": 5.0}
     said = [("the Two", number), ("3", number), ("four", number), ("a red", colour)]
     said += [("blue", colour), ("Pink!", colour), ("yes", both), ("No", both), ("", both)]
-    found = judged(*zip(*said, strict=True))
+    found = answer_metrics(*zip(*said, strict=True))
     wanted = [1, 0.3, 0, 1, 1, 0.3, 1, 1, 0]
     assert found["accuracy"].tolist() == pytest.approx(wanted)
     assert found["exact_match"].tolist() == [1, 0, 0, 1, 0, 0, 1, 1, 0]

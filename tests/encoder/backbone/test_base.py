@@ -263,7 +263,7 @@ def test_a_swin_of_torchvision_gives_what_its_classifier_reads(small_torchvision
         TorchvisionViTImageEncoder(64, "swin_t", width=16)
 
 
-def test_another_network_is_neither():
+def test_other_networks_are_neither():
     with raises(ValueError, "body='alexnet' ", "ViT", "Swin", "encoder/image=cnn"):
         TorchvisionViTImageEncoder(64, "alexnet")
 

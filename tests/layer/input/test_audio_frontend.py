@@ -16,7 +16,7 @@ MASK = torch.arange(47) < torch.tensor(HOPS)[:, None]
 SOUND = torch.rand(4, 47, 160, generator=torch.Generator().manual_seed(0)) - 0.3
 
 
-def alone(i):
+def recording(i):
     """The samples of one recording."""
     return SOUND[i, : HOPS[i]].flatten()
 
@@ -30,7 +30,9 @@ def test_unit_variance(transformers):
     extractor = transformers.Wav2Vec2FeatureExtractor()
     got = unit_variance(SOUND, MASK)
     for i in (0, 2, 3):
-        wanted = extractor(alone(i).numpy(), sampling_rate=16000, return_tensors="pt").input_values
+        wanted = extractor(
+            recording(i).numpy(), sampling_rate=16000, return_tensors="pt"
+        ).input_values
         torch.testing.assert_close(got[i, : HOPS[i]].flatten(), wanted[0], atol=1e-5, rtol=1e-5)
         assert not got[i, HOPS[i] :].any()
     assert not got[1].any()
@@ -41,7 +43,9 @@ def test_kaldi_filterbank(transformers):
     got, frames = kaldi_filterbank(SOUND, MASK, 32, 40)
     assert frames.tolist() == [28, 0, 45, 1]
     for i in (0, 2, 3):
-        raw = extractor(alone(i).numpy(), sampling_rate=16000, return_tensors="pt").input_values[0]
+        raw = extractor(
+            recording(i).numpy(), sampling_rate=16000, return_tensors="pt"
+        ).input_values[0]
         wanted = raw * 2 * extractor.std + extractor.mean
         torch.testing.assert_close(got[i], wanted, atol=1e-3, rtol=1e-4)
     assert not got[1].any()
@@ -60,7 +64,7 @@ def test_whisper_log_mel(transformers):
     features = WhisperLogMel(16000, 20, 16000, extractor.n_fft, extractor.hop_length)
     got = features((SOUND * MASK[..., None]).flatten(1))
     for i in (0, 2, 3):
-        wanted = extractor(alone(i).numpy(), sampling_rate=16000, return_tensors="pt")
+        wanted = extractor(recording(i).numpy(), sampling_rate=16000, return_tensors="pt")
         torch.testing.assert_close(got[i], wanted.input_features[0], atol=1e-4, rtol=1e-4)
     assert got[1].isfinite().all()
 
@@ -80,7 +84,7 @@ class Layer(nn.Module):
         return self.activation(self.layer_norm(x) if self.layer_norm else x)
 
 
-def test_convolutions_hear_each_recording_alone():
+def test_convolutions_do_not_mix_recordings():
     layers = nn.ModuleList([Layer(1, 6, 10, 5, True), Layer(6, 4, 3, 2, False)])
     made = WaveConvolutions(layers)
     assert made.shortest == (3 - 1) * 5 + 10
@@ -89,7 +93,7 @@ def test_convolutions_hear_each_recording_alone():
     assert frames[1] == 0
     assert got.isfinite().all()
     for i in (0, 2, 3):
-        wanted = alone(i)[None, None]
+        wanted = recording(i)[None, None]
         for layer in layers:
             wanted = layer(wanted)
         assert frames[i] == wanted.shape[2]

@@ -89,7 +89,7 @@ def test_a_recording_is_normalised_over_its_real_frames():
     torch.testing.assert_close(LogMel(RATE)(louder), x, atol=1e-4, rtol=1e-4)
 
 
-def test_a_data_set_is_normalised_by_what_it_is_told():
+def test_a_data_set_is_normalised_by_the_given_statistics():
     field = sound(6)
     plain = LogMel(RATE, normalise=None, mean=1.0, std=5.0)(field)
     told = LogMel(RATE, normalise="dataset", mean=-2.0, std=4.0)(field)

@@ -20,7 +20,7 @@ from mmtx_cli.media.audio.decode import decode_sound
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.media.sounds import glide, shift_and_error, wav_bytes, write_floats, write_with_av
-from tests.messages import mentions, raises, says_missing
+from tests.messages import mentions, mentions_missing, raises
 
 RATE = 16000
 DATA = Path(os.environ.get("MMTX_TEST_DATA", "../shared/data"))
@@ -308,7 +308,7 @@ def mp3_without_length(folder, tmp_path):
     return tmp_path / "a.mp3"
 
 
-def test_a_length_that_is_not_told_is_found(folder, tmp_path, wave):
+def test_a_duration_missing_from_the_header_is_found(folder, tmp_path, wave):
     path = mp3_without_length(folder, tmp_path)
     assert abs(len(decoded(path)) - len(wave)) < 0.15 * RATE
     found = decoded(path, RATE, 1.0)
@@ -412,8 +412,8 @@ def test_names_that_look_like_addresses(folder, tmp_path, monkeypatch):
         assert len(decoded(name)) > 2 * RATE
 
 
-def test_files_that_are_not_there(tmp_path):
-    says_missing(reason_of(tmp_path / "a.wav"))
+def test_missing_files(tmp_path):
+    mentions_missing(reason_of(tmp_path / "a.wav"))
     mentions(reason_of(tmp_path), "folder", "regular file")
 
 
@@ -483,7 +483,7 @@ def test_more_than_a_day_at_once(tmp_path):
         ({"offset": 1.5}, ["offset", " 0 and 1"]),
     ],
 )
-def test_wishes_that_mean_nothing(folder, wish, words):
+def test_invalid_requests(folder, wish, words):
     with raises(ValueError, *words) as caught:
         decode_sound(folder / "a.wav", **{"sample_rate": RATE, **wish})
     assert not isinstance(caught.value, UnreadableError)
@@ -495,7 +495,7 @@ def test_through_the_guard(folder, wave):
     assert guard.run(decode_sound, str(folder / "a.m4a"), 8000, 1.0).shape == (8000,)
     with raises(UnreadableError, folder / "none.wav") as caught:
         guard.run(decode_sound, str(folder / "none.wav"), RATE)
-    says_missing(caught.value.reason)
+    mentions_missing(caught.value.reason)
     guard.close()
 
 
@@ -597,7 +597,7 @@ def test_real_videos_without_sound_and_files_without_both():
     assert "text" in broken["text.mp4"]
 
 
-def spoken(count=None):
+def speech_files(count=None):
     with open(SPEECH.parent / "speech.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))[:count]
     return [SPEECH / Path(row["speech"]).name for row in rows]
@@ -605,7 +605,7 @@ def spoken(count=None):
 
 @needs_speech
 def test_speech_that_is_mp3_under_another_name():
-    for path in spoken(20):
+    for path in speech_files(20):
         wanted, read_rate = soundfile.read(path, dtype="float32")  # another decoder, mpg123
         found = decoded(path, read_rate)
         assert read_rate == 24000
@@ -619,7 +619,7 @@ def test_speech_that_is_mp3_under_another_name():
 @pytest.mark.slow
 def test_all_speech():
     guard = IsolatedDecoder(30.0)
-    for path in spoken():
+    for path in speech_files():
         found = guard.run(decode_sound, str(path), RATE, 10.0)
         assert RATE // 2 < len(found) <= 10 * RATE
         assert found.abs().max() > 0.01

@@ -19,9 +19,9 @@ from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.transform import fit
 from mmtx_cli.media.video import packets, pyav_frames
 from mmtx_cli.media.video.decode import decode_video, video_facts
-from mmtx_cli.media.video.frame_sampling import Sampling, moments
+from mmtx_cli.media.video.frame_sampling import Sampling, frame_times
 from tests.media import numbered
-from tests.messages import mentions, raises, says_missing
+from tests.messages import mentions, mentions_missing, raises
 
 MEDIA = Path(os.environ.get("MMTX_TEST_DATA", "../shared/data")) / "media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason=f"no test data in {MEDIA}")
@@ -90,7 +90,7 @@ def test_each_moment_shows_the_last_frame_that_began(name, seek, videos, decoder
     ):
         clip = decode_video(videos[name], sampling, 64, "squash", *window, offset)
         begin, stop = window[0] or start, window[1] or end
-        wanted = moments(begin, stop, sampling, offset)
+        wanted = frame_times(begin, stop, sampling, offset)
         # containers round times to 1 ms at worst: at a frame's very beginning either is right
         early, late = (
             [max(0, bisect_right(times, m + slack) - 1) for m in wanted] for slack in (-1e-3, 1e-3)
@@ -104,7 +104,7 @@ def test_each_moment_shows_the_last_frame_that_began(name, seek, videos, decoder
         assert clip.frames.dtype == torch.uint8
 
 
-def test_only_what_the_wanted_frames_need_is_decoded(videos, monkeypatch):
+def test_only_what_the_requested_frames_need_is_decoded(videos, monkeypatch):
     monkeypatch.setenv("MMTX_DECODER", "pyav")
     monkeypatch.setattr(packets, "SEEK", 0.1)
     decoded, read = [], []
@@ -286,7 +286,7 @@ def test_broken_files_of_the_test_data(path, decoder):
 
 
 def test_what_is_no_file(tmp_path, decoder):
-    says_missing(reason_of(tmp_path / "absent.mp4"))
+    mentions_missing(reason_of(tmp_path / "absent.mp4"))
     mentions(reason_of(tmp_path), "folder", "regular file")
     (tmp_path / "empty").touch()
     mentions(reason_of(tmp_path / "empty"), "empty file")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtx_cli.media.video.frame_sampling import Sampling, moments
+from mmtx_cli.media.video.frame_sampling import Sampling, frame_times
 from tests.messages import raises
 
 starts = st.floats(-1e3, 1e5)
@@ -23,16 +23,16 @@ samplings = st.one_of(
 @given(starts, lengths, samplings, offsets)
 def test_ascending_within_the_window_and_never_too_many(start, length, sampling, offset):
     end = start + length
-    times = moments(start, end, sampling, offset)
+    times = frame_times(start, end, sampling, offset)
     assert 1 <= len(times) <= sampling.num_frames
     assert times == sorted(times)
     assert all(start <= time < end or start == time == end for time in times)
-    assert times == moments(start, end, sampling, offset)
+    assert times == frame_times(start, end, sampling, offset)
 
 
 @given(st.floats(0, 100), st.floats(0.1, 100), st.integers(1, 20), offsets)
 def test_uniform_takes_one_from_each_part(start, length, count, offset):
-    times = moments(start, start + length, Sampling(count), offset)
+    times = frame_times(start, start + length, Sampling(count), offset)
     place = 0.5 if offset is None else offset
     assert len(times) == count
     for part, time in enumerate(times):
@@ -41,24 +41,24 @@ def test_uniform_takes_one_from_each_part(start, length, count, offset):
 
 @given(st.floats(1, 100), rates, st.sampled_from(["fps", "dense"]), offsets)
 def test_a_rate_is_kept(length, fps, how, offset):
-    times = moments(0.0, length, Sampling(10, how, fps), offset)
+    times = frame_times(0.0, length, Sampling(10, how, fps), offset)
     assert len(times) == max(1, min(10, math.floor(length * fps + 1e-6)))
     for before, after in itertools.pairwise(times):
         assert after - before == pytest.approx(1 / fps, abs=1e-6)
 
 
 def test_evaluation_is_in_the_middle():
-    assert moments(0, 10, Sampling(4, "fps", 2.0), None) == [4.25, 4.75, 5.25, 5.75]
-    assert moments(2, 4, Sampling(2), None) == [2.5, 3.5]
-    assert moments(0, 10, Sampling(2, "dense", 10.0), None) == pytest.approx([4.95, 5.05])
+    assert frame_times(0, 10, Sampling(4, "fps", 2.0), None) == [4.25, 4.75, 5.25, 5.75]
+    assert frame_times(2, 4, Sampling(2), None) == [2.5, 3.5]
+    assert frame_times(0, 10, Sampling(2, "dense", 10.0), None) == pytest.approx([4.95, 5.05])
 
 
 def test_training_starts_anywhere():
     wish = Sampling(4, "fps", 2.0)
-    first = [moments(0, 10, wish, offset)[0] for offset in (0.0, 0.25, 0.5, 0.999)]
+    first = [frame_times(0, 10, wish, offset)[0] for offset in (0.0, 0.25, 0.5, 0.999)]
     assert first == pytest.approx([0.25, 2.25, 4.25, 8.242])
-    assert moments(0, 8, Sampling(2), 0.0) == [0.0, 4.0]
-    assert moments(0, 8, Sampling(2), 0.75) == [3.0, 7.0]
+    assert frame_times(0, 8, Sampling(2), 0.0) == [0.0, 4.0]
+    assert frame_times(0, 8, Sampling(2), 0.75) == [3.0, 7.0]
 
 
 @given(
@@ -66,7 +66,7 @@ def test_training_starts_anywhere():
 )
 def test_dense_frames_are_consecutive(frames, count, fps, offset):
     """Every moment falls well within another frame of a video that begins at 0."""
-    times = moments(0.0, frames / fps, Sampling(count, "dense", fps), offset)
+    times = frame_times(0.0, frames / fps, Sampling(count, "dense", fps), offset)
     numbers = [math.floor(time * fps + 0.25) for time in times]
     assert numbers == list(range(numbers[0], numbers[0] + min(count, frames)))
     assert numbers[0] >= 0
@@ -76,9 +76,9 @@ def test_dense_frames_are_consecutive(frames, count, fps, offset):
 
 
 def test_a_window_that_is_too_short():
-    assert moments(5, 5.1, Sampling(8, "fps", 2.0), None) == pytest.approx([5.05])
-    assert moments(5, 6.2, Sampling(8, "dense", 2.0), None) == pytest.approx([5.25, 5.75])
-    assert moments(3, 3, Sampling(8), 0.5) == [3]
+    assert frame_times(5, 5.1, Sampling(8, "fps", 2.0), None) == pytest.approx([5.05])
+    assert frame_times(5, 6.2, Sampling(8, "dense", 2.0), None) == pytest.approx([5.25, 5.75])
+    assert frame_times(3, 3, Sampling(8), 0.5) == [3]
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_a_window_that_is_too_short():
         (lambda: Sampling(how="fps"), ["fps", "frames"]),
         (lambda: Sampling(how="fps", fps=0.0), ["fps", " 0"]),
         (lambda: Sampling(how="dense", fps=math.nan), ["fps", " nan"]),
-        (lambda: moments(2, 1, Sampling(), None), [" 2 s ", " 1 s"]),
-        (lambda: moments(0, math.inf, Sampling(), None), [" 0 s ", " inf s"]),
-        (lambda: moments(0, 1, Sampling(), 1.0), ["offset", " 1.0"]),
-        (lambda: moments(0, 1, Sampling(how="dense"), None), ["dense", "frame rate"]),
+        (lambda: frame_times(2, 1, Sampling(), None), [" 2 s ", " 1 s"]),
+        (lambda: frame_times(0, math.inf, Sampling(), None), [" 0 s ", " inf s"]),
+        (lambda: frame_times(0, 1, Sampling(), 1.0), ["offset", " 1.0"]),
+        (lambda: frame_times(0, 1, Sampling(how="dense"), None), ["dense", "frame rate"]),
     ],
 )
 def test_nonsense_is_refused(make, words):

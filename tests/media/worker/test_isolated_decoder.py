@@ -173,13 +173,13 @@ def test_nothing_is_left_after_the_end(how):
 PARENT = """
 import os, sys, threading, time
 from mmtx_cli.media.worker import child
-from mmtx_cli.media.worker.isolated_decoder import Guard
+from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
 from tests.media import guarded as cases
 if sys.argv[2] == "elsewhere":  # a system that does not end the children of the dead
     from mmtx_cli.media.worker import process
     process._ORPHAN_SECONDS = 0.2
     child.end_with = lambda parent: False
-g = Guard(2.0)
+g = IsolatedDecoder(2.0)
 print(g.run(cases.own_pid, "a"), flush=True)
 if sys.argv[1] == "hang":
     threading.Thread(target=g.run, args=(cases.hold_the_lock, "b"), daemon=True).start()
@@ -208,9 +208,9 @@ def test_an_interrupt_is_the_parents_affair():
     """Ctrl-C goes to the whole group: the child must not print a traceback, nor die of it."""
     script = textwrap.dedent("""
         import os, signal, time
-        from mmtx_cli.media.worker.isolated_decoder import Guard
+        from mmtx_cli.media.worker.isolated_decoder import IsolatedDecoder
         from tests.media import guarded as cases
-        guard = Guard(20.0)
+        guard = IsolatedDecoder(20.0)
         pid = guard.run(cases.own_pid, "a")
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
@@ -339,7 +339,7 @@ def test_time_while_stopped_does_not_count(forked):
     assert helper.wait() == 0
 
 
-def test_a_copy_begins_its_own_child(forked):
+def test_a_copy_starts_its_own_child(forked):
     pid = forked.run(own_pid, "a.mp4")
     copy = pickle.loads(pickle.dumps(forked))
     assert copy.timeout == forked.timeout
@@ -349,7 +349,7 @@ def test_a_copy_begins_its_own_child(forked):
 
 
 @pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
-def test_a_timeout_that_is_none(timeout):
+def test_an_invalid_timeout(timeout):
     with raises(ValueError, timeout, " 0 seconds"):
         IsolatedDecoder(timeout)
 

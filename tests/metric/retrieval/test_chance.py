@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmtx_cli.metric.retrieval.chance import chance_scores, hit_probability, right_counts
+from mmtx_cli.metric.retrieval.chance import chance_scores, correct_counts, hit_probability
 from mmtx_cli.metric.retrieval.ranks import retrieval_ranks
 from mmtx_cli.metric.retrieval.recall import recall_scores
 
@@ -12,7 +12,7 @@ from mmtx_cli.metric.retrieval.recall import recall_scores
 def test_expected_recall_is_the_mean_of_random_orders():
     captions = torch.arange(20).repeat_interleave(3)[:-2]  # the last picture has one caption
     pictures = torch.arange(20)
-    there, back = right_counts(pictures, captions, torch.arange(58))
+    there, back = correct_counts(pictures, captions, torch.arange(58))
     assert (there[1], back[1]) == (58, 20)
     queries = {
         "image_to_text": (there[0].numpy(), there[1], pictures.numpy()),
@@ -37,7 +37,7 @@ def test_expected_recall_is_the_mean_of_random_orders():
 
 def test_equal_texts_are_one_item():
     # pictures 0 and 1 share a caption, word for word; picture 2 has its own
-    there, back = right_counts(torch.arange(3), torch.arange(3), torch.tensor([0, 0, 1]))
+    there, back = correct_counts(torch.arange(3), torch.arange(3), torch.tensor([0, 0, 1]))
     assert (there[0].tolist(), there[1]) == ([1, 1, 1], 2)
     assert (back[0].tolist(), back[1]) == ([2, 2, 1], 3)
 

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmtx_cli.errors import DataError
-from mmtx_cli.metric.retrieval.equal_texts import wording_ranks, wordings
+from mmtx_cli.metric.retrieval.equal_texts import dedup_ranks, text_ids
 from mmtx_cli.metric.retrieval.ranks import retrieval_ranks
 from tests.messages import raises
 
@@ -35,11 +35,11 @@ def slow_ranks(a, b, a_groups, b_groups, wording):
 def test_ranks_equal_a_loop_both_ways(data, chunk, most):
     n, m = (data.draw(st.integers(1, 90)) for _ in range(2))
     random = torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
-    wording = wordings(torch.randint(0, most + 1, (m,), generator=random).tolist())
+    wording = text_ids(torch.randint(0, most + 1, (m,), generator=random).tolist())
     a = torch.randint(-2, 3, (n, 3), generator=random).float()
     b = torch.randint(-2, 3, (m, 3), generator=random).float()[wording]  # equal texts are equal
     a_groups, b_groups = (torch.randint(0, 9, (k,), generator=random) for k in (n, m))
-    ours, theirs = wording_ranks(a, b, a_groups, b_groups, wording, chunk)
+    ours, theirs = dedup_ranks(a, b, a_groups, b_groups, wording, chunk)
     args = [x.tolist() for x in (a_groups, b_groups, wording)]
     assert (ours.tolist(), theirs.tolist()) == slow_ranks(a, b, *args)
 
@@ -48,7 +48,7 @@ def test_texts_that_all_differ_rank_as_items_do():
     random = torch.Generator().manual_seed(0)
     a, b = (torch.randn(n, 4, generator=random) for n in (70, 210))
     groups = torch.arange(70), torch.arange(70).repeat_interleave(3)
-    found = wording_ranks(a, b, *groups, wordings(range(210)))
+    found = dedup_ranks(a, b, *groups, text_ids(range(210)))
     for ours, theirs in zip(found, retrieval_ranks(a, b, *groups), strict=True):
         assert torch.equal(ours, theirs)
 
@@ -57,17 +57,17 @@ def test_a_perfect_model_is_perfect_where_texts_repeat():
     """Pictures 0 and 2 share a caption, and so do 1 and 2: picture 2 finds two of its own."""
     texts = ["red", "blue", "red", "blue"]
     a = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    b = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[wordings(texts)]
+    b = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[text_ids(texts)]
     owner = torch.arange(3), torch.tensor([0, 1, 2, 2])
-    ours, theirs = wording_ranks(a, b, *owner, wordings(texts))
+    ours, theirs = dedup_ranks(a, b, *owner, text_ids(texts))
     assert ours.tolist() == [0, 0, 0]
     assert theirs.tolist() == [0, 0, 0, 0]
     # the next caption is wrong for picture 0, however often it occurs
-    ours, _ = wording_ranks(a.flip(1), b, *owner, wordings(texts))
+    ours, _ = dedup_ranks(a.flip(1), b, *owner, text_ids(texts))
     assert ours.tolist() == [1, 1, 0]
 
 
 def test_embeddings_that_are_not_finite_are_named():
     a = torch.zeros(2, 3)
     with raises(DataError, "finite", ": rows 1"):
-        wording_ranks(a, torch.tensor([[0.0] * 3, [torch.nan] * 3]), *[torch.arange(2)] * 3)
+        dedup_ranks(a, torch.tensor([[0.0] * 3, [torch.nan] * 3]), *[torch.arange(2)] * 3)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmtx_cli.metric.retrieval.recall import middle, recall_scores
+from mmtx_cli.metric.retrieval.recall import recall_scores, weighted_median
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_the_median_of_repeated_values():
     values = np.sort(random.integers(0, 9, 30)).astype(float)
     for _ in range(50):
         counts = random.integers(0, 3, 30).astype(float)
-        assert middle(values, counts) == np.median(np.repeat(values, counts.astype(int)))
+        assert weighted_median(values, counts) == np.median(np.repeat(values, counts.astype(int)))
 
 
 def test_some_samples_alone(ranks):
@@ -61,7 +61,7 @@ def test_the_interval_of_the_median_resamples_samples(ranks):
     assert scores.merged(scores, scores).figures() == scores.figures()
 
 
-def test_samples_that_ask_nothing_have_no_recall():
+def test_samples_without_queries_have_no_recall():
     ranks = {
         "a_to_b": (np.array([0, 3]), np.array([0, 1])),
         "b_to_a": (np.array([7]), np.array([2])),

@@ -21,7 +21,7 @@ def test_train_and_val_of_a_quantity_share_a_plot_and_losses_come_first() -> Non
     assert [curve.small for curve in found.values()] == [False, False, False, True]
 
 
-def test_says_in_words_what_it_draws() -> None:
+def test_describes_the_plot_in_words() -> None:
     found = by_name(ROWS)
     train, val = found["loss"].summary.split("; ")
     mentions(train, "train 0.100 ", "step 2")

@@ -4,7 +4,7 @@ from itertools import combinations
 
 from matplotlib.figure import Figure
 
-from mmtx_cli.report.plots.scatter import Point, part, scatter_svg
+from mmtx_cli.report.plots.scatter import Point, scatter_svg, separate_labels
 
 POINTS = [Point(f"fusion_{i}", 1e6 + 1e3 * i, 0.8 + 1e-4 * i, 0.01) for i in range(8)]
 
@@ -17,7 +17,7 @@ def test_labels_do_not_lie_over_each_other():
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in labels]
     assert any(a.overlaps(b) for a, b in combinations(boxes, 2))
-    part(labels, figure)
+    separate_labels(labels, figure)
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in labels]
     assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))

@@ -46,7 +46,7 @@ def test_a_trivial_baseline_solves_each_task_and_classes_are_balanced(tmp_path, 
 @pytest.mark.parametrize("name", ONE_PER_MODALITY)
 def test_the_same_arguments_give_the_same_content(tmp_path, monkeypatch, name):
     # libx264 does not promise the same bytes for the same frames: the frames themselves are kept
-    monkeypatch.setattr(make, "write_film", lambda path, frames, _: path.write_bytes(frames))
+    monkeypatch.setattr(make, "write_video", lambda path, frames, _: path.write_bytes(frames))
     one, other, seeded = (
         make_encoder_lab(tmp_path / str(i), num=12, seed=seed, workers=workers, task=name).parent
         for i, (seed, workers) in enumerate([(0, 1), (0, 2), (1, 1)])

@@ -17,7 +17,7 @@ ALL = {*ATTRIBUTES}
 NAMED = [
     *((form, ALL) for form in grammar._FORMS),
     *((form, ALL - {"sound", "when"}) for form in grammar._FORMS_WITHOUT_SOUND),
-    *((form, ALL - MOVEMENTS) for form in grammar._FORMS_WITHOUT_FILM),
+    *((form, ALL - MOVEMENTS) for form in grammar._FORMS_WITHOUT_VIDEO),
 ]
 EVENTS = st.sampled_from([sample_event(Random(seed), PAIRS) for seed in range(3000)])
 
@@ -30,7 +30,7 @@ def truth(event):
 
 
 def test_every_form_is_listed():
-    forms = [*grammar._FORMS, *grammar._FORMS_WITHOUT_SOUND, *grammar._FORMS_WITHOUT_FILM]
+    forms = [*grammar._FORMS, *grammar._FORMS_WITHOUT_SOUND, *grammar._FORMS_WITHOUT_VIDEO]
     assert [form for form, _ in NAMED] == forms
 
 

@@ -59,7 +59,7 @@ SOUND = f"an? (?P<sound>{'|'.join(event.SOUNDS)})"
 WHEN = {"at the beginning": 0, "near the start": 0, "at the end": 1, "near the end": 1}
 
 
-def said(caption):
+def parse_caption(caption):
     """Return all that a caption claims: pair, order of motions, sound, when, and meanwhile."""
     claims = {"pair": re.search(THING, caption).groups()}
     if found := re.search(SOUND, caption):
@@ -96,18 +96,18 @@ def truth(one):
 
 
 @pytest.mark.parametrize("lacks", [None, "image", "video", "audio"])
-def test_every_caption_is_true_and_tells_nothing_of_what_is_lacking(lacks):
+def test_every_caption_is_true_and_omits_missing_modalities(lacks):
     told = Counter()
     for number, one in enumerate(events()):
         captions = grammar.captions(one, Random(f"words {number}"), lacks)
         assert len(set(captions)) == 5
         for caption in captions:
-            claims = said(caption)
+            claims = parse_caption(caption)
             assert claims.items() <= truth(one).items(), caption
             assert ("sound" in claims) == (lacks != "audio")
             told.update(claims.keys())
         if lacks not in ("audio", "video"):
-            assert said(captions[0]).keys() == {"pair", "sound", "phase", "motions"}
+            assert parse_caption(captions[0]).keys() == {"pair", "sound", "phase", "motions"}
     unknown = {"audio": {"sound", "phase", "heard"}, "video": {"motions", "heard"}}
     assert told.keys() == truth(one).keys() - unknown.get(lacks, set())
 
@@ -123,7 +123,7 @@ def test_a_false_caption_would_be_found():
         "a {} moves left before it moves up, with a {sound} near the start",
     ):
         caption = wrong.format(" ".join(one.things[0].pair), sound=one.sound.kind)
-        assert not said(caption).items() <= truth(one).items(), caption
+        assert not parse_caption(caption).items() <= truth(one).items(), caption
 
 
 @pytest.mark.parametrize("lacks", [None, "video", "audio"])
@@ -168,11 +168,11 @@ def test_rows(made):
         assert len(sample.answers) == 1
 
 
-def test_the_label_is_what_is_done_while_the_sound_is_heard(made):
+def test_the_label_is_the_movement_during_the_sound(made):
     labels = [sample.label for sample in made.samples if sample.label]
     assert len(set(labels)) == 7
     for sample in made.samples:
-        claims = said(sample.captions[0])
+        claims = parse_caption(sample.captions[0])
         assert ("motions" in claims) == bool(sample.video)
         assert ("sound" in claims) == bool(sample.audio)
         if sample.video and sample.audio:
@@ -196,7 +196,7 @@ def test_the_compositional_split_is_disjoint(made):
     unseen = {tuple(pair.split()) for pair in made.card.other["unseen_pairs"]}
     assert unseen == set(unseen_pairs(0))
     for sample in made.samples:
-        pairs = {said(caption)["pair"] for caption in sample.captions}
+        pairs = {parse_caption(caption)["pair"] for caption in sample.captions}
         assert len(pairs) == 1
         assert (sample.group == "unseen") == (pairs <= unseen)
         assert sample.split == "test" or sample.group != "unseen"
@@ -236,7 +236,7 @@ def frames_of(path):
         return [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
 
 
-def heard_in(path):
+def read_audio(path):
     """Return the sound as numbers in [-1, 1] at 16 kHz."""
     if str(path).endswith(".wav"):
         with wave.open(str(path)) as file:
@@ -248,7 +248,7 @@ def heard_in(path):
     return np.concatenate([block.to_ndarray()[0] for block in blocks])[:48000]
 
 
-def test_files_are_what_the_rows_say(made):
+def test_files_match_the_rows(made):
     seen = Counter()
     for sample in made.samples:
         for path in sample.image:
@@ -256,7 +256,7 @@ def test_files_are_what_the_rows_say(made):
             picture.load()
             assert (picture.format, picture.size) == ("JPEG", (SIZE, SIZE))
         if sample.audio and sample.audio.endswith(".wav"):
-            assert len(heard_in(sample.audio)) == 48000
+            assert len(read_audio(sample.audio)) == 48000
         if sample.video:
             frames = frames_of(sample.video)
             assert (len(frames), frames[0].shape) == (36, (SIZE, SIZE, 3))
@@ -296,10 +296,10 @@ def moved(before, after):
     return f"{before} to {after}"
 
 
-def test_the_film_shows_what_the_caption_says(made):
+def test_the_video_matches_the_caption(made):
     done = Counter()
     for sample in made.samples:
-        claims = said(sample.captions[0])
+        claims = parse_caption(sample.captions[0])
         if sample.video:
             frames = frames_of(sample.video)
             at = {i: thing_in(frames[i], claims["pair"][0]) for i in (0, 15, 20, 35)}
@@ -314,7 +314,7 @@ def test_the_still_shows_the_thing_alone(made):
     for sample in made.samples:
         for path in sample.image:
             pixels = np.asarray(Image.open(path))
-            pair = said(sample.captions[0])["pair"]
+            pair = parse_caption(sample.captions[0])["pair"]
             x, y, area = thing_in(pixels, pair[0])
             assert abs(x - 23.5) < 2.5, sample
             assert abs(y - 23.5) < 2.5, sample
@@ -354,11 +354,11 @@ def highest(part):
     return np.abs(np.fft.rfft(part * np.hanning(len(part)), 16000)).argmax()
 
 
-def test_the_files_sound_as_the_caption_says(made):
+def test_the_audio_matches_the_caption(made):
     kinds = set()
     for sample in made.samples:
         if sample.audio:
-            heard, claims = heard_in(sample.audio), said(sample.captions[0])
+            heard, claims = read_audio(sample.audio), parse_caption(sample.captions[0])
             assert kind_of(heard) == claims["sound"], sample
             start, end = loud(heard)
             assert (end < 1.6) if claims["phase"] == 0 else (start > 1.4)
@@ -367,7 +367,7 @@ def test_the_files_sound_as_the_caption_says(made):
     assert len(kinds) == 6
 
 
-def test_the_sound_is_heard_within_its_phase_and_nowhere_else():
+def test_the_sound_occurs_only_within_its_phase():
     for number, one in enumerate(events(60)):
         phase = ((0, one.turn / 12), (one.turn / 12, 3))[one.phase]
         assert phase[0] < one.sound.start < one.sound.end < phase[1]
@@ -404,12 +404,12 @@ def handed(monkeypatch):
         digests[f"{path.parts[-2]}/{path.name}"] = hashlib.sha256(given).hexdigest()
         path.touch()
 
-    monkeypatch.setattr(make, "write_film", take)
+    monkeypatch.setattr(make, "write_video", take)
     monkeypatch.setattr(make, "write_sound", take)
     return digests
 
 
-def test_no_row_is_asked_for_what_it_lacks(tmp_path, handed, monkeypatch):
+def test_no_question_needs_a_missing_modality(tmp_path, handed, monkeypatch):
     monkeypatch.setattr(make, "frames", lambda *args: np.zeros(1))
     rows = make_events(tmp_path / "set", num=150, size=32).read_text().splitlines()
     asked = defaultdict(set)
@@ -488,13 +488,13 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     def fail(*args):
         raise OSError("disk full")
 
-    monkeypatch.setattr(make, "write_film", fail)
+    monkeypatch.setattr(make, "write_video", fail)
     with pytest.raises(OSError, match="disk full"):
         make_events(tmp_path / "set", num=12, size=32)
     assert os.listdir(tmp_path) == []
 
 
-def test_a_pyav_without_the_encoder_is_told(tmp_path, monkeypatch):
+def test_a_pyav_without_the_encoder_is_reported(tmp_path, monkeypatch):
     def unknown(*args, **kwargs):
         raise av.codec.codec.UnknownCodecError("libx264")
 

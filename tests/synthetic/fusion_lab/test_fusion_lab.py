@@ -34,12 +34,12 @@ def test_answers_are_even(task):
         ("conflict", lambda t: t.image if t.image_sure else t.text),
     ],
 )
-def test_the_answer_follows_from_what_is_said(task, guess):
+def test_the_answer_follows_from_the_inputs(task, guess):
     assert right(drawn(task), guess) == 1
 
 
 @pytest.mark.parametrize("name", ["image", "text", "audio"])
-def test_no_modality_alone_says_anything_of_an_exclusive_or(name):
+def test_no_single_modality_predicts_an_exclusive_or(name):
     assert right(drawn("xor"), lambda t: getattr(t, name)) == pytest.approx(0.5, abs=0.03)
 
 
@@ -69,6 +69,6 @@ def test_files_and_rows(tmp_path):
                 assert a.read() == b.read()
 
 
-def test_a_task_that_is_none(tmp_path):
+def test_an_unknown_task(tmp_path):
     with raises(ConfigError, "task=xr: ", "'xor'"):
         make_lab(tmp_path, task="xr")

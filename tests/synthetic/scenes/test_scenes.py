@@ -46,7 +46,7 @@ def test_rows(made):
     assert decode_image(made.samples[0].image[0]).shape == (48, 48, 3)
 
 
-def test_the_card_says_what_is_in_it(made):
+def test_the_card_describes_the_data_set(made):
     card = made.card
     assert card.licence == "CC0-1.0"
     assert card.counts == {"train": 320, "val": 40, "test": 40}

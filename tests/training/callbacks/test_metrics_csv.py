@@ -45,7 +45,7 @@ def test_large_steps_stay_whole(path):
     assert read(path)[0]["step"] == "12345678"
 
 
-def test_goes_on_where_the_run_does(path):
+def test_continues_where_the_run_resumes(path):
     file = file_of(path)
     for step in (10, 20, 30, 40):
         file.write({"step": step, "epoch": step / 10, "train/loss": 1.0 / step})
@@ -60,13 +60,13 @@ def test_goes_on_where_the_run_does(path):
     assert rows[0] == {"step": "10", "epoch": "1", "train/loss": "0.1", "val/loss": "", "lr": ""}
 
 
-def test_a_new_run_begins_anew(path):
+def test_a_new_run_starts_an_empty_file(path):
     file_of(path).write({"step": 10, "epoch": 1.0, "old": 1.0})
     file_of(path)
     assert path.read_text().split() == ["step,epoch"]
 
 
-def test_nothing_to_go_on_from(path):
+def test_resuming_without_a_metrics_file(path):
     file_of(path, step=30)
     assert path.read_text().split() == ["step,epoch"]
 

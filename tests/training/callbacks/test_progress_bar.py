@@ -22,7 +22,7 @@ def callback(**latest):
     return ProgressCallback(metrics, "finetune")
 
 
-def test_a_line_says_how_far_it_is(capsys, monkeypatch):
+def test_a_line_shows_the_progress(capsys, monkeypatch):
     monkeypatch.setattr("mmtx_cli.io.progress.FIRST_SECONDS", 0.0)
     shown = callback(loss=1.5, items_per_second=20.0)
     shown.on_train_start(trainer(10), MODULE)
@@ -32,7 +32,7 @@ def test_a_line_says_how_far_it_is(capsys, monkeypatch):
     assert line.endswith(" · loss 1.500 · 20 samples/s\n")
 
 
-def test_a_short_run_says_nothing(capsys):
+def test_a_short_run_prints_nothing(capsys):
     shown = callback()
     shown.on_train_start(trainer(0), MODULE)
     for i in range(100):
