@@ -179,8 +179,7 @@ def difference_fault(key: str, requested: Any, saved: Any, run_dir: str) -> str:
     state = "does not set it" if saved is None else f"has {saved!r}"
     return (
         f"{key}={requested}: the run in {run_dir} {state}; to resume, remove this key; to change "
-        "it, "
-        "start a new run with ckpt="
+        "it, start a new run with ckpt="
     )
 
 

@@ -22,7 +22,7 @@ def test_the_card_describes_the_model(head):
 
 
 def test_a_model_that_answers_is_given_a_question():
-    node = {"_target_": "mmtx_cli.head.captioning.CaptioningHead", "says": "answers"}
+    node = {"_target_": "mmtx_cli.head.captioning.CaptioningHead", "target": "answers"}
     fusion = {"_target_": "mmtx_cli.fusion.concat.ConcatFusion"}
     model = {"encoder": {}, "fusion": fusion, "head": {"one": node}}
     card = model_card("mine", {"model": model, "preparation": {"image_size": 32}})

@@ -150,9 +150,9 @@ def test_a_file_that_trusts_is_refused_though_the_command_line_trusts_too(conf):
 
 
 def test_arguments_of_further_commands_come_from_the_command_line(conf):
-    path = conf(f"{GLOBAL}args: ['trusted_packages=[evil]']\n")
+    path = conf(f"{GLOBAL}train_args: ['trusted_packages=[evil]']\n")
     said = refused("compare", "--config-dir", "my", "+experiment=evil", "sweep=fusions")
-    mentions(said, f"{path}: args: ", "command line", "train_args=[…]")
+    mentions(said, f"{path}: train_args: ", "command line", "train_args=[…]")
     conf(f"{GLOBAL}overrides: {{finetune: ['trusted_packages=[evil]']}}\n")
     said = refused("demo", "--config-dir", "my", "+experiment=evil")
     mentions(said, "overrides.finetune: ", "command line", "overrides.COMMAND=[…]")
