@@ -67,7 +67,7 @@ class Patches:
     x: Float[Tensor, "b n p"]
     mask: Bool[Tensor, "b n"]
     position: Float[Tensor, "#b n d"]
-    places: int
+    patches_per_step: int
 
 
 class Patchifier:
@@ -89,7 +89,12 @@ class Patchifier:
                 default first.
             cut: Cuts an input into patches.
         """
-        self.numbers, self.width, self.maskings, self.cut = numbers, width, maskings, cut
+        self.patch_values, self.width, self.maskings, self.cut_patches = (
+            numbers,
+            width,
+            maskings,
+            cut,
+        )
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,9 @@ def run(cfg: DictConfig) -> None:
     _check(cfg)
     references = read_references(cfg.references, cfg.get("split"))
     predictions = read_predictions(cfg.predictions)
-    faults = references.told() + predictions.told() + _unmatched(references, predictions, cfg)
+    faults = (
+        references.messages() + predictions.messages() + _unmatched(references, predictions, cfg)
+    )
     if faults:
         raise DataError(*faults)
     ids = list(references.captions)
@@ -96,7 +98,7 @@ def _result(scores: Scores, cfg: DictConfig) -> dict[str, Any]:
     intervals = scores.intervals(resamples=cfg.bootstrap, seed=cfg.seed)
     return {
         "command": "score",
-        "metrics": {f"caption/{name}": value for name, value in scores.figures().items()},
+        "metrics": {f"caption/{name}": value for name, value in scores.metrics().items()},
         "intervals": {f"caption/{name}": list(bounds) for name, bounds in intervals.items()},
         "count": len(scores),
     }

@@ -42,14 +42,14 @@ class Collate:
     round_to: int = 1
     learners: Mapping[str, Set[str]] = field(default_factory=dict)
     encoded: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
-    taught: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
+    teacher_outputs: Mapping[str, tuple[int, torch.dtype]] = field(default_factory=dict)
     bodies: Set[str] = frozenset()
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         """Collate examples in their order."""
         inputs = {name: self.one(name, examples) for name in self.modalities}
         targets = {name: self.target(name, examples) for name in self.needs}
-        targets |= {name: self.vector(name, examples) for name in self.taught}
+        targets |= {name: self.vector(name, examples) for name in self.teacher_outputs}
         faults = [example.fault for example in examples if example.fault]
         masks = {
             name: [example.corpus in corpora for example in examples]
@@ -107,7 +107,7 @@ class Collate:
 
     def vector(self, name: str, examples: Sequence[Example]) -> Tensor:
         """Collate a teacher's outputs, [b, c]; NaN for samples without one."""
-        missing = torch.full((self.taught[name][0],), torch.nan)
+        missing = torch.full((self.teacher_outputs[name][0],), torch.nan)
         rows = (example.targets.get(name) for example in examples)
         return torch.stack([missing if row is None else row.float() for row in rows])
 

@@ -57,7 +57,7 @@ class Corpus:
     cache: Cache | None = None
     """Cached outputs of frozen encoders, used instead of raw input."""
 
-    def facts(self) -> dict[str, Any]:
+    def config_values(self) -> dict[str, Any]:
         """Return the root configuration keys that are determined by the data."""
         t, input_tokenizer = self.tokenizer, self.text_tokenizer or self.tokenizer
         return {
@@ -74,9 +74,9 @@ class Corpus:
             **number_facts(self.manifest.split("train")),
         }
 
-    def learns(self, head: str, row: Sample) -> bool:
+    def trains_on(self, head: str, row: Sample) -> bool:
         """Return True if a head is trained on a sample's corpus; always True without a mixture."""
-        return self.mixing is None or self.mixing.learns(head, row.corpus)
+        return self.mixing is None or self.mixing.trains_on(head, row.corpus)
 
     def rows(self, split: str | None) -> list[Sample]:
         """Return the samples of a split (None for all), up to ``data.limit_samples`` per corpus.
@@ -138,8 +138,8 @@ class Corpus:
             dropout=dict.fromkeys(modalities, self.settings.modality_dropout)
             | self.settings.modality_dropout_by,
             mixing=self.mixing,
-            cached=self.kept(rows, encoders),
-            taught=self.kept(rows, teachers),
+            cached=self.cached_entries(rows, encoders),
+            taught=self.cached_entries(rows, teachers),
             captions_per_sample=self.settings.captions_per_sample,
         )
 
@@ -150,7 +150,7 @@ class Corpus:
         columns = self.mixing.texts if self.mixing else None
         return column_texts(rows, self.preparation.text, columns)
 
-    def kept(self, rows: Sequence[Sample], parts: Sequence[str]) -> dict[str, CacheIndex]:
+    def cached_entries(self, rows: Sequence[Sample], parts: Sequence[str]) -> dict[str, CacheIndex]:
         """Return the rows' entries in cached ``parts``; raise DataError if any are missing."""
         if self.cache is None:
             return {}

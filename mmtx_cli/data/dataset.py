@@ -99,14 +99,14 @@ class ManifestDataset(Dataset):
         self.media = Media(preparation, augment, limits)
         self.dropout = dropout or {}
         self.cached = {entries.part.card.modality: entries for entries in (cached or {}).values()}
-        self.taught = taught or {}
+        self.teacher_outputs = taught or {}
         self.captions_per_sample = captions_per_sample
         self.keys = id_keys(sample.id for sample in samples)
         columns = self.tokenized(text_tokenizer or tokenizer, tokenizer)
         # each corpus is in its own epoch
         epochs = max(1, len(self.mixing.names))
         self.texts = DrawnTexts(columns, training, seed, self.keys, epochs)
-        self.lenders: dict[str, np.ndarray] = {}
+        self.source_rows: dict[str, np.ndarray] = {}
 
     def tokenized(
         self, input_tokenizer: Tokenizer | None, tokenizer: Tokenizer | None
@@ -123,7 +123,7 @@ class ManifestDataset(Dataset):
                 columns[name] = tokenized_column(self.samples, name, tokenizer, length)
         return columns
 
-    def cut_texts(self) -> list[str]:
+    def text_truncation_warnings(self) -> list[str]:
         """Return a message for each column with texts longer than ``max_length``."""
         text_column = self.preparation.text
         nouns = {
@@ -131,18 +131,19 @@ class ManifestDataset(Dataset):
             "answer_text": "answers",
         }
         messages = [
-            column.cut(nouns.get(name, name)) for name, column in self.texts.columns.items()
+            column.truncation_warning(nouns.get(name, name))
+            for name, column in self.texts.columns.items()
         ]
         return list(dict.fromkeys(line for line in messages if line))
 
-    def cropped(self) -> list[str]:
+    def crop_warnings(self) -> list[str]:
         """Return a message per modality that ``data.resize_mode=crop`` cuts a large part of."""
         visual = {"image", "video"} & {*self.modalities} - {*self.preparation.features}
         names = sorted(visual) if self.preparation.resize_mode == "crop" else []
         messages = [crop_warning(self.samples, name, self.media.guard) for name in names]
         return [line for line in messages if line]
 
-    def shortened(self) -> list[str]:
+    def truncation_warnings(self) -> list[str]:
         """Return a message if audio files are longer than ``audio_seconds``."""
         p = self.preparation
         if "audio" not in self.modalities or "audio" in p.features or "audio" in self.cached:
@@ -155,11 +156,11 @@ class ManifestDataset(Dataset):
         column = self.texts.columns.get(modality)
         rows = range(len(self.samples))
         has = [column.count(row) > 0 if column else modality in self.has(row) for row in rows]
-        self.lenders[modality] = source_rows(np.array(has, dtype=bool), seed)
+        self.source_rows[modality] = source_rows(np.array(has, dtype=bool), seed)
 
-    def lender(self, modality: str, row: int) -> int:
+    def source_row(self, modality: str, row: int) -> int:
         """Return the row that provides a modality: the row itself unless it is shuffled."""
-        return int(self.lenders[modality][row]) if modality in self.lenders else row
+        return int(self.source_rows[modality][row]) if modality in self.source_rows else row
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -179,8 +180,8 @@ class ManifestDataset(Dataset):
     def read(self, example: Example, turn: int, row: int) -> None:
         """Fill in the sample's inputs and targets."""
         is_whole = self.training or turn == 0
-        kept = self.kept(turn, row)
-        sample, lender = self.samples[row], self.lender("text", row)
+        kept = self.kept_modalities(turn, row)
+        sample, lender = self.samples[row], self.source_row("text", row)
         if "text" in kept and (tokens := self.text("text", turn, lender)) is not None:
             example.inputs["text"] = tokens
         if not is_whole:
@@ -188,10 +189,10 @@ class ManifestDataset(Dataset):
         self.read_media(example, kept, turn, row)
         for need in self.needs:
             is_text = need in TEXT_TARGETS
-            target = self.said(need, turn, row) if is_text else self.known.of(need, sample)
+            target = self.target_tokens(need, turn, row) if is_text else self.known.of(need, sample)
             if target is not None:
                 example.targets[need] = target
-        for name, entries in self.taught.items():
+        for name, entries in self.teacher_outputs.items():
             which = self.texts.which("text", turn, row) if entries.texts else 0
             if which is not None and (vector := entries.read(row, which)) is not None:
                 example.targets[name] = vector[0]
@@ -207,11 +208,11 @@ class ManifestDataset(Dataset):
         """
         seed, offset = self.augmentation_seed(turn, row), self.offset(turn, row)
         for name in kept:
-            sample = self.samples[self.lender(name, row)]
+            sample = self.samples[self.source_row(name, row)]
             if name in self.texts.columns:
                 continue  # texts are read from the manifest
             if name in self.cached:
-                if (tokens := self.cached[name].read(self.lender(name, row))) is not None:
+                if (tokens := self.cached[name].read(self.source_row(name, row))) is not None:
                     example.inputs[name] = tokens
             elif name in self.preparation.features:
                 example.inputs[name] = self.media.features(sample, name)
@@ -231,7 +232,7 @@ class ManifestDataset(Dataset):
             if (name in sample.features if name in features else has_raw(sample, name))
         ]
 
-    def kept(self, turn: int, row: int) -> list[str]:
+    def kept_modalities(self, turn: int, row: int) -> list[str]:
         """Return the modalities of the sample that remain after modality dropout."""
         has = self.has(row)
         if not any(self.dropout.values()) or not self.training:
@@ -269,7 +270,7 @@ class ManifestDataset(Dataset):
             return self.cached[name].read(row, which)
         return self.texts.tokens(name, row, which)
 
-    def said(self, name: str, turn: int, row: int) -> Tensor | None:
+    def target_tokens(self, name: str, turn: int, row: int) -> Tensor | None:
         """Return the target tokens of a text column; in training possibly several captions."""
         several = self.training and name == "captions" and self.captions_per_sample > 1
         first = self.texts.which(name, turn, row)

@@ -118,14 +118,14 @@ class InputFiles(ManifestDataset):
             for name in self.first_of("image", "video"):
                 example.inputs[name] = pictures
         else:
-            self.read_film(example, replace(sample, video=path, audio=path))
+            self.read_video(example, replace(sample, video=path, audio=path))
         if not example.inputs:
             accepted = ", ".join(self.from_files) or "features only"
             raise UnreadableError(path, f"contains no modality that the model accepts ({accepted})")
         if (tokens := self.text("text", 0, row)) is not None:
             example.inputs["text"] = tokens
 
-    def read_film(self, example: Example, sample: Sample) -> None:
+    def read_video(self, example: Example, sample: Sample) -> None:
         """Read frames and audio of a video, or the audio of a file without video."""
         for name in self.first_of("video", "image"):
             try:

@@ -148,9 +148,9 @@ def make_loader(
         samples.preparation,
         samples.known,
         round_to,
-        samples.mixing.learners,
+        samples.mixing.head_corpora,
         {name: entries.part.vector for name, entries in samples.cached.items()},
-        {name: entries.part.vector for name, entries in samples.taught.items()},
+        {name: entries.part.vector for name, entries in samples.teacher_outputs.items()},
         {name for name, entries in samples.cached.items() if entries.part.card.of_body},
     )
     workers = default_workers() if num_workers is None else num_workers

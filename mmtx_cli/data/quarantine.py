@@ -27,9 +27,9 @@ class Quarantine:
         self.max_fraction = max_fraction
         self.seen: set[Key] = set()
         # files from before resuming may have been repaired: count them only if they fail again
-        self.before = set(self.written())
+        self.before = set(self.recorded())
 
-    def written(self) -> dict[Key, Fault]:
+    def recorded(self) -> dict[Key, Fault]:
         """Return the recorded faults of all processes.
 
         Raises:
@@ -60,7 +60,7 @@ class Quarantine:
         if not new:
             return
         self.seen |= new.keys()
-        recorded = self.written()
+        recorded = self.recorded()
         lines = [json_line(fault) + "\n" for key, fault in new.items() if key not in recorded]
         if lines:
             with writing(self.path), appending(self.path) as file:
@@ -68,7 +68,7 @@ class Quarantine:
 
     def check(self) -> None:
         """Raise DataError if more samples than allowed could not be read."""
-        recorded = self.written()
+        recorded = self.recorded()
         unreadable = self.seen | (recorded.keys() - self.before)
         if len(unreadable) > self.max_fraction * self.total:
             last = list(recorded.values())[-1]

@@ -66,7 +66,7 @@ def attribute_accuracy(
     return {
         "count": len(films),
         "counts": counts,
-        "metrics": {name: x for name, x in scores.figures().items() if counts[name]},
+        "metrics": {name: x for name, x in scores.metrics().items() if counts[name]},
         "intervals": {name: list(ends) for name, ends in intervals.items()},
     }
 

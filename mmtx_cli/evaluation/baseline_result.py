@@ -27,13 +27,13 @@ def baseline_parts(
     found: dict[str, dict[str, Any]] = {}
     for head, by_name in baselines.items():
         model: Scores = scored[head][2]
-        model_metrics = model.figures().keys()
+        model_metrics = model.metrics().keys()
         for name, scores in by_name.items():
             part = found.setdefault(name, {"metrics": {}, "intervals": {}, "difference": {}})
             gap = model.minus(scores)
             bounds = scores.intervals(resamples=resamples, seed=seed)
             gaps = gap.intervals(resamples=resamples, seed=seed)
-            figures, differences = scores.figures(), gap.figures()
+            figures, differences = scores.metrics(), gap.metrics()
             for metric in figures:
                 if metric not in model_metrics or metric not in bounds or metric not in gaps:
                     continue  # the model lacks it, or it is undefined here

@@ -151,7 +151,7 @@ def tasks_of(model: MultimodalModel, corpus: Corpus, scored: Mapping[str, Any]) 
     return {
         name: task
         for name, (_, _, scores) in scored.items()
-        if headline(scores.figures()) and (task := task_of(model.head[name], corpus))
+        if headline(scores.metrics()) and (task := task_of(model.head[name], corpus))
     }
 
 
@@ -178,7 +178,7 @@ def train_rows(name: str, head: Any, corpus: Corpus) -> list[Sample]:
     rows = [
         row
         for row in corpus.limited("train")
-        if corpus.learns(name, row) and all(NEEDS[need][1](row) for need in head.targets)
+        if corpus.trains_on(name, row) and all(NEEDS[need][1](row) for need in head.targets)
     ]
     if "label" in head.targets:
         known = dict.fromkeys(getattr(head, "label_names", corpus.label_names))

@@ -81,13 +81,13 @@ def probe_metrics(
     """
     if isinstance(train[0].label, (int, float)):
         y, truth = (torch.tensor([float(row.label) for row in rows]) for rows in (train, test))  # type: ignore[arg-type]
-        return regression_scores(linear_regression(x, y, x_test).numpy(), truth.numpy()).figures()
+        return regression_scores(linear_regression(x, y, x_test).numpy(), truth.numpy()).metrics()
     class_index = {name: i for i, name in enumerate(corpus.label_names)}
     y, truth = (
         torch.tensor([class_index[str(row.label)] for row in rows]) for rows in (train, test)
     )
     probabilities = linear_classifier(x, y, len(class_index), x_test)
-    return classification_scores(probabilities.numpy(), truth.numpy()).figures()
+    return classification_scores(probabilities.numpy(), truth.numpy()).metrics()
 
 
 def summaries(

@@ -56,7 +56,7 @@ def shuffled_answers(
         run: The settings; ``seed`` is that of the permutations.
         process: This process.
     """
-    unread = {ident for ident, _ in Quarantine(run.run_dir / "quarantine.jsonl", 1, 1).written()}
+    unread = {ident for ident, _ in Quarantine(run.run_dir / "quarantine.jsonl", 1, 1).recorded()}
     readable = [row for row in rows if row.id not in unread]
     found = {}
     for i, name in enumerate(kept):
@@ -163,7 +163,7 @@ def change(scores: Any, whole: Any, resamples: int, seed: int) -> dict[str, Any]
     """
     difference = scores.minus(whole)
     return {
-        "metrics": scores.figures(),
-        "change": difference.figures(),
+        "metrics": scores.metrics(),
+        "change": difference.metrics(),
         "intervals": difference.intervals(resamples=resamples, seed=seed),
     }

@@ -62,7 +62,7 @@ def group_metrics(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for group in sorted({s.group for s in samples if s.group}):
             chosen = np.array([i for i, s in enumerate(samples) if s.group == group])
             part = groups.setdefault(group, {"count": len(chosen), "metrics": {}})
-            figures = scores.subset(chosen).figures()
+            figures = scores.subset(chosen).metrics()
             part["metrics"] |= {f"{name}/{k}": v for k, v in figures.items() if np.isfinite(v)}
     return groups
 
@@ -92,6 +92,6 @@ def add_figures(part: dict[str, Any], head: str, scores: Any, run: EvalConfig) -
         scores: Scores of the head.
         run: The settings: ``bootstrap`` and ``seed``.
     """
-    part["metrics"] |= {f"{head}/{k}": v for k, v in scores.figures().items()}
+    part["metrics"] |= {f"{head}/{k}": v for k, v in scores.metrics().items()}
     found = scores.intervals(resamples=run.bootstrap, seed=run.seed)
     part["intervals"] |= {f"{head}/{k}": v for k, v in found.items()}

@@ -70,7 +70,7 @@ def evaluate(run: EvalConfig) -> None:
     check_cache(model, nodes, model.state_dict(), corpus, run.plain)
     evaluated = Evaluated(run, model, corpus, rows, process)
     samples = corpus.samples(rows, list(model.encoder), ())
-    for message in samples.cut_texts() if process.is_first else ():
+    for message in samples.text_truncation_warnings() if process.is_first else ():
         print(f"{message}, as when the model was trained", file=sys.stderr)
     open_run(run.plain)
     fit_heads(model, corpus, examples, run, process)
@@ -197,7 +197,7 @@ def score_heads(
     whole: dict[str, Any] = {}
     partial: dict[str, Any] = {}
     for name, head in model.head.items():
-        head_rows = [row for row in readable if corpus.learns(name, row)]
+        head_rows = [row for row in readable if corpus.trains_on(name, row)]
         samples = usable(head_rows, head.targets, corpus.manifest)
         texts = corpus.texts(samples) if head.traits.scores_every_text else ()
         for subset in (

@@ -94,7 +94,7 @@ class MaskedReconstructionHead(Head):
         self.modality, self.mask_ratio, self.target = modality, mask_ratio, target
         self.required_modalities = (modality,)
         self.decoder = QueryDecoder(
-            self.patching.width, dim, self.patching.numbers, depth, num_heads, mlp_ratio
+            self.patching.width, dim, self.patching.patch_values, depth, num_heads, mlp_ratio
         )
 
     @property
@@ -109,7 +109,7 @@ class MaskedReconstructionHead(Head):
         In evaluation, the masked patches of a sample are the same every time.
         """
         field = batch.inputs[self.modality]
-        patches = self.patching.cut(field)
+        patches = self.patching.cut_patches(field)
         visible, hidden = self.split_patches(patches, batch.keys)
         if visible:
             visible_field = replace(field, visible=visible)
@@ -133,11 +133,13 @@ class MaskedReconstructionHead(Head):
             every = torch.arange(patches.mask.shape[1], device=patches.mask.device)
             return None, TokenIndex(every.expand_as(patches.mask), patches.mask)
         scores = uniform(keys, patches.mask.shape[1], f"hidden {self.modality}")
-        return split_patches(patches.mask, self.mask_ratio, self.masking, patches.places, scores)
+        return split_patches(
+            patches.mask, self.mask_ratio, self.masking, patches.patches_per_step, scores
+        )
 
     def count(self, batch: Batch) -> Int[Tensor, ""]:
         """Return the number of masked patches."""
-        patches = self.patching.cut(batch.inputs[self.modality])
+        patches = self.patching.cut_patches(batch.inputs[self.modality])
         return self.split_patches(patches, batch.keys)[1].mask.sum()
 
     def content(self, field: ModalityInput, patches: Patches) -> Float[Tensor, "b n p"]:

@@ -45,7 +45,7 @@ def cache(run: CacheConfig, folder: Path, chosen: Sequence[str]) -> None:
     """
     data, text_encoder = run.data, run.encoder.get("text")
     corpus = build_data(data, run.preprocessing, run.seed, run.stored, text_encoder, run.head)
-    run = with_facts(run, corpus.facts())
+    run = with_facts(run, corpus.config_values())
     # a single process writes the shards, however many devices training uses
     single = replace(run.trainer, devices=1, num_nodes=1, strategy="auto")
     device = launch(single).device

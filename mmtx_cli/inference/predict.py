@@ -65,7 +65,7 @@ def predict(
     with torch.inference_mode(), cast, bar:
         for batch in bar.track(loader, description=label):
             on_device = batch.to(process.device, non_blocking=True)
-            answers = model.answers(on_device, heads, views or [dict])
+            answers = model.predict_views(on_device, heads, views or [dict])
             outputs = [{n: on_cpu(o) for n, o in answer.items()} for answer in answers]
             with paused(bar):  # so that the caller may print
                 yield batch, outputs

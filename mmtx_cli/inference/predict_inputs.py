@@ -56,7 +56,7 @@ def predict(run: PredictConfig, paths: Sequence[str], texts: Sequence[str]) -> N
             f"{', '.join(model.head)}); set embeddings=true to write only embeddings"
         )
     samples, lines = rows or input_lines(run, reader, paths)
-    for message in samples.cut_texts() if process.is_first else ():
+    for message in samples.text_truncation_warnings() if process.is_first else ():
         print(f"{message}, as in training", file=sys.stderr)
     run_dir = open_run(run.plain)
     aligned = [name for name in head_names if model.head[name].traits.contrastive]

@@ -33,7 +33,7 @@ class CaptionFile:
         """Record an error."""
         self.faults.append(f"{place}: {what}")
 
-    def told(self) -> list[str]:
+    def messages(self) -> list[str]:
         """Return the first errors, then the number of further ones."""
         more = len(self.faults) - MAX_SHOWN
         return self.faults[:MAX_SHOWN] + ([f"… and {more} more in {self.path}"] if more > 0 else [])

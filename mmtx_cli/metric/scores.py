@@ -60,7 +60,7 @@ class Scores:
     def __len__(self) -> int:
         return len(self.statistics)
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Return each metric over all samples. Raises MmtxError if there are none."""
         self._require_samples()
         sums = self.statistics.sum(axis=0, keepdims=True, dtype=np.float64)

@@ -25,12 +25,12 @@ class EarlierModel(MultimodalModel):
         with earlier_draws(None if self.training else batch.ids):
             return super().forward(batch)
 
-    def answers(
+    def predict_views(
         self, batch: Batch, heads: Iterable[str], changes: Sequence[Callable[[Streams], Streams]]
     ) -> list[dict[str, dict[str, Tensor]]]:
         """Predict, with the random numbers of early versions."""
         with earlier_draws(batch.ids):
-            return super().answers(batch, heads, changes)
+            return super().predict_views(batch, heads, changes)
 
     def present_tokens(self, name: str, field: ModalityInput) -> Tokens:
         """Encode all samples: dropout drew numbers for absent ones, too."""

@@ -85,10 +85,10 @@ class MultimodalModel(nn.Module):
         self, batch: Batch, heads: Sequence[str] | None = None
     ) -> dict[str, dict[str, Tensor]]:
         """Predict with each head (or each of ``heads``), without targets."""
-        return self.answers(batch, self.head if heads is None else heads, [dict])[0]
+        return self.predict_views(batch, self.head if heads is None else heads, [dict])[0]
 
     @torch.no_grad()
-    def answers(
+    def predict_views(
         self, batch: Batch, heads: Iterable[str], changes: Sequence[Callable[[Streams], Streams]]
     ) -> list[dict[str, dict[str, Tensor]]]:
         """Return the predictions of ``heads`` for each changed copy of a batch, encoded once.

@@ -112,7 +112,9 @@ def _gallery(
         Part(title, [_card(row, outcome, thumbnails, sounds) for row, outcome in chosen])
         for title, chosen in _choose(samples, size)
     ]
-    pairs = [(outcome.truth[0], outcome.said) for _, outcome in samples if outcome.kind == "class"]
+    pairs = [
+        (outcome.truth[0], outcome.prediction) for _, outcome in samples if outcome.kind == "class"
+    ]
     confidences = [
         (float(probability), bool(outcome.correct))
         for row, outcome in samples

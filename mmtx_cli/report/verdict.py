@@ -16,12 +16,12 @@ class Verdict:
     """The prediction of one head for one sample; a higher ``score`` is better."""
 
     kind: str
-    said: str
+    prediction: str
     truth: list[str] = field(default_factory=list)
     truth_name: str = "label"
     measure: str = ""
     score: float | None = None
-    shown: str = ""
+    score_text: str = ""
     correct: bool | None = None
     others: list[str] = field(default_factory=list)
 

@@ -64,7 +64,7 @@ def _digests(rows: Sequence[Sample]) -> dict[str, Any]:
 
     def files(row: Sample) -> object:
         paths = [os.path.relpath(path, folder) for path in _paths(row)]
-        references = [(name, place.spot) for name, place in sorted(row.features.items())]
+        references = [(name, place.key_and_row) for name, place in sorted(row.features.items())]
         return paths, row.start, row.end, references
 
     return {

@@ -43,7 +43,7 @@ def read_data(run: TrainConfig) -> RunData:
     corpus = build_data(run.data, run.preprocessing, run.seed, run.stored, text_encoder, run.head)
     check_modalities_occur([name for name, node in encoder.items() if node], corpus)
     corpus = replace(corpus, cache=open_cache(run.plain))
-    run = with_facts(run, corpus.facts())
+    run = with_facts(run, corpus.config_values())
     config = model_config(run, corpus)
     config["run"] = run_settings(run.plain)
     config["rows"] = row_digests(corpus.manifest.samples)

@@ -68,7 +68,7 @@ def trainable_rows(model: Any, corpus: Any, split: str) -> list[Any]:
     with_targets = {row.corpus for row in kept}
     faults = [
         f"{corpus.manifest.parts[name].path}: no row of split=train has targets for any head of "
-        f"this dataset ({', '.join(n for n, _ in heads if corpus.mixing.learns(n, name))}); "
+        f"this dataset ({', '.join(n for n, _ in heads if corpus.mixing.trains_on(n, name))}); "
         "change its heads or its text in data.mixture, or remove it"
         for name in corpus.mixing.names
         if name not in with_targets
@@ -87,7 +87,7 @@ def has_targets(row: Any, name: str, head: Any, corpus: Any) -> bool:
         head: The head.
         corpus: The data.
     """
-    if not corpus.learns(name, row):
+    if not corpus.trains_on(name, row):
         return False
     groups = [head.required_modalities] if head.required_modalities else head.pairs or [()]
     return all(NEEDS[need][1](row) for need in head.targets) and any(
@@ -99,7 +99,7 @@ def check_heads_have_targets(model: Any, rows: Sequence[Any], corpus: Any) -> No
     """Raise DataError if a head, or a pair of modalities to align, has no training rows."""
     faults = []
     for name, head in model.head.items():
-        head_rows = [row for row in rows if corpus.learns(name, row)]
+        head_rows = [row for row in rows if corpus.trains_on(name, row)]
         for a, b in head.pairs:
             if not any(
                 has_modality(r, a, corpus) and has_modality(r, b, corpus) for r in head_rows

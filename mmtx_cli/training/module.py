@@ -24,21 +24,21 @@ class MeanAccumulator:
     """Accumulates weighted values on the device until their means are read."""
 
     def __init__(self) -> None:
-        self.noted: dict[str, list[tuple[Tensor, Tensor | float]]] = {}
+        self.records: dict[str, list[tuple[Tensor, Tensor | float]]] = {}
 
     def add(self, name: str, value: Tensor, count: Tensor | float) -> None:
         """Record the mean ``value`` of ``count`` items without reading it from the device."""
-        self.noted.setdefault(name, []).append((value, count))
+        self.records.setdefault(name, []).append((value, count))
 
-    def take(self, other: "MeanAccumulator") -> None:
+    def merge(self, other: "MeanAccumulator") -> None:
         """Move the records of ``other`` into this accumulator, which leaves ``other`` empty."""
-        for name, pairs in other.noted.items():
-            self.noted.setdefault(name, []).extend(pairs)
-        other.noted = {}
+        for name, pairs in other.records.items():
+            self.records.setdefault(name, []).extend(pairs)
+        other.records = {}
 
     def means(self, everywhere: bool = False) -> dict[str, float]:
         """Return the means since the last call, over all processes if ``everywhere``, and reset."""
-        records, self.noted = self.noted, {}
+        records, self.records = self.records, {}
         names = gather_names([*records]) if everywhere else [*records]
         if not names:
             return {}
@@ -119,25 +119,25 @@ class TrainingModule(pl.LightningModule):
         self.train_tally, self.val_tally = MeanAccumulator(), MeanAccumulator()
         self.step_tally = MeanAccumulator()  # of the current step, which may be skipped
         self.guard = guard or DivergenceGuard(0, None)
-        self.begun = False
+        self.has_started = False
         self.losses: list[Tensor] = []  # of the micro-batches of the current step
         self.ids: list[str] = []
-        self.lacking = False  # some micro-batch lacks a modality or a head's targets
+        self.has_missing_inputs = False  # some micro-batch lacks a modality or a head's targets
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the weighted sum of the heads' losses."""
-        self.draw_anew((self.seed * 1_000_003 + batch_idx) * 4099 + rank())
+        self.reseed((self.seed * 1_000_003 + batch_idx) * 4099 + rank())
         batch = self.at_step(batch, batch_idx // self.accumulate)
         predictions = self.model(batch)
         total = self.total(predictions, self.step_tally, batch)
-        if not self.begun:
-            self.begun = True
+        if not self.has_started:
+            self.has_started = True
             for name, prediction in predictions.items():
                 warn_without_targets(name, self.model.head[name], prediction, len(batch))
         self.step_tally.add("loss", total.detach(), len(batch))
         self.losses.append(total.detach())
         self.ids += batch.ids
-        self.lacking |= bool(batch.inactive_heads) or any(
+        self.has_missing_inputs |= bool(batch.inactive_heads) or any(
             field.empty for field in batch.inputs.values()
         )
         return total
@@ -154,7 +154,7 @@ class TrainingModule(pl.LightningModule):
         )
         return [replace(p, shares=d.shares) for p, d in zip(parts, weighted, strict=True)]
 
-    def draw_anew(self, seed: int) -> None:
+    def reseed(self, seed: int) -> None:
         """Seed the CPU and this device.
 
         ``torch.manual_seed`` would take 1 ms per call as long as CUDA is not initialized.
@@ -220,20 +220,22 @@ class TrainingModule(pl.LightningModule):
         Done here because Lightning refuses to clip gradients of a fused optimizer.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        if self.lacking:  # as with several processes: unused parameters get a zero gradient
+        if (
+            self.has_missing_inputs
+        ):  # as with several processes: unused parameters get a zero gradient
             for parameter in parameters:
                 if parameter.grad is None and parameter.requires_grad:
                     parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        if fault := self.guard.fault(*self.everywhere(norm)):
-            self.leave_out(fault, parameters)
+        if fault := self.guard.fault(*self.global_loss_and_norm(norm)):
+            self.skip_step(fault, parameters)
         elif gradient_clip_val:
             torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
-        self.train_tally.take(self.step_tally)
-        self.losses, self.ids, self.lacking = [], [], False
+        self.train_tally.merge(self.step_tally)
+        self.losses, self.ids, self.has_missing_inputs = [], [], False
 
-    def everywhere(self, norm: Tensor) -> tuple[float, float]:
+    def global_loss_and_norm(self, norm: Tensor) -> tuple[float, float]:
         """Return the loss of the step, averaged over all processes, and its gradient norm.
 
         In float16 the norm is returned as 0: the gradient scaler handles overflow.
@@ -246,7 +248,7 @@ class TrainingModule(pl.LightningModule):
         both = torch.stack([loss.float(), norm.float()]).tolist()
         return both[0], both[1]
 
-    def leave_out(self, fault: str, parameters: list[torch.nn.Parameter]) -> None:
+    def skip_step(self, fault: str, parameters: list[torch.nn.Parameter]) -> None:
         """Skip this step: without gradients, no parameter is updated or decayed."""
         message = self.guard.skip(fault, self.trainer.global_step + 1, self.ids)
         for parameter in parameters:

@@ -158,9 +158,10 @@ def print_truncation(samples: Any) -> None:
     """Print how texts are truncated and how images, videos and audio are cropped or shortened."""
     if is_first_process():
         truncated = [
-            f"{message}; increase max_length to avoid truncation" for message in samples.cut_texts()
+            f"{message}; increase max_length to avoid truncation"
+            for message in samples.text_truncation_warnings()
         ]
-        for message in (*truncated, *samples.cropped(), *samples.shortened()):
+        for message in (*truncated, *samples.crop_warnings(), *samples.truncation_warnings()):
             print(message, file=sys.stderr)
 
 

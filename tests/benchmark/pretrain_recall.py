@@ -51,7 +51,7 @@ def recall(rounds: int) -> None:
 
     ratios = paired_ratio(run_theirs, run_ours, rounds or 3)[1]
     scores = said["ours"].scores
-    figures = scores.figures()
+    figures = scores.metrics()
     apart = max(abs(figures[f"{w}_r{k}"] - theirs[f"{w}_R@{k}"]) for w in WAYS for k in (1, 5, 10))
     differ = 0
     for way, (one, other) in WAYS.items():

@@ -315,7 +315,7 @@ def test_an_interruption_keeps_what_was_done(data, tmp_path, monkeypatch, capfd)
 
     def stopped(self):
         if len(done) == 5:
-            self.forget()  # a killed process writes no more
+            self.reset()  # a killed process writes no more
             raise KeyboardInterrupt
         done.append(len(self.outputs))
         flush(self)

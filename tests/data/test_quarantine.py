@@ -79,7 +79,7 @@ def test_a_line_that_another_process_is_writing(path):
     Quarantine(path, 20, 0.1).add([fault(1)])
     with open(path, "ab") as file:
         file.write(b'{"id": "\xc3')
-    assert list(Quarantine(path, 20, 0.1).written().values()) == [fault(1)]
+    assert list(Quarantine(path, 20, 0.1).recorded().values()) == [fault(1)]
 
 
 def test_more_than_a_run_writes(path, monkeypatch):

@@ -62,20 +62,20 @@ def test_evaluation_takes_the_centre(made):
 def test_dropout_takes_modalities_away_but_never_all(made):
     samples = samples_of(made, dropout=dict.fromkeys(MODALITIES, 0.6))
     places = [(epoch, row) for epoch in range(20) for row in range(len(made))]
-    kept = [tuple(samples.kept(*place)) for place in places]
+    kept = [tuple(samples.kept_modalities(*place)) for place in places]
     assert all(kept)
     assert len(set(kept)) == 7, "every subset that is not empty"
     share = sum(len(few) for few in kept) / (3 * len(kept))
     assert 0.4 < share < 0.55  # 0.4, and one where all would be gone
     assert [
-        tuple(samples_of(made, dropout=dict.fromkeys(MODALITIES, 0.6)).kept(*place))
+        tuple(samples_of(made, dropout=dict.fromkeys(MODALITIES, 0.6)).kept_modalities(*place))
         for place in places
     ] == kept
 
 
 def test_dropout_is_for_training_alone(made):
     samples = samples_of(made, training=False, dropout=dict.fromkeys(MODALITIES, 0.9))
-    assert all(len(samples.kept(0, row)) == 3 for row in range(len(samples)))
+    assert all(len(samples.kept_modalities(0, row)) == 3 for row in range(len(samples)))
 
 
 def test_a_broken_film_costs_its_sample(made, tmp_path):

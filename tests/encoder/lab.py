@@ -93,7 +93,7 @@ def decoded(cfg, modality, draws=1):
         return collate([samples[(draw or 0, row)] for row in range(len(rows))])
 
     train = [batch("train", draw) for draw in range(draws)]
-    return Decoded(corpus.facts(), train, batch("val"), batch("test"))
+    return Decoded(corpus.config_values(), train, batch("val"), batch("test"))
 
 
 def trained(cfg, data, modality, seed, steps=STEPS, change=None):

@@ -111,7 +111,7 @@ def test_hidden_tubelets_have_no_part(attention, masking):
     field = video(4, 3)
     patches = encoder.patches(field)
     scores = torch.rand(patches.mask.shape)
-    shown, hidden = split_patches(patches.mask, 0.5, masking, patches.places, scores)
+    shown, hidden = split_patches(patches.mask, 0.5, masking, patches.patches_per_step, scores)
     other = field.data.clone()
     for i in range(2):
         for index in hidden.index[i][hidden.mask[i]].tolist():

@@ -26,7 +26,7 @@ def rows(values, key="label", **more):
 
 
 def figures(task, predicted, test):
-    return {name: task.score(each, test).figures() for name, each in predicted.items()}
+    return {name: task.score(each, test).metrics() for name, each in predicted.items()}
 
 
 def apart(values):
@@ -66,7 +66,7 @@ def test_constant_labels_have_the_best_micro_f1_of_all_sets():
     chosen = best_label_set(torch.from_numpy(y.sum(axis=0)), 40)
 
     def f1(labels):
-        return multilabel_scores(np.tile(labels, (40, 1)), y).figures()["f1_micro"]
+        return multilabel_scores(np.tile(labels, (40, 1)), y).metrics()["f1_micro"]
 
     every = [f1(np.array([i >> k & 1 for k in range(5)], dtype=float)) for i in range(1, 32)]
     assert f1(chosen.numpy()) == pytest.approx(max(every))
@@ -131,7 +131,7 @@ def test_what_is_not_beaten_is_a_sentence():
         scores = classification_scores(np.eye(2)[predicted % 2], labels)
         parts = baseline_parts({"h": {"most": majority}}, {"h": ([], [], scores)}, 300, 0)
         low, high = parts["most"]["difference"]["h/accuracy"]["interval"]
-        model = {"h/accuracy": scores.figures()["accuracy"]}
+        model = {"h/accuracy": scores.metrics()["accuracy"]}
         return unbeaten(parts, model, {}), low, high
 
     sentences, low, _ = said(right)
@@ -150,4 +150,4 @@ def test_less_error_is_better():
     model, mean = (regression_scores(x, truth) for x in (truth + 0.1, np.full(20, 9.5)))
     for ours, theirs, beaten in ((model, mean, True), (mean, model, False)):
         parts = baseline_parts({"n": {"other": theirs}}, {"n": ([], [], ours)}, 100, 0)
-        assert (unbeaten(parts, {"n/mae": ours.figures()["mae"]}, {}) == {}) == beaten
+        assert (unbeaten(parts, {"n/mae": ours.metrics()["mae"]}, {}) == {}) == beaten

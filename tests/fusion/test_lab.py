@@ -67,7 +67,7 @@ def lab(tmp_path_factory):
             samples = corpus.samples(some, SEES[task], ["label"])
             collate = Collate(SEES[task], ("label",), samples.preparation, samples.known)
             made.append(collate([samples[(0, row)] for row in range(len(samples))]))
-        return path, corpus.facts(), *made
+        return path, corpus.config_values(), *made
 
     return given
 

@@ -195,7 +195,7 @@ class TestEvaluate:
         assert right["scores"]["rouge_l"] == pytest.approx(1.0)
         assert wrong["scores"]["rouge_l"] == pytest.approx(1 / 3, abs=0.01)
         assert right["scores"]["cider"] > wrong["scores"]["cider"]
-        figures = evaluation.scores.figures()
+        figures = evaluation.scores.metrics()
         assert figures["bleu_1"] == pytest.approx(4 / 6)
         assert figures["rouge_l"] == pytest.approx(2 / 3, abs=0.01)
 
@@ -235,7 +235,7 @@ class TestAnswers:
         assert dog["scores"] == ball["scores"] == {"accuracy": 1.0, "exact_match": 1.0}
         assert red["scores"] == {"accuracy": 0.0, "exact_match": 0.0}
         assert red["score"] == -0.5
-        figures = evaluation.scores.figures()
+        figures = evaluation.scores.metrics()
         assert figures == {"accuracy": pytest.approx(2 / 3), "exact_match": pytest.approx(2 / 3)}
 
     def test_there_is_nothing_else_to_say(self):

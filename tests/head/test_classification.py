@@ -119,7 +119,7 @@ def test_evaluates_one_label():
     samples = [Sample(str(i), "test", label=name) for i, name in enumerate(["red", "green", "red"])]
     outputs = said([2.0, 0.0, 0.0], [0.0, 0.0, 1.0], [3.0, 0.0, 0.0])
     evaluation = head_of().evaluate(outputs, samples, Words())
-    figures = evaluation.scores.figures()
+    figures = evaluation.scores.metrics()
     assert figures["accuracy"] == pytest.approx(2 / 3)
     assert figures["f1_macro"] == pytest.approx((1 + 0 + 0) / 3)
     wrong = evaluation.rows[1]
@@ -135,7 +135,7 @@ def test_evaluates_several_labels():
     samples = [Sample(str(i), "test", label=label) for i, label in enumerate(labels)]
     outputs = said([2.0, -2.0, 2.0], [-1.0, -1.0, -1.0], [1.0, 1.0, -1.0])
     evaluation = head_of(multi_label=True).evaluate(outputs, samples, Words())
-    figures = evaluation.scores.figures()
+    figures = evaluation.scores.metrics()
     assert figures["exact_match"] == pytest.approx(2 / 3)
     assert figures["f1_micro"] == pytest.approx(2 * 3 / (4 + 3))
     assert [row["prediction"] for row in evaluation.rows] == [["red", "blue"], [], ["red", "green"]]

@@ -173,7 +173,7 @@ class TestEvaluate:
         # of a's texts the first likes c's picture (.96) more than its own (.8), the second c's (1)
         # and b's (.8) more than its own (.6); b's text and all pictures find their partners
         evaluation = head_of("image", "text").evaluate(self.outputs(), self.samples, Words())
-        figures = evaluation.scores.figures()
+        figures = evaluation.scores.metrics()
         assert figures["image_to_text_r1"] == 1.0
         assert figures["text_to_image_r1"] == pytest.approx(1 / 3)
         assert figures["text_to_image_r5"] == 1.0
@@ -188,7 +188,7 @@ class TestEvaluate:
             return dict.fromkeys("abc", embedding) | {k: torch.tensor(x) for k, x in there.items()}
 
         outputs = [[row(i)] for i in range(3)]
-        figures = head_of("a", "b", "c").evaluate(outputs, self.samples, Words()).scores.figures()
+        figures = head_of("a", "b", "c").evaluate(outputs, self.samples, Words()).scores.metrics()
         ways = {name.removesuffix("_r1") for name in figures if name.endswith("_r1")}
         assert ways == {f"{a}_to_{b}" for a in "abc" for b in "abc" if a != b}
         assert set(figures.values()) == {1.0}

@@ -76,7 +76,7 @@ class TestZeroShot:
             assert row["prediction"] == NAMES[own.argmax()]
             assert row["scores"]["probability_of_label"] == pytest.approx(own[label], abs=1e-5)
         right = (p.argmax(axis=1) == [0, 1, 2, 1]).mean()
-        assert evaluation.scores.figures()["accuracy"] == pytest.approx(right)
+        assert evaluation.scores.metrics()["accuracy"] == pytest.approx(right)
 
     def test_it_says_what_the_contrastive_head_says(self, model, heads):
         head = zero_shot(heads)
@@ -153,7 +153,7 @@ class TestProbe:
         head, x = self.learned(labels, k=5, temperature=0.2)
         test, samples = self.outputs(10, 1), labelled([NAMES[i % 2] for i in range(10)])
         evaluation = head.evaluate([[row] for row in rows_of(test)], samples, Words())
-        figures = evaluation.scores.figures()
+        figures = evaluation.scores.metrics()
         y, truth = torch.arange(24) % 3, torch.arange(10) % 2
         for name in self.streams:
             there = x[f"{name}_present"]
@@ -182,7 +182,7 @@ class TestProbe:
         said = linear_regression(x["image"], torch.arange(24.0), test["image"])
         assert [row["prediction"] for row in evaluation.rows] == pytest.approx(said.tolist())
         error = (said - 0.5 * torch.arange(6)).abs().mean()
-        assert evaluation.scores.figures()["image/linear/mae"] == pytest.approx(float(error))
+        assert evaluation.scores.metrics()["image/linear/mae"] == pytest.approx(float(error))
 
     def test_a_stream_that_no_training_sample_has_is_left_out(self):
         head, x = self.probe(kind="knn"), self.outputs(6, 0)
@@ -229,8 +229,8 @@ class TestRetrieval:
         streams = model.fusion(model.encode(batch))
         outputs = [[row] for row in rows_of(head.predict(streams, batch))]
         samples = [replace(s, label=None) for s in labelled("abcd")]
-        figures = head.evaluate(outputs, samples, Words()).scores.figures()
-        whole = heads["contrastive"].evaluate(outputs, samples, Words()).scores.figures()
+        figures = head.evaluate(outputs, samples, Words()).scores.metrics()
+        whole = heads["contrastive"].evaluate(outputs, samples, Words()).scores.metrics()
         for way in ("image_to_text", "text_to_image"):
             assert figures[f"{way}_median_rank"] == whole[f"{way}_median_rank"]
             assert figures[f"{way}_r1"] == whole[f"{way}_r1"]

@@ -51,7 +51,7 @@ def test_the_loss_is_the_mean_squared_error_of_what_is_hidden(case):
     model, head = model.double(), model.head[name]
     view = head.prepare_batch(batch)
     prediction = head(model.streams(view, head.streams, {}), view)
-    patches = model.encoder[modality].patching().cut(batch.inputs[modality])
+    patches = model.encoder[modality].patching().cut_patches(batch.inputs[modality])
     shown = view.inputs[modality].visible
     total, count = 0.0, 0
     for i in range(len(batch)):
@@ -73,7 +73,7 @@ def test_what_is_hidden_is_not_seen(case):
     head, encoder = model.head[name], model.encoder[modality]
     view = head.prepare_batch(batch)
     shown = view.inputs[modality].visible
-    seen = torch.zeros_like(encoder.patching().cut(batch.inputs[modality]).mask)
+    seen = torch.zeros_like(encoder.patching().cut_patches(batch.inputs[modality]).mask)
     for i in range(len(batch)):
         seen[i, shown.index[i][shown.mask[i]]] = True
 

@@ -54,7 +54,7 @@ def test_it_learns_an_order(streams):
     samples = [Sample(name, "test", label=name) for name in NAMES]
     found = head.evaluate([[{"above": row}] for row in above], samples, Words())
     assert [row["prediction"] for row in found.rows] == NAMES
-    figures = found.scores.figures()
+    figures = found.scores.metrics()
     assert figures.pop("ece") < 0.2
     assert figures == {"accuracy": 1.0, "mae": 0.0, "kappa": 1.0}
 

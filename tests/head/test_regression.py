@@ -60,7 +60,7 @@ def test_figures_are_in_units_of_the_label(streams):
     said = head.predict(streams, batch_of(0.0, 0.0, 0.0))["number"].detach()
     samples = [Sample(str(i), "test", label=float(y) + 2) for i, y in enumerate(said.tolist())]
     found = head.evaluate([[{"number": y}] for y in said], samples, Words())
-    assert found.scores.figures()["mae"] == pytest.approx(2, rel=1e-5)
+    assert found.scores.metrics()["mae"] == pytest.approx(2, rel=1e-5)
     assert found.rows[0]["prediction"] == pytest.approx(found.rows[0]["label"] - 2, rel=1e-5)
 
 

@@ -50,7 +50,7 @@ def test_answers_are_scored_by_annotator_agreement():
     found = head.evaluate([[{"logits": row}] for row in logits], samples, Words())
     assert [row["prediction"] for row in found.rows] == NAMES
     assert found.scores.per_sample["accuracy"].tolist() == [1.0, pytest.approx(0.3), 0.0]
-    assert found.scores.figures() == {
+    assert found.scores.metrics() == {
         "accuracy": pytest.approx(1.3 / 3),
         "exact_match": pytest.approx(1 / 3),
     }
@@ -61,7 +61,7 @@ def test_answers_are_compared_in_their_normal_form():
     sample = Sample("a", "test", answers={"Yes.": 6.0, "the yes": 4.0})
     logits = torch.tensor([2.0, 0, 0])
     found = head.evaluate([[{"logits": logits}]], [sample], Words())
-    assert found.scores.figures()["accuracy"] == 1.0
+    assert found.scores.metrics()["accuracy"] == 1.0
     assert found.rows[0]["answers"] == {"Yes.": 6.0, "the yes": 4.0}
 
 

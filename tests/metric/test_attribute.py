@@ -15,7 +15,7 @@ ROWS = st.lists(st.tuples(*[st.fixed_dictionaries({"a": VALUES, "b": VALUES})] *
 @given(ROWS)
 def test_accuracy_is_counted_where_the_reference_has_the_attribute(rows):
     predicted, correct = zip(*rows, strict=True)
-    figures = attribute_scores(predicted, correct, {"both": ["a", "b"]}).figures()
+    figures = attribute_scores(predicted, correct, {"both": ["a", "b"]}).metrics()
     for name, parts in {"a": "a", "b": "b", "both": "ab"}.items():
         judged = [
             all(said[part] == row[part] for part in parts)
@@ -32,7 +32,7 @@ def test_intervals_and_samples():
     said = [{"a": "x"}] * 30 + [{"a": None}] * 10 + [{}] * 5
     correct = [{"a": "x"}] * 40 + [{"a": None}] * 5
     scores = attribute_scores(said, correct)
-    assert scores.figures() == {"a": 0.75}
+    assert scores.metrics() == {"a": 0.75}
     low, high = scores.intervals(resamples=200)["a"]
     assert 0.55 < low < 0.75 < high < 0.95
     assert scores.per_sample["a"].tolist()[:40] == [1] * 30 + [0] * 10

@@ -43,7 +43,7 @@ def assert_same(scores, expected, tolerance):
         assert figures.pop() == 0
         assert not any(per_sample.pop())
     assert list(scores.per_sample) == NAMES[: len(figures)]
-    assert list(scores.figures().values()) == pytest.approx(figures, rel=0, abs=tolerance)
+    assert list(scores.metrics().values()) == pytest.approx(figures, rel=0, abs=tolerance)
     for name, values in zip(scores.per_sample, per_sample, strict=True):
         np.testing.assert_allclose(scores.per_sample[name], values, rtol=0, atol=tolerance)
 
@@ -98,7 +98,7 @@ def test_a_perfect_caption_scores_one():
     scores = caption_scores(["1", "2"], captions, [[captions[0]], ["a cat", captions[1]]])
     for name in NAMES[:-1]:
         assert scores.per_sample[name] == pytest.approx([1, 1], abs=1e-8)
-        assert scores.figures()[name] == pytest.approx(1, abs=1e-8)
+        assert scores.metrics()[name] == pytest.approx(1, abs=1e-8)
     assert scores.per_sample["cider"][0] == pytest.approx(10)
 
 
@@ -116,8 +116,8 @@ def test_a_perfect_caption_scores_one():
 def test_cider_is_left_out_where_it_has_no_weights(references, defined):
     ids = [str(i) for i in range(len(references))]
     scores = caption_scores(ids, [own[0] for own in references], references)
-    assert ("cider" in scores.figures()) == defined
-    assert scores.figures()["bleu_1"] == pytest.approx(1)
+    assert ("cider" in scores.metrics()) == defined
+    assert scores.metrics()["bleu_1"] == pytest.approx(1)
 
 
 def test_an_empty_candidate_scores_zero():
@@ -138,7 +138,7 @@ def test_the_order_of_samples_and_references_does_not_matter(samples, draw):
     draw.shuffle(order)
     one = token_scores([s[0] for s in samples], [s[1] for s in samples])
     other = token_scores([samples[i][0] for i in order], [samples[i][1][::-1] for i in order])
-    assert other.figures() == pytest.approx(one.figures(), abs=1e-9)
+    assert other.metrics() == pytest.approx(one.metrics(), abs=1e-9)
     assert other.per_sample.keys() == one.per_sample.keys()
     for name in one.per_sample:
         np.testing.assert_allclose(other.per_sample[name], one.per_sample[name][order], atol=1e-9)
@@ -155,4 +155,4 @@ def test_scores_keep_their_bounds(samples):
 
 def test_no_samples_are_no_figures():
     with raises(ValueError, "sample"):
-        caption_scores([], [], []).figures()
+        caption_scores([], [], []).metrics()

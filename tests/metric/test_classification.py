@@ -36,7 +36,7 @@ def mean(values):
 @pytest.mark.parametrize(("n", "c"), [(1, 2), (7, 3), (30, 6), (200, 12)])
 def test_equals_a_loop(n, c, seed):
     probabilities, labels = draw(n, c, seed)
-    figures = classification_scores(probabilities, labels).figures()
+    figures = classification_scores(probabilities, labels).metrics()
     order = [sorted(range(c), key=lambda k: (-p[k], k)) for p in probabilities]
     guesses = [o[0] for o in order]
     assert figures["accuracy"] == pytest.approx(np.mean(guesses == labels))
@@ -53,7 +53,7 @@ def test_equals_torchmetrics():
     from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
     probabilities, labels = draw(300, 9, 1)
-    figures = classification_scores(probabilities, labels).figures()
+    figures = classification_scores(probabilities, labels).metrics()
     p, y = torch.tensor(probabilities), torch.tensor(labels)
     for name, value in (
         ("accuracy", multiclass_accuracy(p, y, 9, average="micro")),
@@ -65,21 +65,21 @@ def test_equals_torchmetrics():
 
 def test_equal_probabilities_do_not_find_every_label():
     scores = classification_scores(np.full((20, 10), 0.1), np.arange(20) % 10)
-    assert scores.figures()["accuracy"] == pytest.approx(0.1)
-    assert scores.figures()["top5_accuracy"] == pytest.approx(0.5)
+    assert scores.metrics()["accuracy"] == pytest.approx(0.1)
+    assert scores.metrics()["top5_accuracy"] == pytest.approx(0.5)
 
 
 def test_classes_that_do_not_occur_do_not_count():
     probabilities = np.eye(7)[[0, 1, 1]]
     scores = classification_scores(probabilities, np.array([0, 1, 1]))
-    assert scores.figures()["f1_macro"] == 1
-    assert scores.subset(np.array([0])).figures()["f1_macro"] == 1
+    assert scores.metrics()["f1_macro"] == 1
+    assert scores.subset(np.array([0])).metrics()["f1_macro"] == 1
 
 
 def test_intervals_hold_the_figures():
     scores = classification_scores(*draw(200, 6, 0))
     for name, (low, high) in scores.intervals().items():
-        assert low < scores.figures()[name] < high
+        assert low < scores.metrics()[name] < high
 
 
 def test_names_rows_with_wrong_input():
@@ -95,7 +95,7 @@ def test_multilabel_equals_a_loop(n, c, seed):
     random = np.random.default_rng(seed)
     probabilities, targets = random.random((n, c)), random.random((n, c)) < 0.3
     scores = multilabel_scores(probabilities, targets, threshold=0.6)
-    figures, guesses = scores.figures(), probabilities >= 0.6
+    figures, guesses = scores.metrics(), probabilities >= 0.6
     assert figures["f1_micro"] == pytest.approx(f1(targets.ravel(), guesses.ravel()) or 0)
     per_label = [f1(targets[:, k], guesses[:, k]) for k in range(c)]
     assert figures["f1_macro"] == pytest.approx(mean(per_label))
@@ -110,7 +110,7 @@ def test_multilabel_equals_torchmetrics():
 
     random = np.random.default_rng(0)
     probabilities, targets = random.random((200, 5)), random.random((200, 5)) < 0.4
-    figures = multilabel_scores(probabilities, targets).figures()
+    figures = multilabel_scores(probabilities, targets).metrics()
     p, y = torch.tensor(probabilities), torch.tensor(targets).long()
     for name, value in (
         ("f1_micro", multilabel_f1_score(p, y, 5, average="micro")),

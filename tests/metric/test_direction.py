@@ -45,7 +45,7 @@ def test_it_is_known_of_every_metric_of_every_head(model_outputs, name):
         for i in range(4)
     ]
     evaluation = head.evaluate(own, samples, Words())
-    names = {*evaluation.scores.figures(), *evaluation.scores.per_sample}
+    names = {*evaluation.scores.metrics(), *evaluation.scores.per_sample}
     for metric in names | set(head.metrics):
         assert has_direction(metric), metric
         assert has_direction(f"{name}/{metric}"), metric
@@ -58,7 +58,7 @@ def test_it_is_known_where_there_are_many_classes():
     ranks = {"image_to_text": (np.array([0, 1]), np.array([0, 1]))}
     found.append(recall_scores(ranks, 2, (1, 5)))
     for part in found:
-        for metric in (*part.figures(), *part.per_sample):
+        for metric in (*part.metrics(), *part.per_sample):
             assert has_direction(metric), metric
             assert lower_is_better(metric) == metric.endswith("rank"), metric
 

@@ -20,7 +20,7 @@ def weighted_kappa(said, true, classes):
 
 @given(ranks, ranks)
 def test_figures(said, true):
-    found = ordinal_scores(said, true, 5).figures()
+    found = ordinal_scores(said, true, 5).metrics()
     assert found["accuracy"] == pytest.approx((said == true).mean())
     assert found["mae"] == pytest.approx(np.abs(said - true).mean())
     if len({*said, *true}) > 1:
@@ -29,4 +29,4 @@ def test_figures(said, true):
 
 def test_all_agree_on_one_class():
     same = np.zeros(4, dtype=int)
-    assert ordinal_scores(same, same, 3).figures()["kappa"] == 1.0
+    assert ordinal_scores(same, same, 3).metrics()["kappa"] == 1.0

@@ -12,7 +12,7 @@ values = arrays(float, 20, elements=st.floats(-1e6, 1e6).map(lambda x: round(x, 
 
 @given(values, values)
 def test_against_numpy_and_scipy(said, true):
-    found = regression_scores(said, true).figures()
+    found = regression_scores(said, true).metrics()
     error = said - true
     assert found["mae"] == pytest.approx(np.abs(error).mean())
     assert found["rmse"] == pytest.approx(np.sqrt((error**2).mean()))
@@ -23,12 +23,12 @@ def test_against_numpy_and_scipy(said, true):
 
 
 def test_where_there_is_nothing_to_explain():
-    found = regression_scores(np.array([1.0, 2.0]), np.array([3.0, 3.0])).figures()
+    found = regression_scores(np.array([1.0, 2.0]), np.array([3.0, 3.0])).metrics()
     assert found == {"mae": 1.5, "rmse": pytest.approx(2.5**0.5), "pearson": 0.0, "r2": 0.0}
 
 
 def test_a_mean_far_away_costs_no_digits():
     true = 1e8 + np.arange(5.0)
-    assert regression_scores(true + np.array([0, 1, 0, 1, 0]), true).figures()[
+    assert regression_scores(true + np.array([0, 1, 0, 1, 0]), true).metrics()[
         "r2"
     ] == pytest.approx(0.8)

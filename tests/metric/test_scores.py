@@ -19,7 +19,7 @@ def normal():
 
 
 def test_figures_are_those_of_the_sums(normal):
-    assert mean_of(normal).figures() == {"mean": pytest.approx(normal.mean())}
+    assert mean_of(normal).metrics() == {"mean": pytest.approx(normal.mean())}
 
 
 def test_intervals_are_those_of_theory(normal):
@@ -49,7 +49,7 @@ def test_intervals_in_pieces_are_as_good(normal, monkeypatch):
 def test_small_integers_are_summed_as_real_numbers():
     ones = np.ones((1000, 1), dtype=np.uint8)
     scores = Scores({}, ones, lambda sums: {"sum": sums[..., 0]})
-    assert scores.figures() == {"sum": 1000}
+    assert scores.metrics() == {"sum": 1000}
     assert scores.intervals(resamples=10) == {"sum": (1000, 1000)}
 
 
@@ -57,7 +57,7 @@ def test_one_sample_has_an_interval_of_no_width():
     assert mean_of([3]).intervals() == {"mean": (3, 3)}
 
 
-@pytest.mark.parametrize("ask", [Scores.figures, Scores.intervals])
+@pytest.mark.parametrize("ask", [Scores.metrics, Scores.intervals])
 def test_no_sample_is_an_error(ask):
     with raises(MmtxError, "sample"):
         ask(mean_of([]))
@@ -72,27 +72,27 @@ def test_wrong_settings_are_errors(wrong):
 def test_a_subset_by_rows_or_mask(normal):
     rows = np.array([5, 2, 7])
     part = mean_of(normal).subset(rows)
-    assert part.figures()["mean"] == pytest.approx(normal[rows].mean())
+    assert part.metrics()["mean"] == pytest.approx(normal[rows].mean())
     assert part.per_sample["mean"].tolist() == normal[rows].tolist()
     mask = np.isin(np.arange(len(normal)), rows)
-    assert mean_of(normal).subset(mask).figures() == pytest.approx(part.figures())
+    assert mean_of(normal).subset(mask).metrics() == pytest.approx(part.metrics())
 
 
 def test_merged_scores_are_those_of_the_parts(normal):
     one, other = mean_of(normal, "a"), mean_of(normal**2, "b")
     both = Scores.merged(one, other)
-    assert both.figures() == one.figures() | other.figures()
+    assert both.metrics() == one.metrics() | other.metrics()
     for name, bounds in (one.intervals() | other.intervals()).items():
         assert both.intervals()[name] == pytest.approx(bounds)
     assert list(both.per_sample) == ["a", "b"]
-    assert both.subset(np.arange(9)).figures() == pytest.approx(
-        one.subset(np.arange(9)).figures() | other.subset(np.arange(9)).figures()
+    assert both.subset(np.arange(9)).metrics() == pytest.approx(
+        one.subset(np.arange(9)).metrics() | other.subset(np.arange(9)).metrics()
     )
 
 
 def test_a_difference_is_drawn_in_pairs(normal):
     better = mean_of(normal + 1).minus(mean_of(normal))
-    assert better.figures() == {"mean": pytest.approx(1)}
+    assert better.metrics() == {"mean": pytest.approx(1)}
     low, high = better.intervals()["mean"]
     assert (low, high) == pytest.approx((1, 1))  # a plain difference would be wider
     noise = np.random.default_rng(1).normal(0, 0.5, size=len(normal))

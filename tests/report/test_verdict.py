@@ -7,7 +7,7 @@ from mmtx_cli.report.verdict import verdict
 
 def seen(output: Any) -> tuple[Any, ...] | None:
     said = verdict(output)
-    return said and (said.kind, said.said, said.score, said.shown, said.correct)
+    return said and (said.kind, said.prediction, said.score, said.score_text, said.correct)
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,11 @@ class ShardWriter:
         self, folder: Path, width: int, dtype: torch.dtype, shard_bytes: int = SHARD_BYTES
     ) -> None:
         self.folder, self.dtype, self.shard_bytes = folder, dtype, shard_bytes
-        self.nothing = torch.zeros(0, width, dtype=dtype)
+        self.empty = torch.zeros(0, width, dtype=dtype)
         self.next = 1 + max((int(p.stem) for p in folder.glob(f"[0-9]*{SUFFIX}")), default=-1)
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Start a new shard."""
         self.outputs: list[Tensor] = []
         self.names: list[int] = []
@@ -65,7 +65,7 @@ class ShardWriter:
     def add_fault(self, name: int, state: int, fault: Fault) -> None:
         """Add an entry for a content that could not be read."""
         self.faults[len(self.outputs)] = fault
-        self.append(name, state, self.nothing)
+        self.append(name, state, self.empty)
 
     def append(self, name: int, state: int, x: Float[Tensor, "n d"]) -> None:
         """Collect an entry, and write the shard once it is large enough."""
@@ -84,7 +84,7 @@ class ShardWriter:
         path = self.folder / f"{self.next:06d}{SUFFIX}"
         write_shard(path, ContentKeys(*hashes), self.outputs, self.faults)
         self.next += 1
-        self.forget()
+        self.reset()
 
 
 def dtype_name(dtype: torch.dtype) -> str:

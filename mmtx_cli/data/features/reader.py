@@ -58,12 +58,14 @@ class FeatureFiles:
         if PurePath(place.path).suffix.lower() in HDF5:
             found = self.guard.run(read_in_subprocess, place.path, place, most, self.limits)
         else:
-            found = self.read_here(place, most)
+            found = self.read_unchecked(place, most)
         if fault := fault_of(found, width):
-            raise UnreadableError(place.path, f"{place.spot}: {fault}" if place.spot else fault)
+            raise UnreadableError(
+                place.path, f"{place.key_and_row}: {fault}" if place.key_and_row else fault
+            )
         return found
 
-    def read_here(self, place: FeaturePlace, most: int | None) -> Float[np.ndarray, "l c"]:
+    def read_unchecked(self, place: FeaturePlace, most: int | None) -> Float[np.ndarray, "l c"]:
         """Read like ``read``, but in this process and without validating the values."""
         try:
             stored = self.file(place.path).stored(place.key)
@@ -116,7 +118,7 @@ def read_in_subprocess(
         most: Maximum number of vectors, or None for all.
         limits: Limits on reading one sample.
     """
-    return _subprocess_files(limits).read_here(place, most)
+    return _subprocess_files(limits).read_unchecked(place, most)
 
 
 class ShapeError(ValueError):

@@ -29,7 +29,7 @@ class FeaturePlace:
     row: int | None = None
 
     @property
-    def spot(self) -> str:
+    def key_and_row(self) -> str:
         """The key and row in words; empty for the whole file."""
         parts = [] if self.key is None else [f"key {self.key}"]
         return ", ".join(parts if self.row is None else [*parts, f"row {self.row}"])

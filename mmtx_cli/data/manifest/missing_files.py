@@ -15,7 +15,7 @@ def located_faults(faults: Sequence[tuple[str, str]], root: Root) -> list[str]:
     """
     found = [(place, root.missing.get(without_key(fault))) for place, fault in faults]
     missing = [(place, full) for place, full in found if full is not None]
-    if len(missing) <= FEW or len(missing) < SHARE * root.looked:
+    if len(missing) <= FEW or len(missing) < SHARE * root.num_checked:
         return [f"{place}: {fault}" for place, fault in faults]
     others = [
         f"{place}: {fault}" for place, fault in faults if without_key(fault) not in root.missing

@@ -43,7 +43,7 @@ class Root:
         self._check_files = check_files
         self._keys = keys
         self._real_folders: dict[str, bool] = {}
-        self.looked = 0
+        self.num_checked = 0
         """Number of files looked for."""
         self.missing: dict[str, str] = {}
         """Missing files, by the fault that reports each."""
@@ -85,15 +85,15 @@ class Root:
     def all_missing(self, missing: Sequence[str]) -> str:
         """Return one fault for nearly all files missing, with the key to set."""
         inside = all(_within(full, self.folder) for full in missing)
-        share = "all" if len(missing) == self.looked else f"{len(missing)} of"
+        share = "all" if len(missing) == self.num_checked else f"{len(missing)} of"
         where, remedy = (f" below {self.folder}", "") if inside else ("", "correct the paths, or ")
         return (
-            f"{share} {self.looked} files are missing{where}, e.g. {missing[0]}; {remedy}set "
+            f"{share} {self.num_checked} files are missing{where}, e.g. {missing[0]}; {remedy}set "
             f"{self._keys.files}=FOLDER to the folder that the paths are relative to"
         )
 
     def _absent(self, full: str, path: str) -> str | None:
-        self.looked += 1
+        self.num_checked += 1
         try:
             mode = os.stat(full).st_mode
         except (FileNotFoundError, NotADirectoryError):

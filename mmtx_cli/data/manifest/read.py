@@ -157,11 +157,11 @@ def _read_rows(
             faults.append((line, row))
             continue
         if not keys_checked:
-            misspelled = reader.misspelt(row)
+            misspelled = reader.misspelled_keys(row)
             faults += [(line, fault) for fault in misspelled]
         if table and not keys_checked:
             keys_checked = True  # report header faults once instead of once per row
-            missing = reader.lacks(row)
+            missing = reader.missing_column(row)
             if missing and not any(f"did you mean {missing!r}?" in fault for fault in misspelled):
                 faults.append((1, _no_column(missing, table, row, reader)))
             if missing == "id":

@@ -82,7 +82,7 @@ class RowReader:
         self._label_type = card.label_type
         self._meant: dict[str, str | None] = dict.fromkeys((*KEYS, *card.extra_keys, "idx"))
 
-    def misspelt(self, row: Row) -> list[str]:
+    def misspelled_keys(self, row: Row) -> list[str]:
         """Return a fault for every key that resembles a known key that the row lacks."""
         faults = []
         for key in row:
@@ -96,7 +96,7 @@ class RowReader:
                 )
         return faults
 
-    def lacks(self, row: Row) -> str | None:
+    def missing_column(self, row: Row) -> str | None:
         """Return the required column, id or split, that the header lacks, or None."""
         if "id" not in row:
             return "id"

@@ -138,7 +138,7 @@ def _inputs(sample: Sample) -> Iterator[tuple[str, str, str]]:
     media = dict.fromkeys(sample.media())
     yield from ((kind, path, path) for kind, path in media)
     for name, place in sample.features.items():
-        spot = f" ({place.spot})" if place.spot else ""
+        spot = f" ({place.key_and_row})" if place.key_and_row else ""
         yield f"{name} features", f"{place.path}{spot}", f"{place.path}{spot}"
     if sample.text and not (media or sample.features):
         yield "text", sample.text, sample.text

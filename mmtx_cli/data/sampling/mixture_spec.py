@@ -15,8 +15,8 @@ class Mixing:
     names: Sequence[str] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
     weights: Sequence[float] | None = None
-    learners: Mapping[str, Set[str]] = field(default_factory=dict)
+    head_corpora: Mapping[str, Set[str]] = field(default_factory=dict)
 
-    def learns(self, head: str, corpus: str) -> bool:
+    def trains_on(self, head: str, corpus: str) -> bool:
         """Return True if a head is trained on a corpus."""
-        return head not in self.learners or corpus in self.learners[head]
+        return head not in self.head_corpora or corpus in self.head_corpora[head]

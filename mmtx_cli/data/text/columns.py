@@ -44,9 +44,9 @@ class TextColumn:
         self.ends = np.cumsum([0, *(len(e) for e in encoded)])
         self.first = np.cumsum([0, *(len(row) for row in texts)])
         flat_weights = [weight for row in weights or () for weight in row]
-        self.weighed = None if weights is None else np.cumsum([0.0, *flat_weights])
+        self.cumulative_weights = None if weights is None else np.cumsum([0.0, *flat_weights])
 
-    def cut(self, what: str) -> str | None:
+    def truncation_warning(self, what: str) -> str | None:
         """Return a message on how many texts are truncated, if any; ``what`` names the texts."""
         if not self.num_cut:
             return None
@@ -69,11 +69,14 @@ class TextColumn:
         """Return the index of the text each sample uses in this epoch (0 if it has none)."""
         count = np.diff(self.first)
         random = random_bits(seed, epoch, keys, CAPTION)
-        if self.weighed is None:
+        if self.cumulative_weights is None:
             return (random % np.maximum(count, 1).astype(np.uint64)).astype(np.int64)
-        low, high = self.weighed[self.first[:-1]], self.weighed[self.first[1:]]
+        low, high = (
+            self.cumulative_weights[self.first[:-1]],
+            self.cumulative_weights[self.first[1:]],
+        )
         point = low + random / 2.0**64 * (high - low)
-        which = np.searchsorted(self.weighed, point, side="right") - 1 - self.first[:-1]
+        which = np.searchsorted(self.cumulative_weights, point, side="right") - 1 - self.first[:-1]
         return np.clip(which, 0, np.maximum(count - 1, 0))  # rounding can reach the end
 
     def lengths(self, which: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

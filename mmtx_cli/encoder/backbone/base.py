@@ -61,7 +61,7 @@ class PretrainedEncoder(Freezable, Encoder):
         """
         try:
             with stem_before(self.body, layers[0]) if layers else nullcontext() as stem:
-                x, used = self.tried(tokens)
+                x, used = self.trial_run(tokens)
         except (IndexError, RuntimeError, ValueError) as error:  # depends on the library
             raise ValueError(f"{fault}: {one_line(error)}") from error
         self.width = x.shape[-1]
@@ -74,7 +74,7 @@ class PretrainedEncoder(Freezable, Encoder):
         self.train()
         return used
 
-    def tried(self, tokens: Callable[[], Tensor]) -> tuple[Tensor, dict[str, nn.Parameter]]:
+    def trial_run(self, tokens: Callable[[], Tensor]) -> tuple[Tensor, dict[str, nn.Parameter]]:
         """Run once without dropout; return the output and the parameters that it depends on."""
         self.eval()
         with torch.enable_grad():
@@ -95,7 +95,7 @@ class PretrainedEncoder(Freezable, Encoder):
         norms = [module for module in self.body.modules() if isinstance(module, _BatchNorm)]
         self.frozen = [*self.frozen, *norms]
         new = add_lora(trainable, rank)
-        reached = reached_parameters(self.tried(tokens)[0])
+        reached = reached_parameters(self.trial_run(tokens)[0])
         if any(id(parameter) not in reached for parameter in new):
             raise ValueError(
                 f"lora={rank}: this backbone's attentions read their weights without calling the "

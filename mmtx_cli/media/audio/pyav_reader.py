@@ -43,13 +43,13 @@ class SoundStream:
         if abs(audio_start - origin) < _JITTER:
             self.begins = audio_start  # a codec delay, not silence
         self.zero = self.begins - origin if container.streams.video else 0.0
-        self.told = declared_length(path, container, self.stream, self.begins)
+        self.declared = declared_length(path, container, self.stream, self.begins)
         self.whole: np.ndarray | None = None
 
     def length(self) -> int:
         """Return the number of samples to the end of the audio or, if unknown, of the file."""
-        declared = self.told.seconds
-        if declared is not None and not self.told.guessed:
+        declared = self.declared.seconds
+        if declared is not None and not self.declared.guessed:
             return round(declared * self.rate)
         if self.whole is None and declared is not None and declared < _FEW:
             self.whole = self.read(0, None)
@@ -89,13 +89,13 @@ class SoundStream:
     def _last(self, first: int, count: int | None) -> int | None:
         """Return the index after the last sample to read; None for all samples."""
         last = None if count is None else first + count
-        if self.told.exact:
+        if self.declared.exact:
             last = self.length() if last is None else min(last, self.length())
         return last
 
     def _check_end(self, end: int, last: int | None) -> None:
         """Raise UnreadableError if decoding ended too early, at sample ``end``."""
-        if last is not None and self.told.exact and end < last - _JITTER * self.rate:
+        if last is not None and self.declared.exact and end < last - _JITTER * self.rate:
             reached, declared = end / self.rate, self.length() / self.rate
             reason = f"truncated: the audio ends at {reached:g} s of {declared:g} s"
             raise UnreadableError(self.path, reason)

@@ -26,9 +26,9 @@ class SaveCallback(pl.callbacks.Checkpoint):
         self.folder = folder
         self.settings = settings
         self.best: float | None = None
-        self.due = False  # validation is due after the last step
-        self.stop = StopSignal(self.at_once)
-        self.asked: tuple[torch.Tensor, Any] | None = None
+        self.validation_due = False  # validation is due after the last step
+        self.stop = StopSignal(self.immediate_stop)
+        self.pending_signal: tuple[torch.Tensor, Any] | None = None
         self.begun = time.perf_counter()
         self.earlier = 0.0  # seconds of the run before it was last resumed
 
@@ -50,12 +50,12 @@ class SaveCallback(pl.callbacks.Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Install the signal handlers; run a validation that was due when the run was stopped."""
         self.stop.__enter__()
-        if self.due:  # as Lightning's training loop does
+        if self.validation_due:  # as Lightning's training loop does
             trainer.validating = True
             trainer.fit_loop.epoch_loop.val_loop.run()
             trainer.training = True
 
-    def at_once(self, number: int) -> Interrupted:
+    def immediate_stop(self, number: int) -> Interrupted:
         """Return the exception that a second signal raises, without waiting for the last save."""
         saved = self.last_path.exists()
         last = f"last checkpoint: {self.last_path}" if saved else "no checkpoint was saved"
@@ -72,17 +72,17 @@ class SaveCallback(pl.callbacks.Checkpoint):
         if loop._should_accumulate():
             return  # checkpoints do not store accumulated gradients
         step, every = trainer.global_step, self.settings.save_every
-        number = self.asked_to_stop(trainer)
+        number = self.stop_requested(trainer)
         finished = loop._num_ready_batches_reached()
         fetcher = trainer.fit_loop._data_fetcher
-        self.due = fetcher is not None and loop._should_check_val_fx(fetcher)
+        self.validation_due = fetcher is not None and loop._should_check_val_fx(fetcher)
         if number is not None or finished or (every and step % every == 0):
             trainer.save_checkpoint(self.last_path, weights_only=False)
         if number is not None and not finished:
             message = f"stopped by signal {number}; saved {self.last_path}"
             raise Interrupted(number, message, self.folder.parent)
 
-    def asked_to_stop(self, trainer: pl.Trainer) -> int | None:
+    def stop_requested(self, trainer: pl.Trainer) -> int | None:
         """Return the signal that any process received, so that all stop after the same step.
 
         With several processes, the all-reduce of a step is read after the next step: waiting for it
@@ -92,7 +92,7 @@ class SaveCallback(pl.callbacks.Checkpoint):
             return self.stop.number
         number = self.answer()
         signal_number = torch.tensor(self.stop.number or 0, device=trainer.strategy.root_device)
-        self.asked = (
+        self.pending_signal = (
             signal_number,
             dist.all_reduce(signal_number, op=dist.ReduceOp.MAX, async_op=True),
         )
@@ -100,9 +100,9 @@ class SaveCallback(pl.callbacks.Checkpoint):
 
     def answer(self) -> int | None:
         """Return the signal reduced after the previous step, or None."""
-        if self.asked is None:
+        if self.pending_signal is None:
             return None
-        (number, work), self.asked = self.asked, None
+        (number, work), self.pending_signal = self.pending_signal, None
         work.wait()
         return int(number) or None
 
@@ -112,7 +112,7 @@ class SaveCallback(pl.callbacks.Checkpoint):
         Raises:
             ConfigError: if the monitored metric was not logged.
         """
-        self.due = False
+        self.validation_due = False
         value = trainer.callback_metrics.get(self.settings.monitor)
         if value is None and trainer.is_global_zero:  # only rank 0 logs metrics
             available = ", ".join(sorted(trainer.callback_metrics))
@@ -137,15 +137,15 @@ class SaveCallback(pl.callbacks.Checkpoint):
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Restore the signal handlers, without waiting for a pending all-reduce."""
-        self.asked = None
+        self.pending_signal = None
         self.stop.__exit__()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint."""
-        return {"best": self.best, "due": self.due, "seconds": self.seconds}
+        return {"best": self.best, "due": self.validation_due, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state from a checkpoint."""
         self.best = state_dict["best"]
-        self.due = state_dict.get("due", False)  # older versions stored neither this
+        self.validation_due = state_dict.get("due", False)  # older versions stored neither this
         self.earlier = state_dict.get("seconds", 0.0)  # nor this

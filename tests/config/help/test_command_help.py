@@ -122,7 +122,7 @@ def test_the_values_a_run_fills_in_come_from_the_data():
         manifest=manifest,
         preparation=Preprocessing(),
     )
-    assert set(FILLED) == set(Corpus.facts(corpus))
+    assert set(FILLED) == set(Corpus.config_values(corpus))
 
 
 def comment(name, key):

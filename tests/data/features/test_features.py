@@ -64,7 +64,12 @@ BOTH = {"text": None, "audio": None}
 def test_a_batch_of_features(path):
     corpus = corpus_of(path, BOTH)
     assert corpus.preparation.features == {"text": 7, "audio": 4}
-    assert corpus.facts()["feature_sizes"] == {"text": 7, "image": None, "video": None, "audio": 4}
+    assert corpus.config_values()["feature_sizes"] == {
+        "text": 7,
+        "image": None,
+        "video": None,
+        "audio": 4,
+    }
     batch = batch_of(corpus)
     assert batch.read_errors == []
     assert batch.inputs["text"].data.shape == (6, 1, 7)

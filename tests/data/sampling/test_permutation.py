@@ -25,7 +25,7 @@ def test_only_the_shuffled_modality_changes(tmp_path):
     made = rows(tmp_path)
     plain, shuffled = samples_of(made), samples_of(made)
     shuffled.shuffle("image", seed=3)
-    source = shuffled.lenders["image"]
+    source = shuffled.source_rows["image"]
     for i, row in enumerate(made):
         here, there = shuffled[(0, i)], plain[(0, i)]
         assert here.inputs.keys() == there.inputs.keys()
@@ -42,7 +42,7 @@ def test_texts_go_round_among_those_that_have_one(tmp_path):
     made = rows(tmp_path)
     plain, shuffled = samples_of(made), samples_of(made)
     shuffled.shuffle("text", seed=0)
-    source = shuffled.lenders["text"]
+    source = shuffled.source_rows["text"]
     for i, row in enumerate(made):
         assert ("text" in shuffled[(0, i)].inputs) == (row.text is not None)
         if row.text:

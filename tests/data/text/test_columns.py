@@ -138,7 +138,7 @@ def test_texts_that_are_cut_are_counted(texts, max_length, cut, longest):
     tokenizer = Tokenizer.train([" ".join(words)] * 9, 400)
     column = TextColumn(texts, tokenizer, max_length)
     assert (column.num_cut, column.longest) == (cut, longest)
-    said = column.cut("captions")
+    said = column.truncation_warning("captions")
     assert (said is None) == (cut == 0)
     if said:
         count = sum(map(len, texts))

@@ -18,7 +18,7 @@ def test_expected_recall_is_the_mean_of_random_orders():
         "image_to_text": (there[0].numpy(), there[1], pictures.numpy()),
         "text_to_image": (back[0].numpy(), back[1], captions.numpy()),
     }
-    expected = chance_scores(queries, 20).figures()
+    expected = chance_scores(queries, 20).metrics()
     random = torch.Generator().manual_seed(0)
     found = []
     for _ in range(400):
@@ -29,7 +29,7 @@ def test_expected_recall_is_the_mean_of_random_orders():
             way: (rank.numpy(), owners[way].numpy())
             for way, rank in zip(owners, ranks, strict=True)
         }
-        found.append(recall_scores(pairs, 20).figures())
+        found.append(recall_scores(pairs, 20).metrics())
     assert set(expected) == {name for name in found[0] if "median" not in name}
     for name, value in expected.items():
         assert np.mean([figures[name] for figures in found]) == pytest.approx(value, abs=0.02)

@@ -18,7 +18,7 @@ def ranks():
 
 
 def test_the_figures_are_those_of_the_queries(ranks):
-    figures = recall_scores(ranks, 20, cuts=(2, 7)).figures()
+    figures = recall_scores(ranks, 20, cuts=(2, 7)).metrics()
     recalls = []
     for way, (rank, _) in ranks.items():
         assert figures[f"{way}_median_rank"] == np.median(rank) + 1
@@ -39,7 +39,7 @@ def test_the_median_of_repeated_values():
 
 def test_some_samples_alone(ranks):
     chosen = np.array([3, 5, 19])
-    figures = recall_scores(ranks, 20).subset(chosen).figures()
+    figures = recall_scores(ranks, 20).subset(chosen).metrics()
     for way, (rank, owner) in ranks.items():
         assert figures[f"{way}_median_rank"] == np.median(rank[np.isin(owner, chosen)]) + 1
 
@@ -56,9 +56,9 @@ def test_the_interval_of_the_median_resamples_samples(ranks):
     assert (low, high) == pytest.approx(np.quantile(medians, [0.025, 0.975]), abs=1)
     assert low < high
     nothing = scores.minus(scores)
-    assert set(nothing.figures().values()) == {0.0}
+    assert set(nothing.metrics().values()) == {0.0}
     assert set(nothing.intervals(resamples=20).values()) == {(0.0, 0.0)}
-    assert scores.merged(scores, scores).figures() == scores.figures()
+    assert scores.merged(scores, scores).metrics() == scores.metrics()
 
 
 def test_samples_without_queries_have_no_recall():
@@ -67,7 +67,7 @@ def test_samples_without_queries_have_no_recall():
         "b_to_a": (np.array([7]), np.array([2])),
     }
     scores = recall_scores(ranks, 3)
-    found = scores.subset(np.array([0, 1])).figures()
+    found = scores.subset(np.array([0, 1])).metrics()
     assert found["a_to_b_r1"] == found["mean_recall"] * 3 - 2 == 0.5
     assert all(np.isnan(found[name]) for name in found if name.startswith("b_to_a"))
     assert all(np.isfinite(list(scores.intervals(resamples=50).values())).flatten())
