@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.constraints import BOUNDS, written
 from mmtx_cli.data.importer.options import Settings, checked_settings
@@ -19,7 +19,7 @@ def run(cfg: DictConfig) -> None:
         ConfigError: if a key is missing or invalid.
         DataError: with all errors; one that many rows share is listed for the first few of them.
     """
-    settings = checked_settings(cfg, "data_check")
+    settings = checked_settings(OmegaConf.to_container(cfg, resolve=True), "data_check")
     path = Path(settings["manifest"])
     split = settings["split"]
     if split is not None and not isinstance(split, dict):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.conf_tree import MISSING
 from mmtx_cli.data.importer.options import checked_settings
@@ -30,7 +30,7 @@ def run(cfg: DictConfig) -> None:
     Raises:
         ConfigError: if a key is missing or invalid, with an example command.
     """
-    settings = checked_settings(cfg, "data_create")
+    settings = checked_settings(OmegaConf.to_container(cfg, resolve=True), "data_create")
     for key in SIZES:
         if type(settings[key]) is not int:
             raise ConfigError(f"{key}={settings[key]}: must be an integer, e.g. {key}=100")

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from mmtx_cli.config.conf_tree import (
     MISSING,
     ROOT_GROUPS,
@@ -29,13 +27,12 @@ PATHS_BY_SPLIT = {"images", "annotations", "questions"}
 """Keys that take one path, or one path per split."""
 
 
-def checked_settings(cfg: DictConfig, command: str) -> Settings:
+def checked_settings(settings: Any, command: str) -> Settings:
     """Return the settings of an action of ``mmtx data``, with paths as text.
 
     Raises:
         ConfigError: with keys that are unknown or of another type, or missing.
     """
-    settings: Settings = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     for group in [group for group in default_groups(command) if group in ROOT_GROUPS]:
         if settings.get(group) not in choices(group):
             near = nearest(str(settings.get(group)), choices(group))
@@ -50,6 +47,7 @@ def checked_settings(cfg: DictConfig, command: str) -> Settings:
     defaults = {
         key: value for name in (*files(command), *chosen) for key, value in shipped(name).items()
     }
+    # a missing task is reported by the data set, which lists its tasks
     required = [key for key in settings if defaults.get(key) == MISSING and key != "task"]
     require(settings, required, *chosen, command)
     return settings
