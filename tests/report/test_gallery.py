@@ -74,4 +74,4 @@ def test_captions_keep_their_order() -> None:
     rows = [{"path": f"{i}.jpg", "caption": f"c{i}", "score": -i} for i in range(5)]
     part = captions_part(rows, 3, Thumbnails(), Sounds())
     assert part.title == "3 of 5"
-    assert [card.verdict.said for card in part.cards] == ["c0", "c1", "c2"]
+    assert [card.verdict.prediction for card in part.cards] == ["c0", "c1", "c2"]

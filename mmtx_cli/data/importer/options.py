@@ -47,6 +47,7 @@ def checked_settings(settings: Any, command: str) -> Settings:
     defaults = {
         key: value for name in (*files(command), *chosen) for key, value in shipped(name).items()
     }
+    # a missing task is reported by the data set, which lists its tasks
     required = [key for key in settings if defaults.get(key) == MISSING and key != "task"]
     require(settings, required, *chosen, command)
     return settings
