@@ -16,15 +16,7 @@ TOP = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
 PACKAGES = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
 MOST_FILES, MOST_ON_TOP = 20, 6
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 300, 60
-EXCEPTIONS: dict[str, str] = {
-    "data/importer/columns.py: chosen_columns": "to be split",
-    "data/importer/csv.py: rows": "to be split",
-    "evaluation/result_file.py: write_result": "to be split",
-    "evaluation/run.py: evaluate": "to be split",
-    "head/contrastive.py": "to be split",
-    "training/run.py: train": "to be split",
-    "training/trainer.py: make_trainer": "to be split",
-}
+EXCEPTIONS: dict[str, str] = {}
 """Files, and functions as ``file: name``, that may be longer, with the reason."""
 UNUSUAL = re.compile(
     r"\b(tells?|told|hears?|anew|mend(s|ed)?|as it were|be had|there is no such|is none of)\b"

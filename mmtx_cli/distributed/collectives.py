@@ -52,7 +52,7 @@ class _Gather(torch.autograd.Function):
         return grad.chunk(world_size())[rank()]
 
 
-def gather(x: Shaped[Tensor, "b *d"], shared: bool) -> Shaped[Tensor, "g *d"]:
+def gather(x: Shaped[Tensor, "b *d"], shared: bool) -> Shaped[Tensor, "g *d"]:  # noqa: F821
     """Return the rows of all processes in rank order, with gradients; b must be equal in all."""
     if not shared or world_size() == 1:
         return x

@@ -18,14 +18,12 @@ from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.contrastive_loss import infonce, sigmoid
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.metric.retrieval.chance import chance_scores, correct_counts
-from mmtx_cli.metric.retrieval.equal_texts import dedup_ranks, text_ids
-from mmtx_cli.metric.retrieval.ranks import retrieval_ranks
+from mmtx_cli.metric.retrieval.equal_texts import TEXT, pair_ranks, text_ids
 from mmtx_cli.metric.retrieval.recall import CUTS, recall_scores
 from mmtx_cli.metric.scores import Scores
 from mmtx_cli.types import FUSED, Batch, Prediction, Streams
 
 MAX_SCALE = 100.0
-TEXT = "text"
 CHUNK = 64
 """Number of samples whose similarities to all texts are computed at a time."""
 
@@ -168,12 +166,12 @@ class ContrastiveHead(Head):
         """
         rows: list[dict[str, list[list[Any]]]] = [{} for _ in outputs]
         for name in self.text_partners():
-            there = [i for i, output in enumerate(outputs) if output[f"{name}_present"]]
-            for part in (there[i : i + CHUNK] for i in range(0, len(there), CHUNK)):
-                cosines = torch.stack([outputs[i][name] for i in part]).float() @ vectors.T
+            present = [i for i, output in enumerate(outputs) if output[f"{name}_present"]]
+            for chunk in (present[i : i + CHUNK] for i in range(0, len(present), CHUNK)):
+                cosines = torch.stack([outputs[i][name] for i in chunk]).float() @ vectors.T
                 best = cosines.argsort(dim=1, descending=True, stable=True)[:, :top]
-                for i, own, order in zip(part, cosines, best.tolist(), strict=True):
-                    rows[i][name] = [[texts[j], float(own[j])] for j in order]
+                for i, cosine, indices in zip(chunk, cosines, best.tolist(), strict=True):
+                    rows[i][name] = [[texts[j], float(cosine[j])] for j in indices]
         return [{"nearest": row} for row in rows]
 
     def evaluate(
@@ -207,17 +205,23 @@ class ContrastiveHead(Head):
         sides = {name: embeddings_of(outputs, name) for name in self.streams}
         ranks = {}
         for a, b in pairs:
-            there, back = pair_ranks(sides, a, b, texts_of(outputs))
-            ways = {f"{a}_to_{b}": (there, sides[a][1]), f"{b}_to_{a}": (back, sides[b][1])}
-            for way, (found, whose) in ways.items():
-                if (asks := found >= 0).any():
-                    ranks[way] = found[asks].numpy(), whose[asks].numpy()
+            a_to_b, b_to_a = pair_ranks(sides, a, b, texts_of(outputs))
+            directions = {
+                f"{a}_to_{b}": (a_to_b, sides[a][1]),
+                f"{b}_to_{a}": (b_to_a, sides[b][1]),
+            }
+            for direction, (query_ranks, query_owner) in directions.items():
+                if (is_query := query_ranks >= 0).any():
+                    ranks[direction] = query_ranks[is_query].numpy(), query_owner[is_query].numpy()
         if not ranks:
-            few = " and ".join(sorted({name for pair in pairs for name in pair}))
-            raise DataError(f"no sample has two of {few}: retrieval is not possible")
+            names = " and ".join(sorted({name for pair in pairs for name in pair}))
+            raise DataError(f"no sample has two of {names}: retrieval is not possible")
         scores = recall_scores(dict(sorted(ranks.items())), len(samples), cuts)
         rows = [
-            {name: finite(values[i]) for name, values in scores.per_sample.items()}
+            {
+                name: float(x[i]) if math.isfinite(x[i]) else None
+                for name, x in scores.per_sample.items()
+            }
             for i in range(len(samples))
         ]
         return Evaluation(rows, scores)
@@ -250,39 +254,24 @@ class ContrastiveHead(Head):
         texts = texts_of(outputs)
         for pair in pairs:
             a, b = sorted(pair, key=lambda name: name == TEXT)  # identical texts are one item
-            owner, other = sides[a][1], sides[b][1]
-            word = text_ids(texts if b == TEXT and texts else range(len(other)))
-            there, back = correct_counts(owner, other, word)
-            ways = {f"{a}_to_{b}": (*there, owner), f"{b}_to_{a}": (*back, other)}
-            for way, (right, items, whose) in ways.items():
-                if (asks := right > 0).any():
-                    queries[way] = right[asks].numpy(), items, whose[asks].numpy()
+            owner, other_owner = sides[a][1], sides[b][1]
+            ids = text_ids(texts if b == TEXT and texts else range(len(other_owner)))
+            a_to_b, b_to_a = correct_counts(owner, other_owner, ids)
+            directions = {f"{a}_to_{b}": (*a_to_b, owner), f"{b}_to_{a}": (*b_to_a, other_owner)}
+            for direction, (num_correct, items, query_owner) in directions.items():
+                if (is_query := num_correct > 0).any():
+                    queries[direction] = (
+                        num_correct[is_query].numpy(),
+                        items,
+                        query_owner[is_query].numpy(),
+                    )
         return chance_scores(dict(sorted(queries.items())), len(samples), cuts)
-
-
-def pair_ranks(
-    sides: Mapping[str, tuple[Tensor, Tensor]], a: str, b: str, texts: Sequence[str]
-) -> tuple[Tensor, Tensor]:
-    """Return ``retrieval_ranks`` between two streams, with identical ``texts`` as one item.
-
-    Args:
-        sides: Embeddings and sample index of the items, by stream.
-        a: One stream.
-        b: The other stream.
-        texts: The texts in the order of their embeddings.
-    """
-    (a_embeddings, a_owner), (b_embeddings, b_owner) = sides[a], sides[b]
-    if len({*texts}) == len(texts) or TEXT not in (a, b):
-        return retrieval_ranks(a_embeddings, b_embeddings, a_owner, b_owner)
-    if a == TEXT:
-        return pair_ranks(sides, b, a, texts)[::-1]
-    return dedup_ranks(a_embeddings, b_embeddings, a_owner, b_owner, text_ids(texts))
 
 
 def texts_of(outputs: list[list[dict[str, Any]]]) -> list[str]:
     """Return the texts of the samples in the order of ``embeddings_of``; empty if unknown."""
-    every = [output for several in outputs for output in several]
-    return [output[WRITTEN] for output in every if WRITTEN in output and output[f"{TEXT}_present"]]
+    flat = [output for sample_outputs in outputs for output in sample_outputs]
+    return [output[WRITTEN] for output in flat if WRITTEN in output and output[f"{TEXT}_present"]]
 
 
 def embeddings_of(outputs: list[list[dict[str, Tensor]]], name: str) -> tuple[Tensor, Tensor]:
@@ -290,12 +279,7 @@ def embeddings_of(outputs: list[list[dict[str, Tensor]]], name: str) -> tuple[Te
 
     Outputs that lack the stream are skipped.
     """
-    every = torch.stack([output[name] for several in outputs for output in several]).float()
-    there = torch.stack([output[f"{name}_present"] for several in outputs for output in several])
-    owner = torch.tensor([i for i, several in enumerate(outputs) for _ in several])
-    return every[there], owner[there]
-
-
-def finite(value: float) -> float | None:
-    """Return the value, or None if it is not finite (JSON cannot represent it)."""
-    return float(value) if math.isfinite(value) else None
+    flat = [(i, output) for i, sample_outputs in enumerate(outputs) for output in sample_outputs]
+    embeddings = torch.stack([output[name] for _, output in flat]).float()
+    present = torch.stack([output[f"{name}_present"] for _, output in flat])
+    return embeddings[present], torch.tensor([i for i, _ in flat])[present]

@@ -89,10 +89,10 @@ class ProbeHead(StreamHead):
         """Store the embeddings and labels of the training samples."""
         labels = self.label_tensor(examples)
         for name in self.streams:
-            there = torch.tensor([bool(output[f"{name}_present"]) for output in outputs])
-            if there.any():  # streams that no training sample has are not probed
+            present = torch.tensor([bool(output[f"{name}_present"]) for output in outputs])
+            if present.any():  # streams that no training sample has are not probed
                 x = torch.stack([output[name] for output in outputs]).float()
-                self.training_inputs[name] = x[there], labels[there]
+                self.training_inputs[name] = x[present], labels[present]
         if not self.training_inputs:
             raise DataError(f"no training sample with a label has any of {', '.join(self.streams)}")
 
@@ -132,7 +132,7 @@ class ProbeHead(StreamHead):
         ]
         return Evaluation(result_rows, Scores.merged(*parts))
 
-    def probe(self, kind: str, x: Tensor, y: Tensor, asked: Tensor) -> Tensor:
+    def probe(self, kind: str, x: Tensor, y: Tensor, test: Tensor) -> Tensor:
         """Return the predictions of a probe fitted on ``x``, ``y``: numbers [n] or probabilities
         [n, c].
 
@@ -140,19 +140,19 @@ class ProbeHead(StreamHead):
             kind: ``linear`` or ``knn``.
             x: Embeddings of the training samples.
             y: Labels of the training samples.
-            asked: Embeddings of the samples to predict.
+            test: Embeddings of the samples to predict.
         """
         votes = {"k": self.k, "temperature": self.temperature}
         if self.is_regression:
             if kind == "linear":
-                return linear_regression(x, y, asked)
-            return neighbor_regression(x, y, asked, **votes)  # type: ignore[arg-type]
+                return linear_regression(x, y, test)
+            return neighbor_regression(x, y, test, **votes)  # type: ignore[arg-type]
         if kind == "linear":
-            return linear_classifier(x, y, len(self.label_names), asked)
-        return neighbor_classifier(x, y, len(self.label_names), asked, **votes)  # type: ignore[arg-type]
+            return linear_classifier(x, y, len(self.label_names), test)
+        return neighbor_classifier(x, y, len(self.label_names), test, **votes)  # type: ignore[arg-type]
 
-    def readable(self, found: np.ndarray) -> list[Any]:
+    def readable(self, output: np.ndarray) -> list[Any]:
         """Return the predictions as numbers or class names."""
         if self.is_regression:
-            return [float(number) for number in found]
-        return [self.label_names[i] for i in found.argmax(axis=1)]
+            return [float(number) for number in output]
+        return [self.label_names[i] for i in output.argmax(axis=1)]

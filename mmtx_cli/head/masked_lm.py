@@ -102,12 +102,12 @@ class MaskedLMHead(Head):
 
     def corrupted(self, target: Int[Tensor, "b k"], keys: Int[Tensor, " b"]) -> Int[Tensor, "b k"]:
         """Return what replaces each selected token: the mask token, a random token, or itself."""
-        fate, other = (uniform(keys, target.shape[1], draw) for draw in ("fate", "other token"))
+        choice, other = (uniform(keys, target.shape[1], draw) for draw in ("fate", "other token"))
         other = (other * self.vocab_size).long().clamp(max=self.vocab_size - 1)
         special = torch.isin(other, other.new_tensor(self.special_ids))
         other = other.masked_fill(special, self.mask_id)
-        made = torch.where(fate < MASKED + RANDOM, other, target)
-        return made.masked_fill(fate < MASKED, self.mask_id)
+        replacement = torch.where(choice < MASKED + RANDOM, other, target)
+        return replacement.masked_fill(choice < MASKED, self.mask_id)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the loss; ``outputs["logits"]`` is [b, k, v], for the masked tokens."""

@@ -94,36 +94,36 @@ class MatchingHead(Head):
                 one, other = (outputs[name].float() for name in self.pair)
                 scale = outputs["scale"]
                 return one @ gather(other, shared).T * scale, other @ gather(one, shared).T * scale
-        nothing = torch.zeros(len(both), len(gather(both, shared)), device=both.device)
-        return nothing, nothing
+        zeros = torch.zeros(len(both), len(gather(both, shared)), device=both.device)
+        return zeros, zeros
 
     def negative_index(
         self,
-        alike: Float[Tensor, "b g"],
-        own: Int[Tensor, " b"],
+        sim: Float[Tensor, "b g"],
+        index: Int[Tensor, " b"],
         keys: Int[Tensor, " b"],
-        both: Bool[Tensor, " g"],
-        every_key: Int[Tensor, " g"],
+        valid: Bool[Tensor, " g"],
+        all_keys: Int[Tensor, " g"],
     ) -> Int[Tensor, " b"]:
         """Return the index of a negative for each sample: sampled in training, else the most
         similar.
 
-        The probabilities are a softmax over ``alike``, sampled with the Gumbel-max trick; the noise
+        The probabilities are a softmax over ``sim``, sampled with the Gumbel-max trick; the noise
         is a function of the keys of both samples.
 
         Args:
-            alike: Similarity logits to the samples of all processes.
-            own: Index of each sample among those of all processes.
+            sim: Similarity logits to the samples of all processes.
+            index: Index of each sample among those of all processes.
             keys: Random key of each sample.
-            both: Which samples of all processes have both modalities.
-            every_key: Random keys of the samples of all processes.
+            valid: Which samples of all processes have both modalities.
+            all_keys: Random keys of the samples of all processes.
         """
-        closed = alike.masked_fill(~both, -torch.inf).scatter(1, own[:, None], -torch.inf)
-        closed = torch.where(closed.isfinite().any(dim=1, keepdim=True), closed, 0.0)
+        logits = sim.masked_fill(~valid, -torch.inf).scatter(1, index[:, None], -torch.inf)
+        logits = torch.where(logits.isfinite().any(dim=1, keepdim=True), logits, 0.0)
         if self.training:
-            u = uniform(mix_tensor(keys)[:, None] ^ every_key, 1, "another sample")[..., 0]
-            closed = closed - u.clamp(min=2.0**-25).log().neg().log()
-        return closed.argmax(dim=1)
+            u = uniform(mix_tensor(keys)[:, None] ^ all_keys, 1, "another sample")[..., 0]
+            logits = logits - u.clamp(min=2.0**-25).log().neg().log()
+        return logits.argmax(dim=1)
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Return the loss; ``outputs["logits"]`` is [3 b]: the samples, then the negatives."""

@@ -79,14 +79,14 @@ class SelfDistillationHead(MaskedReconstructionHead):
     @torch.compiler.disable
     def update_teacher(self) -> None:
         """Update the moving average; the first call copies the student."""
-        assert isinstance(self.initialized, Tensor)
-        share = 1 - self.decay * self.initialized.float()
+        assert isinstance(self.begun, Tensor)
+        share = 1 - self.decay * self.begun.float()
         for mean, new in zip(tensors(self.teacher), tensors(self.student[0]), strict=True):
             if mean.is_floating_point():
                 mean.lerp_(new, share.to(mean.dtype))
             else:
                 mean.copy_(new)
-        self.initialized.fill_(True)
+        self.begun.fill_(True)
 
     def content(self, field: ModalityInput, patches: Patches) -> Float[Tensor, "b n p"]:
         """Return the teacher's features of every patch, computed from the whole input."""

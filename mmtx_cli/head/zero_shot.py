@@ -101,8 +101,8 @@ class ZeroShotHead(EvaluationHead):
     def fit(self, outputs: Sequence[Mapping[str, Tensor]], examples: Sequence[Sample]) -> None:
         """Compute the class embeddings from the embeddings of their texts."""
         texts = torch.stack([output[TEXT] for output in outputs]).float()
-        each = texts.view(len(self.label_names), len(self.templates), -1)
-        self.classes = F.normalize(F.normalize(each, dim=2).mean(dim=1), dim=1)
+        by_class = texts.view(len(self.label_names), len(self.templates), -1)
+        self.classes = F.normalize(F.normalize(by_class, dim=2).mean(dim=1), dim=1)
 
     def evaluate(
         self, outputs: list[list[dict[str, Tensor]]], samples: list[Sample], tokenizer: Detokenizer
@@ -122,11 +122,13 @@ def text_aligned_stream(head: Head, stream: str | None) -> str:
     Raises ValueError if the head aligns nothing with text, or not this stream, or several streams
     and none is given.
     """
-    there = head.text_partners()
-    if not there:
+    available = head.text_partners()
+    if not available:
         raise ValueError(f"the contrastive head aligns {head.pairs}, none with text")
-    if stream is None and len(there) > 1:
-        raise ValueError(f"stream: several are aligned with text; choose one of {', '.join(there)}")
-    if stream is not None and stream not in there:
-        raise ValueError(f"stream={stream}: not aligned with text; choose from {', '.join(there)}")
-    return stream or there[0]
+    if stream is None and len(available) > 1:
+        raise ValueError(
+            f"stream: several are aligned with text; choose one of {', '.join(available)}"
+        )
+    if stream is not None and stream not in available:
+        raise ValueError(f"stream={stream}: not aligned with text; choose from {available}")
+    return stream or available[0]

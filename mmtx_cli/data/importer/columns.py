@@ -1,6 +1,6 @@
 """Mapping of an imported table's columns to manifest keys."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +83,7 @@ def chosen_columns(
     if not columns and CAPTIONS in header and "caption" not in header:
         chosen["caption"] = CAPTIONS
     faults = vectors.choose(path, header, [*chosen.values()]) if vectors else []
-    for target, column in requested.items():
-        if target not in (*TARGETS, "split_by"):
-            faults.append(f"columns.{target}: unknown key; must be one of {', '.join(TARGETS)}")
-        if column not in header:
-            near = closest(column, header, 0.6)
-            hint = f"did you mean {near!r}?" if near else f"available columns: {', '.join(header)}"
-            if len(header) == 1 and (separator := next((c for c in ";|\t" if c in header[0]), "")):
-                hint = f"columns are separated by {separator!r}; set delimiter={separator!r}"
-            faults.append(f"{path}:1: no column {column!r}; {hint}")
+    faults += unknown_columns(path, header, requested)
     if not faults and not {"id", *MEDIA} & chosen.keys() and not vectors:
         faults.append(
             f"{path}:1: no column for images; available: {', '.join(header)}; "
@@ -116,3 +108,16 @@ def chosen_columns(
     if faults:
         raise DataError(*faults)
     return chosen
+
+
+def unknown_columns(path: Path, header: list[str], requested: Mapping[str, str]) -> Iterator[str]:
+    """Yield errors for requested targets that do not exist, and for columns the table lacks."""
+    for target, column in requested.items():
+        if target not in (*TARGETS, "split_by"):
+            yield f"columns.{target}: unknown key; must be one of {', '.join(TARGETS)}"
+        if column not in header:
+            near = closest(column, header, 0.6)
+            hint = f"did you mean {near!r}?" if near else f"available columns: {', '.join(header)}"
+            if len(header) == 1 and (separator := next((c for c in ";|\t" if c in header[0]), "")):
+                hint = f"columns are separated by {separator!r}; set delimiter={separator!r}"
+            yield f"{path}:1: no column {column!r}; {hint}"

@@ -104,13 +104,11 @@ def rows(
     header = list(dict.fromkeys(k for _, cells in lines if isinstance(cells, dict) for k in cells))
     chosen: dict[str, str] = {}
     if header:
-        chosen = chosen_columns(
-            path, header, form.columns, form.split_by, split is not None, vectors
-        )
+        has_split = split is not None
+        chosen = chosen_columns(path, header, form.columns, form.split_by, has_split, vectors)
         taken = {*chosen.values(), *(vectors.names if vectors else ())}
-        left = [name for name in header if name not in taken]
-        if left and notes is not None:
-            notes.append(f"{path}: unused columns: {', '.join(left)}")
+        if notes is not None and (unused := [name for name in header if name not in taken]):
+            notes.append(f"{path}: unused columns: {', '.join(unused)}")
     faults: list[str] = []
     for line, cells in lines:
         place = f"{path}:{line}"
@@ -123,8 +121,7 @@ def rows(
         if not {"id", *MEDIA} & chosen.keys():  # only numeric columns: use the line number
             values["id"] = str(line)
         found, ident = _add(samples, place, values, images)
-        if vectors and not found:
-            found = vectors.add(ident, cells)
+        found = found or (vectors.add(ident, cells) if vectors else [])
         faults += [f"{place}: {fault}" for fault in found]
     if not samples and not faults:
         faults = [f"{path}: no rows below the header; use a table of images and captions"]

@@ -71,7 +71,7 @@ def by_length(
     return np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts])
 
 
-def rank_slice(batch: Int[np.ndarray, "b *k"], rank: int, world: int) -> Int[np.ndarray, "r *k"]:
+def rank_slice(batch: Int[np.ndarray, "b *k"], rank: int, world: int) -> Int[np.ndarray, "r *k"]:  # noqa: F821
     """Return a process's equal share of a global batch."""
     share = len(batch) // world
     return batch[rank * share : (rank + 1) * share]

@@ -1,14 +1,16 @@
 """Retrieval among texts with duplicates: identical texts count as one item."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtx_cli.metric.retrieval.ranks import EVEN, check_finite_rows
+from mmtx_cli.metric.retrieval.ranks import EVEN, check_finite_rows, retrieval_ranks
 
+TEXT = "text"
+"""Name of the stream of texts."""
 Pairs = tuple[Int[Tensor, " p"], Int[Tensor, " p"]]
 
 
@@ -16,6 +18,25 @@ def text_ids(texts: Sequence[Hashable]) -> Int[Tensor, " m"]:
     """Return an id for each text, equal for identical texts, in the order of first occurrence."""
     ids: dict[Hashable, int] = {}
     return torch.tensor([ids.setdefault(text, len(ids)) for text in texts])
+
+
+def pair_ranks(
+    sides: Mapping[str, tuple[Tensor, Tensor]], a: str, b: str, texts: Sequence[str]
+) -> tuple[Tensor, Tensor]:
+    """Return ``retrieval_ranks`` between two streams, with identical ``texts`` as one item.
+
+    Args:
+        sides: Embeddings and sample index of the items, by stream.
+        a: One stream.
+        b: The other stream.
+        texts: The texts in the order of their embeddings.
+    """
+    (a_embeddings, a_owner), (b_embeddings, b_owner) = sides[a], sides[b]
+    if len({*texts}) == len(texts) or TEXT not in (a, b):
+        return retrieval_ranks(a_embeddings, b_embeddings, a_owner, b_owner)
+    if a == TEXT:
+        return pair_ranks(sides, b, a, texts)[::-1]
+    return dedup_ranks(a_embeddings, b_embeddings, a_owner, b_owner, text_ids(texts))
 
 
 def dedup_ranks(
