@@ -52,10 +52,12 @@ def section_rows(command: str, path: str, schema: type, values: Mapping[str, str
         schema: Its settings class.
         values: Values that replace defaults, by config path.
     """
-    about = attribute_docs(schema)
     used = CACHED if command == CACHING else USED.get(command, {})
     all_used = command in TRAINING or path.endswith("]")
     used_names = None if all_used else used.get(path, ())
+    if used_names == ():
+        return
+    about = attribute_docs(schema)
     sections = subsections(schema)
     for field in fields(schema):
         key = f"{path}.{field.name}"
