@@ -79,12 +79,12 @@ class Checker:
                 patch(f"mmtx_cli.command.{name}.train", self.trained)
                 for name in ("finetune", "pretrain")
             ),
-            patch("mmtx_cli.runs.resolve.resumed", begin),
+            patch("mmtx_cli.runs.resolve.resume_config", begin),
             patch("mmtx_cli.command.eval.evaluate", begin),
             patch("mmtx_cli.command.caption.caption", begin),
             patch("mmtx_cli.command.predict.predict", begin),
             patch("mmtx_cli.command.predict.candidate_texts", none),
-            *(patch(f"mmtx_cli.command.{name}.found", none) for name in ("caption", "predict")),
+            *(patch(f"mmtx_cli.command.{name}.input_files", none) for name in ("caption", "predict")),
             *(
                 patch(f"mmtx_cli.{name}.read_config", self.stored)
                 for name in ("runs.resolve", "command.eval", "command.caption", "command.predict")
@@ -98,7 +98,7 @@ class Checker:
                 for name in ("runs.check", "command.eval")
             ),
             patch("mmtx_cli.command.compare.open_run", opened),
-            patch("mmtx_cli.command.compare.given", begin),
+            patch("mmtx_cli.command.compare.find_runs", begin),
             patch("mmtx_cli.comparison.scheduler.run_all", begin),
             patch("mmtx_cli.command.score.read_references", begin),
             patch("mmtx_cli.command.export.read_config", begin),
