@@ -157,8 +157,8 @@ def test_an_error_caused_by_a_lost_worker_is_shorter():
 
 LEFT = """
 from mmtx_cli.data.loader import Loader
-from mmtx_cli.data.loader_worker import settle
-batches = iter(Loader(range(8), num_workers=2, worker_init_fn=settle))
+from mmtx_cli.data.loader_worker import init_worker
+batches = iter(Loader(range(8), num_workers=2, worker_init_fn=init_worker))
 type(batches.batches).__del__ = lambda self: None  # as where an error has ended the loop
 print(next(batches).item())
 """

@@ -84,7 +84,10 @@ class Checker:
             patch("mmtx_cli.command.caption.caption", begin),
             patch("mmtx_cli.command.predict.predict", begin),
             patch("mmtx_cli.command.predict.candidate_texts", none),
-            *(patch(f"mmtx_cli.command.{name}.input_files", none) for name in ("caption", "predict")),
+            *(
+                patch(f"mmtx_cli.command.{name}.input_files", none)
+                for name in ("caption", "predict")
+            ),
             *(
                 patch(f"mmtx_cli.{name}.read_config", self.stored)
                 for name in ("runs.resolve", "command.eval", "command.caption", "command.predict")

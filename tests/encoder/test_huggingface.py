@@ -24,8 +24,8 @@ from .hub_models import (
     IDS,
     MASK,
     SMALL,
-    agrees_with_itself_alone,
-    said_offline,
+    check_padding_and_gradients,
+    offline_output,
     saved,
     trained,
 )
@@ -38,7 +38,7 @@ def test_texts_of_many_architectures(name):
     encoder = HuggingFaceTextEncoder(vocab_size=30, max_length=8, architecture=name, **SMALL)
     assert encoder.width == 32
     assert len(encoder.blocks()) == 3
-    agrees_with_itself_alone(encoder, ModalityInput(IDS, MASK))
+    check_padding_and_gradients(encoder, ModalityInput(IDS, MASK))
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ for make in (HuggingFaceTextEncoder.tokenizer_json, *kinds):
 
 
 def test_an_unavailable_name_is_one_clear_message(tmp_path):
-    lines = said_offline(OFFLINE, tmp_path)
+    lines = offline_output(OFFLINE, tmp_path)
     assert len(lines) == 5, lines
     for line in lines:
         faults_mention([line], ("weights=nobody/nothing: ", "hub (", "local folder"))

@@ -10,7 +10,7 @@ from mmtx_cli.types import ModalityInput
 from tests.messages import raises
 from tests.tiny import same
 
-from .hub_models import CONFIG, IDS, MASK, SMALL, agrees_with_itself_alone, pictures, saved
+from .hub_models import CONFIG, IDS, MASK, SMALL, check_padding_and_gradients, pictures, saved
 
 library = pytest.importorskip("transformers")
 
@@ -28,7 +28,7 @@ library = pytest.importorskip("transformers")
 def test_pictures_of_many_architectures(name, config):
     sizes = {"patch_size": 16, **SMALL} if name not in ("swin", "convnext") else {}
     encoder = HuggingFaceImageEncoder(image_size=32, architecture=name, config=config, **sizes)
-    agrees_with_itself_alone(encoder, ModalityInput(pictures(), MASK))
+    check_padding_and_gradients(encoder, ModalityInput(pictures(), MASK))
 
 
 @pytest.mark.parametrize("name", ["timesformer", "vivit"])
@@ -37,7 +37,7 @@ def test_videos_of_many_architectures(name):
     encoder = HuggingFaceVideoEncoder(
         32, num_frames=4, architecture=name, patch_size=16, config=config, **SMALL
     )
-    agrees_with_itself_alone(encoder, ModalityInput(pictures(), MASK))
+    check_padding_and_gradients(encoder, ModalityInput(pictures(), MASK))
 
 
 def test_pretrained_pictures(tmp_path):

@@ -11,7 +11,7 @@ from mmtx_cli.types import ModalityInput
 from tests.messages import faults_mention, raises
 from tests.tiny import same, tiny_field
 
-from .hub_models import said_offline
+from .hub_models import offline_output
 
 timm = pytest.importorskip("timm")
 
@@ -181,7 +181,7 @@ for name, weights in [("resnet18", "default"), ("resnet18", "a1_in1k"), ("resnet
 
 @pytest.mark.slow
 def test_unavailable_weights_are_one_clear_message(tmp_path):
-    lines = said_offline(OFFLINE, tmp_path)
+    lines = offline_output(OFFLINE, tmp_path)
     assert len(lines) == 3, lines
     for line, weights in zip(lines, ("default", "a1_in1k", "best"), strict=True):
         faults_mention([line], (f"weights={weights}: ", "resnet18: "))

@@ -12,7 +12,8 @@ from mmtx_cli.head.base import Head
 from mmtx_cli.head.traits import HeadTraits
 
 CONF = Path(__file__).parents[2] / "conf" / "head"
-TARGETS = sorted({yaml.safe_load(path.read_text())["_target_"] for path in CONF.glob("*.yaml")})
+CONTENTS = [yaml.safe_load(path.read_text()) for path in CONF.glob("*.yaml")]
+TARGETS = sorted({content["_target_"] for content in CONTENTS if "_target_" in content})
 
 
 def class_of(target: str) -> type[Head]:

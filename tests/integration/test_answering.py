@@ -8,13 +8,13 @@ from mmtx_cli.io.quoting import quoted
 from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, refused, succeeded
 from tests.messages import mentions
 
-from .fixtures import ODD
+from .fixtures import AWKWARD_NAME
 
 pytestmark = pytest.mark.xdist_group("answering")  # so that the model is trained once
 
 TEXT = ("encoder/text=transformer", "encoder.text.width=16", "encoder.text.depth=1")
 ANSWERS = "head.captioning.target=answers"
-PICTURE = f"{ODD}/scenes/images/00001.jpg"
+PICTURE = f"{AWKWARD_NAME}/scenes/images/00001.jpg"
 
 
 @pytest.fixture(scope="module")

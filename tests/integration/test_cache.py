@@ -10,7 +10,7 @@ from mmtx_cli.io.quoting import quoted
 from tests.command_line import CAPTIONER, TINY, TINY_IMAGE, mmtx, refused, succeeded
 from tests.messages import faults_mention, mentions
 
-from .fixtures import ODD
+from .fixtures import AWKWARD_NAME
 
 FROZEN = "freeze=[encoder.image]"
 MODEL_ARGS = [*TINY_IMAGE, *TINY]
@@ -19,9 +19,9 @@ MODEL_ARGS = [*TINY_IMAGE, *TINY]
 @pytest.fixture(scope="module")
 def cache(place, scenes) -> str:
     """Override that names a cache of the pictures."""
-    out = quoted(f"{ODD}/cache")
+    out = quoted(f"{AWKWARD_NAME}/cache")
     done = mmtx("data", "action=cache", f"out={out}", *MODEL_ARGS, scenes, cwd=place)
-    assert succeeded(done) == Path(ODD) / "cache"
+    assert succeeded(done) == Path(AWKWARD_NAME) / "cache"
     mentions(done.stderr, "encoder.image: 60 of 60 ", "0.0154 MB")  # 60 x 4 tokens x 16 numbers
     return f"data.cache={out}"
 
@@ -41,7 +41,7 @@ def test_cached_trained_evaluated(place, scenes, cache, tmp_path):
         assert kept == pytest.approx(plain, rel=1e-5)
 
     # the model is whole: it captions files
-    picture = place / ODD / "scenes" / "images" / "00000.jpg"
+    picture = place / AWKWARD_NAME / "scenes" / "images" / "00000.jpg"
     said = [f"ckpt={tmp_path / 'kept'}", f"inputs=[{quoted(str(picture))}]"]
     succeeded(mmtx("caption", *said, "trainer.accelerator=cpu", cwd=tmp_path))
     err = refused("caption", *said, cache, cwd=place)

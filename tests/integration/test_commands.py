@@ -24,7 +24,7 @@ from tests.command_line import (
 )
 from tests.messages import faults_mention, mentions
 
-from .fixtures import ODD
+from .fixtures import AWKWARD_NAME
 
 
 def last_step(run):
@@ -32,7 +32,7 @@ def last_step(run):
 
 
 def test_a_run_folder_holds_what_was_done(place, captioner):
-    run = place / ODD / "captioner"
+    run = place / AWKWARD_NAME / "captioner"
     names = {path.name for path in run.iterdir()}
     assert names >= {
         "config.yaml", "environment.json", "checkpoints", "metrics.csv", "result.json",
@@ -54,9 +54,9 @@ def test_nothing_is_left_beside_the_run_folder(place, captioner, contrastive):
 
 
 def test_evaluation_of_a_run(place, captioner):
-    args = [captioner, f"run_dir={quoted(ODD + '/scored')}", "bootstrap=5"]
+    args = [captioner, f"run_dir={quoted(AWKWARD_NAME + '/scored')}", "bootstrap=5"]
     run = succeeded(mmtx("eval", *args, cwd=place))
-    assert run == place / ODD / "scored"
+    assert run == place / AWKWARD_NAME / "scored"
     result = json.loads((run / "result.json").read_text())
     assert result["count"] == 6
     assert "captioning/cider" in result["metrics"]
@@ -75,7 +75,7 @@ def test_a_dual_encoder_is_evaluated_on_the_captions_it_was_trained_on(place, co
 
 
 def test_captions_of_files_of_which_some_cannot_be_read(place, captioner, scenes):
-    picture = f"{ODD}/scenes/images/00001.jpg"
+    picture = f"{AWKWARD_NAME}/scenes/images/00001.jpg"
     (place / "broken.jpg").write_text("no picture")
     inputs = f"inputs=[broken.jpg,{quoted(picture)},missing.png]"
     done = mmtx("caption", captioner, inputs, "run_dir=captioned", cwd=place)
@@ -90,10 +90,10 @@ def test_captions_of_files_of_which_some_cannot_be_read(place, captioner, scenes
 
 
 def test_a_reader_that_leaves_early_is_no_crash(place, captioner, scenes):
-    inputs = f"inputs={quoted(ODD + '/scenes')}"
+    inputs = f"inputs={quoted(AWKWARD_NAME + '/scenes')}"
     process = subprocess.Popen(
         [sys.executable, "-m", "mmtx_cli", "caption", captioner, inputs, "data.batch_size=2"],
-        cwd=place / ODD / "..",
+        cwd=place / AWKWARD_NAME / "..",
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -136,11 +136,11 @@ def test_finetuning_begins_with_trained_weights(place, captioner, contrastive, s
 def test_a_new_head_learns_the_labels_of_its_own_data(place, scenes):
     args = [*TINY_IMAGE, *TINY, "fusion=concat", "head=classification"]
     first = succeeded(mmtx("finetune", *args, scenes, "run_dir=labels", cwd=place))
-    lines = (place / ODD / "scenes" / "scenes.jsonl").read_text().splitlines()
+    lines = (place / AWKWARD_NAME / "scenes" / "scenes.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     for row in rows:
         row["label"] = "light" if "white" in str(row["captions"]) else "dark"
-    other = place / ODD / "scenes" / "other.jsonl"
+    other = place / AWKWARD_NAME / "scenes" / "other.jsonl"
     other.write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = f"data.path={quoted(str(other))}"
     args = ["ckpt=labels", data, "data.num_workers=0", "trainer.max_steps=1"]
@@ -154,7 +154,7 @@ def test_a_new_head_learns_the_labels_of_its_own_data(place, scenes):
 
 @pytest.mark.slow
 def test_a_finished_run_is_resumed_by_the_same_command_line(place, captioner, scenes):
-    run = quoted(f"{ODD}/longer")
+    run = quoted(f"{AWKWARD_NAME}/longer")
     args = [*CAPTIONER, scenes, f"run_dir={run}", "head.captioning.streams=[image,fused]"]
     folder = succeeded(mmtx("finetune", *args, cwd=place))
     assert last_step(folder) == 2
@@ -193,7 +193,7 @@ def test_an_interrupted_run_saves_where_it_stands(number, place, scenes):
 
 @pytest.mark.slow
 def test_ctrl_c_outside_training_is_reported_in_one_line(place, captioner):
-    inputs = f"inputs={quoted(ODD + '/scenes')}"
+    inputs = f"inputs={quoted(AWKWARD_NAME + '/scenes')}"
     args = ["caption", captioner, inputs, "run_dir=interrupted", "data.batch_size=1"]
     made = place / "interrupted" / ".captions-0.jsonl"
     done = stopped(args, place, signal.SIGINT, made.exists)

@@ -9,7 +9,7 @@ from mmtx_cli.io.quoting import quoted
 from tests.command_line import mmtx, succeeded
 from tests.messages import mentions
 
-from .fixtures import ODD
+from .fixtures import AWKWARD_NAME
 
 # a captioner of a few steps, decoded greedily, says the same of every picture
 SHORT = ("head.captioning.num_beams=1", "bootstrap=5")
@@ -37,7 +37,7 @@ def test_evaluation_warns_on_stderr_and_in_the_report(place, captioner):
 
 @pytest.mark.slow
 def test_references_that_repeat_are_no_reason_to_warn(place, captioner):
-    folder = place / ODD / "scenes"
+    folder = place / AWKWARD_NAME / "scenes"
     rows = [json.loads(line) for line in (folder / "scenes.jsonl").read_text().splitlines()]
     for i, row in enumerate(rows):
         row["captions"] = ["One and  the same" if i % 2 else "one and the same", f"scene {i}"]
@@ -53,7 +53,7 @@ def test_references_that_repeat_are_no_reason_to_warn(place, captioner):
 @pytest.mark.slow
 @pytest.mark.parametrize(("count", "warned"), [(7, False), (8, True)])
 def test_captioning_warns_for_eight_inputs(place, captioner, count, warned):
-    pictures = sorted((place / ODD / "scenes" / "images").iterdir())[:count]
+    pictures = sorted((place / AWKWARD_NAME / "scenes" / "images").iterdir())[:count]
     inputs = f"inputs=[{','.join(quoted(str(path)) for path in pictures)}]"
     done = mmtx("caption", captioner, *SHORT[:1], inputs, f"run_dir=captioned{count}", cwd=place)
     found = json.loads((succeeded(done) / "result.json").read_text())["diversity"]["captions"]

@@ -20,11 +20,11 @@ from tests.command_line import (
 )
 from tests.messages import faults_mention, mentions
 
-from .fixtures import ODD
+from .fixtures import AWKWARD_NAME
 
 
 def rows_of(place):
-    lines = (place / ODD / "scenes" / "scenes.jsonl").read_text().splitlines()
+    lines = (place / AWKWARD_NAME / "scenes" / "scenes.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
 
@@ -33,7 +33,9 @@ def manifest(place, scenes, tmp_path):
     """Write rows (or lines as they are) as a manifest beside the pictures; give its override."""
 
     def write(rows, name="data.jsonl"):
-        shutil.copytree(place / ODD / "scenes" / "images", tmp_path / "images", dirs_exist_ok=True)
+        shutil.copytree(
+            place / AWKWARD_NAME / "scenes" / "images", tmp_path / "images", dirs_exist_ok=True
+        )
         lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
         (tmp_path / name).write_text("".join(f"{line}\n" for line in lines))
         return f"data.path={tmp_path / name}"
@@ -44,7 +46,7 @@ def manifest(place, scenes, tmp_path):
 @pytest.fixture
 def model(place, captioner, tmp_path):
     """A copy of the captioner's model folder, to be spoilt."""
-    return Path(shutil.copytree(place / ODD / "captioner" / "model", tmp_path / "model"))
+    return Path(shutil.copytree(place / AWKWARD_NAME / "captioner" / "model", tmp_path / "model"))
 
 
 def changed(model, edit):
@@ -109,10 +111,10 @@ def test_a_run_folder_that_cannot_be_written(place, captioner):
 
 def test_a_trained_run_is_not_written_over(place, captioner):
     run_dir = captioner.replace("ckpt=", "run_dir=")
-    before = (place / ODD / "captioner" / "config.yaml").read_text()
+    before = (place / AWKWARD_NAME / "captioner" / "config.yaml").read_text()
     err = refused("caption", captioner, run_dir, "inputs=x.jpg", cwd=place)
     mentions(err, "run_dir=", "trained model", "resume=true")
-    assert (place / ODD / "captioner" / "config.yaml").read_text() == before
+    assert (place / AWKWARD_NAME / "captioner" / "config.yaml").read_text() == before
 
 
 # trained models
@@ -275,7 +277,7 @@ def test_faults_of_a_manifest_are_reported_at_once(manifest, place):
     [
         ("scnes/scenes.jsonl", ["scnes/scenes.jsonl: ", "manifest", "scnes "]),
         (
-            f"'{ODD.replace(chr(39), chr(92) + chr(39))}/scenes'",
+            f"'{AWKWARD_NAME.replace(chr(39), chr(92) + chr(39))}/scenes'",
             ["/scenes: ", "folder", "manifest", " scenes.jsonl"],
         ),
     ],

@@ -11,9 +11,9 @@ from tests.command_line import mmtx, succeeded
 from tests.messages import mentions, mentions_missing
 from tests.predicting import command, lines, predict
 
-from .fixtures import ODD
+from .fixtures import AWKWARD_NAME
 
-PICTURE = f"{ODD}/scenes/images/00001.jpg"
+PICTURE = f"{AWKWARD_NAME}/scenes/images/00001.jpg"
 TWO = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.accelerator=cpu")
 
 
@@ -81,7 +81,7 @@ def test_the_embedding_of_a_text_alone(place, contrastive, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["files", "rows"])
 def test_two_processes_predict_the_same_as_one(source, place, contrastive, scenes):
-    pictures = place / ODD / "scenes" / "images"
+    pictures = place / AWKWARD_NAME / "scenes" / "images"
     asked = f"inputs={quoted(pictures)}" if source == "files" else scenes
     args = [contrastive, asked, 'texts=["a red ball","a blue star"]', "embeddings=true"]
     outs = []

@@ -28,9 +28,9 @@ time.sleep(60)
 """
 WORKING = """
 import multiprocessing, os, signal, sys, time
-from mmtx_cli.data.loader_worker import settle
+from mmtx_cli.data.loader_worker import init_worker
 def work(pipe):
-    settle(0)
+    init_worker(0)
     pipe.send(os.getpid())
     time.sleep(60)
 here, there = multiprocessing.Pipe()

@@ -15,7 +15,7 @@ import pytest
 from mmtx_cli.io.quoting import quoted
 from tests.command_line import environment
 
-from .fixtures import ODD
+from .fixtures import AWKWARD_NAME
 
 CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -50,7 +50,7 @@ def on_terminal(*args, cwd, both=False, columns=30):
 @pytest.mark.parametrize("command", ["caption", "predict"])
 @pytest.mark.quick_cases(1)
 def test_json_lines_are_not_wrapped(command, place, captioner):
-    inputs = f"inputs={quoted(f'{ODD}/scenes/images')}"
+    inputs = f"inputs={quoted(f'{AWKWARD_NAME}/scenes/images')}"
     args = [command, captioner, inputs, "data.batch_size=20"]
     out, shown = on_terminal(*args, f"run_dir=bar-{command}", cwd=place)
     lines = out.splitlines()
@@ -62,7 +62,12 @@ def test_json_lines_are_not_wrapped(command, place, captioner):
 
 @pytest.mark.slow
 def test_on_one_terminal_lines_and_bar_stay_apart(place, captioner):
-    args = ["caption", captioner, f"inputs={quoted(f'{ODD}/scenes/images')}", "data.batch_size=20"]
+    args = [
+        "caption",
+        captioner,
+        f"inputs={quoted(f'{AWKWARD_NAME}/scenes/images')}",
+        "data.batch_size=20",
+    ]
     _, shown = on_terminal(*args, "run_dir=bar-both", cwd=place, both=True)
     lines = [CODES.sub("", line.rpartition("\r")[2]) for line in shown.split("\r\n")]
     assert len([json.loads(line) for line in lines if line.startswith("{")]) == 60
@@ -73,7 +78,7 @@ def test_on_one_terminal_lines_and_bar_stay_apart(place, captioner):
 @pytest.mark.slow
 def test_the_bar_names_heads_and_nothing_internal(model, place, request):
     ckpt = request.getfixturevalue(model)
-    inputs = f"inputs={quoted(f'{ODD}/scenes/images')}"
+    inputs = f"inputs={quoted(f'{AWKWARD_NAME}/scenes/images')}"
     args = ["predict", ckpt, inputs, "embeddings=true", f"run_dir=bar-{model}"]
     _, shown = on_terminal(*args, cwd=place, columns=100)
     assert "_streams" not in shown
