@@ -162,7 +162,7 @@ def test_help_and_mistakes(place, tmp_path):
     assert "overwrite=false" in done.stdout
     assert "run_dir" not in done.stdout
     usual = mmtx("data", "--help", cwd=tmp_path).stdout
-    assert usual.startswith("usage: mmtx data [key=value] ...")
+    assert usual.startswith("usage: mmtx data action=NAME [key=value] ...")
     keys = usual.partition("Keys")[2].replace("encoder/image=…", "").replace("encoder_lab", "")
     assert "encoder" not in keys
 
@@ -174,5 +174,5 @@ def test_help_and_mistakes(place, tmp_path):
     args[-1] = "encoder/image=vit"
     assert "nowhere.jsonl" in refused(*args, "encoder.image.dept=3", cwd=tmp_path)
     err = refused("data", "action=cach", cwd=tmp_path)
-    mentions(err, "action=cach ", " cache")
+    mentions(err, "action=cach ", "action=cache")
     assert not (tmp_path / "c").exists()
