@@ -247,7 +247,7 @@ def test_invalid_inputs(inputs, parts, place, captioner):
 def test_inputs_of_which_none_can_be_read(captioner, place, tmp_path):
     (tmp_path / "a.jpg").write_text("no picture")
     (tmp_path / "b.jpg").touch()
-    args = [f"inputs=[{tmp_path},{tmp_path}/missing.jpg]", "run_dir=unread"]
+    args = [f"inputs=[{tmp_path},{tmp_path}/missing.jpg]", "run_dir=unread_captions"]
     done = mmtx("caption", captioner, *args, cwd=place)
     *rows, folder = done.stdout.splitlines()
     mentions(error_message(done), " 3 inputs ", Path(folder).name)
