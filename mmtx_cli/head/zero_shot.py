@@ -125,10 +125,9 @@ def text_aligned_stream(head: Head, stream: str | None) -> str:
     available = head.text_partners()
     if not available:
         raise ValueError(f"the contrastive head aligns {head.pairs}, none with text")
+    options = ", ".join(available)
     if stream is None and len(available) > 1:
-        raise ValueError(
-            f"stream: several are aligned with text; choose one of {', '.join(available)}"
-        )
+        raise ValueError(f"stream: several are aligned with text; choose one of {options}")
     if stream is not None and stream not in available:
-        raise ValueError(f"stream={stream}: not aligned with text; choose from {available}")
+        raise ValueError(f"stream={stream}: not aligned with text; choose from {options}")
     return stream or available[0]
