@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from mmtx_cli.config.cross_checks import is_trained
 from mmtx_cli.distributed.launch import Process
 from mmtx_cli.io.atomic import atomic_write
-from mmtx_cli.io.checkpoint import read_config, read_weights
+from mmtx_cli.io.checkpoint import read_weights
 from mmtx_cli.io.console import make_bar, paused
 from mmtx_cli.model.build import build_model
 from mmtx_cli.model.match_weights import build_fitting
@@ -28,8 +28,7 @@ Outputs = dict[str, list[tuple[str, dict[str, torch.Tensor]]]]
 def load_model(run: RunConfig, device: torch.device) -> MultimodalModel:
     """Return the trained model of ``run`` with its weights, without evaluation-only heads."""
     heads = {name: node for name, node in run.head.items() if is_trained(node)}
-    early = read_config(str(run.ckpt)).get("early")
-    config = {"model": {**run.model, "head": heads}, "early": early}
+    config = {"model": {**run.model, "head": heads}, "early": run.stored.get("early")}
     model = build_fitting(
         lambda: build_model(config, run.trusted_packages),
         read_weights(str(run.ckpt)),
