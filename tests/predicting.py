@@ -18,7 +18,7 @@ from mmtx_cli.io.quoting import quoted
 from mmtx_cli.runs.model_config import change
 from tests.tiny import LABELS, tiny_config, tiny_model
 
-TEXTS = ("a red ball", "a green box", "a blue star", "what colour is it?")
+TEXTS = ("a red ball", "a green box", "a blue star", "what color is it?")
 
 
 def model_folder(

@@ -16,8 +16,6 @@ TOP = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
 PACKAGES = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
 MOST_FILES, MOST_ON_TOP = 20, 6
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 300, 60
-EXCEPTIONS: dict[str, str] = {}
-"""Files, and functions as ``file: name``, that may be longer, with the reason."""
 UNUSUAL = re.compile(
     r"\b(tells?|told|hears?|anew|mend(s|ed)?|as it were|be had|there is no such|is none of)\b"
 )
@@ -55,7 +53,7 @@ def test_folders_are_small():
 
 def longer(lengths, most):
     """Return what is longer than ``most`` lines and no exception, the longest first."""
-    found = {name: n for name, n in lengths.items() if n > most and name not in EXCEPTIONS}
+    found = {name: n for name, n in lengths.items() if n > most}
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 

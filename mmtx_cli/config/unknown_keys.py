@@ -7,7 +7,7 @@ from mmtx_cli.config.conf_tree import cli_name, conf_dir
 from mmtx_cli.config.groups import known_keys, other_takers, selected
 from mmtx_cli.config.help.components import format_value
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.io.former_names import now_called
+from mmtx_cli.io.former_names import rename_hint
 from mmtx_cli.suggest import suggest
 
 
@@ -36,8 +36,7 @@ def check_known_keys(
             unknown.remove(key)
     for path in (path for key in unknown for path in _paths(key, cfg[key])):
         name = path.rpartition(".")[2]
-        now = now_called(path, command)
-        hint = f"now called {now}" if now else suggest(aliases.get(name, name), known)
+        hint = rename_hint(path, command) or suggest(aliases.get(name, name), known)
         faults.append(f"{path}: unknown key for mmtx {cli_name(command)}; {hint}")
     if faults:
         raise ConfigError(*faults)

@@ -16,7 +16,7 @@ from mmtx_cli.config.introspect import TargetError, signature_of
 from mmtx_cli.config.predict_checks import prediction_faults
 from mmtx_cli.config.schema import SECTIONS
 from mmtx_cli.errors import ConfigError
-from mmtx_cli.io.former_names import now_called
+from mmtx_cli.io.former_names import rename_hint
 from mmtx_cli.suggest import suggest
 
 PROVIDED = {
@@ -107,8 +107,7 @@ def component_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 def renamed_or_nearest(path: str, names: Iterable[str]) -> str:
     """Return what a former key is now called; for any other unknown key, the closest one."""
-    now = now_called(path)
-    return f"now called {now}" if now else suggest(path.rpartition(".")[2], names)
+    return rename_hint(path) or suggest(path.rpartition(".")[2], names)
 
 
 def choice_hint(group: str, path: str, node: Any, cfg: Mapping[str, Any]) -> str:
@@ -151,7 +150,7 @@ def node_faults(
     try:
         signature = signature_of(target, trusted)
     except TargetError as error:
-        hint = f"; now called {now}" if (now := now_called(target)) else ""
+        hint = f"; {renamed}" if (renamed := rename_hint(target)) else ""
         yield f"{path}._target_: {error}{hint}"
         return
     if group and target.startswith("mmtx_cli.") and not target.startswith(f"mmtx_cli.{group}."):

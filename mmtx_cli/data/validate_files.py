@@ -11,7 +11,7 @@ from mmtx_cli.data.features.validate import unreadable_features
 from mmtx_cli.data.manifest.read import Manifest, read_faulty
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.manifest.splits import Ratios
-from mmtx_cli.data.manifest.summary import Summary, summarise
+from mmtx_cli.data.manifest.summary import Summary, summarize
 from mmtx_cli.errors import DataError
 from mmtx_cli.io.progress import track
 from mmtx_cli.media.errors import OutsideError, UnreadableError
@@ -63,7 +63,7 @@ def check_manifest(
         faults += unreadable_features(manifest, limits)
     if faults:
         raise DataError(*faults)
-    summary = summarise(manifest)
+    summary = summarize(manifest)
     if decode:
         summary.warnings.extend(content_leaks(manifest, limits))
     return summary

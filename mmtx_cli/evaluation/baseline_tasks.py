@@ -37,7 +37,7 @@ from mmtx_cli.metric.scores import Scores
 K = 20
 """Number of voting neighbors, as for ``head=probe``."""
 
-NEIGHBOURS = f"{K} nearest neighbours"
+NEIGHBORS = f"{K} nearest neighbors"
 
 
 class Task(ABC):
@@ -82,7 +82,7 @@ class Classes(Task):
         labels, count = self.labels(features.train), len(self.targets.labels)
         (x, x_test), (train_unit, test_unit) = features.plain(), features.unit()
         return {
-            NEIGHBOURS: neighbor_classifier(train_unit, labels, count, test_unit, K).numpy(),
+            NEIGHBORS: neighbor_classifier(train_unit, labels, count, test_unit, K).numpy(),
             "logistic regression": linear_classifier(x, labels, count, x_test).numpy(),
         }
 
@@ -119,7 +119,7 @@ class LabelSets(Task):
             features.unit(),
         )
         return {
-            NEIGHBOURS: neighbor_means(train_unit, y, test_unit, K).numpy(),
+            NEIGHBORS: neighbor_means(train_unit, y, test_unit, K).numpy(),
             "logistic regression": linear_multilabel(x, y, x_test).numpy(),
         }
 
@@ -161,7 +161,7 @@ class Numbers(Task):
         y = torch.tensor(self.numbers(features.train))
         (x, x_test), (train_unit, test_unit) = features.plain(), features.unit()
         return {
-            NEIGHBOURS: neighbor_regression(train_unit, y, test_unit, K).numpy(),
+            NEIGHBORS: neighbor_regression(train_unit, y, test_unit, K).numpy(),
             "ridge regression": linear_regression(x, y, x_test).numpy(),
         }
 
@@ -201,7 +201,7 @@ class Answers(Task):
                 row[number[name]] = score
         train_unit, test_unit = features.unit()
         best = neighbor_means(train_unit, values, test_unit, K).argmax(dim=1).tolist()
-        return {NEIGHBOURS: [names[i] for i in best]}
+        return {NEIGHBORS: [names[i] for i in best]}
 
     def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
         """Return VQA accuracy and exact match."""
@@ -221,7 +221,7 @@ class Captions(Task):
         """Return the first caption of the training row with the nearest features."""
         _, rows = nearest_neighbors(*features.unit(), 1)
         captions = [features.train[i].captions[0] for i in rows[:, 0].tolist()]
-        return {"nearest neighbour": captions}
+        return {"nearest neighbor": captions}
 
     def score(self, predicted: Any, test: Sequence[Sample]) -> Scores:
         """Return BLEU, ROUGE-L and CIDEr-D."""

@@ -27,7 +27,7 @@ from mmtx_cli.types import (
     TokenIndex,
 )
 
-TARGETS = ("normalised", "raw")
+TARGETS = ("normalized", "raw")
 
 
 class MaskedReconstructionHead(Head):
@@ -37,7 +37,7 @@ class MaskedReconstructionHead(Head):
     multimodal modeling, Bachmann et al. 2022).
 
     The loss is the mean squared error over the masked patches. The statistics that normalize a
-    recording include its masked patches; for spectrograms ``normalise="dataset"`` avoids this leak.
+    recording include its masked patches; for spectrograms ``normalize="dataset"`` avoids this leak.
     """
 
     traits: ClassVar[HeadTraits] = HeadTraits(late_fusion=False, unimodal=True)
@@ -52,7 +52,7 @@ class MaskedReconstructionHead(Head):
         weight: float = 1.0,
         mask_ratio: float = 0.75,
         masking: str | None = None,
-        target: str = "normalised",
+        target: str = "normalized",
         depth: int = 2,
         num_heads: int = 4,
         mlp_ratio: float = 4.0,
@@ -61,7 +61,7 @@ class MaskedReconstructionHead(Head):
 
         ``mask_ratio`` of the patches are masked; with 1 the modality is absent and predicted from
         the others only. ``masking``: random, moment or tube (default: the encoder's own).
-        ``target`` "normalised": each patch minus its mean, divided by its standard deviation (He et
+        ``target`` "normalized": each patch minus its mean, divided by its standard deviation (He et
         al. 2022, section 4.1); "raw": the encoder's input. ``depth`` is that of the decoder.
         """
         if modality not in available:

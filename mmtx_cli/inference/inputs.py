@@ -74,7 +74,7 @@ def as_text(text: Any) -> str | None:
     if type(text) in (int, float):
         return str(text)
     if not isinstance(text, str | None):
-        raise ConfigError(f"text={text}: must be one text, e.g. text='what colour is the bus?'")
+        raise ConfigError(f"text={text}: must be one text, e.g. text='what color is the bus?'")
     return text
 
 

@@ -2,7 +2,7 @@
 
 Model folders, checkpoints, run folders and caches store dotted names of classes and whole
 configurations; ``renamed`` is applied to everything that is read from them. A former name that a
-user writes is rejected, and the message says what it is ``now_called``.
+user writes is rejected, and ``rename_hint`` ends the message.
 """
 
 from collections.abc import Mapping
@@ -68,10 +68,15 @@ CLASSES: Mapping[str, str] = {
 """Classes of components, wherever they are in ``mmtx_cli``."""
 
 ARGUMENTS: Mapping[str, Mapping[str, str]] = {
-    "encoder": {"mix": "layer_mix"},
+    "encoder": {"mix": "layer_mix", "normalise": "normalize"},
     "head": {"at": "k", "reads": "streams", "says": "target"},
 }
 """Arguments of components, by the package of their class."""
+
+VALUES: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "head": {"target": {"normalised": "normalized"}},
+}
+"""Values of (present) arguments of components, by the package of their class."""
 
 KEYS: Mapping[str, str] = {
     "data.bucket": "data.length_bucketing",
@@ -124,7 +129,18 @@ CHOICES: Mapping[str, str] = {
 """Options of groups."""
 
 
-def now_called(name: str, command: str | None = None) -> str | None:
+def rename_hint(name: str, command: str | None = None) -> str | None:
+    """Return "now called …" for a former key, option or class of mmtx, else None.
+
+    Args:
+        name: Config path of a key, ``group=option``, or dotted name of a class.
+        command: The command, for root keys.
+    """
+    current = current_name(name, command)
+    return None if current is None else f"now called {current}"
+
+
+def current_name(name: str, command: str | None = None) -> str | None:
     """Return the present name of a former key, option or class of mmtx, or None.
 
     Args:
@@ -159,8 +175,12 @@ def renamed(value: Any) -> Any:
         return [renamed(item) for item in value]
     if not isinstance(value, Mapping):
         return value
-    known = _arguments(value)
+    package = _package(value)
+    known = ARGUMENTS.get(package, {})
     whole = {known.get(key, key): renamed(item) for key, item in value.items()}
+    for argument, values in VALUES.get(package, {}).items():
+        if isinstance(current := whole.get(argument), str):
+            whole[argument] = values.get(current, current)
     for path, current in KEYS.items():
         section, _, key = path.partition(".")
         node = whole.get(section)
@@ -169,9 +189,9 @@ def renamed(value: Any) -> Any:
     return whole
 
 
-def _arguments(node: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the former arguments of the class that a node configures."""
+def _package(node: Mapping[str, Any]) -> str:
+    """Return the package of the class of mmtx that a node configures, or an empty string."""
     target = node.get("_target_")
     if not isinstance(target, str) or not target.startswith(PACKAGE):
-        return {}
-    return ARGUMENTS.get(target.removeprefix(PACKAGE).partition(".")[0], {})
+        return ""
+    return target.removeprefix(PACKAGE).partition(".")[0]

@@ -20,7 +20,7 @@ JPEG_START = b"\xff\xd8\xff"
 _EXIF = b"Exif\x00\x00"
 _ORIENTATION = 0x0112
 _HEAD = 1 << 17  # EXIF data comes first, or after another segment of at most 64 KiB
-_COLOURS = ("Gray", "YCbCr", "RGB")
+_COLORS = ("Gray", "YCbCr", "RGB")
 # starts with a literal byte, which re.search finds as fast as memchr
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _BASELINE = (0xC0, 0xC1)
@@ -42,8 +42,8 @@ def plain_jpeg(data: bytes, size: int | None) -> UInt8[np.ndarray, "h w 3"] | No
     try:
         if not _stored_upright(data):
             return None
-        height, width, colour, _ = simplejpeg.decode_jpeg_header(data)
-        if colour not in _COLOURS or height * width > (Image.MAX_IMAGE_PIXELS or 0):
+        height, width, color, _ = simplejpeg.decode_jpeg_header(data)
+        if color not in _COLORS or height * width > (Image.MAX_IMAGE_PIXELS or 0):
             return None
         scale = 1 if size is None else _scale(min(height, width) // size)
         return simplejpeg.decode_jpeg(

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 STEPS = 200
 
 
-class Standardiser:
+class Standardizer:
     """Subtracts the mean of the training features and divides by their standard deviation."""
 
     def __init__(self, x: Float[Tensor, "n d"]) -> None:
@@ -65,7 +65,7 @@ def _logistic(
 ) -> Float[Tensor, "m c"]:
     """Return the logits for ``test`` of the linear model that minimizes a loss of its logits."""
     train, test = train.double(), test.double()
-    standard = Standardiser(train)
+    standard = Standardizer(train)
     x, weight = standard(train), torch.zeros(outputs, train.shape[1] + 1, dtype=torch.float64)
     weight.requires_grad_()
     optimizer = torch.optim.LBFGS(
@@ -92,7 +92,7 @@ def linear_regression(
 ) -> Float[Tensor, " m"]:
     """Return the predictions of a ridge regression of strength 1 on standardized features."""
     train, test, numbers = train.double(), test.double(), numbers.double()
-    standard = Standardiser(train)
+    standard = Standardizer(train)
     x = standard(train)
     penalty = torch.eye(x.shape[1], dtype=torch.float64)
     penalty[-1, -1] = 1e-12  # the bias is not penalized

@@ -24,8 +24,8 @@ def regression_scores(predictions: np.ndarray, targets: np.ndarray) -> Scores:
     """
     y, t = (np.asarray(values, dtype=np.float64) for values in (predictions, targets))
     # moments about a common center: sums of squares of large numbers would cancel
-    centre = t.mean() if len(t) else 0.0
-    y, t = y - centre, t - centre
+    center = t.mean() if len(t) else 0.0
+    y, t = y - center, t - center
     error = np.abs(y - t)
     columns = [np.ones_like(t), error, error**2, y, t, y * y, t * t, y * t]
 

@@ -104,7 +104,7 @@ def spectrogram(wave: np.ndarray, name: str) -> Thumbnail:
 
     data = hops(torch.from_numpy(np.ascontiguousarray(wave)), RATE)[None]
     field = ModalityInput(data, torch.ones(data.shape[:2], dtype=torch.bool))
-    x = LogMel(RATE, normalise=None)(field)[0].numpy().T[::-1]
+    x = LogMel(RATE, normalize=None)(field)[0].numpy().T[::-1]
     gray = np.clip((x - max(0.0, x.max())) / RANGE + 1, 0, 1)
     picture = Image.fromarray((255 * gray).astype(np.uint8)).resize((WIDTH, HEIGHT))
     return Thumbnail(name, jpeg_uri(picture), WIDTH, HEIGHT)

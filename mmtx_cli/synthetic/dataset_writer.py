@@ -2,9 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mmtx_cli.data.manifest.table_file import read_lines
 from mmtx_cli.data.manifest.writer import MEDIA, write_manifest
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.progress import track
+from mmtx_cli.synthetic.row_processes import rows_in_order
 
 Row = dict[str, Any]
 _MIN_NUM, _MIN_SIZE = 10, 32
@@ -47,9 +48,9 @@ class BuiltIn:
         Args:
             folder: Where the data set is written.
             make_row: Given a folder and an index, writes the files of a row to the folder and
-                returns the row; called from several threads.
+                returns the row; called in several processes, hence picklable.
             card: Contents of the data set card.
-            workers: Number of threads; by default, the number of cores.
+            workers: Number of processes; by default, the number of cores, or one for few rows.
 
         Raises:
             ConfigError: if the folder contains other files.
@@ -89,8 +90,7 @@ class BuiltIn:
             (folder / media).mkdir()
         num = self.made_with["num"]
         card_fields = {**card, "made_with": self.made_with}
-        with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-            rows: Iterator[Row] = pool.map(lambda index: make_row(folder, index), range(num))
+        with rows_in_order(partial(make_row, folder), num, workers) as rows:
             write_manifest(folder / self._manifest, track(rows, num, self.name), card=card_fields)
 
     def _is_complete(self, folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""A folder of JPEGs to normalised batches of 64, 224 x 224, by two workers.
+"""A folder of JPEGs to normalized batches of 64, 224 x 224, by two workers.
 
 ``ImageFolder`` with torchvision's v2 transforms and a ``DataLoader`` against mmtx's samples and
 loader. Theirs comes in two forms: resizing Pillow's pictures, the default of torchvision's
@@ -78,7 +78,7 @@ def by_torchvision(folder: Path, count: int, tensors: bool) -> Callable[[], None
 
 
 def by_mmtx(folder: Path, count: int) -> Callable[[], None]:
-    """One pass of an evaluation's loader, with the model's normalisation."""
+    """One pass of an evaluation's loader, with the model's normalization."""
     from mmtx_cli.config.preprocessing import Preprocessing
     from mmtx_cli.data.dataset import ManifestDataset
     from mmtx_cli.data.loader import EvaluationSampler, make_loader

@@ -47,7 +47,7 @@ def repeated(function: Callable[[str], torch.Tensor], path: str) -> Callable[[],
 def sound(folder: Path, rounds: int) -> None:
     """Both ratios for both formats."""
     theirs = torchaudio.transforms.MelSpectrogram(RATE, n_fft=400, hop_length=160, n_mels=64)
-    ours = LogMel(RATE, 64, normalise=None)
+    ours = LogMel(RATE, 64, normalize=None)
 
     def their_mel(path: str) -> torch.Tensor:
         wave, _ = torchaudio.load(path)

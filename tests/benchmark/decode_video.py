@@ -83,7 +83,7 @@ def video(folder: Path, rounds: int) -> None:
     wanted = sides["torchcodec, plainly"]().float()
     for name, side in sides.items():
         difference = (side().float() - wanted).abs().mean()
-        print(f"{name}: differs from torchcodec by {difference:.2f} grey levels in the mean")
+        print(f"{name}: differs from torchcodec by {difference:.2f} gray levels in the mean")
     for theirs, ours in (
         ("torchcodec, plainly", "mmtx by torchcodec"),
         ("torchcodec, plainly", "mmtx by PyAV"),

@@ -13,7 +13,7 @@ def paired_ratio(
 ) -> tuple[float, list[float]]:
     """Return the median over rounds of the time of ``a`` over the time of ``b``, and each ratio.
 
-    Every round runs A B B A, so that a machine that slows down or speeds up favours neither. Both
+    Every round runs A B B A, so that a machine that slows down or speeds up favors neither. Both
     run once before, unmeasured. One that returns seconds has measured itself.
     """
     if rounds < 1:
@@ -67,7 +67,7 @@ def verdict(
 class Turns:
     """Lets two threads of one process work in turns, A B B A, and notes the seconds of each turn.
 
-    For what takes long: a machine whose speed drifts treats neighbouring turns alike.
+    For what takes long: a machine whose speed drifts treats neighboring turns alike.
     """
 
     def __init__(self, count: int) -> None:

@@ -77,7 +77,7 @@ def make_batches(texts: list[ModalityInput]) -> list[Batch]:
 
 
 def as_theirs(batch: Batch, context: int | None, vocab: int) -> tuple[Tensor, Tensor]:
-    """Normalised pictures; tokens up to the context, of which the last real one is the largest."""
+    """Normalized pictures; tokens up to the context, of which the last real one is the largest."""
     text = batch.inputs["text"]
     tokens = text.data.scatter(1, text.mask.sum(dim=1, keepdim=True) - 1, vocab - 1)
     pictures = batch.inputs["image"].data[:, 0].float().div_(127.5).sub_(1)

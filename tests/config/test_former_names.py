@@ -70,3 +70,15 @@ def test_stored_configurations_are_read_with_the_present_names():
         "data": {"resize_mode": "pad", "mixture": [{"name": "a"}]},
         "mix": 2,
     }
+
+
+def test_stored_arguments_and_values_in_american_spelling():
+    path = "mmtx_cli.head.masked_reconstruction.MaskedReconstructionHead"
+    stored = [
+        {"_target_": "mmtx_cli.encoder.audio.ast.AstAudioEncoder", "normalise": "dataset"},
+        {"_target_": path, "target": "normalised"},
+        {"_target_": path, "target": ["normalised"]},
+    ]
+    spectrogram, normalized, other = renamed(stored)
+    assert spectrogram["normalize"] == "dataset"
+    assert (normalized["target"], other["target"]) == ("normalized", ["normalised"])

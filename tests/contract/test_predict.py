@@ -64,7 +64,7 @@ def manifest(tmp_path_factory):
     rows = [
         {"image": "0.png", "text": "a red ball"},
         {"image": "1.png"},
-        {"text": "what colour is it?"},
+        {"text": "what color is it?"},
         {"image": "broken.png", "text": "a blue star"},
         {},
         {"image": "2.png", "text": "a blue star and a green box and a red ball"},

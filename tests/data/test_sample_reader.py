@@ -52,7 +52,7 @@ def test_where_in_time_is_drawn_for_the_epoch_and_the_sample_alone(made):
         assert any(not torch.equal(a, other) for other in others)
 
 
-def test_evaluation_takes_the_centre(made):
+def test_evaluation_takes_the_center(made):
     samples = samples_of(made, training=False)
     again = samples_of(made, training=False, seed=9)
     for name in ("video", "audio"):

@@ -19,7 +19,7 @@ from mmtx_cli.synthetic.encoder_lab import make_encoder_lab
 from mmtx_cli.synthetic.encoder_lab.make import TASKS
 from mmtx_cli.synthetic.encoder_lab.text import NUMBERS, TARGET
 from mmtx_cli.synthetic.scenes.render import _RGB, cut_out
-from mmtx_cli.synthetic.scenes.scene import COLOURS, SHAPES, Thing
+from mmtx_cli.synthetic.scenes.scene import COLORS, SHAPES, Thing
 
 THRESHOLD = 36  # of 255 levels: what differs more from the background belongs to a thing
 RATE, WINDOW = 16000, 320  # hertz, samples
@@ -53,9 +53,9 @@ def crop(mask):
 
 def image_color(picture):
     pixels = picture[foreground(picture)].astype(float)
-    palette = np.array([_RGB[color] for color in COLOURS])
+    palette = np.array([_RGB[color] for color in COLORS])
     nearest = np.abs(pixels[:, None] - palette).sum(-1).argmin(1)
-    return COLOURS[np.bincount(nearest).argmax()]
+    return COLORS[np.bincount(nearest).argmax()]
 
 
 def image_shape(picture):

@@ -72,7 +72,7 @@ def test_tokens_come_in_the_order_of_time(build):
     with torch.no_grad():
         encoder.transformer.norm = nn.Identity()
         if hasattr(encoder, "mel"):
-            encoder.mel.normalise = None
+            encoder.mel.normalize = None
         before = encoder(field).x[0]
         field.data[:, -8:] = sound(64, seed=5).data[:, -8:]
         changed = ((encoder(field).x[0] - before).abs().amax(dim=1) > 1e-2).tolist()
@@ -146,8 +146,8 @@ def test_learns_rising_from_falling(name):
         (SpectrogramCnnAudioEncoder, {"channels": []}, ["num_mels=", " 0 times", "(channels="]),
         (
             SpectrogramCnnAudioEncoder,
-            {"normalise": "dataset"},
-            ["normalise='dataset' ", "mean", "std"],
+            {"normalize": "dataset"},
+            ["normalize='dataset' ", "mean", "std"],
         ),
         (AstAudioEncoder, {"stride": 20}, ["stride=20, patch_size=16, num_mels=128: "]),
         (AstAudioEncoder, {"num_mels": 12}, [" patch_size=16, num_mels=12: "]),

@@ -12,7 +12,7 @@ def sequence(b=2, n=4, c=5):
 
 
 def test_numbers_of_any_scale_have_equal_weight():
-    """Hertz beside ratios: after standardising, the units have no meaning."""
+    """Hertz beside ratios: after standardizing, the units have no meaning."""
     encoder = PrecomputedEncoder(**SMALL, depth=1).eval()
     field = sequence()
     scale, shift = torch.tensor([400.0, 0.01, 1.0, 30.0, 5.0]), torch.tensor([120.0, 0, -3, 7, 0])

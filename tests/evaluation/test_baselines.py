@@ -9,7 +9,7 @@ from mmtx_cli.data.targets import Targets
 from mmtx_cli.evaluation.baseline_features import Features, features_of
 from mmtx_cli.evaluation.baseline_result import baseline_parts, unbeaten
 from mmtx_cli.evaluation.baseline_tasks import (
-    NEIGHBOURS,
+    NEIGHBORS,
     Answers,
     Classes,
     LabelSets,
@@ -89,7 +89,7 @@ def test_mean_and_median_have_the_least_errors():
     values = [0.0, 5.0] * 20
     features = Features(rows(values), [apart(values)], [apart([5.0, 0.0])])
     found = figures(task, task.learned(features), rows([5.0, 0.0]))
-    assert found[NEIGHBOURS]["mae"] < 0.01
+    assert found[NEIGHBORS]["mae"] < 0.01
     assert found["ridge regression"]["mae"] < 0.2
 
 
@@ -108,7 +108,7 @@ def test_answers_to_the_same_question():
     assert found["most frequent answer"]["accuracy"] == pytest.approx(2 / 3)
     assert found["most frequent answer to the question"]["accuracy"] == 1
     features = Features(train, [apart([row.text for row in train])], [apart(["a", "z"])])
-    assert task.learned(features)[NEIGHBOURS] == ["red", "2"]
+    assert task.learned(features)[NEIGHBORS] == ["red", "2"]
 
 
 def test_rows_without_modalities_are_skipped_and_means_replace_missing_ones():

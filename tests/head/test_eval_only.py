@@ -27,7 +27,7 @@ def rows_of(outputs):
     return [{name: x[i] for name, x in outputs.items()} for i in range(len(outputs["image"]))]
 
 
-def labelled(labels, split="test"):
+def labeled(labels, split="test"):
     return [Sample(f"s{i}", split, label=label, line=i + 1) for i, label in enumerate(labels)]
 
 
@@ -48,7 +48,7 @@ def zero_shot(heads, streams=("text", "image"), **options):
 class TestZeroShot:
     def test_a_class_is_the_mean_of_its_unit_texts(self, heads):
         head = zero_shot(heads, templates=["a {}", "the {}.", "{}"], names={"cone": "hat"})
-        prompts = head.examples([], labelled(NAMES))
+        prompts = head.examples([], labeled(NAMES))
         said = [prompt.text for prompt in prompts]
         assert said[:3] == ["a ball", "the ball.", "ball"]
         assert said[-3:] == ["a hat", "the hat.", "hat"]
@@ -67,7 +67,7 @@ class TestZeroShot:
             [{"image": torch.tensor(x), "image_present": torch.tensor(i < 3)}]
             for i, x in enumerate(pictures)
         ]
-        samples = labelled(["ball", "cube", "cone", "cube"])
+        samples = labeled(["ball", "cube", "cone", "cube"])
         evaluation = head.evaluate(outputs, samples, Words())
         logits = np.exp(heads["contrastive"].log_scale.item()) * pictures @ expected.T
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -105,7 +105,7 @@ class TestZeroShot:
     @pytest.mark.parametrize("label", [3, ("a", "b")])
     def test_a_label_that_is_not_one_name(self, heads, label):
         with raises(DataError, "sample s1 (line 2): ", "one name", repr(label)):
-            zero_shot(heads).examples([], labelled(["ball", label]))
+            zero_shot(heads).examples([], labeled(["ball", label]))
 
     def test_several_streams_and_several_heads(self, heads):
         streams = ("text", "image", "video", "audio")
@@ -144,14 +144,14 @@ class TestProbe:
 
     def learned(self, labels, **options):
         head, x = self.probe(**options), self.outputs(len(labels), 0)
-        known = head.examples(labelled(labels, "train"), labelled(labels[:1]))
+        known = head.examples(labeled(labels, "train"), labeled(labels[:1]))
         head.fit(rows_of(x), known)
         return head, x
 
     def test_it_is_the_probes_of_each_stream(self):
         labels = [NAMES[i % 3] for i in range(24)]
         head, x = self.learned(labels, k=5, temperature=0.2)
-        test, samples = self.outputs(10, 1), labelled([NAMES[i % 2] for i in range(10)])
+        test, samples = self.outputs(10, 1), labeled([NAMES[i % 2] for i in range(10)])
         evaluation = head.evaluate([[row] for row in rows_of(test)], samples, Words())
         figures = evaluation.scores.metrics()
         y, truth = torch.arange(24) % 3, torch.arange(10) % 2
@@ -177,7 +177,7 @@ class TestProbe:
     def test_numbers(self):
         head, x = self.learned([float(i) for i in range(24)], kind="linear", streams=["image"])
         test = self.outputs(6, 1)
-        samples = labelled([0.5 * i for i in range(6)])
+        samples = labeled([0.5 * i for i in range(6)])
         evaluation = head.evaluate([[row] for row in rows_of(test)], samples, Words())
         said = linear_regression(x["image"], torch.arange(24.0), test["image"])
         assert [row["prediction"] for row in evaluation.rows] == pytest.approx(said.tolist())
@@ -187,7 +187,7 @@ class TestProbe:
     def test_a_stream_that_no_training_sample_has_is_left_out(self):
         head, x = self.probe(kind="knn"), self.outputs(6, 0)
         x["text_present"][:] = False
-        rows = head.examples(labelled(NAMES * 2, "train"), [])
+        rows = head.examples(labeled(NAMES * 2, "train"), [])
         head.fit(rows_of(x), rows)
         assert set(head.training_inputs) == {"image"}
         x["image_present"][:] = False
@@ -210,7 +210,7 @@ class TestProbe:
     )
     def test_labels_that_it_cannot_learn(self, train, asked, parts):
         with raises(DataError, *parts):
-            self.probe().examples(labelled(train, "train"), labelled(asked))
+            self.probe().examples(labeled(train, "train"), labeled(asked))
 
     @pytest.mark.parametrize("option", [{"kind": "svm"}, {"k": 0}, {"temperature": -1.5}])
     def test_what_cannot_be(self, option):
@@ -228,7 +228,7 @@ class TestRetrieval:
         batch = tiny_batch(model, BOTH)
         streams = model.fusion(model.encode(batch))
         outputs = [[row] for row in rows_of(head.predict(streams, batch))]
-        samples = [replace(s, label=None) for s in labelled("abcd")]
+        samples = [replace(s, label=None) for s in labeled("abcd")]
         figures = head.evaluate(outputs, samples, Words()).scores.metrics()
         whole = heads["contrastive"].evaluate(outputs, samples, Words()).scores.metrics()
         for way in ("image_to_text", "text_to_image"):

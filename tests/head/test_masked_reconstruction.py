@@ -139,7 +139,7 @@ def test_a_modality_reconstructed_from_the_others():
     assert prediction.loss.isfinite()
 
 
-def test_normalised_targets(case):
+def test_normalized_targets(case):
     model, name, _, batch = made(case)
     view = model.head[name].prepare_batch(batch)
     patches = view.targets["patches"][view.targets["hidden"]]
@@ -181,7 +181,7 @@ def test_learns_two_samples_by_heart(modality):
         (["head.masked_image.mask_ratio=0"], ["mask_ratio=0 ", " 1"]),
         (["head.masked_image.mask_ratio=1"], ["mask_ratio=1 ", "streams=[fused]"]),
         (["head.masked_image.masking=tube"], ["masking='tube': ", "encoder", "moment"]),
-        (["head.masked_image.target=pixels"], ["target='pixels' ", "normalised, raw"]),
+        (["head.masked_image.target=pixels"], ["target='pixels' ", "normalized, raw"]),
     ],
 )
 def test_what_cannot_be_reconstructed(args, parts):

@@ -1,4 +1,4 @@
-"""Prefix language modelling: the rest of a text from its beginning and what goes with it."""
+"""Prefix language modeling: the rest of a text from its beginning and what goes with it."""
 
 from dataclasses import replace
 

@@ -78,16 +78,16 @@ def place(tmp_path_factory):
 def test_the_page_has_a_fusion_an_encoder_and_a_head_and_runs_each():
     assert set(FILES) == {
         "my_fusion.py", "my_conf/fusion/mean.yaml",
-        "my_encoder.py", "my_conf/encoder/image/colours.yaml",
+        "my_encoder.py", "my_conf/encoder/image/colors.yaml",
         "my_head.py", "my_conf/head/prototype.yaml",
     }  # fmt: skip
     assert [args[0] for args in COMMANDS] == ["data", "finetune", "finetune", "finetune", "eval"]
     said = {arg for args in COMMANDS for arg in args}
-    own = {"fusion=mean", "encoder/image=colours", "head=prototype"}
+    own = {"fusion=mean", "encoder/image=colors", "head=prototype"}
     assert {*own, "head=captioning", "head=classification"} <= said
 
 
-@pytest.mark.parametrize("run", ["mean", "colours", "prototype"])
+@pytest.mark.parametrize("run", ["mean", "colors", "prototype"])
 def test_a_model_with_a_user_defined_component_is_trained(place, run):
     result = json.loads((place / "runs" / run / "result.json").read_text())
     assert (result["steps"], result["count"]) == (2, 48)
@@ -130,10 +130,10 @@ def modules(place):
 def built(**more):
     """All three parts in one model, tiny."""
     torch.manual_seed(0)
-    colours = {"_target_": "my_encoder.ImageColours", "image_size": 64, "width": 8, **more}
+    colors = {"_target_": "my_encoder.ImageColors", "image_size": 64, "width": 8, **more}
     config = {
         "dim": 8,
-        "encoder": {"image": colours, "video": colours},
+        "encoder": {"image": colors, "video": colors},
         "fusion": {"_target_": "my_fusion.MeanFusion", "dim": 8},
         "head": {
             "prototype": {
@@ -204,14 +204,14 @@ def test_in_a_clone_the_contract_holds_for_them(tmp_path):
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, tmp_path)
-    homes = {"fusion": "fusion/mean", "encoder": "encoder/image/colours", "head": "head/prototype"}
+    homes = {"fusion": "fusion/mean", "encoder": "encoder/image/colors", "head": "head/prototype"}
     for kind, home in homes.items():
         (tmp_path / "mmtx_cli" / f"{home}.py").write_text(FILES[f"my_{kind}.py"])
         target = f"mmtx_cli.{home.replace('/', '.')}"
         text = FILES[f"my_conf/{home}.yaml"].replace(f"my_{kind}", target)
         (tmp_path / "conf" / f"{home}.yaml").write_text(text)
     promises = "streams_are or any_subset or not_real or alone"
-    chosen = f"colours or mean-prototype or mean and ({promises})"
+    chosen = f"colors or mean-prototype or mean and ({promises})"
     command = [sys.executable, "-m", "pytest", "-q", "tests/contract", "-k", chosen]
     command += ["-m", "not slow", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

@@ -48,7 +48,7 @@ def test_it_is_scored_as_vqa_counts(place, scenes, answering):
 
 
 def test_a_question_about_files(place, scenes, answering):
-    question = "what colour is the ball, and where?"
+    question = "what color is the ball, and where?"
     inputs = f"inputs=[{quoted(PICTURE)},missing.png]"
     args = [answering, inputs, f"text={quoted(question)}", "run_dir=asked"]
     run = succeeded(mmtx("caption", *args, cwd=place))
@@ -63,7 +63,7 @@ def test_a_question_about_files(place, scenes, answering):
 @pytest.mark.slow
 def test_the_question_reaches_the_model(place, scenes, answering):
     scores = []
-    for number, question in enumerate(("what colour is it?", "how many circles are there?")):
+    for number, question in enumerate(("what color is it?", "how many circles are there?")):
         args = [answering, f"inputs={quoted(PICTURE)}", f"text={quoted(question)}"]
         run = succeeded(mmtx("caption", *args, f"run_dir=heard{number}", cwd=place))
         scores.append(json.loads((run / "captions.jsonl").read_text())["score"])

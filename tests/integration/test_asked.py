@@ -22,7 +22,7 @@ def read(run):
 
 
 @pytest.fixture(scope="module")
-def labelled(place, scenes):
+def labeled(place, scenes):
     """Pictures with a label, all of them for testing: no row to learn labels from."""
     found = next(place.glob("*/scenes/scenes.jsonl"))
     rows = [json.loads(line) for line in found.read_text().splitlines()]
@@ -31,14 +31,14 @@ def labelled(place, scenes):
         for row in rows
         if row["label"] in CHOSEN
     ]
-    path = place / "labelled.jsonl"
+    path = place / "labeled.jsonl"
     path.write_text("\n".join(map(json.dumps, kept)))
     path.with_suffix(".yaml").write_text(json.dumps({"root": str(found.parent)}))
     return f"data.path={path.name}", {row["id"]: row["label"] for row in kept}
 
 
-def test_classes_are_predicted_from_their_names(place, contrastive, labelled):
-    data, labels = labelled
+def test_classes_are_predicted_from_their_names(place, contrastive, labeled):
+    data, labels = labeled
     args = [contrastive, "head=zero_shot", data, TEMPLATES, "bootstrap=20"]
     result, rows = read(succeeded(mmtx("eval", *args, "run_dir=shot", cwd=place)))
     assert set(result["metrics"]) == set(result["intervals"])
@@ -73,7 +73,7 @@ def test_probes_are_fitted_on_the_training_rows(place, contrastive):
         said = [row["probe"]["predictions"][name] == row["probe"]["label"] for row in rows.values()]
         figure = result["metrics"][f"probe/{name}/accuracy"]
         assert figure == pytest.approx(sum(said) / 6)
-    # what is scored has been learned from: the nearest neighbour of a sample is itself
+    # what is scored has been learned from: the nearest neighbor of a sample is itself
     probe = ["head=probe", "head.probe.k=1", "head.probe.streams=[image]"]
     args = [contrastive, "split=train", *probe]
     run = succeeded(mmtx("eval", *args, "bootstrap=5", "run_dir=itself", cwd=place))
@@ -103,7 +103,7 @@ def test_retrieval_is_that_of_the_contrastive_head(place, contrastive):
     assert set(next(iter(rows.values()))) >= {"retrieval", "probe"}
 
 
-def test_invalid_evaluation_only_heads(place, scenes, captioner, contrastive, labelled):
+def test_invalid_evaluation_only_heads(place, scenes, captioner, contrastive, labeled):
     for args, parts in [
         (
             ["eval", captioner, "head=zero_shot"],
@@ -121,7 +121,7 @@ def test_invalid_evaluation_only_heads(place, scenes, captioner, contrastive, la
             ["eval", contrastive, "head=zero_shot", "head.zero_shot.templates=[a photo]"],
             ["head.zero_shot: templates: ", "'a photo'", " {} "],
         ),
-        (["eval", contrastive, "head=probe", labelled[0]], ["split=train", "label"]),
+        (["eval", contrastive, "head=probe", labeled[0]], ["split=train", "label"]),
         (
             ["pretrain", *TINY_IMAGE, *TINY, scenes, "head=probe"],
             ["head.probe: ", "mmtx eval ckpt=RUN head=probe"],

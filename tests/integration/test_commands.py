@@ -147,7 +147,7 @@ def test_a_new_head_learns_the_labels_of_its_own_data(place, scenes):
     args.append("trainer.accelerator=cpu")
     err = refused("finetune", *args, "run_dir=refused", cwd=place)
     mentions(err, "other.jsonl:", "model", " label '")
-    run = mmtx("finetune", *args, "head=classification", "run_dir=relabelled", cwd=place)
+    run = mmtx("finetune", *args, "head=classification", "run_dir=relabeled", cwd=place)
     known = read_config(str(succeeded(run)))["label_names"]
     assert known == ["dark", "light"] != read_config(str(first))["label_names"]
 

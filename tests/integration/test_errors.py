@@ -336,7 +336,7 @@ from mmtx_cli.encoder.base import Encoder, encode_pictures
 
 
 class Mean(Encoder):
-    """The mean colour of a picture."""
+    """The mean color of a picture."""
 
     def __init__(self, width: int = 8, token: str = "") -> None:
         super().__init__()
@@ -429,7 +429,7 @@ def test_labels_that_no_training_row_has(manifest, place, tmp_path):
     for i, label in zip(odd, ("purple", rows[0]["label"] + "s"), strict=True):
         rows[i - 1]["label"] = label
     data = manifest(rows)
-    head = ["head=classification", "fusion=concat", *TINY_IMAGE, *TINY, "run_dir=unlabelled"]
+    head = ["head=classification", "fusion=concat", *TINY_IMAGE, *TINY, "run_dir=unlabeled"]
     err = refused("finetune", *head, data, cwd=tmp_path)
     path = data.removeprefix("data.path=")
     known = rows[0]["label"]
@@ -439,7 +439,7 @@ def test_labels_that_no_training_row_has(manifest, place, tmp_path):
         (f"  {path}:{odd[0]}: ", "label 'purple'", known),
         (f"  {path}:{odd[1]}: ", f"label '{known}s'", f"'{known}'"),
     )
-    assert not (tmp_path / "unlabelled").exists()
+    assert not (tmp_path / "unlabeled").exists()
 
 
 def test_a_table_of_captions_is_no_manifest(tmp_path):

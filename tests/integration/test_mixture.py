@@ -25,7 +25,7 @@ def corpora(tmp_path_factory):
     columns = {
         "pairs": ("image", "captions"),
         "texts": ("text",),
-        "labelled": ("image", "label"),
+        "labeled": ("image", "label"),
     }
     made = {}
     for name, kept in columns.items():
@@ -43,7 +43,7 @@ def mixture(corpora, weights=(2, 1, 1)):
     heads = {
         "pairs": "[contrastive,masked_lm]",
         "texts": "[masked_lm]",
-        "labelled": "[classification]",
+        "labeled": "[classification]",
     }
     parts = [
         f"{{name: {name}, path: '{path}', weight: {weight}, heads: {heads[name]}"
@@ -74,7 +74,7 @@ def test_losses_and_epochs_are_noted_by_corpus(trained, corpora):
     own = {
         "pairs": {"contrastive", "masked_lm"},
         "texts": {"masked_lm"},
-        "labelled": {"classification"},
+        "labeled": {"classification"},
     }
     drawn = dict.fromkeys(own, 0)
     for row in rows:
@@ -149,7 +149,7 @@ def test_two_processes_learn_of_a_mixture_what_one_does(corpora, tmp_path, mix):
 def test_every_corpus_is_evaluated(trained):
     folder = succeeded(mmtx("eval", f"ckpt={trained}", f"run_dir={trained}/eval", "bootstrap=5"))
     rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
-    assert {row["id"].partition("/")[0] for row in rows} == {"pairs", "texts", "labelled"}
+    assert {row["id"].partition("/")[0] for row in rows} == {"pairs", "texts", "labeled"}
     by_head = {
         head: {row["id"].partition("/")[0] for row in rows if head in row}
         for head in ("contrastive", "masked_lm", "classification")
@@ -157,17 +157,17 @@ def test_every_corpus_is_evaluated(trained):
     assert by_head == {
         "contrastive": {"pairs"},
         "masked_lm": {"pairs", "texts"},
-        "classification": {"labelled"},
+        "classification": {"labeled"},
     }
     shown = {row["id"]: row["inputs"].get("text") for row in rows}
-    assert all(shown[i] for i in shown if not i.startswith("labelled"))
+    assert all(shown[i] for i in shown if not i.startswith("labeled"))
     result = json.loads((folder / "result.json").read_text())
     assert "classification/accuracy" in result["metrics"]
     groups = result["groups"].items()
     assert {name: {key.partition("/")[0] for key in own["metrics"]} for name, own in groups} == {
         "pairs": {"contrastive", "masked_lm"},
         "texts": {"masked_lm"},
-        "labelled": {"classification"},
+        "labeled": {"classification"},
     }
 
 
@@ -196,15 +196,15 @@ def test_faults_of_a_mixture_are_reported(corpora, change, parts):
 
 
 def test_a_head_without_targets_in_any_dataset(corpora):
-    alone = [f"data.path={corpora['labelled']}", "head=contrastive", "fusion=decision"]
+    alone = [f"data.path={corpora['labeled']}", "head=contrastive", "fusion=decision"]
     said = refused(*COMMON, *alone)
-    mentions(said, "labelled.jsonl: ", "captions", "encoder.text ", "encoder.text=null")
+    mentions(said, "labeled.jsonl: ", "captions", "encoder.text ", "encoder.text=null")
     two = (
         f"data.mixture=[{{name: a, path: '{corpora['texts']}', text: text}},"
-        f"{{name: b, path: '{corpora['labelled']}'}}]"
+        f"{{name: b, path: '{corpora['labeled']}'}}]"
     )
     said = refused(*COMMON, two, "head=contrastive", "fusion=decision")
-    for name in ("texts", "labelled"):
+    for name in ("texts", "labeled"):
         mentions(said, f"{name}.jsonl: ", "split=train", "(contrastive)")
     apart = corpora["pairs"].with_name("apart.jsonl")
     rows = [json.loads(line) for line in corpora["pairs"].read_text().splitlines()]

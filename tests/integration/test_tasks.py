@@ -17,7 +17,7 @@ FIGURES = {
     "vqa": {"accuracy", "exact_match"},
 }
 BASELINES = {
-    "regression": {"mean", "median", "20 nearest neighbours", "ridge regression"},
+    "regression": {"mean", "median", "20 nearest neighbors", "ridge regression"},
     "ordinal": {"most frequent class", "median class", "logistic regression"},
     "vqa": {"most frequent answer", "most frequent answer to the question"},
 }

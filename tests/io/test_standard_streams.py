@@ -49,7 +49,7 @@ def test_json_stays_the_same_in_any_encoding(encoding):
         assert not set(text[:-1]) & set("\x1b\x7f\x9b\u202e\n")
 
 
-def test_tables_and_their_colours():
+def test_tables_and_their_colors():
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     out.isatty = lambda: True
     before, sys.stdout = sys.stdout, out

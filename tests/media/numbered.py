@@ -20,9 +20,9 @@ def picture(number: int) -> np.ndarray:
 def number(frame) -> int:
     """Read the number from a frame [3, h, w] of any size, squashed."""
     width = frame.shape[-1] / BITS
-    centres = [int((bit + 0.5) * width) for bit in range(BITS)]
-    grey = frame.float().mean((0, 1))
-    return sum(1 << bit for bit, x in enumerate(centres) if grey[x] > 128)
+    centers = [int((bit + 0.5) * width) for bit in range(BITS)]
+    gray = frame.float().mean((0, 1))
+    return sum(1 << bit for bit, x in enumerate(centers) if gray[x] > 128)
 
 
 def write(

@@ -107,7 +107,7 @@ def test_floats(tmp_path, top, wanted):
 
 
 def test_the_first_frame_of_an_animation(tmp_path):
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
     frames[0].save(tmp_path / "a", "GIF", save_all=True, append_images=frames[1:])
     assert decode_image(str(tmp_path / "a"))[0, 0].tolist() == [255, 0, 0]
 
@@ -269,7 +269,7 @@ class TestUnreadable:
         data = path.read_bytes()
         start, end = baseline_scan(data)
         cut = data[: (start + end) // 2] + b"\xff\xd9"
-        Image.open(io.BytesIO(cut)).load()  # Pillow alone gives half a grey picture
+        Image.open(io.BytesIO(cut)).load()  # Pillow alone gives half a gray picture
         mentions(reason_of(tmp_path / "b", cut), "damaged", "truncated")
 
     def test_a_jpeg_with_a_stray_marker(self, tmp_path, scene):

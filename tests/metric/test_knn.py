@@ -1,4 +1,4 @@
-"""Votes of neighbours against a loop in float64."""
+"""Votes of neighbors against a loop in float64."""
 
 import math
 
@@ -9,7 +9,7 @@ from mmtx_cli.metric.knn import nearest_neighbors, neighbor_classifier, neighbor
 
 
 def slow_votes(train, test, k, temperature):
-    """For each test row, (training row, share of the vote) of its neighbours."""
+    """For each test row, (training row, share of the vote) of its neighbors."""
     found = []
     for x in test.double():
         cosines = [

@@ -9,9 +9,9 @@ from mmtx_cli.metric.linear_probe import linear_classifier, linear_regression
 
 def test_separable_classes_are_separated():
     generator = torch.Generator().manual_seed(0)
-    centres = 4 * torch.eye(3)
+    centers = 4 * torch.eye(3)
     labels = torch.arange(90) % 3
-    x = centres[labels] + torch.randn(90, 3, generator=generator)
+    x = centers[labels] + torch.randn(90, 3, generator=generator)
     p = linear_classifier(x[:60], labels[:60], 3, x[60:])
     assert p.sum(dim=1) == pytest.approx(1)
     assert (p.argmax(dim=1) == labels[60:]).float().mean() > 0.9

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from mmtx_cli.config.introspect import PACKAGE as FOLDER
 from mmtx_cli.io.checkpoint import read_config
-from mmtx_cli.io.former_names import CLASSES, MODULES, PACKAGE, class_name, now_called, renamed
+from mmtx_cli.io.former_names import CLASSES, MODULES, PACKAGE, class_name, current_name, renamed
 from tests.command_line import mmtx, succeeded
 
 STORED = Path(__file__).parent / "before_the_move"
@@ -83,7 +83,7 @@ def test_names_are_replaced_wherever_they_are():
 def test_former_arguments_of_heads_are_renamed(target, former, current):
     assert renamed({"_target_": target, former: [1]}) == {"_target_": target, current: [1]}
     if former != current:
-        assert now_called(f"head.h.{former}") == f"head.h.{current}"
+        assert current_name(f"head.h.{former}") == f"head.h.{current}"
 
 
 def test_the_stored_model_has_names_of_before():

@@ -29,7 +29,7 @@ def run_dir(tmp_path: Path) -> Path:
 
 RESULT = {
     "command": "eval",
-    "metrics": {"caption/cider": 3.2134, "caption/bleu_4": 0.4312, "colour/accuracy": 0.7},
+    "metrics": {"caption/cider": 3.2134, "caption/bleu_4": 0.4312, "color/accuracy": 0.7},
     "intervals": {"caption/cider": [3.02, 3.4]},
     "groups": {
         "seen": {"count": 20, "metrics": {"caption/cider": 3.5}},
@@ -42,7 +42,7 @@ RESULT = {
             "difference": {"caption/cider": {"value": 3.0934, "interval": [2.9, 3.3]}},
         }
     },
-    "unbeaten": {"colour": "colour/accuracy 0.70 is not better than <most frequent class>."},
+    "unbeaten": {"color": "color/accuracy 0.70 is not better than <most frequent class>."},
     "count": 30,
     "seconds": 200,
 }
@@ -52,20 +52,20 @@ def _write_predictions(run: Path, pictures: Path) -> None:
     pictures.mkdir()
     rows = []
     for i in range(30):
-        path, colour = pictures / f"{i}.jpg", (8 * i, 255 - 8 * i, 90)
-        Image.new("RGB", (400, 300), colour).save(path)
+        path, color = pictures / f"{i}.jpg", (8 * i, 255 - 8 * i, 90)
+        Image.new("RGB", (400, 300), color).save(path)
         label, prediction = LABELS[i % 3], LABELS[i % 3 if i % 5 else (i + 1) % 3]
         rows.append(
             {
                 "id": f"s{i:02d}",
                 "group": "unseen" if i % 3 == 0 else None,
-                "inputs": {"image": [str(path)], "text": "what <colour> is it?"},
+                "inputs": {"image": [str(path)], "text": "what <color> is it?"},
                 "caption": {
                     "caption": f"a picture number {i}",
                     "references": [f"picture {i}", "one & all"],
                     "scores": {"cider": i / 10, "bleu_4": 0.5},
                 },
-                "colour": {
+                "color": {
                     "prediction": prediction,
                     "label": label,
                     "probability": 0.6,

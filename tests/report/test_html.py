@@ -23,13 +23,13 @@ def page(run_dir: Path) -> Page:
 def test_shows_every_part_of_a_run(page: Page) -> None:
     for heading, part in zip(page.headings, ("run", "Metrics", "aselines", "Curves"), strict=False):
         mentions(heading, part)
-    mentions("\n".join(page.headings), "“caption”", "“colour”", "Confusion")
+    mentions("\n".join(page.headings), "“caption”", "“color”", "Confusion")
     assert [page.headings.count(part) for part in ("Best", "Worst", "Random")] == [3, 3, 3]
     for text in ("mmtx eval", "2023-11-14 22:13 UTC", "3 min 20 s", "most frequent caption"):
         assert text in page.text
     assert "3.21 [3.02, 3.40]" in page.text
     assert "+3.09 [+2.90, +3.30]" in page.text
-    assert "colour/accuracy 0.70 is not better than <most frequent class>." in page.text
+    assert "color/accuracy 0.70 is not better than <most frequent class>." in page.text
     assert "n = 10" in page.text
     assert "gpu.name" in page.text
     assert "dim: 64" in page.text
@@ -65,7 +65,7 @@ def test_what_users_wrote_shows_as_text(page: Page) -> None:
     assert '<script>alert("caption")</script>' in page.text
     assert "</pre><script>alert('config')</script>" in page.text
     assert "<i>cut short</i>" in page.text
-    assert "what <colour> is it?" in page.text
+    assert "what <color> is it?" in page.text
     alts = [image["alt"] for image in page.all("img")]
     assert '<script>alert("caption")</script>' in alts
 

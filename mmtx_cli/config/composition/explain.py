@@ -24,7 +24,7 @@ from mmtx_cli.config.overrides import SECTIONS, is_section_key, parse_override
 from mmtx_cli.config.synonyms import file_override
 from mmtx_cli.config.unknown_keys import only_for
 from mmtx_cli.config.validate import section_faults
-from mmtx_cli.io.former_names import now_called
+from mmtx_cli.io.former_names import rename_hint
 from mmtx_cli.io.quoting import argument, parse_fault
 from mmtx_cli.suggest import closest, suggest
 
@@ -111,9 +111,9 @@ def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -
         available = choices(key, dirs)
         for name in names:
             if name not in available and not isinstance(name, dict):
-                hint = suggest(str(name), accepted_options(key, command, dirs), full=True)
-                if now := now_called(f"{key}={name}"):
-                    hint = f"now called {now}"
+                hint = rename_hint(f"{key}={name}") or suggest(
+                    str(name), accepted_options(key, command, dirs), full=True
+                )
                 if key == "data" and file_override(str(name), "finetune"):
                     hint = f"did you mean data.path={name}? ({hint})"
                 near = closest(str(name), available, 0.6) if key in ROOT_GROUPS else None
@@ -129,9 +129,9 @@ def key_faults(key: str, values: list[Any], command: str, args: Sequence[str]) -
     elif key.split(".")[0] not in known:
         usable = [group for group in groups if group in default_groups(command)]
         nodes = chosen_nodes(command, args, dirs)
-        hint = key_hint(key, known, nodes, dict.fromkeys([*known, *usable]))
-        if now := now_called(key, command):
-            hint = f"now called {now}"
+        hint = rename_hint(key, command) or key_hint(
+            key, known, nodes, dict.fromkeys([*known, *usable])
+        )
         yield f"{key}: unknown key; {hint}"
 
 

@@ -13,7 +13,7 @@ from mmtx_cli.config.conf_tree import (
 )
 from mmtx_cli.config.groups import other_takers
 from mmtx_cli.config.help.yaml_comments import example, example_in, heading
-from mmtx_cli.io.former_names import now_called
+from mmtx_cli.io.former_names import rename_hint
 from mmtx_cli.suggest import closest
 
 
@@ -45,13 +45,12 @@ def action_faults(command: str, args: Sequence[str]) -> Iterator[str]:
     if value is not None and "," in value:
         near, said = None, f"action={value}: select one action"
     hint = f"did you mean action={near}?" if near else f"choose from {', '.join(actions)}"
-    if now := now_called(f"action={value}"):
-        hint = f"now called {now}"
+    hint = rename_hint(f"action={value}") or hint
     if overrides:
         yield f"{said}; {hint}{example(f'{command}_{near or actions[0]}')}"
         for key in given:
-            if near and (now := now_called(key, f"{command}_{near}")):
-                yield f"{key}: now called {now}"
+            if near and (renamed := rename_hint(key, f"{command}_{near}")):
+                yield f"{key}: {renamed}"
     else:
         yield "\n".join([f"{said}; {hint}", *action_rows(command)])
 
@@ -60,4 +59,4 @@ def takes(command: str, keys: Sequence[str] | dict[str, str]) -> bool:
     """Return True if a config has all the keys, or had them under another name."""
     known = root_keys(command)
     roots = {key.partition(".")[0] for key in keys}
-    return all(r in known or other_takers(r, command) or now_called(r, command) for r in roots)
+    return all(r in known or other_takers(r, command) or rename_hint(r, command) for r in roots)

@@ -15,7 +15,7 @@ from mmtx_cli.data.importer.rows import keep_together, list_missing, with_change
 from mmtx_cli.data.manifest.dataset_card import card_path, read_card
 from mmtx_cli.data.manifest.option_names import IMPORT_KEYS
 from mmtx_cli.data.manifest.read import read_manifest, row_faults
-from mmtx_cli.data.manifest.summary import summarise
+from mmtx_cli.data.manifest.summary import summarize
 from mmtx_cli.data.manifest.writer import base_folder, write_manifest
 from mmtx_cli.errors import ConfigError, DataError, truncate
 from mmtx_cli.io.console import make_console
@@ -36,7 +36,7 @@ def import_(settings: Settings) -> Path:
     manifest = read_manifest(
         out, root=home, check_files=False, allow_outside_root=settings["allow_outside_root"]
     )
-    make_console(soft_wrap=True).print(summarise(manifest))
+    make_console(soft_wrap=True).print(summarize(manifest))
     if manifest.card.root is not None:  # readers reject a card root outside the manifest's folder
         print(
             f"the files are in {home}, outside the folder of {out}; read it with "

@@ -41,8 +41,8 @@ def joined(parts: Mapping[str, Manifest]) -> Corpora:
 
 def joined_card(parts: Mapping[str, Manifest]) -> Card:
     """Merge the cards' class names in order; empty unless all data sets with labels list them."""
-    labelled = [part for part in parts.values() if any(s.label is not None for s in part.samples)]
-    lists = [part.card.label_names for part in labelled]
-    if not labelled or any(names is None for names in lists):
+    labeled = [part for part in parts.values() if any(s.label is not None for s in part.samples)]
+    lists = [part.card.label_names for part in labeled]
+    if not labeled or any(names is None for names in lists):
         return Card()
     return Card(label_names=[*dict.fromkeys(name for names in lists for name in names or ())])

@@ -14,7 +14,7 @@ KEYS = (
     "root",
     "label_names",
     "label_type",
-    "licence",
+    "license",
     "source",
     "description",
     "counts",
@@ -37,7 +37,7 @@ class Card:
     root: str | None = None
     label_names: list[str] | None = None
     label_type: str | None = None
-    licence: str | None = None
+    license: str | None = None
     source: str | None = None
     description: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
@@ -59,8 +59,8 @@ def read_card(path: Path) -> Card:
     if not path.is_file():
         return Card()
     values = card_values(path)
-    if "license" in values:
-        values.setdefault("licence", values.pop("license"))
+    if "licence" in values:
+        values.setdefault("license", values.pop("licence"))
     faults = [f"{path}: {fault}" for fault in _faults(values)]
     if faults:
         raise DataError(*faults)
@@ -90,7 +90,7 @@ def _faults(values: dict[str, Any]) -> list[str]:
         "root": _is_text,
         "label_names": _is_names,
         "label_type": lambda value: value in LABEL_TYPES,
-        "licence": _is_text,
+        "license": _is_text,
         "source": _is_text,
         "description": _is_text,
         "counts": _is_counts,

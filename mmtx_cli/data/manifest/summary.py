@@ -76,7 +76,7 @@ class Summary:
         return table
 
 
-def summarise(manifest: Manifest) -> Summary:
+def summarize(manifest: Manifest) -> Summary:
     """Compute the summary of a manifest."""
     parts = {split: manifest.split(split) for split in SPLITS}
     texts = {

@@ -40,7 +40,7 @@ class AstAudioEncoder(Encoder):
         dropout: float = 0.0,
         drop_path: float = 0.0,
         stem: str = "conv",
-        normalise: str | None = "recording",
+        normalize: str | None = "recording",
         mean: float | None = None,
         std: float | None = None,
         time_masks: int = 0,
@@ -52,7 +52,7 @@ class AstAudioEncoder(Encoder):
         the paper; default: ``patch_size``).
 
         Positions are learned for ``audio_seconds`` of audio and interpolated for longer recordings.
-        ``normalise``, ``mean`` and ``std`` are as in ``LogMel``; ``time_masks`` and ``freq_masks``
+        ``normalize``, ``mean`` and ``std`` are as in ``LogMel``; ``time_masks`` and ``freq_masks``
         are the numbers of SpecAugment masks in training.
         """
         super().__init__()
@@ -64,7 +64,7 @@ class AstAudioEncoder(Encoder):
                 "num_mels, so that patches overlap or touch and fit the bands"
             )
         self.width, self.patch_size, self.stride = width, patch_size, stride
-        self.mel = LogMel(sample_rate, num_mels, normalise=normalise, mean=mean, std=std)
+        self.mel = LogMel(sample_rate, num_mels, normalize=normalize, mean=mean, std=std)
         self.augment = SpecAugment(time_masks, freq_masks=freq_masks)
         if stem == "conv" and (stride != patch_size or num_mels % patch_size):
             raise ValueError(

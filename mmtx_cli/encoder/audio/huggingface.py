@@ -123,13 +123,13 @@ class WaveformFrontend(nn.Module):
     def __init__(self, layers: Iterable[nn.Module], features: dict[str, Any]) -> None:
         super().__init__()
         self.convolutions = WaveConvolutions(layers)
-        self.normalise = features.get("do_normalize", True)
+        self.normalize = features.get("do_normalize", True)
 
     def forward(
         self, body: Any, hops: Float[Tensor, "b l h"], mask: Bool[Tensor, "b l"]
     ) -> FrontendOutput:
         """Apply the convolutions at each recording's own length, then the Transformer."""
-        sound = unit_variance(hops, mask) if self.normalise else hops
+        sound = unit_variance(hops, mask) if self.normalize else hops
         x, frames = self.convolutions(sound.flatten(1), mask.sum(dim=1) * hops.shape[2])
         x = body.feature_projection(x.mT)
         x = x[0] if isinstance(x, tuple) else x
@@ -151,10 +151,10 @@ class SpectrogramFrontend(nn.Module):
         self.stride = config.time_stride
         self.columns = (self.length - config.patch_size) // self.stride + 1
         self.rows = (self.mels - config.patch_size) // config.frequency_stride + 1
-        normalise = features.get("do_normalize", True)
+        normalize = features.get("do_normalize", True)
         # statistics of AudioSet, the library's defaults
-        self.mean = features.get("mean", -4.2677393) if normalise else 0.0
-        self.std = features.get("std", 4.5689974) if normalise else 0.5
+        self.mean = features.get("mean", -4.2677393) if normalize else 0.0
+        self.std = features.get("std", 4.5689974) if normalize else 0.5
         self.seconds = self.length / 100
 
     def forward(

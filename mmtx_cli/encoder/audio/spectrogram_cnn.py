@@ -30,7 +30,7 @@ class SpectrogramCnnAudioEncoder(Encoder):
         num_heads: int = 4,
         mlp_ratio: float = 4.0,
         dropout: float = 0.0,
-        normalise: str | None = "recording",
+        normalize: str | None = "recording",
         mean: float | None = None,
         std: float | None = None,
         time_masks: int = 0,
@@ -39,7 +39,7 @@ class SpectrogramCnnAudioEncoder(Encoder):
         """``channels`` are the channels of each stage.
 
         Positions are learned for ``audio_seconds`` of audio and interpolated for longer recordings.
-        ``normalise``, ``mean`` and ``std`` are as in ``LogMel``; ``time_masks`` and ``freq_masks``
+        ``normalize``, ``mean`` and ``std`` are as in ``LogMel``; ``time_masks`` and ``freq_masks``
         are the numbers of SpecAugment masks in training.
         """
         super().__init__()
@@ -49,7 +49,7 @@ class SpectrogramCnnAudioEncoder(Encoder):
                 f"num_mels={num_mels} cannot be halved {len(channels)} times (channels={channels})"
             )
         self.width = width
-        self.mel = LogMel(sample_rate, num_mels, normalise=normalise, mean=mean, std=std)
+        self.mel = LogMel(sample_rate, num_mels, normalize=normalize, mean=mean, std=std)
         self.augment = SpecAugment(time_masks, freq_masks=freq_masks)
         stages = [SpectrogramStage(*pair) for pair in zip((1, *channels), channels, strict=False)]
         self.stages = nn.ModuleList(stages)

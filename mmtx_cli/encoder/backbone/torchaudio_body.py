@@ -19,14 +19,14 @@ from mmtx_cli.layer.input.audio_frontend import over_time, unit_variance
 class SpeechBody(nn.Module):
     """Convolutions with relative positions, then Transformer blocks (Baevski et al. 2020)."""
 
-    def __init__(self, model: Any, normalise: bool, depth: int | None) -> None:
-        """``model`` is a torchaudio Wav2Vec2Model; ``normalise`` standardizes its input.
+    def __init__(self, model: Any, normalize: bool, depth: int | None) -> None:
+        """``model`` is a torchaudio Wav2Vec2Model; ``normalize`` standardizes its input.
 
         ``depth`` keeps only the first blocks.
         """
         super().__init__()
         transformer = model.encoder.transformer
-        self.stem = SpeechStem(model, normalise)
+        self.stem = SpeechStem(model, normalize)
         self.layers = transformer.layers[:depth]
         truncated = len(self.layers) < len(transformer.layers)
         norm_last = not (transformer.layer_norm_first or truncated)
@@ -65,10 +65,10 @@ class SpeechBody(nn.Module):
 class SpeechStem(nn.Module):
     """Waveform to frames 20 ms apart: convolutions, projection, convolutional positions."""
 
-    def __init__(self, model: Any, normalise: bool) -> None:
+    def __init__(self, model: Any, normalize: bool) -> None:
         super().__init__()
         transformer = model.encoder.transformer
-        self.normalise = normalise
+        self.normalize = normalize
         self.convolutions = model.feature_extractor.conv_layers
         self.projection = model.encoder.feature_projection
         self.position = transformer.pos_conv_embed
@@ -82,7 +82,7 @@ class SpeechStem(nn.Module):
         self, sound: Float[Tensor, "b n"], length: Int[Tensor, " b"]
     ) -> tuple[Float[Tensor, "b l d"], Bool[Tensor, "b l"]]:
         """Return the frames and their mask; audio shorter than one frame is padded with silence."""
-        if self.normalise:
+        if self.normalize:
             # the larger models were trained with normalized waveforms
             sound = unit_variance(sound[..., None], length_mask(length, sound.shape[1]), 1e-5)[
                 ..., 0

@@ -47,24 +47,24 @@ class LogMel(nn.Module):
         num_mels: int = 64,
         f_min: float = 20.0,
         f_max: float | None = None,
-        normalise: str | None = "recording",
+        normalize: str | None = "recording",
         mean: float | None = None,
         std: float | None = None,
     ) -> None:
         """``f_min`` and ``f_max`` (default: half the sample rate) are in Hz.
 
-        ``normalise`` is "recording" for zero mean and unit variance over each sample's real frames,
+        ``normalize`` is "recording" for zero mean and unit variance over each sample's real frames,
         "dataset" to subtract ``mean`` and divide by ``std``, or None for the natural logarithm of
         the power.
         """
         super().__init__()
-        if normalise not in ("recording", "dataset", None):
-            raise ValueError(f"normalise={normalise!r} is not one of 'recording', 'dataset', null")
-        if normalise == "dataset" and (mean is None or std is None or std <= 0):
-            raise ValueError(f"normalise='dataset' needs mean and a positive std: {mean=}, {std=}")
+        if normalize not in ("recording", "dataset", None):
+            raise ValueError(f"normalize={normalize!r} is not one of 'recording', 'dataset', null")
+        if normalize == "dataset" and (mean is None or std is None or std <= 0):
+            raise ValueError(f"normalize='dataset' needs mean and a positive std: {mean=}, {std=}")
         self.sample_rate, self.num_mels = sample_rate, num_mels
-        self.normalise = normalise
-        self.mean, self.std = (mean, std) if normalise == "dataset" else (None, None)
+        self.normalize = normalize
+        self.mean, self.std = (mean, std) if normalize == "dataset" else (None, None)
         self.hop = sample_rate // HOPS_PER_SECOND
         window = torch.hann_window(round(WINDOW_SECONDS * sample_rate))
         bands = mel_bands(sample_rate, len(window), num_mels, f_min, f_max)
@@ -76,7 +76,7 @@ class LogMel(nn.Module):
         sound = waveform(field, self.sample_rate)
         with torch.autocast(sound.device.type, enabled=False):
             x = self.power(sound.float()).clamp(min=FLOOR).log()
-            x = self.normalised(x, field.mask).masked_fill(~field.mask[..., None], 0)
+            x = self.normalized(x, field.mask).masked_fill(~field.mask[..., None], 0)
         return x.to(self.window.dtype)
 
     def power(self, sound: Float[Tensor, "b n"]) -> Float[Tensor, "b l m"]:
@@ -93,11 +93,11 @@ class LogMel(nn.Module):
         power = spectrum.real.square() + spectrum.imag.square()  # 5 x faster than a sum over pairs
         return power.mT[:, :-1] @ self.bands.float()
 
-    def normalised(
+    def normalized(
         self, x: Float[Tensor, "b l m"], mask: Bool[Tensor, "b l"]
     ) -> Float[Tensor, "b l m"]:
-        """Normalize as specified by ``normalise``."""
-        if self.normalise is None:
+        """Normalize as specified by ``normalize``."""
+        if self.normalize is None:
             return x
         if self.mean is not None and self.std is not None:
             return (x - self.mean) / self.std

@@ -35,7 +35,7 @@ def curves(rows: list[dict[str, Any]]) -> list[Curve]:
         if series.values:
             quantities.setdefault(name, []).append(series)
     drawn = [
-        _curve(name, sorted(series, key=lambda line: line.colour))
+        _curve(name, sorted(series, key=lambda line: line.color))
         for name, series in quantities.items()
         if max(len(line.values) for line in series) > 1
     ]
@@ -51,8 +51,8 @@ def _series(rows: list[dict[str, Any]], column: str, line: str) -> Series:
         if step is not None and value is not None:
             points.append((step, value))
     points.sort(key=lambda point: point[0])
-    colour = SPLITS.index(line) if line else 0
-    return Series(line, [step for step, _ in points], [value for _, value in points], colour)
+    color = SPLITS.index(line) if line else 0
+    return Series(line, [step for step, _ in points], [value for _, value in points], color)
 
 
 def _curve(name: str, series: list[Series]) -> Curve:

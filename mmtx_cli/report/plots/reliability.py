@@ -1,6 +1,6 @@
 """Reliability diagram as inline SVG: accuracy against confidence."""
 
-from mmtx_cli.report.plots.svg import COLOURS, GRID, INK, inline_svg
+from mmtx_cli.report.plots.svg import COLORS, GRID, INK, inline_svg
 
 BINS = 10
 MIN_SAMPLES = 20
@@ -28,8 +28,8 @@ def reliability_svg(pairs: list[tuple[float, bool]], bins: int = BINS) -> str | 
         figure = Figure(figsize=(3.0, 3.0), layout="constrained")
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color=GRID, lw=1.2)
-        axes.plot(x, y, color=COLOURS[0], lw=1.2)
-        axes.scatter(x, y, size, color=COLOURS[0], lw=0)
+        axes.plot(x, y, color=COLORS[0], lw=1.2)
+        axes.scatter(x, y, size, color=COLORS[0], lw=0)
         axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         axes.set_xlabel("confidence", color=INK)
         axes.set_ylabel("accuracy", color=INK)

@@ -4,7 +4,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-from mmtx_cli.report.plots.svg import COLOURS, GRID, INK, inline_svg, value_text
+from mmtx_cli.report.plots.svg import COLORS, GRID, INK, inline_svg, value_text
 from mmtx_cli.report.rounding import amount
 
 MAX_LINE = 32
@@ -38,7 +38,7 @@ def scatter_svg(points: list[Point], x_name: str, y_name: str, log: bool = True)
         axes = figure.add_subplot()
         for point in points:
             bar = point.spread or None
-            axes.errorbar(point.x, point.y, bar, fmt="o", color=COLOURS[0], markersize=5, lw=1.2)
+            axes.errorbar(point.x, point.y, bar, fmt="o", color=COLORS[0], markersize=5, lw=1.2)
         if log:
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=6))

@@ -9,8 +9,8 @@ from typing import Any
 
 # Placeholder colors for matplotlib, replaced by the page's CSS variables.
 INK, GRID = "#010203", "#010204"
-COLOURS = ["#010205", "#010206", "#010207", "#010208"]
-CSS = {INK: "--muted", GRID: "--line", **{c: f"--plot-{i}" for i, c in enumerate(COLOURS, 1)}}
+COLORS = ["#010205", "#010206", "#010207", "#010208"]
+CSS = {INK: "--muted", GRID: "--line", **{c: f"--plot-{i}" for i, c in enumerate(COLORS, 1)}}
 
 MAX_POINTS = 150
 SIZES = {False: (5.6, 3.0), True: (3.6, 1.9)}  # inches, by `small`
@@ -18,12 +18,12 @@ SIZES = {False: (5.6, 3.0), True: (3.6, 1.9)}  # inches, by `small`
 
 @dataclass(frozen=True)
 class Series:
-    """A line of a plot: finite values over ascending steps; ``colour`` is its color's index."""
+    """A line of a plot: finite values over ascending steps; ``color`` is its color's index."""
 
     name: str
     steps: list[float]
     values: list[float]
-    colour: int = 0
+    color: int = 0
 
 
 def curves_svg(series: list[Series], *, log: bool = False, small: bool = False) -> str:
@@ -58,16 +58,16 @@ def bins(values: list[float], num_bins: int) -> list[list[float]]:
 
 
 def _draw(axes: Any, line: Series) -> None:
-    colour, steps, values = COLOURS[line.colour], line.steps, line.values
+    color, steps, values = COLORS[line.color], line.steps, line.values
     if is_banded(line):
         value_bins = bins(values, MAX_POINTS)
         steps = [sum(run) / len(run) for run in bins(steps, MAX_POINTS)]
         axes.fill_between(
-            steps, [*map(min, value_bins)], [*map(max, value_bins)], color=colour, alpha=0.18, lw=0
+            steps, [*map(min, value_bins)], [*map(max, value_bins)], color=color, alpha=0.18, lw=0
         )
         values = [sum(run) / len(run) for run in value_bins]
     marker = "o" if len(values) <= 30 else None
-    axes.plot(steps, values, color=colour, lw=1.6, marker=marker, markersize=3.5)
+    axes.plot(steps, values, color=color, lw=1.6, marker=marker, markersize=3.5)
 
 
 def _style_axes(axes: Any, log: bool) -> None:
@@ -132,7 +132,7 @@ def inline(svg: str) -> str:
     # are hashes of the content.
     used = set(re.findall(r"#([A-Za-z]\w*)", svg))
     svg = re.sub(r' id="([^"]*)"', lambda m: m[0] if m[1] in used else "", svg)
-    for colour, variable in CSS.items():
-        svg = svg.replace(colour, f"var({variable})")
+    for color, variable in CSS.items():
+        svg = svg.replace(color, f"var({variable})")
     svg = re.sub(r"font: [^;\"]*?(\d+)px[^;\"]*", r"font-size: \1px", svg)
     return svg.replace("<svg", '<svg aria-hidden="true"', 1)

@@ -15,7 +15,7 @@ from mmtx_cli.synthetic.encoder_lab.random_things import random_thing
 from mmtx_cli.synthetic.encoder_lab.task import Task
 from mmtx_cli.synthetic.events.event import REACH
 from mmtx_cli.synthetic.scenes.render import draw
-from mmtx_cli.synthetic.scenes.scene import COLOURS, SHAPES, Scene, Thing
+from mmtx_cli.synthetic.scenes.scene import COLORS, SHAPES, Scene, Thing
 
 _ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "center", "right")
 POSITIONS = tuple(f"{row} {column}" for row in _ROWS for column in _COLUMNS)
@@ -106,7 +106,7 @@ def _orientation(label: str, random: Random, size: int) -> Image.Image:
 
 
 TASKS = (
-    Task("image_color", "image", COLOURS, "The color of the shape", _color),
+    Task("image_color", "image", COLORS, "The color of the shape", _color),
     Task("image_shape", "image", SHAPES, "The kind of the shape", _shape),
     Task(
         "image_position",

@@ -44,7 +44,7 @@ def make_encoder_lab(
         num: Number of rows, 80/10/10 by split.
         size: Side of images and frames in pixels; even for videos.
         seed: Seed of everything that is random.
-        workers: Number of threads; by default, the number of cores.
+        workers: Number of processes; by default, the number of cores, or one for few rows.
         task: Name of the task, one of ``TASKS``.
 
     Raises:
@@ -112,7 +112,7 @@ def _card(task: Task) -> dict[str, Any]:
     return {
         "description": f"{task.description}.",
         "source": f"made by `mmtx data action=create dataset=encoder_lab task={task.name}`",
-        "licence": "CC0-1.0",
+        "license": "CC0-1.0",
         "root": ".",
         "label_names": list(task.label_names),
     }

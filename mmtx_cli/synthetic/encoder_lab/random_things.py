@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from random import Random
 
 from mmtx_cli.synthetic.events.event import REACH
-from mmtx_cli.synthetic.scenes.scene import COLOURS, SHAPES, Thing
+from mmtx_cli.synthetic.scenes.scene import COLORS, SHAPES, Thing
 
 _MAX_TILT = math.radians(10)
 
@@ -13,7 +13,7 @@ _MAX_TILT = math.radians(10)
 def random_thing(
     random: Random,
     radius: tuple[float, float],
-    colors: Sequence[str] = COLOURS,
+    colors: Sequence[str] = COLORS,
     shapes: Sequence[str] = SHAPES,
 ) -> Thing:
     """Sample a thing at any position where it lies entirely within the image.

@@ -16,7 +16,7 @@ from mmtx_cli.synthetic.encoder_lab.random_things import random_thing
 from mmtx_cli.synthetic.encoder_lab.task import Task
 from mmtx_cli.synthetic.events.event import REACH
 from mmtx_cli.synthetic.events.frames import render
-from mmtx_cli.synthetic.scenes.scene import COLOURS, Thing
+from mmtx_cli.synthetic.scenes.scene import COLORS, Thing
 
 NUM_FRAMES = 24
 _LAST = NUM_FRAMES - 1
@@ -134,7 +134,7 @@ def _cut(label: str, random: Random, size: int) -> Frames:
     frames = _glide(thing, _any_step(random, (0.2, 0.4)), random, size)
     if label == "no cut":
         return frames
-    others = [color for color in COLOURS if color != thing.colour]
+    others = [color for color in COLORS if color != thing.color]
     other = random_thing(random, _RADIUS, colors=others)
     second = _glide(other, _any_step(random, (0.2, 0.4)), random, size)
     moment = random.randint(*_CUTS)

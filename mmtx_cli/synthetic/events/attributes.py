@@ -3,7 +3,7 @@
 import re
 
 from mmtx_cli.synthetic.events.event import DIRECTIONS, SOUNDS
-from mmtx_cli.synthetic.scenes.scene import COLOURS, SHAPES
+from mmtx_cli.synthetic.scenes.scene import COLORS, SHAPES
 
 ATTRIBUTES = ("color", "shape", "first_movement", "second_movement", "sound", "when")
 
@@ -14,7 +14,7 @@ _MOVEMENT = re.compile(
 )
 _OTHER = {"grow": "grows", "shrink": "shrinks", "stay": "stays"}
 _WHEN = {"beginning": "beginning", "start": "beginning", "end": "end"}
-_THING = rf"an? (?:{'|'.join(COLOURS)}) (?:{'|'.join(SHAPES)})"
+_THING = rf"an? (?:{'|'.join(COLORS)}) (?:{'|'.join(SHAPES)})"
 
 # text directly before or after a movement
 _SOUND_DURING = re.compile(rf"\b(?:as|while) (?:it|{_THING}) $")
@@ -39,7 +39,7 @@ def attributes(caption: str) -> dict[str, str | None]:
     first, second, implied = _order(text, movements, during_sound)
     times = {_WHEN[m[1]] for m in re.finditer(r"\b(?:at|near) the (beginning|start|end)\b", text)}
     return {
-        "color": _named(text, COLOURS),
+        "color": _named(text, COLORS),
         "shape": _named(text, SHAPES),
         "first_movement": first,
         "second_movement": second,

@@ -60,7 +60,7 @@ def _words(event: Event) -> dict[str, str]:
     both_move = first in DIRECTIONS and second in DIRECTIONS
     other = _doing(event.motions[1 - event.phase])
     return {
-        "thing": _a(f"{thing.colour} {thing.shape}"),
+        "thing": _a(f"{thing.color} {thing.shape}"),
         "first": _does(first),
         "second": _does(second),
         "second_short": second if both_move else _does(second),
@@ -92,7 +92,7 @@ def question(event: Event, random: Random, lacks: str | None = None) -> Question
 
     Answers are a motion, a sound, "beginning" or "end", "yes" or "no", a color or a shape.
     """
-    kinds: list[Callable[[Event, Random], QuestionAnswer]] = [_colour, _shape]
+    kinds: list[Callable[[Event, Random], QuestionAnswer]] = [_color, _shape]
     if lacks != "video":
         kinds += [_first, _second]
     if lacks != "audio":
@@ -102,8 +102,8 @@ def question(event: Event, random: Random, lacks: str | None = None) -> Question
     return random.choice(kinds)(event, random)
 
 
-def _colour(event: Event, random: Random) -> QuestionAnswer:
-    return "what colour is it?", event.things[0].colour
+def _color(event: Event, random: Random) -> QuestionAnswer:
+    return "what color is it?", event.things[0].color
 
 
 def _shape(event: Event, random: Random) -> QuestionAnswer:

@@ -16,7 +16,7 @@ from mmtx_cli.synthetic.scenes.make import unseen_pairs
 from mmtx_cli.synthetic.scenes.scene import PAIRS
 
 # increases when the same arguments would give other videos, sounds or words
-_VERSION = 3
+_VERSION = 4
 _MODALITIES = ("image", "video", "audio")
 _LACKS_IN_TRAINING = dict(zip((2, 7, 12), _MODALITIES, strict=True))  # of 15 rows
 
@@ -42,7 +42,7 @@ def make_events(
         num: Number of rows, 80/10/10 by split.
         size: Side of images and frames in pixels; even.
         seed: Seed of everything that is random.
-        workers: Number of threads; by default, the number of cores.
+        workers: Number of processes; by default, the number of cores, or one for few rows.
 
     Raises:
         ConfigError: if the numbers are too small, the size is odd, or the folder contains other
@@ -125,7 +125,7 @@ def _card(seed: int) -> dict[str, Any]:
             "unseen show a combination of color and shape that does not occur in training."
         ),
         "source": "made by `mmtx data action=create dataset=events`",
-        "licence": "CC0-1.0",
+        "license": "CC0-1.0",
         "root": ".",
         "label_names": list(MOTIONS),
         "unseen_pairs": [" ".join(pair) for pair in unseen_pairs(seed)],

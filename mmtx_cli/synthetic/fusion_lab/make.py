@@ -18,7 +18,7 @@ from mmtx_cli.synthetic.scenes.scene import Scene, Thing
 
 # increases when the same arguments would give other images, words or sounds
 _VERSION = 1
-_COLOURS = ("blue", "red")
+_COLORS = ("blue", "red")
 _SHAPES = {True: "circle", False: "triangle"}
 _VERBS = (("falls", "sinks", "drops"), ("rises", "climbs", "soars"))
 _NOUNS = ("kite", "price", "lift", "tide", "moon", "curtain", "river", "smoke")
@@ -46,7 +46,7 @@ def make_lab(
         num: Number of rows, 80/10/10 by split.
         size: Side of the images in pixels.
         seed: Seed of everything that is random.
-        workers: Number of threads; by default, the number of cores.
+        workers: Number of processes; by default, the number of cores, or one for few rows.
         task: Name of the task, one of ``TASKS``.
 
     Raises:
@@ -89,7 +89,7 @@ def _make_row(
 def _scene(bit: int, sure: bool, random: Random) -> Scene:
     x, y, radius = random.uniform(0.35, 0.65), random.uniform(0.35, 0.65), random.uniform(0.2, 0.3)
     angle = random.uniform(0, 2 * math.pi)
-    thing = Thing(_COLOURS[bit], _SHAPES[sure], "large", x, y, radius, angle)
+    thing = Thing(_COLORS[bit], _SHAPES[sure], "large", x, y, radius, angle)
     return Scene((thing,), relation=None, place=None)
 
 
@@ -109,7 +109,7 @@ def _card(task: str) -> dict[str, Any]:
     return {
         "description": f"Images, sentences and sounds that encode one bit each; {TASKS[task]}.",
         "source": f"made by `mmtx data action=create dataset=fusion_lab task={task}`",
-        "licence": "CC0-1.0",
+        "license": "CC0-1.0",
         "root": ".",
         "label_names": list(LABELS),
     }

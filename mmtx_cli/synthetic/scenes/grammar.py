@@ -77,19 +77,19 @@ def question(scene: Scene, random: Random, pairs: Sequence[Pair] = PAIRS) -> tup
     question may mention although the scene does not contain them.
     """
     thing = random.choice(scene.things)
-    kinds = [_colour, _shape, _number, _neighbour_colour, _neighbour_shape]
+    kinds = [_color, _shape, _number, _neighbor_color, _neighbor_shape]
     kind = random.choice(kinds if scene.relation else kinds[:3])
     if random.random() < 1 / 6:
         return _presence(scene, thing, random, pairs)
     return kind(scene, thing)
 
 
-def _colour(scene: Scene, thing: Thing) -> tuple[str, str]:
-    return f"what colour is the {thing.shape}?", thing.colour
+def _color(scene: Scene, thing: Thing) -> tuple[str, str]:
+    return f"what color is the {thing.shape}?", thing.color
 
 
 def _shape(scene: Scene, thing: Thing) -> tuple[str, str]:
-    return f"what shape is the {thing.colour} thing?", thing.shape
+    return f"what shape is the {thing.color} thing?", thing.shape
 
 
 def _number(scene: Scene, thing: Thing) -> tuple[str, str]:
@@ -99,17 +99,17 @@ def _number(scene: Scene, thing: Thing) -> tuple[str, str]:
 def _presence(scene: Scene, thing: Thing, random: Random, pairs: Sequence[Pair]) -> tuple[str, str]:
     shown = {other.pair for other in scene.things}
     # absent pairs share the color, so that the whole question has to be read
-    absent = [pair for pair in pairs if pair[0] == thing.colour and pair not in shown]
+    absent = [pair for pair in pairs if pair[0] == thing.color and pair not in shown]
     pair = random.choice((thing.pair, random.choice(absent)))
     return f"is there {_noun(*pair)}?", "yes" if pair in shown else "no"
 
 
-def _neighbour_colour(scene: Scene, thing: Thing) -> tuple[str, str]:
+def _neighbor_color(scene: Scene, thing: Thing) -> tuple[str, str]:
     reference, target, relation = _reference_and_target(scene, thing)
-    return f"what colour is the thing {relation} the {_name(reference)}?", target.colour
+    return f"what color is the thing {relation} the {_name(reference)}?", target.color
 
 
-def _neighbour_shape(scene: Scene, thing: Thing) -> tuple[str, str]:
+def _neighbor_shape(scene: Scene, thing: Thing) -> tuple[str, str]:
     reference, target, relation = _reference_and_target(scene, thing)
     return f"what shape is {relation} the {_name(reference)}?", target.shape
 
@@ -124,4 +124,4 @@ def _reference_and_target(scene: Scene, reference: Thing) -> tuple[Thing, Thing,
 
 
 def _name(thing: Thing) -> str:
-    return f"{thing.colour} {thing.shape}"
+    return f"{thing.color} {thing.shape}"

@@ -8,10 +8,10 @@ from typing import Any
 from mmtx_cli.synthetic.dataset_writer import BuiltIn, check_numbers, split_of
 from mmtx_cli.synthetic.scenes.grammar import captions, question
 from mmtx_cli.synthetic.scenes.render import draw
-from mmtx_cli.synthetic.scenes.scene import COLOURS, PAIRS, SHAPES, Pair, sample_scene
+from mmtx_cli.synthetic.scenes.scene import COLORS, PAIRS, SHAPES, Pair, sample_scene
 
 # increases when the same arguments would give other images or words
-_VERSION = 1
+_VERSION = 2
 _NUM_UNSEEN = 5
 
 
@@ -34,7 +34,7 @@ def make_scenes(
         num: Number of rows, 80/10/10 by split.
         size: Side of the images in pixels.
         seed: Seed of everything that is random.
-        workers: Number of threads; by default, the number of cores.
+        workers: Number of processes; by default, the number of cores, or one for few rows.
 
     Raises:
         ConfigError: if the numbers are too small, or the folder contains other files.
@@ -49,8 +49,8 @@ def make_scenes(
 def unseen_pairs(seed: int) -> list[Pair]:
     """Return the pairs held out of training; no color and no shape occurs twice among them."""
     random = Random(f"unseen {seed}")
-    colours, shapes = random.sample(COLOURS, _NUM_UNSEEN), random.sample(SHAPES, _NUM_UNSEEN)
-    return list(zip(colours, shapes, strict=True))
+    colors, shapes = random.sample(COLORS, _NUM_UNSEEN), random.sample(SHAPES, _NUM_UNSEEN)
+    return list(zip(colors, shapes, strict=True))
 
 
 def _make_row(folder: Path, index: int, num: int, size: int, seed: int) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _card(seed: int) -> dict[str, Any]:
             "combination of color and shape that does not occur in training."
         ),
         "source": "made by `mmtx data action=create dataset=scenes`",
-        "licence": "CC0-1.0",
+        "license": "CC0-1.0",
         "root": ".",
         "label_names": list(SHAPES),
         "unseen_pairs": [" ".join(pair) for pair in unseen_pairs(seed)],

@@ -44,17 +44,17 @@ def cut_out(things: Iterable[Thing], size: int) -> Image.Image:
 
 def _draw_thing(pen: ImageDraw.ImageDraw, thing: Thing, side: int) -> None:
     x, y, r = thing.x * side, thing.y * side, thing.radius * side
-    colour = _RGB[thing.colour]
+    color = _RGB[thing.color]
     box = (x - r, y - r, x + r, y + r)
     match thing.shape:
         case "circle":
-            pen.ellipse(box, fill=colour)
+            pen.ellipse(box, fill=color)
         case "ring":
-            pen.ellipse(box, outline=colour, width=round(0.36 * r))
+            pen.ellipse(box, outline=color, width=round(0.36 * r))
         case _:
             turn = complex(math.cos(thing.angle), math.sin(thing.angle))
             corners = [complex(x, y) + r * turn * corner for corner in _OUTLINE[thing.shape]]
-            pen.polygon([(c.real, c.imag) for c in corners], fill=colour)
+            pen.polygon([(c.real, c.imag) for c in corners], fill=color)
 
 
 def _polygon(*radii: float, first: float) -> list[complex]:

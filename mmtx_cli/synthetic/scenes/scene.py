@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
+COLORS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
 SIZES = ("small", "large")
 RELATIONS = ("left of", "right of", "above", "below")
@@ -13,7 +13,7 @@ PLACES = ("top left", "top right", "bottom left", "bottom right", "middle")
 INVERSE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 Pair = tuple[str, str]  # (color, shape)
-PAIRS: tuple[Pair, ...] = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
+PAIRS: tuple[Pair, ...] = tuple((color, shape) for color in COLORS for shape in SHAPES)
 
 _RADIUS = {"small": 0.11, "large": 0.195}
 # position of the first of two things relative to the center
@@ -25,7 +25,7 @@ _CORNER = {"top": -1, "bottom": 1, "left": -1, "right": 1}
 class Thing:
     """A colored shape and its position. Lengths are fractions of the image's side, y downwards."""
 
-    colour: str
+    color: str
     shape: str
     size: str
     x: float
@@ -36,7 +36,7 @@ class Thing:
     @property
     def pair(self) -> Pair:
         """Color and shape, the combination that determines the compositional split."""
-        return self.colour, self.shape
+        return self.color, self.shape
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def _corner(place: str) -> tuple[float, float]:
     return 0.5 + 0.22 * _CORNER[horizontal], 0.5 + 0.22 * _CORNER[vertical]
 
 
-def _placed(random: Random, pair: Pair, size: str, centre: tuple[float, float]) -> Thing:
+def _placed(random: Random, pair: Pair, size: str, center: tuple[float, float]) -> Thing:
     radius = _RADIUS[size] * random.uniform(0.92, 1.08)
     # close enough to the given center to keep relation and place unambiguous
-    x, y = (c + random.uniform(-0.035, 0.035) for c in centre)
+    x, y = (c + random.uniform(-0.035, 0.035) for c in center)
     return Thing(*pair, size, x, y, radius, random.uniform(-1, 1) * math.radians(8))

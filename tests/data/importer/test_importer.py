@@ -275,10 +275,10 @@ class TestWrite:
             read_manifest(path, check_files=False)
 
     def test_an_older_card_keeps_what_it_says_besides(self, tmp_path):
-        (tmp_path / "m.yaml").write_text("licence: CC0\nroot: old\ncounts: {test: 5}\n")
+        (tmp_path / "m.yaml").write_text("license: CC0\nroot: old\ncounts: {test: 5}\n")
         write_manifest(tmp_path / "m.jsonl", [self.ROW])
         card = read_manifest(tmp_path / "m.jsonl", check_files=False).card
-        assert (card.licence, card.root, card.counts) == ("CC0", None, {"train": 1})
+        assert (card.license, card.root, card.counts) == ("CC0", None, {"train": 1})
 
     def test_a_crash_leaves_the_old_manifest(self, tmp_path):
         path = tmp_path / "m.jsonl"

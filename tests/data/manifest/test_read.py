@@ -58,7 +58,7 @@ def test_every_field_is_read(folder):
         "start": 1,
         "end": 2.5,
         "audio": "c.wav",
-        "text": "what colour is it?",
+        "text": "what color is it?",
         "captions": ["a red ball", "the ball is red"],
         "label": ["red", "round"],
         "answers": {"red": 8, "dark red": 2},
@@ -280,7 +280,7 @@ class TestCard:
             "license: CC0\nsource: here\nlabel_names: [b, a]\ncounts: {train: 1}\nmade_by: me\n"
         )
         manifest = read_manifest(write(folder, ROW | {"label": "a"}))
-        assert manifest.card.licence == "CC0"
+        assert manifest.card.license == "CC0"
         assert manifest.card.other == {"made_by": "me"}
         assert manifest.label_names == ["b", "a"]
 

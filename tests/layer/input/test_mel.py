@@ -35,7 +35,7 @@ def test_a_whole_recording_is_torchaudios(num_mels, n_fft):
     )
     wanted = reference(field.data.flatten(1))[..., :-1].mT.clamp(min=FLOOR).log()
     torch.testing.assert_close(
-        LogMel(RATE, num_mels, normalise=None)(field), wanted, atol=1e-3, rtol=1e-4
+        LogMel(RATE, num_mels, normalize=None)(field), wanted, atol=1e-3, rtol=1e-4
     )
 
 
@@ -64,13 +64,13 @@ def test_frame_by_frame_in_double_precision():
                 band = max(0.0, min((f - low) / (mid - low), (high - f) / (high - mid)))
                 wanted[i, m] += band * abs(amplitude) ** 2
     field = ModalityInput(x.float().view(1, 5, hop), torch.ones(1, 5, dtype=torch.bool))
-    got = LogMel(rate, num_mels, f_min=100.0, normalise=None)(field)
+    got = LogMel(rate, num_mels, f_min=100.0, normalize=None)(field)
     torch.testing.assert_close(got[0].double(), wanted.log(), atol=2e-4, rtol=1e-5)
 
 
-@pytest.mark.parametrize("normalise", [None, "recording", "dataset"])
-def test_a_recording_alone_is_one_in_a_batch(normalise):
-    mel = LogMel(RATE, normalise=normalise, mean=-7.0, std=3.0)
+@pytest.mark.parametrize("normalize", [None, "recording", "dataset"])
+def test_a_recording_alone_is_one_in_a_batch(normalize):
+    mel = LogMel(RATE, normalize=normalize, mean=-7.0, std=3.0)
     field = sound(20, 8, 1)
     together = mel(field)
     for i, count in enumerate((20, 8, 1)):
@@ -79,7 +79,7 @@ def test_a_recording_alone_is_one_in_a_batch(normalise):
         assert not together[i, count:].any()
 
 
-def test_a_recording_is_normalised_over_its_real_frames():
+def test_a_recording_is_normalized_over_its_real_frames():
     x = LogMel(RATE)(sound(20, 8))
     for i, count in enumerate((20, 8)):
         assert x[i, :count].mean().abs() < 1e-5
@@ -89,17 +89,17 @@ def test_a_recording_is_normalised_over_its_real_frames():
     torch.testing.assert_close(LogMel(RATE)(louder), x, atol=1e-4, rtol=1e-4)
 
 
-def test_a_data_set_is_normalised_by_the_given_statistics():
+def test_a_data_set_is_normalized_by_the_given_statistics():
     field = sound(6)
-    plain = LogMel(RATE, normalise=None, mean=1.0, std=5.0)(field)
-    told = LogMel(RATE, normalise="dataset", mean=-2.0, std=4.0)(field)
+    plain = LogMel(RATE, normalize=None, mean=1.0, std=5.0)(field)
+    told = LogMel(RATE, normalize="dataset", mean=-2.0, std=4.0)(field)
     torch.testing.assert_close(told, (plain + 2) / 4)
 
 
 def test_silence_is_finite():
     field = ModalityInput(torch.zeros(2, 3, HOP), torch.tensor([[1, 1, 1], [0, 0, 0]]).bool())
     assert LogMel(RATE)(field).abs().max() < 1e-3
-    assert (LogMel(RATE, normalise=None)(field)[0] == math.log(FLOOR)).all()
+    assert (LogMel(RATE, normalize=None)(field)[0] == math.log(FLOOR)).all()
 
 
 def test_single_precision_whatever_the_rest():
@@ -129,8 +129,8 @@ def test_narrow_bands_get_a_longer_transform():
         ),
         ({"f_max": 9000.0}, ["f_max=9000.0 ", "0 … 8000.0 Hz"]),
         ({"f_min": 8000.0}, ["f_min=8000.0, ", "0 … 8000.0 Hz"]),
-        ({"normalise": "batch"}, ["normalise='batch' ", "'recording', 'dataset', null"]),
-        ({"normalise": "dataset"}, ["normalise='dataset' ", "mean=None, std=None"]),
+        ({"normalize": "batch"}, ["normalize='batch' ", "'recording', 'dataset', null"]),
+        ({"normalize": "dataset"}, ["normalize='dataset' ", "mean=None, std=None"]),
     ],
 )
 def test_what_it_refuses(kwargs, parts):

@@ -5,7 +5,7 @@ from mmtx_cli.layer.input.pixel_norm import IMAGENET_MEAN, IMAGENET_STD, Pixels
 
 
 @pytest.mark.parametrize("lead", [(), (2,), (2, 3)])
-def test_normalises_each_channel(lead):
+def test_normalizes_each_channel(lead):
     pictures = torch.randint(0, 256, (*lead, 3, 4, 5), dtype=torch.uint8)
     found = Pixels()(pictures)
     assert found.dtype == torch.float32

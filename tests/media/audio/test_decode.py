@@ -263,7 +263,7 @@ def test_an_hour_is_not_read_for_a_second(tmp_path):
         file.write((glide(1.0) * 32767).astype("<i2").tobytes())
         file.truncate(44 + size)  # a sparse file
     found = decoded(tmp_path / "long.wav", RATE, 1.0, start=1800.0)
-    assert np.abs(found).sum() == 0  # the centre of the second half
+    assert np.abs(found).sum() == 0  # the center of the second half
     found = decoded(tmp_path / "long.wav", RATE, None, 1800.0, 1801.0)
     assert np.abs(found - glide(1.0)).max() < 1e-4
 

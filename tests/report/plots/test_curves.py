@@ -36,8 +36,8 @@ def test_a_band_is_explained() -> None:
     assert "band" not in by_name(rows[:150])["loss"].summary
 
 
-def test_a_split_keeps_its_colour() -> None:
-    assert [line.colour for line in by_name(ROWS)["caption/cider"].lines] == [1]
+def test_a_split_keeps_its_color() -> None:
+    assert [line.color for line in by_name(ROWS)["caption/cider"].lines] == [1]
 
 
 def test_single_points_and_words_are_no_curves() -> None:

@@ -18,8 +18,8 @@ def test_is_one_svg_element_without_the_rest_of_a_file(log: bool) -> None:
     assert set(re.findall(r' id="([^"]+)"', svg)) == used
 
 
-def test_the_page_chooses_the_colours() -> None:
-    lines = [Series(str(i), [0.0, 1.0], [1.0, 2.0], colour=i) for i in range(4)]
+def test_the_page_chooses_the_colors() -> None:
+    lines = [Series(str(i), [0.0, 1.0], [1.0, 2.0], color=i) for i in range(4)]
     svg = curves_svg(lines)
     for name in ("--plot-1", "--plot-2", "--plot-3", "--plot-4", "--line", "--muted"):
         assert f"var({name})" in svg

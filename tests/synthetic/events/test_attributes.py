@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mmtx_cli.synthetic.events import grammar
 from mmtx_cli.synthetic.events.attributes import ATTRIBUTES, attributes
 from mmtx_cli.synthetic.events.event import MOTIONS, SOUNDS, sample_event
-from mmtx_cli.synthetic.scenes.scene import COLOURS, PAIRS, SHAPES
+from mmtx_cli.synthetic.scenes.scene import COLORS, PAIRS, SHAPES
 
 MOVEMENTS = {"first_movement", "second_movement"}
 ALL = {*ATTRIBUTES}
@@ -52,7 +52,7 @@ def test_generated_captions_are_never_read_as_something_else(event, seed, lacks)
 
 
 VOCABULARY = (
-    *(*COLOURS, *SHAPES, *MOTIONS, *SOUNDS, "moves", "moving", "still", "staying", "growing"),
+    *(*COLORS, *SHAPES, *MOTIONS, *SOUNDS, "moves", "moving", "still", "staying", "growing"),
     *("a", "an", "first", "then", "and", "and then", "before", "after", "it", "while", "as", ","),
     *("with", "sounds", "is heard", "at the end", "near the start", "there is", "(", "\u0130"),
 )
@@ -62,7 +62,7 @@ VOCABULARY = (
 def test_any_text_is_parsed(text):
     found = attributes(text)
     assert tuple(found) == ATTRIBUTES
-    allowed = (COLOURS, SHAPES, MOTIONS, MOTIONS, SOUNDS, ("beginning", "end"))
+    allowed = (COLORS, SHAPES, MOTIONS, MOTIONS, SOUNDS, ("beginning", "end"))
     for value, values in zip(found.values(), allowed, strict=True):
         assert value is None or value in values
 

@@ -20,7 +20,7 @@ from mmtx_cli.synthetic.events import frames as film
 from mmtx_cli.synthetic.scenes import make_scenes
 from mmtx_cli.synthetic.scenes.make import unseen_pairs
 from mmtx_cli.synthetic.scenes.render import _RGB
-from mmtx_cli.synthetic.scenes.scene import COLOURS, PAIRS, SHAPES
+from mmtx_cli.synthetic.scenes.scene import COLORS, PAIRS, SHAPES
 from tests.data_action import run_action
 from tests.messages import raises
 
@@ -54,7 +54,7 @@ DOING = {
     for does, motion in DOES.items()
 }
 MOTION = f"(?:{'|'.join((*DOES, *DOING))})"
-THING = f"an? ({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})"
+THING = f"an? ({'|'.join(COLORS)}) ({'|'.join(SHAPES)})"
 SOUND = f"an? (?P<sound>{'|'.join(event.SOUNDS)})"
 WHEN = {"at the beginning": 0, "near the start": 0, "at the end": 1, "near the end": 1}
 
@@ -132,7 +132,7 @@ def test_answers_are_true_and_can_be_known(lacks):
     for number, one in enumerate(events()):
         asked, answer = grammar.question(one, Random(f"words {number}"), lacks)
         known = {
-            "what colour is it?": one.things[0].colour,
+            "what color is it?": one.things[0].color,
             "what shape is it?": one.things[0].shape,
             "what sound is heard?": one.sound.kind,
             "when is the sound heard?": ("beginning", "end")[one.phase],
@@ -151,7 +151,7 @@ def test_answers_are_true_and_can_be_known(lacks):
         asked_for.add(asked)
         assert not (lacks == "audio" and "sound" in asked)
         assert not (lacks == "video" and (" move" in asked or " do " in asked or "while" in asked))
-    assert {"what colour is it?", "what shape is it?"} <= asked_for
+    assert {"what color is it?", "what shape is it?"} <= asked_for
     assert len(asked_for) == {None: 16, "video": 4, "audio": 6}[lacks]
 
 
@@ -274,11 +274,11 @@ def test_files_match_the_rows(made):
     assert len(files) == sum(len(os.listdir(p)) for p in made.path.parent.iterdir() if p.is_dir())
 
 
-def thing_in(frame, colour):
-    """Return centre and area, in pixels, of what has this colour."""
+def thing_in(frame, color):
+    """Return center and area, in pixels, of what has this color."""
     edge = np.concatenate([frame[0], frame[-1], frame[:, 0], frame[:, -1]])
     ground = np.median(edge, 0)
-    way = np.array(_RGB[colour]) - ground
+    way = np.array(_RGB[color]) - ground
     share = ((frame - ground) @ way / (way @ way) > 0.5).nonzero()
     return np.mean(share[1]), np.mean(share[0]), len(share[0])
 

@@ -48,7 +48,7 @@ def test_rows(made):
 
 def test_the_card_describes_the_data_set(made):
     card = made.card
-    assert card.licence == "CC0-1.0"
+    assert card.license == "CC0-1.0"
     assert card.counts == {"train": 320, "val": 40, "test": 40}
     mentions(card.description, "shape", "largest")
     assert card.other["unseen_pairs"] == [" ".join(pair) for pair in make.unseen_pairs(0)]
@@ -57,7 +57,7 @@ def test_the_card_describes_the_data_set(made):
 def test_the_compositional_split_is_disjoint(made):
     unseen = set(make.unseen_pairs(0))
     assert len(unseen) == 5
-    assert len({colour for colour, _ in unseen}) == len({shape for _, shape in unseen}) == 5
+    assert len({color for color, _ in unseen}) == len({shape for _, shape in unseen}) == 5
     for sample in made.split("train") + made.split("val"):
         assert sample.group == "seen"
         assert not unseen & set().union(*map(pairs_in, [*sample.captions, sample.text]))
@@ -67,9 +67,9 @@ def test_the_compositional_split_is_disjoint(made):
         assert bool(unseen & pairs_in(sample.captions[0])) == (sample.group == "unseen")
 
 
-def test_every_colour_and_shape_is_learnt_in_training(made):
+def test_every_color_and_shape_is_learnt_in_training(made):
     words = Counter(" ".join(c for s in made.split("train") for c in s.captions).split())
-    assert all(words[word] > 20 for word in (*scene.COLOURS, *scene.SHAPES))
+    assert all(words[word] > 20 for word in (*scene.COLORS, *scene.SHAPES))
     assert words["an"] == words["orange"] or words["an"] > 0
 
 
@@ -78,7 +78,7 @@ def test_answers_are_few_and_each_occurs_in_training(made):
         split: {a for s in made.split(split) for a in s.answers} for split in ("train", "test")
     }
     assert answers["test"] <= answers["train"]
-    assert len(answers["train"]) == len(scene.COLOURS) + len(scene.SHAPES) + 4
+    assert len(answers["train"]) == len(scene.COLORS) + len(scene.SHAPES) + 4
 
 
 def test_the_canonical_caption_can_score_well(made):
@@ -154,7 +154,7 @@ def test_relations_are_beyond_doubt():
             continue
         large, small = one.things
         assert (large.size, small.size) == ("large", "small")
-        assert large.colour != small.colour
+        assert large.color != small.color
         assert large.shape != small.shape
         dx, dy = large.x - small.x, large.y - small.y
         along = {"left of": -dx, "right of": dx, "above": -dy, "below": dy}[one.relation]
@@ -163,17 +163,17 @@ def test_relations_are_beyond_doubt():
         assert along > 1.15 * (large.radius + small.radius)
 
 
-@pytest.mark.parametrize("colour", scene.COLOURS)
-def test_colours_are_drawn_as_they_are_called(colour):
+@pytest.mark.parametrize("color", scene.COLORS)
+def test_colors_are_drawn_as_they_are_called(color):
     names = {name: np.array(rgb) for name, rgb in render._RGB.items()}
     for seed, shape in enumerate(scene.SHAPES):
-        thing = scene.Thing(colour, shape, "large", 0.5, 0.5, 0.2, 0.05)
+        thing = scene.Thing(color, shape, "large", 0.5, 0.5, 0.2, 0.05)
         pixels = np.asarray(render.draw(scene.Scene((thing,), None, "middle"), 64, seed)).astype(
             float
         )
         x = 32 + round(0.82 * 0.2 * 64) if shape == "ring" else 32
         seen = pixels[31:34, x - 1 : x + 2].mean((0, 1))
-        assert min(names, key=lambda name: np.abs(names[name] - seen).sum()) == colour
+        assert min(names, key=lambda name: np.abs(names[name] - seen).sum()) == color
         ground = pixels[:6].mean((0, 1))
         assert np.abs(ground - seen).max() > 50
 
@@ -189,12 +189,12 @@ def test_answers_are_true():
                 here = {thing.pair for thing in one.things}
                 assert (answer == "yes") == bool(pairs_in(asked) & here)
             elif not pairs_in(asked):
-                thing = next(t for t in one.things if {t.colour, t.shape} & set(asked[:-1].split()))
-                assert answer == (thing.colour if "colour" in asked else thing.shape)
+                thing = next(t for t in one.things if {t.color, t.shape} & set(asked[:-1].split()))
+                assert answer == (thing.color if "color" in asked else thing.shape)
             else:
                 (known,) = pairs_in(asked)
                 other = small if known == large.pair else large
-                assert answer == (other.colour if "colour" in asked else other.shape)
+                assert answer == (other.color if "color" in asked else other.shape)
                 relation = one.relation if other is large else scene.INVERSE[one.relation]
                 assert f" {relation} the " in asked
 

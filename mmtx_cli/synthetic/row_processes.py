@@ -1,0 +1,65 @@
+"""Make the rows of a data set in several processes, in order."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any
+
+from mmtx_cli.errors import RunError
+from mmtx_cli.media.worker.child import GROUP_SIGNALS, die_with_parent, set_handler
+
+MIN_PARALLEL = 200
+"""Fewer rows are made in the calling process, sooner than other processes start."""
+_CHUNK = 8
+
+
+@contextmanager
+def rows_in_order(
+    make_row: Callable[[int], dict[str, Any]], num: int, workers: int | None
+) -> Iterator[Iterator[dict[str, Any]]]:
+    """Yield an iterator over ``make_row(0)`` to ``make_row(num - 1)``.
+
+    Rendering and encoding hold the interpreter's lock most of the time, so that threads would not
+    use a second core.
+
+    Args:
+        make_row: Makes a row; must be picklable if there are several processes.
+        num: Number of rows.
+        workers: Number of processes; by default, the number of cores, or one for few rows.
+
+    Raises:
+        RunError: if a process is killed.
+    """
+    workers = workers or (os.cpu_count() or 1 if num >= MIN_PARALLEL else 1)
+    if workers == 1:
+        yield map(make_row, range(num))
+        return
+    # a fork starts at once; Linux alone supports it in every program
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+    pool = ProcessPoolExecutor(workers, context, _init_process, (os.getpid(),))
+    try:
+        with warnings.catch_warnings():
+            # Python warns if there are threads; a row uses no lock that they may hold
+            warnings.simplefilter("ignore", DeprecationWarning)
+            rows = pool.map(make_row, range(num), chunksize=_CHUNK)
+        yield rows
+    except BrokenProcessPool as error:
+        raise RunError(
+            "a process that makes the data was killed; the system may have run out of memory: "
+            "use fewer (workers=1)"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _init_process(parent: int) -> None:
+    """Leave signals to the process group to the parent, and end with it."""
+    set_handler(GROUP_SIGNALS, signal.SIG_IGN)
+    if sys.platform == "linux":
+        die_with_parent(parent)
