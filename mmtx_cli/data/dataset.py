@@ -272,9 +272,9 @@ class ManifestDataset(Dataset):
 
     def target_tokens(self, name: str, turn: int, row: int) -> Tensor | None:
         """Return the target tokens of a text column; in training possibly several captions."""
-        several = self.training and name == "captions" and self.captions_per_sample > 1
+        draws_several = self.training and name == "captions" and self.captions_per_sample > 1
         first = self.texts.which(name, turn, row)
-        if first is None or not several:
+        if first is None or not draws_several:
             return self.text(name, turn, row)
         return self.texts.several(name, row, first, self.captions_per_sample)
 

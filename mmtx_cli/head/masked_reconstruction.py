@@ -130,8 +130,8 @@ class MaskedReconstructionHead(Head):
     ) -> tuple[TokenIndex | None, TokenIndex]:
         """Return the visible patches (None if all patches are masked) and the masked patches."""
         if self.mask_ratio == 1:
-            every = torch.arange(patches.mask.shape[1], device=patches.mask.device)
-            return None, TokenIndex(every.expand_as(patches.mask), patches.mask)
+            positions = torch.arange(patches.mask.shape[1], device=patches.mask.device)
+            return None, TokenIndex(positions.expand_as(patches.mask), patches.mask)
         scores = uniform(keys, patches.mask.shape[1], f"hidden {self.modality}")
         return split_patches(
             patches.mask, self.mask_ratio, self.masking, patches.patches_per_step, scores

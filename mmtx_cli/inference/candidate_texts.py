@@ -65,8 +65,8 @@ def texts_in(path: Path, column: str) -> Iterator[str]:
 
     others = {*KEYS} - {"id", "split", column}
     manifest = read_manifest(path, split=ALL_TEST, ignored=others)
-    for several in column_texts(manifest.samples, column):
-        yield from several
+    for texts in column_texts(manifest.samples, column):
+        yield from texts
 
 
 def text_vectors(

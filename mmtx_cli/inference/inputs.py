@@ -62,8 +62,8 @@ def input_files(inputs: Any) -> list[str]:
 
 def each_input(inputs: Any) -> list[str]:
     """Return the inputs as a list of strings, also if there is only one."""
-    several = isinstance(inputs, Sequence) and not isinstance(inputs, str)
-    return [str(item) for item in (inputs if several else [inputs])]
+    is_list = isinstance(inputs, Sequence) and not isinstance(inputs, str)
+    return [str(item) for item in (inputs if is_list else [inputs])]
 
 
 def as_text(text: Any) -> str | None:

@@ -74,7 +74,7 @@ def find_pending(part: ModuleOutputs, corpus: Any, modality: str) -> PendingEntr
 
 def sample_per_text(columns: Sequence[Sequence[str]]) -> list[Sample]:
     """Return one sample per distinct text."""
-    texts = dict.fromkeys(text for several in columns for text in several)
+    texts = dict.fromkeys(text for column in columns for text in column)
     return [Sample(f"text {text!r}", "train", text=text) for text in texts]
 
 

@@ -105,7 +105,7 @@ def lightning_arguments(
 
     Lightning's own data epochs, progress bar and samplers are switched off.
     """
-    every = settings.val_every or max(1, batches_an_epoch // settings.accumulate_grad_batches)
+    interval = settings.val_every or max(1, batches_an_epoch // settings.accumulate_grad_batches)
     return {
         "accelerator": settings.accelerator,
         "devices": settings.devices,
@@ -116,7 +116,7 @@ def lightning_arguments(
         "accumulate_grad_batches": settings.accumulate_grad_batches,
         "gradient_clip_val": settings.gradient_clip_val,
         "check_val_every_n_epoch": None,
-        "val_check_interval": min(every * settings.accumulate_grad_batches, length.batches),
+        "val_check_interval": min(interval * settings.accumulate_grad_batches, length.batches),
         "num_sanity_val_steps": 0,
         "enable_checkpointing": True,
         "enable_progress_bar": False,

@@ -69,9 +69,8 @@ def slow(index):
     return {"square": index**2}
 
 
-def test_rows_that_have_not_begun_are_dropped_when_the_caller_stops():
+def test_rows_that_have_not_begun_are_dropped_at_the_end():
     begun = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), rows_in_order(slow, 4000, 2) as rows:
+    with rows_in_order(slow, 4000, 2) as rows:
         next(rows)
-        raise KeyboardInterrupt
     assert time.monotonic() - begun < 200  # of 400 s

@@ -71,12 +71,12 @@ class SaveCallback(pl.callbacks.Checkpoint):
         loop = trainer.fit_loop.epoch_loop
         if loop._should_accumulate():
             return  # checkpoints do not store accumulated gradients
-        step, every = trainer.global_step, self.settings.save_every
+        step, interval = trainer.global_step, self.settings.save_every
         number = self.stop_requested(trainer)
         finished = loop._num_ready_batches_reached()
         fetcher = trainer.fit_loop._data_fetcher
         self.validation_due = fetcher is not None and loop._should_check_val_fx(fetcher)
-        if number is not None or finished or (every and step % every == 0):
+        if number is not None or finished or (interval and step % interval == 0):
             trainer.save_checkpoint(self.last_path, weights_only=False)
         if number is not None and not finished:
             message = f"stopped by signal {number}; saved {self.last_path}"

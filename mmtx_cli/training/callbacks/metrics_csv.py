@@ -77,11 +77,11 @@ class MetricsFile:
 
 
 class MetricsCallback(pl.Callback):
-    """Writes metrics; reads losses from the device only every ``every`` steps."""
+    """Writes metrics; reads losses from the device only every ``interval`` steps."""
 
-    def __init__(self, path: Path, every: int, batches_an_epoch: int) -> None:
+    def __init__(self, path: Path, interval: int, batches_an_epoch: int) -> None:
         self.file = MetricsFile(path)
-        self.every = every
+        self.interval = interval
         self.batches_an_epoch = batches_an_epoch
         self.items = 0
         self.started = 0.0
@@ -103,7 +103,7 @@ class MetricsCallback(pl.Callback):
     ) -> None:
         """Count samples; write a row if one is due."""
         self.items += len(batch) * trainer.world_size
-        if trainer.global_step % self.every or trainer.fit_loop.epoch_loop._should_accumulate():
+        if trainer.global_step % self.interval or trainer.fit_loop.epoch_loop._should_accumulate():
             return
         means = pl_module.train_tally.means(everywhere=True)
         if not means:  # all steps were skipped
