@@ -93,8 +93,9 @@ def error_message(done: Done) -> str:
 
 
 def refused(*args: str, cwd: Path | None = None) -> str:
-    """Standard error of a command that is refused, as ``told`` has it, run in this process: what
-    stops before it has begun needs none of its own, which takes seconds to start.
+    """Standard error of a command that is refused, run in this process.
+
+    A command that stops before it has begun needs no process of its own, which takes seconds.
     """
     out, err = io.StringIO(), io.StringIO()
     with (

@@ -122,7 +122,7 @@ def memo_bomb(source: Path, target: Path, count: int = 5_000_000) -> Path:
 
 ARCHIVES = {"deflated": deflated, "overlapping": overlapping, "memo bomb": memo_bomb}
 WHY_REFUSED = {"deflated": "compressed", "overlapping": "overlap", "memo bomb": "data.pkl"}
-"""A word of what is said of each."""
+"""A word of the message about each."""
 
 
 def fifo(path: Path) -> None:

@@ -46,9 +46,9 @@ def watched(*args, cwd, watch=HEAVY):
 @pytest.mark.parametrize("args", [[], ["--help"], ["-h"], ["help"]])
 def test_without_arguments_commands_are_listed(args, capsys):
     assert main(args) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("mmtx: ")
-    assert all(f"\n  {command} " in said for command in COMMANDS)
+    message = capsys.readouterr().out
+    assert message.startswith("mmtx: ")
+    assert all(f"\n  {command} " in message for command in COMMANDS)
 
 
 def test_version(capsys):
@@ -189,15 +189,15 @@ def test_a_reader_that_leaves_is_no_crash(args, tmp_path):
     ],
 )
 def test_an_option_of_hydra_that_mmtx_has_no_use_for(options, remedy):
-    said = error_message(mmtx("score", *options, "references=a", "predictions=b"))
-    assert said.startswith("mmtx score: --")
-    assert said.endswith(f" {remedy}\n")
-    assert said.count("\n") == 1
+    message = error_message(mmtx("score", *options, "references=a", "predictions=b"))
+    assert message.startswith("mmtx score: --")
+    assert message.endswith(f" {remedy}\n")
+    assert message.count("\n") == 1
 
 
 def test_both_at_once():
-    said = error_message(mmtx("score", "-cp", "a", "-cn", "b", "references=a"))
-    assert [line.split(":")[0].strip() for line in said.splitlines()[1:]] == [
+    message = error_message(mmtx("score", "-cp", "a", "-cn", "b", "references=a"))
+    assert [line.split(":")[0].strip() for line in message.splitlines()[1:]] == [
         "--config-path",
         "--config-name",
     ]
@@ -211,10 +211,10 @@ def test_hydra_errors_of_a_configuration():
 
 
 def test_a_sweep_reports_each_job_and_again_at_the_end(tmp_path):
-    said = refused("score", "-m", "seed=1,2", "references=a", "predictions=b", cwd=tmp_path)
+    message = refused("score", "-m", "seed=1,2", "references=a", "predictions=b", cwd=tmp_path)
     jobs = [f"seed={seed} references=a predictions=b" for seed in (1, 2)]
-    assert [said.count(f"{job}: a: ") for job in jobs] == [2, 2]
-    mentions(said, "mmtx score: 2 ")
+    assert [message.count(f"{job}: a: ") for job in jobs] == [2, 2]
+    mentions(message, "mmtx score: 2 ")
     assert list(tmp_path.rglob("multirun.yaml")) == []
 
 

@@ -130,13 +130,13 @@ def test_a_link_in_a_model_does_not_read_out_a_file(name, place):
     folder = save_folder(place / "model", CONFIG, STATE)
     (folder / name).unlink()
     (folder / name).symlink_to(place.parent / "secret.jpg")
-    said = []
+    texts = []
     for read in (read_config, read_weights):
         try:
-            said.append(str(read(str(folder)).get("tokenizer", "")))
+            texts.append(str(read(str(folder)).get("tokenizer", "")))
         except CheckpointError as error:
-            said.append(str(error))
-    assert name == "tokenizer.json" or SECRET not in "".join(said)
+            texts.append(str(error))
+    assert name == "tokenizer.json" or SECRET not in "".join(texts)
 
 
 def test_members_of_archives(place):

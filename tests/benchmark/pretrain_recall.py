@@ -40,17 +40,17 @@ def recall(rounds: int) -> None:
     there = {f"{name}_present": torch.tensor(True) for name in unit}
     outputs = [[{k: x[i] for k, x in unit.items()} | there] for i in range(PAIRS)]
     samples = [Sample(id=str(i), split="test") for i in range(PAIRS)]
-    said: dict[str, Evaluation] = {}
+    predicted: dict[str, Evaluation] = {}
     theirs: dict[str, float] = {}
 
     def run_ours() -> None:
-        said["ours"] = head.evaluate(outputs, samples, lambda _: "")
+        predicted["ours"] = head.evaluate(outputs, samples, lambda _: "")
 
     def run_theirs() -> None:
         theirs.update(get_clip_metrics(unit["image"], unit["text"], torch.tensor(1.0)))
 
     ratios = paired_ratio(run_theirs, run_ours, rounds or 3)[1]
-    scores = said["ours"].scores
+    scores = predicted["ours"].scores
     figures = scores.metrics()
     apart = max(abs(figures[f"{w}_r{k}"] - theirs[f"{w}_R@{k}"]) for w in WAYS for k in (1, 5, 10))
     differ = 0

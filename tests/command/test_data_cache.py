@@ -198,7 +198,7 @@ def test_other_settings_are_refused(data, tmp_path, monkeypatch):
     where = f"data.cache={quoted(cache)}"
     monkeypatch.setattr(sys, "argv", ["mmtx", "finetune", "dim=16", "++data.path=x.jsonl"])
 
-    def told(*args):
+    def reported(*args):
         with pytest.raises((ConfigError, DataError)) as caught:
             trained(tmp_path, data, FROZEN, where, *args)
         assert not (tmp_path / "finetune").exists()
@@ -213,18 +213,18 @@ def test_other_settings_are_refused(data, tmp_path, monkeypatch):
         (["audio_seconds=1.0"], ["audio_seconds 3 ", ", 1.0 "]),
         (["data.tokenizer_vocab_size=280"], [f"{place}encoder.text: ", "tokenizer"]),
     ):
-        mentions(told(*args), place, *parts)
-    mentions(told("data.augment.flip=true"), "data.augment: ", "random", f"data.cache={cache}")
-    said = told("freeze=[encoder.image,encoder.text,encoder.video]")
-    mentions(said, "encoder.audio: ", f"data.cache={cache}", " freeze=[encoder.audio]")
-    said = told(
+        mentions(reported(*args), place, *parts)
+    mentions(reported("data.augment.flip=true"), "data.augment: ", "random", f"data.cache={cache}")
+    message = reported("freeze=[encoder.image,encoder.text,encoder.video]")
+    mentions(message, "encoder.audio: ", f"data.cache={cache}", " freeze=[encoder.audio]")
+    message = reported(
         "head=masked_image",
         "fusion=decision",
         "head.masked_image.streams=[image,text,video,audio]",
         "encoder.image.stem=patch",
     )
-    mentions(said, "head.masked_image: ", " image ", f"data.cache={cache}", "encoder.image")
-    last = told("seed=2", "data.resize_mode=squash")
+    mentions(message, "head.masked_image: ", " image ", f"data.cache={cache}", "encoder.image")
+    last = reported("seed=2", "data.resize_mode=squash")
     mentions(last, "data.resize_mode crop ", ", squash ")
     assert last.endswith(
         f": mmtx data action=cache out={cache} dim=16 data.path=x.jsonl "
@@ -300,10 +300,10 @@ def test_rows_that_changed_are_listed_and_brought_up_to_date(data, tmp_path, cap
 
     capfd.readouterr()
     cached(cache, data, words)
-    told = capfd.readouterr().err
-    assert "encoder.image: 2 of " in told
-    assert "encoder.text: 1 of " in told
-    assert "encoder.audio: 0 of " in told
+    message = capfd.readouterr().err
+    assert "encoder.image: 2 of " in message
+    assert "encoder.text: 1 of " in message
+    assert "encoder.audio: 0 of " in message
     trained(tmp_path, data, FROZEN, where, words)
 
 
@@ -331,8 +331,8 @@ def test_an_interruption_keeps_what_was_done(data, tmp_path, monkeypatch, capfd)
     cached(tmp_path / "cache", data, only)
     whole = cached(tmp_path / "whole", data, only)
     there, again = (open_parts(f)["encoder.image"] for f in (tmp_path / "cache", whole))
-    told = capfd.readouterr().err
-    mentions(told, f"encoder.image: {len(again) - 5} of {len(again)} ")
+    message = capfd.readouterr().err
+    mentions(message, f"encoder.image: {len(again) - 5} of {len(again)} ")
     assert {p: p.stat().st_mtime_ns for p in shards} == shards
     assert sorted(there.name) == sorted(again.name)
 
@@ -363,12 +363,12 @@ def test_unreadable_files_go_to_quarantine_both_times(data, tmp_path):
     mentions(caught.value, bad["image"])
     few = "data.max_unreadable_fraction=0.5"
     cache = cached(tmp_path / "cache", data, only, few)
-    said = [json.loads(line) for line in (cache / "quarantine.jsonl").read_text().splitlines()]
-    assert [fault["id"] for fault in said] == [bad["id"]]
+    message = [json.loads(line) for line in (cache / "quarantine.jsonl").read_text().splitlines()]
+    assert [fault["id"] for fault in message] == [bad["id"]]
     where = f"data.cache={quoted(cache)}"
     run = trained(tmp_path, data, "freeze=[encoder.image]", where, few)
     met = [json.loads(line) for line in (run / "quarantine.jsonl").read_text().splitlines()]
-    assert met == said
+    assert met == message
 
 
 @pytest.mark.slow

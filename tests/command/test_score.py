@@ -31,7 +31,7 @@ def score(tmp_path, monkeypatch, capsys):
 
     def scored(references, predictions, **settings):
         Path("refs.json").write_text(references, encoding="utf-8")
-        Path("said.json").write_text(predictions, encoding="utf-8")
+        Path("predictions.json").write_text(predictions, encoding="utf-8")
         run(config(**settings))
         return Path(capsys.readouterr().out.splitlines()[-1])
 
@@ -39,7 +39,11 @@ def score(tmp_path, monkeypatch, capsys):
 
 
 def config(**settings):
-    keys = {"references": "refs.json", "predictions": "said.json", "run_dir": "runs/score/one"}
+    keys = {
+        "references": "refs.json",
+        "predictions": "predictions.json",
+        "run_dir": "runs/score/one",
+    }
     return OmegaConf.create(keys | {"bootstrap": 50, "seed": 1, "split": None} | settings)
 
 
@@ -52,7 +56,7 @@ def reference_lines(**more):
 
 
 def prediction_lines():
-    return lines({"id": name, "caption": said} for name, said in PREDICTIONS.items())
+    return lines({"id": name, "caption": predicted} for name, predicted in PREDICTIONS.items())
 
 
 def coco_references(indent=None):
@@ -154,12 +158,13 @@ def test_reports_every_fault_at_once(score):
         "[]",
         '{"id": "9", "caption": "a dog"}',
     ]
-    told = faults(score, "\n".join(references), "\n".join(predictions))
-    begin = [fault.split(" ", 1)[0] for fault in told]
+    message = faults(score, "\n".join(references), "\n".join(predictions))
+    begin = [fault.split(" ", 1)[0] for fault in message]
     assert sorted(begin) == sorted(
-        [f"refs.json:{n}:" for n in (2, 3, 4, 5, 6)] + [f"said.json:{n}:" for n in (2, 3, 4, 5)]
+        [f"refs.json:{n}:" for n in (2, 3, 4, 5, 6)]
+        + [f"predictions.json:{n}:" for n in (2, 3, 4, 5)]
     )
-    assert "refs.json:1" in next(fault for fault in told if fault.startswith("refs.json:6:"))
+    assert "refs.json:1" in next(fault for fault in message if fault.startswith("refs.json:6:"))
 
 
 def test_names_ids_that_only_one_file_has(score):
@@ -167,8 +172,8 @@ def test_names_ids_that_only_one_file_has(score):
     predictions = lines({"id": i, "caption": "a dog"} for i in range(29, 31))
     faults_mention(
         faults(score, references, predictions),
-        ("said.json:2: ", "1 of 2 predictions", "refs.json: 30;"),
-        ("refs.json:1: ", "29 of 30 ids", "said.json: 0, 1,", ", 19 …; ", "split="),
+        ("predictions.json:2: ", "1 of 2 predictions", "refs.json: 30;"),
+        ("refs.json:1: ", "29 of 30 ids", "predictions.json: 0, 1,", ", 19 …; ", "split="),
     )
 
 
@@ -199,17 +204,17 @@ def test_reports_what_is_wrong_with_a_file(score, references, place, parts):
 
 
 def test_does_not_repeat_a_fault_a_hundred_thousand_times(score):
-    told = faults(score, "a dog\n" * 1000, prediction_lines())
-    assert len(told) == 21
-    faults_mention(told[-1:], ("… ", " 980 ", " refs.json"))
+    messages = faults(score, "a dog\n" * 1000, prediction_lines())
+    assert len(messages) == 21
+    faults_mention(messages[-1:], ("… ", " 980 ", " refs.json"))
 
 
 def test_the_captions_of_the_caption_command_have_no_ids(score):
     rows = lines({"path": f"{i}.jpg", "caption": "a dog", "score": -0.5} for i in range(30))
-    told = faults(score, reference_lines(), rows)
-    assert len(told) == 21
+    messages = faults(score, reference_lines(), rows)
+    assert len(messages) == 21
     parts = ("id", "mmtx caption", "path", "predictions.jsonl", "mmtx eval")
-    faults_mention(told[:1], ("said.json:1: ", *parts))
+    faults_mention(messages[:1], ("predictions.json:1: ", *parts))
 
 
 def test_keys_of_other_commands_are_refused():
@@ -248,9 +253,9 @@ def test_names_the_required_keys():
 
 def test_from_the_command_line(tmp_path):
     (tmp_path / "refs.jsonl").write_text(reference_lines())
-    (tmp_path / "said.json").write_text(coco_results())
+    (tmp_path / "predictions.json").write_text(coco_results())
     command = [sys.executable, "-m", "mmtx_cli", "score", "run_dir=out"]
-    files = ["references=refs.jsonl", "predictions=said.json"]
+    files = ["references=refs.jsonl", "predictions=predictions.json"]
     done = subprocess.run([*command, *files], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.splitlines()[-1]) == tmp_path / "out"

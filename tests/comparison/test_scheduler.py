@@ -37,9 +37,9 @@ def test_no_more_at_a_time_than_requested(tmp_path, capfd, monkeypatch, jobs):
     assert most_at_once(spans) == jobs
     threads = {threads for _, _, threads in spans}
     assert threads == ({None} if jobs == 1 else {share(0, 2, os.environ)["OMP_NUM_THREADS"]})
-    said = capfd.readouterr().err.splitlines()
-    assert said[0] == "run 1 of 4: number 0"
-    assert re.match(r"run 4 of 4: number 3 \(.*\d+ min\b", said[-1])
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0] == "run 1 of 4: number 0"
+    assert re.match(r"run 4 of 4: number 3 \(.*\d+ min\b", lines[-1])
 
 
 def test_each_has_its_own_device():

@@ -44,10 +44,12 @@ def test_an_action_a_class_and_an_argument(tmp_path):
     mentions(refused("data", "action=make", "out=x", cwd=tmp_path), "action=make", "action=create")
     path = "mmtx_cli.encoder.image.vit"
     node = f"encoder.image={{_target_: {path}.ImageViT}}"
-    said = refused("finetune", f"+{node}", "fusion=concat", cwd=tmp_path)
-    mentions(said, "encoder.image._target_: ", f"now called {path}.ViTImageEncoder\n")
-    said = refused("finetune", "encoder/audio=torchaudio", "+encoder.audio.mix=true", cwd=tmp_path)
-    mentions(said, "encoder.audio.mix: ", "now called encoder.audio.layer_mix\n")
+    message = refused("finetune", f"+{node}", "fusion=concat", cwd=tmp_path)
+    mentions(message, "encoder.image._target_: ", f"now called {path}.ViTImageEncoder\n")
+    message = refused(
+        "finetune", "encoder/audio=torchaudio", "+encoder.audio.mix=true", cwd=tmp_path
+    )
+    mentions(message, "encoder.audio.mix: ", "now called encoder.audio.layer_mix\n")
 
 
 def test_stored_configurations_are_read_with_the_present_names():

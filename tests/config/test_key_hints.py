@@ -30,28 +30,28 @@ MODEL = ("encoder/image=vit", "encoder/text=transformer", "fusion=concat", "head
     ],
 )
 def test_the_keys_of_that_name_are_named(args, keys, tmp_path):
-    said = refused("finetune", *args, cwd=tmp_path)
-    (line,) = [line for line in said.splitlines() if repr(keys[0]) in line]
+    message = refused("finetune", *args, cwd=tmp_path)
+    (line,) = [line for line in message.splitlines() if repr(keys[0]) in line]
     assert sorted(re.findall(r"'([\w.]+)'", line)) == sorted(keys)
 
 
 def test_a_key_of_what_is_not_chosen_is_not_named(tmp_path):
-    said = refused("finetune", "encoder/audio=precomputed", "patch_size=8", cwd=tmp_path)
-    mentions(said, "patch_size: ", "key")
-    assert "encoder.image" not in said
+    message = refused("finetune", "encoder/audio=precomputed", "patch_size=8", cwd=tmp_path)
+    mentions(message, "patch_size: ", "key")
+    assert "encoder.image" not in message
 
 
 def test_in_a_file(tmp_path):
     (tmp_path / "my" / "experiment").mkdir(parents=True)
     text = "# @package _global_\ndefaults: [{override /encoder/image: vit}]\nwidth: 64\n"
     (tmp_path / "my" / "experiment" / "mine.yaml").write_text(text)
-    said = refused("finetune", "--config-dir", "my", "experiment=mine", cwd=tmp_path)
-    mentions(said, "mine.yaml: width: ", "'encoder.image.width'")
+    message = refused("finetune", "--config-dir", "my", "experiment=mine", cwd=tmp_path)
+    mentions(message, "mine.yaml: width: ", "'encoder.image.width'")
 
 
 def test_a_user_defined_component(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("class Fusion:\n    def __init__(self, strength=1): ...\n")
     (tmp_path / "my" / "fusion").mkdir(parents=True)
     (tmp_path / "my" / "fusion" / "own.yaml").write_text("_target_: mine.Fusion\n")
-    said = refused("finetune", "--config-dir", "my", "fusion=own", "strength=2", cwd=tmp_path)
-    mentions(said, "strength: ", "'fusion.strength'")
+    message = refused("finetune", "--config-dir", "my", "fusion=own", "strength=2", cwd=tmp_path)
+    mentions(message, "strength: ", "'fusion.strength'")

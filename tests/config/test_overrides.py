@@ -107,8 +107,8 @@ def test_user_defined_choices_are_offered(tmp_path):
 
 def test_all_faults_are_explained_at_once():
     args = ["sed=3", "fusion=gatted", "data.batchsize=3", "trainer.max_steps=x", "data.path='a"]
-    told = explain_error(ValueError("whatever Hydra says"), "finetune", args)
-    assert [fault.split(":")[0].split("=")[0] for fault in told] == [
+    message = explain_error(ValueError("whatever Hydra says"), "finetune", args)
+    assert [fault.split(":")[0].split("=")[0] for fault in message] == [
         "sed", "fusion", "data.path", "data.batchsize", "trainer.max_steps"
     ]  # fmt: skip
 

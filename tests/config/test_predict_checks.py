@@ -1,4 +1,4 @@
-"""What is told of ``mmtx predict`` before anything heavy is imported."""
+"""Errors of ``mmtx predict`` that are found before anything heavy is imported."""
 
 import pytest
 

@@ -20,9 +20,9 @@ from tests.messages import faults_mention, mentions
 @pytest.mark.parametrize("word", OTHERS)
 def test_other_programs_commands_lead_to_ours(word, capsys):
     assert main([word, "my.csv"]) == 2
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     meant = equivalent_command(word, ["my.csv"])
-    mentions(said, word, f"`mmtx {meant}`")
+    mentions(message, word, f"`mmtx {meant}`")
     assert meant.split()[0].strip("`") in COMMANDS
     assert word not in COMMANDS
 

@@ -160,11 +160,11 @@ def test_half_precision(model):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = model(batch)
         torch.stack([prediction.loss for prediction in half.values()]).sum().backward()
-        said = model.eval().predict(batch)
+        message = model.eval().predict(batch)
     whole = model.train()(batch)
     for name, prediction in half.items():
         torch.testing.assert_close(prediction.loss.float(), whole[name].loss, atol=0.1, rtol=0.1)
-    assert all(x.isfinite().all() for outputs in said.values() for x in outputs.values())
+    assert all(x.isfinite().all() for outputs in message.values() for x in outputs.values())
     assert all(g.isfinite().all() for g in gradients(model).values())
     model.eval()
 
@@ -206,9 +206,9 @@ def test_targets_make_the_loss(fusion, head):
     batch = tiny_batch(model, MIXED, with_targets=False)
     prediction = model(batch)[head]
     assert (prediction.loss is None) == bool(own.targets)
-    said = model.predict(batch)[head]
-    assert said
-    same(said, model.predict(tiny_batch(model, MIXED))[head])
+    predicted = model.predict(batch)[head]
+    assert predicted
+    same(predicted, model.predict(tiny_batch(model, MIXED))[head])
 
 
 @by_head

@@ -105,18 +105,18 @@ def test_lines_are_those_of_the_rows(predicted):
 @pytest.mark.parametrize("head", FIELDS)
 def test_a_head_that_predicts(head, predicted):
     _, lines = predicted(*WHOLE)
-    said = [line[head] for i, line in enumerate(lines) if i not in ERRORS]
-    for each in said:
+    messages = [line[head] for i, line in enumerate(lines) if i not in ERRORS]
+    for each in messages:
         assert each is None or set(each) == FIELDS[head]
     if head == "contrastive":
-        assert [own["nearest"].keys() if own else None for own in said] == [
+        assert [own["nearest"].keys() if own else None for own in messages] == [
             {"image"}, {"image"}, None, {"image"},
         ]  # fmt: skip
     elif head == "matching":  # of what is there alone nothing can be said
-        assert [own is not None for own in said] == [True, False, False, True]
+        assert [own is not None for own in messages] == [True, False, False, True]
     else:
-        assert None not in said
-    assert said[0] != said[-1]
+        assert None not in messages
+    assert messages[0] != messages[-1]
 
 
 @pytest.mark.parametrize("head", FIELDS)
@@ -188,13 +188,13 @@ def test_class_predictions(predicted):
     for line, short in zip(lines, shorter, strict=True):
         if "error" in line:
             continue
-        said = line["classification"]
-        names, probabilities = zip(*said["top"], strict=True)
+        outputs = line["classification"]
+        names, probabilities = zip(*outputs["top"], strict=True)
         assert {*names} == {*LABELS}
         assert sum(probabilities) == pytest.approx(1)
         assert [*probabilities] == sorted(probabilities, reverse=True)
-        assert (said["prediction"], said["probability"]) == (names[0], probabilities[0])
-        assert rounded(said["top"][:1]) == rounded(short["classification"]["top"])
+        assert (outputs["prediction"], outputs["probability"]) == (names[0], probabilities[0])
+        assert rounded(outputs["top"][:1]) == rounded(short["classification"]["top"])
 
 
 def test_texts_are_named_by_their_cosines(predicted):

@@ -37,10 +37,10 @@ def pictures(folder, *sizes):
     ],
 )
 def test_cropping_is_reported_from_a_quarter_on(tmp_path, guard, sizes, share):
-    said = crop_warning(pictures(tmp_path, *sizes), "image", guard)
-    assert (said is None) == (share is None)
-    if said:
-        mentions(said, "data.resize_mode=crop", f" {share} %", "images", "data.resize_mode=pad")
+    message = crop_warning(pictures(tmp_path, *sizes), "image", guard)
+    assert (message is None) == (share is None)
+    if message:
+        mentions(message, "data.resize_mode=crop", f" {share} %", "images", "data.resize_mode=pad")
 
 
 def test_films_and_files_that_cannot_be_read(tmp_path, guard):

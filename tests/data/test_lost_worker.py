@@ -74,28 +74,28 @@ def message(end, named=True, workers=2):
 )
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_file_and_the_signal_are_named(number, remedy, workers):
-    said = message(partial(die, number), workers=workers)
-    mentions(said, "pictures/2.jpg", "sample s2", "signal", signal.strsignal(number), *remedy)
-    assert said.endswith("resume=true")
-    assert "\n" not in said
+    messages = message(partial(die, number), workers=workers)
+    mentions(messages, "pictures/2.jpg", "sample s2", "signal", signal.strsignal(number), *remedy)
+    assert messages.endswith("resume=true")
+    assert "\n" not in messages
 
 
 def test_an_exit_status_is_named():
-    said = message(partial(os._exit, 3))
-    mentions(said, "exit status 3", "pictures/2.jpg", "sample s2")
+    messages = message(partial(os._exit, 3))
+    mentions(messages, "exit status 3", "pictures/2.jpg", "sample s2")
 
 
 def test_without_a_file_none_is_named():
-    said = message(partial(die, signal.SIGSEGV), named=False)
-    mentions(said, "Segmentation fault", "file", "decoder")
-    assert "pictures" not in said
+    messages = message(partial(die, signal.SIGSEGV), named=False)
+    mentions(messages, "Segmentation fault", "file", "decoder")
+    assert "pictures" not in messages
 
 
 def test_other_errors_stay_what_they_are():
     assert lost_worker_message("CUDA out of memory") is None
-    said = lost_worker_message("DataLoader worker (pid(s) 7, 8) exited unexpectedly")
-    mentions(said, "process 7", "resume=true")
-    assert "signal" not in said
+    messages = lost_worker_message("DataLoader worker (pid(s) 7, 8) exited unexpectedly")
+    mentions(messages, "process 7", "resume=true")
+    assert "signal" not in messages
 
 
 def test_an_exit_status_that_torch_does_not_know_yet():

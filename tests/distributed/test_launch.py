@@ -13,7 +13,7 @@ def test_emulated_half_precision_is_reported(precision, device, supported, monke
         monkeypatch.setattr(torch.ops.mkldnn, name, lambda: supported)
     warn_of_emulation(precision, torch.device(device))
     slow = precision != "32-true" and device == "cpu" and not supported
-    said = capsys.readouterr().err
-    assert bool(said) == slow
+    message = capsys.readouterr().err
+    assert bool(message) == slow
     if slow:
-        mentions(said, f"trainer.precision={precision}: ", "CPU")
+        mentions(message, f"trainer.precision={precision}: ", "CPU")

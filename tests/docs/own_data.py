@@ -45,9 +45,9 @@ def make(folder: Path) -> None:
     sounds = (row["audio"] for row in films if str(row.get("audio")).endswith(".wav"))
     shutil.copy(folder / next(sounds), folder / "rain.wav")
     texts = [(i, row["captions"][0]) for i, row in enumerate(pictures) if row.get("captions")]
-    said = [{"image_id": i, "caption": text} for i, text in texts]
-    (folder / "captions.json").write_text(json.dumps({"annotations": said}))
-    (folder / "results.json").write_text(json.dumps(said))
+    captions = [{"image_id": i, "caption": text} for i, text in texts]
+    (folder / "captions.json").write_text(json.dumps({"annotations": captions}))
+    (folder / "results.json").write_text(json.dumps(captions))
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -60,10 +60,10 @@ def test_pretrained_pictures(tmp_path):
     (tmp_path / "preprocessor_config.json").unlink()
     with raises(ValueError, folder, "local folder", "preprocessor_config.json"):
         HuggingFaceImageEncoder(image_size=32, weights=folder)
-    told = HuggingFaceImageEncoder(
+    configured = HuggingFaceImageEncoder(
         image_size=32, weights=folder, mean=[0.1, 0.2, 0.3], std=[0.5, 0.6, 0.7]
     )
-    same(told.eval()(given).x, wanted, 1e-5)
+    same(configured.eval()(given).x, wanted, 1e-5)
 
 
 def test_one_tower_of_a_model_for_two_modalities(tmp_path):

@@ -131,8 +131,8 @@ def test_frozen_blocks_and_adapters():
 
 
 def test_statistics_of_the_pixels():
-    told = TimmImageEncoder(32, "resnet18", mean=[0.1, 0.2, 0.3], std=[1.0, 2.0, 3.0])
-    given = told.rebuild_kwargs()
+    configured = TimmImageEncoder(32, "resnet18", mean=[0.1, 0.2, 0.3], std=[1.0, 2.0, 3.0])
+    given = configured.rebuild_kwargs()
     assert given.pop("weights") is None
     assert {key: pytest.approx(value) for key, value in given.items()} == {
         "mean": [0.1, 0.2, 0.3],

@@ -219,8 +219,8 @@ def test_learns_which_way_a_square_moves(name):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    said = head(encoder.eval()(field).x.mean(dim=1)).argmax(dim=1)
-    assert torch.equal(said, way)
+    predicted = head(encoder.eval()(field).x.mean(dim=1)).argmax(dim=1)
+    assert torch.equal(predicted, way)
 
 
 def test_frames_are_spread_over_the_real_ones():

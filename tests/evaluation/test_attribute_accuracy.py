@@ -27,9 +27,9 @@ def predictions(folder, pairs):
         {
             "id": str(i),
             "inputs": {"video": "x.mp4"},
-            "captioning": {"caption": said, "references": [right, "x"]},
+            "captioning": {"caption": predicted, "references": [right, "x"]},
         }
-        for i, (said, right) in enumerate(pairs)
+        for i, (predicted, right) in enumerate(pairs)
     ]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "predictions.jsonl").write_text(text)

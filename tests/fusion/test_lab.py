@@ -91,8 +91,8 @@ def accuracy(lab, task, fusion, seed):
         model(chosen_rows(train, rows.tolist()))["classification"].loss.backward()
         optimizer.step()
         schedule.step()
-    said = model.eval().predict(test)["classification"]["logits"].argmax(dim=1)
-    return (said == test.targets["label"]).double().mean().item()
+    predicted = model.eval().predict(test)["classification"]["logits"].argmax(dim=1)
+    return (predicted == test.targets["label"]).double().mean().item()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -39,8 +39,8 @@ class Decoder:
 
     def step(self, tokens, position):
         assert tokens.shape == (len(self.tables), self.beams)
-        said = [past[:position] for past in self.past]
-        self.past = [(*past, int(t)) for past, t in zip(said, tokens.flatten(), strict=True)]
+        prefixes = [past[:position] for past in self.past]
+        self.past = [(*past, int(t)) for past, t in zip(prefixes, tokens.flatten(), strict=True)]
         rows = [self.tables[i // self.beams].logits(past[1:]) for i, past in enumerate(self.past)]
         return torch.tensor(np.array(rows)).view(*tokens.shape, -1)
 
@@ -78,9 +78,9 @@ def naive(table, beams, max_length, penalty):
     alive, ended = [(0.0, ())], []
     for length in range(1, max_length):
         candidates = [
-            (total + log_p, (*said, token))
-            for total, said in alive
-            for token, log_p in enumerate(table.log_probabilities(said))
+            (total + log_p, (*tokens, token))
+            for total, tokens in alive
+            for token, log_p in enumerate(table.log_probabilities(tokens))
         ]
         candidates = sorted(candidates, reverse=True)[: 2 * beams]
         ended += [(x / length**penalty, y) for x, y in candidates[:beams] if y[-1] == EOS]
@@ -90,13 +90,13 @@ def naive(table, beams, max_length, penalty):
             break
     if not ended:
         ended = [(x / length**penalty, (*y, EOS)) for x, y in alive]
-    score, said = ended[0]
-    return said, score
+    score, tokens = ended[0]
+    return tokens, score
 
 
-def total(table, said):
+def total(table, tokens):
     """Log-probability of a hypothesis."""
-    return sum(table.log_probabilities(said[:i])[token] for i, token in enumerate(said))
+    return sum(table.log_probabilities(tokens[:i])[token] for i, token in enumerate(tokens))
 
 
 def agrees(found, wanted):
@@ -120,11 +120,11 @@ def test_finds_what_plain_beam_search_finds(seed, vocab, beams, max_length, pena
 
 @given(seed=st.integers(0, 10_000), penalty=st.sampled_from([0.0, 1.0]))
 def test_one_beam_is_greedy(seed, penalty):
-    table, max_length, said = Table(seed, 5), 8, ()
-    while EOS not in said and len(said) < max_length - 1:
-        said += (int(table.logits(said).argmax()),)
-    score = total(table, said) / len(said) ** penalty
-    ended = said if EOS in said else (*said, EOS)
+    table, max_length, messages = Table(seed, 5), 8, ()
+    while EOS not in messages and len(messages) < max_length - 1:
+        messages += (int(table.logits(messages).argmax()),)
+    score = total(table, messages) / len(messages) ** penalty
+    ended = messages if EOS in messages else (*messages, EOS)
     agrees(search([table], 1, max_length, penalty)[0], (ended, score))
 
 
@@ -133,7 +133,7 @@ def test_with_enough_beams_it_finds_the_best_there_is(penalty):
     max_length, words = 5, [0, 2]
     tables = [Table(seed, 3, sharpness=2.0) for seed in range(12)]
     found = search(tables, 40, max_length, penalty)
-    for table, (said, score) in zip(tables, found, strict=True):
+    for table, (tokens, score) in zip(tables, found, strict=True):
         every = [
             (*begun, EOS)
             for length in range(max_length - 1)
@@ -141,7 +141,7 @@ def test_with_enough_beams_it_finds_the_best_there_is(penalty):
         ]
         scores = {y: total(table, y) / len(y) ** penalty for y in every}
         best = max(scores, key=scores.__getitem__)
-        agrees((said, score), (best, scores[best]))
+        agrees((tokens, score), (best, scores[best]))
 
 
 @pytest.mark.parametrize("beams", [1, 2, 3, 4])
@@ -155,9 +155,9 @@ def test_batch_mates_do_not_matter(beams):
 @pytest.mark.parametrize("beams", [1, 3])
 def test_what_never_ends_counts_as_it_stands(beams):
     table = Table(3, 5, eos_bias=-math.inf)
-    (said, score), *_ = search([table, Table(4, 5)], beams, 6)
-    assert len(said) == 6
-    assert score == pytest.approx(total(table, said[:-1]) / 5, abs=1e-5)
+    (tokens, score), *_ = search([table, Table(4, 5)], beams, 6)
+    assert len(tokens) == 6
+    assert score == pytest.approx(total(table, tokens[:-1]) / 5, abs=1e-5)
 
 
 @pytest.mark.parametrize("beams", [1, 3])

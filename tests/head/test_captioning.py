@@ -39,10 +39,10 @@ def batch():
     return Batch({}, {"captions": target}, list("abcd"))
 
 
-def next_word(head, streams, row, said):
-    """Log-probabilities [v] of what follows ``said``, in float64."""
+def next_word(head, streams, row, predicted):
+    """Log-probabilities [v] of what follows ``predicted``, in float64."""
     x, mask = head.context(streams)
-    tokens = torch.tensor([said])
+    tokens = torch.tensor([predicted])
     summary = head.summarize(streams)
     summary = None if summary is None else summary[row : row + 1]
     context = x[row : row + 1], mask[row : row + 1], summary
@@ -55,10 +55,10 @@ def naive_loss(head, streams, batch, smoothing):
     """Mean over the tokens, word by word (Szegedy et al. 2016, section 7, for smoothing)."""
     total, count = 0.0, 0
     for row, target in enumerate(batch.targets["captions"].tolist()):
-        said = [token for token in target if token != IGNORE_INDEX]
-        for t in range(1, len(said)):
-            log_p = next_word(head, streams, row, said[:t])
-            total -= (1 - smoothing) * log_p[said[t]] + smoothing * log_p.mean()
+        predicted = [token for token in target if token != IGNORE_INDEX]
+        for t in range(1, len(predicted)):
+            log_p = next_word(head, streams, row, predicted[:t])
+            total -= (1 - smoothing) * log_p[predicted[t]] + smoothing * log_p.mean()
             count += 1
     return total / count
 
@@ -136,12 +136,12 @@ def test_matches_beam_search_without_a_cache(streams, beams):
     head = head_of(num_beams=beams).eval()
     with torch.no_grad():  # decided enough to say something
         head.decoder.embedding.weight *= 3
-    said = head.predict(streams, Batch({}, {}, list("abcd")))
-    assert said["tokens"].shape == (4, LENGTH)
+    predicted = head.predict(streams, Batch({}, {}, list("abcd")))
+    assert predicted["tokens"].shape == (4, LENGTH)
     for row in range(4):
         tokens, score = plain_search(head, streams, row, beams)
-        assert said["tokens"][row].tolist() == tokens + [EOS] * (LENGTH - len(tokens))
-        assert said["score"][row].item() == pytest.approx(score, abs=1e-5)
+        assert predicted["tokens"][row].tolist() == tokens + [EOS] * (LENGTH - len(tokens))
+        assert predicted["score"][row].item() == pytest.approx(score, abs=1e-5)
 
 
 def plain_search(head, streams, row, beams):
@@ -149,9 +149,9 @@ def plain_search(head, streams, row, beams):
     alive, ended = [(0.0, [])], []
     for length in range(1, LENGTH):
         candidates = [
-            (total + log_p, [*said, token])
-            for total, said in alive
-            for token, log_p in enumerate(next_word(head, streams, row, [BOS, *said]))
+            (total + log_p, [*predicted, token])
+            for total, predicted in alive
+            for token, log_p in enumerate(next_word(head, streams, row, [BOS, *predicted]))
         ]
         candidates = sorted(candidates, reverse=True)[: 2 * beams]
         ended += [(x / length, y) for x, y in candidates[:beams] if y[-1] == EOS]
@@ -182,11 +182,11 @@ class TestEvaluate:
         Sample("b", "test", captions=("a dog runs",)),
     ]
 
-    def said(self, *tokens):
+    def predicted(self, *tokens):
         return [{"tokens": torch.tensor([*tokens, EOS, EOS]), "score": torch.tensor(-0.5)}]
 
     def test_figures_and_rows(self):
-        outputs = [self.said(5, 6, 7), self.said(5, 6, 7)]
+        outputs = [self.predicted(5, 6, 7), self.predicted(5, 6, 7)]
         evaluation = head_of().evaluate(outputs, self.samples, Words())
         right, wrong = evaluation.rows
         assert right["caption"] == wrong["caption"] == "a red ball"
@@ -200,14 +200,14 @@ class TestEvaluate:
         assert figures["rouge_l"] == pytest.approx(2 / 3, abs=0.01)
 
     def test_nothing_said(self):
-        outputs = [self.said(), self.said(5, 8, 9)]
+        outputs = [self.predicted(), self.predicted(5, 8, 9)]
         evaluation = head_of().evaluate(outputs, self.samples, Words())
         assert evaluation.rows[0]["caption"] == ""
         assert evaluation.rows[0]["scores"]["rouge_l"] == 0.0
 
     def test_nothing_to_compare_with(self):
         with raises(DataError, "1 of 1 samples", "reference caption", ": c;"):
-            head_of().evaluate([self.said(5)], [Sample("c", "test")], Words())
+            head_of().evaluate([self.predicted(5)], [Sample("c", "test")], Words())
 
 
 class TestAnswers:
@@ -227,8 +227,8 @@ class TestAnswers:
         assert captioner(streams, both).loss is None
 
     def test_figures_and_rows(self):
-        said = [TestEvaluate().said(*tokens) for tokens in ([8], [5, 6, 7], [6])]
-        evaluation = head_of(target="answers").evaluate(said, self.samples, Words())
+        predicted = [TestEvaluate().predicted(*tokens) for tokens in ([8], [5, 6, 7], [6])]
+        evaluation = head_of(target="answers").evaluate(predicted, self.samples, Words())
         dog, ball, red = evaluation.rows
         assert [row["prediction"] for row in evaluation.rows] == ["dog", "a red ball", "red"]
         assert dog["answers"] == {"a dog": 9.0, "cat": 1.0}

@@ -111,13 +111,13 @@ def test_what_it_reads():
         head_of(("text", "image"), streams=[])
 
 
-def said(*logits):
+def predicted(*logits):
     return [[{"logits": torch.tensor(row)}] for row in logits]
 
 
 def test_evaluates_one_label():
     samples = [Sample(str(i), "test", label=name) for i, name in enumerate(["red", "green", "red"])]
-    outputs = said([2.0, 0.0, 0.0], [0.0, 0.0, 1.0], [3.0, 0.0, 0.0])
+    outputs = predicted([2.0, 0.0, 0.0], [0.0, 0.0, 1.0], [3.0, 0.0, 0.0])
     evaluation = head_of().evaluate(outputs, samples, Words())
     figures = evaluation.scores.metrics()
     assert figures["accuracy"] == pytest.approx(2 / 3)
@@ -133,7 +133,7 @@ def test_evaluates_one_label():
 def test_evaluates_several_labels():
     labels = [("red", "blue"), (), "green"]
     samples = [Sample(str(i), "test", label=label) for i, label in enumerate(labels)]
-    outputs = said([2.0, -2.0, 2.0], [-1.0, -1.0, -1.0], [1.0, 1.0, -1.0])
+    outputs = predicted([2.0, -2.0, 2.0], [-1.0, -1.0, -1.0], [1.0, 1.0, -1.0])
     evaluation = head_of(multi_label=True).evaluate(outputs, samples, Words())
     figures = evaluation.scores.metrics()
     assert figures["exact_match"] == pytest.approx(2 / 3)

@@ -32,29 +32,29 @@ def naive_feature(head, streams, field):
         rows = torch.cat([streams[n].x[i][streams[n].mask[i]] for n in head.streams])
         if not len(rows) or not field.mask[i].any():
             continue
-        told = head.project(rows.mean(dim=0))
+        student = head.project(rows.mean(dim=0))
         one = type(field)(field.data[i : i + 1], field.mask[i : i + 1])
         tokens = head.teacher.model(one)
-        taught = tokens.x[0][tokens.mask[0]].mean(dim=0)
-        total = total + 1 - (told @ taught) / (told.norm() * taught.norm())
+        teacher_rows = tokens.x[0][tokens.mask[0]].mean(dim=0)
+        total = total + 1 - (student @ teacher_rows) / (student.norm() * teacher_rows.norm())
         count += 1
     return total / count
 
 
 def naive_relation(head, streams, field):
-    told, taught = [], []
+    student, teacher_rows = [], []
     for i in range(len(field.mask)):
         rows = torch.cat([streams[n].x[i][streams[n].mask[i]] for n in head.streams])
         if len(rows) and field.mask[i].any():
-            told.append(head.project(rows.mean(dim=0)))
+            student.append(head.project(rows.mean(dim=0)))
             tokens = head.teacher.model(type(field)(field.data[i : i + 1], field.mask[i : i + 1]))
-            taught.append(tokens.x[0][tokens.mask[0]].mean(dim=0))
-    pairs = [(i, j) for i in range(len(told)) for j in range(len(told)) if i != j]
-    mine = torch.stack([(told[i] - told[j]).norm() for i, j in pairs])
-    theirs = torch.stack([(taught[i] - taught[j]).norm() for i, j in pairs])
+            teacher_rows.append(tokens.x[0][tokens.mask[0]].mean(dim=0))
+    pairs = [(i, j) for i in range(len(student)) for j in range(len(student)) if i != j]
+    mine = torch.stack([(student[i] - student[j]).norm() for i, j in pairs])
+    theirs = torch.stack([(teacher_rows[i] - teacher_rows[j]).norm() for i, j in pairs])
     apart = mine / mine.mean() - theirs / theirs.mean()
     each = torch.where(apart.abs() < 1, apart**2 / 2, apart.abs() - 0.5)
-    return each.sum() / len(told) ** 2  # a sample is at no distance from itself
+    return each.sum() / len(student) ** 2  # a sample is at no distance from itself
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,10 @@ class TestZeroShot:
     def test_a_class_is_the_mean_of_its_unit_texts(self, heads):
         head = zero_shot(heads, templates=["a {}", "the {}.", "{}"], names={"cone": "hat"})
         prompts = head.examples([], labeled(NAMES))
-        said = [prompt.text for prompt in prompts]
-        assert said[:3] == ["a ball", "the ball.", "ball"]
-        assert said[-3:] == ["a hat", "the hat.", "hat"]
-        assert [prompt.captions for prompt in prompts] == [(text,) for text in said]
+        message = [prompt.text for prompt in prompts]
+        assert message[:3] == ["a ball", "the ball.", "ball"]
+        assert message[-3:] == ["a hat", "the hat.", "hat"]
+        assert [prompt.captions for prompt in prompts] == [(text,) for text in message]
         random = np.random.default_rng(0)
         texts = random.normal(size=(9, 8)) * random.uniform(0.1, 5, size=(9, 1))
         head.fit([{"text": torch.tensor(text)} for text in texts], prompts)
@@ -82,9 +82,9 @@ class TestZeroShot:
         head = zero_shot(heads)
         batch = tiny_batch(model, BOTH)
         streams = model.fusion(model.encode(batch))
-        said, whole = head.predict(streams, batch), heads["contrastive"].predict(streams, batch)
-        assert set(said) == {"image", "text", "image_present"}
-        assert all(torch.equal(said[key], whole[key]) for key in said)
+        message, whole = head.predict(streams, batch), heads["contrastive"].predict(streams, batch)
+        assert set(message) == {"image", "text", "image_present"}
+        assert all(torch.equal(message[key], whole[key]) for key in message)
         assert head(streams, batch).loss is None
         assert head.templates == list(TEMPLATES["image"])
 
@@ -165,8 +165,8 @@ class TestProbe:
             for kind, found in (("linear", linear), ("knn", votes)):
                 right = (found.argmax(dim=1) == truth).double().mean()
                 assert figures[f"{name}/{kind}/accuracy"] == pytest.approx(float(right))
-                said = [row["predictions"][f"{name}/{kind}"] for row in evaluation.rows]
-                assert said == [NAMES[i] for i in found.argmax(dim=1)]
+                predicted = [row["predictions"][f"{name}/{kind}"] for row in evaluation.rows]
+                assert predicted == [NAMES[i] for i in found.argmax(dim=1)]
         assert set(figures) == {
             f"{name}/{kind}/{figure}"
             for name in self.streams
@@ -179,9 +179,9 @@ class TestProbe:
         test = self.outputs(6, 1)
         samples = labeled([0.5 * i for i in range(6)])
         evaluation = head.evaluate([[row] for row in rows_of(test)], samples, Words())
-        said = linear_regression(x["image"], torch.arange(24.0), test["image"])
-        assert [row["prediction"] for row in evaluation.rows] == pytest.approx(said.tolist())
-        error = (said - 0.5 * torch.arange(6)).abs().mean()
+        predicted = linear_regression(x["image"], torch.arange(24.0), test["image"])
+        assert [row["prediction"] for row in evaluation.rows] == pytest.approx(predicted.tolist())
+        error = (predicted - 0.5 * torch.arange(6)).abs().mean()
         assert evaluation.scores.metrics()["image/linear/mae"] == pytest.approx(float(error))
 
     def test_a_stream_that_no_training_sample_has_is_left_out(self):

@@ -28,8 +28,8 @@ def test_how_many_are_hidden_and_as_what():
     field = ModalityInput(data, torch.ones_like(data, dtype=torch.bool))
     batch = Batch({"text": field}, ids=[str(i) for i in range(400)])
     view = head.train().prepare_batch(batch)
-    told = view.targets["tokens"] != IGNORE_INDEX
-    assert (told.sum(dim=1) == 15).all()
+    scored = view.targets["tokens"] != IGNORE_INDEX
+    assert (scored.sum(dim=1) == 15).all()
     index = view.targets["index"]
     now, before = view.inputs["text"].data.gather(1, index), data.gather(1, index)
     assert (before == view.targets["tokens"]).all()
@@ -47,10 +47,10 @@ def test_special_tokens_and_padding_are_never_hidden():
     for step in range(10):
         view = head.train().prepare_batch(at_step(batch, step))
         tokens, index = view.targets["tokens"], view.targets["index"]
-        told = tokens != IGNORE_INDEX
-        assert not torch.isin(tokens[told], torch.tensor(SPECIAL)).any()
-        assert batch.inputs["text"].mask.gather(1, index)[told].all()
-        assert told.any(dim=1).tolist() == [True, True, False, True]
+        scored = tokens != IGNORE_INDEX
+        assert not torch.isin(tokens[scored], torch.tensor(SPECIAL)).any()
+        assert batch.inputs["text"].mask.gather(1, index)[scored].all()
+        assert scored.any(dim=1).tolist() == [True, True, False, True]
 
 
 @pytest.mark.parametrize("reads", ["text", "fused"])
@@ -72,11 +72,11 @@ def test_the_loss_is_the_surprise_of_what_is_hidden(reads):
 
 @pytest.mark.parametrize("reads", ["text", "fused"])
 def test_what_is_hidden_is_not_seen(reads):
-    """Another word behind the mask changes nothing that is told."""
+    """Another word behind the mask changes no prediction."""
     model, head, batch = made(f"head.masked_lm.streams=[{reads}]", fusion="concat")
     view = head.prepare_batch(batch)
-    index, told = view.targets["index"], view.targets["tokens"] != IGNORE_INDEX
-    hidden = told & (view.inputs["text"].data.gather(1, index) == MASK)
+    index, scored = view.targets["index"], view.targets["tokens"] != IGNORE_INDEX
+    hidden = scored & (view.inputs["text"].data.gather(1, index) == MASK)
     assert hidden.any()
     data = batch.inputs["text"].data
     words = torch.where(
@@ -88,8 +88,8 @@ def test_what_is_hidden_is_not_seen(reads):
         batch, inputs={**batch.inputs, "text": replace(batch.inputs["text"], data=other)}
     )
     views = view, head.prepare_batch(changed)
-    told = [head(model.streams(v, head.streams, {}), v).outputs["logits"] for v in views]
-    same(told[1], told[0])
+    outputs = [head(model.streams(v, head.streams, {}), v).outputs["logits"] for v in views]
+    same(outputs[1], outputs[0])
 
 
 @pytest.mark.slow

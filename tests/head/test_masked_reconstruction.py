@@ -57,11 +57,13 @@ def test_the_loss_is_the_mean_squared_error_of_what_is_hidden(case):
     for i in range(len(batch)):
         seen = set(shown.index[i][shown.mask[i]].tolist())
         away = [j for j in range(patches.mask.shape[1]) if patches.mask[i, j] and j not in seen]
-        told = prediction.outputs["patches"][i][view.targets["hidden"][i]]
+        predicted = prediction.outputs["patches"][i][view.targets["hidden"][i]]
         wanted = view.targets["patches"][i][view.targets["hidden"][i]]
         rows = {tuple(patches.x[i, j].tolist()) for j in away}
         assert {tuple(row.tolist()) for row in wanted} == rows
-        total += sum((a - b) ** 2 for a, b in zip(told.flatten(), wanted.flatten(), strict=True))
+        total += sum(
+            (a - b) ** 2 for a, b in zip(predicted.flatten(), wanted.flatten(), strict=True)
+        )
         count += len(away)
     naive = total / (count * patches.x.shape[2])
     torch.testing.assert_close(prediction.loss, naive, atol=1e-10, rtol=1e-10)
@@ -103,9 +105,11 @@ def test_pixels_that_are_hidden_change_nothing():
             part = (i, picture, slice(None), slice(top, top + 16), slice(left, left + 16))
             data[part] = field.data[part]
     other = replace(view, inputs={"image": ModalityInput(data, field.mask, shown)})
-    told = [head(model.streams(v, head.streams, {}), v).outputs["patches"] for v in (view, other)]
+    predicted = [
+        head(model.streams(v, head.streams, {}), v).outputs["patches"] for v in (view, other)
+    ]
     assert (data != field.data).any()
-    same(told[1][view.targets["hidden"]], told[0][view.targets["hidden"]])
+    same(predicted[1][view.targets["hidden"]], predicted[0][view.targets["hidden"]])
 
 
 def test_gradients_reach_the_encoder(case):
@@ -133,8 +137,10 @@ def test_a_modality_reconstructed_from_the_others():
     assert not view.inputs["image"].mask.any()
     assert view.targets["hidden"].sum(dim=1).tolist() == [16, 0, 16]
     other = replace(view, inputs={**view.inputs, "image": noisy_where_absent(view.inputs["image"])})
-    told = [head(model.streams(v, head.streams, {}), v).outputs["patches"] for v in (view, other)]
-    same(told[1], told[0])
+    predicted = [
+        head(model.streams(v, head.streams, {}), v).outputs["patches"] for v in (view, other)
+    ]
+    same(predicted[1], predicted[0])
     prediction = head(model.streams(view, head.streams, {}), view)
     assert prediction.loss.isfinite()
 

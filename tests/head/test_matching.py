@@ -19,14 +19,14 @@ def model():
     return tiny_model("concat", ["matching", "contrastive"])
 
 
-def mixed_rows(model, said=None, seed=0):
+def mixed_rows(model, predicted=None, seed=0):
     """Which sample each of the rows that are fused has its text and its picture from."""
     b = len(COUNTS["text"])
     mask = {name: torch.tensor(counts)[:, None] > 0 for name, counts in COUNTS.items()}
     numbers = torch.arange(1.0, b + 1)[:, None, None].expand(b, 1, model.dim)
     keys = step_keys(id_tensor(str(i) for i in range(b)), seed, step=0)
     mixed = model.head["matching"].make_negatives(
-        {name: Tokens(numbers, mask[name]) for name in mask}, said or {}, keys
+        {name: Tokens(numbers, mask[name]) for name in mask}, predicted or {}, keys
     )
     return {name: (t.x[:, 0, 0].long() - 1).tolist() for name, t in mixed.items()}, mixed
 
@@ -51,8 +51,8 @@ def test_hard_negatives_are_drawn_by_similarity(model):
     model.train()
     image, text = torch.zeros(5, 5), torch.eye(5)
     image[0, 1] = 1.0  # the picture of 0 is like the text of 1, and like no other
-    said = {"c": Prediction(None, {"image": image, "text": text, "scale": torch.tensor(2.0)})}
-    drawn = [mixed_rows(model, said, seed)[0] for seed in range(800)]
+    predicted = {"c": Prediction(None, {"image": image, "text": text, "scale": torch.tensor(2.0)})}
+    drawn = [mixed_rows(model, predicted, seed)[0] for seed in range(800)]
     likely = torch.tensor([2.0, 0.0]).softmax(dim=0)[0].item()
     texts = [rows["text"][5] for rows in drawn]  # for the picture of 0
     assert texts.count(1) / 800 == pytest.approx(likely, abs=0.05)
@@ -92,9 +92,9 @@ def test_similarities_are_not_learned_from_the_draw(model):
 
 def test_predictions_for_unmodified_samples(model):
     batch = tiny_batch(model, COUNTS)
-    said = model.predict(batch)["matching"]["probability"]
+    predicted = model.predict(batch)["matching"]["probability"]
     whole = model(batch)["matching"].outputs["logits"][:5].sigmoid()
-    torch.testing.assert_close(said[BOTH], whole[BOTH])
+    torch.testing.assert_close(predicted[BOTH], whole[BOTH])
 
 
 @pytest.mark.parametrize(

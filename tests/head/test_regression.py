@@ -38,8 +38,8 @@ def batch_of(*numbers):
 def test_the_loss_is_in_standard_deviations(streams, form, each):
     head = head_of(loss=form)
     prediction = head(streams, batch_of(3.0, math.nan, 15.0))
-    said = prediction.outputs["number"].tolist()
-    wanted = (each((said[0] - 3) / 4) + each((said[2] - 15) / 4)) / 2
+    predicted = prediction.outputs["number"].tolist()
+    wanted = (each((predicted[0] - 3) / 4) + each((predicted[2] - 15) / 4)) / 2
     assert prediction.loss.item() == pytest.approx(wanted, rel=1e-5)
     assert prediction.outputs["count"].item() == 2
     prediction.loss.backward()
@@ -57,9 +57,9 @@ def test_no_target_at_all(streams):
 
 def test_figures_are_in_units_of_the_label(streams):
     head = head_of()
-    said = head.predict(streams, batch_of(0.0, 0.0, 0.0))["number"].detach()
-    samples = [Sample(str(i), "test", label=float(y) + 2) for i, y in enumerate(said.tolist())]
-    found = head.evaluate([[{"number": y}] for y in said], samples, Words())
+    message = head.predict(streams, batch_of(0.0, 0.0, 0.0))["number"].detach()
+    samples = [Sample(str(i), "test", label=float(y) + 2) for i, y in enumerate(message.tolist())]
+    found = head.evaluate([[{"number": y}] for y in message], samples, Words())
     assert found.scores.metrics()["mae"] == pytest.approx(2, rel=1e-5)
     assert found.rows[0]["prediction"] == pytest.approx(found.rows[0]["label"] - 2, rel=1e-5)
 

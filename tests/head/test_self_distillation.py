@@ -38,10 +38,10 @@ def test_the_loss_is_the_distance_from_the_averaged_teacher(modality):
         tokens = {
             j: (x - x.mean()) / (x.var(correction=0) + 1e-5).sqrt() for j, x in tokens.items()
         }
-        told = prediction.outputs["patches"][i][view.targets["hidden"][i]]
+        predicted = prediction.outputs["patches"][i][view.targets["hidden"][i]]
         wanted = view.targets["patches"][i][view.targets["hidden"][i]]
         assert len(wanted) == len(away)
-        for t, w in zip(told, wanted, strict=True):
+        for t, w in zip(predicted, wanted, strict=True):
             assert min((w - x).abs().max() for x in tokens.values()) < 1e-9
             total += (t - w).square().mean()
         count += len(away)
@@ -52,7 +52,7 @@ def test_the_loss_is_the_distance_from_the_averaged_teacher(modality):
 def test_the_student_does_not_see_its_targets(modality):
     model, head, batch = made(modality)
     view = head.prepare_batch(batch)
-    said = head(model.streams(view, head.streams, {}), view).outputs["patches"]
+    predicted = head(model.streams(view, head.streams, {}), view).outputs["patches"]
     field = view.inputs[modality]
     tokens = model.encoder[modality](field)
     assert tokens.mask.sum() == field.visible.mask.sum()
@@ -60,7 +60,9 @@ def test_the_student_does_not_see_its_targets(modality):
     noisy = ModalityInput(other.data, other.mask, field.visible)
     again = head(model.streams(_with(view, modality, noisy), head.streams, {}), view)
     there = view.targets["hidden"]
-    torch.testing.assert_close(again.outputs["patches"][there], said[there], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        again.outputs["patches"][there], predicted[there], atol=1e-5, rtol=1e-5
+    )
 
 
 def _with(batch, modality, field):

@@ -9,8 +9,8 @@ from mmtx_cli.inference.caption_diversity import (
 )
 
 
-def rows(said):
-    return [{"caption": c, "references": [f"first {i}", "other"]} for i, c in enumerate(said)]
+def rows(captions):
+    return [{"caption": c, "references": [f"first {i}", "other"]} for i, c in enumerate(captions)]
 
 
 def test_captioning_heads_alone_are_reported():

@@ -40,9 +40,9 @@ def test_what_a_folder_has_besides_is_counted_by_suffix(tmp_path, capsys):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert input_files(str(tmp_path)) == [str(tmp_path / "a.png")]
-    said = capsys.readouterr().err
-    mentions(said, f"inputs: {tmp_path}: 4 files", "b.HEIC and 1 ", ", README, d.txt)")
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    mentions(message, f"inputs: {tmp_path}: 4 files", "b.HEIC and 1 ", ", README, d.txt)")
+    assert message.count("\n") == 1
 
 
 def test_files_folders_and_globs_mix_in_the_order_given(pictures):

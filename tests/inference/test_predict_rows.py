@@ -26,5 +26,5 @@ def test_each_row_has_a_line(tmp_path):
     assert first["classification"] == third["classification"]
     assert second["id"] == "b"
     mentions_missing(second["error"])
-    (said,) = predict(tmp_path / "year", args[0], "text=2024")
-    assert said["text"] == "2024"
+    (predicted,) = predict(tmp_path / "year", args[0], "text=2024")
+    assert predicted["text"] == "2024"

@@ -82,9 +82,9 @@ def test_the_page_has_a_fusion_an_encoder_and_a_head_and_runs_each():
         "my_head.py", "my_conf/head/prototype.yaml",
     }  # fmt: skip
     assert [args[0] for args in COMMANDS] == ["data", "finetune", "finetune", "finetune", "eval"]
-    said = {arg for args in COMMANDS for arg in args}
+    words = {arg for args in COMMANDS for arg in args}
     own = {"fusion=mean", "encoder/image=colors", "head=prototype"}
-    assert {*own, "head=captioning", "head=classification"} <= said
+    assert {*own, "head=captioning", "head=classification"} <= words
 
 
 @pytest.mark.parametrize("run", ["mean", "colors", "prototype"])

@@ -33,17 +33,17 @@ def test_it_is_scored_as_vqa_counts(place, scenes, answering):
     manifest = next(place.glob("*/scenes/scenes.jsonl")).read_text().splitlines()
     rows = {row["id"]: row for row in map(json.loads, manifest)}
     known = {answer for row in rows.values() for answer in row["answers"]}
-    said = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
-    assert len(said) == result["count"] == 6
-    for line in said:
+    messages = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    assert len(messages) == result["count"] == 6
+    for line in messages:
         found = line["captioning"]
         assert found["answers"] == rows[line["id"]]["answers"]
         assert line["inputs"]["text"] == rows[line["id"]]["text"]
         right = float(found["prediction"] in found["answers"])
         assert found["scores"] == {"accuracy": right, "exact_match": right}
-    worth = [line["captioning"]["scores"]["accuracy"] for line in said]
+    worth = [line["captioning"]["scores"]["accuracy"] for line in messages]
     assert result["metrics"]["captioning/accuracy"] == pytest.approx(sum(worth) / 6)
-    assert known & {line["captioning"]["prediction"] for line in said}  # it says answers
+    assert known & {line["captioning"]["prediction"] for line in messages}  # it says answers
     assert "soft accuracy" in (run / "report.html").read_text()
 
 

@@ -70,9 +70,11 @@ def test_probes_are_fitted_on_the_training_rows(place, contrastive):
         f"probe/{stream}/{kind}" for stream in ("image", "text") for kind in ("linear", "knn")
     }
     for name in ("image/knn", "text/linear"):
-        said = [row["probe"]["predictions"][name] == row["probe"]["label"] for row in rows.values()]
+        predicted = [
+            row["probe"]["predictions"][name] == row["probe"]["label"] for row in rows.values()
+        ]
         figure = result["metrics"][f"probe/{name}/accuracy"]
-        assert figure == pytest.approx(sum(said) / 6)
+        assert figure == pytest.approx(sum(predicted) / 6)
     # what is scored has been learned from: the nearest neighbor of a sample is itself
     probe = ["head=probe", "head.probe.k=1", "head.probe.streams=[image]"]
     args = [contrastive, "split=train", *probe]

@@ -42,9 +42,9 @@ def test_cached_trained_evaluated(place, scenes, cache, tmp_path):
 
     # the model is whole: it captions files
     picture = place / AWKWARD_NAME / "scenes" / "images" / "00000.jpg"
-    said = [f"ckpt={tmp_path / 'kept'}", f"inputs=[{quoted(str(picture))}]"]
-    succeeded(mmtx("caption", *said, "trainer.accelerator=cpu", cwd=tmp_path))
-    err = refused("caption", *said, cache, cwd=place)
+    args = [f"ckpt={tmp_path / 'kept'}", f"inputs=[{quoted(str(picture))}]"]
+    succeeded(mmtx("caption", *args, "trainer.accelerator=cpu", cwd=tmp_path))
+    err = refused("caption", *args, cache, cwd=place)
     faults_mention(err.splitlines(), ("mmtx caption: data.cache: ", "files"))
 
 
@@ -166,11 +166,11 @@ def test_help_and_mistakes(place, tmp_path):
     keys = usual.partition("Keys")[2].replace("encoder/image=…", "").replace("encoder_lab", "")
     assert "encoder" not in keys
 
-    said = refused("data", "action=cache", cwd=tmp_path)
-    faults_mention([said], ("mmtx data: ", " out=…\n", " mmtx data action=cache out="))
+    message = refused("data", "action=cache", cwd=tmp_path)
+    faults_mention([message], ("mmtx data: ", " out=…\n", " mmtx data action=cache out="))
     args = ["data", "action=cache", "out=c", "data.path=nowhere.jsonl", "encoder/image=vitt"]
-    said = refused(*args, cwd=tmp_path)
-    faults_mention([said], ("mmtx data: encoder/image=vitt: ", "'vit'"))
+    message = refused(*args, cwd=tmp_path)
+    faults_mention([message], ("mmtx data: encoder/image=vitt: ", "'vit'"))
     args[-1] = "encoder/image=vit"
     assert "nowhere.jsonl" in refused(*args, "encoder.image.dept=3", cwd=tmp_path)
     err = refused("data", "action=cach", cwd=tmp_path)

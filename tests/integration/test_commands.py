@@ -185,8 +185,8 @@ def test_an_interrupted_run_saves_where_it_stands(number, place, scenes):
     assert done.returncode == 128 + number, done.stderr
     assert "Traceback" not in done.stderr
     last = run / "checkpoints" / "last.ckpt"
-    said, _, command = done.stderr.splitlines()[-1].rpartition(": mmtx finetune ")
-    faults_mention([said], ("mmtx finetune: ", f"signal {int(number)}", f" {last}"))
+    message, _, command = done.stderr.splitlines()[-1].rpartition(": mmtx finetune ")
+    faults_mention([message], ("mmtx finetune: ", f"signal {int(number)}", f" {last}"))
     assert shlex.split(command) == ["resume=true", f'run_dir="{run}"']
     assert load_checkpoint(last)["global_step"] > 0
 

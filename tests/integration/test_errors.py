@@ -411,8 +411,8 @@ def test_a_user_defined_component_trains_and_leaves_no_secret(project, scenes):
     assert {p.relative_to(run).parts[0] for p in holding} <= {"model", "checkpoints"}
     assert list(run.glob("wandb/*/*.wandb"))
     evaluation = ["eval", "ckpt=run", "bootstrap=2", "run_dir=scored"]
-    said = refused(*evaluation, cwd=project)
-    mentions(said, "'my_parts.Mean'", " trusted_packages=[my_parts]")
+    message = refused(*evaluation, cwd=project)
+    mentions(message, "'my_parts.Mean'", " trusted_packages=[my_parts]")
     succeeded(mmtx(*evaluation, "trusted_packages=[my_parts]", cwd=project))
 
 

@@ -119,17 +119,19 @@ def test_a_model_refuses_features_of_another_size(trained, tmp_path):
     source = mmsa_file.write(tmp_path / "wide.pkl", content)
     args = ("action=import", "importer=mmsa", f"source={source}", f"out={tmp_path}/wide.jsonl")
     wide = succeeded(mmtx("data", *args))
-    said = refused("eval", f"ckpt={trained}", f"data.path={wide}", f"run_dir={tmp_path}/eval")
+    message = refused("eval", f"ckpt={trained}", f"data.path={wide}", f"run_dir={tmp_path}/eval")
     file = f"{tmp_path}/wide_features/train_audio.safetensors"
-    mentions(said, f"{wide}:1: features.audio: {file}", " 5 ", "encoder.audio.num_features", " 4")
+    mentions(
+        message, f"{wide}:1: features.audio: {file}", " 5 ", "encoder.audio.num_features", " 4"
+    )
 
 
 def test_modalities_that_the_manifest_has_no_features_of(mosi):
-    said = error_message(
+    message = error_message(
         mmtx("finetune", f"data.path={mosi}", "encoder/image=precomputed", *COMMON, "fusion=concat",
              "head=regression")
     )  # fmt: skip
-    mentions(said, f"{mosi}: ", "features.image", "encoder/image=precomputed")
+    mentions(message, f"{mosi}: ", "features.image", "encoder/image=precomputed")
 
 
 def test_a_hostile_pickle_is_refused(tmp_path):

@@ -119,10 +119,10 @@ def test_a_resumed_mixture_matches_an_uninterrupted_one(corpora, tmp_path, mix):
 @pytest.mark.parametrize("mix", ["corpora", "samples"])
 def test_two_processes_learn_of_a_mixture_what_one_does(corpora, tmp_path, mix):
     """Where one skips what a batch lacks, two wait for each other's gradients, which are zero."""
-    said = tmp_path / "said.jsonl"  # captions of no picture
+    texts = tmp_path / "texts.jsonl"  # captions of no picture
     rows = [json.loads(line) for line in corpora["pairs"].read_text().splitlines()]
-    said.write_text("".join(json.dumps({**row, "image": None}) + "\n" for row in rows))
-    parts = mixture({**corpora, "texts": said}).replace(", text: text", "")
+    texts.write_text("".join(json.dumps({**row, "image": None}) + "\n" for row in rows))
+    parts = mixture({**corpora, "texts": texts}).replace(", text: text", "")
     parts = parts.replace("masked_lm", "captioning")
     heads = ["head=[contrastive,captioning,classification]", "head.captioning.streams=[image]"]
     heads += ["head.captioning.depth=1", "head.captioning.num_heads=2"]
@@ -190,29 +190,31 @@ def test_every_corpus_is_evaluated(trained):
     ],
 )
 def test_faults_of_a_mixture_are_reported(corpora, change, parts):
-    said = mixture(corpora).replace(*change)
-    assert said != mixture(corpora)
-    mentions(refused(*COMMON, said), *parts)
+    changed = mixture(corpora).replace(*change)
+    assert changed != mixture(corpora)
+    mentions(refused(*COMMON, changed), *parts)
 
 
 def test_a_head_without_targets_in_any_dataset(corpora):
     alone = [f"data.path={corpora['labeled']}", "head=contrastive", "fusion=decision"]
-    said = refused(*COMMON, *alone)
-    mentions(said, "labeled.jsonl: ", "captions", "encoder.text ", "encoder.text=null")
+    message = refused(*COMMON, *alone)
+    mentions(message, "labeled.jsonl: ", "captions", "encoder.text ", "encoder.text=null")
     two = (
         f"data.mixture=[{{name: a, path: '{corpora['texts']}', text: text}},"
         f"{{name: b, path: '{corpora['labeled']}'}}]"
     )
-    said = refused(*COMMON, two, "head=contrastive", "fusion=decision")
+    message = refused(*COMMON, two, "head=contrastive", "fusion=decision")
     for name in ("texts", "labeled"):
-        mentions(said, f"{name}.jsonl: ", "split=train", "(contrastive)")
+        mentions(message, f"{name}.jsonl: ", "split=train", "(contrastive)")
     apart = corpora["pairs"].with_name("apart.jsonl")
     rows = [json.loads(line) for line in corpora["pairs"].read_text().splitlines()]
     for i, row in enumerate(rows):
         del row["image" if i % 2 else "captions"]
     apart.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    said = refused(*COMMON, f"data.path={apart}", "head=contrastive", "fusion=decision")
-    mentions(said, "head.contrastive: ", "training row", "image and text", "head.contrastive.pairs")
+    message = refused(*COMMON, f"data.path={apart}", "head=contrastive", "fusion=decision")
+    mentions(
+        message, "head.contrastive: ", "training row", "image and text", "head.contrastive.pairs"
+    )
     pairs = [f"data.path={corpora['pairs']}", "data.batch_size=1", "head=contrastive"]
-    said = refused(*COMMON, *pairs, "fusion=decision")
-    mentions(said, "data.batch_size: 1 ", "head.contrastive", " 2")
+    message = refused(*COMMON, *pairs, "fusion=decision")
+    mentions(message, "data.batch_size: 1 ", "head.contrastive", " 2")

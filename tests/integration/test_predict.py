@@ -28,9 +28,9 @@ def test_files_of_which_some_cannot_be_read(place, captioner, scenes, monkeypatc
     done = mmtx("predict", captioner, inputs, "run_dir=predicted", "embeddings=true", cwd=place)
     run = succeeded(done)
     mentions(done.stderr, "2 of 4 inputs")
-    told = lines_of(done)
-    assert [line["path"] for line in told] == ["spoilt.jpg", PICTURE, "missing.png", PICTURE]
-    assert [{*line} - {"path"} for line in told] == [
+    message = lines_of(done)
+    assert [line["path"] for line in message] == ["spoilt.jpg", PICTURE, "missing.png", PICTURE]
+    assert [{*line} - {"path"} for line in message] == [
         {"error"}, {"captioning"}, {"error"}, {"captioning"},
     ]  # fmt: skip
     assert done.stdout.startswith((run / "predictions.jsonl").read_text())
@@ -39,7 +39,7 @@ def test_files_of_which_some_cannot_be_read(place, captioner, scenes, monkeypatc
     assert np.isnan(vectors).any(axis=1).tolist() == [True, False, True, False]
     monkeypatch.chdir(place)
     captioned = lines(command("caption", place / "also", captioner, inputs) / "captions.jsonl")
-    assert [line.get("captioning", {}).get("caption") for line in told] == [
+    assert [line.get("captioning", {}).get("caption") for line in message] == [
         line.get("caption") for line in captioned
     ]
 
@@ -49,9 +49,9 @@ def test_predictions_match_those_of_evaluation(place, captioner, scenes, monkeyp
     rows = {row["id"]: row for row in predict(place / "rows", captioner, scenes, "split=val")}
     run = command("eval", place / "scored-rows", captioner, "split=val", "bootstrap=2")
     for scored in lines(run / "predictions.jsonl"):
-        said = rows.pop(scored["id"])
-        assert said["inputs"] == scored["inputs"]
-        assert said["captioning"]["caption"] == scored["captioning"]["caption"]
+        predicted = rows.pop(scored["id"])
+        assert predicted["inputs"] == scored["inputs"]
+        assert predicted["captioning"]["caption"] == scored["captioning"]["caption"]
     assert not rows
 
 
@@ -92,10 +92,10 @@ def test_two_processes_predict_the_same_as_one(source, place, contrastive, scene
         assert {path.name for path in run.iterdir()} >= {"embeddings", "result.json"}
         assert not list(run.glob(".*.pt"))
         outs.append((lines_of(done), np.load(run / "embeddings" / "image.npy")))
-    (told, vectors), (others, same) = outs
-    assert len(told) == 60
+    (rows, vectors), (others, same) = outs
+    assert len(rows) == 60
     np.testing.assert_allclose(vectors, same, atol=1e-6)
-    for line, other in zip(told, others, strict=True):
+    for line, other in zip(rows, others, strict=True):
         found, again = (x.pop("contrastive")["nearest"]["image"] for x in (line, other))
         assert line == other
         assert dict(found) == pytest.approx(dict(again), abs=1e-5)
@@ -165,8 +165,8 @@ DUAL_MISTAKES = {
 def test_mistakes_about_texts(mistake, place, contrastive, in_process):
     args, parts = DUAL_MISTAKES[mistake]
     (place / "hollow.txt").write_text("\n")
-    said = in_process("predict", contrastive, "inputs=a.jpg", *args, "run_dir=mistaken")
-    mentions(said, *parts)
+    message = in_process("predict", contrastive, "inputs=a.jpg", *args, "run_dir=mistaken")
+    mentions(message, *parts)
     assert not (place / "mistaken").exists()
 
 
@@ -176,16 +176,16 @@ def test_rows_that_have_nothing_the_model_reads(place, captioner, in_process):
     args = [captioner, "data.path=wordy.jsonl", "run_dir=wordy"]
     mentions(in_process("predict", *args), "wordy.jsonl: ", " 2 ", " image", "model")
     # rows that name no split are asked for one only where a split is wanted
-    said = in_process("predict", *args, "split=train")
-    mentions(said, "wordy.jsonl:1: ", "split", "train, val or test")
+    message = in_process("predict", *args, "split=train")
+    mentions(message, "wordy.jsonl:1: ", "split", "train, val or test")
 
 
 def test_no_input_can_be_read(place, captioner, in_process):
     shutil.rmtree(place / "unread", ignore_errors=True)
-    said = in_process("predict", captioner, "inputs=[a.jpg,b.jpg]", "run_dir=unread")
-    (line,) = [line for line in said.splitlines() if " 2 inputs " in line]
+    message = in_process("predict", captioner, "inputs=[a.jpg,b.jpg]", "run_dir=unread")
+    (line,) = [line for line in message.splitlines() if " 2 inputs " in line]
     mentions(line, place / "unread")
-    assert " image" not in said  # nothing of what the inputs lack
+    assert " image" not in message  # nothing of what the inputs lack
     rows = lines(place / "unread" / "predictions.jsonl")
     assert [row.pop("path") for row in rows] == ["a.jpg", "b.jpg"]
     for row in rows:
@@ -196,5 +196,5 @@ def test_no_input_can_be_read(place, captioner, in_process):
 
 
 def test_caption_of_a_model_that_writes_nothing_names_predict(place, contrastive, in_process):
-    said = in_process("caption", contrastive, "inputs=a.jpg", "run_dir=mute")
-    mentions(said, "ckpt=dual: ", "heads: contrastive", "`mmtx predict`", "`mmtx caption`")
+    message = in_process("caption", contrastive, "inputs=a.jpg", "run_dir=mute")
+    mentions(message, "ckpt=dual: ", "heads: contrastive", "`mmtx predict`", "`mmtx caption`")

@@ -69,8 +69,8 @@ def test_a_task_from_files_to_figures(place, manifest, head):
         assert " ".join(sentence.split()[:2]) in " ".join(evaluated.stdout.split())
     assert {name.partition("/")[2] for name in result["metrics"]} == FIGURES[head]
     assert result["count"] == 6
-    said = json.loads((done / "predictions.jsonl").read_text().splitlines()[0])[head]
-    assert isinstance(said["prediction"], float if head == "regression" else str)
+    predicted = json.loads((done / "predictions.jsonl").read_text().splitlines()[0])[head]
+    assert isinstance(predicted["prediction"], float if head == "regression" else str)
     if head == "ordinal":  # by size, not by the alphabet
         config = json.loads((place / run / "model" / "config.json").read_text())
         assert config["label_names"] == [*RANKS]

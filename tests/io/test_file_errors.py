@@ -1,4 +1,4 @@
-"""Files that cannot be written: what is said of them, whichever library wrote."""
+"""Files that cannot be written: the message, whichever library wrote."""
 
 import errno
 import os
@@ -56,10 +56,10 @@ def test_a_checkpoint_error_names_the_space_it_needs(tmp_path, monkeypatch):
     path = tmp_path / "last.ckpt"
     with pytest.raises(FileError) as caught:
         SafeCheckpointIO().save_checkpoint({"state_dict": TENSORS, "loops": [1, TENSORS]}, path)
-    told = user_error(caught.value, remedy="; go on")
-    assert isinstance(told, RunError)
-    faults_mention([told], (f"{path}: No space left on device ", "7 MB", "0.8 MB"))
-    assert str(told).endswith("; go on")
+    error = user_error(caught.value, remedy="; go on")
+    assert isinstance(error, RunError)
+    faults_mention([error], (f"{path}: No space left on device ", "7 MB", "0.8 MB"))
+    assert str(error).endswith("; go on")
 
 
 def metrics(path):
@@ -96,9 +96,9 @@ def test_a_folder_that_is_gone_is_named(tmp_path, write):
     path = tmp_path / "gone" / "file"
     with pytest.raises(FileError) as caught:
         write(path)
-    told = user_error(caught.value)
-    assert isinstance(told, ConfigError)
-    faults_mention([told], (f"{path}: No such file or directory", f"folder {path.parent} "))
+    error = user_error(caught.value)
+    assert isinstance(error, ConfigError)
+    faults_mention([error], (f"{path}: No such file or directory", f"folder {path.parent} "))
 
 
 def test_a_removed_table_is_written_again(tmp_path):
@@ -137,9 +137,9 @@ def test_a_mistake_of_the_program_while_writing_is_shown_as_it_is(tmp_path):
 
 
 def test_without_a_file_name_the_run_folder_is_named():
-    told = user_error(OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "runs/a")
-    assert isinstance(told, RunError)
-    assert str(told).startswith("runs/a: Disk quota exceeded (")
+    error = user_error(OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "runs/a")
+    assert isinstance(error, RunError)
+    assert str(error).startswith("runs/a: Disk quota exceeded (")
 
 
 def test_a_checkpoint_that_may_not_be_read(tmp_path):

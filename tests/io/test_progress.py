@@ -1,4 +1,4 @@
-"""What a log file is told of long work."""
+"""What a log file contains about long work."""
 
 import re
 

@@ -93,16 +93,18 @@ def test_a_bar_of_a_library_is_one_line_after_the_other():
     ],
 )
 def test_messages_about_hostile_names(args, tmp_path):
-    said = refused(*args, cwd=tmp_path)
-    assert not set(said) & set("\x1b\x07\u202e")
-    assert r"\x1b" in said or r"\u202e" in said
+    message = refused(*args, cwd=tmp_path)
+    assert not set(message) & set("\x1b\x07\u202e")
+    assert r"\x1b" in message or r"\u202e" in message
 
 
 def test_messages_hold_no_secrets(tmp_path, monkeypatch):
     monkeypatch.setenv("MY_AUTH", "hunter2xyz")
-    said = refused("finetune", "data.path=${oc.env:MY_AUTH}.jsonl", "seed=hunter2xyz", cwd=tmp_path)
-    assert "hunter2" not in said
-    assert "***" in said
+    message = refused(
+        "finetune", "data.path=${oc.env:MY_AUTH}.jsonl", "seed=hunter2xyz", cwd=tmp_path
+    )
+    assert "hunter2" not in message
+    assert "***" in message
 
 
 def test_standard_streams_are_put_back(capsys):
@@ -192,8 +194,8 @@ def test_names_beyond_a_narrow_output(env, tmp_path):
 @pytest.mark.parametrize("command", ["demo", "finetune", "score"])
 @pytest.mark.parametrize("name", ["x" * 300, "new/" + "é" * 150, "x/" * 2500], ids=len)
 def test_a_run_folder_with_a_name_that_is_too_long(command, name, tmp_path):
-    said = refused(command, f"run_dir='{name}'", cwd=tmp_path)
-    assert said.startswith(f"mmtx {command}: run_dir: ")
-    assert "bytes" in said
-    assert len(said) < 400
+    messages = refused(command, f"run_dir='{name}'", cwd=tmp_path)
+    assert messages.startswith(f"mmtx {command}: run_dir: ")
+    assert "bytes" in messages
+    assert len(messages) < 400
     assert list(tmp_path.iterdir()) == []

@@ -34,8 +34,8 @@ def test_step_by_step_is_all_at_once(decoder, context, beams):
     wanted = logits(decoder, tokens, repeated(context, beams))
     caches = decoder.start(context[0], beams, LENGTH)
     for position in range(LENGTH):
-        said = tokens[:, position].view(3, beams)
-        found = decoder.step(said, context[1], caches, position).flatten(0, 1)
+        predicted = tokens[:, position].view(3, beams)
+        found = decoder.step(predicted, context[1], caches, position).flatten(0, 1)
         torch.testing.assert_close(found, wanted[:, position], atol=1e-5, rtol=1e-5)
 
 
@@ -46,9 +46,9 @@ def test_beams_change_places(decoder, context):
     caches = decoder.start(context[0], beams, LENGTH)
     past = torch.empty(3 * beams, 0, dtype=torch.long)
     for position in range(LENGTH):
-        said = torch.randint(VOCAB, (3, beams))
-        past = torch.cat([past, said.view(-1, 1)], dim=1)
-        found = decoder.step(said, context[1], caches, position).flatten(0, 1)
+        predicted = torch.randint(VOCAB, (3, beams))
+        past = torch.cat([past, predicted.view(-1, 1)], dim=1)
+        found = decoder.step(predicted, context[1], caches, position).flatten(0, 1)
         wanted = logits(decoder, past, repeated(context, beams))[:, -1]
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
         origin = torch.randint(beams, (3, beams))

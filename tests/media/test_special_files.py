@@ -132,8 +132,8 @@ def test_check_names_each_of_them(tmp_path):
     path = tmp_path / "m.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with not_waiting(280):
-        told = refused("data", "action=check", f"manifest={path}", "decode=true", "workers=1")
+        message = refused("data", "action=check", f"manifest={path}", "decode=true", "workers=1")
     for line, name in enumerate(("p.png", "s.wav", "v.mp4", "f.npy"), 1):
-        assert f"m.jsonl:{line}:" in told
-        assert name in told
-    assert told.count("regular file") == 4
+        assert f"m.jsonl:{line}:" in message
+        assert name in message
+    assert message.count("regular file") == 4

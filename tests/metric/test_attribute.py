@@ -18,8 +18,8 @@ def test_accuracy_is_counted_where_the_reference_has_the_attribute(rows):
     figures = attribute_scores(predicted, correct, {"both": ["a", "b"]}).metrics()
     for name, parts in {"a": "a", "b": "b", "both": "ab"}.items():
         judged = [
-            all(said[part] == row[part] for part in parts)
-            for said, row in rows
+            all(outputs[part] == row[part] for part in parts)
+            for outputs, row in rows
             if all(row[part] is not None for part in parts)
         ]
         if judged:
@@ -29,9 +29,9 @@ def test_accuracy_is_counted_where_the_reference_has_the_attribute(rows):
 
 
 def test_intervals_and_samples():
-    said = [{"a": "x"}] * 30 + [{"a": None}] * 10 + [{}] * 5
+    predicted = [{"a": "x"}] * 30 + [{"a": None}] * 10 + [{}] * 5
     correct = [{"a": "x"}] * 40 + [{"a": None}] * 5
-    scores = attribute_scores(said, correct)
+    scores = attribute_scores(predicted, correct)
     assert scores.metrics() == {"a": 0.75}
     low, high = scores.intervals(resamples=200)["a"]
     assert 0.55 < low < 0.75 < high < 0.95

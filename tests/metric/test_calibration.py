@@ -33,6 +33,6 @@ def test_as_sure_as_right():
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=50))
-def test_between_nothing_and_everything(said):
-    confidence, correct = map(np.array, zip(*said, strict=True))
+def test_between_nothing_and_everything(predicted):
+    confidence, correct = map(np.array, zip(*predicted, strict=True))
     assert 0 <= calibration_scores(confidence, correct).metrics()["ece"] <= 1

@@ -36,8 +36,8 @@ def test_ridge_as_numpy_solves_it():
     random = np.random.default_rng(0)
     x, y = random.normal(2, 3, (50, 4)), random.normal(size=50)
     x[:, 2] = 7.0  # a constant feature says nothing and breaks nothing
-    said = linear_regression(torch.tensor(x), torch.tensor(y), torch.tensor(x[:5]))
+    predicted = linear_regression(torch.tensor(x), torch.tensor(y), torch.tensor(x[:5]))
     scale = np.where(x.std(0) > 0, x.std(0), 1)
     z = (x - x.mean(0)) / scale
     weight = np.linalg.solve(z.T @ z + np.eye(4), z.T @ (y - y.mean()))
-    assert said.numpy() == pytest.approx(z[:5] @ weight + y.mean(), abs=1e-8)
+    assert predicted.numpy() == pytest.approx(z[:5] @ weight + y.mean(), abs=1e-8)

@@ -11,13 +11,13 @@ values = arrays(float, 20, elements=st.floats(-1e6, 1e6).map(lambda x: round(x, 
 
 
 @given(values, values)
-def test_against_numpy_and_scipy(said, true):
-    found = regression_scores(said, true).metrics()
-    error = said - true
+def test_against_numpy_and_scipy(predicted, true):
+    found = regression_scores(predicted, true).metrics()
+    error = predicted - true
     assert found["mae"] == pytest.approx(np.abs(error).mean())
     assert found["rmse"] == pytest.approx(np.sqrt((error**2).mean()))
-    if said.std() > 1e-2 and true.std() > 1e-2:
-        assert found["pearson"] == pytest.approx(stats.pearsonr(said, true)[0], abs=1e-6)
+    if predicted.std() > 1e-2 and true.std() > 1e-2:
+        assert found["pearson"] == pytest.approx(stats.pearsonr(predicted, true)[0], abs=1e-6)
         r2 = 1 - (error**2).sum() / ((true - true.mean()) ** 2).sum()
         assert found["r2"] == pytest.approx(r2, rel=1e-6, abs=1e-6)
 

@@ -68,9 +68,9 @@ def test_one_of_several_labels_that_no_training_row_has(corpus):
 
 def test_many_are_cut_short(corpus):
     made = corpus(("train", "red"), *[("val", "purple")] * 30)
-    told = faults(made, "val")
-    assert len(told) == 21
-    faults_mention(told[-1:], ("… ", "10"))
+    messages = faults(made, "val")
+    assert len(messages) == 21
+    faults_mention(messages[-1:], ("… ", "10"))
 
 
 def test_numbers_are_no_classes(corpus):

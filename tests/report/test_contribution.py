@@ -48,6 +48,6 @@ def test_nothing_to_show():
 def test_it_is_known_which_way_every_metric_is_better():
     worse = {"text": {"image": shuffled("perplexity", 20.0, 40.0)}}
     assert unused_modalities(worse) == []
-    (said,) = unused_modalities({"text": {"image": shuffled("perplexity", -1.0, 2.0)}})
-    faults_mention([said], ("text ", " image: ", "another sample", "perplexity "))
+    (predicted,) = unused_modalities({"text": {"image": shuffled("perplexity", -1.0, 2.0)}})
+    faults_mention([predicted], ("text ", " image: ", "another sample", "perplexity "))
     assert unused_modalities({"mine": {"image": shuffled("score", -0.2, 0.1)}}) == []

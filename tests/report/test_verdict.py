@@ -6,8 +6,14 @@ from mmtx_cli.report.verdict import verdict
 
 
 def seen(output: Any) -> tuple[Any, ...] | None:
-    said = verdict(output)
-    return said and (said.kind, said.prediction, said.score, said.score_text, said.correct)
+    result = verdict(output)
+    return result and (
+        result.kind,
+        result.prediction,
+        result.score,
+        result.score_text,
+        result.correct,
+    )
 
 
 @pytest.mark.parametrize(

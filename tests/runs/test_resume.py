@@ -204,8 +204,8 @@ def test_a_run_is_what_it_computes():
         "trainer": {"max_steps": 3, "gradient_clip_val": 1.0},
         "data": {"num_workers": 2, "path": "x"},
     }
-    told = {"seed": 1, "api_key": "***", "trainer.gradient_clip_val": 1.0, "data.path": "x"}
-    assert run_settings(plain) == told
+    given = {"seed": 1, "api_key": "***", "trainer.gradient_clip_val": 1.0, "data.path": "x"}
+    assert run_settings(plain) == given
 
 
 def test_a_damaged_last_save_falls_back_to_the_newest_whole_one(go_on, monkeypatch, capsys):
@@ -221,8 +221,10 @@ def test_a_damaged_last_save_falls_back_to_the_newest_whole_one(go_on, monkeypat
     (saves / "last.ckpt").write_bytes(b"half a checkpo")
     go_on()
     assert torch.load(saves / "last.ckpt")["name"] == "best.ckpt"
-    said = capsys.readouterr().err
-    mentions(said, f"{saves / 'last.ckpt'}: ", "read as a checkpoint", f" {saves / 'best.ckpt'}, ")
+    message = capsys.readouterr().err
+    mentions(
+        message, f"{saves / 'last.ckpt'}: ", "read as a checkpoint", f" {saves / 'best.ckpt'}, "
+    )
     for path in saves.iterdir():
         path.write_bytes(b"half a checkpo")
     with raises(CheckpointError, f"{saves / 'last.ckpt'}: ", "read as a checkpoint"):

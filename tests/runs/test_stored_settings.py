@@ -45,7 +45,7 @@ def image(**more):
     ],
 )
 def test_a_default_that_is_spelt_out_changes_nothing(tmp_path, changes):
-    assert found(tmp_path / "said", **changes) == found(tmp_path / "plain")
+    assert found(tmp_path / "explicit", **changes) == found(tmp_path / "plain")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_default_that_is_spelt_out_changes_nothing(tmp_path, changes):
     ],
 )
 def test_another_value_is_another_setting(tmp_path, changes):
-    assert found(tmp_path / "said", **changes) != found(tmp_path / "plain")
+    assert found(tmp_path / "explicit", **changes) != found(tmp_path / "plain")
 
 
 def test_defaults_of_a_section_and_of_a_component_within_others(tmp_path):

@@ -50,8 +50,8 @@ def test_a_copy_runs_its_own_blocks():
     with torch.no_grad():
         for parameter in other.encoder["image"].parameters():
             parameter.add_(1.0)
-    said = [m.eval().predict(batch)["classification"]["logits"] for m in (model, other)]
-    assert not torch.allclose(*said)
+    predicted = [m.eval().predict(batch)["classification"]["logits"] for m in (model, other)]
+    assert not torch.allclose(*predicted)
 
 
 def test_a_model_without_blocks(monkeypatch):

@@ -11,7 +11,7 @@ from tests.messages import faults_mention, mentions
 
 
 @pytest.mark.parametrize(
-    ("loss", "norm", "said"),
+    ("loss", "norm", "parts"),
     [
         (math.nan, 1.0, ["loss ", " nan"]),
         (math.inf, 1.0, ["loss ", " inf"]),
@@ -19,10 +19,10 @@ from tests.messages import faults_mention, mentions
         (2.0, 1e9, None),
     ],
 )
-def test_what_is_no_number(loss, norm, said):
+def test_what_is_no_number(loss, norm, parts):
     found = DivergenceGuard(0, None).fault(loss, norm)
-    assert (found is None) == (said is None)
-    mentions(found, *(said or ()))
+    assert (found is None) == (parts is None)
+    mentions(found, *(parts or ()))
 
 
 def test_a_loss_that_leaps():
@@ -53,15 +53,15 @@ def test_so_many_are_left_out_and_no_more():
     guard.skip("the loss is nan", 8, ids)
     with pytest.raises(DivergenceError) as caught:
         guard.skip("the loss is nan", 9, ids)
-    said = str(caught.value)
+    message = str(caught.value)
     parts = (
         "samples row0, row1, ",
         "row19, … (30)",
         "optimizer.lr",
         "trainer.max_skipped_steps=10",
     )
-    faults_mention([said], ("step 9: the loss is nan", *parts))
-    assert "row20" not in said
+    faults_mention([message], ("step 9: the loss is nan", *parts))
+    assert "row20" not in message
 
 
 def test_the_state_is_restored():

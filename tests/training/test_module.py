@@ -102,8 +102,8 @@ def test_validation_logs_the_accuracy_of_all_samples(module, monkeypatch):
             batch = tiny_batch(module.model, counts, seed=seed)
             batch.targets["label"][0] = IGNORE_INDEX
             module.validation_step(batch, seed)
-            said = module.model(batch)["classification"].outputs["logits"].argmax(dim=1)
-            right += int((said == batch.targets["label"]).sum())
+            predicted = module.model(batch)["classification"].outputs["logits"].argmax(dim=1)
+            right += int((predicted == batch.targets["label"]).sum())
             count += len(batch) - 1
         module.on_validation_epoch_end()
     assert logged["val/classification/accuracy"] == pytest.approx(right / count)

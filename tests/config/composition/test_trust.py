@@ -63,9 +63,9 @@ RUNS_CODE = {
 def test_a_file_cannot_run_code(text, conf, tmp_path):
     path = conf(f"{GLOBAL}{text}\n")
     (tmp_path / "evil.py").write_text(WRITES)
-    said = refused("finetune", *EVIL)
-    assert "hydra." in said or "trusted_packages" in said
-    assert str(path) in said or "searchpath" in said
+    message = refused("finetune", *EVIL)
+    assert "hydra." in message or "trusted_packages" in message
+    assert str(path) in message or "searchpath" in message
     assert not (tmp_path / "EXECUTED").exists()
 
 
@@ -84,9 +84,9 @@ ELSEWHERE = {
 @pytest.mark.parametrize("text", ELSEWHERE.values(), ids=ELSEWHERE)
 def test_a_file_cannot_write_elsewhere(text, conf, tmp_path):
     path = conf(f"{GLOBAL}{text}\n")
-    said = refused("finetune", *EVIL, *["-m"] * ("sweep" in text))
-    assert f"{path}: hydra." in said
-    assert "run_dir=FOLDER" in said or "2> FILE" in said
+    message = refused("finetune", *EVIL, *["-m"] * ("sweep" in text))
+    assert f"{path}: hydra." in message
+    assert "run_dir=FOLDER" in message or "2> FILE" in message
     assert [p.name for p in tmp_path.iterdir()] == ["my"]
 
 
@@ -116,14 +116,16 @@ def test_the_message_names_what_to_write_instead(args, remedy, tmp_path):
 def test_files_behind_the_experiment_count_too(conf):
     conf(f"{GLOBAL}defaults: [/mine@hydra.callbacks: more]\n")
     more = conf("e: {_target_: os.system}\n", "mine/more")
-    said = refused("finetune", *EVIL)
-    mentions(said, f"{more}: hydra.callbacks.e._target_: ", "'os.system'", "trusted_packages=[os]")
+    message = refused("finetune", *EVIL)
+    mentions(
+        message, f"{more}: hydra.callbacks.e._target_: ", "'os.system'", "trusted_packages=[os]"
+    )
     conf(f"{GLOBAL}defaults: [override /hydra/launcher: joblib]\n")
     mentions(refused("finetune", *EVIL), "hydra/launcher", "trusted_packages=[hydra_plugins]")
     bad = conf("version: 1\nhandlers: {h: {(): os.system}}\n", "hydra/job_logging/bad")
-    said = refused("finetune", "--config-dir", "my", "hydra/job_logging=bad")
+    message = refused("finetune", "--config-dir", "my", "hydra/job_logging=bad")
     mentions(
-        said, f"{bad}: hydra.job_logging.handlers.h.(): ", "'os.system'", "trusted_packages=[os]"
+        message, f"{bad}: hydra.job_logging.handlers.h.(): ", "'os.system'", "trusted_packages=[os]"
     )
 
 
@@ -132,8 +134,8 @@ def test_every_job_of_a_sweep_is_looked_at(conf, tmp_path):
     args = ["-m", "--config-dir", "my", "run_dir=sweep"]
     assert str(path) in refused("finetune", *args, "experiment=avdigits,evil")
     conf(f"{GLOBAL}hydra: {{sweeper: {{params: {{trusted_packages: '[evil]'}}}}}}\n")
-    said = refused("finetune", *args, "experiment=evil", "seed=1,2")
-    mentions(said, "trusted_packages: ", "command line")
+    message = refused("finetune", *args, "experiment=evil", "seed=1,2")
+    mentions(message, "trusted_packages: ", "command line")
     assert [p.name for p in tmp_path.iterdir()] == ["my"]
 
 
@@ -145,17 +147,17 @@ def test_what_is_only_shown_is_held_to_the_same(show, conf):
 
 def test_a_file_that_trusts_is_refused_though_the_command_line_trusts_too(conf):
     path = conf(f"{GLOBAL}trusted_packages: [mine]\n")
-    said = refused("finetune", *EVIL, "trusted_packages=[mine]")
-    mentions(said, f"{path}: trusted_packages: ", "command line")
+    message = refused("finetune", *EVIL, "trusted_packages=[mine]")
+    mentions(message, f"{path}: trusted_packages: ", "command line")
 
 
 def test_arguments_of_further_commands_come_from_the_command_line(conf):
     path = conf(f"{GLOBAL}train_args: ['trusted_packages=[evil]']\n")
-    said = refused("compare", "--config-dir", "my", "+experiment=evil", "sweep=fusions")
-    mentions(said, f"{path}: train_args: ", "command line", "train_args=[…]")
+    message = refused("compare", "--config-dir", "my", "+experiment=evil", "sweep=fusions")
+    mentions(message, f"{path}: train_args: ", "command line", "train_args=[…]")
     conf(f"{GLOBAL}overrides: {{finetune: ['trusted_packages=[evil]']}}\n")
-    said = refused("demo", "--config-dir", "my", "+experiment=evil")
-    mentions(said, "overrides.finetune: ", "command line", "overrides.COMMAND=[…]")
+    message = refused("demo", "--config-dir", "my", "+experiment=evil")
+    mentions(message, "overrides.finetune: ", "command line", "overrides.COMMAND=[…]")
 
 
 def test_what_the_command_line_trusts_runs(conf, tmp_path):
@@ -204,8 +206,8 @@ def test_unknown_keys_in_an_experiment(text, meant, conf):
 def test_referenced_keys_and_user_defined_groups_are_known(conf):
     path = conf(f"{GLOBAL}width: 32\ndim: ${{width}}\n")
     conf("x: 1\n", "mine/one")
-    said = refused("finetune", *EVIL, "+mine=one")
-    assert not [name for name in (str(path), "width: ", "mine", "x: ") if name in said], said
+    message = refused("finetune", *EVIL, "+mine=one")
+    assert not [name for name in (str(path), "width: ", "mine", "x: ") if name in message], message
 
 
 LAUGHS = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
@@ -230,8 +232,8 @@ def test_a_file_that_stands_for_too_much(text, line, parts, conf):
 
 def test_help_and_completion_are_not_held_up_by_such_a_file(conf):
     path = conf(GLOBAL + LAUGHS)
-    said = refused("finetune", *EVIL, "--help")
-    mentions(said, f"{path.relative_to(os.getcwd())}:6: ", "aliases")
+    message = refused("finetune", *EVIL, "--help")
+    mentions(message, f"{path.relative_to(os.getcwd())}:6: ", "aliases")
     assert (
         completions("mmtx finetune --config-dir my experiment=evil dim", ["finetune"], "bash") == []
     )
@@ -240,8 +242,8 @@ def test_help_and_completion_are_not_held_up_by_such_a_file(conf):
 def test_interpolations_that_stand_for_too_much(conf):
     lines = [f"a{i}: ${{a{i - 1}}}${{a{i - 1}}}" for i in range(1, 30)]
     path = conf("\n".join([GLOBAL, "a0: ha", *lines, "run_dir: ${a29}", ""]))
-    said = refused("finetune", *EVIL)
-    mentions(said, f"{path}: a17: ", "interpolations", "1000000 characters")
+    message = refused("finetune", *EVIL)
+    mentions(message, f"{path}: a17: ", "interpolations", "1000000 characters")
 
 
 def test_invalid_files(conf, tmp_path):

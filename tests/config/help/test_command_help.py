@@ -181,8 +181,8 @@ def test_where_nothing_is_trained_the_settings_are_those_that_matter(helped):
         for section, schema in SECTIONS.items():
             names = {field.name for field in fields(schema)}
             assert set(used.get(section, ())) <= names
-            told = {key.split(".")[1] for key in listed if key.startswith(f"{section}.")}
-            assert told == set(used.get(section, ()))
+            shown = {key.split(".")[1] for key in listed if key.startswith(f"{section}.")}
+            assert shown == set(used.get(section, ()))
     assert set(MODEL_DEFAULTS) <= set(USED["eval"]["data"])
     mentions(rows(helped("caption"))["data.resize_mode"][1], "model")
     assert "trainer.devices" in rows(helped("caption"))
@@ -237,43 +237,43 @@ def test_a_component_inside_another(helped):
 def test_defaults_of_the_command_and_of_an_experiment_count_as_chosen(helped):
     assert rows(helped("pretrain"))["head.contrastive.embed_dim"][0] == "256"
     assert "head.contrastive.embed_dim" not in rows(helped("pretrain", "head=captioning"))
-    told = rows(helped("pretrain", "experiment=scenes_pretrain"))
-    assert told["head.contrastive.embed_dim"][0] == "128"
-    assert told["encoder.image.stem"][0] == "conv"
-    assert told["dim"] == ("128", comment("pretrain", "dim"))
-    assert told["trainer.max_steps"][0] == "300"
-    assert told["data.path"][0] == "scenes/scenes.jsonl"
+    shown = rows(helped("pretrain", "experiment=scenes_pretrain"))
+    assert shown["head.contrastive.embed_dim"][0] == "128"
+    assert shown["encoder.image.stem"][0] == "conv"
+    assert shown["dim"] == ("128", comment("pretrain", "dim"))
+    assert shown["trainer.max_steps"][0] == "300"
+    assert shown["data.path"][0] == "scenes/scenes.jsonl"
 
 
 def test_without_a_choice_help_explains_how_to_list_component_keys(helped):
-    said = helped("finetune")
-    assert "  mmtx finetune head=captioning encoder/image=vit --help\n" in said
-    assert not [key for key in rows(said) if key.startswith(("head.", "encoder.", "fusion."))]
+    message = helped("finetune")
+    assert "  mmtx finetune head=captioning encoder/image=vit --help\n" in message
+    assert not [key for key in rows(message) if key.startswith(("head.", "encoder.", "fusion."))]
     assert "`mmtx finetune head=captioning --help`" in helped("caption")
 
 
 def test_several_heads_and_an_unknown_choice(helped):
     both = rows(helped("finetune", "head=[contrastive,captioning]"))
     assert {"head.contrastive.loss", "head.captioning.num_beams"} <= set(both)
-    said = helped("finetune", "head=capt", "--config-dir", "nowhere")
-    mentions(said, "\nhead=capt: ", "captioning, classification")
-    mentions(said, "\n--config-dir nowhere: ")
+    message = helped("finetune", "head=capt", "--config-dir", "nowhere")
+    mentions(message, "\nhead=capt: ", "captioning, classification")
+    mentions(message, "\n--config-dir nowhere: ")
 
 
 def test_user_defined_groups_and_components(user_component, helped):
-    said = helped("finetune", *user_component, "fusion=mine")
-    choices = next(line for line in said.splitlines() if line.startswith("  fusion="))
+    message = helped("finetune", *user_component, "fusion=mine")
+    choices = next(line for line in message.splitlines() if line.startswith("  fusion="))
     assert {"concat", "gone", "mine", "plain"} <= {*choices.partition("=")[2].split("|")}
-    assert re.search(r"^    mine +About mine\.$", said, re.M)
-    assert "  +optimizer=fast\n" in said
-    listed = {key: row for key, row in rows(said).items() if key.startswith("fusion.")}
+    assert re.search(r"^    mine +About mine\.$", message, re.M)
+    assert "  +optimizer=fast\n" in message
+    listed = {key: row for key, row in rows(message).items() if key.startswith("fusion.")}
     assert listed == {
         "fusion.dim": ("${dim}", "int"),
         "fusion.rate": ("0.1", "float"),
         "fusion.mean": ("[1,2.5]", None),
         "fusion.size": ("(required)", "int"),
     }
-    assert "    Made by a user.\n\n    size matters.\n" in said
+    assert "    Made by a user.\n\n    size matters.\n" in message
     assert rows(helped("finetune", *user_component, "+optimizer=fast"))["optimizer.lr"][0] == "0.5"
 
 
@@ -283,31 +283,33 @@ def test_a_component_without_arguments_inherits_those_of_its_base(user_component
 
 
 def test_a_missing_target_is_reported_in_its_place(user_component, helped):
-    said = helped("finetune", *user_component, "fusion=gone")
-    assert re.search(r"\nfusion: .*fusion=gone\n  mine\.Gone: .*'Gone'.*\n", said)
+    page = helped("finetune", *user_component, "fusion=gone")
+    assert re.search(r"\nfusion: .*fusion=gone\n  mine\.Gone: .*'Gone'.*\n", page)
 
 
 @pytest.mark.parametrize("choice", [f"{g}={n}" for g in ROOT_GROUPS for n in choices(g)])
 def test_the_help_of_one_importer_or_data_set_has_its_keys_only(choice, helped):
     group, _, name = choice.partition("=")
     action = {"dataset": "create", "importer": "import"}[group]
-    said = helped("data", f"action={action}", choice)
+    page = helped("data", f"action={action}", choice)
     content = yaml.safe_load((conf_dir() / group / f"{name}.yaml").read_text())
-    listed = {key.split(".")[0] for key in rows(said)}
+    listed = {key.split(".")[0] for key in rows(page)}
     assert listed == {*root_keys(f"data_{action}"), *content} - {group}
-    words = shlex.split(re.search(r"^example: (.+)$", said, re.M)[1])
+    words = shlex.split(re.search(r"^example: (.+)$", page, re.M)[1])
     assert words[:4] == ["mmtx", "data", f"action={action}", choice]
     assert {word.partition("=")[0].split(".")[0] for word in words[4:]} <= listed
 
 
 def test_the_actions_are_listed(helped):
-    said = helped("data")
+    message = helped("data")
     for action in ACTIONS["data"]:
-        assert re.search(rf"^  action={action}: \w.+\n    mmtx data action={action} ", said, re.M)
-        assert re.search(rf"mmtx data action={action}( \[\w+=NAME\])? --help$", said, re.M)
-    said = helped("data", "action=import")
-    assert "\n    coco " in said
-    assert "importer=coco --help\n" in said
+        assert re.search(
+            rf"^  action={action}: \w.+\n    mmtx data action={action} ", message, re.M
+        )
+        assert re.search(rf"mmtx data action={action}( \[\w+=NAME\])? --help$", message, re.M)
+    message = helped("data", "action=import")
+    assert "\n    coco " in message
+    assert "importer=coco --help\n" in message
     mentions(helped("data", "action=import", "importer=coc"), "importer=coc: ", "coco, csv")
 
 
@@ -335,9 +337,9 @@ def test_the_pages_name_existing_keys_and_choices(page, helped):
     commands = list(commands_of(page))
     assert len(commands) > 5
     for command, *args in commands:
-        said = helped(command, *args)
-        assert not re.search(r"^\S+=\S+: ", said, re.M), args  # as a wrong choice has it
-        listed = set(rows(said)) | {group.replace("/", ".") for group in group_names()}
+        page = helped(command, *args)
+        assert not re.search(r"^\S+=\S+: ", page, re.M), args  # as a wrong choice has it
+        listed = set(rows(page)) | {group.replace("/", ".") for group in group_names()}
         for key in [arg.partition("=")[0] for arg in args if "=" in arg]:
             of_model = key.split(".")[0] in ("encoder", "fusion", "head")
             assert key in listed or (of_model and "ckpt=" in " ".join(args)), (command, key)

@@ -30,7 +30,7 @@ THEN = Card(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "parts"),
     [
         ({}, []),
         ({"dtype": "bfloat16"}, []),
@@ -60,9 +60,9 @@ THEN = Card(
         ),
     ],
 )
-def test_every_difference_is_named(change, told):
+def test_every_difference_is_named(change, parts):
     found = THEN.differences(replace(THEN, **change))
-    faults_mention(found, *told)
+    faults_mention(found, *parts)
     assert all(("seed" in line) == ("seed" in change) for line in found)
 
 
@@ -85,8 +85,8 @@ def test_no_card(tmp_path):
 
 def test_the_preparation_of_each_modality():
     preparation = Preprocessing(features={"audio": 5})
-    told = [set(preprocessing_of(Preprocessing(), modality)) for modality in MODALITIES]
-    assert told == [set(PREPARATION_KEYS[modality]) for modality in MODALITIES]
+    given = [set(preprocessing_of(Preprocessing(), modality)) for modality in MODALITIES]
+    assert given == [set(PREPARATION_KEYS[modality]) for modality in MODALITIES]
     assert preprocessing_of(preparation, "audio") == {"max_feature_length": 512}
 
 

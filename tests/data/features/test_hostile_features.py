@@ -93,9 +93,9 @@ def test_many_names_are_not_listed(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         for i in range(20):
             file[f"group/name{i:02}"] = 1.0
-    said = reason(tmp_path / "a.h5", "group")
-    faults_mention([said], ("key group ", "name00, name01, name02, name03, name04, …"))
-    assert "name05" not in said
+    message = reason(tmp_path / "a.h5", "group")
+    faults_mention([message], ("key group ", "name00, name01, name02, name03, name04, …"))
+    assert "name05" not in message
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

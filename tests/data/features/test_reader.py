@@ -138,8 +138,8 @@ def test_nothing_is_unpickled(suffix, tmp_path):
     else:
         save = {".npy": np.save, ".npz": lambda at, x: np.savez(at, k=x)}[suffix]
         save(path, np.array([evil], dtype=object))
-    said = reason(FeaturePlace(path, None if suffix == ".npy" else "k"))
-    mentions(said, "pickled")
+    message = reason(FeaturePlace(path, None if suffix == ".npy" else "k"))
+    mentions(message, "pickled")
     Path(path).write_bytes(pickle.dumps(evil))
     assert reason(FeaturePlace(path, None if suffix == ".npy" else "k"))
     assert not (tmp_path / "mark").exists()

@@ -34,8 +34,8 @@ def reason(place, memory=None, most=None):
 def header(shape, dtype="<f4"):
     """The beginning of an ``.npy``."""
     buffer = io.BytesIO()
-    told = {"descr": dtype, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(buffer, told)
+    given = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, given)
     return buffer.getvalue()
 
 
@@ -98,8 +98,8 @@ def test_nothing_is_made_of_what_is_too_large(tmp_path, suffix, make):
     place = make(tmp_path / f"a{suffix}")
     if make is hdf5_of_large_chunks:
         place = FeaturePlace(place.path, place.key, 3)
-    said = reason(place)
-    mentions(said, "too large", " GB", "data.decode_memory=1.5 ")
+    message = reason(place)
+    mentions(message, "too large", " GB", "data.decode_memory=1.5 ")
     if sys.platform == "linux":
         assert peak_memory(reason, place) < 100 * MEGABYTE
 
@@ -124,5 +124,5 @@ def test_vectors_that_are_not_read_do_not_count(tmp_path):
 @pytest.mark.parametrize("dtype", ["S9", "V8", "datetime64[s]"])
 def test_what_is_no_number_is_not_read(tmp_path, dtype):
     np.save(tmp_path / "a.npy", np.zeros(3, dtype))
-    said = reason(FeaturePlace(str(tmp_path / "a.npy")))
-    assert "not numbers" in said
+    message = reason(FeaturePlace(str(tmp_path / "a.npy")))
+    assert "not numbers" in message

@@ -69,8 +69,8 @@ class TestFolders:
     def test_what_is_not_taken_is_told(self, classes, capsys):
         out = str(classes.parent / "m.jsonl")
         run_action("import", importer="folders", source=str(classes), out=out, split="train")
-        said = capsys.readouterr().out
-        mentions(said, f"{classes}: 1 files ", "(1 x .txt)", ": cat/notes.txt\n")
+        message = capsys.readouterr().out
+        mentions(message, f"{classes}: 1 files ", "(1 x .txt)", ": cat/notes.txt\n")
 
     def test_a_folder_a_split(self, classes, tmp_path, capsys):
         top = tmp_path / "splits"

@@ -53,9 +53,9 @@ def test_lengths_end_sound_and_video_and_zeros_the_text(split, tmp_path, capsys)
             np.testing.assert_array_equal(found[ident][own], x[:end])
     rows = manifest.split(ours)
     assert [row.text for row in rows] == fields["raw_text"].tolist()
-    said = [json.loads(json.dumps(row.label)) for row in rows]
-    assert said == [float(str(label)) for label in fields["regression_labels"]]
-    assert all(len(str(label)) < 6 for label in said)  # 2.4, not 2.4000000953674316
+    message = [json.loads(json.dumps(row.label)) for row in rows]
+    assert message == [float(str(label)) for label in fields["regression_labels"]]
+    assert all(len(str(label)) < 6 for label in message)  # 2.4, not 2.4000000953674316
     assert "NaN" not in capsys.readouterr().out
     check_manifest(manifest.path, decode=True)
 

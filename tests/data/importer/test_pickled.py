@@ -95,8 +95,8 @@ class Call:
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_hostile_pickle_is_refused_by_name_and_does_nothing(protocol, tmp_path):
     mark = tmp_path / "mark"
-    told = refused({"train": Call(os.system, f"touch {mark}")}, tmp_path, protocol)
-    mentions(told, "posix.system", "executed")
+    message = refused({"train": Call(os.system, f"touch {mark}")}, tmp_path, protocol)
+    mentions(message, "posix.system", "executed")
     assert "builtins.eval" in refused(Call(eval, f"open({str(mark)!r}, 'w')"), tmp_path, protocol)
     assert not mark.exists()
 
@@ -116,9 +116,9 @@ def test_a_hostile_pickle_is_refused_by_name_and_does_nothing(protocol, tmp_path
     ],
 )
 def test_nothing_but_stand_ins_can_be_named(name, tmp_path):
-    told = refused(b"c" + name + b"\n.", tmp_path)
+    message = refused(b"c" + name + b"\n.", tmp_path)
     dotted = name.decode().replace("\n", ".").replace("__builtin__", "builtins")
-    mentions(told, f" {dotted},", "array")
+    mentions(message, f" {dotted},", "array")
 
 
 HOSTILE_STATES = {
@@ -204,8 +204,8 @@ def test_one_text_that_is_made_bytes_a_thousand_times(tmp_path):
     text = b"\x80\x02c_codecs\nencode\nq\x00X\x10\x27\x00\x00" + b"a" * 10_000 + b"q\x01"
     text += b"X\x06\x00\x00\x00latin1q\x02\x86R"
     assert read(text + b".", tmp_path) == b"a" * 10_000
-    told = refused(text + b"0h\x00h\x01h\x02\x86R" * 1000 + b".", tmp_path)
-    assert "more bytes than the file" in told
+    message = refused(text + b"0h\x00h\x01h\x02\x86R" * 1000 + b".", tmp_path)
+    assert "more bytes than the file" in message
 
 
 def test_bytes_allocated_for_a_number(tmp_path):

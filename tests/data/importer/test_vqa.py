@@ -40,16 +40,16 @@ class TestVqa:
             ]
         }
 
-    def annotation(self, ident, kind, said):
-        answers = [{"answer": text, "answer_id": i} for i, text in enumerate(said, 1)]
+    def annotation(self, ident, kind, predicted):
+        answers = [{"answer": text, "answer_id": i} for i, text in enumerate(predicted, 1)]
         return {"question_id": ident, "image_id": 9, "answer_type": kind, "answers": answers}
 
     def rows(self, tmp_path, questions, annotations=None, subtype=None):
         (tmp_path / "q.json").write_text(json.dumps(questions))
         if annotations is not None:
             (tmp_path / "a.json").write_text(json.dumps(annotations))
-        told = None if annotations is None else tmp_path / "a.json"
-        return vqa.rows(tmp_path / "q.json", told, "train2014", "train")
+        given = None if annotations is None else tmp_path / "a.json"
+        return vqa.rows(tmp_path / "q.json", given, "train2014", "train")
 
     def test_rows(self, tmp_path, questions, annotations):
         places, rows = zip(*self.rows(tmp_path, questions, annotations), strict=True)
@@ -108,17 +108,20 @@ class TestVqa:
         assert all("download" in fault for fault in faults)
 
     def test_other_files(self, tmp_path, questions, annotations):
-        def said(*files):
+        def predicted(*files):
             return str(faults_of(self.rows(tmp_path, *files)))
 
-        mentions(said(annotations), "q.json: ", "'questions'", "VQA questions")
-        mentions(said(questions, questions), "a.json: ", "'annotations'")
-        mentions(said({**questions, "questions": []}), "q.json: ", "'questions'", "empty")
+        mentions(predicted(annotations), "q.json: ", "'questions'", "VQA questions")
+        mentions(predicted(questions, questions), "a.json: ", "'annotations'")
+        mentions(predicted({**questions, "questions": []}), "q.json: ", "'questions'", "empty")
         mentions(
-            said({"questions": questions["questions"]}), "q.json: ", "data_subtype", "train2014"
+            predicted({"questions": questions["questions"]}),
+            "q.json: ",
+            "data_subtype",
+            "train2014",
         )
         abstract = {**questions, "data_type": "abstract_v002"}
-        mentions(said(abstract), "q.json: ", "data_type 'abstract_v002'", "mscoco")
+        mentions(predicted(abstract), "q.json: ", "data_type 'abstract_v002'", "mscoco")
         mentions(
             faults_of(vqa.rows("no", None, "x", "val")), "no: ", "questions= ", "VQA questions"
         )
@@ -167,9 +170,9 @@ class TestEasyVqa:
     def test_faults(self, tmp_path):
         bad = [["what?", "red", 0], ["what?", "red"], ["what?", "red", "0"], ["", "red", 1], "x"]
         folder = self.folder(tmp_path, train=bad, test=[])
-        said = faults_of(easy_vqa.rows(folder))
-        assert [fault.partition("]")[0][-1] for fault in said] == ["1", "2", "3", "4"]
-        assert all("[question, answer, image]" in fault for fault in said)
+        message = faults_of(easy_vqa.rows(folder))
+        assert [fault.partition("]")[0][-1] for fault in message] == ["1", "2", "3", "4"]
+        assert all("[question, answer, image]" in fault for fault in message)
         folder = self.folder(tmp_path, train=bad[:1])
         faults = faults_of(easy_vqa.rows(folder))
         faults_mention(faults, (f"{folder}/test/questions.json: ", "list", "questions"))

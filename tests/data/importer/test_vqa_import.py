@@ -22,8 +22,8 @@ def files(tmp_path):
         questions = [{"question_id": 10 * i, "image_id": i, "question": "what?"}]
         content = {"data_subtype": subtype, "questions": questions}
         (tmp_path / f"{split}.json").write_text(json.dumps(content))
-    told = [{"question_id": 0, "answer_type": "other", "answers": [{"answer": "a cat"}] * 10}]
-    (tmp_path / "told.json").write_text(json.dumps({"annotations": told}))
+    given = [{"question_id": 0, "answer_type": "other", "answers": [{"answer": "a cat"}] * 10}]
+    (tmp_path / "answers.json").write_text(json.dumps({"annotations": given}))
     return tmp_path
 
 
@@ -31,18 +31,20 @@ def test_vqa(files, capsys):
     common = {"action": "import", "importer": "vqa", "out": str(files / "v.jsonl")}
     folders = {"train": str(files / "train2014"), "test": str(files / "test2015")}
     asked = {split: str(files / f"{split}.json") for split in folders}
-    told = str(files / "told.json")
-    path = run_data(capsys, **common, images=folders, questions=asked, annotations={"train": told})
+    message = str(files / "answers.json")
+    path = run_data(
+        capsys, **common, images=folders, questions=asked, annotations={"train": message}
+    )
     train, test = read_manifest(path).samples
     assert (train.split, train.text, train.answers) == ("train", "what?", {"a cat": 10.0})
     assert (test.split, test.answers) == ("test", {})
-    alone = {"images": folders["train"], "questions": asked["train"], "annotations": told}
+    alone = {"images": folders["train"], "questions": asked["train"], "annotations": message}
     path = run_data(capsys, **common, **alone, split="val")
     assert [row.split for row in read_manifest(path).samples] == ["val"]
     with raises(ConfigError, " questions=…\n", "importer=vqa"):
         run_data(capsys, **common, images=folders)
     with raises(ConfigError, "annotations.val: ", "questions", "split"):
-        run_data(capsys, **common, images=folders, questions=asked, annotations={"val": told})
+        run_data(capsys, **common, images=folders, questions=asked, annotations={"val": message})
 
 
 def test_easy_vqa_needs_no_images(files, capsys, monkeypatch):

@@ -48,9 +48,9 @@ COMMANDS = {
 @pytest.mark.parametrize("name", COMMANDS)
 def test_all_files_are_missing(name, folder):
     args, place, key = COMMANDS[name]
-    said = refused(*args, cwd=folder)
-    assert said.count("\n") == 1
-    mentions(said, f"{place}: ", " 40 ", f"{folder}/wrong/img/0.jpg", f" {key}=FOLDER")
+    message = refused(*args, cwd=folder)
+    assert message.count("\n") == 1
+    mentions(message, f"{place}: ", " 40 ", f"{folder}/wrong/img/0.jpg", f" {key}=FOLDER")
 
 
 def test_nearly_all_are_missing_and_other_faults_stay(folder):
@@ -58,8 +58,8 @@ def test_nearly_all_are_missing_and_other_faults_stay(folder):
     (folder / "wrong" / "img" / "7.jpg").write_bytes(b"x")
     with open(folder / "set" / "m.jsonl", "a") as file:
         file.write(json.dumps({"id": "i40", "split": "tran", "text": "a"}) + "\n")
-    said = refused("data", "action=check", "manifest=set/m.jsonl", "root=wrong", cwd=folder)
-    first, *faults = said.splitlines()
+    message = refused("data", "action=check", "manifest=set/m.jsonl", "root=wrong", cwd=folder)
+    first, *faults = message.splitlines()
     mentions(first, "mmtx data: 2 ")
     missing, split = faults
     mentions(missing, "m.jsonl:1: ", "39", "40", folder / "wrong", " root=FOLDER")
@@ -70,15 +70,15 @@ def test_nearly_all_are_missing_and_other_faults_stay(folder):
 def test_some_missing_files_are_reported_each(number, folder):
     for i in range(number):
         (folder / "set" / "img" / f"{i}.jpg").unlink()
-    said = refused("data", "action=check", "manifest=set/m.jsonl", cwd=folder)
-    assert said.count(": image: ") == number
-    assert [f"m.jsonl:{i + 1}: image: " in said for i in range(number)] == [True] * number
-    assert "=FOLDER" not in said
+    message = refused("data", "action=check", "manifest=set/m.jsonl", cwd=folder)
+    assert message.count(": image: ") == number
+    assert [f"m.jsonl:{i + 1}: image: " in message for i in range(number)] == [True] * number
+    assert "=FOLDER" not in message
 
 
 def test_paths_that_the_root_does_not_matter_to(folder):
     rows = [{"id": f"i{i}", "split": "train", "image": f"/no/{i}.jpg"} for i in range(9)]
     (folder / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     args = ["data", "action=check", "manifest=m.jsonl", "allow_outside_root=true"]
-    said = refused(*args, cwd=folder)
-    mentions(said, "m.jsonl:1: ", " 9 ", " /no/0.jpg", "paths", " root=FOLDER")
+    message = refused(*args, cwd=folder)
+    mentions(message, "m.jsonl:1: ", " 9 ", " /no/0.jpg", "paths", " root=FOLDER")

@@ -10,7 +10,7 @@ from mmtx_cli.data.text.answer_normalization import (
 
 
 @pytest.mark.parametrize(
-    ("said", "normal"),
+    ("answer", "normal"),
     [
         # case and space
         ("Yes", "yes"),
@@ -66,8 +66,8 @@ from mmtx_cli.data.text.answer_normalization import (
         ("The Two dogs, and a cat.", "2 dogs and cat"),
     ],
 )
-def test_cases_by_hand(said, normal):
-    assert normal_answer(said) == normal
+def test_cases_by_hand(answer, normal):
+    assert normal_answer(answer) == normal
 
 
 def test_words_other_than_contractions_stay():

@@ -138,8 +138,8 @@ def test_texts_that_are_cut_are_counted(texts, max_length, cut, longest):
     tokenizer = Tokenizer.train([" ".join(words)] * 9, 400)
     column = TextColumn(texts, tokenizer, max_length)
     assert (column.num_cut, column.longest) == (cut, longest)
-    said = column.truncation_warning("captions")
-    assert (said is None) == (cut == 0)
-    if said:
+    message = column.truncation_warning("captions")
+    assert (message is None) == (cut == 0)
+    if message:
         count = sum(map(len, texts))
-        mentions(said, f"{cut} of {count} captions", f"max_length={max_length} ", f" {longest}")
+        mentions(message, f"{cut} of {count} captions", f"max_length={max_length} ", f" {longest}")

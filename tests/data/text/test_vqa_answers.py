@@ -14,9 +14,11 @@ from mmtx_cli.data.text.vqa_answers import (
 
 def by_leaving_out(answers, name, enough=3):
     """The definition, word for word: the mean over all ways to leave one person out."""
-    people = [said for said, n in answers.items() for _ in range(n)]
+    people = [predicted for predicted, n in answers.items() for _ in range(n)]
     left = list(combinations(people, len(people) - 1))
-    return sum(min(sum(said == name for said in some) / enough, 1) for some in left) / len(left)
+    return sum(
+        min(sum(predicted == name for predicted in some) / enough, 1) for some in left
+    ) / len(left)
 
 
 @given(st.lists(st.sampled_from("bcde"), min_size=10, max_size=10))
@@ -59,9 +61,9 @@ def test_predictions_are_scored_in_normal_form():
     number = {"2": 4.0, "two": 3.0, "Two.": 2.0, "three": 1.0}
     colour = {"Red": 3.0, "red.": 2.0, "blue": 4.0, "pink": 1.0}
     both = {"yes": 5.0, "no": 5.0}
-    said = [("the Two", number), ("3", number), ("four", number), ("a red", colour)]
-    said += [("blue", colour), ("Pink!", colour), ("yes", both), ("No", both), ("", both)]
-    found = answer_metrics(*zip(*said, strict=True))
+    predicted = [("the Two", number), ("3", number), ("four", number), ("a red", colour)]
+    predicted += [("blue", colour), ("Pink!", colour), ("yes", both), ("No", both), ("", both)]
+    found = answer_metrics(*zip(*predicted, strict=True))
     wanted = [1, 0.3, 0, 1, 1, 0.3, 1, 1, 0]
     assert found["accuracy"].tolist() == pytest.approx(wanted)
     assert found["exact_match"].tolist() == [1, 0, 0, 1, 0, 0, 1, 1, 0]

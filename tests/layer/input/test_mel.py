@@ -92,8 +92,8 @@ def test_a_recording_is_normalized_over_its_real_frames():
 def test_a_data_set_is_normalized_by_the_given_statistics():
     field = sound(6)
     plain = LogMel(RATE, normalize=None, mean=1.0, std=5.0)(field)
-    told = LogMel(RATE, normalize="dataset", mean=-2.0, std=4.0)(field)
-    torch.testing.assert_close(told, (plain + 2) / 4)
+    given = LogMel(RATE, normalize="dataset", mean=-2.0, std=4.0)(field)
+    torch.testing.assert_close(given, (plain + 2) / 4)
 
 
 def test_silence_is_finite():

@@ -129,10 +129,10 @@ def test_what_no_honest_process_answers_is_refused(name):
     "sizes", [[], [MAX_HEADER + 1], [5, 1 << 40], [1] * (MAX_ARRAYS + 1), [1 << 63]]
 )
 def test_nothing_is_made_room_for_that_is_too_large(sizes):
-    told = iter([np.array([len(sizes)], "<u8").tobytes(), np.array(sizes, "<u8").tobytes()])
+    given = iter([np.array([len(sizes)], "<u8").tobytes(), np.array(sizes, "<u8").tobytes()])
 
     def fill(view):
-        view[:] = next(told)
+        view[:] = next(given)
 
     with pytest.raises(OversizedError):
         receive(fill, MAX_HEADER, MAX_ARRAYS, 10**9)

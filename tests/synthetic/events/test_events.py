@@ -97,7 +97,7 @@ def truth(one):
 
 @pytest.mark.parametrize("lacks", [None, "image", "video", "audio"])
 def test_every_caption_is_true_and_omits_missing_modalities(lacks):
-    told = Counter()
+    given = Counter()
     for number, one in enumerate(events()):
         captions = grammar.captions(one, Random(f"words {number}"), lacks)
         assert len(set(captions)) == 5
@@ -105,11 +105,11 @@ def test_every_caption_is_true_and_omits_missing_modalities(lacks):
             claims = parse_caption(caption)
             assert claims.items() <= truth(one).items(), caption
             assert ("sound" in claims) == (lacks != "audio")
-            told.update(claims.keys())
+            given.update(claims.keys())
         if lacks not in ("audio", "video"):
             assert parse_caption(captions[0]).keys() == {"pair", "sound", "phase", "motions"}
     unknown = {"audio": {"sound", "phase", "heard"}, "video": {"motions", "heard"}}
-    assert told.keys() == truth(one).keys() - unknown.get(lacks, set())
+    assert given.keys() == truth(one).keys() - unknown.get(lacks, set())
 
 
 def test_a_false_caption_would_be_found():

@@ -55,11 +55,11 @@ def test_files_and_rows(tmp_path):
     assert made.label_names == list(LABELS)
     assert [len(made.split(name)) for name in ("train", "val", "test")] == [16, 2, 2]
     random = Random("lab conflict 0 7")
-    seventh, said = made.samples[7], trial("conflict", random)
-    assert seventh.label == LABELS[said.answer]
+    seventh, predicted = made.samples[7], trial("conflict", random)
+    assert seventh.label == LABELS[predicted.answer]
     assert any(
         verb in seventh.text
-        for verb in (("falls", "sinks", "drops"), ("rises", "climbs", "soars"))[said.text]
+        for verb in (("falls", "sinks", "drops"), ("rises", "climbs", "soars"))[predicted.text]
     )
     again = make_lab(tmp_path / "other", num=20, task="conflict")
     assert again.read_bytes() == path.read_bytes()
