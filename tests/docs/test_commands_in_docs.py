@@ -57,7 +57,13 @@ def faults(text, checker):
             yield f"{command}\n{fault}"
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS)
+LONG = ("docs/data.md", "docs/guide.md", "docs/results.md")
+"""Pages whose many commands take a minute; ``test_keys_in_docs`` checks their keys as well."""
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=[pytest.mark.slow] * (p in LONG)) for p in WITH_COMMANDS]
+)
 def test_commands_are_valid(page, checker):
     assert "\n".join(faults(TEXTS[page], checker)) == ""
 

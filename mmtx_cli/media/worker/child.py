@@ -45,24 +45,26 @@ def serve(requests: FileIO, results: FileIO, limit: float | None, memory: int) -
                 return
             if limit is not None:
                 faulthandler.dump_traceback_later(limit, exit=True, file=devnull)
-            answer = _answer(message, memory if first else None)
+            answer = _answer(message, memory, first)
             faulthandler.cancel_dump_traceback_later()
             write(results, answer)
             first = False
             del message, answer  # free the pixels of a large image before waiting
 
 
-def _answer(message: Parts, memory: int | None) -> Parts:
+def _answer(message: Parts, memory: int, first: bool) -> Parts:
     """Run a request and pack its value, or its error with a traceback (none if UnreadableError).
 
-    ``memory`` is a limit to set, in bytes; it is set after unpacking has imported the function.
+    ``memory`` is the limit in bytes, also of the value. It is set at the first request, after
+    unpacking has imported the function. Memory that the process gives back later is free to be
+    allocated, so that a value can still be too large.
     """
     try:
         function, args = unpack_request(message)
     except Exception as error:
         reason = f"cannot read the request: {error}; functions must be importable"
         return pack_error(TypeError(reason), traceback.format_exc())
-    if memory is not None:
+    if first:
         limit_memory(memory)
     try:
         value = function(*args)
@@ -73,8 +75,13 @@ def _answer(message: Parts, memory: int | None) -> Parts:
             return pack_error(UnreadableError(str(args[0]), OUT_OF_MEMORY))
         return pack_error(error, traceback.format_exc())
     try:
-        return pack_value(value)
+        answer = pack_value(value)
+        if sum(part.nbytes for part in answer) > memory:
+            raise MemoryError
+        return answer
     except Exception as error:
+        if is_out_of_memory(error) and args:
+            return pack_error(UnreadableError(str(args[0]), OUT_OF_MEMORY))
         reason = f"cannot send the return value of {function.__qualname__}: {error}"
         return pack_error(TypeError(reason), traceback.format_exc())
 

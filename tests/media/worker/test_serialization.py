@@ -24,7 +24,7 @@ from mmtx_cli.media.worker.serialization import (
     pack_value,
     unpack_answer,
 )
-from tests.media.guarded import double, hoard, own_pid, send_raw, waste
+from tests.media.guarded import double, hoard, own_pid, send_raw, unprintable, waste
 from tests.messages import raises
 
 plain = st.recursive(
@@ -173,6 +173,24 @@ def test_more_memory_than_allowed_costs_one_call(how):
     with raises(UnreadableError, "a.mp4: ", "too large", "data.decode_memory"):
         guard.run(hoard, "a.mp4", how, 300_000_000)
     assert guard.run(double, "a.mp4", 4) == 8
+    guard.close()
+
+
+@pytest.mark.parametrize("how", ["numpy", "torch"])
+def test_a_value_beyond_the_limit_costs_one_call(how, monkeypatch):
+    """The kernel's limit is above the given one where the process has given memory back."""
+    monkeypatch.setattr("mmtx_cli.media.worker.child.limit_memory", lambda memory: False)
+    guard = IsolatedDecoder(300.0, memory=20_000_000)
+    with raises(UnreadableError, "a.mp4: ", "too large", "data.decode_memory"):
+        guard.run(hoard, "a.mp4", how, 30_000_000)
+    assert guard.run(double, "a.mp4", 4) == 8
+    guard.close()
+
+
+def test_memory_that_runs_out_while_a_value_is_packed():
+    guard = IsolatedDecoder(300.0)
+    with raises(UnreadableError, "a.mp4: ", "too large", "data.decode_memory"):
+        guard.run(unprintable, "a.mp4")
     guard.close()
 
 

@@ -107,7 +107,7 @@ def test_a_bag_of_words_does_not_suffice(texts, name):
     ("settings", "parts"),
     [
         ({}, ["task ", "dataset=encoder_lab ", " image_color, ", "\n", " mmtx data action=create"]),
-        ({"task": "image_color"}, ["task=image_color: ", " image_color"]),
+        ({"task": "image_colr"}, ["task=image_colr: ", " image_color"]),
         ({"task": "xor"}, ["task=xor: ", "dataset=encoder_lab ", " image_color, "]),
         ({"task": "video_cut", "size": 33}, ["size=33: ", "H.264", "even", "size=34"]),
     ],
