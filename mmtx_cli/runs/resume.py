@@ -28,12 +28,15 @@ CHANGEABLE = (
     "resume",
     "allow_changed_data",
     "data.num_workers",
+    "data.path",
     "data.root",
     "trusted_packages",
 )
 """Keys that may differ when resuming: how the run is executed, not what it computes. Digests of the
 rows detect whether a moved dataset is the same.
 """
+LOCATIONS = ("data.path", "data.root")
+"""Keys among ``CHANGEABLE`` that must be given again if they are redacted."""
 COMPUTED = (
     "trainer.accumulate_grad_batches",
     "trainer.gradient_clip_val",
@@ -68,7 +71,7 @@ def resume_config(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
         requested, saved_value = value(given, key), value(saved_plain, key)
         secret = is_hidden(saved_value)
         free = (key in CHANGEABLE or key.split(".")[0] in CHANGEABLE) and key not in COMPUTED
-        free &= key != "data.root" or requested is not None  # a redacted root must be given again
+        free &= key not in LOCATIONS or requested is not None
         if free or (secret and requested is not None):
             OmegaConf.update(saved, key, requested)
         elif requested != saved_value or secret:
@@ -76,6 +79,9 @@ def resume_config(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     if faults:
         raise ConfigError(*faults)
     config = read_intact_config(last)
+    old, new = value(saved_plain, "data.path"), saved.data.path
+    if new != old and not config.get("rows"):  # of an early version: nothing detects other rows
+        raise ConfigError(difference_fault("data.path", new, old, cfg.run_dir))
     complete_early(saved, config, last)
     check_same_run(last, config.get("run") or {}, run_settings(saved_plain))
     saved.run_dir, saved.resume, saved.trusted_packages = cfg.run_dir, True, cfg.trusted_packages

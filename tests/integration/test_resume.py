@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -58,7 +59,9 @@ def test_a_stopped_run_ends_as_one_never_stopped_to_the_bit(
     assert done.returncode == status, done.stderr
     assert 13 <= steps_done(broken) < 40, "the run was to be stopped in the middle"
     took_earlier(broken, HOURS)
-    succeeded(mmtx("pretrain", "resume=true", f"run_dir={broken}", "data.num_workers=1"))
+    moved = shutil.copytree(manifest.parent, tmp_path / "moved") / manifest.name
+    arguments = [f"run_dir={broken}", f"data.path={moved}", "data.num_workers=1"]
+    succeeded(mmtx("pretrain", "resume=true", *arguments))
 
     expected = load_file(whole / "model" / "model.safetensors")
     found = load_file(broken / "model" / "model.safetensors")
@@ -73,7 +76,7 @@ def test_a_stopped_run_ends_as_one_never_stopped_to_the_bit(
     results = [json.loads((d / "result.json").read_text()) for d in (whole, broken)]
     assert results[0]["metrics"] == results[1]["metrics"]
 
-    # all of its parts count, wherever its time is told
+    # the time of all parts counts, wherever it is shown
     seconds = results[1]["seconds"]
     assert HOURS < seconds < 2 * HOURS
     assert "6 h" in (broken / "report.html").read_text()

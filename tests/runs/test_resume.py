@@ -190,7 +190,7 @@ def test_a_checkpoint_of_another_run_is_refused_by_what_differs(go_on, monkeypat
     own = {"seed": 1, "encoder.image.depth": 2, "a key of another version": 3, "data.root": "***"}
     monkeypatch.setattr(resume, "read_config", lambda path: {"run": own})
     assert go_on()["seed"] == 1
-    for key, value in (("seed", 5), ("encoder.image.depth", 3), ("data.path", "y.jsonl")):
+    for key, value in (("seed", 5), ("encoder.image.depth", 3), ("optimizer.lr", 0.5)):
         monkeypatch.setattr(resume, "read_config", lambda path, o=own | {key: value}: {"run": o})
         last = go_on.folder / "checkpoints" / "last.ckpt"
         config = go_on.folder / "config.yaml"
@@ -202,9 +202,9 @@ def test_a_run_is_what_it_computes():
     plain = {"seed": 1, "run_dir": "a", "command": "finetune", "api_key": "abc"}
     plain |= {
         "trainer": {"max_steps": 3, "gradient_clip_val": 1.0},
-        "data": {"num_workers": 2, "path": "x"},
+        "data": {"num_workers": 2, "path": "x", "batch_size": 4},
     }
-    given = {"seed": 1, "api_key": "***", "trainer.gradient_clip_val": 1.0, "data.path": "x"}
+    given = {"seed": 1, "api_key": "***", "trainer.gradient_clip_val": 1.0, "data.batch_size": 4}
     assert run_settings(plain) == given
 
 
@@ -229,3 +229,11 @@ def test_a_damaged_last_save_falls_back_to_the_newest_whole_one(go_on, monkeypat
         path.write_bytes(b"half a checkpo")
     with raises(CheckpointError, f"{saves / 'last.ckpt'}: ", "read as a checkpoint"):
         go_on()
+
+
+def test_the_path_may_change_if_the_checkpoint_has_digests_of_the_rows(go_on, monkeypatch):
+    config = {"tokenizer": None, "rows": {"train": {}, "val": {}}}
+    monkeypatch.setattr(resume, "read_config", lambda path: config)
+    cfg = go_on("data.path=moved/y.jsonl")
+    assert (cfg["data"]["path"], cfg["dim"]) == ("moved/y.jsonl", 16)
+    assert go_on()["data"]["path"] == "x.jsonl"
