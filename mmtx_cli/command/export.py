@@ -68,7 +68,7 @@ def model_card(name: str, config: dict[str, Any]) -> str:
     predicts = any(trait(n, "predicts") and not trait(n, "contrastive") for n in heads)
     command = "predict" if predicts else "eval"
     command = "caption" if any(map(text_target, heads)) else command
-    inputs = " inputs=IMAGES" if command == "caption" else " data.path=MANIFEST.jsonl"
+    inputs = " inputs=PICTURES" if command == "caption" else " data.path=MANIFEST.jsonl"
     if any(text_target(node) == "answers" for node in heads):
         inputs += " text='A QUESTION'"
     return (

@@ -3,7 +3,7 @@ import pytest
 from mmtx_cli.command.export import model_card
 
 HEADS = {
-    "captioning.CaptioningHead": "mmtx caption ckpt=mine inputs=IMAGES",
+    "captioning.CaptioningHead": "mmtx caption ckpt=mine inputs=PICTURES",
     "classification.ClassificationHead": "mmtx predict ckpt=mine data.path=MANIFEST.jsonl",
     "contrastive.ContrastiveHead": "mmtx eval ckpt=mine data.path=MANIFEST.jsonl",
     "masked_reconstruction.MaskedReconstructionHead": "mmtx eval ckpt=mine data.path=MANIFEST",
@@ -26,4 +26,4 @@ def test_a_model_that_answers_is_given_a_question():
     fusion = {"_target_": "mmtx_cli.fusion.concat.ConcatFusion"}
     model = {"encoder": {}, "fusion": fusion, "head": {"one": node}}
     card = model_card("mine", {"model": model, "preparation": {"image_size": 32}})
-    assert "mmtx caption ckpt=mine inputs=IMAGES text='A QUESTION'" in card
+    assert "mmtx caption ckpt=mine inputs=PICTURES text='A QUESTION'" in card
