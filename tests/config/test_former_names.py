@@ -13,6 +13,7 @@ SETTINGS = {key for name, schema in SECTIONS.items() for key in setting_keys(nam
 OF_COMMANDS = [(c, old, new) for c, keys in COMMAND_KEYS.items() for old, new in keys.items()]
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("old", [key for key in KEYS if not key.startswith("preparation.")])
 def test_a_key_of_a_section(old, tmp_path):
     assert old not in SETTINGS
@@ -21,6 +22,7 @@ def test_a_key_of_a_section(old, tmp_path):
     mentions(message, f"{old}: ", f"now called {KEYS[old]}\n")
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize(("command", "old", "new"), OF_COMMANDS)
 def test_a_key_of_a_command(command, old, new, tmp_path):
     known = root_keys(command)
