@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from mmtx_cli.errors import OutputError
-from mmtx_cli.io.redact import redacted_message
 
 CLOSED = 128 + 13
 """Exit status if the reader of the output has gone, as if SIGPIPE had ended the process."""
@@ -59,9 +58,17 @@ class Output:
     def __init__(self, stream: Any, is_error: bool, drawn: bool = False) -> None:
         self.stream, self.is_error, self.drawn = stream, is_error, drawn
 
+    @staticmethod
+    def redacted(text: str) -> str:
+        """Return a text without secrets."""
+        # its patterns take longer to compile than ``mmtx --help`` takes otherwise
+        from mmtx_cli.io.redact import redacted_message
+
+        return redacted_message(text)
+
     def write(self, text: str) -> int:
         """Write a text with control characters escaped and, on standard error, secrets redacted."""
-        shown = redacted_message(text) if self.is_error else text
+        shown = self.redacted(text) if self.is_error else text
         if not self.drawn:
             # a library's progress bar restarts its line with a carriage return
             shown = plain_text("\n" + shown[1:] if shown.startswith("\r") else shown)
