@@ -80,7 +80,9 @@ def resume_config(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
         raise ConfigError(*faults)
     config = read_intact_config(last)
     old, new = value(saved_plain, "data.path"), saved.data.path
-    if new != old and not config.get("rows"):  # of an early version: nothing detects other rows
+    if (
+        new != old and not is_hidden(old) and not config.get("rows")
+    ):  # of an early version: nothing detects other rows
         raise ConfigError(difference_fault("data.path", new, old, cfg.run_dir))
     complete_early(saved, config, last)
     check_same_run(last, config.get("run") or {}, run_settings(saved_plain))

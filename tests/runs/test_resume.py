@@ -237,3 +237,9 @@ def test_the_path_may_change_if_the_checkpoint_has_digests_of_the_rows(go_on, mo
     cfg = go_on("data.path=moved/y.jsonl")
     assert (cfg["data"]["path"], cfg["dim"]) == ("moved/y.jsonl", 16)
     assert go_on()["data"]["path"] == "x.jsonl"
+
+
+def test_a_redacted_path_is_given_again_also_in_an_early_run(go_on):
+    path = go_on.folder / "config.yaml"
+    path.write_text(path.read_text().replace("path: x.jsonl", "path: /mnt/***/x.jsonl"))
+    assert go_on("data.path=/mnt/s/x.jsonl")["data"]["path"] == "/mnt/s/x.jsonl"
