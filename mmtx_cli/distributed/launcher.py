@@ -94,7 +94,7 @@ class RankLauncher(ScriptLauncher):
         return self.num_processes * self.num_nodes
 
     def waits(self, where: str) -> str:
-        """Return a message that says what this node waits for and how to start the other nodes."""
+        """Return a message about what this node waits for and how to start the other nodes."""
         limit = f"for at most trainer.join_timeout={self.settings.join_timeout:g} s"
         if self.external:
             return f"waiting {limit} for all {self.world} processes at {where}"
@@ -152,7 +152,7 @@ def end(message: str, status: int) -> None:
 
 
 def check_address(num_nodes: int) -> None:
-    """Check the environment variables that tell the processes to be started where to connect.
+    """Check the environment variables with the address for the processes to be started.
 
     Raises:
         ConfigError: naming the environment variable.

@@ -15,7 +15,7 @@ from typing import Any
 from mmtx_cli.distributed.signals import SIGNALS
 
 PARENT = "MMTX_PARENT"
-"""Environment variable that tells a process that mmtx started it; holds the parent's PID."""
+"""Environment variable of a process that mmtx started; holds the parent's PID."""
 STARTED: list[subprocess.Popen] = []
 """Ranks 1, 2, … on this machine."""
 PATIENCE, AFTER_SIGNAL = 60.0, 10.0

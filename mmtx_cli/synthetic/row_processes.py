@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,8 +10,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
+from mmtx_cli.data.loader_worker import init_worker
 from mmtx_cli.errors import RunError
-from mmtx_cli.media.worker.child import GROUP_SIGNALS, die_with_parent, set_handler
 
 MIN_PARALLEL = 200
 """Fewer rows are made in the calling process, sooner than other processes start."""
@@ -42,7 +41,7 @@ def rows_in_order(
         return
     # a fork starts at once; Linux alone supports it in every program
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    pool = ProcessPoolExecutor(workers, context, _init_process, (os.getpid(),))
+    pool = ProcessPoolExecutor(workers, context, init_worker, (0,))
     try:
         with warnings.catch_warnings():
             # Python warns if there are threads; a row uses no lock that they may hold
@@ -56,10 +55,3 @@ def rows_in_order(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _init_process(parent: int) -> None:
-    """Leave signals to the process group to the parent, and end with it."""
-    set_handler(GROUP_SIGNALS, signal.SIG_IGN)
-    if sys.platform == "linux":
-        die_with_parent(parent)

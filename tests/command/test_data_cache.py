@@ -198,7 +198,7 @@ def test_other_settings_are_refused(data, tmp_path, monkeypatch):
     where = f"data.cache={quoted(cache)}"
     monkeypatch.setattr(sys, "argv", ["mmtx", "finetune", "dim=16", "++data.path=x.jsonl"])
 
-    def reported(*args):
+    def refusal(*args):
         with pytest.raises((ConfigError, DataError)) as caught:
             trained(tmp_path, data, FROZEN, where, *args)
         assert not (tmp_path / "finetune").exists()
@@ -213,18 +213,18 @@ def test_other_settings_are_refused(data, tmp_path, monkeypatch):
         (["audio_seconds=1.0"], ["audio_seconds 3 ", ", 1.0 "]),
         (["data.tokenizer_vocab_size=280"], [f"{place}encoder.text: ", "tokenizer"]),
     ):
-        mentions(reported(*args), place, *parts)
-    mentions(reported("data.augment.flip=true"), "data.augment: ", "random", f"data.cache={cache}")
-    message = reported("freeze=[encoder.image,encoder.text,encoder.video]")
+        mentions(refusal(*args), place, *parts)
+    mentions(refusal("data.augment.flip=true"), "data.augment: ", "random", f"data.cache={cache}")
+    message = refusal("freeze=[encoder.image,encoder.text,encoder.video]")
     mentions(message, "encoder.audio: ", f"data.cache={cache}", " freeze=[encoder.audio]")
-    message = reported(
+    message = refusal(
         "head=masked_image",
         "fusion=decision",
         "head.masked_image.streams=[image,text,video,audio]",
         "encoder.image.stem=patch",
     )
     mentions(message, "head.masked_image: ", " image ", f"data.cache={cache}", "encoder.image")
-    last = reported("seed=2", "data.resize_mode=squash")
+    last = refusal("seed=2", "data.resize_mode=squash")
     mentions(last, "data.resize_mode crop ", ", squash ")
     assert last.endswith(
         f": mmtx data action=cache out={cache} dim=16 data.path=x.jsonl "

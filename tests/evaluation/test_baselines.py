@@ -127,20 +127,20 @@ def test_what_is_not_beaten_is_a_sentence():
     right, some = (labels + np.where(np.arange(100) % n, 0, 1) for n in (50, 2))
     majority = classification_scores(np.tile([1.0, 0.0], (100, 1)), labels)
 
-    def outputs(predicted):
+    def verdicts(predicted):
         scores = classification_scores(np.eye(2)[predicted % 2], labels)
         parts = baseline_parts({"h": {"most": majority}}, {"h": ([], [], scores)}, 300, 0)
         low, high = parts["most"]["difference"]["h/accuracy"]["interval"]
         model = {"h/accuracy": scores.metrics()["accuracy"]}
         return unbeaten(parts, model, {}), low, high
 
-    sentences, low, _ = outputs(right)
+    sentences, low, _ = verdicts(right)
     assert sentences == {}
     assert low > 0
-    sentences, low, high = outputs(some)
+    sentences, low, high = verdicts(some)
     assert low < 0 < high
     mentions(sentences["h"], "h/accuracy 0.500 ", "better", " most (0.600)", "interval")
-    sentences, _, high = outputs(1 - labels)
+    sentences, _, high = verdicts(1 - labels)
     assert high < 0
     mentions(sentences["h"], "h/accuracy 0.000 ", "worse", " most (0.600)")
 

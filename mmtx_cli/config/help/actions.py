@@ -39,20 +39,20 @@ def action_faults(command: str, args: Sequence[str]) -> Iterator[str]:
     value, actions = given.pop("action", None), ACTIONS[command]
     if value is None:
         fitting = [action for action in actions if takes(f"{command}_{action}", given)]
-        near, said = fitting[0] if given and len(fitting) == 1 else None, "action is missing"
+        near, fault = fitting[0] if given and len(fitting) == 1 else None, "action is missing"
     else:
-        near, said = closest(value, actions, 0.6), f"action={value} is unknown"
+        near, fault = closest(value, actions, 0.6), f"action={value} is unknown"
     if value is not None and "," in value:
-        near, said = None, f"action={value}: select one action"
-    hint = f"did you mean action={near}?" if near else f"choose from {', '.join(actions)}"
-    hint = rename_hint(f"action={value}") or hint
+        near, fault = None, f"action={value}: select one action"
+    nearest = f"did you mean action={near}?" if near else f"choose from {', '.join(actions)}"
+    hint = rename_hint(f"action={value}") or nearest
     if overrides:
-        yield f"{said}; {hint}{example(f'{command}_{near or actions[0]}')}"
+        yield f"{fault}; {hint}{example(f'{command}_{near or actions[0]}')}"
         for key in given:
             if near and (renamed := rename_hint(key, f"{command}_{near}")):
                 yield f"{key}: {renamed}"
     else:
-        yield "\n".join([f"{said}; {hint}", *action_rows(command)])
+        yield "\n".join([f"{fault}; {hint}", *action_rows(command)])
 
 
 def takes(command: str, keys: Sequence[str] | dict[str, str]) -> bool:

@@ -14,7 +14,7 @@ def text_of(name: str, value: object, faults: list[str], expected: str = "text")
         name: Key of the cell, for messages.
         value: The cell.
         faults: List to which faults are appended.
-        expected: What the message tells the user to write.
+        expected: What the user is to write, for the message.
     """
     if value is None:
         return None

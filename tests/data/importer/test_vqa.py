@@ -40,8 +40,8 @@ class TestVqa:
             ]
         }
 
-    def annotation(self, ident, kind, predicted):
-        answers = [{"answer": text, "answer_id": i} for i, text in enumerate(predicted, 1)]
+    def annotation(self, ident, kind, texts):
+        answers = [{"answer": text, "answer_id": i} for i, text in enumerate(texts, 1)]
         return {"question_id": ident, "image_id": 9, "answer_type": kind, "answers": answers}
 
     def rows(self, tmp_path, questions, annotations=None, subtype=None):
@@ -108,20 +108,20 @@ class TestVqa:
         assert all("download" in fault for fault in faults)
 
     def test_other_files(self, tmp_path, questions, annotations):
-        def predicted(*files):
+        def refusal(*files):
             return str(faults_of(self.rows(tmp_path, *files)))
 
-        mentions(predicted(annotations), "q.json: ", "'questions'", "VQA questions")
-        mentions(predicted(questions, questions), "a.json: ", "'annotations'")
-        mentions(predicted({**questions, "questions": []}), "q.json: ", "'questions'", "empty")
+        mentions(refusal(annotations), "q.json: ", "'questions'", "VQA questions")
+        mentions(refusal(questions, questions), "a.json: ", "'annotations'")
+        mentions(refusal({**questions, "questions": []}), "q.json: ", "'questions'", "empty")
         mentions(
-            predicted({"questions": questions["questions"]}),
+            refusal({"questions": questions["questions"]}),
             "q.json: ",
             "data_subtype",
             "train2014",
         )
         abstract = {**questions, "data_type": "abstract_v002"}
-        mentions(predicted(abstract), "q.json: ", "data_type 'abstract_v002'", "mscoco")
+        mentions(refusal(abstract), "q.json: ", "data_type 'abstract_v002'", "mscoco")
         mentions(
             faults_of(vqa.rows("no", None, "x", "val")), "no: ", "questions= ", "VQA questions"
         )
