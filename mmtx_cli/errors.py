@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 MAX_SHOWN = 20
 """Number of faults or names in a message."""
-_PLACE = re.compile(r"^.*?:\d+: ")
-_MORE = re.compile(r"… and (\d+) more")
+# not compiled here: most commands never need them
+_PLACE = r"^.*?:\d+: "
+_MORE = r"… and (\d+) more"
 
 
 class MmtxError(ValueError):
@@ -72,7 +73,7 @@ def listed(names: Sequence[object], shown: int = MAX_SHOWN) -> str:
 
 def count_faults(faults: Sequence[str]) -> int:
     """Return the number of faults, including those that a truncated list only counts."""
-    return sum(int(match[1]) if (match := _MORE.match(fault)) else 1 for fault in faults)
+    return sum(int(match[1]) if (match := re.match(_MORE, fault)) else 1 for fault in faults)
 
 
 def without_repeats(faults: Sequence[str], shown: int = MAX_SHOWN) -> list[str]:
@@ -80,7 +81,7 @@ def without_repeats(faults: Sequence[str], shown: int = MAX_SHOWN) -> list[str]:
 
     The last of these lines is followed by the number of further lines with this fault.
     """
-    messages = [_PLACE.sub("", fault) for fault in faults]
+    messages = [re.sub(_PLACE, "", fault) for fault in faults]
     total, seen = Counter(messages), Counter[str]()
     kept = []
     for fault, message in zip(faults, messages, strict=True):
