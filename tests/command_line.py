@@ -38,8 +38,8 @@ CAPTIONER = (
     *TINY,
     "fusion=concat",
     "head=captioning",
-    "head.captioning.depth=1",
-    "head.captioning.num_heads=2",
+    "decoder.depth=1",
+    "decoder.num_heads=2",
 )
 CONTRASTIVE = (
     *TINY_IMAGE,
@@ -57,7 +57,7 @@ PRETRAINING = (
     "encoder.text.depth=1",
     "head=[contrastive,captioning]",
     "head.captioning.streams=[image]",
-    "head.captioning.depth=1",
+    "decoder.depth=1",
     "head.captioning.num_beams=2",
     *TINY[3:6],
 )

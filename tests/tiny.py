@@ -25,6 +25,7 @@ from mmtx_cli.counter_rng import step_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.model.build import build_model, component
 from mmtx_cli.model.multimodal import MultimodalModel
+from mmtx_cli.runs.resolve import set_default_decoder
 from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput, Tokens
 
 VOCAB, BOS, EOS, FIRST_WORD = 30, 2, 3, 5
@@ -105,7 +106,9 @@ def composed(*args: str) -> dict[str, Any]:
 @cache
 def _composed(*args: str) -> dict[str, Any]:
     with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-        chosen = OmegaConf.to_container(compose("finetune", force_add([*args])))
+        whole = compose("finetune", force_add([*args]))
+        set_default_decoder(whole)
+        chosen = OmegaConf.to_container(whole)
         small = [
             f"{path}.{name}={value}"
             for _, top, part in components(chosen)
@@ -121,6 +124,7 @@ def _composed(*args: str) -> dict[str, Any]:
             if path != top and "weights" in node
         ]
         cfg = compose("finetune", force_add([*args, *without_overridden([*FACTS, *small], args)]))
+        set_default_decoder(cfg)
     return OmegaConf.to_container(cfg, resolve=True)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from mmtx_cli.config.constraints import entries, select
-from mmtx_cli.config.introspect import TargetError, class_constant, class_trait
+from mmtx_cli.config.introspect import TargetError, class_constant, class_trait, signature_of
 from mmtx_cli.suggest import suggest
 
 TRAINING = ("pretrain", "finetune")
@@ -37,6 +37,7 @@ def cross_field_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
             hint = suggest(str(name), encoders)
             yield f"data.modality_dropout_by.{name}: the model has no such encoder; {hint}"
     yield from fusion_faults(cfg, encoders)
+    yield from decoder_faults(cfg)
     yield from target_faults(cfg)
     yield from leak_faults(cfg)
     if cfg.get("command") == "caption" and select(cfg, "data.cache"):
@@ -100,6 +101,31 @@ def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
                 f"head.{name}: fusion=decision has no fused stream, and {what} cannot be averaged; "
                 f"use another fusion, or a single modality: head.{name}.streams=[{min(encoders)}]"
             )
+
+
+def decoder_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Yield errors for a decoder that no head uses, and for a connector that does not fit it."""
+    decoder, connector = cfg.get("decoder"), cfg.get("connector")
+    if not decoder:
+        if connector:
+            yield "connector: only a decoder reads through it; set decoder=NAME, or remove it"
+        return
+    trusted = tuple(cfg.get("trusted_packages") or ())
+    if not any(takes_decoder(node, trusted) for _, node in entries(cfg, "head")):
+        yield "decoder: no head generates text; set head=captioning, or remove it"
+    takes_connector = class_attribute(decoder, "takes_connector")
+    if takes_connector is False and connector:
+        yield "connector: this decoder reads its context without one; remove it"
+    if takes_connector and not connector:
+        yield "connector: required by this decoder; set e.g. connector=prefix"
+
+
+def takes_decoder(head: Any, trusted: tuple[str, ...] = ()) -> bool:
+    """Return True if a head's class has the argument ``decoder``."""
+    try:
+        return "decoder" in signature_of(str(head["_target_"]), trusted).parameters
+    except (TargetError, TypeError, KeyError):
+        return False
 
 
 def class_attribute(node: Any, name: str) -> object:

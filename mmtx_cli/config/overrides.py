@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-SECTIONS = ("encoder", "fusion", "head", "data", "optimizer", "trainer", "logger")
+SECTIONS = (
+    *("encoder", "fusion", "connector", "decoder", "head"),
+    *("data", "optimizer", "trainer", "logger"),
+)
 """Sections whose keys ``check`` validates by signatures and schemas, which Hydra does not know."""
 
 UNSUPPORTED_FLAGS = {

@@ -21,7 +21,8 @@ from mmtx_cli.suggest import suggest
 
 PROVIDED = {
     "fusion": {"modalities"},
-    "head": {"available", "vote", "patching", "encoders", "trained_heads"},
+    "connector": {"width", "layers", "scale", "streams"},
+    "head": {"available", "vote", "patching", "encoders", "trained_heads", "decoder"},
 }
 """Arguments that are not configurable: the model builder provides them."""
 
@@ -82,8 +83,9 @@ def components(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Yield (group, config path, node) for each component of the model."""
     for name, node in entries(cfg, "encoder"):
         yield "encoder", f"encoder.{name}", node
-    if cfg.get("fusion") is not None:
-        yield "fusion", "fusion", cfg["fusion"]
+    for group in ("fusion", "connector", "decoder"):
+        if cfg.get(group) is not None:
+            yield group, group, cfg[group]
     for name, node in entries(cfg, "head"):
         yield "head", f"head.{name}", node
 
@@ -114,7 +116,7 @@ def choice_hint(group: str, path: str, node: Any, cfg: Mapping[str, Any]) -> str
     """Return what to write instead of a node that is not a component.
 
     Args:
-        group: Group of the component: encoder, fusion or head.
+        group: Group of the component, such as encoder.
         path: Config path of the node.
         node: The node.
         cfg: The whole configuration.

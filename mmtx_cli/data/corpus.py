@@ -179,6 +179,7 @@ def build_data(
     text_encoder: Mapping[str, Any] | None = None,
     heads: Mapping[str, Any] | None = None,
     manifest: Manifest | None = None,
+    decoder: Mapping[str, Any] | None = None,
 ) -> Corpus:
     """Read and validate the data of a run.
 
@@ -191,12 +192,13 @@ def build_data(
             tokenizer, that one is used for input texts.
         heads: Configurations of the heads.
         manifest: The data set, if it has been read already.
+        decoder: Configuration of the decoder; a pretrained one has its own tokenizer.
     """
     manifest = manifest or read_corpora(settings, seed)
     stored = stored or {}
     labels = [sample.label for sample in manifest.samples if sample.label is not None]
     trained = has_label_head(stored)
-    tokenizer = run_tokenizer(manifest, settings, stored.get("tokenizer"), heads or {})
+    tokenizer = run_tokenizer(manifest, settings, stored.get("tokenizer"), heads or {}, decoder)
     multi_label = any(isinstance(label, tuple) for label in labels)
     return Corpus(
         manifest,

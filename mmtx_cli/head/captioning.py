@@ -1,20 +1,20 @@
-"""Captioning and free-text question answering with an autoregressive Transformer decoder."""
+"""Captioning and free-text question answering with an autoregressive decoder."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.vqa_answers import answer_metrics
+from mmtx_cli.decoder.base import MakeDecoder, shifted
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.generation.beam import beam_search
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.head.traits import HeadTraits
-from mmtx_cli.layer.decoder import TextDecoder
+from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.earlier import Restoring
 from mmtx_cli.layer.summary import StreamSummary
 from mmtx_cli.metric.caption import caption_scores
@@ -23,11 +23,11 @@ from mmtx_cli.types import IGNORE_INDEX, Batch, Prediction, Streams
 
 
 class CaptioningHead(Head):
-    """Generates a caption token by token from the tokens it reads (Vaswani et al. 2017), or with
-    ``target="answers"`` an answer to the question in its input.
+    """Generates a caption token by token from the tokens it reads, or with ``target="answers"`` an
+    answer to the question in its input.
 
-    The decoder cross-attends to all tokens. If it reads several streams, a summary of each stream
-    is also added to every token.
+    The decoder (group ``decoder``) reads the tokens of all streams. A ``transformer`` that reads
+    several also adds a summary of each stream to every token.
     """
 
     text_targets: ClassVar[dict[str, str]] = {"captions": "captions", "answers": "answer_text"}
@@ -39,15 +39,11 @@ class CaptioningHead(Head):
         self,
         dim: int,
         available: Sequence[str],
-        vocab_size: int,
         bos_id: int,
         eos_id: int,
+        decoder: MakeDecoder,
         streams: Sequence[str] | None = None,
         weight: float = 1.0,
-        depth: int = 3,
-        num_heads: int = 4,
-        mlp_ratio: float = 4.0,
-        dropout: float = 0.1,
         label_smoothing: float = 0.1,
         max_length: int = 64,
         num_beams: int = 3,
@@ -74,9 +70,14 @@ class CaptioningHead(Head):
         # with a single stream the summary is a shortcut past the attention, which then trains much
         # later
         self.stream_summary = StreamSummary(dim, self.streams) if len(self.streams) > 1 else None
-        self.decoder = TextDecoder(
-            vocab_size, dim, depth, num_heads, max_length, mlp_ratio, dropout
-        )
+        self.decoder = decoder(len(self.streams))
+        if not self.decoder.reads_summary:
+            self.stream_summary = None
+        if self.decoder.max_length < max_length:
+            raise ValueError(
+                f"max_length={max_length}: the decoder supports {self.decoder.max_length} tokens; "
+                f"set decoder.max_length={max_length}"
+            )
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:
         """Compute the teacher-forcing loss.
@@ -88,13 +89,10 @@ class CaptioningHead(Head):
         target = self.target_texts(batch)
         if target is None:
             return Prediction(None, {})
-        (context, mask), summary = self.context(streams), self.summarize(streams)
-        if target.dim() == 3:
-            num_texts, target = target.shape[1], target.flatten(0, 1)
-            summary = None if summary is None else summary.repeat_interleave(num_texts, dim=0)
-        inputs, next_tokens = target[:, :-1], target[:, 1:]
-        hidden = self.decoder(inputs.clamp(min=0), context, mask, summary)
-        total = self.loss(hidden.flatten(0, 1), next_tokens.flatten())
+        inputs, next_tokens = shifted(target.flatten(0, -2))
+        hidden = self.decoder(inputs, self.decoder_context(streams, batch))
+        smoothing = self.label_smoothing if self.training else 0.0
+        total = self.decoder.loss(hidden.flatten(0, 1), next_tokens.flatten(), smoothing)
         count = (next_tokens != IGNORE_INDEX).sum()
         return Prediction(global_mean(total, count, shared=self.training), {"count": count})
 
@@ -108,22 +106,11 @@ class CaptioningHead(Head):
         texts = self.target_texts(batch)
         return None if texts is None else (texts[..., 1:] != IGNORE_INDEX).sum()
 
-    def summarize(self, streams: Streams) -> Float[Tensor, "b d"] | None:
-        """Return the vector added to every token of a sample; None if a single stream is read."""
-        return None if self.stream_summary is None else self.stream_summary(streams)
-
-    def loss(self, hidden: Float[Tensor, "n d"], target: Int[Tensor, " n"]) -> Float[Tensor, ""]:
-        """Return the sum of the cross-entropy over the tokens that are not padding."""
-        smoothing = self.label_smoothing if self.training else 0.0
-        weight = self.decoder.embedding.weight
-        options: Any = {
-            "ignore_index": IGNORE_INDEX,
-            "label_smoothing": smoothing,
-            "reduction": "sum",
-        }
-        if hasattr(F, "linear_cross_entropy"):  # torch 2.14: does not materialize all logits
-            return F.linear_cross_entropy(hidden, weight.to(hidden.dtype), target, **options)
-        return F.cross_entropy(F.linear(hidden, weight).float(), target, **options)
+    def decoder_context(self, streams: Streams, batch: Batch) -> Context:
+        """Return what the decoder reads of each sample."""
+        summary = None if self.stream_summary is None else self.stream_summary(streams)
+        sizes = tuple(streams[name].x.shape[1] for name in self.streams)
+        return Context(*self.context(streams), summary, streams=sizes)
 
     @torch.no_grad()
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
@@ -131,27 +118,22 @@ class CaptioningHead(Head):
 
         The score is the log-probability divided by the length to the power of ``length_penalty``.
         """
-        context, mask = self.context(streams)
-        summary = self.summarize(streams)
-        caches = self.decoder.start(context, self.num_beams, self.max_length)
+        context = self.decoder_context(streams, batch)
+        state = self.decoder.start(context, self.num_beams, self.max_length)
 
         def step(tokens: Tensor, position: int) -> Tensor:
-            return self.decoder.step(tokens, mask, caches, position, summary)
-
-        def reorder(rows: Tensor, length: int) -> None:
-            for cache in caches:
-                cache.reorder(rows, length)
+            return self.decoder.step(tokens, state, position)
 
         tokens, score = beam_search(
             step,
-            reorder,
+            state.reorder,
             len(context),
             self.num_beams,
             self.max_length,
             self.bos_id,
             self.eos_id,
             self.length_penalty,
-            context.device,
+            context.x.device,
         )
         return {"tokens": tokens, "score": score}
 

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from mmtx_cli.counter_rng import uniform
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.decoder.transformer import TransformerDecoder
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
-from mmtx_cli.layer.decoder import TextDecoder
+from mmtx_cli.layer.context import Context
 from mmtx_cli.metric.pretraining import perplexity_scores
 from mmtx_cli.types import IGNORE_INDEX, Batch, ModalityInput, Prediction, Streams
 
@@ -52,8 +53,8 @@ class PrefixLMHead(Head):
                 "encoder/text=transformer data.text=captions"
             )
         super().__init__(dim, available, streams, weight)
-        self.decoder = TextDecoder(
-            vocab_size, dim, depth, num_heads, max_length, mlp_ratio, dropout
+        self.decoder = TransformerDecoder(
+            vocab_size, dim, max_length, depth, num_heads, mlp_ratio, dropout
         )
 
     @property
@@ -100,7 +101,7 @@ class PrefixLMHead(Head):
         """
         text = batch.targets["text"]
         inputs, next_tokens = text[:, :-1], text[:, 1:]
-        hidden = self.decoder(inputs.clamp(min=0), *self.context(streams))
+        hidden = self.decoder(inputs, Context(*self.context(streams)))
         logits = F.linear(hidden, self.decoder.embedding.weight)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         nll = F.cross_entropy(logits.flatten(0, 1), next_tokens.flatten(), reduction="none")

@@ -142,8 +142,10 @@ def checked_config(config: Any, path: Path, names: Iterable[str]) -> dict[str, A
         current.get("preparation"),
         current.get("data"),
     ]
-    parts = [p for g in groups[:2] if isinstance(g, Mapping) for p in g.values() if p is not None]
-    is_valid = all(isinstance(node, Mapping) for node in (*groups, *parts, model.get("fusion")))
+    parts = [p for g in groups[:2] if isinstance(g, Mapping) for p in g.values()]
+    parts += [model.get("connector"), model.get("decoder")]
+    needed = (*groups, model.get("fusion"), *(part for part in parts if part is not None))
+    is_valid = all(isinstance(node, Mapping) for node in needed)
     if (
         not is_valid
         or "dim" not in model

@@ -129,6 +129,16 @@ CHOICES: Mapping[str, str] = {
 """Options of groups."""
 
 
+DECODER_ARGUMENTS = ("vocab_size", "depth", "num_heads", "mlp_ratio", "dropout")
+"""Arguments of the decoder, which were those of the captioning head."""
+MOVED: Mapping[str, str] = {f"head.captioning.{key}": f"decoder.{key}" for key in DECODER_ARGUMENTS}
+"""Keys of components that are now those of another one."""
+CAPTIONING_HEADS = (
+    f"{PACKAGE}head.captioning.CaptioningHead",
+    f"{PACKAGE}head.captioning.EarlierCaptioningHead",
+)
+
+
 def rename_hint(name: str, command: str | None = None) -> str | None:
     """Return "now called …" for a former key, option or class of mmtx, else None.
 
@@ -149,8 +159,9 @@ def current_name(name: str, command: str | None = None) -> str | None:
     """
     if command and name in COMMAND_KEYS.get(command, {}):
         return COMMAND_KEYS[command][name]
-    if name in KEYS or name in CHOICES:
-        return KEYS.get(name) or CHOICES[name]
+    for names in (KEYS, CHOICES, MOVED):
+        if name in names:
+            return names[name]
     package, _, rest = name.partition(".")
     path, _, argument = rest.rpartition(".")
     if path and argument in ARGUMENTS.get(package, {}):
@@ -186,7 +197,21 @@ def renamed(value: Any) -> Any:
         node = whole.get(section)
         if isinstance(node, dict) and key in node:
             node[current.partition(".")[2]] = node.pop(key)
-    return whole
+    return _with_decoder(whole)
+
+
+def _with_decoder(node: dict[str, Any]) -> dict[str, Any]:
+    """Move the arguments of a decoder from the captioning head to the section ``decoder``."""
+    heads = node.get("head")
+    for head in heads.values() if isinstance(heads, dict) else ():
+        if not isinstance(head, dict) or head.get("_target_") not in CAPTIONING_HEADS:
+            continue
+        if "vocab_size" in head:
+            moved = {key: head.pop(key) for key in DECODER_ARGUMENTS if key in head}
+            sizes = {"dim": head.get("dim"), "max_length": head.get("max_length", 64)}
+            target = f"{PACKAGE}decoder.transformer.TransformerDecoder"
+            node["decoder"] = {"_target_": target, **sizes, **moved}
+    return node
 
 
 def _package(node: Mapping[str, Any]) -> str:

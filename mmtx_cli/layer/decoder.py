@@ -1,12 +1,10 @@
-"""Transformer decoder with masked self-attention, cross-attention and a key-value cache.
+"""A Transformer block with causal self-attention, cross-attention and a key-value cache.
 
-Shape letters: b inputs, k beams per input, t tokens, n context tokens, d width, v vocabulary.
+Shape letters: s texts, b inputs, k beams per input, t tokens, n context tokens, d width.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -91,75 +89,3 @@ class DecoderBlock(nn.Module):
         x = x + self.attention.read(new, keys).view(b, k, d)
         x = x + self.cross_attention.read(self.norm2(x), cache.context, context_mask)
         return x + self.feed_forward(self.norm3(x))
-
-
-class TextDecoder(nn.Module):
-    """Autoregressive Transformer with cross-attention; its embeddings are tied to the output."""
-
-    def __init__(
-        self,
-        vocab_size: int,
-        dim: int,
-        depth: int,
-        num_heads: int,
-        max_length: int,
-        mlp_ratio: float = 4.0,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(vocab_size, dim)
-        self.position = nn.Parameter(torch.empty(max_length, dim))
-        self.dropout = nn.Dropout(dropout)
-        blocks = [DecoderBlock(dim, num_heads, mlp_ratio, dropout) for _ in range(depth)]
-        self.blocks: Sequence[DecoderBlock] = nn.ModuleList(blocks)  # type: ignore[assignment]
-        self.norm = nn.LayerNorm(dim)
-        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
-        nn.init.normal_(self.position, std=0.02)
-
-    def forward(
-        self,
-        tokens: Int[Tensor, "s t"],
-        context: Float[Tensor, "b n d"],
-        context_mask: Bool[Tensor, "b n"],
-        summary: Float[Tensor, "s d"] | None = None,
-    ) -> Float[Tensor, "s t d"]:
-        """Return hidden states; ``x @ embedding.weight.T`` are the logits of the next token.
-
-        Args:
-            tokens: Token IDs, starting with BOS; s / b consecutive texts per sample.
-            context: Input of the cross-attention.
-            context_mask: Where the context is real.
-            summary: One vector per text, which is added to every token.
-        """
-        x = self.embedding(tokens) + self.position[: tokens.shape[1]]
-        x = self.dropout(x if summary is None else x + summary[:, None])
-        for block in self.blocks:
-            x = block(x, context, context_mask)
-        return self.norm(x)
-
-    def start(self, context: Float[Tensor, "b n d"], beams: int, length: int) -> list[LayerCache]:
-        """Project the context for every block and allocate the caches."""
-        return [block.start(context, beams, length) for block in self.blocks]
-
-    def step(
-        self,
-        tokens: Int[Tensor, "b k"],
-        context_mask: Bool[Tensor, "b n"],
-        caches: list[LayerCache],
-        position: int,
-        summary: Float[Tensor, "b d"] | None = None,
-    ) -> Float[Tensor, "b k v"]:
-        """Return the logits of the next token of every beam.
-
-        Args:
-            tokens: The last token of each beam.
-            context_mask: Where the context is real.
-            caches: Returned by ``start``, one per block; updated in place.
-            position: Number of previous tokens.
-            summary: As in ``forward``.
-        """
-        x = self.embedding(tokens) + self.position[position]
-        x = x if summary is None else x + summary[:, None]
-        for block, cache in zip(self.blocks, caches, strict=True):
-            x = block.step(x, context_mask, cache, position)
-        return self.norm(x) @ self.embedding.weight.T

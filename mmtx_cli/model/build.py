@@ -1,10 +1,12 @@
 """Build models from plain configuration: the only place that instantiates components.
 
-A run's *config* is a plain dict, saved in every checkpoint: ``model`` (dim, encoder, fusion, head),
-``preparation`` (preprocessing), ``label_names``, ``multi_label``, ``tokenizer``.
+A run's *config* is a plain dict, saved in every checkpoint: ``model`` (dim, encoder, fusion,
+connector, decoder, head), ``preparation`` (preprocessing), ``label_names``, ``multi_label``,
+``tokenizer``.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from hydra.utils import instantiate
 
 from mmtx_cli.config.introspect import signature_of
 from mmtx_cli.config.validate import component_faults
+from mmtx_cli.decoder.base import Decoder
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.layer.frozen_teacher import FrozenTeacher
 from mmtx_cli.model.earlier import EarlierModel
@@ -34,6 +37,7 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
     available = {"available": list(fusion.streams), "vote": fusion.vote}
     available |= {"patching": patching, "encoders": encoders}
     heads = {}
+    available["decoder"] = partial(build_decoder, model, trusted)
     for name, node in model["head"].items():
         parameters = signature_of(node["_target_"], tuple(trusted)).parameters
         provided = {
@@ -46,6 +50,30 @@ def build_model(config: Mapping[str, Any], trusted: Sequence[str] = ()) -> Multi
         heads[name] = component(f"head.{name}", node, **provided)
     kind = EarlierModel if config.get("early") else MultimodalModel
     return kind(model["dim"], encoders, fusion, heads)
+
+
+def build_decoder(model: Mapping[str, Any], trusted: Sequence[str], num_streams: int) -> Decoder:
+    """Build the decoder of a head that generates text from ``num_streams`` streams, with its
+    connector.
+
+    Raises:
+        ConfigError: If there is no decoder, or it takes no connector, or lacks one.
+    """
+    node = model.get("connector")
+    if not model.get("decoder"):
+        raise ConfigError("decoder: required by a head that generates text; set decoder=NAME")
+    decoder: Decoder = component("decoder", model["decoder"])
+    if node and not decoder.takes_connector:
+        raise ConfigError("connector: this decoder reads its context without one; remove it")
+    if not decoder.takes_connector:
+        return decoder
+    if not node:
+        raise ConfigError("connector: required by this decoder; set e.g. connector=prefix")
+    parameters = signature_of(node["_target_"], tuple(trusted)).parameters
+    provided = {**decoder.connector_kwargs(), "streams": num_streams}
+    provided = {key: value for key, value in provided.items() if key in parameters}
+    decoder.connect(component("connector", node, **provided))
+    return decoder
 
 
 def build_encoders(nodes: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,10 +47,13 @@ def _inherit(cfg: DictConfig, stored: Mapping[str, Any]) -> None:
     cfg.dim = model["dim"] if cfg.get("dim") is None else cfg.dim
     for key in ROOT_KEYS:
         cfg[key] = preparation[key] if cfg.get(key) is None else cfg[key]
-    if cfg.get("fusion") is None:
-        cfg.fusion = model["fusion"]
-    elif is_change(cfg.fusion):
-        cfg.fusion = OmegaConf.merge(model["fusion"], cfg.fusion)
+    # new heads have a new decoder
+    parts = ("fusion",) if has_new_head(cfg) else ("fusion", "connector", "decoder")
+    for key in parts:
+        if cfg.get(key) is None:
+            cfg[key] = model.get(key)
+        elif is_change(cfg[key]) and model.get(key):
+            cfg[key] = OmegaConf.merge(model[key], cfg[key])
     cfg.encoder = merged(model["encoder"], cfg.get("encoder") or {})
     chosen = cfg.get("head") or {}
     cfg.head = OmegaConf.create(chosen) if has_new_head(cfg) else merged(model["head"], chosen)

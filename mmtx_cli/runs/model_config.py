@@ -44,6 +44,14 @@ def make_portable(nodes: Mapping[str, Any], parts: Any) -> None:
         change(nodes[name], part.rebuild_kwargs())
 
 
+def make_decoder_portable(model: dict[str, Any], heads: Any) -> None:
+    """Change the node of the decoder, so that it needs no pretrained weights, in place."""
+    for head in heads.values():
+        decoder: Any = getattr(head, "decoder", None)
+        if hasattr(decoder, "rebuild_kwargs"):
+            change(model["decoder"], decoder.rebuild_kwargs())
+
+
 def portable_nodes(nodes: Mapping[str, Any], encoders: Any) -> dict[str, Any]:
     """Return copies of nodes that rebuild each encoder without its pretrained weights."""
     own = deepcopy(dict(nodes))

@@ -7,12 +7,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mmtx_cli.config.conf_tree import shipped
+from mmtx_cli.config.cross_checks import takes_decoder
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
 from mmtx_cli.config.schema import SECTIONS, DataSettings
 from mmtx_cli.config.validate import check
 from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.runs.check import check_all
-from mmtx_cli.runs.inherit import has_new_head, has_weights, inherit
+from mmtx_cli.runs.inherit import has_new_head, has_weights, inherit, is_change
 from mmtx_cli.runs.precomputed_features import feature_widths
 from mmtx_cli.runs.resume import resume_config
 from mmtx_cli.runs.run_config import (
@@ -60,11 +62,23 @@ def resolve_config(
         inherit(cfg, stored)
         if further is not None:
             further(cfg, stored)
+    set_default_decoder(cfg)
     for key, value in DEFAULTS.items():
         # a resumed run may be older than the key
         cfg[key] = value if key not in cfg.keys() or cfg[key] is None else cfg[key]  # noqa: SIM118
     check_all(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     return frozen_config(kind, cfg, stored, fresh=frozenset(fresh))
+
+
+def set_default_decoder(cfg: DictConfig) -> None:
+    """Set the decoder of a head that generates text to ``transformer``, unless one is chosen."""
+    trusted = tuple(cfg.get("trusted_packages") or ())
+    chosen, heads = cfg.get("decoder"), cfg.get("head") or {}
+    if (chosen and not is_change(chosen)) or not any(
+        takes_decoder(node, trusted) for node in heads.values()
+    ):
+        return
+    cfg.decoder = OmegaConf.merge(shipped("decoder/transformer"), chosen or {})
 
 
 def checked_config(kind: type[AnyConfig], cfg: DictConfig, stored: Mapping[str, Any]) -> AnyConfig:

@@ -79,7 +79,7 @@ def resume_config(cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     if faults:
         raise ConfigError(*faults)
     config = read_intact_config(last)
-    old, new = value(saved_plain, "data.path"), saved.data.path
+    old, new = value(saved_plain, "data.path"), saved.data.get("path")
     if (
         new != old and not is_hidden(old) and not config.get("rows")
     ):  # of an early version: nothing detects other rows
@@ -224,7 +224,7 @@ def overridden(cfg: DictConfig) -> Iterator[str]:
             yield from (f"head.{name}._target_" for name in node or ())
         elif key in SECTIONS:
             yield from (f"{key}.{name}" for name in node or ())
-        elif key == "fusion" or key.startswith("encoder."):
+        elif key in ("fusion", "connector", "decoder") or key.startswith("encoder."):
             yield f"{key}._target_" if node else key
         elif key != "experiment":
             yield key

@@ -11,6 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from mmtx_cli.config.preprocessing import Preprocessing
 from mmtx_cli.config.schema import DataSettings, LoggerSettings, OptimizerSettings, TrainerSettings
 
+MODEL_KEYS = ("dim", "encoder", "fusion", "connector", "decoder", "head")
+"""Root keys that describe the model."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -33,6 +36,8 @@ class RunConfig:
     dim: int
     encoder: Mapping[str, Any]
     fusion: Mapping[str, Any] | None
+    connector: Mapping[str, Any] | None
+    decoder: Mapping[str, Any] | None
     head: Mapping[str, Any]
     stored: Mapping[str, Any]
     """Config of the trained model in ``ckpt``, or of the run to resume; empty without either."""
@@ -43,7 +48,7 @@ class RunConfig:
     @property
     def model(self) -> dict[str, Any]:
         """The configuration that ``build_model`` takes, as a copy that may be changed."""
-        return deepcopy({key: getattr(self, key) for key in ("dim", "encoder", "fusion", "head")})
+        return deepcopy({key: getattr(self, key) for key in MODEL_KEYS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +130,7 @@ def resolved_nodes(cfg: DictConfig) -> dict[str, Any]:
         "plain": plain,
         "dim": plain["dim"],
         "encoder": {name: node for name, node in (plain["encoder"] or {}).items() if node},
-        "fusion": plain["fusion"],
+        **{key: plain.get(key) for key in ("fusion", "connector", "decoder")},
         "head": plain["head"] or {},
     }
 

@@ -11,7 +11,7 @@ from mmtx_cli.io.checkpoint import read_weights
 from mmtx_cli.model.initialize import check_stored, load_initial
 from mmtx_cli.runs.data_changes import check_data_unchanged, row_digests
 from mmtx_cli.runs.feature_cache import check_cache, open_cache
-from mmtx_cli.runs.model_config import make_portable, model_config
+from mmtx_cli.runs.model_config import make_decoder_portable, make_portable, model_config
 from mmtx_cli.runs.precomputed_features import set_feature_statistics
 from mmtx_cli.runs.resume import run_settings
 from mmtx_cli.runs.run_config import TrainConfig, with_facts
@@ -40,7 +40,16 @@ def read_data(run: TrainConfig) -> RunData:
     # the original weights may be gone when a run is resumed: the checkpoint has the encoder's own
     encoder = run.stored["model"]["encoder"] if run.resume and run.stored else run.encoder
     text_encoder = encoder.get("text")
-    corpus = build_data(run.data, run.preprocessing, run.seed, run.stored, text_encoder, run.head)
+    decoder = run.stored["model"].get("decoder") if run.resume and run.stored else run.decoder
+    corpus = build_data(
+        run.data,
+        run.preprocessing,
+        run.seed,
+        run.stored,
+        text_encoder,
+        run.head,
+        decoder=decoder,
+    )
     check_modalities_occur([name for name, node in encoder.items() if node], corpus)
     corpus = replace(corpus, cache=open_cache(run.plain))
     run = with_facts(run, corpus.config_values())
@@ -49,6 +58,7 @@ def read_data(run: TrainConfig) -> RunData:
     config["rows"] = row_digests(corpus.manifest.samples)
     if run.resume:
         config["model"]["encoder"] = deepcopy(dict(encoder))
+        config["model"]["decoder"] = deepcopy(decoder)
         if run.stored.get("early"):
             config["early"] = True
         before = run.stored.get("rows") or {}
@@ -81,6 +91,7 @@ def build_module(source: RunData) -> TrainingModule:
     )
     make_portable(config["model"]["encoder"], module.model.encoder)
     make_portable(config["model"]["head"], module.model.head)
+    make_decoder_portable(config["model"], module.model.head)
     if not run.resume:
         set_feature_statistics(module.model, source.corpus)
     make_optimizer(module.model, run.optimizer)  # validates its settings

@@ -80,7 +80,7 @@ def recorded(
     hook = head.decoder.blocks[-1].cross_attention.register_forward_hook(recorder)
     try:  # the whole caption at once: step i reads token i - 1 and predicts token i
         read = torch.tensor([[head.bos_id, *written][: max(1, len(written))]])
-        head.decoder(read, *head.context(streams), head.summarize(streams))
+        head.decoder(read, head.decoder_context(streams, batch))
     finally:
         hook.remove()
     return written, recorder.weights[0], spans(model, head, streams)

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from mmtx_cli.synthetic.scenes.make import make_scenes
 from tests.command_line import PRETRAINING, environment, mmtx, succeeded
 
-STEPS = ["head.captioning.dropout=0.2", "data.num_workers=1", "trainer.max_steps=60"]
+STEPS = ["decoder.dropout=0.2", "data.num_workers=1", "trainer.max_steps=60"]
 SAVES = ["trainer.save_every=7", "trainer.val_every=20"]
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -43,7 +43,7 @@ FROZEN = "freeze=[encoder.image]"
 HEADS = {
     # the captioner of experiment=flickr8k_mini; and a small one, nearer to the cost of reading
     "two blocks": (),
-    "one block": ("head.captioning.depth=1", "data.tokenizer_vocab_size=500"),
+    "one block": ("decoder.depth=1", "data.tokenizer_vocab_size=500"),
 }
 
 
@@ -133,7 +133,7 @@ def cached(rounds: int, steps: int = 4) -> None:
             f"data.root={Path(os.environ['MMTX_TEST_DATA']) / 'flickr8k_mini' / 'images'}",
             "data.augment.scale=[1.0,1.0]",
             "data.augment.flip=false",
-            "head.captioning.dropout=0",
+            "decoder.dropout=0",
             "trainer.precision=32-true",
             FROZEN,
         ]

@@ -93,12 +93,16 @@ def make_config(width: int, depth: int) -> dict:
                 "captioning": {
                     "_target_": "mmtx_cli.head.captioning.CaptioningHead",
                     "dim": width,
-                    "vocab_size": VOCABULARY,
                     "bos_id": 2,
                     "eos_id": 3,
-                    "depth": 2,
-                    "dropout": 0.0,
                 }
+            },
+            "decoder": {
+                "_target_": "mmtx_cli.decoder.transformer.TransformerDecoder",
+                "vocab_size": VOCABULARY,
+                "dim": width,
+                "depth": 2,
+                "dropout": 0.0,
             },
         }
     }

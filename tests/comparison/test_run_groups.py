@@ -44,9 +44,9 @@ def test_several_settings_are_named_by_the_ends_of_their_keys():
 
 
 def test_keys_with_the_same_end_are_distinguished():
-    depths = ("encoder.image.depth", "head.captioning.depth")
+    depths = ("encoder.image.depth", "decoder.depth")
     runs = [settings(**dict(zip(depths, pair, strict=True))) for pair in ((1, 2), (2, 2), (2, 1))]
-    assert names(runs)[0] == "image.depth 1, captioning.depth 2"
+    assert names(runs)[0] == "image.depth 1, decoder.depth 2"
 
 
 def test_runs_that_differ_in_nothing_that_counts_are_one_group():

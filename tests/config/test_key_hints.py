@@ -17,7 +17,7 @@ MODEL = ("encoder/image=vit", "encoder/text=transformer", "fusion=concat", "head
         (["width=128", *MODEL[:2]], ["encoder.text.width", "encoder.image.width"]),
         (
             [*MODEL, "depth=2"],
-            ["encoder.text.depth", "encoder.image.depth", "fusion.depth", "head.captioning.depth"],
+            ["encoder.text.depth", "encoder.image.depth", "fusion.depth", "decoder.depth"],
         ),
         (["head=captioning", "label_smoothing=0"], ["head.captioning.label_smoothing"]),
         (["head=captioning", "captioning.num_beams=2"], ["head.captioning.num_beams"]),

@@ -129,7 +129,7 @@ def test_options_and_overrides_are_separated():
 @pytest.mark.parametrize(
     ("arg", "is_one"),
     [
-        ("head.captioning.depth=3", True),
+        ("decoder.depth=3", True),
         ("data.path=x", True),
         ("head=captioning", False),
         ("encoder/image=vit", False),

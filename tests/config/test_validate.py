@@ -22,7 +22,6 @@ FUSION = {"_target_": "mmtx_cli.fusion.concat.ConcatFusion", "dim": 16}
 CAPTIONING = {
     "_target_": "mmtx_cli.head.captioning.CaptioningHead",
     "dim": 16,
-    "vocab_size": None,
     "bos_id": None,
     "eos_id": None,
 }

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from mmtx_cli.decoder.transformer import TransformerDecoder
 from mmtx_cli.head.base import Head
 from mmtx_cli.head.captioning import CaptioningHead
 from mmtx_cli.head.classification import ClassificationHead
@@ -51,7 +52,12 @@ CASES: dict[str, Callable[[], Head]] = {
         MatchingHead, DIM, ["audio", "image", "text", FUSED], pair=["image", "text"]
     ),
     "captioning": partial(
-        CaptioningHead, DIM, ["image"], VOCAB, 2, 3, depth=1, num_heads=2, dropout=0.0
+        CaptioningHead,
+        DIM,
+        ["image"],
+        2,
+        3,
+        lambda num_streams: TransformerDecoder(VOCAB, DIM, depth=1, num_heads=2, dropout=0.0),
     ),
     "classification": partial(ClassificationHead, DIM, ["image", "text"], ["a", "b", "c"]),
     "several labels": partial(

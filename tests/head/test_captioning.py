@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.decoder.transformer import TransformerDecoder
 from mmtx_cli.errors import DataError
 from mmtx_cli.head.captioning import CaptioningHead
 from mmtx_cli.types import IGNORE_INDEX, Batch, Tokens
@@ -17,8 +18,10 @@ DIM, VOCAB, BOS, LENGTH = 8, 12, 2, 9
 
 
 def head_of(streams=("image",), **kwargs):
-    sizes = {"depth": 2, "num_heads": 2, "dropout": 0.0, "max_length": LENGTH}
-    return CaptioningHead(DIM, streams, VOCAB, BOS, EOS, **(sizes | kwargs))
+    def decoder(num_streams):
+        return TransformerDecoder(VOCAB, DIM, LENGTH, depth=2, num_heads=2, dropout=0.0)
+
+    return CaptioningHead(DIM, streams, BOS, EOS, decoder, **({"max_length": LENGTH} | kwargs))
 
 
 @pytest.fixture
@@ -41,12 +44,9 @@ def batch():
 
 def next_word(head, streams, row, predicted):
     """Log-probabilities [v] of what follows ``predicted``, in float64."""
-    x, mask = head.context(streams)
-    tokens = torch.tensor([predicted])
-    summary = head.summarize(streams)
-    summary = None if summary is None else summary[row : row + 1]
-    context = x[row : row + 1], mask[row : row + 1], summary
-    hidden = head.decoder(tokens, *context)[0, -1].detach().double()
+    one = {name: Tokens(s.x[row : row + 1], s.mask[row : row + 1]) for name, s in streams.items()}
+    context = head.decoder_context(one, Batch({}))
+    hidden = head.decoder(torch.tensor([predicted]), context)[0, -1].detach().double()
     logits = (head.decoder.embedding.weight.detach().double() @ hidden).numpy()
     return logits - logits.max() - math.log(np.exp(logits - logits.max()).sum())
 

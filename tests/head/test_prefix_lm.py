@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mmtx_cli.errors import ConfigError
+from mmtx_cli.layer.context import Context
 from mmtx_cli.types import IGNORE_INDEX, ModalityInput
 from tests.messages import raises
 from tests.tiny import at_step, gradients, tiny_batch, tiny_model
@@ -29,7 +30,7 @@ def test_the_loss_is_the_cross_entropy_of_what_follows(model):
         assert 1 <= seen < max(length, 2) if length else seen == 0
         for j in range(seen, length):  # one word after the other, each from those before it
             context = streams["fused"].x[i : i + 1], streams["fused"].mask[i : i + 1]
-            hidden = head.decoder(text[None, seen - 1 : j], *context)[0, -1]
+            hidden = head.decoder(text[None, seen - 1 : j], Context(*context))[0, -1]
             logits = head.decoder.embedding.weight @ hidden
             total -= logits.log_softmax(0)[text[j]]
             count += 1

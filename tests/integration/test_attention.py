@@ -31,7 +31,7 @@ MODEL = (
         for size in ("width=16", "depth=1", "num_heads=2")
     ),
     "encoder.audio.channels=[4,4,8,8]",
-    "head.captioning.num_heads=2",
+    "decoder.num_heads=2",
     "head.captioning.num_beams=2",
     "head.captioning.max_length=12",
     "data.batch_size=8",

@@ -124,7 +124,7 @@ def test_export_stands_by_itself(place, captioner):
 
 
 def test_finetuning_begins_with_trained_weights(place, captioner, contrastive, scenes):
-    args = [contrastive, scenes, "head=captioning", "head.captioning.num_heads=2"]
+    args = [contrastive, scenes, "head=captioning", "decoder.num_heads=2"]
     args += ["encoder.text=null", "data.num_workers=0", "trainer.max_steps=1"]
     done = mmtx("finetune", *args, "trainer.accelerator=cpu", "run_dir=tuned", cwd=place)
     run = succeeded(done)

@@ -14,7 +14,7 @@ STEPS = [
     "trainer.max_steps=8",
     "trainer.val_every=4",
     "trainer.log_every=1",
-    "head.captioning.dropout=0",
+    "decoder.dropout=0",
 ]
 EVAL_ARGS = ["bootstrap=50", "modality_importance=true"]
 

@@ -222,7 +222,7 @@ def test_a_model_without_the_head_that_is_needed(place, contrastive):
 
 
 def test_keys_that_would_change_a_trained_model(place, captioner):
-    args = ["inputs=x.jpg", "head.captioning.depth=2", "run_dir=changed"]
+    args = ["inputs=x.jpg", "decoder.depth=2", "run_dir=changed"]
     err = refused("caption", captioner, *args, cwd=place)
     mentions(err, "tensors", "(dim, encoder, fusion, head)")
 
@@ -397,7 +397,7 @@ def test_an_invalid_user_defined_component(args, parts, project):
 
 
 def test_a_user_defined_component_trains_and_leaves_no_secret(project, scenes):
-    args = [*USER_ARGS, scenes, "trusted_packages=[my_parts]", "head.captioning.num_heads=2"]
+    args = [*USER_ARGS, scenes, "trusted_packages=[my_parts]", "decoder.num_heads=2"]
     args += ["logger=wandb", "logger.wandb.offline=true", "run_dir=run"]
     noted = project / "my_conf" / "experiment" / "noted.yaml"
     noted.parent.mkdir()

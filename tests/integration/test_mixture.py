@@ -125,7 +125,7 @@ def test_two_processes_learn_of_a_mixture_what_one_does(corpora, tmp_path, mix):
     parts = mixture({**corpora, "texts": texts}).replace(", text: text", "")
     parts = parts.replace("masked_lm", "captioning")
     heads = ["head=[contrastive,captioning,classification]", "head.captioning.streams=[image]"]
-    heads += ["head.captioning.depth=1", "head.captioning.num_heads=2"]
+    heads += ["decoder.depth=1", "decoder.num_heads=2"]
     common = [
         "pretrain",
         *CONTRASTIVE,
@@ -134,7 +134,7 @@ def test_two_processes_learn_of_a_mixture_what_one_does(corpora, tmp_path, mix):
         "data.text=captions",
         f"data.mixture_mode={mix}",
     ]
-    common += ["fusion=concat", "head.captioning.dropout=0", "encoder.text.dropout=0"]
+    common += ["fusion=concat", "decoder.dropout=0", "encoder.text.dropout=0"]
     common += ["trainer.max_steps=12", "trainer.log_every=1"]
     two = ["trainer.devices=2", "trainer.strategy=ddp"]
     one = table(succeeded(mmtx(*common, f"run_dir={tmp_path / 'one'}")))

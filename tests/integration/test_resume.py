@@ -12,7 +12,7 @@ from mmtx_cli.synthetic.scenes.make import make_scenes
 from tests.command_line import PRETRAINING, mmtx, stopped, succeeded
 
 HOURS = 6 * 3600.0
-RANDOM = ["data.augment.scale=[0.6,1.0]", "head.captioning.dropout=0.2", "trainer.log_every=1"]
+RANDOM = ["data.augment.scale=[0.6,1.0]", "decoder.dropout=0.2", "trainer.log_every=1"]
 
 
 @pytest.fixture(scope="module")

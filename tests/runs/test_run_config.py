@@ -52,13 +52,13 @@ def test_an_encoder_that_is_disabled_is_absent(run):
 
 def test_facts_about_the_data_give_new_settings(run):
     known = with_facts(run, {"vocab_size": 30, "bos_id": 2, "eos_id": 3, "text_vocab_size": 31})
-    assert known.head["captioning"]["vocab_size"] == 30
+    assert known.decoder["vocab_size"] == 30
     assert known.encoder["text"]["vocab_size"] == 31
     assert known.plain["vocab_size"] == 30
-    assert run.head["captioning"]["vocab_size"] is None, "the settings before are unchanged"
+    assert run.decoder["vocab_size"] is None, "the settings before are unchanged"
     assert [*known.plain] == [*run.plain], "the order of config.yaml"
-    assert replace(known, plain={}, encoder={}, head={}) == replace(
-        run, plain={}, encoder={}, head={}
+    assert replace(known, plain={}, encoder={}, decoder={}) == replace(
+        run, plain={}, encoder={}, decoder={}
     )
 
 
@@ -69,5 +69,5 @@ def test_what_is_resolved_once_stays(run):
 
 
 def test_the_config_of_the_model_may_be_changed(run):
-    run.model["head"]["captioning"]["vocab_size"] = 1
-    assert run.head["captioning"]["vocab_size"] is None
+    run.model["decoder"]["vocab_size"] = 1
+    assert run.decoder["vocab_size"] is None

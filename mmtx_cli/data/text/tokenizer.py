@@ -82,11 +82,19 @@ class Tokenizer:
         self.template = template
         if template:
             return
+        if ends := self.template_ends():
+            self.bos_id, self.eos_id = ends
+            return
         missing = [kind for kind in NAMES if self.special(kind) is None]
         if missing:
             names = "; ".join(f"{kind}: one of {', '.join(NAMES[kind])}" for kind in missing)
             raise DataError(f"{source} lacks special tokens ({names}); add them to its vocabulary")
-        self.pad_id, self.bos_id, self.eos_id = (int(self.special(kind)) for kind in NAMES)  # type: ignore[arg-type]
+        self.bos_id, self.eos_id = (int(self.special(kind)) for kind in ("bos", "eos"))  # type: ignore[arg-type]
+
+    def template_ends(self) -> tuple[int, int] | None:
+        """Return the ids of the two tokens that the post-processor adds, if it adds two."""
+        ids = self.backend.encode("", add_special_tokens=True).ids
+        return (ids[0], ids[1]) if len(ids) == 2 else None
 
     def special(self, kind: str) -> int | None:
         """Return the id of the first known name of a special token in the vocabulary, or None."""

@@ -38,21 +38,31 @@ def pretrained_tokenizer(
 
 
 def run_tokenizer(
-    manifest: Manifest, settings: DataSettings, stored: str | None, heads: Mapping[str, Any]
+    manifest: Manifest,
+    settings: DataSettings,
+    stored: str | None,
+    heads: Mapping[str, Any],
+    decoder: Mapping[str, Any] | None = None,
 ) -> Tokenizer | None:
     """Return the tokenizer of target texts, and of input texts if the encoder has no own one.
 
-    In this order: ``data.tokenizer``, the stored one, a text teacher's, one trained on the texts.
+    A pretrained decoder has its own. Otherwise, in this order: ``data.tokenizer``, the stored one,
+    a text teacher's, one trained on the texts.
 
     Args:
         manifest: The data set, on whose texts a tokenizer is trained if there is no other.
         settings: Settings of the section ``data``.
         stored: Serialized tokenizer of a trained model, if any.
         heads: Configurations of the heads, some of which may have teachers.
+        decoder: Configuration of the decoder.
 
     Raises:
-        ConfigError: if a teacher uses another tokenizer.
+        ConfigError: if a teacher or ``data.tokenizer`` differs from the tokenizer.
     """
+    own = decoder_tokenizer(decoder or {})
+    if own is not None and settings.tokenizer:
+        raise ConfigError("data.tokenizer: the pretrained decoder has its own; remove this key")
+    stored = own.to_json() if own is not None else stored
     teacher_configs = {p: read_config(t) for p, t in text_teachers(heads) if isinstance(t, str)}
     tokenizers = {
         p: content["tokenizer"]
@@ -87,8 +97,21 @@ def reader_tokenizer(path: str, reader: Mapping[str, Any] | str) -> Tokenizer | 
     return Tokenizer.from_json(text, template=True)
 
 
+def decoder_tokenizer(decoder: Mapping[str, Any]) -> Tokenizer | None:
+    """Return the tokenizer of a decoder with pretrained weights, or None."""
+    if not decoder.get("weights") or not brings_tokenizer(decoder):
+        return None
+    try:
+        text = get_class(decoder["_target_"]).tokenizer_json(  # type: ignore[attr-defined]
+            decoder["weights"], decoder.get("eos_token")
+        )
+    except ValueError as error:
+        raise ConfigError(f"decoder: {error}") from error
+    return Tokenizer.from_json(text)
+
+
 def brings_tokenizer(node: Mapping[str, Any]) -> bool:
-    """Return True if a text encoder class has its own tokenizer.
+    """Return True if the class of a text encoder or decoder has its own tokenizer.
 
     The class is imported only if it has pretrained weights and its source cannot be read.
     """

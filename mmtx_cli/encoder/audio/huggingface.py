@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mmtx_cli.encoder.backbone.base import PretrainedEncoder
-from mmtx_cli.encoder.backbone.hf_hub import preprocessor
 from mmtx_cli.encoder.backbone.hf_model import HubModel, hub_model
 from mmtx_cli.encoder.base import real_content
+from mmtx_cli.hub.huggingface import preprocessor
 from mmtx_cli.layer.input.audio_frontend import (
     WaveConvolutions,
     WhisperLogMel,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmtx_cli.encoder.base import Encoder
+from mmtx_cli.hub.messages import one_line
 from mmtx_cli.io.untrusted.bounded_file import check_regular
 from mmtx_cli.io.untrusted.safetensors_file import check_header
 from mmtx_cli.io.untrusted.tensor_checks import not_finite, tensor_fault
@@ -106,19 +107,6 @@ class PretrainedEncoder(Freezable, Encoder):
 def statistics(pixels: Pixels) -> dict[str, list[float]]:
     """Return the arguments of an equal pixel normalization."""
     return {"mean": pixels.mean.flatten().tolist(), "std": pixels.std.flatten().tolist()}
-
-
-def missing_package(error: ImportError, extra: str) -> ValueError:
-    """Return the error for an optional package that is not installed."""
-    return ValueError(
-        f"this requires a package that is not installed ({error.name}): pip install mmtx[{extra}]"
-    )
-
-
-def one_line(error: BaseException) -> str:
-    """Return the message of a library's error as one short line."""
-    message = " ".join(str(error).split()) or type(error).__name__
-    return message if len(message) <= 300 else f"{message[:300]} …"
 
 
 def is_file_name(weights: str) -> bool:

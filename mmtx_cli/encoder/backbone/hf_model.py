@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import nn
 
-from mmtx_cli.encoder.backbone.base import one_line
-from mmtx_cli.encoder.backbone.hf_hub import (
+from mmtx_cli.hub.huggingface import (
     quiet_logging,
     source_of,
     transformers,
     wrap_loading_errors,
 )
+from mmtx_cli.hub.messages import one_line
 
 SIZES = {
     "width": "hidden_size",

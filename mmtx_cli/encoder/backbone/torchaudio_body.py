@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtx_cli.encoder.backbone.base import load_state, one_line
+from mmtx_cli.encoder.backbone.base import load_state
+from mmtx_cli.hub.messages import one_line
 from mmtx_cli.layer.input.audio_frontend import over_time, unit_variance
 
 

@@ -9,8 +9,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from mmtx_cli.encoder.backbone.base import PretrainedEncoder, statistics
-from mmtx_cli.encoder.backbone.hf_hub import pixels_of
 from mmtx_cli.encoder.backbone.hf_model import hub_model
+from mmtx_cli.encoder.backbone.pixels import pixels_of
 from mmtx_cli.encoder.base import encode_pictures
 from mmtx_cli.types import ModalityInput, Tokens
 

@@ -14,11 +14,10 @@ from mmtx_cli.encoder.backbone.base import (
     PretrainedEncoder,
     is_file_name,
     load_state,
-    missing_package,
-    one_line,
     statistics,
 )
 from mmtx_cli.encoder.base import encode_pictures
+from mmtx_cli.hub.messages import missing_package, one_line
 from mmtx_cli.layer.input.pixel_norm import Pixels
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.position import GridPosition

@@ -11,10 +11,10 @@ from mmtx_cli.encoder.backbone.base import (
     PretrainedEncoder,
     is_file_name,
     load_state,
-    one_line,
     torchvision_model,
 )
 from mmtx_cli.encoder.base import encode_pictures
+from mmtx_cli.hub.messages import one_line
 from mmtx_cli.layer.input.pixel_norm import IMAGENET_MEAN, IMAGENET_STD, Pixels
 from mmtx_cli.types import ModalityInput, Tokens
 

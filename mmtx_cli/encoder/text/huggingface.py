@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from mmtx_cli.encoder.backbone.base import PretrainedEncoder
-from mmtx_cli.encoder.backbone.hf_hub import tokenizer_json
 from mmtx_cli.encoder.backbone.hf_model import hub_model
+from mmtx_cli.hub.huggingface import tokenizer_json
 from mmtx_cli.types import ModalityInput, Tokens
 
 

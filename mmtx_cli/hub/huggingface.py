@@ -3,13 +3,12 @@
 Code that comes with a model is never run, and weights files are read as tensors only.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmtx_cli.encoder.backbone.base import missing_package, one_line
-from mmtx_cli.layer.input.pixel_norm import Pixels
+from mmtx_cli.hub.messages import missing_package, one_line
 
 
 def preprocessor(weights: str, kind: str) -> Any:
@@ -17,28 +16,6 @@ def preprocessor(weights: str, kind: str) -> Any:
     library, source = transformers(), source_of(weights)
     with wrap_loading_errors(weights, "preprocessor_config.json"), quiet_logging():
         return getattr(library, f"Auto{kind}").from_pretrained(source, trust_remote_code=False)
-
-
-def pixels_of(
-    weights: str | None, mean: Sequence[float] | None, std: Sequence[float] | None
-) -> Pixels:
-    """Return the given pixel normalization, by default that of the weights, or ImageNet's."""
-    if (mean is None) != (std is None):
-        raise ValueError("mean and std: set both or neither")
-    if mean is not None and std is not None:
-        return Pixels(mean, std)
-    if weights is None:
-        return Pixels()
-    processor = preprocessor(weights, "ImageProcessor")
-    # the processor computes (bytes * factor - offset - mean) / std; Pixels starts from bytes / 255
-    factor = 255 * (processor.rescale_factor if processor.do_rescale else 1)
-    offset = 1 if getattr(processor, "offset", False) else 0
-    mean, std = (
-        (processor.image_mean, processor.image_std)
-        if processor.do_normalize
-        else ([0.0] * 3, [1.0] * 3)
-    )
-    return Pixels([(offset + m) / factor for m in mean], [s / factor for s in std])
 
 
 def tokenizer_json(weights: str) -> str:

@@ -1,14 +1,15 @@
 import pytest
 import torch
 
-from mmtx_cli.layer.decoder import TextDecoder
+from mmtx_cli.decoder.transformer import TransformerDecoder
+from mmtx_cli.layer.context import Context
 
 VOCAB, DIM, LENGTH = 11, 16, 7
 
 
 @pytest.fixture
 def decoder():
-    return TextDecoder(VOCAB, DIM, depth=2, num_heads=4, max_length=LENGTH).eval()
+    return TransformerDecoder(VOCAB, DIM, LENGTH, depth=2, num_heads=4).eval()
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def context():
 
 def logits(decoder, tokens, context):
     """Of every next token, by teacher forcing."""
-    return decoder(tokens, *context) @ decoder.embedding.weight.T
+    return decoder.logits(decoder(tokens, Context(*context)))
 
 
 def repeated(context, beams):
@@ -32,10 +33,10 @@ def repeated(context, beams):
 def test_step_by_step_is_all_at_once(decoder, context, beams):
     tokens = torch.randint(VOCAB, (3 * beams, LENGTH))
     wanted = logits(decoder, tokens, repeated(context, beams))
-    caches = decoder.start(context[0], beams, LENGTH)
+    state = decoder.start(Context(*context), beams, LENGTH)
     for position in range(LENGTH):
         predicted = tokens[:, position].view(3, beams)
-        found = decoder.step(predicted, context[1], caches, position).flatten(0, 1)
+        found = decoder.step(predicted, state, position).flatten(0, 1)
         torch.testing.assert_close(found, wanted[:, position], atol=1e-5, rtol=1e-5)
 
 
@@ -43,26 +44,25 @@ def test_step_by_step_is_all_at_once(decoder, context, beams):
 def test_beams_change_places(decoder, context):
     """At every step each beam goes on from any beam of its input."""
     beams = 3
-    caches = decoder.start(context[0], beams, LENGTH)
+    state = decoder.start(Context(*context), beams, LENGTH)
     past = torch.empty(3 * beams, 0, dtype=torch.long)
     for position in range(LENGTH):
         predicted = torch.randint(VOCAB, (3, beams))
         past = torch.cat([past, predicted.view(-1, 1)], dim=1)
-        found = decoder.step(predicted, context[1], caches, position).flatten(0, 1)
+        found = decoder.step(predicted, state, position).flatten(0, 1)
         wanted = logits(decoder, past, repeated(context, beams))[:, -1]
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
         origin = torch.randint(beams, (3, beams))
         rows = (torch.arange(3)[:, None] * beams + origin).flatten()
         past = past[rows]
-        for cache in caches:
-            cache.reorder(rows, position + 1)
+        state.reorder(rows, position + 1)
 
 
 def test_no_token_sees_what_follows(decoder, context):
     tokens = torch.randint(VOCAB, (3, LENGTH))
     other = tokens.clone()
     other[:, 4:] = (other[:, 4:] + 1) % VOCAB
-    a, b = decoder(tokens, *context), decoder(other, *context)
+    a, b = decoder(tokens, Context(*context)), decoder(other, Context(*context))
     torch.testing.assert_close(a[:, :4], b[:, :4])
     assert (a[:, 4:] - b[:, 4:]).abs().amax(dim=-1).min() > 1e-3
 
@@ -71,12 +71,12 @@ def test_no_token_sees_what_is_masked(decoder, context):
     tokens = torch.randint(VOCAB, (3, LENGTH))
     x, mask = context
     other = x.masked_fill(~mask[..., None], 50.0)
-    assert torch.equal(decoder(tokens, x, mask), decoder(tokens, other, mask))
+    assert torch.equal(decoder(tokens, Context(x, mask)), decoder(tokens, Context(other, mask)))
 
 
 def test_without_context_it_is_a_language_model(decoder, context):
     tokens = torch.randint(VOCAB, (1, LENGTH)).expand(3, -1)
-    hidden = decoder(tokens, *context)
+    hidden = decoder(tokens, Context(*context))
     hidden[2].square().sum().backward()
     assert all(p.grad.isfinite().all() for p in decoder.parameters() if p.grad is not None)
     assert (hidden[0] - hidden[2]).abs().max() > 1e-3

@@ -1,0 +1,29 @@
+"""Base class of the connectors, which pass the context to a language model.
+
+Shape letters: b inputs, n context tokens, m tokens for the language model, d width of the context,
+w width of the language model.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import nn
+
+from mmtx_cli.layer.context import Context
+from mmtx_cli.types import Tokens
+
+
+class Connector(nn.Module, ABC):
+    """Turns context tokens into tokens of a language model's width."""
+
+    inserts_layers: ClassVar[bool] = False
+    """The connector adds layers to the model, which read the context themselves."""
+
+    def __init__(self, dim: int, streams: int) -> None:
+        """``dim`` is the width of the context, ``streams`` the number of streams in it."""
+        super().__init__()
+        self.context_width, self.streams = dim, streams
+
+    @abstractmethod
+    def forward(self, context: Context) -> Tokens:
+        """Return the tokens that stand before the text; those of missing streams are masked."""

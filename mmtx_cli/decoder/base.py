@@ -1,0 +1,121 @@
+"""Base class of the decoders, which generate text from the tokens of other modalities.
+
+Shape letters: b inputs, s texts (s / b consecutive ones per input), k beams per input, t tokens,
+n context tokens, d width, v vocabulary.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmtx_cli.layer.context import Context
+from mmtx_cli.types import IGNORE_INDEX
+
+
+class DecoderState(ABC):
+    """What a decoder keeps between two steps: its cache, one row per beam of every input."""
+
+    @abstractmethod
+    def reorder(self, rows: Int[Tensor, " rows"], length: int) -> None:
+        """Replace the first ``length`` generated tokens of row i by those of row ``rows[i]``.
+
+        Both rows belong to the same input.
+        """
+
+
+class Decoder(nn.Module, ABC):
+    """Generates text token by token; every text begins with BOS and ends with EOS.
+
+    Subclasses define ``forward`` (all tokens at once, for training), ``start`` and ``step`` (one
+    token at a time with a cache, for generation); both give the same logits.
+    """
+
+    brings_tokenizer: ClassVar[bool] = False
+    """The decoder has a tokenizer of its own, which ``tokenizer_json`` returns."""
+    takes_connector: ClassVar[bool] = False
+    """The decoder reads the context through a connector (group ``connector``)."""
+    reads_summary: ClassVar[bool] = False
+    """The decoder uses ``Context.summary``."""
+
+    max_length: int
+    """Maximum number of tokens of a text, including BOS and EOS."""
+
+    @abstractmethod
+    def forward(self, tokens: Int[Tensor, "s t"], context: Context) -> Float[Tensor, "s t d"]:
+        """Return the hidden states that predict the token after each of ``tokens``.
+
+        Args:
+            tokens: Token IDs, from BOS on, padded with IGNORE_INDEX. The states at padding are
+                arbitrary.
+            context: Of the b inputs.
+        """
+
+    @abstractmethod
+    def logits(self, hidden: Float[Tensor, "*s d"]) -> Float[Tensor, "*s v"]:
+        """Return the logits of hidden states."""
+
+    @abstractmethod
+    def start(self, context: Context, beams: int, length: int) -> DecoderState:
+        """Read the context, and allocate a cache for ``length`` tokens of ``beams`` beams."""
+
+    @abstractmethod
+    def step(self, tokens: Int[Tensor, "b k"], state: Any, position: int) -> Float[Tensor, "b k v"]:
+        """Return the logits of the token after ``tokens``, the last ones of every beam.
+
+        Args:
+            tokens: The last token of each beam: BOS at position 0.
+            state: Returned by ``start``; updated in place.
+            position: Number of previous tokens.
+        """
+
+    def output_weight(self) -> Float[Tensor, "v d"] | None:
+        """Return W if the logits are W h, so that the loss needs not store them; else None."""
+        return None
+
+    def loss(
+        self, hidden: Float[Tensor, "n d"], target: Int[Tensor, " n"], smoothing: float = 0.0
+    ) -> Float[Tensor, ""]:
+        """Return the sum of the cross-entropy over the tokens that are not padding."""
+        options: Any = {
+            "ignore_index": IGNORE_INDEX,
+            "label_smoothing": smoothing,
+            "reduction": "sum",
+        }
+        weight = self.output_weight()
+        # torch 2.14: does not materialize all logits
+        if weight is not None and hasattr(F, "linear_cross_entropy"):
+            return F.linear_cross_entropy(hidden, weight.to(hidden.dtype), target, **options)
+        logits = self.logits(hidden)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return F.cross_entropy(logits, target, **options)
+
+    def connector_kwargs(self) -> dict[str, Any]:
+        """Return the arguments of a connector that depend on the decoder."""
+        raise NotImplementedError(f"{type(self).__name__} takes no connector")
+
+    def connect(self, connector: nn.Module) -> None:
+        """Read the context through ``connector``."""
+        raise NotImplementedError(f"{type(self).__name__} takes no connector")
+
+    def rebuild_kwargs(self) -> dict[str, Any]:
+        """Return the arguments that rebuild the decoder without its pretrained weights."""
+        return {}
+
+
+MakeDecoder = Callable[[int], Decoder]
+"""Builds the decoder of a head, with its initial weights, for a number of streams."""
+
+
+def shifted(target: Int[Tensor, "s t"]) -> tuple[Int[Tensor, "s u"], Int[Tensor, "s u"]]:
+    """Return the input tokens of target texts and, for each, the token that follows."""
+    return target[:, :-1], target[:, 1:]
+
+
+def zero_padding(tokens: Int[Tensor, "s t"]) -> Int[Tensor, "s t"]:
+    """Return token IDs with padding replaced by a valid ID."""
+    return torch.where(tokens == IGNORE_INDEX, 0, tokens)

@@ -1,0 +1,291 @@
+"""Pretrained causal language models of the transformers library as decoders.
+
+The connector turns the context into vectors of the model's width, which stand before the text like
+embeddings of words: [begin] [context] [prompt] [text].
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from mmtx_cli.connector.base import Connector
+from mmtx_cli.decoder.base import Decoder, DecoderState, zero_padding
+from mmtx_cli.decoder.language_model import (
+    add_adapters,
+    architecture_of,
+    has_plain_output,
+    hidden_states,
+    load_language_model,
+    new_language_model,
+)
+from mmtx_cli.decoder.layout import Layout, move_padding, one_by_one, packed
+from mmtx_cli.decoder.lm_tokenizer import prompt_ids, target_tokenizer_json
+from mmtx_cli.layer.context import Context
+from mmtx_cli.layer.freeze import Freezable
+from mmtx_cli.types import IGNORE_INDEX
+
+
+@dataclass
+class LanguageModelState(DecoderState):
+    """The cache of a language model, with one row per beam of every input."""
+
+    cache: Any
+    first: Float[Tensor, "b v"]
+    """Logits of the first token."""
+    mask: Bool[Tensor, "r p"] | None
+    """Where the prefix is real; None if it is everywhere."""
+    length: Int[Tensor, " r"]
+    """Number of tokens of the prefix."""
+
+    def reorder(self, rows: Int[Tensor, " rows"], length: int) -> None:
+        """Reorder the cache; rows of one input have the same prefix."""
+        if length > 1:  # the last token is not in the cache yet
+            self.cache.reorder_cache(rows)
+
+
+class HuggingFaceDecoder(Freezable, Decoder):
+    """A causal language model: Llama, SmolLM, Qwen, Gemma, GPT-2, OPT, …
+
+    Requires ``pip install mmtx[hf]``, and ``mmtx[peft]`` for LoRA. Pretrained weights come with
+    their tokenizer. Reads the context through a connector (group ``connector``).
+    """
+
+    brings_tokenizer: ClassVar[bool] = True
+    takes_connector: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        bos_id: int,
+        vocab_size: int | None = None,
+        max_length: int = 64,
+        weights: str | None = None,
+        architecture: str = "llama",
+        width: int | None = None,
+        depth: int | None = None,
+        num_heads: int | None = None,
+        config: dict[str, Any] | None = None,
+        freeze: bool = True,
+        lora: dict[str, Any] | None = None,
+        dtype: str = "float32",
+        prompt: str = "",
+        chat: bool = False,
+        eos_token: str | None = None,
+        pack: int = 0,
+        prompt_tokens: list[list[int]] | None = None,
+    ) -> None:
+        """``weights`` is a model on huggingface.co, a local folder, a .gguf file, or null.
+
+        If it is null, a new model of ``architecture`` (a ``model_type`` of transformers) with
+        ``width``, ``depth`` and ``num_heads`` is trained; ``config`` sets further values of its
+        configuration. ``freeze`` freezes the model; ``lora`` (arguments of ``peft.LoraConfig``, for
+        example ``{r: 16, lora_alpha: 32}``) adds LoRA adapters to the frozen model. ``dtype`` is
+        the type of frozen weights. ``prompt`` is a text between the context and the generated text;
+        with ``chat``, the context and the prompt are the user's turn in the tokenizer's chat
+        template. ``eos_token`` is the end token of a tokenizer that has none. ``pack`` packs the
+        texts of several samples into sequences of that many tokens in training; 0 does not.
+        ``prompt_tokens`` are set by mmtx when it saves a model.
+        """
+        super().__init__()
+        if dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"dtype={dtype!r}: must be float32 or bfloat16")
+        if lora is not None and not freeze:
+            raise ValueError("lora: trains adapters of a frozen model; remove freeze=false")
+        if dtype != "float32" and not freeze:
+            raise ValueError(f"dtype={dtype}: only for frozen weights; remove it, or freeze=false")
+        if prompt and weights is None and prompt_tokens is None:
+            raise ValueError("prompt: needs the tokenizer of pretrained weights; set weights")
+        self.max_length, self.pack = max_length, pack
+        self.lm: Any
+        sizes = {"width": width, "depth": depth, "num_heads": num_heads}
+        if weights is not None:
+            self.lm = load_language_model(weights, dtype)
+            self.prompt_tokens = prompt_ids(weights, prompt, chat)
+        else:
+            values = {"vocab_size": vocab_size, **(config or {})}
+            self.lm = new_language_model(architecture, sizes, values, dtype)
+            before, after = prompt_tokens or ([bos_id], [])
+            self.prompt_tokens = before, after
+        if freeze:
+            self.lm.requires_grad_(False)
+        if lora is not None:
+            add_adapters(self.lm, lora)
+        self.frozen = [self.lm] if freeze and lora is None else []
+        self.plain_output = has_plain_output(self.lm)
+        self.connector: Connector = None  # type: ignore[assignment]
+        self.train()
+
+    @property
+    def width(self) -> int:
+        """Width of the embeddings."""
+        return int(self.lm.get_input_embeddings().weight.shape[1])
+
+    @staticmethod
+    def tokenizer_json(weights: str, eos_token: str | None = None) -> str:
+        """Return the content of the ``tokenizer.json`` of the weights, with BOS and EOS."""
+        return target_tokenizer_json(weights, eos_token)
+
+    def connector_kwargs(self) -> dict[str, Any]:
+        """Return the width, the layers, and the root mean square of the embeddings."""
+        with torch.no_grad():
+            ids = torch.arange(min(1000, self.lm.config.vocab_size), device=self.embedding_device)
+            scale = self.embed(ids).float().square().mean().sqrt().item()
+        layers = next(
+            (list(m) for _, m in self.lm.named_modules() if isinstance(m, nn.ModuleList)), []
+        )
+        return {"width": self.width, "layers": layers, "scale": scale}
+
+    def connect(self, connector: nn.Module) -> None:
+        """Read the context through ``connector``."""
+        assert isinstance(connector, Connector)
+        self.connector = connector
+        if self.pack:
+            self.check_packing()
+
+    def check_packing(self) -> None:
+        """Raise ValueError unless packed sequences give the same states as single ones.
+
+        They do not with recurrent layers, or where an architecture makes its own attention mask.
+        """
+        if self.connector.inserts_layers:
+            raise ValueError("pack: this connector does not support it; remove it")
+        window = getattr(self.lm.config, "sliding_window", None) or self.pack
+        if window < self.pack:
+            raise ValueError(f"pack={self.pack}: longer than the model's sliding window, {window}")
+        weight = self.lm.get_input_embeddings().weight
+        tokens = torch.tensor([[0, 1, 1, 1], [0, 1, IGNORE_INDEX, IGNORE_INDEX]])
+        tokens, real = tokens.to(weight.device), (tokens != IGNORE_INDEX).to(weight.device)
+        dtype = next(self.connector.parameters()).dtype
+        x = torch.randn(2, 1, self.connector.context_width, dtype=dtype, device=weight.device)
+        sizes = (1, *[0] * (self.connector.streams - 1))
+        context = Context(x, torch.ones_like(x[..., 0], dtype=torch.bool), streams=sizes)
+        pack, was_training = self.pack, self.training
+        try:
+            with torch.no_grad():
+                self.eval()
+                wanted = self(tokens, context)[real]
+                self.training, self.pack = True, 1000
+                found = self(tokens, context)[real]
+            same = bool((found - wanted).norm() <= 1e-3 * wanted.norm())
+        except (RuntimeError, ValueError, TypeError, IndexError):
+            same = False
+        finally:
+            self.pack = pack
+            self.train(was_training)
+        if not same:
+            raise ValueError(
+                f"pack={pack}: not exact with {self.lm.config.model_type} models; remove it"
+            )
+
+    @property
+    def embedding_device(self) -> torch.device:
+        """Device of the embeddings."""
+        return self.lm.get_input_embeddings().weight.device
+
+    def embed(self, tokens: Int[Tensor, "*s"]) -> Float[Tensor, "*s d"]:
+        """Return the embeddings of token IDs."""
+        return self.lm.get_input_embeddings()(tokens)
+
+    def prefix(self, context: Context) -> tuple[Float[Tensor, "b p d"], Bool[Tensor, "b p"]]:
+        """Return what stands before the texts of each input, and where it is real."""
+        tokens = self.connector(context)
+        b, device = len(context), tokens.x.device
+        before, after = (
+            torch.tensor(ids, dtype=torch.long, device=device).expand(b, -1)
+            for ids in self.prompt_tokens
+        )
+        own = after if context.prompt is None else context.prompt
+        parts = [self.embed(before), tokens.x, self.embed(zero_padding(own))]
+        dtype = parts[0].dtype
+        masks = [torch.ones_like(before, dtype=torch.bool), tokens.mask, own != IGNORE_INDEX]
+        return torch.cat([x.to(dtype) for x in parts], dim=1), torch.cat(masks, dim=1)
+
+    def forward(self, tokens: Int[Tensor, "s t"], context: Context) -> Float[Tensor, "s t d"]:
+        """Return the hidden states that predict the token after each of ``tokens``.
+
+        BOS stands for the end of the prefix, whose last state predicts the first word.
+        """
+        prefix, mask = self.prefix(context)
+        words = tokens[:, 1:]
+        length = words.shape[1]
+        layout = self.layout(mask, words)
+        pool = torch.cat(
+            [
+                prefix.flatten(0, 1),
+                self.embed(zero_padding(words)).flatten(0, 1).to(prefix.dtype),
+                prefix.new_zeros(1, prefix.shape[2]),
+            ]
+        )
+        attended = layout.attended
+        if attended is not None:
+            lowest = torch.finfo(prefix.dtype).min
+            attended = torch.zeros_like(attended, dtype=prefix.dtype).masked_fill(~attended, lowest)
+        hidden = self.states(
+            inputs_embeds=pool[layout.index],
+            attention_mask=attended,
+            position_ids=None if layout.attended is None else layout.position,
+            use_cache=False,
+        )
+        return hidden.flatten(0, 1)[layout.states].view(len(tokens), length + 1, -1)
+
+    def states(self, **inputs: Any) -> Float[Tensor, "r l d"]:
+        """Return the last hidden states; the logits, if more than a matrix computes them."""
+        if self.plain_output:
+            return hidden_states(self.lm, **inputs)
+        return self.lm(**inputs).logits  # type: ignore[no-any-return]
+
+    def layout(self, mask: Bool[Tensor, "b p"], words: Int[Tensor, "s t"]) -> Layout:
+        """Return where the prefixes and texts stand in the sequences of the model."""
+        num_texts, length = len(words) // len(mask), words.shape[1]
+        if not (self.pack and self.training):
+            return one_by_one(mask, num_texts, length)
+        lengths = (words != IGNORE_INDEX).sum(dim=1).view(-1, num_texts)
+        return packed(mask, lengths, length, self.pack)
+
+    def logits(self, hidden: Float[Tensor, "*s d"]) -> Float[Tensor, "*s v"]:
+        """Return the logits of hidden states."""
+        return self.lm.get_output_embeddings()(hidden) if self.plain_output else hidden
+
+    def output_weight(self) -> Float[Tensor, "v d"] | None:
+        """Return the weight of the output layer, if there is nothing else."""
+        return self.lm.get_output_embeddings().weight if self.plain_output else None
+
+    def start(self, context: Context, beams: int, length: int) -> LanguageModelState:
+        """Read the prefix."""
+        from transformers import DynamicCache
+
+        x, mask = move_padding(*self.prefix(context), to_left=True)
+        cache = DynamicCache(config=self.lm.config)
+        inputs: dict[str, Any] = {"inputs_embeds": x}
+        if not mask.all():
+            position = (mask.cumsum(dim=1) - 1).clamp(min=0)
+            inputs |= {"attention_mask": mask.long(), "position_ids": position}
+        hidden = self.states(**inputs, past_key_values=cache, use_cache=True)
+        rows = torch.arange(len(x), device=x.device).repeat_interleave(beams)
+        cache.reorder_cache(rows)  # type: ignore[arg-type]
+        is_padded, mask = "attention_mask" in inputs, mask[rows]
+        return LanguageModelState(
+            cache, self.logits(hidden[:, -1]), mask if is_padded else None, mask.sum(dim=1)
+        )
+
+    def step(
+        self, tokens: Int[Tensor, "b k"], state: LanguageModelState, position: int
+    ) -> Float[Tensor, "b k v"]:
+        """Return the logits of the token after ``tokens``, the last ones of every beam."""
+        b, k = tokens.shape
+        if position == 0:  # BOS stands for the end of the prefix
+            return state.first[:, None].expand(b, k, -1)
+        inputs: dict[str, Any] = {"inputs_embeds": self.embed(tokens.reshape(b * k, 1))}
+        inputs["position_ids"] = (state.length + position - 1)[:, None]
+        if state.mask is not None:
+            written = state.mask.new_ones(b * k, position)
+            inputs["attention_mask"] = torch.cat([state.mask, written], dim=1).long()
+        hidden = self.states(**inputs, past_key_values=state.cache, use_cache=True)
+        return self.logits(hidden[:, -1]).view(b, k, -1)
+
+    def rebuild_kwargs(self) -> dict[str, Any]:
+        """Return the arguments of the same architecture with random weights."""
+        tokens = [list(part) for part in self.prompt_tokens]
+        return {**architecture_of(self.lm), "prompt_tokens": tokens}

@@ -1,0 +1,200 @@
+"""Causal language models of the transformers library: pretrained, or new."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmtx_cli.hub.huggingface import (
+    quiet_logging,
+    source_of,
+    transformers,
+    wrap_loading_errors,
+)
+from mmtx_cli.hub.messages import missing_package, one_line
+
+SIZES = {
+    "width": "hidden_size",
+    "depth": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+}
+"""Our names of the sizes of a new model, and those that every configuration supports."""
+PACKAGE = "package:"
+DESCRIPTIVE_KEYS = ("architectures", "transformers_version", "dtype", "torch_dtype")
+"""Configuration values that do not affect the architecture."""
+
+
+def location(weights: str) -> dict[str, Any]:
+    """Return the arguments of ``from_pretrained`` that name a model: a hub name, folder or GGUF.
+
+    Raises:
+        ValueError: If a file or folder does not exist, or is of another kind.
+    """
+    path = package_file(weights) or Path(weights).expanduser()
+    if path.suffix != ".gguf":
+        return {"pretrained_model_name_or_path": source_of(weights)}
+    if not path.is_file():
+        raise ValueError(f"weights={weights}: file not found")
+    try:
+        import gguf  # noqa: F401
+    except ImportError as error:
+        raise missing_package(error, "gguf") from error
+    return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+
+
+def package_file(weights: str) -> Path | None:
+    """Return the path of ``package:NAME/FILE``, a file of an installed Python package, else None.
+
+    Raises:
+        ValueError: If the package is not installed.
+    """
+    if not weights.startswith(PACKAGE):
+        return None
+    name, _, file = weights.removeprefix(PACKAGE).partition("/")
+    spec = find_spec(name) if name.isidentifier() else None
+    folders = spec.submodule_search_locations if spec else None
+    if not folders:
+        raise ValueError(f"weights={weights}: the Python package {name!r} is not installed")
+    return Path(folders[0], file)
+
+
+def load_language_model(weights: str, dtype: str) -> nn.Module:
+    """Load a pretrained model; the tensors of a GGUF file are dequantized.
+
+    Raises:
+        ValueError: If it cannot be found or read, is no causal language model, or lacks tensors.
+    """
+    library, arguments = transformers(), location(weights)
+    files = "config.json and model.safetensors"
+    with wrap_loading_errors(weights, files), quiet_logging():
+        lm, info = library.AutoModelForCausalLM.from_pretrained(
+            **arguments,
+            trust_remote_code=False,
+            weights_only=True,
+            dtype=dtype,
+            output_loading_info=True,
+        )
+    if missing := sorted(info["missing_keys"]):
+        raise ValueError(
+            f"weights={weights}: {len(missing)} tensors of the model are missing "
+            f"({', '.join(missing[:3])}, …)"
+        )
+    return plain_model(lm)
+
+
+def plain_model(lm: Any) -> nn.Module:
+    """Return a model without the traces of quantization that keep it from being saved."""
+    if hasattr(lm.config, "quantization_config"):
+        del lm.config.quantization_config
+    lm.config.use_cache = False
+    return lm  # type: ignore[no-any-return]
+
+
+def new_language_model(
+    architecture: str,
+    sizes: Mapping[str, int | None],
+    values: Mapping[str, Any],
+    dtype: str = "float32",
+) -> nn.Module:
+    """Build a model with random weights.
+
+    Args:
+        architecture: A ``model_type`` of transformers, such as llama.
+        sizes: Sizes by our names; None keeps the default.
+        values: Further values of its configuration.
+        dtype: Type of the weights.
+
+    Raises:
+        ValueError: If the architecture is unknown, or does not support the values.
+    """
+    library = transformers()
+    known = (
+        [*library.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES]
+        if hasattr(library, "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES")
+        else [*library.CONFIG_MAPPING.keys()]
+    )
+    if architecture not in known:
+        close = ", ".join(get_close_matches(architecture, known, n=3)) or "llama, gpt2, qwen2, …"
+        raise ValueError(
+            f"architecture={architecture!r}: unknown to transformers; did you mean {close}?"
+        )
+    requested = {SIZES[name]: value for name, value in sizes.items() if value is not None}
+    try:
+        with quiet_logging():
+            config = library.AutoConfig.for_model(architecture, **{**values, **requested})
+            lm = library.AutoModelForCausalLM.from_config(
+                config, trust_remote_code=False, dtype=getattr(torch, dtype)
+            )
+    except Exception as error:  # exception types differ between architectures
+        raise ValueError(f"architecture={architecture}: {one_line(error)}") from error
+    return plain_model(lm)
+
+
+def architecture_of(lm: Any) -> dict[str, Any]:
+    """Return the arguments that build the same architecture with random weights."""
+    values = lm.config.to_diff_dict()
+    plain = {k: v for k, v in values.items() if k not in DESCRIPTIVE_KEYS and not k.startswith("_")}
+    return {"weights": None, "architecture": plain.pop("model_type"), "config": plain}
+
+
+def add_adapters(lm: Any, lora: Mapping[str, Any]) -> None:
+    """Freeze a model and add LoRA adapters (Hu et al. 2021) by the peft library, in float32.
+
+    Args:
+        lm: The model.
+        lora: Arguments of ``peft.LoraConfig``; by default, all linear layers but the output layer
+            are adapted.
+
+    Raises:
+        ValueError: If an argument is unknown, or the targets match no layer.
+    """
+    try:
+        import peft
+    except ImportError as error:
+        raise missing_package(error, "peft") from error
+    try:
+        config = peft.LoraConfig(
+            **{"target_modules": "all-linear", "task_type": "CAUSAL_LM", **lora}
+        )
+        lm.add_adapter(config)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"lora: {one_line(error)}") from error
+    for parameter in lm.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def hidden_states(lm: Any, **inputs: Any) -> Tensor:
+    """Return the last hidden states of a model, without its output layer."""
+    return lm.base_model(**inputs).last_hidden_state  # type: ignore[no-any-return]
+
+
+LARGE = 100.0
+"""Factor at which a cap of the logits becomes visible."""
+
+
+def has_plain_output(lm: Any) -> bool:
+    """Return whether the logits are the hidden states times the weight of the output layer.
+
+    Some architectures have a bias, or scale or cap their logits (Gemma 2, Cohere, Granite).
+    """
+    layer = lm.get_output_embeddings()
+    if not isinstance(layer, nn.Linear) or layer.bias is not None:
+        return False
+    # not 0, whose embedding may be that of padding: zeros
+    ids = torch.tensor([[1, 2]], device=layer.weight.device)
+    was_training = lm.training
+    hook = layer.register_forward_pre_hook(lambda _, args: (LARGE * args[0],))
+    try:
+        with torch.no_grad():
+            lm.eval()
+            found = layer(hidden_states(lm, input_ids=ids)).float()
+            wanted = lm(input_ids=ids).logits.float()
+    finally:
+        hook.remove()
+        lm.train(was_training)
+    return bool((found - wanted).norm() <= 1e-3 * wanted.norm())

@@ -1,0 +1,93 @@
+"""A Transformer decoder with cross-attention, trained from scratch (Vaswani et al. 2017)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from mmtx_cli.decoder.base import Decoder, DecoderState, zero_padding
+from mmtx_cli.layer.context import Context
+from mmtx_cli.layer.decoder import DecoderBlock, LayerCache
+
+
+@dataclass
+class TransformerState(DecoderState):
+    """The context, and the caches of the blocks."""
+
+    context: Context
+    caches: list[LayerCache]
+
+    def reorder(self, rows: Int[Tensor, " rows"], length: int) -> None:
+        """Reorder the generated tokens of every block."""
+        for cache in self.caches:
+            cache.reorder(rows, length)
+
+
+class TransformerDecoder(Decoder):
+    """Causal self-attention over the text, and cross-attention to all context tokens.
+
+    The summary of the context, if there is one, is added to every token. The embeddings are tied to
+    the output layer.
+    """
+
+    reads_summary: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        vocab_size: int,
+        dim: int,
+        max_length: int = 64,
+        depth: int = 3,
+        num_heads: int = 4,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.1,
+    ) -> None:
+        """``max_length`` is the maximum number of tokens of a text."""
+        super().__init__()
+        self.max_length = max_length
+        self.embedding = nn.Embedding(vocab_size, dim)
+        self.position = nn.Parameter(torch.empty(max_length, dim))
+        self.dropout = nn.Dropout(dropout)
+        blocks = [DecoderBlock(dim, num_heads, mlp_ratio, dropout) for _ in range(depth)]
+        self.blocks: Sequence[DecoderBlock] = nn.ModuleList(blocks)  # type: ignore[assignment]
+        self.norm = nn.LayerNorm(dim)
+        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
+        nn.init.normal_(self.position, std=0.02)
+
+    def forward(self, tokens: Int[Tensor, "s t"], context: Context) -> Float[Tensor, "s t d"]:
+        """Return the hidden states that predict the token after each of ``tokens``."""
+        x = self.embedding(zero_padding(tokens)) + self.position[: tokens.shape[1]]
+        if context.summary is not None:
+            summary = context.summary.repeat_interleave(len(tokens) // len(context), dim=0)
+            x = x + summary[:, None]
+        x = self.dropout(x)
+        for block in self.blocks:
+            x = block(x, context.x, context.mask)
+        return self.norm(x)
+
+    def logits(self, hidden: Float[Tensor, "*s d"]) -> Float[Tensor, "*s v"]:
+        """Return the logits of hidden states."""
+        return hidden @ self.embedding.weight.T
+
+    def output_weight(self) -> Float[Tensor, "v d"]:
+        """Return the embeddings."""
+        return self.embedding.weight
+
+    def start(self, context: Context, beams: int, length: int) -> TransformerState:
+        """Project the context for every block, and allocate the caches."""
+        caches = [block.start(context.x, beams, length) for block in self.blocks]
+        return TransformerState(context, caches)
+
+    def step(
+        self, tokens: Int[Tensor, "b k"], state: TransformerState, position: int
+    ) -> Float[Tensor, "b k v"]:
+        """Return the logits of the token after ``tokens``, the last ones of every beam."""
+        context = state.context
+        x = self.embedding(tokens) + self.position[position]
+        x = x if context.summary is None else x + context.summary[:, None]
+        for block, cache in zip(self.blocks, state.caches, strict=True):
+            x = block.step(x, context.mask, cache, position)
+        return self.logits(self.norm(x))

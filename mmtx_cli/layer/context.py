@@ -1,0 +1,37 @@
+"""What a decoder reads of each sample.
+
+Shape letters: b inputs, n context tokens, p prompt tokens, d width.
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the texts of b inputs depend on.
+
+    Args:
+        x: Context tokens, zero where the mask is False.
+        mask: Where the context is real; an input may have none.
+        summary: One vector per input, which stands for all of its tokens; None if there is none.
+        prompt: Token IDs of a prompt per input, padded with IGNORE_INDEX; None for the decoder's
+            own.
+        streams: Number of context tokens of each stream; None for a single stream.
+    """
+
+    x: Float[Tensor, "b n d"]
+    mask: Bool[Tensor, "b n"]
+    summary: Float[Tensor, "b d"] | None = None
+    prompt: Int[Tensor, "b p"] | None = None
+    streams: tuple[int, ...] | None = None
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of tokens of each stream."""
+        return (self.x.shape[1],) if self.streams is None else self.streams
+
+    def __len__(self) -> int:
+        return len(self.x)
