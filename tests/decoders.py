@@ -72,7 +72,10 @@ KINDS = [pytest.param(kind, id=name_of(kind)) for kind in kinds()]
 
 
 def tiny_decoder(args: Sequence[str], num_streams: int = 2, seed: int = 0) -> Decoder:
-    """A decoder in float64 and evaluation mode; gates are open, so that the context counts."""
+    """A decoder in float64 and evaluation mode; gates are open, so that the context counts.
+
+    Gemma 2 stays in float32: its softmax is in float32, where the mask of float64 is infinite.
+    """
     cfg = composed("encoder/image=vit", "fusion=concat", "head=captioning", *args)
     torch.manual_seed(seed)
     decoder: Decoder = build_or_skip(build_decoder, cfg, (), num_streams)
@@ -80,18 +83,20 @@ def tiny_decoder(args: Sequence[str], num_streams: int = 2, seed: int = 0) -> De
         for name, parameter in decoder.named_parameters():
             if "gate" in name:
                 parameter.fill_(0.5)
-    return decoder.double().eval()
+    single = "decoder.architecture=gemma2" in args
+    return decoder.float().eval() if single else decoder.double().eval()
 
 
-def tiny_context(seed: int = 0, width: int = DIM) -> Context:
+def tiny_context(decoder: Decoder, seed: int = 0) -> Context:
     """Two streams of four inputs: whole, one token of the first missing, the second missing, none.
 
     The summary is that of a head with several streams.
     """
+    dtype = next(decoder.parameters()).dtype
     random = torch.Generator().manual_seed(seed)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0]]).bool()
-    x = torch.randn(4, 5, width, generator=random, dtype=torch.float64) * mask[..., None]
-    summary = torch.randn(4, width, generator=random, dtype=torch.float64)
+    x = torch.randn(4, 5, DIM, generator=random, dtype=dtype) * mask[..., None]
+    summary = torch.randn(4, DIM, generator=random, dtype=dtype)
     return Context(x, mask, summary * mask.any(dim=1, keepdim=True), streams=(2, 3))
 
 

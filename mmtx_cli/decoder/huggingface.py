@@ -20,9 +20,12 @@ from mmtx_cli.decoder.language_model import (
     hidden_states,
     load_language_model,
     new_language_model,
+    weights_hash,
 )
 from mmtx_cli.decoder.layout import Layout, move_padding, one_by_one, packed
-from mmtx_cli.decoder.lm_tokenizer import prompt_ids, target_tokenizer_json
+from mmtx_cli.decoder.lm_tokenizer import encode_prompt, target_tokenizer_json
+from mmtx_cli.decoder.packing import check_packing
+from mmtx_cli.decoder.stored_state import exclude_from_state
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.freeze import Freezable
 from mmtx_cli.types import IGNORE_INDEX
@@ -72,9 +75,10 @@ class HuggingFaceDecoder(Freezable, Decoder):
         dtype: str = "float32",
         prompt: str = "",
         chat: bool = False,
-        eos_token: str | None = None,
+        eos: str | None = None,
         pack: int = 0,
-        prompt_tokens: list[list[int]] | None = None,
+        prompt_ids: list[list[int]] | None = None,
+        base_hash: str | None = None,
     ) -> None:
         """``weights`` is a model on huggingface.co, a local folder, a .gguf file, or null.
 
@@ -84,9 +88,9 @@ class HuggingFaceDecoder(Freezable, Decoder):
         example ``{r: 16, lora_alpha: 32}``) adds LoRA adapters to the frozen model. ``dtype`` is
         the type of frozen weights. ``prompt`` is a text between the context and the generated text;
         with ``chat``, the context and the prompt are the user's turn in the tokenizer's chat
-        template. ``eos_token`` is the end token of a tokenizer that has none. ``pack`` packs the
+        template. ``eos`` is the end token of a tokenizer that has none. ``pack`` packs the
         texts of several samples into sequences of that many tokens in training; 0 does not.
-        ``prompt_tokens`` are set by mmtx when it saves a model.
+        ``prompt_ids`` and ``base_hash`` are set by mmtx when it saves a model.
         """
         super().__init__()
         if dtype not in ("float32", "bfloat16"):
@@ -95,27 +99,48 @@ class HuggingFaceDecoder(Freezable, Decoder):
             raise ValueError("lora: trains adapters of a frozen model; remove freeze=false")
         if dtype != "float32" and not freeze:
             raise ValueError(f"dtype={dtype}: only for frozen weights; remove it, or freeze=false")
-        if prompt and weights is None and prompt_tokens is None:
+        if prompt and weights is None and prompt_ids is None:
             raise ValueError("prompt: needs the tokenizer of pretrained weights; set weights")
         self.max_length, self.pack = max_length, pack
         self.lm: Any
         sizes = {"width": width, "depth": depth, "num_heads": num_heads}
         if weights is not None:
             self.lm = load_language_model(weights, dtype)
-            self.prompt_tokens = prompt_ids(weights, prompt, chat)
+            self.base_hash = self.check_base(weights, base_hash)
         else:
             values = {"vocab_size": vocab_size, **(config or {})}
             self.lm = new_language_model(architecture, sizes, values, dtype)
-            before, after = prompt_tokens or ([bos_id], [])
-            self.prompt_tokens = before, after
+        if weights is not None and prompt_ids is None:
+            self.prompt = encode_prompt(weights, prompt, chat, bos_id)
+        else:
+            before, after = prompt_ids or ([bos_id], [])
+            self.prompt = before, after
         if freeze:
             self.lm.requires_grad_(False)
         if lora is not None:
             add_adapters(self.lm, lora)
         self.frozen = [self.lm] if freeze and lora is None else []
         self.plain_output = has_plain_output(self.lm)
+        self.base: str | None = weights if freeze else None
+        exclude_from_state(self, self.lm, "lm", frozen=self.base is not None)
         self.connector: Connector = None  # type: ignore[assignment]
         self.train()
+
+    def check_base(self, weights: str, expected: str | None) -> str | None:
+        """Return the hash of the pretrained weights.
+
+        Raises:
+            ValueError: If they are not those that the decoder was trained with.
+        """
+        if self.lm.get_input_embeddings().weight.is_meta:
+            return expected
+        found = weights_hash(self.lm)
+        if expected not in (None, found):
+            raise ValueError(
+                f"weights={weights}: not the weights that this model was trained with; set "
+                "decoder.weights to those"
+            )
+        return found
 
     @property
     def width(self) -> int:
@@ -123,9 +148,9 @@ class HuggingFaceDecoder(Freezable, Decoder):
         return int(self.lm.get_input_embeddings().weight.shape[1])
 
     @staticmethod
-    def tokenizer_json(weights: str, eos_token: str | None = None) -> str:
+    def tokenizer_json(weights: str, eos: str | None = None) -> str:
         """Return the content of the ``tokenizer.json`` of the weights, with BOS and EOS."""
-        return target_tokenizer_json(weights, eos_token)
+        return target_tokenizer_json(weights, eos)
 
     def connector_kwargs(self) -> dict[str, Any]:
         """Return the width, the layers, and the root mean square of the embeddings."""
@@ -142,42 +167,7 @@ class HuggingFaceDecoder(Freezable, Decoder):
         assert isinstance(connector, Connector)
         self.connector = connector
         if self.pack:
-            self.check_packing()
-
-    def check_packing(self) -> None:
-        """Raise ValueError unless packed sequences give the same states as single ones.
-
-        They do not with recurrent layers, or where an architecture makes its own attention mask.
-        """
-        if self.connector.inserts_layers:
-            raise ValueError("pack: this connector does not support it; remove it")
-        window = getattr(self.lm.config, "sliding_window", None) or self.pack
-        if window < self.pack:
-            raise ValueError(f"pack={self.pack}: longer than the model's sliding window, {window}")
-        weight = self.lm.get_input_embeddings().weight
-        tokens = torch.tensor([[0, 1, 1, 1], [0, 1, IGNORE_INDEX, IGNORE_INDEX]])
-        tokens, real = tokens.to(weight.device), (tokens != IGNORE_INDEX).to(weight.device)
-        dtype = next(self.connector.parameters()).dtype
-        x = torch.randn(2, 1, self.connector.context_width, dtype=dtype, device=weight.device)
-        sizes = (1, *[0] * (self.connector.streams - 1))
-        context = Context(x, torch.ones_like(x[..., 0], dtype=torch.bool), streams=sizes)
-        pack, was_training = self.pack, self.training
-        try:
-            with torch.no_grad():
-                self.eval()
-                wanted = self(tokens, context)[real]
-                self.training, self.pack = True, 1000
-                found = self(tokens, context)[real]
-            same = bool((found - wanted).norm() <= 1e-3 * wanted.norm())
-        except (RuntimeError, ValueError, TypeError, IndexError):
-            same = False
-        finally:
-            self.pack = pack
-            self.train(was_training)
-        if not same:
-            raise ValueError(
-                f"pack={pack}: not exact with {self.lm.config.model_type} models; remove it"
-            )
+            check_packing(self, self.lm.config)
 
     @property
     def embedding_device(self) -> torch.device:
@@ -193,8 +183,7 @@ class HuggingFaceDecoder(Freezable, Decoder):
         tokens = self.connector(context)
         b, device = len(context), tokens.x.device
         before, after = (
-            torch.tensor(ids, dtype=torch.long, device=device).expand(b, -1)
-            for ids in self.prompt_tokens
+            torch.tensor(ids, dtype=torch.long, device=device).expand(b, -1) for ids in self.prompt
         )
         own = after if context.prompt is None else context.prompt
         parts = [self.embed(before), tokens.x, self.embed(zero_padding(own))]
@@ -286,6 +275,9 @@ class HuggingFaceDecoder(Freezable, Decoder):
         return self.logits(hidden[:, -1]).view(b, k, -1)
 
     def rebuild_kwargs(self) -> dict[str, Any]:
-        """Return the arguments of the same architecture with random weights."""
-        tokens = [list(part) for part in self.prompt_tokens]
-        return {**architecture_of(self.lm), "prompt_tokens": tokens}
+        """Return the prompt's tokens, and either the hash of the frozen weights, which are not
+        saved, or arguments for the same architecture with random weights.
+        """
+        tokens = [list(part) for part in self.prompt]
+        own = architecture_of(self.lm) if self.base is None else {"base_hash": self.base_hash}
+        return {**own, "prompt_ids": tokens}

@@ -1,10 +1,14 @@
 """Causal language models of the transformers library: pretrained, or new."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext, redirect_stderr
 from difflib import get_close_matches
+from hashlib import sha256
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +19,7 @@ from mmtx_cli.hub.huggingface import (
     transformers,
     wrap_loading_errors,
 )
+from mmtx_cli.hub.loading import reading_weights
 from mmtx_cli.hub.messages import missing_package, one_line
 
 SIZES = {
@@ -70,7 +75,12 @@ def load_language_model(weights: str, dtype: str) -> nn.Module:
     """
     library, arguments = transformers(), location(weights)
     files = "config.json and model.safetensors"
-    with wrap_loading_errors(weights, files), quiet_logging():
+    # the bar of the GGUF reader ignores the library's settings
+    quiet = redirect_stderr(StringIO()) if "gguf_file" in arguments else nullcontext()
+    with wrap_loading_errors(weights, files), quiet_logging(), quiet, reading_weights():
+        if torch.get_default_device().type == "meta":  # without memory: only its shape
+            config = library.AutoConfig.from_pretrained(**arguments, trust_remote_code=False)
+            return plain_model(library.AutoModelForCausalLM.from_config(config))
         lm, info = library.AutoModelForCausalLM.from_pretrained(
             **arguments,
             trust_remote_code=False,
@@ -84,6 +94,16 @@ def load_language_model(weights: str, dtype: str) -> nn.Module:
             f"({', '.join(missing[:3])}, …)"
         )
     return plain_model(lm)
+
+
+def weights_hash(lm: nn.Module) -> str:
+    """Return a hash of the weights of a model in bfloat16, whatever the type they were read in."""
+    digest = sha256()
+    for name, tensor in sorted(lm.state_dict().items()):
+        content = tensor.detach().to(torch.bfloat16).contiguous().view(torch.int16)
+        check = crc32(content.cpu().numpy().data)
+        digest.update(f"{name} {list(tensor.shape)} {check};".encode())
+    return digest.hexdigest()
 
 
 def plain_model(lm: Any) -> nn.Module:

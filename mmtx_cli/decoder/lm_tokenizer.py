@@ -25,7 +25,7 @@ def lm_tokenizer(weights: str) -> Any:
     return tokenizer
 
 
-def target_tokenizer_json(weights: str, eos_token: str | None = None) -> str:
+def target_tokenizer_json(weights: str, eos: str | None = None) -> str:
     """Return the model's ``tokenizer.json`` with a template that adds BOS and EOS to every text.
 
     Models without a BOS token begin with EOS, as when they were trained on documents that follow
@@ -33,30 +33,32 @@ def target_tokenizer_json(weights: str, eos_token: str | None = None) -> str:
 
     Args:
         weights: The model.
-        eos_token: The end token, by default the tokenizer's own.
+        eos: The end token, by default the tokenizer's own.
 
     Raises:
         ValueError: If there is no end token, or it is not in the vocabulary.
     """
     tokenizer = lm_tokenizer(weights)
-    eos = eos_token or tokenizer.eos_token
+    eos = eos or tokenizer.eos_token
     if eos is None:
         raise ValueError(
             f"weights={weights}: its tokenizer has no end token; choose one of its vocabulary with "
-            "eos_token"
+            "eos"
         )
     bos = tokenizer.bos_token or eos
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     ids = {token: backend.token_to_id(token) for token in (bos, eos)}
     if ids[eos] is None:
-        raise ValueError(f"eos_token={eos!r}: not in the vocabulary of {weights}")
+        raise ValueError(f"eos={eos!r}: not in the vocabulary of {weights}")
     backend.post_processor = TemplateProcessing(
         single=[bos, "$A", eos], special_tokens=[*ids.items()]
     )
     return str(backend.to_str())
 
 
-def prompt_ids(weights: str, prompt: str, chat: bool) -> tuple[list[int], list[int]]:
+def encode_prompt(
+    weights: str, prompt: str, chat: bool, bos_id: int
+) -> tuple[list[int], list[int]]:
     """Return the token IDs of a prompt before and after the context tokens.
 
     Args:
@@ -64,15 +66,14 @@ def prompt_ids(weights: str, prompt: str, chat: bool) -> tuple[list[int], list[i
         prompt: The text that follows the context.
         chat: Whether the context and the prompt are the user's turn in the tokenizer's chat
             template, to which the model replies. Otherwise, the text begins with BOS.
+        bos_id: ID of the begin token.
 
     Raises:
         ValueError: If the tokenizer has no chat template.
     """
     tokenizer = lm_tokenizer(weights)
     if not chat:
-        bos = tokenizer.bos_token_id
-        start = tokenizer.eos_token_id if bos is None else bos
-        return [start], tokenizer(prompt, add_special_tokens=False).input_ids if prompt else []
+        return [bos_id], tokenizer(prompt, add_special_tokens=False).input_ids if prompt else []
     if tokenizer.chat_template is None:
         raise ValueError(f"chat=true: the tokenizer of {weights} has no chat template")
     place = "\N{OBJECT REPLACEMENT CHARACTER}"

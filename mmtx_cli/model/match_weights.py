@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mmtx_cli.errors import CheckpointError
+from mmtx_cli.hub.loading import READING
 from mmtx_cli.io.untrusted.tensor_checks import type_mismatches
 
 if TYPE_CHECKING:
@@ -89,10 +90,15 @@ class Allowance:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Stop the construction beyond the limit: even "meta" tensors need some memory."""
+        """Stop the construction beyond the limit: even "meta" tensors need some memory.
+
+        Pretrained parts that are read from files of their own do not count.
+        """
         from torch.nn.modules import module
 
         def count(_: object, name: str, tensor: "Tensor | None") -> None:
+            if READING.get():
+                return
             self.tensors -= 1
             self.numbers -= 0 if tensor is None else tensor.numel()
             if self.exceeded:

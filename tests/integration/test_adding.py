@@ -59,6 +59,8 @@ SMALL_PARTS = {
 def smaller(args):
     """The command with what makes it quick behind it."""
     parts = [more for arg in args for more in SMALL_PARTS.get(arg, ())]
+    if "decoder=gru" in args:
+        parts.remove("decoder.depth=1")
     return [*args, *SMALLER[args[0]], *parts]
 
 
@@ -80,14 +82,22 @@ def test_the_page_has_a_fusion_an_encoder_and_a_head_and_runs_each():
         "my_fusion.py", "my_conf/fusion/mean.yaml",
         "my_encoder.py", "my_conf/encoder/image/colors.yaml",
         "my_head.py", "my_conf/head/prototype.yaml",
+        "my_decoder.py", "my_conf/decoder/gru.yaml",
     }  # fmt: skip
-    assert [args[0] for args in COMMANDS] == ["data", "finetune", "finetune", "finetune", "eval"]
+    assert [args[0] for args in COMMANDS] == [
+        "data",
+        "finetune",
+        "finetune",
+        "finetune",
+        "eval",
+        "finetune",
+    ]
     words = {arg for args in COMMANDS for arg in args}
-    own = {"fusion=mean", "encoder/image=colors", "head=prototype"}
+    own = {"fusion=mean", "encoder/image=colors", "head=prototype", "decoder=gru"}
     assert {*own, "head=captioning", "head=classification"} <= words
 
 
-@pytest.mark.parametrize("run", ["mean", "colors", "prototype"])
+@pytest.mark.parametrize("run", ["mean", "colors", "prototype", "gru"])
 def test_a_model_with_a_user_defined_component_is_trained(place, run):
     result = json.loads((place / "runs" / run / "result.json").read_text())
     assert (result["steps"], result["count"]) == (2, 48)

@@ -103,7 +103,7 @@ def decoder_tokenizer(decoder: Mapping[str, Any]) -> Tokenizer | None:
         return None
     try:
         text = get_class(decoder["_target_"]).tokenizer_json(  # type: ignore[attr-defined]
-            decoder["weights"], decoder.get("eos_token")
+            decoder["weights"], decoder.get("eos")
         )
     except ValueError as error:
         raise ConfigError(f"decoder: {error}") from error
