@@ -135,7 +135,8 @@ class Batch:
 
     ``keys`` seed the model's random numbers for each sample (``counter_rng.py``); they depend on
     the ids, and in training also on the step. If a step has several batches, ``shares`` are the
-    weights of this batch in the loss of each head.
+    weights of this batch in the loss of each head. ``prompt`` are the prompts of a language model
+    with a text of each row, padded with IGNORE_INDEX.
     """
 
     inputs: dict[str, ModalityInput]
@@ -147,6 +148,7 @@ class Batch:
     corpus: str | None = None
     keys: Int[Tensor, " b"] = None  # type: ignore[assignment]
     shares: dict[str, Tensor] = field(default_factory=dict)
+    prompt: Int[Tensor, "b p"] | None = None
 
     def __post_init__(self) -> None:
         """Derive the keys from the ids."""
@@ -161,7 +163,10 @@ class Batch:
             for group in (self.targets, self.head_masks)
         )
         keys = change(self.keys)
-        return replace(self, inputs=inputs, targets=targets, head_masks=head_masks, keys=keys)
+        prompt = None if self.prompt is None else change(self.prompt)
+        return replace(
+            self, inputs=inputs, targets=targets, head_masks=head_masks, keys=keys, prompt=prompt
+        )
 
     def select(self, rows: Bool[Tensor, " b"]) -> "Batch":
         """Return the batch with every modality and target of all other samples masked."""

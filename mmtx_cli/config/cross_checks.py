@@ -281,7 +281,8 @@ def text_input_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield errors if ``text`` is set but no head reads it, or missing for a head that answers."""
     all_heads = cfg.get("command") == "predict"  # not only heads that generate text
     heads = [node for _, node in entries(cfg, "head") if node and (all_heads or text_target(node))]
-    reads_question = reads_words(cfg) and any(map(reads_text, heads))
+    prompt = select(cfg, "decoder.prompt")
+    reads_question = (reads_words(cfg) and any(map(reads_text, heads))) or "{text}" in str(prompt)
     if cfg.get("text") and not reads_question:
         yield "text: no head of this model that generates text reads a text; remove it"
     needs_question = any(

@@ -19,6 +19,7 @@ class Preprocessing:
         sample_rate: Rate in Hz to which audio is resampled.
         audio_seconds: Maximum length of audio.
         max_feature_length: Number of vectors read from the start of a feature sequence.
+        prompt: Template of the prompt of a language model, with the row's text (None: no text).
         features: Modalities with precomputed features, and their sizes (None: not known yet).
     """
 
@@ -32,6 +33,7 @@ class Preprocessing:
     sample_rate: int = 16000
     audio_seconds: float = 10.0
     max_feature_length: int = 512
+    prompt: str | None = None
     features: Mapping[str, int | None] = field(default_factory=dict)
 
 

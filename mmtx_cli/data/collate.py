@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from mmtx_cli.config.preprocessing import Preprocessing
-from mmtx_cli.data.dataset import Example
+from mmtx_cli.data.dataset import PROMPT, Example
 from mmtx_cli.data.sample_reader import HOPS_PER_SECOND
 from mmtx_cli.data.targets import Targets
 from mmtx_cli.data.text.columns import TEXT_TARGETS
@@ -64,7 +64,16 @@ class Collate:
             {name: torch.tensor(rows) for name, rows in masks.items() if not all(rows)},
             frozenset(name for name, rows in masks.items() if not any(rows)),
             next(iter(corpora)) or None if len(corpora) == 1 else None,
+            prompt=self.prompt(examples),
         )
+
+    def prompt(self, examples: Sequence[Example]) -> Tensor | None:
+        """Collate prompts, padded with IGNORE_INDEX; None if the model has no prompts of rows."""
+        if self.preparation.prompt is None:
+            return None
+        rows = [example.inputs.get(PROMPT) for example in examples]
+        tokens = pad(rows, self.rounded(rows), (), torch.long)
+        return tokens.data.masked_fill(~tokens.mask, IGNORE_INDEX)
 
     def one(self, name: str, examples: Sequence[Example]) -> ModalityInput:
         """Collate one modality, marked as empty if no sample has it."""

@@ -21,7 +21,11 @@ from mmtx_cli.data.sampling.mixture_spec import Mixing
 from mmtx_cli.data.targets import Targets
 from mmtx_cli.data.text.columns import column_texts
 from mmtx_cli.data.text.tokenizer import Tokenizer
-from mmtx_cli.data.text.tokenizer_choice import pretrained_tokenizer, run_tokenizer
+from mmtx_cli.data.text.tokenizer_choice import (
+    decoder_prompt,
+    pretrained_tokenizer,
+    run_tokenizer,
+)
 from mmtx_cli.data.text.vqa_answers import answer_names
 from mmtx_cli.errors import DataError, truncate
 from mmtx_cli.media.transform import augmentation
@@ -205,6 +209,7 @@ def build_data(
         settings,
         replace(
             preparation,
+            prompt=preparation.prompt or decoder_prompt(decoder or {}),
             features=feature_sizes(manifest, preparation.features, DecodeLimits.of(settings)),
         ),
         tokenizer,

@@ -18,10 +18,13 @@ from mmtx_cli.data.sampling.permutation import source_rows
 from mmtx_cli.data.targets import Targets
 from mmtx_cli.data.text.columns import TEXT_TARGETS, TextColumn, tokenized_column
 from mmtx_cli.data.text.drawn_texts import DrawnTexts
+from mmtx_cli.data.text.prompt import prompt_column
 from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.media.errors import UnreadableError
 from mmtx_cli.media.worker.limits import DecodeLimits
 
+PROMPT = "prompt"
+"""Name of the prompts among the text columns and the inputs."""
 AUGMENT, PLACE, DROP = 2, 3, 4
 """Random streams for augmentation, for the position of video and audio clips in time, and for
 modality dropout.
@@ -121,6 +124,8 @@ class ManifestDataset(Dataset):
         for name in TEXT_TARGETS:
             if name in self.needs:
                 columns[name] = tokenized_column(self.samples, name, tokenizer, length)
+        if self.preparation.prompt is not None:
+            columns[PROMPT] = prompt_column(self.samples, self.preparation.prompt, tokenizer)
         return columns
 
     def text_truncation_warnings(self) -> list[str]:
@@ -184,6 +189,7 @@ class ManifestDataset(Dataset):
         sample, lender = self.samples[row], self.source_row("text", row)
         if "text" in kept and (tokens := self.text("text", turn, lender)) is not None:
             example.inputs["text"] = tokens
+        self.read_prompt(example, row)
         if not is_whole:
             return
         self.read_media(example, kept, turn, row)
@@ -196,6 +202,11 @@ class ManifestDataset(Dataset):
             which = self.texts.which("text", turn, row) if entries.texts else 0
             if which is not None and (vector := entries.read(row, which)) is not None:
                 example.targets[name] = vector[0]
+
+    def read_prompt(self, example: Example, row: int) -> None:
+        """Fill in the prompt of a language model, which has the text of the row."""
+        if PROMPT in self.texts.columns:
+            example.inputs[PROMPT] = self.texts.tokens(PROMPT, self.source_row("text", row), 0)
 
     def read_media(self, example: Example, kept: Sequence[str], turn: int, row: int) -> None:
         """Fill in modalities from media files, feature files or the cache.

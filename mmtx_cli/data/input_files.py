@@ -124,6 +124,7 @@ class InputFiles(ManifestDataset):
             raise UnreadableError(path, f"contains no modality that the model accepts ({accepted})")
         if (tokens := self.text("text", 0, row)) is not None:
             example.inputs["text"] = tokens
+        self.read_prompt(example, row)
 
     def read_video(self, example: Example, sample: Sample) -> None:
         """Read frames and audio of a video, or the audio of a file without video."""

@@ -18,12 +18,12 @@ from mmtx_cli.decoder.language_model import (
     architecture_of,
     has_plain_output,
     hidden_states,
-    load_language_model,
-    new_language_model,
+    language_model,
     weights_hash,
 )
 from mmtx_cli.decoder.layout import Layout, move_padding, one_by_one, packed
-from mmtx_cli.decoder.lm_tokenizer import encode_prompt, target_tokenizer_json
+from mmtx_cli.decoder.lm_arguments import argument_fault, check_template
+from mmtx_cli.decoder.lm_tokenizer import PLACE, encode_prompt, prompt_parts, target_tokenizer_json
 from mmtx_cli.decoder.packing import check_packing
 from mmtx_cli.decoder.stored_state import exclude_from_state
 from mmtx_cli.layer.context import Context
@@ -78,6 +78,7 @@ class HuggingFaceDecoder(Freezable, Decoder):
         eos: str | None = None,
         pack: int = 0,
         prompt_ids: list[list[int]] | None = None,
+        prompt_template: str | None = None,
         base_hash: str | None = None,
     ) -> None:
         """``weights`` is a model on huggingface.co, a local folder, a .gguf file, or null.
@@ -86,35 +87,27 @@ class HuggingFaceDecoder(Freezable, Decoder):
         ``width``, ``depth`` and ``num_heads`` is trained; ``config`` sets further values of its
         configuration. ``freeze`` freezes the model; ``lora`` (arguments of ``peft.LoraConfig``, for
         example ``{r: 16, lora_alpha: 32}``) adds LoRA adapters to the frozen model. ``dtype`` is
-        the type of frozen weights. ``prompt`` is a text between the context and the generated text;
-        with ``chat``, the context and the prompt are the user's turn in the tokenizer's chat
-        template. ``eos`` is the end token of a tokenizer that has none. ``pack`` packs the
-        texts of several samples into sequences of that many tokens in training; 0 does not.
-        ``prompt_ids`` and ``base_hash`` are set by mmtx when it saves a model.
+        the type of frozen weights. ``prompt`` is a text between the context and the generated text,
+        in which ``{text}`` stands for the text of the row; with ``chat``, the context and the
+        prompt are the user's turn in the tokenizer's chat template. ``eos`` is the end token of a
+        tokenizer that has none. ``pack`` packs the texts of several samples into sequences of that
+        many tokens in training; 0 does not. ``prompt_ids``, ``prompt_template`` and ``base_hash``
+        are set by mmtx when it saves a model.
         """
         super().__init__()
-        if dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"dtype={dtype!r}: must be float32 or bfloat16")
-        if lora is not None and not freeze:
-            raise ValueError("lora: trains adapters of a frozen model; remove freeze=false")
-        if dtype != "float32" and not freeze:
-            raise ValueError(f"dtype={dtype}: only for frozen weights; remove it, or freeze=false")
-        if prompt and weights is None and prompt_ids is None:
-            raise ValueError("prompt: needs the tokenizer of pretrained weights; set weights")
+        if fault := argument_fault(weights, freeze, lora, dtype, prompt, prompt_ids):
+            raise ValueError(fault)
         self.max_length, self.pack = max_length, pack
-        self.lm: Any
         sizes = {"width": width, "depth": depth, "num_heads": num_heads}
-        if weights is not None:
-            self.lm = load_language_model(weights, dtype)
-            self.base_hash = self.check_base(weights, base_hash)
-        else:
-            values = {"vocab_size": vocab_size, **(config or {})}
-            self.lm = new_language_model(architecture, sizes, values, dtype)
+        values = {"vocab_size": vocab_size, **(config or {})}
+        self.lm: Any = language_model(weights, dtype, architecture, sizes, values)
+        self.base_hash = weights and self.check_base(weights, base_hash)
+        self.prompt = tuple(prompt_ids or ([bos_id], []))
+        self.template = prompt_template
         if weights is not None and prompt_ids is None:
             self.prompt = encode_prompt(weights, prompt, chat, bos_id)
-        else:
-            before, after = prompt_ids or ([bos_id], [])
-            self.prompt = before, after
+            self.template = self.prompt_template(weights, prompt, chat)
+            check_template(prompt_template, self.template)
         if freeze:
             self.lm.requires_grad_(False)
         if lora is not None:
@@ -151,6 +144,11 @@ class HuggingFaceDecoder(Freezable, Decoder):
     def tokenizer_json(weights: str, eos: str | None = None) -> str:
         """Return the content of the ``tokenizer.json`` of the weights, with BOS and EOS."""
         return target_tokenizer_json(weights, eos)
+
+    @staticmethod
+    def prompt_template(weights: str, prompt: str, chat: bool) -> str | None:
+        """Return what follows the context, if it has the text of the row, else None."""
+        return prompt_parts(weights, prompt, chat)[1] if PLACE in prompt else None
 
     def connector_kwargs(self) -> dict[str, Any]:
         """Return the width, the layers, and the root mean square of the embeddings."""
@@ -275,9 +273,12 @@ class HuggingFaceDecoder(Freezable, Decoder):
         return self.logits(hidden[:, -1]).view(b, k, -1)
 
     def rebuild_kwargs(self) -> dict[str, Any]:
-        """Return the prompt's tokens, and either the hash of the frozen weights, which are not
-        saved, or arguments for the same architecture with random weights.
+        """Return the hash of frozen weights, which are not saved; for others, arguments of the same
+        architecture with random weights, and the prompt's tokens.
         """
+        own: dict[str, Any] = {"prompt_template": self.template}
+        if self.base is not None:
+            return {**own, "base_hash": self.base_hash}
         tokens = [list(part) for part in self.prompt]
-        own = architecture_of(self.lm) if self.base is None else {"base_hash": self.base_hash}
-        return {**own, "prompt_ids": tokens}
+        fixed = {"prompt": "", "chat": False, "prompt_ids": tokens}
+        return {**own, **architecture_of(self.lm), **fixed}

@@ -33,6 +33,27 @@ DESCRIPTIVE_KEYS = ("architectures", "transformers_version", "dtype", "torch_dty
 """Configuration values that do not affect the architecture."""
 
 
+def language_model(
+    weights: str | None,
+    dtype: str,
+    architecture: str,
+    sizes: Mapping[str, int | None],
+    values: Mapping[str, Any],
+) -> nn.Module:
+    """Return a pretrained model, or a new one if ``weights`` is None.
+
+    Args:
+        weights: Hub name, folder, GGUF file, or None.
+        dtype: Type of the weights.
+        architecture: Of a new model.
+        sizes: Of a new model.
+        values: Further configuration values of a new model.
+    """
+    if weights is not None:
+        return load_language_model(weights, dtype)
+    return new_language_model(architecture, sizes, values, dtype)
+
+
 def location(weights: str) -> dict[str, Any]:
     """Return the arguments of ``from_pretrained`` that name a model: a hub name, folder or GGUF.
 

@@ -9,6 +9,9 @@ from tokenizers.processors import TemplateProcessing
 from mmtx_cli.decoder.language_model import location
 from mmtx_cli.hub.huggingface import quiet_logging, transformers, wrap_loading_errors
 
+PLACE = "{text}"
+"""Stands for the row's text in a prompt."""
+
 
 @lru_cache(maxsize=2)
 def lm_tokenizer(weights: str) -> Any:
@@ -56,24 +59,21 @@ def target_tokenizer_json(weights: str, eos: str | None = None) -> str:
     return str(backend.to_str())
 
 
-def encode_prompt(
-    weights: str, prompt: str, chat: bool, bos_id: int
-) -> tuple[list[int], list[int]]:
-    """Return the token IDs of a prompt before and after the context tokens.
+def prompt_parts(weights: str, prompt: str, chat: bool) -> tuple[str, str]:
+    """Return the texts before and after the context tokens.
 
     Args:
         weights: The model.
         prompt: The text that follows the context.
         chat: Whether the context and the prompt are the user's turn in the tokenizer's chat
-            template, to which the model replies. Otherwise, the text begins with BOS.
-        bos_id: ID of the begin token.
+            template, to which the model replies. Otherwise, nothing stands before the context.
 
     Raises:
         ValueError: If the tokenizer has no chat template.
     """
-    tokenizer = lm_tokenizer(weights)
     if not chat:
-        return [bos_id], tokenizer(prompt, add_special_tokens=False).input_ids if prompt else []
+        return "", prompt
+    tokenizer = lm_tokenizer(weights)
     if tokenizer.chat_template is None:
         raise ValueError(f"chat=true: the tokenizer of {weights} has no chat template")
     place = "\N{OBJECT REPLACEMENT CHARACTER}"
@@ -81,6 +81,23 @@ def encode_prompt(
         [{"role": "user", "content": place + prompt}], tokenize=False, add_generation_prompt=True
     )
     before, _, after = text.partition(place)
-    return tuple(  # type: ignore[return-value]
-        tokenizer(part, add_special_tokens=False).input_ids for part in (before, after)
+    return before, after
+
+
+def encode_prompt(
+    weights: str, prompt: str, chat: bool, bos_id: int
+) -> tuple[list[int], list[int]]:
+    """Return the token IDs before and after the context tokens.
+
+    Args:
+        weights: The model.
+        prompt: The text that follows the context.
+        chat: As in ``prompt_parts``. Without it, BOS stands before the context.
+        bos_id: ID of the begin token.
+    """
+    tokenizer = lm_tokenizer(weights)
+    before, after = (
+        tokenizer(part, add_special_tokens=False).input_ids if part else []
+        for part in prompt_parts(weights, prompt, chat)
     )
+    return before or [bos_id], after

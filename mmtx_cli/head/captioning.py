@@ -110,7 +110,7 @@ class CaptioningHead(Head):
         """Return what the decoder reads of each sample."""
         summary = None if self.stream_summary is None else self.stream_summary(streams)
         sizes = tuple(streams[name].x.shape[1] for name in self.streams)
-        return Context(*self.context(streams), summary, streams=sizes)
+        return Context(*self.context(streams), summary, batch.prompt, sizes)
 
     @torch.no_grad()
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:

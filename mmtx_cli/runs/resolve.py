@@ -131,4 +131,5 @@ def preparation_of(cfg: DictConfig, data: DataSettings) -> Preprocessing:
     """Return the preprocessing settings from the root of the configuration and from ``data``."""
     root = {key: cfg[key] for key in ROOT_KEYS}
     plain = {key: getattr(data, key) for key in DATA_KEYS}
-    return Preprocessing(**root, **plain, features=feature_widths(cfg.encoder))
+    prompt = (cfg.get("decoder") or {}).get("prompt_template")
+    return Preprocessing(**root, **plain, prompt=prompt, features=feature_widths(cfg.encoder))

@@ -152,3 +152,23 @@ def test_a_folder_that_holds_no_language_model(manifest, tmp_path):
     save_tokenizer(tmp_path / "empty")
     message = refused(*command(manifest, tmp_path / "empty"), f"run_dir={tmp_path / 'run'}")
     mentions(message, "decoder: ", "cannot be loaded")
+
+
+QUESTION = "decoder.prompt='question {text} answer'"
+
+
+def test_questions_in_the_prompt(manifest, weights, tmp_path):
+    """The text of each row is part of the prompt, without a text encoder."""
+    args = command(manifest, weights, LORA, QUESTION, "head.captioning.target=answers")
+    run = succeeded(mmtx(*args, f"run_dir={tmp_path / 'run'}"))
+    done = mmtx("eval", f"ckpt={run}", f"run_dir={tmp_path / 'e'}", "bootstrap=5")
+    result = json.loads((succeeded(done) / "result.json").read_text())
+    assert "captioning/accuracy" in result["metrics"]
+    picture = next((manifest.parent / "images").iterdir())
+    caption = ["caption", f"ckpt={run}", f"inputs={picture}", f"run_dir={tmp_path / 'c'}"]
+    mentions(refused(*caption), "text: required")
+    row = json.loads(mmtx(*caption, "text=what color is it").stdout.splitlines()[0])
+    assert row["text"] == "what color is it"
+    assert isinstance(row["caption"], str)
+    message = refused("eval", f"ckpt={run}", "decoder.prompt='{text} is'", f"run_dir={tmp_path}/x")
+    mentions(message, "decoder: prompt", "trained model")

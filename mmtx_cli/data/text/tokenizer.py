@@ -185,6 +185,18 @@ class Tokenizer:
         truncated = [[self.bos_id, *e.ids[: max_length - 2], self.eos_id] for e in encoded]
         return truncated, [len(e.ids) + 2 for e in encoded]
 
+    def encode_plain(self, texts: Sequence[str]) -> list[list[int]]:
+        """Encode texts without special tokens."""
+        return [list(e.ids) for e in self._encoded(texts, special=False)] if texts else []
+
+    def encode_template(self, parts: Sequence[str]) -> list[list[int]]:
+        """Encode texts in which names of special tokens mean these tokens."""
+        self.backend.encode_special_tokens = False
+        try:
+            return self.encode_plain(parts)
+        finally:
+            self.backend.encode_special_tokens = True
+
     def _encoded(self, texts: Sequence[str], special: bool) -> list[Encoding]:
         """Encode texts; raise DataError if the library panics, e.g. on a too complex pattern."""
         try:

@@ -110,6 +110,20 @@ def decoder_tokenizer(decoder: Mapping[str, Any]) -> Tokenizer | None:
     return Tokenizer.from_json(text)
 
 
+def decoder_prompt(decoder: Mapping[str, Any]) -> str | None:
+    """Return the template of a pretrained decoder's prompt, if it has the text of each row."""
+    if not decoder.get("weights") or not decoder.get("prompt") or not brings_tokenizer(decoder):
+        return None
+    kind: Any = get_class(decoder["_target_"])
+    try:
+        template = kind.prompt_template(
+            decoder["weights"], decoder["prompt"], bool(decoder.get("chat"))
+        )
+    except ValueError as error:
+        raise ConfigError(f"decoder: {error}") from error
+    return template if template is None else str(template)
+
+
 def brings_tokenizer(node: Mapping[str, Any]) -> bool:
     """Return True if the class of a text encoder or decoder has its own tokenizer.
 

@@ -73,7 +73,7 @@ def test_a_text_cannot_contain_a_special_token(tokenizer, word):
 
 def test_special_tokens(tokenizer):
     assert [tokenizer.backend.token_to_id(name) for name in SPECIAL] == [0, 1, 2, 3, 4]
-    assert (tokenizer.pad_id, tokenizer.bos_id, tokenizer.eos_id) == (0, 2, 3)
+    assert (tokenizer.special("pad"), tokenizer.bos_id, tokenizer.eos_id) == (0, 2, 3)
     (tokens,) = tokenizer.encode(["a dog"], LONG)
     assert (tokens[0], tokens[-1]) == (2, 3)
     assert tokenizer.encode([""], LONG) == [[2, 3]]
