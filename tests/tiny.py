@@ -20,7 +20,7 @@ from mmtx_cli.config.conf_tree import choices, conf_dir
 from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import class_constant, signature_of
 from mmtx_cli.config.overrides import force_add
-from mmtx_cli.config.validate import components
+from mmtx_cli.config.validate import PROVIDED, components
 from mmtx_cli.counter_rng import step_keys
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.model.build import build_model, component
@@ -111,10 +111,11 @@ def _composed(*args: str) -> dict[str, Any]:
         chosen = OmegaConf.to_container(whole)
         small = [
             f"{path}.{name}={value}"
-            for _, top, part in components(chosen)
+            for group, top, part in components(chosen)
             for path, node in targets(top, part)
             for name, value in SIZES.items()
             if name in signature_of(node["_target_"]).parameters
+            and name not in PROVIDED.get(group, ())
         ]
         # nothing is downloaded: teachers know nothing
         small += [

@@ -19,10 +19,14 @@ class Connector(nn.Module, ABC):
     inserts_layers: ClassVar[bool] = False
     """The connector adds layers to the model, which read the context themselves."""
 
-    def __init__(self, dim: int, streams: int) -> None:
-        """``dim`` is the width of the context, ``streams`` the number of streams in it."""
+    def __init__(self, dim: int, streams: int, max_tokens: int | None) -> None:
+        """``dim`` is the width of the context, ``streams`` the number of streams in it.
+
+        ``max_tokens`` is the maximum number of tokens that ``forward`` returns; None if it depends
+        on the context.
+        """
         super().__init__()
-        self.context_width, self.streams = dim, streams
+        self.context_width, self.streams, self.max_tokens = dim, streams, max_tokens
 
     @abstractmethod
     def forward(self, context: Context) -> Tokens:

@@ -55,7 +55,7 @@ class GatedCrossAttentionConnector(Connector):
         mlp_ratio: float = 2.0,
     ) -> None:
         """``every`` is the number of layers of the model for each new one."""
-        super().__init__(dim, streams)
+        super().__init__(dim, streams, 0)
         if every < 1:
             raise ValueError(f"every={every}: must be at least 1")
         if not layers:

@@ -32,7 +32,7 @@ class PrefixConnector(Connector):
 
         ``hidden`` is the width of the hidden layer, by default that of the language model.
         """
-        super().__init__(dim, streams)
+        super().__init__(dim, streams, None if num_tokens is None else streams * num_tokens)
         if num_tokens is not None and num_tokens < 1:
             raise ValueError(f"num_tokens={num_tokens}: must be at least 1, or null for all tokens")
         self.num_tokens = num_tokens

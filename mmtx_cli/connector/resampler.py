@@ -52,7 +52,7 @@ class ResamplerConnector(Connector):
         dropout: float = 0.0,
     ) -> None:
         """``num_tokens`` is the number of learned queries, ``depth`` that of the blocks."""
-        super().__init__(dim, streams)
+        super().__init__(dim, streams, num_tokens)
         if num_tokens < 1:
             raise ValueError(f"num_tokens={num_tokens}: must be at least 1")
         self.queries = nn.Parameter(torch.randn(num_tokens, dim) * dim**-0.5)

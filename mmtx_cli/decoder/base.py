@@ -45,6 +45,13 @@ class Decoder(nn.Module, ABC):
     max_length: int
     """Maximum number of tokens of a text, including BOS and EOS."""
 
+    context_limit: int | None = None
+    """Maximum number of tokens of the context, the prompt and the text together; None: no limit."""
+    context_tokens: int | None = None
+    """Maximum number of tokens that stand for the context; None if it depends on the context."""
+    prompt_length: int = 0
+    """Number of tokens of a fixed prompt."""
+
     @abstractmethod
     def forward(self, tokens: Int[Tensor, "s t"], context: Context) -> Float[Tensor, "s t d"]:
         """Return the hidden states that predict the token after each of ``tokens``.
@@ -101,6 +108,10 @@ class Decoder(nn.Module, ABC):
     def connect(self, connector: nn.Module) -> None:
         """Read the context through ``connector``."""
         raise NotImplementedError(f"{type(self).__name__} takes no connector")
+
+    def layers(self) -> list[nn.Module]:
+        """Return the layers, whose activations may be recomputed in the backward pass."""
+        return []
 
     def rebuild_kwargs(self) -> dict[str, Any]:
         """Return the arguments that rebuild the decoder without its pretrained weights."""

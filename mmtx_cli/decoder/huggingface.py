@@ -155,15 +155,22 @@ class HuggingFaceDecoder(Freezable, Decoder):
         with torch.no_grad():
             ids = torch.arange(min(1000, self.lm.config.vocab_size), device=self.embedding_device)
             scale = self.embed(ids).float().square().mean().sqrt().item()
-        layers = next(
-            (list(m) for _, m in self.lm.named_modules() if isinstance(m, nn.ModuleList)), []
-        )
-        return {"width": self.width, "layers": layers, "scale": scale}
+        return {"width": self.width, "layers": self.layers(), "scale": scale}
+
+    def layers(self) -> list[nn.Module]:
+        """Return the layers of the language model."""
+        lists = (m for m in self.lm.modules() if isinstance(m, nn.ModuleList))
+        return list(next(lists, []))
 
     def connect(self, connector: nn.Module) -> None:
         """Read the context through ``connector``."""
         assert isinstance(connector, Connector)
         self.connector = connector
+        self.context_tokens = connector.max_tokens
+        self.prompt_length = sum(map(len, self.prompt)) if self.template is None else 0
+        names = ("max_position_embeddings", "n_positions", "max_seq_len")
+        limits = (getattr(self.lm.config, name, None) for name in names)
+        self.context_limit = next((limit for limit in limits if limit), None)
         if self.pack:
             check_packing(self, self.lm.config)
 

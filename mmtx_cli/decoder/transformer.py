@@ -76,6 +76,10 @@ class TransformerDecoder(Decoder):
         """Return the embeddings."""
         return self.embedding.weight
 
+    def layers(self) -> list[nn.Module]:
+        """Return the blocks."""
+        return list(self.blocks)
+
     def start(self, context: Context, beams: int, length: int) -> TransformerState:
         """Project the context for every block, and allocate the caches."""
         caches = [block.start(context.x, beams, length) for block in self.blocks]

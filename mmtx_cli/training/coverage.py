@@ -7,6 +7,7 @@ from mmtx_cli.data.corpus import NEEDS, usable
 from mmtx_cli.data.manifest.label_types import are_numbers
 from mmtx_cli.data.modality_columns import column_of, has_modality
 from mmtx_cli.errors import ConfigError, DataError
+from mmtx_cli.training.context_budget import check_context_budget
 from mmtx_cli.training.datamodule import TrainingData
 from mmtx_cli.types import FUSED
 
@@ -34,6 +35,7 @@ def training_data(model: Any, corpus: Any, seed: int, round_to: int) -> Any:
     check_heads_have_targets(model, rows, corpus)
     teachers = cached_teachers(model, corpus)
     train = corpus.samples(rows, modalities, needs, True, seed, teachers)
+    check_context_budget(model, train, corpus)
     val = corpus.samples(val_rows, modalities, needs, teachers=teachers) if val_rows else None
     return TrainingData(train, val, corpus.settings, seed, round_to)
 

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from mmtx_cli.decoder.base import Decoder
 from mmtx_cli.decoder.transformer import TransformerDecoder
 from mmtx_cli.head.base import Head
 from mmtx_cli.head.captioning import CaptioningHead
@@ -25,6 +26,8 @@ from mmtx_cli.head.distillation import DistillationHead
 from mmtx_cli.head.matching import MatchingHead
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.types import FUSED, IGNORE_INDEX, Batch, ModalityInput, Tokens
+from tests.decoders import language_model as lm_args
+from tests.decoders import tiny_decoder
 from tests.tiny import tiny_batch, tiny_model
 
 WORLD, BATCH, DIM, VOCAB = 2, 6, 8, 11
@@ -38,6 +41,15 @@ class Teacher(nn.Module):
 
     def pooled_width(self) -> int:
         return DIM
+
+
+def language_model() -> Decoder:
+    """A tiny one, that packs texts."""
+    sizes = (f"dim={DIM}", f"vocab_size={VOCAB}", "max_length=64")
+    decoder = tiny_decoder(
+        ("decoder=huggingface", "connector=prefix", *lm_args("llama"), "decoder.pack=20", *sizes), 1
+    )
+    return decoder.float()
 
 
 CASES: dict[str, Callable[[], Head]] = {
@@ -58,6 +70,9 @@ CASES: dict[str, Callable[[], Head]] = {
         2,
         3,
         lambda num_streams: TransformerDecoder(VOCAB, DIM, depth=1, num_heads=2, dropout=0.0),
+    ),
+    "captioning by a language model": partial(
+        CaptioningHead, DIM, ["image"], 2, 3, lambda num_streams: language_model()
     ),
     "classification": partial(ClassificationHead, DIM, ["image", "text"], ["a", "b", "c"]),
     "several labels": partial(

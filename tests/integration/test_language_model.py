@@ -119,6 +119,7 @@ def test_other_weights_are_refused(trained, tmp_path):
         (["decoder.lora={r: 4}", "decoder.freeze=false"], ["decoder: lora", "freeze=false"]),
         (["decoder.dtype=bfloat16", "decoder.freeze=false"], ["decoder: dtype"]),
         (["connector.num_tokens=0"], ["connector: num_tokens=0", "at least 1"]),
+        (["connector.num_tokens=120"], ["decoder: 137 tokens", "128", "connector.num_tokens"]),
         (["connector.tokens=4"], ["connector.tokens: unknown key", "num_tokens"]),
         (["connector=prefx"], ["connector", "prefix"]),
         (["decoder=transformer"], ["connector: this decoder reads its context without one"]),

@@ -40,7 +40,7 @@ def steps_done(run_dir: Path) -> int:
 @pytest.mark.parametrize(
     ("extra", "number", "status"),
     [
-        (["trainer.max_steps=90"], signal.SIGINT, 130),
+        (["trainer.max_steps=50"], signal.SIGINT, 130),
         pytest.param(
             ["trainer.max_steps=45", "trainer.accumulate_grad_batches=2", "trainer.ema=0.9"],
             signal.SIGTERM,

@@ -2,12 +2,14 @@
 
 import copy
 
+import pytest
 import torch
 
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.training.activation_checkpointing import recompute_blocks
+from tests.decoders import KINDS
 from tests.messages import raises
-from tests.tiny import gradients, tiny_batch, tiny_model
+from tests.tiny import gradients, same, tiny_batch, tiny_model
 
 COUNTS = {"text": [4, 6, 7], "image": [1, 2, 1]}
 ARGS = ["encoder.text.dropout=0.3", "encoder.image.dropout=0.3", "encoder.image.depth=3"]
@@ -40,6 +42,25 @@ def test_loss_and_gradients_are_the_same():
     torch.testing.assert_close(trained_once(model, batch), before, atol=1e-12, rtol=1e-10)
     assert list(model.state_dict()) == names
     assert kept(model, batch) < 0.9 * memory
+
+
+@pytest.mark.parametrize("args", KINDS)
+def test_decoders(args):
+    args = [*args, "head.captioning.num_beams=1"]
+    model = tiny_model("concat", ["captioning"], args=args).double().train()
+    for parameter in model.encoder.parameters():
+        parameter.requires_grad_(False)
+    batch = tiny_batch(model, COUNTS)
+
+    def trained():
+        model.zero_grad()
+        loss = model(batch)["captioning"].loss
+        loss.backward()
+        return {"loss": loss.detach(), **gradients(model)}
+
+    before = trained()
+    recompute_blocks(model)
+    same(trained(), before, 1e-6)
 
 
 def test_a_copy_runs_its_own_blocks():
