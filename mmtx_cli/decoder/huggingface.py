@@ -24,7 +24,7 @@ from mmtx_cli.decoder.language_model import (
 from mmtx_cli.decoder.layout import Layout, move_padding, one_by_one, packed
 from mmtx_cli.decoder.lm_arguments import argument_fault, check_template
 from mmtx_cli.decoder.lm_tokenizer import PLACE, encode_prompt, prompt_parts, target_tokenizer_json
-from mmtx_cli.decoder.packing import check_packing
+from mmtx_cli.decoder.self_check import check_decoding, check_packing
 from mmtx_cli.decoder.stored_state import exclude_from_state
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.freeze import Freezable
@@ -171,6 +171,7 @@ class HuggingFaceDecoder(Freezable, Decoder):
         names = ("max_position_embeddings", "n_positions", "max_seq_len")
         limits = (getattr(self.lm.config, name, None) for name in names)
         self.context_limit = next((limit for limit in limits if limit), None)
+        check_decoding(self, self.lm.config)
         if self.pack:
             check_packing(self, self.lm.config)
 
@@ -250,6 +251,8 @@ class HuggingFaceDecoder(Freezable, Decoder):
         """Read the prefix."""
         from transformers import DynamicCache
 
+        from mmtx_cli.decoder.beam_cache import expand_cache
+
         x, mask = move_padding(*self.prefix(context), to_left=True)
         cache = DynamicCache(config=self.lm.config)
         inputs: dict[str, Any] = {"inputs_embeds": x}
@@ -258,8 +261,9 @@ class HuggingFaceDecoder(Freezable, Decoder):
             inputs |= {"attention_mask": mask.long(), "position_ids": position}
         hidden = self.states(**inputs, past_key_values=cache, use_cache=True)
         rows = torch.arange(len(x), device=x.device).repeat_interleave(beams)
-        cache.reorder_cache(rows)  # type: ignore[arg-type]
-        is_padded, mask = "attention_mask" in inputs, mask[rows]
+        expand_cache(cache, rows, beams, length)
+        is_padded = "attention_mask" in inputs
+        mask = mask[rows]
         return LanguageModelState(
             cache, self.logits(hidden[:, -1]), mask if is_padded else None, mask.sum(dim=1)
         )

@@ -72,7 +72,11 @@ def build_decoder(model: Mapping[str, Any], trusted: Sequence[str], num_streams:
     parameters = signature_of(node["_target_"], tuple(trusted)).parameters
     provided = {**decoder.connector_kwargs(), "streams": num_streams}
     provided = {key: value for key, value in provided.items() if key in parameters}
-    decoder.connect(component("connector", node, **provided))
+    connector = component("connector", node, **provided)
+    try:
+        decoder.connect(connector)
+    except ValueError as error:
+        raise ConfigError(f"decoder: {error}") from error
     return decoder
 
 
