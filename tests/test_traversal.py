@@ -94,7 +94,7 @@ def imported(settings):
     run_action("import", out="out.jsonl", **settings)
 
 
-@pytest.mark.quick_cases(2)
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("name", IMPORTERS)
 def test_an_import(name, place):
     for up in UP:

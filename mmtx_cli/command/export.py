@@ -38,6 +38,12 @@ def run(cfg: DictConfig) -> None:
             f"ckpt={cfg.ckpt}: invalid config, not written by mmtx: a component lacks {error}"
         ) from error
     weights = read_weights(cfg.ckpt)
+    if cfg.merged:
+        from mmtx_cli.inference.merge_decoder import merged_model
+
+        if not config["model"].get("decoder"):
+            raise ConfigError("merged: this model has no decoder; remove it")
+        config, weights = merged_model(config, weights, f"ckpt={cfg.ckpt}")
     try:
         folder = save_folder(out, config, weights)
         with atomic_write(folder / "README.md") as temporary:

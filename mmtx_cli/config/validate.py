@@ -47,6 +47,7 @@ TYPES = {
     "allow_changed_data": "bool",
     "dtype": "str",
     "overwrite": "bool",
+    "merged": "bool",
 }
 """Types of the plain root keys, in whichever command has them."""
 

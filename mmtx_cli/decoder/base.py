@@ -113,6 +113,12 @@ class Decoder(nn.Module, ABC):
         """Return the layers, whose activations may be recomputed in the backward pass."""
         return []
 
+    def merge(self) -> dict[str, Any]:
+        """Merge adapters into the weights, so that the state dict is complete; return the arguments
+        that rebuild the decoder from it, without any other file.
+        """
+        return self.rebuild_kwargs()
+
     def rebuild_kwargs(self) -> dict[str, Any]:
         """Return the arguments that rebuild the decoder without its pretrained weights."""
         return {}

@@ -4,7 +4,6 @@ The connector turns the context into vectors of the model's width, which stand b
 embeddings of words: [begin] [context] [prompt] [text].
 """
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -12,41 +11,25 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mmtx_cli.connector.base import Connector
-from mmtx_cli.decoder.base import Decoder, DecoderState, zero_padding
+from mmtx_cli.decoder.base import Decoder, zero_padding
 from mmtx_cli.decoder.language_model import (
     add_adapters,
     architecture_of,
     has_plain_output,
     hidden_states,
     language_model,
+    merge_adapters,
     weights_hash,
 )
 from mmtx_cli.decoder.layout import Layout, move_padding, one_by_one, packed
 from mmtx_cli.decoder.lm_arguments import argument_fault, check_template
+from mmtx_cli.decoder.lm_state import LanguageModelState
 from mmtx_cli.decoder.lm_tokenizer import PLACE, encode_prompt, prompt_parts, target_tokenizer_json
 from mmtx_cli.decoder.self_check import check_decoding, check_packing
-from mmtx_cli.decoder.stored_state import exclude_from_state
+from mmtx_cli.decoder.stored_state import exclude_from_state, tied_names
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.freeze import Freezable
 from mmtx_cli.types import IGNORE_INDEX
-
-
-@dataclass
-class LanguageModelState(DecoderState):
-    """The cache of a language model, with one row per beam of every input."""
-
-    cache: Any
-    first: Float[Tensor, "b v"]
-    """Logits of the first token."""
-    mask: Bool[Tensor, "r p"] | None
-    """Where the prefix is real; None if it is everywhere."""
-    length: Int[Tensor, " r"]
-    """Number of tokens of the prefix."""
-
-    def reorder(self, rows: Int[Tensor, " rows"], length: int) -> None:
-        """Reorder the cache; rows of one input have the same prefix."""
-        if length > 1:  # the last token is not in the cache yet
-            self.cache.reorder_cache(rows)
 
 
 class HuggingFaceDecoder(Freezable, Decoder):
@@ -115,7 +98,7 @@ class HuggingFaceDecoder(Freezable, Decoder):
         self.frozen = [self.lm] if freeze and lora is None else []
         self.plain_output = has_plain_output(self.lm)
         self.base: str | None = weights if freeze else None
-        exclude_from_state(self, self.lm, "lm", frozen=self.base is not None)
+        self.excluded = exclude_from_state(self, self.lm, "lm", frozen=self.base is not None)
         self.connector: Connector = None  # type: ignore[assignment]
         self.train()
 
@@ -282,6 +265,14 @@ class HuggingFaceDecoder(Freezable, Decoder):
             inputs["attention_mask"] = torch.cat([state.mask, written], dim=1).long()
         hidden = self.states(**inputs, past_key_values=state.cache, use_cache=True)
         return self.logits(hidden[:, -1]).view(b, k, -1)
+
+    def merge(self) -> dict[str, Any]:
+        """Merge LoRA adapters and include the language model in the state dict."""
+        merge_adapters(self.lm)
+        self.base = None
+        self.excluded.clear()
+        self.excluded.update(tied_names(self.lm))
+        return {**self.rebuild_kwargs(), "lora": None, "base_hash": None}
 
     def rebuild_kwargs(self) -> dict[str, Any]:
         """Return the hash of frozen weights, which are not saved; for others, arguments of the same

@@ -214,6 +214,15 @@ def hidden_states(lm: Any, **inputs: Any) -> Tensor:
     return lm.base_model(**inputs).last_hidden_state  # type: ignore[no-any-return]
 
 
+def merge_adapters(lm: Any) -> None:
+    """Add the updates of LoRA adapters to the weights, and remove the adapters, in place."""
+    for name, module in list(lm.named_modules()):
+        if hasattr(module, "get_base_layer") and hasattr(module, "merge"):
+            module.merge(safe_merge=True)
+            parent, _, child = name.rpartition(".")
+            setattr(lm.get_submodule(parent), child, module.get_base_layer())
+
+
 LARGE = 100.0
 """Factor at which a cap of the logits becomes visible."""
 

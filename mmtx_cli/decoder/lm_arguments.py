@@ -21,7 +21,7 @@ def argument_fault(
     """
     if dtype not in ("float32", "bfloat16"):
         return f"dtype={dtype!r}: must be float32 or bfloat16"
-    if weights is None and freeze:
+    if weights is None and freeze and prompt_ids is None:
         return "weights: required; to train a new model instead, set freeze=false"
     if lora is not None and not freeze:
         return "lora: trains adapters of a frozen model; remove freeze=false"

@@ -6,10 +6,10 @@ from typing import Any
 from torch import Tensor, nn
 
 
-def exclude_from_state(module: nn.Module, part: nn.Module, name: str, frozen: bool) -> None:
+def exclude_from_state(module: nn.Module, part: nn.Module, name: str, frozen: bool) -> set[str]:
     """Exclude tensors of a part of ``module`` from its state dict, and accept one without them.
 
-    Tied weights are stored once.
+    Tied weights are stored once. Returns the names, which the caller may change.
 
     Args:
         module: The module.
@@ -33,6 +33,7 @@ def exclude_from_state(module: nn.Module, part: nn.Module, name: str, frozen: bo
 
     module._register_state_dict_hook(remove)
     module.register_load_state_dict_pre_hook(add)
+    return excluded
 
 
 def tied_names(part: nn.Module) -> dict[str, str]:

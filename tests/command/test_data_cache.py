@@ -193,6 +193,7 @@ def test_half_precision_is_close(data, tmp_path):
     trained(tmp_path, data, "freeze=[encoder.image]", f"data.cache={quoted(half)}")
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused(data, tmp_path, monkeypatch):
     cache = cached(tmp_path / "cache", data)
     where = f"data.cache={quoted(cache)}"
@@ -232,6 +233,7 @@ def test_other_settings_are_refused(data, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_the_command_that_is_printed_makes_the_same_parts(data, tmp_path, monkeypatch, capfd):
     """With a configuration folder of one's own, two of four encoders, and half the bits."""
     own = tmp_path / "my conf"
@@ -272,6 +274,7 @@ def test_no_cache_and_a_cache_of_others(data, tmp_path):
         trained(tmp_path, data, FROZEN, f"data.cache={quoted(cache)}", "encoder.image=null")
 
 
+@pytest.mark.slow
 def test_rows_that_changed_are_listed_and_brought_up_to_date(data, tmp_path, capfd):
     rows = [json.loads(line) for line in data.read_text().splitlines()]
     Tokenizer.train([row["text"] for row in rows], 300).save(tmp_path / "words.json")

@@ -14,7 +14,10 @@ from mmtx_cli.synthetic.scenes import make_scenes
 from tests.command_line import TINY, TINY_IMAGE, mmtx, refused, succeeded
 from tests.messages import mentions
 
-pytestmark = pytest.mark.xdist_group("compare")  # so that the sweep is made once
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("compare"),  # so that the sweep is made once
+]
 
 stats = pytest.importorskip("scipy.stats")
 

@@ -1,6 +1,7 @@
 """Captioners from a pretrained language model, from training to captions."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -67,6 +68,26 @@ def test_captions_and_evaluation(trained, manifest, tmp_path):
     done = mmtx("eval", f"ckpt={trained}", f"run_dir={tmp_path / 'e'}", "bootstrap=5")
     result = json.loads((succeeded(done) / "result.json").read_text())
     assert "captioning/cider" in result["metrics"]
+
+
+def test_a_merged_model_needs_no_other_file(manifest, tmp_path):
+    weights = save_language_model(tmp_path / "model")
+    picture = sorted((manifest.parent / "images").iterdir())[0]
+    run = succeeded(mmtx(*command(manifest, weights, LORA), f"run_dir={tmp_path / 'run'}"))
+    succeeded(mmtx("export", f"ckpt={run}", f"out={tmp_path / 'whole'}", "merged=true"))
+
+    def caption(model, name):
+        done = mmtx("caption", f"ckpt={model}", f"inputs={picture}", f"run_dir={tmp_path / name}")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[0])
+
+    apart = caption(run, "a")
+    shutil.rmtree(weights)
+    whole = caption(tmp_path / "whole", "b")
+    assert whole["caption"] == apart["caption"]
+    assert whole["score"] == pytest.approx(apart["score"], abs=1e-3)
+    message = refused("caption", f"ckpt={run}", f"inputs={picture}", f"run_dir={tmp_path / 'c'}")
+    mentions(message, "decoder: weights=", "not found")
 
 
 def test_a_stopped_run_ends_as_one_never_stopped_to_the_bit(manifest, weights, tmp_path):

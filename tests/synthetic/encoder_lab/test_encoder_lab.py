@@ -28,7 +28,7 @@ def contents(folder):
 
 
 @pytest.mark.parametrize("name", TASKS)
-@pytest.mark.quick_cases(12)
+@pytest.mark.quick_cases(5)
 def test_a_trivial_baseline_solves_each_task_and_classes_are_balanced(tmp_path, name):
     path = make_encoder_lab(tmp_path / "lab", num=60, size=32, workers=1, task=name)
     assert accuracy(path, name) >= 0.97

@@ -1,0 +1,37 @@
+"""A trained model that needs no pretrained files any more."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def merged_model(
+    config: Mapping[str, Any],
+    weights: "Mapping[str, Tensor]",
+    source: str,
+    trusted: tuple[str, ...] = (),
+) -> "tuple[dict[str, Any], dict[str, Tensor]]":
+    """Return the config and weights of a model with its language model and adapters merged in.
+
+    Args:
+        config: Config of the trained model.
+        weights: Its tensors.
+        source: Where they are from, for messages.
+        trusted: Packages that components may be imported from.
+
+    Raises:
+        ConfigError: If the pretrained weights are missing, or not those of training.
+    """
+    from mmtx_cli.model.build import build_model
+    from mmtx_cli.model.match_weights import build_fitting
+
+    model = build_fitting(lambda: build_model(config, trusted), weights, source)
+    node = deepcopy(dict(config["model"]["decoder"]))
+    for head in model.head.values():
+        if hasattr(head, "decoder") and hasattr(head.decoder, "merge"):
+            node |= head.decoder.merge()
+    merged = {**config, "model": {**config["model"], "decoder": node}}
+    return merged, {name: x.detach().contiguous() for name, x in model.state_dict().items()}
