@@ -48,6 +48,10 @@ def run(cfg: DictConfig) -> None:
         folder = save_folder(out, config, weights)
         with atomic_write(folder / "README.md") as temporary:
             temporary.write_text(card, encoding="utf-8")
+        if (decoder := config["model"].get("decoder") or {}).get("lora"):
+            from mmtx_cli.inference.peft_adapter import ADAPTER, write_adapter
+
+            write_adapter(folder / ADAPTER, decoder, weights)
     except OSError as error:
         raise ConfigError(f"out={out}: cannot be written: {reason(error)}") from error
     print(folder)
@@ -57,7 +61,7 @@ def check_replaceable_folder(out: Path) -> None:
     """Raise ConfigError unless ``out`` is new, empty or an earlier model folder."""
     files = out.iterdir() if out.is_dir() else ()
     existing = {path.name for path in files if not is_temporary(path.name)}
-    others = sorted(existing - {WEIGHTS, CONFIG, *TOKENIZERS.values(), "README.md"})
+    others = sorted(existing - {WEIGHTS, CONFIG, *TOKENIZERS.values(), "README.md", "adapter"})
     if others or (existing and WEIGHTS not in existing):
         names = ", ".join((others or sorted(existing))[:3])
         raise ConfigError(f"out={out}: contains other files ({names}); use a new or empty folder")

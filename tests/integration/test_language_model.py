@@ -70,6 +70,28 @@ def test_captions_and_evaluation(trained, manifest, tmp_path):
     assert "captioning/cider" in result["metrics"]
 
 
+def test_peft_loads_the_exported_adapter(trained, weights, tmp_path):
+    import peft
+    import transformers
+
+    from mmtx_cli.io.checkpoint import read_config, read_weights
+    from mmtx_cli.model.build import build_model
+
+    folder = succeeded(mmtx("export", f"ckpt={trained}", f"out={tmp_path / 'whole'}"))
+    succeeded(mmtx("export", f"ckpt={trained}", f"out={folder}"))  # replaces it
+    base = transformers.AutoModelForCausalLM.from_pretrained(weights)
+    theirs = peft.PeftModel.from_pretrained(base, folder / "adapter").eval()
+    model = build_model(read_config(str(folder)))
+    model.load_state_dict(read_weights(str(folder)))
+    ours = model.eval().head["captioning"].decoder.lm
+    ids = torch.arange(5, 15)[None]
+    with torch.no_grad():
+        found, wanted = theirs(input_ids=ids).logits, ours(input_ids=ids).logits
+        plain = transformers.AutoModelForCausalLM.from_pretrained(weights)(input_ids=ids).logits
+    torch.testing.assert_close(found, wanted)
+    assert (found - plain).abs().max() > 1e-6
+
+
 def test_a_merged_model_needs_no_other_file(manifest, tmp_path):
     weights = save_language_model(tmp_path / "model")
     picture = sorted((manifest.parent / "images").iterdir())[0]
