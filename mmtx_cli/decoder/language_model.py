@@ -21,6 +21,7 @@ from mmtx_cli.hub.huggingface import (
 )
 from mmtx_cli.hub.loading import reading_weights
 from mmtx_cli.hub.messages import missing_package, one_line
+from mmtx_cli.hub.origin import mark_pretrained
 
 SIZES = {
     "width": "hidden_size",
@@ -109,6 +110,7 @@ def load_language_model(weights: str, dtype: str) -> nn.Module:
             dtype=dtype,
             output_loading_info=True,
         )
+    mark_pretrained(lm.parameters())
     if missing := sorted(info["missing_keys"]):
         raise ValueError(
             f"weights={weights}: {len(missing)} tensors of the model are missing "

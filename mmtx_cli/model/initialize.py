@@ -6,6 +6,7 @@ from typing import Any
 from mmtx_cli.config.validate import component_faults
 from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError
+from mmtx_cli.hub.origin import mark_pretrained
 from mmtx_cli.io.checkpoint import read_weights
 from mmtx_cli.io.untrusted.tensor_checks import type_mismatches
 
@@ -65,6 +66,7 @@ def load_initial(model: Any, ckpt: str, fresh: Set[str]) -> None:
     if faults := type_mismatches(state, fitting):
         raise CheckpointError(f"ckpt={ckpt}: {'; '.join(faults[:5])}: not saved by mmtx")
     model.load_state_dict(fitting, strict=False)
+    mark_pretrained(parameter for name, parameter in model.named_parameters() if name in fitting)
     if is_first_process():
         others = (k for k in state.keys() - fitting.keys() if not k.startswith(skipped_prefixes))
         new = sorted({".".join(k.split(".")[:2]) for k in others})

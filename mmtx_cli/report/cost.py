@@ -10,13 +10,21 @@ def costs(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the names and formatted values of the costs in a ``result.json``, in display order."""
     cost = result.get("cost")
     cost = cost if isinstance(cost, Mapping) else {}
-    total, trained, flops = (
+    total, trained, pretrained, flops = (
         _positive(cost.get(name))
-        for name in ("parameters", "trained_parameters", "flops_per_sample")
+        for name in (
+            *("parameters", "trained_parameters", "pretrained_parameters"),
+            "flops_per_sample",
+        )
     )
     memory = _positive(result.get("peak_memory_mb"))
     seconds = result.get("seconds")
-    parameters = amount(total) + (f" ({amount(trained)} trained)" if trained else "")
+    shares = [
+        f"{amount(count)} {kind}"
+        for count, kind in ((trained, "trained"), (pretrained, "pretrained"))
+        if count
+    ]
+    parameters = amount(total) + (f" ({', '.join(shares)})" if shares else "")
     found = [
         ("duration", duration(seconds) if is_number(seconds) and 0 <= seconds < 1e12 else ""),
         ("parameters", parameters),

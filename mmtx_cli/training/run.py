@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmtx_cli.distributed.ranks import is_first_process
 from mmtx_cli.errors import CheckpointError, ConfigError
+from mmtx_cli.hub.origin import pretrained_count, weights_summary
 from mmtx_cli.io.atomic import make_subfolder, write_json
 from mmtx_cli.io.checkpoint import load_checkpoint, read_weights, save_folder
 from mmtx_cli.io.redact import redacted
@@ -117,6 +118,7 @@ def announce(run_dir: Path, model: Any, train: int, val: int, length: Any) -> No
             f"{val} validation samples, {length.steps} steps; run folder {run_dir}",
             flush=True,
         )
+        print(weights_summary(model), flush=True)
         if not val:
             print(
                 "no validation samples: best.ckpt and early stopping need them; add rows with "
@@ -192,7 +194,7 @@ def finish(run: TrainConfig, config: dict[str, Any], module: Any, save: Any) -> 
         "steps": module.trainer.global_step,
         "seconds": round(save.seconds, 3),
         "peak_memory_mb": peak_memory(),
-        "cost": parameter_counts(module.model),
+        "cost": parameter_counts(module.model) | pretrained_count(module.model),
     }
     write_json(run_dir / "result.json", result)
     # training writes no predictions: any in a resumed folder are untrusted and may name other files

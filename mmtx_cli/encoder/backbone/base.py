@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmtx_cli.encoder.base import Encoder
 from mmtx_cli.hub.messages import one_line
+from mmtx_cli.hub.origin import mark_pretrained
 from mmtx_cli.io.untrusted.bounded_file import check_regular
 from mmtx_cli.io.untrusted.safetensors_file import check_header
 from mmtx_cli.io.untrusted.tensor_checks import not_finite, tensor_fault
@@ -160,6 +161,8 @@ def torchvision_model(name: str, weights: str | None, **shape: Any) -> Any:
         ) from error
     if weights is not None and local:
         load_strictly(model, weights)
+    if weights is not None:
+        mark_pretrained(model.parameters())
     return model
 
 

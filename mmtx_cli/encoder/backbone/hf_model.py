@@ -14,6 +14,7 @@ from mmtx_cli.hub.huggingface import (
     wrap_loading_errors,
 )
 from mmtx_cli.hub.messages import one_line
+from mmtx_cli.hub.origin import mark_pretrained
 
 SIZES = {
     "width": "hidden_size",
@@ -196,7 +197,9 @@ def load_model(
             dtype="float32",
             output_loading_info=True,
         )
-    return model, set(info["missing_keys"])
+    missing = set(info["missing_keys"])
+    mark_pretrained(p for name, p in model.named_parameters() if name not in missing)
+    return model, missing
 
 
 def make_reproducible(config: Any) -> None:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from mmtx_cli.encoder.backbone.base import load_state
 from mmtx_cli.hub.messages import one_line
+from mmtx_cli.hub.origin import mark_pretrained
 from mmtx_cli.layer.input.audio_frontend import over_time, unit_variance
 
 
@@ -209,7 +210,9 @@ def published(name: str, bundle: Any) -> nn.Module:
             f"the weights of {name} could not be downloaded ({one_line(error)}); "
             "give a local file: weights=FILE.pth"
         ) from error
-    return getattr(model, "model", model)  # some bundles wrap the model
+    model = getattr(model, "model", model)  # some bundles wrap the model
+    mark_pretrained(model.parameters())
+    return model  # type: ignore[no-any-return]
 
 
 def load(model: nn.Module, path: str, bundle: str) -> None:
@@ -217,5 +220,6 @@ def load(model: nn.Module, path: str, bundle: str) -> None:
     state = {k: v for k, v in load_state(path).items() if not k.startswith("aux.")}
     try:
         model.load_state_dict(state)
+        mark_pretrained(model.parameters())
     except RuntimeError as error:
         raise ValueError(f"weights={path} do not fit {bundle}: {one_line(error)}") from error

