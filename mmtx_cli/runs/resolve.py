@@ -113,6 +113,9 @@ def make_absolute(cfg: DictConfig) -> None:
     for key in ("path", "root", "tokenizer", "cache"):
         if cfg.data and isinstance(cfg.data.get(key), str):
             cfg.data[key] = os.path.abspath(os.path.expanduser(cfg.data[key]))
+    weights = cfg.decoder.get("weights") if cfg.get("decoder") else None
+    if isinstance(weights, str) and os.path.exists(os.path.expanduser(weights)):
+        cfg.decoder.weights = os.path.abspath(os.path.expanduser(weights))
     for corpus in (cfg.data.get("mixture") if cfg.data else None) or ():
         for key in ("path", "root"):
             if OmegaConf.is_dict(corpus) and isinstance(corpus.get(key), str):

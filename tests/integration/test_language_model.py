@@ -201,6 +201,14 @@ def test_a_folder_that_holds_no_language_model(manifest, tmp_path):
 QUESTION = "decoder.prompt='question {text} answer'"
 
 
+def test_weights_are_found_from_another_folder(manifest, tmp_path):
+    save_language_model(tmp_path / "model")
+    args = command(manifest, "model", LORA, "run_dir=run")
+    run = succeeded(mmtx(*args, cwd=tmp_path))
+    done = mmtx("eval", f"ckpt={run}", f"run_dir={tmp_path / 'e'}", "bootstrap=5")
+    succeeded(done)
+
+
 def test_questions_in_the_prompt(manifest, weights, tmp_path):
     """The text of each row is part of the prompt, without a text encoder."""
     args = command(manifest, weights, LORA, QUESTION, "head.captioning.target=answers")
