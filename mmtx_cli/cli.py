@@ -42,21 +42,38 @@ Environment:  MMTX_DEBUG=1 shows the traceback of an error
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return the exit status."""
-    from mmtx_cli.errors import OutputError
-    from mmtx_cli.io.standard_streams import CLOSED, print_traceback, standard_output
+    from mmtx_cli.io.standard_streams import print_traceback
 
-    if argv is None:
-        ensure_utf8()
-        sys.excepthook = print_traceback
+    if argv is not None:
+        return dispatch_and_flush(argv)
+    ensure_utf8()
+    sys.excepthook = print_traceback
+    try:
+        return dispatch_and_flush(sys.argv[1:])
+    finally:
+        if "signal" in sys.modules:  # not imported by the help
+            from mmtx_cli.distributed.signals import kill_on_interrupt
+
+            kill_on_interrupt()
+
+
+def dispatch_and_flush(args: list[str]) -> int:
+    """Run a command, and report errors of standard output and interruptions outside its work."""
+    from mmtx_cli.errors import OutputError
+    from mmtx_cli.io.standard_streams import CLOSED, standard_output
+
     with standard_output():
         try:
-            status = dispatch(sys.argv[1:] if argv is None else argv)
+            status = dispatch(args)
             sys.stdout.flush()
         except BrokenPipeError:  # the reader of the output has gone
             return CLOSED
         except OutputError as error:
             print(f"mmtx: {error}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print("mmtx: interrupted", file=sys.stderr)
+            return 130
         return status
 
 
@@ -123,11 +140,13 @@ def run_and_report_errors(command: str, args: list[str]) -> int:
     """Run a command under Hydra; report errors as a message and an exit status."""
     from mmtx_cli.command.dispatch import launch
     from mmtx_cli.distributed import ranks
+    from mmtx_cli.distributed.signals import KeepInterrupt
     from mmtx_cli.errors import Interrupted, MmtxError, OutputError, RunError, print_faults
     from mmtx_cli.io.quoting import argument
 
     try:
-        launch(command, args)
+        with KeepInterrupt():
+            launch(command, args)
     except MmtxError as error:
         if os.environ.get("MMTX_DEBUG") == "1":
             raise

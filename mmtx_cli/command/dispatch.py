@@ -106,22 +106,27 @@ def make_job(
         needs_own_process,
         run_job,
     )
+    from mmtx_cli.distributed.signals import KeepInterrupt
     from mmtx_cli.errors import MmtxError, print_faults
     from mmtx_cli.io.file_errors import with_resume_command
 
     program = sys.argv[0]
 
+    def start(cfg: "DictConfig") -> None:
+        job_run_dir(cfg, args)
+        # Lightning starts additional processes with this command line
+        sys.argv = [program, command, *job_argv(args, cfg)]
+        if is_multirun() and needs_own_process(cfg):
+            job_name = str(cfg.get("run_dir", " ".join(job_overrides())))
+            job_faults.extend(run_job(program, [command, *job_argv(args, cfg)], job_name))
+        else:
+            import_module(f"mmtx_cli.command.{name}").run(cfg)
+
     def job(cfg: "DictConfig") -> None:
         OmegaConf.set_struct(cfg, False)
         try:
-            job_run_dir(cfg, args)
-            # Lightning starts additional processes with this command line
-            sys.argv = [program, command, *job_argv(args, cfg)]
-            if is_multirun() and needs_own_process(cfg):
-                job_name = str(cfg.get("run_dir", " ".join(job_overrides())))
-                job_faults.extend(run_job(program, [command, *job_argv(args, cfg)], job_name))
-            else:
-                import_module(f"mmtx_cli.command.{name}").run(cfg)
+            with KeepInterrupt():  # also here: an interrupted job of a sweep is not a rejected one
+                start(cfg)
         except Exception as raised:
             error = with_resume_command(raised, command, cfg.get("run_dir"))
             if not (is_multirun() and isinstance(error, MmtxError)):

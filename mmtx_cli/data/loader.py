@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from mmtx_cli.data.collate import Collate
 from mmtx_cli.data.dataset import ManifestDataset
-from mmtx_cli.data.loader_worker import Notes, init_worker
+from mmtx_cli.data.loader_worker import Notes, group_signals_blocked, init_worker
 from mmtx_cli.data.lost_worker import reporting_lost_worker, wait_for_lost_worker, watch_workers
 from mmtx_cli.data.sampling.epoch_order import TrainOrder, evaluation_batches, rank_slice
 from mmtx_cli.data.sampling.mixture_order import MixtureOrder
@@ -98,7 +98,7 @@ class Loader(DataLoader):
 
     def __iter__(self) -> Any:
         """Start the workers and return an iterator over batches."""
-        with reporting_lost_worker():
+        with reporting_lost_worker(), group_signals_blocked():
             batches = super().__iter__()
         if not self.num_workers:
             return batches

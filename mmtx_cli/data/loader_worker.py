@@ -53,9 +53,31 @@ def init_worker(number: int, notes: Notes | None = None) -> None:
     """
     global _current
     set_handler(GROUP_SIGNALS, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _group_signals())
     parent = multiprocessing.parent_process()
     die_with_parent(os.getppid() if parent is None or parent.pid is None else parent.pid)
     _current = None if notes is None else (notes, number)
+
+
+@contextmanager
+def group_signals_blocked() -> Iterator[None]:
+    """Block the signals that ``init_worker`` ignores, while workers are started.
+
+    Otherwise such a signal would end a worker that does not ignore it yet.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _group_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _group_signals() -> list[int]:
+    return [getattr(signal, name) for name in GROUP_SIGNALS if hasattr(signal, name)]
 
 
 @contextmanager

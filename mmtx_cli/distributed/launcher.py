@@ -132,6 +132,8 @@ class Watch(threading.Thread):
         start, lost_at = time.monotonic(), None
         while not self.done:
             time.sleep(_POLL_SECONDS)
+            if self.done:  # Lightning kills the other ranks after Ctrl-C
+                return
             now, joined = time.monotonic(), dist.is_initialized()
             if joined:
                 self.timeout = None

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
-from mmtx_cli.data.loader_worker import init_worker
+from mmtx_cli.data.loader_worker import group_signals_blocked, init_worker
 from mmtx_cli.errors import RunError
 
 MIN_PARALLEL = 200
@@ -43,7 +43,7 @@ def rows_in_order(
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
     pool = ProcessPoolExecutor(workers, context, init_worker, (0,))
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), group_signals_blocked():
             # Python warns if there are threads; a row uses no lock that they may hold
             warnings.simplefilter("ignore", DeprecationWarning)
             rows = pool.map(make_row, range(num), chunksize=_CHUNK)

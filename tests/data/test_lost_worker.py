@@ -155,6 +155,19 @@ def test_an_error_caused_by_a_lost_worker_is_shorter():
         raise RuntimeError("of another kind")
 
 
+def early(number, worker):
+    """A signal to the process group, before the worker ignores it."""
+    os.kill(os.getpid(), number)
+    init_worker(worker)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_to_the_group_while_workers_start(number):
+    loader = Loader(range(4), num_workers=1, worker_init_fn=partial(early, number))
+    assert [int(item) for item in loader] == [0, 1, 2, 3]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+
 LEFT = """
 from mmtx_cli.data.loader import Loader
 from mmtx_cli.data.loader_worker import init_worker
