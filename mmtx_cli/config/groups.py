@@ -18,12 +18,16 @@ from mmtx_cli.config.conf_tree import (
     shipped,
     split_args,
 )
-from mmtx_cli.config.cross_checks import is_trained
+from mmtx_cli.config.cross_checks import is_trained, takes_decoder
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.untrusted.yaml_reader import YamlTextError, read_yaml
 
 Chosen = dict[str, list[str]]
 """Option names by group, or by ``group@package`` for options placed at another config path."""
+
+
+DEFAULT_DECODER = "transformer"
+"""Decoder of a head that generates text, unless another one is selected."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,15 @@ def selected_options(command: str, args: Sequence[str], dirs: Sequence[Path]) ->
     for name in typed.get("experiment", chosen.get("experiment", [])):
         for choice in load_choices(["experiment"], [name], dirs):
             chosen |= default_choices(choice.content)
-    return chosen | typed
+    return with_default_decoder(chosen | typed, dirs)
+
+
+def with_default_decoder(chosen: Chosen, dirs: Sequence[Path]) -> Chosen:
+    """Return the selected options with the decoder that a head has unless another is selected."""
+    heads = load_choices(["head"], chosen.get("head", []), dirs or [conf_dir()])
+    if chosen.get("decoder") or not any(takes_decoder(head.content) for head in heads):
+        return chosen
+    return {**chosen, "decoder": [DEFAULT_DECODER]}
 
 
 def names_in(value: str) -> list[str]:

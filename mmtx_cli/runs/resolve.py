@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.conf_tree import shipped
 from mmtx_cli.config.cross_checks import takes_decoder
+from mmtx_cli.config.groups import DEFAULT_DECODER
 from mmtx_cli.config.preprocessing import DATA_KEYS, ROOT_KEYS, Preprocessing
 from mmtx_cli.config.schema import SECTIONS, DataSettings
 from mmtx_cli.config.validate import check
@@ -78,7 +79,7 @@ def set_default_decoder(cfg: DictConfig) -> None:
         takes_decoder(node, trusted) for node in heads.values()
     ):
         return
-    cfg.decoder = OmegaConf.merge(shipped("decoder/transformer"), chosen or {})
+    cfg.decoder = OmegaConf.merge(shipped(f"decoder/{DEFAULT_DECODER}"), chosen or {})
 
 
 def checked_config(kind: type[AnyConfig], cfg: DictConfig, stored: Mapping[str, Any]) -> AnyConfig:
