@@ -57,8 +57,8 @@ def test_facts_about_the_data_give_new_settings(run):
     assert known.plain["vocab_size"] == 30
     assert run.decoder["vocab_size"] is None, "the settings before are unchanged"
     assert [*known.plain] == [*run.plain], "the order of config.yaml"
-    assert replace(known, plain={}, encoder={}, decoder={}) == replace(
-        run, plain={}, encoder={}, decoder={}
+    assert replace(known, plain={}, encoder={}, decoder={}, head={}) == replace(
+        run, plain={}, encoder={}, decoder={}, head={}
     )
 
 

@@ -91,9 +91,11 @@ def test_the_preparation_of_each_modality():
 
 
 def test_nothing_of_the_preparation_is_forgotten():
-    # a text's column does not change what its encoder makes of it, nor do the widths of features
+    # a text's column does not change what its encoder makes of it, nor do the widths of features,
+    # and no encoder reads the prompt of a language model
     known = {
         "text",
+        "prompt",
         "features",
         "max_feature_length",
         *(k for own in PREPARATION_KEYS.values() for k in own),

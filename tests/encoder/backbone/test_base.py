@@ -11,12 +11,12 @@ from mmtx_cli.encoder.backbone.base import (
     PretrainedEncoder,
     load_state,
     load_strictly,
-    missing_package,
     torchvision_model,
 )
 from mmtx_cli.encoder.base import spread_frames
 from mmtx_cli.encoder.image.cnn import CnnImageEncoder, convolutional_body, stages
 from mmtx_cli.encoder.image.torchvision_vit import TorchvisionViTImageEncoder
+from mmtx_cli.hub.messages import missing_package
 from mmtx_cli.layer.pooling import masked_mean
 from mmtx_cli.layer.transformer import Block
 from mmtx_cli.types import ModalityInput, Tokens
