@@ -16,6 +16,7 @@ from mmtx_cli.data.text.tokenizer import Tokenizer
 from mmtx_cli.io.checkpoint import save_folder
 from mmtx_cli.io.quoting import quoted
 from mmtx_cli.runs.model_config import change
+from mmtx_cli.runs.run_config import MODEL_KEYS
 from tests.tiny import LABELS, tiny_config, tiny_model
 
 TEXTS = ("a red ball", "a green box", "a blue star", "what color is it?")
@@ -44,7 +45,7 @@ def model_folder(
         for name, part in parts.items():
             change(cfg[group][name], part.rebuild_kwargs())
     config = {
-        "model": {key: cfg[key] for key in ("dim", "encoder", "fusion", "head")},
+        "model": {key: cfg[key] for key in MODEL_KEYS},
         "preparation": {key: cfg[key] for key in ROOT_KEYS},
         "label_names": [*LABELS],
         "multi_label": bool(cfg["multi_label"]),
