@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from mmtx_cli.config.cross_checks import text_target, trait
 from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import CheckpointError, ConfigError
+from mmtx_cli.inference.peft_adapter import ADAPTER, write_adapter
 from mmtx_cli.io.atomic import atomic_write, is_temporary
 from mmtx_cli.io.checkpoint import (
     CONFIG,
@@ -49,8 +50,6 @@ def run(cfg: DictConfig) -> None:
         with atomic_write(folder / "README.md") as temporary:
             temporary.write_text(card, encoding="utf-8")
         if (decoder := config["model"].get("decoder") or {}).get("lora"):
-            from mmtx_cli.inference.peft_adapter import ADAPTER, write_adapter
-
             write_adapter(folder / ADAPTER, decoder, weights)
     except OSError as error:
         raise ConfigError(f"out={out}: cannot be written: {reason(error)}") from error
@@ -61,7 +60,7 @@ def check_replaceable_folder(out: Path) -> None:
     """Raise ConfigError unless ``out`` is new, empty or an earlier model folder."""
     files = out.iterdir() if out.is_dir() else ()
     existing = {path.name for path in files if not is_temporary(path.name)}
-    others = sorted(existing - {WEIGHTS, CONFIG, *TOKENIZERS.values(), "README.md", "adapter"})
+    others = sorted(existing - {WEIGHTS, CONFIG, *TOKENIZERS.values(), "README.md", ADAPTER})
     if others or (existing and WEIGHTS not in existing):
         names = ", ".join((others or sorted(existing))[:3])
         raise ConfigError(f"out={out}: contains other files ({names}); use a new or empty folder")

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmtx_cli.config.constraints import entries, select
 from mmtx_cli.config.introspect import TargetError, class_constant, class_trait, signature_of
+from mmtx_cli.config.preprocessing import PLACE
 from mmtx_cli.suggest import suggest
 
 TRAINING = ("pretrain", "finetune")
@@ -282,7 +283,7 @@ def text_input_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     all_heads = cfg.get("command") == "predict"  # not only heads that generate text
     heads = [node for _, node in entries(cfg, "head") if node and (all_heads or text_target(node))]
     prompt = select(cfg, "decoder.prompt")
-    reads_question = (reads_words(cfg) and any(map(reads_text, heads))) or "{text}" in str(prompt)
+    reads_question = (reads_words(cfg) and any(map(reads_text, heads))) or PLACE in str(prompt)
     if cfg.get("text") and not reads_question:
         yield "text: no head of this model that generates text reads a text; remove it"
     needs_question = any(

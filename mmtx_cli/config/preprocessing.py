@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+PLACE = "{text}"
+"""Stands for the text of the row in the prompt of a language model."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:

@@ -7,7 +7,9 @@ w width of the language model.
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from mmtx_cli.layer.context import Context
 from mmtx_cli.types import Tokens
@@ -31,3 +33,9 @@ class Connector(nn.Module, ABC):
     @abstractmethod
     def forward(self, context: Context) -> Tokens:
         """Return the tokens that stand before the text; those of missing streams are masked."""
+
+
+def of_streams(values: Float[Tensor, "k d"], context: Context) -> Float[Tensor, "n d"]:
+    """Return for each context token the vector of its stream."""
+    sizes = torch.tensor(context.sizes, device=values.device)
+    return values.repeat_interleave(sizes, dim=0)

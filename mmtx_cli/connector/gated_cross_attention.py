@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mmtx_cli.connector.base import Connector
+from mmtx_cli.connector.base import Connector, of_streams
 from mmtx_cli.layer.attention import Attention, KeyValue
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.transformer import FeedForward
@@ -93,8 +93,7 @@ class GatedCrossAttentionConnector(Connector):
 
     def forward(self, context: Context) -> Tokens:
         """Project the context for all blocks, which read it until the next call; no tokens."""
-        sizes = torch.tensor(context.sizes, device=context.x.device)
-        x = self.norm(context.x) + self.kind.repeat_interleave(sizes, dim=0)
+        x = self.norm(context.x) + of_streams(self.kind, context)
         self.bound = [block.attention.keys(x) for block in self.blocks], context.mask
         b, width = len(context.x), self.blocks[0].norm1.normalized_shape[0]
         return Tokens(x.new_zeros(b, 0, width), context.mask[:, :0])

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mmtx_cli.connector.base import Connector
+from mmtx_cli.connector.base import Connector, of_streams
 from mmtx_cli.layer.attention import Attention
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.transformer import FeedForward
@@ -67,8 +67,7 @@ class ResamplerConnector(Connector):
 
     def forward(self, context: Context) -> Tokens:
         """Return ``num_tokens`` tokens; none if the whole context is missing."""
-        sizes = torch.tensor(context.sizes, device=context.x.device)
-        keys = self.norm(context.x) + self.kind.repeat_interleave(sizes, dim=0)
+        keys = self.norm(context.x) + of_streams(self.kind, context)
         x = self.queries.expand(len(context.x), -1, -1)
         for block in self.blocks:
             x = block(x, keys, context.mask)

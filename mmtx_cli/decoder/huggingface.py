@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from mmtx_cli.config.preprocessing import PLACE
 from mmtx_cli.connector.base import Connector
 from mmtx_cli.decoder.base import Decoder, zero_padding
 from mmtx_cli.decoder.language_model import (
     add_adapters,
-    architecture_of,
     has_plain_output,
     hidden_states,
     language_model,
@@ -24,9 +24,10 @@ from mmtx_cli.decoder.language_model import (
 from mmtx_cli.decoder.layout import Layout, move_padding, one_by_one, packed
 from mmtx_cli.decoder.lm_arguments import argument_fault, check_template
 from mmtx_cli.decoder.lm_state import LanguageModelState
-from mmtx_cli.decoder.lm_tokenizer import PLACE, encode_prompt, prompt_parts, target_tokenizer_json
+from mmtx_cli.decoder.lm_tokenizer import encode_prompt, prompt_parts, target_tokenizer_json
 from mmtx_cli.decoder.self_check import check_decoding, check_packing
 from mmtx_cli.decoder.stored_state import exclude_from_state, tied_names
+from mmtx_cli.hub.huggingface import rebuild_kwargs
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.freeze import Freezable
 from mmtx_cli.types import IGNORE_INDEX
@@ -239,13 +240,12 @@ class HuggingFaceDecoder(Freezable, Decoder):
         x, mask = move_padding(*self.prefix(context), to_left=True)
         cache = DynamicCache(config=self.lm.config)
         inputs: dict[str, Any] = {"inputs_embeds": x}
-        if not mask.all():
+        if is_padded := not mask.all():
             position = (mask.cumsum(dim=1) - 1).clamp(min=0)
             inputs |= {"attention_mask": mask.long(), "position_ids": position}
         hidden = self.states(**inputs, past_key_values=cache, use_cache=True)
         rows = torch.arange(len(x), device=x.device).repeat_interleave(beams)
         expand_cache(cache, rows, beams, length)
-        is_padded = "attention_mask" in inputs
         mask = mask[rows]
         return LanguageModelState(
             cache, self.logits(hidden[:, -1]), mask if is_padded else None, mask.sum(dim=1)
@@ -283,4 +283,4 @@ class HuggingFaceDecoder(Freezable, Decoder):
             return {**own, "base_hash": self.base_hash}
         tokens = [list(part) for part in self.prompt]
         fixed = {"prompt": "", "chat": False, "prompt_ids": tokens}
-        return {**own, **architecture_of(self.lm), **fixed}
+        return {**own, **rebuild_kwargs(self.lm.config), **fixed}

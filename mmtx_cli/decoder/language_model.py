@@ -30,8 +30,6 @@ SIZES = {
 }
 """Our names of the sizes of a new model, and those that every configuration supports."""
 PACKAGE = "package:"
-DESCRIPTIVE_KEYS = ("architectures", "transformers_version", "dtype", "torch_dtype")
-"""Configuration values that do not affect the architecture."""
 
 
 def language_model(
@@ -155,11 +153,7 @@ def new_language_model(
         ValueError: If the architecture is unknown, or does not support the values.
     """
     library = transformers()
-    known = (
-        [*library.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES]
-        if hasattr(library, "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES")
-        else [*library.CONFIG_MAPPING.keys()]
-    )
+    known = list(library.CONFIG_MAPPING.keys())
     if architecture not in known:
         close = ", ".join(get_close_matches(architecture, known, n=3)) or "llama, gpt2, qwen2, …"
         raise ValueError(
@@ -175,13 +169,6 @@ def new_language_model(
     except Exception as error:  # exception types differ between architectures
         raise ValueError(f"architecture={architecture}: {one_line(error)}") from error
     return plain_model(lm)
-
-
-def architecture_of(lm: Any) -> dict[str, Any]:
-    """Return the arguments that build the same architecture with random weights."""
-    values = lm.config.to_diff_dict()
-    plain = {k: v for k, v in values.items() if k not in DESCRIPTIVE_KEYS and not k.startswith("_")}
-    return {"weights": None, "architecture": plain.pop("model_type"), "config": plain}
 
 
 def add_adapters(lm: Any, lora: Mapping[str, Any]) -> None:

@@ -9,9 +9,6 @@ from tokenizers.processors import TemplateProcessing
 from mmtx_cli.decoder.language_model import location
 from mmtx_cli.hub.huggingface import quiet_logging, transformers, wrap_loading_errors
 
-PLACE = "{text}"
-"""Stands for the row's text in a prompt."""
-
 
 @lru_cache(maxsize=2)
 def lm_tokenizer(weights: str) -> Any:

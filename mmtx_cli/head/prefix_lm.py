@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from mmtx_cli.counter_rng import uniform
 from mmtx_cli.data.manifest.sample import Sample
+from mmtx_cli.decoder.base import shifted
 from mmtx_cli.decoder.transformer import TransformerDecoder
 from mmtx_cli.distributed.collectives import global_mean
 from mmtx_cli.head.base import Detokenizer, Evaluation, Head
@@ -100,7 +101,7 @@ class PrefixLMHead(Head):
         tokens.
         """
         text = batch.targets["text"]
-        inputs, next_tokens = text[:, :-1], text[:, 1:]
+        inputs, next_tokens = shifted(text)
         hidden = self.decoder(inputs, Context(*self.context(streams)))
         logits = F.linear(hidden, self.decoder.embedding.weight)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))

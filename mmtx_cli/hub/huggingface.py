@@ -10,6 +10,23 @@ from typing import Any
 
 from mmtx_cli.hub.messages import missing_package, one_line
 
+DESCRIPTIVE_KEYS = (
+    "id2label",
+    "label2id",
+    "architectures",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+)
+"""Configuration values that do not affect the architecture."""
+
+
+def rebuild_kwargs(config: Any) -> dict[str, Any]:
+    """Return the arguments that build the architecture of a configuration with random weights."""
+    values = config.to_diff_dict()
+    plain = {k: v for k, v in values.items() if k not in DESCRIPTIVE_KEYS and not k.startswith("_")}
+    return {"weights": None, "architecture": plain.pop("model_type"), "config": plain}
+
 
 def preprocessor(weights: str, kind: str) -> Any:
     """Return the preprocessor of a model; ``kind`` is ImageProcessor or FeatureExtractor."""

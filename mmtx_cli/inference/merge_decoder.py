@@ -12,7 +12,6 @@ def merged_model(
     config: Mapping[str, Any],
     weights: "Mapping[str, Tensor]",
     source: str,
-    trusted: tuple[str, ...] = (),
 ) -> "tuple[dict[str, Any], dict[str, Tensor]]":
     """Return the config and weights of a model with its language model and adapters merged in.
 
@@ -20,7 +19,6 @@ def merged_model(
         config: Config of the trained model.
         weights: Its tensors.
         source: Where they are from, for messages.
-        trusted: Packages that components may be imported from.
 
     Raises:
         ConfigError: If the pretrained weights are missing, or not those of training.
@@ -28,7 +26,7 @@ def merged_model(
     from mmtx_cli.model.build import build_model
     from mmtx_cli.model.match_weights import build_fitting
 
-    model = build_fitting(lambda: build_model(config, trusted), weights, source)
+    model = build_fitting(lambda: build_model(config), weights, source)
     node = deepcopy(dict(config["model"]["decoder"]))
     for head in model.head.values():
         if hasattr(head, "decoder") and hasattr(head.decoder, "merge"):

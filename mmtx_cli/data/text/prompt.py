@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
+from mmtx_cli.config.preprocessing import PLACE
 from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.columns import TextColumn
 from mmtx_cli.data.text.tokenizer import Tokenizer
 
-PLACE = "{text}"
-"""Stands for the row's text in a template."""
 ANY_LENGTH = 1_000_000_000
 
 

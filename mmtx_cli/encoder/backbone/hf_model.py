@@ -9,6 +9,7 @@ from torch import nn
 
 from mmtx_cli.hub.huggingface import (
     quiet_logging,
+    rebuild_kwargs,
     source_of,
     transformers,
     wrap_loading_errors,
@@ -44,15 +45,6 @@ REPRODUCIBLE_SETTINGS = {
     "mask_feature_prob": 0.0,
     "use_cache": False,
 }
-DESCRIPTIVE_KEYS = (
-    "id2label",
-    "label2id",
-    "architectures",
-    "transformers_version",
-    "dtype",
-    "torch_dtype",
-)
-"""Configuration values that do not affect the architecture."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +82,7 @@ class HubModel:
 
     def rebuild_kwargs(self) -> dict[str, Any]:
         """Return arguments that build the same architecture with random weights."""
-        values = self.whole.to_diff_dict()
-        plain = {
-            k: v for k, v in values.items() if k not in DESCRIPTIVE_KEYS and not k.startswith("_")
-        }
-        return {"weights": None, "architecture": plain.pop("model_type"), "config": plain}
+        return rebuild_kwargs(self.whole)
 
     def blocks(self) -> list[nn.Module]:
         """Return the layers or stages.
