@@ -5,10 +5,10 @@ from omegaconf import DictConfig
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.caption import caption
 from mmtx_cli.inference.inputs import as_text, input_files
-from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.runs.inherit import inherit
 from mmtx_cli.runs.resolve import checked_config
 from mmtx_cli.runs.run_config import CaptionConfig
+from mmtx_cli.runs.vlm import stored_model
 
 
 def run(cfg: DictConfig) -> None:
@@ -18,10 +18,12 @@ def run(cfg: DictConfig) -> None:
         "inputs": "inputs=FILE, inputs=FOLDER or inputs='*.mp4'",
     }
     missing = [key for key in examples if cfg[key] in (None, "", [])]
+    if cfg.vlm:
+        missing = [key for key in missing if key != "ckpt"]
     if missing:
         raise ConfigError(*(f"{key}: required; set {examples[key]}" for key in missing))
     cfg.text = as_text(cfg.text)
     paths = input_files(cfg.inputs)
-    stored = read_config(cfg.ckpt)
+    stored = stored_model(cfg)
     inherit(cfg, stored)
     caption(checked_config(CaptionConfig, cfg, stored), paths)

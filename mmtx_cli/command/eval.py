@@ -7,19 +7,19 @@ from omegaconf import DictConfig
 from mmtx_cli.data.manifest.table_file import check_exists
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.evaluation.run import evaluate
-from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.runs.check import manifests
 from mmtx_cli.runs.feature_cache import cache_faults
 from mmtx_cli.runs.inherit import check_heads_eval_only, inherit, inherit_data
 from mmtx_cli.runs.resolve import checked_config
 from mmtx_cli.runs.run_config import EvalConfig
+from mmtx_cli.runs.vlm import stored_model
 
 
 def run(cfg: DictConfig) -> None:
     """Evaluate a trained model on a split."""
-    if not cfg.ckpt:
+    if not cfg.ckpt and not cfg.vlm:
         raise ConfigError("ckpt: required; set ckpt=RUN (a run folder, .ckpt or model folder)")
-    stored = read_config(cfg.ckpt)
+    stored = stored_model(cfg)
     check_heads_eval_only(cfg)
     inherit(cfg, stored)
     inherit_data(cfg, stored)

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from mmtx_cli.config.cross_checks import text_target, trait
+from mmtx_cli.config.cross_checks import decoder_section, text_target, trait
 from mmtx_cli.config.unknown_keys import check_known_keys
 from mmtx_cli.errors import CheckpointError, ConfigError
 from mmtx_cli.inference.peft_adapter import ADAPTER, write_adapter
@@ -40,8 +40,13 @@ def run(cfg: DictConfig) -> None:
         ) from error
     weights = read_weights(cfg.ckpt)
     if cfg.merged:
-        from mmtx_cli.inference.merge_decoder import merged_model
+        from mmtx_cli.inference.merge_decoder import merged_model, write_published
 
+        if decoder_section(config["model"].get("decoder")) == "vlm":
+            check_empty(out)
+            write_published(out, config, weights, f"ckpt={cfg.ckpt}")
+            print(out)
+            return
         if not config["model"].get("decoder"):
             raise ConfigError("merged: this model has no decoder; remove it")
         config, weights = merged_model(config, weights, f"ckpt={cfg.ckpt}")
@@ -54,6 +59,12 @@ def run(cfg: DictConfig) -> None:
     except OSError as error:
         raise ConfigError(f"out={out}: cannot be written: {reason(error)}") from error
     print(folder)
+
+
+def check_empty(out: Path) -> None:
+    """Raise ConfigError unless ``out`` is new or empty."""
+    if out.is_dir() and any(out.iterdir()):
+        raise ConfigError(f"out={out}: contains other files; use a new or empty folder")
 
 
 def check_replaceable_folder(out: Path) -> None:

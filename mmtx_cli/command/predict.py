@@ -10,13 +10,13 @@ from mmtx_cli.errors import ConfigError
 from mmtx_cli.inference.candidate_texts import ALL_TEST, candidate_texts
 from mmtx_cli.inference.inputs import as_text, each_input, input_files
 from mmtx_cli.inference.predict_inputs import predict
-from mmtx_cli.io.checkpoint import read_config
 from mmtx_cli.io.quoting import argument
 from mmtx_cli.io.table_suffixes import SUFFIXES as TABLES
 from mmtx_cli.media.suffixes import SUFFIXES as MEDIA
 from mmtx_cli.runs.inherit import inherit
 from mmtx_cli.runs.resolve import checked_config
 from mmtx_cli.runs.run_config import PredictConfig
+from mmtx_cli.runs.vlm import stored_model
 
 
 def run(cfg: DictConfig) -> None:
@@ -25,7 +25,7 @@ def run(cfg: DictConfig) -> None:
     if faults := list(source_faults(cfg)):
         raise ConfigError(*faults)
     paths = input_files(cfg.inputs) if cfg.inputs else []
-    stored = read_config(cfg.ckpt)
+    stored = stored_model(cfg)
     inherit(cfg, stored)
     if cfg.data.get("path") and not cfg.split and cfg.data.get("split") is None:
         cfg.data.split = dict(ALL_TEST)  # use all rows, with any split or none
@@ -40,7 +40,7 @@ def source_faults(cfg: DictConfig) -> Iterator[str]:
     """Yield errors in the choice of model and inputs, before either is read."""
     data = cfg.get("data") or {}
     path, inputs = data.get("path"), cfg.inputs not in (None, "", [])
-    if not cfg.ckpt:
+    if not cfg.ckpt and not cfg.vlm:
         yield "ckpt: required; set ckpt=RUN (a run folder, .ckpt or model folder)"
     if data.get("mixture"):
         yield "data.mixture: mmtx predict reads only one manifest; set data.path=MANIFEST.jsonl"

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmtx_cli.config.constraints import entries, select
 from mmtx_cli.config.introspect import TargetError, class_constant, class_trait, signature_of
+from mmtx_cli.config.mixture_checks import mixture_faults
 from mmtx_cli.config.preprocessing import PLACE
 from mmtx_cli.suggest import suggest
 
@@ -111,6 +112,14 @@ def decoder_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         if connector:
             yield "connector: only a decoder reads through it; set decoder=NAME, or remove it"
         return
+    is_published = decoder_section(decoder) == "vlm"
+    is_trained_whole = decoder.get("freeze") is False
+    has_trained_part = is_trained_whole or decoder.get("lora")
+    if is_published and cfg.get("command") in TRAINING and not has_trained_part:
+        yield (
+            "vlm.lora: required to train a published model, e.g. "
+            "'vlm.lora={r: 16, lora_alpha: 32}'; to train all of it, set vlm.freeze=false"
+        )
     trusted = tuple(cfg.get("trusted_packages") or ())
     if not any(takes_decoder(node, trusted) for _, node in entries(cfg, "head")):
         yield "decoder: no head generates text; set head=captioning, or remove it"
@@ -119,6 +128,11 @@ def decoder_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
         yield "connector: this decoder reads its context without one; remove it"
     if takes_connector and not connector:
         yield "connector: required by this decoder; set e.g. connector=prefix"
+
+
+def decoder_section(node: Any) -> str:
+    """Return the config section of a decoder: ``vlm`` for a published vision-language model."""
+    return "vlm" if class_attribute(node, "reads_raw") else "decoder"
 
 
 def takes_decoder(head: Any, trusted: tuple[str, ...] = ()) -> bool:
@@ -194,41 +208,6 @@ def training_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]
             tuple(f"{module}." for module in [*modules, "fusion", *heads])
         ):
             yield f"freeze: the model has no module {name!r}; {suggest(name, known)}"
-
-
-def mixture_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Yield errors in the corpora of ``data.mixture``: names, paths, weights, texts, heads."""
-    mixture = select(cfg, "data.mixture")
-    if not isinstance(mixture, list) or not all(isinstance(corpus, Mapping) for corpus in mixture):
-        return
-    if select(cfg, "data.path"):
-        yield "data.path: cannot be combined with data.mixture; add it to the mixture's corpora"
-    names = [corpus.get("name") for corpus in mixture]
-    has_weight = [corpus.get("weight") is not None for corpus in mixture]
-    heads = {str(name) for name, node in entries(cfg, "head") if node}
-    for i, corpus in enumerate(mixture):
-        name, weight, where = corpus.get("name"), corpus.get("weight"), f"data.mixture[{i}]"
-        if not name or "/" in str(name):
-            yield f"{where}.name: {name!r} is invalid; must be a name without a slash"
-        elif names.index(name) < i:
-            yield f"{where}.name: {name!r} is already used by data.mixture[{names.index(name)}]"
-        if not corpus.get("path"):
-            yield f"{where}.path: required; set it to a manifest"
-        if any(has_weight) and (
-            weight is None or (isinstance(weight, (int, float)) and weight <= 0)
-        ):
-            yield f"{where}.weight: {weight}; set a weight above 0 for every corpus or for none"
-        if corpus.get("text") not in (None, "text", "captions"):
-            yield f"{where}.text: {corpus['text']!r} is invalid; must be text or captions"
-        for head in corpus.get("heads") or ():
-            if str(head) not in heads:
-                yield f"{where}.heads: unknown head {head!r}; {suggest(str(head), heads)}"
-        if corpus.get("heads") == []:
-            yield f"{where}.heads: must not be empty; list heads, or remove the key"
-    head_lists = [corpus.get("heads") for corpus in mixture]
-    for head in sorted(heads):
-        if head_lists and all(listed is not None and head not in listed for listed in head_lists):
-            yield f"head.{head}: not listed in the heads of any corpus in data.mixture"
 
 
 def reads_words(cfg: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 SECTIONS = (
-    *("encoder", "fusion", "connector", "decoder", "head"),
+    *("encoder", "fusion", "connector", "decoder", "vlm", "head"),
     *("data", "optimizer", "trainer", "logger"),
 )
 """Sections whose keys ``check`` validates by signatures and schemas, which Hydra does not know."""

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmtx_cli.config.constraints import bounds_fault, entries, limit_faults
-from mmtx_cli.config.cross_checks import cross_field_faults
+from mmtx_cli.config.cross_checks import cross_field_faults, decoder_section
 from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import TargetError, signature_of
 from mmtx_cli.config.predict_checks import prediction_faults
@@ -86,7 +86,8 @@ def components(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
         yield "encoder", f"encoder.{name}", node
     for group in ("fusion", "connector", "decoder"):
         if cfg.get(group) is not None:
-            yield group, group, cfg[group]
+            path = decoder_section(cfg[group]) if group == "decoder" else group
+            yield path, path, cfg[group]
     for name, node in entries(cfg, "head"):
         yield "head", f"head.{name}", node
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmtx_cli.generation.beam import beam_search
 from mmtx_cli.layer.context import Context
 from mmtx_cli.types import IGNORE_INDEX
 
@@ -41,6 +42,9 @@ class Decoder(nn.Module, ABC):
     """The decoder reads the context through a connector (group ``connector``)."""
     reads_summary: ClassVar[bool] = False
     """The decoder uses ``Context.summary``."""
+
+    reads_raw: ClassVar[bool] = False
+    """The decoder reads the raw input (``Context.raw``) instead of encoded tokens."""
 
     max_length: int
     """Maximum number of tokens of a text, including BOS and EOS."""
@@ -80,6 +84,43 @@ class Decoder(nn.Module, ABC):
             position: Number of previous tokens.
         """
 
+    @torch.no_grad()
+    def generate(
+        self,
+        context: Context,
+        num_beams: int,
+        max_length: int,
+        length_penalty: float,
+        bos_id: int,
+        eos_id: int,
+    ) -> tuple[Int[Tensor, "b t"], Float[Tensor, " b"]]:
+        """Return the best text of each input, padded with EOS, and its score (``beam_search``).
+
+        Args:
+            context: Of the inputs.
+            num_beams: Beams per input; 1 is greedy.
+            max_length: Number of returned tokens, of which the last is always EOS.
+            length_penalty: Exponent of the length in the score.
+            bos_id: ID of the begin token.
+            eos_id: ID of the end token.
+        """
+        state = self.start(context, num_beams, max_length)
+
+        def step(tokens: Tensor, position: int) -> Tensor:
+            return self.step(tokens, state, position)
+
+        return beam_search(
+            step,
+            state.reorder,
+            len(context),
+            num_beams,
+            max_length,
+            bos_id,
+            eos_id,
+            length_penalty,
+            context.x.device,
+        )
+
     def output_weight(self) -> Float[Tensor, "v d"] | None:
         """Return W if the logits are W h, so that the loss needs not store them; else None."""
         return None
@@ -100,6 +141,24 @@ class Decoder(nn.Module, ABC):
         logits = self.logits(hidden)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return F.cross_entropy(logits, target, **options)
+
+    def text_loss(
+        self,
+        tokens: Int[Tensor, "s t"],
+        target: Int[Tensor, "s t"],
+        context: Context,
+        smoothing: float = 0.0,
+    ) -> Float[Tensor, ""]:
+        """Return the sum of the loss over the tokens of texts that are not padding.
+
+        Args:
+            tokens: Input tokens, from BOS on, padded with IGNORE_INDEX.
+            target: The token after each of them.
+            context: Of the inputs.
+            smoothing: Label smoothing.
+        """
+        hidden = self(tokens, context)
+        return self.loss(hidden.flatten(0, 1), target.flatten(), smoothing)
 
     def connector_kwargs(self) -> dict[str, Any]:
         """Return the arguments of a connector that depend on the decoder."""

@@ -15,11 +15,11 @@ from mmtx_cli.connector.base import Connector
 from mmtx_cli.decoder.base import Decoder, zero_padding
 from mmtx_cli.decoder.language_model import (
     add_adapters,
+    checked_hash,
     has_plain_output,
     hidden_states,
     language_model,
     merge_adapters,
-    weights_hash,
 )
 from mmtx_cli.decoder.layout import Layout, move_padding, one_by_one, packed
 from mmtx_cli.decoder.lm_arguments import argument_fault, check_template
@@ -27,6 +27,7 @@ from mmtx_cli.decoder.lm_state import LanguageModelState
 from mmtx_cli.decoder.lm_tokenizer import encode_prompt, prompt_parts, target_tokenizer_json
 from mmtx_cli.decoder.self_check import check_decoding, check_packing
 from mmtx_cli.decoder.stored_state import exclude_from_state, tied_names
+from mmtx_cli.decoder.words import WordPredictor
 from mmtx_cli.hub.huggingface import rebuild_kwargs
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.freeze import Freezable
@@ -57,6 +58,7 @@ class HuggingFaceDecoder(Freezable, Decoder):
         freeze: bool = True,
         lora: dict[str, Any] | None = None,
         dtype: str = "float32",
+        objective: str = "text",
         prompt: str = "",
         chat: bool = False,
         eos: str | None = None,
@@ -71,23 +73,23 @@ class HuggingFaceDecoder(Freezable, Decoder):
         ``width``, ``depth`` and ``num_heads`` is trained; ``config`` sets further values of its
         configuration. ``freeze`` freezes the model; ``lora`` (arguments of ``peft.LoraConfig``, for
         example ``{r: 16, lora_alpha: 32}``) adds LoRA adapters to the frozen model. ``dtype`` is
-        the type of frozen weights. ``prompt`` is a text between the context and the generated text,
-        in which ``{text}`` stands for the text of the row; with ``chat``, the context and the
-        prompt are the user's turn in the tokenizer's chat template. ``eos`` is the end token of a
-        tokenizer that has none. ``pack`` packs the texts of several samples into sequences of that
-        many tokens in training; 0 does not. ``prompt_ids``, ``prompt_template`` and ``base_hash``
-        are set by mmtx when it saves a model.
+        the type of frozen weights. ``objective=words`` trains the connector alone to predict the
+        words of the texts, as a first stage. ``prompt`` is a text between the context and the
+        generated text, in which ``{text}`` stands for the text of the row; with ``chat``, the
+        context and the prompt are the user's turn in the tokenizer's chat template. ``eos`` is the
+        end token of a tokenizer that has none. ``pack`` packs the texts of several samples into
+        sequences of that many tokens in training; 0 does not. ``prompt_ids``, ``prompt_template``
+        and ``base_hash`` are set by mmtx when it saves a model.
         """
         super().__init__()
-        if fault := argument_fault(weights, freeze, lora, dtype, prompt, prompt_ids):
+        if fault := argument_fault(weights, freeze, lora, dtype, objective, prompt, prompt_ids):
             raise ValueError(fault)
-        self.max_length, self.pack = max_length, pack
+        self.max_length, self.pack, self.objective = max_length, pack, objective
         sizes = {"width": width, "depth": depth, "num_heads": num_heads}
         values = {"vocab_size": vocab_size, **(config or {})}
         self.lm: Any = language_model(weights, dtype, architecture, sizes, values)
-        self.base_hash = weights and self.check_base(weights, base_hash)
-        self.prompt = tuple(prompt_ids or ([bos_id], []))
-        self.template = prompt_template
+        self.base_hash = weights and checked_hash(self.lm, weights, base_hash, "decoder")
+        self.prompt, self.template = tuple(prompt_ids or ([bos_id], [])), prompt_template
         if weights is not None and prompt_ids is None:
             self.prompt = encode_prompt(weights, prompt, chat, bos_id)
             self.template = self.prompt_template(weights, prompt, chat)
@@ -102,22 +104,6 @@ class HuggingFaceDecoder(Freezable, Decoder):
         self.excluded = exclude_from_state(self, self.lm, "lm", frozen=self.base is not None)
         self.connector: Connector = None  # type: ignore[assignment]
         self.train()
-
-    def check_base(self, weights: str, expected: str | None) -> str | None:
-        """Return the hash of the pretrained weights.
-
-        Raises:
-            ValueError: If they are not those that the decoder was trained with.
-        """
-        if self.lm.get_input_embeddings().weight.is_meta:
-            return expected
-        found = weights_hash(self.lm)
-        if expected not in (None, found):
-            raise ValueError(
-                f"weights={weights}: not the weights that this model was trained with; set "
-                "decoder.weights to those"
-            )
-        return found
 
     @property
     def width(self) -> int:
@@ -150,6 +136,10 @@ class HuggingFaceDecoder(Freezable, Decoder):
         """Read the context through ``connector``."""
         assert isinstance(connector, Connector)
         self.connector = connector
+        if self.objective == "words":
+            if connector.inserts_layers:
+                raise ValueError("objective=words: this connector makes no tokens; use another one")
+            self.words = WordPredictor(len(self.lm.get_input_embeddings().weight))
         self.context_tokens = connector.max_tokens
         self.prompt_length = sum(map(len, self.prompt)) if self.template is None else 0
         names = ("max_position_embeddings", "n_positions", "max_seq_len")
@@ -208,6 +198,19 @@ class HuggingFaceDecoder(Freezable, Decoder):
             use_cache=False,
         )
         return hidden.flatten(0, 1)[layout.states].view(len(tokens), length + 1, -1)
+
+    def text_loss(
+        self,
+        tokens: Int[Tensor, "s t"],
+        target: Int[Tensor, "s t"],
+        context: Context,
+        smoothing: float = 0.0,
+    ) -> Float[Tensor, ""]:
+        """Return the loss of the texts; with ``objective=words``, that of their words."""
+        if self.objective == "text":
+            return super().text_loss(tokens, target, context, smoothing)
+        log_probs = self.words(self.connector(context), self.lm.get_input_embeddings().weight)
+        return self.words.loss(log_probs, target)
 
     def states(self, **inputs: Any) -> Float[Tensor, "r l d"]:
         """Return the last hidden states; the logits, if more than a matrix computes them."""

@@ -49,7 +49,7 @@ def language_model(
         values: Further configuration values of a new model.
     """
     if weights is not None:
-        return load_language_model(weights, dtype)
+        return load_pretrained(weights, dtype)
     return new_language_model(architecture, sizes, values, dtype)
 
 
@@ -87,21 +87,27 @@ def package_file(weights: str) -> Path | None:
     return Path(folders[0], file)
 
 
-def load_language_model(weights: str, dtype: str) -> nn.Module:
+def load_pretrained(weights: str, dtype: str, kind: str = "AutoModelForCausalLM") -> nn.Module:
     """Load a pretrained model; the tensors of a GGUF file are dequantized.
 
+    Args:
+        weights: Hub name, folder or GGUF file.
+        dtype: Type of the weights.
+        kind: Class of transformers that loads it.
+
     Raises:
-        ValueError: If it cannot be found or read, is no causal language model, or lacks tensors.
+        ValueError: If it cannot be found or read, is of another kind, or lacks tensors.
     """
     library, arguments = transformers(), location(weights)
+    auto = getattr(library, kind)
     files = "config.json and model.safetensors"
     # the bar of the GGUF reader ignores the library's settings
     quiet = redirect_stderr(StringIO()) if "gguf_file" in arguments else nullcontext()
     with wrap_loading_errors(weights, files), quiet_logging(), quiet, reading_weights():
         if torch.get_default_device().type == "meta":  # without memory: only its shape
             config = library.AutoConfig.from_pretrained(**arguments, trust_remote_code=False)
-            return plain_model(library.AutoModelForCausalLM.from_config(config))
-        lm, info = library.AutoModelForCausalLM.from_pretrained(
+            return plain_model(auto.from_config(config))
+        lm, info = auto.from_pretrained(
             **arguments,
             trust_remote_code=False,
             weights_only=True,
@@ -125,6 +131,29 @@ def weights_hash(lm: nn.Module) -> str:
         check = crc32(content.cpu().numpy().data)
         digest.update(f"{name} {list(tensor.shape)} {check};".encode())
     return digest.hexdigest()
+
+
+def checked_hash(lm: nn.Module, weights: str, expected: str | None, section: str) -> str | None:
+    """Return the hash of pretrained weights.
+
+    Args:
+        lm: The model.
+        weights: Where its weights are from.
+        expected: Hash of the weights that a model was trained with; None if it is new.
+        section: Config section of the model, for messages.
+
+    Raises:
+        ValueError: If they are not those.
+    """
+    if next(lm.parameters()).is_meta:
+        return expected
+    found = weights_hash(lm)
+    if expected not in (None, found):
+        raise ValueError(
+            f"weights={weights}: not the weights that this model was trained with; set "
+            f"{section}.weights to those"
+        )
+    return found
 
 
 def plain_model(lm: Any) -> nn.Module:

@@ -6,6 +6,7 @@ def argument_fault(
     freeze: bool,
     lora: object,
     dtype: str,
+    objective: str,
     prompt: str,
     prompt_ids: object,
 ) -> str | None:
@@ -16,11 +17,16 @@ def argument_fault(
         freeze: Whether the model is frozen.
         lora: Settings of the adapters.
         dtype: Type of frozen weights.
+        objective: What is trained.
         prompt: Text of the prompt.
         prompt_ids: Tokens of the prompt of a trained model.
     """
     if dtype not in ("float32", "bfloat16"):
         return f"dtype={dtype!r}: must be float32 or bfloat16"
+    if objective not in ("text", "words"):
+        return f"objective={objective!r}: must be text or words"
+    if objective == "words" and (lora is not None or not freeze):
+        return "objective=words: trains the connector alone; remove lora and freeze=false"
     if weights is None and freeze and prompt_ids is None:
         return "weights: required; to train a new model instead, set freeze=false"
     if lora is not None and not freeze:

@@ -11,7 +11,6 @@ from mmtx_cli.data.manifest.sample import Sample
 from mmtx_cli.data.text.vqa_answers import answer_metrics
 from mmtx_cli.decoder.base import MakeDecoder, shifted
 from mmtx_cli.distributed.collectives import global_mean
-from mmtx_cli.generation.beam import beam_search
 from mmtx_cli.head.base import SHOWN, Detokenizer, Evaluation, Head
 from mmtx_cli.head.traits import HeadTraits
 from mmtx_cli.layer.context import Context
@@ -90,9 +89,9 @@ class CaptioningHead(Head):
         if target is None:
             return Prediction(None, {})
         inputs, next_tokens = shifted(target.flatten(0, -2))
-        hidden = self.decoder(inputs, self.decoder_context(streams, batch))
+        context = self.decoder_context(streams, batch)
         smoothing = self.label_smoothing if self.training else 0.0
-        total = self.decoder.loss(hidden.flatten(0, 1), next_tokens.flatten(), smoothing)
+        total = self.decoder.text_loss(inputs, next_tokens, context, smoothing)
         count = (next_tokens != IGNORE_INDEX).sum()
         return Prediction(global_mean(total, count, shared=self.training), {"count": count})
 
@@ -110,7 +109,8 @@ class CaptioningHead(Head):
         """Return what the decoder reads of each sample."""
         summary = None if self.stream_summary is None else self.stream_summary(streams)
         sizes = tuple(streams[name].x.shape[1] for name in self.streams)
-        return Context(*self.context(streams), summary, batch.prompt, sizes)
+        raw = {n: batch.inputs[n] for n in self.streams} if self.decoder.reads_raw else None
+        return Context(*self.context(streams), summary, batch.prompt, sizes, raw)
 
     @torch.no_grad()
     def predict(self, streams: Streams, batch: Batch) -> dict[str, Tensor]:
@@ -118,22 +118,13 @@ class CaptioningHead(Head):
 
         The score is the log-probability divided by the length to the power of ``length_penalty``.
         """
-        context = self.decoder_context(streams, batch)
-        state = self.decoder.start(context, self.num_beams, self.max_length)
-
-        def step(tokens: Tensor, position: int) -> Tensor:
-            return self.decoder.step(tokens, state, position)
-
-        tokens, score = beam_search(
-            step,
-            state.reorder,
-            len(context),
+        tokens, score = self.decoder.generate(
+            self.decoder_context(streams, batch),
             self.num_beams,
             self.max_length,
+            self.length_penalty,
             self.bos_id,
             self.eos_id,
-            self.length_penalty,
-            context.x.device,
         )
         return {"tokens": tokens, "score": score}
 

@@ -35,6 +35,18 @@ def preprocessor(weights: str, kind: str) -> Any:
         return getattr(library, f"Auto{kind}").from_pretrained(source, trust_remote_code=False)
 
 
+def check_reads_pictures(weights: str) -> None:
+    """Raise ValueError unless a model generates text from pictures."""
+    library, source = transformers(), source_of(weights)
+    with wrap_loading_errors(weights), quiet_logging():
+        config = library.AutoConfig.from_pretrained(source, trust_remote_code=False)
+    if type(config) not in library.AutoModelForImageTextToText._model_mapping:
+        raise ValueError(
+            f"weights={weights}: a {config.model_type} model does not generate text from pictures; "
+            "for a language model, use decoder=huggingface with an image encoder"
+        )
+
+
 def tokenizer_json(weights: str) -> str:
     """Return the content of a model's ``tokenizer.json``; transformers is used if it has none."""
     file = Path(weights).expanduser() / "tokenizer.json"

@@ -1,7 +1,10 @@
 """A trained model that needs no pretrained files any more."""
 
+import shutil
+import tempfile
 from collections.abc import Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,3 +36,32 @@ def merged_model(
             node |= head.decoder.merge()
     merged = {**config, "model": {**config["model"], "decoder": node}}
     return merged, {name: x.detach().contiguous() for name, x in model.state_dict().items()}
+
+
+def write_published(
+    out: Path, config: Mapping[str, Any], weights: "Mapping[str, Tensor]", source: str
+) -> None:
+    """Write a trained vision-language model in the format in which it was published.
+
+    Args:
+        out: A new or empty folder.
+        config: Config of the trained model.
+        weights: Its tensors.
+        source: Where they are from, for messages.
+
+    Raises:
+        ConfigError: If the published weights are missing, or not those of training.
+    """
+    from mmtx_cli.model.build import build_model
+    from mmtx_cli.model.match_weights import build_fitting
+
+    model = build_fitting(lambda: build_model(config), weights, source)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        for head in model.head.values():
+            head.decoder.save_published(temporary)  # type: ignore[operator, union-attr]
+        temporary.chmod(0o755)
+        temporary.replace(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

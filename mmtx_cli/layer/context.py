@@ -3,10 +3,13 @@
 Shape letters: b inputs, n context tokens, p prompt tokens, d width.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from mmtx_cli.types import ModalityInput
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Context:
         prompt: Token IDs of a prompt per input, padded with IGNORE_INDEX; None for the decoder's
             own.
         streams: Number of context tokens of each stream; None for a single stream.
+        raw: Raw input of each stream, for a decoder that reads it; its tokens say what is real.
     """
 
     x: Float[Tensor, "b n d"]
@@ -27,6 +31,7 @@ class Context:
     summary: Float[Tensor, "b d"] | None = None
     prompt: Int[Tensor, "b p"] | None = None
     streams: tuple[int, ...] | None = None
+    raw: Mapping[str, ModalityInput] | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from mmtx_cli.config.cross_checks import decoder_section
 from mmtx_cli.config.introspect import signature_of
 from mmtx_cli.config.validate import component_faults
 from mmtx_cli.decoder.base import Decoder
@@ -62,7 +63,7 @@ def build_decoder(model: Mapping[str, Any], trusted: Sequence[str], num_streams:
     node = model.get("connector")
     if not model.get("decoder"):
         raise ConfigError("decoder: required by a head that generates text; set decoder=NAME")
-    decoder: Decoder = component("decoder", model["decoder"])
+    decoder: Decoder = component(decoder_section(model["decoder"]), model["decoder"])
     if node and not decoder.takes_connector:
         raise ConfigError("connector: this decoder reads its context without one; remove it")
     if not decoder.takes_connector:

@@ -25,6 +25,7 @@ from mmtx_cli.runs.run_config import (
     resolved_nodes,
     root_values,
 )
+from mmtx_cli.runs.vlm import expand_vlm
 
 DEFAULTS = {"dim": 256} | {key: getattr(Preprocessing(), key) for key in ROOT_KEYS}
 
@@ -53,6 +54,7 @@ def resolve_config(
     stored: Mapping[str, Any] = {}
     fresh: Set[str] = frozenset()
     make_absolute(cfg)
+    expand_vlm(cfg)
     if cfg.resume:
         cfg, stored = resume_config(cfg)
     elif cfg.ckpt:
@@ -114,9 +116,10 @@ def make_absolute(cfg: DictConfig) -> None:
     for key in ("path", "root", "tokenizer", "cache"):
         if cfg.data and isinstance(cfg.data.get(key), str):
             cfg.data[key] = os.path.abspath(os.path.expanduser(cfg.data[key]))
-    weights = cfg.decoder.get("weights") if cfg.get("decoder") else None
-    if isinstance(weights, str) and os.path.exists(os.path.expanduser(weights)):
-        cfg.decoder.weights = os.path.abspath(os.path.expanduser(weights))
+    for key in ("decoder", "vlm"):
+        weights = cfg[key].get("weights") if cfg.get(key) else None
+        if isinstance(weights, str) and os.path.exists(os.path.expanduser(weights)):
+            cfg[key].weights = os.path.abspath(os.path.expanduser(weights))
     for corpus in (cfg.data.get("mixture") if cfg.data else None) or ():
         for key in ("path", "root"):
             if OmegaConf.is_dict(corpus) and isinstance(corpus.get(key), str):

@@ -50,7 +50,7 @@ def read_data(run: TrainConfig) -> RunData:
         run.head,
         decoder=decoder,
     )
-    check_modalities_occur([name for name, node in encoder.items() if node], corpus)
+    check_modalities_occur(encoder, corpus)
     corpus = replace(corpus, cache=open_cache(run.plain))
     run = with_facts(run, corpus.config_values())
     config = model_config(run, corpus)

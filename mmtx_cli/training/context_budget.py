@@ -30,8 +30,11 @@ def check_context_budget(model: Any, samples: Any, corpus: Any) -> None:
             where = f"the prompt of {corpus.manifest.where(samples.samples[longest])}"
         needed = (context or 0) + prompt + head.max_length
         if needed > limit:
+            is_published = head.decoder.reads_raw
+            section = "vlm" if is_published else "decoder"
+            context_key = "image_size" if is_published else "connector.num_tokens"
             raise ConfigError(
-                f"decoder: {needed} tokens ({context or 0} of the context, {prompt} of {where}, "
+                f"{section}: {needed} tokens ({context or 0} of the context, {prompt} of {where}, "
                 f"max_length={head.max_length}) exceed the {limit} of this language model; reduce "
-                "connector.num_tokens, decoder.prompt or max_length"
+                f"{context_key}, {section}.prompt or max_length"
             )

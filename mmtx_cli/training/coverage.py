@@ -1,8 +1,9 @@
 """Data module of a training run, after checking that every part of the model can be trained."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
+from mmtx_cli.config.cross_checks import class_attribute
 from mmtx_cli.data.corpus import NEEDS, usable
 from mmtx_cli.data.manifest.label_types import are_numbers
 from mmtx_cli.data.modality_columns import column_of, has_modality
@@ -130,18 +131,22 @@ def check_classes_ordered(corpus: Any) -> None:
         )
 
 
-def check_modalities_occur(modalities: Sequence[str], corpus: Any) -> None:
-    """Raise DataError if no training row has a modality that an encoder reads."""
-    rows = corpus.rows("train")
+def check_modalities_occur(encoders: Mapping[str, Any], corpus: Any) -> None:
+    """Raise DataError if no training row has a modality that an encoder reads.
+
+    Of the modalities that a published model can read, one suffices.
+    """
+    rows, read = corpus.rows("train"), [name for name, node in encoders.items() if node]
     if not rows:
         raise DataError(f"{corpus.manifest.path}: no rows with split=train")
     faults = [
         f"{corpus.manifest.path}: no training row has {column_of(name, corpus)}, which "
         f"encoder.{name} reads; disable it: encoder.{name}=null"
-        for name in modalities
+        for name in read
         if not any(has_modality(row, name, corpus) for row in rows)
     ]
-    if faults:
+    is_optional = all(class_attribute(encoders[name], "is_placeholder") for name in read)
+    if faults and not (is_optional and len(faults) < len(read)):
         raise DataError(*faults)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from hydra.utils import get_class
 
+from mmtx_cli.config.cross_checks import decoder_section
 from mmtx_cli.config.introspect import TargetError, class_constant
 from mmtx_cli.config.schema import DataSettings
 from mmtx_cli.data.manifest.read import Manifest
@@ -106,7 +107,7 @@ def decoder_tokenizer(decoder: Mapping[str, Any]) -> Tokenizer | None:
             decoder["weights"], decoder.get("eos")
         )
     except ValueError as error:
-        raise ConfigError(f"decoder: {error}") from error
+        raise ConfigError(f"{decoder_section(decoder)}: {error}") from error
     return Tokenizer.from_json(text)
 
 
@@ -120,7 +121,7 @@ def decoder_prompt(decoder: Mapping[str, Any]) -> str | None:
             decoder["weights"], decoder["prompt"], bool(decoder.get("chat"))
         )
     except ValueError as error:
-        raise ConfigError(f"decoder: {error}") from error
+        raise ConfigError(f"{decoder_section(decoder)}: {error}") from error
     return template if template is None else str(template)
 
 

@@ -1,0 +1,230 @@
+"""Published vision-language models of the transformers library: BLIP, GIT, LLaVA, Qwen-VL, …
+
+The model's own vision encoder and language model generate the text; its processor prepares the
+pictures and the prompt.
+"""
+
+from inspect import signature
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmtx_cli.config.preprocessing import PLACE
+from mmtx_cli.decoder.base import Decoder, DecoderState
+from mmtx_cli.decoder.language_model import add_adapters, checked_hash, merge_adapters
+from mmtx_cli.decoder.lm_arguments import argument_fault, check_template
+from mmtx_cli.decoder.lm_tokenizer import target_tokenizer_json
+from mmtx_cli.decoder.stored_state import exclude_from_state
+from mmtx_cli.hub.huggingface import quiet_logging
+from mmtx_cli.layer.context import Context
+from mmtx_cli.layer.freeze import Freezable
+from mmtx_cli.types import IGNORE_INDEX
+from mmtx_cli.vlm.generation import generated_tokens, generation_settings
+from mmtx_cli.vlm.loading import end_token, load_model, load_processor
+from mmtx_cli.vlm.prompts import Prompter
+from mmtx_cli.vlm.sequence import decoder_input, extended
+from mmtx_cli.vlm.visual import Visual, grouped, visuals
+
+LANGUAGE_ONLY = r".*(vision|visual|image).*"
+"""Modules that LoRA does not adapt unless ``target_modules`` or ``exclude_modules`` is set."""
+
+
+class HuggingFaceVLM(Freezable, Decoder):
+    """A published vision-language model, as it is, with LoRA, or trained as a whole.
+
+    Requires ``pip install mmtx[vlm]``. Reads pictures, and films as such or as pictures of their
+    frames. A model that reads a single picture gets the first one, or the middle frame.
+    """
+
+    brings_tokenizer: ClassVar[bool] = True
+    reads_raw: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        weights: str | None = None,
+        max_length: int = 64,
+        freeze: bool = True,
+        lora: dict[str, Any] | None = None,
+        dtype: str = "float32",
+        image_size: int = 224,
+        prompt: str | None = None,
+        chat: bool | None = None,
+        native_video: bool = True,
+        eos: str | None = None,
+        trim: bool = False,
+        prompt_template: str | None = None,
+        base_hash: str | None = None,
+    ) -> None:
+        """``weights`` is a model on huggingface.co or a local folder.
+
+        ``freeze`` freezes the model; ``lora`` (arguments of ``peft.LoraConfig``) adds LoRA adapters
+        to its language model. ``dtype`` is the type of frozen weights. ``image_size`` is the side
+        of the pictures in pixels. ``prompt`` is the text that the model answers, in which
+        ``{text}`` stands for the text of the row; the default asks for a caption. ``chat`` uses the
+        chat template of the processor, by default if it has one. ``native_video=false`` passes
+        films as pictures. ``eos`` is the end token, by default that of the model. ``trim``, which
+        removes the padding of ``data.resize_mode=pad``, ``prompt_template`` and ``base_hash`` are
+        set by mmtx.
+        """
+        super().__init__()
+        if weights is None:
+            raise ValueError("weights: required; set vlm.weights=NAME or a folder")
+        if fault := argument_fault(weights, freeze, lora, dtype, "text", "", None):
+            raise ValueError(fault)
+        self.max_length, self.trim = max_length, trim
+        self.lm: Any = load_model(weights, dtype)
+        with quiet_logging():
+            self.prompter = Prompter(load_processor(weights), self.lm.config, chat, native_video)
+        self.prompt = self.prompter.default_prompt if prompt is None else prompt
+        self.template = self.prompt_template(weights, self.prompt, bool(chat))
+        check_template(prompt_template, self.template)
+        config: Any = self.lm.config
+        self.is_encoder_decoder = bool(config.is_encoder_decoder)
+        self.selects_logits = "logits_to_keep" in signature(self.lm.forward).parameters
+        self.measure(image_size)
+        self.base_hash = checked_hash(self.lm, weights, base_hash, "vlm")
+        if freeze:
+            self.lm.requires_grad_(False)
+        if lora is not None:
+            add_adapters(self.lm, {"exclude_modules": LANGUAGE_ONLY, **lora})
+        self.frozen = [self.lm] if freeze and lora is None else []
+        self.base: str | None = weights if freeze else None
+        self.excluded = exclude_from_state(self, self.lm, "lm", frozen=freeze)
+        self.train()
+
+    def measure(self, image_size: int) -> None:
+        """Set the number of tokens of a picture, of a fixed prompt, and of the model's context."""
+        picture = Visual((torch.zeros(3, image_size, image_size, dtype=torch.uint8),))
+        with quiet_logging():
+            sizes = [
+                self.prompter([picture], [prompt])["input_ids"].shape[1]
+                for prompt in ("", self.prompt)
+            ]
+        self.context_tokens = sizes[0]
+        self.prompt_length = 0 if self.template else sizes[1] - sizes[0]
+        text = self.lm.config.get_text_config()
+        self.context_limit = getattr(text, "max_position_embeddings", None)
+
+    def layers(self) -> list[nn.Module]:
+        """Return the layers of the language model."""
+        lists = (m for m in self.lm.get_decoder().modules() if isinstance(m, nn.ModuleList))
+        return list(next(lists, []))
+
+    @staticmethod
+    def tokenizer_json(weights: str, eos: str | None = None) -> str:
+        """Return the content of the ``tokenizer.json`` of the weights, with BOS and EOS."""
+        return target_tokenizer_json(weights, eos or end_token(weights))
+
+    @staticmethod
+    def prompt_template(weights: str, prompt: str, chat: bool) -> str | None:
+        """Return the prompt, if it has the text of the row, else None."""
+        return prompt if PLACE in prompt else None
+
+    def prompts(self, context: Context) -> list[str]:
+        """Return the prompt of each input."""
+        if context.prompt is None:
+            return [self.prompt] * len(context)
+        rows = [row[row != IGNORE_INDEX].tolist() for row in context.prompt]
+        tokenizer = self.prompter.tokenizer
+        return [tokenizer.decode(row, skip_special_tokens=True) for row in rows]
+
+    def arguments(
+        self, inputs: list[Visual], prompts: list[str], left: bool = False
+    ) -> dict[str, Tensor]:
+        """Return the arguments of the model for inputs of one kind, on its device."""
+        device, dtype = self.lm.device, self.lm.dtype
+        with quiet_logging():
+            found = self.prompter(inputs, prompts, left)
+        return {
+            name: x.to(device, dtype if x.is_floating_point() else None)
+            for name, x in found.items()
+        }
+
+    def groups(self, context: Context) -> list[tuple[list[int], list[Visual], list[str]]]:
+        """Return the inputs that can be processed together: their indices, content and prompts."""
+        seen = [self.prompter.readable(visual) for visual in visuals(context, self.trim)]
+        prompts = self.prompts(context)
+        return [
+            (index, [seen[i] for i in index], [prompts[i] for i in index])
+            for index in grouped(seen)
+        ]
+
+    def forward(self, tokens: Int[Tensor, "s t"], context: Context) -> Float[Tensor, "s t v"]:
+        """Return the logits of the token after each of ``tokens``."""
+        num_texts = len(tokens) // len(context)
+        order, logits = [], []
+        for index, inputs, prompts in self.groups(context):
+            rows = [i * num_texts + j for i in index for j in range(num_texts)]
+            several = [[x for x in part for _ in range(num_texts)] for part in (inputs, prompts)]
+            logits.append(self.text_logits(self.arguments(*several), tokens[rows]))  # type: ignore[arg-type]
+            order += rows
+        place = torch.tensor(order, device=tokens.device).argsort()
+        return torch.cat(logits)[place]
+
+    def text_logits(
+        self, arguments: dict[str, Tensor], tokens: Int[Tensor, "s t"]
+    ) -> Float[Tensor, "s t v"]:
+        """Return the logits of the token after each of the ``tokens`` behind a prompt."""
+        if self.is_encoder_decoder:
+            target = decoder_input(self.lm, tokens)
+            found = self.lm(**arguments, decoder_input_ids=target, use_cache=False).logits
+            return found[:, -tokens.shape[1] :]  # type: ignore[no-any-return]
+        length = arguments["attention_mask"].sum(dim=1)
+        inputs: dict[str, Any] = extended(arguments, tokens[:, 1:], self.lm.config.model_type)
+        total = inputs["input_ids"].shape[1]
+        if self.selects_logits:
+            inputs["logits_to_keep"] = total + 1 - int(length.min())
+        found = self.lm(**inputs, use_cache=False).logits
+        before = found.shape[1] - total  # pictures in front of the text, or logits left out
+        place = torch.arange(tokens.shape[1], device=tokens.device)
+        index = before + (length - 1)[:, None] + place
+        return found[torch.arange(len(tokens), device=tokens.device)[:, None], index]  # type: ignore[no-any-return]
+
+    def logits(self, hidden: Float[Tensor, "*s v"]) -> Float[Tensor, "*s v"]:
+        """Return the logits, which ``forward`` returns."""
+        return hidden
+
+    def start(self, context: Context, beams: int, length: int) -> DecoderState:
+        """Not supported: ``generate`` uses the model's own generation."""
+        raise NotImplementedError("a published model generates by itself")
+
+    def step(self, tokens: Int[Tensor, "b k"], state: Any, position: int) -> Float[Tensor, "b k v"]:
+        """Not supported: ``generate`` uses the model's own generation."""
+        raise NotImplementedError("a published model generates by itself")
+
+    def generate(
+        self,
+        context: Context,
+        num_beams: int,
+        max_length: int,
+        length_penalty: float,
+        bos_id: int,
+        eos_id: int,
+    ) -> tuple[Int[Tensor, "b t"], Float[Tensor, " b"]]:
+        """Return the best text of each input and its score (see ``beam_search``)."""
+        settings = generation_settings(self.lm, num_beams, max_length, length_penalty, eos_id)
+        order, texts, scores = [], [], []
+        for index, inputs, prompts in self.groups(context):
+            arguments = self.arguments(inputs, prompts, left=True)
+            text, score = generated_tokens(self.lm, arguments, settings, eos_id)
+            order += index
+            texts.append(F.pad(text, (0, max_length - text.shape[1]), value=eos_id))
+            scores.append(score)
+        place = torch.tensor(order, device=context.x.device).argsort()
+        return torch.cat(texts)[place], torch.cat(scores)[place]
+
+    def save_published(self, folder: Path) -> None:
+        """Write the model, with adapters merged in, and its processor as transformers does."""
+        merge_adapters(self.lm)
+        self.lm._hf_peft_config_loaded = False
+        with quiet_logging():
+            self.lm.save_pretrained(folder)
+            self.prompter.processor.save_pretrained(folder)
+
+    def rebuild_kwargs(self) -> dict[str, Any]:
+        """Return the hash of the weights, which are needed to rebuild the model."""
+        return {"prompt_template": self.template, "base_hash": self.base_hash}

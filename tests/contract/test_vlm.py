@@ -1,0 +1,192 @@
+"""What published vision-language models of every supported kind promise."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mmtx_cli.data.text.tokenizer import Tokenizer
+from mmtx_cli.layer.context import Context
+from mmtx_cli.types import IGNORE_INDEX, ModalityInput
+from tests.tiny import same
+from tests.vision_language_models import ARCHITECTURES, SIDE, save_vision_language_model
+
+pytest.importorskip("transformers")
+LENGTH = 8
+EXACT = 1e-5
+"""Share of the largest value: some models compute their norms and positions in float32."""
+
+
+@pytest.fixture(scope="module", params=list(ARCHITECTURES))
+def weights(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vlm") / request.param
+    return save_vision_language_model(folder, request.param)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(weights):
+    from mmtx_cli.vlm.huggingface import HuggingFaceVLM
+
+    return Tokenizer.from_json(HuggingFaceVLM.tokenizer_json(weights))
+
+
+@pytest.fixture(scope="module")
+def vlm(weights):
+    return build(weights).double()
+
+
+def build(weights, **more):
+    from mmtx_cli.vlm.huggingface import HuggingFaceVLM
+
+    return HuggingFaceVLM(weights=weights, max_length=LENGTH, image_size=SIDE, **more).eval()
+
+
+def context(seed=0, dtype=torch.float64):
+    """Four inputs: a picture, another picture, a film, and nothing."""
+    random = torch.Generator().manual_seed(seed)
+    there = {
+        "image": torch.tensor([[1], [1], [0], [0]]).bool(),
+        "video": torch.tensor([[0] * 3, [0] * 3, [1] * 3, [0] * 3]).bool(),
+    }
+    raw = {
+        name: ModalityInput(
+            torch.randint(1, 256, (*mask.shape, 3, SIDE, SIDE), generator=random).byte(), mask
+        )
+        for name, mask in there.items()
+    }
+    mask = torch.cat(list(there.values()), dim=1)
+    return Context(mask[..., None].to(dtype), mask, None, None, (1, 3), raw)
+
+
+def some(whole, index):
+    """Some inputs of a context."""
+    raw = {name: field.map(lambda x: x[index]) for name, field in whole.raw.items()}
+    return replace(whole, x=whole.x[index], mask=whole.mask[index], raw=raw)
+
+
+def texts(tokenizer, k=1, seed=0):
+    """Texts of different lengths, k for each of four inputs, without the last token."""
+    random = torch.Generator().manual_seed(seed)
+    words = torch.randint(20, 300, (4 * k, LENGTH), generator=random)
+    words[:, 0] = tokenizer.bos_id
+    lengths = torch.randint(3, LENGTH + 1, (4 * k, 1), generator=random)
+    return words.where(torch.arange(LENGTH) < lengths, IGNORE_INDEX)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_score_is_the_log_probability_in_training(vlm, tokenizer, beams):
+    shown, eos = context(), tokenizer.eos_id
+    tokens, score = vlm.generate(shown, beams, LENGTH, 1.0, tokenizer.bos_id, eos)
+    assert tokens.shape == (4, LENGTH)
+    length = ((tokens != eos).sum(dim=1) + 1).clamp(max=LENGTH - 1)
+    real = torch.arange(LENGTH) < length[:, None]
+    before = torch.cat([torch.full_like(tokens[:, :1], tokenizer.bos_id), tokens[:, :-1]], dim=1)
+    logits = vlm(before.where(real, IGNORE_INDEX), shown)
+    own = logits.log_softmax(dim=-1).gather(2, tokens[..., None])[..., 0]
+    same(score.double(), own.where(real, 0).sum(dim=1) / length, EXACT)
+    if beams == 1:
+        assert (logits.argmax(dim=-1) == tokens)[real].all()
+
+
+@torch.no_grad()
+def test_inputs_are_independent(vlm, tokenizer):
+    shown, words = context(), texts(tokenizer)
+    wanted = vlm(words, shown)
+    for i in range(4):
+        real = words[i] != IGNORE_INDEX
+        found = vlm(words[i : i + 1], some(shown, slice(i, i + 1)))
+        same(found[0][real], wanted[i][real], EXACT)
+    order = torch.tensor([2, 0, 3, 1])
+    found = vlm(words[order], some(shown, order))
+    real = words[order] != IGNORE_INDEX
+    same(found[real], wanted[order][real], EXACT)
+
+
+@torch.no_grad()
+def test_several_texts_of_an_input(vlm, tokenizer):
+    shown, words = context(), texts(tokenizer, k=2)
+    found = vlm(words, shown)
+    for j in range(2):
+        real = words[j::2] != IGNORE_INDEX
+        same(found[j::2][real], vlm(words[j::2], shown)[real], EXACT)
+
+
+@torch.no_grad()
+def test_prompts_of_different_lengths(vlm, tokenizer):
+    shown, words = context(), texts(tokenizer)
+    rows = [[30], [40, 41, 42], [50, 51], [60, 61, 62, 63]]
+    prompt = torch.full((4, 4), IGNORE_INDEX)
+    for i, row in enumerate(rows):
+        prompt[i, : len(row)] = torch.tensor(row)
+    together = vlm(words, replace(shown, prompt=prompt))
+    generated = vlm.generate(
+        replace(shown, prompt=prompt), 2, LENGTH, 1.0, tokenizer.bos_id, tokenizer.eos_id
+    )[0]
+    for i, row in enumerate(rows):
+        real = words[i] != IGNORE_INDEX
+        alone = replace(some(shown, slice(i, i + 1)), prompt=torch.tensor([row]))
+        same(vlm(words[i : i + 1], alone)[0][real], together[i][real], EXACT)
+        own = vlm.generate(alone, 2, LENGTH, 1.0, tokenizer.bos_id, tokenizer.eos_id)[0]
+        assert torch.equal(own[0], generated[i])
+
+
+@torch.no_grad()
+def test_only_what_is_present_counts(vlm, tokenizer):
+    shown, words = context(), texts(tokenizer)
+    other = context(seed=1)
+    hidden = {
+        name: replace(field, data=field.data.where(field.mask[..., None, None, None], new.data))
+        for (name, field), new in zip(shown.raw.items(), other.raw.values(), strict=True)
+    }
+    real = words != IGNORE_INDEX
+    wanted = vlm(words, shown)
+    same(vlm(words, replace(shown, raw=hidden))[real], wanted[real], 0)
+    changed = vlm(words, replace(shown, raw=other.raw))
+    for i in range(3):
+        assert (changed[i] - wanted[i])[real[i]].abs().max() > 1e-6
+    same(changed[3][real[3]], wanted[3][real[3]], 0)  # shows nothing
+
+
+def test_only_adapters_are_saved_and_trained(weights, tokenizer):
+    pytest.importorskip("peft")
+    shown, words = context(dtype=torch.float32), texts(tokenizer)
+    vlm = build(weights, lora={"r": 2, "init_lora_weights": False})
+    state = vlm.state_dict()
+    assert state
+    assert all("lora_" in name for name in state)
+    assert not any("vision" in name or "visual" in name for name in state)
+    real = words != IGNORE_INDEX
+    vlm(words, shown)[real].square().mean().backward()
+    trained = [p for p in vlm.parameters() if p.requires_grad]
+    assert len(trained) == len(state)
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in trained)
+    other = build(weights, lora={"r": 2})
+    other.load_state_dict(state)
+    with torch.no_grad():
+        same(other(words, shown)[real], vlm(words, shown)[real], 0)
+        assert (build(weights)(words, shown) - vlm(words, shown))[real].abs().max() > 1e-6
+
+
+@torch.no_grad()
+def test_bfloat16(weights, vlm, tokenizer):
+    shown, words = context(dtype=torch.float32), texts(tokenizer)
+    real = words != IGNORE_INDEX
+    found = build(weights, dtype="bfloat16")(words, shown)[real].double()
+    wanted = vlm(words, context())[real]
+    assert (found - wanted).norm() / wanted.norm() < 0.2
+
+
+def test_the_whole_model_is_trained_and_saved(weights, tokenizer):
+    vlm = build(weights, freeze=False)
+    words = texts(tokenizer)
+    vlm(words, context(dtype=torch.float32))[words != IGNORE_INDEX].square().mean().backward()
+    state = vlm.state_dict()
+    other = build(weights, freeze=False)
+    with torch.no_grad():
+        for parameter in vlm.parameters():
+            parameter.mul_(0.9)
+    other.load_state_dict(vlm.state_dict())
+    assert state.keys() == other.state_dict().keys()
+    for one, two in zip(vlm.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
