@@ -45,6 +45,6 @@ class WordPredictor(nn.Module):
         self, log_probs: Float[Tensor, "b v"], target: Int[Tensor, "s t"]
     ) -> Float[Tensor, ""]:
         """Return the sum of the cross-entropy over the tokens of the texts of each input."""
-        words = target.view(len(log_probs), -1)
+        words = target.reshape(len(log_probs), -1)
         found = log_probs.gather(1, words.clamp(min=0))
         return -found.masked_fill(words == IGNORE_INDEX, 0).sum()

@@ -90,8 +90,10 @@ class Checker:
             ),
             *(
                 patch(f"mmtx_cli.{name}.read_config", self.stored)
-                for name in ("runs.resolve", "command.eval", "command.caption", "command.predict")
+                for name in ("runs.resolve", "runs.vlm")
             ),
+            patch("mmtx_cli.runs.vlm.picture_size", lambda weights: (224, "crop")),
+            patch("mmtx_cli.runs.vlm.write_model_folder", lambda cfg: "published"),
             *(
                 patch(f"mmtx_cli.{name}.check_exists", nothing)
                 for name in ("runs.check", "command.eval", "command.predict")

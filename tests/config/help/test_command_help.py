@@ -101,7 +101,7 @@ def rows(text):
 @pytest.mark.parametrize("command", CONFIGS)
 def test_every_key_at_the_root_is_listed_with_its_default_and_nothing_else(command, helped):
     listed = rows(helped(command).partition("\nKeys\n")[2].partition("\n\n")[0])
-    nodes = {"encoder", "fusion", "connector", "decoder", "head", *SECTIONS}
+    nodes = {"encoder", "fusion", "connector", "decoder", "vlm", "head", *SECTIONS}
     hidden = {"command", *nodes, *FILLED, *ROOT_GROUPS}
     hidden |= {"run_dir", "resume"} if command == CACHING else set()
     assert {key.split(".")[0] for key in listed} == {*root_keys(command)} - hidden
