@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mmtx_cli.layer.context import Context
@@ -33,6 +33,9 @@ class Connector(nn.Module, ABC):
     @abstractmethod
     def forward(self, context: Context) -> Tokens:
         """Return the tokens that stand before the text; those of missing streams are masked."""
+
+    def keep(self, inputs: Int[Tensor, " m"]) -> None:
+        """Keep the context of some inputs, if it is stored for the layers of the model."""
 
 
 def of_streams(values: Float[Tensor, "k d"], context: Context) -> Float[Tensor, "n d"]:

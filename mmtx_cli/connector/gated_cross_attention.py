@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mmtx_cli.connector.base import Connector, of_streams
@@ -97,3 +97,9 @@ class GatedCrossAttentionConnector(Connector):
         self.bound = [block.attention.keys(x) for block in self.blocks], context.mask
         b, width = len(context.x), self.blocks[0].norm1.normalized_shape[0]
         return Tokens(x.new_zeros(b, 0, width), context.mask[:, :0])
+
+    def keep(self, inputs: Int[Tensor, " m"]) -> None:
+        """Keep the projected context of some inputs."""
+        assert self.bound is not None
+        keys, mask = self.bound
+        self.bound = [(k[inputs], v[inputs]) for k, v in keys], mask[inputs]

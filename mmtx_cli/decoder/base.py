@@ -28,6 +28,10 @@ class DecoderState(ABC):
         Both rows belong to the same input.
         """
 
+    @abstractmethod
+    def keep(self, inputs: Int[Tensor, " m"], beams: int) -> None:
+        """Keep only the rows of the given inputs, which have ``beams`` rows each."""
+
 
 class Decoder(nn.Module, ABC):
     """Generates text token by token; every text begins with BOS and ends with EOS.
@@ -111,7 +115,7 @@ class Decoder(nn.Module, ABC):
 
         return beam_search(
             step,
-            state.reorder,
+            state,
             len(context),
             num_beams,
             max_length,
@@ -190,6 +194,11 @@ MakeDecoder = Callable[[int], Decoder]
 def shifted(target: Int[Tensor, "s t"]) -> tuple[Int[Tensor, "s u"], Int[Tensor, "s u"]]:
     """Return the input tokens of target texts and, for each, the token that follows."""
     return target[:, :-1], target[:, 1:]
+
+
+def rows_of(inputs: Int[Tensor, " m"], beams: int) -> Int[Tensor, " rows"]:
+    """Return the rows of the beams of some inputs."""
+    return (inputs[:, None] * beams + torch.arange(beams, device=inputs.device)).flatten()
 
 
 def zero_padding(tokens: Int[Tensor, "s t"]) -> Int[Tensor, "s t"]:

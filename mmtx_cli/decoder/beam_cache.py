@@ -58,6 +58,11 @@ class BufferedLayer(DynamicLayer):
             written = buffer[:, :, self.prefix : self.length]
             written.copy_(written[beam_idx])
 
+    def keep_rows(self, rows: Int[Tensor, " rows"]) -> None:
+        """Keep some rows with their prefix."""
+        self.buffers = [buffer[rows] for buffer in self.buffers]
+        self.show()
+
 
 def expand_cache(cache: Any, rows: Int[Tensor, " rows"], beams: int, new: int) -> None:
     """Repeat every row of a filled cache for its beams, and reserve ``new`` tokens, in place.
@@ -73,3 +78,11 @@ def expand_cache(cache: Any, rows: Int[Tensor, " rows"], beams: int, new: int) -
             cache.layers[i] = BufferedLayer(layer.keys, layer.values, beams, new)
         else:  # sliding windows and recurrent states
             layer.reorder_cache(rows)
+
+
+def keep_rows(layer: Any, rows: Int[Tensor, " rows"]) -> None:
+    """Keep some rows of a layer's cache, in place."""
+    if isinstance(layer, BufferedLayer):
+        layer.keep_rows(rows)
+    else:
+        layer.reorder_cache(rows)

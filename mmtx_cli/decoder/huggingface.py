@@ -251,7 +251,11 @@ class HuggingFaceDecoder(Freezable, Decoder):
         expand_cache(cache, rows, beams, length)
         mask = mask[rows]
         return LanguageModelState(
-            cache, self.logits(hidden[:, -1]), mask if is_padded else None, mask.sum(dim=1)
+            cache,
+            self.logits(hidden[:, -1]),
+            mask if is_padded else None,
+            mask.sum(dim=1),
+            self.connector,
         )
 
     def step(

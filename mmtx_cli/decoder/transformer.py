@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from mmtx_cli.decoder.base import Decoder, DecoderState, zero_padding
+from mmtx_cli.decoder.base import Decoder, DecoderState, rows_of, zero_padding
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.decoder import DecoderBlock, LayerCache
 
@@ -24,6 +24,13 @@ class TransformerState(DecoderState):
         """Reorder the generated tokens of every block."""
         for cache in self.caches:
             cache.reorder(rows, length)
+
+    def keep(self, inputs: Int[Tensor, " m"], beams: int) -> None:
+        """Keep the given inputs in every block."""
+        self.context = self.context.select(inputs)
+        rows = rows_of(inputs, beams)
+        for cache in self.caches:
+            cache.keep(inputs, rows)
 
 
 class TransformerDecoder(Decoder):

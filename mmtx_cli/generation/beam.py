@@ -5,15 +5,14 @@ Shape letters: b inputs, k beams per input, t tokens, v vocabulary.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 Step = Callable[[Tensor, int], Tensor]
 """(tokens [b, k], position) -> logits [b, k, v] of the next token."""
-Reorder = Callable[[Tensor, int], None]
-"""(rows [b * k], length): beam row i continues the first ``length`` tokens of row ``rows[i]``."""
 
 
 @dataclass
@@ -48,9 +47,50 @@ def extensions(
     return best, index // v, index % v
 
 
+@runtime_checkable
+class Steps(Protocol):
+    """What a decoder keeps between two steps: a row per beam of every input."""
+
+    def reorder(self, rows: Int[Tensor, " rows"], length: int) -> None:
+        """Let row i continue the first ``length`` tokens of row ``rows[i]``."""
+
+    def keep(self, inputs: Int[Tensor, " m"], beams: int) -> None:
+        """Keep only the rows of the given inputs."""
+
+
+KEPT = 0.75
+"""Unfinished share of the inputs below which the finished ones leave the batch: a step costs less,
+but the cache is copied."""
+
+
+@dataclass
+class Search:
+    """The open hypotheses of the inputs that are still in the batch."""
+
+    index: Int[Tensor, " b"]
+    """Places of the inputs among all."""
+    scores: Float[Tensor, "b k"]
+    sequences: Int[Tensor, "b k t"]
+    last: Int[Tensor, "b k"]
+    finished: Finished
+    done: Bool[Tensor, " b"]
+
+    def only(self, chosen: Int[Tensor, " m"]) -> "Search":
+        """Return the state of some of the inputs."""
+        finished = Finished(self.finished.tokens[chosen], self.finished.scores[chosen])
+        return Search(
+            self.index[chosen],
+            self.scores[chosen],
+            self.sequences[chosen],
+            self.last[chosen],
+            finished,
+            self.done[chosen],
+        )
+
+
 def beam_search(
     step: Step,
-    reorder: Reorder,
+    state: Steps,
     batch: int,
     num_beams: int,
     max_length: int,
@@ -67,8 +107,8 @@ def beam_search(
     independently of the other inputs in the batch.
 
     Args:
-        step: Returns the logits of the next tokens.
-        reorder: Reorders the decoder's cache after each step.
+        step: Returns the logits of the next tokens of the inputs in the batch.
+        state: The decoder's state, which ``step`` reads and updates.
         batch: Number of inputs.
         num_beams: Beams per input.
         max_length: Number of returned tokens, of which the last is always ``eos``.
@@ -77,32 +117,88 @@ def beam_search(
         length_penalty: Exponent of the length in the score.
         device: Device of the decoder.
     """
-    k, rows = num_beams, torch.arange(batch, device=device)
-    open_scores = torch.full((batch, k), -torch.inf, device=device)
-    open_scores[:, 0] = 0.0  # all beams start equal: expand only one
-    sequences = torch.full((batch, k, max_length), eos, device=device)
-    last = torch.full((batch, k), bos, device=device)
-    finished = Finished(sequences.clone(), torch.full((batch, k), -torch.inf, device=device))
-    done = torch.zeros(batch, dtype=torch.bool, device=device)
+    k = num_beams
+    tokens = torch.full((batch, max_length), eos, device=device)
+    scores = torch.full((batch,), -torch.inf, device=device)
+    now = started(batch, k, max_length, bos, eos, device)
     for t in range(max_length - 1):
-        best, origin, token = extensions(open_scores, step(last, t))
-        extended = gather_beams(sequences, origin)
-        extended[:, :, t] = token
         norm = (t + 1) ** length_penalty
-        ended = token == eos
-        # finished ones must rank in the top k
-        in_top_k = torch.arange(best.shape[1], device=device) < k
-        accepted = ended & in_top_k & ~done[:, None]
-        finished.add(extended, (best / norm).masked_fill(~accepted, -torch.inf))
-        open_scores, chosen = best.masked_fill(ended, -torch.inf).topk(k, dim=1)
-        sequences, last = gather_beams(extended, chosen), token.gather(1, chosen)
-        done |= finished.scores[:, -1] >= open_scores[:, 0] / norm
-        if bool(done.all()):
+        origin = advance(now, step(now.last, t), t, norm, eos)
+        remaining = int((~now.done).sum())
+        if not remaining:
             break
         if k > 1:
-            reorder((rows[:, None] * k + origin.gather(1, chosen)).flatten(), t + 1)
-    # inputs without a finished hypothesis keep their best open one
-    norm = max(t + 1, 1) ** length_penalty
-    unfinished = finished.scores[:, 0] == -torch.inf
-    finished.add(sequences, (open_scores / norm).masked_fill(~unfinished[:, None], -torch.inf))
-    return finished.tokens[:, 0], finished.scores[:, 0]
+            rows = torch.arange(len(origin), device=device)[:, None] * k + origin
+            state.reorder(rows.flatten(), t + 1)
+        if remaining <= KEPT * len(now.done):
+            settle(now.only(now.done.nonzero()[:, 0]), norm, tokens, scores)
+            open_inputs = (~now.done).nonzero()[:, 0]
+            now = now.only(open_inputs)
+            state.keep(open_inputs, k)
+    settle(now, max(t + 1, 1) ** length_penalty, tokens, scores)
+    return tokens, scores
+
+
+def started(
+    batch: int, k: int, max_length: int, bos: int, eos: int, device: torch.device
+) -> Search:
+    """Return the state before the first step: all beams are equal, so only one is expanded.
+
+    Args:
+        batch: Number of inputs.
+        k: Beams per input.
+        max_length: Number of tokens of a hypothesis.
+        bos: ID of the begin token.
+        eos: ID of the end token.
+        device: Device of the decoder.
+    """
+    scores = torch.full((batch, k), -torch.inf, device=device)
+    finished = Finished(torch.full((batch, k, max_length), eos, device=device), scores.clone())
+    scores[:, 0] = 0.0
+    last = torch.full((batch, k), bos, device=device)
+    done = torch.zeros(batch, dtype=torch.bool, device=device)
+    index = torch.arange(batch, device=device)
+    return Search(index, scores, finished.tokens.clone(), last, finished, done)
+
+
+def advance(
+    now: Search, logits: Float[Tensor, "b k v"], t: int, norm: float, eos: int
+) -> Int[Tensor, "b k"]:
+    """Extend the open hypotheses by token t, in place; return which beam each continues.
+
+    Args:
+        now: The state.
+        logits: Of the token.
+        t: Place of the token.
+        norm: Divisor of the scores of hypotheses that end here.
+        eos: ID of the end token.
+    """
+    k = now.scores.shape[1]
+    best, origin, token = extensions(now.scores, logits)
+    extended = gather_beams(now.sequences, origin)
+    extended[:, :, t] = token
+    ended = token == eos
+    # finished ones must rank in the top k
+    in_top_k = torch.arange(best.shape[1], device=best.device) < k
+    accepted = ended & in_top_k & ~now.done[:, None]
+    now.finished.add(extended, (best / norm).masked_fill(~accepted, -torch.inf))
+    now.scores, chosen = best.masked_fill(ended, -torch.inf).topk(k, dim=1)
+    now.sequences, now.last = gather_beams(extended, chosen), token.gather(1, chosen)
+    now.done = now.done | (now.finished.scores[:, -1] >= now.scores[:, 0] / norm)
+    return origin.gather(1, chosen)
+
+
+def settle(now: Search, norm: float, tokens: Tensor, scores: Tensor) -> None:
+    """Write the best hypotheses to ``tokens`` and ``scores``; without a finished one, an open one.
+
+    Args:
+        now: The state of the inputs.
+        norm: Divisor of the scores of open hypotheses.
+        tokens: Of all inputs.
+        scores: Of all inputs.
+    """
+    unfinished = now.finished.scores[:, 0] == -torch.inf
+    still_open = (now.scores / norm).masked_fill(~unfinished[:, None], -torch.inf)
+    now.finished.add(now.sequences, still_open)
+    tokens[now.index] = now.finished.tokens[:, 0]
+    scores[now.index] = now.finished.scores[:, 0].to(scores.dtype)

@@ -38,5 +38,12 @@ class Context:
         """Number of tokens of each stream."""
         return (self.x.shape[1],) if self.streams is None else self.streams
 
+    def select(self, inputs: Int[Tensor, " m"]) -> "Context":
+        """Return the context of some inputs."""
+        own = (self.summary, self.prompt)
+        summary, prompt = (None if x is None else x[inputs] for x in own)
+        raw = self.raw and {n: x.map(lambda data: data[inputs]) for n, x in self.raw.items()}
+        return Context(self.x[inputs], self.mask[inputs], summary, prompt, self.streams, raw)
+
     def __len__(self) -> int:
         return len(self.x)

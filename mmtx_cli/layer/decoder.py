@@ -28,6 +28,13 @@ class LayerCache:
         for cached in self.past:
             cached[:, :, :length] = cached[rows, :, :length]
 
+    def keep(self, inputs: Int[Tensor, " m"], rows: Int[Tensor, " rows"]) -> None:
+        """Keep the given inputs and the rows of their beams."""
+        keys, values = self.past
+        self.past = keys[rows], values[rows]
+        keys, values = self.context
+        self.context = keys[inputs], values[inputs]
+
 
 class DecoderBlock(nn.Module):
     """A pre-norm block with causal self-attention and cross-attention to a context."""

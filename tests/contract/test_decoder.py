@@ -15,7 +15,7 @@ from tests.decoders import (
     tiny_decoder,
     tiny_texts,
 )
-from tests.tiny import EOS, LENGTH, VOCAB, gradients, same
+from tests.tiny import BOS, EOS, LENGTH, VOCAB, gradients, same
 
 PREFIX = ("decoder=huggingface", "connector=prefix")
 MODELS = [
@@ -179,3 +179,21 @@ def test_packing_changes_neither_loss_nor_gradients(args, size):
     apart = step()
     decoder.pack = size
     same(step(), apart, 1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beams", [1, 3])
+def test_an_input_is_generated_as_if_it_were_alone(decoder, beams):
+    """Inputs end at different lengths, and leave the batch; the end is a word that occurs."""
+    context = tiny_context(decoder)
+    lengths = set()
+    written, _ = decoder.generate(context, beams, LENGTH, 1.0, BOS, EOS)
+    for eos in [EOS, *written.unique().tolist()[:4]]:
+        together, scores = decoder.generate(context, beams, LENGTH, 1.0, BOS, eos)
+        for i in range(4):
+            only = rows(context, slice(i, i + 1))
+            alone, score = decoder.generate(only, beams, LENGTH, 1.0, BOS, eos)
+            assert torch.equal(alone[0], together[i])
+            same(score[0], scores[i], EXACT)
+            lengths.add(int((together[i] != eos).sum()))
+    assert len(lengths) > 1

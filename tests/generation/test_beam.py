@@ -47,13 +47,19 @@ class Decoder:
     def reorder(self, rows, length):
         self.past = [self.past[row][:length] for row in rows.tolist()]
 
+    def keep(self, inputs, beams):
+        assert beams == self.beams
+        assert 0 < len(inputs) < len(self.tables)
+        self.tables = [self.tables[i] for i in inputs.tolist()]
+        self.past = [self.past[i * beams + j] for i in inputs.tolist() for j in range(beams)]
+
 
 def search(tables, beams, max_length, penalty=1.0):
     """Hypotheses without what follows their EOS, and their scores."""
     decoder = Decoder(tables, beams)
     tokens, scores = beam_search(
         decoder.step,
-        decoder.reorder,
+        decoder,
         len(tables),
         beams,
         max_length,
@@ -175,7 +181,7 @@ def test_only_one_way_to_go(beams):
         return logits
 
     tokens, scores = beam_search(
-        step, lambda rows, length: None, 2, beams, 8, BOS, EOS, 1.0, torch.device("cpu")
+        step, Decoder([None] * 2, beams), 2, beams, 8, BOS, EOS, 1.0, torch.device("cpu")
     )
     assert [cut(row) for row in tokens.tolist()] == [(2, 2, 2, EOS)] * 2
     assert scores.tolist() == [0.0, 0.0]
