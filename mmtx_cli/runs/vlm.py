@@ -19,6 +19,8 @@ RAW = {name: {"_target_": "mmtx_cli.encoder.raw.RawEncoder"} for name in ("image
 """Encoders of a model that reads pictures and films itself."""
 SIZE = 448
 """Side in pixels of the pictures of a processor that accepts any size."""
+LONGEST = 4096
+"""From here on, ``longest_edge`` is a number of pixels, not a length (Qwen2-VL)."""
 
 
 def expand_vlm(cfg: DictConfig) -> None:
@@ -108,10 +110,9 @@ def picture_size(weights: str) -> tuple[int, str]:
         return int(crop["height"]), "crop"
     if size.get("height"):
         return int(size["height"]), "squash"
-    # the aspect ratio is kept: padding, which is removed again
-    return int(size.get("longest_edge") or SIZE) if size.get(
-        "longest_edge", 0
-    ) < 4096 else SIZE, "pad"
+    # the aspect ratio is kept: the padding is removed again
+    edge = int(size.get("longest_edge") or SIZE)
+    return (edge if edge < LONGEST else SIZE), "pad"
 
 
 def write_model_folder(cfg: DictConfig) -> str:
@@ -146,6 +147,7 @@ def write_model_folder(cfg: DictConfig) -> str:
         "eos_id": tokenizer.eos_id,
     }
     model = {key: plain[key] for key in ("encoder", "fusion", "decoder", "head")}
+    model["decoder"]["prompt_template"] = preprocessing.prompt
     nodes: Any = OmegaConf.to_container(OmegaConf.create({**facts, **model}), resolve=True)
     config: Mapping[str, Any] = {
         "model": {"dim": 1, "connector": None, **{key: nodes[key] for key in model}},

@@ -127,6 +127,7 @@ class HuggingFaceVLM(Freezable, Decoder):
     def prompts(self, context: Context) -> list[str]:
         """Return the prompt of each input."""
         if context.prompt is None:
+            assert self.template is None, "the prompt needs the text of each row"
             return [self.prompt] * len(context)
         rows = [row[row != IGNORE_INDEX].tolist() for row in context.prompt]
         tokenizer = self.prompter.tokenizer

@@ -57,7 +57,7 @@ def visuals(context: Context, trim: bool = False) -> list[Visual]:
 
 
 def _present(
-    data: UInt8[Tensor, "l 3 h w"], x: Float[Tensor, "l d"], mask: Bool[Tensor, " l"]
+    data: UInt8[Tensor, "f 3 h w"], x: Float[Tensor, "l d"], mask: Bool[Tensor, " l"]
 ) -> UInt8[Tensor, "n 3 h w"]:
     if not mask.any():  # a batch without the modality has a single masked token
         return data[:0]

