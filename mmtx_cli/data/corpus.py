@@ -25,6 +25,7 @@ from mmtx_cli.data.text.tokenizer_choice import (
     decoder_prompt,
     pretrained_tokenizer,
     run_tokenizer,
+    stored_input_tokenizer,
 )
 from mmtx_cli.data.text.vqa_answers import answer_names
 from mmtx_cli.errors import DataError, truncate
@@ -203,6 +204,7 @@ def build_data(
     labels = [sample.label for sample in manifest.samples if sample.label is not None]
     trained = has_label_head(stored)
     tokenizer = run_tokenizer(manifest, settings, stored.get("tokenizer"), heads or {}, decoder)
+    input_tokenizer = stored_input_tokenizer(stored, tokenizer)
     multi_label = any(isinstance(label, tuple) for label in labels)
     return Corpus(
         manifest,
@@ -217,7 +219,7 @@ def build_data(
         bool(stored.get("multi_label") if trained else multi_label),
         stored.get("answer_names")
         or answer_names((row.answers for row in manifest.split("train")), settings.num_answers),
-        pretrained_tokenizer(text_encoder or {}, stored.get("text_tokenizer"), heads),
+        pretrained_tokenizer(text_encoder or {}, input_tokenizer, heads),
         trained,
         mixing_of(settings, heads or {}),
     )

@@ -17,7 +17,13 @@ EXACT = 1e-5
 """Share of the largest value: some models compute their norms and positions in float32."""
 
 
-@pytest.fixture(scope="module", params=list(ARCHITECTURES))
+QUICK = ("blip", "llava", "qwen2_vl", "florence2")
+KINDS = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ARCHITECTURES
+]
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def weights(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("vlm") / request.param
     return save_vision_language_model(folder, request.param)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tokenizers import Encoding, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
+from tokenizers.processors import TemplateProcessing
 
 from mmtx_cli.data.text.tokenizer_growth import check_growth
 from mmtx_cli.errors import DataError
@@ -157,6 +158,18 @@ class Tokenizer:
     def to_json(self) -> str:
         """Serialize the tokenizer for a checkpoint."""
         return str(self.backend.to_str())
+
+    def as_template(self) -> str:
+        """Serialize the tokenizer with a post-processor that adds BOS and EOS, so that it can be
+        restored with ``template``.
+        """
+        backend = Backend.from_str(self.to_json())
+        ends = {str(backend.id_to_token(number)): number for number in (self.bos_id, self.eos_id)}
+        bos, *others = ends
+        backend.post_processor = TemplateProcessing(
+            single=[bos, "$A", others[0] if others else bos], special_tokens=[*ends.items()]
+        )
+        return str(backend.to_str())
 
     def save(self, path: Path) -> None:
         """Write a ``tokenizer.json``."""

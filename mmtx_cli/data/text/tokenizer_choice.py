@@ -38,6 +38,21 @@ def pretrained_tokenizer(
     return Tokenizer.from_json(stored, template=True) if stored and text_encoder else None
 
 
+def stored_input_tokenizer(stored: Mapping[str, Any], tokenizer: Tokenizer | None) -> str | None:
+    """Return the serialized tokenizer that a trained model's text encoder reads with.
+
+    It is that of the model's targets, too, unless the decoder now brings another one.
+
+    Args:
+        stored: Config of the trained model; empty without one.
+        tokenizer: The tokenizer of the run's targets.
+    """
+    own, former = stored.get("text_tokenizer"), stored.get("tokenizer")
+    if own or not former or tokenizer is None or former == tokenizer.to_json():
+        return own
+    return Tokenizer.from_json(former).as_template()
+
+
 def run_tokenizer(
     manifest: Manifest,
     settings: DataSettings,
