@@ -126,6 +126,22 @@ def test_a_stopped_run_ends_as_one_never_stopped_to_the_bit(manifest, weights, t
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_a_connector_that_knows_words_is_trained_on_texts(manifest, weights, tmp_path):
+    words = "decoder.objective=words"
+    first = succeeded(mmtx(*command(manifest, weights, words), f"run_dir={tmp_path / 'words'}"))
+    names = load_file(first / "model" / "model.safetensors").keys()
+    assert not any(".lm." in name for name in names)
+    data = (f"data.path={manifest}", "trainer.max_steps=2", "data.num_workers=0")
+    args = (f"ckpt={first}", "decoder.objective=text", LORA, *data)
+    done = mmtx("finetune", *args, f"run_dir={tmp_path / 'text'}")
+    second = load_file(succeeded(done) / "model" / "model.safetensors")
+    mentions(done.stdout + done.stderr, "ckpt: loaded")
+    assert any("lora_" in name for name in second)
+    assert not any(".words." in name for name in second)
+    message = refused(*command(manifest, weights, words, LORA), f"run_dir={tmp_path / 'no'}")
+    mentions(message, "decoder: objective=words", "lora")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("connector", "more"),
