@@ -245,11 +245,34 @@ def gemma3(t: Any) -> tuple[Any, Any]:
     return t.Gemma3ForConditionalGeneration(config), processor
 
 
+def internvl(t: Any) -> tuple[Any, Any]:
+    """Its processor pads prompts on the left unless asked not to."""
+    marks = ("<IMG_CONTEXT>", "<img>", "</img>", "<video>")
+    names = ("context_image_token", "start_image_token", "end_image_token", "video_token")
+    roles = dict(zip(names, marks, strict=True))
+    words = tokenizer("<s>", "</s>", "<pad>", *marks, *TURN_TOKENS, extra_special_tokens=roles)
+    vision = {"model_type": "internvl_vision", **VISION, "patch_size": [8, 8]}
+    config = t.InternVLConfig(
+        vision_config={**vision, "image_size": [SIDE, SIDE]},
+        text_config={"model_type": "llama", **TEXT},
+        image_token_id=3,
+    )
+    side = {"height": SIDE, "width": SIDE}
+    processor = t.InternVLProcessor(
+        t.GotOcr2ImageProcessor(size=side, crop_to_patches=False),
+        words,
+        t.InternVLVideoProcessor(size=side),
+        image_seq_length=4,
+        chat_template=turn("<IMG_CONTEXT>", "<video>"),
+    )
+    return t.InternVLForConditionalGeneration(config), processor
+
+
 ARCHITECTURES: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     build.__name__: build
     for build in (
         *(blip, git, llava, idefics3, smolvlm),
-        *(qwen2_vl, florence2, paligemma, gemma3),
+        *(qwen2_vl, florence2, paligemma, gemma3, internvl),
     )
 }
 

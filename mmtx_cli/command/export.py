@@ -44,7 +44,10 @@ def run(cfg: DictConfig) -> None:
 
         if decoder_section(config["model"].get("decoder")) == "vlm":
             check_empty(out)
-            write_published(out, config, weights, f"ckpt={cfg.ckpt}")
+            try:
+                write_published(out, config, weights, f"ckpt={cfg.ckpt}")
+            except OSError as error:
+                raise ConfigError(f"out={out}: cannot be written: {reason(error)}") from error
             print(out)
             return
         if not config["model"].get("decoder"):
@@ -63,8 +66,8 @@ def run(cfg: DictConfig) -> None:
 
 def check_empty(out: Path) -> None:
     """Raise ConfigError unless ``out`` is new or empty."""
-    if out.is_dir() and any(out.iterdir()):
-        raise ConfigError(f"out={out}: contains other files; use a new or empty folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"out={out}: exists already; use a new or empty folder")
 
 
 def check_replaceable_folder(out: Path) -> None:

@@ -108,6 +108,13 @@ def fusion_faults(cfg: Mapping[str, Any], encoders: Set[str]) -> Iterator[str]:
 def decoder_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield errors for a decoder that no head uses, and for a connector that does not fit it."""
     decoder, connector = cfg.get("decoder"), cfg.get("connector")
+    if decoder_section(decoder) != "vlm":
+        for name, node in entries(cfg, "encoder"):
+            if class_attribute(node, "is_placeholder"):
+                yield (
+                    f"encoder.{name}: a published model reads its input itself, and other heads "
+                    f"cannot use it; set encoder/{name}=NAME"
+                )
     if not decoder:
         if connector:
             yield "connector: only a decoder reads through it; set decoder=NAME, or remove it"

@@ -1,5 +1,6 @@
 """Causal language models of the transformers library: pretrained, or new."""
 
+import re
 from collections.abc import Mapping
 from contextlib import nullcontext, redirect_stderr
 from difflib import get_close_matches
@@ -219,12 +220,28 @@ def add_adapters(lm: Any, lora: Mapping[str, Any]) -> None:
         config = peft.LoraConfig(
             **{"target_modules": "all-linear", "task_type": "CAUSAL_LM", **lora}
         )
+        config.exclude_modules = with_tied_layers(lm, config.exclude_modules)
         lm.add_adapter(config)
     except (TypeError, ValueError) as error:
         raise ValueError(f"lora: {one_line(error)}") from error
     for parameter in lm.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+
+
+def with_tied_layers(lm: Any, excluded: Any) -> Any:
+    """Return ``exclude_modules`` of peft with the layers that share the embeddings' weight.
+
+    A merged adapter would change the embeddings, too. peft excludes only the output layer that a
+    model names as such.
+    """
+    shared = lm.get_input_embeddings().weight
+    tied = [n for n, m in lm.named_modules() if isinstance(m, nn.Linear) and m.weight is shared]
+    if not tied or lm.get_output_embeddings() is not None:
+        return excluded
+    if isinstance(excluded, str):
+        return "|".join([f"({excluded})", *map(re.escape, tied)])
+    return [*(excluded or ()), *tied]
 
 
 def hidden_states(lm: Any, **inputs: Any) -> Tensor:

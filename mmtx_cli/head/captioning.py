@@ -75,7 +75,7 @@ class CaptioningHead(Head):
         if self.decoder.max_length < max_length:
             raise ValueError(
                 f"max_length={max_length}: the decoder supports {self.decoder.max_length} tokens; "
-                f"set decoder.max_length={max_length}"
+                f"set {'vlm' if self.decoder.reads_raw else 'decoder'}.max_length={max_length}"
             )
 
     def forward(self, streams: Streams, batch: Batch) -> Prediction:

@@ -40,7 +40,14 @@ def check_reads_pictures(weights: str) -> None:
     library, source = transformers(), source_of(weights)
     with wrap_loading_errors(weights), quiet_logging():
         config = library.AutoConfig.from_pretrained(source, trust_remote_code=False)
-    if type(config) not in library.AutoModelForImageTextToText._model_mapping:
+    mapping = library.AutoModelForImageTextToText._model_mapping
+    wanted = mapping[type(config)].__name__ if type(config) in mapping else ""
+    if wanted and wanted not in (config.architectures or [wanted]):
+        raise ValueError(
+            f"weights={weights}: is a {config.architectures[0]}, whose weights do not fit "
+            f"{wanted}; choose a model for captions or image-text-to-text"
+        )
+    if not wanted:
         raise ValueError(
             f"weights={weights}: a {config.model_type} model does not generate text from pictures; "
             "for a language model, use decoder=huggingface with an image encoder"

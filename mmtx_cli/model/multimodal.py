@@ -29,6 +29,9 @@ class MultimodalModel(nn.Module):
         self.encoder: Mapping[str, Encoder] = nn.ModuleDict(encoders)  # type: ignore[assignment]
         project = {name: nn.Linear(encoder.width, dim) for name, encoder in encoders.items()}
         self.project: Mapping[str, nn.Linear] = nn.ModuleDict(project)  # type: ignore[assignment]
+        for name, encoder in encoders.items():
+            if encoder.is_placeholder:  # nothing reads the values of its tokens
+                project[name].requires_grad_(False)
         self.fusion = fusion
         self.head: Mapping[str, Head] = nn.ModuleDict(heads)  # type: ignore[assignment]
 

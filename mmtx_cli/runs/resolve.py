@@ -25,7 +25,7 @@ from mmtx_cli.runs.run_config import (
     resolved_nodes,
     root_values,
 )
-from mmtx_cli.runs.vlm import expand_vlm
+from mmtx_cli.runs.vlm import expand_vlm, follow_preprocessing
 
 DEFAULTS = {"dim": 256} | {key: getattr(Preprocessing(), key) for key in ROOT_KEYS}
 
@@ -105,6 +105,7 @@ def frozen_config(
         stored: Config of the trained model, or of the run to resume.
         further: Fields of ``kind`` that are not keys of the configuration.
     """
+    follow_preprocessing(cfg)
     typed, nodes = sections(cfg), resolved_nodes(cfg)
     values = root_values(kind, nodes["plain"]) | typed | nodes | further
     values |= {"run_dir": Path(cfg.run_dir), "preprocessing": preparation_of(cfg, typed["data"])}

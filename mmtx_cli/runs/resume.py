@@ -217,6 +217,8 @@ def overridden(cfg: DictConfig) -> Iterator[str]:
     """Yield the config paths set on the command line; for a chosen component, those it sets."""
     for override in job_overrides():
         key = override.lstrip("+~").partition("=")[0].partition("@")[0].replace("/", ".")
+        # a published model is the decoder
+        key = f"decoder{key[3:]}" if key.split(".")[0] == "vlm" else key
         node = OmegaConf.select(cfg, key)
         if is_section_key(override.lstrip("+~")):
             yield key

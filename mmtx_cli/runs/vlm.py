@@ -9,16 +9,19 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mmtx_cli.config.conf_tree import shipped
-from mmtx_cli.config.cross_checks import text_target
+from mmtx_cli.config.cross_checks import class_attribute, text_target
 from mmtx_cli.config.preprocessing import PLACE, Preprocessing
 from mmtx_cli.errors import ConfigError
 from mmtx_cli.io.checkpoint import read_config, save_folder
 from mmtx_cli.runs.inherit import is_change
+from mmtx_cli.runs.run_dir import check_not_trained
 
 RAW = {name: {"_target_": "mmtx_cli.encoder.raw.RawEncoder"} for name in ("image", "video")}
 """Encoders of a model that reads pictures and films itself."""
 SIZE = 448
 """Side in pixels of the pictures of a processor that accepts any size."""
+TILES = ("image_grid_pinpoints", "crop_to_patches", "max_image_tiles")
+"""Settings of processors that cut a picture into several tiles (LLaVA-NeXT, InternVL, Mllama)."""
 LONGEST = 4096
 """From here on, ``longest_edge`` is a number of pixels, not a length (Qwen2-VL)."""
 
@@ -35,10 +38,12 @@ def expand_vlm(cfg: DictConfig) -> None:
     cfg.vlm = None
     if not chosen:
         return
-    if is_change(chosen):
-        if not cfg.get("ckpt"):
+    if is_change(chosen) or cfg.get("resume"):
+        if not cfg.get("ckpt") and not cfg.get("resume"):
             raise ConfigError("vlm: no model selected; set vlm=huggingface")
         cfg.decoder = OmegaConf.merge(cfg.get("decoder") or {}, chosen)
+        if isinstance(chosen.get("prompt"), str):
+            cfg.decoder.prompt_template = PLACE if PLACE in chosen.prompt else None
         return
     if faults := list(part_faults(cfg)):
         raise ConfigError(*faults)
@@ -58,9 +63,6 @@ def expand_vlm(cfg: DictConfig) -> None:
     cfg.image_size = size if cfg.get("image_size") is None else cfg.image_size
     if cfg.data.get("resize_mode") is None:
         cfg.data.resize_mode = mode
-    cfg.decoder.trim = cfg.data.resize_mode == "pad"
-    if "freeze" in cfg:
-        cfg.freeze = [*cfg.freeze, "project"]
 
 
 def stored_model(cfg: DictConfig) -> Mapping[str, Any]:
@@ -74,6 +76,7 @@ def stored_model(cfg: DictConfig) -> Mapping[str, Any]:
     if cfg.vlm and not is_change(cfg.vlm):
         if cfg.ckpt:
             raise ConfigError("vlm: cannot be combined with ckpt; remove one of them")
+        check_not_trained({"run_dir": cfg.run_dir})
         cfg.ckpt, cfg.vlm = write_model_folder(cfg), None
     expand_vlm(cfg)
     return read_config(cfg.ckpt)
@@ -106,11 +109,13 @@ def picture_size(weights: str) -> tuple[int, str]:
     except ValueError as error:
         raise ConfigError(f"vlm: {error}") from error
     crop, size = (dict(getattr(processor, name, None) or {}) for name in ("crop_size", "size"))
+    # these keep the aspect ratio: the padding is removed again
+    if any(getattr(processor, name, None) for name in TILES):
+        return 2 * int(size.get("height") or size.get("shortest_edge") or SIZE), "pad"
     if getattr(processor, "do_center_crop", False) and crop.get("height"):
         return int(crop["height"]), "crop"
     if size.get("height"):
         return int(size["height"]), "squash"
-    # the aspect ratio is kept: the padding is removed again
     edge = int(size.get("longest_edge") or SIZE)
     return (edge if edge < LONGEST else SIZE), "pad"
 
@@ -163,4 +168,11 @@ def write_model_folder(cfg: DictConfig) -> str:
     for name in nodes["encoder"]:
         weights[f"project.{name}.weight"] = torch.ones(1, 1)
         weights[f"project.{name}.bias"] = torch.zeros(1)
-    return str(save_folder(Path(str(cfg.run_dir)) / "model", config, weights))
+    return str(save_folder(Path(str(cfg.run_dir)) / "published", config, weights))
+
+
+def follow_preprocessing(cfg: DictConfig) -> None:
+    """Let a published model know the size of its pictures, and whether they are padded."""
+    if class_attribute(cfg.get("decoder"), "reads_raw"):
+        cfg.decoder.image_size = cfg.image_size
+        cfg.decoder.trim = (cfg.get("data") or {}).get("resize_mode") == "pad"

@@ -6,6 +6,7 @@ pictures and the prompt.
 
 from inspect import signature
 from pathlib import Path
+from re import fullmatch
 from typing import Any, ClassVar
 
 import torch
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 from mmtx_cli.config.preprocessing import PLACE
 from mmtx_cli.decoder.base import Decoder, DecoderState
 from mmtx_cli.decoder.language_model import add_adapters, checked_hash, merge_adapters
-from mmtx_cli.decoder.lm_arguments import argument_fault, check_template
+from mmtx_cli.decoder.lm_arguments import argument_fault
 from mmtx_cli.decoder.lm_tokenizer import target_tokenizer_json
 from mmtx_cli.decoder.stored_state import exclude_from_state
 from mmtx_cli.hub.huggingface import quiet_logging
@@ -29,8 +30,8 @@ from mmtx_cli.vlm.prompts import Prompter
 from mmtx_cli.vlm.sequence import decoder_input, extended
 from mmtx_cli.vlm.visual import Visual, grouped, visuals
 
-LANGUAGE_ONLY = r".*(vision|visual|image).*"
-"""Modules that LoRA does not adapt unless ``target_modules`` or ``exclude_modules`` is set."""
+VISION = r".*(vision|visual|image).*"
+"""Names of modules that LoRA does not adapt unless ``exclude_modules`` is set."""
 
 
 class HuggingFaceVLM(Freezable, Decoder):
@@ -81,7 +82,6 @@ class HuggingFaceVLM(Freezable, Decoder):
             self.prompter = Prompter(load_processor(weights), self.lm.config, chat, native_video)
         self.prompt = self.prompter.default_prompt if prompt is None else prompt
         self.template = self.prompt_template(weights, self.prompt, bool(chat))
-        check_template(prompt_template, self.template)
         config: Any = self.lm.config
         self.is_encoder_decoder = bool(config.is_encoder_decoder)
         self.selects_logits = "logits_to_keep" in signature(self.lm.forward).parameters
@@ -90,7 +90,7 @@ class HuggingFaceVLM(Freezable, Decoder):
         if freeze:
             self.lm.requires_grad_(False)
         if lora is not None:
-            add_adapters(self.lm, {"exclude_modules": LANGUAGE_ONLY, **lora})
+            add_adapters(self.lm, {"exclude_modules": VISION, **lora})
         self.frozen = [self.lm] if freeze and lora is None else []
         self.base: str | None = weights if freeze else None
         self.excluded = exclude_from_state(self, self.lm, "lm", frozen=freeze)
@@ -111,8 +111,14 @@ class HuggingFaceVLM(Freezable, Decoder):
 
     def layers(self) -> list[nn.Module]:
         """Return the layers of the language model."""
-        lists = (m for m in self.lm.get_decoder().modules() if isinstance(m, nn.ModuleList))
-        return list(next(lists, []))
+        lists = (
+            module
+            for name, module in self.lm.named_modules()
+            if isinstance(module, nn.ModuleList) and not fullmatch(VISION, name)
+        )
+        return [
+            layer for found in lists for layer in found if type(layer).__name__.endswith("Layer")
+        ]
 
     @staticmethod
     def tokenizer_json(weights: str, eos: str | None = None) -> str:
@@ -121,8 +127,8 @@ class HuggingFaceVLM(Freezable, Decoder):
 
     @staticmethod
     def prompt_template(weights: str, prompt: str, chat: bool) -> str | None:
-        """Return the prompt, if it has the text of the row, else None."""
-        return prompt if PLACE in prompt else None
+        """Return a place for the text of the row, if the prompt has one, else None."""
+        return PLACE if PLACE in prompt else None
 
     def prompts(self, context: Context) -> list[str]:
         """Return the prompt of each input."""
@@ -130,8 +136,8 @@ class HuggingFaceVLM(Freezable, Decoder):
             assert self.template is None, "the prompt needs the text of each row"
             return [self.prompt] * len(context)
         rows = [row[row != IGNORE_INDEX].tolist() for row in context.prompt]
-        tokenizer = self.prompter.tokenizer
-        return [tokenizer.decode(row, skip_special_tokens=True) for row in rows]
+        texts = [self.prompter.plain(self.prompter.tokenizer.decode(row)) for row in rows]
+        return [self.prompt.replace(PLACE, text) for text in texts]
 
     def arguments(
         self, inputs: list[Visual], prompts: list[str], left: bool = False
@@ -210,7 +216,8 @@ class HuggingFaceVLM(Freezable, Decoder):
         settings = generation_settings(self.lm, num_beams, max_length, length_penalty, eos_id)
         order, texts, scores = [], [], []
         for index, inputs, prompts in self.groups(context):
-            arguments = self.arguments(inputs, prompts, left=True)
+            # behind a prompt, generated text continues it; an encoder counts from the left
+            arguments = self.arguments(inputs, prompts, left=not self.is_encoder_decoder)
             text, score = generated_tokens(self.lm, arguments, settings, eos_id)
             order += index
             texts.append(F.pad(text, (0, max_length - text.shape[1]), value=eos_id))

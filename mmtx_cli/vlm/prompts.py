@@ -8,7 +8,6 @@ from torch import Tensor
 
 from mmtx_cli.vlm.visual import Visual
 
-BLACK = torch.zeros(3, 32, 32, dtype=torch.uint8)
 CHAT_PROMPT = "Describe this in one sentence."
 PROCESSING_ERRORS = (ValueError, TypeError, IndexError, RuntimeError, KeyError, AttributeError)
 PROMPTS = {"florence2": "<CAPTION>", "paligemma": "caption en"}
@@ -36,6 +35,8 @@ class Prompter:
         """
         self.processor, self.config = processor, config
         self.tokenizer = processor.tokenizer
+        added = self.tokenizer.added_tokens_decoder.values()
+        self.special = [str(token) for token in added if len(str(token)) > 1]
         template = getattr(processor, "chat_template", None)
         if chat and not template:
             raise ValueError("chat=true: the processor of this model has no chat template")
@@ -46,7 +47,7 @@ class Prompter:
         self.image_id = None if image_token is None else _image_id(config)
         self.image_token = None if self.image_id is None else image_token
         self.inserts = False  # whether the processor inserts the placeholders by itself
-        picture = torch.full((3, 32, 32), 100, dtype=torch.uint8)
+        picture = torch.full((3, 32, 32), 100, dtype=torch.uint8, device="cpu")
         if not self.chat and self.image_token is not None:
             self.inserts = True
             self.inserts = self._reads(Visual((picture,)))
@@ -61,6 +62,12 @@ class Prompter:
     def default_prompt(self) -> str:
         """The prompt for captions unless another is set."""
         return CHAT_PROMPT if self.chat else PROMPTS.get(self.config.model_type, "")
+
+    def plain(self, text: str) -> str:
+        """Return a text in which the names of special tokens are words like others."""
+        for name in self.special:
+            text = text.replace(name, f"{name[0]} {name[1:]}")
+        return text
 
     def _reads(self, visual: Visual) -> bool:
         """Return whether the processor makes room for each of the pictures in the prompt."""
@@ -92,9 +99,10 @@ class Prompter:
         """
         frames = () if visual.video is None else tuple(visual.video)
         if not frames or (self.native_video and not visual.images):
-            seen = visual if self.several else Visual(visual.images[:1])
-            is_empty = not seen.images and seen.video is None
-            return Visual((BLACK,)) if is_empty and self.needs_picture else seen
+            seen = visual if self.several else Visual(visual.images[:1], visual.video)
+            if seen.images or seen.video is not None or not self.needs_picture:
+                return seen
+            return Visual((torch.zeros(3, 32, 32, dtype=torch.uint8, device="cpu"),))
         if self.several:
             return Visual((*visual.images, *frames))
         return Visual((*visual.images, frames[len(frames) // 2])[:1])
@@ -130,8 +138,7 @@ class Prompter:
         texts = [self.text(*pair) for pair in zip(inputs, prompts, strict=True)]
         if self.image_token is None:
             return self._separate(inputs, texts, left)
-        self.tokenizer.padding_side = "left" if left else "right"
-        arguments: dict[str, Any] = {"text": texts}
+        arguments: dict[str, Any] = {"text": texts, "padding_side": "left" if left else "right"}
         if inputs[0].images:
             arguments["images"] = [list(visual.images) for visual in inputs]
         if inputs[0].video is not None:

@@ -32,6 +32,7 @@ def extended(
         model_type: Of the model.
     """
     ids = arguments["input_ids"]
+    assert arguments["attention_mask"][:, 0].all(), "prompts must be padded on the right"
     lengths, count = arguments["attention_mask"].sum(dim=1), words.shape[1]
     place = lengths[:, None] + torch.arange(count, device=ids.device)
     real = words != IGNORE_INDEX

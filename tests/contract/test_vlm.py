@@ -119,10 +119,11 @@ def test_several_texts_of_an_input(vlm, tokenizer):
 
 
 @torch.no_grad()
-def test_prompts_of_different_lengths(vlm, tokenizer):
-    shown, words = context(), texts(tokenizer)
-    rows = [[30], [40, 41, 42], [50, 51], [60, 61, 62, 63]]
-    prompt = torch.full((4, 4), IGNORE_INDEX)
+def test_prompts_of_different_lengths(weights, tokenizer):
+    vlm, shown, words = build(weights, prompt="{text} here").double(), context(), texts(tokenizer)
+    plain = ("a", "two dogs run on", "red <image> blue", "What color is it?")
+    rows = tokenizer.encode_plain(plain)
+    prompt = torch.full((4, max(map(len, rows))), IGNORE_INDEX)
     for i, row in enumerate(rows):
         prompt[i, : len(row)] = torch.tensor(row)
     together = vlm(words, replace(shown, prompt=prompt))
@@ -172,6 +173,17 @@ def test_only_adapters_are_saved_and_trained(weights, tokenizer):
     with torch.no_grad():
         same(other(words, shown)[real], vlm(words, shown)[real], 0)
         assert (build(weights)(words, shown) - vlm(words, shown))[real].abs().max() > 1e-6
+
+
+def test_an_exported_model_is_the_trained_one(weights, tokenizer, tmp_path):
+    pytest.importorskip("peft")
+    shown, words = context(dtype=torch.float32), texts(tokenizer)
+    vlm = build(weights, lora={"r": 2, "init_lora_weights": False})
+    real = words != IGNORE_INDEX
+    with torch.no_grad():
+        wanted = vlm(words, shown)[real]
+        vlm.save_published(tmp_path / "merged")
+        same(build(str(tmp_path / "merged"))(words, shown)[real], wanted, 1e-3)
 
 
 @torch.no_grad()

@@ -70,6 +70,35 @@ def test_it_captions_and_answers_as_it_is(scenes, weights, tmp_path):
     assert len(scores) == 3
 
 
+def test_a_trained_model_is_not_replaced(weights, scenes, trained, tmp_path):
+    before = (trained / "model" / "config.json").read_text()
+    args = published(weights, f"data.path={scenes}", f"run_dir={trained}")
+    mentions(refused("eval", *args), "already contains a trained model")
+    assert (trained / "model" / "config.json").read_text() == before
+    assert not (trained / "published").exists()
+
+
+def test_a_resumed_run_is_compared(trained, weights):
+    run = ("resume=true", f"run_dir={trained}")
+    mentions(refused("finetune", *run, "vlm.lora={r: 4}"), "decoder.lora")
+    other = published(weights, "vlm.prompt=What?")
+    mentions(refused("finetune", *run, *other), "decoder.prompt")
+
+
+def test_parts_of_a_published_model_serve_no_other_head(trained, scenes, tmp_path):
+    args = (f"ckpt={trained}", "head=classification", "fusion=concat", f"data.path={scenes}")
+    message = refused("finetune", *args, f"run_dir={tmp_path / 'run'}")
+    mentions(message, "encoder.image", "published model")
+
+
+def test_another_question_for_a_trained_model(trained, scenes, tmp_path):
+    question = ("vlm.prompt='{text} Answer:'", "text='What color is it?'")
+    picture = f"inputs={pictures(scenes)[0]}"
+    (one,) = captions(f"ckpt={trained}", *question, picture, out=tmp_path / "a")
+    (two,) = captions(f"ckpt={trained}", picture, out=tmp_path / "b")
+    assert one["score"] != two["score"]
+
+
 def test_answers_are_evaluated(scenes, weights, tmp_path):
     args = published(weights, f"data.path={scenes}", "bootstrap=5", f"run_dir={tmp_path / 'e'}")
     done = mmtx("eval", *args, "head.captioning.target=answers")
