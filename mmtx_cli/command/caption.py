@@ -18,7 +18,7 @@ def run(cfg: DictConfig) -> None:
         "inputs": "inputs=FILE, inputs=FOLDER or inputs='*.mp4'",
     }
     missing = [key for key in examples if cfg[key] in (None, "", [])]
-    if cfg.vlm:
+    if cfg.get("vlm"):
         missing = [key for key in missing if key != "ckpt"]
     if missing:
         raise ConfigError(*(f"{key}: required; set {examples[key]}" for key in missing))

@@ -17,7 +17,7 @@ from mmtx_cli.runs.vlm import stored_model
 
 def run(cfg: DictConfig) -> None:
     """Evaluate a trained model on a split."""
-    if not cfg.ckpt and not cfg.vlm:
+    if not cfg.ckpt and not cfg.get("vlm"):
         raise ConfigError("ckpt: required; set ckpt=RUN (a run folder, .ckpt or model folder)")
     stored = stored_model(cfg)
     check_heads_eval_only(cfg)

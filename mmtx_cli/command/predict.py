@@ -40,7 +40,7 @@ def source_faults(cfg: DictConfig) -> Iterator[str]:
     """Yield errors in the choice of model and inputs, before either is read."""
     data = cfg.get("data") or {}
     path, inputs = data.get("path"), cfg.inputs not in (None, "", [])
-    if not cfg.ckpt and not cfg.vlm:
+    if not cfg.ckpt and not cfg.get("vlm"):
         yield "ckpt: required; set ckpt=RUN (a run folder, .ckpt or model folder)"
     if data.get("mixture"):
         yield "data.mixture: mmtx predict reads only one manifest; set data.path=MANIFEST.jsonl"

@@ -35,9 +35,9 @@ def expand_vlm(cfg: DictConfig) -> None:
         ConfigError: If parts are selected that do not fit it.
     """
     chosen = cfg.get("vlm")
-    cfg.vlm = None
     if not chosen:
         return
+    cfg.vlm = None
     if is_change(chosen) or cfg.get("resume"):
         if not cfg.get("ckpt") and not cfg.get("resume"):
             raise ConfigError("vlm: no model selected; set vlm=huggingface")
@@ -73,7 +73,7 @@ def stored_model(cfg: DictConfig) -> Mapping[str, Any]:
     Raises:
         ConfigError: If both or neither of the two are selected.
     """
-    if cfg.vlm and not is_change(cfg.vlm):
+    if cfg.get("vlm") and not is_change(cfg.vlm):
         if cfg.ckpt:
             raise ConfigError("vlm: cannot be combined with ckpt; remove one of them")
         check_not_trained({"run_dir": cfg.run_dir})
