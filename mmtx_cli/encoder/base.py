@@ -27,7 +27,7 @@ class Encoder(nn.Module, ABC):
     """True if the input is precomputed feature vectors, the manifest's ``features``."""
 
     is_placeholder: ClassVar[bool] = False
-    """True if the encoder only says which input is present, for a head that reads the input."""
+    """True if the encoder only marks which input is present, for a head that reads the input."""
 
     keeps_body: ClassVar[bool] = False
     """True if the output of the frozen backbone can be cached to train the layers behind it.

@@ -13,7 +13,7 @@ SIDE = 8
 
 
 class RawEncoder(Encoder):
-    """Returns one token per image or frame that only says which of them are present."""
+    """Returns one token per image or frame that only marks which of them are present."""
 
     is_placeholder: ClassVar[bool] = True
     width = 1

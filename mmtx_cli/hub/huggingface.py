@@ -35,22 +35,27 @@ def preprocessor(weights: str, kind: str) -> Any:
         return getattr(library, f"Auto{kind}").from_pretrained(source, trust_remote_code=False)
 
 
-def check_reads_pictures(weights: str) -> None:
-    """Raise ValueError unless a model generates text from pictures."""
+def model_config(weights: str) -> Any:
+    """Return the configuration of a model."""
     library, source = transformers(), source_of(weights)
     with wrap_loading_errors(weights), quiet_logging():
-        config = library.AutoConfig.from_pretrained(source, trust_remote_code=False)
-    mapping = library.AutoModelForImageTextToText._model_mapping
-    wanted = mapping[type(config)].__name__ if type(config) in mapping else ""
-    if wanted and wanted not in (config.architectures or [wanted]):
-        raise ValueError(
-            f"weights={weights}: is a {config.architectures[0]}, whose weights do not fit "
-            f"{wanted}; choose a model for captions or image-text-to-text"
-        )
-    if not wanted:
+        return library.AutoConfig.from_pretrained(source, trust_remote_code=False)
+
+
+def check_reads_pictures(weights: str) -> None:
+    """Raise ValueError unless a model generates text from pictures."""
+    config = model_config(weights)
+    mapping = transformers().AutoModelForImageTextToText._model_mapping
+    if type(config) not in mapping:
         raise ValueError(
             f"weights={weights}: a {config.model_type} model does not generate text from pictures; "
             "for a language model, use decoder=huggingface with an image encoder"
+        )
+    wanted = mapping[type(config)].__name__
+    if wanted not in (config.architectures or [wanted]):
+        raise ValueError(
+            f"weights={weights}: is a {config.architectures[0]}, whose weights do not fit "
+            f"{wanted}; choose a model for captions or image-text-to-text"
         )
 
 

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def trained_model(config: Mapping[str, Any], weights: "Mapping[str, Tensor]", source: str) -> Any:
+    """Return a trained model with its weights; ``source`` names them in messages."""
+    from mmtx_cli.model.build import build_model
+    from mmtx_cli.model.match_weights import build_fitting
+
+    return build_fitting(lambda: build_model(config), weights, source)
+
+
 def merged_model(
     config: Mapping[str, Any],
     weights: "Mapping[str, Tensor]",
@@ -26,10 +34,7 @@ def merged_model(
     Raises:
         ConfigError: If the pretrained weights are missing, or not those of training.
     """
-    from mmtx_cli.model.build import build_model
-    from mmtx_cli.model.match_weights import build_fitting
-
-    model = build_fitting(lambda: build_model(config), weights, source)
+    model = trained_model(config, weights, source)
     node = deepcopy(dict(config["model"]["decoder"]))
     for head in model.head.values():
         if hasattr(head, "decoder") and hasattr(head.decoder, "merge"):
@@ -52,15 +57,12 @@ def write_published(
     Raises:
         ConfigError: If the published weights are missing, or not those of training.
     """
-    from mmtx_cli.model.build import build_model
-    from mmtx_cli.model.match_weights import build_fitting
-
-    model = build_fitting(lambda: build_model(config), weights, source)
+    model = trained_model(config, weights, source)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         for head in model.head.values():
-            head.decoder.save_published(temporary)  # type: ignore[operator, union-attr]
+            head.decoder.save_published(temporary)
         temporary.chmod(0o755)
         temporary.replace(out)
     finally:

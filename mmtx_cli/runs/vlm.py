@@ -71,7 +71,7 @@ def stored_model(cfg: DictConfig) -> Mapping[str, Any]:
     Of the latter, a model folder is written, which becomes ``ckpt``.
 
     Raises:
-        ConfigError: If both or neither of the two are selected.
+        ConfigError: If both are selected.
     """
     if cfg.get("vlm") and not is_change(cfg.vlm):
         if cfg.ckpt:

@@ -92,13 +92,12 @@ class HuggingFaceVLM(Freezable, Decoder):
         if lora is not None:
             add_adapters(self.lm, {"exclude_modules": VISION, **lora})
         self.frozen = [self.lm] if freeze and lora is None else []
-        self.base: str | None = weights if freeze else None
         self.excluded = exclude_from_state(self, self.lm, "lm", frozen=freeze)
         self.train()
 
     def measure(self, image_size: int) -> None:
         """Set the number of tokens of a picture, of a fixed prompt, and of the model's context."""
-        picture = Visual((torch.zeros(3, image_size, image_size, dtype=torch.uint8),))
+        picture = Visual((torch.zeros(3, image_size, image_size, dtype=torch.uint8, device="cpu"),))
         with quiet_logging():
             sizes = [
                 self.prompter([picture], [prompt])["input_ids"].shape[1]
@@ -169,8 +168,7 @@ class HuggingFaceVLM(Freezable, Decoder):
             several = [[x for x in part for _ in range(num_texts)] for part in (inputs, prompts)]
             logits.append(self.text_logits(self.arguments(*several), tokens[rows]))  # type: ignore[arg-type]
             order += rows
-        place = torch.tensor(order, device=tokens.device).argsort()
-        return torch.cat(logits)[place]
+        return in_order(logits, order)
 
     def text_logits(
         self, arguments: dict[str, Tensor], tokens: Int[Tensor, "s t"]
@@ -222,8 +220,7 @@ class HuggingFaceVLM(Freezable, Decoder):
             order += index
             texts.append(F.pad(text, (0, max_length - text.shape[1]), value=eos_id))
             scores.append(score)
-        place = torch.tensor(order, device=context.x.device).argsort()
-        return torch.cat(texts)[place], torch.cat(scores)[place]
+        return in_order(texts, order), in_order(scores, order)
 
     def save_published(self, folder: Path) -> None:
         """Write the model, with adapters merged in, and its processor as transformers does."""
@@ -236,3 +233,9 @@ class HuggingFaceVLM(Freezable, Decoder):
     def rebuild_kwargs(self) -> dict[str, Any]:
         """Return the hash of the weights, which are needed to rebuild the model."""
         return {"prompt_template": self.template, "base_hash": self.base_hash}
+
+
+def in_order(parts: list[Tensor], order: list[int]) -> Tensor:
+    """Concatenate rows that were computed in groups, whose i-th row has place ``order[i]``."""
+    rows = torch.cat(parts)
+    return rows[torch.tensor(order, device=rows.device).argsort()]

@@ -9,6 +9,7 @@ from mmtx_cli.decoder.language_model import load_pretrained
 from mmtx_cli.decoder.lm_tokenizer import lm_tokenizer
 from mmtx_cli.hub.huggingface import (
     check_reads_pictures,
+    model_config,
     quiet_logging,
     source_of,
     transformers,
@@ -45,15 +46,13 @@ def load_processor(weights: str) -> Any:
 
 def end_token(weights: str) -> str | None:
     """Return the token with which a model ends a text; None for that of its tokenizer."""
-    library, source = transformers(), source_of(weights)
-    with wrap_loading_errors(weights), quiet_logging():
-        config = library.AutoConfig.from_pretrained(source, trust_remote_code=False)
+    config = model_config(weights)
     text = config.get_text_config()
     if config.model_type == "blip":  # generates until [SEP]
         return str(lm_tokenizer(weights).convert_ids_to_tokens(text.sep_token_id))
     try:
         with quiet_logging():
-            settings = library.GenerationConfig.from_pretrained(source)
+            settings = transformers().GenerationConfig.from_pretrained(source_of(weights))
         ends = settings.eos_token_id
     except OSError:  # the file is optional
         ends = text.eos_token_id
