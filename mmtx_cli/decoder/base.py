@@ -50,6 +50,10 @@ class Decoder(nn.Module, ABC):
     reads_raw: ClassVar[bool] = False
     """The decoder reads the raw input (``Context.raw``) instead of encoded tokens."""
 
+    has_unused_parameters: bool = False
+    """Trained parameters may have no part in the loss (a layer of a vision encoder that is read
+    before its last layer)."""
+
     max_length: int
     """Maximum number of tokens of a text, including BOS and EOS."""
 
@@ -59,6 +63,12 @@ class Decoder(nn.Module, ABC):
     """Maximum number of tokens that stand for the context; None if it depends on the context."""
     prompt_length: int = 0
     """Number of tokens of a fixed prompt."""
+
+    def context_length(self, pictures: int, frames: int) -> int:
+        """Return the largest number of context tokens of an input with so many pictures and frames
+        of a film, or 0 if it is not known.
+        """
+        return self.context_tokens or 0
 
     @abstractmethod
     def forward(self, tokens: Int[Tensor, "s t"], context: Context) -> Float[Tensor, "s t d"]:

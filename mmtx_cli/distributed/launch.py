@@ -33,8 +33,7 @@ def launch(settings: TrainerSettings) -> Process:
         ConfigError: if the trainer settings are invalid.
     """
     check_accelerator(settings.accelerator)
-    single = str(settings.devices) == "1" and settings.num_nodes == 1
-    if single and int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if is_single_process(settings):
         gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         return Process(0, 1, torch.device("cuda:0" if gpu else "cpu"), lambda: None)
     from mmtx_cli.distributed.launcher import LIGHTNING_ERRORS, end_together
@@ -52,6 +51,12 @@ def launch(settings: TrainerSettings) -> Process:
     end_together(fabric.strategy, settings)
     fabric.launch()
     return Process(fabric.global_rank, fabric.world_size, fabric.device, fabric.barrier)
+
+
+def is_single_process(settings: TrainerSettings) -> bool:
+    """Return True if the settings and the launcher ask for one process."""
+    single = str(settings.devices) == "1" and settings.num_nodes == 1
+    return single and int(os.environ.get("WORLD_SIZE", "1")) == 1
 
 
 def check_accelerator(name: str) -> None:

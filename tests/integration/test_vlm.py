@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from mmtx_cli.synthetic.events.make import make_events
@@ -99,6 +100,12 @@ def test_another_question_for_a_trained_model(trained, scenes, tmp_path):
     assert one["score"] != two["score"]
 
 
+def test_it_has_no_embeddings(trained, scenes, tmp_path):
+    picture = f"inputs={pictures(scenes)[0]}"
+    args = (f"ckpt={trained}", "embeddings=true", picture, f"run_dir={tmp_path / 'p'}")
+    mentions(refused("predict", *args), "embeddings", "published model")
+
+
 def test_answers_are_evaluated(scenes, weights, tmp_path):
     args = published(weights, f"data.path={scenes}", "bootstrap=5", f"run_dir={tmp_path / 'e'}")
     done = mmtx("eval", *args, "head.captioning.target=answers")
@@ -139,13 +146,35 @@ def test_films_are_read_as_films(tmp_path):
     assert isinstance(row["caption"], str)
 
 
+def test_frames_and_pictures_count_as_context(scenes, weights, tmp_path):
+    films = make_events(tmp_path / "events", num=20, size=32)
+    args = published(weights, LORA, "num_frames=1000")
+    message = refused("finetune", *args, f"data.path={films}", f"run_dir={tmp_path / 'a'}")
+    mentions(message, "1000 frames of", "events.jsonl:", "2048", "num_frames")
+    row = json.loads(scenes.read_text().splitlines()[0])
+    many = {**row, "id": "many", "split": "train", "image": [row["image"]] * 600}
+    album = scenes.with_name("album.jsonl")
+    album.write_text(scenes.read_text() + json.dumps(many) + "\n")
+    args = published(weights, LORA)
+    message = refused("finetune", *args, f"data.path={album}", f"run_dir={tmp_path / 'b'}")
+    mentions(message, "600 pictures of", "album.jsonl:21", "2048")
+    args = (*published(weights, "bootstrap=5", "split=train"), f"data.path={album}")
+    message = refused("eval", *args, f"run_dir={tmp_path / 'c'}")
+    mentions(message, "vlm: an input of", "2048", "image_size")
+
+
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns(scenes, weights, tmp_path):
-    runs = [train(scenes, weights, tmp_path / str(n), LORA, f"trainer.devices={n}") for n in (1, 2)]
+@pytest.mark.parametrize("trained_part", [LORA, "vlm.freeze=false"])
+def test_two_processes_learn_what_one_learns(scenes, weights, tmp_path, trained_part):
+    runs = [
+        train(scenes, weights, tmp_path / str(n), trained_part, f"trainer.devices={n}")
+        for n in (1, 2)
+    ]
     one, two = (load_file(run / "model" / "model.safetensors") for run in runs)
     assert one.keys() == two.keys()
-    for name in one:
-        assert (one[name] - two[name]).norm() <= 1e-3 * one[name].norm() + 1e-7
+    # together: some have no gradient but rounding errors (biases of keys)
+    a, b = (torch.cat([x[name].flatten() for name in one]) for x in (one, two))
+    assert (a - b).norm() <= 1e-4 * a.norm()
 
 
 def test_mistakes_are_messages(scenes, weights, trained, tmp_path):
