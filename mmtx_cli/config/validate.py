@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmtx_cli.config.constraints import bounds_fault, entries, limit_faults
 from mmtx_cli.config.cross_checks import cross_field_faults, decoder_section
+from mmtx_cli.config.experiment_keys import with_origin
 from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import TargetError, signature_of
 from mmtx_cli.config.predict_checks import prediction_faults
@@ -60,7 +61,7 @@ def check(cfg: Mapping[str, Any]) -> None:
     """
     faults = [
         *root_faults(cfg),
-        *component_faults(cfg),
+        *with_origin(component_faults(cfg)),
         *section_faults(cfg),
         *limit_faults(cfg),
         *cross_field_faults(cfg),
