@@ -77,6 +77,6 @@ class ProgressCallback(pl.Callback):
 def figures_text(figures: dict[str, float]) -> str:
     """Return the latest metrics as a short text."""
     words = [f"{k} {v:.3f}" for k, v in figures.items() if k != "items_per_second"]
-    if "items_per_second" in figures:
-        words.append(f"{figures['items_per_second']:.0f} samples/s")
+    if (speed := figures.get("items_per_second")) is not None:
+        words.append(f"{speed:.0f} samples/s" if speed >= 10 else f"{speed:.2g} samples/s")
     return " · ".join(words)

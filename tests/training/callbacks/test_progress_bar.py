@@ -3,9 +3,11 @@
 from types import SimpleNamespace
 from unittest.mock import Mock
 
+import pytest
+
 from mmtx_cli.distributed.lightning import pl
 from mmtx_cli.training.callbacks.metrics_csv import MetricsCallback
-from mmtx_cli.training.callbacks.progress_bar import ProgressCallback
+from mmtx_cli.training.callbacks.progress_bar import ProgressCallback, figures_text
 
 MODULE = Mock(spec=pl.LightningModule)
 
@@ -30,6 +32,14 @@ def test_a_line_shows_the_progress(capsys, monkeypatch):
     line = capsys.readouterr().err
     assert line.startswith("finetune 11/100, 0:00:0")
     assert line.endswith(" · loss 1.500 · 20 samples/s\n")
+
+
+@pytest.mark.parametrize(
+    ("speed", "text"),
+    [(1234.4, "1234"), (10.4, "10"), (9.97, "10"), (3.14, "3.1"), (0.2816, "0.28"), (0.0, "0")],
+)
+def test_slow_training_is_not_zero(speed, text):
+    assert figures_text({"items_per_second": speed}) == f"{text} samples/s"
 
 
 def test_a_short_run_prints_nothing(capsys):
