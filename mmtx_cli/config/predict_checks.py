@@ -25,6 +25,10 @@ def prediction_faults(cfg: Mapping[str, Any]) -> Iterator[str]:
             f"inputs: this model cannot read files (encoders: {listed}); use "
             "data.path=MANIFEST.jsonl"
         )
+    if cfg.get("embeddings") and any(
+        class_attribute(node, "is_placeholder") for node in encoders.values()
+    ):
+        yield "embeddings=true: not available for a published model; remove it"
     yield from head_faults(cfg)
 
 

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmtx_cli.config.constraints import bounds_fault, entries, limit_faults
 from mmtx_cli.config.cross_checks import cross_field_faults, decoder_section
-from mmtx_cli.config.experiment_keys import with_origin
+from mmtx_cli.config.experiment_keys import experiment_hint
 from mmtx_cli.config.groups import accepted_options
 from mmtx_cli.config.introspect import TargetError, signature_of
 from mmtx_cli.config.predict_checks import prediction_faults
@@ -61,7 +61,7 @@ def check(cfg: Mapping[str, Any]) -> None:
     """
     faults = [
         *root_faults(cfg),
-        *with_origin(component_faults(cfg)),
+        *component_faults(cfg),
         *section_faults(cfg),
         *limit_faults(cfg),
         *cross_field_faults(cfg),
@@ -199,7 +199,9 @@ def argument_faults(
             continue
         special = str(key).startswith("_") and str(key).endswith("_")  # Hydra's own: _args_ …
         if key in provided or special or (key not in known and not open_ended):
-            yield f"{path}.{key}: unknown key; {renamed_or_nearest(f'{path}.{key}', names)}"
+            full = f"{path}.{key}"
+            hint = renamed_or_nearest(full, names) + experiment_hint(full)
+            yield f"{full}: unknown key; {hint}"
         elif key in known:
             fault = type_fault(value, known[key].annotation)
             if fault is None and str(node["_target_"]).startswith("mmtx_cli."):

@@ -45,8 +45,6 @@ def predict(run: PredictConfig, paths: Sequence[str], texts: Sequence[str]) -> N
     rows = manifest_rows(run) if run.data.path else None
     process = launch(run.trainer)
     model = load_model(run, process.device)
-    if run.embeddings and any(encoder.is_placeholder for encoder in model.encoder.values()):
-        raise ConfigError("embeddings=true: not available for a published model; remove it")
     head_names = [
         n
         for n, head in model.head.items()

@@ -130,7 +130,7 @@ def build_trainer(
         settings.strategy == "auto"
         and any(getattr(decoder, "has_unused_parameters", False) for decoder in decoders)
         and not is_single_process(settings)
-    ):
+    ):  # else DDP fails at a trained parameter without a gradient
         settings = replace(settings, strategy="ddp_find_unused_parameters_true")
     quarantine = Quarantine(
         run.run_dir / "quarantine.jsonl",

@@ -66,7 +66,7 @@ class HuggingFaceVLM(Freezable, Decoder):
         ``freeze`` freezes the model; ``lora`` (arguments of ``peft.LoraConfig``) adds LoRA adapters
         to its language model. ``dtype`` is the type of frozen weights. ``image_size`` is the side
         of the pictures in pixels. ``prompt`` is the text that the model answers, in which
-        ``{text}`` stands for the text of the row; the default asks for a caption. ``chat`` uses the
+        ``{text}`` stands for the text of the row; the default requests a caption. ``chat`` uses the
         chat template of the processor, by default if it has one. ``native_video=false`` passes
         films as pictures. ``eos`` is the end token, by default that of the model. ``trim``, which
         removes the padding of ``data.resize_mode=pad``, ``prompt_template`` and ``base_hash`` are
@@ -99,12 +99,12 @@ class HuggingFaceVLM(Freezable, Decoder):
 
     def measure(self) -> None:
         """Set the number of tokens of a fixed prompt, and of the model's context."""
-        bare, prompted = (self.input_length(1, 0, prompt) for prompt in ("", self.prompt))
+        bare, prompted = (self.context_length(1, 0, prompt) for prompt in ("", self.prompt))
         self.prompt_length = 0 if self.template else prompted - bare
         text = self.lm.config.get_text_config()
         self.context_limit = getattr(text, "max_position_embeddings", None)
 
-    def input_length(self, pictures: int, frames: int, prompt: str) -> int:
+    def context_length(self, pictures: int, frames: int, prompt: str = "") -> int:
         """Return the number of tokens of pictures, the frames of a film, and a prompt."""
         side = self.image_size
         shown = torch.zeros(pictures + frames, 3, side, side, dtype=torch.uint8, device="cpu")
@@ -112,10 +112,6 @@ class HuggingFaceVLM(Freezable, Decoder):
         with quiet_logging():
             found = self.prompter([self.prompter.readable(visual)], [prompt])
         return int(found["input_ids"].shape[1])
-
-    def context_length(self, pictures: int, frames: int) -> int:
-        """Return the number of tokens of pictures and the frames of a film."""
-        return self.input_length(pictures, frames, "")
 
     def layers(self) -> list[nn.Module]:
         """Return the layers of the language model."""

@@ -53,7 +53,7 @@ def captions(batch: int, seed: int = 0) -> Tensor:
 
 
 def make_head(
-    lora: bool, beams: int = 1, pack: int = 0, length: int = 64, dtype: str = "float32"
+    lora: bool, pack: int = 0, length: int = 64, dtype: str = "float32"
 ) -> CaptioningHead:
     """The captioner of mmtx."""
     settings = {"r": 16, "lora_alpha": 32} if lora else None
@@ -65,7 +65,7 @@ def make_head(
         return made
 
     torch.manual_seed(0)
-    options: dict[str, Any] = {"label_smoothing": 0.0, "max_length": length, "num_beams": beams}
+    options: dict[str, Any] = {"label_smoothing": 0.0, "max_length": length}
     return CaptioningHead(DIM, ["image"], BOS, EOS, decoder, **options)
 
 
@@ -199,8 +199,8 @@ def peak_memory(dtype: str) -> None:
 @torch.inference_mode()
 def decoding(length: int, rounds: int) -> None:
     """Compare texts and times of generation behind an untrained connector."""
+    head = make_head(lora=False, length=length).eval()
     for beams in (1, 4):
-        head = make_head(lora=False, beams=beams, length=length).eval()
         for batch in (1, 32):
             x = torch.randn(batch, CONTEXT, DIM)
             streams = {"image": Tokens(x, torch.ones(x.shape[:2], dtype=torch.bool))}
